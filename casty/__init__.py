@@ -1,0 +1,1 @@
+"""casty: typed actors, sharded entities and coordination structures on a cluster, simulation-tested."""

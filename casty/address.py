@@ -1,0 +1,92 @@
+"""Addresses of nodes and actors: values that every layer may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+__all__ = ["ActorAddress", "NodeAddress", "PeerKey", "node_id_of", "peer_key"]
+
+PeerKey = str
+"""One process of a node: ``node_id#incarnation``. A restarted process has a new key."""
+
+
+def peer_key(node_id: str, incarnation: str) -> PeerKey:
+    """Name one incarnation of a node."""
+    return f"{node_id}#{incarnation}"
+
+
+def node_id_of(key: PeerKey) -> str:
+    """Return the node id inside a peer key."""
+    return key.rpartition("#")[0]
+
+
+class NodeAddress(NamedTuple):
+    """Where a node listens, as others dial it."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ActorAddress:
+    """Where an actor lives.
+
+    Parameters
+    ----------
+    system
+        The actor system's name.
+    path
+        The actor's path, with its leading slash.
+    host, port
+        The node; both None for an actor of this process.
+    node_id
+        The node's or client's identity, when known.
+
+    Examples
+    --------
+    >>> ActorAddress("shop", "/cart", "10.0.0.1", 25520).to_uri()
+    'casty://shop@10.0.0.1:25520/cart'
+    >>> ActorAddress.from_uri("casty://shop/cart").is_local
+    True
+    """
+
+    system: str
+    path: str
+    host: str | None = None
+    port: int | None = None
+    node_id: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the address names no node."""
+        return self.host is None
+
+    def to_uri(self) -> str:
+        """Return ``casty://system@host:port/path``, or ``casty://system/path`` when local."""
+        if self.host is None:
+            return f"casty://{self.system}{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"casty://{self.system}@{host}:{self.port}{self.path}"
+
+    @staticmethod
+    def from_uri(uri: str) -> ActorAddress:
+        """Read what `to_uri` wrote; raises `ValueError` naming ``casty://`` for anything else."""
+        expected = f"expected casty://system@host:port/path or casty://system/path, found {uri!r}"
+        parts = urlsplit(uri)
+        if parts.scheme != "casty" or not parts.netloc or not parts.path.startswith("/"):
+            raise ValueError(expected)
+        system, at, _ = parts.netloc.rpartition("@")
+        if not at:
+            return ActorAddress(parts.netloc, parts.path)
+        try:
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            raise ValueError(expected) from None
+        if not system or not host or port is None:
+            raise ValueError(expected)
+        return ActorAddress(system, parts.path, host, port)

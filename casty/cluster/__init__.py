@@ -1,0 +1,1 @@
+"""The cluster: control group, slots, routing and sessions on the consensus core."""

@@ -1,0 +1,150 @@
+"""How a process becomes part of a cluster: it founds one with its co-founders, or joins one that lives.
+
+A quarter of a second after another the arriving process tells everyone it is linked with who it is. Members answer
+with their cluster; blank processes answer in kind. `founding.py` decides; this shell carries its messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from casty.address import NodeAddress
+from casty.cluster.founding import JOINING, STARTED, Founding, Identity
+from casty.cluster.links import Links, key_of
+from casty.errors import RemoteProtocolError
+from casty.runtime import Clock, Timer
+from casty.transport.connection import Connection
+from casty.wire import frames
+from casty.wire.pack import pack, unpack
+
+__all__ = ["Arrival", "MEMBER"]
+
+MEMBER = 7
+"""The answer of a member: [MEMBER, generation, cluster id, [[host, port], ...], whether it knows us as a member]."""
+
+TICK_NS = 250_000_000
+COMPLAIN_NS = 5_000_000_000
+
+
+class Arrival:
+    """Runs until this process has its control group.
+
+    Parameters
+    ----------
+    on_founded
+        Called once with the founding document when the founding is safe to start.
+    on_joined
+        Called once with the generation when the cluster has this process as a member.
+    """
+
+    def __init__(
+        self,
+        founding: Founding,
+        identity: Identity,
+        links: Links,
+        clock: Clock,
+        on_founded: Callable[[dict[str, Any]], None],
+        on_joined: Callable[[int], None],
+        complain: Callable[[str], None],
+    ) -> None:
+        self._founding = founding
+        self._identity = identity
+        self._links = links
+        self._clock = clock
+        self._on_founded = on_founded
+        self._on_joined = on_joined
+        self._complain = complain
+        self._timer: Timer | None = None
+        self._began_ns = clock.now()
+        self._complained_ns = self._began_ns
+        self.is_done = False
+
+    def begin(self) -> None:
+        """Start asking around."""
+        self._tick()
+
+    def close(self) -> None:
+        """Stop."""
+        self.is_done = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def met(self, connection: Connection) -> None:
+        """A link to a node is up: say who this is at once."""
+        if not self.is_done:
+            connection.send(frames.FOUNDING, pack(self._founding.view()))
+
+    def _tick(self) -> None:
+        now_ns = self._clock.now()
+        view = pack(self._founding.view())
+        for connection in self._links.everyone():
+            connection.send(frames.FOUNDING, view)
+        self._carry(self._founding.tick(now_ns))
+        if self._founding.phase == JOINING:
+            self._ask_to_join()
+        self._conclude()
+        if not self.is_done and now_ns - self._complained_ns >= COMPLAIN_NS:
+            self._complained_ns = now_ns
+            self._complain(self._describe())
+        self._timer = self._clock.call_at(now_ns + TICK_NS, self._tick)
+
+    def settled(self) -> None:
+        """The control state is here: stop asking around. A founder that missed the start is still answered."""
+        self.close()
+
+    def _carry(self, outbox: list[tuple[str, list[object]]]) -> None:
+        by_node = {connection.remote.node_id: connection for connection in self._links.everyone()}
+        for node_id, message in outbox:
+            connection = by_node.get(node_id)
+            if connection is not None:
+                connection.send(frames.FOUNDING, pack(message))
+
+    def _ask_to_join(self) -> None:
+        body = pack(list(self._identity))
+        for connection in self._links.everyone():
+            connection.send(frames.JOIN, body)
+
+    def on_frame(self, connection: Connection, body: bytes) -> None:
+        """Take a founding message or a member's answer."""
+        message: Any = unpack(body)
+        if not isinstance(message, list) or not message:
+            raise RemoteProtocolError("founding: expected a list that starts with a kind")
+        now_ns = self._clock.now()
+        if message[0] == MEMBER:
+            self._on_member(now_ns, message)
+        else:
+            self._carry(self._founding.step(now_ns, key_of(connection), message))
+        self._conclude()
+
+    def _on_member(self, now_ns: int, message: list[Any]) -> None:
+        if len(message) != 5 or not isinstance(message[3], list):
+            raise RemoteProtocolError("founding: expected five fields in a member's answer")
+        _, generation, _, addresses, knows_us = message
+        if self.is_done:
+            return
+        self._founding.join_instead(now_ns)
+        if self._founding.phase == JOINING:
+            self._links.want_seeds(NodeAddress(host, port) for host, port in addresses)
+            if knows_us:
+                self.close()
+                self._on_joined(generation)
+
+    def _conclude(self) -> None:
+        if not self.is_done and self._founding.phase == STARTED:
+            self.is_done = True
+            assert self._founding.document is not None
+            self._on_founded(self._founding.document)
+
+    def _describe(self) -> str:
+        linked = ", ".join(connection.remote.node_id for connection in self._links.everyone()) or "nobody"
+        differing = self._founding.seed_sets_met()
+        text = (
+            f"not in a cluster yet: {self._founding.phase}; linked with {linked}; "
+            f"own seed set {list(self._founding.policy.seed_set)}"
+        )
+        if differing:
+            text += f"; other seed sets met: { {node: list(seeds) for node, seeds in differing.items()} }"
+        if self._founding.document is not None:
+            text += f"; the founder is {self._founding.document['founder']}: restart it if it does not answer"
+        return text

@@ -1,0 +1,129 @@
+"""Liveness and leases per pair of nodes: one small beat stands for all groups that a node leads with a peer.
+
+A beat carries a digest of the sender's rows: for each group that it leads and the peer belongs to, (group, epoch,
+term, index of the newest configuration). The peer computes the digest of its own rows for groups that it believes
+the sender leads. Equal: every one of these groups was heard, and the sender may count the *send* time of the beat
+as answered. Different: full rows are exchanged, only rows equal on both sides count, and the leader probes the
+rest with an ordinary append, which sorts out terms and configurations the usual way.
+
+Both ends compute rows from what their cores hold now. A beat that is lost, doubled or late only makes a lease
+shorter: an answer names the send time of the beat that it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any
+
+from casty.cluster.host import Group, Host, Send
+from casty.errors import RemoteProtocolError
+from casty.runtime import Clock
+from casty.wire import frames
+from casty.wire.pack import pack, unpack
+
+__all__ = ["Beats"]
+
+Row = tuple[int, int, int, int]
+
+
+class Beats:
+    """The beats of one process, in both directions."""
+
+    def __init__(self, host: Host, clock: Clock, me: str, send: Send, answered: Callable[[str, int], None]) -> None:
+        self._host = host
+        self._clock = clock
+        self._me = me
+        self._send = send
+        self._answered = answered
+
+    def beat(self) -> None:
+        """Send one beat to every process that belongs to a group led here."""
+        now_ns = self._clock.now()
+        for peer, rows in self._led().items():
+            self._send(peer, frames.BEAT, pack([now_ns, _digest(rows)]))
+
+    def _led(self) -> dict[str, list[Row]]:
+        """Return, per peer, the rows of the groups led here that it belongs to, in group order."""
+        led: dict[str, list[Row]] = {}
+        for group in self._host.groups.values():
+            if group.is_leading:
+                row = _row(group)
+                for peer in group.core.peers:
+                    led.setdefault(peer, []).append(row)
+        return led
+
+    def _followed(self, leader: str) -> list[Row]:
+        return [_row(group) for group in self._host.groups.values() if group.core.leader == leader]
+
+    def on_frame(self, sender: str, kind: int, body: bytes) -> None:
+        """Take a beat or an answer of the process `sender`."""
+        message: Any = unpack(body)
+        if not isinstance(message, list) or len(message) != 2 or not isinstance(message[0], int):
+            raise RemoteProtocolError("beat: expected [sent at, content]")
+        sent_ns, content = message
+        if kind == frames.BEAT:
+            self._on_beat(sender, sent_ns, content)
+        elif kind == frames.BEAT_ACK:
+            self._on_answer(sender, sent_ns, content is True)
+        elif kind == frames.ROWS:
+            self._on_rows(sender, sent_ns, content)
+        else:
+            self._on_rows_answer(sender, sent_ns, content)
+
+    def _on_beat(self, sender: str, sent_ns: int, digest: object) -> None:
+        is_equal = digest == _digest(self._followed(sender))
+        if is_equal:
+            self._host.rounds.heard[sender] = self._clock.now()
+        self._send(sender, frames.BEAT_ACK, pack([sent_ns, is_equal]))
+
+    def _on_answer(self, sender: str, sent_ns: int, is_equal: bool) -> None:
+        self._answered(sender, sent_ns)
+        if not is_equal:
+            rows = self._led().get(sender, [])
+            self._send(sender, frames.ROWS, pack([self._clock.now(), rows]))
+            return
+        rounds = self._host.rounds
+        if sent_ns > rounds.answered.get(sender, 0):
+            rounds.answered[sender] = sent_ns
+            for group in self._host.groups.values():
+                if group.core.wants_round:
+                    group.core.rounds_advanced(self._clock.now())
+                    self._host.mark(group)
+
+    def _on_rows(self, sender: str, sent_ns: int, rows: object) -> None:
+        if not isinstance(rows, list):
+            raise RemoteProtocolError("beat: expected a list of rows")
+        now_ns = self._clock.now()
+        equal: list[int] = []
+        for row in rows:
+            group = self._host.groups.get(row[0]) if isinstance(row, list) and len(row) == 4 else None
+            if group is not None and group.core.leader == sender and list(_row(group)) == row:
+                group.core.heard_from(sender, now_ns)
+                equal.append(group.number)
+        self._send(sender, frames.ROWS_ACK, pack([sent_ns, equal]))
+
+    def _on_rows_answer(self, sender: str, sent_ns: int, equal: object) -> None:
+        if not isinstance(equal, list):
+            raise RemoteProtocolError("beat: expected a list of groups")
+        self._answered(sender, sent_ns)
+        now_ns = self._clock.now()
+        heard = dict.fromkeys(equal)
+        for group in self._host.groups.values():
+            if not group.is_leading or sender not in group.core.peers:
+                continue
+            if group.number in heard:
+                group.core.peer_round(sender, sent_ns)
+                group.core.rounds_advanced(now_ns)
+            else:
+                group.core.probe(now_ns, sender)
+            self._host.mark(group)
+
+
+def _row(group: Group) -> Row:
+    core = group.core
+    return (group.number, group.epoch, core.term, core.membership_index)
+
+
+def _digest(rows: list[Row]) -> bytes:
+    return blake2b(pack(sorted(rows)), digest_size=16).digest()

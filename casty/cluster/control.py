@@ -1,0 +1,241 @@
+"""The control group's state machine: members, placement, regions and services. Pure.
+
+Every node applies the same entries in the same order, so every node can answer what the cluster looks like.
+Placement is derived when an entry is applied, never proposed: two replicas cannot disagree about it.
+
+Entries are flat lists, and each is idempotent: a sender that does not know whether its entry was applied
+sends it again.
+
+====================================================  =====================================================
+``[FOUND, document]``                                  the first entry; see `founding.py` for the document
+``[JOIN, node_id, incarnation, host, port]``           a process joins, or replaces its dead predecessor
+``[STATUS, node_id, incarnation, status]``             up, down or removed, as the control leader saw it
+``[REGION, shard_type, num_shards]``                   a user-defined region and its shard count
+``[SERVICE, key, ref, node_id, incarnation, is_on]``   an instance of a service appears or goes
+====================================================  =====================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from casty.address import peer_key
+from casty.cluster.placement import group_size, place, spread_leaders
+from casty.errors import RemoteProtocolError
+from casty.wire.pack import pack, unpack
+
+__all__ = ["FOUND", "JOIN", "REGION", "SERVICE", "STATUS", "ControlMachine", "MemberRow", "SlotRow"]
+
+FOUND, JOIN, STATUS, REGION, SERVICE = 1, 2, 3, 4, 5
+_SHAPES: dict[int, tuple[type, ...]] = {
+    FOUND: (dict,),
+    JOIN: (str, str, str, int),
+    STATUS: (str, str, str),
+    REGION: (str, int),
+    SERVICE: (str, str, str, str, bool),
+}
+_STATUSES = ("joining", "up", "leaving", "down", "removed")
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """One member. `was_up` counts it for the group size: a member that never came up is no replica."""
+
+    node_id: str
+    incarnation: str
+    host: str
+    port: int
+    status: str
+    was_up: bool
+
+    @property
+    def key(self) -> str:
+        """The peer key of the member's present process."""
+        return peer_key(self.node_id, self.incarnation)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRow:
+    """One slot. `first` are the processes that create its group; `target` is where its replicas should be."""
+
+    epoch: int
+    first: tuple[str, ...]
+    target: tuple[str, ...]
+    preferred: str | None
+
+
+def check_entry(data: bytes) -> list[Any]:
+    """Return the decoded entry; raises `RemoteProtocolError` for anything that is none."""
+    entry = unpack(data)
+    if not isinstance(entry, list) or not entry or not isinstance(entry[0], int):
+        raise RemoteProtocolError("control entry: expected a list that starts with a number")
+    shape = _SHAPES.get(entry[0])
+    if shape is None or len(entry) != len(shape) + 1:
+        raise RemoteProtocolError(f"control entry: unknown kind or wrong length: {entry[0]}, {len(entry)} fields")
+    for value, expected in zip(entry[1:], shape, strict=True):
+        if not isinstance(value, expected):
+            raise RemoteProtocolError(
+                f"control entry {entry[0]}: expected {expected.__name__}, found {type(value).__name__}"
+            )
+    if entry[0] == STATUS and entry[3] not in _STATUSES:
+        raise RemoteProtocolError(f"control entry: expected a status of {_STATUSES}, found {entry[3]!r}")
+    return entry
+
+
+class ControlMachine:
+    """What the control group has agreed on."""
+
+    __slots__ = (
+        "cluster_id", "generation", "members", "name", "regions", "replication", "services", "settings", "slots",
+        "version",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.generation = 0
+        self.cluster_id = ""
+        self.name = ""
+        self.replication = 1
+        self.settings: dict[str, float] = {}
+        self.members: dict[str, MemberRow] = {}
+        self.slots: list[SlotRow] = []
+        self.regions: dict[str, int] = {}
+        self.services: dict[str, dict[str, tuple[str, str]]] = {}
+
+    @property
+    def is_founded(self) -> bool:
+        """Whether the founding entry was applied."""
+        return self.generation > 0
+
+    def apply(self, data: bytes) -> list[object]:
+        """Apply one committed entry; returns a reply: ``[0]``, or ``[2, what, recorded, given]``."""
+        entry = check_entry(data)
+        kind = entry[0]
+        if kind == FOUND:
+            return self._found(entry[1])
+        if kind == JOIN:
+            return self._join(*entry[1:])
+        if kind == STATUS:
+            return self._status(*entry[1:])
+        if kind == REGION:
+            return self._region(*entry[1:])
+        return self._service(*entry[1:])
+
+    def _found(self, document: Mapping[str, Any]) -> list[object]:
+        if self.is_founded:
+            return [0]
+        self.version += 1
+        self.name = document["name"]
+        self.generation = document["generation"]
+        self.cluster_id = document["cluster_id"]
+        self.replication = document["replication"]
+        self.settings = dict(document["settings"])
+        for node_id, incarnation, host, port in document["founders"]:
+            self.members[node_id] = MemberRow(node_id, incarnation, host, port, "up", was_up=True)
+        size = group_size(self.replication, len(self.members))
+        targets = [place(slot, (), sorted(self.members), size) for slot in range(document["slots"])]
+        preferred = spread_leaders(targets, [None] * len(targets))
+        for target, leader in zip(targets, preferred, strict=True):
+            first = tuple(sorted(self.members[node_id].key for node_id in target))
+            self.slots.append(SlotRow(1, first, target, leader))
+        return [0]
+
+    def _join(self, node_id: str, incarnation: str, host: str, port: int) -> list[object]:
+        known = self.members.get(node_id)
+        if known is not None and known.incarnation == incarnation:
+            return [0]
+        self.version += 1
+        was_up = known is not None and known.was_up
+        self.members[node_id] = MemberRow(node_id, incarnation, host, port, "joining", was_up)
+        self._forget_services(node_id)
+        return [0]
+
+    def _status(self, node_id: str, incarnation: str, status: str) -> list[object]:
+        known = self.members.get(node_id)
+        # A verdict about a dead process says nothing about its successor.
+        if known is None or known.incarnation != incarnation or known.status == status:
+            return [0]
+        self.version += 1
+        self.members[node_id] = replace(known, status=status, was_up=known.was_up or status == "up")
+        if status == "up":
+            self._fill_seats()
+        return [0]
+
+    def _fill_seats(self) -> None:
+        counted = sorted(row.node_id for row in self.members.values() if row.was_up and row.status != "removed")
+        candidates = [node_id for node_id in counted if self.members[node_id].status == "up"]
+        size = group_size(self.replication, len(counted))
+        targets = [place(slot, row.target, candidates, size) for slot, row in enumerate(self.slots)]
+        preferred = spread_leaders(targets, [row.preferred for row in self.slots])
+        for slot, row in enumerate(self.slots):
+            self.slots[slot] = replace(row, target=targets[slot], preferred=preferred[slot])
+
+    def _region(self, shard_type: str, num_shards: int) -> list[object]:
+        recorded = self.regions.setdefault(shard_type, num_shards)
+        if recorded != num_shards:
+            return [2, "num_shards", recorded, num_shards]
+        self.version += 1
+        return [0]
+
+    def _service(self, key: str, ref: str, node_id: str, incarnation: str, is_on: bool) -> list[object]:
+        member = self.members.get(node_id)
+        instances = self.services.setdefault(key, {})
+        if is_on and member is not None and member.incarnation == incarnation:
+            instances[ref] = (node_id, incarnation)
+        elif not is_on:
+            instances.pop(ref, None)
+        if not instances:
+            del self.services[key]
+        self.version += 1
+        return [0]
+
+    def _forget_services(self, node_id: str) -> None:
+        for key in list(self.services):
+            kept = {ref: owner for ref, owner in self.services[key].items() if owner[0] != node_id}
+            if kept:
+                self.services[key] = kept
+            else:
+                del self.services[key]
+
+    def control_seats(self, current: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return (voters, learners) that the control group should have, as peer keys.
+
+        Voters keep their seats; a node id keeps its seat over restarts. All other members follow as learners.
+        `current` are the node ids that vote now.
+        """
+        rows = [row for row in self.members.values() if row.status != "removed"]
+        counted = sorted(row.node_id for row in rows if row.was_up)
+        size = group_size(3 if len(counted) <= 4 else 5, len(counted))
+        kept = [node_id for node_id in current if node_id in self.members]
+        up = [node_id for node_id in counted if self.members[node_id].status == "up"]
+        voters = place(-1, kept[: max(size, 1)], up, size)
+        keys = tuple(sorted(self.members[node_id].key for node_id in voters))
+        return keys, tuple(sorted(row.key for row in rows if row.key not in keys))
+
+    def slot_voters(self, slot: int) -> tuple[str, ...]:
+        """Return the peer keys that should hold a slot: the present process of each target node."""
+        return tuple(sorted(self.members[node_id].key for node_id in self.slots[slot].target))
+
+    def dump(self) -> bytes:
+        """Return the whole state; `load` of it gives an equal machine."""
+        members = [[m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up] for m in self.members.values()]
+        slots = [[row.epoch, row.first, row.target, row.preferred] for row in self.slots]
+        services = {key: [[ref, *owner] for ref, owner in refs.items()] for key, refs in self.services.items()}
+        return pack(
+            [self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings, members,
+             slots, self.regions, services]
+        )  # fmt: skip
+
+    def load(self, data: bytes) -> None:
+        """Replace the state by a dumped one."""
+        fields: Any = unpack(data)
+        (self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings, members,
+         slots, self.regions, services) = fields  # fmt: skip
+        self.members = {row[0]: MemberRow(*row) for row in members}
+        self.slots = [SlotRow(row[0], tuple(row[1]), tuple(row[2]), row[3]) for row in slots]
+        self.services = {
+            key: {ref: (node_id, incarnation) for ref, node_id, incarnation in refs}
+            for key, refs in services.items()
+        }

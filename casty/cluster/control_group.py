@@ -1,0 +1,64 @@
+"""The control group's replica on one node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from casty.cluster.control import ControlMachine
+from casty.cluster.host import Group
+from casty.cluster.proposals import Answers, Proposals
+from casty.consensus import Core, Entry
+
+__all__ = ["CONTROL", "ControlReplica"]
+
+CONTROL = 0
+"""The number of the control group."""
+
+
+class ControlReplica:
+    """Applies control entries and says when the cluster looks different."""
+
+    __slots__ = ("_on_change", "_on_role", "machine", "proposals")
+
+    def __init__(self, on_change: Callable[[], None], on_role: Callable[[Group], None]) -> None:
+        self.machine = ControlMachine()
+        self.proposals = Proposals()
+        self._on_change = on_change
+        self._on_role = on_role
+
+    def propose(self, core: Core, data: bytes, answers: Answers, call_id: int) -> bool:
+        """Propose a checked entry; the answer comes when it is applied."""
+        return self.proposals.propose(core, data, answers, call_id)
+
+    def apply(self, index: int, entry: Entry) -> None:
+        """Apply one committed entry."""
+        version = self.machine.version
+        reply = self.machine.apply(entry.data)
+        waiting = self.proposals.take(index, entry.term)
+        if waiting is not None:
+            waiting[0].add(waiting[1], reply)
+        if self.machine.version != version:
+            self._on_change()
+
+    def role_changed(self, group: Group) -> None:
+        """Leadership moved."""
+        if not group.is_leading:
+            self.proposals.abandon()
+        self._on_role(group)
+
+    def serve_read(self, token: int) -> None:
+        """Nobody reads through the control group: every node has its state."""
+        raise AssertionError(f"read {token} in the control group")
+
+    def refuse_read(self, token: int) -> None:
+        """See `serve_read`."""
+        raise AssertionError(f"read {token} in the control group")
+
+    def dump(self) -> bytes:
+        """Return the machine's state."""
+        return self.machine.dump()
+
+    def restore(self, data: bytes) -> None:
+        """Replace the machine's state by a snapshot's."""
+        self.machine.load(data)
+        self._on_change()

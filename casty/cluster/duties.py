@@ -1,0 +1,173 @@
+"""What a leader does besides answering: walk its group to its target, hand over, watch members, expire sessions.
+
+Everything here is advice or idempotent: a duty that is done twice, late, or by a leader that no longer leads, is
+refused by the consensus core or changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from casty.address import node_id_of, peer_key
+from casty.cluster.control import STATUS, ControlMachine, MemberRow
+from casty.cluster.host import Group, Host
+from casty.cluster.links import Links
+from casty.config import SECOND_NS, Settings
+from casty.runtime import Clock
+from casty.wire.pack import pack
+
+__all__ = ["ControlDuties", "SlotDuties", "Vitals"]
+
+ASK_AGAIN_NS = 2 * SECOND_NS
+
+
+class Vitals:
+    """When each process last answered a beat of this node."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heard_ns: dict[str, int] = {}
+
+    def answered(self, key: str, sent_ns: int) -> None:
+        """A beat sent at `sent_ns` was answered."""
+        del sent_ns
+        self._heard_ns[key] = self._clock.now()
+
+    def silent_ns(self, key: str, since_ns: int) -> int:
+        """Return how long the process was silent, counted from `since_ns` at the earliest."""
+        return self._clock.now() - max(self._heard_ns.get(key, 0), since_ns)
+
+
+class ControlDuties:
+    """The control leader: seats of the control group, and who is up."""
+
+    def __init__(
+        self, host: Host, clock: Clock, settings: Settings, links: Links, vitals: Vitals, propose: Callable[[bytes], None]
+    ) -> None:
+        self._host = host
+        self._clock = clock
+        self._links = links
+        self._vitals = vitals
+        self._propose = propose
+        self._unreachable_ns = int(settings.unreachable_after_s * SECOND_NS)
+        self._down_ns = int(settings.down_after_s * SECOND_NS)
+        self._asked: dict[tuple[str, str], int] = {}
+        self.unreachable: dict[str, None] = {}
+
+    def tick(self, group: Group, machine: ControlMachine) -> None:
+        """Do what is due; called every heartbeat while this node leads the control group."""
+        if not group.is_leading or not machine.is_founded:
+            self.unreachable.clear()
+            return
+        now_ns = self._clock.now()
+        voting = sorted({node_id_of(key): None for key in group.core.membership.voters})
+        voters, learners = machine.control_seats(voting)
+        group.core.change(now_ns, voters, learners)
+        self._host.mark(group)
+        for row in list(machine.members.values()):
+            self._judge(group, row)
+
+    def _judge(self, group: Group, row: MemberRow) -> None:
+        core = group.core
+        if row.key == core.id:
+            if row.status != "up":
+                self._set_status(row, "up")
+            return
+        silent_ns = self._vitals.silent_ns(row.key, core.leader_since_ns)
+        if silent_ns > self._unreachable_ns:
+            self.unreachable[row.node_id] = None
+        else:
+            self.unreachable.pop(row.node_id, None)
+        if row.status == "joining" and silent_ns > self._down_ns and not row.was_up:
+            self._set_status(row, "removed")
+        elif row.status in ("up", "joining") and silent_ns > self._down_ns:
+            self._set_status(row, "down")
+        elif row.status in ("joining", "down") and silent_ns < self._unreachable_ns and self._follows(group, row):
+            self._set_status(row, "up")
+
+    def _follows(self, group: Group, row: MemberRow) -> bool:
+        progress = group.core.progress_of(row.key)
+        return progress is not None and progress.is_caught_up and self._links.is_linked(row.key)
+
+    def _set_status(self, row: MemberRow, status: str) -> None:
+        now_ns = self._clock.now()
+        asked_ns = self._asked.get((row.key, status))
+        if asked_ns is None or now_ns - asked_ns > ASK_AGAIN_NS:
+            self._asked = {known: at_ns for known, at_ns in self._asked.items() if now_ns - at_ns < ASK_AGAIN_NS}
+            self._asked[row.key, status] = now_ns
+            self._propose(pack([STATUS, row.node_id, row.incarnation, status]))
+
+
+class SlotDuties:
+    """The slot leaders of one node."""
+
+    def __init__(self, host: Host, clock: Clock, vitals: Vitals, ttl_ns: int) -> None:
+        self._host = host
+        self._clock = clock
+        self._vitals = vitals
+        self._ttl_ns = ttl_ns
+        self._handed_over_ns: dict[int, int] = {}
+        self.is_stopping = False
+
+    def tick(self, machine: ControlMachine) -> None:
+        """Walk every slot led here towards its target; hand at most one over to its preferred node."""
+        now_ns = self._clock.now()
+        may_hand_over = not self.is_stopping
+        for slot, row in enumerate(machine.slots):
+            group = self._host.groups.get(slot + 1)
+            if group is None or not group.is_leading:
+                continue
+            core = group.core
+            voters = machine.slot_voters(slot)
+            if core.membership.voters != voters or core.membership.outgoing or core.membership.learners:
+                core.change(now_ns, voters, ())
+                self._host.mark(group)
+            elif may_hand_over and row.preferred is not None and row.preferred in machine.members:
+                may_hand_over = not self._hand_over(group, slot, machine.members[row.preferred].key, now_ns)
+            core.commit_hints()
+            self._host.mark(group)
+
+    def _hand_over(self, group: Group, slot: int, preferred: str, now_ns: int) -> bool:
+        core = group.core
+        if preferred == core.id or preferred not in core.membership.voters:
+            return False
+        if now_ns - self._handed_over_ns.get(slot, -2 * self._ttl_ns) < 2 * self._ttl_ns:
+            return False
+        progress = core.progress_of(preferred)
+        if progress is None or not progress.is_caught_up:
+            return False
+        if self._vitals.silent_ns(preferred, core.leader_since_ns) > SECOND_NS:
+            return False
+        if core.transfer(now_ns, preferred):
+            self._handed_over_ns[slot] = now_ns
+            return True
+        return False
+
+    def hand_all_over(self) -> bool:
+        """Offer every group led here to its best follower; True while there are any that somebody could take."""
+        now_ns = self._clock.now()
+        pending = False
+        for group in self._host.groups.values():
+            if group.is_leading:
+                heir = self._heir(group)
+                if heir is not None:
+                    pending = True
+                    group.core.transfer(now_ns, heir)
+                    self._host.mark(group)
+        return pending
+
+    def _heir(self, group: Group) -> str | None:
+        """Return the voter that is caught up and was heard of last."""
+        candidates = []
+        for key in group.core.membership.voters:
+            progress = group.core.progress_of(key) if key != group.core.id else None
+            silent_ns = self._vitals.silent_ns(key, 0)
+            if progress is not None and silent_ns < SECOND_NS:
+                candidates.append((-progress.match, silent_ns, key))
+        return min(candidates)[2] if candidates else None
+
+
+def keys_of(machine: ControlMachine, node_ids: tuple[str, ...]) -> list[str]:
+    """Return the peer keys of the present processes of these nodes."""
+    rows = (machine.members[node_id] for node_id in node_ids if node_id in machine.members)
+    return [peer_key(row.node_id, row.incarnation) for row in rows]

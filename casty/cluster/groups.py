@@ -1,0 +1,82 @@
+"""Creates the groups that the control state names on this node; a message never does.
+
+The first group of a slot is created once, empty, by the processes that its control entry names, under the slot's
+epoch. Every later replica starts blank: without a configuration it neither votes nor campaigns, and waits for the
+leader's snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from casty.cluster.control import ControlMachine
+from casty.cluster.host import Group, Host, Replica
+from casty.config import SECOND_NS, Settings
+from casty.consensus import Core, Limits, Membership, Timing
+from casty.runtime import Runtime
+
+__all__ = ["Groups"]
+
+MakeReplica = Callable[[int, int, ControlMachine], Replica]
+"""Makes the replica of (slot, epoch)."""
+
+
+class Groups:
+    """The factory of one process's groups."""
+
+    def __init__(self, host: Host, runtime: Runtime, settings: Settings, me: str, make_slot: MakeReplica) -> None:
+        self._host = host
+        self._runtime = runtime
+        self._settings = settings
+        self._me = me
+        self._make_slot = make_slot
+        self._created: dict[tuple[int, int], None] = {}
+        self._timing = Timing(
+            int(settings.election_min_s * SECOND_NS),
+            int(settings.election_max_s * SECOND_NS),
+            int(settings.heartbeat_s * SECOND_NS),
+            int(settings.drift * 1_000_000),
+        )
+
+    def create(self, number: int, epoch: int, membership: Membership | None, replica: Replica) -> Group:
+        """Create one group; `membership` None makes a blank replica."""
+        clock, entropy = self._runtime.clock, self._runtime.entropy
+        low, high = self._timing.election_min_ns, self._timing.election_max_ns
+
+        def election_timeout_ns() -> int:
+            return low + entropy.below(f"election:{number}", high - low)
+
+        core = Core(
+            id=self._me,
+            group=number,
+            epoch=epoch,
+            membership=membership,
+            now_ns=clock.now(),
+            timing=self._timing,
+            limits=Limits(
+                max_uncommitted_bytes=self._settings.max_uncommitted_bytes,
+                snapshot_chunk_bytes=self._settings.snapshot_chunk_bytes,
+            ),
+            rounds=self._host.rounds,
+            election_timeout_ns=election_timeout_ns,
+            reads="lease" if self._settings.reads == "lease" else "quorum",
+        )
+        group = Group(number, epoch, core, replica)
+        self._host.add(group)
+        return group
+
+    def follow(self, machine: ControlMachine, node_id: str) -> None:
+        """Create what the control state names on this process and is not here yet."""
+        member = machine.members.get(node_id)
+        if member is None or member.key != self._me:
+            return
+        for slot, row in enumerate(machine.slots):
+            number = slot + 1
+            if number in self._host.groups or node_id not in row.target:
+                continue
+            is_founder = self._me in row.first and (slot, row.epoch) not in self._created
+            self._created[slot, row.epoch] = None
+            membership = Membership(row.first) if is_founder else None
+            group = self.create(number, row.epoch, membership, self._make_slot(slot, row.epoch, machine))
+            if is_founder and row.preferred == node_id:
+                group.core.campaign(self._runtime.clock.now())

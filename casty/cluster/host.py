@@ -1,0 +1,251 @@
+"""The replica host: every consensus group of a node, driven together. One per node.
+
+A turn of the event loop steps cores; `settle` then does all their work at once: one storage batch, one consensus
+frame per peer, then the applies. One timer serves all groups. A message never creates a group.
+
+Identity: a consensus message carries its group and epoch; node id and incarnation of both ends are those of the
+link, fixed by its handshake, so a message of a dead process cannot arrive under the name of its successor.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from casty.consensus import Core, Entry, Ready, Role, Rounds, Snapshot
+from casty.errors import RemoteProtocolError
+from casty.runtime import Runtime, Timer
+from casty.wire import frames
+from casty.wire.pack import pack, unpack
+
+__all__ = ["Group", "Host", "Replica", "Send", "Write"]
+
+Send = Callable[[str, int, bytes], bool]
+"""Stages a frame for a peer key; False when there is no link to exactly that process."""
+
+
+class Write(NamedTuple):
+    """What one group wants durable before its messages leave."""
+
+    group: int
+    epoch: int
+    hard_state: tuple[int, str | None] | None
+    first_index: int
+    entries: Sequence[Entry]
+    snapshot: Snapshot | None
+
+
+class Replica(Protocol):
+    """What a group does with its log; `control_group.py` and `slot_group.py` are the two."""
+
+    def apply(self, index: int, entry: Entry) -> None:
+        """Apply one committed data entry."""
+
+    def role_changed(self, group: Group) -> None:
+        """The core began or ceased to lead, or sees another leader."""
+
+    def serve_read(self, token: int) -> None:
+        """A read asked for with this token is confirmed."""
+
+    def refuse_read(self, token: int) -> None:
+        """The read cannot be served here any more."""
+
+    def dump(self) -> bytes:
+        """Return the machine's state as of the last applied entry."""
+        ...
+
+    def restore(self, data: bytes) -> None:
+        """Replace the machine's state."""
+
+
+class Group:
+    """One replica of one consensus group."""
+
+    __slots__ = ("armed_ns", "core", "epoch", "is_dirty", "number", "replica", "snapshot_index")
+
+    def __init__(self, number: int, epoch: int, core: Core, replica: Replica) -> None:
+        self.number = number
+        self.epoch = epoch
+        self.core = core
+        self.replica = replica
+        self.is_dirty = False
+        self.armed_ns = 0
+        self.snapshot_index = 0
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether this replica leads its group."""
+        return self.core.role is Role.LEADER
+
+
+class Host:
+    """All groups of one process.
+
+    Parameters
+    ----------
+    runtime
+        The doors.
+    send
+        Stages a frame for a peer key.
+    max_frame_bytes
+        The largest frame a peer takes.
+    snapshot_entries
+        Applied entries after which a log is compacted.
+    """
+
+    def __init__(self, runtime: Runtime, send: Send, max_frame_bytes: int, snapshot_entries: int) -> None:
+        self.groups: dict[int, Group] = {}
+        self.rounds = Rounds()
+        self.snapshot_entries = snapshot_entries
+        self._clock = runtime.clock
+        self._storage = runtime.storage
+        self._send = send
+        self._max_frame_bytes = max_frame_bytes
+        self._dirty: list[Group] = []
+        self._out: dict[str, list[list[object]]] = {}
+        self._deadlines: list[tuple[int, int]] = []
+        self._timer: Timer | None = None
+        self._timer_ns = 0
+        self._is_closed = False
+
+    def add(self, group: Group) -> None:
+        """Take a new group on."""
+        assert group.number not in self.groups
+        self.groups[group.number] = group
+        self.mark(group)
+
+    def remove(self, number: int) -> None:
+        """Drop a group and everything it knows."""
+        del self.groups[number]
+
+    def close(self) -> None:
+        """Do nothing more."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def mark(self, group: Group) -> None:
+        """Say that a core may have work; `settle` looks."""
+        if not group.is_dirty:
+            group.is_dirty = True
+            self._dirty.append(group)
+
+    def on_consensus(self, sender: str, body: bytes) -> None:
+        """Take a consensus frame of the process `sender`."""
+        now_ns = self._clock.now()
+        batch = unpack(body)
+        if not isinstance(batch, list):
+            raise RemoteProtocolError("consensus frame: expected a list")
+        for item in batch:
+            if not isinstance(item, list) or len(item) != 3 or not isinstance(item[2], list):
+                raise RemoteProtocolError("consensus frame: expected [group, epoch, message] items")
+            group = self.groups.get(item[0])
+            if group is not None and group.epoch == item[1]:
+                group.core.step(now_ns, sender, item[2])
+                self.mark(group)
+
+    def settle(self) -> None:
+        """Do everything that the cores want: persist, send, apply, until nothing is left."""
+        if self._is_closed:
+            return
+        while self._dirty:
+            batch, self._dirty = self._dirty, []
+            work: list[tuple[Group, Ready]] = []
+            for group in batch:
+                group.is_dirty = False
+                ready = group.core.ready()
+                if ready is not None:
+                    work.append((group, ready))
+                self._arm(group)
+            if work:
+                self._storage.persist([_write(group, ready) for group, ready in work], partial(self._stored, work))
+        self._send_out()
+
+    def _stored(self, work: list[tuple[Group, Ready]]) -> None:
+        out = self._out
+        for group, ready in work:
+            for to, message in ready.messages:
+                out.setdefault(to, []).append([group.number, group.epoch, message])
+            core, replica = group.core, group.replica
+            if ready.entries:
+                core.stored(ready.first_index + len(ready.entries) - 1, core.term)
+            if ready.snapshot is not None:
+                replica.restore(ready.snapshot.data)
+                group.snapshot_index = ready.snapshot.index
+            if ready.role_changed:
+                replica.role_changed(group)
+            self._apply(group, ready)
+            for token, _ in ready.reads:
+                replica.serve_read(token)
+            for token in ready.reads_refused:
+                replica.refuse_read(token)
+            if ready.needs_snapshot:
+                core.provide_snapshot(core.applied, replica.dump())
+            self.mark(group)
+
+    def _apply(self, group: Group, ready: Ready) -> None:
+        index = ready.committed_first
+        apply = group.replica.apply
+        for entry in ready.committed:
+            if entry.kind == 0:
+                apply(index, entry)
+            index += 1
+        if ready.committed and group.core.applied - group.snapshot_index >= self.snapshot_entries:
+            group.snapshot_index = group.core.applied
+            group.core.compact(group.core.applied, group.replica.dump())
+
+    def _send_out(self) -> None:
+        if not self._out:
+            return
+        out, self._out = self._out, {}
+        for to, items in out.items():
+            self._send_batch(to, items)
+
+    def _send_batch(self, to: str, items: list[list[object]]) -> None:
+        body = pack(items)
+        if len(body) + 5 > self._max_frame_bytes and len(items) > 1:
+            half = len(items) // 2
+            self._send_batch(to, items[:half])
+            self._send_batch(to, items[half:])
+            return
+        self._send(to, frames.CONSENSUS, body)
+
+    def _arm(self, group: Group) -> None:
+        deadline_ns = group.core.deadline_ns
+        if group.armed_ns == 0 or deadline_ns < group.armed_ns:
+            group.armed_ns = deadline_ns
+            heapq.heappush(self._deadlines, (deadline_ns, group.number))
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if not self._deadlines or self._is_closed:
+            return
+        earliest_ns = self._deadlines[0][0]
+        if self._timer is not None:
+            if self._timer_ns <= earliest_ns:
+                return
+            self._timer.cancel()
+        self._timer_ns = earliest_ns
+        self._timer = self._clock.call_at(earliest_ns, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now_ns = self._clock.now()
+        while self._deadlines and self._deadlines[0][0] <= now_ns:
+            deadline_ns, number = heapq.heappop(self._deadlines)
+            group = self.groups.get(number)
+            if group is None or group.armed_ns != deadline_ns:
+                continue
+            group.armed_ns = 0
+            group.core.tick(now_ns)
+            self.mark(group)
+        self.settle()
+        self._set_timer()
+
+
+def _write(group: Group, ready: Ready) -> Write:
+    return Write(
+        group.number, group.epoch, ready.hard_state, ready.first_index, ready.entries, ready.snapshot
+    )

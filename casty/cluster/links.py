@@ -1,0 +1,110 @@
+"""Which links a node has, by who is at the other end. Every node dials every other and sends on what it dialled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from casty.address import NodeAddress, peer_key
+from casty.transport.connection import Connection
+from casty.transport.peers import Peers
+
+__all__ = ["Links", "key_of"]
+
+
+def key_of(connection: Connection) -> str:
+    """Return the peer key of the process at the other end of an open connection."""
+    remote = connection.remote
+    return peer_key(remote.node_id, remote.incarnation)
+
+
+class Links:
+    """The open connections of one node.
+
+    A new process under a known node id takes the place of the old one's connection at once: nothing queued for
+    the predecessor reaches its successor.
+    """
+
+    def __init__(self, me: NodeAddress, peers: Peers) -> None:
+        self._me = me
+        self._peers = peers
+        self._seeds: dict[NodeAddress, None] = {}
+        self._members: dict[NodeAddress, None] = {}
+        self._guests: dict[NodeAddress, None] = {}
+        self._by_node: dict[str, Connection] = {}
+        self._by_key: dict[str, Connection] = {}
+        self.inbound: dict[Connection, None] = {}
+
+    def want_seeds(self, addresses: Iterable[NodeAddress]) -> None:
+        """Dial these addresses for as long as the node lives."""
+        self._seeds.update(dict.fromkeys(addresses))
+        self._dial()
+
+    def want_members(self, addresses: Iterable[NodeAddress]) -> None:
+        """Dial the members of the present topology; former ones are dropped. Guests have become members or gone."""
+        self._members = dict.fromkeys(addresses)
+        self._guests.clear()
+        self._dial()
+
+    def want_guest(self, address: NodeAddress) -> None:
+        """Dial a process that asks to join until the next topology says whether it is a member."""
+        self._guests[address] = None
+        self._dial()
+
+    def _dial(self) -> None:
+        wanted = {**self._seeds, **self._members, **self._guests}
+        wanted.pop(self._me, None)
+        for address in wanted:
+            self._peers.want(str(address), address)
+        for name in list(self._peers):
+            if all(str(address) != name for address in wanted):
+                self._peers.drop(name)
+
+    def opened(self, connection: Connection) -> None:
+        """A handshake with a node succeeded."""
+        if not connection.is_dialled:
+            self.inbound[connection] = None
+            return
+        known = self._by_node.get(connection.remote.node_id)
+        self._by_node[connection.remote.node_id] = connection
+        self._by_key[key_of(connection)] = connection
+        if known is not None and known is not connection:
+            self._by_key = {key: link for key, link in self._by_key.items() if link is not known}
+            known.close("replaced by a newer link to the same node")
+
+    def closed(self, connection: Connection) -> None:
+        """A connection ended."""
+        self.inbound.pop(connection, None)
+        if self._by_node.get(connection.remote.node_id) is connection:
+            del self._by_node[connection.remote.node_id]
+        if self._by_key.get(key_of(connection)) is connection:
+            del self._by_key[key_of(connection)]
+
+    def send(self, key: str, kind: int, body: bytes) -> bool:
+        """Stage a frame for exactly that process."""
+        connection = self._by_key.get(key)
+        return connection is not None and connection.send(kind, body)
+
+    def send_to_node(self, node_id: str, kind: int, body: bytes) -> bool:
+        """Stage a frame for whatever process is the node now."""
+        connection = self._by_node.get(node_id)
+        return connection is not None and connection.send(kind, body)
+
+    def is_linked(self, key: str) -> bool:
+        """Whether this node dialled that process and it answered."""
+        return key in self._by_key
+
+    @property
+    def nodes(self) -> list[str]:
+        """The node ids with a dialled link, in the order in which the links came up."""
+        return list(self._by_node)
+
+    def everyone(self) -> list[Connection]:
+        """One connection per process: dialled where there is one, else the one it dialled."""
+        found = {key_of(connection): connection for connection in self.inbound if connection.remote.role == "node"}
+        found.update(self._by_key)
+        return list(found.values())
+
+    def each_node(self, action: Callable[[Connection], object]) -> None:
+        """Do something with every dialled link."""
+        for connection in list(self._by_node.values()):
+            action(connection)

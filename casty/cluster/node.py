@@ -1,0 +1,430 @@
+"""One node of a cluster: its links, groups, topology and duties, put together. No actors here; see `system.py`.
+
+Life of a node: listen and dial the seeds -> found or join (`arrival.py`) -> follow the control group -> host the
+slots that it names -> ``ready`` -> stop: hand leaderships over, close the own sessions, go.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from casty.address import NodeAddress, node_id_of, peer_key
+from casty.cluster import topology as topologies
+from casty.cluster.arrival import MEMBER, Arrival
+from casty.cluster.beats import Beats
+from casty.cluster.control import FOUND, JOIN, ControlMachine
+from casty.cluster.control_group import CONTROL, ControlReplica
+from casty.cluster.duties import ControlDuties, SlotDuties, Vitals
+from casty.cluster.feed import Feed
+from casty.cluster.founding import VIEW, Founding, Identity, Policy
+from casty.cluster.groups import Groups
+from casty.cluster.host import Group, Host
+from casty.cluster.links import Links, key_of
+from casty.cluster.readiness import Readiness
+from casty.cluster.relays import ControlCalls, Relays
+from casty.cluster.topology import LeaderTable, Topology
+from casty.config import SECOND_NS, Settings
+from casty.events import LinkDown, LinkUp, MemberChanged, TopologyChanged
+from casty.runtime import Runtime, Timer
+from casty.tls import Config
+from casty.transport.acceptor import Acceptor
+from casty.transport.connection import Connection
+from casty.transport.peers import Peers
+from casty.transport.turn import Turn
+from casty.wire import frames
+from casty.wire.hello import Hello
+from casty.wire.pack import pack, unpack
+
+__all__ = ["Node", "NodeOptions"]
+
+log = logging.getLogger("casty.node")
+
+HAND_OVER_NS = 2 * SECOND_NS
+STEP_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """What a node is told at its start; see `ClusteredActorSystem` for the meaning of each."""
+
+    name: str
+    host: str
+    port: int
+    node_id: str | None = None
+    bind_host: str | None = None
+    seeds: tuple[NodeAddress, ...] = ()
+    required_quorum: int | None = None
+    settings: Settings = field(default_factory=Settings)
+    tls: Config | None = None
+
+
+class Node:
+    """A process's membership in a cluster.
+
+    Parameters
+    ----------
+    options
+        What the user asked for.
+    runtime
+        The doors.
+    """
+
+    def __init__(self, options: NodeOptions, runtime: Runtime) -> None:
+        self.options = options
+        self.runtime = runtime
+        self.settings = options.settings
+        self.incarnation = runtime.entropy.token("incarnation", 8).hex()
+        self.address = NodeAddress(options.host, options.port)
+        self.node_id = options.node_id or str(self.address)
+        self.missing: list[str] = ["start"]
+        self.is_stopping = False
+        self._born_wall_s = runtime.clock.wall_s()
+        self._timer: Timer | None = None
+        self._members_seen: dict[str, tuple[str, str]] = {}
+        self.on_topology: list[Callable[[Topology], None]] = []
+        self.extra_frames: dict[int, Callable[[Connection, bytes], None]] = {}
+
+    @property
+    def key(self) -> str:
+        """This process's peer key."""
+        return peer_key(self.node_id, self.incarnation)
+
+    async def start(self) -> None:
+        """Listen, then found or join in the background; raises `OSError` when the address cannot be bound."""
+        options, runtime = self.options, self.runtime
+        self.turn = Turn(runtime)
+        self.acceptor = Acceptor(
+            runtime, self._hello, self.settings, self, self.turn, options.tls,
+            check=self._refuse, welcome_extra=self._welcome,
+        )  # fmt: skip
+        await self.acceptor.start(options.bind_host or options.host, options.port)
+        self.address = NodeAddress(options.host, self.acceptor.address[1])
+        self.node_id = options.node_id or str(self.address)
+        self._assemble()
+        self.links.want_seeds(options.seeds)
+        self.arrival.begin()
+        self._beat()
+
+    def _assemble(self) -> None:
+        """Make the parts; the port, and with it the identity, is known only now."""
+        runtime, settings = self.runtime, self.settings
+        clock = runtime.clock
+        peers = Peers(runtime, self._hello, settings, self, self.turn, self.options.tls)
+        self.links = Links(self.address, peers)
+        self.host = Host(runtime, self.links.send, settings.max_frame_bytes, settings.snapshot_entries)
+        self.vitals = Vitals(clock)
+        self.beats = Beats(self.host, clock, self.key, self.links.send, self.vitals.answered)
+        self.leaders = LeaderTable()
+        self.feed = Feed(self.links, self.leaders, self.node_id, self._topology_changed)
+        self.relays = Relays()
+        self.control_calls = ControlCalls(clock, self.relays, self._control_leader, self.send_to_node)
+        self.control = ControlReplica(self._control_changed, self._role_changed)
+        self.requests = Requests(self)
+        self.gateway = Gateway(runtime, self, settings, gateway_id=self.key.encode())
+        self.groups = Groups(self.host, runtime, settings, self.key, self.requests.make_slot)
+        self.slot_duties = SlotDuties(self.host, clock, self.vitals, int(settings.session_ttl_s * SECOND_NS))
+        self.control_duties = ControlDuties(
+            self.host, clock, settings, self.links, self.vitals, self._propose_control
+        )
+        self.readiness = Readiness(self.host, self.node_id)
+        self.turn.hooks.extend((self.host.settle, self.feed.flush, self.requests.flush))
+        identity = Identity(self.node_id, self.incarnation, *self.address)
+        self.arrival = Arrival(
+            Founding(identity, self._policy(), self._document, clock.now()), identity, self.links, clock,
+            self._founded, self._joined, log.warning,
+        )  # fmt: skip
+        self._handlers: dict[int, Callable[[Connection, bytes], None]] = {
+            frames.FOUNDING: self._on_founding,
+            frames.JOIN: self._on_join,
+            frames.CONSENSUS: lambda link, body: self.host.on_consensus(key_of(link), body),
+            frames.BEAT: lambda link, body: self.beats.on_frame(key_of(link), frames.BEAT, body),
+            frames.BEAT_ACK: lambda link, body: self.beats.on_frame(key_of(link), frames.BEAT_ACK, body),
+            frames.ROWS: lambda link, body: self.beats.on_frame(key_of(link), frames.ROWS, body),
+            frames.ROWS_ACK: lambda link, body: self.beats.on_frame(key_of(link), frames.ROWS_ACK, body),
+            frames.HINTS: lambda link, body: self.feed.on_hints(body),
+            frames.REQUEST: self.requests.on_request,
+            frames.REPLY: self.requests.on_reply,
+            frames.KEEPALIVE: self.requests.on_keepalive,
+            frames.KEEPALIVE_ACK: lambda link, body: self.gateway.on_keepalive_ack(body),
+            frames.SUBSCRIBE: lambda link, body: self.feed.subscribe(link),
+            frames.STATUS: self._on_status,
+            **self.extra_frames,
+        }
+
+    def _policy(self) -> Policy:
+        seeds = dict.fromkeys((*map(str, self.options.seeds), str(self.address)))
+        quorum = self.options.required_quorum
+        if quorum is not None and quorum < len(seeds) // 2 + 1:
+            raise ValueError(
+                f"required_quorum: expected at least a majority of {len(seeds)} seeds, found {quorum}; "
+                "a smaller one would let two halves found a cluster each"
+            )
+        needed = len(seeds) if quorum is None else min(quorum, len(seeds))
+        return Policy(tuple(sorted(seeds)), needed, int(self.settings.founding_listen_s * SECOND_NS))
+
+    def _document(self, founders: list[Identity]) -> dict[str, Any] | None:
+        """Return the founding document; not before the generation number is later than any before our start."""
+        wall_s = self.runtime.clock.wall_s()
+        if wall_s <= self._born_wall_s:
+            return None
+        settings = self.settings
+        return {
+            "id": f"{self.key}/{self.runtime.entropy.token('founding', 8).hex()}",
+            "founder": self.node_id,
+            "name": self.options.name,
+            "generation": wall_s,
+            "cluster_id": self.runtime.entropy.token("cluster", 8).hex(),
+            "slots": settings.slots,
+            "replication": settings.replication,
+            "settings": {"session_ttl_s": settings.session_ttl_s, "drift": settings.drift},
+            "founders": [list(identity) for identity in founders],
+        }
+
+    # -- becoming part of a cluster
+
+    def _founded(self, document: dict[str, Any]) -> None:
+        keys = [peer_key(row[0], row[1]) for row in document["founders"]]
+        self._founding_entry = pack([FOUND, document])
+        group = self.groups.create(CONTROL, document["generation"], Membership(tuple(sorted(keys))), self.control)
+        if document["founder"] == self.node_id:
+            group.core.campaign(self.runtime.clock.now())
+        self.turn.mark_due()
+
+    def _joined(self, generation: int) -> None:
+        self.groups.create(CONTROL, generation, None, self.control)
+        self.turn.mark_due()
+
+    def _control_changed(self) -> None:
+        machine = self.control.machine
+        self.arrival.settled()
+        if machine.is_founded:
+            self.links.want_members(NodeAddress(row.host, row.port) for row in machine.members.values())
+            self.groups.follow(machine, self.node_id)
+            self.feed.publish(topologies.of_machine(machine, self.leaders))
+            self._report_members(machine)
+
+    def _report_members(self, machine: ControlMachine) -> None:
+        seen = {row.node_id: (row.incarnation, row.status) for row in machine.members.values()}
+        if self.runtime.observe:
+            for node_id, now in seen.items():
+                if self._members_seen.get(node_id) != now:
+                    self.runtime.observe(MemberChanged(node_id, now[1]))
+            self.runtime.observe(TopologyChanged(machine.generation, machine.version))
+        self._members_seen = seen
+
+    def _topology_changed(self) -> None:
+        self.gateway.on_topology()
+        topology = self.feed.topology
+        if topology is not None:
+            for listener in self.on_topology:
+                listener(topology)
+
+    def _role_changed(self, group: Group) -> None:
+        if group.is_leading and not self.control.machine.is_founded:
+            self._propose_control(self._founding_entry)
+
+    def _propose_control(self, entry: bytes) -> None:
+        group = self.host.groups.get(CONTROL)
+        if group is not None:
+            self.control.propose(group.core, entry, _Nobody(), 0)
+            self.host.mark(group)
+
+    # -- what others ask
+
+    def _on_founding(self, link: Connection, body: bytes) -> None:
+        machine = self.control.machine
+        if machine.is_founded:
+            message: Any = unpack(body)
+            if isinstance(message, list) and len(message) > 2 and message[0] == VIEW:
+                known = machine.members.get(message[1])
+                addresses = [[row.host, row.port] for row in machine.members.values()]
+                knows = known is not None and known.incarnation == message[2]
+                answer = [MEMBER, machine.generation, machine.cluster_id, addresses, knows]
+                link.send(frames.FOUNDING, pack(answer))
+                return
+        self.arrival.on_frame(link, body)
+
+    def _on_join(self, link: Connection, body: bytes) -> None:
+        """A process asks to join: the control leader proposes it once it can reach exactly that process itself."""
+        message: Any = unpack(body)
+        group = self.host.groups.get(CONTROL)
+        if group is None or not self.control.machine.is_founded:
+            return
+        identity = Identity(*message)
+        if not group.is_leading:
+            leader = self._control_leader()
+            if leader is not None and link.remote.node_id == identity.node_id:
+                self.links.send_to_node(leader, frames.JOIN, body)
+            return
+        self.links.want_guest(NodeAddress(identity.host, identity.port))
+        known = self.control.machine.members.get(identity.node_id)
+        if known is not None and known.incarnation == identity.incarnation:
+            return
+        if self.links.is_linked(identity.key) and not self._is_taken(identity, link):
+            self._propose_control(pack([JOIN, *identity]))
+
+    def _is_taken(self, identity: Identity, link: Connection) -> bool:
+        """Whether another living process at another address has this node id."""
+        known = self.control.machine.members.get(identity.node_id)
+        if known is None or (known.host, known.port) == (identity.host, identity.port):
+            return False
+        if known.key != self.key and self.vitals.silent_ns(known.key, 0) > 3 * SECOND_NS:
+            return False
+        link.close(
+            f"node id {identity.node_id!r} belongs to {known.host}:{known.port}, which still answers; "
+            f"{identity.host}:{identity.port} needs another --node-id"
+        )
+        return True
+
+    def _on_status(self, link: Connection, body: bytes) -> None:
+        del body
+        link.send(frames.STATUS_REPLY, pack(self.status()))
+
+    def status(self) -> dict[str, object]:
+        """Return the status document of this node."""
+        sessions, structures = self.requests.usage()
+        return status_document(
+            self.host, self.control.machine, self.leaders, self.missing, sessions, structures
+        )
+
+    # -- links (the `ConnectionHandler` of acceptor and peers)
+
+    def _hello(self) -> Hello:
+        return Hello.of_node(
+            cluster=self.options.name, node_id=self.node_id, incarnation=self.incarnation, address=self.address,
+            settings=self.settings,
+        )  # fmt: skip
+
+    def _welcome(self) -> dict[str, object]:
+        machine = self.control.machine
+        return {"generation": machine.generation, "cluster_id": machine.cluster_id, **machine.settings}
+
+    def _refuse(self, hello: Hello) -> str | None:
+        if self.is_stopping and hello.role != "node":
+            return f"node {self.node_id} is stopping; use another contact point"
+        return None
+
+    def on_open(self, connection: Connection) -> None:
+        """A handshake succeeded."""
+        remote = connection.remote
+        if remote.role == "node":
+            self.links.opened(connection)
+            self.arrival.met(connection)
+            if connection.is_dialled:
+                self.feed.introduce(connection)
+                self.gateway.on_link_up(remote.node_id)
+        if self.runtime.observe:
+            self.runtime.observe(LinkUp(key_of(connection)))
+
+    def on_closed(self, connection: Connection, reason: str) -> None:
+        """A connection that was open ended."""
+        remote = connection.remote
+        self.feed.forget(connection)
+        self.requests.forget(connection)
+        if remote.role == "node":
+            self.links.closed(connection)
+            if connection.is_dialled:
+                self.relays.link_lost(remote.node_id)
+                self.gateway.on_link_down(remote.node_id)
+        if self.runtime.observe:
+            self.runtime.observe(LinkDown(key_of(connection), reason))
+
+    def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
+        """Dispatch one frame; raises `RemoteProtocolError` for a kind that the role may not send."""
+        role = connection.remote.role
+        if role != "node" and kind not in _ALLOWED[role]:
+            raise frames.unexpected(kind, role)
+        handler = self._handlers.get(kind)
+        if handler is None:
+            raise frames.unexpected(kind, role)
+        handler(connection, body)
+
+    # -- routes (what the gateway needs)
+
+    def topology(self) -> Topology | None:
+        """Return the present topology."""
+        return self.feed.topology
+
+    def linked(self) -> list[str]:
+        """Return the nodes that can be reached now, this one first."""
+        return [self.node_id, *self.links.nodes]
+
+    def send_to_node(self, node_id: str, kind: int, body: bytes) -> bool:
+        """Stage a frame for a node id; for this node it is handled at once."""
+        if node_id == self.node_id:
+            return self.requests.loop_back(kind, body)
+        return self.links.send_to_node(node_id, kind, body)
+
+    send = send_to_node
+
+    def hint(self, slot: int, leader: str | None, term: int) -> None:
+        """Take what a redirect said about a slot's leader."""
+        topology = self.feed.topology
+        if topology is not None:
+            self.leaders.learn(slot, topology.epoch_of(slot), term, leader)
+            self.turn.mark_due()
+
+    def _control_leader(self) -> str | None:
+        group = self.host.groups.get(CONTROL)
+        leader = None if group is None else group.core.leader
+        return None if leader is None else node_id_of(leader)
+
+    # -- time
+
+    def _beat(self) -> None:
+        """Every heartbeat: tell the followers, and do the leader's duties."""
+        clock = self.runtime.clock
+        self.turn.begin()
+        try:
+            self.beats.beat()
+            group = self.host.groups.get(CONTROL)
+            if group is not None:
+                self.control_duties.tick(group, self.control.machine)
+            self.slot_duties.tick(self.control.machine)
+            self.requests.tick(clock.now())
+        finally:
+            self.turn.end()
+        if group is not None and self.missing:
+            self.missing = self.readiness.missing(self.control.machine, clock.now())
+        self._timer = clock.call_at(clock.now() + int(self.settings.heartbeat_s * SECOND_NS), self._beat)
+
+    async def ready(self) -> None:
+        """Return when this node serves and holds its predecessor's seats."""
+        while self.missing:
+            await self.runtime.clock.sleep(STEP_S)
+
+    async def stop(self) -> None:
+        """Hand leaderships over (at most 2 s), close the own sessions, close every link."""
+        clock = self.runtime.clock
+        self.is_stopping = self.slot_duties.is_stopping = True
+        await self.gateway.close()
+        until_ns = clock.now() + HAND_OVER_NS
+        while CONTROL in self.host.groups and self.slot_duties.hand_all_over() and clock.now() < until_ns:
+            self.turn.mark_due()
+            await clock.sleep(STEP_S)
+        await self.abort()
+
+    async def abort(self) -> None:
+        """Close everything at once, handing nothing over."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.host.close()
+        self.arrival.close()
+        await self.acceptor.close()
+        self.links.close()
+
+
+class _Nobody:
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Nobody waits for this answer."""
+
+
+_ALLOWED: dict[str, tuple[int, ...]] = {
+    "client": (
+        frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.ENTITY,
+    ),
+    "status": (frames.STATUS,),
+}  # fmt: skip

@@ -1,0 +1,57 @@
+"""Which waiting call a log index answers, and how an answer finds its way. Shared by control group and slots."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from casty.consensus import Core, NotLeading, ProposalRefused
+
+__all__ = ["BAD", "BUSY", "EXPIRED", "NOT_LEADER", "OK", "UNKNOWN", "Answers", "Proposals"]
+
+OK = 0
+EXPIRED, NOT_LEADER, BUSY, UNKNOWN, BAD = 16, 17, 18, 19, 20
+
+
+class Answers(Protocol):
+    """Where the reply to one call goes: a connection's reply batch, or something inside the node."""
+
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Answer the call; harmless when the caller is gone."""
+
+
+class Proposals:
+    """The calls that wait for the entries that this leader proposed."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, tuple[int, Answers, int]] = {}
+
+    def propose(self, core: Core, data: bytes, answers: Answers, call_id: int) -> bool:
+        """Propose `data`, or answer at once why not; True when it was proposed."""
+        try:
+            index = core.propose(data)
+        except NotLeading:
+            answers.add(call_id, [NOT_LEADER, None, core.term])
+            return False
+        except ProposalRefused as error:
+            answers.add(call_id, [BUSY, str(error)])
+            return False
+        self._waiting[index] = (core.term, answers, call_id)
+        return True
+
+    def take(self, index: int, term: int) -> tuple[Answers, int] | None:
+        """Return who waits for the entry committed at `index`; another term's entry took a waiting one's place."""
+        waiting = self._waiting.pop(index, None)
+        if waiting is None:
+            return None
+        if waiting[0] != term:
+            waiting[1].add(waiting[2], [UNKNOWN])
+            return None
+        return waiting[1], waiting[2]
+
+    def abandon(self) -> None:
+        """Leadership ended: what was proposed may or may not be committed by the next leader."""
+        waiting, self._waiting = self._waiting, {}
+        for _, answers, call_id in waiting.values():
+            answers.add(call_id, [UNKNOWN])

@@ -1,0 +1,134 @@
+"""Calls that a node sends to another node for somebody else: one hop for a client, or its own control entries.
+
+Their call ids are negative, so they never meet those of the node's own gateway on the same link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from casty.cluster.proposals import OK, UNKNOWN, Answers
+from casty.config import SECOND_NS
+from casty.errors import Mismatch, Unavailable
+from casty.runtime import Clock, Timer
+from casty.wire import frames
+from casty.wire.pack import pack
+
+__all__ = ["CONTROL_SLOT", "OP_CONTROL", "ControlCalls", "Relays"]
+
+CONTROL_SLOT = -1
+"""The slot number under which a request means the control group."""
+
+OP_CONTROL = 3
+"""The operation of a request whose payload is a control entry."""
+
+RETRY_NS = SECOND_NS // 2
+
+
+class Relays:
+    """Who waits for the reply to which relayed call, by link target."""
+
+    def __init__(self) -> None:
+        self._next_id = 0
+        self._waiting: dict[int, tuple[str, Answers, int]] = {}
+
+    def expect(self, node_id: str, answers: Answers, call_id: int) -> int:
+        """Return the id to send; its reply from `node_id` goes to `answers` under `call_id`."""
+        self._next_id -= 1
+        self._waiting[self._next_id] = (node_id, answers, call_id)
+        return self._next_id
+
+    def on_reply(self, relay_id: int, reply: list[object], is_final: bool) -> None:
+        """A reply came back; a queued call keeps waiting for its outcome."""
+        waiting = self._waiting.get(relay_id)
+        if waiting is None:
+            return
+        if is_final:
+            del self._waiting[relay_id]
+        waiting[1].add(waiting[2], reply)
+
+    def link_lost(self, node_id: str) -> None:
+        """Calls in flight to a node whose link ended may or may not have been applied."""
+        for relay_id, (target, answers, call_id) in list(self._waiting.items()):
+            if target == node_id:
+                del self._waiting[relay_id]
+                answers.add(call_id, [UNKNOWN])
+
+
+class _Answer:
+    """Resolves a future with the first reply."""
+
+    def __init__(self, future: asyncio.Future[list[object]]) -> None:
+        self._future = future
+
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Take the reply to `call_id`."""
+        if not self._future.done():
+            self._future.set_result(reply)
+
+
+class ControlCalls:
+    """Writes control entries from any node. Entries are idempotent, so an unanswered one is simply sent again.
+
+    Parameters
+    ----------
+    leader
+        Returns the node id of the control leader, if known.
+    send
+        Stages a frame for a node id, this node included.
+    """
+
+    def __init__(
+        self, clock: Clock, relays: Relays, leader: Callable[[], str | None], send: Callable[[str, int, bytes], bool]
+    ) -> None:
+        self._clock = clock
+        self._relays = relays
+        self._leader = leader
+        self._send = send
+
+    async def write(self, entry: bytes, timeout_s: float) -> None:
+        """Return when the entry is applied.
+
+        Raises
+        ------
+        Mismatch
+            The entry contradicts what is recorded.
+        Unavailable
+            No control leader answered within `timeout_s` seconds.
+        """
+        deadline_ns = self._clock.now() + int(timeout_s * SECOND_NS)
+        while self._clock.now() < deadline_ns:
+            reply = await self._attempt(entry, deadline_ns)
+            if reply is not None and reply[0] == OK:
+                return
+            if reply is not None and reply[0] == 2:
+                raise Mismatch(f"{reply[1]}: recorded {reply[2]!r}, given {reply[3]!r}; use the recorded value")
+        raise Unavailable(f"no leader of the control group answered within {timeout_s} s; see `casty status`")
+
+    async def _attempt(self, entry: bytes, deadline_ns: int) -> list[object] | None:
+        """Send once and wait a little for the answer; None when there was none."""
+        future: asyncio.Future[list[object]] = asyncio.get_running_loop().create_future()
+        until_ns = min(self._clock.now() + RETRY_NS, deadline_ns)
+        timer: Timer = self._clock.call_at(until_ns, _expire, future)
+        leader = self._leader()
+        try:
+            if leader is not None:
+                call_id = self._relays.expect(leader, _Answer(future), 0)
+                self._send(leader, frames.REQUEST, pack([[call_id, CONTROL_SLOT, 0, OP_CONTROL, entry]]))
+            reply = await future
+        finally:
+            timer.cancel()
+        if reply and reply[0] not in (OK, 2):
+            await self._pause(until_ns)
+        return reply or None
+
+    async def _pause(self, until_ns: int) -> None:
+        remaining_ns = until_ns - self._clock.now()
+        if remaining_ns > 0:
+            await self._clock.sleep(remaining_ns / SECOND_NS)
+
+
+def _expire(future: asyncio.Future[list[object]]) -> None:
+    if not future.done():
+        future.set_result([])

@@ -1,0 +1,78 @@
+"""Reply batches: all answers for one link in one turn leave in one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from casty.wire import frames
+from casty.wire.pack import pack
+
+__all__ = ["LocalAnswers", "LinkAnswers", "Outbound"]
+
+
+class Outbound(Protocol):
+    """What a batch is sent on."""
+
+    def send(self, kind: int, body: bytes) -> bool:
+        """Stage a frame; False when the link cannot take it."""
+        ...
+
+    def close(self, reason: str) -> None:
+        """End the link."""
+
+
+class LinkAnswers:
+    """Collects the replies for one connection. A reply that does not fit its outbound queue closes the link."""
+
+    __slots__ = ("_dirty", "_items", "_link", "_max_frame_bytes")
+
+    def __init__(self, link: Outbound, dirty: list[LinkAnswers | LocalAnswers], max_frame_bytes: int) -> None:
+        self._link = link
+        self._items: list[list[object]] = []
+        self._dirty = dirty
+        self._max_frame_bytes = max_frame_bytes
+
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Answer a call at the end of this turn."""
+        if not self._items:
+            self._dirty.append(self)
+        self._items.append([call_id, reply])
+
+    def flush(self) -> None:
+        """Send what was collected."""
+        items, self._items = self._items, []
+        if items:
+            self._send(items)
+
+    def _send(self, items: list[list[object]]) -> None:
+        body = pack(items)
+        if len(body) + 5 > self._max_frame_bytes and len(items) > 1:
+            half = len(items) // 2
+            self._send(items[:half])
+            self._send(items[half:])
+        elif not self._link.send(frames.REPLY, body):
+            self._link.close("the outbound queue is full: the other side does not read its replies")
+
+
+class LocalAnswers:
+    """The same for this node's own gateway."""
+
+    __slots__ = ("_deliver", "_dirty", "_items")
+
+    def __init__(self, deliver: Callable[[bytes], None], dirty: list[LinkAnswers | LocalAnswers]) -> None:
+        self._deliver = deliver
+        self._items: list[list[object]] = []
+        self._dirty = dirty
+
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Answer a call at the end of this turn."""
+        if not self._items:
+            self._dirty.append(self)
+        self._items.append([call_id, reply])
+
+    def flush(self) -> None:
+        """Hand over what was collected."""
+        items, self._items = self._items, []
+        if items:
+            self._deliver(pack(items))

@@ -1,0 +1,55 @@
+"""The status document: what one node knows about the cluster, stable for programs. See docs/operations.md."""
+
+from __future__ import annotations
+
+from casty.address import node_id_of
+from casty.cluster.control import ControlMachine
+from casty.cluster.host import Host
+from casty.cluster.topology import LeaderTable
+
+__all__ = ["status_document"]
+
+
+def status_document(
+    host: Host, machine: ControlMachine, leaders: LeaderTable, missing: list[str], sessions: int, structures: dict[str, int]
+) -> dict[str, object]:
+    """Return members, leader, slots, sessions and structures in use as a plain value.
+
+    `sessions` and `structures` count what the slots led by this node hold.
+    """
+    control = host.groups.get(0)
+    leader = control.core.leader if control is not None else None
+    return {
+        "name": machine.name,
+        "cluster_id": machine.cluster_id,
+        "generation": machine.generation,
+        "version": machine.version,
+        "leader": None if leader is None else node_id_of(leader),
+        "missing": missing,
+        "members": [
+            {"id": row.node_id, "address": f"{row.host}:{row.port}", "status": row.status, "incarnation": row.incarnation}
+            for row in machine.members.values()
+        ],
+        "slots": [_slot(host, machine, leaders, slot) for slot in range(len(machine.slots))],
+        "sessions": sessions,
+        "structures": structures,
+    }
+
+
+def _slot(host: Host, machine: ControlMachine, leaders: LeaderTable, slot: int) -> dict[str, object]:
+    row = machine.slots[slot]
+    group = host.groups.get(slot + 1)
+    hint = leaders.hint_of(slot)
+    document: dict[str, object] = {
+        "slot": slot,
+        "epoch": row.epoch,
+        "leader": leaders.leader_of(slot),
+        "replicas": list(row.target),
+        "term": 0 if hint is None else hint.term,
+        "commit": None,
+    }
+    if group is not None:
+        document["term"] = group.core.term
+        document["commit"] = group.core.commit
+        document["replicas"] = sorted(node_id_of(key) for key in group.core.committed_membership.voters)
+    return document

@@ -1,0 +1,183 @@
+"""What a node or client believes about the cluster: an immutable snapshot plus leader hints. Pure.
+
+The snapshot comes from applied control entries and only moves forward, by (generation, version). The hints are
+soft state, ordered by term within a slot epoch: a late hint of an old term never replaces a newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from casty.cluster.control import ControlMachine
+from casty.errors import RemoteProtocolError
+
+__all__ = ["Hint", "LeaderTable", "MemberInfo", "Topology"]
+
+
+class MemberInfo(NamedTuple):
+    """A member as clients need it."""
+
+    node_id: str
+    incarnation: str
+    host: str
+    port: int
+    status: str
+
+
+class Hint(NamedTuple):
+    """Who leads a slot, as somebody heard it; `leader` None when the term has no leader yet."""
+
+    epoch: int
+    term: int
+    leader: str | None
+
+
+class LeaderTable:
+    """The newest hint of every slot."""
+
+    __slots__ = ("_hints", "changed")
+
+    def __init__(self) -> None:
+        self._hints: dict[int, Hint] = {}
+        self.changed: dict[int, None] = {}
+
+    def learn(self, slot: int, epoch: int, term: int, leader: str | None) -> bool:
+        """Take a hint if it is news; equal terms only fill in a leader that was not known."""
+        known = self._hints.get(slot)
+        if known is not None:
+            if (epoch, term) < (known.epoch, known.term):
+                return False
+            if (epoch, term) == (known.epoch, known.term) and (leader is None or known.leader == leader):
+                return False
+        self._hints[slot] = Hint(epoch, term, leader)
+        self.changed[slot] = None
+        return True
+
+    def forget(self, slot: int, leader: str) -> None:
+        """Stop believing in a leader that says it leads no longer, until a newer hint comes."""
+        known = self._hints.get(slot)
+        if known is not None and known.leader == leader:
+            self._hints[slot] = Hint(known.epoch, known.term, None)
+            self.changed[slot] = None
+
+    def leader_of(self, slot: int) -> str | None:
+        """Return the node id that leads the slot, if any is known."""
+        known = self._hints.get(slot)
+        return None if known is None else known.leader
+
+    def hint_of(self, slot: int) -> Hint | None:
+        """Return the newest hint of the slot."""
+        return self._hints.get(slot)
+
+    def rows(self, slots: Iterable[int] | None = None) -> list[list[object]]:
+        """Return hints as plain rows, of `slots` or of all."""
+        chosen = self._hints if slots is None else [slot for slot in slots if slot in self._hints]
+        return [[slot, *self._hints[slot]] for slot in chosen]
+
+    def clear(self) -> None:
+        """Forget everything: another generation has other terms."""
+        self._hints.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """One version of the cluster.
+
+    Parameters
+    ----------
+    generation, cluster_id, version
+        Identity and age; versions grow within a generation.
+    ttl_s, drift
+        The session TTL in seconds and the bound of the ratio of two clocks' rates.
+    members
+        By node id.
+    slots
+        (epoch, node ids of its replicas) by slot number.
+    regions, services
+        Shard counts by region; per service key the rows (ref uri, node id).
+    leaders
+        The leader table that goes with this observer; shared by all its snapshots.
+    """
+
+    generation: int
+    cluster_id: str
+    version: int
+    ttl_s: float
+    drift: float
+    members: dict[str, MemberInfo]
+    slots: tuple[tuple[int, tuple[str, ...]], ...]
+    regions: dict[str, int]
+    services: dict[str, tuple[tuple[str, str], ...]]
+    leaders: LeaderTable
+
+    def leader_of(self, slot: int) -> str | None:
+        """Return the node id that leads a slot, if any is known."""
+        return self.leaders.leader_of(slot)
+
+    def epoch_of(self, slot: int) -> int:
+        """Return the slot's epoch."""
+        return self.slots[slot][0]
+
+    def replicas_of(self, slot: int) -> tuple[str, ...]:
+        """Return the node ids that should hold the slot."""
+        return self.slots[slot][1]
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What decides which of two snapshots is newer."""
+        return (self.generation, self.version)
+
+
+def of_machine(machine: ControlMachine, leaders: LeaderTable) -> Topology:
+    """Return the topology that applied control entries say."""
+    return Topology(
+        generation=machine.generation,
+        cluster_id=machine.cluster_id,
+        version=machine.version,
+        ttl_s=float(machine.settings["session_ttl_s"]),
+        drift=float(machine.settings["drift"]),
+        members={
+            row.node_id: MemberInfo(row.node_id, row.incarnation, row.host, row.port, row.status)
+            for row in machine.members.values()
+        },
+        slots=tuple((row.epoch, row.target) for row in machine.slots),
+        regions=dict(machine.regions),
+        services={
+            key: tuple((ref, owner[0]) for ref, owner in refs.items()) for key, refs in machine.services.items()
+        },
+        leaders=leaders,
+    )
+
+
+def to_plain(topology: Topology) -> list[object]:
+    """Return the snapshot and all hints as a plain value for the wire."""
+    return [
+        topology.generation, topology.cluster_id, topology.version, topology.ttl_s, topology.drift,
+        [list(member) for member in topology.members.values()],
+        [[epoch, list(nodes)] for epoch, nodes in topology.slots],
+        topology.regions,
+        {key: [list(row) for row in rows] for key, rows in topology.services.items()},
+        topology.leaders.rows(),
+    ]  # fmt: skip
+
+
+def from_plain(plain: Any, leaders: LeaderTable) -> Topology:
+    """Return what `to_plain` wrote, with the observer's own leader table; the hints are in the last field."""
+    try:
+        (generation, cluster_id, version, ttl_s, drift, members, slots, regions, services, _) = plain
+        return Topology(
+            generation=int(generation),
+            cluster_id=str(cluster_id),
+            version=int(version),
+            ttl_s=float(ttl_s),
+            drift=float(drift),
+            members={row[0]: MemberInfo(row[0], row[1], row[2], int(row[3]), row[4]) for row in members},
+            slots=tuple((int(epoch), tuple(nodes)) for epoch, nodes in slots),
+            regions=dict(regions),
+            services={key: tuple((row[0], row[1]) for row in rows) for key, rows in services.items()},
+            leaders=leaders,
+        )
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
+        raise RemoteProtocolError(f"topology: expected ten well-formed fields: {error}") from error

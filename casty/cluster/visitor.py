@@ -1,0 +1,235 @@
+"""The cluster side of a client: links to every node it knows, a topology that only moves forward, a gateway.
+
+A visitor dials and never listens. It subscribes on every link, so the loss of one costs it nothing; what arrives
+twice is older or equal and changes nothing. It keeps dialling its contact points for ever, so all nodes may be
+replaced over its life.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from casty.address import NodeAddress
+from casty.cluster import topology as topologies
+from casty.cluster.feed import learn_hints
+from casty.cluster.gateway import Gateway
+from casty.cluster.topology import LeaderTable, Topology
+from casty.config import SECOND_NS, Settings
+from casty.errors import Refused, RemoteProtocolError, Unavailable
+from casty.events import LinkDown, LinkUp, TopologyChanged
+from casty.runtime import Runtime
+from casty.tls import Config
+from casty.transport.connection import Connection
+from casty.transport.peers import AddressMap, Peers
+from casty.transport.turn import Turn
+from casty.wire import frames
+from casty.wire.hello import Hello
+from casty.wire.pack import pack, unpack
+
+__all__ = ["Visitor"]
+
+log = logging.getLogger("casty.client")
+
+POLL_S = 0.05
+
+
+class Visitor:
+    """One client's connections and view of the cluster.
+
+    Parameters
+    ----------
+    contact_points
+        Addresses to dial for ever.
+    label
+        Host and port that others are told; labels only.
+    address_map
+        Applied at every dial, to contact points and learned nodes alike.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        settings: Settings,
+        system_name: str,
+        contact_points: Sequence[NodeAddress],
+        label: NodeAddress,
+        tls: Config | None,
+        address_map: AddressMap | None,
+    ) -> None:
+        self.runtime = runtime
+        self.settings = settings
+        self.client_id = f"client-{runtime.entropy.token('client', 8).hex()}"
+        self.incarnation = runtime.entropy.token("incarnation", 8).hex()
+        self._name = system_name
+        self._label = label
+        self._contacts = tuple(contact_points)
+        self.turn = Turn(runtime)
+        self.leaders = LeaderTable()
+        self._topology: Topology | None = None
+        self._by_node: dict[str, Connection] = {}
+        self.peers = Peers(runtime, self._hello, settings, self, self.turn, tls, address_map)
+        self.gateway = Gateway(runtime, self, settings, gateway_id=f"{self.client_id}#{self.incarnation}".encode())
+        self.turn.hooks.append(self._flush)
+        self.on_topology: list[Callable[[Topology], None]] = []
+        self.extra_frames: dict[int, Callable[[Connection, bytes], None]] = {}
+        self._other_since_ns: int | None = None
+
+    def start(self) -> None:
+        """Begin to dial; returns at once."""
+        self._dial()
+
+    async def close(self) -> None:
+        """Close the sessions, then every link."""
+        await self.gateway.close()
+        self.peers.close()
+
+    async def ready(self, timeout_s: float) -> None:
+        """Return when a topology is known; raises `Unavailable` with what each contact point answered."""
+        clock = self.runtime.clock
+        until_ns = clock.now() + int(timeout_s * SECOND_NS)
+        while self._topology is None:
+            if clock.now() >= until_ns:
+                raise Unavailable(f"no topology within {timeout_s} s; {self.answers()}")
+            await clock.sleep(POLL_S)
+
+    def answers(self) -> str:
+        """Say what each contact point answered so far."""
+        texts = []
+        for address in self._contacts:
+            peer = self.peers.get(str(address))
+            if peer is None or (peer.connection is None and peer.last_refusal is None):
+                texts.append(f"{address}: no answer yet")
+            elif peer.connection is None:
+                texts.append(f"{address}: {peer.last_refusal}")
+            else:
+                texts.append(f"{address}: linked, no topology yet")
+        return "; ".join(texts)
+
+    def refusal(self) -> Refused | None:
+        """Return the error of every call when each contact point refused the handshake."""
+        refusals = [peer.last_refusal for peer in map(self.peers.get, map(str, self._contacts)) if peer is not None]
+        if self._topology is None and refusals and all(text is not None for text in refusals):
+            return Refused("; ".join(str(text) for text in refusals))
+        return None
+
+    def _hello(self) -> Hello:
+        return Hello.of_client(
+            cluster=self._name, client_id=self.client_id, incarnation=self.incarnation, address=self._label,
+            settings=self.settings,
+        )  # fmt: skip
+
+    def _dial(self) -> None:
+        wanted: dict[NodeAddress, None] = dict.fromkeys(self._contacts)
+        if self._topology is not None:
+            for member in self._topology.members.values():
+                if member.status != "removed":
+                    wanted[NodeAddress(member.host, member.port)] = None
+        for address in wanted:
+            self.peers.want(str(address), address)
+        names = [str(address) for address in wanted]
+        for name in list(self.peers):
+            if name not in names:
+                self.peers.drop(name)
+
+    # -- links
+
+    def on_open(self, connection: Connection) -> None:
+        """A node answered: hear its topology from now on."""
+        node_id = connection.remote.node_id
+        known = self._by_node.get(node_id)
+        self._by_node[node_id] = connection
+        if known is not None and known is not connection and known.remote.incarnation != connection.remote.incarnation:
+            known.close("replaced by a newer link to the same node")
+        connection.send(frames.SUBSCRIBE, pack([]))
+        self.gateway.on_link_up(node_id)
+        if self.runtime.observe:
+            self.runtime.observe(LinkUp(node_id))
+
+    def on_closed(self, connection: Connection, reason: str) -> None:
+        """A link ended."""
+        node_id = connection.remote.node_id
+        if self._by_node.get(node_id) is connection:
+            del self._by_node[node_id]
+            self.gateway.on_link_down(node_id)
+        if self.runtime.observe:
+            self.runtime.observe(LinkDown(node_id, reason))
+
+    def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
+        """Take one frame of a node."""
+        if kind == frames.REPLY:
+            self.gateway.on_reply(body)
+        elif kind == frames.KEEPALIVE_ACK:
+            self.gateway.on_keepalive_ack(body)
+        elif kind == frames.TOPOLOGY:
+            self._on_snapshot(unpack(body))
+        elif kind == frames.HINT_DELTA:
+            if self._topology is not None:
+                learn_hints(self.leaders, unpack(body), len(self._topology.slots))
+        elif kind in self.extra_frames:
+            self.extra_frames[kind](connection, body)
+        else:
+            raise RemoteProtocolError(f"frame kind {kind} is not for a client")
+
+    def _on_snapshot(self, plain: Any) -> None:
+        new = topologies.from_plain(plain, self.leaders)
+        known = self._topology
+        if known is not None and new.cluster_id != known.cluster_id:
+            if not self._is_replaced(known):
+                return
+            self.leaders.clear()
+        elif known is not None and new.order < known.order:
+            return
+        self._other_since_ns = None
+        self._topology = new
+        learn_hints(self.leaders, plain[9], len(new.slots))
+        if known is None or new.order != known.order:
+            self._dial()
+            if self.runtime.observe:
+                self.runtime.observe(TopologyChanged(new.generation, new.version))
+            for listener in self.on_topology:
+                listener(new)
+        self.gateway.on_topology()
+
+    def _is_replaced(self, known: Topology) -> bool:
+        """Whether nobody of the known generation answered for one TTL while another cluster does."""
+        linked = [node for node in self._by_node if node in known.members
+                  and known.members[node].incarnation == self._by_node[node].remote.incarnation]  # fmt: skip
+        if linked:
+            self._other_since_ns = None
+            return False
+        now_ns = self.runtime.clock.now()
+        if self._other_since_ns is None:
+            self._other_since_ns = now_ns
+            self.runtime.clock.call_at(now_ns + int(known.ttl_s * SECOND_NS) + 1, self._ask_again)
+        return now_ns - self._other_since_ns > known.ttl_s * SECOND_NS
+
+    def _ask_again(self) -> None:
+        for connection in self._by_node.values():
+            connection.send(frames.SUBSCRIBE, pack([]))
+
+    # -- routes
+
+    def topology(self) -> Topology | None:
+        """Return the present topology."""
+        return self._topology
+
+    def linked(self) -> list[str]:
+        """Return the nodes that can be reached now."""
+        return list(self._by_node)
+
+    def send(self, node_id: str, kind: int, body: bytes) -> bool:
+        """Stage a frame for a node."""
+        connection = self._by_node.get(node_id)
+        return connection is not None and connection.send(kind, body)
+
+    def hint(self, slot: int, leader: str | None, term: int) -> None:
+        """Take what a redirect said about a slot's leader."""
+        if self._topology is not None:
+            self.leaders.learn(slot, self._topology.epoch_of(slot), term, leader)
+
+    def _flush(self) -> None:
+        if self.leaders.changed:
+            self.leaders.changed.clear()
+            self.gateway.on_topology()

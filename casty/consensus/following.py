@@ -1,0 +1,147 @@
+"""A follower: takes appends and snapshots of whoever leads its term.
+
+Raft paper, sections 5.3 and 7. A replica accepts them from any leader of a term not below its own, whether or not its
+configuration names that leader: the configuration that does may be in the very entries it lacks. A lower term is
+answered with ours. A blank replica (no configuration) asks for a snapshot; only one gives it a configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from casty.consensus.log import Entry
+from casty.consensus.membership import parse
+from casty.consensus.messages import ACCEPTED, APPEND_REPLY, BLANK, REJECTED, SNAPSHOT_REPLY, parse_entries
+from casty.consensus.snapshot import Inbound, Snapshot
+from casty.consensus.state import State
+from casty.consensus.values import Role
+from casty.errors import RemoteProtocolError
+
+__all__ = ["on_append", "on_snapshot"]
+
+
+def on_append(state: State, now_ns: int, sender: str, message: Sequence[object]) -> None:
+    """Take an append: match, replace what conflicts, advance the commit index, answer."""
+    try:
+        _, term, previous, previous_term, commit, sent_ns, items = message
+    except ValueError:
+        raise RemoteProtocolError("append: expected 7 fields") from None
+    if not (
+        isinstance(term, int)
+        and isinstance(previous, int)
+        and isinstance(previous_term, int)
+        and isinstance(commit, int)
+        and isinstance(sent_ns, int)
+        and previous >= 0
+    ):
+        raise RemoteProtocolError("append: expected integers")
+    entries = parse_entries(items, term) if items else []
+    if not _follow(state, now_ns, sender, term):
+        _answer(state, sender, sent_ns, REJECTED, previous, 0, 0)
+    elif state.membership is None:
+        _answer(state, sender, sent_ns, BLANK, previous, 0, 0)
+    else:
+        _match(state, sender, sent_ns, previous, previous_term, commit, entries)
+
+
+def _follow(state: State, now_ns: int, sender: str, term: int) -> bool:
+    if term < state.term:
+        return False
+    if term > state.term or state.leader != sender:
+        if term == state.term and (state.role is Role.LEADER or state.leader is not None):
+            raise RemoteProtocolError(f"two leaders in term {term}: {state.leader} and {sender}")
+        state.become_follower(now_ns, term, sender)
+    state.heard_ns = now_ns
+    return True
+
+
+def _match(
+    state: State, sender: str, sent_ns: int, previous: int, previous_term: int, commit: int, entries: list[Entry]
+) -> None:
+    log = state.log
+    if previous < state.commit:
+        # What is committed here is in the leader's log too (leader completeness), so it matches unseen.
+        entries = entries[state.commit - previous :]
+        previous = state.commit
+    elif previous != log.last_index or previous_term != log.last_term:
+        if not log.matches(previous, previous_term):
+            hint, hint_term = log.conflict(previous, previous_term)
+            _answer(state, sender, sent_ns, REJECTED, previous, hint, hint_term)
+            return
+    matched = previous + len(entries)
+    if entries:
+        _store(state, previous + 1, entries)
+    if commit > state.commit:
+        advanced = min(commit, matched)
+        if advanced > state.commit:
+            state.commit = advanced
+    _answer(state, sender, sent_ns, ACCEPTED, matched, state.commit, 0)
+
+
+def _store(state: State, first: int, entries: list[Entry]) -> None:
+    log = state.log
+    skipped = 0
+    if first <= log.last_index:
+        for entry in entries:
+            index = first + skipped
+            if index > log.last_index:
+                break
+            if log.term_at(index) != entry.term:
+                state.truncate(index)
+                break
+            skipped += 1
+    if skipped < len(entries):
+        state.take_entries(entries[skipped:] if skipped else entries, first + skipped)
+
+
+def _answer(
+    state: State, to: str, sent_ns: int, outcome: int, index: int, hint: int, hint_term: int
+) -> None:
+    state.out.append((to, [APPEND_REPLY, state.term, sent_ns, outcome, index, hint, hint_term]))
+    state.dirty = True
+
+
+def on_snapshot(state: State, now_ns: int, sender: str, message: Sequence[object]) -> None:
+    """Take a chunk of a snapshot; install it when it is the last."""
+    if len(message) != 11:
+        raise RemoteProtocolError("snapshot: expected 11 fields")
+    _, term, sent_ns, index, index_term, voters, outgoing, learners, offset, size_bytes, chunk = message
+    if not (
+        isinstance(term, int)
+        and isinstance(sent_ns, int)
+        and isinstance(index, int)
+        and isinstance(index_term, int)
+        and isinstance(offset, int)
+        and isinstance(size_bytes, int)
+        and isinstance(chunk, bytes)
+    ):
+        raise RemoteProtocolError("snapshot: expected integers and a chunk of bytes")
+    membership = parse(voters, outgoing, learners)
+    if not 0 <= size_bytes <= state.limits.max_snapshot_bytes or not 1 <= index_term <= term:
+        raise RemoteProtocolError(f"snapshot: illegal size {size_bytes} or term {index_term}")
+    if not _follow(state, now_ns, sender, term):
+        _answer(state, sender, sent_ns, REJECTED, index, 0, 0)
+        return
+    if index <= state.commit:
+        state.inbound = None
+        _answer(state, sender, sent_ns, ACCEPTED, state.commit, state.commit, 0)
+        return
+    inbound = state.inbound
+    if inbound is None or not inbound.is_for(term, index, size_bytes):
+        inbound = state.inbound = Inbound(term, index, size_bytes)
+    if not inbound.take(offset, chunk):
+        state.send(sender, [SNAPSHOT_REPLY, state.term, sent_ns, index, len(inbound.buffer)])
+        return
+    state.inbound = None
+    _install(state, Snapshot(index, index_term, membership, bytes(inbound.buffer)))
+    _answer(state, sender, sent_ns, ACCEPTED, index, state.commit, 0)
+
+
+def _install(state: State, snapshot: Snapshot) -> None:
+    if state.membership is not None and state.log.matches(snapshot.index, snapshot.term):
+        # Our own log says the same up to there: commit it, and keep what follows.
+        state.commit = snapshot.index
+        state.dirty = True
+        return
+    state.reset_log(snapshot)
+    state.snapshot_to_install = snapshot

@@ -1,0 +1,145 @@
+"""What a leader knows of one peer, and how it may send to it.
+
+States. PROBE: the matching point is unknown, one append at a time. REPLICATE: it is known, appends are pipelined
+within bounds, ``next`` runs ahead of ``match``. SNAPSHOT: the peer needs entries that are compacted away, or is blank;
+chunks are sent within a window until it reports the snapshot's index.
+
+Any message may be lost: whatever is outstanding longer than ``retry_ns`` without an answer puts the peer back to PROBE
+with an empty append (a chunk is sent again in SNAPSHOT), and the pause doubles up to its bound.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from casty.consensus.rounds import NEVER_NS
+from casty.consensus.snapshot import Snapshot
+
+__all__ = ["PROBE", "REPLICATE", "SNAPSHOT", "STATE_NAMES", "Progress"]
+
+PROBE = 0
+REPLICATE = 1
+SNAPSHOT = 2
+STATE_NAMES = ("probe", "replicate", "snapshot")
+
+
+class Progress:
+    """One peer, as its leader sees it."""
+
+    __slots__ = (
+        "active_ns",
+        "commit",
+        "commit_sent",
+        "id",
+        "inflight",
+        "inflight_bytes",
+        "is_blank",
+        "is_caught_up",
+        "is_empty_probe",
+        "is_paused",
+        "match",
+        "next",
+        "retry_ns",
+        "round_count",
+        "round_ns",
+        "round_start_ns",
+        "round_target",
+        "since_ns",
+        "snapshot",
+        "snapshot_acked",
+        "snapshot_sent",
+        "state",
+    )
+
+    def __init__(self, id: str, last_index: int, now_ns: int, retry_ns: int) -> None:
+        self.id = id
+        self.state = PROBE
+        self.match = 0
+        self.next = last_index + 1
+        self.commit = 0
+        """The peer's commit index as it last said."""
+        self.commit_sent = 0
+        self.since_ns = now_ns
+        """Beats sent before this did not cover the peer's seat."""
+        self.round_ns = NEVER_NS
+        """Send time of the newest message of this leadership that the peer answered."""
+        self.is_paused = False
+        self.is_empty_probe = False
+        self.is_blank = False
+        self.inflight: deque[tuple[int, int]] = deque()
+        """(last index, bytes) of appends with entries that are not answered, oldest first."""
+        self.inflight_bytes = 0
+        self.active_ns = now_ns
+        """When the peer last answered, or when the oldest unanswered message left if that is later."""
+        self.retry_ns = retry_ns
+        self.snapshot: Snapshot | None = None
+        self.snapshot_acked = 0
+        self.snapshot_sent = 0
+        self.is_caught_up = False
+        self.round_count = 0
+        self.round_target = last_index
+        self.round_start_ns = now_ns
+
+    @property
+    def is_outstanding(self) -> bool:
+        """Whether an answer is due."""
+        return self.is_paused or bool(self.inflight) or self.snapshot is not None
+
+    def probe(self, next_index: int) -> None:
+        """Look for the matching point from `next_index` on, one message at a time."""
+        assert next_index > self.match
+        self.state = PROBE
+        self.next = next_index
+        self.snapshot = None
+        self.is_paused = False
+        self.is_empty_probe = False
+        self.inflight.clear()
+        self.inflight_bytes = 0
+
+    def replicate(self) -> None:
+        """Pipeline from the known matching point on."""
+        self.state = REPLICATE
+        self.next = self.match + 1
+        self.snapshot = None
+        self.is_blank = False
+        self.is_paused = False
+        self.is_empty_probe = False
+        self.inflight.clear()
+        self.inflight_bytes = 0
+
+    def install(self, snapshot: Snapshot) -> None:
+        """Send a snapshot."""
+        self.state = SNAPSHOT
+        self.snapshot = snapshot
+        self.snapshot_acked = 0
+        self.snapshot_sent = 0
+        self.is_paused = False
+        self.inflight.clear()
+        self.inflight_bytes = 0
+        self.is_caught_up = False
+
+    def acknowledge(self, index: int) -> None:
+        """The peer holds our log up to `index`."""
+        if index > self.match:
+            self.match = index
+            if index >= self.next:
+                self.next = index + 1
+        inflight = self.inflight
+        while inflight and inflight[0][0] <= index:
+            self.inflight_bytes -= inflight.popleft()[1]
+
+    def end_round(self, last_index: int, now_ns: int, election_min_ns: int) -> None:
+        """Judge catch-up at the end of a round (dissertation 4.2.1): caught up when it took less than a timeout."""
+        if now_ns - self.round_start_ns < election_min_ns:
+            self.is_caught_up = True
+        else:
+            self.round_count += 1
+            self.round_target = last_index
+            self.round_start_ns = now_ns
+
+    def fall_behind(self, last_index: int, now_ns: int) -> None:
+        """Start counting catch-up rounds afresh."""
+        self.is_caught_up = False
+        self.round_count = 0
+        self.round_target = last_index
+        self.round_start_ns = now_ns

@@ -1,0 +1,23 @@
+"""Liveness per pair of nodes, shared by all groups of a node and written by its host."""
+
+from __future__ import annotations
+
+__all__ = ["NEVER_NS", "Rounds"]
+
+NEVER_NS = -1
+
+
+class Rounds:
+    """Results of the beats between this node and its peers.
+
+    A beat stands for every group that its sender leads together with the receiver; it counts only when both ends agree
+    on all of them. So a core may count it for its own group, from the moment its leadership (or the peer's seat) began.
+    """
+
+    __slots__ = ("answered", "heard")
+
+    def __init__(self) -> None:
+        self.heard: dict[str, int] = {}
+        """Leader -> local time of its last beat that covered all groups it leads with us."""
+        self.answered: dict[str, int] = {}
+        """Peer -> local *send* time of the newest beat that it answered "equal"."""

@@ -1,0 +1,349 @@
+"""The fields of a replica and the moves that every role shares.
+
+The role modules - `following`, `election`, `leading`, `changing` - are functions over this one state; `core.Core` adds
+the interface for the host. Nothing here reads a clock or draws: times and time-outs come in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log
+from casty.consensus.membership import History, Membership, decode
+from casty.consensus.progress import Progress
+from casty.consensus.rounds import Rounds
+from casty.consensus.snapshot import Inbound, Snapshot
+from casty.consensus.values import Limits, Ready, Role, Timing
+
+__all__ = ["State"]
+
+
+class State:
+    """One replica of one group."""
+
+    __slots__ = (
+        "append_due",
+        "applied",
+        "check_ns",
+        "commit",
+        "deadline_ns",
+        "dirty",
+        "draw_timeout_ns",
+        "election_min_ns",
+        "entries",
+        "epoch",
+        "group",
+        "heard_ns",
+        "heard_who",
+        "history",
+        "id",
+        "inbound",
+        "is_established",
+        "is_lease_barred",
+        "lease_span_ns",
+        "lead_index",
+        "leader",
+        "leader_since_ns",
+        "limits",
+        "log",
+        "membership",
+        "membership_index",
+        "now_ns",
+        "out",
+        "outgoing_peers",
+        "peers",
+        "pending_reads",
+        "progress",
+        "reads_by_lease",
+        "ready_reads",
+        "ready_refused",
+        "refuse_until_ns",
+        "retry_due_ns",
+        "role",
+        "role_changed",
+        "rounds",
+        "saved_hard_state",
+        "self_in_outgoing",
+        "self_in_voters",
+        "snapshot",
+        "snapshot_wanted",
+        "snapshot_to_install",
+        "stable",
+        "term",
+        "timeout_ns",
+        "timer_ns",
+        "timing",
+        "transfer_deadline_ns",
+        "transfer_to",
+        "uncommitted_bytes",
+        "unsaved_index",
+        "vote",
+        "voter_peers",
+        "votes",
+        "is_forced",
+    )
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        group: int,
+        epoch: int,
+        now_ns: int,
+        timing: Timing,
+        limits: Limits,
+        rounds: Rounds,
+        election_timeout_ns: Callable[[], int],
+        reads: Literal["lease", "quorum"],
+    ) -> None:
+        self.id = id
+        self.group = group
+        self.epoch = epoch
+        self.timing = timing
+        self.limits = limits
+        self.rounds = rounds
+        self.draw_timeout_ns = election_timeout_ns
+        self.reads_by_lease = reads == "lease"
+        self.election_min_ns = timing.election_min_ns
+        # Rounded down: a lease may end early, never late.
+        self.lease_span_ns = timing.election_min_ns * (1_000_000 - timing.drift_ppm) // 1_000_000
+        self.now_ns = now_ns
+        """The newest time that came in; never ahead of the caller's clock."""
+
+        self.term = 0
+        self.vote: str | None = None
+        self.log = Log()
+        self.commit = 0
+        self.applied = 0
+        self.stable = 0
+        """The log is durable here up to this index; only these entries count for our own commit vote."""
+        self.history = History(0, None)
+        self.membership: Membership | None = None
+        self.membership_index = 0
+        self.snapshot: Snapshot | None = None
+        self._start_as_follower(now_ns)
+        self._start_outbox()
+        self._start_leader_fields(now_ns)
+
+    def _start_as_follower(self, now_ns: int) -> None:
+        self.role = Role.FOLLOWER
+        self.leader: str | None = None
+        self.heard_who: str | None = None
+        """The leader we heard last; kept when we cease to follow it, for its lease may still hold."""
+        self.heard_ns = now_ns
+        self.refuse_until_ns = now_ns
+        self.timer_ns = now_ns
+        """The election timer counts from here, or from the leader's last sign of life if that is later."""
+        self.timeout_ns = self.draw_timeout_ns()
+        self.deadline_ns = now_ns + self.timeout_ns
+        self.votes: dict[str, bool] = {}
+        self.is_forced = False
+        self.inbound: Inbound | None = None
+
+    def _start_outbox(self) -> None:
+        self.dirty = False
+        self.out: list[tuple[str, list[object]]] = []
+        self.saved_hard_state: tuple[int, str | None] = (0, None)
+        self.unsaved_index = 1
+        """Entries from here on were not handed out for storage yet."""
+        self.snapshot_to_install: Snapshot | None = None
+        self.snapshot_wanted = False
+        self.ready_reads: list[tuple[int, int]] = []
+        self.ready_refused: list[int] = []
+        self.role_changed = False
+
+    def _start_leader_fields(self, now_ns: int) -> None:
+        self.peers: tuple[str, ...] = ()
+        self.progress: dict[str, Progress] = {}
+        self.voter_peers: list[Progress] = []
+        self.outgoing_peers: list[Progress] = []
+        self.self_in_voters = False
+        self.self_in_outgoing = False
+        self.leader_since_ns = now_ns
+        self.lead_index = 0
+        """Index of the first entry of our leadership; from its commit on we are established."""
+        self.is_established = False
+        self.is_lease_barred = False
+        self.transfer_to: str | None = None
+        self.transfer_deadline_ns = 0
+        self.check_ns = 0
+        self.retry_due_ns = 0
+        self.append_due = False
+        self.uncommitted_bytes = 0
+        self.pending_reads: list[tuple[int, int]] = []
+
+    # Sending and time
+
+    def send(self, to: str, message: list[object]) -> None:
+        """Queue a message for the next `Ready`."""
+        self.out.append((to, message))
+        self.dirty = True
+
+    def wake_at(self, deadline_ns: int) -> None:
+        """Ask for a tick no later than this."""
+        if deadline_ns < self.deadline_ns:
+            self.deadline_ns = deadline_ns
+
+    def last_heard_ns(self) -> int:
+        """Return when the leader last showed life, by this group's messages or by beats that covered it."""
+        if self.leader is None or self.leader == self.id:
+            return self.heard_ns
+        return max(self.heard_ns, self.rounds.heard.get(self.leader, self.heard_ns))
+
+    def is_sticky(self, now_ns: int, candidate: str) -> bool:
+        """Whether a leader other than the candidate may still hold a lease that rests on us.
+
+        A leader that asks for votes gave its own lease up, so it is not protected against itself.
+        """
+        if self.role is Role.LEADER:
+            return True
+        if self.heard_who is None or self.heard_who == candidate:
+            return False
+        return now_ns - self.last_heard_ns() < self.election_min_ns
+
+    # Terms and roles
+
+    def become_follower(self, now_ns: int, term: int, leader: str | None) -> None:
+        """Follow `leader` (None: not known yet) in `term`, whatever we were."""
+        assert term >= self.term, (term, self.term)
+        self.heard_ns = self.last_heard_ns()
+        if self.role is Role.LEADER:
+            self._stop_leading()
+        if term > self.term:
+            self.term = term
+            self.vote = None
+        self.role = Role.FOLLOWER
+        self.votes = {}
+        self.is_forced = False
+        self.leader = leader
+        if leader is not None:
+            self.heard_who = leader
+            self.heard_ns = now_ns
+        self.restart_timer(now_ns)
+        self.role_changed = True
+        self.dirty = True
+
+    def restart_timer(self, now_ns: int) -> None:
+        """Draw a new election timeout and count from now."""
+        self.timer_ns = now_ns
+        self.timeout_ns = self.draw_timeout_ns()
+        self.deadline_ns = now_ns + self.timeout_ns
+
+    def _stop_leading(self) -> None:
+        self.ready_refused.extend(token for token, _ in self.pending_reads)
+        self.pending_reads = []
+        self.progress = {}
+        self.voter_peers = []
+        self.outgoing_peers = []
+        self.is_established = False
+        self.transfer_to = None
+        self.append_due = False
+        self.snapshot_wanted = False
+        self.retry_due_ns = 0
+        self.uncommitted_bytes = 0
+        self.heard_who = None
+
+    # Configuration
+
+    @property
+    def is_promotable(self) -> bool:
+        """Whether we vote in the newest configuration we hold, and so may stand."""
+        return self.membership is not None and self.membership.has_voter(self.id)
+
+    def adopt_membership(self) -> None:
+        """Take up the newest configuration of the log; it is in force from its append on (section 6)."""
+        self.membership_index, membership = self.history.latest
+        self.membership = membership
+        if membership is None:
+            self.peers = ()
+            self.self_in_voters = self.self_in_outgoing = False
+            return
+        self.peers = tuple(id for id in membership.members if id != self.id)
+        self.self_in_voters = self.id in membership.voters
+        self.self_in_outgoing = self.id in membership.outgoing
+        self.role_changed = True
+        self.dirty = True
+        if self.role is Role.LEADER:
+            self.adopt_peers(membership)
+
+    def adopt_peers(self, membership: Membership) -> None:
+        """Leader: keep one progress per peer of the configuration."""
+        self.progress = {
+            id: self.progress.get(id)
+            or Progress(id, self.log.last_index, self.now_ns, self.timing.heartbeat_ns)
+            for id in self.peers
+        }
+        self.voter_peers = [self.progress[id] for id in membership.voters if id != self.id]
+        self.outgoing_peers = [self.progress[id] for id in membership.outgoing if id != self.id]
+        self.append_due = True
+
+    # Log
+
+    def take_entries(self, entries: Sequence[Entry], first: int) -> None:
+        """Follower: append entries at `first`, which is right after our last one."""
+        assert first == self.log.last_index + 1
+        configurations = [
+            (first + position, decode(entry.data))
+            for position, entry in enumerate(entries)
+            if entry.kind == MEMBERSHIP
+        ]
+        self.log.extend(list(entries))
+        if first < self.unsaved_index:
+            self.unsaved_index = first
+        if configurations:
+            for index, membership in configurations:
+                self.history.add(index, membership)
+            self.adopt_membership()
+        self.dirty = True
+
+    def truncate(self, first: int) -> None:
+        """Drop entries from `first` on: another leader's log replaces them."""
+        assert first > self.commit, (first, self.commit)
+        self.log.truncate(first)
+        self.stable = min(self.stable, first - 1)
+        self.unsaved_index = min(self.unsaved_index, first)
+        if self.history.truncate(first):
+            self.adopt_membership()
+
+    def reset_log(self, snapshot: Snapshot) -> None:
+        """Let a snapshot stand for everything up to its index."""
+        self.log = Log(snapshot.index, snapshot.term)
+        self.history = History(snapshot.index, snapshot.membership)
+        self.commit = self.applied = self.stable = snapshot.index
+        self.unsaved_index = snapshot.index + 1
+        self.snapshot = snapshot
+        self.adopt_membership()
+
+    # Handing out
+
+    def take_ready(self) -> Ready:
+        """Collect everything that changed since the last time."""
+        ready = Ready(self.out)
+        self.out = []
+        self.dirty = False
+        hard_state = (self.term, self.vote)
+        if hard_state != self.saved_hard_state:
+            ready.hard_state = self.saved_hard_state = hard_state
+        log = self.log
+        if self.unsaved_index <= log.last_index:
+            ready.first_index = self.unsaved_index
+            ready.entries = log.slice(self.unsaved_index, log.last_index)
+            self.unsaved_index = log.last_index + 1
+        if self.snapshot_to_install is not None:
+            ready.snapshot, self.snapshot_to_install = self.snapshot_to_install, None
+        if self.commit > self.applied:
+            ready.committed_first = self.applied + 1
+            ready.committed = log.slice(self.applied + 1, self.commit)
+            self.applied = self.commit
+        if self.ready_reads:
+            ready.reads, self.ready_reads = self.ready_reads, []
+        if self.ready_refused:
+            ready.reads_refused, self.ready_refused = self.ready_refused, []
+        ready.needs_snapshot = self.snapshot_wanted
+        ready.role_changed, self.role_changed = self.role_changed, False
+        return ready
+
+    def data_bytes(self, first: int, last: int) -> int:
+        """Return the size of the proposals between two indexes."""
+        return sum(len(entry.data) for entry in self.log.slice(first, last) if entry.kind == DATA)

@@ -1,0 +1,106 @@
+"""The one error tree. Every text says what was expected, what was found, and what to do."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AlreadyHeld",
+    "BrokenBarrier",
+    "CastyError",
+    "Destroyed",
+    "EncodingError",
+    "InternalError",
+    "JournalError",
+    "LocalProtocolError",
+    "LockLost",
+    "MessageTooLarge",
+    "Mismatch",
+    "NotStarted",
+    "OutcomeUnknown",
+    "Overloaded",
+    "ProtocolError",
+    "Refused",
+    "RemoteProtocolError",
+    "SessionExpired",
+    "Unavailable",
+    "UnknownRegion",
+]
+
+
+class CastyError(Exception):
+    """Base of every error that casty raises on purpose."""
+
+
+class Unavailable(CastyError, TimeoutError):
+    """No route or no quorum until the deadline; the operation provably was not applied."""
+
+
+class OutcomeUnknown(CastyError, TimeoutError):
+    """The deadline passed after the request was sent: it was applied once, or never."""
+
+
+class SessionExpired(CastyError):
+    """The cluster gave this client up; what it held in that slot is free."""
+
+
+class LockLost(CastyError):
+    """A hold ended before its owner released it."""
+
+
+class AlreadyHeld(CastyError, RuntimeError):
+    """The task that holds an instance tried to acquire the same instance again."""
+
+
+class Destroyed(CastyError):
+    """The structure was destroyed while the call waited; the call was not applied."""
+
+
+class BrokenBarrier(CastyError):
+    """A party of a barrier generation was lost, and that barrier breaks on loss."""
+
+
+class Mismatch(CastyError, ValueError):
+    """The name exists with other settings; both values are named."""
+
+
+class UnknownRegion(CastyError):
+    """No region of that name, or one with another shard count, exists in the cluster."""
+
+
+class NotStarted(CastyError, RuntimeError):
+    """The object is used outside its ``async with``."""
+
+
+class Refused(CastyError):
+    """The other end refused the handshake; both sides' values are named."""
+
+
+class MessageTooLarge(CastyError):
+    """A value or frame exceeds a configured limit; the limit is named."""
+
+
+class EncodingError(CastyError, TypeError):
+    """A value cannot be encoded, or bytes cannot be decoded; the path of the field is named."""
+
+
+class ProtocolError(CastyError):
+    """Base of protocol violations; see the two subclasses."""
+
+
+class LocalProtocolError(ProtocolError):
+    """This side tried an illegal move."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The other side sent bytes that the protocol does not allow."""
+
+
+class Overloaded(CastyError):
+    """A configured bound is reached; the bound is named."""
+
+
+class JournalError(CastyError):
+    """An event journal refused or failed."""
+
+
+class InternalError(CastyError):
+    """A bug in casty; please report it with its text."""

@@ -1,0 +1,163 @@
+"""What a node or client reports through `Runtime.observe`: typed, past tense, one stream for everyone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = [
+    "BarrierTripped",
+    "DeadLettered",
+    "EntryApplied",
+    "Event",
+    "GroupChanged",
+    "HoldGranted",
+    "HoldLost",
+    "LeaderElected",
+    "LinkDown",
+    "LinkUp",
+    "MemberChanged",
+    "Redirected",
+    "SessionEnded",
+    "SessionOpened",
+    "SettingDiffered",
+    "SlotLost",
+    "SteppedDown",
+    "TopologyChanged",
+]
+
+
+class LinkUp(NamedTuple):
+    """A handshake succeeded with `peer` (a peer key or client id)."""
+
+    peer: str
+
+
+class LinkDown(NamedTuple):
+    """A link that had been up ended."""
+
+    peer: str
+    reason: str
+
+
+class LeaderElected(NamedTuple):
+    """This node leads `group` from now on."""
+
+    group: int
+    epoch: int
+    term: int
+
+
+class SteppedDown(NamedTuple):
+    """This node no longer leads `group`."""
+
+    group: int
+    epoch: int
+    term: int
+
+
+class EntryApplied(NamedTuple):
+    """This node applied the committed entry at `index`."""
+
+    group: int
+    epoch: int
+    index: int
+    term: int
+
+
+class GroupChanged(NamedTuple):
+    """A membership entry of `group` was committed."""
+
+    group: int
+    epoch: int
+    index: int
+    voters: tuple[str, ...]
+    learners: tuple[str, ...]
+
+
+class SessionOpened(NamedTuple):
+    """A gateway's session in a slot was committed."""
+
+    group: int
+    session: int
+
+
+class SessionEnded(NamedTuple):
+    """A session closed by itself (`expired` False) or was given up."""
+
+    group: int
+    session: int
+    expired: bool
+
+
+class HoldGranted(NamedTuple):
+    """A lock or permit was granted in committed state."""
+
+    group: int
+    kind: int
+    entity: bytes
+    session: int
+    seq: int
+    token: int
+
+
+class BarrierTripped(NamedTuple):
+    """A barrier generation tripped in committed state."""
+
+    group: int
+    entity: bytes
+    generation: int
+
+
+class HoldLost(NamedTuple):
+    """A client stopped trusting a hold it had."""
+
+    slot: int
+    session: int
+    seq: int
+    reason: str
+
+
+class Redirected(NamedTuple):
+    """A request reached a node that does not lead its slot."""
+
+    slot: int
+
+
+class DeadLettered(NamedTuple):
+    """A message could not be delivered."""
+
+    target: str
+    reason: str
+
+
+class MemberChanged(NamedTuple):
+    """A member's status changed in the applied control state."""
+
+    node_id: str
+    status: str
+
+
+class TopologyChanged(NamedTuple):
+    """An observer adopted a newer topology."""
+
+    generation: int
+    version: int
+
+
+class SettingDiffered(NamedTuple):
+    """A caller named another `shards` value than the one recorded."""
+
+    name: str
+    recorded: int
+    given: int
+
+
+class SlotLost(NamedTuple):
+    """No replica of a memory-only slot is left; an operator has to decide."""
+
+    slot: int
+    epoch: int
+
+
+Event = tuple[object, ...]
+"""Any of the named tuples above, or of those that a room of the library adds for itself."""

@@ -1,0 +1,68 @@
+"""The kinds of frames. Numbers are part of the wire version: they are never reused for something else."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ACTOR",
+    "BEAT",
+    "BEAT_ACK",
+    "CLIENTS",
+    "CONSENSUS",
+    "ENTITY",
+    "ENTITY_REFUSED",
+    "FOUNDING",
+    "HELLO",
+    "HINTS",
+    "HINT_DELTA",
+    "JOIN",
+    "KEEPALIVE",
+    "KEEPALIVE_ACK",
+    "PING",
+    "PONG",
+    "REFUSED",
+    "RELAY",
+    "REPLY",
+    "REQUEST",
+    "ROWS",
+    "ROWS_ACK",
+    "STATUS",
+    "STATUS_REPLY",
+    "SUBSCRIBE",
+    "TOPOLOGY",
+    "WELCOME",
+]
+
+# Every link.
+HELLO = 1
+WELCOME = 2
+REFUSED = 3
+PING = 4
+PONG = 5
+
+# Node to node.
+CONSENSUS = 16
+BEAT = 17
+BEAT_ACK = 18
+ROWS = 19
+ROWS_ACK = 20
+FOUNDING = 21
+JOIN = 22
+HINTS = 23
+CLIENTS = 24
+
+# Gateway to node and back.
+REQUEST = 32
+REPLY = 33
+KEEPALIVE = 34
+KEEPALIVE_ACK = 35
+SUBSCRIBE = 36
+TOPOLOGY = 37
+HINT_DELTA = 38
+STATUS = 40
+STATUS_REPLY = 41
+
+# Actor messages.
+ACTOR = 48
+RELAY = 49
+ENTITY = 50
+ENTITY_REFUSED = 51

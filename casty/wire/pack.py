@@ -1,0 +1,109 @@
+"""Plain values to bytes and back: msgpack with every limit explicit and one reused packer.
+
+Plain values are None, booleans, integers of any size, floats, strings, bytes, lists, tuples (read back as lists)
+and dictionaries with string keys. Anything richer is the business of `codec`.
+"""
+
+from __future__ import annotations
+
+import msgpack
+
+from casty.errors import EncodingError, RemoteProtocolError
+
+__all__ = ["MAX_BYTES", "MAX_ITEMS", "Plain", "pack", "unpack"]
+
+Plain = object
+"""None, bool, int, float, str, bytes, or a list or dictionary of such: never anything else."""
+
+MAX_BYTES = 2**30
+"""The longest string; what really bounds it is the frame limit, which is at most this."""
+
+MAX_ITEMS = 1_048_576
+"""The longest list or dictionary. A header reserves room for what it claims, so its claim is bounded."""
+
+_BIG_INT = 1
+# What msgpack would silently turn into its own Timestamp: the reserved extension in its three sizes.
+_TIMESTAMPS = (b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff")
+
+
+def _pack_extension(value: object) -> msgpack.ExtType:
+    if type(value) is int:
+        return msgpack.ExtType(_BIG_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    raise TypeError(f"expected a plain value, found {type(value).__module__}.{type(value).__qualname__}")
+
+
+def _unpack_extension(code: int, data: bytes) -> int:
+    if code != _BIG_INT:
+        raise ValueError(f"expected no extension but {_BIG_INT}, found {code}")
+    return int.from_bytes(data, "big", signed=True)
+
+
+# A one-shot packb would build a packer with a large buffer for each call. Like everything that belongs to one event
+# loop, this is not for several threads at once.
+_packer = msgpack.Packer(default=_pack_extension, use_bin_type=True)
+_pack = _packer.pack
+_unpack = msgpack.unpackb
+
+
+def pack(value: Plain) -> bytes:
+    """Return the bytes of a plain value.
+
+    Raises
+    ------
+    EncodingError
+        When something in it is not plain.
+
+    Examples
+    --------
+    >>> unpack(pack([1, -(2**70), "a", b"b", None]))
+    [1, -1180591620717411303424, 'a', b'b', None]
+    """
+    try:
+        return _pack(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise EncodingError(f"cannot pack: {error}") from None
+
+
+def unpack(data: bytes) -> Plain:
+    """Return the plain value that the whole of `data` is.
+
+    Raises
+    ------
+    RemoteProtocolError
+        For anything else: truncated or trailing bytes, nesting too deep, unknown extensions, keys that are no strings.
+    """
+    try:
+        value = _unpack(
+            data,
+            raw=False,
+            strict_map_key=True,
+            ext_hook=_unpack_extension,
+            max_str_len=MAX_BYTES,
+            max_bin_len=MAX_BYTES,
+            max_ext_len=MAX_BYTES,
+            max_array_len=MAX_ITEMS,
+            max_map_len=MAX_ITEMS,
+        )
+    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
+        raise RemoteProtocolError(f"expected one msgpack value, found {_describe(data)}: {error!r}") from None
+    # One cheap scan for the byte that all three share keeps the usual frame off the slow road.
+    if b"\xff" in data and any(mark in data for mark in _TIMESTAMPS) and _has_timestamp(value):
+        raise RemoteProtocolError("expected no extension but ours, found a msgpack timestamp")
+    return value
+
+
+def _describe(data: bytes) -> str:
+    return f"{len(data)} bytes beginning {data[:16]!r}"
+
+
+def _has_timestamp(value: object) -> bool:
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if type(item) is list:
+            pending.extend(item)
+        elif type(item) is dict:
+            pending.extend(item.values())
+        elif type(item) is msgpack.Timestamp:
+            return True
+    return False
