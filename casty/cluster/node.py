@@ -130,7 +130,7 @@ class Node:
             self.host, clock, settings, self.links, self.vitals, self._propose_control
         )
         self.readiness = Readiness(self.host, self.node_id)
-        self.turn.hooks.extend((self.host.settle, self.feed.flush, self.requests.flush))
+        self.turn.hooks.extend((self.requests.settle, self.feed.flush))
         identity = Identity(self.node_id, self.incarnation, *self.address)
         self.arrival = Arrival(
             Founding(identity, self._policy(), self._document, clock.now()), identity, self.links, clock,

@@ -48,6 +48,10 @@ class Relays:
             del self._waiting[relay_id]
         waiting[1].add(waiting[2], reply)
 
+    def forget(self, relay_id: int) -> None:
+        """The call was never sent."""
+        self._waiting.pop(relay_id, None)
+
     def link_lost(self, node_id: str) -> None:
         """Calls in flight to a node whose link ended may or may not have been applied."""
         for relay_id, (target, answers, call_id) in list(self._waiting.items()):

@@ -143,28 +143,23 @@ def on_pre_vote_reply(state: State, now_ns: int, sender: str, message: Sequence[
 def on_vote(state: State, now_ns: int, sender: str, message: Sequence[object]) -> None:
     """Vote for at most one candidate of a term."""
     _, term, last_index, last_term, forced = integers(message, 5)
+    is_worthy = _may_promise(state, now_ns, sender, last_index, last_term)
     granted = False
-    if _may_hear_candidate(state, now_ns, sender, term, bool(forced)):
+    if (is_worthy or _is_voter(state, sender)) and _may_move(state, now_ns, sender, bool(forced)):
         if term > state.term:
             state.become_follower(now_ns, term, None)
-        granted = (
-            term == state.term
-            and state.leader is None
-            and state.vote in (None, sender)
-            and _may_promise(state, now_ns, sender, last_index, last_term)
-        )
+        granted = is_worthy and term == state.term and state.leader is None and state.vote in (None, sender)
         if granted:
             state.vote = sender
             state.restart_timer(now_ns)
     state.send(sender, [VOTE_REPLY, state.term, int(granted)])
 
 
-def _may_hear_candidate(state: State, now_ns: int, sender: str, term: int, is_forced: bool) -> bool:
-    """Whether the candidate's term may move ours; see the head of this module."""
-    membership = state.membership
-    if membership is None or now_ns < state.refuse_until_ns or term < state.term:
+def _may_move(state: State, now_ns: int, candidate: str, is_forced: bool) -> bool:
+    """Whether a candidate's term may replace ours; see the head of this module."""
+    if state.membership is None or now_ns < state.refuse_until_ns:
         return False
-    return is_forced or not state.is_sticky(now_ns, sender)
+    return is_forced or not state.is_sticky(now_ns, candidate)
 
 
 def on_vote_reply(state: State, now_ns: int, sender: str, message: Sequence[object]) -> None:

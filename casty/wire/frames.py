@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from casty.errors import RemoteProtocolError
+
 __all__ = [
     "ACTOR",
     "BEAT",
@@ -30,6 +32,7 @@ __all__ = [
     "SUBSCRIBE",
     "TOPOLOGY",
     "WELCOME",
+    "unexpected",
 ]
 
 # Every link.
@@ -66,3 +69,8 @@ ACTOR = 48
 RELAY = 49
 ENTITY = 50
 ENTITY_REFUSED = 51
+
+
+def unexpected(kind: int, role: str) -> RemoteProtocolError:
+    """Return the error for a frame that the role at the other end may not send, or that nobody knows."""
+    return RemoteProtocolError(f"expected a frame that a {role} may send here, found one of kind {kind}")

@@ -1,0 +1,1 @@
+"""Typed actors of one process: behaviours, references, cells, mailboxes and the local system."""

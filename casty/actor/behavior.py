@@ -1,0 +1,196 @@
+"""Behaviours: values that say what an actor does with its next message."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Generic, TypeVar, Union
+
+if TYPE_CHECKING:
+    from casty.actor.context import ActorContext
+
+__all__ = ["Behavior", "Behaviors", "Lifecycle", "Next", "ShardedBehavior", "Signal"]
+
+M = TypeVar("M")
+
+
+class Signal(Enum):
+    """A behaviour that is an instruction instead of a handler."""
+
+    same = "same"
+    stopped = "stopped"
+    restart = "restart"
+    unhandled = "unhandled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behavior(Generic[M]):
+    """What an actor does next; made by `Behaviors`. Exactly one field is set.
+
+    Parameters
+    ----------
+    on_receive
+        ``handler(ctx, message)``, plain or a coroutine function; returns the next behaviour, None for the same.
+    on_setup
+        ``await factory(ctx)``, run when the actor gets here; returns the behaviour to go on with.
+    signal
+        An instruction to the actor's cell.
+
+    Raises
+    ------
+    ValueError
+        When not exactly one field is given.
+    """
+
+    on_receive: Callable[[ActorContext[M], M], Next[M]] | None = None
+    on_setup: Callable[[ActorContext[M]], Awaitable[Behavior[M]]] | None = None
+    signal: Signal | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("on_receive", "on_setup", "signal") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"behavior: expected exactly one of on_receive, on_setup, signal; found {given}")
+
+
+Next = Union[Behavior[M], None, Awaitable[Union[Behavior[M], None]]]
+"""What a handler may return."""
+
+Hook = Callable[["ActorContext[M]"], Awaitable[None]]
+RestartHook = Callable[["ActorContext[M]", Union[Exception, None]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardedBehavior(Generic[M]):
+    """A region of entities, for a clustered ``spawn``; see `Behaviors.sharded`."""
+
+    entity_factory: Callable[[str], Behavior[M]]
+    num_shards: int = 100
+    replication: object | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_shards < 1:
+            raise ValueError(f"num_shards: expected at least 1, found {self.num_shards}")
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle(Generic[M]):
+    """A setup that gives the actor hooks around each of its incarnations; see `Behaviors.with_lifecycle`."""
+
+    behavior: Behavior[M]
+    pre_start: Hook[M] | None
+    post_stop: Hook[M] | None
+    pre_restart: RestartHook[M] | None
+    post_restart: Hook[M] | None
+
+    async def __call__(self, ctx: ActorContext[M]) -> Behavior[M]:
+        """Register the hooks and run those that belong to a start."""
+        is_restart = ctx.add_lifecycle(self)
+        if self.pre_start is not None:
+            await self.pre_start(ctx)
+        if is_restart and self.post_restart is not None:
+            await self.post_restart(ctx)
+        return self.behavior
+
+
+class Behaviors:
+    """Factories of behaviours.
+
+    Examples
+    --------
+    >>> def echo(ctx: ActorContext[str], message: str) -> Behavior[str]:
+    ...     ctx.log.info("%s", message)
+    ...     return Behaviors.same()
+    >>> Behaviors.receive(echo).on_receive is echo
+    True
+    """
+
+    @staticmethod
+    def receive(handler: Callable[[ActorContext[M], M], Next[M]]) -> Behavior[M]:
+        """Handle each message with ``handler(ctx, message)``, a plain or a coroutine function."""
+        return Behavior(on_receive=handler)
+
+    @staticmethod
+    def setup(factory: Callable[[ActorContext[M]], Awaitable[Behavior[M]]]) -> Behavior[M]:
+        """Run ``await factory(ctx)`` once when the actor starts; it may return another setup.
+
+        If it raises, the actor stops, its name is free again, and `ActorFailed` is published.
+        """
+        return Behavior(on_setup=factory)
+
+    @staticmethod
+    def same() -> Behavior[M]:
+        """Keep the present behaviour."""
+        return Behavior(signal=Signal.same)
+
+    @staticmethod
+    def stopped() -> Behavior[M]:
+        """Stop the actor."""
+        return Behavior(signal=Signal.stopped)
+
+    @staticmethod
+    def unhandled() -> Behavior[M]:
+        """Keep the present behaviour and publish `UnhandledMessage`."""
+        return Behavior(signal=Signal.unhandled)
+
+    @staticmethod
+    def restart() -> Behavior[M]:
+        """Run the spawned behaviour anew; mailbox and children are kept."""
+        return Behavior(signal=Signal.restart)
+
+    @staticmethod
+    def ignore() -> Behavior[M]:
+        """Take every message and do nothing."""
+        return Behavior(on_receive=_ignore)
+
+    @staticmethod
+    def with_lifecycle(
+        behavior: Behavior[M],
+        *,
+        pre_start: Hook[M] | None = None,
+        post_stop: Hook[M] | None = None,
+        pre_restart: RestartHook[M] | None = None,
+        post_restart: Hook[M] | None = None,
+    ) -> Behavior[M]:
+        """Surround a behaviour with coroutine hooks.
+
+        Parameters
+        ----------
+        behavior
+            What the actor does.
+        pre_start
+            Before the first message of each incarnation.
+        post_stop
+            Once at the end of each incarnation, also when it is stopped by force.
+        pre_restart
+            ``pre_restart(ctx, error)`` before a restart; `error` is None when the actor asked for it.
+        post_restart
+            After `pre_start` of an incarnation that follows another.
+
+        Examples
+        --------
+        >>> Behaviors.with_lifecycle(Behaviors.ignore()).on_setup is not None
+        True
+        """
+        return Behavior(on_setup=Lifecycle(behavior, pre_start, post_stop, pre_restart, post_restart))
+
+    @staticmethod
+    def sharded(
+        entity_factory: Callable[[str], Behavior[M]], *, num_shards: int = 100, replication: object | None = None
+    ) -> ShardedBehavior[M]:
+        """A region: ``entity_factory(entity_id)`` makes each entity on the node that owns its shard.
+
+        Parameters
+        ----------
+        entity_factory
+            Called when the first message for an entity arrives.
+        num_shards
+            At least 1; every node and client must say the same.
+        replication
+            Kept for event-sourced entities.
+        """
+        return ShardedBehavior(entity_factory, num_shards, replication)
+
+
+def _ignore(ctx: ActorContext[M], message: M) -> None:
+    del ctx, message

@@ -1,0 +1,229 @@
+"""The event stream of a system: what user code may subscribe to."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union
+
+from casty.actor.behavior import Behavior, Behaviors
+from casty.actor.members import Member
+from casty.actor.ref import ActorRef
+
+if TYPE_CHECKING:
+    from casty.actor.context import ActorContext
+
+__all__ = [
+    "ActorFailed",
+    "ActorRestarted",
+    "ActorStarted",
+    "ActorStopped",
+    "DeadLetter",
+    "EventStream",
+    "EventStreamMessage",
+    "EventStreamSubscribe",
+    "EventStreamUnsubscribe",
+    "MemberLeft",
+    "MemberUp",
+    "Publish",
+    "ReachableMember",
+    "Terminated",
+    "UnhandledMessage",
+    "UnreachableMember",
+    "event_stream_actor",
+]
+
+E = TypeVar("E")
+
+log = logging.getLogger("casty.actor")
+
+
+@dataclass(frozen=True, slots=True)
+class Terminated:
+    """A watched actor stopped, or its node was lost."""
+
+    ref: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ActorStarted:
+    """An actor finished its setup."""
+
+    ref: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ActorStopped:
+    """An actor is gone and its name is free."""
+
+    ref: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ActorRestarted:
+    """An actor runs its spawned behaviour anew; `exception` None when it asked for that itself."""
+
+    ref: ActorRef[Any]
+    exception: Exception | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActorFailed:
+    """An exception left an actor's code and nothing supervised it: the actor stops."""
+
+    ref: ActorRef[Any]
+    exception: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that nobody will handle."""
+
+    message: object
+    intended_ref: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UnhandledMessage:
+    """An actor said that it does not handle this message."""
+
+    message: object
+    ref: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberUp:
+    """A node became a full member."""
+
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class MemberLeft:
+    """A node left for good."""
+
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class UnreachableMember:
+    """A member stopped answering."""
+
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class ReachableMember:
+    """A member answers again."""
+
+    member: Member
+
+
+Handler = Callable[[E], Union[None, Awaitable[None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class EventStreamSubscribe(Generic[E]):
+    """Call ``handler(event)``, plain or a coroutine function, for events of this type and its subtypes."""
+
+    event_type: type[E]
+    handler: Handler[E]
+
+
+@dataclass(frozen=True, slots=True)
+class EventStreamUnsubscribe(Generic[E]):
+    """Undo a subscription with the same type and handler."""
+
+    event_type: type[E]
+    handler: Handler[E]
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Give an event to everyone who subscribed to its type."""
+
+    event: object
+
+
+EventStreamMessage = Union[EventStreamSubscribe[Any], EventStreamUnsubscribe[Any], Publish]
+
+
+class EventStream:
+    """Subscriptions by type. Plain handlers run at once; coroutines run one after another in one task."""
+
+    __slots__ = ("_pending", "_pump", "_subscriptions")
+
+    def __init__(self) -> None:
+        self._subscriptions: list[tuple[type[object], Handler[Any]]] = []
+        self._pending: deque[Awaitable[None]] = deque()
+        self._pump: asyncio.Task[None] | None = None
+
+    def receive(self, message: object) -> None:
+        """Take a message of the stream's protocol."""
+        match message:
+            case EventStreamSubscribe(event_type, handler):
+                self._subscriptions.append((event_type, handler))
+            case EventStreamUnsubscribe(event_type, handler):
+                gone = (event_type, handler)
+                self._subscriptions = [known for known in self._subscriptions if known != gone]
+            case Publish(event):
+                self.publish(event)
+            case _:
+                log.warning("event stream: unknown message %r", message)
+
+    def publish(self, event: object) -> None:
+        """Call every handler whose type fits; what one raises is logged and hides nothing from the others."""
+        for event_type, handler in tuple(self._subscriptions):
+            if isinstance(event, event_type):
+                self._call(handler, event)
+
+    def _call(self, handler: Handler[Any], event: object) -> None:
+        try:
+            result = handler(event)
+        except Exception:
+            log.exception("event stream: a handler of %s failed", type(event).__name__)
+            return
+        if inspect.isawaitable(result):
+            self._pending.append(result)
+            if self._pump is None:
+                self._pump = asyncio.get_running_loop().create_task(self._run_pending(), name="event-stream")
+
+    async def _run_pending(self) -> None:
+        try:
+            while self._pending:
+                try:
+                    await self._pending.popleft()
+                except Exception:
+                    log.exception("event stream: a handler failed")
+        finally:
+            self._pump = None
+
+    async def drain(self) -> None:
+        """Wait until every coroutine handler that was called has ended."""
+        while self._pump is not None:
+            await self._pump
+
+
+def event_stream_actor() -> Behavior[EventStreamMessage]:
+    """An event stream of one's own, as a behaviour to spawn."""
+    return Behaviors.setup(_start_stream)
+
+
+async def _start_stream(ctx: ActorContext[EventStreamMessage]) -> Behavior[EventStreamMessage]:
+    del ctx
+    return Behaviors.receive(_StreamHandler(EventStream()).handle)
+
+
+class _StreamHandler:
+    def __init__(self, stream: EventStream) -> None:
+        self._stream = stream
+
+    async def handle(self, ctx: ActorContext[EventStreamMessage], message: EventStreamMessage) -> None:
+        """Take one message; coroutine handlers have ended before the next one."""
+        del ctx
+        self._stream.receive(message)
+        await self._stream.drain()

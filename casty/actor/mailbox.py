@@ -1,0 +1,161 @@
+"""A bounded queue of messages with an explicit answer to the question what happens when it is full."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import Generic, TypeVar
+
+__all__ = ["Mailbox", "MailboxClosed", "MailboxOverflowStrategy"]
+
+M = TypeVar("M")
+
+DEFAULT_CAPACITY = 10_000
+
+
+class MailboxOverflowStrategy(Enum):
+    """What `Mailbox.put` does when the mailbox is full."""
+
+    drop_new = "drop_new"
+    drop_oldest = "drop_oldest"
+    reject = "reject"
+
+
+class MailboxClosed(Exception):
+    """The owner of the mailbox stops; it takes and gives nothing more."""
+
+
+class Mailbox(Generic[M]):
+    """Messages waiting for one actor.
+
+    Parameters
+    ----------
+    capacity
+        At most so many unread messages, at least 1; None takes the configured bound (10,000).
+    overflow
+        What happens to a message that finds the mailbox full; a dropped one becomes a dead letter.
+
+    Examples
+    --------
+    >>> mailbox = Mailbox[int](capacity=1)
+    >>> mailbox.put(1)
+    >>> mailbox.put(2)
+    >>> mailbox.size()
+    1
+    """
+
+    __slots__ = ("_capacity", "_getter", "_is_closed", "_items", "_on_drop", "_overflow", "_putters")
+
+    def __init__(
+        self, capacity: int | None = None, overflow: MailboxOverflowStrategy = MailboxOverflowStrategy.drop_new
+    ) -> None:
+        if capacity is not None and capacity < 1:
+            raise ValueError(f"capacity: expected at least 1, found {capacity}")
+        self._capacity = capacity
+        self._overflow = overflow
+        self._items: deque[M] = deque()
+        self._getter: asyncio.Future[None] | None = None
+        self._putters: deque[asyncio.Future[None]] = deque()
+        self._on_drop: Callable[[M], None] | None = None
+        self._is_closed = False
+
+    def bind(self, default_capacity: int, on_drop: Callable[[M], None]) -> None:
+        """Give the mailbox to its actor: the bound where none was chosen, and who hears of dropped messages."""
+        if self._on_drop is not None:
+            raise ValueError("mailbox: expected one that no other actor uses")
+        self._capacity = default_capacity if self._capacity is None else self._capacity
+        self._on_drop = on_drop
+
+    def put(self, message: M) -> None:
+        """Add a message without waiting.
+
+        Raises
+        ------
+        asyncio.QueueFull
+            It is full and its strategy is ``reject``.
+        """
+        if self.is_full:
+            if self._overflow is MailboxOverflowStrategy.reject:
+                raise asyncio.QueueFull(f"mailbox: {self.size()} unread messages are its bound; slow down or widen it")
+            if self._overflow is MailboxOverflowStrategy.drop_new:
+                self._drop(message)
+                return
+            self._drop(self._items.popleft())
+        self.put_beyond(message)
+
+    def put_beyond(self, message: M) -> None:
+        """Add a message even to a full mailbox: the system's own, which are few."""
+        self._items.append(message)
+        if self._getter is not None and not self._getter.done():
+            self._getter.set_result(None)
+
+    async def put_async(self, message: M) -> None:
+        """Add a message, waiting for room whatever the strategy is."""
+        while self.is_full:
+            room = asyncio.get_running_loop().create_future()
+            self._putters.append(room)
+            try:
+                await room
+            except asyncio.CancelledError:
+                if room.done() and not room.cancelled():
+                    self._wake_putter()
+                raise
+        self._check_open()
+        self.put_beyond(message)
+
+    async def get(self) -> M:
+        """Take the oldest message, waiting for one; one caller at a time."""
+        while not self._items:
+            self._check_open()
+            self._getter = asyncio.get_running_loop().create_future()
+            try:
+                await self._getter
+            finally:
+                self._getter = None
+        message = self._items.popleft()
+        self._wake_putter()
+        return message
+
+    def size(self) -> int:
+        """How many messages are unread."""
+        return len(self._items)
+
+    def empty(self) -> bool:
+        """Whether nothing is unread."""
+        return not self._items
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the bound is reached."""
+        return len(self._items) >= (self._capacity or DEFAULT_CAPACITY)
+
+    def close(self) -> None:
+        """Wake whoever waits; `get` and `put_async` raise `MailboxClosed` from now on."""
+        self._is_closed = True
+        if self._getter is not None and not self._getter.done():
+            self._getter.set_result(None)
+        while self._putters:
+            self._wake_putter()
+
+    def drain(self) -> list[M]:
+        """Take everything that is left."""
+        left = list(self._items)
+        self._items.clear()
+        return left
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise MailboxClosed("mailbox: its actor stops")
+
+    def _wake_putter(self) -> None:
+        while self._putters:
+            room = self._putters.popleft()
+            if not room.done():
+                room.set_result(None)
+                return
+
+    def _drop(self, message: M) -> None:
+        if self._on_drop is not None:
+            self._on_drop(message)

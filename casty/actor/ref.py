@@ -1,0 +1,97 @@
+"""References: the only way to reach an actor. A reference is a value; `tell` never blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar, runtime_checkable
+
+from casty.address import ActorAddress
+
+__all__ = ["ActorRef", "LocalActorRef", "RemoteActorRef", "RemoteSender"]
+
+M_contra = TypeVar("M_contra", contravariant=True)
+
+
+@runtime_checkable
+class ActorRef(Protocol[M_contra]):
+    """Where messages of type M can be sent.
+
+    Examples
+    --------
+    >>> def greet(ref: ActorRef[str]) -> None:
+    ...     ref.tell("hello")
+    """
+
+    @property
+    def id(self) -> str:
+        """The actor's path, unique among the living actors of its system."""
+        ...
+
+    def tell(self, message: M_contra, /) -> None:
+        """Send without waiting; never raises for a dead or unreachable target.
+
+        Raises
+        ------
+        asyncio.QueueFull
+            The actor is local, its mailbox is full and its overflow strategy is ``reject``.
+        """
+        ...
+
+
+class RemoteSender(Protocol):
+    """What carries messages to other processes."""
+
+    def send(self, address: ActorAddress, message: object, sender: ActorAddress | None) -> None:
+        """Send without blocking; what cannot be delivered becomes a dead letter."""
+
+
+class LocalActorRef(Generic[M_contra]):
+    """A reference that means something in this process only."""
+
+    __slots__ = ("_post", "id")
+
+    def __init__(self, id: str, post: Callable[[str, object], object]) -> None:
+        self.id = id
+        self._post = post
+
+    def tell(self, message: M_contra, /) -> None:
+        """Put a message into the actor's mailbox; see `ActorRef.tell`."""
+        self._post(self.id, message)
+
+    def __repr__(self) -> str:
+        return f"<ActorRef {self.id}>"
+
+    def __reduce__(self) -> str:
+        raise RuntimeError(
+            f"the reference {self.id!r} belongs to a plain ActorSystem and means nothing in another process; "
+            "use ClusteredActorSystem or ClusterClient for actors that are reached from elsewhere"
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RemoteActorRef(Generic[M_contra]):
+    """A reference that travels inside messages; equal when the addresses are.
+
+    Parameters
+    ----------
+    address
+        Where the actor lives.
+    post
+        How the system that made this reference sends to it.
+    """
+
+    address: ActorAddress
+    post: Callable[[ActorAddress, object], object] = field(compare=False)
+
+    @property
+    def id(self) -> str:
+        """The actor's path, with its leading slash."""
+        return self.address.path
+
+    def tell(self, message: M_contra, /) -> None:
+        """Send a message at most once; see `ActorRef.tell`."""
+        self.post(self.address, message)
+
+    def __repr__(self) -> str:
+        return f"<ActorRef {self.address.to_uri()}>"

@@ -1,0 +1,74 @@
+"""Values of service discovery: keys, listings, and the messages that a receptionist takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from casty.actor.ref import ActorRef
+from casty.address import NodeAddress
+
+__all__ = ["Deregister", "Find", "Listing", "Register", "ServiceInstance", "ServiceKey", "Subscribe"]
+
+M = TypeVar("M")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceKey(Generic[M]):
+    """The name of a service whose instances take messages of type M.
+
+    Examples
+    --------
+    >>> ServiceKey[str]("printer").name
+    'printer'
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceInstance(Generic[M]):
+    """One living instance of a service and the node it runs on."""
+
+    ref: ActorRef[M]
+    node: NodeAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[M]):
+    """The instances of a service at one moment, in the order in which they registered."""
+
+    key: ServiceKey[M]
+    instances: tuple[ServiceInstance[M], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Register(Generic[M]):
+    """Make `ref` an instance of the service."""
+
+    key: ServiceKey[M]
+    ref: ActorRef[M]
+
+
+@dataclass(frozen=True, slots=True)
+class Deregister(Generic[M]):
+    """Take `ref` out of the service."""
+
+    key: ServiceKey[M]
+    ref: ActorRef[M]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe(Generic[M]):
+    """Send the current listing at once, and every changed one after it."""
+
+    key: ServiceKey[M]
+    reply_to: ActorRef[Listing[M]]
+
+
+@dataclass(frozen=True, slots=True)
+class Find(Generic[M]):
+    """Send the current listing once."""
+
+    key: ServiceKey[M]
+    reply_to: ActorRef[Listing[M]]

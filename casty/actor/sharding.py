@@ -1,0 +1,39 @@
+"""Values of sharded regions: the envelope, and which shard an entity belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import md5
+from typing import Generic, TypeVar
+
+__all__ = ["ShardEnvelope", "shard_of"]
+
+M = TypeVar("M")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEnvelope(Generic[M]):
+    """A message for one entity of a region.
+
+    Parameters
+    ----------
+    entity_id
+        The entity's name within its region.
+    message
+        What the entity gets.
+    """
+
+    entity_id: str
+    message: M
+
+
+def shard_of(entity_id: str, num_shards: int) -> int:
+    """Return the entity's shard: the first four bytes of md5, big endian, modulo `num_shards`.
+
+    Examples
+    --------
+    >>> shard_of("user-42", 100)
+    14
+    """
+    digest = md5(entity_id.encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest[:4], "big") % num_shards

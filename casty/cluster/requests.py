@@ -1,0 +1,220 @@
+"""What a node answers: requests and keep-alives of gateways, its own gateway included.
+
+A request is one of three operations on a slot: a write (a log entry, proposed as it came), a read, or a control
+entry. A node that does not lead the slot says who does; with `RELAY` set it asks the leader itself, one hop.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from casty.address import node_id_of
+from casty.cluster import control
+from casty.cluster.control import ControlMachine
+from casty.cluster.control_group import CONTROL
+from casty.cluster.host import Group, Replica
+from casty.cluster.proposals import BAD, NOT_LEADER, Answers
+from casty.cluster.relays import CONTROL_SLOT, OP_CONTROL
+from casty.cluster.replies import LinkAnswers, LocalAnswers
+from casty.cluster.slot_group import SlotReplica
+from casty.errors import RemoteProtocolError
+from casty.events import Redirected
+from casty.transport.connection import Connection
+from casty.wire import frames
+from casty.wire.pack import pack, unpack
+
+if TYPE_CHECKING:
+    from casty.cluster.node import Node
+
+__all__ = ["OP_READ", "OP_WRITE", "RELAY", "Requests"]
+
+OP_WRITE, OP_READ = 1, 2
+RELAY = 8
+"""Added to the operation by a gateway that cannot reach the slot's leader itself."""
+
+QUEUED = 1
+
+
+class Requests:
+    """The server side of sessions on one node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._dirty: list[LinkAnswers | LocalAnswers] = []
+        self._answers: dict[Connection, LinkAnswers] = {}
+        self._local = LocalAnswers(self._deliver, self._dirty)
+        self._slots: dict[int, SlotReplica] = {}
+
+    # -- frames
+
+    def on_request(self, link: Connection, body: bytes) -> None:
+        """Take a request frame."""
+        answers = self._answers.get(link)
+        if answers is None:
+            answers = self._answers[link] = LinkAnswers(link, self._dirty, link.remote.max_frame_bytes)
+        self._take(answers, body)
+
+    def loop_back(self, kind: int, body: bytes) -> bool:
+        """Take a frame of this node's own gateway."""
+        node = self._node
+        node.turn.begin()
+        try:
+            if kind == frames.REQUEST:
+                self._take(self._local, body)
+            elif kind == frames.KEEPALIVE:
+                node.gateway.on_keepalive_ack(self._keep_alive(body))
+        finally:
+            node.turn.end()
+        return True
+
+    def _deliver(self, body: bytes) -> None:
+        self._on_replies(unpack(body), body)
+
+    def _take(self, answers: Answers, body: bytes) -> None:
+        items: Any = unpack(body)
+        if not isinstance(items, list):
+            raise RemoteProtocolError("request frame: expected a list")
+        for item in items:
+            if not isinstance(item, list) or len(item) != 5 or not isinstance(item[0], int):
+                raise RemoteProtocolError("request: expected [call id, slot, epoch, operation, payload]")
+            call_id, slot, epoch, operation, payload = item
+            if not isinstance(slot, int) or not isinstance(operation, int) or not isinstance(payload, bytes):
+                raise RemoteProtocolError("request: expected numbers for slot and operation, bytes for the payload")
+            self._request(answers, call_id, slot, epoch, operation, payload)
+
+    def _request(
+        self, answers: Answers, call_id: int, slot: int, epoch: object, operation: int, payload: bytes
+    ) -> None:
+        if slot == CONTROL_SLOT:
+            self._control(answers, call_id, payload)
+            return
+        group = self._node.host.groups.get(slot + 1)
+        if group is None or not group.is_leading or group.epoch != epoch:
+            self._redirect(answers, call_id, slot, epoch, operation, payload)
+            return
+        replica = self._slots[slot]
+        try:
+            if operation & ~RELAY == OP_WRITE:
+                replica.write(group, payload, answers, call_id)
+            elif operation & ~RELAY == OP_READ:
+                replica.read(group, payload, answers, call_id)
+            else:
+                answers.add(call_id, [BAD, f"operation {operation} is none"])
+        except RemoteProtocolError as error:
+            answers.add(call_id, [BAD, str(error)])
+        self._node.host.mark(group)
+
+    def _control(self, answers: Answers, call_id: int, payload: bytes) -> None:
+        group = self._node.host.groups.get(CONTROL)
+        if group is None:
+            answers.add(call_id, [NOT_LEADER, None, 0])
+            return
+        control.check_entry(payload)
+        self._node.control.propose(group.core, payload, answers, call_id)
+        self._node.host.mark(group)
+
+    def _redirect(
+        self, answers: Answers, call_id: int, slot: int, epoch: object, operation: int, payload: bytes
+    ) -> None:
+        node = self._node
+        hint = node.leaders.hint_of(slot)
+        leader = None if hint is None else hint.leader
+        if node.runtime.observe:
+            node.runtime.observe(Redirected(slot))
+        if operation & RELAY and leader is not None and leader != node.node_id:
+            relay_id = node.relays.expect(leader, answers, call_id)
+            body = pack([[relay_id, slot, epoch, operation & ~RELAY, payload]])
+            if node.links.send_to_node(leader, frames.REQUEST, body):
+                return
+            node.relays.forget(relay_id)
+        answers.add(call_id, [NOT_LEADER, None if leader == node.node_id else leader, 0 if hint is None else hint.term])
+
+    def on_reply(self, link: Connection, body: bytes) -> None:
+        """Take replies of another node: to relayed calls, or to this node's own gateway."""
+        del link
+        self._on_replies(unpack(body), body)
+
+    def _on_replies(self, items: Any, body: bytes) -> None:
+        if not isinstance(items, list):
+            raise RemoteProtocolError("reply frame: expected a list")
+        relays = self._node.relays
+        own = []
+        for item in items:
+            if not isinstance(item, list) or len(item) != 2 or not isinstance(item[1], list):
+                raise RemoteProtocolError("reply: expected [call id, reply]")
+            if item[0] < 0:
+                relays.on_reply(item[0], item[1], is_final=item[1][0] != QUEUED)
+            else:
+                own.append(item)
+        if own:
+            self._node.gateway.on_reply(body if len(own) == len(items) else pack(own))
+
+    def on_keepalive(self, link: Connection, body: bytes) -> None:
+        """Take a keep-alive frame and acknowledge it."""
+        link.send(frames.KEEPALIVE_ACK, self._keep_alive(body))
+
+    def _keep_alive(self, body: bytes) -> bytes:
+        message: Any = unpack(body)
+        if not isinstance(message, list) or len(message) != 2 or not isinstance(message[1], list):
+            raise RemoteProtocolError("keep-alive: expected [nonce, rows]")
+        return pack([message[0], [self._keep_alive_row(row) for row in message[1]]])
+
+    def _keep_alive_row(self, row: Any) -> list[object]:
+        if not isinstance(row, list) or not row or not isinstance(row[0], int):
+            raise RemoteProtocolError("keep-alive: expected rows that start with a slot")
+        slot = row[0]
+        group = self._node.host.groups.get(slot + 1)
+        if group is None or not group.is_leading or group.epoch != row[1]:
+            hint = self._node.leaders.hint_of(slot)
+            leader = None if hint is None or hint.leader == self._node.node_id else hint.leader
+            return [slot, NOT_LEADER, [], [], [], leader, 0 if hint is None else hint.term]
+        answer = self._slots[slot].keep_alive(group, row)
+        self._node.host.mark(group)
+        return answer
+
+    def forget(self, link: Connection) -> None:
+        """The link is gone; answers for it go nowhere."""
+        self._answers.pop(link, None)
+
+    def settle(self) -> None:
+        """Let the groups work and send the answers, until nothing is left to do: the turn's first hook."""
+        host = self._node.host
+        host.settle()
+        while self._dirty:
+            dirty, self._dirty[:] = list(self._dirty), []
+            for answers in dirty:
+                answers.flush()
+            host.settle()
+
+    # -- slots
+
+    def make_slot(self, slot: int, epoch: int, machine: ControlMachine) -> Replica:
+        """Make the replica of a slot's group on this node."""
+        replica = SlotReplica(
+            slot, self._node.runtime, self._node.settings, machine.generation, machine.settings, self._role_changed
+        )
+        self._slots[slot] = replica
+        return replica
+
+    def _role_changed(self, group: Group) -> None:
+        """Remember and tell who leads the slot now."""
+        core = group.core
+        leader = None if core.leader is None else node_id_of(core.leader)
+        self._node.leaders.learn(group.number - 1, group.epoch, core.term, leader)
+
+    def tick(self, now_ns: int) -> None:
+        """Every heartbeat: expire sessions of the slots led here."""
+        for slot, replica in self._slots.items():
+            group = self._node.host.groups[slot + 1]
+            if group.is_leading:
+                replica.tick(group, now_ns)
+
+    def usage(self) -> tuple[int, dict[str, int]]:
+        """Return the sessions and, by kind, the structures in the slots led here."""
+        sessions, structures = 0, dict[str, int]()
+        for slot, replica in self._slots.items():
+            if self._node.host.groups[slot + 1].is_leading:
+                sessions += replica.count_sessions()
+                for name, count in replica.count_structures().items():
+                    structures[name] = structures.get(name, 0) + count
+        return sessions, structures

@@ -1,0 +1,135 @@
+"""A leader's outgoing appends and snapshot chunks, made once per `Ready` so that proposals of a turn share one.
+
+Bounds: an append by entries and bytes, a peer by unanswered appends and bytes, a snapshot by its window of chunks.
+Entries are sent as they lie in the log (a named tuple packs as ``[term, kind, data]``), never copied per peer.
+"""
+
+from __future__ import annotations
+
+from casty.consensus.log import Entry
+from casty.consensus.messages import APPEND
+from casty.consensus.messages import SNAPSHOT as SNAPSHOT_CHUNK
+from casty.consensus.progress import PROBE, REPLICATE, Progress
+from casty.consensus.snapshot import Snapshot
+from casty.consensus.state import State
+
+__all__ = ["arm_retry", "send_empty", "send_due"]
+
+
+def send_due(state: State) -> None:
+    """Send to every peer what its state allows."""
+    state.append_due = False
+    last_index = state.log.last_index
+    for progress in state.progress.values():
+        if progress.state == REPLICATE:
+            while progress.next <= last_index and _has_room(state, progress):
+                _send_append(state, progress)
+        elif progress.state == PROBE:
+            if not progress.is_paused:
+                _send_probe(state, progress)
+        else:
+            _send_chunks(state, progress)
+
+
+def _has_room(state: State, progress: Progress) -> bool:
+    limits = state.limits
+    return (
+        len(progress.inflight) < limits.max_inflight_appends
+        and progress.inflight_bytes < limits.max_inflight_bytes
+    )
+
+
+def arm_retry(state: State) -> None:
+    """Look after unanswered messages one heartbeat from now."""
+    if not state.retry_due_ns:
+        state.retry_due_ns = state.now_ns + state.timing.heartbeat_ns
+        state.wake_at(state.retry_due_ns)
+
+
+def _send_append(state: State, progress: Progress) -> None:
+    entries, size_bytes = _batch(state, progress.next)
+    if not progress.inflight:
+        progress.active_ns = state.now_ns
+    _emit(state, progress, entries)
+    progress.next += len(entries)
+    progress.inflight.append((progress.next - 1, size_bytes))
+    progress.inflight_bytes += size_bytes
+    arm_retry(state)
+
+
+def _batch(state: State, first: int) -> tuple[list[Entry], int]:
+    limits = state.limits
+    log = state.log
+    entries = log.slice(first, min(log.last_index, first + limits.max_append_entries - 1))
+    size_bytes = 0
+    for position, entry in enumerate(entries):
+        size_bytes += len(entry.data)
+        if size_bytes > limits.max_append_bytes and position:
+            return entries[:position], size_bytes - len(entry.data)
+    return entries, size_bytes
+
+
+def _emit(state: State, progress: Progress, entries: list[Entry]) -> None:
+    previous = progress.next - 1
+    state.out.append(
+        (
+            progress.id,
+            [APPEND, state.term, previous, state.log.term_at(previous), state.commit, state.now_ns, entries],
+        )
+    )
+    progress.commit_sent = state.commit
+    state.dirty = True
+
+
+def _send_probe(state: State, progress: Progress) -> None:
+    if progress.is_blank or progress.next - 1 < state.log.offset:
+        _start_snapshot(state, progress)
+        return
+    entries: list[Entry] = []
+    if not progress.is_empty_probe and progress.next <= state.log.last_index:
+        entries, _ = _batch(state, progress.next)
+    if not progress.is_empty_probe:
+        progress.active_ns = state.now_ns
+    _emit(state, progress, entries)
+    progress.is_paused = True
+    arm_retry(state)
+
+
+def send_empty(state: State, progress: Progress) -> None:
+    """Send an append without entries: it carries the commit index and finds out where the peer is."""
+    if progress.next - 1 >= state.log.offset:
+        _emit(state, progress, [])
+
+
+def _start_snapshot(state: State, progress: Progress) -> None:
+    snapshot = state.snapshot
+    if snapshot is None or snapshot.index < state.log.offset or snapshot.index <= progress.match:
+        state.snapshot_wanted = True
+        state.dirty = True
+        return
+    progress.install(snapshot)
+    progress.active_ns = state.now_ns
+    _send_chunks(state, progress)
+
+
+def _send_chunks(state: State, progress: Progress) -> None:
+    snapshot = progress.snapshot
+    assert snapshot is not None
+    chunk_bytes = state.limits.snapshot_chunk_bytes
+    window_bytes = chunk_bytes * state.limits.snapshot_window_chunks
+    size_bytes = len(snapshot.data)
+    while progress.snapshot_sent - progress.snapshot_acked < window_bytes:
+        if progress.snapshot_sent >= size_bytes and progress.is_paused:
+            return
+        _emit_chunk(state, progress.id, snapshot, progress.snapshot_sent)
+        progress.snapshot_sent = min(progress.snapshot_sent + chunk_bytes, size_bytes)
+        progress.is_paused = progress.snapshot_sent >= size_bytes
+        arm_retry(state)
+
+
+def _emit_chunk(state: State, to: str, snapshot: Snapshot, offset: int) -> None:
+    chunk = snapshot.data[offset : offset + state.limits.snapshot_chunk_bytes]
+    voters, outgoing, learners = snapshot.membership
+    message: list[object] = [SNAPSHOT_CHUNK, state.term, state.now_ns, snapshot.index, snapshot.term]
+    message += [voters, outgoing, learners, offset, len(snapshot.data), chunk]
+    state.send(to, message)

@@ -1,0 +1,1 @@
+"""The structures: one file each, holding its state, its pure `decide` and its client class."""

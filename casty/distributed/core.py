@@ -1,0 +1,213 @@
+"""What every replicated structure is: a pure state machine that a slot applies commands to.
+
+Theory of operation. The log of a slot carries commands; each replica hands the same command, with the same
+context, to the same structure and so reaches the same state. Nothing here may know the time, draw randomness or
+do I/O. A command and a reply are flat lists; a command begins with its operation, a reply with its status.
+
+A request that has to wait is answered ``[QUEUED]``; its outcome comes later as an `Effect` of whatever entry decided
+it. A hold is identified for good by the (session, sequence number) of the request that was granted.
+
+A token is drawn when a request is made, not when it is granted. Grants follow the order of requests, so tokens
+grow with grants all the same, and what frees a hold (expiry, withdrawal) needs no source of tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+__all__ = [
+    "BAD",
+    "BARRIER",
+    "BROKEN",
+    "BUSY",
+    "COUNTER",
+    "DESTROY",
+    "DESTROYED",
+    "EXPIRED",
+    "FENCE",
+    "KIND_NAMES",
+    "LOCK",
+    "MAP",
+    "MISMATCH",
+    "NOT_LEADER",
+    "NOT_WAITING",
+    "NO_EFFECTS",
+    "OK",
+    "OVERLOADED",
+    "QUEUE",
+    "QUEUED",
+    "SEMAPHORE",
+    "SET",
+    "STALE",
+    "UNKNOWN",
+    "WITHDRAWN",
+    "Caller",
+    "Command",
+    "Context",
+    "Decision",
+    "Effect",
+    "Reply",
+    "Structure",
+    "check_shape",
+]
+
+COUNTER, MAP, SET, QUEUE, LOCK, SEMAPHORE, BARRIER, FENCE = range(1, 9)
+KIND_NAMES = {
+    COUNTER: "counter",
+    MAP: "map",
+    SET: "set",
+    QUEUE: "queue",
+    LOCK: "lock",
+    SEMAPHORE: "semaphore",
+    BARRIER: "barrier",
+    FENCE: "fence",
+}
+
+OK, QUEUED, MISMATCH, DESTROYED, BROKEN, OVERLOADED, NOT_WAITING = range(7)
+"""What a structure answers."""
+
+EXPIRED, NOT_LEADER, BUSY, UNKNOWN, BAD, STALE, WITHDRAWN = range(16, 23)
+"""What a slot or its host answers instead; no structure ever does."""
+
+DESTROY = 0
+"""The one operation that every kind has; the others are numbered from 1 in the structure's own file."""
+
+Command = Sequence[Any]
+"""A flat list of plain values: the operation, then its arguments."""
+
+Reply = list[Any]
+"""A flat list of plain values: the status, then its details."""
+
+
+class Caller(NamedTuple):
+    """Whose command it is; unique for ever within a slot."""
+
+    session: int
+    seq: int
+
+
+class Effect(NamedTuple):
+    """The final outcome of an earlier request that was answered ``[QUEUED]``."""
+
+    session: int
+    seq: int
+    reply: Reply
+
+
+NO_EFFECTS: tuple[Effect, ...] = ()
+
+
+class Decision(NamedTuple):
+    """What an entry did to one entity. `state` None: the entity does not exist any more."""
+
+    state: Any
+    reply: Reply
+    effects: Sequence[Effect] = NO_EFFECTS
+
+
+class Context:
+    """What the slot knows at the moment of a command: the same on every replica.
+
+    Parameters
+    ----------
+    caller
+        Whose command it is. The slot may set it anew and use the context again.
+    next_token
+        Draws the slot's next fencing token.
+    max_waiters, waiters
+        How many requests may wait in this slot, and how many do.
+    """
+
+    __slots__ = ("caller", "max_waiters", "next_token", "waiters")
+
+    def __init__(
+        self, caller: Caller, next_token: Callable[[], int], max_waiters: int = 100_000, waiters: int = 0
+    ) -> None:
+        self.caller = caller
+        self.next_token = next_token
+        self.max_waiters = max_waiters
+        self.waiters = waiters
+
+
+S = TypeVar("S")
+_NOT_WAITING: Reply = [NOT_WAITING]
+
+
+class Structure(Generic[S]):
+    """One kind of entity. This base answers for kinds in which nothing waits and nothing is held.
+
+    `state` is None where the entity does not exist. A method may change `state` in place and return it. Replies may be
+    shared between calls: nobody changes one.
+    """
+
+    __slots__ = ()
+
+    kind: int
+    name: str
+    shapes: dict[int, tuple[tuple[type, ...], ...]]
+    """Operation -> the types that each of its arguments may have."""
+
+    def check(self, command: object) -> None:
+        """Raise `ValueError` unless `command` is well formed; run on hostile input, before proposing."""
+        check_shape(self.name, self.shapes, command)
+
+    def check_query(self, query: object) -> None:
+        """Raise `ValueError` unless `query` is well formed."""
+        check_shape(self.name, self.query_shapes, query)
+
+    query_shapes: dict[int, tuple[tuple[type, ...], ...]]
+
+    def decide(self, state: S | None, command: Command, ctx: Context) -> Decision:
+        """Apply a checked command."""
+        raise NotImplementedError
+
+    def query(self, state: S | None, query: Command) -> Reply:
+        """Answer a checked query; changes nothing."""
+        raise NotImplementedError
+
+    def cancel(self, state: S, session: int, seq: int) -> Decision:
+        """Remove a request that still waits, ``[OK]``; ``[NOT_WAITING]`` if it does not (granted, done, unknown)."""
+        return Decision(state, _NOT_WAITING)
+
+    def abandon(self, state: S, session: int, seq: int) -> Decision:
+        """Remove whatever is left of a request: waiting, held, or held when the structure was destroyed."""
+        return Decision(state, [OK])
+
+    def end_session(self, state: S, session: int) -> Decision:
+        """Remove everything of a session."""
+        return Decision(state, [OK])
+
+    def involves(self, state: S, session: int) -> bool:
+        """Whether anything of the session waits, is held, or was held when the structure was destroyed."""
+        return False
+
+    def outcome(self, state: S, session: int, seq: int) -> Reply | None:
+        """What a waiting or granted request would be answered now; None when nothing of it is left."""
+        return None
+
+    def waiting(self, state: S) -> int:
+        """How many requests wait."""
+        return 0
+
+    def dump(self, state: S) -> object:
+        """Return the state as a plain value."""
+        raise NotImplementedError
+
+    def load(self, plain: object) -> S:
+        """Return the state that `dump` gave as `plain`."""
+        raise NotImplementedError
+
+
+def check_shape(name: str, shapes: dict[int, tuple[tuple[type, ...], ...]], command: object) -> None:
+    """Raise `ValueError` unless `command` is a list of a known operation and arguments of its types."""
+    if not isinstance(command, (list, tuple)) or not command or type(command[0]) is not int:
+        raise ValueError(f"{name}: expected a list that begins with an operation, found {command!r:.100}")
+    shape = shapes.get(command[0])
+    if shape is None:
+        raise ValueError(f"{name}: expected an operation out of {list(shapes)}, found {command[0]}")
+    if len(command) != len(shape) + 1:
+        raise ValueError(f"{name}: expected {len(shape)} arguments of {command[0]}, found {len(command) - 1}")
+    for value, types in zip(command[1:], shape, strict=True):
+        if type(value) not in types:
+            raise ValueError(f"{name}: expected {types} in {command[0]}, found {value!r:.100}")

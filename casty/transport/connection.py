@@ -1,0 +1,350 @@
+"""One link with frames on it: handshake, staging, batching, bounds, pings.
+
+Bytes in: `Connection.data_received` cuts frames and hands each to the handler, all inside one turn. Bytes out:
+`Connection.send` stages, and the turn's end writes everything staged at once. No task and no future on either path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from casty.config import SECOND_NS, Settings
+from casty.errors import CastyError, MessageTooLarge, RemoteProtocolError
+from casty.runtime import Runtime, Timer
+from casty.transport.base import Link
+from casty.transport.turn import Turn
+from casty.wire import frames
+from casty.wire.framing import HEADER_BYTES, FrameBuffer, frame, frame_header
+from casty.wire.hello import Hello
+from casty.wire.pack import Plain
+
+__all__ = ["Connection", "ConnectionHandler", "Handshake", "LinkFailed"]
+
+MISSED_PINGS = 3
+"""A link that was silent over so many pings is half-open: the other end is gone or cannot hear us."""
+
+LINGER_S = 1.0
+"""How long a closed link may take to send what was queued."""
+
+_HANDSHAKE, _OPEN, _CLOSED = range(3)
+
+
+class LinkFailed(NamedTuple):
+    """A link ended because of what the other end sent, or because the handshake was refused or timed out."""
+
+    peer: str
+    reason: str
+
+
+class ConnectionHandler(Protocol):
+    """What the owner of connections hears; everything runs inside a turn of that owner."""
+
+    def on_open(self, connection: Connection) -> None:
+        """Learn that a handshake succeeded; `connection.remote` says with whom."""
+
+    def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
+        """Take one frame. A `ProtocolError` or `EncodingError` raised here closes the link with its text."""
+
+    def on_closed(self, connection: Connection, reason: str) -> None:
+        """Learn, once for each `on_open`, that the connection is over."""
+
+
+class Handshake(Protocol):
+    """The half of the handshake that a connection plays, and who follows its life."""
+
+    def begin(self, connection: Connection) -> None:
+        """The link is there; nothing was received yet."""
+
+    def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
+        """Take the first frame: call `Connection.opened`, `Connection.refuse` or `Connection.close`."""
+
+    def ended(self, connection: Connection, reason: str) -> None:
+        """The connection is over, whether it ever was open or not."""
+
+
+class Connection:
+    """Frames over one link.
+
+    Attributes
+    ----------
+    remote
+        Who is at the other end; meaningful once open.
+    welcome_extra
+        What the acceptor's cluster told this dialler.
+    is_dialled
+        Whether this end made the link.
+    closed_reason
+        Why it is over; None until then.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_handler",
+        "_handshake",
+        "_is_lost",
+        "_is_marked",
+        "_is_heard",
+        "_link",
+        "_link_bytes",
+        "_missed",
+        "_runtime",
+        "_settings",
+        "_staged",
+        "_staged_bytes",
+        "_state",
+        "_timer",
+        "_turn",
+        "_was_open",
+        "closed_reason",
+        "is_dialled",
+        "max_frame_bytes",
+        "remote",
+        "welcome_extra",
+    )
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        settings: Settings,
+        handler: ConnectionHandler,
+        turn: Turn,
+        link: Link,
+        handshake: Handshake,
+        *,
+        is_dialled: bool,
+    ) -> None:
+        self._runtime = runtime
+        self._settings = settings
+        self._handler = handler
+        self._turn = turn
+        self._link = link
+        self._handshake = handshake
+        self._buffer = FrameBuffer(settings.max_hello_bytes)
+        self._staged: list[bytes] = []
+        self._staged_bytes = 0
+        self._link_bytes = 0  # what the link held when it was last asked
+        self._is_marked = False
+        self._is_heard = False
+        self._is_lost = False
+        self._was_open = False
+        self._missed = 0
+        self._state = _HANDSHAKE
+        self._timer: Timer | None = None
+        self.remote = Hello("", "", "", "")
+        self.welcome_extra: dict[str, Plain] = {}
+        self.is_dialled = is_dialled
+        self.max_frame_bytes = settings.max_frame_bytes
+        self.closed_reason: str | None = None
+
+    def begin(self) -> None:
+        """Start the handshake and its clock."""
+        self._arm(self._settings.hello_timeout_s, self._handshake_late)
+        self._handshake.begin(self)
+
+    # -- what owners use
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the handshake succeeded and nothing ended the connection since."""
+        return self._state == _OPEN
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        """The other end's socket address, for messages only."""
+        return self._link.peer
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes sent that the network has not taken yet."""
+        return self._staged_bytes + self._link.buffered_bytes
+
+    def send(self, kind: int, body: bytes) -> bool:
+        """Stage one frame for the end of the turn.
+
+        Returns
+        -------
+        bool
+            False when the connection is not open or its outbound bound is reached; nothing was staged then.
+
+        Raises
+        ------
+        MessageTooLarge
+            When the frame is longer than either end accepts: the caller has to split.
+        """
+        if self._state != _OPEN:
+            return False
+        size = len(body)
+        if size >= self.max_frame_bytes:
+            raise MessageTooLarge(
+                f"expected a frame below max_frame_bytes = {self.max_frame_bytes}, found {size} bytes of kind {kind}"
+            )
+        staged_bytes = self._staged_bytes + size + HEADER_BYTES
+        if staged_bytes + self._link_bytes > self._settings.max_outbound_bytes and self._is_full(staged_bytes):
+            return False
+        self._staged_bytes = staged_bytes
+        self._staged.append(frame_header(kind, size))
+        self._staged.append(body)
+        if not self._is_marked:
+            self._is_marked = True
+            self._turn.mark(self)
+        return True
+
+    def flush(self) -> None:
+        """Hand everything staged to the network in one write."""
+        self._is_marked = False
+        if self._staged:
+            data = b"".join(self._staged)
+            self._staged.clear()
+            self._staged_bytes = 0
+            self._link.write(data)
+            self._link_bytes = self._link.buffered_bytes
+
+    def close(self, reason: str) -> None:
+        """End the connection: what is staged still leaves, nothing more is taken. The handler hears of it later."""
+        if self._state == _CLOSED:
+            return
+        self._end(reason)
+        self.flush()
+        self._link.close()
+        if not self._is_lost:
+            asyncio.get_running_loop().call_soon(self._report)
+            self._arm(LINGER_S, self._link.abort)
+
+    def abort(self, reason: str) -> None:
+        """End the connection at once and drop what is staged."""
+        self._staged.clear()
+        self._staged_bytes = 0
+        self.close(reason)
+        self._link.abort()
+
+    # -- what handshakes use
+
+    def greet(self, kind: int, body: bytes) -> None:
+        """Write one frame of the handshake."""
+        self._link.write(frame(kind, body))
+
+    def opened(self, remote: Hello, extra: dict[str, Plain]) -> None:
+        """The handshake succeeded: raise the limits and tell the handler."""
+        assert self._state == _HANDSHAKE, "a handshake ends once"
+        self.remote = remote
+        self.welcome_extra = extra
+        self.max_frame_bytes = min(self._settings.max_frame_bytes, remote.max_frame_bytes)
+        self._buffer.limit_bytes = self._settings.max_frame_bytes
+        self._state = _OPEN
+        self._was_open = True
+        self._arm(self._settings.unreachable_after_s / MISSED_PINGS, self._check)
+        self._handler.on_open(self)
+
+    # -- what the link calls
+
+    def data_received(self, data: bytes) -> None:
+        """Cut frames and hand them on, all inside one turn."""
+        self._is_heard = True
+        turn = self._turn
+        turn.begin()
+        try:
+            if self._state == _HANDSHAKE:
+                first = self._buffer.feed_one(data)
+                if first is None:
+                    return
+                self._handshake.on_frame(self, *first)
+                data = b""
+            if self._state != _OPEN:
+                return
+            on_frame = self._handler.on_frame
+            for kind, body in self._buffer.feed(data):
+                if kind > frames.PONG:
+                    on_frame(self, kind, body)
+                    if self._state != _OPEN:
+                        return
+                else:
+                    self._on_basic_frame(kind)
+        except CastyError as error:
+            self._fail(f"{type(error).__name__}: {error}")
+        except Exception as error:  # the link reader: a bug of ours must not take the node with it
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"a frame from {self._name()} raised", "exception": error}
+            )
+            self._fail(f"internal error: {error!r}")
+        finally:
+            turn.end()
+
+    def link_lost(self, reason: BaseException | None) -> None:
+        """The link is gone."""
+        self._is_lost = True
+        if self._state != _CLOSED:
+            text = "the other end closed the link" if reason is None else f"link lost: {reason}"
+            self._end(text)
+            self._report()
+        self._disarm()
+
+    # -- inside
+
+    def _on_basic_frame(self, kind: int) -> None:
+        if kind == frames.PING:
+            self.send(frames.PONG, b"")
+        elif kind != frames.PONG:
+            raise RemoteProtocolError(f"expected no handshake frame on an open link, found kind {kind}")
+
+    def _fail(self, reason: str) -> None:
+        if self._state == _CLOSED:
+            return
+        if self._runtime.observe:
+            self._runtime.observe(LinkFailed(self._name(), reason))
+        if self._state == _HANDSHAKE and not self.is_dialled:
+            from_handshake = self._handshake
+            refuse: Callable[[Connection, str], None] | None = getattr(from_handshake, "refuse", None)
+            if refuse is not None:
+                refuse(self, reason)
+        self.close(reason)
+
+    def _name(self) -> str:
+        host, port = self._link.peer
+        return self.remote.node_id or f"{host}:{port}"
+
+    def _is_full(self, staged_bytes: int) -> bool:
+        self._link_bytes = self._link.buffered_bytes
+        return staged_bytes + self._link_bytes > self._settings.max_outbound_bytes
+
+    def _end(self, reason: str) -> None:
+        self._state = _CLOSED
+        self.closed_reason = reason
+        self._disarm()
+
+    def _report(self) -> None:
+        assert self.closed_reason is not None, "only an ended connection reports"
+        self._turn.begin()
+        try:
+            self._handshake.ended(self, self.closed_reason)
+            if self._was_open:
+                self._handler.on_closed(self, self.closed_reason)
+        finally:
+            self._turn.end()
+
+    def _arm(self, delay_s: float, callback: Callable[[], None]) -> None:
+        self._disarm()
+        clock = self._runtime.clock
+        self._timer = clock.call_at(clock.now() + int(delay_s * SECOND_NS), callback)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _handshake_late(self) -> None:
+        self._timer = None
+        self._fail(f"no handshake within {self._settings.hello_timeout_s} s")
+
+    def _check(self) -> None:
+        """Ping a silent link, and give up one that stays silent. Late ticks count once, so our own pause is no silence."""
+        self._missed = 0 if self._is_heard else self._missed + 1
+        self._is_heard = False
+        if self._missed > MISSED_PINGS:
+            self._fail(f"half-open: silent for more than {self._settings.unreachable_after_s} s")
+            self._link.abort()
+            return
+        if self._missed:
+            self.send(frames.PING, b"")
+        self._arm(self._settings.unreachable_after_s / MISSED_PINGS, self._check)

@@ -1,0 +1,197 @@
+"""The handshake as values: the dialler says `Hello`, the acceptor answers `Welcome` or `Refusal`.
+
+The first items of a hello never move, so that two versions which share nothing else can still name what differs.
+What a newer version appends is ignored by an older one.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from casty.address import NodeAddress
+from casty.config import Settings
+from casty.errors import RemoteProtocolError
+from casty.wire.pack import Plain, pack, unpack
+
+__all__ = ["MAGIC", "ROLES", "VERSIONS", "Hello", "Refusal", "Welcome", "judge"]
+
+MAGIC = "casty"
+VERSIONS = (1, 1)
+"""The lowest and the highest wire version that this build speaks."""
+
+ROLES = ("node", "client", "status")
+_MAX_TEXT_CHARS = 512
+
+
+class Refusal(NamedTuple):
+    """Why an acceptor does not take a link; `text` names both sides' values."""
+
+    kind: str
+    text: str
+
+    def encode(self) -> bytes:
+        """Return the body of a REFUSED frame."""
+        return pack(list(self))
+
+    @staticmethod
+    def decode(body: bytes) -> Refusal:
+        """Read a REFUSED frame; raises `RemoteProtocolError`."""
+        kind, text = _items(unpack(body), "refusal", (str, str))
+        return Refusal(str(kind), str(text))
+
+
+class Hello(NamedTuple):
+    """Who dials or answers.
+
+    Parameters
+    ----------
+    role
+        ``"node"``, ``"client"`` or ``"status"`` (read-only, of no particular cluster).
+    host, port
+        Where a node is dialled by others; for a client a label.
+    max_frame_bytes
+        The longest frame this end accepts.
+    versions
+        The lowest and the highest wire version this end speaks.
+    """
+
+    cluster: str
+    role: str
+    node_id: str
+    incarnation: str
+    host: str = ""
+    port: int = 0
+    max_frame_bytes: int = 4 * 1024 * 1024
+    versions: tuple[int, int] = VERSIONS
+    magic: str = MAGIC
+
+    @staticmethod
+    def of_node(*, cluster: str, node_id: str, incarnation: str, address: NodeAddress, settings: Settings) -> Hello:
+        """Return a node's introduction."""
+        return Hello(cluster, "node", node_id, incarnation, *address, settings.max_frame_bytes)
+
+    @staticmethod
+    def of_client(
+        *, cluster: str, client_id: str, incarnation: str, address: NodeAddress, settings: Settings
+    ) -> Hello:
+        """Return a client's introduction; `address` is a label."""
+        return Hello(cluster, "client", client_id, incarnation, *address, settings.max_frame_bytes)
+
+    @staticmethod
+    def of_status(*, client_id: str, incarnation: str, settings: Settings) -> Hello:
+        """Return the introduction of one who only asks for the status and knows no cluster name."""
+        return Hello("", "status", client_id, incarnation, "", 0, settings.max_frame_bytes)
+
+    @property
+    def address(self) -> NodeAddress:
+        """Where it is dialled."""
+        return NodeAddress(self.host, self.port)
+
+    def plain(self) -> list[Plain]:
+        """Return the list that travels."""
+        return [
+            self.magic, *self.versions, self.cluster, self.role, self.node_id, self.incarnation,
+            self.host, self.port, self.max_frame_bytes,
+        ]  # fmt: skip
+
+    def encode(self) -> bytes:
+        """Return the body of a HELLO frame."""
+        return pack(self.plain())
+
+    @staticmethod
+    def decode(body: bytes) -> Hello:
+        """Read a HELLO frame; raises `RemoteProtocolError`."""
+        return Hello.from_plain(unpack(body))
+
+    @staticmethod
+    def from_plain(plain: Plain) -> Hello:
+        """Read what `plain` wrote, of this or another version; raises `RemoteProtocolError`."""
+        types = (str, int, int, str, str, str, str, str, int, int)
+        magic, low, high, cluster, role, node_id, incarnation, host, port, frame_bytes = _items(plain, "hello", types)
+        return Hello(
+            str(cluster), str(role), str(node_id), str(incarnation), str(host), _number(port), _number(frame_bytes),
+            (_number(low), _number(high)), str(magic),
+        )  # fmt: skip
+
+
+class Welcome(NamedTuple):
+    """An acceptor's answer: who it is, the version both speak from now on, and what the cluster tells newcomers."""
+
+    version: int
+    hello: Hello
+    extra: dict[str, Plain]
+
+    def encode(self) -> bytes:
+        """Return the body of a WELCOME frame."""
+        return pack([self.version, self.hello.plain(), self.extra])
+
+    @staticmethod
+    def decode(body: bytes) -> Welcome:
+        """Read a WELCOME frame; raises `RemoteProtocolError`."""
+        version, hello, extra = _items(unpack(body), "welcome", (int, list, dict))
+        if not isinstance(extra, dict):
+            raise RemoteProtocolError("expected a dictionary in the welcome")
+        return Welcome(_number(version), Hello.from_plain(hello), extra)
+
+
+def judge(theirs: Hello, mine: Hello) -> Refusal | None:
+    """Decide whether two ends may talk; the refusal names both sides' values.
+
+    Examples
+    --------
+    >>> mine = Hello("shop", "node", "a", "01")
+    >>> judge(Hello("store", "client", "c", "02"), mine).kind
+    'cluster'
+    >>> judge(Hello("shop", "client", "c", "02"), mine) is None
+    True
+    """
+    if theirs.magic != MAGIC:
+        return Refusal("magic", f"expected {MAGIC!r} at the start of the hello, found {theirs.magic[:32]!r}")
+    if agreed_version(theirs, mine) is None:
+        return Refusal(
+            "version",
+            f"no common wire version: node {mine.node_id} speaks {_range(mine)}, {theirs.role} {theirs.node_id} "
+            f"speaks {_range(theirs)}; upgrade the older one",
+        )
+    if theirs.role not in ROLES:
+        return Refusal("role", f"expected one of the roles {', '.join(ROLES)}, found {theirs.role!r}")
+    if not theirs.node_id or not theirs.incarnation:
+        return Refusal("identity", "expected an id and an incarnation in the hello, found an empty one")
+    if theirs.role != "status" and mine.role != "status" and theirs.cluster != mine.cluster:
+        return Refusal(
+            "cluster",
+            f"wrong cluster name: this end ({mine.role} {mine.node_id}) belongs to {mine.cluster!r}, "
+            f"{theirs.role} {theirs.node_id} to {theirs.cluster!r}",
+        )
+    if (theirs.node_id, theirs.incarnation) == (mine.node_id, mine.incarnation):
+        return Refusal("self", f"{mine.role} {mine.node_id} dialled itself at {mine.address}")
+    return None
+
+
+def agreed_version(theirs: Hello, mine: Hello) -> int | None:
+    """Return the highest wire version that both ends speak."""
+    low, high = (max(theirs.versions[0], mine.versions[0]), min(theirs.versions[1], mine.versions[1]))
+    return high if low <= high else None
+
+
+def _range(hello: Hello) -> str:
+    low, high = hello.versions
+    return f"version {low}" if low == high else f"versions {low} to {high}"
+
+
+def _number(value: Plain) -> int:
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise RemoteProtocolError(f"expected a number in the handshake, found {value!r:.80}")
+    return value
+
+
+def _items(plain: Plain, name: str, types: tuple[type, ...]) -> list[Plain]:
+    """Return as many leading items as there are types, each of its type; what follows is of a newer version."""
+    if not isinstance(plain, list) or len(plain) < len(types):
+        raise RemoteProtocolError(f"expected a {name} of {len(types)} items, found {plain!r:.80}")
+    for index, (item, expected) in enumerate(zip(plain, types, strict=False)):
+        if type(item) is not expected:
+            raise RemoteProtocolError(f"expected {expected.__name__} as item {index} of the {name}, found {item!r:.80}")
+        if isinstance(item, str) and len(item) > _MAX_TEXT_CHARS and name == "hello":
+            raise RemoteProtocolError(f"expected at most {_MAX_TEXT_CHARS} characters as item {index} of the {name}")
+    return plain[: len(types)]
