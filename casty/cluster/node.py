@@ -120,7 +120,7 @@ class Node:
         self.leaders = LeaderTable()
         self.feed = Feed(self.links, self.leaders, self.node_id, self._topology_changed)
         self.relays = Relays()
-        self.control_calls = ControlCalls(clock, self.relays, self._control_leader, self.send_to_node)
+        self.control_calls = ControlCalls(clock, self.relays, self.control_leader, self.send_to_node)
         self.control = ControlReplica(self._control_changed, self._role_changed)
         self.requests = Requests(self)
         self.gateway = Gateway(runtime, self, settings, gateway_id=self.key.encode())
@@ -255,7 +255,7 @@ class Node:
             return
         identity = Identity(*message)
         if not group.is_leading:
-            leader = self._control_leader()
+            leader = self.control_leader()
             if leader is not None and link.remote.node_id == identity.node_id:
                 self.links.send_to_node(leader, frames.JOIN, body)
             return
@@ -367,7 +367,8 @@ class Node:
             self.leaders.learn(slot, topology.epoch_of(slot), term, leader)
             self.turn.mark_due()
 
-    def _control_leader(self) -> str | None:
+    def control_leader(self) -> str | None:
+        """Return the node id that leads the control group, as far as this node knows."""
         group = self.host.groups.get(CONTROL)
         leader = None if group is None else group.core.leader
         return None if leader is None else node_id_of(leader)

@@ -56,25 +56,28 @@ def _follow(state: State, now_ns: int, sender: str, term: int) -> bool:
 
 
 def _match(
-    state: State, sender: str, sent_ns: int, previous: int, previous_term: int, commit: int, entries: list[Entry]
+    state: State,
+    sender: str,
+    sent_ns: int,
+    previous: int,
+    previous_term: int,
+    commit: int,
+    entries: list[Entry],
 ) -> None:
     log = state.log
     if previous < state.commit:
         # What is committed here is in the leader's log too (leader completeness), so it matches unseen.
         entries = entries[state.commit - previous :]
         previous = state.commit
-    elif previous != log.last_index or previous_term != log.last_term:
-        if not log.matches(previous, previous_term):
-            hint, hint_term = log.conflict(previous, previous_term)
-            _answer(state, sender, sent_ns, REJECTED, previous, hint, hint_term)
-            return
+    elif not log.matches(previous, previous_term):
+        hint, hint_term = log.conflict(previous, previous_term)
+        _answer(state, sender, sent_ns, REJECTED, previous, hint, hint_term)
+        return
     matched = previous + len(entries)
     if entries:
         _store(state, previous + 1, entries)
     if commit > state.commit:
-        advanced = min(commit, matched)
-        if advanced > state.commit:
-            state.commit = advanced
+        state.commit = max(state.commit, min(commit, matched))
     _answer(state, sender, sent_ns, ACCEPTED, matched, state.commit, 0)
 
 
@@ -94,9 +97,7 @@ def _store(state: State, first: int, entries: list[Entry]) -> None:
         state.take_entries(entries[skipped:] if skipped else entries, first + skipped)
 
 
-def _answer(
-    state: State, to: str, sent_ns: int, outcome: int, index: int, hint: int, hint_term: int
-) -> None:
+def _answer(state: State, to: str, sent_ns: int, outcome: int, index: int, hint: int, hint_term: int) -> None:
     state.out.append((to, [APPEND_REPLY, state.term, sent_ns, outcome, index, hint, hint_term]))
     state.dirty = True
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from casty.consensus.changing import advance_changes
+from casty.consensus.changing import advance_changes, advance_transfer
 from casty.consensus.log import NOOP, Entry
-from casty.consensus.messages import ACCEPTED, BLANK, TIMEOUT_NOW, integers
+from casty.consensus.messages import ACCEPTED, BLANK, integers
 from casty.consensus.progress import PROBE, REPLICATE, SNAPSHOT, Progress
 from casty.consensus.quorum import majority_value
 from casty.consensus.rounds import NEVER_NS
@@ -104,7 +104,7 @@ def on_append_reply(state: State, now_ns: int, sender: str, message: Sequence[ob
 def _answered(state: State, progress: Progress, now_ns: int, sent_ns: int) -> None:
     if progress.round_ns < sent_ns <= now_ns and sent_ns >= state.leader_since_ns:
         progress.round_ns = sent_ns
-    progress.active_ns = now_ns
+    progress.active_ns = progress.waiting_ns = now_ns
     progress.retry_ns = state.timing.heartbeat_ns
 
 
@@ -112,14 +112,12 @@ def _accepted(state: State, progress: Progress, now_ns: int, index: int, commit:
     if index > state.log.last_index:
         raise RemoteProtocolError(f"append reply: index {index} is past the end {state.log.last_index}")
     progress.acknowledge(index)
-    if commit > progress.commit:
-        progress.commit = commit
+    progress.commit = max(progress.commit, commit)
     if progress.state == PROBE:
-        if progress.is_paused and index >= progress.next - 1:
+        if index >= progress.next - 1:
             progress.replicate()
-    elif progress.state == SNAPSHOT:
-        if progress.snapshot is None or index >= progress.snapshot.index:
-            progress.replicate()
+    elif progress.snapshot is not None and index >= progress.snapshot.index:
+        progress.replicate()
     if not progress.is_caught_up and progress.state == REPLICATE and index >= progress.round_target:
         progress.end_round(state.log.last_index, now_ns, state.election_min_ns)
     if progress.next <= state.log.last_index:
@@ -129,7 +127,7 @@ def _accepted(state: State, progress: Progress, now_ns: int, index: int, commit:
     if index > state.commit:
         advance_commit(state, now_ns)
     if state.transfer_to == progress.id:
-        _advance_transfer(state, progress)
+        advance_transfer(state, progress)
 
 
 def _rejected(state: State, progress: Progress, previous: int, hint: int, hint_term: int) -> None:
@@ -137,15 +135,17 @@ def _rejected(state: State, progress: Progress, previous: int, hint: int, hint_t
         return
     if progress.state == PROBE and previous != progress.next - 1:
         return
-    # The last entry of ours that may match: not above the peer's hint, and of no later term (section 5.3).
-    found, _ = state.log.conflict(min(hint, previous - 1), hint_term)
+    log = state.log
     if progress.state == REPLICATE:
-        progress.fall_behind(state.log.last_index, state.now_ns)
-    next_index = max(found, progress.match) + 1
-    progress.probe(next_index)
-    if hint < state.log.offset and found == state.log.offset:
-        # What the peer needs is compacted away.
-        progress.next = max(hint, progress.match) + 1
+        progress.fall_behind(log.last_index, state.now_ns)
+    # The last entry of ours that may match: not above the peer's hint, and of no later term (section 5.3).
+    # Below our offset nobody can tell: the peer needs a snapshot.
+    found = min(hint, previous - 1)
+    if found >= log.offset:
+        found, found_term = log.conflict(found, hint_term)
+        if found_term > hint_term:
+            found -= 1
+    progress.probe(max(found, progress.match) + 1)
     state.append_due = state.dirty = True
 
 
@@ -196,18 +196,16 @@ def advance_commit(state: State, now_ns: int) -> None:
     if not state.is_established:
         state.is_established = True
         state.role_changed = True
-    if previous < state.membership_index <= commit or state.membership_index <= commit and membership.outgoing:
+    if (
+        previous < state.membership_index <= commit
+        or state.membership_index <= commit
+        and membership.outgoing
+    ):
         advance_changes(state, now_ns)
     if state.pending_reads:
         confirm_reads(state, now_ns)
     if state.role is Role.LEADER and state.peers:
         arm_retry(state)
-
-
-def _advance_transfer(state: State, progress: Progress) -> None:
-    if not state.is_lease_barred and progress.match == state.log.last_index:
-        state.is_lease_barred = True
-        state.send(progress.id, [TIMEOUT_NOW, state.term])
 
 
 def is_transfer_overdue(state: State, now_ns: int) -> bool:
@@ -294,22 +292,29 @@ def tick_leader(state: State, now_ns: int) -> None:
 
 
 def _retry(state: State, progress: Progress, now_ns: int) -> None:
+    is_overdue = now_ns - progress.waiting_ns >= progress.retry_ns
     if progress.is_outstanding:
-        if now_ns - progress.active_ns >= progress.retry_ns:
+        if is_overdue:
+            _back_off(state, progress, now_ns)
             _send_again(state, progress, now_ns)
-    elif progress.state == REPLICATE and progress.commit < state.commit and progress.next > state.log.last_index:
-        if progress.commit_sent < state.commit or now_ns - progress.active_ns >= progress.retry_ns:
-            if progress.commit_sent == state.commit:
-                progress.retry_ns = min(2 * progress.retry_ns, state.election_min_ns)
-            progress.active_ns = now_ns
+    elif progress.is_idle and progress.commit < state.commit and progress.next > state.log.last_index:
+        if progress.commit_sent < state.commit:
+            progress.waiting_ns = now_ns
+            send_empty(state, progress)
+        elif is_overdue:
+            _back_off(state, progress, now_ns)
             send_empty(state, progress)
     if progress.is_outstanding or progress.commit < state.commit:
         arm_retry(state)
 
 
+def _back_off(state: State, progress: Progress, now_ns: int) -> None:
+    progress.waiting_ns = now_ns
+    progress.retry_ns = min(2 * progress.retry_ns, 4 * state.timing.heartbeat_ns)
+
+
 def _send_again(state: State, progress: Progress, now_ns: int) -> None:
     silent_ns = now_ns - progress.active_ns
-    progress.retry_ns = min(2 * progress.retry_ns, 4 * state.timing.heartbeat_ns)
     if progress.state == SNAPSHOT and silent_ns < SNAPSHOT_PATIENCE * state.timing.election_max_ns:
         progress.snapshot_sent = progress.snapshot_acked
         progress.is_paused = False

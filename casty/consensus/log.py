@@ -44,6 +44,8 @@ class Log:
 
     def matches(self, index: int, term: int) -> bool:
         """Whether this log holds an entry of that index and term."""
+        if index == self.last_index:
+            return term == self.last_term
         if index < self.offset or index > self.last_index:
             return False
         return self.term_at(index) == term

@@ -63,7 +63,9 @@ def integers(message: Sequence[object], count: int) -> list[int]:
     """Return the fields of a message of `count` non-negative integers, bools among them."""
     values = [value for value in message if isinstance(value, int) and value >= 0]
     if len(message) != count or len(values) != count:
-        raise RemoteProtocolError(f"consensus message: expected {count} integers, found {len(message)} fields")
+        raise RemoteProtocolError(
+            f"consensus message: expected {count} integers, found {len(message)} fields"
+        )
     return values
 
 

@@ -49,6 +49,7 @@ class Progress:
         "snapshot_acked",
         "snapshot_sent",
         "state",
+        "waiting_ns",
     )
 
     def __init__(self, id: str, last_index: int, now_ns: int, retry_ns: int) -> None:
@@ -70,7 +71,9 @@ class Progress:
         """(last index, bytes) of appends with entries that are not answered, oldest first."""
         self.inflight_bytes = 0
         self.active_ns = now_ns
-        """When the peer last answered, or when the oldest unanswered message left if that is later."""
+        """When the peer last answered, or when it became a peer."""
+        self.waiting_ns = now_ns
+        """When the peer last answered, or when the message we wait for left if that is later."""
         self.retry_ns = retry_ns
         self.snapshot: Snapshot | None = None
         self.snapshot_acked = 0
@@ -84,6 +87,11 @@ class Progress:
     def is_outstanding(self) -> bool:
         """Whether an answer is due."""
         return self.is_paused or bool(self.inflight) or self.snapshot is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the peer keeps up and has answered everything."""
+        return self.state == REPLICATE and not self.inflight
 
     def probe(self, next_index: int) -> None:
         """Look for the matching point from `next_index` on, one message at a time."""

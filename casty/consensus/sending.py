@@ -13,7 +13,7 @@ from casty.consensus.progress import PROBE, REPLICATE, Progress
 from casty.consensus.snapshot import Snapshot
 from casty.consensus.state import State
 
-__all__ = ["arm_retry", "send_empty", "send_due"]
+__all__ = ["arm_retry", "send_due", "send_empty"]
 
 
 def send_due(state: State) -> None:
@@ -49,7 +49,7 @@ def arm_retry(state: State) -> None:
 def _send_append(state: State, progress: Progress) -> None:
     entries, size_bytes = _batch(state, progress.next)
     if not progress.inflight:
-        progress.active_ns = state.now_ns
+        progress.waiting_ns = state.now_ns
     _emit(state, progress, entries)
     progress.next += len(entries)
     progress.inflight.append((progress.next - 1, size_bytes))
@@ -89,7 +89,7 @@ def _send_probe(state: State, progress: Progress) -> None:
     if not progress.is_empty_probe and progress.next <= state.log.last_index:
         entries, _ = _batch(state, progress.next)
     if not progress.is_empty_probe:
-        progress.active_ns = state.now_ns
+        progress.waiting_ns = state.now_ns
     _emit(state, progress, entries)
     progress.is_paused = True
     arm_retry(state)
@@ -108,7 +108,7 @@ def _start_snapshot(state: State, progress: Progress) -> None:
         state.dirty = True
         return
     progress.install(snapshot)
-    progress.active_ns = state.now_ns
+    progress.waiting_ns = state.now_ns
     _send_chunks(state, progress)
 
 

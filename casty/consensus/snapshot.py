@@ -7,14 +7,15 @@ leaders may cut different bytes at one index, so their chunks never mix.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from casty.consensus.membership import Membership
 
 __all__ = ["Inbound", "Snapshot"]
 
 
-class Snapshot(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Snapshot:
     """A machine's state after the entry at `index`, and the configuration in force there."""
 
     index: int

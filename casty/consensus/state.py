@@ -31,7 +31,6 @@ class State:
         "dirty",
         "draw_timeout_ns",
         "election_min_ns",
-        "entries",
         "epoch",
         "group",
         "heard_ns",
@@ -40,11 +39,12 @@ class State:
         "id",
         "inbound",
         "is_established",
+        "is_forced",
         "is_lease_barred",
-        "lease_span_ns",
         "lead_index",
         "leader",
         "leader_since_ns",
+        "lease_span_ns",
         "limits",
         "log",
         "membership",
@@ -66,9 +66,10 @@ class State:
         "saved_hard_state",
         "self_in_outgoing",
         "self_in_voters",
+        "slow_learner",
         "snapshot",
-        "snapshot_wanted",
         "snapshot_to_install",
+        "snapshot_wanted",
         "stable",
         "term",
         "timeout_ns",
@@ -81,7 +82,6 @@ class State:
         "vote",
         "voter_peers",
         "votes",
-        "is_forced",
     )
 
     def __init__(
@@ -165,6 +165,7 @@ class State:
         """Index of the first entry of our leadership; from its commit on we are established."""
         self.is_established = False
         self.is_lease_barred = False
+        self.slow_learner: Progress | None = None
         self.transfer_to: str | None = None
         self.transfer_deadline_ns = 0
         self.check_ns = 0
@@ -182,8 +183,7 @@ class State:
 
     def wake_at(self, deadline_ns: int) -> None:
         """Ask for a tick no later than this."""
-        if deadline_ns < self.deadline_ns:
-            self.deadline_ns = deadline_ns
+        self.deadline_ns = min(self.deadline_ns, deadline_ns)
 
     def last_heard_ns(self) -> int:
         """Return when the leader last showed life, by this group's messages or by beats that covered it."""
@@ -238,6 +238,7 @@ class State:
         self.outgoing_peers = []
         self.is_established = False
         self.transfer_to = None
+        self.slow_learner = None
         self.append_due = False
         self.snapshot_wanted = False
         self.retry_due_ns = 0
@@ -289,8 +290,7 @@ class State:
             if entry.kind == MEMBERSHIP
         ]
         self.log.extend(list(entries))
-        if first < self.unsaved_index:
-            self.unsaved_index = first
+        self.unsaved_index = min(self.unsaved_index, first)
         if configurations:
             for index, membership in configurations:
                 self.history.add(index, membership)
@@ -340,7 +340,7 @@ class State:
             ready.reads, self.ready_reads = self.ready_reads, []
         if self.ready_refused:
             ready.reads_refused, self.ready_refused = self.ready_refused, []
-        ready.needs_snapshot = self.snapshot_wanted
+        ready.needs_snapshot = self.snapshot_wanted and self.applied > 0
         ready.role_changed, self.role_changed = self.role_changed, False
         return ready
 

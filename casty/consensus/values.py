@@ -161,5 +161,3 @@ class ProposalRefused(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-

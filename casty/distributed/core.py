@@ -14,7 +14,7 @@ grow with grants all the same, and what frees a hold (expiry, withdrawal) needs 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 __all__ = [
     "BAD",
@@ -48,6 +48,7 @@ __all__ = [
     "Decision",
     "Effect",
     "Reply",
+    "Shapes",
     "Structure",
     "check_shape",
 ]
@@ -78,6 +79,9 @@ Command = Sequence[Any]
 
 Reply = list[Any]
 """A flat list of plain values: the status, then its details."""
+
+Shapes = dict[int, tuple[tuple[type, ...], ...]]
+"""Operation -> the types that each of its arguments may have."""
 
 
 class Caller(NamedTuple):
@@ -145,8 +149,8 @@ class Structure(Generic[S]):
 
     kind: int
     name: str
-    shapes: dict[int, tuple[tuple[type, ...], ...]]
-    """Operation -> the types that each of its arguments may have."""
+    shapes: ClassVar[Shapes]
+    query_shapes: ClassVar[Shapes]
 
     def check(self, command: object) -> None:
         """Raise `ValueError` unless `command` is well formed; run on hostile input, before proposing."""
@@ -155,8 +159,6 @@ class Structure(Generic[S]):
     def check_query(self, query: object) -> None:
         """Raise `ValueError` unless `query` is well formed."""
         check_shape(self.name, self.query_shapes, query)
-
-    query_shapes: dict[int, tuple[tuple[type, ...], ...]]
 
     def decide(self, state: S | None, command: Command, ctx: Context) -> Decision:
         """Apply a checked command."""
@@ -199,7 +201,7 @@ class Structure(Generic[S]):
         raise NotImplementedError
 
 
-def check_shape(name: str, shapes: dict[int, tuple[tuple[type, ...], ...]], command: object) -> None:
+def check_shape(name: str, shapes: Shapes, command: object) -> None:
     """Raise `ValueError` unless `command` is a list of a known operation and arguments of its types."""
     if not isinstance(command, (list, tuple)) or not command or type(command[0]) is not int:
         raise ValueError(f"{name}: expected a list that begins with an operation, found {command!r:.100}")

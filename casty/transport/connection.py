@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from casty.config import SECOND_NS, Settings
-from casty.errors import CastyError, MessageTooLarge, RemoteProtocolError
+from casty.errors import EncodingError, MessageTooLarge, ProtocolError, RemoteProtocolError
 from casty.runtime import Runtime, Timer
+from casty.tls import TlsError
 from casty.transport.base import Link
 from casty.transport.turn import Turn
 from casty.wire import frames
@@ -58,7 +59,10 @@ class Handshake(Protocol):
         """The link is there; nothing was received yet."""
 
     def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
-        """Take the first frame: call `Connection.opened`, `Connection.refuse` or `Connection.close`."""
+        """Take the first frame: call `Connection.opened` or `Connection.close`, or raise a `ProtocolError`."""
+
+    def failed(self, connection: Connection, reason: str) -> None:
+        """The handshake broke off because of the other end; the connection closes after this."""
 
     def ended(self, connection: Connection, reason: str) -> None:
         """The connection is over, whether it ever was open or not."""
@@ -140,6 +144,8 @@ class Connection:
 
     def begin(self) -> None:
         """Start the handshake and its clock."""
+        if self._state != _HANDSHAKE:
+            return
         self._arm(self._settings.hello_timeout_s, self._handshake_late)
         self._handshake.begin(self)
 
@@ -261,8 +267,8 @@ class Connection:
                         return
                 else:
                     self._on_basic_frame(kind)
-        except CastyError as error:
-            self._fail(f"{type(error).__name__}: {error}")
+        except (ProtocolError, EncodingError) as error:
+            self._fail(str(error))
         except Exception as error:  # the link reader: a bug of ours must not take the node with it
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"a frame from {self._name()} raised", "exception": error}
@@ -275,8 +281,9 @@ class Connection:
         """The link is gone."""
         self._is_lost = True
         if self._state != _CLOSED:
-            text = "the other end closed the link" if reason is None else f"link lost: {reason}"
-            self._end(text)
+            if self._state == _HANDSHAKE and isinstance(reason, TlsError):
+                self._handshake.failed(self, str(reason))
+            self._end("the other end closed the link" if reason is None else f"link lost: {reason}")
             self._report()
         self._disarm()
 
@@ -293,11 +300,8 @@ class Connection:
             return
         if self._runtime.observe:
             self._runtime.observe(LinkFailed(self._name(), reason))
-        if self._state == _HANDSHAKE and not self.is_dialled:
-            from_handshake = self._handshake
-            refuse: Callable[[Connection, str], None] | None = getattr(from_handshake, "refuse", None)
-            if refuse is not None:
-                refuse(self, reason)
+        if self._state == _HANDSHAKE:
+            self._handshake.failed(self, reason)
         self.close(reason)
 
     def _name(self) -> str:

@@ -1,0 +1,275 @@
+"""The cell: one actor's life. One task runs it, one message at a time.
+
+Life: spawned -> setup -> started -> messages (restarts in between) -> stopping -> children stopped -> hooks ->
+unread messages become dead letters -> watchers are told -> stopped. Exceptions of user code end here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from casty.actor.behavior import Behavior, Lifecycle, Signal
+from casty.actor.context import ActorContext
+from casty.actor.events import (
+    ActorFailed,
+    ActorRestarted,
+    ActorStarted,
+    ActorStopped,
+    Terminated,
+    UnhandledMessage,
+)
+from casty.actor.mailbox import Mailbox, MailboxClosed
+from casty.actor.ref import ActorRef
+
+if TYPE_CHECKING:
+    from casty.actor.local import LocalSystem
+
+__all__ = ["Cell"]
+
+
+class Cell:
+    """One actor.
+
+    Parameters
+    ----------
+    core
+        The system it lives in.
+    path
+        Its key among the living actors.
+    parent
+        Who spawned it; None for a root actor.
+    behavior
+        What it starts with, and what a restart returns to.
+    mailbox
+        Its own mailbox.
+    """
+
+    __slots__ = (
+        "_behavior", "_callbacks", "_is_busy", "_is_forced", "_lifecycles", "_pipes", "_spawned", "_task",
+        "children", "core", "ctx", "incarnation", "interceptors", "is_stopping", "mailbox", "parent", "path", "ref",
+        "stopped", "watchers", "watching",
+    )  # fmt: skip
+
+    def __init__(
+        self, core: LocalSystem, path: str, parent: Cell | None, behavior: Behavior[Any], mailbox: Mailbox[Any]
+    ) -> None:
+        self.core = core
+        self.path = path
+        self.parent = parent
+        self.mailbox = mailbox
+        self.ref: ActorRef[Any] = core.own_ref(path)
+        self.ctx: ActorContext[Any] = ActorContext(self)
+        self.children: dict[str, Cell] = {}
+        self.interceptors: list[Callable[[Any], bool]] = []
+        self.watchers: dict[str, ActorRef[Any]] = {}
+        self.watching: dict[str, ActorRef[Any]] = {}
+        self.is_stopping = False
+        self.incarnation = 0
+        self.stopped = asyncio.Event()
+        self._spawned = behavior
+        self._behavior: Callable[[ActorContext[Any], Any], Any] = _not_started
+        self._callbacks: list[Callable[[], Awaitable[None] | None]] = []
+        self._lifecycles: list[Lifecycle[Any]] = []
+        self._pipes: dict[asyncio.Task[None], None] = {}
+        self._is_busy = False
+        self._is_forced = False
+        self._task: asyncio.Task[None] | None = None
+        mailbox.bind(core.max_mailbox, self._dropped)
+
+    def start(self) -> None:
+        """Begin to live."""
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._run(), name=f"actor {self.path}", context=self.core.context.copy())
+
+    def tell(self, message: object) -> bool:
+        """Take a message from anyone; False when it became a dead letter."""
+        if self.is_stopping:
+            self.core.dead_letter(message, self.ref, "the actor is stopping")
+            return False
+        self.mailbox.put(message)
+        return True
+
+    def terminated(self, ref: ActorRef[Any]) -> None:
+        """A watched actor is gone; told once, and only while it is still watched."""
+        if self.watching.pop(self.core.key_of(ref), None) is not None and not self.is_stopping:
+            self.mailbox.put_beyond(Terminated(ref))
+
+    def stop(self, *, is_forced: bool = False) -> None:
+        """Stop after the message in hand; by force, cancel its handler."""
+        self.is_stopping = True
+        self.mailbox.close()
+        if is_forced and not self.stopped.is_set():
+            self._is_forced = True
+            for child in self.children.values():
+                child.stop(is_forced=True)
+            if self._is_busy and self._task is not None:
+                self._task.cancel()
+
+    # -- what the context offers
+
+    def add_callback(self, callback: Callable[[], Awaitable[None] | None]) -> None:
+        """Call at the end of this incarnation."""
+        self._callbacks.append(callback)
+
+    def add_lifecycle(self, lifecycle: Lifecycle[Any]) -> bool:
+        """Remember hooks for this incarnation; says whether it follows another."""
+        self._lifecycles.append(lifecycle)
+        return self.incarnation > 1
+
+    def pipe(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run work beside the actor until it stops."""
+        task = asyncio.get_running_loop().create_task(work, name=f"pipe {self.path}")
+        self._pipes[task] = None
+        task.add_done_callback(self._pipe_done)
+
+    def _pipe_done(self, task: asyncio.Task[None]) -> None:
+        self._pipes.pop(task, None)
+
+    # -- the life
+
+    async def _run(self) -> None:
+        if not self.is_stopping and await self._guarded(self._begin()):
+            if not self.is_stopping:
+                self.core.publish(ActorStarted(self.ref))
+            await self._receive()
+        await self._end()
+
+    async def _begin(self) -> None:
+        self.incarnation += 1
+        await self._become(self._spawned, is_start=True)
+
+    async def _receive(self) -> None:
+        mailbox = self.mailbox
+        while not self.is_stopping:
+            try:
+                message = await mailbox.get()
+            except MailboxClosed:
+                return
+            except asyncio.CancelledError:
+                self.is_stopping = True  # the loop itself ends
+                return
+            if not self.is_stopping:
+                await self._guarded(self._handle(message))
+            else:
+                self.core.dead_letter(message, self.ref, "the actor is stopping")
+
+    async def _handle(self, message: object) -> None:
+        for interceptor in self.interceptors:
+            if interceptor(message):
+                return
+        result = self._behavior(self.ctx, message)
+        if inspect.isawaitable(result):
+            result = await result
+        if result is None:
+            return
+        if result.signal is Signal.unhandled:
+            self.core.publish(UnhandledMessage(message, self.ref))
+        else:
+            await self._become(result)
+
+    async def _become(self, behavior: Behavior[Any], *, is_start: bool = False) -> None:
+        while behavior.on_setup is not None:
+            behavior = await behavior.on_setup(self.ctx)
+            is_start = True  # what a setup returns has no earlier behaviour to be the same as
+        if behavior.on_receive is not None:
+            self._behavior = behavior.on_receive
+        elif behavior.signal is Signal.stopped:
+            self.stop()
+        elif is_start:
+            raise ValueError(f"actor {self.path}: expected a behaviour to start with, found {behavior.signal}")
+        elif behavior.signal is Signal.restart:
+            await self._restart(None)
+
+    async def _restart(self, error: Exception | None) -> None:
+        for lifecycle in self._lifecycles:
+            if lifecycle.pre_restart is not None:
+                await lifecycle.pre_restart(self.ctx, error)
+        await self._end_incarnation()
+        if self.is_stopping:
+            return
+        self.core.publish(ActorRestarted(self.ref, error))
+        await self._begin()
+
+    async def _guarded(self, work: Awaitable[None]) -> bool:
+        """Run user code; an error or a forced stop ends the actor and nothing else. False when it did."""
+        was_busy, self._is_busy = self._is_busy, True
+        try:
+            await work
+        except asyncio.CancelledError as error:
+            self._cancelled(error)
+            return False
+        except Exception as error:
+            self._fail(error)
+            return False
+        finally:
+            self._is_busy = was_busy
+        return True
+
+    def _cancelled(self, error: asyncio.CancelledError) -> None:
+        task = self._task
+        assert task is not None
+        if task.cancelling() == 0:
+            self._fail(error)  # something the handler waited for was cancelled, not the actor
+        while task.cancelling() > 0:
+            task.uncancel()
+        self.is_stopping = True
+
+    def _fail(self, error: BaseException) -> None:
+        self.stop()
+        self.core.log.error("actor %s failed and stops", self.path, exc_info=error)
+        self.core.publish(ActorFailed(self.ref, error))
+
+    # -- the end
+
+    async def _end(self) -> None:
+        self.stop()
+        for child in list(self.children.values()):
+            child.stop(is_forced=self._is_forced)
+        for child in list(self.children.values()):
+            await self._guarded(_until(child.stopped))
+        for task in list(self._pipes):
+            task.cancel()
+        await self._end_incarnation()
+        self._forget()
+
+    async def _end_incarnation(self) -> None:
+        """Run the hooks; one that raises or is cancelled keeps no other from running."""
+        callbacks, self._callbacks = self._callbacks, []
+        lifecycles, self._lifecycles = self._lifecycles, []
+        self.interceptors.clear()
+        for callback in callbacks:
+            await self._guarded(_call(callback))
+        for lifecycle in lifecycles:
+            if lifecycle.post_stop is not None:
+                await self._guarded(lifecycle.post_stop(self.ctx))
+
+    def _forget(self) -> None:
+        for message in self.mailbox.drain():
+            self.core.dead_letter(message, self.ref, "the actor stopped before it read the message")
+        for ref in self.watching.values():
+            self.core.unwatch(self, ref)
+        self.core.remove(self)
+        for watcher in self.watchers.values():
+            self.core.tell_terminated(watcher, self.ref)
+        self.core.publish(ActorStopped(self.ref))
+        self.stopped.set()
+
+    def _dropped(self, message: object) -> None:
+        self.core.dead_letter(message, self.ref, "the mailbox is full")
+
+
+def _not_started(ctx: ActorContext[Any], message: object) -> None:
+    raise AssertionError(f"a message was handled before the setup ended: {message!r}")
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _call(callback: Callable[[], Awaitable[None] | None]) -> None:
+    result = callback()
+    if result is not None:
+        await result

@@ -1,0 +1,147 @@
+"""What an actor's own code may do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from casty.actor.ref import ActorRef
+
+if TYPE_CHECKING:
+    from casty.actor.behavior import Behavior, Lifecycle
+    from casty.actor.cell import Cell
+    from casty.actor.mailbox import Mailbox
+    from casty.actor.system import ActorSystem
+
+__all__ = ["ActorContext", "ActorLog"]
+
+M = TypeVar("M")
+C = TypeVar("C")
+R = TypeVar("R")
+
+
+class ActorLog(logging.LoggerAdapter[logging.Logger]):
+    """The logger ``casty.actor`` with the actor's path before each text; no logger per actor, which would never go."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Put the path before the text."""
+        path = "" if self.extra is None else self.extra["path"]
+        return f"{path}: {msg}", kwargs
+
+
+class ActorContext(Generic[M]):
+    """Given to every handler and setup of one actor; use it only from there."""
+
+    __slots__ = ("_cell", "_log")
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+        self._log: ActorLog | None = None
+
+    @property
+    def self(self) -> ActorRef[M]:
+        """The actor's own reference."""
+        return self._cell.ref
+
+    @property
+    def system(self) -> ActorSystem:
+        """The system the actor lives in."""
+        return self._cell.core.system
+
+    @property
+    def log(self) -> ActorLog:
+        """A logger that names the actor."""
+        if self._log is None:
+            self._log = ActorLog(self._cell.core.log, {"path": self._cell.path})
+        return self._log
+
+    def spawn(self, behavior: Behavior[C], name: str, *, mailbox: Mailbox[C] | None = None) -> ActorRef[C]:
+        """Start a child, which stops when this actor stops.
+
+        Parameters
+        ----------
+        behavior
+            What it starts with.
+        name
+            Unique among this actor's children; not empty, no slash.
+        mailbox
+            Its mailbox, used by no other actor; None takes one of the configured bound.
+
+        Raises
+        ------
+        ValueError
+            A child of that name lives.
+        """
+        return self._cell.core.spawn(behavior, name, parent=self._cell, mailbox=mailbox)
+
+    def stop(self, ref: ActorRef[Any]) -> None:
+        """Stop a child or this actor, each after the message in hand; `ValueError` for any other."""
+        cell = self._cell
+        for candidate in (cell, *cell.children.values()):
+            if candidate.ref == ref:
+                candidate.stop()
+                return
+        if cell.core.is_alive(ref):
+            raise ValueError(f"{cell.path}: expected itself or one of its children to stop, found {ref!r}")
+
+    def watch(self, ref: ActorRef[Any]) -> None:
+        """Get `Terminated` once when that actor stops or its node is lost; at once when it is gone already."""
+        self._cell.core.watch(self._cell, ref)
+
+    def unwatch(self, ref: ActorRef[Any]) -> None:
+        """Get no `Terminated` for that actor any more."""
+        self._cell.core.unwatch(self._cell, ref)
+
+    def on_stop(self, callback: Callable[[], Awaitable[None] | None]) -> None:
+        """Call ``callback()`` when this incarnation of the actor ends, by stop or restart."""
+        self._cell.add_callback(callback)
+
+    def register_interceptor(self, interceptor: Callable[[M], bool]) -> None:
+        """Show every message to `interceptor` before the handler; True consumes it."""
+        self._cell.interceptors.append(interceptor)
+
+    def pipe_to_self(
+        self,
+        awaitable: Awaitable[R],
+        mapper: Callable[[R], M] | None = None,
+        on_failure: Callable[[Exception], M] | None = None,
+    ) -> None:
+        """Await something beside the actor and send the result to it as a message.
+
+        Parameters
+        ----------
+        awaitable
+            What to wait for; cancelled when the actor stops.
+        mapper
+            Makes the message from the result; None sends the result itself.
+        on_failure
+            Makes the message from the exception; None logs "pipe_to_self failed".
+        """
+        self._cell.pipe(_pipe(self._cell, awaitable, mapper, on_failure))
+
+    def add_lifecycle(self, lifecycle: Lifecycle[M]) -> bool:
+        """Register hooks of this incarnation; says whether it follows another one. Used by `Behaviors`."""
+        return self._cell.add_lifecycle(lifecycle)
+
+
+async def _pipe(
+    cell: Cell,
+    awaitable: Awaitable[R],
+    mapper: Callable[[R], M] | None,
+    on_failure: Callable[[Exception], M] | None,
+) -> None:
+    message: object
+    try:
+        result = await awaitable
+        message = result if mapper is None else mapper(result)
+    except Exception as error:
+        if on_failure is None:
+            cell.core.log.error("%s: pipe_to_self failed", cell.path, exc_info=error)
+            return
+        message = on_failure(error)
+    try:
+        cell.tell(message)
+    except asyncio.QueueFull:
+        cell.core.dead_letter(message, cell.ref, "the mailbox is full")

@@ -1,0 +1,310 @@
+"""The local system: every actor of one process by path, and the doors to other processes.
+
+`ActorSystem`, `ClusteredActorSystem` and `ClusterClient` embed one `LocalSystem` each. With an `Origin` its actors
+are reachable from elsewhere: references are `RemoteActorRef`, paths begin with a slash, and messages for other
+processes go to the `RemoteSender`. Messages that arrive are given to `deliver`.
+
+Besides actors, *endpoints* have paths: a function that takes messages, used for replies to `ask` and for refs of
+the library's own (regions, receptionist, event stream).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from casty.actor.behavior import Behavior
+from casty.actor.cell import Cell
+from casty.actor.events import DeadLetter, EventStream, EventStreamMessage
+from casty.actor.mailbox import Mailbox
+from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef, RemoteSender
+from casty.actor.replies import Replies
+from casty.actor.watching import Unwatch, Watch, WatchedGone, Watching
+from casty.address import ActorAddress
+from casty.config import Settings
+from casty.errors import NotStarted
+from casty.events import DeadLettered
+from casty.runtime import Clock, Runtime
+
+if TYPE_CHECKING:
+    from casty.actor.system import ActorSystem
+
+__all__ = ["LocalSystem", "Origin"]
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+STOP_GRACE_NS = 1_000_000_000
+EVENT_STREAM = "$events"
+
+Endpoint = Callable[[object], None]
+
+
+class Origin(NamedTuple):
+    """Where this process's actors are reached."""
+
+    host: str
+    port: int
+    node_id: str
+
+
+class LocalSystem:
+    """The actors of one process.
+
+    Parameters
+    ----------
+    name
+        The system's name, part of every address.
+    runtime
+        The doors.
+    settings
+        Bounds.
+    origin, remote
+        Given together when actors are reachable from other processes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        runtime: Runtime,
+        *,
+        settings: Settings | None = None,
+        origin: Origin | None = None,
+        remote: RemoteSender | None = None,
+    ) -> None:
+        self.name = name
+        self.runtime = runtime
+        self.origin = origin
+        self.remote = remote
+        self.max_mailbox = (settings or Settings()).max_mailbox
+        self.log = logging.getLogger("casty.actor")
+        self.events = EventStream()
+        self.context = contextvars.copy_context()
+        self.dead_letters = 0
+        self.cells: dict[str, Cell] = {}
+        self.endpoints: dict[str, Endpoint] = {}
+        self.is_stopping = False
+        self.replies = Replies(self)
+        self.watching = Watching(self)
+        self._system: ActorSystem | None = None
+        self.event_stream: ActorRef[EventStreamMessage] = self.add_endpoint(EVENT_STREAM, self.events.receive)
+
+    @property
+    def system(self) -> ActorSystem:
+        """What actors see as their system: the embedding one, or a plain view of this."""
+        if self._system is None:
+            from casty.actor.system import ActorSystem  # the view embeds a core, and a core makes views
+
+            self._system = ActorSystem.over(self)
+        return self._system
+
+    @system.setter
+    def system(self, system: ActorSystem) -> None:
+        self._system = system
+
+    # -- references
+
+    def own_ref(self, path: str) -> ActorRef[Any]:
+        """Make a reference to something of this process, by its path without a leading slash."""
+        if self.origin is None:
+            return LocalActorRef(path, self.deliver)
+        return RemoteActorRef(ActorAddress(self.name, f"/{path}", *self.origin), self._post_own)
+
+    def make_ref(self, address: ActorAddress) -> ActorRef[Any]:
+        """Make a reference from an address that came in a message."""
+        if self.is_own(address):
+            path = address.path.lstrip("/")
+            cell = self.cells.get(path)
+            return self.own_ref(path) if cell is None else cell.ref
+        return RemoteActorRef(address, self._post_away)
+
+    def is_own(self, address: ActorAddress) -> bool:
+        """Whether an address lies in this process."""
+        origin = self.origin
+        if origin is None or address.is_local:
+            return address.is_local
+        if address.node_id is not None:
+            return address.node_id == origin.node_id
+        return (address.host, address.port) == (origin.host, origin.port)
+
+    def key_of(self, ref: ActorRef[Any]) -> str:
+        """Return a text that is the same for equal references."""
+        if isinstance(ref, RemoteActorRef) and not self.is_own(ref.address):
+            return f"{ref.address.to_uri()}#{ref.address.node_id}"
+        return ref.id.lstrip("/")
+
+    def _post_own(self, address: ActorAddress, message: object) -> None:
+        self.deliver(address.path[1:], message)
+
+    def _post_away(self, address: ActorAddress, message: object) -> None:
+        if self.remote is None:
+            self.dead_letter(message, self.make_ref(address), "this system has no way to other processes")
+        else:
+            self.remote.send(address, message, self.replies.asking)
+
+    # -- messages
+
+    def deliver(self, path: str, message: object) -> bool:
+        """Give a message to whatever has the path; False when it became a dead letter.
+
+        Raises
+        ------
+        asyncio.QueueFull
+            The mailbox is full and its strategy is ``reject``.
+        """
+        cell = self.cells.get(path)
+        if cell is not None:
+            return cell.tell(message)
+        endpoint = self.endpoints.get(path)
+        if endpoint is not None:
+            endpoint(message)
+            return True
+        self.dead_letter(message, self.own_ref(path), "no such actor")
+        return False
+
+    def receive(self, path: str, message: object, sender: ActorAddress | None = None) -> bool:
+        """Give a message that came over the network to its target; never raises. False for a dead letter."""
+        path = path.lstrip("/")
+        if isinstance(message, (Watch, Unwatch, WatchedGone)):
+            self.watching.receive(path, message)
+            return True
+        try:
+            return self.deliver(path, message)
+        except asyncio.QueueFull:
+            del sender
+            self.dead_letter(message, self.own_ref(path), "the mailbox is full")
+            return False
+
+    def dead_letter(self, message: object, ref: ActorRef[Any], reason: str) -> None:
+        """Count and publish a message that nobody will handle."""
+        self.dead_letters += 1
+        if self.runtime.observe:
+            self.runtime.observe(DeadLettered(ref.id, reason))
+        self.publish(DeadLetter(message, ref))
+
+    def publish(self, event: object) -> None:
+        """Put an event on the event stream."""
+        self.events.publish(event)
+
+    def add_endpoint(self, path: str, endpoint: Endpoint) -> ActorRef[Any]:
+        """Give a function a path of its own; `ValueError` when the path is taken."""
+        if path in self.endpoints or path in self.cells:
+            raise ValueError(f"path {path!r}: expected a free one")
+        self.endpoints[path] = endpoint
+        return self.own_ref(path)
+
+    def remove_endpoint(self, path: str) -> None:
+        """Free an endpoint's path; harmless when it is free."""
+        self.endpoints.pop(path, None)
+
+    # -- actors
+
+    def spawn(
+        self,
+        behavior: Behavior[M],
+        name: str,
+        *,
+        parent: Cell | None = None,
+        mailbox: Mailbox[M] | None = None,
+    ) -> ActorRef[M]:
+        """Start an actor; `ValueError` for a taken or illegal name, `RuntimeError` while stopping."""
+        if not name or "/" in name or name.startswith("$"):
+            raise ValueError(f"name: expected a text without slash that does not begin with $, found {name!r}")
+        path = name if parent is None else f"{parent.path}/{name}"
+        return self.spawn_at(path, behavior, parent=parent, mailbox=mailbox).ref
+
+    def spawn_at(
+        self,
+        path: str,
+        behavior: Behavior[M],
+        *,
+        parent: Cell | None = None,
+        mailbox: Mailbox[M] | None = None,
+    ) -> Cell:
+        """Start an actor at any path: for the library's own, which may contain what user names may not."""
+        if self.is_stopping or (parent is not None and parent.is_stopping):
+            raise RuntimeError(f"actor {path!r}: expected a running system and parent, but they are stopping")
+        if path in self.cells or path in self.endpoints:
+            raise ValueError(f"actor {path!r} is alive already; choose another name or stop it first")
+        cell = Cell(self, path, parent, behavior, Mailbox[M]() if mailbox is None else mailbox)
+        self.cells[path] = cell
+        if parent is not None:
+            parent.children[path] = cell
+        cell.start()
+        return cell
+
+    def remove(self, cell: Cell) -> None:
+        """Free the name of a stopped actor."""
+        del self.cells[cell.path]
+        if cell.parent is not None:
+            del cell.parent.children[cell.path]
+
+    def lookup(self, path: str) -> ActorRef[Any] | None:
+        """Return the reference of a living actor, with or without leading slash; None when there is none."""
+        cell = self.cells.get(path.strip("/"))
+        return None if cell is None else cell.ref
+
+    def is_alive(self, ref: ActorRef[Any]) -> bool:
+        """Whether a reference leads to a living actor of this process."""
+        return self.key_of(ref) in self.cells
+
+    async def ask(self, ref: ActorRef[M], factory: Callable[[ActorRef[R]], M], *, timeout: float | None) -> R:
+        """Send a message that carries a reply reference, and wait for the reply; see `ActorSystem.ask`."""
+        return await self.replies.ask(ref, factory, timeout)
+
+    async def shutdown(self) -> None:
+        """Stop every actor: after the message in hand, by force when that takes longer than a second."""
+        self.is_stopping = True
+        roots = [cell for cell in self.cells.values() if cell.parent is None]
+        for cell in roots:
+            cell.stop()
+        for cell in roots:
+            await self.until_stopped(cell)
+        self.replies.fail_all(NotStarted(f"system {self.name!r} shut down before the reply came"))
+        await self.events.drain()
+
+    async def until_stopped(self, cell: Cell) -> None:
+        """Wait for the end of a stopping actor, forcing it each time the grace has passed."""
+        grace = _Grace(self.runtime.clock, cell)
+        try:
+            await cell.stopped.wait()
+        finally:
+            grace.cancel()
+
+    # -- watching
+
+    def watch(self, watcher: Cell, ref: ActorRef[Any]) -> None:
+        """Tell `watcher` once when the actor behind `ref` is gone."""
+        self.watching.watch(watcher, ref)
+
+    def unwatch(self, watcher: Cell, ref: ActorRef[Any]) -> None:
+        """Forget a watch."""
+        self.watching.unwatch(watcher, ref)
+
+    def tell_terminated(self, watcher: ActorRef[Any], ref: ActorRef[Any]) -> None:
+        """Tell a watcher, here or elsewhere, that an actor of this process is gone."""
+        self.watching.tell_gone(watcher, ref)
+
+    def node_lost(self, node_id: str) -> None:
+        """A node, client or incarnation is gone: its actors are terminated, its watchers forgotten."""
+        self.watching.node_lost(node_id)
+
+
+class _Grace:
+    """Forces a stopping actor again and again: a hook that hangs takes one more turn than a handler."""
+
+    def __init__(self, clock: Clock, cell: Cell) -> None:
+        self._clock = clock
+        self._cell = cell
+        self._timer = clock.call_at(clock.now() + STOP_GRACE_NS, self._force)
+
+    def _force(self) -> None:
+        self._cell.stop(is_forced=True)
+        self._timer = self._clock.call_at(self._clock.now() + STOP_GRACE_NS, self._force)
+
+    def cancel(self) -> None:
+        """The actor stopped."""
+        self._timer.cancel()

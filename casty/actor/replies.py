@@ -1,0 +1,111 @@
+"""Replies to `ask`: a path that lives from the question to the reply, the deadline or the cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from casty.actor.ref import ActorRef
+from casty.address import ActorAddress
+from casty.config import SECOND_NS
+
+if TYPE_CHECKING:
+    from casty.actor.local import LocalSystem
+
+__all__ = ["Replies", "Reply"]
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+
+class Reply:
+    """One open question."""
+
+    __slots__ = ("future", "path", "phase", "ref", "target")
+
+    def __init__(self, path: str, ref: ActorRef[Any], target: ActorRef[Any], future: asyncio.Future[Any]) -> None:
+        self.path = path
+        self.ref = ref
+        self.target = target
+        self.future = future
+        self.phase = "sent, no reply"
+
+    def receive(self, message: object) -> None:
+        """Take the reply; a second one, in the same turn, is ignored."""
+        if not self.future.done():
+            self.future.set_result(message)
+
+    def expire(self, timeout_s: float) -> None:
+        """The deadline passed."""
+        if not self.future.done():
+            text = f"ask {self.target!r}: no reply within {timeout_s} s ({self.phase})"
+            self.future.set_exception(TimeoutError(text))
+
+
+class Replies:
+    """Open questions of one system.
+
+    The paths carry a random part of this process, so a reply to a predecessor at the same address finds nobody.
+    """
+
+    def __init__(self, core: LocalSystem) -> None:
+        self._core = core
+        self._prefix = f"$ask/{core.runtime.entropy.token('ask', 6).hex()}"
+        self._count = 0
+        self._open: dict[str, Reply] = {}
+        self.asking: ActorAddress | None = None
+        """The reply address of the question that is being sent right now, for those who must answer a refusal."""
+
+    async def ask(self, ref: ActorRef[M], factory: Callable[[ActorRef[R]], M], timeout_s: float | None) -> R:
+        """Send the question and wait for its reply; raises `TimeoutError` after `timeout_s` seconds."""
+        reply = self._open_reply(ref)
+        clock = self._core.runtime.clock
+        timer = None
+        if timeout_s is not None:
+            timer = clock.call_at(clock.now() + int(timeout_s * SECOND_NS), reply.expire, timeout_s)
+        try:
+            message = factory(reply.ref)
+            self._send(ref, message, reply)
+            result: R = await reply.future
+            return result
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._core.remove_endpoint(reply.path)
+            del self._open[reply.path]
+
+    def _open_reply(self, target: ActorRef[Any]) -> Reply:
+        self._count += 1
+        path = f"{self._prefix}-{self._count}"
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        reply = Reply(path, self._core.own_ref(path), target, future)
+        self._open[path] = reply
+        self._core.add_endpoint(path, reply.receive)
+        return reply
+
+    def _send(self, ref: ActorRef[M], message: M, reply: Reply) -> None:
+        origin = self._core.origin
+        if origin is None:
+            ref.tell(message)
+            return
+        self.asking = ActorAddress(self._core.name, f"/{reply.path}", *origin)
+        try:
+            ref.tell(message)
+        finally:
+            self.asking = None
+
+    def at(self, path: str) -> Reply | None:
+        """Return the open question of a path."""
+        return self._open.get(path.lstrip("/"))
+
+    def fail(self, path: str, error: Exception) -> None:
+        """End a question with an error; harmless when it ended already."""
+        reply = self.at(path)
+        if reply is not None and not reply.future.done():
+            reply.future.set_exception(error)
+
+    def fail_all(self, error: Exception) -> None:
+        """End every open question with an error."""
+        for path in list(self._open):
+            self.fail(path, error)

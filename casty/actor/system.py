@@ -1,0 +1,124 @@
+"""A system of actors in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from casty import runtime as runtimes
+from casty.actor.behavior import Behavior
+from casty.actor.events import EventStreamMessage
+from casty.actor.local import LocalSystem
+from casty.actor.mailbox import Mailbox
+from casty.actor.ref import ActorRef
+from casty.config import Settings
+
+__all__ = ["ActorSystem"]
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+
+class ActorSystem:
+    """Actors that talk to each other inside one process.
+
+    Parameters
+    ----------
+    name
+        The system's name.
+    config
+        Bounds; None takes the defaults.
+
+    Examples
+    --------
+    >>> async def main() -> None:
+    ...     async with ActorSystem("shop") as system:
+    ...         system.spawn(Behaviors.ignore(), "cart").tell("hello")
+    """
+
+    def __init__(self, name: str = "casty-system", *, config: Settings | None = None) -> None:
+        self._core = LocalSystem(name, runtimes.current(), settings=config)
+        self._core.system = self
+
+    @classmethod
+    def over(cls, core: LocalSystem) -> ActorSystem:
+        """Return a view of an embedded core; shutting it down stops the core's actors."""
+        system = ActorSystem.__new__(ActorSystem)
+        system._core = core
+        return system
+
+    @property
+    def name(self) -> str:
+        """The system's name."""
+        return self._core.name
+
+    @property
+    def event_stream(self) -> ActorRef[EventStreamMessage]:
+        """Takes `EventStreamSubscribe`, `EventStreamUnsubscribe` and `Publish`."""
+        return self._core.event_stream
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.shutdown()
+
+    async def shutdown(self) -> None:
+        """Stop every actor: after the message in hand, by force when that takes longer than a second."""
+        await self._core.shutdown()
+
+    def spawn(self, behavior: Behavior[M], name: str, *, mailbox: Mailbox[M] | None = None) -> ActorRef[M]:
+        """Start a root actor.
+
+        Parameters
+        ----------
+        behavior
+            What it starts with.
+        name
+            Unique among the living root actors; not empty, no slash, not beginning with ``$``.
+        mailbox
+            Its mailbox, used by no other actor; None takes one of the configured bound.
+
+        Raises
+        ------
+        ValueError
+            The name is taken or illegal.
+        RuntimeError
+            The system is shutting down, or no event loop runs.
+        """
+        return self._core.spawn(behavior, name, mailbox=mailbox)
+
+    async def ask(self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0) -> R:
+        """Send a message that carries a reply reference, and return the reply.
+
+        Parameters
+        ----------
+        ref
+            Who is asked.
+        msg_factory
+            Makes the message from the reference that takes the reply.
+        timeout
+            Seconds to wait.
+
+        Raises
+        ------
+        TimeoutError
+            No reply came in time; the text names the actor.
+        """
+        return await self._core.ask(ref, msg_factory, timeout=timeout)
+
+    async def ask_or_none(
+        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
+    ) -> R | None:
+        """Like `ask`, but return None when no reply came in time."""
+        try:
+            return await self.ask(ref, msg_factory, timeout=timeout)
+        except TimeoutError:
+            return None
+
+    def lookup(self, path: str) -> ActorRef[Any] | None:
+        """Return the reference of a living actor by its path, with or without leading slash."""
+        return self._core.lookup(path)

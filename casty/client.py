@@ -1,0 +1,206 @@
+"""The client: outside the cluster, yet every message goes straight to the node that owns it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from casty import runtime as runtimes
+from casty.actor.behavior import Behavior
+from casty.actor.local import LocalSystem, Origin
+from casty.actor.ref import ActorRef
+from casty.actor.services import Listing, ServiceKey
+from casty.actor.sharding import ShardEnvelope
+from casty.address import NodeAddress
+from casty.cluster.actors import ClusterActors
+from casty.cluster.visitor import Visitor
+from casty.config import Settings
+from casty.distributed.facade import Distributed
+from casty.errors import NotStarted
+from casty.tls import Config
+from casty.wire.serializer import Serializer
+
+if TYPE_CHECKING:
+    from casty.distributed.port import Port
+
+__all__ = ["ClusterClient"]
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+
+class ClusterClient:
+    """An external client of a cluster: no member, no zero-th hop, no listening port.
+
+    Parameters
+    ----------
+    contact_points
+        Nodes to connect to; dialled again for ever, names resolved anew each time.
+    system_name
+        The cluster's name.
+    client_host, client_port
+        What the cluster is told about this client; labels, nothing listens there.
+    advertised_host, advertised_port
+        The same labels where they differ from the former.
+    address_map
+        Applied to every address before it is dialled, contact points and learned nodes alike.
+    serializer
+        Encodes user messages and values; None means the msgpack codec.
+    tls
+        Only its client context is used; None means plain TCP.
+
+    Examples
+    --------
+    >>> async def main() -> None:
+    ...     async with ClusterClient(contact_points=[("10.0.1.10", 25520)], system_name="shop") as client:
+    ...         await client.distributed().counter("visits").increment()
+    """
+
+    def __init__(
+        self,
+        *,
+        contact_points: Sequence[tuple[str, int]],
+        system_name: str,
+        client_host: str = "127.0.0.1",
+        client_port: int = 0,
+        advertised_host: str | None = None,
+        advertised_port: int | None = None,
+        address_map: Callable[[tuple[str, int]], tuple[str, int]] | None = None,
+        serializer: Serializer | None = None,
+        tls: Config | None = None,
+    ) -> None:
+        if not contact_points:
+            raise ValueError("contact_points: expected at least one (host, port), found none")
+        if not system_name:
+            raise ValueError("system_name: expected a text, found an empty one")
+        label = NodeAddress(advertised_host or client_host, client_port if advertised_port is None else advertised_port)
+        self._runtime = runtimes.current()
+        self._visitor = Visitor(
+            self._runtime,
+            Settings(),
+            system_name,
+            [NodeAddress(*point) for point in contact_points],
+            label,
+            tls,
+            address_map,
+        )
+        self._serializer = serializer
+        self._system_name = system_name
+        self._label = label
+        self._actors: ClusterActors | None = None
+
+    async def __aenter__(self) -> ClusterClient:
+        """Begin to connect in the background and return at once."""
+        origin = Origin(self._label.host, self._label.port, self._visitor.client_id)
+        local = LocalSystem(self._system_name, self._runtime, origin=origin)
+        self._actors = ClusterActors.of_visitor(self._visitor, local)
+        self._visitor.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the sessions, so that everything held is free at once, and every link."""
+        if self._actors is not None:
+            actors, self._actors = self._actors, None
+            await actors.close()
+            await self._visitor.close()
+
+    async def ready(self, timeout: float = 5.0) -> None:
+        """Return when the topology is known.
+
+        Raises
+        ------
+        Unavailable
+            It is not within `timeout` seconds; the text says what each contact point answered.
+        """
+        self._started()
+        await self._visitor.ready(timeout)
+
+    def lookup(self, key: ServiceKey[M]) -> Listing[M]:
+        """Return the service's instances from the cached topology, without a round trip.
+
+        Parameters
+        ----------
+        key
+            The service to search for.
+
+        Returns
+        -------
+        Listing[M]
+            Its instances; empty before the first topology arrived.
+        """
+        return self._started().listing(key)
+
+    def spawn(self, behavior: Behavior[M], name: str) -> ActorRef[M]:
+        """Start an actor of this client; the cluster reaches it over the client's own links.
+
+        Parameters
+        ----------
+        behavior
+            What it starts with.
+        name
+            Unique among the client's living actors.
+        """
+        return self._started().spawn(behavior, name, mailbox=None)
+
+    def entity_ref(self, shard_type: str, *, num_shards: int) -> ActorRef[ShardEnvelope[Any]]:
+        """Return the ref that routes envelopes to a region; the same ref for the same shard type.
+
+        Parameters
+        ----------
+        shard_type
+            The region's name in the cluster.
+        num_shards
+            Its number of shards; has to match the cluster's.
+        """
+        return self._started().entity_ref(shard_type, num_shards=num_shards)
+
+    async def ask(self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0) -> R:
+        """Send a message that carries a reply reference, and return the reply.
+
+        Parameters
+        ----------
+        ref
+            Who is asked.
+        msg_factory
+            Makes the message from the reference that takes the reply.
+        timeout
+            Seconds to wait.
+
+        Raises
+        ------
+        TimeoutError
+            No reply came in time.
+        """
+        return await self._started().local.ask(ref, msg_factory, timeout=timeout)
+
+    def region_ref(
+        self, key: str, factory: Callable[[str], Behavior[Any]], *, num_shards: int
+    ) -> ActorRef[ShardEnvelope[Any]]:
+        """Return `entity_ref` of the region; `factory` is for nodes, where the entities live."""
+        del factory
+        return self.entity_ref(key, num_shards=num_shards)
+
+    async def entity_ask(
+        self, ref: ActorRef[ShardEnvelope[M]], msg_factory: Callable[[ActorRef[R]], ShardEnvelope[M]], *, timeout: float
+    ) -> R:
+        """Send a message to an entity and return its reply; see `ask`."""
+        return await self.ask(ref, msg_factory, timeout=timeout)
+
+    def distributed(self) -> Distributed:
+        """Return a facade for distributed structures."""
+        self._started()
+        return Distributed(self)
+
+    @property
+    def structures(self) -> Port:
+        """The private port of the structures."""
+        self._started()
+        return self._visitor.gateway
+
+    def _started(self) -> ClusterActors:
+        if self._actors is None:
+            raise NotStarted("the client is not running; use it inside `async with ClusterClient(...)`")
+        return self._actors

@@ -1,0 +1,359 @@
+"""One replica of one consensus group as a value: it eats messages, proposals and ticks, and hands out work.
+
+Raft (Ongaro and Ousterhout 2014; Ongaro's dissertation) with PreVote, CheckQuorum, leases, joint membership changes,
+learners, chunked snapshots and leadership transfer.
+
+States: FOLLOWER (also learners and blank replicas) -> PRE_CANDIDATE -> CANDIDATE -> LEADER, and back to FOLLOWER from
+anywhere. The transitions are in `following`, `election`, `leading` and `changing`; the messages, and what happens when
+one is lost, in `messages`.
+
+The host calls `ready` after every input, persists what it finds, sends, reports `stored`, installs and applies, answers
+reads; in this order. Beats belong to the host too: their results come in through `Rounds`, `peer_round` and
+`heard_from`, so that a quiet group is not stepped at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from casty.consensus import changing, election, following, leading, messages
+from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log
+from casty.consensus.membership import History, Membership, decode
+from casty.consensus.progress import STATE_NAMES
+from casty.consensus.rounds import Rounds
+from casty.consensus.sending import send_due, send_empty
+from casty.consensus.snapshot import Snapshot
+from casty.consensus.state import State
+from casty.consensus.values import (
+    Limits,
+    NotLeading,
+    ProgressReport,
+    ProposalRefused,
+    Ready,
+    Restored,
+    Role,
+    Timing,
+)
+from casty.errors import RemoteProtocolError
+
+__all__ = ["Core"]
+
+
+class Core(State):
+    """One replica of one group.
+
+    Parameters
+    ----------
+    id
+        Our peer key.
+    group, epoch
+        Which group; for the host, the core does not look at them.
+    membership
+        The founding configuration, or None for a blank replica, which waits for a snapshot.
+    now_ns
+        The host's clock, as in every later call.
+    timing, limits
+        Times and bounds.
+    rounds
+        The node's beats, written by the host.
+    election_timeout_ns
+        Draws a timeout between ``timing.election_min_ns`` and ``timing.election_max_ns``.
+    reads
+        ``lease`` or ``quorum``: how reads are confirmed.
+    restored
+        What the disk gave back; such a voter refuses votes for one election timeout.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        group: int,
+        epoch: int,
+        membership: Membership | None,
+        now_ns: int,
+        timing: Timing,
+        limits: Limits,
+        rounds: Rounds,
+        election_timeout_ns: Callable[[], int],
+        reads: Literal["lease", "quorum"] = "lease",
+        restored: Restored | None = None,
+    ) -> None:
+        super().__init__(
+            id=id,
+            group=group,
+            epoch=epoch,
+            now_ns=now_ns,
+            timing=timing,
+            limits=limits,
+            rounds=rounds,
+            election_timeout_ns=election_timeout_ns,
+            reads=reads,
+        )
+        self.history = History(0, membership)
+        if restored is not None:
+            self._restore(restored, now_ns)
+        self.adopt_membership()
+        if self.membership is not None and self.membership.voters == (id,) and not self.membership.outgoing:
+            self.deadline_ns = now_ns
+
+    def _restore(self, restored: Restored, now_ns: int) -> None:
+        self.term, self.vote = self.saved_hard_state = (restored.term, restored.vote)
+        if restored.snapshot is not None:
+            snapshot = self.snapshot = self.snapshot_to_install = restored.snapshot
+            self.log = Log(snapshot.index, snapshot.term)
+            self.history = History(snapshot.index, snapshot.membership)
+            self.commit = self.applied = snapshot.index
+            self.dirty = True
+        self.log.extend(list(restored.entries))
+        for position, entry in enumerate(restored.entries):
+            if entry.kind == MEMBERSHIP:
+                self.history.add(self.log.offset + 1 + position, decode(entry.data))
+        self.stable = self.log.last_index
+        self.unsaved_index = self.log.last_index + 1
+        # We may have promised a leader to be silent just before the process ended.
+        self.refuse_until_ns = now_ns + self.timing.election_max_ns
+
+    # What the host reads
+
+    @property
+    def last_index(self) -> int:
+        """Index of the last entry."""
+        return self.log.last_index
+
+    @property
+    def first_index(self) -> int:
+        """Index of the first entry that is not compacted away."""
+        return self.log.offset + 1
+
+    @property
+    def committed_membership(self) -> Membership | None:
+        """The newest committed configuration."""
+        return self.history.at(self.commit)
+
+    @property
+    def wants_round(self) -> bool:
+        """Whether reads wait for a round of beats."""
+        return bool(self.pending_reads)
+
+    def lease_until_ns(self) -> int:
+        """Return until when nobody else can lead; 0 without a lease, far away for a lone voter."""
+        return leading.lease_until_ns(self)
+
+    def progress_of(self, peer: str) -> ProgressReport | None:
+        """Return how far the leader knows `peer` to be."""
+        progress = self.progress.get(peer)
+        if progress is None:
+            return None
+        return ProgressReport(
+            progress.match, progress.next, STATE_NAMES[progress.state], progress.is_caught_up
+        )
+
+    # Messages and time
+
+    def step(self, now_ns: int, sender: str, message: Sequence[object]) -> None:
+        """Take one message of the process `sender`.
+
+        Raises
+        ------
+        RemoteProtocolError
+            When the message is not one that any correct replica sends.
+        """
+        self.now_ns = now_ns
+        try:
+            kind, term = message[0], message[1]
+        except IndexError:
+            raise RemoteProtocolError("consensus message: expected a type and a term") from None
+        if not isinstance(kind, int) or not isinstance(term, int) or term < 0:
+            raise RemoteProtocolError("consensus message: expected a type and a term")
+        if kind == messages.APPEND:
+            following.on_append(self, now_ns, sender, message)
+        elif kind == messages.APPEND_REPLY or kind == messages.SNAPSHOT_REPLY:
+            self._on_reply(now_ns, sender, kind, term, message)
+        elif kind == messages.TIMEOUT_NOW:
+            if term == self.term and self.leader == sender and self.is_promotable:
+                election.stand_forced(self, now_ns)
+        elif kind in _HANDLERS:
+            _HANDLERS[kind](self, now_ns, sender, message)
+        else:
+            raise RemoteProtocolError(f"consensus message: unknown type {kind}")
+
+    def _on_reply(self, now_ns: int, sender: str, kind: int, term: int, message: Sequence[object]) -> None:
+        if self.role is not Role.LEADER:
+            return
+        if term > self.term:
+            if sender in self.progress:
+                # A member has a higher term and would never follow us: stand again above it (section 5 of the design).
+                self.become_follower(now_ns, term, None)
+                self._stand_again(now_ns)
+        elif kind == messages.APPEND_REPLY:
+            leading.on_append_reply(self, now_ns, sender, message)
+        else:
+            leading.on_snapshot_reply(self, now_ns, sender, message)
+
+    def _stand_again(self, now_ns: int) -> None:
+        if self.is_promotable:
+            election.stand(self, now_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """Do what is due; harmless when nothing is."""
+        self.now_ns = now_ns
+        if self.role is not Role.LEADER:
+            election.tick_follower(self, now_ns)
+        elif leading.is_transfer_overdue(self, now_ns):
+            self.become_follower(now_ns, self.term, None)
+            self._stand_again(now_ns)
+        else:
+            leading.tick_leader(self, now_ns)
+
+    def heard_from(self, peer: str, now_ns: int) -> None:
+        """Count a sign of life of our leader that covered this group."""
+        if self.leader == peer and self.role is not Role.LEADER:
+            self.heard_ns = max(self.heard_ns, now_ns)
+
+    def peer_round(self, peer: str, sent_ns: int) -> None:
+        """Count that `peer` answered, for this group, a beat sent at `sent_ns`."""
+        progress = self.progress.get(peer)
+        if progress is not None and sent_ns >= self.leader_since_ns and sent_ns >= progress.since_ns:
+            progress.round_ns = max(progress.round_ns, sent_ns)
+
+    def rounds_advanced(self, now_ns: int) -> None:
+        """Look whether reads are confirmed now."""
+        self.now_ns = now_ns
+        if self.pending_reads:
+            leading.confirm_reads(self, now_ns)
+
+    # The leader
+
+    def propose(self, data: bytes) -> int:
+        """Append a data entry and return its index.
+
+        Raises
+        ------
+        NotLeading
+            When this replica does not lead.
+        ProposalRefused
+            When the leader takes nothing right now: hand-over, too much uncommitted, a learner catching up.
+        """
+        if self.role is not Role.LEADER:
+            raise NotLeading(self.leader, self.term)
+        if self.transfer_to is not None:
+            raise ProposalRefused(f"leadership is being handed to {self.transfer_to}")
+        uncommitted_bytes = self.uncommitted_bytes + len(data)
+        if uncommitted_bytes > self.limits.max_uncommitted_bytes and self.uncommitted_bytes:
+            raise ProposalRefused(f"max_uncommitted_bytes ({self.limits.max_uncommitted_bytes}) is reached")
+        if self.slow_learner is not None and changing.is_throttled(self):
+            raise ProposalRefused(f"{self.slow_learner.id} is catching up")
+        self.uncommitted_bytes = uncommitted_bytes
+        self.append_due = self.dirty = True
+        return self.log.append(Entry(self.term, DATA, data))
+
+    def read(self, now_ns: int, token: int) -> None:
+        """Ask for a confirmed read; it comes out of `Ready.reads` or `Ready.reads_refused`."""
+        self.now_ns = now_ns
+        if self.role is not Role.LEADER or len(self.pending_reads) >= self.limits.max_pending_reads:
+            self.ready_refused.append(token)
+            self.dirty = True
+            return
+        self.pending_reads.append((token, now_ns))
+        leading.confirm_reads(self, now_ns)
+
+    def probe(self, now_ns: int, peer: str) -> None:
+        """Send an append to `peer` now: its row differed."""
+        self.now_ns = now_ns
+        progress = self.progress.get(peer)
+        if progress is not None and progress.snapshot is None:
+            send_empty(self, progress)
+
+    def commit_hints(self) -> None:
+        """Tell peers a commit index that no append has told them yet."""
+        for progress in self.progress.values():
+            if (
+                progress.commit_sent < self.commit
+                and progress.is_idle
+                and progress.next > self.log.last_index
+            ):
+                send_empty(self, progress)
+
+    def campaign(self, now_ns: int) -> None:
+        """Stand for election now, unless a leader is alive."""
+        self.now_ns = now_ns
+        if self.role is not Role.FOLLOWER or not self.is_promotable or now_ns < self.refuse_until_ns:
+            return
+        if not self.is_sticky(now_ns, self.id):
+            election.stand(self, now_ns)
+
+    def transfer(self, now_ns: int, to: str) -> bool:
+        """Hand leadership to `to`; False when that cannot begin now."""
+        self.now_ns = now_ns
+        return self.role is Role.LEADER and changing.begin_transfer(self, now_ns, to)
+
+    def change(self, now_ns: int, voters: Sequence[str], learners: Sequence[str]) -> bool:
+        """Walk one step towards a configuration; call again until it is False: reached and committed, or not leading."""
+        self.now_ns = now_ns
+        return self.role is Role.LEADER and changing.step_towards(self, voters, learners)
+
+    # Storage and snapshots
+
+    def ready(self) -> Ready | None:
+        """Return the work since the last call, once; None when there is nothing."""
+        if not self.dirty:
+            return None
+        if self.append_due:
+            send_due(self)
+        return self.take_ready()
+
+    def stored(self, last_index: int, term: int) -> None:
+        """Learn that the log is durable up to `last_index`, whose entry has this term."""
+        log = self.log
+        if self.stable < last_index <= log.last_index and log.term_at(last_index) == term:
+            self.stable = last_index
+            if self.role is Role.LEADER and last_index > self.commit:
+                leading.advance_commit(self, self.now_ns)
+
+    def compact(self, index: int, data: bytes | None = None) -> None:
+        """Let a machine snapshot taken at `index` stand for the log before it.
+
+        Without `data` the core asks again (`Ready.needs_snapshot`) when a peer needs one. A tail of the log stays for
+        peers a little behind, and everything after the index of a running snapshot.
+        """
+        assert index <= self.applied, (index, self.applied)
+        if index <= self.log.offset:
+            return
+        if data is not None:
+            self._keep_snapshot(index, data)
+        keep_from = self.log.retained_from(index, self.limits.retained_entries, self.limits.retained_bytes)
+        for progress in self.progress.values():
+            if progress.snapshot is not None:
+                keep_from = min(keep_from, progress.snapshot.index)
+        self.log.compact(keep_from)
+        self.history.compact(keep_from)
+        if self.snapshot is not None and self.snapshot.index < keep_from:
+            self.snapshot = None
+
+    def _keep_snapshot(self, index: int, data: bytes) -> None:
+        membership = self.history.at(index)
+        assert membership is not None
+        if self.snapshot is None or index > self.snapshot.index:
+            self.snapshot = Snapshot(index, self.log.term_at(index), membership, data)
+
+    def provide_snapshot(self, index: int, data: bytes) -> None:
+        """Answer `Ready.needs_snapshot` with the machine's state at `index`."""
+        assert index <= self.applied, (index, self.applied)
+        if index >= self.log.offset and index > 0:
+            self._keep_snapshot(index, data)
+            self.snapshot_wanted = False
+            if self.role is Role.LEADER:
+                self.append_due = self.dirty = True
+
+
+_HANDLERS: dict[int, Callable[[State, int, str, Sequence[object]], None]] = {
+    messages.VOTE: election.on_vote,
+    messages.VOTE_REPLY: election.on_vote_reply,
+    messages.PRE_VOTE: election.on_pre_vote,
+    messages.PRE_VOTE_REPLY: election.on_pre_vote_reply,
+    messages.SNAPSHOT: following.on_snapshot,
+}

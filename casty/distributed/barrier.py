@@ -1,0 +1,175 @@
+"""Barrier: cyclic; all parties of a generation are released by one log entry.
+
+A party is a node id. It counts while any request of it waits, and once however many do. A generation begins with its
+first arrival, which fixes `expected`, and ends by its trip or with its last arrival's withdrawal.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from casty.distributed.core import (
+    BARRIER,
+    DESTROY,
+    DESTROYED,
+    MISMATCH,
+    NOT_WAITING,
+    OK,
+    OVERLOADED,
+    QUEUED,
+    Command,
+    Context,
+    Decision,
+    Effect,
+    Reply,
+    Shapes,
+    Structure,
+)
+from casty.distributed.waiting import Key, Owners
+
+__all__ = ["BARRIERS"]
+
+ARRIVE = 1
+WAITING = 1
+
+_QUEUED: Reply = [QUEUED]
+_DESTROYED: Reply = [DESTROYED]
+
+
+class Assembly:
+    """The state: the generation that is assembling. `expected` 0: nobody has arrived.
+
+    Invariants: `parties` counts `arrivals` by node id; fewer than `expected` parties; no arrivals, no generation.
+    A generation's number is drawn like a token, so it is never used again, also after a re-creation.
+    """
+
+    __slots__ = ("arrivals", "expected", "generation", "owners", "parties")
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.expected = 0
+        self.arrivals: dict[Key, str] = {}
+        self.parties: dict[str, int] = {}
+        self.owners = Owners()
+
+    def begin(self, generation: int, expected: int) -> None:
+        """Fix what this generation waits for."""
+        self.generation = generation
+        self.expected = expected
+
+    def add(self, key: Key, node_id: str) -> None:
+        """Count an arrival."""
+        self.arrivals[key] = node_id
+        self.parties[node_id] = self.parties.get(node_id, 0) + 1
+        self.owners.add(key)
+
+    def remove(self, key: Key) -> bool:
+        """Take away one request; its party stays while another request of it waits."""
+        node_id = self.arrivals.pop(key, None)
+        if node_id is None:
+            return False
+        self.owners.remove(key)
+        self.parties[node_id] -= 1
+        if not self.parties[node_id]:
+            del self.parties[node_id]
+        if not self.arrivals:
+            self.begin(0, 0)
+        return True
+
+    def end(self, reply: Reply) -> list[Effect]:
+        """End the generation: every waiting arrival gets `reply`."""
+        effects = [Effect(*key, reply) for key in self.arrivals]
+        self.arrivals, self.parties, self.owners = {}, {}, Owners()
+        self.begin(0, 0)
+        return effects
+
+
+class BarrierStructure(Structure[Assembly]):
+    """See the head of this module."""
+
+    __slots__ = ()
+    kind = BARRIER
+    name = "barrier"
+    shapes: ClassVar[Shapes] = {DESTROY: (), ARRIVE: ((str,), (int,))}
+    query_shapes: ClassVar[Shapes] = {WAITING: ()}
+
+    def check(self, command: object) -> None:
+        """Raise `ValueError` unless well formed, with ``expected >= 1``; see `Structure.check`."""
+        super().check(command)
+        assert isinstance(command, (list, tuple))
+        if command[0] == ARRIVE and command[2] < 1:
+            raise ValueError(f"barrier: expected at least 1 party, found {command[2]}")
+
+    def decide(self, state: Assembly | None, command: Command, ctx: Context) -> Decision:
+        """ARRIVE carries (node id, expected) and answers the generation when it trips."""
+        if command[0] == DESTROY:
+            if state is None:
+                return Decision(None, [OK, False])
+            return Decision(None, [OK, True], state.end(_DESTROYED))
+        assembly = Assembly() if state is None else state
+        return self._arrive(assembly, command[1], command[2], ctx)
+
+    def _arrive(self, assembly: Assembly, node_id: str, expected: int, ctx: Context) -> Decision:
+        if not assembly.arrivals:
+            assembly.begin(ctx.next_token(), expected)
+        if assembly.expected != expected:
+            return Decision(assembly, [MISMATCH, "expected", assembly.expected, expected])
+        key = (ctx.caller.session, ctx.caller.seq)
+        assert key not in assembly.arrivals, f"request {key} was applied twice"
+        parties = len(assembly.parties) + (node_id not in assembly.parties)
+        if parties >= expected:
+            reply: Reply = [OK, assembly.generation]
+            return Decision(assembly, reply, assembly.end(reply))
+        if ctx.waiters >= ctx.max_waiters:
+            if not assembly.arrivals:
+                assembly.begin(0, 0)
+            return Decision(assembly, [OVERLOADED, "max_waiters", ctx.max_waiters])
+        assembly.add(key, node_id)
+        return Decision(assembly, _QUEUED)
+
+    def query(self, state: Assembly | None, query: Command) -> Reply:
+        """Answer how many parties wait."""
+        return [OK, 0 if state is None else len(state.parties)]
+
+    def cancel(self, state: Assembly, session: int, seq: int) -> Decision:
+        """Withdraw an arrival; see `Structure.cancel`."""
+        return Decision(state, [OK] if state.remove((session, seq)) else [NOT_WAITING])
+
+    def abandon(self, state: Assembly, session: int, seq: int) -> Decision:
+        """Withdraw an arrival, if it still waits; see `Structure.abandon`."""
+        state.remove((session, seq))
+        return Decision(state, [OK])
+
+    def end_session(self, state: Assembly, session: int) -> Decision:
+        """Withdraw the session's arrivals; see `Structure.end_session`."""
+        for key in state.owners.of(session):
+            state.remove(key)
+        return Decision(state, [OK])
+
+    def involves(self, state: Assembly, session: int) -> bool:
+        """Whether an arrival of the session waits."""
+        return session in state.owners
+
+    def outcome(self, state: Assembly, session: int, seq: int) -> Reply | None:
+        """A trip is remembered by the session, not here; see `Structure.outcome`."""
+        return _QUEUED if (session, seq) in state.arrivals else None
+
+    def waiting(self, state: Assembly) -> int:
+        """How many requests wait."""
+        return len(state.arrivals)
+
+    def dump(self, state: Assembly) -> object:
+        """Return generation, expected and the arrivals in order."""
+        rows = [[session, seq, node_id] for (session, seq), node_id in state.arrivals.items()]
+        return [state.generation, state.expected, rows]
+
+    def load(self, plain: Any) -> Assembly:
+        """Return the assembly that `dump` gave as `plain`."""
+        assembly = Assembly()
+        assembly.begin(plain[0], plain[1])
+        for session, seq, node_id in plain[2]:
+            assembly.add((session, seq), node_id)
+        return assembly
+
+
+BARRIERS = BarrierStructure()

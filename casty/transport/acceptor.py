@@ -1,0 +1,151 @@
+"""Takes links: bounds the ones that say nothing, judges the hello, welcomes or refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from casty.config import Settings
+from casty.errors import RemoteProtocolError
+from casty.runtime import Runtime
+from casty.tls import Config
+from casty.transport.base import Link, LinkHandler, Listener
+from casty.transport.connection import Connection, ConnectionHandler, LinkFailed
+from casty.transport.turn import Turn
+from casty.wire import frames
+from casty.wire.hello import Hello, Refusal, Welcome, agreed_version, judge
+from casty.wire.pack import Plain
+
+__all__ = ["Acceptor"]
+
+_MAX_TEXT_CHARS = 1000
+
+
+class Acceptor:
+    """The listening side of one process.
+
+    Parameters
+    ----------
+    identity
+        Who this process is, asked at each handshake.
+    handler
+        Hears every connection whose handshake succeeded.
+    check
+        The owner's own reason to refuse a hello, as text; None takes it.
+    welcome_extra
+        What newcomers are told; it arrives as `Connection.welcome_extra` at the dialler.
+
+    Attributes
+    ----------
+    welcomed, refused, dropped
+        How many handshakes succeeded, were refused, and how many silent links gave way to newer ones.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        identity: Callable[[], Hello],
+        settings: Settings,
+        handler: ConnectionHandler,
+        turn: Turn,
+        tls: Config | None = None,
+        *,
+        check: Callable[[Hello], str | None] | None = None,
+        welcome_extra: Callable[[], dict[str, Plain]] | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._identity = identity
+        self._settings = settings
+        self._handler = handler
+        self._turn = turn
+        self._tls = tls
+        self._check = check
+        self._welcome_extra = welcome_extra
+        self._listener: Listener | None = None
+        self._half_open: dict[Connection, None] = {}
+        self._open: dict[Connection, None] = {}
+        self._is_closed = False
+        self.welcomed = 0
+        self.refused = 0
+        self.dropped = 0
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens; the port is the real one when 0 was asked for."""
+        assert self._listener is not None, "start first"
+        return self._listener.address
+
+    @property
+    def half_open_links(self) -> int:
+        """How many links have not said hello yet."""
+        return len(self._half_open)
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen; raises `OSError` when the address cannot be bound."""
+        self._listener = await self._runtime.transport.listen(host, port, self._on_link, tls=self._tls)
+
+    async def close(self) -> None:
+        """Take no more links and close those there are."""
+        self._is_closed = True
+        if self._listener is not None:
+            await self._listener.close()
+        for connection in [*self._half_open, *self._open]:
+            connection.close("this end is closing")
+
+    def _on_link(self, link: Link) -> LinkHandler:
+        connection = Connection(
+            self._runtime, self._settings, self._handler, self._turn, link, self, is_dialled=False
+        )
+        if self._is_closed:
+            connection.abort("this end is closing")
+            return connection
+        if len(self._half_open) >= self._settings.max_half_open_links:
+            self.dropped += 1
+            oldest = next(iter(self._half_open))
+            del self._half_open[oldest]
+            oldest.abort(f"dropped: more than {self._settings.max_half_open_links} links without a hello")
+        self._half_open[connection] = None
+        connection.begin()
+        return connection
+
+    # -- the acceptor's half of the handshake
+
+    def begin(self, connection: Connection) -> None:
+        """The dialler speaks first."""
+
+    def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
+        """Judge the hello."""
+        if kind != frames.HELLO:
+            raise RemoteProtocolError(f"expected a hello first, found a frame of kind {kind}")
+        theirs, mine = Hello.decode(body), self._identity()
+        refusal = judge(theirs, mine)
+        if refusal is None and self._check is not None:
+            text = self._check(theirs)
+            refusal = None if text is None else Refusal("node", text)
+        if refusal is not None:
+            self._refuse(connection, refusal)
+            if self._runtime.observe:
+                self._runtime.observe(LinkFailed(theirs.node_id, refusal.text))
+            connection.close(f"refused: {refusal.text}")
+            return
+        version = agreed_version(theirs, mine)
+        assert version is not None, "judged above"
+        extra = {} if self._welcome_extra is None else self._welcome_extra()
+        connection.greet(frames.WELCOME, Welcome(version, mine, extra).encode())
+        del self._half_open[connection]
+        self._open[connection] = None
+        self.welcomed += 1
+        connection.opened(theirs, {})
+
+    def failed(self, connection: Connection, reason: str) -> None:
+        """Say why, before the link goes."""
+        self._refuse(connection, Refusal("protocol", reason))
+
+    def ended(self, connection: Connection, reason: str) -> None:
+        """Forget it."""
+        del reason
+        self._half_open.pop(connection, None)
+        self._open.pop(connection, None)
+
+    def _refuse(self, connection: Connection, refusal: Refusal) -> None:
+        self.refused += 1
+        connection.greet(frames.REFUSED, refusal._replace(text=refusal.text[:_MAX_TEXT_CHARS]).encode())

@@ -1,0 +1,236 @@
+"""Dialling: one `Peer` per address keeps one link to it for as long as it is wanted, and never delays another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+from casty.config import SECOND_NS, Settings
+from casty.errors import RemoteProtocolError
+from casty.runtime import Runtime, Timer
+from casty.tls import Config
+from casty.transport.base import Link, LinkHandler
+from casty.transport.connection import Connection, ConnectionHandler
+from casty.transport.turn import Turn
+from casty.wire import frames
+from casty.wire.hello import Hello, Refusal, Welcome, judge
+
+__all__ = ["AddressMap", "Peer", "Peers"]
+
+AddressMap = Callable[[tuple[str, int]], tuple[str, int]]
+"""Where to dial instead of the address that a node is known by: tunnels, port forwards."""
+
+CONNECT_TIMEOUT_S = 1.0
+"""Longer than any round trip, shorter than what a caller notices when another node would answer."""
+
+BACK_OFF_MIN_NS = 50_000_000
+BACK_OFF_MAX_NS = 500_000_000
+"""A lost node is found again within half a second; founding counts on it (architecture, section 7)."""
+
+
+class Peer:
+    """One wanted link.
+
+    Attributes
+    ----------
+    address
+        Where it is known to listen; a change counts from the next dial on.
+    connection
+        The open connection, if there is one.
+    last_refusal
+        What the other end, or this one, found wrong with the last handshake; None after a good one.
+    last_error
+        Why the last dial brought no link; None after one that did.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        address: tuple[str, int],
+        identity: Callable[[], Hello],
+        settings: Settings,
+        handler: ConnectionHandler,
+        turn: Turn,
+        tls: Config | None = None,
+        address_map: AddressMap | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._identity = identity
+        self._settings = settings
+        self._handler = handler
+        self._turn = turn
+        self._tls = tls
+        self._address_map = address_map
+        self._back_off_ns = BACK_OFF_MIN_NS
+        self._candidate: Connection | None = None  # dialled, handshake not over
+        self._deadline: Timer | None = None
+        self._task: asyncio.Task[Link] | None = None
+        self._timer: Timer | None = None
+        self._is_closed = False
+        self.address = address
+        self.connection: Connection | None = None
+        self.last_refusal: str | None = None
+        self.last_error: str | None = None
+        self._dial()
+
+    def close(self, reason: str = "no longer wanted") -> None:
+        """Stop dialling and close the link."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        for connection in (self._candidate, self.connection):
+            if connection is not None:
+                connection.close(reason)
+
+    # -- dialling
+
+    def _dial(self) -> None:
+        self._timer = None
+        host, port = self.address
+        if self._address_map is not None:
+            host, port = self._address_map((host, port))
+        runtime = self._runtime
+        dialling = runtime.transport.dial(host, port, self._on_link, tls=self._tls)
+        self._task = asyncio.get_running_loop().create_task(dialling)
+        self._task.add_done_callback(self._dialled)
+        self._deadline = runtime.clock.call_at(
+            runtime.clock.now() + int(CONNECT_TIMEOUT_S * SECOND_NS), self._task.cancel
+        )
+
+    def _on_link(self, link: Link) -> LinkHandler:
+        connection = Connection(self._runtime, self._settings, self._handler, self._turn, link, self, is_dialled=True)
+        self._candidate = connection
+        return connection
+
+    def _dialled(self, task: asyncio.Task[Link]) -> None:
+        self._task = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+        candidate = self._candidate
+        if task.cancelled():
+            self._give_up(f"no answer within {CONNECT_TIMEOUT_S} s")
+        elif (error := task.exception()) is not None:
+            self._give_up(str(error) or repr(error))
+        elif self._is_closed and candidate is not None:
+            candidate.close("no longer wanted")
+        elif candidate is not None:
+            candidate.begin()
+        else:  # lost between its making and now
+            self._dial_later()
+
+    def _give_up(self, text: str) -> None:
+        candidate, self._candidate = self._candidate, None
+        if candidate is not None:
+            candidate.abort(text)
+        self.last_error = text
+        self._dial_later()
+
+    def _dial_later(self) -> None:
+        if self._is_closed or self._timer is not None:
+            return
+        half_ns = self._back_off_ns // 2
+        delay_ns = half_ns + self._runtime.entropy.below("dial", half_ns)
+        self._back_off_ns = min(2 * self._back_off_ns, BACK_OFF_MAX_NS)
+        self._timer = self._runtime.clock.call_at(self._runtime.clock.now() + delay_ns, self._dial)
+
+    # -- the dialler's half of the handshake
+
+    def begin(self, connection: Connection) -> None:
+        """Say hello."""
+        self.last_error = None
+        connection.greet(frames.HELLO, self._identity().encode())
+
+    def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
+        """Take the answer."""
+        if kind == frames.REFUSED:
+            self.last_refusal = Refusal.decode(body).text
+            connection.close(f"refused: {self.last_refusal}")
+            return
+        if kind != frames.WELCOME:
+            raise RemoteProtocolError(f"expected a welcome or a refusal, found a frame of kind {kind}")
+        welcome = Welcome.decode(body)
+        refusal = judge(welcome.hello, self._identity())
+        if refusal is not None:
+            raise RemoteProtocolError(refusal.text)
+        self._candidate = None
+        self.connection = connection
+        self.last_refusal = None
+        self._back_off_ns = BACK_OFF_MIN_NS
+        connection.opened(welcome.hello, welcome.extra)
+
+    def failed(self, connection: Connection, reason: str) -> None:
+        """Remember what was wrong."""
+        del connection
+        self.last_refusal = reason
+
+    def ended(self, connection: Connection, reason: str) -> None:
+        """Dial again, unless the end belongs to an attempt that was given up."""
+        if connection is self._candidate:
+            self._candidate = None
+        elif connection is self.connection:
+            self.connection = None
+        else:
+            return
+        self.last_error = reason
+        if self._task is None:
+            self._dial_later()
+
+
+class Peers:
+    """The wanted links of one process, by name."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        identity: Callable[[], Hello],
+        settings: Settings,
+        handler: ConnectionHandler,
+        turn: Turn,
+        tls: Config | None = None,
+        address_map: AddressMap | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._identity = identity
+        self._settings = settings
+        self._handler = handler
+        self._turn = turn
+        self._tls = tls
+        self._address_map = address_map
+        self._peers: dict[str, Peer] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._peers)
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._peers
+
+    def want(self, name: str, address: tuple[str, int]) -> Peer:
+        """Keep a link to `address` from now on; a known name is dialled there the next time."""
+        peer = self._peers.get(name)
+        if peer is None:
+            peer = self._peers[name] = Peer(
+                self._runtime, address, self._identity, self._settings, self._handler, self._turn, self._tls,
+                self._address_map,
+            )  # fmt: skip
+        peer.address = address
+        return peer
+
+    def drop(self, name: str) -> None:
+        """Close that link and dial it no more; harmless when it is not wanted."""
+        peer = self._peers.pop(name, None)
+        if peer is not None:
+            peer.close()
+
+    def get(self, name: str) -> Peer | None:
+        """Return the peer of that name."""
+        return self._peers.get(name)
+
+    def close(self) -> None:
+        """Drop all."""
+        for name in list(self._peers):
+            self.drop(name)

@@ -1,0 +1,113 @@
+"""TCP: the seam's links over asyncio protocols. With a `Config`, TLS runs between the socket and the link."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from casty.tls import Config
+from casty.transport.base import Link, LinkFactory, LinkHandler, Listener
+from casty.transport.tls import TlsLink
+
+__all__ = ["TcpTransport"]
+
+BACKLOG = 1024
+"""Links that the system completes while the loop is busy; a burst of clients after a restart fits."""
+
+
+class TcpLink(asyncio.Protocol):
+    """One socket."""
+
+    __slots__ = ("_on_link", "_transport", "handler", "peer")
+
+    def __init__(self, on_link: LinkFactory) -> None:
+        self._on_link = on_link
+        self.handler: LinkHandler
+        self._transport: asyncio.Transport
+        self.peer: tuple[str, int] = ("", 0)
+
+    # -- what asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is connected."""
+        self._transport = cast(asyncio.Transport, transport)
+        name = transport.get_extra_info("peername")
+        if isinstance(name, tuple) and len(name) >= 2:
+            self.peer = (str(name[0]), int(name[1]))
+        self.handler = self._on_link(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes arrived."""
+        self.handler.data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        self.handler.link_lost(exc)
+
+    # -- what the owner calls
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that the system has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Send what is queued, then end."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """End at once."""
+        self._transport.abort()
+
+
+class TcpListener:
+    """A bound socket."""
+
+    def __init__(self, server: asyncio.Server) -> None:
+        self._server = server
+        name = server.sockets[0].getsockname()
+        self.address: tuple[str, int] = (str(name[0]), int(name[1]))
+
+    async def close(self) -> None:
+        """Take no more links."""
+        # Not `wait_closed`: from Python 3.12 on that waits for the links, too, which are not ours to end.
+        self._server.close()
+
+
+class TcpTransport:
+    """The real network."""
+
+    async def listen(self, host: str, port: int, on_link: LinkFactory, *, tls: Config | None = None) -> Listener:
+        """Bind and take links; raises `OSError` when the address cannot be bound."""
+        loop = asyncio.get_running_loop()
+        # With TLS the link is handed over before its handshake, so that its owner can bound unfinished ones.
+        factory = on_link if tls is None else _accept_tls(tls, on_link)
+        server = await loop.create_server(lambda: TcpLink(factory), host, port, backlog=BACKLOG)
+        return TcpListener(server)
+
+    async def dial(self, host: str, port: int, on_link: LinkFactory, *, tls: Config | None = None) -> Link:
+        """Make one link; raises `OSError` when there is no answer.
+
+        A TLS handshake goes on after the return; its failure is the reason with which the link is lost.
+        """
+        loop = asyncio.get_running_loop()
+        if tls is None:
+            _, plain = await loop.create_connection(lambda: TcpLink(on_link), host, port)
+            return plain
+        context = tls.client_context
+        _, raw = await loop.create_connection(
+            lambda: TcpLink(lambda raw: TlsLink(raw, context, on_link, hostname=host)), host, port
+        )
+        link = raw.handler
+        assert isinstance(link, TlsLink), "the factory above made it"
+        link.start()
+        return link
+
+
+def _accept_tls(tls: Config, on_link: LinkFactory) -> LinkFactory:
+    return lambda raw: TlsLink(raw, tls.server_context, on_link, hostname=None)
