@@ -56,11 +56,11 @@ class SteppedDown(NamedTuple):
 
 
 class EntryApplied(NamedTuple):
-    """This node applied the committed entry at `index`."""
+    """This node applied the committed entry at `log_index`."""
 
     group: int
     epoch: int
-    index: int
+    log_index: int
     term: int
 
 
@@ -69,7 +69,7 @@ class GroupChanged(NamedTuple):
 
     group: int
     epoch: int
-    index: int
+    log_index: int
     voters: tuple[str, ...]
     learners: tuple[str, ...]
 

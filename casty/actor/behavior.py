@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Generic, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext
@@ -53,11 +53,11 @@ class Behavior(Generic[M]):
             raise ValueError(f"behavior: expected exactly one of on_receive, on_setup, signal; found {given}")
 
 
-Next = Union[Behavior[M], None, Awaitable[Union[Behavior[M], None]]]
+Next = Behavior[M] | None | Awaitable[Behavior[M] | None]
 """What a handler may return."""
 
 Hook = Callable[["ActorContext[M]"], Awaitable[None]]
-RestartHook = Callable[["ActorContext[M]", Union[Exception, None]], Awaitable[None]]
+RestartHook = Callable[["ActorContext[M]", Exception | None], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Lifecycle(Generic[M]):
 
 
 class Behaviors:
-    """Factories of behaviours.
+    """Factories of behaviours. Those that carry no handler fit an actor of any message type.
 
     Examples
     --------
@@ -119,27 +119,27 @@ class Behaviors:
         return Behavior(on_setup=factory)
 
     @staticmethod
-    def same() -> Behavior[M]:
+    def same() -> Behavior[Any]:
         """Keep the present behaviour."""
         return Behavior(signal=Signal.same)
 
     @staticmethod
-    def stopped() -> Behavior[M]:
+    def stopped() -> Behavior[Any]:
         """Stop the actor."""
         return Behavior(signal=Signal.stopped)
 
     @staticmethod
-    def unhandled() -> Behavior[M]:
+    def unhandled() -> Behavior[Any]:
         """Keep the present behaviour and publish `UnhandledMessage`."""
         return Behavior(signal=Signal.unhandled)
 
     @staticmethod
-    def restart() -> Behavior[M]:
+    def restart() -> Behavior[Any]:
         """Run the spawned behaviour anew; mailbox and children are kept."""
         return Behavior(signal=Signal.restart)
 
     @staticmethod
-    def ignore() -> Behavior[M]:
+    def ignore() -> Behavior[Any]:
         """Take every message and do nothing."""
         return Behavior(on_receive=_ignore)
 
@@ -192,5 +192,5 @@ class Behaviors:
         return ShardedBehavior(entity_factory, num_shards, replication)
 
 
-def _ignore(ctx: ActorContext[M], message: M) -> None:
+def _ignore(ctx: ActorContext[Any], message: object) -> None:
     del ctx, message

@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.members import Member
@@ -123,7 +123,7 @@ class ReachableMember:
     member: Member
 
 
-Handler = Callable[[E], Union[None, Awaitable[None]]]
+Handler = Callable[[E], Awaitable[None] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Publish:
     event: object
 
 
-EventStreamMessage = Union[EventStreamSubscribe[Any], EventStreamUnsubscribe[Any], Publish]
+EventStreamMessage = EventStreamSubscribe[Any] | EventStreamUnsubscribe[Any] | Publish
 
 
 class EventStream:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from casty.address import node_id_of, peer_key
+from casty.address import node_id_of
 from casty.cluster.control import STATUS, ControlMachine, MemberRow
 from casty.cluster.host import Group, Host
 from casty.cluster.links import Links
 from casty.config import SECOND_NS, Settings
+from casty.consensus import Membership
 from casty.runtime import Clock
 from casty.wire.pack import pack
 
@@ -60,7 +61,7 @@ class ControlDuties:
             self.unreachable.clear()
             return
         now_ns = self._clock.now()
-        voting = sorted({node_id_of(key): None for key in group.core.membership.voters})
+        voting = sorted({node_id_of(key): None for key in _membership(group).voters})
         voters, learners = machine.control_seats(voting)
         group.core.change(now_ns, voters, learners)
         self._host.mark(group)
@@ -119,7 +120,7 @@ class SlotDuties:
                 continue
             core = group.core
             voters = machine.slot_voters(slot)
-            if core.membership.voters != voters or core.membership.outgoing or core.membership.learners:
+            if _membership(group) != Membership(voters):
                 core.change(now_ns, voters, ())
                 self._host.mark(group)
             elif may_hand_over and row.preferred is not None and row.preferred in machine.members:
@@ -129,7 +130,7 @@ class SlotDuties:
 
     def _hand_over(self, group: Group, slot: int, preferred: str, now_ns: int) -> bool:
         core = group.core
-        if preferred == core.id or preferred not in core.membership.voters:
+        if preferred == core.id or preferred not in _membership(group).voters:
             return False
         if now_ns - self._handed_over_ns.get(slot, -2 * self._ttl_ns) < 2 * self._ttl_ns:
             return False
@@ -159,7 +160,7 @@ class SlotDuties:
     def _heir(self, group: Group) -> str | None:
         """Return the voter that is caught up and was heard of last."""
         candidates = []
-        for key in group.core.membership.voters:
+        for key in _membership(group).voters:
             progress = group.core.progress_of(key) if key != group.core.id else None
             silent_ns = self._vitals.silent_ns(key, 0)
             if progress is not None and silent_ns < SECOND_NS:
@@ -167,7 +168,7 @@ class SlotDuties:
         return min(candidates)[2] if candidates else None
 
 
-def keys_of(machine: ControlMachine, node_ids: tuple[str, ...]) -> list[str]:
-    """Return the peer keys of the present processes of these nodes."""
-    rows = (machine.members[node_id] for node_id in node_ids if node_id in machine.members)
-    return [peer_key(row.node_id, row.incarnation) for row in rows]
+def _membership(group: Group) -> Membership:
+    membership = group.core.membership
+    assert membership is not None, "a leader has a configuration"
+    return membership

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from casty.address import node_id_of
 from casty.cluster.control import ControlMachine
 from casty.cluster.host import Group, Host
 from casty.config import SECOND_NS
@@ -29,7 +30,9 @@ class Readiness:
             return ["membership"]
         control = self._host.groups[0]
         missing = [] if control.core.leader is not None else ["a leader of the control group"]
-        voters, _ = machine.control_seats(sorted(key.rpartition("#")[0] for key in control.core.membership.voters))
+        membership = control.core.membership
+        voting = () if membership is None else membership.voters
+        voters, _ = machine.control_seats(sorted(node_id_of(key) for key in voting))
         if control.core.id in voters and not self._is_seated(control):
             missing.append("a seat in the control group")
         for slot, row in enumerate(machine.slots):
@@ -57,6 +60,7 @@ class Readiness:
         membership = core.membership
         return (
             core.leader is not None
+            and membership is not None
             and core.id in membership.voters
             and not membership.outgoing
             and core.applied >= core.commit > 0

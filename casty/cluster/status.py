@@ -51,5 +51,7 @@ def _slot(host: Host, machine: ControlMachine, leaders: LeaderTable, slot: int) 
     if group is not None:
         document["term"] = group.core.term
         document["commit"] = group.core.commit
-        document["replicas"] = sorted(node_id_of(key) for key in group.core.committed_membership.voters)
+        membership = group.core.committed_membership
+        if membership is not None:
+            document["replicas"] = sorted(node_id_of(key) for key in membership.voters)
     return document

@@ -1,0 +1,153 @@
+"""The codec of user values: dataclasses, enums, named tuples, scalars and containers to bytes and back.
+
+Schema evolution, all of it: unknown fields are ignored, missing ones need defaults, and an explicit wire name lets a
+class be moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from functools import cache
+
+from casty.errors import EncodingError, RemoteProtocolError
+from casty.wire import shapes
+from casty.wire.decoding import Decoder, RefFactory
+from casty.wire.encoding import MAX_DEPTH, SCALARS, CanonicalEncoder, Encoder
+from casty.wire.pack import pack, unpack
+from casty.wire.registry import Registry, default_registry, message
+
+__all__ = ["Codec", "RefFactory", "default_codec", "message"]
+
+_MAX_PATH_CHARS = 200
+
+# Whatever malformed bytes, or a field constructor that is given them, may make Python raise.
+_DECODE_ERRORS = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+
+
+class Codec:
+    """Encodes user values.
+
+    Parameters
+    ----------
+    registry
+        Explicit wire names; None: those given with `message`.
+    strict
+        Take registered classes only. Otherwise a class also resolves as ``module:qualname`` when its module is
+        loaded already; nothing is ever imported.
+    ref_factory
+        Makes an actor ref from its address; without it bytes with refs cannot be decoded.
+
+    Examples
+    --------
+    >>> codec = Codec()
+    >>> codec.decode(codec.encode({"a": (1, 2.5), "b": {3, 4}}))
+    {'a': (1, 2.5), 'b': {3, 4}}
+    >>> codec.canonical(1) == codec.canonical(1.0)
+    False
+    """
+
+    __slots__ = ("_canonical", "_decoder", "_encoder")
+
+    def __init__(
+        self, registry: Registry | None = None, strict: bool = False, ref_factory: RefFactory | None = None
+    ) -> None:
+        known = default_registry if registry is None else registry
+        self._encoder = Encoder(known, strict)
+        self._canonical = CanonicalEncoder(known, strict)
+        self._decoder = Decoder(known, strict, ref_factory)
+
+    def encode(self, value: object) -> bytes:
+        """Return the bytes of a value.
+
+        Raises
+        ------
+        EncodingError
+            When something in it cannot travel; the text names the path to it.
+        """
+        try:
+            if type(value) in SCALARS:
+                return pack(value)
+            return pack(self._encoder.plain(value))
+        except (EncodingError, AttributeError) as error:
+            raise _explain(self._encoder, value, error) from None
+
+    def canonical(self, value: object) -> bytes:
+        """Return the bytes that stand for a map key or set member: equal values of one type have equal bytes.
+
+        1, 1.0, True and "1" differ; -0.0 is 0.0; NaN is refused. What dataclasses leave out of comparison is left out.
+
+        Raises
+        ------
+        EncodingError
+            Like `encode`, and for NaN.
+        """
+        try:
+            return pack(self._canonical.plain(value))
+        except (EncodingError, AttributeError) as error:
+            raise _explain(self._canonical, value, error) from None
+
+    def decode(self, data: bytes) -> object:
+        """Return the value of bytes.
+
+        Raises
+        ------
+        EncodingError
+            When they are no value, or name a class or a field that this side does not have.
+        """
+        try:
+            plain = unpack(data)
+            return plain if type(plain) in SCALARS else self._decoder.value(plain)
+        except EncodingError:
+            raise
+        except (RemoteProtocolError, *_DECODE_ERRORS) as error:
+            raise EncodingError(f"cannot decode: {error!r:.200}") from None
+
+
+@cache
+def default_codec() -> Codec:
+    """Return the codec that knows what `message` named and makes no refs."""
+    return Codec()
+
+
+# -- the way to the offending field, walked only after a failure
+
+
+def _explain(encoder: Encoder, value: object, error: Exception) -> EncodingError:
+    path = "value"
+    for _ in range(MAX_DEPTH):
+        found = next(((label, item, why) for label, item in _children(value) if (why := _refusal(encoder, item))), None)
+        if found is None:
+            break
+        label, value, error = found
+        path += label
+    if len(path) > _MAX_PATH_CHARS:
+        path = path[:_MAX_PATH_CHARS] + "..."
+    return EncodingError(f"cannot encode {path}: {error}")
+
+
+def _refusal(encoder: Encoder, value: object) -> Exception | None:
+    try:
+        pack(encoder.plain(value))
+    except (EncodingError, AttributeError) as error:
+        return error
+    return None
+
+
+def _children(value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield f"<key {key!r:.80}>", key
+            yield f"[{key!r:.80}]", item
+    elif isinstance(value, (set, frozenset)):
+        for item in sorted(value, key=repr):
+            yield f"<member {item!r:.80}>", item
+    elif is_dataclass(value) or hasattr(value, "_fields"):
+        shape = shapes.shape_of(type(value))
+        for name in () if shape is None else shape.names:
+            yield f".{name}", getattr(value, name, None)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield f"[{index}]", item

@@ -1,0 +1,159 @@
+"""Which classes travel, and under which names. Nothing here ever imports a module or calls what it finds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from enum import Enum
+from types import ModuleType
+from typing import TypeVar
+
+from casty.errors import EncodingError
+
+__all__ = ["Registry", "default_registry", "is_named_tuple", "message"]
+
+T = TypeVar("T")
+
+
+def is_named_tuple(cls: type) -> bool:
+    """Whether a class is a named tuple."""
+    return issubclass(cls, tuple) and isinstance(getattr(cls, "_fields", None), tuple)
+
+
+def _can_travel(cls: type) -> bool:
+    return is_dataclass(cls) or issubclass(cls, Enum) or is_named_tuple(cls)
+
+
+class Registry:
+    """Explicit wire names, both ways.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Paid:
+    ...     cents: int
+    >>> registry = Registry()
+    >>> registry.register(Paid, "shop.paid")
+    >>> registry.resolve("shop.paid", strict=True) is Paid
+    True
+    """
+
+    __slots__ = ("_names", "_types")
+
+    def __init__(self) -> None:
+        self._names: dict[type, str] = {}
+        self._types: dict[str, type] = {}
+
+    def register(self, cls: type, name: str) -> None:
+        """Let `cls` travel as `name`.
+
+        Raises
+        ------
+        TypeError
+            When it is no dataclass, enum or named tuple.
+        ValueError
+            When another class has that name already.
+        """
+        if not _can_travel(cls):
+            raise TypeError(
+                f"expected a dataclass, enum or named tuple, found {cls.__qualname__}; "
+                "write @message above @dataclass, not below"
+            )
+        if not name:
+            raise ValueError(f"expected a wire name for {cls.__qualname__}, found an empty one")
+        known = self._types.get(name)
+        # The same definition run again (a reload, a function called twice) takes the place of its former result.
+        if known is not None and _path(known) != _path(cls):
+            raise ValueError(f"wire name {name!r} belongs to {_path(known)} already, so {_path(cls)} needs another")
+        self._types[name] = cls
+        self._names[cls] = name
+
+    def name_of(self, cls: type, *, strict: bool) -> str:
+        """Return the wire name of a class; raises `EncodingError` when it has none that could be resolved."""
+        name = self._names.get(cls)
+        if name is not None:
+            return name
+        if strict:
+            raise EncodingError(f"{_path(cls)} is not registered; give it @message(name=...)")
+        name = _path(cls)
+        if _find(name) is not cls:
+            raise EncodingError(
+                f"{name} cannot be found under its module by others (a local or replaced class); "
+                "move it to the top of a module or give it @message(name=...)"
+            )
+        return name
+
+    def resolve(self, name: str, *, strict: bool) -> type:
+        """Return the class of a wire name; raises `EncodingError` when there is none."""
+        known = self._types.get(name)
+        if known is not None:
+            return known
+        found = None if strict else _find(name)
+        if found is None:
+            where = "the registry" if strict else "the registry or a loaded module"
+            raise EncodingError(f"expected a message class {name!r} in {where}, found none; import it on this side")
+        return found
+
+
+def _path(cls: type) -> str:
+    """Return ``module:qualname``; a program run with ``-m`` has the name by which others import it."""
+    module = cls.__module__
+    if module == "__main__":
+        module = _main_name() or module
+    return f"{module}:{cls.__qualname__}"
+
+
+def _main_name() -> str | None:
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return None if spec is None else str(spec.name)
+
+
+def _find(name: str) -> type | None:
+    """Look a class up in the modules that are loaded, by plain dictionary reads: no import, no attribute hooks."""
+    module_name, colon, qualname = name.partition(":")
+    if not colon:
+        return None
+    is_main = module_name == _main_name()
+    found: object = sys.modules.get("__main__" if is_main else module_name)
+    for part in qualname.split("."):
+        if not isinstance(found, (ModuleType, type)):
+            return None
+        found = vars(found).get(part)
+    return found if isinstance(found, type) and _can_travel(found) and _path(found) == name else None
+
+
+default_registry = Registry()
+"""What `message` fills."""
+
+
+def message(*, name: str) -> Callable[[type[T]], type[T]]:
+    """Give a dataclass, enum or named tuple an explicit wire name, so that it may be moved or renamed later.
+
+    Parameters
+    ----------
+    name
+        The name on the wire, unique in the program and the same in all of them.
+
+    Raises
+    ------
+    TypeError
+        When the class is none of these.
+    ValueError
+        When another class has the name.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> @message(name="shop.ordered")
+    ... @dataclass(frozen=True)
+    ... class Ordered:
+    ...     item: str
+    """
+
+    def register(cls: type[T]) -> type[T]:
+        default_registry.register(cls, name)
+        return cls
+
+    return register

@@ -1,0 +1,79 @@
+"""One run of one process: what it has ready, its tasks, its generators, and whether it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextvars import Context, ContextVar
+from typing import Any
+
+from .clock import NodeClock
+from .handles import Handle
+
+__all__ = ["OWNER", "Incarnation"]
+
+_SWEEP_MIN = 64
+
+
+class Incarnation:
+    """A process from its start to its end. Every callback belongs to one.
+
+    Parameters
+    ----------
+    name
+        The process's name, the same for all its incarnations.
+    ordinal
+        How many incarnations there were before.
+    clock
+        Its machine's clock.
+    turn_key
+        Decides, with the instant, when it runs relative to other processes.
+    """
+
+    __slots__ = (
+        "clock", "context", "futures_made", "generators", "generators_made", "inner_made", "instant_ns", "is_dead",
+        "is_held", "is_queued", "label", "name", "ordinal", "passes", "ready", "sweep_at", "tasks", "tasks_made",
+        "turn_key",
+    )  # fmt: skip
+
+    def __init__(self, name: str, ordinal: int, clock: NodeClock, turn_key: int) -> None:
+        self.name = name
+        self.ordinal = ordinal
+        self.label = f"{name}/{ordinal}"
+        self.clock = clock
+        self.turn_key = turn_key
+        self.ready: deque[Handle] = deque()
+        # Strong references: a pending task that nobody else holds would be collected at a step that differs
+        # between versions of Python, and with it a live connection.
+        self.tasks: dict[int, asyncio.Task[Any]] = {}
+        self.sweep_at = _SWEEP_MIN
+        self.generators: dict[int, weakref.ref[AsyncGenerator[Any, Any]]] = {}
+        self.tasks_made = self.futures_made = self.inner_made = self.generators_made = 0
+        self.is_queued = self.is_held = self.is_dead = False
+        self.instant_ns = -1
+        self.passes = 0
+        self.context = Context()
+        self.context.run(OWNER.set, self)
+
+    def keep(self, number: int, task: asyncio.Task[Any]) -> None:
+        """Hold a live task; finished ones are let go now and then."""
+        tasks = self.tasks
+        tasks[number] = task
+        if len(tasks) >= self.sweep_at:
+            self.tasks = {known: kept for known, kept in tasks.items() if not kept.done()}
+            self.sweep_at = max(_SWEEP_MIN, 2 * len(self.tasks))
+
+    def live_tasks(self) -> list[asyncio.Task[Any]]:
+        """Return the tasks that are not done, in the order of their creation."""
+        return [task for task in self.tasks.values() if not task.done()]
+
+    def die(self) -> None:
+        """Run nothing more, not a line."""
+        self.is_dead = True
+        self.ready.clear()
+
+
+OWNER: ContextVar[Incarnation] = ContextVar("casty_sim_owner")
+"""The incarnation that the running code belongs to."""

@@ -1,0 +1,485 @@
+"""A hostile world for consensus cores: a seeded network, clocks that drift, crashes, and checkers for 10 to 16.
+
+Everything a run does follows from its seed. The world plays the host: it persists, sends, applies, beats, compacts.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import msgpack
+
+from casty.consensus import (
+    Core,
+    Entry,
+    Limits,
+    Membership,
+    NotLeading,
+    ProposalRefused,
+    Ready,
+    Restored,
+    Role,
+    Rounds,
+    Snapshot,
+    Timing,
+)
+
+MS = 1_000_000
+TIMING = Timing(1000 * MS, 1500 * MS, 250 * MS, 10_000)
+LIMITS = Limits(
+    max_append_entries=5,
+    max_append_bytes=200,
+    max_inflight_appends=3,
+    snapshot_chunk_bytes=64,
+    snapshot_window_chunks=2,
+    retained_entries=4,
+    max_uncommitted_bytes=2000,
+)
+BEAT, BEAT_REPLY = 101, 102
+
+
+class Violation(AssertionError):
+    """An invariant broke."""
+
+
+class Node:
+    """One process with one core; `rate` is how its clock runs against true time."""
+
+    def __init__(self, world: World, id: str, membership: Membership | None, restored: Restored | None = None) -> None:
+        self.world = world
+        self.id = id
+        self.rate = 1 + world.random.choice((-4, 0, 4)) / 1000
+        self.offset_ns = world.random.randrange(0, 1000) * MS
+        self.rounds = Rounds()
+        self.is_alive = True
+        self.paused_until = 0
+        self.state: list[bytes] = []
+        self.applied = 0
+        self.disk_log: list[Entry] = []
+        self.disk_first = 1
+        self.disk_snapshot: Snapshot | None = None
+        self.disk_hard: tuple[int, str | None] = (0, None)
+        self.hard_seen: tuple[int, str | None] = (0, None)
+        self.tick_at = -1
+        self.founding = membership
+        if restored is not None:
+            self.disk_log = list(restored.entries)
+            self.disk_snapshot = restored.snapshot
+            self.disk_first = 1 if restored.snapshot is None else restored.snapshot.index + 1
+            self.disk_hard = self.hard_seen = (restored.term, restored.vote)
+        low, high = TIMING.election_min_ns, TIMING.election_max_ns
+        self.core = Core(
+            id=id,
+            group=1,
+            epoch=1,
+            membership=membership,
+            now_ns=self.now(),
+            timing=TIMING,
+            limits=LIMITS,
+            rounds=self.rounds,
+            election_timeout_ns=lambda: world.random.randrange(low, high),
+            reads=world.reads,
+            restored=restored,
+        )
+
+    def now(self) -> int:
+        return int(self.world.now * self.rate) + self.offset_ns
+
+    def true_time(self, local_ns: int) -> int:
+        return int((local_ns - self.offset_ns) / self.rate) + 1
+
+    def restored(self) -> Restored:
+        term, vote = self.disk_hard
+        return Restored(term, vote, self.disk_snapshot, list(self.disk_log))
+
+    def dump(self) -> bytes:
+        return bytes(msgpack.packb(self.state))
+
+
+class World:
+    """Nodes, their network and the checkers."""
+
+    def __init__(self, seed: int, voters: int = 3, *, loss: float = 0.05, disk: bool = False) -> None:
+        self.random = Random(seed)
+        self.now = 1
+        self.loss = loss
+        self.has_disk = disk
+        self.reads: Any = "lease" if seed % 3 else "quorum"
+        self.queue: list[tuple[int, int, Callable[[], None]]] = []
+        self.count = 0
+        self.nodes: dict[str, Node] = {}
+        self.cut: dict[tuple[str, str], None] = {}
+        self.history: dict[int, Entry] = {}
+        self.states: dict[int, bytes] = {}
+        self.leaders: dict[int, str] = {}
+        self.commit = 0
+        self.reading: dict[int, int] = {}
+        self.served = 0
+        self.stats: dict[str, int] = {}
+        self.next_number = voters
+        self.founders = tuple(f"n{number}#0" for number in range(voters))
+        self.goal = list(self.founders)
+        for id in self.founders:
+            self.add(id, Membership(self.founders))
+
+    def add(self, id: str, membership: Membership | None, restored: Restored | None = None) -> Node:
+        node = self.nodes[id] = Node(self, id, membership, restored)
+        self.settle(node)
+        self.at(self.now + self.random.randrange(250) * MS, lambda: self.beat(node))
+        return node
+
+    def at(self, when: int, action: Callable[[], None]) -> None:
+        self.count += 1
+        heapq.heappush(self.queue, (max(when, self.now), self.count, action))
+
+    def run(self, duration: int) -> None:
+        end = self.now + duration
+        while self.queue and self.queue[0][0] <= end:
+            self.now, _, action = heapq.heappop(self.queue)
+            action()
+        self.now = end
+
+    def note(self, name: str) -> None:
+        self.stats[name] = self.stats.get(name, 0) + 1
+
+    # Network
+
+    def send(self, sender: str, to: str, message: list[Any]) -> None:
+        if (sender, to) in self.cut or self.random.random() < self.loss:
+            return
+        data = msgpack.packb(message)
+        copies = 2 if self.loss and self.random.random() < 0.03 else 1
+        for _ in range(copies):
+            delay = self.random.choice((1, 1, 1, 2, 5, 20, 80)) if self.loss else 1
+            self.at(self.now + delay * MS, lambda: self.deliver(sender, to, data))
+
+    def deliver(self, sender: str, to: str, data: bytes) -> None:
+        node = self.nodes.get(to)
+        if node is None or not node.is_alive or (sender, to) in self.cut:
+            return
+        if node.paused_until > self.now:
+            self.at(node.paused_until, lambda: self.deliver(sender, to, data))
+            return
+        message = msgpack.unpackb(data)
+        if message[0] == BEAT:
+            self.on_beat(node, sender, message)
+        elif message[0] == BEAT_REPLY:
+            self.on_beat_reply(node, sender, message)
+        else:
+            node.core.step(node.now(), sender, message)
+        self.settle(node)
+
+    # Beats, as a host would
+
+    def beat(self, node: Node) -> None:
+        if not node.is_alive or self.nodes[node.id] is not node:
+            return
+        self.at(self.now + int(250 * MS / node.rate), lambda: self.beat(node))
+        core = node.core
+        if node.paused_until > self.now or core.role is not Role.LEADER:
+            return
+        for peer in core.peers:
+            self.send(node.id, peer, [BEAT, node.now(), core.term, core.membership_index])
+        core.change(node.now(), self.goal, ())
+        core.commit_hints()
+        self.settle(node)
+
+    def on_beat(self, node: Node, sender: str, message: list[Any]) -> None:
+        core = node.core
+        is_equal = core.leader == sender and message[2:] == [core.term, core.membership_index]
+        if is_equal:
+            node.rounds.heard[sender] = node.now()
+        self.send(node.id, sender, [BEAT_REPLY, message[1], is_equal])
+
+    def on_beat_reply(self, node: Node, sender: str, message: list[Any]) -> None:
+        if message[2]:
+            if message[1] > node.rounds.answered.get(sender, 0):
+                node.rounds.answered[sender] = message[1]
+                node.core.rounds_advanced(node.now())
+        elif node.core.role is Role.LEADER:
+            node.core.probe(node.now(), sender)
+
+    # The host's work
+
+    def settle(self, node: Node) -> None:
+        while (ready := node.core.ready()) is not None:
+            self.persist(node, ready)
+            for to, message in ready.messages:
+                self.send(node.id, to, message)
+            if ready.entries:
+                node.core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
+            if ready.snapshot is not None:
+                self.install(node, ready.snapshot)
+            self.apply(node, ready)
+            for token, index in ready.reads:
+                self.check_read(node, token, index)
+            for token in ready.reads_refused:
+                self.reading.pop(token, None)
+            if ready.needs_snapshot:
+                self.note("snapshot asked")
+                node.core.provide_snapshot(node.applied, node.dump())
+        self.check(node)
+        when = max(node.true_time(node.core.deadline_ns), self.now)
+        if node.tick_at < self.now or when < node.tick_at:
+            node.tick_at = when
+            self.at(when, lambda: self.tick(node, when))
+
+    def tick(self, node: Node, when: int) -> None:
+        if not node.is_alive or node.tick_at != when:
+            return
+        node.tick_at = -1
+        if node.paused_until > self.now:
+            self.at(node.paused_until, lambda: self.wake(node))
+            return
+        node.core.tick(node.now())
+        self.settle(node)
+
+    def wake(self, node: Node) -> None:
+        if node.is_alive:
+            node.core.tick(node.now())
+            self.settle(node)
+
+    def persist(self, node: Node, ready: Ready) -> None:
+        if ready.hard_state is not None:
+            if ready.hard_state[0] < node.disk_hard[0]:
+                raise Violation(f"12: {node.id} went back to {ready.hard_state}")
+            node.disk_hard = ready.hard_state
+        if ready.snapshot is not None:
+            node.disk_snapshot = ready.snapshot
+            node.disk_log = []
+            node.disk_first = ready.snapshot.index + 1
+        if ready.entries:
+            del node.disk_log[ready.first_index - node.disk_first :]
+            node.disk_log.extend(ready.entries)
+
+    def install(self, node: Node, snapshot: Snapshot) -> None:
+        self.note("snapshot installed")
+        if snapshot.data != self.states.get(snapshot.index):
+            raise Violation(f"15: snapshot at {snapshot.index} differs from the replay")
+        node.state = msgpack.unpackb(snapshot.data)
+        node.applied = snapshot.index
+
+    def apply(self, node: Node, ready: Ready) -> None:
+        index = ready.committed_first
+        for entry in ready.committed:
+            if index != node.applied + 1:
+                raise Violation(f"11: {node.id} applies {index} after {node.applied}")
+            known = self.history.setdefault(index, entry)
+            if known != entry:
+                raise Violation(f"11: {node.id} applies {entry} at {index}, others {known}")
+            node.applied = index
+            if entry.kind == 0:
+                node.state.append(entry.data)
+            self.states.setdefault(index, node.dump())
+            index += 1
+        self.commit = max(self.commit, node.core.commit)
+        if node.core.applied - node.core.first_index > 12:
+            self.compact(node)
+
+    def compact(self, node: Node) -> None:
+        self.note("compacted")
+        index, data = node.applied, node.dump()
+        node.core.compact(index, data if self.random.random() < 0.5 else None)
+        membership = node.core.history.at(index)
+        assert membership is not None
+        node.disk_snapshot = Snapshot(index, self.history[index].term, membership, data)
+        del node.disk_log[: index + 1 - node.disk_first]
+        node.disk_first = index + 1
+
+    # Checkers
+
+    def check(self, node: Node) -> None:
+        core = node.core
+        if core.role is Role.LEADER:
+            known = self.leaders.setdefault(core.term, node.id)
+            if known != node.id:
+                raise Violation(f"10: {known} and {node.id} lead term {core.term}")
+        before, node.hard_seen = node.hard_seen, (core.term, core.vote)
+        if core.term < before[0] or (core.term == before[0] and before[1] not in (None, core.vote)):
+            raise Violation(f"12: {node.id} went from {before} to {node.hard_seen}")
+        if not core.applied <= core.commit <= core.last_index:
+            raise Violation(f"{node.id}: applied {core.applied}, commit {core.commit}, last {core.last_index}")
+        self.check_adjacent(node)
+        self.check_leases()
+
+    def check_adjacent(self, node: Node) -> None:
+        items = [membership for _, membership in node.core.history.items]
+        for older, newer in zip(items, items[1:], strict=False):
+            joint = older.outgoing or newer.outgoing
+            if older.voters != newer.voters and not (newer.outgoing == older.voters and joint):
+                raise Violation(f"13: {older} is followed by {newer}")
+
+    def check_leases(self) -> None:
+        for node in self.nodes.values():
+            if node.is_alive and node.core.lease_until_ns() > node.now():
+                self.note("leases seen")
+                for other in self.nodes.values():
+                    if other.is_alive and other.core.role is Role.LEADER and other.core.term > node.core.term:
+                        raise Violation(f"16: {node.id} has a lease and {other.id} leads")
+                if self.commit > node.core.commit:
+                    raise Violation(f"16: {node.id} has a lease at {node.core.commit}, committed {self.commit}")
+
+    def check_read(self, node: Node, token: int, index: int) -> None:
+        needed = self.reading.pop(token)
+        self.served += 1
+        if index < needed or node.applied < index:
+            raise Violation(f"16: {node.id} reads at {index}, applied {node.applied}, committed {needed}")
+
+    # What a plan may do
+
+    def live(self) -> list[Node]:
+        return [node for node in self.nodes.values() if node.is_alive]
+
+    def leader(self) -> Node | None:
+        leading = [node for node in self.live() if node.core.role is Role.LEADER]
+        return max(leading, key=lambda node: node.core.term, default=None)
+
+    def propose(self) -> bool:
+        leading = [node for node in self.live() if node.core.role is Role.LEADER and node.paused_until <= self.now]
+        if not leading:
+            return False
+        node = self.random.choice(leading)
+        self.count += 1
+        try:
+            node.core.propose(b"%d" % self.count + b"." * self.random.randrange(40))
+        except (NotLeading, ProposalRefused):
+            return False
+        finally:
+            self.settle(node)
+        return True
+
+    def read(self) -> None:
+        leading = [node for node in self.live() if node.core.role is Role.LEADER and node.paused_until <= self.now]
+        if leading:
+            node = self.random.choice(leading)
+            self.count += 1
+            self.reading[self.count] = self.commit
+            node.core.read(node.now(), self.count)
+            self.settle(node)
+
+    def may_crash(self, victim: Node) -> bool:
+        """Whether every configuration that anyone holds keeps a live majority without the victim."""
+        for node in self.nodes.values():
+            for _, membership in node.core.history.items if node.is_alive else ():
+                for half in (membership.voters, membership.outgoing):
+                    alive = [id for id in half if self.nodes[id].is_alive and id != victim.id]
+                    if half and 2 * len(alive) <= len(half):
+                        return False
+        return True
+
+    def crash(self) -> None:
+        """Lose a process; with a disk it comes back as itself, without one as a new member."""
+        victim = self.random.choice(self.live())
+        if self.has_disk:
+            victim.is_alive = False
+            self.note("restarted")
+            back = self.random.randrange(1, 800) * MS
+            self.at(self.now + back, lambda: self.restart(victim))
+        elif victim.id in self.goal and self.may_crash(victim):
+            victim.is_alive = False
+            self.note("replaced")
+            name, _, incarnation = victim.id.partition("#")
+            successor = f"{name}#{int(incarnation) + 1}"
+            self.goal = [successor if id == victim.id else id for id in self.goal]
+            self.add(successor, None)
+
+    def restart(self, victim: Node) -> None:
+        assert not victim.is_alive
+        restored = victim.restored()
+        node = self.add(victim.id, victim.founding, restored)
+        node.applied = 0 if restored.snapshot is None else restored.snapshot.index
+        if restored.snapshot is not None:
+            node.state = msgpack.unpackb(restored.snapshot.data)
+
+    def pause(self) -> None:
+        node = self.random.choice(self.live())
+        node.paused_until = self.now + self.random.randrange(100, 3000) * MS
+        self.note("paused")
+
+    def partition(self) -> None:
+        ids = [node.id for node in self.live()]
+        side = [id for id in ids if self.random.random() < 0.5]
+        is_one_way = self.random.random() < 0.3
+        links = {}
+        for left in side:
+            for right in ids:
+                if right not in side:
+                    links[left, right] = None
+                    if not is_one_way:
+                        links[right, left] = None
+        self.cut.update(links)
+        self.note("partitioned")
+        self.at(self.now + self.random.randrange(200, 5000) * MS, lambda: self.heal(links))
+
+    def heal(self, links: dict[tuple[str, str], None]) -> None:
+        for link in links:
+            self.cut.pop(link, None)
+
+    def transfer(self) -> None:
+        node = self.leader()
+        if node is not None and node.core.peers and node.paused_until <= self.now:
+            if node.core.transfer(node.now(), self.random.choice(node.core.peers)):
+                self.note("transferred")
+            self.settle(node)
+
+    def resize(self) -> None:
+        """Aim at another configuration of the nodes that live; new ones join blank."""
+        self.note("resized")
+        count = self.random.choice((1, 2, 3, 3, 4, 5))
+        ids = sorted(self.goal)
+        self.random.shuffle(ids)
+        while len(ids) < count:
+            id = f"n{self.next_number}#0"
+            self.next_number += 1
+            self.add(id, None)
+            ids.append(id)
+        self.goal = sorted(ids[:count])
+
+    def end_faults(self) -> None:
+        self.loss = 0.0
+        self.cut.clear()
+        for node in self.live():
+            node.paused_until = min(node.paused_until, self.now)
+
+    def check_recovered(self) -> None:
+        """46: after the faults a leader serves, the goal is reached, and everyone agrees."""
+        self.end_faults()
+        self.run(10_000 * MS)
+        leader = self.leader()
+        if leader is None:
+            raise Violation("46: no leader 10 s after the faults")
+        before = self.commit
+        leader.core.propose(b"last")
+        leader.core.read(leader.now(), self.count + 1)
+        self.reading[self.count + 1] = self.commit
+        served = self.served
+        self.settle(leader)
+        self.run(1_000 * MS)
+        if self.commit <= before or self.served != served + 1:
+            raise Violation("46: the leader does not serve")
+        if leader.core.committed_membership != Membership(tuple(sorted(self.goal))):
+            raise Violation(f"46: {leader.core.committed_membership} instead of {self.goal}")
+        for id in self.goal:
+            if self.nodes[id].applied != leader.applied or self.nodes[id].state != leader.state:
+                raise Violation(f"46: {id} applied {self.nodes[id].applied}, the leader {leader.applied}")
+
+
+ACTIONS = ("propose", "propose", "propose", "propose", "read", "read", "crash", "pause", "partition", "transfer", "resize")
+
+
+def run_plan(seed: int, steps: int = 120, **options: Any) -> World:
+    """Run one seed: faults drawn per seed, then recovery."""
+    world = World(seed, **options)
+    random = Random(seed + 1)
+    enabled = ["propose", "read"] + [name for name in ACTIONS[6:] if random.random() < 0.6]
+    for _ in range(steps):
+        name = random.choice(ACTIONS)
+        if name in enabled:
+            for _ in range(random.choice((1, 1, 3, 8)) if name == "propose" else 1):
+                getattr(world, name)()
+        world.run(random.choice((1, 5, 30, 100, 400)) * MS)
+    world.check_recovered()
+    return world

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from casty.actor.mailbox import Mailbox, MailboxClosed, MailboxOverflowStrategy
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_put_get_size_empty() -> None:
+    mailbox = Mailbox[int]()
+    assert mailbox.empty()
+    mailbox.put(1)
+    mailbox.put(2)
+    assert mailbox.size() == 2
+    assert [await mailbox.get(), await mailbox.get()] == [1, 2]
+
+
+async def test_overflow() -> None:
+    for overflow, left in ((MailboxOverflowStrategy.drop_new, [1]), (MailboxOverflowStrategy.drop_oldest, [2])):
+        mailbox = Mailbox[int](1, overflow)
+        mailbox.put(1)
+        mailbox.put(2)
+        assert mailbox.drain() == left
+    mailbox = Mailbox[int](1, MailboxOverflowStrategy.reject)
+    mailbox.put(1)
+    with pytest.raises(asyncio.QueueFull):
+        mailbox.put(2)
+    with pytest.raises(ValueError, match="capacity"):
+        Mailbox[int](0)
+
+
+async def test_put_async_waits_for_room_in_order_and_survives_cancellation() -> None:
+    mailbox = Mailbox[int](1)
+    mailbox.put(0)
+    puts = [asyncio.ensure_future(mailbox.put_async(number)) for number in (1, 2, 3)]
+    await asyncio.sleep(0)
+    puts[0].cancel()
+    assert [await mailbox.get() for _ in range(3)] == [0, 2, 3]
+    assert puts[0].cancelled()
+
+
+async def test_get_wakes_for_put_and_for_close() -> None:
+    mailbox = Mailbox[int]()
+    getting = asyncio.ensure_future(mailbox.get())
+    await asyncio.sleep(0)
+    mailbox.put(1)
+    assert await getting == 1
+    getting = asyncio.ensure_future(mailbox.get())
+    await asyncio.sleep(0)
+    mailbox.close()
+    with pytest.raises(MailboxClosed):
+        await getting
+
+
+async def test_a_mailbox_belongs_to_one_actor() -> None:
+    mailbox = Mailbox[int]()
+    mailbox.bind(2, lambda message: None)
+    with pytest.raises(ValueError, match="no other actor"):
+        mailbox.bind(2, lambda message: None)

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from casty import runtime
+from casty.actor.behavior import Behavior, Behaviors
+from casty.actor.context import ActorContext
+from casty.actor.events import DeadLetter, EventStreamSubscribe, Terminated
+from casty.actor.local import LocalSystem, Origin
+from casty.actor.mailbox import Mailbox, MailboxOverflowStrategy
+from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef
+from casty.actor.sharding import shard_of
+from casty.address import ActorAddress
+from tests.unit.actor.probes import Recorder
+
+pytestmark = pytest.mark.asyncio
+
+
+@dataclass(frozen=True)
+class Get:
+    reply_to: ActorRef[Any]
+
+
+class Wire:
+    """Carries messages between systems by node id, at once; refs inside are remade as the codec would."""
+
+    def __init__(self) -> None:
+        self.systems: dict[str, LocalSystem] = {}
+        self.senders: list[ActorAddress | None] = []
+
+    def add(self, node_id: str) -> LocalSystem:
+        origin = Origin(node_id, 1, node_id)
+        system = LocalSystem("test", runtime.current(), origin=origin, remote=self)
+        self.systems[node_id] = system
+        return system
+
+    def send(self, address: ActorAddress, message: Any, sender: ActorAddress | None) -> None:
+        self.senders.append(sender)
+        target = self.systems[str(address.node_id)]
+        names = [name for name in ("reply_to", "watcher", "ref") if hasattr(message, name)]
+        for name in names:
+            message = type(message)(target.make_ref(getattr(message, name).address))
+        target.receive(address.path, message, sender)
+
+
+async def test_own_refs_are_addresses_and_are_found_again() -> None:
+    node = Wire().add("a")
+    ref = node.spawn(Behaviors.ignore(), "x")
+    assert isinstance(ref, RemoteActorRef)
+    assert ref.id == ref.address.path == "/x"
+    assert node.make_ref(ActorAddress("test", "/x", "a", 1, "a")) is ref is node.lookup("/x")
+    assert node.make_ref(ActorAddress("test", "/x", "a", 1)) is ref
+    with pytest.raises(AttributeError):
+        ref.__setattr__("address", ActorAddress("test", "/y"))
+    await node.shutdown()
+
+
+async def test_ask_over_the_wire() -> None:
+    wire = Wire()
+    one, two = wire.add("a"), wire.add("b")
+    here = two.spawn(Behaviors.receive(lambda ctx, message: message.reply_to.tell("pong")), "echo")
+    assert isinstance(here, RemoteActorRef)
+    away = one.make_ref(here.address)
+    assert away == here
+    assert await one.ask(away, Get, timeout=1) == "pong"
+    assert wire.senders[0] is not None and wire.senders[0].node_id == "a"
+    assert wire.senders[1] is None
+    await one.shutdown()
+    await two.shutdown()
+
+
+async def test_unknown_paths_and_full_mailboxes_from_the_network_are_dead_letters() -> None:
+    node = Wire().add("a")
+    letters = Recorder()
+    node.event_stream.tell(EventStreamSubscribe(DeadLetter, letters))
+    assert node.receive("/nobody", "x") is False
+    node.spawn(Behaviors.ignore(), "full", mailbox=Mailbox(1, MailboxOverflowStrategy.reject))
+    assert node.receive("/full", 1) is True
+    assert node.receive("/full", 2) is False
+    assert [letter.message for letter in letters.values] == ["x", 2]
+    assert node.dead_letters == 2
+    await node.shutdown()
+
+
+async def test_a_question_can_be_refused_by_its_path() -> None:
+    wire = Wire()
+    one, two = wire.add("a"), wire.add("b")
+    silent = two.spawn(Behaviors.ignore(), "silent")
+    assert isinstance(silent, RemoteActorRef)
+    asking = asyncio.ensure_future(one.ask(one.make_ref(silent.address), Get, timeout=5))
+    await asyncio.sleep(0)
+    sender = wire.senders[0]
+    assert sender is not None
+    one.replies.fail(sender.path, LookupError("refused"))
+    with pytest.raises(LookupError, match="refused"):
+        await asking
+    one.replies.fail(sender.path, LookupError("again"))
+    await one.shutdown()
+    await two.shutdown()
+
+
+async def watch_from(wire: Wire, node_id: str, address: ActorAddress) -> tuple[LocalSystem, Recorder]:
+    node, seen = wire.add(node_id), Recorder()
+
+    async def setup(ctx: ActorContext[Any]) -> Behavior[Any]:
+        ctx.watch(node.make_ref(address))
+        ready.set()
+        return seen.behavior()
+
+    ready = asyncio.Event()
+    node.spawn(Behaviors.setup(setup), "watcher")
+    await ready.wait()
+    return node, seen
+
+
+async def test_remote_watch_tells_of_stop_of_absence_and_of_node_loss() -> None:
+    wire = Wire()
+    home = wire.add("home")
+    target = home.spawn(Behaviors.receive(lambda ctx, message: Behaviors.stopped()), "target")
+    other = home.spawn(Behaviors.ignore(), "other")
+    assert isinstance(target, RemoteActorRef) and isinstance(other, RemoteActorRef)
+    one, stop_seen = await watch_from(wire, "a", target.address)
+    two, loss_seen = await watch_from(wire, "b", other.address)
+    target.tell("stop")
+    assert await stop_seen.until(1) == [Terminated(one.make_ref(target.address))]
+    three, absence_seen = await watch_from(wire, "c", target.address)
+    assert len(await absence_seen.until(1)) == 1
+    two.watching.node_found("home")
+    two.node_lost("home")
+    two.node_lost("home")
+    assert await loss_seen.until(1) == [Terminated(two.make_ref(other.address))]
+    home.node_lost("b")
+    assert not home.cells["other"].watchers
+    for node in (one, two, three, home):
+        await node.shutdown()
+
+
+async def test_local_refs_do_not_leave_the_process() -> None:
+    ref = LocalActorRef[int]("x", lambda path, message: None)
+    with pytest.raises(RuntimeError, match="ClusteredActorSystem"):
+        ref.__reduce__()
+
+
+async def test_shards_are_the_first_four_bytes_of_md5() -> None:
+    assert shard_of("user-42", 100) == 87
+    assert shard_of("", 100) == int("d41d8cd9", 16) % 100

@@ -1,0 +1,118 @@
+"""The control state: idempotent entries, seats that survive restarts, and one answer on every replica."""
+
+from __future__ import annotations
+
+import pytest
+
+from casty.cluster.control import FOUND, JOIN, REGION, SERVICE, STATUS, ControlMachine, check_entry
+from casty.errors import RemoteProtocolError
+from casty.wire.pack import pack
+
+
+def founded(*nodes: str, slots: int = 8) -> ControlMachine:
+    machine = ControlMachine()
+    document = {
+        "name": "shop",
+        "generation": 5,
+        "cluster_id": "c1",
+        "replication": 3,
+        "slots": slots,
+        "settings": {"session_ttl_s": 15.0, "drift": 0.01},
+        "founders": [[node, f"{node}-1", node, 1] for node in nodes],
+    }
+    machine.apply(pack([FOUND, document]))
+    return machine
+
+
+def join(machine: ControlMachine, node: str, incarnation: str, status: str = "up") -> None:
+    machine.apply(pack([JOIN, node, incarnation, node, 1]))
+    machine.apply(pack([STATUS, node, incarnation, status]))
+
+
+def test_the_founding_places_every_slot_on_three_nodes_and_spreads_leaders() -> None:
+    machine = founded("a", "b", "c", slots=64)
+    assert all(row.target == ("a", "b", "c") for row in machine.slots)
+    counts = [sum(row.preferred == node for row in machine.slots) for node in "abc"]
+    assert sorted(counts) == [21, 21, 22]
+
+
+def test_a_second_founding_changes_nothing() -> None:
+    machine = founded("a")
+    before = machine.dump()
+    machine.apply(pack([FOUND, {"name": "other"}]))
+    assert machine.dump() == before
+
+
+def test_groups_grow_from_one_to_three_and_never_to_two() -> None:
+    machine = founded("a")
+    join(machine, "b", "b-1")
+    assert all(len(row.target) == 1 for row in machine.slots)
+    join(machine, "c", "c-1")
+    assert all(len(row.target) == 3 for row in machine.slots)
+
+
+def test_a_new_incarnation_has_its_predecessors_seats() -> None:
+    machine = founded("a", "b", "c")
+    machine.apply(pack([JOIN, "b", "b-2", "b", 1]))
+    assert machine.slot_voters(0) == ("a#a-1", "b#b-2", "c#c-1")
+    voters, learners = machine.control_seats(["a", "b", "c"])
+    assert voters == ("a#a-1", "b#b-2", "c#c-1")
+    assert learners == ()
+
+
+def test_a_verdict_about_a_dead_process_does_not_touch_its_successor() -> None:
+    machine = founded("a", "b", "c")
+    join(machine, "b", "b-2")
+    machine.apply(pack([STATUS, "b", "b-1", "down"]))
+    assert machine.members["b"].status == "up"
+
+
+def test_a_member_that_never_came_up_does_not_count() -> None:
+    machine = founded("a")
+    machine.apply(pack([JOIN, "b", "b-1", "b", 1]))
+    join(machine, "c", "c-1")
+    assert all(len(row.target) == 1 for row in machine.slots)
+
+
+def test_a_fourth_member_follows_without_a_vote() -> None:
+    machine = founded("a", "b", "c")
+    join(machine, "d", "d-1")
+    voters, learners = machine.control_seats(["a", "b", "c"])
+    assert len(voters) == 3
+    assert learners == ("d#d-1",)
+
+
+def test_another_shard_count_is_refused_with_both_numbers() -> None:
+    machine = founded("a")
+    assert machine.apply(pack([REGION, "cart", 10])) == [0]
+    assert machine.apply(pack([REGION, "cart", 20])) == [2, "num_shards", 10, 20]
+
+
+def test_services_of_a_restarted_node_are_gone() -> None:
+    machine = founded("a", "b", "c")
+    machine.apply(pack([SERVICE, "printer", "casty://shop@b:1/p", "b", "b-1", True]))
+    assert machine.services == {"printer": {"casty://shop@b:1/p": ("b", "b-1")}}
+    join(machine, "b", "b-2")
+    assert machine.services == {}
+    machine.apply(pack([SERVICE, "printer", "casty://shop@b:1/p", "b", "b-1", True]))
+    assert machine.services == {}
+
+
+def test_a_dump_loads_into_an_equal_machine() -> None:
+    machine = founded("a", "b", "c")
+    join(machine, "d", "d-1")
+    machine.apply(pack([REGION, "cart", 10]))
+    machine.apply(pack([SERVICE, "printer", "ref", "b", "b-1", True]))
+    other = ControlMachine()
+    other.load(machine.dump())
+    assert other.dump() == machine.dump()
+    assert other.members == machine.members
+    assert other.slots == machine.slots
+
+
+@pytest.mark.parametrize(
+    "entry", [[], {}, [9], [JOIN, "a"], [JOIN, "a", "b", "c", "d"], [STATUS, "a", "b", "sideways"], [REGION, 1, 2]]
+)
+def test_nonsense_is_refused_before_it_is_proposed(entry: object) -> None:
+    with pytest.raises(RemoteProtocolError):
+        check_entry(pack(entry))
