@@ -48,7 +48,7 @@ class SystemTimer:
         return self._loop.call_later(delay_ns / _SECOND_NS, self._fire)
 
     def _fire(self) -> None:
-        # Loops round (uvloop to whole milliseconds), and their clock may stand still while the machine sleeps.
+        # Loops round (uvloop to whole milliseconds), and their clock is not ours.
         early_ns = self._when_ns - self._clock.now()
         if early_ns > 0:
             self._handle = self._arm(early_ns)

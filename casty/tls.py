@@ -22,8 +22,8 @@ class Config:
     server_context
         For links taken. Clients need a certificate exactly when it demands one.
     client_context
-        For links made. It must verify the other end's certificate and that its subject alternative name is the
-        host that was dialled.
+        For links made. It must verify the other end's certificate and that its subject alternative name is
+        the host that was dialled.
 
     Raises
     ------
@@ -37,7 +37,9 @@ class Config:
     def __post_init__(self) -> None:
         client, server = self.client_context, self.server_context
         if client.verify_mode != ssl.CERT_REQUIRED:
-            raise ValueError(f"client_context.verify_mode: expected CERT_REQUIRED, found {client.verify_mode!r}")
+            raise ValueError(
+                f"client_context.verify_mode: expected CERT_REQUIRED, found {client.verify_mode!r}"
+            )
         if not client.check_hostname:
             raise ValueError("client_context.check_hostname: expected True, found False")
         if server.protocol == ssl.PROTOCOL_TLS_CLIENT or client.protocol == ssl.PROTOCOL_TLS_SERVER:
@@ -45,15 +47,18 @@ class Config:
 
     @staticmethod
     def from_paths(
-        *, certfile: str | os.PathLike[str], cafile: str | os.PathLike[str], keyfile: str | os.PathLike[str] | None = None
+        *,
+        certfile: str | os.PathLike[str],
+        cafile: str | os.PathLike[str],
+        keyfile: str | os.PathLike[str] | None = None,
     ) -> Config:
         """Return mutual TLS: both ends show `certfile` and trust only what `cafile` signed.
 
         Parameters
         ----------
         certfile
-            This process's certificate chain, PEM. Its subject alternative names hold the host under which others
-            dial it.
+            This process's certificate chain, PEM. Its subject alternative names hold the host under which
+            others dial it.
         cafile
             The authorities that signed everybody's certificates, PEM.
         keyfile

@@ -33,9 +33,9 @@ class Incarnation:
     """
 
     __slots__ = (
-        "clock", "context", "futures_made", "generators", "generators_made", "inner_made", "instant_ns", "is_dead",
-        "is_held", "is_queued", "label", "name", "ordinal", "passes", "ready", "sweep_at", "tasks", "tasks_made",
-        "turn_key",
+        "clock", "context", "futures_made", "generators", "generators_made", "generators_sweep_at", "inner_made",
+        "instant_ns", "is_dead", "is_held", "is_queued", "label", "name", "ordinal", "passes", "ready", "sweep_at",
+        "tasks", "tasks_made", "timers_made", "turn_key",
     )  # fmt: skip
 
     def __init__(self, name: str, ordinal: int, clock: NodeClock, turn_key: int) -> None:
@@ -50,7 +50,9 @@ class Incarnation:
         self.tasks: dict[int, asyncio.Task[Any]] = {}
         self.sweep_at = _SWEEP_MIN
         self.generators: dict[int, weakref.ref[AsyncGenerator[Any, Any]]] = {}
-        self.tasks_made = self.futures_made = self.inner_made = self.generators_made = 0
+        self.tasks_made = self.futures_made = self.inner_made = 0
+        self.timers_made = self.generators_made = 0
+        self.generators_sweep_at = 4 * _SWEEP_MIN
         self.is_queued = self.is_held = self.is_dead = False
         self.instant_ns = -1
         self.passes = 0

@@ -13,7 +13,7 @@ from contextvars import Context
 from types import CodeType, FrameType
 from typing import Any, TypeVar
 
-__all__ = ["CounterFuture", "CounterTask", "is_inner", "new_future", "new_task"]
+__all__ = ["CounterFuture", "CounterTask", "is_inner"]
 
 T = TypeVar("T")
 
@@ -25,7 +25,18 @@ class CounterTask(asyncio.Task[T]):
     """A task that hashes as its number."""
 
     __slots__ = ("number",)
-    number: int
+
+    def __init__(
+        self,
+        coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
+        *,
+        loop: asyncio.AbstractEventLoop,
+        number: int,
+        name: str,
+        context: Context,
+    ) -> None:
+        self.number = number  # first: registering the task, inside, already hashes it
+        super().__init__(coro, loop=loop, name=name, context=context)
 
     def __hash__(self) -> int:
         return self.number
@@ -38,34 +49,16 @@ class CounterFuture(asyncio.Future[T]):
     """A future that hashes as its number."""
 
     __slots__ = ("number",)
-    number: int
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop, number: int) -> None:
+        self.number = number
+        super().__init__(loop=loop)
 
     def __hash__(self) -> int:
         return self.number
 
     def __repr__(self) -> str:
         return f"<future #{self.number}>"
-
-
-def new_task(
-    loop: asyncio.AbstractEventLoop,
-    coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
-    number: int,
-    name: str,
-    context: Context,
-) -> CounterTask[T]:
-    """Make a task; the number is there before `__init__`, which already hashes the task to register it."""
-    task: CounterTask[T] = CounterTask.__new__(CounterTask)
-    task.number = number
-    task.__init__(coro, loop=loop, name=name, context=context)  # type: ignore[misc]
-    return task
-
-
-def new_future(loop: asyncio.AbstractEventLoop, number: int) -> CounterFuture[Any]:
-    """Make a future."""
-    future: CounterFuture[Any] = CounterFuture(loop=loop)
-    future.number = number
-    return future
 
 
 def is_inner(frame: FrameType | None) -> bool:

@@ -49,7 +49,7 @@ class Cell:
 
     __slots__ = (
         "_behavior", "_callbacks", "_is_busy", "_is_forced", "_lifecycles", "_pipes", "_spawned", "_task",
-        "children", "core", "ctx", "incarnation", "interceptors", "is_stopping", "mailbox", "parent", "path", "ref",
+        "children", "core", "ctx", "finished", "guard", "incarnation", "interceptors", "is_stopping", "mailbox", "parent", "path", "ref",
         "stopped", "watchers", "watching",
     )  # fmt: skip
 
@@ -69,6 +69,10 @@ class Cell:
         self.is_stopping = False
         self.incarnation = 0
         self.stopped = asyncio.Event()
+        self.guard: Callable[[object], bool] | None = None
+        """Asked before each message, whether the actor may still handle it; if not, the guard has disposed of it."""
+        self.finished: Callable[[Cell], None] | None = None
+        """Told when the actor is gone and its path is free."""
         self._spawned = behavior
         self._behavior: Callable[[ActorContext[Any], Any], Any] = _not_started
         self._callbacks: list[Callable[[], Awaitable[None] | None]] = []
@@ -151,10 +155,10 @@ class Cell:
             except asyncio.CancelledError:
                 self.is_stopping = True  # the loop itself ends
                 return
-            if not self.is_stopping:
-                await self._guarded(self._handle(message))
-            else:
+            if self.is_stopping:
                 self.core.dead_letter(message, self.ref, "the actor is stopping")
+            elif self.guard is None or self.guard(message):
+                await self._guarded(self._handle(message))
 
     async def _handle(self, message: object) -> None:
         for interceptor in self.interceptors:
@@ -256,6 +260,8 @@ class Cell:
             self.core.tell_terminated(watcher, self.ref)
         self.core.publish(ActorStopped(self.ref))
         self.stopped.set()
+        if self.finished is not None:
+            self.finished(self)
 
     def _dropped(self, message: object) -> None:
         self.core.dead_letter(message, self.ref, "the mailbox is full")

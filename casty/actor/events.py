@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from casty.actor.behavior import Behavior, Behaviors
-from casty.actor.members import Member
 from casty.actor.ref import ActorRef
 
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext
+    from casty.cluster.state import Member
 
 __all__ = [
     "ActorFailed",

@@ -62,7 +62,7 @@ class LocalActorRef(Generic[M_contra]):
     def __repr__(self) -> str:
         return f"<ActorRef {self.id}>"
 
-    def __reduce__(self) -> str:
+    def __casty_ref__(self) -> ActorAddress:
         raise RuntimeError(
             f"the reference {self.id!r} belongs to a plain ActorSystem and means nothing in another process; "
             "use ClusteredActorSystem or ClusterClient for actors that are reached from elsewhere"
@@ -92,6 +92,9 @@ class RemoteActorRef(Generic[M_contra]):
     def tell(self, message: M_contra, /) -> None:
         """Send a message at most once; see `ActorRef.tell`."""
         self.post(self.address, message)
+
+    def __casty_ref__(self) -> ActorAddress:
+        return self.address
 
     def __repr__(self) -> str:
         return f"<ActorRef {self.address.to_uri()}>"

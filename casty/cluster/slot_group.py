@@ -2,15 +2,229 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Any
 
 from casty.cluster.host import Group
-from casty.cluster.proposals import BUSY, NOT_LEADER, OK, UNKNOWN, Answers, Proposals
+from casty.cluster.proposals import BUSY, NOT_LEADER, Answers, Proposals
 from casty.cluster.slot_leader import SlotLeader
-from casty.cluster.slot_machine import SlotMachine, check_entry, check_read
+from casty.cluster.slot_machine import (
+    ABANDON,
+    CANCEL,
+    CLOSE,
+    COMMAND,
+    EXPIRE,
+    OPEN,
+    MachineLimits,
+    SlotMachine,
+    check_entry,
+    check_read,
+)
 from casty.config import SECOND_NS, Settings
-from casty.consensus import Entry
-from casty.distributed.core import KIND_NAMES, QUEUED
+from casty.consensus import Core, Entry
+from casty.distributed.core import DESTROY, KIND_NAMES, OK, QUEUED
+from casty.errors import RemoteProtocolError
+from casty.events import HoldGranted, SessionEnded, SessionOpened
 from casty.runtime import Runtime
+from casty.wire.pack import unpack
 
-__all__ = ["SlotReplica"]
+__all__ = ["SCAN", "SlotReplica"]
+
+SCAN = 99
+"""A read of ``[kind, prefix, [SCAN]]``: the entities of a kind in this slot."""
+
+
+class SlotReplica:
+    """One replica of one slot."""
+
+    __slots__ = (
+        "_last_read", "_observe", "_on_role", "_reads", "_runtime", "_settings", "_slot", "_ttl_ns", "core", "leader",
+        "machine", "proposals",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        slot: int,
+        runtime: Runtime,
+        settings: Settings,
+        generation: int,
+        cluster: dict[str, float],
+        on_role: Callable[[Group], None],
+    ) -> None:
+        limits = MachineLimits(settings.max_entities, settings.max_sessions, settings.max_waiters)
+        self.machine = SlotMachine(limits, generation)
+        self.proposals = Proposals()
+        self.leader: SlotLeader | None = None
+        self._slot = slot
+        self._runtime = runtime
+        self._settings = settings
+        self._ttl_ns = int(cluster["session_ttl_s"] * SECOND_NS)
+        self._on_role = on_role
+        self._observe = runtime.observe
+        self._reads: dict[int, tuple[Answers, int, list[Any]]] = {}
+        self._last_read = 0
+
+    # -- what gateways ask
+
+    def write(self, group: Group, payload: bytes, answers: Answers, call_id: int) -> None:
+        """Propose a gateway's entry, or answer at once what is known already; raises `RemoteProtocolError`."""
+        entry = check_entry(payload)
+        leader = self.leader
+        if leader is not None and entry[0] == COMMAND:
+            session = self.machine.sessions.get(entry[1])
+            if session is not None:
+                known = self.machine.known(session, entry[1], entry[2])
+                if known is not None:
+                    answers.add(call_id, known)
+                    if known[0] == QUEUED:
+                        leader.wait(entry[1], entry[2], answers, call_id)
+                    return
+                if self._is_full(session, entry):
+                    answers.add(call_id, [BUSY, "the window of answered calls is full; confirm some first"])
+                    return
+        self.proposals.propose(group.core, payload, answers, call_id)
+
+    def _is_full(self, session: Any, entry: list[Any]) -> bool:
+        """Whether the session keeps too many replies; a release (never a first operation) and a destroy always pass."""
+        settings = self._settings
+        is_full = (
+            len(session.replies) >= settings.max_window_replies or session.reply_bytes >= settings.max_window_bytes
+        )
+        return is_full and entry[3] <= session.low and entry[7][0] not in (DESTROY, 3)
+
+    def read(self, group: Group, payload: bytes, answers: Answers, call_id: int) -> None:
+        """Answer a read under the lease, or after a quorum round; raises `RemoteProtocolError`."""
+        plain: Any = unpack(payload)
+        is_scan = isinstance(plain, list) and len(plain) == 3 and plain[2] == [SCAN]
+        read = plain if is_scan else check_read(payload)
+        self._last_read += 1
+        self._reads[self._last_read] = (answers, call_id, read)
+        group.core.read(self._runtime.clock.now(), self._last_read)
+
+    def serve_read(self, token: int) -> None:
+        """Answer a confirmed read."""
+        answers, call_id, (kind, entity, query) = self._reads.pop(token)
+        if query == [SCAN]:
+            answers.add(call_id, [OK, self.machine.scan(kind, entity)])
+        else:
+            answers.add(call_id, self.machine.query(kind, entity, query))
+
+    def refuse_read(self, token: int) -> None:
+        """Leadership ended before the read was confirmed; it changed nothing, so it may simply be asked elsewhere."""
+        answers, call_id, _ = self._reads.pop(token)
+        answers.add(call_id, [NOT_LEADER, None, 0])
+
+    def keep_alive(self, group: Group, row: list[Any]) -> list[object]:
+        """Answer the keep-alive of one session here."""
+        if len(row) != 6 or not isinstance(row[2], int):
+            raise RemoteProtocolError("keep-alive: expected rows of six")
+        core, leader = group.core, self.leader
+        now_ns = self._runtime.clock.now()
+        if leader is None or not core.is_established or core.lease_until_ns() <= now_ns:
+            return [self._slot, BUSY, [], [], [], None, core.term]
+        answer, entry = leader.keep_alive(row, now_ns)
+        if entry is not None:
+            self.proposals.propose(core, entry, _NOBODY, 0)
+        return [self._slot, *answer, None, core.term]
+
+    def tick(self, group: Group, now_ns: int) -> None:
+        """Propose the expiry of sessions that nobody heard of for a TTL."""
+        leader = self.leader
+        if leader is None or not group.core.is_established or group.core.lease_until_ns() <= now_ns:
+            return
+        for entry in leader.due(now_ns):
+            if not self.proposals.propose(group.core, entry, _NOBODY, 0):
+                leader.expiry_refused([unpack(entry)[1]])
+
+    # -- what the host tells
+
+    def apply(self, index: int, entry: Entry) -> None:
+        """Apply one committed entry, and answer whoever waits."""
+        reply, effects, ended = self.machine.apply(index, entry.data)
+        waiting = self.proposals.take(index, entry.term)
+        leader = self.leader
+        if waiting is not None:
+            waiting[0].add(waiting[1], reply)
+        if leader is not None:
+            if reply[0] == QUEUED and waiting is not None:
+                command = unpack(entry.data)
+                leader.wait(command[1], command[2], *waiting)
+            if effects:
+                leader.settle(effects)
+            if ended is not None:
+                leader.ended(ended)
+        if entry.data[1] != COMMAND:
+            self._after_session_entry(reply, entry.data, ended)
+        if self._observe and effects:
+            self._report(effects)
+
+    def _after_session_entry(self, reply: list[Any], data: bytes, ended: int | None) -> None:
+        entry: Any = unpack(data)
+        leader = self.leader
+        if leader is not None:
+            if entry[0] == OPEN and reply[0] == OK:
+                leader.opened(reply[1], self._runtime.clock.now())
+            elif entry[0] == CANCEL:
+                leader.forget(entry[1], entry[2])
+            elif entry[0] == ABANDON:
+                for seq, _, _ in entry[2]:
+                    leader.forget(entry[1], seq)
+        if self._observe:
+            if entry[0] == OPEN and reply[0] == OK:
+                self._observe(SessionOpened(self._slot + 1, reply[1]))
+            elif ended is not None and entry[0] in (CLOSE, EXPIRE):
+                self._observe(SessionEnded(self._slot + 1, ended, entry[0] == EXPIRE))
+
+    def _report(self, effects: Any) -> None:
+        for session, seq, reply in effects:
+            if reply[0] == OK and len(reply) > 1:
+                self._observe(HoldGranted(self._slot + 1, 0, b"", session, seq, reply[1]))
+
+    def role_changed(self, group: Group) -> None:
+        """Begin or end a leadership."""
+        if group.is_leading and self.leader is None:
+            self.leader = SlotLeader(
+                self.machine, self._ttl_ns, self._runtime.clock.now(), self._expiring(group.core)
+            )
+        elif not group.is_leading and self.leader is not None:
+            leader, self.leader = self.leader, None
+            leader.abandon([NOT_LEADER, None, group.core.term])
+            self.proposals.abandon()
+        self._on_role(group)
+
+    def _expiring(self, core: Core) -> list[int]:
+        """Return the sessions whose expiry an earlier leader left in the log."""
+        sessions = []
+        if core.last_index > core.applied:
+            for entry in core.log.slice(core.applied + 1, core.last_index):
+                plain: Any = unpack(entry.data) if entry.kind == 0 else None
+                if plain is not None and plain[0] == EXPIRE:
+                    sessions.append(plain[1])
+        return sessions
+
+    def dump(self) -> bytes:
+        """Return the machine's state."""
+        return self.machine.dump()
+
+    def restore(self, data: bytes) -> None:
+        """Replace the machine's state by a snapshot's."""
+        self.machine.load(data)
+
+    def count_sessions(self) -> int:
+        """Return the number of sessions."""
+        return len(self.machine.sessions)
+
+    def count_structures(self) -> dict[str, int]:
+        """Return the number of entities by kind."""
+        counts: dict[str, int] = {}
+        for kind, _ in self.machine.entities:
+            counts[KIND_NAMES[kind]] = counts.get(KIND_NAMES[kind], 0) + 1
+        return counts
+
+
+class _Nobody:
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Nobody waits for this answer."""
+
+
+_NOBODY = _Nobody()

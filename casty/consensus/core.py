@@ -20,7 +20,7 @@ from typing import Literal
 from casty.consensus import changing, election, following, leading, messages
 from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log
 from casty.consensus.membership import History, Membership, decode
-from casty.consensus.progress import STATE_NAMES
+from casty.consensus.progress import REPLICATE, STATE_NAMES
 from casty.consensus.rounds import Rounds
 from casty.consensus.sending import send_due, send_empty
 from casty.consensus.snapshot import Snapshot
@@ -333,6 +333,11 @@ class Core(State):
         self.history.compact(keep_from)
         if self.snapshot is not None and self.snapshot.index < keep_from:
             self.snapshot = None
+        for progress in self.progress.values():
+            if progress.state == REPLICATE and progress.next <= keep_from:
+                # What it needs next is gone: a probe turns into a snapshot.
+                progress.probe(progress.match + 1)
+                self.append_due = self.dirty = True
 
     def _keep_snapshot(self, index: int, data: bytes) -> None:
         membership = self.history.at(index)

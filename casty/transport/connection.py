@@ -1,7 +1,8 @@
 """One link with frames on it: handshake, staging, batching, bounds, pings.
 
-Bytes in: `Connection.data_received` cuts frames and hands each to the handler, all inside one turn. Bytes out:
-`Connection.send` stages, and the turn's end writes everything staged at once. No task and no future on either path.
+Bytes in: `Connection.data_received` cuts frames and hands each to the handler, all inside one turn.
+Bytes out: `Connection.send` stages, and the turn's end writes everything staged at once. No task and no
+future on either path.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Handshake(Protocol):
         """The link is there; nothing was received yet."""
 
     def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
-        """Take the first frame: call `Connection.opened` or `Connection.close`, or raise a `ProtocolError`."""
+        """Take the first frame: call `Connection.opened` or `close`, or raise a `ProtocolError`."""
 
     def failed(self, connection: Connection, reason: str) -> None:
         """The handshake broke off because of the other end; the connection closes after this."""
@@ -184,10 +185,12 @@ class Connection:
         size = len(body)
         if size >= self.max_frame_bytes:
             raise MessageTooLarge(
-                f"expected a frame below max_frame_bytes = {self.max_frame_bytes}, found {size} bytes of kind {kind}"
+                f"expected a frame below max_frame_bytes = {self.max_frame_bytes}, found {size} bytes (kind {kind})"
             )
         staged_bytes = self._staged_bytes + size + HEADER_BYTES
-        if staged_bytes + self._link_bytes > self._settings.max_outbound_bytes and self._is_full(staged_bytes):
+        if staged_bytes + self._link_bytes > self._settings.max_outbound_bytes and self._is_full(
+            staged_bytes
+        ):
             return False
         self._staged_bytes = staged_bytes
         self._staged.append(frame_header(kind, size))
@@ -208,7 +211,7 @@ class Connection:
             self._link_bytes = self._link.buffered_bytes
 
     def close(self, reason: str) -> None:
-        """End the connection: what is staged still leaves, nothing more is taken. The handler hears of it later."""
+        """End it: what is staged still leaves, nothing more is taken. The handler hears of it later."""
         if self._state == _CLOSED:
             return
         self._end(reason)
@@ -342,7 +345,8 @@ class Connection:
         self._fail(f"no handshake within {self._settings.hello_timeout_s} s")
 
     def _check(self) -> None:
-        """Ping a silent link, and give up one that stays silent. Late ticks count once, so our own pause is no silence."""
+        """Ping a silent link, and give up one that stays silent."""
+        # A late tick counts once, so a pause of this process is no silence of the other.
         self._missed = 0 if self._is_heard else self._missed + 1
         self._is_heard = False
         if self._missed > MISSED_PINGS:

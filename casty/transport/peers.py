@@ -1,4 +1,4 @@
-"""Dialling: one `Peer` per address keeps one link to it for as long as it is wanted, and never delays another."""
+"""Dialling: a `Peer` keeps one link to one address for as long as it is wanted, and never delays another."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ class Peer:
         )
 
     def _on_link(self, link: Link) -> LinkHandler:
-        connection = Connection(self._runtime, self._settings, self._handler, self._turn, link, self, is_dialled=True)
+        connection = Connection(
+            self._runtime, self._settings, self._handler, self._turn, link, self, is_dialled=True
+        )
         self._candidate = connection
         return connection
 

@@ -82,7 +82,9 @@ class TcpListener:
 class TcpTransport:
     """The real network."""
 
-    async def listen(self, host: str, port: int, on_link: LinkFactory, *, tls: Config | None = None) -> Listener:
+    async def listen(
+        self, host: str, port: int, on_link: LinkFactory, *, tls: Config | None = None
+    ) -> Listener:
         """Bind and take links; raises `OSError` when the address cannot be bound."""
         loop = asyncio.get_running_loop()
         # With TLS the link is handed over before its handshake, so that its owner can bound unfinished ones.

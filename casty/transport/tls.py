@@ -1,12 +1,13 @@
 """TLS between two links: what the one above writes leaves encrypted on the one below.
 
-It runs over any link and never waits, so unfinished handshakes are bounded by whoever bounds links, and the first
-byte can be judged: TLS on one side only is a clear error on both.
+It runs over any link and never waits, so unfinished handshakes are bounded by whoever bounds links, and the
+first byte can be judged: TLS on one side only is a clear error on both.
 """
 
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 
 from casty.tls import TlsError
 from casty.transport.base import Link, LinkFactory
@@ -15,7 +16,7 @@ __all__ = ["TlsLink"]
 
 _READ_BYTES = 256 * 1024
 _ALERT, _HANDSHAKE = 0x15, 0x16
-# Record of type alert, TLS 1.2, two bytes: fatal, handshake failure. A plain dialler recognises its first byte.
+# Record of type alert, TLS 1.2, two bytes: fatal, handshake failure. A plain dialler knows its first byte.
 _FATAL_ALERT = b"\x15\x03\x03\x00\x02\x02\x28"
 _ONE_SIDED = "give both ends a tls configuration, or neither"
 
@@ -50,7 +51,9 @@ class TlsLink:
         "_tls",
     )
 
-    def __init__(self, raw: Link, context: ssl.SSLContext, on_link: LinkFactory, *, hostname: str | None) -> None:
+    def __init__(
+        self, raw: Link, context: ssl.SSLContext, on_link: LinkFactory, *, hostname: str | None
+    ) -> None:
         self._raw = raw
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -99,10 +102,8 @@ class TlsLink:
     def close(self) -> None:
         """Say good-bye, send what is queued, then end."""
         if not self._is_closed and self._is_ready:
-            try:
+            with suppress(ssl.SSLError):  # wants the other end's good-bye, for which nobody waits
                 self._tls.unwrap()
-            except ssl.SSLError:
-                pass  # wants the other end's good-bye, for which nobody waits
             self._flush()
         self._is_closed = True
         self._raw.close()

@@ -1,7 +1,7 @@
 """One loop turn: whatever its frames caused is worked off at its end, and each link is written once.
 
-A turn is what happens between the arrival of bytes (or a timer) and the return to the event loop. Flushing at its
-end rather than in a later callback saves a trip through the loop for each request.
+A turn is what happens between the arrival of bytes (or a timer) and the return to the event loop. Flushing
+at its end rather than in a later callback saves a trip through the loop for each request.
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ class Turn:
 
     Notes
     -----
-    Inside ``begin`` and ``end`` (which nest) everything is left to the outermost `end`. A mark outside of them
-    schedules one.
+    Inside ``begin`` and ``end`` (which nest) everything is left to the outermost `end`. A mark outside of
+    them schedules one.
     """
 
     __slots__ = ("_call_soon", "_depth", "_is_scheduled", "_marked", "_observe", "hooks")
 
-    def __init__(self, runtime: Runtime, call_soon: Callable[[Callable[[], None]], object] | None = None) -> None:
+    def __init__(
+        self, runtime: Runtime, call_soon: Callable[[Callable[[], None]], object] | None = None
+    ) -> None:
         self.hooks: list[Callable[[], None]] = []
         self._observe = runtime.observe
         self._call_soon = call_soon
@@ -101,7 +103,7 @@ class Turn:
             marked, self._marked = self._marked, []
             for link in marked:
                 link.flush()
-            # A link that is written cannot cause work at once, so only links marked meanwhile need another pass.
+            # A written link cannot cause work at once: only links marked meanwhile need another pass.
             if not self._marked:
                 return
         if self._observe:

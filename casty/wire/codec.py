@@ -1,7 +1,7 @@
 """The codec of user values: dataclasses, enums, named tuples, scalars and containers to bytes and back.
 
-Schema evolution, all of it: unknown fields are ignored, missing ones need defaults, and an explicit wire name lets a
-class be moved.
+Schema evolution, all of it: unknown fields are ignored, missing ones need defaults, and an explicit wire name
+lets a class be moved.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Codec:
     registry
         Explicit wire names; None: those given with `message`.
     strict
-        Take registered classes only. Otherwise a class also resolves as ``module:qualname`` when its module is
-        loaded already; nothing is ever imported.
+        Take registered classes only. Otherwise a class also resolves as ``module:qualname`` when its module
+        is loaded already; nothing is ever imported.
     ref_factory
         Makes an actor ref from its address; without it bytes with refs cannot be decoded.
 
@@ -77,7 +77,8 @@ class Codec:
     def canonical(self, value: object) -> bytes:
         """Return the bytes that stand for a map key or set member: equal values of one type have equal bytes.
 
-        1, 1.0, True and "1" differ; -0.0 is 0.0; NaN is refused. What dataclasses leave out of comparison is left out.
+        1, 1.0, True and "1" differ; -0.0 is 0.0; NaN is refused. Fields that dataclasses do not compare are
+        left out.
 
         Raises
         ------
@@ -118,7 +119,9 @@ def default_codec() -> Codec:
 def _explain(encoder: Encoder, value: object, error: Exception) -> EncodingError:
     path = "value"
     for _ in range(MAX_DEPTH):
-        found = next(((label, item, why) for label, item in _children(value) if (why := _refusal(encoder, item))), None)
+        found = next(
+            ((label, item, why) for label, item in _children(value) if (why := _refusal(encoder, item))), None
+        )
         if found is None:
             break
         label, value, error = found

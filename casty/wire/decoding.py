@@ -1,4 +1,4 @@
-"""Plain trees to user values: the mirror of `encoding`. Whatever arrives, only field constructors are called."""
+"""Plain trees to user values: the mirror of `encoding`. Nothing but field constructors is ever called."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def _items(decoder: Decoder, plain: list[Plain], depth: int) -> list[object]:
     return items
 
 
-def _members(decoder: Decoder, plain: list[Plain], depth: int, make: Callable[[list[object]], object]) -> object:
+def _members(
+    decoder: Decoder, plain: list[Plain], depth: int, make: Callable[[list[object]], object]
+) -> object:
     return make(_items(decoder, plain, depth))
 
 
@@ -101,7 +103,9 @@ def _record(decoder: Decoder, plain: list[Plain], depth: int) -> object:
     tag, name, fields = plain
     cls, shape = decoder.shape(name)
     if shape is None or issubclass(cls, tuple) != (tag == tags.NAMED_TUPLE):
-        raise EncodingError(f"expected {name!r} to be the kind of class that was sent, found {cls.__qualname__}")
+        raise EncodingError(
+            f"expected {name!r} to be the kind of class that was sent, found {cls.__qualname__}"
+        )
     return shape.build(decoder.fields(fields, depth))
 
 

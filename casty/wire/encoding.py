@@ -1,4 +1,5 @@
-"""User values to plain ones. An array on the wire begins with a tag; scalars and dictionaries with string keys are bare.
+"""User values to plain ones. An array on the wire begins with a tag; scalars and dictionaries with string
+keys are bare.
 
 Building one plain tree and packing it once is several times faster than packing nested values one by one.
 """
@@ -6,7 +7,7 @@ Building one plain tree and packing it once is several times faster than packing
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -76,8 +77,8 @@ class Encoder:
         shape = shapes.shape_of(kind)
         if shape is None:
             raise EncodingError(
-                f"{kind.__module__}.{kind.__qualname__} cannot travel: expected a dataclass, enum, named tuple, "
-                "actor ref, or a usual scalar or container (exactly, not a subclass of one)"
+                f"{kind.__module__}.{kind.__qualname__} cannot travel: expected a dataclass, enum, "
+                "named tuple, actor ref, or a usual scalar or container (exactly, not a subclass of one)"
             )
         tag = NAMED_TUPLE if issubclass(kind, tuple) else RECORD
         return self._record(tag, self._registry.name_of(kind, strict=self._strict), shape)
@@ -231,7 +232,7 @@ def _canonical_dict(encoder: Encoder, value: dict[object, object], depth: int) -
 def _canonical_datetime(encoder: Encoder, value: datetime, depth: int) -> Plain:
     del encoder, depth
     if value.utcoffset() is not None:
-        return [DATETIME, value.astimezone(timezone.utc).replace(tzinfo=None).isoformat(), "utc"]
+        return [DATETIME, value.astimezone(UTC).replace(tzinfo=None).isoformat(), "utc"]
     return [DATETIME, value.replace(tzinfo=None).isoformat()]
 
 
@@ -240,7 +241,9 @@ def _canonical_time(encoder: Encoder, value: time, depth: int) -> Plain:
     offset = value.utcoffset()
     if offset is None:
         return [TIME, value.replace(tzinfo=None).isoformat()]
-    since = timedelta(hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond)
+    since = timedelta(
+        hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond
+    )
     return [TIME, (since - offset) // timedelta(microseconds=1)]
 
 

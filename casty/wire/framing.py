@@ -1,6 +1,6 @@
-"""Frames on a byte stream: a 4-byte big-endian length, a 1-byte kind, the body. The length counts kind and body.
+"""Frames on a byte stream: a 4-byte big-endian length, a 1-byte kind, the body.
 
-The length is judged as soon as its four bytes are there, before anything is buffered for it.
+The length counts kind and body. It is judged as soon as its four bytes are there, before anything is buffered for it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class FrameBuffer:
         return self._cut(data, -1)
 
     def feed_one(self, data: bytes) -> tuple[int, bytes] | None:
-        """Take the next bytes but cut one frame at most, because it may change the limit for those behind it."""
+        """Take the next bytes but cut one frame at most, as it may change the limit for those behind it."""
         found = self._cut(data, 1)
         return found[0] if found else None
 
@@ -122,6 +122,6 @@ class FrameBuffer:
         if length == 0:
             return RemoteProtocolError("expected a frame with a kind, found one of length 0")
         return RemoteProtocolError(
-            f"expected a frame of at most {self.limit_bytes} bytes, found one of {length} (it begins {head!r}): "
+            f"expected a frame of at most {self.limit_bytes} bytes, found one of {length} ({head!r}): "
             "is the other end casty, and is its max_frame_bytes the same?"
         )

@@ -1,7 +1,7 @@
 """The handshake as values: the dialler says `Hello`, the acceptor answers `Welcome` or `Refusal`.
 
-The first items of a hello never move, so that two versions which share nothing else can still name what differs.
-What a newer version appends is ignored by an older one.
+The first items of a hello never move, so that two versions which share nothing else can still name what
+differs. What a newer version appends is ignored by an older one.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class Hello(NamedTuple):
     magic: str = MAGIC
 
     @staticmethod
-    def of_node(*, cluster: str, node_id: str, incarnation: str, address: NodeAddress, settings: Settings) -> Hello:
+    def of_node(
+        *, cluster: str, node_id: str, incarnation: str, address: NodeAddress, settings: Settings
+    ) -> Hello:
         """Return a node's introduction."""
         return Hello(cluster, "node", node_id, incarnation, *address, settings.max_frame_bytes)
 
@@ -107,15 +109,17 @@ class Hello(NamedTuple):
     def from_plain(plain: Plain) -> Hello:
         """Read what `plain` wrote, of this or another version; raises `RemoteProtocolError`."""
         types = (str, int, int, str, str, str, str, str, int, int)
-        magic, low, high, cluster, role, node_id, incarnation, host, port, frame_bytes = _items(plain, "hello", types)
+        magic, low, high, cluster, role, node_id, incarnation, host, port, frame_bytes = _items(
+            plain, "hello", types
+        )
         return Hello(
-            str(cluster), str(role), str(node_id), str(incarnation), str(host), _number(port), _number(frame_bytes),
-            (_number(low), _number(high)), str(magic),
+            str(cluster), str(role), str(node_id), str(incarnation), str(host), _number(port),
+            _number(frame_bytes), (_number(low), _number(high)), str(magic),
         )  # fmt: skip
 
 
 class Welcome(NamedTuple):
-    """An acceptor's answer: who it is, the version both speak from now on, and what the cluster tells newcomers."""
+    """An acceptor's answer: who it is, the version both speak, and what the cluster tells newcomers."""
 
     version: int
     hello: Hello
@@ -150,8 +154,8 @@ def judge(theirs: Hello, mine: Hello) -> Refusal | None:
     if agreed_version(theirs, mine) is None:
         return Refusal(
             "version",
-            f"no common wire version: node {mine.node_id} speaks {_range(mine)}, {theirs.role} {theirs.node_id} "
-            f"speaks {_range(theirs)}; upgrade the older one",
+            f"no common wire version: {mine.role} {mine.node_id} speaks {_range(mine)}, "
+            f"{theirs.role} {theirs.node_id} speaks {_range(theirs)}; upgrade the older one",
         )
     if theirs.role not in ROLES:
         return Refusal("role", f"expected one of the roles {', '.join(ROLES)}, found {theirs.role!r}")
@@ -186,12 +190,16 @@ def _number(value: Plain) -> int:
 
 
 def _items(plain: Plain, name: str, types: tuple[type, ...]) -> list[Plain]:
-    """Return as many leading items as there are types, each of its type; what follows is of a newer version."""
+    """Return as many leading items as there are types; what follows is of a newer version."""
     if not isinstance(plain, list) or len(plain) < len(types):
         raise RemoteProtocolError(f"expected a {name} of {len(types)} items, found {plain!r:.80}")
     for index, (item, expected) in enumerate(zip(plain, types, strict=False)):
         if type(item) is not expected:
-            raise RemoteProtocolError(f"expected {expected.__name__} as item {index} of the {name}, found {item!r:.80}")
+            raise RemoteProtocolError(
+                f"expected {expected.__name__} as item {index} of the {name}, found {item!r:.80}"
+            )
         if isinstance(item, str) and len(item) > _MAX_TEXT_CHARS and name == "hello":
-            raise RemoteProtocolError(f"expected at most {_MAX_TEXT_CHARS} characters as item {index} of the {name}")
+            raise RemoteProtocolError(
+                f"expected at most {_MAX_TEXT_CHARS} characters as item {index} of the {name}"
+            )
     return plain[: len(types)]

@@ -1,7 +1,7 @@
 """Plain values to bytes and back: msgpack with every limit explicit and one reused packer.
 
-Plain values are None, booleans, integers of any size, floats, strings, bytes, lists, tuples (read back as lists)
-and dictionaries with string keys. Anything richer is the business of `codec`.
+Plain values are None, booleans, integers of any size, floats, strings, bytes, lists, tuples (read back as
+lists) and dictionaries with string keys. Anything richer is the business of `codec`.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def _unpack_extension(code: int, data: bytes) -> int:
     return int.from_bytes(data, "big", signed=True)
 
 
-# A one-shot packb would build a packer with a large buffer for each call. Like everything that belongs to one event
-# loop, this is not for several threads at once.
+# A one-shot packb would build a packer with a large buffer for each call. Like everything that belongs to one
+# event loop, this is not for several threads at once.
 _packer = msgpack.Packer(default=_pack_extension, use_bin_type=True)
 _pack = _packer.pack
 _unpack = msgpack.unpackb
@@ -70,7 +70,8 @@ def unpack(data: bytes) -> Plain:
     Raises
     ------
     RemoteProtocolError
-        For anything else: truncated or trailing bytes, nesting too deep, unknown extensions, keys that are no strings.
+        For anything else: truncated or trailing bytes, nesting too deep, unknown extensions, keys that are
+        no strings.
     """
     try:
         value = _unpack(

@@ -64,9 +64,11 @@ class Registry:
         if not name:
             raise ValueError(f"expected a wire name for {cls.__qualname__}, found an empty one")
         known = self._types.get(name)
-        # The same definition run again (a reload, a function called twice) takes the place of its former result.
+        # The same definition run again (a reload, a function called twice) replaces its former result.
         if known is not None and _path(known) != _path(cls):
-            raise ValueError(f"wire name {name!r} belongs to {_path(known)} already, so {_path(cls)} needs another")
+            raise ValueError(
+                f"wire name {name!r} belongs to {_path(known)} already, so {_path(cls)} needs another"
+            )
         self._types[name] = cls
         self._names[cls] = name
 
@@ -93,7 +95,9 @@ class Registry:
         found = None if strict else _find(name)
         if found is None:
             where = "the registry" if strict else "the registry or a loaded module"
-            raise EncodingError(f"expected a message class {name!r} in {where}, found none; import it on this side")
+            raise EncodingError(
+                f"expected a message class {name!r} in {where}, found none; import it on this side"
+            )
         return found
 
 
@@ -111,7 +115,7 @@ def _main_name() -> str | None:
 
 
 def _find(name: str) -> type | None:
-    """Look a class up in the modules that are loaded, by plain dictionary reads: no import, no attribute hooks."""
+    """Look a class up in the loaded modules by plain dictionary reads: no import, no attribute hooks."""
     module_name, colon, qualname = name.partition(":")
     if not colon:
         return None

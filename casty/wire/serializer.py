@@ -73,7 +73,15 @@ class PickleSerializer:
         """Return the message of a pickle."""
         try:
             return _Unpickler(io.BytesIO(data), ref_factory).load()
-        except (pickle.UnpicklingError, AttributeError, EOFError, ImportError, LookupError, TypeError, ValueError) as error:
+        except (
+            pickle.UnpicklingError,
+            AttributeError,
+            EOFError,
+            ImportError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise EncodingError(f"cannot unpickle: {error!r:.200}") from None
 
 

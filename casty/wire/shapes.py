@@ -34,7 +34,7 @@ class Shape:
         for name in self.needed:
             if name not in values:
                 raise EncodingError(
-                    f"expected field {name!r} of {self.cls.__qualname__}, found none; give it a default on this side"
+                    f"expected field {name!r} of {self.cls.__qualname__}, found none; give it a default here"
                 )
         return self.make(**values)
 
@@ -44,10 +44,16 @@ def shape_of(cls: type) -> Shape | None:
     if is_dataclass(cls):
         params = getattr(cls, "__dataclass_params__", None)
         if params is not None and not params.init:
-            raise EncodingError(f"{cls.__qualname__} has no field constructor (init=False), so it cannot travel")
+            raise EncodingError(
+                f"{cls.__qualname__} has no field constructor (init=False), so it cannot travel"
+            )
         own = [field for field in fields(cls) if field.init]
-        needed = [field.name for field in own if field.default is MISSING and field.default_factory is MISSING]
-        return Shape(cls, [field.name for field in own], needed, [field.name for field in own if field.compare])
+        needed = [
+            field.name for field in own if field.default is MISSING and field.default_factory is MISSING
+        ]
+        return Shape(
+            cls, [field.name for field in own], needed, [field.name for field in own if field.compare]
+        )
     if is_named_tuple(cls):
         names: list[str] = list(getattr(cls, "_fields", ()))
         defaults: dict[str, object] = getattr(cls, "_field_defaults", {})
@@ -59,7 +65,7 @@ def member_name(value: Enum) -> str | int:
     """Return what stands for an enum member: its name, or the number of a combination of flags."""
     if isinstance(value, Flag) and type(value).__members__.get(value.name or "") is not value:
         return int(value.value)
-    return value.name
+    return str(value.name)
 
 
 def enum_of(cls: type, name: object) -> Enum:

@@ -15,6 +15,7 @@ from casty.actor.mailbox import Mailbox, MailboxOverflowStrategy
 from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef
 from casty.actor.sharding import shard_of
 from casty.address import ActorAddress
+from casty.wire.codec import default_codec
 from tests.unit.actor.probes import Recorder
 
 pytestmark = pytest.mark.asyncio
@@ -142,7 +143,7 @@ async def test_remote_watch_tells_of_stop_of_absence_and_of_node_loss() -> None:
 async def test_local_refs_do_not_leave_the_process() -> None:
     ref = LocalActorRef[int]("x", lambda path, message: None)
     with pytest.raises(RuntimeError, match="ClusteredActorSystem"):
-        ref.__reduce__()
+        default_codec().encode(ref)
 
 
 async def test_shards_are_the_first_four_bytes_of_md5() -> None:

@@ -1,0 +1,96 @@
+"""One call of a gateway, and the deadlines of all of them behind one timer."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+
+from casty.cluster.ledger import Entity
+from casty.distributed.core import Reply
+from casty.runtime import Clock, Timer
+
+__all__ = ["Call", "Deadlines"]
+
+
+class Call:
+    """What a caller waits for.
+
+    `seq` is 0 for what needs no number (reads, opens, withdrawals). `may_be_applied` is True once an attempt left and
+    was not refused; `was_in_doubt` is what it was before the attempt under way.
+    """
+
+    __slots__ = (
+        "call_id", "command", "deadline_ns", "entity", "future", "is_parked", "is_queued", "is_urgent", "is_waiting",
+        "is_withdrawn", "may_be_applied", "operation", "payload", "sent_to", "seq", "slot", "started_ns", "was_in_doubt",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        call_id: int,
+        operation: int,
+        entity: Entity,
+        future: asyncio.Future[Reply],
+        now_ns: int,
+        deadline_ns: int | None,
+    ) -> None:
+        self.call_id = call_id
+        self.operation = operation
+        self.entity = entity
+        self.future = future
+        self.started_ns = now_ns
+        self.deadline_ns = deadline_ns
+        self.slot = -1
+        self.seq = 0
+        self.payload = b""
+        self.command: object = None
+        self.sent_to: str | None = None
+        self.is_parked = False
+        self.is_queued = False
+        self.is_urgent = False
+        self.is_waiting = False
+        self.is_withdrawn = False
+        self.may_be_applied = False
+        self.was_in_doubt = False
+
+
+class Deadlines:
+    """Callbacks at instants: one heap and one timer however many there are. Entries are never removed, only ignored."""
+
+    __slots__ = ("_clock", "_heap", "_on_due", "_timer", "_timer_ns")
+
+    def __init__(self, clock: Clock, on_due: Callable[[int], None]) -> None:
+        self._clock = clock
+        self._heap: list[tuple[int, int]] = []
+        self._on_due = on_due
+        self._timer: Timer | None = None
+        self._timer_ns = 0
+
+    def add(self, when_ns: int, key: int) -> None:
+        """Call ``on_due(key)`` at an instant."""
+        heapq.heappush(self._heap, (when_ns, key))
+        if self._timer is None or when_ns < self._timer_ns:
+            self._arm()
+
+    def close(self) -> None:
+        """Call nothing any more."""
+        self._heap.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._heap:
+            self._timer_ns = self._heap[0][0]
+            self._timer = self._clock.call_at(self._timer_ns, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        now_ns = self._clock.now()
+        while self._heap and self._heap[0][0] <= now_ns:
+            _, key = heapq.heappop(self._heap)
+            self._on_due(key)
+        if self._timer is None:
+            self._arm()

@@ -1,0 +1,109 @@
+"""A gateway's side of its session in one slot: numbers, marks, holds, and how long it may trust them. Pure.
+
+`low` is the lowest number without an answer (``queued`` is one), `wait_low` the lowest one still waited for; every
+command carries both, so the slot can forget what this side has. An abandoned number keeps `low` down until the slot
+says that it is settled, unless it was queued: then the slot finds it through the waiter itself.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+__all__ = ["Entity", "Ledger"]
+
+H = TypeVar("H")
+Entity = tuple[int, bytes]
+"""(kind, entity)."""
+
+
+class Ledger(Generic[H]):
+    """One slot's session, from this side.
+
+    Parameters
+    ----------
+    slot, epoch
+        Where it lives.
+    attempt
+        The identity of the opening; the same answer however often it is sent.
+    """
+
+    __slots__ = (
+        "_done", "abandoned", "attempt", "covered_until_ns", "epoch", "held", "low", "next_seq", "number", "slot",
+        "used_ns", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, slot: int, epoch: int, attempt: bytes, now_ns: int) -> None:
+        self.slot = slot
+        self.epoch = epoch
+        self.attempt = attempt
+        self.number: int | None = None
+        self.next_seq = 1
+        self.low = 1
+        self.waiting: dict[int, Entity] = {}
+        """Requests whose outcome is still to come, in order of their numbers."""
+        self.held: dict[int, tuple[Entity, H]] = {}
+        self.abandoned: dict[int, Entity] = {}
+        self.covered_until_ns = 0
+        self.used_ns = now_ns
+        self._done: dict[int, None] = {}
+
+    @property
+    def wait_low(self) -> int:
+        """The lowest number still waited for."""
+        for seq in self.waiting:
+            return seq
+        return self.next_seq
+
+    @property
+    def outstanding(self) -> int:
+        """Numbers that the slot still has to remember."""
+        return self.next_seq - self.low
+
+    def take(self) -> int:
+        """Return the next number."""
+        seq = self.next_seq
+        self.next_seq = seq + 1
+        return seq
+
+    def answered(self, seq: int) -> None:
+        """The number has an answer; `low` moves over what is done."""
+        if seq != self.low:
+            if seq > self.low:
+                self._done[seq] = None
+            return
+        low = seq + 1
+        done = self._done
+        while low in done:
+            del done[low]
+            low += 1
+        self.low = low
+
+    def abandon(self, seq: int, entity: Entity) -> None:
+        """Nobody wants the outcome any more: keep asking for its withdrawal until it is settled."""
+        self.waiting.pop(seq, None)
+        self.held.pop(seq, None)
+        self.abandoned[seq] = entity
+
+    def settle(self, seq: int) -> None:
+        """The slot withdrew an abandoned number for good."""
+        if self.abandoned.pop(seq, None) is not None:
+            self.answered(seq)
+
+    def cover(self, until_ns: int) -> None:
+        """The slot heard of us: until then it expires nothing."""
+        self.covered_until_ns = max(self.covered_until_ns, until_ns)
+
+    def is_idle(self) -> bool:
+        """Whether nothing is held, waited for, abandoned or without an answer."""
+        return not (self.waiting or self.held or self.abandoned) and self.low == self.next_seq
+
+    def keep_alive_row(self) -> list[object]:
+        """Return this session's row of a keep-alive."""
+        return [
+            self.slot,
+            self.epoch,
+            self.number,
+            [[seq, *entity] for seq, entity in self.waiting.items()],
+            [[seq, *held[0]] for seq, held in self.held.items()],
+            [[seq, *entity] for seq, entity in self.abandoned.items()],
+        ]

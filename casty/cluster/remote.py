@@ -1,0 +1,251 @@
+"""Actor messages between processes: encoding, the way they take, and what happens when there is none.
+
+A message goes over the link to the target's process. A client has links to nodes only, and a node may lack a link to
+a client; then one node that has it passes the message on (`RELAY`). Every process numbers what it sends to another,
+and a receiver takes only rising numbers of a sender's incarnation: a message that was overtaken on another way is
+a dead letter, so order is kept per sender, receiver and incarnation, and nothing arrives twice.
+
+``ACTOR`` and ``RELAY`` body: ``[target node id, path, source key, number, sender or None, payload]``.
+``ENTITY_REFUSED`` body: ``[target node id, reply path, error number, text]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeGuard
+
+from casty.actor.local import LocalSystem
+from casty.actor.watching import Unwatch, Watch, WatchedGone
+from casty.address import ActorAddress
+from casty.cluster.topology import Topology
+from casty.errors import (
+    CastyError,
+    EncodingError,
+    MessageTooLarge,
+    Overloaded,
+    RemoteProtocolError,
+    Unavailable,
+    UnknownRegion,
+)
+from casty.wire import frames
+from casty.wire.pack import pack, unpack
+from casty.wire.registry import default_registry
+
+__all__ = ["ActorRoutes", "MessageCodec", "Remote", "plain_sender", "sender_of"]
+
+for _class, _name in ((Watch, "casty.watch"), (Unwatch, "casty.unwatch"), (WatchedGone, "casty.gone")):
+    default_registry.register(_class, _name)
+
+_ERRORS: tuple[type[CastyError], ...] = (CastyError, EncodingError, UnknownRegion, Overloaded, Unavailable)
+"""What a refusal may say, by its number on the wire; appended to, never reordered."""
+
+MAX_SOURCES = 65_536
+"""Processes whose last number is remembered; the one that was silent longest is forgotten first."""
+
+
+class MessageCodec(Protocol):
+    """Turns messages into bytes and back; refs inside work where they arrive."""
+
+    def encode(self, value: object) -> bytes:
+        """Return the bytes of a message; raises `EncodingError`."""
+        ...
+
+    def decode(self, data: bytes) -> object:
+        """Return the message of bytes; raises `EncodingError`."""
+        ...
+
+
+class ActorRoutes(Protocol):
+    """What a node or client offers to its actors."""
+
+    def topology(self) -> Topology | None:
+        """Return the present topology."""
+        ...
+
+    def send(self, node_id: str, kind: int, body: bytes) -> bool:
+        """Stage a frame for a node, or for a client that is linked here; False when there is no way or no room."""
+        ...
+
+    def relays_to(self, node_id: str) -> Sequence[str]:
+        """Return linked nodes that may reach `node_id` for us, best first."""
+        ...
+
+
+class Remote:
+    """The `RemoteSender` of one process.
+
+    Parameters
+    ----------
+    local
+        The actors here.
+    routes
+        The ways out.
+    codec
+        Encodes messages.
+    source
+        This process's peer key: node or client id and incarnation.
+    max_value_bytes
+        The largest encoded message.
+    """
+
+    def __init__(
+        self, local: LocalSystem, routes: ActorRoutes, codec: MessageCodec, source: str, max_value_bytes: int
+    ) -> None:
+        self._local = local
+        self._routes = routes
+        self._codec = codec
+        self._source = source
+        self._max_value_bytes = max_value_bytes
+        self._number = 0
+        self._heard: dict[str, int] = {}
+        self.overtaken = 0
+
+    # -- out
+
+    def encode(self, message: object) -> bytes:
+        """Return a message's bytes; raises `EncodingError` or `MessageTooLarge`, before anything is sent."""
+        data = self._codec.encode(message)
+        if len(data) > self._max_value_bytes:
+            raise MessageTooLarge(
+                f"{type(message).__name__}: expected at most max_value_bytes = {self._max_value_bytes}, "
+                f"found {len(data)} bytes; send it in parts"
+            )
+        return data
+
+    def decode(self, data: bytes) -> object:
+        """Return the message of bytes; raises `EncodingError`."""
+        return self._codec.decode(data)
+
+    def send(self, address: ActorAddress, message: object, sender: ActorAddress | None) -> None:
+        """Send to another process; a message without a way is a dead letter."""
+        payload = self.encode(message)
+        node_id = self._node_of(address)
+        if node_id is not None:
+            self._number += 1
+            row = [node_id, address.path, self._source, self._number, plain_sender(sender), payload]
+            if self._stage(node_id, frames.ACTOR, row):
+                return
+        self._local.dead_letter(message, self._local.make_ref(address), f"no way to {address.to_uri()}")
+
+    def refuse(self, sender: ActorAddress | None, error: CastyError) -> None:
+        """Tell whoever asked that there will be no reply, and why; nobody hears it when nobody asked."""
+        if sender is None:
+            return
+        if self._local.is_own(sender):
+            self._local.replies.fail(sender.path, error)
+            return
+        number = _ERRORS.index(type(error)) if type(error) in _ERRORS else 0
+        if sender.node_id is not None:
+            self._stage(sender.node_id, frames.ENTITY_REFUSED, [sender.node_id, sender.path, number, str(error)])
+
+    def _stage(self, node_id: str, kind: int, row: list[object]) -> bool:
+        body = pack(row)
+        if self._routes.send(node_id, kind, body):
+            return True
+        relayed = body if kind == frames.ACTOR else pack([node_id, "", "", 0, None, body])
+        return any(self._routes.send(relay, frames.RELAY, relayed) for relay in self._routes.relays_to(node_id))
+
+    def _node_of(self, address: ActorAddress) -> str | None:
+        """Return who lives at an address; one read from a uri names only host and port."""
+        if address.node_id is not None:
+            return address.node_id
+        topology = self._routes.topology()
+        members = () if topology is None else topology.members.values()
+        for member in members:
+            if (member.host, member.port) == (address.host, address.port):
+                return member.node_id
+        return None
+
+    # -- in
+
+    def on_actor(self, node_id: str, body: bytes) -> None:
+        """Take an ``ACTOR`` frame for this process, whose id is `node_id`."""
+        target, path, source, number, sender, payload = _row(body)
+        address = sender_of(sender, self._local.name)
+        if target != node_id:
+            self._lost(path, payload, f"the message is for {target}, this is {node_id}")
+        elif self._is_overtaken(source, number):
+            self._lost(path, payload, "a later message of the same sender came first")
+        else:
+            self._receive(path, payload, address)
+
+    def on_relay(self, node_id: str, body: bytes, may_pass_on: bool) -> None:
+        """Take a ``RELAY`` frame: pass it to its target, or, if it came from a client, to a node that can."""
+        row = _row(body)
+        target = row[0]
+        if target == node_id:
+            self._take_relayed(node_id, row, body)
+            return
+        kind, inner = (frames.ACTOR, body) if row[1] else (frames.ENTITY_REFUSED, row[5])
+        if self._routes.send(target, kind, inner):
+            return
+        relays = self._routes.relays_to(target) if may_pass_on else ()
+        if not any(self._routes.send(relay, frames.RELAY, body) for relay in relays):
+            self._lost(row[1], row[5], f"no way to {target}")
+
+    def _take_relayed(self, node_id: str, row: list[Any], body: bytes) -> None:
+        if row[1]:
+            self.on_actor(node_id, body)
+        else:
+            self.on_refused(row[5])
+
+    def on_refused(self, body: bytes) -> None:
+        """Take an ``ENTITY_REFUSED`` frame: the question ends with its error."""
+        row: Any = unpack(body)
+        if not _is_shaped(row, (str, str, int, str)) or not 0 <= row[2] < len(_ERRORS):
+            raise RemoteProtocolError("refusal: expected [target, reply path, error number, text]")
+        self._local.replies.fail(row[1], _ERRORS[row[2]](row[3]))
+
+    def _is_overtaken(self, source: str, number: int) -> bool:
+        last = self._heard.pop(source, 0)
+        self._heard[source] = max(last, number)
+        if len(self._heard) > MAX_SOURCES:
+            del self._heard[next(iter(self._heard))]
+        if number > last:
+            return False
+        self.overtaken += 1
+        return True
+
+    def _receive(self, path: str, payload: bytes, sender: ActorAddress | None) -> None:
+        try:
+            message = self.decode(payload)
+        except EncodingError as error:
+            self._lost(path, payload, f"undecodable: {error}")
+            self.refuse(sender, EncodingError(f"{path}: {error}"))
+            return
+        self._local.receive(path, message, sender)
+
+    def _lost(self, path: str, payload: bytes, reason: str) -> None:
+        self._local.dead_letter(payload, self._local.own_ref(path.lstrip("/")), reason)
+
+
+def plain_sender(sender: ActorAddress | None) -> list[object] | None:
+    """Return a sender as it travels; the system's name is that of the link."""
+    return None if sender is None else [sender.path, sender.host, sender.port, sender.node_id]
+
+
+def sender_of(plain: object, system: str) -> ActorAddress | None:
+    """Return what `plain_sender` wrote."""
+    if plain is None:
+        return None
+    if not _is_shaped(plain, (str, str, int, str)):
+        raise RemoteProtocolError("sender: expected [path, host, port, node id]")
+    path, host, port, node_id = plain
+    return ActorAddress(system, path, host, port, node_id)
+
+
+def _row(body: bytes) -> list[Any]:
+    row: Any = unpack(body)
+    if not isinstance(row, list) or len(row) != 6 or not _is_shaped(row[:4], (str, str, str, int)):
+        raise RemoteProtocolError("actor message: expected [target, path, source, number, sender, payload]")
+    if not isinstance(row[5], bytes):
+        raise RemoteProtocolError("actor message: expected bytes as payload")
+    return row
+
+
+def _is_shaped(row: Any, shape: Sequence[type]) -> TypeGuard[list[Any]]:
+    return (
+        isinstance(row, list)
+        and len(row) == len(shape)
+        and all(isinstance(value, kind) for value, kind in zip(row, shape, strict=True))
+    )

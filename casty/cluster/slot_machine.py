@@ -1,0 +1,376 @@
+"""The state machine of one slot: sessions and entities. Pure; every replica applies the same entries.
+
+Entries are flat lists packed by the gateway and proposed as they came:
+
+=============================================================  ===========================================
+``[OPEN, attempt, gateway]``                                   a session; its number is the entry's index
+``[COMMAND, session, seq, low, wait_low, kind, entity, cmd]``  one request of a session
+``[CLOSE, session]``                                           the client leaves
+``[EXPIRE, session]``                                          the leader gave the client up
+``[CANCEL, session, seq, kind, entity]``                       withdraw a request if it still waits
+``[ABANDON, session, [[seq, kind, entity], ...]]``             withdraw requests, whatever became of them
+=============================================================  ===========================================
+
+Every entry may be applied twice: a leader that does not know what became of its proposal never proposes again by
+itself, but a client does. OPEN is recognised by its attempt, COMMAND by its number, the others are idempotent.
+What is decided is decided here, at apply; a leader's look before proposing is a short cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from casty.cluster.slot_session import EntityKey, SlotSession
+from casty.distributed.core import (
+    BARRIER,
+    EXPIRED,
+    LOCK,
+    NO_EFFECTS,
+
+    OK,
+    OVERLOADED,
+    QUEUED,
+    SEMAPHORE,
+
+    WITHDRAWN,
+    Caller,
+    Context,
+    Effect,
+    Reply,
+)
+from casty.distributed.structures import STRUCTURES
+from casty.errors import RemoteProtocolError
+from casty.wire.pack import pack, unpack
+
+__all__ = ["ABANDON", "CANCEL", "CLOSE", "COMMAND", "EXPIRE", "OPEN", "Applied", "MachineLimits", "SlotMachine"]
+
+OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON = range(1, 7)
+TOKEN_BITS = 33
+_SHAPES: dict[int, tuple[type, ...]] = {
+    OPEN: (bytes, bytes),
+    COMMAND: (int, int, int, int, int, bytes, list),
+    CLOSE: (int,),
+    EXPIRE: (int,),
+    CANCEL: (int, int, int, bytes),
+    ABANDON: (int, list),
+}
+_HOLDING = (LOCK, SEMAPHORE)
+_PARTIES = (LOCK, SEMAPHORE, BARRIER)
+_DONE: Reply = [OK]
+_EXPIRED: Reply = [EXPIRED]
+_QUEUED: Reply = [QUEUED]
+
+
+class MachineLimits(NamedTuple):
+    """Bounds of one slot; see `Settings`."""
+
+    max_entities: int = 1_000_000
+    max_sessions: int = 100_000
+    max_waiters: int = 100_000
+
+
+class Applied(NamedTuple):
+    """What an entry did: its reply, outcomes of earlier waiting requests, and the session it ended."""
+
+    reply: Reply
+    effects: Sequence[Effect] = NO_EFFECTS
+    ended: int | None = None
+
+
+def check_entry(data: bytes) -> list[Any]:
+    """Return a decoded entry of a gateway; raises `RemoteProtocolError` unless it is well formed."""
+    entry = _shaped(unpack(data))
+    if entry[0] == EXPIRE:
+        raise RemoteProtocolError("slot entry: only a leader expires sessions")
+    if entry[0] == COMMAND:
+        structure = STRUCTURES.get(entry[5])
+        if structure is None:
+            raise RemoteProtocolError(f"slot entry: unknown kind {entry[5]}")
+        try:
+            structure.check(entry[7])
+        except ValueError as error:
+            raise RemoteProtocolError(str(error)) from None
+        if min(entry[1:5]) < 0:
+            raise RemoteProtocolError("slot entry: expected numbers from 0 upwards")
+    elif entry[0] == ABANDON:
+        for row in entry[2]:
+            if not isinstance(row, list) or [type(part) for part in row] != [int, int, bytes]:
+                raise RemoteProtocolError("slot entry: expected [seq, kind, entity] rows")
+    return entry
+
+
+def check_read(data: bytes) -> list[Any]:
+    """Return a decoded ``[kind, entity, query]``; raises `RemoteProtocolError` unless it is well formed."""
+    read = unpack(data)
+    if not isinstance(read, list) or [type(part) for part in read] != [int, bytes, list]:
+        raise RemoteProtocolError("read: expected [kind, entity, query]")
+    structure = STRUCTURES.get(read[0])
+    if structure is None:
+        raise RemoteProtocolError(f"read: unknown kind {read[0]}")
+    try:
+        structure.check_query(read[2])
+    except ValueError as error:
+        raise RemoteProtocolError(str(error)) from None
+    return read
+
+
+def _shaped(entry: Any) -> list[Any]:
+    shape = _SHAPES.get(entry[0]) if isinstance(entry, list) and entry and isinstance(entry[0], int) else None
+    if shape is None or len(entry) != len(shape) + 1:
+        raise RemoteProtocolError("slot entry: expected a list of a known kind and its fields")
+    for value, expected in zip(entry[1:], shape, strict=True):
+        if type(value) is not expected:
+            raise RemoteProtocolError(f"slot entry {entry[0]}: expected {expected.__name__}, found {value!r:.60}")
+    return entry
+
+
+class SlotMachine:
+    """Sessions and entities of one slot.
+
+    Parameters
+    ----------
+    limits
+        Bounds.
+    generation
+        The cluster's generation, the upper 30 bits of every fencing token.
+    """
+
+    __slots__ = ("_context", "_counter", "_generation", "_waiting", "attempts", "entities", "limits", "sessions")
+
+    def __init__(self, limits: MachineLimits, generation: int) -> None:
+        self.limits = limits
+        self.sessions: dict[int, SlotSession] = {}
+        self.attempts: dict[bytes, int] = {}
+        self.entities: dict[EntityKey, Any] = {}
+        self._generation = generation
+        self._counter = 0
+        self._waiting = 0
+        self._context = Context(Caller(0, 0), self._next_token, limits.max_waiters)
+
+    def _next_token(self) -> int:
+        self._counter += 1
+        return (self._generation << TOKEN_BITS) + self._counter
+
+    # -- entries
+
+    def apply(self, index: int, data: bytes) -> Applied:
+        """Apply the committed entry at `index`."""
+        entry: Any = unpack(data)
+        kind = entry[0]
+        if kind == COMMAND:
+            return self._command(entry)
+        if kind == OPEN:
+            return self._open(index, entry[1], entry[2])
+        if kind == CLOSE or kind == EXPIRE:
+            return self._end(entry[1])
+        if kind == CANCEL:
+            return self._cancel(entry[1], entry[2], (entry[3], entry[4]))
+        return self._abandon(entry[1], entry[2])
+
+    def _open(self, index: int, attempt: bytes, gateway: bytes) -> Applied:
+        known = self.attempts.get(attempt)
+        if known is not None:
+            return Applied([OK, known])
+        if len(self.sessions) >= self.limits.max_sessions:
+            return Applied([OVERLOADED, "max_sessions", self.limits.max_sessions])
+        self.sessions[index] = SlotSession(attempt, gateway)
+        self.attempts[attempt] = index
+        return Applied([OK, index])
+
+    def _command(self, entry: Sequence[Any]) -> Applied:
+        _, number, seq, low, wait_low, kind, entity, command = entry
+        session = self.sessions.get(number)
+        if session is None:
+            return Applied(_EXPIRED)
+        known = self.known(session, number, seq)
+        session.pass_marks(low, wait_low)
+        if known is not None:
+            return Applied(known)
+        key = (kind, entity)
+        state = self.entities.get(key)
+        if state is None and len(self.entities) >= self.limits.max_entities:
+            return self._answer(session, seq, [OVERLOADED, "max_entities", self.limits.max_entities])
+        context = self._context
+        context.caller = Caller(number, seq)
+        context.waiters = self._waiting
+        decision = STRUCTURES[kind].decide(state, command, context)
+        self._keep(key, state, decision.state)
+        if kind in _PARTIES:
+            return self._party(session, number, seq, key, decision)
+        return self._answer(session, seq, decision.reply, decision.effects)
+
+    def _answer(
+        self, session: SlotSession, seq: int, reply: Reply, effects: Sequence[Effect] = NO_EFFECTS
+    ) -> Applied:
+        session.answered(seq, reply)
+        return Applied(reply, effects)
+
+    def _party(self, session: SlotSession, number: int, seq: int, key: EntityKey, decision: Any) -> Applied:
+        """After a command of a kind that holds or waits: remember where the request is and who is affected."""
+        structure = STRUCTURES[key[0]]
+        state = decision.state
+        if state is not None and structure.outcome(state, number, seq) is not None:
+            session.waits[seq] = key
+            if decision.reply == _QUEUED:
+                self._waiting += 1
+        else:
+            session.answered(seq, decision.reply)
+        self._note(session, number, key)
+        self._settle(decision.effects, key)
+        return Applied(decision.reply, decision.effects)
+
+    def _note(self, session: SlotSession, number: int, key: EntityKey) -> None:
+        state = self.entities.get(key)
+        if state is not None and STRUCTURES[key[0]].involves(state, number):
+            session.entities[key] = None
+        else:
+            session.entities.pop(key, None)
+        if key[0] in _HOLDING and session.waits:
+            self._drop_gone(session, number, key)
+
+    def _drop_gone(self, session: SlotSession, number: int, key: EntityKey) -> None:
+        """Forget requests whose hold was released: nothing is left that a late duplicate could ask for."""
+        state, structure = self.entities.get(key), STRUCTURES[key[0]]
+        for seq in [seq for seq, at in session.waits.items() if at == key]:
+            if state is None or structure.outcome(state, number, seq) is None:
+                del session.waits[seq]
+                if seq >= session.low:
+                    session.withdrawn[seq] = None
+
+    def _settle(self, effects: Sequence[Effect], key: EntityKey) -> None:
+        """Outcomes of earlier requests: a grant stays with the structure, anything else with the session."""
+        for number, seq, reply in effects:
+            self._waiting -= 1
+            session = self.sessions[number]
+            state = self.entities.get(key)
+            if state is not None and STRUCTURES[key[0]].outcome(state, number, seq) is not None:
+                continue
+            session.waits.pop(seq, None)
+            session.outcomes[seq] = reply
+            if state is None or not STRUCTURES[key[0]].involves(state, number):
+                session.entities.pop(key, None)
+
+    def _keep(self, key: EntityKey, before: Any, after: Any) -> None:
+        if after is None:
+            if before is not None:
+                del self.entities[key]
+        elif before is not after:
+            self.entities[key] = after
+
+    def _end(self, number: int) -> Applied:
+        session = self.sessions.pop(number, None)
+        if session is None:
+            return Applied(_EXPIRED)
+        self.attempts.pop(session.attempt, None)
+        effects: list[Effect] = []
+        for key in list(session.entities):
+            state, structure = self.entities[key], STRUCTURES[key[0]]
+            before = structure.waiting(state)
+            decision = structure.end_session(state, number)
+            after = 0 if decision.state is None else structure.waiting(decision.state)
+            self._waiting -= before - after - len(decision.effects)
+            self._keep(key, state, decision.state)
+            self._settle(decision.effects, key)
+            effects.extend(decision.effects)
+        return Applied(_DONE, effects, number)
+
+    def _cancel(self, number: int, seq: int, key: EntityKey) -> Applied:
+        session = self.sessions.get(number)
+        if session is None:
+            return Applied(_EXPIRED)
+        known = self.known(session, number, seq)
+        if known is None:
+            session.withdraw(seq)
+            return Applied([WITHDRAWN])
+        if known != _QUEUED:
+            return Applied(known)
+        effects = self._withdraw(session, number, seq, key, abandon=False)
+        return Applied([WITHDRAWN], effects)
+
+    def _abandon(self, number: int, rows: Sequence[Any]) -> Applied:
+        session = self.sessions.get(number)
+        if session is None:
+            return Applied(_EXPIRED)
+        effects: list[Effect] = []
+        for seq, kind, entity in rows:
+            effects.extend(self._withdraw(session, number, seq, (kind, entity), abandon=True))
+        return Applied(_DONE, effects)
+
+    def _withdraw(
+        self, session: SlotSession, number: int, seq: int, key: EntityKey, *, abandon: bool
+    ) -> Sequence[Effect]:
+        """Take a request out of its entity and remember that it must do nothing."""
+        key = session.waits.get(seq, key)
+        state = self.entities.get(key)
+        session.withdraw(seq)
+        if state is None or key[0] not in _PARTIES:
+            return NO_EFFECTS
+        structure = STRUCTURES[key[0]]
+        was_waiting = structure.outcome(state, number, seq) == _QUEUED
+        decision = (structure.abandon if abandon else structure.cancel)(state, number, seq)
+        self._waiting -= was_waiting
+        self._keep(key, state, decision.state)
+        self._settle(decision.effects, key)
+        if decision.state is None or not structure.involves(decision.state, number):
+            session.entities.pop(key, None)
+        return decision.effects
+
+    # -- questions
+
+    def known(self, session: SlotSession, number: int, seq: int) -> Reply | None:
+        """Return what a request that was seen before would be answered now; None for a new one."""
+        key = session.waits.get(seq)
+        if key is not None:
+            state = self.entities.get(key)
+            reply = None if state is None else STRUCTURES[key[0]].outcome(state, number, seq)
+            if reply is not None:
+                return reply
+        return session.known(seq)
+
+    def outcome_of(self, number: int, seq: int) -> Reply | None:
+        """Return the final outcome of a request, None while there is none (or it never came)."""
+        session = self.sessions.get(number)
+        if session is None:
+            return _EXPIRED
+        known = self.known(session, number, seq)
+        return None if known == _QUEUED else known
+
+    def is_held(self, number: int, seq: int) -> bool:
+        """Whether the request still holds what it was granted."""
+        session = self.sessions.get(number)
+        reply = None if session is None else self.known(session, number, seq)
+        return reply is not None and session is not None and seq in session.waits and reply[0] == OK
+
+    def is_settled(self, number: int, seq: int) -> bool:
+        """Whether a withdrawn request is withdrawn for good: nothing of it is left and nothing can come."""
+        session = self.sessions.get(number)
+        if session is None:
+            return True
+        return seq in session.withdrawn or (seq < session.low and seq not in session.waits)
+
+    def query(self, kind: int, entity: bytes, query: Sequence[Any]) -> Reply:
+        """Answer a checked query."""
+        return STRUCTURES[kind].query(self.entities.get((kind, entity)), query)
+
+    def scan(self, kind: int, prefix: bytes) -> list[bytes]:
+        """Return the entities of a kind that begin with `prefix`."""
+        return [entity for at, entity in self.entities if at == kind and entity.startswith(prefix)]
+
+    # -- snapshots
+
+    def dump(self) -> bytes:
+        """Return the whole state; `load` of it gives an equal machine."""
+        sessions = [[number, session.dump()] for number, session in self.sessions.items()]
+        entities = [[*key, STRUCTURES[key[0]].dump(state)] for key, state in self.entities.items()]
+        return pack([self._generation, self._counter, self._waiting, sessions, entities])
+
+    def load(self, data: bytes) -> None:
+        """Replace the state by a dumped one."""
+        plain: Any = unpack(data)
+        self._generation, self._counter, self._waiting, sessions, entities = plain
+        self.sessions = {number: SlotSession.load(session) for number, session in sessions}
+        self.attempts = {session.attempt: number for number, session in self.sessions.items()}
+        self.entities = {(kind, entity): STRUCTURES[kind].load(state) for kind, entity, state in entities}
+
+
