@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .handles import Handle
+
+if TYPE_CHECKING:
+    from .incarnation import Incarnation
 
 __all__ = ["ClockHost", "NodeClock"]
 
@@ -43,10 +46,11 @@ class NodeClock:
         Whole seconds since the start of 2025 at world time 0.
     """
 
-    __slots__ = ("_host", "_local_ns", "_rate", "_rate_before", "_wall_s", "_world_ns")
+    __slots__ = ("_host", "_local_ns", "_rate", "_rate_before", "_wall_s", "_world_ns", "owner")
 
     def __init__(self, host: ClockHost, *, offset_ns: int = 0, drift_ppm: int = 0, wall_s: int = 0) -> None:
         self._host = host
+        self.owner: Incarnation | None = None  # the process that runs on this machine now
         self._local_ns = offset_ns
         self._world_ns = 0
         self._rate = _TRUE_RATE + drift_ppm * _PPB_PER_PPM

@@ -34,8 +34,8 @@ class Incarnation:
 
     __slots__ = (
         "clock", "context", "futures_made", "generators", "generators_made", "generators_sweep_at", "inner_made",
-        "instant_ns", "is_dead", "is_held", "is_queued", "label", "name", "ordinal", "passes", "ready", "sweep_at",
-        "tasks", "tasks_made", "timers_made", "turn_key",
+        "instant_ns", "is_dead", "is_held", "is_queued", "label", "name", "ordinal", "passes", "ready", "spin_ns",
+        "sweep_at", "tasks", "tasks_made", "timers_made", "turn_key",
     )  # fmt: skip
 
     def __init__(self, name: str, ordinal: int, clock: NodeClock, turn_key: int) -> None:
@@ -55,7 +55,7 @@ class Incarnation:
         self.generators_sweep_at = 4 * _SWEEP_MIN
         self.is_queued = self.is_held = self.is_dead = False
         self.instant_ns = -1
-        self.passes = 0
+        self.passes = self.spin_ns = 0
         self.context = Context()
         self.context.run(OWNER.set, self)
 

@@ -32,7 +32,8 @@ T = TypeVar("T")
 
 _SECOND_NS = 1_000_000_000
 _MAX_PASSES = 1_000
-_PASS_NS = 10_000
+_SPIN_NS = 10_000
+_SPIN_MAX_NS = 1_000_000
 _COLLECT_EVERY = 200_000
 _EXECUTOR_MAX_NS = 1_000_000
 _HAS_INNER = sys.version_info < (3, 12)
@@ -224,14 +225,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         if owner.clock is clock:
             context = contextvars.copy_context()
         else:
-            owner = self.owner_of(clock)
+            owner = clock.owner or self.kernel
             context = owner.context.copy()
         return self._arm(Handle(owner, callback, args, context, when_ns))
-
-    def owner_of(self, clock: NodeClock) -> Incarnation:
-        """Return the process that runs on a clock now; the world replaces this."""
-        del clock
-        return self.kernel
 
     def schedule(
         self, when_ns: int, owner: Incarnation, callback: Callable[..., object], *args: object, tie: int = 0
@@ -363,18 +359,28 @@ class SimLoop(asyncio.AbstractEventLoop):
         self.current = owner
         if owner.instant_ns != self.now_ns:
             owner.instant_ns = self.now_ns
-            owner.passes = 0
+            owner.passes = _MAX_PASSES if owner.spin_ns else 0
         ready = owner.ready
         while ready and not owner.is_held:
             owner.passes += 1
-            if owner.passes > _MAX_PASSES:
-                # It spins (``while ...: await sleep(0)``): from here on each pass costs time, so the world goes on.
-                self.schedule(self.now_ns + _PASS_NS, self.kernel, self._spin, owner)
-                owner.is_queued = True
-                return
             if self._is_shuffled:
                 self._shuffle(owner)
             self._run_pass(owner, len(ready))
+            if owner.passes >= _MAX_PASSES and ready:
+                self._slow_down(owner)
+                return
+        owner.spin_ns = 0
+
+    def _slow_down(self, owner: Incarnation) -> None:
+        """Charge time for each pass of a process that spins (``while ...: await sleep(0)``), so the world goes on."""
+        owner.spin_ns = min(_SPIN_MAX_NS, max(_SPIN_NS, 2 * owner.spin_ns))
+        owner.is_queued = True
+        self.schedule(self.now_ns + owner.spin_ns, self.kernel, self._speed_up, owner)
+
+    def _speed_up(self, owner: Incarnation) -> None:
+        owner.is_queued = False
+        if not owner.is_held:
+            self.release(owner)
 
     def _run_pass(self, owner: Incarnation, count: int) -> None:
         ready = owner.ready
@@ -392,11 +398,6 @@ class SimLoop(asyncio.AbstractEventLoop):
                 raise
             except BaseException as error:  # the boundary of a process: its errors are not the world's
                 self.call_exception_handler({"message": "a callback failed", "exception": error})
-
-    def _spin(self, owner: Incarnation) -> None:
-        owner.is_queued = False
-        owner.passes = 0 if owner.instant_ns != self.now_ns else owner.passes
-        self.release(owner) if not owner.is_held else None
 
     def _shuffle(self, owner: Incarnation) -> None:
         """Permute the waiting task steps of a pass among themselves; plain callbacks keep their places."""

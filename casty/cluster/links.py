@@ -93,6 +93,16 @@ class Links:
         """Whether this node dialled that process and it answered."""
         return key in self._by_key
 
+    def is_dialled(self, node_id: str) -> bool:
+        """Whether there is a dialled link to the node."""
+        return node_id in self._by_node
+
+    def close(self) -> None:
+        """Dial nobody any more and end every link."""
+        self._peers.close()
+        for connection in list(self.inbound):
+            connection.close("this node stops")
+
     @property
     def nodes(self) -> list[str]:
         """The node ids with a dialled link, in the order in which the links came up."""

@@ -23,10 +23,15 @@ from casty.cluster.founding import VIEW, Founding, Identity, Policy
 from casty.cluster.groups import Groups
 from casty.cluster.host import Group, Host
 from casty.cluster.links import Links, key_of
+from casty.cluster.gateway import Gateway
 from casty.cluster.readiness import Readiness
 from casty.cluster.relays import ControlCalls, Relays
+from casty.cluster.status import status_document
+from casty.cluster.requests import Requests
 from casty.cluster.topology import LeaderTable, Topology
 from casty.config import SECOND_NS, Settings
+from casty.consensus import Membership
+from casty.errors import Refused
 from casty.events import LinkDown, LinkUp, MemberChanged, TopologyChanged
 from casty.runtime import Runtime, Timer
 from casty.tls import Config
@@ -123,7 +128,7 @@ class Node:
         self.control_calls = ControlCalls(clock, self.relays, self.control_leader, self.send_to_node)
         self.control = ControlReplica(self._control_changed, self._role_changed)
         self.requests = Requests(self)
-        self.gateway = Gateway(runtime, self, settings, gateway_id=self.key.encode())
+        self.gateway = Gateway(runtime, self, settings, self.key.encode(), str(self.address))
         self.groups = Groups(self.host, runtime, settings, self.key, self.requests.make_slot)
         self.slot_duties = SlotDuties(self.host, clock, self.vitals, int(settings.session_ttl_s * SECOND_NS))
         self.control_duties = ControlDuties(
@@ -351,6 +356,14 @@ class Node:
     def linked(self) -> list[str]:
         """Return the nodes that can be reached now, this one first."""
         return [self.node_id, *self.links.nodes]
+
+    def is_linked(self, node_id: str) -> bool:
+        """Whether a node can be reached now; this one always."""
+        return node_id == self.node_id or self.links.is_dialled(node_id)
+
+    def refusal(self) -> Refused | None:
+        """A node is never refused by its own cluster as a whole."""
+        return None
 
     def send_to_node(self, node_id: str, kind: int, body: bytes) -> bool:
         """Stage a frame for a node id; for this node it is handled at once."""

@@ -70,7 +70,7 @@ class Visitor:
         self._topology: Topology | None = None
         self._by_node: dict[str, Connection] = {}
         self.peers = Peers(runtime, self._hello, settings, self, self.turn, tls, address_map)
-        self.gateway = Gateway(runtime, self, settings, gateway_id=f"{self.client_id}#{self.incarnation}".encode())
+        self.gateway = Gateway(runtime, self, settings, f"{self.client_id}#{self.incarnation}".encode())
         self.turn.hooks.append(self._flush)
         self.on_topology: list[Callable[[Topology], None]] = []
         self.extra_frames: dict[int, Callable[[Connection, bytes], None]] = {}
@@ -109,8 +109,10 @@ class Visitor:
 
     def refusal(self) -> Refused | None:
         """Return the error of every call when each contact point refused the handshake."""
+        if self._topology is not None:
+            return None
         refusals = [peer.last_refusal for peer in map(self.peers.get, map(str, self._contacts)) if peer is not None]
-        if self._topology is None and refusals and all(text is not None for text in refusals):
+        if refusals and all(text is not None for text in refusals):
             return Refused("; ".join(str(text) for text in refusals))
         return None
 
@@ -218,6 +220,10 @@ class Visitor:
     def linked(self) -> list[str]:
         """Return the nodes that can be reached now."""
         return list(self._by_node)
+
+    def is_linked(self, node_id: str) -> bool:
+        """Whether a node can be reached now."""
+        return node_id in self._by_node
 
     def send(self, node_id: str, kind: int, body: bytes) -> bool:
         """Stage a frame for a node."""

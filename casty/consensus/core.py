@@ -20,7 +20,7 @@ from typing import Literal
 from casty.consensus import changing, election, following, leading, messages
 from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log
 from casty.consensus.membership import History, Membership, decode
-from casty.consensus.progress import REPLICATE, STATE_NAMES
+from casty.consensus.progress import STATE_NAMES
 from casty.consensus.rounds import Rounds
 from casty.consensus.sending import send_due, send_empty
 from casty.consensus.snapshot import Snapshot
@@ -62,7 +62,8 @@ class Core(State):
     reads
         ``lease`` or ``quorum``: how reads are confirmed.
     restored
-        What the disk gave back; such a voter refuses votes for one election timeout.
+        What the disk gave back; such a voter refuses votes for one election timeout. The host has already restored its
+        machine from the snapshot.
     """
 
     __slots__ = ()
@@ -97,25 +98,25 @@ class Core(State):
         if restored is not None:
             self._restore(restored, now_ns)
         self.adopt_membership()
-        if self.membership is not None and self.membership.voters == (id,) and not self.membership.outgoing:
-            self.deadline_ns = now_ns
+        if election.is_alone(self.membership, id):
+            self.deadline_ns = self.refuse_until_ns
 
     def _restore(self, restored: Restored, now_ns: int) -> None:
         self.term, self.vote = self.saved_hard_state = (restored.term, restored.vote)
         if restored.snapshot is not None:
-            snapshot = self.snapshot = self.snapshot_to_install = restored.snapshot
+            snapshot = self.snapshot = restored.snapshot
             self.log = Log(snapshot.index, snapshot.term)
             self.history = History(snapshot.index, snapshot.membership)
             self.commit = self.applied = snapshot.index
-            self.dirty = True
         self.log.extend(list(restored.entries))
         for position, entry in enumerate(restored.entries):
             if entry.kind == MEMBERSHIP:
                 self.history.add(self.log.offset + 1 + position, decode(entry.data))
         self.stable = self.log.last_index
         self.unsaved_index = self.log.last_index + 1
-        # We may have promised a leader to be silent just before the process ended.
-        self.refuse_until_ns = now_ns + self.timing.election_max_ns
+        if len(self.history.items) > 1 or not election.is_alone(self.history.latest[1], self.id):
+            # Just before the process ended we may have heard a leader whose lease rests on our silence.
+            self.refuse_until_ns = now_ns + self.timing.election_max_ns
 
     # What the host reads
 
@@ -333,11 +334,6 @@ class Core(State):
         self.history.compact(keep_from)
         if self.snapshot is not None and self.snapshot.index < keep_from:
             self.snapshot = None
-        for progress in self.progress.values():
-            if progress.state == REPLICATE and progress.next <= keep_from:
-                # What it needs next is gone: a probe turns into a snapshot.
-                progress.probe(progress.match + 1)
-                self.append_due = self.dirty = True
 
     def _keep_snapshot(self, index: int, data: bytes) -> None:
         membership = self.history.at(index)

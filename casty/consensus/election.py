@@ -17,12 +17,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from casty.consensus.leading import become_leader
+from casty.consensus.membership import Membership
 from casty.consensus.messages import PRE_VOTE, PRE_VOTE_REPLY, VOTE, VOTE_REPLY, integers
 from casty.consensus.quorum import is_lost, is_won
 from casty.consensus.state import State
 from casty.consensus.values import Role
 
 __all__ = [
+    "is_alone",
     "on_pre_vote",
     "on_pre_vote_reply",
     "on_vote",
@@ -36,7 +38,7 @@ __all__ = [
 def tick_follower(state: State, now_ns: int) -> None:
     """Stand for election after a silence of one timeout."""
     due_ns = max(state.timer_ns, state.last_heard_ns()) + state.timeout_ns
-    if _is_alone(state):
+    if is_alone(state.membership, state.id) and _is_free(state, now_ns):
         stand(state, now_ns)
     elif now_ns < due_ns:
         state.deadline_ns = due_ns
@@ -46,9 +48,14 @@ def tick_follower(state: State, now_ns: int) -> None:
         state.restart_timer(now_ns)
 
 
-def _is_alone(state: State) -> bool:
-    membership = state.membership
-    return membership is not None and membership.voters == (state.id,) and not membership.outgoing
+def is_alone(membership: Membership | None, id: str) -> bool:
+    """Whether `id` is the only voter and so need not wait for anyone."""
+    return membership is not None and membership.voters == (id,) and not membership.outgoing
+
+
+def _is_free(state: State, now_ns: int) -> bool:
+    """Whether no leader's lease can rest on our silence (the leader that made us the only voter may not know it yet)."""
+    return now_ns >= state.refuse_until_ns and not state.is_sticky(now_ns, state.id)
 
 
 def stand(state: State, now_ns: int) -> None:

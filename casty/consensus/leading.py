@@ -91,7 +91,8 @@ def on_append_reply(state: State, now_ns: int, sender: str, message: Sequence[ob
     if outcome == ACCEPTED:
         _accepted(state, progress, now_ns, index, hint)
     elif outcome == BLANK:
-        if progress.state != SNAPSHOT:
+        # A peer that once held entries is not blank: that answer is late.
+        if progress.state != SNAPSHOT and not progress.match:
             progress.probe(progress.match + 1)
             progress.is_blank = True
             state.append_due = state.dirty = True

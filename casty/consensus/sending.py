@@ -19,8 +19,11 @@ __all__ = ["arm_retry", "send_due", "send_empty"]
 def send_due(state: State) -> None:
     """Send to every peer what its state allows."""
     state.append_due = False
-    last_index = state.log.last_index
+    last_index, offset = state.log.last_index, state.log.offset
     for progress in state.progress.values():
+        if progress.state == REPLICATE and progress.next <= offset:
+            # Compacted away under its feet: the probe turns into a snapshot.
+            progress.probe(progress.match + 1)
         if progress.state == REPLICATE:
             while progress.next <= last_index and _has_room(state, progress):
                 _send_append(state, progress)

@@ -25,9 +25,11 @@ from casty.distributed.core import (
     Shapes,
     Structure,
 )
+from casty.distributed.handle import Handle, check_count
+from casty.distributed.port import EntityGateway, RegionRef
 from casty.distributed.waiting import Key, Owners
 
-__all__ = ["BARRIERS"]
+__all__ = ["BARRIERS", "Barrier"]
 
 ARRIVE = 1
 WAITING = 1
@@ -173,3 +175,73 @@ class BarrierStructure(Structure[Assembly]):
 
 
 BARRIERS = BarrierStructure()
+
+
+class Barrier(Handle):
+    """A distributed barrier: all parties go on together, generation after generation.
+
+    Parameters
+    ----------
+    gateway
+        The system or client to go through, or any other `EntityGateway`.
+    region_ref
+        The region behind an `EntityGateway` that is neither; otherwise None.
+    name
+        The name, not empty. The same name in another kind is another structure.
+    node_id
+        Which party this is; arrivals under the same id count once.
+    timeout
+        Deadline of each call, in seconds; None waits for ever.
+
+    Examples
+    --------
+    >>> async def start(d: Distributed) -> None:
+    ...     barrier = d.barrier("init-sync", node_id="worker-1")
+    ...     await barrier.arrive(expected=3)
+    """
+
+    __slots__ = ("_node_id",)
+    _kind = BARRIER
+
+    def __init__(
+        self,
+        *,
+        gateway: EntityGateway,
+        region_ref: RegionRef | None,
+        name: str,
+        node_id: str,
+        timeout: float | None = 60.0,
+    ) -> None:
+        super().__init__(gateway, region_ref, name, timeout)
+        if not isinstance(node_id, str) or not node_id:
+            raise TypeError(f"node_id: expected a text that is not empty, found {node_id!r:.100}")
+        self._node_id = node_id
+
+    async def arrive(self, expected: int) -> None:
+        """Wait until `expected` parties are here at the same time.
+
+        A party that gives up before is withdrawn, and the others go on waiting. The first arrival of a generation
+        fixes `expected`.
+
+        Parameters
+        ----------
+        expected
+            How many parties to wait for, at least 1.
+
+        Raises
+        ------
+        TimeoutError
+            Not enough came in time; this arrival is withdrawn.
+        Mismatch
+            The first arrival of this generation expects another number.
+        Destroyed
+            The barrier was destroyed meanwhile.
+        Unavailable
+            No quorum until the deadline; nobody saw this arrival.
+        OutcomeUnknown
+            The deadline passed, and the withdrawal could not be confirmed.
+        """
+        command = [ARRIVE, self._node_id, check_count("expected", expected, 1)]
+        reply, _ = await self._port.wait(BARRIER, self._entity, command, timeout_s=self._timeout_s)
+        if reply[0] != OK:
+            self._refused(reply)

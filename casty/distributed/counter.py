@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import ClassVar
 
 from casty.distributed.core import COUNTER, DESTROY, OK, Command, Context, Decision, Reply, Shapes, Structure
+from casty.distributed.handle import Handle
+from casty.distributed.port import EntityGateway, RegionRef
 
-__all__ = ["COUNTERS"]
+__all__ = ["COUNTERS", "Counter"]
 
-ADD, COMPARE_AND_SET = 1, 2
+ADD, COMPARE_AND_SET, RESET = 1, 2, 3
 GET = 1
 
 
@@ -18,11 +21,11 @@ class CounterStructure(Structure[int]):
     __slots__ = ()
     kind = COUNTER
     name = "counter"
-    shapes: ClassVar[Shapes] = {DESTROY: (), ADD: ((int,),), COMPARE_AND_SET: ((int,), (int,))}
+    shapes: ClassVar[Shapes] = {DESTROY: (), ADD: ((int,),), COMPARE_AND_SET: ((int,), (int,)), RESET: ()}
     query_shapes: ClassVar[Shapes] = {GET: ()}
 
     def decide(self, state: int | None, command: Command, ctx: Context) -> Decision:
-        """ADD answers the new value, COMPARE_AND_SET and DESTROY whether they did."""
+        """ADD answers the new value, RESET the former one, COMPARE_AND_SET and DESTROY whether they did."""
         operation = command[0]
         value = state or 0
         if operation == ADD:
@@ -30,6 +33,8 @@ class CounterStructure(Structure[int]):
             return Decision(value, [OK, value])
         if operation == DESTROY:
             return Decision(None, [OK, state is not None])
+        if operation == RESET:
+            return Decision(0, [OK, value])
         if value != command[1]:
             return Decision(state, [OK, False])
         return Decision(command[2], [OK, True])
@@ -49,3 +54,93 @@ class CounterStructure(Structure[int]):
 
 
 COUNTERS = CounterStructure()
+
+
+class Counter(Handle):
+    """A distributed counter.
+
+    Parameters
+    ----------
+    gateway
+        The system or client to go through, or any other `EntityGateway`.
+    region_ref
+        The region behind an `EntityGateway` that is neither; otherwise None.
+    name
+        The name, not empty. The same name in another kind is another structure.
+    timeout
+        Deadline of each call, in seconds; None waits for ever.
+
+    Examples
+    --------
+    >>> async def visit(d: Distributed) -> int:
+    ...     counter = d.counter("hits")
+    ...     await counter.increment(5)
+    ...     return await counter.get()
+    """
+
+    __slots__ = ()
+    _kind = COUNTER
+
+    def __init__(
+        self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
+    ) -> None:
+        super().__init__(gateway, region_ref, name, timeout)
+
+    async def increment(self, amount: int = 1) -> int:
+        """Add to the counter, once however often it has to be sent.
+
+        Parameters
+        ----------
+        amount
+            What to add; any int.
+
+        Returns
+        -------
+        int
+            The value after this increment.
+
+        Raises
+        ------
+        Unavailable
+            No quorum until the deadline; the call was not applied.
+        OutcomeUnknown
+            The deadline passed after it was sent; it was applied once or not at all.
+        """
+        value: int = await self._command([ADD, int(index(amount))])
+        return value
+
+    async def decrement(self, amount: int = 1) -> int:
+        """Subtract from the counter; as `increment`.
+
+        Parameters
+        ----------
+        amount
+            What to subtract; any int.
+
+        Returns
+        -------
+        int
+            The value after this decrement.
+        """
+        value: int = await self._command([ADD, -int(index(amount))])
+        return value
+
+    async def get(self) -> int:
+        """Return the value; 0 for a counter that does not exist."""
+        value: int = await self._read([GET])
+        return value
+
+    async def compare_and_set(self, expected: int, value: int) -> bool:
+        """Set the counter to `value` if it is `expected`.
+
+        Returns
+        -------
+        bool
+            True if it was.
+        """
+        return bool(await self._command([COMPARE_AND_SET, int(index(expected)), int(index(value))]))
+
+    async def reset(self) -> int:
+        """Set the counter to zero, and return the value it had."""
+        value: int = await self._command([RESET])
+        return value

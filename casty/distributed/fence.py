@@ -6,11 +6,13 @@ without its knowing. This is such a resource, and a stand-in for those that cann
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from casty.distributed.core import DESTROY, FENCE, OK, Command, Context, Decision, Reply, Shapes, Structure
+from casty.distributed.handle import Handle, check_count
+from casty.distributed.port import EntityGateway, RegionRef
 
-__all__ = ["FENCES"]
+__all__ = ["FENCES", "Fence"]
 
 WRITE, CHECK = 1, 2
 READ = 1
@@ -58,3 +60,72 @@ class FenceStructure(Structure[Register]):
 
 
 FENCES = FenceStructure()
+
+
+V = TypeVar("V")
+
+
+class Fence(Handle, Generic[V]):
+    """A register that accepts only fencing tokens not lower than the highest it has seen.
+
+    Parameters
+    ----------
+    gateway
+        The system or client to go through, or any other `EntityGateway`.
+    region_ref
+        The region behind an `EntityGateway` that is neither; otherwise None.
+    name
+        The name, not empty. The same name in another kind is another structure.
+    timeout
+        Deadline of each call, in seconds; None waits for ever.
+
+    Examples
+    --------
+    >>> async def store(d: Distributed, lock: Lock) -> bool:
+    ...     fence = d.fence("settings")
+    ...     async with lock:
+    ...         assert lock.token is not None
+    ...         return await fence.write(lock.token, "value")
+    """
+
+    __slots__ = ()
+    _kind = FENCE
+
+    def __init__(
+        self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
+    ) -> None:
+        super().__init__(gateway, region_ref, name, timeout)
+
+    async def write(self, token: int, value: V) -> bool:
+        """Store a value under the token of a hold.
+
+        Parameters
+        ----------
+        token
+            `Lock.token` or a token of the same origin; at least 0.
+        value
+            Anything that can be encoded.
+
+        Returns
+        -------
+        bool
+            True if stored, False if a higher token was seen before.
+
+        Raises
+        ------
+        Unavailable
+            No quorum until the deadline; the call was not applied.
+        OutcomeUnknown
+            The deadline passed after it was sent; it was applied once or not at all.
+        """
+        command = [WRITE, check_count("token", token, 0), self._port.encode(value)]
+        return bool(await self._command(command))
+
+    async def check(self, token: int) -> bool:
+        """Return whether the token is not lower than any seen before; from then on it has been seen."""
+        return bool(await self._command([CHECK, check_count("token", token, 0)]))
+
+    async def read(self) -> tuple[V | None, int]:
+        """Return the value, None before the first, and the highest token seen, 0 before the first."""
+        data, token = await self._read([READ])
+        return (None if data is None else cast(V, self._port.decode(data))), token

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar
 
 from casty.distributed.core import DESTROY, LOCK, OK, Command, Context, Decision, Reply, Shapes
+from casty.distributed.holder import Holder
+from casty.distributed.holds import Hold, Turns
+from casty.distributed.port import EntityGateway, Grant, RegionRef
 from casty.distributed.waiting import Line, LineStructure
+from casty.errors import AlreadyHeld
 
-__all__ = ["LOCKS"]
+__all__ = ["LOCKS", "Lock"]
 
 ACQUIRE, TRY_ACQUIRE, RELEASE = 1, 2, 3
 HOLDER = 1
@@ -52,3 +57,142 @@ class LockStructure(LineStructure):
 
 
 LOCKS = LockStructure()
+
+
+class Lock(Holder):
+    """A distributed lock. Each instance is an owner of its own; tasks that share one take turns.
+
+    Inside the cluster it excludes by consensus, not by clocks. What a holder does *outside* is only safe if that other
+    side refuses a `token` lower than one it has seen: a paused holder may not know yet that its hold ended.
+
+    Parameters
+    ----------
+    gateway
+        The system or client to go through, or any other `EntityGateway`.
+    region_ref
+        The region behind an `EntityGateway` that is neither; otherwise None.
+    name
+        The name, not empty. The same name in another kind is another structure.
+    timeout
+        Deadline of each call, in seconds; None waits for ever.
+
+    Examples
+    --------
+    >>> async def tidy(d: Distributed) -> None:
+    ...     async with d.lock("my-resource") as lock:
+    ...         print(lock.token)
+    """
+
+    __slots__ = ("_turns",)
+    _kind = LOCK
+
+    def __init__(
+        self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
+    ) -> None:
+        super().__init__(gateway, region_ref, name, timeout)
+        self._turns = Turns(self._what)
+
+    def _ended(self) -> None:
+        self._turns.pass_on()
+
+    def _release_command(self, grant: Grant) -> Command:
+        return [RELEASE, grant.token]
+
+    @property
+    def held(self) -> bool:
+        """True only while nobody else can have been granted this lock. Once False for a hold, False for good."""
+        return self._holds.oldest() is not None
+
+    @property
+    def token(self) -> int | None:
+        """The fencing token of the present hold, None when there is none. Tokens of a name only grow."""
+        hold = self._holds.oldest()
+        return None if hold is None else hold.grant.token
+
+    async def acquire(self) -> None:
+        """Wait until this instance holds the lock.
+
+        Requests are granted in the order in which the cluster saw them. A call that times out or is cancelled leaves
+        nothing behind.
+
+        Raises
+        ------
+        TimeoutError
+            It was not granted in time; the request is withdrawn.
+        Destroyed
+            It was destroyed meanwhile.
+        Unavailable
+            No quorum until the deadline; nobody saw this request.
+        OutcomeUnknown
+            The deadline passed, and the withdrawal could not be confirmed; a grant that comes late is given back.
+        AlreadyHeld
+            The calling task holds this very instance.
+        """
+        await self._acquire()
+
+    async def _acquire(self) -> Hold:
+        if self._holds.of(asyncio.current_task()) is not None:
+            raise AlreadyHeld(f"{self._what}: this task holds this instance already; release it first")
+        timeout_s = self._timeout_s
+        if not self._turns.take():
+            timeout_s = await self._turns.wait(timeout_s)
+        hold = await self._in_turn(ACQUIRE, timeout_s)
+        assert hold is not None, "only a try may find it taken"
+        return hold
+
+    async def try_acquire(self) -> bool:
+        """Take the lock if nobody holds it.
+
+        Returns
+        -------
+        bool
+            True if acquired, False if anybody holds it or waits for it, this instance included.
+
+        Raises
+        ------
+        Unavailable
+            No quorum until the deadline; nobody saw this request.
+        OutcomeUnknown
+            The deadline passed after it was sent; a grant that comes late is given back.
+        """
+        if self.held or not self._turns.take():
+            return False
+        return await self._in_turn(TRY_ACQUIRE, self._timeout_s) is not None
+
+    async def _in_turn(self, operation: int, timeout_s: float | None) -> Hold | None:
+        """Ask the cluster; the turn is ours, and stays so only with a hold."""
+        hold = None
+        try:
+            hold = await self._request([operation], timeout_s)
+        finally:
+            if hold is None:
+                self._turns.pass_on()
+        return hold
+
+    async def release(self) -> bool:
+        """Release the lock.
+
+        Any task may release for the instance, except one whose own hold was lost: it means that hold, not the next.
+
+        Returns
+        -------
+        bool
+            True if released, False if this instance was not the holder.
+
+        Raises
+        ------
+        Unavailable, OutcomeUnknown
+            The cluster did not confirm in time. The hold is given up all the same, and ends by itself.
+        """
+        task = asyncio.current_task()
+        hold = self._holds.meant(task)
+        if hold is None:
+            return False
+        if hold.task is not task:
+            self._holds.miss(hold.task)
+        return await self._give_back(hold)
+
+    async def __aenter__(self) -> Lock:
+        """Acquire; the body is cancelled, and `LockLost` raised, when the hold ends before the body does."""
+        self._holds.enter(await self._acquire())
+        return self

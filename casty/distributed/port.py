@@ -2,11 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
+from casty.actor.behavior import Behavior
+from casty.actor.ref import ActorRef
+from casty.actor.sharding import ShardEnvelope
 from casty.distributed.core import Command, Reply
 
-__all__ = ["Grant", "Port"]
+__all__ = ["LOST_DESTROYED", "LOST_EXPIRED", "EntityGateway", "Grant", "Port", "RegionRef"]
+
+LOST_EXPIRED = "the session of its owner was not confirmed in time, so another may be granted it"
+LOST_DESTROYED = "it was destroyed"
+"""Why a hold ended early."""
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+RegionRef = ActorRef[ShardEnvelope[Any]]
+"""Routes envelopes to a region's entities."""
+
+
+class EntityGateway(Protocol):
+    """A way to sharded entities. `ClusteredActorSystem` and `ClusterClient` satisfy it, and so may anything else.
+
+    Examples
+    --------
+    >>> async def visits(gateway: EntityGateway) -> int:
+    ...     return await Distributed(gateway).counter("visits").increment()
+    """
+
+    def region_ref(self, key: str, factory: Callable[[str], Behavior[Any]], *, num_shards: int) -> RegionRef:
+        """Return a ref that routes `ShardEnvelope` to the named region.
+
+        Parameters
+        ----------
+        key
+            The region's name.
+        factory
+            Makes the behaviour of one entity from its id.
+        num_shards
+            At least 1; the same at every caller.
+        """
+        ...
+
+    async def entity_ask(
+        self,
+        ref: ActorRef[ShardEnvelope[M]],
+        msg_factory: Callable[[ActorRef[R]], ShardEnvelope[M]],
+        *,
+        timeout: float,
+    ) -> R:
+        """Send the message that `msg_factory` makes of a reply ref, and return the reply.
+
+        Raises
+        ------
+        TimeoutError
+            No reply came within `timeout` seconds.
+        """
+        ...
 
 
 class Grant(Protocol):
@@ -27,8 +82,13 @@ class Grant(Protocol):
         """True only while no other can have been granted what this holds. Once False, False for good."""
         ...
 
-    async def wait_lost(self) -> str:
-        """Wait until the hold ended other than by its release, and return why. Several may wait."""
+    @property
+    def lost(self) -> asyncio.Future[str]:
+        """Done when the hold ended other than by its release, and then with the reason; never done after a release.
+
+        The reason is `LOST_EXPIRED`, `LOST_DESTROYED` or a text of the same kind.
+        A future and not a coroutine: hearing of a loss costs no task per hold. Only the gateway completes it.
+        """
         ...
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from casty.distributed.core import DESTROY, OK, QUEUE, Command, Context, Decision, Reply, Shapes, Structure
+from casty.distributed.handle import Handle
+from casty.distributed.port import EntityGateway, RegionRef
 
-__all__ = ["QUEUES"]
+__all__ = ["QUEUES", "Queue"]
 
 ENQUEUE, DEQUEUE = 1, 2
 PEEK, SIZE = 1, 2
@@ -51,3 +53,82 @@ class QueueStructure(Structure[Items]):
 
 
 QUEUES = QueueStructure()
+
+
+V = TypeVar("V")
+
+
+class Queue(Handle, Generic[V]):
+    """A distributed queue, first in, first out by commit; unbounded.
+
+    Parameters
+    ----------
+    gateway
+        The system or client to go through, or any other `EntityGateway`.
+    region_ref
+        The region behind an `EntityGateway` that is neither; otherwise None.
+    name
+        The name, not empty. The same name in another kind is another structure.
+    timeout
+        Deadline of each call, in seconds; None waits for ever.
+
+    Examples
+    --------
+    >>> async def work(d: Distributed) -> str | None:
+    ...     jobs = d.queue[str]("jobs")
+    ...     await jobs.enqueue("task-1")
+    ...     return await jobs.dequeue()
+    """
+
+    __slots__ = ()
+    _kind = QUEUE
+
+    def __init__(
+        self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
+    ) -> None:
+        super().__init__(gateway, region_ref, name, timeout)
+
+    async def enqueue(self, value: V) -> None:
+        """Append a value.
+
+        Raises
+        ------
+        Unavailable
+            No quorum until the deadline; the call was not applied.
+        OutcomeUnknown
+            The deadline passed after it was sent; it was applied once or not at all.
+        EncodingError
+            The value cannot be encoded; the text names the path of the field.
+        """
+        await self._command([ENQUEUE, self._port.encode(value)])
+
+    async def dequeue(self) -> V | None:
+        """Remove and return the first value.
+
+        A lost reply is answered again with the same item: none is lost on the way, none goes to two callers.
+
+        Returns
+        -------
+        V | None
+            The value, or None if the queue is empty.
+
+        Raises
+        ------
+        Unavailable
+            No quorum until the deadline; the call was not applied.
+        OutcomeUnknown
+            The deadline passed after it was sent; it was applied once or not at all.
+        """
+        return self._value(await self._command([DEQUEUE]))
+
+    async def peek(self) -> V | None:
+        """Return the first value without removing it, or None if the queue is empty."""
+        return self._value(await self._read([PEEK]))
+
+    async def size(self) -> int:
+        """Return the number of values."""
+        size: int = await self._read([SIZE])
+        return size
+
+    def _value(self, data: bytes | None) -> V | None:
+        return None if data is None else cast(V, self._port.decode(data))

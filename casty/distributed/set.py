@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from casty.distributed.core import DESTROY, OK, SET, Command, Context, Decision, Reply, Shapes, Structure
+from casty.distributed.handle import Handle
+from casty.distributed.port import EntityGateway, RegionRef
 
-__all__ = ["SETS"]
+__all__ = ["SETS", "Set"]
 
 ADD, REMOVE = 1, 2
 CONTAINS, SIZE = 1, 2
@@ -54,3 +56,69 @@ class SetStructure(Structure[Members]):
 
 
 SETS = SetStructure()
+
+
+V = TypeVar("V")
+
+
+class Set(Handle, Generic[V]):
+    """A distributed set. Members are the same when their canonical bytes are: 1, 1.0, True and "1" are four.
+
+    Parameters
+    ----------
+    gateway
+        The system or client to go through, or any other `EntityGateway`.
+    region_ref
+        The region behind an `EntityGateway` that is neither; otherwise None.
+    name
+        The name, not empty. The same name in another kind is another structure.
+    timeout
+        Deadline of each call, in seconds; None waits for ever.
+
+    Examples
+    --------
+    >>> async def tag(d: Distributed) -> bool:
+    ...     tags = d.set[str]("tags")
+    ...     await tags.add("python")
+    ...     return await tags.contains("python")
+    """
+
+    __slots__ = ()
+    _kind = SET
+
+    def __init__(
+        self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
+    ) -> None:
+        super().__init__(gateway, region_ref, name, timeout)
+
+    async def add(self, value: V) -> bool:
+        """Add a member.
+
+        Returns
+        -------
+        bool
+            True if added, False if it was there already.
+
+        Raises
+        ------
+        Unavailable
+            No quorum until the deadline; the call was not applied.
+        OutcomeUnknown
+            The deadline passed after it was sent; it was applied once or not at all.
+        EncodingError
+            The value cannot be encoded; the text names the path of the field.
+        """
+        return bool(await self._command([ADD, self._port.canonical(value)]))
+
+    async def remove(self, value: V) -> bool:
+        """Remove a member; True if removed, False if it was not there. Errors as for `add`."""
+        return bool(await self._command([REMOVE, self._port.canonical(value)]))
+
+    async def contains(self, value: V) -> bool:
+        """Return whether the value is a member."""
+        return bool(await self._read([CONTAINS, self._port.canonical(value)]))
+
+    async def size(self) -> int:
+        """Return the number of members."""
+        size: int = await self._read([SIZE])
+        return size

@@ -184,13 +184,11 @@ class Connection:
             return False
         size = len(body)
         if size >= self.max_frame_bytes:
-            raise MessageTooLarge(
-                f"expected a frame below max_frame_bytes = {self.max_frame_bytes}, found {size} bytes (kind {kind})"
-            )
+            limit = f"max_frame_bytes ({self.max_frame_bytes})"
+            raise MessageTooLarge(f"expected a frame below {limit}, found {size} bytes of kind {kind}")
         staged_bytes = self._staged_bytes + size + HEADER_BYTES
-        if staged_bytes + self._link_bytes > self._settings.max_outbound_bytes and self._is_full(
-            staged_bytes
-        ):
+        room_bytes = self._settings.max_outbound_bytes - staged_bytes
+        if self._link_bytes > room_bytes and self._is_full(room_bytes):
             return False
         self._staged_bytes = staged_bytes
         self._staged.append(frame_header(kind, size))
@@ -311,9 +309,9 @@ class Connection:
         host, port = self._link.peer
         return self.remote.node_id or f"{host}:{port}"
 
-    def _is_full(self, staged_bytes: int) -> bool:
+    def _is_full(self, room_bytes: int) -> bool:
         self._link_bytes = self._link.buffered_bytes
-        return staged_bytes + self._link_bytes > self._settings.max_outbound_bytes
+        return self._link_bytes > room_bytes
 
     def _end(self, reason: str) -> None:
         self._state = _CLOSED

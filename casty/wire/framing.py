@@ -1,6 +1,7 @@
 """Frames on a byte stream: a 4-byte big-endian length, a 1-byte kind, the body.
 
-The length counts kind and body. It is judged as soon as its four bytes are there, before anything is buffered for it.
+The length counts kind and body. It is judged as soon as its four bytes are there, before anything is buffered
+for it.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ class FrameBuffer:
 
     def _hold(self, rest: bytes, needed_bytes: int) -> None:
         self._held_bytes = len(rest)
-        self._needed_bytes = needed_bytes
+        # A length is judged as soon as it is there, though its kind may still be missing.
+        self._needed_bytes = needed_bytes if len(rest) >= _LENGTH_BYTES else _LENGTH_BYTES
         if rest:
             self._chunks.append(rest)
             if len(rest) == _LENGTH_BYTES:

@@ -1,0 +1,72 @@
+# Everything runs in $(VENV), made on demand. A stamp that is newer than pyproject.toml means: nothing to install,
+# so a second run touches no network. PYTHON= picks another interpreter; the environment is then made anew.
+
+PYTHON ?= python3
+VENV ?= .venv
+SEEDS ?= 0:500
+SCENARIO ?= mixed
+JOBS ?= 2
+SECONDS ?= 60
+
+BIN := $(VENV)/bin
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+BASE := $(VENV)/.base-$(VERSION)
+RUNTIME := $(VENV)/.runtime-$(VERSION)
+DEV := $(VENV)/.dev-$(VERSION)
+
+.PHONY: demo test check format sim chaos bench clean help
+
+help:
+	@echo "make demo | test | check | format | sim SEEDS=0:500 | chaos SECONDS=60 | bench | clean"
+
+demo: $(RUNTIME)
+	@$(BIN)/python -m casty.cli demo
+
+test: $(DEV)
+	$(BIN)/python -m pytest -m "not live" -n auto
+	$(BIN)/python -m pytest -m live -n 0
+
+check: $(DEV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/tidy -q -n 0
+
+format: $(DEV)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+sim: $(DEV)
+	$(BIN)/python -m casty.cli sim sweep $(SCENARIO) --seeds $(SEEDS) --jobs $(JOBS)
+
+chaos: $(DEV)
+	$(BIN)/python -m chaos run lock --nodes 3 --seconds $(SECONDS) --seed 1
+
+bench: $(DEV)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+$(BASE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "casty needs Python 3.11 or newer; say which one with PYTHON=/path/to/python3" >&2; exit 1; }
+	rm -rf $(VENV)
+	@# Some systems split ensurepip off: then the environment borrows the system's pip, or virtualenv makes it.
+	$(PYTHON) -m venv $(VENV) 2>/dev/null \
+		|| { $(PYTHON) -m venv --clear --without-pip $(VENV) \
+			&& $(PYTHON) -m pip --python $(BIN)/python install --quiet --ignore-installed pip; } \
+		|| $(PYTHON) -m virtualenv --quiet --clear $(VENV) \
+		|| { echo "cannot make $(VENV): install the venv module (python3-venv) or pip for $(PYTHON)" >&2; exit 1; }
+	@touch $@
+
+$(RUNTIME): $(BASE) pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		$$($(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"])')
+	@touch $@
+
+$(DEV): $(BASE) pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(RUNTIME) $@

@@ -1,0 +1,1 @@
+"""The command line: nodes, status, the demonstration and the simulator."""

@@ -1,0 +1,319 @@
+"""The way of a message to a sharded entity, on nodes and clients: entity -> shard -> slot -> its leader.
+
+A message that cannot leave yet (no topology, no leader, no link, no lease) waits here, behind earlier ones for
+the same shard, bounded in number, until its question has ended or `WAIT_NS` has passed. A node that gets a
+message for a slot led elsewhere passes it on. A router numbers its messages; the entity's node takes only rising
+numbers from a router, so a message that was overtaken on a detour is a dead letter and order is kept.
+
+Every message is encoded when it is sent, also one that stays in this process: whether a class can travel must not
+depend on where an entity happens to live.
+
+``ENTITY`` body: ``[shard type, num shards, entity id, source key, number, detours, sender or None, payload]``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from casty.actor.local import LocalSystem
+from casty.actor.ref import ActorRef
+from casty.actor.sharding import ShardEnvelope, shard_of
+from casty.address import ActorAddress
+from casty.cluster.placement import slot_of_region
+from casty.cluster.remote import ActorRoutes, Remote, plain_sender, sender_of
+from casty.config import SECOND_NS
+from casty.errors import CastyError, Mismatch, Overloaded, RemoteProtocolError, Unavailable
+from casty.events import Redirected
+from casty.runtime import Timer
+from casty.wire import frames
+from casty.wire.pack import pack, unpack
+
+__all__ = ["Acceptor", "EntityMessage", "RegionRouter", "RegionRoutes"]
+
+WAIT_NS = 10 * SECOND_NS
+"""How long a message without a question waits: a failover takes 2 s, so only a lost quorum outlasts it."""
+
+RETRY_NS = SECOND_NS // 20
+"""How often waiting messages try again; news of leaders and leases are tried at once."""
+
+ASK_OTHERS_NS = SECOND_NS
+"""After so long without a link to the leader another node is asked to pass the message on."""
+
+_SHAPE: tuple[Any, ...] = (str, int, str, str, int, int, (list, type(None)), bytes)
+
+MAX_DETOURS = 2
+"""How often a message is passed on: to the leader it was not sent to, and once more when that moved meanwhile."""
+
+
+class RegionRoutes(ActorRoutes, Protocol):
+    """What a node or client offers to its router."""
+
+    def linked(self) -> Sequence[str]:
+        """Return the node ids that can be reached now."""
+        ...
+
+
+class EntityMessage:
+    """One message on its way to an entity."""
+
+    __slots__ = (
+        "detours", "entity_id", "num_shards", "number", "payload", "sender", "shard", "shard_type",
+        "since_ns", "source", "why",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        shard_type: str,
+        num_shards: int,
+        entity_id: str,
+        source: str,
+        number: int,
+        detours: int,
+        sender: ActorAddress | None,
+        since_ns: int,
+        payload: bytes,
+    ) -> None:
+        self.shard_type = shard_type
+        self.num_shards = num_shards
+        self.entity_id = entity_id
+        self.shard = shard_of(entity_id, num_shards)
+        self.source = source
+        self.number = number
+        self.detours = detours
+        self.sender = sender
+        self.since_ns = since_ns
+        self.payload = payload
+        self.why = "no topology yet"
+
+
+class Acceptor(Protocol):
+    """The entities of a node: `regions.RegionHost`."""
+
+    def accept(self, item: EntityMessage) -> bool:
+        """Take a message for a slot that this node seems to lead; False: not now, `item.why` says why."""
+        ...
+
+
+class RegionRouter:
+    """Routes of one node or client.
+
+    Parameters
+    ----------
+    local, remote, routes
+        The actors here, their encoder, and the ways out.
+    me
+        This process's node id; None for a client.
+    source
+        This process's peer key.
+    max_waiting
+        Messages that may wait here at the same time.
+    acceptor
+        The entities of this node; None for a client.
+    """
+
+    def __init__(
+        self,
+        local: LocalSystem,
+        remote: Remote,
+        routes: RegionRoutes,
+        *,
+        me: str | None,
+        source: str,
+        max_waiting: int,
+        acceptor: Acceptor | None = None,
+    ) -> None:
+        self._local = local
+        self._remote = remote
+        self._routes = routes
+        self._me = me
+        self._source = source
+        self._max_waiting = max_waiting
+        self._acceptor = acceptor
+        self._clock = local.runtime.clock
+        self._observe = local.runtime.observe
+        self._number = 0
+        self._refs: dict[str, tuple[int, ActorRef[ShardEnvelope[Any]]]] = {}
+        self._waiting: dict[tuple[str, int], deque[EntityMessage]] = {}
+        self._count = 0
+        self._timer: Timer | None = None
+        self._is_retrying = False
+
+    # -- refs
+
+    def ref(self, shard_type: str, num_shards: int) -> ActorRef[ShardEnvelope[Any]]:
+        """Return the ref of a region, always the same; raises `Mismatch` for another shard count."""
+        if not shard_type:
+            raise ValueError("shard type: expected a text, found an empty one")
+        if num_shards < 1:
+            raise ValueError(f"num_shards: expected at least 1, found {num_shards}")
+        known = self._refs.get(shard_type)
+        if known is None:
+            proxy = _Proxy(self, shard_type, num_shards)
+            known = (num_shards, self._local.add_endpoint(f"$region/{shard_type}", proxy.receive))
+            self._refs[shard_type] = known
+        if known[0] != num_shards:
+            raise Mismatch(f"region {shard_type!r}: num_shards is {known[0]} here, given {num_shards}")
+        return known[1]
+
+    # -- in
+
+    def tell(self, shard_type: str, num_shards: int, entity_id: str, message: object) -> None:
+        """Send a message of this process to an entity."""
+        payload = self._remote.encode(message)
+        self._number += 1
+        sender, now_ns = self._local.replies.asking, self._clock.now()
+        self.route(
+            EntityMessage(shard_type, num_shards, entity_id, self._source, self._number, 0, sender, now_ns, payload)
+        )
+
+    def on_entity(self, body: bytes) -> None:
+        """Take an ``ENTITY`` frame of another process."""
+        row: Any = unpack(body)
+        if not isinstance(row, list) or len(row) != len(_SHAPE):
+            raise RemoteProtocolError(f"entity message: expected {len(_SHAPE)} fields")
+        if not all(isinstance(value, kind) for value, kind in zip(row, _SHAPE, strict=True)) or row[1] < 1:
+            raise RemoteProtocolError("entity message: found a field of the wrong type")
+        shard_type, num_shards, entity_id, source, number, detours, sender, payload = row
+        address, now_ns = sender_of(sender, self._local.name), self._clock.now()
+        self.route(
+            EntityMessage(shard_type, num_shards, entity_id, source, number, detours, address, now_ns, payload)
+        )
+
+    def route(self, item: EntityMessage) -> None:
+        """Send a message on, or let it wait behind the earlier ones of its shard."""
+        key = (item.shard_type, item.shard)
+        if key not in self._waiting and self._try(item):
+            return
+        if self._count >= self._max_waiting:
+            self.drop(item, Overloaded(f"max_mailbox: {self._max_waiting} messages wait for leaders"))
+            return
+        self._count += 1
+        self._waiting.setdefault(key, deque()).append(item)
+        self._arm()
+
+    # -- out
+
+    def _leader_of(self, item: EntityMessage) -> str | None:
+        topology = self._routes.topology()
+        if topology is None:
+            return None
+        return topology.leader_of(slot_of_region(item.shard_type, item.shard, len(topology.slots)))
+
+    def _try(self, item: EntityMessage) -> bool:
+        """Let the message go if it can; True when it needs no more care here."""
+        leader = self._leader_of(item)
+        if leader is None:
+            item.why = "no topology yet" if self._routes.topology() is None else "its slot has no leader"
+            return False
+        if leader == self._me and self._acceptor is not None:
+            return self._acceptor.accept(item)
+        if item.detours >= MAX_DETOURS:
+            item.why = "it was passed on too often"
+            return False
+        return self._pass_on(item, leader)
+
+    def _pass_on(self, item: EntityMessage, leader: str) -> bool:
+        is_passing = item.source != self._source
+        body = _body(item, item.detours + is_passing)
+        if is_passing and self._observe:
+            topology = self._routes.topology()
+            assert topology is not None, "a leader is known from a topology"
+            self._observe(Redirected(slot_of_region(item.shard_type, item.shard, len(topology.slots))))
+        if self._routes.send(leader, frames.ENTITY, body):
+            return True
+        item.why = f"no link to {leader}, which leads its slot"
+        if is_passing or self._clock.now() - item.since_ns < ASK_OTHERS_NS:
+            return False
+        others = [node_id for node_id in self._routes.linked() if node_id not in (leader, self._me)]
+        return any(self._routes.send(node_id, frames.ENTITY, body) for node_id in others[:1])
+
+    def drop(self, item: EntityMessage, error: CastyError) -> None:
+        """Give a message up: a dead letter, and the end of its question."""
+        path = f"$region/{item.shard_type}/{item.entity_id}"
+        self._local.dead_letter(item.payload, self._local.own_ref(path), str(error))
+        self._remote.refuse(item.sender, error)
+
+    # -- waiting
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait."""
+        return self._count
+
+    def retry(self) -> None:
+        """Let everything go that can by now: leaders, links or leases are news."""
+        if self._is_retrying:
+            return
+        self._is_retrying = True
+        try:
+            for key in list(self._waiting):
+                self._retry_shard(self._waiting[key])
+                if not self._waiting[key]:
+                    del self._waiting[key]
+        finally:
+            self._is_retrying = False
+
+    def _retry_shard(self, items: deque[EntityMessage]) -> None:
+        now_ns = self._clock.now()
+        while items:
+            item = items[0]
+            if self._has_ended(item):
+                self.drop(item, Unavailable("the question ended before it could be sent"))
+            elif now_ns - item.since_ns > WAIT_NS:
+                self.drop(item, Unavailable(f"{item.entity_id}: waited {WAIT_NS / SECOND_NS} s; {item.why}"))
+            elif not self._try(item):
+                return
+            items.popleft()
+            self._count -= 1
+
+    def _has_ended(self, item: EntityMessage) -> bool:
+        sender = item.sender
+        return sender is not None and self._local.is_own(sender) and self._local.replies.at(sender.path) is None
+
+    def _arm(self) -> None:
+        if self._timer is None:
+            self._timer = self._clock.call_at(self._clock.now() + RETRY_NS, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.retry()
+        if self._waiting:
+            self._arm()
+
+    def close(self) -> None:
+        """Give up everything that waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for items in self._waiting.values():
+            for item in items:
+                self.drop(item, Unavailable(f"{item.entity_id}: this process stops; {item.why}"))
+        self._waiting.clear()
+        self._count = 0
+
+
+def _body(item: EntityMessage, detours: int) -> bytes:
+    return pack(
+        [item.shard_type, item.num_shards, item.entity_id, item.source, item.number, detours,
+         plain_sender(item.sender), item.payload]
+    )  # fmt: skip
+
+
+class _Proxy:
+    """The receiving end of a region's ref."""
+
+    __slots__ = ("_num_shards", "_router", "_shard_type")
+
+    def __init__(self, router: RegionRouter, shard_type: str, num_shards: int) -> None:
+        self._router = router
+        self._shard_type = shard_type
+        self._num_shards = num_shards
+
+    def receive(self, message: object) -> None:
+        """Take an envelope; `TypeError` for anything else."""
+        if not isinstance(message, ShardEnvelope):
+            found = type(message).__name__
+            raise TypeError(f"region {self._shard_type!r}: expected a ShardEnvelope, found {found}")
+        self._router.tell(self._shard_type, self._num_shards, message.entity_id, message.message)

@@ -1,0 +1,303 @@
+"""Volatile entities of one node: activated on demand, only in slots led here, only under the leader's lease.
+
+At most one activation of an entity lives in the cluster: the leader's lease ends before anyone else can lead
+the slot with a lease of his own, and every activation is stopped a margin before it. The lease is looked at for
+each message before its handler runs, and by a timer while handlers wait. A process that was suspended inside a
+handler may run on to that handler's next await before the timer is served; nothing else of it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from casty.actor.behavior import Behavior, Behaviors
+from casty.actor.cell import Cell
+from casty.actor.local import LocalSystem
+from casty.cluster.placement import slot_of_region
+from casty.cluster.remote import Remote
+from casty.config import SECOND_NS
+from casty.errors import CastyError, EncodingError, Mismatch, Overloaded, UnknownRegion
+from casty.runtime import Timer
+
+if TYPE_CHECKING:
+    from casty.actor.context import ActorContext
+    from casty.cluster.region_router import EntityMessage, RegionRouter, RegionRoutes
+
+__all__ = ["RegionHost"]
+
+M = TypeVar("M")
+
+GRACE_NS = SECOND_NS
+"""How long a message waits for its region to be hosted here: programs start regions on all nodes at once."""
+
+MAX_SOURCES = 4096
+"""Senders whose last number an activation remembers; the one that was silent longest is forgotten first."""
+
+
+class _Region(NamedTuple):
+    factory: Callable[[str], Behavior[Any]]
+    num_shards: int
+
+
+class _Activation:
+    """One living entity."""
+
+    __slots__ = ("cell", "heard", "slot")
+
+    def __init__(self, cell: Cell, slot: int) -> None:
+        self.cell = cell
+        self.slot = slot
+        self.heard: dict[str, int] = {}
+
+    def is_overtaken(self, item: EntityMessage) -> bool:
+        """Whether a later message of the same sender came first."""
+        last = self.heard.pop(item.source, 0)
+        self.heard[item.source] = max(last, item.number)
+        if len(self.heard) > MAX_SOURCES:
+            del self.heard[next(iter(self.heard))]
+        return item.number <= last
+
+
+class _Drained:
+    """Put behind the mail of an entity that is to stop once it has read everything."""
+
+
+_DRAINED = _Drained()
+
+
+class RegionHost:
+    """The entities of one node; the router's `Acceptor`.
+
+    Parameters
+    ----------
+    local, remote, routes
+        The actors here, their decoder, and the topology.
+    lease_until_ns
+        Returns until when this node leads a slot alone, on its own clock; 0 when it does not.
+    margin_ns
+        How long before the end of a lease activations are stopped.
+    max_entities
+        Activations that may live here at the same time.
+    """
+
+    def __init__(
+        self,
+        local: LocalSystem,
+        remote: Remote,
+        routes: RegionRoutes,
+        *,
+        lease_until_ns: Callable[[int], int],
+        margin_ns: int,
+        max_entities: int,
+    ) -> None:
+        self._local = local
+        self._remote = remote
+        self._routes = routes
+        self._lease_until_ns = lease_until_ns
+        self._margin_ns = margin_ns
+        self._max_entities = max_entities
+        self._clock = local.runtime.clock
+        self._regions: dict[str, _Region] = {}
+        self._refused: dict[str, CastyError] = {}
+        self._slots: dict[int, dict[str, _Activation]] = {}
+        self._ending: dict[str, None] = {}
+        self._handing_over: dict[int, None] = {}
+        self._count = 0
+        self._timer: Timer | None = None
+        self._due_ns = 0
+        self.router: RegionRouter | None = None
+
+    def register(self, shard_type: str, factory: Callable[[str], Behavior[Any]], num_shards: int) -> bool:
+        """Host a region from now on; False when it is hosted already.
+
+        Raises
+        ------
+        Mismatch
+            It has another shard count, here or in the cluster.
+        """
+        known = self._regions.get(shard_type)
+        topology = self._routes.topology()
+        recorded = None if topology is None else topology.regions.get(shard_type)
+        recorded = recorded if known is None else known.num_shards
+        if recorded is not None and recorded != num_shards:
+            raise Mismatch(f"region {shard_type!r}: num_shards is {recorded}, given {num_shards}")
+        if known is not None:
+            return False
+        self._regions[shard_type] = _Region(factory, num_shards)
+        return True
+
+    def refused(self, shard_type: str, error: CastyError) -> None:
+        """The cluster recorded another shard count first: this node's region serves nobody."""
+        self._regions.pop(shard_type, None)
+        self._refused[shard_type] = error
+
+    # -- messages
+
+    def accept(self, item: EntityMessage) -> bool:
+        """Take a message for a slot that this node seems to lead; False: not now, `item.why` says why."""
+        assert self.router is not None, "the router is set before the first message"
+        region = self._regions.get(item.shard_type)
+        error = self._mismatch(item, region)
+        if error is not None:
+            self.router.drop(item, error)
+            return True
+        if region is None:
+            item.why = f"region {item.shard_type!r} is not hosted on the node that leads the slot"
+            return False
+        topology = self._routes.topology()
+        assert topology is not None, "the router knows the leader from a topology"
+        slot = slot_of_region(item.shard_type, item.shard, len(topology.slots))
+        path = f"$region/{item.shard_type}/{item.entity_id}"
+        if slot in self._handing_over or self._local.is_stopping or not self._is_leased(slot):
+            item.why = "the node that leads the slot has no lease"
+            return False
+        if path in self._ending:
+            item.why = "the entity is stopping"
+            return False
+        self._deliver(item, region, slot, path)
+        return True
+
+    def _mismatch(self, item: EntityMessage, region: _Region | None) -> CastyError | None:
+        topology = self._routes.topology()
+        recorded = None if topology is None else topology.regions.get(item.shard_type)
+        recorded = recorded if region is None else region.num_shards
+        if recorded is not None and recorded != item.num_shards:
+            return UnknownRegion(
+                f"region {item.shard_type!r} has num_shards = {recorded}, the caller says {item.num_shards}"
+            )
+        if region is None and self._clock.now() - item.since_ns > GRACE_NS:
+            why = self._refused.get(item.shard_type, "spawn it on every node")
+            return UnknownRegion(f"region {item.shard_type!r} is not hosted where its slot is led; {why}")
+        return None
+
+    def _deliver(self, item: EntityMessage, region: _Region, slot: int, path: str) -> None:
+        assert self.router is not None
+        try:
+            message = self._remote.decode(item.payload)
+        except EncodingError as error:
+            self.router.drop(item, EncodingError(f"{item.shard_type}/{item.entity_id}: {error}"))
+            return
+        activation = self._slots.get(slot, {}).get(path)
+        if activation is None:
+            if self._count >= self._max_entities:
+                self.router.drop(item, Overloaded(f"max_entities: {self._max_entities} live here"))
+                return
+            activation = self._activate(item, region, slot, path)
+        if activation.is_overtaken(item):
+            self._local.dead_letter(message, activation.cell.ref, "a later message of the same sender came first")
+            return
+        activation.cell.tell(message)
+
+    def _activate(self, item: EntityMessage, region: _Region, slot: int, path: str) -> _Activation:
+        behavior = Behaviors.setup(_Start(region.factory, item.entity_id))
+        cell = self._local.spawn_at(path, behavior)
+        cell.guard = partial(self._may_handle, cell, slot)
+        cell.finished = partial(self._finished, slot)
+        activation = self._slots.setdefault(slot, {})[path] = _Activation(cell, slot)
+        self._count += 1
+        self._arm(slot)
+        return activation
+
+    # -- leases
+
+    def _is_leased(self, slot: int) -> bool:
+        return self._clock.now() < self._lease_until_ns(slot) - self._margin_ns
+
+    def _may_handle(self, cell: Cell, slot: int, message: object) -> bool:
+        if isinstance(message, _Drained):
+            cell.stop()
+            return False
+        if self._is_leased(slot):
+            return True
+        self._local.dead_letter(message, cell.ref, "this node's lease on the slot ended")
+        self._stop_slot(slot)
+        return False
+
+    def _arm(self, slot: int) -> None:
+        due_ns = self._lease_until_ns(slot) - self._margin_ns
+        if self._timer is not None:
+            if self._due_ns <= due_ns:
+                return
+            self._timer.cancel()
+        self._due_ns = due_ns
+        self._timer = self._clock.call_at(due_ns, self._check)
+
+    def _check(self) -> None:
+        """Stop what has no lease; look again when the first of the other leases would end."""
+        self._timer = None
+        earliest_ns = 0
+        for slot in list(self._slots):
+            due_ns = self._lease_until_ns(slot) - self._margin_ns
+            if due_ns <= self._clock.now():
+                self._stop_slot(slot)
+            elif earliest_ns == 0 or due_ns < earliest_ns:
+                earliest_ns = due_ns
+        if earliest_ns:
+            self._due_ns = earliest_ns
+            self._timer = self._clock.call_at(earliest_ns, self._check)
+
+    def _stop_slot(self, slot: int) -> None:
+        for path, activation in list(self._slots.get(slot, {}).items()):
+            self._ending[path] = None
+            activation.cell.stop(is_forced=True)
+
+    def _finished(self, slot: int, cell: Cell) -> None:
+        self._ending.pop(cell.path, None)
+        activations = self._slots.get(slot, {})
+        if activations.pop(cell.path, None) is not None:
+            self._count -= 1
+        if not activations:
+            self._slots.pop(slot, None)
+        if self.router is not None:
+            self.router.retry()
+
+    # -- what the node calls
+
+    def hand_over(self, slot: int) -> bool:
+        """Let the entities of a slot read their mail and stop; called again until True: none is left."""
+        if slot not in self._handing_over:
+            self._handing_over[slot] = None
+            for path, activation in self._slots.get(slot, {}).items():
+                self._ending[path] = None
+                activation.cell.mailbox.put_beyond(_DRAINED)
+        return slot not in self._slots
+
+    def keep(self, slot: int) -> None:
+        """The hand-over is over, whoever leads now."""
+        self._handing_over.pop(slot, None)
+
+    def role_changed(self, slot: int, is_leading: bool) -> None:
+        """The node began or ceased to lead a slot."""
+        self._handing_over.pop(slot, None)
+        if not is_leading:
+            self._stop_slot(slot)
+        if self.router is not None:
+            self.router.retry()
+
+    @property
+    def entities(self) -> int:
+        """How many entities live here."""
+        return self._count
+
+    def close(self) -> None:
+        """Arm no timer any more; the actors are stopped by their system."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _Start:
+    """Runs the user's factory inside the entity's own cell, where what it raises is that entity's failure."""
+
+    __slots__ = ("_entity_id", "_factory")
+
+    def __init__(self, factory: Callable[[str], Behavior[M]], entity_id: str) -> None:
+        self._factory = factory
+        self._entity_id = entity_id
+
+    async def __call__(self, ctx: ActorContext[Any]) -> Behavior[Any]:
+        """Return the entity's behaviour."""
+        del ctx
+        return self._factory(self._entity_id)

@@ -1,0 +1,163 @@
+"""What every client class shares: the way to the cluster, checked arguments, and replies turned into errors."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from operator import index
+from typing import Any, ClassVar, cast
+
+from casty.distributed.core import (
+    BROKEN,
+    DESTROY,
+    DESTROYED,
+    KIND_NAMES,
+    MISMATCH,
+    OK,
+    OVERLOADED,
+    Command,
+    Reply,
+)
+from casty.distributed.port import EntityGateway, Port, RegionRef
+from casty.errors import BrokenBarrier, CastyError, Destroyed, InternalError, Mismatch, Overloaded
+
+__all__ = ["Handle", "check_count", "check_name", "check_timeout", "failure", "has_port"]
+
+
+class Handle:
+    """A client of one named structure; cheap, and holds no connection.
+
+    Parameters
+    ----------
+    gateway
+        The system or client to go through, or any other `EntityGateway`.
+    region_ref
+        The region behind an `EntityGateway` without a port of its own; not used with a system or a client.
+    name
+        The structure's name; not empty.
+    timeout_s
+        Deadline of each call in seconds; None waits for ever.
+    """
+
+    __slots__ = ("_entity", "_gateway", "_name", "_plain", "_timeout_s")
+    _kind: ClassVar[int]
+
+    def __init__(
+        self, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout_s: float | None
+    ) -> None:
+        check_name(name)
+        check_timeout(timeout_s)
+        self._gateway = gateway
+        self._plain = None if has_port(gateway) else _plain_port(gateway, region_ref)
+        self._name = name
+        self._entity = name.encode()
+        self._timeout_s = timeout_s
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._name!r}>"
+
+    @property
+    def _port(self) -> Port:
+        # Asked anew each time: a gateway that is not started, or closed meanwhile, says so by itself.
+        port: Port = cast(Any, self._gateway).structures if self._plain is None else self._plain
+        return port
+
+    async def _command(self, command: Command) -> Any:
+        reply = await self._port.command(self._kind, self._entity, command, timeout_s=self._timeout_s)
+        return reply[1] if reply[0] == OK else self._refused(reply)
+
+    async def _read(self, query: Command) -> Any:
+        reply = await self._port.read(self._kind, self._entity, query, timeout_s=self._timeout_s)
+        return reply[1] if reply[0] == OK else self._refused(reply)
+
+    def _refused(self, reply: Reply) -> Any:
+        raise failure(reply, f"{KIND_NAMES[self._kind]} {self._name!r}")
+
+    async def destroy(self) -> bool:
+        """Destroy the structure; the name may be used again at once.
+
+        Whoever waits on it gets `Destroyed`. What is held of it is lost, and of its name nothing is granted before
+        each former holder knows, or its session ended.
+
+        Returns
+        -------
+        bool
+            True if it existed.
+
+        Raises
+        ------
+        Unavailable
+            No quorum until the deadline; nothing happened.
+        OutcomeUnknown
+            The deadline passed after it was sent; it happened once or not at all.
+        """
+        return bool(await self._command([DESTROY]))
+
+
+def failure(reply: Reply, what: str) -> CastyError:
+    """Return the error that a reply other than ``[OK, ...]`` stands for."""
+    status = reply[0]
+    if status == MISMATCH:
+        return Mismatch(
+            f"{what}: expected {reply[1]}={reply[2]} as recorded when it was created, found {reply[3]}; "
+            "use the recorded value, or destroy it first"
+        )
+    if status == DESTROYED:
+        return Destroyed(f"{what} was destroyed while the call waited; nothing was granted")
+    if status == BROKEN:
+        return BrokenBarrier(f"{what}: a party of this generation was lost")
+    if status == OVERLOADED:
+        return Overloaded(f"{what}: the bound {reply[1]}={reply[2]} of its slot is reached; try again later")
+    return InternalError(
+        f"{what}: expected the reply of a structure, found {reply!r:.200}; please report this"
+    )
+
+
+def has_port(gateway: object) -> bool:
+    """Whether the gateway offers the private port; looked up without running a property that may not be ready."""
+    return inspect.getattr_static(gateway, "structures", None) is not None
+
+
+def check_name(name: str) -> None:
+    """Raise `TypeError` or `ValueError` unless `name` can name a structure."""
+    if not isinstance(name, str):
+        raise TypeError(f"name: expected a text, found {name!r:.100}")
+    if not name:
+        raise ValueError("name: expected at least one character, found an empty text")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"name: expected a text that UTF-8 can encode, found {name!r:.100}") from error
+
+
+def check_timeout(timeout_s: float | None) -> None:
+    """Raise `TypeError` or `ValueError` unless it is None or a number of seconds."""
+    if timeout_s is None:
+        return
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)):
+        raise TypeError(f"timeout: expected seconds or None, found {timeout_s!r:.100}")
+    if not 0 <= timeout_s < math.inf:
+        raise ValueError(
+            f"timeout: expected finite seconds >= 0, or None to wait for ever; found {timeout_s}"
+        )
+
+
+def check_count(name: str, value: int, least: int) -> int:
+    """Return `value` as an int; `TypeError` or `ValueError` unless it is one and at least `least`."""
+    try:
+        count = int(index(value))
+    except TypeError:
+        raise TypeError(f"{name}: expected an int, found {value!r:.100}") from None
+    if count < least:
+        raise ValueError(f"{name}: expected at least {least}, found {count}")
+    return count
+
+
+def _plain_port(gateway: EntityGateway, region_ref: RegionRef | None) -> Port:
+    from casty.distributed.plain_port import (
+        PlainPort,  # most programs never need it, nor the actors it brings
+    )
+
+    if region_ref is None:
+        raise TypeError("region_ref: required with a gateway that has no structures of its own, found None")
+    return PlainPort(gateway, region_ref)

@@ -1,0 +1,86 @@
+"""What the client classes of lock and semaphore share: asking for a hold, giving it back, and ``async with``."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from casty.distributed.core import KIND_NAMES, OK, Command
+from casty.distributed.handle import Handle
+from casty.distributed.holds import Hold, Holds, hold_lost
+from casty.distributed.port import LOST_DESTROYED, EntityGateway, Grant, RegionRef
+from casty.errors import OutcomeUnknown, Unavailable
+
+__all__ = ["Holder"]
+
+
+class Holder(Handle):
+    """A client that holds what it was granted until it releases or loses it."""
+
+    __slots__ = ("_holds", "_what")
+
+    def __init__(
+        self, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout_s: float | None
+    ) -> None:
+        super().__init__(gateway, region_ref, name, timeout_s)
+        self._what = f"{KIND_NAMES[self._kind]} {name!r}"
+        self._holds = Holds(self._ended)
+
+    def _ended(self) -> None:
+        """A hold of this instance ended, by release or by loss."""
+
+    def _release_command(self, grant: Grant) -> Command:
+        raise NotImplementedError
+
+    async def _request(self, command: Command, timeout_s: float | None) -> Hold | None:
+        """Ask for a hold; None when a try found nothing free."""
+        reply, grant = await self._port.wait(self._kind, self._entity, command, timeout_s=timeout_s)
+        if reply[0] != OK:
+            self._refused(reply)
+        return None if grant is None else self._holds.begin(grant)
+
+    async def _give_back(self, hold: Hold) -> bool:
+        self._holds.end(hold)
+        command = self._release_command(hold.grant)
+        port = self._port
+        reply = await port.release(self._kind, self._entity, hold.grant, command, timeout_s=self._timeout_s)
+        return bool(reply[1] if reply[0] == OK else self._refused(reply))
+
+    async def wait_lost(self) -> bool:
+        """Wait until the present hold, the oldest if there are several, ends.
+
+        Returns
+        -------
+        bool
+            True if it ended early, False if it was released or there is none.
+        """
+        hold = self._holds.oldest()
+        return False if hold is None else await hold.wait_end()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release; raises `LockLost` when the hold ended before the body did.
+
+        What cannot be released in time ends by itself; it is raised only when the body raised nothing.
+        """
+        hold = self._holds.leave()
+        if hold is None:
+            return
+        is_foreign = hold.unwatch(error)
+        is_good = self._holds.is_good(hold)
+        if hold.reason is not None:
+            self._holds.forgive(hold.task)
+        if is_good:
+            await self._exit(hold, error, is_foreign)
+        elif hold.reason is not None and not is_foreign:
+            raise hold_lost(self._what, hold.reason) from error
+
+    async def _exit(self, hold: Hold, error: BaseException | None, is_foreign: bool) -> None:
+        try:
+            is_released = await self._give_back(hold)
+        except (Unavailable, OutcomeUnknown):
+            if error is None:
+                raise
+            return
+        if not is_released and not is_foreign:
+            raise hold_lost(self._what, LOST_DESTROYED) from error

@@ -1,0 +1,25 @@
+"""The worlds in which the contract holds: the same coroutines run in each."""
+
+from __future__ import annotations
+
+import pytest
+import trustme
+
+from casty.tls import Config
+from tests.contract.worlds import HOST, World, contexts_of, run_for_real
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def tls(authority: trustme.CA) -> Config:
+    return contexts_of(authority, HOST)
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def world(request: pytest.FixtureRequest) -> World:
+    name: str = request.param
+    return World(name, HOST, request.getfixturevalue("tls") if name == "tls" else None, run_for_real)

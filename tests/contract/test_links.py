@@ -1,0 +1,137 @@
+"""What every transport promises about links."""
+
+from __future__ import annotations
+
+import pytest
+
+from casty import runtime
+from tests.contract.ends import End, Listening, dial
+from tests.contract.worlds import World
+
+
+async def pair(world: World) -> tuple[End, End, Listening]:
+    listening = Listening()
+    address = await listening.start(world.host, world.tls)
+    near = await dial(address, world.tls)
+    far = await listening.ends.get()
+    return near, far, listening
+
+
+async def finish(listening: Listening, *ends: End) -> None:
+    for end in ends:
+        end.link.close()
+    for end in ends:
+        await end.lost()
+        assert len(end.losses) == 1
+    assert listening.listener is not None
+    await listening.listener.close()
+
+
+def test_bytes_arrive_in_order_both_ways(world: World) -> None:
+    async def main() -> None:
+        near, far, listening = await pair(world)
+        pieces = [bytes([index % 256]) * (index * 37 % 5000 + 1) for index in range(300)]
+        for piece in pieces:
+            near.link.write(piece)
+            far.link.write(piece[::-1])
+        sent = b"".join(pieces)
+        assert await far.received(len(sent)) == sent
+        assert await near.received(len(sent)) == sent
+        await finish(listening, near, far)
+
+    world.run(main)
+
+
+def test_a_large_write_arrives_whole(world: World) -> None:
+    async def main() -> None:
+        near, far, listening = await pair(world)
+        sent = bytes(range(256)) * 16384
+        near.link.write(sent)
+        assert await far.received(len(sent)) == sent
+        far.link.write(b"x")
+        await near.received(1)
+        assert near.link.buffered_bytes == 0
+        await finish(listening, near, far)
+
+    world.run(main)
+
+
+def test_the_listener_names_a_real_port_and_links_their_peer(world: World) -> None:
+    async def main() -> None:
+        near, far, listening = await pair(world)
+        assert listening.listener is not None
+        host, port = listening.listener.address
+        assert (host, port > 0) == (world.host, True)
+        assert near.link.peer == (host, port)
+        assert far.link.peer[0] == world.host
+        await finish(listening, near, far)
+
+    world.run(main)
+
+
+def test_close_sends_what_is_queued_then_both_hear_the_end_once(world: World) -> None:
+    async def main() -> None:
+        near, far, listening = await pair(world)
+        sent = b"y" * 1_000_000
+        near.link.write(sent)
+        near.link.close()
+        near.link.write(b"vanishes")
+        assert await far.lost() is None
+        assert bytes(far.data) == sent
+        await near.lost()
+        near.link.close()
+        near.link.abort()
+        near.link.write(b"vanishes")
+        await finish(listening, near, far)
+
+    world.run(main)
+
+
+def test_abort_ends_both_sides_once(world: World) -> None:
+    async def main() -> None:
+        near, far, listening = await pair(world)
+        near.link.write(b"hello")
+        await far.received(5)
+        near.link.abort()
+        await near.lost()
+        await far.lost()
+        await finish(listening, near, far)
+
+    world.run(main)
+
+
+def test_a_closed_listener_takes_no_links_and_keeps_those_it_took(world: World) -> None:
+    async def main() -> None:
+        near, far, listening = await pair(world)
+        assert listening.listener is not None
+        address = listening.listener.address
+        await listening.listener.close()
+        with pytest.raises(OSError):
+            await dial(address, world.tls)
+        near.link.write(b"still")
+        assert await far.received(5) == b"still"
+        await finish(listening, near, far)
+
+    world.run(main)
+
+
+def test_an_address_in_use_is_an_error(world: World) -> None:
+    async def main() -> None:
+        listening = Listening()
+        address = await listening.start(world.host, world.tls)
+        with pytest.raises(OSError):
+            await runtime.current().transport.listen(*address, listening.take, tls=world.tls)
+        await finish(listening)
+
+    world.run(main)
+
+
+def test_dialling_nobody_is_an_error(world: World) -> None:
+    async def main() -> None:
+        listening = Listening()
+        address = await listening.start(world.host, world.tls)
+        await finish(listening)
+        with pytest.raises(OSError):
+            await dial(address, world.tls)
+
+    world.run(main)

@@ -1,0 +1,183 @@
+"""TLS on real sockets: who is taken, who is not, and what either side learns."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+
+from casty import runtime
+from casty.config import Settings
+from casty.tls import Config, TlsError
+from casty.transport.peers import Peer
+from casty.wire import frames
+from casty.wire.hello import Refusal
+from tests.contract.ends import Side, dial
+from tests.contract.worlds import HOST, contexts_of, run_for_real
+
+SETTINGS = Settings()
+
+
+async def outcome(server_tls: Config | None, client_tls: Config | None) -> str | None:
+    """Return None when the two link and can talk, else the refusal that the dialler learns."""
+    server, client = Side("a", SETTINGS), Side("b", SETTINGS)
+    peer: Peer = client.dial(await server.listen(HOST, server_tls), client_tls)
+    while peer.last_refusal is None and not client.frames:
+        if client.opened and client.opened[0].is_open:
+            client.opened[0].send(40, b"hello")
+        await runtime.current().clock.sleep(0.01)
+    refusal = None if client.frames else peer.last_refusal
+    peer.close()
+    assert server.acceptor is not None
+    await server.acceptor.close()
+    return refusal
+
+
+def learn(server_tls: Config | None, client_tls: Config | None) -> str | None:
+    found: list[str | None] = []
+
+    async def main() -> None:
+        found.append(await outcome(server_tls, client_tls))
+
+    run_for_real(main)
+    return found[0]
+
+
+def test_mutual_tls(tls: Config) -> None:
+    assert learn(tls, tls) is None
+
+
+def test_tls_at_the_acceptor_only(tls: Config) -> None:
+    assert "found TLS" in str(learn(tls, None))
+
+
+def test_tls_at_the_dialler_only(tls: Config) -> None:
+    assert "expected TLS, found plain bytes" in str(learn(None, tls))
+
+
+def test_the_acceptor_says_so_to_plain_and_to_tls_strangers(tls: Config) -> None:
+    async def main() -> None:
+        plain, secure = Side("a", SETTINGS), Side("a", SETTINGS)
+        end = await dial(await secure.listen(HOST, tls), None)
+        end.link.write(b"\0\0\0\5\1hell")
+        await end.lost()
+        assert bytes(end.data)[:2] == b"\x15\x03"
+        shaker = await dial(await plain.listen(HOST, None), None)
+        shaker.link.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        await shaker.lost()
+        [(kind, body)] = await shaker.frames(1)
+        assert kind == frames.REFUSED
+        assert "found TLS" in Refusal.decode(body).text
+        for side in (plain, secure):
+            assert side.acceptor is not None
+            await side.acceptor.close()
+
+    run_for_real(main)
+
+
+def test_a_certificate_for_another_host_is_refused(authority: trustme.CA, tls: Config) -> None:
+    other = contexts_of(authority, "db.example")
+    text = str(learn(other, tls))
+    assert "certificate was refused" in text
+    assert HOST in text
+
+
+def test_a_certificate_of_another_authority_is_refused_by_the_dialler(tls: Config) -> None:
+    stranger = contexts_of(trustme.CA(), HOST)
+    assert "certificate was refused" in str(learn(stranger, tls))
+
+
+def test_a_dialler_of_another_authority_is_refused_by_the_acceptor(
+    authority: trustme.CA, tls: Config
+) -> None:
+    stranger = contexts_of(trustme.CA(), HOST)
+    authority.configure_trust(stranger.client_context)
+    assert "TLS" in str(learn(tls, stranger))
+
+
+def test_a_dialler_without_a_certificate(authority: trustme.CA, tls: Config) -> None:
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(client)
+    anonymous = Config(tls.server_context, client)
+    assert "TLS" in str(learn(tls, anonymous))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(HOST).configure_cert(server)
+    assert learn(Config(server, client), anonymous) is None
+
+
+def test_links_stuck_in_the_tls_handshake_are_bounded(tls: Config) -> None:
+    async def main() -> None:
+        server = Side("a", Settings(max_half_open_links=10))
+        address = await server.listen(HOST, tls)
+        ends = [await dial(address, None) for _ in range(100)]
+        for end in ends[:-10]:
+            await end.lost()
+        assert server.acceptor is not None
+        assert server.acceptor.half_open_links <= 10
+        await server.acceptor.close()
+        for end in ends:
+            await end.lost()
+
+    run_for_real(main)
+
+
+def test_garbage_in_the_tls_handshake(tls: Config) -> None:
+    async def main() -> None:
+        server = Side("a", SETTINGS)
+        address = await server.listen(HOST, tls)
+        end = await dial(address, None)
+        end.link.write(b"\x16\x03\x01\x00\x05garbage" * 20)
+        await end.lost()
+        client = Side("b", SETTINGS)
+        peer = client.dial(address, tls)
+        await client.until(lambda: bool(client.opened))
+        peer.close()
+        assert server.acceptor is not None
+        await server.acceptor.close()
+
+    run_for_real(main)
+
+
+def test_the_reason_of_a_lost_link_is_a_tls_error(tls: Config) -> None:
+    async def main() -> None:
+        plain = Side("a", SETTINGS)
+        end = await dial(await plain.listen(HOST, None), tls)
+        assert isinstance(await end.lost(), TlsError)
+        assert plain.acceptor is not None
+        await plain.acceptor.close()
+
+    run_for_real(main)
+
+
+def test_from_paths(authority: trustme.CA, tmp_path: Path, tls: Config) -> None:
+    certificate = authority.issue_cert(HOST)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    one = Config.from_paths(certfile=tmp_path / "both.pem", cafile=tmp_path / "ca.pem")
+    two = Config.from_paths(
+        certfile=str(tmp_path / "cert.pem"), cafile=tmp_path / "ca.pem", keyfile=tmp_path / "key.pem"
+    )
+    for config in (one, two):
+        assert config.server_context.verify_mode == ssl.CERT_REQUIRED
+        assert config.client_context.verify_mode == ssl.CERT_REQUIRED
+        assert config.client_context.check_hostname
+        assert learn(tls, config) is None
+        assert learn(config, tls) is None
+    with pytest.raises(OSError):
+        Config.from_paths(certfile=tmp_path / "none.pem", cafile=tmp_path / "ca.pem")
+
+
+def test_a_client_context_that_takes_anybody_is_refused(tls: Config) -> None:
+    lax = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    lax.check_hostname = False
+    with pytest.raises(ValueError, match="check_hostname"):
+        Config(tls.server_context, lax)
+    lax.verify_mode = ssl.CERT_NONE
+    with pytest.raises(ValueError, match="CERT_REQUIRED"):
+        Config(tls.server_context, lax)
+    with pytest.raises(ValueError, match="other side"):
+        Config(tls.client_context, tls.client_context)

@@ -1,0 +1,80 @@
+"""Public names are documented, and no name is cut short."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import casty
+from tests.tidy.source import PRODUCT, ROOT, Function, Module, modules
+
+SHORT = (
+    "addr", "buf", "cb", "cfg", "cnt", "conf", "conn", "ctl", "dst", "idx", "mgr", "msgs", "opts", "pkt",
+    "proc", "ptr", "recv", "req", "resp", "ret", "srv", "tmp", "val",
+)  # fmt: skip
+MAX_PUBLIC_NAMES = 80
+
+
+def test_every_module_says_what_it_is() -> None:
+    assert not [
+        module.path for module in modules() if module.text.strip() and ast.get_docstring(module.tree) is None
+    ]
+
+
+def test_public_definitions_have_docstrings() -> None:
+    bare = [
+        f"{module.path}:{node.lineno} {node.name}" for module in modules(*PRODUCT) for node in _bare(module)
+    ]
+    assert not bare
+
+
+def _bare(module: Module) -> Iterator[Function | ast.ClassDef]:
+    for node in module.tree.body:
+        if not isinstance(node, Function | ast.ClassDef) or node.name.startswith("_"):
+            continue
+        if ast.get_docstring(node) is None and not _is_overload(node):
+            yield node
+        if isinstance(node, ast.ClassDef):
+            yield from (
+                method for method in node.body if isinstance(method, Function) and _needs_docstring(method)
+            )
+
+
+def _needs_docstring(method: Function) -> bool:
+    return not method.name.startswith("_") and ast.get_docstring(method) is None and not _is_overload(method)
+
+
+def _is_overload(node: Function | ast.ClassDef) -> bool:
+    return any(
+        "overload" in ast.dump(decorator) or "setter" in ast.dump(decorator)
+        for decorator in node.decorator_list
+    )
+
+
+def test_names_are_words() -> None:
+    found = [
+        f"{module.path}:{line} {name}"
+        for module in modules("casty", "sim", "chaos")
+        for line, name in _bound(module)
+        if name in SHORT
+    ]
+    assert not found
+
+
+def _bound(module: Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.arg):
+            yield node.lineno, node.arg.lstrip("_")
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id.lstrip("_")
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.attr.lstrip("_")
+
+
+def test_the_front_door_is_small_and_documented() -> None:
+    names = list(casty.__all__)
+    assert names == sorted(names)
+    assert len(names) < MAX_PUBLIC_NAMES
+    reference = (ROOT / "docs" / "reference.md").read_text()
+    assert not [name for name in names if not hasattr(casty, name)]
+    assert not [name for name in names if f"`{name}" not in reference]
