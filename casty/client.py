@@ -106,6 +106,7 @@ class ClusterClient:
             actors, self._actors = self._actors, None
             await actors.close()
             await self._visitor.close()
+            actors.finish()
 
     async def ready(self, timeout: float = 5.0) -> None:
         """Return when the topology is known.

@@ -6,6 +6,7 @@ __all__ = [
     "AlreadyHeld",
     "BrokenBarrier",
     "CastyError",
+    "ConfigError",
     "Destroyed",
     "EncodingError",
     "InternalError",
@@ -28,6 +29,10 @@ __all__ = [
 
 class CastyError(Exception):
     """Base of every error that casty raises on purpose."""
+
+
+class ConfigError(CastyError, ValueError):
+    """A configuration file or variable says something that casty does not understand; the key is named."""
 
 
 class Unavailable(CastyError, TimeoutError):

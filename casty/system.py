@@ -144,12 +144,14 @@ class ClusteredActorSystem:
             actors, self._actors = self._actors, None
             await actors.close()
             await self._node.stop()
+            actors.finish()
 
     async def abort(self) -> None:
         """Stop at once, handing nothing over."""
         if self._actors is not None:
             actors, self._actors = self._actors, None
             await actors.close()
+            actors.finish()
         await self._node.abort()
 
     # -- who and where

@@ -23,7 +23,9 @@ class ClockHost(Protocol):
 
     now_ns: int
 
-    def timer_at(self, clock: NodeClock, when_ns: int, callback: Callable[..., object], args: tuple[object, ...]) -> Handle:
+    def timer_at(
+        self, clock: NodeClock, when_ns: int, callback: Callable[..., object], args: tuple[object, ...]
+    ) -> Handle:
         """Run a callback when the clock reaches `when_ns`."""
         ...
 

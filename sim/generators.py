@@ -21,7 +21,9 @@ class Spawner(Protocol):
 
     current: Incarnation
 
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> object:
+    def call_soon(
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> object:
         """Run a callback soon."""
 
     def create_task(self, coro: Coroutine[Any, Any, T], *, context: Context | None = None) -> object:

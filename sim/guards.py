@@ -19,7 +19,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -62,7 +62,11 @@ FENCES: tuple[tuple[object, tuple[str, ...], str], ...] = (
     (sqlite3, ("connect",), _FILE),
     (subprocess, ("Popen", "run", "call", "check_call", "check_output"), _PROCESS),
     (threading.Thread, ("start",), _THREAD),
-    (socket, ("create_connection", "create_server", "socketpair", "getaddrinfo", "gethostbyname"), _TRANSPORT),
+    (
+        socket,
+        ("create_connection", "create_server", "socketpair", "getaddrinfo", "gethostbyname"),
+        _TRANSPORT,
+    ),
     (socket.socket, ("__init__",), _TRANSPORT),
 )
 
@@ -90,7 +94,7 @@ _LOGGING_TIME = _real_time_module()
 
 
 @contextmanager
-def fenced(wall_s: Callable[[], float]) -> Iterator[None]:
+def fenced(wall_s: Callable[[], float]) -> Generator[None, None, None]:
     """Raise the fences; inside, `logging` stamps records with `wall_s` (seconds since 1970)."""
     replaced: list[tuple[object, str, object]] = []
     thread_id = threading.get_ident()
@@ -110,13 +114,13 @@ def fenced(wall_s: Callable[[], float]) -> Iterator[None]:
 
 
 @contextmanager
-def _virtual_logging(wall_s: Callable[[], float]) -> Iterator[None]:
-    before: ModuleType = vars(logging)["time"]
+def _virtual_logging(wall_s: Callable[[], float]) -> Generator[None, None, None]:
+    before: ModuleType = logging.__dict__["time"]
     virtual = SimpleNamespace(**vars(_LOGGING_TIME))
     virtual.time = wall_s
     virtual.time_ns = lambda: int(wall_s() * 1_000_000_000)
-    vars(logging)["time"] = virtual
+    logging.__dict__["time"] = virtual
     try:
         yield
     finally:
-        vars(logging)["time"] = before
+        logging.__dict__["time"] = before

@@ -230,4 +230,3 @@ class SimLink:
             batch.parts = [data] if data else []
             self._in_flight_bytes -= batch.size - len(data)
             batch.size = len(data)
-

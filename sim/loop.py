@@ -13,14 +13,16 @@ import gc
 import sys
 from asyncio import events
 from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Executor
 from contextvars import Context
 from heapq import heapify, heappop, heappush
-from typing import Any, TypeVar
+from inspect import currentframe
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from .clock import NodeClock
 from .draws import Draws, mix
 from .errors import DeadlockError, EscapeError, TimeLimitError
-from .escapes import FENCED_METHODS, fenced_method
+from .escapes import FencedLoop
 from .generators import GeneratorHooks
 from .handles import Handle
 from .incarnation import OWNER, Incarnation
@@ -29,6 +31,7 @@ from .tasks import CounterFuture, CounterTask, is_inner
 __all__ = ["SimLoop"]
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _SECOND_NS = 1_000_000_000
 _MAX_PASSES = 1_000
@@ -41,7 +44,7 @@ _HAS_INNER = sys.version_info < (3, 12)
 ErrorHook = Callable[[Incarnation, dict[str, Any]], None]
 
 
-class SimLoop(asyncio.AbstractEventLoop):
+class SimLoop(FencedLoop):
     """The loop of one world.
 
     Parameters
@@ -77,7 +80,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         return self.current.clock.now() / _SECOND_NS
 
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
     ) -> Handle:
         """Run a callback in the next pass of the process that the context belongs to."""
         if context is None:
@@ -87,13 +90,17 @@ class SimLoop(asyncio.AbstractEventLoop):
         return handle
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
     ) -> Handle:
         """The same as `call_soon`: there are no threads here."""
         return self.call_soon(callback, *args, context=context)
 
     def call_later(
-        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self,
+        delay: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: Unpack[Ts],
+        context: Context | None = None,
     ) -> Handle:
         """Run a callback after so many seconds of its process's clock."""
         if context is None:
@@ -103,7 +110,11 @@ class SimLoop(asyncio.AbstractEventLoop):
         return self._arm(Handle(owner, callback, args, context, when_ns))
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: Unpack[Ts],
+        context: Context | None = None,
     ) -> Handle:
         """Run a callback when its process's clock shows `when` seconds."""
         if context is None:
@@ -114,7 +125,7 @@ class SimLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> CounterFuture[Any]:
         """Make a future that hashes as its number."""
         owner = self.current
-        if _HAS_INNER and is_inner(sys._getframe(1)):
+        if _HAS_INNER and is_inner(currentframe()):
             owner.inner_made += 1
             return CounterFuture(loop=self, number=-owner.inner_made)
         owner.futures_made += 1
@@ -133,7 +144,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         if context is None:
             context = contextvars.copy_context()
         owner = context.get(OWNER, self.kernel)
-        if _HAS_INNER and is_inner(sys._getframe(1)):
+        if _HAS_INNER and is_inner(currentframe()):
             owner.inner_made += 1
             number = -owner.inner_made
         else:
@@ -153,7 +164,9 @@ class SimLoop(asyncio.AbstractEventLoop):
         """Return None."""
         return None
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+    ) -> asyncio.Future[T]:
         """Run `func` inline, after a drawn time of at most a millisecond."""
         del executor
         future: asyncio.Future[T] = self.create_future()
@@ -431,7 +444,3 @@ def _run_inline(future: asyncio.Future[Any], func: Callable[..., Any], args: tup
 
 def _ignore(owner: Incarnation, context: dict[str, Any]) -> None:
     del owner, context
-
-
-for _name, _instead in FENCED_METHODS:
-    setattr(SimLoop, _name, fenced_method(_name, _instead))

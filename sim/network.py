@@ -106,6 +106,10 @@ class Network:
         """Make a name resolve to a machine of the same name."""
         self.names[machine] = machine
 
+    def machines(self) -> list[str]:
+        """Return the names of all machines, oldest first."""
+        return [name for name, machine in self.names.items() if name == machine]
+
     def resolve(self, machine: str, host: str) -> str | None:
         """Return the machine that a host name means on a machine."""
         return machine if host in _OWN else self.names.get(host)

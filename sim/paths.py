@@ -112,7 +112,9 @@ class Path:
         delay_ns = self._latency_ns + self.spike_ns
         if self.loss_ppm:
             delay_ns += self._losses_ns("dial:" + label, sequence)
-        return delay_ns + self._draws.below("dial", label, sequence, self._jitter_ns + self.spike_jitter_ns + 1)
+        return delay_ns + self._draws.below(
+            "dial", label, sequence, self._jitter_ns + self.spike_jitter_ns + 1
+        )
 
     def is_fragmenting(self, label: str, sequence: int) -> bool:
         """Return whether a batch arrives in pieces."""

@@ -55,7 +55,11 @@ class Process:
     """
 
     def __init__(
-        self, world: World, name: str, setup: Setup | None, storage: Callable[[Process], Storage] | None = None
+        self,
+        world: World,
+        name: str,
+        setup: Setup | None,
+        storage: Callable[[Process], Storage] | None = None,
     ) -> None:
         self.world = world
         self.name = name

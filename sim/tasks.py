@@ -62,11 +62,12 @@ class CounterFuture(asyncio.Future[T]):
 
 
 def is_inner(frame: FrameType | None) -> bool:
-    """Whether `asyncio.wait_for` asks, below `frame`.
+    """Whether `asyncio.wait_for` is who called the function whose frame this is.
 
     Before 3.12 it makes a task and a future of its own. They are counted apart: otherwise the same program
     would number its other tasks, and so order its sets, differently on 3.11.
     """
+    frame = frame and frame.f_back
     for _ in range(_DEPTH):
         if frame is None or _INNER_CODE is None:
             return False

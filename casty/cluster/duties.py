@@ -109,6 +109,8 @@ class SlotDuties:
         self._ttl_ns = ttl_ns
         self._handed_over_ns: dict[int, int] = {}
         self.is_stopping = False
+        self.may_transfer: Callable[[int], bool] = _always
+        """Asked before a slot is handed over: volatile entities stop first. Asked again until it says yes."""
 
     def tick(self, machine: ControlMachine) -> None:
         """Walk every slot led here towards its target; hand at most one over to its preferred node."""
@@ -139,6 +141,8 @@ class SlotDuties:
             return False
         if self._vitals.silent_ns(preferred, core.leader_since_ns) > SECOND_NS:
             return False
+        if not self.may_transfer(slot):
+            return True
         if core.transfer(now_ns, preferred):
             self._handed_over_ns[slot] = now_ns
             return True
@@ -153,6 +157,8 @@ class SlotDuties:
                 heir = self._heir(group)
                 if heir is not None:
                     pending = True
+                    if group.number > 0 and not self.may_transfer(group.number - 1):
+                        continue
                     group.core.transfer(now_ns, heir)
                     self._host.mark(group)
         return pending
@@ -166,6 +172,11 @@ class SlotDuties:
             if progress is not None and silent_ns < SECOND_NS:
                 candidates.append((-progress.match, silent_ns, key))
         return min(candidates)[2] if candidates else None
+
+
+def _always(slot: int) -> bool:
+    del slot
+    return True
 
 
 def _membership(group: Group) -> Membership:

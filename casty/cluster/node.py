@@ -91,6 +91,7 @@ class Node:
         self._members_seen: dict[str, tuple[str, str]] = {}
         self.on_topology: list[Callable[[Topology], None]] = []
         self.extra_frames: dict[int, Callable[[Connection, bytes], None]] = {}
+        self.on_link: list[Callable[[Connection, bool], None]] = []
 
     @property
     def key(self) -> str:
@@ -156,7 +157,6 @@ class Node:
             frames.KEEPALIVE_ACK: lambda link, body: self.gateway.on_keepalive_ack(body),
             frames.SUBSCRIBE: lambda link, body: self.feed.subscribe(link),
             frames.STATUS: self._on_status,
-            **self.extra_frames,
         }
 
     def _policy(self) -> Policy:
@@ -321,6 +321,8 @@ class Node:
             if connection.is_dialled:
                 self.feed.introduce(connection)
                 self.gateway.on_link_up(remote.node_id)
+        for listener in self.on_link:
+            listener(connection, True)
         if self.runtime.observe:
             self.runtime.observe(LinkUp(key_of(connection)))
 
@@ -334,6 +336,8 @@ class Node:
             if connection.is_dialled:
                 self.relays.link_lost(remote.node_id)
                 self.gateway.on_link_down(remote.node_id)
+        for listener in self.on_link:
+            listener(connection, False)
         if self.runtime.observe:
             self.runtime.observe(LinkDown(key_of(connection), reason))
 
@@ -342,7 +346,7 @@ class Node:
         role = connection.remote.role
         if role != "node" and kind not in _ALLOWED[role]:
             raise frames.unexpected(kind, role)
-        handler = self._handlers.get(kind)
+        handler = self._handlers.get(kind) or self.extra_frames.get(kind)
         if handler is None:
             raise frames.unexpected(kind, role)
         handler(connection, body)
@@ -438,7 +442,7 @@ class _Nobody:
 
 _ALLOWED: dict[str, tuple[int, ...]] = {
     "client": (
-        frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.ENTITY,
+        frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY, frames.ENTITY,
     ),
     "status": (frames.STATUS,),
 }  # fmt: skip

@@ -32,6 +32,9 @@ M = TypeVar("M")
 GRACE_NS = SECOND_NS
 """How long a message waits for its region to be hosted here: programs start regions on all nodes at once."""
 
+HAND_OVER_NS = 2 * SECOND_NS
+"""How long after the last word about a hand-over a slot that is still led here takes messages again."""
+
 MAX_SOURCES = 4096
 """Senders whose last number an activation remembers; the one that was silent longest is forgotten first."""
 
@@ -103,7 +106,7 @@ class RegionHost:
         self._refused: dict[str, CastyError] = {}
         self._slots: dict[int, dict[str, _Activation]] = {}
         self._ending: dict[str, None] = {}
-        self._handing_over: dict[int, None] = {}
+        self._handing_over_until_ns: dict[int, int] = {}
         self._count = 0
         self._timer: Timer | None = None
         self._due_ns = 0
@@ -150,7 +153,7 @@ class RegionHost:
         assert topology is not None, "the router knows the leader from a topology"
         slot = slot_of_region(item.shard_type, item.shard, len(topology.slots))
         path = f"$region/{item.shard_type}/{item.entity_id}"
-        if slot in self._handing_over or self._local.is_stopping or not self._is_leased(slot):
+        if self._is_handing_over(slot) or self._local.is_stopping or not self._is_leased(slot):
             item.why = "the node that leads the slot has no lease"
             return False
         if path in self._ending:
@@ -215,8 +218,12 @@ class RegionHost:
         self._stop_slot(slot)
         return False
 
+    def _due_ns_of(self, slot: int) -> int:
+        """When to look at a lease again: at its end, or sooner, since a lone voter's endless lease may shrink."""
+        return min(self._lease_until_ns(slot), self._clock.now() + 2 * self._margin_ns) - self._margin_ns
+
     def _arm(self, slot: int) -> None:
-        due_ns = self._lease_until_ns(slot) - self._margin_ns
+        due_ns = self._due_ns_of(slot)
         if self._timer is not None:
             if self._due_ns <= due_ns:
                 return
@@ -229,7 +236,7 @@ class RegionHost:
         self._timer = None
         earliest_ns = 0
         for slot in list(self._slots):
-            due_ns = self._lease_until_ns(slot) - self._margin_ns
+            due_ns = self._due_ns_of(slot)
             if due_ns <= self._clock.now():
                 self._stop_slot(slot)
             elif earliest_ns == 0 or due_ns < earliest_ns:
@@ -257,20 +264,20 @@ class RegionHost:
 
     def hand_over(self, slot: int) -> bool:
         """Let the entities of a slot read their mail and stop; called again until True: none is left."""
-        if slot not in self._handing_over:
-            self._handing_over[slot] = None
-            for path, activation in self._slots.get(slot, {}).items():
+        is_news = not self._is_handing_over(slot)
+        self._handing_over_until_ns[slot] = self._clock.now() + HAND_OVER_NS
+        for path, activation in self._slots.get(slot, {}).items():
+            if is_news:
                 self._ending[path] = None
                 activation.cell.mailbox.put_beyond(_DRAINED)
         return slot not in self._slots
 
-    def keep(self, slot: int) -> None:
-        """The hand-over is over, whoever leads now."""
-        self._handing_over.pop(slot, None)
+    def _is_handing_over(self, slot: int) -> bool:
+        return self._clock.now() < self._handing_over_until_ns.get(slot, 0)
 
     def role_changed(self, slot: int, is_leading: bool) -> None:
         """The node began or ceased to lead a slot."""
-        self._handing_over.pop(slot, None)
+        self._handing_over_until_ns.pop(slot, None)
         if not is_leading:
             self._stop_slot(slot)
         if self.router is not None:

@@ -42,6 +42,9 @@ def tick_follower(state: State, now_ns: int) -> None:
         stand(state, now_ns)
     elif now_ns < due_ns:
         state.deadline_ns = due_ns
+        if state.ask_again_ns and now_ns >= state.ask_again_ns:
+            state.ask_again_ns = 0
+            _ask_again(state)
     elif state.is_promotable:
         stand(state, now_ns)
     else:
@@ -64,7 +67,7 @@ def stand(state: State, now_ns: int) -> None:
     _drop_leader(state, now_ns, Role.PRE_CANDIDATE)
     state.votes = {state.id: True}
     if not _count_promises(state, now_ns):
-        _ask(state, [PRE_VOTE, state.term + 1, state.log.last_index, state.log.last_term])
+        _ask(state, now_ns)
 
 
 def stand_forced(state: State, now_ns: int) -> None:
@@ -82,12 +85,22 @@ def _drop_leader(state: State, now_ns: int, role: Role) -> None:
     state.dirty = True
 
 
-def _ask(state: State, message: list[object]) -> None:
-    membership = state.membership
+def _ask(state: State, now_ns: int) -> None:
+    """Ask all voters, and those who do not answer once more after a heartbeat."""
+    state.ask_again_ns = now_ns + state.timing.heartbeat_ns
+    state.wake_at(state.ask_again_ns)
+    _ask_again(state)
+
+
+def _ask_again(state: State) -> None:
+    membership, log = state.membership, state.log
     assert membership is not None
     for voter in state.peers:
-        if membership.has_voter(voter):
-            state.send(voter, list(message))
+        if membership.has_voter(voter) and voter not in state.votes:
+            if state.role is Role.PRE_CANDIDATE:
+                state.send(voter, [PRE_VOTE, state.term + 1, log.last_index, log.last_term])
+            else:
+                state.send(voter, [VOTE, state.term, log.last_index, log.last_term, int(state.is_forced)])
 
 
 def _count_promises(state: State, now_ns: int) -> bool:
@@ -105,7 +118,7 @@ def _become_candidate(state: State, now_ns: int, *, is_forced: bool) -> None:
     state.is_forced = is_forced
     state.votes = {state.id: True}
     if not _count_votes(state, now_ns):
-        _ask(state, [VOTE, state.term, state.log.last_index, state.log.last_term, int(is_forced)])
+        _ask(state, now_ns)
 
 
 def _count_votes(state: State, now_ns: int) -> bool:

@@ -197,10 +197,8 @@ def advance_commit(state: State, now_ns: int) -> None:
     if not state.is_established:
         state.is_established = True
         state.role_changed = True
-    if (
-        previous < state.membership_index <= commit
-        or state.membership_index <= commit
-        and membership.outgoing
+    if previous < state.membership_index <= commit or (
+        state.membership_index <= commit and membership.outgoing
     ):
         advance_changes(state, now_ns)
     if state.pending_reads:

@@ -137,8 +137,11 @@ class Progress:
             self.inflight_bytes -= inflight.popleft()[1]
 
     def end_round(self, last_index: int, now_ns: int, election_min_ns: int) -> None:
-        """Judge catch-up at the end of a round (dissertation 4.2.1): caught up when it took less than a timeout."""
-        if now_ns - self.round_start_ns < election_min_ns:
+        """Judge catch-up at the end of a round (dissertation 4.2.1): caught up when it took less than a timeout.
+
+        A peer that already holds all there is ends the next round at once.
+        """
+        if now_ns - self.round_start_ns < election_min_ns or self.match >= last_index:
             self.is_caught_up = True
         else:
             self.round_count += 1

@@ -25,6 +25,7 @@ class State:
     __slots__ = (
         "append_due",
         "applied",
+        "ask_again_ns",
         "check_ns",
         "commit",
         "deadline_ns",
@@ -139,6 +140,7 @@ class State:
         self.deadline_ns = now_ns + self.timeout_ns
         self.votes: dict[str, bool] = {}
         self.is_forced = False
+        self.ask_again_ns = 0
         self.inbound: Inbound | None = None
 
     def _start_outbox(self) -> None:
@@ -229,6 +231,7 @@ class State:
         self.timer_ns = now_ns
         self.timeout_ns = self.draw_timeout_ns()
         self.deadline_ns = now_ns + self.timeout_ns
+        self.ask_again_ns = 0
 
     def _stop_leading(self) -> None:
         self.ready_refused.extend(token for token, _ in self.pending_reads)
@@ -249,8 +252,16 @@ class State:
 
     @property
     def is_promotable(self) -> bool:
-        """Whether we vote in the newest configuration we hold, and so may stand."""
-        return self.membership is not None and self.membership.has_voter(self.id)
+        """Whether we may stand: we vote in our newest configuration, or in the one before while that is uncommitted.
+
+        The second case is a leader removed by an entry that only it may hold (dissertation 4.2.2): nobody whose log
+        lacks the entry could win its vote, so it must be able to finish the change.
+        """
+        membership = self.membership
+        if membership is None or membership.has_voter(self.id):
+            return membership is not None
+        committed = self.history.at(self.commit) if self.membership_index > self.commit else None
+        return committed is not None and committed.has_voter(self.id)
 
     def adopt_membership(self) -> None:
         """Take up the newest configuration of the log; it is in force from its append on (section 6)."""

@@ -67,7 +67,9 @@ class Listener(Protocol):
 class Transport(Protocol):
     """Makes links."""
 
-    async def listen(self, host: str, port: int, on_link: LinkFactory, *, tls: Config | None = None) -> Listener:
+    async def listen(
+        self, host: str, port: int, on_link: LinkFactory, *, tls: Config | None = None
+    ) -> Listener:
         """Bind and take links; raises `OSError` when the address cannot be bound."""
         ...
 

@@ -41,6 +41,7 @@ class TlsLink:
         "_handler",
         "_incoming",
         "_is_closed",
+        "_is_closing",
         "_is_judged",
         "_is_ready",
         "_is_server",
@@ -63,6 +64,7 @@ class TlsLink:
         )
         self._is_ready = False
         self._is_closed = False
+        self._is_closing = False
         self._is_judged = False
         self._error: TlsError | None = None
         self._pending: list[bytes] = []
@@ -87,7 +89,7 @@ class TlsLink:
 
     def write(self, data: bytes) -> None:
         """Encrypt and queue bytes; before the handshake is over they wait here."""
-        if self._is_closed:
+        if self._is_closed or self._is_closing:
             return
         if not self._is_ready:
             self._pending.append(data)
@@ -101,7 +103,14 @@ class TlsLink:
 
     def close(self) -> None:
         """Say good-bye, send what is queued, then end."""
-        if not self._is_closed and self._is_ready:
+        if self._is_closed:
+            return
+        if self._pending:
+            self._is_closing = (
+                True  # what is queued waits for the handshake; its failure ends the link as well
+            )
+            return
+        if self._is_ready:
             with suppress(ssl.SSLError):  # wants the other end's good-bye, for which nobody waits
                 self._tls.unwrap()
             self._flush()
@@ -126,7 +135,7 @@ class TlsLink:
         self._incoming.write(data)
         if not self._is_ready:
             self._shake()
-        if self._is_ready:
+        if self._is_ready and not self._is_closed:
             self._read()
 
     def link_lost(self, reason: BaseException | None) -> None:
@@ -160,6 +169,8 @@ class TlsLink:
         for data in pending:
             self._encrypt(data)
         self._flush()
+        if self._is_closing:
+            self.close()
 
     def _read(self) -> None:
         chunks: list[bytes] = []

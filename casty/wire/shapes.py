@@ -9,7 +9,7 @@ from enum import Enum, Flag
 from casty.errors import EncodingError
 from casty.wire.registry import is_named_tuple
 
-__all__ = ["Shape", "enum_of", "shape_of", "member_name"]
+__all__ = ["Shape", "enum_of", "member_name", "shape_of"]
 
 
 class Shape:

@@ -1,4 +1,4 @@
-"""Hostile bytes over every transport: each ends its own link with a refusal or a close, and service goes on."""
+"""Hostile bytes over every transport: each ends its own link, and service goes on."""
 
 from __future__ import annotations
 

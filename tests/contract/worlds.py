@@ -38,7 +38,7 @@ class World:
 
 
 def run_for_real(main: Callable[[], Awaitable[None]]) -> None:
-    """Run on the stock loop; every task must be gone at the end, and nothing may have been reported to the loop."""
+    """Run on the stock loop; at the end every task is gone and nothing was reported to the loop."""
     reported: list[dict[str, object]] = []
 
     async def guarded() -> None:
@@ -61,4 +61,5 @@ def contexts_of(authority: trustme.CA, *names: str) -> Config:
         certificate.configure_cert(context)
         authority.configure_trust(context)
         context.verify_mode = ssl.CERT_REQUIRED
+    server.num_tickets = 0
     return Config(server, client)

@@ -48,7 +48,9 @@ class Violation(AssertionError):
 class Node:
     """One process with one core; `rate` is how its clock runs against true time."""
 
-    def __init__(self, world: World, id: str, membership: Membership | None, restored: Restored | None = None) -> None:
+    def __init__(
+        self, world: World, id: str, membership: Membership | None, restored: Restored | None = None
+    ) -> None:
         self.world = world
         self.id = id
         self.rate = 1 + world.random.choice((-4, 0, 4)) / 1000
@@ -301,7 +303,9 @@ class World:
         if core.term < before[0] or (core.term == before[0] and before[1] not in (None, core.vote)):
             raise Violation(f"12: {node.id} went from {before} to {node.hard_seen}")
         if not core.applied <= core.commit <= core.last_index:
-            raise Violation(f"{node.id}: applied {core.applied}, commit {core.commit}, last {core.last_index}")
+            raise Violation(
+                f"{node.id}: applied {core.applied}, commit {core.commit}, last {core.last_index}"
+            )
         self.check_adjacent(node)
         self.check_leases()
 
@@ -320,7 +324,9 @@ class World:
                     if other.is_alive and other.core.role is Role.LEADER and other.core.term > node.core.term:
                         raise Violation(f"16: {node.id} has a lease and {other.id} leads")
                 if self.commit > node.core.commit:
-                    raise Violation(f"16: {node.id} has a lease at {node.core.commit}, committed {self.commit}")
+                    raise Violation(
+                        f"16: {node.id} has a lease at {node.core.commit}, committed {self.commit}"
+                    )
 
     def check_read(self, node: Node, token: int, index: int) -> None:
         needed = self.reading.pop(token)
@@ -338,7 +344,9 @@ class World:
         return max(leading, key=lambda node: node.core.term, default=None)
 
     def propose(self) -> bool:
-        leading = [node for node in self.live() if node.core.role is Role.LEADER and node.paused_until <= self.now]
+        leading = [
+            node for node in self.live() if node.core.role is Role.LEADER and node.paused_until <= self.now
+        ]
         if not leading:
             return False
         node = self.random.choice(leading)
@@ -352,7 +360,9 @@ class World:
         return True
 
     def read(self) -> None:
-        leading = [node for node in self.live() if node.core.role is Role.LEADER and node.paused_until <= self.now]
+        leading = [
+            node for node in self.live() if node.core.role is Role.LEADER and node.paused_until <= self.now
+        ]
         if leading:
             node = self.random.choice(leading)
             self.count += 1
@@ -372,7 +382,7 @@ class World:
 
     def crash(self) -> None:
         """Lose a process; with a disk it comes back as itself, without one as a new member."""
-        victim = self.random.choice(self.live())
+        victim = self.random.choice(self.live() or [self.restart_now()])
         if self.has_disk:
             victim.is_alive = False
             self.note("restarted")
@@ -386,6 +396,11 @@ class World:
             self.goal = [successor if id == victim.id else id for id in self.goal]
             self.add(successor, None)
 
+    def restart_now(self) -> Node:
+        """Bring somebody back when everybody is gone."""
+        self.run(1000 * MS)
+        return self.live()[0]
+
     def restart(self, victim: Node) -> None:
         assert not victim.is_alive
         restored = victim.restored()
@@ -395,7 +410,7 @@ class World:
             node.state = msgpack.unpackb(restored.snapshot.data)
 
     def pause(self) -> None:
-        node = self.random.choice(self.live())
+        node = self.random.choice(self.live() or [self.restart_now()])
         node.paused_until = self.now + self.random.randrange(100, 3000) * MS
         self.note("paused")
 
@@ -460,6 +475,7 @@ class World:
         self.run(1_000 * MS)
         if self.commit <= before or self.served != served + 1:
             raise Violation("46: the leader does not serve")
+        leader = self.leader() or leader
         if leader.core.committed_membership != Membership(tuple(sorted(self.goal))):
             raise Violation(f"46: {leader.core.committed_membership} instead of {self.goal}")
         for id in self.goal:
@@ -467,7 +483,19 @@ class World:
                 raise Violation(f"46: {id} applied {self.nodes[id].applied}, the leader {leader.applied}")
 
 
-ACTIONS = ("propose", "propose", "propose", "propose", "read", "read", "crash", "pause", "partition", "transfer", "resize")
+ACTIONS = (
+    "propose",
+    "propose",
+    "propose",
+    "propose",
+    "read",
+    "read",
+    "crash",
+    "pause",
+    "partition",
+    "transfer",
+    "resize",
+)
 
 
 def run_plan(seed: int, steps: int = 120, **options: Any) -> World:

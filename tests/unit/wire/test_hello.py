@@ -64,9 +64,16 @@ def test_matches() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", pack(None), pack([]), pack(MINE.plain()[:-1]), pack([None] * 10), pack(["casty", -1, *MINE.plain()[2:]]),
-     pack([*MINE.plain()[:3], "x" * 1000, *MINE.plain()[4:]])],
-)  # fmt: skip
+    [
+        b"",
+        pack(None),
+        pack([]),
+        pack(MINE.plain()[:-1]),
+        pack([None] * 10),
+        pack(["casty", -1, *MINE.plain()[2:]]),
+        pack([*MINE.plain()[:3], "x" * 1000, *MINE.plain()[4:]]),
+    ],
+)
 def test_malformed_hellos(body: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         Hello.decode(body)

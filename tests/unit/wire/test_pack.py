@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgpack
 import pytest
 from hypothesis import example, given
@@ -32,10 +34,8 @@ def test_tuples_become_lists() -> None:
 
 @given(st.binary())
 def test_any_bytes_are_a_value_or_a_protocol_error(data: bytes) -> None:
-    try:
+    with suppress(RemoteProtocolError):
         unpack(data)
-    except RemoteProtocolError:
-        pass
 
 
 @given(PLAIN, st.data())

@@ -1,0 +1,118 @@
+"""``casty``: nodes, status, the demonstration and the simulator."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from casty.config_file import parse_address
+from casty.errors import CastyError, ConfigError
+from casty.version import __version__
+
+__all__ = ["main"]
+
+USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments
+        The words after ``casty``; None means those of this process.
+
+    Returns
+    -------
+    int
+        The exit code: 0 done, 1 failed, 2 wrong usage.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["sim"]:
+        return _simulator(words[1:])  # it has a parser of its own
+    options = _parser().parse_args(words)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except ConfigError as error:
+        print(f"casty: {error}", file=sys.stderr)
+        return USAGE
+    except (CastyError, OSError, TimeoutError) as error:
+        print(f"casty: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def address(text: str) -> tuple[str, int]:
+    """Read ``host:port`` for argparse."""
+    try:
+        return parse_address(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="casty", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"casty {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_node(commands.add_parser("node", help="run one node until SIGTERM"))
+    _add_status(commands.add_parser("status", help="show a cluster as one of its nodes sees it"))
+    demo = commands.add_parser("demo", help="start three nodes, use every structure, kill one, check")
+    demo.add_argument("--seed", type=int, default=None, help="choose the simulated run at the end")
+    demo.set_defaults(run=_demo)
+    commands.add_parser("sim", help="run, sweep and replay simulations; see casty sim --help")
+    return parser
+
+
+def _add_node(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", metavar="SYSTEM", help="the system's name, equal on all nodes")
+    parser.add_argument("--node-id", metavar="ID", help="this node's name over restarts; default host:port")
+    parser.add_argument("--host", metavar="H", help="where others reach this node")
+    parser.add_argument("--port", type=int, metavar="P", help="the port; 0 picks a free one")
+    parser.add_argument("--bind-host", metavar="H", help="the interface to listen on, if it is not --host")
+    parser.add_argument(
+        "--seed", type=address, nargs="+", action="extend", metavar="H:P", dest="seeds",
+        help="nodes to found with or to join through; name all founders, three of them or more",
+    )  # fmt: skip
+    parser.add_argument("--quorum", type=int, metavar="K", help="found with K of the seeds; default all")
+    parser.add_argument("--config", metavar="FILE", help="a casty.toml; default the nearest one")
+    parser.add_argument("--app", metavar="MODULE:FUNCTION", help="awaited with the system once it is ready")
+    parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    parser.set_defaults(run=_node)
+
+
+def _add_status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--contact", type=address, required=True, metavar="H:P", help="any node")
+    parser.add_argument("--json", action="store_true", help="print a document that programs may rely on")
+    parser.add_argument(
+        "--locate", metavar="KIND:NAME", help="where a structure lives: lock:NAME, map:NAME:KEY ..."
+    )
+    parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="seconds to wait; default 5")
+    parser.add_argument("--config", metavar="FILE", help="a casty.toml with a [tls] section")
+    parser.set_defaults(run=_status)
+
+
+def _node(options: argparse.Namespace) -> int:
+    from casty.cli.node import run_node
+
+    return run_node(options)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from casty.cli.status import run_status
+
+    return run_status(options)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from casty.cli.demo import run_demo
+
+    return run_demo(options.seed)
+
+
+def _simulator(words: list[str]) -> int:
+    from casty.sim.cli import main as simulate  # only who simulates pays for the simulator
+
+    return int(simulate(words))

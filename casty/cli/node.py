@@ -1,0 +1,149 @@
+"""``casty node``: one node of a cluster, until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from casty import tls
+from casty.config_file import CastyConfig, ClusterSection, TlsSection, load_config
+from casty.errors import ConfigError
+from casty.system import ClusteredActorSystem
+
+__all__ = ["run_node"]
+
+log = logging.getLogger("casty.cli")
+
+App = Callable[[ClusteredActorSystem], Awaitable[object]]
+
+
+def run_node(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; the one line on standard output begins with ``ready``."""
+    config = merge(load_config(options.config), options)
+    app = None if options.app is None else _load_app(options.app)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=options.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    return asyncio.run(_Service(config, app).run())
+
+
+def merge(config: CastyConfig, options: argparse.Namespace) -> CastyConfig:
+    """Let the command line override the file; raises `ConfigError` when the name is nowhere."""
+    given = {
+        "host": options.host,
+        "port": options.port,
+        "node_id": options.node_id,
+        "bind_host": options.bind_host,
+        "required_quorum": options.quorum,
+        "seed_nodes": None if options.seeds is None else tuple(options.seeds),
+    }
+    cluster = config.cluster
+    if cluster is None:
+        if options.host is None or options.port is None:
+            raise ConfigError("casty node needs --host and --port, or a [cluster] section in casty.toml")
+        cluster = ClusterSection()
+    changed = {key: value for key, value in given.items() if value is not None}
+    return replace(config, name=options.name or config.name, cluster=replace(cluster, **changed))
+
+
+def tls_config(section: TlsSection | None) -> tls.Config | None:
+    """Read the files of ``[tls]``."""
+    if section is None:
+        return None
+    return tls.Config.from_paths(certfile=section.certfile, cafile=section.cafile, keyfile=section.keyfile)
+
+
+def _load_app(spec: str) -> App:
+    module_name, colon, name = spec.partition(":")
+    if not colon or not module_name or not name:
+        raise ConfigError(f"--app: expected module:function, found {spec!r}")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        app = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"--app {spec}: {error}") from None
+    if not callable(app):
+        raise ConfigError(f"--app {spec}: expected a function, found {app!r}")
+    return app
+
+
+class _Service:
+    """The life of the process: start, say ``ready``, run the app, wait for a signal, stop cleanly."""
+
+    def __init__(self, config: CastyConfig, app: App | None) -> None:
+        self._config = config
+        self._app = app
+        self._stop = asyncio.Event()
+
+    async def run(self) -> int:
+        """Return the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+        serving = loop.create_task(self._serve(), name="node")
+        stopping = loop.create_task(self._stop.wait(), name="stop")
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not serving.done() and not self._is_ready:
+            serving.cancel()  # still starting: nothing to hand over
+        try:
+            return await serving
+        except asyncio.CancelledError:
+            return 0
+
+    _is_ready = False
+
+    def _on_signal(self, number: int) -> None:
+        if self._stop.is_set():
+            log.warning("second signal: going at once")
+            os._exit(128 + number)
+        log.info("%s: stopping", signal.Signals(number).name)
+        self._stop.set()
+
+    async def _serve(self) -> int:
+        cluster = self._config.cluster
+        assert cluster is not None, "merge makes one"
+        system = ClusteredActorSystem(
+            name=self._config.name,
+            host=cluster.host,
+            port=cluster.port,
+            node_id=cluster.node_id,
+            seed_nodes=cluster.seed_nodes,
+            bind_host=cluster.bind_host,
+            config=self._config.settings,
+            tls=tls_config(self._config.tls),
+            required_quorum=cluster.required_quorum,
+        )
+        async with system:
+            self._is_ready = True
+            address = system.self_node
+            print(f"ready {system.node_id} at {address.host}:{address.port}, pid {os.getpid()}", flush=True)
+            return await self._until_stopped(system)
+
+    async def _until_stopped(self, system: ClusteredActorSystem) -> int:
+        if self._app is None:
+            await self._stop.wait()
+            return 0
+        app = asyncio.ensure_future(self._app(system))
+        app.add_done_callback(self._app_ended)
+        await self._stop.wait()
+        failed = app.done() and not app.cancelled() and app.exception() is not None
+        app.cancel()
+        await asyncio.wait((app,))
+        return 1 if failed else 0
+
+    def _app_ended(self, app: asyncio.Future[object]) -> None:
+        """A node whose application failed serves nobody; one whose application returned goes on."""
+        if not app.cancelled() and (error := app.exception()) is not None:
+            log.error("the application failed", exc_info=error)
+            self._stop.set()

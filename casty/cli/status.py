@@ -1,0 +1,201 @@
+"""``casty status``: what one node knows about its cluster, over a link that can only ask for that."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from casty import runtime as runtimes
+from casty import tls
+from casty.cli.node import tls_config
+from casty.cluster.placement import slot_of
+from casty.config import Settings
+from casty.config_file import load_config
+from casty.distributed.core import KIND_NAMES, MAP
+from casty.errors import ConfigError, ProtocolError, Refused, Unavailable
+from casty.transport.connection import Connection
+from casty.transport.peers import Peer
+from casty.transport.turn import Turn
+from casty.wire import frames
+from casty.wire.codec import default_codec
+from casty.wire.hello import Hello
+from casty.wire.pack import Plain, pack, unpack
+
+__all__ = ["Place", "fetch_status", "locate", "run_status"]
+
+Document = dict[str, Any]
+
+
+def run_status(options: argparse.Namespace) -> int:
+    """Print the status, or where one structure lives; 1 when nobody answers."""
+    place = None if options.locate is None else Place.parse(options.locate)
+    section = None if options.config is None else load_config(options.config).tls
+    document = asyncio.run(fetch_status(options.contact, options.timeout, tls_config(section)))
+    if place is not None:
+        found = locate(document, place)
+        print(json.dumps(found) if options.json else _sentence(place, found))
+    else:
+        print(json.dumps(document, indent=2) if options.json else render(document))
+    return 0
+
+
+async def fetch_status(
+    contact: tuple[str, int], timeout_s: float = 5.0, config: tls.Config | None = None
+) -> Document:
+    """Ask one node.
+
+    Parameters
+    ----------
+    contact
+        The node's host and port.
+    timeout_s
+        How long to try, in seconds.
+    config
+        TLS, where the cluster uses it.
+
+    Raises
+    ------
+    Unavailable
+        Nobody answered in time; the text says why the last attempt failed.
+    Refused
+        The other end refused the handshake.
+    """
+    question = _Question(contact, config)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await question.answer
+    except TimeoutError:
+        peer = question.peer
+        if peer.last_refusal is not None:
+            raise Refused(f"{contact[0]}:{contact[1]}: {peer.last_refusal}") from None
+        reason = peer.last_error or "it took the link and did not answer"
+        raise Unavailable(
+            f"no status from {contact[0]}:{contact[1]} within {timeout_s} s: {reason}"
+        ) from None
+    finally:
+        question.peer.close()
+
+
+class _Question:
+    """One link, one question, one answer."""
+
+    def __init__(self, contact: tuple[str, int], config: tls.Config | None) -> None:
+        runtime, settings = runtimes.current(), Settings()
+        token = runtime.entropy.token("status", 8).hex()
+        hello = Hello.of_status(client_id=f"status-{token}", incarnation=token, settings=settings)
+        self.answer: asyncio.Future[Document] = asyncio.get_running_loop().create_future()
+        self.peer = Peer(runtime, contact, lambda: hello, settings, self, Turn(runtime), config)
+
+    def on_open(self, connection: Connection) -> None:
+        """Ask."""
+        connection.send(frames.STATUS, pack(None))
+
+    def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
+        """Take the answer."""
+        document: Plain = unpack(body)
+        if kind != frames.STATUS_REPLY or not isinstance(document, dict):
+            raise ProtocolError(f"expected a status from {connection.peer}, found a frame of kind {kind}")
+        if not self.answer.done():
+            self.answer.set_result(document)
+
+    def on_closed(self, connection: Connection, reason: str) -> None:
+        """The peer dials again by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A structure as the command line names it: kind, name and, for a map, the key."""
+
+    kind: int
+    name: str
+    key: str | None = None
+
+    @staticmethod
+    def parse(text: str) -> Place:
+        """Read ``lock:NAME`` or ``map:NAME:KEY``; raises `ConfigError`.
+
+        Examples
+        --------
+        >>> Place.parse("map:users:alice").key
+        'alice'
+        """
+        kinds = {name: number for number, name in KIND_NAMES.items()}
+        word, _, rest = text.partition(":")
+        kind = kinds.get(word)
+        if kind is None or not rest:
+            known = ", ".join(kinds)
+            raise ConfigError(f"--locate: expected KIND:NAME with a kind of {known}, found {text!r}")
+        if kind != MAP:
+            return Place(kind, rest)
+        name, colon, key = rest.partition(":")
+        if not colon or not name:
+            raise ConfigError(f"--locate: expected map:NAME:KEY (each key lives by itself), found {text!r}")
+        return Place(kind, name, key)
+
+    @property
+    def entity(self) -> bytes:
+        """What the cluster calls it."""
+        if self.key is None:
+            return self.name.encode()
+        return pack([self.name, default_codec().canonical(self.key)])
+
+
+def locate(document: Document, place: Place) -> Document:
+    """Return slot, leader and replicas of one structure, which need not exist.
+
+    Parameters
+    ----------
+    document
+        What `fetch_status` returned.
+    place
+        The structure.
+
+    Raises
+    ------
+    Unavailable
+        The node belongs to no cluster yet.
+    """
+    slots = document["slots"]
+    if not slots:
+        raise Unavailable("that node belongs to no cluster yet")
+    slot = slots[slot_of(place.kind, place.entity, len(slots))]
+    return {"slot": slot["slot"], "leader": slot["leader"], "replicas": slot["replicas"]}
+
+
+def _sentence(place: Place, found: Document) -> str:
+    kind = KIND_NAMES[place.kind]
+    name = place.name if place.key is None else f"{place.name}[{place.key!r}]"
+    leader = "no leader at the moment" if found["leader"] is None else f"led by {found['leader']}"
+    return f"{kind} {name}: slot {found['slot']}, {leader}, replicas {', '.join(found['replicas'])}"
+
+
+def render(document: Document) -> str:
+    """Return the status for people."""
+    lines = [f"system {document['name'] or '(none yet)'}, generation {document['generation']}, "
+             f"control leader {document['leader'] or 'unknown'}"]  # fmt: skip
+    lines += [
+        f"  {member['id']:<24} {member['address']:<24} {member['status']}" for member in document["members"]
+    ]
+    lines.append(_led(document["slots"]))
+    silent = [str(slot["slot"]) for slot in document["slots"] if slot["leader"] is None]
+    if silent:
+        lines.append(f"slots without a leader: {', '.join(silent)}")
+    if document["missing"]:
+        lines.append(f"not ready: {'; '.join(map(str, document['missing'][:5]))}")
+    used = ", ".join(f"{count} {kind}" for kind, count in document["structures"].items() if count)
+    lines.append(
+        f"in the slots led by this node: {document['sessions']} sessions, structures: {used or 'none'}"
+    )
+    return "\n".join(lines)
+
+
+def _led(slots: list[Document]) -> str:
+    counts: dict[str, int] = {}
+    for slot in slots:
+        if slot["leader"] is not None:
+            counts[slot["leader"]] = counts.get(slot["leader"], 0) + 1
+    led = ", ".join(f"{node} leads {counts[node]}" for node in sorted(counts))
+    return f"{len(slots)} slots: {led or 'none led'}"

@@ -1,0 +1,95 @@
+"""Which clients a node can reach: those that dialled it, and through other nodes those that dialled them.
+
+``CLIENTS`` body: ``[[client id, is linked], ...]``; all of them when a link comes up, then each change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from casty.cluster.links import Links
+from casty.errors import RemoteProtocolError
+from casty.transport.connection import Connection
+from casty.wire import frames
+from casty.wire.pack import pack, unpack
+
+__all__ = ["ClientLinks"]
+
+
+class ClientLinks:
+    """The clients of one node.
+
+    Parameters
+    ----------
+    links
+        The node's links to other nodes.
+    lost
+        Told when no node is known to reach a client any more.
+    """
+
+    def __init__(self, links: Links, lost: Callable[[str], None]) -> None:
+        self._links = links
+        self._lost = lost
+        self._mine: dict[str, Connection] = {}
+        self._others: dict[str, dict[str, None]] = {}
+
+    def changed(self, connection: Connection, is_up: bool) -> None:
+        """A connection of any role came up or ended."""
+        node_id = connection.remote.node_id
+        if connection.remote.role == "client":
+            self._client_changed(node_id, connection, is_up)
+        elif connection.remote.role != "node" or not connection.is_dialled:
+            return
+        elif is_up:
+            if self._mine:
+                connection.send(frames.CLIENTS, pack([[client_id, True] for client_id in self._mine]))
+        elif not self._links.is_dialled(node_id):
+            for client_id in list(self._others):
+                self._forget(node_id, client_id)
+
+    def _client_changed(self, client_id: str, connection: Connection, is_up: bool) -> None:
+        if is_up:
+            self._mine[client_id] = connection
+        elif self._mine.get(client_id) is connection:
+            del self._mine[client_id]
+        else:
+            return
+        body = pack([[client_id, is_up]])
+        self._links.each_node(lambda link: link.send(frames.CLIENTS, body))
+        if not is_up:
+            self._check(client_id)
+
+    def on_clients(self, connection: Connection, body: bytes) -> None:
+        """Take what another node says about its clients."""
+        rows: Any = unpack(body)
+        if not isinstance(rows, list):
+            raise RemoteProtocolError("clients: expected a list of rows")
+        for row in rows:
+            if not isinstance(row, list) or len(row) != 2 or not isinstance(row[0], str):
+                raise RemoteProtocolError("clients: expected [client id, is linked] rows")
+            if row[1]:
+                self._others.setdefault(row[0], {})[connection.remote.node_id] = None
+            else:
+                self._forget(connection.remote.node_id, row[0])
+
+    def _forget(self, node_id: str, client_id: str) -> None:
+        nodes = self._others.get(client_id, {})
+        if node_id in nodes:
+            del nodes[node_id]
+            if not nodes:
+                del self._others[client_id]
+                self._check(client_id)
+
+    def _check(self, client_id: str) -> None:
+        if client_id not in self._mine and client_id not in self._others:
+            self._lost(client_id)
+
+    def send(self, client_id: str, kind: int, body: bytes) -> bool:
+        """Stage a frame for a client that is linked here."""
+        connection = self._mine.get(client_id)
+        return connection is not None and connection.send(kind, body)
+
+    def reached_by(self, client_id: str) -> list[str]:
+        """Return the nodes that say they are linked with a client, in the order in which they said so."""
+        return list(self._others.get(client_id, {}))

@@ -1,0 +1,287 @@
+"""``casty.toml`` and ``CASTY_*`` variables: read, checked, turned into one value.
+
+Every key is known by name and type; an unknown one is refused with the nearest known one, because a
+setting that silently does nothing is found out during the outage it was meant to prevent.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from casty.errors import ConfigError
+from casty.settings import Settings
+
+__all__ = ["CastyConfig", "ClusterSection", "TlsSection", "discover_config", "load_config", "parse_address"]
+
+FILE_NAME = "casty.toml"
+PREFIX = "CASTY_"
+PATH_VARIABLE = "CASTY_CONFIG"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemSection:
+    """``[system]``: what all nodes have in common."""
+
+    name: str = "casty-system"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSection:
+    """``[cluster]``: this node's place; its keys are parameters of `ClusteredActorSystem`.
+
+    ``seed_nodes`` are texts, ``"host:port"``; in a variable they are separated by commas.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 25520
+    node_id: str | None = None
+    bind_host: str | None = None
+    seed_nodes: tuple[tuple[str, int], ...] = ()
+    required_quorum: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSection:
+    """``[tls]``: PEM files for `casty.tls.Config.from_paths`; paths count from the file that names them."""
+
+    certfile: str
+    cafile: str
+    keyfile: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CastyConfig:
+    """Everything a configuration file and the environment may say.
+
+    Parameters
+    ----------
+    name
+        The system's name, key ``name`` of ``[system]``.
+    cluster
+        ``[cluster]``, or None when neither file nor environment has that section.
+    tls
+        ``[tls]``, or None.
+    settings
+        ``[settings]``: what every node of the cluster agrees on.
+    path
+        The file it was read from.
+
+    Examples
+    --------
+    >>> CastyConfig().settings.replication
+    3
+    """
+
+    name: str = "casty-system"
+    cluster: ClusterSection | None = None
+    tls: TlsSection | None = None
+    settings: Settings = field(default_factory=Settings)
+    path: Path | None = None
+
+
+Tables = dict[str, dict[str, Any]]
+
+SECTIONS: dict[str, type[object]] = {
+    "system": SystemSection,
+    "cluster": ClusterSection,
+    "tls": TlsSection,
+    "settings": Settings,
+}
+
+
+def discover_config(start: str | os.PathLike[str] | None = None) -> Path | None:
+    """Return the nearest ``casty.toml`` in `start` or a folder above it.
+
+    Parameters
+    ----------
+    start
+        Where to begin; None means the working directory.
+    """
+    folder = Path(start if start is not None else ".").resolve()
+    for candidate in (folder, *folder.parents):
+        if (candidate / FILE_NAME).is_file():
+            return candidate / FILE_NAME
+    return None
+
+
+def load_config(
+    path: str | os.PathLike[str] | None = None, *, environ: Mapping[str, str] | None = None
+) -> CastyConfig:
+    """Read a configuration file, then let the environment override it.
+
+    Parameters
+    ----------
+    path
+        The file; None means what ``CASTY_CONFIG`` names, or else what `discover_config` finds. Without
+        any, the environment alone counts.
+    environ
+        The variables; None means those of this process. ``CASTY_CLUSTER_PORT`` is ``port`` of ``[cluster]``,
+        and so on for ``CASTY_SYSTEM_``, ``CASTY_TLS_`` and ``CASTY_SETTINGS_``.
+
+    Raises
+    ------
+    ConfigError
+        A key is unknown (the nearest known one is named), has the wrong type, or is out of range.
+    OSError
+        The file cannot be read.
+
+    Examples
+    --------
+    >>> load_config(environ={"CASTY_SETTINGS_SLOTS": "16"}).settings.slots
+    16
+    """
+    variables = os.environ if environ is None else environ
+    chosen = path if path is not None else variables.get(PATH_VARIABLE) or discover_config()
+    found = None if chosen is None else Path(chosen)
+    tables = {} if found is None else _tables(found)
+    _override(tables, variables)
+    return _assemble(tables, found)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Read ``host:port`` or ``[host]:port``; raises `ConfigError`.
+
+    Examples
+    --------
+    >>> parse_address("10.0.0.1:25520")
+    ('10.0.0.1', 25520)
+    >>> parse_address("[::1]:1")
+    ('::1', 1)
+    """
+    host, colon, port = text.strip().rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"expected host:port, found {text!r}")
+    return host, int(port)
+
+
+def _tables(path: Path) -> Tables:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    tables: Tables = {}
+    for section, table in document.items():
+        known = SECTIONS.get(section)
+        if known is None:
+            raise ConfigError(f"{path}: unknown section [{section}]{_nearest(section, SECTIONS)}")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: expected a section [{section}], found {section} = {table!r}")
+        tables[section] = {
+            key: _typed(f"{path}: {key} in [{section}]", _type_of(path, section, key), value)
+            for key, value in table.items()
+        }
+    _resolve_paths(tables.get("tls", {}), path.parent)
+    return tables
+
+
+def _type_of(path: Path, section: str, key: str) -> object:
+    hints = get_type_hints(SECTIONS[section])
+    if key not in hints:
+        raise ConfigError(f"{path}: unknown key {key!r} in [{section}]{_nearest(key, hints)}")
+    return hints[key]
+
+
+def _resolve_paths(table: dict[str, Any], folder: Path) -> None:
+    for key, value in table.items():
+        table[key] = str(folder / str(value))
+
+
+def _override(tables: Tables, variables: Mapping[str, str]) -> None:
+    for section, known in SECTIONS.items():
+        prefix = f"{PREFIX}{section.upper()}_"
+        hints = get_type_hints(known)
+        names = {prefix + key.upper(): key for key in hints}
+        for variable in sorted(variables):
+            if not variable.startswith(prefix):
+                continue
+            if variable not in names:
+                raise ConfigError(f"unknown variable {variable}{_nearest(variable, names)}")
+            key = names[variable]
+            value = _from_text(variable, hints[key], variables[variable])
+            tables.setdefault(section, {})[key] = value
+
+
+def _from_text(name: str, expected: object, text: str) -> object:
+    expected = _without_none(expected)
+    if get_origin(expected) is tuple:
+        return _typed(name, expected, [part for part in text.split(",") if part.strip()])
+    if expected is int or expected is float:
+        try:
+            return int(text) if expected is int else float(text)
+        except ValueError:
+            raise ConfigError(f"{name}: expected a number, found {text!r}") from None
+    return text
+
+
+def _typed(name: str, expected: object, value: object) -> object:
+    expected = _without_none(expected)
+    if get_origin(expected) is tuple:
+        if not isinstance(value, list):
+            raise ConfigError(f"{name}: expected a list of host:port texts, found {value!r}")
+        return tuple(_address(name, item) for item in value)
+    if expected is float and type(value) is int:
+        return float(value)
+    assert isinstance(expected, type)
+    if type(value) is not expected:
+        raise ConfigError(f"{name}: expected {expected.__name__}, found {value!r}")
+    return value
+
+
+def _address(name: str, item: object) -> tuple[str, int]:
+    if isinstance(item, str):
+        try:
+            return parse_address(item)
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error}") from None
+    raise ConfigError(f"{name}: expected a host:port text, found {item!r}")
+
+
+def _without_none(expected: object) -> object:
+    if get_origin(expected) in (types.UnionType, Union):
+        return next(part for part in get_args(expected) if part is not type(None))
+    return expected
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(sorted(names))}"
+
+
+def _assemble(tables: Tables, path: Path | None) -> CastyConfig:
+    system = _section(SystemSection, tables.get("system", {}), path)
+    cluster, tls = tables.get("cluster"), tables.get("tls")
+    return CastyConfig(
+        name=system.name,
+        cluster=None if cluster is None else _section(ClusterSection, cluster, path),
+        tls=None if tls is None else _section(TlsSection, tls, path),
+        settings=_section(Settings, tables.get("settings", {}), path),
+        path=path,
+    )
+
+
+S = TypeVar("S", SystemSection, ClusterSection, TlsSection, Settings)
+
+
+def _section(kind: type[S], values: dict[str, Any], path: Path | None) -> S:
+    missing = [
+        item.name
+        for item in fields(kind)
+        if item.name not in values and item.default is MISSING and item.default_factory is MISSING
+    ]
+    where = path or "environment"
+    if missing:
+        raise ConfigError(f"{where}: missing {', '.join(missing)} for {kind.__name__}")
+    try:
+        return kind(**values)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from None

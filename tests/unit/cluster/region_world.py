@@ -1,0 +1,218 @@
+"""A few processes with actors on an instant wire and a clock that only tests move."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from casty import runtime
+from casty.actor.behavior import Behavior, Behaviors
+from casty.actor.context import ActorContext
+from casty.actor.events import DeadLetter, EventStreamSubscribe
+from casty.actor.local import LocalSystem, Origin
+from casty.actor.ref import ActorRef
+from casty.cluster.region_router import RegionRouter
+from casty.cluster.regions import RegionHost
+from casty.cluster.remote import Remote
+from casty.cluster.topology import LeaderTable, MemberInfo, Topology
+from casty.runtime import Runtime
+from casty.wire import frames
+from casty.wire.codec import Codec
+
+SLOTS = 4
+MARGIN_NS = 100_000_000
+
+
+class ManualTimer:
+    """A timer of `ManualClock`."""
+
+    def __init__(self, callback: Callable[..., object], args: tuple[object, ...]) -> None:
+        self.callback: Callable[..., object] | None = callback
+        self.args = args
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class ManualClock:
+    """A clock that stands still until it is advanced."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1_000_000_000
+        self._timers: list[tuple[int, int, ManualTimer]] = []
+        self._count = 0
+
+    def now(self) -> int:
+        return self.now_ns
+
+    def call_at(self, when_ns: int, callback: Callable[..., object], *args: object) -> ManualTimer:
+        timer = ManualTimer(callback, args)
+        self._count += 1
+        heapq.heappush(self._timers, (when_ns, self._count, timer))
+        return timer
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing here sleeps")
+
+    def wall_s(self) -> int:
+        return 1
+
+    def advance(self, seconds: float) -> None:
+        until_ns = self.now_ns + int(seconds * 1e9)
+        while self._timers and self._timers[0][0] <= until_ns:
+            when_ns, _, timer = heapq.heappop(self._timers)
+            self.now_ns = max(self.now_ns, when_ns)
+            if timer.callback is not None:
+                timer.callback(*timer.args)
+        self.now_ns = until_ns
+
+
+@dataclass(frozen=True)
+class Get:
+    reply_to: ActorRef[Any]
+
+
+@dataclass(frozen=True)
+class Add:
+    amount: int
+
+
+@dataclass(frozen=True)
+class Stop:
+    pass
+
+
+def counter(entity_id: str) -> Behavior[Any]:
+    return _Counter(entity_id).behavior
+
+
+class _Counter:
+    def __init__(self, entity_id: str) -> None:
+        self.entity_id = entity_id
+        self.count = 0
+        self.behavior: Behavior[Any] = Behaviors.receive(self.handle)
+
+    def handle(self, ctx: ActorContext[Any], message: Any) -> Behavior[Any] | None:
+        match message:
+            case Add(amount):
+                self.count += amount
+            case Get(reply_to):
+                reply_to.tell((self.entity_id, self.count))
+            case Stop():
+                return Behaviors.stopped()
+        return None
+
+
+class World:
+    """Processes by id; a link from one to another exists unless it is cut."""
+
+    def __init__(self, nodes: Sequence[str], clients: Sequence[str] = ()) -> None:
+        self.clock = ManualClock()
+        self.runtime: Runtime = replace(runtime.current(), clock=self.clock)
+        self.leaders = LeaderTable()
+        members = {node_id: MemberInfo(node_id, "1", node_id, 1, "up") for node_id in nodes}
+        slots = tuple((1, tuple(nodes)) for _ in range(SLOTS))
+        self.topology: Topology | None = Topology(
+            1, "c", 1, 15.0, 0.01, members, slots, {}, {}, self.leaders
+        )
+        self.leases: dict[tuple[str, int], int] = {}
+        self.cut: dict[tuple[str, str], None] = {}
+        self.held: list[tuple[str, str, int, bytes]] | None = None
+        self.processes = {name: Process(self, name, is_node=name in nodes) for name in (*nodes, *clients)}
+        self.term = 0
+
+    def lead(self, node_id: str, lease_s: float = 1000.0) -> None:
+        """Make one node the leader of every slot, with a lease of so many seconds from now."""
+        self.term += 1
+        for slot in range(SLOTS):
+            self.leaders.learn(slot, 1, self.term, node_id)
+            for other in self.processes:
+                self.leases.pop((other, slot), None)
+            self.leases[node_id, slot] = self.clock.now() + int(lease_s * 1e9)
+
+    def send(self, source: str, target: str, kind: int, body: bytes) -> bool:
+        if (source, target) in self.cut or target not in self.processes:
+            return False
+        if not (self.processes[source].is_node or self.processes[target].is_node):
+            return False
+        if self.held is not None:
+            self.held.append((source, target, kind, body))
+            return True
+        self.processes[target].take(source, kind, body)
+        return True
+
+    async def close(self) -> None:
+        for process in self.processes.values():
+            closing = asyncio.ensure_future(process.local.shutdown())
+            while not closing.done():
+                await asyncio.sleep(0)
+            process.router.close()
+            if process.host is not None:
+                process.host.close()
+
+
+class Process:
+    """One node or client."""
+
+    def __init__(self, world: World, name: str, *, is_node: bool) -> None:
+        self.world = world
+        self.name = name
+        self.is_node = is_node
+        self.local = LocalSystem("test", world.runtime, origin=Origin(name, 1, name))
+        self.letters: list[DeadLetter] = []
+        self.local.event_stream.tell(EventStreamSubscribe(DeadLetter, self.letters.append))
+        self.remote = Remote(self.local, self, Codec(ref_factory=self.local.make_ref), f"{name}#1", 1_000)
+        self.local.remote = self.remote
+        self.host = self._make_host() if is_node else None
+        self.router = RegionRouter(
+            self.local, self.remote, self, me=name if is_node else None, source=f"{name}#1", max_waiting=5,
+            acceptor=self.host,
+        )  # fmt: skip
+        if self.host is not None:
+            self.host.router = self.router
+
+    def _make_host(self) -> RegionHost:
+        return RegionHost(
+            self.local, self.remote, self, lease_until_ns=self._lease_until_ns, margin_ns=MARGIN_NS, max_entities=3
+        )
+
+    def _lease_until_ns(self, slot: int) -> int:
+        return self.world.leases.get((self.name, slot), 0)
+
+    def topology(self) -> Topology | None:
+        return self.world.topology
+
+    def linked(self) -> Sequence[str]:
+        return [
+            name
+            for name, process in self.world.processes.items()
+            if process.is_node and name != self.name and (self.name, name) not in self.world.cut
+        ]
+
+    def send(self, node_id: str, kind: int, body: bytes) -> bool:
+        return self.world.send(self.name, node_id, kind, body)
+
+    def relays_to(self, node_id: str) -> Sequence[str]:
+        return [name for name in self.linked() if name != node_id and (name, node_id) not in self.world.cut]
+
+    def take(self, source: str, kind: int, body: bytes) -> None:
+        match kind:
+            case frames.ACTOR:
+                self.remote.on_actor(self.name, body)
+            case frames.RELAY:
+                self.remote.on_relay(self.name, body, not self.world.processes[source].is_node)
+            case frames.ENTITY:
+                self.router.on_entity(body)
+            case frames.ENTITY_REFUSED:
+                self.remote.on_refused(body)
+            case _:
+                raise AssertionError(kind)
+
+
+async def settle() -> None:
+    """Let every task run until it waits."""
+    for _ in range(50):
+        await asyncio.sleep(0)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from casty.actor.behavior import Behaviors
+from casty.actor.ref import RemoteActorRef
+from casty.address import ActorAddress
+from casty.errors import EncodingError, MessageTooLarge, RemoteProtocolError, UnknownRegion
+from casty.wire import frames
+from casty.wire.pack import pack
+from tests.unit.cluster.region_world import Add, Get, World, counter, settle
+
+
+def address_of(world: World, name: str, actor: str) -> ActorAddress:
+    ref = world.processes[name].local.spawn(counter(actor), actor)
+    assert isinstance(ref, RemoteActorRef)
+    return ref.address
+
+
+async def test_ask_between_nodes_and_to_a_client() -> None:
+    world = World(("a", "b"), ("c",))
+    for source, target in (("a", "b"), ("c", "a"), ("a", "c")):
+        ref = world.processes[source].local.make_ref(address_of(world, target, f"{source}-{target}"))
+        ref.tell(Add(2))
+        assert await world.processes[source].local.ask(ref, Get, timeout=5) == (f"{source}-{target}", 2)
+    await world.close()
+
+
+async def test_a_client_without_a_link_is_reached_through_a_node_that_has_one() -> None:
+    world = World(("a", "b"), ("c", "d"))
+    world.cut["a", "c"] = None
+    target = address_of(world, "c", "x")
+    for source in ("a", "d"):
+        local = world.processes[source].local
+        assert await local.ask(local.make_ref(target), Get, timeout=5) == ("x", 0)
+    await world.close()
+
+
+async def test_without_a_way_a_message_is_a_dead_letter() -> None:
+    world = World(("a", "b"))
+    a = world.processes["a"]
+    target = address_of(world, "b", "x")
+    world.cut["a", "b"] = None
+    a.local.make_ref(target).tell(Add(1))
+    a.local.make_ref(ActorAddress("test", "/x", "nowhere", 9)).tell(Add(1))
+    assert [letter.message for letter in a.letters] == [Add(1), Add(1)]
+    await world.close()
+
+
+async def test_a_ref_from_a_uri_finds_its_node_by_host_and_port() -> None:
+    world = World(("a", "b"))
+    address_of(world, "b", "x")
+    local = world.processes["a"].local
+    ref = local.make_ref(ActorAddress.from_uri("casty://test@b:1/x"))
+    assert await local.ask(ref, Get, timeout=5) == ("x", 0)
+    await world.close()
+
+
+async def test_messages_that_cannot_travel_are_errors_at_the_call() -> None:
+    world = World(("a", "b"))
+    ref = world.processes["a"].local.make_ref(address_of(world, "b", "x"))
+    with pytest.raises(EncodingError):
+        ref.tell(object())
+    with pytest.raises(MessageTooLarge, match="1000"):
+        ref.tell("x" * 2000)
+    await world.close()
+
+
+async def test_overtaken_misdirected_and_undecodable_messages_are_dead_letters() -> None:
+    world = World(("a", "b"))
+    b = world.processes["b"]
+    address = address_of(world, "b", "x")
+    world.held = []
+    world.processes["a"].local.make_ref(address).tell(Add(1))
+    ((_, _, kind, body),) = world.held
+    assert kind == frames.ACTOR
+    for _ in range(2):
+        b.remote.on_actor("b", body)
+    b.remote.on_actor("z", body)
+    b.remote.on_actor("b", pack(["b", "/x", "a#1", 99, None, b"\xc1"]))
+    assert len(b.letters) == 3
+    assert b.remote.overtaken == 1
+    world.held = None
+    await settle()
+    assert await b.local.ask(b.local.make_ref(address), Get, timeout=5) == ("x", 1)
+    await world.close()
+
+
+async def test_an_undecodable_question_is_refused() -> None:
+    world = World(("a", "b"))
+    a, b = world.processes["a"], world.processes["b"]
+    address_of(world, "b", "x")
+    sent: list[Any] = []
+
+    class Bad:
+        id = "/x"
+
+        def tell(self, message: object) -> None:
+            reply = a.local.replies.asking
+            assert reply is not None
+            sent.append(reply)
+            sender = [reply.path, reply.host, reply.port, reply.node_id]
+            b.remote.on_actor("b", pack(["b", "/x", "a#1", 1, sender, b"\xc1"]))
+
+    with pytest.raises(EncodingError, match="/x"):
+        await a.local.ask(Bad(), Get, timeout=5)
+    b.remote.refuse(sent[0], UnknownRegion("too late"))
+    await world.close()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [],
+        ["b", "/x", "a#1", "1", None, b""],
+        ["b", "/x", "a#1", 1, None, "text"],
+        ["b", "/x", "a#1", 1, ["/p", None, 1, "a"], b""],
+        {"a": 1},
+    ],
+)
+async def test_hostile_frames(row: Any) -> None:
+    world = World(("b",))
+    b = world.processes["b"]
+    with pytest.raises(RemoteProtocolError):
+        b.remote.on_actor("b", pack(row))
+    with pytest.raises(RemoteProtocolError):
+        b.remote.on_refused(pack(row))
+    with pytest.raises(RemoteProtocolError):
+        b.router.on_entity(pack(row))
+    b.local.spawn(Behaviors.ignore(), "alive")
+    await world.close()

@@ -1,0 +1,225 @@
+"""Dialling: back-off, deadlines, address map, and what a peer remembers."""
+
+from __future__ import annotations
+
+import asyncio
+
+from casty.address import NodeAddress
+from casty.config import SECOND_NS, Settings
+from casty.transport.connection import MISSED_PINGS, Connection
+from casty.transport.peers import Peer, Peers
+from casty.transport.turn import Turn
+from casty.wire import frames
+from casty.wire.framing import FrameBuffer, frame
+from casty.wire.hello import Hello, Refusal, Welcome
+from tests.unit.transport.doors import Doors, settle
+
+SETTINGS = Settings()
+
+
+def hello(node_id: str) -> Hello:
+    return Hello.of_node(
+        cluster="shop", node_id=node_id, incarnation="1", address=NodeAddress(node_id, 1), settings=SETTINGS
+    )
+
+
+class Handler:
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.connections: list[Connection] = []
+
+    def on_open(self, connection: Connection) -> None:
+        self.log.append(f"open {connection.remote.node_id}")
+        self.connections.append(connection)
+
+    def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
+        self.log.append(f"frame {kind}")
+        if kind == 99:
+            raise KeyError("a bug of ours")
+
+    def on_closed(self, connection: Connection, reason: str) -> None:
+        self.log.append(f"closed {reason}")
+
+
+class Stage:
+    """One process that dials, with every door in the test's hand."""
+
+    def __init__(self) -> None:
+        self.doors = Doors()
+        self.handler = Handler()
+        self.turn = Turn(self.doors.runtime)
+        self.mapped: list[tuple[str, int]] = []
+        self.peers = Peers(
+            self.doors.runtime, lambda: hello("me"), SETTINGS, self.handler, self.turn, None, self.map
+        )
+
+    def map(self, address: tuple[str, int]) -> tuple[str, int]:
+        self.mapped.append(address)
+        return ("tunnel", address[1] + 1000)
+
+    def want(self) -> Peer:
+        return self.peers.want("a", NodeAddress("a", 1))
+
+
+WELCOME = frame(frames.WELCOME, Welcome(1, hello("a"), {"ttl": 15}).encode())
+
+
+async def test_failed_dials_back_off_with_jitter_up_to_half_a_second() -> None:
+    stage = Stage()
+    peer = stage.want()
+    delays = []
+    for _ in range(6):
+        await settle()
+        stage.doors.transport.dials[-1][2].set_exception(OSError("connection refused"))
+        await settle()
+        [when_ns] = stage.doors.clock.due()
+        delays.append(round((when_ns - stage.doors.clock.now_ns) / 1e6))
+        stage.doors.clock.advance(when_ns)
+    assert delays == [50, 100, 200, 400, 500, 500]
+    assert peer.last_error == "connection refused"
+    assert peer.last_refusal is None
+    stage.peers.close()
+    await settle()
+    assert stage.doors.clock.due() == []
+
+
+async def test_a_dial_that_hangs_is_given_up_after_a_second() -> None:
+    stage = Stage()
+    peer = stage.want()
+    await settle()
+    assert stage.doors.clock.due() == [SECOND_NS]
+    stage.doors.clock.advance(SECOND_NS)
+    await settle()
+    assert "no answer within 1.0 s" in str(peer.last_error)
+    assert len(stage.doors.clock.due()) == 1
+    stage.peers.close()
+
+
+async def test_the_address_map_is_applied_at_every_dial() -> None:
+    stage = Stage()
+    peer = stage.want()
+    await settle()
+    assert stage.doors.transport.dials[-1][0] == ("tunnel", 1001)
+    peer.address = ("b", 2)
+    stage.doors.clock.advance(SECOND_NS)
+    await settle()
+    stage.doors.clock.advance(stage.doors.clock.due()[0])
+    await settle()
+    assert stage.doors.transport.dials[-1][0] == ("tunnel", 1002)
+    assert stage.mapped[0] == ("a", 1)
+    assert stage.mapped[-1] == ("b", 2)
+    stage.peers.close()
+
+
+async def test_hello_welcome_and_the_life_of_a_link() -> None:
+    stage = Stage()
+    peer = stage.want()
+    await settle()
+    link, connection = stage.doors.transport.answer()
+    await settle()
+    [(kind, body)] = FrameBuffer(4096).feed(link.writes[0])
+    assert (kind, Hello.decode(body)) == (frames.HELLO, hello("me"))
+    connection.data_received(WELCOME[:7])
+    connection.data_received(WELCOME[7:] + frame(40, b"x"))
+    assert stage.handler.log == ["open a", "frame 40"]
+    assert peer.connection is connection
+    connection.link_lost(ConnectionResetError("reset"))
+    assert stage.handler.log[-1] == "closed link lost: reset"
+    assert (peer.connection, peer.last_error) == (None, "link lost: reset")
+    assert len(stage.doors.clock.due()) == 1
+    stage.peers.close()
+
+
+async def test_a_refusal_is_remembered_until_a_welcome() -> None:
+    stage = Stage()
+    peer = stage.want()
+    await settle()
+    _, connection = stage.doors.transport.answer()
+    await settle()
+    connection.data_received(frame(frames.REFUSED, Refusal("cluster", "wrong cluster name").encode()))
+    await settle()
+    connection.link_lost(None)
+    assert peer.last_refusal == "wrong cluster name"
+    assert stage.handler.log == []
+    stage.doors.clock.advance(SECOND_NS)
+    await settle()
+    _, connection = stage.doors.transport.answer()
+    await settle()
+    connection.data_received(WELCOME)
+    assert peer.last_refusal is None
+    stage.peers.close()
+
+
+async def test_a_link_lost_during_its_dial_is_dialled_again() -> None:
+    stage = Stage()
+    stage.want()
+    await settle()
+    _, connection = stage.doors.transport.answer()
+    connection.link_lost(None)
+    await settle()
+    assert len(stage.doors.clock.due()) == 1
+    stage.peers.close()
+
+
+async def test_dropping_during_a_dial_closes_what_comes_of_it() -> None:
+    stage = Stage()
+    stage.want()
+    await settle()
+    link, _ = stage.doors.transport.answer()
+    stage.peers.drop("a")
+    await settle()
+    assert link.is_closed
+    assert len(stage.peers) == 0
+    stage.peers.drop("a")
+
+
+async def test_a_closed_link_that_does_not_go_is_aborted() -> None:
+    stage = Stage()
+    stage.want()
+    await settle()
+    link, connection = stage.doors.transport.answer()
+    await settle()
+    connection.data_received(WELCOME)
+    stage.peers.close()
+    await settle()
+    assert (link.is_closed, link.is_aborted) == (True, False)
+    assert stage.handler.log[-1] == "closed no longer wanted"
+    stage.doors.clock.advance(5 * SECOND_NS)
+    assert link.is_aborted
+
+
+async def test_our_own_long_pause_is_no_silence() -> None:
+    stage = Stage()
+    stage.want()
+    await settle()
+    link, connection = stage.doors.transport.answer()
+    await settle()
+    connection.data_received(WELCOME)
+    step_ns = int(SETTINGS.unreachable_after_s / MISSED_PINGS * SECOND_NS)
+    # One tick a minute late counts as one, however long ago the last byte came.
+    stage.doors.clock.now_ns += 60 * SECOND_NS
+    stage.doors.clock.advance(stage.doors.clock.now_ns)
+    assert stage.handler.connections[0].is_open
+    for _ in range(MISSED_PINGS):
+        stage.doors.clock.advance(stage.doors.clock.now_ns + step_ns)
+    assert stage.handler.connections[0].is_open
+    stage.doors.clock.advance(stage.doors.clock.now_ns + step_ns)
+    assert "half-open" in str(stage.handler.connections[0].closed_reason)
+    assert link.is_aborted
+    stage.peers.close()
+
+
+async def test_a_bug_in_a_handler_is_reported_and_ends_that_link() -> None:
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    stage = Stage()
+    stage.want()
+    await settle()
+    link, connection = stage.doors.transport.answer()
+    await settle()
+    connection.data_received(WELCOME + frame(99, b"") + frame(40, b""))
+    await settle()
+    assert isinstance(reported[0]["exception"], KeyError)
+    assert link.is_closed
+    assert stage.handler.log == ["open a", "frame 99", "closed internal error: KeyError('a bug of ours')"]
+    stage.peers.close()

@@ -1,0 +1,44 @@
+"""Addresses and peer keys."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from casty.address import ActorAddress, NodeAddress, node_id_of, peer_key
+
+
+def test_uris() -> None:
+    remote = ActorAddress("shop", "/a/b", "10.0.0.1", 25520)
+    assert remote.to_uri() == "casty://shop@10.0.0.1:25520/a/b"
+    assert ActorAddress.from_uri(remote.to_uri()) == remote
+    assert ActorAddress.from_uri("casty://shop/a") == ActorAddress("shop", "/a")
+    assert ActorAddress("shop", "/a", "::1", 1).to_uri() == "casty://shop@[::1]:1/a"
+    assert ActorAddress.from_uri("casty://shop@[::1]:1/a").host == "::1"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "http://shop/a",
+        "casty:/shop/a",
+        "casty://shop",
+        "casty://@h:1/a",
+        "casty://s@h/a",
+        "casty://s@h:x/a",
+    ],
+)
+def test_anything_else_is_refused(uri: str) -> None:
+    with pytest.raises(ValueError, match="casty://"):
+        ActorAddress.from_uri(uri)
+
+
+@given(st.text(min_size=1), st.text(alphabet="0123456789abcdef", min_size=1))
+def test_a_peer_key_gives_its_node_id_back(node_id: str, incarnation: str) -> None:
+    assert node_id_of(peer_key(node_id, incarnation)) == node_id
+
+
+def test_a_node_address_reads_as_people_write_it() -> None:
+    assert str(NodeAddress("localhost", 25520)) == "localhost:25520"

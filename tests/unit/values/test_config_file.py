@@ -1,0 +1,139 @@
+"""``casty.toml`` and ``CASTY_*`` variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from casty.config import CastyConfig, discover_config, load_config
+from casty.config_file import parse_address
+from casty.errors import CastyError, ConfigError
+
+FULL = """
+[system]
+name = "shop"
+
+[cluster]
+host = "10.0.0.1"
+port = 4000
+node_id = "a"
+seed_nodes = ["10.0.0.1:4000", "[::1]:4001"]
+required_quorum = 2
+
+[tls]
+certfile = "node.pem"
+cafile = "/etc/ca.pem"
+
+[settings]
+slots = 16
+heartbeat_s = 0.2
+session_ttl_s = 20
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "casty.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_full_file(tmp_path: Path) -> None:
+    path = write(tmp_path, FULL)
+    config = load_config(path, environ={})
+    assert config.name == "shop"
+    assert config.path == path
+    assert config.cluster is not None
+    assert config.cluster.seed_nodes == (("10.0.0.1", 4000), ("::1", 4001))
+    assert (config.cluster.node_id, config.cluster.required_quorum) == ("a", 2)
+    assert config.tls is not None
+    assert config.tls.certfile == str(tmp_path / "node.pem"), "relative paths count from the file"
+    assert (config.tls.cafile, config.tls.keyfile) == ("/etc/ca.pem", None)
+    assert (config.settings.slots, config.settings.session_ttl_s) == (16, 20.0)
+
+
+def test_nothing_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_config(environ={}) == CastyConfig()
+    assert load_config(environ={}).cluster is None
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    variables = {
+        "CASTY_SYSTEM_NAME": "other",
+        "CASTY_CLUSTER_PORT": "5000",
+        "CASTY_CLUSTER_SEED_NODES": "a:1, b:2,",
+        "CASTY_SETTINGS_DRIFT": "0.02",
+        "CASTY_SEED": "7",
+        "PATH": "anything",
+    }
+    config = load_config(write(tmp_path, FULL), environ=variables)
+    assert config.name == "other"
+    assert config.cluster is not None
+    assert (config.cluster.port, config.cluster.host) == (5000, "10.0.0.1")
+    assert config.cluster.seed_nodes == (("a", 1), ("b", 2))
+    assert config.settings.drift == 0.02
+
+
+def test_a_variable_names_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, FULL)
+    assert load_config(environ={"CASTY_CONFIG": str(path)}).name == "shop"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[sytem]\n", r"unknown section \[sytem\]; did you mean 'system'\?"),
+        ("[cluster]\nprot = 1\n", r"unknown key 'prot' in \[cluster\]; did you mean 'port'\?"),
+        ("[settings]\nzzzz = 1\n", r"unknown key 'zzzz' in \[settings\]; known are .*slots"),
+        ("[cluster]\nport = '1'\n", "port in .cluster.: expected int, found '1'"),
+        ("[cluster]\nport = true\n", "expected int, found True"),
+        ("[cluster]\nseed_nodes = 'a:1'\n", "expected a list of host:port"),
+        ("[cluster]\nseed_nodes = [1]\n", "expected a host:port text, found 1"),
+        ("[cluster]\nseed_nodes = ['a']\n", "expected host:port, found 'a'"),
+        ("[tls]\ncertfile = 'x'\n", "missing cafile"),
+        ("[settings]\nslots = 0\n", "slots: expected 1 to 4096"),
+        ("[settings]\nreplication = 2\n", "expected an odd number"),
+        ("cluster = 3\n", r"expected a section \[cluster\]"),
+        ("[", "casty.toml"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected) as caught:
+        load_config(write(tmp_path, text), environ={})
+    assert isinstance(caught.value, CastyError)
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"CASTY_CLUSTER_PROT": "1"}, "did you mean 'CASTY_CLUSTER_PORT'"),
+        ({"CASTY_CLUSTER_PORT": "x"}, "CASTY_CLUSTER_PORT: expected a number, found 'x'"),
+        ({"CASTY_CLUSTER_SEED_NODES": "x"}, "CASTY_CLUSTER_SEED_NODES: expected host:port, found 'x'"),
+    ],
+)
+def test_mistakes_in_variables_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=expected):
+        load_config(environ=variables)
+
+
+def test_a_missing_file_is_an_error_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load_config(tmp_path / "none.toml", environ={})
+
+
+def test_discovery_walks_up(tmp_path: Path) -> None:
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    path = write(tmp_path, "")
+    assert discover_config(deep) == path.resolve()
+
+
+@pytest.mark.parametrize("text", ["", "a", ":1", "a:", "a:b", "a:70000", "a:-1"])
+def test_bad_addresses(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected host:port"):
+        parse_address(text)
