@@ -71,6 +71,8 @@ class FencedLoop(asyncio.AbstractEventLoop):
         """Refused."""
         raise EscapeError("loop.add_writer", _TRANSPORT)
 
-    def add_signal_handler(self, sig: int, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]) -> NoReturn:
+    def add_signal_handler(
+        self, sig: int, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]
+    ) -> NoReturn:
         """Refused."""
         raise EscapeError("loop.add_signal_handler", _SIGNALS)

@@ -38,6 +38,10 @@ class CounterTask(asyncio.Task[T]):
         self.number = number  # first: registering the task, inside, already hashes it
         super().__init__(coro, loop=loop, name=name, context=context)
 
+    def silence(self) -> None:
+        """Say nothing when this task is dropped before it is done."""
+        self._log_destroy_pending = False
+
     def __hash__(self) -> int:
         return self.number
 

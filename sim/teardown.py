@@ -1,4 +1,4 @@
-"""The end of a world: unfinished coroutines are closed in order, and nothing that they do on the way has effect."""
+"""The end of a world: unfinished coroutines are closed in order, and nothing they do on the way has effect."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from .incarnation import Incarnation
 from .loop import SimLoop
+from .tasks import CounterTask
 
 __all__ = ["bury"]
 
@@ -33,11 +34,12 @@ def bury(loop: SimLoop, graves: list[Incarnation]) -> None:
 
 
 def _close(task: asyncio.Task[Any]) -> None:
-    vars(type(task))  # X
+    if isinstance(task, CounterTask):
+        task.silence()
     coro = task.get_coro()
     try:
         coro.close()
-    except BaseException:  # noqa: BLE001 - the process is dead; what its clean-up raises concerns nobody
+    except BaseException:  # the process is dead; what its clean-up raises concerns nobody
         return
 
 

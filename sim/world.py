@@ -6,14 +6,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from casty.runtime import Storage
 
 from .clock import NodeClock
 from .cluster import ClusterSupport
 from .draws import Draws
-from .errors import DeadlockError
+from .errors import CrashedError, DeadlockError
 from .faults import Partition, Undo
 from .guards import fenced
 from .incarnation import Incarnation
@@ -23,6 +23,9 @@ from .paths import NetworkProfile
 from .process import Process, Setup
 from .teardown import bury
 from .trace import Trace
+
+if TYPE_CHECKING:
+    from .nemesis import Nemesis
 
 __all__ = [
     "ClockChanged",
@@ -135,8 +138,10 @@ class World(ClusterSupport):
         self.trace = Trace()
         self.errors: list[tuple[str, dict[str, Any]]] = []
         self.processes: dict[str, Process] = {}
+        self.nemesis: Nemesis | None = None
         self._graves: list[Incarnation] = []
         self._has_buggify = has_buggify
+        self._starting: asyncio.Task[None] | None = None
         self._is_closed = False
         self.loop.on_error = self._uncaught
         super().__init__()
@@ -216,6 +221,17 @@ class World(ClusterSupport):
         assert process.setup is not None, "only the test's own process has no setup"
         process.value = await process.run(_call(process.setup, process))
         return process.value
+
+    def start_soon(self, name: str) -> None:
+        """Start a process, if it is down, without waiting for it."""
+        if not self.processes[name].is_up:
+            self._starting = self.test.spawn(self._start_again(name))
+
+    async def _start_again(self, name: str) -> None:
+        try:
+            await self.start(name)
+        except CrashedError:
+            log.info("%s crashed again before it was up", name)
 
     def crash(self, name: str, *, power_loss: bool = False) -> None:
         """Kill a process: not a line of it runs any more. Others see resets; after a power loss, nothing."""

@@ -176,7 +176,10 @@ class Behaviors:
 
     @staticmethod
     def sharded(
-        entity_factory: Callable[[str], Behavior[M]], *, num_shards: int = 100, replication: object | None = None
+        entity_factory: Callable[[str], Behavior[M]],
+        *,
+        num_shards: int = 100,
+        replication: object | None = None,
     ) -> ShardedBehavior[M]:
         """A region: ``entity_factory(entity_id)`` makes each entity on the node that owns its shard.
 

@@ -54,7 +54,12 @@ class Cell:
     )  # fmt: skip
 
     def __init__(
-        self, core: LocalSystem, path: str, parent: Cell | None, behavior: Behavior[Any], mailbox: Mailbox[Any]
+        self,
+        core: LocalSystem,
+        path: str,
+        parent: Cell | None,
+        behavior: Behavior[Any],
+        mailbox: Mailbox[Any],
     ) -> None:
         self.core = core
         self.path = path
@@ -86,7 +91,9 @@ class Cell:
     def start(self) -> None:
         """Begin to live."""
         loop = asyncio.get_running_loop()
-        self._task = loop.create_task(self._run(), name=f"actor {self.path}", context=self.core.context.copy())
+        self._task = loop.create_task(
+            self._run(), name=f"actor {self.path}", context=self.core.context.copy()
+        )
 
     def tell(self, message: object) -> bool:
         """Take a message from anyone; False when it became a dead letter."""
@@ -183,7 +190,9 @@ class Cell:
         elif behavior.signal is Signal.stopped:
             self.stop()
         elif is_start:
-            raise ValueError(f"actor {self.path}: expected a behaviour to start with, found {behavior.signal}")
+            raise ValueError(
+                f"actor {self.path}: expected a behaviour to start with, found {behavior.signal}"
+            )
         elif behavior.signal is Signal.restart:
             await self._restart(None)
 

@@ -212,7 +212,9 @@ class LocalSystem:
     ) -> ActorRef[M]:
         """Start an actor; `ValueError` for a taken or illegal name, `RuntimeError` while stopping."""
         if not name or "/" in name or name.startswith("$"):
-            raise ValueError(f"name: expected a text without slash that does not begin with $, found {name!r}")
+            raise ValueError(
+                f"name: expected a text without slash that does not begin with $, found {name!r}"
+            )
         path = name if parent is None else f"{parent.path}/{name}"
         return self.spawn_at(path, behavior, parent=parent, mailbox=mailbox).ref
 

@@ -49,7 +49,9 @@ class Mailbox(Generic[M]):
     __slots__ = ("_capacity", "_getter", "_is_closed", "_items", "_on_drop", "_overflow", "_putters")
 
     def __init__(
-        self, capacity: int | None = None, overflow: MailboxOverflowStrategy = MailboxOverflowStrategy.drop_new
+        self,
+        capacity: int | None = None,
+        overflow: MailboxOverflowStrategy = MailboxOverflowStrategy.drop_new,
     ) -> None:
         if capacity is not None and capacity < 1:
             raise ValueError(f"capacity: expected at least 1, found {capacity}")
@@ -78,7 +80,9 @@ class Mailbox(Generic[M]):
         """
         if self.is_full:
             if self._overflow is MailboxOverflowStrategy.reject:
-                raise asyncio.QueueFull(f"mailbox: {self.size()} unread messages are its bound; slow down or widen it")
+                raise asyncio.QueueFull(
+                    f"mailbox: {self.size()} unread messages are its bound; slow down or widen it"
+                )
             if self._overflow is MailboxOverflowStrategy.drop_new:
                 self._drop(message)
                 return

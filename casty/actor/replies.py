@@ -24,7 +24,9 @@ class Reply:
 
     __slots__ = ("future", "path", "phase", "ref", "target")
 
-    def __init__(self, path: str, ref: ActorRef[Any], target: ActorRef[Any], future: asyncio.Future[Any]) -> None:
+    def __init__(
+        self, path: str, ref: ActorRef[Any], target: ActorRef[Any], future: asyncio.Future[Any]
+    ) -> None:
         self.path = path
         self.ref = ref
         self.target = target

@@ -49,6 +49,11 @@ class ActorSystem:
         return system
 
     @property
+    def core(self) -> LocalSystem:
+        """What runs the actors; for whoever embeds a system, and for tests."""
+        return self._core
+
+    @property
     def name(self) -> str:
         """The system's name."""
         return self._core.name
@@ -91,7 +96,9 @@ class ActorSystem:
         """
         return self._core.spawn(behavior, name, mailbox=mailbox)
 
-    async def ask(self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0) -> R:
+    async def ask(
+        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
+    ) -> R:
         """Send a message that carries a reply reference, and return the reply.
 
         Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 
@@ -113,6 +114,9 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _simulator(words: list[str]) -> int:
-    from casty.sim.cli import main as simulate  # only who simulates pays for the simulator
+    from casty import sim  # only who simulates pays for the simulator
 
-    return int(simulate(words))
+    # The package has two names, one in a checkout and one installed; a wrong one would load it twice.
+    command_line = importlib.import_module(f"{sim.__name__}.cli")
+    simulate: Callable[[Sequence[str]], int] = command_line.main
+    return simulate(words)

@@ -11,9 +11,10 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 
-from casty import tls
-from casty.config_file import CastyConfig, ClusterSection, TlsSection, load_config
+from casty.cli.contexts import tls_config
+from casty.config_file import CastyConfig, ClusterSection, load_config
 from casty.errors import ConfigError
 from casty.system import ClusteredActorSystem
 
@@ -55,21 +56,15 @@ def merge(config: CastyConfig, options: argparse.Namespace) -> CastyConfig:
     return replace(config, name=options.name or config.name, cluster=replace(cluster, **changed))
 
 
-def tls_config(section: TlsSection | None) -> tls.Config | None:
-    """Read the files of ``[tls]``."""
-    if section is None:
-        return None
-    return tls.Config.from_paths(certfile=section.certfile, cafile=section.cafile, keyfile=section.keyfile)
-
-
 def _load_app(spec: str) -> App:
     module_name, colon, name = spec.partition(":")
     if not colon or not module_name or not name:
         raise ConfigError(f"--app: expected module:function, found {spec!r}")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     try:
-        app = getattr(importlib.import_module(module_name), name)
+        app: App | None = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"--app {spec}: {error}") from None
     if not callable(app):
@@ -84,6 +79,7 @@ class _Service:
         self._config = config
         self._app = app
         self._stop = asyncio.Event()
+        self._is_ready = False
 
     async def run(self) -> int:
         """Return the exit code."""
@@ -100,8 +96,6 @@ class _Service:
             return await serving
         except asyncio.CancelledError:
             return 0
-
-    _is_ready = False
 
     def _on_signal(self, number: int) -> None:
         if self._stop.is_set():

@@ -10,7 +10,7 @@ from typing import Any
 
 from casty import runtime as runtimes
 from casty import tls
-from casty.cli.node import tls_config
+from casty.cli.contexts import tls_config
 from casty.cluster.placement import slot_of
 from casty.config import Settings
 from casty.config_file import load_config
@@ -174,8 +174,8 @@ def _sentence(place: Place, found: Document) -> str:
 
 def render(document: Document) -> str:
     """Return the status for people."""
-    lines = [f"system {document['name'] or '(none yet)'}, generation {document['generation']}, "
-             f"control leader {document['leader'] or 'unknown'}"]  # fmt: skip
+    leader = document["leader"] or "unknown"
+    lines = [f"system {document['name'] or '(none yet)'}, generation {document['generation']}, control leader {leader}"]
     lines += [
         f"  {member['id']:<24} {member['address']:<24} {member['status']}" for member in document["members"]
     ]

@@ -117,9 +117,7 @@ class ClusterActors:
         routes = _VisitorRoutes(visitor)
         remote = Remote(local, routes, _codec(local, serializer), source, settings.max_value_bytes)
         local.remote = remote
-        router = RegionRouter(
-            local, remote, routes, me=None, source=source, max_waiting=settings.max_mailbox
-        )
+        router = RegionRouter(local, remote, routes, me=None, source=source, max_waiting=settings.max_mailbox)
         receptionist = Receptionist(local, visitor.topology, None, visitor.incarnation)
         actors = cls(local, remote, router, receptionist, None)
         visitor.extra_frames.update(
@@ -139,7 +137,9 @@ class ClusterActors:
     ) -> ActorRef[ShardEnvelope[M]]: ...
 
     @overload
-    def spawn(self, behavior: Behavior[M], name: str, *, mailbox: Mailbox[M] | None = None) -> ActorRef[M]: ...
+    def spawn(
+        self, behavior: Behavior[M], name: str, *, mailbox: Mailbox[M] | None = None
+    ) -> ActorRef[M]: ...
 
     def spawn(
         self, behavior: Behavior[M] | ShardedBehavior[M], name: str, *, mailbox: Mailbox[M] | None = None
@@ -277,7 +277,9 @@ class _Registrar:
                 await self._node.control_calls.write(pack([REGION, shard_type, num_shards]), WRITE_TIMEOUT_S)
                 return
             except Unavailable:
-                ctx.log.warning("the control group does not answer; region %r is not registered yet", shard_type)
+                ctx.log.warning(
+                    "the control group does not answer; region %r is not registered yet", shard_type
+                )
             except Mismatch as error:
                 ctx.log.error("region %r: %s", shard_type, error)
                 self._host.refused(shard_type, error)

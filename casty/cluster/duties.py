@@ -149,7 +149,7 @@ class SlotDuties:
         return False
 
     def hand_all_over(self) -> bool:
-        """Offer every group led here to its best follower; True while there are any that somebody could take."""
+        """Offer every group led here to its best follower; True until each has another leader, or nobody could be one."""
         now_ns = self._clock.now()
         pending = False
         for group in self._host.groups.values():
@@ -161,6 +161,8 @@ class SlotDuties:
                         continue
                     group.core.transfer(now_ns, heir)
                     self._host.mark(group)
+            elif group.core.leader is None and group.core.membership is not None:
+                pending = True
         return pending
 
     def _heir(self, group: Group) -> str | None:

@@ -423,6 +423,7 @@ class Node:
         while CONTROL in self.host.groups and self.slot_duties.hand_all_over() and clock.now() < until_ns:
             self.turn.mark_due()
             await clock.sleep(STEP_S)
+        self.requests.settle()
         await self.abort()
 
     async def abort(self) -> None:

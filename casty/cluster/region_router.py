@@ -165,7 +165,9 @@ class RegionRouter:
         self._number += 1
         sender, now_ns = self._local.replies.asking, self._clock.now()
         self.route(
-            EntityMessage(shard_type, num_shards, entity_id, self._source, self._number, 0, sender, now_ns, payload)
+            EntityMessage(
+                shard_type, num_shards, entity_id, self._source, self._number, 0, sender, now_ns, payload
+            )
         )
 
     def on_entity(self, body: bytes) -> None:
@@ -178,7 +180,9 @@ class RegionRouter:
         shard_type, num_shards, entity_id, source, number, detours, sender, payload = row
         address, now_ns = sender_of(sender, self._local.name), self._clock.now()
         self.route(
-            EntityMessage(shard_type, num_shards, entity_id, source, number, detours, address, now_ns, payload)
+            EntityMessage(
+                shard_type, num_shards, entity_id, source, number, detours, address, now_ns, payload
+            )
         )
 
     def route(self, item: EntityMessage) -> None:
@@ -270,7 +274,9 @@ class RegionRouter:
 
     def _has_ended(self, item: EntityMessage) -> bool:
         sender = item.sender
-        return sender is not None and self._local.is_own(sender) and self._local.replies.at(sender.path) is None
+        return (
+            sender is not None and self._local.is_own(sender) and self._local.replies.at(sender.path) is None
+        )
 
     def _arm(self) -> None:
         if self._timer is None:

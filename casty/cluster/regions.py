@@ -47,11 +47,11 @@ class _Region(NamedTuple):
 class _Activation:
     """One living entity."""
 
-    __slots__ = ("cell", "heard", "slot")
+    __slots__ = ("cell", "heard", "is_draining")
 
-    def __init__(self, cell: Cell, slot: int) -> None:
+    def __init__(self, cell: Cell) -> None:
         self.cell = cell
-        self.slot = slot
+        self.is_draining = False
         self.heard: dict[str, int] = {}
 
     def is_overtaken(self, item: EntityMessage) -> bool:
@@ -105,7 +105,6 @@ class RegionHost:
         self._regions: dict[str, _Region] = {}
         self._refused: dict[str, CastyError] = {}
         self._slots: dict[int, dict[str, _Activation]] = {}
-        self._ending: dict[str, None] = {}
         self._handing_over_until_ns: dict[int, int] = {}
         self._count = 0
         self._timer: Timer | None = None
@@ -156,7 +155,8 @@ class RegionHost:
         if self._is_handing_over(slot) or self._local.is_stopping or not self._is_leased(slot):
             item.why = "the node that leads the slot has no lease"
             return False
-        if path in self._ending:
+        activation = self._slots.get(slot, {}).get(path)
+        if activation is not None and (activation.is_draining or activation.cell.is_stopping):
             item.why = "the entity is stopping"
             return False
         self._deliver(item, region, slot, path)
@@ -189,7 +189,9 @@ class RegionHost:
                 return
             activation = self._activate(item, region, slot, path)
         if activation.is_overtaken(item):
-            self._local.dead_letter(message, activation.cell.ref, "a later message of the same sender came first")
+            self._local.dead_letter(
+                message, activation.cell.ref, "a later message of the same sender came first"
+            )
             return
         activation.cell.tell(message)
 
@@ -198,7 +200,7 @@ class RegionHost:
         cell = self._local.spawn_at(path, behavior)
         cell.guard = partial(self._may_handle, cell, slot)
         cell.finished = partial(self._finished, slot)
-        activation = self._slots.setdefault(slot, {})[path] = _Activation(cell, slot)
+        activation = self._slots.setdefault(slot, {})[path] = _Activation(cell)
         self._count += 1
         self._arm(slot)
         return activation
@@ -239,19 +241,18 @@ class RegionHost:
             due_ns = self._due_ns_of(slot)
             if due_ns <= self._clock.now():
                 self._stop_slot(slot)
-            elif earliest_ns == 0 or due_ns < earliest_ns:
+                due_ns = self._clock.now() + self._margin_ns  # in case user code held on to its cancellation
+            if earliest_ns == 0 or due_ns < earliest_ns:
                 earliest_ns = due_ns
         if earliest_ns:
             self._due_ns = earliest_ns
             self._timer = self._clock.call_at(earliest_ns, self._check)
 
     def _stop_slot(self, slot: int) -> None:
-        for path, activation in list(self._slots.get(slot, {}).items()):
-            self._ending[path] = None
+        for activation in list(self._slots.get(slot, {}).values()):
             activation.cell.stop(is_forced=True)
 
     def _finished(self, slot: int, cell: Cell) -> None:
-        self._ending.pop(cell.path, None)
         activations = self._slots.get(slot, {})
         if activations.pop(cell.path, None) is not None:
             self._count -= 1
@@ -266,9 +267,9 @@ class RegionHost:
         """Let the entities of a slot read their mail and stop; called again until True: none is left."""
         is_news = not self._is_handing_over(slot)
         self._handing_over_until_ns[slot] = self._clock.now() + HAND_OVER_NS
-        for path, activation in self._slots.get(slot, {}).items():
+        for activation in self._slots.get(slot, {}).values():
             if is_news:
-                self._ending[path] = None
+                activation.is_draining = True
                 activation.cell.mailbox.put_beyond(_DRAINED)
         return slot not in self._slots
 

@@ -122,7 +122,14 @@ class Remote:
         node_id = self._node_of(address)
         if node_id is not None:
             self._number += 1
-            row = [node_id, address.path, self._source, self._number, plain_sender(sender), payload]
+            row: list[object] = [
+                node_id,
+                address.path,
+                self._source,
+                self._number,
+                plain_sender(sender),
+                payload,
+            ]
             if self._stage(node_id, frames.ACTOR, row):
                 return
         self._local.dead_letter(message, self._local.make_ref(address), f"no way to {address.to_uri()}")
@@ -136,14 +143,18 @@ class Remote:
             return
         number = _ERRORS.index(type(error)) if type(error) in _ERRORS else 0
         if sender.node_id is not None:
-            self._stage(sender.node_id, frames.ENTITY_REFUSED, [sender.node_id, sender.path, number, str(error)])
+            self._stage(
+                sender.node_id, frames.ENTITY_REFUSED, [sender.node_id, sender.path, number, str(error)]
+            )
 
     def _stage(self, node_id: str, kind: int, row: list[object]) -> bool:
         body = pack(row)
         if self._routes.send(node_id, kind, body):
             return True
         relayed = body if kind == frames.ACTOR else pack([node_id, "", "", 0, None, body])
-        return any(self._routes.send(relay, frames.RELAY, relayed) for relay in self._routes.relays_to(node_id))
+        return any(
+            self._routes.send(relay, frames.RELAY, relayed) for relay in self._routes.relays_to(node_id)
+        )
 
     def _node_of(self, address: ActorAddress) -> str | None:
         """Return who lives at an address; one read from a uri names only host and port."""

@@ -116,8 +116,14 @@ class Receptionist:
         return None
 
     def _register(self, ctx: ActorContext[Any], key: ServiceKey[Any], ref: ActorRef[Any]) -> None:
-        if self._registrar is None or not isinstance(ref, RemoteActorRef) or not self._local.is_own(ref.address):
-            ctx.log.error("cannot register %r for %s: only a node registers, and only its own actors", ref, key.name)
+        if (
+            self._registrar is None
+            or not isinstance(ref, RemoteActorRef)
+            or not self._local.is_own(ref.address)
+        ):
+            ctx.log.error(
+                "cannot register %r for %s: only a node registers, and only its own actors", ref, key.name
+            )
             return
         self._registered.setdefault(key.name, {})[ref.id] = ref
         self._write(key.name, ref, is_on=True)

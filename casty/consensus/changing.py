@@ -2,10 +2,10 @@
 
 Raft paper section 6, dissertation 4.2 (catch-up, removed leaders), 4.3 (joint consensus) and 3.10 (transfer).
 
-A change of voters always goes: add the new voters as learners, wait until they are caught up, joint configuration,
-new configuration. At most one configuration entry is uncommitted. Whoever leads when a joint configuration is
-committed appends the one that ends it. A leader that is no voter of the new configuration leads until that is
-committed, then lets the most advanced voter stand and steps down.
+A change of voters always goes: add the new voters as learners, wait until they are caught up, joint
+configuration, new configuration. At most one configuration entry is uncommitted. Whoever leads when a joint
+configuration is committed appends the one that ends it. A leader that is no voter of the new configuration
+leads until that is committed, then lets the most advanced voter stand and steps down.
 """
 
 from __future__ import annotations

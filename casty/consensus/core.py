@@ -1,15 +1,15 @@
 """One replica of one consensus group as a value: it eats messages, proposals and ticks, and hands out work.
 
-Raft (Ongaro and Ousterhout 2014; Ongaro's dissertation) with PreVote, CheckQuorum, leases, joint membership changes,
-learners, chunked snapshots and leadership transfer.
+Raft (Ongaro and Ousterhout 2014; Ongaro's dissertation) with PreVote, CheckQuorum, leases, joint membership
+changes, learners, chunked snapshots and leadership transfer.
 
-States: FOLLOWER (also learners and blank replicas) -> PRE_CANDIDATE -> CANDIDATE -> LEADER, and back to FOLLOWER from
-anywhere. The transitions are in `following`, `election`, `leading` and `changing`; the messages, and what happens when
-one is lost, in `messages`.
+States: FOLLOWER (also learners and blank replicas) -> PRE_CANDIDATE -> CANDIDATE -> LEADER, and back to
+FOLLOWER from anywhere. The transitions are in `following`, `election`, `leading` and `changing`; the
+messages, and what happens when one is lost, in `messages`.
 
-The host calls `ready` after every input, persists what it finds, sends, reports `stored`, installs and applies, answers
-reads; in this order. Beats belong to the host too: their results come in through `Rounds`, `peer_round` and
-`heard_from`, so that a quiet group is not stepped at all.
+The host calls `ready` after every input, persists what it finds, sends, reports `stored`, installs and
+applies, answers reads; in this order. Beats belong to the host too: their results come in through `Rounds`,
+`peer_round` and `heard_from`, so that a quiet group is not stepped at all.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Core(State):
     reads
         ``lease`` or ``quorum``: how reads are confirmed.
     restored
-        What the disk gave back; such a voter refuses votes for one election timeout. The host has already restored its
-        machine from the snapshot.
+        What the disk gave back; such a voter refuses votes for one election timeout. The host has already
+        restored its machine from the snapshot.
     """
 
     __slots__ = ()
@@ -187,7 +187,8 @@ class Core(State):
             return
         if term > self.term:
             if sender in self.progress:
-                # A member has a higher term and would never follow us: stand again above it (section 5 of the design).
+                # A member has a higher term and would never follow us: stand again above it (section 5 of the
+                # design).
                 self.become_follower(now_ns, term, None)
                 self._stand_again(now_ns)
         elif kind == messages.APPEND_REPLY:
@@ -293,7 +294,10 @@ class Core(State):
         return self.role is Role.LEADER and changing.begin_transfer(self, now_ns, to)
 
     def change(self, now_ns: int, voters: Sequence[str], learners: Sequence[str]) -> bool:
-        """Walk one step towards a configuration; call again until it is False: reached and committed, or not leading."""
+        """Walk one step towards a configuration; call again until it answers False.
+
+        False: it is reached and committed, or this replica does not lead.
+        """
         self.now_ns = now_ns
         return self.role is Role.LEADER and changing.step_towards(self, voters, learners)
 
@@ -318,8 +322,8 @@ class Core(State):
     def compact(self, index: int, data: bytes | None = None) -> None:
         """Let a machine snapshot taken at `index` stand for the log before it.
 
-        Without `data` the core asks again (`Ready.needs_snapshot`) when a peer needs one. A tail of the log stays for
-        peers a little behind, and everything after the index of a running snapshot.
+        Without `data` the core asks again (`Ready.needs_snapshot`) when a peer needs one. A tail of the log
+        stays for peers a little behind, and everything after the index of a running snapshot.
         """
         assert index <= self.applied, (index, self.applied)
         if index <= self.log.offset:

@@ -2,13 +2,14 @@
 
 Raft paper section 5.2 and 5.4.1; PreVote and stickiness: dissertation 9.6 and 4.2.3; forced votes: 3.10.
 
-A silence of one timeout makes a follower a pre-candidate: it asks whether it could win the next term, and nobody's
-term moves. With a majority of promises it becomes a candidate of that term. A voter that heard from a live leader
-within ``election_min`` promises and votes nothing, without taking the asked term over: that leader's lease rests on
-it. Only a vote that the leader itself asked for (``forced``: it gave its lease up) passes.
+A silence of one timeout makes a follower a pre-candidate: it asks whether it could win the next term, and
+nobody's term moves. With a majority of promises it becomes a candidate of that term. A voter that heard from
+a live leader within ``election_min`` promises and votes nothing, without taking the asked term over: that
+leader's lease rests on it. Only a vote that the leader itself asked for (``forced``: it gave its lease up)
+passes.
 
-A candidate outside our configuration is refused, unless its log is strictly ahead of ours: then ours may lack the
-very entry that made it a voter, and refusing would leave a group with a majority alive without a leader.
+A candidate outside our configuration is refused, unless its log is strictly ahead of ours: then ours may lack
+the very entry that made it a voter, and refusing would leave a group with a majority alive without a leader.
 A blank replica promises and votes nothing.
 """
 
@@ -45,6 +46,8 @@ def tick_follower(state: State, now_ns: int) -> None:
         if state.ask_again_ns and now_ns >= state.ask_again_ns:
             state.ask_again_ns = 0
             _ask_again(state)
+        elif state.ask_again_ns:
+            state.wake_at(state.ask_again_ns)
     elif state.is_promotable:
         stand(state, now_ns)
     else:
@@ -57,7 +60,7 @@ def is_alone(membership: Membership | None, id: str) -> bool:
 
 
 def _is_free(state: State, now_ns: int) -> bool:
-    """Whether no leader's lease can rest on our silence (the leader that made us the only voter may not know it yet)."""
+    """Whether no lease can rest on our silence: who made us the only voter may not know that it committed."""
     return now_ns >= state.refuse_until_ns and not state.is_sticky(now_ns, state.id)
 
 

@@ -1,8 +1,9 @@
 """A follower: takes appends and snapshots of whoever leads its term.
 
-Raft paper, sections 5.3 and 7. A replica accepts them from any leader of a term not below its own, whether or not its
-configuration names that leader: the configuration that does may be in the very entries it lacks. A lower term is
-answered with ours. A blank replica (no configuration) asks for a snapshot; only one gives it a configuration.
+Raft paper, sections 5.3 and 7. A replica accepts them from any leader of a term not below its own, whether or
+not its configuration names that leader: the configuration that does may be in the very entries it lacks. A
+lower term is answered with ours. A blank replica (no configuration) asks for a snapshot; only one gives it a
+configuration.
 """
 
 from __future__ import annotations

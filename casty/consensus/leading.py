@@ -2,12 +2,13 @@
 
 Raft paper section 5.3, 5.4.2 and 8; dissertation 6.2 (CheckQuorum), 6.4 (reads), 6.4.1 (leases).
 
-- An entry commits by count only from the leader's own term on; until its first entry has committed a leader is not
-  *established*: it has no lease, confirms no read and changes no configuration.
-- Lease: a majority (both, if joint) answered messages sent at or after T in this term; each of these voters refuses
-  votes for ``election_min`` after it heard us, so nobody else leads before T + election_min x (1 - drift).
-- From sending TIMEOUT_NOW to the end of its term a leader has no lease: that message, however late, lets another
-  campaign over the stickiness of voters.
+- An entry commits by count only from the leader's own term on; until its first entry has committed a leader
+  is not *established*: it has no lease, confirms no read and changes no configuration.
+- Lease: a majority (both, if joint) answered messages sent at or after T in this term; each of these voters
+  refuses votes for ``election_min`` after it heard us, so nobody else leads before T + election_min x (1 -
+  drift).
+- From sending TIMEOUT_NOW to the end of its term a leader has no lease: that message, however late, lets
+  another campaign over the stickiness of voters.
 - A read is confirmed by the lease, or by a majority that answered messages sent at or after the read began.
 """
 
@@ -42,11 +43,11 @@ UNLIMITED_NS = 1 << 62
 """The lease of a lone voter: nobody else can be elected without it."""
 
 SNAPSHOT_PATIENCE = 10
-"""Longest election time-outs without an answer after which a running snapshot is given up and its log let go."""
+"""Silence, in longest election time-outs, that ends a running snapshot and lets its log go."""
 
 
 def become_leader(state: State, now_ns: int) -> None:
-    """Begin to lead with an empty entry of the new term (section 8), which commits what earlier terms left."""
+    """Begin to lead with an empty entry of the new term (section 8): it commits what earlier terms left."""
     membership = state.membership
     assert membership is not None and state.role in (Role.CANDIDATE, Role.PRE_CANDIDATE)
     state.role = Role.LEADER

@@ -1,7 +1,7 @@
-"""The log of one replica: a compacted prefix known by its last index and term, and a list of entries after it.
+"""The log of one replica: a compacted prefix known by its last index and term, and the entries after it.
 
-Raft paper, sections 5.3 and 7. Indexes start at 1; ``offset`` entries are compacted away. An entry at or below the
-commit index is never removed but by compaction - `truncate` is asserted against it by its callers.
+Raft paper, sections 5.3 and 7. Indexes start at 1; ``offset`` entries are compacted away. An entry at or
+below the commit index is never removed but by compaction - `truncate` is asserted against it by its callers.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class Log:
     def conflict(self, index: int, term: int) -> tuple[int, int]:
         """Return the last (index, term) here at or below `index` whose term is not above `term`.
 
-        Both ends use it to walk back a whole term at a time (section 5.3, last paragraphs): at most one rejection
-        for each term in which the logs differ. A compacted prefix answers with its end.
+        Both ends use it to walk back a whole term at a time (section 5.3, last paragraphs): at most one
+        rejection for each term in which the logs differ. A compacted prefix answers with its end.
         """
         index = min(index, self.last_index)
         while index > self.offset and self.term_at(index) > term:

@@ -1,9 +1,9 @@
 """Configurations of a group, and how a log entry carries one.
 
-Raft paper section 6 and dissertation chapter 4. Outside a joint configuration ``outgoing`` is empty. In a joint one
-``voters`` are the new and ``outgoing`` the old majority; a voter that becomes a learner is in both ``outgoing`` and
-``learners`` until the joint configuration is left, and counts as a voter of ``outgoing`` only.
-A learner never counts.
+Raft paper section 6 and dissertation chapter 4. Outside a joint configuration ``outgoing`` is empty. In a
+joint one ``voters`` are the new and ``outgoing`` the old majority; a voter that becomes a learner is in both
+``outgoing`` and ``learners`` until the joint configuration is left, and counts as a voter of ``outgoing``
+only. A learner never counts.
 """
 
 from __future__ import annotations

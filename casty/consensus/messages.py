@@ -12,12 +12,13 @@ SNAPSHOT_REPLY      term, sent_ns, index, bytes held
 TIMEOUT_NOW         term
 ==================  ========================================================================================
 
-APPEND_REPLY outcomes: ACCEPTED (index: our log matches up to it; hint index: our commit), REJECTED (index: the previous
-index that did not match; hints: where to look next), BLANK (no configuration yet: a snapshot is needed).
-``sent_ns`` is the leader's clock and comes back unchanged; nobody else reads it.
+APPEND_REPLY outcomes: ACCEPTED (index: our log matches up to it; hint index: our commit), REJECTED (index:
+the previous index that did not match; hints: where to look next), BLANK (no configuration yet: a snapshot is
+needed). ``sent_ns`` is the leader's clock and comes back unchanged; nobody else reads it.
 
-Every message may be lost, doubled, late or out of order. Lost votes: the candidate's timer. Lost appends, chunks and
-their replies: the leader's retry. A lost TIMEOUT_NOW: the leader gives the transfer up and stands again.
+Every message may be lost, doubled, late or out of order. Lost votes: the candidate's timer. Lost appends,
+chunks and their replies: the leader's retry. A lost TIMEOUT_NOW: the leader gives the transfer up and stands
+again.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def integers(message: Sequence[object], count: int) -> list[int]:
 
 
 def parse_entries(items: object, term: int) -> list[Entry]:
-    """Check the entries of an append and build them; their terms never decrease and never pass the leader's."""
+    """Check and build the entries of an append; their terms never decrease and never pass the leader's."""
     if not isinstance(items, (list, tuple)):
         raise RemoteProtocolError("append: expected a list of entries")
     entries: list[Entry] = []

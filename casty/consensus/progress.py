@@ -1,11 +1,11 @@
 """What a leader knows of one peer, and how it may send to it.
 
-States. PROBE: the matching point is unknown, one append at a time. REPLICATE: it is known, appends are pipelined
-within bounds, ``next`` runs ahead of ``match``. SNAPSHOT: the peer needs entries that are compacted away, or is blank;
-chunks are sent within a window until it reports the snapshot's index.
+States. PROBE: the matching point is unknown, one append at a time. REPLICATE: it is known, appends are
+pipelined within bounds, ``next`` runs ahead of ``match``. SNAPSHOT: the peer needs entries that are compacted
+away, or is blank; chunks are sent within a window until it reports the snapshot's index.
 
-Any message may be lost: whatever is outstanding longer than ``retry_ns`` without an answer puts the peer back to PROBE
-with an empty append (a chunk is sent again in SNAPSHOT), and the pause doubles up to its bound.
+Any message may be lost: whatever is outstanding longer than ``retry_ns`` without an answer puts the peer back
+to PROBE with an empty append (a chunk is sent again in SNAPSHOT), and the pause doubles up to its bound.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Progress:
             self.inflight_bytes -= inflight.popleft()[1]
 
     def end_round(self, last_index: int, now_ns: int, election_min_ns: int) -> None:
-        """Judge catch-up at the end of a round (dissertation 4.2.1): caught up when it took less than a timeout.
+        """Judge catch-up at the end of a round (dissertation 4.2.1): it must take less than a timeout.
 
         A peer that already holds all there is ends the next round at once.
         """

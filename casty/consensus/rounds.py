@@ -10,8 +10,9 @@ NEVER_NS = -1
 class Rounds:
     """Results of the beats between this node and its peers.
 
-    A beat stands for every group that its sender leads together with the receiver; it counts only when both ends agree
-    on all of them. So a core may count it for its own group, from the moment its leadership (or the peer's seat) began.
+    A beat stands for every group that its sender leads together with the receiver; it counts only when both
+    ends agree on all of them. So a core may count it for its own group, from the moment its leadership (or
+    the peer's seat) began.
     """
 
     __slots__ = ("answered", "heard")

@@ -1,7 +1,8 @@
-"""A leader's outgoing appends and snapshot chunks, made once per `Ready` so that proposals of a turn share one.
+"""A leader's outgoing appends and snapshot chunks, made once per `Ready`: proposals of a turn share one.
 
-Bounds: an append by entries and bytes, a peer by unanswered appends and bytes, a snapshot by its window of chunks.
-Entries are sent as they lie in the log (a named tuple packs as ``[term, kind, data]``), never copied per peer.
+Bounds: an append by entries and bytes, a peer by unanswered appends and bytes, a snapshot by its window of
+chunks. Entries are sent as they lie in the log (a named tuple packs as ``[term, kind, data]``), never copied
+per peer.
 """
 
 from __future__ import annotations

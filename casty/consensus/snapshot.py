@@ -1,8 +1,8 @@
 """Snapshots: the value, and the buffer of one that comes in as chunks.
 
-Raft paper section 7. Chunks are taken strictly in order; every chunk is answered with the number of bytes held, so a
-lost chunk or answer costs a retry by the leader's timer and nothing else. A buffer belongs to one (term, index): two
-leaders may cut different bytes at one index, so their chunks never mix.
+Raft paper section 7. Chunks are taken strictly in order; every chunk is answered with the number of bytes
+held, so a lost chunk or answer costs a retry by the leader's timer and nothing else. A buffer belongs to one
+(term, index): two leaders may cut different bytes at one index, so their chunks never mix.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The fields of a replica and the moves that every role shares.
 
-The role modules - `following`, `election`, `leading`, `changing` - are functions over this one state; `core.Core` adds
-the interface for the host. Nothing here reads a clock or draws: times and time-outs come in.
+The role modules - `following`, `election`, `leading`, `changing` - are functions over this one state;
+`core.Core` adds the interface for the host. Nothing here reads a clock or draws: times and time-outs come in.
 """
 
 from __future__ import annotations
@@ -252,10 +252,10 @@ class State:
 
     @property
     def is_promotable(self) -> bool:
-        """Whether we may stand: we vote in our newest configuration, or in the one before while that is uncommitted.
+        """Whether we may stand: we vote in our newest configuration, or in the last committed one.
 
-        The second case is a leader removed by an entry that only it may hold (dissertation 4.2.2): nobody whose log
-        lacks the entry could win its vote, so it must be able to finish the change.
+        The second case is a leader removed by an uncommitted entry that only it may hold (dissertation 4.2.2): nobody
+        whose log lacks the entry could win its vote, so it must be able to finish the change.
         """
         membership = self.membership
         if membership is None or membership.has_voter(self.id):

@@ -48,8 +48,6 @@ class Encoder:
 
     __slots__ = ("_encoders", "_registry", "_strict", "scalars")
 
-    table: dict[type, Encode]
-
     def __init__(self, registry: Registry, strict: bool) -> None:
         self._registry = registry
         self._strict = strict
@@ -81,15 +79,11 @@ class Encoder:
                 "named tuple, actor ref, or a usual scalar or container (exactly, not a subclass of one)"
             )
         tag = NAMED_TUPLE if issubclass(kind, tuple) else RECORD
-        return self._record(tag, self._registry.name_of(kind, strict=self._strict), shape)
+        return _record(tag, self._registry.name_of(kind, strict=self._strict), self.fields_of(shape))
 
-    def _record(self, tag: int, name: str, shape: Shape) -> Encode:
-        names = shape.names
-
-        def encode(encoder: Encoder, value: object, depth: int) -> Plain:
-            return [tag, name, {field: encoder.plain(getattr(value, field), depth) for field in names}]
-
-        return encode
+    def fields_of(self, shape: Shape) -> tuple[str, ...]:
+        """Which fields of a class are written."""
+        return shape.names
 
 
 class CanonicalEncoder(Encoder):
@@ -102,16 +96,19 @@ class CanonicalEncoder(Encoder):
         self._encoders |= _CANONICAL
         self.scalars = _HASHED_SCALARS
 
-    def _record(self, tag: int, name: str, shape: Shape) -> Encode:
-        names = shape.compared
-
-        def encode(encoder: Encoder, value: object, depth: int) -> Plain:
-            return [tag, name, {field: encoder.plain(getattr(value, field), depth) for field in names}]
-
-        return encode
+    def fields_of(self, shape: Shape) -> tuple[str, ...]:
+        """Which fields of a class make its values equal."""
+        return shape.compared
 
 
 # -- what every client writes
+
+
+def _record(tag: int, name: str, fields: tuple[str, ...]) -> Encode:
+    def encode(encoder: Encoder, value: object, depth: int) -> Plain:
+        return [tag, name, {field: encoder.plain(getattr(value, field), depth) for field in fields}]
+
+    return encode
 
 
 def _items(tag: int) -> Encode:

@@ -6,6 +6,8 @@ lists) and dictionaries with string keys. Anything richer is the business of `co
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgpack
 
 from casty.errors import EncodingError, RemoteProtocolError
@@ -42,7 +44,18 @@ def _unpack_extension(code: int, data: bytes) -> int:
 # event loop, this is not for several threads at once.
 _packer = msgpack.Packer(default=_pack_extension, use_bin_type=True)
 _pack = _packer.pack
-_unpack = msgpack.unpackb
+# Bound once: passing eight limits by keyword at each call costs as much as the unpacking.
+_unpack = partial(
+    msgpack.unpackb,
+    raw=False,
+    strict_map_key=True,
+    ext_hook=_unpack_extension,
+    max_str_len=MAX_BYTES,
+    max_bin_len=MAX_BYTES,
+    max_ext_len=MAX_BYTES,
+    max_array_len=MAX_ITEMS,
+    max_map_len=MAX_ITEMS,
+)
 
 
 def pack(value: Plain) -> bytes:
@@ -74,17 +87,7 @@ def unpack(data: bytes) -> Plain:
         no strings.
     """
     try:
-        value = _unpack(
-            data,
-            raw=False,
-            strict_map_key=True,
-            ext_hook=_unpack_extension,
-            max_str_len=MAX_BYTES,
-            max_bin_len=MAX_BYTES,
-            max_ext_len=MAX_BYTES,
-            max_array_len=MAX_ITEMS,
-            max_map_len=MAX_ITEMS,
-        )
+        value = _unpack(data)
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
         raise RemoteProtocolError(f"expected one msgpack value, found {_describe(data)}: {error!r}") from None
     # One cheap scan for the byte that all three share keeps the usual frame off the slow road.

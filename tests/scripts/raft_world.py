@@ -1,12 +1,14 @@
-"""A hostile world for consensus cores: a seeded network, clocks that drift, crashes, and checkers for 10 to 16.
+"""A hostile world for consensus cores: a seeded network, drifting clocks, crashes, checkers for 10 to 16.
 
-Everything a run does follows from its seed. The world plays the host: it persists, sends, applies, beats, compacts.
+Everything a run does follows from its seed. The world plays the host: it persists, sends, applies, beats,
+compacts.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -311,7 +313,7 @@ class World:
 
     def check_adjacent(self, node: Node) -> None:
         items = [membership for _, membership in node.core.history.items]
-        for older, newer in zip(items, items[1:], strict=False):
+        for older, newer in pairwise(items):
             joint = older.outgoing or newer.outgoing
             if older.voters != newer.voters and not (newer.outgoing == older.voters and joint):
                 raise Violation(f"13: {older} is followed by {newer}")

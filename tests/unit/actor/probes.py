@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -39,7 +39,7 @@ class Recorder:
 
 
 @asynccontextmanager
-async def started() -> AsyncIterator[ActorSystem]:
+async def started() -> AsyncGenerator[ActorSystem]:
     async with ActorSystem("test") as system:
         yield system
 

@@ -81,7 +81,7 @@ async def test_ask_times_out_with_the_name_of_the_actor() -> None:
         with pytest.raises(TimeoutError, match="silent"):
             await system.ask(ref, Get, timeout=0.01)
         assert await system.ask_or_none(ref, Get, timeout=0.01) is None
-        assert not system._core.endpoints.keys() - {"$events"}
+        assert not system.core.endpoints.keys() - {"$events"}
 
 
 async def test_a_late_reply_is_a_dead_letter() -> None:
@@ -169,7 +169,7 @@ async def test_an_exception_stops_the_actor_and_its_mail_is_dead() -> None:
         assert [type(event) for event in events.values] == [ActorFailed, DeadLetter, ActorStopped]
         ref.tell("after")
         assert events.values[-1] == DeadLetter("after", ref) or events.values[-1].message == "after"
-        assert system._core.dead_letters == 2
+        assert system.core.dead_letters == 2
 
 
 async def test_a_cancellation_inside_a_handler_is_a_failure_of_that_actor() -> None:
@@ -265,9 +265,11 @@ async def test_shutdown_stops_by_force_what_does_not_end_and_still_runs_the_hook
 
     async with started() as system:
         stopped = listen(system, ActorStopped)
-        system.spawn(Behaviors.with_lifecycle(Behaviors.receive(hang), post_stop=post_stop), "stuck").tell("x")
+        system.spawn(Behaviors.with_lifecycle(Behaviors.receive(hang), post_stop=post_stop), "stuck").tell(
+            "x"
+        )
         await steps.until(1)
-        cell = system._core.cells["stuck"]
+        cell = system.core.cells["stuck"]
         cell.stop(is_forced=True)
         await stopped.until(1)
     assert steps.values == ["hang", "post_stop"]
@@ -391,7 +393,9 @@ async def test_full_mailboxes() -> None:
             ref.tell(2)
             assert [letter.message for letter in letters.values] == dropped
             letters.values.clear()
-        strict = system.spawn(Behaviors.ignore(), "strict", mailbox=Mailbox(1, MailboxOverflowStrategy.reject))
+        strict = system.spawn(
+            Behaviors.ignore(), "strict", mailbox=Mailbox(1, MailboxOverflowStrategy.reject)
+        )
         strict.tell(1)
         with pytest.raises(asyncio.QueueFull):
             strict.tell(2)

@@ -19,7 +19,10 @@ async def test_put_get_size_empty() -> None:
 
 
 async def test_overflow() -> None:
-    for overflow, left in ((MailboxOverflowStrategy.drop_new, [1]), (MailboxOverflowStrategy.drop_oldest, [2])):
+    for overflow, left in (
+        (MailboxOverflowStrategy.drop_new, [1]),
+        (MailboxOverflowStrategy.drop_oldest, [2]),
+    ):
         mailbox = Mailbox[int](1, overflow)
         mailbox.put(1)
         mailbox.put(2)

@@ -103,6 +103,8 @@ class _Counter:
                 reply_to.tell((self.entity_id, self.count))
             case Stop():
                 return Behaviors.stopped()
+            case _:
+                return Behaviors.unhandled()
         return None
 
 
@@ -115,9 +117,7 @@ class World:
         self.leaders = LeaderTable()
         members = {node_id: MemberInfo(node_id, "1", node_id, 1, "up") for node_id in nodes}
         slots = tuple((1, tuple(nodes)) for _ in range(SLOTS))
-        self.topology: Topology | None = Topology(
-            1, "c", 1, 15.0, 0.01, members, slots, {}, {}, self.leaders
-        )
+        self.topology: Topology | None = Topology(1, "c", 1, 15.0, 0.01, members, slots, {}, {}, self.leaders)
         self.leases: dict[tuple[str, int], int] = {}
         self.cut: dict[tuple[str, str], None] = {}
         self.held: list[tuple[str, str, int, bytes]] | None = None
@@ -176,7 +176,12 @@ class Process:
 
     def _make_host(self) -> RegionHost:
         return RegionHost(
-            self.local, self.remote, self, lease_until_ns=self._lease_until_ns, margin_ns=MARGIN_NS, max_entities=3
+            self.local,
+            self.remote,
+            self,
+            lease_until_ns=self._lease_until_ns,
+            margin_ns=MARGIN_NS,
+            max_entities=3,
         )
 
     def _lease_until_ns(self, slot: int) -> int:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ from tests.unit.cluster.region_world import Add, Get, Stop, World, counter, sett
 @asynccontextmanager
 async def world_of(
     nodes: Sequence[str] = ("a", "b"), clients: Sequence[str] = ("c",), *, hosts: bool = True
-) -> AsyncIterator[World]:
+) -> AsyncGenerator[World]:
     world = World(nodes, clients)
     if hosts:
         for name in nodes:
@@ -49,7 +49,11 @@ async def test_messages_reach_one_activation_from_everywhere() -> None:
             tell(world, name, Add(1))
         for name in ("a", "b", "c"):
             assert await ask(world, name) == ("e", 3)
-        assert [process.host and process.host.entities for process in world.processes.values()] == [1, 0, None]
+        assert [process.host and process.host.entities for process in world.processes.values()] == [
+            1,
+            0,
+            None,
+        ]
 
 
 async def test_a_node_that_does_not_lead_passes_on() -> None:
@@ -208,7 +212,9 @@ async def test_messages_for_a_stopping_entity_wait_for_its_end() -> None:
     async with world_of(hosts=False) as world:
         host = world.processes["a"].host
         assert host is not None
-        host.register("counter", lambda entity_id: Behaviors.with_lifecycle(counter(entity_id), post_stop=leave), 10)
+        host.register(
+            "counter", lambda entity_id: Behaviors.with_lifecycle(counter(entity_id), post_stop=leave), 10
+        )
         world.lead("a")
         tell(world, "c", Stop())
         await settle()
@@ -292,7 +298,8 @@ async def test_failing_factories_and_wrong_messages() -> None:
         await settle()
         assert host.entities == 0
         with pytest.raises(TypeError, match="ShardEnvelope"):
-            world.processes["c"].router.ref("counter", 10).tell(Add(1))  # pyright: ignore[reportArgumentType]
+            wrong: Any = Add(1)
+            world.processes["c"].router.ref("counter", 10).tell(wrong)
         with pytest.raises(EncodingError):
             tell(world, "c", object())
 
