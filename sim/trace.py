@@ -78,25 +78,36 @@ class Trace:
 
 def _encode(value: object, into: list[bytes]) -> None:
     """Append a self-delimiting form of a value; order of dicts is theirs, sets are refused."""
-    if value is None or isinstance(value, bool):
-        into.append(b"N;" if value is None else b"T;" if value else b"F;")
-    elif isinstance(value, Enum):
-        _encode((type(value).__name__, value.name), into)
-    elif isinstance(value, int):
+    if type(value) is int:
         into.append(b"i%d;" % value)
-    elif isinstance(value, float):
-        into.append(b"f" + value.hex().encode() + b";")
-    elif isinstance(value, str):
+    elif type(value) is str:
         data = value.encode("utf-8", "surrogatepass")
         into.append(b"s%d:%s" % (len(data), data))
-    elif isinstance(value, (bytes, bytearray)):
+    elif type(value) is bytes:
         into.append(b"b%d:%s" % (len(value), value))
     elif isinstance(value, (tuple, list)):
         into.append(b"(")
         for item in value:
             _encode(item, into)
         into.append(b")")
+    else:
+        _encode_rare(value, into)
+
+
+def _encode_rare(value: object, into: list[bytes]) -> None:
+    if value is None or isinstance(value, bool):
+        into.append(b"N;" if value is None else b"T;" if value else b"F;")
+    elif isinstance(value, Enum):
+        _encode((type(value).__name__, value.name), into)
+    elif isinstance(value, float):
+        into.append(b"f" + value.hex().encode() + b";")
     elif isinstance(value, dict):
         _encode([part for pair in value.items() for part in pair], into)
+    elif isinstance(value, int):
+        _encode(int(value), into)
+    elif isinstance(value, str):
+        _encode(str(value), into)
+    elif isinstance(value, (bytes, bytearray)):
+        _encode(bytes(value), into)
     else:
         raise TypeError(f"an event field of type {type(value).__name__} has no stable form")

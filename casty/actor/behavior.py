@@ -24,14 +24,14 @@ class Signal(Enum):
     unhandled = "unhandled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Behavior(Generic[M]):
     """What an actor does next; made by `Behaviors`. Exactly one field is set.
 
     Parameters
     ----------
     on_receive
-        ``handler(ctx, message)``, plain or a coroutine function; returns the next behaviour, None for the same.
+        ``handler(ctx, message)``, plain or a coroutine function; returns the next behaviour; None: the same.
     on_setup
         ``await factory(ctx)``, run when the actor gets here; returns the behaviour to go on with.
     signal
@@ -60,7 +60,7 @@ Hook = Callable[["ActorContext[M]"], Awaitable[None]]
 RestartHook = Callable[["ActorContext[M]", Exception | None], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ShardedBehavior(Generic[M]):
     """A region of entities, for a clustered ``spawn``; see `Behaviors.sharded`."""
 
@@ -73,7 +73,7 @@ class ShardedBehavior(Generic[M]):
             raise ValueError(f"num_shards: expected at least 1, found {self.num_shards}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lifecycle(Generic[M]):
     """A setup that gives the actor hooks around each of its incarnations; see `Behaviors.with_lifecycle`."""
 

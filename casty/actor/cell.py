@@ -1,7 +1,8 @@
 """The cell: one actor's life. One task runs it, one message at a time.
 
-Life: spawned -> setup -> started -> messages (restarts in between) -> stopping -> children stopped -> hooks ->
-unread messages become dead letters -> watchers are told -> stopped. Exceptions of user code end here and nowhere else.
+Life: spawned -> setup -> started -> messages (restarts in between) -> stopping -> children stopped -> hooks
+-> unread messages become dead letters -> watchers are told -> stopped. Exceptions of user code end here and
+nowhere else.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class Cell:
 
     __slots__ = (
         "_behavior", "_callbacks", "_is_busy", "_is_forced", "_lifecycles", "_pipes", "_spawned", "_task",
-        "children", "core", "ctx", "finished", "guard", "incarnation", "interceptors", "is_stopping", "mailbox", "parent", "path", "ref",
-        "stopped", "watchers", "watching",
+        "children", "core", "ctx", "finished", "guard", "incarnation", "interceptors", "is_stopping",
+        "mailbox", "parent", "path", "ref", "stopped", "watchers", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -75,7 +76,7 @@ class Cell:
         self.incarnation = 0
         self.stopped = asyncio.Event()
         self.guard: Callable[[object], bool] | None = None
-        """Asked before each message, whether the actor may still handle it; if not, the guard has disposed of it."""
+        """Asked before each message whether the actor may handle it; if not, the guard has disposed of it."""
         self.finished: Callable[[Cell], None] | None = None
         """Told when the actor is gone and its path is free."""
         self._spawned = behavior
@@ -277,6 +278,7 @@ class Cell:
 
 
 def _not_started(ctx: ActorContext[Any], message: object) -> None:
+    del ctx
     raise AssertionError(f"a message was handled before the setup ended: {message!r}")
 
 

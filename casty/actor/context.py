@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 
 class ActorLog(logging.LoggerAdapter[logging.Logger]):
-    """The logger ``casty.actor`` with the actor's path before each text; no logger per actor, which would never go."""
+    """The logger ``casty.actor`` with the path before each text; a logger per actor would never be freed."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Put the path before the text."""
@@ -87,7 +87,7 @@ class ActorContext(Generic[M]):
             raise ValueError(f"{cell.path}: expected itself or one of its children to stop, found {ref!r}")
 
     def watch(self, ref: ActorRef[Any]) -> None:
-        """Get `Terminated` once when that actor stops or its node is lost; at once when it is gone already."""
+        """Get `Terminated` once when that actor stops or its node is lost; at once when it is gone."""
         self._cell.core.watch(self._cell, ref)
 
     def unwatch(self, ref: ActorRef[Any]) -> None:

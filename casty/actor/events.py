@@ -126,7 +126,7 @@ class ReachableMember:
 Handler = Callable[[E], Awaitable[None] | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventStreamSubscribe(Generic[E]):
     """Call ``handler(event)``, plain or a coroutine function, for events of this type and its subtypes."""
 
@@ -134,7 +134,7 @@ class EventStreamSubscribe(Generic[E]):
     handler: Handler[E]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventStreamUnsubscribe(Generic[E]):
     """Undo a subscription with the same type and handler."""
 

@@ -1,11 +1,11 @@
 """The local system: every actor of one process by path, and the doors to other processes.
 
-`ActorSystem`, `ClusteredActorSystem` and `ClusterClient` embed one `LocalSystem` each. With an `Origin` its actors
-are reachable from elsewhere: references are `RemoteActorRef`, paths begin with a slash, and messages for other
-processes go to the `RemoteSender`. Messages that arrive are given to `deliver`.
+`ActorSystem`, `ClusteredActorSystem` and `ClusterClient` embed one `LocalSystem` each. With an `Origin` its
+actors are reachable from elsewhere: references are `RemoteActorRef`, paths begin with a slash, and messages
+for other processes go to the `RemoteSender`. Messages that arrive are given to `deliver`.
 
-Besides actors, *endpoints* have paths: a function that takes messages, used for replies to `ask` and for refs of
-the library's own (regions, receptionist, event stream).
+Besides actors, *endpoints* have paths: a function that takes messages, used for replies to `ask` and for
+refs of the library's own (regions, receptionist, event stream).
 """
 
 from __future__ import annotations

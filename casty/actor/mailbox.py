@@ -64,7 +64,7 @@ class Mailbox(Generic[M]):
         self._is_closed = False
 
     def bind(self, default_capacity: int, on_drop: Callable[[M], None]) -> None:
-        """Give the mailbox to its actor: the bound where none was chosen, and who hears of dropped messages."""
+        """Give the mailbox to its actor: the bound where none was chosen, and who hears of drops."""
         if self._on_drop is not None:
             raise ValueError("mailbox: expected one that no other actor uses")
         self._capacity = default_capacity if self._capacity is None else self._capacity

@@ -69,7 +69,7 @@ class LocalActorRef(Generic[M_contra]):
         )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, repr=False)
 class RemoteActorRef(Generic[M_contra]):
     """A reference that travels inside messages; equal when the addresses are.
 

@@ -48,7 +48,7 @@ class Reply:
 class Replies:
     """Open questions of one system.
 
-    The paths carry a random part of this process, so a reply to a predecessor at the same address finds nobody.
+    The paths carry a random part of this process: a reply to a predecessor at the same address finds nobody.
     """
 
     def __init__(self, core: LocalSystem) -> None:
@@ -57,7 +57,7 @@ class Replies:
         self._count = 0
         self._open: dict[str, Reply] = {}
         self.asking: ActorAddress | None = None
-        """The reply address of the question that is being sent right now, for those who must answer a refusal."""
+        """The reply address of the question that is being sent right now, for those who may refuse it."""
 
     async def ask(self, ref: ActorRef[M], factory: Callable[[ActorRef[R]], M], timeout_s: float | None) -> R:
         """Send the question and wait for its reply; raises `TimeoutError` after `timeout_s` seconds."""

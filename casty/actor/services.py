@@ -13,7 +13,7 @@ __all__ = ["Deregister", "Find", "Listing", "Register", "ServiceInstance", "Serv
 M = TypeVar("M")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ServiceKey(Generic[M]):
     """The name of a service whose instances take messages of type M.
 
@@ -26,7 +26,7 @@ class ServiceKey(Generic[M]):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ServiceInstance(Generic[M]):
     """One living instance of a service and the node it runs on."""
 
@@ -34,7 +34,7 @@ class ServiceInstance(Generic[M]):
     node: NodeAddress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Listing(Generic[M]):
     """The instances of a service at one moment, in the order in which they registered."""
 
@@ -42,7 +42,7 @@ class Listing(Generic[M]):
     instances: tuple[ServiceInstance[M], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Register(Generic[M]):
     """Make `ref` an instance of the service."""
 
@@ -50,7 +50,7 @@ class Register(Generic[M]):
     ref: ActorRef[M]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Deregister(Generic[M]):
     """Take `ref` out of the service."""
 
@@ -58,7 +58,7 @@ class Deregister(Generic[M]):
     ref: ActorRef[M]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subscribe(Generic[M]):
     """Send the current listing at once, and every changed one after it."""
 
@@ -66,7 +66,7 @@ class Subscribe(Generic[M]):
     reply_to: ActorRef[Listing[M]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Find(Generic[M]):
     """Send the current listing once."""
 

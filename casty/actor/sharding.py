@@ -11,7 +11,7 @@ __all__ = ["ShardEnvelope", "shard_of"]
 M = TypeVar("M")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ShardEnvelope(Generic[M]):
     """A message for one entity of a region.
 

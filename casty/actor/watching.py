@@ -1,7 +1,8 @@
 """Who watches whom, over process borders too.
 
-A watch of a remote actor is a message to it; its end is a message back. Both may be lost with a link, so the host
-of the system calls `node_found` when a node can be reached (again), which repeats the watches, and `node_lost`.
+A watch of a remote actor is a message to it; its end is a message back. Both may be lost with a link, so
+the host of the system calls `node_found` when a node can be reached (again), which repeats the watches, and
+`node_lost`.
 """
 
 from __future__ import annotations

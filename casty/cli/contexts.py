@@ -12,6 +12,4 @@ def tls_config(section: TlsSection | None) -> tls.Config | None:
     """Read the files that the section names; None without a section."""
     if section is None:
         return None
-    return tls.Config.from_paths(
-        certfile=section.certfile, cafile=section.cafile, keyfile=section.keyfile
-    )
+    return tls.Config.from_paths(certfile=section.certfile, cafile=section.cafile, keyfile=section.keyfile)

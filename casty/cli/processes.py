@@ -50,14 +50,20 @@ class NodeProcess:
     """
 
     def __init__(
-        self, system: str, node_id: str, port: int, seeds: Sequence[int], log_path: Path, extra: Sequence[str] = ()
+        self,
+        system: str,
+        node_id: str,
+        port: int,
+        seeds: Sequence[int],
+        log_path: Path,
+        extra: Sequence[str] = (),
     ) -> None:
         self.node_id = node_id
         self.port = port
         self.log_path = log_path
         self._words = [
-            "-m", "casty.cli", "node", "--name", system, "--node-id", node_id, "--host", HOST, "--port", str(port),
-            "--seed", *[f"{HOST}:{seed}" for seed in seeds], *extra,
+            "-m", "casty.cli", "node", "--name", system, "--node-id", node_id,
+            "--host", HOST, "--port", str(port), "--seed", *[f"{HOST}:{seed}" for seed in seeds], *extra,
         ]  # fmt: skip
         self._process: asyncio.subprocess.Process | None = None
         self.is_paused = False

@@ -175,7 +175,9 @@ def _sentence(place: Place, found: Document) -> str:
 def render(document: Document) -> str:
     """Return the status for people."""
     leader = document["leader"] or "unknown"
-    lines = [f"system {document['name'] or '(none yet)'}, generation {document['generation']}, control leader {leader}"]
+    lines = [
+        f"system {document['name'] or '(none yet)'}, generation {document['generation']}, led by {leader}"
+    ]
     lines += [
         f"  {member['id']:<24} {member['address']:<24} {member['status']}" for member in document["members"]
     ]

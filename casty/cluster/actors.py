@@ -194,7 +194,7 @@ class ClusterActors:
         self.router.retry()
 
     def _follow(self, member: Member, incarnation: str) -> None:
-        """Publish how a member's status changed; a new process under its name has lost the old one's actors."""
+        """Publish how a member's status changed; a new process has none of its predecessor's actors."""
         known = self._members.get(member.id)
         self._members[member.id] = (incarnation, member)
         if known is not None and known[0] != incarnation:
@@ -260,7 +260,7 @@ class _Leases:
 
 
 class _Registrar:
-    """Writes this node's regions to the control group, one after the other, until each is confirmed or refused."""
+    """Writes this node's regions to the control group, one by one, until each is confirmed or refused."""
 
     def __init__(self, node: Node, host: RegionHost) -> None:
         self._node = node
@@ -292,7 +292,10 @@ class _Serialized:
     def __init__(self, serializer: Serializer, local: LocalSystem) -> None:
         self._local = local
         self._serializer = serializer
-        self.encode = serializer.serialize
+
+    def encode(self, value: object) -> bytes:
+        """Return the bytes of a message."""
+        return self._serializer.serialize(value)
 
     def decode(self, data: bytes) -> object:
         """Return the message of bytes."""

@@ -1,14 +1,16 @@
 """The way of a message to a sharded entity, on nodes and clients: entity -> shard -> slot -> its leader.
 
-A message that cannot leave yet (no topology, no leader, no link, no lease) waits here, behind earlier ones for
-the same shard, bounded in number, until its question has ended or `WAIT_NS` has passed. A node that gets a
-message for a slot led elsewhere passes it on. A router numbers its messages; the entity's node takes only rising
-numbers from a router, so a message that was overtaken on a detour is a dead letter and order is kept.
+A message that cannot leave yet (no topology, no leader, no link, no lease) waits here, behind earlier ones
+for the same shard, bounded in number, until its question has ended or `WAIT_NS` has passed. A node that
+gets a message for a slot led elsewhere passes it on. A router numbers its messages; the entity's node takes
+only rising numbers from a router, so a message that was overtaken on a detour is a dead letter and order is
+kept.
 
-Every message is encoded when it is sent, also one that stays in this process: whether a class can travel must not
-depend on where an entity happens to live.
+Every message is encoded when it is sent, also one that stays in this process: whether a class can travel
+must not depend on where an entity happens to live.
 
-``ENTITY`` body: ``[shard type, num shards, entity id, source key, number, detours, sender or None, payload]``.
+``ENTITY`` body: ``[shard type, num shards, entity id, source key, number, detours, sender or None,
+payload]``.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ ASK_OTHERS_NS = SECOND_NS
 _SHAPE: tuple[Any, ...] = (str, int, str, str, int, int, (list, type(None)), bytes)
 
 MAX_DETOURS = 2
-"""How often a message is passed on: to the leader it was not sent to, and once more when that moved meanwhile."""
+"""How often a message is passed on: to the leader it was not sent to, and once more if that moved."""
 
 
 class RegionRoutes(ActorRoutes, Protocol):

@@ -1,9 +1,10 @@
 """Volatile entities of one node: activated on demand, only in slots led here, only under the leader's lease.
 
-At most one activation of an entity lives in the cluster: the leader's lease ends before anyone else can lead
-the slot with a lease of his own, and every activation is stopped a margin before it. The lease is looked at for
-each message before its handler runs, and by a timer while handlers wait. A process that was suspended inside a
-handler may run on to that handler's next await before the timer is served; nothing else of it runs.
+At most one activation of an entity lives in the cluster: the leader's lease ends before anyone else can
+lead the slot with a lease of his own, and every activation is stopped a margin before it. The lease is
+looked at for each message before its handler runs, and by a timer while handlers wait. A process that was
+suspended inside a handler may run on to that handler's next await before the timer is served; nothing else
+of it runs.
 """
 
 from __future__ import annotations
@@ -221,7 +222,7 @@ class RegionHost:
         return False
 
     def _due_ns_of(self, slot: int) -> int:
-        """When to look at a lease again: at its end, or sooner, since a lone voter's endless lease may shrink."""
+        """When to look at a lease again: at its end or sooner, as a lone voter's endless lease may shrink."""
         return min(self._lease_until_ns(slot), self._clock.now() + 2 * self._margin_ns) - self._margin_ns
 
     def _arm(self, slot: int) -> None:

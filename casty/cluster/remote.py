@@ -1,9 +1,10 @@
 """Actor messages between processes: encoding, the way they take, and what happens when there is none.
 
-A message goes over the link to the target's process. A client has links to nodes only, and a node may lack a link to
-a client; then one node that has it passes the message on (`RELAY`). Every process numbers what it sends to another,
-and a receiver takes only rising numbers of a sender's incarnation: a message that was overtaken on another way is
-a dead letter, so order is kept per sender, receiver and incarnation, and nothing arrives twice.
+A message goes over the link to the target's process. A client has links to nodes only, and a node may lack
+a link to a client; then one node that has it passes the message on (`RELAY`). Every process numbers what it
+sends to another, and a receiver takes only rising numbers of a sender's incarnation: a message that was
+overtaken on another way is a dead letter, so order is kept per sender, receiver and incarnation, and
+nothing arrives twice.
 
 ``ACTOR`` and ``RELAY`` body: ``[target node id, path, source key, number, sender or None, payload]``.
 ``ENTITY_REFUSED`` body: ``[target node id, reply path, error number, text]``.
@@ -63,7 +64,7 @@ class ActorRoutes(Protocol):
         ...
 
     def send(self, node_id: str, kind: int, body: bytes) -> bool:
-        """Stage a frame for a node, or for a client that is linked here; False when there is no way or no room."""
+        """Stage a frame for a node, or for a client linked here; False without a way or room."""
         ...
 
     def relays_to(self, node_id: str) -> Sequence[str]:

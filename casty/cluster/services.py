@@ -1,8 +1,8 @@
 """Service discovery: instances of services are state of the control group, and every topology carries them.
 
-On a node the receptionist takes `Register` and `Deregister` for actors, writes them to the control group one after
-the other until each is confirmed, and takes an instance out when its actor stops. Everywhere it answers `Find` and
-keeps subscribers up to date from the topology.
+On a node the receptionist takes `Register` and `Deregister` for actors, writes them to the control group
+one after the other until each is confirmed, and takes an instance out when its actor stops. Everywhere it
+answers `Find` and keeps subscribers up to date from the topology.
 """
 
 from __future__ import annotations

@@ -115,8 +115,9 @@ class Progress:
         self.inflight.clear()
         self.inflight_bytes = 0
 
-    def install(self, snapshot: Snapshot) -> None:
+    def install(self, snapshot: Snapshot, retry_ns: int) -> None:
         """Send a snapshot."""
+        self.retry_ns = retry_ns
         self.state = SNAPSHOT
         self.snapshot = snapshot
         self.snapshot_acked = 0

@@ -111,7 +111,7 @@ def _start_snapshot(state: State, progress: Progress) -> None:
         state.snapshot_wanted = True
         state.dirty = True
         return
-    progress.install(snapshot)
+    progress.install(snapshot, state.timing.heartbeat_ns)
     progress.waiting_ns = state.now_ns
     _send_chunks(state, progress)
 

@@ -1,7 +1,7 @@
 """Barrier: cyclic; all parties of a generation are released by one log entry.
 
-A party is a node id. It counts while any request of it waits, and once however many do. A generation begins with its
-first arrival, which fixes `expected`, and ends by its trip or with its last arrival's withdrawal.
+A party is a node id. It counts while any request of it waits, and once however many do. A generation begins
+with its first arrival, which fixes `expected`, and ends by its trip or with its last arrival's withdrawal.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ _DESTROYED: Reply = [DESTROYED]
 class Assembly:
     """The state: the generation that is assembling. `expected` 0: nobody has arrived.
 
-    Invariants: `parties` counts `arrivals` by node id; fewer than `expected` parties; no arrivals, no generation.
-    A generation's number is drawn like a token, so it is never used again, also after a re-creation.
+    Invariants: `parties` counts `arrivals` by node id; fewer than `expected` parties; no arrivals, no
+    generation. A generation's number is drawn like a token, so it is never used again, also after a
+    re-creation.
     """
 
     __slots__ = ("arrivals", "expected", "generation", "owners", "parties")
@@ -213,15 +214,15 @@ class Barrier(Handle):
         timeout: float | None = 60.0,
     ) -> None:
         super().__init__(gateway, region_ref, name, timeout)
-        if not isinstance(node_id, str) or not node_id:
-            raise TypeError(f"node_id: expected a text that is not empty, found {node_id!r:.100}")
+        if not node_id:
+            raise ValueError("node_id: expected at least one character, found an empty text")
         self._node_id = node_id
 
     async def arrive(self, expected: int) -> None:
         """Wait until `expected` parties are here at the same time.
 
-        A party that gives up before is withdrawn, and the others go on waiting. The first arrival of a generation
-        fixes `expected`.
+        A party that gives up before is withdrawn, and the others go on waiting. The first arrival of a
+        generation fixes `expected`.
 
         Parameters
         ----------

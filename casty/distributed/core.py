@@ -1,14 +1,14 @@
 """What every replicated structure is: a pure state machine that a slot applies commands to.
 
 Theory of operation. The log of a slot carries commands; each replica hands the same command, with the same
-context, to the same structure and so reaches the same state. Nothing here may know the time, draw randomness or
-do I/O. A command and a reply are flat lists; a command begins with its operation, a reply with its status.
+context, to the same structure and so reaches the same state. Nothing here may know the time, draw randomness
+or do I/O. A command and a reply are flat lists; a command begins with its operation, a reply with its status.
 
-A request that has to wait is answered ``[QUEUED]``; its outcome comes later as an `Effect` of whatever entry decided
-it. A hold is identified for good by the (session, sequence number) of the request that was granted.
+A request that has to wait is answered ``[QUEUED]``; its outcome comes later as an `Effect` of whatever entry
+decided it. A hold is identified for good by the (session, sequence number) of the request that was granted.
 
-A token is drawn when a request is made, not when it is granted. Grants follow the order of requests, so tokens
-grow with grants all the same, and what frees a hold (expiry, withdrawal) needs no source of tokens.
+A token is drawn when a request is made, not when it is granted. Grants follow the order of requests, so
+tokens grow with grants all the same, and what frees a hold (expiry, withdrawal) needs no source of tokens.
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ _NOT_WAITING: Reply = [NOT_WAITING]
 class Structure(Generic[S]):
     """One kind of entity. This base answers for kinds in which nothing waits and nothing is held.
 
-    `state` is None where the entity does not exist. A method may change `state` in place and return it. Replies may be
-    shared between calls: nobody changes one.
+    `state` is None where the entity does not exist. A method may change `state` in place and return it.
+    Replies may be shared between calls: nobody changes one.
     """
 
     __slots__ = ()
@@ -169,7 +169,7 @@ class Structure(Generic[S]):
         raise NotImplementedError
 
     def cancel(self, state: S, session: int, seq: int) -> Decision:
-        """Remove a request that still waits, ``[OK]``; ``[NOT_WAITING]`` if it does not (granted, done, unknown)."""
+        """Remove a request that still waits, ``[OK]``; ``[NOT_WAITING]`` if granted, done or unknown."""
         return Decision(state, _NOT_WAITING)
 
     def abandon(self, state: S, session: int, seq: int) -> Decision:

@@ -1,7 +1,7 @@
 """Fence: a register that accepts only tokens not lower than the highest it has seen.
 
-After M. Kleppmann, "How to do distributed locking" (2016): the resource itself has to refuse a holder whose hold ended
-without its knowing. This is such a resource, and a stand-in for those that cannot compare tokens.
+After M. Kleppmann, "How to do distributed locking" (2016): the resource itself has to refuse a holder whose
+hold ended without its knowing. This is such a resource, and a stand-in for those that cannot compare tokens.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every client class shares: the way to the cluster, checked arguments, and replies turned into errors."""
+"""What every client class shares: the way to the cluster, checked arguments, replies as errors."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ class Handle:
     async def destroy(self) -> bool:
         """Destroy the structure; the name may be used again at once.
 
-        Whoever waits on it gets `Destroyed`. What is held of it is lost, and of its name nothing is granted before
-        each former holder knows, or its session ended.
+        Whoever waits on it gets `Destroyed`. What is held of it is lost, and of its name nothing is granted
+        before each former holder knows, or its session ended.
 
         Returns
         -------
@@ -114,11 +114,11 @@ def failure(reply: Reply, what: str) -> CastyError:
 
 
 def has_port(gateway: object) -> bool:
-    """Whether the gateway offers the private port; looked up without running a property that may not be ready."""
+    """Whether the gateway offers the private port; runs no property, which may not be ready yet."""
     return inspect.getattr_static(gateway, "structures", None) is not None
 
 
-def check_name(name: str) -> None:
+def check_name(name: object) -> None:
     """Raise `TypeError` or `ValueError` unless `name` can name a structure."""
     if not isinstance(name, str):
         raise TypeError(f"name: expected a text, found {name!r:.100}")
@@ -130,7 +130,7 @@ def check_name(name: str) -> None:
         raise ValueError(f"name: expected a text that UTF-8 can encode, found {name!r:.100}") from error
 
 
-def check_timeout(timeout_s: float | None) -> None:
+def check_timeout(timeout_s: object) -> None:
     """Raise `TypeError` or `ValueError` unless it is None or a number of seconds."""
     if timeout_s is None:
         return

@@ -1,4 +1,4 @@
-"""What the client classes of lock and semaphore share: asking for a hold, giving it back, and ``async with``."""
+"""What the client classes of lock and semaphore share: asking, giving back, ``async with``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What the client sides of lock and semaphore share: holds, their loss, and taking turns within one instance.
 
-A hold that is seen invalid, or reported lost, is over at that moment and for good, whichever comes first. The task
-inside an ``async with`` is cancelled; its `__aexit__` turns that one cancellation into `LockLost` and leaves any other
-alone, as `asyncio.timeout` does.
+A hold that is seen invalid, or reported lost, is over at that moment and for good, whichever comes first. The
+task inside an ``async with`` is cancelled; its `__aexit__` turns that one cancellation into `LockLost` and
+leaves any other alone, as `asyncio.timeout` does.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Hold:
                 self._endings.remove(ending)
 
     def _interrupt_soon(self) -> None:
-        # Never at once: the loss may be noticed by the body's own task, and a running task that cancels itself
-        # carries the cancellation out of the body if that ends without another await.
+        # Never at once: the loss may be noticed by the body's own task, and a running task that cancels
+        # itself carries the cancellation out of the body if that ends without another await.
         asyncio.get_running_loop().call_soon(self._interrupt)
 
     def _interrupt(self) -> None:
@@ -81,7 +81,7 @@ class Hold:
             self._watched.cancel(self.reason)
 
     def unwatch(self, error: BaseException | None) -> bool:
-        """End the watch; return whether `error` is one that only its sender may take: a cancellation from outside."""
+        """End the watch; return whether `error` is a cancellation from outside, not for us to take."""
         task, self._watched = self._watched, None
         count = 0
         if task is not None:
@@ -109,7 +109,8 @@ class Holds:
         self._holds: dict[int, Hold] = {}
         # The holds under which a task is inside ``async with``, the innermost last.
         self._entered: dict[Task, list[Hold]] = {}
-        # How many holds of a task ended without its doing, and it does not know yet. Weak: tasks end without asking.
+        # How many holds of a task ended without its doing, and it does not know yet. Weak: tasks end without
+        # asking.
         self._missing: WeakKeyDictionary[Task, int] = WeakKeyDictionary()
 
     def begin(self, grant: Grant) -> Hold:
@@ -203,10 +204,11 @@ class Holds:
 class Turns:
     """Lets the tasks that share an instance go one after the other, in the order they came."""
 
-    __slots__ = ("_is_taken", "_waiting", "_what")
+    __slots__ = ("_clock", "_is_taken", "_waiting", "_what")
 
     def __init__(self, what: str) -> None:
         self._what = what
+        self._clock = runtime.current().clock
         self._is_taken = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -219,7 +221,7 @@ class Turns:
 
     async def wait(self, timeout_s: float | None) -> float | None:
         """Wait for the turn, and return what is left of the timeout; `TimeoutError` when nothing is."""
-        clock = runtime.current().clock
+        clock = self._clock
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         until_ns = 0 if timeout_s is None else clock.now() + int(timeout_s * SECOND_NS)
         timer = None if timeout_s is None else clock.call_at(until_ns, self._expire, turn, timeout_s)
@@ -235,7 +237,7 @@ class Turns:
         return None if timeout_s is None else max(0.0, (until_ns - clock.now()) / SECOND_NS)
 
     def _leave(self, turn: asyncio.Future[None]) -> None:
-        """A waiter gives up. It may have been given the turn at the same moment, and then it owes it to the next."""
+        """A waiter gives up. Given the turn at the same moment, it owes it to the next."""
         if turn in self._waiting:
             self._waiting.remove(turn)
         elif turn.done() and not turn.cancelled() and turn.exception() is None:

@@ -30,7 +30,7 @@ class LockStructure(LineStructure):
     query_shapes: ClassVar[Shapes] = {HOLDER: ()}
 
     def decide(self, state: Line | None, command: Command, ctx: Context) -> Decision:
-        """ACQUIRE and TRY_ACQUIRE answer a token, the latter None when taken; RELEASE whether that token held."""
+        """ACQUIRE and TRY_ACQUIRE answer a token, a try None when taken; RELEASE whether that token held."""
         operation = command[0]
         if operation == RELEASE:
             return self._release(state, command[1], ctx)
@@ -62,8 +62,9 @@ LOCKS = LockStructure()
 class Lock(Holder):
     """A distributed lock. Each instance is an owner of its own; tasks that share one take turns.
 
-    Inside the cluster it excludes by consensus, not by clocks. What a holder does *outside* is only safe if that other
-    side refuses a `token` lower than one it has seen: a paused holder may not know yet that its hold ended.
+    Inside the cluster it excludes by consensus, not by clocks. What a holder does *outside* is only safe if
+    that other side refuses a `token` lower than one it has seen: a paused holder may not know yet that its
+    hold ended.
 
     Parameters
     ----------
@@ -100,8 +101,8 @@ class Lock(Holder):
 
     @property
     def held(self) -> bool:
-        """True only while nobody else can have been granted this lock. Once False for a hold, False for good."""
-        return self._holds.oldest() is not None
+        """True only while nobody else can have been granted this lock; for a hold, once False is for good."""
+        return self._plain is None and self._holds.oldest() is not None
 
     @property
     def token(self) -> int | None:
@@ -112,8 +113,8 @@ class Lock(Holder):
     async def acquire(self) -> None:
         """Wait until this instance holds the lock.
 
-        Requests are granted in the order in which the cluster saw them. A call that times out or is cancelled leaves
-        nothing behind.
+        Requests are granted in the order in which the cluster saw them. A call that times out or is cancelled
+        leaves nothing behind.
 
         Raises
         ------
@@ -124,7 +125,8 @@ class Lock(Holder):
         Unavailable
             No quorum until the deadline; nobody saw this request.
         OutcomeUnknown
-            The deadline passed, and the withdrawal could not be confirmed; a grant that comes late is given back.
+            The deadline passed, and the withdrawal could not be confirmed; a grant that comes late is given
+            back.
         AlreadyHeld
             The calling task holds this very instance.
         """
@@ -155,7 +157,8 @@ class Lock(Holder):
         OutcomeUnknown
             The deadline passed after it was sent; a grant that comes late is given back.
         """
-        if self.held or not self._turns.take():
+        self._holds.oldest()  # a hold seen lost gives the turn free
+        if not self._turns.take():
             return False
         return await self._in_turn(TRY_ACQUIRE, self._timeout_s) is not None
 
@@ -172,7 +175,8 @@ class Lock(Holder):
     async def release(self) -> bool:
         """Release the lock.
 
-        Any task may release for the instance, except one whose own hold was lost: it means that hold, not the next.
+        Any task may release for the instance, except one whose own hold was lost: it means that hold, not the
+        next.
 
         Returns
         -------

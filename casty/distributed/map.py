@@ -1,6 +1,7 @@
 """Map: one entity per key, so that the keys of one map spread over all slots.
 
-Values are stored as the bytes the caller encoded; None is a value like any other, absence is the absent record.
+Values are stored as the bytes the caller encoded; None is a value like any other, absence is the absent
+record.
 """
 
 from __future__ import annotations

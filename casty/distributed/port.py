@@ -25,7 +25,7 @@ RegionRef = ActorRef[ShardEnvelope[Any]]
 
 
 class EntityGateway(Protocol):
-    """A way to sharded entities. `ClusteredActorSystem` and `ClusterClient` satisfy it, and so may anything else.
+    """A way to sharded entities. `ClusteredActorSystem` and `ClusterClient` satisfy it, as others may.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class Grant(Protocol):
 
     @property
     def lost(self) -> asyncio.Future[str]:
-        """Done when the hold ended other than by its release, and then with the reason; never done after a release.
+        """Done, with the reason, when the hold ended other than by its release; never after a release.
 
         The reason is `LOST_EXPIRED`, `LOST_DESTROYED` or a text of the same kind.
         A future and not a coroutine: hearing of a loss costs no task per hold. Only the gateway completes it.
@@ -95,8 +95,9 @@ class Grant(Protocol):
 class Port(Protocol):
     """Exactly-once access to entities. Errors of the way are raised, what the entity answered is returned.
 
-    Every method raises `Unavailable` when the request provably was not applied and `OutcomeUnknown` when it may have
-    been; ``timeout_s=None`` waits for ever. A status other than those a structure answers never comes out of here.
+    Every method raises `Unavailable` when the request provably was not applied and `OutcomeUnknown` when it
+    may have been; ``timeout_s=None`` waits for ever. A status other than those a structure answers never
+    comes out of here.
     """
 
     @property
@@ -129,9 +130,9 @@ class Port(Protocol):
     ) -> tuple[Reply, Grant | None]:
         """Apply a command that may wait or grant, and return its final outcome.
 
-        There is a grant if and only if `kind` is a lock or a semaphore and the reply is ``[OK, token]`` with a token
-        that is not None. Cancellation and timeout withdraw the request and give a crossing grant back; a confirmed
-        withdrawal at the deadline is the builtin `TimeoutError`.
+        There is a grant if and only if `kind` is a lock or a semaphore and the reply is ``[OK, token]`` with
+        a token that is not None. Cancellation and timeout withdraw the request and give a crossing grant
+        back; a confirmed withdrawal at the deadline is the builtin `TimeoutError`.
         """
         ...
 
@@ -142,5 +143,5 @@ class Port(Protocol):
         ...
 
     async def scan(self, kind: int, prefix: bytes, *, timeout_s: float | None) -> list[bytes]:
-        """Return the entities of a kind that begin with `prefix`, asking every slot; not atomic, in no promised order."""
+        """Return the entities of a kind that begin with `prefix`, asking every slot; not atomic, unordered."""
         ...

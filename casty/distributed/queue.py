@@ -1,4 +1,4 @@
-"""Queue: first in, first out by commit. An item leaves with the request that took it, and only with that one."""
+"""Queue: first in, first out by commit. An item leaves with the request that took it, and with no other."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class QueueStructure(Structure[Items]):
     query_shapes: ClassVar[Shapes] = {PEEK: (), SIZE: ()}
 
     def decide(self, state: Items | None, command: Command, ctx: Context) -> Decision:
-        """DEQUEUE answers the item, or None; its reply is kept under the request, so a lost one is answered again."""
+        """DEQUEUE answers the item, or None; the reply is kept under the request and can be answered again."""
         operation = command[0]
         if operation == ENQUEUE:
             items: Items = deque() if state is None else state

@@ -81,8 +81,8 @@ class Semaphore(Holder):
     name
         The name, not empty. The same name in another kind is another structure.
     permits
-        How many permits there are. It belongs to the semaphore: another value is a `Mismatch`. None leaves it to the
-        region behind `region_ref`; a system or a client needs it.
+        How many permits there are. It belongs to the semaphore: another value is a `Mismatch`. None leaves it
+        to the region behind `region_ref`; a system or a client needs it.
     timeout
         Deadline of each call, in seconds; None waits for ever.
 
@@ -119,8 +119,8 @@ class Semaphore(Holder):
     async def acquire(self, n: int = 1) -> None:
         """Wait for permits: all of them at once, in the order in which the cluster saw the requests.
 
-        A large request is not starved by small ones behind it. A call that times out or is cancelled leaves nothing
-        behind.
+        A large request is not starved by small ones behind it. A call that times out or is cancelled leaves
+        nothing behind.
 
         Parameters
         ----------
@@ -138,7 +138,8 @@ class Semaphore(Holder):
         Unavailable
             No quorum until the deadline; nobody saw this request.
         OutcomeUnknown
-            The deadline passed, and the withdrawal could not be confirmed; a grant that comes late is given back.
+            The deadline passed, and the withdrawal could not be confirmed; a grant that comes late is given
+            back.
         """
         await self._acquire(ACQUIRE, n)
 
@@ -176,7 +177,7 @@ class Semaphore(Holder):
         return count
 
     async def __aenter__(self) -> Semaphore:
-        """Acquire one permit; the body is cancelled, and `LockLost` raised, when the hold ends before the body does."""
+        """Acquire one permit; as for `Lock`, the body is cancelled with `LockLost` when it ends early."""
         hold = await self._acquire(ACQUIRE, 1)
         assert hold is not None, "only a try may find it taken"
         self._holds.enter(hold)

@@ -1,8 +1,9 @@
 """What lock and semaphore share on the slot: waiters in order, grants, and ghosts of destroyed holds.
 
-A lock is a line with a capacity of one. What is free is derived from the grants, never counted beside them, so no
-crash and no repetition can make the two disagree. A ghost is a hold whose structure was destroyed: its owner may not
-know yet, so it takes its share of any later structure of that name until the owner confirmed or its session ended.
+A lock is a line with a capacity of one. What is free is derived from the grants, never counted beside them,
+so no crash and no repetition can make the two disagree. A ghost is a hold whose structure was destroyed: its
+owner may not know yet, so it takes its share of any later structure of that name until the owner confirmed or
+its session ended.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ class Owners:
 class Line:
     """The state of one lock or semaphore. ``capacity == 0``: destroyed, only ghosts are left.
 
-    Invariants: the grants' amounts never exceed `capacity`; the first waiter does not fit; a request is in exactly
-    one of `waiters`, `grants` and `ghosts`, and `owners` knows exactly those.
+    Invariants: the grants' amounts never exceed `capacity`; the first waiter does not fit; a request is in
+    exactly one of `waiters`, `grants` and `ghosts`, and `owners` knows exactly those.
     """
 
     __slots__ = ("capacity", "ghosts", "grants", "owners", "waiters")

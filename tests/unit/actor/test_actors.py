@@ -249,7 +249,8 @@ async def test_lifecycle_hooks_surround_each_incarnation() -> None:
         ref.tell("stop")
         await steps.until(8)
     assert steps.values == [
-        "pre_start", "restart", "pre_restart None", "post_stop", "pre_start", "post_restart", "stop", "post_stop",
+        "pre_start", "restart", "pre_restart None", "post_stop",
+        "pre_start", "post_restart", "stop", "post_stop",
     ]  # fmt: skip
 
 

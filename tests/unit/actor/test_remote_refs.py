@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from casty import runtime
-from casty.actor.behavior import Behavior, Behaviors
+from casty.actor.behavior import Behavior, Behaviors, Signal
 from casty.actor.context import ActorContext
 from casty.actor.events import DeadLetter, EventStreamSubscribe, Terminated
 from casty.actor.local import LocalSystem, Origin
 from casty.actor.mailbox import Mailbox, MailboxOverflowStrategy
 from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef
-from casty.actor.sharding import shard_of
+from casty.actor.services import ServiceKey
+from casty.actor.sharding import ShardEnvelope, shard_of
 from casty.address import ActorAddress
 from casty.wire.codec import default_codec
 from tests.unit.actor.probes import Recorder
@@ -149,3 +150,9 @@ async def test_local_refs_do_not_leave_the_process() -> None:
 async def test_shards_are_the_first_four_bytes_of_md5() -> None:
     assert shard_of("user-42", 100) == 87
     assert shard_of("", 100) == int("d41d8cd9", 16) % 100
+
+
+async def test_generic_values_can_be_subscripted() -> None:
+    assert ServiceKey[int]("x") == ServiceKey("x")
+    assert ShardEnvelope[int]("e", 1) == ShardEnvelope("e", 1)
+    assert Behavior[int](signal=Signal.same) == Behaviors.same()

@@ -297,8 +297,8 @@ async def test_failing_factories_and_wrong_messages() -> None:
         tell(world, "c", Add(1))
         await settle()
         assert host.entities == 0
+        wrong: Any = Add(1)
         with pytest.raises(TypeError, match="ShardEnvelope"):
-            wrong: Any = Add(1)
             world.processes["c"].router.ref("counter", 10).tell(wrong)
         with pytest.raises(EncodingError):
             tell(world, "c", object())

@@ -1,0 +1,341 @@
+"""Conversations of a group as text: commands in, transcript out.
+
+A script is blocks of commands, a line ``----``, and the expected transcript up to an empty line. Nothing happens that
+a command does not ask for: time stands, messages wait, nobody beats. `python -m tests.scripts.raft_script FILE...`
+writes the transcripts anew.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from casty.consensus import (
+    Core,
+    Entry,
+    Limits,
+    Membership,
+    NotLeading,
+    ProposalRefused,
+    Ready,
+    Restored,
+    Role,
+    Rounds,
+    Timing,
+)
+from casty.consensus import messages as m
+from casty.consensus.leading import UNLIMITED_NS
+
+MS = 1_000_000
+TIMING = Timing(1000 * MS, 1500 * MS, 250 * MS, 10_000)
+LIMITS = Limits(snapshot_chunk_bytes=8, snapshot_window_chunks=2, retained_entries=0, max_uncommitted_bytes=64)
+KINDS = ("data", "noop", "config")
+
+
+def text_of(message: Sequence[Any]) -> str:
+    """Return a message in words."""
+    kind, term = message[0], message[1]
+    if kind == m.APPEND:
+        entries = " ".join(f"{term}:{entry_text(kind, data)}" for term, kind, data in message[6])
+        return f"append t{term} after {message[2]}/t{message[3]} commit {message[4]} [{entries}]"
+    if kind == m.APPEND_REPLY:
+        outcome = ("accepted", "rejected", "blank")[message[3]]
+        hint = f" hint {message[5]}/t{message[6]}" if message[3] == m.REJECTED else ""
+        return f"append-reply t{term} {outcome} {message[4]}{hint}"
+    if kind == m.VOTE:
+        return f"vote t{term} log {message[2]}/t{message[3]}{' forced' if message[4] else ''}"
+    if kind == m.VOTE_REPLY:
+        return f"vote-reply t{term} {'granted' if message[2] else 'refused'}"
+    if kind == m.PRE_VOTE:
+        return f"pre-vote t{term} log {message[2]}/t{message[3]}"
+    if kind == m.PRE_VOTE_REPLY:
+        return f"pre-vote-reply t{term} {'granted' if message[2] else 'refused'} for t{message[3]}"
+    if kind == m.SNAPSHOT:
+        return f"snapshot t{term} at {message[3]}/t{message[4]} bytes {message[8]}+{len(message[10])}/{message[9]}"
+    if kind == m.SNAPSHOT_REPLY:
+        return f"snapshot-reply t{term} at {message[3]} held {message[4]}"
+    return f"timeout-now t{term}"
+
+
+def entry_text(kind: int, data: bytes) -> str:
+    """Return an entry in words."""
+    return data.decode() if kind == 0 else KINDS[kind]
+
+
+def membership_text(membership: Membership | None) -> str:
+    """Return a configuration as ``voters|outgoing|learners``."""
+    if membership is None:
+        return "blank"
+    return "|".join(",".join(half) or "-" for half in membership)
+
+
+class Script:
+    """One group, driven by commands."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.cores: dict[str, Core] = {}
+        self.rounds: dict[str, Rounds] = {}
+        self.states: dict[str, list[str]] = {}
+        self.wire: list[tuple[str, str, bytes]] = []
+        self.cuts: dict[tuple[str, str], None] = {}
+        self.out: list[str] = []
+
+    def run(self, line: str) -> None:
+        """Run one command."""
+        name, *arguments = line.split()
+        getattr(self, f"do_{name.replace('-', '_')}")(*arguments)
+
+    def _create(self, id: str, membership: Membership | None, restored: Restored | None = None) -> None:
+        position = len(self.cores)
+        self.rounds[id] = Rounds()
+        self.states[id] = []
+        self.cores[id] = Core(
+            id=id,
+            group=1,
+            epoch=1,
+            membership=membership,
+            now_ns=self.now,
+            timing=TIMING,
+            limits=LIMITS,
+            rounds=self.rounds[id],
+            election_timeout_ns=lambda: (1000 + 100 * position) * MS,
+            restored=restored,
+        )
+
+    # Set-up
+
+    def do_cluster(self, *ids: str) -> None:
+        """Create founding voters: cluster a b c."""
+        for id in ids:
+            self._create(id, Membership(tuple(sorted(ids))))
+
+    def do_blank(self, *ids: str) -> None:
+        """Create blank replicas: blank d."""
+        for id in ids:
+            self._create(id, None)
+
+    def do_log(self, id: str, voters: str, term: str, *terms: str) -> None:
+        """Create a voter back from disk: log a a,b,c 6 1 1 4 (its term, then the terms of its entries)."""
+        entries = [Entry(int(each), 0, f"{id}{index}".encode()) for index, each in enumerate(terms, 1)]
+        restored = Restored(int(term), None, None, entries)
+        self._create(id, Membership(tuple(voters.split(","))), restored)
+
+    def do_restart(self, id: str) -> None:
+        """Let a process end and come back from its disk."""
+        core = self.cores.pop(id)
+        state = self.states[id]
+        entries = core.log.slice(core.first_index, core.last_index) if core.last_index >= core.first_index else []
+        restored = Restored(core.term, core.vote, core.snapshot, entries)
+        self.wire = [item for item in self.wire if item[1] != id]
+        self._create(id, core.history.items[0][1], restored)
+        self.states[id] = state if core.snapshot is not None else []
+
+    # Inputs
+
+    def do_campaign(self, id: str) -> None:
+        """Let a replica stand."""
+        self.cores[id].campaign(self.now)
+        self._settle(id)
+
+    def do_propose(self, id: str, *values: str) -> None:
+        """Propose values in one turn."""
+        for value in values:
+            try:
+                self.cores[id].propose(value.encode())
+            except NotLeading as error:
+                self.out.append(f"{id}: not leading, leader {error.leader}")
+            except ProposalRefused as error:
+                self.out.append(f"{id}: refused: {error.reason}")
+        self._settle(id)
+
+    def do_read(self, id: str, token: str) -> None:
+        """Ask for a read."""
+        self.cores[id].read(self.now, int(token))
+        self._settle(id)
+
+    def do_transfer(self, id: str, to: str) -> None:
+        """Hand leadership over."""
+        if not self.cores[id].transfer(self.now, to):
+            self.out.append(f"{id}: no transfer")
+        self._settle(id)
+
+    def do_change(self, id: str, voters: str, learners: str = "") -> None:
+        """Walk one step: change a b,c,d e."""
+        is_open = self.cores[id].change(
+            self.now, voters.split(","), [each for each in learners.split(",") if each]
+        )
+        self.out.append(f"{id}: {'on the way' if is_open else 'reached'}")
+        self._settle(id)
+
+    def do_compact(self, id: str) -> None:
+        """Take a snapshot of all that is applied."""
+        core = self.cores[id]
+        core.compact(core.applied, ",".join(self.states[id]).encode())
+        self.out.append(f"{id}: log begins at {core.first_index}")
+
+    def do_hints(self, id: str) -> None:
+        """Spread the commit index."""
+        self.cores[id].commit_hints()
+        self._settle(id)
+
+    def do_probe(self, id: str, peer: str) -> None:
+        """Send an append now."""
+        self.cores[id].probe(self.now, peer)
+        self._settle(id)
+
+    def do_time(self, milliseconds: str) -> None:
+        """Let time pass and tick everybody, in order."""
+        self.now += int(milliseconds) * MS
+        for id in self.cores:
+            self.cores[id].tick(self.now)
+            self._settle(id)
+
+    def do_wait(self, milliseconds: str) -> None:
+        """Let time pass and tick nobody."""
+        self.now += int(milliseconds) * MS
+
+    def do_beat(self, id: str) -> None:
+        """Let a leader beat; whoever agrees on term and configuration answers at once."""
+        core = self.cores[id]
+        for peer in core.peers:
+            other = self.cores.get(peer)
+            if other is None or (id, peer) in self.cuts or (peer, id) in self.cuts or other.leader != id:
+                continue
+            if (other.term, other.membership_index) == (core.term, core.membership_index):
+                self.rounds[peer].heard[id] = self.now
+                self.rounds[id].answered[peer] = self.now
+        core.rounds_advanced(self.now)
+        self._settle(id)
+
+    # Network
+
+    def do_cut(self, *links: str) -> None:
+        """Cut links: cut a-b a>c."""
+        for link in links:
+            left, right = link.replace(">", "-").split("-")
+            self.cuts[left, right] = None
+            if "-" in link:
+                self.cuts[right, left] = None
+
+    def do_isolate(self, id: str) -> None:
+        """Cut every link of one process."""
+        for other in self.cores:
+            if other != id:
+                self.do_cut(f"{id}-{other}")
+
+    def do_heal(self) -> None:
+        """Restore every link."""
+        self.cuts.clear()
+
+    def do_lose(self) -> None:
+        """Lose everything under way."""
+        self.out.append(f"lost {len(self.wire)}")
+        self.wire.clear()
+
+    def do_deliver(self, rounds: str = "99") -> None:
+        """Deliver what is under way, and what follows from it, for some hops."""
+        for _ in range(int(rounds)):
+            batch, self.wire = self.wire, []
+            for sender, to, data in batch:
+                self._deliver(sender, to, data)
+            if not self.wire:
+                break
+
+    def _deliver(self, sender: str, to: str, data: bytes) -> None:
+        message = msgpack.unpackb(data)
+        is_lost = (sender, to) in self.cuts or to not in self.cores
+        self.out.append(f"{sender} -> {to} {text_of(message)}{' LOST' if is_lost else ''}")
+        if not is_lost:
+            self.cores[to].step(self.now, sender, message)
+            self._settle(to)
+
+    # Looking
+
+    def do_state(self, *ids: str) -> None:
+        """Show replicas."""
+        for id in ids or self.cores:
+            core = self.cores[id]
+            log = f"log {core.first_index}-{core.last_index}/t{core.log.last_term} commit {core.commit}"
+            self.out.append(
+                f"{id}: {core.role.value} t{core.term} leader {core.leader} {log} "
+                f"{membership_text(core.membership)} [{' '.join(self.states[id])}]"
+            )
+
+    def do_terms(self, *ids: str) -> None:
+        """Show the terms of every entry."""
+        for id in ids or self.cores:
+            self.out.append(f"{id}: {' '.join(str(entry.term) for entry in self.cores[id].log.entries)}")
+
+    def do_lease(self, id: str) -> None:
+        """Show how long a lease lasts from now."""
+        until = self.cores[id].lease_until_ns()
+        left = "unlimited" if until == UNLIMITED_NS else f"{max(until - self.now, 0) // MS} ms"
+        self.out.append(f"{id}: lease {left if until else 'none'}")
+
+    def do_progress(self, id: str) -> None:
+        """Show what a leader knows of its peers."""
+        for peer in self.cores[id].peers:
+            report = self.cores[id].progress_of(peer)
+            assert report is not None
+            caught_up = " caught up" if report.is_caught_up else ""
+            self.out.append(f"{id}: {peer} {report.state} match {report.match} next {report.next}{caught_up}")
+
+    # The host's work
+
+    def _settle(self, id: str) -> None:
+        core = self.cores[id]
+        while (ready := core.ready()) is not None:
+            for to, message in ready.messages:
+                self.wire.append((id, to, msgpack.packb(message)))
+            if ready.entries:
+                core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
+            self._apply(id, ready)
+            if ready.needs_snapshot:
+                core.provide_snapshot(core.applied, ",".join(self.states[id]).encode())
+            if ready.role_changed and core.role is Role.LEADER and core.applied < core.lead_index:
+                self.out.append(f"{id}: leads t{core.term}")
+
+    def _apply(self, id: str, ready: Ready) -> None:
+        if ready.snapshot is not None:
+            self.out.append(f"{id}: installs {ready.snapshot.index}")
+            self.states[id] = [value for value in ready.snapshot.data.decode().split(",") if value]
+        for index, entry in enumerate(ready.committed, ready.committed_first):
+            self.out.append(f"{id}: applies {index} {entry_text(entry.kind, entry.data)}")
+            if entry.kind == 0:
+                self.states[id].append(entry.data.decode())
+        for token, index in ready.reads:
+            self.out.append(f"{id}: read {token} at {index}")
+        for token in ready.reads_refused:
+            self.out.append(f"{id}: read {token} refused")
+
+
+def replay(text: str) -> str:
+    """Return the script with the transcripts that its commands give now."""
+    script = Script()
+    result: list[str] = []
+    is_expectation = False
+    for line in text.splitlines():
+        if is_expectation:
+            is_expectation = bool(line.strip())
+            if not is_expectation:
+                result.append("")
+        elif line == "----":
+            result += ["----", *script.out]
+            script.out = []
+            is_expectation = True
+        else:
+            result.append(line)
+            if line.strip() and not line.startswith("#"):
+                script.run(line)
+    return "\n".join(result) + "\n"
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        path = Path(name)
+        path.write_text(replay(path.read_text()))

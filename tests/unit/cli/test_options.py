@@ -1,0 +1,41 @@
+"""How ``casty node`` puts file and command line together."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from casty.cli.node import merge
+from casty.config import CastyConfig, ClusterSection
+from casty.errors import ConfigError
+
+NOTHING = {
+    "name": None, "host": None, "port": None, "node_id": None, "bind_host": None, "quorum": None, "seeds": None,
+}  # fmt: skip
+
+
+def options(**given: object) -> argparse.Namespace:
+    return argparse.Namespace(**{**NOTHING, **given})
+
+
+def test_the_command_line_wins() -> None:
+    config = CastyConfig(
+        name="file", cluster=ClusterSection(host="h", port=1, node_id="a", seed_nodes=(("x", 1),))
+    )
+    merged = merge(config, options(name="line", port=2, seeds=[("y", 2)], quorum=1))
+    assert merged.name == "line"
+    assert merged.cluster == ClusterSection(
+        host="h", port=2, node_id="a", seed_nodes=(("y", 2),), required_quorum=1
+    )
+
+
+def test_the_file_alone_is_enough() -> None:
+    config = CastyConfig(name="file", cluster=ClusterSection())
+    assert merge(config, options()) == config
+
+
+@pytest.mark.parametrize("given", [{}, {"host": "h"}, {"port": 1}])
+def test_something_has_to_say_where(given: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="--host and --port"):
+        merge(CastyConfig(), options(**given))

@@ -1,0 +1,72 @@
+"""Status documents: where structures live, and how people see it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from casty.cli.status import Place, locate, render
+from casty.cluster.placement import slot_of
+from casty.distributed.core import LOCK, MAP
+from casty.errors import ConfigError, Unavailable
+from casty.wire.codec import default_codec
+from casty.wire.pack import pack
+
+SLOTS = 8
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    slots = [
+        {"slot": slot, "leader": "abc"[slot % 3], "replicas": ["a", "b", "c"], "term": 1, "commit": 4}
+        for slot in range(SLOTS)
+    ]
+    members = [{"id": name, "address": f"10.0.0.1:{port}", "status": "up"} for port, name in enumerate("abc")]
+    return {
+        "name": "shop", "generation": 5, "leader": "a", "missing": [], "members": members, "slots": slots,
+        "sessions": 2, "structures": {"lock": 1, "map": 0}, **changes,
+    }  # fmt: skip
+
+
+def test_a_lock_lives_where_its_name_hashes() -> None:
+    slot = slot_of(LOCK, b"till", SLOTS)
+    found = locate(document(), Place.parse("lock:till"))
+    assert found == {"slot": slot, "leader": "abc"[slot % 3], "replicas": ["a", "b", "c"]}
+
+
+def test_a_map_has_a_place_per_key() -> None:
+    place = Place.parse("map:users:alice:smith")
+    assert place == Place(MAP, "users", "alice:smith")
+    assert place.entity == pack(["users", default_codec().canonical("alice:smith")])
+
+
+def test_a_name_may_contain_a_colon() -> None:
+    assert Place.parse("lock:a:b") == Place(LOCK, "a:b")
+
+
+@pytest.mark.parametrize("text", ["", "lock", "lock:", "tree:a", "map:users", "map::x"])
+def test_other_places_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        Place.parse(text)
+
+
+def test_a_node_without_a_cluster_knows_no_place() -> None:
+    with pytest.raises(Unavailable):
+        locate(document(slots=[]), Place.parse("lock:till"))
+
+
+def test_people_see_what_matters() -> None:
+    text = render(document())
+    assert "system shop, generation 5, led by a" in text
+    assert "8 slots: a leads 3, b leads 3, c leads 2" in text
+    assert "2 sessions, structures: 1 lock" in text
+    assert "without a leader" not in text
+
+
+def test_people_see_what_is_wrong() -> None:
+    slots = document()["slots"]
+    slots[3]["leader"] = None
+    text = render(document(slots=slots, missing=["slot 3 has no leader"], leader=None))
+    assert "slots without a leader: 3" in text
+    assert "not ready: slot 3 has no leader" in text
+    assert "led by unknown" in text
