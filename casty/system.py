@@ -150,7 +150,7 @@ class ClusteredActorSystem:
         """Stop at once, handing nothing over."""
         if self._actors is not None:
             actors, self._actors = self._actors, None
-            await actors.close()
+            await actors.close(is_forced=True)
             actors.finish()
         await self._node.abort()
 

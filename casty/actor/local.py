@@ -23,7 +23,7 @@ from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef, RemoteSender
 from casty.actor.replies import Replies
 from casty.actor.watching import Unwatch, Watch, WatchedGone, Watching
-from casty.address import ActorAddress
+from casty.address import ActorAddress, NodeAddress
 from casty.config import Settings
 from casty.errors import NotStarted
 from casty.events import DeadLettered
@@ -104,6 +104,11 @@ class LocalSystem:
     @system.setter
     def system(self, system: ActorSystem) -> None:
         self._system = system
+
+    @property
+    def address(self) -> NodeAddress | None:
+        """Where this process is reached; None for a plain system."""
+        return None if self.origin is None else NodeAddress(self.origin.host, self.origin.port)
 
     # -- references
 
@@ -257,12 +262,12 @@ class LocalSystem:
         """Send a message that carries a reply reference, and wait for the reply; see `ActorSystem.ask`."""
         return await self.replies.ask(ref, factory, timeout)
 
-    async def shutdown(self) -> None:
-        """Stop every actor: after the message in hand, by force when that takes longer than a second."""
+    async def shutdown(self, *, is_forced: bool = False) -> None:
+        """Stop every actor: after the message in hand, by force at once or when that takes over a second."""
         self.is_stopping = True
         roots = [cell for cell in self.cells.values() if cell.parent is None]
         for cell in roots:
-            cell.stop()
+            cell.stop(is_forced=is_forced)
         for cell in roots:
             await self.until_stopped(cell)
         self.replies.fail_all(NotStarted(f"system {self.name!r} shut down before the reply came"))

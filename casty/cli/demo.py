@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from casty.cli.demo_work import PERMITS, PLACES, WORKERS, Shop
@@ -45,8 +46,9 @@ class _Demo:
                 await self._start()
                 await self._trade()
                 await self._simulate()
-        except (CastyError, StartFailed, TimeoutError) as error:
-            self._say(f"the demonstration failed: {str(error) or 'it took too long'}")
+        except (CastyError, StartFailed, TimeoutError, ExceptionGroup) as error:
+            traceback.print_exception(error)
+            self._say("the demonstration failed")
             self._held = False
         finally:
             codes = await self._cluster.stop()
@@ -75,12 +77,9 @@ class _Demo:
             shop = Shop(client)
             await shop.open()
             self._say(f"barrier: all {WORKERS} workers arrived, released together")
-            working = asyncio.ensure_future(shop.work())
-            try:
-                await self._disturb(shop)
-            finally:
-                shop.close()
-                await working
+            async with asyncio.TaskGroup() as group:
+                group.create_task(shop.work())
+                group.create_task(self._disturb(shop))
             account = shop.account
             self._say(
                 f"workers done: {account.calls} calls, {account.unknown} unknown, {account.refused} refused"
@@ -103,6 +102,7 @@ class _Demo:
         await node.start()
         self._say(f"node {victim} restarted, empty; {await node.ready()}")
         await asyncio.sleep(AFTER_S)
+        shop.close()
 
     async def _busiest(self) -> tuple[str, list[Place]]:
         """Return the node that leads most of the structures in use, and those."""

@@ -11,9 +11,9 @@ from casty.actor.events import MemberLeft, MemberUp, ReachableMember, Unreachabl
 from casty.actor.local import LocalSystem
 from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
-from casty.actor.services import Listing, ServiceKey
+from casty.actor.services import Find, Listing, ServiceKey
 from casty.actor.sharding import ShardEnvelope
-from casty.address import peer_key
+from casty.address import ActorAddress, NodeAddress, peer_key
 from casty.cluster.clients import ClientLinks
 from casty.cluster.control import REGION
 from casty.cluster.region_router import RegionRouter
@@ -167,9 +167,21 @@ class ClusterActors:
         """Return the present instances of a service."""
         return self.receptionist.listing(key)
 
-    async def close(self) -> None:
+    async def find(self, key: ServiceKey[M], timeout_s: float) -> Listing[M]:
+        """Return the instances of a service, waiting for the first topology; `TimeoutError` after `timeout_s`."""
+        find = Find[M]
+        return await self.local.ask(self.receptionist.ref, lambda reply: find(key, reply), timeout=timeout_s)
+
+    def lookup(self, path: str, node: NodeAddress | None = None) -> ActorRef[Any] | None:
+        """Return a living actor of this process, or the ref of a path on another node, alive or not."""
+        if node is None or node == self.local.address:
+            return self.local.lookup(path)
+        address = ActorAddress(self.local.name, f"/{path.strip('/')}", node.host, node.port)
+        return self.local.make_ref(self.remote.resolve(address))
+
+    async def close(self, *, is_forced: bool = False) -> None:
         """Stop the actors. Messages for entities elsewhere still go their way until `finish`."""
-        await self.local.shutdown()
+        await self.local.shutdown(is_forced=is_forced)
 
     def finish(self) -> None:
         """Give up what still waits for a leader: the links are gone."""

@@ -14,14 +14,13 @@ __all__ = ["Hold"]
 class Hold:
     """A granted lock or permit; the `Grant` of the structures' port."""
 
-    __slots__ = ("_clock", "_is_over", "_ledger", "_reason", "_waiters", "seq", "token")
+    __slots__ = ("_clock", "_is_over", "_ledger", "lost", "seq", "token")
 
     def __init__(self, clock: Clock, ledger: Ledger[Any], seq: int, token: int) -> None:
         self._clock = clock
         self._ledger = ledger
-        self._reason: str | None = None
         self._is_over = False
-        self._waiters: list[asyncio.Future[str]] = []
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.seq = seq
         self.token = token
 
@@ -36,18 +35,6 @@ class Hold:
 
     def lose(self, reason: str) -> None:
         """It ended without its owner."""
-        if self._is_over:
-            return
-        self._is_over = True
-        self._reason = reason
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(reason)
-
-    async def wait_lost(self) -> str:
-        """Wait until the hold ended other than by its release, and return why."""
-        if self._reason is not None:
-            return self._reason
-        waiter: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        return await waiter
+        if not self._is_over:
+            self._is_over = True
+            self.lost.set_result(reason)

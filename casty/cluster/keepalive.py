@@ -14,6 +14,7 @@ from casty.cluster.holds import Hold
 from casty.cluster.ledger import Ledger
 from casty.config import SECOND_NS
 from casty.distributed.core import EXPIRED, NOT_LEADER, OK
+from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED
 from casty.errors import RemoteProtocolError
 from casty.events import HoldLost
 from casty.runtime import Runtime, Timer
@@ -60,6 +61,9 @@ class KeepAlive:
 
     def covered(self, ledger: Ledger[Hold], sent_ns: int) -> None:
         """The slot heard of us through a frame sent at `sent_ns`."""
+        if ledger.held and self._clock.now() >= ledger.covered_until_ns:
+            # Somebody may have seen it invalid: what was lost once stays lost.
+            self.lose_all(ledger, LOST_EXPIRED, abandon=True)
         topology = self._routes.topology()
         assert topology is not None
         ttl_ns = self._ttl_ns()
@@ -92,7 +96,7 @@ class KeepAlive:
         now_ns = self._clock.now()
         for ledger in list(self._gateway.ledgers.values()):
             if ledger.held and now_ns >= ledger.covered_until_ns:
-                self.lose_all(ledger, "the slot was not heard of for a session TTL", abandon=True)
+                self.lose_all(ledger, LOST_EXPIRED, abandon=True)
                 self._due_ns[ledger.slot] = min(self._due_ns.get(ledger.slot, now_ns), now_ns)
         self._send_due(now_ns)
         instants = list(self._due_ns.values())
@@ -176,7 +180,7 @@ class KeepAlive:
             for seq in settled:
                 ledger.settle(seq)
             for seq in lost:
-                self._lose(ledger, seq, "the structure was destroyed or the hold was withdrawn", abandon=True)
+                self._lose(ledger, seq, LOST_DESTROYED, abandon=True)
             for seq, reply in outcomes:
                 self._gateway.on_outcome(slot, seq, reply)
             if ledger.abandoned:

@@ -210,6 +210,18 @@ class RegionRouter:
     def _try(self, item: EntityMessage) -> bool:
         """Let the message go if it can; True when it needs no more care here."""
         leader = self._leader_of(item)
+        is_gone = self._try_leader(item, leader)
+        self._note(item, f"sent to {leader}" if is_gone else f"waiting: {item.why}")
+        return is_gone
+
+    def _note(self, item: EntityMessage, phase: str) -> None:
+        """Say in the question's own error how far it came."""
+        if item.sender is not None and self._local.is_own(item.sender):
+            reply = self._local.replies.at(item.sender.path)
+            if reply is not None:
+                reply.phase = f"entity {item.entity_id}, {phase}"
+
+    def _try_leader(self, item: EntityMessage, leader: str | None) -> bool:
         if leader is None:
             item.why = "no topology yet" if self._routes.topology() is None else "its slot has no leader"
             return False

@@ -13,6 +13,7 @@ nothing arrives twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeGuard
 
 from casty.actor.local import LocalSystem
@@ -120,7 +121,7 @@ class Remote:
     def send(self, address: ActorAddress, message: object, sender: ActorAddress | None) -> None:
         """Send to another process; a message without a way is a dead letter."""
         payload = self.encode(message)
-        node_id = self._node_of(address)
+        node_id = self.resolve(address).node_id
         if node_id is not None:
             self._number += 1
             row: list[object] = [
@@ -157,16 +158,15 @@ class Remote:
             self._routes.send(relay, frames.RELAY, relayed) for relay in self._routes.relays_to(node_id)
         )
 
-    def _node_of(self, address: ActorAddress) -> str | None:
-        """Return who lives at an address; one read from a uri names only host and port."""
-        if address.node_id is not None:
-            return address.node_id
+    def resolve(self, address: ActorAddress) -> ActorAddress:
+        """Add who lives at an address, if known; one read from a uri names only host and port."""
         topology = self._routes.topology()
-        members = () if topology is None else topology.members.values()
-        for member in members:
+        if address.node_id is not None or topology is None:
+            return address
+        for member in topology.members.values():
             if (member.host, member.port) == (address.host, address.port):
-                return member.node_id
-        return None
+                return replace(address, node_id=member.node_id)
+        return address
 
     # -- in
 

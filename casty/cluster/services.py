@@ -43,6 +43,9 @@ def listing_of(local: LocalSystem, topology: Topology | None, key: ServiceKey[M]
     rows = () if topology is None else topology.services.get(key.name, ())
     found: list[ServiceInstance[M]] = []
     for uri, node_id in rows:
+        member = None if topology is None else topology.members.get(node_id)
+        if member is None or member.status in ("down", "removed"):
+            continue
         address = ActorAddress.from_uri(uri)
         assert address.host is not None, "a registered address names its node"
         assert address.port is not None, "a registered address names its node"
@@ -81,16 +84,17 @@ class Receptionist:
         self._subscribers: dict[str, dict[str, Subscribe[Any]]] = {}
         self._sent: dict[str, Listing[Any]] = {}
         self._registered: dict[str, dict[str, ActorRef[Any]]] = {}
-        self._services: dict[str, tuple[tuple[str, str], ...]] = {}
+        self._order = (0, 0)
+        self._early: list[Find[Any]] = []
         self._registrar: ActorRef[bytes] | None = None
         if write is not None:
             self._registrar = local.spawn_at("$registrar", Behaviors.receive(_Registrar(write).handle)).ref
         self.ref: ActorRef[Any] = local.spawn_at(PATH, Behaviors.receive(self._receive)).ref
 
     def on_topology(self, topology: Topology) -> None:
-        """The topology changed; subscribers are told when its services did."""
-        if topology.services != self._services:
-            self._services = topology.services
+        """The topology may have changed; subscribers are told when their listing did."""
+        if topology.order != self._order:
+            self._order = topology.order
             self.ref.tell(ServicesChanged())
 
     def listing(self, key: ServiceKey[M]) -> Listing[M]:
@@ -105,8 +109,8 @@ class Receptionist:
                 self._deregister(key, ref)
             case Subscribe(key, reply_to):
                 self._subscribe(ctx, message)
-            case Find(key, reply_to):
-                reply_to.tell(self.listing(key))
+            case Find():
+                self._find(message)
             case Terminated(ref):
                 self._forget(ref)
             case ServicesChanged():
@@ -142,6 +146,13 @@ class Receptionist:
         entry = [SERVICE, key, ref.address.to_uri(), origin.node_id, self._incarnation, is_on]
         self._registrar.tell(pack(entry))
 
+    def _find(self, request: Find[Any]) -> None:
+        """Answer, but not before there is a topology: an empty listing then would be a guess."""
+        if self._topology() is None:
+            self._early.append(request)
+        else:
+            request.reply_to.tell(self.listing(request.key))
+
     def _subscribe(self, ctx: ActorContext[Any], request: Subscribe[Any]) -> None:
         listing = self.listing(request.key)
         self._sent[request.key.name] = listing
@@ -162,6 +173,9 @@ class Receptionist:
         return isinstance(ref, RemoteActorRef) and self._local.is_own(ref.address)
 
     def _tell_subscribers(self) -> None:
+        early, self._early = self._early, []
+        for request in early:
+            self._find(request)
         for name, subscribers in self._subscribers.items():
             requests = list(subscribers.values())
             if not requests:

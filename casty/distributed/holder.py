@@ -7,7 +7,7 @@ from types import TracebackType
 from casty.distributed.core import KIND_NAMES, OK, Command
 from casty.distributed.handle import Handle
 from casty.distributed.holds import Hold, Holds, hold_lost
-from casty.distributed.port import LOST_DESTROYED, EntityGateway, Grant, RegionRef
+from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED, EntityGateway, Grant, RegionRef
 from casty.errors import OutcomeUnknown, Unavailable
 
 __all__ = ["Holder"]
@@ -36,7 +36,11 @@ class Holder(Handle):
         reply, grant = await self._port.wait(self._kind, self._entity, command, timeout_s=timeout_s)
         if reply[0] != OK:
             self._refused(reply)
-        return None if grant is None else self._holds.begin(grant)
+        if grant is not None:
+            return self._holds.begin(grant)
+        if reply[1] is not None:
+            raise hold_lost(self._what, LOST_EXPIRED)  # it came and went before this task could run
+        return None
 
     async def _give_back(self, hold: Hold) -> bool:
         self._holds.end(hold)

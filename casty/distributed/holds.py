@@ -140,7 +140,8 @@ class Holds:
             return False
         if hold.grant.is_valid:
             return True
-        self._lost(hold, LOST_EXPIRED)
+        lost = hold.grant.lost
+        self._lost(hold, lost.result() if lost.done() else LOST_EXPIRED)
         return False
 
     def meant(self, task: Task | None) -> Hold | None:

@@ -143,5 +143,5 @@ class Port(Protocol):
         ...
 
     async def scan(self, kind: int, prefix: bytes, *, timeout_s: float | None) -> list[bytes]:
-        """Return the entities of a kind that begin with `prefix`, asking every slot; not atomic, unordered."""
+        """Return the entities of a kind that begin with `prefix`, asking every slot; not atomic."""
         ...

@@ -27,7 +27,7 @@ class QueueStructure(Structure[Items]):
     query_shapes: ClassVar[Shapes] = {PEEK: (), SIZE: ()}
 
     def decide(self, state: Items | None, command: Command, ctx: Context) -> Decision:
-        """DEQUEUE answers the item, or None; the reply is kept under the request and can be answered again."""
+        """DEQUEUE answers the item, or None; the reply is kept, and answered again to the same request."""
         operation = command[0]
         if operation == ENQUEUE:
             items: Items = deque() if state is None else state

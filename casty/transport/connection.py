@@ -284,6 +284,8 @@ class Connection:
         if self._state != _CLOSED:
             if self._state == _HANDSHAKE and isinstance(reason, TlsError):
                 self._handshake.failed(self, str(reason))
+                if self._runtime.observe:
+                    self._runtime.observe(LinkFailed(self._name(), str(reason)))
             self._end("the other end closed the link" if reason is None else f"link lost: {reason}")
             self._report()
         self._disarm()

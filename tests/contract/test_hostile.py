@@ -194,3 +194,21 @@ def test_pongs_keep_an_idle_link(world: World) -> None:
         await finish(server)
 
     world.run(main)
+
+
+@pytest.mark.slow
+def test_thousands_of_silent_links(world: World) -> None:
+    async def main() -> None:
+        server = Side("a", Settings(max_half_open_links=100))
+        address = await server.listen(world.host, world.tls)
+        assert server.acceptor is not None
+        ends: list[End] = []
+        for index in range(3000 if world.tls is None else 500):
+            ends.append(await dial(address, world.tls))
+            if index >= 200:
+                await ends[index - 200].lost()
+            assert server.acceptor.half_open_links <= 100
+        await still_serves(server, world)
+        await finish(server, *ends)
+
+    world.run(main)

@@ -1,8 +1,8 @@
 """Conversations of a group as text: commands in, transcript out.
 
-A script is blocks of commands, a line ``----``, and the expected transcript up to an empty line. Nothing happens that
-a command does not ask for: time stands, messages wait, nobody beats. `python -m tests.scripts.raft_script FILE...`
-writes the transcripts anew.
+A script is blocks of commands, a line ``----``, and the expected transcript up to an empty line. Nothing
+happens that a command does not ask for: time stands, messages wait, nobody beats.
+`python -m tests.scripts.raft_script FILE...` writes the transcripts anew.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ from casty.consensus.leading import UNLIMITED_NS
 
 MS = 1_000_000
 TIMING = Timing(1000 * MS, 1500 * MS, 250 * MS, 10_000)
-LIMITS = Limits(snapshot_chunk_bytes=8, snapshot_window_chunks=2, retained_entries=0, max_uncommitted_bytes=64)
+LIMITS = Limits(
+    snapshot_chunk_bytes=8, snapshot_window_chunks=2, retained_entries=0, max_uncommitted_bytes=64
+)
 KINDS = ("data", "noop", "config")
 
 
@@ -55,7 +57,8 @@ def text_of(message: Sequence[Any]) -> str:
     if kind == m.PRE_VOTE_REPLY:
         return f"pre-vote-reply t{term} {'granted' if message[2] else 'refused'} for t{message[3]}"
     if kind == m.SNAPSHOT:
-        return f"snapshot t{term} at {message[3]}/t{message[4]} bytes {message[8]}+{len(message[10])}/{message[9]}"
+        piece = f"bytes {message[8]}+{len(message[10])}/{message[9]}"
+        return f"snapshot t{term} at {message[3]}/t{message[4]} {piece}"
     if kind == m.SNAPSHOT_REPLY:
         return f"snapshot-reply t{term} at {message[3]} held {message[4]}"
     return f"timeout-now t{term}"
@@ -129,7 +132,9 @@ class Script:
         """Let a process end and come back from its disk."""
         core = self.cores.pop(id)
         state = self.states[id]
-        entries = core.log.slice(core.first_index, core.last_index) if core.last_index >= core.first_index else []
+        entries = (
+            core.log.slice(core.first_index, core.last_index) if core.last_index >= core.first_index else []
+        )
         restored = Restored(core.term, core.vote, core.snapshot, entries)
         self.wire = [item for item in self.wire if item[1] != id]
         self._create(id, core.history.items[0][1], restored)

@@ -11,7 +11,8 @@ from casty.config import CastyConfig, ClusterSection
 from casty.errors import ConfigError
 
 NOTHING = {
-    "name": None, "host": None, "port": None, "node_id": None, "bind_host": None, "quorum": None, "seeds": None,
+    "name": None, "host": None, "port": None, "node_id": None, "bind_host": None, "quorum": None,
+    "seeds": None,
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +38,7 @@ class Registry:
         topology = self.world.topology
         assert topology is not None
         services = {key: tuple(self.rows.items())} if self.rows else {}
-        self.world.topology = replace(topology, services=services)
+        self.world.topology = replace(topology, services=services, version=topology.version + 1)
         for receptionist in self.receptionists:
             receptionist.on_topology(self.world.topology)
 
@@ -96,6 +97,28 @@ async def test_subscribers_hear_the_present_and_every_change_once() -> None:
     at["a"].ref.tell(Deregister(PRINTER, ref))
     await settle()
     assert heard == [[], ["a/p"], []]
+    await world.close()
+
+
+async def test_instances_on_nodes_that_are_down_are_not_listed_and_find_waits_for_a_topology() -> None:
+    world = World(("a", "b"))
+    registry = Registry(world)
+    at = {name: registry.receptionist(process) for name, process in world.processes.items()}
+    ref = world.processes["a"].local.spawn(Behaviors.ignore(), "p")
+    at["a"].ref.tell(Register(PRINTER, ref))
+    await settle()
+    known, world.topology = world.topology, None
+    assert known is not None
+    asking = asyncio.ensure_future(
+        world.processes["b"].local.ask(at["b"].ref, lambda reply: Find(PRINTER, reply), timeout=5)
+    )
+    await settle()
+    assert not asking.done()
+    members = {**known.members, "a": known.members["a"]._replace(status="down")}
+    world.topology = replace(known, members=members, version=known.version + 1)
+    at["b"].on_topology(world.topology)
+    found: Listing[str] = await asking
+    assert instances(found) == []
     await world.close()
 
 

@@ -189,6 +189,32 @@ def test_values_worth_naming(value: object) -> None:
     assert repr(again) == repr(value)
 
 
+GOLDEN: list[tuple[object, object]] = [
+    ([1], [0, 1]),
+    ((1,), [1, 1]),
+    ({1}, [2, 1]),
+    (frozenset({1}), [3, 1]),
+    ({1: 2}, [4, 1, 2]),
+    ({"a": 2}, {"a": 2}),
+    (Moved(1), [5, "tests.moved", {"x": 1}]),
+    (Colour.ROUGE, [6, f"{__name__}:Colour", "RED"]),
+    (Mode.READ | Mode.WRITE, [6, f"{__name__}:Mode", 3]),
+    (Point(1), [7, f"{__name__}:Point", {"x": 1, "y": 0}]),
+    (datetime(2025, 1, 2), [8, "2025-01-02T00:00:00", 0]),
+    (date(2025, 1, 2), [9, "2025-01-02"]),
+    (time(1), [10, "01:00:00", 0]),
+    (timedelta(1), [11, 1, 0, 0]),
+    (Decimal("1.50"), [12, "1.50"]),
+    (UUID(int=1), [13, b"\0" * 15 + b"\1"]),
+    (1j, [15, 0.0, 1.0]),
+]
+
+
+@pytest.mark.parametrize(("value", "plain"), GOLDEN, ids=lambda item: repr(item)[:30])
+def test_the_encoding_does_not_move(value: object, plain: object) -> None:
+    assert CODEC.encode(value) == pack(plain)
+
+
 # -- canonical bytes
 
 

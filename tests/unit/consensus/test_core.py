@@ -1,0 +1,210 @@
+"""The core's interface: bounds, refusals, hostile input, storage answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from casty.consensus import (
+    Core,
+    Entry,
+    Limits,
+    Membership,
+    NotLeading,
+    ProposalRefused,
+    Restored,
+    Role,
+    Rounds,
+    Snapshot,
+    Timing,
+)
+from casty.errors import RemoteProtocolError
+
+MS = 1_000_000
+TIMING = Timing(1000 * MS, 1500 * MS, 250 * MS, 10_000)
+
+
+def make(id: str, *voters: str, limits: Limits | None = None, restored: Restored | None = None) -> Core:
+    return Core(
+        id=id,
+        group=1,
+        epoch=1,
+        membership=Membership(voters) if voters else None,
+        now_ns=0,
+        timing=TIMING,
+        limits=limits or Limits(),
+        rounds=Rounds(),
+        election_timeout_ns=lambda: 1200 * MS,
+        restored=restored,
+    )
+
+
+def settle(*cores: Core, now_ns: int = 0) -> None:
+    by_id = {core.id: core for core in cores}
+    is_busy = True
+    while is_busy:
+        is_busy = False
+        for core in cores:
+            ready = core.ready()
+            if ready is not None:
+                is_busy = True
+                if ready.entries:
+                    core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
+                if ready.needs_snapshot:
+                    core.provide_snapshot(core.applied, b"state")
+                for to, message in ready.messages:
+                    if to in by_id:
+                        by_id[to].step(now_ns, core.id, message)
+
+
+def trio(**options: Any) -> list[Core]:
+    cores = [make(id, "a", "b", "c", **options) for id in "abc"]
+    cores[0].campaign(0)
+    settle(*cores)
+    assert cores[0].role is Role.LEADER
+    return cores
+
+
+def test_nothing_to_do_is_none() -> None:
+    cores = trio()
+    assert [core.ready() for core in cores] == [None, None, None]
+
+
+def test_proposals_are_refused_with_a_reason() -> None:
+    a, b, c = trio(limits=Limits(max_uncommitted_bytes=10))
+    with pytest.raises(NotLeading) as refusal:
+        b.propose(b"x")
+    assert refusal.value.leader == "a"
+    a.propose(b"x" * 100)
+    with pytest.raises(ProposalRefused, match="max_uncommitted_bytes"):
+        a.propose(b"y")
+    settle(a, b, c)
+    assert a.propose(b"y") == 3
+
+
+def test_a_slow_learner_throttles_only_while_it_replicates() -> None:
+    a, b, c = trio(limits=Limits(catch_up_rounds=2, throttled_lag_entries=3))
+    d = make("d")
+    assert a.change(0, ["a", "b", "d"], [])
+    settle(a, b, c, d)
+    progress = a.progress["d"]
+    progress.is_caught_up, progress.round_count = False, 2
+    for _ in range(5):
+        a.propose(b"x")
+    assert a.change(0, ["a", "b", "d"], [])
+    with pytest.raises(ProposalRefused, match="catching up"):
+        a.propose(b"x")
+    settle(a, b, c, d)
+    assert a.propose(b"x")
+
+
+def test_an_append_is_bounded() -> None:
+    limits = Limits(max_append_entries=3, max_append_bytes=25, max_inflight_appends=2)
+    a, b, c = trio(limits=limits)
+    for _ in range(4):
+        a.propose(b"x" * 10)
+    a.propose(b"y" * 100)
+    ready = a.ready()
+    assert ready is not None
+    batches: list[Any] = [message[6] for to, message in ready.messages if to == "b"]
+    assert [len(batch) for batch in batches] == [2, 2]
+    for to, message in ready.messages:
+        (b if to == "b" else c).step(0, "a", message)
+    settle(a, b, c)
+    assert b.last_index == a.last_index == 6
+
+
+def test_stored_is_credited_to_the_entry_that_was_stored() -> None:
+    a = make("a", "a")
+    a.tick(0)
+    ready = a.ready()
+    assert ready is not None and a.commit == 0
+    a.stored(1, ready.entries[-1].term + 1)
+    assert a.commit == 0
+    a.stored(1, ready.entries[-1].term)
+    assert a.commit == 1
+
+
+def test_a_restored_voter_continues_and_a_snapshot_is_not_handed_out_again() -> None:
+    snapshot = Snapshot(4, 2, Membership(("a", "b")), b"state")
+    core = make("a", "a", "b", restored=Restored(3, "b", snapshot, [Entry(3, 0, b"x")]))
+    assert (core.term, core.vote, core.commit, core.last_index) == (3, "b", 4, 5)
+    ready = core.ready()
+    assert ready is not None and ready.snapshot is None and not ready.entries and ready.hard_state is None
+    core.step(0, "b", [3, 4, 9, 4, 1])
+    ready = core.ready()
+    assert ready is not None and ready.messages == [("b", [4, 3, 0])]
+
+
+def test_blank_replicas_neither_stand_nor_vote() -> None:
+    core = make("d")
+    core.tick(5000 * MS)
+    core.campaign(5000 * MS)
+    core.step(5000 * MS, "a", [5, 9, 9, 9])
+    core.step(5000 * MS, "a", [3, 9, 9, 9, 0])
+    ready = core.ready()
+    assert ready is not None
+    assert [message[2] for _, message in ready.messages] == [0, 0]
+    assert (core.role, core.term) == (Role.FOLLOWER, 0)
+
+
+def test_reads_are_bounded_and_refused_when_not_leading() -> None:
+    a, b, _ = trio(limits=Limits(max_pending_reads=1))
+    b.read(0, 1)
+    ready = b.ready()
+    assert ready is not None and ready.reads_refused == [1]
+    later = 2000 * MS
+    a.read(later, 2)
+    a.read(later, 3)
+    assert a.wants_round
+    ready = a.ready()
+    assert ready is not None and ready.reads_refused == [3]
+    a.rounds.answered["b"] = later
+    a.rounds_advanced(later)
+    ready = a.ready()
+    assert ready is not None and ready.reads == [(2, 1)] and not a.wants_round
+
+
+def test_a_beat_from_before_the_leadership_is_no_lease() -> None:
+    cores = [make(id, "a", "b", "c") for id in "abc"]
+    cores[0].rounds.answered["b"] = 99
+    cores[0].campaign(100)
+    settle(*cores, now_ns=100)
+    assert cores[0].lease_until_ns() == 100 + 990 * MS
+    cores[0].progress["b"].round_ns = cores[0].progress["c"].round_ns = -1
+    assert cores[0].lease_until_ns() == 0
+    cores[0].peer_round("b", 99)
+    assert cores[0].lease_until_ns() == 0
+    cores[0].peer_round("b", 101)
+    assert cores[0].lease_until_ns() == 101 + 990 * MS
+
+
+def test_two_leaders_of_one_term_are_a_protocol_error() -> None:
+    a, b, _ = trio()
+    with pytest.raises(RemoteProtocolError, match="two leaders"):
+        b.step(0, "c", [1, a.term, 1, 1, 1, 0, []])
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 12) | st.binary(max_size=3) | st.text(max_size=2),
+    lambda children: st.lists(children, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(
+    st.lists(VALUES, max_size=12)
+    | st.tuples(st.integers(0, 10), st.integers(0, 3)).flatmap(
+        lambda head: st.lists(VALUES, max_size=10).map(lambda rest: [*head, *rest])
+    )
+)
+def test_hostile_messages_raise_protocol_errors_only(message: list[object]) -> None:
+    for core in trio()[:2]:
+        term = core.term
+        try:
+            core.step(0, "c", message)
+        except RemoteProtocolError:
+            assert core.term >= term
