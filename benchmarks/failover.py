@@ -1,4 +1,4 @@
-"""How long a client waits when the leader of a slot is killed: SIGKILL, many times, one probe running throughout."""
+"""How long a client waits when the leader of a slot is killed: SIGKILL, many times, under a running probe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Memory: what an idle node needs, and whether 100,000 locks leave anything behind. Linux (reads ``/proc``)."""
+"""What an idle node needs, and whether 100,000 locks leave anything behind. Linux (reads ``/proc``)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Increments, lock cycles and map calls: three node processes, one client process, default settings.
 
-Beside them, in the same run, the raw echo and, when ``redis-server`` and its client library are installed, Redis.
+Beside them, in the same run: the raw echo and, where ``redis-server`` and its client library are, Redis.
 """
 
 from __future__ import annotations

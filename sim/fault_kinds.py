@@ -30,10 +30,9 @@ FAULTS: dict[str, Shape] = {
     "ring": Shape(1, _MANY),
     "bridge": Shape(1, _MANY),
     "crash": Shape(1, 1, ("is_power_loss",)),
-    "replace": Shape(1, 1),
+    "restart": Shape(1, 1),
     "pause": Shape(1, 1),
     "clock_drift": Shape(1, 1, ("ppm",)),
-    "clock_offset": Shape(1, 1, ("offset_us",)),
     "client_crash": Shape(1, 1),
     "client_pause": Shape(1, 1),
     "client_cancel": Shape(1, 1, ("which",)),
@@ -44,8 +43,8 @@ FAULTS: dict[str, Shape] = {
 ``link_loss``: both directions are cut for a while. ``reset``: links between both end with an error, truncating what
 is on its way (a half-written frame). ``half_open``: links between both swallow bytes and never end. ``split``: the
 named machines are cut off from all others. ``ring``, ``bridge``: shapes among the named machines.
-``crash``: a node dies and comes back, as a new incarnation of the same node id, after the duration; ``replace``: the
-same without power loss and at once. ``pause``, ``client_pause``: SIGSTOP. ``client_cancel``: the client's
+``crash``: a node dies and comes back, as a new incarnation of the same node id, after the duration; ``restart``: the
+same at once. ``pause``, ``client_pause``: SIGSTOP. ``client_cancel``: the client's
 so-many-th call under way (modulo their number) is cancelled.
 """
 

@@ -329,9 +329,7 @@ class SimLoop(FencedLoop):
             now_ns = self.now_ns
             queued.sort(key=lambda owner: mix(owner.turn_key, now_ns))
         for owner in queued:
-            owner.is_queued = False
-            if not owner.is_held:
-                self._run(owner)
+            self._run(owner)
         self.current = self.kernel
         for watcher in list(self.watchers):
             watcher()
@@ -368,7 +366,7 @@ class SimLoop(FencedLoop):
                 self.enqueue(handle)
 
     def _run(self, owner: Incarnation) -> None:
-        """Run a process until it waits, pass by pass as asyncio does."""
+        """Run a process until it waits, pass by pass as asyncio does. It counts as queued meanwhile."""
         self.current = owner
         if owner.instant_ns != self.now_ns:
             owner.instant_ns = self.now_ns
@@ -383,11 +381,11 @@ class SimLoop(FencedLoop):
                 self._slow_down(owner)
                 return
         owner.spin_ns = 0
+        owner.is_queued = False
 
     def _slow_down(self, owner: Incarnation) -> None:
         """Charge time for each pass of a process that spins (``while ...: await sleep(0)``), so the world goes on."""
         owner.spin_ns = min(_SPIN_MAX_NS, max(_SPIN_NS, 2 * owner.spin_ns))
-        owner.is_queued = True
         self.schedule(self.now_ns + owner.spin_ns, self.kernel, self._speed_up, owner)
 
     def _speed_up(self, owner: Incarnation) -> None:

@@ -168,9 +168,12 @@ class ClusterActors:
         return self.receptionist.listing(key)
 
     async def find(self, key: ServiceKey[M], timeout_s: float) -> Listing[M]:
-        """Return the instances of a service, waiting for the first topology; `TimeoutError` after `timeout_s`."""
-        find = Find[M]
-        return await self.local.ask(self.receptionist.ref, lambda reply: find(key, reply), timeout=timeout_s)
+        """Return the instances of a service; waits at most `timeout_s` seconds for the first topology."""
+
+        def question(reply_to: ActorRef[Listing[M]]) -> Find[M]:
+            return Find(key, reply_to)
+
+        return await self.local.ask(self.receptionist.ref, question, timeout=timeout_s)
 
     def lookup(self, path: str, node: NodeAddress | None = None) -> ActorRef[Any] | None:
         """Return a living actor of this process, or the ref of a path on another node, alive or not."""

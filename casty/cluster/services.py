@@ -31,6 +31,9 @@ PATH = "$receptionist"
 
 WRITE_TIMEOUT_S = 5.0
 
+MAX_EARLY = 1000
+"""Questions that may wait for the first topology; older ones have timed out long before."""
+
 Request = Register[Any] | Deregister[Any] | Subscribe[Any] | Find[Any] | Terminated
 
 
@@ -107,7 +110,7 @@ class Receptionist:
                 self._register(ctx, key, ref)
             case Deregister(key, ref):
                 self._deregister(key, ref)
-            case Subscribe(key, reply_to):
+            case Subscribe():
                 self._subscribe(ctx, message)
             case Find():
                 self._find(message)
@@ -149,7 +152,7 @@ class Receptionist:
     def _find(self, request: Find[Any]) -> None:
         """Answer, but not before there is a topology: an empty listing then would be a guess."""
         if self._topology() is None:
-            self._early.append(request)
+            self._early = [*self._early[-MAX_EARLY:], request]
         else:
             request.reply_to.tell(self.listing(request.key))
 
@@ -174,8 +177,8 @@ class Receptionist:
 
     def _tell_subscribers(self) -> None:
         early, self._early = self._early, []
-        for request in early:
-            self._find(request)
+        for find in early:
+            self._find(find)
         for name, subscribers in self._subscribers.items():
             requests = list(subscribers.values())
             if not requests:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from casty.consensus import changing, election, following, leading, messages
-from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log
+from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log, new_entry
 from casty.consensus.membership import History, Membership, decode
 from casty.consensus.progress import STATE_NAMES
 from casty.consensus.rounds import Rounds
@@ -102,7 +102,7 @@ class Core(State):
             self.deadline_ns = self.refuse_until_ns
 
     def _restore(self, restored: Restored, now_ns: int) -> None:
-        self.term, self.vote = self.saved_hard_state = (restored.term, restored.vote)
+        self.term, self.vote = restored.term, restored.vote
         if restored.snapshot is not None:
             snapshot = self.snapshot = restored.snapshot
             self.log = Log(snapshot.index, snapshot.term)
@@ -251,7 +251,7 @@ class Core(State):
             raise ProposalRefused(f"{self.slow_learner.id} is catching up")
         self.uncommitted_bytes = uncommitted_bytes
         self.append_due = self.dirty = True
-        return self.log.append(Entry(self.term, DATA, data))
+        return self.log.append(new_entry(Entry, (self.term, DATA, data)))
 
     def read(self, now_ns: int, token: int) -> None:
         """Ask for a confirmed read; it comes out of `Ready.reads` or `Ready.reads_refused`."""

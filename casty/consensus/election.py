@@ -116,8 +116,7 @@ def _count_promises(state: State, now_ns: int) -> bool:
 
 def _become_candidate(state: State, now_ns: int, *, is_forced: bool) -> None:
     _drop_leader(state, now_ns, Role.CANDIDATE)
-    state.term += 1
-    state.vote = state.id
+    state.set_hard_state(state.term + 1, state.id)
     state.is_forced = is_forced
     state.votes = {state.id: True}
     if not _count_votes(state, now_ns):
@@ -173,7 +172,7 @@ def on_vote(state: State, now_ns: int, sender: str, message: Sequence[object]) -
             state.become_follower(now_ns, term, None)
         granted = is_worthy and term == state.term and state.leader is None and state.vote in (None, sender)
         if granted:
-            state.vote = sender
+            state.set_hard_state(term, sender)
             state.restart_timer(now_ns)
     state.send(sender, [VOTE_REPLY, state.term, int(granted)])
 

@@ -37,9 +37,12 @@ def on_append(state: State, now_ns: int, sender: str, message: Sequence[object])
     ):
         raise RemoteProtocolError("append: expected integers")
     entries = parse_entries(items, term) if items else []
-    if not _follow(state, now_ns, sender, term):
+    if term == state.term and state.leader == sender and state.role is Role.FOLLOWER:
+        state.heard_ns = now_ns
+    elif not _follow(state, now_ns, sender, term):
         _answer(state, sender, sent_ns, REJECTED, previous, 0, 0)
-    elif state.membership is None:
+        return
+    if state.membership is None:
         _answer(state, sender, sent_ns, BLANK, previous, 0, 0)
     else:
         _match(state, sender, sent_ns, previous, previous_term, commit, entries)

@@ -176,12 +176,12 @@ def on_snapshot_reply(state: State, now_ns: int, sender: str, message: Sequence[
 
 def advance_commit(state: State, now_ns: int) -> None:
     """Commit what a majority (both, if joint) holds, from our first entry on (section 5.4.2)."""
+    membership = state.membership
+    assert membership is not None
     values = [progress.match for progress in state.voter_peers]
     if state.self_in_voters:
         values.append(state.stable)
     commit = majority_value(values)
-    membership = state.membership
-    assert membership is not None
     if membership.outgoing:
         values = [progress.match for progress in state.outgoing_peers]
         if state.self_in_outgoing:
@@ -189,7 +189,8 @@ def advance_commit(state: State, now_ns: int) -> None:
         commit = min(commit, majority_value(values))
     if commit <= state.commit or commit < state.lead_index:
         return
-    previous, state.commit = state.commit, commit
+    previous = state.commit
+    state.commit = commit
     state.dirty = True
     if commit == state.log.last_index:
         state.uncommitted_bytes = 0

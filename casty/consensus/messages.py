@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from casty.consensus.log import Entry
+from casty.consensus.log import Entry, new_entry
 from casty.errors import RemoteProtocolError
 
 __all__ = [
@@ -84,6 +84,6 @@ def parse_entries(items: object, term: int) -> list[Entry]:
             raise RemoteProtocolError("append: expected [term, kind, data] entries") from None
         if not is_legal or type(entry_term) is not int or type(kind) is not int or type(data) is not bytes:
             raise RemoteProtocolError("append: an entry has an illegal term, kind or type")
-        entries.append(Entry(entry_term, kind, data))
+        entries.append(new_entry(Entry, item))
         lowest = entry_term
     return entries

@@ -21,18 +21,38 @@ def send_due(state: State) -> None:
     """Send to every peer what its state allows."""
     state.append_due = False
     last_index, offset = state.log.last_index, state.log.offset
+    shared: _Append | None = None
     for progress in state.progress.values():
-        if progress.state == REPLICATE and progress.next <= offset:
-            # Compacted away under its feet: the probe turns into a snapshot.
-            progress.probe(progress.match + 1)
         if progress.state == REPLICATE:
-            while progress.next <= last_index and _has_room(state, progress):
-                _send_append(state, progress)
-        elif progress.state == PROBE:
+            if progress.next <= offset:
+                # Compacted away under its feet: the probe turns into a snapshot.
+                progress.probe(progress.match + 1)
+            else:
+                while progress.next <= last_index and _has_room(state, progress):
+                    if shared is None or shared.first != progress.next:
+                        shared = _Append(state, progress.next)
+                    _send_append(state, progress, shared)
+        if progress.state == PROBE:
             if not progress.is_paused:
                 _send_probe(state, progress)
-        else:
+        elif progress.snapshot is not None:
             _send_chunks(state, progress)
+
+
+class _Append:
+    """One append; peers that need the same entries share the message itself, nobody changes it."""
+
+    __slots__ = ("first", "last", "message", "size_bytes")
+
+    def __init__(self, state: State, first: int) -> None:
+        entries, self.size_bytes = _batch(state, first)
+        self.first = first
+        self.last = first + len(entries) - 1
+        self.message = _append_message(state, first - 1, entries)
+
+
+def _append_message(state: State, previous: int, entries: list[Entry]) -> list[object]:
+    return [APPEND, state.term, previous, state.log.term_at(previous), state.commit, state.now_ns, entries]
 
 
 def _has_room(state: State, progress: Progress) -> bool:
@@ -50,39 +70,37 @@ def arm_retry(state: State) -> None:
         state.wake_at(state.retry_due_ns)
 
 
-def _send_append(state: State, progress: Progress) -> None:
-    entries, size_bytes = _batch(state, progress.next)
+def _send_append(state: State, progress: Progress, append: _Append) -> None:
     if not progress.inflight:
         progress.waiting_ns = state.now_ns
-    _emit(state, progress, entries)
-    progress.next += len(entries)
-    progress.inflight.append((progress.next - 1, size_bytes))
-    progress.inflight_bytes += size_bytes
-    arm_retry(state)
+    progress.next = append.last + 1
+    progress.inflight.append((append.last, append.size_bytes))
+    progress.inflight_bytes += append.size_bytes
+    progress.commit_sent = state.commit
+    state.out.append((progress.id, append.message))
+    if not state.retry_due_ns:
+        arm_retry(state)
 
 
 def _batch(state: State, first: int) -> tuple[list[Entry], int]:
     limits = state.limits
     log = state.log
-    entries = log.slice(first, min(log.last_index, first + limits.max_append_entries - 1))
+    last = min(log.last_index, first + limits.max_append_entries - 1)
+    if first == last:
+        entry = log.entries[first - log.offset - 1]
+        return [entry], len(entry[2])
+    entries = log.slice(first, last)
     size_bytes = 0
     for position, entry in enumerate(entries):
-        size_bytes += len(entry.data)
+        size_bytes += len(entry[2])
         if size_bytes > limits.max_append_bytes and position:
-            return entries[:position], size_bytes - len(entry.data)
+            return entries[:position], size_bytes - len(entry[2])
     return entries, size_bytes
 
 
 def _emit(state: State, progress: Progress, entries: list[Entry]) -> None:
-    previous = progress.next - 1
-    state.out.append(
-        (
-            progress.id,
-            [APPEND, state.term, previous, state.log.term_at(previous), state.commit, state.now_ns, entries],
-        )
-    )
+    state.send(progress.id, _append_message(state, progress.next - 1, entries))
     progress.commit_sent = state.commit
-    state.dirty = True
 
 
 def _send_probe(state: State, progress: Progress) -> None:

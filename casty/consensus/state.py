@@ -6,7 +6,7 @@ The role modules - `following`, `election`, `leading`, `changing` - are function
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Literal
 
 from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log
@@ -41,6 +41,7 @@ class State:
         "inbound",
         "is_established",
         "is_forced",
+        "is_hard_state_due",
         "is_lease_barred",
         "lead_index",
         "leader",
@@ -64,7 +65,6 @@ class State:
         "role",
         "role_changed",
         "rounds",
-        "saved_hard_state",
         "self_in_outgoing",
         "self_in_voters",
         "slow_learner",
@@ -146,7 +146,7 @@ class State:
     def _start_outbox(self) -> None:
         self.dirty = False
         self.out: list[tuple[str, list[object]]] = []
-        self.saved_hard_state: tuple[int, str | None] = (0, None)
+        self.is_hard_state_due = False
         self.unsaved_index = 1
         """Entries from here on were not handed out for storage yet."""
         self.snapshot_to_install: Snapshot | None = None
@@ -213,8 +213,7 @@ class State:
         if self.role is Role.LEADER:
             self._stop_leading()
         if term > self.term:
-            self.term = term
-            self.vote = None
+            self.set_hard_state(term, None)
         self.role = Role.FOLLOWER
         self.votes = {}
         self.is_forced = False
@@ -224,6 +223,13 @@ class State:
             self.heard_ns = now_ns
         self.restart_timer(now_ns)
         self.role_changed = True
+        self.dirty = True
+
+    def set_hard_state(self, term: int, vote: str | None) -> None:
+        """Change term and vote; both are durable before any message that follows from them leaves."""
+        self.term = term
+        self.vote = vote
+        self.is_hard_state_due = True
         self.dirty = True
 
     def restart_timer(self, now_ns: int) -> None:
@@ -254,8 +260,8 @@ class State:
     def is_promotable(self) -> bool:
         """Whether we may stand: we vote in our newest configuration, or in the last committed one.
 
-        The second case is a leader removed by an uncommitted entry that only it may hold (dissertation 4.2.2): nobody
-        whose log lacks the entry could win its vote, so it must be able to finish the change.
+        The second case is a leader removed by an uncommitted entry that only it may hold (dissertation 4.2.2):
+        nobody whose log lacks the entry could win its vote, so it must be able to finish the change.
         """
         membership = self.membership
         if membership is None or membership.has_voter(self.id):
@@ -292,18 +298,17 @@ class State:
 
     # Log
 
-    def take_entries(self, entries: Sequence[Entry], first: int) -> None:
+    def take_entries(self, entries: list[Entry], first: int) -> None:
         """Follower: append entries at `first`, which is right after our last one."""
-        assert first == self.log.last_index + 1
-        configurations = [
-            (first + position, decode(entry.data))
-            for position, entry in enumerate(entries)
-            if entry.kind == MEMBERSHIP
-        ]
-        self.log.extend(list(entries))
-        self.unsaved_index = min(self.unsaved_index, first)
-        if configurations:
-            for index, membership in configurations:
+        log = self.log
+        assert first == log.last_index + 1
+        configurations = [position for position, entry in enumerate(entries) if entry[1] == MEMBERSHIP]
+        decoded = [(first + position, decode(entries[position].data)) for position in configurations]
+        log.extend(entries)
+        if first < self.unsaved_index:
+            self.unsaved_index = first
+        if decoded:
+            for index, membership in decoded:
                 self.history.add(index, membership)
             self.adopt_membership()
         self.dirty = True
@@ -333,9 +338,9 @@ class State:
         ready = Ready(self.out)
         self.out = []
         self.dirty = False
-        hard_state = (self.term, self.vote)
-        if hard_state != self.saved_hard_state:
-            ready.hard_state = self.saved_hard_state = hard_state
+        if self.is_hard_state_due:
+            self.is_hard_state_due = False
+            ready.hard_state = (self.term, self.vote)
         log = self.log
         if self.unsaved_index <= log.last_index:
             ready.first_index = self.unsaved_index

@@ -7,6 +7,7 @@ compacts.
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
 from random import Random
@@ -62,6 +63,7 @@ class Node:
         self.paused_until = 0
         self.state: list[bytes] = []
         self.applied = 0
+        self.unsynced: deque[Ready] = deque()
         self.disk_log: list[Entry] = []
         self.disk_first = 1
         self.disk_snapshot: Snapshot | None = None
@@ -111,6 +113,7 @@ class World:
         self.now = 1
         self.loss = loss
         self.has_disk = disk
+        self.is_disk_slow = disk and seed % 2 == 1
         self.reads: Any = "lease" if seed % 3 else "quorum"
         self.queue: list[tuple[int, int, Callable[[], None]]] = []
         self.count = 0
@@ -210,26 +213,40 @@ class World:
 
     def settle(self, node: Node) -> None:
         while (ready := node.core.ready()) is not None:
-            self.persist(node, ready)
-            for to, message in ready.messages:
-                self.send(node.id, to, message)
-            if ready.entries:
-                node.core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
-            if ready.snapshot is not None:
-                self.install(node, ready.snapshot)
-            self.apply(node, ready)
-            for token, index in ready.reads:
-                self.check_read(node, token, index)
-            for token in ready.reads_refused:
-                self.reading.pop(token, None)
-            if ready.needs_snapshot:
-                self.note("snapshot asked")
-                node.core.provide_snapshot(node.applied, node.dump())
+            if self.is_disk_slow:
+                node.unsynced.append(ready)
+                delay = self.random.choice((0, 1, 5, 40)) * MS
+                self.at(self.now + delay, lambda: self.synced(node))
+            else:
+                self.finish(node, ready)
         self.check(node)
         when = max(node.true_time(node.core.deadline_ns), self.now)
         if node.tick_at < self.now or when < node.tick_at:
             node.tick_at = when
             self.at(when, lambda: self.tick(node, when))
+
+    def synced(self, node: Node) -> None:
+        """One more batch is on the disk, in order; a crash before this loses it."""
+        if node.is_alive:
+            self.finish(node, node.unsynced.popleft())
+            self.settle(node)
+
+    def finish(self, node: Node, ready: Ready) -> None:
+        self.persist(node, ready)
+        for to, message in ready.messages:
+            self.send(node.id, to, message)
+        if ready.entries:
+            node.core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
+        if ready.snapshot is not None:
+            self.install(node, ready.snapshot)
+        self.apply(node, ready)
+        for token, index in ready.reads:
+            self.check_read(node, token, index)
+        for token in ready.reads_refused:
+            self.reading.pop(token, None)
+        if ready.needs_snapshot and node.applied:
+            self.note("snapshot asked")
+            node.core.provide_snapshot(node.applied, node.dump())
 
     def tick(self, node: Node, when: int) -> None:
         if not node.is_alive or node.tick_at != when:
@@ -280,7 +297,7 @@ class World:
             self.states.setdefault(index, node.dump())
             index += 1
         self.commit = max(self.commit, node.core.commit)
-        if node.core.applied - node.core.first_index > 12:
+        if node.applied - node.core.first_index > 12:
             self.compact(node)
 
     def compact(self, node: Node) -> None:

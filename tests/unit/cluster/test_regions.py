@@ -102,7 +102,7 @@ async def test_a_question_that_ended_leaves_the_queue() -> None:
         asking = ask(world, "c", timeout=0.5)
         await settle()
         world.clock.advance(0.6)
-        with pytest.raises(TimeoutError, match="counter.*entity e, waiting: its slot has no leader"):
+        with pytest.raises(TimeoutError, match=r"counter.*entity e, waiting: its slot has no leader"):
             await asking
         world.clock.advance(0.1)
         assert world.processes["c"].router.waiting == 0
