@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["Cluster", "NodeProcess", "StartFailed", "free_ports"]
+__all__ = ["HOST", "Cluster", "NodeProcess", "StartFailed", "free_ports"]
 
 HOST = "127.0.0.1"
 READY_S = 30.0
@@ -117,6 +117,11 @@ class NodeProcess:
         except TimeoutError:
             await self.kill()
         return None if self._process is None else self._process.returncode
+
+    async def ended(self) -> int:
+        """Wait until it goes by itself; returns its exit code."""
+        assert self._process is not None, "start it first"
+        return await self._process.wait()
 
     def pause(self) -> None:
         """SIGSTOP."""

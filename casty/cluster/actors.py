@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from casty.actor.behavior import Behavior, Behaviors, ShardedBehavior
@@ -169,11 +170,8 @@ class ClusterActors:
 
     async def find(self, key: ServiceKey[M], timeout_s: float) -> Listing[M]:
         """Return the instances of a service; waits at most `timeout_s` seconds for the first topology."""
-
-        def question(reply_to: ActorRef[Listing[M]]) -> Find[M]:
-            return Find(key, reply_to)
-
-        return await self.local.ask(self.receptionist.ref, question, timeout=timeout_s)
+        receptionist: ActorRef[Find[M]] = self.receptionist.ref
+        return await self.local.ask(receptionist, partial(Find, key), timeout=timeout_s)
 
     def lookup(self, path: str, node: NodeAddress | None = None) -> ActorRef[Any] | None:
         """Return a living actor of this process, or the ref of a path on another node, alive or not."""

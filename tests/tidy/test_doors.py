@@ -19,7 +19,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "subprocess": (COMMAND_LINE,),
     "signal": (COMMAND_LINE,),
     "selectors": (),
-    "os": ("casty/tls.py", "casty/config_file.py", COMMAND_LINE),
+    "os": ("casty/tls.py", "casty/config_file.py", "casty/pytest_plugin.py", COMMAND_LINE),
     "pathlib": ("casty/config_file.py", "casty/pytest_plugin.py", COMMAND_LINE),
     "io": ("casty/wire/serializer.py",),
     "tempfile": (COMMAND_LINE,),

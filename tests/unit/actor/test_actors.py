@@ -1,3 +1,5 @@
+"""Actors of one process: behaviours, life, supervision, watching, mailboxes, events."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""The mailbox by itself."""
+
 from __future__ import annotations
 
 import asyncio

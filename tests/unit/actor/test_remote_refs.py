@@ -1,3 +1,5 @@
+"""A local system whose actors are reached from other processes."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""Sharded entities: routing, leases, hand-over, refusals."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""Actor messages between processes."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""The receptionist over a control group of one table."""
+
 from __future__ import annotations
 
 import asyncio
