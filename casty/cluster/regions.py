@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from casty.actor.context import ActorContext
     from casty.cluster.region_router import EntityMessage, RegionRouter, RegionRoutes
 
-__all__ = ["RegionHost"]
+__all__ = ["EntityActivated", "EntityStopped", "RegionHost"]
 
 M = TypeVar("M")
 
@@ -38,6 +38,20 @@ HAND_OVER_NS = 2 * SECOND_NS
 
 MAX_SOURCES = 4096
 """Senders whose last number an activation remembers; the one that was silent longest is forgotten first."""
+
+
+class EntityActivated(NamedTuple):
+    """A volatile entity began to live on this node."""
+
+    slot: int
+    path: str
+
+
+class EntityStopped(NamedTuple):
+    """A volatile entity is gone from this node."""
+
+    slot: int
+    path: str
 
 
 class _Region(NamedTuple):
@@ -103,6 +117,7 @@ class RegionHost:
         self._margin_ns = margin_ns
         self._max_entities = max_entities
         self._clock = local.runtime.clock
+        self._observe = local.runtime.observe
         self._regions: dict[str, _Region] = {}
         self._refused: dict[str, CastyError] = {}
         self._slots: dict[int, dict[str, _Activation]] = {}
@@ -203,6 +218,8 @@ class RegionHost:
         cell.finished = partial(self._finished, slot)
         activation = self._slots.setdefault(slot, {})[path] = _Activation(cell)
         self._count += 1
+        if self._observe:
+            self._observe(EntityActivated(slot, path))
         self._arm(slot)
         return activation
 
@@ -257,6 +274,8 @@ class RegionHost:
         activations = self._slots.get(slot, {})
         if activations.pop(cell.path, None) is not None:
             self._count -= 1
+            if self._observe:
+                self._observe(EntityStopped(slot, cell.path))
         if not activations:
             self._slots.pop(slot, None)
         if self.router is not None:

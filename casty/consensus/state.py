@@ -260,7 +260,7 @@ class State:
     def is_promotable(self) -> bool:
         """Whether we may stand: we vote in our newest configuration, or in the last committed one.
 
-        The second case is a leader removed by an uncommitted entry that only it may hold (dissertation 4.2.2):
+        The second case is a leader removed by an uncommitted entry that only it may hold (dissertation 4.2.2): who
         nobody whose log lacks the entry could win its vote, so it must be able to finish the change.
         """
         membership = self.membership

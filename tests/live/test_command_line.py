@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from casty import ClusterClient
 from casty.cli.processes import HOST, Cluster, NodeProcess, StartFailed, free_ports
 from casty.cli.status import Place, fetch_status, locate
+from casty.client import ClusterClient
 from casty.errors import Unavailable
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
