@@ -1,1 +1,102 @@
 """casty: typed actors, sharded entities and coordination structures on a cluster, simulation-tested."""
+
+from casty.actor.behavior import Behavior, Behaviors, Signal
+from casty.actor.context import ActorContext
+from casty.actor.events import (
+    ActorRestarted,
+    ActorStarted,
+    ActorStopped,
+    DeadLetter,
+    EventStreamSubscribe,
+    EventStreamUnsubscribe,
+    MemberLeft,
+    MemberUp,
+    Publish,
+    ReachableMember,
+    Terminated,
+    UnhandledMessage,
+    UnreachableMember,
+)
+from casty.actor.mailbox import Mailbox, MailboxOverflowStrategy
+from casty.actor.ref import ActorRef, RemoteActorRef
+from casty.actor.services import Deregister, Find, Listing, Register, ServiceInstance, ServiceKey, Subscribe
+from casty.actor.sharding import ShardEnvelope
+from casty.actor.system import ActorSystem
+from casty.address import ActorAddress, NodeAddress
+from casty.client import ClusterClient
+from casty.cluster.state import ClusterState, Member, MemberStatus, TopologySnapshot
+from casty.config import CastyConfig, discover_config, load_config
+from casty.distributed.barrier import Barrier
+from casty.distributed.counter import Counter
+from casty.distributed.facade import Distributed
+from casty.distributed.fence import Fence
+from casty.distributed.lock import Lock
+from casty.distributed.map import Dict
+from casty.distributed.port import EntityGateway
+from casty.distributed.queue import Queue
+from casty.distributed.semaphore import Semaphore
+from casty.distributed.set import Set
+from casty.settings import Settings
+from casty.system import ClusteredActorSystem
+from casty.version import __version__
+from casty.wire.registry import message
+from casty.wire.serializer import PickleSerializer, Serializer
+
+__all__ = [
+    "ActorAddress",
+    "ActorContext",
+    "ActorRef",
+    "ActorRestarted",
+    "ActorStarted",
+    "ActorStopped",
+    "ActorSystem",
+    "Barrier",
+    "Behavior",
+    "Behaviors",
+    "CastyConfig",
+    "ClusterClient",
+    "ClusterState",
+    "ClusteredActorSystem",
+    "Counter",
+    "DeadLetter",
+    "Deregister",
+    "Dict",
+    "Distributed",
+    "EntityGateway",
+    "EventStreamSubscribe",
+    "EventStreamUnsubscribe",
+    "Fence",
+    "Find",
+    "Listing",
+    "Lock",
+    "Mailbox",
+    "MailboxOverflowStrategy",
+    "Member",
+    "MemberLeft",
+    "MemberStatus",
+    "MemberUp",
+    "NodeAddress",
+    "PickleSerializer",
+    "Publish",
+    "Queue",
+    "ReachableMember",
+    "Register",
+    "RemoteActorRef",
+    "Semaphore",
+    "Serializer",
+    "ServiceInstance",
+    "ServiceKey",
+    "Set",
+    "Settings",
+    "ShardEnvelope",
+    "Signal",
+    "Subscribe",
+    "Terminated",
+    "TopologySnapshot",
+    "UnhandledMessage",
+    "UnreachableMember",
+    "__version__",
+    "discover_config",
+    "load_config",
+    "message",
+]

@@ -118,13 +118,20 @@ class Process:
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append(outcome)
         task.add_done_callback(lambda done: _pass_on(done, outcome))
+        is_cancelled = False
         try:
-            return await outcome
-        except asyncio.CancelledError:
-            task.cancel()
-            raise
+            while not outcome.done():
+                try:
+                    await asyncio.wait([outcome])
+                except asyncio.CancelledError:
+                    # As with a plain await: the work hears of it, cleans up, and only then is the wait over.
+                    is_cancelled = True
+                    task.cancel()
         finally:
             self._waiting = [waiting for waiting in self._waiting if waiting is not outcome]
+        if is_cancelled and not outcome.cancelled() and isinstance(outcome.exception(), CrashedError):
+            raise asyncio.CancelledError
+        return outcome.result()
 
     def end(self, *, is_silent: bool) -> None:
         """End the incarnation: not a line of it runs any more."""

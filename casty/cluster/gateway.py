@@ -507,9 +507,9 @@ class Gateway:
         elif key < 0:
             self._withdraw(self._calls.get(-key))
         else:
-            call = self._calls.get(key)
-            if call is not None:
-                self._overdue(call)
+            overdue = self._calls.get(key)
+            if overdue is not None:
+                self._overdue(overdue)
 
     def _withdraw(self, call: Call | None) -> None:
         """Shortly before its deadline a waiting call asks to be withdrawn if it still waits."""

@@ -134,7 +134,8 @@ class SlotReplica:
             return
         for entry in leader.due(now_ns):
             if not self.proposals.propose(group.core, entry, _NOBODY, 0):
-                leader.expiry_refused([unpack(entry)[1]])
+                plain: Any = unpack(entry)
+                leader.expiry_refused([plain[1]])
 
     # -- what the host tells
 
@@ -147,7 +148,7 @@ class SlotReplica:
             waiting[0].add(waiting[1], reply)
         if leader is not None:
             if reply[0] == QUEUED and waiting is not None:
-                command = unpack(entry.data)
+                command: Any = unpack(entry.data)
                 leader.wait(command[1], command[2], *waiting)
             if effects:
                 leader.settle(effects)

@@ -102,7 +102,7 @@ def check_entry(data: bytes) -> list[Any]:
 
 def check_read(data: bytes) -> list[Any]:
     """Return a decoded ``[kind, entity, query]``; raises `RemoteProtocolError` unless it is well formed."""
-    read = unpack(data)
+    read: Any = unpack(data)
     if not isinstance(read, list) or [type(part) for part in read] != [int, bytes, list]:
         raise RemoteProtocolError("read: expected [kind, entity, query]")
     structure = STRUCTURES.get(read[0])

@@ -260,8 +260,8 @@ class State:
     def is_promotable(self) -> bool:
         """Whether we may stand: we vote in our newest configuration, or in the last committed one.
 
-        The second case is a leader removed by an uncommitted entry that only it may hold (dissertation 4.2.2): who
-        nobody whose log lacks the entry could win its vote, so it must be able to finish the change.
+        The second case is a leader removed by an uncommitted entry that only it may hold (thesis 4.2.2).
+        Nobody whose log lacks the entry could win its vote, so it must be able to finish the change.
         """
         membership = self.membership
         if membership is None or membership.has_voter(self.id):

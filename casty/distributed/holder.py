@@ -77,7 +77,7 @@ class Holder(Handle):
         if is_good:
             await self._exit(hold, error, is_foreign)
         elif hold.reason is not None and not is_foreign:
-            raise hold_lost(self._what, hold.reason) from error
+            raise hold_lost(self._what, hold.reason, error)
 
     async def _exit(self, hold: Hold, error: BaseException | None, is_foreign: bool) -> None:
         try:
@@ -87,4 +87,4 @@ class Holder(Handle):
                 raise
             return
         if not is_released and not is_foreign:
-            raise hold_lost(self._what, LOST_DESTROYED) from error
+            raise hold_lost(self._what, LOST_DESTROYED, error)

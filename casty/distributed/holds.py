@@ -91,11 +91,15 @@ class Hold:
         return error is not None and not isinstance(error, Exception)
 
 
-def hold_lost(what: str, reason: str) -> LockLost:
-    """Return the error of a hold that ended early."""
+def hold_lost(what: str, reason: str, error: BaseException | None = None) -> LockLost:
+    """Return the error of a hold that ended early; `error` is what the body under it raised itself."""
     lost = LockLost(f"{what}: the hold ended before it was released: {reason}")
-    if reason != LOST_DESTROYED:
+    own = error if isinstance(error, Exception) else None
+    if reason == LOST_DESTROYED:
+        lost.__cause__ = own
+    else:
         lost.__cause__ = SessionExpired(reason)
+        lost.__cause__.__cause__ = own
     return lost
 
 

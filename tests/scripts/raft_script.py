@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import msgpack
-
 from casty.consensus import (
     Core,
     Entry,
@@ -29,6 +27,7 @@ from casty.consensus import (
 )
 from casty.consensus import messages as m
 from casty.consensus.leading import UNLIMITED_NS
+from casty.wire.pack import pack, unpack
 
 MS = 1_000_000
 TIMING = Timing(1000 * MS, 1500 * MS, 250 * MS, 10_000)
@@ -252,7 +251,7 @@ class Script:
                 break
 
     def _deliver(self, sender: str, to: str, data: bytes) -> None:
-        message = msgpack.unpackb(data)
+        message: Any = unpack(data)
         is_lost = (sender, to) in self.cuts or to not in self.cores
         self.out.append(f"{sender} -> {to} {text_of(message)}{' LOST' if is_lost else ''}")
         if not is_lost:
@@ -296,7 +295,7 @@ class Script:
         core = self.cores[id]
         while (ready := core.ready()) is not None:
             for to, message in ready.messages:
-                self.wire.append((id, to, msgpack.packb(message)))
+                self.wire.append((id, to, pack(message)))
             if ready.entries:
                 core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
             self._apply(id, ready)

@@ -13,8 +13,6 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-import msgpack
-
 from casty.consensus import (
     Core,
     Entry,
@@ -29,6 +27,7 @@ from casty.consensus import (
     Snapshot,
     Timing,
 )
+from casty.wire.pack import pack, unpack
 
 MS = 1_000_000
 TIMING = Timing(1000 * MS, 1500 * MS, 250 * MS, 10_000)
@@ -42,6 +41,12 @@ LIMITS = Limits(
     max_uncommitted_bytes=2000,
 )
 BEAT, BEAT_REPLY = 101, 102
+
+
+def values_of(data: bytes) -> list[bytes]:
+    """Read what `Node.dump` wrote."""
+    values: Any = unpack(data)
+    return list(values)
 
 
 class Violation(AssertionError):
@@ -102,7 +107,7 @@ class Node:
         return Restored(term, vote, self.disk_snapshot, list(self.disk_log))
 
     def dump(self) -> bytes:
-        return bytes(msgpack.packb(self.state))
+        return pack(self.state)
 
 
 class World:
@@ -157,7 +162,7 @@ class World:
     def send(self, sender: str, to: str, message: list[Any]) -> None:
         if (sender, to) in self.cut or self.random.random() < self.loss:
             return
-        data = msgpack.packb(message)
+        data = pack(message)
         copies = 2 if self.loss and self.random.random() < 0.03 else 1
         for _ in range(copies):
             delay = self.random.choice((1, 1, 1, 2, 5, 20, 80)) if self.loss else 1
@@ -170,7 +175,7 @@ class World:
         if node.paused_until > self.now:
             self.at(node.paused_until, lambda: self.deliver(sender, to, data))
             return
-        message = msgpack.unpackb(data)
+        message: Any = unpack(data)
         if message[0] == BEAT:
             self.on_beat(node, sender, message)
         elif message[0] == BEAT_REPLY:
@@ -280,7 +285,7 @@ class World:
         self.note("snapshot installed")
         if snapshot.data != self.states.get(snapshot.index):
             raise Violation(f"15: snapshot at {snapshot.index} differs from the replay")
-        node.state = msgpack.unpackb(snapshot.data)
+        node.state = values_of(snapshot.data)
         node.applied = snapshot.index
 
     def apply(self, node: Node, ready: Ready) -> None:
@@ -426,7 +431,7 @@ class World:
         node = self.add(victim.id, victim.founding, restored)
         node.applied = 0 if restored.snapshot is None else restored.snapshot.index
         if restored.snapshot is not None:
-            node.state = msgpack.unpackb(restored.snapshot.data)
+            node.state = values_of(restored.snapshot.data)
 
     def pause(self) -> None:
         node = self.random.choice(self.live() or [self.restart_now()])

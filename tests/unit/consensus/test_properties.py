@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.scripts.raft_world import run_plan
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 1 << 32),
     voters=st.sampled_from((1, 2, 3, 4, 5)),
@@ -32,7 +34,7 @@ def test_invariants_hold(seed: int, voters: int, loss: float, disk: bool) -> Non
         (13, {"voters": 3, "disk": False, "loss": 0.05}),
     ],
 )
-def test_seeds_that_once_failed(seed: int, options: dict[str, object]) -> None:
+def test_seeds_that_once_failed(seed: int, options: dict[str, Any]) -> None:
     run_plan(seed, **options)
 
 

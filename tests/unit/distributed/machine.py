@@ -1,11 +1,22 @@
-"""A slot in miniature for tests: entities, sessions and waiting calls, all in one process and in zero time."""
+"""A slot in miniature for tests: entities, sessions and waiting calls, in one process and no time."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-from casty.distributed.core import DESTROYED, LOCK, OK, QUEUED, SEMAPHORE, Caller, Context, Decision, Effect, Reply
+from casty.distributed.core import (
+    DESTROYED,
+    LOCK,
+    OK,
+    QUEUED,
+    SEMAPHORE,
+    Caller,
+    Context,
+    Decision,
+    Effect,
+    Reply,
+)
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED
 from casty.distributed.structures import STRUCTURES
 from casty.errors import Unavailable

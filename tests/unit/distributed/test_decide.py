@@ -75,7 +75,9 @@ def test_every_kind_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("kind", list(STRUCTURES))
-@pytest.mark.parametrize("command", [None, [], [99], ["a"], [True], 5, [DESTROY, 1], [1, 2, 3, 4, 5, 6], {}, [None]])
+@pytest.mark.parametrize(
+    "command", [None, [], [99], ["a"], [True], 5, [DESTROY, 1], [1, 2, 3, 4, 5, 6], {}, [None]]
+)
 def test_hostile_commands_are_refused(kind: int, command: Any) -> None:
     with pytest.raises(ValueError):
         STRUCTURES[kind].check(command)

@@ -1,4 +1,4 @@
-"""Structures against models simple enough to be seen to be right, under random commands, faults and reloads."""
+"""Structures against models simple enough to be seen right, under random commands, faults and reloads."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ from casty.distributed.core import (
 from casty.distributed.structures import STRUCTURES
 from casty.wire.pack import pack, unpack
 
-settings.register_profile("structures", max_examples=40, stateful_step_count=40, deadline=None)
-PROFILE = settings.get_profile("structures")
+PROFILE = settings(max_examples=25, stateful_step_count=30, deadline=None)
 SESSIONS = st.integers(1, 4)
 ACQUIRE, TRY, RELEASE = 1, 2, 3
 Key = tuple[int, int]
@@ -223,7 +222,7 @@ class FenceMachine(Machine):
 
 
 class LineMachine(Machine):
-    """The model of a semaphore, of which a lock is a case: lists in order of request, searched from the front."""
+    """The model of a semaphore, of which a lock is a case: lists in the order of requests."""
 
     permits = 3
 
@@ -321,8 +320,10 @@ class LineMachine(Machine):
             table[:] = [item for item in table if item[0][0] != session]
         self.promote()
         self.take(self.structure.end_session(self.state, session))
-        assert self.state is None or not self.structure.involves(self.state, session) or any(
-            key[0] == session for key, _ in self.waiting + self.granted + self.ghosts
+        assert (
+            self.state is None
+            or not self.structure.involves(self.state, session)
+            or any(key[0] == session for key, _ in self.waiting + self.granted + self.ghosts)
         )
         self.ended += ended
 
@@ -441,5 +442,7 @@ TestFence = FenceMachine.TestCase
 TestSemaphore = SemaphoreMachine.TestCase
 TestLock = LockMachine.TestCase
 TestBarrier = BarrierMachine.TestCase
-for case in (TestCounter, TestMap, TestSet, TestQueue, TestFence, TestSemaphore, TestLock, TestBarrier):
-    case.settings = PROFILE
+
+TESTS = (TestCounter, TestMap, TestSet, TestQueue, TestFence, TestSemaphore, TestLock, TestBarrier)
+for number in range(len(TESTS)):
+    TESTS[number].settings = PROFILE

@@ -1,0 +1,100 @@
+"""What each structure does when nothing is concurrent and nothing fails; for the general search."""
+
+from __future__ import annotations
+
+from ..history import Operation
+from .linear import Model, State
+
+__all__ = ["COUNTER_MODEL", "LOCK_MODEL", "MEMBER_MODEL", "QUEUE_MODEL", "REGISTER_MODEL"]
+
+_ABSENT = ("absent",)
+
+
+def _counter(state: State, operation: Operation) -> State | None:
+    """State: (exists, value)."""
+    assert isinstance(state, tuple)
+    exists, value = state
+    kind = operation.kind
+    if kind == "counter.destroy":
+        return (False, 0) if not operation.is_ok or operation.value is exists else None
+    after = value
+    if kind in ("counter.add", "counter.subtract"):
+        amount = operation.args["amount"]
+        assert isinstance(amount, int)
+        after = value + (amount if kind == "counter.add" else -amount)
+        exists = True
+    return (exists, after) if not operation.is_ok or operation.value == after else None
+
+
+COUNTER_MODEL = Model("counter", (False, 0), _counter)
+
+
+def _register(state: State, operation: Operation) -> State | None:
+    """State: what one key of a map has."""
+    kind = operation.kind
+    held = None if state == _ABSENT else state
+    if kind == "map.put":
+        answer, after = held, operation.args["value"]
+    elif kind == "map.delete":
+        answer, after = state != _ABSENT, _ABSENT
+    elif kind == "map.contains":
+        answer, after = state != _ABSENT, state
+    else:
+        answer, after = held, state
+    return after if not operation.is_ok or operation.value == answer else None
+
+
+REGISTER_MODEL = Model("map key", _ABSENT, _register)
+
+
+def _member(state: State, operation: Operation) -> State | None:
+    """State: whether one value is in a set, as 0 or 1."""
+    kind = operation.kind
+    if kind == "set.add":
+        answer, after = state == 0, 1
+    elif kind == "set.remove":
+        answer, after = state == 1, 0
+    else:
+        answer, after = state == 1, state
+    return after if not operation.is_ok or operation.value is answer else None
+
+
+MEMBER_MODEL = Model("set member", 0, _member)
+
+
+def _queue(state: State, operation: Operation) -> State | None:
+    """State: the items in order."""
+    assert isinstance(state, tuple)
+    kind = operation.kind
+    if kind == "queue.enqueue":
+        return (*state, operation.args["value"])
+    if kind == "queue.size":
+        return state if not operation.is_ok or operation.value == len(state) else None
+    front = state[0] if state else None
+    if operation.is_ok and operation.value != front:
+        return None
+    return state[1:] if kind == "queue.dequeue" else state
+
+
+QUEUE_MODEL = Model("queue", (), _queue)
+
+
+def _lock(state: State, operation: Operation) -> State | None:
+    """State: (token of the holder or 0, highest token). Only for histories without expired holders."""
+    assert isinstance(state, tuple)
+    holder, highest = state
+    if operation.kind == "lock.release":
+        token = operation.args["token"]
+        was_holder = holder == token
+        if operation.is_ok and operation.value is not was_holder:
+            return None
+        return (0, highest) if was_holder else state
+    token = operation.value
+    if token is None:
+        # A try that found it taken, or a request of unknown outcome, which then is withdrawn.
+        return state if not operation.is_ok or holder else None
+    assert isinstance(token, int)
+    return (token, token) if not holder and token > highest else None
+
+
+LOCK_MODEL = Model("lock", (0, 0), _lock)
