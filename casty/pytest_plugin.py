@@ -1,7 +1,9 @@
-"""The pytest plugin: seeds for tests made with `casty.sim.simulate`. The simulator is loaded only when one runs.
+"""The pytest plugin: seeds for tests made with `casty.sim.simulate`. The simulator is loaded only when one
+runs.
 
-``--casty-seed N`` runs one seed, ``--casty-seeds A:B`` other seeds than the tests name, ``--casty-jobs N`` shares the
-seeds of each test among processes, ``--casty-artifacts DIR`` keeps a file about each seed that failed.
+``--casty-seed N`` runs one seed, ``--casty-seeds A:B`` other seeds than the tests name, ``--casty-jobs N``
+shares the seeds of each test among processes, ``--casty-artifacts DIR`` keeps a file about each seed that
+failed.
 """
 
 from __future__ import annotations

@@ -72,7 +72,8 @@ class Faults:
     duration_s
         The longest a fault lasts.
     crash_gap_s
-        At least this long between two crashes; a memory-only cluster must reseat what it lost before the next.
+        At least this long between two crashes; a memory-only cluster must reseat what it lost before the
+        next.
     max_drift_ppm
         The fastest and slowest that a clock runs.
 

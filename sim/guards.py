@@ -1,8 +1,8 @@
 """Fences around what would leave the simulation, up while a world steps, for the simulating thread only.
 
-Patching reaches what is looked up by name in a module. It does not reach C code that reads the clock by itself
-(`datetime.now`), `random.Random()` without a seed, or a function bound elsewhere before (``from time import time``);
-the library and the simulator keep off those, which `tests/tidy` checks.
+Patching reaches what is looked up by name in a module. It does not reach C code that reads the clock by
+itself (`datetime.now`), `random.Random()` without a seed, or a function bound elsewhere before (``from time
+import time``); the library and the simulator keep off those, which `tests/tidy` checks.
 """
 
 from __future__ import annotations

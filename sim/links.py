@@ -1,7 +1,7 @@
 """One end of a simulated connection: an ordered byte stream with latency, cuts and violent ends.
 
-Bytes behave as over TCP: a cut does not lose them, it holds them until the path works again; a reset truncates
-what was on its way; a half-open link swallows everything and reports nothing.
+Bytes behave as over TCP: a cut does not lose them, it holds them until the path works again; a reset
+truncates what was on its way; a half-open link swallows everything and reports nothing.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class SimLink:
     """
 
     __slots__ = (
-        "_batch", "_due_ns", "_in_flight_bytes", "_sent_at_ns", "_writes", "early", "handler", "held",
-        "is_closed", "is_gone", "is_reset", "is_silent", "is_tls", "label", "network", "number", "owner", "path", "peer", "remote", "throttled_until_ns", "tie_key",
+        "_batch", "_due_ns", "_in_flight_bytes", "_sent_at_ns", "_writes", "draw_key", "early", "handler", "held",
+        "is_closed", "is_gone", "is_reset", "is_silent", "is_tls", "label", "network", "number", "owner", "path", "peer", "remote", "throttled_until_ns", "tie",
     )  # fmt: skip
 
     remote: SimLink
@@ -83,7 +83,8 @@ class SimLink:
         self._due_ns = 0
         self._writes = 0
         self._in_flight_bytes = 0
-        self.tie_key = network.draws.key("tie", label)
+        self.draw_key = network.draws.key("link", label)
+        self.tie = self.draw_key - (1 << 63)  # half of the links come before timers of the same instant
 
     @property
     def buffered_bytes(self) -> int:

@@ -1,8 +1,9 @@
 """A deterministic event loop on virtual time, shared by all processes of a world.
 
-Within a process callbacks run first in, first out, exactly as asyncio promises. Between processes a keyed draw
-decides: all that are ready at one instant take turns in an order that the seed and the instant fix. Time moves
-only when nobody is ready. What happens never depends on how many callbacks a version of Python needs.
+Within a process callbacks run first in, first out, exactly as asyncio promises. Between processes a keyed
+draw decides: all that are ready at one instant take turns in an order that the seed and the instant fix.
+Time moves only when nobody is ready. What happens never depends on how many callbacks a version of Python
+needs.
 """
 
 from __future__ import annotations
@@ -323,16 +324,20 @@ class SimLoop(FencedLoop):
         """Work off one instant, or one round of it."""
         if not self._queued:
             self._advance(limit_ns)
-        self._take_due()
-        queued, self._queued = self._queued, []
+        heap = self._heap
+        if heap and heap[0][0] <= self.now_ns:
+            self._take_due()
+        queued = self._queued
+        self._queued = []
         if len(queued) > 1:
             now_ns = self.now_ns
             queued.sort(key=lambda owner: mix(owner.turn_key, now_ns))
         for owner in queued:
             self._run(owner)
         self.current = self.kernel
-        for watcher in list(self.watchers):
-            watcher()
+        if self.watchers:
+            for watcher in list(self.watchers):
+                watcher()
         if self.callbacks_run >= self._collect_at:
             self._collect_at = self.callbacks_run + _COLLECT_EVERY
             gc.collect(1)

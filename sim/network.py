@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from casty.transport.base import Link, LinkFactory, Listener
 
 from .dialing import Dial
-from .draws import Draws, mix
+from .draws import Draws
 from .handles import Handle
 from .incarnation import Incarnation
 from .links import Batch, SimLink
@@ -162,7 +162,8 @@ class Network:
         path = self.path(source, target)
         near_label, far_label = f"{source}>{target}#{dial.number}", f"{target}<{source}#{dial.number}"
         near = SimLink(self, dial.owner, path, near_label, dial.address)
-        far_peer = (source, self._free_port(source))
+        near_host = dial.address[0] if source == target else source
+        far_peer = (near_host, self._free_port(source))
         far = SimLink(self, listener.owner, self.path(target, source), far_label, far_peer)
         near.remote, far.remote = far, near
         for link in (near, far):
@@ -200,9 +201,8 @@ class Network:
         self.loop.enqueue(Handle(owner, callback, args, owner.context))
 
     def deliver_at(self, due_ns: int, link: SimLink, batch: Batch) -> None:
-        """Let a batch arrive; at one instant the draw of the link decides, within a link the order of writing."""
-        tie = mix(link.tie_key, due_ns) - (1 << 63)
-        self.loop.schedule(due_ns, self.loop.kernel, link.arrive, batch, tie=tie)
+        """Let a batch arrive; at one instant the link's draw decides, within a link the order of writing."""
+        self.loop.schedule(due_ns, self.loop.kernel, link.arrive, batch, tie=link.tie)
 
     def send_fragments(self, link: SimLink, batch: Batch, due_ns: int, sequence: int) -> int:
         """Send a batch in drawn pieces; returns when the last one arrives."""

@@ -30,7 +30,8 @@ class NetworkProfile:
     fragment_ppm
         How many of a million batches arrive in pieces.
     loss_ppm
-        How many of a million batches are sent again, which costs `retransmit_ns`, doubling at each further loss.
+        How many of a million batches are sent again, which costs `retransmit_ns`, doubling at each further
+        loss.
     retransmit_ns
         The first retransmission time.
     """
@@ -96,7 +97,7 @@ class Path:
         delay_ns = self._latency_ns
         spread_ns = self._jitter_ns + self.spike_jitter_ns
         if spread_ns:
-            delay_ns += mix(link.tie_key, sequence) * (spread_ns + 1) >> 64
+            delay_ns += mix(link.draw_key, sequence) * (spread_ns + 1) >> 64
         delay_ns += self.spike_ns
         if self.loss_ppm:
             delay_ns += self._losses_ns(link.label, sequence)

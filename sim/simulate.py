@@ -55,7 +55,8 @@ class Simulation:
 
     def _story(self, world: World, seed: int) -> str:
         lines = [
-            f"casty: seed {seed} failed after {world.now_ns / 1e9:.6f} virtual seconds, digest {world.digest()}"
+            f"casty: seed {seed} failed after {world.now_ns / 1e9:.6f} virtual seconds, digest
+            {world.digest()}"
         ]
         lines.append(f"casty: replay with: {_replay_command(self.test, seed)}")
         faults = world.nemesis.done if world.nemesis else {}
@@ -120,8 +121,8 @@ def simulate(
 
         own = list(inspect.signature(test).parameters.values())[1:]
         seed_parameter = inspect.Parameter(SEED_ARGUMENT, inspect.Parameter.KEYWORD_ONLY)
-        setattr(run, "__signature__", inspect.Signature([*own, seed_parameter]))
-        setattr(run, "casty_simulation", simulation)
+        run.__signature__ = inspect.Signature([*own, seed_parameter])
+        run.casty_simulation = simulation
         return run
 
     return decorate

@@ -1,7 +1,8 @@
 """Tasks and futures whose hash is a creation counter.
 
-asyncio keeps tasks in sets (`TaskGroup`, `wait`, `all_tasks`, `as_completed`). The default hash is the address,
-so the order in which a group cancels its children follows the heap. A counter fixes it at no measurable cost.
+asyncio keeps tasks in sets (`TaskGroup`, `wait`, `all_tasks`, `as_completed`). The default hash is the
+address, so the order in which a group cancels its children follows the heap. A counter fixes it at no
+measurable cost.
 """
 
 from __future__ import annotations

@@ -17,8 +17,9 @@ __all__ = ["bury"]
 def bury(loop: SimLoop, graves: list[Incarnation]) -> None:
     """Close what the dead left, oldest first.
 
-    Dropping a suspended coroutine runs its ``finally`` blocks, and Python reports whatever goes wrong in them. The
-    world is over by now: the loop runs nothing more, the network carries nothing, and nobody is told.
+    Dropping a suspended coroutine runs its ``finally`` blocks, and Python reports whatever goes wrong in
+    them. The world is over by now: the loop runs nothing more, the network carries nothing, and nobody is
+    told.
     """
     loop.close()
     hook: Callable[[Any], object] = sys.unraisablehook

@@ -159,8 +159,8 @@ class World(ClusterSupport):
     def run(self, coro: Coroutine[Any, Any, T], *, limit_s: float | None = None) -> T:
         """Run a coroutine as the test's own process, the world with it, and return its result.
 
-        Raises `DeadlockError` when nothing is left that could wake it, `TimeLimitError` when it takes more than
-        `limit_s` virtual seconds.
+        Raises `DeadlockError` when nothing is left that could wake it, `TimeLimitError` when it takes more
+        than `limit_s` virtual seconds.
         """
         task = self.test.spawn(coro)
         try:

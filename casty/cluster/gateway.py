@@ -367,7 +367,7 @@ class Gateway:
         if calls is None:
             calls = self._by_slot[call.slot] = {}
         calls[call.call_id] = call
-        item = [call.call_id, call.slot, epoch, operation, call.payload]
+        item: list[object] = [call.call_id, call.slot, epoch, operation, call.payload]
         staged = self._staged.get(node_id)
         if staged is None:
             self._staged[node_id] = [item]

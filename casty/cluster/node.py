@@ -49,6 +49,8 @@ log = logging.getLogger("casty.node")
 
 HAND_OVER_NS = 2 * SECOND_NS
 STEP_S = 0.05
+MAX_VOTERS = 5
+"""Founders that vote in the first configuration of the control group; all others learn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +195,8 @@ class Node:
     def _founded(self, document: dict[str, Any]) -> None:
         keys = [peer_key(row[0], row[1]) for row in document["founders"]]
         self._founding_entry = pack([FOUND, document])
-        group = self.groups.create(CONTROL, document["generation"], Membership(tuple(sorted(keys))), self.control)
+        membership = Membership(tuple(sorted(keys[:MAX_VOTERS])), (), tuple(sorted(keys[MAX_VOTERS:])))
+        group = self.groups.create(CONTROL, document["generation"], membership, self.control)
         if document["founder"] == self.node_id:
             group.core.campaign(self.runtime.clock.now())
         self.turn.mark_due()

@@ -86,6 +86,8 @@ class Requests:
         self, answers: Answers, call_id: int, slot: int, epoch: object, operation: int, payload: bytes
     ) -> None:
         if slot == CONTROL_SLOT:
+            if operation != OP_CONTROL:
+                raise RemoteProtocolError(f"request: the control group takes operation {OP_CONTROL} only")
             self._control(answers, call_id, payload)
             return
         group = self._node.host.groups.get(slot + 1)

@@ -204,9 +204,7 @@ class PlainPort:
 
     async def scan(self, kind: int, prefix: bytes, *, timeout_s: float | None) -> list[bytes]:
         """Refuse: a region cannot list its entities."""
-        raise Unavailable(
-            "this gateway reaches entities one by one and cannot list them; delete the keys by name"
-        )
+        raise Unavailable("this gateway reaches entities one by one and cannot list them; name the keys")
 
     async def _ask(
         self, form: int, seq: int, kind: int, entity: bytes, body: Command, timeout_s: float | None

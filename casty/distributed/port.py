@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
 from casty.actor.behavior import Behavior
 from casty.actor.ref import ActorRef
@@ -16,9 +16,6 @@ __all__ = ["LOST_DESTROYED", "LOST_EXPIRED", "EntityGateway", "Grant", "Port", "
 LOST_EXPIRED = "the session of its owner was not confirmed in time, so another may be granted it"
 LOST_DESTROYED = "it was destroyed"
 """Why a hold ended early."""
-
-M = TypeVar("M")
-R = TypeVar("R")
 
 RegionRef = ActorRef[ShardEnvelope[Any]]
 """Routes envelopes to a region's entities."""
@@ -47,13 +44,13 @@ class EntityGateway(Protocol):
         """
         ...
 
-    async def entity_ask(
+    def entity_ask(
         self,
-        ref: ActorRef[ShardEnvelope[M]],
-        msg_factory: Callable[[ActorRef[R]], ShardEnvelope[M]],
+        ref: RegionRef,
+        msg_factory: Callable[[ActorRef[Any]], ShardEnvelope[Any]],
         *,
         timeout: float,
-    ) -> R:
+    ) -> Awaitable[Any]:
         """Send the message that `msg_factory` makes of a reply ref, and return the reply.
 
         Raises

@@ -93,7 +93,7 @@ class Semaphore(Holder):
     ...         print("at most three at a time")
     """
 
-    __slots__ = ("_permits",)
+    __slots__ = ("_permits", "_sent_permits")
     _kind = SEMAPHORE
 
     def __init__(
@@ -110,8 +110,9 @@ class Semaphore(Holder):
             raise TypeError(
                 f"permits: required for semaphore {name!r}; use Distributed.semaphore(name, permits)"
             )
+        self._permits = None if permits is None else check_count("permits", permits, 0)
         # 0 on the wire: whatever the region's factory says. No semaphore of no permits is ever recorded.
-        self._permits = 0 if permits is None else check_count("permits", permits, 0)
+        self._sent_permits = self._permits or 0
 
     def _release_command(self, grant: Grant) -> Command:
         return [RELEASE, grant.seq]
@@ -149,11 +150,11 @@ class Semaphore(Holder):
 
     async def _acquire(self, operation: int, n: int) -> Hold | None:
         count = check_count("n", n, 1)
-        if count > self._permits and self._plain is None:
+        if self._permits is not None and count > self._permits:
             raise ValueError(
                 f"n: expected at most the {self._permits} permits of {self._what}, found {count}"
             )
-        return await self._request([operation, self._permits, count], self._timeout_s)
+        return await self._request([operation, self._sent_permits, count], self._timeout_s)
 
     async def release(self) -> bool:
         """Give back one whole grant: the calling task's latest, else the oldest of this instance.
@@ -173,7 +174,7 @@ class Semaphore(Holder):
 
     async def available(self) -> int:
         """Return how many permits are free. Others may take them before the answer is here."""
-        count: int = await self._read([AVAILABLE, self._permits])
+        count: int = await self._read([AVAILABLE, self._sent_permits])
         return count
 
     async def __aenter__(self) -> Semaphore:

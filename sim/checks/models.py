@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..history import Operation
+from ..history import Operation, Value
 from .linear import Model, State
 
-__all__ = ["COUNTER_MODEL", "LOCK_MODEL", "MEMBER_MODEL", "QUEUE_MODEL", "REGISTER_MODEL"]
+__all__ = ["COUNTER_MODEL", "LOCK_MODEL", "QUEUE_MODEL", "REGISTER_MODEL", "SET_MODEL"]
 
 _ABSENT = ("absent",)
 
@@ -30,11 +30,14 @@ COUNTER_MODEL = Model("counter", (False, 0), _counter)
 
 
 def _register(state: State, operation: Operation) -> State | None:
-    """State: what one key of a map has."""
+    """State: a tuple of what one key of a map has, so that a stored None is not absence."""
+    assert isinstance(state, tuple)
     kind = operation.kind
-    held = None if state == _ABSENT else state
+    held = None if state == _ABSENT else state[1]
+    answer: Value
+    after: State
     if kind == "map.put":
-        answer, after = held, operation.args["value"]
+        answer, after = held, ("is", operation.args["value"])
     elif kind == "map.delete":
         answer, after = state != _ABSENT, _ABSENT
     elif kind == "map.contains":
@@ -47,19 +50,25 @@ def _register(state: State, operation: Operation) -> State | None:
 REGISTER_MODEL = Model("map key", _ABSENT, _register)
 
 
-def _member(state: State, operation: Operation) -> State | None:
-    """State: whether one value is in a set, as 0 or 1."""
+def _set(state: State, operation: Operation) -> State | None:
+    """State: the members, as bits of an integer."""
+    assert isinstance(state, int)
     kind = operation.kind
+    if kind == "set.size":
+        return state if not operation.is_ok or operation.value == state.bit_count() else None
+    value = operation.args["value"]
+    assert isinstance(value, int)
+    bit = 1 << value
+    is_in = bool(state & bit)
+    answer = not is_in if kind == "set.add" else is_in
+    if operation.is_ok and operation.value is not answer:
+        return None
     if kind == "set.add":
-        answer, after = state == 0, 1
-    elif kind == "set.remove":
-        answer, after = state == 1, 0
-    else:
-        answer, after = state == 1, state
-    return after if not operation.is_ok or operation.value is answer else None
+        return state | bit
+    return state & ~bit if kind == "set.remove" else state
 
 
-MEMBER_MODEL = Model("set member", 0, _member)
+SET_MODEL = Model("set", 0, _set)
 
 
 def _queue(state: State, operation: Operation) -> State | None:

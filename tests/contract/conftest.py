@@ -6,7 +6,7 @@ import pytest
 import trustme
 
 from casty.tls import Config
-from tests.contract.worlds import HOST, World, contexts_of, run_for_real
+from tests.contract.worlds import HOST, World, contexts_of, run_for_real, run_simulated
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,9 @@ def tls(authority: trustme.CA) -> Config:
     return contexts_of(authority, HOST)
 
 
-@pytest.fixture(params=["tcp", "tls"])
+@pytest.fixture(params=["tcp", "tls", "sim"])
 def world(request: pytest.FixtureRequest) -> World:
     name: str = request.param
+    if name == "sim":
+        return World(name, HOST, None, run_simulated)
     return World(name, HOST, request.getfixturevalue("tls") if name == "tls" else None, run_for_real)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import trustme
 
 from casty.tls import Config
+from sim import World as SimWorld
 
 HOST = "127.0.0.1"
 LIMIT_S = 20.0
@@ -50,6 +51,17 @@ def run_for_real(main: Callable[[], Awaitable[None]]) -> None:
 
     asyncio.run(guarded())
     assert reported == []
+
+
+def run_simulated(main: Callable[[], Awaitable[None]]) -> None:
+    """Run in a simulated world, as one process."""
+    with SimWorld(1) as world:
+        world.run(_as_coroutine(main), limit_s=LIMIT_S)
+        assert world.errors == []
+
+
+async def _as_coroutine(main: Callable[[], Awaitable[None]]) -> None:
+    await main()
 
 
 def contexts_of(authority: trustme.CA, *names: str) -> Config:

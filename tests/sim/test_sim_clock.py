@@ -32,8 +32,11 @@ async def sleep_by_door(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("sleep", [sleep_for, sleep_by_door])
-@pytest.mark.parametrize(("ppm", "expected_ns"), [(0, 10_000_000_000), (250_000, 8_000_000_000), (-500_000, 20 * SECOND_NS)])
-def test_sleep_runs_at_the_rate_of_the_clock(sleep, ppm: int, expected_ns: int) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(
+    ("ppm", "expected_ns"), [(0, 10_000_000_000), (250_000, 8_000_000_000), (-500_000, 20 * SECOND_NS)]
+)
+def test_sleep_runs_at_the_rate_of_the_clock(sleep, ppm: int, expected_ns: int) -> None:  # type:
+ignore[no-untyped-def]
     async def main(world: World) -> int:
         process = await start_one(world)
         world.clock("a").drift(ppm)

@@ -62,7 +62,14 @@ def test_fences_come_down_after_each_run() -> None:
         world.run(asyncio.sleep(1))
         with pytest.raises(ZeroDivisionError):
             world.run(failing())
-    assert before == (time.time, random.random, os.urandom, open, socket.socket.__init__, threading.Thread.start)
+    assert before == (
+        time.time,
+        random.random,
+        os.urandom,
+        open,
+        socket.socket.__init__,
+        threading.Thread.start,
+    )
 
 
 async def failing() -> None:

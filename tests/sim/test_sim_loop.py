@@ -142,7 +142,9 @@ def test_executor_passes_errors_on() -> None:
         world.run(main())
 
 
-@pytest.mark.parametrize("method", ["create_connection", "subprocess_exec", "add_signal_handler", "run_forever"])
+@pytest.mark.parametrize(
+    "method", ["create_connection", "subprocess_exec", "add_signal_handler", "run_forever"]
+)
 def test_ways_out_of_the_loop_raise(method: str) -> None:
     async def main() -> None:
         with pytest.raises(EscapeError, match=f"loop.{method} would leave the simulation; "):

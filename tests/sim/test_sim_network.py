@@ -387,4 +387,3 @@ def test_one_more_message_changes_no_other_fate() -> None:
         return times
 
     assert arrival(False) == arrival(True)
-

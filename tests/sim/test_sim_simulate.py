@@ -108,7 +108,9 @@ def test_nemesis_does_everything_and_a_minority_is_down() -> None:
         nemesis.begin()
         for _ in range(1000):
             await asyncio.sleep(0.1)
-            stopped = [name for name in names if not world.processes[name].is_up or world.processes[name].is_paused]
+            stopped = [
+                name for name in names if not world.processes[name].is_up or world.processes[name].is_paused
+            ]
             assert len(stopped) <= 2
         nemesis.end()
         await world.quiesce(1.0)

@@ -49,7 +49,8 @@ class Ticker:
 
 
 def ticks(world: World) -> list[tuple[float, int]]:
-    return [(entry.t_ns / 1e9, entry.event[0]) for entry in world.trace if entry.kind == "Tick"]  # type: ignore[misc]
+    return [(entry.t_ns / 1e9, entry.event[0]) for entry in world.trace if entry.kind == "Tick"]  # type:
+    ignore[misc]
 
 
 def test_crash_runs_not_a_line() -> None:

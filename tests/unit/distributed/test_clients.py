@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, assert_type
 
 import pytest
 
@@ -13,6 +13,9 @@ from casty.distributed.core import MAP, OVERLOADED
 from casty.distributed.counter import Counter
 from casty.distributed.facade import Distributed
 from casty.distributed.handle import failure
+from casty.distributed.map import Dict
+from casty.distributed.queue import Queue
+from casty.distributed.set import Set
 from casty.errors import (
     BrokenBarrier,
     Destroyed,
@@ -259,6 +262,14 @@ async def test_another_number_of_shards_is_an_event(d: Distributed) -> None:
     finally:
         outlet.unsubscribe(events.append)
     assert [event for event in events if isinstance(event, SettingDiffered)] == [SettingDiffered("a", 10, 11)]
+
+
+async def test_types_follow_the_subscript(d: Distributed) -> None:
+    assert_type(d.map[str, int]("a"), Dict[str, int])
+    assert_type(d.set[str]("a"), Set[str])
+    assert_type(d.queue[bytes]("a"), Queue[bytes])
+    assert_type(d.map("a"), Dict[Any, Any])
+    assert_type(d.queue[int | None]("a"), Queue[Any])
 
 
 async def test_structures_built_by_hand(gateway: FakeGateway) -> None:
