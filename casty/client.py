@@ -74,7 +74,9 @@ class ClusterClient:
             raise ValueError("contact_points: expected at least one (host, port), found none")
         if not system_name:
             raise ValueError("system_name: expected a text, found an empty one")
-        label = NodeAddress(advertised_host or client_host, client_port if advertised_port is None else advertised_port)
+        label = NodeAddress(
+            advertised_host or client_host, client_port if advertised_port is None else advertised_port
+        )
         self._runtime = runtimes.current()
         self._visitor = Visitor(
             self._runtime,
@@ -158,7 +160,9 @@ class ClusterClient:
         """
         return self._started().entity_ref(shard_type, num_shards=num_shards)
 
-    async def ask(self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0) -> R:
+    async def ask(
+        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
+    ) -> R:
         """Send a message that carries a reply reference, and return the reply.
 
         Parameters
@@ -185,7 +189,11 @@ class ClusterClient:
         return self.entity_ref(key, num_shards=num_shards)
 
     async def entity_ask(
-        self, ref: ActorRef[ShardEnvelope[M]], msg_factory: Callable[[ActorRef[R]], ShardEnvelope[M]], *, timeout: float
+        self,
+        ref: ActorRef[ShardEnvelope[M]],
+        msg_factory: Callable[[ActorRef[R]], ShardEnvelope[M]],
+        *,
+        timeout: float,
     ) -> R:
         """Send a message to an entity and return its reply; see `ask`."""
         return await self.ask(ref, msg_factory, timeout=timeout)

@@ -1,5 +1,4 @@
-"""The pytest plugin: seeds for tests made with `casty.sim.simulate`. The simulator is loaded only when one
-runs.
+"""The pytest plugin: seeds for tests made with `casty.sim.simulate`..
 
 ``--casty-seed N`` runs one seed, ``--casty-seeds A:B`` other seeds than the tests name, ``--casty-jobs N``
 shares the seeds of each test among processes, ``--casty-artifacts DIR`` keeps a file about each seed that
@@ -8,6 +7,7 @@ failed.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import platform
@@ -65,13 +65,17 @@ def _chosen(config: pytest.Config, simulation: Any) -> tuple[int, ...]:
     return seeds
 
 
+def _jobs(config: pytest.Config) -> int:
+    return int(config.getoption("--casty-jobs") or 1)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test for each seed; one for all of them when processes share them."""
     simulation = getattr(metafunc.function, "casty_simulation", None)
     if simulation is None:
         return
     seeds = _chosen(metafunc.config, simulation)
-    if metafunc.config.getoption("--casty-jobs") > 1 and len(seeds) > 1:
+    if _jobs(metafunc.config) > 1 and len(seeds) > 1:
         metafunc.parametrize(_SEED, [seeds], ids=[f"seeds{seeds[0]}-{seeds[-1]}"])
     else:
         metafunc.parametrize(_SEED, seeds, ids=[f"seed{seed}" for seed in seeds])
@@ -83,9 +87,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     seeds = pyfuncitem.funcargs.get(_SEED)
     if getattr(pyfuncitem.obj, "casty_simulation", None) is None or not isinstance(seeds, tuple):
         return None
-    names = pyfuncitem._fixtureinfo.argnames
+    names = inspect.signature(pyfuncitem.obj).parameters
     arguments = {name: pyfuncitem.funcargs[name] for name in names if name != _SEED}
-    failed = _first_failure(pyfuncitem.obj, seeds, arguments, pyfuncitem.config.getoption("--casty-jobs"))
+    failed = _first_failure(pyfuncitem.obj, seeds, arguments, _jobs(pyfuncitem.config))
     if failed is not None:
         pyfuncitem.obj(**arguments, **{_SEED: failed})
         pytest.fail(f"seed {failed} failed in another process and held in this one: it is not deterministic")

@@ -190,7 +190,9 @@ class ClusteredActorSystem:
             if clock.now() >= until_ns:
                 raise TimeoutError(f"no topology within {timeout} s")
             await clock.sleep(POLL_S)
-        return cluster_state(topology, self._node.control_leader(), tuple(self._node.control_duties.unreachable))
+        return cluster_state(
+            topology, self._node.control_leader(), tuple(self._node.control_duties.unreachable)
+        )
 
     async def wait_for(self, n: int, timeout: float = 60.0) -> ClusterState:
         """Return the cluster's state once `n` members are up; `TimeoutError` after `timeout` seconds."""
@@ -220,7 +222,9 @@ class ClusteredActorSystem:
         """Start an actor, or for ``Behaviors.sharded`` a region; see `ActorSystem.spawn`."""
         return self._started().spawn(behavior, name, mailbox=mailbox)
 
-    async def ask(self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0) -> R:
+    async def ask(
+        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
+    ) -> R:
         """Send a message that carries a reply reference, and return the reply; see `ActorSystem.ask`."""
         return await self._started().local.ask(ref, msg_factory, timeout=timeout)
 
@@ -231,12 +235,18 @@ class ClusteredActorSystem:
         return self._started().region_ref(key, factory, num_shards=num_shards)
 
     async def entity_ask(
-        self, ref: ActorRef[ShardEnvelope[M]], msg_factory: Callable[[ActorRef[R]], ShardEnvelope[M]], *, timeout: float
+        self,
+        ref: ActorRef[ShardEnvelope[M]],
+        msg_factory: Callable[[ActorRef[R]], ShardEnvelope[M]],
+        *,
+        timeout: float,
     ) -> R:
         """Send a message to an entity and return its reply."""
         return await self.ask(ref, msg_factory, timeout=timeout)
 
     def _started(self) -> ClusterActors:
         if self._actors is None:
-            raise NotStarted("the system is not running; use it inside `async with ClusteredActorSystem(...)`")
+            raise NotStarted(
+                "the system is not running; use it inside `async with ClusteredActorSystem(...)`"
+            )
         return self._actors

@@ -21,7 +21,7 @@ class Deposit:
 
 
 def account(entity_id: str, balance: int = 0) -> Behavior[Deposit]:
-    async def receive(ctx: ActorContext[Deposit], message: Deposit) -> Behavior[Deposit]:
+    def receive(ctx: ActorContext[Deposit], message: Deposit) -> Behavior[Deposit]:
         total = balance + message.amount
         message.reply_to.tell(total)
         return account(entity_id, total)

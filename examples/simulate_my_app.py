@@ -1,4 +1,4 @@
-"""Your own code under faults: run with pytest, or by itself. Each seed is another story, always the same one."""
+"""Your own code under faults: run it with pytest. Each seed is another story, always the same one."""
 
 from casty.sim import Faults, World, simulate
 

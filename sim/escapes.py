@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import NoReturn, TypeVarTuple, Unpack
+from typing import NoReturn, TypeVarTuple
 
 from .errors import EscapeError
 
@@ -63,16 +63,14 @@ class FencedLoop(asyncio.AbstractEventLoop):
     run_until_complete = _fenced("run_until_complete", _WORLD)
     stop = _fenced("stop", _WORLD)
 
-    def add_reader(self, fd: object, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]) -> NoReturn:
+    def add_reader(self, fd: object, callback: Callable[[*Ts], object], *args: *Ts) -> NoReturn:
         """Refused."""
         raise EscapeError("loop.add_reader", _TRANSPORT)
 
-    def add_writer(self, fd: object, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]) -> NoReturn:
+    def add_writer(self, fd: object, callback: Callable[[*Ts], object], *args: *Ts) -> NoReturn:
         """Refused."""
         raise EscapeError("loop.add_writer", _TRANSPORT)
 
-    def add_signal_handler(
-        self, sig: int, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts]
-    ) -> NoReturn:
+    def add_signal_handler(self, sig: int, callback: Callable[[*Ts], object], *args: *Ts) -> NoReturn:
         """Refused."""
         raise EscapeError("loop.add_signal_handler", _SIGNALS)

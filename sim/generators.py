@@ -39,7 +39,7 @@ class GeneratorHooks:
         self._loop = loop
 
     def first_iteration(self, generator: AsyncGenerator[Any, Any]) -> None:
-        """Register a generator with its process; weakly, so that leaving an `async for` still finalises it."""
+        """Register a generator with its process; weakly, so that leaving it early still ends it."""
         owner = self._loop.current
         owner.generators_made += 1
         generators = owner.generators

@@ -38,9 +38,10 @@ _PROCESS = "add a process with World.add_node"
 _FILE = "read files before the world runs"
 
 _RANDOM_NAMES = (
-    "random", "randint", "randrange", "choice", "choices", "shuffle", "sample", "uniform", "triangular", "seed",
-    "betavariate", "expovariate", "gammavariate", "gauss", "lognormvariate", "normalvariate", "vonmisesvariate",
-    "paretovariate", "weibullvariate", "getrandbits", "randbytes", "_urandom", "setstate",
+    "random", "randint", "randrange", "choice", "choices", "shuffle", "sample", "uniform", "triangular",
+    "seed", "betavariate", "expovariate", "gammavariate", "gauss", "lognormvariate", "normalvariate",
+    "vonmisesvariate", "paretovariate", "weibullvariate", "getrandbits", "randbytes", "_urandom",
+    "setstate",
 )  # fmt: skip
 _CLOCK_NAMES = (
     "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time", "process_time_ns",

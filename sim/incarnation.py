@@ -33,9 +33,9 @@ class Incarnation:
     """
 
     __slots__ = (
-        "clock", "context", "futures_made", "generators", "generators_made", "generators_sweep_at", "inner_made",
-        "instant_ns", "is_dead", "is_held", "is_queued", "label", "name", "ordinal", "passes", "ready", "spin_ns",
-        "sweep_at", "tasks", "tasks_made", "timers_made", "turn_key",
+        "clock", "context", "futures_made", "generators", "generators_made", "generators_sweep_at",
+        "inner_made", "instant_ns", "is_dead", "is_held", "is_queued", "label", "name", "ordinal", "passes",
+        "ready", "spin_ns", "sweep_at", "tasks", "tasks_made", "timers_made", "turn_key",
     )  # fmt: skip
 
     def __init__(self, name: str, ordinal: int, clock: NodeClock, turn_key: int) -> None:

@@ -53,8 +53,9 @@ class SimLink:
     """
 
     __slots__ = (
-        "_batch", "_due_ns", "_in_flight_bytes", "_sent_at_ns", "_writes", "draw_key", "early", "handler", "held",
-        "is_closed", "is_gone", "is_reset", "is_silent", "is_tls", "label", "network", "number", "owner", "path", "peer", "remote", "throttled_until_ns", "tie",
+        "_batch", "_due_ns", "_in_flight_bytes", "_sent_at_ns", "_writes", "draw_key", "early", "handler",
+        "held", "is_closed", "is_gone", "is_reset", "is_silent", "is_tls", "label", "network", "number",
+        "owner", "path", "peer", "remote", "throttled_until_ns", "tie",
     )  # fmt: skip
 
     remote: SimLink
@@ -121,7 +122,7 @@ class SimLink:
             self.network.post(self.owner, self._lose, None)
 
     def die(self, *, is_silent: bool) -> None:
-        """Lose the process that had this end. Its kernel resets the link, unless the machine went silent too."""
+        """Lose the process that had this end. Its kernel resets the link, unless the machine is silent."""
         if not self.is_closed and not is_silent:
             self._send(Batch(None, ConnectionResetError("the other process died")))
         self.is_closed = self.is_gone = True

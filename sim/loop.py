@@ -18,7 +18,7 @@ from concurrent.futures import Executor
 from contextvars import Context
 from heapq import heapify, heappop, heappush
 from inspect import currentframe
-from typing import Any, TypeVar, TypeVarTuple, Unpack
+from typing import Any, TypeVar, TypeVarTuple
 
 from .clock import NodeClock
 from .draws import Draws, mix
@@ -81,7 +81,7 @@ class SimLoop(FencedLoop):
         return self.current.clock.now() / _SECOND_NS
 
     def call_soon(
-        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> Handle:
         """Run a callback in the next pass of the process that the context belongs to."""
         if context is None:
@@ -91,7 +91,7 @@ class SimLoop(FencedLoop):
         return handle
 
     def call_soon_threadsafe(
-        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> Handle:
         """The same as `call_soon`: there are no threads here."""
         return self.call_soon(callback, *args, context=context)
@@ -99,8 +99,8 @@ class SimLoop(FencedLoop):
     def call_later(
         self,
         delay: float,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
         context: Context | None = None,
     ) -> Handle:
         """Run a callback after so many seconds of its process's clock."""
@@ -113,8 +113,8 @@ class SimLoop(FencedLoop):
     def call_at(
         self,
         when: float,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
         context: Context | None = None,
     ) -> Handle:
         """Run a callback when its process's clock shows `when` seconds."""
@@ -140,7 +140,7 @@ class SimLoop(FencedLoop):
         context: Context | None = None,
         eager_start: bool | None = None,
     ) -> CounterTask[T]:
-        """Start a coroutine as a task of the process that the context belongs to. Never eager: 3.11 has no such."""
+        """Start a task of the process that the context belongs to. Never eager: 3.11 knows no such."""
         del eager_start
         if context is None:
             context = contextvars.copy_context()
@@ -166,7 +166,7 @@ class SimLoop(FencedLoop):
         return None
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
         """Run `func` inline, after a drawn time of at most a millisecond."""
         del executor
@@ -234,7 +234,7 @@ class SimLoop(FencedLoop):
     def timer_at(
         self, clock: NodeClock, when_ns: int, callback: Callable[..., object], args: tuple[object, ...]
     ) -> Handle:
-        """Run a callback in the process whose clock this is. Called from elsewhere, its own context is used."""
+        """Run a callback in the process whose clock this is, whoever calls."""
         owner = self.current
         if owner.clock is clock:
             context = contextvars.copy_context()
@@ -389,7 +389,7 @@ class SimLoop(FencedLoop):
         owner.is_queued = False
 
     def _slow_down(self, owner: Incarnation) -> None:
-        """Charge time for each pass of a process that spins (``while ...: await sleep(0)``), so the world goes on."""
+        """Charge time for each pass of a process that spins (``await sleep(0)``), so the world goes on."""
         owner.spin_ns = min(_SPIN_MAX_NS, max(_SPIN_NS, 2 * owner.spin_ns))
         self.schedule(self.now_ns + owner.spin_ns, self.kernel, self._speed_up, owner)
 

@@ -63,8 +63,8 @@ class Path:
     """
 
     __slots__ = (
-        "_draws", "_jitter_ns", "_latency_ns", "_profile", "bytes_per_s", "cuts", "fragment_ppm", "label", "loss_ppm",
-        "source", "spike_jitter_ns", "spike_ns", "target",
+        "_draws", "_jitter_ns", "_latency_ns", "_profile", "bytes_per_s", "cuts", "fragment_ppm", "label",
+        "loss_ppm", "source", "spike_jitter_ns", "spike_ns", "target",
     )  # fmt: skip
 
     def __init__(self, draws: Draws, profile: NetworkProfile, source: str, target: str) -> None:

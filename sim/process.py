@@ -113,7 +113,7 @@ class Process:
         return self.world.loop.create_task(coro, context=self.incarnation.context.copy())
 
     async def run(self, coro: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine in this process and return its result; `CrashedError` when the process ends first."""
+        """Run a coroutine in this process and return its result; `CrashedError` when it ends first."""
         task = self.spawn(coro)
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append(outcome)

@@ -55,10 +55,10 @@ class Simulation:
 
     def _story(self, world: World, seed: int) -> str:
         lines = [
-            f"casty: seed {seed} failed after {world.now_ns / 1e9:.6f} virtual seconds, digest
-            {world.digest()}"
+            f"casty: seed {seed} failed after {world.now_ns / 1e9:.6f} virtual seconds, "
+            f"digest {world.digest()}",
+            f"casty: replay with: {_replay_command(self.test, seed)}",
         ]
-        lines.append(f"casty: replay with: {_replay_command(self.test, seed)}")
         faults = world.nemesis.done if world.nemesis else {}
         lines.append(
             f"casty: faults: {', '.join(f'{name} {count}' for name, count in faults.items()) or 'none'}"
@@ -113,7 +113,6 @@ def simulate(
     def decorate(test: Test) -> Callable[..., None]:
         simulation = Simulation(test, nodes, numbers, faults or Faults.none(), limit_s, options)
 
-        @functools.wraps(test)
         def run(**arguments: Any) -> None:
             seed = arguments.pop(SEED_ARGUMENT, None)
             for number in simulation.seeds if seed is None else (seed,):
@@ -121,8 +120,9 @@ def simulate(
 
         own = list(inspect.signature(test).parameters.values())[1:]
         seed_parameter = inspect.Parameter(SEED_ARGUMENT, inspect.Parameter.KEYWORD_ONLY)
-        run.__signature__ = inspect.Signature([*own, seed_parameter])
-        run.casty_simulation = simulation
+        functools.update_wrapper(run, test)
+        run.__dict__["__signature__"] = inspect.Signature([*own, seed_parameter])
+        run.__dict__["casty_simulation"] = simulation
         return run
 
     return decorate

@@ -1,4 +1,4 @@
-"""The end of a world: unfinished coroutines are closed in order, and nothing they do on the way has effect."""
+"""The end of a world: unfinished coroutines are closed in order, and what they still do has no effect."""
 
 from __future__ import annotations
 

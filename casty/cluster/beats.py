@@ -30,7 +30,9 @@ Row = tuple[int, int, int, int]
 class Beats:
     """The beats of one process, in both directions."""
 
-    def __init__(self, host: Host, clock: Clock, me: str, send: Send, answered: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, host: Host, clock: Clock, me: str, send: Send, answered: Callable[[str, int], None]
+    ) -> None:
         self._host = host
         self._clock = clock
         self._me = me

@@ -73,7 +73,9 @@ def check_entry(data: bytes) -> list[Any]:
         raise RemoteProtocolError("control entry: expected a list that starts with a number")
     shape = _SHAPES.get(entry[0])
     if shape is None or len(entry) != len(shape) + 1:
-        raise RemoteProtocolError(f"control entry: unknown kind or wrong length: {entry[0]}, {len(entry)} fields")
+        raise RemoteProtocolError(
+            f"control entry: unknown kind or wrong length: {entry[0]}, {len(entry)} fields"
+        )
     for value, expected in zip(entry[1:], shape, strict=True):
         if not isinstance(value, expected):
             raise RemoteProtocolError(
@@ -164,7 +166,9 @@ class ControlMachine:
         return [0]
 
     def _fill_seats(self) -> None:
-        counted = sorted(row.node_id for row in self.members.values() if row.was_up and row.status != "removed")
+        counted = sorted(
+            row.node_id for row in self.members.values() if row.was_up and row.status != "removed"
+        )
         candidates = [node_id for node_id in counted if self.members[node_id].status == "up"]
         size = group_size(self.replication, len(counted))
         targets = [place(slot, row.target, candidates, size) for slot, row in enumerate(self.slots)]
@@ -220,9 +224,13 @@ class ControlMachine:
 
     def dump(self) -> bytes:
         """Return the whole state; `load` of it gives an equal machine."""
-        members = [[m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up] for m in self.members.values()]
+        members = [
+            [m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up] for m in self.members.values()
+        ]
         slots = [[row.epoch, row.first, row.target, row.preferred] for row in self.slots]
-        services = {key: [[ref, *owner] for ref, owner in refs.items()] for key, refs in self.services.items()}
+        services = {
+            key: [[ref, *owner] for ref, owner in refs.items()] for key, refs in self.services.items()
+        }
         return pack(
             [self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings, members,
              slots, self.regions, services]

@@ -43,7 +43,13 @@ class ControlDuties:
     """The control leader: seats of the control group, and who is up."""
 
     def __init__(
-        self, host: Host, clock: Clock, settings: Settings, links: Links, vitals: Vitals, propose: Callable[[bytes], None]
+        self,
+        host: Host,
+        clock: Clock,
+        settings: Settings,
+        links: Links,
+        vitals: Vitals,
+        propose: Callable[[bytes], None],
     ) -> None:
         self._host = host
         self._clock = clock
@@ -83,7 +89,11 @@ class ControlDuties:
             self._set_status(row, "removed")
         elif row.status in ("up", "joining") and silent_ns > self._down_ns:
             self._set_status(row, "down")
-        elif row.status in ("joining", "down") and silent_ns < self._unreachable_ns and self._follows(group, row):
+        elif (
+            row.status in ("joining", "down")
+            and silent_ns < self._unreachable_ns
+            and self._follows(group, row)
+        ):
             self._set_status(row, "up")
 
     def _follows(self, group: Group, row: MemberRow) -> bool:
@@ -94,7 +104,9 @@ class ControlDuties:
         now_ns = self._clock.now()
         asked_ns = self._asked.get((row.key, status))
         if asked_ns is None or now_ns - asked_ns > ASK_AGAIN_NS:
-            self._asked = {known: at_ns for known, at_ns in self._asked.items() if now_ns - at_ns < ASK_AGAIN_NS}
+            self._asked = {
+                known: at_ns for known, at_ns in self._asked.items() if now_ns - at_ns < ASK_AGAIN_NS
+            }
             self._asked[row.key, status] = now_ns
             self._propose(pack([STATUS, row.node_id, row.incarnation, status]))
 

@@ -21,7 +21,11 @@ def learn_hints(leaders: LeaderTable, rows: Any, slots: int) -> bool:
         raise RemoteProtocolError("hints: expected a list of rows")
     news = False
     for row in rows:
-        if not isinstance(row, list) or len(row) != 4 or not all(isinstance(number, int) for number in row[:3]):
+        if (
+            not isinstance(row, list)
+            or len(row) != 4
+            or not all(isinstance(number, int) for number in row[:3])
+        ):
             raise RemoteProtocolError("hints: expected [slot, epoch, term, leader] rows")
         if 0 <= row[0] < slots and (row[3] is None or isinstance(row[3], str)):
             news = leaders.learn(*row) or news

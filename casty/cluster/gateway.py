@@ -272,7 +272,10 @@ class Gateway:
         self._slot_leader[call.slot] = leader
         if leader is not None and self._routes.is_linked(leader):
             self._send(call, leader, topology.epoch_of(call.slot), call.operation)
-        elif self._clock.now() - call.started_ns > UNREACHABLE_NS and (way := self._way_around(leader)) is not None:
+        elif (
+            self._clock.now() - call.started_ns > UNREACHABLE_NS
+            and (way := self._way_around(leader)) is not None
+        ):
             self._send(call, way, topology.epoch_of(call.slot), call.operation | RELAY)
         else:
             self._park(call)
@@ -460,7 +463,9 @@ class Gateway:
         if status == WITHDRAWN and call.operation == OP_WRITE and call.seq:
             call.future.set_exception(TimeoutError("not granted in time; the request is withdrawn"))
         elif status in (BAD, STALE):
-            call.future.set_exception(InternalError(f"the slot answered {reply} to {call.command!r}; please report"))
+            call.future.set_exception(
+                InternalError(f"the slot answered {reply} to {call.command!r}; please report")
+            )
         else:
             call.future.set_result(reply)
 
@@ -666,5 +671,3 @@ def _refusal_of(reply: Reply) -> CastyError:
 def _as_int(value: object) -> int:
     assert isinstance(value, int)
     return value
-
-

@@ -24,7 +24,9 @@ MakeReplica = Callable[[int, int, ControlMachine], Replica]
 class Groups:
     """The factory of one process's groups."""
 
-    def __init__(self, host: Host, runtime: Runtime, settings: Settings, me: str, make_slot: MakeReplica) -> None:
+    def __init__(
+        self, host: Host, runtime: Runtime, settings: Settings, me: str, make_slot: MakeReplica
+    ) -> None:
         self._host = host
         self._runtime = runtime
         self._settings = settings

@@ -63,7 +63,7 @@ class Replica(Protocol):
 class Group:
     """One replica of one consensus group."""
 
-    __slots__ = ("armed_ns", "core", "epoch", "is_dirty", "number", "replica", "snapshot_index")
+    __slots__ = ("applied_index", "armed_ns", "core", "epoch", "is_dirty", "number", "replica", "snapshot_index")
 
     def __init__(self, number: int, epoch: int, core: Core, replica: Replica) -> None:
         self.number = number
@@ -73,6 +73,8 @@ class Group:
         self.is_dirty = False
         self.armed_ns = 0
         self.snapshot_index = 0
+        self.applied_index = 0
+        """What the machine has applied; the core's own index runs ahead while storage is slow."""
 
     @property
     def is_leading(self) -> bool:
@@ -160,7 +162,9 @@ class Host:
                     work.append((group, ready))
                 self._arm(group)
             if work:
-                self._storage.persist([_write(group, ready) for group, ready in work], partial(self._stored, work))
+                self._storage.persist(
+                    [_write(group, ready) for group, ready in work], partial(self._stored, work)
+                )
         self._send_out()
 
     def _stored(self, work: list[tuple[Group, Ready]]) -> None:
@@ -170,10 +174,10 @@ class Host:
                 out.setdefault(to, []).append([group.number, group.epoch, message])
             core, replica = group.core, group.replica
             if ready.entries:
-                core.stored(ready.first_index + len(ready.entries) - 1, core.term)
+                core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
             if ready.snapshot is not None:
                 replica.restore(ready.snapshot.data)
-                group.snapshot_index = ready.snapshot.index
+                group.snapshot_index = group.applied_index = ready.snapshot.index
             if ready.role_changed:
                 replica.role_changed(group)
             self._apply(group, ready)
@@ -182,7 +186,7 @@ class Host:
             for token in ready.reads_refused:
                 replica.refuse_read(token)
             if ready.needs_snapshot:
-                core.provide_snapshot(core.applied, replica.dump())
+                core.provide_snapshot(group.applied_index, replica.dump())
             self.mark(group)
 
     def _apply(self, group: Group, ready: Ready) -> None:
@@ -192,9 +196,11 @@ class Host:
             if entry.kind == 0:
                 apply(index, entry)
             index += 1
-        if ready.committed and group.core.applied - group.snapshot_index >= self.snapshot_entries:
-            group.snapshot_index = group.core.applied
-            group.core.compact(group.core.applied, group.replica.dump())
+        if ready.committed:
+            group.applied_index = index - 1
+            if group.applied_index - group.snapshot_index >= self.snapshot_entries:
+                group.snapshot_index = group.applied_index
+                group.core.compact(group.applied_index)
 
     def _send_out(self) -> None:
         if not self._out:

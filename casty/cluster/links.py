@@ -110,7 +110,9 @@ class Links:
 
     def everyone(self) -> list[Connection]:
         """One connection per process: dialled where there is one, else the one it dialled."""
-        found = {key_of(connection): connection for connection in self.inbound if connection.remote.role == "node"}
+        found = {
+            key_of(connection): connection for connection in self.inbound if connection.remote.role == "node"
+        }
         found.update(self._by_key)
         return list(found.values())
 

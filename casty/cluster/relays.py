@@ -84,7 +84,11 @@ class ControlCalls:
     """
 
     def __init__(
-        self, clock: Clock, relays: Relays, leader: Callable[[], str | None], send: Callable[[str, int, bytes], bool]
+        self,
+        clock: Clock,
+        relays: Relays,
+        leader: Callable[[], str | None],
+        send: Callable[[str, int, bytes], bool],
     ) -> None:
         self._clock = clock
         self._relays = relays
@@ -107,7 +111,9 @@ class ControlCalls:
             if reply is not None and reply[0] == OK:
                 return
             if reply is not None and reply[0] == 2:
-                raise Mismatch(f"{reply[1]}: recorded {reply[2]!r}, given {reply[3]!r}; use the recorded value")
+                raise Mismatch(
+                    f"{reply[1]}: recorded {reply[2]!r}, given {reply[3]!r}; use the recorded value"
+                )
         raise Unavailable(f"no leader of the control group answered within {timeout_s} s; see `casty status`")
 
     async def _attempt(self, entry: bytes, deadline_ns: int) -> list[object] | None:

@@ -79,7 +79,9 @@ class Requests:
                 raise RemoteProtocolError("request: expected [call id, slot, epoch, operation, payload]")
             call_id, slot, epoch, operation, payload = item
             if not isinstance(slot, int) or not isinstance(operation, int) or not isinstance(payload, bytes):
-                raise RemoteProtocolError("request: expected numbers for slot and operation, bytes for the payload")
+                raise RemoteProtocolError(
+                    "request: expected numbers for slot and operation, bytes for the payload"
+                )
             self._request(answers, call_id, slot, epoch, operation, payload)
 
     def _request(
@@ -129,7 +131,10 @@ class Requests:
             if node.links.send_to_node(leader, frames.REQUEST, body):
                 return
             node.relays.forget(relay_id)
-        answers.add(call_id, [NOT_LEADER, None if leader == node.node_id else leader, 0 if hint is None else hint.term])
+        answers.add(
+            call_id,
+            [NOT_LEADER, None if leader == node.node_id else leader, 0 if hint is None else hint.term],
+        )
 
     def on_reply(self, link: Connection, body: bytes) -> None:
         """Take replies of another node: to relayed calls, or to this node's own gateway."""
@@ -193,7 +198,12 @@ class Requests:
     def make_slot(self, slot: int, epoch: int, machine: ControlMachine) -> Replica:
         """Make the replica of a slot's group on this node."""
         replica = SlotReplica(
-            slot, self._node.runtime, self._node.settings, machine.generation, machine.settings, self._role_changed
+            slot,
+            self._node.runtime,
+            self._node.settings,
+            machine.generation,
+            machine.settings,
+            self._role_changed,
         )
         self._slots[slot] = replica
         return replica

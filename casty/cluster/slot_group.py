@@ -88,7 +88,8 @@ class SlotReplica:
         """Whether the session keeps too many replies; a release (never a first operation) and a destroy always pass."""
         settings = self._settings
         is_full = (
-            len(session.replies) >= settings.max_window_replies or session.reply_bytes >= settings.max_window_bytes
+            len(session.replies) >= settings.max_window_replies
+            or session.reply_bytes >= settings.max_window_bytes
         )
         return is_full and entry[3] <= session.low and entry[7][0] not in (DESTROY, 3)
 

@@ -27,12 +27,10 @@ from casty.distributed.core import (
     EXPIRED,
     LOCK,
     NO_EFFECTS,
-
     OK,
     OVERLOADED,
     QUEUED,
     SEMAPHORE,
-
     WITHDRAWN,
     Caller,
     Context,
@@ -43,7 +41,17 @@ from casty.distributed.structures import STRUCTURES
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
-__all__ = ["ABANDON", "CANCEL", "CLOSE", "COMMAND", "EXPIRE", "OPEN", "Applied", "MachineLimits", "SlotMachine"]
+__all__ = [
+    "ABANDON",
+    "CANCEL",
+    "CLOSE",
+    "COMMAND",
+    "EXPIRE",
+    "OPEN",
+    "Applied",
+    "MachineLimits",
+    "SlotMachine",
+]
 
 OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON = range(1, 7)
 TOKEN_BITS = 33
@@ -121,7 +129,9 @@ def _shaped(entry: Any) -> list[Any]:
         raise RemoteProtocolError("slot entry: expected a list of a known kind and its fields")
     for value, expected in zip(entry[1:], shape, strict=True):
         if type(value) is not expected:
-            raise RemoteProtocolError(f"slot entry {entry[0]}: expected {expected.__name__}, found {value!r:.60}")
+            raise RemoteProtocolError(
+                f"slot entry {entry[0]}: expected {expected.__name__}, found {value!r:.60}"
+            )
     return entry
 
 
@@ -136,7 +146,16 @@ class SlotMachine:
         The cluster's generation, the upper 30 bits of every fencing token.
     """
 
-    __slots__ = ("_context", "_counter", "_generation", "_waiting", "attempts", "entities", "limits", "sessions")
+    __slots__ = (
+        "_context",
+        "_counter",
+        "_generation",
+        "_waiting",
+        "attempts",
+        "entities",
+        "limits",
+        "sessions",
+    )
 
     def __init__(self, limits: MachineLimits, generation: int) -> None:
         self.limits = limits
@@ -372,5 +391,3 @@ class SlotMachine:
         self.sessions = {number: SlotSession.load(session) for number, session in sessions}
         self.attempts = {session.attempt: number for number, session in self.sessions.items()}
         self.entities = {(kind, entity): STRUCTURES[kind].load(state) for kind, entity, state in entities}
-
-

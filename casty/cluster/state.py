@@ -87,7 +87,9 @@ def cluster_state(topology: Topology, leader_id: str | None, unreachable: tuple[
     return ClusterState(members, leader, silent)
 
 
-def topology_snapshot(topology: Topology, leader_id: str | None, unreachable: tuple[str, ...]) -> TopologySnapshot:
+def topology_snapshot(
+    topology: Topology, leader_id: str | None, unreachable: tuple[str, ...]
+) -> TopologySnapshot:
     """Return the public snapshot of a topology."""
     state = cluster_state(topology, leader_id, unreachable)
     registry = {key: tuple(ref for ref, _ in rows) for key, rows in topology.services.items()}

@@ -11,7 +11,12 @@ __all__ = ["status_document"]
 
 
 def status_document(
-    host: Host, machine: ControlMachine, leaders: LeaderTable, missing: list[str], sessions: int, structures: dict[str, int]
+    host: Host,
+    machine: ControlMachine,
+    leaders: LeaderTable,
+    missing: list[str],
+    sessions: int,
+    structures: dict[str, int],
 ) -> dict[str, object]:
     """Return members, leader, slots, sessions and structures in use as a plain value.
 
@@ -27,7 +32,12 @@ def status_document(
         "leader": None if leader is None else node_id_of(leader),
         "missing": missing,
         "members": [
-            {"id": row.node_id, "address": f"{row.host}:{row.port}", "status": row.status, "incarnation": row.incarnation}
+            {
+                "id": row.node_id,
+                "address": f"{row.host}:{row.port}",
+                "status": row.status,
+                "incarnation": row.incarnation,
+            }
             for row in machine.members.values()
         ],
         "slots": [_slot(host, machine, leaders, slot) for slot in range(len(machine.slots))],

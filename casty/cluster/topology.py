@@ -145,7 +145,8 @@ def of_machine(machine: ControlMachine, leaders: LeaderTable) -> Topology:
         slots=tuple((row.epoch, row.target) for row in machine.slots),
         regions=dict(machine.regions),
         services={
-            key: tuple((ref, owner[0]) for ref, owner in refs.items()) for key, refs in machine.services.items()
+            key: tuple((ref, owner[0]) for ref, owner in refs.items())
+            for key, refs in machine.services.items()
         },
         leaders=leaders,
     )

@@ -111,7 +111,9 @@ class Visitor:
         """Return the error of every call when each contact point refused the handshake."""
         if self._topology is not None:
             return None
-        refusals = [peer.last_refusal for peer in map(self.peers.get, map(str, self._contacts)) if peer is not None]
+        refusals = [
+            peer.last_refusal for peer in map(self.peers.get, map(str, self._contacts)) if peer is not None
+        ]
         if refusals and all(text is not None for text in refusals):
             return Refused("; ".join(str(text) for text in refusals))
         return None
@@ -142,7 +144,11 @@ class Visitor:
         node_id = connection.remote.node_id
         known = self._by_node.get(node_id)
         self._by_node[node_id] = connection
-        if known is not None and known is not connection and known.remote.incarnation != connection.remote.incarnation:
+        if (
+            known is not None
+            and known is not connection
+            and known.remote.incarnation != connection.remote.incarnation
+        ):
             known.close("replaced by a newer link to the same node")
         connection.send(frames.SUBSCRIBE, pack([]))
         self.gateway.on_link_up(node_id)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,7 +56,8 @@ def test_examples_in_docstrings(name: str) -> None:
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(path: Path) -> None:
-    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text())
+    prose = re.sub(r"```.*?```|`[^`]*`", "", path.read_text(), flags=re.DOTALL)
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", prose)
     broken = [target for target in targets if "://" not in target and not (path.parent / target).exists()]
     assert not broken
 
@@ -67,3 +71,21 @@ def test_commands_in_documents_exist(path: Path) -> None:
                 assert word in targets
             elif program == "casty":
                 assert word in ("node", "status", "demo", "sim", "--version")
+
+
+@pytest.mark.slow
+@pytest.mark.live
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda path: path.name)
+def test_examples_run(path: Path) -> None:
+    runner = ["-m", "pytest", "-q", "-n", "0"] if "@simulate" in path.read_text() else []
+    result = subprocess.run(
+        [sys.executable, *runner, str(path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.strip()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,8 @@ from sim import World
 from sim.process import Process
 
 SECOND_NS = 1_000_000_000
+
+Sleep = Callable[[float], Coroutine[Any, Any, None]]
 
 
 async def idle(process: Process) -> None:
@@ -35,8 +39,7 @@ async def sleep_by_door(seconds: float) -> None:
 @pytest.mark.parametrize(
     ("ppm", "expected_ns"), [(0, 10_000_000_000), (250_000, 8_000_000_000), (-500_000, 20 * SECOND_NS)]
 )
-def test_sleep_runs_at_the_rate_of_the_clock(sleep, ppm: int, expected_ns: int) -> None:  # type:
-ignore[no-untyped-def]
+def test_sleep_runs_at_the_rate_of_the_clock(sleep: Sleep, ppm: int, expected_ns: int) -> None:
     async def main(world: World) -> int:
         process = await start_one(world)
         world.clock("a").drift(ppm)

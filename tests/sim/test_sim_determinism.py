@@ -1,4 +1,4 @@
-"""The same plan gives the same digest: in one process or a fresh one, any hash seed, any heap, any CPython."""
+"""The same plan gives the same digest: fresh process or not, any hash seed, any heap, any CPython."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -65,8 +66,9 @@ def test_orphans_are_never_collected() -> None:
             ended.append(index)
 
     async def main() -> None:
+        loop = asyncio.get_running_loop()
         for index in range(3):
-            asyncio.create_task(orphan(index))
+            loop.call_soon(loop.create_task, orphan(index))
         for _ in range(3_000):
             await asyncio.sleep(0)
         gc.collect()
@@ -81,7 +83,7 @@ def test_orphans_are_never_collected() -> None:
 def test_generator_left_early_is_closed_by_its_process() -> None:
     closed: list[float] = []
 
-    async def numbers():  # type: ignore[no-untyped-def]
+    async def numbers() -> AsyncIterator[int]:
         try:
             yield 1
             yield 2

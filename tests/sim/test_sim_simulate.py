@@ -10,7 +10,7 @@ import pytest
 
 from sim import Faults, World, simulate
 from sim.draws import Draws
-from sim.faults import FAMILIES
+from sim.faults import FAMILIES, LINK_FAMILIES, PROCESS_FAMILIES
 from sim.nemesis import Nemesis
 from sim.process import Process
 
@@ -124,7 +124,4 @@ def test_nemesis_does_everything_and_a_minority_is_down() -> None:
             world.run(main(world))
             digests.append(world.digest())
     assert digests[0] == digests[1]
-    assert sorted(done) == sorted(
-        ["spike", "slow", "one-way", "split", "isolate", "ring", "bridge", "reset", "half-open"]
-        + ["pause", "crash", "power-loss", "drift"]
-    )
+    assert sorted(done) == sorted([*LINK_FAMILIES, *PROCESS_FAMILIES])

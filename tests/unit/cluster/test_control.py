@@ -111,7 +111,8 @@ def test_a_dump_loads_into_an_equal_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", [[], {}, [9], [JOIN, "a"], [JOIN, "a", "b", "c", "d"], [STATUS, "a", "b", "sideways"], [REGION, 1, 2]]
+    "entry",
+    [[], {}, [9], [JOIN, "a"], [JOIN, "a", "b", "c", "d"], [STATUS, "a", "b", "sideways"], [REGION, 1, 2]],
 )
 def test_nonsense_is_refused_before_it_is_proposed(entry: object) -> None:
     with pytest.raises(RemoteProtocolError):

@@ -39,7 +39,9 @@ class Cluster:
             founding_id = f"{identity.key}/{self.made}"
             return {"id": founding_id, "founder": name, "founders": [list(founder) for founder in founders]}
 
-        self.processes[name] = Founding(identity, Policy(SEEDS, self.needed, 1_000_000_000), document, self.now_ns)
+        self.processes[name] = Founding(
+            identity, Policy(SEEDS, self.needed, 1_000_000_000), document, self.now_ns
+        )
 
     def key(self, name: str) -> str:
         return self.processes[name].identity.key
@@ -176,8 +178,6 @@ def test_two_foundings_never_both_get_a_majority(data: st.DataObject) -> None:
                 by_document.setdefault(process.document["id"], {})[process.identity.key] = None
         alive = {process.identity.key for process in cluster.processes.values()}
         serving = [
-            founding_id
-            for founding_id, keys in by_document.items()
-            if sum(key in alive for key in keys) >= 2
+            founding_id for founding_id, keys in by_document.items() if sum(key in alive for key in keys) >= 2
         ]
         assert len(serving) <= 1, serving

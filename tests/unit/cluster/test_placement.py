@@ -18,7 +18,11 @@ def test_group_size_is_the_largest_odd_number_within_both() -> None:
 
 
 def test_slots_are_the_same_on_every_machine() -> None:
-    assert [slot_of(1, b"hits", 64), slot_of(5, b"hits", 64), slot_of_region("counter", 7, 64)] == [11, 14, 48]
+    assert [slot_of(1, b"hits", 64), slot_of(5, b"hits", 64), slot_of_region("counter", 7, 64)] == [
+        11,
+        14,
+        48,
+    ]
 
 
 @given(NODES, st.integers(1, 5))
