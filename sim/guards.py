@@ -76,13 +76,29 @@ def _name_of(place: object) -> str:
     return str(getattr(place, "__name__", place))
 
 
-def _fence(original: Callable[..., Any], what: str, instead: str, thread_id: int) -> Callable[..., Any]:
+class _State:
+    """Which thread simulates, if any does. Fences ask: code imported meanwhile may have kept one of them."""
+
+    thread_id: int | None = None
+
+
+def _fence(original: Callable[..., Any], what: str, instead: str) -> Callable[..., Any]:
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        if threading.get_ident() != thread_id:
+        if threading.get_ident() != _State.thread_id:
             return original(*args, **kwargs)
         raise EscapeError(what, instead)
 
     return guarded
+
+
+def _fences() -> list[tuple[object, str, Callable[..., Any], Callable[..., Any]]]:
+    found: list[tuple[object, str, Callable[..., Any], Callable[..., Any]]] = []
+    for place, names, instead in FENCES:
+        for name in names:
+            original = getattr(place, name, None)
+            if original is not None:
+                found.append((place, name, original, _fence(original, f"{_name_of(place)}.{name}", instead)))
+    return found
 
 
 def _real_time_module() -> SimpleNamespace:
@@ -97,21 +113,18 @@ _LOGGING_TIME = _real_time_module()
 @contextmanager
 def fenced(wall_s: Callable[[], float]) -> Generator[None, None, None]:
     """Raise the fences; inside, `logging` stamps records with `wall_s` (seconds since 1970)."""
-    replaced: list[tuple[object, str, object]] = []
-    thread_id = threading.get_ident()
-    for place, names, instead in FENCES:
-        for name in names:
-            original = getattr(place, name, None)
-            if original is not None:
-                what = f"{_name_of(place)}.{name}"
-                replaced.append((place, name, original))
-                setattr(place, name, _fence(original, what, instead, thread_id))
-    with _virtual_logging(wall_s):
-        try:
+    raised = _fences()
+    outer = _State.thread_id
+    _State.thread_id = threading.get_ident()
+    for place, name, _, fence in raised:
+        setattr(place, name, fence)
+    try:
+        with _virtual_logging(wall_s):
             yield
-        finally:
-            for place, name, original in reversed(replaced):
-                setattr(place, name, original)
+    finally:
+        for place, name, original, _ in raised:
+            setattr(place, name, original)
+        _State.thread_id = outer
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from operator import index
 from typing import Any, ClassVar, cast
@@ -115,7 +114,7 @@ def failure(reply: Reply, what: str) -> CastyError:
 
 def has_port(gateway: object) -> bool:
     """Whether the gateway offers the private port; runs no property, which may not be ready yet."""
-    return inspect.getattr_static(gateway, "structures", None) is not None
+    return hasattr(type(gateway), "structures") or "structures" in getattr(gateway, "__dict__", ())
 
 
 def check_name(name: object) -> None:

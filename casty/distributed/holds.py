@@ -133,7 +133,7 @@ class Holds:
 
     def of(self, task: Task | None) -> Hold | None:
         """Return the latest hold of a task that is still good."""
-        for hold in reversed(list(self._holds.values())):
+        for hold in list(self._holds.values())[::-1]:
             if hold.task is task and self.is_good(hold):
                 return hold
         return None

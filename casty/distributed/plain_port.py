@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from casty import runtime
@@ -210,11 +211,8 @@ class PlainPort:
         self, form: int, seq: int, kind: int, entity: bytes, body: Command, timeout_s: float | None
     ) -> Reply:
         entity_id = _entity_id(kind, entity)
-        packed = pack(list(body))
-
-        def envelope(reply_to: ActorRef[bytes]) -> ShardEnvelope[StructureCall]:
-            return ShardEnvelope(entity_id, StructureCall(form, self._session, seq, packed, reply_to))
-
+        call = StructureCall(form, self._session, seq, pack(list(body)))
+        envelope = partial(_envelope, entity_id, call)
         timeout = FOR_EVER_S if timeout_s is None else timeout_s
         try:
             answer = await self._gateway.entity_ask(self._region_ref, envelope, timeout=timeout)
@@ -222,6 +220,10 @@ class PlainPort:
             raise OutcomeUnknown(f"entity {entity_id!r}: no reply within {timeout_s} s") from error
         reply: Any = unpack(answer)
         return list(reply)
+
+
+def _envelope(entity_id: str, call: StructureCall, reply_to: ActorRef[bytes]) -> ShardEnvelope[StructureCall]:
+    return ShardEnvelope(entity_id, replace(call, reply_to=reply_to))
 
 
 def _entity_id(kind: int, entity: bytes) -> str:

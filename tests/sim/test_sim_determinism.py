@@ -12,17 +12,22 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from tests.sim import cluster_probe
 from tests.sim.probe import digest_of
 
 ROOT = Path(__file__).parents[2]
 SEED = 7
 
+pytestmark = pytest.mark.slow
 
-def run_probe(python: str, seeds: str, *, hash_seed: str = "0", noise: int = 0) -> list[str]:
+
+def run_probe(
+    python: str, seeds: str, *, hash_seed: str = "0", noise: int = 0, probe: str = "probe"
+) -> list[str]:
     places = [str(ROOT), str(Path(msgpack.__file__).parents[1])]
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(places)}
     done = subprocess.run(
-        [python, "-m", "tests.sim.probe", seeds, str(noise)],
+        [python, "-m", f"tests.sim.{probe}", seeds, str(noise)],
         capture_output=True, text=True, env=environment, cwd=ROOT, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -75,3 +80,23 @@ def test_versions(version: str) -> None:
     if python is None:
         pytest.skip(f"no python{version} here")
     assert run_probe(python, str(SEED), hash_seed="random", noise=1) == [expected()]
+
+
+@cache
+def expected_of_cluster() -> str:
+    return cluster_probe.digest_of(SEED)
+
+
+def test_cluster_again() -> None:
+    before = expected_of_cluster()
+    cluster_probe.digest_of(1)
+    assert cluster_probe.digest_of(SEED) == before
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_cluster_on_versions(version: str) -> None:
+    python = interpreter(version)
+    if python is None:
+        pytest.skip(f"no python{version} here")
+    found = run_probe(python, str(SEED), hash_seed="random", noise=2, probe="cluster_probe")
+    assert found == [expected_of_cluster()]

@@ -106,3 +106,14 @@ def test_logging_has_virtual_time(caplog: pytest.LogCaptureFixture) -> None:
     with World(1) as world:
         world.run(main())
     assert caplog.records[0].created == 1_735_689_600 + 60
+
+
+def test_a_fence_kept_by_an_import_is_harmless_later() -> None:
+    kept: list[Callable[[], float]] = []
+
+    async def main() -> None:
+        kept.append(time.monotonic)
+
+    with World(1) as world:
+        world.run(main())
+    assert kept[0]() > 0

@@ -15,6 +15,7 @@ from sim.nemesis import Nemesis
 from sim.process import Process
 
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.slow
 
 FILE = """
 import asyncio

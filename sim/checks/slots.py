@@ -1,0 +1,216 @@
+"""Step checks of slots: a machine of our own applies every committed entry once, and is looked at after each.
+
+It runs the same code as the replicas, so equality alone would prove little: what is checked is the *state* after each
+entry - who holds, with which token, whose requests are left - against rules that do not come from that code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE, COMMAND, EXPIRE, MachineLimits, SlotMachine
+from casty.consensus import Entry
+from casty.distributed.core import BARRIER, EXPIRED, LOCK, OK, QUEUED, SEMAPHORE, STALE, WITHDRAWN
+from casty.distributed.structures import STRUCTURES
+from casty.wire.pack import unpack
+
+from .logs import GroupKey
+from .violation import Violation, ViolationError
+
+__all__ = ["ShadowSlot", "Slots"]
+
+_HOLDING = (LOCK, SEMAPHORE)
+_PASSING = (QUEUED, EXPIRED, STALE, WITHDRAWN)
+"""Statuses that say nothing about what a request did."""
+
+Entity = tuple[int, bytes]
+
+
+class Slots:
+    """The shadow machines of a world.
+
+    Parameters
+    ----------
+    generation
+        Returns the cluster's generation, known once the first slot exists.
+    on_expired
+        Told of (slot, epoch, session) when an expiry is committed, before it is applied here.
+    """
+
+    def __init__(self, generation: Callable[[], int], on_expired: Callable[[int, int, int], None]) -> None:
+        self._generation = generation
+        self._on_expired = on_expired
+        self.shadows: dict[GroupKey, ShadowSlot] = {}
+        self.counts: dict[str, int] = {}
+
+    def committed(self, key: GroupKey, index: int, entry: Entry) -> None:
+        """Apply a committed entry of a slot."""
+        shadow = self.shadows.get(key)
+        if shadow is None:
+            shadow = self.shadows[key] = ShadowSlot(key, self._generation(), self.counts)
+        plain: Any = unpack(entry.data)
+        if plain[0] == EXPIRE and plain[1] in shadow.machine.sessions:
+            self._on_expired(key[0] - 1, key[1], plain[1])
+        shadow.apply(index, plain, entry.data)
+
+
+class ShadowSlot:
+    """One slot's machine, and what has to be remembered beside it."""
+
+    def __init__(self, key: GroupKey, generation: int, counts: dict[str, int]) -> None:
+        self.machine = SlotMachine(MachineLimits(), generation)
+        self.applied = 0
+        self._key = key
+        self._counts = counts
+        self._answers: dict[tuple[int, int], list[Any]] = {}
+        self._tokens: dict[Entity, int] = {}
+        self._waiting: dict[Entity, list[tuple[int, int]]] = {}
+
+    def apply(self, index: int, plain: list[Any], data: bytes) -> None:
+        """Apply one entry and check what it did."""
+        kind = plain[0]
+        touched = self._touched(plain)
+        before = self._parties(touched)
+        reply, effects, ended = self.machine.apply(index, data)
+        self.applied = index
+        self._count(kind, plain, reply)
+        if kind == COMMAND:
+            self._check_trip(plain, reply, before)
+            self._check_answer(index, plain, reply)
+        for session, seq, outcome in effects:
+            self._check_effect(index, (session, seq), outcome)
+        for entity in touched:
+            self._check_entity(index, entity)
+        if ended is not None:
+            self._check_ended(index, ended)
+
+    def _count(self, kind: int, plain: list[Any], reply: list[Any]) -> None:
+        name = {CANCEL: "withdrawals asked", ABANDON: "requests abandoned", EXPIRE: "sessions expired"}.get(kind)
+        if kind == COMMAND and (plain[1], plain[2]) in self._answers:
+            name = "duplicates applied"
+        elif kind == CLOSE:
+            name = "sessions closed"
+        elif kind == CANCEL and reply[0] == OK:
+            name = "grants crossed a withdrawal"
+        if name is not None:
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def _touched(self, plain: list[Any]) -> list[Entity]:
+        if plain[0] == COMMAND:
+            return [(plain[5], plain[6])]
+        if plain[0] == CANCEL:
+            return [(plain[3], plain[4])]
+        if plain[0] == ABANDON:
+            return list(dict.fromkeys((row[1], row[2]) for row in plain[2]))
+        session = self.machine.sessions.get(plain[1]) if plain[0] in (CLOSE, EXPIRE) else None
+        return [] if session is None else list(session.entities)
+
+    # -- requests
+
+    def _check_answer(self, index: int, plain: list[Any], reply: list[Any]) -> None:
+        """All final answers to a request are equal (2)."""
+        key = (plain[1], plain[2])
+        if reply[0] == QUEUED:
+            if key not in self._answers:
+                self._answers[key] = reply
+                self._waiting.setdefault((plain[5], plain[6]), []).append(key)
+            return
+        if reply[0] in _PASSING:
+            return
+        known = self._answers.get(key)
+        if known is not None and known[0] != QUEUED and known != reply:
+            self._broken(2, index, f"request {key} was answered {known}, and now {reply}")
+        if known is None or known[0] != QUEUED:
+            self._answers[key] = list(reply)
+
+    def _check_effect(self, index: int, request: tuple[int, int], outcome: list[Any]) -> None:
+        """A waiting request ends once (2, 33), and grants follow the order of requests (25)."""
+        known = self._answers.get(request)
+        if known is not None and known[0] != QUEUED and known != outcome:
+            self._broken(2, index, f"request {request} ended with {known}, and again with {outcome}")
+        self._answers[request] = list(outcome)
+        for entity, waiting in self._waiting.items():
+            if request not in waiting:
+                continue
+            if outcome[0] == OK and entity[0] in _HOLDING:
+                self._check_order(index, entity, waiting, request)
+            waiting.remove(request)
+            return
+
+    def _check_order(
+        self, index: int, entity: Entity, waiting: list[tuple[int, int]], request: tuple[int, int]
+    ) -> None:
+        line = self.machine.entities.get(entity)
+        still = [] if line is None else [key for key in waiting if key in line.waiters]
+        earlier = [key for key in still if waiting.index(key) < waiting.index(request)]
+        if earlier:
+            self._broken(25, index, f"{entity[1]!r} was granted to {request} while {earlier[0]} waited longer")
+
+    # -- entities
+
+    def _check_entity(self, index: int, entity: Entity) -> None:
+        state = self.machine.entities.get(entity)
+        if state is None:
+            return
+        if entity[0] in _HOLDING:
+            self._check_line(index, entity, state)
+        if entity[0] in (*_HOLDING, BARRIER):
+            for session, seq in self._requests(entity, state):
+                if session not in self.machine.sessions:
+                    self._broken(24, index, f"{entity[1]!r} has request {(session, seq)} of a session that is gone")
+
+    @staticmethod
+    def _requests(entity: Entity, state: Any) -> list[tuple[int, int]]:
+        tables = (state.arrivals,) if entity[0] == BARRIER else (state.grants, state.waiters, state.ghosts)
+        return [key for table in tables for key in table]
+
+    def _check_line(self, index: int, entity: Entity, line: Any) -> None:
+        """Grants fit (20, 28), and tokens of a name grow with every grant (21)."""
+        taken = sum(share.amount for share in line.grants.values())
+        if line.capacity and taken > line.capacity:
+            number = 20 if entity[0] == LOCK else 28
+            self._broken(number, index, f"{entity[1]!r}: {taken} of {line.capacity} are granted: {dict(line.grants)}")
+        ghosts = sum(share.amount for share in line.ghosts.values())
+        if entity[0] == LOCK and taken and ghosts:
+            self._broken(20, index, f"{entity[1]!r} is granted while a destroyed hold of it is not confirmed lost")
+        latest = self._tokens.get(entity, 0)
+        for token in sorted(share.token for share in line.grants.values()):
+            if entity[0] == LOCK and token < latest:
+                self._broken(21, index, f"{entity[1]!r}: token {token} is granted after {latest}")
+            latest = max(latest, token)
+        self._tokens[entity] = latest
+
+    def _parties(self, touched: list[Entity]) -> dict[str, int]:
+        for entity in touched:
+            state = self.machine.entities.get(entity)
+            if entity[0] == BARRIER and state is not None:
+                return dict(state.parties)
+        return {}
+
+    def _check_trip(self, plain: list[Any], reply: list[Any], before: dict[str, int]) -> None:
+        """A trip has exactly the expected parties, each waiting before this entry or arriving in it (31, 34)."""
+        is_arrival = plain[5] == BARRIER and len(plain[7]) == 3
+        if not is_arrival or reply[0] != OK or (plain[1], plain[2]) in self._answers:
+            return
+        _, party, expected = plain[7]
+        parties = {**before, party: 1}
+        if len(parties) != expected:
+            text = f"{plain[6]!r} tripped for {sorted(parties)} where {expected} are expected"
+            self._broken(31, self.applied, text)
+        self._counts["barrier trips"] = self._counts.get("barrier trips", 0) + 1
+
+    # -- sessions
+
+    def _check_ended(self, index: int, session: int) -> None:
+        """What ended has nothing left (19)."""
+        if session in self.machine.sessions:
+            self._broken(19, index, f"session {session} ended and is still there")
+        for entity, state in self.machine.entities.items():
+            if entity[0] in (*_HOLDING, BARRIER) and STRUCTURES[entity[0]].involves(state, session):
+                self._broken(19, index, f"session {session} ended and still has a part in {entity[1]!r}")
+        for entity, waiting in self._waiting.items():
+            self._waiting[entity] = [key for key in waiting if key[0] != session]
+
+    def _broken(self, number: int, index: int, text: str) -> None:
+        raise ViolationError(Violation(number, f"slot {self._key[0] - 1}, entry {index}", text))

@@ -1,0 +1,234 @@
+"""All step checks of one world: they look into the nodes while it runs, and stop it at the step that breaks a rule.
+
+Nothing here changes what happens: the storage door below does what the memory's does, and states are only read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from casty.consensus import Core, Entry, Role
+from casty.events import SlotLost, TopologyChanged
+
+from .logs import GroupKey, Logs
+from .looking import GroupView, gateway_of, host_of, machine_of
+from .slots import Slots
+from .violation import Violation, ViolationError
+
+if TYPE_CHECKING:
+    from ..process import Process
+    from ..trace import TraceEvent
+    from ..world import World
+
+__all__ = ["StepChecks", "WatchedStorage"]
+
+LOOK_EVERY_S = 0.05
+_SETTLED_NS = 1_000_000_000
+_COMPARE_EVERY = 16
+
+
+class WatchedStorage:
+    """The memory's storage door, with somebody looking on."""
+
+    def __init__(self, checks: StepChecks, process: Process) -> None:
+        self._checks = checks
+        self._process = process
+
+    def persist(self, writes: Sequence[Any], done: Callable[[], None]) -> None:
+        """Let the checks see the writes, then call `done`: memory is as durable at once as it will ever be."""
+        self._checks.before_write(self._process, writes)
+        done()
+        self._checks.after_write(self._process, writes)
+
+
+class StepChecks:
+    """See the head of this module.
+
+    Parameters
+    ----------
+    world
+        The world to look into.
+    election_max_s
+        Of the cluster's settings.
+    """
+
+    def __init__(self, world: World, election_max_s: float) -> None:
+        self._world = world
+        self._election_max_ns = round(election_max_s * 1e9)
+        self.systems: dict[str, object] = {}
+        self.first: Violation | None = None
+        self.logs = Logs(self._committed)
+        self.slots = Slots(lambda: self._generation, self._expired)
+        self._generation = 0
+        self._generations: dict[int, str] = {}
+        self._versions: dict[str, tuple[str, int, int]] = {}
+        self._compared: dict[tuple[GroupKey, int], bytes] = {}
+        self._resumed_ns: dict[str, int] = {}
+        self._is_over = False
+        world.trace.subscribe(self._heard)
+        world.after(LOOK_EVERY_S, self._look)
+
+    def storage(self, process: Process) -> WatchedStorage:
+        """Return the storage door of a process."""
+        return WatchedStorage(self, process)
+
+    def running(self, name: str, system: object) -> None:
+        """A process runs this system or client from now on."""
+        self.systems[name] = system
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._is_over = True
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What happened, by name."""
+        return {**self.logs.counts, **self.slots.counts}
+
+    def report(self, violation: Violation) -> None:
+        """Keep the first violation; the run ends at the next look."""
+        if self.first is None:
+            self.first = violation
+
+    def live(self) -> list[tuple[Process, object]]:
+        """Return the nodes that run, with their systems."""
+        processes = self._world.processes
+        return [
+            (processes[name], system)
+            for name, system in self.systems.items()
+            if processes[name].is_up and host_of(system) is not None
+        ]
+
+    # -- writes
+
+    def before_write(self, process: Process, writes: Sequence[Any]) -> None:
+        """Check terms, votes, logs and commits of one turn."""
+        host = host_of(self.systems.get(process.name))
+        if host is None or self.first is not None:
+            return
+        for write in writes:
+            group = host.groups.get(write.group)
+            if group is None or group.epoch != write.epoch:
+                continue
+            self._guarded(self.logs.written, write, group.core)
+            if group.core.role is Role.LEADER:
+                self._guarded(self._check_lease, process, group)
+
+    def after_write(self, process: Process, writes: Sequence[Any]) -> None:
+        """Compare machines that applied the same: replicas with each other, and with ours (11, 15)."""
+        host = host_of(self.systems.get(process.name))
+        if host is None or self.first is not None:
+            return
+        for write in writes:
+            group = host.groups.get(write.group)
+            if group is not None and (write.snapshot is not None or group.core.applied % _COMPARE_EVERY == 0):
+                self._guarded(self._compare, group)
+
+    def _guarded(self, check: Callable[..., None], *args: object) -> None:
+        try:
+            check(*args)
+        except ViolationError as error:
+            self.report(error.violation)
+
+    def _compare(self, group: GroupView) -> None:
+        machine = machine_of(group)
+        if machine is None or group.core.applied == 0:
+            return
+        key: GroupKey = (group.number, group.epoch)
+        state = machine.dump()
+        known = self._compared.setdefault((key, group.core.applied), state)
+        if known != state:
+            _fail(15, group, f"after entry {group.core.applied} two replicas have different states")
+        shadow = self.slots.shadows.get(key)
+        if shadow is not None and shadow.applied == group.core.applied and shadow.machine.dump() != state:
+            _fail(15, group, f"after entry {shadow.applied} its state is not what the whole log gives")
+
+    def _committed(self, key: GroupKey, index: int, entry: Entry) -> None:
+        if key[0] > 0:
+            self.slots.committed(key, index, entry)
+
+    # -- leases and leaders
+
+    def _check_lease(self, process: Process, group: GroupView) -> None:
+        """A leader means that nobody else has a lease any more (16)."""
+        for other, system in self.live():
+            host = host_of(system)
+            rival = None if host is None or other is process else host.groups.get(group.number)
+            if rival is None or rival.epoch != group.epoch or rival.core.role is not Role.LEADER:
+                continue
+            if self._has_lease(other, rival.core) and group.core.term > rival.core.term:
+                text = f"leads in term {group.core.term} while {rival.core.id} has a lease of term {rival.core.term}"
+                _fail(16, group, text)
+
+    @staticmethod
+    def _has_lease(process: Process, core: Core) -> bool:
+        return core.lease_until_ns() > process.clock.now()
+
+    def _look(self) -> None:
+        """Look at everybody, now and then."""
+        if self._is_over or self.first is not None:
+            return
+        for process, system in self.live():
+            host = host_of(system)
+            assert host is not None
+            for group in list(host.groups.values()):
+                if group.core.role is Role.LEADER:
+                    self._guarded(self._check_lease, process, group)
+                    self._guarded(self._check_majority, process, group)
+        self._world.after(LOOK_EVERY_S, self._look)
+
+    def _check_majority(self, process: Process, group: GroupView) -> None:
+        """A leader that lost its majority steps down within one election timeout (14)."""
+        core = group.core
+        if process.is_paused:
+            self._resumed_ns[process.name] = self._world.now_ns
+        is_fresh = self._world.now_ns - self._resumed_ns.get(process.name, -_SETTLED_NS) < _SETTLED_NS
+        if is_fresh or core.is_lease_barred or not core.is_established:
+            return
+        now_ns = process.clock.now()
+        since_ns = max(core.lease_until_ns(), core.leader_since_ns)
+        if now_ns - since_ns > 2 * self._election_max_ns:
+            _fail(14, group, f"still leads {(now_ns - since_ns) / 1e9:.3f} s after its lease ended")
+
+    # -- sessions and topologies
+
+    def _expired(self, slot: int, epoch: int, session: int) -> None:
+        """Whoever has the session must have stopped trusting it before its expiry is committed (18, 23)."""
+        for name, value in self.systems.items():
+            process = self._world.processes[name]
+            gateway = gateway_of(value) if process.is_up else None
+            ledger = None if gateway is None else gateway.ledgers.get(slot)
+            if ledger is None or ledger.epoch != epoch or ledger.number != session:
+                continue
+            left_ns = ledger.covered_until_ns - process.clock.now()
+            if left_ns > 0:
+                text = f"session {session} of {name} is expired while it trusts it for {left_ns / 1e9:.3f} s more"
+                raise ViolationError(Violation(18, f"slot {slot}", text))
+
+    def _heard(self, entry: TraceEvent) -> None:
+        event = entry.event
+        if isinstance(event, TopologyChanged):
+            self._check_topology(entry.node, event)
+        elif isinstance(event, SlotLost):
+            self.report(Violation(3, f"slot {event.slot}", "all its replicas are gone"))
+
+    def _check_topology(self, name: str, event: TopologyChanged) -> None:
+        if event.generation and not self._generation:
+            self._generation = event.generation
+        if event.generation:
+            first = self._generations.setdefault(event.generation, name)
+            if len(self._generations) > 1:
+                text = f"{name} (first: {first}) serves generation {event.generation}, others {list(self._generations)}"
+                self.report(Violation(6, "cluster", text))
+        label = self._world.processes[name].incarnation.label if name in self._world.processes else name
+        known = self._versions.get(name)
+        if known is not None and known[0] == label and (event.generation, event.version) < known[1:]:
+            text = f"went from version {known[1:]} to {(event.generation, event.version)}"
+            self.report(Violation(4, name, text))
+        self._versions[name] = (label, event.generation, event.version)
+
+
+def _fail(number: int, group: GroupView, text: str) -> None:
+    subject = f"group {group.number} epoch {group.epoch} at {group.core.id}"
+    raise ViolationError(Violation(number, subject, text))

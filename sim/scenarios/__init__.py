@@ -1,0 +1,7 @@
+"""Workloads: what each kind of planned operation does, and how the structures are probed at the end."""
+
+from .performing import PERFORMERS, perform
+from .probing import probe
+from .stage import Act, Stage
+
+__all__ = ["PERFORMERS", "Act", "Stage", "perform", "probe"]

@@ -1,0 +1,82 @@
+"""After the faults: every structure that was used has to work, and what was acknowledged has to be there.
+
+Probes are recorded like any other operation, so the history checkers see the final state too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ..checks.violation import Violation
+from ..history import Value
+from ..plan import PlannedOperation
+from .performing import perform
+from .stage import Act, Stage
+
+if TYPE_CHECKING:
+    from casty.client import ClusterClient
+
+    from ..process import Process
+
+__all__ = ["probe"]
+
+_PROBE_TIMEOUT_MS = 12_000
+
+
+async def probe(stage: Stage, process: Process, client: ClusterClient) -> None:
+    """Use everything once more, from one client; what does not work is a violation (46)."""
+    for structure in ("lock", "semaphore", "barrier", "counter", "map", "set", "queue"):
+        entities = stage.history.by_entity(structure)
+        for entity in sorted(entities):
+            first = next(iter(entities[entity]))
+            await _probe_one(stage, process, client, structure, entity, first.args)
+
+
+async def _probe_one(
+    stage: Stage, process: Process, client: ClusterClient, structure: str, entity: str, args: Mapping[str, Value]
+) -> None:
+    before = len(stage.history)
+    if structure == "queue":
+        await _drain(stage, process, client, entity)
+    else:
+        for planned in _plans(structure, entity, process.name, args):
+            await perform(Act(stage, process, client.distributed(), planned))
+    for operation in list(stage.history)[before:]:
+        if not operation.is_ok:
+            stage.violations.append(Violation(46, f"{structure} {entity}", f"probe {operation}", (operation.number,)))
+            return
+
+
+def _plans(structure: str, entity: str, client: str, args: Mapping[str, Value]) -> list[PlannedOperation]:
+    permits = args.get("permits", 1)
+    timeout = _PROBE_TIMEOUT_MS
+    probes: dict[str, list[tuple[str, dict[str, Value]]]] = {
+        "lock": [("lock.hold", {"timeout_ms": timeout})],
+        # All permits at once: a grant that was never given back shows here.
+        "semaphore": [("semaphore.hold", {"timeout_ms": timeout, "permits": permits, "n": permits})],
+        # A party of its own, alone: an arrival that was never withdrawn shows as a mismatch.
+        "barrier": [("barrier.arrive", {"timeout_ms": timeout, "party": "probe", "expected": 1})],
+        "counter": [("counter.add", {"amount": 1}), ("counter.get", {})],
+        "map": [("map.get", {"key": key}) for key in range(1, 4)],
+        "set": [("set.contains", {"value": value}) for value in range(1, 5)] + [("set.size", {})],
+    }
+    return [PlannedOperation(0, client, kind, entity, own) for kind, own in probes[structure]]
+
+
+async def _drain(stage: Stage, process: Process, client: ClusterClient, entity: str) -> None:
+    items = client.distributed().queue[int](entity, timeout=_PROBE_TIMEOUT_MS / 1000)
+    act = Act(stage, process, client.distributed(), PlannedOperation(0, process.name, "queue.dequeue", entity))
+    for _ in range(len(stage.history) + 1):
+        asked, value = await act.call("queue.dequeue", {}, items.dequeue())
+        if not asked.is_ok:
+            return
+        if value is None:
+            await act.call("queue.drained", {}, _nothing())
+            return
+
+
+async def _nothing() -> None:
+    """The queue was seen empty."""
+
+

@@ -1,0 +1,200 @@
+"""What all workloads share: the history, who is busy with what, and who holds what at the moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from casty.errors import CastyError, Destroyed, Mismatch, NotStarted, OutcomeUnknown, Overloaded, Unavailable
+
+from ..checks.looking import inside
+from ..checks.violation import Violation
+from ..history import History, Operation, Value
+from ..plan import PlannedOperation
+
+if TYPE_CHECKING:
+    from casty.distributed.facade import Distributed
+    from casty.distributed.lock import Lock
+
+    from ..process import Process
+    from ..world import World
+
+__all__ = ["Act", "CallEnded", "Called", "Stage"]
+
+T = TypeVar("T")
+
+_NOT_APPLIED = (Unavailable, Destroyed, Mismatch, Overloaded, NotStarted)
+
+
+class Called(NamedTuple):
+    """A client called."""
+
+    number: int
+    kind: str
+    entity: str
+
+
+class CallEnded(NamedTuple):
+    """The call returned, or raised."""
+
+    number: int
+    outcome: str
+    value: Value
+
+
+class Stage:
+    """The workload's side of a run.
+
+    Parameters
+    ----------
+    world
+        Where it happens.
+
+    Attributes
+    ----------
+    busy
+        The tasks under way, by client; what a cancellation chooses from.
+    skipped
+        What the plan named and was not there.
+    goals
+        How often something interesting happened.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.history = History()
+        self.busy: dict[str, dict[int, asyncio.Task[Any]]] = {}
+        self.skipped: list[str] = []
+        self.goals: dict[str, int] = {}
+        self.violations: list[Violation] = []
+        self.arriving: dict[tuple[str, str], int] = {}
+        self._holders: dict[str, list[tuple[Process, int, Lock, int]]] = {}
+        self._tasks_made = 0
+
+    def goal(self, name: str) -> None:
+        """Count something interesting."""
+        self.goals[name] = self.goals.get(name, 0) + 1
+
+    def begin(self, process: Process, act: Awaitable[None]) -> asyncio.Task[None]:
+        """Run something as a task of a client, where a cancellation can find it."""
+        self._tasks_made += 1
+        number = self._tasks_made
+        task = process.spawn(_run(act))
+        tasks = self.busy.setdefault(process.name, {})
+        tasks[number] = task
+        task.add_done_callback(lambda done: tasks.pop(number, None))
+        return task
+
+    def cancel(self, client: str, which: int) -> bool:
+        """Cancel one of a client's calls under way; whether there was one."""
+        tasks = [task for task in self.busy.get(client, {}).values() if not task.done()]
+        if not tasks:
+            return False
+        tasks[which % len(tasks)].cancel()
+        self.goal("a call was cancelled")
+        return True
+
+    def in_flight(self) -> int:
+        """Return how many calls are under way."""
+        return sum(1 for operation in self.history if operation.return_ns is None)
+
+    def forget_client(self, client: str) -> None:
+        """A client died: its calls stay open for ever, and it holds nothing that it could act on."""
+        self.busy.pop(client, None)
+        if any(self.is_holding(client, name) for name in self._holders):
+            self.goal("a holder died")
+
+    # -- holds
+
+    def is_holding(self, client: str, name: str) -> bool:
+        """Whether an instance of this client is sure to hold the lock."""
+        return any(
+            process.name == client and _is_sure(lock) for process, _, lock, _ in self._holders.get(name, ())
+        )
+
+    def holding(self) -> int:
+        """Return how many locks are surely held."""
+        return sum(1 for holders in self._holders.values() for _, _, lock, _ in holders if _is_sure(lock))
+
+    def granted(self, process: Process, name: str, lock: Lock, number: int) -> None:
+        """A client believes to hold from this instant on: nobody else may (23)."""
+        holders = self._holders.setdefault(name, [])
+        for other, ordinal, rival, rival_number in holders:
+            is_running = other.is_up and other.incarnation.ordinal == ordinal
+            if is_running and rival is not lock and _is_sure(rival) and _is_sure(lock):
+                text = f"`held` is true for #{rival_number} of {other.name} and #{number} of {process.name} at one instant"
+                self.violations.append(Violation(23, f"lock {name}", text, (rival_number, number)))
+        holders[:] = [row for row in holders if row[0].is_up and _is_sure(row[2])]
+        holders.append((process, process.incarnation.ordinal, lock, number))
+
+
+class Act:
+    """One planned operation in the making: which client, which structures, and the recording of calls."""
+
+    def __init__(self, stage: Stage, process: Process, distributed: Distributed, planned: PlannedOperation) -> None:
+        self.stage = stage
+        self.process = process
+        self.d = distributed
+        self.planned = planned
+        self.entity = planned.entity
+
+    @property
+    def now_ns(self) -> int:
+        """World time."""
+        return self.stage.world.now_ns
+
+    def number(self, name: str, default: int = 0) -> int:
+        """Return an integer argument."""
+        value = self.planned.args.get(name, default)
+        return value if isinstance(value, int) else default
+
+    def timeout_s(self, default_ms: int = 5000) -> float:
+        """Return the call's timeout."""
+        return self.number("timeout_ms", default_ms) / 1000
+
+    async def call(
+        self, kind: str, args: Mapping[str, Value], answer: Awaitable[T], entity: str | None = None
+    ) -> tuple[Operation, T | None]:
+        """Record a call and its end. The error of a call that did not work is recorded, not raised."""
+        stage, world = self.stage, self.stage.world
+        operation = stage.history.call(self.process.name, kind, entity or self.entity, args, world.now_ns)
+        world.record(self.process.name, Called(operation.number, kind, operation.entity))
+        value: T | None = None
+        try:
+            value = await answer
+        except OutcomeUnknown as error:
+            stage.history.unknown(operation, type(error).__name__, world.now_ns)
+        except _NOT_APPLIED as error:
+            stage.history.failed(operation, type(error).__name__, world.now_ns)
+        except CastyError as error:
+            stage.history.unknown(operation, type(error).__name__, world.now_ns)
+        except TimeoutError as error:
+            # The builtin: a waiting call was withdrawn, and the slot confirmed it.
+            stage.history.failed(operation, type(error).__name__, world.now_ns)
+        except asyncio.CancelledError:
+            stage.history.unknown(operation, "cancelled", world.now_ns)
+            self._ended(operation)
+            raise
+        else:
+            stage.history.ok(operation, _plain(value), world.now_ns)
+        self._ended(operation)
+        return operation, value
+
+    def _ended(self, operation: Operation) -> None:
+        event = CallEnded(operation.number, operation.outcome, operation.value)
+        self.stage.world.record(self.process.name, event)
+
+
+async def _run(act: Awaitable[None]) -> None:
+    await act
+
+
+def _plain(value: object) -> Value:
+    return value if value is None or isinstance(value, int | str | bool) else str(value)
+
+
+def _is_sure(lock: Lock) -> bool:
+    """What `held` would say, without its side effect of noticing a loss."""
+    holds = inside(lock, "_holds", "_holds")
+    return any(hold.grant.is_valid for hold in holds.values())
