@@ -1,4 +1,4 @@
-"""In a checkout, `casty.sim` is the folder `sim`; a wheel carries the simulator as `casty/sim/` instead of this file."""
+"""In a checkout, `casty.sim` is the folder `sim`; a wheel carries it as `casty/sim/` instead."""
 
 import sys
 

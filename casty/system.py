@@ -51,7 +51,8 @@ class ClusteredActorSystem:
     tls
         Contexts for TLS in both directions; None means plain TCP.
     required_quorum
-        How many seeds suffice to found, and how many members `async with` waits for; None means all seeds and one.
+        How many seeds suffice to found, and how many members `async with` waits for; None means all seeds
+        and one.
 
     Examples
     --------
@@ -100,7 +101,7 @@ class ClusteredActorSystem:
     # -- life
 
     async def __aenter__(self) -> ClusteredActorSystem:
-        """Return when this node serves; raises `TimeoutError` with everything closed when it does not in time."""
+        """Return when this node serves; raises `TimeoutError` with everything closed when it is too late."""
         await self._node.start()
         node = self._node
         local = LocalSystem(
@@ -129,7 +130,8 @@ class ClusteredActorSystem:
             if clock.now() >= until_ns:
                 missing = ", ".join(self._node.missing[:5]) or f"{self._required} members that are up"
                 raise TimeoutError(
-                    f"node {self._node.node_id} does not serve after {self._settings.start_timeout_s} s; missing: {missing}"
+                    f"node {self._node.node_id} does not serve after "
+                    f"{self._settings.start_timeout_s} s; missing: {missing}"
                 )
             await clock.sleep(POLL_S)
 
@@ -182,7 +184,7 @@ class ClusteredActorSystem:
         return self._node.status()
 
     async def get_cluster_state(self, timeout: float = 5.0) -> ClusterState:
-        """Return the members as this node knows them; waits at most `timeout` seconds for the first topology."""
+        """Return the members as this node knows them; waits at most `timeout` seconds for a topology."""
         self._started()
         clock = self._runtime.clock
         until_ns = clock.now() + int(timeout * SECOND_NS)

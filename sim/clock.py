@@ -48,11 +48,12 @@ class NodeClock:
         Whole seconds since the start of 2025 at world time 0.
     """
 
-    __slots__ = ("_host", "_local_ns", "_rate", "_rate_before", "_wall_s", "_world_ns", "owner")
+    __slots__ = ("_host", "_local_ns", "_rate", "_rate_before", "_wall_s", "_world_ns", "on_change", "owner")
 
     def __init__(self, host: ClockHost, *, offset_ns: int = 0, drift_ppm: int = 0, wall_s: int = 0) -> None:
         self._host = host
         self.owner: Incarnation | None = None  # the process that runs on this machine now
+        self.on_change: Callable[[str, int], None] = _untold
         self._local_ns = offset_ns
         self._world_ns = 0
         self._rate = _TRUE_RATE + drift_ppm * _PPB_PER_PPM
@@ -98,21 +99,25 @@ class NodeClock:
     def drift(self, ppm: int) -> None:
         """Run so much faster (or slower) than world time from now on."""
         self._bend(self.now(), _TRUE_RATE + ppm * _PPB_PER_PPM)
+        self.on_change("drift", ppm)
 
     def step(self, seconds: float) -> None:
         """Jump; negative: back."""
         self._bend(self.now() + round(seconds * _SECOND_NS), self._rate)
+        self.on_change("step", round(seconds * _SECOND_NS))
 
     def freeze(self) -> None:
         """Stand still."""
         if self._rate:
             self._rate_before = self._rate
         self._bend(self.now(), 0)
+        self.on_change("freeze", 0)
 
     def thaw(self) -> None:
         """Run again; harmless when it runs."""
         if not self._rate:
             self._bend(self.now(), self._rate_before)
+            self.on_change("thaw", 0)
 
     def _bend(self, local_ns: int, rate: int) -> None:
         assert rate >= 0, "a clock's rate cannot be negative"
@@ -125,3 +130,7 @@ class NodeClock:
 def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _untold(how: str, amount: int) -> None:
+    del how, amount

@@ -11,7 +11,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TypeVar
 
-__all__ = ["Draws", "Entropy", "mix"]
+__all__ = ["Buggify", "Draws", "Entropy", "mix"]
 
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 _GOLDEN = 0x9E37_79B9_7F4A_7C15
@@ -120,3 +120,22 @@ class Entropy:
     def below(self, purpose: str, bound: int) -> int:
         """A uniform integer, 0 <= n < bound."""
         return self._draws.below("entropy:" + purpose, self._subject, self._next(purpose), bound)
+
+
+class Buggify:
+    """Says which rare paths of a process are taken: a quarter of the sites, then a quarter of the time."""
+
+    __slots__ = ("_counts", "_draws", "_name")
+
+    def __init__(self, draws: Draws, name: str) -> None:
+        self._draws = draws
+        self._name = name
+        self._counts: dict[str, int] = {}
+
+    def fires(self, site: str) -> bool:
+        """Return whether the path is taken now."""
+        if not self._draws.chance("buggify-site", site, 0, 250_000):
+            return False
+        count = self._counts.get(site, 0)
+        self._counts[site] = count + 1
+        return self._draws.chance("buggify", f"{site}@{self._name}", count, 250_000)

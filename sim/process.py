@@ -12,6 +12,7 @@ from casty.storage import MemoryStorage
 from .clock import NodeClock
 from .draws import Entropy
 from .errors import CrashedError
+from .events import ClockChanged
 from .incarnation import Incarnation
 from .network import SimTransport
 
@@ -74,6 +75,7 @@ class Process:
         self._waiting: list[asyncio.Future[Any]] = []
         offset_ns = world.draws.below("clock", name, 0, _DAY_NS)
         self.clock = NodeClock(world.loop, offset_ns=offset_ns, wall_s=world.wall_s)
+        self.clock.on_change = self._clock_changed
         self.incarnation: Incarnation
         self.runtime: Runtime
 
@@ -104,6 +106,9 @@ class Process:
 
     def _observed(self, event: tuple[object, ...]) -> None:
         self.world.trace.add(self.world.loop.now_ns, self.name, event)
+
+    def _clock_changed(self, how: str, amount: int) -> None:
+        self._observed(ClockChanged(how, amount))
 
     def spawn(self, coro: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start a coroutine as a task of this process."""

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from casty.runtime import Storage
 
 from .clock import NodeClock
 from .cluster import ClusterSupport
-from .draws import Draws
+from .draws import Buggify, Draws
 from .errors import CrashedError, DeadlockError
-from .faults import Partition, Undo
+from .events import Crashed, Paused, Resumed, Started, Stopped, UncaughtError
 from .guards import fenced
 from .incarnation import Incarnation
+from .link_faults import LinkFaults
 from .loop import SimLoop
-from .network import Network, every_direction
+from .network import Network
 from .paths import NetworkProfile
 from .process import Process, Setup
 from .teardown import bury
@@ -27,17 +28,7 @@ from .trace import Trace
 if TYPE_CHECKING:
     from .nemesis import Nemesis
 
-__all__ = [
-    "ClockChanged",
-    "Crashed",
-    "LinkFault",
-    "Paused",
-    "Resumed",
-    "Started",
-    "Stopped",
-    "UncaughtError",
-    "World",
-]
+__all__ = ["World"]
 
 T = TypeVar("T")
 
@@ -47,54 +38,7 @@ _WALL_START_S = 1_735_689_600  # 2025-01-01 00:00 UTC
 log = logging.getLogger("casty.sim")
 
 
-class Started(NamedTuple):
-    """A process began an incarnation."""
-
-    ordinal: int
-    node_id: str
-
-
-class Crashed(NamedTuple):
-    """A process died without running a line."""
-
-    is_power_loss: bool
-
-
-class Stopped(NamedTuple):
-    """A process ended by itself."""
-
-
-class Paused(NamedTuple):
-    """A process was held."""
-
-
-class Resumed(NamedTuple):
-    """A held process went on."""
-
-
-class ClockChanged(NamedTuple):
-    """A machine's clock was bent."""
-
-    how: str
-    amount: int
-
-
-class LinkFault(NamedTuple):
-    """Something was done to the network between two machines."""
-
-    what: str
-    source: str
-    target: str
-
-
-class UncaughtError(NamedTuple):
-    """A process left an error to its event loop."""
-
-    message: str
-    error: str
-
-
-class World(ClusterSupport):
+class World(LinkFaults, ClusterSupport):
     """A simulated world. Use it as a context manager, or `close` it.
 
     Parameters
@@ -299,64 +243,6 @@ class World(ClusterSupport):
         """Return a machine's clock, to drift, step, freeze or thaw it."""
         return self.processes[name].clock
 
-    # -- the network
-
-    def partition(self, *sides: Sequence[str]) -> Undo:
-        """Cut every direction between the sides; `Undo.heal` of what is returned mends it."""
-        pairs = [
-            pair
-            for index, side in enumerate(sides)
-            for other in sides[index + 1 :]
-            for pair in every_direction(side, other)
-        ]
-        return self._sever(pairs)
-
-    def cut(self, source: str, target: str) -> Undo:
-        """Cut one direction."""
-        return self._sever([(source, target)])
-
-    def isolate(self, name: str) -> Undo:
-        """Cut a machine off from all others, the test's included."""
-        return self.partition([name], [other for other in self.network.machines() if other != name])
-
-    def ring(self, names: Sequence[str]) -> Undo:
-        """Leave to each machine only its two neighbours."""
-        return self._sever(Partition.ring(names))
-
-    def bridge(self, names: Sequence[str]) -> Undo:
-        """Split the machines in two halves that only the middle one sees both of."""
-        return self._sever(Partition.bridge(names))
-
-    def reset_links(self, first: str, second: str) -> int:
-        """Reset every link between two machines; returns how many there were."""
-        self._note(first, LinkFault("reset", first, second))
-        return self.network.reset_links(first, second)
-
-    def half_open(self, first: str, second: str) -> int:
-        """Make every link between two machines swallow bytes silently; returns how many there were."""
-        self._note(first, LinkFault("half-open", first, second))
-        return self.network.silence_links(first, second)
-
-    def spike(self, source: str, target: str, delay_s: float, *, jitter_s: float = 0.0) -> Undo:
-        """Add delay to one direction."""
-        path = self.network.path(source, target)
-        path.spike_ns, path.spike_jitter_ns = round(delay_s * _SECOND_NS), round(jitter_s * _SECOND_NS)
-        self._note(source, LinkFault("spike", source, target))
-        return Undo(path.mend)
-
-    def slow(self, source: str, target: str, bytes_per_s: int) -> Undo:
-        """Limit the throughput of one direction."""
-        path = self.network.path(source, target)
-        path.bytes_per_s = bytes_per_s
-        self._note(source, LinkFault("slow", source, target))
-        return Undo(path.mend)
-
-    def _sever(self, pairs: Sequence[tuple[str, str]]) -> Undo:
-        for source, target in pairs:
-            self._note(source, LinkFault("cut", source, target))
-        self.network.sever(pairs)
-        return Undo(lambda: self.network.mend(pairs))
-
     # -- the end of faults, and of the world
 
     async def quiesce(self, settle_s: float = 0.0) -> None:
@@ -406,7 +292,7 @@ class World(ClusterSupport):
 
     def buggify_of(self, name: str) -> Callable[[str], bool]:
         """Return a process's `Runtime.buggify`."""
-        return _Buggify(self.draws, name).fires if self._has_buggify else _never
+        return Buggify(self.draws, name).fires if self._has_buggify else _never
 
     def _note(self, name: str, event: tuple[object, ...]) -> None:
         self.trace.add(self.loop.now_ns, name, event)
@@ -430,22 +316,6 @@ class _Watcher:
     def look(self) -> None:
         if not self._reached.done() and self._predicate():
             self._reached.set_result(None)
-
-
-class _Buggify:
-    __slots__ = ("_counts", "_draws", "_name")
-
-    def __init__(self, draws: Draws, name: str) -> None:
-        self._draws = draws
-        self._name = name
-        self._counts: dict[str, int] = {}
-
-    def fires(self, site: str) -> bool:
-        if not self._draws.chance("buggify-site", site, 0, 250_000):
-            return False
-        count = self._counts.get(site, 0)
-        self._counts[site] = count + 1
-        return self._draws.chance("buggify", f"{site}@{self._name}", count, 250_000)
 
 
 async def _call(setup: Setup, process: Process) -> object:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 __all__ = ["HOST", "Cluster", "NodeProcess", "StartFailed", "free_ports"]
@@ -47,6 +48,8 @@ class NodeProcess:
         Its standard error is appended there.
     extra
         Further words for ``casty node``.
+    settings
+        Fields of `casty.config.Settings` that differ from their defaults.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class NodeProcess:
         seeds: Sequence[int],
         log_path: Path,
         extra: Sequence[str] = (),
+        settings: Mapping[str, int | float | str] | None = None,
     ) -> None:
         self.node_id = node_id
         self.port = port
@@ -65,6 +69,9 @@ class NodeProcess:
             "-m", "casty.cli", "node", "--name", system, "--node-id", node_id,
             "--host", HOST, "--port", str(port), "--seed", *[f"{HOST}:{seed}" for seed in seeds], *extra,
         ]  # fmt: skip
+        self._variables = {
+            f"CASTY_SETTINGS_{name.upper()}": str(value) for name, value in (settings or {}).items()
+        }
         self._process: asyncio.subprocess.Process | None = None
         self.is_paused = False
 
@@ -83,7 +90,11 @@ class NodeProcess:
         assert not self.is_running, f"{self.node_id} runs already"
         with self.log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, *self._words, stdout=asyncio.subprocess.PIPE, stderr=log
+                sys.executable,
+                *self._words,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **self._variables},
             )
 
     async def ready(self, timeout_s: float = READY_S) -> str:
@@ -158,15 +169,28 @@ class Cluster:
         The system's name.
     extra
         Further words for each ``casty node``.
+    settings
+        Fields of `casty.config.Settings` that differ from their defaults.
+    names
+        The node ids; None: ``a``, ``b`` ...
     """
 
-    def __init__(self, count: int, folder: Path, *, system: str = "demo", extra: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        count: int,
+        folder: Path,
+        *,
+        system: str = "demo",
+        extra: Sequence[str] = (),
+        settings: Mapping[str, int | float | str] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> None:
         ports = free_ports(count)
-        names = [chr(ord("a") + index) for index in range(count)]
+        chosen = names or [chr(ord("a") + index) for index in range(count)]
         self.system = system
         self.nodes = {
-            name: NodeProcess(system, name, port, ports, folder / f"{name}.log", extra)
-            for name, port in zip(names, ports, strict=True)
+            name: NodeProcess(system, name, port, ports, folder / f"{name}.log", extra, settings)
+            for name, port in zip(chosen, ports, strict=True)
         }
 
     @property

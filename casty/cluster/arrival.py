@@ -1,6 +1,7 @@
 """How a process becomes part of a cluster: it founds one with its co-founders, or joins one that lives.
 
-A quarter of a second after another the arriving process tells everyone it is linked with who it is. Members answer
+A quarter of a second after another the arriving process tells everyone it is linked with who it is. Members
+answer
 with their cluster; blank processes answer in kind. `founding.py` decides; this shell carries its messages.
 """
 
@@ -18,10 +19,10 @@ from casty.transport.connection import Connection
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
-__all__ = ["Arrival", "MEMBER"]
+__all__ = ["MEMBER", "Arrival"]
 
 MEMBER = 7
-"""The answer of a member: [MEMBER, generation, cluster id, [[host, port], ...], whether it knows us as a member]."""
+"""The answer of a member: [MEMBER, generation, cluster id, [[host, port], ...], whether we are one]."""
 
 TICK_NS = 250_000_000
 COMPLAIN_NS = 5_000_000_000
@@ -90,7 +91,7 @@ class Arrival:
         self._timer = self._clock.call_at(now_ns + TICK_NS, self._tick)
 
     def settled(self) -> None:
-        """The control state is here: stop asking around. A founder that missed the start is still answered."""
+        """The control state is here: stop asking around. Who missed the start is still answered."""
         self.close()
 
     def _carry(self, outbox: list[tuple[str, list[object]]]) -> None:

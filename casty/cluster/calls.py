@@ -16,13 +16,14 @@ __all__ = ["Call", "Deadlines"]
 class Call:
     """What a caller waits for.
 
-    `seq` is 0 for what needs no number (reads, opens, withdrawals). `may_be_applied` is True once an attempt left and
-    was not refused; `was_in_doubt` is what it was before the attempt under way.
+    `seq` is 0 for what needs no number (reads, opens, withdrawals). `may_be_applied` is True once an attempt
+    left and was not refused; `was_in_doubt` is what it was before the attempt under way.
     """
 
     __slots__ = (
-        "call_id", "command", "deadline_ns", "entity", "future", "is_parked", "is_queued", "is_urgent", "is_waiting",
-        "is_withdrawn", "may_be_applied", "operation", "payload", "sent_to", "seq", "slot", "started_ns", "was_in_doubt",
+        "call_id", "command", "deadline_ns", "entity", "future", "is_parked", "is_queued", "is_urgent",
+        "is_waiting", "is_withdrawn", "may_be_applied", "operation", "payload", "sent_to", "seq", "slot", "started_ns",
+        "was_in_doubt",
     )  # fmt: skip
 
     def __init__(
@@ -55,7 +56,7 @@ class Call:
 
 
 class Deadlines:
-    """Callbacks at instants: one heap and one timer however many there are. Entries are never removed, only ignored."""
+    """Callbacks at instants: one heap and one timer for all. Entries are never removed, only ignored."""
 
     __slots__ = ("_clock", "_heap", "_on_due", "_timer", "_timer_ns")
 

@@ -90,8 +90,8 @@ class ControlMachine:
     """What the control group has agreed on."""
 
     __slots__ = (
-        "cluster_id", "generation", "members", "name", "regions", "replication", "services", "settings", "slots",
-        "version",
+        "cluster_id", "generation", "members", "name", "regions", "replication", "services", "settings",
+        "slots",         "version",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -232,15 +232,15 @@ class ControlMachine:
             key: [[ref, *owner] for ref, owner in refs.items()] for key, refs in self.services.items()
         }
         return pack(
-            [self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings, members,
-             slots, self.regions, services]
+            [self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
+             members,              slots, self.regions, services]
         )  # fmt: skip
 
     def load(self, data: bytes) -> None:
         """Replace the state by a dumped one."""
         fields: Any = unpack(data)
-        (self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings, members,
-         slots, self.regions, services) = fields  # fmt: skip
+        (self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
+             members,          slots, self.regions, services) = fields  # fmt: skip
         self.members = {row[0]: MemberRow(*row) for row in members}
         self.slots = [SlotRow(row[0], tuple(row[1]), tuple(row[2]), row[3]) for row in slots]
         self.services = {

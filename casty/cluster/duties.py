@@ -1,7 +1,7 @@
-"""What a leader does besides answering: walk its group to its target, hand over, watch members, expire sessions.
+"""What a leader does besides answering: walk groups to their targets, hand over, watch members.
 
-Everything here is advice or idempotent: a duty that is done twice, late, or by a leader that no longer leads, is
-refused by the consensus core or changes nothing.
+Everything here is advice or idempotent: a duty that is done twice, late, or by a leader that no longer
+leads, is refused by the consensus core or changes nothing.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class SlotDuties:
         return False
 
     def hand_all_over(self) -> bool:
-        """Offer every group led here to its best follower; True until each has another leader, or nobody could be one."""
+        """Offer every group led here to its best follower; True while one still needs another leader."""
         now_ns = self._clock.now()
         pending = False
         for group in self._host.groups.values():

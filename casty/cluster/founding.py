@@ -10,16 +10,20 @@ States of a process::
     acked ---------> started                    a blank process acknowledges one document, and no other
     (any but started) --> joining               somebody knows a generation: join it instead
 
-``started`` is final: the document is the first configuration of the control group, and all its founders vote in it.
+``started`` is final: the document is the first configuration of the control group, and all its founders vote
+in it.
 
-What may be lost, doubled or late: every message. Each is sent again on every tick until it is answered, each names
-the founding it speaks of, and each is harmless when heard twice. Why two foundings cannot both commit: to commit
-takes a majority of the document's founders, every one of whom had acknowledged it; a process acknowledges a second
+What may be lost, doubled or late: every message. Each is sent again on every tick until it is answered, each
+names
+the founding it speaks of, and each is harmless when heard twice. Why two foundings cannot both commit: to
+commit
+takes a majority of the document's founders, every one of whom had acknowledged it; a process acknowledges a
+second
 document only after the founder withdrew the first, which the founder may only do while nobody started it - a
 process that started answers a withdrawal with ``START``, and the founder then has to start as well.
 
-A founder that dies after its offer is replaced: an acknowledger that hears nothing of it for 3 s offers the very
-same document to the others and starts once a majority of its founders (itself included) stands by it.
+A founder that dies after its offer is replaced: an acknowledger that hears nothing of it for 3 s offers the
+very same document to the others and starts once a majority of its founders (itself included) stands by it.
 """
 
 from __future__ import annotations
@@ -60,8 +64,8 @@ class Identity(NamedTuple):
 class Policy(NamedTuple):
     """When this process may found.
 
-    `seed_set` is compared as given (sorted ``host:port``); `needed` of it have to be seen; `listen_ns` is waited
-    when that is not everybody, or nobody else.
+    `seed_set` is compared as given (sorted ``host:port``); `needed` of it have to be seen; `listen_ns` is
+    waited when that is not everybody, or nobody else.
     """
 
     seed_set: tuple[str, ...]
@@ -119,7 +123,7 @@ class Founding:
         return [VIEW, *self.identity, list(self.policy.seed_set), self.phase, acked]
 
     def seed_sets_met(self) -> dict[str, tuple[str, ...]]:
-        """Return the differing seed sets that others named, by node id: the usual cause of a cluster that never forms."""
+        """Return differing seed sets by node id: the usual cause of a cluster that never forms."""
         return {node: seeds for node, seeds in self._met.items() if seeds != self.policy.seed_set}
 
     def join_instead(self, now_ns: int) -> None:
@@ -168,9 +172,11 @@ class Founding:
 
     def _consider_founding(self, now_ns: int) -> Outbox:
         founders = [self.identity]
-        for seen in self._seen.values():
-            if now_ns - seen.at_ns <= FRESH_NS and seen.seed_set == self.policy.seed_set:
-                founders.append(seen.identity)
+        founders += [
+            seen.identity
+            for seen in self._seen.values()
+            if now_ns - seen.at_ns <= FRESH_NS and seen.seed_set == self.policy.seed_set
+        ]
         founders.sort()
         if len(founders) < self.policy.needed:
             self._enough_since_ns = None

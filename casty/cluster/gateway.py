@@ -1,12 +1,15 @@
 """A gateway: exactly-once calls on entities from outside their slot. One per client, one per member system.
 
-Life of a command: a number of the slot's session (opened by the first use) -> sent to the slot's leader -> answered,
-or refused and sent again under the same number, or in doubt and sent again under the same number - over reconnect,
+Life of a command: a number of the slot's session (opened by the first use) -> sent to the slot's leader ->
+answered,
+or refused and sent again under the same number, or in doubt and sent again under the same number - over
+reconnect,
 redirect and failover, until its deadline. The slot applies a number once, so sending again is always safe.
 
-What may be lost: every frame, and the leader. A request is in doubt from the moment it left until an answer says that
+What may be lost: every frame, and the leader. A request is in doubt from the moment it left until an answer
+says that
 it was refused before it was proposed. At its deadline a call in doubt ends `OutcomeUnknown` and its number is
-abandoned: keep-alives name it until the slot confirms that it is withdrawn, so it cannot take effect for nobody.
+abandoned: keep-alives name it until the slot confirms its withdrawal, so it takes no effect for nobody.
 A call not in doubt ends `Unavailable`.
 """
 
@@ -434,7 +437,7 @@ class Gateway:
             self._conclude(call, reply)
 
     def _again(self, call: Call, reply: Reply) -> None:
-        """The attempt was refused (or nobody knows what became of it): try again, elsewhere if a hint says where."""
+        """The attempt was refused, or nobody knows: try again, elsewhere if a hint says where."""
         if reply[0] != UNKNOWN:
             call.may_be_applied = call.was_in_doubt
         if reply[0] == NOT_LEADER and len(reply) == 3 and reply[1] is not None and reply[1] != call.sent_to:
@@ -487,7 +490,7 @@ class Gateway:
             self._dispatch(call)
 
     def _expire(self, ledger: Ledger[Hold], reason: str, but: Call | None = None) -> None:
-        """The session is gone: its holds are lost, what was sent in it is unknown, the next use opens anew."""
+        """The session is gone: holds are lost, what was sent is unknown, the next use opens anew."""
         if self.ledgers.get(ledger.slot) is ledger:
             del self.ledgers[ledger.slot]
         self.keep_alive.lose_all(ledger, reason, abandon=False)
@@ -635,7 +638,7 @@ class Gateway:
         return future
 
     async def close(self) -> None:
-        """End every call and session; what was held is free at once where the slot still answers within a second."""
+        """End every call and session; what was held is free at once where the slot answers in time."""
         if self._is_closed:
             return
         self._is_closed = True

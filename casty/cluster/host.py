@@ -1,10 +1,10 @@
 """The replica host: every consensus group of a node, driven together. One per node.
 
-A turn of the event loop steps cores; `settle` then does all their work at once: one storage batch, one consensus
-frame per peer, then the applies. One timer serves all groups. A message never creates a group.
+A turn of the event loop steps cores; `settle` then does all their work at once: one storage batch, one
+consensus frame per peer, then the applies. One timer serves all groups. A message never creates a group.
 
-Identity: a consensus message carries its group and epoch; node id and incarnation of both ends are those of the
-link, fixed by its handshake, so a message of a dead process cannot arrive under the name of its successor.
+Identity: a consensus message carries its group and epoch; node id and incarnation of both ends are those of
+the link, fixed by its handshake, so a message of a dead process cannot arrive under the name of its successor.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class Replica(Protocol):
 class Group:
     """One replica of one consensus group."""
 
-    __slots__ = ("applied_index", "armed_ns", "core", "epoch", "is_dirty", "number", "replica", "snapshot_index")
+    __slots__ = (
+        "applied_index", "armed_ns", "core", "epoch", "is_dirty", "number", "replica", "snapshot_index",
+    )  # fmt: skip
 
     def __init__(self, number: int, epoch: int, core: Core, replica: Replica) -> None:
         self.number = number

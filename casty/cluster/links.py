@@ -1,4 +1,4 @@
-"""Which links a node has, by who is at the other end. Every node dials every other and sends on what it dialled."""
+"""Which links a node has, by who is at the other end. Every node sends on the links that it dialled."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def key_of(connection: Connection) -> str:
 class Links:
     """The open connections of one node.
 
-    A new process under a known node id takes the place of the old one's connection at once: nothing queued for
-    the predecessor reaches its successor.
+    A new process under a known node id takes the place of the old one's connection at once: nothing queued
+    for the predecessor reaches its successor.
     """
 
     def __init__(self, me: NodeAddress, peers: Peers) -> None:
@@ -40,7 +40,7 @@ class Links:
         self._dial()
 
     def want_members(self, addresses: Iterable[NodeAddress]) -> None:
-        """Dial the members of the present topology; former ones are dropped. Guests have become members or gone."""
+        """Dial the members of the present topology; former ones are dropped, guests are members or gone."""
         self._members = dict.fromkeys(addresses)
         self._guests.clear()
         self._dial()

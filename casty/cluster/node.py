@@ -1,7 +1,7 @@
-"""One node of a cluster: its links, groups, topology and duties, put together. No actors here; see `system.py`.
+"""One node of a cluster: links, groups, topology and duties put together. No actors here; see `system.py`.
 
-Life of a node: listen and dial the seeds -> found or join (`arrival.py`) -> follow the control group -> host the
-slots that it names -> ``ready`` -> stop: hand leaderships over, close the own sessions, go.
+Life of a node: listen and dial the seeds -> found or join (`arrival.py`) -> follow the control group -> host
+the slots that it names -> ``ready`` -> stop: hand leaderships over, close the own sessions, go.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from casty.cluster.control_group import CONTROL, ControlReplica
 from casty.cluster.duties import ControlDuties, SlotDuties, Vitals
 from casty.cluster.feed import Feed
 from casty.cluster.founding import VIEW, Founding, Identity, Policy
+from casty.cluster.gateway import Gateway
 from casty.cluster.groups import Groups
 from casty.cluster.host import Group, Host
 from casty.cluster.links import Links, key_of
-from casty.cluster.gateway import Gateway
 from casty.cluster.readiness import Readiness
 from casty.cluster.relays import ControlCalls, Relays
-from casty.cluster.status import status_document
 from casty.cluster.requests import Requests
+from casty.cluster.status import status_document
 from casty.cluster.topology import LeaderTable, Topology
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Membership
@@ -173,7 +173,7 @@ class Node:
         return Policy(tuple(sorted(seeds)), needed, int(self.settings.founding_listen_s * SECOND_NS))
 
     def _document(self, founders: list[Identity]) -> dict[str, Any] | None:
-        """Return the founding document; not before the generation number is later than any before our start."""
+        """Return the founding document, once the generation is later than any before our start."""
         wall_s = self.runtime.clock.wall_s()
         if wall_s <= self._born_wall_s:
             return None
@@ -256,7 +256,7 @@ class Node:
         self.arrival.on_frame(link, body)
 
     def _on_join(self, link: Connection, body: bytes) -> None:
-        """A process asks to join: the control leader proposes it once it can reach exactly that process itself."""
+        """A process asks to join: the control leader proposes it once it reaches exactly that process."""
         message: Any = unpack(body)
         group = self.host.groups.get(CONTROL)
         if group is None or not self.control.machine.is_founded:
@@ -302,8 +302,8 @@ class Node:
 
     def _hello(self) -> Hello:
         return Hello.of_node(
-            cluster=self.options.name, node_id=self.node_id, incarnation=self.incarnation, address=self.address,
-            settings=self.settings,
+            cluster=self.options.name, node_id=self.node_id, incarnation=self.incarnation,
+            address=self.address,             settings=self.settings,
         )  # fmt: skip
 
     def _welcome(self) -> dict[str, object]:
@@ -446,7 +446,8 @@ class _Nobody:
 
 _ALLOWED: dict[str, tuple[int, ...]] = {
     "client": (
-        frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY, frames.ENTITY,
+        frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY,
+        frames.ENTITY,
     ),
     "status": (frames.STATUS,),
 }  # fmt: skip

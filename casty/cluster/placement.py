@@ -59,8 +59,8 @@ def place(slot: int, current: Sequence[str], candidates: Sequence[str], size: in
 def spread_leaders(targets: Sequence[Sequence[str]], current: Sequence[str | None]) -> list[str | None]:
     """Choose a preferred leader for each slot so that the counts of nodes differ by at most one.
 
-    Keeps `current` where it can; then walks chains of slots from the busiest to an idler node. Nodes that hold
-    no slot are not counted.
+    Keeps `current` where it can; then walks chains of slots from the busiest to an idler node. Nodes that
+    hold no slot are not counted.
     """
     nodes = sorted({node for target in targets for node in target})
     preferred: list[str | None] = []

@@ -1,4 +1,4 @@
-"""Which waiting call a log index answers, and how an answer finds its way. Shared by control group and slots."""
+"""Which waiting call a log index answers, and how the answer gets there. For control group and slots."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Proposals:
         return True
 
     def take(self, index: int, term: int) -> tuple[Answers, int] | None:
-        """Return who waits for the entry committed at `index`; another term's entry took a waiting one's place."""
+        """Return who waits for the entry at `index`; another term's entry took a waiting one's place."""
         waiting = self._waiting.pop(index, None)
         if waiting is None:
             return None

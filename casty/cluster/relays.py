@@ -1,4 +1,4 @@
-"""Calls that a node sends to another node for somebody else: one hop for a client, or its own control entries.
+"""Calls that a node sends to another node for somebody else: a hop for a client, or its own control entries.
 
 Their call ids are negative, so they never meet those of the node's own gateway on the same link.
 """
@@ -73,7 +73,7 @@ class _Answer:
 
 
 class ControlCalls:
-    """Writes control entries from any node. Entries are idempotent, so an unanswered one is simply sent again.
+    """Writes control entries from any node. They are idempotent: an unanswered one is sent again.
 
     Parameters
     ----------

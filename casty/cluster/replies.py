@@ -8,7 +8,7 @@ from typing import Protocol
 from casty.wire import frames
 from casty.wire.pack import pack
 
-__all__ = ["LocalAnswers", "LinkAnswers", "Outbound"]
+__all__ = ["LinkAnswers", "LocalAnswers", "Outbound"]
 
 
 class Outbound(Protocol):
@@ -23,7 +23,7 @@ class Outbound(Protocol):
 
 
 class LinkAnswers:
-    """Collects the replies for one connection. A reply that does not fit its outbound queue closes the link."""
+    """Collects the replies for one connection. One that does not fit the outbound queue closes the link."""
 
     __slots__ = ("_dirty", "_items", "_link", "_max_frame_bytes")
 

@@ -38,8 +38,8 @@ class SlotReplica:
     """One replica of one slot."""
 
     __slots__ = (
-        "_last_read", "_observe", "_on_role", "_reads", "_runtime", "_settings", "_slot", "_ttl_ns", "core", "leader",
-        "machine", "proposals",
+        "_last_read", "_observe", "_on_role", "_reads", "_runtime", "_settings", "_slot", "_ttl_ns", "core",
+        "leader",         "machine", "proposals",
     )  # fmt: skip
 
     def __init__(
@@ -67,7 +67,7 @@ class SlotReplica:
     # -- what gateways ask
 
     def write(self, group: Group, payload: bytes, answers: Answers, call_id: int) -> None:
-        """Propose a gateway's entry, or answer at once what is known already; raises `RemoteProtocolError`."""
+        """Propose a gateway's entry, or answer what is known already; raises `RemoteProtocolError`."""
         entry = check_entry(payload)
         leader = self.leader
         if leader is not None and entry[0] == COMMAND:
@@ -85,7 +85,7 @@ class SlotReplica:
         self.proposals.propose(group.core, payload, answers, call_id)
 
     def _is_full(self, session: Any, entry: list[Any]) -> bool:
-        """Whether the session keeps too many replies; a release (never a first operation) and a destroy always pass."""
+        """Whether the session keeps too many replies; a release and a destroy always pass."""
         settings = self._settings
         is_full = (
             len(session.replies) >= settings.max_window_replies
@@ -111,7 +111,7 @@ class SlotReplica:
             answers.add(call_id, self.machine.query(kind, entity, query))
 
     def refuse_read(self, token: int) -> None:
-        """Leadership ended before the read was confirmed; it changed nothing, so it may simply be asked elsewhere."""
+        """Leadership ended before the read was confirmed; it changed nothing: ask elsewhere."""
         answers, call_id, _ = self._reads.pop(token)
         answers.add(call_id, [NOT_LEADER, None, 0])
 

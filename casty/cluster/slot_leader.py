@@ -1,8 +1,9 @@
-"""What the leader of one slot knows besides the log: when it heard of each session, and who waits for an outcome.
+"""What the leader of one slot knows besides the log: when it heard of each session, who waits for what.
 
-Soft state: a new leader starts empty and gives every session a fresh TTL, so that the client's own deadline always
-passes before anybody else can be granted what it held. An expiry that stands in the log - also one inherited from
-an earlier leader, committed or not - counts: such a session is not covered any more, for it may be gone.
+Soft state: a new leader starts empty and gives every session a fresh TTL, so that the client's own deadline
+always
+passes before anybody else can be granted what it held. An expiry that stands in the log - also one inherited
+from an earlier leader, committed or not - counts: such a session is not covered any more, for it may be gone.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ class SlotLeader:
         Returns
         -------
         tuple
-            The row of the acknowledgement (status, outcomes, lost, settled) and an ABANDON entry to propose, if any.
+            The row of the acknowledgement (status, outcomes, lost, settled) and an ABANDON entry to propose,
+            if any.
         """
         slot_epoch_session, waiting, held, abandoned = row[:3], _rows(row[3]), _rows(row[4]), _rows(row[5])
         session = slot_epoch_session[2]

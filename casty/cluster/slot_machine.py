@@ -11,9 +11,9 @@ Entries are flat lists packed by the gateway and proposed as they came:
 ``[ABANDON, session, [[seq, kind, entity], ...]]``             withdraw requests, whatever became of them
 =============================================================  ===========================================
 
-Every entry may be applied twice: a leader that does not know what became of its proposal never proposes again by
-itself, but a client does. OPEN is recognised by its attempt, COMMAND by its number, the others are idempotent.
-What is decided is decided here, at apply; a leader's look before proposing is a short cut.
+Every entry may be applied twice: a leader that does not know what became of its proposal never proposes
+again by itself, but a client does. OPEN is recognised by its attempt, COMMAND by its number, the others are
+idempotent. What is decided is decided here, at apply; a leader's look before proposing is a short cut.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class SlotMachine:
             return self._command(entry)
         if kind == OPEN:
             return self._open(index, entry[1], entry[2])
-        if kind == CLOSE or kind == EXPIRE:
+        if kind in (CLOSE, EXPIRE):
             return self._end(entry[1])
         if kind == CANCEL:
             return self._cancel(entry[1], entry[2], (entry[3], entry[4]))
@@ -226,7 +226,7 @@ class SlotMachine:
         return Applied(reply, effects)
 
     def _party(self, session: SlotSession, number: int, seq: int, key: EntityKey, decision: Any) -> Applied:
-        """After a command of a kind that holds or waits: remember where the request is and who is affected."""
+        """After a command that may hold or wait: remember where the request is and who is affected."""
         structure = STRUCTURES[key[0]]
         state = decision.state
         if state is not None and structure.outcome(state, number, seq) is not None:

@@ -8,7 +8,8 @@ States of a request (session, seq), as the slot sees it::
     queued --tripped, destroyed, broken--> settled (the outcome is kept until `wait_low` passes it)
     any    --withdrawn--> withdrawn (remembered until `low` passes it)
 
-`low` is the lowest number that the client has no answer to, ``queued`` being an answer; `wait_low` the lowest one that
+`low` is the lowest number that the client has no answer to, ``queued`` being an answer; `wait_low` the
+lowest one that
 it still waits for. Both only grow. A number below `low` of which nothing is known any more can only be a late
 duplicate of something long finished: it is answered STALE and does nothing.
 """
@@ -29,7 +30,8 @@ class SlotSession:
     """What the slot remembers of one session."""
 
     __slots__ = (
-        "attempt", "entities", "gateway", "low", "outcomes", "replies", "reply_bytes", "wait_low", "waits", "withdrawn",
+        "attempt", "entities", "gateway", "low", "outcomes", "replies", "reply_bytes", "wait_low", "waits",
+        "withdrawn",
     )  # fmt: skip
 
     def __init__(self, attempt: bytes, gateway: bytes) -> None:
@@ -40,7 +42,7 @@ class SlotSession:
         self.replies: dict[int, Reply] = {}
         self.reply_bytes = 0
         self.waits: dict[int, EntityKey] = {}
-        """Requests that were answered QUEUED or granted a hold, and the entity that knows what became of them."""
+        """Requests that were queued or granted a hold, and the entity that knows what became of them."""
         self.outcomes: dict[int, Reply] = {}
         """Final answers of waiting calls that left nothing behind in the entity."""
         self.withdrawn: dict[int, None] = {}
@@ -107,7 +109,7 @@ class SlotSession:
         session.waits = {seq: (kind, entity) for seq, kind, entity in waits}
         session.outcomes = dict(outcomes)
         session.withdrawn = dict.fromkeys(withdrawn)
-        session.entities = {(kind, entity): None for kind, entity in entities}
+        session.entities = dict.fromkeys(entities)
         return session
 
 

@@ -1,7 +1,7 @@
 """What a node or client believes about the cluster: an immutable snapshot plus leader hints. Pure.
 
-The snapshot comes from applied control entries and only moves forward, by (generation, version). The hints are
-soft state, ordered by term within a slot epoch: a late hint of an old term never replaces a newer one.
+The snapshot comes from applied control entries and only moves forward, by (generation, version). The hints
+are soft state, ordered by term within a slot epoch: a late hint of an old term never replaces a newer one.
 """
 
 from __future__ import annotations

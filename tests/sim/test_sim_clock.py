@@ -135,3 +135,19 @@ def test_wall_clock_follows_and_survives_a_restart() -> None:
 
     with World(1, wall_s=1000) as world:
         world.run(main(world))
+
+
+def test_changes_are_in_the_trace() -> None:
+    async def main(world: World) -> None:
+        await start_one(world)
+        clock = world.clock("a")
+        clock.drift(10)
+        clock.step(-1.5)
+        clock.freeze()
+        clock.thaw()
+        clock.thaw()
+
+    with World(1) as world:
+        world.run(main(world))
+        events = [tuple(entry.event) for entry in world.trace if entry.kind == "ClockChanged"]
+        assert events == [("drift", 10), ("step", -1_500_000_000), ("freeze", 0), ("thaw", 0)]

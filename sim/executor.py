@@ -1,0 +1,261 @@
+"""Runs a plan in a world of its own: workload, faults, then peace, probes and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from casty.config import Settings
+from casty.consensus import Role
+
+from .checks import Violation, check_history
+from .checks.looking import gateway_of, host_of
+from .checks.steps import StepChecks
+from .cluster import CLUSTER_NAME, NODE_PORT
+from .errors import DeadlockError, TimeLimitError
+from .paths import NetworkProfile
+from .plan import MAY_LOSE_MEMORY, Plan, PlannedOperation
+from .result import ERROR, HELD, VIOLATED, Result
+from .scenarios import Act, Stage, perform, probe
+from .tormentor import Tormentor, is_whole
+from .world import World
+
+if TYPE_CHECKING:
+    from casty.client import ClusterClient
+
+    from .process import Process
+
+__all__ = ["Execution", "run_plan"]
+
+_MICROS = 1_000_000
+_LIMIT_S = 240.0
+_LEADERS_WITHIN_S = 10.0
+_LOOK_S = 0.1
+_LONGEST_CALL_S = 8.5
+_LAST_EVENTS = 12
+
+
+def run_plan(plan: Plan, *, wall: Callable[[], float] = time.perf_counter) -> Result:
+    """Run a plan and judge it.
+
+    Examples
+    --------
+    >>> from sim.swarm import expand
+    >>> run_plan(expand("counter", 1, duration_s=1)).verdict
+    'held'
+    """
+    start_s = wall()
+    with World(plan.seed, network=NetworkProfile(**dict(plan.cluster.network))) as world:
+        execution = Execution(world, plan)
+        result = execution.run()
+    result.wall_seconds = wall() - start_s
+    return result
+
+
+class Execution:
+    """One run of one plan."""
+
+    def __init__(self, world: World, plan: Plan) -> None:
+        self._world = world
+        self._plan = plan
+        values: Any = dict(plan.cluster.settings)
+        self._settings = Settings(**values)
+        self._stage = Stage(world)
+        self._checks = StepChecks(world, self._settings.election_max_s)
+        self._nodes = [name for name in plan.cluster.names() if name.startswith("node-")]
+        self._clients = [name for name in plan.cluster.names() if name.startswith("client-")]
+        self._tormentor: Tormentor | None = None
+        self._acts: list[asyncio.Task[None]] = []
+
+    def run(self) -> Result:
+        """Run to the end, or to the first violation."""
+        result = Result(self._plan.scenario, self._plan.seed)
+        try:
+            self._world.run(self._main(), limit_s=self._plan.duration_us / _MICROS + _LIMIT_S)
+        except (TimeLimitError, DeadlockError) as error:
+            if self._checks.first is None:
+                self._stage.violations.append(Violation(46, "the run", f"does not end: {error}"))
+        except (TimeoutError, AssertionError) as error:
+            result.error = f"{type(error).__name__}: {error}"
+        self._judge(result)
+        return result
+
+    # -- the course of a run
+
+    async def _main(self) -> None:
+        await self._start()
+        stage, plan = self._stage, self._plan
+        self._tormentor = Tormentor(self._world, plan, stage, self._checks, self._world.start)
+        self._tormentor.begin()
+        for planned in plan.operations:
+            self._world.after(planned.at_us / _MICROS, self._begin, planned)
+        await self._until(lambda: False, plan.duration_us / _MICROS)
+        await self._tormentor.end()
+        await self._world.quiesce()
+        if self._checks.first is None:
+            await self._recover()
+        if self._checks.first is None and self._clients:
+            client = self._world.processes[self._clients[0]]
+            value: Any = client.value
+            await asyncio.shield(client.spawn(probe(stage, client, value)))
+        self._checks.stop()
+
+    async def _start(self) -> None:
+        seeds = [(name, NODE_PORT) for name in self._nodes]
+        for name in self._nodes:
+            self._world.add_node(name, self._node_setup(seeds), storage=self._checks.storage)
+        for name in self._clients:
+            self._world.add_node(name, self._client_setup(seeds))
+        for name, (offset_us, ppm) in self._plan.cluster.clocks.items():
+            if name in self._world.processes:
+                self._world.clock(name).step(offset_us / _MICROS)
+                self._world.clock(name).drift(ppm)
+        self._world.node_names.extend(self._nodes)
+        await asyncio.gather(*[self._world.start(name) for name in self._nodes])
+        for name in self._clients:
+            await self._world.start(name)
+
+    def _node_setup(self, seeds: list[tuple[str, int]]) -> Callable[[Process], Any]:
+        async def setup(process: Process) -> object:
+            from casty.system import ClusteredActorSystem  # only worlds with real nodes need it
+
+            system = ClusteredActorSystem(
+                name=CLUSTER_NAME,
+                host=process.name,
+                port=NODE_PORT,
+                node_id=process.node_id,
+                seed_nodes=seeds,
+                config=self._settings,
+            )
+            self._checks.running(process.name, system)
+            return await system.__aenter__()
+
+        return setup
+
+    def _client_setup(self, seeds: list[tuple[str, int]]) -> Callable[[Process], Any]:
+        async def setup(process: Process) -> object:
+            from casty.client import ClusterClient  # only worlds with real clients need it
+
+            client = ClusterClient(contact_points=seeds, system_name=CLUSTER_NAME, client_host=process.name)
+            self._checks.running(process.name, client)
+            return await client.__aenter__()
+
+        return setup
+
+    def _begin(self, planned: PlannedOperation) -> None:
+        process = self._world.processes.get(planned.client)
+        if process is None or not process.is_up or process.value is None:
+            self._stage.skipped.append(f"operation {planned.kind}: {planned.client} is not there")
+            return
+        client: ClusterClient | Any = process.value
+        act = Act(self._stage, process, client.distributed(), planned)
+        task = self._stage.begin(process, perform(act))
+        self._acts.append(task)
+
+    # -- peace
+
+    async def _until(self, predicate: Callable[[], bool], limit_s: float) -> bool:
+        """Wait until something holds, at most so long; a violation ends every wait."""
+        end_ns = self._world.now_ns + round(limit_s * 1e9)
+        while not predicate():
+            if self._world.now_ns >= end_ns or self._checks.first is not None:
+                return False
+            await asyncio.sleep(min(_LOOK_S, (end_ns - self._world.now_ns) / 1e9))
+        return True
+
+    async def _recover(self) -> None:
+        """Within 10 s of peace every group is led; soon after every call has ended and every seat is taken (46)."""
+        if not await self._until(self._is_led, _LEADERS_WITHIN_S) and self._checks.first is None:
+            self._stage.violations.append(Violation(46, "groups", f"without a leader: {self._leaderless()}"))
+        if not await self._until(self._is_idle, _LONGEST_CALL_S + 3.0) and self._checks.first is None:
+            late = [str(one) for one in self._stage.history if one.return_ns is None and self._is_due(one.client)]
+            self._stage.violations.append(Violation(46, "calls", f"never ended: {late[:3]}"))
+        whole = lambda: is_whole(self._world, self._checks, self._nodes)  # noqa: E731
+        if not await self._until(whole, self._settings.session_ttl_s + 10.0) and self._checks.first is None:
+            self._stage.violations.append(Violation(46, "seats", "not all nodes serve in all their seats again"))
+
+    def _is_led(self) -> bool:
+        return not self._leaderless()
+
+    def _leaderless(self) -> list[int]:
+        led: dict[int, bool] = {}
+        for _, system in self._checks.live():
+            host = host_of(system)
+            assert host is not None
+            for group in host.groups.values():
+                is_leading = group.core.role is Role.LEADER and group.core.is_established
+                led[group.number] = led.get(group.number, False) or is_leading
+        return sorted(number for number, is_led in led.items() if not is_led)
+
+    def _is_idle(self) -> bool:
+        return all(task.done() or task.get_loop() is None for task in self._open_acts())
+
+    def _open_acts(self) -> list[asyncio.Task[None]]:
+        return [task for tasks in self._stage.busy.values() for task in tasks.values()]
+
+    def _is_due(self, client: str) -> bool:
+        return bool(self._stage.busy.get(client))
+
+    # -- the verdict
+
+    def _judge(self, result: Result) -> None:
+        world, stage = self._world, self._stage
+        violations = [self._checks.first] if self._checks.first is not None else []
+        violations += stage.violations
+        if self._plan.label != MAY_LOSE_MEMORY:
+            violations += check_history(stage.history)
+        violations += [Violation(9, name, text) for name, text in self._over_bounds()]
+        errors = [f"{name}: {context.get('message')}: {context.get('exception')!r}" for name, context in world.errors]
+        for task in self._acts:
+            error = task.exception() if task.done() and not task.cancelled() else None
+            if error is not None:
+                errors.append(f"operation: {error!r}")
+        result.violations = violations
+        if errors and not result.error:
+            result.error = "; ".join(errors[:3])
+        result.verdict = VIOLATED if violations else ERROR if result.error else HELD
+        self._measure(result)
+
+    def _over_bounds(self) -> list[tuple[str, str]]:
+        found = []
+        for name, value in self._checks.systems.items():
+            gateway = gateway_of(value) if self._world.processes[name].is_up else None
+            for ledger in [] if gateway is None else gateway.ledgers.values():
+                if ledger.outstanding > self._settings.max_window_replies:
+                    found.append((name, f"{ledger.outstanding} requests are outstanding in slot {ledger.slot}"))
+        return found
+
+    def _measure(self, result: Result) -> None:
+        world, stage, tormentor = self._world, self._stage, self._tormentor
+        result.digest = world.digest()
+        result.virtual_seconds = world.now_ns / 1e9
+        result.events = len(world.trace)
+        result.operations = stage.history.counts()
+        result.overlapping = stage.history.overlapping()
+        result.skipped = stage.skipped
+        result.goals = {**self._checks.counts, **stage.goals, **self._events()}
+        result.goals = {name: count for name, count in sorted(result.goals.items()) if count}
+        if tormentor is not None:
+            result.faults = dict(tormentor.done)
+            result.hits = tormentor.hits
+            result.story = tormentor.story[-10:]
+        if self._plan.cluster.clocks:
+            result.faults["clock_offset"] = len(self._plan.cluster.clocks)
+        if result.violations:
+            result.story = [*result.story, *self._evidence(result.violations[0])]
+
+    def _events(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for entry in self._world.trace:
+            if entry.kind in ("Redirected", "HoldLost"):
+                name = {"Redirected": "a call was redirected", "HoldLost": "a hold was lost"}[entry.kind]
+                counts[name] = counts.get(name, 0) + 1
+        return counts
+
+    def _evidence(self, violation: Violation) -> list[str]:
+        operations = list(self._stage.history)
+        lines = [str(operations[number]) for number in violation.operations if number < len(operations)]
+        last = [self._world.trace[at] for at in range(max(0, len(self._world.trace) - _LAST_EVENTS), len(self._world.trace))]
+        return lines + [f"{one.t_ns / 1e9:.6f} {one.node}: {one.kind}{tuple(one.event)!r}" for one in last]
