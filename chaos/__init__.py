@@ -1,1 +1,1 @@
-"""The scenarios of the simulator on real ``casty node`` processes: the same workloads, histories and checkers."""
+"""The simulator's scenarios on real ``casty node`` processes: same workloads, histories and checkers."""

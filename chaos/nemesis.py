@@ -1,7 +1,7 @@
-"""Faults on real processes: SIGKILL and restart, SIGSTOP and SIGCONT. The seed decides who, when and for how long.
+"""Faults on real processes: SIGKILL and restart, SIGSTOP and SIGCONT. The seed decides who, when, how long.
 
-Nodes keep everything in memory, so at most one is down or held at a time, and the next fault waits until all are back
-in their seats: a second loss before that would take a majority of some slot along.
+Nodes keep everything in memory, so at most one is down or held at a time, and the next fault waits until all
+are back in their seats: a second loss before that would take a majority of some slot along.
 """
 
 from __future__ import annotations

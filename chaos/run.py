@@ -1,4 +1,4 @@
-"""One chaos run: a plan of the simulator, carried out by real clients on real node processes, then checked."""
+"""One run: a plan of the simulator, carried out by real clients on real node processes, then checked."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class Outcome:
     faults: dict[str, int] = field(default_factory=dict)
     goals: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
+    story: list[str] = field(default_factory=list)
 
     @property
     def command(self) -> str:
@@ -162,6 +163,9 @@ class _Run:
         outcome, stage = self._outcome, self._stage
         violations = [*stage.violations, *check_history(stage.history)]
         outcome.violations = [str(violation) for violation in violations]
+        operations = list(stage.history)
+        numbers = sorted({number for violation in violations for number in violation.operations})
+        outcome.story = [str(operations[number]) for number in numbers]
         outcome.operations = stage.history.counts()
         outcome.overlapping = stage.history.overlapping()
         outcome.faults = dict(self._nemesis.done)

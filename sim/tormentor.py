@@ -62,7 +62,8 @@ def is_whole(world: World, checks: StepChecks, nodes: Sequence[str]) -> bool:
             membership = group.core.committed_membership
             if group.core.role is not Role.LEADER or not group.core.is_established or membership is None:
                 continue
-            if membership.outgoing or membership.learners or membership != group.core.membership:
+            is_moving = membership.outgoing or membership != group.core.membership
+            if is_moving or (membership.learners and group.number > 0):  # members without a vote learn in group 0
                 return False
             voters[key] = membership.voters
     del world

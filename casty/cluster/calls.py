@@ -22,8 +22,8 @@ class Call:
 
     __slots__ = (
         "call_id", "command", "deadline_ns", "entity", "future", "is_parked", "is_queued", "is_urgent",
-        "is_waiting", "is_withdrawn", "may_be_applied", "operation", "payload", "sent_to", "seq", "slot", "started_ns",
-        "was_in_doubt",
+        "is_waiting", "is_withdrawn", "may_be_applied", "operation", "payload", "sent_to", "seq", "slot",
+        "started_ns", "was_in_doubt",
     )  # fmt: skip
 
     def __init__(

@@ -91,7 +91,7 @@ class ControlMachine:
 
     __slots__ = (
         "cluster_id", "generation", "members", "name", "regions", "replication", "services", "settings",
-        "slots",         "version",
+        "slots", "version",
     )  # fmt: skip
 
     def __init__(self) -> None:

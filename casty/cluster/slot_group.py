@@ -39,7 +39,7 @@ class SlotReplica:
 
     __slots__ = (
         "_last_read", "_observe", "_on_role", "_reads", "_runtime", "_settings", "_slot", "_ttl_ns", "core",
-        "leader",         "machine", "proposals",
+        "leader", "machine", "proposals",
     )  # fmt: skip
 
     def __init__(

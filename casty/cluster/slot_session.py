@@ -109,7 +109,7 @@ class SlotSession:
         session.waits = {seq: (kind, entity) for seq, kind, entity in waits}
         session.outcomes = dict(outcomes)
         session.withdrawn = dict.fromkeys(withdrawn)
-        session.entities = dict.fromkeys(entities)
+        session.entities = dict.fromkeys((kind, entity) for kind, entity in entities)
         return session
 
 
