@@ -30,6 +30,7 @@ __all__ = ["SCENARIOS", "Outcome", "run"]
 SCENARIOS = (*SCENARIO_KINDS, "mixed")
 SYSTEM = "chaos"
 SETTLE_S = 30.0
+PROBE_S = 30.0
 MAX_UNKNOWN_SHARE = 0.2
 
 
@@ -116,7 +117,7 @@ class _Run:
                 ]
                 await self._work({client.name: client for client in clients})
                 prober = await self._client(stack, "prober")
-                await probe(self._stage, cast("Process", prober), prober.client)
+                await probe(self._stage, cast("Process", prober), prober.client, PROBE_S)
         finally:
             await self._cluster.stop()
         self._check()

@@ -101,7 +101,8 @@ class Execution:
         if self._checks.first is None and self._clients:
             client = self._world.processes[self._clients[0]]
             value: Any = client.value
-            await asyncio.shield(client.spawn(probe(stage, client, value)))
+            within_s = self._settings.session_ttl_s + 10.0
+            await client.run(probe(stage, client, value, within_s))
         self._checks.stop()
 
     async def _start(self) -> None:
@@ -192,7 +193,7 @@ class Execution:
         return sorted(number for number, is_led in led.items() if not is_led)
 
     def _is_idle(self) -> bool:
-        return all(task.done() or task.get_loop() is None for task in self._open_acts())
+        return all(task.done() for task in self._open_acts())
 
     def _open_acts(self) -> list[asyncio.Task[None]]:
         return [task for tasks in self._stage.busy.values() for task in tasks.values()]

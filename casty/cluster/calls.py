@@ -22,7 +22,7 @@ class Call:
 
     __slots__ = (
         "call_id", "command", "deadline_ns", "entity", "future", "is_parked", "is_queued", "is_urgent",
-        "is_waiting", "is_withdrawn", "may_be_applied", "operation", "payload", "sent_to", "seq", "slot",
+        "is_waiting", "may_be_applied", "operation", "payload", "sent_to", "seq", "slot",
         "started_ns", "was_in_doubt",
     )  # fmt: skip
 
@@ -50,7 +50,6 @@ class Call:
         self.is_queued = False
         self.is_urgent = False
         self.is_waiting = False
-        self.is_withdrawn = False
         self.may_be_applied = False
         self.was_in_doubt = False
 

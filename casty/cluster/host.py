@@ -4,7 +4,7 @@ A turn of the event loop steps cores; `settle` then does all their work at once:
 consensus frame per peer, then the applies. One timer serves all groups. A message never creates a group.
 
 Identity: a consensus message carries its group and epoch; node id and incarnation of both ends are those of
-the link, fixed by its handshake, so a message of a dead process cannot arrive under the name of its successor.
+the link, fixed by its handshake: a message of a dead process never arrives under its successor's name.
 """
 
 from __future__ import annotations

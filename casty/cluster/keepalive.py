@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from casty.cluster.holds import Hold
 from casty.cluster.ledger import Ledger
+from casty.cluster.slot_machine import CLOSE
 from casty.config import SECOND_NS
 from casty.distributed.core import EXPIRED, NOT_LEADER, OK
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED
@@ -25,7 +26,7 @@ from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
 if TYPE_CHECKING:
-    from casty.cluster.gateway import Gateway, Routes
+    from casty.cluster.call_router import CallRouter, Routes
     from casty.cluster.topology import Topology
 
 __all__ = ["KeepAlive"]
@@ -38,7 +39,7 @@ IDLE_TTLS = 4
 class KeepAlive:
     """The keep-alives of one gateway."""
 
-    def __init__(self, gateway: Gateway, runtime: Runtime, routes: Routes) -> None:
+    def __init__(self, gateway: CallRouter, runtime: Runtime, routes: Routes) -> None:
         self._gateway = gateway
         self._clock = runtime.clock
         self._observe = runtime.observe
@@ -137,7 +138,7 @@ class KeepAlive:
     def _close_idle(self, ledger: Ledger[Hold]) -> None:
         del self._due_ns[ledger.slot]
         del self._gateway.ledgers[ledger.slot]
-        future = self._gateway.send_aside(ledger.slot, pack([3, ledger.number]))
+        future = self._gateway.send_aside(ledger.slot, pack([CLOSE, ledger.number]))
         # An unanswered close is made good by the session's expiry; the error must not look forgotten.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from casty.cluster.operations import CONTROL_SLOT, OP_CONTROL
 from casty.cluster.proposals import OK, UNKNOWN, Answers
 from casty.config import SECOND_NS
 from casty.errors import Mismatch, Unavailable
@@ -15,13 +16,7 @@ from casty.runtime import Clock, Timer
 from casty.wire import frames
 from casty.wire.pack import pack
 
-__all__ = ["CONTROL_SLOT", "OP_CONTROL", "ControlCalls", "Relays"]
-
-CONTROL_SLOT = -1
-"""The slot number under which a request means the control group."""
-
-OP_CONTROL = 3
-"""The operation of a request whose payload is a control entry."""
+__all__ = ["ControlCalls", "Relays"]
 
 RETRY_NS = SECOND_NS // 2
 

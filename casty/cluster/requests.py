@@ -14,8 +14,8 @@ from casty.cluster import control
 from casty.cluster.control import ControlMachine
 from casty.cluster.control_group import CONTROL
 from casty.cluster.host import Group, Replica
+from casty.cluster.operations import CONTROL_SLOT, OP_CONTROL, OP_READ, OP_WRITE, RELAY
 from casty.cluster.proposals import BAD, NOT_LEADER, Answers
-from casty.cluster.relays import CONTROL_SLOT, OP_CONTROL
 from casty.cluster.replies import LinkAnswers, LocalAnswers
 from casty.cluster.slot_group import SlotReplica
 from casty.errors import RemoteProtocolError
@@ -27,11 +27,7 @@ from casty.wire.pack import pack, unpack
 if TYPE_CHECKING:
     from casty.cluster.node import Node
 
-__all__ = ["OP_READ", "OP_WRITE", "RELAY", "Requests"]
-
-OP_WRITE, OP_READ = 1, 2
-RELAY = 8
-"""Added to the operation by a gateway that cannot reach the slot's leader itself."""
+__all__ = ["Requests"]
 
 QUEUED = 1
 

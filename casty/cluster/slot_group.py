@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from casty.cluster.host import Group
+from casty.cluster.operations import SCAN
 from casty.cluster.proposals import BUSY, NOT_LEADER, Answers, Proposals
 from casty.cluster.slot_leader import SlotLeader
 from casty.cluster.slot_machine import (
@@ -28,10 +29,7 @@ from casty.events import HoldGranted, SessionEnded, SessionOpened
 from casty.runtime import Runtime
 from casty.wire.pack import unpack
 
-__all__ = ["SCAN", "SlotReplica"]
-
-SCAN = 99
-"""A read of ``[kind, prefix, [SCAN]]``: the entities of a kind in this slot."""
+__all__ = ["SlotReplica"]
 
 
 class SlotReplica:

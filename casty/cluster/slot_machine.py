@@ -123,8 +123,9 @@ def check_read(data: bytes) -> list[Any]:
     return read
 
 
-def _shaped(entry: Any) -> list[Any]:
-    shape = _SHAPES.get(entry[0]) if isinstance(entry, list) and entry and isinstance(entry[0], int) else None
+def _shaped(plain: object) -> list[Any]:
+    entry: list[Any] = plain if isinstance(plain, list) else []
+    shape = _SHAPES.get(entry[0]) if entry and isinstance(entry[0], int) else None
     if shape is None or len(entry) != len(shape) + 1:
         raise RemoteProtocolError("slot entry: expected a list of a known kind and its fields")
     for value, expected in zip(entry[1:], shape, strict=True):

@@ -52,10 +52,12 @@ async def _guard_with_lock(act: Act) -> None:
     asked, _ = await act.call("lock.acquire", {}, _acquire(act, lock))
     if asked.is_ok and isinstance(asked.value, int):
         fence: Fence[int] = act.d.fence(f"{act.entity}-guarded")
-        await _write(act, fence, asked.value, asked.number)
-        await _keep_lock(act, lock, asked, releases=False)
-        await _write(act, fence, asked.value, asked.number)
-    await _keep_lock(act, lock, asked)
+        try:
+            await _write(act, fence, asked.value, asked.number)
+            await _keep_lock(act, lock, asked, releases=False)
+            await _write(act, fence, asked.value, asked.number)
+        finally:
+            await _keep_lock(act, lock, asked)
 
 
 async def _write(act: Act, fence: Fence[int], token: int, value: int) -> None:
@@ -88,13 +90,16 @@ async def _keep_lock(act: Act, lock: Lock, asked: Operation, *, releases: bool =
         act.stage.granted(act.process, act.entity, lock, asked.number)
         if lock.held:
             asked.until_ns = act.now_ns
-    for _ in range(_SAMPLES):
-        await asyncio.sleep(act.number("hold_ms") / 1000 / _SAMPLES)
-        if lock.held:
-            asked.until_ns = act.now_ns
-    if releases:
-        args = {"token": asked.value, "grant": asked.number}
-        await act.call("lock.release", args, lock.release())
+    try:
+        for _ in range(_SAMPLES):
+            await asyncio.sleep(act.number("hold_ms") / 1000 / _SAMPLES)
+            if lock.held:
+                asked.until_ns = act.now_ns
+    finally:
+        # Also when cancelled: whoever holds gives back.
+        if releases:
+            args = {"token": asked.value, "grant": asked.number}
+            await act.call("lock.release", args, lock.release())
 
 
 async def _hold_semaphore(act: Act) -> None:
@@ -112,13 +117,15 @@ async def _keep_permits(act: Act, semaphore: Semaphore, kind: str, asking: Await
     asked, _ = await act.call(kind, {"permits": permits, "n": count}, _granted(asking))
     if not asked.is_ok or asked.value is False:
         return
-    for _ in range(_SAMPLES):
+    try:
+        for _ in range(_SAMPLES):
+            if _is_sure(semaphore):
+                asked.until_ns = act.now_ns
+            await asyncio.sleep(act.number("hold_ms") / 1000 / _SAMPLES)
         if _is_sure(semaphore):
             asked.until_ns = act.now_ns
-        await asyncio.sleep(act.number("hold_ms") / 1000 / _SAMPLES)
-    if _is_sure(semaphore):
-        asked.until_ns = act.now_ns
-    await act.call("semaphore.release", {"grant": asked.number}, semaphore.release())
+    finally:
+        await act.call("semaphore.release", {"grant": asked.number}, semaphore.release())
 
 
 async def _granted(asking: Awaitable[bool | None]) -> bool:

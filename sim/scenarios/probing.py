@@ -5,8 +5,12 @@ Probes are recorded like any other operation, so the history checkers see the fi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from casty.distributed.barrier import WAITING
+from casty.distributed.core import BARRIER
 
 from ..checks.violation import Violation
 from ..history import Value
@@ -22,25 +26,45 @@ if TYPE_CHECKING:
 __all__ = ["probe"]
 
 _PROBE_TIMEOUT_MS = 12_000
+_LOOK_S = 0.25
 
 
-async def probe(stage: Stage, process: Process, client: ClusterClient) -> None:
-    """Use everything once more, from one client; what does not work is a violation (46)."""
+async def probe(stage: Stage, process: Process, client: ClusterClient, within_s: float) -> None:
+    """Use everything once more, from one client; what does not work within so long is a violation (46)."""
+    end_ns = stage.world.now_ns + round(within_s * 1e9)
+    await _until_nobody_waits(stage, client, end_ns)
     for structure in ("lock", "semaphore", "barrier", "counter", "map", "set", "queue"):
         entities = stage.history.by_entity(structure)
         for entity in sorted(entities):
             first = next(iter(entities[entity]))
-            await _probe_one(stage, process, client, structure, entity, first.args)
+            await _probe_one(stage, process, client, structure, entity, first.args, within_s)
+
+
+async def _until_nobody_waits(stage: Stage, client: ClusterClient, end_ns: int) -> None:
+    """A party that died waits on until its session ends; only then a barrier can be probed."""
+    port = client.structures
+    for entity in sorted(stage.history.by_entity("barrier")):
+        while stage.world.now_ns < end_ns:
+            reply = await port.read(BARRIER, entity.encode(), [WAITING], timeout_s=_PROBE_TIMEOUT_MS / 1000)
+            if reply[1] == 0:
+                break
+            await asyncio.sleep(_LOOK_S)
 
 
 async def _probe_one(
-    stage: Stage, process: Process, client: ClusterClient, structure: str, entity: str, args: Mapping[str, Value]
+    stage: Stage,
+    process: Process,
+    client: ClusterClient,
+    structure: str,
+    entity: str,
+    args: Mapping[str, Value],
+    within_s: float,
 ) -> None:
     before = len(stage.history)
     if structure == "queue":
         await _drain(stage, process, client, entity)
     else:
-        for planned in _plans(structure, entity, process.name, args):
+        for planned in _plans(structure, entity, process.name, args, round(within_s * 1000)):
             await perform(Act(stage, process, client.distributed(), planned))
     for operation in list(stage.history)[before:]:
         if not operation.is_ok:
@@ -48,9 +72,10 @@ async def _probe_one(
             return
 
 
-def _plans(structure: str, entity: str, client: str, args: Mapping[str, Value]) -> list[PlannedOperation]:
+def _plans(
+    structure: str, entity: str, client: str, args: Mapping[str, Value], timeout: int
+) -> list[PlannedOperation]:
     permits = args.get("permits", 1)
-    timeout = _PROBE_TIMEOUT_MS
     probes: dict[str, list[tuple[str, dict[str, Value]]]] = {
         "lock": [("lock.hold", {"timeout_ms": timeout})],
         # All permits at once: a grant that was never given back shows here.

@@ -1,0 +1,589 @@
+"""Exactly-once calls on entities from outside their slot; `gateway.py` makes them the structures' port.
+
+Life of a command: a number of the slot's session (opened by the first use) -> sent to the slot's leader ->
+answered,
+or refused and sent again under the same number, or in doubt and sent again under the same number - over
+reconnect,
+redirect and failover, until its deadline. The slot applies a number once, so sending again is always safe.
+
+What may be lost: every frame, and the leader. A request is in doubt from the moment it left until an answer
+says that
+it was refused before it was proposed. At its deadline a call in doubt ends `OutcomeUnknown` and its number is
+abandoned: keep-alives name it until the slot confirms its withdrawal, so it takes no effect for nobody.
+A call not in doubt ends `Unavailable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from casty.cluster.calls import Call, Deadlines
+from casty.cluster.holds import Hold
+from casty.cluster.keepalive import KeepAlive
+from casty.cluster.ledger import Entity, Ledger
+from casty.cluster.operations import OP_WRITE, RELAY
+from casty.cluster.placement import slot_of
+from casty.cluster.slot_machine import CANCEL, CLOSE, COMMAND, OPEN
+from casty.cluster.topology import Topology
+from casty.config import SECOND_NS, Settings
+from casty.distributed.core import (
+    BAD,
+    BUSY,
+    EXPIRED,
+    LOCK,
+    NOT_LEADER,
+    OK,
+    OVERLOADED,
+    QUEUED,
+    SEMAPHORE,
+    STALE,
+    UNKNOWN,
+    WITHDRAWN,
+    Command,
+    Reply,
+)
+from casty.errors import (
+    CastyError,
+    InternalError,
+    MessageTooLarge,
+    NotStarted,
+    OutcomeUnknown,
+    Overloaded,
+    Refused,
+    RemoteProtocolError,
+    SessionExpired,
+    Unavailable,
+)
+from casty.runtime import Runtime
+from casty.wire import frames
+from casty.wire.pack import pack, unpack
+
+__all__ = ["CallRouter", "Routes"]
+
+RETRY_NS = SECOND_NS // 20
+UNREACHABLE_NS = SECOND_NS
+MAX_PARKED = 100_000
+WINDOW_MARGIN = 64
+CLOSE_NS = SECOND_NS
+_RETRY = 0
+_HOLDING = (LOCK, SEMAPHORE)
+
+
+class Routes(Protocol):
+    """What a gateway needs of its owner."""
+
+    def topology(self) -> Topology | None:
+        """Return the present topology."""
+        ...
+
+    def send(self, node_id: str, kind: int, body: bytes) -> bool:
+        """Stage a frame for a node; False when there is no link."""
+        ...
+
+    def hint(self, slot: int, leader: str | None, term: int) -> None:
+        """Take what an answer said about a slot's leader."""
+
+    def linked(self) -> Sequence[str]:
+        """Return the nodes that can be reached now."""
+        ...
+
+    def is_linked(self, node_id: str) -> bool:
+        """Whether frames can be sent to a node now."""
+        ...
+
+    def refusal(self) -> Refused | None:
+        """Return the error of every call when nobody takes our handshake."""
+        ...
+
+
+class CallRouter:
+    """The session protocol's near end: calls, sessions, and what the owner tells.
+
+    Parameters
+    ----------
+    runtime, routes, settings
+        Doors, ways, bounds.
+    gateway_id
+        Identity of this process in sessions, for people who look at them.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        routes: Routes,
+        settings: Settings,
+        gateway_id: bytes,
+    ) -> None:
+        self._clock = runtime.clock
+        self._entropy = runtime.entropy
+        self._routes = routes
+        self._settings = settings
+        self._gateway_id = gateway_id
+        self._calls: dict[int, Call] = {}
+        self._last_id = 0
+        self._parked: dict[int, Call] = {}
+        self._by_slot: dict[int, dict[int, Call]] = {}
+        self._slot_leader: dict[int, str | None] = {}
+        self._openings: dict[int, Call] = {}
+        self._staged: dict[str, list[list[object]]] = {}
+        self._is_flush_due = False
+        self._retry_ns = 0
+        self._deadlines = Deadlines(self._clock, self._on_due)
+        self._cluster_id = ""
+        self._is_closed = False
+        self.ledgers: dict[int, Ledger[Hold]] = {}
+        self.keep_alive = KeepAlive(self, runtime, routes)
+
+    # -- calls
+
+    def _begin(
+        self, operation: int, entity: Entity, command: Command, timeout_s: float | None, slot: int = -1
+    ) -> Call:
+        if self._is_closed:
+            raise NotStarted("the gateway is closed; use it inside `async with`")
+        refusal = self._routes.refusal()
+        if refusal is not None:
+            raise refusal
+        if len(self._parked) >= MAX_PARKED:
+            raise Overloaded(f"{MAX_PARKED} calls wait for a route already; see what the cluster lacks")
+        now_ns = self._clock.now()
+        deadline_ns = None if timeout_s is None else now_ns + int(timeout_s * SECOND_NS)
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._last_id += 1
+        call = Call(self._last_id, operation, entity, future, now_ns, deadline_ns)
+        call.command = command
+        call.slot = slot
+        return call
+
+    async def _finish(self, call: Call) -> Reply:
+        self._calls[call.call_id] = call
+        if call.deadline_ns is not None:
+            self._deadlines.add(call.deadline_ns, call.call_id)
+        self._dispatch(call)
+        try:
+            return await call.future
+        except asyncio.CancelledError:
+            self._give_up(call)
+            raise
+
+    def _slot_of(self, entity: Entity) -> int | None:
+        topology = self._routes.topology()
+        return None if topology is None else slot_of(entity[0], entity[1], len(topology.slots))
+
+    def _dispatch(self, call: Call) -> None:
+        """Send a call on its way, or park it until there is one."""
+        topology = self._routes.topology()
+        if topology is None:
+            self._park(call)
+            return
+        if topology.cluster_id != self._cluster_id:
+            self._enter_cluster(topology)
+        if call.slot < 0:
+            call.slot = slot_of(call.entity[0], call.entity[1], len(topology.slots))
+        if call.operation == OP_WRITE and not call.payload and not self._number(call, topology):
+            return
+        leader = topology.leader_of(call.slot)
+        self._slot_leader[call.slot] = leader
+        if leader is not None and self._routes.is_linked(leader):
+            self._send(call, leader, topology.epoch_of(call.slot), call.operation)
+        elif (
+            self._clock.now() - call.started_ns > UNREACHABLE_NS
+            and (way := self._way_around(leader)) is not None
+        ):
+            self._send(call, way, topology.epoch_of(call.slot), call.operation | RELAY)
+        else:
+            self._park(call)
+
+    def _way_around(self, leader: str | None) -> str | None:
+        linked = [node_id for node_id in self._routes.linked() if node_id != leader]
+        if leader is None or not linked:
+            return None
+        return linked[self._entropy.below("way around", len(linked))]
+
+    def _number(self, call: Call, topology: Topology) -> bool:
+        """Give a command its number and bytes; False when it has to wait for a session or for the window."""
+        ledger = self.ledgers.get(call.slot)
+        epoch = topology.epoch_of(call.slot)
+        if ledger is None or ledger.epoch != epoch:
+            if ledger is not None:
+                self._expire(ledger, "the slot began anew")
+            attempt = self._entropy.token("attempt", 16)
+            ledger = self.ledgers[call.slot] = Ledger(call.slot, epoch, attempt, self._clock.now())
+        if ledger.number is None:
+            self._open(ledger)
+            self._park(call)
+            return False
+        if ledger.outstanding >= self._settings.max_window_replies - WINDOW_MARGIN and not call.is_urgent:
+            self._park(call)
+            return False
+        call.seq = ledger.take()
+        if call.is_waiting:
+            ledger.waiting[call.seq] = call.entity
+        ledger.used_ns = self._clock.now()
+        call.payload = pack(
+            [COMMAND, ledger.number, call.seq, ledger.low, ledger.wait_low, *call.entity, call.command]
+        )
+        if len(call.payload) > self._settings.max_value_bytes:
+            self._forget(call)
+            ledger.waiting.pop(call.seq, None)
+            ledger.answered(call.seq)
+            self._fail(call, MessageTooLarge(
+                f"expected at most max_value_bytes = {self._settings.max_value_bytes} bytes in a command, "
+                f"found {len(call.payload)}"
+            ))  # fmt: skip
+            return False
+        return True
+
+    def _open(self, ledger: Ledger[Hold]) -> None:
+        if ledger.slot in self._openings:
+            return
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._last_id += 1
+        call = Call(self._last_id, OP_WRITE, (0, b""), future, self._clock.now(), None)
+        call.slot = ledger.slot
+        call.payload = pack([OPEN, ledger.attempt, self._gateway_id])
+        self._openings[ledger.slot] = call
+        self._calls[call.call_id] = call
+        self._dispatch(call)
+
+    def _opened(self, call: Call, reply: Reply) -> None:
+        self._openings.pop(call.slot, None)
+        self._forget(call)
+        ledger = self.ledgers[call.slot]
+        waiting = [one for one in self._parked.values() if one.slot == call.slot]
+        if reply[0] == OK:
+            ledger.number = reply[1]
+            self.keep_alive.covered(ledger, call.started_ns)
+            for one in waiting:
+                self._unpark(one)
+            return
+        del self.ledgers[call.slot]
+        for one in waiting:
+            self._forget(one)
+            self._fail(one, _refusal_of(reply))
+
+    def _park(self, call: Call) -> None:
+        call.is_parked = True
+        call.sent_to = None
+        self._parked[call.call_id] = call
+        if self._retry_ns == 0:
+            self._retry_ns = self._clock.now() + RETRY_NS
+            self._deadlines.add(self._retry_ns, _RETRY)
+
+    def _unpark(self, call: Call) -> None:
+        self._parked.pop(call.call_id, None)
+        call.is_parked = False
+        self._dispatch(call)
+
+    def _send(self, call: Call, node_id: str, epoch: int, operation: int) -> None:
+        call.sent_to = node_id
+        call.is_queued = False
+        call.was_in_doubt = call.may_be_applied
+        call.may_be_applied = call.operation == OP_WRITE
+        calls = self._by_slot.get(call.slot)
+        if calls is None:
+            calls = self._by_slot[call.slot] = {}
+        calls[call.call_id] = call
+        item: list[object] = [call.call_id, call.slot, epoch, operation, call.payload]
+        staged = self._staged.get(node_id)
+        if staged is None:
+            self._staged[node_id] = [item]
+            if not self._is_flush_due:
+                self._is_flush_due = True
+                asyncio.get_running_loop().call_soon(self.flush)
+        else:
+            staged.append(item)
+
+    def flush(self) -> None:
+        """Send what was staged in this turn: one request frame per node."""
+        self._is_flush_due = False
+        staged, self._staged = self._staged, {}
+        for node_id, items in staged.items():
+            self._send_items(node_id, items)
+
+    def _send_items(self, node_id: str, items: list[list[object]]) -> None:
+        body = pack(items)
+        if len(body) + 5 > self._settings.max_frame_bytes and len(items) > 1:
+            half = len(items) // 2
+            self._send_items(node_id, items[:half])
+            self._send_items(node_id, items[half:])
+            return
+        if not self._routes.send(node_id, frames.REQUEST, body):
+            for item in items:
+                call = self._calls.get(_as_int(item[0]))
+                if call is not None and call.sent_to == node_id:
+                    call.may_be_applied = call.was_in_doubt
+                    self._park(call)
+
+    # -- answers
+
+    def on_reply(self, body: bytes) -> None:
+        """Take a reply frame."""
+        items: Any = unpack(body)
+        if not isinstance(items, list):
+            raise RemoteProtocolError("reply frame: expected a list")
+        calls = self._calls
+        for item in items:
+            if not isinstance(item, list) or len(item) != 2 or not isinstance(item[1], list) or not item[1]:
+                raise RemoteProtocolError("reply: expected [call id, reply]")
+            call = calls.get(item[0])
+            if call is not None:
+                self._on_answer(call, item[1])
+
+    def _on_answer(self, call: Call, reply: Reply) -> None:
+        status = reply[0]
+        if call is self._openings.get(call.slot):
+            if status in (OK, OVERLOADED, BAD):
+                self._opened(call, reply)
+            else:
+                self._again(call, reply)
+        elif status == QUEUED:
+            call.is_queued = True
+            self.ledgers[call.slot].answered(call.seq)
+        elif status in (NOT_LEADER, BUSY, UNKNOWN):
+            self._again(call, reply)
+        elif status == EXPIRED:
+            self._on_expired(call)
+        else:
+            self._conclude(call, reply)
+
+    def _again(self, call: Call, reply: Reply) -> None:
+        """The attempt was refused, or nobody knows: try again, elsewhere if a hint says where."""
+        if reply[0] != UNKNOWN:
+            call.may_be_applied = call.was_in_doubt
+        if reply[0] == NOT_LEADER and len(reply) == 3 and reply[1] is not None and reply[1] != call.sent_to:
+            self._routes.hint(call.slot, reply[1], reply[2])
+            topology = self._routes.topology()
+            if topology is not None and topology.leader_of(call.slot) == reply[1]:
+                self._dispatch(call)
+                return
+        self._park(call)
+
+    def _conclude(self, call: Call, reply: Reply) -> None:
+        """A final answer."""
+        self._forget(call)
+        status = reply[0]
+        if call.seq:
+            ledger = self.ledgers[call.slot]
+            ledger.waiting.pop(call.seq, None)
+            ledger.answered(call.seq)
+            self._admit(ledger)
+            if call.is_waiting and status == OK and call.entity[0] in _HOLDING and reply[1] is not None:
+                hold = Hold(self._clock, ledger, call.seq, reply[1])
+                ledger.held[call.seq] = (call.entity, hold)
+                self.keep_alive.watch(ledger)
+        if call.future.done():
+            return
+        if status == WITHDRAWN and call.operation == OP_WRITE and call.seq:
+            call.future.set_exception(TimeoutError("not granted in time; the request is withdrawn"))
+        elif status in (BAD, STALE):
+            call.future.set_exception(
+                InternalError(f"the slot answered {reply} to {call.command!r}; please report")
+            )
+        else:
+            call.future.set_result(reply)
+
+    def _admit(self, ledger: Ledger[Hold]) -> None:
+        """The window moved: let calls in that waited for it."""
+        if self._parked and ledger.outstanding < self._settings.max_window_replies - WINDOW_MARGIN:
+            for call in [one for one in self._parked.values() if one.slot == ledger.slot and not one.payload]:
+                self._unpark(call)
+
+    def _on_expired(self, call: Call) -> None:
+        ledger = self.ledgers.get(call.slot)
+        is_fresh = not call.was_in_doubt and not call.is_queued
+        if ledger is not None:
+            self._expire(ledger, "the cluster expired the session", but=call if is_fresh else None)
+        if is_fresh and call.call_id in self._calls:
+            call.may_be_applied = False
+            if call.seq:
+                call.seq, call.payload = 0, b""
+            self._dispatch(call)
+
+    def _expire(self, ledger: Ledger[Hold], reason: str, but: Call | None = None) -> None:
+        """The session is gone: holds are lost, what was sent is unknown, the next use opens anew."""
+        if self.ledgers.get(ledger.slot) is ledger:
+            del self.ledgers[ledger.slot]
+        self.keep_alive.lose_all(ledger, reason, abandon=False)
+        for call in list(self._by_slot.get(ledger.slot, {}).values()):
+            if not call.seq or call is but:
+                continue
+            if call.may_be_applied:
+                self._forget(call)
+                error = OutcomeUnknown(f"{reason} while the call was under way")
+                error.__cause__ = SessionExpired(reason)
+                self._fail(call, error)
+            else:
+                call.seq, call.payload = 0, b""
+
+    # -- ends of calls
+
+    def _on_due(self, key: int) -> None:
+        if key == _RETRY:
+            self._retry_ns = 0
+            for call in list(self._parked.values()):
+                self._unpark(call)
+        elif key < 0:
+            self._withdraw(self._calls.get(-key))
+        else:
+            overdue = self._calls.get(key)
+            if overdue is not None:
+                self._overdue(overdue)
+
+    def _withdraw(self, call: Call | None) -> None:
+        """Shortly before its deadline a waiting call asks to be withdrawn if it still waits."""
+        if call is None or not call.may_be_applied:
+            return
+        ledger = self.ledgers.get(call.slot)
+        if ledger is None or ledger.number is None:
+            return
+        call.payload = pack([CANCEL, ledger.number, call.seq, *call.entity])
+        self._dispatch(call)
+
+    def _overdue(self, call: Call) -> None:
+        in_doubt = call.may_be_applied
+        self._give_up(call)
+        where = f"slot {call.slot}" if call.slot >= 0 else "the cluster: no topology"
+        if in_doubt:
+            self._fail(call, OutcomeUnknown(f"no answer from {where} in time; it was applied once or never"))
+        else:
+            self._fail(call, Unavailable(f"no route to {where} or no leader in time; it was not applied"))
+
+    def _give_up(self, call: Call) -> None:
+        """Nobody waits for the call any more: see that it takes no effect for nobody."""
+        self._forget(call)
+        ledger = self.ledgers.get(call.slot)
+        if ledger is None:
+            return
+        if not call.seq:
+            return
+        if call.future.done() and not call.future.cancelled() and call.future.exception() is None:
+            # The answer crossed the cancellation: a grant is given back.
+            if call.seq in ledger.held:
+                ledger.held[call.seq][1].release()
+                ledger.abandon(call.seq, call.entity)
+                self.keep_alive.soon(call.slot)
+            return
+        if call.may_be_applied:
+            ledger.abandon(call.seq, call.entity)
+            self.keep_alive.soon(call.slot)
+        else:
+            ledger.waiting.pop(call.seq, None)
+            ledger.answered(call.seq)
+
+    def _forget(self, call: Call) -> None:
+        self._calls.pop(call.call_id, None)
+        self._parked.pop(call.call_id, None)
+        calls = self._by_slot.get(call.slot)
+        if calls is not None:
+            calls.pop(call.call_id, None)
+
+    @staticmethod
+    def _fail(call: Call, error: BaseException) -> None:
+        if not call.future.done():
+            call.future.set_exception(error)
+
+    # -- what the owner tells
+
+    def on_topology(self) -> None:
+        """Something about the cluster changed: park no longer, and follow leaders that moved."""
+        topology = self._routes.topology()
+        if topology is None:
+            return
+        if topology.cluster_id != self._cluster_id:
+            self._enter_cluster(topology)
+        for call in list(self._parked.values()):
+            self._unpark(call)
+        for slot, calls in self._by_slot.items():
+            if calls and topology.leader_of(slot) != self._slot_leader.get(slot):
+                for call in list(calls.values()):
+                    if not call.is_parked:
+                        self._dispatch(call)
+        self.keep_alive.follow(topology)
+
+    def on_link_up(self, node_id: str) -> None:
+        """A node can be reached (again)."""
+        del node_id
+        for call in list(self._parked.values()):
+            self._unpark(call)
+
+    def on_link_down(self, node_id: str) -> None:
+        """A link ended: what was sent on it is in doubt, and sent again."""
+        for call in list(self._calls.values()):
+            if call.sent_to == node_id and not call.is_parked:
+                self._park(call)
+
+    def on_keepalive_ack(self, body: bytes) -> None:
+        """Take the acknowledgement of a keep-alive."""
+        self.keep_alive.on_ack(body)
+
+    def on_outcome(self, slot: int, seq: int, reply: Reply) -> None:
+        """An acknowledgement repeats the outcome of a waiting call."""
+        for call in list(self._by_slot.get(slot, {}).values()):
+            if call.seq == seq:
+                self._on_answer(call, reply)
+
+    def on_session_expired(self, ledger: Ledger[Hold]) -> None:
+        """An acknowledgement says that the session is gone."""
+        self._expire(ledger, "the cluster expired the session")
+        for call in list(self._by_slot.get(ledger.slot, {}).values()):
+            self._park(call)
+
+    def _enter_cluster(self, topology: Topology) -> None:
+        if self._cluster_id:
+            for ledger in list(self.ledgers.values()):
+                self._expire(ledger, "another generation of the cluster took over")
+            self._openings.clear()
+        self._cluster_id = topology.cluster_id
+
+    def send_aside(self, slot: int, payload: bytes) -> asyncio.Future[Reply]:
+        """Send an entry that needs no number; returns the future of its answer."""
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._last_id += 1
+        now_ns = self._clock.now()
+        call = Call(self._last_id, OP_WRITE, (0, b""), future, now_ns, now_ns + CLOSE_NS)
+        call.slot, call.payload = slot, payload
+        self._calls[call.call_id] = call
+        self._deadlines.add(now_ns + CLOSE_NS, call.call_id)
+        self._dispatch(call)
+        return future
+
+    async def close(self) -> None:
+        """End every call and session; what was held is free at once where the slot answers in time."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for call in list(self._calls.values()):
+            self._forget(call)
+            self._fail(call, NotStarted("the client or system was left while the call was under way"))
+        closing = []
+        for ledger in list(self.ledgers.values()):
+            self.keep_alive.lose_all(ledger, "closed by its own client or system", abandon=False)
+            if ledger.number is not None:
+                closing.append(self.send_aside(ledger.slot, pack([CLOSE, ledger.number])))
+        self.ledgers.clear()
+        for future in closing:
+            await _settled(future)
+        self.keep_alive.close()
+        self._deadlines.close()
+
+
+async def _settled(future: asyncio.Future[Reply]) -> None:
+    """Wait for an answer that may as well be an error: the session then ends by its TTL."""
+    try:
+        await future
+    except CastyError:
+        return
+
+
+def _refusal_of(reply: Reply) -> CastyError:
+    if reply[0] == OVERLOADED:
+        return Overloaded(f"the slot reached {reply[1]} = {reply[2]}")
+    return InternalError(f"the slot answered {reply} to an opening; please report")
+
+
+def _as_int(value: object) -> int:
+    assert isinstance(value, int)
+    return value
