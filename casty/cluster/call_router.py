@@ -1,23 +1,21 @@
 """Exactly-once calls on entities from outside their slot; `gateway.py` makes them the structures' port.
 
 Life of a command: a number of the slot's session (opened by the first use) -> sent to the slot's leader ->
-answered,
-or refused and sent again under the same number, or in doubt and sent again under the same number - over
-reconnect,
-redirect and failover, until its deadline. The slot applies a number once, so sending again is always safe.
+answered, or refused and sent again under the same number, or in doubt and sent again under the same number -
+over reconnect, redirect and failover, until its deadline. The slot applies a number once, so sending again is
+always safe.
 
 What may be lost: every frame, and the leader. A request is in doubt from the moment it left until an answer
-says that
-it was refused before it was proposed. At its deadline a call in doubt ends `OutcomeUnknown` and its number is
-abandoned: keep-alives name it until the slot confirms its withdrawal, so it takes no effect for nobody.
-A call not in doubt ends `Unavailable`.
+says that it was refused before it was proposed. At its deadline a call in doubt ends `OutcomeUnknown` and its
+number is abandoned: keep-alives name it until the slot confirms its withdrawal, so it takes no effect for
+nobody. A call not in doubt ends `Unavailable`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Any
 
 from casty.cluster.calls import Call, Deadlines
 from casty.cluster.holds import Hold
@@ -25,6 +23,7 @@ from casty.cluster.keepalive import KeepAlive
 from casty.cluster.ledger import Entity, Ledger
 from casty.cluster.operations import OP_WRITE, RELAY
 from casty.cluster.placement import slot_of
+from casty.cluster.routes import Routes
 from casty.cluster.slot_machine import CANCEL, CLOSE, COMMAND, OPEN
 from casty.cluster.topology import Topology
 from casty.config import SECOND_NS, Settings
@@ -51,7 +50,6 @@ from casty.errors import (
     NotStarted,
     OutcomeUnknown,
     Overloaded,
-    Refused,
     RemoteProtocolError,
     SessionExpired,
     Unavailable,
@@ -69,33 +67,6 @@ WINDOW_MARGIN = 64
 CLOSE_NS = SECOND_NS
 _RETRY = 0
 _HOLDING = (LOCK, SEMAPHORE)
-
-
-class Routes(Protocol):
-    """What a gateway needs of its owner."""
-
-    def topology(self) -> Topology | None:
-        """Return the present topology."""
-        ...
-
-    def send(self, node_id: str, kind: int, body: bytes) -> bool:
-        """Stage a frame for a node; False when there is no link."""
-        ...
-
-    def hint(self, slot: int, leader: str | None, term: int) -> None:
-        """Take what an answer said about a slot's leader."""
-
-    def linked(self) -> Sequence[str]:
-        """Return the nodes that can be reached now."""
-        ...
-
-    def is_linked(self, node_id: str) -> bool:
-        """Whether frames can be sent to a node now."""
-        ...
-
-    def refusal(self) -> Refused | None:
-        """Return the error of every call when nobody takes our handshake."""
-        ...
 
 
 class CallRouter:
@@ -130,7 +101,7 @@ class CallRouter:
         self._staged: dict[str, list[list[object]]] = {}
         self._is_flush_due = False
         self._retry_ns = 0
-        self._deadlines = Deadlines(self._clock, self._on_due)
+        self._deadlines = Deadlines(self._clock, self._on_due, self._is_live)
         self._cluster_id = ""
         self._is_closed = False
         self.ledgers: dict[int, Ledger[Hold]] = {}
@@ -182,6 +153,10 @@ class CallRouter:
             self._enter_cluster(topology)
         if call.slot < 0:
             call.slot = slot_of(call.entity[0], call.entity[1], len(topology.slots))
+        calls = self._by_slot.get(call.slot)
+        if calls is None:
+            calls = self._by_slot[call.slot] = {}
+        calls[call.call_id] = call
         if call.operation == OP_WRITE and not call.payload and not self._number(call, topology):
             return
         leader = topology.leader_of(call.slot)
@@ -215,10 +190,11 @@ class CallRouter:
             self._open(ledger)
             self._park(call)
             return False
-        if ledger.outstanding >= self._settings.max_window_replies - WINDOW_MARGIN and not call.is_urgent:
+        if self._is_full(ledger) and not call.is_urgent:
             self._park(call)
             return False
         call.seq = ledger.take()
+        call.ledger = ledger
         if call.is_waiting:
             ledger.waiting[call.seq] = call.entity
         ledger.used_ns = self._clock.now()
@@ -241,6 +217,8 @@ class CallRouter:
             return
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._last_id += 1
+        # Nobody awaits this future; an error in it at the end must not look forgotten.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
         call = Call(self._last_id, OP_WRITE, (0, b""), future, self._clock.now(), None)
         call.slot = ledger.slot
         call.payload = pack([OPEN, ledger.attempt, self._gateway_id])
@@ -252,7 +230,7 @@ class CallRouter:
         self._openings.pop(call.slot, None)
         self._forget(call)
         ledger = self.ledgers[call.slot]
-        waiting = [one for one in self._parked.values() if one.slot == call.slot]
+        waiting = [one for one in self._unnumbered() if one.slot == call.slot]
         if reply[0] == OK:
             ledger.number = reply[1]
             self.keep_alive.covered(ledger, call.started_ns)
@@ -268,6 +246,9 @@ class CallRouter:
         call.is_parked = True
         call.sent_to = None
         self._parked[call.call_id] = call
+        self._retry_later()
+
+    def _retry_later(self) -> None:
         if self._retry_ns == 0:
             self._retry_ns = self._clock.now() + RETRY_NS
             self._deadlines.add(self._retry_ns, _RETRY)
@@ -282,10 +263,6 @@ class CallRouter:
         call.is_queued = False
         call.was_in_doubt = call.may_be_applied
         call.may_be_applied = call.operation == OP_WRITE
-        calls = self._by_slot.get(call.slot)
-        if calls is None:
-            calls = self._by_slot[call.slot] = {}
-        calls[call.call_id] = call
         item: list[object] = [call.call_id, call.slot, epoch, operation, call.payload]
         staged = self._staged.get(node_id)
         if staged is None:
@@ -341,10 +318,12 @@ class CallRouter:
                 self._again(call, reply)
         elif status == QUEUED:
             call.is_queued = True
-            self.ledgers[call.slot].answered(call.seq)
+            ledger = self.ledgers[call.slot]
+            ledger.answered(call.seq)
+            self._admit(ledger)
         elif status in (NOT_LEADER, BUSY, UNKNOWN):
             self._again(call, reply)
-        elif status == EXPIRED:
+        elif status == EXPIRED and call.seq:
             self._on_expired(call)
         else:
             self._conclude(call, reply)
@@ -369,11 +348,11 @@ class CallRouter:
             ledger = self.ledgers[call.slot]
             ledger.waiting.pop(call.seq, None)
             ledger.answered(call.seq)
-            self._admit(ledger)
             if call.is_waiting and status == OK and call.entity[0] in _HOLDING and reply[1] is not None:
-                hold = Hold(self._clock, ledger, call.seq, reply[1])
-                ledger.held[call.seq] = (call.entity, hold)
+                call.hold = Hold(self._clock, ledger, call.seq, reply[1])
+                ledger.held[call.seq] = (call.entity, call.hold)
                 self.keep_alive.watch(ledger)
+            self._admit(ledger)
         if call.future.done():
             return
         if status == WITHDRAWN and call.operation == OP_WRITE and call.seq:
@@ -387,9 +366,21 @@ class CallRouter:
 
     def _admit(self, ledger: Ledger[Hold]) -> None:
         """The window moved: let calls in that waited for it."""
-        if self._parked and ledger.outstanding < self._settings.max_window_replies - WINDOW_MARGIN:
-            for call in [one for one in self._parked.values() if one.slot == ledger.slot and not one.payload]:
-                self._unpark(call)
+        while self._parked and not self._is_full(ledger):
+            first = next((one for one in self._unnumbered() if one.slot == ledger.slot), None)
+            if first is None or self.ledgers.get(ledger.slot) is not ledger:
+                return
+            before = ledger.next_seq
+            self._unpark(first)
+            if ledger.next_seq == before:
+                return
+
+    def _is_full(self, ledger: Ledger[Hold]) -> bool:
+        return ledger.outstanding >= self._settings.max_window_replies - WINDOW_MARGIN
+
+    def _unnumbered(self) -> Iterator[Call]:
+        """Return the parked calls that need a number first."""
+        return (call for call in self._parked.values() if call.operation == OP_WRITE and not call.payload)
 
     def _on_expired(self, call: Call) -> None:
         ledger = self.ledgers.get(call.slot)
@@ -422,15 +413,26 @@ class CallRouter:
 
     def _on_due(self, key: int) -> None:
         if key == _RETRY:
-            self._retry_ns = 0
-            for call in list(self._parked.values()):
-                self._unpark(call)
+            self._retry()
         elif key < 0:
             self._withdraw(self._calls.get(-key))
         else:
             overdue = self._calls.get(key)
             if overdue is not None:
                 self._overdue(overdue)
+
+    def _retry(self) -> None:
+        self._retry_ns = 0
+        for call in list(self._parked.values()):
+            ledger = None if call.payload or call.is_urgent else self.ledgers.get(call.slot)
+            # What waits for the window is let in by the answers that move it.
+            if ledger is None or not self._is_full(ledger):
+                self._unpark(call)
+        if self._parked:
+            self._retry_later()
+
+    def _is_live(self, key: int) -> bool:
+        return key == _RETRY or abs(key) in self._calls
 
     def _withdraw(self, call: Call | None) -> None:
         """Shortly before its deadline a waiting call asks to be withdrawn if it still waits."""
@@ -440,7 +442,7 @@ class CallRouter:
         if ledger is None or ledger.number is None:
             return
         call.payload = pack([CANCEL, ledger.number, call.seq, *call.entity])
-        self._dispatch(call)
+        self._unpark(call)
 
     def _overdue(self, call: Call) -> None:
         in_doubt = call.may_be_applied
@@ -453,16 +455,15 @@ class CallRouter:
 
     def _give_up(self, call: Call) -> None:
         """Nobody waits for the call any more: see that it takes no effect for nobody."""
+        is_under_way = call.call_id in self._calls
         self._forget(call)
-        ledger = self.ledgers.get(call.slot)
-        if ledger is None:
+        ledger = call.ledger
+        if ledger is None or not call.seq or self.ledgers.get(call.slot) is not ledger:
             return
-        if not call.seq:
-            return
-        if call.future.done() and not call.future.cancelled() and call.future.exception() is None:
+        if not is_under_way:
             # The answer crossed the cancellation: a grant is given back.
-            if call.seq in ledger.held:
-                ledger.held[call.seq][1].release()
+            if call.seq in ledger.held and call.hold is not None:
+                call.hold.release()
                 ledger.abandon(call.seq, call.entity)
                 self.keep_alive.soon(call.slot)
             return
@@ -496,7 +497,7 @@ class CallRouter:
             self._enter_cluster(topology)
         for call in list(self._parked.values()):
             self._unpark(call)
-        for slot, calls in self._by_slot.items():
+        for slot, calls in list(self._by_slot.items()):
             if calls and topology.leader_of(slot) != self._slot_leader.get(slot):
                 for call in list(calls.values()):
                     if not call.is_parked:

@@ -6,11 +6,14 @@ import asyncio
 import heapq
 from collections.abc import Callable
 
-from casty.cluster.ledger import Entity
+from casty.cluster.holds import Hold
+from casty.cluster.ledger import Entity, Ledger
 from casty.distributed.core import Reply
 from casty.runtime import Clock, Timer
 
 __all__ = ["Call", "Deadlines"]
+
+MIN_SWEEP = 1_024
 
 
 class Call:
@@ -21,8 +24,8 @@ class Call:
     """
 
     __slots__ = (
-        "call_id", "command", "deadline_ns", "entity", "future", "is_parked", "is_queued", "is_urgent",
-        "is_waiting", "may_be_applied", "operation", "payload", "sent_to", "seq", "slot",
+        "call_id", "command", "deadline_ns", "entity", "future", "hold", "is_parked", "is_queued", "is_urgent",
+        "is_waiting", "ledger", "may_be_applied", "operation", "payload", "sent_to", "seq", "slot",
         "started_ns", "was_in_doubt",
     )  # fmt: skip
 
@@ -46,6 +49,8 @@ class Call:
         self.payload = b""
         self.command: object = None
         self.sent_to: str | None = None
+        self.hold: Hold | None = None
+        self.ledger: Ledger[Hold] | None = None
         self.is_parked = False
         self.is_queued = False
         self.is_urgent = False
@@ -55,19 +60,29 @@ class Call:
 
 
 class Deadlines:
-    """Callbacks at instants: one heap and one timer for all. Entries are never removed, only ignored."""
+    """Callbacks at instants: one heap and one timer however many there are.
 
-    __slots__ = ("_clock", "_heap", "_on_due", "_timer", "_timer_ns")
+    Entries of ended calls are ignored, and swept out once they may be most of the heap: a call that is answered in
+    a millisecond must not stay here for its minute.
+    """
 
-    def __init__(self, clock: Clock, on_due: Callable[[int], None]) -> None:
+    __slots__ = ("_clock", "_heap", "_is_live", "_on_due", "_sweep_at", "_timer", "_timer_ns")
+
+    def __init__(self, clock: Clock, on_due: Callable[[int], None], is_live: Callable[[int], bool]) -> None:
         self._clock = clock
         self._heap: list[tuple[int, int]] = []
+        self._is_live = is_live
+        self._sweep_at = MIN_SWEEP
         self._on_due = on_due
         self._timer: Timer | None = None
         self._timer_ns = 0
 
     def add(self, when_ns: int, key: int) -> None:
         """Call ``on_due(key)`` at an instant."""
+        if len(self._heap) >= self._sweep_at:
+            self._heap = [entry for entry in self._heap if self._is_live(entry[1])]
+            heapq.heapify(self._heap)
+            self._sweep_at = max(MIN_SWEEP, 2 * len(self._heap))
         heapq.heappush(self._heap, (when_ns, key))
         if self._timer is None or when_ns < self._timer_ns:
             self._arm()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from casty.cluster.call_router import CallRouter, Routes
 from casty.cluster.operations import OP_READ, OP_WRITE, SCAN
 from casty.config import SECOND_NS, Settings
-from casty.distributed.core import DESTROY, LOCK, OK, SEMAPHORE, Command, Reply
+from casty.distributed.core import DESTROY, OK, Command, Reply
 from casty.distributed.port import Grant
 from casty.runtime import Runtime
 from casty.wire.codec import Codec, default_codec
@@ -14,7 +14,6 @@ from casty.wire.pack import pack
 __all__ = ["Gateway", "Routes"]
 
 CANCEL_LEAD_NS = SECOND_NS // 5
-_HOLDING = (LOCK, SEMAPHORE)
 
 
 class Gateway(CallRouter):
@@ -82,9 +81,8 @@ class Gateway(CallRouter):
             lead_ns = min(CANCEL_LEAD_NS, int(timeout_s * SECOND_NS / 4))
             self._deadlines.add(call.deadline_ns - lead_ns, -call.call_id)
         reply = await self._finish(call)
-        ledger = self.ledgers.get(call.slot)
-        held = None if ledger is None or kind not in _HOLDING else ledger.held.get(call.seq)
-        return reply, None if held is None else held[1]
+        # Not looked up in the ledger: it may have been lost between the answer and this task's turn.
+        return reply, call.hold
 
     async def release(
         self, kind: int, entity: bytes, grant: Grant, command: Command, *, timeout_s: float | None
@@ -96,9 +94,9 @@ class Gateway(CallRouter):
             ledger.held[grant.seq][1].release()
             # An unanswered release ends as a withdrawal of the hold: keep-alives see to it.
             del ledger.held[grant.seq]
-            call = self._begin(OP_WRITE, (kind, entity), command, timeout_s)
-            call.is_urgent = True
             try:
+                call = self._begin(OP_WRITE, (kind, entity), command, timeout_s)
+                call.is_urgent = True
                 return await self._finish(call)
             except BaseException:
                 ledger.abandon(grant.seq, (kind, entity))

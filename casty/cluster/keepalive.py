@@ -47,7 +47,7 @@ class KeepAlive:
         self._due_ns: dict[int, int] = {}
         self._retry_ns: dict[int, int] = {}
         self._asked_of: dict[int, str | None] = {}
-        self._sent: dict[int, int] = {}
+        self._sent: dict[int, tuple[int, dict[int, Ledger[Hold]]]] = {}
         self._nonce = 0
         self._timer: Timer | None = None
         self._timer_ns = 0
@@ -144,7 +144,7 @@ class KeepAlive:
 
     def _send(self, node_id: str, ledgers: list[Ledger[Hold]], now_ns: int) -> None:
         self._nonce += 1
-        self._sent[self._nonce] = now_ns
+        self._sent[self._nonce] = (now_ns, {ledger.slot: ledger for ledger in ledgers})
         while len(self._sent) > MAX_FRAMES_IN_FLIGHT:
             del self._sent[next(iter(self._sent))]
         rows = [ledger.keep_alive_row() for ledger in ledgers]
@@ -165,14 +165,16 @@ class KeepAlive:
         message: Any = unpack(body)
         if not isinstance(message, list) or len(message) != 2 or not isinstance(message[1], list):
             raise RemoteProtocolError("keep-alive answer: expected [nonce, rows]")
-        sent_ns = self._sent.pop(message[0], None)
-        if sent_ns is None:
+        sent = self._sent.pop(message[0], None)
+        if sent is None:
             return
+        sent_ns, asked = sent
         for row in message[1]:
             if not isinstance(row, list) or len(row) != 7:
                 raise RemoteProtocolError("keep-alive answer: expected rows of seven")
             ledger = self._gateway.ledgers.get(row[0])
-            if ledger is not None:
+            # The answer is about the session that was asked for, never about its successor.
+            if ledger is not None and ledger is asked.get(row[0]):
                 self._on_row(ledger, row, sent_ns)
         if self._due_ns:
             self._arm(max(min(self._due_ns.values()), self._clock.now()))
@@ -190,11 +192,13 @@ class KeepAlive:
             if ledger.abandoned:
                 self._back_off(slot, self._clock.now())
         elif status == EXPIRED:
-            if sent_ns >= ledger.used_ns or ledger.number is not None:
-                self._gateway.on_session_expired(ledger)
+            self._gateway.on_session_expired(ledger)
         elif status == NOT_LEADER and leader is not None:
             self._routes.hint(slot, leader, term)
-            self._due_ns[slot] = self._clock.now()
+            topology = self._routes.topology()
+            # A node that names an older leader than the one asked waits for news: no ping-pong between the two.
+            if topology is not None and topology.leader_of(slot) != self._asked_of.get(slot):
+                self._due_ns[slot] = self._clock.now()
 
     def follow(self, topology: Topology) -> None:
         """Leaders changed: ask the new ones at once."""

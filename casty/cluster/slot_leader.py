@@ -81,6 +81,8 @@ class SlotLeader:
         """The session is over."""
         self._heard_ns.pop(session, None)
         self._expiring.pop(session, None)
+        for key in [key for key in self._withdrawing if key[0] == session]:
+            del self._withdrawing[key]
         for key in [key for key in self._waiting if key[0] == session]:
             answers, call_id = self._waiting.pop(key)
             answers.add(call_id, [EXPIRED])

@@ -55,6 +55,7 @@ __all__ = [
 
 OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON = range(1, 7)
 TOKEN_BITS = 33
+RELEASE = 3
 _SHAPES: dict[int, tuple[type, ...]] = {
     OPEN: (bytes, bytes),
     COMMAND: (int, int, int, int, int, bytes, list),
@@ -217,7 +218,7 @@ class SlotMachine:
         decision = STRUCTURES[kind].decide(state, command, context)
         self._keep(key, state, decision.state)
         if kind in _PARTIES:
-            return self._party(session, number, seq, key, decision)
+            return self._party(session, Caller(number, seq), key, command, decision)
         return self._answer(session, seq, decision.reply, decision.effects)
 
     def _answer(
@@ -226,8 +227,11 @@ class SlotMachine:
         session.answered(seq, reply)
         return Applied(reply, effects)
 
-    def _party(self, session: SlotSession, number: int, seq: int, key: EntityKey, decision: Any) -> Applied:
+    def _party(
+        self, session: SlotSession, caller: Caller, key: EntityKey, command: Sequence[Any], decision: Any
+    ) -> Applied:
         """After a command that may hold or wait: remember where the request is and who is affected."""
+        number, seq = caller
         structure = STRUCTURES[key[0]]
         state = decision.state
         if state is not None and structure.outcome(state, number, seq) is not None:
@@ -237,6 +241,8 @@ class SlotMachine:
         else:
             session.answered(seq, decision.reply)
         self._note(session, number, key)
+        if command[0] == RELEASE and key[0] in _HOLDING:
+            self._drop_gone(session, number, key)
         self._settle(decision.effects, key)
         return Applied(decision.reply, decision.effects)
 
@@ -246,8 +252,6 @@ class SlotMachine:
             session.entities[key] = None
         else:
             session.entities.pop(key, None)
-        if key[0] in _HOLDING and session.waits:
-            self._drop_gone(session, number, key)
 
     def _drop_gone(self, session: SlotSession, number: int, key: EntityKey) -> None:
         """Forget requests whose hold was released: nothing is left that a late duplicate could ask for."""

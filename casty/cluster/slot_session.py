@@ -53,14 +53,23 @@ class SlotSession:
         """Forget what the client has confirmed to have."""
         if low > self.low:
             self.low = low
-            for seq in [seq for seq in self.replies if seq < low]:
-                self.reply_bytes -= size_of(self.replies.pop(seq))
+            self._drop_replies(low)
             if self.withdrawn:
                 self.withdrawn = {seq: None for seq in self.withdrawn if seq >= low}
         if wait_low > self.wait_low:
             self.wait_low = wait_low
             if self.outcomes:
                 self.outcomes = {seq: reply for seq, reply in self.outcomes.items() if seq >= wait_low}
+
+    def _drop_replies(self, low: int) -> None:
+        """Replies come nearly in order: looking at the first ones is enough, what is behind a gap goes with it."""
+        gone = []
+        for seq in self.replies:
+            if seq >= low:
+                break
+            gone.append(seq)
+        for seq in gone:
+            self.reply_bytes -= size_of(self.replies.pop(seq))
 
     def known(self, seq: int) -> Reply | None:
         """Return the answer to a number seen before, or None for a new one; the caller asks `waits` first."""

@@ -1,0 +1,189 @@
+"""``casty sim``: run one seed, sweep many, replay a plan."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .executor import run_plan
+from .plan import Plan
+from .result import HELD, Result
+from .shapes import PlanError
+from .swarm import SCENARIO_KINDS, SCENARIOS, expand
+from .sweep import Summary, run_seeds, sweep, write_plan
+
+__all__ = ["main"]
+
+USAGE = 2
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    words
+        What comes after ``casty sim``.
+
+    Returns
+    -------
+    int
+        0: everything held; 1: something did not; 2: wrong usage.
+    """
+    options = _parser().parse_args(list(words))
+    logging.getLogger("casty").setLevel(logging.CRITICAL if not options.verbose else logging.DEBUG)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except (PlanError, OSError) as error:
+        print(f"casty sim: {error}", file=sys.stderr)
+        return USAGE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="casty sim", description=__doc__)
+    parser.add_argument("--verbose", action="store_true", help="show the log of the simulated nodes")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    listing = commands.add_parser("list", help="name the scenarios")
+    listing.set_defaults(run=_list)
+    one = commands.add_parser("run", help="run one seed of a scenario")
+    one.add_argument("scenario", choices=SCENARIOS)
+    one.add_argument("--seed", type=int, required=True)
+    one.set_defaults(run=_run)
+    many = commands.add_parser("sweep", help="run many seeds; the plans of those that fail are written")
+    many.add_argument("scenario", choices=SCENARIOS)
+    many.add_argument("--seeds", type=_seed_range, required=True, metavar="FROM:TO", help="TO is not included")
+    many.add_argument("--jobs", type=int, default=1, help="processes")
+    many.set_defaults(run=_sweep)
+    again = commands.add_parser("replay", help="run a plan")
+    again.add_argument("plan", type=Path)
+    again.set_defaults(run=_replay)
+    rows = commands.add_parser("rows", help="run seeds and print one JSON object a line, as sweep's workers do")
+    rows.add_argument("scenario", choices=SCENARIOS)
+    rows.add_argument("--numbers", type=int, nargs="*", default=[])
+    rows.set_defaults(run=_rows)
+    for command in (listing, one, many, again):
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+    for command in (one, many, again, rows):
+        command.add_argument("--artifacts", type=Path, default=Path("casty-sim"), help="where failing plans go")
+    for command in (one, many, rows):
+        command.add_argument("--duration", type=int, default=20, metavar="S", help="virtual seconds of workload")
+    return parser
+
+
+def _seed_range(text: str) -> range:
+    first, colon, last = text.partition(":")
+    try:
+        return range(int(first), int(last)) if colon else range(int(first))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected FROM:TO, found {text!r}") from None
+
+
+def _list(options: argparse.Namespace) -> int:
+    kinds = {**SCENARIO_KINDS, "mixed": tuple(kind for own in SCENARIO_KINDS.values() for kind in own)}
+    if options.json:
+        print(json.dumps({name: list(own) for name, own in kinds.items()}))
+    else:
+        for name, own in kinds.items():
+            print(f"{name:10} {' '.join(own) if name != 'mixed' else 'all of these together'}")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    plan = expand(options.scenario, options.seed, duration_s=options.duration)
+    result = run_plan(plan)
+    path = "-"
+    if result.verdict != HELD:
+        path = str(write_plan(options.artifacts, plan.scenario, plan.seed, plan.to_json()))
+    return _report(result, path, options.json)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    plan = Plan.from_json(options.plan.read_text())
+    return _report(run_plan(plan), str(options.plan), options.json)
+
+
+def _report(result: Result, path: str, is_json: bool) -> int:
+    if is_json:
+        print(json.dumps({**result.to_plain(), "plan": None if path == "-" else path}))
+    elif result.verdict == HELD:
+        print(_line(result.to_plain()))
+        for name, count in result.goals.items():
+            print(f"  {name}: {count}")
+        for what in result.skipped:
+            print(f"  skipped: {what}")
+    else:
+        print(result.block(path))
+    return int(result.verdict != HELD)
+
+
+def _line(row: dict[str, Any]) -> str:
+    operations = ", ".join(f"{count} {name}" for name, count in row["operations"].items())
+    return (
+        f"{row['scenario']} {row['seed']}: {row['verdict']}, {row['virtual_seconds']:.1f} virtual s in "
+        f"{row['wall_seconds']:.2f} s, {operations}; {sum(row['faults'].values())} faults, {row['digest']}"
+    )
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    progress = _Progress(len(options.seeds), options.json)
+    summary = sweep(
+        options.scenario,
+        options.seeds,
+        jobs=options.jobs,
+        artifacts=options.artifacts,
+        duration_s=options.duration,
+        on_row=progress.row,
+    )
+    if options.json:
+        print(json.dumps(summary.to_plain()))
+    else:
+        _print_summary(summary)
+    return int(not summary.is_good)
+
+
+class _Progress:
+    """Tells a person how far a sweep is."""
+
+    def __init__(self, total: int, is_json: bool) -> None:
+        self._total = total
+        self._is_json = is_json
+        self._done = 0
+
+    def row(self, row: dict[str, Any]) -> None:
+        """Tell of one run."""
+        self._done += 1
+        if row["verdict"] != HELD:
+            print(row.get("block") or row["violation"], file=sys.stderr if self._is_json else sys.stdout, flush=True)
+        if self._done % 100 == 0 or self._done == self._total:
+            print(f"{self._done} of {self._total} seeds", file=sys.stderr, flush=True)
+
+
+def _print_summary(summary: Summary) -> None:
+    verdicts = ", ".join(f"{count} {name}" for name, count in summary.verdicts.items())
+    print(f"{summary.scenario}: {summary.seeds} seeds: {verdicts}; {summary.counted} count")
+    print(f"  virtual seconds: {summary.virtual_seconds:.0f}")
+    print(f"  operations: {_counts(summary.operations)}")
+    print(f"  faults: {_counts(summary.faults)}")
+    hits = {kind: f"{own.get('calls', 0)}/{own.get('holds', 0)}" for kind, own in sorted(summary.hits.items())}
+    print(f"  faults that met calls/holds: {_counts(hits)}")
+    print(f"  goals: {_counts(summary.goals)}")
+    for shortcoming in summary.shortcomings():
+        print(f"  SHORT: {shortcoming}")
+    for failure in summary.failures:
+        print(f"  seed {failure['seed']}: {failure['violation']}")
+
+
+def _counts(counts: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
+
+
+def _rows(options: argparse.Namespace) -> int:
+    for row in run_seeds(options.scenario, options.numbers, options.artifacts, options.duration):
+        print(json.dumps(row), flush=True)
+    return 0

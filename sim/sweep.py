@@ -1,0 +1,214 @@
+"""Many seeds of one scenario, summed up: failures, floors of the faults, goals that have to happen somewhere."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from .executor import run_plan
+from .result import ERROR, HELD, VIOLATED, Result
+from .swarm import expand
+
+__all__ = ["GOALS", "Summary", "run_seeds", "sweep"]
+
+_HUNDRED = 100
+_FLOOR_CALLS = 3
+_FLOOR_HOLDS = 1
+_MAX_FAILURES = 20
+
+_COMMON = (
+    "leaders", "a call was redirected", "duplicates applied", "snapshots installed", "learners", "joint changes",
+    "sessions expired", "requests abandoned", "a leader died with calls under way", "a call was cancelled",
+)  # fmt: skip
+_WAITING = ("withdrawals asked",)
+_HOLDING = (*_WAITING, "grants crossed a withdrawal", "a hold was lost")
+GOALS: dict[str, tuple[str, ...]] = {
+    "lock": (*_COMMON, *_HOLDING, "a holder died"),
+    "semaphore": (*_COMMON, *_HOLDING),
+    "barrier": (*_COMMON, *_WAITING, "barrier trips"),
+    "counter": _COMMON,
+    "map": _COMMON,
+    "set": _COMMON,
+    "queue": _COMMON,
+    "mixed": (*_COMMON, *_HOLDING, "a holder died", "barrier trips"),
+}
+"""Scenario -> what has to happen somewhere in a hundred seeds; a sweep in which it never did proved nothing."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a sweep came to."""
+
+    scenario: str
+    seeds: int = 0
+    counted: int = 0
+    verdicts: dict[str, int] = field(default_factory=lambda: {HELD: 0, VIOLATED: 0, ERROR: 0})
+    virtual_seconds: float = 0.0
+    operations: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict)
+    hits: dict[str, dict[str, int]] = field(default_factory=dict)
+    goals: dict[str, int] = field(default_factory=dict)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Count one run, given as `Result.to_plain` makes it, with ``block`` and ``plan`` beside it."""
+        self.seeds += 1
+        self.counted += bool(row["counts"])
+        self.verdicts[row["verdict"]] += 1
+        self.virtual_seconds += row["virtual_seconds"]
+        for name in ("operations", "faults", "goals"):
+            _add_up(getattr(self, name), row[name])
+        for kind, hits in row["hits"].items():
+            _add_up(self.hits.setdefault(kind, {}), hits)
+        if row["verdict"] != HELD and len(self.failures) < _MAX_FAILURES:
+            self.failures.append({"seed": row["seed"], "violation": row["violation"], "plan": row.get("plan")})
+
+    def shortcomings(self) -> list[str]:
+        """Return why the sweep proves less than it claims; judged from a hundred seeds on."""
+        if self.seeds < _HUNDRED:
+            return []
+        missing = [f"goal never reached: {goal}" for goal in GOALS[self.scenario] if not self.goals.get(goal)]
+        for kind in sorted(self.hits):
+            calls, holds = self.hits[kind].get("calls", 0), self.hits[kind].get("holds", 0)
+            if calls * _HUNDRED < _FLOOR_CALLS * self.seeds:
+                missing.append(f"fault {kind} met calls under way only {calls} times in {self.seeds} seeds")
+            if self.scenario in ("lock", "mixed") and holds * _HUNDRED < _FLOOR_HOLDS * self.seeds:
+                missing.append(f"fault {kind} met holds only {holds} times in {self.seeds} seeds")
+        return missing
+
+    @property
+    def is_good(self) -> bool:
+        """Whether everything held, and the sweep proves it."""
+        return self.verdicts[HELD] == self.seeds and not self.shortcomings()
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the object that ``--json`` prints."""
+        return {
+            "scenario": self.scenario,
+            "seeds": self.seeds,
+            "counted": self.counted,
+            "verdicts": self.verdicts,
+            "virtual_seconds": round(self.virtual_seconds, 3),
+            "operations": self.operations,
+            "faults": self.faults,
+            "hits": self.hits,
+            "goals": self.goals,
+            "shortcomings": self.shortcomings(),
+            "failures": self.failures,
+        }
+
+
+def _add_up(total: dict[str, int], more: dict[str, int]) -> None:
+    for name, count in more.items():
+        total[name] = total.get(name, 0) + count
+
+
+def run_seeds(scenario: str, seeds: Sequence[int], artifacts: Path, duration_s: int) -> Iterator[dict[str, Any]]:
+    """Run seeds one after the other, and write the plan of each that fails."""
+    for seed in seeds:
+        plan = expand(scenario, seed, duration_s=duration_s)
+        result = run_plan(plan)
+        row = result.to_plain()
+        if result.verdict != HELD:
+            row["plan"] = str(write_plan(artifacts, scenario, seed, plan.to_json()))
+            row["block"] = result.block(row["plan"])
+        yield row
+
+
+def write_plan(artifacts: Path, scenario: str, seed: int, text: str) -> Path:
+    """Write a plan where failures are kept, and return its path."""
+    artifacts.mkdir(parents=True, exist_ok=True)
+    path = artifacts / f"{scenario}-{seed}.json"
+    path.write_text(text)
+    return path
+
+
+def sweep(
+    scenario: str,
+    seeds: Sequence[int],
+    *,
+    jobs: int = 1,
+    artifacts: Path = Path("casty-sim"),
+    duration_s: int = 20,
+    on_row: Callable[[dict[str, Any]], None] | None = None,
+) -> Summary:
+    """Run many seeds, with several processes if asked, and sum them up.
+
+    Parameters
+    ----------
+    scenario, seeds
+        What to run.
+    jobs
+        Processes; each takes every so-many-th seed.
+    artifacts
+        Where failing plans go.
+    duration_s
+        Virtual seconds of workload and faults a run.
+    on_row
+        Told of each run as it ends.
+    """
+    summary = Summary(scenario)
+    rows = (
+        run_seeds(scenario, seeds, artifacts, duration_s)
+        if jobs <= 1 or len(seeds) <= 1
+        else _in_processes(scenario, seeds, jobs, artifacts, duration_s)
+    )
+    for row in rows:
+        summary.add(row)
+        if on_row is not None:
+            on_row(row)
+    return summary
+
+
+def _in_processes(
+    scenario: str, seeds: Sequence[int], jobs: int, artifacts: Path, duration_s: int
+) -> Iterator[dict[str, Any]]:
+    rows: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+    with ThreadPoolExecutor(jobs) as pool:
+        workers = [
+            pool.submit(_read_worker, scenario, list(seeds[job::jobs]), artifacts, duration_s, rows)
+            for job in range(jobs)
+        ]
+        left = jobs
+        while left:
+            row = rows.get()
+            if row is None:
+                left -= 1
+            else:
+                yield row
+        for worker in workers:
+            worker.result()
+
+
+def _read_worker(
+    scenario: str,
+    seeds: Sequence[int],
+    artifacts: Path,
+    duration_s: int,
+    rows: SimpleQueue[dict[str, Any] | None],
+) -> None:
+    """Run one worker process; seeds that it does not report are errors, never silently left out."""
+    command = [
+        sys.executable, "-m", "casty.cli", "sim", "rows", scenario, "--artifacts", str(artifacts),
+        "--duration", str(duration_s), "--numbers", *map(str, seeds),
+    ]  # fmt: skip
+    reported: dict[int, None] = {}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            row = json.loads(line)
+            reported[row["seed"]] = None
+            rows.put(row)
+    for seed in seeds:
+        if seed not in reported:
+            lost = Result(scenario, seed, ERROR, error=f"the worker ended with {process.returncode}")
+            lost.operations = {"ok": 0, "failed": 0, "unknown": 0}
+            rows.put(lost.to_plain())
+    rows.put(None)
