@@ -54,7 +54,8 @@ class Outcome:
     @property
     def command(self) -> str:
         """What runs the same workload and faults again."""
-        return f"python -m chaos run {self.scenario} --nodes {self.nodes} --seconds {self.seconds} --seed {self.seed}"
+        numbers = f"--nodes {self.nodes} --seconds {self.seconds} --seed {self.seed}"
+        return f"python -m chaos run {self.scenario} {numbers}"
 
     def to_plain(self) -> dict[str, object]:
         """Return what ``--json`` prints."""

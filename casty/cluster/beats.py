@@ -51,7 +51,7 @@ class Beats:
     def _led(self) -> dict[str, list[Row]]:
         """Return, per peer, the rows of the groups led here that it belongs to, in group order."""
         led: dict[str, list[Row]] = {}
-        for group in self._host.groups.values():
+        for group in self._host.led.values():
             if group.is_leading:
                 row = _row(group)
                 for peer in group.core.peers:
@@ -114,7 +114,7 @@ class Beats:
         self._answered(sender, sent_ns)
         now_ns = self._clock.now()
         heard = dict.fromkeys(equal)
-        for group in self._host.groups.values():
+        for group in self._host.led.values():
             if not group.is_leading or sender not in group.core.peers:
                 continue
             if group.number in heard:

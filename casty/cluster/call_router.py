@@ -317,7 +317,8 @@ class CallRouter:
             else:
                 self._again(call, reply)
         elif status == QUEUED:
-            call.is_queued = True
+            # It waits in the log: whatever refuses a later attempt, this one was applied.
+            call.is_queued = call.may_be_applied = call.was_in_doubt = True
             ledger = self.ledgers[call.slot]
             ledger.answered(call.seq)
             self._admit(ledger)
@@ -385,7 +386,7 @@ class CallRouter:
     def _on_expired(self, call: Call) -> None:
         ledger = self.ledgers.get(call.slot)
         is_fresh = not call.was_in_doubt and not call.is_queued
-        if ledger is not None:
+        if ledger is not None and ledger is call.ledger:
             self._expire(ledger, "the cluster expired the session", but=call if is_fresh else None)
         if is_fresh and call.call_id in self._calls:
             call.may_be_applied = False

@@ -24,9 +24,9 @@ class Call:
     """
 
     __slots__ = (
-        "call_id", "command", "deadline_ns", "entity", "future", "hold", "is_parked", "is_queued", "is_urgent",
-        "is_waiting", "ledger", "may_be_applied", "operation", "payload", "sent_to", "seq", "slot",
-        "started_ns", "was_in_doubt",
+        "call_id", "command", "deadline_ns", "entity", "future", "hold", "is_parked", "is_queued",
+        "is_urgent", "is_waiting", "ledger", "may_be_applied", "operation", "payload", "sent_to", "seq",
+        "slot", "started_ns", "was_in_doubt",
     )  # fmt: skip
 
     def __init__(
@@ -62,8 +62,8 @@ class Call:
 class Deadlines:
     """Callbacks at instants: one heap and one timer however many there are.
 
-    Entries of ended calls are ignored, and swept out once they may be most of the heap: a call that is answered in
-    a millisecond must not stay here for its minute.
+    Entries of ended calls are ignored, and swept out once they may be most of the heap: a call answered
+    in a millisecond must not stay here for its minute.
     """
 
     __slots__ = ("_clock", "_heap", "_is_live", "_on_due", "_sweep_at", "_timer", "_timer_ns")

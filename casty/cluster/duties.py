@@ -128,19 +128,17 @@ class SlotDuties:
         """Walk every slot led here towards its target; hand at most one over to its preferred node."""
         now_ns = self._clock.now()
         may_hand_over = not self.is_stopping
-        for slot, row in enumerate(machine.slots):
-            group = self._host.groups.get(slot + 1)
-            if group is None or not group.is_leading:
+        for group in list(self._host.led.values()):
+            slot = group.number - 1
+            if slot < 0 or not group.is_leading:
                 continue
-            core = group.core
+            row, core = machine.slots[slot], group.core
             voters = machine.slot_voters(slot)
             if _membership(group) != Membership(voters):
                 core.change(now_ns, voters, ())
                 self._host.mark(group)
             elif may_hand_over and row.preferred is not None and row.preferred in machine.members:
                 may_hand_over = not self._hand_over(group, slot, machine.members[row.preferred].key, now_ns)
-            core.commit_hints()
-            self._host.mark(group)
 
     def _hand_over(self, group: Group, slot: int, preferred: str, now_ns: int) -> bool:
         core = group.core

@@ -101,6 +101,8 @@ class Host:
 
     def __init__(self, runtime: Runtime, send: Send, max_frame_bytes: int, snapshot_entries: int) -> None:
         self.groups: dict[int, Group] = {}
+        self.led: dict[int, Group] = {}
+        """The groups led here, so that quiet followers cost nothing at a heartbeat; ask `is_leading` as well."""
         self.rounds = Rounds()
         self.snapshot_entries = snapshot_entries
         self._clock = runtime.clock
@@ -123,6 +125,7 @@ class Host:
     def remove(self, number: int) -> None:
         """Drop a group and everything it knows."""
         del self.groups[number]
+        self.led.pop(number, None)
 
     def close(self) -> None:
         """Do nothing more."""
@@ -181,6 +184,7 @@ class Host:
                 replica.restore(ready.snapshot.data)
                 group.snapshot_index = group.applied_index = ready.snapshot.index
             if ready.role_changed:
+                self._note_role(group)
                 replica.role_changed(group)
             self._apply(group, ready)
             for token, _ in ready.reads:
@@ -190,6 +194,12 @@ class Host:
             if ready.needs_snapshot:
                 core.provide_snapshot(group.applied_index, replica.dump())
             self.mark(group)
+
+    def _note_role(self, group: Group) -> None:
+        if not group.is_leading:
+            self.led.pop(group.number, None)
+        elif group.number not in self.led:
+            self.led[group.number] = group
 
     def _apply(self, group: Group, ready: Ready) -> None:
         index = ready.committed_first

@@ -196,7 +196,7 @@ class KeepAlive:
         elif status == NOT_LEADER and leader is not None:
             self._routes.hint(slot, leader, term)
             topology = self._routes.topology()
-            # A node that names an older leader than the one asked waits for news: no ping-pong between the two.
+            # Only if that is news: two nodes that name each other are not asked in turns for ever.
             if topology is not None and topology.leader_of(slot) != self._asked_of.get(slot):
                 self._due_ns[slot] = self._clock.now()
 

@@ -213,10 +213,9 @@ class Requests:
 
     def tick(self, now_ns: int) -> None:
         """Every heartbeat: expire sessions of the slots led here."""
-        for slot, replica in self._slots.items():
-            group = self._node.host.groups[slot + 1]
-            if group.is_leading:
-                replica.tick(group, now_ns)
+        for group in self._node.host.led.values():
+            if group.number > 0 and group.is_leading:
+                self._slots[group.number - 1].tick(group, now_ns)
 
     def usage(self) -> tuple[int, dict[str, int]]:
         """Return the sessions and, by kind, the structures in the slots led here."""

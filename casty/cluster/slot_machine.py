@@ -31,6 +31,7 @@ from casty.distributed.core import (
     OVERLOADED,
     QUEUED,
     SEMAPHORE,
+    STALE,
     WITHDRAWN,
     Caller,
     Context,
@@ -304,7 +305,8 @@ class SlotMachine:
         if session is None:
             return Applied(_EXPIRED)
         known = self.known(session, number, seq)
-        if known is None:
+        if known is None or known[0] == STALE:
+            # Stale: withdrawn and forgotten; what a client still waits for is never forgotten otherwise.
             session.withdraw(seq)
             return Applied([WITHDRAWN])
         if known != _QUEUED:

@@ -62,7 +62,7 @@ class SlotSession:
                 self.outcomes = {seq: reply for seq, reply in self.outcomes.items() if seq >= wait_low}
 
     def _drop_replies(self, low: int) -> None:
-        """Replies come nearly in order: looking at the first ones is enough, what is behind a gap goes with it."""
+        """Replies come nearly in order: what is behind one that stays goes with it, later."""
         gone = []
         for seq in self.replies:
             if seq >= low:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from casty.errors import CastyError, Destroyed, Mismatch, NotStarted, OutcomeUnknown, Overloaded, Unavailable
@@ -76,11 +76,11 @@ class Stage:
         """Count something interesting."""
         self.goals[name] = self.goals.get(name, 0) + 1
 
-    def begin(self, process: Process, act: Awaitable[None]) -> asyncio.Task[None]:
+    def begin(self, process: Process, act: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something as a task of a client, where a cancellation can find it."""
         self._tasks_made += 1
         number = self._tasks_made
-        task = process.spawn(_run(act))
+        task = process.spawn(act)
         tasks = self.busy.setdefault(process.name, {})
         tasks[number] = task
         task.add_done_callback(lambda done: tasks.pop(number, None))
@@ -184,10 +184,6 @@ class Act:
     def _ended(self, operation: Operation) -> None:
         event = CallEnded(operation.number, operation.outcome, operation.value)
         self.stage.world.record(self.process.name, event)
-
-
-async def _run(act: Awaitable[None]) -> None:
-    await act
 
 
 def _plain(value: object) -> Value:
