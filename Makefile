@@ -23,8 +23,10 @@ demo: $(RUNTIME)
 	@$(BIN)/python -m casty.cli demo
 
 test: $(DEV)
-	$(BIN)/python -m pytest -m "not live" -n auto
-	$(BIN)/python -m pytest -m live -n 0
+	@status=0; \
+	$(BIN)/python -m pytest -m "not live" -n auto || status=1; \
+	$(BIN)/python -m pytest -m live -n 0 || status=1; \
+	exit $$status
 
 check: $(DEV)
 	$(BIN)/ruff format --check .

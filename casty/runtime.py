@@ -35,7 +35,7 @@ class Timer(Protocol):
 
 
 class Clock(Protocol):
-    """A node's own clock. Only the rate is trusted (within `drift`), never the absolute value."""
+    """A node's own clock, never below 0. Only the rate is trusted (within `drift`), never the absolute value."""
 
     def now(self) -> int:
         """Nanoseconds, monotonic, counting on while the machine is suspended where it can."""

@@ -59,7 +59,7 @@ class Settings:
     max_entities: int = 1_000_000
     max_mailbox: int = 10_000
     max_uncommitted_bytes: int = 64 * 1024 * 1024
-    snapshot_entries: int = 20_000
+    snapshot_entries: int = 1_000
     snapshot_chunk_bytes: int = 256 * 1024
 
     def __post_init__(self) -> None:

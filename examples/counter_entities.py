@@ -29,6 +29,10 @@ def account(entity_id: str, balance: int = 0) -> Behavior[Deposit]:
     return Behaviors.receive(receive)
 
 
+async def deposit(client: ClusterClient, accounts: ActorRef[ShardEnvelope[Deposit]], amount: int) -> int:
+    return await client.ask(accounts, lambda reply: ShardEnvelope("alice", Deposit(amount, reply)))
+
+
 async def main() -> None:
     async with ClusteredActorSystem(name="bank", host="127.0.0.1", port=0) as system:
         system.spawn(Behaviors.sharded(account, num_shards=10), "accounts")
@@ -36,10 +40,7 @@ async def main() -> None:
             await client.ready()
             accounts = client.entity_ref("accounts", num_shards=10)
             for amount in (5, 20):
-                total: int = await client.ask(
-                    accounts, lambda reply, amount=amount: ShardEnvelope("alice", Deposit(amount, reply))
-                )
-                print("alice has", total)
+                print("alice has", await deposit(client, accounts, amount))
 
 
 if __name__ == "__main__":

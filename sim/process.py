@@ -73,7 +73,8 @@ class Process:
         self.starts = 0
         self._storage = storage
         self._waiting: list[asyncio.Future[Any]] = []
-        offset_ns = world.draws.below("clock", name, 0, _DAY_NS)
+        # A day more than drawn: a clock may be stepped back by hours and still never shows less than 0.
+        offset_ns = _DAY_NS + world.draws.below("clock", name, 0, _DAY_NS)
         self.clock = NodeClock(world.loop, offset_ns=offset_ns, wall_s=world.wall_s)
         self.clock.on_change = self._clock_changed
         self.incarnation: Incarnation

@@ -17,7 +17,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-from casty.cluster.calls import Call, Deadlines
+from casty.cluster.calls import Call, Deadlines, refusal_of, settled
 from casty.cluster.holds import Hold
 from casty.cluster.keepalive import KeepAlive
 from casty.cluster.ledger import Entity, Ledger
@@ -43,8 +43,8 @@ from casty.distributed.core import (
     Command,
     Reply,
 )
+from casty.distributed.port import LOST_EXPIRED
 from casty.errors import (
-    CastyError,
     InternalError,
     MessageTooLarge,
     NotStarted,
@@ -101,6 +101,8 @@ class CallRouter:
         self._staged: dict[str, list[list[object]]] = {}
         self._is_flush_due = False
         self._retry_ns = 0
+        window = settings.max_window_replies
+        self._window = window - min(WINDOW_MARGIN, window // 4)
         self._deadlines = Deadlines(self._clock, self._on_due, self._is_live)
         self._cluster_id = ""
         self._is_closed = False
@@ -157,6 +159,11 @@ class CallRouter:
         if calls is None:
             calls = self._by_slot[call.slot] = {}
         calls[call.call_id] = call
+        if call.seq and call.ledger is not None and call.ledger.epoch != topology.epoch_of(call.slot):
+            # Its session's number may be somebody else's in the new epoch.
+            self._expire(call.ledger, "the slot began anew")
+            if call.call_id not in self._calls:
+                return
         if call.operation == OP_WRITE and not call.payload and not self._number(call, topology):
             return
         leader = topology.leader_of(call.slot)
@@ -240,7 +247,7 @@ class CallRouter:
         del self.ledgers[call.slot]
         for one in waiting:
             self._forget(one)
-            self._fail(one, _refusal_of(reply))
+            self._fail(one, refusal_of(reply))
 
     def _park(self, call: Call) -> None:
         call.is_parked = True
@@ -317,17 +324,23 @@ class CallRouter:
             else:
                 self._again(call, reply)
         elif status == QUEUED:
-            # It waits in the log: whatever refuses a later attempt, this one was applied.
-            call.is_queued = call.may_be_applied = call.was_in_doubt = True
-            ledger = self.ledgers[call.slot]
-            ledger.answered(call.seq)
-            self._admit(ledger)
+            self._on_queued(call)
         elif status in (NOT_LEADER, BUSY, UNKNOWN):
             self._again(call, reply)
         elif status == EXPIRED and call.seq:
             self._on_expired(call)
         else:
             self._conclude(call, reply)
+
+    def _on_queued(self, call: Call) -> None:
+        # It waits in the log: whatever refuses a later attempt, this one was applied.
+        call.is_queued = call.may_be_applied = call.was_in_doubt = True
+        ledger = call.ledger
+        if ledger is None or self.ledgers.get(call.slot) is not ledger:
+            self._on_expired(call)
+            return
+        ledger.answered(call.seq)
+        self._admit(ledger)
 
     def _again(self, call: Call, reply: Reply) -> None:
         """The attempt was refused, or nobody knows: try again, elsewhere if a hint says where."""
@@ -345,14 +358,16 @@ class CallRouter:
         """A final answer."""
         self._forget(call)
         status = reply[0]
-        if call.seq:
-            ledger = self.ledgers[call.slot]
+        ledger = call.ledger
+        if call.seq and ledger is not None:
             ledger.waiting.pop(call.seq, None)
             ledger.answered(call.seq)
             if call.is_waiting and status == OK and call.entity[0] in _HOLDING and reply[1] is not None:
                 call.hold = Hold(self._clock, ledger, call.seq, reply[1])
                 ledger.held[call.seq] = (call.entity, call.hold)
                 self.keep_alive.watch(ledger)
+                if self.ledgers.get(call.slot) is not ledger:
+                    self.keep_alive.lose_all(ledger, LOST_EXPIRED, abandon=False)
             self._admit(ledger)
         if call.future.done():
             return
@@ -367,9 +382,9 @@ class CallRouter:
 
     def _admit(self, ledger: Ledger[Hold]) -> None:
         """The window moved: let calls in that waited for it."""
-        while self._parked and not self._is_full(ledger):
+        while self._parked and not self._is_full(ledger) and self.ledgers.get(ledger.slot) is ledger:
             first = next((one for one in self._unnumbered() if one.slot == ledger.slot), None)
-            if first is None or self.ledgers.get(ledger.slot) is not ledger:
+            if first is None:
                 return
             before = ledger.next_seq
             self._unpark(first)
@@ -377,38 +392,45 @@ class CallRouter:
                 return
 
     def _is_full(self, ledger: Ledger[Hold]) -> bool:
-        return ledger.outstanding >= self._settings.max_window_replies - WINDOW_MARGIN
+        return ledger.outstanding >= self._window
 
     def _unnumbered(self) -> Iterator[Call]:
         """Return the parked calls that need a number first."""
         return (call for call in self._parked.values() if call.operation == OP_WRITE and not call.payload)
 
     def _on_expired(self, call: Call) -> None:
-        ledger = self.ledgers.get(call.slot)
-        is_fresh = not call.was_in_doubt and not call.is_queued
-        if ledger is not None and ledger is call.ledger:
-            self._expire(ledger, "the cluster expired the session", but=call if is_fresh else None)
-        if is_fresh and call.call_id in self._calls:
-            call.may_be_applied = False
-            if call.seq:
+        """The session was gone before this attempt; other first attempts hear the same, each by itself."""
+        ledger = call.ledger
+        assert ledger is not None, "a number comes from a ledger"
+        reason = "the cluster expired the session"
+        if self.ledgers.get(call.slot) is ledger:
+            self._expire(ledger, reason, is_answered_each=True)
+        if call.call_id in self._calls:
+            if call.was_in_doubt or call.is_queued:
+                self._unknown(call, reason)
+            else:
+                call.may_be_applied = False
                 call.seq, call.payload = 0, b""
-            self._dispatch(call)
+                self._dispatch(call)
 
-    def _expire(self, ledger: Ledger[Hold], reason: str, but: Call | None = None) -> None:
-        """The session is gone: holds are lost, what was sent is unknown, the next use opens anew."""
+    def _expire(self, ledger: Ledger[Hold], reason: str, *, is_answered_each: bool = False) -> None:
+        """The session is gone: its holds are lost, what was sent in it is unknown, the next use opens anew."""
         if self.ledgers.get(ledger.slot) is ledger:
             del self.ledgers[ledger.slot]
         self.keep_alive.lose_all(ledger, reason, abandon=False)
         for call in list(self._by_slot.get(ledger.slot, {}).values()):
-            if not call.seq or call is but:
+            if not call.seq or call.ledger is not ledger:
                 continue
-            if call.may_be_applied:
-                self._forget(call)
-                error = OutcomeUnknown(f"{reason} while the call was under way")
-                error.__cause__ = SessionExpired(reason)
-                self._fail(call, error)
-            else:
+            if not call.may_be_applied:
                 call.seq, call.payload = 0, b""
+            elif call.was_in_doubt or call.is_queued or call.is_parked or not is_answered_each:
+                self._unknown(call, reason)
+
+    def _unknown(self, call: Call, reason: str) -> None:
+        self._forget(call)
+        error = OutcomeUnknown(f"{reason} while the call was under way")
+        error.__cause__ = SessionExpired(reason)
+        self._fail(call, error)
 
     # -- ends of calls
 
@@ -567,23 +589,9 @@ class CallRouter:
                 closing.append(self.send_aside(ledger.slot, pack([CLOSE, ledger.number])))
         self.ledgers.clear()
         for future in closing:
-            await _settled(future)
+            await settled(future)
         self.keep_alive.close()
         self._deadlines.close()
-
-
-async def _settled(future: asyncio.Future[Reply]) -> None:
-    """Wait for an answer that may as well be an error: the session then ends by its TTL."""
-    try:
-        await future
-    except CastyError:
-        return
-
-
-def _refusal_of(reply: Reply) -> CastyError:
-    if reply[0] == OVERLOADED:
-        return Overloaded(f"the slot reached {reply[1]} = {reply[2]}")
-    return InternalError(f"the slot answered {reply} to an opening; please report")
 
 
 def _as_int(value: object) -> int:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 from casty.cluster.holds import Hold
 from casty.cluster.ledger import Entity, Ledger
-from casty.distributed.core import Reply
+from casty.distributed.core import OVERLOADED, Reply
+from casty.errors import CastyError, InternalError, Overloaded
 from casty.runtime import Clock, Timer
 
-__all__ = ["Call", "Deadlines"]
+__all__ = ["Call", "Deadlines", "refusal_of", "settled"]
 
 MIN_SWEEP = 1_024
 
@@ -109,3 +110,18 @@ class Deadlines:
             self._on_due(key)
         if self._timer is None:
             self._arm()
+
+
+async def settled(future: asyncio.Future[Reply]) -> None:
+    """Wait for an answer that may as well be an error: the session then ends by its TTL."""
+    try:
+        await future
+    except CastyError:
+        return
+
+
+def refusal_of(reply: Reply) -> CastyError:
+    """Return the error of calls whose session could not be opened."""
+    if reply[0] == OVERLOADED:
+        return Overloaded(f"the slot reached {reply[1]} = {reply[2]}")
+    return InternalError(f"the slot answered {reply} to an opening; please report")

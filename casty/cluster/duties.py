@@ -17,9 +17,10 @@ from casty.consensus import Membership
 from casty.runtime import Clock
 from casty.wire.pack import pack
 
-__all__ = ["ControlDuties", "SlotDuties", "Vitals"]
+__all__ = ["NEVER_NS", "ControlDuties", "SlotDuties", "Vitals"]
 
 ASK_AGAIN_NS = 2 * SECOND_NS
+NEVER_NS = -(1 << 62)
 
 
 class Vitals:
@@ -36,7 +37,7 @@ class Vitals:
 
     def silent_ns(self, key: str, since_ns: int) -> int:
         """Return how long the process was silent, counted from `since_ns` at the earliest."""
-        return self._clock.now() - max(self._heard_ns.get(key, 0), since_ns)
+        return self._clock.now() - max(self._heard_ns.get(key, NEVER_NS), since_ns)
 
 
 class ControlDuties:
@@ -180,7 +181,7 @@ class SlotDuties:
         candidates = []
         for key in _membership(group).voters:
             progress = group.core.progress_of(key) if key != group.core.id else None
-            silent_ns = self._vitals.silent_ns(key, 0)
+            silent_ns = self._vitals.silent_ns(key, NEVER_NS)
             if progress is not None and silent_ns < SECOND_NS:
                 candidates.append((-progress.match, silent_ns, key))
         return min(candidates)[2] if candidates else None

@@ -18,6 +18,9 @@ from casty.runtime import Runtime
 
 __all__ = ["Groups"]
 
+RETAINED_ENTRIES = 256
+"""Entries kept for followers a little behind when a log is compacted; memory holds 64 such tails."""
+
 MakeReplica = Callable[[int, int, ControlMachine], Replica]
 """Makes the replica of (slot, epoch)."""
 
@@ -59,6 +62,7 @@ class Groups:
             limits=Limits(
                 max_uncommitted_bytes=self._settings.max_uncommitted_bytes,
                 snapshot_chunk_bytes=self._settings.snapshot_chunk_bytes,
+                retained_entries=RETAINED_ENTRIES,
             ),
             rounds=self._host.rounds,
             election_timeout_ns=election_timeout_ns,

@@ -17,7 +17,7 @@ from casty.cluster.arrival import MEMBER, Arrival
 from casty.cluster.beats import Beats
 from casty.cluster.control import FOUND, JOIN, ControlMachine
 from casty.cluster.control_group import CONTROL, ControlReplica
-from casty.cluster.duties import ControlDuties, SlotDuties, Vitals
+from casty.cluster.duties import NEVER_NS, ControlDuties, SlotDuties, Vitals
 from casty.cluster.feed import Feed
 from casty.cluster.founding import VIEW, Founding, Identity, Policy
 from casty.cluster.gateway import Gateway
@@ -279,7 +279,7 @@ class Node:
         known = self.control.machine.members.get(identity.node_id)
         if known is None or (known.host, known.port) == (identity.host, identity.port):
             return False
-        if known.key != self.key and self.vitals.silent_ns(known.key, 0) > 3 * SECOND_NS:
+        if known.key != self.key and self.vitals.silent_ns(known.key, NEVER_NS) > 3 * SECOND_NS:
             return False
         link.close(
             f"node id {identity.node_id!r} belongs to {known.host}:{known.port}, which still answers; "

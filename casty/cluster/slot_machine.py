@@ -365,8 +365,9 @@ class SlotMachine:
     def is_held(self, number: int, seq: int) -> bool:
         """Whether the request still holds what it was granted."""
         session = self.sessions.get(number)
-        reply = None if session is None else self.known(session, number, seq)
-        return reply is not None and session is not None and seq in session.waits and reply[0] == OK
+        key = None if session is None else session.waits.get(seq)
+        state = None if key is None else self.entities.get(key)
+        return key is not None and state is not None and STRUCTURES[key[0]].is_held(state, number, seq)
 
     def is_settled(self, number: int, seq: int) -> bool:
         """Whether a withdrawn request is withdrawn for good: nothing of it is left and nothing can come."""

@@ -83,6 +83,7 @@ class Core(State):
         reads: Literal["lease", "quorum"] = "lease",
         restored: Restored | None = None,
     ) -> None:
+        assert now_ns >= 0, "clocks never show less than 0: times that never came are below"
         super().__init__(
             id=id,
             group=group,

@@ -188,6 +188,10 @@ class Structure(Generic[S]):
         """What a waiting or granted request would be answered now; None when nothing of it is left."""
         return None
 
+    def is_held(self, state: S, session: int, seq: int) -> bool:
+        """Whether a granted request still holds, and was not lost by a destroy."""
+        return False
+
     def waiting(self, state: S) -> int:
         """How many requests wait."""
         return 0

@@ -211,12 +211,15 @@ class LineStructure(Structure[Line]):
     def outcome(self, state: Line, session: int, seq: int) -> Reply | None:
         """What the request would be answered now; see `Structure.outcome`."""
         key = (session, seq)
-        share = state.grants.get(key)
+        share = state.grants.get(key) or state.ghosts.get(key)
         if share is not None:
+            # A ghost was granted before: its repetition hears so as well, and of the loss by keep-alive.
             return [OK, share.token]
-        if key in state.waiters:
-            return _QUEUED
-        return _DESTROYED if key in state.ghosts else None
+        return _QUEUED if key in state.waiters else None
+
+    def is_held(self, state: Line, session: int, seq: int) -> bool:
+        """Whether the request holds what it was granted; see `Structure.is_held`."""
+        return (session, seq) in state.grants
 
     def waiting(self, state: Line) -> int:
         """How many requests wait."""

@@ -35,6 +35,7 @@ async def test_with_fixture(world, tmp_path):
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # installed, the plugin would load twice
     pytester.makepyfile(test_it=FILE)
     return pytester
 

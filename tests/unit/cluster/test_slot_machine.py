@@ -393,7 +393,12 @@ class World:
         if self.count() != before:
             assert (session, seq) not in self.effective, "one effect per number"
             self.effective[session, seq] = None
-        if entry[5] == LOCK and first.reply[0] == OK and entry[7][0] in (ACQUIRE, TRY_ACQUIRE) and first.reply[1]:
+        if (
+            entry[5] == LOCK
+            and first.reply[0] == OK
+            and entry[7][0] in (ACQUIRE, TRY_ACQUIRE)
+            and first.reply[1]
+        ):
             self.granted[first.reply[1]] = None
         again = self.apply(entry)
         taken_back = first.reply[0] == OK and again.reply in ([WITHDRAWN], [STALE])
