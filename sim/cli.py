@@ -57,22 +57,30 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(run=_run)
     many = commands.add_parser("sweep", help="run many seeds; the plans of those that fail are written")
     many.add_argument("scenario", choices=SCENARIOS)
-    many.add_argument("--seeds", type=_seed_range, required=True, metavar="FROM:TO", help="TO is not included")
+    many.add_argument(
+        "--seeds", type=_seed_range, required=True, metavar="FROM:TO", help="TO is not included"
+    )
     many.add_argument("--jobs", type=int, default=1, help="processes")
     many.set_defaults(run=_sweep)
     again = commands.add_parser("replay", help="run a plan")
     again.add_argument("plan", type=Path)
     again.set_defaults(run=_replay)
-    rows = commands.add_parser("rows", help="run seeds and print one JSON object a line, as sweep's workers do")
+    rows = commands.add_parser(
+        "rows", help="run seeds and print one JSON object a line, as sweep's workers do"
+    )
     rows.add_argument("scenario", choices=SCENARIOS)
     rows.add_argument("--numbers", type=int, nargs="*", default=[])
     rows.set_defaults(run=_rows)
     for command in (listing, one, many, again):
         command.add_argument("--json", action="store_true", help="print one JSON object")
     for command in (one, many, again, rows):
-        command.add_argument("--artifacts", type=Path, default=Path("casty-sim"), help="where failing plans go")
+        command.add_argument(
+            "--artifacts", type=Path, default=Path("casty-sim"), help="where failing plans go"
+        )
     for command in (one, many, rows):
-        command.add_argument("--duration", type=int, default=20, metavar="S", help="virtual seconds of workload")
+        command.add_argument(
+            "--duration", type=int, default=20, metavar="S", help="virtual seconds of workload"
+        )
     return parser
 
 
@@ -159,7 +167,11 @@ class _Progress:
         """Tell of one run."""
         self._done += 1
         if row["verdict"] != HELD:
-            print(row.get("block") or row["violation"], file=sys.stderr if self._is_json else sys.stdout, flush=True)
+            print(
+                row.get("block") or row["violation"],
+                file=sys.stderr if self._is_json else sys.stdout,
+                flush=True,
+            )
         if self._done % 100 == 0 or self._done == self._total:
             print(f"{self._done} of {self._total} seeds", file=sys.stderr, flush=True)
 
@@ -170,7 +182,9 @@ def _print_summary(summary: Summary) -> None:
     print(f"  virtual seconds: {summary.virtual_seconds:.0f}")
     print(f"  operations: {_counts(summary.operations)}")
     print(f"  faults: {_counts(summary.faults)}")
-    hits = {kind: f"{own.get('calls', 0)}/{own.get('holds', 0)}" for kind, own in sorted(summary.hits.items())}
+    hits = {
+        kind: f"{own.get('calls', 0)}/{own.get('holds', 0)}" for kind, own in sorted(summary.hits.items())
+    }
     print(f"  faults that met calls/holds: {_counts(hits)}")
     print(f"  goals: {_counts(summary.goals)}")
     for shortcoming in summary.shortcomings():

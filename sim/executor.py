@@ -168,16 +168,25 @@ class Execution:
             await asyncio.sleep(min(_LOOK_S, (end_ns - self._world.now_ns) / 1e9))
         return True
 
+    def _is_whole(self) -> bool:
+        return is_whole(self._world, self._checks, self._nodes)
+
     async def _recover(self) -> None:
         """Within 10 s of peace every group is led; soon after every call has ended and every seat is taken (46)."""
         if not await self._until(self._is_led, _LEADERS_WITHIN_S) and self._checks.first is None:
             self._stage.violations.append(Violation(46, "groups", f"without a leader: {self._leaderless()}"))
         if not await self._until(self._is_idle, _LONGEST_CALL_S + 3.0) and self._checks.first is None:
-            late = [str(one) for one in self._stage.history if one.return_ns is None and self._is_due(one.client)]
+            late = [
+                str(one) for one in self._stage.history if one.return_ns is None and self._is_due(one.client)
+            ]
             self._stage.violations.append(Violation(46, "calls", f"never ended: {late[:3]}"))
-        whole = lambda: is_whole(self._world, self._checks, self._nodes)  # noqa: E731
-        if not await self._until(whole, self._settings.session_ttl_s + 10.0) and self._checks.first is None:
-            self._stage.violations.append(Violation(46, "seats", "not all nodes serve in all their seats again"))
+        if (
+            not await self._until(self._is_whole, self._settings.session_ttl_s + 10.0)
+            and self._checks.first is None
+        ):
+            self._stage.violations.append(
+                Violation(46, "seats", "not all nodes serve in all their seats again")
+            )
 
     def _is_led(self) -> bool:
         return not self._leaderless()
@@ -210,7 +219,10 @@ class Execution:
         if self._plan.label != MAY_LOSE_MEMORY:
             violations += check_history(stage.history)
         violations += [Violation(9, name, text) for name, text in self._over_bounds()]
-        errors = [f"{name}: {context.get('message')}: {context.get('exception')!r}" for name, context in world.errors]
+        errors = [
+            f"{name}: {context.get('message')}: {context.get('exception')!r}"
+            for name, context in world.errors
+        ]
         for task in self._acts:
             error = task.exception() if task.done() and not task.cancelled() else None
             if error is not None:
@@ -227,7 +239,9 @@ class Execution:
             gateway = gateway_of(value) if self._world.processes[name].is_up else None
             for ledger in [] if gateway is None else gateway.ledgers.values():
                 if ledger.outstanding > self._settings.max_window_replies:
-                    found.append((name, f"{ledger.outstanding} requests are outstanding in slot {ledger.slot}"))
+                    found.append(
+                        (name, f"{ledger.outstanding} requests are outstanding in slot {ledger.slot}")
+                    )
         return found
 
     def _measure(self, result: Result) -> None:
@@ -260,5 +274,8 @@ class Execution:
     def _evidence(self, violation: Violation) -> list[str]:
         operations = list(self._stage.history)
         lines = [str(operations[number]) for number in violation.operations if number < len(operations)]
-        last = [self._world.trace[at] for at in range(max(0, len(self._world.trace) - _LAST_EVENTS), len(self._world.trace))]
+        last = [
+            self._world.trace[at]
+            for at in range(max(0, len(self._world.trace) - _LAST_EVENTS), len(self._world.trace))
+        ]
         return lines + [f"{one.t_ns / 1e9:.6f} {one.node}: {one.kind}{tuple(one.event)!r}" for one in last]

@@ -81,8 +81,11 @@ class Operation:
     def __str__(self) -> str:
         args = ", ".join(f"{name}={value!r}" for name, value in self.args.items())
         end = "..." if self.return_ns is None else f"{self.return_ns / 1e9:.6f}"
-        answer = {OK: f"= {self.value!r}", OPEN: "never returned"}.get(self.outcome, f"{self.outcome} ({self.error})")
-        return f"#{self.number} {self.client} {self.kind} {self.entity}({args}) [{self.call_ns / 1e9:.6f}, {end}] {answer}"
+        answer = {OK: f"= {self.value!r}", OPEN: "never returned"}.get(
+            self.outcome, f"{self.outcome} ({self.error})"
+        )
+        head = f"#{self.number} {self.client} {self.kind} {self.entity}({args})"
+        return f"{head} [{self.call_ns / 1e9:.6f}, {end}] {answer}"
 
 
 class History:
@@ -209,7 +212,11 @@ def _lanes(operations: Sequence[Operation]) -> list[int]:
     lanes = []
     for operation in operations:
         lane = next(
-            (at for at, owner in enumerate(owners) if owner == operation.client and free_ns[at] < operation.call_ns),
+            (
+                at
+                for at, owner in enumerate(owners)
+                if owner == operation.client and free_ns[at] < operation.call_ns
+            ),
             len(owners),
         )
         if lane == len(owners):

@@ -163,7 +163,7 @@ class SimLoop(FencedLoop):
 
     def get_task_factory(self) -> None:
         """Return None."""
-        return None
+        return
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
@@ -205,7 +205,7 @@ class SimLoop(FencedLoop):
 
     def get_exception_handler(self) -> None:
         """Return None."""
-        return None
+        return
 
     def get_debug(self) -> bool:
         """Always False: debug mode adds callbacks."""

@@ -275,7 +275,9 @@ def _fault_from(reader: Reader) -> FaultEvent:
     shape: Shape = FAULTS[kind]
     targets = reader.texts("targets")
     if not shape.least <= len(targets) <= shape.most:
-        raise PlanError(reader.at("targets"), f"{kind}: expected {shape.least} to {shape.most}, found {len(targets)}")
+        raise PlanError(
+            reader.at("targets"), f"{kind}: expected {shape.least} to {shape.most}, found {len(targets)}"
+        )
     args = reader.child("args").integers() if reader.has("args") else {}
     strays = sorted(name for name in args if name not in shape.args)
     if strays:

@@ -127,7 +127,9 @@ class Reader:
         for name in self.names():
             value = self._value(name)
             if value is not None and not isinstance(value, int | str):
-                raise PlanError(self.at(name), f"expected an integer, a text, true, false or null, found {value!r:.60}")
+                raise PlanError(
+                    self.at(name), f"expected an integer, a text, true, false or null, found {value!r:.60}"
+                )
             found[name] = value
         return found
 

@@ -55,8 +55,10 @@ class Simulation:
 
     def _story(self, world: World, seed: int) -> str:
         lines = [
-            f"casty: seed {seed} failed after {world.now_ns / 1e9:.6f} virtual seconds, "
-            f"digest {world.digest()}",
+            (
+                f"casty: seed {seed} failed after {world.now_ns / 1e9:.6f} virtual seconds, "
+                f"digest {world.digest()}"
+            ),
             f"casty: replay with: {_replay_command(self.test, seed)}",
         ]
         faults = world.nemesis.done if world.nemesis else {}

@@ -145,7 +145,9 @@ class _Swarm:
         return tuple(sorted(operations, key=lambda operation: operation.at_us))
 
     def _operation(self, number: int, kinds: Sequence[str]) -> PlannedOperation:
-        kind = self._name("kind", number, [kind for kind in kinds if kind != "barrier.arrive"] or ["counter.add"])
+        kind = self._name(
+            "kind", number, [kind for kind in kinds if kind != "barrier.arrive"] or ["counter.add"]
+        )
         structure = kind.partition(".")[0]
         at_us = self._between("at", number, 0, self._duration_us)
         if self._between("burst", number, 0, 3) == 0:
@@ -212,7 +214,7 @@ class _Swarm:
 
     def _makers(self) -> dict[str, Callable[[str, int], FaultEvent]]:
         direction = {"delay": "delay_us", "jitter": "jitter_us", "loss": "ppm", "fragment": "ppm"}
-        makers = {family: self._on_direction for family in direction}
+        makers = dict.fromkeys(direction, self._on_direction)
         makers |= dict.fromkeys(("link_loss", "reset", "half_open", "one_way_cut"), self._on_link)
         makers |= dict.fromkeys(("split", "ring", "bridge"), self._partition)
         makers |= dict.fromkeys(("crash", "restart", "pause", "clock_drift"), self._on_node)
@@ -252,7 +254,11 @@ class _Swarm:
     def _partition(self, family: str, number: int) -> FaultEvent:
         names = self._node_names + self._client_names if family == "split" else self._node_names
         order = self._draws.shuffled("plan", f"{self._scenario}/{family}-order/{number}", names)
-        size = self._between(f"{family}-size", number, 1, max(1, len(names) // 2)) if family == "split" else len(order)
+        size = (
+            self._between(f"{family}-size", number, 1, max(1, len(names) // 2))
+            if family == "split"
+            else len(order)
+        )
         return FaultEvent(
             self._at_us(family, number), family, tuple(order[:size]), self._duration_of(family, number)
         )

@@ -68,7 +68,9 @@ class Summary:
         for kind, hits in row["hits"].items():
             _add_up(self.hits.setdefault(kind, {}), hits)
         if row["verdict"] != HELD and len(self.failures) < _MAX_FAILURES:
-            self.failures.append({"seed": row["seed"], "violation": row["violation"], "plan": row.get("plan")})
+            self.failures.append(
+                {"seed": row["seed"], "violation": row["violation"], "plan": row.get("plan")}
+            )
 
     def shortcomings(self) -> list[str]:
         """Return why the sweep proves less than it claims; judged from a hundred seeds on."""
@@ -110,7 +112,9 @@ def _add_up(total: dict[str, int], more: dict[str, int]) -> None:
         total[name] = total.get(name, 0) + count
 
 
-def run_seeds(scenario: str, seeds: Sequence[int], artifacts: Path, duration_s: int) -> Iterator[dict[str, Any]]:
+def run_seeds(
+    scenario: str, seeds: Sequence[int], artifacts: Path, duration_s: int
+) -> Iterator[dict[str, Any]]:
     """Run seeds one after the other, and write the plan of each that fails."""
     for seed in seeds:
         plan = expand(scenario, seed, duration_s=duration_s)

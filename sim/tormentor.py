@@ -63,7 +63,9 @@ def is_whole(world: World, checks: StepChecks, nodes: Sequence[str]) -> bool:
             if group.core.role is not Role.LEADER or not group.core.is_established or membership is None:
                 continue
             is_moving = membership.outgoing or membership != group.core.membership
-            if is_moving or (membership.learners and group.number > 0):  # members without a vote learn in group 0
+            if is_moving or (
+                membership.learners and group.number > 0
+            ):  # members without a vote learn in group 0
                 return False
             voters[key] = membership.voters
     del world

@@ -1,4 +1,4 @@
-"""Barriers, from what the parties saw: can their returns be grouped into trips?
+"""Barriers, from what the parties saw: their returns have to be grouped into trips.
 
 A trip is an instant at which exactly `expected` distinct parties were waiting, and it releases them all. The arrival
 that returned first has to belong to a trip no later than its return; of those who can be in it, whoever returned

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from ..history import Operation
 from .sweep import RunningSum
@@ -13,9 +14,13 @@ __all__ = ["check_counter"]
 
 def check_counter(name: str, operations: Sequence[Operation]) -> list[Violation]:
     """Check bounds (40); a counter that may have been destroyed is left to the general search."""
-    if any(one.kind == "counter.destroy" and one.is_possible and one.value is not False for one in operations):
+    if any(
+        one.kind == "counter.destroy" and one.is_possible and one.value is not False for one in operations
+    ):
         return []
-    changes = [one for one in operations if one.kind in ("counter.add", "counter.subtract") and one.is_possible]
+    changes = [
+        one for one in operations if one.kind in ("counter.add", "counter.subtract") and one.is_possible
+    ]
     found = _check_bounds(name, operations, changes)
     if all(_amount(one) > 0 for one in changes):
         found += _check_chain(name, [one for one in changes if one.is_ok])
@@ -33,7 +38,9 @@ def _value(operation: Operation) -> int:
     return operation.value
 
 
-def _check_bounds(name: str, operations: Sequence[Operation], changes: Sequence[Operation]) -> list[Violation]:
+def _check_bounds(
+    name: str, operations: Sequence[Operation], changes: Sequence[Operation]
+) -> list[Violation]:
     rises = [one for one in changes if _amount(one) > 0]
     falls = [one for one in changes if _amount(one) <= 0]
     sure = RunningSum((one.end_ns, _amount(one)) for one in changes)
@@ -68,9 +75,11 @@ def _check_chain(name: str, changes: Sequence[Operation]) -> list[Violation]:
     """While it only grows, the answers order the changes: each begins at or after where the one before ended."""
     found = []
     order = sorted(changes, key=lambda one: (_value(one), one.number))
-    for earlier, later in zip(order, order[1:], strict=False):
+    for earlier, later in pairwise(order):
         if _value(later) - _amount(later) < _value(earlier):
-            text = f"#{earlier.number} answered {earlier.value} and #{later.number} {later.value}: one got lost"
+            text = (
+                f"#{earlier.number} answered {earlier.value} and #{later.number} {later.value}: one got lost"
+            )
             found.append(Violation(40, f"counter {name}", text, (earlier.number, later.number)))
     latest_call, latest = -1, -1
     for change in order:

@@ -17,7 +17,10 @@ def _holds(operations: Sequence[Operation], structure: str) -> list[Operation]:
     return [
         operation
         for operation in operations
-        if operation.kind in asking and operation.is_ok and operation.value is not None and operation.value is not False
+        if operation.kind in asking
+        and operation.is_ok
+        and operation.value is not None
+        and operation.value is not False
     ]
 
 
@@ -70,7 +73,9 @@ def _check_overlap(
     most, holders = most_at_once(sure)
     if most <= permits:
         return []
-    return [Violation(number, subject, f"{most} held at once where {permits} may be: requests {holders}", holders)]
+    return [
+        Violation(number, subject, f"{most} held at once where {permits} may be: requests {holders}", holders)
+    ]
 
 
 def _check_tokens(name: str, holds: Sequence[Operation]) -> list[Violation]:
@@ -97,7 +102,9 @@ def _check_tokens(name: str, holds: Sequence[Operation]) -> list[Violation]:
     for hold in holds:
         earlier = before.before(hold.call_ns)
         if earlier is not None and earlier[0] > _token(hold):
-            text = f"#{hold.number} got token {hold.value}, but #{earlier[1]} had {earlier[0]} before it asked"
+            text = (
+                f"#{hold.number} got token {hold.value}, but #{earlier[1]} had {earlier[0]} before it asked"
+            )
             found.append(Violation(21, f"lock {name}", text, (earlier[1], hold.number)))
     return found
 

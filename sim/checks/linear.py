@@ -143,7 +143,9 @@ class _Search:
             done &= ~event.bit
             self._unlift(event)
             event = event.next
-        return SearchEnd(True, [call.operation for call, _ in self._stack if call.operation is not None], None)
+        return SearchEnd(
+            True, [call.operation for call, _ in self._stack if call.operation is not None], None
+        )
 
     def _remember(self, event: _Event | None) -> None:
         if len(self._stack) >= len(self._best):

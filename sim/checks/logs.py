@@ -67,7 +67,13 @@ class Logs:
         self._canons: dict[GroupKey, _Canon] = {}
         self._written: dict[tuple[GroupKey, int, int], tuple[bytes, int]] = {}
         self._leaders: dict[tuple[GroupKey, int], str] = {}
-        self.counts = {"leaders": 0, "learners": 0, "joint changes": 0, "snapshots installed": 0, "truncations": 0}
+        self.counts = {
+            "leaders": 0,
+            "learners": 0,
+            "joint changes": 0,
+            "snapshots installed": 0,
+            "truncations": 0,
+        }
 
     def committed(self, key: GroupKey) -> int:
         """Return how far a group is committed."""
@@ -127,7 +133,9 @@ class Logs:
         if first < mirror.first + len(mirror.entries):
             self.counts["truncations"] += 1
             if first <= mirror.commit:
-                _broken(11, core, key, f"entry {first} is written over, but {mirror.commit} was committed here")
+                _broken(
+                    11, core, key, f"entry {first} is written over, but {mirror.commit} was committed here"
+                )
         mirror.write(first, entries)
         before = self._term_before(mirror, first)
         for index, entry in enumerate(entries, first):
@@ -152,7 +160,12 @@ class Logs:
                 canon.entries[index] = entry
                 self._committed(canon, key, index, entry, core)
             elif known.term != entry.term or known.data != entry.data or known.kind != entry.kind:
-                _broken(11, core, key, f"committed entry {index} was of term {known.term}, here it is of {entry.term}")
+                _broken(
+                    11,
+                    core,
+                    key,
+                    f"committed entry {index} was of term {known.term}, here it is of {entry.term}",
+                )
         mirror.commit = core.commit
 
     def _committed(self, canon: _Canon, key: GroupKey, index: int, entry: Entry, core: Core) -> None:

@@ -25,15 +25,23 @@ class _Items:
     def __init__(self, name: str, operations: Sequence[Operation]) -> None:
         self._subject = f"queue {name}"
         self._operations = operations
-        self._put = {one.args["value"]: one for one in operations if one.kind == "queue.enqueue" and one.is_possible}
+        self._put = {
+            one.args["value"]: one for one in operations if one.kind == "queue.enqueue" and one.is_possible
+        }
         self._got: dict[object, Operation] = {}
-        self._doubtful = [one for one in operations if one.kind == "queue.dequeue" and one.is_possible and not one.is_ok]
+        self._doubtful = [
+            one for one in operations if one.kind == "queue.dequeue" and one.is_possible and not one.is_ok
+        ]
         self._found: list[Violation] = []
 
     def check(self) -> list[Violation]:
         """Run all checks."""
         for operation in self._operations:
-            if operation.kind in ("queue.dequeue", "queue.peek") and operation.is_ok and operation.value is not None:
+            if (
+                operation.kind in ("queue.dequeue", "queue.peek")
+                and operation.is_ok
+                and operation.value is not None
+            ):
                 self._take(operation)
         self._check_order()
         self._check_empty()
@@ -51,7 +59,9 @@ class _Items:
         elif operation.kind == "queue.dequeue":
             if value in self._got:
                 first = self._got[value]
-                self._report(39, f"#{first.number} and #{operation.number} both got {value!r}", first, operation)
+                self._report(
+                    39, f"#{first.number} and #{operation.number} both got {value!r}", first, operation
+                )
             self._got[value] = operation
 
     def _taken_at(self, value: object) -> int:
@@ -75,7 +85,11 @@ class _Items:
     def _check_empty(self) -> None:
         """An empty answer needs an instant at which everything that certainly was there can be gone."""
         for operation in self._operations:
-            is_empty = operation.kind in ("queue.dequeue", "queue.peek") and operation.is_ok and operation.value is None
+            is_empty = (
+                operation.kind in ("queue.dequeue", "queue.peek")
+                and operation.is_ok
+                and operation.value is None
+            )
             if is_empty:
                 self._explain_empty(operation)
 

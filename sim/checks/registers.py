@@ -69,11 +69,16 @@ def _seen(zones: Iterable[_Zone]) -> list[_Zone]:
 
 def _check_zones(name: str, zones: Sequence[_Zone]) -> list[Violation]:
     found = []
-    forward = sorted((zone for zone in zones if zone.first_end < zone.last_call), key=lambda zone: zone.first_end)
+    forward = sorted(
+        (zone for zone in zones if zone.first_end < zone.last_call), key=lambda zone: zone.first_end
+    )
     longest: _Zone | None = None
     for zone in forward:
         if longest is not None and zone.first_end < longest.last_call:
-            text = f"it certainly had {longest.value!r} and {zone.value!r} at one time (#{longest.number}, #{zone.number})"
+            text = (
+                f"it certainly had {longest.value!r} and {zone.value!r} at one time "
+                f"(#{longest.number}, #{zone.number})"
+            )
             found.append(Violation(1, f"map key {name}", text, (longest.number, zone.number)))
         if longest is None or zone.last_call > longest.last_call:
             longest = zone

@@ -86,7 +86,9 @@ class ShadowSlot:
             self._check_ended(index, ended)
 
     def _count(self, kind: int, plain: list[Any], reply: list[Any]) -> None:
-        name = {CANCEL: "withdrawals asked", ABANDON: "requests abandoned", EXPIRE: "sessions expired"}.get(kind)
+        name = {CANCEL: "withdrawals asked", ABANDON: "requests abandoned", EXPIRE: "sessions expired"}.get(
+            kind
+        )
         if kind == COMMAND and (plain[1], plain[2]) in self._answers:
             name = "duplicates applied"
         elif kind == CLOSE:
@@ -145,7 +147,9 @@ class ShadowSlot:
         still = [] if line is None else [key for key in waiting if key in line.waiters]
         earlier = [key for key in still if waiting.index(key) < waiting.index(request)]
         if earlier:
-            self._broken(25, index, f"{entity[1]!r} was granted to {request} while {earlier[0]} waited longer")
+            self._broken(
+                25, index, f"{entity[1]!r} was granted to {request} while {earlier[0]} waited longer"
+            )
 
     # -- entities
 
@@ -158,7 +162,9 @@ class ShadowSlot:
         if entity[0] in (*_HOLDING, BARRIER):
             for session, seq in self._requests(entity, state):
                 if session not in self.machine.sessions:
-                    self._broken(24, index, f"{entity[1]!r} has request {(session, seq)} of a session that is gone")
+                    self._broken(
+                        24, index, f"{entity[1]!r} has request {(session, seq)} of a session that is gone"
+                    )
 
     @staticmethod
     def _requests(entity: Entity, state: Any) -> list[tuple[int, int]]:
@@ -170,10 +176,14 @@ class ShadowSlot:
         taken = sum(share.amount for share in line.grants.values())
         if line.capacity and taken > line.capacity:
             number = 20 if entity[0] == LOCK else 28
-            self._broken(number, index, f"{entity[1]!r}: {taken} of {line.capacity} are granted: {dict(line.grants)}")
+            self._broken(
+                number, index, f"{entity[1]!r}: {taken} of {line.capacity} are granted: {dict(line.grants)}"
+            )
         ghosts = sum(share.amount for share in line.ghosts.values())
         if entity[0] == LOCK and taken and ghosts:
-            self._broken(20, index, f"{entity[1]!r} is granted while a destroyed hold of it is not confirmed lost")
+            self._broken(
+                20, index, f"{entity[1]!r} is granted while a destroyed hold of it is not confirmed lost"
+            )
         latest = self._tokens.get(entity, 0)
         for token in sorted(share.token for share in line.grants.values()):
             if entity[0] == LOCK and token < latest:

@@ -68,7 +68,9 @@ async def _probe_one(
             await perform(Act(stage, process, client.distributed(), planned))
     for operation in list(stage.history)[before:]:
         if not operation.is_ok:
-            stage.violations.append(Violation(46, f"{structure} {entity}", f"probe {operation}", (operation.number,)))
+            stage.violations.append(
+                Violation(46, f"{structure} {entity}", f"probe {operation}", (operation.number,))
+            )
             return
 
 
@@ -91,7 +93,9 @@ def _plans(
 
 async def _drain(stage: Stage, process: Process, client: ClusterClient, entity: str) -> None:
     items = client.distributed().queue[int](entity, timeout=_PROBE_TIMEOUT_MS / 1000)
-    act = Act(stage, process, client.distributed(), PlannedOperation(0, process.name, "queue.dequeue", entity))
+    act = Act(
+        stage, process, client.distributed(), PlannedOperation(0, process.name, "queue.dequeue", entity)
+    )
     for _ in range(len(stage.history) + 1):
         asked, value = await act.call("queue.dequeue", {}, items.dequeue())
         if not asked.is_ok:
@@ -103,5 +107,3 @@ async def _drain(stage: Stage, process: Process, client: ClusterClient, entity: 
 
 async def _nothing() -> None:
     """The queue was seen empty."""
-
-

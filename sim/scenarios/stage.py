@@ -123,7 +123,10 @@ class Stage:
         for other, ordinal, rival, rival_number in holders:
             is_running = other.is_up and other.incarnation.ordinal == ordinal
             if is_running and rival is not lock and _is_sure(rival) and _is_sure(lock):
-                text = f"`held` is true for #{rival_number} of {other.name} and #{number} of {process.name} at one instant"
+                text = (
+                    f"`held` is true for #{rival_number} of {other.name} and #{number} of {process.name} "
+                    "at one instant"
+                )
                 self.violations.append(Violation(23, f"lock {name}", text, (rival_number, number)))
         holders[:] = [row for row in holders if row[0].is_up and _is_sure(row[2])]
         holders.append((process, process.incarnation.ordinal, lock, number))
@@ -132,7 +135,9 @@ class Stage:
 class Act:
     """One planned operation in the making: which client, which structures, and the recording of calls."""
 
-    def __init__(self, stage: Stage, process: Process, distributed: Distributed, planned: PlannedOperation) -> None:
+    def __init__(
+        self, stage: Stage, process: Process, distributed: Distributed, planned: PlannedOperation
+    ) -> None:
         self.stage = stage
         self.process = process
         self.d = distributed

@@ -102,9 +102,11 @@ def test_a_smaller_quorum_founds_without_the_rest_after_listening() -> None:
 
 def test_a_lonely_node_founds_after_listening() -> None:
     identity = Identity("a", "i", "a", 1)
-    founding = Founding(
-        identity, Policy(("a:1",), 1, 1_000_000_000), lambda founders: {"id": "a#i/1", "founder": "a", "founders": [list(f) for f in founders]}, 0
-    )  # fmt: skip
+
+    def document(founders: list[Identity]) -> dict[str, Any]:
+        return {"id": "a#i/1", "founder": "a", "founders": [list(founder) for founder in founders]}
+
+    founding = Founding(identity, Policy(("a:1",), 1, 1_000_000_000), document, 0)
     founding.tick(0)
     assert founding.phase == BLANK
     founding.tick(1_000_000_000)
