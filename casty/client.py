@@ -96,7 +96,7 @@ class ClusterClient:
         """Begin to connect in the background and return at once."""
         origin = Origin(self._label.host, self._label.port, self._visitor.client_id)
         local = LocalSystem(self._system_name, self._runtime, origin=origin)
-        self._actors = ClusterActors.of_visitor(self._visitor, local)
+        self._actors = ClusterActors.of_visitor(self._visitor, local, self._serializer)
         self._visitor.start()
         return self
 

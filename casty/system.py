@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from casty import runtime as runtimes
-from casty.actor.behavior import Behavior
+from casty.actor.behavior import Behavior, ShardedBehavior
 from casty.actor.local import LocalSystem, Origin
 from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
+from casty.actor.services import Listing, ServiceKey
 from casty.actor.sharding import ShardEnvelope
 from casty.address import NodeAddress
 from casty.cluster.actors import ClusterActors
@@ -220,9 +221,58 @@ class ClusteredActorSystem:
 
     # -- actors
 
-    def spawn(self, behavior: Behavior[M], name: str, *, mailbox: Mailbox[M] | None = None) -> ActorRef[M]:
+    @overload
+    def spawn(
+        self, behavior: ShardedBehavior[M], name: str, *, mailbox: None = None
+    ) -> ActorRef[ShardEnvelope[M]]: ...
+
+    @overload
+    def spawn(
+        self, behavior: Behavior[M], name: str, *, mailbox: Mailbox[M] | None = None
+    ) -> ActorRef[M]: ...
+
+    def spawn(
+        self, behavior: Behavior[M] | ShardedBehavior[M], name: str, *, mailbox: Mailbox[M] | None = None
+    ) -> ActorRef[M] | ActorRef[ShardEnvelope[M]]:
         """Start an actor, or for ``Behaviors.sharded`` a region; see `ActorSystem.spawn`."""
-        return self._started().spawn(behavior, name, mailbox=mailbox)
+        actors = self._started()
+        if isinstance(behavior, ShardedBehavior):
+            return actors.region_ref(name, behavior.entity_factory, num_shards=behavior.num_shards)
+        return actors.spawn(behavior, name, mailbox=mailbox)
+
+    @overload
+    def lookup(self, target: str, *, node: NodeAddress | None = None) -> ActorRef[Any] | None: ...
+
+    @overload
+    def lookup(self, target: ServiceKey[M], *, timeout: float = 5.0) -> Awaitable[Listing[M]]: ...
+
+    def lookup(
+        self, target: str | ServiceKey[M], *, node: NodeAddress | None = None, timeout: float = 5.0
+    ) -> ActorRef[Any] | Awaitable[Listing[M]] | None:
+        """Return the ref at a path, here or on another node; for a service key, await its listing."""
+        actors = self._started()
+        if isinstance(target, str):
+            return actors.lookup(target, node)
+        return actors.find(target, timeout)
+
+    @property
+    def receptionist(self) -> ActorRef[Any]:
+        """Takes `Register`, `Deregister`, `Subscribe` and `Find`."""
+        return self._started().receptionist.ref
+
+    @property
+    def event_stream(self) -> ActorRef[Any]:
+        """Takes `EventStreamSubscribe`, `EventStreamUnsubscribe` and `Publish`."""
+        return self._started().local.event_stream
+
+    async def ask_or_none(
+        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
+    ) -> R | None:
+        """Like `ask`, but return None when no reply came in time."""
+        try:
+            return await self.ask(ref, msg_factory, timeout=timeout)
+        except TimeoutError:
+            return None
 
     async def ask(
         self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0

@@ -214,7 +214,7 @@ class _Swarm:
 
     def _makers(self) -> dict[str, Callable[[str, int], FaultEvent]]:
         direction = {"delay": "delay_us", "jitter": "jitter_us", "loss": "ppm", "fragment": "ppm"}
-        makers = dict.fromkeys(direction, self._on_direction)
+        makers: dict[str, Callable[[str, int], FaultEvent]] = dict.fromkeys(direction, self._on_direction)
         makers |= dict.fromkeys(("link_loss", "reset", "half_open", "one_way_cut"), self._on_link)
         makers |= dict.fromkeys(("split", "ring", "bridge"), self._partition)
         makers |= dict.fromkeys(("crash", "restart", "pause", "clock_drift"), self._on_node)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
-from ..history import FOREVER_NS, Operation
+from ..history import FOREVER_NS, Operation, Value
 from .sweep import RunningMaximum
 from .violation import Violation
 
@@ -75,7 +76,7 @@ class _Items:
         leaves = RunningMaximum((one.end_ns, self._taken_at(one.args["value"]), one.number) for one in known)
         by_number = {one.number: one for one in known}
         for value, taken in self._got.items():
-            source = self._put.get(value)
+            source = self._put.get(cast("Value", value))
             earlier = None if source is None else leaves.before(source.call_ns)
             if earlier is not None and taken.end_ns < earlier[0]:
                 first = by_number[earlier[1]]

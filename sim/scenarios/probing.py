@@ -78,6 +78,9 @@ def _plans(
     structure: str, entity: str, client: str, args: Mapping[str, Value], timeout: int
 ) -> list[PlannedOperation]:
     permits = args.get("permits", 1)
+    members: list[tuple[str, dict[str, Value]]] = [
+        ("set.contains", {"value": value}) for value in range(1, 5)
+    ]
     probes: dict[str, list[tuple[str, dict[str, Value]]]] = {
         "lock": [("lock.hold", {"timeout_ms": timeout})],
         # All permits at once: a grant that was never given back shows here.
@@ -86,7 +89,7 @@ def _plans(
         "barrier": [("barrier.arrive", {"timeout_ms": timeout, "party": "probe", "expected": 1})],
         "counter": [("counter.add", {"amount": 1}), ("counter.get", {})],
         "map": [("map.get", {"key": key}) for key in range(1, 4)],
-        "set": [("set.contains", {"value": value}) for value in range(1, 5)] + [("set.size", {})],
+        "set": [*members, ("set.size", {})],
     }
     return [PlannedOperation(0, client, kind, entity, own) for kind, own in probes[structure]]
 

@@ -141,7 +141,11 @@ def _brute(operations: list[Operation]) -> bool:
     for order in itertools.permutations(operations):
         state = REGISTER_MODEL.initial
         for position, operation in enumerate(order):
-            if any(later.end_ns < operation.call_ns for later in order[position + 1 :]):
+            # A return at the time of a call precedes it; an operation without duration is concurrent to both.
+            if any(
+                later.end_ns <= operation.call_ns and later.call_ns < operation.call_ns
+                for later in order[position + 1 :]
+            ):
                 break
             after = REGISTER_MODEL.step(state, operation)
             if after is None:
