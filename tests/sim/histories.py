@@ -12,8 +12,7 @@ __all__ = ["Script"]
 class Script:
     """A history of one entity; times are small integers."""
 
-    def __init__(self, structure: str, entity: str) -> None:
-        del structure
+    def __init__(self, entity: str) -> None:
         self._entity = entity
         self.history = History()
 

@@ -21,7 +21,7 @@ def test_an_empty_history_is_linearizable() -> None:
 
 
 def test_a_stale_read_is_not() -> None:
-    script = Script("map", "k")
+    script = Script("k")
     script.add(0, 1, "map.put", {"key": 1, "value": 1})
     script.add(2, 3, "map.put", {"key": 1, "value": 2}, 1)
     script.add(4, 5, "map.get", {"key": 1}, 1)
@@ -32,7 +32,7 @@ def test_a_stale_read_is_not() -> None:
 
 
 def test_concurrent_answers_may_come_in_any_order() -> None:
-    script = Script("counter", "c")
+    script = Script("c")
     script.add(0, 10, "counter.add", {"amount": 2}, 5)
     script.add(1, 9, "counter.add", {"amount": 3}, 3)
     assert not linearize(script.operations, COUNTER_MODEL, "c")
@@ -40,7 +40,7 @@ def test_concurrent_answers_may_come_in_any_order() -> None:
 
 def test_an_unknown_operation_counts_once_late_or_never() -> None:
     for answer, is_ok in ((1, True), (0, True), (2, False)):
-        script = Script("counter", "c")
+        script = Script("c")
         script.unknown(0, "counter.add", {"amount": 1})
         script.add(5, 6, "counter.get", {}, answer)
         assert bool(search(script.operations, COUNTER_MODEL).is_ok) is is_ok
@@ -48,14 +48,14 @@ def test_an_unknown_operation_counts_once_late_or_never() -> None:
 
 
 def test_a_failed_operation_never_counts() -> None:
-    script = Script("counter", "c")
+    script = Script("c")
     script.failed(0, 3, "counter.add", {"amount": 1})
     script.add(5, 6, "counter.get", {}, 1)
     assert linearize(script.operations, COUNTER_MODEL, "c")
 
 
 def test_queue_set_and_lock_models() -> None:
-    queue = Script("queue", "q")
+    queue = Script("q")
     queue.add(0, 1, "queue.enqueue", {"value": 1})
     queue.add(2, 3, "queue.enqueue", {"value": 2})
     queue.add(4, 5, "queue.peek", {}, 1)
@@ -63,13 +63,13 @@ def test_queue_set_and_lock_models() -> None:
     assert not linearize(queue.operations, QUEUE_MODEL, "q")
     queue.add(6, 7, "queue.dequeue", {}, 2)
     assert linearize(queue.operations, QUEUE_MODEL, "q")
-    members = Script("set", "s")
+    members = Script("s")
     members.add(0, 1, "set.add", {"value": 1}, True)
     members.add(2, 3, "set.size", {}, 1)
     assert not linearize(members.operations, SET_MODEL, "s")
     members.add(4, 5, "set.remove", {"value": 1}, False)
     assert linearize(members.operations, SET_MODEL, "s")
-    lock = Script("lock", "l")
+    lock = Script("l")
     lock.add(0, 1, "lock.acquire", {}, 5)
     lock.add(2, 3, "lock.try", {}, None)
     lock.add(4, 5, "lock.release", {"token": 5}, True)
@@ -125,7 +125,7 @@ def _counter_history(count: int, clients: int, seed: int) -> History:
 
 def _small_history(seed: int) -> list[Operation]:
     draws = Draws(seed)
-    script = Script("map", "k")
+    script = Script("k")
     for number in range(draws.between("count", "", 0, 1, 6)):
         call = draws.below("call", "", number, 8)
         back = call + 1 + draws.below("length", "", number, 6)
