@@ -82,9 +82,7 @@ def test_a_try_is_not_refused_by_nobody() -> None:
 def _permits(*spans: tuple[int, int, int]) -> Script:
     script = Script("s")
     for call, until, count in spans:
-        asked = script.add(
-            call, call + 1, "semaphore.acquire", {"permits": 3, "n": count}, True, until=until
-        )
+        asked = script.add(call, call + 1, "semaphore.acquire", {"permits": 3, "n": count}, True, until=until)
         script.add(until + 1, until + 2, "semaphore.release", {"grant": asked.number}, True)
     return script
 

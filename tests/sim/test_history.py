@@ -35,7 +35,7 @@ def test_overlap_is_counted_entity_by_entity() -> None:
 
 def test_edn_has_one_process_for_each_thing_that_goes_on() -> None:
     history = History()
-    first = history.call("client-1", "map.put", "m", {"key": 1, "value": "x\"y"}, 0)
+    first = history.call("client-1", "map.put", "m", {"key": 1, "value": 'x"y'}, 0)
     second = history.call("client-1", "map.get", "m", {"key": 1}, 1)
     history.ok(second, None, 2)
     history.ok(first, True, 3)

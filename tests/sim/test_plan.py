@@ -104,7 +104,9 @@ def test_a_seed_is_short_for_one_plan_and_no_other() -> None:
 def test_the_swarm_switches_about_half_of_everything_off() -> None:
     plans = [expand("mixed", seed) for seed in range(200)]
     for family in FAMILIES:
-        having = [family in plan.families() or (family == "clock_offset" and plan.cluster.clocks) for plan in plans]
+        having = [
+            family in plan.families() or (family == "clock_offset" and plan.cluster.clocks) for plan in plans
+        ]
         assert 40 < sum(map(bool, having)) < 160, family
     for kinds in SCENARIO_KINDS.values():
         for kind in kinds:

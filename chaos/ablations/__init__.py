@@ -1,0 +1,1 @@
+"""Planted bugs: each breaks one safeguard from outside, and the simulator has to find it."""

@@ -1,0 +1,96 @@
+"""The planted bugs. Each replaces one named attribute; the library has no switch for any of them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from casty.cluster.slot_leader import SlotLeader
+from casty.cluster.slot_machine import EXPIRE, SlotMachine
+from casty.consensus import leading
+from casty.consensus.state import State
+from casty.distributed.barrier import BarrierStructure
+from casty.distributed.core import Decision
+from casty.distributed.waiting import Line, LineStructure
+from casty.wire.pack import pack
+
+__all__ = ["PLANTED", "Planted"]
+
+
+class Planted(NamedTuple):
+    """One bug: its name, the safeguard it breaks, the scenario that should find it, and what is replaced."""
+
+    name: str
+    safeguard: str
+    scenario: str
+    owner: Any
+    attribute: str
+    broken: Any
+
+
+def _no_dedup(_machine: Any, _session: Any, _number: int, _seq: int) -> None:
+    """Nothing was ever seen before."""
+
+
+def _eternal_lease(state: Any) -> int:
+    return int(state.now_ns) + 10**12 if state.role.name == "LEADER" else 0
+
+
+def _never_sticky(_state: Any, _now_ns: int, _candidate: str) -> bool:
+    return False
+
+
+def _commit_alone(state: Any, _now_ns: int) -> None:
+    state.commit = max(state.commit, state.log.last_index)
+    state.dirty = True
+
+
+def _one_token(_machine: Any) -> int:
+    return (1 << 33) + 1
+
+
+def _hasty_expiry(leader: Any, now_ns: int) -> list[bytes]:
+    return [
+        pack([EXPIRE, session])
+        for session in leader._machine.sessions
+        if now_ns - leader._heard_ns.get(session, 0) > leader._ttl_ns // 6
+    ]
+
+
+_true_free = Line.free
+
+
+def _one_permit_more(line: Line) -> int:
+    return _true_free(line) + (1 if line.capacity > 1 else 0)
+
+
+def _ghost_waiter(_structure: Any, state: Any, _session: int, _seq: int) -> Decision:
+    """A withdrawal that leaves the waiter, or the hold, where it is."""
+    return Decision(state, [0])
+
+
+def _keeps_grants(_structure: Any, state: Any, _session: int) -> Decision:
+    """A session's end that gives nothing back."""
+    return Decision(state, [0])
+
+
+_true_arrive = vars(BarrierStructure)["_arrive"]
+
+
+def _one_party_less(structure: Any, assembly: Any, node_id: str, expected: int, ctx: Any) -> Decision:
+    decision: Decision = _true_arrive(structure, assembly, node_id, max(1, expected - 1), ctx)
+    return decision
+
+
+PLANTED = (
+    Planted("no-dedup", "dedup", "mixed", SlotMachine, "known", _no_dedup),
+    Planted("eternal-lease", "lease", "mixed", leading, "lease_until_ns", _eternal_lease),
+    Planted("never-sticky", "vote", "mixed", State, "is_sticky", _never_sticky),
+    Planted("commit-alone", "commit rule", "mixed", leading, "advance_commit", _commit_alone),
+    Planted("one-token", "fencing", "lock", SlotMachine, "_next_token", _one_token),
+    Planted("hasty-expiry", "expiry", "lock", SlotLeader, "due", _hasty_expiry),
+    Planted("one-permit-more", "permits", "semaphore", Line, "free", _one_permit_more),
+    Planted("ghost-waiter", "withdrawal", "lock", LineStructure, "abandon", _ghost_waiter),
+    Planted("kept-grants", "permit recovery", "semaphore", LineStructure, "end_session", _keeps_grants),
+    Planted("one-party-less", "barrier generation", "barrier", BarrierStructure, "_arrive", _one_party_less),
+)
+"""Over lease, vote, dedup, withdrawal, fencing, expiry, barrier generation, permits and the commit rule."""
