@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 from casty.distributed.core import (
-    DESTROYED,
     LOCK,
     OK,
     QUEUED,
@@ -110,7 +109,7 @@ class FakePort:
         reply = self.slot.apply(self.session, self.seq, (kind, entity), command)
         for grant in list(self.grants.values()):
             structure, state = STRUCTURES[grant.entity[0]], self.slot.entities.get(grant.entity)
-            if state is not None and structure.outcome(state, self.session, grant.seq) == [DESTROYED]:
+            if state is not None and not structure.is_held(state, self.session, grant.seq):
                 self.lose(grant.seq, LOST_DESTROYED)
         return reply
 
