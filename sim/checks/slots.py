@@ -12,6 +12,7 @@ from typing import Any
 from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE, COMMAND, EXPIRE, MachineLimits, SlotMachine
 from casty.consensus import Entry
 from casty.distributed.core import BARRIER, EXPIRED, LOCK, OK, QUEUED, SEMAPHORE, STALE, WITHDRAWN
+from casty.distributed.lock import ACQUIRE, TRY_ACQUIRE
 from casty.distributed.structures import STRUCTURES
 from casty.wire.pack import unpack
 
@@ -72,11 +73,13 @@ class ShadowSlot:
         kind = plain[0]
         touched = self._touched(plain)
         before = self._parties(touched)
+        waiters = self._waiters(plain)
         reply, effects, ended = self.machine.apply(index, data)
         self.applied = index
         self._count(kind, plain, reply)
         if kind == COMMAND:
             self._check_trip(plain, reply, before)
+            self._check_barging(index, plain, reply, waiters)
             self._check_answer(index, plain, reply)
         for session, seq, outcome in effects:
             self._check_effect(index, (session, seq), outcome)
@@ -150,6 +153,17 @@ class ShadowSlot:
             self._broken(
                 25, index, f"{entity[1]!r} was granted to {request} while {earlier[0]} waited longer"
             )
+
+    def _waiters(self, plain: list[Any]) -> int:
+        line = self.machine.entities.get((plain[5], plain[6])) if plain[0] == COMMAND else None
+        return len(line.waiters) if line is not None and plain[5] in _HOLDING else 0
+
+    def _check_barging(self, index: int, plain: list[Any], reply: list[Any], waiters: int) -> None:
+        """Nobody is granted at once while others wait (25, 30)."""
+        is_asking = plain[5] in _HOLDING and plain[7][0] in (ACQUIRE, TRY_ACQUIRE)
+        is_granted = is_asking and reply[0] == OK and reply[1] is not None
+        if is_granted and waiters and (plain[1], plain[2]) not in self._answers:
+            self._broken(25, index, f"{plain[6]!r} was granted to {plain[1:3]} while {waiters} requests waited")
 
     # -- entities
 
