@@ -163,7 +163,9 @@ class ShadowSlot:
         is_asking = plain[5] in _HOLDING and plain[7][0] in (ACQUIRE, TRY_ACQUIRE)
         is_granted = is_asking and reply[0] == OK and reply[1] is not None
         if is_granted and waiters and (plain[1], plain[2]) not in self._answers:
-            self._broken(25, index, f"{plain[6]!r} was granted to {plain[1:3]} while {waiters} requests waited")
+            self._broken(
+                25, index, f"{plain[6]!r} was granted to {plain[1:3]} while {waiters} requests waited"
+            )
 
     # -- entities
 
