@@ -20,6 +20,9 @@ _SECOND_US = 1_000_000
 _HALF = 500_000
 _NODES = (3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7)
 _MIN_FOR_CRASH = 3
+_TTLS_S = (6, 6, 7, 10)
+_HOLDS_MS = (0, 0, 0, 5, 5, 5, 5, 50, 50, 50, 50, 300, 300, 300, 300, 1500, 1500, 9000)
+"""The longest outlives a session that nobody keeps alive."""
 _DRIFT_PPM = 4_000
 """At most: two clocks then differ by less than the 1 % that `Settings.drift` allows."""
 
@@ -117,7 +120,7 @@ class _Swarm:
         is_mixed = self._scenario == "mixed"
         settings: dict[str, int | float | str] = {
             "slots": self._choice("slots", 0, (2, 3, 4, 6, 8)),
-            "session_ttl_s": float(self._choice("ttl", 0, (6, 6, 7, 10))),
+            "session_ttl_s": float(self._choice("ttl", 0, _TTLS_S)),
             "snapshot_entries": self._choice("snapshot", 0, (8, 12, 20) if is_mixed else (8, 20, 60, 1000)),
             "snapshot_chunk_bytes": self._choice("chunk", 0, (64, 512, 4096)),
         }
@@ -173,7 +176,7 @@ class _Swarm:
         return self._choice("timeout", number, (300, 1000, 3000, 5000, 8000))
 
     def _lock_args(self, number: int) -> dict[str, int | str | bool | None]:
-        hold_ms = self._choice("hold", number, (0, 5, 50, 300, 1500))
+        hold_ms = self._choice("hold", number, _HOLDS_MS)
         return {"timeout_ms": self._timeout_ms(number), "hold_ms": hold_ms}
 
     def _semaphore_args(self, number: int) -> dict[str, int | str | bool | None]:
@@ -225,7 +228,13 @@ class _Swarm:
         return self._between(f"{family}-at", number, 0, self._duration_us * 9 // 10)
 
     def _duration_of(self, family: str, number: int) -> int:
-        most_ms = self._choice(f"{family}-range", number, (20, 300, 2000, 5000))
+        most_ms = self._choice(
+            f"{family}-range", number, (20, 20, 20, 300, 300, 300, 2000, 2000, 5000, 12000)
+        )
+        if self._between(f"{family}-near", number, 0, 11) == 0:
+            # About as long as a session lives: expiry and keep-alive cross.
+            near_ms = 1000 * self._choice("ttl", 0, _TTLS_S)
+            return self._between(f"{family}-duration", number, near_ms - 800, near_ms + 800) * 1000
         return self._between(f"{family}-duration", number, 1, most_ms) * 1000
 
     def _pair(self, family: str, number: int) -> tuple[str, str]:

@@ -246,6 +246,7 @@ class Tormentor:
     def _pause(self, fault: FaultEvent) -> Undo:
         process: Process = self._world.processes[fault.targets[0]]
         ordinal = process.incarnation.ordinal
+        self._stage.late_excused[process.name] = None
         self._world.pause(process.name)
         return Undo(lambda: self._resume(process, ordinal))
 

@@ -21,10 +21,11 @@ from casty.cluster.calls import Call, Deadlines, refusal_of, settled
 from casty.cluster.holds import Hold
 from casty.cluster.keepalive import KeepAlive
 from casty.cluster.ledger import Entity, Ledger
-from casty.cluster.operations import OP_WRITE, RELAY
+from casty.cluster.operations import OP_KEEPALIVE, OP_WRITE, RELAY
+from casty.cluster.outgoing import Outgoing
 from casty.cluster.placement import slot_of
 from casty.cluster.routes import Routes
-from casty.cluster.slot_machine import CANCEL, CLOSE, COMMAND, OPEN
+from casty.cluster.slot_machine import CANCEL, CLOSE, OPEN
 from casty.cluster.topology import Topology
 from casty.config import SECOND_NS, Settings
 from casty.distributed.core import (
@@ -55,7 +56,7 @@ from casty.errors import (
     Unavailable,
 )
 from casty.runtime import Runtime
-from casty.wire import frames
+from casty.transport.turn import Turn
 from casty.wire.pack import pack, unpack
 
 __all__ = ["CallRouter", "Routes"]
@@ -64,8 +65,9 @@ RETRY_NS = SECOND_NS // 20
 UNREACHABLE_NS = SECOND_NS
 MAX_PARKED = 100_000
 WINDOW_MARGIN = 64
-CLOSE_NS = SECOND_NS
+ASIDE_NS = SECOND_NS
 _RETRY = 0
+ANEW = "the slot began anew"
 _HOLDING = (LOCK, SEMAPHORE)
 
 
@@ -78,6 +80,8 @@ class CallRouter:
         Doors, ways, bounds.
     gateway_id
         Identity of this process in sessions, for people who look at them.
+    turn
+        The owner's, if it has one; see `Outgoing`.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class CallRouter:
         routes: Routes,
         settings: Settings,
         gateway_id: bytes,
+        turn: Turn | None = None,
     ) -> None:
         self._clock = runtime.clock
         self._entropy = runtime.entropy
@@ -96,10 +101,9 @@ class CallRouter:
         self._last_id = 0
         self._parked: dict[int, Call] = {}
         self._by_slot: dict[int, dict[int, Call]] = {}
-        self._slot_leader: dict[int, str | None] = {}
         self._openings: dict[int, Call] = {}
-        self._staged: dict[str, list[list[object]]] = {}
-        self._is_flush_due = False
+        self._outgoing = Outgoing(routes, settings.max_frame_bytes, self._never_left, turn)
+        self._unlinked_ns: dict[str, int] = {}
         self._retry_ns = 0
         window = settings.max_window_replies
         self._window = window - min(WINDOW_MARGIN, window // 4)
@@ -159,38 +163,45 @@ class CallRouter:
         if calls is None:
             calls = self._by_slot[call.slot] = {}
         calls[call.call_id] = call
-        if call.seq and call.ledger is not None and call.ledger.epoch != topology.epoch_of(call.slot):
+        former = call.ledger
+        if former is not None and former.epoch != topology.epoch_of(call.slot):
             # Its session's number may be somebody else's in the new epoch.
-            self._expire(call.ledger, "the slot began anew")
-            if call.call_id not in self._calls:
+            self._expire(former, ANEW)
+            if call.ledger is former:
+                self._conclude(call, [EXPIRED])
                 return
         if call.operation == OP_WRITE and not call.payload and not self._number(call, topology):
             return
         leader = topology.leader_of(call.slot)
-        self._slot_leader[call.slot] = leader
-        if leader is not None and self._routes.is_linked(leader):
-            self._send(call, leader, topology.epoch_of(call.slot), call.operation)
-        elif (
-            self._clock.now() - call.started_ns > UNREACHABLE_NS
-            and (way := self._way_around(leader)) is not None
-        ):
-            self._send(call, way, topology.epoch_of(call.slot), call.operation | RELAY)
+        if leader is None:
+            self._park(call)
+        elif self._routes.is_linked(leader):
+            self._send(call, leader, leader, topology.epoch_of(call.slot), call.operation)
+        elif (way := self.way_around(leader)) is not None:
+            self._send(call, way, leader, topology.epoch_of(call.slot), call.operation | RELAY)
         else:
             self._park(call)
 
-    def _way_around(self, leader: str | None) -> str | None:
-        linked = [node_id for node_id in self._routes.linked() if node_id != leader]
-        if leader is None or not linked:
+    def way_around(self, leader: str) -> str | None:
+        """Return a linked node to ask through, once `leader` itself was out of reach for a second."""
+        now_ns = self._clock.now()
+        if now_ns - self._unlinked_ns.setdefault(leader, now_ns) < UNREACHABLE_NS:
             return None
-        return linked[self._entropy.below("way around", len(linked))]
+        linked = [node_id for node_id in self._routes.linked() if node_id != leader]
+        return linked[self._entropy.below("way around", len(linked))] if linked else None
 
     def _number(self, call: Call, topology: Topology) -> bool:
         """Give a command its number and bytes; False when it has to wait for a session or for the window."""
         ledger = self.ledgers.get(call.slot)
         epoch = topology.epoch_of(call.slot)
-        if ledger is None or ledger.epoch != epoch:
-            if ledger is not None:
-                self._expire(ledger, "the slot began anew")
+        if ledger is not None and ledger.epoch != epoch:
+            self._expire(ledger, ANEW)
+            ledger = None
+        if call.only_in is not None and ledger is not call.only_in:
+            # The hold ended with its session, and its number names somebody else's request in the next one.
+            self._conclude(call, [OK, False])
+            return False
+        if ledger is None:
             attempt = self._entropy.token("attempt", 16)
             ledger = self.ledgers[call.slot] = Ledger(call.slot, epoch, attempt, self._clock.now())
         if ledger.number is None:
@@ -205,9 +216,7 @@ class CallRouter:
         if call.is_waiting:
             ledger.waiting[call.seq] = call.entity
         ledger.used_ns = self._clock.now()
-        call.payload = pack(
-            [COMMAND, ledger.number, call.seq, ledger.low, ledger.wait_low, *call.entity, call.command]
-        )
+        call.payload = call.entry(ledger)
         if len(call.payload) > self._settings.max_value_bytes:
             self._forget(call)
             ledger.waiting.pop(call.seq, None)
@@ -265,41 +274,19 @@ class CallRouter:
         call.is_parked = False
         self._dispatch(call)
 
-    def _send(self, call: Call, node_id: str, epoch: int, operation: int) -> None:
+    def _send(self, call: Call, node_id: str, leader: str, epoch: int, operation: int) -> None:
         call.sent_to = node_id
+        call.leader = leader
         call.is_queued = False
         call.was_in_doubt = call.may_be_applied
         call.may_be_applied = call.operation == OP_WRITE
-        item: list[object] = [call.call_id, call.slot, epoch, operation, call.payload]
-        staged = self._staged.get(node_id)
-        if staged is None:
-            self._staged[node_id] = [item]
-            if not self._is_flush_due:
-                self._is_flush_due = True
-                asyncio.get_running_loop().call_soon(self.flush)
-        else:
-            staged.append(item)
+        self._outgoing.add(node_id, (call.call_id, call.slot, epoch, operation, call.payload))
 
-    def flush(self) -> None:
-        """Send what was staged in this turn: one request frame per node."""
-        self._is_flush_due = False
-        staged, self._staged = self._staged, {}
-        for node_id, items in staged.items():
-            self._send_items(node_id, items)
-
-    def _send_items(self, node_id: str, items: list[list[object]]) -> None:
-        body = pack(items)
-        if len(body) + 5 > self._settings.max_frame_bytes and len(items) > 1:
-            half = len(items) // 2
-            self._send_items(node_id, items[:half])
-            self._send_items(node_id, items[half:])
-            return
-        if not self._routes.send(node_id, frames.REQUEST, body):
-            for item in items:
-                call = self._calls.get(_as_int(item[0]))
-                if call is not None and call.sent_to == node_id:
-                    call.may_be_applied = call.was_in_doubt
-                    self._park(call)
+    def _never_left(self, node_id: str, call_id: int) -> None:
+        call = self._calls.get(call_id)
+        if call is not None and call.sent_to == node_id:
+            call.may_be_applied = call.was_in_doubt
+            self._park(call)
 
     # -- answers
 
@@ -346,7 +333,10 @@ class CallRouter:
         """The attempt was refused, or nobody knows: try again, elsewhere if a hint says where."""
         if reply[0] != UNKNOWN:
             call.may_be_applied = call.was_in_doubt
-        if reply[0] == NOT_LEADER and len(reply) == 3 and reply[1] is not None and reply[1] != call.sent_to:
+        if reply[0] == BUSY and call.seq and call.ledger is not None and not call.is_withdrawing:
+            # With what is confirmed by now: the slot may have refused for want of exactly that.
+            call.payload = call.entry(call.ledger)
+        if reply[0] == NOT_LEADER and len(reply) == 3 and reply[1] not in (None, call.leader):
             self._routes.hint(call.slot, reply[1], reply[2])
             topology = self._routes.topology()
             if topology is not None and topology.leader_of(call.slot) == reply[1]:
@@ -368,10 +358,14 @@ class CallRouter:
                 self.keep_alive.watch(ledger)
                 if self.ledgers.get(call.slot) is not ledger:
                     self.keep_alive.lose_all(ledger, LOST_EXPIRED, abandon=False)
+            elif call.is_waiting and ledger.wait_low < call.seq:
+                # The slot keeps the outcome until it is told, and an older call may wait for ever.
+                ledger.confirm(call.seq, call.entity)
             self._admit(ledger)
         if call.future.done():
             return
-        if status == WITHDRAWN and call.operation == OP_WRITE and call.seq:
+        if call.is_waiting and status in (WITHDRAWN, STALE):
+            # Stale: withdrawn, and forgotten since; nothing else is forgotten while it is waited for.
             call.future.set_exception(TimeoutError("not granted in time; the request is withdrawn"))
         elif status in (BAD, STALE):
             call.future.set_exception(
@@ -409,8 +403,7 @@ class CallRouter:
             if call.was_in_doubt or call.is_queued:
                 self._unknown(call, reason)
             else:
-                call.may_be_applied = False
-                call.seq, call.payload = 0, b""
+                call.unnumber()
                 self._dispatch(call)
 
     def _expire(self, ledger: Ledger[Hold], reason: str, *, is_answered_each: bool = False) -> None:
@@ -422,7 +415,7 @@ class CallRouter:
             if not call.seq or call.ledger is not ledger:
                 continue
             if not call.may_be_applied:
-                call.seq, call.payload = 0, b""
+                call.unnumber()
             elif call.was_in_doubt or call.is_queued or call.is_parked or not is_answered_each:
                 self._unknown(call, reason)
 
@@ -461,9 +454,9 @@ class CallRouter:
         """Shortly before its deadline a waiting call asks to be withdrawn if it still waits."""
         if call is None or not call.may_be_applied:
             return
-        ledger = self.ledgers.get(call.slot)
-        if ledger is None or ledger.number is None:
-            return
+        ledger = call.ledger
+        assert ledger is not None, "a number comes from a ledger"
+        call.is_withdrawing = True
         call.payload = pack([CANCEL, ledger.number, call.seq, *call.entity])
         self._unpark(call)
 
@@ -518,23 +511,27 @@ class CallRouter:
             return
         if topology.cluster_id != self._cluster_id:
             self._enter_cluster(topology)
+        for ledger in list(self.ledgers.values()):
+            if ledger.epoch != topology.epoch_of(ledger.slot):
+                self._expire(ledger, ANEW)
         for call in list(self._parked.values()):
             self._unpark(call)
         for slot, calls in list(self._by_slot.items()):
-            if calls and topology.leader_of(slot) != self._slot_leader.get(slot):
-                for call in list(calls.values()):
-                    if not call.is_parked:
-                        self._dispatch(call)
+            leader = topology.leader_of(slot) if calls else None
+            if leader is not None:
+                for call in [one for one in calls.values() if one.leader != leader and not one.is_parked]:
+                    self._dispatch(call)
         self.keep_alive.follow(topology)
 
     def on_link_up(self, node_id: str) -> None:
         """A node can be reached (again)."""
-        del node_id
+        self._unlinked_ns.pop(node_id, None)
         for call in list(self._parked.values()):
             self._unpark(call)
 
     def on_link_down(self, node_id: str) -> None:
         """A link ended: what was sent on it is in doubt, and sent again."""
+        self._unlinked_ns[node_id] = self._clock.now()
         for call in list(self._calls.values()):
             if call.sent_to == node_id and not call.is_parked:
                 self._park(call)
@@ -551,9 +548,7 @@ class CallRouter:
 
     def on_session_expired(self, ledger: Ledger[Hold]) -> None:
         """An acknowledgement says that the session is gone."""
-        self._expire(ledger, "the cluster expired the session")
-        for call in list(self._by_slot.get(ledger.slot, {}).values()):
-            self._park(call)
+        self._expire(ledger, "the cluster expired the session", is_answered_each=True)
 
     def _enter_cluster(self, topology: Topology) -> None:
         if self._cluster_id:
@@ -562,15 +557,22 @@ class CallRouter:
             self._openings.clear()
         self._cluster_id = topology.cluster_id
 
-    def send_aside(self, slot: int, payload: bytes) -> asyncio.Future[Reply]:
-        """Send an entry that needs no number; returns the future of its answer."""
+    def send_close(self, ledger: Ledger[Hold]) -> asyncio.Future[Reply]:
+        """Close a session of a slot; returns the future of the answer."""
+        return self._ask_aside(ledger, OP_WRITE, pack([CLOSE, ledger.number]))
+
+    def ask_around(self, ledger: Ledger[Hold]) -> asyncio.Future[Reply]:
+        """Keep a session alive whose slot's leader is out of reach; returns the future of ``[OK, row]``."""
+        return self._ask_aside(ledger, OP_KEEPALIVE, pack(ledger.keep_alive_row()))
+
+    def _ask_aside(self, ledger: Ledger[Hold], operation: int, payload: bytes) -> asyncio.Future[Reply]:
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._last_id += 1
         now_ns = self._clock.now()
-        call = Call(self._last_id, OP_WRITE, (0, b""), future, now_ns, now_ns + CLOSE_NS)
-        call.slot, call.payload = slot, payload
+        call = Call(self._last_id, operation, (0, b""), future, now_ns, now_ns + ASIDE_NS)
+        call.slot, call.ledger, call.payload = ledger.slot, ledger, payload
         self._calls[call.call_id] = call
-        self._deadlines.add(now_ns + CLOSE_NS, call.call_id)
+        self._deadlines.add(now_ns + ASIDE_NS, call.call_id)
         self._dispatch(call)
         return future
 
@@ -586,14 +588,9 @@ class CallRouter:
         for ledger in list(self.ledgers.values()):
             self.keep_alive.lose_all(ledger, "closed by its own client or system", abandon=False)
             if ledger.number is not None:
-                closing.append(self.send_aside(ledger.slot, pack([CLOSE, ledger.number])))
+                closing.append(self.send_close(ledger))
         self.ledgers.clear()
         for future in closing:
             await settled(future)
         self.keep_alive.close()
         self._deadlines.close()
-
-
-def _as_int(value: object) -> int:
-    assert isinstance(value, int)
-    return value

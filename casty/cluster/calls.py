@@ -8,9 +8,11 @@ from collections.abc import Callable
 
 from casty.cluster.holds import Hold
 from casty.cluster.ledger import Entity, Ledger
+from casty.cluster.slot_machine import COMMAND
 from casty.distributed.core import OVERLOADED, Reply
 from casty.errors import CastyError, InternalError, Overloaded
 from casty.runtime import Clock, Timer
+from casty.wire.pack import pack
 
 __all__ = ["Call", "Deadlines", "refusal_of", "settled"]
 
@@ -21,13 +23,14 @@ class Call:
     """What a caller waits for.
 
     `seq` is 0 for what needs no number (reads, opens, withdrawals). `may_be_applied` is True once an attempt
-    left and was not refused; `was_in_doubt` is what it was before the attempt under way.
+    left and was not refused; `was_in_doubt` is what it was before the attempt under way. `only_in` is the one
+    session in which the call means anything: that of the hold which a release ends.
     """
 
     __slots__ = (
         "call_id", "command", "deadline_ns", "entity", "future", "hold", "is_parked", "is_queued",
-        "is_urgent", "is_waiting", "ledger", "may_be_applied", "operation", "payload", "sent_to", "seq",
-        "slot", "started_ns", "was_in_doubt",
+        "is_urgent", "is_waiting", "is_withdrawing", "leader", "ledger", "may_be_applied", "only_in",
+        "operation", "payload", "sent_to", "seq", "slot", "started_ns", "was_in_doubt",
     )  # fmt: skip
 
     def __init__(
@@ -51,13 +54,27 @@ class Call:
         self.command: object = None
         self.sent_to: str | None = None
         self.hold: Hold | None = None
+        self.leader: str | None = None
         self.ledger: Ledger[Hold] | None = None
+        self.only_in: Ledger[Hold] | None = None
         self.is_parked = False
         self.is_queued = False
         self.is_urgent = False
         self.is_waiting = False
+        self.is_withdrawing = False
         self.may_be_applied = False
         self.was_in_doubt = False
+
+    def entry(self, ledger: Ledger[Hold]) -> bytes:
+        """Return the log entry of a numbered call, with the marks of this moment."""
+        marks = (ledger.low, ledger.wait_low)
+        return pack([COMMAND, ledger.number, self.seq, *marks, *self.entity, self.command])
+
+    def unnumber(self) -> None:
+        """Its session is gone and it was never applied there: it takes part in the next one."""
+        self.ledger = None
+        self.seq, self.payload = 0, b""
+        self.may_be_applied = False
 
 
 class Deadlines:

@@ -8,6 +8,7 @@ from casty.config import SECOND_NS, Settings
 from casty.distributed.core import DESTROY, OK, Command, Reply
 from casty.distributed.port import Grant
 from casty.runtime import Runtime
+from casty.transport.turn import Turn
 from casty.wire.codec import Codec, default_codec
 from casty.wire.pack import pack
 
@@ -21,7 +22,7 @@ class Gateway(CallRouter):
 
     Parameters
     ----------
-    runtime, routes, settings, gateway_id
+    runtime, routes, settings, gateway_id, turn
         See `CallRouter`.
     host_label
         ``host:port`` of a member, None for a client.
@@ -37,8 +38,9 @@ class Gateway(CallRouter):
         gateway_id: bytes,
         host_label: str | None = None,
         codec: Codec | None = None,
+        turn: Turn | None = None,
     ) -> None:
-        super().__init__(runtime, routes, settings, gateway_id)
+        super().__init__(runtime, routes, settings, gateway_id, turn)
         self._host_label = host_label
         self._codec = codec or default_codec()
 
@@ -96,7 +98,7 @@ class Gateway(CallRouter):
             del ledger.held[grant.seq]
             try:
                 call = self._begin(OP_WRITE, (kind, entity), command, timeout_s)
-                call.is_urgent = True
+                call.is_urgent, call.only_in = True, ledger
                 return await self._finish(call)
             except BaseException:
                 ledger.abandon(grant.seq, (kind, entity))

@@ -11,13 +11,14 @@ once, then with back-off. When a slot's time runs out its holds are lost for goo
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from casty.cluster.holds import Hold
 from casty.cluster.ledger import Ledger
-from casty.cluster.slot_machine import CLOSE
 from casty.config import SECOND_NS
-from casty.distributed.core import EXPIRED, NOT_LEADER, OK
+from casty.distributed.core import EXPIRED, NOT_LEADER, OK, Reply
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED
 from casty.errors import RemoteProtocolError
 from casty.events import HoldLost
@@ -130,7 +131,10 @@ class KeepAlive:
                 if self._due_ns[slot] <= now_ns:
                     urgent[leader] = None
         for node_id in urgent:
-            self._send(node_id, by_node[node_id], now_ns)
+            if not self._routes.is_linked(node_id) and self._gateway.way_around(node_id) is not None:
+                self._send_around(node_id, by_node[node_id], now_ns)
+            else:
+                self._send(node_id, by_node[node_id], now_ns)
 
     def _is_over(self, ledger: Ledger[Hold], now_ns: int) -> bool:
         return ledger.is_idle() and now_ns - ledger.used_ns > IDLE_TTLS * self._ttl_ns()
@@ -138,7 +142,7 @@ class KeepAlive:
     def _close_idle(self, ledger: Ledger[Hold]) -> None:
         del self._due_ns[ledger.slot]
         del self._gateway.ledgers[ledger.slot]
-        future = self._gateway.send_aside(ledger.slot, pack([CLOSE, ledger.number]))
+        future = self._gateway.send_close(ledger)
         # An unanswered close is made good by the session's expiry; the error must not look forgotten.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -153,6 +157,19 @@ class KeepAlive:
             self._asked_of[ledger.slot] = node_id
             self._back_off(ledger.slot, now_ns)
         self._routes.send(node_id, frames.KEEPALIVE, pack([self._nonce, rows]))
+
+    def _send_around(self, leader: str, ledgers: list[Ledger[Hold]], now_ns: int) -> None:
+        """Ask a leader out of reach through another node, session by session."""
+        for ledger in ledgers:
+            self._asked_of[ledger.slot] = leader
+            self._back_off(ledger.slot, now_ns)
+            self._gateway.ask_around(ledger).add_done_callback(partial(self._came_around, ledger, now_ns))
+
+    def _came_around(self, ledger: Ledger[Hold], sent_ns: int, done: asyncio.Future[Reply]) -> None:
+        reply = None if done.cancelled() or done.exception() is not None else done.result()
+        if reply is not None and reply[0] == OK and self._gateway.ledgers.get(ledger.slot) is ledger:
+            self._on_row(ledger, _row(reply[1]), sent_ns)
+            self._arm_soonest()
 
     def _back_off(self, slot: int, now_ns: int) -> None:
         """Plan the next attempt as if this one stays unanswered."""
@@ -170,12 +187,13 @@ class KeepAlive:
             return
         sent_ns, asked = sent
         for row in message[1]:
-            if not isinstance(row, list) or len(row) != 7:
-                raise RemoteProtocolError("keep-alive answer: expected rows of seven")
-            ledger = self._gateway.ledgers.get(row[0])
+            ledger = self._gateway.ledgers.get(_row(row)[0])
             # The answer is about the session that was asked for, never about its successor.
             if ledger is not None and ledger is asked.get(row[0]):
                 self._on_row(ledger, row, sent_ns)
+        self._arm_soonest()
+
+    def _arm_soonest(self) -> None:
         if self._due_ns:
             self._arm(max(min(self._due_ns.values()), self._clock.now()))
 
@@ -224,3 +242,9 @@ class KeepAlive:
         hold.lose(reason)
         if self._observe:
             self._observe(HoldLost(ledger.slot, ledger.number or 0, seq, reason))
+
+
+def _row(row: Any) -> list[Any]:
+    if not isinstance(row, list) or len(row) != 7:
+        raise RemoteProtocolError("keep-alive answer: expected rows of seven")
+    return row

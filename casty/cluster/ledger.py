@@ -85,6 +85,10 @@ class Ledger(Generic[H]):
         self.held.pop(seq, None)
         self.abandoned[seq] = entity
 
+    def confirm(self, seq: int, entity: Entity) -> None:
+        """The outcome is here: keep-alives say so until the slot has forgotten it."""
+        self.abandoned[seq] = entity
+
     def settle(self, seq: int) -> None:
         """The slot withdrew an abandoned number for good."""
         if self.abandoned.pop(seq, None) is not None:

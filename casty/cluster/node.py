@@ -131,7 +131,7 @@ class Node:
         self.control_calls = ControlCalls(clock, self.relays, self.control_leader, self.send_to_node)
         self.control = ControlReplica(self._control_changed, self._role_changed)
         self.requests = Requests(self)
-        self.gateway = Gateway(runtime, self, settings, self.key.encode(), str(self.address))
+        self.gateway = Gateway(runtime, self, settings, self.key.encode(), str(self.address), turn=self.turn)
         self.groups = Groups(self.host, runtime, settings, self.key, self.requests.make_slot)
         self.slot_duties = SlotDuties(self.host, clock, self.vitals, int(settings.session_ttl_s * SECOND_NS))
         self.control_duties = ControlDuties(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["CONTROL_SLOT", "OP_CONTROL", "OP_READ", "OP_WRITE", "RELAY", "SCAN"]
+__all__ = ["CONTROL_SLOT", "OP_CONTROL", "OP_KEEPALIVE", "OP_READ", "OP_WRITE", "RELAY", "SCAN"]
 
-OP_WRITE, OP_READ, OP_CONTROL = 1, 2, 3
-"""The operations: a log entry of a slot, a read of a slot, an entry of the control group."""
+OP_WRITE, OP_READ, OP_CONTROL, OP_KEEPALIVE = 1, 2, 3, 4
+"""The operations: a log entry of a slot, a read of a slot, an entry of the control group, and one row of a keep-alive
+where only another node reaches the slot's leader."""
 
 RELAY = 8
 """Added to an operation by a gateway that cannot reach the slot's leader itself."""

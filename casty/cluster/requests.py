@@ -14,8 +14,8 @@ from casty.cluster import control
 from casty.cluster.control import ControlMachine
 from casty.cluster.control_group import CONTROL
 from casty.cluster.host import Group, Replica
-from casty.cluster.operations import CONTROL_SLOT, OP_CONTROL, OP_READ, OP_WRITE, RELAY
-from casty.cluster.proposals import BAD, NOT_LEADER, Answers
+from casty.cluster.operations import CONTROL_SLOT, OP_CONTROL, OP_KEEPALIVE, OP_READ, OP_WRITE, RELAY
+from casty.cluster.proposals import BAD, NOT_LEADER, OK, Answers
 from casty.cluster.replies import LinkAnswers, LocalAnswers
 from casty.cluster.slot_group import SlotReplica
 from casty.errors import RemoteProtocolError
@@ -99,6 +99,8 @@ class Requests:
                 replica.write(group, payload, answers, call_id)
             elif operation & ~RELAY == OP_READ:
                 replica.read(group, payload, answers, call_id)
+            elif operation & ~RELAY == OP_KEEPALIVE:
+                answers.add(call_id, [OK, replica.keep_alive(group, unpack(payload))])
             else:
                 answers.add(call_id, [BAD, f"operation {operation} is none"])
         except RemoteProtocolError as error:

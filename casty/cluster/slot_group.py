@@ -113,9 +113,9 @@ class SlotReplica:
         answers, call_id, _ = self._reads.pop(token)
         answers.add(call_id, [NOT_LEADER, None, 0])
 
-    def keep_alive(self, group: Group, row: list[Any]) -> list[object]:
-        """Answer the keep-alive of one session here."""
-        if len(row) != 6 or not isinstance(row[2], int):
+    def keep_alive(self, group: Group, row: Any) -> list[object]:
+        """Answer the keep-alive of one session here; raises `RemoteProtocolError`."""
+        if not isinstance(row, list) or len(row) != 6 or not isinstance(row[2], int):
             raise RemoteProtocolError("keep-alive: expected rows of six")
         core, leader = group.core, self.leader
         now_ns = self._runtime.clock.now()

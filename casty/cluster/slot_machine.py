@@ -374,6 +374,8 @@ class SlotMachine:
         session = self.sessions.get(number)
         if session is None:
             return True
+        if seq in session.outcomes:
+            return False
         return seq in session.withdrawn or (seq < session.low and seq not in session.waits)
 
     def query(self, kind: int, entity: bytes, query: Sequence[Any]) -> Reply:

@@ -71,7 +71,9 @@ class Visitor:
         self._topology: Topology | None = None
         self._by_node: dict[str, Connection] = {}
         self.peers = Peers(runtime, self._hello, settings, self, self.turn, tls, address_map)
-        self.gateway = Gateway(runtime, self, settings, f"{self.client_id}#{self.incarnation}".encode())
+        self.gateway = Gateway(
+            runtime, self, settings, f"{self.client_id}#{self.incarnation}".encode(), turn=self.turn
+        )
         self.turn.hooks.append(self._flush)
         self.on_topology: list[Callable[[Topology], None]] = []
         self.extra_frames: dict[int, Callable[[Connection, bytes], None]] = {}

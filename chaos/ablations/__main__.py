@@ -3,46 +3,69 @@
 from __future__ import annotations
 
 import argparse
+import json
+import logging
+import statistics
 import sys
+from collections.abc import Sequence
 
-from sim.executor import run_plan
-from sim.swarm import expand
+from .bug import Finding, Planted, find
+from .planted import PLANTED
 
-from .planted import PLANTED, Planted
-
-DURATION_S = 20
-
-
-def seeds_to_find(planted: Planted, most: int) -> tuple[int, str] | None:
-    """Return how many seeds it took and what was found; None when `most` seeds found nothing."""
-    sound = vars(planted.owner)[planted.attribute]
-    setattr(planted.owner, planted.attribute, planted.broken)
-    try:
-        for seed in range(most):
-            result = run_plan(expand(planted.scenario, seed, duration_s=DURATION_S))
-            if result.verdict != "held":
-                found = result.violations[0] if result.violations else result.verdict
-                return seed + 1, str(found)
-        return None
-    finally:
-        setattr(planted.owner, planted.attribute, sound)
+EASY, HARD = 50, 2000
 
 
-def main() -> int:
-    """Run them all; exit 0 when each was found."""
-    parser = argparse.ArgumentParser(prog="python -m chaos.ablations")
-    parser.add_argument("--seeds", type=int, default=50, help="most seeds for each bug")
+def main(words: Sequence[str] | None = None) -> int:
+    """Run them; exit 0 when each was found, 1 when one was not, 2 for wrong usage."""
+    parser = argparse.ArgumentParser(prog="python -m chaos.ablations", description=__doc__)
     parser.add_argument("names", nargs="*", help="only these")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--seeds", type=int, help=f"most seeds for each bug; default {EASY}, for a hard one {HARD}"
+    )
+    parser.add_argument("--from", dest="first", type=int, default=0, metavar="SEED", help="the first seed")
+    parser.add_argument("--repeat", type=int, default=1, help="search so many times, on other seeds each")
+    parser.add_argument("--list", action="store_true", help="only name them")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    options = parser.parse_args(words)
+    logging.getLogger("casty").setLevel(logging.CRITICAL)
+    strays = [name for name in options.names if name not in [bug.name for bug in PLANTED]]
+    if strays:
+        parser.error(f"unknown: {', '.join(strays)}; see --list")
     missed = 0
-    for planted in PLANTED:
-        if options.names and planted.name not in options.names:
+    for bug in [bug for bug in PLANTED if not options.names or bug.name in options.names]:
+        if options.list:
+            print(f"{bug.name:24} {bug.safeguard:18} {bug.scenario:10} {'hard' if bug.is_hard else ''}")
             continue
-        found = seeds_to_find(planted, options.seeds)
-        missed += found is None
-        text = "NOT found" if found is None else f"found after {found[0]} seeds: {found[1][:110]}"
-        print(f"{planted.name:16} {planted.safeguard:18} {planted.scenario:10} {text}", flush=True)
-    return 1 if missed else 0
+        most = options.seeds or (HARD if bug.is_hard else EASY)
+        found = _search(bug, options.first, most, options.repeat)
+        missed += len(found) < options.repeat
+        print(_row(bug, found, most, options.repeat, options.json), flush=True)
+    return int(missed > 0)
+
+
+def _search(bug: Planted, first: int, most: int, repeat: int) -> list[Finding]:
+    found = []
+    for _ in range(repeat):
+        finding = find(bug, range(first, first + most))
+        if finding is None:
+            break
+        found.append(finding)
+        first = finding.seed + 1
+    return found
+
+
+def _row(bug: Planted, found: list[Finding], most: int, repeat: int, is_json: bool) -> str:
+    counts = [finding.seeds for finding in found]
+    if is_json:
+        return json.dumps({
+            "name": bug.name, "safeguard": bug.safeguard, "scenario": bug.scenario, "hard": bug.is_hard,
+            "seeds": counts, "missed": repeat - len(found), "violation": found[0].text if found else None,
+        })  # fmt: skip
+    head = f"{bug.name:24} {bug.safeguard:18} {bug.scenario:10}"
+    if len(found) < repeat:
+        return f"{head} NOT found within {most} seeds{f'; before: {counts}' if counts else ''}"
+    times = f"median {statistics.median(counts):g}, worst {max(counts)}" if repeat > 1 else f"{counts[0]}"
+    return f"{head} found after {times} seeds: {found[0].text[:110]}"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from casty.cluster.slot_leader import SlotLeader
 from casty.cluster.slot_machine import EXPIRE, SlotMachine
@@ -13,18 +13,13 @@ from casty.distributed.core import Decision
 from casty.distributed.waiting import Line, LineStructure
 from casty.wire.pack import pack
 
-__all__ = ["PLANTED", "Planted"]
+from .bug import Planted
+from .clients import CLIENTS
+from .consensus import CONSENSUS
+from .sessions import SESSIONS
+from .structures import STRUCTURES
 
-
-class Planted(NamedTuple):
-    """One bug: its name, the safeguard it breaks, the scenario that should find it, and what is replaced."""
-
-    name: str
-    safeguard: str
-    scenario: str
-    owner: Any
-    attribute: str
-    broken: Any
+__all__ = ["PLANTED"]
 
 
 def _no_dedup(_machine: Any, _session: Any, _number: int, _seq: int) -> None:
@@ -81,7 +76,7 @@ def _one_party_less(structure: Any, assembly: Any, node_id: str, expected: int, 
     return decision
 
 
-PLANTED = (
+FIRST = (
     Planted("no-dedup", "dedup", "mixed", SlotMachine, "known", _no_dedup),
     Planted("eternal-lease", "lease", "mixed", leading, "lease_until_ns", _eternal_lease),
     Planted("never-sticky", "vote", "mixed", State, "is_sticky", _never_sticky),
@@ -93,4 +88,6 @@ PLANTED = (
     Planted("kept-grants", "permit recovery", "semaphore", LineStructure, "end_session", _keeps_grants),
     Planted("one-party-less", "barrier generation", "barrier", BarrierStructure, "_arrive", _one_party_less),
 )
-"""Over lease, vote, dedup, withdrawal, fencing, expiry, barrier generation, permits and the commit rule."""
+
+PLANTED = (*FIRST, *CONSENSUS, *SESSIONS, *STRUCTURES, *CLIENTS)
+"""All planted bugs: consensus, sessions, structures and the client's side."""

@@ -117,6 +117,9 @@ class ShadowSlot:
         """All final answers to a request are equal (2)."""
         key = (plain[1], plain[2])
         if reply[0] == QUEUED:
+            known = self._answers.get(key)
+            if known is not None and known[0] != QUEUED:
+                self._broken(2, index, f"request {key} was answered {known}, and now waits again")
             if key not in self._answers:
                 self._answers[key] = reply
                 self._waiting.setdefault((plain[5], plain[6]), []).append(key)

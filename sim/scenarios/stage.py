@@ -24,6 +24,8 @@ __all__ = ["Act", "CallEnded", "Called", "Stage"]
 
 T = TypeVar("T")
 
+_SLACK_S = 0.5
+_DEFAULT_TIMEOUT_S = 5.0
 _NOT_APPLIED = (Unavailable, Destroyed, Mismatch, Overloaded, NotStarted)
 
 
@@ -55,6 +57,10 @@ class Stage:
     ----------
     busy
         The tasks under way, by client; what a cancellation chooses from.
+    open_calls
+        Numbers of the calls under way and when they began, by living client.
+    late_excused
+        Clients that were paused: their calls may end late.
     skipped
         What the plan named and was not there.
     goals
@@ -70,6 +76,8 @@ class Stage:
         self.violations: list[Violation] = []
         self.arriving: dict[tuple[str, str], int] = {}
         self._holders: dict[str, list[tuple[Process, int, Lock, int]]] = {}
+        self.open_calls: dict[str, dict[int, int]] = {}
+        self.late_excused: dict[str, None] = {}
         self._tasks_made = 0
 
     def goal(self, name: str) -> None:
@@ -97,11 +105,21 @@ class Stage:
 
     def in_flight(self) -> int:
         """Return how many calls are under way."""
-        return sum(1 for operation in self.history if operation.return_ns is None)
+        return sum(len(calls) for calls in self.open_calls.values())
+
+    def called_before(self, time_ns: int) -> list[int]:
+        """Return the calls under way that began before a time."""
+        return [
+            number
+            for calls in self.open_calls.values()
+            for number, began_ns in calls.items()
+            if began_ns < time_ns
+        ]
 
     def forget_client(self, client: str) -> None:
         """A client died: its calls stay open for ever, and it holds nothing that it could act on."""
         self.busy.pop(client, None)
+        self.open_calls.pop(client, None)
         if any(self.is_holding(client, name) for name in self._holders):
             self.goal("a holder died")
 
@@ -165,6 +183,8 @@ class Act:
         stage, world = self.stage, self.stage.world
         operation = stage.history.call(self.process.name, kind, entity or self.entity, args, world.now_ns)
         world.record(self.process.name, Called(operation.number, kind, operation.entity))
+        stage.open_calls.setdefault(self.process.name, {})[operation.number] = world.now_ns
+        began_ns = self.process.clock.now()
         value: T | None = None
         try:
             value = await answer
@@ -179,14 +199,21 @@ class Act:
             stage.history.failed(operation, type(error).__name__, world.now_ns)
         except asyncio.CancelledError:
             stage.history.unknown(operation, "cancelled", world.now_ns)
-            self._ended(operation)
+            self._ended(operation, began_ns)
             raise
         else:
             stage.history.ok(operation, _plain(value), world.now_ns)
-        self._ended(operation)
+        self._ended(operation, began_ns)
         return operation, value
 
-    def _ended(self, operation: Operation) -> None:
+    def _ended(self, operation: Operation, began_ns: int) -> None:
+        name = self.process.name
+        self.stage.open_calls.get(name, {}).pop(operation.number, None)
+        took_s = (self.process.clock.now() - began_ns) / 1e9
+        limit_s = _DEFAULT_TIMEOUT_S if operation.kind == "fence.write" else self.timeout_s()
+        if took_s > limit_s + _SLACK_S and name not in self.stage.late_excused:
+            text = f"ended after {took_s:.3f} s: {operation}"
+            self.stage.violations.append(Violation(8, operation.kind, text, (operation.number,)))
         event = CallEnded(operation.number, operation.outcome, operation.value)
         self.stage.world.record(self.process.name, event)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from casty.cluster.slot_machine import CLOSE, EXPIRE
+from casty.cluster.slot_machine import EXPIRE
 from casty.config import Settings
 from casty.distributed.core import BARRIER, COUNTER, LOCK, OK, UNKNOWN
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED
@@ -327,11 +327,11 @@ async def test_commands_parked_under_a_dead_session_move_to_the_next(world: Worl
 
 async def test_a_close_that_comes_too_late_leaves_the_next_session_alone(world: World) -> None:
     await add(world)
-    first = number(world)
-    world.apply(pack([EXPIRE, first]))
+    former = world.gateway.ledgers[0]
+    world.apply(pack([EXPIRE, former.number]))
     await add(world)
     second = number(world)
-    assert await world.gateway.send_aside(0, pack([CLOSE, first])) == [16]
+    assert await world.gateway.send_close(former) == [16]
     await world.advance(0.5)
     assert number(world) == second
 

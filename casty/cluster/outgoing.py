@@ -1,0 +1,87 @@
+"""Requests on their way out: all that a gateway has for one node in one loop turn leave in one frame."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from casty.cluster.routes import Routes
+from casty.transport.turn import Turn
+from casty.wire import frames
+from casty.wire.pack import pack
+
+__all__ = ["Item", "Outgoing"]
+
+Item = tuple[int, int, int, int, bytes]
+"""(call id, slot, epoch, operation, payload)."""
+
+FRAME_OVERHEAD = 5
+
+
+class Outgoing:
+    """Stages requests by node and sends them at the end of the turn.
+
+    Parameters
+    ----------
+    routes
+        The ways to the nodes.
+    max_frame_bytes
+        The largest frame that a node takes.
+    refused
+        Told (node id, call id) of a request that never left.
+    turn
+        The owner's; flushing inside of it spares a trip through the loop before the links are written.
+    """
+
+    __slots__ = ("_is_due", "_max_frame_bytes", "_refused", "_routes", "_staged", "_turn")
+
+    def __init__(
+        self,
+        routes: Routes,
+        max_frame_bytes: int,
+        refused: Callable[[str, int], None],
+        turn: Turn | None,
+    ) -> None:
+        self._routes = routes
+        self._max_frame_bytes = max_frame_bytes
+        self._refused = refused
+        self._turn = turn
+        self._staged: dict[str, list[Item]] = {}
+        self._is_due = False
+
+    def add(self, node_id: str, item: Item) -> None:
+        """Send a request at the end of this turn."""
+        staged = self._staged.get(node_id)
+        if staged is not None:
+            staged.append(item)
+            return
+        self._staged[node_id] = [item]
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Send what is staged now."""
+        self._is_due = False
+        staged, self._staged = self._staged, {}
+        turn = self._turn
+        if turn is None:
+            for node_id, items in staged.items():
+                self._send(node_id, items)
+            return
+        turn.begin()
+        try:
+            for node_id, items in staged.items():
+                self._send(node_id, items)
+        finally:
+            turn.end()
+
+    def _send(self, node_id: str, items: list[Item]) -> None:
+        body = pack(items)
+        if len(body) + FRAME_OVERHEAD > self._max_frame_bytes and len(items) > 1:
+            half = len(items) // 2
+            self._send(node_id, items[:half])
+            self._send(node_id, items[half:])
+        elif not self._routes.send(node_id, frames.REQUEST, body):
+            for item in items:
+                self._refused(node_id, item[0])

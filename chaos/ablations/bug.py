@@ -1,0 +1,71 @@
+"""What a planted bug is, and how long it takes to be found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from sim.executor import run_plan
+from sim.result import HELD
+from sim.swarm import expand
+
+__all__ = ["Finding", "Planted", "bug_in", "find", "planted"]
+
+
+class Planted(NamedTuple):
+    """One bug: its name, the safeguard it breaks, the scenario that should find it, and what is replaced.
+
+    `broken` is the wrong attribute. `is_hard`: two or more events have to coincide before it shows.
+    """
+
+    name: str
+    safeguard: str
+    scenario: str
+    owner: Any
+    attribute: str
+    broken: Any
+    is_hard: bool = False
+
+
+class Finding(NamedTuple):
+    """A bug that was found: after how many seeds, at which one, how the run ended, and what it said."""
+
+    seeds: int
+    seed: int
+    verdict: str
+    text: str
+
+
+def bug_in(
+    name: str,
+    safeguard: str,
+    scenario: str,
+    owner: Any,
+    attribute: str,
+    make: Callable[[Any], Any],
+    is_hard: bool = False,
+) -> Planted:
+    """Return the bug whose wrong attribute `make` makes out of the right one."""
+    return Planted(name, safeguard, scenario, owner, attribute, make(vars(owner)[attribute]), is_hard)
+
+
+@contextmanager
+def planted(bug: Planted) -> Generator[None, None, None]:
+    """Have the bug in the library for a while."""
+    sound = vars(bug.owner)[bug.attribute]
+    setattr(bug.owner, bug.attribute, bug.broken)
+    try:
+        yield
+    finally:
+        setattr(bug.owner, bug.attribute, sound)
+
+
+def find(bug: Planted, seeds: Iterable[int], duration_s: int = 20) -> Finding | None:
+    """Run seeds with the bug until one does not hold; None when all of them hold."""
+    for count, seed in enumerate(seeds, 1):
+        with planted(bug):
+            result = run_plan(expand(bug.scenario, seed, duration_s=duration_s))
+        if result.verdict != HELD:
+            return Finding(count, seed, result.verdict, result.violation or "")
+    return None

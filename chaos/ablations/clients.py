@@ -1,0 +1,74 @@
+"""Planted bugs on the client's side: deadlines of holds, retries, redirects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casty.cluster.call_router import CallRouter
+from casty.cluster.holds import Hold
+from casty.cluster.keepalive import KeepAlive
+from casty.cluster.ledger import Ledger
+from casty.distributed.core import UNKNOWN
+from casty.errors import Unavailable
+
+from .bug import Planted, bug_in
+
+__all__ = ["CLIENTS"]
+
+
+def _valid_for_ever(hold: Any) -> bool:
+    """`held` does not end when the cluster was not heard of for too long."""
+    return not hold._is_over
+
+
+def _from_receipt(right: Any) -> Any:
+    """A session's time counts from the acknowledgement, not from the question."""
+
+    def covered(keep_alive: Any, ledger: Any, sent_ns: int) -> None:
+        del sent_ns
+        right(keep_alive, ledger, keep_alive._clock.now())
+
+    return covered
+
+
+def _numbered_anew(right: Any) -> Any:
+    """A request in doubt is sent to the next leader under a new number."""
+
+    def again(router: Any, call: Any, reply: Any) -> None:
+        if reply[0] == UNKNOWN and call.seq and not call.is_waiting:
+            call.seq, call.payload = 0, b""
+        right(router, call, reply)
+
+    return again
+
+
+def _never_in_doubt(right: Any) -> Any:
+    """A request without an answer is called not applied."""
+
+    def overdue(router: Any, call: Any) -> None:
+        if call.may_be_applied:
+            router._give_up(call)
+            router._fail(call, Unavailable("no answer in time"))
+        else:
+            right(router, call)
+
+    return overdue
+
+
+def _not_given_back(right: Any) -> Any:
+    """A grant that crossed a cancellation is kept for nobody."""
+
+    def abandon(ledger: Any, seq: int, entity: Any) -> None:
+        right(ledger, seq, entity)
+        ledger.settle(seq)
+
+    return abandon
+
+
+CLIENTS = (
+    Planted("held-for-ever", "expiry", "lock", Hold, "is_valid", property(_valid_for_ever), True),
+    bug_in("covered-from-receipt", "expiry", "lock", KeepAlive, "covered", _from_receipt, True),
+    bug_in("redirect-numbers-anew", "redirect", "counter", CallRouter, "_again", _numbered_anew),
+    bug_in("doubt-denied", "redirect", "counter", CallRouter, "_overdue", _never_in_doubt),
+    bug_in("grant-not-given-back", "withdrawal", "lock", Ledger, "abandon", _not_given_back),
+)

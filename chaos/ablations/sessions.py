@@ -1,0 +1,86 @@
+"""Planted bugs in sessions: exactly-once, withdrawal, expiry, snapshots of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casty.cluster.slot_leader import SlotLeader
+from casty.cluster.slot_machine import SlotMachine
+from casty.cluster.slot_session import SlotSession
+
+from .bug import bug_in
+
+__all__ = ["SESSIONS"]
+
+
+def _without_replies(right: Any) -> Any:
+    """A snapshot leaves out the replies that were given."""
+
+    def dump(session: Any) -> Any:
+        rows = right(session)
+        rows[4] = []
+        return rows
+
+    return dump
+
+
+def _not_remembered(right: Any) -> Any:
+    """A request that arrives after its own withdrawal is applied."""
+
+    def withdraw(session: Any, seq: int, *rest: Any) -> Any:
+        answer = right(session, seq, *rest)
+        session.withdrawn.pop(seq, None)
+        return answer
+
+    return withdraw
+
+
+def _without_outcomes(right: Any) -> Any:
+    """A retry after a trip arrives in the next generation."""
+
+    def known(session: Any, seq: int) -> Any:
+        return None if seq in session.outcomes else right(session, seq)
+
+    return known
+
+
+def _no_fresh_ttl(right: Any) -> Any:
+    """A new leader does not give sessions their time anew."""
+
+    def init(leader: Any, machine: Any, ttl_ns: int, now_ns: int, expiring: Any) -> None:
+        right(leader, machine, ttl_ns, now_ns, expiring)
+        leader._began_ns = now_ns - ttl_ns
+
+    return init
+
+
+def _covers_expiring(right: Any) -> Any:
+    """A keep-alive is acknowledged although the session's expiry stands in the log."""
+
+    def keep_alive(leader: Any, row: Any, now_ns: int) -> Any:
+        expiring, leader._expiring = leader._expiring, {}
+        answer = right(leader, row, now_ns)
+        leader._expiring = expiring
+        return answer
+
+    return keep_alive
+
+
+def _restarts_tokens(right: Any) -> Any:
+    """A replica that was restored from a snapshot counts its tokens from the beginning."""
+
+    def load(machine: Any, data: bytes) -> None:
+        right(machine, data)
+        machine._counter = 0
+
+    return load
+
+
+SESSIONS = (
+    bug_in("dedup-not-in-snapshot", "dedup", "counter", SlotSession, "dump", _without_replies, True),
+    bug_in("withdrawal-forgotten", "withdrawal", "lock", SlotSession, "withdraw", _not_remembered, True),
+    bug_in("trip-forgotten", "barrier generation", "barrier", SlotSession, "known", _without_outcomes, True),
+    bug_in("expiry-not-fresh", "expiry", "lock", SlotLeader, "__init__", _no_fresh_ttl),
+    bug_in("expiring-covered", "expiry", "lock", SlotLeader, "keep_alive", _covers_expiring, True),
+    bug_in("tokens-restart", "fencing", "lock", SlotMachine, "load", _restarts_tokens),
+)

@@ -1,0 +1,84 @@
+"""Planted bugs in the structures themselves."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from casty.distributed.barrier import Assembly, BarrierStructure
+from casty.distributed.core import Decision
+from casty.distributed.waiting import Line
+
+from .bug import Planted, bug_in
+
+__all__ = ["STRUCTURES"]
+
+
+def _keeps_arrivals(_structure: Any, state: Any, _session: int) -> Decision:
+    """The arrival of a session that ended is not withdrawn."""
+    return Decision(state, [0])
+
+
+def _counts_withdrawn(right: Any) -> Any:
+    """A party that gave up is still counted."""
+
+    def remove(assembly: Any, key: Any) -> Any:
+        node_id = assembly.arrivals.get(key)
+        gone = right(assembly, key)
+        if gone and assembly.arrivals:
+            assembly.parties[node_id] = 1
+        return gone
+
+    return remove
+
+
+def _barges(right: Any) -> Any:
+    """A new request goes before those that wait."""
+
+    def ask(line: Any, amount: int, ctx: Any, may_wait: bool) -> Any:
+        waiters, line.waiters = line.waiters, OrderedDict()
+        reply = right(line, amount, ctx, may_wait)
+        waiters.update(line.waiters)
+        line.waiters = waiters
+        return reply
+
+    return ask
+
+
+def _last_first(right: Any) -> Any:
+    """Who waits longest is granted last."""
+
+    def promote(line: Any) -> Any:
+        line.waiters = OrderedDict(reversed(line.waiters.items()))
+        return right(line)
+
+    return promote
+
+
+def _no_ghosts(right: Any) -> Any:
+    """A destroyed lock is granted while its holder does not know yet."""
+
+    def destroy(line: Any) -> Any:
+        effects = right(line)
+        for key in list(line.ghosts):
+            line.drop(key)
+        return effects
+
+    return destroy
+
+
+def _one_permit_each(line: Any) -> Any:
+    """A grant of several permits counts as one."""
+    return line.capacity - len(line.grants) - len(line.ghosts)
+
+
+STRUCTURES = (
+    Planted("permits-uncounted", "permits", "semaphore", Line, "free", _one_permit_each),
+    bug_in("barging", "order", "semaphore", Line, "ask", _barges),
+    bug_in("last-first", "order", "lock", Line, "promote", _last_first),
+    bug_in("destroyed-and-free", "destroy", "lock", Line, "destroy", _no_ghosts, True),
+    Planted(
+        "dead-parties-stay", "barrier generation", "barrier", BarrierStructure, "end_session", _keeps_arrivals
+    ),
+    bug_in("withdrawn-parties-count", "barrier generation", "barrier", Assembly, "remove", _counts_withdrawn),
+)

@@ -1,0 +1,440 @@
+"""One slot, three nodes and some clients, without links, consensus or real time: the test is the network.
+
+Requests, keep-alives and answers lie in `flights` until the test delivers, repeats or loses them. Requests may come
+late, twice and in any order; the answers of one link come in order or are lost with it, as on TCP. What a leader
+proposed is committed when the test says so; a change of leadership lets as much of it survive as the test wants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from casty.cluster.gateway import Gateway
+from casty.cluster.operations import OP_KEEPALIVE, OP_READ, OP_WRITE, RELAY
+from casty.cluster.slot_group import SlotReplica
+from casty.cluster.topology import LeaderTable, MemberInfo, Topology
+from casty.config import SECOND_NS, Settings
+from casty.consensus import Entry, NotLeading
+from casty.runtime import Outlet, Runtime
+from casty.wire import frames
+from casty.wire.pack import pack, unpack
+
+TTL_S = 15.0
+DRIFT = 0.01
+NODES = ("a", "b", "c")
+
+
+class FakeTimer:
+    def __init__(self) -> None:
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+class FakeClock:
+    """Stands still until it is told the time."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1_000 * SECOND_NS
+        self.timers: list[tuple[int, int, FakeTimer, Callable[..., object], tuple[object, ...]]] = []
+        self.count = 0
+
+    def now(self) -> int:
+        return self.now_ns
+
+    def call_at(self, when_ns: int, callback: Callable[..., object], *args: object) -> FakeTimer:
+        timer = FakeTimer()
+        self.count += 1
+        heapq.heappush(self.timers, (when_ns, self.count, timer, callback, args))
+        return timer
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing here may sleep")
+
+    def wall_s(self) -> int:
+        return 7
+
+    def live(self) -> int:
+        """How many timers are armed."""
+        return sum(not entry[2].is_cancelled for entry in self.timers)
+
+
+class FakeEntropy:
+    def __init__(self) -> None:
+        self.drawn = 0
+
+    def token(self, purpose: str, size: int) -> bytes:
+        self.drawn += 1
+        return self.drawn.to_bytes(size, "big")
+
+    def below(self, purpose: str, bound: int) -> int:
+        self.drawn += 1
+        return self.drawn % bound
+
+
+class FakeLog:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def slice(self, first: int, last: int) -> list[Entry]:
+        return [*self.world.log, *self.world.pending][first - 1 : last]
+
+
+class FakeCore:
+    """The part of a core that a slot's replica asks for."""
+
+    def __init__(self, world: World, node_id: str) -> None:
+        self.world = world
+        self.node_id = node_id
+        self.log = FakeLog(world)
+        self.reads: list[int] = []
+        self.has_lease = True
+
+    @property
+    def term(self) -> int:
+        return self.world.term
+
+    @property
+    def last_index(self) -> int:
+        return len(self.world.log) + len(self.world.pending)
+
+    @property
+    def applied(self) -> int:
+        return len(self.world.log)
+
+    @property
+    def is_established(self) -> bool:
+        return True
+
+    def lease_until_ns(self) -> int:
+        return self.world.clock.now() + SECOND_NS if self.has_lease else 0
+
+    def propose(self, data: bytes) -> int:
+        if self.world.leader != self.node_id:
+            raise NotLeading("another leads")
+        self.world.pending.append(Entry(self.world.term, 0, data))
+        return self.last_index
+
+    def read(self, now_ns: int, token: int) -> None:
+        self.reads.append(token)
+
+
+class FakeGroup:
+    def __init__(self, world: World, node_id: str) -> None:
+        self.world = world
+        self.number = 1
+        self.core = FakeCore(world, node_id)
+
+    @property
+    def epoch(self) -> int:
+        return self.world.epoch
+
+    @property
+    def is_leading(self) -> bool:
+        return self.world.leader == self.core.node_id
+
+
+@dataclass
+class Flight:
+    """A frame on its way."""
+
+    client: Client
+    node_id: str
+    link: int
+    kind: int
+    body: bytes
+    to_node: bool
+
+
+class LinkAnswers:
+    """Answers leave one by one, in order."""
+
+    def __init__(self, world: World, client: Client, node_id: str) -> None:
+        self.world, self.client, self.node_id, self.link = (
+            world,
+            client,
+            node_id,
+            client.links.get(node_id, -1),
+        )
+
+    def add(self, call_id: int, reply: list[object]) -> None:
+        if self.client.links.get(self.node_id) == self.link:
+            body = pack([[call_id, reply]])
+            self.world.flights.append(
+                Flight(self.client, self.node_id, self.link, frames.REPLY, body, to_node=False)
+            )
+
+
+class Client:
+    """A gateway and its way to the nodes."""
+
+    def __init__(self, world: World, name: str, **settings: Any) -> None:
+        self.world = world
+        self.links: dict[str, int] = {}
+        self.leaders = LeaderTable()
+        self.has_topology = True
+        self.is_hinted = False
+        observe = Outlet()
+        self.events: list[Any] = []
+        observe.subscribe(self.events.append)
+        runtime = Runtime(world.clock, world.entropy, cast(Any, None), cast(Any, None), observe)
+        self.gateway = Gateway(runtime, self, Settings(slots=1, **settings), name.encode())
+        self.frames_sent: list[tuple[str, int]] = []
+        for node_id in NODES:
+            self.link_up(node_id)
+
+    # -- routes
+
+    def topology(self) -> Topology | None:
+        if not self.has_topology:
+            return None
+        members = {node_id: MemberInfo(node_id, "x", node_id, 1, "up") for node_id in NODES}
+        world = self.world
+        return Topology(
+            7, world.cluster_id, world.version, TTL_S, DRIFT, members, ((world.epoch, NODES),) * world.slots, {}, {},
+            self.leaders,
+        )  # fmt: skip
+
+    def send(self, node_id: str, kind: int, body: bytes) -> bool:
+        link = self.links.get(node_id)
+        if link is None:
+            return False
+        self.frames_sent.append((node_id, kind))
+        self.world.flights.append(Flight(self, node_id, link, kind, body, to_node=True))
+        return True
+
+    def hint(self, slot: int, leader: str | None, term: int) -> None:
+        self.is_hinted = self.leaders.learn(slot, self.world.epoch, term, leader) or self.is_hinted
+
+    def linked(self) -> Sequence[str]:
+        return list(self.links)
+
+    def is_linked(self, node_id: str) -> bool:
+        return node_id in self.links
+
+    def refusal(self) -> None:
+        return None
+
+    # -- what happens to it
+
+    def link_up(self, node_id: str) -> None:
+        if node_id not in self.links:
+            self.world.links += 1
+            self.links[node_id] = self.world.links
+            self.gateway.on_link_up(node_id)
+
+    def link_down(self, node_id: str) -> None:
+        """The link ends; its answers are lost, its requests may still come."""
+        if self.links.pop(node_id, None) is not None:
+            self.world.flights = [
+                one for one in self.world.flights
+                if one.to_node or one.client is not self or one.node_id != node_id
+            ]  # fmt: skip
+            self.gateway.on_link_down(node_id)
+
+    def hear(self) -> None:
+        """The topology feed says who leads."""
+        for slot in range(self.world.slots):
+            self.leaders.learn(slot, self.world.epoch, self.world.term, self.world.leader)
+        self.gateway.on_topology()
+
+
+class World:
+    """The slot, its replicas and everything under way."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = FakeClock()
+        self.entropy = FakeEntropy()
+        self.epoch = 1
+        self.version = 1
+        self.cluster_id = "x"
+        self.slots = 1
+        self.term = 1
+        self.links = 0
+        self.leader: str | None = "a"
+        self.log: list[Entry] = []
+        self.pending: list[Entry] = []
+        self.flights: list[Flight] = []
+        self.clients: list[Client] = []
+        self.settings = settings
+        self.replicas: dict[str, SlotReplica] = {}
+        self.groups = {node_id: FakeGroup(self, node_id) for node_id in NODES}
+        self.make_replicas()
+
+    def make_replicas(self) -> None:
+        runtime = Runtime(self.clock, self.entropy, cast(Any, None), cast(Any, None), Outlet())
+        cluster = {"session_ttl_s": TTL_S, "drift": DRIFT}
+        for node_id in NODES:
+            settings = Settings(slots=1, **self.settings)
+            replica = SlotReplica(0, runtime, settings, 7, cluster, lambda group: None)
+            self.replicas[node_id] = replica
+            replica.role_changed(cast(Any, self.groups[node_id]))
+
+    @property
+    def machine(self) -> Any:
+        return self.replicas["a"].machine
+
+    def client(self, name: str = "c", **settings: Any) -> Client:
+        client = Client(self, name, **{**self.settings, **settings})
+        self.clients.append(client)
+        client.hear()
+        return client
+
+    # -- the log
+
+    def commit(self, count: int | None = None) -> None:
+        """Commit the first of what was proposed."""
+        for _ in range(len(self.pending) if count is None else min(count, len(self.pending))):
+            entry = self.pending.pop(0)
+            self.log.append(entry)
+            for replica in self.replicas.values():
+                replica.apply(len(self.log), entry)
+
+    def elect(self, node_id: str | None, survivors: int = 0) -> None:
+        """Another leads; of what was proposed only the first `survivors` entries will be committed."""
+        former, self.leader = self.leader, node_id
+        self.term += 1
+        del self.pending[survivors:]
+        for name in NODES:
+            if name in (former, node_id):
+                self._refuse_reads(name)
+                self.replicas[name].role_changed(cast(Any, self.groups[name]))
+        if former == node_id and node_id is not None:
+            # The same node in another term: it stepped down in between.
+            self.leader = None
+            self.replicas[node_id].role_changed(cast(Any, self.groups[node_id]))
+            self.leader = node_id
+            self.replicas[node_id].role_changed(cast(Any, self.groups[node_id]))
+
+    def _refuse_reads(self, node_id: str) -> None:
+        core = self.groups[node_id].core
+        reads, core.reads = core.reads, []
+        for token in reads:
+            self.replicas[node_id].refuse_read(token)
+
+    def serve_reads(self) -> None:
+        if self.leader is not None:
+            core = self.groups[self.leader].core
+            reads, core.reads = core.reads, []
+            for token in reads:
+                self.replicas[self.leader].serve_read(token)
+
+    def start_anew(self) -> None:
+        """The slot begins empty under another epoch."""
+        self.epoch += 1
+        self.log, self.pending = [], []
+        self.make_replicas()
+
+    # -- the network
+
+    def deliver(self, flight: Flight, *, again: bool = False) -> None:
+        """Let a frame arrive; `again` leaves a copy of a request under way."""
+        if not flight.to_node:
+            flight = next(
+                one for one in self.flights
+                if not one.to_node and one.client is flight.client and one.node_id == flight.node_id
+            )  # fmt: skip
+        if not (again and flight.to_node):
+            self.flights = [one for one in self.flights if one is not flight]
+        if flight.kind == frames.REQUEST:
+            self._request(flight)
+        elif flight.kind == frames.KEEPALIVE:
+            self._keep_alive(flight)
+        elif flight.client.links.get(flight.node_id) == flight.link:
+            if flight.kind == frames.REPLY:
+                flight.client.gateway.on_reply(flight.body)
+            else:
+                flight.client.gateway.on_keepalive_ack(flight.body)
+        for client in self.clients:
+            if client.is_hinted:
+                client.is_hinted = False
+                client.gateway.on_topology()
+
+    def _request(self, flight: Flight) -> None:
+        answers = LinkAnswers(self, flight.client, flight.node_id)
+        items: Any = unpack(flight.body)
+        for call_id, _, epoch, operation, payload in items:
+            node_id = flight.node_id
+            if operation & RELAY and self.leader is not None:
+                node_id = self.leader
+            replica, group = self.replicas[node_id], cast(Any, self.groups[node_id])
+            if not group.is_leading or group.epoch != epoch:
+                answers.add(call_id, [17, self.leader, self.term])
+            elif operation & ~RELAY == OP_WRITE:
+                replica.write(group, payload, answers, call_id)
+            elif operation & ~RELAY == OP_KEEPALIVE:
+                answers.add(call_id, [0, replica.keep_alive(group, unpack(payload))])
+            else:
+                assert operation & ~RELAY == OP_READ
+                replica.read(group, payload, answers, call_id)
+
+    def _keep_alive(self, flight: Flight) -> None:
+        nonce, rows = cast(Any, unpack(flight.body))
+        group = cast(Any, self.groups[flight.node_id])
+        answers = [
+            self.replicas[flight.node_id].keep_alive(group, row) if group.is_leading and group.epoch == row[1]
+            else [row[0], 17, [], [], [], self.leader, self.term]
+            for row in rows
+        ]  # fmt: skip
+        if flight.client.links.get(flight.node_id) == flight.link:
+            body = pack([nonce, answers])
+            self.flights.append(
+                Flight(flight.client, flight.node_id, flight.link, frames.KEEPALIVE_ACK, body, to_node=False)
+            )
+
+    # -- time
+
+    async def advance(self, seconds: float, *, quiet: bool = False) -> None:
+        """Let time pass, timer by timer; everything is delivered and committed at once unless `quiet`."""
+        await settle()
+        until_ns = self.clock.now_ns + int(seconds * SECOND_NS)
+        next_tick_ns = self.clock.now_ns + SECOND_NS // 4
+        while True:
+            timers = self.clock.timers
+            while timers and timers[0][2].is_cancelled:
+                heapq.heappop(timers)
+            due_ns = min(timers[0][0] if timers else until_ns, next_tick_ns)
+            if due_ns > until_ns:
+                break
+            self.clock.now_ns = max(self.clock.now_ns, due_ns)
+            if timers and timers[0][0] <= due_ns:
+                _, _, _, callback, args = heapq.heappop(timers)
+                callback(*args)
+            elif due_ns == next_tick_ns:
+                self.tick()
+                next_tick_ns += SECOND_NS // 4
+            else:
+                break
+            await (settle() if quiet else self.run())
+        self.clock.now_ns = until_ns
+        await (settle() if quiet else self.run())
+
+    def tick(self) -> None:
+        """A heartbeat of the leader."""
+        if self.leader is not None:
+            self.replicas[self.leader].tick(cast(Any, self.groups[self.leader]), self.clock.now_ns)
+
+    async def run(self) -> None:
+        """Deliver and commit everything, until nothing is under way."""
+        for _ in range(10_000):
+            await settle()
+            if self.flights:
+                self.deliver(self.flights[0])
+            elif self.pending and self.leader is not None:
+                self.commit()
+            elif self.leader is not None and self.groups[self.leader].core.reads:
+                self.serve_reads()
+            else:
+                return
+        raise AssertionError("never quiet")
+
+
+async def settle(turns: int = 6) -> None:
+    """Let every task run that can."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
