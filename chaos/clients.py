@@ -7,6 +7,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any, NamedTuple, TypeVar
 
+from casty import runtime
 from casty.client import ClusterClient
 
 __all__ = ["RealProcess", "RealWorld"]
@@ -43,6 +44,7 @@ class RealProcess:
         self.client = client
         self.is_up = True
         self.incarnation = RealIncarnation()
+        self.clock = runtime.current().clock
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something as a task of this client."""

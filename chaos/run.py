@@ -127,6 +127,8 @@ class _Run:
         contacts = self._cluster.contacts
         client = await stack.enter_async_context(ClusterClient(contact_points=contacts, system_name=SYSTEM))
         await client.ready(SETTLE_S)
+        # A busy machine may run this process late: whether calls end in time is for the simulator to say.
+        self._stage.late_excused[name] = None
         return RealProcess(name, client)
 
     async def _work(self, clients: dict[str, RealProcess]) -> None:
