@@ -16,20 +16,24 @@ from casty.cluster.slot_machine import (
     COMMAND,
     EXPIRE,
     OPEN,
+    RELEASE,
     MachineLimits,
     SlotMachine,
     check_entry,
     check_read,
 )
+from casty.cluster.slot_session import SlotSession
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Core, Entry
-from casty.distributed.core import DESTROY, KIND_NAMES, OK, QUEUED
+from casty.distributed.core import DESTROY, KIND_NAMES, LOCK, OK, QUEUED, SEMAPHORE
 from casty.errors import RemoteProtocolError
 from casty.events import HoldGranted, SessionEnded, SessionOpened
 from casty.runtime import Runtime
 from casty.wire.pack import unpack
 
 __all__ = ["SlotReplica"]
+
+MORE_ROOM = 4
 
 
 class SlotReplica:
@@ -68,28 +72,36 @@ class SlotReplica:
         """Propose a gateway's entry, or answer what is known already; raises `RemoteProtocolError`."""
         entry = check_entry(payload)
         leader = self.leader
-        if leader is not None and entry[0] == COMMAND:
-            session = self.machine.sessions.get(entry[1])
-            if session is not None:
+        session = None if entry[0] == OPEN else self.machine.sessions.get(entry[1])
+        if leader is not None and session is not None:
+            if entry[0] == COMMAND:
                 known = self.machine.known(session, entry[1], entry[2])
                 if known is not None:
                     answers.add(call_id, known)
                     if known[0] == QUEUED:
                         leader.wait(entry[1], entry[2], answers, call_id)
                     return
-                if self._is_full(session, entry):
-                    answers.add(call_id, [BUSY, "the window of answered calls is full; confirm some first"])
-                    return
+            if self._is_full(session, entry):
+                answers.add(call_id, [BUSY, "the window of answered calls is full; confirm some first"])
+                return
         self.proposals.propose(group.core, payload, answers, call_id)
 
-    def _is_full(self, session: Any, entry: list[Any]) -> bool:
-        """Whether the session keeps too many replies; a release and a destroy always pass."""
+    def _is_full(self, session: SlotSession, entry: list[Any]) -> bool:
+        """Whether the session makes the slot remember too much; what frees something has more room."""
         settings = self._settings
-        is_full = (
-            len(session.replies) >= settings.max_window_replies
-            or session.reply_bytes >= settings.max_window_bytes
+        if entry[0] != COMMAND:
+            # Only withdrawals of numbers that were never made bring an untrue gateway here.
+            more = len(entry[2]) if entry[0] == ABANDON else 1
+            is_over = len(session.withdrawn) + more > MORE_ROOM * settings.max_window_replies
+            return is_over and entry[0] != CLOSE
+        if entry[3] > session.low:
+            return False
+        frees = entry[7][0] == DESTROY or (entry[5] in (LOCK, SEMAPHORE) and entry[7][0] == RELEASE)
+        room = MORE_ROOM if frees else 1
+        return (
+            len(session.replies) >= room * settings.max_window_replies
+            or session.reply_bytes >= room * settings.max_window_bytes
         )
-        return is_full and entry[3] <= session.low and entry[7][0] not in (DESTROY, 3)
 
     def read(self, group: Group, payload: bytes, answers: Answers, call_id: int) -> None:
         """Answer a read under the lease, or after a quorum round; raises `RemoteProtocolError`."""
@@ -122,7 +134,7 @@ class SlotReplica:
         if leader is None or not core.is_established or core.lease_until_ns() <= now_ns:
             return [self._slot, BUSY, [], [], [], None, core.term]
         answer, entry = leader.keep_alive(row, now_ns)
-        if entry is not None:
+        if entry is not None and not self._is_full(self.machine.sessions[row[2]], check_entry(entry)):
             self.proposals.propose(core, entry, _NOBODY, 0)
         return [self._slot, *answer, None, core.term]
 

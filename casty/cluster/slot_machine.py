@@ -49,6 +49,7 @@ __all__ = [
     "COMMAND",
     "EXPIRE",
     "OPEN",
+    "RELEASE",
     "Applied",
     "MachineLimits",
     "SlotMachine",

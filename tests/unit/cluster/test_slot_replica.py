@@ -1,0 +1,136 @@
+"""What a slot's leader refuses before it proposes: full windows, made-up withdrawals, expiries that it inherits."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from casty.cluster.proposals import BUSY, EXPIRED
+from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE, COMMAND, EXPIRE, OPEN, RELEASE
+from casty.config import Settings
+from casty.consensus import Entry
+from casty.distributed.core import COUNTER, DESTROY, LOCK, OK
+from casty.distributed.counter import ADD
+from casty.distributed.lock import ACQUIRE
+from casty.errors import RemoteProtocolError
+from casty.wire.pack import pack
+
+from .replica_world import TTL_S, World
+
+WINDOW = Settings(slots=1).max_window_replies
+
+
+class Collected:
+    """Takes every answer."""
+
+    def __init__(self) -> None:
+        self.replies: list[list[Any]] = []
+
+    def add(self, call_id: int, reply: list[object]) -> None:
+        self.replies.append(reply)
+
+
+class Leader:
+    """One session, written to directly: no gateway keeps it honest."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.replica = self.world.replicas["a"]
+        self.group = cast(Any, self.world.groups["a"])
+        self.number = self.write(OPEN, b"attempt", b"gateway")[1]
+
+    def write(self, *entry: object) -> list[Any]:
+        answers = Collected()
+        self.replica.write(self.group, pack(list(entry)), answers, 1)
+        self.world.commit()
+        return answers.replies[-1]
+
+    def command(self, seq: int, kind: int, name: bytes, *command: object, low: int = 1) -> list[Any]:
+        return self.write(COMMAND, self.number, seq, low, 1, kind, name, list(command))
+
+    def fill(self) -> None:
+        for seq in range(1, WINDOW + 1):
+            assert self.command(seq, COUNTER, b"c", ADD, 1)[0] == OK
+
+    @property
+    def session(self) -> Any:
+        return self.replica.machine.sessions[self.number]
+
+
+@pytest.fixture
+def leader() -> Leader:
+    return Leader()
+
+
+def test_a_full_window_takes_no_more_until_something_is_confirmed(leader: Leader) -> None:
+    leader.fill()
+    assert leader.command(WINDOW + 1, COUNTER, b"c", ADD, 1)[0] == BUSY
+    assert leader.command(WINDOW + 1, COUNTER, b"c", ADD, 1, low=WINDOW) == [OK, WINDOW + 1]
+    assert len(leader.session.replies) == 2
+
+
+def test_a_full_window_still_answers_repetitions(leader: Leader) -> None:
+    leader.fill()
+    assert leader.command(7, COUNTER, b"c", ADD, 1) == [OK, 7]
+
+
+def test_a_full_window_lets_a_release_and_a_destroy_through(leader: Leader) -> None:
+    _, token = leader.command(WINDOW + 1, LOCK, b"l", ACQUIRE)
+    leader.fill()
+    assert leader.command(WINDOW + 2, LOCK, b"l", RELEASE, token) == [OK, True]
+    assert leader.command(WINDOW + 3, COUNTER, b"c", DESTROY) == [OK, True]
+
+
+def test_not_even_destroys_fill_a_slot_without_end(leader: Leader) -> None:
+    replies = [leader.command(seq, COUNTER, b"c", DESTROY)[0] for seq in range(1, 5 * WINDOW)]
+    assert BUSY in replies
+    assert len(leader.session.replies) == replies.index(BUSY) == 4 * WINDOW
+
+
+def test_made_up_withdrawals_are_bounded(leader: Leader) -> None:
+    replies = [leader.write(CANCEL, leader.number, seq, LOCK, b"l")[0] for seq in range(1, 5 * WINDOW)]
+    assert replies[-1] == BUSY
+    rows = [[seq, LOCK, b"l"] for seq in range(10 * WINDOW, 20 * WINDOW)]
+    assert leader.write(ABANDON, leader.number, rows)[0] == BUSY
+    leader.replica.keep_alive(leader.group, [0, 1, leader.number, [], [], rows])
+    leader.world.commit()
+    assert len(leader.session.withdrawn) == 4 * WINDOW
+    assert leader.write(CLOSE, leader.number) == [OK]
+
+
+def test_an_inherited_expiry_ends_a_session_that_is_heard_of_again(leader: Leader) -> None:
+    """The former leader's entry may be committed at any time: the new one must not promise anything."""
+    leader.world.pending.append(Entry(1, 0, pack([EXPIRE, leader.number])))
+    leader.world.elect("b", survivors=1)
+    group = cast(Any, leader.world.groups["b"])
+    answer = leader.world.replicas["b"].keep_alive(group, [0, 1, leader.number, [], [], []])
+    assert answer[1] == EXPIRED
+    leader.world.commit()
+    assert leader.number not in leader.world.replicas["b"].machine.sessions
+
+
+def test_a_new_leader_gives_a_fresh_time_to_live(leader: Leader) -> None:
+    ttl_ns = int(TTL_S * 1_000_000_000)
+    leader.world.clock.now_ns += ttl_ns - 1
+    leader.world.elect("b")
+    leader.world.clock.now_ns += ttl_ns
+    leader.world.tick()
+    assert leader.world.pending == []
+    leader.world.clock.now_ns += 1
+    leader.world.tick()
+    assert [entry.data for entry in leader.world.pending] == [pack([EXPIRE, leader.number])]
+
+
+def test_without_a_lease_nobody_is_kept_alive_and_nobody_expires(leader: Leader) -> None:
+    leader.group.core.has_lease = False
+    assert leader.replica.keep_alive(leader.group, [0, 1, leader.number, [], [], []])[1] == BUSY
+    leader.world.clock.now_ns += 10 * int(TTL_S * 1_000_000_000)
+    leader.world.tick()
+    assert leader.world.pending == []
+
+
+@pytest.mark.parametrize("row", [None, [], [0, 1, "2", [], [], []], [0, 1, 2, [], [], [[1, 2, 3]]], [0] * 6])
+def test_a_malformed_keep_alive_is_refused(leader: Leader, row: object) -> None:
+    with pytest.raises(RemoteProtocolError, match="keep-alive: expected"):
+        leader.replica.keep_alive(leader.group, row)
