@@ -91,7 +91,7 @@ class Beats:
         rounds = self._host.rounds
         if sent_ns > rounds.answered.get(sender, 0):
             rounds.answered[sender] = sent_ns
-            for group in self._host.groups.values():
+            for group in self._host.led.values():
                 if group.core.wants_round:
                     group.core.rounds_advanced(self._clock.now())
                     self._host.mark(group)

@@ -90,8 +90,8 @@ class ControlMachine:
     """What the control group has agreed on."""
 
     __slots__ = (
-        "cluster_id", "generation", "members", "name", "regions", "replication", "services", "settings",
-        "slots", "version",
+        "_voters", "cluster_id", "generation", "members", "name", "regions", "replication", "services",
+        "settings", "slots", "version",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -105,6 +105,7 @@ class ControlMachine:
         self.slots: list[SlotRow] = []
         self.regions: dict[str, int] = {}
         self.services: dict[str, dict[str, tuple[str, str]]] = {}
+        self._voters: dict[int, tuple[str, ...]] = {}
 
     @property
     def is_founded(self) -> bool:
@@ -114,6 +115,7 @@ class ControlMachine:
     def apply(self, data: bytes) -> list[object]:
         """Apply one committed entry; returns a reply: ``[0]``, or ``[2, what, recorded, given]``."""
         entry = check_entry(data)
+        self._voters.clear()
         kind = entry[0]
         if kind == FOUND:
             return self._found(entry[1])
@@ -220,7 +222,11 @@ class ControlMachine:
 
     def slot_voters(self, slot: int) -> tuple[str, ...]:
         """Return the peer keys that should hold a slot: the present process of each target node."""
-        return tuple(sorted(self.members[node_id].key for node_id in self.slots[slot].target))
+        voters = self._voters.get(slot)
+        if voters is None:
+            voters = tuple(sorted(self.members[node_id].key for node_id in self.slots[slot].target))
+            self._voters[slot] = voters
+        return voters
 
     def dump(self) -> bytes:
         """Return the whole state; `load` of it gives an equal machine."""
@@ -233,14 +239,15 @@ class ControlMachine:
         }
         return pack(
             [self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
-             members,              slots, self.regions, services]
+             members, slots, self.regions, services]
         )  # fmt: skip
 
     def load(self, data: bytes) -> None:
         """Replace the state by a dumped one."""
         fields: Any = unpack(data)
+        self._voters.clear()
         (self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
-             members,          slots, self.regions, services) = fields  # fmt: skip
+             members, slots, self.regions, services) = fields  # fmt: skip
         self.members = {row[0]: MemberRow(*row) for row in members}
         self.slots = [SlotRow(row[0], tuple(row[1]), tuple(row[2]), row[3]) for row in slots]
         self.services = {

@@ -22,6 +22,8 @@ from casty.wire.pack import pack, unpack
 
 __all__ = ["Group", "Host", "Replica", "Send", "Write"]
 
+GRAIN_NS = 10_000_000
+
 Send = Callable[[str, int, bytes], bool]
 """Stages a frame for a peer key; False when there is no link to exactly that process."""
 
@@ -171,6 +173,7 @@ class Host:
                     [_write(group, ready) for group, ready in work], partial(self._stored, work)
                 )
         self._send_out()
+        self._set_timer()
 
     def _stored(self, work: list[tuple[Group, Ready]]) -> None:
         out = self._out
@@ -235,12 +238,12 @@ class Host:
         if group.armed_ns == 0 or deadline_ns < group.armed_ns:
             group.armed_ns = deadline_ns
             heapq.heappush(self._deadlines, (deadline_ns, group.number))
-            self._set_timer()
 
     def _set_timer(self) -> None:
         if not self._deadlines or self._is_closed:
             return
-        earliest_ns = self._deadlines[0][0]
+        # On a grid, so that groups which are due nearly together wake the process once.
+        earliest_ns = -(-self._deadlines[0][0] // GRAIN_NS) * GRAIN_NS
         if self._timer is not None:
             if self._timer_ns <= earliest_ns:
                 return
@@ -258,9 +261,11 @@ class Host:
                 continue
             group.armed_ns = 0
             group.core.tick(now_ns)
-            self.mark(group)
+            if group.core.dirty:
+                self.mark(group)
+            else:
+                self._arm(group)
         self.settle()
-        self._set_timer()
 
 
 def _write(group: Group, ready: Ready) -> Write:

@@ -141,7 +141,9 @@ class SlotReplica:
     def tick(self, group: Group, now_ns: int) -> None:
         """Propose the expiry of sessions that nobody heard of for a TTL."""
         leader = self.leader
-        if leader is None or not group.core.is_established or group.core.lease_until_ns() <= now_ns:
+        if leader is None or not self.machine.sessions:
+            return
+        if not group.core.is_established or group.core.lease_until_ns() <= now_ns:
             return
         for entry in leader.due(now_ns):
             if not self.proposals.propose(group.core, entry, _NOBODY, 0):
