@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .executor import run_plan
+from .logs import logged
 from .plan import Plan
 from .result import HELD, Result
 from .shapes import PlanError
@@ -36,10 +37,10 @@ def main(words: Sequence[str]) -> int:
         0: everything held; 1: something did not; 2: wrong usage.
     """
     options = _parser().parse_args(list(words))
-    logging.getLogger("casty").setLevel(logging.CRITICAL if not options.verbose else logging.DEBUG)
     run: Callable[[argparse.Namespace], int] = options.run
     try:
-        return run(options)
+        with logged(logging.DEBUG if options.verbose else logging.CRITICAL):
+            return run(options)
     except (PlanError, OSError) as error:
         print(f"casty sim: {error}", file=sys.stderr)
         return USAGE

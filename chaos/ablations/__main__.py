@@ -9,6 +9,8 @@ import statistics
 import sys
 from collections.abc import Sequence
 
+from sim.logs import logged
+
 from .bug import Finding, Planted, find
 from .planted import PLANTED
 
@@ -27,10 +29,14 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="only name them")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     options = parser.parse_args(words)
-    logging.getLogger("casty").setLevel(logging.CRITICAL)
     strays = [name for name in options.names if name not in [bug.name for bug in PLANTED]]
     if strays:
         parser.error(f"unknown: {', '.join(strays)}; see --list")
+    with logged(logging.CRITICAL):
+        return _report(options)
+
+
+def _report(options: argparse.Namespace) -> int:
     missed = 0
     for bug in [bug for bug in PLANTED if not options.names or bug.name in options.names]:
         if options.list:
