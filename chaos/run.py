@@ -19,7 +19,7 @@ from chaos.nemesis import Nemesis, schedule
 from sim.checks import check_history
 from sim.plan import Plan
 from sim.scenarios import Act, Stage, perform, probe
-from sim.swarm import SCENARIO_KINDS, expand
+from sim.swarm import ACTOR_KINDS, SCENARIO_KINDS, expand
 
 if TYPE_CHECKING:
     from sim.process import Process
@@ -142,6 +142,8 @@ class _Run:
     async def _operate(self, clients: dict[str, RealProcess]) -> None:
         tasks: list[asyncio.Task[None]] = []
         for planned in self._plan.operations:
+            if planned.kind in ACTOR_KINDS:
+                continue  # the node processes here host no application
             await self._until(planned.at_us)
             process = clients[planned.client]
             act = Act(self._stage, cast("Process", process), process.client.distributed(), planned)

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .logs import logged
 from .plan import Plan
 from .result import HELD, Result
 from .shapes import PlanError
-from .swarm import SCENARIO_KINDS, SCENARIOS, expand
+from .swarm import ACTOR_KINDS, SCENARIO_KINDS, SCENARIOS, expand
 from .sweep import Summary, run_seeds, sweep, write_plan
 
 __all__ = ["main"]
@@ -94,7 +95,7 @@ def _seed_range(text: str) -> range:
 
 
 def _list(options: argparse.Namespace) -> int:
-    kinds = {**SCENARIO_KINDS, "mixed": tuple(kind for own in SCENARIO_KINDS.values() for kind in own)}
+    kinds = {**SCENARIO_KINDS, "mixed": (*chain(*SCENARIO_KINDS.values()), *ACTOR_KINDS)}
     if options.json:
         print(json.dumps({name: list(own) for name, own in kinds.items()}))
     else:

@@ -11,6 +11,7 @@ from casty.config import Settings
 from casty.consensus import Role
 
 from .checks import Violation, check_history
+from .checks.actors import ActorChecks
 from .checks.looking import gateway_of, host_of
 from .checks.steps import StepChecks
 from .cluster import CLUSTER_NAME, NODE_PORT
@@ -18,7 +19,8 @@ from .errors import DeadlockError, TimeLimitError
 from .paths import NetworkProfile
 from .plan import MAY_LOSE_MEMORY, Plan, PlannedOperation
 from .result import ERROR, HELD, VIOLATED, Result
-from .scenarios import Act, Stage, perform, probe
+from .scenarios import Act, Stage, host_actors, perform, probe
+from .swarm import ACTOR_KINDS
 from .tormentor import Tormentor, is_whole
 from .world import World
 
@@ -67,6 +69,8 @@ class Execution:
         self._settings = Settings(**values)
         self._stage = Stage(world)
         self._checks = StepChecks(world, self._settings.election_max_s)
+        self._actors = ActorChecks(world, self._checks.report)
+        self._has_actors = any(operation.kind in ACTOR_KINDS for operation in plan.operations)
         self._nodes = [name for name in plan.cluster.names() if name.startswith("node-")]
         self._clients = [name for name in plan.cluster.names() if name.startswith("client-")]
         self._tormentor: Tormentor | None = None
@@ -134,7 +138,10 @@ class Execution:
                 config=self._settings,
             )
             self._checks.running(process.name, system)
-            return await system.__aenter__()
+            await system.__aenter__()
+            if self._has_actors:
+                host_actors(process, system, self._actors, self._settings.slots)
+            return system
 
         return setup
 
@@ -252,7 +259,7 @@ class Execution:
         result.operations = stage.history.counts()
         result.overlapping = stage.history.overlapping()
         result.skipped = stage.skipped
-        result.goals = {**self._checks.counts, **stage.goals, **self._events()}
+        result.goals = {**self._checks.counts, **self._actors.counts, **stage.goals, **self._events()}
         result.goals = {name: count for name, count in sorted(result.goals.items()) if count}
         if tormentor is not None:
             result.faults = dict(tormentor.done)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from .draws import Draws
 from .plan import MAY_BE_UNAVAILABLE, MUST_HOLD, ClusterShape, FaultEvent, Plan, PlannedOperation
 
-__all__ = ["FAMILIES", "SCENARIO_KINDS", "expand"]
+__all__ = ["ACTOR_KINDS", "ARGUMENTS", "FAMILIES", "SCENARIOS", "SCENARIO_KINDS", "expand"]
 
 _SECOND_US = 1_000_000
 _HALF = 500_000
@@ -36,6 +36,9 @@ SCENARIO_KINDS: dict[str, tuple[str, ...]] = {
     "queue": ("queue.enqueue", "queue.dequeue", "queue.peek", "queue.size"),
 }
 """Scenario -> the kinds of operation it draws. The first two of each are never both switched off."""
+
+ACTOR_KINDS = ("entity.tell", "entity.ask", "inbox.tell")
+"""What ``mixed`` draws besides."""
 
 SCENARIOS = (*SCENARIO_KINDS, "mixed")
 
@@ -136,6 +139,8 @@ class _Swarm:
             if self._scenario in (scenario, "mixed"):
                 chosen = [kind for kind in own if self._is_on("kind", kind)]
                 kinds += chosen if set(chosen) & set(own[:2]) else [*own[:2], *chosen]
+        if self._scenario == "mixed":
+            kinds += [kind for kind in ACTOR_KINDS if self._is_on("kind", kind)]
         # Rare ones: a name that is destroyed all the time tells little about anything else.
         return [kind for kind in kinds for _ in range(1 if kind.endswith("destroy") else 8)]
 
@@ -168,6 +173,14 @@ class _Swarm:
             "map": lambda at: {"key": self._between("key", at, 1, 3), "value": at},
             "set": lambda at: {"value": self._between("member", at, 1, 4)},
             "queue": lambda at: {"value": at},
+            "entity": lambda at: {
+                "count": self._between("told", at, 1, 4),
+                "timeout_ms": self._timeout_ms(at),
+            },
+            "inbox": lambda at: {
+                "count": self._between("told", at, 1, 4),
+                "which": self._between("inbox", at, 0, 9),
+            },
         }
         args = makers[kind.partition(".")[0]](number)
         return {name: value for name, value in args.items() if name in ARGUMENTS[kind]}
@@ -319,5 +332,8 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "queue.dequeue": (),
     "queue.peek": (),
     "queue.size": (),
+    "entity.tell": ("count",),
+    "entity.ask": ("timeout_ms",),
+    "inbox.tell": ("count", "which"),
 }
 """Kind of operation -> its arguments."""

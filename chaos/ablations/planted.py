@@ -13,6 +13,7 @@ from casty.distributed.core import Decision
 from casty.distributed.waiting import Line, LineStructure
 from casty.wire.pack import pack
 
+from .actors import ACTORS
 from .bug import Planted
 from .clients import CLIENTS
 from .consensus import CONSENSUS
@@ -89,5 +90,5 @@ FIRST = (
     Planted("one-party-less", "barrier generation", "barrier", BarrierStructure, "_arrive", _one_party_less),
 )
 
-PLANTED = (*FIRST, *CONSENSUS, *SESSIONS, *STRUCTURES, *CLIENTS)
-"""All planted bugs: consensus, sessions, structures and the client's side."""
+PLANTED = (*FIRST, *CONSENSUS, *SESSIONS, *STRUCTURES, *CLIENTS, *ACTORS)
+"""All planted bugs: consensus, sessions, structures, actors and the client's side."""

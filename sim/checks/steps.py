@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from casty.consensus import Core, Entry, Role
 from casty.events import SlotLost, TopologyChanged
 
+from .identities import Identities
 from .logs import GroupKey, Logs
 from .looking import GroupView, gateway_of, host_of, machine_of
 from .slots import Slots
@@ -60,6 +61,7 @@ class StepChecks:
         self.first: Violation | None = None
         self.logs = Logs(self._committed)
         self.slots = Slots(lambda: self._generation, self._expired)
+        self._identities = Identities()
         self._generation = 0
         self._generations: dict[int, str] = {}
         self._versions: dict[str, tuple[str, int, int]] = {}
@@ -169,6 +171,9 @@ class StepChecks:
         """Look at everybody, now and then."""
         if self._is_over or self.first is not None:
             return
+        for name, system in self.systems.items():
+            if self._world.processes[name].is_up:
+                self._guarded(self._identities.look, self._world.processes[name], system)
         for process, system in self.live():
             host = host_of(system)
             assert host is not None

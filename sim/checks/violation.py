@@ -14,6 +14,7 @@ PROPERTIES: dict[int, str] = {
     4: "nobody acts on a topology after a newer one",
     5: "no restarted process uses its predecessor's authority",
     6: "one generation of a cluster serves at a time",
+    7: "a message comes at most once, and in the order of its sender",
     8: "every request ends by its deadline",
     9: "every queue, table and window stays within its bound",
     10: "at most one leader a term",
@@ -45,6 +46,8 @@ PROPERTIES: dict[int, str] = {
     39: "an item is dequeued once",
     40: "a counter is the sum of the applied deltas",
     41: "the size is the number of elements",
+    42: "an entity has one live activation at most",
+    43: "an entity runs only under its node's lease",
     46: "after the faults every call and every probe ends well",
     47: "after the faults the traffic returns to its idle rate",
 }

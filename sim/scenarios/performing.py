@@ -11,6 +11,7 @@ from casty.distributed.semaphore import Semaphore
 
 from ..checks.looking import inside
 from ..history import Operation
+from .actors import ask_entity, tell_entity, tell_inbox
 from .stage import Act
 
 if TYPE_CHECKING:
@@ -243,6 +244,9 @@ PERFORMERS: dict[str, Callable[[Act], Awaitable[None]]] = {
     "counter.subtract": _subtract,
     "counter.get": _get_count,
     "counter.destroy": _destroy_counter,
+    "entity.tell": tell_entity,
+    "entity.ask": ask_entity,
+    "inbox.tell": tell_inbox,
     **dict.fromkeys(("map.put", "map.get", "map.delete", "map.contains"), _on_map),
     **dict.fromkeys(("set.add", "set.remove", "set.contains", "set.size"), _on_set),
     **dict.fromkeys(("queue.enqueue", "queue.dequeue", "queue.peek", "queue.size"), _on_queue),

@@ -79,6 +79,13 @@ class Stage:
         self.open_calls: dict[str, dict[int, int]] = {}
         self.late_excused: dict[str, None] = {}
         self._tasks_made = 0
+        self._told: dict[tuple[str, str], int] = {}
+
+    def next_message(self, sender: str, target: str) -> int:
+        """Return the number of the next message from here to there, from 1."""
+        number = self._told.get((sender, target), 0) + 1
+        self._told[sender, target] = number
+        return number
 
     def goal(self, name: str) -> None:
         """Count something interesting."""
@@ -176,6 +183,11 @@ class Act:
         """Return the call's timeout."""
         return self.number("timeout_ms", default_ms) / 1000
 
+    def next_message(self, target: str) -> tuple[str, int]:
+        """Return who sends, this process in this incarnation, and which message to `target` it is."""
+        sender = self.process.incarnation.label
+        return sender, self.stage.next_message(sender, target)
+
     async def call(
         self, kind: str, args: Mapping[str, Value], answer: Awaitable[T], entity: str | None = None
     ) -> tuple[Operation, T | None]:
@@ -209,13 +221,18 @@ class Act:
     def _ended(self, operation: Operation, began_ns: int) -> None:
         name = self.process.name
         self.stage.open_calls.get(name, {}).pop(operation.number, None)
-        took_s = (self.process.clock.now() - began_ns) / 1e9
         limit_s = _DEFAULT_TIMEOUT_S if operation.kind == "fence.write" else self.timeout_s()
-        if took_s > limit_s + _SLACK_S and name not in self.stage.late_excused:
-            text = f"ended after {took_s:.3f} s: {operation}"
-            self.stage.violations.append(Violation(8, operation.kind, text, (operation.number,)))
+        self.check_end(began_ns, limit_s, operation.kind, str(operation), (operation.number,))
         event = CallEnded(operation.number, operation.outcome, operation.value)
         self.stage.world.record(self.process.name, event)
+
+    def check_end(
+        self, began_ns: int, limit_s: float, kind: str, text: str, numbers: tuple[int, ...] = ()
+    ) -> None:
+        """What had a deadline ends by it (8), unless its process was held."""
+        took_s = (self.process.clock.now() - began_ns) / 1e9
+        if took_s > limit_s + _SLACK_S and self.process.name not in self.stage.late_excused:
+            self.stage.violations.append(Violation(8, kind, f"ended after {took_s:.3f} s: {text}", numbers))
 
 
 def _plain(value: object) -> Value:

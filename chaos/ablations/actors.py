@@ -1,0 +1,86 @@
+"""Planted bugs in what concerns actors, entities and identities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casty.actor.mailbox import Mailbox
+from casty.cluster.regions import RegionHost, _Activation
+from casty.cluster.remote import Remote
+from casty.cluster.slot_machine import SlotMachine
+from sim.draws import Entropy
+
+from .bug import Planted, bug_in
+
+__all__ = ["ACTORS"]
+
+
+def _leased_for_ever(host: Any, slot: int) -> bool:
+    """Entities go on when their node's lease ended."""
+    del host, slot
+    return True
+
+
+def _never_stopped(host: Any, slot: int) -> None:
+    """Entities live on when somebody else leads their slot."""
+    del host, slot
+
+
+def _never_overtaken(activation: Any, item: Any) -> bool:
+    """A message that a later one overtook is handled all the same."""
+    del activation, item
+    return False
+
+
+def _put_first(right: Any) -> Any:
+    """The message that came last is read first."""
+
+    def put(mailbox: Any, message: object) -> None:
+        right(mailbox, message)
+        mailbox._items.rotate(1)
+
+    return put
+
+
+def _received_twice(right: Any) -> Any:
+    """Every so often a message from another process is delivered again."""
+
+    def receive(remote: Any, path: str, payload: bytes, sender: Any) -> None:
+        right(remote, path, payload, sender)
+        if sender is None and len(payload) % 3 == 0:
+            right(remote, path, payload, sender)
+
+    return receive
+
+
+def _same_name_again(right: Any) -> Any:
+    """A process that starts again takes its predecessor's name."""
+
+    def token(entropy: Any, purpose: str, size: int) -> bytes:
+        drawn: bytes = right(entropy, purpose, size)
+        return bytes(size) if purpose == "incarnation" else drawn
+
+    return token
+
+
+def _session_by_gateway(right: Any) -> Any:
+    """Whoever opens a session gets one that is there already."""
+
+    def opened(machine: Any, index: int, attempt: bytes, gateway: bytes) -> Any:
+        others = [
+            known for known in machine.attempts if machine.sessions[machine.attempts[known]].waits == {}
+        ]
+        return right(machine, index, others[0] if others else attempt, gateway)
+
+    return opened
+
+
+ACTORS = (
+    Planted("entities-leased-for-ever", "entities", "mixed", RegionHost, "_is_leased", _leased_for_ever),
+    Planted("entities-never-stopped", "entities", "mixed", RegionHost, "_stop_slot", _never_stopped),
+    Planted("overtaken-and-handled", "tell", "mixed", _Activation, "is_overtaken", _never_overtaken, True),
+    bug_in("last-read-first", "tell", "mixed", Mailbox, "put", _put_first),
+    bug_in("received-twice", "tell", "mixed", Remote, "_receive", _received_twice),
+    bug_in("same-name-again", "identity", "mixed", Entropy, "token", _same_name_again),
+    bug_in("session-of-another", "identity", "mixed", SlotMachine, "_open", _session_by_gateway),
+)

@@ -1,0 +1,143 @@
+"""Actors: one live activation, under its node's lease; no message twice or out of order (7, 42, 43)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from casty.consensus import Role
+
+from ..events import Resumed
+from .looking import host_of
+from .violation import Violation
+
+if TYPE_CHECKING:
+    from ..process import Process
+    from ..trace import TraceEvent
+    from ..world import World
+
+__all__ = ["Activation", "ActorChecks"]
+
+_AWAKE_NS = 50_000_000
+"""A process that was held stops what has no lease any more at once, but not before it runs."""
+
+
+class Activation:
+    """One life of an actor.
+
+    Parameters
+    ----------
+    name
+        Of the actor; an entity may live again and again under the same one.
+    process
+        Where it lives.
+    system
+        What that process runs.
+    slot
+        The slot whose lease it needs; None for an actor that needs none.
+    """
+
+    __slots__ = ("heard", "is_over", "name", "ordinal", "process", "slot", "system")
+
+    def __init__(self, name: str, process: Process, system: object, slot: int | None) -> None:
+        self.name = name
+        self.process = process
+        self.ordinal = process.incarnation.ordinal
+        self.system = system
+        self.slot = slot
+        self.heard: dict[str, int] = {}
+        self.is_over = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it can run."""
+        process = self.process
+        return not self.is_over and process.is_up and process.incarnation.ordinal == self.ordinal
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.process.incarnation.name}/{self.ordinal}"
+
+
+class ActorChecks:
+    """Told by the workload's actors what happens to them.
+
+    Parameters
+    ----------
+    world
+        The world that they live in.
+    report
+        Takes a violation.
+    """
+
+    def __init__(self, world: World, report: Callable[[Violation], None]) -> None:
+        self._world = world
+        self._report = report
+        self._lives: dict[str, list[Activation]] = {}
+        self._delivered: dict[tuple[str, str, int], Activation] = {}
+        self._resumed_ns: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
+        world.trace.subscribe(self._heard_of)
+
+    def began(self, name: str, process: Process, system: object, slot: int | None) -> Activation:
+        """An actor begins to live."""
+        activation = Activation(name, process, system, slot)
+        lives = self._lives.setdefault(name, [])
+        if slot is not None and lives:
+            self._count("an entity lived again")
+        lives[:] = [*(life for life in lives if life.is_live), activation]
+        self._check_alone(activation)
+        return activation
+
+    def over(self, activation: Activation) -> None:
+        """An actor has stopped."""
+        activation.is_over = True
+
+    def handles(self, activation: Activation, sender: str, number: int) -> None:
+        """An actor begins to handle message `number` that `sender` sent to it."""
+        self._count("messages handled")
+        self._check_order(activation, sender, number)
+        if activation.slot is not None:
+            self._check_alone(activation)
+            self._check_lease(activation, activation.slot)
+
+    # -- the promises
+
+    def _check_order(self, activation: Activation, sender: str, number: int) -> None:
+        key = (activation.name, sender, number)
+        first = self._delivered.setdefault(key, activation)
+        last = activation.heard.get(sender, 0)
+        if first is not activation or number == last:
+            self._broken(7, activation, f"message {number} of {sender} came twice, first to {first}")
+        elif number < last:
+            self._broken(7, activation, f"message {number} of {sender} came after its message {last}")
+        activation.heard[sender] = number
+
+    def _check_alone(self, activation: Activation) -> None:
+        if activation.slot is None:
+            return
+        if not activation.is_live:
+            self._broken(42, activation, "it handles a message after its end")
+        for other in self._lives[activation.name]:
+            if other is not activation and other.is_live and self._is_awake(other.process):
+                self._broken(42, activation, f"it lives beside {other}")
+
+    def _check_lease(self, activation: Activation, slot: int) -> None:
+        host: Any = host_of(activation.system)
+        group = host.groups.get(slot + 1)
+        is_leading = group is not None and group.core.role is Role.LEADER
+        if not is_leading or group.core.lease_until_ns() <= activation.process.clock.now():
+            self._broken(43, activation, "it handles a message without a lease of its node")
+
+    def _is_awake(self, process: Process) -> bool:
+        since_ns = self._world.now_ns - self._resumed_ns.get(process.name, -_AWAKE_NS)
+        return not process.is_paused and since_ns >= _AWAKE_NS
+
+    def _heard_of(self, entry: TraceEvent) -> None:
+        if isinstance(entry.event, Resumed):
+            self._resumed_ns[entry.node] = entry.t_ns
+
+    def _broken(self, number: int, activation: Activation, text: str) -> None:
+        self._report(Violation(number, str(activation), text))
+
+    def _count(self, what: str) -> None:
+        self.counts[what] = self.counts.get(what, 0) + 1

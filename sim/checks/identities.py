@@ -1,0 +1,48 @@
+"""No restarted process uses what was its predecessor's: neither its name in consensus nor a session (5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .looking import gateway_of, host_of, inside
+from .violation import Violation, ViolationError
+
+if TYPE_CHECKING:
+    from ..process import Process
+
+__all__ = ["Identities"]
+
+Owner = tuple[str, int]
+"""(name of a process, which of its incarnations)."""
+
+
+class Identities:
+    """Who was seen first with which name, and with which session."""
+
+    def __init__(self) -> None:
+        self._owners: dict[object, Owner] = {}
+
+    def look(self, process: Process, system: object) -> None:
+        """Look at one living process; raises `ViolationError`."""
+        owner = (process.name, process.incarnation.ordinal)
+        host = host_of(system)
+        if host is not None:
+            key: Any = inside(system, "_node", "key")
+            self._owned(key, owner, f"the name {key}")
+            for group in host.groups.values():
+                if group.core.id != key:
+                    self._broken(owner, f"takes part in group {group.number} as {group.core.id}, being {key}")
+        gateway = gateway_of(system)
+        for ledger in [] if gateway is None else gateway.ledgers.values():
+            if ledger.number is not None:
+                session = (ledger.slot, ledger.epoch, ledger.number)
+                self._owned(session, owner, f"session {ledger.number} of slot {ledger.slot}")
+
+    def _owned(self, thing: object, owner: Owner, text: str) -> None:
+        first = self._owners.setdefault(thing, owner)
+        if first != owner:
+            self._broken(owner, f"uses {text}, which was {first[0]}/{first[1]}'s")
+
+    @staticmethod
+    def _broken(owner: Owner, text: str) -> None:
+        raise ViolationError(Violation(5, f"{owner[0]}/{owner[1]}", text))
