@@ -36,10 +36,13 @@ def _sure(holds: Sequence[Operation]) -> list[tuple[int, int, int, int]]:
 
 
 def _possible(operations: Sequence[Operation], structure: str) -> list[tuple[int, int, int, int]]:
-    """Return the longest intervals in which requests may have held."""
+    """Return the longest intervals in which requests may have held.
+
+    A release that answers False ends nothing: its client lost the hold, and the slot may give it up later.
+    """
     ends: dict[int, int] = {}
     for operation in operations:
-        if operation.kind == f"{structure}.release" and operation.is_ok:
+        if operation.kind == f"{structure}.release" and operation.is_ok and operation.value is True:
             grant = operation.args["grant"]
             assert isinstance(grant, int)
             ends[grant] = operation.end_ns

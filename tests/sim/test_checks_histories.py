@@ -104,6 +104,17 @@ def test_a_count_of_free_permits_that_cannot_be(answer: int) -> None:
     assert numbers(check_semaphore("s", script.operations)) == [1]
 
 
+@pytest.mark.parametrize(("is_released", "found"), [(False, []), (True, [1])])
+def test_a_permit_whose_loss_the_client_knows_may_be_taken_for_a_while(
+    is_released: bool, found: list[int]
+) -> None:
+    script = Script("s")
+    asked = script.add(0, 1, "semaphore.acquire", {"permits": 1, "n": 1}, True)
+    script.add(2, 3, "semaphore.release", {"grant": asked.number}, is_released)
+    script.add(4, 5, "semaphore.available", {"permits": 1}, 0)
+    assert numbers(check_semaphore("s", script.operations)) == found
+
+
 # -- fences
 
 
