@@ -153,7 +153,7 @@ class CallRouter:
         """Send a call on its way, or park it until there is one."""
         topology = self._routes.topology()
         if topology is None:
-            self._park(call)
+            self._await_topology(call)
             return
         if topology.cluster_id != self._cluster_id:
             self._enter_cluster(topology)
@@ -181,6 +181,14 @@ class CallRouter:
             self._send(call, way, leader, topology.epoch_of(call.slot), call.operation | RELAY)
         else:
             self._park(call)
+
+    def _await_topology(self, call: Call) -> None:
+        refusal = self._routes.refusal()
+        if refusal is None:
+            self._park(call)
+        else:
+            self._forget(call)
+            self._fail(call, refusal)
 
     def way_around(self, leader: str) -> str | None:
         """Return a linked node to ask through, once `leader` itself was out of reach for a second."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from casty.actor.behavior import Behavior
@@ -44,13 +44,13 @@ class EntityGateway(Protocol):
         """
         ...
 
-    def entity_ask(
+    async def entity_ask(
         self,
         ref: RegionRef,
         msg_factory: Callable[[ActorRef[Any]], ShardEnvelope[Any]],
         *,
         timeout: float,
-    ) -> Awaitable[Any]:
+    ) -> Any:
         """Send the message that `msg_factory` makes of a reply ref, and return the reply.
 
         Raises

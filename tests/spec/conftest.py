@@ -1,0 +1,65 @@
+"""The worlds, each made once for all tests that leave it whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from casty.tls import Config
+from tests.spec.places import HOST, Body, RealCluster, run_simulated
+
+Run = Callable[[Body], None]
+
+
+def certified(folder: Path) -> list[str]:
+    """Write a certificate chain with its key, and the authority that signed it."""
+    authority = trustme.CA()
+    certificate, signer = folder / "node.pem", folder / "authority.pem"
+    authority.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    authority.cert_pem.write_to_path(str(signer))
+    return [str(certificate), str(signer)]
+
+
+def cluster_of(world: str, folder: Path) -> RealCluster:
+    """Start a real cluster."""
+    if world == "tcp":
+        return RealCluster()
+    paths = certified(folder)
+    return RealCluster(Config.from_paths(certfile=paths[0], cafile=paths[1]), paths)
+
+
+@pytest.fixture(scope="session")
+def tcp() -> Generator[RealCluster, None, None]:
+    cluster = RealCluster()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Generator[RealCluster, None, None]:
+    cluster = cluster_of("tls", tmp_path_factory.mktemp("certificates"))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(params=["sim", "tcp", "tls"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs a body in a cluster that other tests use as well: nothing in it may be killed."""
+    if request.param == "sim":
+        return run_simulated
+    cluster: RealCluster = request.getfixturevalue(request.param)
+    return cluster.run
+
+
+@pytest.fixture(params=["sim", "tcp", "tls"])
+def run_alone(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Run, None, None]:
+    """Runs a body in a cluster of its own."""
+    if request.param == "sim":
+        yield run_simulated
+        return
+    cluster = cluster_of(request.param, tmp_path)
+    yield cluster.run
+    cluster.close()

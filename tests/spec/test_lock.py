@@ -1,0 +1,174 @@
+"""`casty.Lock`, clause by clause."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from casty.errors import Destroyed
+from tests.spec.conftest import Run
+from tests.spec.places import TTL_S, Place
+
+SOON_S = 1.0
+
+
+def test_acquire_blocks_until_the_lock_is_granted(run: Run) -> None:
+    async def body(place: Place) -> None:
+        d = (await place.client()).distributed()
+        first, second = d.lock("my-resource"), d.lock("my-resource")
+        await first.acquire()
+        waiting = asyncio.create_task(second.acquire())
+        await place.sleep(0.1)
+        assert not waiting.done()
+        assert await first.release() is True
+        await waiting
+        assert await second.release() is True
+
+    run(body)
+
+
+def test_try_acquire_answers_at_once(run: Run) -> None:
+    async def body(place: Place) -> None:
+        first = (await place.client()).distributed().lock("tried")
+        second = place.nodes[1].distributed().lock("tried")
+        assert await first.try_acquire() is True
+        began_s = place.now_s()
+        assert await second.try_acquire() is False
+        assert place.now_s() - began_s < SOON_S
+        await first.release()
+        assert await second.try_acquire() is True
+        await second.release()
+
+    run(body)
+
+
+def test_release_is_false_for_who_does_not_hold(run: Run) -> None:
+    async def body(place: Place) -> None:
+        d = (await place.client()).distributed()
+        first, second = d.lock("released"), d.lock("released")
+        assert await first.release() is False
+        await first.acquire()
+        assert await second.release() is False
+        assert await first.release() is True
+        assert await first.release() is False
+
+    run(body)
+
+
+def test_destroy_is_true_if_it_existed_and_ends_the_waiting(run: Run) -> None:
+    async def body(place: Place) -> None:
+        d = (await place.client()).distributed()
+        first, second = d.lock("destroyed"), d.lock("destroyed")
+        assert await first.destroy() is False
+        await first.acquire()
+        waiting = asyncio.create_task(second.acquire())
+        await place.sleep(0.1)
+        assert await first.destroy() is True
+        with pytest.raises(Destroyed):
+            await waiting
+
+    run(body)
+
+
+def test_a_waiter_that_timed_out_leaves_nothing_behind(run: Run) -> None:
+    async def body(place: Place) -> None:
+        d = (await place.client()).distributed()
+        holder, waiter, next_one = d.lock("timed"), d.lock("timed", timeout=0.3), d.lock("timed")
+        await holder.acquire()
+        with pytest.raises(TimeoutError):
+            await waiter.acquire()
+        await holder.release()
+        assert await next_one.try_acquire() is True
+        await next_one.release()
+
+    run(body)
+
+
+def test_a_waiter_that_was_cancelled_leaves_nothing_behind(run: Run) -> None:
+    async def body(place: Place) -> None:
+        d = (await place.client()).distributed()
+        holder, waiter, next_one = d.lock("cancelled"), d.lock("cancelled"), d.lock("cancelled")
+        await holder.acquire()
+        waiting = asyncio.create_task(waiter.acquire())
+        await place.sleep(0.1)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await holder.release()
+        await asyncio.wait_for(next_one.acquire(), SOON_S)
+        await next_one.release()
+
+    run(body)
+
+
+def test_a_waiter_that_lost_its_reply_leaves_nothing_behind(run: Run) -> None:
+    """The grant is on its way when the answers stop coming: the client gives up, and the lock is free again."""
+
+    async def body(place: Place) -> None:
+        client, mute, unmute = await place.mutable_client()
+        holder = (await place.client()).distributed().lock("unheard")
+        waiter = client.distributed().lock("unheard", timeout=1.0)
+        await holder.acquire()
+        waiting = asyncio.create_task(waiter.acquire())
+        await place.sleep(0.2)
+        mute()
+        await holder.release()
+        with pytest.raises(TimeoutError):
+            await waiting
+        unmute()
+        next_one = (await place.client()).distributed().lock("unheard", timeout=3 * TTL_S)
+        await next_one.acquire()
+        assert not waiter.held
+        await next_one.release()
+
+    run(body)
+
+
+def test_async_with_holds_and_the_token_grows(run: Run) -> None:
+    async def body(place: Place) -> None:
+        d = (await place.client()).distributed()
+        tokens = []
+        for _ in range(3):
+            async with d.lock("guarded") as lock:
+                assert lock.held
+                tokens.append(lock.token)
+            assert not lock.held
+            assert lock.token is None
+        assert tokens == sorted({token for token in tokens if token is not None})
+
+    run(body)
+
+
+def test_the_crash_of_a_holder_frees_the_lock_after_the_time_to_live(run: Run) -> None:
+    async def body(place: Place) -> None:
+        kill = await place.holder("orphaned")
+        lock = (await place.client()).distributed().lock("orphaned")
+        assert await lock.try_acquire() is False
+        await kill()
+        took_s = await place.until(lock.try_acquire, within_s=2 * TTL_S)
+        # Its last keep-alive was at most a third of the time before its end.
+        assert took_s > TTL_S / 2
+        await lock.release()
+
+    run(body)
+
+
+def test_the_crash_of_the_lock_s_node_does_not_free_it(run_alone: Run) -> None:
+    async def body(place: Place) -> None:
+        lock = (await place.client()).distributed().lock("kept", timeout=10.0)
+        rival = (await place.client()).distributed().lock("kept", timeout=10.0)
+        await lock.acquire()
+        token = lock.token
+        await place.kill_node(place.leader_of("lock", "kept"))
+        assert await rival.try_acquire() is False
+        await place.sleep(2 * TTL_S)
+        assert await rival.try_acquire() is False
+        assert (lock.held, lock.token) == (True, token)
+        assert await lock.release() is True
+        assert await rival.try_acquire() is True
+        assert rival.token is not None
+        assert token is not None
+        assert rival.token > token
+
+    run_alone(body)
