@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from casty.cluster.calls import Call, Deadlines, refusal_of, settled
+from casty.cluster.detours import Detours
 from casty.cluster.holds import Hold
 from casty.cluster.keepalive import KeepAlive
 from casty.cluster.ledger import Entity, Ledger
@@ -62,7 +63,6 @@ from casty.wire.pack import pack, unpack
 __all__ = ["CallRouter", "Routes"]
 
 RETRY_NS = SECOND_NS // 20
-UNREACHABLE_NS = SECOND_NS
 MAX_PARKED = 100_000
 WINDOW_MARGIN = 64
 ASIDE_NS = SECOND_NS
@@ -103,13 +103,13 @@ class CallRouter:
         self._by_slot: dict[int, dict[int, Call]] = {}
         self._openings: dict[int, Call] = {}
         self._outgoing = Outgoing(routes, settings.max_frame_bytes, self._never_left, turn)
-        self._unlinked_ns: dict[str, int] = {}
         self._retry_ns = 0
         window = settings.max_window_replies
         self._window = window - min(WINDOW_MARGIN, window // 4)
         self._deadlines = Deadlines(self._clock, self._on_due, self._is_live)
         self._cluster_id = ""
         self._is_closed = False
+        self.detours = Detours(self._clock, self._entropy, routes)
         self.ledgers: dict[int, Ledger[Hold]] = {}
         self.keep_alive = KeepAlive(self, runtime, routes)
 
@@ -177,7 +177,7 @@ class CallRouter:
             self._park(call)
         elif self._routes.is_linked(leader):
             self._send(call, leader, leader, topology.epoch_of(call.slot), call.operation)
-        elif (way := self.way_around(leader)) is not None:
+        elif (way := self.detours.around(leader)) is not None:
             self._send(call, way, leader, topology.epoch_of(call.slot), call.operation | RELAY)
         else:
             self._park(call)
@@ -189,14 +189,6 @@ class CallRouter:
         else:
             self._forget(call)
             self._fail(call, refusal)
-
-    def way_around(self, leader: str) -> str | None:
-        """Return a linked node to ask through, once `leader` itself was out of reach for a second."""
-        now_ns = self._clock.now()
-        if now_ns - self._unlinked_ns.setdefault(leader, now_ns) < UNREACHABLE_NS:
-            return None
-        linked = [node_id for node_id in self._routes.linked() if node_id != leader]
-        return linked[self._entropy.below("way around", len(linked))] if linked else None
 
     def _number(self, call: Call, topology: Topology) -> bool:
         """Give a command its number and bytes; False when it has to wait for a session or for the window."""
@@ -533,13 +525,13 @@ class CallRouter:
 
     def on_link_up(self, node_id: str) -> None:
         """A node can be reached (again)."""
-        self._unlinked_ns.pop(node_id, None)
+        self.detours.link_up(node_id)
         for call in list(self._parked.values()):
             self._unpark(call)
 
     def on_link_down(self, node_id: str) -> None:
         """A link ended: what was sent on it is in doubt, and sent again."""
-        self._unlinked_ns[node_id] = self._clock.now()
+        self.detours.link_down(node_id)
         for call in list(self._calls.values()):
             if call.sent_to == node_id and not call.is_parked:
                 self._park(call)

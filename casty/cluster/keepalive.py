@@ -131,7 +131,7 @@ class KeepAlive:
                 if self._due_ns[slot] <= now_ns:
                     urgent[leader] = None
         for node_id in urgent:
-            if not self._routes.is_linked(node_id) and self._gateway.way_around(node_id) is not None:
+            if not self._routes.is_linked(node_id) and self._gateway.detours.around(node_id) is not None:
                 self._send_around(node_id, by_node[node_id], now_ns)
             else:
                 self._send(node_id, by_node[node_id], now_ns)
