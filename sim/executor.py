@@ -12,7 +12,7 @@ from casty.consensus import Role
 
 from .checks import Violation, check_history
 from .checks.actors import ActorChecks
-from .checks.looking import gateway_of, host_of
+from .checks.looking import gateway_of
 from .checks.steps import StepChecks
 from .cluster import CLUSTER_NAME, NODE_PORT
 from .errors import DeadlockError, TimeLimitError
@@ -177,7 +177,7 @@ class Execution:
         return True
 
     def _is_whole(self) -> bool:
-        return is_whole(self._world, self._checks, self._nodes)
+        return is_whole(self._checks, self._nodes)
 
     async def _recover(self) -> None:
         """Within 10 s of peace every group is led; soon after every call has ended and every seat is taken (46)."""
@@ -203,9 +203,7 @@ class Execution:
 
     def _leaderless(self) -> list[int]:
         led: dict[int, bool] = {}
-        for _, system in self._checks.live():
-            host = host_of(system)
-            assert host is not None
+        for _, host in self._checks.live():
             for group in host.groups.values():
                 is_leading = group.core.role is Role.LEADER and group.core.is_established
                 led[group.number] = led.get(group.number, False) or is_leading
@@ -224,7 +222,7 @@ class Execution:
         violations = [self._checks.first] if self._checks.first is not None else []
         violations += stage.violations
         if self._plan.label != MAY_LOSE_MEMORY:
-            violations += check_history(stage.history)
+            violations += check_history(stage.history, stage.undecided)
         violations += [Violation(9, name, text) for name, text in self._over_bounds()]
         errors = [
             f"{name}: {context.get('message')}: {context.get('exception')!r}"
@@ -259,6 +257,7 @@ class Execution:
         result.operations = stage.history.counts()
         result.overlapping = stage.history.overlapping()
         result.skipped = stage.skipped
+        stage.goals["histories undecided"] = len(stage.undecided)
         result.goals = {**self._checks.counts, **self._actors.counts, **stage.goals, **self._events()}
         result.goals = {name: count for name, count in sorted(result.goals.items()) if count}
         if tormentor is not None:

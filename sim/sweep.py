@@ -37,7 +37,14 @@ GOALS: dict[str, tuple[str, ...]] = {
     "map": _COMMON,
     "set": _COMMON,
     "queue": _COMMON,
-    "mixed": (*_COMMON, *_HOLDING, "a holder died", "barrier trips"),
+    "mixed": (
+        *_COMMON,
+        *_HOLDING,
+        "a holder died",
+        "barrier trips",
+        "an entity lived again",
+        "an entity answered",
+    ),
 }
 """Scenario -> what has to happen somewhere in a hundred seeds; a sweep in which it never did proved nothing."""
 

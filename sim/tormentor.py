@@ -45,16 +45,16 @@ class FaultEnded(NamedTuple):
     targets: tuple[str, ...]
 
 
-def is_whole(world: World, checks: StepChecks, nodes: Sequence[str]) -> bool:
+def is_whole(checks: StepChecks, nodes: Sequence[str]) -> bool:
     """Whether all nodes serve and every group is led by, and consists of, living processes only."""
     live = checks.live()
-    if len(live) < len(nodes) or any(process.is_paused or missing_of(system) for process, system in live):
+    if len(live) < len(nodes) or any(
+        process.is_paused or missing_of(checks.systems[process.name]) for process, _ in live
+    ):
         return False
     keys: dict[str, None] = {}
     voters: dict[tuple[int, int], tuple[str, ...] | None] = {}
-    for _, system in live:
-        host = host_of(system)
-        assert host is not None
+    for _, host in live:
         for group in host.groups.values():
             keys[group.core.id] = None
             key = (group.number, group.epoch)
@@ -68,7 +68,6 @@ def is_whole(world: World, checks: StepChecks, nodes: Sequence[str]) -> bool:
             ):  # members without a vote learn in group 0
                 return False
             voters[key] = membership.voters
-    del world
     return all(known is not None and all(voter in keys for voter in known) for known in voters.values())
 
 
@@ -144,7 +143,7 @@ class Tormentor:
                 self._stage.skipped.append(f"fault {fault.kind}: the cluster was not whole again in time")
 
     async def _until_whole(self) -> bool:
-        while not is_whole(self._world, self._checks, self._nodes):
+        while not is_whole(self._checks, self._nodes):
             if not await self._wait(_LOOK_S):
                 return False
         return not self._over.is_set()

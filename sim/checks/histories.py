@@ -9,7 +9,7 @@ from .barrier import check_barrier
 from .counting import check_counter
 from .holding import check_fence, check_lock, check_semaphore
 from .linear import linearize
-from .models import COUNTER_MODEL, QUEUE_MODEL, REGISTER_MODEL, SET_MODEL
+from .models import COUNTER_MODEL, REGISTER_MODEL, SET_MODEL, queue_model
 from .queue import check_queue
 from .registers import check_register
 from .violation import Violation
@@ -17,8 +17,16 @@ from .violation import Violation
 __all__ = ["check_history"]
 
 
-def check_history(history: History) -> list[Violation]:
-    """Return every violation that the history of the clients shows, worst evidence first per entity."""
+def check_history(history: History, undecided: list[str] | None = None) -> list[Violation]:
+    """Return every violation that the history of the clients shows, worst evidence first per entity.
+
+    Parameters
+    ----------
+    history
+        What the clients wrote down.
+    undecided
+        Takes the names of the entities for which the general search was given up.
+    """
     found: list[Violation] = []
     for name, operations in history.by_entity("lock").items():
         found += check_lock(name, operations)
@@ -29,18 +37,33 @@ def check_history(history: History) -> list[Violation]:
     for name, operations in history.by_entity("fence").items():
         found += check_fence(name, operations)
     for name, operations in history.by_entity("queue").items():
-        found += check_queue(name, operations) or linearize(_undrained(operations), QUEUE_MODEL, name)
+        found += check_queue(name, operations) or linearize(
+            _told(operations), queue_model(operations), name, undecided
+        )
     for name, operations in history.by_entity("counter").items():
-        found += check_counter(name, operations) or linearize(operations, COUNTER_MODEL, name)
+        found += check_counter(name, operations) or linearize(operations, COUNTER_MODEL, name, undecided)
     for name, operations in history.by_entity("set").items():
-        found += linearize(operations, SET_MODEL, name)
+        found += linearize(operations, SET_MODEL, name, undecided)
     for name, operations in _by_key(history).items():
-        found += check_register(name, operations) or linearize(operations, REGISTER_MODEL, name)
+        found += check_register(name, operations) or linearize(operations, REGISTER_MODEL, name, undecided)
     return found
 
 
-def _undrained(operations: Sequence[Operation]) -> list[Operation]:
-    return [operation for operation in operations if operation.kind != "queue.drained"]
+def _told(operations: Sequence[Operation]) -> list[Operation]:
+    """Return what the search of a queue needs.
+
+    An enqueue of unknown outcome whose value nobody ever saw was taken out again unseen, if it happened at all.
+    Without both the rest is explained as well, unless somebody counted the items.
+    """
+    rest = [operation for operation in operations if operation.kind != "queue.drained"]
+    if any(operation.kind == "queue.size" and operation.is_ok for operation in rest):
+        return rest
+    seen = dict.fromkeys(operation.value for operation in rest if operation.is_ok)
+    return [
+        operation
+        for operation in rest
+        if operation.kind != "queue.enqueue" or operation.is_ok or operation.args["value"] in seen
+    ]
 
 
 def _by_key(history: History) -> dict[str, list[Operation]]:

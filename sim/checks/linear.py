@@ -4,6 +4,7 @@ Sources: J. Wing, C. Gong, "Testing and Verifying Concurrent Objects" (1993); G.
 (2017). Calls and returns form one list in order of time. An operation may come next if it was called before the
 first return in the list, and if the model allows its answer; then both of its ends leave the list. When none fits,
 the last choice is undone. A set of operations that was tried before with the same state is never tried again.
+Operations of unknown outcome are tried after all others: most of them explain nothing, and may be left out for ever.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .violation import Violation
 
 __all__ = ["BUDGET", "Model", "SearchEnd", "linearize", "search"]
 
-BUDGET = 2_000_000
+BUDGET = 500_000
 """Steps after which a search gives up; an undecided history is never called a violation."""
 
 State = Hashable
@@ -54,9 +55,16 @@ class _Event:
         self.next: _Event | None = None
 
 
-def linearize(operations: Sequence[Operation], model: Model, entity: str) -> list[Violation]:
-    """Return a violation if no order of the operations of one entity explains their answers."""
+def linearize(
+    operations: Sequence[Operation], model: Model, entity: str, undecided: list[str] | None = None
+) -> list[Violation]:
+    """Return a violation if no order of the operations of one entity explains their answers.
+
+    An entity whose search ran out of budget is no violation; its name goes into `undecided`.
+    """
     end = search(operations, model)
+    if end.is_ok is None and undecided is not None:
+        undecided.append(f"{model.name} {entity}")
     if end.is_ok is not False:
         return []
     tail = " -> ".join(f"#{operation.number}" for operation in end.prefix[-6:])
@@ -118,31 +126,32 @@ class _Search:
         state = self._model.initial
         done = 0
         event = self._head.next
+        tries_open = False
         while self._pending:
             budget -= 1
             if budget < 0:
                 return SearchEnd(None, self._best, self._stuck)
             if event is not None and event.is_call:
                 assert event.operation is not None
-                after = step(state, event.operation)
-                if after is not None:
-                    key = (done | event.bit, after)
-                    if key not in seen:
-                        seen[key] = None
-                        self._stack.append((event, state))
-                        state, done = after, done | event.bit
-                        self._lift(event)
-                        event = self._head.next
-                        continue
-                event = event.next
-                continue
-            self._remember(event)
-            if not self._stack:
-                return SearchEnd(False, self._best, self._stuck)
-            event, state = self._stack.pop()
-            done &= ~event.bit
-            self._unlift(event)
-            event = event.next
+                after = step(state, event.operation) if (event.match is None) is tries_open else None
+                if after is not None and (key := (done | event.bit, after)) not in seen:
+                    seen[key] = None
+                    self._stack.append((event, state))
+                    state, done = after, done | event.bit
+                    self._lift(event)
+                    event, tries_open = self._head.next, False
+                else:
+                    event = event.next
+            elif not tries_open:
+                event, tries_open = self._head.next, True
+            else:
+                self._remember(event)
+                if not self._stack:
+                    return SearchEnd(False, self._best, self._stuck)
+                undone, state = self._stack.pop()
+                done &= ~undone.bit
+                self._unlift(undone)
+                event, tries_open = undone.next, undone.match is None
         return SearchEnd(
             True, [call.operation for call, _ in self._stack if call.operation is not None], None
         )

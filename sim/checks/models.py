@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..history import Operation, Value
 from .linear import Model, State
 
-__all__ = ["COUNTER_MODEL", "LOCK_MODEL", "QUEUE_MODEL", "REGISTER_MODEL", "SET_MODEL"]
+__all__ = ["COUNTER_MODEL", "LOCK_MODEL", "QUEUE_MODEL", "REGISTER_MODEL", "SET_MODEL", "queue_model"]
 
 _ABSENT = ("absent",)
 
@@ -86,6 +88,29 @@ def _queue(state: State, operation: Operation) -> State | None:
 
 
 QUEUE_MODEL = Model("queue", (), _queue)
+
+
+def queue_model(operations: Sequence[Operation]) -> Model:
+    """Return the queue's model for one history in which no value is enqueued twice.
+
+    The order of enqueues that overlapped may show only hundreds of operations later, when they are dequeued. So this
+    one looks ahead: an item never stands behind another whose dequeue certainly came later than its own.
+    """
+    taken: dict[object, Operation] = {
+        operation.value: operation
+        for operation in operations
+        if operation.kind == "queue.dequeue" and operation.is_ok and operation.value is not None
+    }
+
+    def step(state: State, operation: Operation) -> State | None:
+        assert isinstance(state, tuple)
+        if state and operation.kind == "queue.enqueue":
+            first, second = taken.get(state[-1]), taken.get(operation.args["value"])
+            if first is not None and second is not None and second.end_ns < first.call_ns:
+                return None
+        return _queue(state, operation)
+
+    return Model("queue", (), step)
 
 
 def _lock(state: State, operation: Operation) -> State | None:

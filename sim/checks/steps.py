@@ -13,7 +13,7 @@ from casty.events import SlotLost, TopologyChanged
 
 from .identities import Identities
 from .logs import GroupKey, Logs
-from .looking import GroupView, gateway_of, host_of, machine_of
+from .looking import GroupView, HostView, gateway_of, host_of, machine_of
 from .slots import Slots
 from .violation import Violation, ViolationError
 
@@ -93,13 +93,13 @@ class StepChecks:
         if self.first is None:
             self.first = violation
 
-    def live(self) -> list[tuple[Process, object]]:
-        """Return the nodes that run, with their systems."""
+    def live(self) -> list[tuple[Process, HostView]]:
+        """Return the nodes that run, with their replicas."""
         processes = self._world.processes
         return [
-            (processes[name], system)
+            (processes[name], host)
             for name, system in self.systems.items()
-            if processes[name].is_up and host_of(system) is not None
+            if processes[name].is_up and (host := host_of(system)) is not None
         ]
 
     # -- writes
@@ -109,13 +109,14 @@ class StepChecks:
         host = host_of(self.systems.get(process.name))
         if host is None or self.first is not None:
             return
+        live = self.live()
         for write in writes:
             group = host.groups.get(write.group)
             if group is None or group.epoch != write.epoch:
                 continue
             self._guarded(self.logs.written, write, group.core)
             if group.core.role is Role.LEADER:
-                self._guarded(self._check_lease, process, group)
+                self._guarded(self._check_lease, process, group, live)
 
     def after_write(self, process: Process, writes: Sequence[Any]) -> None:
         """Compare machines that applied the same: replicas with each other, and with ours (11, 15)."""
@@ -152,11 +153,12 @@ class StepChecks:
 
     # -- leases and leaders
 
-    def _check_lease(self, process: Process, group: GroupView) -> None:
+    def _check_lease(
+        self, process: Process, group: GroupView, live: Sequence[tuple[Process, HostView]]
+    ) -> None:
         """A leader means that nobody else has a lease any more (16)."""
-        for other, system in self.live():
-            host = host_of(system)
-            rival = None if host is None or other is process else host.groups.get(group.number)
+        for other, host in live:
+            rival = None if other is process else host.groups.get(group.number)
             if rival is None or rival.epoch != group.epoch or rival.core.role is not Role.LEADER:
                 continue
             if self._has_lease(other, rival.core) and group.core.term > rival.core.term:
@@ -174,12 +176,11 @@ class StepChecks:
         for name, system in self.systems.items():
             if self._world.processes[name].is_up:
                 self._guarded(self._identities.look, self._world.processes[name], system)
-        for process, system in self.live():
-            host = host_of(system)
-            assert host is not None
+        live = self.live()
+        for process, host in live:
             for group in list(host.groups.values()):
                 if group.core.role is Role.LEADER:
-                    self._guarded(self._check_lease, process, group)
+                    self._guarded(self._check_lease, process, group, live)
                     self._guarded(self._check_majority, process, group)
         self._world.after(LOOK_EVERY_S, self._look)
 

@@ -65,6 +65,8 @@ class Stage:
         What the plan named and was not there.
     goals
         How often something interesting happened.
+    undecided
+        Entities whose history the general search could neither explain nor refute within its budget.
     """
 
     def __init__(self, world: World) -> None:
@@ -74,6 +76,7 @@ class Stage:
         self.skipped: list[str] = []
         self.goals: dict[str, int] = {}
         self.violations: list[Violation] = []
+        self.undecided: list[str] = []
         self.arriving: dict[tuple[str, str], int] = {}
         self._holders: dict[str, list[tuple[Process, int, Lock, int]]] = {}
         self.open_calls: dict[str, dict[int, int]] = {}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.checks.linear import linearize, search
-from sim.checks.models import COUNTER_MODEL, LOCK_MODEL, QUEUE_MODEL, REGISTER_MODEL, SET_MODEL
+from sim.checks.models import COUNTER_MODEL, LOCK_MODEL, QUEUE_MODEL, REGISTER_MODEL, SET_MODEL, queue_model
 from sim.draws import Draws
 from sim.history import History, Operation
 from tests.sim.histories import Script
@@ -52,6 +52,34 @@ def test_a_failed_operation_never_counts() -> None:
     script.failed(0, 3, "counter.add", {"amount": 1})
     script.add(5, 6, "counter.get", {}, 1)
     assert linearize(script.operations, COUNTER_MODEL, "c")
+
+
+def overlapping_enqueues(count: int, taken: list[int]) -> list[Operation]:
+    """Return enqueues that all overlap, some time of peace, and then one dequeue after the other."""
+    queue = Script("q")
+    for value in range(count):
+        queue.add(0, 100, "queue.enqueue", {"value": value})
+    for at, value in enumerate(taken):
+        queue.add(200 + 2 * at, 201 + 2 * at, "queue.dequeue", {}, value)
+    return queue.operations
+
+
+def test_the_order_of_overlapping_enqueues_is_read_off_what_was_dequeued() -> None:
+    operations = overlapping_enqueues(16, list(range(15, -1, -1)))
+    assert search(operations, queue_model(operations), budget=20_000).is_ok is True
+    assert search(operations, QUEUE_MODEL, budget=20_000).is_ok is None
+
+
+def test_a_value_that_was_dequeued_twice_is_no_queue() -> None:
+    operations = overlapping_enqueues(4, [2, 1, 2, 3])
+    assert search(operations, queue_model(operations)).is_ok is False
+
+
+def test_a_search_that_was_given_up_is_named() -> None:
+    undecided: list[str] = []
+    operations = overlapping_enqueues(40, list(range(39, -1, -1)))
+    assert linearize(operations, QUEUE_MODEL, "q", undecided) == []
+    assert undecided == ["queue q"]
 
 
 def test_queue_set_and_lock_models() -> None:
