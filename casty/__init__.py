@@ -3,6 +3,7 @@
 from casty.actor.behavior import Behavior, Behaviors, Signal
 from casty.actor.context import ActorContext
 from casty.actor.events import (
+    ActorFailed,
     ActorRestarted,
     ActorStarted,
     ActorStopped,
@@ -16,6 +17,7 @@ from casty.actor.events import (
     Terminated,
     UnhandledMessage,
     UnreachableMember,
+    event_stream_actor,
 )
 from casty.actor.mailbox import Mailbox, MailboxOverflowStrategy
 from casty.actor.ref import ActorRef, RemoteActorRef
@@ -45,6 +47,7 @@ from casty.wire.serializer import PickleSerializer, Serializer
 __all__ = [
     "ActorAddress",
     "ActorContext",
+    "ActorFailed",
     "ActorRef",
     "ActorRestarted",
     "ActorStarted",
@@ -97,6 +100,7 @@ __all__ = [
     "UnreachableMember",
     "__version__",
     "discover_config",
+    "event_stream_actor",
     "load_config",
     "message",
 ]

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from casty import runtime as runtimes
-from casty.actor.behavior import Behavior
+from casty.actor.behavior import Behavior, ShardedBehavior
 from casty.actor.local import LocalSystem, Origin
+from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
 from casty.actor.services import Listing, ServiceKey
 from casty.actor.sharding import ShardEnvelope
 from casty.address import NodeAddress
 from casty.cluster.actors import ClusterActors
+from casty.cluster.state import TopologySnapshot, topology_snapshot
 from casty.cluster.visitor import Visitor
 from casty.config import Settings
 from casty.distributed.facade import Distributed
 from casty.errors import NotStarted
 from casty.tls import Config
 from casty.wire.serializer import Serializer
+from casty.wire.serializer_codec import check_serializer
 
 if TYPE_CHECKING:
     from casty.distributed.port import Port
@@ -46,7 +49,8 @@ class ClusterClient:
     address_map
         Applied to every address before it is dialled, contact points and learned nodes alike.
     serializer
-        Encodes user messages and values; None means the msgpack codec.
+        Encodes the messages of actors and the values of structures; None means the msgpack codec. See
+        `ClusteredActorSystem`.
     tls
         Only its client context is used; None means plain TCP.
 
@@ -74,6 +78,7 @@ class ClusterClient:
             raise ValueError("contact_points: expected at least one (host, port), found none")
         if not system_name:
             raise ValueError("system_name: expected a text, found an empty one")
+        check_serializer(serializer)
         label = NodeAddress(
             advertised_host or client_host, client_port if advertised_port is None else advertised_port
         )
@@ -91,9 +96,13 @@ class ClusterClient:
         self._system_name = system_name
         self._label = label
         self._actors: ClusterActors | None = None
+        self._is_used = False
 
     async def __aenter__(self) -> ClusterClient:
         """Begin to connect in the background and return at once."""
+        if self._is_used:
+            raise NotStarted("the client was used before; make a new one for another `async with`")
+        self._is_used = True
         origin = Origin(self._label.host, self._label.port, self._visitor.client_id)
         local = LocalSystem(self._system_name, self._runtime, origin=origin)
         self._actors = ClusterActors.of_visitor(self._visitor, local, self._serializer)
@@ -105,8 +114,9 @@ class ClusterClient:
     ) -> None:
         """Close the sessions, so that everything held is free at once, and every link."""
         if self._actors is not None:
-            actors, self._actors = self._actors, None
+            actors = self._actors
             await actors.close()
+            self._actors = None
             await self._visitor.close()
             actors.finish()
 
@@ -136,17 +146,39 @@ class ClusterClient:
         """
         return self._started().listing(key)
 
-    def spawn(self, behavior: Behavior[M], name: str) -> ActorRef[M]:
+    @overload
+    def spawn(
+        self, behavior: ShardedBehavior[M], name: str, *, mailbox: None = None
+    ) -> ActorRef[ShardEnvelope[M]]: ...
+
+    @overload
+    def spawn(
+        self, behavior: Behavior[M], name: str, *, mailbox: Mailbox[M] | None = None
+    ) -> ActorRef[M]: ...
+
+    def spawn(
+        self, behavior: Behavior[M] | ShardedBehavior[M], name: str, *, mailbox: Mailbox[M] | None = None
+    ) -> ActorRef[M] | ActorRef[ShardEnvelope[M]]:
         """Start an actor of this client; the cluster reaches it over the client's own links.
+
+        Its ``ctx.system`` is an `ActorSystem` of the client's actors: refs to the cluster work there, for the
+        client's own methods hand the client to the actor.
 
         Parameters
         ----------
         behavior
-            What it starts with.
+            What it starts with. A client hosts no entities: for ``Behaviors.sharded`` this is `region_ref`.
         name
             Unique among the client's living actors.
+        mailbox
+            Its mailbox, used by no other actor; None takes one of the configured bound.
+
+        Raises
+        ------
+        ValueError
+            The name is taken or illegal.
         """
-        return self._started().spawn(behavior, name, mailbox=None)
+        return self._started().spawn(behavior, name, mailbox=mailbox)
 
     def entity_ref(self, shard_type: str, *, num_shards: int) -> ActorRef[ShardEnvelope[Any]]:
         """Return the ref that routes envelopes to a region; the same ref for the same shard type.
@@ -176,8 +208,12 @@ class ClusterClient:
 
         Raises
         ------
+        Refused
+            Every contact point refused this client, and no node was ever reached; both sides' values are named.
         TimeoutError
-            No reply came in time.
+            No reply came in time; the text names who was asked and how far the question came.
+        UnknownRegion
+            The region is not hosted, or has another shard count.
         """
         return await self._started().local.ask(ref, msg_factory, timeout=timeout)
 
@@ -204,10 +240,16 @@ class ClusterClient:
         return Distributed(self)
 
     @property
+    def topology(self) -> TopologySnapshot | None:
+        """What this client knows of the cluster; None before it heard anything."""
+        self._started()
+        topology = self._visitor.topology()
+        return None if topology is None else topology_snapshot(topology, None)
+
+    @property
     def structures(self) -> Port:
         """The private port of the structures."""
-        self._started()
-        return self._visitor.gateway
+        return self._started().structures
 
     def _started(self) -> ClusterActors:
         if self._actors is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -13,14 +14,24 @@ from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
 from casty.actor.services import Listing, ServiceKey
 from casty.actor.sharding import ShardEnvelope
+from casty.actor.system import ActorSystem
 from casty.address import NodeAddress
 from casty.cluster.actors import ClusterActors
 from casty.cluster.node import Node, NodeOptions
-from casty.cluster.state import ClusterState, MemberStatus, cluster_state
-from casty.config import SECOND_NS, Settings
+from casty.cluster.options import check_place, check_quorum, check_supported, options_of
+from casty.cluster.state import (
+    ClusterState,
+    MemberStatus,
+    TopologySnapshot,
+    cluster_state,
+    topology_snapshot,
+)
+from casty.config import SECOND_NS, CastyConfig, Settings
 from casty.distributed.facade import Distributed
 from casty.errors import NotStarted
 from casty.tls import Config
+from casty.wire.serializer import Serializer
+from casty.wire.serializer_codec import check_serializer
 
 if TYPE_CHECKING:
     from casty.distributed.port import Port
@@ -32,8 +43,10 @@ R = TypeVar("R")
 POLL_S = 0.02
 
 
-class ClusteredActorSystem:
-    """One node of a cluster.
+class ClusteredActorSystem(ActorSystem):
+    """One node of a cluster; what its actors see as ``ctx.system``.
+
+    An instance is used for one ``async with``: a process that comes back is a new one.
 
     Parameters
     ----------
@@ -45,6 +58,8 @@ class ClusteredActorSystem:
         The node's identity over restarts; None means ``host:port``.
     seed_nodes
         Addresses of nodes to found with or to join through; list all founders, this one may be among them.
+    roles
+        Has to be empty: members do not carry roles yet.
     bind_host
         The interface to listen on, when it is not `host`.
     config
@@ -52,8 +67,18 @@ class ClusteredActorSystem:
     tls
         Contexts for TLS in both directions; None means plain TCP.
     required_quorum
-        How many seeds suffice to found, and how many members `async with` waits for; None means all seeds
-        and one.
+        How many seeds suffice to found, at least a majority of them, and for how many members that are up
+        `async with` of a founder waits; None means all seeds, and one member.
+    serializer
+        Encodes the messages of actors and the values of structures; None means the msgpack codec. Keys of
+        maps and members of sets are the codec's in any case, so that all processes agree on what is equal.
+    data_dir
+        Has to be None: nodes keep their state in memory, and the replicas are the durability.
+
+    Raises
+    ------
+    ConfigError
+        `roles` or `data_dir` ask for what is not there.
 
     Examples
     --------
@@ -70,15 +95,20 @@ class ClusteredActorSystem:
         port: int,
         node_id: str | None = None,
         seed_nodes: Sequence[tuple[str, int]] | None = None,
+        roles: frozenset[str] = frozenset(),
         bind_host: str | None = None,
         config: Settings | None = None,
         tls: Config | None = None,
         required_quorum: int | None = None,
+        serializer: Serializer | None = None,
+        data_dir: str | None = None,
     ) -> None:
-        if not name or not host:
-            raise ValueError("name and host: expected texts, found an empty one")
-        if not 0 <= port <= 65535:
-            raise ValueError(f"port: expected 0 to 65535, found {port}")
+        check_place(name, host, port)
+        seeds = tuple(NodeAddress(*seed) for seed in seed_nodes or ())
+        check_quorum(required_quorum, seeds, NodeAddress(host, port))
+        check_supported(roles, data_dir)
+        check_serializer(serializer)
+        self._serializer = serializer
         self._settings = config or Settings()
         self._required = required_quorum or 1
         self._runtime = runtimes.current()
@@ -89,7 +119,7 @@ class ClusteredActorSystem:
                 port=port,
                 node_id=node_id,
                 bind_host=bind_host,
-                seeds=tuple(NodeAddress(*seed) for seed in seed_nodes or ()),
+                seeds=seeds,
                 required_quorum=required_quorum,
                 settings=self._settings,
                 tls=tls,
@@ -98,12 +128,48 @@ class ClusteredActorSystem:
         )
         self._name = name
         self._actors: ClusterActors | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._is_used = False
+        self._is_listening = False
+
+    @classmethod
+    def from_config(cls, config: CastyConfig, **overrides: object) -> ClusteredActorSystem:
+        """Make the node that a configuration describes.
+
+        Parameters
+        ----------
+        config
+            What `load_config` read; its ``[cluster]``, ``[tls]``, ``[settings]`` and name are used.
+        overrides
+            Parameters of the class; each replaces what the configuration says.
+
+        Raises
+        ------
+        ConfigError
+            The configuration has no section ``[cluster]``. It is a `ValueError`.
+
+        Examples
+        --------
+        >>> from casty.config import load_config
+        >>> config = load_config(environ={"CASTY_CLUSTER_PORT": "25520"})
+        >>> ClusteredActorSystem.from_config(config, host="10.0.0.1").self_node.port
+        25520
+        """
+        options = options_of(config, has_tls="tls" in overrides)
+        options.update(overrides)
+        return cls(**options)
 
     # -- life
 
     async def __aenter__(self) -> ClusteredActorSystem:
         """Return when this node serves; raises `TimeoutError` with everything closed when it is too late."""
+        if self._is_used:
+            raise NotStarted(
+                "the system was started before; a process that comes back is a new one: make one"
+            )
+        self._is_used = True
         await self._node.start()
+        self._is_listening = True
         node = self._node
         local = LocalSystem(
             self._name,
@@ -111,7 +177,8 @@ class ClusteredActorSystem:
             settings=self._settings,
             origin=Origin(node.address.host, node.address.port, node.node_id),
         )
-        self._actors = ClusterActors.of_node(node, local)
+        local.system = self
+        self._actors = ClusterActors.of_node(node, local, self._serializer)
         try:
             await self._until_serving()
         except BaseException:
@@ -127,7 +194,7 @@ class ClusteredActorSystem:
     async def _until_serving(self) -> None:
         clock = self._runtime.clock
         until_ns = clock.now() + int(self._settings.start_timeout_s * SECOND_NS)
-        while self._node.missing or self._members_up() < self._required:
+        while self._node.missing or (self._node.has_founded and self._members_up() < self._required):
             if clock.now() >= until_ns:
                 missing = ", ".join(self._node.missing[:5]) or f"{self._required} members that are up"
                 raise TimeoutError(
@@ -142,22 +209,40 @@ class ClusteredActorSystem:
         return sum(member.status == "up" for member in members)
 
     async def shutdown(self) -> None:
-        """Stop: hand leaderships over, stop the actors, close the own sessions and every link."""
-        if self._actors is not None:
-            actors, self._actors = self._actors, None
-            await actors.close()
-            await self._node.stop()
-            actors.finish()
+        """Stop: stop the actors, hand leaderships over, close the own sessions and every link.
+
+        An actor may call it too; what is awaited of it there ends with that actor, the rest goes on.
+        """
+        if self._closing is None:
+            if self._actors is None:
+                return
+            self._closing = asyncio.get_running_loop().create_task(self._close(), name="shutdown")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        actors = self._started()
+        await actors.close()
+        self._actors = None
+        await self._node.stop()
+        actors.finish()
 
     async def abort(self) -> None:
-        """Stop at once, handing nothing over."""
+        """Stop at once, handing nothing over; harmless before the start and after the end."""
+        if self._closing is not None:
+            self._closing.cancel()
         if self._actors is not None:
             actors, self._actors = self._actors, None
             await actors.close(is_forced=True)
             actors.finish()
-        await self._node.abort()
+        if self._is_listening:
+            await self._node.abort()
 
     # -- who and where
+
+    @property
+    def core(self) -> LocalSystem:
+        """What runs the actors; for whoever embeds a system, and for tests."""
+        return self._started().local
 
     @property
     def name(self) -> str:
@@ -177,11 +262,18 @@ class ClusteredActorSystem:
     @property
     def structures(self) -> Port:
         """The private port of the structures."""
+        return self._started().structures
+
+    @property
+    def topology(self) -> TopologySnapshot | None:
+        """What this node knows of the cluster; None before it knows anything."""
         self._started()
-        return self._node.gateway
+        topology = self._node.topology()
+        return None if topology is None else topology_snapshot(topology, self._node.control_leader())
 
     def status(self) -> dict[str, object]:
         """Return what ``casty status --json`` prints."""
+        self._started()
         return self._node.status()
 
     async def get_cluster_state(self, timeout: float = 5.0) -> ClusterState:
@@ -193,9 +285,7 @@ class ClusteredActorSystem:
             if clock.now() >= until_ns:
                 raise TimeoutError(f"no topology within {timeout} s")
             await clock.sleep(POLL_S)
-        return cluster_state(
-            topology, self._node.control_leader(), tuple(self._node.control_duties.unreachable)
-        )
+        return cluster_state(topology, self._node.control_leader())
 
     async def wait_for(self, n: int, timeout: float = 60.0) -> ClusterState:
         """Return the cluster's state once `n` members are up; `TimeoutError` after `timeout` seconds."""
@@ -214,10 +304,10 @@ class ClusteredActorSystem:
         """Wait until `n` nodes are at the barrier `name`."""
         await self.distributed().barrier(name, timeout=timeout).arrive(n)
 
-    def distributed(self) -> Distributed:
-        """Return a facade for distributed structures; any number of them may be made."""
+    def distributed(self, *, journal: object | None = None) -> Distributed:
+        """Return a facade for distributed structures, any number of them; see there for `journal`."""
         self._started()
-        return Distributed(self)
+        return Distributed(self, journal=journal)
 
     # -- actors
 
@@ -234,56 +324,55 @@ class ClusteredActorSystem:
     def spawn(
         self, behavior: Behavior[M] | ShardedBehavior[M], name: str, *, mailbox: Mailbox[M] | None = None
     ) -> ActorRef[M] | ActorRef[ShardEnvelope[M]]:
-        """Start an actor, or for ``Behaviors.sharded`` a region; see `ActorSystem.spawn`."""
-        actors = self._started()
-        if isinstance(behavior, ShardedBehavior):
-            return actors.region_ref(name, behavior.entity_factory, num_shards=behavior.num_shards)
-        return actors.spawn(behavior, name, mailbox=mailbox)
+        """Start an actor, or for ``Behaviors.sharded`` a region; see `ActorSystem.spawn`.
+
+        Raises
+        ------
+        Mismatch
+            The region has another shard count, here or in the cluster.
+        TypeError
+            A mailbox was given for a region.
+        """
+        return self._started().spawn(behavior, name, mailbox=mailbox)
 
     @overload
-    def lookup(self, target: str, *, node: NodeAddress | None = None) -> ActorRef[Any] | None: ...
+    def lookup(self, path: str, *, node: NodeAddress | None = None) -> ActorRef[Any] | None: ...
 
     @overload
-    def lookup(self, target: ServiceKey[M], *, timeout: float = 5.0) -> Awaitable[Listing[M]]: ...
+    def lookup(self, path: ServiceKey[M], /, *, timeout: float = 5.0) -> Awaitable[Listing[M]]: ...
 
     def lookup(
-        self, target: str | ServiceKey[M], *, node: NodeAddress | None = None, timeout: float = 5.0
+        self, path: str | ServiceKey[M], *, node: NodeAddress | None = None, timeout: float = 5.0
     ) -> ActorRef[Any] | Awaitable[Listing[M]] | None:
-        """Return the ref at a path, here or on another node; for a service key, await its listing."""
+        """Return the ref at a path, or for a service key what to await for its listing.
+
+        Parameters
+        ----------
+        path
+            A path on `node`, or a `ServiceKey`.
+        node
+            Where the path is; None is here, where only living actors are found. On another node the ref is
+            made without asking whether anybody lives there.
+        timeout
+            Seconds to wait for the first topology, for a service key.
+        """
         actors = self._started()
-        if isinstance(target, str):
-            return actors.lookup(target, node)
-        return actors.find(target, timeout)
+        if isinstance(path, str):
+            return actors.lookup(path, node)
+        return actors.find(path, timeout)
 
     @property
     def receptionist(self) -> ActorRef[Any]:
         """Takes `Register`, `Deregister`, `Subscribe` and `Find`."""
         return self._started().receptionist.ref
 
-    @property
-    def event_stream(self) -> ActorRef[Any]:
-        """Takes `EventStreamSubscribe`, `EventStreamUnsubscribe` and `Publish`."""
-        return self._started().local.event_stream
-
-    async def ask_or_none(
-        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
-    ) -> R | None:
-        """Like `ask`, but return None when no reply came in time."""
-        try:
-            return await self.ask(ref, msg_factory, timeout=timeout)
-        except TimeoutError:
-            return None
-
-    async def ask(
-        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
-    ) -> R:
-        """Send a message that carries a reply reference, and return the reply; see `ActorSystem.ask`."""
-        return await self._started().local.ask(ref, msg_factory, timeout=timeout)
-
     def region_ref(
         self, key: str, factory: Callable[[str], Behavior[Any]], *, num_shards: int
     ) -> ActorRef[ShardEnvelope[Any]]:
-        """Return a ref that routes envelopes to the region `key`, which this node hosts from now on."""
+        """Return a ref that routes envelopes to the region `key`, which this node hosts from now on.
+
+        Called again it returns the same ref and keeps the first factory; `Mismatch` for another shard count.
+        """
         return self._started().region_ref(key, factory, num_shards=num_shards)
 
     async def entity_ask(

@@ -47,7 +47,11 @@ class ActorContext(Generic[M]):
 
     @property
     def system(self) -> ActorSystem:
-        """The system the actor lives in."""
+        """The system the actor lives in: on a node its `ClusteredActorSystem`.
+
+        For an actor of a `ClusterClient` it is a plain `ActorSystem` of the client's actors; its `shutdown`
+        stops those, not the client.
+        """
         return self._cell.core.system
 
     @property

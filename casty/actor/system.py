@@ -56,12 +56,12 @@ class ActorSystem:
     @property
     def name(self) -> str:
         """The system's name."""
-        return self._core.name
+        return self.core.name
 
     @property
     def event_stream(self) -> ActorRef[EventStreamMessage]:
         """Takes `EventStreamSubscribe`, `EventStreamUnsubscribe` and `Publish`."""
-        return self._core.event_stream
+        return self.core.event_stream
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,7 +73,7 @@ class ActorSystem:
 
     async def shutdown(self) -> None:
         """Stop every actor: after the message in hand, by force when that takes longer than a second."""
-        await self._core.shutdown()
+        await self.core.shutdown()
 
     def spawn(self, behavior: Behavior[M], name: str, *, mailbox: Mailbox[M] | None = None) -> ActorRef[M]:
         """Start a root actor.
@@ -94,7 +94,7 @@ class ActorSystem:
         RuntimeError
             The system is shutting down, or no event loop runs.
         """
-        return self._core.spawn(behavior, name, mailbox=mailbox)
+        return self.core.spawn(behavior, name, mailbox=mailbox)
 
     async def ask(
         self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
@@ -115,7 +115,7 @@ class ActorSystem:
         TimeoutError
             No reply came in time; the text names the actor.
         """
-        return await self._core.ask(ref, msg_factory, timeout=timeout)
+        return await self.core.ask(ref, msg_factory, timeout=timeout)
 
     async def ask_or_none(
         self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
@@ -128,4 +128,4 @@ class ActorSystem:
 
     def lookup(self, path: str) -> ActorRef[Any] | None:
         """Return the reference of a living actor by its path, with or without leading slash."""
-        return self._core.lookup(path)
+        return self.core.lookup(path)

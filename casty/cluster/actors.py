@@ -4,32 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from casty.actor.behavior import Behavior, Behaviors, ShardedBehavior
 from casty.actor.context import ActorContext
-from casty.actor.events import MemberLeft, MemberUp, ReachableMember, UnreachableMember
 from casty.actor.local import LocalSystem
 from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
-from casty.actor.services import Find, Listing, ServiceKey
+from casty.actor.services import Deregister, Find, Listing, Register, ServiceKey, Subscribe
 from casty.actor.sharding import ShardEnvelope
+from casty.actor.watching import Unwatch, Watch, WatchedGone
 from casty.address import ActorAddress, NodeAddress, peer_key
 from casty.cluster.clients import ClientLinks
 from casty.cluster.control import REGION
-from casty.cluster.region_router import RegionRouter
+from casty.cluster.membership import Membership
+from casty.cluster.region_router import RegionRouter, check_region
 from casty.cluster.regions import RegionHost
-from casty.cluster.remote import MessageCodec, Remote
+from casty.cluster.remote import Remote
 from casty.cluster.services import Receptionist
-from casty.cluster.state import Member, MemberStatus, cluster_state
 from casty.cluster.topology import Topology
 from casty.config import SECOND_NS
+from casty.distributed.port import Port
+from casty.distributed.value_port import ValuePort
 from casty.errors import Mismatch, Unavailable
 from casty.transport.connection import Connection
 from casty.wire import frames
-from casty.wire.codec import Codec
 from casty.wire.pack import pack
 from casty.wire.serializer import Serializer
+from casty.wire.serializer_codec import codec_of
 
 if TYPE_CHECKING:
     from casty.cluster.node import Node
@@ -41,6 +43,9 @@ M = TypeVar("M")
 
 WRITE_TIMEOUT_S = 5.0
 
+OWN_MESSAGES = (Deregister, Find, Listing, Register, Subscribe, Unwatch, Watch, WatchedGone)
+"""What the library's own actors say to each other; a user's serializer never sees it."""
+
 
 class ClusterActors:
     """Everything about actors that `ClusteredActorSystem` and `ClusterClient` share.
@@ -49,6 +54,8 @@ class ClusterActors:
     ----------
     local, remote, router, receptionist
         The parts.
+    structures
+        The way to structures, with this process's encoding of values.
     host
         The entities of this node; None for a client.
     """
@@ -59,14 +66,17 @@ class ClusterActors:
         remote: Remote,
         router: RegionRouter,
         receptionist: Receptionist,
+        structures: Port,
         host: RegionHost | None,
     ) -> None:
         self.local = local
         self.remote = remote
         self.router = router
         self.receptionist = receptionist
+        self.structures = structures
         self.host = host
-        self._members: dict[str, tuple[str, Member]] = {}
+        self.membership = Membership(local)
+        self._followed: Topology | None = None
         self._registrar: ActorRef[tuple[str, int]] | None = None
 
     @classmethod
@@ -75,7 +85,8 @@ class ClusterActors:
         settings = node.settings
         clients = ClientLinks(node.links, local.node_lost)
         routes = _NodeRoutes(node, clients)
-        remote = Remote(local, routes, _codec(local, serializer), node.key, settings.max_value_bytes)
+        codec = codec_of(serializer, local.make_ref, OWN_MESSAGES)
+        remote = Remote(local, routes, codec, node.key, settings.max_value_bytes)
         local.remote = remote
         host = RegionHost(
             local, remote, routes,
@@ -89,7 +100,7 @@ class ClusterActors:
         )  # fmt: skip
         host.router = router
         receptionist = Receptionist(local, node.topology, node.control_calls.write, node.incarnation)
-        actors = cls(local, remote, router, receptionist, host)
+        actors = cls(local, remote, router, receptionist, ValuePort(node.gateway, codec), host)
         actors._registrar = local.spawn_at("$regions", Behaviors.receive(_Registrar(node, host).handle)).ref
         node.extra_frames.update(
             {
@@ -116,11 +127,13 @@ class ClusterActors:
         settings = visitor.settings
         source = peer_key(visitor.client_id, visitor.incarnation)
         routes = _VisitorRoutes(visitor)
-        remote = Remote(local, routes, _codec(local, serializer), source, settings.max_value_bytes)
+        codec = codec_of(serializer, local.make_ref, OWN_MESSAGES)
+        remote = Remote(local, routes, codec, source, settings.max_value_bytes)
         local.remote = remote
         router = RegionRouter(local, remote, routes, me=None, source=source, max_waiting=settings.max_mailbox)
+        router.refusal = visitor.refusal
         receptionist = Receptionist(local, visitor.topology, None, visitor.incarnation)
-        actors = cls(local, remote, router, receptionist, None)
+        actors = cls(local, remote, router, receptionist, ValuePort(visitor.gateway, codec), None)
         visitor.extra_frames.update(
             {
                 frames.ACTOR: lambda link, body: remote.on_actor(visitor.client_id, body),
@@ -132,21 +145,13 @@ class ClusterActors:
 
     # -- what the system and the client offer
 
-    @overload
     def spawn(
-        self, behavior: ShardedBehavior[M], name: str, *, mailbox: None = None
-    ) -> ActorRef[ShardEnvelope[M]]: ...
-
-    @overload
-    def spawn(
-        self, behavior: Behavior[M], name: str, *, mailbox: Mailbox[M] | None = None
-    ) -> ActorRef[M]: ...
-
-    def spawn(
-        self, behavior: Behavior[M] | ShardedBehavior[M], name: str, *, mailbox: Mailbox[M] | None = None
-    ) -> ActorRef[M] | ActorRef[ShardEnvelope[M]]:
+        self, behavior: Behavior[Any] | ShardedBehavior[Any], name: str, *, mailbox: Mailbox[Any] | None
+    ) -> ActorRef[Any]:
         """Start an actor, or host a region under its name."""
         if isinstance(behavior, ShardedBehavior):
+            if mailbox is not None:
+                raise TypeError(f"mailbox: expected None for the region {name!r}: each entity has its own")
             return self.region_ref(name, behavior.entity_factory, num_shards=behavior.num_shards)
         return self.local.spawn(behavior, name, mailbox=mailbox)
 
@@ -154,11 +159,11 @@ class ClusterActors:
         self, key: str, factory: Callable[[str], Behavior[Any]], *, num_shards: int
     ) -> ActorRef[ShardEnvelope[Any]]:
         """Host a region on this node, and return its ref; `Mismatch` for another shard count."""
-        ref = self.router.ref(key, num_shards)
+        check_region(key, num_shards)
         if self.host is not None and self.host.register(key, factory, num_shards):
             assert self._registrar is not None, "a node has a registrar"
             self._registrar.tell((key, num_shards))
-        return ref
+        return self.router.ref(key, num_shards)
 
     def entity_ref(self, shard_type: str, *, num_shards: int) -> ActorRef[ShardEnvelope[Any]]:
         """Return the ref of a region that others host; `Mismatch` for another shard count."""
@@ -177,7 +182,7 @@ class ClusterActors:
         """Return a living actor of this process, or the ref of a path on another node, alive or not."""
         if node is None or node == self.local.address:
             return self.local.lookup(path)
-        address = ActorAddress(self.local.name, f"/{path.strip('/')}", node.host, node.port)
+        address = ActorAddress(self.local.name, f"/{path.strip('/')}", *node)
         return self.local.make_ref(self.remote.resolve(address))
 
     async def close(self, *, is_forced: bool = False) -> None:
@@ -194,34 +199,11 @@ class ClusterActors:
 
     def on_topology(self, topology: Topology) -> None:
         """A newer topology, or other leaders."""
-        incarnations = {row.node_id: row.incarnation for row in topology.members.values()}
-        for member in cluster_state(topology, None, ()).members:
-            self._follow(member, incarnations[member.id])
-        for node_id, (_, known) in list(self._members.items()):
-            row = topology.members.get(node_id)
-            if row is None or row.status == MemberStatus.removed.value:
-                del self._members[node_id]
-                self.local.node_lost(node_id)
-                self.local.publish(MemberLeft(known))
+        if topology is not self._followed:
+            self._followed = topology
+            self.membership.follow(topology)
         self.receptionist.on_topology(topology)
         self.router.retry()
-
-    def _follow(self, member: Member, incarnation: str) -> None:
-        """Publish how a member's status changed; a new process has none of its predecessor's actors."""
-        known = self._members.get(member.id)
-        self._members[member.id] = (incarnation, member)
-        if known is not None and known[0] != incarnation:
-            self.local.node_lost(member.id)
-        before = None if known is None or known[0] != incarnation else known[1].status
-        if before is member.status:
-            return
-        if member.status is MemberStatus.down:
-            self.local.node_lost(member.id)
-            self.local.publish(UnreachableMember(member))
-        elif before is MemberStatus.down:
-            self.local.publish(ReachableMember(member))
-        elif member.status is MemberStatus.up:
-            self.local.publish(MemberUp(member))
 
     def _link_changed(self, connection: Connection, is_up: bool) -> None:
         if is_up and connection.is_dialled:
@@ -297,25 +279,3 @@ class _Registrar:
                 ctx.log.error("region %r: %s", shard_type, error)
                 self._host.refused(shard_type, error)
                 return
-
-
-class _Serialized:
-    """A user's serializer as the codec of messages."""
-
-    def __init__(self, serializer: Serializer, local: LocalSystem) -> None:
-        self._local = local
-        self._serializer = serializer
-
-    def encode(self, value: object) -> bytes:
-        """Return the bytes of a message."""
-        return self._serializer.serialize(value)
-
-    def decode(self, data: bytes) -> object:
-        """Return the message of bytes."""
-        return self._serializer.deserialize(data, ref_factory=self._local.make_ref)
-
-
-def _codec(local: LocalSystem, serializer: Serializer | None) -> MessageCodec:
-    if serializer is None:
-        return Codec(ref_factory=local.make_ref)
-    return _Serialized(serializer, local)

@@ -12,6 +12,7 @@ sends it again.
 ``[STATUS, node_id, incarnation, status]``             up, down or removed, as the control leader saw it
 ``[REGION, shard_type, num_shards]``                   a user-defined region and its shard count
 ``[SERVICE, key, ref, node_id, incarnation, is_on]``   an instance of a service appears or goes
+``[SILENT, node_id, incarnation, is_silent]``          a member stopped answering the control leader, or answers again
 ====================================================  =====================================================
 """
 
@@ -26,22 +27,26 @@ from casty.cluster.placement import group_size, place, spread_leaders
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
-__all__ = ["FOUND", "JOIN", "REGION", "SERVICE", "STATUS", "ControlMachine", "MemberRow", "SlotRow"]
+__all__ = ["FOUND", "JOIN", "REGION", "SERVICE", "SILENT", "STATUS", "ControlMachine", "MemberRow", "SlotRow"]
 
-FOUND, JOIN, STATUS, REGION, SERVICE = 1, 2, 3, 4, 5
+FOUND, JOIN, STATUS, REGION, SERVICE, SILENT = 1, 2, 3, 4, 5, 6
 _SHAPES: dict[int, tuple[type, ...]] = {
     FOUND: (dict,),
     JOIN: (str, str, str, int),
     STATUS: (str, str, str),
     REGION: (str, int),
     SERVICE: (str, str, str, str, bool),
+    SILENT: (str, str, bool),
 }
 _STATUSES = ("joining", "up", "leaving", "down", "removed")
 
 
 @dataclass(frozen=True, slots=True)
 class MemberRow:
-    """One member. `was_up` counts it for the group size: a member that never came up is no replica."""
+    """One member. `was_up` counts it for the group size: a member that never came up is no replica.
+
+    `is_silent` is advice, as the control leader saw it.
+    """
 
     node_id: str
     incarnation: str
@@ -49,11 +54,17 @@ class MemberRow:
     port: int
     status: str
     was_up: bool
+    is_silent: bool = False
 
     @property
     def key(self) -> str:
         """The peer key of the member's present process."""
         return peer_key(self.node_id, self.incarnation)
+
+    @property
+    def may_return(self) -> bool:
+        """Whether this very process may join again: it was given up before it was ever up."""
+        return self.status == "removed" and not self.was_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +136,8 @@ class ControlMachine:
             return self._status(*entry[1:])
         if kind == REGION:
             return self._region(*entry[1:])
+        if kind == SILENT:
+            return self._silent(*entry[1:])
         return self._service(*entry[1:])
 
     def _found(self, document: Mapping[str, Any]) -> list[object]:
@@ -148,7 +161,7 @@ class ControlMachine:
 
     def _join(self, node_id: str, incarnation: str, host: str, port: int) -> list[object]:
         known = self.members.get(node_id)
-        if known is not None and known.incarnation == incarnation:
+        if known is not None and known.incarnation == incarnation and not known.may_return:
             return [0]
         self.version += 1
         was_up = known is not None and known.was_up
@@ -165,6 +178,13 @@ class ControlMachine:
         self.members[node_id] = replace(known, status=status, was_up=known.was_up or status == "up")
         if status == "up":
             self._fill_seats()
+        return [0]
+
+    def _silent(self, node_id: str, incarnation: str, is_silent: bool) -> list[object]:
+        known = self.members.get(node_id)
+        if known is not None and known.incarnation == incarnation and known.is_silent != is_silent:
+            self.version += 1
+            self.members[node_id] = replace(known, is_silent=is_silent)
         return [0]
 
     def _fill_seats(self) -> None:
@@ -231,7 +251,8 @@ class ControlMachine:
     def dump(self) -> bytes:
         """Return the whole state; `load` of it gives an equal machine."""
         members = [
-            [m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up] for m in self.members.values()
+            [m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up, m.is_silent]
+            for m in self.members.values()
         ]
         slots = [[row.epoch, row.first, row.target, row.preferred] for row in self.slots]
         services = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from casty.address import node_id_of
-from casty.cluster.control import STATUS, ControlMachine, MemberRow
+from casty.cluster.control import SILENT, STATUS, ControlMachine, MemberRow
 from casty.cluster.host import Group, Host
 from casty.cluster.links import Links
 from casty.config import SECOND_NS, Settings
@@ -60,32 +60,33 @@ class ControlDuties:
         self._unreachable_ns = int(settings.unreachable_after_s * SECOND_NS)
         self._down_ns = int(settings.down_after_s * SECOND_NS)
         self._asked: dict[tuple[str, str], int] = {}
-        self.unreachable: dict[str, None] = {}
+        self._since_ns: dict[str, int] = {}
 
     def tick(self, group: Group, machine: ControlMachine) -> None:
         """Do what is due; called every heartbeat while this node leads the control group."""
         if not group.is_leading or not machine.is_founded:
-            self.unreachable.clear()
+            self._since_ns.clear()
             return
         now_ns = self._clock.now()
         voting = sorted({node_id_of(key): None for key in _membership(group).voters})
         voters, learners = machine.control_seats(voting)
         group.core.change(now_ns, voters, learners)
         self._host.mark(group)
+        # Nobody was silent for longer than this leader knows of it.
+        self._since_ns = {row.key: self._since_ns.get(row.key, now_ns) for row in machine.members.values()}
         for row in list(machine.members.values()):
-            self._judge(group, row)
+            if row.status != "removed":
+                self._judge(group, row)
 
     def _judge(self, group: Group, row: MemberRow) -> None:
-        core = group.core
-        if row.key == core.id:
+        if row.key == group.core.id:
             if row.status != "up":
                 self._set_status(row, "up")
+            if row.is_silent:
+                self._set_silent(row, False)
             return
-        silent_ns = self._vitals.silent_ns(row.key, core.leader_since_ns)
-        if silent_ns > self._unreachable_ns:
-            self.unreachable[row.node_id] = None
-        else:
-            self.unreachable.pop(row.node_id, None)
+        silent_ns = self._vitals.silent_ns(row.key, max(self._since_ns[row.key], group.core.leader_since_ns))
+        self._judge_silence(row, silent_ns)
         if row.status == "joining" and silent_ns > self._down_ns and not row.was_up:
             self._set_status(row, "removed")
         elif row.status in ("up", "joining") and silent_ns > self._down_ns:
@@ -97,19 +98,32 @@ class ControlDuties:
         ):
             self._set_status(row, "up")
 
+    def _judge_silence(self, row: MemberRow, silent_ns: int) -> None:
+        """A predecessor's verdict holds until the member really answered this leader."""
+        if not row.is_silent and silent_ns > self._unreachable_ns:
+            self._set_silent(row, True)
+        elif row.is_silent and self._vitals.silent_ns(row.key, NEVER_NS) <= self._unreachable_ns:
+            self._set_silent(row, False)
+
     def _follows(self, group: Group, row: MemberRow) -> bool:
         progress = group.core.progress_of(row.key)
         return progress is not None and progress.is_caught_up and self._links.is_linked(row.key)
 
     def _set_status(self, row: MemberRow, status: str) -> None:
+        self._ask(row, status, [STATUS, row.node_id, row.incarnation, status])
+
+    def _set_silent(self, row: MemberRow, is_silent: bool) -> None:
+        self._ask(row, f"silent {is_silent}", [SILENT, row.node_id, row.incarnation, is_silent])
+
+    def _ask(self, row: MemberRow, what: str, entry: list[object]) -> None:
         now_ns = self._clock.now()
-        asked_ns = self._asked.get((row.key, status))
+        asked_ns = self._asked.get((row.key, what))
         if asked_ns is None or now_ns - asked_ns > ASK_AGAIN_NS:
             self._asked = {
                 known: at_ns for known, at_ns in self._asked.items() if now_ns - at_ns < ASK_AGAIN_NS
             }
-            self._asked[row.key, status] = now_ns
-            self._propose(pack([STATUS, row.node_id, row.incarnation, status]))
+            self._asked[row.key, what] = now_ns
+            self._propose(pack(entry))
 
 
 class SlotDuties:

@@ -88,6 +88,7 @@ class Node:
         self.node_id = options.node_id or str(self.address)
         self.missing: list[str] = ["start"]
         self.is_stopping = False
+        self.has_founded = False
         self._born_wall_s = runtime.clock.wall_s()
         self._timer: Timer | None = None
         self._members_seen: dict[str, tuple[str, str]] = {}
@@ -194,6 +195,7 @@ class Node:
 
     def _founded(self, document: dict[str, Any]) -> None:
         keys = [peer_key(row[0], row[1]) for row in document["founders"]]
+        self.has_founded = True
         self._founding_entry = pack([FOUND, document])
         membership = Membership(tuple(sorted(keys[:MAX_VOTERS])), (), tuple(sorted(keys[MAX_VOTERS:])))
         group = self.groups.create(CONTROL, document["generation"], membership, self.control)
@@ -269,7 +271,7 @@ class Node:
             return
         self.links.want_guest(NodeAddress(identity.host, identity.port))
         known = self.control.machine.members.get(identity.node_id)
-        if known is not None and known.incarnation == identity.incarnation:
+        if known is not None and known.incarnation == identity.incarnation and not known.may_return:
             return
         if self.links.is_linked(identity.key) and not self._is_taken(identity, link):
             self._propose_control(pack([JOIN, *identity]))

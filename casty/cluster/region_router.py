@@ -16,7 +16,7 @@ payload]``.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from casty.actor.local import LocalSystem
@@ -32,7 +32,7 @@ from casty.runtime import Timer
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
-__all__ = ["Acceptor", "EntityMessage", "RegionRouter", "RegionRoutes"]
+__all__ = ["Acceptor", "EntityMessage", "RegionRouter", "RegionRoutes", "check_region"]
 
 WAIT_NS = 10 * SECOND_NS
 """How long a message without a question waits: a failover takes 2 s, so only a lost quorum outlasts it."""
@@ -141,23 +141,29 @@ class RegionRouter:
         self._count = 0
         self._timer: Timer | None = None
         self._is_retrying = False
+        self.refusal: Callable[[], CastyError | None] = _nothing
+        """Why no message will ever leave, if that is known: all contact points refused this client."""
 
     # -- refs
 
     def ref(self, shard_type: str, num_shards: int) -> ActorRef[ShardEnvelope[Any]]:
-        """Return the ref of a region, always the same; raises `Mismatch` for another shard count."""
-        if not shard_type:
-            raise ValueError("shard type: expected a text, found an empty one")
-        if num_shards < 1:
-            raise ValueError(f"num_shards: expected at least 1, found {num_shards}")
+        """Return the ref of a region, always the same; raises `Mismatch` for another shard count.
+
+        A count that was wrong may be put right by what the cluster recorded: then the ref is as good as new.
+        """
+        check_region(shard_type, num_shards)
         known = self._refs.get(shard_type)
-        if known is None:
-            proxy = _Proxy(self, shard_type, num_shards)
-            known = (num_shards, self._local.add_endpoint(f"$region/{shard_type}", proxy.receive))
-            self._refs[shard_type] = known
-        if known[0] != num_shards:
-            raise Mismatch(f"region {shard_type!r}: num_shards is {known[0]} here, given {num_shards}")
-        return known[1]
+        if known is not None and known[0] == num_shards:
+            return known[1]
+        if known is not None:
+            topology = self._routes.topology()
+            if topology is None or topology.regions.get(shard_type) != num_shards:
+                raise Mismatch(f"region {shard_type!r}: num_shards is {known[0]} here, given {num_shards}")
+        path = f"$region/{shard_type}"
+        self._local.remove_endpoint(path)
+        ref = self._local.add_endpoint(path, _Proxy(self, shard_type, num_shards).receive)
+        self._refs[shard_type] = (num_shards, ref if known is None else known[1])
+        return self._refs[shard_type][1]
 
     # -- in
 
@@ -210,6 +216,9 @@ class RegionRouter:
     def _try(self, item: EntityMessage) -> bool:
         """Let the message go if it can; True when it needs no more care here."""
         leader = self._leader_of(item)
+        if leader is None and (error := self.refusal()) is not None:
+            self.drop(item, error)
+            return True
         is_gone = self._try_leader(item, leader)
         self._note(item, f"sent to {leader}" if is_gone else f"waiting: {item.why}")
         return is_gone
@@ -312,6 +321,18 @@ class RegionRouter:
                 self.drop(item, Unavailable(f"{item.entity_id}: this process stops; {item.why}"))
         self._waiting.clear()
         self._count = 0
+
+
+def check_region(shard_type: str, num_shards: int) -> None:
+    """Raise `ValueError` unless a region can be called so and cut into so many shards."""
+    if not shard_type:
+        raise ValueError("shard type: expected a text, found an empty one")
+    if num_shards < 1:
+        raise ValueError(f"num_shards: expected at least 1, found {num_shards}")
+
+
+def _nothing() -> None:
+    return None
 
 
 def _body(item: EntityMessage, detours: int) -> bytes:

@@ -59,7 +59,7 @@ class _Region(NamedTuple):
     num_shards: int
 
 
-class _Activation:
+class Activation:
     """One living entity."""
 
     __slots__ = ("cell", "heard", "is_draining")
@@ -120,7 +120,7 @@ class RegionHost:
         self._observe = local.runtime.observe
         self._regions: dict[str, _Region] = {}
         self._refused: dict[str, CastyError] = {}
-        self._slots: dict[int, dict[str, _Activation]] = {}
+        self._slots: dict[int, dict[str, Activation]] = {}
         self._handing_over_until_ns: dict[int, int] = {}
         self._count = 0
         self._timer: Timer | None = None
@@ -144,6 +144,7 @@ class RegionHost:
         if known is not None:
             return False
         self._regions[shard_type] = _Region(factory, num_shards)
+        self._refused.pop(shard_type, None)
         return True
 
     def refused(self, shard_type: str, error: CastyError) -> None:
@@ -211,12 +212,12 @@ class RegionHost:
             return
         activation.cell.tell(message)
 
-    def _activate(self, item: EntityMessage, region: _Region, slot: int, path: str) -> _Activation:
+    def _activate(self, item: EntityMessage, region: _Region, slot: int, path: str) -> Activation:
         behavior = Behaviors.setup(_Start(region.factory, item.entity_id))
         cell = self._local.spawn_at(path, behavior)
         cell.guard = partial(self._may_handle, cell, slot)
         cell.finished = partial(self._finished, slot)
-        activation = self._slots.setdefault(slot, {})[path] = _Activation(cell)
+        activation = self._slots.setdefault(slot, {})[path] = Activation(cell)
         self._count += 1
         if self._observe:
             self._observe(EntityActivated(slot, path))

@@ -64,7 +64,17 @@ class ClusterState:
 
 @dataclass(frozen=True, slots=True)
 class TopologySnapshot:
-    """One version of the topology, as `ClusteredActorSystem.topology` and clients see it."""
+    """One version of the topology, as nodes and clients have it; see `ClusteredActorSystem.topology`.
+
+    Parameters
+    ----------
+    generation, version
+        Its age: versions grow within a generation.
+    members, leader, unreachable
+        As in `ClusterState`. Who leads the control group, only its members know; None elsewhere.
+    registry
+        Addresses of the instances of each service, by its key's name.
+    """
 
     generation: int
     version: int
@@ -74,24 +84,21 @@ class TopologySnapshot:
     registry: dict[str, tuple[str, ...]]
 
 
-def cluster_state(topology: Topology, leader_id: str | None, unreachable: tuple[str, ...]) -> ClusterState:
+def cluster_state(topology: Topology, leader_id: str | None) -> ClusterState:
     """Return the public picture of a topology."""
+    rows = [row for row in topology.members.values() if row.status != "removed"]
     members = tuple(
         Member(NodeAddress(row.host, row.port), MemberStatus(row.status), frozenset(), row.node_id)
-        for row in topology.members.values()
-        if row.status != "removed"
+        for row in rows
     )
-    by_id = {member.id: member.address for member in members}
-    leader = None if leader_id is None else by_id.get(leader_id)
-    silent = tuple(by_id[node_id] for node_id in unreachable if node_id in by_id)
-    return ClusterState(members, leader, silent)
+    leader = None if leader_id is None else topology.members.get(leader_id)
+    silent = tuple(NodeAddress(row.host, row.port) for row in rows if row.is_silent)
+    return ClusterState(members, None if leader is None else NodeAddress(leader.host, leader.port), silent)
 
 
-def topology_snapshot(
-    topology: Topology, leader_id: str | None, unreachable: tuple[str, ...]
-) -> TopologySnapshot:
+def topology_snapshot(topology: Topology, leader_id: str | None) -> TopologySnapshot:
     """Return the public snapshot of a topology."""
-    state = cluster_state(topology, leader_id, unreachable)
+    state = cluster_state(topology, leader_id)
     registry = {key: tuple(ref for ref, _ in rows) for key, rows in topology.services.items()}
     return TopologySnapshot(
         topology.generation, topology.version, state.members, state.leader, state.unreachable, registry

@@ -24,6 +24,7 @@ class MemberInfo(NamedTuple):
     host: str
     port: int
     status: str
+    is_silent: bool = False
 
 
 class Hint(NamedTuple):
@@ -139,7 +140,9 @@ def of_machine(machine: ControlMachine, leaders: LeaderTable) -> Topology:
         ttl_s=float(machine.settings["session_ttl_s"]),
         drift=float(machine.settings["drift"]),
         members={
-            row.node_id: MemberInfo(row.node_id, row.incarnation, row.host, row.port, row.status)
+            row.node_id: MemberInfo(
+                row.node_id, row.incarnation, row.host, row.port, row.status, row.is_silent
+            )
             for row in machine.members.values()
         },
         slots=tuple((row.epoch, row.target) for row in machine.slots),
@@ -174,7 +177,10 @@ def from_plain(plain: Any, leaders: LeaderTable) -> Topology:
             version=int(version),
             ttl_s=float(ttl_s),
             drift=float(drift),
-            members={row[0]: MemberInfo(row[0], row[1], row[2], int(row[3]), row[4]) for row in members},
+            members={
+                row[0]: MemberInfo(row[0], row[1], row[2], int(row[3]), row[4], bool(row[5]))
+                for row in members
+            },
             slots=tuple((int(epoch), tuple(nodes)) for epoch, nodes in slots),
             regions=dict(regions),
             services={key: tuple((row[0], row[1]) for row in rows) for key, rows in services.items()},

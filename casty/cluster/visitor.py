@@ -102,10 +102,9 @@ class Visitor:
         texts = []
         for address in self._contacts:
             peer = self.peers.get(str(address))
-            if peer is None or (peer.connection is None and peer.last_refusal is None):
-                texts.append(f"{address}: no answer yet")
-            elif peer.connection is None:
-                texts.append(f"{address}: {peer.last_refusal}")
+            if peer is None or peer.connection is None:
+                why = None if peer is None else peer.last_refusal or peer.last_error
+                texts.append(f"{address}: {why or 'no answer yet'}")
             else:
                 texts.append(f"{address}: linked, no topology yet")
         return "; ".join(texts)

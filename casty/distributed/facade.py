@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
+from weakref import WeakKeyDictionary
 
 from casty import runtime
 from casty.distributed.barrier import Barrier
@@ -28,7 +29,9 @@ V = TypeVar("V")
 Make = Callable[[int, str, int], tuple[EntityGateway, RegionRef | None]]
 
 MAX_RECORDED = 1024
-"""How many names a facade remembers the number of shards of; it only serves a warning."""
+"""How many names a system or client remembers the number of shards of; it only serves a warning."""
+
+_SHARDS: WeakKeyDictionary[EntityGateway, dict[tuple[int, str], int]] = WeakKeyDictionary()
 
 
 class Distributed:
@@ -64,7 +67,7 @@ class Distributed:
                 "and cannot write to a journal"
             )
         self._gateway = gateway
-        self._shards: dict[tuple[int, str], int] = {}
+        self._shards = _shards_of(gateway)
 
     def counter(self, name: str, *, shards: int = 100, timeout: float | None = 5.0) -> Counter:
         """Return a distributed counter.
@@ -226,6 +229,13 @@ class Distributed:
                 "give each party a text of its own"
             )
         return str(label)
+
+
+def _shards_of(gateway: EntityGateway) -> dict[tuple[int, str], int]:
+    """Return what all facades of a system or client share; another gateway may not be weakly held."""
+    if not has_port(gateway):
+        return {}
+    return _SHARDS.setdefault(gateway, {})
 
 
 class MapFactory(Generic[K, V]):

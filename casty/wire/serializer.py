@@ -12,11 +12,20 @@ from casty.errors import EncodingError
 from casty.wire.codec import Codec, RefFactory
 from casty.wire.registry import Registry
 
-__all__ = ["CodecSerializer", "PickleSerializer", "Serializer"]
+__all__ = ["SERIALIZER_ERRORS", "CodecSerializer", "PickleSerializer", "Serializer"]
+
+SERIALIZER_ERRORS = (
+    ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, RuntimeError, TypeError,
+    ValueError, pickle.PickleError,
+)  # fmt: skip
+"""What a serializer may raise about a value or about bytes: anything else is no answer but an accident."""
 
 
 class Serializer(Protocol):
-    """Turns user messages into bytes and back."""
+    """Turns messages and values into bytes and back. What it raises counts as `EncodingError`.
+
+    Values are compared by their bytes (`Dict.compare_and_set`), so equal values should have equal bytes.
+    """
 
     def serialize(self, obj: object) -> bytes:
         """Return the bytes of a message; raises `EncodingError`."""
@@ -73,15 +82,7 @@ class PickleSerializer:
         """Return the message of a pickle."""
         try:
             return _Unpickler(io.BytesIO(data), ref_factory).load()
-        except (
-            pickle.UnpicklingError,
-            AttributeError,
-            EOFError,
-            ImportError,
-            LookupError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except SERIALIZER_ERRORS as error:
             raise EncodingError(f"cannot unpickle: {error!r:.200}") from None
 
 

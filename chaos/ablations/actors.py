@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.actor.mailbox import Mailbox
-from casty.cluster.regions import RegionHost, _Activation
+from casty.cluster.regions import Activation, RegionHost
 from casty.cluster.remote import Remote
 from casty.cluster.slot_machine import SlotMachine
 from sim.draws import Entropy
@@ -78,7 +78,7 @@ def _session_by_gateway(right: Any) -> Any:
 ACTORS = (
     Planted("entities-leased-for-ever", "entities", "mixed", RegionHost, "_is_leased", _leased_for_ever),
     Planted("entities-never-stopped", "entities", "mixed", RegionHost, "_stop_slot", _never_stopped),
-    Planted("overtaken-and-handled", "tell", "mixed", _Activation, "is_overtaken", _never_overtaken, True),
+    Planted("overtaken-and-handled", "tell", "mixed", Activation, "is_overtaken", _never_overtaken, True),
     bug_in("last-read-first", "tell", "mixed", Mailbox, "put", _put_first),
     bug_in("received-twice", "tell", "mixed", Remote, "_receive", _received_twice),
     bug_in("same-name-again", "identity", "mixed", Entropy, "token", _same_name_again),

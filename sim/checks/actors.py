@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from casty.consensus import Role
 
@@ -122,10 +122,11 @@ class ActorChecks:
                 self._broken(42, activation, f"it lives beside {other}")
 
     def _check_lease(self, activation: Activation, slot: int) -> None:
-        host: Any = host_of(activation.system)
-        group = host.groups.get(slot + 1)
+        host = host_of(activation.system)
+        group = None if host is None else host.groups.get(slot + 1)
         is_leading = group is not None and group.core.role is Role.LEADER
-        if not is_leading or group.core.lease_until_ns() <= activation.process.clock.now():
+        until_ns = group.core.lease_until_ns() if group is not None and is_leading else 0
+        if until_ns <= activation.process.clock.now():
             self._broken(43, activation, "it handles a message without a lease of its node")
 
     def _is_awake(self, process: Process) -> bool:

@@ -9,7 +9,7 @@ from .barrier import check_barrier
 from .counting import check_counter
 from .holding import check_fence, check_lock, check_semaphore
 from .linear import linearize
-from .models import COUNTER_MODEL, REGISTER_MODEL, SET_MODEL, queue_model
+from .models import COUNTER_MODEL, QUEUE_MODEL, REGISTER_MODEL, SET_MODEL
 from .queue import check_queue
 from .registers import check_register
 from .violation import Violation
@@ -37,9 +37,7 @@ def check_history(history: History, undecided: list[str] | None = None) -> list[
     for name, operations in history.by_entity("fence").items():
         found += check_fence(name, operations)
     for name, operations in history.by_entity("queue").items():
-        found += check_queue(name, operations) or linearize(
-            _told(operations), queue_model(operations), name, undecided
-        )
+        found += check_queue(name, operations) or linearize(_told(operations), QUEUE_MODEL, name, undecided)
     for name, operations in history.by_entity("counter").items():
         found += check_counter(name, operations) or linearize(operations, COUNTER_MODEL, name, undecided)
     for name, operations in history.by_entity("set").items():

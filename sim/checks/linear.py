@@ -9,7 +9,7 @@ Operations of unknown outcome are tried after all others: most of them explain n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..history import Operation
@@ -25,12 +25,17 @@ Step = Callable[[State, Operation], State | None]
 """The state after an operation with the answer it got; None if it cannot have got it. Open answers fit anything."""
 
 
+Order = Callable[[Sequence[Operation]], Mapping[int, Sequence[int]]]
+"""By the number of an operation, those that must come before it: what a look at the whole history tells."""
+
+
 class Model(NamedTuple):
     """What an entity does, sequentially. States are hashable and never None."""
 
     name: str
     initial: State
     step: Step
+    order: Order | None = None
 
 
 class SearchEnd(NamedTuple):
@@ -44,12 +49,13 @@ class SearchEnd(NamedTuple):
 class _Event:
     """One end of an operation in the doubly linked list."""
 
-    __slots__ = ("bit", "is_call", "match", "next", "operation", "previous")
+    __slots__ = ("bit", "is_call", "match", "needs", "next", "operation", "previous")
 
     def __init__(self, operation: Operation | None, bit: int, is_call: bool) -> None:
         self.operation = operation
         self.bit = bit
         self.is_call = is_call
+        self.needs = 0
         self.match: _Event | None = None
         self.previous: _Event = self
         self.next: _Event | None = None
@@ -79,16 +85,19 @@ def linearize(
 def search(operations: Sequence[Operation], model: Model, budget: int = BUDGET) -> SearchEnd:
     """Look for an order of one entity's operations that the model and real time allow."""
     possible = [operation for operation in operations if operation.is_possible]
-    head, pending = _linked(possible)
+    head, pending = _linked(possible, model.order(possible) if model.order else {})
     return _Search(head, pending, model).run(budget)
 
 
-def _linked(operations: Sequence[Operation]) -> tuple[_Event, int]:
+def _linked(operations: Sequence[Operation], before: Mapping[int, Sequence[int]]) -> tuple[_Event, int]:
     """Return the list's head and the number of returns in it. A return at the time of a call comes first."""
     events: list[tuple[int, int, int, _Event]] = []
     pending = 0
+    bits = {operation.number: 1 << order for order, operation in enumerate(operations)}
     for order, operation in enumerate(operations):
         call = _Event(operation, 1 << order, True)
+        for number in before.get(operation.number, ()):
+            call.needs |= bits[number]
         events.append((operation.call_ns, 1, order, call))
         if operation.is_ok and operation.return_ns is not None:
             back = _Event(operation, 1 << order, False)
@@ -133,7 +142,8 @@ class _Search:
                 return SearchEnd(None, self._best, self._stuck)
             if event is not None and event.is_call:
                 assert event.operation is not None
-                after = step(state, event.operation) if (event.match is None) is tries_open else None
+                is_next = (event.match is None) is tries_open and event.needs & done == event.needs
+                after = step(state, event.operation) if is_next else None
                 if after is not None and (key := (done | event.bit, after)) not in seen:
                     seen[key] = None
                     self._stack.append((event, state))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..history import Operation, Value
 from .linear import Model, State
 
-__all__ = ["COUNTER_MODEL", "LOCK_MODEL", "QUEUE_MODEL", "REGISTER_MODEL", "SET_MODEL", "queue_model"]
+__all__ = ["COUNTER_MODEL", "LOCK_MODEL", "QUEUE_MODEL", "REGISTER_MODEL", "SET_MODEL"]
 
 _ABSENT = ("absent",)
 
@@ -87,30 +87,20 @@ def _queue(state: State, operation: Operation) -> State | None:
     return state[1:] if kind == "queue.dequeue" else state
 
 
-QUEUE_MODEL = Model("queue", (), _queue)
+def _order_of_enqueues(operations: Sequence[Operation]) -> dict[int, list[int]]:
+    """Return, by number, which enqueues came before each: those of items that were certainly dequeued sooner.
 
-
-def queue_model(operations: Sequence[Operation]) -> Model:
-    """Return the queue's model for one history in which no value is enqueued twice.
-
-    The order of enqueues that overlapped may show only hundreds of operations later, when they are dequeued. So this
-    one looks ahead: an item never stands behind another whose dequeue certainly came later than its own.
+    Enqueues that overlapped may show their order only hundreds of operations later. No value is enqueued twice.
     """
-    taken: dict[object, Operation] = {
-        operation.value: operation
-        for operation in operations
-        if operation.kind == "queue.dequeue" and operation.is_ok and operation.value is not None
+    enqueues = {one.args["value"]: one.number for one in operations if one.kind == "queue.enqueue"}
+    taken = [one for one in operations if one.kind == "queue.dequeue" and one.is_ok and one.value in enqueues]
+    return {
+        enqueues[later.value]: [enqueues[sooner.value] for sooner in taken if sooner.end_ns < later.call_ns]
+        for later in taken
     }
 
-    def step(state: State, operation: Operation) -> State | None:
-        assert isinstance(state, tuple)
-        if state and operation.kind == "queue.enqueue":
-            first, second = taken.get(state[-1]), taken.get(operation.args["value"])
-            if first is not None and second is not None and second.end_ns < first.call_ns:
-                return None
-        return _queue(state, operation)
 
-    return Model("queue", (), step)
+QUEUE_MODEL = Model("queue", (), _queue, _order_of_enqueues)
 
 
 def _lock(state: State, operation: Operation) -> State | None:

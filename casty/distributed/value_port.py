@@ -1,0 +1,35 @@
+"""A port whose values are encoded by the codec of its system instead of the default one."""
+
+from __future__ import annotations
+
+from casty.distributed.port import Port
+from casty.wire.serializer_codec import ValueCodec
+
+__all__ = ["ValuePort"]
+
+
+class ValuePort:
+    """The `Port` of a system or client: calls go to the inner port as they are, without a step between.
+
+    Parameters
+    ----------
+    port
+        The way to the entities.
+    codec
+        Encodes and decodes values, so that refs in them work and a serializer is used for them.
+    """
+
+    __slots__ = (
+        "canonical", "command", "decode", "encode", "host_label", "read", "release", "scan", "wait",
+    )  # fmt: skip
+
+    def __init__(self, port: Port, codec: ValueCodec) -> None:
+        self.host_label = port.host_label
+        self.encode = codec.encode
+        self.decode = codec.decode
+        self.canonical = codec.canonical
+        self.command = port.command
+        self.read = port.read
+        self.wait = port.wait
+        self.release = port.release
+        self.scan = port.scan

@@ -1,0 +1,256 @@
+"""The surface of a client: its own actors, questions, refusals, and its use outside ``async with``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from casty import (
+    ActorContext,
+    ActorRef,
+    ActorSystem,
+    Behavior,
+    Behaviors,
+    ClusterClient,
+    ClusteredActorSystem,
+    DeadLetter,
+    EventStreamSubscribe,
+    Mailbox,
+    MailboxOverflowStrategy,
+    RemoteActorRef,
+    ServiceKey,
+    ShardEnvelope,
+)
+from casty.errors import NotStarted, Refused, Unavailable, UnknownRegion
+from sim import World
+
+POINTS = [("node-1", 25520)]
+
+
+@dataclass(frozen=True)
+class Get:
+    reply_to: ActorRef[Any]
+
+
+def run(body: Callable[[World], Any]) -> None:
+    with World(1) as world:
+        world.run(body(world), limit_s=300.0)
+        assert world.errors == []
+
+
+def echo(entity_id: str) -> Behavior[Get]:
+    return Behaviors.receive(lambda ctx, message: message.reply_to.tell(entity_id))
+
+
+def client_of(name: str = "sim", **options: Any) -> ClusterClient:
+    return ClusterClient(contact_points=POINTS, system_name=name, **options)
+
+
+# -- outside `async with`
+
+
+def factory(entity_id: str) -> Behavior[Any]:
+    return Behaviors.ignore()
+
+
+USES: list[Callable[[ClusterClient], object]] = [
+    lambda client: client.spawn(Behaviors.ignore(), "a"),
+    lambda client: client.lookup(ServiceKey("a")),
+    lambda client: client.entity_ref("a", num_shards=1),
+    lambda client: client.region_ref("a", factory, num_shards=1),
+    lambda client: client.distributed(),
+    lambda client: client.structures,
+    lambda client: client.topology,
+]
+REF: ActorRef[Any] = ActorSystem().event_stream
+AWAITED: list[Callable[[ClusterClient], Awaitable[object]]] = [
+    lambda client: client.ready(),
+    lambda client: client.ask(REF, lambda reply: reply),
+    lambda client: client.entity_ask(REF, lambda reply: ShardEnvelope("a", reply), timeout=1.0),
+]
+
+
+async def refuses_all(client: ClusterClient) -> None:
+    for use in USES:
+        with pytest.raises(NotStarted, match="async with"):
+            use(client)
+    for call in AWAITED:
+        with pytest.raises(NotStarted, match="async with"):
+            await call(client)
+
+
+def test_before_and_after_its_life_every_use_says_so() -> None:
+    async def main(world: World) -> None:
+        client = client_of()
+        await refuses_all(client)
+        await world.cluster(1)
+        async with client:
+            counter = client.distributed().counter("c")
+            assert await counter.increment() == 1
+        await refuses_all(client)
+        with pytest.raises(NotStarted, match="async with"):
+            await counter.increment()
+        with pytest.raises(NotStarted, match="make a new one"):
+            await client.__aenter__()
+
+    run(main)
+
+
+@pytest.mark.parametrize("wrong", [{"contact_points": []}, {"system_name": ""}])
+def test_what_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        ClusterClient(**({"contact_points": POINTS, "system_name": "sim"} | wrong))
+
+
+# -- its own actors
+
+
+def test_its_actors_are_bounded_as_asked_and_reached_from_nodes() -> None:
+    async def main(world: World) -> None:
+        (node,) = await world.cluster(1)
+        client = await world.client()
+        await client.ready()
+        mailbox = Mailbox[Any](1, MailboxOverflowStrategy.reject)
+        slow = client.spawn(Behaviors.receive(pause), "slow", mailbox=mailbox)
+        slow.tell(1)
+        await asyncio.sleep(0.1)
+        slow.tell(2)
+        with pytest.raises(asyncio.QueueFull):
+            slow.tell(3)
+        mine = client.spawn(echo("mine"), "mine")
+        assert isinstance(mine, RemoteActorRef)
+        assert await client.ask(mine, Get) == "mine"
+        assert await node.ask(node.core.make_ref(mine.address), Get) == "mine"
+        with pytest.raises(ValueError, match="mine"):
+            client.spawn(echo("mine"), "mine")
+
+    run(main)
+
+
+async def pause(ctx: ActorContext[Any], message: object) -> None:
+    await asyncio.sleep(5)
+
+
+def test_its_actors_see_a_plain_system_from_which_the_cluster_is_reached() -> None:
+    async def main(world: World) -> None:
+        (node,) = await world.cluster(1)
+        node.spawn(Behaviors.sharded(echo, num_shards=4), "echo")
+        client = await world.client()
+        region = client.entity_ref("echo", num_shards=4)
+        heard: list[object] = []
+
+        async def work(ctx: ActorContext[str], message: str) -> None:
+            assert type(ctx.system) is ActorSystem
+            assert ctx.system.lookup("worker") is ctx.self
+            heard.append(await ctx.system.ask(region, lambda reply: ShardEnvelope(message, Get(reply))))
+
+        client.spawn(Behaviors.receive(work), "worker").tell("e")
+        await asyncio.sleep(2)
+        assert heard == ["e"]
+
+    run(main)
+
+
+def test_questions_to_its_own_actors_need_no_cluster() -> None:
+    async def main(world: World) -> None:
+        world.add_node("lonely", lonely)
+        client: Any = await world.start("lonely")
+        mine = client.spawn(echo("mine"), "mine")
+        assert await client.ask(mine, Get, timeout=1.0) == "mine"
+
+    run(main)
+
+
+async def lonely(process: Any) -> ClusterClient:
+    return await client_of().__aenter__()
+
+
+# -- questions
+
+
+def test_questions_wait_for_the_topology_within_their_deadline() -> None:
+    async def main(world: World) -> None:
+        client = client_of()
+        async with client:
+            region = client.entity_ref("echo", num_shards=4)
+            with pytest.raises(TimeoutError, match="no topology yet"):
+                await client.ask(region, lambda reply: ShardEnvelope("e", Get(reply)), timeout=0.5)
+            with pytest.raises(Unavailable, match="node-1:25520: "):
+                await client.ready(timeout=0.5)
+            asked = asyncio.create_task(
+                client.entity_ask(region, lambda reply: ShardEnvelope("e", Get(reply)), timeout=20.0)
+            )
+            (node,) = await world.cluster(1)
+            node.spawn(Behaviors.sharded(echo, num_shards=4), "echo")
+            assert await asked == "e"
+
+    run(main)
+
+
+def test_an_unknown_region_and_another_shard_count_are_errors_of_the_question() -> None:
+    async def main(world: World) -> None:
+        (node,) = await world.cluster(1)
+        node.spawn(Behaviors.sharded(echo, num_shards=4), "echo")
+        client = await world.client()
+        with pytest.raises(UnknownRegion, match="not hosted"):
+            await client.ask(client.entity_ref("none", num_shards=1), question)
+        with pytest.raises(UnknownRegion, match="num_shards = 4, the caller says 5"):
+            await client.ask(client.entity_ref("echo", num_shards=5), question)
+
+    run(main)
+
+
+def question(reply: ActorRef[Any]) -> ShardEnvelope[Get]:
+    return ShardEnvelope("e", Get(reply))
+
+
+def test_a_refusal_is_the_error_of_every_call_and_names_both_sides() -> None:
+    async def main(world: World) -> None:
+        await world.cluster(1)
+        letters: list[DeadLetter] = []
+        async with client_of("another") as client:
+            region = client.entity_ref("echo", num_shards=4)
+            client.spawn(Behaviors.receive(listening(letters)), "listener").tell(1)
+            waiting = asyncio.create_task(client.ask(region, question, timeout=60.0))
+            await asyncio.sleep(2)
+            with pytest.raises(Refused, match=r"sim.*another|another.*sim"):
+                await waiting
+            with pytest.raises(Refused, match=r"sim.*another|another.*sim"):
+                await client.ask(region, question, timeout=60.0)
+            with pytest.raises(Refused, match=r"sim.*another|another.*sim"):
+                await client.distributed().counter("c").increment()
+            with pytest.raises(Unavailable, match=r"sim.*another|another.*sim"):
+                await client.ready(timeout=1.0)
+            region.tell(ShardEnvelope("e", "lost"))
+        assert len(letters) == 3
+
+    run(main)
+
+
+def listening(letters: list[DeadLetter]) -> Callable[[ActorContext[Any], object], None]:
+    def listen(ctx: ActorContext[Any], message: object) -> None:
+        ctx.system.event_stream.tell(EventStreamSubscribe(DeadLetter, letters.append))
+
+    return listen
+
+
+def test_services_are_listed_without_a_round_trip() -> None:
+    async def main(world: World) -> None:
+        from casty import Register
+
+        nodes: list[ClusteredActorSystem] = await world.cluster(1)
+        client = client_of()
+        async with client:
+            key = ServiceKey[Get]("echo")
+            assert client.lookup(key).instances == ()
+            nodes[0].receptionist.tell(Register(key, nodes[0].spawn(echo("there"), "there")))
+            await asyncio.sleep(2)
+            (instance,) = client.lookup(key).instances
+            assert instance.node == nodes[0].self_node
+            assert await client.ask(instance.ref, Get) == "there"
+
+    run(main)
