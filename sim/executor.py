@@ -19,7 +19,7 @@ from .errors import DeadlockError, TimeLimitError
 from .paths import NetworkProfile
 from .plan import MAY_LOSE_MEMORY, Plan, PlannedOperation
 from .result import ERROR, HELD, VIOLATED, Result
-from .scenarios import Act, Stage, host_actors, perform, probe
+from .scenarios import Act, Stage, host_actors, perform, probe, probe_entities
 from .swarm import ACTOR_KINDS
 from .tormentor import Tormentor, is_whole
 from .world import World
@@ -108,6 +108,8 @@ class Execution:
             value: Any = client.value
             within_s = self._settings.session_ttl_s + 10.0
             await client.run(probe(stage, client, value, within_s))
+            if self._has_actors:
+                await client.run(probe_entities(stage, client, value, within_s))
         self._checks.stop()
 
     async def _start(self) -> None:

@@ -1,8 +1,8 @@
 """Workloads: what each kind of planned operation does, and how the structures are probed at the end."""
 
-from .actors import host_actors
+from .actors import host_actors, probe_entities
 from .performing import PERFORMERS, perform
 from .probing import probe
 from .stage import Act, Stage
 
-__all__ = ["PERFORMERS", "Act", "Stage", "host_actors", "perform", "probe"]
+__all__ = ["PERFORMERS", "Act", "Stage", "host_actors", "perform", "probe", "probe_entities"]

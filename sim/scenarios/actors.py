@@ -7,17 +7,20 @@ takes the reply. Actors tell the checks what they handle.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
+from casty.actor.ref import ActorRef
 from casty.actor.services import Register, ServiceKey
 from casty.actor.sharding import ShardEnvelope, shard_of
 from casty.cluster.placement import slot_of_region
 from casty.errors import CastyError
 
 from ..checks.actors import Activation, ActorChecks
-from .stage import Act
+from ..checks.violation import Violation
+from .stage import Act, Stage
 
 if TYPE_CHECKING:
     from casty.client import ClusterClient
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from ..process import Process
 
-__all__ = ["ask_entity", "host_actors", "tell_entity", "tell_inbox"]
+__all__ = ["ask_entity", "host_actors", "probe_entities", "tell_entity", "tell_inbox"]
 
 Message = list[Any]
 
@@ -93,15 +96,29 @@ async def ask_entity(act: Act) -> None:
     region = client.entity_ref(REGION, num_shards=NUM_SHARDS)
     began_ns = act.process.clock.now()
     try:
-        await client.ask(
-            region,
-            lambda reply_to: ShardEnvelope(act.entity, [*act.next_message(act.entity), reply_to]),
-            timeout=act.timeout_s(),
-        )
+        envelope = partial(_envelope, act.entity, *act.next_message(act.entity))
+        await client.ask(region, envelope, timeout=act.timeout_s())
         act.stage.goal("an entity answered")
     except (TimeoutError, CastyError):
         act.stage.goal("an entity did not answer")
     act.check_end(began_ns, act.timeout_s(), "entity.ask", f"ask of {act.process.name}")
+
+
+async def probe_entities(stage: Stage, process: Process, client: ClusterClient, within_s: float) -> None:
+    """After the faults entities have to answer (46)."""
+    region = client.entity_ref(REGION, num_shards=NUM_SHARDS)
+    sender = process.incarnation.label
+    for entity in ("entity-1", "entity-2", "entity-3"):
+        number = stage.next_message(sender, entity)
+        try:
+            await client.ask(region, partial(_envelope, entity, sender, number), timeout=within_s)
+        except (TimeoutError, CastyError) as error:
+            stage.violations.append(Violation(46, entity, f"asked as {sender}, message {number}: {error!r}"))
+            return
+
+
+def _envelope(entity: str, sender: str, number: int, reply_to: ActorRef[int]) -> ShardEnvelope[Message]:
+    return ShardEnvelope(entity, [sender, number, reply_to])
 
 
 async def tell_inbox(act: Act) -> None:

@@ -27,10 +27,11 @@ __all__ = ["probe"]
 
 _PROBE_TIMEOUT_MS = 12_000
 _LOOK_S = 0.25
+_GRANTED, _ENDS_WELL = 27, 46
 
 
 async def probe(stage: Stage, process: Process, client: ClusterClient, within_s: float) -> None:
-    """Use everything once more, from one client; what does not work within so long is a violation (46)."""
+    """Use everything once more, from one client; what does not work within so long is a violation (27, 46)."""
     end_ns = stage.world.now_ns + round(within_s * 1e9)
     await _until_nobody_waits(stage, client, end_ns)
     for structure in ("lock", "semaphore", "barrier", "counter", "map", "set", "queue"):
@@ -68,9 +69,9 @@ async def _probe_one(
             await perform(Act(stage, process, client.distributed(), planned))
     for operation in list(stage.history)[before:]:
         if not operation.is_ok:
-            stage.violations.append(
-                Violation(46, f"{structure} {entity}", f"probe {operation}", (operation.number,))
-            )
+            number = _GRANTED if operation.kind == "lock.acquire" else _ENDS_WELL
+            text = f"probe {operation}"
+            stage.violations.append(Violation(number, f"{structure} {entity}", text, (operation.number,)))
             return
 
 
