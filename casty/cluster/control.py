@@ -27,7 +27,9 @@ from casty.cluster.placement import group_size, place, spread_leaders
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
-__all__ = ["FOUND", "JOIN", "REGION", "SERVICE", "SILENT", "STATUS", "ControlMachine", "MemberRow", "SlotRow"]
+__all__ = [
+    "FOUND", "JOIN", "REGION", "SERVICE", "SILENT", "STATUS", "ControlMachine", "MemberRow", "SlotRow", "first_epoch",
+]  # fmt: skip
 
 FOUND, JOIN, STATUS, REGION, SERVICE, SILENT = 1, 2, 3, 4, 5, 6
 _SHAPES: dict[int, tuple[type, ...]] = {
@@ -39,6 +41,9 @@ _SHAPES: dict[int, tuple[type, ...]] = {
     SILENT: (str, str, bool),
 }
 _STATUSES = ("joining", "up", "leaving", "down", "removed")
+
+EPOCH_BITS = 20
+"""How often a slot can begin anew within a generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,15 @@ def check_entry(data: bytes) -> list[Any]:
     if entry[0] == STATUS and entry[3] not in _STATUSES:
         raise RemoteProtocolError(f"control entry: expected a status of {_STATUSES}, found {entry[3]!r}")
     return entry
+
+
+def first_epoch(generation: int) -> int:
+    """Return the epoch of a generation's first slots.
+
+    No generation repeats another's epochs: a client whose topology is of one that is lost would else be taken, by
+    the numbers of its sessions, for somebody else's client.
+    """
+    return (generation << EPOCH_BITS) + 1
 
 
 class ControlMachine:
@@ -156,7 +170,7 @@ class ControlMachine:
         preferred = spread_leaders(targets, [None] * len(targets))
         for target, leader in zip(targets, preferred, strict=True):
             first = tuple(sorted(self.members[node_id].key for node_id in target))
-            self.slots.append(SlotRow(1, first, target, leader))
+            self.slots.append(SlotRow(first_epoch(self.generation), first, target, leader))
         return [0]
 
     def _join(self, node_id: str, incarnation: str, host: str, port: int) -> list[object]:
