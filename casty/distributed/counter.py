@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from operator import index
 from typing import ClassVar
 
 from casty.distributed.core import COUNTER, DESTROY, OK, Command, Context, Decision, Reply, Shapes, Structure
-from casty.distributed.handle import Handle
+from casty.distributed.handle import Handle, check_integer
 from casty.distributed.port import EntityGateway, RegionRef
 
 __all__ = ["COUNTERS", "Counter"]
@@ -106,7 +105,7 @@ class Counter(Handle):
         OutcomeUnknown
             The deadline passed after it was sent; it was applied once or not at all.
         """
-        value: int = await self._command([ADD, int(index(amount))])
+        value: int = await self._command([ADD, check_integer("amount", amount)])
         return value
 
     async def decrement(self, amount: int = 1) -> int:
@@ -122,7 +121,7 @@ class Counter(Handle):
         int
             The value after this decrement.
         """
-        value: int = await self._command([ADD, -int(index(amount))])
+        value: int = await self._command([ADD, -check_integer("amount", amount)])
         return value
 
     async def get(self) -> int:
@@ -138,7 +137,8 @@ class Counter(Handle):
         bool
             True if it was.
         """
-        return bool(await self._command([COMPARE_AND_SET, int(index(expected)), int(index(value))]))
+        values = [check_integer("expected", expected), check_integer("value", value)]
+        return bool(await self._command([COMPARE_AND_SET, *values]))
 
     async def reset(self) -> int:
         """Set the counter to zero, and return the value it had."""

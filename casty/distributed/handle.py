@@ -20,7 +20,7 @@ from casty.distributed.core import (
 from casty.distributed.port import EntityGateway, Port, RegionRef
 from casty.errors import BrokenBarrier, CastyError, Destroyed, InternalError, Mismatch, Overloaded
 
-__all__ = ["Handle", "check_count", "check_name", "check_timeout", "failure", "has_port"]
+__all__ = ["Handle", "check_count", "check_integer", "check_name", "check_timeout", "failure", "has_port"]
 
 
 class Handle:
@@ -141,12 +141,17 @@ def check_timeout(timeout_s: object) -> None:
         )
 
 
-def check_count(name: str, value: int, least: int) -> int:
-    """Return `value` as an int; `TypeError` or `ValueError` unless it is one and at least `least`."""
+def check_integer(name: str, value: int) -> int:
+    """Return `value` as an int; `TypeError` unless it is one."""
     try:
-        count = int(index(value))
+        return int(index(value))
     except TypeError:
         raise TypeError(f"{name}: expected an int, found {value!r:.100}") from None
+
+
+def check_count(name: str, value: int, least: int) -> int:
+    """Return `value` as an int; `TypeError` or `ValueError` unless it is one and at least `least`."""
+    count = check_integer(name, value)
     if count < least:
         raise ValueError(f"{name}: expected at least {least}, found {count}")
     return count

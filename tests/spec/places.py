@@ -26,7 +26,7 @@ __all__ = ["SYSTEM", "TTL_S", "Body", "Place", "RealCluster", "run_simulated"]
 
 SYSTEM = CLUSTER_NAME
 NODES = 3
-TTL_S = 3.0
+TTL_S = 4.0
 SETTINGS = Settings(slots=8, heartbeat_s=0.1, election_min_s=0.5, election_max_s=0.75, session_ttl_s=TTL_S)
 LIMIT_S = 60.0
 HOST = "127.0.0.1"

@@ -56,12 +56,12 @@ def test_a_client_has_to_say_who_it_is(run: Run) -> None:
 def test_the_timeout_of_the_wait_is_the_barrier_s(run: Run) -> None:
     async def body(place: Place) -> None:
         d = (await place.client()).distributed()
-        alone = d.barrier("timed", node_id="worker-1", timeout=0.3)
+        alone = d.barrier("timed", node_id="worker-1", timeout=1.0)
         with pytest.raises(TimeoutError):
             await alone.arrive(2)
         # It is no longer counted: one other does not open the barrier.
         with pytest.raises(TimeoutError):
-            await d.barrier("timed", node_id="worker-2", timeout=0.3).arrive(2)
+            await d.barrier("timed", node_id="worker-2", timeout=1.0).arrive(2)
 
     run(body)
 

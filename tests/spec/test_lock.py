@@ -10,7 +10,7 @@ from casty.errors import Destroyed
 from tests.spec.conftest import Run
 from tests.spec.places import TTL_S, Place
 
-SOON_S = 1.0
+SOON_S = 3.0
 
 
 def test_acquire_blocks_until_the_lock_is_granted(run: Run) -> None:
@@ -74,12 +74,12 @@ def test_destroy_is_true_if_it_existed_and_ends_the_waiting(run: Run) -> None:
 def test_a_waiter_that_timed_out_leaves_nothing_behind(run: Run) -> None:
     async def body(place: Place) -> None:
         d = (await place.client()).distributed()
-        holder, waiter, next_one = d.lock("timed"), d.lock("timed", timeout=0.3), d.lock("timed")
+        holder, waiter, next_one = d.lock("timed"), d.lock("timed", timeout=1.0), d.lock("timed")
         await holder.acquire()
         with pytest.raises(TimeoutError):
             await waiter.acquire()
         await holder.release()
-        assert await next_one.try_acquire() is True
+        await asyncio.wait_for(next_one.acquire(), SOON_S)
         await next_one.release()
 
     run(body)
@@ -146,7 +146,7 @@ def test_the_crash_of_a_holder_frees_the_lock_after_the_time_to_live(run: Run) -
         lock = (await place.client()).distributed().lock("orphaned")
         assert await lock.try_acquire() is False
         await kill()
-        took_s = await place.until(lock.try_acquire, within_s=2 * TTL_S)
+        took_s = await place.until(lock.try_acquire, within_s=3 * TTL_S)
         # Its last keep-alive was at most a third of the time before its end.
         assert took_s > TTL_S / 2
         await lock.release()
