@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from casty.cli.contexts import tls_config
 from casty.config_file import CastyConfig, ClusterSection, load_config
 from casty.errors import ConfigError
 from casty.system import ClusteredActorSystem
@@ -105,19 +104,7 @@ class _Service:
         self._stop.set()
 
     async def _serve(self) -> int:
-        cluster = self._config.cluster
-        assert cluster is not None, "merge makes one"
-        system = ClusteredActorSystem(
-            name=self._config.name,
-            host=cluster.host,
-            port=cluster.port,
-            node_id=cluster.node_id,
-            seed_nodes=cluster.seed_nodes,
-            bind_host=cluster.bind_host,
-            config=self._config.settings,
-            tls=tls_config(self._config.tls),
-            required_quorum=cluster.required_quorum,
-        )
+        system = ClusteredActorSystem.from_config(self._config)
         async with system:
             self._is_ready = True
             address = system.self_node

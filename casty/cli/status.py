@@ -10,7 +10,7 @@ from typing import Any
 
 from casty import runtime as runtimes
 from casty import tls
-from casty.cli.contexts import tls_config
+from casty.cluster.options import tls_of
 from casty.cluster.placement import slot_of
 from casty.config import Settings
 from casty.config_file import load_config
@@ -32,8 +32,8 @@ Document = dict[str, Any]
 def run_status(options: argparse.Namespace) -> int:
     """Print the status, or where one structure lives; 1 when nobody answers."""
     place = None if options.locate is None else Place.parse(options.locate)
-    section = None if options.config is None else load_config(options.config).tls
-    document = asyncio.run(fetch_status(options.contact, options.timeout, tls_config(section)))
+    config = None if options.config is None else tls_of(load_config(options.config))
+    document = asyncio.run(fetch_status(options.contact, options.timeout, config))
     if place is not None:
         found = locate(document, place)
         print(json.dumps(found) if options.json else _sentence(place, found))

@@ -165,11 +165,6 @@ class Node:
     def _policy(self) -> Policy:
         seeds = dict.fromkeys((*map(str, self.options.seeds), str(self.address)))
         quorum = self.options.required_quorum
-        if quorum is not None and quorum < len(seeds) // 2 + 1:
-            raise ValueError(
-                f"required_quorum: expected at least a majority of {len(seeds)} seeds, found {quorum}; "
-                "a smaller one would let two halves found a cluster each"
-            )
         needed = len(seeds) if quorum is None else min(quorum, len(seeds))
         return Policy(tuple(sorted(seeds)), needed, int(self.settings.founding_listen_s * SECOND_NS))
 

@@ -10,7 +10,7 @@ from casty.config import CastyConfig
 from casty.errors import ConfigError
 from casty.tls import Config
 
-__all__ = ["check_place", "check_quorum", "check_supported", "options_of"]
+__all__ = ["check_place", "check_quorum", "check_supported", "options_of", "tls_of"]
 
 
 def options_of(config: CastyConfig, *, has_tls: bool) -> dict[str, Any]:
@@ -31,12 +31,17 @@ def options_of(config: CastyConfig, *, has_tls: bool) -> dict[str, Any]:
         "seed_nodes": section.seed_nodes,
         "required_quorum": section.required_quorum,
     }
-    if config.tls is not None and not has_tls:
-        files = config.tls
-        options["tls"] = Config.from_paths(
-            certfile=files.certfile, cafile=files.cafile, keyfile=files.keyfile
-        )
+    if not has_tls:
+        options["tls"] = tls_of(config)
     return options
+
+
+def tls_of(config: CastyConfig) -> Config | None:
+    """Return the TLS contexts of the files that a configuration names; None without a section ``[tls]``."""
+    files = config.tls
+    if files is None:
+        return None
+    return Config.from_paths(certfile=files.certfile, cafile=files.cafile, keyfile=files.keyfile)
 
 
 def check_place(name: str, host: str, port: int) -> None:

@@ -58,7 +58,7 @@ async def test_counter(d: Distributed) -> None:
     assert await counter.compare_and_set(0, 7) is True
     assert await counter.destroy() is True
     assert await counter.destroy() is False
-    with pytest.raises(TypeError, match="amount: expected an int, found 1.5"):
+    with pytest.raises(TypeError, match=r"amount: expected an int, found 1\.5"):
         await counter.increment(1.5)  # type: ignore[arg-type]
 
 
