@@ -71,6 +71,32 @@ def test_no_request_of_the_former_generation_passes_for_somebody_else_s() -> Non
         assert world.errors == []
 
 
+def test_fencing_tokens_grow_over_generations_and_the_former_holder_knows_its_loss() -> None:
+    async def main(world: World) -> None:
+        cluster = Generations(world, slots=2)
+        await cluster.begin()
+        held = (await world.client()).distributed().lock("fenced", timeout=30.0)
+        await held.acquire()
+        token = held.token
+        cluster.end()
+        await asyncio.sleep(2.0)
+        await cluster.begin()
+        lost = asyncio.create_task(held.wait_lost())
+        other = (await world.client()).distributed().lock("fenced", timeout=30.0)
+        await other.acquire()
+        assert token is not None
+        assert other.token is not None
+        assert other.token > token
+        await lost
+        assert not held.held
+        assert await held.release() is False
+        assert other.held
+
+    with World(3) as world:
+        world.run(main(world), limit_s=120.0)
+        assert world.errors == []
+
+
 @pytest.mark.parametrize(("before", "after"), [(8, 2), (2, 8)])
 def test_a_generation_may_have_another_number_of_slots(before: int, after: int) -> None:
     async def main(world: World) -> None:
