@@ -15,7 +15,7 @@ from casty.distributed.facade import Distributed
 
 __all__ = ["main"]
 
-IDLE_S = 3.0
+IDLE_S = 20.0
 WORKERS = 64
 TIMEOUT_S = 30.0
 MEGABYTE = 1024 * 1024
