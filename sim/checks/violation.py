@@ -49,7 +49,6 @@ PROPERTIES: dict[int, str] = {
     42: "an entity has one live activation at most",
     43: "an entity runs only under its node's lease",
     46: "after the faults every call and every probe ends well",
-    47: "after the faults the traffic returns to its idle rate",
 }
 """The numbered promises that a checker here looks at."""
 
