@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from casty import runtime as runtimes
@@ -109,9 +108,7 @@ class ClusterClient:
         self._visitor.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         """Close the sessions, so that everything held is free at once, and every link."""
         if self._actors is not None:
             actors = self._actors

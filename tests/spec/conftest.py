@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trustme
 
 from casty.tls import Config
-from tests.spec.places import HOST, Body, RealCluster, run_simulated
+from tests.spec.places import HOST, Body, RealCluster, run_simulated, run_together
 
 Run = Callable[[Body], None]
 
@@ -54,12 +55,16 @@ def run(request: pytest.FixtureRequest) -> Run:
     return cluster.run
 
 
-@pytest.fixture(params=["sim", "tcp", "tls"])
-def run_alone(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Run, None, None]:
-    """Runs a body in a cluster of its own."""
-    if request.param == "sim":
-        yield run_simulated
-        return
-    cluster = cluster_of(request.param, tmp_path)
-    yield cluster.run
-    cluster.close()
+@pytest.fixture
+def run_everywhere(tcp: RealCluster, tls: RealCluster) -> Run:
+    """Like `run`, for what takes long: the real worlds go side by side."""
+    return partial(run_together, [tcp, tls])
+
+
+@pytest.fixture
+def run_alone(tmp_path: Path) -> Generator[Run, None, None]:
+    """Like `run_everywhere`, in clusters that no other test uses: the body may kill."""
+    clusters = [cluster_of(world, tmp_path) for world in ("tcp", "tls")]
+    yield partial(run_together, clusters)
+    for cluster in clusters:
+        cluster.close()

@@ -10,19 +10,30 @@ import socket
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, suppress
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from casty import ClusterClient, ClusteredActorSystem, Settings, runtime
+from casty import ClusterClient, ClusteredActorSystem, Lock, Semaphore, Settings, runtime
 from casty.tls import Config
 from sim import World
 from sim.cluster import CLUSTER_NAME
 from sim.faults import Undo
 
-__all__ = ["SYSTEM", "TTL_S", "Body", "Place", "RealCluster", "run_simulated"]
+__all__ = [
+    "SYSTEM",
+    "TTL_S",
+    "Body",
+    "Muffled",
+    "Place",
+    "RealCluster",
+    "queued",
+    "run_simulated",
+    "run_together",
+]
 
 SYSTEM = CLUSTER_NAME
 NODES = 3
@@ -33,7 +44,37 @@ HOST = "127.0.0.1"
 HOLDER = Path(__file__).with_name("holder.py")
 
 Kill = Callable[[], Awaitable[None]]
-Switch = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Muffled:
+    """A running client whose hearing is in the hands of the test.
+
+    Parameters
+    ----------
+    client
+        It sends as ever.
+    mute
+        Lets it hear nothing any more from these nodes, given by their numbers.
+    unmute
+        Lets it hear again.
+    """
+
+    client: ClusterClient
+    mute: Callable[[Sequence[int]], None]
+    unmute: Callable[[], None]
+
+
+async def queued(waiter: Lock | Semaphore, probe: Lock | Semaphore) -> asyncio.Task[None]:
+    """Begin to wait for a grant, and return when the cluster knows of it.
+
+    `probe` is another handle of the same client on the same name: of its two tries at least the second is
+    sent after the request, and what one client asks of one name is taken in the order in which it was sent.
+    """
+    waiting = asyncio.create_task(waiter.acquire())
+    assert [await probe.try_acquire() for _ in range(2)] == [False, False]
+    assert not waiting.done()
+    return waiting
 
 
 class Place(ABC):
@@ -57,12 +98,12 @@ class Place(ABC):
         """Let a node die without a word."""
 
     @abstractmethod
-    async def mutable_client(self) -> tuple[ClusterClient, Switch, Switch]:
-        """Return a running client, what lets it hear nothing any more, and what lets it hear again."""
+    async def muffled(self) -> Muffled:
+        """Return a client that can be made deaf."""
 
     @abstractmethod
-    async def holder(self, lock: str) -> Kill:
-        """Let a process of its own take a lock, and return what kills that process."""
+    async def holder(self, name: str) -> Kill:
+        """Let a process take the lock and one of two permits of that name; return what kills the process."""
 
     async def client(self, **options: Any) -> ClusterClient:
         """Return a running client; it is left when the test ends."""
@@ -112,7 +153,6 @@ class SimPlace(Place):
     def __init__(self, world: World, nodes: list[ClusteredActorSystem]) -> None:
         super().__init__(nodes)
         self._world = world
-        self._holders = 0
 
     def make_client(self, **options: Any) -> ClusterClient:
         """See `Place.make_client`."""
@@ -123,29 +163,30 @@ class SimPlace(Place):
         """See `Place.kill_node`."""
         self._world.crash(self._world.node_names[index])
 
-    async def mutable_client(self) -> tuple[ClusterClient, Switch, Switch]:
-        """See `Place.mutable_client`."""
-        client = await self._world.client("mutable")
+    async def muffled(self) -> Muffled:
+        """See `Place.muffled`."""
+        client = await self._world.client("muffled")
+        await client.ready()
         cuts: list[Undo] = []
 
-        def mute() -> None:
-            cuts.extend(self._world.cut(name, "mutable") for name in self._world.node_names)
+        def mute(nodes: Sequence[int]) -> None:
+            cuts.extend(self._world.cut(self._world.node_names[index], "muffled") for index in nodes)
 
         def unmute() -> None:
-            for cut in cuts:
-                cut.heal()
+            while cuts:
+                cuts.pop().heal()
 
-        return client, mute, unmute
+        return Muffled(client, mute, unmute)
 
-    async def holder(self, lock: str) -> Kill:
+    async def holder(self, name: str) -> Kill:
         """See `Place.holder`."""
-        self._holders += 1
-        name = f"holder-{self._holders}"
-        client = await self._world.client(name)
-        await client.distributed().lock(lock).acquire()
+        machine = f"holder-of-{name}"
+        d = (await self._world.client(machine)).distributed()
+        await d.lock(name).acquire()
+        await d.semaphore(name, permits=2).acquire()
 
         async def kill() -> None:
-            self._world.crash(name)
+            self._world.crash(machine)
 
         return kill
 
@@ -180,23 +221,27 @@ class RealPlace(Place):
         """See `Place.kill_node`."""
         await self.nodes[index].abort()
 
-    async def mutable_client(self) -> tuple[ClusterClient, Switch, Switch]:
-        """See `Place.mutable_client`."""
+    async def muffled(self) -> Muffled:
+        """See `Place.muffled`."""
         proxies = {point: Proxy(point) for point in self.points}
         for proxy in proxies.values():
             await proxy.start()
             self.stack.push_async_callback(proxy.close)
         client = await self.client(address_map=lambda point: proxies[point].address)
 
-        def switch(is_muted: bool) -> None:
+        def mute(nodes: Sequence[int]) -> None:
+            for index in nodes:
+                proxies[self.points[index]].is_muted = True
+
+        def unmute() -> None:
             for proxy in proxies.values():
-                proxy.is_muted = is_muted
+                proxy.is_muted = False
 
-        return client, partial(switch, True), partial(switch, False)
+        return Muffled(client, mute, unmute)
 
-    async def holder(self, lock: str) -> Kill:
+    async def holder(self, name: str) -> Kill:
         """See `Place.holder`."""
-        words = [sys.executable, str(HOLDER), SYSTEM, lock, str(self.points[0][1]), *self._paths]
+        words = [sys.executable, str(HOLDER), SYSTEM, name, str(self.points[0][1]), *self._paths]
         process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
         assert process.stdout is not None
         line = await process.stdout.readline()
@@ -269,48 +314,73 @@ class RealCluster:
     """
 
     def __init__(self, tls: Config | None = None, paths: list[str] | None = None) -> None:
-        self._tls = tls
+        self.name = "tcp" if tls is None else "tls"
+        self.tls = tls
         self._paths = paths or []
+        self._reported: list[dict[str, Any]] = []
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(lambda _, context: self._reported.append(context))
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._nodes: list[ClusteredActorSystem] = []
-        self._run(self._start())
+        self._begin(self._start()).result()
 
-    def _run(self, main: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(main, self._loop).result(LIMIT_S)
+    def _begin(self, main: Coroutine[Any, Any, None]) -> Future[None]:
+        async def limited() -> None:
+            async with asyncio.timeout(LIMIT_S):
+                await main
+
+        return asyncio.run_coroutine_threadsafe(limited(), self._loop)
 
     async def _start(self) -> None:
         ports = free_ports(NODES)
         seeds = [(HOST, port) for port in ports]
         self._nodes = [
             ClusteredActorSystem(
-                name=SYSTEM, host=HOST, port=port, seed_nodes=seeds, config=SETTINGS, tls=self._tls,
+                name=SYSTEM, host=HOST, port=port, seed_nodes=seeds, config=SETTINGS, tls=self.tls,
                 required_quorum=NODES,
             )
             for port in ports
         ]  # fmt: skip
         await asyncio.gather(*(node.__aenter__() for node in self._nodes))
 
+    def begin(self, body: Body) -> Future[None]:
+        """Begin to run a test."""
+        return self._begin(self._tried(body))
+
+    async def _tried(self, body: Body) -> None:
+        place = RealPlace(self._nodes, self.tls, self._paths)
+        async with place.stack:
+            await body(place)
+        # What a callback or a forgotten task raised: nobody else would hear of it.
+        assert self._reported == []
+
     def run(self, body: Body) -> None:
         """Run a test."""
-
-        async def main() -> None:
-            place = RealPlace(self._nodes, self._tls, self._paths)
-            async with place.stack:
-                await body(place)
-
-        self._run(main())
+        self.begin(body).result()
 
     def close(self) -> None:
         """Stop the nodes and the thread."""
-        self._run(self._stop())
+        self._begin(self._stop()).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(LIMIT_S)
         self._loop.close()
 
     async def _stop(self) -> None:
         await asyncio.gather(*(node.abort() for node in self._nodes))
+
+
+def run_together(clusters: Sequence[RealCluster], body: Body) -> None:
+    """Run a test in a simulated cluster, then in all of these at the same time."""
+    run_simulated(body)
+    running = [cluster.begin(body) for cluster in clusters]
+    failures = [future.exception() for future in running]
+    for cluster, failure in zip(clusters, failures, strict=True):
+        if failure is not None:
+            failure.add_note(f"world: {cluster.name}")
+    raised = [failure for failure in failures if failure is not None]
+    if raised:
+        raise BaseExceptionGroup("the test failed on real sockets", raised)
 
 
 def free_ports(count: int) -> list[int]:

@@ -2,70 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from casty import (
-    ActorContext,
-    ActorRef,
-    Behavior,
-    Behaviors,
-    ClusterClient,
-    Listing,
-    Register,
-    ServiceKey,
-    ShardEnvelope,
-)
+from casty import ActorContext, Behavior, Behaviors, Listing, Register, ServiceKey, ShardEnvelope
 from casty.errors import NotStarted, Refused
 from tests.spec.conftest import Run
+from tests.spec.counting import SHARDS, GetCount, Ignored, Increment, Message, counting, with_counters
 from tests.spec.places import Place
-
-SHARDS = 100
-
-
-@dataclass(frozen=True)
-class Increment:
-    amount: int
-
-
-@dataclass(frozen=True)
-class GetCount:
-    reply_to: ActorRef[int]
-
-
-@dataclass(frozen=True)
-class Ignored:
-    reply_to: ActorRef[int]
-
-
-Message = Increment | GetCount | Ignored
-
-
-def counting(entity_id: str, count: int = 0) -> Behavior[Message]:
-    def receive(ctx: ActorContext[Message], message: Message) -> Behavior[Message]:
-        del ctx
-        if isinstance(message, Increment):
-            return counting(entity_id, count + message.amount)
-        if isinstance(message, GetCount):
-            message.reply_to.tell(count)
-        return Behaviors.same()
-
-    return Behaviors.receive(receive)
-
-
-async def with_region(place: Place) -> ClusterClient:
-    """Host the region on every node, and return a client."""
-    for node in place.nodes:
-        node.region_ref("counter", counting, num_shards=SHARDS)
-    return await place.client()
 
 
 def test_the_first_example(run: Run) -> None:
     """Envelopes go to the entity's node, and the reply comes back."""
 
     async def body(place: Place) -> None:
-        client = await with_region(place)
+        client = await with_counters(place)
         counter = client.entity_ref("counter", num_shards=SHARDS)
         counter.tell(ShardEnvelope("user-42", Increment(1)))
         counter.tell(ShardEnvelope("user-42", Increment(2)))
@@ -75,9 +28,38 @@ def test_the_first_example(run: Run) -> None:
     run(body)
 
 
+def test_a_message_goes_straight_to_the_node_that_owns_the_shard(run: Run) -> None:
+    """Zero hops: a client that hears nobody but the owner has its reply."""
+
+    async def body(place: Place) -> None:
+        owners: dict[str, int] = {}
+
+        def hosted_by(index: int) -> Callable[[str], Behavior[Message]]:
+            def factory(entity_id: str) -> Behavior[Message]:
+                owners[entity_id] = index
+                return counting(entity_id)
+
+            return factory
+
+        for index, node in enumerate(place.nodes):
+            node.region_ref("hosted", hosted_by(index), num_shards=SHARDS)
+        muffled = await place.muffled()
+        region = muffled.client.entity_ref("hosted", num_shards=SHARDS)
+        for entity_id in ("ada", "bob", "eve", "joe", "sue", "tom"):
+            region.tell(ShardEnvelope(entity_id, Increment(1)))
+            ask = partial(ShardEnvelope[Message], entity_id)
+            assert await muffled.client.ask(region, lambda r, ask=ask: ask(GetCount(r))) == 1
+            muffled.mute([index for index in range(len(place.nodes)) if index != owners[entity_id]])
+            assert await muffled.client.ask(region, lambda r, ask=ask: ask(GetCount(r)), timeout=0.5) == 1
+            muffled.unmute()
+        assert len(set(owners.values())) > 1
+
+    run(body)
+
+
 def test_entity_ref_gives_the_cached_proxy(run: Run) -> None:
     async def body(place: Place) -> None:
-        client = await with_region(place)
+        client = await with_counters(place)
         counter = client.entity_ref("counter", num_shards=SHARDS)
         assert client.entity_ref("counter", num_shards=SHARDS) is counter
         assert client.region_ref("counter", counting, num_shards=SHARDS) is counter
@@ -87,7 +69,7 @@ def test_entity_ref_gives_the_cached_proxy(run: Run) -> None:
 
 def test_region_ref_ignores_the_factory(run: Run) -> None:
     async def body(place: Place) -> None:
-        client = await with_region(place)
+        client = await with_counters(place)
 
         def never(entity_id: str) -> Behavior[Message]:
             raise AssertionError(entity_id)
@@ -101,7 +83,7 @@ def test_region_ref_ignores_the_factory(run: Run) -> None:
 
 def test_ask_raises_timeout_error_when_no_reply_comes(run: Run) -> None:
     async def body(place: Place) -> None:
-        client = await with_region(place)
+        client = await with_counters(place)
         counter = client.entity_ref("counter", num_shards=SHARDS)
         began_s = place.now_s()
         with pytest.raises(TimeoutError):
@@ -148,7 +130,7 @@ def test_lookup_reads_the_cached_topology(run: Run) -> None:
 
 def test_an_actor_of_a_client_is_reached_by_the_cluster(run: Run) -> None:
     async def body(place: Place) -> None:
-        client = await with_region(place)
+        client = await with_counters(place)
         heard: list[int] = []
 
         def receive(ctx: ActorContext[int], count: int) -> Behavior[int]:

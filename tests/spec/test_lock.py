@@ -8,7 +8,7 @@ import pytest
 
 from casty.errors import Destroyed
 from tests.spec.conftest import Run
-from tests.spec.places import TTL_S, Place
+from tests.spec.places import TTL_S, Place, queued
 
 SOON_S = 3.0
 
@@ -16,11 +16,9 @@ SOON_S = 3.0
 def test_acquire_blocks_until_the_lock_is_granted(run: Run) -> None:
     async def body(place: Place) -> None:
         d = (await place.client()).distributed()
-        first, second = d.lock("my-resource"), d.lock("my-resource")
-        await first.acquire()
-        waiting = asyncio.create_task(second.acquire())
-        await place.sleep(0.1)
-        assert not waiting.done()
+        first, second = d.lock("acquired"), d.lock("acquired")
+        assert await first.acquire() is None
+        waiting = await queued(second, d.lock("acquired"))
         assert await first.release() is True
         await waiting
         assert await second.release() is True
@@ -62,8 +60,7 @@ def test_destroy_is_true_if_it_existed_and_ends_the_waiting(run: Run) -> None:
         first, second = d.lock("destroyed"), d.lock("destroyed")
         assert await first.destroy() is False
         await first.acquire()
-        waiting = asyncio.create_task(second.acquire())
-        await place.sleep(0.1)
+        waiting = await queued(second, d.lock("destroyed"))
         assert await first.destroy() is True
         with pytest.raises(Destroyed):
             await waiting
@@ -90,8 +87,7 @@ def test_a_waiter_that_was_cancelled_leaves_nothing_behind(run: Run) -> None:
         d = (await place.client()).distributed()
         holder, waiter, next_one = d.lock("cancelled"), d.lock("cancelled"), d.lock("cancelled")
         await holder.acquire()
-        waiting = asyncio.create_task(waiter.acquire())
-        await place.sleep(0.1)
+        waiting = await queued(waiter, d.lock("cancelled"))
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -106,17 +102,17 @@ def test_a_waiter_that_lost_its_reply_leaves_nothing_behind(run: Run) -> None:
     """The grant is on its way when the answers stop coming: the client gives up, and the lock is free again."""
 
     async def body(place: Place) -> None:
-        client, mute, unmute = await place.mutable_client()
+        muffled = await place.muffled()
+        deaf = muffled.client.distributed()
         holder = (await place.client()).distributed().lock("unheard")
-        waiter = client.distributed().lock("unheard", timeout=1.0)
+        waiter = deaf.lock("unheard", timeout=1.0)
         await holder.acquire()
-        waiting = asyncio.create_task(waiter.acquire())
-        await place.sleep(0.2)
-        mute()
+        waiting = await queued(waiter, deaf.lock("unheard"))
+        muffled.mute(range(len(place.nodes)))
         await holder.release()
         with pytest.raises(TimeoutError):
             await waiting
-        unmute()
+        muffled.unmute()
         next_one = (await place.client()).distributed().lock("unheard", timeout=3 * TTL_S)
         await next_one.acquire()
         assert not waiter.held
@@ -138,37 +134,3 @@ def test_async_with_holds_and_the_token_grows(run: Run) -> None:
         assert tokens == sorted({token for token in tokens if token is not None})
 
     run(body)
-
-
-def test_the_crash_of_a_holder_frees_the_lock_after_the_time_to_live(run: Run) -> None:
-    async def body(place: Place) -> None:
-        kill = await place.holder("orphaned")
-        lock = (await place.client()).distributed().lock("orphaned")
-        assert await lock.try_acquire() is False
-        await kill()
-        took_s = await place.until(lock.try_acquire, within_s=3 * TTL_S)
-        # Its last keep-alive was at most a third of the time before its end.
-        assert took_s > TTL_S / 2
-        await lock.release()
-
-    run(body)
-
-
-def test_the_crash_of_the_lock_s_node_does_not_free_it(run_alone: Run) -> None:
-    async def body(place: Place) -> None:
-        lock = (await place.client()).distributed().lock("kept", timeout=10.0)
-        rival = (await place.client()).distributed().lock("kept", timeout=10.0)
-        await lock.acquire()
-        token = lock.token
-        await place.kill_node(place.leader_of("lock", "kept"))
-        assert await rival.try_acquire() is False
-        await place.sleep(2 * TTL_S)
-        assert await rival.try_acquire() is False
-        assert (lock.held, lock.token) == (True, token)
-        assert await lock.release() is True
-        assert await rival.try_acquire() is True
-        assert rival.token is not None
-        assert token is not None
-        assert rival.token > token
-
-    run_alone(body)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from tests.spec.conftest import Run
-from tests.spec.places import Place
+from tests.spec.places import Place, queued
 
 
 def test_acquire_blocks_until_a_permit_is_free(run: Run) -> None:
     async def body(place: Place) -> None:
         d = (await place.client()).distributed()
-        first, second, third = (d.semaphore("pool", permits=2) for _ in range(3))
-        await first.acquire()
+        first, second, third = (d.semaphore("acquired", permits=2) for _ in range(3))
+        assert await first.acquire() is None
         await second.acquire()
-        waiting = asyncio.create_task(third.acquire())
-        await place.sleep(0.1)
-        assert not waiting.done()
+        waiting = await queued(third, d.semaphore("acquired", permits=2))
         assert await first.release() is True
         await waiting
         assert [await second.release(), await third.release()] == [True, True]

@@ -1,4 +1,4 @@
-"""Names, parameters, defaults and coroutines of both pages. Defaults written as ``?`` are the library's own."""
+"""Names, kinds and defaults of parameters, and what is a coroutine function, on both pages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import inspect
 import pytest
 
 import casty
+from casty.distributed.facade import MapFactory, QueueFactory, SetFactory
+
+Methods = dict[str, str]
 
 CLIENT = {
     "__init__": "(*, contact_points, system_name, client_host='127.0.0.1', client_port=0, advertised_host=None, "
@@ -75,10 +78,11 @@ SET = {
     "contains": "async (value)",
     "size": "async ()",
 }
-PAGES: dict[type, dict[str, str]] = {
+PAGES: dict[type, Methods] = {
     casty.ClusterClient: CLIENT,
     casty.Distributed: DISTRIBUTED,
     casty.EntityGateway: GATEWAY,
+    casty.ClusteredActorSystem: GATEWAY,
     casty.Barrier: BARRIER,
     casty.Counter: COUNTER,
     casty.Dict: DICT,
@@ -87,6 +91,18 @@ PAGES: dict[type, dict[str, str]] = {
     casty.Semaphore: LOCK,
     casty.Set: SET,
 }
+ADDED: Methods = {
+    "ClusterClient.spawn": "(behavior, name, *, mailbox=None)",
+    "Dict.get": "async (key, *, local=False, default=None)",
+    "Semaphore.__init__": "(*, gateway, region_ref, name, permits=None, timeout=5.0)",
+    "Semaphore.acquire": "async (n=1)",
+    "Semaphore.try_acquire": "async (n=1)",
+}
+"""Where the library takes more than the page says."""
+
+METHODS = [
+    pytest.param(owner, name, id=f"{owner.__name__}.{name}") for owner, own in PAGES.items() for name in own
+]
 
 
 def signature_of(owner: type, name: str) -> inspect.Signature:
@@ -103,48 +119,44 @@ def signature_of(owner: type, name: str) -> inspect.Signature:
 def written(text: str) -> inspect.Signature:
     """Return a signature of the page."""
     names: dict[str, object] = {}
-    exec(f"def method{text}: ...", names)
+    exec(f"def method{text.removeprefix('async ')}: ...", names)
     method = names["method"]
     assert callable(method)
     return inspect.signature(method)
 
 
-@pytest.mark.parametrize(
-    ("owner", "name"),
-    [
-        pytest.param(owner, name, id=f"{owner.__name__}.{name}")
-        for owner, own in PAGES.items()
-        for name in own
-    ],
-)
-def test_a_call_as_on_the_page_is_taken(owner: type, name: str) -> None:
-    """Every parameter is there, of the same kind and with the same default; what comes besides has a default."""
-    text = PAGES[owner][name]
-    is_async = text.startswith("async ")
-    assert inspect.iscoroutinefunction(getattr(owner, name)) is is_async
-    ours = signature_of(owner, name)
-    if text == "async (*exc)":
-        ours.bind(None, None, None)
-        return
-    page = written(text.removeprefix("async "))
+@pytest.mark.parametrize(("owner", "name"), METHODS)
+def test_a_signature_is_that_of_the_page(owner: type, name: str) -> None:
+    """Names, order, kinds, defaults; whether it is a coroutine function."""
+    text = ADDED.get(f"{owner.__name__}.{name}", PAGES[owner][name])
+    assert inspect.iscoroutinefunction(getattr(owner, name)) is text.startswith("async ")
+    assert signature_of(owner, name) == written(text)
+
+
+@pytest.mark.parametrize("which", ADDED)
+def test_what_was_added_takes_every_call_of_the_page(which: str) -> None:
+    """The page's parameters keep their kinds and defaults, and whatever comes besides has a default."""
+    owner, _, name = which.partition(".")
+    page, ours = written(PAGES[getattr(casty, owner)][name]), written(ADDED[which])
     for parameter in page.parameters.values():
-        mine = ours.parameters[parameter.name]
-        assert (mine.kind, mine.default) == (parameter.kind, parameter.default), parameter.name
-    order = [one for one in ours.parameters if one in page.parameters]
-    assert order == list(page.parameters)
-    for extra in set(ours.parameters) - set(page.parameters):
-        assert ours.parameters[extra].default is not inspect.Parameter.empty, extra
+        assert ours.parameters[parameter.name] == parameter
+    extras = [extra for extra in ours.parameters.values() if extra.name not in page.parameters]
+    assert extras
+    assert all(extra.default is not inspect.Parameter.empty for extra in extras)
 
 
 @pytest.mark.parametrize("name", ["map", "set", "queue"])
 def test_the_typed_ones_are_properties(name: str) -> None:
+    """``map property``, ``set property``, ``queue property``."""
     assert isinstance(inspect.getattr_static(casty.Distributed, name), property)
 
 
-def test_a_structure_s_timeout_is_settable_at_the_accessor() -> None:
-    """``d.map[K, V]("name", shards=10)``: the name comes first, the rest by keyword."""
-    from casty.distributed.facade import MapFactory
+@pytest.mark.parametrize("factory", [MapFactory, SetFactory, QueueFactory])
+def test_what_an_accessor_gives_is_called_with_a_name(factory: type) -> None:
+    """``d.map[K, V]("name", shards=10)``, and alike for sets and queues."""
+    assert signature_of(factory, "__call__") == written("(name, *, shards=10, timeout=5.0)")
 
-    call = signature_of(MapFactory, "__call__")
-    assert list(call.parameters) == ["name", "shards", "timeout"]
-    assert call.parameters["shards"].kind is inspect.Parameter.KEYWORD_ONLY
+
+def test_the_page_s_names_are_public() -> None:
+    """``casty.ClusterClient``, ``casty.Distributed``, ``casty.Barrier`` ..."""
+    assert [owner.__name__ for owner in PAGES if owner.__name__ not in casty.__all__] == []
