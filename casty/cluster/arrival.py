@@ -1,8 +1,8 @@
 """How a process becomes part of a cluster: it founds one with its co-founders, or joins one that lives.
 
 A quarter of a second after another the arriving process tells everyone it is linked with who it is. Members
-answer
-with their cluster; blank processes answer in kind. `founding.py` decides; this shell carries its messages.
+answer with their cluster; blank processes answer in kind. `founding.py` decides; this shell carries its
+messages.
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
 """Liveness and leases per pair of nodes: one small beat stands for all groups that a node leads with a peer.
 
 A beat carries a digest of the sender's rows: for each group that it leads and the peer belongs to, (group,
-epoch,
-term, index of the newest configuration). The peer computes the digest of its own rows for groups that it
-believes
-the sender leads. Equal: every one of these groups was heard, and the sender may count the *send* time of the
-beat
-as answered. Different: full rows are exchanged, only rows equal on both sides count, and the leader probes
-the rest with an ordinary append, which sorts out terms and configurations the usual way.
+epoch, term, index of the newest configuration). The peer computes the digest of its own rows for groups
+that it believes the sender leads. Equal: every one of these groups was heard, and the sender may count the
+*send* time of the beat as answered. Different: full rows are exchanged, only rows equal on both sides
+count, and the leader probes the rest with an ordinary append, which sorts out terms and configurations the
+usual way.
 
 Both ends compute rows from what their cores hold now. A beat that is lost, doubled or late only makes a lease
 shorter: an answer names the send time of the beat that it answers.

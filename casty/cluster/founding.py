@@ -13,14 +13,12 @@ States of a process::
 ``started`` is final: the document is the first configuration of the control group, and all its founders vote
 in it.
 
-What may be lost, doubled or late: every message. Each is sent again on every tick until it is answered, each
-names
-the founding it speaks of, and each is harmless when heard twice. Why two foundings cannot both commit: to
-commit
-takes a majority of the document's founders, every one of whom had acknowledged it; a process acknowledges a
-second
-document only after the founder withdrew the first, which the founder may only do while nobody started it - a
-process that started answers a withdrawal with ``START``, and the founder then has to start as well.
+What may be lost, doubled or late: every message. Each is sent again on every tick until it is answered,
+each names the founding it speaks of, and each is harmless when heard twice. Why two foundings cannot both
+commit: to commit takes a majority of the document's founders, every one of whom had acknowledged it; a
+process acknowledges a second document only after the founder withdrew the first, which the founder may only
+do while nobody started it - a process that started answers a withdrawal with ``START``, and the founder
+then has to start as well.
 
 A founder that dies after its offer is replaced: an acknowledger that hears nothing of it for 3 s offers the
 very same document to the others and starts once a majority of its founders (itself included) stands by it.

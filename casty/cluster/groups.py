@@ -1,9 +1,8 @@
 """Creates the groups that the control state names on this node; a message never does.
 
 The first group of a slot is created once, empty, by the processes that its control entry names, under the
-slot's
-epoch. Every later replica starts blank: without a configuration it neither votes nor campaigns, and waits
-for the leader's snapshot.
+slot's epoch. Every later replica starts blank: without a configuration it neither votes nor campaigns, and
+waits for the leader's snapshot.
 """
 
 from __future__ import annotations

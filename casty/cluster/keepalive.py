@@ -1,12 +1,10 @@
 """Keep-alives of one gateway: what sessions rest on, and how lost answers and holds are made good.
 
 One small frame per node every third of the TTL names, for each session there, the requests that wait, the
-holds and
-the abandoned numbers. The acknowledgement covers a slot only if its leader may speak for it; then everything
-held
-there is safe until the *send* time of that frame + TTL x (1 - drift). A slot that is not covered is asked
-again at
-once, then with back-off. When a slot's time runs out its holds are lost for good, here before anywhere else.
+holds and the abandoned numbers. The acknowledgement covers a slot only if its leader may speak for it; then
+everything held there is safe until the *send* time of that frame + TTL x (1 - drift). A slot that is not
+covered is asked again at once, then with back-off. When a slot's time runs out its holds are lost for good,
+here before anywhere else.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A gateway's side of its session in one slot: numbers, marks, holds, and how long it may trust them. Pure.
 
-`low` is the lowest number without an answer (``queued`` is one), `wait_low` the lowest one still waited for;
-every
-command carries both, so the slot can forget what this side has. An abandoned number keeps `low` down until
-the slot says that it is settled, unless it was queued: then the slot finds it through the waiter itself.
+`low` is the lowest number without an answer (``queued`` is one), `wait_low` the lowest one still waited
+for; every command carries both, so the slot can forget what this side has. An abandoned number keeps `low`
+down until the slot says that it is settled, unless it was queued: then the slot finds it through the waiter
+itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Ledger(Generic[H]):
 
     __slots__ = (
         "_done", "abandoned", "attempt", "covered_until_ns", "epoch", "held", "low", "next_seq", "number",
-        "slot",         "used_ns", "waiting",
+        "slot", "used_ns", "waiting",
     )  # fmt: skip
 
     def __init__(self, slot: int, epoch: int, attempt: bytes, now_ns: int) -> None:

@@ -1,8 +1,8 @@
 """What a node answers: requests and keep-alives of gateways, its own gateway included.
 
 A request is one of three operations on a slot: a write (a log entry, proposed as it came), a read, or a
-control
-entry. A node that does not lead the slot says who does; with `RELAY` set it asks the leader itself, one hop.
+control entry. A node that does not lead the slot says who does; with `RELAY` set it asks the leader itself,
+one hop.
 """
 
 from __future__ import annotations

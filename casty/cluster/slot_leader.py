@@ -1,9 +1,9 @@
 """What the leader of one slot knows besides the log: when it heard of each session, who waits for what.
 
 Soft state: a new leader starts empty and gives every session a fresh TTL, so that the client's own deadline
-always
-passes before anybody else can be granted what it held. An expiry that stands in the log - also one inherited
-from an earlier leader, committed or not - counts: such a session is not covered any more, for it may be gone.
+always passes before anybody else can be granted what it held. An expiry that stands in the log - also one
+inherited from an earlier leader, committed or not - counts: such a session is not covered any more, for it
+may be gone.
 """
 
 from __future__ import annotations

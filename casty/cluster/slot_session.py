@@ -9,9 +9,8 @@ States of a request (session, seq), as the slot sees it::
     any    --withdrawn--> withdrawn (remembered until `low` passes it)
 
 `low` is the lowest number that the client has no answer to, ``queued`` being an answer; `wait_low` the
-lowest one that
-it still waits for. Both only grow. A number below `low` of which nothing is known any more can only be a late
-duplicate of something long finished: it is answered STALE and does nothing.
+lowest one that it still waits for. Both only grow. A number below `low` of which nothing is known any more
+can only be a late duplicate of something long finished: it is answered STALE and does nothing.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The cluster side of a client: links to every node it knows, a topology that only moves forward, a gateway.
 
 A visitor dials and never listens. It subscribes on every link, so the loss of one costs it nothing; what
-arrives
-twice is older or equal and changes nothing. It keeps dialling its contact points for ever, so all nodes may
-be replaced over its life.
+arrives twice is older or equal and changes nothing. It keeps dialling its contact points for ever, so all
+nodes may be replaced over its life.
 """
 
 from __future__ import annotations
