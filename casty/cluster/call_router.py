@@ -14,10 +14,11 @@ nobody. A call not in doubt ends `Unavailable`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
-from casty.cluster.calls import Call, Deadlines, refusal_of, settled
+from casty.cluster.call_sessions import EXPIRED_BY_SLOT, CallSessions
+from casty.cluster.call_table import MAX_PARKED, RETRY, CallTable
+from casty.cluster.calls import Call, settled
 from casty.cluster.detours import Detours
 from casty.cluster.holds import Hold
 from casty.cluster.keepalive import KeepAlive
@@ -26,8 +27,7 @@ from casty.cluster.operations import OP_KEEPALIVE, OP_WRITE, RELAY
 from casty.cluster.outgoing import Outgoing
 from casty.cluster.placement import slot_of
 from casty.cluster.routes import Routes
-from casty.cluster.slot_machine import CANCEL, CLOSE, OPEN
-from casty.cluster.topology import Topology
+from casty.cluster.slot_machine import CANCEL, CLOSE
 from casty.config import SECOND_NS, Settings
 from casty.distributed.core import (
     BAD,
@@ -48,12 +48,10 @@ from casty.distributed.core import (
 from casty.distributed.port import LOST_EXPIRED
 from casty.errors import (
     InternalError,
-    MessageTooLarge,
     NotStarted,
     OutcomeUnknown,
     Overloaded,
     RemoteProtocolError,
-    SessionExpired,
     Unavailable,
 )
 from casty.runtime import Runtime
@@ -62,12 +60,7 @@ from casty.wire.pack import pack, unpack
 
 __all__ = ["CallRouter", "Routes"]
 
-RETRY_NS = SECOND_NS // 20
-MAX_PARKED = 100_000
-WINDOW_MARGIN = 64
 ASIDE_NS = SECOND_NS
-_RETRY = 0
-ANEW = "the slot began anew"
 _HOLDING = (LOCK, SEMAPHORE)
 
 
@@ -93,24 +86,16 @@ class CallRouter:
         turn: Turn | None = None,
     ) -> None:
         self._clock = runtime.clock
-        self._entropy = runtime.entropy
         self._routes = routes
         self._settings = settings
-        self._gateway_id = gateway_id
-        self._calls: dict[int, Call] = {}
-        self._last_id = 0
-        self._parked: dict[int, Call] = {}
-        self._by_slot: dict[int, dict[int, Call]] = {}
-        self._openings: dict[int, Call] = {}
+        self._table = CallTable(self._clock, self._on_due)
+        self._calls = self._table.calls
+        self._parked = self._table.parked
+        self._sessions = CallSessions(self, self._table, runtime, settings, gateway_id)
+        self.ledgers = self._sessions.ledgers
         self._outgoing = Outgoing(routes, settings.max_frame_bytes, self._never_left, turn)
-        self._retry_ns = 0
-        window = settings.max_window_replies
-        self._window = window - min(WINDOW_MARGIN, window // 4)
-        self._deadlines = Deadlines(self._clock, self._on_due, self._is_live)
-        self._cluster_id = ""
         self._is_closed = False
-        self.detours = Detours(self._clock, self._entropy, routes)
-        self.ledgers: dict[int, Ledger[Hold]] = {}
+        self.detours = Detours(self._clock, runtime.entropy, routes)
         self.keep_alive = KeepAlive(self, runtime, routes)
 
     # -- calls
@@ -125,20 +110,14 @@ class CallRouter:
             raise refusal
         if len(self._parked) >= MAX_PARKED:
             raise Overloaded(f"{MAX_PARKED} calls wait for a route already; see what the cluster lacks")
-        now_ns = self._clock.now()
-        deadline_ns = None if timeout_s is None else now_ns + int(timeout_s * SECOND_NS)
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._last_id += 1
-        call = Call(self._last_id, operation, entity, future, now_ns, deadline_ns)
+        call = self._table.make(operation, entity, None if timeout_s is None else int(timeout_s * SECOND_NS))
         call.command = command
         call.slot = slot
         return call
 
     async def _finish(self, call: Call) -> Reply:
-        self._calls[call.call_id] = call
-        if call.deadline_ns is not None:
-            self._deadlines.add(call.deadline_ns, call.call_id)
-        self._dispatch(call)
+        self._table.add(call)
+        self.dispatch(call)
         try:
             return await call.future
         except asyncio.CancelledError:
@@ -149,130 +128,43 @@ class CallRouter:
         topology = self._routes.topology()
         return None if topology is None else slot_of(entity[0], entity[1], len(topology.slots))
 
-    def _dispatch(self, call: Call) -> None:
+    def dispatch(self, call: Call) -> None:
         """Send a call on its way, or park it until there is one."""
         topology = self._routes.topology()
         if topology is None:
             self._await_topology(call)
             return
-        if topology.cluster_id != self._cluster_id:
-            self._enter_cluster(topology)
+        self._sessions.enter(topology)
         if call.slot < 0:
             call.slot = slot_of(call.entity[0], call.entity[1], len(topology.slots))
-        calls = self._by_slot.get(call.slot)
-        if calls is None:
-            calls = self._by_slot[call.slot] = {}
-        calls[call.call_id] = call
-        former = call.ledger
-        if former is not None and former.epoch != topology.epoch_of(call.slot):
-            # Its session's number may be somebody else's in the new epoch.
-            self._expire(former, ANEW)
-            if call.ledger is former:
-                self._conclude(call, [EXPIRED])
-                return
-        if call.operation == OP_WRITE and not call.payload and not self._number(call, topology):
+        self._table.settle_in(call)
+        if self._sessions.is_of_former_epoch(call, topology):
+            self.conclude(call, [EXPIRED])
+            return
+        if call.operation == OP_WRITE and not call.payload and not self._sessions.number(call, topology):
             return
         leader = topology.leader_of(call.slot)
         if leader is None:
-            self._park(call)
+            self._table.park(call)
         elif self._routes.is_linked(leader):
             self._send(call, leader, leader, topology.epoch_of(call.slot), call.operation)
         elif (way := self.detours.around(leader)) is not None:
             self._send(call, way, leader, topology.epoch_of(call.slot), call.operation | RELAY)
         else:
-            self._park(call)
+            self._table.park(call)
 
     def _await_topology(self, call: Call) -> None:
         refusal = self._routes.refusal()
         if refusal is None:
-            self._park(call)
+            self._table.park(call)
         else:
-            self._forget(call)
-            self._fail(call, refusal)
+            self._table.forget(call)
+            call.fail(refusal)
 
-    def _number(self, call: Call, topology: Topology) -> bool:
-        """Give a command its number and bytes; False when it has to wait for a session or for the window."""
-        ledger = self.ledgers.get(call.slot)
-        epoch = topology.epoch_of(call.slot)
-        if ledger is not None and ledger.epoch != epoch:
-            self._expire(ledger, ANEW)
-            ledger = None
-        if call.only_in is not None and ledger is not call.only_in:
-            # The hold ended with its session, and its number names somebody else's request in the next one.
-            self._conclude(call, [OK, False])
-            return False
-        if ledger is None:
-            attempt = self._entropy.token("attempt", 16)
-            ledger = self.ledgers[call.slot] = Ledger(call.slot, epoch, attempt, self._clock.now())
-        if ledger.number is None:
-            self._open(ledger)
-            self._park(call)
-            return False
-        if self._is_full(ledger) and not call.is_urgent:
-            self._park(call)
-            return False
-        call.seq = ledger.take()
-        call.ledger = ledger
-        if call.is_waiting:
-            ledger.waiting[call.seq] = call.entity
-        ledger.used_ns = self._clock.now()
-        call.payload = call.entry(ledger)
-        if len(call.payload) > self._settings.max_value_bytes:
-            self._forget(call)
-            ledger.waiting.pop(call.seq, None)
-            ledger.answered(call.seq)
-            self._fail(call, MessageTooLarge(
-                f"expected at most max_value_bytes = {self._settings.max_value_bytes} bytes in a command, "
-                f"found {len(call.payload)}"
-            ))  # fmt: skip
-            return False
-        return True
-
-    def _open(self, ledger: Ledger[Hold]) -> None:
-        if ledger.slot in self._openings:
-            return
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._last_id += 1
-        # Nobody awaits this future; an error in it at the end must not look forgotten.
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        call = Call(self._last_id, OP_WRITE, (0, b""), future, self._clock.now(), None)
-        call.slot = ledger.slot
-        call.payload = pack([OPEN, ledger.attempt, self._gateway_id])
-        self._openings[ledger.slot] = call
-        self._calls[call.call_id] = call
-        self._dispatch(call)
-
-    def _opened(self, call: Call, reply: Reply) -> None:
-        self._openings.pop(call.slot, None)
-        self._forget(call)
-        ledger = self.ledgers[call.slot]
-        waiting = [one for one in self._unnumbered() if one.slot == call.slot]
-        if reply[0] == OK:
-            ledger.number = reply[1]
-            self.keep_alive.covered(ledger, call.started_ns)
-            for one in waiting:
-                self._unpark(one)
-            return
-        del self.ledgers[call.slot]
-        for one in waiting:
-            self._forget(one)
-            self._fail(one, refusal_of(reply))
-
-    def _park(self, call: Call) -> None:
-        call.is_parked = True
-        call.sent_to = None
-        self._parked[call.call_id] = call
-        self._retry_later()
-
-    def _retry_later(self) -> None:
-        if self._retry_ns == 0:
-            self._retry_ns = self._clock.now() + RETRY_NS
-            self._deadlines.add(self._retry_ns, _RETRY)
-
-    def _unpark(self, call: Call) -> None:
-        self._parked.pop(call.call_id, None)
-        call.is_parked = False
-        self._dispatch(call)
+    def resume(self, call: Call) -> None:
+        """Send a call on its way that was parked, or whose bytes changed."""
+        self._table.unpark(call)
+        self.dispatch(call)
 
     def _send(self, call: Call, node_id: str, leader: str, epoch: int, operation: int) -> None:
         call.sent_to = node_id
@@ -286,7 +178,7 @@ class CallRouter:
         call = self._calls.get(call_id)
         if call is not None and call.sent_to == node_id:
             call.may_be_applied = call.was_in_doubt
-            self._park(call)
+            self._table.park(call)
 
     # -- answers
 
@@ -305,9 +197,9 @@ class CallRouter:
 
     def _on_answer(self, call: Call, reply: Reply) -> None:
         status = reply[0]
-        if call is self._openings.get(call.slot):
+        if self._sessions.is_opening(call):
             if status in (OK, OVERLOADED, BAD):
-                self._opened(call, reply)
+                self._sessions.opened(call, reply)
             else:
                 self._again(call, reply)
         elif status == QUEUED:
@@ -315,19 +207,19 @@ class CallRouter:
         elif status in (NOT_LEADER, BUSY, UNKNOWN):
             self._again(call, reply)
         elif status == EXPIRED and call.seq:
-            self._on_expired(call)
+            self._sessions.on_expired(call)
         else:
-            self._conclude(call, reply)
+            self.conclude(call, reply)
 
     def _on_queued(self, call: Call) -> None:
         # It waits in the log: whatever refuses a later attempt, this one was applied.
         call.is_queued = call.may_be_applied = call.was_in_doubt = True
         ledger = call.ledger
-        if ledger is None or self.ledgers.get(call.slot) is not ledger:
-            self._on_expired(call)
+        if ledger is None or not self._sessions.is_current(ledger):
+            self._sessions.on_expired(call)
             return
         ledger.answered(call.seq)
-        self._admit(ledger)
+        self._sessions.admit(ledger)
 
     def _again(self, call: Call, reply: Reply) -> None:
         """The attempt was refused, or nobody knows: try again, elsewhere if a hint says where."""
@@ -340,13 +232,13 @@ class CallRouter:
             self._routes.hint(call.slot, reply[1], reply[2])
             topology = self._routes.topology()
             if topology is not None and topology.leader_of(call.slot) == reply[1]:
-                self._dispatch(call)
+                self.dispatch(call)
                 return
-        self._park(call)
+        self._table.park(call)
 
-    def _conclude(self, call: Call, reply: Reply) -> None:
+    def conclude(self, call: Call, reply: Reply) -> None:
         """A final answer."""
-        self._forget(call)
+        self._table.forget(call)
         status = reply[0]
         ledger = call.ledger
         if call.seq and ledger is not None:
@@ -361,7 +253,7 @@ class CallRouter:
             elif call.is_waiting and ledger.wait_low < call.seq:
                 # The slot keeps the outcome until it is told, and an older call may wait for ever.
                 ledger.confirm(call.seq, call.entity)
-            self._admit(ledger)
+            self._sessions.admit(ledger)
         if call.future.done():
             return
         if call.is_waiting and status in (WITHDRAWN, STALE):
@@ -374,61 +266,10 @@ class CallRouter:
         else:
             call.future.set_result(reply)
 
-    def _admit(self, ledger: Ledger[Hold]) -> None:
-        """The window moved: let calls in that waited for it."""
-        while self._parked and not self._is_full(ledger) and self.ledgers.get(ledger.slot) is ledger:
-            first = next((one for one in self._unnumbered() if one.slot == ledger.slot), None)
-            if first is None:
-                return
-            before = ledger.next_seq
-            self._unpark(first)
-            if ledger.next_seq == before:
-                return
-
-    def _is_full(self, ledger: Ledger[Hold]) -> bool:
-        return ledger.outstanding >= self._window
-
-    def _unnumbered(self) -> Iterator[Call]:
-        """Return the parked calls that need a number first."""
-        return (call for call in self._parked.values() if call.operation == OP_WRITE and not call.payload)
-
-    def _on_expired(self, call: Call) -> None:
-        """The session was gone before this attempt; other first attempts hear the same, each by itself."""
-        ledger = call.ledger
-        assert ledger is not None, "a number comes from a ledger"
-        reason = "the cluster expired the session"
-        if self.ledgers.get(call.slot) is ledger:
-            self._expire(ledger, reason, is_answered_each=True)
-        if call.call_id in self._calls:
-            if call.was_in_doubt or call.is_queued:
-                self._unknown(call, reason)
-            else:
-                call.unnumber()
-                self._dispatch(call)
-
-    def _expire(self, ledger: Ledger[Hold], reason: str, *, is_answered_each: bool = False) -> None:
-        """The session is gone: its holds are lost, what was sent in it is unknown, the next use opens anew."""
-        if self.ledgers.get(ledger.slot) is ledger:
-            del self.ledgers[ledger.slot]
-        self.keep_alive.lose_all(ledger, reason, abandon=False)
-        for call in list(self._by_slot.get(ledger.slot, {}).values()):
-            if not call.seq or call.ledger is not ledger:
-                continue
-            if not call.may_be_applied:
-                call.unnumber()
-            elif call.was_in_doubt or call.is_queued or call.is_parked or not is_answered_each:
-                self._unknown(call, reason)
-
-    def _unknown(self, call: Call, reason: str) -> None:
-        self._forget(call)
-        error = OutcomeUnknown(f"{reason} while the call was under way")
-        error.__cause__ = SessionExpired(reason)
-        self._fail(call, error)
-
     # -- ends of calls
 
     def _on_due(self, key: int) -> None:
-        if key == _RETRY:
+        if key == RETRY:
             self._retry()
         elif key < 0:
             self._withdraw(self._calls.get(-key))
@@ -438,17 +279,13 @@ class CallRouter:
                 self._overdue(overdue)
 
     def _retry(self) -> None:
-        self._retry_ns = 0
-        for call in list(self._parked.values()):
+        for call in self._table.retries():
             ledger = None if call.payload or call.is_urgent else self.ledgers.get(call.slot)
             # What waits for the window is let in by the answers that move it.
-            if ledger is None or not self._is_full(ledger):
-                self._unpark(call)
+            if ledger is None or not self._sessions.is_full(ledger):
+                self.resume(call)
         if self._parked:
-            self._retry_later()
-
-    def _is_live(self, key: int) -> bool:
-        return key == _RETRY or abs(key) in self._calls
+            self._table.retry_later()
 
     def _withdraw(self, call: Call | None) -> None:
         """Shortly before its deadline a waiting call asks to be withdrawn if it still waits."""
@@ -458,21 +295,21 @@ class CallRouter:
         assert ledger is not None, "a number comes from a ledger"
         call.is_withdrawing = True
         call.payload = pack([CANCEL, ledger.number, call.seq, *call.entity])
-        self._unpark(call)
+        self.resume(call)
 
     def _overdue(self, call: Call) -> None:
         in_doubt = call.may_be_applied
         self._give_up(call)
         where = f"slot {call.slot}" if call.slot >= 0 else "the cluster: no topology"
         if in_doubt:
-            self._fail(call, OutcomeUnknown(f"no answer from {where} in time; it was applied once or never"))
+            call.fail(OutcomeUnknown(f"no answer from {where} in time; it was applied once or never"))
         else:
-            self._fail(call, Unavailable(f"no route to {where} or no leader in time; it was not applied"))
+            call.fail(Unavailable(f"no route to {where} or no leader in time; it was not applied"))
 
     def _give_up(self, call: Call) -> None:
         """Nobody waits for the call any more: see that it takes no effect for nobody."""
         is_under_way = call.call_id in self._calls
-        self._forget(call)
+        self._table.forget(call)
         ledger = call.ledger
         if ledger is None or not call.seq or self.ledgers.get(call.slot) is not ledger:
             return
@@ -490,18 +327,6 @@ class CallRouter:
             ledger.waiting.pop(call.seq, None)
             ledger.answered(call.seq)
 
-    def _forget(self, call: Call) -> None:
-        self._calls.pop(call.call_id, None)
-        self._parked.pop(call.call_id, None)
-        calls = self._by_slot.get(call.slot)
-        if calls is not None:
-            calls.pop(call.call_id, None)
-
-    @staticmethod
-    def _fail(call: Call, error: BaseException) -> None:
-        if not call.future.done():
-            call.future.set_exception(error)
-
     # -- what the owner tells
 
     def on_topology(self) -> None:
@@ -509,32 +334,30 @@ class CallRouter:
         topology = self._routes.topology()
         if topology is None:
             return
-        if topology.cluster_id != self._cluster_id:
-            self._enter_cluster(topology)
-        for ledger in list(self.ledgers.values()):
-            if ledger.epoch != topology.epoch_of(ledger.slot):
-                self._expire(ledger, ANEW)
+        self._sessions.enter(topology)
+        self._sessions.follow(topology)
         for call in list(self._parked.values()):
-            self._unpark(call)
-        for slot, calls in list(self._by_slot.items()):
-            leader = topology.leader_of(slot) if calls else None
+            self.resume(call)
+        for slot in self._table.slots():
+            leader = topology.leader_of(slot)
             if leader is not None:
-                for call in [one for one in calls.values() if one.leader != leader and not one.is_parked]:
-                    self._dispatch(call)
+                for call in self._table.of_slot(slot):
+                    if call.leader != leader and not call.is_parked:
+                        self.dispatch(call)
         self.keep_alive.follow(topology)
 
     def on_link_up(self, node_id: str) -> None:
         """A node can be reached (again)."""
         self.detours.link_up(node_id)
         for call in list(self._parked.values()):
-            self._unpark(call)
+            self.resume(call)
 
     def on_link_down(self, node_id: str) -> None:
         """A link ended: what was sent on it is in doubt, and sent again."""
         self.detours.link_down(node_id)
         for call in list(self._calls.values()):
             if call.sent_to == node_id and not call.is_parked:
-                self._park(call)
+                self._table.park(call)
 
     def on_keepalive_ack(self, body: bytes) -> None:
         """Take the acknowledgement of a keep-alive."""
@@ -542,20 +365,13 @@ class CallRouter:
 
     def on_outcome(self, slot: int, seq: int, reply: Reply) -> None:
         """An acknowledgement repeats the outcome of a waiting call."""
-        for call in list(self._by_slot.get(slot, {}).values()):
+        for call in self._table.of_slot(slot):
             if call.seq == seq:
                 self._on_answer(call, reply)
 
     def on_session_expired(self, ledger: Ledger[Hold]) -> None:
         """An acknowledgement says that the session is gone."""
-        self._expire(ledger, "the cluster expired the session", is_answered_each=True)
-
-    def _enter_cluster(self, topology: Topology) -> None:
-        if self._cluster_id:
-            for ledger in list(self.ledgers.values()):
-                self._expire(ledger, "another generation of the cluster took over")
-            self._openings.clear()
-        self._cluster_id = topology.cluster_id
+        self._sessions.lose(ledger, EXPIRED_BY_SLOT, is_answered_each=True)
 
     def send_close(self, ledger: Ledger[Hold]) -> asyncio.Future[Reply]:
         """Close a session of a slot; returns the future of the answer."""
@@ -566,15 +382,11 @@ class CallRouter:
         return self._ask_aside(ledger, OP_KEEPALIVE, pack(ledger.keep_alive_row()))
 
     def _ask_aside(self, ledger: Ledger[Hold], operation: int, payload: bytes) -> asyncio.Future[Reply]:
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._last_id += 1
-        now_ns = self._clock.now()
-        call = Call(self._last_id, operation, (0, b""), future, now_ns, now_ns + ASIDE_NS)
+        call = self._table.make(operation, (0, b""), ASIDE_NS)
         call.slot, call.ledger, call.payload = ledger.slot, ledger, payload
-        self._calls[call.call_id] = call
-        self._deadlines.add(now_ns + ASIDE_NS, call.call_id)
-        self._dispatch(call)
-        return future
+        self._table.add(call)
+        self.dispatch(call)
+        return call.future
 
     async def close(self) -> None:
         """End every call and session; what was held is free at once where the slot answers in time."""
@@ -582,8 +394,8 @@ class CallRouter:
             return
         self._is_closed = True
         for call in list(self._calls.values()):
-            self._forget(call)
-            self._fail(call, NotStarted("the client or system was left while the call was under way"))
+            self._table.forget(call)
+            call.fail(NotStarted("the client or system was left while the call was under way"))
         closing = []
         for ledger in list(self.ledgers.values()):
             self.keep_alive.lose_all(ledger, "closed by its own client or system", abandon=False)
@@ -593,4 +405,4 @@ class CallRouter:
         for future in closing:
             await settled(future)
         self.keep_alive.close()
-        self._deadlines.close()
+        self._table.deadlines.close()

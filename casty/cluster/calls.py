@@ -76,6 +76,11 @@ class Call:
         self.seq, self.payload = 0, b""
         self.may_be_applied = False
 
+    def fail(self, error: BaseException) -> None:
+        """End with an error, unless it ended already."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
 
 class Deadlines:
     """Callbacks at instants: one heap and one timer however many there are.

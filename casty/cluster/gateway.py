@@ -81,7 +81,7 @@ class Gateway(CallRouter):
         call.is_waiting = True
         if timeout_s is not None and call.deadline_ns is not None:
             lead_ns = min(CANCEL_LEAD_NS, int(timeout_s * SECOND_NS / 4))
-            self._deadlines.add(call.deadline_ns - lead_ns, -call.call_id)
+            self._table.deadlines.add(call.deadline_ns - lead_ns, -call.call_id)
         reply = await self._finish(call)
         # Not looked up in the ledger: it may have been lost between the answer and this task's turn.
         return reply, call.hold

@@ -48,7 +48,7 @@ def _never_in_doubt(right: Any) -> Any:
     def overdue(router: Any, call: Any) -> None:
         if call.may_be_applied:
             router._give_up(call)
-            router._fail(call, Unavailable("no answer in time"))
+            call.fail(Unavailable("no answer in time"))
         else:
             right(router, call)
 

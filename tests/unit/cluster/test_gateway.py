@@ -438,7 +438,7 @@ async def test_the_window_holds_calls_back_and_lets_them_in(window: int) -> None
 async def test_deadlines_of_answered_calls_do_not_pile_up(world: World) -> None:
     for _ in range(50):
         await asyncio.gather(*(add(world, 60.0) for _ in range(60)))
-    assert len(world.gateway._deadlines._heap) < 2_000
+    assert len(world.gateway._table.deadlines._heap) < 2_000
 
 
 async def test_close_ends_calls_and_frees_what_was_held(world: World) -> None:

@@ -161,6 +161,33 @@ async def test_slot_that_began_anew_ends_what_was_known_of_the_old_one() -> None
     assert await run(world, add(client)) == [0, 101]
 
 
+@pytest.mark.parametrize("is_another_cluster", [False, True])
+@pytest.mark.parametrize("is_heard_late", [False, True])
+async def test_an_opening_under_way_when_its_slot_begins_anew_is_forgotten(
+    *, is_another_cluster: bool, is_heard_late: bool
+) -> None:
+    world = World()
+    client = world.client()
+    call = add(client, timeout_s=60.0)
+    await settle()
+    world.deliver(world.flights[0])
+    world.commit()
+    late, world.flights = world.flights, []
+    assert [flight.to_node for flight in late] == [False]
+    world.start_anew()
+    world.version += 1
+    world.cluster_id += "y" * is_another_cluster
+    stranger = world.client("stranger")
+    await run(world, add(stranger, 100))  # takes the same session number in the new epoch
+    client.hear()
+    if is_heard_late:
+        world.flights.extend(late)
+    assert await run(world, call) == [0, 101]
+    assert client.gateway.ledgers[0].number != stranger.gateway.ledgers[0].number
+    assert len(world.machine.sessions) == 2
+    assert not client.gateway._calls
+
+
 async def test_another_cluster_ends_all_sessions() -> None:
     world = World()
     client = await opened(world)

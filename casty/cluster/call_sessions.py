@@ -1,0 +1,239 @@
+"""The sessions of one gateway, one in each slot that it uses: opened by the first use, lost with the slot's word.
+
+Life of a session: none -> opening (the same opening is sent until it is answered) -> open -> closed by its owner,
+or *lost*: expired by the slot, or gone with the slot's epoch or the cluster's generation. A lost session takes its
+holds along. Its calls that certainly were not applied get a number in the next one; the others end `OutcomeUnknown`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from casty.cluster.call_table import CallTable
+from casty.cluster.calls import Call, refusal_of
+from casty.cluster.holds import Hold
+from casty.cluster.keepalive import KeepAlive
+from casty.cluster.ledger import Ledger
+from casty.cluster.operations import OP_WRITE
+from casty.cluster.slot_machine import OPEN
+from casty.cluster.topology import Topology
+from casty.config import Settings
+from casty.distributed.core import OK, Reply
+from casty.errors import MessageTooLarge, OutcomeUnknown, SessionExpired
+from casty.runtime import Runtime
+from casty.wire.pack import pack
+
+__all__ = ["EXPIRED_BY_SLOT", "CallSessions", "SessionOwner"]
+
+WINDOW_MARGIN = 64
+"""Numbers of the slot's window left free for releases, withdrawals and what is on its way."""
+
+EXPIRED_BY_SLOT = "the cluster expired the session"
+ANEW = "the slot began anew"
+OTHER_GENERATION = "another generation of the cluster took over"
+
+
+class SessionOwner(Protocol):
+    """Whose calls they number; see `CallRouter`."""
+
+    @property
+    def keep_alive(self) -> KeepAlive:
+        """What keeps the sessions alive."""
+        ...
+
+    def dispatch(self, call: Call) -> None:
+        """Send a call on its way."""
+
+    def resume(self, call: Call) -> None:
+        """Send a call on its way that was parked."""
+
+    def conclude(self, call: Call, reply: Reply) -> None:
+        """Give a call its final answer."""
+
+
+class CallSessions:
+    """The sessions of one gateway, and the numbers of its calls.
+
+    Parameters
+    ----------
+    owner, table
+        Whose they are, and its calls.
+    runtime, settings
+        Doors and bounds.
+    gateway_id
+        Identity of this process in sessions, for people who look at them.
+    """
+
+    __slots__ = (
+        "_clock", "_cluster_id", "_entropy", "_gateway_id", "_max_bytes", "_openings", "_owner", "_table",
+        "_window", "ledgers",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        owner: SessionOwner,
+        table: CallTable,
+        runtime: Runtime,
+        settings: Settings,
+        gateway_id: bytes,
+    ) -> None:
+        self._owner = owner
+        self._table = table
+        self._clock = runtime.clock
+        self._entropy = runtime.entropy
+        self._gateway_id = gateway_id
+        self._max_bytes = settings.max_value_bytes
+        window = settings.max_window_replies
+        self._window = window - min(WINDOW_MARGIN, window // 4)
+        self._cluster_id = ""
+        self._openings: dict[int, Call] = {}
+        self.ledgers: dict[int, Ledger[Hold]] = {}
+
+    def enter(self, topology: Topology) -> None:
+        """See that no session of another cluster generation is used."""
+        if topology.cluster_id == self._cluster_id:
+            return
+        if self._cluster_id:
+            for ledger in list(self.ledgers.values()):
+                self.lose(ledger, OTHER_GENERATION)
+        self._cluster_id = topology.cluster_id
+
+    def follow(self, topology: Topology) -> None:
+        """See that no session of an earlier epoch of its slot is used."""
+        for ledger in list(self.ledgers.values()):
+            if ledger.epoch != topology.epoch_of(ledger.slot):
+                self.lose(ledger, ANEW)
+
+    def is_opening(self, call: Call) -> bool:
+        """Whether the call opens a session."""
+        return call is self._openings.get(call.slot)
+
+    def is_current(self, ledger: Ledger[Hold]) -> bool:
+        """Whether that session is the one in use in its slot."""
+        return self.ledgers.get(ledger.slot) is ledger
+
+    def is_of_former_epoch(self, call: Call, topology: Topology) -> bool:
+        """Whether the call is of an earlier epoch of its slot, where its number may be somebody else's by now."""
+        ledger = call.ledger
+        if ledger is None or ledger.epoch == topology.epoch_of(call.slot):
+            return False
+        self.lose(ledger, ANEW)
+        return call.ledger is ledger
+
+    def number(self, call: Call, topology: Topology) -> bool:
+        """Give a command its number and bytes; False when it has to wait for a session or for the window."""
+        ledger = self.ledgers.get(call.slot)
+        epoch = topology.epoch_of(call.slot)
+        if ledger is not None and ledger.epoch != epoch:
+            self.lose(ledger, ANEW)
+            ledger = None
+        if call.only_in is not None and ledger is not call.only_in:
+            # The hold ended with its session, and its number names somebody else's request in the next one.
+            self._owner.conclude(call, [OK, False])
+            return False
+        if ledger is None:
+            attempt = self._entropy.token("attempt", 16)
+            ledger = self.ledgers[call.slot] = Ledger(call.slot, epoch, attempt, self._clock.now())
+        if ledger.number is None:
+            self._open(ledger)
+            self._table.park(call)
+            return False
+        if self.is_full(ledger) and not call.is_urgent:
+            self._table.park(call)
+            return False
+        call.seq = ledger.take()
+        call.ledger = ledger
+        if call.is_waiting:
+            ledger.waiting[call.seq] = call.entity
+        ledger.used_ns = self._clock.now()
+        call.payload = call.entry(ledger)
+        if len(call.payload) > self._max_bytes:
+            self._table.forget(call)
+            ledger.waiting.pop(call.seq, None)
+            ledger.answered(call.seq)
+            call.fail(MessageTooLarge(
+                f"expected at most max_value_bytes = {self._max_bytes} bytes in a command, "
+                f"found {len(call.payload)}"
+            ))  # fmt: skip
+            return False
+        return True
+
+    def _open(self, ledger: Ledger[Hold]) -> None:
+        if ledger.slot in self._openings:
+            return
+        call = self._table.make(OP_WRITE, (0, b""), None)
+        # Nobody awaits this future; an error in it at the end must not look forgotten.
+        call.future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        call.slot = ledger.slot
+        call.payload = pack([OPEN, ledger.attempt, self._gateway_id])
+        self._openings[ledger.slot] = call
+        self._table.add(call)
+        self._owner.dispatch(call)
+
+    def opened(self, call: Call, reply: Reply) -> None:
+        """Take the final answer to an opening."""
+        self._openings.pop(call.slot, None)
+        self._table.forget(call)
+        ledger = self.ledgers[call.slot]
+        waiting = list(self._table.unnumbered(call.slot))
+        if reply[0] == OK:
+            ledger.number = reply[1]
+            self._owner.keep_alive.covered(ledger, call.started_ns)
+            for one in waiting:
+                self._owner.resume(one)
+            return
+        del self.ledgers[call.slot]
+        for one in waiting:
+            self._table.forget(one)
+            one.fail(refusal_of(reply))
+
+    def is_full(self, ledger: Ledger[Hold]) -> bool:
+        """Whether the slot would have to remember too many numbers."""
+        return ledger.outstanding >= self._window
+
+    def admit(self, ledger: Ledger[Hold]) -> None:
+        """The window moved: let calls in that waited for it."""
+        while self._table.parked and not self.is_full(ledger) and self.is_current(ledger):
+            first = next(self._table.unnumbered(ledger.slot), None)
+            if first is None:
+                return
+            before = ledger.next_seq
+            self._owner.resume(first)
+            if ledger.next_seq == before:
+                return
+
+    def on_expired(self, call: Call) -> None:
+        """The session was gone before this attempt; other first attempts hear the same, each by itself."""
+        ledger = call.ledger
+        assert ledger is not None, "a number comes from a ledger"
+        if self.is_current(ledger):
+            self.lose(ledger, EXPIRED_BY_SLOT, is_answered_each=True)
+        if call.call_id in self._table.calls:
+            if call.was_in_doubt or call.is_queued:
+                self._unknown(call, EXPIRED_BY_SLOT)
+            else:
+                call.unnumber()
+                self._owner.dispatch(call)
+
+    def lose(self, ledger: Ledger[Hold], reason: str, *, is_answered_each: bool = False) -> None:
+        """The session is gone: its holds are lost, what was sent in it is unknown, the next use opens anew."""
+        if self.is_current(ledger):
+            del self.ledgers[ledger.slot]
+            opening = self._openings.pop(ledger.slot, None)
+            if opening is not None:
+                # Its answer would be taken for that of the next one.
+                self._table.forget(opening)
+        self._owner.keep_alive.lose_all(ledger, reason, abandon=False)
+        for call in self._table.of_slot(ledger.slot):
+            if not call.seq or call.ledger is not ledger:
+                continue
+            if not call.may_be_applied:
+                call.unnumber()
+            elif call.was_in_doubt or call.is_queued or call.is_parked or not is_answered_each:
+                self._unknown(call, reason)
+
+    def _unknown(self, call: Call, reason: str) -> None:
+        self._table.forget(call)
+        error = OutcomeUnknown(f"{reason} while the call was under way")
+        error.__cause__ = SessionExpired(reason)
+        call.fail(error)
