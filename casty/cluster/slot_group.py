@@ -24,7 +24,7 @@ from casty.cluster.slot_machine import (
 )
 from casty.cluster.slot_session import SlotSession
 from casty.config import SECOND_NS, Settings
-from casty.consensus import Core, Entry
+from casty.consensus import Entry
 from casty.distributed.core import DESTROY, KIND_NAMES, LOCK, OK, QUEUED, SEMAPHORE
 from casty.errors import RemoteProtocolError
 from casty.events import HoldGranted, SessionEnded, SessionOpened
@@ -131,7 +131,7 @@ class SlotReplica:
             raise RemoteProtocolError("keep-alive: expected rows of six")
         core, leader = group.core, self.leader
         now_ns = self._runtime.clock.now()
-        if leader is None or not core.is_established or core.lease_until_ns() <= now_ns:
+        if leader is None or not _may_speak(group, now_ns):
             return [self._slot, BUSY, [], [], [], None, core.term]
         answer, entry = leader.keep_alive(row, now_ns)
         if entry is not None and not self._is_full(self.machine.sessions[row[2]], check_entry(entry)):
@@ -141,9 +141,7 @@ class SlotReplica:
     def tick(self, group: Group, now_ns: int) -> None:
         """Propose the expiry of sessions that nobody heard of for a TTL."""
         leader = self.leader
-        if leader is None or not self.machine.sessions:
-            return
-        if not group.core.is_established or group.core.lease_until_ns() <= now_ns:
+        if leader is None or not self.machine.sessions or not _may_speak(group, now_ns):
             return
         for entry in leader.due(now_ns):
             if not self.proposals.propose(group.core, entry, _NOBODY, 0):
@@ -197,24 +195,12 @@ class SlotReplica:
     def role_changed(self, group: Group) -> None:
         """Begin or end a leadership."""
         if group.is_leading and self.leader is None:
-            self.leader = SlotLeader(
-                self.machine, self._ttl_ns, self._runtime.clock.now(), self._expiring(group.core)
-            )
+            self.leader = SlotLeader(self.machine, self._ttl_ns, self._runtime.clock.now())
         elif not group.is_leading and self.leader is not None:
             leader, self.leader = self.leader, None
             leader.abandon([NOT_LEADER, None, group.core.term])
             self.proposals.abandon()
         self._on_role(group)
-
-    def _expiring(self, core: Core) -> list[int]:
-        """Return the sessions whose expiry an earlier leader left in the log."""
-        sessions = []
-        if core.last_index > core.applied:
-            for entry in core.log.slice(core.applied + 1, core.last_index):
-                plain: Any = unpack(entry.data) if entry.kind == 0 else None
-                if plain is not None and plain[0] == EXPIRE:
-                    sessions.append(plain[1])
-        return sessions
 
     def dump(self) -> bytes:
         """Return the machine's state."""
@@ -234,6 +220,15 @@ class SlotReplica:
         for kind, _ in self.machine.entities:
             counts[KIND_NAMES[kind]] = counts.get(KIND_NAMES[kind], 0) + 1
         return counts
+
+
+def _may_speak(group: Group, now_ns: int) -> bool:
+    """Whether the machine has all that earlier leaders granted, and nobody else can lead yet.
+
+    That the group's first entry of this leadership is committed is not enough: its machine may be behind.
+    """
+    core = group.core
+    return group.applied_index >= core.lead_index and core.lease_until_ns() > now_ns
 
 
 class _Nobody:

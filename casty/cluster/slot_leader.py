@@ -1,9 +1,9 @@
 """What the leader of one slot knows besides the log: when it heard of each session, who waits for what.
 
 Soft state: a new leader starts empty and gives every session a fresh TTL, so that the client's own deadline
-always passes before anybody else can be granted what it held. An expiry that stands in the log - also one
-inherited from an earlier leader, committed or not - counts: such a session is not covered any more, for it
-may be gone.
+always passes before anybody else can be granted what it held. It speaks once its machine has applied all that
+earlier leaders left. An expiry that it put into the log counts at once, committed or not: such a session is not
+covered any more, for it may be gone.
 """
 
 from __future__ import annotations
@@ -33,18 +33,17 @@ class SlotLeader:
         How long a session lives without being heard of.
     now_ns
         When this leadership began.
-    expiring
-        Sessions whose expiry stands in the log, not applied yet.
     """
 
     __slots__ = ("_began_ns", "_expiring", "_heard_ns", "_machine", "_ttl_ns", "_waiting", "_withdrawing")
 
-    def __init__(self, machine: SlotMachine, ttl_ns: int, now_ns: int, expiring: Iterable[int]) -> None:
+    def __init__(self, machine: SlotMachine, ttl_ns: int, now_ns: int) -> None:
         self._machine = machine
         self._ttl_ns = ttl_ns
         self._began_ns = now_ns
         self._heard_ns: dict[int, int] = {}
-        self._expiring = dict.fromkeys(expiring)
+        self._expiring: dict[int, None] = {}
+        """Sessions whose expiry this leader put into the log, not applied yet."""
         self._waiting: dict[tuple[int, int], tuple[Answers, int]] = {}
         self._withdrawing: dict[tuple[int, int], int] = {}
 

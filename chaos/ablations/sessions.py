@@ -47,8 +47,8 @@ def _without_outcomes(right: Any) -> Any:
 def _no_fresh_ttl(right: Any) -> Any:
     """A new leader does not give sessions their time anew."""
 
-    def init(leader: Any, machine: Any, ttl_ns: int, now_ns: int, expiring: Any) -> None:
-        right(leader, machine, ttl_ns, now_ns, expiring)
+    def init(leader: Any, machine: Any, ttl_ns: int, now_ns: int) -> None:
+        right(leader, machine, ttl_ns, now_ns)
         leader._began_ns = now_ns - ttl_ns
 
     return init

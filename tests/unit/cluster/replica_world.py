@@ -108,8 +108,8 @@ class FakeCore:
         return len(self.world.log)
 
     @property
-    def is_established(self) -> bool:
-        return True
+    def lead_index(self) -> int:
+        return self.world.lead_index
 
     def lease_until_ns(self) -> int:
         return self.world.clock.now() + SECOND_NS if self.has_lease else 0
@@ -137,6 +137,10 @@ class FakeGroup:
     @property
     def is_leading(self) -> bool:
         return self.world.leader == self.core.node_id
+
+    @property
+    def applied_index(self) -> int:
+        return len(self.world.log)
 
 
 @dataclass
@@ -255,6 +259,7 @@ class World:
         self.cluster_id = "x"
         self.slots = 1
         self.term = 1
+        self.lead_index = 0
         self.links = 0
         self.leader: str | None = "a"
         self.log: list[Entry] = []
@@ -300,6 +305,7 @@ class World:
         former, self.leader = self.leader, node_id
         self.term += 1
         del self.pending[survivors:]
+        self.lead_index = len(self.log) + len(self.pending)
         for name in NODES:
             if name in (former, node_id):
                 self._refuse_reads(name)

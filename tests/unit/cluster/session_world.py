@@ -126,7 +126,7 @@ class World:
         self.machine.load(dumped)
         self.term += 1
         self.leader = node_id
-        self.soft = SlotLeader(self.machine, int(TTL_S * SECOND_NS), self.clock.now(), [])
+        self.soft = SlotLeader(self.machine, int(TTL_S * SECOND_NS), self.clock.now())
         if is_told:
             self.leaders.learn(0, 1, self.term, node_id)
 

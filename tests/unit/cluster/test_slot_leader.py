@@ -35,7 +35,7 @@ class Slot:
         self.index = 0
         for attempt in (b"1", b"2"):
             self.apply(OPEN, attempt, b"")
-        self.leader = SlotLeader(self.machine, TTL_NS, 1_000, [])
+        self.leader = SlotLeader(self.machine, TTL_NS, 1_000)
 
     def apply(self, *entry: Any) -> Any:
         self.index += 1
@@ -64,11 +64,13 @@ def test_everyone_has_a_fresh_ttl_and_is_due_once(slot: Slot) -> None:
 
 
 def test_a_session_whose_expiry_is_in_the_log_is_not_covered(slot: Slot) -> None:
-    leader = SlotLeader(slot.machine, TTL_NS, 1_000, [1])
-    assert leader.keep_alive(slot.row(1, [], [], []), 1_001) == ([EXPIRED, [], [], []], None)
-    assert leader.keep_alive(slot.row(2, [], [], []), 1_001) == ([OK, [], [], []], None)
-    assert leader.keep_alive(slot.row(9, [], [], []), 1_001) == ([EXPIRED, [], [], []], None)
-    assert [unpack(entry) for entry in leader.due(9_000)] == [[EXPIRE, 2]]
+    leader = slot.leader
+    assert leader.keep_alive(slot.row(2, [], [], []), 9_000)[0][0] == OK
+    assert [unpack(entry) for entry in leader.due(1_001 + TTL_NS)] == [[EXPIRE, 1]]
+    assert leader.keep_alive(slot.row(1, [], [], []), 9_001) == ([EXPIRED, [], [], []], None)
+    assert leader.keep_alive(slot.row(2, [], [], []), 9_001) == ([OK, [], [], []], None)
+    assert leader.keep_alive(slot.row(9, [], [], []), 9_001) == ([EXPIRED, [], [], []], None)
+    assert leader.due(1_002 + TTL_NS) == []
 
 
 def test_an_opening_counts_as_heard(slot: Slot) -> None:

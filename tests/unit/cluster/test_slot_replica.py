@@ -104,10 +104,22 @@ def test_an_inherited_expiry_ends_a_session_that_is_heard_of_again(leader: Leade
     leader.world.pending.append(Entry(1, 0, pack([EXPIRE, leader.number])))
     leader.world.elect("b", survivors=1)
     group = cast(Any, leader.world.groups["b"])
-    answer = leader.world.replicas["b"].keep_alive(group, [0, 1, leader.number, [], [], []])
-    assert answer[1] == EXPIRED
+    row = [0, 1, leader.number, [], [], []]
+    assert leader.world.replicas["b"].keep_alive(group, row)[1] == BUSY
     leader.world.commit()
+    assert leader.world.replicas["b"].keep_alive(group, row)[1] == EXPIRED
     assert leader.number not in leader.world.replicas["b"].machine.sessions
+
+
+def test_a_new_leader_calls_nothing_lost_before_it_has_applied_what_it_inherited(leader: Leader) -> None:
+    command = [COMMAND, leader.number, 1, 1, 1, LOCK, b"l", [ACQUIRE]]
+    leader.world.pending.append(Entry(1, 0, pack(command)))
+    leader.world.elect("b", survivors=1)
+    group = cast(Any, leader.world.groups["b"])
+    row = [0, 1, leader.number, [], [[1, LOCK, b"l"]], []]
+    assert leader.world.replicas["b"].keep_alive(group, row)[1] == BUSY
+    leader.world.commit()
+    assert leader.world.replicas["b"].keep_alive(group, row)[1:5] == [OK, [], [], []]
 
 
 def test_a_new_leader_gives_a_fresh_time_to_live(leader: Leader) -> None:
