@@ -95,7 +95,7 @@ async def run(scenario: str, nodes: int, seconds: int, seed: int, *, quiet: bool
 
 class _Run:
     def __init__(self, outcome: Outcome, folder: Path, say: Callable[[str], None]) -> None:
-        plan = expand(outcome.scenario, outcome.seed, duration_s=outcome.seconds)
+        plan = expand(outcome.scenario, outcome.seed, duration_s=outcome.seconds, do_members_call=False)
         names = [f"node-{number + 1}" for number in range(outcome.nodes)]
         self._outcome = outcome
         self._plan: Plan = plan

@@ -13,13 +13,14 @@ from casty.consensus import Role
 from .checks import Violation, check_history
 from .checks.actors import ActorChecks
 from .checks.looking import gateway_of
+from .checks.losses import check_losses
 from .checks.steps import StepChecks
 from .cluster import CLUSTER_NAME, NODE_PORT
 from .errors import DeadlockError, TimeLimitError
 from .paths import NetworkProfile
 from .plan import MAY_LOSE_MEMORY, Plan, PlannedOperation
 from .result import ERROR, HELD, VIOLATED, Result
-from .scenarios import Act, Stage, host_actors, perform, probe, probe_entities
+from .scenarios import Act, Stage, host_actors, perform, probe, probe_entities, probe_from_member
 from .swarm import ACTOR_KINDS
 from .tormentor import Tormentor, is_whole
 from .world import World
@@ -110,6 +111,10 @@ class Execution:
             await client.run(probe(stage, client, value, within_s))
             if self._has_actors:
                 await client.run(probe_entities(stage, client, value, within_s))
+            for name in self._nodes:
+                node = self._world.processes[name]
+                system: Any = node.value
+                await node.run(probe_from_member(stage, node, system, self._settings.slots))
         self._checks.stop()
 
     async def _start(self) -> None:
@@ -225,6 +230,7 @@ class Execution:
         violations += stage.violations
         if self._plan.label != MAY_LOSE_MEMORY:
             violations += check_history(stage.history, stage.undecided)
+        violations += check_losses(world.trace, stage.history)
         violations += [Violation(9, name, text) for name, text in self._over_bounds()]
         errors = [
             f"{name}: {context.get('message')}: {context.get('exception')!r}"

@@ -73,7 +73,7 @@ class ClusterShape:
 
 @dataclass(frozen=True, slots=True)
 class PlannedOperation:
-    """One call of a client; see `sim.scenarios` for the kinds and their arguments."""
+    """One call of a client or a member; see `sim.scenarios` for the kinds and their arguments."""
 
     at_us: int
     client: str

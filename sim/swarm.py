@@ -49,7 +49,7 @@ FAMILIES: tuple[str, ...] = (
 """The fault families; ``clock_offset`` is part of the cluster's shape, the others are events."""
 
 
-def expand(scenario: str, seed: int, *, duration_s: int = 20) -> Plan:
+def expand(scenario: str, seed: int, *, duration_s: int = 20, do_members_call: bool = True) -> Plan:
     """Return the plan that a seed is short for.
 
     Parameters
@@ -60,6 +60,8 @@ def expand(scenario: str, seed: int, *, duration_s: int = 20) -> Plan:
         Any integer.
     duration_s
         How long the workload and the faults go on, in virtual seconds.
+    do_members_call
+        Whether nodes may use structures as well as clients; half of the seeds then let them.
 
     Examples
     --------
@@ -68,13 +70,13 @@ def expand(scenario: str, seed: int, *, duration_s: int = 20) -> Plan:
     """
     if scenario not in SCENARIOS:
         raise ValueError(f"scenario: expected one of {list(SCENARIOS)}, found {scenario!r}")
-    return _Swarm(scenario, seed, duration_s * _SECOND_US).plan()
+    return _Swarm(scenario, seed, duration_s * _SECOND_US, do_members_call=do_members_call).plan()
 
 
 class _Swarm:
     """The drawing of one plan."""
 
-    def __init__(self, scenario: str, seed: int, duration_us: int) -> None:
+    def __init__(self, scenario: str, seed: int, duration_us: int, *, do_members_call: bool) -> None:
         self._scenario = scenario
         self._seed = seed
         self._draws = Draws(seed)
@@ -83,6 +85,7 @@ class _Swarm:
         self._clients = self._between("clients", 0, 2, 6)
         self._node_names = [f"node-{index + 1}" for index in range(self._nodes)]
         self._client_names = [f"client-{index + 1}" for index in range(self._clients)]
+        self._do_members_call = do_members_call and self._is_on("callers", "members")
         self._families = [family for family in FAMILIES if self._is_on("family", family)]
 
     # -- draws
@@ -162,8 +165,15 @@ class _Swarm:
             at_us -= at_us % _SECOND_US
         names = 1 + self._between("names", 0, 0, 2)
         entity = f"{structure}-{self._between('entity', number, 1, names)}"
-        client = self._name("client", number, self._client_names)
-        return PlannedOperation(at_us, client, kind, entity, self._args(kind, number))
+        return PlannedOperation(
+            at_us, self._caller(number, structure), kind, entity, self._args(kind, number)
+        )
+
+    def _caller(self, number: int, structure: str) -> str:
+        is_for_all = self._do_members_call and structure in SCENARIO_KINDS
+        if is_for_all and self._between("by-member", number, 0, 2) == 0:
+            return self._name("member", number, self._node_names)
+        return self._name("client", number, self._client_names)
 
     def _args(self, kind: str, number: int) -> dict[str, int | str | bool | None]:
         makers: dict[str, Callable[[int], dict[str, int | str | bool | None]]] = {

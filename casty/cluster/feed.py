@@ -7,12 +7,15 @@ from typing import Any
 
 from casty.cluster.links import Links
 from casty.cluster.topology import LeaderTable, Topology, to_plain
+from casty.config import BOUNDS
 from casty.errors import RemoteProtocolError
 from casty.transport.connection import Connection
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
 __all__ = ["Feed", "learn_hints"]
+
+MAX_SLOTS = int(BOUNDS["slots"].high)
 
 
 def learn_hints(leaders: LeaderTable, rows: Any, slots: int) -> bool:
@@ -53,7 +56,7 @@ class Feed:
         """Send the present topology, then everything that changes."""
         self._subscribers[connection] = None
         if self.topology is not None:
-            connection.send(frames.TOPOLOGY, pack(to_plain(self.topology)))
+            _tell(connection, frames.TOPOLOGY, pack(to_plain(self.topology)))
 
     def forget(self, connection: Connection) -> None:
         """The link is gone."""
@@ -63,13 +66,12 @@ class Feed:
         """Tell a newly linked node what this one leads."""
         mine = [row for row in self._leaders.rows() if row[3] == self._me]
         if mine:
-            connection.send(frames.HINTS, pack(mine))
+            _tell(connection, frames.HINTS, pack(mine))
 
     def on_hints(self, body: bytes) -> None:
-        """Take what a fellow node leads."""
-        topology = self.topology
-        if topology is not None:
-            learn_hints(self._leaders, unpack(body), len(topology.slots))
+        """Take what a fellow node leads; also before the control state is here, for it is said only once."""
+        slots = MAX_SLOTS if self.topology is None else len(self.topology.slots)
+        learn_hints(self._leaders, unpack(body), slots)
 
     def flush(self) -> None:
         """Send what changed in this turn; runs after the groups settled."""
@@ -89,8 +91,14 @@ class Feed:
             else:
                 kind, body = frames.HINT_DELTA, pack(self._leaders.rows(slots))
             for connection in list(self._subscribers):
-                connection.send(kind, body)
+                _tell(connection, kind, body)
         mine = [row for row in self._leaders.rows(slots) if row[3] == self._me]
         if mine:
             body = pack(mine)
-            self._links.each_node(lambda connection: connection.send(frames.HINTS, body))
+            self._links.each_node(lambda connection: _tell(connection, frames.HINTS, body))
+
+
+def _tell(connection: Connection, kind: int, body: bytes) -> None:
+    """Send what is said only once; whoever misses it has to begin anew."""
+    if not connection.send(kind, body):
+        connection.close("the outbound queue is full: the other side does not read what it subscribed to")

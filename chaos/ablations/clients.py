@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.call_router import CallRouter
+from casty.cluster.feed import Feed
 from casty.cluster.holds import Hold
 from casty.cluster.keepalive import KeepAlive
 from casty.cluster.ledger import Ledger
@@ -65,10 +66,21 @@ def _not_given_back(right: Any) -> Any:
     return abandon
 
 
+def _deaf_at_first(right: Any) -> Any:
+    """A node that is still joining forgets who leads what, which its peers say once."""
+
+    def on_hints(feed: Any, body: bytes) -> None:
+        if feed.topology is not None:
+            right(feed, body)
+
+    return on_hints
+
+
 CLIENTS = (
     Planted("held-for-ever", "expiry", "lock", Hold, "is_valid", property(_valid_for_ever), True),
     bug_in("covered-from-receipt", "expiry", "lock", KeepAlive, "covered", _from_receipt, True),
     bug_in("redirect-numbers-anew", "redirect", "counter", CallRouter, "_again", _numbered_anew),
     bug_in("doubt-denied", "redirect", "counter", CallRouter, "_overdue", _never_in_doubt),
+    bug_in("hints-missed", "redirect", "counter", Feed, "on_hints", _deaf_at_first),
     bug_in("grant-not-given-back", "withdrawal", "lock", Ledger, "abandon", _not_given_back),
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from casty.cluster import slot_group
 from casty.cluster.slot_leader import SlotLeader
 from casty.cluster.slot_machine import SlotMachine
 from casty.cluster.slot_session import SlotSession
 
-from .bug import bug_in
+from .bug import Planted, bug_in
 
 __all__ = ["SESSIONS"]
 
@@ -76,11 +77,17 @@ def _restarts_tokens(right: Any) -> Any:
     return load
 
 
+def _speaks_when_committed(group: Any, now_ns: int) -> bool:
+    """A new leader answers keep-alives from a machine that has not applied what it inherited."""
+    return bool(group.core.is_established and group.core.lease_until_ns() > now_ns)
+
+
 SESSIONS = (
     bug_in("dedup-not-in-snapshot", "dedup", "counter", SlotSession, "dump", _without_replies, True),
     bug_in("withdrawal-forgotten", "withdrawal", "lock", SlotSession, "withdraw", _not_remembered, True),
     bug_in("trip-forgotten", "barrier generation", "barrier", SlotSession, "known", _without_outcomes, True),
     bug_in("expiry-not-fresh", "expiry", "lock", SlotLeader, "__init__", _no_fresh_ttl),
     bug_in("expiring-covered", "expiry", "lock", SlotLeader, "keep_alive", _covers_expiring, True),
+    Planted("speaks-unapplied", "lease", "semaphore", slot_group, "_may_speak", _speaks_when_committed, True),
     bug_in("tokens-restart", "fencing", "lock", SlotMachine, "load", _restarts_tokens),
 )

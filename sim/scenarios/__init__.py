@@ -2,7 +2,16 @@
 
 from .actors import host_actors, probe_entities
 from .performing import PERFORMERS, perform
-from .probing import probe
+from .probing import probe, probe_from_member
 from .stage import Act, Stage
 
-__all__ = ["PERFORMERS", "Act", "Stage", "host_actors", "perform", "probe", "probe_entities"]
+__all__ = [
+    "PERFORMERS",
+    "Act",
+    "Stage",
+    "host_actors",
+    "perform",
+    "probe",
+    "probe_entities",
+    "probe_from_member",
+]

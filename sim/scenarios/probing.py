@@ -6,11 +6,12 @@ Probes are recorded like any other operation, so the history checkers see the fi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from casty.cluster.placement import slot_of
 from casty.distributed.barrier import WAITING
-from casty.distributed.core import BARRIER
+from casty.distributed.core import BARRIER, COUNTER
 
 from ..checks.violation import Violation
 from ..history import Value
@@ -20,10 +21,11 @@ from .stage import Act, Stage
 
 if TYPE_CHECKING:
     from casty.client import ClusterClient
+    from casty.system import ClusteredActorSystem
 
     from ..process import Process
 
-__all__ = ["probe"]
+__all__ = ["probe", "probe_from_member"]
 
 _PROBE_TIMEOUT_MS = 12_000
 _LOOK_S = 0.25
@@ -39,6 +41,31 @@ async def probe(stage: Stage, process: Process, client: ClusterClient, within_s:
         for entity in sorted(entities):
             first = next(iter(entities[entity]))
             await _probe_one(stage, process, client, structure, entity, first.args, within_s)
+
+
+async def probe_from_member(stage: Stage, process: Process, system: ClusteredActorSystem, slots: int) -> None:
+    """Ask every slot something through a member's own system; it has to know the way to all of them (46)."""
+    for entity in _one_of_each_slot(slots):
+        planned = PlannedOperation(0, process.name, "counter.get", entity)
+        before = len(stage.history)
+        await perform(Act(stage, process, system.distributed(), planned))
+        for operation in list(stage.history)[before:]:
+            if not operation.is_ok:
+                text = f"probe {operation}"
+                stage.violations.append(Violation(_ENDS_WELL, entity, text, (operation.number,)))
+                return
+
+
+def _one_of_each_slot(slots: int) -> Iterator[str]:
+    seen: dict[int, None] = {}
+    number = 0
+    while len(seen) < slots:
+        number += 1
+        name = f"counter-probe-{number}"
+        slot = slot_of(COUNTER, name.encode(), slots)
+        if slot not in seen:
+            seen[slot] = None
+            yield name
 
 
 async def _until_nobody_waits(stage: Stage, client: ClusterClient, end_ns: int) -> None:

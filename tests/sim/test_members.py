@@ -1,0 +1,89 @@
+"""Members use structures through their own systems: newcomers find every leader, and holds outlive failovers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from casty import ClusteredActorSystem, Settings
+from sim import World
+from sim.cluster import CLUSTER_NAME, NODE_PORT
+from sim.process import Process
+
+SLOTS = 16
+
+
+async def within(world: World, name: str, act: Coroutine[Any, Any, Any]) -> Any:
+    return await world.processes[name].run(act)
+
+
+async def counts_in_every_slot(system: ClusteredActorSystem) -> list[int]:
+    d = system.distributed()
+    return list(await asyncio.gather(*(d.counter(f"c{number}").increment() for number in range(5 * SLOTS))))
+
+
+def test_a_node_that_joins_finds_the_leaders_of_all_slots() -> None:
+    async def main(world: World) -> None:
+        settings = Settings(slots=SLOTS)
+        await world.cluster(3, config=settings)
+        await asyncio.sleep(5)
+        seeds = [(name, NODE_PORT) for name in world.node_names]
+
+        async def join(process: Process) -> ClusteredActorSystem:
+            system = ClusteredActorSystem(
+                name=CLUSTER_NAME, host=process.name, port=NODE_PORT, seed_nodes=seeds, config=settings
+            )
+            return await system.__aenter__()
+
+        world.add_node("node-4", join)
+        newcomer: Any = await world.start("node-4")
+        assert await within(world, "node-4", counts_in_every_slot(newcomer)) == [1] * 5 * SLOTS
+
+    with World(1) as world:
+        world.run(main(world), limit_s=120)
+
+
+def test_a_node_that_comes_back_finds_the_leaders_of_all_slots() -> None:
+    async def main(world: World) -> None:
+        await world.cluster(5, config=Settings(slots=SLOTS))
+        await asyncio.sleep(5)
+        await world.restart("node-5")
+        assert await within(world, "node-5", counts_in_every_slot(world.node(4))) == [1] * 5 * SLOTS
+
+    with World(2) as world:
+        world.run(main(world), limit_s=120)
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_a_lock_that_a_member_holds_outlives_the_slots_leader(seed: int) -> None:
+    """A keep-alive may reach the new leader together with the acknowledgement that makes it one."""
+
+    async def main(world: World) -> None:
+        systems = await world.cluster(3, config=Settings(slots=1))
+        leader = systems[0].status()["slots"][0]["leader"]
+        holders = {
+            name: system.distributed().lock(f"of-{name}")
+            for name, system in zip(world.node_names, systems, strict=True)
+            if system.node_id != leader
+        }
+        (dying,) = [name for name in world.node_names if name not in holders]
+        for name, lock in holders.items():
+            await within(world, name, lock.try_acquire())
+            await within(world, name, lock.release())
+        await asyncio.sleep(6)  # one keep-alive went by: the next one is due as soon as another leads
+        for name, lock in holders.items():
+            await within(world, name, lock.acquire())
+        tokens = [lock.token for lock in holders.values()]
+        world.crash(dying)
+        for _ in range(300):
+            await asyncio.sleep(0.1)
+            assert [lock.held for lock in holders.values()] == [True, True]
+        assert [lock.token for lock in holders.values()] == tokens
+        for name, lock in holders.items():
+            assert await within(world, name, lock.release()) is True
+
+    with World(seed) as world:
+        world.run(main(world), limit_s=120)
