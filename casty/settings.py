@@ -80,6 +80,12 @@ class Settings:
                 "expected 2 x heartbeat_s <= election_min_s < election_max_s, found "
                 f"{self.heartbeat_s}, {self.election_min_s}, {self.election_max_s}"
             )
+        for name in ("max_value_bytes", "snapshot_chunk_bytes"):
+            if 2 * getattr(self, name) > self.max_frame_bytes:
+                raise ValueError(
+                    f"{name}: expected at most half of max_frame_bytes ({self.max_frame_bytes}), "
+                    f"found {getattr(self, name)}"
+                )
         if self.session_ttl_s < 4 * self.election_max_s:
             raise ValueError(
                 f"session_ttl_s: expected at least 4 x election_max_s ({4 * self.election_max_s}), "

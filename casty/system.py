@@ -200,6 +200,7 @@ class ClusteredActorSystem(ActorSystem):
                 raise TimeoutError(
                     f"node {self._node.node_id} does not serve after "
                     f"{self._settings.start_timeout_s} s; missing: {missing}"
+                    + "".join(f"; {refusal}" for refusal in self._node.links.refusals())
                 )
             await clock.sleep(POLL_S)
 

@@ -83,11 +83,11 @@ class _Question:
     """One link, one question, one answer."""
 
     def __init__(self, contact: tuple[str, int], config: tls.Config | None) -> None:
-        runtime, settings = runtimes.current(), Settings()
+        runtime = runtimes.current()
         token = runtime.entropy.token("status", 8).hex()
-        hello = Hello.of_status(client_id=f"status-{token}", incarnation=token, settings=settings)
+        hello = Hello.of_status(client_id=f"status-{token}", incarnation=token)
         self.answer: asyncio.Future[Document] = asyncio.get_running_loop().create_future()
-        self.peer = Peer(runtime, contact, lambda: hello, settings, self, Turn(runtime), config)
+        self.peer = Peer(runtime, contact, lambda: hello, Settings(), self, Turn(runtime), config)
 
     def on_open(self, connection: Connection) -> None:
         """Ask."""

@@ -146,6 +146,9 @@ class Arrival:
         )
         if differing:
             text += f"; other seed sets met: { {node: list(seeds) for node, seeds in differing.items()} }"
+        refusals = self._links.refusals()
+        if refusals:
+            text += f"; refused: {'; '.join(refusals)}"
         if self._founding.document is not None:
             text += f"; the founder is {self._founding.document['founder']}: restart it if it does not answer"
         return text

@@ -40,6 +40,7 @@ from casty.distributed.core import (
     QUEUED,
     SEMAPHORE,
     STALE,
+    TOO_LARGE,
     UNKNOWN,
     WITHDRAWN,
     Command,
@@ -48,6 +49,7 @@ from casty.distributed.core import (
 from casty.distributed.port import LOST_EXPIRED
 from casty.errors import (
     InternalError,
+    MessageTooLarge,
     NotStarted,
     OutcomeUnknown,
     Overloaded,
@@ -93,7 +95,7 @@ class CallRouter:
         self._parked = self._table.parked
         self._sessions = CallSessions(self, self._table, runtime, settings, gateway_id)
         self.ledgers = self._sessions.ledgers
-        self._outgoing = Outgoing(routes, settings.max_frame_bytes, self._never_left, turn)
+        self._outgoing = Outgoing(routes, self._never_left, self._too_large, turn)
         self._is_closed = False
         self.detours = Detours(self._clock, runtime.entropy, routes)
         self.keep_alive = KeepAlive(self, runtime, routes)
@@ -180,6 +182,13 @@ class CallRouter:
             call.may_be_applied = call.was_in_doubt
             self._table.park(call)
 
+    def _too_large(self, call_id: int, error: MessageTooLarge) -> None:
+        call = self._calls.get(call_id)
+        if call is not None:
+            call.may_be_applied = call.was_in_doubt
+            self._give_up(call)
+            call.fail(error)
+
     # -- answers
 
     def on_reply(self, body: bytes) -> None:
@@ -259,6 +268,8 @@ class CallRouter:
         if call.is_waiting and status in (WITHDRAWN, STALE):
             # Stale: withdrawn, and forgotten since; nothing else is forgotten while it is waited for.
             call.future.set_exception(TimeoutError("not granted in time; the request is withdrawn"))
+        elif status == TOO_LARGE:
+            call.future.set_exception(MessageTooLarge(reply[1]))
         elif status in (BAD, STALE):
             call.future.set_exception(
                 InternalError(f"the slot answered {reply} to {call.command!r}; please report")
@@ -377,9 +388,9 @@ class CallRouter:
         """Close a session of a slot; returns the future of the answer."""
         return self._ask_aside(ledger, OP_WRITE, pack([CLOSE, ledger.number]))
 
-    def ask_around(self, ledger: Ledger[Hold]) -> asyncio.Future[Reply]:
+    def ask_around(self, ledger: Ledger[Hold], row: list[object]) -> asyncio.Future[Reply]:
         """Keep a session alive whose slot's leader is out of reach; returns the future of ``[OK, row]``."""
-        return self._ask_aside(ledger, OP_KEEPALIVE, pack(ledger.keep_alive_row()))
+        return self._ask_aside(ledger, OP_KEEPALIVE, pack(row))
 
     def _ask_aside(self, ledger: Ledger[Hold], operation: int, payload: bytes) -> asyncio.Future[Reply]:
         call = self._table.make(operation, (0, b""), ASIDE_NS)

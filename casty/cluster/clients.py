@@ -16,6 +16,9 @@ from casty.wire.pack import pack, unpack
 
 __all__ = ["ClientLinks"]
 
+ROWS_A_FRAME = 100
+"""So many of the longest names fit into the shortest frame."""
+
 
 class ClientLinks:
     """The clients of one node.
@@ -42,8 +45,9 @@ class ClientLinks:
         elif connection.remote.role != "node" or not connection.is_dialled:
             return
         elif is_up:
-            if self._mine:
-                connection.send(frames.CLIENTS, pack([[client_id, True] for client_id in self._mine]))
+            rows = [[client_id, True] for client_id in self._mine]
+            for first in range(0, len(rows), ROWS_A_FRAME):
+                connection.send(frames.CLIENTS, pack(rows[first : first + ROWS_A_FRAME]))
         elif not self._links.is_dialled(node_id):
             for client_id in list(self._others):
                 self._forget(node_id, client_id)

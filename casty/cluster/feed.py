@@ -8,7 +8,7 @@ from typing import Any
 from casty.cluster.links import Links
 from casty.cluster.topology import LeaderTable, Topology, to_plain
 from casty.config import BOUNDS
-from casty.errors import RemoteProtocolError
+from casty.errors import MessageTooLarge, RemoteProtocolError
 from casty.transport.connection import Connection
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
@@ -100,5 +100,8 @@ class Feed:
 
 def _tell(connection: Connection, kind: int, body: bytes) -> None:
     """Send what is said only once; whoever misses it has to begin anew."""
-    if not connection.send(kind, body):
-        connection.close("the outbound queue is full: the other side does not read what it subscribed to")
+    try:
+        if not connection.send(kind, body):
+            connection.close("the outbound queue is full: the other side does not read what it subscribed to")
+    except MessageTooLarge as error:
+        connection.close(str(error))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from casty.cluster.call_router import CallRouter, Routes
 from casty.cluster.operations import OP_READ, OP_WRITE, SCAN
 from casty.config import SECOND_NS, Settings
@@ -108,11 +110,25 @@ class Gateway(CallRouter):
 
     async def scan(self, kind: int, prefix: bytes, *, timeout_s: float | None) -> list[bytes]:
         """Return the entities that begin with `prefix`, asking every slot; see `Port.scan`."""
-        found: list[bytes] = []
         topology = self._routes.topology()
         slots = len(topology.slots) if topology is not None else self._settings.slots
-        for slot in range(slots):
-            call = self._begin(OP_READ, (kind, prefix), [SCAN], timeout_s, slot)
-            call.payload = pack([kind, prefix, [SCAN]])
-            found.extend((await self._finish(call))[1])
-        return found
+        end_ns = None if timeout_s is None else self._clock.now() + int(timeout_s * SECOND_NS)
+        found: dict[bytes, None] = {}
+        scans = [self._scan_slot(slot, kind, prefix, end_ns, found) for slot in range(slots)]
+        # All end before the first error is raised: nothing of the scan outlives the call.
+        for result in await asyncio.gather(*scans, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+        return list(found)
+
+    async def _scan_slot(
+        self, slot: int, kind: int, prefix: bytes, end_ns: int | None, found: dict[bytes, None]
+    ) -> None:
+        after, is_more = b"", True
+        while is_more:
+            rest_s = None if end_ns is None else max(0, end_ns - self._clock.now()) / SECOND_NS
+            call = self._begin(OP_READ, (kind, prefix), [SCAN, after], rest_s, slot)
+            call.payload = pack([kind, prefix, [SCAN, after]])
+            page, is_more = (await self._finish(call))[1]
+            found.update(dict.fromkeys(page))
+            after = page[-1] if page else b""

@@ -20,6 +20,9 @@ __all__ = ["Groups"]
 RETAINED_ENTRIES = 256
 """Entries kept for followers a little behind when a log is compacted; memory holds 64 such tails."""
 
+MAX_APPEND_BYTES = 512 * 1024
+MAX_APPEND_ENTRIES = 1024
+
 MakeReplica = Callable[[int, int, ControlMachine], Replica]
 """Makes the replica of (slot, epoch)."""
 
@@ -59,6 +62,9 @@ class Groups:
             now_ns=clock.now(),
             timing=self._timing,
             limits=Limits(
+                # With the heads of its entries one append fits into a frame, whatever a frame may be here.
+                max_append_bytes=min(MAX_APPEND_BYTES, self._settings.max_frame_bytes // 4),
+                max_append_entries=MAX_APPEND_ENTRIES,
                 max_uncommitted_bytes=self._settings.max_uncommitted_bytes,
                 snapshot_chunk_bytes=self._settings.snapshot_chunk_bytes,
                 retained_entries=RETAINED_ENTRIES,

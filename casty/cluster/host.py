@@ -172,8 +172,8 @@ class Host:
                 self._storage.persist(
                     [_write(group, ready) for group, ready in work], partial(self._stored, work)
                 )
-        self._send_out()
         self._set_timer()
+        self._send_out()
 
     def _stored(self, work: list[tuple[Group, Ready]]) -> None:
         out = self._out

@@ -1,15 +1,16 @@
 """Keep-alives of one gateway: what sessions rest on, and how lost answers and holds are made good.
 
-One small frame per node every third of the TTL names, for each session there, the requests that wait, the
-holds and the abandoned numbers. The acknowledgement covers a slot only if its leader may speak for it; then
-everything held there is safe until the *send* time of that frame + TTL x (1 - drift). A slot that is not
-covered is asked again at once, then with back-off. When a slot's time runs out its holds are lost for good,
-here before anywhere else.
+A frame per node (several, where there is much to name) every third of the TTL names, for each session
+there, the requests that wait, the holds and the abandoned numbers. The acknowledgement covers a slot only
+if its leader may speak for it; then everything held there is safe until the *send* time of that frame + TTL
+x (1 - drift). A slot that is not covered is asked again at once, then with back-off. When a slot's time
+runs out its holds are lost for good, here before anywhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["KeepAlive"]
 
 FIRST_RETRY_NS = SECOND_NS // 10
-MAX_FRAMES_IN_FLIGHT = 256
+MAX_FRAMES_IN_FLIGHT = 1024
+FRAME_BYTES = 32 * 1024
+"""Below every legal `Settings.max_frame_bytes`; only one request with a very long name exceeds it."""
+
 IDLE_TTLS = 4
 
 
@@ -101,11 +105,13 @@ class KeepAlive:
             if ledger.held and now_ns >= ledger.covered_until_ns:
                 self.lose_all(ledger, LOST_EXPIRED, abandon=True)
                 self._due_ns[ledger.slot] = min(self._due_ns.get(ledger.slot, now_ns), now_ns)
-        self._send_due(now_ns)
-        instants = list(self._due_ns.values())
-        instants += [one.covered_until_ns for one in self._gateway.ledgers.values() if one.held]
-        if instants:
-            self._arm(max(min(instants), now_ns + 1))
+        try:
+            self._send_due(now_ns)
+        finally:
+            instants = list(self._due_ns.values())
+            instants += [one.covered_until_ns for one in self._gateway.ledgers.values() if one.held]
+            if instants:
+                self._arm(max(min(instants), now_ns + 1))
 
     def _send_due(self, now_ns: int) -> None:
         topology = self._routes.topology()
@@ -145,23 +151,25 @@ class KeepAlive:
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _send(self, node_id: str, ledgers: list[Ledger[Hold]], now_ns: int) -> None:
-        self._nonce += 1
-        self._sent[self._nonce] = (now_ns, {ledger.slot: ledger for ledger in ledgers})
-        while len(self._sent) > MAX_FRAMES_IN_FLIGHT:
-            del self._sent[next(iter(self._sent))]
-        rows = [ledger.keep_alive_row() for ledger in ledgers]
         # Planned before sending: this node's own answer comes at once.
         for ledger in ledgers:
             self._asked_of[ledger.slot] = node_id
             self._back_off(ledger.slot, now_ns)
-        self._routes.send(node_id, frames.KEEPALIVE, pack([self._nonce, rows]))
+        for asked, rows in list(_in_frames(ledgers)):
+            self._nonce += 1
+            self._sent[self._nonce] = (now_ns, asked)
+            while len(self._sent) > MAX_FRAMES_IN_FLIGHT:
+                del self._sent[next(iter(self._sent))]
+            self._routes.send(node_id, frames.KEEPALIVE, pack([self._nonce, rows]))
 
     def _send_around(self, leader: str, ledgers: list[Ledger[Hold]], now_ns: int) -> None:
         """Ask a leader out of reach through another node, session by session."""
         for ledger in ledgers:
             self._asked_of[ledger.slot] = leader
             self._back_off(ledger.slot, now_ns)
-            self._gateway.ask_around(ledger).add_done_callback(partial(self._came_around, ledger, now_ns))
+            for row, _ in list(ledger.keep_alive_rows(FRAME_BYTES)):
+                asking = self._gateway.ask_around(ledger, row)
+                asking.add_done_callback(partial(self._came_around, ledger, now_ns))
 
     def _came_around(self, ledger: Ledger[Hold], sent_ns: int, done: asyncio.Future[Reply]) -> None:
         reply = None if done.cancelled() or done.exception() is not None else done.result()
@@ -240,6 +248,23 @@ class KeepAlive:
         hold.lose(reason)
         if self._observe:
             self._observe(HoldLost(ledger.slot, ledger.number or 0, seq, reason))
+
+
+def _in_frames(ledgers: list[Ledger[Hold]]) -> Iterator[tuple[dict[int, Ledger[Hold]], list[list[object]]]]:
+    """Return the rows of sessions, frame by frame, each with the sessions that it asks for."""
+    asked: dict[int, Ledger[Hold]] = {}
+    rows: list[list[object]] = []
+    size_bytes = 0
+    for ledger in ledgers:
+        for row, row_bytes in ledger.keep_alive_rows(FRAME_BYTES):
+            if rows and size_bytes + row_bytes > FRAME_BYTES:
+                yield asked, rows
+                asked, rows, size_bytes = {}, [], 0
+            asked[ledger.slot] = ledger
+            rows.append(row)
+            size_bytes += row_bytes
+    if rows:
+        yield asked, rows
 
 
 def _row(row: Any) -> list[Any]:

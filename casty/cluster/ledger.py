@@ -8,9 +8,14 @@ itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 __all__ = ["Entity", "Ledger"]
+
+ROW_BYTES = 32
+REQUEST_BYTES = 16
+"""What the numbers of a row, and of one request in it, take on the wire, at most."""
 
 H = TypeVar("H")
 Entity = tuple[int, bytes]
@@ -102,13 +107,27 @@ class Ledger(Generic[H]):
         """Whether nothing is held, waited for, abandoned or without an answer."""
         return not (self.waiting or self.held or self.abandoned) and self.low == self.next_seq
 
-    def keep_alive_row(self) -> list[object]:
-        """Return this session's row of a keep-alive."""
-        return [
-            self.slot,
-            self.epoch,
-            self.number,
-            [[seq, *entity] for seq, entity in self.waiting.items()],
-            [[seq, *held[0]] for seq, held in self.held.items()],
-            [[seq, *entity] for seq, entity in self.abandoned.items()],
-        ]
+    def keep_alive_rows(self, limit_bytes: int) -> Iterator[tuple[list[object], int]]:
+        """Return this session's rows of keep-alives, with their sizes: one, unless it names very much.
+
+        Parameters
+        ----------
+        limit_bytes
+            No row is longer, but for one that names a single request.
+        """
+        named = (
+            self.waiting.items(),
+            ((seq, held[0]) for seq, held in self.held.items()),
+            self.abandoned.items(),
+        )
+        lists: list[list[list[object]]] = [[], [], []]
+        size_bytes = ROW_BYTES
+        for kind, requests in enumerate(named):
+            for seq, entity in requests:
+                more_bytes = REQUEST_BYTES + len(entity[1])
+                if size_bytes + more_bytes > limit_bytes and any(lists):
+                    yield [self.slot, self.epoch, self.number, *lists], size_bytes
+                    lists, size_bytes = [[], [], []], ROW_BYTES
+                lists[kind].append([seq, *entity])
+                size_bytes += more_bytes
+        yield [self.slot, self.epoch, self.number, *lists], size_bytes

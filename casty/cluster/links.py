@@ -116,6 +116,12 @@ class Links:
         found.update(self._by_key)
         return list(found.values())
 
+    def refusals(self) -> list[str]:
+        """Return why wanted links are not there, as the other ends said or as this one found."""
+        peers = [self._peers.get(name) for name in self._peers]
+        said = [peer.last_refusal for peer in peers if peer is not None and peer.last_refusal is not None]
+        return list(dict.fromkeys(said))
+
     def each_node(self, action: Callable[[Connection], object]) -> None:
         """Do something with every dialled link."""
         for connection in list(self._by_node.values()):

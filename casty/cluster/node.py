@@ -395,6 +395,8 @@ class Node:
     def _beat(self) -> None:
         """Every heartbeat: tell the followers, and do the leader's duties."""
         clock = self.runtime.clock
+        # First of all: an error in what follows must not be the last thing that this node does.
+        self._timer = clock.call_at(clock.now() + int(self.settings.heartbeat_s * SECOND_NS), self._beat)
         self.turn.begin()
         try:
             self.beats.beat()
@@ -407,7 +409,6 @@ class Node:
             self.turn.end()
         if group is not None and self.missing:
             self.missing = self.readiness.missing(self.control.machine, clock.now())
-        self._timer = clock.call_at(clock.now() + int(self.settings.heartbeat_s * SECOND_NS), self._beat)
 
     async def ready(self) -> None:
         """Return when this node serves and holds its predecessor's seats."""

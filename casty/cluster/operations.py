@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["CONTROL_SLOT", "OP_CONTROL", "OP_KEEPALIVE", "OP_READ", "OP_WRITE", "RELAY", "SCAN"]
+from casty.errors import RemoteProtocolError
+
+__all__ = [
+    "CONTROL_SLOT",
+    "MARKS_BYTES",
+    "OP_CONTROL",
+    "OP_KEEPALIVE",
+    "OP_READ",
+    "OP_WRITE",
+    "RELAY",
+    "SCAN",
+    "is_scan",
+]
 
 OP_WRITE, OP_READ, OP_CONTROL, OP_KEEPALIVE = 1, 2, 3, 4
 """The operations: a log entry of a slot, a read of a slot, an entry of the control group, and one row of a keep-alive
@@ -15,4 +27,18 @@ CONTROL_SLOT = -1
 """The slot number under which a request means the control group."""
 
 SCAN = 99
-"""A read of ``[kind, prefix, [SCAN]]``: the entities of a kind in this slot that begin with the prefix."""
+"""A read of ``[kind, prefix, [SCAN, after]]``: the entities of a kind in this slot that begin with the prefix, as a
+page ``[entities, is_more]``. The next page is asked for by the last entity of the one before; the first by ``b""``."""
+
+MARKS_BYTES = 1024
+"""What a request may be longer than its command: its gateway measured it with the marks of another moment."""
+
+
+def is_scan(read: object) -> bool:
+    """Whether a decoded read lists entities."""
+    if not isinstance(read, list) or len(read) != 3 or not isinstance(read[2], list) or read[2][:1] != [SCAN]:
+        return False
+    types = [type(part) for part in (read[0], read[1], *read[2][1:])]
+    if types != [int, bytes, bytes]:
+        raise RemoteProtocolError("scan: expected [kind, prefix, [SCAN, after]]")
+    return True

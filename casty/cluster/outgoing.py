@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from casty.cluster.routes import Routes
+from casty.errors import MessageTooLarge
 from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.pack import pack
@@ -15,8 +16,6 @@ __all__ = ["Item", "Outgoing"]
 Item = tuple[int, int, int, int, bytes]
 """(call id, slot, epoch, operation, payload)."""
 
-FRAME_OVERHEAD = 5
-
 
 class Outgoing:
     """Stages requests by node and sends them at the end of the turn.
@@ -25,26 +24,26 @@ class Outgoing:
     ----------
     routes
         The ways to the nodes.
-    max_frame_bytes
-        The largest frame that a node takes.
     refused
         Told (node id, call id) of a request that never left.
+    too_large
+        Told (call id, error) of a request that no frame to its node can hold.
     turn
         The owner's; flushing inside of it spares a trip through the loop before the links are written.
     """
 
-    __slots__ = ("_is_due", "_max_frame_bytes", "_refused", "_routes", "_staged", "_turn")
+    __slots__ = ("_is_due", "_refused", "_routes", "_staged", "_too_large", "_turn")
 
     def __init__(
         self,
         routes: Routes,
-        max_frame_bytes: int,
         refused: Callable[[str, int], None],
+        too_large: Callable[[int, MessageTooLarge], None],
         turn: Turn | None,
     ) -> None:
         self._routes = routes
-        self._max_frame_bytes = max_frame_bytes
         self._refused = refused
+        self._too_large = too_large
         self._turn = turn
         self._staged: dict[str, list[Item]] = {}
         self._is_due = False
@@ -77,11 +76,14 @@ class Outgoing:
             turn.end()
 
     def _send(self, node_id: str, items: list[Item]) -> None:
-        body = pack(items)
-        if len(body) + FRAME_OVERHEAD > self._max_frame_bytes and len(items) > 1:
+        try:
+            if not self._routes.send(node_id, frames.REQUEST, pack(items)):
+                for item in items:
+                    self._refused(node_id, item[0])
+        except MessageTooLarge as error:
             half = len(items) // 2
-            self._send(node_id, items[:half])
-            self._send(node_id, items[half:])
-        elif not self._routes.send(node_id, frames.REQUEST, body):
-            for item in items:
-                self._refused(node_id, item[0])
+            if half:
+                self._send(node_id, items[:half])
+                self._send(node_id, items[half:])
+            else:
+                self._too_large(items[0][0], error)

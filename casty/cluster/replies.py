@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from casty.distributed.core import TOO_LARGE
+from casty.errors import MessageTooLarge
 from casty.wire import frames
 from casty.wire.pack import pack
 
@@ -15,7 +17,7 @@ class Outbound(Protocol):
     """What a batch is sent on."""
 
     def send(self, kind: int, body: bytes) -> bool:
-        """Stage a frame; False when the link cannot take it."""
+        """Stage a frame; False when the link cannot take it. Raises `MessageTooLarge`."""
         ...
 
     def close(self, reason: str) -> None:
@@ -25,13 +27,12 @@ class Outbound(Protocol):
 class LinkAnswers:
     """Collects the replies for one connection. One that does not fit the outbound queue closes the link."""
 
-    __slots__ = ("_dirty", "_items", "_link", "_max_frame_bytes")
+    __slots__ = ("_dirty", "_items", "_link")
 
-    def __init__(self, link: Outbound, dirty: list[LinkAnswers | LocalAnswers], max_frame_bytes: int) -> None:
+    def __init__(self, link: Outbound, dirty: list[LinkAnswers | LocalAnswers]) -> None:
         self._link = link
         self._items: list[list[object]] = []
         self._dirty = dirty
-        self._max_frame_bytes = max_frame_bytes
 
     def add(self, call_id: int, reply: list[object]) -> None:
         """Answer a call at the end of this turn."""
@@ -46,13 +47,16 @@ class LinkAnswers:
             self._send(items)
 
     def _send(self, items: list[list[object]]) -> None:
-        body = pack(items)
-        if len(body) + 5 > self._max_frame_bytes and len(items) > 1:
+        try:
+            if not self._link.send(frames.REPLY, pack(items)):
+                self._link.close("the outbound queue is full: the other side does not read its replies")
+        except MessageTooLarge as error:
             half = len(items) // 2
-            self._send(items[:half])
-            self._send(items[half:])
-        elif not self._link.send(frames.REPLY, body):
-            self._link.close("the outbound queue is full: the other side does not read its replies")
+            if half:
+                self._send(items[:half])
+                self._send(items[half:])
+            else:
+                self._send([[items[0][0], [TOO_LARGE, str(error)]]])
 
 
 class LocalAnswers:

@@ -14,10 +14,19 @@ from casty.cluster import control
 from casty.cluster.control import ControlMachine
 from casty.cluster.control_group import CONTROL
 from casty.cluster.host import Group, Replica
-from casty.cluster.operations import CONTROL_SLOT, OP_CONTROL, OP_KEEPALIVE, OP_READ, OP_WRITE, RELAY
+from casty.cluster.operations import (
+    CONTROL_SLOT,
+    MARKS_BYTES,
+    OP_CONTROL,
+    OP_KEEPALIVE,
+    OP_READ,
+    OP_WRITE,
+    RELAY,
+)
 from casty.cluster.proposals import BAD, NOT_LEADER, OK, Answers
 from casty.cluster.replies import LinkAnswers, LocalAnswers
 from casty.cluster.slot_group import SlotReplica
+from casty.distributed.core import TOO_LARGE
 from casty.errors import RemoteProtocolError
 from casty.events import Redirected
 from casty.transport.connection import Connection
@@ -41,6 +50,7 @@ class Requests:
         self._answers: dict[Connection, LinkAnswers] = {}
         self._local = LocalAnswers(self._deliver, self._dirty)
         self._slots: dict[int, SlotReplica] = {}
+        self._limit_bytes = node.settings.max_value_bytes + MARKS_BYTES
 
     # -- frames
 
@@ -48,8 +58,8 @@ class Requests:
         """Take a request frame."""
         answers = self._answers.get(link)
         if answers is None:
-            answers = self._answers[link] = LinkAnswers(link, self._dirty, link.remote.max_frame_bytes)
-        self._take(answers, body)
+            answers = self._answers[link] = LinkAnswers(link, self._dirty)
+        self._take(answers, body, is_node=link.remote.role == "node")
 
     def loop_back(self, kind: int, body: bytes) -> bool:
         """Take a frame of this node's own gateway."""
@@ -57,7 +67,7 @@ class Requests:
         node.turn.begin()
         try:
             if kind == frames.REQUEST:
-                self._take(self._local, body)
+                self._take(self._local, body, is_node=True)
             elif kind == frames.KEEPALIVE:
                 node.gateway.on_keepalive_ack(self._keep_alive(body))
         finally:
@@ -67,7 +77,7 @@ class Requests:
     def _deliver(self, body: bytes) -> None:
         self._on_replies(unpack(body), body)
 
-    def _take(self, answers: Answers, body: bytes) -> None:
+    def _take(self, answers: Answers, body: bytes, *, is_node: bool) -> None:
         items: Any = unpack(body)
         if not isinstance(items, list):
             raise RemoteProtocolError("request frame: expected a list")
@@ -79,16 +89,23 @@ class Requests:
                 raise RemoteProtocolError(
                     "request: expected numbers for slot and operation, bytes for the payload"
                 )
-            self._request(answers, call_id, slot, epoch, operation, payload)
+            if slot == CONTROL_SLOT:
+                if operation != OP_CONTROL or not is_node:
+                    raise RemoteProtocolError(
+                        f"request: the control group takes operation {OP_CONTROL} only, from nodes only"
+                    )
+                self._control(answers, call_id, payload)
+            elif len(payload) > self._limit_bytes:
+                # It would be a log entry, and has to fit into a frame with others.
+                limit = f"max_value_bytes = {self._node.settings.max_value_bytes}"
+                text = f"expected at most {limit} in a request, found {len(payload)} bytes"
+                answers.add(call_id, [TOO_LARGE, text])
+            else:
+                self._request(answers, call_id, slot, epoch, operation, payload)
 
     def _request(
         self, answers: Answers, call_id: int, slot: int, epoch: object, operation: int, payload: bytes
     ) -> None:
-        if slot == CONTROL_SLOT:
-            if operation != OP_CONTROL:
-                raise RemoteProtocolError(f"request: the control group takes operation {OP_CONTROL} only")
-            self._control(answers, call_id, payload)
-            return
         group = self._node.host.groups.get(slot + 1)
         if group is None or not group.is_leading or group.epoch != epoch:
             self._redirect(answers, call_id, slot, epoch, operation, payload)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from casty.cluster.host import Group
-from casty.cluster.operations import SCAN
+from casty.cluster.operations import MARKS_BYTES, SCAN, is_scan
 from casty.cluster.proposals import BUSY, NOT_LEADER, Answers, Proposals
 from casty.cluster.slot_leader import SlotLeader
 from casty.cluster.slot_machine import (
@@ -106,8 +106,7 @@ class SlotReplica:
     def read(self, group: Group, payload: bytes, answers: Answers, call_id: int) -> None:
         """Answer a read under the lease, or after a quorum round; raises `RemoteProtocolError`."""
         plain: Any = unpack(payload)
-        is_scan = isinstance(plain, list) and len(plain) == 3 and plain[2] == [SCAN]
-        read = plain if is_scan else check_read(payload)
+        read = plain if is_scan(plain) else check_read(payload)
         self._last_read += 1
         self._reads[self._last_read] = (answers, call_id, read)
         group.core.read(self._runtime.clock.now(), self._last_read)
@@ -115,8 +114,9 @@ class SlotReplica:
     def serve_read(self, token: int) -> None:
         """Answer a confirmed read."""
         answers, call_id, (kind, entity, query) = self._reads.pop(token)
-        if query == [SCAN]:
-            answers.add(call_id, [OK, self.machine.scan(kind, entity)])
+        if query[0] == SCAN:
+            page = self.machine.scan(kind, entity, query[1], self._settings.max_value_bytes)
+            answers.add(call_id, [OK, page])
         else:
             answers.add(call_id, self.machine.query(kind, entity, query))
 
@@ -134,6 +134,10 @@ class SlotReplica:
         if leader is None or not _may_speak(group, now_ns):
             return [self._slot, BUSY, [], [], [], None, core.term]
         answer, entry = leader.keep_alive(row, now_ns)
+        if entry is not None and len(entry) > self._settings.max_value_bytes + MARKS_BYTES:
+            raise RemoteProtocolError(
+                f"keep-alive: expected less in one row, found {len(entry)} bytes to withdraw"
+            )
         if entry is not None and not self._is_full(self.machine.sessions[row[2]], check_entry(entry)):
             self.proposals.propose(core, entry, _NOBODY, 0)
         return [self._slot, *answer, None, core.term]

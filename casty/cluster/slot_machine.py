@@ -383,9 +383,28 @@ class SlotMachine:
         """Answer a checked query."""
         return STRUCTURES[kind].query(self.entities.get((kind, entity)), query)
 
-    def scan(self, kind: int, prefix: bytes) -> list[bytes]:
-        """Return the entities of a kind that begin with `prefix`."""
-        return [entity for at, entity in self.entities if at == kind and entity.startswith(prefix)]
+    def scan(self, kind: int, prefix: bytes, after: bytes, limit_bytes: int) -> tuple[list[bytes], bool]:
+        """Return one page of the entities of a kind that begin with `prefix`, oldest first, and if there are more.
+
+        Parameters
+        ----------
+        after
+            The last entity of the page before; when it is gone meanwhile the pages begin anew.
+        limit_bytes
+            About how long a page may be, but for one of a single entity.
+        """
+        page: list[bytes] = []
+        size_bytes = 0
+        is_before = (kind, after) in self.entities
+        for at, entity in self.entities:
+            if is_before:
+                is_before = at != kind or entity != after
+            elif at == kind and entity.startswith(prefix):
+                size_bytes += len(entity)
+                if page and size_bytes > limit_bytes:
+                    return page, True
+                page.append(entity)
+        return page, False
 
     # -- snapshots
 

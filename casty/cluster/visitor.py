@@ -122,7 +122,6 @@ class Visitor:
     def _hello(self) -> Hello:
         return Hello.of_client(
             cluster=self._name, client_id=self.client_id, incarnation=self.incarnation, address=self._label,
-            settings=self.settings,
         )  # fmt: skip
 
     def _dial(self) -> None:

@@ -68,7 +68,7 @@ KIND_NAMES = {
 OK, QUEUED, MISMATCH, DESTROYED, BROKEN, OVERLOADED, NOT_WAITING = range(7)
 """What a structure answers."""
 
-EXPIRED, NOT_LEADER, BUSY, UNKNOWN, BAD, STALE, WITHDRAWN = range(16, 23)
+EXPIRED, NOT_LEADER, BUSY, UNKNOWN, BAD, STALE, WITHDRAWN, TOO_LARGE = range(16, 24)
 """What a slot or its host answers instead; no structure ever does."""
 
 DESTROY = 0

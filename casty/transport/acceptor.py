@@ -134,7 +134,7 @@ class Acceptor:
         del self._half_open[connection]
         self._open[connection] = None
         self.welcomed += 1
-        connection.opened(theirs, {})
+        connection.opened(theirs, {}, min(mine.max_frame_bytes, theirs.max_frame_bytes))
 
     def failed(self, connection: Connection, reason: str) -> None:
         """Say why, before the link goes."""

@@ -47,7 +47,7 @@ class ConnectionHandler(Protocol):
         """Learn that a handshake succeeded; `connection.remote` says with whom."""
 
     def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
-        """Take one frame. A `ProtocolError` or `EncodingError` raised here closes the link with its text."""
+        """Take one frame. A `ProtocolError`, `EncodingError` or `MessageTooLarge` raised here closes the link."""
 
     def on_closed(self, connection: Connection, reason: str) -> None:
         """Learn, once for each `on_open`, that the connection is over."""
@@ -80,6 +80,8 @@ class Connection:
         What the acceptor's cluster told this dialler.
     is_dialled
         Whether this end made the link.
+    max_frame_bytes
+        What both ends take, in bytes; meaningful once open.
     closed_reason
         Why it is over; None until then.
     """
@@ -232,13 +234,12 @@ class Connection:
         """Write one frame of the handshake."""
         self._link.write(frame(kind, body))
 
-    def opened(self, remote: Hello, extra: dict[str, Plain]) -> None:
+    def opened(self, remote: Hello, extra: dict[str, Plain], max_frame_bytes: int) -> None:
         """The handshake succeeded: raise the limits and tell the handler."""
         assert self._state == _HANDSHAKE, "a handshake ends once"
         self.remote = remote
         self.welcome_extra = extra
-        self.max_frame_bytes = min(self._settings.max_frame_bytes, remote.max_frame_bytes)
-        self._buffer.limit_bytes = self._settings.max_frame_bytes
+        self.max_frame_bytes = self._buffer.limit_bytes = max_frame_bytes
         self._state = _OPEN
         self._was_open = True
         self._arm(self._settings.unreachable_after_s / MISSED_PINGS, self._check)
@@ -268,7 +269,7 @@ class Connection:
                         return
                 else:
                     self._on_basic_frame(kind)
-        except (ProtocolError, EncodingError) as error:
+        except (ProtocolError, EncodingError, MessageTooLarge) as error:
             self._fail(str(error))
         except Exception as error:  # the link reader: a bug of ours must not take the node with it
             asyncio.get_running_loop().call_exception_handler(

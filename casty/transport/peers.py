@@ -153,14 +153,15 @@ class Peer:
         if kind != frames.WELCOME:
             raise RemoteProtocolError(f"expected a welcome or a refusal, found a frame of kind {kind}")
         welcome = Welcome.decode(body)
-        refusal = judge(welcome.hello, self._identity())
+        mine, theirs = self._identity(), welcome.hello
+        refusal = judge(theirs, mine)
         if refusal is not None:
             raise RemoteProtocolError(refusal.text)
         self._candidate = None
         self.connection = connection
         self.last_refusal = None
         self._back_off_ns = BACK_OFF_MIN_NS
-        connection.opened(welcome.hello, welcome.extra)
+        connection.opened(theirs, welcome.extra, min(mine.max_frame_bytes, theirs.max_frame_bytes))
 
     def failed(self, connection: Connection, reason: str) -> None:
         """Remember what was wrong."""

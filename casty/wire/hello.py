@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from casty.address import NodeAddress
-from casty.config import Settings
+from casty.config import BOUNDS, Settings
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import Plain, pack, unpack
 
@@ -21,6 +21,7 @@ VERSIONS = (1, 1)
 
 ROLES = ("node", "client", "status")
 _MAX_TEXT_CHARS = 512
+MAX_FRAME_BYTES = int(BOUNDS["max_frame_bytes"].high)
 
 
 class Refusal(NamedTuple):
@@ -50,7 +51,7 @@ class Hello(NamedTuple):
     host, port
         Where a node is dialled by others; for a client a label.
     max_frame_bytes
-        The longest frame this end accepts.
+        The longest frame this end accepts; the shorter one of both ends counts.
     versions
         The lowest and the highest wire version this end speaks.
     """
@@ -73,16 +74,14 @@ class Hello(NamedTuple):
         return Hello(cluster, "node", node_id, incarnation, *address, settings.max_frame_bytes)
 
     @staticmethod
-    def of_client(
-        *, cluster: str, client_id: str, incarnation: str, address: NodeAddress, settings: Settings
-    ) -> Hello:
-        """Return a client's introduction; `address` is a label."""
-        return Hello(cluster, "client", client_id, incarnation, *address, settings.max_frame_bytes)
+    def of_client(*, cluster: str, client_id: str, incarnation: str, address: NodeAddress) -> Hello:
+        """Return a client's introduction; `address` is a label. It takes whatever its cluster sends."""
+        return Hello(cluster, "client", client_id, incarnation, *address, MAX_FRAME_BYTES)
 
     @staticmethod
-    def of_status(*, client_id: str, incarnation: str, settings: Settings) -> Hello:
+    def of_status(*, client_id: str, incarnation: str) -> Hello:
         """Return the introduction of one who only asks for the status and knows no cluster name."""
-        return Hello("", "status", client_id, incarnation, "", 0, settings.max_frame_bytes)
+        return Hello("", "status", client_id, incarnation, "", 0, MAX_FRAME_BYTES)
 
     @property
     def address(self) -> NodeAddress:
@@ -166,6 +165,13 @@ def judge(theirs: Hello, mine: Hello) -> Refusal | None:
             "cluster",
             f"wrong cluster name: this end ({mine.role} {mine.node_id}) belongs to {mine.cluster!r}, "
             f"{theirs.role} {theirs.node_id} to {theirs.cluster!r}",
+        )
+    if mine.role == "node" and theirs.max_frame_bytes < mine.max_frame_bytes:
+        # It could not be told what it asks for; and between nodes, what one commits would not reach the other.
+        return Refusal(
+            "limits",
+            f"expected max_frame_bytes of at least {mine.max_frame_bytes} as on node {mine.node_id}, found "
+            f"{theirs.max_frame_bytes} on {theirs.role} {theirs.node_id}; set it alike on all nodes",
         )
     if (theirs.node_id, theirs.incarnation) == (mine.node_id, mine.incarnation):
         return Refusal("self", f"{mine.role} {mine.node_id} dialled itself at {mine.address}")

@@ -13,7 +13,9 @@ from casty.wire.hello import Hello, Welcome
 from tests.contract.ends import End, Listening, Side
 from tests.contract.worlds import World
 
-SETTINGS = Settings(max_frame_bytes=100_000, max_outbound_bytes=300_000)
+SETTINGS = Settings(
+    max_frame_bytes=100_000, max_value_bytes=50_000, snapshot_chunk_bytes=50_000, max_outbound_bytes=300_000
+)
 
 
 async def linked(world: World) -> tuple[Side, Side, Peer]:

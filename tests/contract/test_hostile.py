@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from casty.config import Settings
@@ -12,7 +14,9 @@ from casty.wire.pack import pack
 from tests.contract.ends import End, Side, dial
 from tests.contract.worlds import World
 
-SETTINGS = Settings(max_frame_bytes=100_000, max_half_open_links=20)
+SETTINGS = Settings(
+    max_frame_bytes=100_000, max_value_bytes=50_000, snapshot_chunk_bytes=50_000, max_half_open_links=20
+)
 
 
 def good_hello(world_side: Side) -> bytes:
@@ -53,6 +57,7 @@ STRANGERS = {
     "wrong types": frame(frames.HELLO, pack([1] * 10)),
     "wrong magic": frame(frames.HELLO, pack(["http", 1, 1, "shop", "node", "b", "1", "h", 1, 1])),
     "wrong cluster": frame(frames.HELLO, pack(["casty", 1, 1, "store", "node", "b", "1", "h", 1, 1])),
+    "short frames": frame(frames.HELLO, pack(["casty", 1, 1, "shop", "client", "b", "1", "h", 1, 12])),
     "wrong version": frame(frames.HELLO, pack(["casty", 8, 9, "shop", "node", "b", "1", "h", 1, 1])),
 }
 
@@ -68,7 +73,7 @@ def test_strangers_get_a_typed_refusal(world: World, name: str) -> None:
         [(kind, body)] = await end.frames(1)
         assert kind == frames.REFUSED
         refusal = Refusal.decode(body)
-        assert refusal.kind in ("protocol", "magic", "cluster", "version")
+        assert refusal.kind in ("protocol", "magic", "cluster", "version", "limits")
         assert refusal.text
         assert server.opened == []
         await still_serves(server, world)
@@ -154,7 +159,7 @@ def test_silent_links_are_bounded_and_the_oldest_gives_way(world: World) -> None
 
 def test_a_silent_link_is_ended_after_the_hello_timeout(world: World) -> None:
     async def main() -> None:
-        server = Side("a", Settings(hello_timeout_s=0.1))
+        server = Side("a", replace(SETTINGS, hello_timeout_s=0.1))
         end = await dial(await server.listen(world.host, world.tls), world.tls)
         await end.lost()
         if world.tls is None:
@@ -167,7 +172,7 @@ def test_a_silent_link_is_ended_after_the_hello_timeout(world: World) -> None:
 
 def test_a_half_open_link_is_found_by_pings(world: World) -> None:
     async def main() -> None:
-        server = Side("a", Settings(unreachable_after_s=0.1))
+        server = Side("a", replace(SETTINGS, unreachable_after_s=0.1))
         end = await dial(await server.listen(world.host, world.tls), world.tls)
         end.link.write(good_hello(Side("b", SETTINGS)))
         await end.lost()
@@ -182,7 +187,7 @@ def test_a_half_open_link_is_found_by_pings(world: World) -> None:
 
 def test_pongs_keep_an_idle_link(world: World) -> None:
     async def main() -> None:
-        settings = Settings(unreachable_after_s=0.1)
+        settings = replace(SETTINGS, unreachable_after_s=0.1)
         server, client = Side("a", settings), Side("b", settings)
         peer = client.dial(await server.listen(world.host, world.tls), world.tls)
         await client.until(lambda: bool(client.opened))
@@ -199,7 +204,7 @@ def test_pongs_keep_an_idle_link(world: World) -> None:
 @pytest.mark.slow
 def test_thousands_of_silent_links(world: World) -> None:
     async def main() -> None:
-        server = Side("a", Settings(max_half_open_links=100))
+        server = Side("a", replace(SETTINGS, max_half_open_links=100))
         address = await server.listen(world.host, world.tls)
         assert server.acceptor is not None
         ends: list[End] = []

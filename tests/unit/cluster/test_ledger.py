@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from casty.cluster.ledger import Ledger
 from casty.distributed.core import LOCK
+from casty.wire.pack import pack
 
 IT = (LOCK, b"it")
 
@@ -63,7 +66,36 @@ def test_the_row_names_what_waits_is_held_and_is_abandoned() -> None:
     one.waiting[1] = IT
     one.held[2] = (IT, "hold")
     one.abandon(3, IT)
-    assert one.keep_alive_row() == [3, 1, 7, [[1, *IT]], [[2, *IT]], [[3, *IT]]]
+    assert rows_of(one) == [[3, 1, 7, [[1, *IT]], [[2, *IT]], [[3, *IT]]]]
     one.abandon(2, IT)
     one.abandon(1, IT)
-    assert one.keep_alive_row()[3:] == [[], [], [[3, *IT], [2, *IT], [1, *IT]]]
+    assert rows_of(one) == [[3, 1, 7, [], [], [[3, *IT], [2, *IT], [1, *IT]]]]
+
+
+def rows_of(one: Ledger[str], limit_bytes: int = 10_000) -> list[list[object]]:
+    return [row for row, _ in one.keep_alive_rows(limit_bytes)]
+
+
+@given(
+    names=st.lists(st.binary(max_size=60), max_size=40),
+    kinds=st.lists(st.integers(0, 2), min_size=40, max_size=40),
+    limit_bytes=st.integers(1, 400),
+)
+def test_rows_name_everything_once_and_are_no_longer_than_they_may(
+    names: list[bytes], kinds: list[int], limit_bytes: int
+) -> None:
+    one = ledger()
+    one.number = 7
+    tables: list[dict[int, Any]] = [one.waiting, one.held, one.abandoned]
+    for seq, name in enumerate(names):
+        entity = (5, name)
+        tables[kinds[seq]][seq] = (entity, "hold") if kinds[seq] == 1 else entity
+    rows = list(one.keep_alive_rows(limit_bytes))
+    for row, size_bytes in rows:
+        lists: Any = row[3:]
+        assert len(pack(row)) <= size_bytes
+        assert size_bytes <= limit_bytes or sum(len(named) for named in lists) <= 1
+    plain: list[Any] = [row for row, _ in rows]
+    found = [[part for row in plain for part in row[3 + kind]] for kind in range(3)]
+    expected = [[[seq, 5, name] for seq, name in enumerate(names) if kinds[seq] == kind] for kind in range(3)]
+    assert found == expected

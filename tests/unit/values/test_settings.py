@@ -35,6 +35,9 @@ def test_a_value_out_of_range_is_refused(name: str) -> None:
         ({"election_max_s": 1.0}, "election_min_s < election_max_s"),
         ({"heartbeat_s": 0.6}, "2 x heartbeat_s"),
         ({"session_ttl_s": 5.9}, "at least 4 x election_max_s"),
+        ({"max_value_bytes": 2**22}, "max_value_bytes: expected at most half of max_frame_bytes"),
+        ({"max_frame_bytes": 2**16}, "max_value_bytes: expected at most half of max_frame_bytes"),
+        ({"snapshot_chunk_bytes": 2**22}, "snapshot_chunk_bytes: expected at most half"),
     ],
 )
 def test_contradictions_are_refused(values: dict[str, object], expected: str) -> None:

@@ -43,6 +43,7 @@ def test_what_a_newer_version_appends_is_ignored() -> None:
         (THEIRS._replace(cluster="store"), "cluster", ["shop", "store"]),
         (THEIRS._replace(role="king"), "role", ["king", "client"]),
         (THEIRS._replace(node_id=""), "identity", ["empty"]),
+        (THEIRS._replace(max_frame_bytes=12), "limits", ["max_frame_bytes", "12", "4194304"]),
         (MINE, "self", ["itself", "h:1"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -58,7 +59,7 @@ def test_mismatches(theirs: Hello, kind: str, texts: list[str]) -> None:
 def test_matches() -> None:
     assert judge(THEIRS, MINE) is None
     assert judge(MINE._replace(incarnation="09"), MINE) is None
-    assert judge(Hello.of_status(client_id="s", incarnation="1", settings=Settings()), MINE) is None
+    assert judge(Hello.of_status(client_id="s", incarnation="1"), MINE) is None
     assert agreed_version(THEIRS._replace(versions=(1, 7)), MINE) == 1
 
 
