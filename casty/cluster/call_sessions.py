@@ -15,7 +15,7 @@ from casty.cluster.holds import Hold
 from casty.cluster.keepalive import KeepAlive
 from casty.cluster.ledger import Ledger
 from casty.cluster.operations import OP_WRITE
-from casty.cluster.slot_machine import OPEN
+from casty.cluster.slot_machine import MAX_NAME_BYTES, OPEN
 from casty.cluster.topology import Topology
 from casty.config import Settings
 from casty.distributed.core import OK, Reply
@@ -81,7 +81,7 @@ class CallSessions:
         self._table = table
         self._clock = runtime.clock
         self._entropy = runtime.entropy
-        self._gateway_id = gateway_id
+        self._gateway_id = gateway_id[:MAX_NAME_BYTES]
         self._max_bytes = settings.max_value_bytes
         window = settings.max_window_replies
         self._window = window - min(WINDOW_MARGIN, window // 4)

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 __all__ = ["Entity", "Ledger"]
 
-ROW_BYTES = 32
+ROW_BYTES = 48
 REQUEST_BYTES = 16
 """What the numbers of a row, and of one request in it, take on the wire, at most."""
 
@@ -126,8 +126,8 @@ class Ledger(Generic[H]):
             for seq, entity in requests:
                 more_bytes = REQUEST_BYTES + len(entity[1])
                 if size_bytes + more_bytes > limit_bytes and any(lists):
-                    yield [self.slot, self.epoch, self.number, *lists], size_bytes
+                    yield [self.slot, self.epoch, self.number, *lists, self.low], size_bytes
                     lists, size_bytes = [[], [], []], ROW_BYTES
                 lists[kind].append([seq, *entity])
                 size_bytes += more_bytes
-        yield [self.slot, self.epoch, self.number, *lists], size_bytes
+        yield [self.slot, self.epoch, self.number, *lists, self.low], size_bytes

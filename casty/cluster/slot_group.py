@@ -16,16 +16,15 @@ from casty.cluster.slot_machine import (
     COMMAND,
     EXPIRE,
     OPEN,
-    RELEASE,
     MachineLimits,
     SlotMachine,
     check_entry,
     check_read,
 )
-from casty.cluster.slot_session import SlotSession
+from casty.cluster.slot_window import Window
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Entry
-from casty.distributed.core import DESTROY, KIND_NAMES, LOCK, OK, QUEUED, SEMAPHORE
+from casty.distributed.core import KIND_NAMES, OK, QUEUED, WITHDRAWN
 from casty.errors import RemoteProtocolError
 from casty.events import HoldGranted, SessionEnded, SessionOpened
 from casty.runtime import Runtime
@@ -33,14 +32,12 @@ from casty.wire.pack import unpack
 
 __all__ = ["SlotReplica"]
 
-MORE_ROOM = 4
-
 
 class SlotReplica:
     """One replica of one slot."""
 
     __slots__ = (
-        "_last_read", "_observe", "_on_role", "_reads", "_runtime", "_settings", "_slot", "_ttl_ns", "core",
+        "_last_read", "_observe", "_on_role", "_reads", "_runtime", "_settings", "_slot", "_ttl_ns", "_window",
         "leader", "machine", "proposals",
     )  # fmt: skip
 
@@ -60,6 +57,7 @@ class SlotReplica:
         self._slot = slot
         self._runtime = runtime
         self._settings = settings
+        self._window = Window(settings.max_window_replies, settings.max_window_bytes)
         self._ttl_ns = int(cluster["session_ttl_s"] * SECOND_NS)
         self._on_role = on_role
         self._observe = runtime.observe
@@ -81,27 +79,10 @@ class SlotReplica:
                     if known[0] == QUEUED:
                         leader.wait(entry[1], entry[2], answers, call_id)
                     return
-            if self._is_full(session, entry):
+            if not self._window.takes(session, entry):
                 answers.add(call_id, [BUSY, "the window of answered calls is full; confirm some first"])
                 return
         self.proposals.propose(group.core, payload, answers, call_id)
-
-    def _is_full(self, session: SlotSession, entry: list[Any]) -> bool:
-        """Whether the session makes the slot remember too much; what frees something has more room."""
-        settings = self._settings
-        if entry[0] != COMMAND:
-            # Only withdrawals of numbers that were never made bring an untrue gateway here.
-            more = len(entry[2]) if entry[0] == ABANDON else 1
-            is_over = len(session.withdrawn) + more > MORE_ROOM * settings.max_window_replies
-            return is_over and entry[0] != CLOSE
-        if entry[3] > session.low:
-            return False
-        frees = entry[7][0] == DESTROY or (entry[5] in (LOCK, SEMAPHORE) and entry[7][0] == RELEASE)
-        room = MORE_ROOM if frees else 1
-        return (
-            len(session.replies) >= room * settings.max_window_replies
-            or session.reply_bytes >= room * settings.max_window_bytes
-        )
 
     def read(self, group: Group, payload: bytes, answers: Answers, call_id: int) -> None:
         """Answer a read under the lease, or after a quorum round; raises `RemoteProtocolError`."""
@@ -127,8 +108,8 @@ class SlotReplica:
 
     def keep_alive(self, group: Group, row: Any) -> list[object]:
         """Answer the keep-alive of one session here; raises `RemoteProtocolError`."""
-        if not isinstance(row, list) or len(row) != 6 or not isinstance(row[2], int):
-            raise RemoteProtocolError("keep-alive: expected rows of six")
+        if not isinstance(row, list) or len(row) != 7 or not isinstance(row[2], int):
+            raise RemoteProtocolError("keep-alive: expected rows of seven")
         core, leader = group.core, self.leader
         now_ns = self._runtime.clock.now()
         if leader is None or not _may_speak(group, now_ns):
@@ -138,7 +119,7 @@ class SlotReplica:
             raise RemoteProtocolError(
                 f"keep-alive: expected less in one row, found {len(entry)} bytes to withdraw"
             )
-        if entry is not None and not self._is_full(self.machine.sessions[row[2]], check_entry(entry)):
+        if entry is not None:
             self.proposals.propose(core, entry, _NOBODY, 0)
         return [self._slot, *answer, None, core.term]
 
@@ -180,10 +161,10 @@ class SlotReplica:
         if leader is not None:
             if entry[0] == OPEN and reply[0] == OK:
                 leader.opened(reply[1], self._runtime.clock.now())
-            elif entry[0] == CANCEL:
+            elif entry[0] == CANCEL and reply[0] == WITHDRAWN:
                 leader.forget(entry[1], entry[2])
             elif entry[0] == ABANDON:
-                for seq, _, _ in entry[2]:
+                for seq, _, _ in entry[3]:
                     leader.forget(entry[1], seq)
         if self._observe:
             if entry[0] == OPEN and reply[0] == OK:
@@ -199,7 +180,7 @@ class SlotReplica:
     def role_changed(self, group: Group) -> None:
         """Begin or end a leadership."""
         if group.is_leading and self.leader is None:
-            self.leader = SlotLeader(self.machine, self._ttl_ns, self._runtime.clock.now())
+            self.leader = SlotLeader(self.machine, self._ttl_ns, self._runtime.clock.now(), self._window)
         elif not group.is_leading and self.leader is not None:
             leader, self.leader = self.leader, None
             leader.abandon([NOT_LEADER, None, group.core.term])

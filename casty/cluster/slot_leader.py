@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from casty.cluster.proposals import Answers
-from casty.cluster.slot_machine import ABANDON, EXPIRE, SlotMachine
+from casty.cluster.slot_machine import ABANDON, EXPIRE, MAX_NUMBER, SlotMachine
+from casty.cluster.slot_window import MORE_ROOM, Window
 from casty.distributed.core import EXPIRED, OK, QUEUED, Effect
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack
@@ -33,19 +34,25 @@ class SlotLeader:
         How long a session lives without being heard of.
     now_ns
         When this leadership began.
+    window
+        What a session may make the slot remember.
     """
 
-    __slots__ = ("_began_ns", "_expiring", "_heard_ns", "_machine", "_ttl_ns", "_waiting", "_withdrawing")
+    __slots__ = (
+        "_began_ns", "_expiring", "_heard_ns", "_machine", "_ttl_ns", "_waiting", "_window", "_withdrawing",
+    )  # fmt: skip
 
-    def __init__(self, machine: SlotMachine, ttl_ns: int, now_ns: int) -> None:
+    def __init__(self, machine: SlotMachine, ttl_ns: int, now_ns: int, window: Window | None = None) -> None:
         self._machine = machine
+        self._window = window or Window()
         self._ttl_ns = ttl_ns
         self._began_ns = now_ns
         self._heard_ns: dict[int, int] = {}
         self._expiring: dict[int, None] = {}
         """Sessions whose expiry this leader put into the log, not applied yet."""
         self._waiting: dict[tuple[int, int], tuple[Answers, int]] = {}
-        self._withdrawing: dict[tuple[int, int], int] = {}
+        self._withdrawing: dict[int, dict[int, int]] = {}
+        """By session: the numbers whose withdrawal was proposed lately, and when."""
 
     # -- waiting calls
 
@@ -80,8 +87,7 @@ class SlotLeader:
         """The session is over."""
         self._heard_ns.pop(session, None)
         self._expiring.pop(session, None)
-        for key in [key for key in self._withdrawing if key[0] == session]:
-            del self._withdrawing[key]
+        self._withdrawing.pop(session, None)
         for key in [key for key in self._waiting if key[0] == session]:
             answers, call_id = self._waiting.pop(key)
             answers.add(call_id, [EXPIRED])
@@ -122,16 +128,38 @@ class SlotLeader:
             if reply is not None and reply[0] != QUEUED:
                 outcomes.append([seq, reply])
         lost = [seq for seq, _, _ in held if not machine.is_held(session, seq)]
-        settled, left = [], []
+        settled = [seq for seq, _, _ in abandoned if machine.is_settled(session, seq)]
+        return [OK, outcomes, lost, settled], self._withdrawal(session, row[6], abandoned, now_ns)
+
+    def _withdrawal(self, session: int, low: Any, abandoned: list[Row], now_ns: int) -> bytes | None:
+        """Return the entry that withdraws what is to be withdrawn and was not proposed a moment ago.
+
+        It tells the session's mark as well: a gateway that only gives up must not fill its window with what it
+        gave up before. Numbers too far above that mark are left to a later keep-alive.
+        """
+        if type(low) is not int or not 0 <= low <= MAX_NUMBER:
+            raise RemoteProtocolError(f"keep-alive: expected a mark from 0 to {MAX_NUMBER}")
+        machine, known = self._machine, self._machine.sessions[session]
+        proposed = self._lately_proposed(session, now_ns)
+        left = []
         for seq, kind, entity in abandoned:
-            if machine.is_settled(session, seq):
-                settled.append(seq)
-                self._withdrawing.pop((session, seq), None)
-            elif now_ns - self._withdrawing.get((session, seq), -self._ttl_ns) > self._ttl_ns // 6:
-                self._withdrawing[session, seq] = now_ns
+            if seq in proposed or machine.is_settled(session, seq):
+                continue
+            if self._window.takes_withdrawal(known, seq, low):
+                proposed[seq] = now_ns
                 left.append([seq, kind, entity])
-        entry = pack([ABANDON, session, left]) if left else None
-        return [OK, outcomes, lost, settled], entry
+        return pack([ABANDON, session, low, left]) if left else None
+
+    def _lately_proposed(self, session: int, now_ns: int) -> dict[int, int]:
+        """Return the numbers of a session not to propose again yet; who names too many waits less."""
+        proposed = self._withdrawing.setdefault(session, {})
+        since_ns = now_ns - self._ttl_ns // 6
+        if len(proposed) > MORE_ROOM * self._window.replies:
+            proposed.clear()
+        elif proposed and next(iter(proposed.values())) < since_ns:
+            proposed = {seq: at_ns for seq, at_ns in proposed.items() if at_ns >= since_ns}
+            self._withdrawing[session] = proposed
+        return proposed
 
 
 def _rows(value: Any) -> list[Row]:
@@ -141,5 +169,7 @@ def _rows(value: Any) -> list[Row]:
     for row in value:
         if not isinstance(row, list) or [type(part) for part in row] != [int, int, bytes]:
             raise RemoteProtocolError("keep-alive: expected [seq, kind, entity] rows")
+        if not 0 <= row[0] <= MAX_NUMBER:
+            raise RemoteProtocolError(f"keep-alive: expected numbers from 0 to {MAX_NUMBER}")
         rows.append((row[0], row[1], row[2]))
     return rows

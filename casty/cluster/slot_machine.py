@@ -8,7 +8,7 @@ Entries are flat lists packed by the gateway and proposed as they came:
 ``[CLOSE, session]``                                           the client leaves
 ``[EXPIRE, session]``                                          the leader gave the client up
 ``[CANCEL, session, seq, kind, entity]``                       withdraw a request if it still waits
-``[ABANDON, session, [[seq, kind, entity], ...]]``             withdraw requests, whatever became of them
+``[ABANDON, session, low, [[seq, kind, entity], ...]]``        withdraw requests, whatever became of them
 =============================================================  ===========================================
 
 Every entry may be applied twice: a leader that does not know what became of its proposal never proposes
@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 from casty.cluster.slot_session import EntityKey, SlotSession
 from casty.distributed.core import (
     BARRIER,
+    BUSY,
+    DESTROY,
     EXPIRED,
     LOCK,
     NO_EFFECTS,
@@ -64,13 +66,18 @@ _SHAPES: dict[int, tuple[type, ...]] = {
     CLOSE: (int,),
     EXPIRE: (int,),
     CANCEL: (int, int, int, bytes),
-    ABANDON: (int, list),
+    ABANDON: (int, int, list),
 }
+MAX_NUMBER = 2**63 - 1
+MAX_NAME_BYTES = 1024
+MIN_OUTCOMES = 1024
+"""Unconfirmed outcomes that a session may always have: confirmations come only with its next keep-alive."""
 _HOLDING = (LOCK, SEMAPHORE)
 _PARTIES = (LOCK, SEMAPHORE, BARRIER)
 _DONE: Reply = [OK]
 _EXPIRED: Reply = [EXPIRED]
 _QUEUED: Reply = [QUEUED]
+_STALE: Reply = [STALE]
 
 
 class MachineLimits(NamedTuple):
@@ -94,7 +101,10 @@ def check_entry(data: bytes) -> list[Any]:
     entry = _shaped(unpack(data))
     if entry[0] == EXPIRE:
         raise RemoteProtocolError("slot entry: only a leader expires sessions")
-    if entry[0] == COMMAND:
+    if entry[0] == OPEN:
+        if max(len(entry[1]), len(entry[2])) > MAX_NAME_BYTES:
+            raise RemoteProtocolError(f"slot entry: expected names of at most {MAX_NAME_BYTES} bytes")
+    elif entry[0] == COMMAND:
         structure = STRUCTURES.get(entry[5])
         if structure is None:
             raise RemoteProtocolError(f"slot entry: unknown kind {entry[5]}")
@@ -102,13 +112,22 @@ def check_entry(data: bytes) -> list[Any]:
             structure.check(entry[7])
         except ValueError as error:
             raise RemoteProtocolError(str(error)) from None
-        if min(entry[1:5]) < 0:
-            raise RemoteProtocolError("slot entry: expected numbers from 0 upwards")
+        _check_numbers(entry[1:5])
+    elif entry[0] == CANCEL:
+        _check_numbers(entry[1:3])
     elif entry[0] == ABANDON:
-        for row in entry[2]:
+        _check_numbers(entry[1:3])
+        for row in entry[3]:
             if not isinstance(row, list) or [type(part) for part in row] != [int, int, bytes]:
                 raise RemoteProtocolError("slot entry: expected [seq, kind, entity] rows")
+            _check_numbers(row[:1])
     return entry
+
+
+def _check_numbers(numbers: list[int]) -> None:
+    """Numbers are kept: each has to be a small one."""
+    if min(numbers) < 0 or max(numbers) > MAX_NUMBER:
+        raise RemoteProtocolError(f"slot entry: expected numbers from 0 to {MAX_NUMBER}")
 
 
 def check_read(data: bytes) -> list[Any]:
@@ -141,6 +160,10 @@ def _shaped(plain: object) -> list[Any]:
 
 class SlotMachine:
     """Sessions and entities of one slot.
+
+    A session may have less than ``max_waiters`` outcomes that it did not confirm (or 1,024 if that is more) when
+    it asks for something that may wait, and as many requests again that wait by then: twice that is the most that
+    is ever kept of it. Requests that wait or hold are at most ``max_waiters + max_entities`` of a session.
 
     Parameters
     ----------
@@ -189,7 +212,7 @@ class SlotMachine:
             return self._end(entry[1])
         if kind == CANCEL:
             return self._cancel(entry[1], entry[2], (entry[3], entry[4]))
-        return self._abandon(entry[1], entry[2])
+        return self._abandon(*entry[1:])
 
     def _open(self, index: int, attempt: bytes, gateway: bytes) -> Applied:
         known = self.attempts.get(attempt)
@@ -210,6 +233,12 @@ class SlotMachine:
         session.pass_marks(low, wait_low)
         if known is not None:
             return Applied(known)
+        if seq < session.low:
+            return Applied(_STALE)
+        if kind in _PARTIES and command[0] not in (DESTROY, RELEASE):
+            refused = self._refuse_wait(session, seq)
+            if refused is not None:
+                return refused
         key = (kind, entity)
         state = self.entities.get(key)
         if state is None and len(self.entities) >= self.limits.max_entities:
@@ -222,6 +251,16 @@ class SlotMachine:
         if kind in _PARTIES:
             return self._party(session, Caller(number, seq), key, command, decision)
         return self._answer(session, seq, decision.reply, decision.effects)
+
+    def _refuse_wait(self, session: SlotSession, seq: int) -> Applied | None:
+        """Refuse a request that might wait or hold where the session has too many; see `SlotMachine`."""
+        limits = self.limits
+        if len(session.outcomes) >= max(limits.max_waiters, MIN_OUTCOMES):
+            # Nothing is remembered of it: the same number succeeds once outcomes were confirmed.
+            return Applied([BUSY, "too many outcomes of waiting calls; confirm some first"])
+        if len(session.waits) >= limits.max_waiters + limits.max_entities:
+            return self._answer(session, seq, [OVERLOADED, "max_entities", limits.max_entities])
+        return None
 
     def _answer(
         self, session: SlotSession, seq: int, reply: Reply, effects: Sequence[Effect] = NO_EFFECTS
@@ -261,8 +300,7 @@ class SlotMachine:
         for seq in [seq for seq, at in session.waits.items() if at == key]:
             if state is None or structure.outcome(state, number, seq) is None:
                 del session.waits[seq]
-                if seq >= session.low:
-                    session.withdrawn[seq] = None
+                session.finish(seq)
 
     def _settle(self, effects: Sequence[Effect], key: EntityKey) -> None:
         """Outcomes of earlier requests: a grant stays with the structure, anything else with the session."""
@@ -273,7 +311,7 @@ class SlotMachine:
             if state is not None and STRUCTURES[key[0]].outcome(state, number, seq) is not None:
                 continue
             session.waits.pop(seq, None)
-            session.outcomes[seq] = reply
+            session.settled(seq, reply)
             if state is None or not STRUCTURES[key[0]].involves(state, number):
                 session.entities.pop(key, None)
 
@@ -315,10 +353,11 @@ class SlotMachine:
         effects = self._withdraw(session, number, seq, key, abandon=False)
         return Applied([WITHDRAWN], effects)
 
-    def _abandon(self, number: int, rows: Sequence[Any]) -> Applied:
+    def _abandon(self, number: int, low: int, rows: Sequence[Any]) -> Applied:
         session = self.sessions.get(number)
         if session is None:
             return Applied(_EXPIRED)
+        session.pass_marks(low, 0)
         effects: list[Effect] = []
         for seq, kind, entity in rows:
             effects.extend(self._withdraw(session, number, seq, (kind, entity), abandon=True))

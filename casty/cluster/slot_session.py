@@ -10,12 +10,16 @@ States of a request (session, seq), as the slot sees it::
 
 `low` is the lowest number that the client has no answer to, ``queued`` being an answer; `wait_low` the
 lowest one that it still waits for. Both only grow. A number below `low` of which nothing is known any more
-can only be a late duplicate of something long finished: it is answered STALE and does nothing.
+can only be a late duplicate of something long finished: it is answered STALE and does nothing. An outcome
+that `wait_low` passes before `low` does leaves a withdrawal behind, so that its number is never new again.
+
+How much a session may make its slot remember: `slot_window.py`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Container, Iterable, Sequence
+from typing import Any, Protocol
 
 from casty.distributed.core import STALE, WITHDRAWN, Reply
 
@@ -39,36 +43,50 @@ class SlotSession:
         self.low = 1
         self.wait_low = 1
         self.replies: dict[int, Reply] = {}
+        """By number, none of them below `low`."""
         self.reply_bytes = 0
         self.waits: dict[int, EntityKey] = {}
         """Requests that were queued or granted a hold, and the entity that knows what became of them."""
         self.outcomes: dict[int, Reply] = {}
-        """Final answers of waiting calls that left nothing behind in the entity."""
+        """Final answers of waiting calls that left nothing behind in the entity; none below `wait_low`."""
         self.withdrawn: dict[int, None] = {}
+        """Numbers that must do nothing; none below `low`."""
         self.entities: dict[EntityKey, None] = {}
         """Entities in which something of this session waits, is held, or haunts."""
 
     def pass_marks(self, low: int, wait_low: int) -> None:
         """Forget what the client has confirmed to have."""
         if low > self.low:
-            self.low = low
-            self._drop_replies(low)
-            if self.withdrawn:
-                self.withdrawn = {seq: None for seq in self.withdrawn if seq >= low}
+            before, self.low = self.low, low
+            for seq in _passed(self.replies, before, low):
+                self.reply_bytes -= size_of(self.replies.pop(seq))
+            for seq in _passed(self.withdrawn, before, low):
+                del self.withdrawn[seq]
         if wait_low > self.wait_low:
-            self.wait_low = wait_low
-            if self.outcomes:
-                self.outcomes = {seq: reply for seq, reply in self.outcomes.items() if seq >= wait_low}
+            before, self.wait_low = self.wait_low, wait_low
+            for seq in _passed(self.outcomes, before, wait_low):
+                del self.outcomes[seq]
+                self.finish(seq)
 
-    def _drop_replies(self, low: int) -> None:
-        """Replies come nearly in order: what is behind one that stays goes with it, later."""
-        gone = []
-        for seq in self.replies:
-            if seq >= low:
-                break
-            gone.append(seq)
-        for seq in gone:
-            self.reply_bytes -= size_of(self.replies.pop(seq))
+    def finish(self, seq: int) -> None:
+        """Nothing is kept of the number but that it is no new one."""
+        if seq >= self.low:
+            self.withdrawn[seq] = None
+
+    def settled(self, seq: int, reply: Reply) -> None:
+        """Keep the outcome of a waiting call until `wait_low` passes it."""
+        if seq >= self.wait_low:
+            self.outcomes[seq] = reply
+        else:
+            self.finish(seq)
+
+    def remembers(self, seq: int) -> bool:
+        """Whether the slot keeps something of the number."""
+        return seq in self.waits or seq in self.replies or seq in self.outcomes or seq in self.withdrawn
+
+    def bytes_from(self, low: int) -> int:
+        """Return the bytes of replies that would stay if `low` were the mark."""
+        return sum(size_of(reply) for seq, reply in self.replies.items() if seq >= low)
 
     def known(self, seq: int) -> Reply | None:
         """Return the answer to a number seen before, or None for a new one; the caller asks `waits` first."""
@@ -92,8 +110,7 @@ class SlotSession:
             self.reply_bytes -= size_of(reply)
         self.outcomes.pop(seq, None)
         self.waits.pop(seq, None)
-        if seq >= self.low:
-            self.withdrawn[seq] = None
+        self.finish(seq)
 
     def dump(self) -> list[object]:
         """Return the session as a plain value."""
@@ -125,5 +142,20 @@ def size_of(reply: Reply) -> int:
     """Return roughly what keeping a reply costs, in bytes."""
     size = 16
     for part in reply:
-        size += len(part) if isinstance(part, (bytes, str)) else 16
+        if isinstance(part, (bytes, str)):
+            size += len(part)
+        else:
+            # A counter's value may be any number.
+            size += 16 + part.bit_length() // 8 if type(part) is int else 16
     return size
+
+
+class _Table(Container[int], Iterable[int], Protocol):
+    def __len__(self) -> int: ...
+
+
+def _passed(table: _Table, before: int, mark: int) -> Sequence[int]:
+    """Return the numbers in a table that a mark passed, in time that grows with the lesser of both."""
+    if mark - before < len(table):
+        return [seq for seq in range(before, mark) if seq in table]
+    return [seq for seq in table if seq < mark]

@@ -48,8 +48,8 @@ def _without_outcomes(right: Any) -> Any:
 def _no_fresh_ttl(right: Any) -> Any:
     """A new leader does not give sessions their time anew."""
 
-    def init(leader: Any, machine: Any, ttl_ns: int, now_ns: int) -> None:
-        right(leader, machine, ttl_ns, now_ns)
+    def init(leader: Any, machine: Any, ttl_ns: int, now_ns: int, *rest: Any) -> None:
+        right(leader, machine, ttl_ns, now_ns, *rest)
         leader._began_ns = now_ns - ttl_ns
 
     return init

@@ -11,7 +11,7 @@ from typing import Any
 
 from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE, COMMAND, EXPIRE, MachineLimits, SlotMachine
 from casty.consensus import Entry
-from casty.distributed.core import BARRIER, EXPIRED, LOCK, OK, QUEUED, SEMAPHORE, STALE, WITHDRAWN
+from casty.distributed.core import BARRIER, BUSY, EXPIRED, LOCK, OK, QUEUED, SEMAPHORE, STALE, WITHDRAWN
 from casty.distributed.lock import ACQUIRE, TRY_ACQUIRE
 from casty.distributed.structures import STRUCTURES
 from casty.wire.pack import unpack
@@ -22,7 +22,7 @@ from .violation import Violation, ViolationError
 __all__ = ["ShadowSlot", "Slots"]
 
 _HOLDING = (LOCK, SEMAPHORE)
-_PASSING = (QUEUED, EXPIRED, STALE, WITHDRAWN)
+_PASSING = (QUEUED, EXPIRED, BUSY, STALE, WITHDRAWN)
 """Statuses that say nothing about what a request did."""
 
 Entity = tuple[int, bytes]
@@ -107,7 +107,7 @@ class ShadowSlot:
         if plain[0] == CANCEL:
             return [(plain[3], plain[4])]
         if plain[0] == ABANDON:
-            return list(dict.fromkeys((row[1], row[2]) for row in plain[2]))
+            return list(dict.fromkeys((row[1], row[2]) for row in plain[3]))
         session = self.machine.sessions.get(plain[1]) if plain[0] in (CLOSE, EXPIRE) else None
         return [] if session is None else list(session.entities)
 

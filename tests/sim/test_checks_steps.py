@@ -225,7 +225,7 @@ def test_a_proper_slot() -> None:
     (share,) = slot.line().grants.values()
     slot.ask(1, LOCK, [RELEASE, share.token])
     slot.ask(1, COUNTER, [1, 5])
-    slot.put(ABANDON, 2, [[waiting, LOCK, b"e"]])
+    slot.put(ABANDON, 2, 1, [[waiting, LOCK, b"e"]])
     slot.put(EXPIRE, 2)
     slot.put(CLOSE, 1)
     assert slot.expired == [2]

@@ -21,7 +21,7 @@ from casty.cluster.slot_machine import (
 )
 from casty.cluster.topology import LeaderTable, MemberInfo, Topology
 from casty.config import SECOND_NS, Settings
-from casty.distributed.core import NOT_LEADER, OK, QUEUED
+from casty.distributed.core import NOT_LEADER, OK, QUEUED, WITHDRAWN
 from casty.errors import Refused
 from casty.runtime import Outlet, Runtime
 from casty.wire import frames
@@ -167,10 +167,10 @@ class World:
             self.soft.ended(applied.ended)
         if entry[0] == OPEN and applied.reply[0] == OK:
             self.soft.opened(applied.reply[1], self.clock.now())
-        elif entry[0] == CANCEL:
+        elif entry[0] == CANCEL and applied.reply[0] == WITHDRAWN:
             self.soft.forget(entry[1], entry[2])
         elif entry[0] == ABANDON:
-            for row in entry[2]:
+            for row in entry[3]:
                 self.soft.forget(entry[1], row[0])
         return applied.reply
 

@@ -46,7 +46,7 @@ class Slot:
 
     def row(self, session: int, *lists: list[Any]) -> list[Any]:
         rows = [[[seq, LOCK, NAME] for seq in seqs] for seqs in lists]
-        return [0, 1, session, *rows]
+        return [0, 1, session, *rows, 1]
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_abandoned_numbers_are_proposed_until_they_are_settled(slot: Slot) -> No
     answer, entry = slot.leader.keep_alive(row, 2_000)
     assert answer == [OK, [], [], []]
     assert entry is not None
-    assert unpack(entry) == [ABANDON, 1, [[1, LOCK, NAME], [5, LOCK, NAME]]]
+    assert unpack(entry) == [ABANDON, 1, 1, [[1, LOCK, NAME], [5, LOCK, NAME]]]
     assert slot.leader.keep_alive(row, 2_001)[1] is None, "not again at once"
     assert slot.leader.keep_alive(row, 2_001 + TTL_NS // 6)[1] == entry
     slot.machine.apply(9, entry)
@@ -129,7 +129,7 @@ def test_who_waits_hears_of_the_end_of_the_leadership_or_the_session(slot: Slot)
 @pytest.mark.parametrize("bad", [None, [1], [[1, 2]], [["1", LOCK, NAME]], [[1, LOCK, "text"]]])
 def test_rows_of_strangers_are_refused(slot: Slot, bad: Any) -> None:
     for place in (3, 4, 5):
-        row: list[Any] = [0, 1, 1, [], [], []]
+        row: list[Any] = [0, 1, 1, [], [], [], 1]
         row[place] = bad
         with pytest.raises(RemoteProtocolError):
             slot.leader.keep_alive(row, 2_000)

@@ -128,7 +128,7 @@ def test_a_session_that_is_none_is_answered_expired(log: Log) -> None:
     for entry in ([COMMAND, 9, 1, 1, 1, COUNTER, NAME, [ADD, 1]], [CLOSE, 9], [EXPIRE, 9]):
         assert log.apply(*entry) == Applied([EXPIRED])
     assert log.apply(CANCEL, 9, 1, LOCK, NAME).reply == [EXPIRED]
-    assert log.apply(ABANDON, 9, [[1, LOCK, NAME]]).reply == [EXPIRED]
+    assert log.apply(ABANDON, 9, 1, [[1, LOCK, NAME]]).reply == [EXPIRED]
     assert log.value() == 0
 
 
@@ -181,7 +181,7 @@ def test_abandon_takes_a_grant_back_and_grants_to_the_next(log: Log) -> None:
     a, b = log.open(b"a"), log.open(b"b")
     log.command(a, 1, LOCK, [ACQUIRE])
     log.command(b, 1, LOCK, [ACQUIRE])
-    effects = log.apply(ABANDON, a, [[1, LOCK, NAME], [7, COUNTER, NAME]]).effects
+    effects = log.apply(ABANDON, a, 1, [[1, LOCK, NAME], [7, COUNTER, NAME]]).effects
     assert [(one.session, one.seq) for one in effects] == [(b, 1)]
     assert log.machine.is_settled(a, 1)
     assert log.command(a, 7, COUNTER, [ADD, 1]).reply == [WITHDRAWN]
@@ -209,7 +209,7 @@ def test_destroyed_is_remembered_and_holds_become_ghosts(log: Log) -> None:
     assert log.command(b, 1, LOCK, [ACQUIRE], low=2).reply == [DESTROYED]
     assert not log.machine.is_held(a, 1)
     assert log.command(b, 3, LOCK, [ACQUIRE]).reply == [QUEUED], "the ghost keeps a second owner out"
-    freed = log.apply(ABANDON, a, [[1, LOCK, NAME]]).effects
+    freed = log.apply(ABANDON, a, 1, [[1, LOCK, NAME]]).effects
     assert [(one.session, one.seq) for one in freed] == [(b, 3)]
 
 
@@ -272,8 +272,8 @@ def test_bounds_refuse_and_change_nothing() -> None:
     "entry",
     [
         None, 7, [], {}, [0], [99, 1], [[1]], ["x", 1], [OPEN], [OPEN, "text", b""], [OPEN, b"", b"", b""],
-        [EXPIRE, 1], [CLOSE, "1"], [CLOSE, True], [CANCEL, 1, 1, LOCK, "name"], [ABANDON, 1, [[1, 2]]],
-        [ABANDON, 1, [7]], [ABANDON, 1, [[1, LOCK, "name"]]], [ABANDON, 1, None],
+        [EXPIRE, 1], [CLOSE, "1"], [CLOSE, True], [CANCEL, 1, 1, LOCK, "name"], [ABANDON, 1, 1, [[1, 2]]],
+        [ABANDON, 1, 1, [7]], [ABANDON, 1, 1, [[1, LOCK, "name"]]], [ABANDON, 1, 1, None],
         [COMMAND, 1, 1, 1, 1, 77, b"", [1]], [COMMAND, 1, 1, 1, 1, COUNTER, b"", []],
         [COMMAND, 1, 1, 1, 1, COUNTER, b"", [ADD, "one"]], [COMMAND, 1, -1, 1, 1, COUNTER, b"", [ADD, 1]],
         [COMMAND, 1, 1, 1, 1, COUNTER, "name", [ADD, 1]], [COMMAND, True, 1, 1, 1, COUNTER, b"", [ADD, 1]],
@@ -306,7 +306,7 @@ def test_withdrawals_of_strange_kinds_and_entities_do_nothing(log: Log) -> None:
     session, other = log.open(b"a"), log.open(b"b")
     token = log.command(other, 1, LOCK, [ACQUIRE]).reply[1]
     for kind in (0, -5, 77, COUNTER, BARRIER, LOCK):
-        log.apply(ABANDON, session, [[1, kind, NAME]])
+        log.apply(ABANDON, session, 1, [[1, kind, NAME]])
         log.apply(CANCEL, session, 2, kind, NAME)
     assert log.machine.query(LOCK, NAME, [1]) == [OK, token]
 
@@ -374,7 +374,7 @@ class World:
         elif kind == CANCEL:
             self.apply([CANCEL, self.numbers[step[1]], step[2], step[3], NAME])
         elif kind == ABANDON:
-            self.apply([ABANDON, self.numbers[step[1]], [[step[2], step[3], NAME]]])
+            self.apply([ABANDON, self.numbers[step[1]], 1, [[step[2], step[3], NAME]]])
         else:
             self.request(self.numbers[step[1]], *step[2:])
 

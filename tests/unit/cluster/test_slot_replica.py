@@ -49,8 +49,8 @@ class Leader:
     def command(self, seq: int, kind: int, name: bytes, *command: object, low: int = 1) -> list[Any]:
         return self.write(COMMAND, self.number, seq, low, 1, kind, name, list(command))
 
-    def fill(self) -> None:
-        for seq in range(1, WINDOW + 1):
+    def fill(self, first: int = 1) -> None:
+        for seq in range(first, WINDOW + 1):
             assert self.command(seq, COUNTER, b"c", ADD, 1)[0] == OK
 
     @property
@@ -76,8 +76,8 @@ def test_a_full_window_still_answers_repetitions(leader: Leader) -> None:
 
 
 def test_a_full_window_lets_a_release_and_a_destroy_through(leader: Leader) -> None:
-    _, token = leader.command(WINDOW + 1, LOCK, b"l", ACQUIRE)
-    leader.fill()
+    _, token = leader.command(1, LOCK, b"l", ACQUIRE)
+    leader.fill(2)
     assert leader.command(WINDOW + 2, LOCK, b"l", RELEASE, token) == [OK, True]
     assert leader.command(WINDOW + 3, COUNTER, b"c", DESTROY) == [OK, True]
 
@@ -92,8 +92,8 @@ def test_made_up_withdrawals_are_bounded(leader: Leader) -> None:
     replies = [leader.write(CANCEL, leader.number, seq, LOCK, b"l")[0] for seq in range(1, 5 * WINDOW)]
     assert replies[-1] == BUSY
     rows = [[seq, LOCK, b"l"] for seq in range(10 * WINDOW, 20 * WINDOW)]
-    assert leader.write(ABANDON, leader.number, rows)[0] == BUSY
-    leader.replica.keep_alive(leader.group, [0, 1, leader.number, [], [], rows])
+    assert leader.write(ABANDON, leader.number, 1, rows)[0] == BUSY
+    leader.replica.keep_alive(leader.group, [0, 1, leader.number, [], [], rows, 1])
     leader.world.commit()
     assert len(leader.session.withdrawn) == 4 * WINDOW
     assert leader.write(CLOSE, leader.number) == [OK]
@@ -104,7 +104,7 @@ def test_an_inherited_expiry_ends_a_session_that_is_heard_of_again(leader: Leade
     leader.world.pending.append(Entry(1, 0, pack([EXPIRE, leader.number])))
     leader.world.elect("b", survivors=1)
     group = cast(Any, leader.world.groups["b"])
-    row = [0, 1, leader.number, [], [], []]
+    row = [0, 1, leader.number, [], [], [], 1]
     assert leader.world.replicas["b"].keep_alive(group, row)[1] == BUSY
     leader.world.commit()
     assert leader.world.replicas["b"].keep_alive(group, row)[1] == EXPIRED
@@ -116,7 +116,7 @@ def test_a_new_leader_calls_nothing_lost_before_it_has_applied_what_it_inherited
     leader.world.pending.append(Entry(1, 0, pack(command)))
     leader.world.elect("b", survivors=1)
     group = cast(Any, leader.world.groups["b"])
-    row = [0, 1, leader.number, [], [[1, LOCK, b"l"]], []]
+    row = [0, 1, leader.number, [], [[1, LOCK, b"l"]], [], 1]
     assert leader.world.replicas["b"].keep_alive(group, row)[1] == BUSY
     leader.world.commit()
     assert leader.world.replicas["b"].keep_alive(group, row)[1:5] == [OK, [], [], []]
@@ -136,13 +136,15 @@ def test_a_new_leader_gives_a_fresh_time_to_live(leader: Leader) -> None:
 
 def test_without_a_lease_nobody_is_kept_alive_and_nobody_expires(leader: Leader) -> None:
     leader.group.core.has_lease = False
-    assert leader.replica.keep_alive(leader.group, [0, 1, leader.number, [], [], []])[1] == BUSY
+    assert leader.replica.keep_alive(leader.group, [0, 1, leader.number, [], [], [], 1])[1] == BUSY
     leader.world.clock.now_ns += 10 * int(TTL_S * 1_000_000_000)
     leader.world.tick()
     assert leader.world.pending == []
 
 
-@pytest.mark.parametrize("row", [None, [], [0, 1, "2", [], [], []], [0, 1, 2, [], [], [[1, 2, 3]]], [0] * 6])
+@pytest.mark.parametrize(
+    "row", [None, [], [0, 1, "2", [], [], [], 1], [0, 1, 2, [], [], [[1, 2, 3]], 1], [0] * 7]
+)
 def test_a_malformed_keep_alive_is_refused(leader: Leader, row: object) -> None:
     with pytest.raises(RemoteProtocolError, match="keep-alive: expected"):
         leader.replica.keep_alive(leader.group, row)
