@@ -19,18 +19,39 @@ from casty.wire.pack import pack
 __all__ = ["ControlCalls", "Relays"]
 
 RETRY_NS = SECOND_NS // 2
+MAX_RELAYED = 100_000
+"""Calls that one link may have passed on at once: as many as a gateway lets wait for a route."""
 
 
 class Relays:
-    """Who waits for the reply to which relayed call, by link target."""
+    """Who waits for the reply to which relayed call, by link target.
+
+    A call is kept until its final reply, the end of either link, or its caller's next attempt to send it through
+    here: the leader answers only the newest. Calls of one caller are at most `MAX_RELAYED`.
+    """
 
     def __init__(self) -> None:
         self._next_id = 0
         self._waiting: dict[int, tuple[str, Answers, int]] = {}
+        self._by_caller: dict[Answers, dict[int, int]] = {}
+        """By where answers go and the caller's own call id: the relay id. Never iterated, only one's calls are."""
+
+    def __len__(self) -> int:
+        """How many calls are kept."""
+        return len(self._waiting)
+
+    def has_room(self, answers: Answers) -> bool:
+        """Whether one more call of this caller may be passed on."""
+        return len(self._by_caller.get(answers, ())) < MAX_RELAYED
 
     def expect(self, node_id: str, answers: Answers, call_id: int) -> int:
         """Return the id to send; its reply from `node_id` goes to `answers` under `call_id`."""
         self._next_id -= 1
+        calls = self._by_caller.setdefault(answers, {})
+        earlier = calls.get(call_id)
+        if earlier is not None:
+            del self._waiting[earlier]
+        calls[call_id] = self._next_id
         self._waiting[self._next_id] = (node_id, answers, call_id)
         return self._next_id
 
@@ -40,18 +61,29 @@ class Relays:
         if waiting is None:
             return
         if is_final:
-            del self._waiting[relay_id]
+            self.forget(relay_id)
         waiting[1].add(waiting[2], reply)
 
     def forget(self, relay_id: int) -> None:
-        """The call was never sent."""
-        self._waiting.pop(relay_id, None)
+        """The call was never sent, or nobody waits for its reply any more."""
+        waiting = self._waiting.pop(relay_id, None)
+        if waiting is not None:
+            _, answers, call_id = waiting
+            calls = self._by_caller[answers]
+            del calls[call_id]
+            if not calls:
+                del self._by_caller[answers]
+
+    def caller_lost(self, answers: Answers) -> None:
+        """The link of a caller ended: replies for it go nowhere."""
+        for relay_id in self._by_caller.pop(answers, {}).values():
+            del self._waiting[relay_id]
 
     def link_lost(self, node_id: str) -> None:
         """Calls in flight to a node whose link ended may or may not have been applied."""
         for relay_id, (target, answers, call_id) in list(self._waiting.items()):
             if target == node_id:
-                del self._waiting[relay_id]
+                self.forget(relay_id)
                 answers.add(call_id, [UNKNOWN])
 
 
@@ -117,6 +149,7 @@ class ControlCalls:
         until_ns = min(self._clock.now() + RETRY_NS, deadline_ns)
         timer: Timer = self._clock.call_at(until_ns, _expire, future)
         leader = self._leader()
+        call_id = 0
         try:
             if leader is not None:
                 call_id = self._relays.expect(leader, _Answer(future), 0)
@@ -124,6 +157,7 @@ class ControlCalls:
             reply = await future
         finally:
             timer.cancel()
+            self._relays.forget(call_id)
         if reply and reply[0] not in (OK, 2):
             await self._pause(until_ns)
         return reply or None

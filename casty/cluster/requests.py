@@ -141,7 +141,8 @@ class Requests:
         leader = None if hint is None else hint.leader
         if node.runtime.observe:
             node.runtime.observe(Redirected(slot))
-        if operation & RELAY and leader is not None and leader != node.node_id:
+        is_passed_on = operation & RELAY and node.relays.has_room(answers)
+        if is_passed_on and leader is not None and leader != node.node_id:
             relay_id = node.relays.expect(leader, answers, call_id)
             body = pack([[relay_id, slot, epoch, operation & ~RELAY, payload]])
             if node.links.send_to_node(leader, frames.REQUEST, body):
@@ -197,7 +198,9 @@ class Requests:
 
     def forget(self, link: Connection) -> None:
         """The link is gone; answers for it go nowhere."""
-        self._answers.pop(link, None)
+        answers = self._answers.pop(link, None)
+        if answers is not None:
+            self._node.relays.caller_lost(answers)
 
     def settle(self) -> None:
         """Let the groups work and send the answers, until nothing is left to do: the turn's first hook."""

@@ -14,7 +14,7 @@ from typing import Any
 from casty.cluster.proposals import Answers
 from casty.cluster.slot_machine import ABANDON, EXPIRE, MAX_NUMBER, SlotMachine
 from casty.cluster.slot_window import MORE_ROOM, Window
-from casty.distributed.core import EXPIRED, OK, QUEUED, Effect
+from casty.distributed.core import EXPIRED, OK, QUEUED, WITHDRAWN, Effect
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack
 
@@ -68,8 +68,10 @@ class SlotLeader:
                 waiting[0].add(waiting[1], reply)
 
     def forget(self, session: int, seq: int) -> None:
-        """The request waits no longer: it was withdrawn."""
-        self._waiting.pop((session, seq), None)
+        """The request waits no longer: it was withdrawn. Whoever passed its call on has to hear of the end."""
+        waiting = self._waiting.pop((session, seq), None)
+        if waiting is not None:
+            waiting[0].add(waiting[1], [WITHDRAWN])
 
     def abandon(self, reply: list[object]) -> None:
         """Leadership ended: tell everyone who waits, so that they ask the next leader."""

@@ -8,7 +8,7 @@ import pytest
 
 from casty.cluster.slot_leader import SlotLeader
 from casty.cluster.slot_machine import ABANDON, COMMAND, EXPIRE, OPEN, MachineLimits, SlotMachine
-from casty.distributed.core import EXPIRED, LOCK, NOT_LEADER, OK, Effect
+from casty.distributed.core import EXPIRED, LOCK, NOT_LEADER, OK, WITHDRAWN, Effect
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
@@ -113,7 +113,7 @@ def test_outcomes_go_to_the_newest_call_once(slot: Slot) -> None:
     effects = [Effect(1, 1, [OK, 5]), Effect(1, 2, [OK, 6]), Effect(2, 1, [OK, 7])]
     slot.leader.settle(effects)
     slot.leader.settle(effects)
-    assert (old.replies, new.replies) == ([], [(11, [OK, 5])])
+    assert (old.replies, new.replies) == ([], [(12, [WITHDRAWN]), (11, [OK, 5])])
 
 
 def test_who_waits_hears_of_the_end_of_the_leadership_or_the_session(slot: Slot) -> None:
