@@ -40,7 +40,7 @@ from casty.transport.connection import Connection
 from casty.transport.peers import Peers
 from casty.transport.turn import Turn
 from casty.wire import frames
-from casty.wire.hello import Hello
+from casty.wire.hello import Hello, Welcome
 from casty.wire.pack import pack, unpack
 
 __all__ = ["Node", "NodeOptions"]
@@ -49,6 +49,13 @@ log = logging.getLogger("casty.node")
 
 HAND_OVER_NS = 2 * SECOND_NS
 STEP_S = 0.05
+
+AGREED = ("session_ttl_s", "drift", "max_waiters", "max_entities", "max_sessions")
+"""The settings that the founder's decide for good: replicas that apply the same entry have to come out the same."""
+
+PROMISED = ("election_min_s", "drift")
+"""The settings that leases rest on: how long a follower keeps quiet after it heard of its leader."""
+
 MAX_VOTERS = 5
 """Founders that vote in the first configuration of the control group; all others learn."""
 
@@ -121,7 +128,7 @@ class Node:
         """Make the parts; the port, and with it the identity, is known only now."""
         runtime, settings = self.runtime, self.settings
         clock = runtime.clock
-        peers = Peers(runtime, self._hello, settings, self, self.turn, self.options.tls)
+        peers = Peers(runtime, self._hello, settings, self, self.turn, self.options.tls, check=self._differs)
         self.links = Links(self.address, peers)
         self.host = Host(runtime, self.links.send, settings.max_frame_bytes, settings.snapshot_entries)
         self.vitals = Vitals(clock)
@@ -182,7 +189,7 @@ class Node:
             "cluster_id": self.runtime.entropy.token("cluster", 8).hex(),
             "slots": settings.slots,
             "replication": settings.replication,
-            "settings": {"session_ttl_s": settings.session_ttl_s, "drift": settings.drift},
+            "settings": {name: getattr(settings, name) for name in AGREED},
             "founders": [list(identity) for identity in founders],
         }
 
@@ -305,7 +312,19 @@ class Node:
 
     def _welcome(self) -> dict[str, object]:
         machine = self.control.machine
-        return {"generation": machine.generation, "cluster_id": machine.cluster_id, **machine.settings}
+        promised = {name: getattr(self.settings, name) for name in PROMISED}
+        return {"generation": machine.generation, "cluster_id": machine.cluster_id, **promised}
+
+    def _differs(self, welcome: Welcome) -> str | None:
+        """Say what keeps a node from being linked with: another promise than ours."""
+        for name in PROMISED:
+            mine, theirs = getattr(self.settings, name), welcome.extra.get(name)
+            if mine != theirs:
+                return (
+                    f"{name} is {mine} on {self.node_id} and {theirs} on {welcome.hello.node_id}; "
+                    "leases rest on it: set it alike on all nodes"
+                )
+        return None
 
     def _refuse(self, hello: Hello) -> str | None:
         if self.is_stopping and hello.role != "node":

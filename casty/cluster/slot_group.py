@@ -50,7 +50,9 @@ class SlotReplica:
         cluster: dict[str, float],
         on_role: Callable[[Group], None],
     ) -> None:
-        limits = MachineLimits(settings.max_entities, settings.max_sessions, settings.max_waiters)
+        limits = MachineLimits(
+            int(cluster["max_entities"]), int(cluster["max_sessions"]), int(cluster["max_waiters"])
+        )
         self.machine = SlotMachine(limits, generation)
         self.proposals = Proposals()
         self.leader: SlotLeader | None = None

@@ -53,6 +53,7 @@ class Peer:
         turn: Turn,
         tls: Config | None = None,
         address_map: AddressMap | None = None,
+        check: Callable[[Welcome], str | None] | None = None,
     ) -> None:
         self._runtime = runtime
         self._identity = identity
@@ -61,6 +62,7 @@ class Peer:
         self._turn = turn
         self._tls = tls
         self._address_map = address_map
+        self._check = check
         self._back_off_ns = BACK_OFF_MIN_NS
         self._candidate: Connection | None = None  # dialled, handshake not over
         self._deadline: Timer | None = None
@@ -155,8 +157,11 @@ class Peer:
         welcome = Welcome.decode(body)
         mine, theirs = self._identity(), welcome.hello
         refusal = judge(theirs, mine)
-        if refusal is not None:
-            raise RemoteProtocolError(refusal.text)
+        text = (
+            refusal.text if refusal is not None else self._check(welcome) if self._check is not None else None
+        )
+        if text is not None:
+            raise RemoteProtocolError(text)
         self._candidate = None
         self.connection = connection
         self.last_refusal = None
@@ -193,6 +198,7 @@ class Peers:
         turn: Turn,
         tls: Config | None = None,
         address_map: AddressMap | None = None,
+        check: Callable[[Welcome], str | None] | None = None,
     ) -> None:
         self._runtime = runtime
         self._identity = identity
@@ -201,6 +207,7 @@ class Peers:
         self._turn = turn
         self._tls = tls
         self._address_map = address_map
+        self._check = check
         self._peers: dict[str, Peer] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -218,7 +225,7 @@ class Peers:
         if peer is None:
             peer = self._peers[name] = Peer(
                 self._runtime, address, self._identity, self._settings, self._handler, self._turn, self._tls,
-                self._address_map,
+                self._address_map, self._check,
             )  # fmt: skip
         peer.address = address
         return peer

@@ -273,9 +273,11 @@ class World:
 
     def make_replicas(self) -> None:
         runtime = Runtime(self.clock, self.entropy, cast(Any, None), cast(Any, None), Outlet())
-        cluster = {"session_ttl_s": TTL_S, "drift": DRIFT}
+        settings = Settings(slots=1, **self.settings)
+        names = ("max_waiters", "max_entities", "max_sessions")
+        agreed = {name: getattr(settings, name) for name in names}
+        cluster: dict[str, float] = {"session_ttl_s": TTL_S, "drift": DRIFT, **agreed}
         for node_id in NODES:
-            settings = Settings(slots=1, **self.settings)
             replica = SlotReplica(0, runtime, settings, 7, cluster, lambda group: None)
             self.replicas[node_id] = replica
             replica.role_changed(cast(Any, self.groups[node_id]))
