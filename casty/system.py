@@ -196,13 +196,20 @@ class ClusteredActorSystem(ActorSystem):
         until_ns = clock.now() + int(self._settings.start_timeout_s * SECOND_NS)
         while self._node.missing or (self._node.has_founded and self._members_up() < self._required):
             if clock.now() >= until_ns:
-                missing = ", ".join(self._node.missing[:5]) or f"{self._required} members that are up"
                 raise TimeoutError(
                     f"node {self._node.node_id} does not serve after "
-                    f"{self._settings.start_timeout_s} s; missing: {missing}"
-                    + "".join(f"; {refusal}" for refusal in self._node.links.refusals())
+                    f"{self._settings.start_timeout_s} s; missing: {self._what_is_missing()}"
                 )
             await clock.sleep(POLL_S)
+
+    def _what_is_missing(self) -> str:
+        node = self._node
+        if not node.control.machine.is_founded:
+            return node.arrival.describe()
+        missing = (
+            ", ".join([*node.missing[:5], *node.shortage.texts]) or f"{self._required} members that are up"
+        )
+        return missing + "".join(f"; {trouble}" for trouble in node.links.troubles())
 
     def _members_up(self) -> int:
         topology = self._node.topology()

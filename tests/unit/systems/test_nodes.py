@@ -407,7 +407,7 @@ def test_a_start_that_takes_too_long_closes_everything() -> None:
                     name="sim", host=process.name, port=25520, seed_nodes=[("nobody", 1)],
                     config=Settings(start_timeout_s=2.0),
                 )  # fmt: skip
-                with pytest.raises(TimeoutError, match=r"node lonely:25520 does not serve.*missing: start"):
+                with pytest.raises(TimeoutError, match=r"node lonely:25520 does not serve.*missing: not in a cluster yet.*nobody:1: "):
                     await node.__aenter__()
                 with pytest.raises(NotStarted):
                     node.distributed()
