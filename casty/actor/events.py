@@ -128,10 +128,26 @@ Handler = Callable[[E], Awaitable[None] | None]
 
 @dataclass(frozen=True)
 class EventStreamSubscribe(Generic[E]):
-    """Call ``handler(event)``, plain or a coroutine function, for events of this type and its subtypes."""
+    """Call ``handler(event)``, plain or a coroutine function, for events of this type and its subtypes.
+
+    Raises
+    ------
+    TypeError
+        `event_type` is no type that ``isinstance`` takes, or `handler` cannot be called.
+    """
 
     event_type: type[E]
     handler: Handler[E]
+
+    def __post_init__(self) -> None:
+        try:
+            isinstance(None, self.event_type)
+        except TypeError:
+            raise TypeError(
+                f"event_type: expected a type of events, such as MemberUp; found {self.event_type!r:.100}"
+            ) from None
+        if not callable(self.handler):
+            raise TypeError(f"handler: expected a function that takes an event, found {self.handler!r:.100}")
 
 
 @dataclass(frozen=True)
@@ -176,17 +192,19 @@ class EventStream:
                 log.warning("event stream: unknown message %r", message)
 
     def publish(self, event: object) -> None:
-        """Call every handler whose type fits; what one raises is logged and hides nothing from the others."""
+        """Call every handler whose type fits. Never raises: actors publish at every step of their lives.
+
+        What a handler or a type's own ``isinstance`` raises is logged and hides nothing from the others.
+        """
         for event_type, handler in tuple(self._subscriptions):
-            if isinstance(event, event_type):
-                self._call(handler, event)
+            try:
+                if isinstance(event, event_type):
+                    self._call(handler, event)
+            except (Exception, asyncio.CancelledError):
+                log.exception("event stream: a handler of %s failed", type(event).__name__)
 
     def _call(self, handler: Handler[Any], event: object) -> None:
-        try:
-            result = handler(event)
-        except Exception:
-            log.exception("event stream: a handler of %s failed", type(event).__name__)
-            return
+        result = handler(event)
         if inspect.isawaitable(result):
             self._pending.append(result)
             if self._pump is None:
