@@ -10,7 +10,7 @@ from casty.actor.behavior import Behavior, ShardedBehavior
 from casty.actor.local import LocalSystem, Origin
 from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
-from casty.actor.services import Listing, ServiceKey
+from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
 from casty.address import NodeAddress
 from casty.cluster.actors import ClusterActors
@@ -140,8 +140,15 @@ class ClusterClient:
         -------
         Listing[M]
             Its instances; empty before the first topology arrived.
+
+        Raises
+        ------
+        TypeError
+            `key` is no `ServiceKey`.
         """
-        return self._started().listing(key)
+        actors = self._started()
+        check_key(key)
+        return actors.listing(key)
 
     @overload
     def spawn(

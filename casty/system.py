@@ -12,7 +12,7 @@ from casty.actor.behavior import Behavior, ShardedBehavior
 from casty.actor.local import LocalSystem, Origin
 from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
-from casty.actor.services import Listing, ServiceKey
+from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
 from casty.actor.system import ActorSystem
 from casty.address import NodeAddress
@@ -356,10 +356,16 @@ class ClusteredActorSystem(ActorSystem):
             made without asking whether anybody lives there.
         timeout
             Seconds to wait for the first topology, for a service key.
+
+        Raises
+        ------
+        TypeError
+            `path` is neither of the two.
         """
         actors = self._started()
         if isinstance(path, str):
             return actors.lookup(path, node)
+        check_key(path)
         return actors.find(path, timeout)
 
     @property

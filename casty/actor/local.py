@@ -190,6 +190,13 @@ class LocalSystem:
             self.runtime.observe(DeadLettered(ref.id, reason))
         self.publish(DeadLetter(message, ref))
 
+    def tell(self, ref: ActorRef[Any], message: object) -> None:
+        """Tell whoever is behind a ref that came in a message; what that raises makes it a dead letter."""
+        try:
+            ref.tell(message)
+        except Exception as error:
+            self.dead_letter(message, ref, f"its tell failed: {error!r:.200}")
+
     def publish(self, event: object) -> None:
         """Put an event on the event stream."""
         self.events.publish(event)

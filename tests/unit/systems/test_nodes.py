@@ -359,6 +359,21 @@ def test_lookup_here_there_and_of_services() -> None:
     run(main)
 
 
+def test_lookup_of_neither_a_path_nor_a_key_says_so_and_harms_nothing() -> None:
+    async def main(world: World) -> None:
+        (node,) = await world.cluster(1)
+        client = await world.client()
+        await client.ready()
+        wrong: Any = 5
+        for lookup in (node.lookup, client.lookup):
+            with pytest.raises(TypeError, match="ServiceKey, found 5"):
+                lookup(wrong)
+        listing = await node.lookup(ServiceKey[str]("s"), timeout=1.0)
+        assert listing.instances == ()
+
+    run(main)
+
+
 def test_state_and_waiting_for_members() -> None:
     async def main(world: World) -> None:
         nodes = await world.cluster(3)
