@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from casty.actor.behavior import Behaviors
+from casty.actor.behavior import Behavior, Behaviors
+from casty.actor.context import ActorContext
+from casty.actor.events import Terminated
 from casty.actor.ref import RemoteActorRef
 from casty.address import ActorAddress
 from casty.errors import EncodingError, MessageTooLarge, RemoteProtocolError, UnknownRegion
@@ -57,6 +59,40 @@ async def test_a_ref_from_a_uri_finds_its_node_by_host_and_port() -> None:
     local = world.processes["a"].local
     ref = local.make_ref(ActorAddress.from_uri("casty://test@b:1/x"))
     assert await local.ask(ref, Get, timeout=5) == ("x", 0)
+    await world.close()
+
+
+async def test_a_ref_that_another_system_of_the_process_made_can_be_watched() -> None:
+    world = World(("a", "b"), ("c",))
+    seen: list[Any] = []
+    handled: list[Any] = []
+
+    def handle(ctx: ActorContext[Any], message: Any) -> Behavior[Any]:
+        handled.append(message)
+        return Behaviors.stopped()
+
+    made = [
+        world.processes[name].local.spawn(Behaviors.receive(handle), kind)
+        for name in ("b", "c")
+        for kind in ("watched", "left")
+    ]
+
+    async def watch(ctx: ActorContext[Any]) -> Behavior[Any]:
+        for ref in made:
+            ctx.watch(ref)
+            if ref.id == "/left":
+                ctx.unwatch(ref)
+        return Behaviors.receive(lambda ctx, message: seen.append(message))
+
+    world.processes["a"].local.spawn(Behaviors.setup(watch), "watcher")
+    await settle()
+    world.processes["a"].local.watching.node_found("b")
+    assert handled == []
+    for ref in made:
+        ref.tell("stop")
+    await settle()
+    assert handled == ["stop"] * 4
+    assert seen == [Terminated(ref) for ref in made if ref.id == "/watched"]
     await world.close()
 
 
