@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+__all__ = ["check_name", "check_seconds", "check_timeout"]
 
-__all__ = ["check_name", "check_timeout"]
+LONGEST_S = 1e30
+"""More is not finite in nanoseconds, or soon."""
 
 
 def check_name(name: object, what: str = "name") -> None:
@@ -21,11 +22,17 @@ def check_name(name: object, what: str = "name") -> None:
 
 def check_timeout(timeout_s: object) -> None:
     """Raise `TypeError` or `ValueError` unless it is None or a number of seconds."""
-    if timeout_s is None:
-        return
+    if timeout_s is not None:
+        _check_seconds(timeout_s, " or None", ", or None to wait for ever")
+
+
+def check_seconds(timeout_s: object) -> None:
+    """Raise `TypeError` or `ValueError` unless it is a number of seconds."""
+    _check_seconds(timeout_s, "", "")
+
+
+def _check_seconds(timeout_s: object, kind: str, advice: str) -> None:
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)):
-        raise TypeError(f"timeout: expected seconds or None, found {timeout_s!r:.100}")
-    if not 0 <= timeout_s < math.inf:
-        raise ValueError(
-            f"timeout: expected finite seconds >= 0, or None to wait for ever; found {timeout_s}"
-        )
+        raise TypeError(f"timeout: expected seconds{kind}, found {timeout_s!r:.100}")
+    if not 0 <= timeout_s <= LONGEST_S:
+        raise ValueError(f"timeout: expected finite seconds >= 0{advice}; found {timeout_s!r:.100}")

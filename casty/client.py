@@ -13,6 +13,7 @@ from casty.actor.ref import ActorRef
 from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
 from casty.address import NodeAddress
+from casty.checks import check_seconds
 from casty.cluster.actors import ClusterActors
 from casty.cluster.state import TopologySnapshot, topology_snapshot
 from casty.cluster.visitor import Visitor
@@ -126,6 +127,7 @@ class ClusterClient:
             It is not within `timeout` seconds; the text says what each contact point answered.
         """
         self._started()
+        check_seconds(timeout)
         await self._visitor.ready(timeout)
 
     def lookup(self, key: ServiceKey[M]) -> Listing[M]:

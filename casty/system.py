@@ -16,6 +16,7 @@ from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
 from casty.actor.system import ActorSystem
 from casty.address import NodeAddress
+from casty.checks import check_seconds
 from casty.cluster.actors import ClusterActors
 from casty.cluster.node import Node, NodeOptions
 from casty.cluster.options import check_place, check_quorum, check_supported, options_of
@@ -280,6 +281,7 @@ class ClusteredActorSystem(ActorSystem):
     async def get_cluster_state(self, timeout: float = 5.0) -> ClusterState:
         """Return the members as this node knows them; waits at most `timeout` seconds for a topology."""
         self._started()
+        check_seconds(timeout)
         clock = self._runtime.clock
         until_ns = clock.now() + int(timeout * SECOND_NS)
         while (topology := self._node.topology()) is None:
@@ -290,6 +292,8 @@ class ClusteredActorSystem(ActorSystem):
 
     async def wait_for(self, n: int, timeout: float = 60.0) -> ClusterState:
         """Return the cluster's state once `n` members are up; `TimeoutError` after `timeout` seconds."""
+        self._started()
+        check_seconds(timeout)
         clock = self._runtime.clock
         until_ns = clock.now() + int(timeout * SECOND_NS)
         while True:
