@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -145,6 +146,24 @@ async def test_an_undecodable_question_is_refused() -> None:
     with pytest.raises(EncodingError, match="/x"):
         await a.local.ask(Bad(), Get, timeout=5)
     b.remote.refuse(sent[0], UnknownRegion("too late"))
+    await world.close()
+
+
+async def test_a_reply_that_cannot_be_decoded_ends_its_question() -> None:
+    world = World(("a", "b"))
+    a, b = world.processes["a"], world.processes["b"]
+    ref = a.local.make_ref(address_of(world, "b", "x"))
+    world.held = []
+    asking = asyncio.ensure_future(a.local.ask(ref, Get, timeout=5))
+    await settle()
+    (path,) = [path for path in a.local.endpoints if path.startswith("$ask/")]
+    unknown = b.remote.encode(Add(1)).replace(b"Add", b"Odd")
+    a.remote.on_actor("a", pack(["a", f"/{path}", "b#1", 1, None, unknown]))
+    with pytest.raises(EncodingError, match=r"b:1/x>: the reply cannot be decoded here: .*Odd"):
+        await asking
+    assert a.letters == []
+    a.remote.on_actor("a", pack(["a", f"/{path}", "b#1", 2, None, unknown]))
+    assert len(a.letters) == 1
     await world.close()
 
 
