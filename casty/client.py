@@ -10,9 +10,10 @@ from casty.actor.behavior import Behavior, ShardedBehavior
 from casty.actor.local import LocalSystem, Origin
 from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
-from casty.actor.services import Listing, ServiceKey
+from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
 from casty.address import NodeAddress
+from casty.checks import check_seconds
 from casty.cluster.actors import ClusterActors
 from casty.cluster.state import TopologySnapshot, topology_snapshot
 from casty.cluster.visitor import Visitor
@@ -126,6 +127,7 @@ class ClusterClient:
             It is not within `timeout` seconds; the text says what each contact point answered.
         """
         self._started()
+        check_seconds(timeout)
         await self._visitor.ready(timeout)
 
     def lookup(self, key: ServiceKey[M]) -> Listing[M]:
@@ -140,8 +142,15 @@ class ClusterClient:
         -------
         Listing[M]
             Its instances; empty before the first topology arrived.
+
+        Raises
+        ------
+        TypeError
+            `key` is no `ServiceKey`.
         """
-        return self._started().listing(key)
+        actors = self._started()
+        check_key(key)
+        return actors.listing(key)
 
     @overload
     def spawn(

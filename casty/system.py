@@ -12,10 +12,11 @@ from casty.actor.behavior import Behavior, ShardedBehavior
 from casty.actor.local import LocalSystem, Origin
 from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
-from casty.actor.services import Listing, ServiceKey
+from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
 from casty.actor.system import ActorSystem
 from casty.address import NodeAddress
+from casty.checks import check_seconds
 from casty.cluster.actors import ClusterActors
 from casty.cluster.node import Node, NodeOptions
 from casty.cluster.options import check_place, check_quorum, check_supported, options_of
@@ -287,6 +288,7 @@ class ClusteredActorSystem(ActorSystem):
     async def get_cluster_state(self, timeout: float = 5.0) -> ClusterState:
         """Return the members as this node knows them; waits at most `timeout` seconds for a topology."""
         self._started()
+        check_seconds(timeout)
         clock = self._runtime.clock
         until_ns = clock.now() + int(timeout * SECOND_NS)
         while (topology := self._node.topology()) is None:
@@ -297,6 +299,8 @@ class ClusteredActorSystem(ActorSystem):
 
     async def wait_for(self, n: int, timeout: float = 60.0) -> ClusterState:
         """Return the cluster's state once `n` members are up; `TimeoutError` after `timeout` seconds."""
+        self._started()
+        check_seconds(timeout)
         clock = self._runtime.clock
         until_ns = clock.now() + int(timeout * SECOND_NS)
         while True:
@@ -363,10 +367,16 @@ class ClusteredActorSystem(ActorSystem):
             made without asking whether anybody lives there.
         timeout
             Seconds to wait for the first topology, for a service key.
+
+        Raises
+        ------
+        TypeError
+            `path` is neither of the two.
         """
         actors = self._started()
         if isinstance(path, str):
             return actors.lookup(path, node)
+        check_key(path)
         return actors.find(path, timeout)
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from casty.actor.behavior import Behavior, Lifecycle, Signal
@@ -143,11 +144,20 @@ class Cell:
     # -- the life
 
     async def _run(self) -> None:
+        # User code is guarded where it is called. What else raises is a bug in casty, and even that must
+        # not leave a name taken and a shutdown waiting for ever.
+        for part in (self._live, self._end):
+            try:
+                await part()
+            except Exception as error:
+                self._fail(error)
+        self._forget()
+
+    async def _live(self) -> None:
         if not self.is_stopping and await self._guarded(self._begin()):
             if not self.is_stopping:
                 self.core.publish(ActorStarted(self.ref))
             await self._receive()
-        await self._end()
 
     async def _begin(self) -> None:
         self.incarnation += 1
@@ -247,7 +257,6 @@ class Cell:
         for task in list(self._pipes):
             task.cancel()
         await self._end_incarnation()
-        self._forget()
 
     async def _end_incarnation(self) -> None:
         """Run the hooks; one that raises or is cancelled keeps no other from running."""
@@ -258,20 +267,28 @@ class Cell:
             await self._guarded(_call(callback))
         for lifecycle in lifecycles:
             if lifecycle.post_stop is not None:
-                await self._guarded(lifecycle.post_stop(self.ctx))
+                await self._guarded(_call(partial(lifecycle.post_stop, self.ctx)))
 
     def _forget(self) -> None:
+        core, ref = self.core, self.ref
         for message in self.mailbox.drain():
-            self.core.dead_letter(message, self.ref, "the actor stopped before it read the message")
-        for ref in self.watching.values():
-            self.core.unwatch(self, ref)
-        self.core.remove(self)
-        for watcher in self.watchers.values():
-            self.core.tell_terminated(watcher, self.ref)
-        self.core.publish(ActorStopped(self.ref))
+            self._try(core.dead_letter, message, ref, "the actor stopped before it read the message")
+        for watched in list(self.watching.values()):
+            self._try(core.unwatch, self, watched)
+        self._try(core.remove, self)
+        for watcher in list(self.watchers.values()):
+            self._try(core.tell_terminated, watcher, ref)
+        self._try(core.publish, ActorStopped(ref))
         self.stopped.set()
         if self.finished is not None:
-            self.finished(self)
+            self._try(self.finished, self)
+
+    def _try(self, step: Callable[..., object], *args: object) -> None:
+        """Take a step of the end; one that raises keeps no other from being taken."""
+        try:
+            step(*args)
+        except Exception:
+            self.core.log.exception("actor %s: a step of its end failed", self.path)
 
     def _dropped(self, message: object) -> None:
         self.core.dead_letter(message, self.ref, "the mailbox is full")

@@ -8,14 +8,17 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.ref import ActorRef
+from casty.config import SECOND_NS
 
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext
     from casty.cluster.state import Member
+    from casty.runtime import Clock
 
 __all__ = [
     "ActorFailed",
@@ -128,10 +131,26 @@ Handler = Callable[[E], Awaitable[None] | None]
 
 @dataclass(frozen=True)
 class EventStreamSubscribe(Generic[E]):
-    """Call ``handler(event)``, plain or a coroutine function, for events of this type and its subtypes."""
+    """Call ``handler(event)``, plain or a coroutine function, for events of this type and its subtypes.
+
+    Raises
+    ------
+    TypeError
+        `event_type` is no type that ``isinstance`` takes, or `handler` cannot be called.
+    """
 
     event_type: type[E]
     handler: Handler[E]
+
+    def __post_init__(self) -> None:
+        try:
+            isinstance(None, self.event_type)
+        except TypeError:
+            raise TypeError(
+                f"event_type: expected a type of events, such as MemberUp; found {self.event_type!r:.100}"
+            ) from None
+        if not callable(self.handler):
+            raise TypeError(f"handler: expected a function that takes an event, found {self.handler!r:.100}")
 
 
 @dataclass(frozen=True)
@@ -176,36 +195,96 @@ class EventStream:
                 log.warning("event stream: unknown message %r", message)
 
     def publish(self, event: object) -> None:
-        """Call every handler whose type fits; what one raises is logged and hides nothing from the others."""
+        """Call every handler whose type fits. Never raises: actors publish at every step of their lives.
+
+        What a handler or a type's own ``isinstance`` raises is logged and hides nothing from the others.
+        """
         for event_type, handler in tuple(self._subscriptions):
-            if isinstance(event, event_type):
-                self._call(handler, event)
+            try:
+                if isinstance(event, event_type):
+                    self._call(handler, event)
+            except (Exception, asyncio.CancelledError):
+                log.exception("event stream: a handler of %s failed", type(event).__name__)
 
     def _call(self, handler: Handler[Any], event: object) -> None:
-        try:
-            result = handler(event)
-        except Exception:
-            log.exception("event stream: a handler of %s failed", type(event).__name__)
-            return
+        result = handler(event)
         if inspect.isawaitable(result):
             self._pending.append(result)
             if self._pump is None:
                 self._pump = asyncio.get_running_loop().create_task(self._run_pending(), name="event-stream")
 
     async def _run_pending(self) -> None:
+        pump = asyncio.current_task()
+        assert pump is not None, "it runs as a task"
         try:
             while self._pending:
-                try:
-                    await self._pending.popleft()
-                except Exception:
-                    log.exception("event stream: a handler failed")
+                await self._run_one(self._pending.popleft(), pump)
         finally:
-            self._pump = None
+            if self._pump is pump:
+                self._pump = None
 
-    async def drain(self) -> None:
+    async def _run_one(self, work: Awaitable[None], pump: asyncio.Task[None]) -> None:
+        try:
+            await work
+        except asyncio.CancelledError:
+            if pump.cancelling():
+                raise
+            log.exception("event stream: a handler failed")  # something it waited for was cancelled
+        except Exception:
+            log.exception("event stream: a handler failed")
+
+    async def until_idle(self) -> None:
         """Wait until every coroutine handler that was called has ended."""
         while self._pump is not None:
-            await self._pump
+            await _told_when_done(self._pump)
+
+    def give_up(self) -> None:
+        """Cancel the coroutine handler that runs, and forget those that wait for it."""
+        for work in self._pending:
+            if inspect.iscoroutine(work):
+                work.close()
+        self._pending.clear()
+        if self._pump is not None:
+            self._pump.cancel()
+
+    async def drain(self, clock: Clock, grace_ns: int) -> None:
+        """Wait for the coroutine handlers; what takes longer than the grace is cancelled, and then left alone.
+
+        A handler may be who waits here, for the end of its own system; it is not waited for.
+        """
+        if await self._ends_within(clock, grace_ns):
+            return
+        log.warning("event stream: a handler did not end within %s s and is cancelled", grace_ns / SECOND_NS)
+        self.give_up()
+        if not await self._ends_within(clock, grace_ns):
+            log.error("event stream: a handler ignores that it was cancelled and is left to itself")
+            self._pump = None
+
+    async def _ends_within(self, clock: Clock, grace_ns: int) -> bool:
+        until_ns = clock.now() + grace_ns
+        while self._pump is not None and self._pump is not asyncio.current_task():
+            if clock.now() >= until_ns:
+                return False
+            ended = _told_when_done(self._pump)
+            timer = clock.call_at(until_ns, _wake, ended)
+            try:
+                await ended
+            finally:
+                timer.cancel()
+        return True
+
+
+def _told_when_done(task: asyncio.Task[None]) -> asyncio.Future[None]:
+    """Return what can be awaited, and cancelled, without harm to the task."""
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    task.add_done_callback(partial(_wake, ended))
+    return ended
+
+
+def _wake(waiting: asyncio.Future[None], *ignored: object) -> None:
+    del ignored
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def event_stream_actor() -> Behavior[EventStreamMessage]:
@@ -226,4 +305,8 @@ class _StreamHandler:
         """Take one message; coroutine handlers have ended before the next one."""
         del ctx
         self._stream.receive(message)
-        await self._stream.drain()
+        try:
+            await self._stream.until_idle()
+        except asyncio.CancelledError:
+            self._stream.give_up()  # the actor is stopped by force
+            raise

@@ -190,6 +190,13 @@ class LocalSystem:
             self.runtime.observe(DeadLettered(ref.id, reason))
         self.publish(DeadLetter(message, ref))
 
+    def tell(self, ref: ActorRef[Any], message: object) -> None:
+        """Tell whoever is behind a ref that came in a message; what that raises makes it a dead letter."""
+        try:
+            ref.tell(message)
+        except Exception as error:
+            self.dead_letter(message, ref, f"its tell failed: {error!r:.200}")
+
     def publish(self, event: object) -> None:
         """Put an event on the event stream."""
         self.events.publish(event)
@@ -263,7 +270,10 @@ class LocalSystem:
         return await self.replies.ask(ref, factory, timeout)
 
     async def shutdown(self, *, is_forced: bool = False) -> None:
-        """Stop every actor: after the message in hand, by force at once or when that takes over a second."""
+        """Stop every actor: after the message in hand, by force at once or when that takes over a second.
+
+        Coroutine handlers of events get a second too.
+        """
         self.is_stopping = True
         roots = [cell for cell in self.cells.values() if cell.parent is None]
         for cell in roots:
@@ -271,7 +281,7 @@ class LocalSystem:
         for cell in roots:
             await self.until_stopped(cell)
         self.replies.fail_all(NotStarted(f"system {self.name!r} shut down before the reply came"))
-        await self.events.drain()
+        await self.events.drain(self.runtime.clock, STOP_GRACE_NS)
 
     async def until_stopped(self, cell: Cell) -> None:
         """Wait for the end of a stopping actor, forcing it each time the grace has passed."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from casty.actor.ref import ActorRef
 from casty.address import ActorAddress
+from casty.checks import check_timeout
 from casty.config import SECOND_NS
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ class Reply:
         if not self.future.done():
             self.future.set_result(message)
 
+    def close(self) -> None:
+        """Nobody waits any more: an error that came before the question was out is nobody's loss."""
+        if not self.future.cancel() and not self.future.cancelled():
+            self.future.exception()
+
     def expire(self, timeout_s: float) -> None:
         """The deadline passed."""
         if not self.future.done():
@@ -60,13 +66,17 @@ class Replies:
         """The reply address of the question that is being sent right now, for those who may refuse it."""
 
     async def ask(self, ref: ActorRef[M], factory: Callable[[ActorRef[R]], M], timeout_s: float | None) -> R:
-        """Send the question and wait for its reply; raises `TimeoutError` after `timeout_s` seconds."""
+        """Send the question and wait for its reply; raises `TimeoutError` after `timeout_s` seconds.
+
+        None waits for ever; what is no number of seconds is a `TypeError` or `ValueError`, and nothing is sent.
+        """
+        check_timeout(timeout_s)
         reply = self._open_reply(ref)
         clock = self._core.runtime.clock
         timer = None
-        if timeout_s is not None:
-            timer = clock.call_at(clock.now() + int(timeout_s * SECOND_NS), reply.expire, timeout_s)
         try:
+            if timeout_s is not None:
+                timer = clock.call_at(clock.now() + int(timeout_s * SECOND_NS), reply.expire, timeout_s)
             message = factory(reply.ref)
             self._send(ref, message, reply)
             result: R = await reply.future
@@ -76,6 +86,7 @@ class Replies:
                 timer.cancel()
             self._core.remove_endpoint(reply.path)
             del self._open[reply.path]
+            reply.close()
 
     def _open_reply(self, target: ActorRef[Any]) -> Reply:
         self._count += 1

@@ -7,8 +7,11 @@ from typing import Generic, TypeVar
 
 from casty.actor.ref import ActorRef
 from casty.address import NodeAddress
+from casty.checks import check_name
 
-__all__ = ["Deregister", "Find", "Listing", "Register", "ServiceInstance", "ServiceKey", "Subscribe"]
+__all__ = [
+    "Deregister", "Find", "Listing", "Register", "ServiceInstance", "ServiceKey", "Subscribe", "check_key",
+]  # fmt: skip
 
 M = TypeVar("M")
 
@@ -17,6 +20,11 @@ M = TypeVar("M")
 class ServiceKey(Generic[M]):
     """The name of a service whose instances take messages of type M.
 
+    Raises
+    ------
+    TypeError, ValueError
+        The name is no text, an empty one, or one that UTF-8 cannot encode.
+
     Examples
     --------
     >>> ServiceKey[str]("printer").name
@@ -24,6 +32,9 @@ class ServiceKey(Generic[M]):
     """
 
     name: str
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "service key")
 
 
 @dataclass(frozen=True)
@@ -72,3 +83,9 @@ class Find(Generic[M]):
 
     key: ServiceKey[M]
     reply_to: ActorRef[Listing[M]]
+
+
+def check_key(key: object) -> None:
+    """Raise `TypeError` unless it is a service key."""
+    if not isinstance(key, ServiceKey):
+        raise TypeError(f"expected a path as text or a ServiceKey, found {key!r:.100}")

@@ -50,8 +50,7 @@ class Watching:
         """Start a watch; an actor that is gone is reported at once."""
         key = self._core.key_of(ref)
         watcher.watching[key] = ref
-        if self._is_away(ref):
-            ref.tell(Watch(watcher.ref))
+        if self._send_away(ref, Watch(watcher.ref)):
             return
         cell = self._core.cells.get(key)
         if cell is None:
@@ -64,8 +63,7 @@ class Watching:
         key = self._core.key_of(ref)
         if not watcher.is_stopping and watcher.watching.pop(key, None) is None:
             return
-        if self._is_away(ref):
-            ref.tell(Unwatch(watcher.ref))
+        if self._send_away(ref, Unwatch(watcher.ref)):
             return
         cell = self._core.cells.get(key)
         if cell is not None:
@@ -76,7 +74,7 @@ class Watching:
         cell = self._core.cells.get(path)
         match message:
             case Watch(watcher) if cell is None:
-                watcher.tell(WatchedGone(self._core.own_ref(path)))
+                self.tell_gone(watcher, self._core.own_ref(path))
             case Watch(watcher) if cell is not None:
                 cell.watchers[self._core.key_of(watcher)] = watcher
             case Unwatch(watcher) if cell is not None:
@@ -88,8 +86,7 @@ class Watching:
 
     def tell_gone(self, watcher: ActorRef[Any], ref: ActorRef[Any]) -> None:
         """Tell one watcher that an actor of this process is gone."""
-        if self._is_away(watcher):
-            watcher.tell(WatchedGone(ref))
+        if self._send_away(watcher, WatchedGone(ref)):
             return
         cell = self._core.cells.get(self._core.key_of(watcher))
         if cell is not None:
@@ -110,10 +107,18 @@ class Watching:
         for cell in list(self._core.cells.values()):
             for ref in list(cell.watching.values()):
                 if _lives_on(ref, node_id):
-                    ref.tell(Watch(cell.ref))
+                    self._send_away(ref, Watch(cell.ref))
 
-    def _is_away(self, ref: ActorRef[Any]) -> bool:
-        return isinstance(ref, RemoteActorRef) and not self._core.is_own(ref.address)
+    def _send_away(self, ref: ActorRef[Any], message: Watch | Unwatch | WatchedGone) -> bool:
+        """Send to an actor of another system; False when it lives in this one.
+
+        Not by the ref's own way: the ref of another system in the same process leads straight into the
+        mailbox, and the message is for the system, not for the actor's handler.
+        """
+        if not isinstance(ref, RemoteActorRef) or self._core.is_own(ref.address):
+            return False
+        self._core.make_ref(ref.address).tell(message)
+        return True
 
 
 def _lives_on(ref: ActorRef[Any], node_id: str) -> bool:

@@ -28,7 +28,8 @@ from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
 __all__ = [
-    "FOUND", "JOIN", "REGION", "SERVICE", "SILENT", "STATUS", "ControlMachine", "MemberRow", "SlotRow", "first_epoch",
+    "FOUND", "JOIN", "REGION", "SERVICE", "SILENT", "STATUS", "ControlMachine", "MemberRow", "SlotRow",
+    "check_entry", "first_epoch",
 ]  # fmt: skip
 
 FOUND, JOIN, STATUS, REGION, SERVICE, SILENT = 1, 2, 3, 4, 5, 6

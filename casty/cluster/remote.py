@@ -222,10 +222,21 @@ class Remote:
         try:
             message = self.decode(payload)
         except EncodingError as error:
-            self._lost(path, payload, f"undecodable: {error}")
-            self.refuse(sender, EncodingError(f"{path}: {error}"))
+            self._undecodable(path, payload, sender, error)
             return
         self._local.receive(path, message, sender)
+
+    def _undecodable(
+        self, path: str, payload: bytes, sender: ActorAddress | None, error: EncodingError
+    ) -> None:
+        """Tell whoever waits: for this message as a reply, or for the reply to it."""
+        question = self._local.replies.at(path)
+        if question is not None:
+            text = f"ask {question.target!r}: the reply cannot be decoded here: {error}"
+            self._local.replies.fail(path, EncodingError(text))
+            return
+        self._lost(path, payload, f"undecodable: {error}")
+        self.refuse(sender, EncodingError(f"{path}: {error}"))
 
     def _lost(self, path: str, payload: bytes, reason: str) -> None:
         self._local.dead_letter(payload, self._local.own_ref(path.lstrip("/")), reason)

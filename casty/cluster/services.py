@@ -17,9 +17,9 @@ from casty.actor.local import LocalSystem
 from casty.actor.ref import ActorRef, RemoteActorRef
 from casty.actor.services import Deregister, Find, Listing, Register, ServiceInstance, ServiceKey, Subscribe
 from casty.address import ActorAddress, NodeAddress
-from casty.cluster.control import SERVICE
+from casty.cluster.control import SERVICE, check_entry
 from casty.cluster.topology import Topology
-from casty.errors import Mismatch, Unavailable
+from casty.errors import CastyError, MessageTooLarge, Unavailable
 from casty.wire.pack import pack
 
 __all__ = ["PATH", "Receptionist", "ServicesChanged", "listing_of"]
@@ -30,6 +30,9 @@ PATH = "$receptionist"
 """Where the receptionist of each node and client is reached."""
 
 WRITE_TIMEOUT_S = 5.0
+
+MAX_ENTRY_BYTES = 65_536
+"""A key and a path: every topology of every client carries them."""
 
 MAX_EARLY = 1000
 """Questions that may wait for the first topology; older ones have timed out long before."""
@@ -105,6 +108,10 @@ class Receptionist:
         return listing_of(self._local, self._topology(), key)
 
     def _receive(self, ctx: ActorContext[Any], message: object) -> Behavior[Any] | None:
+        why = _flaw(message)
+        if why is not None:
+            ctx.log.error("cannot serve %.200r: %s", message, why)
+            return None
         match message:
             case Register(key, ref):
                 self._register(ctx, key, ref)
@@ -154,13 +161,13 @@ class Receptionist:
         if self._topology() is None:
             self._early = [*self._early[-MAX_EARLY:], request]
         else:
-            request.reply_to.tell(self.listing(request.key))
+            self._local.tell(request.reply_to, self.listing(request.key))
 
     def _subscribe(self, ctx: ActorContext[Any], request: Subscribe[Any]) -> None:
         listing = self.listing(request.key)
         self._sent[request.key.name] = listing
         self._subscribers.setdefault(request.key.name, {})[self._local.key_of(request.reply_to)] = request
-        request.reply_to.tell(listing)
+        self._local.tell(request.reply_to, listing)
         ctx.watch(request.reply_to)
 
     def _forget(self, ref: ActorRef[Any]) -> None:
@@ -187,7 +194,26 @@ class Receptionist:
             if listing != self._sent[name]:
                 self._sent[name] = listing
                 for request in requests:
-                    request.reply_to.tell(listing)
+                    self._local.tell(request.reply_to, listing)
+
+
+def _flaw(message: object) -> str | None:
+    """Say what is wrong with a request; None when it can be served."""
+    match message:
+        case Register() | Deregister():
+            return _flaw_of(message.key, message.ref)
+        case Subscribe() | Find():
+            return _flaw_of(message.key, message.reply_to)
+        case _:
+            return None
+
+
+def _flaw_of(key: object, ref: object) -> str | None:
+    if not isinstance(key, ServiceKey):
+        return f"expected a ServiceKey, found {key!r:.100}"
+    if not isinstance(ref, ActorRef):
+        return f"expected the ref of an actor, found {ref!r:.100}"
+    return None
 
 
 class _Registrar:
@@ -197,13 +223,22 @@ class _Registrar:
         self._write = write
 
     async def handle(self, ctx: ActorContext[bytes], entry: bytes) -> None:
-        """Write one entry."""
+        """Write one entry; one that can never be written keeps nobody waiting behind it."""
         while True:
             try:
+                _check_size(entry)
+                check_entry(entry)
                 await self._write(entry, WRITE_TIMEOUT_S)
                 return
             except Unavailable:
                 ctx.log.warning("the control group does not answer; a service registration waits")
-            except Mismatch as error:
+            except CastyError as error:
                 ctx.log.error("a service registration was refused: %s", error)
                 return
+
+
+def _check_size(entry: bytes) -> None:
+    if len(entry) > MAX_ENTRY_BYTES:
+        raise MessageTooLarge(
+            f"expected a key and a path of together less than {MAX_ENTRY_BYTES} bytes, found {len(entry)}"
+        )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from operator import index
 from typing import Any, ClassVar, cast
 
+from casty.checks import check_name, check_timeout
 from casty.distributed.core import (
     BROKEN,
     DESTROY,
@@ -20,7 +20,7 @@ from casty.distributed.core import (
 from casty.distributed.port import EntityGateway, Port, RegionRef
 from casty.errors import BrokenBarrier, CastyError, Destroyed, InternalError, Mismatch, Overloaded
 
-__all__ = ["Handle", "check_count", "check_integer", "check_name", "check_timeout", "failure", "has_port"]
+__all__ = ["Handle", "check_count", "check_integer", "failure", "has_port"]
 
 
 class Handle:
@@ -115,30 +115,6 @@ def failure(reply: Reply, what: str) -> CastyError:
 def has_port(gateway: object) -> bool:
     """Whether the gateway offers the private port; runs no property, which may not be ready yet."""
     return hasattr(type(gateway), "structures") or "structures" in getattr(gateway, "__dict__", ())
-
-
-def check_name(name: object) -> None:
-    """Raise `TypeError` or `ValueError` unless `name` can name a structure."""
-    if not isinstance(name, str):
-        raise TypeError(f"name: expected a text, found {name!r:.100}")
-    if not name:
-        raise ValueError("name: expected at least one character, found an empty text")
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"name: expected a text that UTF-8 can encode, found {name!r:.100}") from error
-
-
-def check_timeout(timeout_s: object) -> None:
-    """Raise `TypeError` or `ValueError` unless it is None or a number of seconds."""
-    if timeout_s is None:
-        return
-    if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)):
-        raise TypeError(f"timeout: expected seconds or None, found {timeout_s!r:.100}")
-    if not 0 <= timeout_s < math.inf:
-        raise ValueError(
-            f"timeout: expected finite seconds >= 0, or None to wait for ever; found {timeout_s}"
-        )
 
 
 def check_integer(name: str, value: int) -> int:

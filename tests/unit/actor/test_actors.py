@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,24 @@ async def test_ask_times_out_with_the_name_of_the_actor() -> None:
             await system.ask(ref, Get, timeout=0.01)
         assert await system.ask_or_none(ref, Get, timeout=0.01) is None
         assert not system.core.endpoints.keys() - {"$events"}
+
+
+async def test_a_question_that_failed_while_it_was_sent_leaves_no_error_behind() -> None:
+    lost: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: lost.append(context))
+
+    async with started() as system:
+
+        def broken(reply_to: ActorRef[int]) -> Get:
+            system.core.replies.fail(reply_to.id, LookupError("refused"))
+            raise KeyError("factory")
+
+        ref: ActorRef[Any] = system.spawn(Behaviors.ignore(), "silent")
+        with pytest.raises(KeyError, match="factory"):
+            await system.ask(ref, broken)
+        gc.collect()
+        await asyncio.sleep(0)
+        assert lost == []
 
 
 async def test_a_late_reply_is_a_dead_letter() -> None:

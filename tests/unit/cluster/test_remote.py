@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from casty.actor.behavior import Behaviors
+from casty.actor.behavior import Behavior, Behaviors
+from casty.actor.context import ActorContext
+from casty.actor.events import Terminated
 from casty.actor.ref import RemoteActorRef
 from casty.address import ActorAddress
 from casty.errors import EncodingError, MessageTooLarge, RemoteProtocolError, UnknownRegion
@@ -60,6 +63,40 @@ async def test_a_ref_from_a_uri_finds_its_node_by_host_and_port() -> None:
     await world.close()
 
 
+async def test_a_ref_that_another_system_of_the_process_made_can_be_watched() -> None:
+    world = World(("a", "b"), ("c",))
+    seen: list[Any] = []
+    handled: list[Any] = []
+
+    def handle(ctx: ActorContext[Any], message: Any) -> Behavior[Any]:
+        handled.append(message)
+        return Behaviors.stopped()
+
+    made = [
+        world.processes[name].local.spawn(Behaviors.receive(handle), kind)
+        for name in ("b", "c")
+        for kind in ("watched", "left")
+    ]
+
+    async def watch(ctx: ActorContext[Any]) -> Behavior[Any]:
+        for ref in made:
+            ctx.watch(ref)
+            if ref.id == "/left":
+                ctx.unwatch(ref)
+        return Behaviors.receive(lambda ctx, message: seen.append(message))
+
+    world.processes["a"].local.spawn(Behaviors.setup(watch), "watcher")
+    await settle()
+    world.processes["a"].local.watching.node_found("b")
+    assert handled == []
+    for ref in made:
+        ref.tell("stop")
+    await settle()
+    assert handled == ["stop"] * 4
+    assert seen == [Terminated(ref) for ref in made if ref.id == "/watched"]
+    await world.close()
+
+
 async def test_messages_that_cannot_travel_are_errors_at_the_call() -> None:
     world = World(("a", "b"))
     ref = world.processes["a"].local.make_ref(address_of(world, "b", "x"))
@@ -109,6 +146,24 @@ async def test_an_undecodable_question_is_refused() -> None:
     with pytest.raises(EncodingError, match="/x"):
         await a.local.ask(Bad(), Get, timeout=5)
     b.remote.refuse(sent[0], UnknownRegion("too late"))
+    await world.close()
+
+
+async def test_a_reply_that_cannot_be_decoded_ends_its_question() -> None:
+    world = World(("a", "b"))
+    a, b = world.processes["a"], world.processes["b"]
+    ref = a.local.make_ref(address_of(world, "b", "x"))
+    world.held = []
+    asking = asyncio.ensure_future(a.local.ask(ref, Get, timeout=5))
+    await settle()
+    (path,) = [path for path in a.local.endpoints if path.startswith("$ask/")]
+    unknown = b.remote.encode(Add(1)).replace(b"Add", b"Odd")
+    a.remote.on_actor("a", pack(["a", f"/{path}", "b#1", 1, None, unknown]))
+    with pytest.raises(EncodingError, match=r"b:1/x>: the reply cannot be decoded here: .*Odd"):
+        await asking
+    assert a.letters == []
+    a.remote.on_actor("a", pack(["a", f"/{path}", "b#1", 2, None, unknown]))
+    assert len(a.letters) == 1
     await world.close()
 
 

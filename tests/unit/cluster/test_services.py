@@ -6,13 +6,17 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
-from casty.actor.ref import RemoteActorRef
+from casty.actor.mailbox import Mailbox, MailboxOverflowStrategy
+from casty.actor.ref import ActorRef, RemoteActorRef
 from casty.actor.services import Deregister, Find, Listing, Register, ServiceKey, Subscribe
+from casty.cluster.control import SERVICE
 from casty.cluster.services import Receptionist
 from casty.errors import Unavailable
-from casty.wire.pack import unpack
+from casty.wire.pack import pack, unpack
 from tests.unit.cluster.region_world import Process, World, settle
 
 PRINTER = ServiceKey[str]("printer")
@@ -133,6 +137,88 @@ async def test_a_client_registers_nothing() -> None:
     await settle()
     assert registry.rows == {}
     await world.close()
+
+
+class Nameless:
+    """Looks like a key and is none."""
+
+    name = 5
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (Find, "printer", None),
+        (Subscribe, PRINTER, "text"),
+        (Register, Nameless(), None),
+        (Deregister, 5, None),
+        (str, "junk"),
+    ],
+)
+async def test_what_cannot_be_served_stops_no_receptionist(parts: tuple[Any, ...]) -> None:
+    world = World(("a",))
+    registry = Registry(world)
+    receptionist = registry.receptionist(world.processes["a"])
+    local = world.processes["a"].local
+    make, *fields = parts
+    receptionist.ref.tell(make(*fields))
+    ref = local.spawn(Behaviors.ignore(), "p")
+    receptionist.ref.tell(Register(PRINTER, ref))
+    await settle()
+    asking = local.ask(receptionist.ref, lambda reply: Find(PRINTER, reply), timeout=5)
+    assert instances(await asking) == ["a/p"]
+    await world.close()
+
+
+async def test_a_subscriber_that_takes_no_more_harms_nobody_else() -> None:
+    world = World(("a",))
+    registry = Registry(world)
+    process = world.processes["a"]
+    receptionist = registry.receptionist(process)
+    heard: list[list[str]] = []
+
+    async def hang(ctx: ActorContext[Any], message: object) -> None:
+        await asyncio.Event().wait()
+
+    full: ActorRef[Any] = process.local.spawn(
+        Behaviors.receive(hang), "full", mailbox=Mailbox(1, MailboxOverflowStrategy.reject)
+    )
+    full.tell(1)
+    await settle()
+    full.tell(2)
+    watcher: ActorRef[Listing[str]] = process.local.spawn(
+        Behaviors.receive(lambda ctx, listing: heard.append(instances(listing))), "watcher"
+    )
+    for subscriber in (full, watcher):
+        receptionist.ref.tell(Subscribe(PRINTER, subscriber))
+    receptionist.ref.tell(Find(PRINTER, full))
+    receptionist.ref.tell(Register(PRINTER, process.local.spawn(Behaviors.ignore(), "p")))
+    await settle()
+    assert heard == [[], ["a/p"]]
+    process.local.cells["full"].stop(is_forced=True)
+    await world.close()
+
+
+async def test_a_registration_that_can_never_be_written_delays_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(("a",))
+    registry = Registry(world)
+    receptionist = registry.receptionist(world.processes["a"])
+    ref = world.processes["a"].local.spawn(Behaviors.ignore(), "p")
+    world.processes["a"].local.deliver("$registrar", pack([SERVICE, 5, "text"]))
+    receptionist.ref.tell(Register(ServiceKey("x" * 100_000), ref))
+    receptionist.ref.tell(Register(PRINTER, ref))
+    await settle()
+    assert list(registry.rows) == ["casty://test@a:1/p"]
+    assert caplog.text.count("a service registration was refused") == 2
+    await world.close()
+
+
+@pytest.mark.parametrize("name", [5, None, b"x", "", "\ud800"])
+def test_a_service_key_is_a_text(name: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="service key: expected"):
+        ServiceKey[str](name)
 
 
 def stop(ctx: ActorContext[Any], message: Any) -> Behavior[Any]:

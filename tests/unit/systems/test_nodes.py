@@ -359,6 +359,51 @@ def test_lookup_here_there_and_of_services() -> None:
     run(main)
 
 
+def test_lookup_of_neither_a_path_nor_a_key_says_so_and_harms_nothing() -> None:
+    async def main(world: World) -> None:
+        (node,) = await world.cluster(1)
+        client = await world.client()
+        await client.ready()
+        wrong: Any = 5
+        for lookup in (node.lookup, client.lookup):
+            with pytest.raises(TypeError, match="ServiceKey, found 5"):
+                lookup(wrong)
+        listing = await node.lookup(ServiceKey[str]("s"), timeout=1.0)
+        assert listing.instances == ()
+
+    run(main)
+
+
+@pytest.mark.parametrize("timeout", ["1", -1, float("nan"), float("inf"), 1e308, True, [1]])
+def test_a_timeout_is_a_number_of_seconds_and_nothing_is_left_of_one_that_is_not(timeout: Any) -> None:
+    async def main(world: World) -> None:
+        (node,) = await world.cluster(1)
+        client = await world.client()
+        await client.ready()
+        ref = node.spawn(Behaviors.receive(lambda ctx, reply_to: reply_to.tell("yes")), "a")
+        region = node.spawn(Behaviors.sharded(answer, num_shards=2), "r")
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: node.ask(ref, lambda reply: reply, timeout=timeout),
+            lambda: client.ask(ref, lambda reply: reply, timeout=timeout),
+            lambda: node.ask_or_none(ref, lambda reply: reply, timeout=timeout),
+            lambda: node.entity_ask(region, lambda reply: envelope("e", reply), timeout=timeout),
+            lambda: client.entity_ask(region, lambda reply: envelope("e", reply), timeout=timeout),
+            lambda: node.lookup(ServiceKey[str]("s"), timeout=timeout),
+            lambda: node.wait_for(9, timeout=timeout),
+            lambda: node.get_cluster_state(timeout=timeout),
+            lambda: node.barrier("b", 1, timeout=timeout),
+            lambda: client.ready(timeout=timeout),
+        ]
+        before = list(node.core.endpoints)
+        for call in calls:
+            with pytest.raises((TypeError, ValueError), match="timeout: expected"):
+                await call()
+        assert list(node.core.endpoints) == before
+        assert await node.ask(ref, lambda reply: reply, timeout=5) == "yes"
+
+    run(main)
+
+
 def test_state_and_waiting_for_members() -> None:
     async def main(world: World) -> None:
         nodes = await world.cluster(3)
