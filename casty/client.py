@@ -14,6 +14,7 @@ from casty.actor.services import Listing, ServiceKey
 from casty.actor.sharding import ShardEnvelope
 from casty.address import NodeAddress
 from casty.cluster.actors import ClusterActors
+from casty.cluster.home_loop import HomeLoop
 from casty.cluster.state import TopologySnapshot, topology_snapshot
 from casty.cluster.visitor import Visitor
 from casty.config import Settings
@@ -34,6 +35,8 @@ R = TypeVar("R")
 
 class ClusterClient:
     """An external client of a cluster: no member, no zero-th hop, no listening port.
+
+    An instance is used for one ``async with``, and in the event loop in which that was entered.
 
     Parameters
     ----------
@@ -95,6 +98,7 @@ class ClusterClient:
         self._system_name = system_name
         self._label = label
         self._actors: ClusterActors | None = None
+        self._home = HomeLoop("client")
         self._is_used = False
 
     async def __aenter__(self) -> ClusterClient:
@@ -102,6 +106,7 @@ class ClusterClient:
         if self._is_used:
             raise NotStarted("the client was used before; make a new one for another `async with`")
         self._is_used = True
+        self._home.enter()
         origin = Origin(self._label.host, self._label.port, self._visitor.client_id)
         local = LocalSystem(self._system_name, self._runtime, origin=origin)
         self._actors = ClusterActors.of_visitor(self._visitor, local, self._serializer)
@@ -111,7 +116,7 @@ class ClusterClient:
     async def __aexit__(self, *exc: object) -> None:
         """Close the sessions, so that everything held is free at once, and every link."""
         if self._actors is not None:
-            actors = self._actors
+            actors = self._started()
             await actors.close()
             self._actors = None
             await self._visitor.close()
@@ -251,4 +256,5 @@ class ClusterClient:
     def _started(self) -> ClusterActors:
         if self._actors is None:
             raise NotStarted("the client is not running; use it inside `async with ClusterClient(...)`")
+        self._home.check()
         return self._actors

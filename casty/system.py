@@ -17,6 +17,7 @@ from casty.actor.sharding import ShardEnvelope
 from casty.actor.system import ActorSystem
 from casty.address import NodeAddress
 from casty.cluster.actors import ClusterActors
+from casty.cluster.home_loop import HomeLoop
 from casty.cluster.node import Node, NodeOptions
 from casty.cluster.options import check_place, check_quorum, check_supported, options_of
 from casty.cluster.state import (
@@ -46,7 +47,8 @@ POLL_S = 0.02
 class ClusteredActorSystem(ActorSystem):
     """One node of a cluster; what its actors see as ``ctx.system``.
 
-    An instance is used for one ``async with``: a process that comes back is a new one.
+    An instance is used for one ``async with``, and in the event loop in which that was entered: a process that
+    comes back is a new one.
 
     Parameters
     ----------
@@ -129,6 +131,7 @@ class ClusteredActorSystem(ActorSystem):
         self._name = name
         self._actors: ClusterActors | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._home = HomeLoop("system")
         self._is_used = False
         self._is_listening = False
 
@@ -168,6 +171,7 @@ class ClusteredActorSystem(ActorSystem):
                 "the system was started before; a process that comes back is a new one: make one"
             )
         self._is_used = True
+        self._home.enter()
         await self._node.start()
         self._is_listening = True
         node = self._node
@@ -214,6 +218,7 @@ class ClusteredActorSystem(ActorSystem):
 
         An actor may call it too; what is awaited of it there ends with that actor, the rest goes on.
         """
+        self._home.check()
         if self._closing is None:
             if self._actors is None:
                 return
@@ -229,6 +234,7 @@ class ClusteredActorSystem(ActorSystem):
 
     async def abort(self) -> None:
         """Stop at once, handing nothing over; harmless before the start and after the end."""
+        self._home.check()
         if self._closing is not None:
             self._closing.cancel()
         if self._actors is not None:
@@ -391,4 +397,5 @@ class ClusteredActorSystem(ActorSystem):
             raise NotStarted(
                 "the system is not running; use it inside `async with ClusteredActorSystem(...)`"
             )
+        self._home.check()
         return self._actors
