@@ -15,11 +15,18 @@ from casty.actor.ref import ActorRef
 from casty.actor.services import Listing, ServiceKey
 from casty.actor.sharding import ShardEnvelope
 from casty.actor.system import ActorSystem
-from casty.address import NodeAddress
+from casty.address import NodeAddress, checked_addresses
 from casty.cluster.actors import ClusterActors
 from casty.cluster.home_loop import HomeLoop
 from casty.cluster.node import Node, NodeOptions
-from casty.cluster.options import check_place, check_quorum, check_supported, options_of
+from casty.cluster.options import (
+    check_place,
+    check_quorum,
+    check_settings,
+    check_supported,
+    check_tls,
+    options_of,
+)
 from casty.cluster.state import (
     ClusterState,
     MemberStatus,
@@ -80,7 +87,10 @@ class ClusteredActorSystem(ActorSystem):
     Raises
     ------
     ConfigError
-        `roles` or `data_dir` ask for what is not there.
+        A name or host is empty, a port cannot be one, `required_quorum` is less than a majority, or `roles` or
+        `data_dir` ask for what is not there. It is a `ValueError`.
+    TypeError
+        A parameter is of another type.
 
     Examples
     --------
@@ -105,10 +115,12 @@ class ClusteredActorSystem(ActorSystem):
         serializer: Serializer | None = None,
         data_dir: str | None = None,
     ) -> None:
-        check_place(name, host, port)
-        seeds = tuple(NodeAddress(*seed) for seed in seed_nodes or ())
+        check_place(name, host, port, node_id, bind_host)
+        seeds = tuple(checked_addresses("seed_nodes", seed_nodes or ()))
         check_quorum(required_quorum, seeds, NodeAddress(host, port))
         check_supported(roles, data_dir)
+        check_settings(config)
+        check_tls(tls, is_node=True)
         check_serializer(serializer)
         self._serializer = serializer
         self._settings = config or Settings()
