@@ -25,7 +25,7 @@ from casty.distributed.core import (
     Shapes,
     Structure,
 )
-from casty.distributed.handle import Handle, check_count
+from casty.distributed.handle import Handle, check_count, check_name
 from casty.distributed.port import EntityGateway, RegionRef
 from casty.distributed.waiting import Key, Owners
 
@@ -214,8 +214,7 @@ class Barrier(Handle):
         timeout: float | None = 60.0,
     ) -> None:
         super().__init__(gateway, region_ref, name, timeout)
-        if not node_id:
-            raise ValueError("node_id: expected at least one character, found an empty text")
+        check_name(node_id, "node_id")
         self._node_id = node_id
 
     async def arrive(self, expected: int) -> None:

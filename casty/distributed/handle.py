@@ -20,7 +20,16 @@ from casty.distributed.core import (
 from casty.distributed.port import EntityGateway, Port, RegionRef
 from casty.errors import BrokenBarrier, CastyError, Destroyed, InternalError, Mismatch, Overloaded
 
-__all__ = ["Handle", "check_count", "check_integer", "check_name", "check_timeout", "failure", "has_port"]
+__all__ = [
+    "Handle",
+    "check_count",
+    "check_gateway",
+    "check_integer",
+    "check_name",
+    "check_timeout",
+    "failure",
+    "has_port",
+]
 
 
 class Handle:
@@ -117,16 +126,25 @@ def has_port(gateway: object) -> bool:
     return hasattr(type(gateway), "structures") or "structures" in getattr(gateway, "__dict__", ())
 
 
-def check_name(name: object) -> None:
+def check_gateway(gateway: object) -> None:
+    """Raise `TypeError` unless structures can be reached through `gateway`."""
+    if not has_port(gateway) and not callable(getattr(gateway, "entity_ask", None)):
+        raise TypeError(
+            "gateway: expected a ClusteredActorSystem, a ClusterClient or another EntityGateway, "
+            f"found {gateway!r:.100}"
+        )
+
+
+def check_name(name: object, what: str = "name") -> None:
     """Raise `TypeError` or `ValueError` unless `name` can name a structure."""
     if not isinstance(name, str):
-        raise TypeError(f"name: expected a text, found {name!r:.100}")
+        raise TypeError(f"{what}: expected a text, found {name!r:.100}")
     if not name:
-        raise ValueError("name: expected at least one character, found an empty text")
+        raise ValueError(f"{what}: expected at least one character, found an empty text")
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"name: expected a text that UTF-8 can encode, found {name!r:.100}") from error
+        raise ValueError(f"{what}: expected a text that UTF-8 can encode, found {name!r:.100}") from error
 
 
 def check_timeout(timeout_s: object) -> None:
@@ -162,6 +180,7 @@ def _plain_port(gateway: EntityGateway, region_ref: RegionRef | None) -> Port:
         PlainPort,  # most programs never need it, nor the actors it brings
     )
 
+    check_gateway(gateway)
     if region_ref is None:
         raise TypeError("region_ref: required with a gateway that has no structures of its own, found None")
     return PlainPort(gateway, region_ref)
