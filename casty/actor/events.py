@@ -144,7 +144,8 @@ class EventStreamSubscribe(Generic[E]):
 
     def __post_init__(self) -> None:
         try:
-            isinstance(None, self.event_type)
+            event_type: Any = self.event_type
+            isinstance(None, event_type)
         except TypeError:
             raise TypeError(
                 f"event_type: expected a type of events, such as MemberUp; found {self.event_type!r:.100}"
