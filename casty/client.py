@@ -120,7 +120,11 @@ class ClusterClient:
         origin = Origin(self._label.host, self._label.port, self._visitor.client_id)
         local = LocalSystem(self._system_name, self._runtime, origin=origin)
         self._actors = ClusterActors.of_visitor(self._visitor, local, self._serializer)
-        self._visitor.start()
+        try:
+            self._visitor.start()
+        except BaseException:  # what `address_map` raised
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:

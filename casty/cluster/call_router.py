@@ -267,7 +267,8 @@ class CallRouter:
             return
         if call.is_waiting and status in (WITHDRAWN, STALE):
             # Stale: withdrawn, and forgotten since; nothing else is forgotten while it is waited for.
-            call.future.set_exception(TimeoutError("not granted in time; the request is withdrawn"))
+            text = f"{call}: not granted within {call.timeout_s} s; the request is withdrawn"
+            call.future.set_exception(TimeoutError(text))
         elif status == TOO_LARGE:
             call.future.set_exception(MessageTooLarge(reply[1]))
         elif status in (BAD, STALE):
@@ -311,11 +312,15 @@ class CallRouter:
     def _overdue(self, call: Call) -> None:
         in_doubt = call.may_be_applied
         self._give_up(call)
-        where = f"slot {call.slot}" if call.slot >= 0 else "the cluster: no topology"
+        within = f"within {call.timeout_s} s"
         if in_doubt:
-            call.fail(OutcomeUnknown(f"no answer from {where} in time; it was applied once or never"))
-        else:
-            call.fail(Unavailable(f"no route to {where} or no leader in time; it was not applied"))
+            text = f"{call}: no answer from slot {call.slot} {within}; it was applied once or never"
+            call.fail(OutcomeUnknown(text))
+            return
+        lack = (
+            f"no route to slot {call.slot} or no leader" if call.slot >= 0 else "no node told of the cluster"
+        )
+        call.fail(Unavailable(f"{call}: {lack} {within}; it was not applied"))
 
     def _give_up(self, call: Call) -> None:
         """Nobody waits for the call any more: see that it takes no effect for nobody."""

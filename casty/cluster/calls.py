@@ -9,7 +9,8 @@ from collections.abc import Callable
 from casty.cluster.holds import Hold
 from casty.cluster.ledger import Entity, Ledger
 from casty.cluster.slot_machine import COMMAND
-from casty.distributed.core import OVERLOADED, Reply
+from casty.config import SECOND_NS
+from casty.distributed.core import KIND_NAMES, MAP, OVERLOADED, Reply
 from casty.errors import CastyError, InternalError, Overloaded
 from casty.runtime import Clock, Timer
 from casty.wire.pack import pack
@@ -69,6 +70,19 @@ class Call:
         """Return the log entry of a numbered call, with the marks of this moment."""
         marks = (ledger.low, ledger.wait_low)
         return pack([COMMAND, ledger.number, self.seq, *marks, *self.entity, self.command])
+
+    def __str__(self) -> str:
+        """Name what was called, for the text of an error."""
+        kind, entity = self.entity
+        name = KIND_NAMES.get(kind, "call")
+        if kind == MAP or not entity:
+            return name  # of a map the entity is one key, in its canonical bytes
+        return f"{name} {entity.decode(errors='replace')!r:.100}"
+
+    @property
+    def timeout_s(self) -> float | None:
+        """How long it may take; None for ever."""
+        return None if self.deadline_ns is None else (self.deadline_ns - self.started_ns) / SECOND_NS
 
     def unnumber(self) -> None:
         """Its session is gone and it was never applied there: it takes part in the next one."""

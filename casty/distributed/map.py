@@ -168,6 +168,8 @@ class Dict(Handle, Generic[K, V]):
         ------
         Unavailable, OutcomeUnknown
             A slot did not answer; some keys may be deleted.
+        NotImplementedError
+            The gateway is neither a system nor a client: it cannot list the keys, and nothing happened.
         """
         entities = await self._port.scan(MAP, self._prefix, timeout_s=self._timeout_s)
         existed = False

@@ -205,7 +205,9 @@ class PlainPort:
 
     async def scan(self, kind: int, prefix: bytes, *, timeout_s: float | None) -> list[bytes]:
         """Refuse: a region cannot list its entities."""
-        raise Unavailable("this gateway reaches entities one by one and cannot list them; name the keys")
+        raise NotImplementedError(
+            "this gateway reaches entities one by one and cannot list them; delete the keys by their names"
+        )
 
     async def _ask(
         self, form: int, seq: int, kind: int, entity: bytes, body: Command, timeout_s: float | None

@@ -105,7 +105,8 @@ class Queue(Handle, Generic[V]):
     async def dequeue(self) -> V | None:
         """Remove and return the first value.
 
-        A lost reply is answered again with the same item: none is lost on the way, none goes to two callers.
+        A lost reply is answered again with the same item: none is lost on the way, none goes to two callers. A
+        call that is given up, by its deadline or by a cancellation, may have taken an item, which then is lost.
 
         Returns
         -------

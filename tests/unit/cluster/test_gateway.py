@@ -128,7 +128,9 @@ async def test_never_sent_is_unavailable_and_leaves_no_trace(world: World) -> No
     world.is_known = False
     task = add(world, 1.0)
     await world.advance(1.1)
-    with pytest.raises(Unavailable):
+    with pytest.raises(
+        Unavailable, match=r"counter 'it': no node told of the cluster within 1\.0 s; it was not applied"
+    ):
         await task
     world.is_known = True
     await add(world)
@@ -140,7 +142,7 @@ async def test_sent_and_never_answered_is_unknown_and_withdrawn(world: World) ->
     world.eaten_requests = 1
     task = add(world, 1.0)
     await world.advance(1.1)
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(OutcomeUnknown, match=r"counter 'it': no answer from slot 0 within 1\.0 s"):
         await task
     await world.advance(1.0)
     ledger = world.gateway.ledgers[0]
@@ -222,7 +224,7 @@ async def test_a_wait_that_times_out_is_withdrawn(world: World) -> None:
     token = world.command(other, 1, LOCK, [ACQUIRE])[1]
     task = acquire(world, 1.0)
     await world.advance(1.1)
-    with pytest.raises(TimeoutError) as caught:
+    with pytest.raises(TimeoutError, match=r"lock 'it': not granted within 1\.0 s; .* withdrawn") as caught:
         await task
     assert not isinstance(caught.value, OutcomeUnknown)
     world.command(other, 2, LOCK, [RELEASE, token])

@@ -139,6 +139,25 @@ def test_what_cannot_be_is_refused(wrong: dict[str, Any], error: type[Exception]
         ClusterClient(**({"contact_points": POINTS, "system_name": "sim"} | wrong))
 
 
+def test_an_address_map_that_raises_leaves_nothing_behind() -> None:
+    def nowhere(address: tuple[str, int]) -> tuple[str, int]:
+        if address[0] == "node-2":
+            raise KeyError(address)
+        return address
+
+    async def main(world: World) -> None:
+        before = asyncio.all_tasks()
+        points = [("node-1", 25520), ("node-2", 25520)]
+        client = ClusterClient(contact_points=points, system_name="sim", address_map=nowhere)
+        with pytest.raises(KeyError):
+            await client.__aenter__()
+        await asyncio.sleep(1)
+        assert asyncio.all_tasks() == before
+        await refuses_all(client)
+
+    run(main)
+
+
 # -- its own actors
 
 
