@@ -137,6 +137,7 @@ class Lock(Holder):
             raise AlreadyHeld(f"{self._what}: this task holds this instance already; release it first")
         timeout_s = self._timeout_s
         if not self._turns.take():
+            _ = self._port  # refuses another event loop, which the turn could not wake up
             timeout_s = await self._turns.wait(timeout_s)
         hold = await self._in_turn(ACQUIRE, timeout_s)
         assert hold is not None, "only a try may find it taken"

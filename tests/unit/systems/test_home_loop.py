@@ -64,6 +64,7 @@ def check_structures(gateway: Gateway) -> Callable[[], Awaitable[None]]:
         elsewhere(lambda: barrier.arrive(1))
         assert await counter.increment() >= 1
         await lock.acquire()
+        elsewhere(lock.acquire)
         elsewhere(lock.release)
         assert lock.held
         assert await lock.release()
