@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import index
 from typing import Any, ClassVar, cast
 
 from casty.checks import check_name, check_timeout
@@ -20,7 +19,7 @@ from casty.distributed.core import (
 from casty.distributed.port import EntityGateway, Port, RegionRef
 from casty.errors import BrokenBarrier, CastyError, Destroyed, InternalError, Mismatch, Overloaded
 
-__all__ = ["Handle", "check_count", "check_integer", "failure", "has_port"]
+__all__ = ["Handle", "failure", "has_port"]
 
 
 class Handle:
@@ -115,22 +114,6 @@ def failure(reply: Reply, what: str) -> CastyError:
 def has_port(gateway: object) -> bool:
     """Whether the gateway offers the private port; runs no property, which may not be ready yet."""
     return hasattr(type(gateway), "structures") or "structures" in getattr(gateway, "__dict__", ())
-
-
-def check_integer(name: str, value: int) -> int:
-    """Return `value` as an int; `TypeError` unless it is one."""
-    try:
-        return int(index(value))
-    except TypeError:
-        raise TypeError(f"{name}: expected an int, found {value!r:.100}") from None
-
-
-def check_count(name: str, value: int, least: int) -> int:
-    """Return `value` as an int; `TypeError` or `ValueError` unless it is one and at least `least`."""
-    count = check_integer(name, value)
-    if count < least:
-        raise ValueError(f"{name}: expected at least {least}, found {count}")
-    return count
 
 
 def _plain_port(gateway: EntityGateway, region_ref: RegionRef | None) -> Port:
