@@ -79,10 +79,7 @@ class ActorAddress:
         """Read what `to_uri` wrote; raises `ValueError` naming ``casty://`` for anything else."""
         expected = f"expected casty://system@host:port/path or casty://system/path, found {uri!r:.200}"
         # Not urlsplit: it ends the path at ? and #, drops tabs and line ends, and lowers the host.
-        given: object = uri
-        if not isinstance(given, str) or given[: len(SCHEME)].lower() != SCHEME:
-            raise ValueError(expected)
-        authority, slash, path = given[len(SCHEME) :].partition("/")
+        authority, slash, path = _without_scheme(uri).partition("/")
         system, at, place = authority.rpartition("@")
         if not slash or not (system if at else place):
             raise ValueError(expected)
@@ -96,6 +93,13 @@ class ActorAddress:
         if not host or not colon or not _is_port(port):
             raise ValueError(expected)
         return ActorAddress(system, f"/{path}", host, int(port))
+
+
+def _without_scheme(uri: object) -> str:
+    """Return what follows ``casty://``; an empty text for anything that does not begin so."""
+    if isinstance(uri, str) and uri[: len(SCHEME)].lower() == SCHEME:
+        return uri[len(SCHEME) :]
+    return ""
 
 
 def _is_port(text: str) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from casty.actor.behavior import Behavior, check_start
 from casty.actor.cell import Cell
 from casty.actor.events import DeadLetter, EventStream, EventStreamMessage
-from casty.actor.mailbox import Mailbox
+from casty.actor.mailbox import Mailbox, check_mailbox
 from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef, RemoteSender
 from casty.actor.replies import Replies
 from casty.actor.watching import Unwatch, Watch, WatchedGone, Watching
@@ -226,8 +226,7 @@ class LocalSystem:
         """Start an actor; `ValueError` for a taken or illegal name, `RuntimeError` while stopping."""
         check_start(behavior)
         check_name(name)
-        if mailbox is not None and not isinstance(mailbox, Mailbox):
-            raise TypeError(f"mailbox: expected a Mailbox or None, found {mailbox!r:.100}")
+        check_mailbox(mailbox)
         if "/" in name or name.startswith("$"):
             raise ValueError(
                 f"name: expected a text without slash that does not begin with $, found {name!r}"

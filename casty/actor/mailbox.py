@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from casty.checks import check_count
 
-__all__ = ["Mailbox", "MailboxClosed", "MailboxOverflowStrategy"]
+__all__ = ["Mailbox", "MailboxClosed", "MailboxOverflowStrategy", "check_mailbox"]
 
 M = TypeVar("M")
 
@@ -60,8 +60,7 @@ class Mailbox(Generic[M]):
         capacity: int | None = None,
         overflow: MailboxOverflowStrategy = MailboxOverflowStrategy.drop_new,
     ) -> None:
-        if not isinstance(overflow, MailboxOverflowStrategy):
-            raise TypeError(f"overflow: expected a MailboxOverflowStrategy, found {overflow!r:.100}")
+        _check_overflow(overflow)
         self._capacity = None if capacity is None else check_count("capacity", capacity, 1)
         self._overflow = overflow
         self._items: deque[M] = deque()
@@ -170,3 +169,14 @@ class Mailbox(Generic[M]):
     def _drop(self, message: M) -> None:
         if self._on_drop is not None:
             self._on_drop(message)
+
+
+def check_mailbox(mailbox: object) -> None:
+    """Raise `TypeError` unless it is a mailbox or None."""
+    if mailbox is not None and not isinstance(mailbox, Mailbox):
+        raise TypeError(f"mailbox: expected a Mailbox or None, found {mailbox!r:.100}")
+
+
+def _check_overflow(overflow: object) -> None:
+    if not isinstance(overflow, MailboxOverflowStrategy):
+        raise TypeError(f"overflow: expected a MailboxOverflowStrategy, found {overflow!r:.100}")
