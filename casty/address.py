@@ -5,12 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["ActorAddress", "NodeAddress", "PeerKey", "node_id_of", "peer_key"]
+from casty.errors import ConfigError
+
+__all__ = [
+    "ActorAddress",
+    "NodeAddress",
+    "PeerKey",
+    "check_port",
+    "check_text",
+    "checked_addresses",
+    "node_id_of",
+    "peer_key",
+]
 
 SCHEME = "casty://"
 
 PeerKey = str
 """One process of a node: ``node_id#incarnation``. A restarted process has a new key."""
+
+MAX_PORT = 65535
+EXPECTED_PAIRS = "expected a list of (host, port) like [('10.0.0.1', 25520)]"
 
 
 def peer_key(node_id: str, incarnation: str) -> PeerKey:
@@ -31,6 +45,37 @@ class NodeAddress(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+def check_text(what: str, value: object) -> None:
+    """Raise `TypeError` or `ConfigError` unless `value` is a text with something in it."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what}: expected a text, found {value!r:.100}")
+    if not value.strip():
+        raise ConfigError(f"{what}: expected a text, found an empty one: {value!r}")
+
+
+def check_port(what: str, value: object, least: int = 0) -> None:
+    """Raise `TypeError` or `ConfigError` unless `value` is the number of a port."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what}: expected a port as an int, found {value!r:.100}")
+    if not least <= value <= MAX_PORT:
+        raise ConfigError(f"{what}: expected {least} to {MAX_PORT}, found {value}")
+
+
+def checked_addresses(what: str, value: object) -> list[NodeAddress]:
+    """Return a list of (host, port) as addresses to dial; `TypeError` or `ConfigError` for anything else."""
+    if not isinstance(value, (list, tuple)) or isinstance(value, NodeAddress):
+        raise TypeError(f"{what}: {EXPECTED_PAIRS}, found {value!r:.100}")
+    return [_checked_address(f"{what}[{place}]", item) for place, item in enumerate(value)]
+
+
+def _checked_address(what: str, item: object) -> NodeAddress:
+    if not isinstance(item, (list, tuple)) or len(item) != 2:
+        raise TypeError(f"{what}: {EXPECTED_PAIRS}, found the item {item!r:.100}")
+    check_text(f"{what}, host", item[0])
+    check_port(f"{what}, port", item[1], 1)
+    return NodeAddress(item[0], item[1])
 
 
 @dataclass(frozen=True, slots=True)

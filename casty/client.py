@@ -12,14 +12,16 @@ from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
 from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
-from casty.address import NodeAddress
+from casty.address import NodeAddress, check_port, check_text, checked_addresses
 from casty.checks import check_seconds
 from casty.cluster.actors import ClusterActors
+from casty.cluster.home_loop import HomeLoop
+from casty.cluster.options import check_tls
 from casty.cluster.state import TopologySnapshot, topology_snapshot
 from casty.cluster.visitor import Visitor
 from casty.config import Settings
 from casty.distributed.facade import Distributed
-from casty.errors import NotStarted
+from casty.errors import ConfigError, NotStarted
 from casty.tls import Config
 from casty.wire.serializer import Serializer
 from casty.wire.serializer_codec import check_serializer
@@ -35,6 +37,8 @@ R = TypeVar("R")
 
 class ClusterClient:
     """An external client of a cluster: no member, no zero-th hop, no listening port.
+
+    An instance is used for one ``async with``, and in the event loop in which that was entered.
 
     Parameters
     ----------
@@ -53,6 +57,13 @@ class ClusterClient:
         `ClusteredActorSystem`.
     tls
         Only its client context is used; None means plain TCP.
+
+    Raises
+    ------
+    ConfigError
+        No contact point, an empty name or host, or a port that cannot be one. It is a `ValueError`.
+    TypeError
+        A parameter is of another type.
 
     Examples
     --------
@@ -74,20 +85,21 @@ class ClusterClient:
         serializer: Serializer | None = None,
         tls: Config | None = None,
     ) -> None:
-        if not contact_points:
-            raise ValueError("contact_points: expected at least one (host, port), found none")
-        if not system_name:
-            raise ValueError("system_name: expected a text, found an empty one")
+        contacts = checked_addresses("contact_points", contact_points)
+        if not contacts:
+            raise ConfigError("contact_points: expected at least one (host, port), found none")
+        check_text("system_name", system_name)
+        label = _label(client_host, client_port, advertised_host, advertised_port)
+        if address_map is not None and not callable(address_map):
+            raise TypeError(f"address_map: expected a function or None, found {address_map!r:.100}")
+        check_tls(tls, is_node=False)
         check_serializer(serializer)
-        label = NodeAddress(
-            advertised_host or client_host, client_port if advertised_port is None else advertised_port
-        )
         self._runtime = runtimes.current()
         self._visitor = Visitor(
             self._runtime,
             Settings(),
             system_name,
-            [NodeAddress(*point) for point in contact_points],
+            contacts,
             label,
             tls,
             address_map,
@@ -96,6 +108,7 @@ class ClusterClient:
         self._system_name = system_name
         self._label = label
         self._actors: ClusterActors | None = None
+        self._home = HomeLoop("client")
         self._is_used = False
 
     async def __aenter__(self) -> ClusterClient:
@@ -103,6 +116,7 @@ class ClusterClient:
         if self._is_used:
             raise NotStarted("the client was used before; make a new one for another `async with`")
         self._is_used = True
+        self._home.enter()
         origin = Origin(self._label.host, self._label.port, self._visitor.client_id)
         local = LocalSystem(self._system_name, self._runtime, origin=origin)
         self._actors = ClusterActors.of_visitor(self._visitor, local, self._serializer)
@@ -112,7 +126,7 @@ class ClusterClient:
     async def __aexit__(self, *exc: object) -> None:
         """Close the sessions, so that everything held is free at once, and every link."""
         if self._actors is not None:
-            actors = self._actors
+            actors = self._started()
             await actors.close()
             self._actors = None
             await self._visitor.close()
@@ -260,4 +274,15 @@ class ClusterClient:
     def _started(self) -> ClusterActors:
         if self._actors is None:
             raise NotStarted("the client is not running; use it inside `async with ClusterClient(...)`")
+        self._home.check()
         return self._actors
+
+
+def _label(host: str, port: int, advertised_host: str | None, advertised_port: int | None) -> NodeAddress:
+    check_text("client_host", host)
+    check_port("client_port", port)
+    if advertised_host is not None:
+        check_text("advertised_host", advertised_host)
+    if advertised_port is not None:
+        check_port("advertised_port", advertised_port)
+    return NodeAddress(advertised_host or host, port if advertised_port is None else advertised_port)

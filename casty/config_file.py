@@ -15,6 +15,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from casty.address import check_port, check_text
 from casty.errors import ConfigError
 from casty.settings import Settings
 
@@ -31,6 +32,9 @@ class SystemSection:
 
     name: str = "casty-system"
 
+    def __post_init__(self) -> None:
+        check_text("name in [system]", self.name)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSection:
@@ -45,6 +49,13 @@ class ClusterSection:
     bind_host: str | None = None
     seed_nodes: tuple[tuple[str, int], ...] = ()
     required_quorum: int | None = None
+
+    def __post_init__(self) -> None:
+        check_text("host in [cluster]", self.host)
+        check_port("port in [cluster]", self.port)
+        for name, text in (("node_id", self.node_id), ("bind_host", self.bind_host)):
+            if text is not None:
+                check_text(f"{name} in [cluster]", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +280,10 @@ def _assemble(tables: Tables, path: Path | None) -> CastyConfig:
     )
 
 
+def _name_of(kind: type[object]) -> str:
+    return next(name for name, known in SECTIONS.items() if known is kind)
+
+
 S = TypeVar("S", SystemSection, ClusterSection, TlsSection, Settings)
 
 
@@ -280,7 +295,7 @@ def _section(kind: type[S], values: dict[str, Any], path: Path | None) -> S:
     ]
     where = path or "environment"
     if missing:
-        raise ConfigError(f"{where}: missing {', '.join(missing)} for {kind.__name__}")
+        raise ConfigError(f"{where}: missing {', '.join(missing)} in [{_name_of(kind)}]")
     try:
         return kind(**values)
     except ValueError as error:

@@ -72,7 +72,7 @@ class UnknownRegion(CastyError):
 
 
 class NotStarted(CastyError, RuntimeError):
-    """The object is used outside its ``async with``."""
+    """The object is used outside its ``async with``, or in another event loop than the one that entered it."""
 
 
 class Refused(CastyError):

@@ -15,11 +15,19 @@ from casty.actor.ref import ActorRef
 from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
 from casty.actor.system import ActorSystem
-from casty.address import NodeAddress
+from casty.address import NodeAddress, checked_addresses
 from casty.checks import check_seconds
 from casty.cluster.actors import ClusterActors
+from casty.cluster.home_loop import HomeLoop
 from casty.cluster.node import Node, NodeOptions
-from casty.cluster.options import check_place, check_quorum, check_supported, options_of
+from casty.cluster.options import (
+    check_place,
+    check_quorum,
+    check_settings,
+    check_supported,
+    check_tls,
+    options_of,
+)
 from casty.cluster.state import (
     ClusterState,
     MemberStatus,
@@ -47,7 +55,8 @@ POLL_S = 0.02
 class ClusteredActorSystem(ActorSystem):
     """One node of a cluster; what its actors see as ``ctx.system``.
 
-    An instance is used for one ``async with``: a process that comes back is a new one.
+    An instance is used for one ``async with``, and in the event loop in which that was entered: a process that
+    comes back is a new one.
 
     Parameters
     ----------
@@ -79,7 +88,10 @@ class ClusteredActorSystem(ActorSystem):
     Raises
     ------
     ConfigError
-        `roles` or `data_dir` ask for what is not there.
+        A name or host is empty, a port cannot be one, `required_quorum` is less than a majority, or `roles` or
+        `data_dir` ask for what is not there. It is a `ValueError`.
+    TypeError
+        A parameter is of another type.
 
     Examples
     --------
@@ -104,10 +116,12 @@ class ClusteredActorSystem(ActorSystem):
         serializer: Serializer | None = None,
         data_dir: str | None = None,
     ) -> None:
-        check_place(name, host, port)
-        seeds = tuple(NodeAddress(*seed) for seed in seed_nodes or ())
+        check_place(name, host, port, node_id, bind_host)
+        seeds = tuple(checked_addresses("seed_nodes", seed_nodes or ()))
         check_quorum(required_quorum, seeds, NodeAddress(host, port))
         check_supported(roles, data_dir)
+        check_settings(config)
+        check_tls(tls, is_node=True)
         check_serializer(serializer)
         self._serializer = serializer
         self._settings = config or Settings()
@@ -130,6 +144,7 @@ class ClusteredActorSystem(ActorSystem):
         self._name = name
         self._actors: ClusterActors | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._home = HomeLoop("system")
         self._is_used = False
         self._is_listening = False
 
@@ -169,6 +184,7 @@ class ClusteredActorSystem(ActorSystem):
                 "the system was started before; a process that comes back is a new one: make one"
             )
         self._is_used = True
+        self._home.enter()
         await self._node.start()
         self._is_listening = True
         node = self._node
@@ -197,13 +213,20 @@ class ClusteredActorSystem(ActorSystem):
         until_ns = clock.now() + int(self._settings.start_timeout_s * SECOND_NS)
         while self._node.missing or (self._node.has_founded and self._members_up() < self._required):
             if clock.now() >= until_ns:
-                missing = ", ".join(self._node.missing[:5]) or f"{self._required} members that are up"
                 raise TimeoutError(
                     f"node {self._node.node_id} does not serve after "
-                    f"{self._settings.start_timeout_s} s; missing: {missing}"
-                    + "".join(f"; {refusal}" for refusal in self._node.links.refusals())
+                    f"{self._settings.start_timeout_s} s; missing: {self._what_is_missing()}"
                 )
             await clock.sleep(POLL_S)
+
+    def _what_is_missing(self) -> str:
+        node = self._node
+        if not node.control.machine.is_founded:
+            return node.arrival.describe()
+        missing = (
+            ", ".join([*node.missing[:5], *node.shortage.texts]) or f"{self._required} members that are up"
+        )
+        return missing + "".join(f"; {trouble}" for trouble in node.links.troubles())
 
     def _members_up(self) -> int:
         topology = self._node.topology()
@@ -215,6 +238,7 @@ class ClusteredActorSystem(ActorSystem):
 
         An actor may call it too; what is awaited of it there ends with that actor, the rest goes on.
         """
+        self._home.check()
         if self._closing is None:
             if self._actors is None:
                 return
@@ -230,6 +254,7 @@ class ClusteredActorSystem(ActorSystem):
 
     async def abort(self) -> None:
         """Stop at once, handing nothing over; harmless before the start and after the end."""
+        self._home.check()
         if self._closing is not None:
             self._closing.cancel()
         if self._actors is not None:
@@ -401,4 +426,5 @@ class ClusteredActorSystem(ActorSystem):
             raise NotStarted(
                 "the system is not running; use it inside `async with ClusteredActorSystem(...)`"
             )
+        self._home.check()
         return self._actors

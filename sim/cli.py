@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument(
         "--seeds", type=_seed_range, required=True, metavar="FROM:TO", help="TO is not included"
     )
-    many.add_argument("--jobs", type=int, default=1, help="processes")
+    many.add_argument("--jobs", type=_positive, default=1, help="processes")
     many.set_defaults(run=_sweep)
     again = commands.add_parser("replay", help="run a plan")
     again.add_argument("plan", type=Path)
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     for command in (one, many, rows):
         command.add_argument(
-            "--duration", type=int, default=20, metavar="S", help="virtual seconds of workload"
+            "--duration", type=_positive, default=20, metavar="S", help="virtual seconds of workload"
         )
     return parser
 
@@ -89,9 +89,22 @@ def _parser() -> argparse.ArgumentParser:
 def _seed_range(text: str) -> range:
     first, colon, last = text.partition(":")
     try:
-        return range(int(first), int(last)) if colon else range(int(first))
+        seeds = range(int(first), int(last)) if colon else range(int(first))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected FROM:TO, found {text!r}") from None
+        seeds = range(0)
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"expected FROM:TO with at least one seed, found {text!r}")
+    return seeds
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number, at least 1, found {text!r}")
+    return value
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import sys
 from collections.abc import Callable, Sequence
 
@@ -54,6 +55,17 @@ def address(text: str) -> tuple[str, int]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def seconds(text: str) -> float:
+    """Read a time to wait for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds, more than 0, found {text!r}")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="casty", description=__doc__)
     parser.add_argument("--version", action="version", version=f"casty {__version__}")
@@ -90,7 +102,9 @@ def _add_status(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--locate", metavar="KIND:NAME", help="where a structure lives: lock:NAME, map:NAME:KEY ..."
     )
-    parser.add_argument("--timeout", type=float, default=5.0, metavar="S", help="seconds to wait; default 5")
+    parser.add_argument(
+        "--timeout", type=seconds, default=5.0, metavar="S", help="seconds to wait; default 5"
+    )
     parser.add_argument("--config", metavar="FILE", help="a casty.toml with a [tls] section")
     parser.set_defaults(run=_status)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
+import inspect
 import logging
 import os
 import signal
@@ -13,11 +14,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from casty.config_file import CastyConfig, ClusterSection, load_config
+from casty.address import check_text
+from casty.cli.files import read_config
+from casty.config_file import CastyConfig, ClusterSection
 from casty.errors import ConfigError
 from casty.system import ClusteredActorSystem
 
-__all__ = ["run_node"]
+__all__ = ["load_app", "merge", "run_node"]
 
 log = logging.getLogger("casty.cli")
 
@@ -26,8 +29,8 @@ App = Callable[[ClusteredActorSystem], Awaitable[object]]
 
 def run_node(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; the one line on standard output begins with ``ready``."""
-    config = merge(load_config(options.config), options)
-    app = None if options.app is None else _load_app(options.app)
+    config = merge(read_config(options.config), options)
+    app = None if options.app is None else load_app(options.app)
     logging.basicConfig(
         stream=sys.stderr,
         level=options.log_level.upper(),
@@ -52,10 +55,13 @@ def merge(config: CastyConfig, options: argparse.Namespace) -> CastyConfig:
             raise ConfigError("casty node needs --host and --port, or a [cluster] section in casty.toml")
         cluster = ClusterSection()
     changed = {key: value for key, value in given.items() if value is not None}
-    return replace(config, name=options.name or config.name, cluster=replace(cluster, **changed))
+    name = config.name if options.name is None else options.name
+    check_text("--name", name)
+    return replace(config, name=name, cluster=replace(cluster, **changed))
 
 
-def _load_app(spec: str) -> App:
+def load_app(spec: str) -> App:
+    """Return the function that ``module:function`` names; `ConfigError` for what cannot be awaited so."""
     module_name, colon, name = spec.partition(":")
     if not colon or not module_name or not name:
         raise ConfigError(f"--app: expected module:function, found {spec!r}")
@@ -68,7 +74,22 @@ def _load_app(spec: str) -> App:
         raise ConfigError(f"--app {spec}: {error}") from None
     if not callable(app):
         raise ConfigError(f"--app {spec}: expected a function, found {app!r}")
+    _check_app(spec, app)
     return app
+
+
+def _check_app(spec: str, app: App) -> None:
+    """Refuse, before anything starts, what could not be awaited with the system."""
+    found = inspect.unwrap(app)
+    if not inspect.iscoroutinefunction(found) and not inspect.iscoroutinefunction(type(found).__call__):
+        raise ConfigError(f"--app {spec}: expected `async def`, found a plain function; it is awaited")
+    try:
+        inspect.signature(app).bind(None)
+    except TypeError as error:
+        raise ConfigError(
+            f"--app {spec}: expected a function of one argument, the system; {error} "
+            f"in {spec.rpartition(':')[2]}{inspect.signature(app)}"
+        ) from None
 
 
 class _Service:

@@ -10,10 +10,10 @@ from typing import Any
 
 from casty import runtime as runtimes
 from casty import tls
+from casty.cli.files import read_config
 from casty.cluster.options import tls_of
 from casty.cluster.placement import slot_of
 from casty.config import Settings
-from casty.config_file import load_config
 from casty.distributed.core import KIND_NAMES, MAP
 from casty.errors import ConfigError, ProtocolError, Refused, Unavailable
 from casty.transport.connection import Connection
@@ -32,7 +32,7 @@ Document = dict[str, Any]
 def run_status(options: argparse.Namespace) -> int:
     """Print the status, or where one structure lives; 1 when nobody answers."""
     place = None if options.locate is None else Place.parse(options.locate)
-    config = None if options.config is None else tls_of(load_config(options.config))
+    config = None if options.config is None else tls_of(read_config(options.config))
     document = asyncio.run(fetch_status(options.contact, options.timeout, config))
     if place is not None:
         found = locate(document, place)

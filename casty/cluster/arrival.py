@@ -87,7 +87,7 @@ class Arrival:
         self._conclude()
         if not self.is_done and now_ns - self._complained_ns >= COMPLAIN_NS:
             self._complained_ns = now_ns
-            self._complain(self._describe())
+            self._complain(self.describe())
         self._timer = self._clock.call_at(now_ns + TICK_NS, self._tick)
 
     def settled(self) -> None:
@@ -137,7 +137,8 @@ class Arrival:
             assert self._founding.document is not None
             self._on_founded(self._founding.document)
 
-    def _describe(self) -> str:
+    def describe(self) -> str:
+        """Say what the process still waits for to become part of a cluster."""
         linked = ", ".join(connection.remote.node_id for connection in self._links.everyone()) or "nobody"
         differing = self._founding.seed_sets_met()
         text = (
@@ -146,9 +147,7 @@ class Arrival:
         )
         if differing:
             text += f"; other seed sets met: { {node: list(seeds) for node, seeds in differing.items()} }"
-        refusals = self._links.refusals()
-        if refusals:
-            text += f"; refused: {'; '.join(refusals)}"
+        text += "".join(f"; {trouble}" for trouble in self._links.troubles())
         if self._founding.document is not None:
             text += f"; the founder is {self._founding.document['founder']}: restart it if it does not answer"
         return text

@@ -116,11 +116,16 @@ class Links:
         found.update(self._by_key)
         return list(found.values())
 
-    def refusals(self) -> list[str]:
+    def troubles(self) -> list[str]:
         """Return why wanted links are not there, as the other ends said or as this one found."""
-        peers = [self._peers.get(name) for name in self._peers]
-        said = [peer.last_refusal for peer in peers if peer is not None and peer.last_refusal is not None]
-        return list(dict.fromkeys(said))
+        found: dict[str, None] = {}
+        for name in self._peers:
+            peer = self._peers.get(name)
+            if peer is not None and peer.connection is None:
+                why = peer.last_refusal or peer.last_error
+                if why is not None:
+                    found[f"{name}: {why}"] = None
+        return list(found)
 
     def each_node(self, action: Callable[[Connection], object]) -> None:
         """Do something with every dialled link."""

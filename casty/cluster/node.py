@@ -17,7 +17,7 @@ from casty.cluster.arrival import MEMBER, Arrival
 from casty.cluster.beats import Beats
 from casty.cluster.control import FOUND, JOIN, ControlMachine
 from casty.cluster.control_group import CONTROL, ControlReplica
-from casty.cluster.duties import NEVER_NS, ControlDuties, SlotDuties, Vitals
+from casty.cluster.duties import ControlDuties, SlotDuties, Vitals
 from casty.cluster.feed import Feed
 from casty.cluster.founding import VIEW, Founding, Identity, Policy
 from casty.cluster.gateway import Gateway
@@ -27,6 +27,7 @@ from casty.cluster.links import Links, key_of
 from casty.cluster.readiness import Readiness
 from casty.cluster.relays import ControlCalls, Relays
 from casty.cluster.requests import Requests
+from casty.cluster.shortage import Shortage
 from casty.cluster.status import status_document
 from casty.cluster.topology import LeaderTable, Topology
 from casty.config import SECOND_NS, Settings
@@ -47,7 +48,8 @@ __all__ = ["Node", "NodeOptions"]
 
 log = logging.getLogger("casty.node")
 
-HAND_OVER_NS = 2 * SECOND_NS
+HAND_OVER_NS = 1_750_000_000
+"""What stopping may take: two seconds with all that comes before and after."""
 STEP_S = 0.05
 
 AGREED = ("session_ttl_s", "drift", "max_waiters", "max_entities", "max_sessions")
@@ -94,6 +96,7 @@ class Node:
         self.address = NodeAddress(options.host, options.port)
         self.node_id = options.node_id or str(self.address)
         self.missing: list[str] = ["start"]
+        self._complaint = ""
         self.is_stopping = False
         self.has_founded = False
         self._born_wall_s = runtime.clock.wall_s()
@@ -146,6 +149,7 @@ class Node:
             self.host, clock, settings, self.links, self.vitals, self._propose_control
         )
         self.readiness = Readiness(self.host, self.node_id)
+        self.shortage = Shortage(self.key, self.host, self.links)
         self.turn.hooks.extend((self.requests.settle, self.feed.flush))
         identity = Identity(self.node_id, self.incarnation, *self.address)
         self.arrival = Arrival(
@@ -271,25 +275,34 @@ class Node:
             if leader is not None and link.remote.node_id == identity.node_id:
                 self.links.send_to_node(leader, frames.JOIN, body)
             return
+        taken = self._taken(identity.node_id, identity.incarnation, NodeAddress(identity.host, identity.port))
+        if taken is not None:
+            self._complain(taken)
+            return
         self.links.want_guest(NodeAddress(identity.host, identity.port))
         known = self.control.machine.members.get(identity.node_id)
         if known is not None and known.incarnation == identity.incarnation and not known.may_return:
             return
-        if self.links.is_linked(identity.key) and not self._is_taken(identity, link):
+        if self.links.is_linked(identity.key):
             self._propose_control(pack([JOIN, *identity]))
 
-    def _is_taken(self, identity: Identity, link: Connection) -> bool:
-        """Whether another living process at another address has this node id."""
-        known = self.control.machine.members.get(identity.node_id)
-        if known is None or (known.host, known.port) == (identity.host, identity.port):
-            return False
-        if known.key != self.key and self.vitals.silent_ns(known.key, NEVER_NS) > 3 * SECOND_NS:
-            return False
-        link.close(
-            f"node id {identity.node_id!r} belongs to {known.host}:{known.port}, which still answers; "
-            f"{identity.host}:{identity.port} needs another --node-id"
+    def _taken(self, node_id: str, incarnation: str, address: NodeAddress) -> str | None:
+        """Say whether another living process at another address has this node id, as far as this node sees."""
+        known = self.control.machine.members.get(node_id)
+        if known is None or known.incarnation == incarnation or (known.host, known.port) == address:
+            return None
+        if known.key != self.key and not self.links.is_linked(known.key):
+            return None
+        return (
+            f"node id {node_id!r} belongs to {known.host}:{known.port}, which still answers; "
+            f"{address} needs another --node-id"
         )
-        return True
+
+    def _complain(self, text: str) -> None:
+        """Log something that is tried again and again, once."""
+        if text != self._complaint:
+            self._complaint = text
+            log.warning("%s", text)
 
     def _on_status(self, link: Connection, body: bytes) -> None:
         del body
@@ -299,8 +312,9 @@ class Node:
         """Return the status document of this node."""
         sessions, structures = self.requests.usage()
         return status_document(
-            self.host, self.control.machine, self.leaders, self.missing, sessions, structures
-        )
+            self.host, self.control.machine, self.leaders, self.is_linked, [*self.missing, *self.shortage.texts],
+            sessions, structures,
+        )  # fmt: skip
 
     # -- links (the `ConnectionHandler` of acceptor and peers)
 
@@ -329,7 +343,12 @@ class Node:
     def _refuse(self, hello: Hello) -> str | None:
         if self.is_stopping and hello.role != "node":
             return f"node {self.node_id} is stopping; use another contact point"
-        return None
+        taken = None
+        if hello.role == "node":
+            taken = self._taken(hello.node_id, hello.incarnation, hello.address)
+            if taken is not None:
+                self._complain(taken)
+        return taken
 
     def on_open(self, connection: Connection) -> None:
         """A handshake succeeded."""
@@ -426,6 +445,7 @@ class Node:
             self.requests.tick(clock.now())
         finally:
             self.turn.end()
+        self.shortage.look(clock.now())
         if group is not None and self.missing:
             self.missing = self.readiness.missing(self.control.machine, clock.now())
 
@@ -437,14 +457,17 @@ class Node:
     async def stop(self) -> None:
         """Hand leaderships over (at most 2 s), close the own sessions, close every link."""
         clock = self.runtime.clock
+        until_ns = clock.now() + HAND_OVER_NS
         self.is_stopping = self.slot_duties.is_stopping = True
         await self.gateway.close()
-        until_ns = clock.now() + HAND_OVER_NS
-        while CONTROL in self.host.groups and self.slot_duties.hand_all_over() and clock.now() < until_ns:
+        while self._has_to_hand_over() and clock.now() < until_ns:
             self.turn.mark_due()
             await clock.sleep(STEP_S)
         self.requests.settle()
         await self.abort()
+
+    def _has_to_hand_over(self) -> bool:
+        return bool(self.links.nodes) and CONTROL in self.host.groups and self.slot_duties.hand_all_over()
 
     async def abort(self) -> None:
         """Close everything at once, handing nothing over."""

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from casty.address import NodeAddress
-from casty.config import CastyConfig
+from casty.address import NodeAddress, check_port, check_text
+from casty.config import CastyConfig, Settings
 from casty.errors import ConfigError
 from casty.tls import Config
 
-__all__ = ["check_place", "check_quorum", "check_supported", "options_of", "tls_of"]
+__all__ = [
+    "check_place",
+    "check_quorum",
+    "check_settings",
+    "check_supported",
+    "check_tls",
+    "options_of",
+    "tls_of",
+]
 
 
 def options_of(config: CastyConfig, *, has_tls: bool) -> dict[str, Any]:
     """Return the parameters of `ClusteredActorSystem` that a configuration says; files only for TLS."""
+    _check_config(config)
     section = config.cluster
     if section is None:
         raise ConfigError(
@@ -36,6 +45,11 @@ def options_of(config: CastyConfig, *, has_tls: bool) -> dict[str, Any]:
     return options
 
 
+def _check_config(config: object) -> None:
+    if not isinstance(config, CastyConfig):
+        raise TypeError(f"config: expected what casty.config.load_config() returns, found {config!r:.100}")
+
+
 def tls_of(config: CastyConfig) -> Config | None:
     """Return the TLS contexts of the files that a configuration names; None without a section ``[tls]``."""
     files = config.tls
@@ -44,21 +58,56 @@ def tls_of(config: CastyConfig) -> Config | None:
     return Config.from_paths(certfile=files.certfile, cafile=files.cafile, keyfile=files.keyfile)
 
 
-def check_place(name: str, host: str, port: int) -> None:
-    """Raise `ValueError` unless a node can be called and reached so."""
-    if not name or not host:
-        raise ValueError("name and host: expected texts, found an empty one")
-    if not 0 <= port <= 65535:
-        raise ValueError(f"port: expected 0 to 65535, found {port}")
+def check_place(
+    name: object, host: object, port: object, node_id: object = None, bind_host: object = None
+) -> None:
+    """Raise `TypeError` or `ConfigError` unless a node can be called and reached so."""
+    check_text("name", name)
+    check_text("host", host)
+    check_port("port", port)
+    for what, text in (("node_id", node_id), ("bind_host", bind_host)):
+        if text is not None:
+            check_text(what, text)
 
 
-def check_quorum(quorum: int | None, seeds: Sequence[NodeAddress], own: NodeAddress) -> None:
-    """Raise `ValueError` when fewer than a majority of the seeds could found."""
+def check_quorum(quorum: object, seeds: Sequence[NodeAddress], own: NodeAddress) -> None:
+    """Raise `ConfigError` when fewer than a majority of the seeds could found."""
+    if quorum is None:
+        return
+    if isinstance(quorum, bool) or not isinstance(quorum, int):
+        raise TypeError(f"required_quorum: expected an int or None, found {quorum!r:.100}")
     founders = len(dict.fromkeys((*seeds, own)))
-    if quorum is not None and quorum < founders // 2 + 1:
-        raise ValueError(
-            f"required_quorum: expected at least a majority of {founders} seeds, found {quorum}; "
+    if quorum < founders // 2 + 1:
+        raise ConfigError(
+            "required_quorum: expected at least a majority of the founders (the seeds and this node), "
+            f"{founders // 2 + 1} of {founders}, found {quorum}; "
             "a smaller one would let two halves found a cluster each"
+        )
+
+
+def check_settings(config: object) -> None:
+    """Raise `TypeError` unless these are settings, or None."""
+    if isinstance(config, CastyConfig):
+        raise TypeError(
+            "config: expected Settings or None, found a whole CastyConfig; pass its `.settings`, or make the "
+            "node with ClusteredActorSystem.from_config(...)"
+        )
+    if config is not None and not isinstance(config, Settings):
+        raise TypeError(f"config: expected casty.Settings or None, found {config!r:.100}")
+
+
+def check_tls(tls: object, *, is_node: bool) -> None:
+    """Raise `TypeError` unless these are the contexts that a node or a client needs, or None."""
+    if tls is None:
+        return
+    if not isinstance(tls, Config):
+        raise TypeError(
+            f"tls: expected a casty.tls.Config or None, found {tls!r:.100}; "
+            "make one with casty.tls.Config.from_paths(certfile=..., cafile=...)"
+        )
+    if is_node and tls.server_context is None:
+        raise TypeError(
+            "tls: expected a server_context, found None; only a client does without, as a node takes links too"
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from casty.address import node_id_of
 from casty.cluster.control import ControlMachine
 from casty.cluster.host import Host
@@ -14,13 +16,15 @@ def status_document(
     host: Host,
     machine: ControlMachine,
     leaders: LeaderTable,
+    is_linked: Callable[[str], bool],
     missing: list[str],
     sessions: int,
     structures: dict[str, int],
 ) -> dict[str, object]:
     """Return members, leader, slots, sessions and structures in use as a plain value.
 
-    `sessions` and `structures` count what the slots led by this node hold.
+    `leaders` and `is_linked` say who leads a slot that has no replica here; `sessions` and `structures` count what the
+    slots led by this node hold.
     """
     control = host.groups.get(0)
     leader = control.core.leader if control is not None else None
@@ -40,25 +44,31 @@ def status_document(
             }
             for row in machine.members.values()
         ],
-        "slots": [_slot(host, machine, leaders, slot) for slot in range(len(machine.slots))],
+        "slots": [_slot(host, machine, leaders, is_linked, slot) for slot in range(len(machine.slots))],
         "sessions": sessions,
         "structures": structures,
     }
 
 
-def _slot(host: Host, machine: ControlMachine, leaders: LeaderTable, slot: int) -> dict[str, object]:
+def _slot(
+    host: Host, machine: ControlMachine, leaders: LeaderTable, is_linked: Callable[[str], bool], slot: int
+) -> dict[str, object]:
     row = machine.slots[slot]
     group = host.groups.get(slot + 1)
     hint = leaders.hint_of(slot)
+    leader = None if hint is None else hint.leader
     document: dict[str, object] = {
         "slot": slot,
         "epoch": row.epoch,
-        "leader": leaders.leader_of(slot),
+        "leader": leader if leader is not None and is_linked(leader) else None,
         "replicas": list(row.target),
         "term": 0 if hint is None else hint.term,
         "commit": None,
     }
     if group is not None:
+        if group.core.membership is not None:
+            # Its own group knows better than what was heard of it once.
+            document["leader"] = None if group.core.leader is None else node_id_of(group.core.leader)
         document["term"] = group.core.term
         document["commit"] = group.core.commit
         membership = group.core.committed_membership

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from casty.checks import check_count
+from casty.checks import check_count, check_name
 from casty.distributed.core import (
     BARRIER,
     DESTROY,
@@ -215,8 +215,7 @@ class Barrier(Handle):
         timeout: float | None = 60.0,
     ) -> None:
         super().__init__(gateway, region_ref, name, timeout)
-        if not node_id:
-            raise ValueError("node_id: expected at least one character, found an empty text")
+        check_name(node_id, "node_id")
         self._node_id = node_id
 
     async def arrive(self, expected: int) -> None:

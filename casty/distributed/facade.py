@@ -12,7 +12,7 @@ from casty.distributed.barrier import Barrier
 from casty.distributed.core import BARRIER, COUNTER, FENCE, KIND_NAMES, LOCK, MAP, QUEUE, SEMAPHORE, SET
 from casty.distributed.counter import Counter
 from casty.distributed.fence import Fence
-from casty.distributed.handle import has_port
+from casty.distributed.handle import check_gateway, has_port
 from casty.distributed.lock import Lock
 from casty.distributed.map import Dict
 from casty.distributed.port import EntityGateway, RegionRef
@@ -50,6 +50,8 @@ class Distributed:
     ------
     JournalError
         A journal was given.
+    TypeError
+        The gateway is none.
 
     Examples
     --------
@@ -67,6 +69,7 @@ class Distributed:
                 f"journal: expected None, found {journal!r:.100}; structures are durable by their replicas "
                 "and cannot write to a journal"
             )
+        check_gateway(gateway)
         self._gateway = gateway
         self._shards = _shards_of(gateway)
 
@@ -157,7 +160,7 @@ class Distributed:
         Raises
         ------
         TypeError
-            No `node_id`, and the gateway has no address of its own.
+            No `node_id`, and the gateway has no address of its own; or it is no text.
 
         Examples
         --------

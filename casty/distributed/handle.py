@@ -19,7 +19,7 @@ from casty.distributed.core import (
 from casty.distributed.port import EntityGateway, Port, RegionRef
 from casty.errors import BrokenBarrier, CastyError, Destroyed, InternalError, Mismatch, Overloaded
 
-__all__ = ["Handle", "failure", "has_port"]
+__all__ = ["Handle", "check_gateway", "failure", "has_port"]
 
 
 class Handle:
@@ -116,11 +116,21 @@ def has_port(gateway: object) -> bool:
     return hasattr(type(gateway), "structures") or "structures" in getattr(gateway, "__dict__", ())
 
 
+def check_gateway(gateway: object) -> None:
+    """Raise `TypeError` unless structures can be reached through `gateway`."""
+    if not has_port(gateway) and not callable(getattr(gateway, "entity_ask", None)):
+        raise TypeError(
+            "gateway: expected a ClusteredActorSystem, a ClusterClient or another EntityGateway, "
+            f"found {gateway!r:.100}"
+        )
+
+
 def _plain_port(gateway: EntityGateway, region_ref: RegionRef | None) -> Port:
     from casty.distributed.plain_port import (
         PlainPort,  # most programs never need it, nor the actors it brings
     )
 
+    check_gateway(gateway)
     if region_ref is None:
         raise TypeError("region_ref: required with a gateway that has no structures of its own, found None")
     return PlainPort(gateway, region_ref)

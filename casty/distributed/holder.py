@@ -43,9 +43,9 @@ class Holder(Handle):
         return None
 
     async def _give_back(self, hold: Hold) -> bool:
+        port = self._port  # refuses another event loop, in which the hold would be given up here alone
         self._holds.end(hold)
         command = self._release_command(hold.grant)
-        port = self._port
         reply = await port.release(self._kind, self._entity, hold.grant, command, timeout_s=self._timeout_s)
         return bool(reply[1] if reply[0] == OK else self._refused(reply))
 

@@ -129,9 +129,9 @@ class PlainEntity:
         return decision.reply
 
     def _with_permits(self, body: Any) -> Any:
-        """A client built by hand leaves the number of permits to the region. No grant has the number 0."""
-        is_open = self._kind == SEMAPHORE and isinstance(body, list) and len(body) > 1 and body[1] == 0
-        return [body[0], self._permits, *body[2:]] if is_open else body
+        """A client built by hand leaves the number of permits to the region."""
+        is_open = self._kind == SEMAPHORE and isinstance(body, list) and len(body) > 1 and body[1] is None
+        return [body[0], self._permits or None, *body[2:]] if is_open else body
 
 
 class PlainGrant:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from casty.checks import check_count
 from casty.distributed.core import DESTROY, MISMATCH, OK, SEMAPHORE, Command, Context, Decision, Reply, Shapes
@@ -11,11 +11,16 @@ from casty.distributed.holder import Holder
 from casty.distributed.holds import Hold
 from casty.distributed.port import EntityGateway, Grant, RegionRef
 from casty.distributed.waiting import Line, LineStructure
+from casty.errors import Mismatch
 
 __all__ = ["SEMAPHORES", "Semaphore"]
 
 ACQUIRE, TRY_ACQUIRE, RELEASE = 1, 2, 3
 AVAILABLE = 1
+PERMITS = (int, type(None))
+"""What a command says of their number; None is whatever is recorded."""
+
+_UNRECORDED: Reply = [MISMATCH, "permits", None, None]
 
 
 class SemaphoreStructure(LineStructure):
@@ -26,21 +31,27 @@ class SemaphoreStructure(LineStructure):
     name = "semaphore"
     shapes: ClassVar[Shapes] = {
         DESTROY: (),
-        ACQUIRE: ((int,), (int,)),
-        TRY_ACQUIRE: ((int,), (int,)),
+        ACQUIRE: (PERMITS, (int,)),
+        TRY_ACQUIRE: (PERMITS, (int,)),
         RELEASE: ((int,),),
     }
-    query_shapes: ClassVar[Shapes] = {AVAILABLE: ((int,),)}
+    query_shapes: ClassVar[Shapes] = {AVAILABLE: (PERMITS,)}
 
     def check(self, command: object) -> None:
         """Raise `ValueError` unless well formed, with ``1 <= n <= permits``; see `Structure.check`."""
         super().check(command)
         assert isinstance(command, (list, tuple))
-        if command[0] in (ACQUIRE, TRY_ACQUIRE) and not 1 <= command[2] <= command[1]:
-            raise ValueError(f"semaphore: expected 1 to {command[1]} permits, found {command[2]}")
+        if command[0] in (ACQUIRE, TRY_ACQUIRE):
+            most = command[2] if command[1] is None else command[1]
+            if not 1 <= command[2] <= most:
+                raise ValueError(f"semaphore: expected 1 to {most} permits, found {command[2]}")
 
     def decide(self, state: Line | None, command: Command, ctx: Context) -> Decision:
-        """As for a lock; ACQUIRE and TRY_ACQUIRE carry (permits, n), RELEASE the granted request's number."""
+        """As for a lock; ACQUIRE and TRY_ACQUIRE carry (permits, n), RELEASE the granted request's number.
+
+        Answers ``[MISMATCH, "permits", None, None]`` when neither command nor record has their number, and
+        ``[MISMATCH, "n", recorded, n]`` to a request that could never be granted.
+        """
         operation = command[0]
         if operation == RELEASE:
             if state is None:
@@ -49,6 +60,12 @@ class SemaphoreStructure(LineStructure):
         if operation == DESTROY:
             return self._destroyed(state)
         permits = command[1]
+        if permits is None:
+            if state is None or not state.capacity:
+                return Decision(state, _UNRECORDED)
+            permits = state.capacity
+            if command[2] > permits:
+                return Decision(state, [MISMATCH, "n", permits, command[2]])
         line = Line(permits) if state is None else state
         if not line.capacity:
             line.capacity = permits
@@ -59,11 +76,13 @@ class SemaphoreStructure(LineStructure):
     def query(self, state: Line | None, query: Command) -> Reply:
         """Answer how many permits are free."""
         permits = query[1]
-        if state is None:
-            return [OK, permits]
-        if state.capacity and state.capacity != permits:
-            return [MISMATCH, "permits", state.capacity, permits]
-        return [OK, max(0, state.free() + (0 if state.capacity else permits))]
+        if state is not None and state.capacity:
+            if permits not in (None, state.capacity):
+                return [MISMATCH, "permits", state.capacity, permits]
+            return [OK, max(0, state.free())]
+        if permits is None:
+            return _UNRECORDED
+        return [OK, permits if state is None else max(0, state.free() + permits)]
 
 
 SEMAPHORES = SemaphoreStructure()
@@ -81,8 +100,8 @@ class Semaphore(Holder):
     name
         The name, not empty. The same name in another kind is another structure.
     permits
-        How many permits there are. It belongs to the semaphore: another value is a `Mismatch`. None leaves it
-        to the region behind `region_ref`; a system or a client needs it.
+        How many permits there are. It belongs to the semaphore: another value is a `Mismatch`. None means as many
+        as are recorded, or as the region behind `region_ref` says; where neither knows, calls raise `Mismatch`.
     timeout
         Deadline of each call, in seconds; None waits for ever.
 
@@ -93,7 +112,7 @@ class Semaphore(Holder):
     ...         print("at most three at a time")
     """
 
-    __slots__ = ("_permits", "_sent_permits")
+    __slots__ = ("_permits",)
     _kind = SEMAPHORE
 
     def __init__(
@@ -106,13 +125,17 @@ class Semaphore(Holder):
         timeout: float | None = 5.0,
     ) -> None:
         super().__init__(gateway, region_ref, name, timeout)
-        if permits is None and self._plain is None:
-            raise TypeError(
-                f"permits: required for semaphore {name!r}; use Distributed.semaphore(name, permits)"
-            )
         self._permits = None if permits is None else check_count("permits", permits, 0)
-        # 0 on the wire: whatever the region's factory says. No semaphore of no permits is ever recorded.
-        self._sent_permits = self._permits or 0
+
+    def _refused(self, reply: Reply) -> Any:
+        if reply[0] == MISMATCH and reply[1] == "n":
+            raise _too_many(self._what, reply[2], reply[3])
+        if reply[0] == MISMATCH and reply[2] is None:
+            raise Mismatch(
+                f"{self._what}: nobody recorded how many permits there are, and this instance was made without "
+                "their number; make the first one with Distributed.semaphore(name, permits)"
+            )
+        return super()._refused(reply)
 
     def _release_command(self, grant: Grant) -> Command:
         return [RELEASE, grant.seq]
@@ -133,7 +156,8 @@ class Semaphore(Holder):
         TimeoutError
             They were not granted in time; the request is withdrawn.
         Mismatch
-            The semaphore exists with another number of permits.
+            The semaphore exists with another number of permits; or with none recorded, and this instance was
+            made without their number.
         Destroyed
             It was destroyed meanwhile.
         Unavailable
@@ -151,10 +175,8 @@ class Semaphore(Holder):
     async def _acquire(self, operation: int, n: int) -> Hold | None:
         count = check_count("n", n, 1)
         if self._permits is not None and count > self._permits:
-            raise ValueError(
-                f"n: expected at most the {self._permits} permits of {self._what}, found {count}"
-            )
-        return await self._request([operation, self._sent_permits, count], self._timeout_s)
+            raise _too_many(self._what, self._permits, count)
+        return await self._request([operation, self._permits, count], self._timeout_s)
 
     async def release(self) -> bool:
         """Give back one whole grant: the calling task's latest, else the oldest of this instance.
@@ -174,7 +196,7 @@ class Semaphore(Holder):
 
     async def available(self) -> int:
         """Return how many permits are free. Others may take them before the answer is here."""
-        count: int = await self._read([AVAILABLE, self._sent_permits])
+        count: int = await self._read([AVAILABLE, self._permits])
         return count
 
     async def __aenter__(self) -> Semaphore:
@@ -183,3 +205,7 @@ class Semaphore(Holder):
         assert hold is not None, "only a try may find it taken"
         self._holds.enter(hold)
         return self
+
+
+def _too_many(what: str, permits: int, n: int) -> ValueError:
+    return ValueError(f"n: expected at most the {permits} permits of {what}, found {n}")

@@ -112,4 +112,6 @@ class TcpTransport:
 
 
 def _accept_tls(tls: Config, on_link: LinkFactory) -> LinkFactory:
-    return lambda raw: TlsLink(raw, tls.server_context, on_link, hostname=None)
+    context = tls.server_context
+    assert context is not None, "a node was checked to have one"
+    return lambda raw: TlsLink(raw, context, on_link, hostname=None)

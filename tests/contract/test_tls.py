@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 
 import pytest
 import trustme
 
-from casty import runtime
+from casty import ClusterClient, ClusteredActorSystem, runtime
 from casty.config import Settings
 from casty.tls import Config, TlsError
 from casty.transport.peers import Peer
@@ -162,13 +163,38 @@ def test_from_paths(authority: trustme.CA, tmp_path: Path, tls: Config) -> None:
         certfile=str(tmp_path / "cert.pem"), cafile=tmp_path / "ca.pem", keyfile=tmp_path / "key.pem"
     )
     for config in (one, two):
+        assert config.server_context is not None
         assert config.server_context.verify_mode == ssl.CERT_REQUIRED
         assert config.client_context.verify_mode == ssl.CERT_REQUIRED
         assert config.client_context.check_hostname
         assert learn(tls, config) is None
         assert learn(config, tls) is None
-    with pytest.raises(OSError):
-        Config.from_paths(certfile=tmp_path / "none.pem", cafile=tmp_path / "ca.pem")
+
+
+def test_a_bad_file_is_named(authority: trustme.CA, tmp_path: Path) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    (tmp_path / "text.pem").write_text("nothing")
+    bad = [("none", "ca", None), ("both", "none", None), ("both", "ca", "none"), ("text", "ca", None)]
+    bad += [("both", "text", None), ("both", "ca", "text")]
+    for certfile, cafile, keyfile in bad:
+        wrong = "none.pem" if "none" in (certfile, cafile, keyfile) else "text.pem"
+        key = None if keyfile is None else tmp_path / f"{keyfile}.pem"
+        with pytest.raises(OSError, match=re.escape(str(tmp_path / wrong))):
+            Config.from_paths(
+                certfile=tmp_path / f"{certfile}.pem", cafile=tmp_path / f"{cafile}.pem", keyfile=key
+            )
+
+
+def test_a_client_does_without_a_server_context(tls: Config) -> None:
+    config = Config(server_context=None, client_context=tls.client_context)
+    assert learn(tls, config) is None
+    ClusterClient(contact_points=[(HOST, 1)], system_name="a", tls=config)
+    with pytest.raises(TypeError, match="tls: expected a server_context, found None"):
+        ClusteredActorSystem(name="a", host=HOST, port=0, tls=config)
+    for contexts in ((5, tls.client_context), (tls.server_context, None)):
+        with pytest.raises(TypeError, match=r"_context: expected an ssl\.SSLContext, found"):
+            Config(*contexts)  # type: ignore[arg-type]
 
 
 def test_a_client_context_that_takes_anybody_is_refused(tls: Config) -> None:

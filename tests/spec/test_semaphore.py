@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from casty import Semaphore
+from casty.errors import Mismatch
 from tests.spec.conftest import Run
 from tests.spec.places import Place, queued
 
@@ -66,5 +70,20 @@ def test_async_with_and_several_permits_at_once(run: Run) -> None:
             await theirs.release()
         assert await theirs.try_acquire(n=3) is True
         await theirs.release()
+
+    run(body)
+
+
+def test_made_by_hand_it_has_the_permits_that_are_recorded(run: Run) -> None:
+    async def body(place: Place) -> None:
+        client = await place.client()
+        mine = Semaphore(gateway=client, region_ref=None, name="by hand")
+        with pytest.raises(Mismatch, match="semaphore 'by hand'"):
+            await mine.acquire()
+        theirs = client.distributed().semaphore("by hand", permits=2)
+        await theirs.acquire()
+        await mine.acquire()
+        assert await mine.try_acquire() is False
+        assert [await mine.release(), await theirs.release()] == [True, True]
 
     run(body)

@@ -8,7 +8,7 @@ from typing import Any, assert_type
 
 import pytest
 
-from casty import runtime
+from casty import ActorSystem, runtime
 from casty.distributed.core import MAP, OVERLOADED
 from casty.distributed.counter import Counter
 from casty.distributed.facade import Distributed
@@ -207,6 +207,8 @@ async def test_one_name_in_two_kinds_is_two_structures(d: Distributed) -> None:
         (lambda d: d.queue("x", timeout="5"), TypeError),
         (lambda d: d.set("x", timeout=True), TypeError),
         (lambda d: d.barrier("x", node_id=""), ValueError),
+        (lambda d: d.barrier("x", node_id=5), TypeError),
+        (lambda d: d.barrier("x", node_id="\ud800"), ValueError),
         (lambda d: d.semaphore("x", "3"), TypeError),
     ],
 )
@@ -270,6 +272,18 @@ async def test_types_follow_the_subscript(d: Distributed) -> None:
     assert_type(d.queue[bytes]("a"), Queue[bytes])
     assert_type(d.map("a"), Dict[Any, Any])
     assert_type(d.queue[int | None]("a"), Queue[Any])
+
+
+@pytest.mark.parametrize("other", ["x", None, ActorSystem(), object()])
+def test_what_is_no_gateway_is_refused_by_name(other: Any) -> None:
+    with pytest.raises(
+        TypeError, match="gateway: expected a ClusteredActorSystem, a ClusterClient or another"
+    ):
+        Distributed(other)
+    with pytest.raises(
+        TypeError, match="gateway: expected a ClusteredActorSystem, a ClusterClient or another"
+    ):
+        Counter(gateway=other, region_ref=None, name="hits")
 
 
 async def test_structures_built_by_hand(gateway: FakeGateway) -> None:

@@ -95,6 +95,8 @@ def test_hostile_commands_are_refused(kind: int, command: Any) -> None:
         (SEMAPHORE, [1, 0, 1]),
         (SEMAPHORE, [1, 3, 4]),
         (SEMAPHORE, [2, 3, 0]),
+        (SEMAPHORE, [2, None, 0]),
+        (SEMAPHORE, [1, False, 1]),
         (BARRIER, [1, "a", 0]),
         (FENCE, [1, 1, None]),
     ],
@@ -294,6 +296,24 @@ def test_permits_belong_to_the_semaphore() -> None:
     assert pool.do(2, 3, ACQUIRE, 1, 1) == [QUEUED], "the ghosts have more than there is now"
     pool.take(pool.structure.end_session(pool.state, 1))
     assert pool.effects_now() == [(2, 3, [OK, 2])]
+
+
+def test_without_their_number_the_recorded_permits_count() -> None:
+    pool = Entity(SEMAPHORE)
+    unrecorded = [MISMATCH, "permits", None, None]
+    assert pool.do(1, 1, ACQUIRE, None, 1) == pool.do(1, 2, TRY, None, 1) == unrecorded
+    assert pool.structure.query(None, [1, None]) == unrecorded
+    assert pool.state is None, "asking made nothing"
+    pool.do(2, 1, ACQUIRE, 3, 2)
+    assert pool.structure.query(pool.state, [1, None]) == [OK, 1]
+    assert pool.do(1, 3, TRY, None, 2) == [OK, None]
+    assert pool.do(1, 4, ACQUIRE, None, 4) == [MISMATCH, "n", 3, 4], (
+        "it would wait for ever, and all behind it"
+    )
+    assert pool.do(1, 5, ACQUIRE, None, 2) == [QUEUED]
+    pool.do(2, 2, DESTROY)
+    assert pool.do(1, 6, ACQUIRE, None, 1) == unrecorded, "only ghosts are left"
+    assert pool.structure.query(pool.state, [1, None]) == unrecorded
 
 
 def test_a_session_gives_back_exactly_its_grants() -> None:

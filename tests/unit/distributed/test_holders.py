@@ -482,8 +482,19 @@ async def test_semaphore_arguments(world: World) -> None:
         await world.pool(3, at=1).acquire()
     with pytest.raises(ValueError, match="permits: expected at least 0"):
         world.pool(-1)
-    with pytest.raises(TypeError, match="permits: required"):
-        Semaphore(gateway=world.gateways[0], region_ref=None, name="pool")
+
+
+async def test_a_semaphore_made_without_permits(world: World) -> None:
+    pool = Semaphore(gateway=world.gateways[0], region_ref=None, name="pool")
+    for call in (pool.acquire, pool.try_acquire, pool.available):
+        with pytest.raises(Mismatch, match=r"semaphore 'pool': nobody recorded.*Distributed\.semaphore"):
+            await call()
+    await world.pool(3, at=1).acquire()
+    await pool.acquire(2)
+    assert await pool.available() == 0
+    with pytest.raises(ValueError, match="n: expected at most the 3 permits of semaphore 'pool', found 4"):
+        await pool.acquire(4)
+    assert await pool.release() is True
 
 
 async def test_semaphore_async_with(world: World) -> None:

@@ -17,7 +17,7 @@ from casty.distributed.counter import Counter
 from casty.distributed.facade import Distributed
 from casty.distributed.plain_port import plain_entities
 from casty.distributed.semaphore import Semaphore
-from casty.errors import OutcomeUnknown, Unavailable
+from casty.errors import Mismatch, OutcomeUnknown, Unavailable
 from tests.unit.distributed.machine import settle
 
 
@@ -144,6 +144,9 @@ async def test_permits_come_from_the_region(gateway: Local) -> None:
     assert await pool.try_acquire() is False
     assert await pool.release() is True
     assert await pool.destroy() is True
+    silent = gateway.region_ref("other", plain_entities(SEMAPHORE), num_shards=1)
+    with pytest.raises(Mismatch, match="semaphore 'pool': nobody recorded"):
+        await Semaphore(gateway=gateway, region_ref=silent, name="pool").acquire()
 
 
 async def test_a_semaphore_by_name(gateway: Local) -> None:

@@ -25,7 +25,8 @@ from casty import (
     ServiceKey,
     ShardEnvelope,
 )
-from casty.errors import NotStarted, Refused, Unavailable, UnknownRegion
+from casty.address import NodeAddress
+from casty.errors import ConfigError, NotStarted, Refused, Unavailable, UnknownRegion
 from sim import World
 
 POINTS = [("node-1", 25520)]
@@ -100,9 +101,41 @@ def test_before_and_after_its_life_every_use_says_so() -> None:
     run(main)
 
 
-@pytest.mark.parametrize("wrong", [{"contact_points": []}, {"system_name": ""}])
-def test_what_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="expected"):
+PAIRS = r"contact_points(\[0\])?: expected a list of \(host, port\) like \[\('10.0.0.1', 25520\)\], found "
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "text"),
+    [
+        ({"contact_points": []}, ConfigError, "contact_points: expected at least one"),
+        ({"contact_points": "h:1"}, TypeError, PAIRS + "'h:1'"),
+        ({"contact_points": 5}, TypeError, PAIRS + "5"),
+        ({"contact_points": ("h", 1)}, TypeError, PAIRS + "the item 'h'"),
+        ({"contact_points": NodeAddress("h", 1)}, TypeError, PAIRS),
+        ({"contact_points": ["h:1"]}, TypeError, PAIRS + "the item 'h:1'"),
+        ({"contact_points": [("h", 1, 2)]}, TypeError, PAIRS),
+        (
+            {"contact_points": [("h", "1")]},
+            TypeError,
+            r"contact_points\[0\], port: expected a port as an int, found '1'",
+        ),
+        ({"contact_points": [(5, 1)]}, TypeError, r"contact_points\[0\], host: expected a text, found 5"),
+        ({"contact_points": [("h", 1), ("", 1)]}, ConfigError, r"contact_points\[1\], host: expected a text"),
+        ({"contact_points": [("h", 0)]}, ConfigError, "port: expected 1 to 65535, found 0"),
+        ({"contact_points": [("h", 65536)]}, ConfigError, "port: expected 1 to 65535, found 65536"),
+        ({"contact_points": [("h", True)]}, TypeError, "port: expected a port as an int"),
+        ({"system_name": ""}, ConfigError, "system_name: expected a text"),
+        ({"system_name": 5}, TypeError, "system_name: expected a text, found 5"),
+        ({"client_host": ""}, ConfigError, "client_host: expected"),
+        ({"client_port": -1}, ConfigError, "client_port: expected 0 to 65535"),
+        ({"advertised_host": 5}, TypeError, "advertised_host: expected"),
+        ({"advertised_port": "80"}, TypeError, "advertised_port: expected"),
+        ({"address_map": {}}, TypeError, "address_map: expected a function"),
+        ({"tls": 5}, TypeError, r"tls: expected a casty\.tls\.Config or None, found 5; make one with"),
+    ],
+)
+def test_what_cannot_be_is_refused(wrong: dict[str, Any], error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
         ClusterClient(**({"contact_points": POINTS, "system_name": "sim"} | wrong))
 
 

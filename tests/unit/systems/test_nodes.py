@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,35 @@ def test_no_roles_and_no_folder_are_fine() -> None:
 def test_a_quorum_below_a_majority_is_refused_before_anything_is_opened(seeds: Any, quorum: int) -> None:
     with pytest.raises(ValueError, match="required_quorum: expected at least a majority"):
         ClusteredActorSystem(**PLACE, seed_nodes=seeds, required_quorum=quorum)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "text"),
+    [
+        ({"name": 5}, TypeError, "name: expected a text, found 5"),
+        ({"name": ""}, ConfigError, "name: expected a text, found an empty one"),
+        ({"host": ""}, ConfigError, "host: expected a text"),
+        ({"port": "80"}, TypeError, "port: expected a port as an int, found '80'"),
+        ({"port": 65536}, ConfigError, "port: expected 0 to 65535, found 65536"),
+        ({"node_id": ""}, ConfigError, "node_id: expected a text"),
+        ({"bind_host": 5}, TypeError, "bind_host: expected a text"),
+        ({"seed_nodes": ["h:1"]}, TypeError, r"seed_nodes\[0\]: expected a list of \(host, port\).* 'h:1'"),
+        ({"seed_nodes": [("h", "1")]}, TypeError, r"seed_nodes\[0\], port: expected a port as an int"),
+        ({"required_quorum": "2"}, TypeError, "required_quorum: expected an int or None"),
+        ({"config": CastyConfig()}, TypeError, r"config: .*`\.settings`.*from_config"),
+        ({"config": 5}, TypeError, r"config: expected casty\.Settings or None, found 5"),
+        ({"tls": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}, TypeError, r"tls: expected a casty\.tls\.Config"),
+    ],
+)
+def test_what_cannot_be_is_refused(wrong: dict[str, Any], error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        ClusteredActorSystem(**(PLACE | wrong))
+
+
+@pytest.mark.parametrize("config", [None, Settings(), "casty.toml"])
+def test_a_node_is_made_from_what_was_loaded(config: Any) -> None:
+    with pytest.raises(TypeError, match=r"config: expected what casty\.config\.load_config\(\) returns"):
+        ClusteredActorSystem.from_config(config)
 
 
 # -- outside `async with`
@@ -452,7 +482,10 @@ def test_a_start_that_takes_too_long_closes_everything() -> None:
                     name="sim", host=process.name, port=25520, seed_nodes=[("nobody", 1)],
                     config=Settings(start_timeout_s=2.0),
                 )  # fmt: skip
-                with pytest.raises(TimeoutError, match=r"node lonely:25520 does not serve.*missing: start"):
+                with pytest.raises(
+                    TimeoutError,
+                    match=r"lonely:25520 does not serve.*not in a cluster yet.*nobody:1: ",
+                ):
                     await node.__aenter__()
                 with pytest.raises(NotStarted):
                     node.distributed()

@@ -91,7 +91,7 @@ def test_a_variable_names_the_file(tmp_path: Path) -> None:
         ("[cluster]\nseed_nodes = 'a:1'\n", "expected a list of host:port"),
         ("[cluster]\nseed_nodes = [1]\n", "expected a host:port text, found 1"),
         ("[cluster]\nseed_nodes = ['a']\n", "expected host:port, found 'a'"),
-        ("[tls]\ncertfile = 'x'\n", "missing cafile"),
+        ("[tls]\ncertfile = 'x'\n", r"missing cafile in \[tls\]"),
         ("[settings]\nslots = 0\n", "slots: expected 1 to 4096"),
         ("[settings]\nreplication = 2\n", "expected an odd number"),
         ("cluster = 3\n", r"expected a section \[cluster\]"),
