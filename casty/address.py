@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from casty.errors import ConfigError
 
@@ -18,6 +17,8 @@ __all__ = [
     "node_id_of",
     "peer_key",
 ]
+
+SCHEME = "casty://"
 
 PeerKey = str
 """One process of a node: ``node_id#incarnation``. A restarted process has a new key."""
@@ -121,17 +122,30 @@ class ActorAddress:
     @staticmethod
     def from_uri(uri: str) -> ActorAddress:
         """Read what `to_uri` wrote; raises `ValueError` naming ``casty://`` for anything else."""
-        expected = f"expected casty://system@host:port/path or casty://system/path, found {uri!r}"
-        parts = urlsplit(uri)
-        if parts.scheme != "casty" or not parts.netloc or not parts.path.startswith("/"):
+        expected = f"expected casty://system@host:port/path or casty://system/path, found {uri!r:.200}"
+        # Not urlsplit: it ends the path at ? and #, drops tabs and line ends, and lowers the host.
+        authority, slash, path = _without_scheme(uri).partition("/")
+        system, at, place = authority.rpartition("@")
+        if not slash or not (system if at else place):
             raise ValueError(expected)
-        system, at, _ = parts.netloc.rpartition("@")
         if not at:
-            return ActorAddress(parts.netloc, parts.path)
-        try:
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            raise ValueError(expected) from None
-        if not system or not host or port is None:
+            return ActorAddress(place, f"/{path}")
+        host, colon, port = place.rpartition(":")
+        if host[:1] == "[" and host[-1:] == "]":
+            host = host[1:-1]
+        elif ":" in host:
             raise ValueError(expected)
-        return ActorAddress(system, parts.path, host, port)
+        if not host or not colon or not _is_port(port):
+            raise ValueError(expected)
+        return ActorAddress(system, f"/{path}", host, int(port))
+
+
+def _without_scheme(uri: object) -> str:
+    """Return what follows ``casty://``; an empty text for anything that does not begin so."""
+    if isinstance(uri, str) and uri[: len(SCHEME)].lower() == SCHEME:
+        return uri[len(SCHEME) :]
+    return ""
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65_535

@@ -2,22 +2,53 @@
 
 from __future__ import annotations
 
-__all__ = ["check_name", "check_seconds", "check_timeout"]
+from operator import index
+
+__all__ = [
+    "check_callable", "check_count", "check_integer", "check_name", "check_seconds", "check_text", "check_timeout",
+]  # fmt: skip
 
 LONGEST_S = 1e30
 """More is not finite in nanoseconds, or soon."""
 
 
+def check_integer(name: str, value: int) -> int:
+    """Return `value` as an int; `TypeError` unless it is one."""
+    try:
+        return int(index(value))
+    except TypeError:
+        raise TypeError(f"{name}: expected an int, found {value!r:.100}") from None
+
+
+def check_count(name: str, value: int, least: int) -> int:
+    """Return `value` as an int; `TypeError` or `ValueError` unless it is one and at least `least`."""
+    count = check_integer(name, value)
+    if count < least:
+        raise ValueError(f"{name}: expected at least {least}, found {count}")
+    return count
+
+
+def check_text(text: object, what: str) -> None:
+    """Raise `TypeError` or `ValueError` unless it is a text that can travel."""
+    if not isinstance(text, str):
+        raise TypeError(f"{what}: expected a text, found {text!r:.100}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{what}: expected a text that UTF-8 can encode, found {text!r:.100}") from error
+
+
 def check_name(name: object, what: str = "name") -> None:
-    """Raise `TypeError` or `ValueError` unless `name` is a text that can name something and travel."""
-    if not isinstance(name, str):
-        raise TypeError(f"{what}: expected a text, found {name!r:.100}")
+    """Raise `TypeError` or `ValueError` unless it is a text that can name something and travel."""
+    check_text(name, what)
     if not name:
         raise ValueError(f"{what}: expected at least one character, found an empty text")
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{what}: expected a text that UTF-8 can encode, found {name!r:.100}") from error
+
+
+def check_callable(value: object, what: str) -> None:
+    """Raise `TypeError` unless it can be called."""
+    if not callable(value):
+        raise TypeError(f"{what}: expected a function, found {value!r:.100}")
 
 
 def check_timeout(timeout_s: object) -> None:

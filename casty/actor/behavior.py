@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from casty.checks import check_callable, check_count
+
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext
 
-__all__ = ["Behavior", "Behaviors", "Lifecycle", "Next", "ShardedBehavior", "Signal"]
+__all__ = [
+    "Behavior", "Behaviors", "Lifecycle", "Next", "ShardedBehavior", "Signal", "check_behavior", "check_start",
+]  # fmt: skip
 
 M = TypeVar("M")
 
@@ -41,6 +45,8 @@ class Behavior(Generic[M]):
     ------
     ValueError
         When not exactly one field is given.
+    TypeError
+        When `on_receive` or `on_setup` cannot be called.
     """
 
     on_receive: Callable[[ActorContext[M], M], Next[M]] | None = None
@@ -51,6 +57,8 @@ class Behavior(Generic[M]):
         given = [name for name in ("on_receive", "on_setup", "signal") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"behavior: expected exactly one of on_receive, on_setup, signal; found {given}")
+        if self.signal is None:
+            check_callable(getattr(self, given[0]), given[0])
 
 
 Next = Behavior[M] | None | Awaitable[Behavior[M] | None]
@@ -69,8 +77,8 @@ class ShardedBehavior(Generic[M]):
     replication: object | None = None
 
     def __post_init__(self) -> None:
-        if self.num_shards < 1:
-            raise ValueError(f"num_shards: expected at least 1, found {self.num_shards}")
+        check_callable(self.entity_factory, "entity_factory")
+        check_count("num_shards", self.num_shards, 1)
 
 
 @dataclass(frozen=True)
@@ -172,6 +180,7 @@ class Behaviors:
         >>> Behaviors.with_lifecycle(Behaviors.ignore()).on_setup is not None
         True
         """
+        check_behavior(behavior)
         return Behavior(on_setup=Lifecycle(behavior, pre_start, post_stop, pre_restart, post_restart))
 
     @staticmethod
@@ -193,6 +202,26 @@ class Behaviors:
             Kept for event-sourced entities.
         """
         return ShardedBehavior(entity_factory, num_shards, replication)
+
+
+def check_behavior(behavior: object, what: str = "behavior") -> None:
+    """Raise `TypeError` unless it is a behaviour."""
+    if isinstance(behavior, Behavior):
+        return
+    if isinstance(behavior, ShardedBehavior):
+        raise TypeError(f"{what}: expected one of a single actor; a region is spawned on a node of a cluster")
+    hint = "; a handler is wrapped by Behaviors.receive" if callable(behavior) else ""
+    raise TypeError(f"{what}: expected a behaviour, as Behaviors makes them, found {behavior!r:.100}{hint}")
+
+
+def check_start(behavior: object) -> None:
+    """Raise `TypeError` or `ValueError` unless an actor can start with it."""
+    check_behavior(behavior)
+    assert isinstance(behavior, Behavior), "just checked"
+    if behavior.signal not in (None, Signal.stopped):
+        raise ValueError(
+            f"behavior: expected one to start with, found {behavior.signal}, which needs an earlier one"
+        )
 
 
 def _ignore(ctx: ActorContext[Any], message: object) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from casty.actor.behavior import Behavior, Lifecycle, Signal
+from casty.actor.behavior import Behavior, Lifecycle, Signal, check_behavior
 from casty.actor.context import ActorContext
 from casty.actor.events import (
     ActorFailed,
@@ -187,6 +187,8 @@ class Cell:
             result = await result
         if result is None:
             return
+        if not isinstance(result, Behavior):
+            check_behavior(result, f"actor {self.path}: the handler's result")
         if result.signal is Signal.unhandled:
             self.core.publish(UnhandledMessage(message, self.ref))
         else:
@@ -195,6 +197,7 @@ class Cell:
     async def _become(self, behavior: Behavior[Any], *, is_start: bool = False) -> None:
         while behavior.on_setup is not None:
             behavior = await behavior.on_setup(self.ctx)
+            check_behavior(behavior, f"actor {self.path}: the setup's result")
             is_start = True  # what a setup returns has no earlier behaviour to be the same as
         if behavior.on_receive is not None:
             self._behavior = behavior.on_receive

@@ -76,7 +76,7 @@ class ActorContext(Generic[M]):
         Raises
         ------
         ValueError
-            A child of that name lives.
+            A child of that name lives; see `ActorSystem.spawn` for what else is refused.
         """
         return self._cell.core.spawn(behavior, name, parent=self._cell, mailbox=mailbox)
 

@@ -143,15 +143,18 @@ class EventStreamSubscribe(Generic[E]):
     handler: Handler[E]
 
     def __post_init__(self) -> None:
-        try:
-            event_type: Any = self.event_type
-            isinstance(None, event_type)
-        except TypeError:
-            raise TypeError(
-                f"event_type: expected a type of events, such as MemberUp; found {self.event_type!r:.100}"
-            ) from None
+        _check_event_type(self.event_type)
         if not callable(self.handler):
             raise TypeError(f"handler: expected a function that takes an event, found {self.handler!r:.100}")
+
+
+def _check_event_type(event_type: Any) -> None:
+    try:
+        isinstance(None, event_type)
+    except TypeError:
+        raise TypeError(
+            f"event_type: expected a type of events, such as MemberUp; found {event_type!r:.100}"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,15 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from casty.actor.behavior import Behavior
+from casty.actor.behavior import Behavior, check_start
 from casty.actor.cell import Cell
 from casty.actor.events import DeadLetter, EventStream, EventStreamMessage
-from casty.actor.mailbox import Mailbox
+from casty.actor.mailbox import Mailbox, check_mailbox
 from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef, RemoteSender
 from casty.actor.replies import Replies
 from casty.actor.watching import Unwatch, Watch, WatchedGone, Watching
 from casty.address import ActorAddress, NodeAddress
+from casty.checks import check_name
 from casty.config import Settings
 from casty.errors import NotStarted
 from casty.events import DeadLettered
@@ -223,7 +224,10 @@ class LocalSystem:
         mailbox: Mailbox[M] | None = None,
     ) -> ActorRef[M]:
         """Start an actor; `ValueError` for a taken or illegal name, `RuntimeError` while stopping."""
-        if not name or "/" in name or name.startswith("$"):
+        check_start(behavior)
+        check_name(name)
+        check_mailbox(mailbox)
+        if "/" in name or name.startswith("$"):
             raise ValueError(
                 f"name: expected a text without slash that does not begin with $, found {name!r}"
             )

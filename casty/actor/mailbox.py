@@ -8,7 +8,9 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Generic, TypeVar
 
-__all__ = ["Mailbox", "MailboxClosed", "MailboxOverflowStrategy"]
+from casty.checks import check_count
+
+__all__ = ["Mailbox", "MailboxClosed", "MailboxOverflowStrategy", "check_mailbox"]
 
 M = TypeVar("M")
 
@@ -37,6 +39,11 @@ class Mailbox(Generic[M]):
     overflow
         What happens to a message that finds the mailbox full; a dropped one becomes a dead letter.
 
+    Raises
+    ------
+    TypeError, ValueError
+        `capacity` is no int of at least 1, or `overflow` no strategy.
+
     Examples
     --------
     >>> mailbox = Mailbox[int](capacity=1)
@@ -53,9 +60,8 @@ class Mailbox(Generic[M]):
         capacity: int | None = None,
         overflow: MailboxOverflowStrategy = MailboxOverflowStrategy.drop_new,
     ) -> None:
-        if capacity is not None and capacity < 1:
-            raise ValueError(f"capacity: expected at least 1, found {capacity}")
-        self._capacity = capacity
+        _check_overflow(overflow)
+        self._capacity = None if capacity is None else check_count("capacity", capacity, 1)
         self._overflow = overflow
         self._items: deque[M] = deque()
         self._getter: asyncio.Future[None] | None = None
@@ -163,3 +169,14 @@ class Mailbox(Generic[M]):
     def _drop(self, message: M) -> None:
         if self._on_drop is not None:
             self._on_drop(message)
+
+
+def check_mailbox(mailbox: object) -> None:
+    """Raise `TypeError` unless it is a mailbox or None."""
+    if mailbox is not None and not isinstance(mailbox, Mailbox):
+        raise TypeError(f"mailbox: expected a Mailbox or None, found {mailbox!r:.100}")
+
+
+def _check_overflow(overflow: object) -> None:
+    if not isinstance(overflow, MailboxOverflowStrategy):
+        raise TypeError(f"overflow: expected a MailboxOverflowStrategy, found {overflow!r:.100}")

@@ -71,6 +71,8 @@ class Replies:
         None waits for ever; what is no number of seconds is a `TypeError` or `ValueError`, and nothing is sent.
         """
         check_timeout(timeout_s)
+        if not callable(getattr(ref, "tell", None)):
+            raise TypeError(f"ref: expected the ref of an actor, found {ref!r:.100}")
         reply = self._open_reply(ref)
         clock = self._core.runtime.clock
         timer = None

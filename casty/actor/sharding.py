@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from hashlib import md5
 from typing import Generic, TypeVar
 
+from casty.checks import check_text
+
 __all__ = ["ShardEnvelope", "shard_of"]
 
 M = TypeVar("M")
@@ -21,10 +23,18 @@ class ShardEnvelope(Generic[M]):
         The entity's name within its region.
     message
         What the entity gets.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `entity_id` is no text, or one that UTF-8 cannot encode.
     """
 
     entity_id: str
     message: M
+
+    def __post_init__(self) -> None:
+        check_text(self.entity_id, "entity_id")
 
 
 def shard_of(entity_id: str, num_shards: int) -> int:

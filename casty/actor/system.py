@@ -90,7 +90,9 @@ class ActorSystem:
         Raises
         ------
         ValueError
-            The name is taken or illegal.
+            The name is taken or illegal, or `behavior` is one that needs an earlier one.
+        TypeError
+            `behavior` is no behaviour, the name no text, or `mailbox` no mailbox.
         RuntimeError
             The system is shutting down, or no event loop runs.
         """

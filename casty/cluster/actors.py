@@ -15,8 +15,9 @@ from casty.actor.services import Deregister, Find, Listing, Register, ServiceKey
 from casty.actor.sharding import ShardEnvelope
 from casty.actor.watching import Unwatch, Watch, WatchedGone
 from casty.address import ActorAddress, NodeAddress, peer_key
+from casty.checks import check_callable
 from casty.cluster.clients import ClientLinks
-from casty.cluster.control import REGION
+from casty.cluster.control import REGION, check_entry
 from casty.cluster.membership import Membership
 from casty.cluster.region_router import RegionRouter, check_region
 from casty.cluster.regions import RegionHost
@@ -26,7 +27,7 @@ from casty.cluster.topology import Topology
 from casty.config import SECOND_NS
 from casty.distributed.port import Port
 from casty.distributed.value_port import ValuePort
-from casty.errors import Mismatch, Unavailable
+from casty.errors import CastyError, Unavailable
 from casty.transport.connection import Connection
 from casty.wire import frames
 from casty.wire.pack import pack
@@ -160,6 +161,8 @@ class ClusterActors:
     ) -> ActorRef[ShardEnvelope[Any]]:
         """Host a region on this node, and return its ref; `Mismatch` for another shard count."""
         check_region(key, num_shards)
+        if self.host is not None:
+            check_callable(factory, "factory")
         if self.host is not None and self.host.register(key, factory, num_shards):
             assert self._registrar is not None, "a node has a registrar"
             self._registrar.tell((key, num_shards))
@@ -264,18 +267,20 @@ class _Registrar:
     async def handle(self, ctx: ActorContext[tuple[str, int]], region: tuple[str, int]) -> None:
         """Write one region."""
         shard_type, num_shards = region
+        entry = pack([REGION, shard_type, num_shards])
         while True:
             topology = self._node.topology()
             if topology is not None and topology.regions.get(shard_type) == num_shards:
                 return
             try:
-                await self._node.control_calls.write(pack([REGION, shard_type, num_shards]), WRITE_TIMEOUT_S)
+                check_entry(entry)
+                await self._node.control_calls.write(entry, WRITE_TIMEOUT_S)
                 return
             except Unavailable:
                 ctx.log.warning(
                     "the control group does not answer; region %r is not registered yet", shard_type
                 )
-            except Mismatch as error:
+            except CastyError as error:
                 ctx.log.error("region %r: %s", shard_type, error)
                 self._host.refused(shard_type, error)
                 return

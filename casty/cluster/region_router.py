@@ -23,6 +23,7 @@ from casty.actor.local import LocalSystem
 from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope, shard_of
 from casty.address import ActorAddress
+from casty.checks import check_count, check_name
 from casty.cluster.placement import slot_of_region
 from casty.cluster.remote import ActorRoutes, Remote, plain_sender, sender_of
 from casty.config import SECOND_NS
@@ -324,11 +325,9 @@ class RegionRouter:
 
 
 def check_region(shard_type: str, num_shards: int) -> None:
-    """Raise `ValueError` unless a region can be called so and cut into so many shards."""
-    if not shard_type:
-        raise ValueError("shard type: expected a text, found an empty one")
-    if num_shards < 1:
-        raise ValueError(f"num_shards: expected at least 1, found {num_shards}")
+    """Raise `TypeError` or `ValueError` unless a region can be called so and cut into so many shards."""
+    check_name(shard_type, "shard type")
+    check_count("num_shards", num_shards, 1)
 
 
 def _nothing() -> None:

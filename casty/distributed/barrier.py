@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from casty.checks import check_name
+from casty.checks import check_count, check_name
 from casty.distributed.core import (
     BARRIER,
     DESTROY,
@@ -26,7 +26,7 @@ from casty.distributed.core import (
     Shapes,
     Structure,
 )
-from casty.distributed.handle import Handle, check_count
+from casty.distributed.handle import Handle
 from casty.distributed.port import EntityGateway, RegionRef
 from casty.distributed.waiting import Key, Owners
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from casty.checks import check_integer
 from casty.distributed.core import COUNTER, DESTROY, OK, Command, Context, Decision, Reply, Shapes, Structure
-from casty.distributed.handle import Handle, check_integer
+from casty.distributed.handle import Handle
 from casty.distributed.port import EntityGateway, RegionRef
 
 __all__ = ["COUNTERS", "Counter"]

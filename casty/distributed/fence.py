@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
+from casty.checks import check_count
 from casty.distributed.core import DESTROY, FENCE, OK, Command, Context, Decision, Reply, Shapes, Structure
-from casty.distributed.handle import Handle, check_count
+from casty.distributed.handle import Handle
 from casty.distributed.port import EntityGateway, RegionRef
 
 __all__ = ["FENCES", "Fence"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import index
 from typing import Any, ClassVar, cast
 
 from casty.checks import check_name, check_timeout
@@ -20,7 +19,7 @@ from casty.distributed.core import (
 from casty.distributed.port import EntityGateway, Port, RegionRef
 from casty.errors import BrokenBarrier, CastyError, Destroyed, InternalError, Mismatch, Overloaded
 
-__all__ = ["Handle", "check_count", "check_gateway", "check_integer", "failure", "has_port"]
+__all__ = ["Handle", "check_gateway", "failure", "has_port"]
 
 
 class Handle:
@@ -124,22 +123,6 @@ def check_gateway(gateway: object) -> None:
             "gateway: expected a ClusteredActorSystem, a ClusterClient or another EntityGateway, "
             f"found {gateway!r:.100}"
         )
-
-
-def check_integer(name: str, value: int) -> int:
-    """Return `value` as an int; `TypeError` unless it is one."""
-    try:
-        return int(index(value))
-    except TypeError:
-        raise TypeError(f"{name}: expected an int, found {value!r:.100}") from None
-
-
-def check_count(name: str, value: int, least: int) -> int:
-    """Return `value` as an int; `TypeError` or `ValueError` unless it is one and at least `least`."""
-    count = check_integer(name, value)
-    if count < least:
-        raise ValueError(f"{name}: expected at least {least}, found {count}")
-    return count
 
 
 def _plain_port(gateway: EntityGateway, region_ref: RegionRef | None) -> Port:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar
 
+from casty.checks import check_count
 from casty.distributed.core import DESTROY, MISMATCH, OK, SEMAPHORE, Command, Context, Decision, Reply, Shapes
-from casty.distributed.handle import check_count
 from casty.distributed.holder import Holder
 from casty.distributed.holds import Hold
 from casty.distributed.port import EntityGateway, Grant, RegionRef

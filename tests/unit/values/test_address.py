@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from casty.address import ActorAddress, NodeAddress, node_id_of, peer_key
@@ -28,11 +30,33 @@ def test_uris() -> None:
         "casty://@h:1/a",
         "casty://s@h/a",
         "casty://s@h:x/a",
+        "casty://s@h:65536/a",
+        "casty://s@h:/a",
+        "casty://s@:1/a",
+        "casty://s@[]:1/a",
+        "casty://s@::1:1/a",
+        "casty:///a",
+        "casty://s@h:\u0661/a",
+        5,
+        None,
+        b"casty://s/a",
     ],
 )
-def test_anything_else_is_refused(uri: str) -> None:
+def test_anything_else_is_refused(uri: Any) -> None:
     with pytest.raises(ValueError, match="casty://"):
         ActorAddress.from_uri(uri)
+
+
+@given(
+    st.text(min_size=1).filter(lambda name: "/" not in name and "@" not in name),
+    st.text(),
+    st.none() | st.tuples(st.sampled_from(["node-A", "10.0.0.1", "::1"]), st.integers(0, 65_535)),
+)
+@example("shop", "cart?size=1#top", ("Node-A", 1))
+@example("shop", "a\tb\nc", None)
+def test_a_uri_gives_its_address_back(system: str, path: str, place: tuple[str, int] | None) -> None:
+    address = ActorAddress(system, f"/{path}", *(place or ()))
+    assert ActorAddress.from_uri(address.to_uri()) == address
 
 
 @given(st.text(min_size=1), st.text(alphabet="0123456789abcdef", min_size=1))
