@@ -177,7 +177,7 @@ def _taken(
 ) -> tuple[int, int]:
     """Return the fewest and the most permits that can have been taken at some time while `asked` was under way."""
     start_ns, end_ns = asked.call_ns, asked.end_ns
-    throughout = sum(amount for start, end, amount, _ in sure if start <= start_ns and end >= end_ns)
+    throughout = sum(amount for start, end, amount, _ in sure if start < start_ns and end > end_ns)
     at_all = sum(amount for start, end, amount, _ in possible if start <= end_ns and end >= start_ns)
     return throughout, max(at_all, throughout)
 

@@ -90,12 +90,12 @@ async def _keep_lock(act: Act, lock: Lock, asked: Operation, *, releases: bool =
     if asked.until_ns is None:
         act.stage.granted(act.process, act.entity, lock, asked.number)
         if lock.held:
-            asked.until_ns = act.now_ns
+            asked.until_ns = act.stage.moment()
     try:
         for _ in range(_SAMPLES):
             await asyncio.sleep(act.number("hold_ms") / 1000 / _SAMPLES)
             if lock.held:
-                asked.until_ns = act.now_ns
+                asked.until_ns = act.stage.moment()
     finally:
         # Also when cancelled: whoever holds gives back.
         if releases:
@@ -121,10 +121,10 @@ async def _keep_permits(act: Act, semaphore: Semaphore, kind: str, asking: Await
     try:
         for _ in range(_SAMPLES):
             if _is_sure(semaphore):
-                asked.until_ns = act.now_ns
+                asked.until_ns = act.stage.moment()
             await asyncio.sleep(act.number("hold_ms") / 1000 / _SAMPLES)
         if _is_sure(semaphore):
-            asked.until_ns = act.now_ns
+            asked.until_ns = act.stage.moment()
     finally:
         await act.call("semaphore.release", {"grant": asked.number}, semaphore.release())
 

@@ -82,7 +82,16 @@ class Stage:
         self.open_calls: dict[str, dict[int, int]] = {}
         self.late_excused: dict[str, None] = {}
         self._tasks_made = 0
+        self._moment_ns = -1
         self._told: dict[tuple[str, str], int] = {}
+
+    def moment(self) -> int:
+        """Return world time, but later than any moment before: what happens at one instant has an order too.
+
+        A member calls its own slots in no time at all.
+        """
+        self._moment_ns = max(self.world.now_ns, self._moment_ns + 1)
+        return self._moment_ns
 
     def next_message(self, sender: str, target: str) -> int:
         """Return the number of the next message from here to there, from 1."""
@@ -172,11 +181,6 @@ class Act:
         self.planned = planned
         self.entity = planned.entity
 
-    @property
-    def now_ns(self) -> int:
-        """World time."""
-        return self.stage.world.now_ns
-
     def number(self, name: str, default: int = 0) -> int:
         """Return an integer argument."""
         value = self.planned.args.get(name, default)
@@ -196,7 +200,7 @@ class Act:
     ) -> tuple[Operation, T | None]:
         """Record a call and its end. The error of a call that did not work is recorded, not raised."""
         stage, world = self.stage, self.stage.world
-        operation = stage.history.call(self.process.name, kind, entity or self.entity, args, world.now_ns)
+        operation = stage.history.call(self.process.name, kind, entity or self.entity, args, stage.moment())
         world.record(self.process.name, Called(operation.number, kind, operation.entity))
         stage.open_calls.setdefault(self.process.name, {})[operation.number] = world.now_ns
         began_ns = self.process.clock.now()
@@ -204,20 +208,20 @@ class Act:
         try:
             value = await answer
         except OutcomeUnknown as error:
-            stage.history.unknown(operation, type(error).__name__, world.now_ns)
+            stage.history.unknown(operation, type(error).__name__, stage.moment())
         except _NOT_APPLIED as error:
-            stage.history.failed(operation, type(error).__name__, world.now_ns)
+            stage.history.failed(operation, type(error).__name__, stage.moment())
         except CastyError as error:
-            stage.history.unknown(operation, type(error).__name__, world.now_ns)
+            stage.history.unknown(operation, type(error).__name__, stage.moment())
         except TimeoutError as error:
             # The builtin: a waiting call was withdrawn, and the slot confirmed it.
-            stage.history.failed(operation, type(error).__name__, world.now_ns)
+            stage.history.failed(operation, type(error).__name__, stage.moment())
         except asyncio.CancelledError:
-            stage.history.unknown(operation, "cancelled", world.now_ns)
+            stage.history.unknown(operation, "cancelled", stage.moment())
             self._ended(operation, began_ns)
             raise
         else:
-            stage.history.ok(operation, _plain(value), world.now_ns)
+            stage.history.ok(operation, _plain(value), stage.moment())
         self._ended(operation, began_ns)
         return operation, value
 

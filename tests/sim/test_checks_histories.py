@@ -104,6 +104,13 @@ def test_a_count_of_free_permits_that_cannot_be(answer: int) -> None:
     assert numbers(check_semaphore("s", script.operations)) == [1]
 
 
+def test_a_hold_that_ended_at_the_instant_of_the_question_may_be_over() -> None:
+    script = Script("s")
+    script.add(3, 4, "semaphore.acquire", {"permits": 1, "n": 1}, True, until=5)
+    script.add(5, 5, "semaphore.available", {"permits": 1}, 1)
+    assert not check_semaphore("s", script.operations)
+
+
 @pytest.mark.parametrize(("is_released", "found"), [(False, []), (True, [1])])
 def test_a_permit_whose_loss_the_client_knows_may_be_taken_for_a_while(
     is_released: bool, found: list[int]

@@ -153,6 +153,7 @@ class SimPlace(Place):
     def __init__(self, world: World, nodes: list[ClusteredActorSystem]) -> None:
         super().__init__(nodes)
         self._world = world
+        self._muffled = 0
 
     def make_client(self, **options: Any) -> ClusterClient:
         """See `Place.make_client`."""
@@ -165,12 +166,14 @@ class SimPlace(Place):
 
     async def muffled(self) -> Muffled:
         """See `Place.muffled`."""
-        client = await self._world.client("muffled")
+        self._muffled += 1
+        name = f"muffled-{self._muffled}"
+        client = await self._world.client(name)
         await client.ready()
         cuts: list[Undo] = []
 
         def mute(nodes: Sequence[int]) -> None:
-            cuts.extend(self._world.cut(self._world.node_names[index], "muffled") for index in nodes)
+            cuts.extend(self._world.cut(self._world.node_names[index], name) for index in nodes)
 
         def unmute() -> None:
             while cuts:

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from casty import ActorContext, Behavior, Behaviors, Listing, Register, ServiceKey, ShardEnvelope
+from casty import ActorContext, ActorRef, Behavior, Behaviors, Listing, Register, ServiceKey, ShardEnvelope
 from casty.errors import NotStarted, Refused
 from tests.spec.conftest import Run
 from tests.spec.counting import SHARDS, GetCount, Ignored, Increment, Message, counting, with_counters
@@ -41,18 +41,25 @@ def test_a_message_goes_straight_to_the_node_that_owns_the_shard(run: Run) -> No
 
             return factory
 
+        def asking(entity_id: str, reply_to: ActorRef[int]) -> ShardEnvelope[Message]:
+            return ShardEnvelope(entity_id, GetCount(reply_to))
+
         for index, node in enumerate(place.nodes):
             node.region_ref("hosted", hosted_by(index), num_shards=SHARDS)
-        muffled = await place.muffled()
-        region = muffled.client.entity_ref("hosted", num_shards=SHARDS)
-        for entity_id in ("ada", "bob", "eve", "joe", "sue", "tom"):
+        names = ("ada", "bob", "eve", "joe", "sue", "tom")
+        teller = await place.client()
+        region = teller.entity_ref("hosted", num_shards=SHARDS)
+        for entity_id in names:
             region.tell(ShardEnvelope(entity_id, Increment(1)))
-            ask = partial(ShardEnvelope[Message], entity_id)
-            assert await muffled.client.ask(region, lambda r, ask=ask: ask(GetCount(r))) == 1
-            muffled.mute([index for index in range(len(place.nodes)) if index != owners[entity_id]])
-            assert await muffled.client.ask(region, lambda r, ask=ask: ask(GetCount(r)), timeout=0.5) == 1
-            muffled.unmute()
-        assert len(set(owners.values())) > 1
+            assert await teller.ask(region, partial(asking, entity_id)) == 1
+        a_name_of_each = {owners[entity_id]: entity_id for entity_id in names}
+        assert len(a_name_of_each) > 1
+        for owner, entity_id in a_name_of_each.items():
+            muffled = await place.muffled()
+            ways = muffled.client.entity_ref("hosted", num_shards=SHARDS)
+            assert await muffled.client.ask(ways, partial(asking, entity_id)) == 1
+            muffled.mute([index for index in range(len(place.nodes)) if index != owner])
+            assert await muffled.client.ask(ways, partial(asking, entity_id), timeout=0.5) == 1
 
     run(body)
 
