@@ -56,13 +56,6 @@ class LeaderTable:
         self.changed[slot] = None
         return True
 
-    def forget(self, slot: int, leader: str) -> None:
-        """Stop believing in a leader that says it leads no longer, until a newer hint comes."""
-        known = self._hints.get(slot)
-        if known is not None and known.leader == leader:
-            self._hints[slot] = Hint(known.epoch, known.term, None)
-            self.changed[slot] = None
-
     def leader_of(self, slot: int) -> str | None:
         """Return the node id that leads the slot, if any is known."""
         known = self._hints.get(slot)
