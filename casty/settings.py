@@ -60,6 +60,7 @@ class Settings:
     max_mailbox: int = 10_000
     max_uncommitted_bytes: int = 64 * 1024 * 1024
     snapshot_entries: int = 1_000
+    retained_entries: int = 256
     snapshot_chunk_bytes: int = 256 * 1024
 
     def __post_init__(self) -> None:
@@ -138,6 +139,12 @@ BOUNDS: dict[str, Bound] = {
     ),
     "snapshot_entries": Bound(
         "entries", 4, 2**31, "applied entries that are kept before the log is compacted"
+    ),
+    "retained_entries": Bound(
+        "entries",
+        0,
+        2**31,
+        "a compacted log keeps these for followers a little behind; each slot has such a tail",
     ),
     "snapshot_chunk_bytes": Bound("bytes", 16, 2**26, "small enough that heartbeats pass between two chunks"),
 }

@@ -17,9 +17,6 @@ from casty.runtime import Runtime
 
 __all__ = ["Groups"]
 
-RETAINED_ENTRIES = 256
-"""Entries kept for followers a little behind when a log is compacted; memory holds 64 such tails."""
-
 MAX_APPEND_BYTES = 512 * 1024
 MAX_APPEND_ENTRIES = 1024
 
@@ -67,7 +64,7 @@ class Groups:
                 max_append_entries=MAX_APPEND_ENTRIES,
                 max_uncommitted_bytes=self._settings.max_uncommitted_bytes,
                 snapshot_chunk_bytes=self._settings.snapshot_chunk_bytes,
-                retained_entries=RETAINED_ENTRIES,
+                retained_entries=self._settings.retained_entries,
             ),
             rounds=self._host.rounds,
             election_timeout_ns=election_timeout_ns,
