@@ -61,6 +61,7 @@ class Settings:
     max_uncommitted_bytes: int = 64 * 1024 * 1024
     snapshot_entries: int = 1_000
     retained_entries: int = 256
+    retained_bytes: int = 2 * 1024 * 1024
     snapshot_chunk_bytes: int = 256 * 1024
 
     def __post_init__(self) -> None:
@@ -138,13 +139,16 @@ BOUNDS: dict[str, Bound] = {
         "bytes", 65536, 2**32, "proposals a leader holds while it has no majority"
     ),
     "snapshot_entries": Bound(
-        "entries", 4, 2**31, "applied entries that are kept before the log is compacted"
+        "entries", 4, 2**31, "applied entries beyond the retained ones before a log is compacted"
     ),
     "retained_entries": Bound(
-        "entries",
+        "entries", 0, 2**31, "entries that a compacted log keeps for followers a little behind, per slot"
+    ),
+    "retained_bytes": Bound(
+        "bytes",
         0,
-        2**31,
-        "a compacted log keeps these for followers a little behind; each slot has such a tail",
+        2**32,
+        "applied bytes that a log holds at most; 64 slots of large values stay below 128 MiB",
     ),
     "snapshot_chunk_bytes": Bound("bytes", 16, 2**26, "small enough that heartbeats pass between two chunks"),
 }

@@ -65,6 +65,8 @@ class Groups:
                 max_uncommitted_bytes=self._settings.max_uncommitted_bytes,
                 snapshot_chunk_bytes=self._settings.snapshot_chunk_bytes,
                 retained_entries=self._settings.retained_entries,
+                retained_bytes=self._settings.retained_bytes,
+                compact_entries=self._settings.snapshot_entries,
             ),
             rounds=self._host.rounds,
             election_timeout_ns=election_timeout_ns,

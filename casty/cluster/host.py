@@ -66,7 +66,7 @@ class Group:
     """One replica of one consensus group."""
 
     __slots__ = (
-        "applied_index", "armed_ns", "core", "epoch", "is_dirty", "number", "replica", "snapshot_index",
+        "applied_index", "armed_ns", "core", "epoch", "is_dirty", "number", "replica",
     )  # fmt: skip
 
     def __init__(self, number: int, epoch: int, core: Core, replica: Replica) -> None:
@@ -76,7 +76,6 @@ class Group:
         self.replica = replica
         self.is_dirty = False
         self.armed_ns = 0
-        self.snapshot_index = 0
         self.applied_index = 0
         """What the machine has applied; the core's own index runs ahead while storage is slow."""
 
@@ -97,16 +96,13 @@ class Host:
         Stages a frame for a peer key.
     max_frame_bytes
         The largest frame a peer takes.
-    snapshot_entries
-        Applied entries after which a log is compacted.
     """
 
-    def __init__(self, runtime: Runtime, send: Send, max_frame_bytes: int, snapshot_entries: int) -> None:
+    def __init__(self, runtime: Runtime, send: Send, max_frame_bytes: int) -> None:
         self.groups: dict[int, Group] = {}
         self.led: dict[int, Group] = {}
         """The groups led here, so that quiet followers cost nothing at a heartbeat; ask `is_leading` as well."""
         self.rounds = Rounds()
-        self.snapshot_entries = snapshot_entries
         self._clock = runtime.clock
         self._storage = runtime.storage
         self._send = send
@@ -185,7 +181,7 @@ class Host:
                 core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
             if ready.snapshot is not None:
                 replica.restore(ready.snapshot.data)
-                group.snapshot_index = group.applied_index = ready.snapshot.index
+                group.applied_index = ready.snapshot.index
             if ready.role_changed:
                 self._note_role(group)
                 replica.role_changed(group)
@@ -213,8 +209,7 @@ class Host:
             index += 1
         if ready.committed:
             group.applied_index = index - 1
-            if group.applied_index - group.snapshot_index >= self.snapshot_entries:
-                group.snapshot_index = group.applied_index
+            if group.core.is_log_full:
                 group.core.compact(group.applied_index)
 
     def _send_out(self) -> None:

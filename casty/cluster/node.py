@@ -133,7 +133,7 @@ class Node:
         clock = runtime.clock
         peers = Peers(runtime, self._hello, settings, self, self.turn, self.options.tls, check=self._differs)
         self.links = Links(self.address, peers)
-        self.host = Host(runtime, self.links.send, settings.max_frame_bytes, settings.snapshot_entries)
+        self.host = Host(runtime, self.links.send, settings.max_frame_bytes)
         self.vitals = Vitals(clock)
         self.beats = Beats(self.host, clock, self.key, self.links.send, self.vitals.answered)
         self.leaders = LeaderTable()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from casty.consensus.log import MEMBERSHIP, Entry
 from casty.consensus.membership import Membership, encode
 from casty.consensus.messages import TIMEOUT_NOW
-from casty.consensus.progress import REPLICATE, Progress
+from casty.consensus.progress import PROBE, REPLICATE, Progress
 from casty.consensus.sending import send_due
 from casty.consensus.state import State
 from casty.consensus.values import Role
@@ -61,9 +61,13 @@ def _step(state: State, membership: Membership, target: Membership) -> None:
 def is_throttled(state: State) -> bool:
     """Whether proposals wait for a learner that ten rounds did not bring up to date."""
     slow = state.slow_learner
-    if slow is None or slow.is_caught_up or slow.state != REPLICATE:
+    if slow is None or slow.is_caught_up or slow.state == PROBE:
         return False
-    return state.log.last_index - slow.match > state.limits.throttled_lag_entries
+    if slow.snapshot is None:
+        return state.log.last_index - slow.match > state.limits.throttled_lag_entries
+    # Its snapshots were overrun by compaction: let it have one, unless it died meanwhile.
+    is_alive = state.now_ns - slow.active_ns < state.timing.election_max_ns
+    return is_alive and state.log.last_index - slow.snapshot.index > state.limits.throttled_lag_entries
 
 
 def append_membership(state: State, membership: Membership) -> None:

@@ -306,11 +306,16 @@ class Core(State):
 
     def ready(self) -> Ready | None:
         """Return the work since the last call, once; None when there is nothing."""
-        if not self.dirty:
-            return None
-        if self.append_due:
+        if self.append_due and self.dirty:
             send_due(self)
-        return self.take_ready()
+        if self.snapshot is not None:
+            self._drop_unsent_snapshot()
+        return self.take_ready() if self.dirty else None
+
+    def _drop_unsent_snapshot(self) -> None:
+        """Keep a snapshot for no longer than somebody is being sent it: it is as large as the machine."""
+        if all(progress.snapshot is not self.snapshot for progress in self.progress.values()):
+            self.snapshot = None
 
     def stored(self, last_index: int, term: int) -> None:
         """Learn that the log is durable up to `last_index`, whose entry has this term."""
@@ -320,37 +325,43 @@ class Core(State):
             if self.role is Role.LEADER and last_index > self.commit:
                 leading.advance_commit(self, self.now_ns)
 
-    def compact(self, index: int, data: bytes | None = None) -> None:
-        """Let a machine snapshot taken at `index` stand for the log before it.
+    @property
+    def is_log_full(self) -> bool:
+        """Whether the log holds as many applied entries, or bytes of them, as it may: `compact` it now."""
+        limits = self.limits
+        if self.applied_bytes > limits.retained_bytes:
+            return True
+        return self.applied - self.log.offset >= limits.retained_entries + limits.compact_entries
 
-        Without `data` the core asks again (`Ready.needs_snapshot`) when a peer needs one. A tail of the log
-        stays for peers a little behind, and everything after the index of a running snapshot.
+    def compact(self, index: int) -> None:
+        """Let the machine, which has applied all up to `index`, stand for the log before it.
+
+        A tail of the log stays for peers a little behind, and a longer one, still within the bounds of `Limits`,
+        for a peer that is being sent a snapshot. No peer makes the log longer than that: one that is overrun needs
+        another snapshot.
         """
         assert index <= self.applied, (index, self.applied)
-        if index <= self.log.offset:
-            return
-        if data is not None:
-            self._keep_snapshot(index, data)
-        keep_from = self.log.retained_from(index, self.limits.retained_entries, self.limits.retained_bytes)
-        for progress in self.progress.values():
-            if progress.snapshot is not None:
-                keep_from = min(keep_from, progress.snapshot.index)
-        self.log.compact(keep_from)
+        limits, log = self.limits, self.log
+        keep_from = log.retained_from(index, limits.retained_entries, limits.retained_bytes // 2)
+        needed = [
+            progress.snapshot.index for progress in self.progress.values() if progress.snapshot is not None
+        ]
+        if needed and min(needed) < keep_from:
+            # An eighth below the bound, so that not every entry is followed by a compaction.
+            entries = limits.retained_entries + limits.compact_entries - max(limits.compact_entries // 8, 1)
+            longest = log.retained_from(index, entries, limits.retained_bytes * 7 // 8)
+            keep_from = max(longest, min(needed))
+        self.applied_bytes -= log.compact(keep_from)
         self.history.compact(keep_from)
-        if self.snapshot is not None and self.snapshot.index < keep_from:
-            self.snapshot = None
-
-    def _keep_snapshot(self, index: int, data: bytes) -> None:
-        membership = self.history.at(index)
-        assert membership is not None
-        if self.snapshot is None or index > self.snapshot.index:
-            self.snapshot = Snapshot(index, self.log.term_at(index), membership, data)
+        leading.restart_overrun_snapshots(self)
 
     def provide_snapshot(self, index: int, data: bytes) -> None:
         """Answer `Ready.needs_snapshot` with the machine's state at `index`."""
         assert index <= self.applied, (index, self.applied)
         if index >= self.log.offset and index > 0:
-            self._keep_snapshot(index, data)
+            membership = self.history.at(index)
+            assert membership is not None
+            self.snapshot = Snapshot(index, self.log.term_at(index), membership, data)
             self.snapshot_wanted = False
             if self.role is Role.LEADER:
                 self.append_due = self.dirty = True

@@ -36,6 +36,7 @@ __all__ = [
     "lease_until_ns",
     "on_append_reply",
     "on_snapshot_reply",
+    "restart_overrun_snapshots",
     "tick_leader",
 ]
 
@@ -43,7 +44,7 @@ UNLIMITED_NS = 1 << 62
 """The lease of a lone voter: nobody else can be elected without it."""
 
 SNAPSHOT_PATIENCE = 10
-"""Silence, in longest election time-outs, that ends a running snapshot and lets its log go."""
+"""Silence, in longest election time-outs, that ends a running snapshot."""
 
 
 def become_leader(state: State, now_ns: int) -> None:
@@ -321,6 +322,15 @@ def _send_again(state: State, progress: Progress, now_ns: int) -> None:
         progress.is_paused = False
     else:
         progress.fall_behind(state.log.last_index, now_ns)
-        progress.probe(progress.match + 1 if progress.state == REPLICATE else progress.next)
-        progress.is_empty_probe = True
+        look_from = progress.next if progress.state == PROBE else progress.match + 1
+        progress.ask(max(look_from, state.log.offset + 1))
     state.append_due = state.dirty = True
+
+
+def restart_overrun_snapshots(state: State) -> None:
+    """Give up every running snapshot whose log is compacted away: its peer needs one of now."""
+    for progress in state.progress.values():
+        if progress.snapshot is not None and progress.snapshot.index < state.log.offset:
+            progress.count_round(state.log.last_index, state.now_ns)
+            progress.ask(state.log.offset + 1)
+            state.append_due = state.dirty = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["DATA", "MEMBERSHIP", "NOOP", "Entry", "Log", "new_entry"]
+__all__ = ["DATA", "MEMBERSHIP", "NOOP", "Entry", "Log", "bytes_of", "new_entry"]
 
 DATA = 0
 NOOP = 1
@@ -27,10 +27,15 @@ new_entry = tuple.__new__
 """Builds an entry at half the price of calling the class: ``new_entry(Entry, (term, kind, data))``."""
 
 
+def bytes_of(entries: list[Entry]) -> int:
+    """Return the data bytes of some entries."""
+    return sum([len(entry[2]) for entry in entries])
+
+
 class Log:
     """Entries after a compacted prefix."""
 
-    __slots__ = ("entries", "last_index", "last_term", "offset", "offset_term")
+    __slots__ = ("entries", "last_index", "last_term", "offset", "offset_term", "size_bytes")
 
     def __init__(self, offset: int = 0, offset_term: int = 0) -> None:
         self.offset = offset
@@ -38,6 +43,8 @@ class Log:
         self.entries: list[Entry] = []
         self.last_index = offset
         self.last_term = offset_term
+        self.size_bytes = 0
+        """Data bytes of the entries held, without what an entry costs besides."""
 
     def term_at(self, index: int) -> int:
         """Return the term of the entry at `index`, which is held or is the last compacted one."""
@@ -58,6 +65,7 @@ class Log:
         """Add an entry at the end and return its index."""
         assert entry.term >= self.last_term, (entry.term, self.last_term)
         self.entries.append(entry)
+        self.size_bytes += len(entry[2])
         self.last_index += 1
         self.last_term = entry.term
         return self.last_index
@@ -67,6 +75,7 @@ class Log:
         if entries:
             assert entries[0].term >= self.last_term, (entries[0].term, self.last_term)
             self.entries.extend(entries)
+            self.size_bytes += bytes_of(entries)
             self.last_index += len(entries)
             self.last_term = entries[-1].term
 
@@ -78,6 +87,7 @@ class Log:
     def truncate(self, first: int) -> None:
         """Remove the entry at `first` and all after it."""
         assert self.offset < first <= self.last_index, (self.offset, first, self.last_index)
+        self.size_bytes -= bytes_of(self.slice(first, self.last_index))
         del self.entries[first - self.offset - 1 :]
         self.last_index = first - 1
         self.last_term = self.term_at(first - 1)
@@ -93,13 +103,17 @@ class Log:
             index -= 1
         return max(index, self.offset), self.term_at(max(index, self.offset))
 
-    def compact(self, index: int) -> None:
-        """Forget entries up to `index`."""
-        if index > self.offset:
-            term = self.term_at(index)
-            del self.entries[: index - self.offset]
-            self.offset = index
-            self.offset_term = term
+    def compact(self, index: int) -> int:
+        """Forget entries up to `index`, and return how many bytes they had."""
+        if index <= self.offset:
+            return 0
+        term = self.term_at(index)
+        dropped_bytes = bytes_of(self.slice(self.offset + 1, index))
+        del self.entries[: index - self.offset]
+        self.size_bytes -= dropped_bytes
+        self.offset = index
+        self.offset_term = term
+        return dropped_bytes
 
     def retained_from(self, index: int, max_entries: int, max_bytes: int) -> int:
         """Return up to where the log may go when a tail before `index` is kept within both bounds."""

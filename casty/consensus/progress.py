@@ -2,7 +2,7 @@
 
 States. PROBE: the matching point is unknown, one append at a time. REPLICATE: it is known, appends are
 pipelined within bounds, ``next`` runs ahead of ``match``. SNAPSHOT: the peer needs entries that are compacted
-away, or is blank; chunks are sent within a window until it reports the snapshot's index.
+away, or is blank, and has said so; chunks are sent within a window until it reports the snapshot's index.
 
 Any message may be lost: whatever is outstanding longer than ``retry_ns`` without an answer puts the peer back
 to PROBE with an empty append (a chunk is sent again in SNAPSHOT), and the pause doubles up to its bound.
@@ -104,6 +104,15 @@ class Progress:
         self.inflight.clear()
         self.inflight_bytes = 0
 
+    def ask(self, next_index: int) -> None:
+        """Ask with an empty append where a silent peer is.
+
+        Nothing else is made or sent for it until it answers: it may be dead, and a snapshot is large.
+        """
+        self.probe(next_index)
+        self.is_empty_probe = True
+        self.is_blank = False
+
     def replicate(self) -> None:
         """Pipeline from the known matching point on."""
         self.state = REPLICATE
@@ -145,9 +154,13 @@ class Progress:
         if now_ns - self.round_start_ns < election_min_ns or self.match >= last_index:
             self.is_caught_up = True
         else:
-            self.round_count += 1
-            self.round_target = last_index
-            self.round_start_ns = now_ns
+            self.count_round(last_index, now_ns)
+
+    def count_round(self, last_index: int, now_ns: int) -> None:
+        """Begin another round of catch-up: the last one took too long."""
+        self.round_count += 1
+        self.round_target = last_index
+        self.round_start_ns = now_ns
 
     def fall_behind(self, last_index: int, now_ns: int) -> None:
         """Start counting catch-up rounds afresh."""

@@ -25,8 +25,8 @@ def send_due(state: State) -> None:
     for progress in state.progress.values():
         if progress.state == REPLICATE:
             if progress.next <= offset:
-                # Compacted away under its feet: the probe turns into a snapshot.
-                progress.probe(progress.match + 1)
+                # Compacted away under its feet: its answer to a probe turns into a snapshot.
+                progress.ask(offset + 1)
             else:
                 while progress.next <= last_index and _has_room(state, progress):
                     if shared is None or shared.first != progress.next:
@@ -104,7 +104,9 @@ def _emit(state: State, progress: Progress, entries: list[Entry]) -> None:
 
 
 def _send_probe(state: State, progress: Progress) -> None:
-    if progress.is_blank or progress.next - 1 < state.log.offset:
+    if progress.is_empty_probe:
+        progress.next = max(progress.next, state.log.offset + 1)
+    elif progress.is_blank or progress.next - 1 < state.log.offset:
         _start_snapshot(state, progress)
         return
     entries: list[Entry] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log
+from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log, bytes_of
 from casty.consensus.membership import History, Membership, decode
 from casty.consensus.progress import Progress
 from casty.consensus.rounds import Rounds
@@ -25,6 +25,7 @@ class State:
     __slots__ = (
         "append_due",
         "applied",
+        "applied_bytes",
         "ask_again_ns",
         "check_ns",
         "commit",
@@ -117,6 +118,8 @@ class State:
         self.log = Log()
         self.commit = 0
         self.applied = 0
+        self.applied_bytes = 0
+        """Data bytes of the applied entries that the log still holds."""
         self.stable = 0
         """The log is durable here up to this index; only these entries count for our own commit vote."""
         self.history = History(0, None)
@@ -328,7 +331,8 @@ class State:
         self.history = History(snapshot.index, snapshot.membership)
         self.commit = self.applied = self.stable = snapshot.index
         self.unsaved_index = snapshot.index + 1
-        self.snapshot = snapshot
+        self.applied_bytes = 0
+        self.snapshot = None
         self.adopt_membership()
 
     # Handing out
@@ -352,6 +356,7 @@ class State:
             ready.committed_first = self.applied + 1
             ready.committed = log.slice(self.applied + 1, self.commit)
             self.applied = self.commit
+            self.applied_bytes += bytes_of(ready.committed)
         if self.ready_reads:
             ready.reads, self.ready_reads = self.ready_reads, []
         if self.ready_refused:

@@ -65,7 +65,11 @@ class Limits(NamedTuple):
     max_snapshot_bytes
         Largest snapshot that a replica takes in.
     retained_entries, retained_bytes
-        Tail of the log that compaction keeps for followers a little behind.
+        Tail of the log that compaction keeps for followers a little behind; half the bytes of it.
+    compact_entries
+        Applied entries beyond that tail after which a log is compacted. So a log never holds more than
+        ``retained_entries + compact_entries`` applied entries, nor more than ``retained_bytes`` of them and one
+        entry more, whatever its followers do; what is not applied yet comes on top.
     max_pending_reads
         Reads that wait for a round.
     catch_up_rounds, throttled_lag_entries
@@ -82,6 +86,7 @@ class Limits(NamedTuple):
     max_snapshot_bytes: int = 1 << 32
     retained_entries: int = 1024
     retained_bytes: int = 4 * 1024 * 1024
+    compact_entries: int = 1000
     max_pending_reads: int = 65_536
     catch_up_rounds: int = 10
     throttled_lag_entries: int = 256

@@ -1,0 +1,176 @@
+"""A leader's log stays within its bounds whatever becomes of its followers, and snapshots go when nobody needs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from casty.consensus import Core, Limits, NotLeading, ProposalRefused, Role
+from casty.consensus.messages import APPEND, SNAPSHOT
+from tests.unit.consensus.test_core import MS, make
+
+LIMITS = Limits(
+    retained_entries=4,
+    compact_entries=16,
+    retained_bytes=400,
+    snapshot_chunk_bytes=2,
+    snapshot_window_chunks=1,
+    throttled_lag_entries=4,
+    catch_up_rounds=4,
+)
+
+
+class Trio:
+    """Voters a and b, and c with a, the leader; whoever is not `alive` hears nothing."""
+
+    def __init__(self, limits: Limits = LIMITS, blank: str = "") -> None:
+        self.cores: dict[str, Core] = {
+            id: make(id, *(() if id == blank else ("a", "b", "c")), limits=limits) for id in "abc"
+        }
+        self.alive = dict.fromkeys("abc")
+        self.now_ns = 0
+        self.sent: list[list[Any]] = []
+        self.dumps = 0
+        self.drops_kinds: tuple[int, ...] = ()
+        """What c does not receive."""
+        self.slow: list[list[Any]] = []
+        """Chunks for d: one arrives each time that time passes."""
+        self.leader = self.cores["a"]
+        self.leader.campaign(0)
+        self.settle()
+        assert self.leader.role is Role.LEADER
+
+    def settle(self) -> None:
+        is_busy = True
+        while is_busy:
+            is_busy = False
+            for core in self.cores.values():
+                ready = core.ready() if core.id in self.alive else None
+                if ready is not None:
+                    is_busy = True
+                    self._work(core, ready)
+        for core in self.cores.values():
+            self._check(core)
+
+    def _work(self, core: Core, ready: Any) -> None:
+        if ready.entries:
+            core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
+        if ready.committed and core.is_log_full:
+            core.compact(core.applied)
+        if ready.needs_snapshot:
+            self.dumps += 1
+            core.provide_snapshot(core.applied, b"the state")
+        for to, message in ready.messages:
+            if to == "c":
+                self.sent.append(message)
+            if to == "d" and message[0] == SNAPSHOT:
+                self.slow.append(message)
+            elif to in self.alive and not (to == "c" and message[0] in self.drops_kinds):
+                self.cores[to].step(self.now_ns, core.id, message)
+
+    def _check(self, core: Core) -> None:
+        assert core.applied - core.log.offset <= LIMITS.retained_entries + LIMITS.compact_entries
+        kept = core.log.slice(core.first_index, core.applied) if core.applied > core.log.offset else []
+        assert sum(len(entry.data) for entry in kept) == core.applied_bytes <= LIMITS.retained_bytes
+        assert core.log.size_bytes == sum(len(entry.data) for entry in core.log.entries)
+        running = [progress.snapshot for progress in core.progress.values() if progress.snapshot is not None]
+        assert core.snapshot is None or core.snapshot in running
+
+    def write(self, count: int, data: bytes = b"x") -> int:
+        written = 0
+        for _ in range(count):
+            try:
+                self.leader.propose(data)
+            except (NotLeading, ProposalRefused):
+                continue
+            written += 1
+            self.settle()
+        return written
+
+    def wait(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.now_ns += 250 * MS
+            if self.slow:
+                self.cores["d"].step(self.now_ns, "a", self.slow.pop(0))
+            for peer in self.leader.peers:
+                if peer in self.alive:
+                    self.leader.rounds.answered[peer] = self.now_ns
+                    self.cores[peer].rounds.heard["a"] = self.now_ns
+            for id in self.alive:
+                self.cores[id].tick(self.now_ns)
+            self.settle()
+
+
+@pytest.mark.parametrize("data", [b"x", b"y" * 70])
+def test_a_dead_voter_makes_no_log_longer(data: bytes) -> None:
+    trio = Trio()
+    del trio.alive["c"]
+    for _ in range(40):
+        trio.write(10, data)
+        trio.wait()
+    assert trio.dumps == 0 and not [message for message in trio.sent if message[0] == SNAPSHOT]
+    trio.alive["c"] = None
+    trio.wait(8)
+    assert trio.dumps == 1 and trio.cores["c"].applied == trio.leader.applied > 400
+    assert trio.leader.snapshot is None, "nobody is being sent it any more"
+
+
+def test_a_voter_that_dies_during_its_snapshot_makes_no_log_longer() -> None:
+    trio = Trio()
+    del trio.alive["c"]
+    trio.write(100)
+    trio.alive["c"] = None
+    trio.drops_kinds = (SNAPSHOT,)
+    trio.wait(6)
+    assert trio.leader.snapshot is not None, "it is being sent"
+    del trio.alive["c"]
+    for _ in range(100):
+        trio.write(10)
+        trio.wait()
+    assert trio.dumps == 1 and trio.leader.snapshot is None
+    trio.alive["c"] = None
+    trio.drops_kinds = ()
+    trio.wait(8)
+    assert trio.cores["c"].applied == trio.leader.applied
+
+
+def test_a_snapshot_that_the_log_leaves_behind_is_replaced_by_one_of_now() -> None:
+    trio = Trio()
+    del trio.alive["c"]
+    trio.write(100)
+    trio.alive["c"] = None
+    trio.drops_kinds = (SNAPSHOT,)
+    trio.wait(6)
+    first = trio.leader.snapshot
+    assert first is not None
+    trio.write(12)
+    assert trio.leader.snapshot is first and trio.leader.first_index <= first.index + 1, "kept for it"
+    trio.write(30)
+    assert trio.leader.snapshot is not first
+    trio.drops_kinds = ()
+    trio.wait(8)
+    assert trio.cores["c"].applied == trio.leader.applied
+
+
+def test_a_learner_whose_snapshots_are_overrun_slows_writers_down_while_it_lives() -> None:
+    trio = Trio()
+    trio.cores["d"] = make("d", limits=LIMITS)
+    trio.alive["d"] = None
+    voters = ("a", "b", "c", "d")
+    written = []
+    for _ in range(400):
+        if not trio.leader.change(trio.now_ns, voters, ()):
+            break
+        written.append(trio.write(8))
+        trio.wait()
+    assert trio.leader.committed_membership == (voters, (), ())
+    assert trio.dumps >= LIMITS.catch_up_rounds and min(written) == 0
+
+
+def test_one_log_entry_above_all_bounds_is_kept_no_longer_than_it_is_needed() -> None:
+    trio = Trio()
+    trio.leader.propose(b"z" * 1000)
+    trio.leader.ready()
+    assert trio.leader.log.size_bytes == 1000 and trio.leader.applied_bytes == 0
+    assert trio.sent[-1][0] == APPEND
