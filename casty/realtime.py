@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import cache, partial
 
+from casty.memory_limit import memory_limit_bytes
 from casty.runtime import Outlet, Runtime
 from casty.storage import MemoryStorage
 from casty.transport.tcp import TcpTransport
@@ -98,4 +99,6 @@ class SystemEntropy:
 @cache
 def default() -> Runtime:
     """Return this process's real runtime."""
-    return Runtime(SystemClock(), SystemEntropy(), TcpTransport(), MemoryStorage(), Outlet())
+    return Runtime(
+        SystemClock(), SystemEntropy(), TcpTransport(), MemoryStorage(), Outlet(), memory_limit_bytes()
+    )

@@ -127,6 +127,8 @@ class Runtime:
         The doors.
     observe
         The outlet of events.
+    memory_bytes
+        What the process may use before the system refuses it memory or ends it.
     buggify
         Says whether a named rare path is taken now; always False in production.
     """
@@ -136,6 +138,7 @@ class Runtime:
     transport: Transport
     storage: Storage
     observe: Outlet
+    memory_bytes: int = 1 << 33
     buggify: Callable[[str], bool] = _never
 
 

@@ -58,6 +58,7 @@ class Settings:
     max_sessions: int = 100_000
     max_entities: int = 1_000_000
     max_mailbox: int = 10_000
+    memory_budget_bytes: int = 0
     max_uncommitted_bytes: int = 64 * 1024 * 1024
     snapshot_entries: int = 1_000
     retained_entries: int = 256
@@ -135,6 +136,12 @@ BOUNDS: dict[str, Bound] = {
     "max_sessions": Bound("sessions", 1, 2**31, "sessions of one slot; a session is some hundred bytes"),
     "max_entities": Bound("entities", 1, 2**31, "structures and map keys of one slot"),
     "max_mailbox": Bound("messages", 1, 2**31, "unread messages of one actor"),
+    "memory_budget_bytes": Bound(
+        "bytes",
+        0,
+        2**50,
+        "0: half of what machine, control group and process limits allow; see `casty.cluster.memory`",
+    ),
     "max_uncommitted_bytes": Bound(
         "bytes", 65536, 2**32, "proposals a leader holds while it has no majority"
     ),

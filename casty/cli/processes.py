@@ -50,6 +50,8 @@ class NodeProcess:
         Further words for ``casty node``.
     settings
         Fields of `casty.config.Settings` that differ from their defaults.
+    launcher
+        A command that starts the node's, such as ``("prlimit", "--as=...")``.
     """
 
     def __init__(
@@ -61,10 +63,12 @@ class NodeProcess:
         log_path: Path,
         extra: Sequence[str] = (),
         settings: Mapping[str, int | float | str] | None = None,
+        launcher: Sequence[str] = (),
     ) -> None:
         self.node_id = node_id
         self.port = port
         self.log_path = log_path
+        self._launcher = tuple(launcher)
         self._words = [
             "-m", "casty.cli", "node", "--name", system, "--node-id", node_id,
             "--host", HOST, "--port", str(port), "--seed", *[f"{HOST}:{seed}" for seed in seeds], *extra,
@@ -90,6 +94,7 @@ class NodeProcess:
         assert not self.is_running, f"{self.node_id} runs already"
         with self.log_path.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
+                *self._launcher,
                 sys.executable,
                 *self._words,
                 stdout=asyncio.subprocess.PIPE,

@@ -191,6 +191,9 @@ def render(document: Document) -> str:
     lines.append(
         f"in the slots led by this node: {document['sessions']} sessions, structures: {used or 'none'}"
     )
+    memory = document["memory"]
+    full = "; FULL: what grows is refused" if memory["is_full"] else ""
+    lines.append(f"memory: {memory['used_bytes']:,} of {memory['budget_bytes']:,} bytes{full}")
     return "\n".join(lines)
 
 

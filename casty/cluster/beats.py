@@ -7,6 +7,9 @@ that it believes the sender leads. Equal: every one of these groups was heard, a
 count, and the leader probes the rest with an ordinary append, which sorts out terms and configurations the
 usual way.
 
+An answer also says whether its sender's memory budget is used up: whoever leads a group with it then refuses what
+grows there. Lost, it is told again with the next answer.
+
 Both ends compute rows from what their cores hold now. A beat that is lost, doubled or late only makes a lease
 shorter: an answer names the send time of the beat that it answers.
 """
@@ -18,6 +21,7 @@ from hashlib import blake2b
 from typing import Any
 
 from casty.cluster.host import Group, Host, Send
+from casty.cluster.memory import MemoryBudget
 from casty.errors import RemoteProtocolError
 from casty.runtime import Clock
 from casty.wire import frames
@@ -27,18 +31,28 @@ __all__ = ["Beats"]
 
 Row = tuple[int, int, int, int]
 
+EQUAL, FULL = 1, 2
+"""What the answer to a beat says: the rows were equal; the answering node has no memory for more."""
+
 
 class Beats:
     """The beats of one process, in both directions."""
 
     def __init__(
-        self, host: Host, clock: Clock, me: str, send: Send, answered: Callable[[str, int], None]
+        self,
+        host: Host,
+        clock: Clock,
+        me: str,
+        send: Send,
+        answered: Callable[[str, int], None],
+        budget: MemoryBudget,
     ) -> None:
         self._host = host
         self._clock = clock
         self._me = me
         self._send = send
         self._answered = answered
+        self._budget = budget
 
     def beat(self) -> None:
         """Send one beat to every process that belongs to a group led here."""
@@ -68,7 +82,10 @@ class Beats:
         if kind == frames.BEAT:
             self._on_beat(sender, sent_ns, content)
         elif kind == frames.BEAT_ACK:
-            self._on_answer(sender, sent_ns, content is True)
+            if type(content) is not int:
+                raise RemoteProtocolError("beat: expected [sent at, flags] in an answer")
+            self._budget.heard(sender, is_full=bool(content & FULL))
+            self._on_answer(sender, sent_ns, bool(content & EQUAL))
         elif kind == frames.ROWS:
             self._on_rows(sender, sent_ns, content)
         else:
@@ -78,7 +95,8 @@ class Beats:
         is_equal = digest == _digest(self._followed(sender))
         if is_equal:
             self._host.rounds.heard[sender] = self._clock.now()
-        self._send(sender, frames.BEAT_ACK, pack([sent_ns, is_equal]))
+        flags = (EQUAL if is_equal else 0) | (FULL if self._budget.is_full else 0)
+        self._send(sender, frames.BEAT_ACK, pack([sent_ns, flags]))
 
     def _on_answer(self, sender: str, sent_ns: int, is_equal: bool) -> None:
         self._answered(sender, sent_ns)

@@ -33,6 +33,7 @@ from casty.distributed.core import (
     BAD,
     BUSY,
     EXPIRED,
+    FULL,
     LOCK,
     NOT_LEADER,
     OK,
@@ -213,7 +214,8 @@ class CallRouter:
                 self._again(call, reply)
         elif status == QUEUED:
             self._on_queued(call)
-        elif status in (NOT_LEADER, BUSY, UNKNOWN):
+        elif status in (NOT_LEADER, BUSY, UNKNOWN) or (status == FULL and call.was_in_doubt):
+            # Without memory only what is new is refused: what an earlier attempt did may still be answered.
             self._again(call, reply)
         elif status == EXPIRED and call.seq:
             self._sessions.on_expired(call)

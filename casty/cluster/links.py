@@ -108,6 +108,11 @@ class Links:
         """The node ids with a dialled link, in the order in which the links came up."""
         return list(self._by_node)
 
+    @property
+    def buffered_bytes(self) -> int:
+        """What the dialled links have not handed to the network yet."""
+        return sum(connection.buffered_bytes for connection in self._by_key.values())
+
     def everyone(self) -> list[Connection]:
         """One connection per process: dialled where there is one, else the one it dialled."""
         found = {

@@ -24,6 +24,8 @@ from casty.cluster.gateway import Gateway
 from casty.cluster.groups import Groups
 from casty.cluster.host import Group, Host
 from casty.cluster.links import Links, key_of
+from casty.cluster.memory import MemoryBudget, budget_of
+from casty.cluster.node_memory import NodeMemory
 from casty.cluster.readiness import Readiness
 from casty.cluster.relays import ControlCalls, Relays
 from casty.cluster.requests import Requests
@@ -135,13 +137,15 @@ class Node:
         self.links = Links(self.address, peers)
         self.host = Host(runtime, self.links.send, settings.max_frame_bytes)
         self.vitals = Vitals(clock)
-        self.beats = Beats(self.host, clock, self.key, self.links.send, self.vitals.answered)
+        budget = MemoryBudget(budget_of(settings.memory_budget_bytes, runtime.memory_bytes))
+        self.beats = Beats(self.host, clock, self.key, self.links.send, self.vitals.answered, budget)
         self.leaders = LeaderTable()
         self.feed = Feed(self.links, self.leaders, self.node_id, self._topology_changed)
         self.relays = Relays()
         self.control_calls = ControlCalls(clock, self.relays, self.control_leader, self.send_to_node)
         self.control = ControlReplica(self._control_changed, self._role_changed)
         self.requests = Requests(self)
+        self.memory = NodeMemory(budget, self.node_id, self.host, self.requests.slots, self._buffered_bytes)
         self.gateway = Gateway(runtime, self, settings, self.key.encode(), str(self.address), turn=self.turn)
         self.groups = Groups(self.host, runtime, settings, self.key, self.requests.make_slot)
         self.slot_duties = SlotDuties(self.host, clock, self.vitals, int(settings.session_ttl_s * SECOND_NS))
@@ -313,8 +317,11 @@ class Node:
         sessions, structures = self.requests.usage()
         return status_document(
             self.host, self.control.machine, self.leaders, self.is_linked, [*self.missing, *self.shortage.texts],
-            sessions, structures,
+            sessions, structures, self.memory.document(),
         )  # fmt: skip
+
+    def _buffered_bytes(self) -> int:
+        return self.acceptor.buffered_bytes + self.links.buffered_bytes
 
     # -- links (the `ConnectionHandler` of acceptor and peers)
 
@@ -372,6 +379,7 @@ class Node:
         if remote.role == "node":
             self.links.closed(connection)
             if connection.is_dialled:
+                self.memory.budget.forget(key_of(connection))
                 self.relays.link_lost(remote.node_id)
                 self.gateway.on_link_down(remote.node_id)
         for listener in self.on_link:
@@ -443,6 +451,7 @@ class Node:
                 self.control_duties.tick(group, self.control.machine)
             self.slot_duties.tick(self.control.machine)
             self.requests.tick(clock.now())
+            self.memory.tick(clock.now())
         finally:
             self.turn.end()
         self.shortage.look(clock.now())

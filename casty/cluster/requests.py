@@ -49,7 +49,7 @@ class Requests:
         self._dirty: list[LinkAnswers | LocalAnswers] = []
         self._answers: dict[Connection, LinkAnswers] = {}
         self._local = LocalAnswers(self._deliver, self._dirty)
-        self._slots: dict[int, SlotReplica] = {}
+        self.slots: dict[int, SlotReplica] = {}
         self._limit_bytes = node.settings.max_value_bytes + MARKS_BYTES
 
     # -- frames
@@ -110,7 +110,7 @@ class Requests:
         if group is None or not group.is_leading or group.epoch != epoch:
             self._redirect(answers, call_id, slot, epoch, operation, payload)
             return
-        replica = self._slots[slot]
+        replica = self.slots[slot]
         try:
             if operation & ~RELAY == OP_WRITE:
                 replica.write(group, payload, answers, call_id)
@@ -192,7 +192,7 @@ class Requests:
             hint = self._node.leaders.hint_of(slot)
             leader = None if hint is None or hint.leader == self._node.node_id else hint.leader
             return [slot, NOT_LEADER, [], [], [], leader, 0 if hint is None else hint.term]
-        answer = self._slots[slot].keep_alive(group, row)
+        answer = self.slots[slot].keep_alive(group, row)
         self._node.host.mark(group)
         return answer
 
@@ -223,8 +223,9 @@ class Requests:
             machine.generation,
             machine.settings,
             self._role_changed,
+            self._node.memory,
         )
-        self._slots[slot] = replica
+        self.slots[slot] = replica
         return replica
 
     def _role_changed(self, group: Group) -> None:
@@ -237,12 +238,12 @@ class Requests:
         """Every heartbeat: expire sessions of the slots led here."""
         for group in self._node.host.led.values():
             if group.number > 0 and group.is_leading:
-                self._slots[group.number - 1].tick(group, now_ns)
+                self.slots[group.number - 1].tick(group, now_ns)
 
     def usage(self) -> tuple[int, dict[str, int]]:
         """Return the sessions and, by kind, the structures in the slots led here."""
         sessions, structures = 0, dict[str, int]()
-        for slot, replica in self._slots.items():
+        for slot, replica in self.slots.items():
             if self._node.host.groups[slot + 1].is_leading:
                 sessions += replica.count_sessions()
                 for name, count in replica.count_structures().items():

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from casty.cluster.host import Group
+from casty.cluster.node_memory import NodeMemory
 from casty.cluster.operations import MARKS_BYTES, SCAN, is_scan
 from casty.cluster.proposals import BUSY, NOT_LEADER, Answers, Proposals
 from casty.cluster.slot_leader import SlotLeader
@@ -21,6 +22,7 @@ from casty.cluster.slot_machine import (
     check_entry,
     check_read,
 )
+from casty.cluster.slot_weights import Weights
 from casty.cluster.slot_window import Window
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Entry
@@ -37,8 +39,8 @@ class SlotReplica:
     """One replica of one slot."""
 
     __slots__ = (
-        "_last_read", "_observe", "_on_role", "_reads", "_runtime", "_settings", "_slot", "_ttl_ns", "_window",
-        "leader", "machine", "proposals",
+        "_last_read", "_memory", "_observe", "_on_role", "_reads", "_runtime", "_settings", "_slot", "_ttl_ns",
+        "_window", "leader", "machine", "proposals",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +51,7 @@ class SlotReplica:
         generation: int,
         cluster: dict[str, float],
         on_role: Callable[[Group], None],
+        memory: NodeMemory,
     ) -> None:
         limits = MachineLimits(
             int(cluster["max_entities"]), int(cluster["max_sessions"]), int(cluster["max_waiters"])
@@ -62,6 +65,7 @@ class SlotReplica:
         self._window = Window(settings.max_window_replies, settings.max_window_bytes)
         self._ttl_ns = int(cluster["session_ttl_s"] * SECOND_NS)
         self._on_role = on_role
+        self._memory = memory
         self._observe = runtime.observe
         self._reads: dict[int, tuple[Answers, int, list[Any]]] = {}
         self._last_read = 0
@@ -84,6 +88,14 @@ class SlotReplica:
             if not self._window.takes(session, entry):
                 answers.add(call_id, [BUSY, "the window of answered calls is full; confirm some first"])
                 return
+            if entry[0] == COMMAND:
+                # After the question whether it is known: what was applied before is answered, not refused.
+                state = self.machine.entities.get((entry[5], entry[6]))
+                refused = self._memory.refusal(group, entry, state)
+                if refused is not None:
+                    answers.add(call_id, refused)
+                    return
+        self._memory.accepted(len(payload))
         self.proposals.propose(group.core, payload, answers, call_id)
 
     def read(self, group: Group, payload: bytes, answers: Answers, call_id: int) -> None:
@@ -196,6 +208,14 @@ class SlotReplica:
     def restore(self, data: bytes) -> None:
         """Replace the machine's state by a snapshot's."""
         self.machine.load(data)
+
+    def weights(self) -> Weights:
+        """Return what the machine's entities take."""
+        return self.machine.weights
+
+    def state_bytes(self) -> int:
+        """Return what the machine takes in all."""
+        return self.machine.weights.total(len(self.machine.sessions))
 
     def count_sessions(self) -> int:
         """Return the number of sessions."""

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from casty.cluster.slot_session import EntityKey, SlotSession
+from casty.cluster.slot_weights import Weights, weight_of
 from casty.distributed.core import (
     BARRIER,
     BUSY,
@@ -182,6 +183,7 @@ class SlotMachine:
         "entities",
         "limits",
         "sessions",
+        "weights",
     )
 
     def __init__(self, limits: MachineLimits, generation: int) -> None:
@@ -189,6 +191,7 @@ class SlotMachine:
         self.sessions: dict[int, SlotSession] = {}
         self.attempts: dict[bytes, int] = {}
         self.entities: dict[EntityKey, Any] = {}
+        self.weights = Weights()
         self._generation = generation
         self._counter = 0
         self._waiting = 0
@@ -230,7 +233,7 @@ class SlotMachine:
         if session is None:
             return Applied(_EXPIRED)
         known = self.known(session, number, seq)
-        session.pass_marks(low, wait_low)
+        self.weights.reply_bytes -= session.pass_marks(low, wait_low)
         if known is not None:
             return Applied(known)
         if seq < session.low:
@@ -246,8 +249,9 @@ class SlotMachine:
         context = self._context
         context.caller = Caller(number, seq)
         context.waiters = self._waiting
+        weight = weight_of(key, state)
         decision = STRUCTURES[kind].decide(state, command, context)
-        self._keep(key, state, decision.state)
+        self._keep(key, state, decision.state, weight)
         if kind in _PARTIES:
             return self._party(session, Caller(number, seq), key, command, decision)
         return self._answer(session, seq, decision.reply, decision.effects)
@@ -265,7 +269,7 @@ class SlotMachine:
     def _answer(
         self, session: SlotSession, seq: int, reply: Reply, effects: Sequence[Effect] = NO_EFFECTS
     ) -> Applied:
-        session.answered(seq, reply)
+        self.weights.reply_bytes += session.answered(seq, reply)
         return Applied(reply, effects)
 
     def _party(
@@ -280,7 +284,7 @@ class SlotMachine:
             if decision.reply == _QUEUED:
                 self._waiting += 1
         else:
-            session.answered(seq, decision.reply)
+            self.weights.reply_bytes += session.answered(seq, decision.reply)
         self._note(session, number, key)
         if command[0] == RELEASE and key[0] in _HOLDING:
             self._drop_gone(session, number, key)
@@ -315,7 +319,9 @@ class SlotMachine:
             if state is None or not STRUCTURES[key[0]].involves(state, number):
                 session.entities.pop(key, None)
 
-    def _keep(self, key: EntityKey, before: Any, after: Any) -> None:
+    def _keep(self, key: EntityKey, before: Any, after: Any, weight: int) -> None:
+        """Put the state of an entity in its place; `weight` is what it took before it was touched."""
+        self.weights.changed(key, weight, weight_of(key, after))
         if after is None:
             if before is not None:
                 del self.entities[key]
@@ -327,14 +333,15 @@ class SlotMachine:
         if session is None:
             return Applied(_EXPIRED)
         self.attempts.pop(session.attempt, None)
+        self.weights.reply_bytes -= session.reply_bytes
         effects: list[Effect] = []
         for key in list(session.entities):
             state, structure = self.entities[key], STRUCTURES[key[0]]
-            before = structure.waiting(state)
+            before, weight = structure.waiting(state), weight_of(key, state)
             decision = structure.end_session(state, number)
             after = 0 if decision.state is None else structure.waiting(decision.state)
             self._waiting -= before - after - len(decision.effects)
-            self._keep(key, state, decision.state)
+            self._keep(key, state, decision.state, weight)
             self._settle(decision.effects, key)
             effects.extend(decision.effects)
         return Applied(_DONE, effects, number)
@@ -346,7 +353,7 @@ class SlotMachine:
         known = self.known(session, number, seq)
         if known is None or known[0] == STALE:
             # Stale: withdrawn and forgotten; what a client still waits for is never forgotten otherwise.
-            session.withdraw(seq)
+            self.weights.reply_bytes -= session.withdraw(seq)
             return Applied([WITHDRAWN])
         if known != _QUEUED:
             return Applied(known)
@@ -357,7 +364,7 @@ class SlotMachine:
         session = self.sessions.get(number)
         if session is None:
             return Applied(_EXPIRED)
-        session.pass_marks(low, 0)
+        self.weights.reply_bytes -= session.pass_marks(low, 0)
         effects: list[Effect] = []
         for seq, kind, entity in rows:
             effects.extend(self._withdraw(session, number, seq, (kind, entity), abandon=True))
@@ -369,14 +376,15 @@ class SlotMachine:
         """Take a request out of its entity and remember that it must do nothing."""
         key = session.waits.get(seq, key)
         state = self.entities.get(key)
-        session.withdraw(seq)
+        self.weights.reply_bytes -= session.withdraw(seq)
         if state is None or key[0] not in _PARTIES:
             return NO_EFFECTS
         structure = STRUCTURES[key[0]]
         was_waiting = structure.outcome(state, number, seq) == _QUEUED
+        weight = weight_of(key, state)
         decision = (structure.abandon if abandon else structure.cancel)(state, number, seq)
         self._waiting -= was_waiting
-        self._keep(key, state, decision.state)
+        self._keep(key, state, decision.state, weight)
         self._settle(decision.effects, key)
         if decision.state is None or not structure.involves(decision.state, number):
             session.entities.pop(key, None)
@@ -460,3 +468,7 @@ class SlotMachine:
         self.sessions = {number: SlotSession.load(session) for number, session in sessions}
         self.attempts = {session.attempt: number for number, session in self.sessions.items()}
         self.entities = {(kind, entity): STRUCTURES[kind].load(state) for kind, entity, state in entities}
+        self.weights = Weights()
+        for key, state in self.entities.items():
+            self.weights.changed(key, 0, weight_of(key, state))
+        self.weights.reply_bytes = sum(session.reply_bytes for session in self.sessions.values())

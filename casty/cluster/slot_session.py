@@ -54,8 +54,9 @@ class SlotSession:
         self.entities: dict[EntityKey, None] = {}
         """Entities in which something of this session waits, is held, or haunts."""
 
-    def pass_marks(self, low: int, wait_low: int) -> None:
-        """Forget what the client has confirmed to have."""
+    def pass_marks(self, low: int, wait_low: int) -> int:
+        """Forget what the client has confirmed to have; return by how much `reply_bytes` fell."""
+        kept_bytes = self.reply_bytes
         if low > self.low:
             before, self.low = self.low, low
             for seq in _passed(self.replies, before, low):
@@ -67,6 +68,7 @@ class SlotSession:
             for seq in _passed(self.outcomes, before, wait_low):
                 del self.outcomes[seq]
                 self.finish(seq)
+        return kept_bytes - self.reply_bytes
 
     def finish(self, seq: int) -> None:
         """Nothing is kept of the number but that it is no new one."""
@@ -98,19 +100,22 @@ class SlotSession:
             return [WITHDRAWN]
         return [STALE] if seq < self.low else None
 
-    def answered(self, seq: int, reply: Reply) -> None:
-        """Keep the reply to a number until `low` passes it."""
+    def answered(self, seq: int, reply: Reply) -> int:
+        """Keep the reply to a number until `low` passes it; return by how much `reply_bytes` grew."""
         self.replies[seq] = reply
-        self.reply_bytes += size_of(reply)
+        size_bytes = size_of(reply)
+        self.reply_bytes += size_bytes
+        return size_bytes
 
-    def withdraw(self, seq: int) -> None:
-        """Remember that this number must do nothing, now or later."""
+    def withdraw(self, seq: int) -> int:
+        """Remember that this number must do nothing, now or later; return by how much `reply_bytes` fell."""
         reply = self.replies.pop(seq, None)
-        if reply is not None:
-            self.reply_bytes -= size_of(reply)
+        size_bytes = 0 if reply is None else size_of(reply)
+        self.reply_bytes -= size_bytes
         self.outcomes.pop(seq, None)
         self.waits.pop(seq, None)
         self.finish(seq)
+        return size_bytes
 
     def dump(self) -> list[object]:
         """Return the session as a plain value."""

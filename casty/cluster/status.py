@@ -20,11 +20,12 @@ def status_document(
     missing: list[str],
     sessions: int,
     structures: dict[str, int],
+    memory: dict[str, object],
 ) -> dict[str, object]:
-    """Return members, leader, slots, sessions and structures in use as a plain value.
+    """Return members, leader, slots, sessions, structures in use and memory as a plain value.
 
     `leaders` and `is_linked` say who leads a slot that has no replica here; `sessions` and `structures` count what the
-    slots led by this node hold.
+    slots led by this node hold; `memory` is its use of its budget.
     """
     control = host.groups.get(0)
     leader = control.core.leader if control is not None else None
@@ -47,6 +48,7 @@ def status_document(
         "slots": [_slot(host, machine, leaders, is_linked, slot) for slot in range(len(machine.slots))],
         "sessions": sessions,
         "structures": structures,
+        "memory": memory,
     }
 
 

@@ -35,6 +35,10 @@ __all__ = ["BARRIERS", "Barrier"]
 ARRIVE = 1
 WAITING = 1
 
+ASSEMBLY_BYTES = 700
+ARRIVAL_BYTES = 600
+"""About what an assembly takes, and each arrival with what its session remembers of it."""
+
 _QUEUED: Reply = [QUEUED]
 _DESTROYED: Reply = [DESTROYED]
 
@@ -161,6 +165,14 @@ class BarrierStructure(Structure[Assembly]):
     def waiting(self, state: Assembly) -> int:
         """How many requests wait."""
         return len(state.arrivals)
+
+    def weight(self, state: Assembly) -> int:
+        """Return about what the arrivals take."""
+        return ASSEMBLY_BYTES + ARRIVAL_BYTES * len(state.arrivals)
+
+    def grows(self, state: Assembly | None, command: Command) -> bool:
+        """Every arrival may wait."""
+        return bool(command[0] == ARRIVE)
 
     def dump(self, state: Assembly) -> object:
         """Return generation, expected and the arrivals in order."""

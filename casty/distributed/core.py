@@ -26,6 +26,7 @@ __all__ = [
     "DESTROYED",
     "EXPIRED",
     "FENCE",
+    "FULL",
     "KIND_NAMES",
     "LOCK",
     "MAP",
@@ -37,6 +38,7 @@ __all__ = [
     "OVERLOADED",
     "QUEUE",
     "QUEUED",
+    "RECORD_BYTES",
     "SEMAPHORE",
     "SET",
     "STALE",
@@ -68,11 +70,14 @@ KIND_NAMES = {
 OK, QUEUED, MISMATCH, DESTROYED, BROKEN, OVERLOADED, NOT_WAITING = range(7)
 """What a structure answers."""
 
-EXPIRED, NOT_LEADER, BUSY, UNKNOWN, BAD, STALE, WITHDRAWN, TOO_LARGE = range(16, 24)
+EXPIRED, NOT_LEADER, BUSY, UNKNOWN, BAD, STALE, WITHDRAWN, TOO_LARGE, FULL = range(16, 25)
 """What a slot or its host answers instead; no structure ever does."""
 
 DESTROY = 0
 """The one operation that every kind has; the others are numbered from 1 in the structure's own file."""
+
+RECORD_BYTES = 256
+"""About what the machine spends on one entity besides its name and its state: table rows and object heads."""
 
 Command = Sequence[Any]
 """A flat list of plain values: the operation, then its arguments."""
@@ -149,6 +154,8 @@ class Structure(Generic[S]):
 
     kind: int
     name: str
+    stores_values: ClassVar[bool] = False
+    """Whether users store values of any size in it; otherwise its entities are small records."""
     shapes: ClassVar[Shapes]
     query_shapes: ClassVar[Shapes]
 
@@ -195,6 +202,14 @@ class Structure(Generic[S]):
     def waiting(self, state: S) -> int:
         """How many requests wait."""
         return 0
+
+    def weight(self, state: S) -> int:
+        """Return about how many bytes the state takes, in constant time."""
+        return 0
+
+    def grows(self, state: S | None, command: Command) -> bool:
+        """Whether a checked command may make the state larger than it is; the others are never refused."""
+        return False
 
     def dump(self, state: S) -> object:
         """Return the state as a plain value."""

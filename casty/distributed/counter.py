@@ -43,6 +43,17 @@ class CounterStructure(Structure[int]):
         """Answer the value."""
         return [OK, state or 0]
 
+    def weight(self, state: int) -> int:
+        """Return the bytes of the number."""
+        return 32 + state.bit_length() // 8
+
+    def grows(self, state: int | None, command: Command) -> bool:
+        """A counter that exists grows only by a number that is longer than its value, and than a usual one."""
+        if state is None:
+            return bool(command[0] != DESTROY)
+        most_bits = max(64, state.bit_length())
+        return any(amount.bit_length() > most_bits for amount in command[1:])
+
     def dump(self, state: int) -> object:
         """Return the value."""
         return state

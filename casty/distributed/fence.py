@@ -32,6 +32,7 @@ class FenceStructure(Structure[Register]):
     __slots__ = ()
     kind = FENCE
     name = "fence"
+    stores_values = True
     shapes: ClassVar[Shapes] = {DESTROY: (), WRITE: ((int,), (bytes,)), CHECK: ((int,),)}
     query_shapes: ClassVar[Shapes] = {READ: ()}
 
@@ -50,6 +51,16 @@ class FenceStructure(Structure[Register]):
     def query(self, state: Register | None, query: Command) -> Reply:
         """Answer value and token."""
         return [OK, [None, 0] if state is None else [state.value, state.token]]
+
+    def weight(self, state: Register) -> int:
+        """Return the bytes of token and value."""
+        return 128 + (0 if state.value is None else len(state.value))
+
+    def grows(self, state: Register | None, command: Command) -> bool:
+        """A write grows unless it is no longer than what it replaces."""
+        if command[0] != WRITE:
+            return state is None and command[0] != DESTROY
+        return state is None or state.value is None or len(command[2]) > len(state.value)
 
     def dump(self, state: Register) -> object:
         """Return token and value."""

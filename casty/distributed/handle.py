@@ -9,6 +9,7 @@ from casty.distributed.core import (
     BROKEN,
     DESTROY,
     DESTROYED,
+    FULL,
     KIND_NAMES,
     MISMATCH,
     OK,
@@ -104,10 +105,24 @@ def failure(reply: Reply, what: str) -> CastyError:
         return Destroyed(f"{what} was destroyed while the call waited; nothing was granted")
     if status == BROKEN:
         return BrokenBarrier(f"{what}: a party of this generation was lost")
+    if status == FULL:
+        return Overloaded(f"{what}: {full_text(*reply[1:])}")
     if status == OVERLOADED:
         return Overloaded(f"{what}: the bound {reply[1]}={reply[2]} of its slot is reached; try again later")
     return InternalError(
         f"{what}: expected the reply of a structure, found {reply!r:.200}; please report this"
+    )
+
+
+def full_text(node_id: str, budget_bytes: int, used_bytes: int, largest: list[list[Any]]) -> str:
+    """Say what a node without memory for more answered: its budget, its use and what uses it."""
+    users = [
+        f"{KIND_NAMES.get(kind, kind)} {name!r} {size_bytes:,} bytes" for kind, name, size_bytes in largest
+    ]
+    return (
+        f"nothing was changed: node {node_id} uses {used_bytes:,} of the {budget_bytes:,} bytes of its memory "
+        f"budget; the largest: {', '.join(users) or 'many small ones'}; remove something, or give the nodes "
+        "more memory (memory_budget_bytes)"
     )
 
 

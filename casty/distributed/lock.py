@@ -48,6 +48,10 @@ class LockStructure(LineStructure):
                         return self._released(line, key)
         return Decision(line, _NOT_HELD)
 
+    def grows(self, state: Line | None, command: Command) -> bool:
+        """A request may wait or hold."""
+        return command[0] in (ACQUIRE, TRY_ACQUIRE)
+
     def query(self, state: Line | None, query: Command) -> Reply:
         """Answer the holder's token, None when nobody holds."""
         if state is not None:

@@ -26,6 +26,7 @@ class MapStructure(Structure[bytes]):
     __slots__ = ()
     kind = MAP
     name = "map"
+    stores_values = True
     shapes: ClassVar[Shapes] = {
         DESTROY: (),
         PUT: ((bytes,),),
@@ -50,6 +51,19 @@ class MapStructure(Structure[bytes]):
     def query(self, state: bytes | None, query: Command) -> Reply:
         """Answer the value, or whether there is one."""
         return [OK, state if query[0] == GET else state is not None]
+
+    def weight(self, state: bytes) -> int:
+        """Return the bytes of the value."""
+        return 40 + len(state)
+
+    def grows(self, state: bytes | None, command: Command) -> bool:
+        """A value grows unless it is no longer than what it replaces."""
+        operation = command[0]
+        if operation == DESTROY:
+            return False
+        if operation == PUT_IF_ABSENT:
+            return state is None
+        return state is None or len(command[-1]) > len(state)
 
     def dump(self, state: bytes) -> object:
         """Return the encoded value."""

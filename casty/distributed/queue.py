@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from casty.distributed.core import DESTROY, OK, QUEUE, Command, Context, Decision, Reply, Shapes, Structure
@@ -14,7 +15,18 @@ __all__ = ["QUEUES", "Queue"]
 ENQUEUE, DEQUEUE = 1, 2
 PEEK, SIZE = 1, 2
 
-Items = deque[bytes]
+ITEM_BYTES = 48
+"""About what one item takes besides its bytes."""
+
+
+class Items(deque[bytes]):
+    """The encoded items, and how many bytes they take."""
+
+    __slots__ = ("size_bytes",)
+
+    def __init__(self, items: Iterable[bytes] = ()) -> None:
+        super().__init__(items)
+        self.size_bytes = sum(ITEM_BYTES + len(item) for item in self)
 
 
 class QueueStructure(Structure[Items]):
@@ -23,6 +35,7 @@ class QueueStructure(Structure[Items]):
     __slots__ = ()
     kind = QUEUE
     name = "queue"
+    stores_values = True
     shapes: ClassVar[Shapes] = {DESTROY: (), ENQUEUE: ((bytes,),), DEQUEUE: ()}
     query_shapes: ClassVar[Shapes] = {PEEK: (), SIZE: ()}
 
@@ -30,11 +43,16 @@ class QueueStructure(Structure[Items]):
         """DEQUEUE answers the item, or None; the reply is kept, and answered again to the same request."""
         operation = command[0]
         if operation == ENQUEUE:
-            items: Items = deque() if state is None else state
+            items = Items() if state is None else state
             items.append(command[1])
+            items.size_bytes += ITEM_BYTES + len(command[1])
             return Decision(items, [OK, None])
         if operation == DEQUEUE:
-            return Decision(state, [OK, state.popleft() if state else None])
+            if not state:
+                return Decision(state, [OK, None])
+            item = state.popleft()
+            state.size_bytes -= ITEM_BYTES + len(item)
+            return Decision(state, [OK, item])
         return Decision(None, [OK, state is not None])
 
     def query(self, state: Items | None, query: Command) -> Reply:
@@ -43,13 +61,21 @@ class QueueStructure(Structure[Items]):
             return [OK, 0 if state is None else len(state)]
         return [OK, state[0] if state else None]
 
+    def weight(self, state: Items) -> int:
+        """Return the bytes of the items."""
+        return state.size_bytes
+
+    def grows(self, state: Items | None, command: Command) -> bool:
+        """Every item makes it larger."""
+        return bool(command[0] == ENQUEUE)
+
     def dump(self, state: Items) -> object:
         """Return the items."""
         return list(state)
 
     def load(self, plain: Any) -> Items:
         """Return the state of these items."""
-        return deque(plain)
+        return Items(plain)
 
 
 QUEUES = QueueStructure()

@@ -73,6 +73,10 @@ class SemaphoreStructure(LineStructure):
             return Decision(line, [MISMATCH, "permits", line.capacity, permits])
         return Decision(line, line.ask(command[2], ctx, operation == ACQUIRE))
 
+    def grows(self, state: Line | None, command: Command) -> bool:
+        """A request may wait or hold."""
+        return command[0] in (ACQUIRE, TRY_ACQUIRE)
+
     def query(self, state: Line | None, query: Command) -> Reply:
         """Answer how many permits are free."""
         permits = query[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
 from casty.distributed.core import DESTROY, OK, SET, Command, Context, Decision, Reply, Shapes, Structure
@@ -13,7 +14,18 @@ __all__ = ["SETS", "Set"]
 ADD, REMOVE = 1, 2
 CONTAINS, SIZE = 1, 2
 
-Members = dict[bytes, None]
+MEMBER_BYTES = 136
+"""About what one member takes besides its bytes."""
+
+
+class Members(dict[bytes, None]):
+    """The members' canonical bytes, in the order they came, and how many bytes they take."""
+
+    __slots__ = ("size_bytes",)
+
+    def __init__(self, members: Iterable[bytes] = ()) -> None:
+        super().__init__(dict.fromkeys(members))
+        self.size_bytes = sum(MEMBER_BYTES + len(member) for member in self)
 
 
 class SetStructure(Structure[Members]):
@@ -22,6 +34,7 @@ class SetStructure(Structure[Members]):
     __slots__ = ()
     kind = SET
     name = "set"
+    stores_values = True
     shapes: ClassVar[Shapes] = {DESTROY: (), ADD: ((bytes,),), REMOVE: ((bytes,),)}
     query_shapes: ClassVar[Shapes] = {CONTAINS: ((bytes,),), SIZE: ()}
 
@@ -31,13 +44,16 @@ class SetStructure(Structure[Members]):
         if operation == DESTROY:
             return Decision(None, [OK, state is not None])
         if operation == ADD:
-            members: Members = {} if state is None else state
+            members = Members() if state is None else state
             is_new = command[1] not in members
-            members[command[1]] = None
+            if is_new:
+                members[command[1]] = None
+                members.size_bytes += MEMBER_BYTES + len(command[1])
             return Decision(members, [OK, is_new])
         if state is None or command[1] not in state:
             return Decision(state, [OK, False])
         del state[command[1]]
+        state.size_bytes -= MEMBER_BYTES + len(command[1])
         return Decision(state, [OK, True])
 
     def query(self, state: Members | None, query: Command) -> Reply:
@@ -46,13 +62,21 @@ class SetStructure(Structure[Members]):
             return [OK, 0 if state is None else len(state)]
         return [OK, state is not None and query[1] in state]
 
+    def weight(self, state: Members) -> int:
+        """Return the bytes of the members."""
+        return state.size_bytes
+
+    def grows(self, state: Members | None, command: Command) -> bool:
+        """Only a member that is not there yet makes it larger."""
+        return command[0] == ADD and (state is None or command[1] not in state)
+
     def dump(self, state: Members) -> object:
         """Return the members."""
         return list(state)
 
     def load(self, plain: Any) -> Members:
         """Return the state of these members."""
-        return dict.fromkeys(plain)
+        return Members(plain)
 
 
 SETS = SetStructure()

@@ -30,6 +30,10 @@ __all__ = ["Key", "Line", "LineStructure", "Owners", "Share"]
 Key = tuple[int, int]
 """(session, sequence number) of a request."""
 
+LINE_BYTES = 900
+REQUEST_BYTES = 600
+"""About what a line takes, and each request of it with what its session remembers of it."""
+
 # Replies without details are shared: nobody changes a reply.
 _QUEUED: Reply = [QUEUED]
 _DONE: Reply = [OK]
@@ -224,6 +228,11 @@ class LineStructure(Structure[Line]):
     def waiting(self, state: Line) -> int:
         """How many requests wait."""
         return len(state.waiters)
+
+    def weight(self, state: Line) -> int:
+        """Return about what waiters, grants and ghosts take."""
+        requests = len(state.waiters) + len(state.grants) + len(state.ghosts)
+        return LINE_BYTES + REQUEST_BYTES * requests
 
     def dump(self, state: Line) -> object:
         """Return capacity, waiters in order, grants and ghosts."""

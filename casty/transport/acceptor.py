@@ -79,6 +79,11 @@ class Acceptor:
         """How many links have not said hello yet."""
         return len(self._half_open)
 
+    @property
+    def buffered_bytes(self) -> int:
+        """What the links that it took have not handed to the network yet."""
+        return sum(connection.buffered_bytes for connection in self._open)
+
     async def start(self, host: str, port: int) -> None:
         """Listen; raises `OSError` when the address cannot be bound."""
         self._listener = await self._runtime.transport.listen(host, port, self._on_link, tls=self._tls)

@@ -24,7 +24,8 @@ def document(**changes: Any) -> dict[str, Any]:
     members = [{"id": name, "address": f"10.0.0.1:{port}", "status": "up"} for port, name in enumerate("abc")]
     return {
         "name": "shop", "generation": 5, "leader": "a", "missing": [], "members": members, "slots": slots,
-        "sessions": 2, "structures": {"lock": 1, "map": 0}, **changes,
+        "sessions": 2, "structures": {"lock": 1, "map": 0},
+        "memory": {"used_bytes": 5, "budget_bytes": 1000, "is_full": False}, **changes,
     }  # fmt: skip
 
 
@@ -60,6 +61,10 @@ def test_people_see_what_matters() -> None:
     assert "system shop, generation 5, led by a" in text
     assert "8 slots: a leads 3, b leads 3, c leads 2" in text
     assert "2 sessions, structures: 1 lock" in text
+    assert "memory: 5 of 1,000 bytes" in text
+    assert "FULL" not in text
+    memory = {"used_bytes": 1001, "budget_bytes": 1000, "is_full": True}
+    assert "FULL: what grows is refused" in render(document(memory=memory))
     assert "without a leader" not in text
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from casty.cluster.gateway import Gateway
+from casty.cluster.memory import MemoryBudget
+from casty.cluster.node_memory import NodeMemory
 from casty.cluster.operations import OP_KEEPALIVE, OP_READ, OP_WRITE, RELAY
 from casty.cluster.slot_group import SlotReplica
 from casty.cluster.topology import LeaderTable, MemberInfo, Topology
@@ -92,6 +94,7 @@ class FakeCore:
         self.world = world
         self.node_id = node_id
         self.log = FakeLog(world)
+        self.peers = tuple(other for other in NODES if other != node_id)
         self.reads: list[int] = []
         self.has_lease = True
 
@@ -269,6 +272,8 @@ class World:
         self.settings = settings
         self.replicas: dict[str, SlotReplica] = {}
         self.groups = {node_id: FakeGroup(self, node_id) for node_id in NODES}
+        host: Any = None
+        self.memory = NodeMemory(MemoryBudget(1 << 40), "a", host, {}, lambda: 0)
         self.make_replicas()
 
     def make_replicas(self) -> None:
@@ -278,7 +283,7 @@ class World:
         agreed = {name: getattr(settings, name) for name in names}
         cluster: dict[str, float] = {"session_ttl_s": TTL_S, "drift": DRIFT, **agreed}
         for node_id in NODES:
-            replica = SlotReplica(0, runtime, settings, 7, cluster, lambda group: None)
+            replica = SlotReplica(0, runtime, settings, 7, cluster, lambda group: None, self.memory)
             self.replicas[node_id] = replica
             replica.role_changed(cast(Any, self.groups[node_id]))
 
