@@ -11,17 +11,24 @@ __all__ = [
     "ActorAddress",
     "NodeAddress",
     "PeerKey",
+    "ReplicaId",
     "check_port",
     "check_text",
     "checked_addresses",
     "node_id_of",
     "peer_key",
+    "process_of",
+    "replica_id",
+    "replica_number",
 ]
 
 SCHEME = "casty://"
 
 PeerKey = str
 """One process of a node: ``node_id#incarnation``. A restarted process has a new key."""
+
+ReplicaId = str
+"""One replica of a group: its process's peer key, and ``~n`` behind it for the n-th that the process began anew."""
 
 MAX_PORT = 65535
 EXPECTED_PAIRS = "expected a list of (host, port) like [('10.0.0.1', 25520)]"
@@ -35,6 +42,35 @@ def peer_key(node_id: str, incarnation: str) -> PeerKey:
 def node_id_of(key: PeerKey) -> str:
     """Return the node id inside a peer key."""
     return key.rpartition("#")[0]
+
+
+def replica_id(key: PeerKey, number: int) -> ReplicaId:
+    """Name the replica that a process began anew so many times in its group.
+
+    >>> replica_id("n1#ab", 0), replica_id("n1#ab", 2)
+    ('n1#ab', 'n1#ab~2')
+    """
+    return f"{key}~{number}" if number else key
+
+
+def process_of(id: ReplicaId) -> PeerKey:
+    """Return the peer key of a replica's process.
+
+    >>> process_of("n1#ab~2"), process_of("n~1#ab")
+    ('n1#ab', 'n~1#ab')
+    """
+    key, _, number = id.rpartition("~")
+    return key if number.isdigit() and key else id
+
+
+def replica_number(id: ReplicaId) -> int:
+    """Return how often a replica's process began it anew.
+
+    >>> replica_number("n1#ab~2"), replica_number("n1#ab")
+    (2, 0)
+    """
+    key = process_of(id)
+    return 0 if key == id else int(id[len(key) + 1 :])
 
 
 class NodeAddress(NamedTuple):

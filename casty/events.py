@@ -17,6 +17,7 @@ __all__ = [
     "LinkUp",
     "MemberChanged",
     "Redirected",
+    "ReplicaFailed",
     "SessionEnded",
     "SessionOpened",
     "SettingDiffered",
@@ -150,6 +151,14 @@ class SettingDiffered(NamedTuple):
     name: str
     recorded: int
     given: int
+
+
+class ReplicaFailed(NamedTuple):
+    """A replica raised and was taken out of its group; it is refilled from the others."""
+
+    group: int
+    epoch: int
+    reason: str
 
 
 class SlotLost(NamedTuple):

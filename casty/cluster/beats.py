@@ -1,11 +1,11 @@
 """Liveness and leases per pair of nodes: one small beat stands for all groups that a node leads with a peer.
 
 A beat carries a digest of the sender's rows: for each group that it leads and the peer belongs to, (group,
-epoch, term, index of the newest configuration). The peer computes the digest of its own rows for groups
-that it believes the sender leads. Equal: every one of these groups was heard, and the sender may count the
-*send* time of the beat as answered. Different: full rows are exchanged, only rows equal on both sides
-count, and the leader probes the rest with an ordinary append, which sorts out terms and configurations the
-usual way.
+epoch, term, index of the newest configuration, number of the leading replica, number of the peer's). The peer
+computes the digest of its own rows for groups that it believes the sender leads. Equal: every one of these
+groups was heard, and the sender may count the *send* time of the beat as answered. Different: full rows are
+exchanged, only rows equal on both sides count, and the leader probes the rest with an ordinary append, which
+sorts out terms and configurations the usual way.
 
 An answer also says whether its sender's memory budget is used up: whoever leads a group with it then refuses what
 grows there. Lost, it is told again with the next answer.
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any
 
+from casty.address import process_of, replica_id, replica_number
 from casty.cluster.host import Group, Host, Send
 from casty.cluster.memory import MemoryBudget
 from casty.errors import RemoteProtocolError
@@ -29,7 +30,7 @@ from casty.wire.pack import pack, unpack
 
 __all__ = ["Beats"]
 
-Row = tuple[int, int, int, int]
+Row = tuple[int, int, int, int, int, int]
 
 EQUAL, FULL = 1, 2
 """What the answer to a beat says: the rows were equal; the answering node has no memory for more."""
@@ -65,13 +66,13 @@ class Beats:
         led: dict[str, list[Row]] = {}
         for group in self._host.led.values():
             if group.is_leading:
-                row = _row(group)
                 for peer in group.core.peers:
-                    led.setdefault(peer, []).append(row)
+                    row = _row(group, group.replica_number, replica_number(peer))
+                    led.setdefault(process_of(peer), []).append(row)
         return led
 
     def _followed(self, leader: str) -> list[Row]:
-        return [_row(group) for group in self._host.groups.values() if group.core.leader == leader]
+        return [row for group in self._host.groups.values() if (row := _row_under(group, leader)) is not None]
 
     def on_frame(self, sender: str, kind: int, body: bytes) -> None:
         """Take a beat or an answer of the process `sender`."""
@@ -116,12 +117,13 @@ class Beats:
         if not isinstance(rows, list):
             raise RemoteProtocolError("beat: expected a list of rows")
         now_ns = self._clock.now()
-        equal: list[int] = []
+        equal: list[list[int]] = []
         for row in rows:
-            group = self._host.groups.get(row[0]) if isinstance(row, list) and len(row) == 4 else None
-            if group is not None and group.core.leader == sender and list(_row(group)) == row:
-                group.core.heard_from(sender, now_ns)
-                equal.append(group.number)
+            group = self._host.groups.get(row[0]) if isinstance(row, list) and len(row) == 6 else None
+            own = None if group is None else _row_under(group, sender)
+            if group is not None and own is not None and list(own) == row:
+                group.core.heard_from(replica_id(sender, own[4]), now_ns)
+                equal.append([group.number, group.replica_number])
         self._send(sender, frames.ROWS_ACK, pack([sent_ns, equal]))
 
     def _on_rows_answer(self, sender: str, sent_ns: int, equal: object) -> None:
@@ -129,21 +131,31 @@ class Beats:
             raise RemoteProtocolError("beat: expected a list of groups")
         self._answered(sender, sent_ns)
         now_ns = self._clock.now()
-        heard = dict.fromkeys(equal)
+        heard = dict.fromkeys((row[0], row[1]) for row in equal if isinstance(row, list) and len(row) == 2)
         for group in self._host.led.values():
-            if not group.is_leading or sender not in group.core.peers:
+            replicas = [peer for peer in group.core.peers if process_of(peer) == sender]
+            if not group.is_leading or not replicas:
                 continue
-            if group.number in heard:
-                group.core.peer_round(sender, sent_ns)
-                group.core.rounds_advanced(now_ns)
-            else:
-                group.core.probe(now_ns, sender)
+            for peer in replicas:
+                if (group.number, replica_number(peer)) in heard:
+                    group.core.peer_round(peer, sent_ns)
+                    group.core.rounds_advanced(now_ns)
+                else:
+                    group.core.probe(now_ns, peer)
             self._host.mark(group)
 
 
-def _row(group: Group) -> Row:
+def _row(group: Group, leading: int, following: int) -> Row:
     core = group.core
-    return (group.number, group.epoch, core.term, core.membership_index)
+    return (group.number, group.epoch, core.term, core.membership_index, leading, following)
+
+
+def _row_under(group: Group, leader: str) -> Row | None:
+    """Return the row of a group that a replica of this process leads, as far as we know."""
+    id = group.core.leader
+    if id is None or process_of(id) != leader:
+        return None
+    return _row(group, replica_number(id), group.replica_number)
 
 
 def _digest(rows: list[Row]) -> bytes:

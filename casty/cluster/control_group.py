@@ -46,6 +46,10 @@ class ControlReplica:
             self.proposals.abandon()
         self._on_role(group)
 
+    def close(self) -> None:
+        """The replica failed; what was proposed may be applied by others."""
+        self.proposals.abandon()
+
     def serve_read(self, token: int) -> None:
         """Nobody reads through the control group: every node has its state."""
         raise AssertionError(f"read {token} in the control group")

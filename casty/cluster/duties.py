@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from casty.address import node_id_of
+from casty.address import node_id_of, process_of
 from casty.cluster.control import SILENT, STATUS, ControlMachine, MemberRow
 from casty.cluster.host import Group, Host
 from casty.cluster.links import Links
@@ -70,7 +70,7 @@ class ControlDuties:
         now_ns = self._clock.now()
         voting = sorted({node_id_of(key): None for key in _membership(group).voters})
         voters, learners = machine.control_seats(voting)
-        group.core.change(now_ns, voters, learners)
+        group.core.change(now_ns, _replicas(group, voters), _replicas(group, learners))
         self._host.mark(group)
         # Nobody was silent for longer than this leader knows of it.
         self._since_ns = {row.key: self._since_ns.get(row.key, now_ns) for row in machine.members.values()}
@@ -79,7 +79,7 @@ class ControlDuties:
                 self._judge(group, row)
 
     def _judge(self, group: Group, row: MemberRow) -> None:
-        if row.key == group.core.id:
+        if row.key == process_of(group.core.id):
             if row.status != "up":
                 self._set_status(row, "up")
             if row.is_silent:
@@ -106,7 +106,7 @@ class ControlDuties:
             self._set_silent(row, False)
 
     def _follows(self, group: Group, row: MemberRow) -> bool:
-        progress = group.core.progress_of(row.key)
+        progress = group.core.progress_of(group.replica_of(row.key))
         return progress is not None and progress.is_caught_up and self._links.is_linked(row.key)
 
     def _set_status(self, row: MemberRow, status: str) -> None:
@@ -148,12 +148,14 @@ class SlotDuties:
             if slot < 0 or not group.is_leading:
                 continue
             row, core = machine.slots[slot], group.core
-            voters = machine.slot_voters(slot)
+            voters = _replicas(group, machine.slot_voters(slot))
             if _membership(group) != Membership(voters):
                 core.change(now_ns, voters, ())
                 self._host.mark(group)
             elif may_hand_over and row.preferred is not None and row.preferred in machine.members:
-                may_hand_over = not self._hand_over(group, slot, machine.members[row.preferred].key, now_ns)
+                may_hand_over = not self._hand_over(
+                    group, slot, group.replica_of(machine.members[row.preferred].key), now_ns
+                )
 
     def _hand_over(self, group: Group, slot: int, preferred: str, now_ns: int) -> bool:
         core = group.core
@@ -164,7 +166,7 @@ class SlotDuties:
         progress = core.progress_of(preferred)
         if progress is None or not progress.is_caught_up:
             return False
-        if self._vitals.silent_ns(preferred, core.leader_since_ns) > SECOND_NS:
+        if self._vitals.silent_ns(process_of(preferred), core.leader_since_ns) > SECOND_NS:
             return False
         if not self.may_transfer(slot):
             return True
@@ -195,7 +197,7 @@ class SlotDuties:
         candidates = []
         for key in _membership(group).voters:
             progress = group.core.progress_of(key) if key != group.core.id else None
-            silent_ns = self._vitals.silent_ns(key, NEVER_NS)
+            silent_ns = self._vitals.silent_ns(process_of(key), NEVER_NS)
             if progress is not None and silent_ns < SECOND_NS:
                 candidates.append((-progress.match, silent_ns, key))
         return min(candidates)[2] if candidates else None
@@ -204,6 +206,11 @@ class SlotDuties:
 def _always(slot: int) -> bool:
     del slot
     return True
+
+
+def _replicas(group: Group, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the present replica of each process, in order of their names."""
+    return tuple(sorted(group.replica_of(key) for key in keys))
 
 
 def _membership(group: Group) -> Membership:

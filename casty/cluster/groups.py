@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from casty.address import replica_id
 from casty.cluster.control import ControlMachine
 from casty.cluster.host import Group, Host, Replica
 from casty.config import SECOND_NS, Settings
@@ -35,6 +36,8 @@ class Groups:
         self._settings = settings
         self._me = me
         self._make_slot = make_slot
+        self.is_failed: Callable[[int], bool] = _no
+        """Whether the replica of a group failed here: its place is filled under another name, and not at once."""
         self._created: dict[tuple[int, int], None] = {}
         self._timing = Timing(
             int(settings.election_min_s * SECOND_NS),
@@ -43,8 +46,15 @@ class Groups:
             int(settings.drift * 1_000_000),
         )
 
-    def create(self, number: int, epoch: int, membership: Membership | None, replica: Replica) -> Group:
-        """Create one group; `membership` None makes a blank replica."""
+    def create(
+        self,
+        number: int,
+        epoch: int,
+        membership: Membership | None,
+        replica: Replica,
+        replica_number: int = 0,
+    ) -> Group:
+        """Create one group; `membership` None makes a blank replica, the `replica_number`-th begun anew here."""
         clock, entropy = self._runtime.clock, self._runtime.entropy
         low, high = self._timing.election_min_ns, self._timing.election_max_ns
 
@@ -52,7 +62,7 @@ class Groups:
             return low + entropy.below(f"election:{number}", high - low)
 
         core = Core(
-            id=self._me,
+            id=replica_id(self._me, replica_number),
             group=number,
             epoch=epoch,
             membership=membership,
@@ -83,7 +93,7 @@ class Groups:
             return
         for slot, row in enumerate(machine.slots):
             number = slot + 1
-            if number in self._host.groups or node_id not in row.target:
+            if number in self._host.groups or self.is_failed(number) or node_id not in row.target:
                 continue
             is_founder = self._me in row.first and (slot, row.epoch) not in self._created
             self._created[slot, row.epoch] = None
@@ -91,3 +101,8 @@ class Groups:
             group = self.create(number, row.epoch, membership, self._make_slot(slot, row.epoch, machine))
             if is_founder and row.preferred == node_id:
                 group.core.campaign(self._runtime.clock.now())
+
+
+def _no(number: int) -> bool:
+    del number
+    return False

@@ -4,25 +4,37 @@ A turn of the event loop steps cores; `settle` then does all their work at once:
 consensus frame per peer, then the applies. One timer serves all groups. A message never creates a group.
 
 Identity: a consensus message carries its group and epoch; node id and incarnation of both ends are those of
-the link, fixed by its handshake: a message of a dead process never arrives under its successor's name.
+the link, fixed by its handshake: a message of a dead process never arrives under its successor's name. Behind
+them stands, on both ends, how often the process began the replica anew; see `failures.py`.
+
+A failure - any exception while a replica steps, applies, restores or dumps - ends that replica and no other.
+Its core is gone in the same turn: what it staged before is as true as the last words of a crashed process.
 """
 
 from __future__ import annotations
 
 import heapq
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from casty.address import ReplicaId, process_of, replica_id, replica_number
 from casty.consensus import Core, Entry, Ready, Role, Rounds, Snapshot
 from casty.errors import RemoteProtocolError
+from casty.events import ReplicaFailed
 from casty.runtime import Runtime, Timer
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
 __all__ = ["Group", "Host", "Replica", "Send", "Write"]
 
+log = logging.getLogger("casty.node")
+
 GRAIN_NS = 10_000_000
+
+MAX_REPLICA_NUMBER = 2**31
+_FIRST = (0, 0)
 
 Send = Callable[[str, int, bytes], bool]
 """Stages a frame for a peer key; False when there is no link to exactly that process."""
@@ -61,12 +73,16 @@ class Replica(Protocol):
     def restore(self, data: bytes) -> None:
         """Replace the machine's state."""
 
+    def close(self) -> None:
+        """Tell everybody who waits here that the answer comes from elsewhere, if at all: the replica failed."""
+
 
 class Group:
     """One replica of one consensus group."""
 
     __slots__ = (
-        "applied_index", "armed_ns", "core", "epoch", "is_dirty", "number", "replica",
+        "applied_index", "armed_ns", "core", "epoch", "is_dirty", "number", "renewals", "replica",
+        "replica_number",
     )  # fmt: skip
 
     def __init__(self, number: int, epoch: int, core: Core, replica: Replica) -> None:
@@ -74,6 +90,10 @@ class Group:
         self.epoch = epoch
         self.core = core
         self.replica = replica
+        self.replica_number = replica_number(core.id)
+        """How often this process began its replica anew."""
+        self.renewals: dict[str, int] = {}
+        """Process -> the number of its present replica, where it said so; of members of the group only."""
         self.is_dirty = False
         self.armed_ns = 0
         self.applied_index = 0
@@ -83,6 +103,23 @@ class Group:
     def is_leading(self) -> bool:
         """Whether this replica leads its group."""
         return self.core.role is Role.LEADER
+
+    def replica_of(self, key: str) -> ReplicaId:
+        """Return the id of the present replica of a process: what it said, or what the group knows already."""
+        number = self.renewals.get(key, 0)
+        for id in self.core.peers:
+            if process_of(id) == key:
+                number = max(number, replica_number(id))
+        if key == process_of(self.core.id):
+            number = self.replica_number
+        return replica_id(key, number)
+
+    def renewed(self, key: str, number: int) -> None:
+        """Take it that a process began its replica anew."""
+        members = dict.fromkeys(process_of(id) for id in self.core.peers)
+        self.renewals = {known: at for known, at in self.renewals.items() if known in members}
+        if key in members:
+            self.renewals[key] = max(self.renewals.get(key, 0), number)
 
 
 class Host:
@@ -96,6 +133,11 @@ class Host:
         Stages a frame for a peer key.
     max_frame_bytes
         The largest frame a peer takes.
+
+    Attributes
+    ----------
+    on_failed
+        Told of a group whose replica failed here, when it is gone.
     """
 
     def __init__(self, runtime: Runtime, send: Send, max_frame_bytes: int) -> None:
@@ -103,7 +145,9 @@ class Host:
         self.led: dict[int, Group] = {}
         """The groups led here, so that quiet followers cost nothing at a heartbeat; ask `is_leading` as well."""
         self.rounds = Rounds()
+        self.on_failed: Callable[[Group, Exception], None] = _ignore
         self._clock = runtime.clock
+        self._observe = runtime.observe
         self._storage = runtime.storage
         self._send = send
         self._max_frame_bytes = max_frame_bytes
@@ -144,12 +188,31 @@ class Host:
         if not isinstance(batch, list):
             raise RemoteProtocolError("consensus frame: expected a list")
         for item in batch:
-            if not isinstance(item, list) or len(item) != 3 or not isinstance(item[2], list):
+            if not isinstance(item, list) or len(item) not in (3, 5) or not isinstance(item[2], list):
                 raise RemoteProtocolError("consensus frame: expected [group, epoch, message] items")
             group = self.groups.get(item[0])
             if group is not None and group.epoch == item[1]:
-                group.core.step(now_ns, sender, item[2])
-                self.mark(group)
+                self._on_item(group, now_ns, sender, item)
+
+    def _on_item(self, group: Group, now_ns: int, sender: str, item: list[Any]) -> None:
+        numbers = item[3:] or _FIRST
+        if not all(type(number) is int and 0 <= number <= MAX_REPLICA_NUMBER for number in numbers):
+            raise RemoteProtocolError("consensus frame: expected the numbers of two replicas")
+        if not item[2]:
+            group.renewed(sender, numbers[0])
+        elif numbers[1] == group.replica_number:
+            try:
+                group.core.step(now_ns, replica_id(sender, numbers[0]), item[2])
+            except RemoteProtocolError:
+                raise
+            except Exception as error:
+                self._fail(group, error)
+            self.mark(group)
+
+    def announce(self, group: Group, to: str) -> None:
+        """Tell a process that our replica of a group is another one than it was."""
+        item: list[object] = [group.number, group.epoch, [], group.replica_number, 0]
+        self._out.setdefault(to, []).append(item)
 
     def settle(self) -> None:
         """Do everything that the cores want: persist, send, apply, until nothing is left."""
@@ -160,10 +223,8 @@ class Host:
             work: list[tuple[Group, Ready]] = []
             for group in batch:
                 group.is_dirty = False
-                ready = group.core.ready()
-                if ready is not None:
-                    work.append((group, ready))
-                self._arm(group)
+                if self.groups.get(group.number) is group:
+                    self._take_ready(group, work)
             if work:
                 self._storage.persist(
                     [_write(group, ready) for group, ready in work], partial(self._stored, work)
@@ -171,28 +232,68 @@ class Host:
         self._set_timer()
         self._send_out()
 
+    def _take_ready(self, group: Group, work: list[tuple[Group, Ready]]) -> None:
+        try:
+            ready = group.core.ready()
+        except Exception as error:
+            self._fail(group, error)
+            return
+        if ready is not None:
+            work.append((group, ready))
+        self._arm(group)
+
     def _stored(self, work: list[tuple[Group, Ready]]) -> None:
-        out = self._out
         for group, ready in work:
-            for to, message in ready.messages:
+            if self.groups.get(group.number) is not group:
+                continue
+            try:
+                self._do(group, ready)
+            except Exception as error:
+                self._fail(group, error)
+
+    def _do(self, group: Group, ready: Ready) -> None:
+        core, replica = group.core, group.replica
+        self._stage(group, ready)
+        if ready.entries:
+            core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
+        if ready.snapshot is not None:
+            replica.restore(ready.snapshot.data)
+            group.applied_index = ready.snapshot.index
+            core.installed()
+        if ready.role_changed:
+            self._note_role(group)
+            replica.role_changed(group)
+        self._apply(group, ready)
+        for token, _ in ready.reads:
+            replica.serve_read(token)
+        for token in ready.reads_refused:
+            replica.refuse_read(token)
+        if ready.needs_snapshot:
+            core.provide_snapshot(group.applied_index, replica.dump())
+        self.mark(group)
+
+    def _stage(self, group: Group, ready: Ready) -> None:
+        out, mine = self._out, group.replica_number
+        for to, message in ready.messages:
+            if mine or "~" in to:
+                item = [group.number, group.epoch, message, mine, replica_number(to)]
+                out.setdefault(process_of(to), []).append(item)
+            else:
                 out.setdefault(to, []).append([group.number, group.epoch, message])
-            core, replica = group.core, group.replica
-            if ready.entries:
-                core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
-            if ready.snapshot is not None:
-                replica.restore(ready.snapshot.data)
-                group.applied_index = ready.snapshot.index
-            if ready.role_changed:
-                self._note_role(group)
-                replica.role_changed(group)
-            self._apply(group, ready)
-            for token, _ in ready.reads:
-                replica.serve_read(token)
-            for token in ready.reads_refused:
-                replica.refuse_read(token)
-            if ready.needs_snapshot:
-                core.provide_snapshot(group.applied_index, replica.dump())
-            self.mark(group)
+
+    def _fail(self, group: Group, error: Exception) -> None:
+        """End a replica whose state nobody can trust any more; everybody else goes on."""
+        if self.groups.get(group.number) is not group:
+            return
+        self.remove(group.number)
+        log.error("%s failed and takes no part any more", _name(group), exc_info=error)
+        try:
+            group.replica.close()
+        except Exception:
+            log.exception("%s: whoever waited there is not told", _name(group))
+        if self._observe:
+            self._observe(ReplicaFailed(group.number, group.epoch, f"{type(error).__name__}: {error}"))
+        self.on_failed(group, error)
 
     def _note_role(self, group: Group) -> None:
         if not group.is_leading:
@@ -255,12 +356,25 @@ class Host:
             if group is None or group.armed_ns != deadline_ns:
                 continue
             group.armed_ns = 0
-            group.core.tick(now_ns)
+            try:
+                group.core.tick(now_ns)
+            except Exception as error:
+                self._fail(group, error)
+                continue
             if group.core.dirty:
                 self.mark(group)
             else:
                 self._arm(group)
         self.settle()
+
+
+def _ignore(group: Group, error: Exception) -> None:
+    del group, error
+
+
+def _name(group: Group) -> str:
+    what = f"slot {group.number - 1}" if group.number else "the control group"
+    return f"this node's replica of {what}"
 
 
 def _write(group: Group, ready: Ready) -> Write:

@@ -22,11 +22,12 @@ from casty.cluster.feed import Feed
 from casty.cluster.founding import VIEW, Founding, Identity, Policy
 from casty.cluster.gateway import Gateway
 from casty.cluster.groups import Groups
-from casty.cluster.host import Group, Host
+from casty.cluster.host import Group, Host, Replica
 from casty.cluster.links import Links, key_of
 from casty.cluster.memory import MemoryBudget, budget_of
 from casty.cluster.node_memory import NodeMemory
 from casty.cluster.readiness import Readiness
+from casty.cluster.refills import Refills
 from casty.cluster.relays import ControlCalls, Relays
 from casty.cluster.requests import Requests
 from casty.cluster.shortage import Shortage
@@ -148,6 +149,9 @@ class Node:
         self.memory = NodeMemory(budget, self.node_id, self.host, self.requests.slots, self._buffered_bytes)
         self.gateway = Gateway(runtime, self, settings, self.key.encode(), str(self.address), turn=self.turn)
         self.groups = Groups(self.host, runtime, settings, self.key, self.requests.make_slot)
+        self.refills = Refills(self.host, self.key, self.node_id, self._refill)
+        self.host.on_failed = self._replica_failed
+        self.groups.is_failed = self.refills.is_failed
         self.slot_duties = SlotDuties(self.host, clock, self.vitals, int(settings.session_ttl_s * SECOND_NS))
         self.control_duties = ControlDuties(
             self.host, clock, settings, self.links, self.vitals, self._propose_control
@@ -216,6 +220,19 @@ class Node:
     def _joined(self, generation: int) -> None:
         self.groups.create(CONTROL, generation, None, self.control)
         self.turn.mark_due()
+
+    def _replica_failed(self, group: Group, error: Exception) -> None:
+        self.refills.failed(group, error, self.runtime.clock.now())
+        if group.number != CONTROL:
+            self.requests.drop_slot(group.number - 1)
+
+    def _refill(self, number: int, epoch: int, replica_number: int) -> None:
+        """Put a blank replica where one failed."""
+        if number == CONTROL:
+            replica: Replica = self.control
+        else:
+            replica = self.requests.make_slot(number - 1, epoch, self.control.machine)
+        self.groups.create(number, epoch, None, replica, replica_number)
 
     def _control_changed(self) -> None:
         machine = self.control.machine
@@ -316,7 +333,8 @@ class Node:
         """Return the status document of this node."""
         sessions, structures = self.requests.usage()
         return status_document(
-            self.host, self.control.machine, self.leaders, self.is_linked, [*self.missing, *self.shortage.texts],
+            self.host, self.control.machine, self.leaders, self.is_linked,
+            [*self.missing, *self.shortage.texts, *self.refills.texts], self.refills.reason,
             sessions, structures, self.memory.document(),
         )  # fmt: skip
 
@@ -450,6 +468,7 @@ class Node:
             if group is not None:
                 self.control_duties.tick(group, self.control.machine)
             self.slot_duties.tick(self.control.machine)
+            self.refills.tick(clock.now(), self.control.machine)
             self.requests.tick(clock.now())
             self.memory.tick(clock.now())
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casty.address import node_id_of
+from casty.address import node_id_of, process_of
 from casty.cluster.control import ControlMachine
 from casty.cluster.host import Group, Host
 from casty.config import SECOND_NS
@@ -28,12 +28,14 @@ class Readiness:
         me = machine.members.get(self._node_id)
         if me is None or me.status != "up":
             return ["membership"]
-        control = self._host.groups[0]
+        control = self._host.groups.get(0)
+        if control is None:
+            return ["the control group"]
         missing = [] if control.core.leader is not None else ["a leader of the control group"]
         membership = control.core.membership
         voting = () if membership is None else membership.voters
         voters, _ = machine.control_seats(sorted(node_id_of(key) for key in voting))
-        if control.core.id in voters and not self._is_seated(control):
+        if process_of(control.core.id) in voters and not self._is_seated(control):
             missing.append("a seat in the control group")
         for slot, row in enumerate(machine.slots):
             if self._node_id in row.target and not self._holds(slot, now_ns):

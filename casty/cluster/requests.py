@@ -228,6 +228,10 @@ class Requests:
         self.slots[slot] = replica
         return replica
 
+    def drop_slot(self, slot: int) -> None:
+        """The replica of a slot failed: its state goes at once, memory may be what it lacked."""
+        self.slots.pop(slot, None)
+
     def _role_changed(self, group: Group) -> None:
         """Remember and tell who leads the slot now."""
         core = group.core
@@ -244,7 +248,8 @@ class Requests:
         """Return the sessions and, by kind, the structures in the slots led here."""
         sessions, structures = 0, dict[str, int]()
         for slot, replica in self.slots.items():
-            if self._node.host.groups[slot + 1].is_leading:
+            group = self._node.host.groups.get(slot + 1)
+            if group is not None and group.is_leading:
                 sessions += replica.count_sessions()
                 for name, count in replica.count_structures().items():
                     structures[name] = structures.get(name, 0) + count

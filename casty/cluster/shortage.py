@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from casty.address import node_id_of
+from casty.address import node_id_of, process_of
 from casty.cluster.host import Group, Host
 from casty.cluster.links import Links
 from casty.config import SECOND_NS
@@ -75,7 +75,11 @@ class Shortage:
             if slots
             else []
         )
-        missing = [node_id_of(key) for key in voters if key != self._me and not self._links.is_linked(key)]
+        missing = [
+            node_id_of(key)
+            for key in map(process_of, voters)
+            if key != self._me and not self._links.is_linked(key)
+        ]
         who = (
             f"of {len(voters)} voters {', '.join(missing)} cannot be reached"
             if missing

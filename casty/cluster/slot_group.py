@@ -217,6 +217,15 @@ class SlotReplica:
         """Return what the machine takes in all."""
         return self.machine.weights.total(len(self.machine.sessions))
 
+    def close(self) -> None:
+        """The replica failed: whoever waits asks another one, and what was proposed may be applied there."""
+        leader, self.leader = self.leader, None
+        if leader is not None:
+            leader.abandon([NOT_LEADER, None, 0])
+        self.proposals.abandon()
+        for token in list(self._reads):
+            self.refuse_read(token)
+
     def count_sessions(self) -> int:
         """Return the number of sessions."""
         return len(self.machine.sessions)

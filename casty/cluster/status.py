@@ -18,14 +18,16 @@ def status_document(
     leaders: LeaderTable,
     is_linked: Callable[[str], bool],
     missing: list[str],
+    failure_of: Callable[[int], str | None],
     sessions: int,
     structures: dict[str, int],
     memory: dict[str, object],
 ) -> dict[str, object]:
     """Return members, leader, slots, sessions, structures in use and memory as a plain value.
 
-    `leaders` and `is_linked` say who leads a slot that has no replica here; `sessions` and `structures` count what the
-    slots led by this node hold; `memory` is its use of its budget.
+    `failure_of` says why a group, by its number, has no replica here after one raised. `leaders` and `is_linked` say
+    who leads a slot that has no replica here; `sessions` and `structures` count what the slots led by this node hold;
+    `memory` is its use of its budget.
     """
     control = host.groups.get(0)
     leader = control.core.leader if control is not None else None
@@ -45,7 +47,10 @@ def status_document(
             }
             for row in machine.members.values()
         ],
-        "slots": [_slot(host, machine, leaders, is_linked, slot) for slot in range(len(machine.slots))],
+        "slots": [
+            {**_slot(host, machine, leaders, is_linked, slot), "failed": failure_of(slot + 1)}
+            for slot in range(len(machine.slots))
+        ],
         "sessions": sessions,
         "structures": structures,
         "memory": memory,

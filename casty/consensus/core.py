@@ -333,6 +333,10 @@ class Core(State):
             return True
         return self.applied - self.log.offset >= limits.retained_entries + limits.compact_entries
 
+    def installed(self) -> None:
+        """Learn that the machine was restored from `Ready.snapshot`; until then it is not acknowledged."""
+        following.installed(self)
+
     def compact(self, index: int) -> None:
         """Let the machine, which has applied all up to `index`, stand for the log before it.
 

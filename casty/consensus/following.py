@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from casty.consensus.log import Entry
 from casty.consensus.membership import parse
 from casty.consensus.messages import ACCEPTED, APPEND_REPLY, BLANK, REJECTED, SNAPSHOT_REPLY, parse_entries
-from casty.consensus.snapshot import Inbound, Snapshot
+from casty.consensus.snapshot import Inbound, Installing, Snapshot
 from casty.consensus.state import State
 from casty.consensus.values import Role
 from casty.errors import RemoteProtocolError
 
-__all__ = ["on_append", "on_snapshot"]
+__all__ = ["installed", "on_append", "on_snapshot"]
 
 
 def on_append(state: State, now_ns: int, sender: str, message: Sequence[object]) -> None:
@@ -41,6 +41,9 @@ def on_append(state: State, now_ns: int, sender: str, message: Sequence[object])
         state.heard_ns = now_ns
     elif not _follow(state, now_ns, sender, term):
         _answer(state, sender, sent_ns, REJECTED, previous, 0, 0)
+        return
+    if state.installing is not None:
+        # Its entries follow a state that is not there yet; the leader asks again.
         return
     if state.membership is None:
         _answer(state, sender, sent_ns, BLANK, previous, 0, 0)
@@ -127,6 +130,8 @@ def on_snapshot(state: State, now_ns: int, sender: str, message: Sequence[object
     if not _follow(state, now_ns, sender, term):
         _answer(state, sender, sent_ns, REJECTED, index, 0, 0)
         return
+    if state.installing is not None:
+        return
     if index <= state.commit:
         state.inbound = None
         _answer(state, sender, sent_ns, ACCEPTED, state.commit, state.commit, 0)
@@ -138,15 +143,22 @@ def on_snapshot(state: State, now_ns: int, sender: str, message: Sequence[object
         state.send(sender, [SNAPSHOT_REPLY, state.term, sent_ns, index, len(inbound.buffer)])
         return
     state.inbound = None
-    _install(state, Snapshot(index, index_term, membership, bytes(inbound.buffer)))
-    _answer(state, sender, sent_ns, ACCEPTED, index, state.commit, 0)
-
-
-def _install(state: State, snapshot: Snapshot) -> None:
-    if state.membership is not None and state.log.matches(snapshot.index, snapshot.term):
+    if state.membership is not None and state.log.matches(index, index_term):
         # Our own log says the same up to there: commit it, and keep what follows.
-        state.commit = snapshot.index
-        state.dirty = True
+        state.commit = index
+        _answer(state, sender, sent_ns, ACCEPTED, index, state.commit, 0)
         return
-    state.reset_log(snapshot)
+    snapshot = Snapshot(index, index_term, membership, bytes(inbound.buffer))
+    state.installing = Installing(snapshot, sender, sent_ns)
     state.snapshot_to_install = snapshot
+    state.dirty = True
+
+
+def installed(state: State) -> None:
+    """The machine has the snapshot's state: only now it stands for the log, and is acknowledged."""
+    assert state.installing is not None and state.installing.snapshot.index > state.commit
+    snapshot, sender, sent_ns = state.installing
+    state.installing = None
+    state.reset_log(snapshot)
+    if state.leader == sender:
+        _answer(state, sender, sent_ns, ACCEPTED, snapshot.index, state.commit, 0)

@@ -223,7 +223,7 @@ def is_transfer_overdue(state: State, now_ns: int) -> bool:
 
 
 def _effective_ns(state: State, progress: Progress) -> int:
-    beat_ns = state.rounds.answered.get(progress.id, NEVER_NS)
+    beat_ns = state.rounds.answered.get(progress.process, NEVER_NS)
     if beat_ns > progress.round_ns and beat_ns >= state.leader_since_ns and beat_ns >= progress.since_ns:
         return beat_ns
     return progress.round_ns

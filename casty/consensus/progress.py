@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 
+from casty.address import process_of
 from casty.consensus.rounds import NEVER_NS
 from casty.consensus.snapshot import Snapshot
 
@@ -39,6 +40,7 @@ class Progress:
         "is_paused",
         "match",
         "next",
+        "process",
         "retry_ns",
         "round_count",
         "round_ns",
@@ -54,6 +56,7 @@ class Progress:
 
     def __init__(self, id: str, last_index: int, now_ns: int, retry_ns: int) -> None:
         self.id = id
+        self.process = process_of(id)
         self.state = PROBE
         self.match = 0
         self.next = last_index + 1

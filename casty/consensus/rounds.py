@@ -19,6 +19,6 @@ class Rounds:
 
     def __init__(self) -> None:
         self.heard: dict[str, int] = {}
-        """Leader -> local time of its last beat that covered all groups it leads with us."""
+        """Leading process -> local time of its last beat that covered all groups it leads with us."""
         self.answered: dict[str, int] = {}
-        """Peer -> local *send* time of the newest beat that it answered "equal"."""
+        """Peer process -> local *send* time of the newest beat that it answered "equal"."""

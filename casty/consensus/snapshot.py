@@ -8,10 +8,11 @@ held, so a lost chunk or answer costs a retry by the leader's timer and nothing 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from casty.consensus.membership import Membership
 
-__all__ = ["Inbound", "Snapshot"]
+__all__ = ["Inbound", "Installing", "Snapshot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,14 @@ class Snapshot:
     term: int
     membership: Membership
     data: bytes
+
+
+class Installing(NamedTuple):
+    """A snapshot that is being restored, and who is told, with which send time, once it is."""
+
+    snapshot: Snapshot
+    sender: str
+    sent_ns: int
 
 
 class Inbound:

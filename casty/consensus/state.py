@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from casty.address import process_of
 from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log, bytes_of
 from casty.consensus.membership import History, Membership, decode
 from casty.consensus.progress import Progress
 from casty.consensus.rounds import Rounds
-from casty.consensus.snapshot import Inbound, Snapshot
+from casty.consensus.snapshot import Inbound, Installing, Snapshot
 from casty.consensus.values import Limits, Ready, Role, Timing
 
 __all__ = ["State"]
@@ -40,6 +41,7 @@ class State:
         "history",
         "id",
         "inbound",
+        "installing",
         "is_established",
         "is_forced",
         "is_hard_state_due",
@@ -145,6 +147,8 @@ class State:
         self.is_forced = False
         self.ask_again_ns = 0
         self.inbound: Inbound | None = None
+        self.installing: Installing | None = None
+        """A whole snapshot that the host restores; until it says `installed` nothing of it counts."""
 
     def _start_outbox(self) -> None:
         self.dirty = False
@@ -194,7 +198,7 @@ class State:
         """Return when the leader last showed life, by this group's messages or by beats that covered it."""
         if self.leader is None or self.leader == self.id:
             return self.heard_ns
-        return max(self.heard_ns, self.rounds.heard.get(self.leader, self.heard_ns))
+        return max(self.heard_ns, self.rounds.heard.get(process_of(self.leader), self.heard_ns))
 
     def is_sticky(self, now_ns: int, candidate: str) -> bool:
         """Whether a leader other than the candidate may still hold a lease that rests on us.
@@ -267,8 +271,10 @@ class State:
         Nobody whose log lacks the entry could win its vote, so it must be able to finish the change.
         """
         membership = self.membership
-        if membership is None or membership.has_voter(self.id):
-            return membership is not None
+        if membership is None or self.installing is not None:
+            return False
+        if membership.has_voter(self.id):
+            return True
         committed = self.history.at(self.commit) if self.membership_index > self.commit else None
         return committed is not None and committed.has_voter(self.id)
 
@@ -332,7 +338,6 @@ class State:
         self.commit = self.applied = self.stable = snapshot.index
         self.unsaved_index = snapshot.index + 1
         self.applied_bytes = 0
-        self.snapshot = None
         self.adopt_membership()
 
     # Handing out
@@ -341,7 +346,6 @@ class State:
         """Collect everything that changed since the last time."""
         ready = Ready(self.out)
         self.out = []
-        self.dirty = False
         if self.is_hard_state_due:
             self.is_hard_state_due = False
             ready.hard_state = (self.term, self.vote)
@@ -350,8 +354,10 @@ class State:
             ready.first_index = self.unsaved_index
             ready.entries = log.slice(self.unsaved_index, log.last_index)
             self.unsaved_index = log.last_index + 1
-        if self.snapshot_to_install is not None:
+        elif self.snapshot_to_install is not None and self.commit == self.applied:
+            # Alone: what came before it belongs to the log and to the state that it replaces.
             ready.snapshot, self.snapshot_to_install = self.snapshot_to_install, None
+        self.dirty = self.snapshot_to_install is not None
         if self.commit > self.applied:
             ready.committed_first = self.applied + 1
             ready.committed = log.slice(self.applied + 1, self.commit)

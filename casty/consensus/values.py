@@ -121,7 +121,10 @@ class ProgressReport(NamedTuple):
 
 
 class Ready:
-    """Work for the host, handed out once: persist, send, report `stored`, install, apply, answer reads."""
+    """Work for the host, handed out once: persist, send, report `stored`, restore, apply, answer reads.
+
+    With a `snapshot` come neither entries nor committed ones; the host restores it and says `Core.installed`.
+    """
 
     __slots__ = (
         "committed",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from casty.address import process_of
+
 from .looking import gateway_of, host_of, inside
 from .violation import Violation, ViolationError
 
@@ -30,7 +32,7 @@ class Identities:
             key: Any = inside(system, "_node", "key")
             self._owned(key, owner, f"the name {key}")
             for group in host.groups.values():
-                if group.core.id != key:
+                if process_of(group.core.id) != key:
                     self._broken(owner, f"takes part in group {group.number} as {group.core.id}, being {key}")
         gateway = gateway_of(system)
         for ledger in [] if gateway is None else gateway.ledgers.values():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from casty.consensus import Core, Entry, Role
-from casty.events import SlotLost, TopologyChanged
+from casty.events import ReplicaFailed, SlotLost, TopologyChanged
 
 from .identities import Identities
 from .logs import GroupKey, Logs
@@ -216,6 +216,10 @@ class StepChecks:
         event = entry.event
         if isinstance(event, TopologyChanged):
             self._check_topology(entry.node, event)
+        elif isinstance(event, ReplicaFailed):
+            self.report(
+                Violation(52, f"group {event.group} at {entry.node}", f"a replica raised {event.reason}")
+            )
         elif isinstance(event, SlotLost):
             self.report(Violation(3, f"slot {event.slot}", "all its replicas are gone"))
 

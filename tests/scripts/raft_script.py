@@ -308,6 +308,7 @@ class Script:
         if ready.snapshot is not None:
             self.out.append(f"{id}: installs {ready.snapshot.index}")
             self.states[id] = [value for value in ready.snapshot.data.decode().split(",") if value]
+            self.cores[id].installed()
         for index, entry in enumerate(ready.committed, ready.committed_first):
             self.out.append(f"{id}: applies {index} {entry_text(entry.kind, entry.data)}")
             if entry.kind == 0:

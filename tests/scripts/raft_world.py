@@ -289,6 +289,7 @@ class World:
             raise Violation(f"15: snapshot at {snapshot.index} differs from the replay")
         node.state = values_of(snapshot.data)
         node.applied = snapshot.index
+        node.core.installed()
 
     def apply(self, node: Node, ready: Ready) -> None:
         index = ready.committed_first

@@ -56,6 +56,8 @@ class Trio:
     def _work(self, core: Core, ready: Any) -> None:
         if ready.entries:
             core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
+        if ready.snapshot is not None:
+            core.installed()
         if ready.committed and core.is_log_full:
             core.compact(core.applied)
         if ready.needs_snapshot:

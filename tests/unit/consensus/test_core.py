@@ -21,6 +21,7 @@ from casty.consensus import (
     Snapshot,
     Timing,
 )
+from casty.consensus.messages import ACCEPTED, APPEND, APPEND_REPLY, SNAPSHOT
 from casty.errors import RemoteProtocolError
 
 MS = 1_000_000
@@ -53,6 +54,8 @@ def settle(*cores: Core, now_ns: int = 0) -> None:
                 is_busy = True
                 if ready.entries:
                     core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
+                if ready.snapshot is not None:
+                    core.installed()
                 if ready.needs_snapshot:
                     core.provide_snapshot(core.applied, b"state")
                 for to, message in ready.messages:
@@ -208,3 +211,57 @@ def test_hostile_messages_raise_protocol_errors_only(message: list[object]) -> N
             core.step(0, "c", message)
         except RemoteProtocolError:
             assert core.term >= term
+
+
+def test_a_snapshot_is_acknowledged_when_it_is_restored_and_nothing_is_taken_meanwhile() -> None:
+    b = make("b")
+    chunk: list[Any] = [SNAPSHOT, 3, 10, 7, 2, ["a", "b"], [], [], 0, 5, b"state"]
+    b.step(0, "a", chunk)
+    ready = b.ready()
+    assert ready is not None and ready.snapshot is not None and not ready.messages
+    b.step(0, "a", chunk)
+    b.step(0, "a", [APPEND, 3, 7, 2, 8, 11, [[3, 0, b"x"]]])
+    assert (b.last_index, b.commit, b.membership) == (0, 0, None)
+    assert all(not again.messages for again in [b.ready()] if again is not None)
+    b.installed()
+    ready = b.ready()
+    assert ready is not None and ready.messages == [("a", [APPEND_REPLY, 3, 10, ACCEPTED, 7, 7, 0])]
+    assert (b.last_index, b.commit) == (7, 7)
+
+
+def test_what_comes_before_a_snapshot_is_handed_out_before_it() -> None:
+    b = make("b", "a", "b")
+    b.step(0, "a", [APPEND, 2, 0, 0, 1, 5, [[2, 0, b"x"], [2, 0, b"y"]]])
+    b.step(0, "a", [SNAPSHOT, 3, 10, 7, 3, ["a", "b"], [], [], 0, 5, b"state"])
+    first, second = b.ready(), b.ready()
+    assert (
+        first is not None and len(first.entries) == 2 and len(first.committed) == 1 and first.snapshot is None
+    )
+    assert second is not None and second.snapshot is not None and not second.entries and not second.committed
+    b.campaign(9_000 * MS)
+    assert b.role is Role.FOLLOWER, "its state is being replaced"
+    b.installed()
+    assert (b.first_index, b.last_index, b.applied) == (8, 7, 7)
+
+
+def test_an_answer_of_a_former_replica_is_not_its_successors() -> None:
+    a, b, c = (make(id, "a", "b", "c#1") for id in ("a", "b", "c#1"))
+    a.campaign(0)
+    settle(a, b, c)
+    a.propose(b"x")
+    settle(a, b, c)
+    late = [APPEND_REPLY, 1, 0, ACCEPTED, a.last_index, 0, 0]
+    blank = make("c#1~1")
+    a.change(0, ("a", "b", "c#1~1"), ())
+    settle(a, b)
+    assert a.progress_of("c#1~1") is not None
+    a.step(0, "c#1", late)
+    assert a.progress["c#1~1"].match == 0
+    settle(a, b, blank)
+    for step in range(1, 20):
+        a.rounds.answered["b"] = step * 250 * MS
+        a.tick(step * 250 * MS)
+        a.change(step * 250 * MS, ("a", "b", "c#1~1"), ())
+        settle(a, b, blank, now_ns=step * 250 * MS)
+    assert a.committed_membership == (("a", "b", "c#1~1"), (), ()) and blank.applied == a.applied
+    assert a.progress["c#1~1"].process == "c#1"

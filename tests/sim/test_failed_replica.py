@@ -1,0 +1,185 @@
+"""A replica that raises is taken out of its group and filled again from the others; nothing else is touched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from casty import Settings
+from casty.address import node_id_of, process_of
+from casty.cluster.slot_machine import SlotMachine
+from sim import World
+
+if TYPE_CHECKING:
+    from casty.cluster.host import Group, Host
+
+SETTINGS = Settings(slots=2)
+
+
+def node_of(world: World, name: str) -> Any:
+    return world.processes[name].value._node
+
+
+def host_of(world: World, name: str) -> Host:
+    host: Host = node_of(world, name).host
+    return host
+
+
+def is_ready(world: World, name: str) -> bool:
+    return world.processes[name].value is not None and not node_of(world, name).missing
+
+
+def leader_of(world: World, number: int) -> str:
+    for name in world.node_names:
+        group = host_of(world, name).groups.get(number)
+        if world.processes[name].is_up and group is not None and group.is_leading:
+            return name
+    return ""
+
+
+@contextmanager
+def broken(
+    attribute: str, is_victim: Callable[[SlotMachine], bool], error: Exception
+) -> Generator[list[int]]:
+    """Let a method of some machines raise after it did its work by half; returns how often it did."""
+    right = vars(SlotMachine)[attribute]
+    times: list[int] = []
+
+    def wrong(machine: SlotMachine, *arguments: Any) -> Any:
+        if not is_victim(machine):
+            return right(machine, *arguments)
+        times.append(1)
+        right(machine, *arguments)
+        raise error
+
+    setattr(SlotMachine, attribute, wrong)
+    try:
+        yield times
+    finally:
+        setattr(SlotMachine, attribute, right)
+
+
+def status_of(world: World, name: str) -> dict[str, Any]:
+    status: dict[str, Any] = node_of(world, name).status()
+    return status
+
+
+def is_refilled(world: World, victim: str, number: int) -> bool:
+    """Whether the victim's new replica votes and its former one is in no configuration."""
+    leader = leader_of(world, number)
+    group = host_of(world, victim).groups.get(number)
+    if not leader or group is None:
+        return False
+    membership = host_of(world, leader).groups[number].core.committed_membership
+    return (
+        membership is not None
+        and len(membership.voters) == 3
+        and group.core.id in membership.voters
+        and not membership.outgoing
+        and group.replica_number > 0
+    )
+
+
+def machine_of(group: Group) -> SlotMachine:
+    machine: SlotMachine = group.replica.machine  # type: ignore[attr-defined]
+    return machine
+
+
+@pytest.mark.parametrize("who", ["leader", "follower"])
+@pytest.mark.parametrize("error", [AssertionError("applied twice"), MemoryError()], ids=["assert", "memory"])
+def test_an_exception_in_apply_ends_that_replica_only(who: str, error: Exception) -> None:
+    async def main(world: World) -> None:
+        await world.cluster(3, config=SETTINGS)
+        d = (await world.client()).distributed()
+        counters = [d.counter(f"c{number}", timeout=20.0) for number in range(8)]
+        await asyncio.gather(*[counter.increment() for counter in counters])
+        leader = leader_of(world, 1)
+        others = [name for name in world.node_names if name != leader]
+        victim = leader if who == "leader" else others[0]
+        former = host_of(world, victim).groups[1]
+        with broken("apply", lambda machine: machine is machine_of(former), error) as times:
+            for _ in range(3):
+                await asyncio.gather(*[counter.increment() for counter in counters])
+            await world.until(lambda: len(times) == 1, timeout_s=5)
+            assert 1 not in host_of(world, victim).groups
+            assert host_of(world, victim).groups[2].core.leader is not None, "the other slot goes on"
+            status = status_of(world, victim)
+            assert (
+                type(error).__name__ in status["slots"][0]["failed"] and status["slots"][1]["failed"] is None
+            )
+            assert any("slot 0" in text and "failed" in text for text in status["missing"])
+            await world.until(lambda: is_refilled(world, victim, 1), timeout_s=20)
+        assert [await counter.increment() for counter in counters] == [5] * 8
+        await asyncio.sleep(2)
+        again = host_of(world, victim).groups[1]
+        assert process_of(again.core.id) == process_of(former.core.id) != again.core.id
+        assert node_id_of(again.core.id) == node_id_of(former.core.id)
+        states = [machine_of(host_of(world, name).groups[1]).dump() for name in world.node_names]
+        assert states[0] == states[1] == states[2]
+        assert (
+            status_of(world, victim)["slots"][0]["failed"] is None and not status_of(world, victim)["missing"]
+        )
+        # What beats cover is known again: nobody has to ask twice, and the leader keeps its lease at rest.
+        leader = leader_of(world, 1)
+        term = host_of(world, leader).groups[1].core.term
+        await asyncio.sleep(10)
+        assert leader_of(world, 1) == leader and host_of(world, leader).groups[1].core.term == term
+
+    with World(3) as world:
+        world.run(main(world), limit_s=200)
+
+
+def test_a_replica_that_cannot_be_restored_is_never_acknowledged() -> None:
+    async def main(world: World) -> None:
+        await world.cluster(3, config=SETTINGS)
+        d = (await world.client()).distributed()
+        counters = [d.counter(f"c{number}", timeout=20.0) for number in range(8)]
+        await asyncio.gather(*[counter.increment() for counter in counters])
+        victim = world.node_names[2]
+        fresh: dict[int, SlotMachine] = {}
+
+        def is_new(machine: SlotMachine) -> bool:
+            fresh[id(machine)] = machine
+            return len(fresh) <= 3
+
+        with broken("load", is_new, ValueError("1048577 exceeds max_array_len")) as times:
+            world.crash(victim)
+            world.start_soon(victim)
+            await world.until(lambda: len(times) == 3 and is_ready(world, victim), timeout_s=90)
+        for name in world.node_names[:2]:
+            world.crash(name)
+            world.start_soon(name)
+            await asyncio.sleep(20)
+        assert [await counter.increment() for counter in counters] == [2] * 8
+
+    with World(4) as world:
+        world.run(main(world), limit_s=400)
+
+
+def test_what_fails_again_and_again_waits_longer_each_time() -> None:
+    async def main(world: World) -> None:
+        await world.cluster(3, config=SETTINGS)
+        victim = next(name for name in world.node_names if name != leader_of(world, 1))
+        target = host_of(world, victim).groups[1]
+        d = (await world.client()).distributed()
+        counters = [d.counter(f"c{number}", timeout=20.0) for number in range(8)]
+
+        def is_victim(machine: SlotMachine) -> bool:
+            group = host_of(world, victim).groups.get(1)
+            return machine is machine_of(target) or (group is not None and machine is machine_of(group))
+
+        with broken("apply", is_victim, RuntimeError("bug")) as times:
+            with broken("load", is_victim, RuntimeError("bug")) as loads:
+                for _ in range(60):
+                    await asyncio.gather(*[counter.increment() for counter in counters])
+                    await asyncio.sleep(1)
+            assert 4 <= len(times) + len(loads) <= 8, (len(times), len(loads))
+        await world.until(lambda: is_refilled(world, victim, 1), timeout_s=90)
+        assert [await counter.increment() for counter in counters] == [61] * 8
+
+    with World(5) as world:
+        world.run(main(world), limit_s=400)
