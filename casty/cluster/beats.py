@@ -131,7 +131,11 @@ class Beats:
             raise RemoteProtocolError("beat: expected a list of groups")
         self._answered(sender, sent_ns)
         now_ns = self._clock.now()
-        heard = dict.fromkeys((row[0], row[1]) for row in equal if isinstance(row, list) and len(row) == 2)
+        heard = dict.fromkeys(
+            tuple(row)
+            for row in equal
+            if isinstance(row, list) and [type(part) for part in row] == [int, int]
+        )
         for group in self._host.led.values():
             replicas = [peer for peer in group.core.peers if process_of(peer) == sender]
             if not group.is_leading or not replicas:

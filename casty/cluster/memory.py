@@ -22,6 +22,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from casty.address import process_of
+
 __all__ = ["DEFAULT_SHARE", "MemoryBudget", "Usage", "budget_of"]
 
 DEFAULT_SHARE = 2
@@ -111,7 +113,7 @@ class MemoryBudget:
         Parameters
         ----------
         peers
-            The peer keys of the group's other replicas.
+            The group's other replicas.
         is_record
             It is a small record of fixed size, not a value that a user stores.
         """
@@ -119,7 +121,7 @@ class MemoryBudget:
             return self.is_exhausted
         if self.is_full:
             return True
-        return bool(self.full_peers) and any(peer in self.full_peers for peer in peers)
+        return bool(self.full_peers) and any(process_of(peer) in self.full_peers for peer in peers)
 
     def heard(self, peer: str, *, is_full: bool) -> None:
         """A process said whether it is full."""
