@@ -276,7 +276,7 @@ class Host:
         out, mine = self._out, group.replica_number
         for to, message in ready.messages:
             if mine or "~" in to:
-                item = [group.number, group.epoch, message, mine, replica_number(to)]
+                item: list[object] = [group.number, group.epoch, message, mine, replica_number(to)]
                 out.setdefault(process_of(to), []).append(item)
             else:
                 out.setdefault(to, []).append([group.number, group.epoch, message])
