@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 from benchmarks.growth import Curve
-from casty.cluster.slot_machine import COMMAND, OPEN, MachineLimits, SlotMachine
-from casty.distributed.core import MAP, Command
+from casty.cluster.slot_leader import SlotLeader
+from casty.cluster.slot_machine import CLOSE, COMMAND, OPEN, Applied, MachineLimits, SlotMachine
+from casty.distributed.core import LOCK, MAP, OK, QUEUED, SEMAPHORE, Command
 from casty.wire.pack import pack
 
 __all__ = ["CURVES", "Driver", "each_us"]
 
 OPERATIONS = 500
+SECOND_NS = 1_000_000_000
+ACQUIRE, RELEASE = 1, 3
 
 
 class Driver:
@@ -23,10 +27,14 @@ class Driver:
         self.index = 0
         self.seq = 0
 
-    def apply(self, *entry: object) -> None:
+    def apply(self, *entry: object) -> Applied:
         """Apply one entry."""
+        return self.apply_packed(pack(list(entry)))
+
+    def apply_packed(self, entry: bytes) -> Applied:
+        """Apply one entry as a leader proposed it."""
         self.index += 1
-        self.machine.apply(self.index, pack(list(entry)))
+        return self.machine.apply(self.index, entry)
 
     def open(self) -> int:
         """Open a session and return its number."""
@@ -36,7 +44,8 @@ class Driver:
     def command(self, session: int, kind: int, entity: bytes, command: Command) -> int:
         """Apply one request of a session that confirms all earlier ones; return its number."""
         self.seq += 1
-        self.apply(COMMAND, session, self.seq, self.seq, self.seq, kind, entity, list(command))
+        reply = self.apply(COMMAND, session, self.seq, self.seq, 1, kind, entity, list(command)).reply
+        assert reply[0] in (OK, QUEUED), reply
         return self.seq
 
 
@@ -56,4 +65,93 @@ def _put(size: int) -> float:
     return each_us(lambda number: driver.command(session, MAP, b"new-%d" % number, [1, b"value"]))
 
 
-CURVES = (Curve("map put, by keys of the slot", (1_000, 30_000), _put),)
+def _release(size: int) -> float:
+    driver = Driver()
+    session = driver.open()
+    for number in range(size):
+        driver.command(session, LOCK, b"%d" % number, [ACQUIRE])
+    tokens = [line.grants[key].token for line in driver.machine.entities.values() for key in line.grants]
+    return each_us(lambda number: driver.command(session, LOCK, b"%d" % number, [RELEASE, tokens[number]]))
+
+
+def _cycle(size: int) -> float:
+    driver = Driver()
+    session = driver.open()
+    holders = deque(driver.command(session, LOCK, b"one", [ACQUIRE]) for _ in range(size))
+
+    def cycle(number: int) -> None:
+        del number
+        line = driver.machine.entities[LOCK, b"one"]
+        driver.command(session, LOCK, b"one", [RELEASE, line.grants[session, holders.popleft()].token])
+        holders.append(driver.command(session, LOCK, b"one", [ACQUIRE]))
+
+    return each_us(cycle)
+
+
+def _permit(size: int) -> float:
+    driver = Driver()
+    session = driver.open()
+    for _ in range(size):
+        driver.command(session, SEMAPHORE, b"pool", [ACQUIRE, size + 1, 1])
+
+    def cycle(number: int) -> None:
+        del number
+        seq = driver.command(session, SEMAPHORE, b"pool", [ACQUIRE, size + 1, 1])
+        driver.command(session, SEMAPHORE, b"pool", [RELEASE, seq])
+
+    return each_us(cycle)
+
+
+class _Nobody:
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Nobody waits for this answer."""
+
+
+def _waiting_sessions(size: int) -> tuple[Driver, SlotLeader, list[int]]:
+    driver = Driver()
+    leader = SlotLeader(driver.machine, SECOND_NS, 0)
+    sessions = []
+    for _ in range(size):
+        session = driver.open()
+        leader.opened(session, 0)
+        seq = driver.command(session, LOCK, b"one", [ACQUIRE])
+        leader.wait(session, seq, _Nobody(), 1)
+        sessions.append(session)
+    return driver, leader, sessions
+
+
+def _end(driver: Driver, leader: SlotLeader, entry: bytes) -> None:
+    applied = driver.apply_packed(entry)
+    leader.settle(applied.effects)
+    assert applied.ended is not None, "every session ends once"
+    leader.ended(applied.ended)
+
+
+def _close(size: int) -> float:
+    driver, leader, sessions = _waiting_sessions(size)
+    entries = [pack([CLOSE, session]) for session in reversed(sessions)]
+    return each_us(lambda number: _end(driver, leader, entries[number]), min(size, OPERATIONS))
+
+
+def _expiry_turn(size: int) -> float:
+    """All sessions are due: what the longest of the turns costs that let them go, proposing and applying."""
+    driver, leader, _ = _waiting_sessions(size)
+    worst_ns, ended = 0, 0
+    while ended < size:
+        began_ns = time.perf_counter_ns()
+        entries = leader.due(10 * SECOND_NS)
+        for entry in entries:
+            _end(driver, leader, entry)
+        worst_ns = max(worst_ns, time.perf_counter_ns() - began_ns)
+        ended += len(entries)
+    return worst_ns / 1e3
+
+
+CURVES = (
+    Curve("map put, by keys of the slot", (1_000, 30_000), _put),
+    Curve("lock release, by locks that its session holds", (500, 2_000, 8_000), _release),
+    Curve("lock cycle, by requests of its session that wait for it", (100, 1_000, 10_000), _cycle),
+    Curve("semaphore acquire and release, by its grants", (100, 1_000, 10_000), _permit),
+    Curve("a session ends, by sessions that wait", (1_000, 5_000, 20_000), _close),
+    Curve("longest turn of an expiry, by sessions that expire", (2_000, 20_000), _expiry_turn, max_ms=20.0),
+)

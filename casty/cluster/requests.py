@@ -26,6 +26,7 @@ from casty.cluster.operations import (
 from casty.cluster.proposals import BAD, NOT_LEADER, OK, Answers
 from casty.cluster.replies import LinkAnswers, LocalAnswers
 from casty.cluster.slot_group import SlotReplica
+from casty.cluster.slot_leader import EXPIRY_WORK
 from casty.distributed.core import TOO_LARGE
 from casty.errors import RemoteProtocolError
 from casty.events import Redirected
@@ -50,6 +51,7 @@ class Requests:
         self._answers: dict[Connection, LinkAnswers] = {}
         self._local = LocalAnswers(self._deliver, self._dirty)
         self.slots: dict[int, SlotReplica] = {}
+        self._next_tick = 0
         self._limit_bytes = node.settings.max_value_bytes + MARKS_BYTES
 
     # -- frames
@@ -239,10 +241,18 @@ class Requests:
         self._node.leaders.learn(group.number - 1, group.epoch, core.term, leader)
 
     def tick(self, now_ns: int) -> None:
-        """Every heartbeat: expire sessions of the slots led here."""
-        for group in self._node.host.led.values():
-            if group.number > 0 and group.is_leading:
-                self.slots[group.number - 1].tick(group, now_ns)
+        """Every heartbeat: expire sessions of the slots led here, at most two slots' fill of them in one turn.
+
+        Whoever dies with very many sessions must not hold up a turn of the nodes that are left. The slots that
+        began it last time come last.
+        """
+        slots = [group for group in self._node.host.led.values() if group.number > 0 and group.is_leading]
+        first = self._next_tick % len(slots) if slots else 0
+        left = 2 * EXPIRY_WORK
+        for group in slots[first:] + slots[:first]:
+            left -= self.slots[group.number - 1].tick(group, now_ns, max(1, left // 2))
+        if left < 2 * EXPIRY_WORK:
+            self._next_tick = first + 1
 
     def usage(self) -> tuple[int, dict[str, int]]:
         """Return the sessions and, by kind, the structures in the slots led here."""

@@ -9,7 +9,7 @@ from casty.cluster.host import Group
 from casty.cluster.node_memory import NodeMemory
 from casty.cluster.operations import MARKS_BYTES, SCAN, is_scan
 from casty.cluster.proposals import BUSY, NOT_LEADER, Answers, Proposals
-from casty.cluster.slot_leader import SlotLeader
+from casty.cluster.slot_leader import EXPIRY_WORK, SlotLeader
 from casty.cluster.slot_machine import (
     ABANDON,
     CANCEL,
@@ -137,15 +137,29 @@ class SlotReplica:
             self.proposals.propose(core, entry, _NOBODY, 0)
         return [self._slot, *answer, None, core.term]
 
-    def tick(self, group: Group, now_ns: int) -> None:
-        """Propose the expiry of sessions that nobody heard of for a TTL."""
+    def tick(self, group: Group, now_ns: int, work: int = EXPIRY_WORK) -> int:
+        """Propose the expiry of sessions that nobody heard of for a TTL.
+
+        Parameters
+        ----------
+        work
+            How much that may cost; see `SlotLeader.due`.
+
+        Returns
+        -------
+        int
+            How much it will cost.
+        """
         leader = self.leader
         if leader is None or not self.machine.sessions or not _may_speak(group, now_ns):
-            return
-        for entry in leader.due(now_ns):
+            return 0
+        spent = 0
+        for entry in leader.due(now_ns, work):
+            plain: Any = unpack(entry)
+            spent += 1 + len(self.machine.sessions[plain[1]].waits)
             if not self.proposals.propose(group.core, entry, _NOBODY, 0):
-                plain: Any = unpack(entry)
                 leader.expiry_refused([plain[1]])
+        return spent
 
     # -- what the host tells
 

@@ -8,6 +8,7 @@ covered any more, for it may be gone.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,9 +19,12 @@ from casty.distributed.core import EXPIRED, OK, QUEUED, WITHDRAWN, Effect
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack
 
-__all__ = ["SlotLeader"]
+__all__ = ["EXPIRY_WORK", "SlotLeader"]
 
 Row = tuple[int, int, bytes]
+
+EXPIRY_WORK = 1_000
+"""How many sessions and requests of theirs one slot lets go in one turn, but for a single session that has more."""
 
 
 class SlotLeader:
@@ -47,10 +51,12 @@ class SlotLeader:
         self._window = window or Window()
         self._ttl_ns = ttl_ns
         self._began_ns = now_ns
-        self._heard_ns: dict[int, int] = {}
+        # Who was silent longest comes first: what is due is found without looking at the others.
+        self._heard_ns: OrderedDict[int, int] = OrderedDict()
         self._expiring: dict[int, None] = {}
-        """Sessions whose expiry this leader put into the log, not applied yet."""
-        self._waiting: dict[tuple[int, int], tuple[Answers, int]] = {}
+        """Sessions whose expiry this leader put into the log, not applied yet; none of them in `_heard_ns`."""
+        self._waiting: dict[int, dict[int, tuple[Answers, int]]] = {}
+        """By session and number: where the outcome of a queued request goes. No session without a number."""
         self._withdrawing: dict[int, dict[int, int]] = {}
         """By session: the numbers whose withdrawal was proposed lately, and when."""
 
@@ -58,56 +64,101 @@ class SlotLeader:
 
     def wait(self, session: int, seq: int, answers: Answers, call_id: int) -> None:
         """Send the outcome of a queued request here once there is one; a newer call replaces an older."""
-        self._waiting[session, seq] = (answers, call_id)
+        of_session = self._waiting.get(session)
+        if of_session is None:
+            self._waiting[session] = {seq: (answers, call_id)}
+        else:
+            of_session[seq] = (answers, call_id)
+
+    def _take(self, session: int, seq: int) -> tuple[Answers, int] | None:
+        of_session = self._waiting.get(session)
+        if of_session is None:
+            return None
+        waiting = of_session.pop(seq, None)
+        if not of_session:
+            del self._waiting[session]
+        return waiting
 
     def settle(self, effects: Iterable[Effect]) -> None:
         """Send outcomes to the calls that wait for them."""
         for session, seq, reply in effects:
-            waiting = self._waiting.pop((session, seq), None)
+            waiting = self._take(session, seq)
             if waiting is not None:
                 waiting[0].add(waiting[1], reply)
 
     def forget(self, session: int, seq: int) -> None:
         """The request waits no longer: it was withdrawn. Whoever passed its call on has to hear of the end."""
-        waiting = self._waiting.pop((session, seq), None)
+        waiting = self._take(session, seq)
         if waiting is not None:
             waiting[0].add(waiting[1], [WITHDRAWN])
 
     def abandon(self, reply: list[object]) -> None:
         """Leadership ended: tell everyone who waits, so that they ask the next leader."""
         waiting, self._waiting = self._waiting, {}
-        for answers, call_id in waiting.values():
-            answers.add(call_id, reply)
+        for of_session in waiting.values():
+            for answers, call_id in of_session.values():
+                answers.add(call_id, reply)
 
     # -- sessions
 
     def opened(self, session: int, now_ns: int) -> None:
         """An open was applied: its answer counts as the first keep-alive."""
+        self._hear(session, now_ns)
+
+    def _hear(self, session: int, now_ns: int) -> None:
         self._heard_ns[session] = now_ns
+        self._heard_ns.move_to_end(session)
 
     def ended(self, session: int) -> None:
         """The session is over."""
         self._heard_ns.pop(session, None)
         self._expiring.pop(session, None)
         self._withdrawing.pop(session, None)
-        for key in [key for key in self._waiting if key[0] == session]:
-            answers, call_id = self._waiting.pop(key)
+        for answers, call_id in self._waiting.pop(session, {}).values():
             answers.add(call_id, [EXPIRED])
 
-    def due(self, now_ns: int) -> list[bytes]:
-        """Return the expiry entries to propose now, each once per leadership."""
-        entries = []
-        for session in self._machine.sessions:
-            heard_ns = max(self._heard_ns.get(session, 0), self._began_ns)
-            if now_ns - heard_ns > self._ttl_ns and session not in self._expiring:
+    def due(self, now_ns: int, work: int = EXPIRY_WORK) -> list[bytes]:
+        """Return expiry entries to propose now, each once per leadership, the longest silence first.
+
+        Parameters
+        ----------
+        work
+            How much applying them may cost: each session counts, and each request of it that waits or holds. One
+            that costs more alone is expired alone.
+        """
+        if len(self._heard_ns) + len(self._expiring) < len(self._machine.sessions):
+            self._learn()
+        sessions, entries = self._machine.sessions, list[bytes]()
+        while self._heard_ns:
+            session = next(iter(self._heard_ns))
+            if now_ns - self._heard_ns[session] <= self._ttl_ns:
+                break
+            known = sessions.get(session)
+            work -= 1 + (0 if known is None else len(known.waits))
+            if work < 0 and entries:
+                break
+            del self._heard_ns[session]
+            if known is not None:
                 self._expiring[session] = None
                 entries.append(pack([EXPIRE, session]))
         return entries
 
+    def _learn(self) -> None:
+        """Sessions that earlier leaders opened: this one heard of them last when it began."""
+        heard_ns = self._heard_ns
+        self._heard_ns = OrderedDict(
+            (session, self._began_ns)
+            for session in self._machine.sessions
+            if session not in heard_ns and session not in self._expiring
+        )
+        self._heard_ns.update(heard_ns)
+
     def expiry_refused(self, entry_sessions: Iterable[int]) -> None:
         """The expiry was not proposed after all; it stays due."""
         for session in entry_sessions:
-            self._expiring.pop(session, None)
+            if self._expiring.pop(session, 0) is None:
+                self._heard_ns[session] = self._began_ns
+                self._heard_ns.move_to_end(session, last=False)
 
     def keep_alive(self, row: list[Any], now_ns: int) -> tuple[list[Any], bytes | None]:
         """Take the keep-alive row of one slot while the lease holds.
@@ -123,7 +174,7 @@ class SlotLeader:
         machine = self._machine
         if session not in machine.sessions or session in self._expiring:
             return [EXPIRED, [], [], []], None
-        self._heard_ns[session] = now_ns
+        self._hear(session, now_ns)
         outcomes = []
         for seq, _, _ in waiting:
             reply = machine.outcome_of(session, seq)

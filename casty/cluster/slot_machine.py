@@ -73,7 +73,6 @@ MAX_NUMBER = 2**63 - 1
 MAX_NAME_BYTES = 1024
 MIN_OUTCOMES = 1024
 """Unconfirmed outcomes that a session may always have: confirmations come only with its next keep-alive."""
-_HOLDING = (LOCK, SEMAPHORE)
 _PARTIES = (LOCK, SEMAPHORE, BARRIER)
 _DONE: Reply = [OK]
 _EXPIRED: Reply = [EXPIRED]
@@ -286,8 +285,9 @@ class SlotMachine:
         else:
             self.weights.reply_bytes += session.answered(seq, decision.reply)
         self._note(session, number, key)
-        if command[0] == RELEASE and key[0] in _HOLDING:
-            self._drop_gone(session, number, key)
+        if decision.gone and session.waits.pop(decision.gone, None) is not None:
+            # Its hold was given back: nothing is left that a late duplicate could ask for.
+            session.finish(decision.gone)
         self._settle(decision.effects, key)
         return Applied(decision.reply, decision.effects)
 
@@ -297,14 +297,6 @@ class SlotMachine:
             session.entities[key] = None
         else:
             session.entities.pop(key, None)
-
-    def _drop_gone(self, session: SlotSession, number: int, key: EntityKey) -> None:
-        """Forget requests whose hold was released: nothing is left that a late duplicate could ask for."""
-        state, structure = self.entities.get(key), STRUCTURES[key[0]]
-        for seq in [seq for seq, at in session.waits.items() if at == key]:
-            if state is None or structure.outcome(state, number, seq) is None:
-                del session.waits[seq]
-                session.finish(seq)
 
     def _settle(self, effects: Sequence[Effect], key: EntityKey) -> None:
         """Outcomes of earlier requests: a grant stays with the structure, anything else with the session."""
@@ -431,27 +423,29 @@ class SlotMachine:
         return STRUCTURES[kind].query(self.entities.get((kind, entity)), query)
 
     def scan(self, kind: int, prefix: bytes, after: bytes, limit_bytes: int) -> tuple[list[bytes], bool]:
-        """Return one page of the entities of a kind that begin with `prefix`, oldest first, and if there are more.
+        """Return one page of the entities of a kind that begin with `prefix`, by their bytes, and if there are more.
+
+        An order that does not depend on when a key was put: what is there all the time is on one of the pages,
+        whatever is deleted and put again meanwhile.
 
         Parameters
         ----------
         after
-            The last entity of the page before; when it is gone meanwhile the pages begin anew.
+            The last entity of the page before, whether it still exists or not.
         limit_bytes
             About how long a page may be, but for one of a single entity.
         """
-        page: list[bytes] = []
+        left = sorted(
+            entity
+            for at, entity in self.entities
+            if at == kind and entity > after and entity.startswith(prefix)
+        )
         size_bytes = 0
-        is_before = (kind, after) in self.entities
-        for at, entity in self.entities:
-            if is_before:
-                is_before = at != kind or entity != after
-            elif at == kind and entity.startswith(prefix):
-                size_bytes += len(entity)
-                if page and size_bytes > limit_bytes:
-                    return page, True
-                page.append(entity)
-        return page, False
+        for count, entity in enumerate(left):
+            size_bytes += len(entity)
+            if count and size_bytes > limit_bytes:
+                return left[:count], True
+        return left, False
 
     # -- snapshots
 

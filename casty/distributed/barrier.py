@@ -44,11 +44,10 @@ _DESTROYED: Reply = [DESTROYED]
 
 
 class Assembly:
-    """The state: the generation that is assembling. `expected` 0: nobody has arrived.
+    """The state: the generation that is assembling; there is none, and no record, while nobody waits.
 
-    Invariants: `parties` counts `arrivals` by node id; fewer than `expected` parties; no arrivals, no
-    generation. A generation's number is drawn like a token, so it is never used again, also after a
-    re-creation.
+    Invariants: `parties` counts `arrivals` by node id; fewer than `expected` parties. A generation's number is drawn
+    like a token, so it is never used again, also after a re-creation.
     """
 
     __slots__ = ("arrivals", "expected", "generation", "owners", "parties")
@@ -80,16 +79,18 @@ class Assembly:
         self.parties[node_id] -= 1
         if not self.parties[node_id]:
             del self.parties[node_id]
-        if not self.arrivals:
-            self.begin(0, 0)
         return True
 
     def end(self, reply: Reply) -> list[Effect]:
         """End the generation: every waiting arrival gets `reply`."""
         effects = [Effect(*key, reply) for key in self.arrivals]
         self.arrivals, self.parties, self.owners = {}, {}, Owners()
-        self.begin(0, 0)
         return effects
+
+
+def _kept(assembly: Assembly) -> Assembly | None:
+    """Return what stays of a generation: nothing without arrivals."""
+    return assembly if assembly.arrivals else None
 
 
 class BarrierStructure(Structure[Assembly]):
@@ -127,11 +128,9 @@ class BarrierStructure(Structure[Assembly]):
         parties = len(assembly.parties) + (node_id not in assembly.parties)
         if parties >= expected:
             reply: Reply = [OK, assembly.generation]
-            return Decision(assembly, reply, assembly.end(reply))
+            return Decision(None, reply, assembly.end(reply))
         if ctx.waiters >= ctx.max_waiters:
-            if not assembly.arrivals:
-                assembly.begin(0, 0)
-            return Decision(assembly, [OVERLOADED, "max_waiters", ctx.max_waiters])
+            return Decision(_kept(assembly), [OVERLOADED, "max_waiters", ctx.max_waiters])
         assembly.add(key, node_id)
         return Decision(assembly, _QUEUED)
 
@@ -141,18 +140,19 @@ class BarrierStructure(Structure[Assembly]):
 
     def cancel(self, state: Assembly, session: int, seq: int) -> Decision:
         """Withdraw an arrival; see `Structure.cancel`."""
-        return Decision(state, [OK] if state.remove((session, seq)) else [NOT_WAITING])
+        reply: Reply = [OK] if state.remove((session, seq)) else [NOT_WAITING]
+        return Decision(_kept(state), reply)
 
     def abandon(self, state: Assembly, session: int, seq: int) -> Decision:
         """Withdraw an arrival, if it still waits; see `Structure.abandon`."""
         state.remove((session, seq))
-        return Decision(state, [OK])
+        return Decision(_kept(state), [OK])
 
     def end_session(self, state: Assembly, session: int) -> Decision:
         """Withdraw the session's arrivals; see `Structure.end_session`."""
         for key in state.owners.of(session):
             state.remove(key)
-        return Decision(state, [OK])
+        return Decision(_kept(state), [OK])
 
     def involves(self, state: Assembly, session: int) -> bool:
         """Whether an arrival of the session waits."""
@@ -258,3 +258,4 @@ class Barrier(Handle):
         reply, _ = await self._port.wait(BARRIER, self._entity, command, timeout_s=self._timeout_s)
         if reply[0] != OK:
             self._refused(reply)
+        self._was_used = True

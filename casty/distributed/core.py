@@ -108,11 +108,15 @@ NO_EFFECTS: tuple[Effect, ...] = ()
 
 
 class Decision(NamedTuple):
-    """What an entry did to one entity. `state` None: the entity does not exist any more."""
+    """What an entry did to one entity. `state` None: the entity does not exist any more.
+
+    `gone` is the number of the caller's request whose hold this command ended, 0 if it ended none.
+    """
 
     state: Any
     reply: Reply
     effects: Sequence[Effect] = NO_EFFECTS
+    gone: int = 0
 
 
 class Context:

@@ -38,7 +38,7 @@ class Handle:
         Deadline of each call in seconds; None waits for ever.
     """
 
-    __slots__ = ("_entity", "_gateway", "_name", "_plain", "_timeout_s")
+    __slots__ = ("_entity", "_gateway", "_name", "_plain", "_timeout_s", "_was_used")
     _kind: ClassVar[int]
 
     def __init__(
@@ -51,6 +51,8 @@ class Handle:
         self._name = name
         self._entity = name.encode()
         self._timeout_s = timeout_s
+        # Lock, semaphore and barrier leave no record when nobody uses them: their user knows that they were.
+        self._was_used = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._name!r}>"
@@ -81,7 +83,8 @@ class Handle:
         Returns
         -------
         bool
-            True if it existed.
+            True if it existed. Of a lock, semaphore or barrier nothing is kept while nobody holds or waits: it
+            existed if somebody does, or for the instance that used it since it was destroyed last.
 
         Raises
         ------
@@ -90,7 +93,9 @@ class Handle:
         OutcomeUnknown
             The deadline passed after it was sent; it happened once or not at all.
         """
-        return bool(await self._command([DESTROY]))
+        existed = bool(await self._command([DESTROY]))
+        was_used, self._was_used = self._was_used, False
+        return existed or was_used
 
 
 def failure(reply: Reply, what: str) -> CastyError:

@@ -37,6 +37,7 @@ class Holder(Handle):
         if reply[0] != OK:
             self._refused(reply)
         if grant is not None:
+            self._was_used = True
             return self._holds.begin(grant)
         if reply[1] is not None:
             raise hold_lost(self._what, LOST_EXPIRED)  # it came and went before this task could run

@@ -38,7 +38,7 @@ class LockStructure(LineStructure):
             return self._destroyed(state)
         line = Line(1) if state is None else state
         line.capacity = 1
-        return Decision(line, line.ask(1, ctx, operation == ACQUIRE))
+        return self._asked(line, 1, ctx, operation == ACQUIRE)
 
     def _release(self, line: Line | None, token: int, ctx: Context) -> Decision:
         if line is not None:

@@ -24,7 +24,7 @@ _UNRECORDED: Reply = [MISMATCH, "permits", None, None]
 
 
 class SemaphoreStructure(LineStructure):
-    """State: a line with room for `permits`, which its creation fixed."""
+    """State: a line with room for `permits`, which its first user fixed and the last one takes away."""
 
     __slots__ = ()
     kind = SEMAPHORE
@@ -71,7 +71,7 @@ class SemaphoreStructure(LineStructure):
             line.capacity = permits
         if line.capacity != permits:
             return Decision(line, [MISMATCH, "permits", line.capacity, permits])
-        return Decision(line, line.ask(command[2], ctx, operation == ACQUIRE))
+        return self._asked(line, command[2], ctx, operation == ACQUIRE)
 
     def grows(self, state: Line | None, command: Command) -> bool:
         """A request may wait or hold."""

@@ -1,9 +1,12 @@
 """What lock and semaphore share on the slot: waiters in order, grants, and ghosts of destroyed holds.
 
-A lock is a line with a capacity of one. What is free is derived from the grants, never counted beside them,
-so no crash and no repetition can make the two disagree. A ghost is a hold whose structure was destroyed: its
-owner may not know yet, so it takes its share of any later structure of that name until the owner confirmed or
-its session ended.
+A lock is a line with a capacity of one. What is taken is the sum of the grants and ghosts: a running sum, changed
+where an entry of those tables is, and made anew from them when a snapshot is loaded. A ghost is a hold whose
+structure was destroyed: its owner may not know yet, so it takes its share of any later structure of that name until
+the owner confirmed or its session ended.
+
+A lock or semaphore exists while somebody holds or waits: with the last of them its record goes, permits included.
+Tokens grow all the same, for the slot counts them, not the record.
 """
 
 from __future__ import annotations
@@ -81,13 +84,14 @@ class Owners:
 
 
 class Line:
-    """The state of one lock or semaphore. ``capacity == 0``: destroyed, only ghosts are left.
+    """The state of one lock or semaphore. ``capacity == 0``: nobody holds or waits, only ghosts are left.
 
     Invariants: the grants' amounts never exceed `capacity`; the first waiter does not fit; a request is in
-    exactly one of `waiters`, `grants` and `ghosts`, and `owners` knows exactly those.
+    exactly one of `waiters`, `grants` and `ghosts`, and `owners` knows exactly those; `taken` is the sum of the
+    amounts in `grants` and `ghosts`.
     """
 
-    __slots__ = ("capacity", "ghosts", "grants", "owners", "waiters")
+    __slots__ = ("capacity", "ghosts", "grants", "owners", "taken", "waiters")
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -95,16 +99,12 @@ class Line:
         self.waiters: OrderedDict[Key, Share] = OrderedDict()
         self.grants: dict[Key, Share] = {}
         self.ghosts: dict[Key, Share] = {}
+        self.taken = 0
         self.owners = Owners()
 
     def free(self) -> int:
         """What may be granted now; below zero while ghosts hold more than a smaller successor has."""
-        taken = 0
-        for share in self.grants.values():
-            taken += share[1]
-        for share in self.ghosts.values():
-            taken += share[1]
-        return self.capacity - taken
+        return self.capacity - self.taken
 
     def ask(self, amount: int, ctx: Context, may_wait: bool) -> Reply:
         """Grant at once, queue, or answer that it is taken."""
@@ -121,6 +121,7 @@ class Line:
             self.waiters[key] = share
             return _QUEUED
         self.grants[key] = share
+        self.taken += amount
         return [OK, share[0]]
 
     def find(self, key: Key) -> dict[Key, Share] | None:
@@ -135,7 +136,9 @@ class Line:
         table = self.find(key)
         if table is None:
             return False
-        del table[key]
+        share = table.pop(key)
+        if table is not self.waiters:
+            self.taken -= share[1]
         self.owners.remove(key)
         return True
 
@@ -150,6 +153,7 @@ class Line:
                 break
             del self.waiters[key]
             self.grants[key] = share
+            self.taken += share.amount
             free -= share.amount
             effects.append(Effect(key[0], key[1], [OK, share.token]))
         return effects
@@ -166,14 +170,27 @@ class Line:
         return effects
 
 
+def _kept(line: Line) -> Line | None:
+    """Return what stays of a line: capacity only while somebody holds or waits, nothing without ghosts either."""
+    if line.waiters or line.grants:
+        return line
+    line.capacity = 0
+    return line if line.ghosts else None
+
+
 class LineStructure(Structure[Line]):
     """What is the same for a lock and a semaphore."""
 
     __slots__ = ()
 
-    def _settled(self, line: Line, reply: Reply) -> Decision:
+    def _asked(self, line: Line, amount: int, ctx: Context, may_wait: bool) -> Decision:
+        """After the line got its capacity: ask it."""
+        reply = line.ask(amount, ctx, may_wait)
+        return Decision(_kept(line), reply)
+
+    def _settled(self, line: Line, reply: Reply, gone: int = 0) -> Decision:
         effects = line.promote() if line.waiters else NO_EFFECTS
-        return Decision(line if line.capacity or line.ghosts else None, reply, effects)
+        return Decision(_kept(line), reply, effects, gone)
 
     def _destroyed(self, line: Line | None) -> Decision:
         if line is None or not line.capacity:
@@ -184,9 +201,10 @@ class LineStructure(Structure[Line]):
     def _released(self, line: Line, key: Key) -> Decision:
         """End a hold. That of a destroyed structure was lost already, but here its owner confirms it."""
         held = key in line.grants
-        if held or key in line.ghosts:
-            line.drop(key)
-        return self._settled(line, [OK, held])
+        if not held and key not in line.ghosts:
+            return Decision(line, [OK, False])
+        line.drop(key)
+        return self._settled(line, [OK, held], gone=key[1])
 
     def cancel(self, state: Line, session: int, seq: int) -> Decision:
         """Withdraw a waiter; see `Structure.cancel`."""
@@ -246,4 +264,5 @@ class LineStructure(Structure[Line]):
             for session, seq, token, amount in rows:
                 table[(session, seq)] = Share(token, amount)
                 line.owners.add((session, seq))
+                line.taken += 0 if table is line.waiters else amount
         return line

@@ -133,3 +133,74 @@ def test_rows_of_strangers_are_refused(slot: Slot, bad: Any) -> None:
         row[place] = bad
         with pytest.raises(RemoteProtocolError):
             slot.leader.keep_alive(row, 2_000)
+
+
+def many(count: int) -> tuple[Slot, list[int]]:
+    """Further sessions, opened under this leader one instant after the other, each waiting for the lock."""
+    slot, sessions = Slot(), list[int]()
+    for number in range(count):
+        session = slot.apply(OPEN, b"many-%d" % number, b"").reply[1]
+        slot.leader.opened(session, 1_001 + number)
+        slot.lock(session, 1, [ACQUIRE])
+        slot.leader.wait(session, 1, Answered(), number)
+        sessions.append(session)
+    return slot, sessions
+
+
+def expired(slot: Slot, now_ns: int, work: int) -> list[int]:
+    return [unpack(entry)[1] for entry in slot.leader.due(now_ns, work)]  # type: ignore[index]
+
+
+def test_very_many_sessions_expire_in_pieces_the_longest_silence_first() -> None:
+    slot, sessions = many(50)
+    now_ns = 100_000
+    pieces = []
+    while len(pieces) < 100 and (piece := expired(slot, now_ns, 10)):
+        pieces.append(piece)
+        for session in piece:
+            ended = slot.apply(EXPIRE, session)
+            slot.leader.settle(ended.effects)
+            slot.leader.ended(session)
+    assert [session for piece in pieces for session in piece] == [1, 2, *sessions]
+    assert max(map(len, pieces)) <= 10
+    assert not slot.machine.sessions and not slot.machine.entities
+    assert not slot.leader._waiting and not slot.leader._heard_ns and not slot.leader._expiring
+
+
+def test_a_session_that_costs_more_than_a_piece_goes_alone() -> None:
+    slot, sessions = many(1)
+    for seq in range(2, 30):
+        slot.lock(sessions[0], seq, [ACQUIRE])
+    assert expired(slot, 100_000, 10) == [1, 2]
+    assert expired(slot, 100_000, 10) == sessions
+    assert expired(slot, 100_000, 10) == []
+
+
+def test_who_was_heard_of_meanwhile_goes_to_the_end() -> None:
+    slot, sessions = many(3)
+    slot.leader.keep_alive(slot.row(sessions[0], [], [], []), 5_000)
+    assert expired(slot, 2_000 + TTL_NS, 100) == [1, 2, *sessions[1:]]
+    assert expired(slot, 5_000 + TTL_NS, 100) == []
+    assert expired(slot, 5_001 + TTL_NS, 100) == sessions[:1]
+
+
+def test_a_refused_expiry_is_due_again_before_all_others() -> None:
+    slot, sessions = many(2)
+    assert expired(slot, 100_000, 1) == [1]
+    slot.leader.expiry_refused([1])
+    slot.leader.expiry_refused([77])
+    assert expired(slot, 100_000, 100) == [1, 2, *sessions]
+
+
+def test_the_end_of_a_session_answers_its_own_calls_only() -> None:
+    slot = Slot()
+    first, second = Answered(), Answered()
+    for seq in (1, 2):
+        slot.leader.wait(1, seq, first, seq)
+        slot.leader.wait(2, seq, second, seq)
+    slot.leader.ended(1)
+    assert first.replies == [(1, [EXPIRED]), (2, [EXPIRED])]
+    assert second.replies == []
+    slot.leader.settle([Effect(2, 1, [OK, 5])])
+    slot.leader.forget(2, 2)
+    assert second.replies == [(1, [OK, 5]), (2, [WITHDRAWN])]

@@ -27,6 +27,7 @@ from casty.distributed.core import (
     DESTROYED,
     EXPIRED,
     LOCK,
+    MAP,
     OK,
     OVERLOADED,
     QUEUED,
@@ -436,3 +437,77 @@ def test_any_entries_in_any_order_any_number_of_times(steps: list[tuple[Any, ...
     for step in steps:
         world.step(step)
         world.check()
+
+
+# -- pages of entities
+
+
+@pytest.mark.parametrize("moved", [b"1", b"2", b"3", b"5"])
+def test_a_scan_meets_what_was_there_all_the_time(log: Log, moved: bytes) -> None:
+    session = log.open()
+    machine = log.machine
+    names = [b"p" + digit for digit in (b"3", b"1", b"5", b"2", b"4")]
+    for seq, name in enumerate(names, 1):
+        log.apply(COMMAND, session, seq, seq, seq, MAP, name, [1, b"v"])
+    found, after, is_more, seq = list[bytes](), b"", True, 10
+    while is_more:
+        page, is_more = machine.scan(MAP, b"p", after, 4)
+        found += page
+        after = page[-1] if page else b""
+        for command in ([DESTROY], [1, b"again"]):
+            seq += 1
+            log.apply(COMMAND, session, seq, seq, seq, MAP, b"p" + moved, command)
+    assert [name for name in found if name != b"p" + moved] == sorted(
+        name for name in names if name != b"p" + moved
+    )
+
+
+def test_a_scan_goes_on_after_its_last_key_is_gone(log: Log) -> None:
+    session = log.open()
+    for seq, digit in enumerate((b"1", b"2", b"3"), 1):
+        log.apply(COMMAND, session, seq, seq, seq, MAP, b"p" + digit, [1, b"v"])
+    assert log.machine.scan(MAP, b"p", b"", 2) == ([b"p1"], True)
+    log.apply(COMMAND, session, 9, 9, 9, MAP, b"p1", [DESTROY])
+    assert log.machine.scan(MAP, b"p", b"p1", 2) == ([b"p2"], True)
+    assert log.machine.scan(MAP, b"p", b"p3", 2) == ([], False)
+
+
+# -- what is over leaves nothing
+
+
+def test_used_once_a_name_leaves_nothing_and_its_tokens_grow(log: Log) -> None:
+    session = log.open()
+    tokens, seq = list[int](), 0
+    for _ in range(5):
+        seq += 1
+        reply = log.command(session, seq, LOCK, [ACQUIRE], low=seq, wait_low=seq).reply
+        tokens.append(reply[1])
+        seq += 1
+        log.command(session, seq, LOCK, [RELEASE, tokens[-1]], low=seq, wait_low=seq)
+        assert not log.machine.entities
+        log.machine = log.copy()
+    assert tokens == sorted(dict.fromkeys(tokens))
+    kept = log.machine.sessions[session]
+    assert not kept.waits and not kept.entities and not kept.outcomes
+
+
+def test_a_late_duplicate_of_a_request_whose_record_went_does_nothing(log: Log) -> None:
+    session = log.open()
+    token = log.command(session, 1, LOCK, [ACQUIRE]).reply[1]
+    log.command(session, 2, LOCK, [RELEASE, token])
+    assert log.command(session, 1, LOCK, [ACQUIRE]).reply == [WITHDRAWN]
+    assert not log.machine.entities
+    log.command(session, 3, BARRIER, [ARRIVE, "a", 1])
+    assert not log.machine.entities
+    assert log.command(session, 3, BARRIER, [ARRIVE, "a", 1]).reply[0] == OK
+    assert not log.machine.entities
+
+
+def test_a_release_forgets_that_request_and_no_other(log: Log) -> None:
+    session = log.open()
+    for seq in (1, 2, 3):
+        log.command(session, seq, SEMAPHORE, [ACQUIRE, 2, 1])
+    log.command(session, 4, SEMAPHORE, [RELEASE, 1])
+    assert list(log.machine.sessions[session].waits) == [2, 3]
+    assert log.command(session, 5, SEMAPHORE, [RELEASE, 1]).reply == [OK, False]
+    assert list(log.machine.sessions[session].waits) == [2, 3]

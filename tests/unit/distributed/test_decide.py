@@ -220,9 +220,10 @@ def test_withdrawing_a_waiter_leaves_the_holder_alone() -> None:
     assert lock.take(lock.structure.cancel(lock.state, 1, 1)) == [NOT_WAITING]
     assert lock.take(lock.structure.cancel(lock.state, 2, 1)) == [OK]
     assert lock.take(lock.structure.cancel(lock.state, 2, 1)) == [NOT_WAITING]
+    assert not lock.structure.involves(lock.state, 2)
     assert lock.do(1, 2, RELEASE, 1) == [OK, True]
     assert lock.effects_now() == []
-    assert not lock.structure.involves(lock.state, 2)
+    assert lock.state is None, "nobody holds, nobody waits: nothing is left"
 
 
 def test_the_bound_on_waiters() -> None:
@@ -379,3 +380,37 @@ def test_the_bound_on_arrivals() -> None:
     assert barrier.do(2, 1, 1, "b", 3) == [OVERLOADED, "max_waiters", 1]
     assert not barrier.structure.involves(barrier.state, 2)
     assert barrier.structure.waiting(barrier.state) == 1
+
+
+def test_permits_belong_to_a_semaphore_as_long_as_it_is_used() -> None:
+    pool = Entity(SEMAPHORE)
+    pool.do(1, 1, ACQUIRE, 3, 2)
+    assert pool.do(1, 2, RELEASE, 1) == [OK, True]
+    assert pool.state is None
+    assert pool.do(2, 1, ACQUIRE, 4, 4)[0] == OK, "the next user says how many there are"
+    assert pool.do(1, 3, TRY, 3, 1) == [MISMATCH, "permits", 4, 3]
+
+
+def test_a_try_that_finds_a_destroyed_hold_leaves_no_permits_behind() -> None:
+    pool = Entity(SEMAPHORE)
+    pool.do(1, 1, ACQUIRE, 2, 2)
+    pool.do(2, 1, DESTROY)
+    assert pool.do(2, 2, TRY, 1, 1) == [OK, None]
+    assert pool.do(2, 3, DESTROY) == [OK, False], "it was not made"
+    assert pool.do(2, 4, ACQUIRE, 3, 1) == [OK, 2], "of three, the ghost has two"
+    pool.take(pool.structure.end_session(pool.state, 2))
+    pool.take(pool.structure.abandon(pool.state, 1, 1))
+    assert pool.state is None
+
+
+def test_a_barrier_that_nobody_waits_at_leaves_nothing() -> None:
+    barrier = Entity(BARRIER)
+    assert barrier.do(1, 1, 1, "a", 1)[0] == OK
+    assert barrier.state is None
+    barrier.do(1, 2, 1, "a", 2)
+    barrier.take(barrier.structure.abandon(barrier.state, 1, 2))
+    assert barrier.state is None
+    for round_ in range(2):
+        barrier.do(1, 3 + round_, 1, "a", 2)
+        barrier.take(barrier.structure.end_session(barrier.state, 1))
+        assert barrier.state is None

@@ -228,7 +228,6 @@ class LineMachine(Machine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.exists = False
         self.waiting: list[tuple[Key, int]] = []
         self.granted: list[tuple[Key, int]] = []
         self.ghosts: list[tuple[Key, int]] = []
@@ -240,6 +239,10 @@ class LineMachine(Machine):
 
     def release_command(self, key: Key) -> list[int]:
         return [RELEASE, key[1]]
+
+    @property
+    def exists(self) -> bool:
+        return bool(self.waiting or self.granted)
 
     def free(self) -> int:
         return self.permits - sum(n for _, n in self.granted + self.ghosts)
@@ -261,7 +264,6 @@ class LineMachine(Machine):
         n = min(n, self.permits)
         fits = not self.waiting and n <= self.free()
         key, reply = self.do(session, *self.command(ACQUIRE, n))
-        self.exists = True
         assert (reply[0] == OK) is fits
         (self.granted if fits else self.waiting).append((key, n))
 
@@ -270,7 +272,6 @@ class LineMachine(Machine):
         n = min(n, self.permits)
         fits = not self.waiting and n <= self.free()
         key, reply = self.do(session, *self.command(TRY, n))
-        self.exists = True
         assert (reply[1] is not None) is fits
         if fits:
             self.granted.append((key, n))
@@ -333,7 +334,7 @@ class LineMachine(Machine):
         assert self.do(9, DESTROY)[1] == [OK, self.exists]
         assert all(self.heard[key] == [DESTROYED] for key in gone)
         self.ghosts += self.granted
-        self.exists, self.waiting, self.granted = False, [], []
+        self.waiting, self.granted = [], []
 
     @invariant()
     def same(self) -> None:
@@ -341,7 +342,10 @@ class LineMachine(Machine):
             assert not self.exists
             assert not self.waiting + self.granted + self.ghosts
             return
+        assert self.waiting or self.granted or self.ghosts, "nothing is left, yet a record is"
         line = self.state
+        assert line.capacity == (self.permits if self.exists else 0)
+        assert line.taken == sum(n for _, n in self.granted + self.ghosts)
         assert list(line.waiters) == [key for key, _ in self.waiting]
         assert dict.fromkeys(line.grants) == dict.fromkeys(key for key, _ in self.granted)
         assert dict.fromkeys(line.ghosts) == dict.fromkeys(key for key, _ in self.ghosts)
@@ -412,7 +416,8 @@ class BarrierMachine(Machine):
         key = data.draw(st.sampled_from(self.arrived))[0]
         self.withdraw([key])
         assert self.take(self.structure.cancel(self.state, *key)) == [OK]
-        assert self.take(self.structure.cancel(self.state, *key)) == [NOT_WAITING]
+        if self.state is not None:
+            assert self.take(self.structure.cancel(self.state, *key)) == [NOT_WAITING]
 
     @precondition(lambda self: self.state is not None)
     @rule(session=SESSIONS)
@@ -428,10 +433,11 @@ class BarrierMachine(Machine):
 
     @invariant()
     def same(self) -> None:
+        assert (self.state is None) is (not self.arrived), "a record stands for arrivals that wait"
         if self.state is not None:
             assert list(self.state.arrivals) == [key for key, _ in self.arrived]
             assert self.ask(1) == len(dict.fromkeys(party for _, party in self.arrived))
-            assert self.state.expected == (self.expected if self.arrived else 0)
+            assert self.state.expected == self.expected
 
 
 TestCounter = CounterMachine.TestCase
