@@ -157,5 +157,7 @@ BOUNDS: dict[str, Bound] = {
         2**32,
         "applied bytes that a log holds at most; 64 slots of large values stay below 128 MiB",
     ),
-    "snapshot_chunk_bytes": Bound("bytes", 16, 2**26, "small enough that heartbeats pass between two chunks"),
+    "snapshot_chunk_bytes": Bound(
+        "bytes", 16, 2**26, "a part of a state: made and restored within some milliseconds"
+    ),
 }

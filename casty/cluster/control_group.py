@@ -7,12 +7,15 @@ from collections.abc import Callable
 from casty.cluster.control import ControlMachine
 from casty.cluster.host import Group
 from casty.cluster.proposals import Answers, Proposals
+from casty.cluster.transfers import Whole, WholeLoad
 from casty.consensus import Core, Entry
 
 __all__ = ["CONTROL", "ControlReplica"]
 
 CONTROL = 0
 """The number of the control group."""
+
+PART_BYTES = 32 * 1024
 
 
 class ControlReplica:
@@ -58,11 +61,14 @@ class ControlReplica:
         """See `serve_read`."""
         raise AssertionError(f"read {token} in the control group")
 
-    def dump(self) -> bytes:
-        """Return the machine's state."""
-        return self.machine.dump()
+    def begin_dump(self) -> Whole:
+        """Begin to dump the machine's state, which is small."""
+        return Whole(self.machine.dump(), PART_BYTES)
 
-    def restore(self, data: bytes) -> None:
-        """Replace the machine's state by a snapshot's."""
+    def begin_load(self) -> WholeLoad:
+        """Begin to put another state together."""
+        return WholeLoad(self._restore)
+
+    def _restore(self, data: bytes) -> None:
         self.machine.load(data)
         self._on_change()

@@ -73,7 +73,6 @@ class Groups:
                 max_append_bytes=min(MAX_APPEND_BYTES, self._settings.max_frame_bytes // 4),
                 max_append_entries=MAX_APPEND_ENTRIES,
                 max_uncommitted_bytes=self._settings.max_uncommitted_bytes,
-                snapshot_chunk_bytes=self._settings.snapshot_chunk_bytes,
                 retained_entries=self._settings.retained_entries,
                 retained_bytes=self._settings.retained_bytes,
                 compact_entries=self._settings.snapshot_entries,

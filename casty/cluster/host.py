@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from casty.address import ReplicaId, process_of, replica_id, replica_number
+from casty.cluster.transfers import Dump, Load, Transfers
 from casty.consensus import Core, Entry, Ready, Role, Rounds, Snapshot
 from casty.errors import RemoteProtocolError
 from casty.events import ReplicaFailed
@@ -66,12 +67,13 @@ class Replica(Protocol):
     def refuse_read(self, token: int) -> None:
         """The read cannot be served here any more."""
 
-    def dump(self) -> bytes:
-        """Return the machine's state as of the last applied entry."""
+    def begin_dump(self) -> Dump:
+        """Begin to dump the machine's state as of the last applied entry."""
         ...
 
-    def restore(self, data: bytes) -> None:
-        """Replace the machine's state."""
+    def begin_load(self) -> Load:
+        """Begin to put a state together that takes the machine's place when it is whole."""
+        ...
 
     def close(self) -> None:
         """Tell everybody who waits here that the answer comes from elsewhere, if at all: the replica failed."""
@@ -157,6 +159,8 @@ class Host:
         self._timer: Timer | None = None
         self._timer_ns = 0
         self._is_closed = False
+        self._transfers = Transfers(runtime.clock)
+        self._is_transfer_set = False
 
     def add(self, group: Group) -> None:
         """Take a new group on."""
@@ -166,7 +170,7 @@ class Host:
 
     def remove(self, number: int) -> None:
         """Drop a group and everything it knows."""
-        del self.groups[number]
+        self._transfers.forget(self.groups.pop(number))
         self.led.pop(number, None)
 
     def close(self) -> None:
@@ -231,6 +235,23 @@ class Host:
                 )
         self._set_timer()
         self._send_out()
+        if not self._is_transfer_set and self._transfers.is_due:
+            self._is_transfer_set = True
+            self._clock.call_at(self._clock.now(), self._transfer)
+
+    def _transfer(self) -> None:
+        """Restore or make one part of a state, in a turn of its own."""
+        self._is_transfer_set = False
+        group = None if self._is_closed else self._transfers.next_group()
+        if group is None:
+            return
+        assert isinstance(group, Group)
+        try:
+            self._transfers.work(group)
+        except Exception as error:
+            self._fail(group, error)
+        self.mark(group)
+        self.settle()
 
     def _take_ready(self, group: Group, work: list[tuple[Group, Ready]]) -> None:
         try:
@@ -256,10 +277,8 @@ class Host:
         self._stage(group, ready)
         if ready.entries:
             core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
-        if ready.snapshot is not None:
-            replica.restore(ready.snapshot.data)
-            group.applied_index = ready.snapshot.index
-            core.installed()
+        if core.inbound is not None:
+            self._transfers.arrived(group)
         if ready.role_changed:
             self._note_role(group)
             replica.role_changed(group)
@@ -269,7 +288,7 @@ class Host:
         for token in ready.reads_refused:
             replica.refuse_read(token)
         if ready.needs_snapshot:
-            core.provide_snapshot(group.applied_index, replica.dump())
+            self._transfers.wanted(group)
         self.mark(group)
 
     def _stage(self, group: Group, ready: Ready) -> None:
@@ -302,13 +321,17 @@ class Host:
             self.led[group.number] = group
 
     def _apply(self, group: Group, ready: Ready) -> None:
-        index = ready.committed_first
+        index, committed = ready.committed_first, ready.committed
+        if index <= group.applied_index:
+            # A state that was restored while they were on their way to the disk has them already.
+            committed = committed[group.applied_index + 1 - index :]
+            index = group.applied_index + 1
         apply = group.replica.apply
-        for entry in ready.committed:
+        for entry in committed:
             if entry.kind == 0:
                 apply(index, entry)
             index += 1
-        if ready.committed:
+        if committed:
             group.applied_index = index - 1
             if group.core.is_log_full:
                 group.core.compact(group.applied_index)

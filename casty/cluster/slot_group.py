@@ -9,6 +9,7 @@ from casty.cluster.host import Group
 from casty.cluster.node_memory import NodeMemory
 from casty.cluster.operations import MARKS_BYTES, SCAN, is_scan
 from casty.cluster.proposals import BUSY, NOT_LEADER, Answers, Proposals
+from casty.cluster.slot_dump import SlotDump, SlotLoad
 from casty.cluster.slot_leader import EXPIRY_WORK, SlotLeader
 from casty.cluster.slot_machine import (
     ABANDON,
@@ -215,13 +216,13 @@ class SlotReplica:
             self.proposals.abandon()
         self._on_role(group)
 
-    def dump(self) -> bytes:
-        """Return the machine's state."""
-        return self.machine.dump()
+    def begin_dump(self) -> SlotDump:
+        """Begin to dump the machine's state."""
+        return self.machine.begin_dump(self._settings.snapshot_chunk_bytes)
 
-    def restore(self, data: bytes) -> None:
-        """Replace the machine's state by a snapshot's."""
-        self.machine.load(data)
+    def begin_load(self) -> SlotLoad:
+        """Begin to put another state together."""
+        return self.machine.begin_load()
 
     def weights(self) -> Weights:
         """Return what the machine's entities take."""

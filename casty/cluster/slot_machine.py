@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from casty.cluster.slot_dump import SlotDump, SlotLoad
 from casty.cluster.slot_session import EntityKey, SlotSession
 from casty.cluster.slot_weights import Weights, weight_of
 from casty.distributed.core import (
@@ -73,6 +74,7 @@ MAX_NUMBER = 2**63 - 1
 MAX_NAME_BYTES = 1024
 MIN_OUTCOMES = 1024
 """Unconfirmed outcomes that a session may always have: confirmations come only with its next keep-alive."""
+DUMP_BYTES = 256 * 1024
 _PARTIES = (LOCK, SEMAPHORE, BARRIER)
 _DONE: Reply = [OK]
 _EXPIRED: Reply = [EXPIRED]
@@ -176,6 +178,7 @@ class SlotMachine:
     __slots__ = (
         "_context",
         "_counter",
+        "_dump",
         "_generation",
         "_waiting",
         "attempts",
@@ -194,6 +197,8 @@ class SlotMachine:
         self._generation = generation
         self._counter = 0
         self._waiting = 0
+        self._dump: SlotDump | None = None
+        """Told of every session and entity before it changes."""
         self._context = Context(Caller(0, 0), self._next_token, limits.max_waiters)
 
     def _next_token(self) -> int:
@@ -231,6 +236,8 @@ class SlotMachine:
         session = self.sessions.get(number)
         if session is None:
             return Applied(_EXPIRED)
+        if self._dump is not None:
+            self._dump.touch_session(number, session)
         known = self.known(session, number, seq)
         self.weights.reply_bytes -= session.pass_marks(low, wait_low)
         if known is not None:
@@ -248,6 +255,8 @@ class SlotMachine:
         context = self._context
         context.caller = Caller(number, seq)
         context.waiters = self._waiting
+        if self._dump is not None:
+            self._dump.touch_entity(key, state)
         weight = weight_of(key, state)
         decision = STRUCTURES[kind].decide(state, command, context)
         self._keep(key, state, decision.state, weight)
@@ -303,6 +312,8 @@ class SlotMachine:
         for number, seq, reply in effects:
             self._waiting -= 1
             session = self.sessions[number]
+            if self._dump is not None:
+                self._dump.touch_session(number, session)
             state = self.entities.get(key)
             if state is not None and STRUCTURES[key[0]].outcome(state, number, seq) is not None:
                 continue
@@ -324,11 +335,15 @@ class SlotMachine:
         session = self.sessions.pop(number, None)
         if session is None:
             return Applied(_EXPIRED)
+        if self._dump is not None:
+            self._dump.touch_session(number, session)
         self.attempts.pop(session.attempt, None)
         self.weights.reply_bytes -= session.reply_bytes
         effects: list[Effect] = []
         for key in list(session.entities):
             state, structure = self.entities[key], STRUCTURES[key[0]]
+            if self._dump is not None:
+                self._dump.touch_entity(key, state)
             before, weight = structure.waiting(state), weight_of(key, state)
             decision = structure.end_session(state, number)
             after = 0 if decision.state is None else structure.waiting(decision.state)
@@ -342,6 +357,8 @@ class SlotMachine:
         session = self.sessions.get(number)
         if session is None:
             return Applied(_EXPIRED)
+        if self._dump is not None:
+            self._dump.touch_session(number, session)
         known = self.known(session, number, seq)
         if known is None or known[0] == STALE:
             # Stale: withdrawn and forgotten; what a client still waits for is never forgotten otherwise.
@@ -356,6 +373,8 @@ class SlotMachine:
         session = self.sessions.get(number)
         if session is None:
             return Applied(_EXPIRED)
+        if self._dump is not None:
+            self._dump.touch_session(number, session)
         self.weights.reply_bytes -= session.pass_marks(low, 0)
         effects: list[Effect] = []
         for seq, kind, entity in rows:
@@ -372,6 +391,8 @@ class SlotMachine:
         if state is None or key[0] not in _PARTIES:
             return NO_EFFECTS
         structure = STRUCTURES[key[0]]
+        if self._dump is not None:
+            self._dump.touch_entity(key, state)
         was_waiting = structure.outcome(state, number, seq) == _QUEUED
         weight = weight_of(key, state)
         decision = (structure.abandon if abandon else structure.cancel)(state, number, seq)
@@ -449,20 +470,49 @@ class SlotMachine:
 
     # -- snapshots
 
+    @property
+    def numbers(self) -> tuple[int, int, int]:
+        """The generation, how many tokens were drawn, and how many requests wait."""
+        return self._generation, self._counter, self._waiting
+
+    @numbers.setter
+    def numbers(self, numbers: tuple[int, int, int]) -> None:
+        self._generation, self._counter, self._waiting = numbers
+
+    def begin_dump(self, part_bytes: int) -> SlotDump:
+        """Begin to dump the present state in parts, while entries go on being applied; one dump at a time."""
+        assert self._dump is None
+        self._dump = SlotDump(self, part_bytes)
+        return self._dump
+
+    def end_dump(self, dump: SlotDump) -> None:
+        """A dump is over."""
+        if self._dump is dump:
+            self._dump = None
+
+    def begin_load(self) -> SlotLoad:
+        """Begin to put a state together that takes this one's place when it is whole."""
+        return SlotLoad(self, SlotMachine(self.limits, self._generation))
+
+    def become(self, other: SlotMachine) -> None:
+        """Take over the state of a machine that nobody uses any more."""
+        self.numbers = other.numbers
+        self.sessions, self.attempts, self.entities = other.sessions, other.attempts, other.entities
+        self.weights = other.weights
+
     def dump(self) -> bytes:
-        """Return the whole state; `load` of it gives an equal machine."""
-        sessions = [[number, session.dump()] for number, session in self.sessions.items()]
-        entities = [[*key, STRUCTURES[key[0]].dump(state)] for key, state in self.entities.items()]
-        return pack([self._generation, self._counter, self._waiting, sessions, entities])
+        """Return the whole state at once; `load` of it gives an equal machine."""
+        dump = SlotDump(self, DUMP_BYTES)
+        parts, is_last = [], False
+        while not is_last:
+            part, is_last = dump.next_part()
+            parts.append(part)
+        return pack(parts)
 
     def load(self, data: bytes) -> None:
         """Replace the state by a dumped one."""
-        plain: Any = unpack(data)
-        self._generation, self._counter, self._waiting, sessions, entities = plain
-        self.sessions = {number: SlotSession.load(session) for number, session in sessions}
-        self.attempts = {session.attempt: number for number, session in self.sessions.items()}
-        self.entities = {(kind, entity): STRUCTURES[kind].load(state) for kind, entity, state in entities}
-        self.weights = Weights()
-        for key, state in self.entities.items():
-            self.weights.changed(key, 0, weight_of(key, state))
-        self.weights.reply_bytes = sum(session.reply_bytes for session in self.sessions.values())
+        load = self.begin_load()
+        parts: Any = unpack(data)
+        for part in parts:
+            load.take(part)
+        load.finish()

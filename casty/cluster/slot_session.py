@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 from typing import Any, Protocol
 
-from casty.distributed.core import STALE, WITHDRAWN, Reply
+from casty.distributed.core import STALE, WITHDRAWN, Frozen, Reply
 
 __all__ = ["EntityKey", "SlotSession"]
 
@@ -117,30 +117,39 @@ class SlotSession:
         self.finish(seq)
         return size_bytes
 
-    def dump(self) -> list[object]:
-        """Return the session as a plain value."""
-        return [
-            self.attempt, self.gateway, self.low, self.wait_low,
-            [[seq, reply] for seq, reply in self.replies.items()],
-            [[seq, *key] for seq, key in self.waits.items()],
-            [[seq, reply] for seq, reply in self.outcomes.items()],
-            list(self.withdrawn),
-            [list(key) for key in self.entities],
-        ]  # fmt: skip
+    def freeze(self) -> Frozen:
+        """Return what the session is now, as plain values; see `Structure.freeze`."""
+        tables = (
+            self.replies.items(),
+            self.waits.items(),
+            self.outcomes.items(),
+            self.withdrawn,
+            self.entities,
+        )
+        head = [self.attempt, self.gateway, self.low, self.wait_low]
+        return Frozen(head, tuple(list(table) for table in tables))
 
     @staticmethod
-    def load(plain: Any) -> SlotSession:
-        """Return the session that `dump` gave as `plain`."""
-        attempt, gateway, low, wait_low, replies, waits, outcomes, withdrawn, entities = plain
+    def begin(head: Any) -> SlotSession:
+        """Return the session of a `Frozen.head`, its tables still empty."""
+        attempt, gateway, low, wait_low = head
         session = SlotSession(attempt, gateway)
         session.low, session.wait_low = low, wait_low
-        for seq, reply in replies:
-            session.answered(seq, reply)
-        session.waits = {seq: (kind, entity) for seq, kind, entity in waits}
-        session.outcomes = dict(outcomes)
-        session.withdrawn = dict.fromkeys(withdrawn)
-        session.entities = dict.fromkeys((kind, entity) for kind, entity in entities)
         return session
+
+    def extend(self, table: int, rows: Sequence[Any]) -> int:
+        """Add the next rows of a table; return by how much `reply_bytes` grew."""
+        if table == 0:
+            return sum([self.answered(seq, reply) for seq, reply in rows])
+        if table == 1:
+            self.waits.update((seq, (kind, entity)) for seq, (kind, entity) in rows)
+        elif table == 2:
+            self.outcomes.update((seq, reply) for seq, reply in rows)
+        elif table == 3:
+            self.withdrawn.update(dict.fromkeys(rows))
+        else:
+            self.entities.update(dict.fromkeys((kind, entity) for kind, entity in rows))
+        return 0
 
 
 def size_of(reply: Reply) -> int:

@@ -4,7 +4,7 @@ from casty.consensus.core import Core
 from casty.consensus.log import DATA, MEMBERSHIP, NOOP, Entry
 from casty.consensus.membership import Membership
 from casty.consensus.rounds import Rounds
-from casty.consensus.snapshot import Snapshot
+from casty.consensus.snapshot import Outbound, Snapshot
 from casty.consensus.values import (
     Limits,
     NotLeading,
@@ -25,6 +25,7 @@ __all__ = [
     "Limits",
     "Membership",
     "NotLeading",
+    "Outbound",
     "ProgressReport",
     "ProposalRefused",
     "Ready",

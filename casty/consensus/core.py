@@ -23,7 +23,7 @@ from casty.consensus.membership import History, Membership, decode
 from casty.consensus.progress import STATE_NAMES
 from casty.consensus.rounds import Rounds
 from casty.consensus.sending import send_due, send_empty
-from casty.consensus.snapshot import Snapshot
+from casty.consensus.snapshot import Inbound, Outbound, Part, Snapshot
 from casty.consensus.state import State
 from casty.consensus.values import (
     Limits,
@@ -105,7 +105,7 @@ class Core(State):
     def _restore(self, restored: Restored, now_ns: int) -> None:
         self.term, self.vote = restored.term, restored.vote
         if restored.snapshot is not None:
-            snapshot = self.snapshot = restored.snapshot
+            snapshot = restored.snapshot
             self.log = Log(snapshot.index, snapshot.term)
             self.history = History(snapshot.index, snapshot.membership)
             self.commit = self.applied = snapshot.index
@@ -306,16 +306,11 @@ class Core(State):
 
     def ready(self) -> Ready | None:
         """Return the work since the last call, once; None when there is nothing."""
-        if self.append_due and self.dirty:
+        if not self.dirty:
+            return None
+        if self.append_due:
             send_due(self)
-        if self.snapshot is not None:
-            self._drop_unsent_snapshot()
-        return self.take_ready() if self.dirty else None
-
-    def _drop_unsent_snapshot(self) -> None:
-        """Keep a snapshot for no longer than somebody is being sent it: it is as large as the machine."""
-        if all(progress.snapshot is not self.snapshot for progress in self.progress.values()):
-            self.snapshot = None
+        return self.take_ready()
 
     def stored(self, last_index: int, term: int) -> None:
         """Learn that the log is durable up to `last_index`, whose entry has this term."""
@@ -333,9 +328,14 @@ class Core(State):
             return True
         return self.applied - self.log.offset >= limits.retained_entries + limits.compact_entries
 
-    def installed(self) -> None:
-        """Learn that the machine was restored from `Ready.snapshot`; until then it is not acknowledged."""
-        following.installed(self)
+    def part_restored(self, inbound: Inbound) -> bool:
+        """Learn that the oldest part of `Core.inbound` that waits was restored; it is acknowledged now.
+
+        True: it was the last. The restored state has to take the machine's place at once, before anything else is
+        handed out; where that fails, this core must not be used again.
+        """
+        assert inbound is self.inbound and inbound.parts
+        return following.part_restored(self, inbound)
 
     def compact(self, index: int) -> None:
         """Let the machine, which has applied all up to `index`, stand for the log before it.
@@ -359,16 +359,51 @@ class Core(State):
         self.history.compact(keep_from)
         leading.restart_overrun_snapshots(self)
 
-    def provide_snapshot(self, index: int, data: bytes) -> None:
-        """Answer `Ready.needs_snapshot` with the machine's state at `index`."""
+    def begin_snapshot(self, now_ns: int, index: int) -> str | None:
+        """Answer `Ready.needs_snapshot`: the machine's state at `index` is going to be sent, in parts.
+
+        Returns
+        -------
+        str | None
+            The peer that gets it, each its own. None when nobody needs one any more. A peer that was silent lately is
+            asked where it is first; it comes again.
+        """
         assert index <= self.applied, (index, self.applied)
-        if index >= self.log.offset and index > 0:
-            membership = self.history.at(index)
-            assert membership is not None
-            self.snapshot = Snapshot(index, self.log.term_at(index), membership, data)
-            self.snapshot_wanted = False
-            if self.role is Role.LEADER:
+        self.now_ns = now_ns
+        self.snapshot_wanted = False
+        for progress in self.progress.values():
+            if not progress.needs_snapshot:
+                continue
+            if now_ns - progress.active_ns > self.timing.election_max_ns or index < self.log.offset:
+                progress.ask(max(self.log.offset, progress.match) + 1)
                 self.append_due = self.dirty = True
+            elif index <= progress.match:
+                progress.probe(progress.match + 1)
+                self.append_due = self.dirty = True
+            else:
+                membership = self.history.at(index)
+                assert membership is not None
+                snapshot = Snapshot(index, self.log.term_at(index), membership)
+                progress.install(Outbound(snapshot, now_ns), self.timing.heartbeat_ns)
+                progress.waiting_ns = now_ns
+                self.snapshot_wanted = any(other.needs_snapshot for other in self.progress.values())
+                return progress.id
+        return None
+
+    def outbound(self, peer: str) -> Outbound | None:
+        """Return the snapshot that a peer is being sent; another one, or None, once it is over."""
+        progress = self.progress.get(peer)
+        return None if progress is None else progress.snapshot
+
+    def wants_part(self, outbound: Outbound) -> bool:
+        """Whether the next part of a snapshot is to be made now."""
+        return not outbound.is_whole and len(outbound.parts) < self.limits.snapshot_window_chunks
+
+    def provide_part(self, now_ns: int, outbound: Outbound, data: bytes, is_last: bool) -> None:
+        """Send the next part."""
+        self.now_ns = now_ns
+        outbound.add(Part(data, is_last))
+        self.append_due = self.dirty = True
 
 
 _HANDLERS: dict[int, Callable[[State, int, str, Sequence[object]], None]] = {

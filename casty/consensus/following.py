@@ -12,13 +12,21 @@ from collections.abc import Sequence
 
 from casty.consensus.log import Entry
 from casty.consensus.membership import parse
-from casty.consensus.messages import ACCEPTED, APPEND_REPLY, BLANK, REJECTED, SNAPSHOT_REPLY, parse_entries
-from casty.consensus.snapshot import Inbound, Installing, Snapshot
+from casty.consensus.messages import (
+    ACCEPTED,
+    APPEND_REPLY,
+    BLANK,
+    REJECTED,
+    SNAPSHOT_REPLY,
+    integers,
+    parse_entries,
+)
+from casty.consensus.snapshot import Inbound, Part, Snapshot
 from casty.consensus.state import State
 from casty.consensus.values import Role
 from casty.errors import RemoteProtocolError
 
-__all__ = ["installed", "on_append", "on_snapshot"]
+__all__ = ["on_append", "on_snapshot", "part_restored"]
 
 
 def on_append(state: State, now_ns: int, sender: str, message: Sequence[object]) -> None:
@@ -41,9 +49,6 @@ def on_append(state: State, now_ns: int, sender: str, message: Sequence[object])
         state.heard_ns = now_ns
     elif not _follow(state, now_ns, sender, term):
         _answer(state, sender, sent_ns, REJECTED, previous, 0, 0)
-        return
-    if state.installing is not None:
-        # Its entries follow a state that is not there yet; the leader asks again.
         return
     if state.membership is None:
         _answer(state, sender, sent_ns, BLANK, previous, 0, 0)
@@ -110,55 +115,70 @@ def _answer(state: State, to: str, sent_ns: int, outcome: int, index: int, hint:
 
 
 def on_snapshot(state: State, now_ns: int, sender: str, message: Sequence[object]) -> None:
-    """Take a chunk of a snapshot; install it when it is the last."""
-    if len(message) != 11:
-        raise RemoteProtocolError("snapshot: expected 11 fields")
-    _, term, sent_ns, index, index_term, voters, outgoing, learners, offset, size_bytes, chunk = message
-    if not (
-        isinstance(term, int)
-        and isinstance(sent_ns, int)
-        and isinstance(index, int)
-        and isinstance(index_term, int)
-        and isinstance(offset, int)
-        and isinstance(size_bytes, int)
-        and isinstance(chunk, bytes)
-    ):
-        raise RemoteProtocolError("snapshot: expected integers and a chunk of bytes")
-    membership = parse(voters, outgoing, learners)
-    if not 0 <= size_bytes <= state.limits.max_snapshot_bytes or not 1 <= index_term <= term:
-        raise RemoteProtocolError(f"snapshot: illegal size {size_bytes} or term {index_term}")
+    """Take a part of a snapshot; the host restores it."""
+    if len(message) != 12:
+        raise RemoteProtocolError("snapshot: expected 12 fields")
+    term, sent_ns, index, index_term, began_ns, number, is_last = integers([*message[1:5], *message[8:11]], 7)
+    part = message[11]
+    if not isinstance(part, bytes):
+        raise RemoteProtocolError("snapshot: expected a part of bytes")
+    membership = parse(message[5], message[6], message[7])
+    if not 1 <= index_term <= term:
+        raise RemoteProtocolError(f"snapshot: illegal term {index_term}")
     if not _follow(state, now_ns, sender, term):
         _answer(state, sender, sent_ns, REJECTED, index, 0, 0)
-        return
-    if state.installing is not None:
         return
     if index <= state.commit:
         state.inbound = None
         _answer(state, sender, sent_ns, ACCEPTED, state.commit, state.commit, 0)
         return
     inbound = state.inbound
-    if inbound is None or not inbound.is_for(term, index, size_bytes):
-        inbound = state.inbound = Inbound(term, index, size_bytes)
-    if not inbound.take(offset, chunk):
-        state.send(sender, [SNAPSHOT_REPLY, state.term, sent_ns, index, len(inbound.buffer)])
-        return
-    state.inbound = None
-    if state.membership is not None and state.log.matches(index, index_term):
-        # Our own log says the same up to there: commit it, and keep what follows.
-        state.commit = index
-        _answer(state, sender, sent_ns, ACCEPTED, index, state.commit, 0)
-        return
-    snapshot = Snapshot(index, index_term, membership, bytes(inbound.buffer))
-    state.installing = Installing(snapshot, sender, sent_ns)
-    state.snapshot_to_install = snapshot
+    if inbound is None or not inbound.is_for(term, index, began_ns):
+        is_late = inbound is not None and (inbound.term, inbound.began_ns) >= (term, began_ns)
+        if number or is_late:
+            # Of one that ended, or whose beginning is not here: the leader's patience with it ends soon.
+            return
+        inbound = Inbound(term, Snapshot(index, index_term, membership), began_ns, sender)
+        state.inbound = inbound
+    inbound.sent_ns = sent_ns
     state.dirty = True
+    if not inbound.take(number, Part(part, bool(is_last)), 2 * state.limits.snapshot_window_chunks):
+        _answer_part(state, inbound)
 
 
-def installed(state: State) -> None:
-    """The machine has the snapshot's state: only now it stands for the log, and is acknowledged."""
-    assert state.installing is not None and state.installing.snapshot.index > state.commit
-    snapshot, sender, sent_ns = state.installing
-    state.installing = None
-    state.reset_log(snapshot)
-    if state.leader == sender:
-        _answer(state, sender, sent_ns, ACCEPTED, snapshot.index, state.commit, 0)
+def _answer_part(state: State, inbound: Inbound) -> None:
+    message: list[object] = [
+        SNAPSHOT_REPLY,
+        state.term,
+        inbound.sent_ns,
+        inbound.snapshot.index,
+        inbound.restored,
+    ]
+    state.send(inbound.sender, message)
+
+
+def part_restored(state: State, inbound: Inbound) -> bool:
+    """The oldest part that waits is restored; say whether it was the last, and the state is to be put in place.
+
+    Only then the snapshot stands for the log, and is acknowledged.
+    """
+    part = inbound.parts.popleft()
+    inbound.restored += 1
+    if not part.is_last:
+        if state.leader == inbound.sender:
+            _answer_part(state, inbound)
+        return False
+    state.inbound = None
+    snapshot = inbound.snapshot
+    is_needed = snapshot.index > state.commit
+    if is_needed and state.membership is not None and state.log.matches(snapshot.index, snapshot.term):
+        # Our own log says the same up to there: commit it, and keep what follows.
+        state.commit = snapshot.index
+        is_needed = False
+    elif is_needed:
+        state.reset_log(snapshot)
+        state.snapshot_to_store = snapshot
+    state.dirty = True
+    if state.leader == inbound.sender:
+        _answer(state, inbound.sender, inbound.sent_ns, ACCEPTED, snapshot.index, state.commit, 0)
+    return is_needed

@@ -43,8 +43,8 @@ __all__ = [
 UNLIMITED_NS = 1 << 62
 """The lease of a lone voter: nobody else can be elected without it."""
 
-SNAPSHOT_PATIENCE = 10
-"""Silence, in longest election time-outs, that ends a running snapshot."""
+SNAPSHOT_PATIENCE = 2
+"""Silence, in longest election time-outs, that ends a running snapshot: others wait until it is over."""
 
 
 def become_leader(state: State, now_ns: int) -> None:
@@ -153,7 +153,7 @@ def _rejected(state: State, progress: Progress, previous: int, hint: int, hint_t
 
 
 def on_snapshot_reply(state: State, now_ns: int, sender: str, message: Sequence[object]) -> None:
-    """A peer holds the first bytes of a snapshot: send on."""
+    """A peer restored the first parts of a snapshot: send on."""
     _, term, sent_ns, index, held = integers(message, 5)
     progress = state.progress.get(sender)
     if term != state.term or progress is None:
@@ -161,13 +161,11 @@ def on_snapshot_reply(state: State, now_ns: int, sender: str, message: Sequence[
     is_resending = progress.retry_ns > state.timing.heartbeat_ns
     _answered(state, progress, now_ns, sent_ns)
     snapshot = progress.snapshot
-    if snapshot is None or snapshot.index != index or held > len(snapshot.data):
+    if snapshot is None or snapshot.index != index or not snapshot.acknowledge(held):
         return
-    if held > progress.snapshot_acked or is_resending:
-        progress.snapshot_acked = held
-        progress.snapshot_sent = held if is_resending else max(progress.snapshot_sent, held)
-        progress.is_paused = progress.is_paused and not is_resending
-        state.append_due = state.dirty = True
+    if is_resending:
+        snapshot.sent = snapshot.acked
+    state.append_due = state.dirty = True
     if state.pending_reads:
         confirm_reads(state, now_ns)
 
@@ -317,9 +315,9 @@ def _back_off(state: State, progress: Progress, now_ns: int) -> None:
 
 def _send_again(state: State, progress: Progress, now_ns: int) -> None:
     silent_ns = now_ns - progress.active_ns
-    if progress.state == SNAPSHOT and silent_ns < SNAPSHOT_PATIENCE * state.timing.election_max_ns:
-        progress.snapshot_sent = progress.snapshot_acked
-        progress.is_paused = False
+    snapshot = progress.snapshot
+    if snapshot is not None and silent_ns < SNAPSHOT_PATIENCE * state.timing.election_max_ns:
+        snapshot.sent = snapshot.acked
     else:
         progress.fall_behind(state.log.last_index, now_ns)
         look_from = progress.next if progress.state == PROBE else progress.match + 1

@@ -7,8 +7,8 @@ VOTE                term, last index, last term, forced (1: the old leader asked
 VOTE_REPLY          term, granted
 PRE_VOTE            term asked for (not adopted), last index, last term
 PRE_VOTE_REPLY      term, granted, term asked for
-SNAPSHOT            term, sent_ns, index, index term, voters, outgoing, learners, offset, size, chunk
-SNAPSHOT_REPLY      term, sent_ns, index, bytes held
+SNAPSHOT            term, sent_ns, index, index term, voters, outgoing, learners, begin, number, last, part
+SNAPSHOT_REPLY      term, sent_ns, index, parts restored
 TIMEOUT_NOW         term
 ==================  ========================================================================================
 
@@ -17,7 +17,7 @@ the previous index that did not match; hints: where to look next), BLANK (no con
 needed). ``sent_ns`` is the leader's clock and comes back unchanged; nobody else reads it.
 
 Every message may be lost, doubled, late or out of order. Lost votes: the candidate's timer. Lost appends,
-chunks and their replies: the leader's retry. A lost TIMEOUT_NOW: the leader gives the transfer up and stands
+parts and their replies: the leader's retry. A lost TIMEOUT_NOW: the leader gives the transfer up and stands
 again.
 """
 

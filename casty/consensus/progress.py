@@ -2,10 +2,10 @@
 
 States. PROBE: the matching point is unknown, one append at a time. REPLICATE: it is known, appends are
 pipelined within bounds, ``next`` runs ahead of ``match``. SNAPSHOT: the peer needs entries that are compacted
-away, or is blank, and has said so; chunks are sent within a window until it reports the snapshot's index.
+away, or is blank, and has said so; parts are sent within a window until it reports the snapshot's index.
 
 Any message may be lost: whatever is outstanding longer than ``retry_ns`` without an answer puts the peer back
-to PROBE with an empty append (a chunk is sent again in SNAPSHOT), and the pause doubles up to its bound.
+to PROBE with an empty append (parts are sent again in SNAPSHOT), and the pause doubles up to its bound.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections import deque
 
 from casty.address import process_of
 from casty.consensus.rounds import NEVER_NS
-from casty.consensus.snapshot import Snapshot
+from casty.consensus.snapshot import Outbound
 
 __all__ = ["PROBE", "REPLICATE", "SNAPSHOT", "STATE_NAMES", "Progress"]
 
@@ -39,6 +39,7 @@ class Progress:
         "is_empty_probe",
         "is_paused",
         "match",
+        "needs_snapshot",
         "next",
         "process",
         "retry_ns",
@@ -48,8 +49,6 @@ class Progress:
         "round_target",
         "since_ns",
         "snapshot",
-        "snapshot_acked",
-        "snapshot_sent",
         "state",
         "waiting_ns",
     )
@@ -78,9 +77,9 @@ class Progress:
         self.waiting_ns = now_ns
         """When the peer last answered, or when the message we wait for left if that is later."""
         self.retry_ns = retry_ns
-        self.snapshot: Snapshot | None = None
-        self.snapshot_acked = 0
-        self.snapshot_sent = 0
+        self.needs_snapshot = False
+        """It said that it needs entries that are compacted away; the host begins a snapshot when its turn comes."""
+        self.snapshot: Outbound | None = None
         self.is_caught_up = False
         self.round_count = 0
         self.round_target = last_index
@@ -89,7 +88,9 @@ class Progress:
     @property
     def is_outstanding(self) -> bool:
         """Whether an answer is due."""
-        return self.is_paused or bool(self.inflight) or self.snapshot is not None
+        if self.snapshot is not None:
+            return bool(self.snapshot.parts)
+        return self.is_paused or bool(self.inflight)
 
     @property
     def is_idle(self) -> bool:
@@ -101,6 +102,7 @@ class Progress:
         assert next_index > self.match
         self.state = PROBE
         self.next = next_index
+        self.needs_snapshot = False
         self.snapshot = None
         self.is_paused = False
         self.is_empty_probe = False
@@ -120,6 +122,7 @@ class Progress:
         """Pipeline from the known matching point on."""
         self.state = REPLICATE
         self.next = self.match + 1
+        self.needs_snapshot = False
         self.snapshot = None
         self.is_blank = False
         self.is_paused = False
@@ -127,13 +130,12 @@ class Progress:
         self.inflight.clear()
         self.inflight_bytes = 0
 
-    def install(self, snapshot: Snapshot, retry_ns: int) -> None:
+    def install(self, snapshot: Outbound, retry_ns: int) -> None:
         """Send a snapshot."""
         self.retry_ns = retry_ns
         self.state = SNAPSHOT
+        self.needs_snapshot = False
         self.snapshot = snapshot
-        self.snapshot_acked = 0
-        self.snapshot_sent = 0
         self.is_paused = False
         self.inflight.clear()
         self.inflight_bytes = 0

@@ -1,7 +1,7 @@
-"""A leader's outgoing appends and snapshot chunks, made once per `Ready`: proposals of a turn share one.
+"""A leader's outgoing appends and parts of snapshots, made once per `Ready`: proposals of a turn share one.
 
 Bounds: an append by entries and bytes, a peer by unanswered appends and bytes, a snapshot by its window of
-chunks. Entries are sent as they lie in the log (a named tuple packs as ``[term, kind, data]``), never copied
+parts. Entries are sent as they lie in the log (a named tuple packs as ``[term, kind, data]``), never copied
 per peer.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from casty.consensus.log import Entry
 from casty.consensus.messages import APPEND
-from casty.consensus.messages import SNAPSHOT as SNAPSHOT_CHUNK
+from casty.consensus.messages import SNAPSHOT as SNAPSHOT_PART
 from casty.consensus.progress import PROBE, REPLICATE, Progress
-from casty.consensus.snapshot import Snapshot
+from casty.consensus.snapshot import Outbound
 from casty.consensus.state import State
 
 __all__ = ["arm_retry", "send_due", "send_empty"]
@@ -36,7 +36,7 @@ def send_due(state: State) -> None:
             if not progress.is_paused:
                 _send_probe(state, progress)
         elif progress.snapshot is not None:
-            _send_chunks(state, progress)
+            _send_parts(state, progress.id, progress.snapshot)
 
 
 class _Append:
@@ -126,34 +126,15 @@ def send_empty(state: State, progress: Progress) -> None:
 
 
 def _start_snapshot(state: State, progress: Progress) -> None:
-    snapshot = state.snapshot
-    if snapshot is None or snapshot.index < state.log.offset or snapshot.index <= progress.match:
-        state.snapshot_wanted = True
-        state.dirty = True
-        return
-    progress.install(snapshot, state.timing.heartbeat_ns)
-    progress.waiting_ns = state.now_ns
-    _send_chunks(state, progress)
+    progress.needs_snapshot = state.snapshot_wanted = state.dirty = True
 
 
-def _send_chunks(state: State, progress: Progress) -> None:
-    snapshot = progress.snapshot
-    assert snapshot is not None
-    chunk_bytes = state.limits.snapshot_chunk_bytes
-    window_bytes = chunk_bytes * state.limits.snapshot_window_chunks
-    size_bytes = len(snapshot.data)
-    while progress.snapshot_sent - progress.snapshot_acked < window_bytes:
-        if progress.snapshot_sent >= size_bytes and progress.is_paused:
-            return
-        _emit_chunk(state, progress.id, snapshot, progress.snapshot_sent)
-        progress.snapshot_sent = min(progress.snapshot_sent + chunk_bytes, size_bytes)
-        progress.is_paused = progress.snapshot_sent >= size_bytes
+def _send_parts(state: State, to: str, outbound: Outbound) -> None:
+    for number in range(outbound.sent, outbound.acked + len(outbound.parts)):
+        part = outbound.parts[number - outbound.acked]
+        snapshot = outbound.snapshot
+        message: list[object] = [SNAPSHOT_PART, state.term, state.now_ns, snapshot.index, snapshot.term]
+        message += [*snapshot.membership, outbound.began_ns, number, int(part.is_last), part.data]
+        state.send(to, message)
+        outbound.sent = number + 1
         arm_retry(state)
-
-
-def _emit_chunk(state: State, to: str, snapshot: Snapshot, offset: int) -> None:
-    chunk = snapshot.data[offset : offset + state.limits.snapshot_chunk_bytes]
-    voters, outgoing, learners = snapshot.membership
-    message: list[object] = [SNAPSHOT_CHUNK, state.term, state.now_ns, snapshot.index, snapshot.term]
-    message += [voters, outgoing, learners, offset, len(snapshot.data), chunk]
-    state.send(to, message)

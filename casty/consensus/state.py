@@ -14,7 +14,7 @@ from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log, bytes_of
 from casty.consensus.membership import History, Membership, decode
 from casty.consensus.progress import Progress
 from casty.consensus.rounds import Rounds
-from casty.consensus.snapshot import Inbound, Installing, Snapshot
+from casty.consensus.snapshot import Inbound, Snapshot
 from casty.consensus.values import Limits, Ready, Role, Timing
 
 __all__ = ["State"]
@@ -41,7 +41,6 @@ class State:
         "history",
         "id",
         "inbound",
-        "installing",
         "is_established",
         "is_forced",
         "is_hard_state_due",
@@ -71,8 +70,7 @@ class State:
         "self_in_outgoing",
         "self_in_voters",
         "slow_learner",
-        "snapshot",
-        "snapshot_to_install",
+        "snapshot_to_store",
         "snapshot_wanted",
         "stable",
         "term",
@@ -127,7 +125,6 @@ class State:
         self.history = History(0, None)
         self.membership: Membership | None = None
         self.membership_index = 0
-        self.snapshot: Snapshot | None = None
         self._start_as_follower(now_ns)
         self._start_outbox()
         self._start_leader_fields(now_ns)
@@ -147,8 +144,6 @@ class State:
         self.is_forced = False
         self.ask_again_ns = 0
         self.inbound: Inbound | None = None
-        self.installing: Installing | None = None
-        """A whole snapshot that the host restores; until it says `installed` nothing of it counts."""
 
     def _start_outbox(self) -> None:
         self.dirty = False
@@ -156,7 +151,7 @@ class State:
         self.is_hard_state_due = False
         self.unsaved_index = 1
         """Entries from here on were not handed out for storage yet."""
-        self.snapshot_to_install: Snapshot | None = None
+        self.snapshot_to_store: Snapshot | None = None
         self.snapshot_wanted = False
         self.ready_reads: list[tuple[int, int]] = []
         self.ready_refused: list[int] = []
@@ -271,10 +266,8 @@ class State:
         Nobody whose log lacks the entry could win its vote, so it must be able to finish the change.
         """
         membership = self.membership
-        if membership is None or self.installing is not None:
-            return False
-        if membership.has_voter(self.id):
-            return True
+        if membership is None or membership.has_voter(self.id):
+            return membership is not None
         committed = self.history.at(self.commit) if self.membership_index > self.commit else None
         return committed is not None and committed.has_voter(self.id)
 
@@ -346,6 +339,7 @@ class State:
         """Collect everything that changed since the last time."""
         ready = Ready(self.out)
         self.out = []
+        self.dirty = False
         if self.is_hard_state_due:
             self.is_hard_state_due = False
             ready.hard_state = (self.term, self.vote)
@@ -354,10 +348,8 @@ class State:
             ready.first_index = self.unsaved_index
             ready.entries = log.slice(self.unsaved_index, log.last_index)
             self.unsaved_index = log.last_index + 1
-        elif self.snapshot_to_install is not None and self.commit == self.applied:
-            # Alone: what came before it belongs to the log and to the state that it replaces.
-            ready.snapshot, self.snapshot_to_install = self.snapshot_to_install, None
-        self.dirty = self.snapshot_to_install is not None
+        if self.snapshot_to_store is not None:
+            ready.snapshot, self.snapshot_to_store = self.snapshot_to_store, None
         if self.commit > self.applied:
             ready.committed_first = self.applied + 1
             ready.committed = log.slice(self.applied + 1, self.commit)

@@ -60,10 +60,8 @@ class Limits(NamedTuple):
         Appends sent to one peer and not answered.
     max_uncommitted_bytes
         Proposals held while there is no majority.
-    snapshot_chunk_bytes, snapshot_window_chunks
-        Size of a chunk, and how many may be unanswered.
-    max_snapshot_bytes
-        Largest snapshot that a replica takes in.
+    snapshot_window_chunks
+        How many parts of a snapshot may be made and not restored by the peer.
     retained_entries, retained_bytes
         Tail of the log that compaction keeps for followers a little behind; half the bytes of it.
     compact_entries
@@ -81,9 +79,7 @@ class Limits(NamedTuple):
     max_inflight_appends: int = 64
     max_inflight_bytes: int = 8 * 1024 * 1024
     max_uncommitted_bytes: int = 64 * 1024 * 1024
-    snapshot_chunk_bytes: int = 256 * 1024
     snapshot_window_chunks: int = 4
-    max_snapshot_bytes: int = 1 << 32
     retained_entries: int = 1024
     retained_bytes: int = 4 * 1024 * 1024
     compact_entries: int = 1000
@@ -121,9 +117,10 @@ class ProgressReport(NamedTuple):
 
 
 class Ready:
-    """Work for the host, handed out once: persist, send, report `stored`, restore, apply, answer reads.
+    """Work for the host, handed out once: persist, send, report `stored`, apply, answer reads.
 
-    With a `snapshot` come neither entries nor committed ones; the host restores it and says `Core.installed`.
+    A `snapshot` says that the log begins anew behind it: the machine's state, which the host has restored by then,
+    stands for everything before.
     """
 
     __slots__ = (

@@ -6,6 +6,7 @@ with its first arrival, which fixes `expected`, and ends by its trip or with its
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from casty.checks import check_count, check_name
@@ -22,6 +23,7 @@ from casty.distributed.core import (
     Context,
     Decision,
     Effect,
+    Frozen,
     Reply,
     Shapes,
     Structure,
@@ -174,18 +176,20 @@ class BarrierStructure(Structure[Assembly]):
         """Every arrival may wait."""
         return bool(command[0] == ARRIVE)
 
-    def dump(self, state: Assembly) -> object:
-        """Return generation, expected and the arrivals in order."""
-        rows = [[session, seq, node_id] for (session, seq), node_id in state.arrivals.items()]
-        return [state.generation, state.expected, rows]
+    def freeze(self, state: Assembly) -> Frozen:
+        """See `Structure.freeze`: arrivals in order."""
+        return Frozen([state.generation, state.expected], (list(state.arrivals.items()),))
 
-    def load(self, plain: Any) -> Assembly:
-        """Return the assembly that `dump` gave as `plain`."""
+    def begin(self, head: Any) -> Assembly:
+        """See `Structure.begin`."""
         assembly = Assembly()
-        assembly.begin(plain[0], plain[1])
-        for session, seq, node_id in plain[2]:
-            assembly.add((session, seq), node_id)
+        assembly.begin(*head)
         return assembly
+
+    def extend(self, state: Assembly, table: int, rows: Sequence[Any]) -> None:
+        """See `Structure.extend`."""
+        for (session, seq), node_id in rows:
+            state.add((session, seq), node_id)
 
 
 BARRIERS = BarrierStructure()

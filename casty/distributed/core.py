@@ -49,6 +49,7 @@ __all__ = [
     "Context",
     "Decision",
     "Effect",
+    "Frozen",
     "Reply",
     "Shapes",
     "Structure",
@@ -117,6 +118,13 @@ class Decision(NamedTuple):
     reply: Reply
     effects: Sequence[Effect] = NO_EFFECTS
     gone: int = 0
+
+
+class Frozen(NamedTuple):
+    """A state as plain values: a small head, and tables of any length."""
+
+    head: Any
+    tables: tuple[Sequence[Any], ...] = ()
 
 
 class Context:
@@ -215,13 +223,33 @@ class Structure(Generic[S]):
         """Whether a checked command may make the state larger than it is; the others are never refused."""
         return False
 
-    def dump(self, state: S) -> object:
-        """Return the state as a plain value."""
-        raise NotImplementedError
+    def freeze(self, state: S) -> Frozen:
+        """Return what the state is now, for as long as it is looked at: tables are copied, not what is in them.
 
-    def load(self, plain: object) -> S:
+        This one is for states that never change in place and are plain values.
+        """
+        return Frozen(state)
+
+    def begin(self, head: Any) -> S:
+        """Return the state of a `Frozen.head`, its tables still empty."""
+        state: S = head
+        return state
+
+    def extend(self, state: S, table: int, rows: Sequence[Any]) -> None:
+        """Add the next rows of a table; tables come in order, and rows as plain values: lists for tuples."""
+        raise ValueError(f"{self.name}: expected no rows, found {len(rows)} of table {table}")
+
+    def dump(self, state: S) -> object:
+        """Return the whole state as a plain value."""
+        head, tables = self.freeze(state)
+        return [head, *tables]
+
+    def load(self, plain: Any) -> S:
         """Return the state that `dump` gave as `plain`."""
-        raise NotImplementedError
+        state = self.begin(plain[0])
+        for table, rows in enumerate(plain[1:]):
+            self.extend(state, table, rows)
+        return state
 
 
 def check_shape(name: str, shapes: Shapes, command: object) -> None:

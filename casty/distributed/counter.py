@@ -54,15 +54,6 @@ class CounterStructure(Structure[int]):
         most_bits = max(64, state.bit_length())
         return any(amount.bit_length() > most_bits for amount in command[1:])
 
-    def dump(self, state: int) -> object:
-        """Return the value."""
-        return state
-
-    def load(self, plain: object) -> int:
-        """Return the value."""
-        assert isinstance(plain, int)
-        return plain
-
 
 COUNTERS = CounterStructure()
 

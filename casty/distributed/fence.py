@@ -9,7 +9,18 @@ from __future__ import annotations
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from casty.checks import check_count
-from casty.distributed.core import DESTROY, FENCE, OK, Command, Context, Decision, Reply, Shapes, Structure
+from casty.distributed.core import (
+    DESTROY,
+    FENCE,
+    OK,
+    Command,
+    Context,
+    Decision,
+    Frozen,
+    Reply,
+    Shapes,
+    Structure,
+)
 from casty.distributed.handle import Handle
 from casty.distributed.port import EntityGateway, RegionRef
 
@@ -62,13 +73,13 @@ class FenceStructure(Structure[Register]):
             return state is None and command[0] != DESTROY
         return state is None or state.value is None or len(command[2]) > len(state.value)
 
-    def dump(self, state: Register) -> object:
-        """Return token and value."""
-        return list(state)
+    def freeze(self, state: Register) -> Frozen:
+        """See `Structure.freeze`."""
+        return Frozen(list(state))
 
-    def load(self, plain: Any) -> Register:
-        """Return the register of this token and value."""
-        return Register(*plain)
+    def begin(self, head: Any) -> Register:
+        """See `Structure.begin`."""
+        return Register(*head)
 
 
 FENCES = FenceStructure()

@@ -65,15 +65,6 @@ class MapStructure(Structure[bytes]):
             return state is None
         return state is None or len(command[-1]) > len(state)
 
-    def dump(self, state: bytes) -> object:
-        """Return the encoded value."""
-        return state
-
-    def load(self, plain: object) -> bytes:
-        """Return the encoded value."""
-        assert isinstance(plain, bytes)
-        return plain
-
 
 MAPS = MapStructure()
 

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from casty.distributed.core import DESTROY, OK, QUEUE, Command, Context, Decision, Reply, Shapes, Structure
+from casty.distributed.core import (
+    DESTROY,
+    OK,
+    QUEUE,
+    Command,
+    Context,
+    Decision,
+    Frozen,
+    Reply,
+    Shapes,
+    Structure,
+)
 from casty.distributed.handle import Handle
 from casty.distributed.port import EntityGateway, RegionRef
 
@@ -69,13 +80,18 @@ class QueueStructure(Structure[Items]):
         """Every item makes it larger."""
         return bool(command[0] == ENQUEUE)
 
-    def dump(self, state: Items) -> object:
-        """Return the items."""
-        return list(state)
+    def freeze(self, state: Items) -> Frozen:
+        """See `Structure.freeze`."""
+        return Frozen(None, (list(state),))
 
-    def load(self, plain: Any) -> Items:
-        """Return the state of these items."""
-        return Items(plain)
+    def begin(self, head: Any) -> Items:
+        """See `Structure.begin`."""
+        return Items()
+
+    def extend(self, state: Items, table: int, rows: Sequence[Any]) -> None:
+        """See `Structure.extend`."""
+        state.extend(rows)
+        state.size_bytes += sum(ITEM_BYTES + len(item) for item in rows)
 
 
 QUEUES = QueueStructure()

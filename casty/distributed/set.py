@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
-from casty.distributed.core import DESTROY, OK, SET, Command, Context, Decision, Reply, Shapes, Structure
+from casty.distributed.core import (
+    DESTROY,
+    OK,
+    SET,
+    Command,
+    Context,
+    Decision,
+    Frozen,
+    Reply,
+    Shapes,
+    Structure,
+)
 from casty.distributed.handle import Handle
 from casty.distributed.port import EntityGateway, RegionRef
 
@@ -70,13 +81,18 @@ class SetStructure(Structure[Members]):
         """Only a member that is not there yet makes it larger."""
         return command[0] == ADD and (state is None or command[1] not in state)
 
-    def dump(self, state: Members) -> object:
-        """Return the members."""
-        return list(state)
+    def freeze(self, state: Members) -> Frozen:
+        """See `Structure.freeze`."""
+        return Frozen(None, (list(state),))
 
-    def load(self, plain: Any) -> Members:
-        """Return the state of these members."""
-        return Members(plain)
+    def begin(self, head: Any) -> Members:
+        """See `Structure.begin`."""
+        return Members()
+
+    def extend(self, state: Members, table: int, rows: Sequence[Any]) -> None:
+        """See `Structure.extend`."""
+        state.update(dict.fromkeys(rows))
+        state.size_bytes += sum(MEMBER_BYTES + len(member) for member in rows)
 
 
 SETS = SetStructure()

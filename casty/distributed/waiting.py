@@ -12,6 +12,7 @@ Tokens grow all the same, for the slot counts them, not the record.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from casty.distributed.core import (
@@ -24,6 +25,7 @@ from casty.distributed.core import (
     Context,
     Decision,
     Effect,
+    Frozen,
     Reply,
     Structure,
 )
@@ -252,17 +254,19 @@ class LineStructure(Structure[Line]):
         requests = len(state.waiters) + len(state.grants) + len(state.ghosts)
         return LINE_BYTES + REQUEST_BYTES * requests
 
-    def dump(self, state: Line) -> object:
-        """Return capacity, waiters in order, grants and ghosts."""
-        tables = (state.waiters, state.grants, state.ghosts)
-        return [state.capacity, *([[*key, *share] for key, share in table.items()] for table in tables)]
+    def freeze(self, state: Line) -> Frozen:
+        """See `Structure.freeze`. Ghosts, grants, waiters: a session's requests come in the order of their making."""
+        tables = (state.ghosts, state.grants, state.waiters)
+        return Frozen(state.capacity, tuple(list(table.items()) for table in tables))
 
-    def load(self, plain: Any) -> Line:
-        """Return the line that `dump` gave as `plain`."""
-        line = Line(plain[0])
-        for table, rows in zip((line.waiters, line.grants, line.ghosts), plain[1:], strict=True):
-            for session, seq, token, amount in rows:
-                table[(session, seq)] = Share(token, amount)
-                line.owners.add((session, seq))
-                line.taken += 0 if table is line.waiters else amount
-        return line
+    def begin(self, head: Any) -> Line:
+        """See `Structure.begin`."""
+        return Line(head)
+
+    def extend(self, state: Line, table: int, rows: Sequence[Any]) -> None:
+        """See `Structure.extend`."""
+        into = (state.ghosts, state.grants, state.waiters)[table]
+        for (session, seq), share in rows:
+            into[(session, seq)] = Share(*share)
+            state.owners.add((session, seq))
+            state.taken += 0 if into is state.waiters else share[1]

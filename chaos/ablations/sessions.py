@@ -8,6 +8,7 @@ from casty.cluster import slot_group
 from casty.cluster.slot_leader import SlotLeader
 from casty.cluster.slot_machine import SlotMachine
 from casty.cluster.slot_session import SlotSession
+from casty.distributed.core import Frozen
 
 from .bug import Planted, bug_in
 
@@ -17,12 +18,11 @@ __all__ = ["SESSIONS"]
 def _without_replies(right: Any) -> Any:
     """A snapshot leaves out the replies that were given."""
 
-    def dump(session: Any) -> Any:
-        rows = right(session)
-        rows[4] = []
-        return rows
+    def freeze(session: Any) -> Any:
+        head, tables = right(session)
+        return Frozen(head, ([], *tables[1:]))
 
-    return dump
+    return freeze
 
 
 def _not_remembered(right: Any) -> Any:
@@ -70,11 +70,11 @@ def _covers_expiring(right: Any) -> Any:
 def _restarts_tokens(right: Any) -> Any:
     """A replica that was restored from a snapshot counts its tokens from the beginning."""
 
-    def load(machine: Any, data: bytes) -> None:
-        right(machine, data)
+    def become(machine: Any, other: Any) -> None:
+        right(machine, other)
         machine._counter = 0
 
-    return load
+    return become
 
 
 def _speaks_when_committed(group: Any, now_ns: int) -> bool:
@@ -83,11 +83,11 @@ def _speaks_when_committed(group: Any, now_ns: int) -> bool:
 
 
 SESSIONS = (
-    bug_in("dedup-not-in-snapshot", "dedup", "counter", SlotSession, "dump", _without_replies, True),
+    bug_in("dedup-not-in-snapshot", "dedup", "counter", SlotSession, "freeze", _without_replies, True),
     bug_in("withdrawal-forgotten", "withdrawal", "lock", SlotSession, "withdraw", _not_remembered, True),
     bug_in("trip-forgotten", "barrier generation", "barrier", SlotSession, "known", _without_outcomes, True),
     bug_in("expiry-not-fresh", "expiry", "lock", SlotLeader, "__init__", _no_fresh_ttl),
     bug_in("expiring-covered", "expiry", "lock", SlotLeader, "keep_alive", _covers_expiring, True),
     Planted("speaks-unapplied", "lease", "semaphore", slot_group, "_may_speak", _speaks_when_committed, True),
-    bug_in("tokens-restart", "fencing", "lock", SlotMachine, "load", _restarts_tokens),
+    bug_in("tokens-restart", "fencing", "lock", SlotMachine, "become", _restarts_tokens),
 )

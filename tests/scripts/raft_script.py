@@ -28,11 +28,11 @@ from casty.consensus import (
 from casty.consensus import messages as m
 from casty.consensus.leading import UNLIMITED_NS
 from casty.wire.pack import pack, unpack
+from tests.scripts.raft_snapshots import Snapshots
 
 MS = 1_000_000
 TIMING = Timing(1000 * MS, 1500 * MS, 250 * MS, 10_000)
 LIMITS = Limits(
-    snapshot_chunk_bytes=8,
     snapshot_window_chunks=2,
     retained_entries=0,
     compact_entries=1000,
@@ -60,7 +60,7 @@ def text_of(message: Sequence[Any]) -> str:
     if kind == m.PRE_VOTE_REPLY:
         return f"pre-vote-reply t{term} {'granted' if message[2] else 'refused'} for t{message[3]}"
     if kind == m.SNAPSHOT:
-        piece = f"bytes {message[8]}+{len(message[10])}/{message[9]}"
+        piece = f"part {message[9]} of {len(message[11])} bytes{', the last' if message[10] else ''}"
         return f"snapshot t{term} at {message[3]}/t{message[4]} {piece}"
     if kind == m.SNAPSHOT_REPLY:
         return f"snapshot-reply t{term} at {message[3]} held {message[4]}"
@@ -87,6 +87,7 @@ class Script:
         self.cores: dict[str, Core] = {}
         self.rounds: dict[str, Rounds] = {}
         self.states: dict[str, list[str]] = {}
+        self.snapshots: dict[str, Snapshots] = {}
         self.wire: list[tuple[str, str, bytes]] = []
         self.cuts: dict[tuple[str, str], None] = {}
         self.out: list[str] = []
@@ -100,6 +101,7 @@ class Script:
         position = len(self.cores)
         self.rounds[id] = Rounds()
         self.states[id] = []
+        self.snapshots[id] = Snapshots(8)
         self.cores[id] = Core(
             id=id,
             group=1,
@@ -293,22 +295,27 @@ class Script:
 
     def _settle(self, id: str) -> None:
         core = self.cores[id]
-        while (ready := core.ready()) is not None:
+        while (ready := self._next_ready(id)) is not None:
             for to, message in ready.messages:
                 self.wire.append((id, to, pack(message)))
             if ready.entries:
                 core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
             self._apply(id, ready)
             if ready.needs_snapshot:
-                core.provide_snapshot(core.applied, ",".join(self.states[id]).encode())
+                data = ",".join(self.states[id]).encode()
+                self.snapshots[id].begin(core, self.now, core.applied, data)
             if ready.role_changed and core.role is Role.LEADER and core.applied < core.lead_index:
                 self.out.append(f"{id}: leads t{core.term}")
 
+    def _next_ready(self, id: str) -> Ready | None:
+        restored = self.snapshots[id].work(self.cores[id], self.now)
+        if restored is not None:
+            snapshot, data = restored
+            self.out.append(f"{id}: installs {snapshot.index}")
+            self.states[id] = [value for value in data.decode().split(",") if value]
+        return self.cores[id].ready()
+
     def _apply(self, id: str, ready: Ready) -> None:
-        if ready.snapshot is not None:
-            self.out.append(f"{id}: installs {ready.snapshot.index}")
-            self.states[id] = [value for value in ready.snapshot.data.decode().split(",") if value]
-            self.cores[id].installed()
         for index, entry in enumerate(ready.committed, ready.committed_first):
             self.out.append(f"{id}: applies {index} {entry_text(entry.kind, entry.data)}")
             if entry.kind == 0:

@@ -28,6 +28,7 @@ from casty.consensus import (
     Timing,
 )
 from casty.wire.pack import pack, unpack
+from tests.scripts.raft_snapshots import Snapshots
 
 MS = 1_000_000
 TIMING = Timing(1000 * MS, 1500 * MS, 250 * MS, 10_000)
@@ -35,7 +36,6 @@ LIMITS = Limits(
     max_append_entries=5,
     max_append_bytes=200,
     max_inflight_appends=3,
-    snapshot_chunk_bytes=64,
     snapshot_window_chunks=2,
     retained_entries=4,
     retained_bytes=400,
@@ -74,6 +74,8 @@ class Node:
         self.disk_log: list[Entry] = []
         self.disk_first = 1
         self.disk_snapshot: Snapshot | None = None
+        self.disk_state = b""
+        self.snapshots = Snapshots(64)
         self.disk_hard: tuple[int, str | None] = (0, None)
         self.hard_seen: tuple[int, str | None] = (0, None)
         self.tick_at = -1
@@ -219,7 +221,7 @@ class World:
     # The host's work
 
     def settle(self, node: Node) -> None:
-        while (ready := node.core.ready()) is not None:
+        while (ready := self.next_ready(node)) is not None:
             if self.is_disk_slow:
                 node.unsynced.append(ready)
                 delay = self.random.choice((0, 1, 5, 40)) * MS
@@ -231,6 +233,12 @@ class World:
         if node.tick_at < self.now or when < node.tick_at:
             node.tick_at = when
             self.at(when, lambda: self.tick(node, when))
+
+    def next_ready(self, node: Node) -> Ready | None:
+        restored = node.snapshots.work(node.core, node.now())
+        if restored is not None:
+            self.install(node, *restored)
+        return node.core.ready()
 
     def synced(self, node: Node) -> None:
         """One more batch is on the disk, in order; a crash before this loses it."""
@@ -244,8 +252,6 @@ class World:
             self.send(node.id, to, message)
         if ready.entries:
             node.core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
-        if ready.snapshot is not None:
-            self.install(node, ready.snapshot)
         self.apply(node, ready)
         for token, index in ready.reads:
             self.check_read(node, token, index)
@@ -253,7 +259,7 @@ class World:
             self.reading.pop(token, None)
         if ready.needs_snapshot and node.applied:
             self.note("snapshot asked")
-            node.core.provide_snapshot(node.applied, node.dump())
+            node.snapshots.begin(node.core, node.now(), node.applied, node.dump())
 
     def tick(self, node: Node, when: int) -> None:
         if not node.is_alive or node.tick_at != when:
@@ -277,23 +283,27 @@ class World:
             node.disk_hard = ready.hard_state
         if ready.snapshot is not None:
             node.disk_snapshot = ready.snapshot
+            node.disk_state = self.states[ready.snapshot.index]
             node.disk_log = []
             node.disk_first = ready.snapshot.index + 1
         if ready.entries:
             del node.disk_log[ready.first_index - node.disk_first :]
             node.disk_log.extend(ready.entries)
 
-    def install(self, node: Node, snapshot: Snapshot) -> None:
+    def install(self, node: Node, snapshot: Snapshot, data: bytes) -> None:
         self.note("snapshot installed")
-        if snapshot.data != self.states.get(snapshot.index):
+        if data != self.states.get(snapshot.index):
             raise Violation(f"15: snapshot at {snapshot.index} differs from the replay")
-        node.state = values_of(snapshot.data)
+        node.state = values_of(data)
         node.applied = snapshot.index
-        node.core.installed()
 
     def apply(self, node: Node, ready: Ready) -> None:
         index = ready.committed_first
         for entry in ready.committed:
+            if index <= node.applied:
+                # On its way to the disk while a state that has it already was restored.
+                index += 1
+                continue
             if index != node.applied + 1:
                 raise Violation(f"11: {node.id} applies {index} after {node.applied}")
             known = self.history.setdefault(index, entry)
@@ -314,7 +324,7 @@ class World:
         node.core.compact(index)
         membership = node.core.history.at(index)
         assert membership is not None
-        node.disk_snapshot = Snapshot(index, self.history[index].term, membership, data)
+        node.disk_snapshot, node.disk_state = Snapshot(index, self.history[index].term, membership), data
         del node.disk_log[: index + 1 - node.disk_first]
         node.disk_first = index + 1
 
@@ -356,8 +366,8 @@ class World:
             raise Violation(f"9: {node.id} holds {[len(entry.data) for entry in entries]} applied bytes")
         if core.log.size_bytes != sum(len(entry.data) for entry in core.log.entries):
             raise Violation(f"{node.id} counts {core.log.size_bytes} bytes in its log")
-        if core.snapshot is not None and not any(p.snapshot is core.snapshot for p in core.progress.values()):
-            raise Violation(f"9: {node.id} keeps a snapshot that nobody is being sent")
+        if any(len(out.parts) > LIMITS.snapshot_window_chunks for out, _ in node.snapshots.going.values()):
+            raise Violation(f"9: {node.id} keeps more parts of a snapshot than its window has")
 
     def check_leases(self) -> None:
         for node in self.nodes.values():
@@ -450,7 +460,8 @@ class World:
         node = self.add(victim.id, victim.founding, restored)
         node.applied = 0 if restored.snapshot is None else restored.snapshot.index
         if restored.snapshot is not None:
-            node.state = values_of(restored.snapshot.data)
+            node.state = values_of(victim.disk_state)
+            node.disk_state = victim.disk_state
 
     def pause(self) -> None:
         node = self.random.choice(self.live() or [self.restart_now()])

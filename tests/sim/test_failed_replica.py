@@ -146,7 +146,7 @@ def test_a_replica_that_cannot_be_restored_is_never_acknowledged() -> None:
             fresh[id(machine)] = machine
             return len(fresh) <= 3
 
-        with broken("load", is_new, ValueError("1048577 exceeds max_array_len")) as times:
+        with broken("become", is_new, ValueError("1048577 exceeds max_array_len")) as times:
             world.crash(victim)
             world.start_soon(victim)
             await world.until(lambda: len(times) == 3 and is_ready(world, victim), timeout_s=90)
@@ -173,7 +173,7 @@ def test_what_fails_again_and_again_waits_longer_each_time() -> None:
             return machine is machine_of(target) or (group is not None and machine is machine_of(group))
 
         with broken("apply", is_victim, RuntimeError("bug")) as times:
-            with broken("load", is_victim, RuntimeError("bug")) as loads:
+            with broken("become", is_victim, RuntimeError("bug")) as loads:
                 for _ in range(60):
                     await asyncio.gather(*[counter.increment() for counter in counters])
                     await asyncio.sleep(1)

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from casty.consensus import Core, Limits, NotLeading, ProposalRefused, Role
+from casty.consensus import Core, Limits, NotLeading, Outbound, ProposalRefused, Role
 from casty.consensus.messages import APPEND, SNAPSHOT
+from tests.scripts.raft_snapshots import Snapshots
 from tests.unit.consensus.test_core import MS, make
 
 LIMITS = Limits(
     retained_entries=4,
     compact_entries=16,
     retained_bytes=400,
-    snapshot_chunk_bytes=2,
     snapshot_window_chunks=1,
     throttled_lag_entries=4,
     catch_up_rounds=4,
@@ -31,11 +31,11 @@ class Trio:
         self.alive = dict.fromkeys("abc")
         self.now_ns = 0
         self.sent: list[list[Any]] = []
-        self.dumps = 0
         self.drops_kinds: tuple[int, ...] = ()
         """What c does not receive."""
         self.slow: list[list[Any]] = []
         """Chunks for d: one arrives each time that time passes."""
+        self.snapshots = {id: Snapshots(2) for id in "abcd"}
         self.leader = self.cores["a"]
         self.leader.campaign(0)
         self.settle()
@@ -46,6 +46,8 @@ class Trio:
         while is_busy:
             is_busy = False
             for core in self.cores.values():
+                if core.id in self.alive:
+                    self.snapshots[core.id].work(core, self.now_ns)
                 ready = core.ready() if core.id in self.alive else None
                 if ready is not None:
                     is_busy = True
@@ -56,13 +58,10 @@ class Trio:
     def _work(self, core: Core, ready: Any) -> None:
         if ready.entries:
             core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
-        if ready.snapshot is not None:
-            core.installed()
         if ready.committed and core.is_log_full:
             core.compact(core.applied)
         if ready.needs_snapshot:
-            self.dumps += 1
-            core.provide_snapshot(core.applied, b"the state")
+            self.snapshots[core.id].begin(core, self.now_ns, core.applied, b"the state")
         for to, message in ready.messages:
             if to == "c":
                 self.sent.append(message)
@@ -76,8 +75,13 @@ class Trio:
         kept = core.log.slice(core.first_index, core.applied) if core.applied > core.log.offset else []
         assert sum(len(entry.data) for entry in kept) == core.applied_bytes <= LIMITS.retained_bytes
         assert core.log.size_bytes == sum(len(entry.data) for entry in core.log.entries)
-        running = [progress.snapshot for progress in core.progress.values() if progress.snapshot is not None]
-        assert core.snapshot is None or core.snapshot in running
+
+    @property
+    def dumps(self) -> int:
+        return self.snapshots["a"].begun
+
+    def running(self) -> Outbound | None:
+        return self.leader.outbound("c")
 
     def write(self, count: int, data: bytes = b"x") -> int:
         written = 0
@@ -115,7 +119,7 @@ def test_a_dead_voter_makes_no_log_longer(data: bytes) -> None:
     trio.alive["c"] = None
     trio.wait(8)
     assert trio.dumps == 1 and trio.cores["c"].applied == trio.leader.applied > 400
-    assert trio.leader.snapshot is None, "nobody is being sent it any more"
+    assert trio.running() is None, "nobody is being sent it any more"
 
 
 def test_a_voter_that_dies_during_its_snapshot_makes_no_log_longer() -> None:
@@ -125,12 +129,12 @@ def test_a_voter_that_dies_during_its_snapshot_makes_no_log_longer() -> None:
     trio.alive["c"] = None
     trio.drops_kinds = (SNAPSHOT,)
     trio.wait(6)
-    assert trio.leader.snapshot is not None, "it is being sent"
+    assert trio.running() is not None, "it is being sent"
     del trio.alive["c"]
     for _ in range(100):
         trio.write(10)
         trio.wait()
-    assert trio.dumps == 1 and trio.leader.snapshot is None
+    assert trio.dumps == 1 and trio.running() is None
     trio.alive["c"] = None
     trio.drops_kinds = ()
     trio.wait(8)
@@ -144,12 +148,12 @@ def test_a_snapshot_that_the_log_leaves_behind_is_replaced_by_one_of_now() -> No
     trio.alive["c"] = None
     trio.drops_kinds = (SNAPSHOT,)
     trio.wait(6)
-    first = trio.leader.snapshot
+    first = trio.running()
     assert first is not None
     trio.write(12)
-    assert trio.leader.snapshot is first and trio.leader.first_index <= first.index + 1, "kept for it"
+    assert trio.running() is first and trio.leader.first_index <= first.index + 1, "kept for it"
     trio.write(30)
-    assert trio.leader.snapshot is not first
+    assert trio.running() is not first
     trio.drops_kinds = ()
     trio.wait(8)
     assert trio.cores["c"].applied == trio.leader.applied

@@ -21,8 +21,9 @@ from casty.consensus import (
     Snapshot,
     Timing,
 )
-from casty.consensus.messages import ACCEPTED, APPEND, APPEND_REPLY, SNAPSHOT
+from casty.consensus.messages import ACCEPTED, APPEND, APPEND_REPLY, SNAPSHOT, SNAPSHOT_REPLY
 from casty.errors import RemoteProtocolError
+from tests.scripts.raft_snapshots import Snapshots
 
 MS = 1_000_000
 TIMING = Timing(1000 * MS, 1500 * MS, 250 * MS, 10_000)
@@ -45,19 +46,19 @@ def make(id: str, *voters: str, limits: Limits | None = None, restored: Restored
 
 def settle(*cores: Core, now_ns: int = 0) -> None:
     by_id = {core.id: core for core in cores}
+    snapshots = {core.id: Snapshots(100) for core in cores}
     is_busy = True
     while is_busy:
         is_busy = False
         for core in cores:
+            snapshots[core.id].work(core, now_ns)
             ready = core.ready()
             if ready is not None:
                 is_busy = True
                 if ready.entries:
                     core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
-                if ready.snapshot is not None:
-                    core.installed()
                 if ready.needs_snapshot:
-                    core.provide_snapshot(core.applied, b"state")
+                    snapshots[core.id].begin(core, now_ns, core.applied, b"state")
                 for to, message in ready.messages:
                     if to in by_id:
                         by_id[to].step(now_ns, core.id, message)
@@ -132,7 +133,7 @@ def test_stored_is_credited_to_the_entry_that_was_stored() -> None:
 
 
 def test_a_restored_voter_continues_and_a_snapshot_is_not_handed_out_again() -> None:
-    snapshot = Snapshot(4, 2, Membership(("a", "b")), b"state")
+    snapshot = Snapshot(4, 2, Membership(("a", "b")))
     core = make("a", "a", "b", restored=Restored(3, "b", snapshot, [Entry(3, 0, b"x")]))
     assert (core.term, core.vote, core.commit, core.last_index) == (3, "b", 4, 5)
     ready = core.ready()
@@ -213,35 +214,63 @@ def test_hostile_messages_raise_protocol_errors_only(message: list[object]) -> N
             assert core.term >= term
 
 
-def test_a_snapshot_is_acknowledged_when_it_is_restored_and_nothing_is_taken_meanwhile() -> None:
+def part(number: int, data: bytes, is_last: bool = False, began_ns: int = 5, index: int = 7) -> list[Any]:
+    return [SNAPSHOT, 3, 10 + number, index, 2, ["a", "b"], [], [], began_ns, number, int(is_last), data]
+
+
+def sent(core: Core) -> list[tuple[str, list[object]]]:
+    ready = core.ready()
+    return [] if ready is None else ready.messages
+
+
+def test_parts_are_acknowledged_when_they_are_restored_and_the_snapshot_with_the_last_of_them() -> None:
     b = make("b")
-    chunk: list[Any] = [SNAPSHOT, 3, 10, 7, 2, ["a", "b"], [], [], 0, 5, b"state"]
-    b.step(0, "a", chunk)
+    b.step(0, "a", part(0, b"st"))
+    b.step(0, "a", part(1, b"ate", is_last=True))
+    assert not sent(b) and (b.last_index, b.commit, b.membership) == (0, 0, None)
+    inbound = b.inbound
+    assert inbound is not None
+    assert not b.part_restored(inbound)
+    assert sent(b) == [("a", [SNAPSHOT_REPLY, 3, 11, 7, 1])]
+    assert b.part_restored(inbound)
     ready = b.ready()
-    assert ready is not None and ready.snapshot is not None and not ready.messages
-    b.step(0, "a", chunk)
-    b.step(0, "a", [APPEND, 3, 7, 2, 8, 11, [[3, 0, b"x"]]])
-    assert (b.last_index, b.commit, b.membership) == (0, 0, None)
-    assert all(not again.messages for again in [b.ready()] if again is not None)
-    b.installed()
-    ready = b.ready()
-    assert ready is not None and ready.messages == [("a", [APPEND_REPLY, 3, 10, ACCEPTED, 7, 7, 0])]
-    assert (b.last_index, b.commit) == (7, 7)
+    assert ready is not None and ready.snapshot == Snapshot(7, 2, Membership(("a", "b")))
+    assert ready.messages == [("a", [APPEND_REPLY, 3, 11, ACCEPTED, 7, 7, 0])]
+    assert (b.first_index, b.last_index, b.commit, b.applied) == (8, 7, 7, 7)
 
 
-def test_what_comes_before_a_snapshot_is_handed_out_before_it() -> None:
+def test_parts_of_two_snapshots_never_mix() -> None:
+    b = make("b")
+    b.step(0, "a", part(1, b"two"))
+    assert b.inbound is None
+    b.step(0, "a", part(0, b"one"))
+    first = b.inbound
+    b.step(0, "a", part(1, b"two", began_ns=6))
+    assert b.inbound is first
+    b.step(0, "a", part(0, b"one", began_ns=6))
+    b.step(0, "a", part(0, b"one", began_ns=6))
+    second = b.inbound
+    assert second is not None and second is not first and len(second.parts) == 1
+    b.step(0, "a", part(0, b"one"))
+    b.step(0, "a", part(1, b"two"))
+    assert b.inbound is second and len(second.parts) == 1
+
+
+def test_a_follower_holds_no_more_parts_than_two_windows() -> None:
+    b = make("b")
+    for number in range(50):
+        b.step(0, "a", part(number, b"x"))
+    assert b.inbound is not None and len(b.inbound.parts) == 2 * Limits().snapshot_window_chunks
+
+
+def test_a_snapshot_that_the_log_has_overtaken_is_restored_for_nothing() -> None:
     b = make("b", "a", "b")
-    b.step(0, "a", [APPEND, 2, 0, 0, 1, 5, [[2, 0, b"x"], [2, 0, b"y"]]])
-    b.step(0, "a", [SNAPSHOT, 3, 10, 7, 3, ["a", "b"], [], [], 0, 5, b"state"])
-    first, second = b.ready(), b.ready()
-    assert (
-        first is not None and len(first.entries) == 2 and len(first.committed) == 1 and first.snapshot is None
-    )
-    assert second is not None and second.snapshot is not None and not second.entries and not second.committed
-    b.campaign(9_000 * MS)
-    assert b.role is Role.FOLLOWER, "its state is being replaced"
-    b.installed()
-    assert (b.first_index, b.last_index, b.applied) == (8, 7, 7)
+    b.step(0, "a", part(0, b"x", is_last=True, index=2))
+    b.step(0, "a", [APPEND, 3, 0, 0, 2, 5, [[2, 0, b"x"], [2, 0, b"y"]]])
+    inbound = b.inbound
+    assert inbound is not None and b.commit == 2
+    assert not b.part_restored(inbound)
+    assert b.inbound is None and b.first_index == 1
 
 
 def test_an_answer_of_a_former_replica_is_not_its_successors() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from casty.consensus.log import Entry, Log
 from casty.consensus.membership import History, Membership, decode, encode
 from casty.consensus.quorum import is_lost, is_won, majority_value
-from casty.consensus.snapshot import Inbound
+from casty.consensus.snapshot import Inbound, Outbound, Part, Snapshot
 from casty.errors import RemoteProtocolError
 
 IDS = st.lists(st.sampled_from("abcdefg"), max_size=5, unique=True).map(lambda ids: tuple(sorted(ids)))
@@ -109,12 +109,19 @@ def test_history_follows_truncation_and_compaction() -> None:
     assert history.items == [(3, two)] and history.at(2) is None
 
 
-def test_chunks_are_taken_in_order_only() -> None:
-    inbound = Inbound(2, 9, 6)
-    assert not inbound.take(3, b"def")
-    assert not inbound.take(0, b"abc")
-    assert not inbound.take(0, b"abc")
-    assert not inbound.take(3, b"defg")
-    assert inbound.take(3, b"def")
-    assert bytes(inbound.buffer) == b"abcdef"
-    assert inbound.is_for(2, 9, 6) and not inbound.is_for(3, 9, 6)
+def test_parts_are_taken_in_order_only() -> None:
+    inbound = Inbound(2, Snapshot(9, 2, Membership(("a",))), 4, "a")
+    assert not inbound.take(1, Part(b"b", True), 8)
+    assert inbound.take(0, Part(b"a", False), 8) and not inbound.take(0, Part(b"a", False), 8)
+    assert not inbound.take(1, Part(b"b", True), 1), "no room"
+    assert inbound.take(1, Part(b"b", True), 8) and not inbound.take(2, Part(b"c", False), 8)
+    assert inbound.is_for(2, 9, 4) and not inbound.is_for(3, 9, 4) and not inbound.is_for(2, 9, 5)
+
+
+def test_parts_are_kept_until_they_are_restored() -> None:
+    outbound = Outbound(Snapshot(9, 2, Membership(("a",))), 4)
+    outbound.add(Part(b"a", False))
+    outbound.add(Part(b"b", True))
+    assert not outbound.acknowledge(3)
+    assert outbound.acknowledge(1) and [part.data for part in outbound.parts] == [b"b"]
+    assert outbound.acknowledge(0) and outbound.acknowledge(2) and not outbound.parts

@@ -1,0 +1,119 @@
+"""How long one turn takes that dumps or restores a part of a slot's state, by the size of the state.
+
+The longest turn counts, with the collector off: what that adds is a matter of all objects of the process.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+
+from benchmarks.growth import Curve
+from casty.cluster.slot_dump import SlotDump
+from casty.cluster.slot_machine import COMMAND, OPEN, MachineLimits, SlotMachine
+from casty.distributed.core import LOCK, MAP, QUEUE, SET, Command
+from casty.wire.pack import pack
+
+__all__ = ["CURVES"]
+
+LIMITS = MachineLimits(max_waiters=1_000_000)
+PART_BYTES = 256 * 1024
+TURN_MS = 5.0
+
+Make = Callable[[int], tuple[int, bytes, Command]]
+
+
+def _map_key(number: int) -> tuple[int, bytes, Command]:
+    return MAP, b"key-%d" % number, [1, b"value-%d" % number]
+
+
+def _queue_item(number: int) -> tuple[int, bytes, Command]:
+    return QUEUE, b"queue", [1, b"item-%d" % number]
+
+
+def _set_member(number: int) -> tuple[int, bytes, Command]:
+    return SET, b"set", [1, b"member-%d" % number]
+
+
+def _waiter(number: int) -> tuple[int, bytes, Command]:
+    del number
+    return LOCK, b"lock", [1]
+
+
+def _machine(size: int, make: Make) -> SlotMachine:
+    machine = SlotMachine(LIMITS, 1)
+    machine.apply(1, pack([OPEN, b"attempt", b"gateway"]))
+    for number in range(size):
+        kind, entity, command = make(number)
+        machine.apply(number + 2, pack([COMMAND, 1, number + 1, number + 1, 1, kind, entity, list(command)]))
+    return machine
+
+
+def _parts(dump: SlotDump) -> tuple[list[bytes], float]:
+    """Return all parts, and the longest that one took to make, in microseconds."""
+    parts, longest_ns, is_last = [], 0, False
+    while not is_last:
+        began_ns = time.perf_counter_ns()
+        part, is_last = dump.next_part()
+        longest_ns = max(longest_ns, time.perf_counter_ns() - began_ns)
+        parts.append(part)
+    return parts, longest_ns / 1e3
+
+
+def _dump(make: Make) -> Callable[[int], float]:
+    def longest_us(size: int) -> float:
+        machine = _machine(size, make)
+        gc.disable()
+        try:
+            began_ns = time.perf_counter_ns()
+            dump = machine.begin_dump(PART_BYTES)
+            begin_us = (time.perf_counter_ns() - began_ns) / 1e3
+            return max(begin_us, _parts(dump)[1])
+        finally:
+            gc.enable()
+
+    return longest_us
+
+
+def _load(make: Make) -> Callable[[int], float]:
+    def longest_us(size: int) -> float:
+        parts, _ = _parts(_machine(size, make).begin_dump(PART_BYTES))
+        load = SlotMachine(LIMITS, 1).begin_load()
+        longest_ns = 0
+        gc.disable()
+        try:
+            for part in parts:
+                began_ns = time.perf_counter_ns()
+                load.take(part)
+                longest_ns = max(longest_ns, time.perf_counter_ns() - began_ns)
+        finally:
+            gc.enable()
+        return longest_ns / 1e3
+
+    return longest_us
+
+
+def _touch(size: int) -> float:
+    """Enqueue into a queue that is not dumped yet: its items are listed before."""
+    machine = _machine(size, _queue_item)
+    machine.begin_dump(PART_BYTES)
+    kind, entity, command = _queue_item(size)
+    entry = pack([COMMAND, 1, size + 1, size + 1, 1, kind, entity, list(command)])
+    began_ns = time.perf_counter_ns()
+    machine.apply(size + 2, entry)
+    return (time.perf_counter_ns() - began_ns) / 1e3
+
+
+SIZES = (10_000, 100_000)
+
+CURVES = (
+    Curve("longest turn of a dump, by keys of a map", SIZES, _dump(_map_key), None, TURN_MS),
+    Curve("longest turn of a dump, by items of a queue", SIZES, _dump(_queue_item), None, TURN_MS),
+    Curve("longest turn of a dump, by members of a set", SIZES, _dump(_set_member), None, TURN_MS),
+    Curve("longest turn of a dump, by waiters of a lock", SIZES, _dump(_waiter), None, TURN_MS),
+    Curve("longest turn of a restore, by keys of a map", SIZES, _load(_map_key), None, TURN_MS),
+    Curve("longest turn of a restore, by items of a queue", SIZES, _load(_queue_item), None, TURN_MS),
+    Curve("longest turn of a restore, by waiters of a lock", SIZES, _load(_waiter), None, TURN_MS),
+    Curve("write to a queue that is being dumped, by its items", SIZES, _touch, None, TURN_MS),
+)
