@@ -169,6 +169,9 @@ class SlotLoad:
         self._open: EntityKey | None = None
         self._count = 0
         self._is_whole = False
+        self._handlers: tuple[Callable[..., None], ...] = (
+            self._head, self._session, self._entity, self._rows, self._end,
+        )  # fmt: skip
 
     def take(self, part: bytes) -> None:
         """Take the next part; raises `RemoteProtocolError` for rows that no dump has."""
@@ -176,7 +179,7 @@ class SlotLoad:
         for kind, *fields in rows:
             if self._is_whole or not 0 <= kind <= END:
                 raise RemoteProtocolError(f"snapshot: unexpected row {kind}")
-            _TAKE[kind](self, *fields)
+            self._handlers[kind](*fields)
 
     def finish(self) -> None:
         """Put the state in the place of the machine's."""
@@ -229,12 +232,3 @@ class SlotLoad:
                 f"snapshot: expected {expected} sessions, entities and rows, found {found}"
             )
         self._is_whole = True
-
-
-_TAKE: tuple[Callable[..., None], ...] = (
-    SlotLoad._head,
-    SlotLoad._session,
-    SlotLoad._entity,
-    SlotLoad._rows,
-    SlotLoad._end,
-)
