@@ -17,7 +17,7 @@ import asyncio
 from typing import Any
 
 from casty.cluster.call_sessions import EXPIRED_BY_SLOT, CallSessions
-from casty.cluster.call_table import MAX_PARKED, RETRY, CallTable
+from casty.cluster.call_table import MAX_PARKED, NO_SLOT, RETRY, CallTable
 from casty.cluster.calls import Call, settled
 from casty.cluster.detours import Detours
 from casty.cluster.holds import Hold
@@ -65,6 +65,11 @@ __all__ = ["CallRouter", "Routes"]
 
 ASIDE_NS = SECOND_NS
 _HOLDING = (LOCK, SEMAPHORE)
+_REFUSALS = (NOT_LEADER, BUSY, UNKNOWN, FULL)
+PROBES = 16
+"""How many parked calls of a slot find out whether it serves again."""
+BATCH = 256
+"""How many parked calls of a slot are sent in one turn of the loop; the others follow in the next."""
 
 
 class CallRouter:
@@ -93,11 +98,12 @@ class CallRouter:
         self._settings = settings
         self._table = CallTable(self._clock, self._on_due)
         self._calls = self._table.calls
-        self._parked = self._table.parked
         self._sessions = CallSessions(self, self._table, runtime, settings, gateway_id)
         self.ledgers = self._sessions.ledgers
         self._outgoing = Outgoing(routes, self._never_left, self._too_large, turn)
         self._is_closed = False
+        self._leaders: dict[int, str] = {}
+        """Who led each slot when its calls were last sent to its leader: at most one row per slot."""
         self.detours = Detours(self._clock, runtime.entropy, routes)
         self.keep_alive = KeepAlive(self, runtime, routes)
 
@@ -111,7 +117,7 @@ class CallRouter:
         refusal = self._routes.refusal()
         if refusal is not None:
             raise refusal
-        if len(self._parked) >= MAX_PARKED:
+        if self._table.parked_count >= MAX_PARKED:
             raise Overloaded(f"{MAX_PARKED} calls wait for a route already; see what the cluster lacks")
         call = self._table.make(operation, entity, None if timeout_s is None else int(timeout_s * SECOND_NS))
         call.command = command
@@ -169,6 +175,13 @@ class CallRouter:
         self._table.unpark(call)
         self.dispatch(call)
 
+    def _has_way(self, slot: int) -> bool:
+        topology = self._routes.topology()
+        leader = None if topology is None else topology.leader_of(slot)
+        return leader is not None and (
+            self._routes.is_linked(leader) or self.detours.around(leader) is not None
+        )
+
     def _send(self, call: Call, node_id: str, leader: str, epoch: int, operation: int) -> None:
         call.sent_to = node_id
         call.leader = leader
@@ -207,6 +220,9 @@ class CallRouter:
 
     def _on_answer(self, call: Call, reply: Reply) -> None:
         status = reply[0]
+        if self._table.pauses_ns and status not in _REFUSALS:
+            # The slot serves: whoever waits for that need not wait for the next attempt.
+            self._table.retry_now(call.slot)
         if self._sessions.is_opening(call):
             if status in (OK, OVERLOADED, BAD):
                 self._sessions.opened(call, reply)
@@ -293,13 +309,39 @@ class CallRouter:
                 self._overdue(overdue)
 
     def _retry(self) -> None:
-        for call in self._table.retries():
-            ledger = None if call.payload or call.is_urgent else self.ledgers.get(call.slot)
-            # What waits for the window is let in by the answers that move it.
-            if ledger is None or not self._sessions.is_full(ledger):
-                self.resume(call)
-        if self._parked:
-            self._table.retry_later()
+        for slot, is_for_all in self._table.due():
+            if slot == NO_SLOT:
+                self._retry_without_topology()
+            elif self._has_way(slot):
+                self._retry_slot(slot, is_for_all)
+            else:
+                self._table.retry_later(slot, is_longer=False)
+
+    def _retry_without_topology(self) -> None:
+        if self._routes.topology() is None and self._routes.refusal() is None:
+            self._table.retry_later(NO_SLOT, is_longer=False)
+            return
+        for call in self._table.routed(NO_SLOT, BATCH):
+            self.resume(call)
+        if self._table.routed(NO_SLOT, 1):
+            self._table.retry_now(NO_SLOT)
+
+    def _retry_slot(self, slot: int, is_for_all: bool) -> None:
+        """Send parked calls of a slot that can be reached: all of them, or a few that find out whether it serves."""
+        # What waits for the window is let in by the answers that move it; this finds a session that has to be opened.
+        first = self._table.first_unnumbered(slot)
+        ledger = self.ledgers.get(slot)
+        if first is not None and (ledger is None or first.is_urgent or not self._sessions.is_full(ledger)):
+            self.resume(first)
+            ledger = self.ledgers.get(slot)
+            if ledger is not None:
+                self._sessions.admit(ledger)
+        for call in self._table.routed(slot, BATCH if is_for_all else PROBES):
+            self.resume(call)
+        if is_for_all and self._table.routed(slot, 1):
+            self._table.retry_now(slot)
+        else:
+            self._table.retry_later(slot)
 
     def _withdraw(self, call: Call | None) -> None:
         """Shortly before its deadline a waiting call asks to be withdrawn if it still waits."""
@@ -354,21 +396,28 @@ class CallRouter:
             return
         self._sessions.enter(topology)
         self._sessions.follow(topology)
-        for call in list(self._parked.values()):
-            self.resume(call)
+        self._wake()
         for slot in self._table.slots():
             leader = topology.leader_of(slot)
-            if leader is not None:
+            if leader is not None and leader != self._leaders.get(slot):
+                self._leaders[slot] = leader
                 for call in self._table.of_slot(slot):
                     if call.leader != leader and not call.is_parked:
                         self.dispatch(call)
         self.keep_alive.follow(topology)
 
+    def _wake(self) -> None:
+        """Parked calls that can be sent now are."""
+        for slot in self._table.parked_slots():
+            if slot == NO_SLOT:
+                self._retry_without_topology()
+            elif self._has_way(slot):
+                self._retry_slot(slot, is_for_all=True)
+
     def on_link_up(self, node_id: str) -> None:
         """A node can be reached (again)."""
         self.detours.link_up(node_id)
-        for call in list(self._parked.values()):
-            self.resume(call)
+        self._wake()
 
     def on_link_down(self, node_id: str) -> None:
         """A link ended: what was sent on it is in doubt, and sent again."""
@@ -383,9 +432,9 @@ class CallRouter:
 
     def on_outcome(self, slot: int, seq: int, reply: Reply) -> None:
         """An acknowledgement repeats the outcome of a waiting call."""
-        for call in self._table.of_slot(slot):
-            if call.seq == seq:
-                self._on_answer(call, reply)
+        call = self._table.numbered(slot, seq)
+        if call is not None:
+            self._on_answer(call, reply)
 
     def on_session_expired(self, ledger: Ledger[Hold]) -> None:
         """An acknowledgement says that the session is gone."""

@@ -143,6 +143,7 @@ class CallSessions:
             return False
         call.seq = ledger.take()
         call.ledger = ledger
+        self._table.number(call)
         if call.is_waiting:
             ledger.waiting[call.seq] = call.entity
         ledger.used_ns = self._clock.now()
@@ -175,15 +176,13 @@ class CallSessions:
         self._openings.pop(call.slot, None)
         self._table.forget(call)
         ledger = self.ledgers[call.slot]
-        waiting = list(self._table.unnumbered(call.slot))
         if reply[0] == OK:
             ledger.number = reply[1]
             self._owner.keep_alive.covered(ledger, call.started_ns)
-            for one in waiting:
-                self._owner.resume(one)
+            self.admit(ledger)
             return
         del self.ledgers[call.slot]
-        for one in waiting:
+        for one in self._table.unnumbered(call.slot):
             self._table.forget(one)
             one.fail(refusal_of(reply))
 
@@ -193,8 +192,9 @@ class CallSessions:
 
     def admit(self, ledger: Ledger[Hold]) -> None:
         """The window moved: let calls in that waited for it."""
-        while self._table.parked and not self.is_full(ledger) and self.is_current(ledger):
-            first = next(self._table.unnumbered(ledger.slot), None)
+        table = self._table
+        while table.parked_count and not self.is_full(ledger) and self.is_current(ledger):
+            first = table.first_unnumbered(ledger.slot)
             if first is None:
                 return
             before = ledger.next_seq
@@ -212,7 +212,7 @@ class CallSessions:
             if call.was_in_doubt or call.is_queued:
                 self._unknown(call, EXPIRED_BY_SLOT)
             else:
-                call.unnumber()
+                self._unnumber(call)
                 self._owner.dispatch(call)
 
     def lose(self, ledger: Ledger[Hold], reason: str, *, is_answered_each: bool = False) -> None:
@@ -228,9 +228,18 @@ class CallSessions:
             if not call.seq or call.ledger is not ledger:
                 continue
             if not call.may_be_applied:
-                call.unnumber()
+                self._unnumber(call)
             elif call.was_in_doubt or call.is_queued or call.is_parked or not is_answered_each:
                 self._unknown(call, reason)
+
+    def _unnumber(self, call: Call) -> None:
+        is_parked = call.is_parked
+        if is_parked:
+            self._table.unpark(call)
+        self._table.unnumber(call)
+        call.unnumber()
+        if is_parked:
+            self._table.park(call)
 
     def _unknown(self, call: Call, reason: str) -> None:
         self._table.forget(call)

@@ -1,14 +1,18 @@
 """The calls of one gateway: which are under way, which of them are parked, and when each is due.
 
 A call is *parked* while nothing can be sent for it: no topology, no leader, no link, no session yet, no room in
-the session's window. It stays under way meanwhile. Parked calls are tried again on every change that may help,
-and a twentieth of a second later in any case.
+the session's window; or while the last answer refused it. It stays under way meanwhile. Calls are parked by slot, so
+that those which wait for one slot cost nothing to another: whatever happens is looked up by slot, never by call.
+
+A slot with parked calls is tried again at once when something changes that may help, and otherwise after a pause that
+doubles while everything is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import islice
 
 from casty.cluster.calls import Call, Deadlines
 from casty.cluster.ledger import Entity
@@ -17,17 +21,37 @@ from casty.config import SECOND_NS
 from casty.distributed.core import Reply
 from casty.runtime import Clock
 
-__all__ = ["MAX_PARKED", "RETRY", "CallTable"]
+__all__ = ["MAX_PARKED", "NO_SLOT", "RETRY", "CallTable"]
 
 RETRY = 0
-"""The key with which `on_due` hears that parked calls should be tried again; call identities begin at 1."""
+"""The key with which `on_due` hears that a slot's parked calls should be tried; call identities begin at 1."""
 
-RETRY_NS = SECOND_NS // 20
+NO_SLOT = -1
+"""Where calls are parked whose slot is not known, for want of a topology."""
+
+FIRST_PAUSE_NS = SECOND_NS // 20
+LONGEST_PAUSE_NS = 16 * FIRST_PAUSE_NS
 MAX_PARKED = 100_000
 
 
+class _Parked:
+    """The parked calls of one slot. It goes with the last of them."""
+
+    __slots__ = ("due_ns", "is_for_all", "routed", "unnumbered")
+
+    def __init__(self) -> None:
+        self.unnumbered: dict[int, Call] = {}
+        """Those that wait for a session, or for room in its window; the oldest first."""
+        self.routed: dict[int, Call] = {}
+        """Those that wait for a way to the leader, or were refused."""
+        self.due_ns: int | None = None
+        """When they are tried again; None until that is planned."""
+        self.is_for_all = False
+        """Whether all are tried then: something changed. Otherwise a few find out whether it did."""
+
+
 class CallTable:
-    """The calls of one gateway.
+    """The calls of one gateway. A row of a call goes when the call ends.
 
     Parameters
     ----------
@@ -37,15 +61,22 @@ class CallTable:
         Called with the identity of a call at each of its instants, negative for its withdrawal, or with `RETRY`.
     """
 
-    __slots__ = ("_by_slot", "_clock", "_last_id", "_retry_ns", "calls", "deadlines", "parked")
+    __slots__ = (
+        "_by_slot", "_clock", "_last_id", "_numbered", "_parked", "_retry_ns", "calls", "deadlines", "parked_count",
+        "pauses_ns",
+    )  # fmt: skip
 
     def __init__(self, clock: Clock, on_due: Callable[[int], None]) -> None:
         self._clock = clock
         self._by_slot: dict[int, dict[int, Call]] = {}
+        self._parked: dict[int, _Parked] = {}
+        self._numbered: dict[tuple[int, int], Call] = {}
         self._last_id = 0
-        self._retry_ns = 0
+        self._retry_ns: int | None = None
         self.calls: dict[int, Call] = {}
-        self.parked: dict[int, Call] = {}
+        self.parked_count = 0
+        self.pauses_ns: dict[int, int] = {}
+        """The next pause of each slot whose last answer was a refusal, or that had no way to its leader."""
         self.deadlines = Deadlines(clock, on_due, self._is_live)
 
     def _is_live(self, key: int) -> bool:
@@ -75,41 +106,125 @@ class CallTable:
     def forget(self, call: Call) -> None:
         """The call is over."""
         self.calls.pop(call.call_id, None)
-        self.parked.pop(call.call_id, None)
+        if call.is_parked:
+            self.unpark(call)
+        if call.seq:
+            self.unnumber(call)
         calls = self._by_slot.get(call.slot)
         if calls is not None:
             calls.pop(call.call_id, None)
+            if not calls:
+                del self._by_slot[call.slot]
+
+    # -- numbers
+
+    def number(self, call: Call) -> None:
+        """The call has its number in its slot's session; a later session's call takes the place of an earlier one's."""
+        self._numbered[call.slot, call.seq] = call
+
+    def unnumber(self, call: Call) -> None:
+        """The number is not the call's any more."""
+        if self._numbered.get((call.slot, call.seq)) is call:
+            del self._numbered[call.slot, call.seq]
+
+    def numbered(self, slot: int, seq: int) -> Call | None:
+        """Return the call that has this number in the slot's present session."""
+        return self._numbered.get((slot, seq))
+
+    # -- parking
 
     def park(self, call: Call) -> None:
         """Nothing can be sent for it now."""
+        if not call.is_parked:
+            self.parked_count += 1
         call.is_parked = True
         call.sent_to = None
-        self.parked[call.call_id] = call
-        self.retry_later()
+        parked = self._parked.get(call.slot)
+        if parked is None:
+            parked = self._parked[call.slot] = _Parked()
+        needs_number = call.operation == OP_WRITE and not call.payload and call.slot != NO_SLOT
+        (parked.unnumbered if needs_number else parked.routed)[call.call_id] = call
+        self.retry_later(call.slot)
 
     def unpark(self, call: Call) -> None:
-        """Something may be sent for it now."""
-        self.parked.pop(call.call_id, None)
+        """Something may be sent for it now, or it is over."""
+        if not call.is_parked:
+            return
         call.is_parked = False
+        self.parked_count -= 1
+        # A call gets its slot while it is not parked, and its bytes with its number, after it was taken out.
+        parked = self._parked[call.slot]
+        if parked.routed.pop(call.call_id, None) is None:
+            del parked.unnumbered[call.call_id]
+        if not parked.routed and not parked.unnumbered and parked.due_ns is None:
+            del self._parked[call.slot]
 
-    def retry_later(self) -> None:
-        """See that the parked calls are tried again soon."""
-        if self._retry_ns == 0:
-            self._retry_ns = self._clock.now() + RETRY_NS
-            self.deadlines.add(self._retry_ns, RETRY)
+    def parked_slots(self) -> list[int]:
+        """Return the slots that have parked calls."""
+        return list(self._parked)
 
-    def retries(self) -> list[Call]:
-        """Return what is parked, now that `RETRY` is due."""
-        self._retry_ns = 0
-        return list(self.parked.values())
+    def first_unnumbered(self, slot: int) -> Call | None:
+        """Return the oldest parked call of a slot that needs a number in its session first."""
+        parked = self._parked.get(slot)
+        return None if parked is None else next(iter(parked.unnumbered.values()), None)
 
-    def unnumbered(self, slot: int) -> Iterator[Call]:
-        """Return the parked calls on a slot that need a number in its session first."""
-        return (
-            call
-            for call in self.parked.values()
-            if call.slot == slot and call.operation == OP_WRITE and not call.payload
-        )
+    def unnumbered(self, slot: int) -> list[Call]:
+        """Return all of them."""
+        parked = self._parked.get(slot)
+        return [] if parked is None else list(parked.unnumbered.values())
+
+    def routed(self, slot: int, most: int) -> list[Call]:
+        """Return the oldest parked calls of a slot that need no number."""
+        parked = self._parked.get(slot)
+        return [] if parked is None else list(islice(parked.routed.values(), most))
+
+    # -- trying again
+
+    def retry_now(self, slot: int) -> None:
+        """Something changed that may help all parked calls of a slot: try them in the next turn of the loop."""
+        self.pauses_ns.pop(slot, None)
+        parked = self._parked.get(slot)
+        if parked is not None and not parked.is_for_all:
+            parked.is_for_all = True
+            self._plan(parked, self._clock.now())
+
+    def retry_later(self, slot: int, *, is_longer: bool = True) -> None:
+        """See that a few of a slot's parked calls are tried after a pause, the next time after a longer one."""
+        parked = self._parked.get(slot)
+        if parked is not None and parked.due_ns is None:
+            pause_ns = self.pauses_ns.get(slot, FIRST_PAUSE_NS)
+            if is_longer:
+                self.pauses_ns[slot] = min(2 * pause_ns, LONGEST_PAUSE_NS)
+            self._plan(parked, self._clock.now() + pause_ns)
+
+    def _plan(self, parked: _Parked, when_ns: int) -> None:
+        parked.due_ns = when_ns
+        if self._retry_ns is None or when_ns < self._retry_ns:
+            self._retry_ns = when_ns
+            self.deadlines.add(when_ns, RETRY)
+
+    def due(self) -> list[tuple[int, bool]]:
+        """Return the slots to try now that `RETRY` is due, and for each whether all its calls are to be tried."""
+        now_ns = self._clock.now()
+        self._retry_ns = None
+        found = []
+        next_ns: int | None = None
+        for slot, parked in list(self._parked.items()):
+            if parked.due_ns is None:
+                continue
+            if parked.due_ns > now_ns:
+                next_ns = parked.due_ns if next_ns is None else min(next_ns, parked.due_ns)
+                continue
+            found.append((slot, parked.is_for_all))
+            parked.due_ns, parked.is_for_all = None, False
+            if not parked.routed and not parked.unnumbered:
+                del self._parked[slot]
+        if next_ns is not None:
+            self._retry_ns = next_ns
+            self.deadlines.add(next_ns, RETRY)
+        return found
+
+    # -- by slot
 
     def of_slot(self, slot: int) -> list[Call]:
         """Return the calls on a slot."""
@@ -117,4 +232,4 @@ class CallTable:
 
     def slots(self) -> list[int]:
         """Return the slots that have calls."""
-        return [slot for slot, calls in self._by_slot.items() if calls]
+        return list(self._by_slot)

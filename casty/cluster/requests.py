@@ -186,8 +186,8 @@ class Requests:
         return pack([message[0], [self._keep_alive_row(row) for row in message[1]]])
 
     def _keep_alive_row(self, row: Any) -> list[object]:
-        if not isinstance(row, list) or not row or not isinstance(row[0], int):
-            raise RemoteProtocolError("keep-alive: expected rows that start with a slot")
+        if not isinstance(row, list) or len(row) != 7 or not isinstance(row[0], int):
+            raise RemoteProtocolError("keep-alive: expected rows of seven that start with a slot")
         slot = row[0]
         group = self._node.host.groups.get(slot + 1)
         if group is None or not group.is_leading or group.epoch != row[1]:

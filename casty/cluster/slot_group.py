@@ -36,6 +36,10 @@ from casty.wire.pack import unpack
 __all__ = ["SlotReplica"]
 
 
+MAX_READS = 10_000
+"""Reads of one slot that may wait for a quorum round; that round answers them, or the end of the leadership."""
+
+
 class SlotReplica:
     """One replica of one slot."""
 
@@ -103,6 +107,11 @@ class SlotReplica:
         """Answer a read under the lease, or after a quorum round; raises `RemoteProtocolError`."""
         plain: Any = unpack(payload)
         read = plain if is_scan(plain) else check_read(payload)
+        if len(self._reads) >= MAX_READS:
+            answers.add(
+                call_id, [BUSY, f"{MAX_READS} reads wait for the slot's leader to be sure of its lease"]
+            )
+            return
         self._last_read += 1
         self._reads[self._last_read] = (answers, call_id, read)
         group.core.read(self._runtime.clock.now(), self._last_read)

@@ -1,0 +1,145 @@
+"""Parked calls: they cost other slots nothing, are tried less and less often, and are woken by what helps them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from casty.cluster.call_router import BATCH, PROBES, CallRouter
+from casty.cluster.calls import MOST_AT_ONCE
+from casty.cluster.placement import slot_of
+from casty.config import SECOND_NS
+from casty.errors import Unavailable
+from casty.wire import frames
+from tests.unit.cluster.replica_calls import add, opened, run, task, value
+from tests.unit.cluster.replica_world import Client, World, settle
+
+
+def requests(client: Client) -> int:
+    return sum(kind == frames.REQUEST for _, kind in client.frames_sent)
+
+
+def reads(client: Client, count: int, timeout_s: float = 60.0) -> list[asyncio.Task[Any]]:
+    return [task(client.gateway.read(1, b"n", [1], timeout_s=timeout_s)) for _ in range(count)]
+
+
+class Dispatches:
+    """Counts how often calls are dispatched."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.count = 0
+        right = CallRouter.dispatch
+
+        def dispatch(router: CallRouter, call: Any) -> None:
+            self.count += 1
+            right(router, call)
+
+        monkeypatch.setattr(CallRouter, "dispatch", dispatch)
+
+
+async def test_refused_calls_are_tried_less_and_less_often() -> None:
+    world = World()
+    client = await opened(world)
+    world.leader = None
+    client.frames_sent.clear()
+    call = add(client, timeout_s=30.0)
+    await world.advance(10)
+    assert 5 <= requests(client) <= 18, "0.05, 0.1, 0.2, 0.4 s, then every 0.8 s"
+    world.elect("b")
+    client.hear()
+    await world.run()
+    assert call.done(), "a new leader wakes it at once"
+
+
+async def test_many_refused_calls_send_a_few_to_find_out(monkeypatch: Any) -> None:
+    world = World()
+    client = await opened(world)
+    world.leader = None
+    waiting = reads(client, 1000)
+    await world.advance(1)
+    counted = Dispatches(monkeypatch)
+    await world.advance(8)
+    assert counted.count <= 12 * PROBES
+    world.elect("a")
+    await world.advance(1)
+    assert all(call.done() for call in waiting), "the answer to one lets all others go"
+
+
+async def test_nothing_is_dispatched_for_a_slot_without_a_leader(monkeypatch: Any) -> None:
+    world = World()
+    client = await opened(world)
+    client.leaders.learn(0, world.epoch, world.term + 1, None)
+    waiting = reads(client, 300)
+    await settle()
+    counted = Dispatches(monkeypatch)
+    await world.advance(5)
+    client.gateway.on_topology()
+    client.link_down("b")
+    client.link_up("b")
+    await settle()
+    assert counted.count == 0
+    for call in waiting:
+        call.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert client.gateway._table.parked_count == 0
+    assert not client.gateway._table.of_slot(0)
+
+
+async def test_an_answer_in_one_slot_looks_at_no_parked_call_of_another(monkeypatch: Any) -> None:
+    world = World()
+    world.slots = 2
+    client = await opened(world)
+    table = client.gateway._table
+    dead = 1 - slot_of(1, b"n", 2)
+    other = next(name for name in (b"%d" % number for number in range(99)) if slot_of(1, name, 2) == dead)
+    client.leaders.learn(dead, world.epoch, world.term + 1, None)
+    parked = [task(client.gateway.read(1, other, [1], timeout_s=60)) for _ in range(200)]
+    await settle()
+    assert table.parked_count == 200
+    counted = Dispatches(monkeypatch)
+    for _ in range(5):
+        await run(world, add(client, 1))
+    assert counted.count == 5
+    for call in parked:
+        call.cancel()
+    await asyncio.gather(*parked, return_exceptions=True)
+
+
+async def test_woken_calls_leave_in_batches(monkeypatch: Any) -> None:
+    world = World()
+    client = await opened(world)
+    client.leaders.learn(0, world.epoch, world.term + 1, None)
+    waiting = reads(client, 2 * BATCH + 1)
+    await settle()
+    counted = Dispatches(monkeypatch)
+    world.term += 2
+    client.hear()
+    assert counted.count == BATCH
+    await world.advance(0.01)
+    assert all(call.done() for call in waiting)
+
+
+async def test_calls_that_wait_for_their_session_get_in_by_its_opening() -> None:
+    world = World()
+    client = world.client()
+    calls = [add(client) for _ in range(3)]
+    await settle()
+    assert len(world.flights) == 1
+    await world.run()
+    assert all(call.done() for call in calls)
+    assert value(world) == 3
+
+
+async def test_many_deadlines_at_one_instant_are_worked_off_in_parts() -> None:
+    world = World()
+    client = await opened(world)
+    client.leaders.learn(0, world.epoch, world.term + 1, None)
+    waiting = reads(client, MOST_AT_ONCE + 10, timeout_s=1.0)
+    await settle()
+    world.clock.now_ns += 2 * SECOND_NS
+    client.gateway._table.deadlines._fire()
+    await settle()
+    assert sum(call.done() for call in waiting) <= MOST_AT_ONCE
+    await world.advance(0.1)
+    for call in waiting:
+        assert isinstance(call.exception(), Unavailable)
