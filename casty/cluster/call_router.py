@@ -27,7 +27,7 @@ from casty.cluster.operations import OP_KEEPALIVE, OP_WRITE, RELAY
 from casty.cluster.outgoing import Outgoing
 from casty.cluster.placement import slot_of
 from casty.cluster.routes import Routes
-from casty.cluster.slot_machine import CANCEL, CLOSE
+from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE
 from casty.config import SECOND_NS, Settings
 from casty.distributed.core import (
     BAD,
@@ -129,7 +129,8 @@ class CallRouter:
         self.dispatch(call)
         try:
             return await call.future
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
+            # A coroutine that is closed, with its loop or by its owner, gives up as well.
             self._give_up(call)
             raise
 
@@ -443,6 +444,10 @@ class CallRouter:
     def send_close(self, ledger: Ledger[Hold]) -> asyncio.Future[Reply]:
         """Close a session of a slot; returns the future of the answer."""
         return self._ask_aside(ledger, OP_WRITE, pack([CLOSE, ledger.number]))
+
+    def send_abandon(self, ledger: Ledger[Hold], rows: list[list[object]]) -> asyncio.Future[Reply]:
+        """Withdraw requests now, and not only by keep-alive; returns the future of the answer."""
+        return self._ask_aside(ledger, OP_WRITE, pack([ABANDON, ledger.number, ledger.low, rows]))
 
     def ask_around(self, ledger: Ledger[Hold], row: list[object]) -> asyncio.Future[Reply]:
         """Keep a session alive whose slot's leader is out of reach; returns the future of ``[OK, row]``."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from casty.cluster.call_router import CallRouter, Routes
+from casty.cluster.calls import settled
+from casty.cluster.holds import Hold
+from casty.cluster.ledger import Ledger
 from casty.cluster.operations import OP_READ, OP_WRITE, SCAN
 from casty.config import SECOND_NS, Settings
-from casty.distributed.core import DESTROY, OK, Command, Reply
-from casty.distributed.port import Grant
+from casty.distributed.core import DESTROY, LOCK, OK, SEMAPHORE, Command, Reply
+from casty.distributed.port import LOST_DESTROYED, Grant
 from casty.runtime import Runtime
 from casty.transport.turn import Turn
 from casty.wire.codec import Codec, default_codec
@@ -66,8 +69,28 @@ class Gateway(CallRouter):
     async def command(self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None) -> Reply:
         """Apply a command once; see `Port.command`."""
         call = self._begin(OP_WRITE, (kind, entity), command, timeout_s)
-        call.is_urgent = command[0] == DESTROY
-        return await self._finish(call)
+        if command[0] != DESTROY:
+            return await self._finish(call)
+        call.is_urgent = True
+        slot = self._slot_of((kind, entity))
+        ledger = None if slot is None or kind not in (LOCK, SEMAPHORE) else self.ledgers.get(slot)
+        # What is granted while the call is under way may be of the successor: a keep-alive tells.
+        held = [] if ledger is None else [seq for seq, row in ledger.held.items() if row[0] == (kind, entity)]
+        reply = await self._finish(call)
+        if ledger is not None and held and self.ledgers.get(ledger.slot) is ledger:
+            await self._confirm_loss(ledger, held)
+        return reply
+
+    async def _confirm_loss(self, ledger: Ledger[Hold], seqs: list[int]) -> None:
+        """After a destroy: what this gateway held is lost, and the slot hears so now and not by keep-alive.
+
+        Only then may the name be granted again. What is not confirmed in time is confirmed by keep-alives.
+        """
+        for seq in seqs:
+            self.keep_alive.lose(ledger, seq, LOST_DESTROYED)
+        rows: list[list[object]] = [[seq, *ledger.abandoned[seq]] for seq in seqs if seq in ledger.abandoned]
+        if rows:
+            await settled(self.send_abandon(ledger, rows))
 
     async def read(self, kind: int, entity: bytes, query: Command, *, timeout_s: float | None) -> Reply:
         """Answer a query, linearizably; see `Port.read`."""

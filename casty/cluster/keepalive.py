@@ -238,6 +238,11 @@ class KeepAlive:
         for seq in list(ledger.held):
             self._lose(ledger, seq, reason, abandon=abandon)
 
+    def lose(self, ledger: Ledger[Hold], seq: int, reason: str) -> None:
+        """One hold is lost; keep-alives name it until the slot has forgotten it."""
+        self._lose(ledger, seq, reason, abandon=True)
+        self.soon(ledger.slot)
+
     def _lose(self, ledger: Ledger[Hold], seq: int, reason: str, *, abandon: bool) -> None:
         held = ledger.held.pop(seq, None)
         if held is None:

@@ -119,8 +119,8 @@ class Distributed:
         name
             The semaphore's name, not empty.
         permits
-            How many permits there are, at least 0. Its first user fixes that; with another value calls raise
-            `Mismatch`.
+            How many permits there are, at least 1. Its first user fixes that; with another value calls raise
+            `Mismatch`, until nobody holds or waits any more.
         shards, timeout
             As for `counter`.
 
@@ -134,7 +134,7 @@ class Distributed:
         ...     async with d.semaphore("pool", permits=5):
         ...         print("at most five at a time")
         """
-        count = check_count("permits", permits, 0)
+        count = check_count("permits", permits, 1)
         region = self._region(SEMAPHORE, name, shards, count)
         return Semaphore(gateway=self._gateway, region_ref=region, name=name, permits=count, timeout=timeout)
 

@@ -57,6 +57,13 @@ class Handle:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._name!r}>"
 
+    def __reduce_ex__(self, protocol: object) -> Any:
+        """Refuse to be copied or pickled."""
+        raise TypeError(
+            f"{self!r} cannot be copied or pickled: it works through the client or system that it was made with, and "
+            "what it holds is its own; make another by the same name, there"
+        )
+
     @property
     def _port(self) -> Port:
         # Asked anew each time: a gateway that is not started, or closed meanwhile, says so by itself.

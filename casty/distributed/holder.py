@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import TracebackType
 
 from casty.distributed.core import KIND_NAMES, OK, Command
@@ -12,11 +13,18 @@ from casty.errors import OutcomeUnknown, Unavailable
 
 __all__ = ["Holder"]
 
+log = logging.getLogger("casty.distributed")
+
 
 class Holder(Handle):
-    """A client that holds what it was granted until it releases or loses it."""
+    """A client that holds what it was granted until it releases or loses it; see `holds` for whose a hold is.
 
-    __slots__ = ("_holds", "_what")
+    Dropping the last reference to one that holds something is logged as a warning. It stays held until its client or
+    system is left: nobody asked for the release, and to free it unasked would let others in beside whoever works
+    under it (``await d.lock("x").acquire()`` keeps no reference, and means to hold).
+    """
+
+    __slots__ = ("__weakref__", "_holds", "_what")
 
     def __init__(
         self, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout_s: float | None
@@ -31,14 +39,24 @@ class Holder(Handle):
     def _release_command(self, grant: Grant) -> Command:
         raise NotImplementedError
 
-    async def _request(self, command: Command, timeout_s: float | None) -> Hold | None:
+    def __del__(self) -> None:
+        """Say that nobody can release what is held any more."""
+        holds = getattr(self, "_holds", None)  # absent when the constructor refused its arguments
+        if holds is not None and holds.oldest() is not None:
+            log.warning(
+                "%s: the last reference to an instance that holds it was dropped; it stays held until its client or "
+                "system is left. Keep the instance to release it, or use `async with`",
+                self._what,
+            )
+
+    async def _request(self, command: Command, timeout_s: float | None, amount: int = 1) -> Hold | None:
         """Ask for a hold; None when a try found nothing free."""
         reply, grant = await self._port.wait(self._kind, self._entity, command, timeout_s=timeout_s)
         if reply[0] != OK:
             self._refused(reply)
         if grant is not None:
             self._was_used = True
-            return self._holds.begin(grant)
+            return self._holds.begin(grant, amount)
         if reply[1] is not None:
             raise hold_lost(self._what, LOST_EXPIRED)  # it came and went before this task could run
         return None
@@ -49,6 +67,10 @@ class Holder(Handle):
         command = self._release_command(hold.grant)
         reply = await port.release(self._kind, self._entity, hold.grant, command, timeout_s=self._timeout_s)
         return bool(reply[1] if reply[0] == OK else self._refused(reply))
+
+    async def _release(self) -> bool:
+        hold = self._holds.meant()
+        return False if hold is None else await self._give_back(hold)
 
     async def wait_lost(self) -> bool:
         """Wait until the present hold, the oldest if there are several, ends.
@@ -75,6 +97,8 @@ class Holder(Handle):
         is_good = self._holds.is_good(hold)
         if hold.reason is not None:
             self._holds.forgive(hold.task)
+            if self._holds.latest is hold:
+                self._holds.forget_lost()
         if is_good:
             await self._exit(hold, error, is_foreign)
         elif hold.reason is not None and not is_foreign:

@@ -1,5 +1,13 @@
 """What the client sides of lock and semaphore share: holds, their loss, and taking turns within one instance.
 
+A hold belongs to the instance that acquired it: whichever task runs, a `release()` of the instance, the end of the
+``async with`` that acquired it, or its loss ends it. `release()` gives back the latest grant that the running task
+acquired itself, else the smallest of the instance. So it never gives back more than its caller had, also where the
+caller's own grant cannot be told because another task acquired it (`asyncio.wait_for` before 3.12, `create_task`,
+a fixture): taking the smallest of what is held, and any one of what is used, leaves no use without its grant. Which
+task runs is looked at for two courtesies besides, and decides about no hold: a task that would wait for itself is
+told so, and the late release of a task that lost its hold does not mean another's.
+
 A hold that is seen invalid, or reported lost, is over at that moment and for good, whichever comes first. The
 task inside an ``async with`` is cancelled; its `__aexit__` turns that one cancellation into `LockLost` and
 leaves any other alone, as `asyncio.timeout` does.
@@ -8,9 +16,11 @@ leaves any other alone, as `asyncio.timeout` does.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
+from functools import partial
+from typing import NamedTuple
+from weakref import ReferenceType, WeakKeyDictionary, WeakMethod, ref
 
 from casty import runtime
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED, Grant
@@ -24,13 +34,19 @@ Task = asyncio.Task[object]
 
 
 class Hold:
-    """One grant in the hands of one task."""
+    """One grant of an instance."""
 
-    __slots__ = ("_cancelling", "_endings", "_is_interrupted", "_watched", "grant", "reason", "task")
+    __slots__ = (
+        "_cancelling", "_endings", "_is_interrupted", "_watched", "amount", "grant", "number", "reason", "task",
+    )  # fmt: skip
 
-    def __init__(self, grant: Grant, task: Task | None) -> None:
+    def __init__(self, grant: Grant, task: Task | None, amount: int, number: int) -> None:
         self.grant = grant
         self.task = task
+        """The task that ran when it was acquired; not its owner."""
+        self.amount = amount
+        self.number = number
+        """Counts the instance's grants."""
         self.reason: str | None = None
         """Why it was lost; None while it was not."""
         self._endings: list[asyncio.Future[bool]] = []
@@ -87,7 +103,8 @@ class Hold:
         if task is not None:
             count = task.uncancel() if self._is_interrupted else task.cancelling()
         if isinstance(error, asyncio.CancelledError):
-            return count > self._cancelling
+            # Left by another task than entered it, its cancellation is none of ours.
+            return count > self._cancelling or task is not asyncio.current_task()
         return error is not None and not isinstance(error, Exception)
 
 
@@ -103,38 +120,82 @@ def hold_lost(what: str, reason: str, error: BaseException | None = None) -> Loc
     return lost
 
 
-class Holds:
-    """The holds of one client instance, oldest first."""
+class _Missed(NamedTuple):
+    """How many holds a task lost and has not given back since, and the last grant before the latest loss."""
 
-    __slots__ = ("_entered", "_holds", "_missing", "_on_end")
+    times: int
+    number: int
+
+
+class Holds:
+    """The holds of one client instance.
+
+    Parameters
+    ----------
+    on_end
+        A method to call when a hold ended. Neither it nor what it belongs to is kept alive: who drops an instance
+        that holds something is told, see `Holder`.
+    """
+
+    __slots__ = (
+        "__weakref__", "_by_amount", "_by_task", "_entered", "_holds", "_missed", "_number", "_on_end", "latest",
+    )  # fmt: skip
 
     def __init__(self, on_end: Callable[[], None]) -> None:
-        self._on_end = on_end
+        self._on_end = WeakMethod(on_end)
+        self._number = 0
         self._holds: dict[int, Hold] = {}
-        # The holds under which a task is inside ``async with``, the innermost last.
+        """By token, oldest first; each is in the next two as well, and in neither when it ended."""
+        self._by_task: dict[Task | None, list[Hold]] = {}
+        self._by_amount: dict[int, OrderedDict[int, Hold]] = {}
+        self.latest: Hold | None = None
+        """What was granted last, lost or not; None once it was given back."""
+        # The holds under which a task entered an ``async with``, the innermost last.
         self._entered: dict[Task, list[Hold]] = {}
-        # How many holds of a task ended without its doing, and it does not know yet. Weak: tasks end without
-        # asking.
-        self._missing: WeakKeyDictionary[Task, int] = WeakKeyDictionary()
+        # Weak: tasks end without asking.
+        self._missed: WeakKeyDictionary[Task, _Missed] = WeakKeyDictionary()
 
-    def begin(self, grant: Grant) -> Hold:
-        """Record what was just granted to this task."""
-        hold = Hold(grant, asyncio.current_task())
-        self._holds[grant.token] = hold
-        grant.lost.add_done_callback(lambda lost: self._lost(hold, lost.result()))
+    def begin(self, grant: Grant, amount: int) -> Hold:
+        """Record what was just granted."""
+        self._number += 1
+        hold = Hold(grant, asyncio.current_task(), amount, self._number)
+        self._holds[grant.token] = self.latest = hold
+        self._by_task.setdefault(hold.task, []).append(hold)
+        self._by_amount.setdefault(amount, OrderedDict())[grant.token] = hold
+        grant.lost.add_done_callback(partial(_on_lost, ref(self), hold))
         return hold
+
+    def _drop(self, hold: Hold) -> None:
+        del self._holds[hold.grant.token]
+        of_task, of_amount = self._by_task[hold.task], self._by_amount[hold.amount]
+        of_task.remove(hold)
+        if not of_task:
+            del self._by_task[hold.task]
+        del of_amount[hold.grant.token]
+        if not of_amount:
+            del self._by_amount[hold.amount]
 
     def oldest(self) -> Hold | None:
         """Return the oldest hold that is still good."""
-        for hold in list(self._holds.values()):
+        while self._holds:
+            hold = next(iter(self._holds.values()))
             if self.is_good(hold):
                 return hold
         return None
 
     def of(self, task: Task | None) -> Hold | None:
-        """Return the latest hold of a task that is still good."""
-        for hold in list(self._holds.values())[::-1]:
-            if hold.task is task and self.is_good(hold):
+        """Return the latest hold that was acquired while this task ran and is still good."""
+        while self._by_task.get(task):
+            hold = self._by_task[task][-1]
+            if self.is_good(hold):
+                return hold
+        return None
+
+    def _smallest(self) -> Hold | None:
+        """Return the oldest of the smallest holds that are still good."""
+        while self._by_amount:
+            hold = next(iter(self._by_amount[min(self._by_amount)].values()))
+            if self.is_good(hold):
                 return hold
         return None
 
@@ -145,24 +206,41 @@ class Holds:
         if hold.grant.is_valid:
             return True
         lost = hold.grant.lost
-        self._lost(hold, lost.result() if lost.done() else LOST_EXPIRED)
+        self.lose(hold, lost.result() if lost.done() else LOST_EXPIRED)
         return False
 
-    def meant(self, task: Task | None) -> Hold | None:
-        """Return the hold that a release by this task means: its latest, else the oldest.
+    def meant(self) -> Hold | None:
+        """Return the hold that a release by the running task means, None where there is none.
 
-        Nothing, once, for each hold that the task lost: it means that one, and not what another has by now.
+        Nothing, once, for each hold that the task lost: it means that one, and not what another has by now. What
+        a task that has ended acquired since then is nobody else's, so the release means it.
         """
+        task = asyncio.current_task()
         hold = self.of(task)
-        if hold is None and self.forgive(task):
-            return None
-        return hold or self.oldest()
+        if hold is not None:
+            return hold
+        hold = self._smallest()
+        missed = None if task is None else self._missed.get(task)
+        if missed is not None:
+            self.forgive(task)
+            is_others = hold is None or hold.number <= missed.number or not _has_ended(hold.task)
+            hold = None if is_others else hold
+        if hold is None:
+            self.forget_lost()
+        return hold
+
+    def forget_lost(self) -> None:
+        """What was granted last, and lost, is given back as far as its user is concerned."""
+        if self.latest is not None and self.latest.reason is not None:
+            self.latest = None
 
     def end(self, hold: Hold) -> None:
-        """Its owner gives it up."""
-        del self._holds[hold.grant.token]
+        """The instance gives it up."""
+        self._drop(hold)
+        if self.latest is hold:
+            self.latest = None
         hold.finish(False)
-        self._on_end()
+        self._ended()
 
     def enter(self, hold: Hold) -> None:
         """The present task's body begins under this hold."""
@@ -172,38 +250,51 @@ class Holds:
         self._entered.setdefault(task, []).append(hold)
 
     def leave(self) -> Hold | None:
-        """The present task's innermost body ended; return its hold."""
+        """A body ended; return its hold: the innermost of this task, else of one that cannot leave it itself."""
         task = asyncio.current_task()
-        assert task is not None, "coroutines run in tasks"
-        entered = self._entered.get(task)
-        if not entered:
+        if task not in self._entered:
+            others = list(self._entered)[::-1]
+            task = next((other for other in others if other.done()), others[0] if others else None)
+        if task is None:
             return None
+        entered = self._entered[task]
         hold = entered.pop()
         if not entered:
             del self._entered[task]
         return hold
 
-    def miss(self, task: Task | None) -> None:
-        """Remember that a hold of this task ended without its doing."""
-        if task is not None:
-            self._missing[task] = self._missing.get(task, 0) + 1
+    def forgive(self, task: Task | None) -> None:
+        """Forget one hold that the task lost."""
+        missed = None if task is None else self._missed.pop(task, None)
+        if task is not None and missed is not None and missed.times > 1:
+            self._missed[task] = _Missed(missed.times - 1, missed.number)
 
-    def forgive(self, task: Task | None) -> bool:
-        """Forget one hold that the task missed; whether there was one."""
-        if task is None:
-            return False
-        count = self._missing.pop(task, 0)
-        if count > 1:
-            self._missing[task] = count - 1
-        return count > 0
-
-    def _lost(self, hold: Hold, reason: str) -> None:
+    def lose(self, hold: Hold, reason: str) -> None:
+        """A hold ended early."""
         if self._holds.get(hold.grant.token) is not hold:
             return
-        del self._holds[hold.grant.token]
-        self.miss(hold.task)
+        self._drop(hold)
+        if hold.task is not None:
+            missed = self._missed.get(hold.task)
+            self._missed[hold.task] = _Missed(1 if missed is None else missed.times + 1, self._number)
         hold.lose(reason)
-        self._on_end()
+        self._ended()
+
+    def _ended(self) -> None:
+        on_end = self._on_end()
+        if on_end is not None:
+            on_end()
+
+
+def _on_lost(holds: ReferenceType[Holds], hold: Hold, lost: asyncio.Future[str]) -> None:
+    """The gateway said that a hold was lost."""
+    known = holds()
+    if known is not None:
+        known.lose(hold, lost.result())
+
+
+def _has_ended(task: Task | None) -> bool:
+    return task is None or task.done()
 
 
 class Turns:

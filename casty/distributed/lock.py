@@ -64,7 +64,7 @@ LOCKS = LockStructure()
 
 
 class Lock(Holder):
-    """A distributed lock. Each instance is an owner of its own; tasks that share one take turns.
+    """A distributed lock. A hold belongs to the instance that acquired it; tasks that share one take turns.
 
     Inside the cluster it excludes by consensus, not by clocks. What a holder does *outside* is only safe if
     that other side refuses a `token` lower than one it has seen: a paused holder may not know yet that its
@@ -110,8 +110,12 @@ class Lock(Holder):
 
     @property
     def token(self) -> int | None:
-        """The fencing token of the present hold, None when there is none. Tokens of a name only grow."""
-        hold = self._holds.oldest()
+        """The fencing token of the latest hold; None before the first and once it was given back.
+
+        Also of one that was lost: only `held` says whether it still counts. Tokens of a name only grow, so whoever
+        checks them refuses one that counts no more.
+        """
+        hold = self._holds.latest
         return None if hold is None else hold.grant.token
 
     async def acquire(self) -> None:
@@ -132,7 +136,7 @@ class Lock(Holder):
             The deadline passed, and the withdrawal could not be confirmed; a grant that comes late is given
             back.
         AlreadyHeld
-            The calling task holds this very instance.
+            The calling task acquired this very instance, which still holds: it would wait for itself.
         """
         await self._acquire()
 
@@ -180,8 +184,8 @@ class Lock(Holder):
     async def release(self) -> bool:
         """Release the lock.
 
-        Any task may release for the instance, except one whose own hold was lost: it means that hold, not the
-        next.
+        The hold is the instance's, so any task may. The first release by a task after its own hold was lost means
+        that one, not what another task acquired since: it is False.
 
         Returns
         -------
@@ -193,13 +197,7 @@ class Lock(Holder):
         Unavailable, OutcomeUnknown
             The cluster did not confirm in time. The hold is given up all the same, and ends by itself.
         """
-        task = asyncio.current_task()
-        hold = self._holds.meant(task)
-        if hold is None:
-            return False
-        if hold.task is not task:
-            self._holds.miss(hold.task)
-        return await self._give_back(hold)
+        return await self._release()
 
     async def __aenter__(self) -> Lock:
         """Acquire; the body is cancelled, and `LockLost` raised, when the hold ends before the body does."""

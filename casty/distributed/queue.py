@@ -141,7 +141,14 @@ class Queue(Handle, Generic[V]):
             The deadline passed after it was sent; it was applied once or not at all.
         EncodingError
             The value cannot be encoded; the text names the path of the field.
+        ValueError
+            The value is None, by which `dequeue` and `peek` say that the queue is empty.
         """
+        if value is None:
+            raise ValueError(
+                f"queue {self._name!r}: expected a value, found None, which is how dequeue() says that the queue is "
+                "empty; put it into a tuple or a message of your own"
+            )
         await self._command([ENQUEUE, self._port.encode(value)])
 
     async def dequeue(self) -> V | None:

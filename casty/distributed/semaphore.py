@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, ClassVar
 
 from casty.checks import check_count
@@ -93,7 +92,7 @@ SEMAPHORES = SemaphoreStructure()
 
 
 class Semaphore(Holder):
-    """A distributed semaphore. Each acquire is a grant of its own, and one instance may hold several.
+    """A distributed semaphore. Each acquire is a grant of its own, which belongs to the instance that acquired it.
 
     Parameters
     ----------
@@ -104,8 +103,9 @@ class Semaphore(Holder):
     name
         The name, not empty. The same name in another kind is another structure.
     permits
-        How many permits there are. It belongs to the semaphore: another value is a `Mismatch`. None means as many
-        as are recorded, or as the region behind `region_ref` says; where neither knows, calls raise `Mismatch`.
+        How many permits there are, at least 1. It belongs to the semaphore as long as somebody holds or waits:
+        another value is a `Mismatch` then. None means as many as are recorded, or as the region behind
+        `region_ref` says; where neither knows, calls raise `Mismatch`.
     timeout
         Deadline of each call, in seconds; None waits for ever.
 
@@ -129,7 +129,7 @@ class Semaphore(Holder):
         timeout: float | None = 5.0,
     ) -> None:
         super().__init__(gateway, region_ref, name, timeout)
-        self._permits = None if permits is None else check_count("permits", permits, 0)
+        self._permits = None if permits is None else check_count("permits", permits, 1)
 
     def _refused(self, reply: Reply) -> Any:
         if reply[0] == MISMATCH and reply[1] == "n":
@@ -180,23 +180,24 @@ class Semaphore(Holder):
         count = check_count("n", n, 1)
         if self._permits is not None and count > self._permits:
             raise _too_many(self._what, self._permits, count)
-        return await self._request([operation, self._permits, count], self._timeout_s)
+        return await self._request([operation, self._permits, count], self._timeout_s, count)
 
     async def release(self) -> bool:
-        """Give back one whole grant: the calling task's latest, else the oldest of this instance.
+        """Give back one whole grant: the latest that the calling task acquired itself, else the smallest.
+
+        So it never gives back more than its caller acquired, also where that ran in another task.
 
         Returns
         -------
         bool
-            True if released, False if this instance held nothing, or the calling task lost what it had.
+            True if released. False if this instance holds nothing, and once after the calling task lost what it had.
 
         Raises
         ------
         Unavailable, OutcomeUnknown
             The cluster did not confirm in time. The grant is given up all the same, and ends by itself.
         """
-        hold = self._holds.meant(asyncio.current_task())
-        return False if hold is None else await self._give_back(hold)
+        return await self._release()
 
     async def available(self) -> int:
         """Return how many permits are free. Others may take them before the answer is here."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from casty.cluster.slot_machine import CANCEL
-from casty.distributed.core import LOCK, SEMAPHORE
+from casty.distributed.core import BARRIER, LOCK, SEMAPHORE
+from casty.distributed.port import LOST_DESTROYED
 from casty.errors import OutcomeUnknown
 from tests.unit.cluster.replica_calls import (
     ACQUIRE,
     RELEASE,
+    TRY_ACQUIRE,
+    B,
     L,
     S,
     acquire,
@@ -24,7 +30,7 @@ from tests.unit.cluster.replica_calls import (
     run,
     task,
 )
-from tests.unit.cluster.replica_world import TTL_S, World, settle
+from tests.unit.cluster.replica_world import TTL_S, Client, World, settle
 
 # -- locks and other waiting calls
 
@@ -237,6 +243,86 @@ async def test_destroy_ends_waiters_and_holds() -> None:
     await world.advance(TTL_S / 3 + 1)
     assert grant.lost.done() and not grant.is_valid
     assert later.done()
+
+
+@pytest.mark.parametrize("kind", [LOCK, SEMAPHORE])
+async def test_destroy_by_the_holders_own_gateway_frees_the_name_at_once(kind: int) -> None:
+    world = World()
+    one, two = await opened(world, "1"), await opened(world, "2")
+    asks = [1, 1] if kind == SEMAPHORE else []
+
+    def ask(client: Client, operation: int) -> asyncio.Task[Any]:
+        return task(client.gateway.wait(kind, L, [operation, *asks], timeout_s=5.0))
+
+    _, grant = await run(world, ask(one, ACQUIRE))
+    assert await run(world, task(one.gateway.command(kind, L, [0], timeout_s=1.0))) == [0, True]
+    assert grant.lost.result() == LOST_DESTROYED
+    assert line(world, kind) is None, "no ghost is left"
+    _, again = await run(world, ask(one, TRY_ACQUIRE))
+    assert again is not None and again.token > grant.token
+    waiting = ask(two, ACQUIRE)
+    await world.run()
+    assert await run(world, task(one.gateway.command(kind, L, [0], timeout_s=1.0))) == [0, True]
+    assert waiting.result() == ([3], None)
+    assert (await run(world, ask(two, TRY_ACQUIRE)))[1] is not None
+
+
+async def test_an_unheard_confirmation_of_a_destroy_is_made_good() -> None:
+    world = World()
+    one, two = await opened(world, "1"), await opened(world, "2")
+    _, grant = await run(world, acquire(one))
+    destroying = task(one.gateway.command(LOCK, L, [0], timeout_s=None))
+    await settle()
+    for _ in range(20):
+        destroying.cancel()
+        await settle(1)
+    later = acquire(two, timeout_s=None)
+    await world.advance(TTL_S / 3 + 1)
+    assert grant.lost.done() and later.done()
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_cancelled_however_often_nobody_waits_or_holds(steps: int) -> None:
+    world = World()
+    one, two = await opened(world, "1"), await opened(world, "2")
+    _, grant = await run(world, acquire(two))
+
+    async def use() -> None:
+        _, mine = await one.gateway.wait(LOCK, L, [ACQUIRE], timeout_s=None)
+        try:
+            await one.gateway.wait(BARRIER, B, [1, "x", 2], timeout_s=None)
+        finally:
+            await one.gateway.release(LOCK, L, mine, [RELEASE, mine.token], timeout_s=None)
+
+    using = task(use())
+    for step in range(steps):
+        if step == 2:
+            giving = release(two, grant)
+        await world.run()
+        if step == 4:
+            assert giving.done()
+    for _ in range(6):
+        using.cancel()
+        await settle(1)
+    assert using.done()
+    if steps <= 2:
+        await run(world, release(two, grant))
+    await world.advance(TTL_S)
+    assert line(world) is None and line(world, BARRIER, B) is None
+    assert one.gateway.ledgers[0].is_idle()
+
+
+async def test_a_coroutine_that_is_closed_gives_up_as_well() -> None:
+    world = World()
+    one, two = await opened(world, "1"), await opened(world, "2")
+    await run(world, acquire(two))
+    waiting = one.gateway.wait(LOCK, L, [ACQUIRE], timeout_s=None)
+    waiting.send(None)
+    await world.run()
+    assert len(line(world).waiters) == 1
+    waiting.close()
+    await world.advance(TTL_S)
+    assert not line(world).waiters
 
 
 async def test_semaphore_release_of_an_old_session_frees_nobody_elses_permit() -> None:

@@ -88,6 +88,7 @@ class FakePort:
         self.timeouts: list[float | None] = []
         self.fail: Exception | None = None
         self.release_gate: asyncio.Event | None = None
+        self.loses_at_once = False
         self.encode = default_codec().encode
         self.decode = default_codec().decode
         self.canonical = default_codec().canonical
@@ -130,6 +131,8 @@ class FakePort:
         if kind not in (LOCK, SEMAPHORE) or reply[0] != OK or reply[1] is None:
             return reply, None
         grant = self.grants[seq] = FakeGrant(reply[1], seq, at)
+        if self.loses_at_once:
+            self.lose(seq)
         return reply, grant
 
     async def _outcome(self, seq: int, at: Entity) -> Reply:

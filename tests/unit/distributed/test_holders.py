@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any
+import random
 
 import pytest
 
-from casty.distributed.facade import Distributed
-from casty.distributed.lock import Lock
-from casty.distributed.port import LOST_DESTROYED
 from casty.distributed.semaphore import Semaphore
 from casty.errors import (
     AlreadyHeld,
@@ -19,44 +14,10 @@ from casty.errors import (
     LockLost,
     Mismatch,
     OutcomeUnknown,
-    SessionExpired,
     Unavailable,
 )
-from tests.unit.distributed.machine import FakeGateway, FakePort, Slot, settle
-
-
-class World:
-    def __init__(self) -> None:
-        self.slot = Slot()
-        self.gateways = [FakeGateway(self.slot, session) for session in (1, 2)]
-        self.ports: list[FakePort] = [gateway.structures for gateway in self.gateways]
-
-    def lock(self, at: int = 0, timeout: float | None = 5.0) -> Lock:
-        return Distributed(self.gateways[at]).lock("door", timeout=timeout)
-
-    def pool(self, permits: int = 3, at: int = 0) -> Semaphore:
-        return Distributed(self.gateways[at]).semaphore("pool", permits)
-
-    def lose(self, holder: Any, at: int = 0) -> None:
-        """The oldest hold of a lock or semaphore ends early."""
-        self.ports[at].lose(next(iter(self.ports[at].grants)))
-
-
-async def inside(holder: Lock | Semaphore, *steps: Callable[[], object]) -> None:
-    """Run the steps, one after the other, while holding."""
-    async with holder:
-        for step in steps:
-            result = step()
-            if isinstance(result, Awaitable):
-                await result
-
-
-def fail() -> None:
-    raise KeyError("body")
-
-
-def for_ever() -> asyncio.Future[None]:
-    return asyncio.get_running_loop().create_future()
+from tests.unit.distributed.holders import World, for_ever, inside
+from tests.unit.distributed.machine import settle
 
 
 @pytest.fixture
@@ -215,33 +176,77 @@ async def test_a_hold_seen_invalid_stays_lost(world: World) -> None:
     await lock.acquire()
     grant = next(iter(world.ports[0].grants.values()))
     grant.is_valid = False
-    assert (lock.held, lock.token) == (False, None)
+    assert (lock.held, lock.token) == (False, grant.token), "the token is what fencing refuses by"
     grant.is_valid = True
     assert not lock.held
     assert await lock.release() is False
+    assert lock.token is None
 
 
 async def test_the_turn_passes_on_when_the_hold_is_lost(world: World) -> None:
-    lock = world.lock()
+    lock, may_end = world.lock(), asyncio.Event()
+
+    async def worker() -> bool:
+        await lock.acquire()
+        await may_end.wait()
+        return await lock.release()
+
     await lock.acquire()
-    waiting = asyncio.create_task(lock.acquire())
+    waiting = asyncio.create_task(worker())
     await settle()
     world.lose(lock)
-    await waiting
+    await settle()
     assert lock.held
     assert await lock.release() is False, "this task's own hold was lost; the other's is not its to release"
     assert lock.held
-    assert await lock.release() is True, "said once, and then it is a release like any other's"
+    may_end.set()
+    assert await waiting is True
 
 
-async def test_another_task_may_release_for_the_instance(world: World) -> None:
+async def test_any_task_may_release_for_the_instance(world: World) -> None:
     lock = world.lock()
     await lock.acquire()
     assert await asyncio.create_task(lock.release()) is True
-    other = asyncio.create_task(lock.acquire())
-    await other
-    assert await lock.release() is False, "a late release of an earlier hold"
-    assert lock.held
+    assert await lock.release() is False
+    for _ in range(3):
+        await asyncio.create_task(lock.acquire())
+        assert await lock.release() is True, "acquired by a task that is over, as `wait_for` of 3.11 does"
+
+
+async def test_a_loss_that_nobody_released_hides_no_later_hold(world: World) -> None:
+    lock = world.lock()
+    await lock.acquire()
+    world.lose(lock)
+    await settle()
+    await asyncio.create_task(lock.acquire())
+    assert await lock.release() is True
+    assert not lock.held
+
+
+async def test_a_token_stays_until_the_hold_is_given_back(world: World) -> None:
+    lock = world.lock()
+    await lock.acquire()
+    first = lock.token
+    world.lose(lock)
+    await settle()
+    assert (lock.held, lock.token) == (False, first)
+    await lock.acquire()
+    assert lock.token not in (None, first)
+    await lock.release()
+    assert lock.token is None
+    with pytest.raises(LockLost):
+        await inside(lock, lambda: world.lose(lock), settle)
+    assert lock.token is None, "the end of the body gave it back"
+
+
+async def test_a_token_is_there_though_the_hold_was_lost_before_acquire_returned(world: World) -> None:
+    lock = world.lock()
+    world.ports[0].loses_at_once = True
+    await lock.acquire()
+    assert not lock.held
+    assert lock.token is not None
+    assert await lock.release() is False
+    assert lock.token is None
 
 
 async def test_wait_lost(world: World) -> None:
@@ -261,176 +266,6 @@ async def test_wait_lost(world: World) -> None:
     assert await released is False
 
 
-# -- async with
-
-
-async def test_the_body_holds(world: World) -> None:
-    async with world.lock() as lock:
-        assert lock.held
-    assert not lock.held
-
-
-async def test_an_error_of_the_body_goes_out_and_the_lock_is_free(world: World) -> None:
-    lock = world.lock()
-    with pytest.raises(KeyError):
-        await inside(lock, fail)
-    assert await world.lock(1).try_acquire() is True
-
-
-async def test_a_body_may_release_by_itself(world: World) -> None:
-    async with world.lock() as lock:
-        assert await lock.release() is True
-
-
-async def test_the_body_is_cancelled_when_the_hold_is_lost(world: World) -> None:
-    lock, reached = world.lock(), list[str]()
-
-    async def body() -> None:
-        async with lock:
-            try:
-                await asyncio.get_running_loop().create_future()
-            finally:
-                reached.append("cancelled")
-
-    task = asyncio.create_task(body())
-    await settle()
-    world.lose(lock)
-    with pytest.raises(LockLost, match="door") as caught:
-        await task
-    assert reached == ["cancelled"]
-    assert task.cancelling() == 0
-    assert isinstance(caught.value.__cause__, SessionExpired)
-
-
-async def test_lock_lost_names_its_cause(world: World) -> None:
-    for is_destroyed, cause in ((False, SessionExpired), (True, type(None))):
-        lock = world.lock()
-        with pytest.raises(LockLost) as caught:
-            await inside(lock, lock.destroy if is_destroyed else partial(world.lose, lock))
-        assert isinstance(caught.value.__cause__, cause)
-
-
-async def test_lock_lost_is_raised_even_if_the_body_ended_normally(world: World) -> None:
-    lock = world.lock()
-    with pytest.raises(LockLost):
-        await inside(lock, lambda: world.lose(lock), lambda: lock.held)
-    await settle()
-    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
-
-
-async def test_no_cancellation_leaks_out_of_a_body_that_ends_at_once(world: World) -> None:
-    lock = world.lock()
-    with pytest.raises(LockLost):
-        await inside(lock, settle, lambda: world.lose(lock), lock.try_acquire)
-    for _ in range(5):
-        await asyncio.sleep(0)
-
-
-async def test_a_lost_hold_chains_the_error_of_the_body(world: World) -> None:
-    lock = world.lock()
-    with pytest.raises(LockLost) as caught:
-        await inside(lock, lambda: world.lose(lock), fail)
-    assert isinstance(caught.value.__cause__, SessionExpired)
-    assert isinstance(caught.value.__cause__.__cause__, KeyError)
-
-
-async def test_a_cancellation_from_outside_goes_through(world: World) -> None:
-    lock = world.lock()
-
-    async def body() -> None:
-        async with lock:
-            await asyncio.get_running_loop().create_future()
-
-    task = asyncio.create_task(body())
-    await settle()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert await world.lock(1).try_acquire() is True
-
-
-async def test_a_cancellation_from_outside_wins_over_a_loss(world: World) -> None:
-    lock = world.lock()
-
-    async def body() -> None:
-        async with lock:
-            await asyncio.get_running_loop().create_future()
-
-    task = asyncio.create_task(body())
-    await settle()
-    world.lose(lock)
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
-async def test_a_timeout_around_the_body_still_times_out(world: World) -> None:
-    lock = world.lock()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0):
-            await inside(lock, for_ever)
-    await settle()
-    assert await world.lock(1).try_acquire() is True
-
-
-async def test_a_loss_inside_a_task_group_inside_the_body(world: World) -> None:
-    lock, children = world.lock(), list[asyncio.Task[None]]()
-
-    async def child() -> None:
-        await asyncio.get_running_loop().create_future()
-
-    async def body() -> None:
-        async with lock, asyncio.TaskGroup() as group:
-            children.append(group.create_task(child()))
-
-    task = asyncio.create_task(body())
-    await settle()
-    world.lose(lock)
-    with pytest.raises(LockLost):
-        await task
-    assert children[0].cancelled()
-
-
-async def test_the_same_task_may_enter_again_after_a_loss(world: World) -> None:
-    lock = world.lock()
-    with pytest.raises(LockLost):
-        await inside(lock, lambda: world.lose(lock), lambda: inside(lock))
-    assert await world.lock(1).try_acquire() is True
-
-
-async def test_a_hold_that_the_slot_does_not_know_at_release_was_lost(world: World) -> None:
-    lock = world.lock()
-    with pytest.raises(LockLost, match=LOST_DESTROYED):
-        await inside(lock, world.lock(1).destroy)
-
-
-async def test_a_release_that_fails_does_not_hide_the_error_of_the_body(world: World) -> None:
-    lock = world.lock()
-    with pytest.raises(KeyError):
-        await inside(lock, world.ports[0].cut_off, fail)
-    world.ports[0].fail = None
-    world.slot.expire(1)
-    with pytest.raises(Unavailable):
-        await inside(lock, world.ports[0].cut_off)
-
-
-async def test_an_interrupted_release_is_a_cancellation(world: World) -> None:
-    lock = world.lock()
-    world.ports[0].release_gate = asyncio.Event()
-
-    async def body() -> None:
-        async with lock:
-            pass
-
-    task = asyncio.create_task(body())
-    await settle()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert not lock.held
-
-
 # -- semaphore
 
 
@@ -447,7 +282,7 @@ async def test_one_instance_may_hold_several_grants(world: World) -> None:
     assert await pool.release() is False
 
 
-async def test_release_means_the_tasks_own_latest_else_the_oldest(world: World) -> None:
+async def test_release_means_the_tasks_own_latest_else_the_smallest(world: World) -> None:
     pool = world.pool(6)
     await pool.acquire(3)
     await asyncio.create_task(pool.acquire(2))
@@ -455,7 +290,30 @@ async def test_release_means_the_tasks_own_latest_else_the_oldest(world: World) 
     assert await pool.release() is True
     assert await pool.available() == 1
     assert await asyncio.create_task(pool.release()) is True
-    assert await pool.available() == 4
+    assert await pool.available() == 3, "the two of a task that is over, not the three that may be in use"
+    assert await pool.release() is True
+    assert await pool.available() == 6
+
+
+async def test_no_release_gives_back_what_another_uses(world: World) -> None:
+    """Acquired in tasks that are over at once, as by `wait_for` of Python 3.11."""
+    rng = random.Random(1)
+    for _ in range(50):
+        pool, used = world.pool(12), list[int]()
+        for _ in range(30):
+            if used and rng.random() < 0.5:
+                used.pop(rng.randrange(len(used)))
+                assert await asyncio.create_task(pool.release()) is True
+            elif sum(used) < 9:
+                count = rng.randint(1, 3)
+                if await asyncio.create_task(pool.try_acquire(count)):
+                    used.append(count)
+            held = 12 - await pool.available()
+            assert held >= sum(used), "somebody uses what was given back"
+        for _ in used:
+            assert await pool.release() is True
+        assert await pool.available() == 12
+        assert await pool.release() is False
 
 
 async def test_a_task_that_lost_its_grant_releases_nothing(world: World) -> None:
@@ -480,8 +338,11 @@ async def test_semaphore_arguments(world: World) -> None:
     await pool.acquire(2)
     with pytest.raises(Mismatch, match="permits=2"):
         await world.pool(3, at=1).acquire()
-    with pytest.raises(ValueError, match="permits: expected at least 0"):
-        world.pool(-1)
+    for permits in (-1, 0):
+        with pytest.raises(ValueError, match="permits: expected at least 1"):
+            world.pool(permits)
+        with pytest.raises(ValueError, match="permits: expected at least 1"):
+            Semaphore(gateway=world.gateways[0], region_ref=None, name="pool", permits=permits)
 
 
 async def test_a_semaphore_made_without_permits(world: World) -> None:
