@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Sequence
 from typing import Any, Protocol
 
-from casty.distributed.core import STALE, WITHDRAWN, Frozen, Reply
+from casty.distributed.core import STALE, WITHDRAWN, Frozen, Pairs, Reply
 
 __all__ = ["EntityKey", "SlotSession"]
 
@@ -119,15 +119,9 @@ class SlotSession:
 
     def freeze(self) -> Frozen:
         """Return what the session is now, as plain values; see `Structure.freeze`."""
-        tables = (
-            self.replies.items(),
-            self.waits.items(),
-            self.outcomes.items(),
-            self.withdrawn,
-            self.entities,
-        )
         head = [self.attempt, self.gateway, self.low, self.wait_low]
-        return Frozen(head, tuple(list(table) for table in tables))
+        pairs = (Pairs(self.replies), Pairs(self.waits), Pairs(self.outcomes))
+        return Frozen(head, (*pairs, list(self.withdrawn), list(self.entities)))
 
     @staticmethod
     def begin(head: Any) -> SlotSession:

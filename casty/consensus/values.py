@@ -79,7 +79,7 @@ class Limits(NamedTuple):
     max_inflight_appends: int = 64
     max_inflight_bytes: int = 8 * 1024 * 1024
     max_uncommitted_bytes: int = 64 * 1024 * 1024
-    snapshot_window_chunks: int = 4
+    snapshot_window_chunks: int = 8
     retained_entries: int = 1024
     retained_bytes: int = 4 * 1024 * 1024
     compact_entries: int = 1000

@@ -24,6 +24,7 @@ from casty.distributed.core import (
     Decision,
     Effect,
     Frozen,
+    Pairs,
     Reply,
     Shapes,
     Structure,
@@ -178,7 +179,7 @@ class BarrierStructure(Structure[Assembly]):
 
     def freeze(self, state: Assembly) -> Frozen:
         """See `Structure.freeze`: arrivals in order."""
-        return Frozen([state.generation, state.expected], (list(state.arrivals.items()),))
+        return Frozen([state.generation, state.expected], (Pairs(state.arrivals),))
 
     def begin(self, head: Any) -> Assembly:
         """See `Structure.begin`."""

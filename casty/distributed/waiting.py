@@ -26,6 +26,7 @@ from casty.distributed.core import (
     Decision,
     Effect,
     Frozen,
+    Pairs,
     Reply,
     Structure,
 )
@@ -257,7 +258,7 @@ class LineStructure(Structure[Line]):
     def freeze(self, state: Line) -> Frozen:
         """See `Structure.freeze`. Ghosts, grants, waiters: a session's requests come in the order of their making."""
         tables = (state.ghosts, state.grants, state.waiters)
-        return Frozen(state.capacity, tuple(list(table.items()) for table in tables))
+        return Frozen(state.capacity, tuple(Pairs(table) for table in tables))
 
     def begin(self, head: Any) -> Line:
         """See `Structure.begin`."""
