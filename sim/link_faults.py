@@ -58,17 +58,21 @@ class LinkFaults:
 
     def spike(self, source: str, target: str, delay_s: float, *, jitter_s: float = 0.0) -> Undo:
         """Add delay to one direction."""
-        path = self.network.path(source, target)
-        path.spike_ns, path.spike_jitter_ns = round(delay_s * _SECOND_NS), round(jitter_s * _SECOND_NS)
         self._note_link(source, LinkFault("spike", source, target))
-        return Undo(path.mend)
+        return self.spoil(
+            source, target, spike_ns=round(delay_s * _SECOND_NS), spike_jitter_ns=round(jitter_s * _SECOND_NS)
+        )
 
     def slow(self, source: str, target: str, bytes_per_s: int) -> Undo:
         """Limit the throughput of one direction."""
-        path = self.network.path(source, target)
-        path.bytes_per_s = bytes_per_s
         self._note_link(source, LinkFault("slow", source, target))
-        return Undo(path.mend)
+        return self.spoil(source, target, bytes_per_s=bytes_per_s)
+
+    def spoil(self, source: str, target: str, **amounts: int) -> Undo:
+        """Harm one direction in several ways at once, see `sim.paths.SPOILT`; what is undone is this harm only."""
+        path = self.network.path(source, target)
+        numbers = [path.spoil(what, amount) for what, amount in amounts.items()]
+        return Undo(lambda: path.restore(*numbers))
 
     def _sever(self, pairs: Sequence[tuple[str, str]]) -> Undo:
         for source, target in pairs:

@@ -45,8 +45,12 @@ class NetworkProfile:
     retransmit_ns: int = 200_000_000
 
 
+SPOILT = ("spike_ns", "spike_jitter_ns", "bytes_per_s", "fragment_ppm", "loss_ppm")
+"""What a fault can do to a path. Times add up, of likelihoods the largest counts, of throughputs the smallest."""
+
+
 class Path:
-    """One direction between two machines. Faults change its plain fields.
+    """One direction between two machines. Faults come and go on it by `spoil` and `restore`, each by itself.
 
     Attributes
     ----------
@@ -63,8 +67,8 @@ class Path:
     """
 
     __slots__ = (
-        "_draws", "_jitter_ns", "_latency_ns", "_profile", "bytes_per_s", "cuts", "fragment_ppm", "label",
-        "loss_ppm", "source", "spike_jitter_ns", "spike_ns", "target",
+        "_draws", "_jitter_ns", "_latency_ns", "_profile", "_spoils", "_spoils_made", "bytes_per_s",
+        "cuts", "fragment_ppm", "label", "loss_ppm", "source", "spike_jitter_ns", "spike_ns", "target",
     )  # fmt: skip
 
     def __init__(self, draws: Draws, profile: NetworkProfile, source: str, target: str) -> None:
@@ -79,13 +83,38 @@ class Path:
         if source == target:
             self._latency_ns, self._jitter_ns = profile.loopback_ns, 0
         self.cuts = 0
-        self.mend()
+        self._spoils: dict[int, tuple[str, int]] = {}
+        self._spoils_made = 0
+        self._sum_up()
+
+    def spoil(self, what: str, amount: int) -> int:
+        """Begin a fault, one of `SPOILT`; returns the number that `restore` ends it by."""
+        assert what in SPOILT, f"expected one of {SPOILT}, found {what!r}"
+        self._spoils_made += 1
+        self._spoils[self._spoils_made] = (what, amount)
+        self._sum_up()
+        return self._spoils_made
+
+    def restore(self, *numbers: int) -> None:
+        """End these faults and no others; harmless when they ended before."""
+        for number in numbers:
+            self._spoils.pop(number, None)
+        self._sum_up()
 
     def mend(self) -> None:
         """Back to what the profile says; a cut is not touched."""
-        self.spike_ns = self.spike_jitter_ns = self.bytes_per_s = 0
-        self.fragment_ppm = self._profile.fragment_ppm
-        self.loss_ppm = self._profile.loss_ppm
+        self._spoils.clear()
+        self._sum_up()
+
+    def _sum_up(self) -> None:
+        self.spike_ns = sum(self._amounts("spike_ns"))
+        self.spike_jitter_ns = sum(self._amounts("spike_jitter_ns"))
+        self.bytes_per_s = min(self._amounts("bytes_per_s"), default=0)
+        self.fragment_ppm = max(self._profile.fragment_ppm, *self._amounts("fragment_ppm"), 0)
+        self.loss_ppm = max(self._profile.loss_ppm, *self._amounts("loss_ppm"), 0)
+
+    def _amounts(self, what: str) -> list[int]:
+        return [amount for name, amount in self._spoils.values() if name == what]
 
     @property
     def is_cut(self) -> bool:

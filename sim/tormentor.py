@@ -29,6 +29,13 @@ __all__ = ["FaultBegan", "FaultEnded", "Tormentor", "is_whole"]
 
 _LOOK_S = 0.1
 _MICROS = 1_000_000
+_SPOILS = {
+    "delay": ("spike_ns", "delay_us", 1000),
+    "jitter": ("spike_jitter_ns", "jitter_us", 1000),
+    "loss": ("loss_ppm", "ppm", 1),
+    "fragment": ("fragment_ppm", "ppm", 1),
+}
+"""Kind -> what it does to a path, the argument that says how much, and its unit there."""
 
 
 class FaultBegan(NamedTuple):
@@ -99,6 +106,8 @@ class Tormentor:
         self._gate = asyncio.Lock()
         self._over = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._pauses: dict[tuple[str, int], int] = {}
+        self._drifts: dict[str, list[int]] = {}
         self.done: dict[str, int] = {}
         self.hits: dict[str, list[int]] = {}
         self.story: list[str] = []
@@ -216,17 +225,9 @@ class Tormentor:
         return strikes[fault.kind](fault)
 
     def _spoil(self, fault: FaultEvent) -> Undo:
-        path = self._world.network.path(fault.targets[0], fault.targets[1])
-        name, argument, factor = {
-            "delay": ("spike_ns", "delay_us", 1000),
-            "jitter": ("spike_jitter_ns", "jitter_us", 1000),
-            "loss": ("loss_ppm", "ppm", 1),
-            "fragment": ("fragment_ppm", "ppm", 1),
-        }[fault.kind]
-        healthy = {"loss_ppm": self._world.network.profile.loss_ppm,
-                   "fragment_ppm": self._world.network.profile.fragment_ppm}.get(name, 0)  # fmt: skip
-        setattr(path, name, fault.args.get(argument, 0) * factor)
-        return Undo(lambda: setattr(path, name, healthy))
+        what, argument, factor = _SPOILS[fault.kind]
+        amount = fault.args.get(argument, 0) * factor
+        return self._world.spoil(fault.targets[0], fault.targets[1], **{what: amount})
 
     def _reset(self, fault: FaultEvent) -> None:
         self._world.reset_links(fault.targets[0], fault.targets[1])
@@ -244,20 +245,30 @@ class Tormentor:
 
     def _pause(self, fault: FaultEvent) -> Undo:
         process: Process = self._world.processes[fault.targets[0]]
-        ordinal = process.incarnation.ordinal
+        life = (process.name, process.incarnation.ordinal)
         self._stage.late_excused[process.name] = None
+        self._pauses[life] = self._pauses.get(life, 0) + 1
         self._world.pause(process.name)
-        return Undo(lambda: self._resume(process, ordinal))
+        return Undo(lambda: self._resume(process, life))
 
-    def _resume(self, process: Process, ordinal: int) -> None:
-        if process.incarnation.ordinal == ordinal:
+    def _resume(self, process: Process, life: tuple[str, int]) -> None:
+        """The last of several pauses that overlap lets it run again."""
+        self._pauses[life] -= 1
+        if process.incarnation.ordinal == life[1] and not self._pauses[life]:
             self._world.resume(process.name)
 
     def _drift(self, fault: FaultEvent) -> Undo:
         name = fault.targets[0]
-        usual_ppm = self._plan.cluster.clocks.get(name, (0, 0))[1]
-        self._world.clock(name).drift(fault.args.get("ppm", 0))
-        return Undo(lambda: self._world.clock(name).drift(usual_ppm))
+        drifts = self._drifts.setdefault(name, [self._plan.cluster.clocks.get(name, (0, 0))[1]])
+        ppm = fault.args.get("ppm", 0)
+        drifts.append(ppm)
+        self._world.clock(name).drift(ppm)
+        return Undo(lambda: self._steady(name, ppm))
+
+    def _steady(self, name: str, ppm: int) -> None:
+        """Of several drifts that overlap the youngest counts; each ends by itself."""
+        self._drifts[name].remove(ppm)
+        self._world.clock(name).drift(self._drifts[name][-1])
 
     def _cancel(self, fault: FaultEvent) -> None:
         if not self._stage.cancel(fault.targets[0], fault.args.get("which", 0)):

@@ -25,12 +25,13 @@ _DATA, _MEMBERSHIP = 0, 2
 class _Mirror:
     """What one replica has written: its entries from `first` on."""
 
-    __slots__ = ("commit", "entries", "first", "term", "vote")
+    __slots__ = ("commit", "entries", "first", "kept_from", "term", "vote")
 
     def __init__(self) -> None:
         self.first = 1
         self.entries: list[Entry] = []
         self.commit = 0
+        self.kept_from = 1
         self.term = 0
         self.vote: str | None = None
 
@@ -73,6 +74,7 @@ class Logs:
             "joint changes": 0,
             "snapshots installed": 0,
             "truncations": 0,
+            "compactions": 0,
         }
 
     def committed(self, key: GroupKey) -> int:
@@ -97,6 +99,8 @@ class Logs:
             mirror.commit = max(mirror.commit, write.snapshot.index)
         if write.entries:
             self._check_entries(mirror, write.first_index, write.entries, core, key)
+        self.counts["compactions"] += core.first_index > mirror.kept_from and write.snapshot is None
+        mirror.kept_from = core.first_index
         if core.role is Role.LEADER:
             self._check_leader(core, key)
         if core.commit > mirror.commit:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from casty.config import Settings
 from sim.fault_kinds import FAULTS
 from sim.plan import LABELS, MUST_HOLD, ClusterShape, FaultEvent, Plan, PlannedOperation
 from sim.shapes import PlanError
@@ -120,6 +121,26 @@ def test_ranges_are_wide() -> None:
     assert any(not plan.faults for plan in plans) or all(plan.label != MUST_HOLD for plan in plans)
     counts = sorted(len(plan.operations) for plan in plans)
     assert counts[0] < 80 < 200 < counts[-1]
+
+
+def test_settings_are_drawn_within_their_bounds() -> None:
+    drawn: dict[str, set[object]] = {}
+    for seed in range(300):
+        values: Any = dict(expand("mixed", seed).cluster.settings)
+        Settings(**values)
+        for name, value in values.items():
+            drawn.setdefault(name, set()).add(value)
+    constant = sorted(name for name, values in drawn.items() if len(values) < 2)
+    assert not constant
+    wanted = {
+        "retained_entries",
+        "snapshot_entries",
+        "reads",
+        "replication",
+        "max_window_replies",
+        "election_min_s",
+    }
+    assert wanted <= set(drawn)
 
 
 def test_operations_have_exactly_their_arguments() -> None:

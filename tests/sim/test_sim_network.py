@@ -387,3 +387,17 @@ def test_one_more_message_changes_no_other_fate() -> None:
         return times
 
     assert arrival(False) == arrival(True)
+
+
+def test_harms_of_one_path_add_up_and_end_one_by_one() -> None:
+    with World(1) as world:
+        path = world.network.path("a", "b")
+        first = world.spoil("a", "b", spike_ns=5, loss_ppm=7, bytes_per_s=100)
+        second = world.spoil("a", "b", spike_ns=3, loss_ppm=4, bytes_per_s=900)
+        assert (path.spike_ns, path.loss_ppm, path.bytes_per_s) == (8, 7, 100)
+        first.heal()
+        assert (path.spike_ns, path.loss_ppm, path.bytes_per_s) == (3, 4, 900)
+        first.heal()
+        world.network.heal()
+        second.heal()
+        assert (path.spike_ns, path.loss_ppm, path.bytes_per_s) == (0, 0, 0)
