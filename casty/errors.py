@@ -23,6 +23,7 @@ __all__ = [
     "RemoteProtocolError",
     "SessionExpired",
     "Unavailable",
+    "Undecodable",
     "UnknownRegion",
 ]
 
@@ -85,6 +86,26 @@ class MessageTooLarge(CastyError):
 
 class EncodingError(CastyError, TypeError):
     """A value cannot be encoded, or bytes cannot be decoded; the path of the field is named."""
+
+
+class Undecodable(EncodingError):
+    """A value of the cluster cannot be decoded on this side: its class is missing here, or is another.
+
+    Attributes
+    ----------
+    data
+        The bytes of the value.
+    was_applied
+        Whether the call changed something all the same. Then the cluster may not have the value any more.
+    """
+
+    def __init__(self, text: str, data: bytes, was_applied: bool) -> None:
+        super().__init__(text)
+        self.data = data
+        self.was_applied = was_applied
+
+    def __reduce__(self) -> tuple[type[Undecodable], tuple[str, bytes, bool]]:
+        return type(self), (str(self), self.data, self.was_applied)
 
 
 class ProtocolError(CastyError):

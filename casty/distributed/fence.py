@@ -149,6 +149,12 @@ class Fence(Handle, Generic[V]):
         return bool(await self._command([CHECK, check_count("token", token, 0)]))
 
     async def read(self) -> tuple[V | None, int]:
-        """Return the value, None before the first, and the highest token seen, 0 before the first."""
+        """Return the value, None before the first, and the highest token seen, 0 before the first.
+
+        Raises
+        ------
+        Undecodable
+            The value cannot be decoded here.
+        """
         data, token = await self._read([READ])
-        return (None if data is None else cast(V, self._port.decode(data))), token
+        return (None if data is None else cast(V, self._decoded(data, was_applied=False))), token

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, cast
 
+from casty import runtime
 from casty.checks import check_name, check_timeout
 from casty.distributed.core import (
     BROKEN,
@@ -18,9 +19,41 @@ from casty.distributed.core import (
     Reply,
 )
 from casty.distributed.port import EntityGateway, Port, RegionRef
-from casty.errors import BrokenBarrier, CastyError, Destroyed, InternalError, Mismatch, Overloaded
+from casty.errors import (
+    BrokenBarrier,
+    CastyError,
+    Destroyed,
+    EncodingError,
+    InternalError,
+    Mismatch,
+    Overloaded,
+    Undecodable,
+)
 
-__all__ = ["Handle", "check_gateway", "failure", "has_port"]
+__all__ = ["Deadline", "Handle", "check_gateway", "failure", "has_port"]
+
+
+SECOND_NS = 1_000_000_000
+
+
+class Deadline:
+    """The deadline of an operation that takes several calls.
+
+    Parameters
+    ----------
+    timeout_s
+        In seconds from now; None is never.
+    """
+
+    __slots__ = ("_clock", "_end_ns")
+
+    def __init__(self, timeout_s: float | None) -> None:
+        self._clock = runtime.current().clock
+        self._end_ns = None if timeout_s is None else self._clock.now() + int(timeout_s * SECOND_NS)
+
+    def left_s(self) -> float | None:
+        """What is left, in seconds, at least 0; None without a deadline."""
+        return None if self._end_ns is None else max(0, self._end_ns - self._clock.now()) / SECOND_NS
 
 
 class Handle:
@@ -80,6 +113,19 @@ class Handle:
 
     def _refused(self, reply: Reply) -> Any:
         raise failure(reply, f"{KIND_NAMES[self._kind]} {self._name!r}")
+
+    def _decoded(self, data: bytes, *, was_applied: bool) -> Any:
+        """Return the value of the cluster's bytes; `was_applied`: whether the call had changed something before."""
+        try:
+            return self._port.decode(data)
+        except EncodingError as error:
+            outcome = "the call was applied" if was_applied else "nothing was changed"
+            raise Undecodable(
+                f"{KIND_NAMES[self._kind]} {self._name!r}: the value cannot be decoded here; {outcome}, and `data` of "
+                f"this error has its {len(data)} bytes: {error}",
+                data,
+                was_applied,
+            ) from error
 
     async def destroy(self) -> bool:
         """Destroy the structure; the name may be used again at once.

@@ -7,11 +7,13 @@ record.
 from __future__ import annotations
 
 import asyncio
+from types import EllipsisType
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from casty.distributed.core import DESTROY, MAP, OK, Command, Context, Decision, Reply, Shapes, Structure
-from casty.distributed.handle import Handle
+from casty.distributed.handle import Deadline, Handle
 from casty.distributed.port import EntityGateway, RegionRef
+from casty.errors import EncodingError
 from casty.wire.pack import pack
 
 __all__ = ["MAPS", "Dict"]
@@ -126,17 +128,41 @@ class Dict(Handle, Generic[K, V]):
             The deadline passed after it was sent; it was applied once or not at all.
         EncodingError
             Key or value cannot be encoded; the text names the path of the field.
+        Undecodable
+            The value is stored, but the previous one cannot be decoded here; the error has its bytes.
         """
-        return self._value(await self._change(key, [PUT, self._port.encode(value)]))
+        return self._value(await self._change(key, [PUT, self._port.encode(value)]), was_applied=True)
 
     async def put_if_absent(self, key: K, value: V) -> bool:
         """Store a value unless the key exists; True if stored."""
         return bool(await self._change(key, [PUT_IF_ABSENT, self._port.encode(value)]))
 
     async def compare_and_set(self, key: K, expected: V, value: V) -> bool:
-        """Store `value` if the key exists with a value encoded like `expected`; True if stored."""
-        command = [COMPARE_AND_SET, self._port.encode(expected), self._port.encode(value)]
-        return bool(await self._change(key, command))
+        """Store `value` if the key exists with a value equal to `expected`; True if stored.
+
+        Equal as keys and members are: when their canonical bytes are, whatever order a set or dictionary has.
+
+        Raises
+        ------
+        Unavailable
+            No quorum until the deadline; nothing was stored.
+        OutcomeUnknown
+            The deadline passed after it was sent; it was stored once or not at all.
+        EncodingError
+            A value cannot be encoded, or is a NaN, which equals nothing.
+        Undecodable
+            The key's value cannot be decoded here; nothing was stored.
+        """
+        port, deadline = self._port, Deadline(self._timeout_s)
+        wanted, stored = port.canonical(expected), port.encode(value)
+        known = port.encode(expected)
+        while not await self._change(key, [COMPARE_AND_SET, known, stored], deadline.left_s()):
+            # The slot compares bytes, which may differ though the values are equal: see what is there.
+            data = await self._ask(key, [GET], deadline.left_s())
+            if data is None or (data != known and not self._equals(wanted, data)):
+                return False
+            known = data
+        return True
 
     async def get(self, key: K, *, local: bool = False, default: V | None = None) -> V | None:
         """Return the value of a key.
@@ -149,6 +175,11 @@ class Dict(Handle, Generic[K, V]):
             Reserved; the read is linearizable either way.
         default
             What to return if the key does not exist.
+
+        Raises
+        ------
+        Undecodable
+            The value cannot be decoded here.
         """
         data = await self._ask(key, [GET])
         return default if data is None else self._value(data)
@@ -191,19 +222,25 @@ class Dict(Handle, Generic[K, V]):
         reply = await self._port.command(MAP, entity, [DESTROY], timeout_s=self._timeout_s)
         return bool(reply[1] if reply[0] == OK else self._refused(reply))
 
-    async def _change(self, key: K, command: Command) -> Any:
+    async def _change(self, key: K, command: Command, timeout_s: float | EllipsisType | None = ...) -> Any:
         port = self._port
-        reply = await port.command(
-            MAP, self._prefix + pack(port.canonical(key)), command, timeout_s=self._timeout_s
-        )
+        timeout_s = self._timeout_s if timeout_s is ... else timeout_s
+        entity = self._prefix + pack(port.canonical(key))
+        reply = await port.command(MAP, entity, command, timeout_s=timeout_s)
         return reply[1] if reply[0] == OK else self._refused(reply)
 
-    async def _ask(self, key: K, query: Command) -> Any:
+    async def _ask(self, key: K, query: Command, timeout_s: float | EllipsisType | None = ...) -> Any:
         port = self._port
-        reply = await port.read(
-            MAP, self._prefix + pack(port.canonical(key)), query, timeout_s=self._timeout_s
-        )
+        timeout_s = self._timeout_s if timeout_s is ... else timeout_s
+        reply = await port.read(MAP, self._prefix + pack(port.canonical(key)), query, timeout_s=timeout_s)
         return reply[1] if reply[0] == OK else self._refused(reply)
 
-    def _value(self, data: bytes | None) -> V | None:
-        return None if data is None else cast(V, self._port.decode(data))
+    def _equals(self, wanted: bytes, data: bytes) -> bool:
+        value = self._value(data)
+        try:
+            return self._port.canonical(value) == wanted
+        except EncodingError:
+            return False  # a NaN in it: it equals nothing
+
+    def _value(self, data: bytes | None, *, was_applied: bool = False) -> V | None:
+        return None if data is None else cast(V, self._decoded(data, was_applied=was_applied))

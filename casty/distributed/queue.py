@@ -20,10 +20,11 @@ from casty.distributed.core import (
 )
 from casty.distributed.handle import Handle
 from casty.distributed.port import EntityGateway, RegionRef
+from casty.errors import CastyError, Undecodable
 
 __all__ = ["QUEUES", "Queue"]
 
-ENQUEUE, DEQUEUE = 1, 2
+ENQUEUE, DEQUEUE, PUT_BACK = 1, 2, 3
 PEEK, SIZE = 1, 2
 
 ITEM_BYTES = 48
@@ -47,15 +48,21 @@ class QueueStructure(Structure[Items]):
     kind = QUEUE
     name = "queue"
     stores_values = True
-    shapes: ClassVar[Shapes] = {DESTROY: (), ENQUEUE: ((bytes,),), DEQUEUE: ()}
+    shapes: ClassVar[Shapes] = {DESTROY: (), ENQUEUE: ((bytes,),), DEQUEUE: (), PUT_BACK: ((bytes,),)}
     query_shapes: ClassVar[Shapes] = {PEEK: (), SIZE: ()}
 
     def decide(self, state: Items | None, command: Command, ctx: Context) -> Decision:
-        """DEQUEUE answers the item, or None; the reply is kept, and answered again to the same request."""
+        """DEQUEUE answers the item, or None; the reply is kept, and answered again to the same request.
+
+        PUT_BACK is from one who took an item and cannot decode it: it is the first again.
+        """
         operation = command[0]
-        if operation == ENQUEUE:
+        if operation in (ENQUEUE, PUT_BACK):
             items = Items() if state is None else state
-            items.append(command[1])
+            if operation == ENQUEUE:
+                items.append(command[1])
+            else:
+                items.appendleft(command[1])
             items.size_bytes += ITEM_BYTES + len(command[1])
             return Decision(items, [OK, None])
         if operation == DEQUEUE:
@@ -78,7 +85,7 @@ class QueueStructure(Structure[Items]):
 
     def grows(self, state: Items | None, command: Command) -> bool:
         """Every item makes it larger."""
-        return bool(command[0] == ENQUEUE)
+        return command[0] in (ENQUEUE, PUT_BACK)
 
     def freeze(self, state: Items) -> Frozen:
         """See `Structure.freeze`."""
@@ -168,17 +175,36 @@ class Queue(Handle, Generic[V]):
             No quorum until the deadline; the call was not applied.
         OutcomeUnknown
             The deadline passed after it was sent; it was applied once or not at all.
+        Undecodable
+            The first value cannot be decoded here. It is the first again: its class has to be on this side, or
+            another consumer has to take it. With ``was_applied`` it could not be put back in time, and perhaps only
+            the error has its bytes.
         """
-        return self._value(await self._command([DEQUEUE]))
+        data = await self._command([DEQUEUE])
+        if data is None:
+            return None
+        try:
+            return cast(V, self._decoded(data, was_applied=False))
+        except Undecodable as error:
+            try:
+                await self._command([PUT_BACK, data])
+            except CastyError as lost:
+                text = f"queue {self._name!r}: {lost}; an item that cannot be decoded here was taken and not put back"
+                raise Undecodable(f"{text}: `data` has its bytes", data, was_applied=True) from error
+            raise
 
     async def peek(self) -> V | None:
-        """Return the first value without removing it, or None if the queue is empty."""
-        return self._value(await self._read([PEEK]))
+        """Return the first value without removing it, or None if the queue is empty.
+
+        Raises
+        ------
+        Undecodable
+            It cannot be decoded here.
+        """
+        data = await self._read([PEEK])
+        return None if data is None else cast(V, self._decoded(data, was_applied=False))
 
     async def size(self) -> int:
         """Return the number of values."""
         size: int = await self._read([SIZE])
         return size
-
-    def _value(self, data: bytes | None) -> V | None:
-        return None if data is None else cast(V, self._port.decode(data))

@@ -22,9 +22,7 @@ __all__ = ["Codec", "RefFactory", "default_codec", "message"]
 _MAX_PATH_CHARS = 200
 
 # Whatever malformed bytes, or a field constructor that is given them, may make Python raise.
-_DECODE_ERRORS = (
-    ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
-)  # fmt: skip
+_DECODE_ERRORS = shapes.CONSTRUCTOR_ERRORS
 
 
 class Codec:

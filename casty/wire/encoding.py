@@ -10,13 +10,13 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from casty.address import ActorAddress
 from casty.errors import EncodingError
 from casty.wire import shapes
-from casty.wire.pack import Plain, pack
+from casty.wire.pack import MAX_ITEMS, Plain, pack
 from casty.wire.registry import Registry
 from casty.wire.shapes import Shape
 
@@ -47,6 +47,8 @@ class Encoder:
     """
 
     __slots__ = ("_encoders", "_registry", "_strict", "scalars")
+    comes_back: ClassVar[bool] = True
+    """Whether somebody decodes what is written, so that it has to equal what it was made of."""
 
     def __init__(self, registry: Registry, strict: bool) -> None:
         self._registry = registry
@@ -79,7 +81,8 @@ class Encoder:
                 "named tuple, actor ref, or a usual scalar or container (exactly, not a subclass of one)"
             )
         tag = NAMED_TUPLE if issubclass(kind, tuple) else RECORD
-        return _record(tag, self._registry.name_of(kind, strict=self._strict), self.fields_of(shape))
+        encode = _record(tag, self._registry.name_of(kind, strict=self._strict), self.fields_of(shape))
+        return _checked(shape, encode) if shape.checked and self.comes_back else encode
 
     def fields_of(self, shape: Shape) -> tuple[str, ...]:
         """Which fields of a class are written."""
@@ -90,6 +93,7 @@ class CanonicalEncoder(Encoder):
     """Turns equal values into equal trees, whoever has them. Values of different types stay different."""
 
     __slots__ = ()
+    comes_back: ClassVar[bool] = False
 
     def __init__(self, registry: Registry, strict: bool) -> None:
         super().__init__(registry, strict)
@@ -111,9 +115,24 @@ def _record(tag: int, name: str, fields: tuple[str, ...]) -> Encode:
     return encode
 
 
+def _checked(shape: Shape, encode_fields: Encode) -> Encode:
+    def encode(encoder: Encoder, value: object, depth: int) -> Plain:
+        shape.check(value)
+        return encode_fields(encoder, value, depth)
+
+    return encode
+
+
+def _check_items(count: int) -> None:
+    """Refuse a container that no decoder takes; its tag counts as well."""
+    if count >= MAX_ITEMS:
+        raise EncodingError(f"expected fewer than {MAX_ITEMS} items in one container, found {count}")
+
+
 def _items(tag: int) -> Encode:
     def encode(encoder: Encoder, value: list[object], depth: int) -> Plain:
         scalars, plain = encoder.scalars, encoder.plain
+        _check_items(len(value))
         return [tag, *[item if type(item) in scalars else plain(item, depth) for item in value]]
 
     return encode
@@ -122,6 +141,7 @@ def _items(tag: int) -> Encode:
 def _members(tag: int) -> Encode:
     def encode(encoder: Encoder, value: set[object], depth: int) -> Plain:
         # The order of a set is nobody's; that of the encoded members is the same everywhere.
+        _check_items(len(value))
         return [tag, *sorted((encoder.plain(item, depth) for item in value), key=pack)]
 
     return encode
@@ -129,6 +149,7 @@ def _members(tag: int) -> Encode:
 
 def _dict(encoder: Encoder, value: dict[object, object], depth: int) -> Plain:
     scalars, plain = encoder.scalars, encoder.plain
+    _check_items(len(value))
     found: dict[str, Plain] = {}
     for key, item in value.items():
         if type(key) is not str:
@@ -139,6 +160,7 @@ def _dict(encoder: Encoder, value: dict[object, object], depth: int) -> Plain:
 
 def _pairs(encoder: Encoder, value: dict[object, object], depth: int) -> list[Plain]:
     plain = encoder.plain
+    _check_items(2 * len(value))
     found: list[Plain] = [PAIRS]
     for key, item in value.items():
         found.append(plain(key, depth))

@@ -15,6 +15,9 @@ __all__ = ["Registry", "default_registry", "is_named_tuple", "message"]
 
 T = TypeVar("T")
 
+_MAIN = ("__main__", "__mp_main__")
+"""What Python calls the main program, and a copy of it in a process that `multiprocessing` spawned."""
+
 
 def is_named_tuple(cls: type) -> bool:
     """Whether a class is a named tuple."""
@@ -80,6 +83,11 @@ class Registry:
         if strict:
             raise EncodingError(f"{_path(cls)} is not registered; give it @message(name=...)")
         name = _path(cls)
+        if name.partition(":")[0] in _MAIN:
+            raise EncodingError(
+                f"{name} belongs to a program without a file, so no other could find it under any name; give it "
+                "@message(name=...), or put it into a module"
+            )
         if _find(name) is not cls:
             raise EncodingError(
                 f"{name} cannot be found under its module by others (a local or replaced class); "
@@ -96,36 +104,46 @@ class Registry:
         if found is None:
             where = "the registry" if strict else "the registry or a loaded module"
             raise EncodingError(
-                f"expected a message class {name!r} in {where}, found none; import it on this side"
+                f"expected a message class by the name of {name!r} in {where}, found none; import it on this side, or "
+                "give it the same @message(name=...) on both"
             )
         return found
 
 
 def _path(cls: type) -> str:
-    """Return ``module:qualname``; a program run with ``-m`` has the name by which others import it."""
+    """Return ``module:qualname``; a class of the main program has the name by which others would import it."""
     module = cls.__module__
-    if module == "__main__":
+    if module in _MAIN:
         module = _main_name() or module
     return f"{module}:{cls.__qualname__}"
 
 
 def _main_name() -> str | None:
-    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
-    return None if spec is None else str(spec.name)
+    """Return the name under which others find the main program's module: what ``-m`` ran, else its file's name."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None:
+        return str(spec.name)
+    file = getattr(main, "__file__", None)
+    if not isinstance(file, str):
+        return None
+    last = file.replace("\\", "/").rpartition("/")[2]
+    return last.rpartition(".")[0] or last
 
 
 def _find(name: str) -> type | None:
     """Look a class up in the loaded modules by plain dictionary reads: no import, no attribute hooks."""
     module_name, colon, qualname = name.partition(":")
-    if not colon:
-        return None
-    is_main = module_name == _main_name()
-    found: object = sys.modules.get("__main__" if is_main else module_name)
-    for part in qualname.split("."):
-        if not isinstance(found, (ModuleType, type)):
-            return None
-        found = vars(found).get(part)
-    return found if isinstance(found, type) and _can_travel(found) and _path(found) == name else None
+    if not colon or module_name in _MAIN:
+        return None  # every program has a __main__, and its own
+    modules = ("__main__", module_name) if module_name == _main_name() else (module_name,)
+    for module in modules:
+        found: object = sys.modules.get(module)
+        for part in qualname.split("."):
+            found = vars(found).get(part) if isinstance(found, (ModuleType, type)) else None
+        if isinstance(found, type) and _can_travel(found) and _path(found) == name:
+            return found
+    return None
 
 
 default_registry = Registry()

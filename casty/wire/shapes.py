@@ -5,25 +5,60 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum, Flag
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING
 
 from casty.errors import EncodingError
 from casty.wire.registry import is_named_tuple
 
-__all__ = ["Shape", "enum_of", "member_name", "shape_of"]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+__all__ = ["CONSTRUCTOR_ERRORS", "Shape", "enum_of", "member_name", "shape_of"]
+
+CONSTRUCTOR_ERRORS = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+"""What a field constructor of the user's may raise."""
 
 
 class Shape:
     """A dataclass or named tuple: fields travel by name, so both sides may add some."""
 
-    __slots__ = ("cls", "compared", "known", "make", "names", "needed")
+    __slots__ = ("checked", "cls", "compared", "known", "make", "names", "needed")
 
-    def __init__(self, cls: type, names: list[str], needed: list[str], compared: list[str]) -> None:
+    def __init__(
+        self,
+        cls: type,
+        names: list[str],
+        needed: list[str],
+        compared: list[str],
+        checked: tuple[str, ...] = (),
+    ) -> None:
         self.cls = cls
+        self.checked = checked
+        """Fields to compare with those of an object made anew, before one is sent; none where no constructor of the
+        user's has a say."""
         self.make: Callable[..., object] = cls
         self.names = tuple(names)
         self.known = dict.fromkeys(names)
         self.needed = tuple(needed)
         self.compared = tuple(sorted(compared))
+
+    def check(self, value: object) -> None:
+        """Raise `EncodingError` unless an object made from the fields that travel would equal `value`."""
+        try:
+            made = self.make(**{name: getattr(value, name) for name in self.names})
+            pairs = [(name, getattr(value, name), getattr(made, name)) for name in self.checked]
+            changed = [row for row in pairs if row[1] is not row[2] and row[1] != row[2]]
+        except CONSTRUCTOR_ERRORS as error:
+            text = f"{self.cls.__qualname__} cannot be made again from its fields: {error!r:.200}"
+            raise EncodingError(text) from error
+        for name, here, there in changed:
+            raise EncodingError(
+                f"field {name!r} of {self.cls.__qualname__} would not come back: expected what its constructor makes, "
+                f"{there!r:.80}, found {here!r:.80}; let the constructor take it as it is, or say compare=False"
+            )
 
     def build(self, values: dict[str, object]) -> object:
         """Call the field constructor: unknown fields are ignored, missing ones need a default."""
@@ -48,17 +83,45 @@ def shape_of(cls: type) -> Shape | None:
                 f"{cls.__qualname__} has no field constructor (init=False), so it cannot travel"
             )
         own = [field for field in fields(cls) if field.init]
+        _refuse_init_vars(cls, [field.name for field in own])
         needed = [
             field.name for field in own if field.default is MISSING and field.default_factory is MISSING
         ]
         return Shape(
-            cls, [field.name for field in own], needed, [field.name for field in own if field.compare]
+            cls,
+            [field.name for field in own],
+            needed,
+            [field.name for field in own if field.compare],
+            _checked(cls),
         )
     if is_named_tuple(cls):
         names: list[str] = list(getattr(cls, "_fields", ()))
         defaults: dict[str, object] = getattr(cls, "_field_defaults", {})
-        return Shape(cls, names, [name for name in names if name not in defaults], names)
+        # A subclass may have a constructor of its own.
+        checked = () if cls.__bases__ == (tuple,) else tuple(names)
+        return Shape(cls, names, [name for name in names if name not in defaults], names, checked)
     return None
+
+
+def _refuse_init_vars(cls: type, names: list[str]) -> None:
+    """What a constructor takes besides fields is kept by no object: it cannot be given again."""
+    for name, parameter in signature(cls).parameters.items():
+        is_open = parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+        if name not in names and not is_open:
+            raise EncodingError(
+                f"the constructor of {cls.__qualname__} takes {name!r}, which is no field of it (an InitVar?), so an "
+                "object cannot be made again on the other side; make it a field"
+            )
+
+
+def _checked(cls: type[DataclassInstance]) -> tuple[str, ...]:
+    """Return what to compare: all that counts for equality, where more than the generated constructor makes it."""
+    code = getattr(cls.__init__, "__code__", None)
+    # Generated code has no file; `dataclass` leaves a constructor alone that is there already.
+    is_generated = code is not None and code.co_filename == "<string>" and cls.__new__ is object.__new__
+    if is_generated and not hasattr(cls, "__post_init__") and all(field.init for field in fields(cls)):
+        return ()
+    return tuple(field.name for field in fields(cls) if field.compare)
 
 
 def member_name(value: Enum) -> str | int:
