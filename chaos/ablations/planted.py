@@ -17,6 +17,7 @@ from .actors import ACTORS
 from .bug import Planted
 from .clients import CLIENTS
 from .consensus import CONSENSUS
+from .holds import HOLDS
 from .sessions import SESSIONS
 from .structures import STRUCTURES
 
@@ -90,5 +91,5 @@ FIRST = (
     Planted("one-party-less", "barrier generation", "barrier", BarrierStructure, "_arrive", _one_party_less),
 )
 
-PLANTED = (*FIRST, *CONSENSUS, *SESSIONS, *STRUCTURES, *CLIENTS, *ACTORS)
+PLANTED = (*FIRST, *CONSENSUS, *SESSIONS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS)
 """All planted bugs: consensus, sessions, structures, actors and the client's side."""

@@ -12,7 +12,7 @@ from typing import Any
 from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE, COMMAND, EXPIRE, MachineLimits, SlotMachine
 from casty.consensus import Entry
 from casty.distributed.core import BARRIER, BUSY, EXPIRED, LOCK, OK, QUEUED, SEMAPHORE, STALE, WITHDRAWN
-from casty.distributed.lock import ACQUIRE, TRY_ACQUIRE
+from casty.distributed.lock import ACQUIRE, RELEASE, TRY_ACQUIRE
 from casty.distributed.structures import STRUCTURES
 from casty.wire.pack import unpack
 
@@ -85,6 +85,8 @@ class ShadowSlot:
             self._check_effect(index, (session, seq), outcome)
         for entity in touched:
             self._check_entity(index, entity)
+        if kind == COMMAND:
+            self._check_waits(index, plain)
         if ended is not None:
             self._check_ended(index, ended)
 
@@ -172,6 +174,19 @@ class ShadowSlot:
 
     # -- entities
 
+    def _check_waits(self, index: int, plain: list[Any]) -> None:
+        """What a session looks for in an entity is there: a request that is not found would count as new (2)."""
+        session = self.machine.sessions.get(plain[1])
+        entity = (plain[5], plain[6])
+        if session is None or plain[5] not in _HOLDING or plain[7][0] != RELEASE:
+            return
+        state = self.machine.entities.get(entity)
+        for seq, at in session.waits.items():
+            if at == entity and (state is None or STRUCTURES[at[0]].outcome(state, plain[1], seq) is None):
+                self._broken(
+                    2, index, f"{entity[1]!r} has nothing of request {(plain[1], seq)}, which is looked for"
+                )
+
     def _check_entity(self, index: int, entity: Entity) -> None:
         state = self.machine.entities.get(entity)
         if state is None:
@@ -199,6 +214,14 @@ class ShadowSlot:
                 number, index, f"{entity[1]!r}: {taken} of {line.capacity} are granted: {dict(line.grants)}"
             )
         ghosts = sum(share.amount for share in line.ghosts.values())
+        if line.taken != taken + ghosts:
+            self._broken(28, index, f"{entity[1]!r}: {taken + ghosts} are granted, counted as {line.taken}")
+        if bool(line.capacity) != bool(line.grants or line.waiters):
+            self._broken(
+                28, index, f"{entity[1]!r} has {line.capacity} permits with {len(line.grants)} grants"
+            )
+        if not (line.grants or line.waiters or line.ghosts):
+            self._broken(9, index, f"{entity[1]!r} has a record, yet nobody holds or waits")
         if entity[0] == LOCK and taken and ghosts:
             self._broken(
                 20, index, f"{entity[1]!r} is granted while a destroyed hold of it is not confirmed lost"

@@ -1,0 +1,121 @@
+"""Planted bugs in what holds cost and leave: running sums, indexes, records that go, ends that are spread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casty.cluster.slot_leader import SlotLeader
+from casty.cluster.slot_machine import SlotMachine
+from casty.distributed import waiting
+from casty.distributed.core import LOCK, Decision
+from casty.distributed.waiting import Line, LineStructure
+
+from .bug import Planted, bug_in
+
+__all__ = ["HOLDS"]
+
+
+def _reuses_tokens(right: Any) -> Any:
+    """The token of a record that goes is drawn again."""
+
+    def keep(machine: Any, key: Any, before: Any, after: Any, weight: int) -> None:
+        right(machine, key, before, after, weight)
+        if before is not None and after is None and key[0] == LOCK:
+            machine._counter -= 1
+
+    return keep
+
+
+def _forgets_ghosts(line: Any) -> Any:
+    """The record of a destroyed lock goes though its holder does not know yet."""
+    return line if line.waiters or line.grants else None
+
+
+def _forgets_permits(line: Any) -> Any:
+    """The permits of a semaphore are forgotten while somebody holds, if nobody waits."""
+    if not line.waiters:
+        line.capacity = 0
+    return line if line.waiters or line.grants or line.ghosts else None
+
+
+def _gives_back_twice(right: Any) -> Any:
+    """What is taken falls twice for one grant."""
+
+    def drop(line: Any, key: Any) -> Any:
+        share = line.grants.get(key)
+        gone = right(line, key)
+        if share is not None and line.taken >= share.amount:
+            line.taken -= share.amount
+        return gone
+
+    return drop
+
+
+def _counts_waiters(right: Any) -> Any:
+    """Who gave up waiting gives back what it never had."""
+
+    def drop(line: Any, key: Any) -> Any:
+        share = line.waiters.get(key)
+        gone = right(line, key)
+        line.taken -= 0 if share is None else share.amount
+        return gone
+
+    return drop
+
+
+def _forgets_taken(right: Any) -> Any:
+    """A line that comes from a snapshot does not know what is taken."""
+
+    def extend(structure: Any, line: Any, table: int, rows: Any) -> None:
+        right(structure, line, table, rows)
+        line.taken = 0
+
+    return extend
+
+
+def _keeps_waits(right: Any) -> Any:
+    """A request whose hold was given back is still looked for in its lock, and new when it is not found there."""
+
+    def settled(structure: Any, line: Any, reply: Any, gone: int = 0) -> Decision:
+        decision: Decision = right(structure, line, reply, gone)
+        return decision._replace(gone=0)
+
+    return settled
+
+
+def _loses_one(right: Any) -> Any:
+    """The last session of a piece is neither expired nor looked at again."""
+
+    def due(leader: Any, now_ns: int, *work: int) -> list[bytes]:
+        entries: list[bytes] = right(leader, now_ns, *work)
+        return entries[:-1]
+
+    return due
+
+
+def _never_learns(_leader: Any) -> None:
+    """Sessions that an earlier leader opened are never due."""
+
+
+def _newest_first(right: Any) -> Any:
+    """Who was heard of just now is looked at first, and being alive ends the search."""
+
+    def hear(leader: Any, session: int, now_ns: int) -> None:
+        right(leader, session, now_ns)
+        leader._heard_ns.move_to_end(session, last=False)
+
+    return hear
+
+
+HOLDS = (
+    bug_in("token-drawn-again", "fencing", "lock", SlotMachine, "_keep", _reuses_tokens),
+    Planted("ghosts-forgotten", "destroy", "lock", waiting, "_kept", _forgets_ghosts, True),
+    Planted("permits-forgotten", "permits", "semaphore", waiting, "_kept", _forgets_permits),
+    bug_in("given-back-twice", "permits", "semaphore", Line, "drop", _gives_back_twice),
+    bug_in("waiters-give-back", "permits", "semaphore", Line, "drop", _counts_waiters),
+    bug_in("taken-not-restored", "snapshot", "semaphore", LineStructure, "extend", _forgets_taken),
+    bug_in("stale-waits", "dedup", "lock", LineStructure, "_settled", _keeps_waits, True),
+    bug_in("one-never-expires", "expiry", "lock", SlotLeader, "due", _loses_one),
+    Planted("inherited-never-expire", "expiry", "lock", SlotLeader, "_learn", _never_learns),
+    bug_in("newest-first", "expiry", "lock", SlotLeader, "_hear", _newest_first),
+)
