@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from casty.errors import ConfigError
+from casty.limits import MAX_TEXT_BYTES
 
 __all__ = [
     "ActorAddress",
@@ -84,11 +85,16 @@ class NodeAddress(NamedTuple):
 
 
 def check_text(what: str, value: object) -> None:
-    """Raise `TypeError` or `ConfigError` unless `value` is a text with something in it."""
+    """Raise `TypeError` or `ConfigError` unless `value` is a text with something in it that fits a handshake."""
     if not isinstance(value, str):
         raise TypeError(f"{what}: expected a text, found {value!r:.100}")
     if not value.strip():
         raise ConfigError(f"{what}: expected a text, found an empty one: {value!r}")
+    size_bytes = len(value.encode(errors="surrogatepass"))
+    if size_bytes > MAX_TEXT_BYTES:
+        raise ConfigError(
+            f"{what}: expected at most {MAX_TEXT_BYTES} bytes, found {size_bytes}: {value!r:.60}"
+        )
 
 
 def check_port(what: str, value: object, least: int = 0) -> None:

@@ -15,11 +15,12 @@ from casty.cluster.holds import Hold
 from casty.cluster.keepalive import KeepAlive
 from casty.cluster.ledger import Ledger
 from casty.cluster.operations import OP_WRITE
-from casty.cluster.slot_machine import MAX_NAME_BYTES, OPEN
+from casty.cluster.slot_machine import OPEN
 from casty.cluster.topology import Topology
 from casty.config import Settings
 from casty.distributed.core import OK, Reply
 from casty.errors import MessageTooLarge, OutcomeUnknown, SessionExpired
+from casty.limits import MAX_NAME_BYTES
 from casty.runtime import Runtime
 from casty.wire.pack import pack
 

@@ -13,10 +13,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from casty.cluster.proposals import Answers
-from casty.cluster.slot_machine import ABANDON, EXPIRE, MAX_NUMBER, SlotMachine
+from casty.cluster.slot_machine import ABANDON, EXPIRE, SlotMachine
 from casty.cluster.slot_window import MORE_ROOM, Window
 from casty.distributed.core import EXPIRED, OK, QUEUED, WITHDRAWN, Effect
 from casty.errors import RemoteProtocolError
+from casty.limits import MAX_NUMBER
 from casty.wire.pack import pack
 
 __all__ = ["EXPIRY_WORK", "SlotLeader"]

@@ -44,6 +44,7 @@ from casty.distributed.core import (
 )
 from casty.distributed.structures import STRUCTURES
 from casty.errors import RemoteProtocolError
+from casty.limits import MAX_NAME_BYTES, MAX_NUMBER
 from casty.wire.pack import pack, unpack
 
 __all__ = [
@@ -70,8 +71,6 @@ _SHAPES: dict[int, tuple[type, ...]] = {
     CANCEL: (int, int, int, bytes),
     ABANDON: (int, int, list),
 }
-MAX_NUMBER = 2**63 - 1
-MAX_NAME_BYTES = 1024
 MIN_OUTCOMES = 1024
 """Unconfirmed outcomes that a session may always have: confirmations come only with its next keep-alive."""
 DUMP_BYTES = 256 * 1024

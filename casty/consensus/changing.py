@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from casty.consensus.log import MEMBERSHIP, Entry
+from casty.consensus.log import MEMBERSHIP, Entry, bytes_of
 from casty.consensus.membership import Membership, encode
 from casty.consensus.messages import TIMEOUT_NOW
 from casty.consensus.progress import PROBE, REPLICATE, Progress
@@ -66,8 +66,13 @@ def is_throttled(state: State) -> bool:
     if slow.snapshot is None:
         return state.log.last_index - slow.match > state.limits.throttled_lag_entries
     # Its snapshots were overrun by compaction: let it have one, unless it died meanwhile.
-    is_alive = state.now_ns - slow.active_ns < state.timing.election_max_ns
-    return is_alive and state.log.last_index - slow.snapshot.index > state.limits.throttled_lag_entries
+    if state.now_ns - slow.active_ns >= state.timing.election_max_ns:
+        return False
+    limits, log = state.limits, state.log
+    room = min(limits.throttled_lag_entries, (limits.retained_entries + limits.compact_entries) // 2)
+    if log.last_index - slow.snapshot.index > room:
+        return True
+    return bytes_of(log.slice(slow.snapshot.index + 1, log.last_index)) > limits.retained_bytes // 2
 
 
 def append_membership(state: State, membership: Membership) -> None:

@@ -11,9 +11,10 @@ from dataclasses import is_dataclass
 from functools import cache
 
 from casty.errors import EncodingError, RemoteProtocolError
+from casty.limits import MAX_DEPTH
 from casty.wire import shapes
 from casty.wire.decoding import Decoder, RefFactory
-from casty.wire.encoding import MAX_DEPTH, SCALARS, CanonicalEncoder, Encoder
+from casty.wire.encoding import SCALARS, CanonicalEncoder, Encoder
 from casty.wire.pack import pack, unpack
 from casty.wire.registry import Registry, default_registry, message
 

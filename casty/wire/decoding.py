@@ -10,8 +10,9 @@ from uuid import UUID
 
 from casty.address import ActorAddress
 from casty.errors import EncodingError
+from casty.limits import MAX_DEPTH
 from casty.wire import encoding as tags
-from casty.wire.encoding import MAX_DEPTH, SCALARS
+from casty.wire.encoding import SCALARS
 from casty.wire.pack import Plain
 from casty.wire.registry import Registry
 from casty.wire.shapes import Shape, enum_of, shape_of

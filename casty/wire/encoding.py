@@ -15,15 +15,13 @@ from uuid import UUID
 
 from casty.address import ActorAddress
 from casty.errors import EncodingError
+from casty.limits import MAX_DEPTH
 from casty.wire import shapes
 from casty.wire.pack import MAX_ITEMS, Plain, pack
 from casty.wire.registry import Registry
 from casty.wire.shapes import Shape
 
-__all__ = ["MAX_DEPTH", "SCALARS", "CanonicalEncoder", "Encoder"]
-
-MAX_DEPTH = 100
-"""How deeply values nest. Both sides refuse more before the interpreter's or msgpack's own stack does."""
+__all__ = ["SCALARS", "CanonicalEncoder", "Encoder"]
 
 SCALARS = frozenset((type(None), bool, int, float, str, bytes))
 _HASHED_SCALARS = SCALARS - {float}

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from casty.address import NodeAddress
 from casty.config import BOUNDS, Settings
 from casty.errors import RemoteProtocolError
+from casty.limits import MAX_TEXT_BYTES
 from casty.wire.pack import Plain, pack, unpack
 
 __all__ = ["MAGIC", "ROLES", "VERSIONS", "Hello", "Refusal", "Welcome", "judge"]
@@ -20,7 +21,6 @@ VERSIONS = (1, 1)
 """The lowest and the highest wire version that this build speaks."""
 
 ROLES = ("node", "client", "status")
-_MAX_TEXT_CHARS = 512
 MAX_FRAME_BYTES = int(BOUNDS["max_frame_bytes"].high)
 
 
@@ -204,8 +204,8 @@ def _items(plain: Plain, name: str, types: tuple[type, ...]) -> list[Plain]:
             raise RemoteProtocolError(
                 f"expected {expected.__name__} as item {index} of the {name}, found {item!r:.80}"
             )
-        if isinstance(item, str) and len(item) > _MAX_TEXT_CHARS and name == "hello":
+        if isinstance(item, str) and len(item) > MAX_TEXT_BYTES and name == "hello":
             raise RemoteProtocolError(
-                f"expected at most {_MAX_TEXT_CHARS} characters as item {index} of the {name}"
+                f"expected at most {MAX_TEXT_BYTES} characters as item {index} of the {name}"
             )
     return plain[: len(types)]

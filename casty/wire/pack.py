@@ -1,4 +1,4 @@
-"""Plain values to bytes and back: msgpack with every limit explicit and one reused packer.
+"""Plain values to bytes and back: msgpack with every limit explicit (`limits.py`) and one reused packer.
 
 Plain values are None, booleans, integers of any size, floats, strings, bytes, lists, tuples (read back as
 lists) and dictionaries with string keys. Anything richer is the business of `codec`.
@@ -11,17 +11,12 @@ from functools import partial
 import msgpack
 
 from casty.errors import EncodingError, RemoteProtocolError
+from casty.limits import MAX_BYTES, MAX_ITEMS
 
-__all__ = ["MAX_BYTES", "MAX_ITEMS", "Plain", "pack", "unpack"]
+__all__ = ["Plain", "pack", "unpack"]
 
 Plain = object
 """None, bool, int, float, str, bytes, or a list or dictionary of such: never anything else."""
-
-MAX_BYTES = 2**30
-"""The longest string; what really bounds it is the frame limit, which is at most this."""
-
-MAX_ITEMS = 1_048_576
-"""The longest list or dictionary. A header reserves room for what it claims, so its claim is bounded."""
 
 _BIG_INT = 1
 # What msgpack would silently turn into its own Timestamp: the reserved extension in its three sizes.
@@ -64,7 +59,7 @@ def pack(value: Plain) -> bytes:
     Raises
     ------
     EncodingError
-        When something in it is not plain.
+        When something in it is not plain, or longer than `unpack` takes.
 
     Examples
     --------
@@ -72,9 +67,28 @@ def pack(value: Plain) -> bytes:
     [1, -1180591620717411303424, 'a', b'b', None]
     """
     try:
-        return _pack(value)
+        data: bytes = _pack(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EncodingError(f"cannot pack: {error}") from None
+    # What is too long takes more bytes than it has items: what is usual costs one comparison.
+    if len(data) > MAX_ITEMS:
+        _check_lengths(value)
+    return data
+
+
+def _check_lengths(value: Plain) -> None:
+    """Raise `EncodingError` for what `unpack` would not take back."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, (bytes, str)):
+            if len(item) > MAX_BYTES or (isinstance(item, str) and len(item.encode()) > MAX_BYTES):
+                raise EncodingError(f"expected at most {MAX_BYTES} bytes in one string, found {len(item)}")
+        elif isinstance(item, (list, tuple, dict)):
+            if len(item) > MAX_ITEMS:
+                raise EncodingError(f"expected at most {MAX_ITEMS} items in one list, found {len(item)}")
+            pending.extend(item)
+            pending.extend(item.values() if isinstance(item, dict) else ())
 
 
 def unpack(data: bytes) -> Plain:

@@ -20,7 +20,8 @@ from casty.cluster.slot_machine import (
 )
 from casty.distributed.core import BARRIER, COUNTER, FENCE, LOCK, MAP, QUEUE, SEMAPHORE, SET
 from casty.errors import RemoteProtocolError
-from casty.wire.pack import MAX_ITEMS, pack, unpack
+from casty.limits import MAX_ITEMS
+from casty.wire.pack import pack, unpack
 
 LIMITS = MachineLimits(max_entities=2**31, max_waiters=50)
 

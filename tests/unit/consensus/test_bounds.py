@@ -159,16 +159,19 @@ def test_a_snapshot_that_the_log_leaves_behind_is_replaced_by_one_of_now() -> No
     assert trio.cores["c"].applied == trio.leader.applied
 
 
-def test_a_learner_whose_snapshots_are_overrun_slows_writers_down_while_it_lives() -> None:
-    trio = Trio()
-    trio.cores["d"] = make("d", limits=LIMITS)
+@pytest.mark.parametrize(("lag", "data"), [(4, b"x"), (256, b"x"), (256, b"y" * 60)])
+def test_a_learner_whose_snapshots_are_overrun_slows_writers_down_while_it_lives(
+    lag: int, data: bytes
+) -> None:
+    trio = Trio(LIMITS._replace(throttled_lag_entries=lag))
+    trio.cores["d"] = make("d", limits=trio.leader.limits)
     trio.alive["d"] = None
     voters = ("a", "b", "c", "d")
     written = []
     for _ in range(400):
         if not trio.leader.change(trio.now_ns, voters, ()):
             break
-        written.append(trio.write(8))
+        written.append(trio.write(8, data))
         trio.wait()
     assert trio.leader.committed_membership == (voters, (), ())
     assert trio.dumps >= LIMITS.catch_up_rounds and min(written) == 0

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from casty.address import ActorAddress, NodeAddress, node_id_of, peer_key
+from casty.address import (
+    ActorAddress,
+    NodeAddress,
+    check_text,
+    node_id_of,
+    peer_key,
+    process_of,
+    replica_id,
+    replica_number,
+)  # fmt: skip
+from casty.errors import ConfigError
+from casty.limits import MAX_TEXT_BYTES
 
 
 def test_uris() -> None:
@@ -64,5 +75,20 @@ def test_a_peer_key_gives_its_node_id_back(node_id: str, incarnation: str) -> No
     assert node_id_of(peer_key(node_id, incarnation)) == node_id
 
 
+@given(st.text(min_size=1), st.text(alphabet="0123456789abcdef", min_size=1), st.integers(0, 2**31))
+@example("n~1", "ab", 0)
+@example("n#1~2", "3", 4)
+def test_a_replica_gives_its_process_back(node_id: str, incarnation: str, number: int) -> None:
+    key = peer_key(node_id, incarnation)
+    id = replica_id(key, number)
+    assert (process_of(id), replica_number(id), node_id_of(id)) == (key, number, node_id)
+
+
 def test_a_node_address_reads_as_people_write_it() -> None:
     assert str(NodeAddress("localhost", 25520)) == "localhost:25520"
+
+
+def test_a_name_fits_the_handshake() -> None:
+    check_text("name", "\u00e4" * (MAX_TEXT_BYTES // 2))
+    with pytest.raises(ConfigError, match="at most 512 bytes, found 514"):
+        check_text("name", "\u00e4" * (MAX_TEXT_BYTES // 2 + 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import msgpack
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from casty.errors import EncodingError, RemoteProtocolError
-from casty.wire.pack import MAX_ITEMS, pack, unpack
+from casty.limits import MAX_ITEMS
+from casty.wire.pack import pack, unpack
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 PLAIN = st.recursive(
@@ -94,3 +96,36 @@ GOLDEN = {
 def test_golden_bytes(data: bytes) -> None:
     assert pack(GOLDEN[data]) == data
     assert unpack(data) == GOLDEN[data]
+
+
+@pytest.mark.parametrize("count", [MAX_ITEMS, MAX_ITEMS + 1])
+@pytest.mark.parametrize("make", [list, tuple, lambda items: dict.fromkeys(map(str, items))])
+@pytest.mark.parametrize("wrap", [lambda value: value, lambda value: [1, {"a": (value,)}]])
+def test_what_the_other_side_would_refuse_is_refused_here(count: int, make: Any, wrap: Any) -> None:
+    value = wrap(make(range(count)))
+    if count > MAX_ITEMS:
+        with pytest.raises(EncodingError, match=f"at most {MAX_ITEMS} items"):
+            pack(value)
+    else:
+        unpack(pack(value))
+
+
+def test_a_string_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("casty.wire.pack.MAX_BYTES", MAX_ITEMS)
+    for value in (b"x" * MAX_ITEMS, "x" * MAX_ITEMS):
+        assert unpack(pack([value])) == [value]
+    for value in (b"x" * (MAX_ITEMS + 1), "x" * (MAX_ITEMS + 1), "\u00e4" * (MAX_ITEMS // 2 + 1)):
+        with pytest.raises(EncodingError, match="bytes in one string"):
+            pack([value])
+
+
+def test_both_sides_nest_alike() -> None:
+    for depth in range(980, 1060):
+        value: object = 1
+        for _ in range(depth):
+            value = [value]
+        try:
+            data = pack(value)
+        except EncodingError:
+            continue
+        unpack(data)

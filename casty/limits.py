@@ -1,0 +1,42 @@
+"""Every limit that a decoder of ours checks, in one table: what is beyond it is refused by the encoder as well.
+
+A limit that only the reading side has turns a write that succeeded into something that nobody can read again. So each
+row names who refuses a value at the call that would produce it, and who refuses it from the wire.
+
+===================  ====================================================  ======================================
+limit                refused when it is made                               refused when it is read
+===================  ====================================================  ======================================
+`MAX_ITEMS`          `pack`: `EncodingError`                               `unpack`
+`MAX_BYTES`          `pack`: `EncodingError`                               `unpack`
+`MAX_DEPTH`          `Encoder.plain`: `EncodingError`                      `Decoder.value`
+`MAX_TEXT_BYTES`     names of clusters, nodes and hosts: `ConfigError`     `Hello.decode`, in characters
+`MAX_NAME_BYTES`     ids of gateways: by `MAX_TEXT_BYTES`                  `slot_machine.check_entry`
+`MAX_NUMBER`         numbers of requests count from 1                      `slot_machine`, `slot_leader`
+===================  ====================================================  ======================================
+
+How deeply plain lists nest is limited by msgpack's stack, alike on both sides. Limits that a cluster sets are in
+`settings.BOUNDS`: `max_value_bytes` is checked at the call and before an entry is proposed, `max_frame_bytes` where a
+frame is built. The state of a slot has no limit: it travels in parts.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_ITEMS", "MAX_NAME_BYTES", "MAX_NUMBER", "MAX_TEXT_BYTES"]
+
+MAX_ITEMS = 1_048_576
+"""The longest list or dictionary. A header reserves room for what it claims, so its claim is bounded."""
+
+MAX_BYTES = 2**30
+"""The longest string; what really bounds it is the frame limit, which is at most this."""
+
+MAX_DEPTH = 100
+"""How deeply values nest. Both sides refuse more before the interpreter's or msgpack's own stack does."""
+
+MAX_TEXT_BYTES = 512
+"""The longest name of a cluster, a node or a host."""
+
+MAX_NAME_BYTES = 1024
+"""The longest id of a gateway and of an attempt to open a session: a node's id with its incarnation is shorter."""
+
+MAX_NUMBER = 2**63 - 1
+"""The largest number that a slot keeps of a request."""
