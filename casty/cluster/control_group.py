@@ -45,8 +45,8 @@ class ControlReplica:
 
     def role_changed(self, group: Group) -> None:
         """Leadership moved."""
-        if not group.is_leading:
-            self.proposals.abandon()
+        # Between two looks it may have gone and come back: then only what an earlier term proposed is not ours.
+        self.proposals.abandon(group.core.term if group.is_leading else None)
         self._on_role(group)
 
     def close(self) -> None:

@@ -50,8 +50,13 @@ class Proposals:
             return None
         return waiting[1], waiting[2]
 
-    def abandon(self) -> None:
-        """Leadership ended: what was proposed may or may not be committed by the next leader."""
-        waiting, self._waiting = self._waiting, {}
-        for _, answers, call_id in waiting.values():
-            answers.add(call_id, [UNKNOWN])
+    def abandon(self, but_term: int | None = None) -> None:
+        """Leadership ended: what was proposed may or may not be committed by the next leader.
+
+        Where this replica leads again, what it proposed in `but_term` goes on waiting.
+        """
+        waiting = self._waiting
+        self._waiting = {index: row for index, row in waiting.items() if row[0] == but_term}
+        for term, answers, call_id in waiting.values():
+            if term != but_term:
+                answers.add(call_id, [UNKNOWN])

@@ -44,8 +44,8 @@ class SlotReplica:
     """One replica of one slot."""
 
     __slots__ = (
-        "_last_read", "_memory", "_observe", "_on_role", "_reads", "_runtime", "_settings", "_slot", "_ttl_ns",
-        "_window", "leader", "machine", "proposals",
+        "_last_read", "_led_term", "_memory", "_observe", "_on_role", "_reads", "_runtime", "_settings", "_slot",
+        "_ttl_ns", "_window", "leader", "machine", "proposals",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +74,8 @@ class SlotReplica:
         self._observe = runtime.observe
         self._reads: dict[int, tuple[Answers, int, list[Any]]] = {}
         self._last_read = 0
+        self._led_term = 0
+        """The term that `leader` belongs to."""
 
     # -- what gateways ask
 
@@ -216,13 +218,15 @@ class SlotReplica:
                 self._observe(HoldGranted(self._slot + 1, 0, b"", session, seq, reply[1]))
 
     def role_changed(self, group: Group) -> None:
-        """Begin or end a leadership."""
-        if group.is_leading and self.leader is None:
-            self.leader = SlotLeader(self.machine, self._ttl_ns, self._runtime.clock.now(), self._window)
-        elif not group.is_leading and self.leader is not None:
+        """Begin or end a leadership, or both: between two looks it may have ended and another one begun."""
+        term = group.core.term
+        if self.leader is not None and not (group.is_leading and self._led_term == term):
             leader, self.leader = self.leader, None
-            leader.abandon([NOT_LEADER, None, group.core.term])
-            self.proposals.abandon()
+            leader.abandon([NOT_LEADER, None, term])
+            self.proposals.abandon(term if group.is_leading else None)
+        if group.is_leading and self.leader is None:
+            self._led_term = term
+            self.leader = SlotLeader(self.machine, self._ttl_ns, self._runtime.clock.now(), self._window)
         self._on_role(group)
 
     def begin_dump(self) -> SlotDump:

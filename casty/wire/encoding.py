@@ -15,9 +15,9 @@ from uuid import UUID
 
 from casty.address import ActorAddress
 from casty.errors import EncodingError
-from casty.limits import MAX_DEPTH
+from casty.limits import MAX_DEPTH, MAX_ITEMS
 from casty.wire import shapes
-from casty.wire.pack import MAX_ITEMS, Plain, pack
+from casty.wire.pack import Plain, pack
 from casty.wire.registry import Registry
 from casty.wire.shapes import Shape
 

@@ -19,6 +19,7 @@ from .clients import CLIENTS
 from .consensus import CONSENSUS
 from .holds import HOLDS
 from .sessions import SESSIONS
+from .snapshots import SNAPSHOTS
 from .structures import STRUCTURES
 
 __all__ = ["PLANTED"]
@@ -91,5 +92,5 @@ FIRST = (
     Planted("one-party-less", "barrier generation", "barrier", BarrierStructure, "_arrive", _one_party_less),
 )
 
-PLANTED = (*FIRST, *CONSENSUS, *SESSIONS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS)
-"""All planted bugs: consensus, sessions, structures, actors and the client's side."""
+PLANTED = (*FIRST, *CONSENSUS, *SESSIONS, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS)
+"""All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

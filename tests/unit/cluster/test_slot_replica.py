@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from casty.cluster.proposals import BUSY, EXPIRED
+from casty.cluster.proposals import BUSY, EXPIRED, UNKNOWN
 from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE, COMMAND, EXPIRE, OPEN, RELEASE
 from casty.config import Settings
 from casty.consensus import Entry
@@ -148,3 +148,21 @@ def test_without_a_lease_nobody_is_kept_alive_and_nobody_expires(leader: Leader)
 def test_a_malformed_keep_alive_is_refused(leader: Leader, row: object) -> None:
     with pytest.raises(RemoteProtocolError, match="keep-alive: expected"):
         leader.replica.keep_alive(leader.group, row)
+
+
+def test_a_leadership_that_ended_and_came_back_between_two_looks_begins_anew(leader: Leader) -> None:
+    """What the former one heard, gave up and proposed is not the new one's."""
+    answers = Collected()
+    leader.replica.write(
+        leader.group, pack([COMMAND, leader.number, 1, 1, 1, COUNTER, b"c", [ADD, 1]]), answers, 1
+    )
+    before = leader.replica.leader
+    leader.replica.role_changed(leader.group)
+    assert leader.replica.leader is before and not answers.replies
+    leader.world.term += 1
+    leader.replica.write(
+        leader.group, pack([COMMAND, leader.number, 2, 1, 1, COUNTER, b"c", [ADD, 1]]), answers, 2
+    )
+    leader.replica.role_changed(leader.group)
+    assert leader.replica.leader is not None and leader.replica.leader is not before
+    assert answers.replies == [[UNKNOWN]], "the first call's only: the second was proposed in this term"
