@@ -279,6 +279,8 @@ class Host:
             core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
         if core.inbound is not None:
             self._transfers.arrived(group)
+        elif self._transfers.receiving:
+            self._transfers.dropped(group)
         if ready.role_changed:
             self._note_role(group)
             replica.role_changed(group)

@@ -128,6 +128,11 @@ class Transfers:
     ----------
     clock
         The host's.
+
+    Attributes
+    ----------
+    receiving
+        States that are being put together, by group; one goes with its inbound snapshot.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -135,8 +140,7 @@ class Transfers:
         self._waiting: dict[int, Transferred] = {}
         """Groups with a peer that needs a state, by number, in the order in which they get their turn."""
         self._sending: _Sending | None = None
-        self._receiving: dict[int, _Receiving] = {}
-        """States that are being put together, by group; one goes with its inbound snapshot."""
+        self.receiving: dict[int, _Receiving] = {}
         self._loadable: dict[int, Transferred] = {}
         """Groups with parts to restore, by number, in the order in which they get their turn."""
 
@@ -148,11 +152,15 @@ class Transfers:
         """Parts of a state wait to be restored."""
         self._loadable.setdefault(group.number, group)
 
+    def dropped(self, group: Transferred) -> None:
+        """The group takes no state in any more, or none yet: what was put together for it goes."""
+        self.receiving.pop(group.number, None)
+
     def forget(self, group: Transferred) -> None:
         """The group is gone from here."""
         self._waiting.pop(group.number, None)
         self._loadable.pop(group.number, None)
-        self._receiving.pop(group.number, None)
+        self.receiving.pop(group.number, None)
         if self._sending is not None and self._sending.group is group:
             self._end_sending()
 
@@ -206,22 +214,22 @@ class Transfers:
 
     def _restore(self, group: Transferred) -> None:
         inbound = group.core.inbound
-        receiving = self._receiving.get(group.number)
+        receiving = self.receiving.get(group.number)
         if receiving is not None and receiving.inbound is not inbound:
             # Another snapshot, or none any more: what was put together of the former one goes.
             receiving = None
-            del self._receiving[group.number]
+            del self.receiving[group.number]
         if inbound is None or not inbound.parts:
             return
         if receiving is None:
             receiving = _Receiving(group, inbound, group.replica.begin_load())
-            self._receiving[group.number] = receiving
+            self.receiving[group.number] = receiving
         receiving.load.take(inbound.parts[0].data)
         is_last = inbound.parts[0].is_last
         if group.core.part_restored(inbound):
             receiving.load.finish()
             group.applied_index = inbound.snapshot.index
         if is_last:
-            del self._receiving[group.number]
+            del self.receiving[group.number]
         if inbound.parts:
             self.arrived(group)

@@ -220,6 +220,9 @@ class State:
         self.votes = {}
         self.is_forced = False
         self.leader = leader
+        if self.inbound is not None and leader is not None and leader != self.inbound.sender:
+            # Nobody sends the rest of it: this leader may have all that we need in its log.
+            self.inbound = None
         if leader is not None:
             self.heard_who = leader
             self.heard_ns = now_ns

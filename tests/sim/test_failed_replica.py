@@ -11,6 +11,7 @@ import pytest
 
 from casty import Settings
 from casty.address import node_id_of, process_of
+from casty.cluster.control import ControlMachine
 from casty.cluster.slot_machine import SlotMachine
 from sim import World
 
@@ -183,3 +184,40 @@ def test_what_fails_again_and_again_waits_longer_each_time() -> None:
 
     with World(5) as world:
         world.run(main(world), limit_s=400)
+
+
+@pytest.mark.parametrize("who", ["leader", "follower"])
+def test_a_replica_of_the_control_group_is_filled_again_too(
+    who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = ControlMachine.apply
+
+    async def main(world: World) -> None:
+        await world.cluster(3, config=SETTINGS)
+        counter = (await world.client()).distributed().counter("c", timeout=20.0)
+        await counter.increment()
+        leader = leader_of(world, 0)
+        victim = leader if who == "leader" else next(name for name in world.node_names if name != leader)
+        other = next(name for name in world.node_names if name not in (leader, victim))
+        machine = node_of(world, victim).control.machine
+        times: list[int] = []
+
+        def wrong(applying: ControlMachine, data: bytes) -> list[object]:
+            if applying is machine and not times:
+                times.append(1)
+                raise RuntimeError("bug")
+            return right(applying, data)
+
+        monkeypatch.setattr(ControlMachine, "apply", wrong)
+        world.pause(other, 5.0)
+        await world.until(lambda: bool(times), timeout_s=20)
+        assert any("the control group" in text for text in status_of(world, victim)["missing"])
+        await world.until(lambda: is_refilled(world, victim, 0), timeout_s=60)
+        assert await counter.increment() == 2
+        await asyncio.sleep(5)
+        states = [node_of(world, name).control.machine.dump() for name in world.node_names]
+        assert states[0] == states[1] == states[2]
+        assert all(is_ready(world, name) for name in world.node_names)
+
+    with World(3) as world:
+        world.run(main(world), limit_s=300)

@@ -204,3 +204,26 @@ def test_a_state_that_cannot_be_put_in_place_is_never_acknowledged() -> None:
     bench.tell(state)
     bench.run_timers()
     assert not bench.sent and [number for number, _ in bench.failed] == [1]
+
+
+def test_what_was_put_together_of_a_state_goes_when_the_rest_is_not_needed() -> None:
+    bench = Bench()
+    state = part(1, 2, [b"one"])
+    state[2][10] = 0
+    bench.tell(state)
+    bench.run_timers()
+    transfers: Any = cast("Any", bench.host)._transfers
+    assert list(transfers.receiving) == [1]
+    bench.tell(append(1, [b"one", b"two"]))
+    assert not transfers.receiving and bench.replicas[1].state == [b"one", b"two"]
+
+
+def test_a_state_of_a_leader_that_is_gone_goes_with_it() -> None:
+    bench = Bench()
+    state = part(1, 9, [b"one"])
+    state[2][10] = 0
+    bench.tell(state)
+    bench.run_timers()
+    bench.host.on_consensus("c#1", pack([[1, EPOCH, [APPEND, 4, 0, 0, 0, 5, []]]]))
+    bench.host.settle()
+    assert not cast("Any", bench.host)._transfers.receiving and bench.host.groups[1].core.inbound is None

@@ -263,14 +263,21 @@ def test_a_follower_holds_no_more_parts_than_two_windows() -> None:
     assert b.inbound is not None and len(b.inbound.parts) == 2 * Limits().snapshot_window_chunks
 
 
-def test_a_snapshot_that_the_log_has_overtaken_is_restored_for_nothing() -> None:
+def test_a_snapshot_that_the_log_has_overtaken_is_not_needed() -> None:
     b = make("b", "a", "b")
     b.step(0, "a", part(0, b"x", is_last=True, index=2))
     b.step(0, "a", [APPEND, 3, 0, 0, 2, 5, [[2, 0, b"x"], [2, 0, b"y"]]])
+    assert b.inbound is None and (b.first_index, b.commit) == (1, 2)
+
+
+def test_a_snapshot_that_the_log_agrees_with_commits_it_and_replaces_nothing() -> None:
+    b = make("b", "a", "b")
+    b.step(0, "a", part(0, b"x", is_last=True, index=2))
+    b.step(0, "a", [APPEND, 3, 0, 0, 1, 5, [[2, 0, b"x"], [2, 0, b"y"], [3, 0, b"z"]]])
     inbound = b.inbound
-    assert inbound is not None and b.commit == 2
+    assert inbound is not None and b.commit == 1
     assert not b.part_restored(inbound)
-    assert b.inbound is None and b.first_index == 1
+    assert b.inbound is None and (b.first_index, b.last_index, b.commit) == (1, 3, 2)
 
 
 def test_an_answer_of_a_former_replica_is_not_its_successors() -> None:
