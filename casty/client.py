@@ -95,6 +95,8 @@ class ClusterClient:
         check_tls(tls, is_node=False)
         check_serializer(serializer)
         self._runtime = runtimes.current()
+        self.recorded_shards: dict[tuple[int, str], int] = {}
+        """What facades of this client were told of each structure's number of shards; bounded by them."""
         self._visitor = Visitor(
             self._runtime,
             Settings(),

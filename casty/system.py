@@ -142,6 +142,8 @@ class ClusteredActorSystem(ActorSystem):
             self._runtime,
         )
         self._name = name
+        self.recorded_shards: dict[tuple[int, str], int] = {}
+        """What facades of this system were told of each structure's number of shards; bounded by them."""
         self._actors: ClusterActors | None = None
         self._closing: asyncio.Task[None] | None = None
         self._home = HomeLoop("system")

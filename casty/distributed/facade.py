@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
-from weakref import WeakKeyDictionary
 
 from casty import runtime
 from casty.checks import check_count, check_name
@@ -31,8 +30,6 @@ Make = Callable[[int, str, int], tuple[EntityGateway, RegionRef | None]]
 
 MAX_RECORDED = 1024
 """How many names a system or client remembers the number of shards of; it only serves a warning."""
-
-_SHARDS: WeakKeyDictionary[EntityGateway, dict[tuple[int, str], int]] = WeakKeyDictionary()
 
 
 class Distributed:
@@ -236,10 +233,9 @@ class Distributed:
 
 
 def _shards_of(gateway: EntityGateway) -> dict[tuple[int, str], int]:
-    """Return what all facades of a system or client share; another gateway may not be weakly held."""
-    if not has_port(gateway):
-        return {}
-    return _SHARDS.setdefault(gateway, {})
+    """Return what all facades of a system or client share; another gateway's facade has a table of its own."""
+    recorded: dict[tuple[int, str], int] | None = getattr(gateway, "recorded_shards", None)
+    return {} if recorded is None else recorded
 
 
 class MapFactory(Generic[K, V]):

@@ -1,4 +1,4 @@
-"""Plain values to bytes and back: msgpack with every limit explicit (`limits.py`) and one reused packer.
+"""Plain values to bytes and back: msgpack with every limit explicit (`limits.py`), packers that are used again.
 
 Plain values are None, booleans, integers of any size, floats, strings, bytes, lists, tuples (read back as
 lists) and dictionaries with string keys. Anything richer is the business of `codec`.
@@ -35,10 +35,14 @@ def _unpack_extension(code: int, data: bytes) -> int:
     return int.from_bytes(data, "big", signed=True)
 
 
-# A one-shot packb would build a packer with a large buffer for each call. Like everything that belongs to one
-# event loop, this is not for several threads at once.
-_packer = msgpack.Packer(default=_pack_extension, use_bin_type=True)
-_pack = _packer.pack
+def _new_packer() -> msgpack.Packer:
+    return msgpack.Packer(default=_pack_extension, use_bin_type=True)
+
+
+# A one-shot packb would build a packer with a large buffer for each call. Loops in other threads pack as well, and a
+# packer that calls back (for a large integer) or meets the garbage collector lets them run: so each call takes a packer
+# that nobody else has, and gives it back. Both are single steps of the interpreter.
+_idle = [_new_packer()]
 # Bound once: passing eight limits by keyword at each call costs as much as the unpacking.
 _unpack = partial(
     msgpack.unpackb,
@@ -67,9 +71,14 @@ def pack(value: Plain) -> bytes:
     [1, -1180591620717411303424, 'a', b'b', None]
     """
     try:
-        data: bytes = _pack(value)
+        packer = _idle.pop()
+    except IndexError:
+        packer = _new_packer()
+    try:
+        data = packer.pack(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EncodingError(f"cannot pack: {error}") from None
+    _idle.append(packer)
     # What is too long takes more bytes than it has items: what is usual costs one comparison.
     if len(data) > MAX_ITEMS:
         _check_lengths(value)
