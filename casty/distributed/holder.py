@@ -31,9 +31,9 @@ class Holder(Handle):
     ) -> None:
         super().__init__(gateway, region_ref, name, timeout_s)
         self._what = f"{KIND_NAMES[self._kind]} {name!r}"
-        self._holds = Holds(self._ended)
+        self._holds = Holds(self)
 
-    def _ended(self) -> None:
+    def hold_ended(self) -> None:
         """A hold of this instance ended, by release or by loss."""
 
     def _release_command(self, grant: Grant) -> Command:

@@ -16,11 +16,10 @@ leaves any other alone, as `asyncio.timeout` does.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections import deque
 from functools import partial
-from typing import NamedTuple
-from weakref import ReferenceType, WeakKeyDictionary, WeakMethod, ref
+from typing import NamedTuple, Protocol
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from casty import runtime
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED, Grant
@@ -127,27 +126,35 @@ class _Missed(NamedTuple):
     number: int
 
 
+class Owner(Protocol):
+    """The instance that holds."""
+
+    def hold_ended(self) -> None:
+        """A hold of this instance ended, by release or by loss."""
+
+
 class Holds:
     """The holds of one client instance.
 
     Parameters
     ----------
-    on_end
-        A method to call when a hold ended. Neither it nor what it belongs to is kept alive: who drops an instance
-        that holds something is told, see `Holder`.
+    owner
+        The instance, which is told when a hold ended. It is not kept alive: dropping one that holds something is
+        noticed, see `Holder`.
     """
 
     __slots__ = (
-        "__weakref__", "_by_amount", "_by_task", "_entered", "_holds", "_missed", "_number", "_on_end", "latest",
+        "__weakref__", "_by_amount", "_by_task", "_entered", "_holds", "_missed", "_number", "_owner", "_ref", "latest",
     )  # fmt: skip
 
-    def __init__(self, on_end: Callable[[], None]) -> None:
-        self._on_end = WeakMethod(on_end)
+    def __init__(self, owner: Owner) -> None:
+        self._owner = ref(owner)
+        self._ref: ReferenceType[Holds] = ref(self)
         self._number = 0
         self._holds: dict[int, Hold] = {}
         """By token, oldest first; each is in the next two as well, and in neither when it ended."""
         self._by_task: dict[Task | None, list[Hold]] = {}
-        self._by_amount: dict[int, OrderedDict[int, Hold]] = {}
+        self._by_amount: dict[int, dict[int, Hold]] = {}
         self.latest: Hold | None = None
         """What was granted last, lost or not; None once it was given back."""
         # The holds under which a task entered an ``async with``, the innermost last.
@@ -158,20 +165,28 @@ class Holds:
     def begin(self, grant: Grant, amount: int) -> Hold:
         """Record what was just granted."""
         self._number += 1
-        hold = Hold(grant, asyncio.current_task(), amount, self._number)
-        self._holds[grant.token] = self.latest = hold
-        self._by_task.setdefault(hold.task, []).append(hold)
-        self._by_amount.setdefault(amount, OrderedDict())[grant.token] = hold
-        grant.lost.add_done_callback(partial(_on_lost, ref(self), hold))
+        task, token = asyncio.current_task(), grant.token
+        hold = Hold(grant, task, amount, self._number)
+        self._holds[token] = self.latest = hold
+        if task in self._by_task:
+            self._by_task[task].append(hold)
+        else:
+            self._by_task[task] = [hold]
+        if amount in self._by_amount:
+            self._by_amount[amount][token] = hold
+        else:
+            self._by_amount[amount] = {token: hold}
+        grant.lost.add_done_callback(partial(_on_lost, self._ref, hold))
         return hold
 
     def _drop(self, hold: Hold) -> None:
-        del self._holds[hold.grant.token]
+        token = hold.grant.token
+        del self._holds[token]
         of_task, of_amount = self._by_task[hold.task], self._by_amount[hold.amount]
         of_task.remove(hold)
         if not of_task:
             del self._by_task[hold.task]
-        del of_amount[hold.grant.token]
+        del of_amount[token]
         if not of_amount:
             del self._by_amount[hold.amount]
 
@@ -281,9 +296,9 @@ class Holds:
         self._ended()
 
     def _ended(self) -> None:
-        on_end = self._on_end()
-        if on_end is not None:
-            on_end()
+        owner = self._owner()
+        if owner is not None:
+            owner.hold_ended()
 
 
 def _on_lost(holds: ReferenceType[Holds], hold: Hold, lost: asyncio.Future[str]) -> None:

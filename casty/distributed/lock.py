@@ -97,7 +97,8 @@ class Lock(Holder):
         super().__init__(gateway, region_ref, name, timeout)
         self._turns = Turns(self._what)
 
-    def _ended(self) -> None:
+    def hold_ended(self) -> None:
+        """The next task that waits for this instance has its turn."""
         self._turns.pass_on()
 
     def _release_command(self, grant: Grant) -> Command:
