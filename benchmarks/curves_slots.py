@@ -1,4 +1,4 @@
-"""How the costs of one slot's machine grow: pure, every replica pays them."""
+"""How the costs of one slot's machine grow: pure, every replica pays them. In processor time, as nothing waits."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class Driver:
 
 def each_us(operation: Callable[[int], object], count: int = OPERATIONS) -> float:
     """Return what one of `count` operations costs, in microseconds."""
-    began_ns = time.perf_counter_ns()
+    began_ns = time.process_time_ns()
     for number in range(count):
         operation(number)
-    return (time.perf_counter_ns() - began_ns) / count / 1e3
+    return (time.process_time_ns() - began_ns) / count / 1e3
 
 
 def _put(size: int) -> float:
@@ -138,11 +138,11 @@ def _expiry_turn(size: int) -> float:
     driver, leader, _ = _waiting_sessions(size)
     worst_ns, ended = 0, 0
     while ended < size:
-        began_ns = time.perf_counter_ns()
+        began_ns = time.process_time_ns()
         entries = leader.due(10 * SECOND_NS)
         for entry in entries:
             _end(driver, leader, entry)
-        worst_ns = max(worst_ns, time.perf_counter_ns() - began_ns)
+        worst_ns = max(worst_ns, time.process_time_ns() - began_ns)
         ended += len(entries)
     return worst_ns / 1e3
 
