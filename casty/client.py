@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -110,6 +111,7 @@ class ClusterClient:
         self._system_name = system_name
         self._label = label
         self._actors: ClusterActors | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._home = HomeLoop("client")
         self._is_used = False
 
@@ -125,18 +127,40 @@ class ClusterClient:
         try:
             self._visitor.start()
         except BaseException:  # what `address_map` raised
-            await self.__aexit__()
+            await self._leave()
             raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Close the sessions, so that everything held is free at once, and every link."""
-        if self._actors is not None:
-            actors = self._started()
+        """Close the sessions, so that everything held is free at once, and every link.
+
+        Whoever waits here may be cancelled, and again: what was begun goes on without it.
+        """
+        await self._leave()
+
+    async def _leave(self) -> None:
+        if self._closing is None:
+            if self._actors is None:
+                return
+            self._home.check()
+            # A task of its own: a cancellation of the one that leaves ends its waiting, and nothing else.
+            actors = self._actors
+            self._closing = asyncio.get_running_loop().create_task(self._close(actors), name="leave")
+            self._closing.add_done_callback(lambda _: self._end(actors))
+        await asyncio.shield(self._closing)
+
+    async def _close(self, actors: ClusterActors) -> None:
+        try:
             await actors.close()
+        finally:
             self._actors = None
             await self._visitor.close()
-            actors.finish()
+
+    def _end(self, actors: ClusterActors) -> None:
+        """What has to be done however closing went: `asyncio.run` at its end cancels that task as well."""
+        self._actors = None
+        self._visitor.end()
+        actors.finish()
 
     async def ready(self, timeout: float = 5.0) -> None:
         """Return when the topology is known.

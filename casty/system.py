@@ -146,6 +146,7 @@ class ClusteredActorSystem(ActorSystem):
         """What facades of this system were told of each structure's number of shards; bounded by them."""
         self._actors: ClusterActors | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._aborting: asyncio.Task[None] | None = None
         self._home = HomeLoop("system")
         self._is_used = False
         self._is_listening = False
@@ -245,25 +246,46 @@ class ClusteredActorSystem(ActorSystem):
             if self._actors is None:
                 return
             self._closing = asyncio.get_running_loop().create_task(self._close(), name="shutdown")
+            actors = self._actors
+            self._closing.add_done_callback(lambda _: self._end(actors))
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        actors = self._started()
-        await actors.close()
+        try:
+            await self._started().close()
+            self._actors = None
+            await self._node.stop()
+        finally:
+            self._actors = None
+            await self._node.abort()
+
+    def _end(self, actors: ClusterActors) -> None:
+        """What has to be done however stopping went: `asyncio.run` at its end cancels that task as well."""
         self._actors = None
-        await self._node.stop()
+        self._node.end()
         actors.finish()
 
     async def abort(self) -> None:
-        """Stop at once, handing nothing over; harmless before the start and after the end."""
+        """Stop at once, handing nothing over; harmless before the start and after the end.
+
+        Whoever waits here may be cancelled, and again: what was begun goes on without it.
+        """
         self._home.check()
+        if not self._is_listening:
+            return
+        if self._aborting is None:
+            self._aborting = asyncio.get_running_loop().create_task(self._abort(), name="abort")
+        await asyncio.shield(self._aborting)
+
+    async def _abort(self) -> None:
         if self._closing is not None:
             self._closing.cancel()
-        if self._actors is not None:
-            actors, self._actors = self._actors, None
-            await actors.close(is_forced=True)
-            actors.finish()
-        if self._is_listening:
+        actors, self._actors = self._actors, None
+        try:
+            if actors is not None:
+                await actors.close(is_forced=True)
+                actors.finish()
+        finally:
             await self._node.abort()
 
     # -- who and where

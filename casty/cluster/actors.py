@@ -142,6 +142,7 @@ class ClusterActors:
             }
         )
         visitor.on_topology.append(actors.on_topology)
+        visitor.on_limits.append(remote.limited)
         return actors
 
     # -- what the system and the client offer

@@ -18,7 +18,7 @@ from typing import Any
 
 from casty.cluster.call_sessions import EXPIRED_BY_SLOT, CallSessions
 from casty.cluster.call_table import MAX_PARKED, NO_SLOT, RETRY, CallTable
-from casty.cluster.calls import Call, settled
+from casty.cluster.calls import Call, seen, settled
 from casty.cluster.detours import Detours
 from casty.cluster.holds import Hold
 from casty.cluster.keepalive import KeepAlive
@@ -68,6 +68,9 @@ _HOLDING = (LOCK, SEMAPHORE)
 _REFUSALS = (NOT_LEADER, BUSY, UNKNOWN, FULL)
 PROBES = 16
 """How many parked calls of a slot find out whether it serves again."""
+CONFIRMED_AT_ONCE = 256
+"""A keep-alive goes out early when so many outcomes are to be confirmed."""
+CLOSED = "closed by its own client or system"
 BATCH = 256
 """How many parked calls of a slot are sent in one turn of the loop; the others follow in the next."""
 
@@ -281,6 +284,8 @@ class CallRouter:
             elif call.is_waiting and ledger.wait_low < call.seq:
                 # The slot keeps the outcome until it is told, and an older call may wait for ever.
                 ledger.confirm(call.seq, call.entity)
+                if len(ledger.abandoned) % CONFIRMED_AT_ONCE == 0:
+                    self.keep_alive.soon(call.slot)
             self._sessions.admit(ledger)
         if call.future.done():
             return
@@ -390,6 +395,10 @@ class CallRouter:
 
     # -- what the owner tells
 
+    def limited(self, max_value_bytes: int, max_window_replies: int) -> None:
+        """Keep to the limits that the cluster tells."""
+        self._sessions.limited(max_value_bytes, max_window_replies)
+
     def on_topology(self) -> None:
         """Something about the cluster changed: park no longer, and follow leaders that moved."""
         topology = self._routes.topology()
@@ -437,6 +446,11 @@ class CallRouter:
         if call is not None:
             self._on_answer(call, reply)
 
+    def admit(self, ledger: Ledger[Hold]) -> None:
+        """The slot says that the session lives on: let calls in that waited for that."""
+        if self._table.parked_count:
+            self._sessions.admit(ledger)
+
     def on_session_expired(self, ledger: Ledger[Hold]) -> None:
         """An acknowledgement says that the session is gone."""
         self._sessions.lose(ledger, EXPIRED_BY_SLOT, is_answered_each=True)
@@ -461,20 +475,43 @@ class CallRouter:
         return call.future
 
     async def close(self) -> None:
-        """End every call and session; what was held is free at once where the slot answers in time."""
+        """End every call and session; what was held is free at once where the slot answers in time.
+
+        When it is cancelled it ends at once, and the slots expire what they were not told of.
+        """
         if self._is_closed:
             return
         self._is_closed = True
+        closing = self._end()
+        try:
+            for future in closing:
+                await settled(future)
+        finally:
+            self.abort()
+
+    def _end(self) -> list[asyncio.Future[Reply]]:
+        """End calls and sessions; returns the answers of the slots that are told."""
+        self._end_calls()
+        closing = []
+        for ledger in list(self.ledgers.values()):
+            self.keep_alive.lose_all(ledger, CLOSED, abandon=False)
+            if ledger.number is not None:
+                closing.append(self.send_close(ledger))
+                closing[-1].add_done_callback(seen)
+        self.ledgers.clear()
+        return closing
+
+    def _end_calls(self) -> None:
         for call in list(self._calls.values()):
             self._table.forget(call)
             call.fail(NotStarted("the client or system was left while the call was under way"))
-        closing = []
+
+    def abort(self) -> None:
+        """End every call and session here and now; the slots expire the sessions."""
+        self._is_closed = True
+        self._end_calls()
         for ledger in list(self.ledgers.values()):
-            self.keep_alive.lose_all(ledger, "closed by its own client or system", abandon=False)
-            if ledger.number is not None:
-                closing.append(self.send_close(ledger))
+            self.keep_alive.lose_all(ledger, CLOSED, abandon=False)
         self.ledgers.clear()
-        for future in closing:
-            await settled(future)
         self.keep_alive.close()
         self._table.deadlines.close()

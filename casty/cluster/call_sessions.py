@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from casty.cluster.call_table import CallTable
-from casty.cluster.calls import Call, refusal_of
+from casty.cluster.calls import Call, refusal_of, seen
 from casty.cluster.holds import Hold
 from casty.cluster.keepalive import KeepAlive
 from casty.cluster.ledger import Ledger
@@ -83,12 +83,15 @@ class CallSessions:
         self._clock = runtime.clock
         self._entropy = runtime.entropy
         self._gateway_id = gateway_id[:MAX_NAME_BYTES]
-        self._max_bytes = settings.max_value_bytes
-        window = settings.max_window_replies
-        self._window = window - min(WINDOW_MARGIN, window // 4)
+        self.limited(settings.max_value_bytes, settings.max_window_replies)
         self._cluster_id = ""
         self._openings: dict[int, Call] = {}
         self.ledgers: dict[int, Ledger[Hold]] = {}
+
+    def limited(self, max_value_bytes: int, max_window_replies: int) -> None:
+        """Keep to these limits of the cluster from now on."""
+        self._max_bytes = max_value_bytes
+        self._window = max_window_replies - min(WINDOW_MARGIN, max_window_replies // 4)
 
     def enter(self, topology: Topology) -> None:
         """See that no session of another cluster generation is used."""
@@ -139,6 +142,12 @@ class CallSessions:
             self._open(ledger)
             self._table.park(call)
             return False
+        now_ns = self._clock.now()
+        if now_ns >= ledger.covered_until_ns:
+            # Expired by this clock: a call that is sent in it might end in doubt for no reason. The slot is asked.
+            self._owner.keep_alive.ask(ledger)
+            self._table.park(call)
+            return False
         if self.is_full(ledger) and not call.is_urgent:
             self._table.park(call)
             return False
@@ -147,7 +156,7 @@ class CallSessions:
         self._table.number(call)
         if call.is_waiting:
             ledger.waiting[call.seq] = call.entity
-        ledger.used_ns = self._clock.now()
+        ledger.used_ns = now_ns
         call.payload = call.entry(ledger)
         if len(call.payload) > self._max_bytes:
             self._table.forget(call)
@@ -164,8 +173,7 @@ class CallSessions:
         if ledger.slot in self._openings:
             return
         call = self._table.make(OP_WRITE, (0, b""), None)
-        # Nobody awaits this future; an error in it at the end must not look forgotten.
-        call.future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        call.future.add_done_callback(seen)  # nobody awaits it
         call.slot = ledger.slot
         call.payload = pack([OPEN, ledger.attempt, self._gateway_id])
         self._openings[ledger.slot] = call
@@ -188,8 +196,8 @@ class CallSessions:
             one.fail(refusal_of(reply))
 
     def is_full(self, ledger: Ledger[Hold]) -> bool:
-        """Whether the slot would have to remember too many numbers."""
-        return ledger.outstanding >= self._window
+        """Whether the slot, or a keep-alive, would have to name too many numbers."""
+        return ledger.outstanding + len(ledger.abandoned) >= self._window
 
     def admit(self, ledger: Ledger[Hold]) -> None:
         """The window moved: let calls in that waited for it."""

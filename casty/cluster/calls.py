@@ -15,7 +15,7 @@ from casty.errors import CastyError, InternalError, Overloaded
 from casty.runtime import Clock, Timer
 from casty.wire.pack import pack
 
-__all__ = ["Call", "Deadlines", "refusal_of", "settled"]
+__all__ = ["Call", "Deadlines", "refusal_of", "seen", "settled"]
 
 MIN_SWEEP = 1_024
 MOST_AT_ONCE = 512
@@ -151,6 +151,12 @@ class Deadlines:
             self._on_due(key)
         if self._timer is None:
             self._arm()
+
+
+def seen(future: asyncio.Future[Reply]) -> None:
+    """Take note of how an answer that nobody may await came out: its error must not look forgotten."""
+    if not future.cancelled():
+        future.exception()
 
 
 async def settled(future: asyncio.Future[Reply]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from casty.cluster.calls import seen
 from casty.cluster.holds import Hold
 from casty.cluster.ledger import Ledger
 from casty.config import SECOND_NS
@@ -75,8 +76,15 @@ class KeepAlive:
         assert topology is not None
         ttl_ns = self._ttl_ns()
         ledger.cover(sent_ns + int(ttl_ns * (1 - topology.drift)))
+        ledger.is_in_question = False
         self._retry_ns.pop(ledger.slot, None)
         self._plan(ledger.slot, sent_ns + ttl_ns // 3)
+
+    def ask(self, ledger: Ledger[Hold]) -> None:
+        """See that the slot is asked at once for a session whose time ran out; once, until that was answered."""
+        if not ledger.is_in_question:
+            ledger.is_in_question = True
+            self.soon(ledger.slot)
 
     def soon(self, slot: int) -> None:
         """Ask the slot at the end of this turn."""
@@ -147,8 +155,8 @@ class KeepAlive:
         del self._due_ns[ledger.slot]
         del self._gateway.ledgers[ledger.slot]
         future = self._gateway.send_close(ledger)
-        # An unanswered close is made good by the session's expiry; the error must not look forgotten.
-        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        # An unanswered close is made good by the session's expiry.
+        future.add_done_callback(seen)
 
     def _send(self, node_id: str, ledgers: list[Ledger[Hold]], now_ns: int) -> None:
         # Planned before sending: this node's own answer comes at once.
@@ -209,6 +217,7 @@ class KeepAlive:
             self.covered(ledger, sent_ns)
             for seq in settled:
                 ledger.settle(seq)
+            self._gateway.admit(ledger)
             for seq in lost:
                 self._lose(ledger, seq, LOST_DESTROYED, abandon=True)
             for seq, reply in outcomes:

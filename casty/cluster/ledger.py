@@ -34,8 +34,8 @@ class Ledger(Generic[H]):
     """
 
     __slots__ = (
-        "_done", "abandoned", "attempt", "covered_until_ns", "epoch", "held", "low", "next_seq", "number",
-        "slot", "used_ns", "waiting",
+        "_done", "abandoned", "attempt", "covered_until_ns", "epoch", "held", "is_in_question", "low", "next_seq",
+        "number", "slot", "used_ns", "waiting",
     )  # fmt: skip
 
     def __init__(self, slot: int, epoch: int, attempt: bytes, now_ns: int) -> None:
@@ -49,7 +49,11 @@ class Ledger(Generic[H]):
         """Requests whose outcome is still to come, in order of their numbers."""
         self.held: dict[int, tuple[Entity, H]] = {}
         self.abandoned: dict[int, Entity] = {}
+        """What nobody wants any more, or has the outcome of, until the slot settled it; at most a window of them,
+        and those that a release or a deadline adds."""
         self.covered_until_ns = 0
+        self.is_in_question = False
+        """Whether the slot is being asked if the session lives on: nothing new is sent in it until it says so."""
         self.used_ns = now_ns
         self._done: dict[int, None] = {}
 

@@ -59,6 +59,9 @@ AGREED = ("session_ttl_s", "drift", "max_waiters", "max_entities", "max_sessions
 """The settings that the founder's decide for good: replicas that apply the same entry have to come out the same."""
 
 PROMISED = ("election_min_s", "drift")
+TOLD = ("max_value_bytes", "max_window_replies")
+"""Limits that clients take over; see `Visitor`."""
+
 """The settings that leases rest on: how long a follower keeps quiet after it heard of its leader."""
 
 MAX_VOTERS = 5
@@ -351,8 +354,8 @@ class Node:
 
     def _welcome(self) -> dict[str, object]:
         machine = self.control.machine
-        promised = {name: getattr(self.settings, name) for name in PROMISED}
-        return {"generation": machine.generation, "cluster_id": machine.cluster_id, **promised}
+        told = {name: getattr(self.settings, name) for name in (*PROMISED, *TOLD)}
+        return {"generation": machine.generation, "cluster_id": machine.cluster_id, **told}
 
     def _differs(self, welcome: Welcome) -> str | None:
         """Say what keeps a node from being linked with: another promise than ours."""
@@ -499,11 +502,18 @@ class Node:
 
     async def abort(self) -> None:
         """Close everything at once, handing nothing over."""
+        try:
+            await self.acceptor.close()
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Do nothing more, and end every link; harmless when that was done."""
         if self._timer is not None:
             self._timer.cancel()
+        self.gateway.abort()
         self.host.close()
         self.arrival.close()
-        await self.acceptor.close()
         self.links.close()
 
 

@@ -97,19 +97,23 @@ class Remote:
         self._routes = routes
         self._codec = codec
         self._source = source
-        self._max_value_bytes = max_value_bytes
+        self.max_value_bytes = max_value_bytes
         self._number = 0
         self._heard: dict[str, int] = {}
         self.overtaken = 0
+
+    def limited(self, max_value_bytes: int) -> None:
+        """The cluster takes messages of so many bytes."""
+        self.max_value_bytes = max_value_bytes
 
     # -- out
 
     def encode(self, message: object) -> bytes:
         """Return a message's bytes; raises `EncodingError` or `MessageTooLarge`, before anything is sent."""
         data = self._codec.encode(message)
-        if len(data) > self._max_value_bytes:
+        if len(data) > self.max_value_bytes:
             raise MessageTooLarge(
-                f"{type(message).__name__}: expected at most max_value_bytes = {self._max_value_bytes}, "
+                f"{type(message).__name__}: expected at most max_value_bytes = {self.max_value_bytes}, "
                 f"found {len(data)} bytes; send it in parts"
             )
         return data

@@ -3,6 +3,12 @@
 A visitor dials and never listens. It subscribes on every link, so the loss of one costs it nothing; what
 arrives twice is older or equal and changes nothing. It keeps dialling its contact points for ever, so all
 nodes may be replaced over its life.
+
+Limits of values and windows are the cluster's: every welcome tells them, and the last one counts. A visitor's own
+settings hold until the first.
+
+Another cluster of the same name is adopted when nobody of the known one can be reached for one TTL, and at once when
+it is of a later generation and every process of the known one was seen replaced: nobody is left who could serve it.
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ from casty.address import NodeAddress
 from casty.cluster import topology as topologies
 from casty.cluster.feed import learn_hints
 from casty.cluster.gateway import Gateway
-from casty.cluster.topology import LeaderTable, Topology
+from casty.cluster.topology import LeaderTable, MemberInfo, Topology
 from casty.config import SECOND_NS, Settings
 from casty.errors import Refused, RemoteProtocolError, Unavailable
 from casty.events import LinkDown, LinkUp, TopologyChanged
@@ -75,16 +81,26 @@ class Visitor:
         )
         self.turn.hooks.append(self._flush)
         self.on_topology: list[Callable[[Topology], None]] = []
+        self.on_limits: list[Callable[[int], None]] = []
         self.extra_frames: dict[int, Callable[[Connection, bytes], None]] = {}
         self._other_since_ns: int | None = None
+        self._gone: dict[str, str] = {}
+        """Incarnations of the known topology that were seen replaced, by node id; at most one per member of it."""
 
     def start(self) -> None:
         """Begin to dial; returns at once."""
         self._dial()
 
     async def close(self) -> None:
-        """Close the sessions, then every link."""
-        await self.gateway.close()
+        """Close the sessions, then every link; the links in any case, at once when it is cancelled."""
+        try:
+            await self.gateway.close()
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Close every link here and now; harmless when that was done."""
+        self.gateway.abort()
         self.peers.close()
 
     async def ready(self, timeout_s: float) -> None:
@@ -113,7 +129,9 @@ class Visitor:
         if self._topology is not None:
             return None
         refusals = [
-            peer.last_refusal for peer in map(self.peers.get, map(str, self._contacts)) if peer is not None
+            None if peer.is_refused_for_now else peer.last_refusal
+            for peer in map(self.peers.get, map(str, self._contacts))
+            if peer is not None
         ]
         if refusals and all(text is not None for text in refusals):
             return Refused("; ".join(str(text) for text in refusals))
@@ -150,10 +168,30 @@ class Visitor:
             and known.remote.incarnation != connection.remote.incarnation
         ):
             known.close("replaced by a newer link to the same node")
+        self._note_replaced(connection)
+        self._take_limits(connection)
         connection.send(frames.SUBSCRIBE, pack([]))
         self.gateway.on_link_up(node_id)
         if self.runtime.observe:
             self.runtime.observe(LinkUp(node_id))
+
+    def _note_replaced(self, connection: Connection) -> None:
+        """A process that answers in the place of another shows that the other has ended."""
+        topology = self._topology
+        member = None if topology is None else topology.members.get(connection.remote.node_id)
+        if member is not None and member.incarnation != connection.remote.incarnation:
+            self._gone[member.node_id] = member.incarnation
+
+    def _take_limits(self, connection: Connection) -> None:
+        value_bytes, replies = (
+            connection.welcome_extra.get(name, getattr(self.settings, name))
+            for name in ("max_value_bytes", "max_window_replies")
+        )
+        if not isinstance(value_bytes, int) or not isinstance(replies, int):
+            raise RemoteProtocolError(f"limits: expected two numbers, found {value_bytes!r}, {replies!r}")
+        self.gateway.limited(value_bytes, replies)
+        for listener in self.on_limits:
+            listener(value_bytes)
 
     def on_closed(self, connection: Connection, reason: str) -> None:
         """A link ended."""
@@ -184,13 +222,14 @@ class Visitor:
         new = topologies.from_plain(plain, self.leaders)
         known = self._topology
         if known is not None and new.cluster_id != known.cluster_id:
-            if not self._is_replaced(known):
+            if not self._is_succeeded(known, new) and not self._is_replaced(known):
                 return
             self.leaders.clear()
         elif known is not None and new.order < known.order:
             return
         self._other_since_ns = None
         self._topology = new
+        self._gone = {node: gone for node, gone in self._gone.items() if node in new.members}
         learn_hints(self.leaders, plain[9], len(new.slots))
         if known is None or new.order != known.order:
             self._dial()
@@ -199,6 +238,20 @@ class Visitor:
             for listener in self.on_topology:
                 listener(new)
         self.gateway.on_topology()
+
+    def _is_succeeded(self, known: Topology, new: Topology) -> bool:
+        """Whether the processes in the place of the known ones run a later generation, and none of those is left."""
+        serving = [member for member in known.members.values() if member.status not in ("down", "removed")]
+        if new.generation <= known.generation or not all(
+            self._gone.get(member.node_id) == member.incarnation for member in serving
+        ):
+            return False
+        return any(self._is_linked_with(new.members.get(member.node_id)) for member in serving)
+
+    def _is_linked_with(self, member: MemberInfo | None) -> bool:
+        if member is None or member.node_id not in self._by_node:
+            return False
+        return self._by_node[member.node_id].remote.incarnation == member.incarnation
 
     def _is_replaced(self, known: Topology) -> bool:
         """Whether nobody of the known generation answered for one TTL while another cluster does."""

@@ -12,7 +12,7 @@ from casty.transport.base import Link, LinkHandler, Listener
 from casty.transport.connection import Connection, ConnectionHandler, LinkFailed
 from casty.transport.turn import Turn
 from casty.wire import frames
-from casty.wire.hello import Hello, Refusal, Welcome, agreed_version, judge
+from casty.wire.hello import LATE, NOT_NOW, Hello, Refusal, Welcome, agreed_version, judge
 from casty.wire.pack import Plain
 
 __all__ = ["Acceptor"]
@@ -125,7 +125,7 @@ class Acceptor:
         refusal = judge(theirs, mine)
         if refusal is None and self._check is not None:
             text = self._check(theirs)
-            refusal = None if text is None else Refusal("node", text)
+            refusal = None if text is None else Refusal(NOT_NOW, text)
         if refusal is not None:
             self._refuse(connection, refusal)
             if self._runtime.observe:
@@ -144,6 +144,10 @@ class Acceptor:
     def failed(self, connection: Connection, reason: str) -> None:
         """Say why, before the link goes."""
         self._refuse(connection, Refusal("protocol", reason))
+
+    def late(self, connection: Connection, reason: str) -> None:
+        """Say so, before the link goes; the dialler dials again."""
+        self._refuse(connection, Refusal(LATE, reason))
 
     def ended(self, connection: Connection, reason: str) -> None:
         """Forget it."""

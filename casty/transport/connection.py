@@ -65,6 +65,9 @@ class Handshake(Protocol):
     def failed(self, connection: Connection, reason: str) -> None:
         """The handshake broke off because of the other end; the connection closes after this."""
 
+    def late(self, connection: Connection, reason: str) -> None:
+        """The handshake took too long, which says nothing about the other end; the connection closes after this."""
+
     def ended(self, connection: Connection, reason: str) -> None:
         """The connection is over, whether it ever was open or not."""
 
@@ -343,7 +346,12 @@ class Connection:
 
     def _handshake_late(self) -> None:
         self._timer = None
-        self._fail(f"no handshake within {self._settings.hello_timeout_s} s")
+        reason = f"no handshake within {self._settings.hello_timeout_s} s"
+        if self._runtime.observe:
+            self._runtime.observe(LinkFailed(self._name(), reason))
+        # A pause of either process, or a slow path: not what a refusal means.
+        self._handshake.late(self, reason)
+        self.close(reason)
 
     def _check(self) -> None:
         """Ping a silent link, and give up one that stays silent."""

@@ -13,7 +13,7 @@ from casty.transport.base import Link, LinkHandler
 from casty.transport.connection import Connection, ConnectionHandler
 from casty.transport.turn import Turn
 from casty.wire import frames
-from casty.wire.hello import Hello, Refusal, Welcome, judge
+from casty.wire.hello import PASSING, Hello, Refusal, Welcome, judge
 
 __all__ = ["AddressMap", "Peer", "Peers"]
 
@@ -38,7 +38,10 @@ class Peer:
     connection
         The open connection, if there is one.
     last_refusal
-        What the other end, or this one, found wrong with the last handshake; None after a good one.
+        What the other end, or this one, found wrong with the last handshake; None after a good one, and after one
+        that had no answer in time.
+    is_refused_for_now
+        Whether that refusal passes by itself: a node that is stopping, or that was paused.
     last_error
         Why the last dial brought no link; None after one that did.
     """
@@ -72,6 +75,7 @@ class Peer:
         self.address = address
         self.connection: Connection | None = None
         self.last_refusal: str | None = None
+        self.is_refused_for_now = False
         self.last_error: str | None = None
         self._dial()
 
@@ -149,7 +153,8 @@ class Peer:
     def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
         """Take the answer."""
         if kind == frames.REFUSED:
-            self.last_refusal = Refusal.decode(body).text
+            refused = Refusal.decode(body)
+            self.last_refusal, self.is_refused_for_now = refused.text, refused.kind in PASSING
             connection.close(f"refused: {self.last_refusal}")
             return
         if kind != frames.WELCOME:
@@ -171,7 +176,12 @@ class Peer:
     def failed(self, connection: Connection, reason: str) -> None:
         """Remember what was wrong."""
         del connection
-        self.last_refusal = reason
+        self.last_refusal, self.is_refused_for_now = reason, False
+
+    def late(self, connection: Connection, reason: str) -> None:
+        """Whatever an earlier handshake said, nobody knows what this one would have."""
+        del connection, reason
+        self.last_refusal = None
 
     def ended(self, connection: Connection, reason: str) -> None:
         """Dial again, unless the end belongs to an attempt that was given up."""

@@ -89,7 +89,15 @@ class TcpTransport:
         loop = asyncio.get_running_loop()
         # With TLS the link is handed over before its handshake, so that its owner can bound unfinished ones.
         factory = on_link if tls is None else _accept_tls(tls, on_link)
-        server = await loop.create_server(lambda: TcpLink(factory), host, port, backlog=BACKLOG)
+        server = await loop.create_server(
+            lambda: TcpLink(factory), host, port, backlog=BACKLOG, start_serving=False
+        )
+        try:
+            # Gives the loop a turn: cancelled there, `create_server` would have left the bound socket to nobody.
+            await server.start_serving()
+        except BaseException:
+            server.close()
+            raise
         return TcpListener(server)
 
     async def dial(self, host: str, port: int, on_link: LinkFactory, *, tls: Config | None = None) -> Link:

@@ -14,13 +14,22 @@ from casty.errors import RemoteProtocolError
 from casty.limits import MAX_TEXT_BYTES
 from casty.wire.pack import Plain, pack, unpack
 
-__all__ = ["MAGIC", "ROLES", "VERSIONS", "Hello", "Refusal", "Welcome", "judge"]
+__all__ = ["LATE", "MAGIC", "NOT_NOW", "PASSING", "ROLES", "VERSIONS", "Hello", "Refusal", "Welcome", "judge"]
 
 MAGIC = "casty"
 VERSIONS = (1, 1)
 """The lowest and the highest wire version that this build speaks."""
 
 ROLES = ("node", "client", "status")
+NOT_NOW = "node"
+"""The kind of a refusal that rests on the state of the node that was asked."""
+
+LATE = "late"
+"""The kind of the answer to a dialler that said nothing in time, or was not heard in time."""
+
+PASSING = (NOT_NOW, LATE)
+"""Kinds of refusals that say nothing about the next attempt."""
+
 MAX_FRAME_BYTES = int(BOUNDS["max_frame_bytes"].high)
 
 

@@ -121,3 +121,53 @@ def test_a_generation_may_have_another_number_of_slots(before: int, after: int) 
     with World(3) as world:
         world.run(main(world), limit_s=120.0)
         assert world.errors == []
+
+
+def test_a_restarted_cluster_is_adopted_at_once_by_whoever_saw_all_processes_replaced() -> None:
+    """Its holds are lost then and not a TTL later, and its calls go on."""
+
+    async def main(world: World) -> None:
+        cluster = Generations(world, slots=2)
+        await cluster.begin()
+        client = await world.client("former")
+        held = client.distributed().lock("q", timeout=30.0)
+        await held.acquire()
+        cluster.end()
+        await asyncio.sleep(1.1)  # the generation is the wall clock's second
+        await cluster.begin()
+        began_ns = world.now_ns
+        assert await client.distributed().counter("c", timeout=30.0).increment() == 1
+        assert world.now_ns - began_ns < 1_000_000_000, "far below the TTL of 6 s"
+        assert not held.held
+        latter = (await world.client("latter")).distributed().lock("q", timeout=2.0)
+        await latter.acquire()
+
+    for seed in range(5):
+        with World(seed) as world:
+            world.run(main(world), limit_s=120.0)
+            assert world.errors == []
+
+
+def test_one_process_that_may_live_on_keeps_the_former_generation_in_force() -> None:
+    async def main(world: World) -> None:
+        cluster = Generations(world, slots=2)
+        await cluster.begin()
+        client = await world.client("former")
+        held = client.distributed().lock("q", timeout=30.0)
+        await held.acquire()
+        cluster.end()
+        await asyncio.sleep(1.1)
+        apart = world.partition(["former"], ["node-3"])
+        await cluster.begin()
+        await asyncio.sleep(1.0)
+        assert client.topology is not None
+        former = client.topology.generation
+        await asyncio.sleep(1.0)
+        assert client.topology.generation == former
+        apart.heal()
+        await asyncio.sleep(1.5)
+        assert client.topology.generation > former
+
+    with World(4) as world:
+        world.run(main(world), limit_s=120.0)
+        assert world.errors == []

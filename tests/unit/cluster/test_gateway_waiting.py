@@ -331,7 +331,9 @@ async def test_semaphore_release_of_an_old_session_frees_nobody_elses_permit() -
     _, old = await run(world, task(client.gateway.wait(SEMAPHORE, S, [ACQUIRE, 1, 1], timeout_s=5.0)))
     await expire(world, client)
     client.hear()
-    await run(world, add(client))
+    anew = add(client)
+    await world.advance(0.5)
+    assert anew.done()
     _, new = await run(world, task(client.gateway.wait(SEMAPHORE, S, [ACQUIRE, 1, 1], timeout_s=5.0)))
     assert old.seq == new.seq
     giving = task(client.gateway.release(SEMAPHORE, S, old, [RELEASE, old.seq], timeout_s=5.0))

@@ -23,10 +23,11 @@ from casty import (
     MailboxOverflowStrategy,
     RemoteActorRef,
     ServiceKey,
+    Settings,
     ShardEnvelope,
 )
 from casty.address import NodeAddress
-from casty.errors import ConfigError, NotStarted, Refused, Unavailable, UnknownRegion
+from casty.errors import ConfigError, MessageTooLarge, NotStarted, Refused, Unavailable, UnknownRegion
 from sim import World
 
 POINTS = [("node-1", 25520)]
@@ -304,5 +305,50 @@ def test_services_are_listed_without_a_round_trip() -> None:
             (instance,) = client.lookup(key).instances
             assert instance.node == nodes[0].self_node
             assert await client.ask(instance.ref, Get) == "there"
+
+    run(main)
+
+
+# -- late is not refused; limits are the cluster's
+
+
+def test_a_node_that_is_paused_has_refused_nobody() -> None:
+    async def main(world: World) -> None:
+        await world.cluster(1)
+        world.pause("node-1", 6.5)
+        async with client_of() as client:
+            counter = client.distributed().counter("c", timeout=30.0)
+            first = asyncio.create_task(counter.increment())
+            await asyncio.sleep(6.0)
+            second = asyncio.create_task(counter.increment())
+            assert await asyncio.gather(first, second) == [1, 2]
+
+    run(main)
+
+
+def test_a_node_that_is_stopping_refuses_for_now_only() -> None:
+    async def main(world: World) -> None:
+        [node] = await world.cluster(1)
+        node._node.is_stopping = True
+        async with client_of() as client:
+            call = asyncio.create_task(client.distributed().counter("c", timeout=30.0).increment())
+            await asyncio.sleep(2.0)
+            later = asyncio.create_task(client.distributed().counter("c", timeout=30.0).increment())
+            await asyncio.sleep(1.0)
+            node._node.is_stopping = False
+            assert await asyncio.gather(call, later) == [1, 2]
+
+    run(main)
+
+
+def test_a_client_keeps_to_the_limits_of_its_cluster() -> None:
+    async def main(world: World) -> None:
+        await world.cluster(1, config=Settings(max_frame_bytes=32 << 20, max_value_bytes=4 << 20))
+        async with client_of() as client:
+            values = client.distributed().map("m")
+            await values.put("k", b"y" * 2_000_000)
+            assert await values.get("k") == b"y" * 2_000_000
+            with pytest.raises(MessageTooLarge, match=str(4 << 20)):
+                await values.put("k", b"y" * (5 << 20))
 
     run(main)
