@@ -49,6 +49,7 @@ from casty.distributed.core import (
 )
 from casty.distributed.port import LOST_EXPIRED
 from casty.errors import (
+    CastyError,
     InternalError,
     MessageTooLarge,
     NotStarted,
@@ -504,7 +505,7 @@ class CallRouter:
     def _end_calls(self) -> None:
         for call in list(self._calls.values()):
             self._table.forget(call)
-            call.fail(NotStarted("the client or system was left while the call was under way"))
+            call.fail(_left_alone(call))
 
     def abort(self) -> None:
         """End every call and session here and now; the slots expire the sessions."""
@@ -515,3 +516,13 @@ class CallRouter:
         self.ledgers.clear()
         self.keep_alive.close()
         self._table.deadlines.close()
+
+
+def _left_alone(call: Call) -> CastyError:
+    """Return what a call ends with whose client or system is left: in doubt it may have been applied."""
+    where = "the client or system was left while the call was under way"
+    # What waits in line ends with the session; so does a grant that comes now.
+    is_harmless = call.is_queued or call.entity[0] in _HOLDING
+    if (call.may_be_applied or call.was_in_doubt) and not is_harmless:
+        return OutcomeUnknown(f"{call}: {where}; it was applied once or never")
+    return NotStarted(f"{call}: {where}; it was not applied")

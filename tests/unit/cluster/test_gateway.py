@@ -457,6 +457,19 @@ async def test_close_ends_calls_and_frees_what_was_held(world: World) -> None:
     assert not world.machine.sessions
 
 
+async def test_close_leaves_in_doubt_what_was_sent(world: World) -> None:
+    """What is called not applied must not be applied later: the command is on its way already."""
+    await add(world)
+    world.eaten_requests = 1
+    sent = add(world)
+    await world.turn()
+    closing = asyncio.ensure_future(world.gateway.close())
+    await world.turn()
+    with pytest.raises(OutcomeUnknown, match="applied once or never"):
+        await sent
+    await closing
+
+
 async def test_close_waits_a_second_for_a_silent_slot_and_no_longer(world: World) -> None:
     await acquire(world)
     world.down["a"] = None
