@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from casty.config import Settings
 from casty.consensus import Role
+from casty.errors import NotStarted
 
 from .checks import Violation, check_history
 from .checks.actors import ActorChecks
@@ -16,7 +17,7 @@ from .checks.looking import gateway_of
 from .checks.losses import check_losses
 from .checks.steps import StepChecks
 from .cluster import CLUSTER_NAME, NODE_PORT
-from .errors import DeadlockError, TimeLimitError
+from .errors import CrashedError, DeadlockError, TimeLimitError
 from .paths import NetworkProfile
 from .plan import MAY_LOSE_MEMORY, Plan, PlannedOperation
 from .result import ERROR, HELD, VIOLATED, Result
@@ -35,6 +36,7 @@ __all__ = ["Execution", "run_plan"]
 _MICROS = 1_000_000
 _LIMIT_S = 240.0
 _LEADERS_WITHIN_S = 10.0
+_FOUNDING_S = 60.0
 _LOOK_S = 0.1
 _LONGEST_CALL_S = 10.0
 _LONGEST_ACT_S = 40.0
@@ -93,32 +95,52 @@ class Execution:
     # -- the course of a run
 
     async def _main(self) -> None:
-        await self._start()
         stage, plan = self._stage, self._plan
-        self._tormentor = Tormentor(self._world, plan, stage, self._checks, self._world.start)
+        self._tormentor = Tormentor(self._world, plan, stage, self._checks, self._present)
+        await self._start(self._tormentor)
+        if self._is_broken() or stage.violations:
+            return
         self._tormentor.begin()
         for planned in plan.operations:
             self._world.after(planned.at_us / _MICROS, self._begin, planned)
         await self._until(lambda: False, plan.duration_us / _MICROS)
         await self._tormentor.end()
         await self._world.quiesce()
-        if self._checks.first is None:
+        if not self._is_broken():
             await self._recover()
-        if self._checks.first is None and self._clients:
-            client = self._world.processes[self._clients[0]]
-            value: Any = client.value
-            within_s = self._settings.session_ttl_s + 10.0
-            await client.run(probe(stage, client, value, within_s))
-            if self._has_actors:
-                await client.run(probe_entities(stage, client, value, within_s))
-            for name in self._nodes:
-                node = self._world.processes[name]
-                system: Any = node.value
-                await node.run(probe_from_member(stage, node, system, self._settings.slots))
+        if not self._is_broken() and self._clients:
+            await self._tormentor.catch_up()
+            self._tormentor.begin("probes")
+            await self._probe()
+            await self._tormentor.end()
+            await self._probe_members()
         self._checks.stop()
 
-    async def _start(self) -> None:
-        seeds = [(name, NODE_PORT) for name in self._nodes]
+    def _is_broken(self) -> bool:
+        return self._checks.first is not None
+
+    async def _probe(self) -> None:
+        client = self._world.processes[self._clients[0]]
+        value: Any = client.value
+        within_s = self._settings.session_ttl_s + 10.0
+        await client.run(probe(self._stage, client, value, within_s))
+        if self._has_actors:
+            await client.run(probe_entities(self._stage, client, value, within_s))
+
+    async def _probe_members(self) -> None:
+        await self._until(self._is_whole, self._settings.session_ttl_s + 10.0)
+        for name in self._present():
+            node = self._world.processes[name]
+            system: Any = node.value
+            await node.run(probe_from_member(self._stage, node, system, self._settings.slots))
+
+    def _present(self) -> list[str]:
+        """Return the nodes that were started, once at least."""
+        return [name for name in self._nodes if self._world.processes[name].starts]
+
+    async def _start(self, tormentor: Tormentor) -> None:
+        founders = self._nodes[: self._plan.cluster.founders or len(self._nodes)]
+        seeds = [(name, NODE_PORT) for name in founders]
         for name in self._nodes:
             self._world.add_node(name, self._node_setup(seeds), storage=self._checks.storage)
         for name in self._clients:
@@ -128,20 +150,37 @@ class Execution:
                 self._world.clock(name).step(offset_us / _MICROS)
                 self._world.clock(name).drift(ppm)
         self._world.node_names.extend(self._nodes)
-        await asyncio.gather(*[self._world.start(name) for name in self._nodes])
-        for name in self._clients:
+        tormentor.begin("founding")
+        await asyncio.gather(*[self._found(name) for name in founders])
+        if not await self._until(lambda: self._serve(founders), _FOUNDING_S) and self._checks.first is None:
+            self._stage.violations.append(Violation(46, "founding", "not all founders serve"))
+        await tormentor.end()
+        if self._checks.first is None and not self._stage.violations:
+            for name in self._clients:
+                await self._world.start(name)
+
+    async def _found(self, name: str) -> None:
+        """Start a founder; one that is killed meanwhile is started again by whoever killed it."""
+        try:
             await self._world.start(name)
+        except CrashedError:
+            self._stage.goal("a founder died")
+
+    def _serve(self, names: Sequence[str]) -> bool:
+        return all(self._world.processes[name].value is not None for name in names)
 
     def _node_setup(self, seeds: list[tuple[str, int]]) -> Callable[[Process], Any]:
         async def setup(process: Process) -> object:
             from casty.system import ClusteredActorSystem  # only worlds with real nodes need it
 
+            is_founder = (process.name, NODE_PORT) in seeds
             system = ClusteredActorSystem(
                 name=CLUSTER_NAME,
                 host=process.name,
                 port=NODE_PORT,
                 node_id=process.node_id,
                 seed_nodes=seeds,
+                required_quorum=(self._plan.cluster.quorum or None) if is_founder else None,
                 config=self._settings,
             )
             self._checks.running(process.name, system)
@@ -168,7 +207,12 @@ class Execution:
             self._stage.skipped.append(f"operation {planned.kind}: {planned.client} is not there")
             return
         client: ClusterClient | Any = process.value
-        act = Act(self._stage, process, client.distributed(), planned)
+        try:
+            structures = client.distributed()
+        except NotStarted:
+            self._stage.skipped.append(f"operation {planned.kind}: {planned.client} is leaving")
+            return
+        act = Act(self._stage, process, structures, planned)
         task = self._stage.begin(process, perform(act))
         self._acts.append(task)
 
@@ -184,7 +228,7 @@ class Execution:
         return True
 
     def _is_whole(self) -> bool:
-        return is_whole(self._checks, self._nodes)
+        return is_whole(self._checks, self._present())
 
     async def _recover(self) -> None:
         """Within 10 s of peace every group is led; soon after every call has ended and every seat is taken (46)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["FAULTS", "LASTING", "Shape"]
+__all__ = ["DEATHS", "FAULTS", "LASTING", "PHASES", "Shape"]
 
 _MANY = 64
 
@@ -29,11 +29,17 @@ FAULTS: dict[str, Shape] = {
     "split": Shape(1, _MANY),
     "ring": Shape(1, _MANY),
     "bridge": Shape(1, _MANY),
-    "crash": Shape(1, 1, ("is_power_loss",)),
+    "clog": Shape(2, 2, ("bytes_per_s",)),
+    "partial": Shape(3, _MANY, ("links",)),
+    "crash": Shape(1, 2, ("is_power_loss",)),
     "restart": Shape(1, 1),
+    "stop": Shape(1, 1),
+    "join": Shape(1, _MANY),
     "pause": Shape(1, 1),
+    "slow_node": Shape(1, 1, ("held_us",)),
     "clock_drift": Shape(1, 1, ("ppm",)),
     "client_crash": Shape(1, 1),
+    "client_leave": Shape(1, 1),
     "client_pause": Shape(1, 1),
     "client_cancel": Shape(1, 1, ("which",)),
 }
@@ -43,13 +49,23 @@ FAULTS: dict[str, Shape] = {
 ``link_loss``: both directions are cut for a while. ``reset``: links between both end with an error, truncating what
 is on its way (a half-written frame). ``half_open``: links between both swallow bytes and never end. ``split``: the
 named machines are cut off from all others. ``ring``, ``bridge``: shapes among the named machines.
-``crash``: a node dies and comes back, as a new incarnation of the same node id, after the duration; ``restart``: the
-same at once. ``pause``, ``client_pause``: SIGSTOP. ``client_cancel``: the client's
-so-many-th call under way (modulo their number) is cancelled.
+``clog``: the direction takes so many bytes a second, so its reader is slow and its writer's buffers fill.
+``partial``: so many links among the named machines are cut one by one, and come back one by one in another order.
+``crash``: one or two nodes die at once and come back, as new incarnations of the same node ids, after the duration;
+``restart``: the same at once. ``stop``: a node leaves in order, handing its groups over, and comes back after the
+duration. ``join``: nodes that are no founders start, all at once. ``pause``, ``client_pause``: SIGSTOP. ``slow_node``:
+a node runs for a millisecond and is held for so many microseconds, again and again. ``client_leave``: a client leaves
+in order and comes again. ``client_cancel``: the client's so-many-th call under way (modulo their number) is cancelled.
 """
+
+DEATHS = ("crash", "restart", "stop")
+"""Kinds that take the memory of a node along: one at a time, and only what the groups tolerate."""
+
+PHASES = ("", "founding", "probes")
+"""When a fault's time counts from: the begin of the workload, of the first node's start, or of the final probes."""
 
 LASTING = (
     "delay", "jitter", "loss", "fragment", "link_loss", "one_way_cut", "split", "ring", "bridge", "crash", "pause",
-    "clock_drift", "client_crash", "client_pause",
+    "clock_drift", "client_crash", "client_pause", "clog", "partial", "stop", "slow_node", "client_leave",
 )  # fmt: skip
 """Kinds that last for their duration."""

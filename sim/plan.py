@@ -15,8 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .fault_kinds import FAULTS, Shape
+from .fault_kinds import FAULTS, PHASES, Shape
+from .roles import ROLES, is_role
 from .shapes import PlanError, Reader
+from .triggers import TRIGGERS
 
 __all__ = [
     "LABELS",
@@ -40,6 +42,7 @@ LABELS = (MUST_HOLD, MAY_BE_UNAVAILABLE, MAY_LOSE_MEMORY)
 MAX_NODES = 9
 MAX_CLIENTS = 32
 MAX_ITEMS = 100_000
+MAX_AGAIN = 100
 MAX_TIME_US = 24 * 3600 * 1_000_000
 
 
@@ -57,6 +60,10 @@ class ClusterShape:
         Fields of `NetworkProfile` that differ from their defaults.
     clocks
         Name -> (offset in microseconds, drift in parts per million).
+    founders
+        How many of the nodes found the cluster; the others wait for a ``join``. 0: all.
+    quorum
+        `required_quorum` of the founders; 0: not given.
     """
 
     nodes: int = 3
@@ -64,6 +71,8 @@ class ClusterShape:
     settings: Mapping[str, int | float | str] = field(default_factory=dict)
     network: Mapping[str, int] = field(default_factory=dict)
     clocks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    founders: int = 0
+    quorum: int = 0
 
     def names(self) -> list[str]:
         """Return the names of all machines."""
@@ -93,11 +102,19 @@ class FaultEvent:
     kind
         One of `FAULTS`, which says how many targets it has and which arguments.
     targets
-        Names of nodes or clients, or groups of names for a partition.
+        Names of nodes or clients, or groups of names for a partition; or roles out of `sim.roles.ROLES`, looked up
+        when the fault fires.
     args
         Numbers, as its kind asks for.
     after_ready
         Wait until every node serves and holds its seats: what a loss of memory needs to be tolerable.
+    trigger
+        After `at_us` wait for the so-manieth event of a kind out of `sim.triggers.TRIGGERS`, and then for so many
+        microseconds: (event, count, delay). None: do not wait.
+    again
+        How many times more it comes, each when the one before is over; roles and trigger are looked up anew.
+    phase
+        One of `sim.fault_kinds.PHASES`.
     """
 
     at_us: int
@@ -106,6 +123,9 @@ class FaultEvent:
     duration_us: int = 0
     args: Mapping[str, int] = field(default_factory=dict)
     after_ready: bool = False
+    trigger: tuple[str, int, int] | None = None
+    again: int = 0
+    phase: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +233,9 @@ def _lines(rows: list[dict[str, Any]]) -> str:
 
 
 def _cluster_to_plain(shape: ClusterShape) -> dict[str, Any]:
+    rare = {name: count for name in ("founders", "quorum") if (count := getattr(shape, name))}
     return {
+        **rare,
         "nodes": shape.nodes,
         "clients": shape.clients,
         "settings": dict(shape.settings),
@@ -230,6 +252,8 @@ def _cluster_from_plain(reader: Reader) -> ClusterShape:
         settings=reader.child("settings").scalars(),
         network=reader.child("network").integers(),
         clocks={name: clocks.pair(name) for name in clocks.names()},
+        founders=reader.integer("founders", 0, MAX_NODES) if reader.has("founders") else 0,
+        quorum=reader.integer("quorum", 0, MAX_NODES) if reader.has("quorum") else 0,
     )
     reader.end()
     return shape
@@ -267,6 +291,12 @@ def _fault_to_plain(fault: FaultEvent) -> dict[str, Any]:
         row["args"] = dict(fault.args)
     if fault.after_ready:
         row["after_ready"] = True
+    if fault.trigger:
+        row["trigger"] = list(fault.trigger)
+    if fault.again:
+        row["again"] = fault.again
+    if fault.phase:
+        row["phase"] = fault.phase
     return row
 
 
@@ -278,6 +308,9 @@ def _fault_from(reader: Reader) -> FaultEvent:
         raise PlanError(
             reader.at("targets"), f"{kind}: expected {shape.least} to {shape.most}, found {len(targets)}"
         )
+    unknown = [target for target in targets if is_role(target) and target not in ROLES]
+    if unknown:
+        raise PlanError(reader.at("targets"), f"expected names or roles of {list(ROLES)}, found {unknown}")
     args = reader.child("args").integers() if reader.has("args") else {}
     strays = sorted(name for name in args if name not in shape.args)
     if strays:
@@ -289,6 +322,9 @@ def _fault_from(reader: Reader) -> FaultEvent:
         duration_us=reader.integer("duration_us", 0, MAX_TIME_US) if reader.has("duration_us") else 0,
         args=args,
         after_ready=reader.flag("after_ready") if reader.has("after_ready") else False,
+        trigger=reader.trigger("trigger", TRIGGERS) if reader.has("trigger") else None,
+        again=reader.integer("again", 0, MAX_AGAIN) if reader.has("again") else 0,
+        phase=reader.one_of("phase", PHASES) if reader.has("phase") else "",
     )
     reader.end()
     return fault

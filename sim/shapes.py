@@ -107,6 +107,15 @@ class Reader:
             raise PlanError(self.at(name), f"expected two integers, found {value!r:.60}")
         return value[0], value[1]
 
+    def trigger(self, name: str, known: Sequence[str]) -> tuple[str, int, int]:
+        """Return a list of an event's name, a count from 1 and a delay."""
+        value = self._value(name)
+        if isinstance(value, list) and [type(item) for item in value] == [str, int, int]:
+            what, count, delay = value
+            if what in known and count >= 1 and delay >= 0:
+                return what, count, delay
+        raise PlanError(self.at(name), f"expected [one of {list(known)}, count, delay], found {value!r:.60}")
+
     def integers(self) -> dict[str, int]:
         """Return all fields, which have to be integers."""
         return {name: self.integer(name, -(1 << 63), 1 << 63) for name in self.names()}

@@ -9,15 +9,18 @@ a time, and the next waits until the one before is back in its seats (`FaultEven
 
 from __future__ import annotations
 
-from .dice import SECOND_US, Cast, Dice
+from dataclasses import replace
+
+from .dice import DURATION_S, SECOND_US, Cast, Dice
 from .plan import MAY_BE_UNAVAILABLE, MUST_HOLD, Plan
 from .swarm_faults import Harm
 from .swarm_load import ACTOR_KINDS, ARGUMENTS, SCENARIO_KINDS, Load
+from .swarm_members import Members, draw_quorum, draw_shape_of
 from .swarm_shape import draw_nodes, draw_shape
 
 __all__ = ["ACTOR_KINDS", "ARGUMENTS", "FAMILIES", "SCENARIOS", "SCENARIO_KINDS", "expand"]
 
-SCENARIOS = (*SCENARIO_KINDS, "mixed")
+SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership")
 
 FAMILIES: tuple[str, ...] = (
     "delay", "jitter", "loss", "fragment", "link_loss", "reset", "half_open", "one_way_cut", "split", "ring", "bridge",
@@ -26,13 +29,14 @@ FAMILIES: tuple[str, ...] = (
 """The fault families; ``clock_offset`` is part of the cluster's shape, the others are events."""
 
 
-def expand(scenario: str, seed: int, *, duration_s: int = 20, do_members_call: bool = True) -> Plan:
+def expand(scenario: str, seed: int, *, duration_s: int = DURATION_S, do_members_call: bool = True) -> Plan:
     """Return the plan that a seed is short for.
 
     Parameters
     ----------
     scenario
-        A key of `SCENARIO_KINDS`, or ``mixed`` for all of them.
+        A key of `SCENARIO_KINDS`; ``mixed`` for all of them; ``membership`` for all structures in clusters that
+        change.
     seed
         Any integer.
     duration_s
@@ -48,18 +52,24 @@ def expand(scenario: str, seed: int, *, duration_s: int = 20, do_members_call: b
     if scenario not in SCENARIOS:
         raise ValueError(f"scenario: expected one of {list(SCENARIOS)}, found {scenario!r}")
     dice = Dice(scenario, seed)
-    nodes = [f"node-{index + 1}" for index in range(draw_nodes(dice))]
+    members = draw_shape_of(dice) if scenario == "membership" else None
+    nodes = [f"node-{index + 1}" for index in range(members.nodes if members else draw_nodes(dice))]
     clients = [f"client-{index + 1}" for index in range(dice.between("clients", 0, 2, 6))]
     cast = Cast(nodes, clients, duration_s * SECOND_US)
     families = [family for family in FAMILIES if dice.is_on("family", family)]
     load = Load(dice, cast, do_members_call=do_members_call and dice.is_on("callers", "members"))
     faults = Harm(dice, cast, families).faults()
+    shape = draw_shape(dice, cast, families)
+    if members is not None:
+        quorum = draw_quorum(dice, members.founders)
+        shape = replace(shape, founders=members.founders, quorum=quorum)
+        faults = [*faults, *Members(dice, cast, members.founders, quorum).faults()]
     return Plan(
         scenario=scenario,
         seed=seed,
-        cluster=draw_shape(dice, cast, families),
+        cluster=shape,
         operations=load.operations(),
-        faults=faults,
+        faults=tuple(sorted(faults, key=lambda fault: fault.at_us)),
         duration_us=cast.duration_us,
         label=MAY_BE_UNAVAILABLE if faults else MUST_HOLD,
     )

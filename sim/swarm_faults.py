@@ -3,11 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from .dice import DRIFT_PPM, MIN_FOR_CRASH, TTLS_S, Cast, Dice
+from .fault_kinds import DEATHS, LASTING
 from .plan import FaultEvent
 
-__all__ = ["Harm"]
+__all__ = ["AIMS", "Harm"]
+
+
+class Aim(NamedTuple):
+    """A fault, its roles, what it may wait for, and how many nodes it takes to survive it."""
+
+    kind: str
+    targets: tuple[str, ...]
+    events: tuple[str, ...] = ("call", "commit")
+    nodes: int = 1
+
+
+AIMS: dict[str, Aim] = {
+    "leader crash": Aim("crash", ("@leader",), nodes=3),
+    "leader pause": Aim("pause", ("@leader",)),
+    "leader stop": Aim("stop", ("@leader",), nodes=3),
+    "leader alone": Aim("split", ("@leader",), nodes=3),
+    "leader with its clients": Aim("split", ("@leader", "@clients"), nodes=3),
+    "leader deaf to its acker": Aim("one_way_cut", ("@acker", "@leader"), nodes=3),
+    "leader and acker crash": Aim("crash", ("@leader", "@acker"), nodes=5),
+    "acker crash": Aim("crash", ("@acker",), ("commit",), nodes=3),
+    "laggard cut": Aim("split", ("@follower",), nodes=3),
+    "control crash": Aim("crash", ("@control",), ("call", "session", "crash"), nodes=3),
+    "control pause": Aim("pause", ("@control",), ("call", "session", "start")),
+    "new leader pause": Aim("pause", ("@leader",), ("elected",)),
+    "holder pause": Aim("client_pause", ("@holder",), ("answer", "commit")),
+    "holder crash": Aim("client_crash", ("@holder",), ("answer", "commit")),
+    "holder leaves": Aim("client_leave", ("@holder",), ("answer", "call")),
+    "waiter cancelled": Aim("client_cancel", ("@waiter",), ("call", "commit", "answer")),
+    "answers cut": Aim("one_way_cut", ("@leader", "@waiter")),
+}
+"""Aimed faults, by name."""
 
 
 class Harm:
@@ -26,18 +59,83 @@ class Harm:
         self._cast = cast
         self._families = families
 
-    def faults(self) -> tuple[FaultEvent, ...]:
-        """Draw all faults, in the order of their times."""
+    def faults(self) -> list[FaultEvent]:
+        """Draw all faults."""
         makers = self._makers()
         faults: list[FaultEvent] = []
         for family in self._families:
             if family in makers and (
                 len(self._cast.nodes) >= MIN_FOR_CRASH or family not in ("crash", "restart")
             ):
-                least, most = (1, 3) if family in ("crash", "restart") else (1, 6)
+                least, most = (1, 3) if family in ("crash", "restart") else (1, 4)
                 for number in range(self._dice.between(f"{family}-count", 0, least, most)):
                     faults.append(makers[family](family, number))
-        return tuple(sorted(faults, key=lambda fault: fault.at_us))
+        return [*faults, *self._aimed_faults()]
+
+    # -- at whoever has a role
+
+    def _aimed_faults(self) -> list[FaultEvent]:
+        """Draw faults that look for their targets when they fire; each seed has about half of the aims."""
+        faults = [
+            self._aimed(name, aim, number)
+            for name, aim in AIMS.items()
+            if self._dice.is_on("aim", name) and len(self._cast.nodes) >= aim.nodes
+            for number in range(self._dice.choice(f"{name}-count", 0, (1, 1, 1, 2)))
+        ]
+        if len(self._cast.nodes) >= MIN_FOR_CRASH:
+            faults += self._in_peace()
+        if self._dice.scenario == "mixed":
+            at_us = self._dice.between("reseat-at", 0, 0, self._cast.duration_us // 4)
+            faults.append(
+                FaultEvent(at_us, "restart", ("@leader",), after_ready=True, trigger=("call", 1, 0))
+            )
+        return faults
+
+    def _aimed(self, name: str, aim: Aim, number: int) -> FaultEvent:
+        event = self._dice.choice(f"{name}-event", number, aim.events)
+        count = self._dice.between(f"{name}-nth", number, 1, 6)
+        most_us = self._dice.choice(f"{name}-later", number, (0, 300, 3_000, 30_000))
+        args = (
+            {"which": self._dice.between(f"{name}-which", number, 0, 9)}
+            if aim.kind == "client_cancel"
+            else {}
+        )
+        return FaultEvent(
+            self._at_us(name, number),
+            aim.kind,
+            aim.targets,
+            self._long(name, number) if aim.kind in LASTING else 0,
+            args,
+            after_ready=aim.kind in DEATHS,
+            trigger=(event, count, self._dice.between(f"{name}-delay", number, 0, most_us)),
+            again=self._dice.choice(f"{name}-again", number, (0, 0, 0, 1)),
+        )
+
+    def _long(self, name: str, number: int) -> int:
+        """Draw a duration: short, about an election, or on either side of a session's time to live."""
+        ttl_ms = 1000 * self._dice.choice("ttl", 0, TTLS_S)
+        most_ms = self._dice.choice(
+            f"{name}-range", number, (30, 30, 300, 300, 300, 2_000, 2_000, ttl_ms, 3 * ttl_ms // 2)
+        )
+        return 1000 * self._dice.between(f"{name}-duration", number, most_ms // 2, most_ms)
+
+    def _in_peace(self) -> list[FaultEvent]:
+        """Faults during the final probes: such as every call survives."""
+        if not self._dice.is_on("aim", "probes"):
+            return []
+        kind = self._dice.choice("probes-kind", 0, ("restart", "stop", "reset", "pause"))
+        at_us = self._dice.between("probes-at", 0, 0, 200_000)
+        is_death = kind in DEATHS
+        duration_us = 1000 * self._dice.between("probes-duration", 0, 1, 300) if kind in LASTING else 0
+        targets = ("@leader", "@clients") if kind == "reset" else ("@leader",)
+        trigger = (
+            "call",
+            self._dice.between("probes-nth", 0, 1, 8),
+            self._dice.between("probes-delay", 0, 0, 3_000),
+        )
+        return [FaultEvent(at_us, kind, targets, duration_us, {}, is_death, trigger, phase="probes")]
+
+    # -- at whoever it meets
 
     def _makers(self) -> dict[str, Callable[[str, int], FaultEvent]]:
         direction = {"delay": "delay_us", "jitter": "jitter_us", "loss": "ppm", "fragment": "ppm"}

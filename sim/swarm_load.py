@@ -46,7 +46,7 @@ class Load:
     def _kinds(self) -> list[str]:
         kinds: list[str] = []
         for scenario, own in SCENARIO_KINDS.items():
-            if self._dice.scenario in (scenario, "mixed"):
+            if self._dice.scenario in (scenario, "mixed", "membership"):
                 chosen = [kind for kind in own if self._dice.is_on("kind", kind)]
                 kinds += chosen if set(chosen) & set(own[:2]) else [*own[:2], *chosen]
         if self._dice.scenario == "mixed":
@@ -57,7 +57,7 @@ class Load:
     def operations(self) -> tuple[PlannedOperation, ...]:
         """Draw all operations, in the order of their times."""
         kinds = self._kinds()
-        count = self._dice.between("operations", 0, 3, 12) * self._cast.duration_us // SECOND_US
+        count = self._dice.between("operations", 0, 5, 18) * self._cast.duration_us // SECOND_US
         operations = [self._operation(number, kinds) for number in range(count)]
         if "barrier.arrive" in kinds:
             operations += self._arrivals()

@@ -12,6 +12,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from .dice import DURATION_S
 from .executor import run_plan
 from .result import ERROR, HELD, VIOLATED, Result
 from .swarm import expand
@@ -37,6 +38,7 @@ GOALS: dict[str, tuple[str, ...]] = {
     "map": _COMMON,
     "set": _COMMON,
     "queue": _COMMON,
+    "membership": (*_COMMON, *_HOLDING, "nodes joined", "a process left in order"),
     "mixed": (
         *_COMMON,
         *_HOLDING,
@@ -47,6 +49,12 @@ GOALS: dict[str, tuple[str, ...]] = {
     ),
 }
 """Scenario -> what has to happen somewhere in a hundred seeds; a sweep in which it never did proved nothing."""
+
+
+IN_EVERY_RUN: dict[str, tuple[str, ...]] = {
+    "mixed": ("compactions", "snapshots installed", "learners", "joint changes")
+}
+"""Scenario -> what each of its runs has to see."""
 
 
 @dataclass(slots=True)
@@ -62,6 +70,7 @@ class Summary:
     faults: dict[str, int] = field(default_factory=dict)
     hits: dict[str, dict[str, int]] = field(default_factory=dict)
     goals: dict[str, int] = field(default_factory=dict)
+    runs_without: dict[str, int] = field(default_factory=dict)
     failures: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, row: dict[str, Any]) -> None:
@@ -72,6 +81,7 @@ class Summary:
         self.virtual_seconds += row["virtual_seconds"]
         for name in ("operations", "faults", "goals"):
             _add_up(getattr(self, name), row[name])
+        _add_up(self.runs_without, dict.fromkeys(self._lacks(row), 1))
         for kind, hits in row["hits"].items():
             _add_up(self.hits.setdefault(kind, {}), hits)
         if row["verdict"] != HELD and len(self.failures) < _MAX_FAILURES:
@@ -79,11 +89,16 @@ class Summary:
                 {"seed": row["seed"], "violation": row["violation"], "plan": row.get("plan")}
             )
 
+    def _lacks(self, row: dict[str, Any]) -> list[str]:
+        wanted = IN_EVERY_RUN.get(self.scenario, ()) if row["verdict"] == HELD else ()
+        return [goal for goal in wanted if not row["goals"].get(goal)]
+
     def shortcomings(self) -> list[str]:
         """Return why the sweep proves less than it claims; judged from a hundred seeds on."""
         if self.seeds < _HUNDRED:
             return []
         missing = [f"goal never reached: {goal}" for goal in GOALS[self.scenario] if not self.goals.get(goal)]
+        missing += [f"{count} runs without {goal}" for goal, count in self.runs_without.items()]
         for kind in sorted(self.hits):
             calls, holds = self.hits[kind].get("calls", 0), self.hits[kind].get("holds", 0)
             if calls * _HUNDRED < _FLOOR_CALLS * self.seeds:
@@ -147,7 +162,7 @@ def sweep(
     *,
     jobs: int = 1,
     artifacts: Path = Path("casty-sim"),
-    duration_s: int = 20,
+    duration_s: int = DURATION_S,
     on_row: Callable[[dict[str, Any]], None] | None = None,
 ) -> Summary:
     """Run many seeds, with several processes if asked, and sum them up.

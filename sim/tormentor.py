@@ -1,13 +1,14 @@
 """Applies the faults of a plan, each at its time, and ends them.
 
 A node's death takes its memory along. So deaths pass one gate: the next one waits until every node serves, every
-group is led, and nobody but living processes votes anywhere - then one more loss is tolerated again.
+group is led, and nobody but living processes votes anywhere - and it comes only if every group keeps a majority.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from casty.consensus import Role
@@ -16,26 +17,23 @@ from .checks.looking import host_of, missing_of
 from .checks.steps import StepChecks
 from .checks.violation import Violation
 from .errors import CrashedError
-from .faults import Undo
-from .network import every_direction
+from .fault_kinds import DEATHS
 from .plan import FaultEvent, Plan
+from .roles import Roles, is_role
 from .scenarios.stage import Stage
+from .strikes import Strikes
+from .triggers import Triggers
 
 if TYPE_CHECKING:
-    from .process import Process
     from .world import World
 
 __all__ = ["FaultBegan", "FaultEnded", "Tormentor", "is_whole"]
 
 _LOOK_S = 0.1
 _MICROS = 1_000_000
-_SPOILS = {
-    "delay": ("spike_ns", "delay_us", 1000),
-    "jitter": ("spike_jitter_ns", "jitter_us", 1000),
-    "loss": ("loss_ppm", "ppm", 1),
-    "fragment": ("fragment_ppm", "ppm", 1),
-}
-"""Kind -> what it does to a path, the argument that says how much, and its unit there."""
+_ON_PROCESSES = ("pause", "slow_node", "client_pause", *DEATHS)
+_RUN_S = 0.001
+"""How long a slow node runs between two holds."""
 
 
 class FaultBegan(NamedTuple):
@@ -85,45 +83,59 @@ class Tormentor:
     ----------
     world, plan, stage, checks
         The run.
-    restart_client
-        Starts a client's process again.
+    present
+        Returns the nodes that were started by now.
     """
 
     def __init__(
-        self,
-        world: World,
-        plan: Plan,
-        stage: Stage,
-        checks: StepChecks,
-        restart_client: Callable[[str], Awaitable[object]],
+        self, world: World, plan: Plan, stage: Stage, checks: StepChecks, present: Callable[[], list[str]]
     ) -> None:
         self._world = world
         self._plan = plan
         self._stage = stage
         self._checks = checks
-        self._restart_client = restart_client
-        self._nodes = [name for name in plan.cluster.names() if name.startswith("node-")]
+        self._present = present
+        self._strikes = Strikes(world, plan.cluster, stage)
+        self._roles = Roles(world, stage, checks)
+        self._triggers = Triggers()
+        world.trace.subscribe(self._triggers.heard)
+        checks.on_commit = self._triggers.committed
         self._gate = asyncio.Lock()
         self._over = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._pauses: dict[tuple[str, int], int] = {}
-        self._drifts: dict[str, list[int]] = {}
+        self._late: list[FaultEvent] = []
+        self.deaths = 0
         self.done: dict[str, int] = {}
         self.hits: dict[str, list[int]] = {}
         self.story: list[str] = []
 
-    def begin(self) -> None:
-        """Start all faults, each waiting for its time."""
-        self._tasks = [asyncio.create_task(self._one(fault)) for fault in self._plan.faults]
+    def begin(self, phase: str = "") -> None:
+        """Start all faults of a phase, each waiting for its time."""
+        self._over.clear()
+        self._triggers.begin()
+        self._tasks = [
+            asyncio.create_task(self._one(fault)) for fault in self._plan.faults if fault.phase == phase
+        ]
 
     async def end(self) -> None:
         """End every fault, and let what is coming back come back."""
         self._over.set()
+        self._triggers.give_up()
         self._world.network.heal()
         for process in list(self._world.processes.values()):
             self._world.resume(process.name)
         for task in self._tasks:
             await task
+        self._tasks = []
+
+    async def catch_up(self) -> None:
+        """Where every run has to see a death, and none found the cluster whole in time: it comes now, in peace."""
+        if self._late and not self.deaths:
+            fault = replace(
+                self._late[0], targets=tuple(self._present()[:1]), kind="restart", args={}, duration_us=0
+            )
+            if is_whole(self._checks, self._present()) and self._tolerates(fault.targets):
+                await self._apply(fault)
 
     async def _wait(self, seconds: float) -> bool:
         """Wait; False when the faults are over before."""
@@ -136,41 +148,96 @@ class Tormentor:
 
     async def _one(self, fault: FaultEvent) -> None:
         if not await self._wait(fault.at_us / _MICROS):
+            self._skip(fault, "its time did not come")
             return
-        machines = self._world.processes
-        strays = [name for name in fault.targets if name not in machines]
+        strays = [name for name in fault.targets if not is_role(name) and name not in self._world.processes]
         if strays:
-            self._stage.skipped.append(f"fault {fault.kind}: no {', '.join(strays)}")
+            self._skip(fault, f"no {', '.join(strays)}")
             return
-        if not fault.after_ready:
-            await self._apply(fault)
-            return
-        async with self._gate:
-            if await self._until_whole():
-                await self._apply(fault)
+        for _ in range(1 + fault.again):
+            if fault.after_ready:
+                async with self._gate:
+                    await self._come(fault)
             else:
-                self._stage.skipped.append(f"fault {fault.kind}: the cluster was not whole again in time")
+                await self._come(fault)
+
+    async def _come(self, fault: FaultEvent) -> None:
+        """Wait for what it waits for, look its roles up, and strike."""
+        if fault.after_ready and not await self._until_whole():
+            self._skip(fault, "the cluster was not whole again in time")
+            return
+        if fault.trigger is not None:
+            what, count, delay_us = fault.trigger
+            if not await self._triggers.wait(what, count) or not await self._wait(delay_us / _MICROS):
+                self._skip(fault, f"no {what} came in time")
+                return
+        names = self._roles.resolve(fault.targets)
+        if names is None:
+            self._skip(fault, f"nobody is {', '.join(filter(is_role, fault.targets))}")
+            return
+        if fault.kind in _ON_PROCESSES and not all(self._world.processes[name].starts for name in names):
+            self._skip(fault, f"{', '.join(names)} was never started")
+            return
+        if fault.after_ready and not (is_whole(self._checks, self._present()) and self._tolerates(names)):
+            self._skip(fault, f"the groups do not tolerate the loss of {', '.join(names)}")
+            return
+        if any(is_role(target) for target in fault.targets):
+            self._count(f"{fault.kind} of {' '.join(fault.targets)}")
+        await self._apply(replace(fault, targets=tuple(names)))
+
+    def _skip(self, fault: FaultEvent, why: str) -> None:
+        self._stage.skipped.append(f"fault {fault.kind}: {why}")
+        if fault.kind in DEATHS and fault.after_ready:
+            self._late.append(fault)
 
     async def _until_whole(self) -> bool:
-        while not is_whole(self._checks, self._nodes):
+        while not is_whole(self._checks, self._present()):
             if not await self._wait(_LOOK_S):
                 return False
         return not self._over.is_set()
 
+    def _tolerates(self, names: Sequence[str]) -> bool:
+        """Whether every group keeps a majority without these nodes."""
+        homes = {
+            group.core.id: process.name
+            for process, host in self._checks.live()
+            for group in host.groups.values()
+        }
+        for _, host in self._checks.live():
+            for group in host.groups.values():
+                membership = group.core.committed_membership
+                if group.core.role is Role.LEADER and membership is not None:
+                    lost = sum(homes.get(voter) in names for voter in membership.voters)
+                    if 2 * lost >= len(membership.voters):
+                        return False
+        return True
+
     async def _apply(self, fault: FaultEvent) -> None:
-        if fault.kind in ("crash", "restart", "client_crash"):
-            await self._kill(fault)
-            return
+        courses = {
+            **dict.fromkeys(("crash", "restart", "client_crash"), self._kill),
+            **dict.fromkeys(("stop", "client_leave"), self._leave),
+            "join": self._join,
+            "slow_node": self._slow,
+            "partial": self._partial,
+        }
+        await courses.get(fault.kind, self._strike)(fault)
+        if fault.duration_us or fault.kind in DEATHS:
+            self._world.record("nemesis", FaultEnded(fault.kind, tuple(fault.targets)))
+
+    async def _strike(self, fault: FaultEvent) -> None:
         self._note(fault)
-        undo = self._strike(fault)
+        undo = self._strikes.strike(fault)
         if undo is not None:
             await self._wait(fault.duration_us / _MICROS)
             undo.heal()
-            self._world.record("nemesis", FaultEnded(fault.kind, fault.targets))
+
+    def _count(self, name: str) -> None:
+        self.done[name] = self.done.get(name, 0) + 1
 
     def _note(self, fault: FaultEvent) -> None:
-        self._world.record("nemesis", FaultBegan(fault.kind, fault.targets))
-        self.done[fault.kind] = self.done.get(fault.kind, 0) + 1
+        self._world.record("nemesis", FaultBegan(fault.kind, tuple(fault.targets)))
+        self._count(fault.kind)
+        self.deaths += fault.kind in DEATHS and fault.after_ready
         hits = self.hits.setdefault(fault.kind, [0, 0])
         hits[0] += self._stage.in_flight() > 0
         hits[1] += self._stage.holding() > 0
@@ -180,96 +247,86 @@ class Tormentor:
             f"{self._world.now_ns / 1e9:.6f} s: {fault.kind} of {', '.join(fault.targets)}{length}{args}"
         )
 
+    # -- who dies, leaves and comes
+
     async def _kill(self, fault: FaultEvent) -> None:
-        (name,) = fault.targets
         world = self._world
-        if not world.processes[name].is_up:
-            self._stage.skipped.append(f"fault {fault.kind}: {name} is down already")
+        names = [name for name in fault.targets if world.processes[name].is_up]
+        if not names:
+            self._stage.skipped.append(f"fault {fault.kind}: {', '.join(fault.targets)} is down already")
             return
-        if fault.kind == "crash" and self._leads(name) and self._stage.in_flight():
+        if fault.kind == "crash" and self._stage.in_flight() and any(self._leads(name) for name in names):
             self._stage.goal("a leader died with calls under way")
         self._note(fault)
-        world.crash(name, power_loss=bool(fault.args.get("is_power_loss", 0)))
+        for name in names:
+            world.crash(name, power_loss=bool(fault.args.get("is_power_loss", 0)))
+            self._stage.forget_client(name)
+        await self._wait(fault.duration_us / _MICROS)
+        await asyncio.gather(*[self._start(fault, name) for name in names])
+
+    async def _leave(self, fault: FaultEvent) -> None:
+        (name,) = fault.targets
+        process = self._world.processes[name]
+        if not process.is_up or process.value is None:
+            self._stage.skipped.append(f"fault {fault.kind}: {name} does not run")
+            return
+        self._note(fault)
+        self._stage.goal("a process left in order")
+        try:
+            await self._world.stop(name)
+        except CrashedError:
+            self._stage.skipped.append(f"fault {fault.kind}: {name} crashed while it left")
         self._stage.forget_client(name)
         await self._wait(fault.duration_us / _MICROS)
+        await self._start(fault, name)
+
+    async def _join(self, fault: FaultEvent) -> None:
+        names = [name for name in fault.targets if not self._world.processes[name].starts]
+        if names:
+            self._note(fault)
+            await asyncio.gather(*[self._start(fault, name) for name in names])
+            self._stage.goal("nodes joined")
+
+    async def _start(self, fault: FaultEvent, name: str) -> None:
+        if self._world.processes[name].is_up:
+            return
         try:
-            if fault.kind == "client_crash":
-                await self._restart_client(name)
-            else:
-                await world.start(name)
-        except (TimeoutError, CrashedError) as error:
+            await self._world.start(name)
+        except CrashedError:
+            self._stage.goal("a start was interrupted")
+        except TimeoutError as error:
             text = f"did not serve again after {fault.kind}: {error}"
             self._stage.violations.append(Violation(46, name, text))
-        world.record("nemesis", FaultEnded(fault.kind, fault.targets))
 
     def _leads(self, name: str) -> bool:
         host = host_of(self._checks.systems.get(name))
         return host is not None and any(group.core.role is Role.LEADER for group in host.groups.values())
 
-    # -- one fault each
+    # -- what takes its time
 
-    def _strike(self, fault: FaultEvent) -> Undo | None:
-        strikes: dict[str, Callable[[FaultEvent], Undo | None]] = {
-            **dict.fromkeys(("delay", "jitter", "loss", "fragment"), self._spoil),
-            "link_loss": lambda one: self._world.partition(one.targets[:1], one.targets[1:]),
-            "one_way_cut": lambda one: self._world.cut(one.targets[0], one.targets[1]),
-            "reset": self._reset,
-            "half_open": self._half_open,
-            "split": self._split,
-            "ring": lambda one: self._world.ring(one.targets),
-            "bridge": lambda one: self._world.bridge(one.targets),
-            **dict.fromkeys(("pause", "client_pause"), self._pause),
-            "clock_drift": self._drift,
-            "client_cancel": self._cancel,
-        }
-        return strikes[fault.kind](fault)
+    async def _slow(self, fault: FaultEvent) -> None:
+        """Hold a node again and again."""
+        self._note(fault)
+        end_ns = self._world.now_ns + fault.duration_us * 1000
+        while self._world.now_ns < end_ns and self._world.processes[fault.targets[0]].is_up:
+            held = self._strikes.pause(fault)
+            is_on = await self._wait(fault.args.get("held_us", 0) / _MICROS)
+            held.heal()
+            if not is_on or not await self._wait(_RUN_S):
+                return
 
-    def _spoil(self, fault: FaultEvent) -> Undo:
-        what, argument, factor = _SPOILS[fault.kind]
-        amount = fault.args.get(argument, 0) * factor
-        return self._world.spoil(fault.targets[0], fault.targets[1], **{what: amount})
-
-    def _reset(self, fault: FaultEvent) -> None:
-        self._world.reset_links(fault.targets[0], fault.targets[1])
-
-    def _half_open(self, fault: FaultEvent) -> None:
-        self._world.half_open(fault.targets[0], fault.targets[1])
-
-    def _split(self, fault: FaultEvent) -> Undo:
-        others = [name for name in self._plan.cluster.names() if name not in fault.targets]
-        if not others:
-            return Undo(lambda: None)
-        pairs = every_direction(list(fault.targets), others)
-        self._world.network.sever(pairs)
-        return Undo(lambda: self._world.network.mend(pairs))
-
-    def _pause(self, fault: FaultEvent) -> Undo:
-        process: Process = self._world.processes[fault.targets[0]]
-        life = (process.name, process.incarnation.ordinal)
-        self._stage.late_excused[process.name] = None
-        self._pauses[life] = self._pauses.get(life, 0) + 1
-        self._world.pause(process.name)
-        return Undo(lambda: self._resume(process, life))
-
-    def _resume(self, process: Process, life: tuple[str, int]) -> None:
-        """The last of several pauses that overlap lets it run again."""
-        self._pauses[life] -= 1
-        if process.incarnation.ordinal == life[1] and not self._pauses[life]:
-            self._world.resume(process.name)
-
-    def _drift(self, fault: FaultEvent) -> Undo:
-        name = fault.targets[0]
-        drifts = self._drifts.setdefault(name, [self._plan.cluster.clocks.get(name, (0, 0))[1]])
-        ppm = fault.args.get("ppm", 0)
-        drifts.append(ppm)
-        self._world.clock(name).drift(ppm)
-        return Undo(lambda: self._steady(name, ppm))
-
-    def _steady(self, name: str, ppm: int) -> None:
-        """Of several drifts that overlap the youngest counts; each ends by itself."""
-        self._drifts[name].remove(ppm)
-        self._world.clock(name).drift(self._drifts[name][-1])
-
-    def _cancel(self, fault: FaultEvent) -> None:
-        if not self._stage.cancel(fault.targets[0], fault.args.get("which", 0)):
-            self._stage.skipped.append(f"fault {fault.kind}: {fault.targets[0]} has no call under way")
+    async def _partial(self, fault: FaultEvent) -> None:
+        """Cut links one by one, and bring them back one by one in another order."""
+        self._note(fault)
+        draws, subject = self._world.draws, f"{fault.at_us}"
+        names = fault.targets
+        pairs = [(first, second) for at, first in enumerate(names) for second in names[at + 1 :]]
+        chosen = draws.shuffled("partial", subject, pairs)[: max(1, fault.args.get("links", 1))]
+        step_s = fault.duration_us / _MICROS / (2 * len(chosen))
+        cuts = []
+        for first, second in chosen:
+            cuts.append(self._world.partition([first], [second]))
+            await self._wait(step_s)
+        for cut in draws.shuffled("partial-back", subject, cuts):
+            cut.heal()
+            await self._wait(step_s)

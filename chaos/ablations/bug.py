@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from sim.dice import DURATION_S
 from sim.executor import run_plan
 from sim.result import HELD
 from sim.swarm import expand
@@ -61,7 +62,7 @@ def planted(bug: Planted) -> Generator[None, None, None]:
         setattr(bug.owner, bug.attribute, sound)
 
 
-def find(bug: Planted, seeds: Iterable[int], duration_s: int = 20) -> Finding | None:
+def find(bug: Planted, seeds: Iterable[int], duration_s: int = DURATION_S) -> Finding | None:
     """Run seeds with the bug until one does not hold; None when all of them hold."""
     for count, seed in enumerate(seeds, 1):
         with planted(bug):

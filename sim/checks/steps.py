@@ -58,9 +58,13 @@ class StepChecks:
         self._world = world
         self._election_max_ns = round(election_max_s * 1e9)
         self.systems: dict[str, object] = {}
+        self._lives: dict[str, int] = {}
         self.first: Violation | None = None
         self.logs = Logs(self._committed)
         self.slots = Slots(lambda: self._generation, self._expired)
+        self.on_commit: Callable[[], None] = _nothing
+        self.wrote_last: dict[int, str] = {}
+        """Group number -> the node whose follower wrote entries last."""
         self._identities = Identities()
         self._generation = 0
         self._generations: dict[int, str] = {}
@@ -78,6 +82,12 @@ class StepChecks:
     def running(self, name: str, system: object) -> None:
         """A process runs this system or client from now on."""
         self.systems[name] = system
+        self._lives[name] = self._world.processes[name].incarnation.ordinal
+
+    def _runs(self, name: str) -> bool:
+        """Whether the system known of a process is what it runs: not one that is just about to start."""
+        process = self._world.processes[name]
+        return process.is_up and process.incarnation.ordinal == self._lives[name]
 
     def stop(self) -> None:
         """Look no more."""
@@ -99,7 +109,7 @@ class StepChecks:
         return [
             (processes[name], host)
             for name, system in self.systems.items()
-            if processes[name].is_up and (host := host_of(system)) is not None
+            if self._runs(name) and (host := host_of(system)) is not None
         ]
 
     # -- writes
@@ -115,6 +125,8 @@ class StepChecks:
             if group is None or group.epoch != write.epoch:
                 continue
             self._guarded(self.logs.written, write, group.core)
+            if write.entries and group.core.role is not Role.LEADER:
+                self.wrote_last[write.group] = process.name
             if group.core.role is Role.LEADER:
                 self._guarded(self._check_lease, process, group, live)
 
@@ -150,6 +162,7 @@ class StepChecks:
     def _committed(self, key: GroupKey, index: int, entry: Entry) -> None:
         if key[0] > 0:
             self.slots.committed(key, index, entry)
+            self.on_commit()
 
     # -- leases and leaders
 
@@ -174,7 +187,7 @@ class StepChecks:
         if self._is_over or self.first is not None:
             return
         for name, system in self.systems.items():
-            if self._world.processes[name].is_up:
+            if self._runs(name):
                 self._guarded(self._identities.look, self._world.processes[name], system)
         live = self.live()
         for process, host in live:
@@ -203,7 +216,7 @@ class StepChecks:
         """Whoever has the session must have stopped trusting it before its expiry is committed (18, 23)."""
         for name, value in self.systems.items():
             process = self._world.processes[name]
-            gateway = gateway_of(value) if process.is_up else None
+            gateway = gateway_of(value) if self._runs(name) else None
             ledger = None if gateway is None else gateway.ledgers.get(slot)
             if ledger is None or ledger.epoch != epoch or ledger.number != session:
                 continue
@@ -237,6 +250,10 @@ class StepChecks:
             text = f"went from version {known[1:]} to {(event.generation, event.version)}"
             self.report(Violation(4, name, text))
         self._versions[name] = (label, event.generation, event.version)
+
+
+def _nothing() -> None:
+    """Nobody waits for commits."""
 
 
 def _fail(number: int, group: GroupView, text: str) -> None:

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 _SLACK_S = 0.5
 _DEFAULT_TIMEOUT_S = 5.0
-_NOT_APPLIED = (Unavailable, Destroyed, Mismatch, Overloaded, NotStarted)
+_NOT_APPLIED = (Unavailable, Destroyed, Mismatch, Overloaded)
 
 
 class Called(NamedTuple):
@@ -150,6 +150,16 @@ class Stage:
             process.name == client and _is_sure(lock) for process, _, lock, _ in self._holders.get(name, ())
         )
 
+    def holders(self) -> list[str]:
+        """Return the clients that surely hold a lock, sorted."""
+        names = {
+            process.name: None
+            for holders in self._holders.values()
+            for process, _, lock, _ in holders
+            if process.is_up and process.name.startswith("client-") and _is_sure(lock)
+        }
+        return sorted(names)
+
     def holding(self) -> int:
         """Return how many locks are surely held."""
         return sum(1 for holders in self._holders.values() for _, _, lock, _ in holders if _is_sure(lock))
@@ -209,6 +219,10 @@ class Act:
             value = await answer
         except OutcomeUnknown as error:
             stage.history.unknown(operation, type(error).__name__, stage.moment())
+        except NotStarted as error:
+            # Whoever leaves while it waits for a barrier does not learn whether that opened in this instant.
+            ended = stage.history.unknown if kind == "barrier.arrive" else stage.history.failed
+            ended(operation, type(error).__name__, stage.moment())
         except _NOT_APPLIED as error:
             stage.history.failed(operation, type(error).__name__, stage.moment())
         except CastyError as error:

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from casty.config import Settings
-from sim.fault_kinds import FAULTS
+from sim.fault_kinds import DEATHS, FAULTS
 from sim.plan import LABELS, MUST_HOLD, ClusterShape, FaultEvent, Plan, PlannedOperation
+from sim.roles import ROLES, is_role
 from sim.shapes import PlanError
 from sim.swarm import ARGUMENTS, FAMILIES, SCENARIO_KINDS, SCENARIOS, expand
+from sim.swarm_faults import AIMS
 
 PLAN = Plan(
     "lock",
@@ -71,6 +73,12 @@ def _broken(change: dict[str, Any], at: str | None = None) -> str:
         ({"targets": "node-1"}, "faults", "plan.faults[0].targets"),
         ({"args": {"ppm": 1}}, "faults", "plan.faults[0].args"),
         ({"after_ready": 1}, "faults", "plan.faults[0].after_ready"),
+        ({"targets": ["@boss"]}, "faults", "plan.faults[0].targets"),
+        ({"trigger": ["call", 0, 0]}, "faults", "plan.faults[0].trigger"),
+        ({"trigger": ["sneeze", 1, 0]}, "faults", "plan.faults[0].trigger"),
+        ({"again": -1}, "faults", "plan.faults[0].again"),
+        ({"phase": "later"}, "faults", "plan.faults[0].phase"),
+        ({"founders": -1}, "cluster", "plan.cluster.founders"),
     ],
 )
 def test_a_malformed_plan_names_the_place(change: dict[str, Any], at: str | None, path: str) -> None:
@@ -106,13 +114,34 @@ def test_the_swarm_switches_about_half_of_everything_off() -> None:
     plans = [expand("mixed", seed) for seed in range(200)]
     for family in FAMILIES:
         having = [
-            family in plan.families() or (family == "clock_offset" and plan.cluster.clocks) for plan in plans
+            family in _unaimed(plan) or (family == "clock_offset" and plan.cluster.clocks) for plan in plans
         ]
         assert 40 < sum(map(bool, having)) < 160, family
     for kinds in SCENARIO_KINDS.values():
         for kind in kinds:
             having = [any(operation.kind == kind for operation in plan.operations) for plan in plans]
             assert 20 < sum(having) < 200 or kind == "barrier.arrive", kind
+
+
+def _unaimed(plan: Plan) -> list[str]:
+    return [fault.kind for fault in plan.faults if not any(map(is_role, fault.targets))]
+
+
+def test_each_aim_is_taken_by_about_half_of_the_seeds() -> None:
+    plans = [expand("mixed", seed) for seed in range(200)]
+    for name, aim in AIMS.items():
+        able = [plan for plan in plans if plan.cluster.nodes >= aim.nodes]
+        having = [
+            any(fault.targets == aim.targets and fault.kind == aim.kind for fault in plan.faults)
+            for plan in able
+        ]
+        assert len(able) / 4 < sum(having), name
+
+
+def test_every_mixed_run_has_a_death_that_finds_a_leader() -> None:
+    for seed in range(50):
+        restarts = [fault for fault in expand("mixed", seed).faults if fault.kind == "restart"]
+        assert any(fault.targets == ("@leader",) and fault.after_ready for fault in restarts)
 
 
 def test_ranges_are_wide() -> None:
@@ -153,7 +182,7 @@ def test_memory_is_never_lost_beyond_what_is_tolerated() -> None:
     """Deaths wait for each other at one gate, and a cluster that tolerates none has none."""
     for seed in range(300):
         plan = expand("mixed", seed)
-        deaths = [fault for fault in plan.faults if fault.kind in ("crash", "restart")]
+        deaths = [fault for fault in plan.faults if fault.kind in DEATHS]
         assert all(fault.after_ready for fault in deaths)
         assert not deaths or plan.cluster.nodes >= 3
 
@@ -163,6 +192,6 @@ def test_faults_name_machines_that_exist() -> None:
         plan = expand("mixed", seed)
         names = plan.cluster.names()
         for fault in plan.faults:
-            assert all(target in names for target in fault.targets)
+            assert all(target in names or target in ROLES for target in fault.targets)
             assert len(set(fault.targets)) == len(fault.targets)
             assert fault.kind in FAULTS
