@@ -109,7 +109,8 @@ def _positive(text: str) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    kinds = {**SCENARIO_KINDS, "mixed": (*chain(*SCENARIO_KINDS.values()), *ACTOR_KINDS)}
+    everything = tuple(chain(*SCENARIO_KINDS.values()))
+    kinds = {**SCENARIO_KINDS, "mixed": (*everything, *ACTOR_KINDS), "membership": everything}
     if options.json:
         print(json.dumps({name: list(own) for name, own in kinds.items()}))
     else:

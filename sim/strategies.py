@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from .fault_kinds import FAULTS, LASTING
+from .fault_kinds import DEATHS, FAULTS, LASTING
 from .plan import MAY_BE_UNAVAILABLE, ClusterShape, FaultEvent, Plan, PlannedOperation
 from .swarm import ARGUMENTS, SCENARIO_KINDS
 
@@ -20,6 +20,7 @@ __all__ = ["faults", "operations", "plans"]
 _SECOND_US = 1_000_000
 _DRIFT_PPM = 4_000
 _MIN_FOR_CRASH = 3
+_MANY_NODES = ("partial", *DEATHS)
 
 
 @st.composite
@@ -72,16 +73,22 @@ def faults(
     duration_us
         It begins within this time.
     """
-    kinds = [kind for kind in FAULTS if len(nodes) >= _MIN_FOR_CRASH or kind not in ("crash", "restart")]
+    # All nodes are founders here, so nobody can join.
+    kinds = [
+        kind
+        for kind in FAULTS
+        if kind != "join" and (len(nodes) >= _MIN_FOR_CRASH or kind not in _MANY_NODES)
+    ]
     kind = draw(st.sampled_from(kinds))
     shape = FAULTS[kind]
     if kind.startswith("client_"):
         machines = list(clients)
-    elif kind in ("ring", "bridge", "crash", "restart", "pause", "clock_drift"):
+    elif kind in ("ring", "bridge", "partial", "pause", "slow_node", "clock_drift", *DEATHS):
         machines = list(nodes)
     else:
         machines = [*nodes, *clients]
-    most = min(shape.most, max(shape.least, len(machines) - 1))
+    # Two deaths at once take five replicas.
+    most = 1 if kind in DEATHS else min(shape.most, max(shape.least, len(machines) - 1))
     targets = draw(st.lists(st.sampled_from(machines), min_size=shape.least, max_size=most, unique=True))
     ranges = {
         "delay_us": st.integers(0, 1_500_000),
@@ -89,6 +96,9 @@ def faults(
         "ppm": st.integers(-_DRIFT_PPM, _DRIFT_PPM) if kind == "clock_drift" else st.integers(0, 300_000),
         "is_power_loss": st.integers(0, 1),
         "which": st.integers(0, 5),
+        "bytes_per_s": st.integers(1_000, 1_000_000),
+        "held_us": st.integers(1_000, 50_000),
+        "links": st.integers(1, 3),
     }
     return FaultEvent(
         at_us=1000 * draw(st.integers(0, duration_us // 1000)),
@@ -96,7 +106,7 @@ def faults(
         targets=tuple(targets),
         duration_us=1000 * draw(st.integers(1, 5000)) if kind in LASTING else 0,
         args={name: draw(ranges[name]) for name in shape.args},
-        after_ready=kind in ("crash", "restart"),
+        after_ready=kind in DEATHS,
     )
 
 

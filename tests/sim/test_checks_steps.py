@@ -30,6 +30,7 @@ class Replica:
         self.id = id
         self.term = 0
         self.commit = 0
+        self.first_index = 1
         self.role = Role.FOLLOWER
         self.membership = membership
         self._last = 0
@@ -85,6 +86,16 @@ def test_a_proper_group(logs: Logs, committed: list[tuple[GroupKey, int, bytes]]
     assert [data for _, _, data in committed] == [b"1", b"2"]
     assert logs.committed((1, 1)) == 2
     assert logs.counts["leaders"] == 1
+
+
+def test_a_compaction_is_counted_once() -> None:
+    logs = Logs(lambda key, index, entry: None)
+    replica = Replica(logs, "a")
+    replica.write(entry(1), entry(1))
+    replica.first_index = 3
+    replica.write(entry(1))
+    replica.write(entry(1))
+    assert logs.counts["compactions"] == 1
 
 
 def test_two_leaders_of_a_term(logs: Logs) -> None:
@@ -157,7 +168,7 @@ def test_a_snapshot_takes_the_place_of_a_log(
     a.commit = 2
     a.write()
     b.commit = 1
-    b.write(snapshot=Snapshot(1, 1, THREE, b""))
+    b.write(snapshot=Snapshot(1, 1, THREE))
     b.commit = 2
     b.write(entry(1, b"2"), first=2)
     assert len(committed) == 2
