@@ -405,8 +405,8 @@ class ClusteredActorSystem(ActorSystem):
         path
             A path on `node`, or a `ServiceKey`.
         node
-            Where the path is; None is here, where only living actors are found. On another node the ref is
-            made without asking whether anybody lives there.
+            Where the path is; None is here, where living actors and hosted regions are found. On another node the ref
+            is made without asking whether anybody lives there.
         timeout
             Seconds to wait for the first topology, for a service key.
 

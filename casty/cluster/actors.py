@@ -183,11 +183,18 @@ class ClusterActors:
         return await self.local.ask(receptionist, partial(Find, key), timeout=timeout_s)
 
     def lookup(self, path: str, node: NodeAddress | None = None) -> ActorRef[Any] | None:
-        """Return a living actor of this process, or the ref of a path on another node, alive or not."""
+        """Return a living actor or hosted region of this process, or the ref of a path on another node, alive or not.
+
+        An actor goes before a region of the same name.
+        """
         if node is None or node == self.local.address:
-            return self.local.lookup(path)
+            return self.local.lookup(path) or self._hosted(path.strip("/"))
         address = ActorAddress(self.local.name, f"/{path.strip('/')}", *node)
         return self.local.make_ref(self.remote.resolve(address))
+
+    def _hosted(self, name: str) -> ActorRef[Any] | None:
+        num_shards = None if self.host is None else self.host.shards_of(name)
+        return None if num_shards is None else self.router.ref(name, num_shards)
 
     async def close(self, *, is_forced: bool = False) -> None:
         """Stop the actors. Messages for entities elsewhere still go their way until `finish`."""

@@ -147,6 +147,11 @@ class RegionHost:
         self._refused.pop(shard_type, None)
         return True
 
+    def shards_of(self, shard_type: str) -> int | None:
+        """How many shards a region has that is hosted here; None for any other name."""
+        region = self._regions.get(shard_type)
+        return None if region is None else region.num_shards
+
     def refused(self, shard_type: str, error: CastyError) -> None:
         """The cluster recorded another shard count first: this node's region serves nobody."""
         self._regions.pop(shard_type, None)

@@ -303,7 +303,9 @@ def test_a_region_is_one_whoever_asks_and_however_often() -> None:
         def factory(entity_id: str) -> Behavior[Any]:
             return Behaviors.ignore()
 
+        assert node.lookup("r") is None
         ref = node.region_ref("r", factory, num_shards=4)
+        assert node.lookup("r") is ref is node.lookup("/r")
         assert node.region_ref("r", factory, num_shards=4) is ref
         assert node.spawn(Behaviors.sharded(factory, num_shards=4), "r") is ref
         with pytest.raises(Mismatch, match="num_shards is 4"):
