@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import cache, partial
 
-from casty.memory_limit import memory_limit_bytes
+from casty.process_limits import descriptor_limit, memory_limit_bytes
 from casty.runtime import Outlet, Runtime
 from casty.storage import MemoryStorage
 from casty.transport.tcp import TcpTransport
@@ -100,5 +100,6 @@ class SystemEntropy:
 def default() -> Runtime:
     """Return this process's real runtime."""
     return Runtime(
-        SystemClock(), SystemEntropy(), TcpTransport(), MemoryStorage(), Outlet(), memory_limit_bytes()
-    )
+        SystemClock(), SystemEntropy(), TcpTransport(), MemoryStorage(), Outlet(),
+        memory_bytes=memory_limit_bytes(), descriptors=descriptor_limit(),
+    )  # fmt: skip

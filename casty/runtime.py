@@ -129,6 +129,8 @@ class Runtime:
         The outlet of events.
     memory_bytes
         What the process may use before the system refuses it memory or ends it.
+    descriptors
+        How many files and sockets the process may have open.
     buggify
         Says whether a named rare path is taken now; always False in production.
     """
@@ -139,6 +141,7 @@ class Runtime:
     storage: Storage
     observe: Outlet
     memory_bytes: int = 1 << 33
+    descriptors: int = 1 << 20
     buggify: Callable[[str], bool] = _never
 
 

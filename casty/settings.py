@@ -50,6 +50,8 @@ class Settings:
     max_value_bytes: int = 1024 * 1024
     max_hello_bytes: int = 4096
     max_half_open_links: int = 512
+    max_clients: int = 0
+    max_inbound_bytes: int = 64 * 1024 * 1024
     hello_timeout_s: float = 5.0
     max_outbound_bytes: int = 64 * 1024 * 1024
     max_window_replies: int = 1024
@@ -89,6 +91,11 @@ class Settings:
                     f"{name}: expected at most half of max_frame_bytes ({self.max_frame_bytes}), "
                     f"found {getattr(self, name)}"
                 )
+        if self.max_inbound_bytes < 2 * self.max_frame_bytes:
+            raise ValueError(
+                f"max_inbound_bytes: expected at least 2 x max_frame_bytes ({2 * self.max_frame_bytes}), "
+                f"found {self.max_inbound_bytes}"
+            )
         if self.session_ttl_s < 4 * self.election_max_s:
             raise ValueError(
                 f"session_ttl_s: expected at least 4 x election_max_s ({4 * self.election_max_s}), "
@@ -127,6 +134,18 @@ BOUNDS: dict[str, Bound] = {
     "max_hello_bytes": Bound("bytes", 512, 65536, "a stranger can make us hold no more than this"),
     "max_half_open_links": Bound(
         "links", 1, 65536, "strangers that say nothing cannot use up the descriptors"
+    ),
+    "max_clients": Bound(
+        "clients",
+        0,
+        2**20,
+        "0: what the limit of open files allows, less what is kept back for members and status",
+    ),
+    "max_inbound_bytes": Bound(
+        "bytes",
+        131072,
+        2**40,
+        "unfinished frames of all links together: what many slow ends can make us hold",
     ),
     "hello_timeout_s": Bound("s", 0.1, 60, "a handshake is one round trip"),
     "max_outbound_bytes": Bound("bytes", 65536, 2**32, "what a peer that does not read can make us hold"),

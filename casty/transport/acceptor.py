@@ -9,7 +9,9 @@ from casty.errors import RemoteProtocolError
 from casty.runtime import Runtime
 from casty.tls import Config
 from casty.transport.base import Link, LinkHandler, Listener
+from casty.transport.complaint import Complaint
 from casty.transport.connection import Connection, ConnectionHandler, LinkFailed
+from casty.transport.inbound import InboundBytes
 from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.hello import LATE, NOT_NOW, Hello, Refusal, Welcome, agreed_version, judge
@@ -63,6 +65,12 @@ class Acceptor:
         self._listener: Listener | None = None
         self._half_open: dict[Connection, None] = {}
         self._open: dict[Connection, None] = {}
+        kept_back = _kept_back(runtime.descriptors)
+        self._max_half_open = min(settings.max_half_open_links, kept_back // 2)
+        self._max_clients = settings.max_clients or runtime.descriptors - kept_back
+        self._clients = 0
+        self._complaint = Complaint(runtime.clock)
+        self.inbound = InboundBytes(settings.max_inbound_bytes)
         self._is_closed = False
         self.welcomed = 0
         self.refused = 0
@@ -81,8 +89,8 @@ class Acceptor:
 
     @property
     def buffered_bytes(self) -> int:
-        """What the links that it took have not handed to the network yet."""
-        return sum(connection.buffered_bytes for connection in self._open)
+        """What the links that it took have not handed to the network yet, and their unfinished input."""
+        return self.inbound.total_bytes + sum(connection.buffered_bytes for connection in self._open)
 
     async def start(self, host: str, port: int) -> None:
         """Listen; raises `OSError` when the address cannot be bound."""
@@ -98,16 +106,17 @@ class Acceptor:
 
     def _on_link(self, link: Link) -> LinkHandler:
         connection = Connection(
-            self._runtime, self._settings, self._handler, self._turn, link, self, is_dialled=False
-        )
+            self._runtime, self._settings, self._handler, self._turn, link, self, is_dialled=False,
+            inbound=self.inbound,
+        )  # fmt: skip
         if self._is_closed:
             connection.abort("this end is closing")
             return connection
-        if len(self._half_open) >= self._settings.max_half_open_links:
+        if len(self._half_open) >= self._max_half_open:
             self.dropped += 1
             oldest = next(iter(self._half_open))
             del self._half_open[oldest]
-            oldest.abort(f"dropped: more than {self._settings.max_half_open_links} links without a hello")
+            oldest.abort(f"dropped: more than {self._max_half_open} links without a hello")
         self._half_open[connection] = None
         connection.begin()
         return connection
@@ -123,6 +132,8 @@ class Acceptor:
             raise RemoteProtocolError(f"expected a hello first, found a frame of kind {kind}")
         theirs, mine = Hello.decode(body), self._identity()
         refusal = judge(theirs, mine)
+        if refusal is None and theirs.role == "client" and self._clients >= self._max_clients:
+            refusal = Refusal("links", self._full_text(mine))
         if refusal is None and self._check is not None:
             text = self._check(theirs)
             refusal = None if text is None else Refusal(NOT_NOW, text)
@@ -138,6 +149,7 @@ class Acceptor:
         connection.greet(frames.WELCOME, Welcome(version, mine, extra).encode())
         del self._half_open[connection]
         self._open[connection] = None
+        self._clients += theirs.role == "client"
         self.welcomed += 1
         connection.opened(theirs, {}, min(mine.max_frame_bytes, theirs.max_frame_bytes))
 
@@ -153,8 +165,23 @@ class Acceptor:
         """Forget it."""
         del reason
         self._half_open.pop(connection, None)
-        self._open.pop(connection, None)
+        if connection in self._open:
+            del self._open[connection]
+            self._clients -= connection.remote.role == "client"
+
+    def _full_text(self, mine: Hello) -> str:
+        text = (
+            f"node {mine.node_id} serves {self._clients} clients already, and keeps the rest of its descriptors for "
+            "members: use another node, raise the limit of open files, or set max_clients"
+        )
+        self._complaint.say(f"clients are refused: {text}")
+        return text
 
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
         self.refused += 1
         connection.greet(frames.REFUSED, refusal._replace(text=refusal.text[:_MAX_TEXT_CHARS]).encode())
+
+
+def _kept_back(descriptors: int) -> int:
+    """Return how many descriptors are not for clients: members in both directions, status, logs, the loop's own."""
+    return min(max(32, descriptors // 16), descriptors // 2, 256)

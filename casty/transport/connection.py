@@ -16,6 +16,7 @@ from casty.errors import EncodingError, MessageTooLarge, ProtocolError, RemotePr
 from casty.runtime import Runtime, Timer
 from casty.tls import TlsError
 from casty.transport.base import Link
+from casty.transport.inbound import InboundBytes
 from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.framing import HEADER_BYTES, FrameBuffer, frame, frame_header
@@ -93,6 +94,7 @@ class Connection:
         "_buffer",
         "_handler",
         "_handshake",
+        "_inbound",
         "_is_heard",
         "_is_lost",
         "_is_marked",
@@ -124,8 +126,10 @@ class Connection:
         handshake: Handshake,
         *,
         is_dialled: bool,
+        inbound: InboundBytes | None = None,
     ) -> None:
         self._runtime = runtime
+        self._inbound = inbound
         self._settings = settings
         self._handler = handler
         self._turn = turn
@@ -280,6 +284,8 @@ class Connection:
             )
             self._fail(f"internal error: {error!r}")
         finally:
+            if self._inbound is not None:
+                self._inbound.holds(self, 0 if self._state == _CLOSED else self._buffer.held_bytes)
             turn.end()
 
     def link_lost(self, reason: BaseException | None) -> None:
@@ -321,6 +327,8 @@ class Connection:
 
     def _end(self, reason: str) -> None:
         self._state = _CLOSED
+        if self._inbound is not None:
+            self._inbound.holds(self, 0)
         self.closed_reason = reason
         self._disarm()
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+from collections.abc import Callable
 from typing import cast
 
 from casty.tls import Config
+from casty.transport.accepting import Accepting
 from casty.transport.base import Link, LinkFactory, LinkHandler, Listener
 from casty.transport.tls import TlsLink
 
@@ -66,17 +70,17 @@ class TcpLink(asyncio.Protocol):
 
 
 class TcpListener:
-    """A bound socket."""
+    """Bound sockets: one, or one for each family that a name stands for."""
 
-    def __init__(self, server: asyncio.Server) -> None:
-        self._server = server
-        name = server.sockets[0].getsockname()
+    def __init__(self, sockets: list[socket.socket], make: Callable[[], asyncio.BaseProtocol]) -> None:
+        name = sockets[0].getsockname()
         self.address: tuple[str, int] = (str(name[0]), int(name[1]))
+        self._accepting = [Accepting(one, make) for one in sockets]
 
     async def close(self) -> None:
         """Take no more links."""
-        # Not `wait_closed`: from Python 3.12 on that waits for the links, too, which are not ours to end.
-        self._server.close()
+        for accepting in self._accepting:
+            accepting.close()
 
 
 class TcpTransport:
@@ -89,16 +93,13 @@ class TcpTransport:
         loop = asyncio.get_running_loop()
         # With TLS the link is handed over before its handshake, so that its owner can bound unfinished ones.
         factory = on_link if tls is None else _accept_tls(tls, on_link)
-        server = await loop.create_server(
-            lambda: TcpLink(factory), host, port, backlog=BACKLOG, start_serving=False
-        )
-        try:
-            # Gives the loop a turn: cancelled there, `create_server` would have left the bound socket to nobody.
-            await server.start_serving()
-        except BaseException:
-            server.close()
-            raise
-        return TcpListener(server)
+        # asyncio binds, with all its care for names and families, and gives the sockets up before it accepts.
+        server = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
+        sockets = [socket.socket(fileno=os.dup(one.fileno())) for one in server.sockets]
+        server.close()
+        for one in sockets:
+            one.listen(BACKLOG)
+        return TcpListener(sockets, lambda: TcpLink(factory))
 
     async def dial(self, host: str, port: int, on_link: LinkFactory, *, tls: Config | None = None) -> Link:
         """Make one link; raises `OSError` when there is no answer.

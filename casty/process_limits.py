@@ -1,4 +1,4 @@
-"""How much memory this process may use: the least of the machine's, its control groups' and its own limits."""
+"""What this process may use: memory (the least of the machine's, its control groups' and its own), descriptors."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import os
 import resource
 from pathlib import Path
 
-__all__ = ["memory_limit_bytes"]
+__all__ = ["descriptor_limit", "memory_limit_bytes"]
 
+_MANY = 1 << 20
 _UNLIMITED = 1 << 60
 """Control groups of the first version say a number near 2^63 where there is no limit."""
 
@@ -26,6 +27,12 @@ def memory_limit_bytes(root: Path = Path("/")) -> int:
     """
     limits = [_machine_bytes(), *_process_limits(), *_control_group_limits(root)]
     return min(limit for limit in limits if limit > 0)
+
+
+def descriptor_limit() -> int:
+    """Return how many files and sockets this process may have open."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return _MANY if soft == resource.RLIM_INFINITY else min(soft, _MANY)
 
 
 def _machine_bytes() -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from casty.memory_limit import memory_limit_bytes
+from casty.process_limits import memory_limit_bytes
 
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 MIB = 1 << 20
@@ -62,7 +62,7 @@ def test_odd_lines_are_no_error(tmp_path: Path) -> None:
 def test_a_limit_of_the_process_counts() -> None:
     program = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (512 << 20, resource.RLIM_INFINITY));"
-        "from casty.memory_limit import memory_limit_bytes; print(memory_limit_bytes())"
+        "from casty.process_limits import memory_limit_bytes; print(memory_limit_bytes())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert int(done.stdout) == min(512 << 20, MACHINE)
