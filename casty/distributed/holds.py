@@ -36,7 +36,8 @@ class Hold:
     """One grant of an instance."""
 
     __slots__ = (
-        "_cancelling", "_endings", "_is_interrupted", "_watched", "amount", "grant", "number", "reason", "task",
+        "_cancelling", "_endings", "_is_interrupted", "_watched", "amount", "grant", "is_seen", "number",
+        "reason", "task",
     )  # fmt: skip
 
     def __init__(self, grant: Grant, task: Task | None, amount: int, number: int) -> None:
@@ -48,6 +49,8 @@ class Hold:
         """Counts the instance's grants."""
         self.reason: str | None = None
         """Why it was lost; None while it was not."""
+        self.is_seen = False
+        """Whether its user was told that it is held."""
         self._endings: list[asyncio.Future[bool]] = []
         # The task whose body runs under this hold, and how many cancellations it had when the body began.
         self._watched: Task | None = None
@@ -197,6 +200,15 @@ class Holds:
             if self.is_good(hold):
                 return hold
         return None
+
+    def is_held(self) -> bool:
+        """Whether anything is held, as its user asks: whoever saw a hold, and then its loss, knows of it."""
+        hold = self.oldest()
+        if hold is not None:
+            hold.is_seen = True
+        elif self.latest is not None and self.latest.is_seen:
+            self.forget_lost()
+        return hold is not None
 
     def of(self, task: Task | None) -> Hold | None:
         """Return the latest hold that was acquired while this task ran and is still good."""

@@ -107,14 +107,18 @@ class Lock(Holder):
     @property
     def held(self) -> bool:
         """True only while nobody else can have been granted this lock; for a hold, once False is for good."""
-        return self._plain is None and self._holds.oldest() is not None
+        if self._plain is not None:
+            return False
+        return self._holds.is_held()
 
     @property
     def token(self) -> int | None:
-        """The fencing token of the latest hold; None before the first and once it was given back.
+        """The fencing token of the latest hold; None before the first, and once its user knows that it ended.
 
-        Also of one that was lost: only `held` says whether it still counts. Tokens of a name only grow, so whoever
-        checks them refuses one that counts no more.
+        That is when it was given back, or when `held` said that it is lost after it had said that it is held. A
+        token is there after `acquire` returned, however long the process was paused in between: whether the hold
+        still counts only `held` says. Tokens of a name only grow, so whoever checks them refuses one that counts no
+        more.
         """
         hold = self._holds.latest
         return None if hold is None else hold.grant.token

@@ -249,6 +249,17 @@ async def test_a_token_is_there_though_the_hold_was_lost_before_acquire_returned
     assert lock.token is None
 
 
+async def test_a_token_goes_once_its_user_saw_the_hold_and_then_its_loss(world: World) -> None:
+    lock = world.lock()
+    await lock.acquire()
+    assert lock.held
+    world.lose(lock)
+    await settle()
+    assert lock.token is not None, "nobody was told yet"
+    assert (lock.held, lock.token) == (False, None)
+    assert await lock.release() is False
+
+
 async def test_wait_lost(world: World) -> None:
     lock = world.lock()
     assert await lock.wait_lost() is False
