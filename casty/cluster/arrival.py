@@ -71,6 +71,15 @@ class Arrival:
         if self._timer is not None:
             self._timer.cancel()
 
+    def hear(self, generation: object) -> None:
+        """Learn of a generation that somebody knows, so that the next one is higher."""
+        self._founding.hear(generation)
+
+    @property
+    def heard_generation(self) -> int:
+        """The highest generation that anybody told of."""
+        return self._founding.heard_generation
+
     def met(self, connection: Connection) -> None:
         """A link to a node is up: say who this is at once."""
         if not self.is_done:
@@ -113,18 +122,19 @@ class Arrival:
             raise RemoteProtocolError("founding: expected a list that starts with a kind")
         now_ns = self._clock.now()
         if message[0] == MEMBER:
-            self._on_member(now_ns, message)
+            self._on_member(message)
         else:
             self._carry(self._founding.step(now_ns, key_of(connection), message))
         self._conclude()
 
-    def _on_member(self, now_ns: int, message: list[Any]) -> None:
+    def _on_member(self, message: list[Any]) -> None:
         if len(message) != 5 or not isinstance(message[3], list):
             raise RemoteProtocolError("founding: expected five fields in a member's answer")
-        _, generation, _, addresses, knows_us = message
+        _, generation, cluster_id, addresses, knows_us = message
+        self._founding.hear(generation)
         if self.is_done:
             return
-        self._founding.join_instead(now_ns)
+        self._founding.join_instead(cluster_id)
         if self._founding.phase == JOINING:
             self._links.want_seeds(NodeAddress(host, port) for host, port in addresses)
             if knows_us:
@@ -148,6 +158,13 @@ class Arrival:
         if differing:
             text += f"; other seed sets met: { {node: list(seeds) for node, seeds in differing.items()} }"
         text += "".join(f"; {trouble}" for trouble in self._links.troubles())
-        if self._founding.document is not None:
-            text += f"; the founder is {self._founding.document['founder']}: restart it if it does not answer"
+        document = self._founding.document
+        if document is not None:
+            text += f"; the founder is {document['founder']}: restart it if it does not answer"
+            silent = self._founding.waits_for(self._clock.now())
+            if silent:
+                text += (
+                    f"; the founding that this process agreed to also names {', '.join(silent)}, not heard "
+                    "of: start them; restart this process only if they are gone for good"
+                )
         return text

@@ -1,27 +1,18 @@
-"""How blank nodes found one cluster, and only one. Pure: messages and ticks in, messages out.
+"""How blank nodes found one cluster, and only one: when to lead a ballot, and the messages. Pure.
 
-States of a process::
+`ballots.py` has the rules that keep it one; nothing here can break them. This module adds time and views:
 
-    blank --------> offering --> started        the lowest node id seen offers one document to all it sees
-      |  ^             |
-      |  |             v
-      |  +------- withdrawing                   an offer that lacks an acknowledgement for 3 s is taken back
-      v
-    acked ---------> started                    a blank process acknowledges one document, and no other
-    (any but started) --> joining               somebody knows a generation: join it instead
+- Everybody says four times a second who it is, and which seeds it was given (`VIEW`). Only processes with equal
+  seeds, compared as given, found together.
+- The lowest node id of those that are seen leads a ballot: when all seeds are there, or after `listen_ns` when
+  `needed` of them are. The next one stands in after 3 s, in case the first one does not see enough.
+- A ballot that brings no decision within 3 s is given up; whoever accepted a document and hears of no ballot
+  for 3 s leads one, which a majority of the seeds is enough for: it finishes what a dead founder began.
+- A process that meets a member joins that cluster instead, whatever it promised: from then on it is silent here,
+  and silence never breaks an agreement.
 
-``started`` is final: the document is the first configuration of the control group, and all its founders vote
-in it.
-
-What may be lost, doubled or late: every message. Each is sent again on every tick until it is answered,
-each names the founding it speaks of, and each is harmless when heard twice. Why two foundings cannot both
-commit: to commit takes a majority of the document's founders, every one of whom had acknowledged it; a
-process acknowledges a second document only after the founder withdrew the first, which the founder may only
-do while nobody started it - a process that started answers a withdrawal with ``START``, and the founder
-then has to start as well.
-
-A founder that dies after its offer is replaced: an acknowledger that hears nothing of it for 3 s offers the
-very same document to the others and starts once a majority of its founders (itself included) stands by it.
+A process is ``blank`` before it accepted a document, ``offering`` while it leads a ballot, ``acked`` after it
+accepted one, ``started`` or ``joining`` at the end. The document is the first configuration of the control group.
 """
 
 from __future__ import annotations
@@ -29,34 +20,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from casty.address import peer_key
+from casty.address import node_id_of
+from casty.cluster import ballots
+from casty.cluster.ballots import Ballot, Identity, Promise, Proposal, Seat, Vote, majority
 from casty.errors import RemoteProtocolError
+from casty.wire.pack import pack, unpack
 
-__all__ = ["ACK", "OFFER", "START", "VIEW", "WITHDRAW", "WITHDRAWN", "Founding", "Identity", "Policy"]
+__all__ = [
+    "ACCEPT", "ACCEPTED", "MAX_GENERATION", "PREPARE", "PROMISE", "START", "VIEW", "Founding", "Identity", "Policy",
+]  # fmt: skip
 
-VIEW, OFFER, ACK, START, WITHDRAW, WITHDRAWN = 1, 2, 3, 4, 5, 6
-BLANK, OFFERING, ACKED, WITHDRAWING, STARTED, JOINING = (
-    "blank", "offering", "acked", "withdrawing", "started", "joining",
-)  # fmt: skip
+VIEW, PREPARE, PROMISE, ACCEPT, ACCEPTED, START = 1, 2, 3, 4, 5, 6
+BLANK, OFFERING, ACKED, STARTED, JOINING = "blank", "offering", "acked", "started", "joining"
 SECOND_NS = 1_000_000_000
 PATIENCE_NS = 3 * SECOND_NS
+STAGGER_NS = SECOND_NS // 2
 FRESH_NS = 2 * SECOND_NS
+GATHER_NS = SECOND_NS
+"""How long a ballot waits for more promises than it needs: from those that were seen a moment ago."""
+
+MAX_GENERATION = 2**30 - 1
+"""Fencing tokens have 30 bits for it."""
 
 Outbox = list[tuple[str, list[object]]]
-
-
-class Identity(NamedTuple):
-    """A process that may found."""
-
-    node_id: str
-    incarnation: str
-    host: str
-    port: int
-
-    @property
-    def key(self) -> str:
-        """Its peer key."""
-        return peer_key(self.node_id, self.incarnation)
 
 
 class Policy(NamedTuple):
@@ -73,7 +59,7 @@ class Policy(NamedTuple):
 
 class _Seen(NamedTuple):
     identity: Identity
-    seed_set: tuple[str, ...]
+    phase: str
     at_ns: int
 
 
@@ -85,235 +71,320 @@ class Founding:
     identity, policy
         Who this is, and when it may found.
     document
-        Makes the founding document from the sorted founders; its ``id`` is unique. Returns None while the
-        generation number is not free yet.
+        Makes the founding document of its id, its sorted founders and its generation.
     now_ns
         The present, in nanoseconds of this process's clock.
+    wall_s
+        The generation that this process's wall clock gives, at least 1; None while it is not later than at the
+        process's start: until then the process founds nothing.
     """
 
     def __init__(
         self,
         identity: Identity,
         policy: Policy,
-        document: Callable[[list[Identity]], dict[str, Any] | None],
+        document: Callable[[str, list[Identity], int], dict[str, Any]],
         now_ns: int,
+        wall_s: Callable[[], int | None] = lambda: 1,
     ) -> None:
         self.identity = identity
         self.policy = policy
-        self.phase = BLANK
-        self.document: dict[str, Any] | None = None
+        self.seat = Seat(identity, policy.seed_set, policy.needed)
+        self.heard_generation = 0
         self._make_document = document
+        self._wall_s = wall_s
+        self._is_joining = False
         self._seen: dict[str, _Seen] = {}
         self._met: dict[str, tuple[str, ...]] = {}
-        self._acks: dict[str, None] = {}
-        self._founder_heard_ns = now_ns
-        self._phase_since_ns = now_ns
+        self._heard_number = 0
+        self._began_ns = now_ns
+        self._quiet_since_ns: int | None = None
         self._enough_since_ns: int | None = None
+        self._handlers: dict[int, Callable[..., Outbox]] = {
+            VIEW: self._on_view,
+            PREPARE: self._on_prepare,
+            PROMISE: self._on_promise,
+            ACCEPT: self._on_accept,
+            ACCEPTED: self._on_accepted,
+            START: self._on_start,
+        }
 
     @property
-    def is_blank(self) -> bool:
-        """Whether this process has promised nothing to anybody."""
-        return self.phase == BLANK
+    def phase(self) -> str:
+        """How far this process is."""
+        if self._is_joining:
+            return JOINING
+        if self.seat.started is not None:
+            return STARTED
+        if self.seat.ballot is not None:
+            return OFFERING
+        return BLANK if self.seat.vote is None else ACKED
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        """The document that this process accepted last or founds with."""
+        return None if self.seat.vote is None else _decoded(self.seat.vote.proposal.body)
+
+    def hear(self, generation: object) -> None:
+        """Learn of a generation that was, from whoever says so; nonsense is not believed."""
+        if (
+            type(generation) is int
+            and self.heard_generation < generation < MAX_GENERATION // 2 + self._wall()
+        ):
+            self.heard_generation = generation
+
+    def _wall(self) -> int:
+        return min(self._wall_s() or 0, MAX_GENERATION // 2)
 
     def view(self) -> list[object]:
         """Return what this process tells everyone it is linked with."""
-        acked = self.document["id"] if self.document is not None else ""
-        return [VIEW, *self.identity, list(self.policy.seed_set), self.phase, acked]
+        number = max(self._heard_number, self.seat.promised.number)
+        return [
+            VIEW, *self.identity, list(self.policy.seed_set), self.phase, number, self.heard_generation,
+        ]  # fmt: skip
 
     def seed_sets_met(self) -> dict[str, tuple[str, ...]]:
         """Return differing seed sets by node id: the usual cause of a cluster that never forms."""
         return {node: seeds for node, seeds in self._met.items() if seeds != self.policy.seed_set}
 
-    def join_instead(self, now_ns: int) -> None:
-        """A member of a living cluster was met: a process that promised nothing joins it."""
-        if self.phase == BLANK:
-            self._enter(JOINING, now_ns)
+    def waits_for(self, now_ns: int) -> list[str]:
+        """Return the voters of the accepted document that were not seen lately."""
+        if self.seat.vote is None:
+            return []
+        seen = [row.identity for row in self._participants(now_ns)]
+        return [voter.node_id for voter in self.seat.vote.proposal.voters if voter not in seen]
+
+    def join_instead(self, cluster_id: str) -> None:
+        """A member of a living cluster was met: found with it if it is the accepted one, else join it."""
+        if self.phase in (STARTED, JOINING):
+            return
+        vote = self.seat.vote
+        if vote is not None and _decoded(vote.proposal.body).get("cluster_id") == cluster_id:
+            self.seat = ballots.start(self.seat, vote.ballot, vote.proposal)
+        self._is_joining = self.seat.started is None
 
     def tick(self, now_ns: int) -> Outbox:
         """Do what is due; call it every 0.25 s. Returns (node id, message) pairs."""
-        if self.phase == BLANK:
-            return self._consider_founding(now_ns)
-        if self.phase == OFFERING:
-            if now_ns - self._phase_since_ns > PATIENCE_NS:
-                self._enter(WITHDRAWING, now_ns)
-                return self._withdraw()
-            return self._offer()
-        if self.phase == ACKED:
-            if now_ns - self._founder_heard_ns > PATIENCE_NS:
-                return self._offer()
-            return [(self._founder(), [ACK, self._id()])]
-        if self.phase == WITHDRAWING:
-            return self._withdraw()
-        if self.phase == STARTED:
-            return [(node, [START, self.document]) for node in self._others()]
-        return []
+        phase = self.phase
+        if phase == JOINING:
+            return []
+        if phase == STARTED:
+            return self._starts()
+        if phase == OFFERING:
+            if now_ns - self._began_ns > PATIENCE_NS:
+                self.seat = ballots.give_up(self.seat)
+                self._quiet_since_ns = now_ns
+                return []
+            return self._pursue(now_ns)
+        return self._consider(now_ns)
 
     def step(self, now_ns: int, sender: str, message: Sequence[Any]) -> Outbox:
         """Take a message from a process (a peer key); returns the answers."""
         kind = message[0] if message else None
+        handler = self._handlers.get(kind) if isinstance(kind, int) else None
+        if handler is None:
+            raise RemoteProtocolError(f"founding: expected a kind from 1 to 6, found {kind!r:.80}")
         try:
-            if kind == VIEW:
-                return self._on_view(now_ns, message)
-            if kind == OFFER:
-                return self._on_offer(now_ns, sender, message[1])
-            if kind == ACK:
-                return self._on_ack(now_ns, sender, message[1])
-            if kind == START:
-                return self._on_start(now_ns, message[1])
-            if kind == WITHDRAW:
-                return self._on_withdraw(now_ns, sender, message[1])
-            if kind == WITHDRAWN:
-                return self._on_withdrawn(now_ns, sender, message[1])
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise RemoteProtocolError(f"founding message {kind}: {error!r}") from error
-        raise RemoteProtocolError(f"founding: expected a kind from 1 to 6, found {kind!r}")
+            return handler(now_ns, sender, *message[1:])
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise RemoteProtocolError(f"founding message {kind}: {error!r:.200}") from error
 
-    def _consider_founding(self, now_ns: int) -> Outbox:
-        founders = [self.identity]
-        founders += [
-            seen.identity
-            for seen in self._seen.values()
-            if now_ns - seen.at_ns <= FRESH_NS and seen.seed_set == self.policy.seed_set
-        ]
-        founders.sort()
-        if len(founders) < self.policy.needed:
+    # -- when to lead a ballot
+
+    def _participants(self, now_ns: int) -> list[_Seen]:
+        rows = [row for row in self._seen.values() if now_ns - row.at_ns <= FRESH_NS and row.phase != JOINING]
+        return [*rows, _Seen(self.identity, self.phase, now_ns)]
+
+    def _consider(self, now_ns: int) -> Outbox:
+        participants = self._participants(now_ns)
+        free = sorted(row.identity for row in participants if row.phase != STARTED)
+        to_finish = any(row.phase in (ACKED, STARTED) for row in participants)
+        finishers = len(participants) if to_finish else 0
+        if len(free) < self.policy.needed and finishers < majority(len(self.policy.seed_set)):
             self._enough_since_ns = None
             return []
         if self._enough_since_ns is None:
             self._enough_since_ns = now_ns
-        everybody = len(founders) >= len(self.policy.seed_set) > 1
-        if not everybody and now_ns - self._enough_since_ns < self.policy.listen_ns:
+        floor = self._floor()
+        if floor is None or now_ns < self._due_ns(free):
             return []
-        if founders[0] != self.identity:
-            return []
-        document = self._make_document(founders)
-        if document is None:
-            return []
-        self.document = document
-        self._acks = {self.identity.key: None}
-        self._enter(OFFERING, now_ns)
-        return self._start_if_complete(now_ns) or self._offer()
+        self.seat = ballots.begin(self.seat, self._heard_number, floor)
+        self._began_ns = now_ns
+        return self._pursue(now_ns)
 
-    def _on_view(self, now_ns: int, message: Sequence[Any]) -> Outbox:
-        _, node_id, incarnation, host, port, seed_set, phase, acked = message
+    def _due_ns(self, free: list[Identity]) -> int:
+        assert self._enough_since_ns is not None, "asked only while enough are seen"
+        rank = free.index(self.identity)
+        everybody = len(free) >= len(self.policy.seed_set) > 1
+        due_ns = self._enough_since_ns + (0 if everybody else self.policy.listen_ns)
+        if rank:
+            due_ns += PATIENCE_NS + (rank - 1) * STAGGER_NS
+        if self._quiet_since_ns is not None:
+            due_ns = max(due_ns, self._quiet_since_ns + PATIENCE_NS + rank * STAGGER_NS)
+        return due_ns
+
+    def _floor(self) -> int | None:
+        wall_s = self._wall_s()
+        return None if wall_s is None else max(wall_s, self.heard_generation + 1)
+
+    def _pursue(self, now_ns: int) -> Outbox:
+        """Ask again whoever did not answer, and go on to the second half when nobody else is to come."""
+        late = self._late(now_ns)
+        if self.seat.offer is None and (not late or now_ns - self._began_ns >= GATHER_NS):
+            self.seat = ballots.close(self.seat, self._make)
+            if ballots.is_chosen(self.seat):
+                return self._decide()
+        ballot = self.seat.ballot
+        assert ballot is not None, "only a leader pursues"
+        if self.seat.offer is None:
+            return [(node, [PREPARE, *ballot, list(self.policy.seed_set)]) for node in late]
+        return [
+            (row.who.node_id, [ACCEPT, *ballot, self.seat.offer.body])
+            for row in self.seat.promises
+            if row.who.key not in self.seat.accepts
+        ]
+
+    def _late(self, now_ns: int) -> list[str]:
+        """Return who was seen a moment ago and did not promise."""
+        promised = [row.who.node_id for row in self.seat.promises]
+        return [
+            row.identity.node_id
+            for row in self._participants(now_ns)
+            if row.identity.node_id not in promised and row.identity != self.identity
+        ]
+
+    def _make(self, founding_id: str, founders: tuple[Identity, ...], generation: int) -> Proposal:
+        generation = min(generation, MAX_GENERATION)
+        document = self._make_document(founding_id, list(founders), generation)
+        return Proposal(founding_id, generation, founders, pack(document))
+
+    def _decide(self) -> Outbox:
+        ballot, offer = self.seat.ballot, self.seat.offer
+        assert ballot is not None and offer is not None, "only a leader decides"
+        row: list[object] = [START, *ballot, offer.body]
+        told = {who.node_id: None for who in (*offer.founders, *(row.who for row in self.seat.promises))}
+        self.seat = ballots.start(ballots.give_up(self.seat), ballot, offer)
+        return [(node, row) for node in told if node != self.identity.node_id]
+
+    def _starts(self) -> Outbox:
+        vote = self.seat.vote
+        assert vote is not None and self.seat.started is not None, "nothing else is told"
+        row: list[object] = [START, *vote.ballot, vote.proposal.body]
+        return [(who.node_id, row) for who in self.seat.started.founders if who != self.identity]
+
+    # -- messages
+
+    def _on_view(
+        self, now_ns: int, sender: str, node_id: str, incarnation: str, host: str, port: int,
+        seed_set: list[str], phase: str, number: int, generation: int,
+    ) -> Outbox:  # fmt: skip
         identity = Identity(node_id, incarnation, host, port)
+        _check_sender(identity, sender)
         self._met[node_id] = tuple(seed_set)
-        if phase == BLANK:
-            self._seen[node_id] = _Seen(identity, tuple(seed_set), now_ns)
+        self._heard_number = max(self._heard_number, _number(number))
+        self.hear(generation)
+        if tuple(seed_set) == self.policy.seed_set and identity.seed in self.policy.seed_set:
+            self._seen[node_id] = _Seen(identity, phase, now_ns)
         else:
             self._seen.pop(node_id, None)
-        if self.phase == ACKED and node_id == self._founder():
-            self._founder_heard_ns = now_ns
-        if self.phase in (ACKED, OFFERING, WITHDRAWING) and self._is_replaced(identity):
-            self._release(now_ns)
+        if self.phase == STARTED and phase != STARTED:
+            return [row for row in self._starts() if row[0] == node_id]
+        return []
+
+    def _on_prepare(self, now_ns: int, sender: str, number: int, leader: str, seed_set: list[str]) -> Outbox:
+        floor = self._floor()
+        if self._is_joining or floor is None or tuple(seed_set) != self.policy.seed_set:
             return []
-        if self.phase == STARTED and acked == self._id() and phase != STARTED:
-            return [(node_id, [START, self.document])]
-        if self.phase == BLANK and phase == ACKED and self._was_mine(acked):
-            return [(node_id, [WITHDRAW, acked])]
-        return []
-
-    def _on_offer(self, now_ns: int, sender: str, document: dict[str, Any]) -> Outbox:
-        node_id = sender.rpartition("#")[0]
-        if self.phase == STARTED and document["id"] == self._id():
-            return [(node_id, [START, self.document])]
-        if self.phase == OFFERING and document["founder"] < self.identity.node_id:
-            self._enter(WITHDRAWING, now_ns)
-            return self._withdraw()
-        if self.phase == BLANK and self.identity.key in _keys(document):
-            self.document = document
-            self._acks = {self.identity.key: None}
-            self._founder_heard_ns = now_ns
-            self._enter(ACKED, now_ns)
-        if self.phase == ACKED and document["id"] == self._id():
-            if node_id == self._founder():
-                self._founder_heard_ns = now_ns
-            return [(node_id, [ACK, document["id"]])]
-        return []
-
-    def _on_ack(self, now_ns: int, sender: str, founding_id: str) -> Outbox:
-        node_id = sender.rpartition("#")[0]
-        if self.document is None or founding_id != self._id():
-            return [(node_id, [WITHDRAW, founding_id])] if self._was_mine(founding_id) else []
-        if self.phase == STARTED:
-            return [(node_id, [START, self.document])]
-        if self.phase in (OFFERING, ACKED) and sender in _keys(self.document):
-            self._acks[sender] = None
-            return self._start_if_complete(now_ns)
-        return []
-
-    def _start_if_complete(self, now_ns: int) -> Outbox:
-        assert self.document is not None
-        founders = len(self.document["founders"])
-        needed = founders if self.phase == OFFERING else founders // 2 + 1
-        stands_in = self.phase == ACKED and now_ns - self._founder_heard_ns > PATIENCE_NS
-        if len(self._acks) < needed or (self.phase == ACKED and not stands_in):
+        ballot = _ballot(number, leader, sender)
+        self.seat, answer = ballots.promise(self.seat, ballot, floor)
+        if answer is None:
             return []
-        self._enter(STARTED, now_ns)
-        return self.tick(now_ns)
+        self._quiet_since_ns = now_ns
+        vote = None if answer.vote is None else [*answer.vote.ballot, answer.vote.proposal.body]
+        row: list[object] = [PROMISE, *ballot, *self.identity, vote, answer.floor, answer.is_started]
+        return [(node_id_of(sender), row)]
 
-    def _on_start(self, now_ns: int, document: dict[str, Any]) -> Outbox:
-        if self.phase == STARTED or self.identity.key not in _keys(document):
+    def _on_promise(
+        self, now_ns: int, sender: str, number: int, leader: str, node_id: str, incarnation: str, host: str,
+        port: int, vote: list[Any] | None, floor: int, is_started: bool,
+    ) -> Outbox:  # fmt: skip
+        who = Identity(node_id, incarnation, host, port)
+        _check_sender(who, sender)
+        accepted = None if vote is None else Vote(_ballot(*vote[:2]), _proposal(vote[2]))
+        answer = Promise(who, accepted, _number(floor), bool(is_started))
+        if self.phase == OFFERING:
+            before = self.seat
+            self.seat = ballots.collect(before, _ballot(number, leader), answer)
+            if self.seat is not before and not self._late(now_ns):
+                return self._pursue(now_ns)
+        return []
+
+    def _on_accept(self, now_ns: int, sender: str, number: int, leader: str, body: bytes) -> Outbox:
+        if self._is_joining:
             return []
-        if self.phase == BLANK or (self.document is not None and document["id"] == self._id()):
-            self.document = document
-            self._enter(STARTED, now_ns)
+        ballot = _ballot(number, leader, sender)
+        self.seat, is_accepted = ballots.accept(self.seat, ballot, _proposal(body))
+        if not is_accepted:
+            return []
+        self._quiet_since_ns = now_ns
+        return [(node_id_of(sender), [ACCEPTED, *ballot])]
+
+    def _on_accepted(self, now_ns: int, sender: str, number: int, leader: str) -> Outbox:
+        del now_ns
+        if self.phase != OFFERING:
+            return []
+        self.seat = ballots.count(self.seat, _ballot(number, leader), sender)
+        return self._decide() if ballots.is_chosen(self.seat) else []
+
+    def _on_start(self, now_ns: int, sender: str, number: int, leader: str, body: bytes) -> Outbox:
+        del sender
+        if self.phase not in (STARTED, JOINING):
+            before = self.seat.vote
+            self.seat = ballots.start(self.seat, _ballot(number, leader), _proposal(body))
+            if self.seat.vote is not before:
+                self._quiet_since_ns = now_ns
         return []
 
-    def _on_withdraw(self, now_ns: int, sender: str, founding_id: str) -> Outbox:
-        node_id = sender.rpartition("#")[0]
-        if self.document is not None and founding_id == self._id():
-            if self.phase == STARTED:
-                return [(node_id, [START, self.document])]
-            if self.phase == ACKED:
-                self._release(now_ns)
-        return [(node_id, [WITHDRAWN, founding_id])]
 
-    def _on_withdrawn(self, now_ns: int, sender: str, founding_id: str) -> Outbox:
-        if self.phase == WITHDRAWING and founding_id == self._id():
-            self._acks[sender] = None
-            assert self.document is not None
-            if all(key in self._acks for key in _keys(self.document)):
-                self._release(now_ns)
-        return []
-
-    def _offer(self) -> Outbox:
-        return [(node, [OFFER, self.document]) for node in self._others()]
-
-    def _withdraw(self) -> Outbox:
-        return [(node, [WITHDRAW, self._id()]) for node in self._others()]
-
-    def _others(self) -> list[str]:
-        assert self.document is not None
-        return [row[0] for row in self.document["founders"] if row[0] != self.identity.node_id]
-
-    def _founder(self) -> str:
-        assert self.document is not None
-        return str(self.document["founder"])
-
-    def _id(self) -> str:
-        return "" if self.document is None else str(self.document["id"])
-
-    def _was_mine(self, founding_id: str) -> bool:
-        return founding_id.startswith(self.identity.key + "/") and founding_id != self._id()
-
-    def _is_replaced(self, identity: Identity) -> bool:
-        assert self.document is not None
-        rows = [row for row in self.document["founders"] if row[0] == identity.node_id]
-        return any(row[1] != identity.incarnation for row in rows)
-
-    def _release(self, now_ns: int) -> None:
-        self.document = None
-        self._acks = {}
-        self._enough_since_ns = None
-        self._enter(BLANK, now_ns)
-
-    def _enter(self, phase: str, now_ns: int) -> None:
-        self.phase = phase
-        self._phase_since_ns = now_ns
-        if phase == WITHDRAWING:
-            self._acks = {self.identity.key: None}
+def _number(value: object) -> int:
+    if type(value) is not int or not 0 <= value < 2**62:
+        raise ValueError(f"expected a number below 2**62, found {value!r:.40}")
+    return value
 
 
-def _keys(document: dict[str, Any]) -> list[str]:
-    return [peer_key(row[0], row[1]) for row in document["founders"]]
+def _ballot(number: object, leader: object, sender: str | None = None) -> Ballot:
+    if not isinstance(leader, str) or (sender is not None and leader != sender):
+        raise ValueError(f"expected a ballot led by its sender, found {leader!r:.80}")
+    return Ballot(_number(number), leader)
+
+
+def _check_sender(identity: Identity, sender: str) -> None:
+    if identity.key != sender:
+        raise ValueError(f"expected the identity of {sender}, found {identity.key!r:.80}")
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    document = unpack(body)
+    if not isinstance(document, dict):
+        raise TypeError(f"expected a founding document, found {type(document).__name__}")
+    return document
+
+
+def _proposal(body: object) -> Proposal:
+    if not isinstance(body, bytes):
+        raise TypeError(f"expected the bytes of a founding document, found {type(body).__name__}")
+    document = _decoded(body)
+    founders = tuple(sorted(_identity(row) for row in document["founders"]))
+    if not founders:
+        raise ValueError("a founding document without founders")
+    generation = _number(document["generation"])
+    if not 1 <= generation <= MAX_GENERATION:
+        raise ValueError(f"expected a generation from 1 to {MAX_GENERATION}, found {generation}")
+    return Proposal(str(document["id"]), generation, founders, body)
+
+
+def _identity(row: Any) -> Identity:
+    node_id, incarnation, host, port = row
+    if not all(isinstance(text, str) for text in (node_id, incarnation, host)) or type(port) is not int:
+        raise TypeError(f"expected [node id, incarnation, host, port], found {row!r:.100}")
+    return Identity(node_id, incarnation, host, port)

@@ -14,6 +14,7 @@ from typing import Any
 from casty.address import NodeAddress, node_id_of, peer_key
 from casty.cluster import topology as topologies
 from casty.cluster.arrival import MEMBER, Arrival
+from casty.cluster.ballots import MAX_VOTERS
 from casty.cluster.beats import Beats
 from casty.cluster.control import FOUND, JOIN, ControlMachine
 from casty.cluster.control_group import CONTROL, ControlReplica
@@ -64,9 +65,6 @@ TOLD = ("max_value_bytes", "max_window_replies")
 
 """The settings that leases rest on: how long a follower keeps quiet after it heard of its leader."""
 
-MAX_VOTERS = 5
-"""Founders that vote in the first configuration of the control group; all others learn."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
@@ -106,6 +104,7 @@ class Node:
         self.is_stopping = False
         self.has_founded = False
         self._born_wall_s = runtime.clock.wall_s()
+        self._born_ns = runtime.clock.now()
         self._timer: Timer | None = None
         self._members_seen: dict[str, tuple[str, str]] = {}
         self.on_topology: list[Callable[[Topology], None]] = []
@@ -129,6 +128,12 @@ class Node:
         self.address = NodeAddress(options.host, self.acceptor.address[1])
         self.node_id = options.node_id or str(self.address)
         self._assemble()
+        if self._born_wall_s < 1:
+            log.warning(
+                "the wall clock of %s stands before 2025: a cluster that is founded now takes the lowest "
+                "generation above all heard of, so fencing tokens may not grow over its loss; set the clock",
+                self.node_id,
+            )
         self.links.want_seeds(options.seeds)
         self.arrival.begin()
         self._beat()
@@ -164,8 +169,8 @@ class Node:
         self.turn.hooks.extend((self.requests.settle, self.feed.flush))
         identity = Identity(self.node_id, self.incarnation, *self.address)
         self.arrival = Arrival(
-            Founding(identity, self._policy(), self._document, clock.now()), identity, self.links, clock,
-            self._founded, self._joined, log.warning,
+            Founding(identity, self._policy(), self._document, clock.now(), self._wall_generation),
+            identity, self.links, clock, self._founded, self._joined, log.warning,
         )  # fmt: skip
         self._handlers: dict[int, Callable[[Connection, bytes], None]] = {
             frames.FOUNDING: self._on_founding,
@@ -190,17 +195,22 @@ class Node:
         needed = len(seeds) if quorum is None else min(quorum, len(seeds))
         return Policy(tuple(sorted(seeds)), needed, int(self.settings.founding_listen_s * SECOND_NS))
 
-    def _document(self, founders: list[Identity]) -> dict[str, Any] | None:
-        """Return the founding document, once the generation is later than any before our start."""
-        wall_s = self.runtime.clock.wall_s()
-        if wall_s <= self._born_wall_s:
-            return None
+    def _wall_generation(self) -> int | None:
+        """Return what the wall clock gives for a generation; None within the second of our start.
+
+        A clock that stands still or goes back after our start holds nobody up: then our own clock counts on.
+        """
+        passed_s = (self.runtime.clock.now() - self._born_ns) // SECOND_NS
+        wall_s = max(self.runtime.clock.wall_s(), self._born_wall_s + passed_s)
+        return None if wall_s <= self._born_wall_s else max(1, wall_s)
+
+    def _document(self, founding_id: str, founders: list[Identity], generation: int) -> dict[str, Any]:
         settings = self.settings
         return {
-            "id": f"{self.key}/{self.runtime.entropy.token('founding', 8).hex()}",
+            "id": founding_id,
             "founder": self.node_id,
             "name": self.options.name,
-            "generation": wall_s,
+            "generation": generation,
             "cluster_id": self.runtime.entropy.token("cluster", 8).hex(),
             "slots": settings.slots,
             "replication": settings.replication,
@@ -283,6 +293,8 @@ class Node:
                 addresses = [[row.host, row.port] for row in machine.members.values()]
                 knows = known is not None and known.incarnation == message[2]
                 answer = [MEMBER, machine.generation, machine.cluster_id, addresses, knows]
+                # A founder that missed the start hears of it first: it votes, as a newcomer does not yet.
+                self.arrival.on_frame(link, body)
                 link.send(frames.FOUNDING, pack(answer))
                 return
         self.arrival.on_frame(link, body)
@@ -349,7 +361,8 @@ class Node:
     def _hello(self) -> Hello:
         return Hello.of_node(
             cluster=self.options.name, node_id=self.node_id, incarnation=self.incarnation,
-            address=self.address,             settings=self.settings,
+            address=self.address, settings=self.settings,
+            generation=max(self.control.machine.generation, self.arrival.heard_generation),
         )  # fmt: skip
 
     def _welcome(self) -> dict[str, object]:
@@ -381,6 +394,7 @@ class Node:
     def on_open(self, connection: Connection) -> None:
         """A handshake succeeded."""
         remote = connection.remote
+        self.arrival.hear(remote.generation)
         if remote.role == "node":
             self.links.opened(connection)
             self.arrival.met(connection)

@@ -140,6 +140,7 @@ class Visitor:
     def _hello(self) -> Hello:
         return Hello.of_client(
             cluster=self._name, client_id=self.client_id, incarnation=self.incarnation, address=self._label,
+            generation=0 if self._topology is None else self._topology.generation,
         )  # fmt: skip
 
     def _dial(self) -> None:

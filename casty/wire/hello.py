@@ -63,6 +63,8 @@ class Hello(NamedTuple):
         The longest frame this end accepts; the shorter one of both ends counts.
     versions
         The lowest and the highest wire version this end speaks.
+    generation
+        The highest generation of the cluster's name that this end knows of; 0 for none. The next one is higher.
     """
 
     cluster: str
@@ -74,18 +76,29 @@ class Hello(NamedTuple):
     max_frame_bytes: int = 4 * 1024 * 1024
     versions: tuple[int, int] = VERSIONS
     magic: str = MAGIC
+    generation: int = 0
 
     @staticmethod
     def of_node(
-        *, cluster: str, node_id: str, incarnation: str, address: NodeAddress, settings: Settings
+        *,
+        cluster: str,
+        node_id: str,
+        incarnation: str,
+        address: NodeAddress,
+        settings: Settings,
+        generation: int = 0,
     ) -> Hello:
         """Return a node's introduction."""
-        return Hello(cluster, "node", node_id, incarnation, *address, settings.max_frame_bytes)
+        hello = Hello(cluster, "node", node_id, incarnation, *address, settings.max_frame_bytes)
+        return hello._replace(generation=generation)
 
     @staticmethod
-    def of_client(*, cluster: str, client_id: str, incarnation: str, address: NodeAddress) -> Hello:
+    def of_client(
+        *, cluster: str, client_id: str, incarnation: str, address: NodeAddress, generation: int = 0
+    ) -> Hello:
         """Return a client's introduction; `address` is a label. It takes whatever its cluster sends."""
-        return Hello(cluster, "client", client_id, incarnation, *address, MAX_FRAME_BYTES)
+        hello = Hello(cluster, "client", client_id, incarnation, *address, MAX_FRAME_BYTES)
+        return hello._replace(generation=generation)
 
     @staticmethod
     def of_status(*, client_id: str, incarnation: str) -> Hello:
@@ -101,7 +114,7 @@ class Hello(NamedTuple):
         """Return the list that travels."""
         return [
             self.magic, *self.versions, self.cluster, self.role, self.node_id, self.incarnation,
-            self.host, self.port, self.max_frame_bytes,
+            self.host, self.port, self.max_frame_bytes, self.generation,
         ]  # fmt: skip
 
     def encode(self) -> bytes:
@@ -116,13 +129,13 @@ class Hello(NamedTuple):
     @staticmethod
     def from_plain(plain: Plain) -> Hello:
         """Read what `plain` wrote, of this or another version; raises `RemoteProtocolError`."""
-        types = (str, int, int, str, str, str, str, str, int, int)
-        magic, low, high, cluster, role, node_id, incarnation, host, port, frame_bytes = _items(
+        types = (str, int, int, str, str, str, str, str, int, int, int)
+        magic, low, high, cluster, role, node_id, incarnation, host, port, frame_bytes, generation = _items(
             plain, "hello", types
         )
         return Hello(
             str(cluster), str(role), str(node_id), str(incarnation), str(host), _number(port),
-            _number(frame_bytes), (_number(low), _number(high)), str(magic),
+            _number(frame_bytes), (_number(low), _number(high)), str(magic), _number(generation),
         )  # fmt: skip
 
 

@@ -9,38 +9,52 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casty.cluster.founding import ACKED, BLANK, JOINING, OFFERING, STARTED, Founding, Identity, Policy
+from casty.cluster.founding import (
+    ACKED,
+    BLANK,
+    JOINING,
+    PREPARE,
+    STARTED,
+    Founding,
+    Identity,
+    Policy,
+)  # fmt: skip
 from casty.errors import RemoteProtocolError
 
 TICK_NS = 250_000_000
-SEEDS = ("a:1", "b:1", "c:1")
+
+
+def document_of(name: str) -> Callable[[str, list[Identity], int], dict[str, Any]]:
+    def document(founding_id: str, founders: list[Identity], generation: int) -> dict[str, Any]:
+        return {
+            "id": founding_id, "founder": name, "generation": generation, "cluster_id": founding_id,
+            "founders": [list(founder) for founder in founders],
+        }  # fmt: skip
+
+    return document
 
 
 class Cluster:
     """Processes that found, and a network that the test decides over."""
 
-    def __init__(self, needed: int = 3) -> None:
+    def __init__(self, needed: int = 3, names: str = "abc") -> None:
         self.now_ns = 0
-        self.made = 0
+        self.names = names
+        self.seeds = tuple(f"{name}:1" for name in names)
         self.incarnations = 0
         self.needed = needed
         self.processes: dict[str, Founding] = {}
         self.started: dict[str, dict[str, Any]] = {}
         self.flying: list[tuple[str, str, list[Any]]] = []
-        for name in ("a", "b", "c"):
+        for name in names:
             self.restart(name)
 
     def restart(self, name: str) -> None:
         self.incarnations += 1
         identity = Identity(name, f"i{self.incarnations}", name, 1)
 
-        def document(founders: list[Identity]) -> dict[str, Any]:
-            self.made += 1
-            founding_id = f"{identity.key}/{self.made}"
-            return {"id": founding_id, "founder": name, "founders": [list(founder) for founder in founders]}
-
         self.processes[name] = Founding(
-            identity, Policy(SEEDS, self.needed, 1_000_000_000), document, self.now_ns
+            identity, Policy(self.seeds, self.needed, 1_000_000_000), document_of(name), self.now_ns
         )
 
     def key(self, name: str) -> str:
@@ -101,12 +115,7 @@ def test_a_smaller_quorum_founds_without_the_rest_after_listening() -> None:
 
 
 def test_a_lonely_node_founds_after_listening() -> None:
-    identity = Identity("a", "i", "a", 1)
-
-    def document(founders: list[Identity]) -> dict[str, Any]:
-        return {"id": "a#i/1", "founder": "a", "founders": [list(founder) for founder in founders]}
-
-    founding = Founding(identity, Policy(("a:1",), 1, 1_000_000_000), document, 0)
+    founding = Founding(Identity("a", "i", "a", 1), Policy(("a:1",), 1, 1_000_000_000), document_of("a"), 0)
     founding.tick(0)
     assert founding.phase == BLANK
     founding.tick(1_000_000_000)
@@ -115,7 +124,7 @@ def test_a_lonely_node_founds_after_listening() -> None:
 
 def test_a_blank_node_that_meets_a_member_joins() -> None:
     cluster = Cluster()
-    cluster.processes["a"].join_instead(0)
+    cluster.processes["a"].join_instead("other")
     assert cluster.processes["a"].phase == JOINING
 
 
@@ -133,7 +142,7 @@ def test_an_offer_that_lacks_an_answer_is_taken_back() -> None:
 
     for _ in range(20):
         cluster.tick(lose=b_is_deaf)
-    assert OFFERING not in cluster.phases()[1:]
+    assert STARTED not in cluster.phases()
     for _ in range(10):
         cluster.tick()
     assert cluster.phases() == [STARTED] * 3
@@ -159,6 +168,49 @@ def test_nonsense_is_a_remote_protocol_error() -> None:
     for message in ([], [99], [1], [1, "a"], [2, {}], [2, 7], [3]):
         with pytest.raises(RemoteProtocolError):
             cluster.processes["b"].step(0, "a#i1", message)
+
+
+def test_views_and_ballots_speak_for_their_sender_only() -> None:
+    cluster = Cluster()
+    b = cluster.processes["b"]
+    with pytest.raises(RemoteProtocolError):
+        b.step(0, "a#i1", cluster.processes["c"].view())
+    with pytest.raises(RemoteProtocolError):
+        b.step(0, "a#i1", [PREPARE, 1, "c#i3", list(cluster.seeds)])
+
+
+def test_one_dead_founder_of_two_sides_does_not_stop_those_who_see_each_other() -> None:
+    """b is seen by c, d and e, but it sees a, too, who does not see enough to found."""
+    cluster = Cluster(needed=3, names="abcde")
+
+    def only_b_hears_a(sender: str, to: str) -> bool:
+        return ("a" in (sender, to)) and "b" not in (sender, to)
+
+    for _ in range(40):
+        cluster.tick("abcd", lose=only_b_hears_a)
+    assert [cluster.processes[name].phase for name in "bcd"] == [STARTED] * 3
+
+
+def test_the_generation_is_above_all_that_any_founder_heard_or_shows() -> None:
+    cluster = Cluster()
+    cluster.processes["b"].hear(500)
+    cluster.processes["c"]._wall_s = lambda: 400
+    for _ in range(4):
+        cluster.tick()
+    document = cluster.processes["a"].document
+    assert document is not None and document["generation"] == 501
+
+
+def test_nobody_founds_before_its_clock_moved() -> None:
+    cluster = Cluster()
+    cluster.processes["c"]._wall_s = lambda: None
+    for _ in range(8):
+        cluster.tick()
+    assert STARTED not in cluster.phases()
+    cluster.processes["c"]._wall_s = lambda: 7
+    for _ in range(20):
+        cluster.tick()
+    assert cluster.phases() == [STARTED] * 3
 
 
 @settings(max_examples=200, deadline=None)

@@ -20,7 +20,11 @@ TEXT = st.text(max_size=20)
 NUMBERS = st.integers(0, 2**31)
 
 
-@given(st.builds(Hello, TEXT, TEXT, TEXT, TEXT, TEXT, NUMBERS, NUMBERS, st.tuples(NUMBERS, NUMBERS), TEXT))
+@given(
+    st.builds(
+        Hello, TEXT, TEXT, TEXT, TEXT, TEXT, NUMBERS, NUMBERS, st.tuples(NUMBERS, NUMBERS), TEXT, NUMBERS
+    )
+)
 def test_hello_round_trip(hello: Hello) -> None:
     assert Hello.decode(hello.encode()) == hello
 
@@ -70,7 +74,7 @@ def test_matches() -> None:
         pack(None),
         pack([]),
         pack(MINE.plain()[:-1]),
-        pack([None] * 10),
+        pack([None] * 11),
         pack(["casty", -1, *MINE.plain()[2:]]),
         pack([*MINE.plain()[:3], "x" * 1000, *MINE.plain()[4:]]),
     ],

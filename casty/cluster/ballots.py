@@ -1,0 +1,243 @@
+"""Which founding document the seeds of one cluster name agree on: single-decree Paxos. Pure values.
+
+The acceptors are the seeds, one process each at a time. A ballot is a number and the peer key of whoever leads
+it, so no two processes, and no two lives of one node, ever lead the same ballot::
+
+    PREPARE b   -> a seed promises to take no part in lower ballots, and says which document it accepted last
+    ACCEPT b,d  -> whoever promised exactly b accepts d
+    START d     -> a majority of the seeds, and of the voters that d names, accepted d in one ballot
+
+The leader of a ballot has no choice where any promise names a document: it proposes the one that was accepted
+in the highest ballot. Otherwise it makes a new one of those that promised, if they are `needed` seeds. So two
+documents are never both started: the majority that accepted one meets every majority that promises later.
+
+What may be lost, doubled or late: every message, without a rule of its own. Nothing is ever taken back; an
+acceptor whose leader died is simply asked again in a higher ballot, by anybody.
+
+What a process knows dies with it. A document that names a process which was replaced may be given up only
+when so many of its voters were replaced that the rest is no majority: then it can never serve. A voter counts
+as replaced when a promise for a ballot that began *after* the document was known comes from its seed under
+another incarnation: only what answers now is alive, incarnations have no order of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from casty.address import NodeAddress, peer_key
+
+__all__ = [
+    "MAX_VOTERS", "NO_BALLOT", "Ballot", "Identity", "Promise", "Proposal", "Seat", "Vote", "accept", "begin", "close",
+    "collect", "count", "give_up", "is_chosen", "majority", "promise", "start",
+]  # fmt: skip
+
+MAX_VOTERS = 5
+"""Founders that vote in the first configuration of the control group; all others learn."""
+
+
+class Identity(NamedTuple):
+    """A process that may found."""
+
+    node_id: str
+    incarnation: str
+    host: str
+    port: int
+
+    @property
+    def key(self) -> str:
+        """Its peer key."""
+        return peer_key(self.node_id, self.incarnation)
+
+    @property
+    def seed(self) -> str:
+        """The seed that it is, as seeds are compared."""
+        return str(NodeAddress(self.host, self.port))
+
+
+class Ballot(NamedTuple):
+    """One attempt, ordered by its number, then by the peer key of its leader."""
+
+    number: int
+    leader: str
+
+
+NO_BALLOT = Ballot(0, "")
+
+
+class Proposal(NamedTuple):
+    """A founding document, and what the rules need to know of it."""
+
+    id: str
+    generation: int
+    founders: tuple[Identity, ...]
+    body: bytes
+
+    @property
+    def voters(self) -> list[Identity]:
+        """The founders that vote in the first configuration."""
+        return sorted(self.founders, key=lambda founder: founder.key)[:MAX_VOTERS]
+
+
+class Vote(NamedTuple):
+    """The document that a seed accepted last, and in which ballot."""
+
+    ballot: Ballot
+    proposal: Proposal
+
+
+class Promise(NamedTuple):
+    """One seed's answer to PREPARE; `floor` is the lowest generation that it would give a new cluster."""
+
+    who: Identity
+    vote: Vote | None
+    floor: int
+    is_started: bool = False
+
+
+class Seat(NamedTuple):
+    """All that one process knows of the agreement.
+
+    Parameters
+    ----------
+    seeds, needed
+        The acceptors, and how many of them have to promise before a *new* document may be made.
+    promised
+        No lower ballot is answered.
+    vote
+        What was accepted last.
+    ballot, promises, offer, accepts
+        The ballot that this process leads, if any: who promised (one row a seed), what it proposed, who accepted.
+    started
+        The document that this process founds with. Never changed once it is there.
+    """
+
+    me: Identity
+    seeds: tuple[str, ...]
+    needed: int
+    promised: Ballot = NO_BALLOT
+    vote: Vote | None = None
+    ballot: Ballot | None = None
+    promises: tuple[Promise, ...] = ()
+    offer: Proposal | None = None
+    accepts: tuple[str, ...] = ()
+    started: Proposal | None = None
+
+
+Make = Callable[[str, tuple[Identity, ...], int], Proposal]
+"""Makes a new document of its id, its founders and the lowest generation that it may have."""
+
+
+def majority(count: int) -> int:
+    """Return how many of `count` are more than half."""
+    return count // 2 + 1
+
+
+def begin(seat: Seat, heard: int, floor: int) -> Seat:
+    """Lead a ballot above everything that was promised here or heard of."""
+    ballot = Ballot(max(seat.promised.number, heard) + 1, seat.me.key)
+    own = Promise(seat.me, seat.vote, floor, seat.started is not None)
+    return seat._replace(promised=ballot, ballot=ballot, promises=(own,), offer=None, accepts=())
+
+
+def give_up(seat: Seat) -> Seat:
+    """Lead no ballot any more; what was promised and accepted stays."""
+    return seat._replace(ballot=None, promises=(), offer=None, accepts=())
+
+
+def promise(seat: Seat, ballot: Ballot, floor: int) -> tuple[Seat, Promise | None]:
+    """Answer PREPARE; None for a ballot below what was promised."""
+    if ballot < seat.promised:
+        return seat, None
+    if ballot > seat.promised:
+        seat = give_up(seat)._replace(promised=ballot)
+    return seat, Promise(seat.me, seat.vote, floor, seat.started is not None)
+
+
+def collect(seat: Seat, ballot: Ballot, answer: Promise) -> Seat:
+    """Take a promise for the ballot that is led here, one a seed."""
+    if seat.ballot != ballot or seat.offer is not None or answer.who.seed not in seat.seeds:
+        return seat
+    others = [row for row in seat.promises if row.who.seed != answer.who.seed]
+    return seat._replace(promises=tuple(sorted([*others, answer], key=lambda row: row.who)))
+
+
+def close(seat: Seat, make: Make) -> Seat:
+    """End the first half of the ballot led here, if enough promised: propose, and accept it oneself."""
+    if seat.ballot is None or seat.offer is not None or len(seat.promises) < majority(len(seat.seeds)):
+        return seat
+    proposal = _bound(seat)
+    if proposal is None:
+        founders = tuple(row.who for row in seat.promises if not row.is_started)
+        if len(founders) < seat.needed:
+            return seat
+        proposal = make(f"{seat.ballot.leader}/{seat.ballot.number}", founders, _floor(seat.promises))
+    return seat._replace(offer=proposal, vote=Vote(seat.ballot, proposal), accepts=(seat.me.key,))
+
+
+def _bound(seat: Seat) -> Proposal | None:
+    """Return the document that this ballot has to propose; None leaves the choice free."""
+    votes = [row.vote for row in seat.promises if row.vote is not None]
+    if not votes:
+        return None
+    proposal = max(votes, key=lambda vote: vote.ballot).proposal
+    return None if _is_dead(seat, proposal) else proposal
+
+
+def _is_dead(seat: Seat, proposal: Proposal) -> bool:
+    """Whether so many of its voters were replaced that it can never serve."""
+    # Known before this ballot began: whoever answers to it is alive later than everybody the document names.
+    if seat.vote is None or seat.vote.proposal.id != proposal.id:
+        return False
+    voters = proposal.voters
+    now = {row.who.seed: row.who.key for row in seat.promises}
+    replaced = sum(now.get(voter.seed, voter.key) != voter.key for voter in voters)
+    return len(voters) - replaced < majority(len(voters))
+
+
+def _floor(promises: tuple[Promise, ...]) -> int:
+    """Return the lowest generation that is above all that anybody who promised has heard of."""
+    heard = [row.vote.proposal.generation + 1 for row in promises if row.vote is not None]
+    return max([*heard, *[row.floor for row in promises]])
+
+
+def accept(seat: Seat, ballot: Ballot, proposal: Proposal) -> tuple[Seat, bool]:
+    """Accept a document in the ballot that was promised last; False if this is another one."""
+    if ballot != seat.promised or (seat.started is not None and seat.started.id != proposal.id):
+        return seat, False
+    return seat._replace(vote=Vote(ballot, proposal)), True
+
+
+def count(seat: Seat, ballot: Ballot, key: str) -> Seat:
+    """Take an acceptance; it counts from the very process that promised."""
+    if seat.ballot != ballot or seat.offer is None or key in seat.accepts:
+        return seat
+    if all(row.who.key != key for row in seat.promises):
+        return seat
+    return seat._replace(accepts=tuple(sorted([*seat.accepts, key])))
+
+
+def is_chosen(seat: Seat) -> bool:
+    """Whether what was proposed here is decided, and enough of its voters are there to serve."""
+    if seat.offer is None or len(seat.accepts) < majority(len(seat.seeds)):
+        return False
+    voters = seat.offer.voters
+    return sum(voter.key in seat.accepts for voter in voters) >= majority(len(voters))
+
+
+def start(seat: Seat, ballot: Ballot, proposal: Proposal) -> Seat:
+    """Learn what was decided in a ballot: found with it, if it names this process.
+
+    Whoever promised a higher ballot waits for what that one decides: in it the process may have been counted
+    for another document, where so many seeds forgot their word that the rule above no longer holds.
+    """
+    if seat.started is not None:
+        return seat
+    voted = seat.vote is not None and seat.vote.proposal.id == proposal.id
+    if ballot < seat.promised and not voted:
+        return seat
+    if seat.me in proposal.founders:
+        return give_up(seat)._replace(vote=Vote(ballot, proposal), started=proposal)
+    if seat.vote is None or seat.vote.ballot < ballot:
+        return give_up(seat)._replace(promised=max(ballot, seat.promised), vote=Vote(ballot, proposal))
+    return seat

@@ -1,0 +1,87 @@
+"""Planted bugs in founding. The exploration in `tests/unit/cluster/test_founding_space.py` finds each of them.
+
+They are not in `planted.PLANTED`: the simulator's scenarios begin with a cluster that was founded without faults.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casty.cluster import ballots
+
+from .bug import Planted, bug_in
+
+__all__ = ["FOUNDING"]
+
+SAFEGUARD = "one founding"
+
+
+def _half(_right: Any) -> Any:
+    """Half is taken for a majority."""
+    return lambda count: max(1, count // 2)
+
+
+def _free_choice(_right: Any) -> Any:
+    """Whoever leads a ballot proposes what it likes."""
+    return lambda seat: None
+
+
+def _lowest_vote(_right: Any) -> Any:
+    """The document of the lowest ballot is proposed again, not that of the highest."""
+
+    def bound(seat: Any) -> Any:
+        votes = [row.vote for row in seat.promises if row.vote is not None]
+        return min(votes, key=lambda vote: vote.ballot).proposal if votes else None
+
+    return bound
+
+
+def _accepts_lower(right: Any) -> Any:
+    """A document is accepted in a ballot below the one that was promised."""
+
+    def accept(seat: Any, ballot: Any, proposal: Any) -> Any:
+        return right(seat._replace(promised=ballot), ballot, proposal)
+
+    return accept
+
+
+def _promises_lower(right: Any) -> Any:
+    """A lower ballot is promised after a higher one."""
+    return lambda seat, ballot, floor: right(seat._replace(promised=ballot), ballot, floor)
+
+
+def _released(right: Any) -> Any:
+    """Who promises a higher ballot forgets what it accepted in a lower one, as after a withdrawal."""
+
+    def promise(seat: Any, ballot: Any, floor: int) -> Any:
+        return right(seat._replace(vote=None) if ballot > seat.promised else seat, ballot, floor)
+
+    return promise
+
+
+def _one_replaced(_right: Any) -> Any:
+    """A document is given up as soon as one of its founders was restarted."""
+
+    def is_dead(seat: Any, proposal: Any) -> bool:
+        now = {row.who.seed: row.who.key for row in seat.promises}
+        return any(now.get(voter.seed, voter.key) != voter.key for voter in proposal.voters)
+
+    return is_dead
+
+
+def _own_wall(_right: Any) -> Any:
+    """The generation is what one wall clock says."""
+    return lambda promises: promises[-1].floor
+
+
+FOUNDING: tuple[Planted, ...] = (
+    bug_in("half-is-a-majority", SAFEGUARD, "mixed", ballots, "majority", _half),
+    bug_in("free-choice", SAFEGUARD, "mixed", ballots, "_bound", _free_choice),
+    bug_in("lowest-vote", SAFEGUARD, "mixed", ballots, "_bound", _lowest_vote, True),
+    bug_in("accepts-lower", SAFEGUARD, "mixed", ballots, "accept", _accepts_lower),
+    bug_in("promises-lower", SAFEGUARD, "mixed", ballots, "promise", _promises_lower),
+    bug_in("released-by-a-promise", SAFEGUARD, "mixed", ballots, "promise", _released),
+    bug_in("one-replaced-is-dead", SAFEGUARD, "mixed", ballots, "_is_dead", _one_replaced, True),
+    bug_in("own-wall", "fencing", "mixed", ballots, "_floor", _own_wall, True),
+)
+"""What may go wrong while blank nodes agree on one document."""
