@@ -213,6 +213,7 @@ def test_nobody_founds_before_its_clock_moved() -> None:
     assert cluster.phases() == [STARTED] * 3
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_two_foundings_never_both_get_a_majority(data: st.DataObject) -> None:
