@@ -6,10 +6,26 @@ from operator import index
 
 __all__ = [
     "check_callable", "check_count", "check_integer", "check_name", "check_seconds", "check_text", "check_timeout",
+    "shown",
 ]  # fmt: skip
 
 LONGEST_S = 1e30
 """More is not finite in nanoseconds, or soon."""
+
+
+def shown(value: object, most: int = 100) -> str:
+    """Return the `repr` of something that is not ours, at most so long, for the text of an error; never raises.
+
+    Examples
+    --------
+    >>> shown("a" * 10, 5)
+    "'aaaa"
+    """
+    try:
+        return repr(value)[:most]
+    except Exception as error:
+        kind = type(value)
+        return f"<{kind.__module__}.{kind.__qualname__}, whose repr raised {type(error).__qualname__}>"
 
 
 def check_integer(name: str, value: int) -> int:
@@ -17,7 +33,7 @@ def check_integer(name: str, value: int) -> int:
     try:
         return int(index(value))
     except TypeError:
-        raise TypeError(f"{name}: expected an int, found {value!r:.100}") from None
+        raise TypeError(f"{name}: expected an int, found {shown(value)}") from None
 
 
 def check_count(name: str, value: int, least: int) -> int:
@@ -31,11 +47,11 @@ def check_count(name: str, value: int, least: int) -> int:
 def check_text(text: object, what: str) -> None:
     """Raise `TypeError` or `ValueError` unless it is a text that can travel."""
     if not isinstance(text, str):
-        raise TypeError(f"{what}: expected a text, found {text!r:.100}")
+        raise TypeError(f"{what}: expected a text, found {shown(text)}")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{what}: expected a text that UTF-8 can encode, found {text!r:.100}") from error
+        raise ValueError(f"{what}: expected a text that UTF-8 can encode, found {shown(text)}") from error
 
 
 def check_name(name: object, what: str = "name") -> None:
@@ -48,7 +64,7 @@ def check_name(name: object, what: str = "name") -> None:
 def check_callable(value: object, what: str) -> None:
     """Raise `TypeError` unless it can be called."""
     if not callable(value):
-        raise TypeError(f"{what}: expected a function, found {value!r:.100}")
+        raise TypeError(f"{what}: expected a function, found {shown(value)}")
 
 
 def check_timeout(timeout_s: object) -> None:
@@ -64,6 +80,6 @@ def check_seconds(timeout_s: object) -> None:
 
 def _check_seconds(timeout_s: object, kind: str, advice: str) -> None:
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)):
-        raise TypeError(f"timeout: expected seconds{kind}, found {timeout_s!r:.100}")
+        raise TypeError(f"timeout: expected seconds{kind}, found {shown(timeout_s)}")
     if not 0 <= timeout_s <= LONGEST_S:
-        raise ValueError(f"timeout: expected finite seconds >= 0{advice}; found {timeout_s!r:.100}")
+        raise ValueError(f"timeout: expected finite seconds >= 0{advice}; found {shown(timeout_s)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "AlreadyHeld",
+    "AskFailed",
     "BrokenBarrier",
     "CastyError",
     "ConfigError",
@@ -122,6 +123,10 @@ class RemoteProtocolError(ProtocolError):
 
 class Overloaded(CastyError):
     """A configured bound is reached; the bound is named."""
+
+
+class AskFailed(CastyError, TimeoutError):
+    """The actor that was asked is gone, or failed while it handled the question; it is named."""
 
 
 class JournalError(CastyError):

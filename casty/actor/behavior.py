@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from casty.checks import check_callable, check_count
+from casty.checks import check_callable, check_count, shown
 
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext
@@ -211,7 +211,7 @@ def check_behavior(behavior: object, what: str = "behavior") -> None:
     if isinstance(behavior, ShardedBehavior):
         raise TypeError(f"{what}: expected one of a single actor; a region is spawned on a node of a cluster")
     hint = "; a handler is wrapped by Behaviors.receive" if callable(behavior) else ""
-    raise TypeError(f"{what}: expected a behaviour, as Behaviors makes them, found {behavior!r:.100}{hint}")
+    raise TypeError(f"{what}: expected a behaviour, as Behaviors makes them, found {shown(behavior)}{hint}")
 
 
 def check_start(behavior: object) -> None:

@@ -175,8 +175,12 @@ class Cell:
                 return
             if self.is_stopping:
                 self.core.dead_letter(message, self.ref, "the actor is stopping")
-            elif self.guard is None or self.guard(message):
-                await self._guarded(self._handle(message))
+            elif (self.guard is not None and not self.guard(message)) or await self._guarded(
+                self._handle(message)
+            ):
+                self.core.replies.handled(message)
+            else:
+                self.core.replies.lost(message, self.ref, "the actor failed while it handled the question")
 
     async def _handle(self, message: object) -> None:
         for interceptor in self.interceptors:
@@ -294,6 +298,7 @@ class Cell:
             self.core.log.exception("actor %s: a step of its end failed", self.path)
 
     def _dropped(self, message: object) -> None:
+        self.core.full_mailboxes.dropped(self.path)
         self.core.dead_letter(message, self.ref, "the mailbox is full")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from casty.actor.ref import ActorRef
+from casty.checks import shown
 
 if TYPE_CHECKING:
     from casty.actor.behavior import Behavior, Lifecycle
@@ -88,7 +89,9 @@ class ActorContext(Generic[M]):
                 candidate.stop()
                 return
         if cell.core.is_alive(ref):
-            raise ValueError(f"{cell.path}: expected itself or one of its children to stop, found {ref!r}")
+            raise ValueError(
+                f"{cell.path}: expected itself or one of its children to stop, found {shown(ref)}"
+            )
 
     def watch(self, ref: ActorRef[Any]) -> None:
         """Get `Terminated` once when that actor stops or its node is lost; at once when it is gone."""

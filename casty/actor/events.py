@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.ref import ActorRef
+from casty.checks import shown
 from casty.config import SECOND_NS
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class EventStreamSubscribe(Generic[E]):
     def __post_init__(self) -> None:
         _check_event_type(self.event_type)
         if not callable(self.handler):
-            raise TypeError(f"handler: expected a function that takes an event, found {self.handler!r:.100}")
+            raise TypeError(f"handler: expected a function that takes an event, found {shown(self.handler)}")
 
 
 def _check_event_type(event_type: Any) -> None:
@@ -153,7 +154,7 @@ def _check_event_type(event_type: Any) -> None:
         isinstance(None, event_type)
     except TypeError:
         raise TypeError(
-            f"event_type: expected a type of events, such as MemberUp; found {event_type!r:.100}"
+            f"event_type: expected a type of events, such as MemberUp; found {shown(event_type)}"
         ) from None
 
 

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from casty.actor.behavior import Behavior, check_start
 from casty.actor.cell import Cell
 from casty.actor.events import DeadLetter, EventStream, EventStreamMessage
+from casty.actor.full import FullMailboxes
 from casty.actor.mailbox import Mailbox, check_mailbox
 from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef, RemoteSender
 from casty.actor.replies import Replies
 from casty.actor.watching import Unwatch, Watch, WatchedGone, Watching
 from casty.address import ActorAddress, NodeAddress
-from casty.checks import check_name
+from casty.checks import check_name, shown
 from casty.config import Settings
 from casty.errors import NotStarted
 from casty.events import DeadLettered
@@ -88,6 +89,8 @@ class LocalSystem:
         self.cells: dict[str, Cell] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.is_stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.full_mailboxes = FullMailboxes(self)
         self.replies = Replies(self)
         self.watching = Watching(self)
         self._system: ActorSystem | None = None
@@ -116,7 +119,7 @@ class LocalSystem:
     def own_ref(self, path: str) -> ActorRef[Any]:
         """Make a reference to something of this process, by its path without a leading slash."""
         if self.origin is None:
-            return LocalActorRef(path, self.deliver)
+            return LocalActorRef(path, self.post)
         return RemoteActorRef(ActorAddress(self.name, f"/{path}", *self.origin), self._post_own)
 
     def make_ref(self, address: ActorAddress) -> ActorRef[Any]:
@@ -142,10 +145,32 @@ class LocalSystem:
             return f"{ref.address.to_uri()}#{ref.address.node_id}"
         return ref.id.lstrip("/")
 
+    def post(self, path: str, message: object) -> None:
+        """Give a message of this process's own to whatever has the path; see `deliver`."""
+        self._check_loop()
+        self.deliver(path, message)
+
     def _post_own(self, address: ActorAddress, message: object) -> None:
+        self._check_loop()
         self.deliver(address.path[1:], message)
 
+    def _check_loop(self) -> None:
+        """Refuse what another thread or loop sends: it would wake up nobody here."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is not self._loop:
+            if self._loop is not None:
+                raise NotStarted(
+                    f"tell: expected the event loop in which system {self.name!r} runs, found "
+                    f"{'another one' if loop is not None else 'a thread without one'}; use "
+                    "loop.call_soon_threadsafe(ref.tell, message)"
+                )
+            self._loop = loop
+
     def _post_away(self, address: ActorAddress, message: object) -> None:
+        self._check_loop()
         if self.remote is None:
             self.dead_letter(message, self.make_ref(address), "this system has no way to other processes")
         else:
@@ -177,16 +202,18 @@ class LocalSystem:
         if isinstance(message, (Watch, Unwatch, WatchedGone)):
             self.watching.receive(path, message)
             return True
+        if sender is not None and path in self.cells:
+            self.replies.came(message, sender)
         try:
             return self.deliver(path, message)
         except asyncio.QueueFull:
-            del sender
             self.dead_letter(message, self.own_ref(path), "the mailbox is full")
             return False
 
     def dead_letter(self, message: object, ref: ActorRef[Any], reason: str) -> None:
         """Count and publish a message that nobody will handle."""
         self.dead_letters += 1
+        self.replies.lost(message, ref, reason)
         if self.runtime.observe:
             self.runtime.observe(DeadLettered(ref.id, reason))
         self.publish(DeadLetter(message, ref))
@@ -196,7 +223,7 @@ class LocalSystem:
         try:
             ref.tell(message)
         except Exception as error:
-            self.dead_letter(message, ref, f"its tell failed: {error!r:.200}")
+            self.dead_letter(message, ref, f"its tell failed: {shown(error, 200)}")
 
     def publish(self, event: object) -> None:
         """Put an event on the event stream."""
@@ -247,6 +274,7 @@ class LocalSystem:
             raise RuntimeError(f"actor {path!r}: expected a running system and parent, but they are stopping")
         if path in self.cells or path in self.endpoints:
             raise ValueError(f"actor {path!r} is alive already; choose another name or stop it first")
+        self._check_loop()
         cell = Cell(self, path, parent, behavior, Mailbox[M]() if mailbox is None else mailbox)
         self.cells[path] = cell
         if parent is not None:

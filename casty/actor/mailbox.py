@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Generic, TypeVar
 
-from casty.checks import check_count
+from casty.checks import check_count, shown
 
 __all__ = ["Mailbox", "MailboxClosed", "MailboxOverflowStrategy", "check_mailbox"]
 
@@ -174,9 +174,9 @@ class Mailbox(Generic[M]):
 def check_mailbox(mailbox: object) -> None:
     """Raise `TypeError` unless it is a mailbox or None."""
     if mailbox is not None and not isinstance(mailbox, Mailbox):
-        raise TypeError(f"mailbox: expected a Mailbox or None, found {mailbox!r:.100}")
+        raise TypeError(f"mailbox: expected a Mailbox or None, found {shown(mailbox)}")
 
 
 def _check_overflow(overflow: object) -> None:
     if not isinstance(overflow, MailboxOverflowStrategy):
-        raise TypeError(f"overflow: expected a MailboxOverflowStrategy, found {overflow!r:.100}")
+        raise TypeError(f"overflow: expected a MailboxOverflowStrategy, found {shown(overflow)}")

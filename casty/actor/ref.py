@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from casty.address import ActorAddress
+from casty.errors import CastyError
 
 __all__ = ["ActorRef", "LocalActorRef", "RemoteActorRef", "RemoteSender"]
 
@@ -44,6 +45,9 @@ class RemoteSender(Protocol):
 
     def send(self, address: ActorAddress, message: object, sender: ActorAddress | None) -> None:
         """Send without blocking; what cannot be delivered becomes a dead letter."""
+
+    def refuse(self, sender: ActorAddress | None, error: CastyError) -> None:
+        """Tell whoever asked that there will be no reply."""
 
 
 class LocalActorRef(Generic[M_contra]):

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from casty.actor.ref import ActorRef
 from casty.address import ActorAddress
-from casty.checks import check_timeout
+from casty.checks import check_timeout, shown
 from casty.config import SECOND_NS
+from casty.errors import AskFailed
 
 if TYPE_CHECKING:
     from casty.actor.local import LocalSystem
@@ -23,7 +24,7 @@ R = TypeVar("R")
 class Reply:
     """One open question."""
 
-    __slots__ = ("future", "path", "phase", "ref", "target")
+    __slots__ = ("future", "message", "path", "phase", "ref", "target")
 
     def __init__(
         self, path: str, ref: ActorRef[Any], target: ActorRef[Any], future: asyncio.Future[Any]
@@ -32,6 +33,8 @@ class Reply:
         self.ref = ref
         self.target = target
         self.future = future
+        self.message: object = None
+        """The question itself, once it was made: whoever loses it, or fails at it, knows it by its identity."""
         self.phase = "sent, no reply"
 
     def receive(self, message: object) -> None:
@@ -47,7 +50,7 @@ class Reply:
     def expire(self, timeout_s: float) -> None:
         """The deadline passed."""
         if not self.future.done():
-            text = f"ask {self.target!r}: no reply within {timeout_s} s ({self.phase})"
+            text = f"ask {shown(self.target)}: no reply within {timeout_s} s ({self.phase})"
             self.future.set_exception(TimeoutError(text))
 
 
@@ -62,6 +65,11 @@ class Replies:
         self._prefix = f"$ask/{core.runtime.entropy.token('ask', 6).hex()}"
         self._count = 0
         self._open: dict[str, Reply] = {}
+        """By path; a row goes with the end of its question."""
+        self._questions: dict[int, Reply] = {}
+        """By the identity of the question, which the row keeps alive; it goes with the end of the question."""
+        self._asked: dict[int, tuple[object, ActorAddress]] = {}
+        """The same for questions of other processes that an actor here has not handled, and where they wait."""
         self.asking: ActorAddress | None = None
         """The reply address of the question that is being sent right now, for those who may refuse it."""
 
@@ -72,14 +80,15 @@ class Replies:
         """
         check_timeout(timeout_s)
         if not callable(getattr(ref, "tell", None)):
-            raise TypeError(f"ref: expected the ref of an actor, found {ref!r:.100}")
+            raise TypeError(f"ref: expected the ref of an actor, found {shown(ref)}")
         reply = self._open_reply(ref)
         clock = self._core.runtime.clock
         timer = None
         try:
             if timeout_s is not None:
                 timer = clock.call_at(clock.now() + int(timeout_s * SECOND_NS), reply.expire, timeout_s)
-            message = factory(reply.ref)
+            reply.message = message = factory(reply.ref)
+            self._questions[id(message)] = reply
             self._send(ref, message, reply)
             result: R = await reply.future
             return result
@@ -88,6 +97,8 @@ class Replies:
                 timer.cancel()
             self._core.remove_endpoint(reply.path)
             del self._open[reply.path]
+            if self._questions.get(id(reply.message)) is reply:
+                del self._questions[id(reply.message)]
             reply.close()
 
     def _open_reply(self, target: ActorRef[Any]) -> Reply:
@@ -109,6 +120,28 @@ class Replies:
             ref.tell(message)
         finally:
             self.asking = None
+
+    def came(self, message: object, sender: ActorAddress) -> None:
+        """A question of another process was given to an actor here."""
+        self._asked[id(message)] = (message, sender)
+
+    def handled(self, message: object) -> None:
+        """An actor here handled a message; it may answer later all the same."""
+        if self._asked:
+            self._asked.pop(id(message), None)
+
+    def lost(self, message: object, target: ActorRef[Any], why: str) -> None:
+        """A message will not be handled, or its handler failed: whoever asked it is told at once."""
+        if self._core.is_stopping or not (self._questions or self._asked):
+            # Whoever stops the system is told that, not what becomes of each actor.
+            return
+        text = f"ask {shown(target)}: {why}; there will be no reply"
+        question = self._questions.get(id(message))
+        if question is not None and question.message is message and not question.future.done():
+            question.future.set_exception(AskFailed(text))
+        asked = self._asked.pop(id(message), None)
+        if asked is not None and asked[0] is message and self._core.remote is not None:
+            self._core.remote.refuse(asked[1], AskFailed(text))
 
     def at(self, path: str) -> Reply | None:
         """Return the open question of a path."""

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from casty.actor.ref import ActorRef
 from casty.address import NodeAddress
-from casty.checks import check_name
+from casty.checks import check_name, shown
 
 __all__ = [
     "Deregister", "Find", "Listing", "Register", "ServiceInstance", "ServiceKey", "Subscribe", "check_key",
@@ -88,4 +88,4 @@ class Find(Generic[M]):
 def check_key(key: object) -> None:
     """Raise `TypeError` unless it is a service key."""
     if not isinstance(key, ServiceKey):
-        raise TypeError(f"expected a path as text or a ServiceKey, found {key!r:.100}")
+        raise TypeError(f"expected a path as text or a ServiceKey, found {shown(key)}")

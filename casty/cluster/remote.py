@@ -21,6 +21,7 @@ from casty.actor.watching import Unwatch, Watch, WatchedGone
 from casty.address import ActorAddress
 from casty.cluster.topology import Topology
 from casty.errors import (
+    AskFailed,
     CastyError,
     EncodingError,
     MessageTooLarge,
@@ -38,7 +39,14 @@ __all__ = ["ActorRoutes", "MessageCodec", "Remote", "plain_sender", "sender_of"]
 for _class, _name in ((Watch, "casty.watch"), (Unwatch, "casty.unwatch"), (WatchedGone, "casty.gone")):
     default_registry.register(_class, _name)
 
-_ERRORS: tuple[type[CastyError], ...] = (CastyError, EncodingError, UnknownRegion, Overloaded, Unavailable)
+_ERRORS: tuple[type[CastyError], ...] = (
+    CastyError,
+    EncodingError,
+    UnknownRegion,
+    Overloaded,
+    Unavailable,
+    AskFailed,
+)
 """What a refusal may say, by its number on the wire; appended to, never reordered."""
 
 MAX_SOURCES = 65_536

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
 
 from casty import runtime
-from casty.checks import check_count, check_name
+from casty.checks import check_count, check_name, shown
 from casty.distributed.barrier import Barrier
 from casty.distributed.core import BARRIER, COUNTER, FENCE, KIND_NAMES, LOCK, MAP, QUEUE, SEMAPHORE, SET
 from casty.distributed.counter import Counter
@@ -63,7 +63,7 @@ class Distributed:
     def __init__(self, gateway: EntityGateway, *, journal: object | None = None) -> None:
         if journal is not None:
             raise JournalError(
-                f"journal: expected None, found {journal!r:.100}; structures are durable by their replicas "
+                f"journal: expected None, found {shown(journal)}; structures are durable by their replicas "
                 "and cannot write to a journal"
             )
         check_gateway(gateway)

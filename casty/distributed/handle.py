@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, cast
 
 from casty import runtime
-from casty.checks import check_name, check_timeout
+from casty.checks import check_name, check_timeout, shown
 from casty.distributed.core import (
     BROKEN,
     DESTROY,
@@ -194,7 +194,7 @@ def check_gateway(gateway: object) -> None:
     if not has_port(gateway) and not callable(getattr(gateway, "entity_ask", None)):
         raise TypeError(
             "gateway: expected a ClusteredActorSystem, a ClusterClient or another EntityGateway, "
-            f"found {gateway!r:.100}"
+            f"found {shown(gateway)}"
         )
 
 

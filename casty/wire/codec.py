@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import is_dataclass
 from functools import cache
 
+from casty.checks import shown
 from casty.errors import EncodingError, RemoteProtocolError
 from casty.limits import MAX_DEPTH
 from casty.wire import shapes
@@ -103,7 +104,7 @@ class Codec:
         except EncodingError:
             raise
         except (RemoteProtocolError, *_DECODE_ERRORS) as error:
-            raise EncodingError(f"cannot decode: {error!r:.200}") from None
+            raise EncodingError(f"cannot decode: {shown(error, 200)}") from None
 
 
 @cache
@@ -141,11 +142,11 @@ def _refusal(encoder: Encoder, value: object) -> Exception | None:
 def _children(value: object) -> Iterator[tuple[str, object]]:
     if isinstance(value, dict):
         for key, item in value.items():
-            yield f"<key {key!r:.80}>", key
-            yield f"[{key!r:.80}]", item
+            yield f"<key {shown(key, 80)}>", key
+            yield f"[{shown(key, 80)}]", item
     elif isinstance(value, (set, frozenset)):
         for item in sorted(value, key=repr):
-            yield f"<member {item!r:.80}>", item
+            yield f"<member {shown(item, 80)}>", item
     elif is_dataclass(value) or hasattr(value, "_fields"):
         shape = shapes.shape_of(type(value))
         for name in () if shape is None else shape.names:

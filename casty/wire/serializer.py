@@ -8,6 +8,7 @@ import warnings
 from typing import Protocol
 
 from casty.address import ActorAddress
+from casty.checks import shown
 from casty.errors import EncodingError
 from casty.wire.codec import Codec, RefFactory
 from casty.wire.registry import Registry
@@ -83,7 +84,7 @@ class PickleSerializer:
         try:
             return _Unpickler(io.BytesIO(data), ref_factory).load()
         except SERIALIZER_ERRORS as error:
-            raise EncodingError(f"cannot unpickle: {error!r:.200}") from None
+            raise EncodingError(f"cannot unpickle: {shown(error, 200)}") from None
 
 
 class _Pickler(pickle.Pickler):

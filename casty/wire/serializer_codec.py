@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from casty.checks import shown
 from casty.errors import EncodingError
 from casty.wire.codec import Codec, RefFactory
 from casty.wire.serializer import SERIALIZER_ERRORS, Serializer
@@ -64,7 +65,9 @@ class SerializerCodec:
         except EncodingError:
             raise
         except SERIALIZER_ERRORS as error:
-            raise EncodingError(f"cannot serialize {type(value).__qualname__}: {error!r:.200}") from error
+            raise EncodingError(
+                f"cannot serialize {type(value).__qualname__}: {shown(error, 200)}"
+            ) from error
 
     def decode(self, data: bytes) -> object:
         """Return the value of bytes; raises `EncodingError`."""
@@ -75,7 +78,7 @@ class SerializerCodec:
         except EncodingError:
             raise
         except SERIALIZER_ERRORS as error:
-            raise EncodingError(f"cannot deserialize: {error!r:.200}") from error
+            raise EncodingError(f"cannot deserialize: {shown(error, 200)}") from error
 
 
 def _bytes(data: object) -> bytes:
@@ -93,7 +96,7 @@ def check_serializer(serializer: object) -> None:
         and callable(getattr(serializer, "deserialize", None))
     ):
         raise TypeError(
-            f"serializer: expected an object with serialize and deserialize, found {serializer!r:.100}"
+            f"serializer: expected an object with serialize and deserialize, found {shown(serializer)}"
         )
 
 

@@ -8,6 +8,7 @@ from enum import Enum, Flag
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING
 
+from casty.checks import shown
 from casty.errors import EncodingError
 from casty.wire.registry import is_named_tuple
 
@@ -52,12 +53,13 @@ class Shape:
             pairs = [(name, getattr(value, name), getattr(made, name)) for name in self.checked]
             changed = [row for row in pairs if row[1] is not row[2] and row[1] != row[2]]
         except CONSTRUCTOR_ERRORS as error:
-            text = f"{self.cls.__qualname__} cannot be made again from its fields: {error!r:.200}"
+            text = f"{self.cls.__qualname__} cannot be made again from its fields: {shown(error, 200)}"
             raise EncodingError(text) from error
         for name, here, there in changed:
             raise EncodingError(
-                f"field {name!r} of {self.cls.__qualname__} would not come back: expected what its constructor makes, "
-                f"{there!r:.80}, found {here!r:.80}; let the constructor take it as it is, or say compare=False"
+                f"field {name!r} of {self.cls.__qualname__} would not come back: expected what its constructor "
+                f"makes, {shown(there, 80)}, found {shown(here, 80)}; "
+                "let the constructor take it as it is, or say compare=False"
             )
 
     def build(self, values: dict[str, object]) -> object:

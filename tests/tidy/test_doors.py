@@ -98,6 +98,7 @@ def test_no_branch_asks_whether_it_is_simulated() -> None:
 
 def test_broad_handlers_stand_at_the_boundaries_only() -> None:
     boundaries = (
+        "casty/checks.py",
         "casty/actor/", "casty/transport/connection.py", "casty/cli/main.py", "casty/pytest_plugin.py",
         "casty/cluster/host.py",  # a replica fails alone, as a process would
         "sim/loop.py", "sim/teardown.py", "sim/process.py",

@@ -1,0 +1,125 @@
+"""What fails on the way out is told to whoever asked, at once, and hurts nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import Any
+
+import pytest
+
+from casty.actor.behavior import Behavior, Behaviors
+from casty.actor.mailbox import Mailbox
+from casty.actor.system import ActorSystem
+from casty.checks import shown
+from casty.errors import AskFailed, EncodingError, NotStarted
+from casty.wire.codec import Codec
+
+
+class Rude:
+    """Cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr for you")
+
+
+async def test_an_ask_of_an_actor_that_is_gone_fails_at_once() -> None:
+    async with ActorSystem("x") as system:
+        gone = system.spawn(Behaviors.stopped(), "gone")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        with pytest.raises(AskFailed, match="gone"):
+            await system.ask(gone, lambda reply: reply, timeout=60)
+
+
+async def test_an_ask_fails_with_its_handler() -> None:
+    async def fails(ctx: Any, message: Any) -> None:
+        raise ValueError(Rude())
+
+    async with ActorSystem("x") as system:
+        ref = system.spawn(Behaviors.receive(fails), "failing")
+        with pytest.raises(AskFailed, match=r"failing.*failed while it handled"):
+            await system.ask(ref, lambda reply: reply, timeout=60)
+
+
+async def test_questions_behind_the_one_that_failed_are_told_too() -> None:
+    async def fails(ctx: Any, message: Any) -> None:
+        await asyncio.sleep(0)
+        raise ValueError("first")
+
+    async with ActorSystem("x") as system:
+        ref = system.spawn(Behaviors.receive(fails), "failing")
+        asks = [asyncio.create_task(system.ask(ref, lambda reply: reply, timeout=60)) for _ in range(3)]
+        results = await asyncio.gather(*asks, return_exceptions=True)
+        assert [type(result) for result in results] == [AskFailed] * 3
+        assert not system.core.replies._questions
+
+
+async def test_who_answers_before_failing_has_answered() -> None:
+    async def answers(ctx: Any, message: Any) -> None:
+        message.tell(7)
+        raise ValueError("afterwards")
+
+    async with ActorSystem("x") as system:
+        ref = system.spawn(Behaviors.receive(answers), "a")
+        assert await system.ask(ref, lambda reply: reply, timeout=60) == 7
+
+
+async def test_a_reply_may_come_from_somebody_else_after_the_handler_stopped() -> None:
+    async with ActorSystem("x") as system:
+
+        async def slow(ctx: Any, message: Any) -> None:
+            await asyncio.sleep(0)
+            message.tell("later")
+
+        behind = system.spawn(Behaviors.receive(slow), "behind")
+
+        async def forwards(ctx: Any, message: Any) -> Behavior[Any]:
+            behind.tell(message)
+            return Behaviors.stopped()
+
+        ref = system.spawn(Behaviors.receive(forwards), "front")
+        assert await system.ask(ref, lambda reply: reply, timeout=60) == "later"
+
+
+async def test_a_tell_from_another_thread_is_refused() -> None:
+    async with ActorSystem("x") as system:
+        ref = system.spawn(Behaviors.ignore(), "a")
+        errors: list[BaseException] = []
+
+        def tell() -> None:
+            try:
+                ref.tell("hi")
+            except NotStarted as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=tell)
+        thread.start()
+        thread.join()
+        assert "call_soon_threadsafe" in str(errors[0])
+
+
+async def test_full_mailboxes_are_logged_once_with_a_count(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    async with ActorSystem("x") as system:
+        ref = system.spawn(Behaviors.ignore(), "a", mailbox=Mailbox(capacity=1))
+        for number in range(100):
+            ref.tell(number)
+        lines = [record.getMessage() for record in caplog.records if "full mailboxes" in record.getMessage()]
+        assert lines == ["full mailboxes dropped 1 messages (a 1); slow the senders down or widen them"]
+        system.core.full_mailboxes._say()
+        lines = [record.getMessage() for record in caplog.records if "full mailboxes" in record.getMessage()]
+        assert "98 messages" in lines[1]
+        assert system.core.dead_letters == 99
+
+
+def test_what_cannot_be_shown_is_named() -> None:
+    assert shown(Rude()).endswith("Rude, whose repr raised RuntimeError>")
+    assert shown("x" * 500, 20) == "'" + "x" * 19
+
+
+@pytest.mark.parametrize("value", [Rude(), [Rude()], {"a": (1, Rude())}])
+def test_a_value_that_cannot_be_shown_is_refused_like_any_other(value: Any) -> None:
+    with pytest.raises(EncodingError):
+        Codec().encode(value)
