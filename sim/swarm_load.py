@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from .dice import SECOND_US, Cast, Dice
 from .plan import PlannedOperation
+from .swarm_more import MORE_ARGUMENTS, More
 
 __all__ = ["ACTOR_KINDS", "ARGUMENTS", "SCENARIO_KINDS", "Load"]
 
@@ -61,6 +62,7 @@ class Load:
         operations = [self._operation(number, kinds) for number in range(count)]
         if "barrier.arrive" in kinds:
             operations += self._arrivals()
+        operations += More(self._dice, self._cast, ARGUMENTS).operations()
         return tuple(sorted(operations, key=lambda operation: operation.at_us))
 
     def _operation(self, number: int, kinds: Sequence[str]) -> PlannedOperation:
@@ -167,5 +169,6 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "entity.tell": ("count",),
     "entity.ask": ("timeout_ms",),
     "inbox.tell": ("count", "which"),
+    **MORE_ARGUMENTS,
 }
 """Kind of operation -> its arguments."""

@@ -3,7 +3,8 @@
 A trip is an instant at which exactly `expected` distinct parties were waiting, and it releases them all. The arrival
 that returned first has to belong to a trip no later than its return; of those who can be in it, whoever returned
 soonest is taken, because whoever returned later has more chances left. Arrivals of unknown outcome may fill a gap.
-An arrival that was withdrawn is in no trip. Parties arrive one request at a time, so nobody counts twice.
+An arrival that was withdrawn is in no trip. Where a party had two requests under way no such grouping is the right
+one: they may be in one trip or in two. There each return needs an instant at which enough distinct parties waited.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Sequence
 
-from ..history import Operation
+from ..history import Operation, Value
 from .violation import Violation
 
 __all__ = ["check_barrier"]
@@ -23,7 +24,40 @@ def check_barrier(name: str, operations: Sequence[Operation]) -> list[Violation]
         (one for one in operations if one.kind == "barrier.arrive" and one.is_possible),
         key=lambda one: (one.call_ns, one.number),
     )
-    return _Trips(name, arrivals).check()
+    return _check_each(name, arrivals) if _is_doubled(arrivals) else _Trips(name, arrivals).check()
+
+
+def _is_doubled(arrivals: Sequence[Operation]) -> bool:
+    """Whether a party had two requests under way at one time."""
+    ends: dict[Value, int] = {}
+    for arrival in arrivals:
+        party = arrival.args["party"]
+        if arrival.call_ns <= ends.get(party, -1):
+            return True
+        ends[party] = arrival.end_ns
+    return False
+
+
+def _check_each(name: str, arrivals: Sequence[Operation]) -> list[Violation]:
+    found = []
+    for arrival in arrivals:
+        if not arrival.is_ok:
+            continue
+        expected = _expected(arrival)
+        rivals = [one for one in arrivals if _expected(one) == expected and one.end_ns >= arrival.call_ns]
+        starts = [max(one.call_ns, arrival.call_ns) for one in rivals if one.call_ns <= arrival.end_ns]
+        most = max(_waiting(rivals, at_ns) for at_ns in starts)
+        if most < expected:
+            text = (
+                f"#{arrival.number} returned, but at most {most} parties of {expected} can have been waiting"
+            )
+            found.append(Violation(31, f"barrier {name}", text, (arrival.number,)))
+    return found
+
+
+def _waiting(arrivals: Sequence[Operation], at_ns: int) -> int:
+    """Return how many distinct parties can have been waiting at a time."""
+    return len({one.args["party"]: None for one in arrivals if one.call_ns <= at_ns <= one.end_ns})
 
 
 class _Trips:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..history import History, Operation
+from ..history import OK, History, Operation, Value
 from .barrier import check_barrier
 from .counting import check_counter
 from .holding import check_fence, check_lock, check_semaphore
 from .linear import linearize
-from .models import COUNTER_MODEL, QUEUE_MODEL, REGISTER_MODEL, SET_MODEL
+from .models import COUNTER_MODEL, FENCE_MODEL, QUEUE_MODEL, REGISTER_MODEL, SET_MODEL
 from .queue import check_queue
 from .registers import check_register
 from .violation import Violation
 
 __all__ = ["check_history"]
+
+_PUTS = ("map.put", "map.put_if_absent", "map.compare_and_set")
 
 
 def check_history(history: History, undecided: list[str] | None = None) -> list[Violation]:
@@ -35,7 +37,7 @@ def check_history(history: History, undecided: list[str] | None = None) -> list[
     for name, operations in history.by_entity("barrier").items():
         found += check_barrier(name, operations)
     for name, operations in history.by_entity("fence").items():
-        found += check_fence(name, operations)
+        found += check_fence(name, operations) or linearize(operations, FENCE_MODEL, name, undecided)
     for name, operations in history.by_entity("queue").items():
         found += check_queue(name, operations) or linearize(_told(operations), QUEUE_MODEL, name, undecided)
     for name, operations in history.by_entity("counter").items():
@@ -51,10 +53,10 @@ def _told(operations: Sequence[Operation]) -> list[Operation]:
     """Return what the search of a queue needs.
 
     An enqueue of unknown outcome whose value nobody ever saw was taken out again unseen, if it happened at all.
-    Without both the rest is explained as well, unless somebody counted the items.
+    Without both the rest is explained as well, unless somebody counted the items or asked whether there was a queue.
     """
     rest = [operation for operation in operations if operation.kind != "queue.drained"]
-    if any(operation.kind == "queue.size" and operation.is_ok for operation in rest):
+    if any(operation.kind in ("queue.size", "queue.destroy") and operation.is_ok for operation in rest):
         return rest
     seen = dict.fromkeys(operation.value for operation in rest if operation.is_ok)
     return [
@@ -65,9 +67,32 @@ def _told(operations: Sequence[Operation]) -> list[Operation]:
 
 
 def _by_key(history: History) -> dict[str, list[Operation]]:
-    """A map's keys are entities of their own."""
+    """A map's keys are entities of their own; whoever destroyed the map did something to each of them."""
     found: dict[str, list[Operation]] = {}
     for name, operations in history.by_entity("map").items():
+        sweeps = [operation for operation in operations if operation.kind == "map.destroy"]
+        keys: dict[Value, list[Operation]] = {}
         for operation in operations:
-            found.setdefault(f"{name}[{operation.args['key']!r}]", []).append(operation)
+            if operation.kind != "map.destroy":
+                keys.setdefault(operation.args["key"], []).append(operation)
+        for key, own in keys.items():
+            swept = [*own, *(_sweep(sweep, own) for sweep in sweeps)]
+            found[f"{name}[{key!r}]"] = sorted(swept, key=lambda operation: operation.number)
     return found
+
+
+def _sweep(destroy: Operation, own: Sequence[Operation]) -> Operation:
+    """Return what destroying a map did to one key.
+
+    It lists the keys and deletes them one by one. So what was there before and is not put meanwhile is gone
+    afterwards; a key that may be put meanwhile may stay, or go.
+    """
+    sweep = Operation(
+        destroy.number, destroy.client, "map.sweep", destroy.entity, destroy.args, destroy.call_ns
+    )
+    is_crossed = any(
+        one.kind in _PUTS and one.call_ns <= destroy.end_ns and one.end_ns >= destroy.call_ns for one in own
+    )
+    if destroy.is_ok and not is_crossed:
+        sweep.outcome, sweep.return_ns, sweep.value = OK, destroy.return_ns, destroy.value
+    return sweep

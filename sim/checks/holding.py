@@ -184,14 +184,17 @@ def _taken(
 
 def check_fence(name: str, operations: Sequence[Operation]) -> list[Violation]:
     """Check that a fenced resource takes no token below one it took before (22), and refuses for a reason only."""
-    writes = [one for one in operations if one.kind == "fence.write"]
+    writes = [one for one in operations if one.kind in ("fence.write", "fence.check")]
     taken = [one for one in writes if one.is_ok and one.value is True]
     before = RunningMaximum((one.end_ns, _fence_token(one), one.number) for one in taken)
     found = []
     for write in taken:
         earlier = before.before(write.call_ns)
         if earlier is not None and earlier[0] > _fence_token(write):
-            text = f"#{write.number} wrote with token {write.args['token']} after #{earlier[1]} did with {earlier[0]}"
+            text = (
+                f"#{write.number} came through with token {write.args['token']} after #{earlier[1]} did with "
+                f"{earlier[0]}"
+            )
             found.append(Violation(22, f"fence {name}", text, (earlier[1], write.number)))
     for write in writes:
         if write.is_ok and write.value is False:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from ..history import Operation, Value
 from .linear import Model, State
 
-__all__ = ["COUNTER_MODEL", "LOCK_MODEL", "QUEUE_MODEL", "REGISTER_MODEL", "SET_MODEL"]
+__all__ = ["COUNTER_MODEL", "FENCE_MODEL", "LOCK_MODEL", "QUEUE_MODEL", "REGISTER_MODEL", "SET_MODEL"]
 
 _ABSENT = ("absent",)
+_EXISTS = ("exists",)
 
 
 def _counter(state: State, operation: Operation) -> State | None:
@@ -19,13 +20,19 @@ def _counter(state: State, operation: Operation) -> State | None:
     kind = operation.kind
     if kind == "counter.destroy":
         return (False, 0) if not operation.is_ok or operation.value is exists else None
+    answer: Value = value
     after = value
     if kind in ("counter.add", "counter.subtract"):
         amount = operation.args["amount"]
         assert isinstance(amount, int)
-        after = value + (amount if kind == "counter.add" else -amount)
+        answer = after = value + (amount if kind == "counter.add" else -amount)
         exists = True
-    return (exists, after) if not operation.is_ok or operation.value == after else None
+    elif kind == "counter.reset":
+        exists, after = True, 0
+    elif kind == "counter.compare_and_set":
+        answer = value == operation.args["expected"]
+        exists, after = exists or answer, operation.args["value"] if answer else value
+    return (exists, after) if not operation.is_ok or operation.value == answer else None
 
 
 COUNTER_MODEL = Model("counter", (False, 0), _counter)
@@ -40,6 +47,15 @@ def _register(state: State, operation: Operation) -> State | None:
     after: State
     if kind == "map.put":
         answer, after = held, ("is", operation.args["value"])
+    elif kind == "map.put_if_absent":
+        answer = state == _ABSENT
+        after = ("is", operation.args["value"]) if answer else state
+    elif kind == "map.compare_and_set":
+        answer = state == ("is", operation.args["expected"])
+        after = ("is", operation.args["value"]) if answer else state
+    elif kind == "map.sweep":
+        # The share of a `destroy` in one key: its answer can say that no key existed, never that this one did.
+        return None if operation.value is False and state != _ABSENT else _ABSENT
     elif kind == "map.delete":
         answer, after = state != _ABSENT, _ABSENT
     elif kind == "map.contains":
@@ -53,8 +69,16 @@ REGISTER_MODEL = Model("map key", _ABSENT, _register)
 
 
 def _set(state: State, operation: Operation) -> State | None:
-    """State: the members, as bits of an integer."""
+    """State: the members, as bits of an integer; -1 while there is no set. Emptied it still exists."""
     assert isinstance(state, int)
+    kind = operation.kind
+    if kind == "set.destroy":
+        return -1 if not operation.is_ok or operation.value is (state >= 0) else None
+    after = _members(max(state, 0), operation)
+    return state if after == 0 and state < 0 and kind != "set.add" else after
+
+
+def _members(state: int, operation: Operation) -> int | None:
     kind = operation.kind
     if kind == "set.size":
         return state if not operation.is_ok or operation.value == state.bit_count() else None
@@ -70,21 +94,24 @@ def _set(state: State, operation: Operation) -> State | None:
     return state & ~bit if kind == "set.remove" else state
 
 
-SET_MODEL = Model("set", 0, _set)
+SET_MODEL = Model("set", -1, _set)
 
 
 def _queue(state: State, operation: Operation) -> State | None:
-    """State: the items in order."""
+    """State: the items in order behind a mark; nothing while there is no queue. Emptied it still exists."""
     assert isinstance(state, tuple)
     kind = operation.kind
     if kind == "queue.enqueue":
-        return (*state, operation.args["value"])
+        return (*(state or _EXISTS), operation.args["value"])
+    if kind == "queue.destroy":
+        return () if not operation.is_ok or operation.value is bool(state) else None
+    count = max(0, len(state) - 1)
     if kind == "queue.size":
-        return state if not operation.is_ok or operation.value == len(state) else None
-    front = state[0] if state else None
+        return state if not operation.is_ok or operation.value == count else None
+    front = state[1] if count else None
     if operation.is_ok and operation.value != front:
         return None
-    return state[1:] if kind == "queue.dequeue" else state
+    return (*_EXISTS, *state[2:]) if kind == "queue.dequeue" and count else state
 
 
 def _order_of_enqueues(operations: Sequence[Operation]) -> dict[int, list[int]]:
@@ -122,3 +149,22 @@ def _lock(state: State, operation: Operation) -> State | None:
 
 
 LOCK_MODEL = Model("lock", (0, 0), _lock)
+
+
+def _fence(state: State, operation: Operation) -> State | None:
+    """State: (highest token seen, value written last). A check is seen, and writes nothing."""
+    assert isinstance(state, tuple)
+    highest, held = state
+    if operation.kind == "fence.read":
+        return state if not operation.is_ok or operation.value == f"{held}@{highest}" else None
+    token = operation.args["token"]
+    assert isinstance(token, int)
+    is_taken = token >= highest
+    if operation.is_ok and operation.value is not is_taken:
+        return None
+    if not is_taken:
+        return state
+    return (token, operation.args.get("value") if operation.kind == "fence.write" else held)
+
+
+FENCE_MODEL = Model("fence", (0, None), _fence)

@@ -42,7 +42,7 @@ def check_register(name: str, operations: Sequence[Operation]) -> list[Violation
     zones: dict[Value, _Zone] = {}
     removals: list[_Zone] = []
     for operation in operations:
-        if operation.kind == "map.put" and operation.is_possible:
+        if _may_write(operation):
             zones[operation.args["value"]] = zone = _Zone(operation.args["value"], operation)
             zone.add(operation)
         elif operation.kind == "map.delete" and operation.is_ok:
@@ -51,15 +51,31 @@ def check_register(name: str, operations: Sequence[Operation]) -> list[Violation
             removals.append(zone)
     found = []
     for operation in operations:
-        if operation.kind not in ("map.get", "map.put") or not operation.is_ok or operation.value is None:
+        value = _seen_value(operation)
+        if value is None:
             continue
-        known = zones.get(operation.value)
+        known = zones.get(value)
         if known is None or known.write is None or known.write.call_ns > operation.end_ns:
-            text = f"#{operation.number} found {operation.value!r}, which nobody had put"
+            text = f"#{operation.number} found {value!r}, which nobody had put"
             found.append(Violation(1, f"map key {name}", text, (operation.number,)))
         else:
             known.add(operation)
     return found + _check_zones(name, [*_seen(zones.values()), *removals])
+
+
+def _may_write(operation: Operation) -> bool:
+    """Whether its value may have been stored: a condition that was not met stores nothing."""
+    is_write = operation.kind in ("map.put", "map.put_if_absent", "map.compare_and_set")
+    return is_write and operation.is_possible and operation.value is not False
+
+
+def _seen_value(operation: Operation) -> Value:
+    """Return the value that it certainly found, None if it says nothing about that."""
+    if not operation.is_ok:
+        return None
+    if operation.kind == "map.compare_and_set":
+        return operation.args["expected"] if operation.value is True else None
+    return operation.value if operation.kind in ("map.get", "map.put") else None
 
 
 def _seen(zones: Iterable[_Zone]) -> list[_Zone]:

@@ -27,6 +27,7 @@ T = TypeVar("T")
 _SLACK_S = 0.5
 _DEFAULT_TIMEOUT_S = 5.0
 _NOT_APPLIED = (Unavailable, Destroyed, Mismatch, Overloaded)
+_OPEN_WHEN_LEFT = ("barrier.arrive", "map.destroy")
 
 
 class Called(NamedTuple):
@@ -65,6 +66,8 @@ class Stage:
         What the plan named and was not there.
     goals
         How often something interesting happened.
+    shared
+        Instances that several tasks of a process use, by process, incarnation and structure.
     undecided
         Entities whose history the general search could neither explain nor refute within its budget.
     """
@@ -78,6 +81,7 @@ class Stage:
         self.violations: list[Violation] = []
         self.undecided: list[str] = []
         self.arriving: dict[tuple[str, str], int] = {}
+        self.shared: dict[tuple[str, int, str], Any] = {}
         self._holders: dict[str, list[tuple[Process, int, Lock, int]]] = {}
         self.open_calls: dict[str, dict[int, int]] = {}
         self.late_excused: dict[str, None] = {}
@@ -205,6 +209,10 @@ class Act:
         sender = self.process.incarnation.label
         return sender, self.stage.next_message(sender, target)
 
+    def violate(self, number: int, text: str, *operations: int) -> None:
+        """Report what this operation saw."""
+        self.stage.violations.append(Violation(number, self.entity, text, operations))
+
     async def call(
         self, kind: str, args: Mapping[str, Value], answer: Awaitable[T], entity: str | None = None
     ) -> tuple[Operation, T | None]:
@@ -221,10 +229,11 @@ class Act:
             stage.history.unknown(operation, type(error).__name__, stage.moment())
         except NotStarted as error:
             # Whoever leaves while it waits for a barrier does not learn whether that opened in this instant.
-            ended = stage.history.unknown if kind == "barrier.arrive" else stage.history.failed
+            ended = stage.history.unknown if kind in _OPEN_WHEN_LEFT else stage.history.failed
             ended(operation, type(error).__name__, stage.moment())
         except _NOT_APPLIED as error:
-            stage.history.failed(operation, type(error).__name__, stage.moment())
+            ended = stage.history.unknown if kind == "map.destroy" else stage.history.failed
+            ended(operation, type(error).__name__, stage.moment())
         except CastyError as error:
             stage.history.unknown(operation, type(error).__name__, stage.moment())
         except TimeoutError as error:
@@ -242,7 +251,9 @@ class Act:
     def _ended(self, operation: Operation, began_ns: int) -> None:
         name = self.process.name
         self.stage.open_calls.get(name, {}).pop(operation.number, None)
-        limit_s = _DEFAULT_TIMEOUT_S if operation.kind == "fence.write" else self.timeout_s()
+        limit_s = _DEFAULT_TIMEOUT_S if operation.kind.startswith("fence.") else self.timeout_s()
+        if operation.kind == "map.destroy":
+            limit_s *= 2  # it lists the keys, and then deletes them
         self.check_end(began_ns, limit_s, operation.kind, str(operation), (operation.number,))
         event = CallEnded(operation.number, operation.outcome, operation.value)
         self.stage.world.record(self.process.name, event)

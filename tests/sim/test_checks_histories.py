@@ -11,6 +11,7 @@ from sim.checks.holding import check_fence, check_lock, check_semaphore
 from sim.checks.queue import check_queue
 from sim.checks.registers import check_register
 from sim.checks.violation import Violation
+from sim.history import Value
 from tests.sim.histories import Script
 
 
@@ -137,6 +138,21 @@ def test_a_fence_takes_no_lower_token_and_refuses_for_a_reason() -> None:
     other.add(0, 1, "fence.write", {"token": 5}, True)
     other.add(2, 3, "fence.write", {"token": 7}, False)
     assert numbers(check_fence("f", other.operations)) == [22]
+
+
+def test_a_check_is_seen_by_a_fence_and_a_read_tells_what_was_written() -> None:
+    script = Script("f")
+    script.add(0, 1, "fence.write", {"token": 5, "value": 1}, True)
+    script.add(2, 3, "fence.check", {"token": 7}, True)
+    script.add(4, 5, "fence.read", {}, "1@7")
+    script.add(6, 7, "fence.write", {"token": 6, "value": 2}, False)
+    assert not check_history(script.history)
+    script.add(8, 9, "fence.check", {"token": 6}, True)
+    assert numbers(check_history(script.history)) == [22]
+    other = Script("f")
+    other.add(0, 1, "fence.write", {"token": 5, "value": 1}, True)
+    other.add(2, 3, "fence.read", {}, "2@5")
+    assert numbers(check_history(other.history)) == [1]
 
 
 # -- barriers
@@ -334,3 +350,81 @@ def test_all_checkers_are_called_for_their_own_structures() -> None:
     script.add(30, 31, "set.add", {"value": 1}, False)
     script.add(40, 41, "counter.get", {}, 3)
     assert numbers(check_history(script.history)) == [1, 40]
+
+
+def test_a_party_may_be_in_a_trip_twice_but_counts_once() -> None:
+    script = Script("b")
+    _arrive(script, 0, 10, "a")
+    _arrive(script, 1, 10, "a")
+    _arrive(script, 9, 10, "b")
+    assert not check_barrier("b", script.operations)
+    alone = Script("b")
+    _arrive(alone, 0, 10, "a")
+    _arrive(alone, 1, 10, "a")
+    assert numbers(check_barrier("b", alone.operations)) == [31]
+
+
+# -- conditions, and structures that are destroyed
+
+
+@pytest.mark.parametrize(("seen", "is_right"), [(7, True), (4, False), (0, False)])
+def test_a_counter_that_is_set(seen: int, is_right: bool) -> None:
+    script = Script("c")
+    script.add(0, 1, "counter.add", {"amount": 4}, 4)
+    script.add(2, 3, "counter.compare_and_set", {"expected": 4, "value": 7}, True)
+    script.add(4, 5, "counter.compare_and_set", {"expected": 4, "value": 9}, False)
+    script.add(6, 7, "counter.reset", {}, seen)
+    script.add(8, 9, "counter.get", {}, 0)
+    assert bool(check_history(script.history)) is not is_right
+
+
+@pytest.mark.parametrize(
+    ("kind", "args", "answer", "is_right"),
+    [
+        ("map.put_if_absent", {"value": 8}, False, True),
+        ("map.put_if_absent", {"value": 8}, True, False),
+        ("map.compare_and_set", {"expected": 1, "value": 8}, True, True),
+        ("map.compare_and_set", {"expected": 1, "value": 8}, False, False),
+        ("map.compare_and_set", {"expected": 2, "value": 8}, True, False),
+    ],
+)
+def test_conditions_of_a_map(kind: str, args: dict[str, Value], answer: bool, is_right: bool) -> None:
+    script = Script("m")
+    script.add(0, 1, "map.put", {"key": 1, "value": 1}, None)
+    script.add(2, 3, kind, {"key": 1, **args}, answer)
+    script.add(4, 5, "map.get", {"key": 1}, 8 if answer else 1)
+    assert bool(check_history(script.history)) is not is_right
+
+
+def test_what_was_in_a_map_before_it_was_destroyed_is_gone() -> None:
+    script = Script("m")
+    script.add(0, 1, "map.put", {"key": 1, "value": 1}, None)
+    script.add(2, 9, "map.destroy", {}, True)
+    script.add(3, 12, "map.put", {"key": 2, "value": 2}, None)
+    script.add(13, 14, "map.get", {"key": 2}, 2)
+    assert not check_history(script.history), "what was put meanwhile may stay"
+    script.add(15, 16, "map.get", {"key": 1}, 1)
+    assert numbers(check_history(script.history)) == [1]
+    empty = Script("m")
+    empty.add(0, 1, "map.put", {"key": 1, "value": 1}, None)
+    empty.add(2, 9, "map.destroy", {}, False)
+    assert numbers(check_history(empty.history)) == [1]
+
+
+def test_what_was_in_a_queue_or_set_before_it_was_destroyed_is_gone() -> None:
+    queue = Script("q")
+    queue.add(0, 1, "queue.enqueue", {"value": 1})
+    queue.add(2, 3, "queue.destroy", {}, True)
+    queue.add(4, 5, "queue.dequeue", {}, None)
+    queue.add(6, 7, "queue.destroy", {}, False)
+    assert not check_history(queue.history)
+    queue.add(8, 9, "queue.dequeue", {}, 1)
+    assert numbers(check_history(queue.history)) == [1]
+    members = Script("s")
+    members.add(0, 1, "set.add", {"value": 1}, True)
+    members.add(2, 3, "set.remove", {"value": 1}, True)
+    members.add(4, 5, "set.destroy", {}, True)
+    members.add(6, 7, "set.destroy", {}, False)
+    assert not check_history(members.history), "emptied it still exists"
+    members.add(8, 9, "set.contains", {"value": 1}, True)
+    assert numbers(check_history(members.history)) == [1]

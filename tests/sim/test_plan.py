@@ -11,9 +11,11 @@ from casty.config import Settings
 from sim.fault_kinds import DEATHS, FAULTS
 from sim.plan import LABELS, MUST_HOLD, ClusterShape, FaultEvent, Plan, PlannedOperation
 from sim.roles import ROLES, is_role
+from sim.scenarios import PERFORMERS
 from sim.shapes import PlanError
 from sim.swarm import ARGUMENTS, FAMILIES, SCENARIO_KINDS, SCENARIOS, expand
 from sim.swarm_faults import AIMS
+from sim.swarm_more import KEYS
 
 PLAN = Plan(
     "lock",
@@ -176,6 +178,13 @@ def test_operations_have_exactly_their_arguments() -> None:
     for seed in range(40):
         for operation in expand("mixed", seed).operations:
             assert sorted(operation.args) == sorted(ARGUMENTS[operation.kind])
+
+
+def test_every_operation_there_is_is_drawn() -> None:
+    drawn = {operation.kind for seed in range(120) for operation in expand("mixed", seed).operations}
+    assert drawn == set(ARGUMENTS) == set(PERFORMERS)
+    names = {operation.entity for seed in range(120) for operation in expand("mixed", seed).operations}
+    assert {f"map-{keys}" for keys in KEYS} <= names
 
 
 def test_memory_is_never_lost_beyond_what_is_tolerated() -> None:

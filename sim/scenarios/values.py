@@ -1,0 +1,158 @@
+"""What planned operations on counters, maps, sets and queues do.
+
+The history names keys and members by number; the name of a map or set says of which type they really are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .stage import Act
+
+__all__ = ["KEY_TYPES", "VALUE_PERFORMERS", "key_of"]
+
+_TIMEOUT_S = 5.0
+_NOBODYS = -1
+"""A value that is never stored."""
+
+KEY_TYPES: dict[str, Callable[[int, int], object]] = {
+    "int": lambda number, twist: number,
+    "str": lambda number, twist: f"key {number}",
+    "bytes": lambda number, twist: bytes([number]),
+    "bool": lambda number, twist: {1: True, 2: False}.get(number, number),
+    "float": lambda number, twist: number + 0.5,
+    "number": lambda number, twist: {1: 1, 2: 1.0, 3: True}.get(number, 0.0 if twist % 2 else -0.0),
+    "tuple": lambda number, twist: (number, "a"),
+    "mixed": lambda number, twist: {1: 1, 2: "1", 3: b"1"}.get(number, (1,)),
+}
+"""Name -> which key a number stands for. The twist changes how it is written, never which key it is."""
+
+
+def key_of(entity: str, number: int, twist: int) -> Any:
+    """Return the key or member that a number stands for in a map or set.
+
+    Examples
+    --------
+    >>> key_of("map-str", 2, 0), key_of("map-1", 2, 0), key_of("map-number", 3, 1)
+    ('key 2', 2, True)
+    """
+    make = KEY_TYPES.get(entity.rpartition("-")[2], KEY_TYPES["int"])
+    return make(number, twist)
+
+
+async def _add(act: Act) -> None:
+    counter = act.d.counter(act.entity, timeout=_TIMEOUT_S)
+    amount = act.number("amount", 1)
+    await act.call("counter.add", {"amount": amount}, counter.increment(amount))
+
+
+async def _subtract(act: Act) -> None:
+    counter = act.d.counter(act.entity, timeout=_TIMEOUT_S)
+    amount = act.number("amount", 1)
+    await act.call("counter.subtract", {"amount": amount}, counter.decrement(amount))
+
+
+async def _get_count(act: Act) -> None:
+    await act.call("counter.get", {}, act.d.counter(act.entity, timeout=_TIMEOUT_S).get())
+
+
+async def _destroy_counter(act: Act) -> None:
+    await act.call("counter.destroy", {}, act.d.counter(act.entity, timeout=_TIMEOUT_S).destroy())
+
+
+async def _compare_count(act: Act) -> None:
+    """Read, and set what was read to something else."""
+    counter = act.d.counter(act.entity, timeout=_TIMEOUT_S)
+    asked, seen = await act.call("counter.get", {}, counter.get())
+    if asked.is_ok and seen is not None:
+        args = {"expected": seen, "value": seen + act.number("amount", 1)}
+        await act.call(
+            "counter.compare_and_set", args, counter.compare_and_set(args["expected"], args["value"])
+        )
+
+
+async def _reset_count(act: Act) -> None:
+    await act.call("counter.reset", {}, act.d.counter(act.entity, timeout=_TIMEOUT_S).reset())
+
+
+async def _on_map(act: Act) -> None:
+    entries = act.d.map[Any, int](act.entity, timeout=_TIMEOUT_S)
+    number, value, kind = act.number("key"), act.number("value"), act.planned.kind
+    key, args = key_of(act.entity, number, value), {"key": number, "value": value}
+    if kind == "map.put":
+        await act.call(kind, args, entries.put(key, value))
+    elif kind == "map.put_if_absent":
+        await act.call(kind, args, entries.put_if_absent(key, value))
+    elif kind == "map.delete":
+        await act.call(kind, {"key": number}, entries.delete(key))
+    elif kind == "map.contains":
+        await act.call(kind, {"key": number}, entries.contains(key))
+    else:
+        await act.call(kind, {"key": number}, entries.get(key))
+
+
+async def _compare_entry(act: Act) -> None:
+    """Read a key, and set what was read to something else; what nobody has where there is nothing."""
+    entries = act.d.map[Any, int](act.entity, timeout=_TIMEOUT_S)
+    number, value = act.number("key"), act.number("value")
+    key = key_of(act.entity, number, value)
+    asked, seen = await act.call("map.get", {"key": number}, entries.get(key))
+    if asked.is_ok:
+        expected = _NOBODYS if seen is None else seen
+        args = {"key": number, "expected": expected, "value": value}
+        await act.call("map.compare_and_set", args, entries.compare_and_set(key, expected, value))
+
+
+async def _destroy_map(act: Act) -> None:
+    await act.call("map.destroy", {}, act.d.map[Any, int](act.entity, timeout=_TIMEOUT_S).destroy())
+
+
+async def _on_set(act: Act) -> None:
+    members = act.d.set[Any](act.entity, timeout=_TIMEOUT_S)
+    number, kind = act.number("value"), act.planned.kind
+    value = key_of(act.entity, number, number + act.planned.at_us)
+    if kind == "set.size":
+        await act.call(kind, {}, members.size())
+    elif kind == "set.destroy":
+        await act.call(kind, {}, members.destroy())
+    elif kind == "set.add":
+        await act.call(kind, {"value": number}, members.add(value))
+    elif kind == "set.remove":
+        await act.call(kind, {"value": number}, members.remove(value))
+    else:
+        await act.call(kind, {"value": number}, members.contains(value))
+
+
+async def _on_queue(act: Act) -> None:
+    items = act.d.queue[int](act.entity, timeout=_TIMEOUT_S)
+    kind = act.planned.kind
+    if kind == "queue.enqueue":
+        value = act.number("value")
+        await act.call(kind, {"value": value}, items.enqueue(value))
+    elif kind == "queue.dequeue":
+        await act.call(kind, {}, items.dequeue())
+    elif kind == "queue.peek":
+        await act.call(kind, {}, items.peek())
+    elif kind == "queue.destroy":
+        await act.call(kind, {}, items.destroy())
+    else:
+        await act.call(kind, {}, items.size())
+
+
+VALUE_PERFORMERS: dict[str, Callable[[Act], Awaitable[None]]] = {
+    "counter.add": _add,
+    "counter.subtract": _subtract,
+    "counter.get": _get_count,
+    "counter.compare_and_set": _compare_count,
+    "counter.reset": _reset_count,
+    "counter.destroy": _destroy_counter,
+    "map.compare_and_set": _compare_entry,
+    "map.destroy": _destroy_map,
+    **dict.fromkeys(("map.put", "map.put_if_absent", "map.get", "map.delete", "map.contains"), _on_map),
+    **dict.fromkeys(("set.add", "set.remove", "set.contains", "set.size", "set.destroy"), _on_set),
+    **dict.fromkeys(
+        ("queue.enqueue", "queue.dequeue", "queue.peek", "queue.size", "queue.destroy"), _on_queue
+    ),
+}
+"""Kind of operation -> what it does."""
