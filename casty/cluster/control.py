@@ -47,6 +47,10 @@ EPOCH_BITS = 20
 """How often a slot can begin anew within a generation."""
 
 
+MAX_FORMER = 8
+"""How many replaced incarnations a member's row remembers. A JOIN that more restarts than these overtook is taken."""
+
+
 @dataclass(frozen=True, slots=True)
 class MemberRow:
     """One member. `was_up` counts it for the group size: a member that never came up is no replica.
@@ -61,6 +65,8 @@ class MemberRow:
     status: str
     was_up: bool
     is_silent: bool = False
+    former: tuple[str, ...] = ()
+    """Incarnations that were replaced, the latest last, at most `MAX_FORMER`."""
 
     @property
     def key(self) -> str:
@@ -71,6 +77,16 @@ class MemberRow:
     def may_return(self) -> bool:
         """Whether this very process may join again: it was given up before it was ever up."""
         return self.status == "removed" and not self.was_up
+
+    def is_replaced(self, incarnation: str) -> bool:
+        """Whether that process is known to have had a successor: what it asked for is out of date."""
+        return incarnation in self.former
+
+    def former_of(self, successor: str) -> tuple[str, ...]:
+        """Return the incarnations that `successor` takes the place of, the latest last."""
+        if successor == self.incarnation:
+            return self.former
+        return (*self.former, self.incarnation)[-MAX_FORMER:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +194,13 @@ class ControlMachine:
         known = self.members.get(node_id)
         if known is not None and known.incarnation == incarnation and not known.may_return:
             return [0]
+        if known is not None and known.is_replaced(incarnation):
+            # It asked before it died, and its successor is here.
+            return [0]
         self.version += 1
         was_up = known is not None and known.was_up
-        self.members[node_id] = MemberRow(node_id, incarnation, host, port, "joining", was_up)
+        former = known.former_of(incarnation) if known is not None else ()
+        self.members[node_id] = MemberRow(node_id, incarnation, host, port, "joining", was_up, former=former)
         self._forget_services(node_id)
         return [0]
 
@@ -266,7 +286,7 @@ class ControlMachine:
     def dump(self) -> bytes:
         """Return the whole state; `load` of it gives an equal machine."""
         members = [
-            [m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up, m.is_silent]
+            [m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up, m.is_silent, m.former]
             for m in self.members.values()
         ]
         slots = [[row.epoch, row.first, row.target, row.preferred] for row in self.slots]
@@ -284,7 +304,7 @@ class ControlMachine:
         self._voters.clear()
         (self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
              members, slots, self.regions, services) = fields  # fmt: skip
-        self.members = {row[0]: MemberRow(*row) for row in members}
+        self.members = {row[0]: MemberRow(*row[:-1], tuple(row[-1])) for row in members}
         self.slots = [SlotRow(row[0], tuple(row[1]), tuple(row[2]), row[3]) for row in slots]
         self.services = {
             key: {ref: (node_id, incarnation) for ref, node_id, incarnation in refs}

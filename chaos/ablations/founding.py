@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster import ballots
+from casty.cluster.control import MemberRow
 
 from .bug import Planted, bug_in
 
-__all__ = ["FOUNDING"]
+__all__ = ["FOUNDING", "LATE_JOIN"]
 
 SAFEGUARD = "one founding"
 
@@ -85,3 +86,15 @@ FOUNDING: tuple[Planted, ...] = (
     bug_in("own-wall", "fencing", "mixed", ballots, "_floor", _own_wall, True),
 )
 """What may go wrong while blank nodes agree on one document."""
+
+LATE_JOIN: tuple[Planted, ...] = (
+    bug_in(
+        "join-takes-anyone", "members by incarnation", "mixed", MemberRow, "is_replaced",
+        lambda _right: lambda row, incarnation: False,
+    ),
+    bug_in(
+        "forgets-predecessors", "members by incarnation", "mixed", MemberRow, "former_of",
+        lambda _right: lambda row, successor: (),
+    ),
+)  # fmt: skip
+"""`tests/unit/cluster/test_control.py` finds each: a late JOIN of a dead process replaces its successor."""

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from casty.cluster.control import FOUND, JOIN, REGION, SERVICE, STATUS, ControlMachine, check_entry
+from casty.cluster.control import (
+    FOUND,
+    JOIN,
+    MAX_FORMER,
+    REGION,
+    SERVICE,
+    STATUS,
+    ControlMachine,
+    check_entry,
+)
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack
+from chaos.ablations.bug import Planted, planted
+from chaos.ablations.founding import LATE_JOIN
 
 
 def founded(*nodes: str, slots: int = 8) -> ControlMachine:
@@ -58,6 +69,54 @@ def test_a_new_incarnation_has_its_predecessors_seats() -> None:
     voters, learners = machine.control_seats(["a", "b", "c"])
     assert voters == ("a#a-1", "b#b-2", "c#c-1")
     assert learners == ()
+
+
+def late_joins(machine: ControlMachine, restarts: int) -> list[str]:
+    """Restart b some times, give each dead one's JOIN once more, and return who was b after each."""
+    for number in range(2, restarts + 2):
+        join(machine, "b", f"b-{number}")
+    seen: list[str] = []
+    for number in range(1, restarts + 1):
+        machine.apply(pack([JOIN, "b", f"b-{number}", "b", 1]))
+        seen.append(machine.members["b"].incarnation)
+    return seen
+
+
+@pytest.mark.parametrize("restarts", [1, 2, MAX_FORMER])
+def test_a_late_join_of_a_dead_process_does_not_replace_its_successor(restarts: int) -> None:
+    machine = founded("a", "b", "c")
+    assert late_joins(machine, restarts) == [f"b-{restarts + 1}"] * restarts
+    assert machine.members["b"].status == "up"
+
+
+def test_a_replica_that_loaded_the_state_refuses_the_same_late_joins() -> None:
+    machine, copy = founded("a", "b", "c"), ControlMachine()
+    join(machine, "b", "b-2")
+    copy.load(machine.dump())
+    assert copy.dump() == machine.dump()
+    copy.apply(pack([JOIN, "b", "b-1", "b", 1]))
+    assert copy.dump() == machine.dump()
+
+
+def test_rows_remember_a_bounded_number_of_processes() -> None:
+    machine = founded("a", "b", "c")
+    for number in range(2, 3 * MAX_FORMER):
+        join(machine, "b", f"b-{number}")
+    assert len(machine.members["b"].former) == MAX_FORMER
+
+
+def test_one_that_was_given_up_before_it_was_up_may_still_return() -> None:
+    machine = founded("a", "b", "c")
+    join(machine, "d", "d-1", "removed")
+    join(machine, "d", "d-1")
+    assert machine.members["d"].status == "up"
+    assert machine.members["d"].former == ()
+
+
+@pytest.mark.parametrize("bug", LATE_JOIN, ids=lambda bug: bug.name)
+def test_a_planted_bug_lets_late_joins_through(bug: Planted) -> None:
+    with planted(bug):
+        assert late_joins(founded("a", "b", "c"), 2) != ["b-3", "b-3"]
 
 
 def test_a_verdict_about_a_dead_process_does_not_touch_its_successor() -> None:
