@@ -90,6 +90,8 @@ def check_text(what: str, value: object) -> None:
         raise TypeError(f"{what}: expected a text, found {value!r:.100}")
     if not value.strip():
         raise ConfigError(f"{what}: expected a text, found an empty one: {value!r}")
+    if value.startswith("[") and value.endswith("]") and "host" in what:
+        raise ConfigError(f"{what}: expected an address without brackets, {value[1:-1]!r}, found {value!r}")
     size_bytes = len(value.encode(errors="surrogatepass"))
     if size_bytes > MAX_TEXT_BYTES:
         raise ConfigError(

@@ -304,7 +304,7 @@ class ControlMachine:
         self._voters.clear()
         (self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
              members, slots, self.regions, services) = fields  # fmt: skip
-        self.members = {row[0]: MemberRow(*row[:-1], tuple(row[-1])) for row in members}
+        self.members = {row[0]: MemberRow(*[*row[:-1], tuple(row[-1])]) for row in members}
         self.slots = [SlotRow(row[0], tuple(row[1]), tuple(row[2]), row[3]) for row in slots]
         self.services = {
             key: {ref: (node_id, incarnation) for ref, node_id, incarnation in refs}

@@ -6,6 +6,7 @@ the slots that it names -> ``ready`` -> stop: hand leaderships over, close the o
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ from casty.events import LinkDown, LinkUp, MemberChanged, TopologyChanged
 from casty.runtime import Runtime, Timer
 from casty.tls import Config
 from casty.transport.acceptor import Acceptor
+from casty.transport.base import Link
 from casty.transport.connection import Connection
 from casty.transport.peers import Peers
 from casty.transport.turn import Turn
@@ -55,6 +57,8 @@ log = logging.getLogger("casty.node")
 HAND_OVER_NS = 1_750_000_000
 """What stopping may take: two seconds with all that comes before and after."""
 STEP_S = 0.05
+REACH_S = 2.0
+"""How long a node tries to reach its own address at its start."""
 
 AGREED = ("session_ttl_s", "drift", "max_waiters", "max_entities", "max_sessions")
 """The settings that the founder's decide for good: replicas that apply the same entry have to come out the same."""
@@ -127,6 +131,7 @@ class Node:
         await self.acceptor.start(options.bind_host or options.host, options.port)
         self.address = NodeAddress(options.host, self.acceptor.address[1])
         self.node_id = options.node_id or str(self.address)
+        await self._check_address()
         self._assemble()
         if self._born_wall_s < 1:
             log.warning(
@@ -137,6 +142,24 @@ class Node:
         self.links.want_seeds(options.seeds)
         self.arrival.begin()
         self._beat()
+
+    async def _check_address(self) -> None:
+        """Say before anything else when this node does not reach the address that it tells others to dial.
+
+        A warning: behind some address translations a node reaches itself by its private address only.
+        """
+        host, port = self.address
+        try:
+            async with asyncio.timeout(REACH_S):
+                link = await self.runtime.transport.dial(host, port, _Unheard, tls=self.options.tls)
+        except (OSError, TimeoutError) as error:
+            log.warning(
+                "node %s listens on %s and cannot reach the address that it tells others to dial, %s:%s: %s; "
+                "members and clients that dial it may not either: check host, bind_host and the firewall",
+                self.node_id, self.options.bind_host or host, host, port, str(error) or type(error).__name__,
+            )  # fmt: skip
+        else:
+            link.abort()
 
     def _assemble(self) -> None:
         """Make the parts; the port, and with it the identity, is known only now."""
@@ -529,6 +552,19 @@ class Node:
         self.host.close()
         self.arrival.close()
         self.links.close()
+
+
+class _Unheard:
+    """The near end of a link that only shows that it can be made."""
+
+    def __init__(self, link: Link) -> None:
+        del link
+
+    def data_received(self, data: bytes) -> None:
+        """Nothing is asked, so nothing is answered."""
+
+    def link_lost(self, reason: BaseException | None) -> None:
+        """It served its purpose."""
 
 
 class _Nobody:

@@ -93,6 +93,15 @@ class TcpTransport:
         loop = asyncio.get_running_loop()
         # With TLS the link is handed over before its handshake, so that its owner can bound unfinished ones.
         factory = on_link if tls is None else _accept_tls(tls, on_link)
+        if host == "::":
+            # asyncio would bind that to IPv6 alone; whoever says it means every interface.
+            both = socket.create_server(
+                (host, port),
+                family=socket.AF_INET6,
+                backlog=BACKLOG,
+                dualstack_ipv6=socket.has_dualstack_ipv6(),
+            )
+            return TcpListener([both], lambda: TcpLink(factory))
         # asyncio binds, with all its care for names and families, and gives the sockets up before it accepts.
         server = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
         sockets = [socket.socket(fileno=os.dup(one.fileno())) for one in server.sockets]
