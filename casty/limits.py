@@ -11,6 +11,8 @@ limit                refused when it is made                               refus
 `MAX_DEPTH`          `Encoder.plain`: `EncodingError`                      `Decoder.value`
 `MAX_TEXT_BYTES`     names of clusters, nodes and hosts: `ConfigError`     `Hello.decode`, in characters
 `MAX_NAME_BYTES`     ids of gateways: by `MAX_TEXT_BYTES`                  `slot_machine.check_entry`
+`MAX_SERVICES`       `Registry`: not registered, with a warning             `Registry`, alike on every node
+`MAX_SERVICE_*`      `Registry`: not registered, with a warning             `Registry`, alike on every node
 `MAX_NUMBER`         numbers of requests count from 1                      `slot_machine`, `slot_leader`
 ===================  ====================================================  ======================================
 
@@ -21,7 +23,10 @@ frame is built. The state of a slot has no limit: it travels in parts.
 
 from __future__ import annotations
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_ITEMS", "MAX_NAME_BYTES", "MAX_NUMBER", "MAX_TEXT_BYTES"]
+__all__ = [
+    "MAX_BYTES", "MAX_DEPTH", "MAX_ITEMS", "MAX_NAME_BYTES", "MAX_NUMBER", "MAX_SERVICES", "MAX_SERVICE_BYTES",
+    "MAX_SERVICE_KEY_BYTES", "MAX_SERVICE_REF_BYTES", "MAX_TEXT_BYTES",
+]  # fmt: skip
 
 MAX_ITEMS = 1_048_576
 """The longest list or dictionary. A header reserves room for what it claims, so its claim is bounded."""
@@ -40,3 +45,15 @@ MAX_NAME_BYTES = 1024
 
 MAX_NUMBER = 2**63 - 1
 """The largest number that a slot keeps of a request."""
+
+MAX_SERVICES = 10_000
+"""Instances of services in a cluster: every client has all of them."""
+
+MAX_SERVICE_BYTES = 2 * 1024 * 1024
+"""Keys and addresses of all instances together."""
+
+MAX_SERVICE_KEY_BYTES = 1024
+"""The key of a service."""
+
+MAX_SERVICE_REF_BYTES = 4096
+"""The address of an instance."""

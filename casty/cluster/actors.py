@@ -42,7 +42,7 @@ __all__ = ["ClusterActors"]
 
 M = TypeVar("M")
 
-WRITE_TIMEOUT_S = 5.0
+WRITE_TIMEOUT_S = 30.0
 
 OWN_MESSAGES = (Deregister, Find, Listing, Register, Subscribe, Unwatch, Watch, WatchedGone)
 """What the library's own actors say to each other; a user's serializer never sees it."""

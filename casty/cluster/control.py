@@ -3,15 +3,17 @@
 Every node applies the same entries in the same order, so every node can answer what the cluster looks like.
 Placement is derived when an entry is applied, never proposed: two replicas cannot disagree about it.
 
-Entries are flat lists, and each is idempotent: a sender that does not know whether its entry was applied
-sends it again.
+Entries are lists, and each is idempotent: a sender that does not know whether its entry was applied sends it again.
+What may be taken back carries numbers as well (see `offers.py`): a late duplicate must not undo what came after it.
+The version grows only when something changed: each version goes out to every client.
 
 ====================================================  =====================================================
 ``[FOUND, document]``                                  the first entry; see `founding.py` for the document
 ``[JOIN, node_id, incarnation, host, port]``           a process joins, or replaces its dead predecessor
 ``[STATUS, node_id, incarnation, status]``             up, down or removed, as the control leader saw it
 ``[REGION, shard_type, num_shards]``                   a user-defined region and its shard count
-``[SERVICE, key, ref, node_id, incarnation, is_on]``   an instance of a service appears or goes
+``[SERVICE, node_id, incarnation, previous, number,    what a process offers changed: rows
+changes]``                                             ``[key, ref, is_on]``
 ``[SILENT, node_id, incarnation, is_silent]``          a member stopped answering the control leader, or answers again
 ====================================================  =====================================================
 """
@@ -23,13 +25,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from casty.address import peer_key
+from casty.cluster.offers import WHOLE
 from casty.cluster.placement import group_size, place, spread_leaders
+from casty.cluster.registry import Registry
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
 __all__ = [
-    "FOUND", "JOIN", "REGION", "SERVICE", "SILENT", "STATUS", "ControlMachine", "MemberRow", "SlotRow",
-    "check_entry", "first_epoch",
+    "FOUND", "JOIN", "NOT_ON_TOP", "REGION", "SERVICE", "SILENT", "STATUS", "ControlMachine", "MemberRow",
+    "SlotRow", "check_entry", "first_epoch",
 ]  # fmt: skip
 
 FOUND, JOIN, STATUS, REGION, SERVICE, SILENT = 1, 2, 3, 4, 5, 6
@@ -38,10 +42,16 @@ _SHAPES: dict[int, tuple[type, ...]] = {
     JOIN: (str, str, str, int),
     STATUS: (str, str, str),
     REGION: (str, int),
-    SERVICE: (str, str, str, str, bool),
+    SERVICE: (str, str, int, int, list),
     SILENT: (str, str, bool),
 }
 _STATUSES = ("joining", "up", "leaving", "down", "removed")
+
+NOT_ON_TOP = 3
+"""The reply to an announcement whose predecessor is not what is recorded."""
+
+WITHDRAWN_STEP = 2**32
+"""Numbers of announcements jump to a multiple of it when what they said was withdrawn for their sender."""
 
 EPOCH_BITS = 20
 """How often a slot can begin anew within a generation."""
@@ -55,7 +65,8 @@ MAX_FORMER = 8
 class MemberRow:
     """One member. `was_up` counts it for the group size: a member that never came up is no replica.
 
-    `is_silent` is advice, as the control leader saw it.
+    `is_silent` is advice, as the control leader saw it. `offered` is the number of the newest announcement of services
+    that was taken from this incarnation.
     """
 
     node_id: str
@@ -67,6 +78,7 @@ class MemberRow:
     is_silent: bool = False
     former: tuple[str, ...] = ()
     """Incarnations that were replaced, the latest last, at most `MAX_FORMER`."""
+    offered: int = 0
 
     @property
     def key(self) -> str:
@@ -116,7 +128,13 @@ def check_entry(data: bytes) -> list[Any]:
             )
     if entry[0] == STATUS and entry[3] not in _STATUSES:
         raise RemoteProtocolError(f"control entry: expected a status of {_STATUSES}, found {entry[3]!r}")
+    if entry[0] == SERVICE and not all(_is_change(row) for row in entry[5]):
+        raise RemoteProtocolError("control entry: expected rows [key, ref, is_on] of an announcement")
     return entry
+
+
+def _is_change(row: object) -> bool:
+    return isinstance(row, list) and [type(field) for field in row] == [str, str, bool]
 
 
 def first_epoch(generation: int) -> int:
@@ -132,7 +150,7 @@ class ControlMachine:
     """What the control group has agreed on."""
 
     __slots__ = (
-        "_voters", "cluster_id", "generation", "members", "name", "regions", "replication", "services",
+        "_voters", "cluster_id", "generation", "members", "name", "regions", "registry", "replication",
         "settings", "slots", "version",
     )  # fmt: skip
 
@@ -146,8 +164,13 @@ class ControlMachine:
         self.members: dict[str, MemberRow] = {}
         self.slots: list[SlotRow] = []
         self.regions: dict[str, int] = {}
-        self.services: dict[str, dict[str, tuple[str, str]]] = {}
+        self.registry = Registry()
         self._voters: dict[int, tuple[str, ...]] = {}
+
+    @property
+    def services(self) -> dict[str, dict[str, tuple[str, str]]]:
+        """The instances of services, by key and address; see `Registry`."""
+        return self.registry.rows
 
     @property
     def is_founded(self) -> bool:
@@ -155,7 +178,12 @@ class ControlMachine:
         return self.generation > 0
 
     def apply(self, data: bytes) -> list[object]:
-        """Apply one committed entry; returns a reply: ``[0]``, or ``[2, what, recorded, given]``."""
+        """Apply one committed entry; returns a reply.
+
+        It is ``[0]``, or ``[2, what, recorded, given]`` for what contradicts. An announcement of services is
+        answered by ``[0, refused rows, instances, their bytes]`` or ``[NOT_ON_TOP, recorded number]``, None
+        for a process that is no member now.
+        """
         entry = check_entry(data)
         self._voters.clear()
         kind = entry[0]
@@ -200,8 +228,11 @@ class ControlMachine:
         self.version += 1
         was_up = known is not None and known.was_up
         former = known.former_of(incarnation) if known is not None else ()
-        self.members[node_id] = MemberRow(node_id, incarnation, host, port, "joining", was_up, former=former)
-        self._forget_services(node_id)
+        offered = known.offered if known is not None and known.incarnation == incarnation else 0
+        self.members[node_id] = MemberRow(
+            node_id, incarnation, host, port, "joining", was_up, former=former, offered=offered
+        )
+        self.registry.forget(node_id)
         return [0]
 
     def _status(self, node_id: str, incarnation: str, status: str) -> list[object]:
@@ -213,7 +244,16 @@ class ControlMachine:
         self.members[node_id] = replace(known, status=status, was_up=known.was_up or status == "up")
         if status == "up":
             self._fill_seats()
+        if status == "removed":
+            self._withdraw(node_id)
         return [0]
+
+    def _withdraw(self, node_id: str) -> None:
+        """A removed process offers nothing; what it sent before is not on top of the number that it would find."""
+        self.registry.forget(node_id)
+        row = self.members[node_id]
+        offered = (row.offered // WITHDRAWN_STEP + 1) * WITHDRAWN_STEP
+        self.members[node_id] = replace(row, offered=offered)
 
     def _silent(self, node_id: str, incarnation: str, is_silent: bool) -> list[object]:
         known = self.members.get(node_id)
@@ -234,31 +274,38 @@ class ControlMachine:
             self.slots[slot] = replace(row, target=targets[slot], preferred=preferred[slot])
 
     def _region(self, shard_type: str, num_shards: int) -> list[object]:
-        recorded = self.regions.setdefault(shard_type, num_shards)
-        if recorded != num_shards:
+        recorded = self.regions.get(shard_type)
+        if recorded is None:
+            self.regions[shard_type] = num_shards
+            self.version += 1
+        elif recorded != num_shards:
             return [2, "num_shards", recorded, num_shards]
-        self.version += 1
         return [0]
 
-    def _service(self, key: str, ref: str, node_id: str, incarnation: str, is_on: bool) -> list[object]:
+    def _service(
+        self, node_id: str, incarnation: str, previous: int, number: int, rows: list[list[Any]]
+    ) -> list[object]:
         member = self.members.get(node_id)
-        instances = self.services.setdefault(key, {})
-        if is_on and member is not None and member.incarnation == incarnation:
-            instances[ref] = (node_id, incarnation)
-        elif not is_on:
-            instances.pop(ref, None)
-        if not instances:
-            del self.services[key]
-        self.version += 1
-        return [0]
+        if member is None or member.incarnation != incarnation or member.status == "removed":
+            return [NOT_ON_TOP, None]
+        owner = (node_id, incarnation)
+        changes = [(str(key), str(ref), bool(is_on)) for key, ref, is_on in rows]
+        if number > member.offered and previous in (member.offered, WHOLE):
+            self._announce(member, number, changes, is_whole=previous == WHOLE)
+        elif number != member.offered:
+            return [NOT_ON_TOP, member.offered]
+        registry = self.registry
+        return [0, registry.refused(changes, owner), registry.count, registry.size_bytes]
 
-    def _forget_services(self, node_id: str) -> None:
-        for key in list(self.services):
-            kept = {ref: owner for ref, owner in self.services[key].items() if owner[0] != node_id}
-            if kept:
-                self.services[key] = kept
-            else:
-                del self.services[key]
+    def _announce(
+        self, member: MemberRow, number: int, changes: list[tuple[str, str, bool]], *, is_whole: bool
+    ) -> None:
+        owner = (member.node_id, member.incarnation)
+        has_changed = is_whole and self.registry.forget(member.node_id)
+        for key, ref, is_on in changes:
+            has_changed = self.registry.change(key, ref, owner, is_on=is_on) or has_changed
+        self.members[member.node_id] = replace(member, offered=number)
+        self.version += has_changed
 
     def control_seats(self, current: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return (voters, learners) that the control group should have, as peer keys.
@@ -286,16 +333,13 @@ class ControlMachine:
     def dump(self) -> bytes:
         """Return the whole state; `load` of it gives an equal machine."""
         members = [
-            [m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up, m.is_silent, m.former]
+            [m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up, m.is_silent, m.former, m.offered]
             for m in self.members.values()
         ]
         slots = [[row.epoch, row.first, row.target, row.preferred] for row in self.slots]
-        services = {
-            key: [[ref, *owner] for ref, owner in refs.items()] for key, refs in self.services.items()
-        }
         return pack(
             [self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
-             members, slots, self.regions, services]
+             members, slots, self.regions, self.registry.dump()]
         )  # fmt: skip
 
     def load(self, data: bytes) -> None:
@@ -304,9 +348,11 @@ class ControlMachine:
         self._voters.clear()
         (self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
              members, slots, self.regions, services) = fields  # fmt: skip
-        self.members = {row[0]: MemberRow(*[*row[:-1], tuple(row[-1])]) for row in members}
+        self.members = {row[0]: _member(row) for row in members}
         self.slots = [SlotRow(row[0], tuple(row[1]), tuple(row[2]), row[3]) for row in slots]
-        self.services = {
-            key: {ref: (node_id, incarnation) for ref, node_id, incarnation in refs}
-            for key, refs in services.items()
-        }
+        self.registry.load(services)
+
+
+def _member(row: Any) -> MemberRow:
+    node_id, incarnation, host, port, status, was_up, is_silent, former, offered = row
+    return MemberRow(node_id, incarnation, host, port, status, was_up, is_silent, tuple(former), offered)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from casty.cluster.control import NOT_ON_TOP
 from casty.cluster.operations import CONTROL_SLOT, OP_CONTROL
 from casty.cluster.proposals import OK, UNKNOWN, Answers
 from casty.config import SECOND_NS
@@ -19,6 +20,12 @@ from casty.wire.pack import pack
 __all__ = ["ControlCalls", "Relays"]
 
 RETRY_NS = SECOND_NS // 2
+MAX_RETRY_NS = 8 * SECOND_NS
+"""Attempts to the same leader come at growing distances up to this one."""
+
+FINAL = (OK, 2, NOT_ON_TOP)
+"""Replies that end a write; after any other one it is tried again."""
+
 MAX_RELAYED = 100_000
 """Calls that one link may have passed on at once: as many as a gateway lets wait for a route."""
 
@@ -88,15 +95,28 @@ class Relays:
 
 
 class _Answer:
-    """Resolves a future with the first reply."""
+    """The reply that ends a write, of whichever attempt: a late one of an earlier attempt counts."""
 
-    def __init__(self, future: asyncio.Future[list[object]]) -> None:
-        self._future = future
+    def __init__(self) -> None:
+        self.reply: list[object] | None = None
+        self._future: asyncio.Future[None] | None = None
 
     def add(self, call_id: int, reply: list[object]) -> None:
-        """Take the reply to `call_id`."""
-        if not self._future.done():
-            self._future.set_result(reply)
+        """Take the reply to one attempt; a refusal leaves it to the next one."""
+        del call_id
+        if self.reply is None and reply and reply[0] in FINAL:
+            self.reply = reply
+            self.wake()
+
+    def next(self) -> asyncio.Future[None]:
+        """Return what is resolved by the final reply, or by `wake`."""
+        self._future = asyncio.get_running_loop().create_future()
+        return self._future
+
+    def wake(self) -> None:
+        """Resolve what `next` returned."""
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
 
 
 class ControlCalls:
@@ -122,8 +142,8 @@ class ControlCalls:
         self._leader = leader
         self._send = send
 
-    async def write(self, entry: bytes, timeout_s: float) -> None:
-        """Return when the entry is applied.
+    async def write(self, entry: bytes, timeout_s: float) -> list[object]:
+        """Return the reply when the entry is applied.
 
         Raises
         ------
@@ -133,41 +153,41 @@ class ControlCalls:
             No control leader answered within `timeout_s` seconds.
         """
         deadline_ns = self._clock.now() + int(timeout_s * SECOND_NS)
-        while self._clock.now() < deadline_ns:
-            reply = await self._attempt(entry, deadline_ns)
-            if reply is not None and reply[0] == OK:
-                return
-            if reply is not None and reply[0] == 2:
-                raise Mismatch(
-                    f"{reply[1]}: recorded {reply[2]!r}, given {reply[3]!r}; use the recorded value"
-                )
-        raise Unavailable(f"no leader of the control group answered within {timeout_s} s; see `casty status`")
-
-    async def _attempt(self, entry: bytes, deadline_ns: int) -> list[object] | None:
-        """Send once and wait a little for the answer; None when there was none."""
-        future: asyncio.Future[list[object]] = asyncio.get_running_loop().create_future()
-        until_ns = min(self._clock.now() + RETRY_NS, deadline_ns)
-        timer: Timer = self._clock.call_at(until_ns, _expire, future)
-        leader = self._leader()
-        call_id = 0
+        answer = _Answer()
+        sent: list[int] = []
         try:
-            if leader is not None:
-                call_id = self._relays.expect(leader, _Answer(future), 0)
+            await self._repeat(entry, answer, sent, deadline_ns)
+        finally:
+            for call_id in sent:
+                self._relays.forget(call_id)
+        reply = answer.reply
+        if reply is None:
+            raise Unavailable(
+                f"no leader of the control group answered within {timeout_s} s; see `casty status`"
+            )
+        if reply[0] == 2:
+            raise Mismatch(f"{reply[1]}: recorded {reply[2]!r}, given {reply[3]!r}; use the recorded value")
+        return reply
+
+    async def _repeat(self, entry: bytes, answer: _Answer, sent: list[int], deadline_ns: int) -> None:
+        """Send until there is an answer: to another leader soon, to the same one at growing distances."""
+        last: str | None = None
+        due_ns, wait_ns = 0, RETRY_NS
+        while answer.reply is None and self._clock.now() < deadline_ns:
+            now_ns, leader = self._clock.now(), self._leader()
+            if leader is not None and (leader != last or now_ns >= due_ns):
+                wait_ns = RETRY_NS if leader != last else min(2 * wait_ns, MAX_RETRY_NS)
+                last, due_ns = leader, now_ns + wait_ns
+                call_id = self._relays.expect(leader, answer, len(sent))
+                sent.append(call_id)
                 self._send(leader, frames.REQUEST, pack([[call_id, CONTROL_SLOT, 0, OP_CONTROL, entry]]))
-            reply = await future
+            if answer.reply is None:
+                await self._look_again(answer, min(now_ns + RETRY_NS, deadline_ns))
+
+    async def _look_again(self, answer: _Answer, until_ns: int) -> None:
+        future = answer.next()
+        timer: Timer = self._clock.call_at(until_ns, answer.wake)
+        try:
+            await future
         finally:
             timer.cancel()
-            self._relays.forget(call_id)
-        if reply and reply[0] not in (OK, 2):
-            await self._pause(until_ns)
-        return reply or None
-
-    async def _pause(self, until_ns: int) -> None:
-        remaining_ns = until_ns - self._clock.now()
-        if remaining_ns > 0:
-            await self._clock.sleep(remaining_ns / SECOND_NS)
-
-
-def _expire(future: asyncio.Future[list[object]]) -> None:
-    if not future.done():
-        future.set_result([])

@@ -1,8 +1,8 @@
 """Service discovery: instances of services are state of the control group, and every topology carries them.
 
-On a node the receptionist takes `Register` and `Deregister` for actors, writes them to the control group
-one after the other until each is confirmed, and takes an instance out when its actor stops. Everywhere it
-answers `Find` and keeps subscribers up to date from the topology.
+On a node the receptionist takes `Register` and `Deregister` for actors, announces what changed to the control group
+until it is confirmed (see `offers.py`), and takes an instance out when its actor stops. Everywhere it answers `Find`
+and keeps subscribers up to date from the topology.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from casty.actor.local import LocalSystem
 from casty.actor.ref import ActorRef, RemoteActorRef
 from casty.actor.services import Deregister, Find, Listing, Register, ServiceInstance, ServiceKey, Subscribe
 from casty.address import ActorAddress, NodeAddress
-from casty.cluster.control import SERVICE, check_entry
+from casty.cluster.control import NOT_ON_TOP, SERVICE
+from casty.cluster.offers import Announcement, Offers, flaw_of_offer
 from casty.cluster.topology import Topology
-from casty.errors import CastyError, MessageTooLarge, Unavailable
+from casty.errors import CastyError, Unavailable
+from casty.limits import MAX_SERVICE_BYTES, MAX_SERVICES
 from casty.wire.pack import pack
 
 __all__ = ["PATH", "Receptionist", "ServicesChanged", "listing_of"]
@@ -29,15 +31,20 @@ M = TypeVar("M")
 PATH = "$receptionist"
 """Where the receptionist of each node and client is reached."""
 
-WRITE_TIMEOUT_S = 5.0
-
-MAX_ENTRY_BYTES = 65_536
-"""A key and a path: every topology of every client carries them."""
+WRITE_TIMEOUT_S = 30.0
+"""When it is said that the control group does not answer."""
 
 MAX_EARLY = 1000
 """Questions that may wait for the first topology; older ones have timed out long before."""
 
 Request = Register[Any] | Deregister[Any] | Subscribe[Any] | Find[Any] | Terminated
+
+
+Write = Callable[[bytes, float], Awaitable[list[object]]]
+
+
+class Announce(NamedTuple):
+    """Told to the registrar when there is something to announce."""
 
 
 class ServicesChanged(NamedTuple):
@@ -72,16 +79,20 @@ class Receptionist:
     topology
         Returns the present topology.
     write
-        ``await write(entry, timeout_s)`` writes a control entry; None on a client, which registers nothing.
+        ``await write(entry, timeout_s)`` writes a control entry and returns the reply; None on a client, which
+        registers nothing.
     incarnation
         This process's incarnation.
+
+    Bounds: `_registered` has a row per living actor and service that it was registered for, `_subscribers` per living
+    subscriber, `_sent` per key with a subscriber.
     """
 
     def __init__(
         self,
         local: LocalSystem,
         topology: Callable[[], Topology | None],
-        write: Callable[[bytes, float], Awaitable[None]] | None,
+        write: Write | None,
         incarnation: str,
     ) -> None:
         self._local = local
@@ -92,16 +103,35 @@ class Receptionist:
         self._registered: dict[str, dict[str, ActorRef[Any]]] = {}
         self._order = (0, 0)
         self._early: list[Find[Any]] = []
-        self._registrar: ActorRef[bytes] | None = None
+        self._offers = Offers()
+        self._registrar: _Registrar | None = None
         if write is not None:
-            self._registrar = local.spawn_at("$registrar", Behaviors.receive(_Registrar(write).handle)).ref
+            registrar = self._registrar = _Registrar(write, self._offers, self._identity)
+            registrar.ref = local.spawn_at("$registrar", Behaviors.receive(registrar.handle)).ref
         self.ref: ActorRef[Any] = local.spawn_at(PATH, Behaviors.receive(self._receive)).ref
 
     def on_topology(self, topology: Topology) -> None:
         """The topology may have changed; subscribers are told when their listing did."""
         if topology.order != self._order:
             self._order = topology.order
+            self._compare(topology)
             self.ref.tell(ServicesChanged())
+
+    def _compare(self, topology: Topology) -> None:
+        """Announce again what the cluster does not know, or knows no more."""
+        if self._registrar is None:
+            return
+        node_id, incarnation = self._identity()
+        me = topology.members.get(node_id)
+        if me is not None and me.incarnation == incarnation and me.status != "removed":
+            self._offers.follow(me.offered)
+            if self._offers.next() is not None:
+                self._registrar.announce()
+
+    def _identity(self) -> tuple[str, str]:
+        origin = self._local.origin
+        assert origin is not None
+        return origin.node_id, self._incarnation
 
     def listing(self, key: ServiceKey[M]) -> Listing[M]:
         """Return the present instances of a service, without a round trip."""
@@ -139,22 +169,29 @@ class Receptionist:
                 "cannot register %r for %s: only a node registers, and only its own actors", ref, key.name
             )
             return
+        uri = ref.address.to_uri()
+        flaw = flaw_of_offer(key.name, uri)
+        if flaw is not None:
+            ctx.log.warning("service %.100r is not registered for %.200s: %s", key.name, uri, flaw)
+            return
         self._registered.setdefault(key.name, {})[ref.id] = ref
-        self._write(key.name, ref, is_on=True)
+        self._offers.offer(key.name, uri)
+        self._registrar.announce()
         ctx.watch(ref)
 
     def _deregister(self, key: ServiceKey[Any], ref: ActorRef[Any]) -> None:
-        known = self._registered.get(key.name, {}).pop(ref.id, None)
-        if known is not None:
-            self._write(key.name, known, is_on=False)
+        self._take_back(key.name, ref.id)
 
-    def _write(self, key: str, ref: ActorRef[Any], *, is_on: bool) -> None:
-        assert isinstance(ref, RemoteActorRef)
-        assert self._registrar is not None
-        origin = self._local.origin
-        assert origin is not None
-        entry = [SERVICE, key, ref.address.to_uri(), origin.node_id, self._incarnation, is_on]
-        self._registrar.tell(pack(entry))
+    def _take_back(self, key: str, ref_id: str) -> None:
+        refs = self._registered.get(key, {})
+        known = refs.pop(ref_id, None)
+        if not refs:
+            self._registered.pop(key, None)
+        if known is not None:
+            assert isinstance(known, RemoteActorRef)
+            assert self._registrar is not None
+            self._offers.take_back(key, known.address.to_uri())
+            self._registrar.announce()
 
     def _find(self, request: Find[Any]) -> None:
         """Answer, but not before there is a topology: an empty listing then would be a guess."""
@@ -172,12 +209,13 @@ class Receptionist:
 
     def _forget(self, ref: ActorRef[Any]) -> None:
         """An actor stopped: it is neither instance nor subscriber any more."""
-        for key, refs in self._registered.items():
-            known = refs.pop(ref.id, None) if self._is_own(ref) else None
-            if known is not None:
-                self._write(key, known, is_on=False)
-        for subscribers in self._subscribers.values():
+        if self._is_own(ref):
+            for key in list(self._registered):
+                self._take_back(key, ref.id)
+        for key, subscribers in list(self._subscribers.items()):
             subscribers.pop(self._local.key_of(ref), None)
+            if not subscribers:
+                del self._subscribers[key], self._sent[key]
 
     def _is_own(self, ref: ActorRef[Any]) -> bool:
         return isinstance(ref, RemoteActorRef) and self._local.is_own(ref.address)
@@ -188,8 +226,6 @@ class Receptionist:
             self._find(find)
         for name, subscribers in self._subscribers.items():
             requests = list(subscribers.values())
-            if not requests:
-                continue
             listing = self.listing(requests[0].key)
             if listing != self._sent[name]:
                 self._sent[name] = listing
@@ -217,28 +253,55 @@ def _flaw_of(key: object, ref: object) -> str | None:
 
 
 class _Registrar:
-    """Writes entries one after the other; each is repeated until the control group confirms it."""
+    """Announces what this process offers until the control group has it."""
 
-    def __init__(self, write: Callable[[bytes, float], Awaitable[None]]) -> None:
+    def __init__(self, write: Write, offers: Offers, identity: Callable[[], tuple[str, str]]) -> None:
         self._write = write
+        self._offers = offers
+        self._identity = identity
+        self._is_told = False
+        self.ref: ActorRef[Announce] | None = None
 
-    async def handle(self, ctx: ActorContext[bytes], entry: bytes) -> None:
-        """Write one entry; one that can never be written keeps nobody waiting behind it."""
+    def announce(self) -> None:
+        """There is something to announce; one message is enough for all of it."""
+        if not self._is_told and self.ref is not None:
+            self._is_told = True
+            self.ref.tell(Announce())
+
+    async def handle(self, ctx: ActorContext[Announce], message: Announce) -> None:
+        """Announce until all is known, or this process is no member: it hears when it is one again."""
+        del message
+        self._is_told = False
         while True:
-            try:
-                _check_size(entry)
-                check_entry(entry)
-                await self._write(entry, WRITE_TIMEOUT_S)
+            announcement = self._offers.next()
+            if announcement is None:
                 return
+            try:
+                reply: Any = await self._write(self._entry(announcement), WRITE_TIMEOUT_S)
             except Unavailable:
                 ctx.log.warning("the control group does not answer; a service registration waits")
+                continue
             except CastyError as error:
-                ctx.log.error("a service registration was refused: %s", error)
+                ctx.log.error("service registrations were refused: %s", error)
                 return
+            if reply[0] != NOT_ON_TOP:
+                self._confirmed(ctx, announcement, *reply[1:])
+            elif reply[1] is None:
+                return
+            else:
+                self._offers.anew(reply[1])
 
+    def _entry(self, announcement: Announcement) -> bytes:
+        changes = [list(change) for change in announcement.changes]
+        return pack([SERVICE, *self._identity(), announcement.previous, announcement.number, changes])
 
-def _check_size(entry: bytes) -> None:
-    if len(entry) > MAX_ENTRY_BYTES:
-        raise MessageTooLarge(
-            f"expected a key and a path of together less than {MAX_ENTRY_BYTES} bytes, found {len(entry)}"
-        )
+    def _confirmed(
+        self, ctx: ActorContext[Announce], done: Announcement, refused: list[list[str]], count: int, size: int
+    ) -> None:
+        self._offers.confirmed(done.number, [(key, ref) for key, ref in refused])
+        if refused:
+            ctx.log.warning(
+                "service %.100r is not registered for %.200s, nor are %d others: the cluster has %d of at most %d "
+                "instances, with %d of at most %d bytes of keys and addresses",
+                *refused[0], len(refused) - 1, count, MAX_SERVICES, size, MAX_SERVICE_BYTES,
+            )  # fmt: skip

@@ -25,6 +25,8 @@ class MemberInfo(NamedTuple):
     port: int
     status: str
     is_silent: bool = False
+    offered: int = 0
+    """The number of the newest announcement of services that this version shows."""
 
 
 class Hint(NamedTuple):
@@ -134,7 +136,7 @@ def of_machine(machine: ControlMachine, leaders: LeaderTable) -> Topology:
         drift=float(machine.settings["drift"]),
         members={
             row.node_id: MemberInfo(
-                row.node_id, row.incarnation, row.host, row.port, row.status, row.is_silent
+                row.node_id, row.incarnation, row.host, row.port, row.status, row.is_silent, row.offered
             )
             for row in machine.members.values()
         },
@@ -171,7 +173,7 @@ def from_plain(plain: Any, leaders: LeaderTable) -> Topology:
             ttl_s=float(ttl_s),
             drift=float(drift),
             members={
-                row[0]: MemberInfo(row[0], row[1], row[2], int(row[3]), row[4], bool(row[5]))
+                row[0]: MemberInfo(row[0], row[1], row[2], int(row[3]), row[4], bool(row[5]), int(row[6]))
                 for row in members
             },
             slots=tuple((int(epoch), tuple(nodes)) for epoch, nodes in slots),

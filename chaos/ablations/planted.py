@@ -17,6 +17,7 @@ from .actors import ACTORS
 from .bug import Planted
 from .clients import CLIENTS
 from .consensus import CONSENSUS
+from .control import CONTROL
 from .holds import HOLDS
 from .sessions import SESSIONS
 from .snapshots import SNAPSHOTS
@@ -92,5 +93,5 @@ FIRST = (
     Planted("one-party-less", "barrier generation", "barrier", BarrierStructure, "_arrive", _one_party_less),
 )
 
-PLANTED = (*FIRST, *CONSENSUS, *SESSIONS, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS)
+PLANTED = (*FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS)
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from casty.cluster import registry
 from casty.cluster.control import (
     FOUND,
     JOIN,
     MAX_FORMER,
+    NOT_ON_TOP,
     REGION,
     SERVICE,
     STATUS,
     ControlMachine,
     check_entry,
 )
+from casty.cluster.offers import WHOLE
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack
 from chaos.ablations.bug import Planted, planted
@@ -147,21 +150,81 @@ def test_another_shard_count_is_refused_with_both_numbers() -> None:
     assert machine.apply(pack([REGION, "cart", 20])) == [2, "num_shards", 10, 20]
 
 
-def test_services_of_a_restarted_node_are_gone() -> None:
+PRINTER = ["printer", "casty://shop@b:1/p", True]
+
+
+def announce(machine: ControlMachine, *numbers: int, rows: object, incarnation: str = "b-1") -> list[object]:
+    return machine.apply(pack([SERVICE, "b", incarnation, *numbers, rows]))
+
+
+def test_services_of_a_restarted_node_are_gone_and_never_come_back() -> None:
     machine = founded("a", "b", "c")
-    machine.apply(pack([SERVICE, "printer", "casty://shop@b:1/p", "b", "b-1", True]))
+    announce(machine, 0, 1, rows=[PRINTER])
     assert machine.services == {"printer": {"casty://shop@b:1/p": ("b", "b-1")}}
     join(machine, "b", "b-2")
     assert machine.services == {}
-    machine.apply(pack([SERVICE, "printer", "casty://shop@b:1/p", "b", "b-1", True]))
+    assert announce(machine, 0, 1, rows=[PRINTER]) == [NOT_ON_TOP, None]
+    assert announce(machine, WHOLE, 9, rows=[PRINTER]) == [NOT_ON_TOP, None]
     assert machine.services == {}
+
+
+def test_a_late_duplicate_of_a_registration_changes_nothing() -> None:
+    machine = founded("a", "b", "c")
+    off = ["printer", "casty://shop@b:1/p", False]
+    announce(machine, 0, 1, rows=[PRINTER])
+    announce(machine, 1, 2, rows=[off])
+    before = machine.dump()
+    assert announce(machine, 0, 1, rows=[PRINTER]) == [NOT_ON_TOP, 2]
+    assert announce(machine, 1, 2, rows=[off])[0] == 0
+    assert machine.dump() == before
+
+
+def test_what_changes_nothing_makes_no_version() -> None:
+    machine = founded("a", "b", "c")
+    announce(machine, 0, 1, rows=[PRINTER])
+    machine.apply(pack([REGION, "cart", 10]))
+    version = machine.version
+    announce(machine, 0, 1, rows=[PRINTER])
+    announce(machine, 1, 2, rows=[PRINTER])
+    machine.apply(pack([REGION, "cart", 10]))
+    assert machine.version == version
+
+
+def test_a_removed_process_offers_nothing_until_it_announces_everything_anew() -> None:
+    machine = founded("a")
+    machine.apply(pack([JOIN, "b", "b-1", "b", 1]))
+    announce(machine, 0, 1, rows=[PRINTER])
+    machine.apply(pack([STATUS, "b", "b-1", "removed"]))
+    assert machine.services == {}
+    join(machine, "b", "b-1")
+    reply = announce(machine, 1, 2, rows=[PRINTER])
+    assert reply[0] == NOT_ON_TOP
+    recorded = machine.members["b"].offered
+    assert announce(machine, WHOLE, recorded + 1, rows=[PRINTER])[:2] == [0, []]
+    assert list(machine.services) == ["printer"]
+
+
+@pytest.mark.parametrize("bound", ["MAX_SERVICES", "MAX_SERVICE_BYTES"])
+def test_what_exceeds_the_bound_of_services_is_refused_and_the_rest_taken(
+    bound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, bound, 2 if bound == "MAX_SERVICES" else 6)
+    machine = founded("a", "b", "c")
+    rows = [["k", "r1", True], ["k", "r2", True], ["k", "r3", True]]
+    assert announce(machine, 0, 1, rows=rows) == [0, [["k", "r3"]], 2, 6]
+    assert announce(machine, 0, 1, rows=rows) == [0, [["k", "r3"]], 2, 6]
+    assert announce(machine, 1, 2, rows=[["k", "r1", False]]) == [0, [], 1, 3]
+    assert announce(machine, 2, 3, rows=[["k", "r3", True]]) == [0, [], 2, 6]
+    other = ControlMachine()
+    other.load(machine.dump())
+    assert (other.registry.count, other.registry.size_bytes) == (2, 6)
 
 
 def test_a_dump_loads_into_an_equal_machine() -> None:
     machine = founded("a", "b", "c")
     join(machine, "d", "d-1")
     machine.apply(pack([REGION, "cart", 10]))
-    machine.apply(pack([SERVICE, "printer", "ref", "b", "b-1", True]))
+    announce(machine, 0, 1, rows=[PRINTER])
     other = ControlMachine()
     other.load(machine.dump())
     assert other.dump() == machine.dump()
@@ -171,7 +234,16 @@ def test_a_dump_loads_into_an_equal_machine() -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    [[], {}, [9], [JOIN, "a"], [JOIN, "a", "b", "c", "d"], [STATUS, "a", "b", "sideways"], [REGION, 1, 2]],
+    [
+        [],
+        {},
+        [9],
+        [JOIN, "a"],
+        [JOIN, "a", "b", "c", "d"],
+        [STATUS, "a", "b", "sideways"],
+        [REGION, 1, 2],
+        [SERVICE, "b", "b-1", 0, 1, [["k", "r"]]],
+    ],
 )
 def test_nonsense_is_refused_before_it_is_proposed(entry: object) -> None:
     with pytest.raises(RemoteProtocolError):

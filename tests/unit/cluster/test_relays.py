@@ -12,6 +12,7 @@ from casty.cluster.relays import RETRY_NS, ControlCalls, Relays
 from casty.config import SECOND_NS
 from casty.distributed.core import QUEUED, WITHDRAWN
 from casty.errors import Unavailable
+from casty.wire.pack import unpack
 
 from .region_world import ManualClock
 from .replica_world import settle
@@ -75,24 +76,65 @@ def test_one_caller_has_so_many_calls_passed_on_and_no_more(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("is_sent", [False, True])
-async def test_an_unanswered_control_entry_is_forgotten_with_each_attempt(is_sent: bool) -> None:
+async def test_an_unanswered_control_entry_goes_out_at_growing_distances(is_sent: bool) -> None:
     clock, relays = ManualClock(), Relays()
-    sent: list[str] = []
+    sent: list[float] = []
 
     def send(node_id: str, kind: int, body: bytes) -> bool:
-        del kind, body
-        sent.append(node_id)
+        del node_id, kind, body
+        sent.append(clock.now() / SECOND_NS)
         return is_sent
 
-    writing = asyncio.ensure_future(ControlCalls(clock, relays, lambda: "a", send).write(b"entry", 2.0))
-    for attempt in range(1, 5):
+    start_s = clock.now() / SECOND_NS
+    writing = asyncio.ensure_future(ControlCalls(clock, relays, lambda: "a", send).write(b"entry", 20.0))
+    for _ in range(41):
         await settle()
-        assert (len(sent), len(relays)) == (attempt, 1)
         clock.advance(RETRY_NS / SECOND_NS)
     await settle()
+    assert [at - start_s for at in sent] == [0, 0.5, 1.5, 3.5, 7.5, 15.5]
     assert len(relays) == 0
     with pytest.raises(Unavailable):
         await writing
+
+
+async def test_a_late_reply_to_an_earlier_attempt_counts() -> None:
+    clock, relays = ManualClock(), Relays()
+    sent: list[int] = []
+
+    def send(node_id: str, kind: int, body: bytes) -> bool:
+        row: Any = unpack(body)
+        sent.append(row[0][0])
+        return True
+
+    writing = asyncio.ensure_future(ControlCalls(clock, relays, lambda: "a", send).write(b"entry", 20.0))
+    await settle()
+    clock.advance(RETRY_NS / SECOND_NS)
+    await settle()
+    assert len(sent) == 2
+    relays.on_reply(sent[0], [OK, "late"], is_final=True)
+    await settle()
+    assert writing.done()
+    assert await writing == [OK, "late"]
+    assert len(relays) == 0
+
+
+async def test_another_leader_is_asked_without_waiting_for_the_former_one() -> None:
+    clock, relays = ManualClock(), Relays()
+    sent: list[str] = []
+    leader = "a"
+
+    def send(node_id: str, kind: int, body: bytes) -> bool:
+        sent.append(node_id)
+        return True
+
+    writing = asyncio.ensure_future(ControlCalls(clock, relays, lambda: leader, send).write(b"entry", 20.0))
+    for elected in "aaaaab":
+        leader = elected
+        await settle()
+        clock.advance(RETRY_NS / SECOND_NS)
+    await settle()
+    assert sent == ["a", "a", "a", "b", "b"]
+    writing.cancel()
 
 
 async def test_a_cancelled_control_entry_is_forgotten() -> None:

@@ -13,10 +13,9 @@ from casty.actor.context import ActorContext
 from casty.actor.mailbox import Mailbox, MailboxOverflowStrategy
 from casty.actor.ref import ActorRef, RemoteActorRef
 from casty.actor.services import Deregister, Find, Listing, Register, ServiceKey, Subscribe
-from casty.cluster.control import SERVICE
 from casty.cluster.services import Receptionist
 from casty.errors import Unavailable
-from casty.wire.pack import pack, unpack
+from casty.wire.pack import unpack
 from tests.unit.cluster.region_world import Process, World, settle
 
 PRINTER = ServiceKey[str]("printer")
@@ -31,22 +30,25 @@ class Registry:
         self.failures = failures
         self.receptionists: list[Receptionist] = []
 
-    async def write(self, entry: bytes, timeout_s: float) -> None:
+    async def write(self, entry: bytes, timeout_s: float) -> list[object]:
         if self.failures:
             self.failures -= 1
             raise Unavailable("no leader")
         row: Any = unpack(entry)
-        _, key, uri, node_id, _, is_on = row
-        if is_on:
-            self.rows[uri] = node_id
-        else:
-            self.rows.pop(uri, None)
+        _, node_id, _, _, _, changes = row
+        key = changes[-1][0]
+        for _, uri, is_on in changes:
+            if is_on:
+                self.rows[uri] = node_id
+            else:
+                self.rows.pop(uri, None)
         topology = self.world.topology
         assert topology is not None
         services = {key: tuple(self.rows.items())} if self.rows else {}
         self.world.topology = replace(topology, services=services, version=topology.version + 1)
         for receptionist in self.receptionists:
             receptionist.on_topology(self.world.topology)
+        return [0, [], len(self.rows), 0]
 
     def receptionist(self, process: Process) -> Receptionist:
         write = self.write if process.is_node else None
@@ -206,12 +208,11 @@ async def test_a_registration_that_can_never_be_written_delays_no_other(
     registry = Registry(world)
     receptionist = registry.receptionist(world.processes["a"])
     ref = world.processes["a"].local.spawn(Behaviors.ignore(), "p")
-    world.processes["a"].local.deliver("$registrar", pack([SERVICE, 5, "text"]))
     receptionist.ref.tell(Register(ServiceKey("x" * 100_000), ref))
     receptionist.ref.tell(Register(PRINTER, ref))
     await settle()
     assert list(registry.rows) == ["casty://test@a:1/p"]
-    assert caplog.text.count("a service registration was refused") == 2
+    assert "its key has 100000 bytes, the bound is 1024" in caplog.text
     await world.close()
 
 

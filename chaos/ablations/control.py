@@ -1,0 +1,102 @@
+"""Planted bugs in control writes: their numbers, versions, bounds, and how they are repeated."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from casty.cluster import relays
+from casty.cluster.control import ControlMachine
+from casty.cluster.offers import Offers
+from casty.cluster.registry import Registry
+
+from .bug import Planted, bug_in
+
+__all__ = ["CONTROL"]
+
+
+def _any_number(right: Any) -> Any:
+    """An announcement is taken whatever was taken before."""
+
+    def service(
+        machine: Any, node_id: str, incarnation: str, previous: int, number: int, rows: Any
+    ) -> list[object]:
+        member = machine.members.get(node_id)
+        if member is not None and previous >= 0:
+            machine.members[node_id] = replace(member, offered=previous)
+            number = max(number, previous + 1)
+        return list(right(machine, node_id, incarnation, previous, number, rows))
+
+    return service
+
+
+def _new_version(right: Any) -> Any:
+    """Each announcement makes a version, whether it changed anything or not."""
+
+    def service(machine: Any, *fields: Any) -> list[object]:
+        machine.version += 1
+        return list(right(machine, *fields))
+
+    return service
+
+
+def _keeps_services(_registry: Any, _node_id: str) -> bool:
+    """What a process offered stays when it is replaced."""
+    return False
+
+
+def _counts_nothing(_registry: Any, _key: str, _ref: str) -> bool:
+    """Services have no bound."""
+    return True
+
+
+def _keeps_position(_offers: Any, _recorded: int) -> None:
+    """A process that was given up and came back takes its services for known."""
+
+
+class _Deaf(relays._Answer):
+    """Only the reply to the newest attempt counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._newest = -1
+
+    def next(self) -> Any:
+        """Another look begins: what was sent before it is forgotten."""
+        self._newest += 1
+        return super().next()
+
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Take the reply to the newest attempt."""
+        if call_id >= self._newest:
+            super().add(call_id, reply)
+
+
+CONTROL = (
+    bug_in(
+        "any-announcement",
+        "numbers of announcements",
+        "actors",
+        ControlMachine,
+        "_service",
+        _any_number,
+        True,
+    ),
+    bug_in(
+        "version-of-nothing",
+        "versions change something",
+        "actors",
+        ControlMachine,
+        "_service",
+        _new_version,
+        True,
+    ),
+    Planted(
+        "dead-keep-services", "incarnations of services", "actors", Registry, "forget", _keeps_services, True
+    ),
+    Planted(
+        "unbounded-services", "bound of the topology", "actors", Registry, "_has_room", _counts_nothing, True
+    ),
+    Planted("never-anew", "services of who came back", "actors", Offers, "anew", _keeps_position, True),
+    Planted("late-reply-ignored", "late replies count", "actors", relays, "_Answer", _Deaf, True),
+)
