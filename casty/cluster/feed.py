@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from casty.cluster.document import parts_of
 from casty.cluster.links import Links
 from casty.cluster.topology import LeaderTable, Topology, to_plain
 from casty.config import BOUNDS
@@ -14,6 +16,8 @@ from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
 __all__ = ["Feed", "learn_hints"]
+
+log = logging.getLogger("casty.node")
 
 MAX_SLOTS = int(BOUNDS["slots"].high)
 
@@ -56,7 +60,7 @@ class Feed:
         """Send the present topology, then everything that changes."""
         self._subscribers[connection] = None
         if self.topology is not None:
-            _tell(connection, frames.TOPOLOGY, pack(to_plain(self.topology)))
+            _tell_in_parts(connection, pack(to_plain(self.topology)))
 
     def forget(self, connection: Connection) -> None:
         """The link is gone."""
@@ -66,7 +70,7 @@ class Feed:
         """Tell a newly linked node what this one leads."""
         mine = [row for row in self._leaders.rows() if row[3] == self._me]
         if mine:
-            _tell(connection, frames.HINTS, pack(mine))
+            _hint(connection, pack(mine))
 
     def on_hints(self, body: bytes) -> None:
         """Take what a fellow node leads; also before the control state is here, for it is said only once."""
@@ -86,22 +90,39 @@ class Feed:
 
     def _send(self, slots: Sequence[int]) -> None:
         if self.topology is not None and self._subscribers:
-            if self._is_new:
-                kind, body = frames.TOPOLOGY, pack(to_plain(self.topology))
-            else:
-                kind, body = frames.HINT_DELTA, pack(self._leaders.rows(slots))
-            for connection in list(self._subscribers):
-                _tell(connection, kind, body)
+            self._tell_subscribers(self.topology, slots)
         mine = [row for row in self._leaders.rows(slots) if row[3] == self._me]
         if mine:
             body = pack(mine)
-            self._links.each_node(lambda connection: _tell(connection, frames.HINTS, body))
+            self._links.each_node(lambda connection: _hint(connection, body))
+
+    def _tell_subscribers(self, topology: Topology, slots: Sequence[int]) -> None:
+        body = pack(to_plain(topology)) if self._is_new else pack(self._leaders.rows(slots))
+        for connection in list(self._subscribers):
+            if self._is_new:
+                _tell_in_parts(connection, body)
+            else:
+                _tell(connection, frames.HINT_DELTA, body)
 
 
-def _tell(connection: Connection, kind: int, body: bytes) -> None:
-    """Send what is said only once; whoever misses it has to begin anew."""
+def _hint(connection: Connection, body: bytes) -> None:
+    _tell(connection, frames.HINTS, body)
+
+
+def _tell_in_parts(connection: Connection, document: bytes) -> None:
+    """Send a whole topology, however long it is; what a closed connection is sent goes nowhere."""
+    for part in parts_of(document, connection.max_frame_bytes):
+        if not _tell(connection, frames.TOPOLOGY, part):
+            return
+
+
+def _tell(connection: Connection, kind: int, body: bytes) -> bool:
+    """Send what is said only once; whoever misses it has to begin anew. True when it was sent."""
     try:
-        if not connection.send(kind, body):
-            connection.close("the outbound queue is full: the other side does not read what it subscribed to")
+        if connection.send(kind, body):
+            return True
+        connection.close("the outbound queue is full: the other side does not read what it subscribed to")
     except MessageTooLarge as error:
+        log.error("the link with %s is closed: %s", connection.remote.node_id, error)
         connection.close(str(error))
+    return False

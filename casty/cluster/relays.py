@@ -94,7 +94,7 @@ class Relays:
                 answers.add(call_id, [UNKNOWN])
 
 
-class _Answer:
+class Outcome:
     """The reply that ends a write, of whichever attempt: a late one of an earlier attempt counts."""
 
     def __init__(self) -> None:
@@ -153,7 +153,7 @@ class ControlCalls:
             No control leader answered within `timeout_s` seconds.
         """
         deadline_ns = self._clock.now() + int(timeout_s * SECOND_NS)
-        answer = _Answer()
+        answer = Outcome()
         sent: list[int] = []
         try:
             await self._repeat(entry, answer, sent, deadline_ns)
@@ -169,7 +169,7 @@ class ControlCalls:
             raise Mismatch(f"{reply[1]}: recorded {reply[2]!r}, given {reply[3]!r}; use the recorded value")
         return reply
 
-    async def _repeat(self, entry: bytes, answer: _Answer, sent: list[int], deadline_ns: int) -> None:
+    async def _repeat(self, entry: bytes, answer: Outcome, sent: list[int], deadline_ns: int) -> None:
         """Send until there is an answer: to another leader soon, to the same one at growing distances."""
         last: str | None = None
         due_ns, wait_ns = 0, RETRY_NS
@@ -184,7 +184,7 @@ class ControlCalls:
             if answer.reply is None:
                 await self._look_again(answer, min(now_ns + RETRY_NS, deadline_ns))
 
-    async def _look_again(self, answer: _Answer, until_ns: int) -> None:
+    async def _look_again(self, answer: Outcome, until_ns: int) -> None:
         future = answer.next()
         timer: Timer = self._clock.call_at(until_ns, answer.wake)
         try:

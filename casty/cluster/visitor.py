@@ -19,6 +19,7 @@ from typing import Any
 
 from casty.address import NodeAddress
 from casty.cluster import topology as topologies
+from casty.cluster.document import Assembly
 from casty.cluster.feed import learn_hints
 from casty.cluster.gateway import Gateway
 from casty.cluster.topology import LeaderTable, MemberInfo, Topology
@@ -75,6 +76,8 @@ class Visitor:
         self.leaders = LeaderTable()
         self._topology: Topology | None = None
         self._by_node: dict[str, Connection] = {}
+        self._documents: dict[Connection, Assembly] = {}
+        """Topologies that are arriving, one per link; a row goes with the last part, or with its link."""
         self.peers = Peers(runtime, self._hello, settings, self, self.turn, tls, address_map)
         self.gateway = Gateway(
             runtime, self, settings, f"{self.client_id}#{self.incarnation}".encode(), turn=self.turn
@@ -197,6 +200,7 @@ class Visitor:
     def on_closed(self, connection: Connection, reason: str) -> None:
         """A link ended."""
         node_id = connection.remote.node_id
+        self._documents.pop(connection, None)
         if self._by_node.get(node_id) is connection:
             del self._by_node[node_id]
             self.gateway.on_link_down(node_id)
@@ -210,7 +214,7 @@ class Visitor:
         elif kind == frames.KEEPALIVE_ACK:
             self.gateway.on_keepalive_ack(body)
         elif kind == frames.TOPOLOGY:
-            self._on_snapshot(unpack(body))
+            self._on_topology_part(connection, body)
         elif kind == frames.HINT_DELTA:
             if self._topology is not None:
                 learn_hints(self.leaders, unpack(body), len(self._topology.slots))
@@ -218,6 +222,12 @@ class Visitor:
             self.extra_frames[kind](connection, body)
         else:
             raise RemoteProtocolError(f"frame kind {kind} is not for a client")
+
+    def _on_topology_part(self, connection: Connection, body: bytes) -> None:
+        document = self._documents.setdefault(connection, Assembly()).take(body)
+        if document is not None:
+            del self._documents[connection]
+            self._on_snapshot(unpack(document))
 
     def _on_snapshot(self, plain: Any) -> None:
         new = topologies.from_plain(plain, self.leaders)

@@ -54,7 +54,7 @@ def _keeps_position(_offers: Any, _recorded: int) -> None:
     """A process that was given up and came back takes its services for known."""
 
 
-class _Deaf(relays._Answer):
+class _Deaf(relays.Outcome):
     """Only the reply to the newest attempt counts."""
 
     def __init__(self) -> None:
@@ -98,5 +98,5 @@ CONTROL = (
         "unbounded-services", "bound of the topology", "actors", Registry, "_has_room", _counts_nothing, True
     ),
     Planted("never-anew", "services of who came back", "actors", Offers, "anew", _keeps_position, True),
-    Planted("late-reply-ignored", "late replies count", "actors", relays, "_Answer", _Deaf, True),
+    Planted("late-reply-ignored", "late replies count", "actors", relays, "Outcome", _Deaf, True),
 )
