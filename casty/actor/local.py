@@ -339,6 +339,8 @@ class LocalSystem:
 
     def node_lost(self, node_id: str) -> None:
         """A node, client or incarnation is gone: its actors are terminated, its watchers forgotten."""
+        if self.origin is not None and self.origin.node_id == node_id:
+            return  # What others think of this process ends nothing here: its actors live.
         self.watching.node_lost(node_id)
 
 

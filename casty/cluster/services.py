@@ -85,7 +85,7 @@ class Receptionist:
         This process's incarnation.
 
     Bounds: `_registered` has a row per living actor and service that it was registered for, `_subscribers` per living
-    subscriber, `_sent` per key with a subscriber.
+    subscriber, with what it heard last.
     """
 
     def __init__(
@@ -98,8 +98,7 @@ class Receptionist:
         self._local = local
         self._topology = topology
         self._incarnation = incarnation
-        self._subscribers: dict[str, dict[str, Subscribe[Any]]] = {}
-        self._sent: dict[str, Listing[Any]] = {}
+        self._subscribers: dict[str, dict[str, tuple[Subscribe[Any], Listing[Any]]]] = {}
         self._registered: dict[str, dict[str, ActorRef[Any]]] = {}
         self._order = (0, 0)
         self._early: list[Find[Any]] = []
@@ -202,8 +201,8 @@ class Receptionist:
 
     def _subscribe(self, ctx: ActorContext[Any], request: Subscribe[Any]) -> None:
         listing = self.listing(request.key)
-        self._sent[request.key.name] = listing
-        self._subscribers.setdefault(request.key.name, {})[self._local.key_of(request.reply_to)] = request
+        subscribers = self._subscribers.setdefault(request.key.name, {})
+        subscribers[self._local.key_of(request.reply_to)] = (request, listing)
         self._local.tell(request.reply_to, listing)
         ctx.watch(request.reply_to)
 
@@ -215,7 +214,7 @@ class Receptionist:
         for key, subscribers in list(self._subscribers.items()):
             subscribers.pop(self._local.key_of(ref), None)
             if not subscribers:
-                del self._subscribers[key], self._sent[key]
+                del self._subscribers[key]
 
     def _is_own(self, ref: ActorRef[Any]) -> bool:
         return isinstance(ref, RemoteActorRef) and self._local.is_own(ref.address)
@@ -224,12 +223,12 @@ class Receptionist:
         early, self._early = self._early, []
         for find in early:
             self._find(find)
-        for name, subscribers in self._subscribers.items():
-            requests = list(subscribers.values())
-            listing = self.listing(requests[0].key)
-            if listing != self._sent[name]:
-                self._sent[name] = listing
-                for request in requests:
+        for subscribers in self._subscribers.values():
+            listing: Listing[Any] | None = None
+            for name, (request, heard) in subscribers.items():
+                listing = listing or self.listing(request.key)
+                if listing != heard:
+                    subscribers[name] = (request, listing)
                     self._local.tell(request.reply_to, listing)
 
 

@@ -224,3 +224,42 @@ def test_a_service_key_is_a_text(name: Any) -> None:
 
 def stop(ctx: ActorContext[Any], message: Any) -> Behavior[Any]:
     return Behaviors.stopped()
+
+
+async def test_each_subscriber_hears_what_is_new_to_it() -> None:
+    world = World(("a",))
+    registry = Registry(world)
+    process = world.processes["a"]
+    receptionist = registry.receptionist(process)
+    heard: dict[str, list[list[str]]] = {"early": [], "late": []}
+    receptionist.ref.tell(Subscribe(PRINTER, listener(process, "early", heard)))
+    await settle()
+    topology = world.topology
+    assert topology is not None
+    rows = (("casty://test@a:1/p", "a"),)
+    world.topology = replace(topology, services={PRINTER.name: rows}, version=topology.version + 1)
+    receptionist.ref.tell(Subscribe(PRINTER, listener(process, "late", heard)))
+    await settle()
+    receptionist.on_topology(world.topology)
+    await settle()
+    assert heard == {"early": [[], ["a/p"]], "late": [["a/p"]]}
+    await world.close()
+
+
+async def test_a_node_that_was_thought_lost_keeps_its_instances_and_subscribers() -> None:
+    world = World(("a",))
+    registry = Registry(world)
+    process = world.processes["a"]
+    receptionist = registry.receptionist(process)
+    receptionist.ref.tell(Register(PRINTER, process.local.spawn(Behaviors.ignore(), "p")))
+    await settle()
+    process.local.node_lost("a")
+    await settle()
+    assert instances(receptionist.listing(PRINTER)) == ["a/p"]
+    await world.close()
+
+
+def listener(process: Process, name: str, heard: dict[str, list[list[str]]]) -> ActorRef[Listing[str]]:
+    return process.local.spawn(
+        Behaviors.receive(lambda ctx, listing: heard[name].append(instances(listing))), name
+    )
