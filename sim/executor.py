@@ -71,7 +71,7 @@ class Execution:
         values: Any = dict(plan.cluster.settings)
         self._settings = Settings(**values)
         self._stage = Stage(world)
-        self._checks = StepChecks(world, self._settings.election_max_s)
+        self._checks = StepChecks(world, self._settings)
         self._actors = ActorChecks(world, self._checks.report)
         self._has_actors = any(operation.kind in ACTOR_KINDS for operation in plan.operations)
         self._nodes = [name for name in plan.cluster.names() if name.startswith("node-")]

@@ -131,7 +131,11 @@ class Node:
         await self.acceptor.start(options.bind_host or options.host, options.port)
         self.address = NodeAddress(options.host, self.acceptor.address[1])
         self.node_id = options.node_id or str(self.address)
-        await self._check_address()
+        try:
+            await self._check_address()
+        except BaseException:
+            await self.acceptor.close()
+            raise
         self._assemble()
         if self._born_wall_s < 1:
             log.warning(

@@ -18,6 +18,7 @@ from .bug import Planted
 from .clients import CLIENTS
 from .consensus import CONSENSUS
 from .control import CONTROL
+from .forgotten import FORGOTTEN
 from .holds import HOLDS
 from .sessions import SESSIONS
 from .snapshots import SNAPSHOTS
@@ -93,5 +94,7 @@ FIRST = (
     Planted("one-party-less", "barrier generation", "barrier", BarrierStructure, "_arrive", _one_party_less),
 )
 
-PLANTED = (*FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS)
+PLANTED = (
+    *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN,
+)  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

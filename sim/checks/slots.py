@@ -25,6 +25,8 @@ _HOLDING = (LOCK, SEMAPHORE)
 _PASSING = (QUEUED, EXPIRED, BUSY, STALE, WITHDRAWN)
 """Statuses that say nothing about what a request did."""
 
+DEFAULT_LIMITS = MachineLimits()
+
 Entity = tuple[int, bytes]
 
 
@@ -37,9 +39,17 @@ class Slots:
         Returns the cluster's generation, known once the first slot exists.
     on_expired
         Told of (slot, epoch, session) when an expiry is committed, before it is applied here.
+    limits
+        Of the run: what a replica refuses, its shadow has to refuse as well.
     """
 
-    def __init__(self, generation: Callable[[], int], on_expired: Callable[[int, int, int], None]) -> None:
+    def __init__(
+        self,
+        generation: Callable[[], int],
+        on_expired: Callable[[int, int, int], None],
+        limits: MachineLimits = DEFAULT_LIMITS,
+    ) -> None:
+        self._limits = limits
         self._generation = generation
         self._on_expired = on_expired
         self.shadows: dict[GroupKey, ShadowSlot] = {}
@@ -49,7 +59,7 @@ class Slots:
         """Apply a committed entry of a slot."""
         shadow = self.shadows.get(key)
         if shadow is None:
-            shadow = self.shadows[key] = ShadowSlot(key, self._generation(), self.counts)
+            shadow = self.shadows[key] = ShadowSlot(key, self._generation(), self.counts, self._limits)
         plain: Any = unpack(entry.data)
         if plain[0] == EXPIRE and plain[1] in shadow.machine.sessions:
             self._on_expired(key[0] - 1, key[1], plain[1])
@@ -59,8 +69,8 @@ class Slots:
 class ShadowSlot:
     """One slot's machine, and what has to be remembered beside it."""
 
-    def __init__(self, key: GroupKey, generation: int, counts: dict[str, int]) -> None:
-        self.machine = SlotMachine(MachineLimits(), generation)
+    def __init__(self, key: GroupKey, generation: int, counts: dict[str, int], limits: MachineLimits) -> None:
+        self.machine = SlotMachine(limits, generation)
         self.applied = 0
         self._key = key
         self._counts = counts

@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from casty.cluster.slot_machine import MachineLimits
 from casty.consensus import Core, Entry, Role
 from casty.events import ReplicaFailed, SlotLost, TopologyChanged
 
 from .identities import Identities
 from .logs import GroupKey, Logs
 from .looking import GroupView, HostView, gateway_of, host_of, machine_of
+from .portrait import Portrait, differing, portrait_of
 from .slots import Slots
 from .violation import Violation, ViolationError
 
 if TYPE_CHECKING:
+    from casty.config import Settings
+
     from ..process import Process
     from ..trace import TraceEvent
     from ..world import World
@@ -50,18 +54,19 @@ class StepChecks:
     ----------
     world
         The world to look into.
-    election_max_s
-        Of the cluster's settings.
+    settings
+        The cluster's: the shadow machines have the same limits.
     """
 
-    def __init__(self, world: World, election_max_s: float) -> None:
+    def __init__(self, world: World, settings: Settings) -> None:
         self._world = world
-        self._election_max_ns = round(election_max_s * 1e9)
+        self._election_max_ns = round(settings.election_max_s * 1e9)
         self.systems: dict[str, object] = {}
         self._lives: dict[str, int] = {}
         self.first: Violation | None = None
         self.logs = Logs(self._committed)
-        self.slots = Slots(lambda: self._generation, self._expired)
+        limits = MachineLimits(settings.max_entities, settings.max_sessions, settings.max_waiters)
+        self.slots = Slots(lambda: self._generation, self._expired, limits)
         self.on_commit: Callable[[], None] = _nothing
         self.wrote_last: dict[int, str] = {}
         """Group number -> the node whose follower wrote entries last."""
@@ -69,7 +74,7 @@ class StepChecks:
         self._generation = 0
         self._generations: dict[int, str] = {}
         self._versions: dict[str, tuple[str, int, int]] = {}
-        self._compared: dict[tuple[GroupKey, int], bytes] = {}
+        self._compared: dict[tuple[GroupKey, int], Portrait] = {}
         self._resumed_ns: dict[str, int] = {}
         self._is_over = False
         world.trace.subscribe(self._heard)
@@ -151,13 +156,17 @@ class StepChecks:
         if machine is None or group.core.applied == 0:
             return
         key: GroupKey = (group.number, group.epoch)
-        state = machine.dump()
+        state = portrait_of(machine)
         known = self._compared.setdefault((key, group.core.applied), state)
         if known != state:
-            _fail(15, group, f"after entry {group.core.applied} two replicas have different states")
+            parts = ", ".join(differing(known, state))
+            _fail(15, group, f"after entry {group.core.applied} two replicas differ in {parts}")
         shadow = self.slots.shadows.get(key)
-        if shadow is not None and shadow.applied == group.core.applied and shadow.machine.dump() != state:
-            _fail(15, group, f"after entry {shadow.applied} its state is not what the whole log gives")
+        if shadow is None or shadow.applied != group.core.applied:
+            return
+        parts = ", ".join(differing(portrait_of(shadow.machine), state))
+        if parts:
+            _fail(15, group, f"after entry {shadow.applied} its {parts} are not what the whole log gives")
 
     def _committed(self, key: GroupKey, index: int, entry: Entry) -> None:
         if key[0] > 0:

@@ -1,0 +1,46 @@
+"""Portraits of machines: every attribute counts, whether a dump knows of it or not."""
+
+from __future__ import annotations
+
+from casty.cluster.slot_machine import COMMAND, OPEN, MachineLimits, SlotMachine
+from casty.distributed.core import COUNTER, LOCK
+from casty.wire.pack import pack
+from sim.checks.portrait import differing, portrait_of
+
+
+def machine() -> SlotMachine:
+    made = SlotMachine(MachineLimits(), 1)
+    made.apply(1, pack([OPEN, b"attempt", b"client"]))
+    made.apply(2, pack([COMMAND, 1, 1, 1, 1, LOCK, b"e", [1]]))
+    made.apply(3, pack([COMMAND, 1, 2, 1, 1, COUNTER, b"e", [1, 5]]))
+    return made
+
+
+def test_equal_machines_look_equal() -> None:
+    one, other = machine(), machine()
+    other.load(one.dump())
+    assert differing(portrait_of(one), portrait_of(other)) == []
+
+
+def test_each_attribute_counts() -> None:
+    one, other = machine(), machine()
+    other._counter += 1
+    other.sessions[1].wait_low += 1
+    other.entities[LOCK, b"e"].taken += 1
+    assert differing(portrait_of(one), portrait_of(other)) == ["_counter", "entities", "sessions"]
+
+
+def test_what_is_shared_looks_like_what_is_not() -> None:
+    one, other = machine(), machine()
+    reply = [0, 5]
+    one.sessions[1].replies.update({7: reply, 8: reply})
+    other.sessions[1].replies.update({7: [0, 5], 8: [0, 5]})
+    assert differing(portrait_of(one), portrait_of(other)) == []
+
+
+def test_the_order_of_waiting_counts() -> None:
+    one, other = machine(), machine()
+    for made, sessions in ((one, (8, 9)), (other, (9, 8))):
+        for session in sessions:
+            made.entities[LOCK, b"e"].waiters[session, 1] = made.entities[LOCK, b"e"].grants[1, 1]
+    assert differing(portrait_of(one), portrait_of(other)) == ["entities"]
