@@ -153,8 +153,8 @@ class CallSessions:
             return False
         call.seq = ledger.take()
         call.ledger = ledger
-        self._table.number(call)
         if call.is_waiting:
+            self._table.number(call)
             ledger.waiting[call.seq] = call.entity
         ledger.used_ns = now_ns
         call.payload = call.entry(ledger)

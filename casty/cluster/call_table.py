@@ -108,7 +108,7 @@ class CallTable:
         self.calls.pop(call.call_id, None)
         if call.is_parked:
             self.unpark(call)
-        if call.seq:
+        if call.is_waiting and call.seq:
             self.unnumber(call)
         calls = self._by_slot.get(call.slot)
         if calls is not None:
@@ -119,7 +119,7 @@ class CallTable:
     # -- numbers
 
     def number(self, call: Call) -> None:
-        """The call has its number in its slot's session; a later session's call takes the place of an earlier one's."""
+        """A waiting call has its number in its slot's session; a later session's call replaces an earlier one's."""
         self._numbered[call.slot, call.seq] = call
 
     def unnumber(self, call: Call) -> None:
@@ -128,7 +128,7 @@ class CallTable:
             del self._numbered[call.slot, call.seq]
 
     def numbered(self, slot: int, seq: int) -> Call | None:
-        """Return the call that has this number in the slot's present session."""
+        """Return the waiting call that has this number in the slot's session; no other has an outcome to come."""
         return self._numbered.get((slot, seq))
 
     # -- parking

@@ -35,7 +35,6 @@ log = logging.getLogger("casty.node")
 GRAIN_NS = 10_000_000
 
 MAX_REPLICA_NUMBER = 2**31
-_FIRST = (0, 0)
 
 Send = Callable[[str, int, bytes], bool]
 """Stages a frame for a peer key; False when there is no link to exactly that process."""
@@ -199,14 +198,12 @@ class Host:
                 self._on_item(group, now_ns, sender, item)
 
     def _on_item(self, group: Group, now_ns: int, sender: str, item: list[Any]) -> None:
-        numbers = item[3:] or _FIRST
-        if not all(type(number) is int and 0 <= number <= MAX_REPLICA_NUMBER for number in numbers):
-            raise RemoteProtocolError("consensus frame: expected the numbers of two replicas")
+        theirs, ours = (0, 0) if len(item) == 3 else _numbers(item)
         if not item[2]:
-            group.renewed(sender, numbers[0])
-        elif numbers[1] == group.replica_number:
+            group.renewed(sender, theirs)
+        elif ours == group.replica_number:
             try:
-                group.core.step(now_ns, replica_id(sender, numbers[0]), item[2])
+                group.core.step(now_ns, replica_id(sender, theirs) if theirs else sender, item[2])
             except RemoteProtocolError:
                 raise
             except Exception as error:
@@ -224,11 +221,7 @@ class Host:
             return
         while self._dirty:
             batch, self._dirty = self._dirty, []
-            work: list[tuple[Group, Ready]] = []
-            for group in batch:
-                group.is_dirty = False
-                if self.groups.get(group.number) is group:
-                    self._take_ready(group, work)
+            work = self._take_ready(batch)
             if work:
                 self._storage.persist(
                     [_write(group, ready) for group, ready in work], partial(self._stored, work)
@@ -253,15 +246,21 @@ class Host:
         self.mark(group)
         self.settle()
 
-    def _take_ready(self, group: Group, work: list[tuple[Group, Ready]]) -> None:
-        try:
-            ready = group.core.ready()
-        except Exception as error:
-            self._fail(group, error)
-            return
-        if ready is not None:
-            work.append((group, ready))
-        self._arm(group)
+    def _take_ready(self, batch: list[Group]) -> list[tuple[Group, Ready]]:
+        work: list[tuple[Group, Ready]] = []
+        for group in batch:
+            group.is_dirty = False
+            if self.groups.get(group.number) is not group:
+                continue
+            try:
+                ready = group.core.ready()
+            except Exception as error:
+                self._fail(group, error)
+                continue
+            if ready is not None:
+                work.append((group, ready))
+            self._arm(group)
+        return work
 
     def _stored(self, work: list[tuple[Group, Ready]]) -> None:
         for group, ready in work:
@@ -274,7 +273,8 @@ class Host:
 
     def _do(self, group: Group, ready: Ready) -> None:
         core, replica = group.core, group.replica
-        self._stage(group, ready)
+        if ready.messages:
+            self._stage(group, ready)
         if ready.entries:
             core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
         if core.inbound is not None:
@@ -284,7 +284,8 @@ class Host:
         if ready.role_changed:
             self._note_role(group)
             replica.role_changed(group)
-        self._apply(group, ready)
+        if ready.committed:
+            self._apply(group, ready)
         for token, _ in ready.reads:
             replica.serve_read(token)
         for token in ready.reads_refused:
@@ -395,6 +396,14 @@ class Host:
 
 def _ignore(group: Group, error: Exception) -> None:
     del group, error
+
+
+def _numbers(item: list[Any]) -> list[int]:
+    """Return the numbers of the sending and of the receiving replica in an item of five."""
+    numbers: list[int] = item[3:]
+    if not all(type(number) is int and 0 <= number <= MAX_REPLICA_NUMBER for number in numbers):
+        raise RemoteProtocolError("consensus frame: expected the numbers of two replicas")
+    return numbers
 
 
 def _name(group: Group) -> str:

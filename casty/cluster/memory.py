@@ -74,7 +74,15 @@ class MemoryBudget:
         Peer keys of processes that said they are full; a row goes when that process says otherwise or is gone.
     """
 
-    __slots__ = ("_accepted_bytes", "budget_bytes", "full_peers", "is_exhausted", "is_full", "usage")
+    __slots__ = (
+        "_accepted_bytes",
+        "_room_bytes",
+        "budget_bytes",
+        "full_peers",
+        "is_exhausted",
+        "is_full",
+        "usage",
+    )
 
     def __init__(self, budget_bytes: int) -> None:
         assert budget_bytes > 0
@@ -84,6 +92,8 @@ class MemoryBudget:
         self.is_exhausted = False
         self.full_peers: dict[str, None] = {}
         self._accepted_bytes = 0
+        self._room_bytes = budget_bytes
+        """What the last measurement left of the budget; below zero when it is used up."""
 
     @property
     def used_bytes(self) -> int:
@@ -98,13 +108,14 @@ class MemoryBudget:
     def accepted(self, size_bytes: int) -> None:
         """Count something that grows until the next measurement sees it."""
         self._accepted_bytes += size_bytes
-        if self.used_bytes >= self.budget_bytes:
+        if self._accepted_bytes >= self._room_bytes:
             self._judge()
 
     def measured(self, usage: Usage) -> None:
         """Take an exact measurement."""
         self.usage = usage
         self._accepted_bytes = 0
+        self._room_bytes = self.budget_bytes - usage.total
         self._judge()
 
     def refuses(self, peers: Iterable[str], *, is_record: bool) -> bool:

@@ -128,10 +128,6 @@ class NodeMemory:
             self._largest = self.largest()
         return [FULL, self._node_id, budget.budget_bytes, budget.used_bytes, self._largest]
 
-    def accepted(self, size_bytes: int) -> None:
-        """An entry was proposed: it takes memory in the log, and soon in the state."""
-        self.budget.accepted(2 * size_bytes)
-
     def largest(self) -> list[list[Any]]:
         """Return [kind, name, bytes] of the largest structures here; where all are small, of whole kinds."""
         weights = [slot.weights() for slot in self._slots.values()]

@@ -44,8 +44,8 @@ class SlotReplica:
     """One replica of one slot."""
 
     __slots__ = (
-        "_last_read", "_led_term", "_memory", "_observe", "_on_role", "_reads", "_runtime", "_settings", "_slot",
-        "_ttl_ns", "_window", "leader", "machine", "proposals",
+        "_budget", "_last_read", "_led_term", "_memory", "_observe", "_on_role", "_reads", "_runtime", "_settings",
+        "_slot", "_ttl_ns", "_window", "leader", "machine", "proposals",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,7 @@ class SlotReplica:
         self._ttl_ns = int(cluster["session_ttl_s"] * SECOND_NS)
         self._on_role = on_role
         self._memory = memory
+        self._budget = memory.budget
         self._observe = runtime.observe
         self._reads: dict[int, tuple[Answers, int, list[Any]]] = {}
         self._last_read = 0
@@ -95,14 +96,17 @@ class SlotReplica:
             if not self._window.takes(session, entry):
                 answers.add(call_id, [BUSY, "the window of answered calls is full; confirm some first"])
                 return
-            if entry[0] == COMMAND:
+            budget = self._budget
+            # An exhausted one is full as well: where nothing is, nothing is refused.
+            if entry[0] == COMMAND and (budget.is_full or budget.full_peers):
                 # After the question whether it is known: what was applied before is answered, not refused.
                 state = self.machine.entities.get((entry[5], entry[6]))
                 refused = self._memory.refusal(group, entry, state)
                 if refused is not None:
                     answers.add(call_id, refused)
                     return
-        self._memory.accepted(len(payload))
+        # It takes memory in the log, and soon in the state.
+        self._budget.accepted(2 * len(payload))
         self.proposals.propose(group.core, payload, answers, call_id)
 
     def read(self, group: Group, payload: bytes, answers: Answers, call_id: int) -> None:

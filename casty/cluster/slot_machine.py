@@ -74,6 +74,9 @@ _SHAPES: dict[int, tuple[type, ...]] = {
 MIN_OUTCOMES = 1024
 """Unconfirmed outcomes that a session may always have: confirmations come only with its next keep-alive."""
 DUMP_BYTES = 256 * 1024
+MAX_UNWEIGHED = 64
+"""Entities whose weight is looked at later. Those that change often are weighed once, not with each command; the bound
+keeps small what a look at the sums has to do at once."""
 _PARTIES = (LOCK, SEMAPHORE, BARRIER)
 _DONE: Reply = [OK]
 _EXPIRED: Reply = [EXPIRED]
@@ -179,12 +182,13 @@ class SlotMachine:
         "_counter",
         "_dump",
         "_generation",
+        "_unweighed",
         "_waiting",
+        "_weights",
         "attempts",
         "entities",
         "limits",
         "sessions",
-        "weights",
     )
 
     def __init__(self, limits: MachineLimits, generation: int) -> None:
@@ -192,7 +196,9 @@ class SlotMachine:
         self.sessions: dict[int, SlotSession] = {}
         self.attempts: dict[bytes, int] = {}
         self.entities: dict[EntityKey, Any] = {}
-        self.weights = Weights()
+        self._weights = Weights()
+        self._unweighed: dict[EntityKey, int] = {}
+        """What each entity took that changed since `_weights` was brought up to date; at most `MAX_UNWEIGHED`."""
         self._generation = generation
         self._counter = 0
         self._waiting = 0
@@ -238,7 +244,7 @@ class SlotMachine:
         if self._dump is not None:
             self._dump.touch_session(number, session)
         known = self.known(session, number, seq)
-        self.weights.reply_bytes -= session.pass_marks(low, wait_low)
+        self._weights.reply_bytes -= session.pass_marks(low, wait_low)
         if known is not None:
             return Applied(known)
         if seq < session.low:
@@ -254,11 +260,10 @@ class SlotMachine:
         context = self._context
         context.caller = Caller(number, seq)
         context.waiters = self._waiting
-        if self._dump is not None:
-            self._dump.touch_entity(key, state)
-        weight = weight_of(key, state)
+        if self._dump is not None or key not in self._unweighed:
+            self._touch(key, state)
         decision = STRUCTURES[kind].decide(state, command, context)
-        self._keep(key, state, decision.state, weight)
+        self._keep(key, state, decision.state)
         if kind in _PARTIES:
             return self._party(session, Caller(number, seq), key, command, decision)
         return self._answer(session, seq, decision.reply, decision.effects)
@@ -276,7 +281,7 @@ class SlotMachine:
     def _answer(
         self, session: SlotSession, seq: int, reply: Reply, effects: Sequence[Effect] = NO_EFFECTS
     ) -> Applied:
-        self.weights.reply_bytes += session.answered(seq, reply)
+        self._weights.reply_bytes += session.answered(seq, reply)
         return Applied(reply, effects)
 
     def _party(
@@ -291,7 +296,7 @@ class SlotMachine:
             if decision.reply == _QUEUED:
                 self._waiting += 1
         else:
-            self.weights.reply_bytes += session.answered(seq, decision.reply)
+            self._weights.reply_bytes += session.answered(seq, decision.reply)
         self._note(session, number, key)
         if decision.gone and session.waits.pop(decision.gone, None) is not None:
             # Its hold was given back: nothing is left that a late duplicate could ask for.
@@ -321,9 +326,30 @@ class SlotMachine:
             if state is None or not STRUCTURES[key[0]].involves(state, number):
                 session.entities.pop(key, None)
 
-    def _keep(self, key: EntityKey, before: Any, after: Any, weight: int) -> None:
-        """Put the state of an entity in its place; `weight` is what it took before it was touched."""
-        self.weights.changed(key, weight, weight_of(key, after))
+    def _touch(self, key: EntityKey, state: Any) -> None:
+        """An entity is about to change, perhaps in place; `state` is None where it does not exist."""
+        if self._dump is not None:
+            self._dump.touch_entity(key, state)
+        unweighed = self._unweighed
+        if key not in unweighed:
+            if len(unweighed) >= MAX_UNWEIGHED:
+                self._weigh()
+            unweighed[key] = weight_of(key, state)
+
+    def _weigh(self) -> None:
+        """Bring the sums up to date."""
+        for key, weight in self._unweighed.items():
+            self._weights.changed(key, weight, weight_of(key, self.entities.get(key)))
+        self._unweighed.clear()
+
+    @property
+    def weights(self) -> Weights:
+        """What entities and sessions take now."""
+        self._weigh()
+        return self._weights
+
+    def _keep(self, key: EntityKey, before: Any, after: Any) -> None:
+        """Put the state of an entity in its place, which `_touch` was told of before it changed."""
         if after is None:
             if before is not None:
                 del self.entities[key]
@@ -337,17 +363,16 @@ class SlotMachine:
         if self._dump is not None:
             self._dump.touch_session(number, session)
         self.attempts.pop(session.attempt, None)
-        self.weights.reply_bytes -= session.reply_bytes
+        self._weights.reply_bytes -= session.reply_bytes
         effects: list[Effect] = []
         for key in list(session.entities):
             state, structure = self.entities[key], STRUCTURES[key[0]]
-            if self._dump is not None:
-                self._dump.touch_entity(key, state)
-            before, weight = structure.waiting(state), weight_of(key, state)
+            self._touch(key, state)
+            before = structure.waiting(state)
             decision = structure.end_session(state, number)
             after = 0 if decision.state is None else structure.waiting(decision.state)
             self._waiting -= before - after - len(decision.effects)
-            self._keep(key, state, decision.state, weight)
+            self._keep(key, state, decision.state)
             self._settle(decision.effects, key)
             effects.extend(decision.effects)
         return Applied(_DONE, effects, number)
@@ -361,7 +386,7 @@ class SlotMachine:
         known = self.known(session, number, seq)
         if known is None or known[0] == STALE:
             # Stale: withdrawn and forgotten; what a client still waits for is never forgotten otherwise.
-            self.weights.reply_bytes -= session.withdraw(seq)
+            self._weights.reply_bytes -= session.withdraw(seq)
             return Applied([WITHDRAWN])
         if known != _QUEUED:
             return Applied(known)
@@ -374,7 +399,7 @@ class SlotMachine:
             return Applied(_EXPIRED)
         if self._dump is not None:
             self._dump.touch_session(number, session)
-        self.weights.reply_bytes -= session.pass_marks(low, 0)
+        self._weights.reply_bytes -= session.pass_marks(low, 0)
         effects: list[Effect] = []
         for seq, kind, entity in rows:
             effects.extend(self._withdraw(session, number, seq, (kind, entity), abandon=True))
@@ -386,17 +411,15 @@ class SlotMachine:
         """Take a request out of its entity and remember that it must do nothing."""
         key = session.waits.get(seq, key)
         state = self.entities.get(key)
-        self.weights.reply_bytes -= session.withdraw(seq)
+        self._weights.reply_bytes -= session.withdraw(seq)
         if state is None or key[0] not in _PARTIES:
             return NO_EFFECTS
         structure = STRUCTURES[key[0]]
-        if self._dump is not None:
-            self._dump.touch_entity(key, state)
+        self._touch(key, state)
         was_waiting = structure.outcome(state, number, seq) == _QUEUED
-        weight = weight_of(key, state)
         decision = (structure.abandon if abandon else structure.cancel)(state, number, seq)
         self._waiting -= was_waiting
-        self._keep(key, state, decision.state, weight)
+        self._keep(key, state, decision.state)
         self._settle(decision.effects, key)
         if decision.state is None or not structure.involves(decision.state, number):
             session.entities.pop(key, None)
@@ -497,7 +520,7 @@ class SlotMachine:
         """Take over the state of a machine that nobody uses any more."""
         self.numbers = other.numbers
         self.sessions, self.attempts, self.entities = other.sessions, other.attempts, other.entities
-        self.weights = other.weights
+        self._weights, self._unweighed = other.weights, {}
 
     def dump(self) -> bytes:
         """Return the whole state at once; `load` of it gives an equal machine."""

@@ -1,4 +1,4 @@
-"""What the entities and sessions of one slot take in memory, kept up to date with every entry. Pure.
+"""What the entities and sessions of one slot take in memory, up to date whenever somebody looks. Pure.
 
 Estimates: the bytes that users gave, exactly, and for the objects around them what CPython was measured to spend.
 Every replica comes to the same numbers, but nothing that is replicated depends on them.

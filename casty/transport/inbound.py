@@ -49,6 +49,8 @@ class InboundBytes:
 
     def holds(self, link: Holder, size_bytes: int) -> None:
         """A link holds so many bytes of an unfinished frame now."""
+        if not size_bytes and link not in self._held:
+            return  # as nearly always: all that came was whole frames
         before = self._held.pop(link, 0)
         if size_bytes:
             self._held[link] = size_bytes

@@ -7,7 +7,16 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE, COMMAND, OPEN, MachineLimits, SlotMachine
+from casty.cluster.slot_machine import (
+    ABANDON,
+    CANCEL,
+    CLOSE,
+    COMMAND,
+    MAX_UNWEIGHED,
+    OPEN,
+    MachineLimits,
+    SlotMachine,
+)
 from casty.cluster.slot_weights import LARGE_BYTES, weight_of
 from casty.distributed.core import BARRIER, COUNTER, FENCE, LOCK, MAP, QUEUE, SEMAPHORE, SET
 from casty.distributed.structures import STRUCTURES
@@ -121,3 +130,25 @@ def test_a_restored_machine_knows_its_large_ones() -> None:
     copy = SlotMachine(MachineLimits(), 1)
     copy.load(machine.dump())
     assert copy.weights.large == machine.weights.large
+
+
+def test_many_entities_are_weighed_however_late_somebody_looks() -> None:
+    machine = SlotMachine(MachineLimits(), 1)
+    machine.apply(1, pack([OPEN, b"attempt", b"gateway"]))
+    size = 3 * MAX_UNWEIGHED
+    for seq in range(1, 2 * size):
+        name = b"%d" % (seq % size)
+        command = [0] if seq > size and seq % 3 == 0 else [1, b"v" * seq]
+        machine.apply(1 + seq, pack([COMMAND, 1, seq, seq, 1, MAP, name, command]))
+    expected = sum(weight_of(key, state) for key, state in machine.entities.items())
+    assert sum(machine.weights.by_kind) == expected
+
+
+def test_a_state_that_takes_the_place_of_another_is_not_mixed_with_what_changed_there() -> None:
+    machine, other = SlotMachine(MachineLimits(), 1), SlotMachine(MachineLimits(), 1)
+    for one, value in ((machine, b"short"), (other, b"much longer")):
+        one.apply(1, pack([OPEN, b"attempt", b"gateway"]))
+        one.apply(2, pack([COMMAND, 1, 1, 1, 1, MAP, NAME, [1, value]]))
+    machine.load(other.dump())
+    machine.apply(3, pack([COMMAND, 1, 2, 1, 1, MAP, NAME, [1, b"then another"]]))
+    assert sum(machine.weights.by_kind) == weight_of((MAP, NAME), b"then another")
