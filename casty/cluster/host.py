@@ -292,7 +292,10 @@ class Host:
             replica.refuse_read(token)
         if ready.needs_snapshot:
             self._transfers.wanted(group)
-        self.mark(group)
+        if core.dirty:
+            self.mark(group)
+        else:
+            self._arm(group)
 
     def _stage(self, group: Group, ready: Ready) -> None:
         out, mine = self._out, group.replica_number

@@ -112,7 +112,7 @@ class SlotReplica:
     def read(self, group: Group, payload: bytes, answers: Answers, call_id: int) -> None:
         """Answer a read under the lease, or after a quorum round; raises `RemoteProtocolError`."""
         plain: Any = unpack(payload)
-        read = plain if is_scan(plain) else check_read(payload)
+        read = plain if is_scan(plain) else check_read(plain)
         if len(self._reads) >= MAX_READS:
             answers.add(
                 call_id, [BUSY, f"{MAX_READS} reads wait for the slot's leader to be sure of its lease"]

@@ -134,9 +134,8 @@ def _check_numbers(numbers: list[int]) -> None:
         raise RemoteProtocolError(f"slot entry: expected numbers from 0 to {MAX_NUMBER}")
 
 
-def check_read(data: bytes) -> list[Any]:
-    """Return a decoded ``[kind, entity, query]``; raises `RemoteProtocolError` unless it is well formed."""
-    read: Any = unpack(data)
+def check_read(read: Any) -> list[Any]:
+    """Return an unpacked ``[kind, entity, query]``; raises `RemoteProtocolError` unless it is well formed."""
     if not isinstance(read, list) or [type(part) for part in read] != [int, bytes, list]:
         raise RemoteProtocolError("read: expected [kind, entity, query]")
     structure = STRUCTURES.get(read[0])
@@ -146,7 +145,8 @@ def check_read(data: bytes) -> list[Any]:
         structure.check_query(read[2])
     except ValueError as error:
         raise RemoteProtocolError(str(error)) from None
-    return read
+    checked: list[Any] = read
+    return checked
 
 
 def _shaped(plain: object) -> list[Any]:

@@ -61,11 +61,11 @@ class SlotSession:
             before, self.low = self.low, low
             for seq in _passed(self.replies, before, low):
                 self.reply_bytes -= size_of(self.replies.pop(seq))
-            for seq in _passed(self.withdrawn, before, low):
+            for seq in _passed(self.withdrawn, before, low) if self.withdrawn else ():
                 del self.withdrawn[seq]
         if wait_low > self.wait_low:
             before, self.wait_low = self.wait_low, wait_low
-            for seq in _passed(self.outcomes, before, wait_low):
+            for seq in _passed(self.outcomes, before, wait_low) if self.outcomes else ():
                 del self.outcomes[seq]
                 self.finish(seq)
         return kept_bytes - self.reply_bytes
@@ -148,6 +148,9 @@ class SlotSession:
 
 def size_of(reply: Reply) -> int:
     """Return roughly what keeping a reply costs, in bytes."""
+    if len(reply) == 2 and (type(reply[1]) is int or reply[1] is None):
+        # Most are like that: a status, which is a small number, and what the loop below finds for the other.
+        return 48 + (reply[1].bit_length() // 8 if reply[1] else 0)
     size = 16
     for part in reply:
         if isinstance(part, (bytes, str)):

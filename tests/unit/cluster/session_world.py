@@ -149,7 +149,7 @@ class World:
         if node_id != self.leader:
             wire.add(call_id, [NOT_LEADER, self.leader, self.term])
         elif operation == 2:
-            kind, entity, query = check_read(payload)
+            kind, entity, query = check_read(unpack(payload))
             wire.add(call_id, self.machine.query(kind, entity, query))
         else:
             entry = check_entry(payload)

@@ -36,7 +36,7 @@ from casty.distributed.core import (
     WITHDRAWN,
 )
 from casty.errors import RemoteProtocolError
-from casty.wire.pack import pack
+from casty.wire.pack import pack, unpack
 
 NAME = b"it"
 ADD, VALUE = 1, 1
@@ -291,7 +291,7 @@ def test_entries_of_strangers_are_refused(entry: Any) -> None:
 )
 def test_reads_of_strangers_are_refused(read: Any) -> None:
     with pytest.raises(RemoteProtocolError):
-        check_read(pack(read))
+        check_read(unpack(pack(read)))
 
 
 @given(st.binary(max_size=40))
