@@ -235,7 +235,7 @@ class Execution:
         if not await self._until(self._is_led, _LEADERS_WITHIN_S) and self._checks.first is None:
             self._stage.violations.append(Violation(46, "groups", f"without a leader: {self._leaderless()}"))
         since_ns = self._world.now_ns
-        if not await self._until(lambda: not self._stage.called_before(since_ns), _LONGEST_CALL_S):
+        if not await self._until(lambda: not self._stage.called_before(since_ns), self._longest_call_s()):
             operations = list(self._stage.history)
             late = [str(operations[number]) for number in self._stage.called_before(since_ns)]
             if late and self._checks.first is None:
@@ -248,6 +248,12 @@ class Execution:
             self._stage.violations.append(
                 Violation(46, "seats", "not all nodes serve in all their seats again")
             )
+
+    def _longest_call_s(self) -> float:
+        """Return how long a call may go on; one without a deadline ends as soon as its structure can answer."""
+        timeouts = (operation.args.get("timeout_ms") for operation in self._plan.operations)
+        longest_ms = max((timeout for timeout in timeouts if isinstance(timeout, int)), default=0)
+        return max(_LONGEST_CALL_S, longest_ms / 1000 + 1.0)
 
     def _is_led(self) -> bool:
         return not self._leaderless()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from .dice import SECOND_US, Cast, Dice
 from .plan import PlannedOperation
+from .swarm_crowd import Crowd
 from .swarm_more import MORE_ARGUMENTS, More
 
 __all__ = ["ACTOR_KINDS", "ARGUMENTS", "SCENARIO_KINDS", "Load"]
@@ -63,6 +64,7 @@ class Load:
         if "barrier.arrive" in kinds:
             operations += self._arrivals()
         operations += More(self._dice, self._cast, ARGUMENTS).operations()
+        operations += Crowd(self._dice, self._cast).operations()
         return tuple(sorted(operations, key=lambda operation: operation.at_us))
 
     def _operation(self, number: int, kinds: Sequence[str]) -> PlannedOperation:

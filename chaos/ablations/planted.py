@@ -20,6 +20,7 @@ from .consensus import CONSENSUS
 from .control import CONTROL
 from .forgotten import FORGOTTEN
 from .holds import HOLDS
+from .rare import RARE
 from .sessions import SESSIONS
 from .snapshots import SNAPSHOTS
 from .structures import STRUCTURES
@@ -95,6 +96,6 @@ FIRST = (
 )
 
 PLANTED = (
-    *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN,
+    *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN, *RARE,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

@@ -42,7 +42,7 @@ async def perform(act: Act) -> None:
 
 
 async def _hold_lock(act: Act) -> None:
-    lock = act.d.lock(act.entity, timeout=act.timeout_s())
+    lock = act.d.lock(act.entity, timeout=act.patience_s())
     asked, _ = await act.call("lock.acquire", {}, _acquire(act, lock))
     await _keep_lock(act, lock, asked)
 
@@ -55,7 +55,7 @@ async def _try_lock(act: Act) -> None:
 
 async def _guard_with_lock(act: Act) -> None:
     """Hold, and write to a fenced register at the beginning and at the end: late writes have to be refused."""
-    lock = act.d.lock(act.entity, timeout=act.timeout_s())
+    lock = act.d.lock(act.entity, timeout=act.patience_s())
     asked, _ = await act.call("lock.acquire", {}, _acquire(act, lock))
     if asked.is_ok and isinstance(asked.value, int):
         fence: Fence[int] = act.d.fence(f"{act.entity}-guarded")
@@ -69,14 +69,15 @@ async def _guard_with_lock(act: Act) -> None:
 
 async def _fence_with_lock(act: Act) -> None:
     """Hold, and do all that a fenced register can do; at last with the token of a hold that is over."""
-    lock = act.d.lock(act.entity, timeout=act.timeout_s())
+    lock = act.d.lock(act.entity, timeout=act.patience_s())
     asked, _ = await act.call("lock.acquire", {}, _acquire(act, lock))
     if not asked.is_ok or not isinstance(asked.value, int):
         return
     fence: Fence[int] = act.d.fence(f"{act.entity}-guarded")
     try:
         await _check(act, fence, asked.value)
-        await _write(act, fence, asked.value, asked.number)
+        if asked.number % 2:  # otherwise only the check tells the fence of this token
+            await _write(act, fence, asked.value, asked.number)
         await act.call("fence.read", {}, _read(fence), f"{act.entity}-guarded")
     finally:
         await _keep_lock(act, lock, asked)
@@ -107,7 +108,7 @@ def _shared(act: Act, structure: str, make: Callable[[], T]) -> T:
 
 async def _hold_lock_twice(act: Act) -> None:
     """Acquire, give back, and acquire again with the same instance."""
-    lock = act.d.lock(act.entity, timeout=act.timeout_s())
+    lock = act.d.lock(act.entity, timeout=act.patience_s())
     for _ in range(2):
         asked, _ = await act.call("lock.acquire", {}, _acquire(act, lock))
         await _keep_lock(act, lock, asked)
@@ -115,7 +116,7 @@ async def _hold_lock_twice(act: Act) -> None:
 
 async def _watch_lock(act: Act) -> None:
     """Hold, with a task beside that waits for the loss: it has to end with the hold, and to tell why it ended."""
-    lock = act.d.lock(act.entity, timeout=act.timeout_s())
+    lock = act.d.lock(act.entity, timeout=act.patience_s())
     asked, _ = await act.call("lock.acquire", {}, _acquire(act, lock))
     if not asked.is_ok:
         return
@@ -133,7 +134,7 @@ async def _watch_lock(act: Act) -> None:
 
 async def _with_lock(act: Act) -> None:
     """What ``async with`` does, with both ends recorded: a loss ends the body, and is told as `LockLost`."""
-    lock = act.d.lock(act.entity, timeout=act.timeout_s())
+    lock = act.d.lock(act.entity, timeout=act.patience_s())
     asked, _ = await act.call("lock.acquire", {}, _enter(act, lock))
     if not asked.is_ok:
         return
@@ -220,7 +221,7 @@ async def _destroy_lock(act: Act) -> None:
 
 
 async def _hold_semaphore(act: Act) -> None:
-    semaphore = act.d.semaphore(act.entity, act.number("permits", 1), timeout=act.timeout_s())
+    semaphore = act.d.semaphore(act.entity, act.number("permits", 1), timeout=act.patience_s())
     await _keep_permits(act, semaphore, "semaphore.acquire", semaphore.acquire(act.number("n", 1)))
 
 
@@ -268,7 +269,7 @@ async def _give_back(act: Act, semaphore: Semaphore, grants: list[tuple[Operatio
 
 async def _hold_permits_twice(act: Act) -> None:
     """Two grants of one instance at one time."""
-    semaphore = act.d.semaphore(act.entity, act.number("permits", 1), timeout=act.timeout_s())
+    semaphore = act.d.semaphore(act.entity, act.number("permits", 1), timeout=act.patience_s())
     first = await _ask_permits(act, semaphore, "semaphore.acquire", 1, semaphore.acquire())
     if first is None:
         return
@@ -299,6 +300,8 @@ def _note_sure(act: Act, semaphore: Semaphore, grants: list[tuple[Operation, Hol
     for asked, hold in grants:
         if inside(semaphore, "_holds").is_good(hold):
             asked.until_ns = act.stage.moment()
+        elif hold.reason is None:
+            act.violate(26, f"the permits of #{asked.number} were given back by another task", asked.number)
 
 
 async def _destroy_semaphore(act: Act) -> None:
@@ -319,7 +322,7 @@ async def _available(act: Act) -> None:
 async def _arrive_again(act: Act) -> None:
     """Arrive, also while another request of the same party waits."""
     party, expected = str(act.planned.args.get("party", act.process.name)), act.number("expected", 1)
-    barrier = act.d.barrier(act.entity, node_id=party, timeout=act.timeout_s())
+    barrier = act.d.barrier(act.entity, node_id=party, timeout=act.patience_s())
     await act.call("barrier.arrive", {"party": party, "expected": expected}, barrier.arrive(expected))
 
 
@@ -339,7 +342,7 @@ async def _arrive(act: Act) -> None:
     stage.arriving[key] = act.process.incarnation.ordinal
     try:
         expected = act.number("expected", 1)
-        barrier = act.d.barrier(act.entity, node_id=party, timeout=act.timeout_s())
+        barrier = act.d.barrier(act.entity, node_id=party, timeout=act.patience_s())
         await act.call("barrier.arrive", {"party": party, "expected": expected}, barrier.arrive(expected))
     finally:
         stage.arriving.pop(key, None)

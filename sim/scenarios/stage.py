@@ -204,6 +204,11 @@ class Act:
         """Return the call's timeout."""
         return self.number("timeout_ms", default_ms) / 1000
 
+    def patience_s(self) -> float | None:
+        """Return the timeout of a structure's call; None waits for ever, if the plan says null."""
+        is_endless = self.planned.args.get("timeout_ms", 0) is None
+        return None if is_endless else self.timeout_s()
+
     def next_message(self, target: str) -> tuple[str, int]:
         """Return who sends, this process in this incarnation, and which message to `target` it is."""
         sender = self.process.incarnation.label
@@ -251,18 +256,20 @@ class Act:
     def _ended(self, operation: Operation, began_ns: int) -> None:
         name = self.process.name
         self.stage.open_calls.get(name, {}).pop(operation.number, None)
-        limit_s = _DEFAULT_TIMEOUT_S if operation.kind.startswith("fence.") else self.timeout_s()
+        limit_s = _DEFAULT_TIMEOUT_S if operation.kind.startswith("fence.") else self.patience_s()
         if operation.kind == "map.destroy":
-            limit_s *= 2  # it lists the keys, and then deletes them
+            limit_s = 2 * _DEFAULT_TIMEOUT_S  # it lists the keys, and then deletes them
         self.check_end(began_ns, limit_s, operation.kind, str(operation), (operation.number,))
         event = CallEnded(operation.number, operation.outcome, operation.value)
         self.stage.world.record(self.process.name, event)
 
     def check_end(
-        self, began_ns: int, limit_s: float, kind: str, text: str, numbers: tuple[int, ...] = ()
+        self, began_ns: int, limit_s: float | None, kind: str, text: str, numbers: tuple[int, ...] = ()
     ) -> None:
         """What had a deadline ends by it (8), unless its process was held."""
         took_s = (self.process.clock.now() - began_ns) / 1e9
+        if limit_s is None:
+            return
         if took_s > limit_s + _SLACK_S and self.process.name not in self.stage.late_excused:
             self.stage.violations.append(Violation(8, kind, f"ended after {took_s:.3f} s: {text}", numbers))
 

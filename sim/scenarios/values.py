@@ -12,7 +12,6 @@ from .stage import Act
 
 __all__ = ["KEY_TYPES", "VALUE_PERFORMERS", "key_of"]
 
-_TIMEOUT_S = 5.0
 _NOBODYS = -1
 """A value that is never stored."""
 
@@ -42,28 +41,28 @@ def key_of(entity: str, number: int, twist: int) -> Any:
 
 
 async def _add(act: Act) -> None:
-    counter = act.d.counter(act.entity, timeout=_TIMEOUT_S)
+    counter = act.d.counter(act.entity, timeout=act.patience_s())
     amount = act.number("amount", 1)
     await act.call("counter.add", {"amount": amount}, counter.increment(amount))
 
 
 async def _subtract(act: Act) -> None:
-    counter = act.d.counter(act.entity, timeout=_TIMEOUT_S)
+    counter = act.d.counter(act.entity, timeout=act.patience_s())
     amount = act.number("amount", 1)
     await act.call("counter.subtract", {"amount": amount}, counter.decrement(amount))
 
 
 async def _get_count(act: Act) -> None:
-    await act.call("counter.get", {}, act.d.counter(act.entity, timeout=_TIMEOUT_S).get())
+    await act.call("counter.get", {}, act.d.counter(act.entity, timeout=act.patience_s()).get())
 
 
 async def _destroy_counter(act: Act) -> None:
-    await act.call("counter.destroy", {}, act.d.counter(act.entity, timeout=_TIMEOUT_S).destroy())
+    await act.call("counter.destroy", {}, act.d.counter(act.entity, timeout=act.patience_s()).destroy())
 
 
 async def _compare_count(act: Act) -> None:
     """Read, and set what was read to something else."""
-    counter = act.d.counter(act.entity, timeout=_TIMEOUT_S)
+    counter = act.d.counter(act.entity, timeout=act.patience_s())
     asked, seen = await act.call("counter.get", {}, counter.get())
     if asked.is_ok and seen is not None:
         args = {"expected": seen, "value": seen + act.number("amount", 1)}
@@ -73,11 +72,11 @@ async def _compare_count(act: Act) -> None:
 
 
 async def _reset_count(act: Act) -> None:
-    await act.call("counter.reset", {}, act.d.counter(act.entity, timeout=_TIMEOUT_S).reset())
+    await act.call("counter.reset", {}, act.d.counter(act.entity, timeout=act.patience_s()).reset())
 
 
 async def _on_map(act: Act) -> None:
-    entries = act.d.map[Any, int](act.entity, timeout=_TIMEOUT_S)
+    entries = act.d.map[Any, int](act.entity, timeout=act.patience_s())
     number, value, kind = act.number("key"), act.number("value"), act.planned.kind
     key, args = key_of(act.entity, number, value), {"key": number, "value": value}
     if kind == "map.put":
@@ -94,7 +93,7 @@ async def _on_map(act: Act) -> None:
 
 async def _compare_entry(act: Act) -> None:
     """Read a key, and set what was read to something else; what nobody has where there is nothing."""
-    entries = act.d.map[Any, int](act.entity, timeout=_TIMEOUT_S)
+    entries = act.d.map[Any, int](act.entity, timeout=act.patience_s())
     number, value = act.number("key"), act.number("value")
     key = key_of(act.entity, number, value)
     asked, seen = await act.call("map.get", {"key": number}, entries.get(key))
@@ -105,11 +104,11 @@ async def _compare_entry(act: Act) -> None:
 
 
 async def _destroy_map(act: Act) -> None:
-    await act.call("map.destroy", {}, act.d.map[Any, int](act.entity, timeout=_TIMEOUT_S).destroy())
+    await act.call("map.destroy", {}, act.d.map[Any, int](act.entity, timeout=act.patience_s()).destroy())
 
 
 async def _on_set(act: Act) -> None:
-    members = act.d.set[Any](act.entity, timeout=_TIMEOUT_S)
+    members = act.d.set[Any](act.entity, timeout=act.patience_s())
     number, kind = act.number("value"), act.planned.kind
     value = key_of(act.entity, number, number + act.planned.at_us)
     if kind == "set.size":
@@ -125,7 +124,7 @@ async def _on_set(act: Act) -> None:
 
 
 async def _on_queue(act: Act) -> None:
-    items = act.d.queue[int](act.entity, timeout=_TIMEOUT_S)
+    items = act.d.queue[int](act.entity, timeout=act.patience_s())
     kind = act.planned.kind
     if kind == "queue.enqueue":
         value = act.number("value")

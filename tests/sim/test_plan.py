@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -177,7 +178,9 @@ def test_settings_are_drawn_within_their_bounds() -> None:
 def test_operations_have_exactly_their_arguments() -> None:
     for seed in range(40):
         for operation in expand("mixed", seed).operations:
-            assert sorted(operation.args) == sorted(ARGUMENTS[operation.kind])
+            # A call of any kind may have a timeout of its own.
+            assert {*operation.args, "timeout_ms"} == {*ARGUMENTS[operation.kind], "timeout_ms"}
+            assert {*ARGUMENTS[operation.kind]} <= {*operation.args}
 
 
 def test_every_operation_there_is_is_drawn() -> None:
@@ -185,6 +188,18 @@ def test_every_operation_there_is_is_drawn() -> None:
     assert drawn == set(ARGUMENTS) == set(PERFORMERS)
     names = {operation.entity for seed in range(120) for operation in expand("mixed", seed).operations}
     assert {f"map-{keys}" for keys in KEYS} <= names
+
+
+def test_a_part_of_the_runs_has_crowds_and_patience() -> None:
+    plans = [expand("mixed", seed) for seed in range(80)]
+    sizes = [
+        max(Counter((one.at_us, one.client) for one in plan.operations).values(), default=0) for plan in plans
+    ]
+    assert 8 <= sum(size >= 8 for size in sizes) <= 50
+    assert max(sizes) >= 64
+    timeouts = [one.args.get("timeout_ms", 0) for plan in plans for one in plan.operations]
+    assert None in timeouts
+    assert any(isinstance(timeout, int) and timeout >= 18_000 for timeout in timeouts)
 
 
 def test_memory_is_never_lost_beyond_what_is_tolerated() -> None:
