@@ -39,7 +39,7 @@ class Accepting:
         self._socket = listening
         self._make = make
         self._loop = asyncio.get_running_loop()
-        self._adopting: dict[asyncio.Task[None], None] = {}
+        self._adopting: dict[asyncio.Task[None], socket.socket] = {}
         """Sockets on their way to a transport: at most as many as were accepted in the last turn or two."""
         self._pause: asyncio.TimerHandle | None = None
         self._complain_at = 0.0
@@ -70,7 +70,7 @@ class Accepting:
                 return
             taken.setblocking(False)
             task = self._loop.create_task(self._adopt(taken))
-            self._adopting[task] = None
+            self._adopting[task] = taken
             task.add_done_callback(self._adopted)
 
     def _wait(self, error: OSError) -> None:
@@ -86,14 +86,13 @@ class Accepting:
         self._loop.add_reader(self._socket, self._ready)
 
     async def _adopt(self, taken: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(self._make, taken)
-        except BaseException:
-            taken.close()
-            raise
+        await self._loop.connect_accepted_socket(self._make, taken)
 
     def _adopted(self, task: asyncio.Task[None]) -> None:
-        del self._adopting[task]
+        taken = self._adopting.pop(task)
         error = None if task.cancelled() else task.exception()
+        if task.cancelled() or error is not None:
+            # Here, since a task that is cancelled before its first step runs nothing of its own.
+            taken.close()
         if error is not None:
             log.warning("a connection that was taken is lost: %r", error)

@@ -11,12 +11,15 @@ import pickle
 from hashlib import blake2b
 from typing import Any
 
+from casty.distributed.barrier import Assembly
 from casty.distributed.waiting import Owners
+
+from .looking import inside
 
 __all__ = ["Portrait", "differing", "portrait_of"]
 
-_ASIDE = ("_context", "_dump", "__weakref__")
-"""What is no state: the context of the command under way, and who is told of changes."""
+_ASIDE = ("_context", "_dump", "_unweighed", "_weights", "__weakref__")
+"""What is no state: the context of the command under way, who is told of changes, and sums made when somebody looks."""
 _DIGEST_BYTES = 16
 
 Portrait = dict[str, bytes]
@@ -31,9 +34,14 @@ class _Walker(pickle.Pickler):
         self.fast = True
 
     def reducer_override(self, obj: Any) -> Any:
+        # Two tables are indexes over others that are compared as well. They are asked for members and counts only;
+        # after a restore their order is that of the tables, and before it that of the requests.
         if type(obj) is Owners:
-            # An index: its order after a restore is that of the tables, and nothing may depend on it.
-            return sorted, ([(session, sorted(seqs)) for session, seqs in obj._seqs.items()],)
+            rows = inside(obj, "_seqs").items()
+            return sorted, (sorted((session, sorted(seqs)) for session, seqs in rows),)
+        if type(obj) is Assembly:
+            values = {name: getattr(obj, name) for name in Assembly.__slots__}
+            return dict, ({**values, "parties": sorted(obj.parties.items())},)
         return NotImplemented
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from casty.cluster.slot_machine import COMMAND, OPEN, MachineLimits, SlotMachine
-from casty.distributed.core import COUNTER, LOCK
+from casty.distributed.barrier import Assembly
+from casty.distributed.core import BARRIER, COUNTER, LOCK
 from casty.wire.pack import pack
 from sim.checks.portrait import differing, portrait_of
 
@@ -44,3 +45,23 @@ def test_the_order_of_waiting_counts() -> None:
         for session in sessions:
             made.entities[LOCK, b"e"].waiters[session, 1] = made.entities[LOCK, b"e"].grants[1, 1]
     assert differing(portrait_of(one), portrait_of(other)) == ["entities"]
+
+
+def test_the_order_of_an_index_does_not_count() -> None:
+    one, other = machine(), machine()
+    for made, keys in ((one, [(8, 1), (8, 2), (9, 1)]), (other, [(9, 1), (8, 2), (8, 1)])):
+        for key in keys:
+            made.entities[LOCK, b"e"].owners.add(key)
+    assert differing(portrait_of(one), portrait_of(other)) == []
+
+
+def test_the_order_of_counted_parties_does_not_count_but_their_number_does() -> None:
+    one, other = Assembly(), Assembly()
+    for made, parties in ((one, ("a", "b")), (other, ("b", "a"))):
+        made.arrivals = {(1, 1): "a", (2, 1): "b"}
+        made.parties = dict.fromkeys(parties, 1)
+    first, second = machine(), machine()
+    first.entities[BARRIER, b"e"], second.entities[BARRIER, b"e"] = one, other
+    assert differing(portrait_of(first), portrait_of(second)) == []
+    other.parties["a"] += 1
+    assert differing(portrait_of(first), portrait_of(second)) == ["entities"]
