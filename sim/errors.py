@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CrashedError", "DeadlockError", "EscapeError", "TimeLimitError"]
+__all__ = ["BackgroundError", "CrashedError", "DeadlockError", "EscapeError", "TimeLimitError"]
 
 
 class EscapeError(RuntimeError):
@@ -24,3 +24,7 @@ class TimeLimitError(RuntimeError):
 
 class CrashedError(RuntimeError):
     """The process that ran the awaited code crashed or was stopped."""
+
+
+class BackgroundError(RuntimeError):
+    """Simulated code raised where nobody awaited it: a task whose error was never asked for, or a callback."""

@@ -20,7 +20,7 @@ from .cluster import CLUSTER_NAME, NODE_PORT
 from .errors import CrashedError, DeadlockError, TimeLimitError
 from .paths import NetworkProfile
 from .plan import MAY_LOSE_MEMORY, Plan, PlannedOperation
-from .result import ERROR, HELD, VIOLATED, Result
+from .result import ERROR, HELD, UNDECIDED, VIOLATED, Result
 from .scenarios import Act, Stage, host_actors, perform, probe, probe_entities, probe_from_member
 from .swarm import ACTOR_KINDS
 from .tormentor import Tormentor, is_whole
@@ -41,6 +41,9 @@ _LOOK_S = 0.1
 _LONGEST_CALL_S = 10.0
 _LONGEST_ACT_S = 40.0
 _LAST_EVENTS = 12
+DECIDED = ("mixed", "membership")
+"""Scenarios in which every history has to be decided. Those of one structure put more calls on one name than the
+search can order within its budget: there the histories that it gave up on are counted among the goals."""
 _WALL_S = 60_000_000
 """Far from the beginning of the count, so that no clock's offset makes a generation negative."""
 
@@ -282,10 +285,7 @@ class Execution:
             violations += check_history(stage.history, stage.undecided)
         violations += check_losses(world.trace, stage.history)
         violations += [Violation(9, name, text) for name, text in self._over_bounds()]
-        errors = [
-            f"{name}: {context.get('message')}: {context.get('exception')!r}"
-            for name, context in world.errors
-        ]
+        errors = [f"{name}: {text}" for name, text in self._unheard(result)]
         for task in self._acts:
             error = task.exception() if task.done() and not task.cancelled() else None
             if error is not None:
@@ -293,8 +293,15 @@ class Execution:
         result.violations = violations
         if errors and not result.error:
             result.error = "; ".join(errors[:3])
-        result.verdict = VIOLATED if violations else ERROR if result.error else HELD
+        result.undecided = list(stage.undecided)
+        result.verdict = _verdict(result)
         self._measure(result)
+
+    def _unheard(self, result: Result) -> list[tuple[str, str]]:
+        """Errors that nobody awaited; a run that was cut short ends in the midst of things."""
+        if self._is_broken() or result.error or self._stage.violations:
+            return [(name, f"{context.get('exception')!r}") for name, context in self._world.errors]
+        return self._world.unheard()
 
     def _over_bounds(self) -> list[tuple[str, str]]:
         found = []
@@ -343,3 +350,11 @@ class Execution:
             for at in range(max(0, len(self._world.trace) - _LAST_EVENTS), len(self._world.trace))
         ]
         return lines + [f"{one.t_ns / 1e9:.6f} {one.node}: {one.kind}{tuple(one.event)!r}" for one in last]
+
+
+def _verdict(result: Result) -> str:
+    if result.violations:
+        return VIOLATED
+    if result.error:
+        return ERROR
+    return UNDECIDED if result.undecided and result.scenario in DECIDED else HELD

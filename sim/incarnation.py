@@ -60,21 +60,32 @@ class Incarnation:
         self.context.run(OWNER.set, self)
 
     def keep(self, number: int, task: asyncio.Task[Any]) -> None:
-        """Hold a live task; finished ones are let go now and then."""
+        """Hold a live task; finished ones are let go now and then, but for those that failed unheard."""
         tasks = self.tasks
         tasks[number] = task
         if len(tasks) >= self.sweep_at:
-            self.tasks = {known: kept for known, kept in tasks.items() if not kept.done()}
+            self.tasks = {
+                known: kept for known, kept in tasks.items() if not kept.done() or _is_unheard(kept)
+            }
             self.sweep_at = max(_SWEEP_MIN, 2 * len(self.tasks))
 
     def live_tasks(self) -> list[asyncio.Task[Any]]:
         """Return the tasks that are not done, in the order of their creation."""
         return [task for task in self.tasks.values() if not task.done()]
 
+    def unheard(self) -> list[asyncio.Task[Any]]:
+        """Return the tasks that failed and whose error nobody asked for, in the order of their creation."""
+        return [task for task in self.tasks.values() if task.done() and _is_unheard(task)]
+
     def die(self) -> None:
         """Run nothing more, not a line."""
         self.is_dead = True
         self.ready.clear()
+
+
+def _is_unheard(task: asyncio.Task[Any]) -> bool:
+    """What asyncio asks when a task is collected, without waiting for that."""
+    return bool(getattr(task, "_log_traceback", False))
 
 
 OWNER: ContextVar[Incarnation] = ContextVar("casty_sim_owner")

@@ -8,11 +8,13 @@ from typing import Any
 
 from .checks.violation import Violation
 
-__all__ = ["ERROR", "HELD", "VIOLATED", "Result"]
+__all__ = ["ERROR", "HELD", "UNDECIDED", "VIOLATED", "Result"]
 
 HELD = "held"
 VIOLATED = "violated"
 ERROR = "error"
+UNDECIDED = "undecided"
+"""The search of a history gave up: it was neither explained nor refuted, so the run proves nothing."""
 
 _MAX_UNKNOWN = 0.2
 
@@ -24,7 +26,8 @@ class Result:
     Parameters
     ----------
     scenario, seed, verdict, digest
-        What ran and how it ended; `verdict` is `HELD`, `VIOLATED` or `ERROR` (the run itself failed).
+        What ran and how it ended; `verdict` is `HELD`, `VIOLATED`, `ERROR` (the run itself failed)
+        or `UNDECIDED` (a history could neither be explained nor refuted).
     virtual_seconds, wall_seconds, events
         How long, in the world's time and in real time, and how many events its trace has.
     operations
@@ -55,13 +58,16 @@ class Result:
     violations: list[Violation] = field(default_factory=list)
     story: list[str] = field(default_factory=list)
     error: str = ""
+    undecided: list[str] = field(default_factory=list)
 
     @property
     def violation(self) -> str | None:
         """What is wrong, in one line."""
         if self.violations:
             return str(self.violations[0])
-        return self.error or None
+        if self.error:
+            return self.error
+        return f"the search gave up on {', '.join(self.undecided)}" if self.undecided else None
 
     @property
     def counts(self) -> bool:

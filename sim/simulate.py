@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .draws import Draws
+from .errors import BackgroundError
 from .faults import Faults
 from .nemesis import Nemesis
 from .world import World
@@ -18,6 +19,9 @@ __all__ = ["SEED_ARGUMENT", "Simulation", "simulate"]
 
 SEED_ARGUMENT = "casty_seed"
 """What the pytest plugin parameterises; see `casty.pytest_plugin`."""
+
+_SETTLE_S = 0.001
+_MOST_TOLD = 3
 
 Test = Callable[..., Awaitable[None]]
 
@@ -39,10 +43,21 @@ class Simulation:
         with World(seed, network=profile) as world:
             try:
                 world.run(self._main(world, arguments), limit_s=self.limit_s)
+                digest = world.digest()
+                self._check_background(world)
             except BaseException as error:
                 error.add_note(self._story(world, seed))
                 raise
-            return world.digest()
+            return digest
+
+    @staticmethod
+    def _check_background(world: World) -> None:
+        """What failed unheard fails the seed; a test that expects it takes it out of ``world.errors``."""
+        world.run_until(world.now_ns / 1e9 + _SETTLE_S)
+        unheard = world.unheard()
+        if unheard:
+            texts = "; ".join(f"{name}: {text}" for name, text in unheard[:_MOST_TOLD])
+            raise BackgroundError(f"{len(unheard)} errors that nobody awaited: {texts}")
 
     async def _main(self, world: World, arguments: dict[str, Any]) -> None:
         if self.nodes:

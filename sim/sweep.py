@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,11 +15,15 @@ from typing import Any
 
 from .dice import DURATION_S
 from .executor import run_plan
-from .result import ERROR, HELD, VIOLATED, Result
+from .fault_kinds import FAULTS
+from .plan import Plan
+from .result import ERROR, HELD, UNDECIDED, VIOLATED, Result
 from .swarm import expand
+from .wall import SEED_LIMIT_S, OutOfTime, limited
 
-__all__ = ["GOALS", "Summary", "run_seeds", "sweep"]
+__all__ = ["GOALS", "Summary", "run_alone", "run_seeds", "sweep"]
 
+VERDICTS = (HELD, VIOLATED, ERROR, UNDECIDED)
 _HUNDRED = 100
 _FLOOR_CALLS = 3
 _FLOOR_HOLDS = 1
@@ -56,6 +61,12 @@ IN_EVERY_RUN: dict[str, tuple[str, ...]] = {
 }
 """Scenario -> what each of its runs has to see."""
 
+_NOT_DRAWN = ("clog", "partial", "slow_node", "join")
+"""Kinds that a plan may name and that swarms do not draw, but for `join` in ``membership``."""
+_DRAWN = tuple(kind for kind in FAULTS if kind not in _NOT_DRAWN)
+FIRED: dict[str, tuple[str, ...]] = {**dict.fromkeys(GOALS, _DRAWN), "membership": (*_DRAWN, "join")}
+"""Scenario -> fault kinds of which each has to fire somewhere in a hundred seeds."""
+
 
 @dataclass(slots=True)
 class Summary:
@@ -64,7 +75,7 @@ class Summary:
     scenario: str
     seeds: int = 0
     counted: int = 0
-    verdicts: dict[str, int] = field(default_factory=lambda: {HELD: 0, VIOLATED: 0, ERROR: 0})
+    verdicts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VERDICTS, 0))
     virtual_seconds: float = 0.0
     operations: dict[str, int] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
@@ -99,6 +110,7 @@ class Summary:
             return []
         missing = [f"goal never reached: {goal}" for goal in GOALS[self.scenario] if not self.goals.get(goal)]
         missing += [f"{count} runs without {goal}" for goal, count in self.runs_without.items()]
+        missing += [f"fault {kind} never fired" for kind in FIRED[self.scenario] if not self.faults.get(kind)]
         for kind in sorted(self.hits):
             calls, holds = self.hits[kind].get("calls", 0), self.hits[kind].get("holds", 0)
             if calls * _HUNDRED < _FLOOR_CALLS * self.seeds:
@@ -137,15 +149,38 @@ def _add_up(total: dict[str, int], more: dict[str, int]) -> None:
 def run_seeds(
     scenario: str, seeds: Sequence[int], artifacts: Path, duration_s: int
 ) -> Iterator[dict[str, Any]]:
-    """Run seeds one after the other, and write the plan of each that fails."""
+    """Run seeds one after the other, and write the plan of each that fails; an exception costs one seed."""
     for seed in seeds:
         plan = expand(scenario, seed, duration_s=duration_s)
-        result = run_plan(plan)
+        result = run_alone(plan)
         row = result.to_plain()
         if result.verdict != HELD:
             row["plan"] = str(write_plan(artifacts, scenario, seed, plan.to_json()))
             row["block"] = result.block(row["plan"])
         yield row
+
+
+def run_alone(plan: Plan, limit_s: float = SEED_LIMIT_S) -> Result:
+    """Run a plan; whatever it raises, or that it does not end, is an error of this run and of no other.
+
+    Parameters
+    ----------
+    limit_s
+        The most processor time, in seconds.
+    """
+    try:
+        with limited(limit_s):
+            return run_plan(plan)
+    except (Exception, OutOfTime) as error:  # the boundary of a seed: the others go on
+        text = f"the run ended with {type(error).__name__}: {error}; at {_place_of(error)}"
+        result = Result(plan.scenario, plan.seed, ERROR, error=text)
+        result.operations = dict.fromkeys(("ok", "failed", "unknown"), 0)
+        return result
+
+
+def _place_of(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[:-4:-1])
 
 
 def write_plan(artifacts: Path, scenario: str, seed: int, text: str) -> Path:

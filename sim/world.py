@@ -294,6 +294,22 @@ class World(LinkFaults, ClusterSupport):
         """Return a process's `Runtime.buggify`."""
         return Buggify(self.draws, name).fires if self._has_buggify else _never
 
+    def unheard(self) -> list[tuple[str, str]]:
+        """Return what was raised where nobody awaited it, as (process, text): in callbacks, and in tasks until now.
+
+        Whoever failed at this very instant may still be awaited: let the world go on a little first. What a process
+        raised before it crashed is not looked at.
+        """
+        found = [
+            (name, f"{context.get('message')}: {context.get('exception')!r}") for name, context in self.errors
+        ]
+        for process in [self.test, *self.processes.values()]:
+            tasks = process.incarnation.unheard() if process.is_up else []
+            found += [
+                (process.name, f"a task that nobody awaits failed: {_error_of(task)}") for task in tasks
+            ]
+        return found
+
     def _note(self, name: str, event: tuple[object, ...]) -> None:
         self.trace.add(self.loop.now_ns, name, event)
 
@@ -325,6 +341,11 @@ async def _call(setup: Setup, process: Process) -> object:
 def _place_of(task: asyncio.Task[Any]) -> str:
     frames = task.get_stack(limit=1)
     return f"{frames[0].f_code.co_filename}:{frames[0].f_lineno}" if frames else "an unknown place"
+
+
+def _error_of(task: asyncio.Task[Any]) -> str:
+    """Return the error of a failed task in words; asking for it counts as having heard it."""
+    return f"{task.get_name()}: {task.exception()!r}"
 
 
 def _never(site: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from casty.errors import CastyError, Destroyed, Mismatch, NotStarted, OutcomeUnknown, Overloaded, Unavailable
 
+from ..checks.contracts import check_contract
 from ..checks.looking import inside
 from ..checks.violation import Violation
 from ..history import History, Operation, Value
@@ -260,6 +261,9 @@ class Act:
         if operation.kind == "map.destroy":
             limit_s = 2 * _DEFAULT_TIMEOUT_S  # it lists the keys, and then deletes them
         self.check_end(began_ns, limit_s, operation.kind, str(operation), (operation.number,))
+        broken = check_contract(operation, (self.process.clock.now() - began_ns) / 1e9, limit_s)
+        if broken is not None:
+            self.stage.violations.append(broken)
         event = CallEnded(operation.number, operation.outcome, operation.value)
         self.stage.world.record(self.process.name, event)
 

@@ -1,0 +1,53 @@
+"""Which errors a call may end with, and how early: anything else is a fault of whoever raised it (8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..history import Operation
+from .violation import Violation
+
+__all__ = ["MAY_RAISE", "check_contract"]
+
+_READS = ("Unavailable", "Overloaded", "NotStarted")
+"""Whoever only reads never is in doubt."""
+_WRITES = (*_READS, "OutcomeUnknown")
+_ASKS = (*_WRITES, "TimeoutError", "Destroyed", "Mismatch")
+"""Calls that may wait: they are withdrawn in time, or find the structure destroyed or with other settings."""
+_RELEASES = (*_WRITES, "LockLost")
+
+MAY_RAISE: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("lock.acquire", "lock.try", "semaphore.acquire", "semaphore.try"), _ASKS),
+    "barrier.arrive": (*_ASKS, "BrokenBarrier"),
+    **dict.fromkeys(("lock.release", "semaphore.release"), _RELEASES),
+    **dict.fromkeys(("counter.get", "map.get", "map.contains", "set.contains", "set.size"), _READS),
+    **dict.fromkeys(("queue.peek", "queue.size"), _READS),
+    "semaphore.available": (*_READS, "Mismatch"),
+}
+"""Call kind -> names of the errors in its contract; kinds that are not here are writes."""
+
+_BY_DEADLINE = "Unavailable"
+"""Raised when the time is up: while there is some left, a route may still come."""
+_TICK_S = 0.1
+_ENDS = ("", "cancelled")
+
+
+def check_contract(operation: Operation, took_s: float, limit_s: float) -> Violation | None:
+    """Return what is wrong with the error of an operation that ended.
+
+    Parameters
+    ----------
+    took_s, limit_s
+        How long it took and might take, in seconds of its client's clock.
+    """
+    error = operation.error
+    if error in _ENDS:
+        return None
+    allowed = MAY_RAISE.get(operation.kind, _WRITES)
+    if error not in allowed:
+        text = f"{error} is not one of {', '.join(allowed)}: {operation}"
+        return Violation(8, operation.kind, text, (operation.number,))
+    if error == _BY_DEADLINE and took_s < limit_s - _TICK_S:
+        text = f"{error} {limit_s - took_s:.3f} s before its deadline: {operation}"
+        return Violation(8, operation.kind, text, (operation.number,))
+    return None
