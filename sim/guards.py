@@ -115,16 +115,17 @@ def fenced(wall_s: Callable[[], float]) -> Generator[None, None, None]:
     """Raise the fences; inside, `logging` stamps records with `wall_s` (seconds since 1970)."""
     raised = _fences()
     outer = _State.thread_id
-    _State.thread_id = threading.get_ident()
-    for place, name, _, fence in raised:
-        setattr(place, name, fence)
-    try:
-        with _virtual_logging(wall_s):
+    # Around the fences: a finalizer that logs may run at any line of this.
+    with _virtual_logging(wall_s):
+        try:
+            _State.thread_id = threading.get_ident()
+            for place, name, _, fence in raised:
+                setattr(place, name, fence)
             yield
-    finally:
-        for place, name, original, _ in raised:
-            setattr(place, name, original)
-        _State.thread_id = outer
+        finally:
+            for place, name, original, _ in raised:
+                setattr(place, name, original)
+            _State.thread_id = outer
 
 
 @contextmanager

@@ -6,10 +6,12 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from sim.dice import DURATION_S
 from sim.executor import run_plan
 from sim.result import HELD
 from sim.swarm import expand
+
+LONG_S = 20
+"""Plans of searches last so long: what has to coincide needs time, more than sweeps of many seeds give it."""
 
 __all__ = ["Finding", "Planted", "bug_in", "find", "planted"]
 
@@ -62,7 +64,7 @@ def planted(bug: Planted) -> Generator[None, None, None]:
         setattr(bug.owner, bug.attribute, sound)
 
 
-def find(bug: Planted, seeds: Iterable[int], duration_s: int = DURATION_S) -> Finding | None:
+def find(bug: Planted, seeds: Iterable[int], duration_s: int = LONG_S) -> Finding | None:
     """Run seeds with the bug until one does not hold; None when all of them hold."""
     for count, seed in enumerate(seeds, 1):
         with planted(bug):

@@ -32,13 +32,13 @@ _TICK_S = 0.1
 _ENDS = ("", "cancelled")
 
 
-def check_contract(operation: Operation, took_s: float, limit_s: float) -> Violation | None:
+def check_contract(operation: Operation, took_s: float, limit_s: float | None) -> Violation | None:
     """Return what is wrong with the error of an operation that ended.
 
     Parameters
     ----------
     took_s, limit_s
-        How long it took and might take, in seconds of its client's clock.
+        How long it took and might take, in seconds of its client's clock; None: for ever.
     """
     error = operation.error
     if error in _ENDS:
@@ -47,7 +47,11 @@ def check_contract(operation: Operation, took_s: float, limit_s: float) -> Viola
     if error not in allowed:
         text = f"{error} is not one of {', '.join(allowed)}: {operation}"
         return Violation(8, operation.kind, text, (operation.number,))
-    if error == _BY_DEADLINE and took_s < limit_s - _TICK_S:
+    if error == _BY_DEADLINE and limit_s is None:
+        return Violation(
+            8, operation.kind, f"{error} of a call without a deadline: {operation}", (operation.number,)
+        )
+    if error == _BY_DEADLINE and limit_s is not None and took_s < limit_s - _TICK_S:
         text = f"{error} {limit_s - took_s:.3f} s before its deadline: {operation}"
         return Violation(8, operation.kind, text, (operation.number,))
     return None
