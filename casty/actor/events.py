@@ -128,25 +128,36 @@ class ReachableMember:
 
 
 Handler = Callable[[E], Awaitable[None] | None]
+Subscriber = Handler[E] | ActorRef[E]
 
 
 @dataclass(frozen=True)
 class EventStreamSubscribe(Generic[E]):
-    """Call ``handler(event)``, plain or a coroutine function, for events of this type and its subtypes.
+    """Call ``handler(event)``, or tell the ref, for events of this type and its subtypes.
+
+    Parameters
+    ----------
+    event_type
+        What to hear of.
+    handler
+        A function, plain or a coroutine function, or the ref of an actor. The subscription of an actor of this
+        system ends with the actor.
 
     Raises
     ------
     TypeError
-        `event_type` is no type that ``isinstance`` takes, or `handler` cannot be called.
+        `event_type` is no type that ``isinstance`` takes, or `handler` is neither a function nor a ref.
     """
 
     event_type: type[E]
-    handler: Handler[E]
+    handler: Subscriber[E]
 
     def __post_init__(self) -> None:
         _check_event_type(self.event_type)
-        if not callable(self.handler):
-            raise TypeError(f"handler: expected a function that takes an event, found {shown(self.handler)}")
+        if not callable(self.handler) and not callable(getattr(self.handler, "tell", None)):
+            raise TypeError(
+                f"handler: expected a function that takes an event, or a ref, found {shown(self.handler)}"
+            )
 
 
 def _check_event_type(event_type: Any) -> None:
@@ -163,7 +174,7 @@ class EventStreamUnsubscribe(Generic[E]):
     """Undo a subscription with the same type and handler."""
 
     event_type: type[E]
-    handler: Handler[E]
+    handler: Subscriber[E]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +190,12 @@ EventStreamMessage = EventStreamSubscribe[Any] | EventStreamUnsubscribe[Any] | P
 class EventStream:
     """Subscriptions by type. Plain handlers run at once; coroutines run one after another in one task."""
 
-    __slots__ = ("_pending", "_pump", "_subscriptions")
+    __slots__ = ("_is_telling", "_pending", "_pump", "_subscriptions")
 
     def __init__(self) -> None:
-        self._subscriptions: list[tuple[type[object], Handler[Any]]] = []
+        self._subscriptions: list[tuple[type[object], Subscriber[Any]]] = []
+        """In the order of subscribing; a row goes with its unsubscription, or with the actor whose ref it has."""
+        self._is_telling = False
         self._pending: deque[Awaitable[None]] = deque()
         self._pump: asyncio.Task[None] | None = None
 
@@ -210,13 +223,27 @@ class EventStream:
                     self._call(handler, event)
             except (Exception, asyncio.CancelledError):
                 log.exception("event stream: a handler of %s failed", type(event).__name__)
+        if isinstance(event, ActorStopped):
+            self._subscriptions = [known for known in self._subscriptions if known[1] != event.ref]
 
-    def _call(self, handler: Handler[Any], event: object) -> None:
+    def _call(self, handler: Subscriber[Any], event: object) -> None:
+        if not callable(handler):
+            self._tell(handler, event)
+            return
         result = handler(event)
         if inspect.isawaitable(result):
             self._pending.append(result)
             if self._pump is None:
                 self._pump = asyncio.get_running_loop().create_task(self._run_pending(), name="event-stream")
+
+    def _tell(self, ref: ActorRef[Any], event: object) -> None:
+        if self._is_telling and isinstance(event, DeadLetter):
+            return  # it may be the dead letter of such a subscription, and would beget another one for ever
+        before, self._is_telling = self._is_telling, True
+        try:
+            ref.tell(event)
+        finally:
+            self._is_telling = before
 
     async def _run_pending(self) -> None:
         pump = asyncio.current_task()

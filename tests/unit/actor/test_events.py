@@ -10,7 +10,15 @@ from typing import Any, Protocol
 import pytest
 
 from casty.actor.behavior import Behaviors
-from casty.actor.events import ActorStopped, EventStreamSubscribe, Publish, event_stream_actor
+from casty.actor.cell import Cell
+from casty.actor.events import (
+    ActorStopped,
+    DeadLetter,
+    EventStreamSubscribe,
+    EventStreamUnsubscribe,
+    Publish,
+    event_stream_actor,
+)
 from casty.actor.system import ActorSystem
 from casty.runtime import Clock, Timer
 from tests.unit.actor.probes import Recorder, listen, started
@@ -236,3 +244,41 @@ async def test_a_hook_that_fails_before_it_can_be_awaited_frees_the_name() -> No
         system.spawn(behavior, "a").tell("stop")
         await stopped.until(1)
         system.spawn(Behaviors.ignore(), "a")
+
+
+async def test_an_actor_hears_events_by_its_ref_until_it_stops() -> None:
+    async with started() as system:
+        heard = Recorder()
+        ref = system.spawn(heard.behavior(), "listener")
+        system.event_stream.tell(EventStreamSubscribe(str, ref))
+        system.event_stream.tell(Publish("a"))
+        await heard.until(1)
+        system.event_stream.tell(EventStreamUnsubscribe(str, ref))
+        system.event_stream.tell(Publish("b"))
+        system.event_stream.tell(EventStreamSubscribe(str, ref))
+        system.event_stream.tell(Publish("c"))
+        assert await heard.until(2) == ["a", "c"]
+        stopped = listen(system, ActorStopped)
+        letters = listen(system, DeadLetter)
+        await system.core.until_stopped(_stop(system, "listener"))
+        await stopped.until(1)
+        system.event_stream.tell(Publish("d"))
+        assert letters.values == []
+
+
+def _stop(system: ActorSystem, name: str) -> Cell:
+    cell = system.core.cells[name]
+    cell.stop()
+    return cell
+
+
+async def test_refs_that_nobody_is_behind_do_not_beget_dead_letters_for_ever() -> None:
+    async with started() as system:
+        letters = listen(system, DeadLetter)
+        for name in ("x", "y"):
+            gone = system.spawn(Behaviors.ignore(), name)
+            await system.core.until_stopped(_stop(system, name))
+            system.event_stream.tell(EventStreamSubscribe(DeadLetter, gone))
+        gone.tell("lost")
+        assert [letter.message for letter in letters.values].count("lost") == 1
+        assert len(letters.values) == 3
