@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from casty.actor.ref import ActorRef
 from casty.address import NodeAddress
 from casty.checks import check_name, shown
+from casty.ordered import FrozenOrderedSet
 
 __all__ = [
     "Deregister", "Find", "Listing", "Register", "ServiceInstance", "ServiceKey", "Subscribe", "check_key",
@@ -50,7 +51,7 @@ class Listing(Generic[M]):
     """The instances of a service at one moment, in the order in which they registered."""
 
     key: ServiceKey[M]
-    instances: tuple[ServiceInstance[M], ...]
+    instances: FrozenOrderedSet[ServiceInstance[M]]
 
 
 @dataclass(frozen=True)

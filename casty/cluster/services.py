@@ -22,6 +22,7 @@ from casty.cluster.offers import Announcement, Offers, flaw_of_offer
 from casty.cluster.topology import Topology
 from casty.errors import CastyError, Unavailable
 from casty.limits import MAX_SERVICE_BYTES, MAX_SERVICES
+from casty.ordered import FrozenOrderedSet
 from casty.wire.pack import pack
 
 __all__ = ["PATH", "Receptionist", "ServicesChanged", "listing_of"]
@@ -66,7 +67,7 @@ def listing_of(local: LocalSystem, topology: Topology | None, key: ServiceKey[M]
             ActorAddress(address.system, address.path, address.host, address.port, node_id)
         )
         found.append(ServiceInstance(ref, NodeAddress(address.host, address.port)))
-    return Listing(key, tuple(found))
+    return Listing(key, FrozenOrderedSet(found))
 
 
 class Receptionist:

@@ -11,6 +11,7 @@ from uuid import UUID
 from casty.address import ActorAddress
 from casty.errors import EncodingError
 from casty.limits import MAX_DEPTH
+from casty.ordered import FrozenOrderedSet
 from casty.wire import encoding as tags
 from casty.wire.encoding import SCALARS
 from casty.wire.pack import Plain
@@ -203,4 +204,5 @@ _DECODERS: tuple[Decode, ...] = (
     _uuid,
     _ref,
     _complex,
+    lambda decoder, plain, depth: FrozenOrderedSet(_items(decoder, plain, depth)),
 )

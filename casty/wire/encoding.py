@@ -6,7 +6,7 @@ Building one plain tree and packing it once is several times faster than packing
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -16,6 +16,7 @@ from uuid import UUID
 from casty.address import ActorAddress
 from casty.errors import EncodingError
 from casty.limits import MAX_DEPTH, MAX_ITEMS
+from casty.ordered import FrozenOrderedSet
 from casty.wire import shapes
 from casty.wire.pack import Plain, pack
 from casty.wire.registry import Registry
@@ -29,6 +30,7 @@ _HASHED_SCALARS = SCALARS - {float}
 # Tags are part of the wire version: they are never reused for something else.
 LIST, TUPLE, SET, FROZENSET, PAIRS, RECORD, ENUM, NAMED_TUPLE = range(8)
 DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID_, REF, COMPLEX = range(8, 16)
+ORDERED_SET = 16
 
 Encode = Callable[["Encoder", Any, int], Plain]
 
@@ -128,7 +130,7 @@ def _check_items(count: int) -> None:
 
 
 def _items(tag: int) -> Encode:
-    def encode(encoder: Encoder, value: list[object], depth: int) -> Plain:
+    def encode(encoder: Encoder, value: Collection[object], depth: int) -> Plain:
         scalars, plain = encoder.scalars, encoder.plain
         _check_items(len(value))
         return [tag, *[item if type(item) in scalars else plain(item, depth) for item in value]]
@@ -200,6 +202,7 @@ _ENCODERS: dict[type, Encode] = {
     tuple: _items(TUPLE),
     set: _members(SET),
     frozenset: _members(FROZENSET),
+    FrozenOrderedSet: _items(ORDERED_SET),
     dict: _dict,
     datetime: _datetime,
     date: _text(DATE, date.isoformat),
@@ -265,6 +268,7 @@ def _canonical_time(encoder: Encoder, value: time, depth: int) -> Plain:
 
 
 _CANONICAL: dict[type, Encode] = {
+    FrozenOrderedSet: _members(FROZENSET),
     float: _canonical_float,
     complex: _canonical_complex,
     Decimal: _canonical_decimal,

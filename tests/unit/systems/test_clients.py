@@ -299,7 +299,7 @@ def test_services_are_listed_without_a_round_trip() -> None:
         client = client_of()
         async with client:
             key = ServiceKey[Get]("echo")
-            assert client.lookup(key).instances == ()
+            assert client.lookup(key).instances == frozenset()
             nodes[0].receptionist.tell(Register(key, nodes[0].spawn(echo("there"), "there")))
             await asyncio.sleep(2)
             (instance,) = client.lookup(key).instances

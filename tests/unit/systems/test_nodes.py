@@ -386,7 +386,7 @@ def test_lookup_here_there_and_of_services() -> None:
         there = nodes[1].lookup("a", node=nodes[0].self_node)
         assert there == ref
         listing = await nodes[1].lookup(ServiceKey[str]("s"), timeout=1.0)
-        assert listing.instances == ()
+        assert listing.instances == frozenset()
 
     run(main)
 
@@ -401,7 +401,7 @@ def test_lookup_of_neither_a_path_nor_a_key_says_so_and_harms_nothing() -> None:
             with pytest.raises(TypeError, match="ServiceKey, found 5"):
                 lookup(wrong)
         listing = await node.lookup(ServiceKey[str]("s"), timeout=1.0)
-        assert listing.instances == ()
+        assert listing.instances == frozenset()
 
     run(main)
 
