@@ -1,4 +1,4 @@
-"""A log line for something that may happen very often: at most one in ten seconds, with how often it was."""
+"""A log line for something that may happen very often: at most one in so many seconds, with how often it was."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ from casty.runtime import Clock
 
 __all__ = ["Complaint"]
 
-log = logging.getLogger("casty.transport")
-
-PAUSE_NS = 10_000_000_000
-
 
 class Complaint:
-    """One kind of complaint."""
+    """One kind of complaint.
 
-    __slots__ = ("_clock", "_next_ns", "_silenced")
+    Parameters
+    ----------
+    clock
+        Tells how long ago the last line was.
+    log
+        Where the lines go, as warnings.
+    pause_ns
+        The shortest time between two lines.
+    """
 
-    def __init__(self, clock: Clock) -> None:
+    __slots__ = ("_clock", "_log", "_next_ns", "_pause_ns", "_silenced")
+
+    def __init__(self, clock: Clock, log: logging.Logger, pause_ns: int) -> None:
         self._clock = clock
+        self._log = log
+        self._pause_ns = pause_ns
         self._next_ns: int | None = None
         self._silenced = 0
 
@@ -30,5 +38,5 @@ class Complaint:
             self._silenced += 1
             return
         more = f" ({self._silenced} more since the last such line)" if self._silenced else ""
-        self._next_ns, self._silenced = now_ns + PAUSE_NS, 0
-        log.warning("%s%s", text, more)
+        self._next_ns, self._silenced = now_ns + self._pause_ns, 0
+        self._log.warning("%s%s", text, more)

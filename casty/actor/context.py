@@ -147,7 +147,11 @@ async def _pipe(
         if on_failure is None:
             cell.core.log.error("%s: pipe_to_self failed", cell.path, exc_info=error)
             return
-        message = on_failure(error)
+        try:
+            message = on_failure(error)
+        except Exception as failure:
+            cell.core.log.error("%s: on_failure of pipe_to_self failed", cell.path, exc_info=failure)
+            return
     try:
         cell.tell(message)
     except asyncio.QueueFull:

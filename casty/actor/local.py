@@ -26,7 +26,8 @@ from casty.actor.replies import Replies
 from casty.actor.watching import Unwatch, Watch, WatchedGone, Watching
 from casty.address import ActorAddress, NodeAddress
 from casty.checks import check_name, shown
-from casty.config import Settings
+from casty.complaint import Complaint
+from casty.config import SECOND_NS, Settings
 from casty.errors import NotStarted
 from casty.events import DeadLettered
 from casty.runtime import Clock, Runtime
@@ -91,6 +92,7 @@ class LocalSystem:
         self.is_stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self.full_mailboxes = FullMailboxes(self)
+        self.undecodable = Complaint(runtime.clock, self.log, SECOND_NS)
         self.replies = Replies(self)
         self.watching = Watching(self)
         self._system: ActorSystem | None = None

@@ -202,7 +202,9 @@ class RegionHost:
         try:
             message = self._remote.decode(item.payload)
         except EncodingError as error:
-            self.router.drop(item, EncodingError(f"{item.shard_type}/{item.entity_id}: {error}"))
+            text = f"{item.shard_type}/{item.entity_id}: {error}"
+            self._local.undecodable.say(f"a message that cannot be decoded was dropped: {text}")
+            self.router.drop(item, EncodingError(text))
             return
         activation = self._slots.get(slot, {}).get(path)
         if activation is None:
@@ -215,6 +217,8 @@ class RegionHost:
                 message, activation.cell.ref, "a later message of the same sender came first"
             )
             return
+        if item.sender is not None:
+            self._local.replies.came(message, item.sender)
         activation.cell.tell(message)
 
     def _activate(self, item: EntityMessage, region: _Region, slot: int, path: str) -> Activation:

@@ -46,8 +46,12 @@ _ERRORS: tuple[type[CastyError], ...] = (
     Overloaded,
     Unavailable,
     AskFailed,
+    MessageTooLarge,
 )
 """What a refusal may say, by its number on the wire; appended to, never reordered."""
+
+REPLY_PREFIX = "/$ask/"
+"""Where the paths of reply refs begin; see `casty.actor.replies`."""
 
 MAX_SOURCES = 65_536
 """Processes whose last number is remembered; the one that was silent longest is forgotten first."""
@@ -132,7 +136,17 @@ class Remote:
 
     def send(self, address: ActorAddress, message: object, sender: ActorAddress | None) -> None:
         """Send to another process; a message without a way is a dead letter."""
-        payload = self.encode(message)
+        try:
+            payload = self.encode(message)
+        except CastyError as error:
+            if not address.path.startswith(REPLY_PREFIX):
+                raise
+            # It is the asker's error: whoever answers is none the wiser, and shall not be restarted for it.
+            self._local.dead_letter(
+                message, self._local.make_ref(address), f"the reply cannot be sent: {error}"
+            )
+            self.refuse(address, type(error)(f"the reply cannot be sent: {error}"))
+            return
         node_id = self.resolve(address).node_id
         if node_id is not None:
             self._number += 1
@@ -247,6 +261,7 @@ class Remote:
             text = f"ask {question.target!r}: the reply cannot be decoded here: {error}"
             self._local.replies.fail(path, EncodingError(text))
             return
+        self._local.undecodable.say(f"a message that cannot be decoded was dropped: {path}: {error}")
         self._lost(path, payload, f"undecodable: {error}")
         self.refuse(sender, EncodingError(f"{path}: {error}"))
 

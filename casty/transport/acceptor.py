@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
-from casty.config import Settings
+from casty.complaint import Complaint
+from casty.config import SECOND_NS, Settings
 from casty.errors import RemoteProtocolError
 from casty.runtime import Runtime
 from casty.tls import Config
 from casty.transport.base import Link, LinkHandler, Listener
-from casty.transport.complaint import Complaint
 from casty.transport.connection import Connection, ConnectionHandler, LinkFailed
 from casty.transport.inbound import InboundBytes
 from casty.transport.turn import Turn
@@ -19,7 +20,12 @@ from casty.wire.pack import Plain
 
 __all__ = ["Acceptor"]
 
+log = logging.getLogger("casty.transport")
+
 _MAX_TEXT_CHARS = 1000
+
+COMPLAINT_PAUSE_NS = 10 * SECOND_NS
+"""The shortest time between two lines that say that clients are refused."""
 
 
 class Acceptor:
@@ -69,7 +75,7 @@ class Acceptor:
         self._max_half_open = min(settings.max_half_open_links, kept_back // 2)
         self._max_clients = settings.max_clients or runtime.descriptors - kept_back
         self._clients = 0
-        self._complaint = Complaint(runtime.clock)
+        self._complaint = Complaint(runtime.clock, log, COMPLAINT_PAUSE_NS)
         self.inbound = InboundBytes(settings.max_inbound_bytes)
         self._is_closed = False
         self.welcomed = 0

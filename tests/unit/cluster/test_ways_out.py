@@ -1,0 +1,126 @@
+"""What fails on the way out is told to whoever asked, and hurts nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from casty.actor.behavior import Behavior, Behaviors
+from casty.actor.context import ActorContext
+from casty.actor.ref import ActorRef
+from casty.actor.sharding import ShardEnvelope
+from casty.errors import AskFailed, EncodingError, MessageTooLarge
+from casty.wire import frames
+from casty.wire.pack import pack
+from tests.unit.cluster.region_world import Get, World, settle
+
+UNDECODABLE = b"\xc1"
+
+
+def replier(make: Callable[[int], object]) -> Behavior[Any]:
+    """An actor that counts its questions and answers with what `make` returns."""
+    count = 0
+
+    def handle(ctx: ActorContext[Any], message: Any) -> None:
+        nonlocal count
+        count += 1
+        message.reply_to.tell(make(count))
+
+    return Behaviors.receive(handle)
+
+
+def second_is_fine(first: object) -> Callable[[int], object]:
+    return lambda count: first if count == 1 else count
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"), [(object(), EncodingError), (b"x" * 2_000, MessageTooLarge)], ids=["class", "size"]
+)
+async def test_a_reply_that_cannot_be_sent_is_the_askers_error(reply: object, error: type[Exception]) -> None:
+    world = World(("a", "b"))
+    a, b = world.processes["a"].local, world.processes["b"].local
+    ref = b.spawn(replier(second_is_fine(reply)), "replier")
+    away: ActorRef[Any] = a.make_ref(ref.address)  # type: ignore[attr-defined]
+    with pytest.raises(error, match="the reply cannot be sent"):
+        await a.ask(away, Get, timeout=None)
+    assert await a.ask(away, Get, timeout=None) == 2, "the actor was not restarted"
+    assert [letter.message for letter in world.processes["b"].letters] == [reply]
+    await world.close()
+
+
+async def test_a_message_that_cannot_be_sent_is_its_senders_error() -> None:
+    world = World(("a", "b"))
+    ref: Any = world.processes["b"].local.spawn(Behaviors.ignore(), "other")
+    with pytest.raises(EncodingError):
+        world.processes["a"].local.make_ref(ref.address).tell(object())
+    await world.close()
+
+
+def failing(entity_id: str) -> Behavior[Any]:
+    def handle(ctx: ActorContext[Any], message: object) -> None:
+        raise OSError("not today")
+
+    return Behaviors.receive(handle)
+
+
+async def test_an_entity_that_fails_at_a_question_answers_it_at_once() -> None:
+    world = World(("a", "b"), ("c",))
+    host = world.processes["a"].host
+    assert host is not None
+    host.register("failing", failing, 10)
+    world.lead("a")
+    for name in ("b", "c"):
+        process = world.processes[name]
+        ref = process.router.ref("failing", 10)
+        asked = process.local.ask(ref, lambda reply: ShardEnvelope("e", Get(reply)), timeout=None)
+        with pytest.raises(AskFailed, match="no reply"):
+            await asyncio.wait_for(asked, 5)
+    await world.close()
+
+
+async def test_what_cannot_be_decoded_is_logged_once_a_second_with_a_count(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(("a", "b"))
+    a = world.processes["a"]
+    assert a.host is not None
+    a.host.register("failing", failing, 10)
+    world.lead("a")
+    for number in range(1, 4):
+        a.take("b", frames.ACTOR, pack(["a", "/x", "b#1", number, None, UNDECODABLE]))
+    a.take("b", frames.ENTITY, pack(["failing", 10, "e", "b#1", 9, 0, None, UNDECODABLE]))
+    assert caplog.text.count("cannot be decoded") == 1
+    world.clock.advance(1.0)
+    a.take("b", frames.ENTITY, pack(["failing", 10, "e", "b#1", 10, 0, None, UNDECODABLE]))
+    assert caplog.text.count("cannot be decoded") == 2
+    assert "3 more" in caplog.text
+    await world.close()
+
+
+async def test_a_failure_that_cannot_be_mapped_is_logged_and_the_actor_lives(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World(("a",))
+    local = world.processes["a"].local
+
+    async def fail() -> None:
+        raise OSError("piped")
+
+    def cannot_map(error: Exception) -> object:
+        raise ValueError("mapper")
+
+    def handle(ctx: ActorContext[Any], message: Any) -> None:
+        if message == "pipe":
+            ctx.pipe_to_self(fail(), on_failure=cannot_map)
+        else:
+            message.reply_to.tell("alive")
+
+    ref = local.spawn(Behaviors.receive(handle), "x")
+    ref.tell("pipe")
+    await settle()
+    assert "on_failure of pipe_to_self failed" in caplog.text
+    assert await local.ask(ref, Get, timeout=None) == "alive"
+    await world.close()
