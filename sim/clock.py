@@ -106,6 +106,11 @@ class NodeClock:
         self._bend(self.now() + round(seconds * _SECOND_NS), self._rate)
         self.on_change("step", round(seconds * _SECOND_NS))
 
+    def step_wall(self, seconds: int) -> None:
+        """Set civil time forward or back; what is measured with `now` does not move."""
+        self._wall_s += seconds * _SECOND_NS
+        self.on_change("wall", seconds)
+
     def freeze(self) -> None:
         """Stand still."""
         if self._rate:

@@ -38,6 +38,7 @@ FAULTS: dict[str, Shape] = {
     "pause": Shape(1, 1),
     "slow_node": Shape(1, 1, ("held_us",)),
     "clock_drift": Shape(1, 1, ("ppm",)),
+    "wall_step": Shape(1, 1, ("seconds",)),
     "client_crash": Shape(1, 1),
     "client_leave": Shape(1, 1),
     "client_pause": Shape(1, 1),
@@ -54,7 +55,10 @@ named machines are cut off from all others. ``ring``, ``bridge``: shapes among t
 ``crash``: one or two nodes die at once and come back, as new incarnations of the same node ids, after the duration;
 ``restart``: the same at once. ``stop``: a node leaves in order, handing its groups over, and comes back after the
 duration. ``join``: nodes that are no founders start, all at once. ``pause``, ``client_pause``: SIGSTOP. ``slow_node``:
-a node runs for a millisecond and is held for so many microseconds, again and again. ``client_leave``: a client leaves
+a node runs for a millisecond and is held for so many microseconds, again and again. ``wall_step``: civil time is set
+forward or back, as by an operator, and put right after the duration; founders draw generations from it. A machine
+that is suspended while its clock goes on is a ``pause``; a clock that stands still or jumps, as it would be measured
+by its own process, is beyond what leases tolerate, and no kind of its own. ``client_leave``: a client leaves
 in order and comes again. ``client_cancel``: the client's so-many-th call under way (modulo their number) is cancelled.
 """
 
@@ -66,6 +70,6 @@ PHASES = ("", "founding", "probes")
 
 LASTING = (
     "delay", "jitter", "loss", "fragment", "link_loss", "one_way_cut", "split", "ring", "bridge", "crash", "pause",
-    "clock_drift", "client_crash", "client_pause", "clog", "partial", "stop", "slow_node", "client_leave",
+    "clock_drift", "wall_step", "client_crash", "client_pause", "clog", "partial", "stop", "slow_node", "client_leave",
 )  # fmt: skip
 """Kinds that last for their duration."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from .events import LinkFault
 from .faults import Partition, Undo
 from .network import Network, every_direction
+from .paths import Path
 from .trace import Trace
 
 __all__ = ["LinkFaults"]
@@ -72,7 +73,11 @@ class LinkFaults:
         """Harm one direction in several ways at once, see `sim.paths.SPOILT`; what is undone is this harm only."""
         path = self.network.path(source, target)
         numbers = [path.spoil(what, amount) for what, amount in amounts.items()]
-        return Undo(lambda: path.restore(*numbers))
+        return Undo(lambda: self._restore(path, numbers))
+
+    def _restore(self, path: Path, numbers: list[int]) -> None:
+        path.restore(*numbers)
+        self.network.hurry(path)
 
     def _sever(self, pairs: Sequence[tuple[str, str]]) -> Undo:
         for source, target in pairs:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from casty.transport.base import LinkHandler
 
+from .handles import Handle
 from .incarnation import Incarnation
 
 if TYPE_CHECKING:
@@ -53,9 +54,9 @@ class SimLink:
     """
 
     __slots__ = (
-        "_batch", "_due_ns", "_in_flight_bytes", "_sent_at_ns", "_writes", "draw_key", "early", "handler",
+        "_batch", "_due_ns", "_firm_ns", "_in_flight_bytes", "_sent_at_ns", "_writes", "draw_key", "early", "handler",
         "held", "is_closed", "is_gone", "is_reset", "is_silent", "is_tls", "label", "network", "number",
-        "owner", "path", "peer", "remote", "throttled_until_ns", "tie",
+        "owner", "path", "peer", "remote", "slowed", "throttled_until_ns", "tie",
     )  # fmt: skip
 
     remote: SimLink
@@ -78,10 +79,12 @@ class SimLink:
         self.is_tls = False
         self.held: deque[Batch] = deque()
         self.early: list[Batch] = []  # what arrived before the process took the link
+        self.slowed: deque[tuple[Handle, Batch]] = deque()  # deliveries that a slow path put off
         self.throttled_until_ns = 0
         self._batch: Batch | None = None
         self._sent_at_ns = -1
         self._due_ns = 0
+        self._firm_ns = 0  # when the last thing before those in `slowed` arrives
         self._writes = 0
         self._in_flight_bytes = 0
         self.draw_key = network.draws.key("link", label)
@@ -140,6 +143,8 @@ class SimLink:
         for end in (self, self.remote):
             end._truncate()
             end.is_reset = True
+            if not end.slowed:
+                end._firm_ns = end._due_ns
             error = ConnectionResetError("the network reset the link")
             if end.path.is_cut or end.is_silent:
                 self.network.post(end.remote.owner, end.remote._lose, error)
@@ -158,6 +163,8 @@ class SimLink:
             self.held.append(batch)
             return
         now_ns = network.loop.now_ns
+        if path.bytes_per_s and not self.slowed:
+            self._firm_ns = self._due_ns
         due_ns = max(self._due_ns, now_ns + path.delay_ns(self, self._writes, batch.size))
         self._due_ns = due_ns
         if batch.size > 1 and path.is_fragmenting(self.label, self._writes):
@@ -174,8 +181,22 @@ class SimLink:
         if not held:
             return
         now_ns = self.network.loop.now_ns
+        if not self.slowed:
+            self._firm_ns = self._due_ns
         self._due_ns = max(self._due_ns, now_ns + self.path.retransmission_ns(self.label, self._writes))
         for batch in held:
+            self.network.deliver_at(self._due_ns, self, batch)
+
+    def hurry(self) -> None:
+        """A limit of throughput is over, or another one counts: what it put off comes as soon as it can."""
+        put_off, self.slowed = self.slowed, deque()
+        if not put_off:
+            return
+        now_ns = self.network.loop.now_ns
+        self.throttled_until_ns, self._due_ns = now_ns, self._firm_ns
+        for handle, batch in put_off:
+            handle.cancel()
+            self._due_ns = max(self._due_ns, now_ns + self.path.delay_ns(self, self._writes, batch.size))
             self.network.deliver_at(self._due_ns, self, batch)
 
     # -- arriving, at this end's other side
@@ -184,6 +205,8 @@ class SimLink:
         """Bring a batch to the other end; called at its instant, whatever the process there does."""
         if self._batch is batch:
             self._batch = None
+        if self.slowed and self.slowed[0][1] is batch:
+            self.slowed.popleft()
         if self.is_silent or self.remote.is_silent:
             return
         if self.path.is_cut or self.held:

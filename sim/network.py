@@ -202,7 +202,9 @@ class Network:
 
     def deliver_at(self, due_ns: int, link: SimLink, batch: Batch) -> None:
         """Let a batch arrive; at one instant the link's draw decides, within a link the order of writing."""
-        self.loop.schedule(due_ns, self.loop.kernel, link.arrive, batch, tie=link.tie)
+        handle = self.loop.schedule(due_ns, self.loop.kernel, link.arrive, batch, tie=link.tie)
+        if link.path.bytes_per_s:
+            link.slowed.append((handle, batch))
 
     def send_fragments(self, link: SimLink, batch: Batch, due_ns: int, sequence: int) -> int:
         """Send a batch in drawn pieces; returns when the last one arrives."""
@@ -266,8 +268,15 @@ class Network:
         """Undo every cut and every change of a path. Links lost or silent stay so."""
         for (source, target), path in list(self._paths.items()):
             path.mend()
+            self.hurry(path)
             while path.is_cut:
                 self.uncut(source, target)
+
+    def hurry(self, path: Path) -> None:
+        """Send on what a limit of throughput that is over put off."""
+        for link in self._links.values():
+            if link.path is path:
+                link.hurry()
 
     def reset_links(self, first: str, second: str) -> int:
         """Reset every link between two machines; returns how many."""

@@ -83,7 +83,7 @@ def faults(
     shape = FAULTS[kind]
     if kind.startswith("client_"):
         machines = list(clients)
-    elif kind in ("ring", "bridge", "partial", "pause", "slow_node", "clock_drift", *DEATHS):
+    elif kind in ("ring", "bridge", "partial", "pause", "slow_node", "clock_drift", "wall_step", *DEATHS):
         machines = list(nodes)
     else:
         machines = [*nodes, *clients]
@@ -99,6 +99,7 @@ def faults(
         "bytes_per_s": st.integers(1_000, 1_000_000),
         "held_us": st.integers(1_000, 50_000),
         "links": st.integers(1, 3),
+        "seconds": st.integers(-86_400, 86_400),
     }
     return FaultEvent(
         at_us=1000 * draw(st.integers(0, duration_us // 1000)),

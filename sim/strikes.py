@@ -55,6 +55,7 @@ class Strikes:
             "bridge": lambda one: self._world.bridge(one.targets),
             **dict.fromkeys(("pause", "client_pause"), self.pause),
             "clock_drift": self._drift,
+            "wall_step": self._step_wall,
             "client_cancel": self._cancel,
         }
         return strikes[fault.kind](fault)
@@ -105,6 +106,11 @@ class Strikes:
         """Of several drifts that overlap the youngest counts; each ends by itself."""
         self._drifts[name].remove(ppm)
         self._world.clock(name).drift(self._drifts[name][-1])
+
+    def _step_wall(self, fault: FaultEvent) -> Undo:
+        clock, seconds = self._world.clock(fault.targets[0]), fault.args.get("seconds", 0)
+        clock.step_wall(seconds)
+        return Undo(lambda: clock.step_wall(-seconds))
 
     def _cancel(self, fault: FaultEvent) -> None:
         if not self._stage.cancel(fault.targets[0], fault.args.get("which", 0)):

@@ -25,6 +25,7 @@ SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership")
 FAMILIES: tuple[str, ...] = (
     "delay", "jitter", "loss", "fragment", "link_loss", "reset", "half_open", "one_way_cut", "split", "ring", "bridge",
     "crash", "restart", "pause", "clock_drift", "clock_offset", "client_crash", "client_pause", "client_cancel",
+    "clog", "partial", "slow_node", "wall_step",
 )  # fmt: skip
 """The fault families; ``clock_offset`` is part of the cluster's shape, the others are events."""
 

@@ -12,13 +12,19 @@ from .plan import FaultEvent
 __all__ = ["AIMS", "Harm"]
 
 
+_OFTEN = ("call", "commit", "answer")
+"""Events that come many times a second."""
+_MANY_NODES = ("crash", "restart", "partial")
+
+
 class Aim(NamedTuple):
-    """A fault, its roles, what it may wait for, and how many nodes it takes to survive it."""
+    """A fault, its roles, what it may wait for, how many nodes it takes to survive it, and a number within bounds."""
 
     kind: str
     targets: tuple[str, ...]
     events: tuple[str, ...] = ("call", "commit")
     nodes: int = 1
+    args: tuple[str, int, int] | None = None
 
 
 AIMS: dict[str, Aim] = {
@@ -37,8 +43,13 @@ AIMS: dict[str, Aim] = {
     "holder pause": Aim("client_pause", ("@holder",), ("answer", "commit")),
     "holder crash": Aim("client_crash", ("@holder",), ("answer", "commit")),
     "holder leaves": Aim("client_leave", ("@holder",), ("answer", "call")),
-    "waiter cancelled": Aim("client_cancel", ("@waiter",), ("call", "commit", "answer")),
+    "waiter cancelled": Aim(
+        "client_cancel", ("@waiter",), ("call", "commit", "answer"), args=("which", 0, 9)
+    ),
     "answers cut": Aim("one_way_cut", ("@leader", "@waiter")),
+    "answers clogged": Aim("clog", ("@leader", "@waiter"), args=("bytes_per_s", 500, 20_000)),
+    "entries clogged": Aim("clog", ("@leader", "@follower"), nodes=3, args=("bytes_per_s", 500, 20_000)),
+    "leader slow": Aim("slow_node", ("@leader",), args=("held_us", 2_000, 120_000)),
 }
 """Aimed faults, by name."""
 
@@ -64,9 +75,7 @@ class Harm:
         makers = self._makers()
         faults: list[FaultEvent] = []
         for family in self._families:
-            if family in makers and (
-                len(self._cast.nodes) >= MIN_FOR_CRASH or family not in ("crash", "restart")
-            ):
+            if family in makers and (len(self._cast.nodes) >= MIN_FOR_CRASH or family not in _MANY_NODES):
                 least, most = (1, 3) if family in ("crash", "restart") else (1, 4)
                 for number in range(self._dice.between(f"{family}-count", 0, least, most)):
                     faults.append(makers[family](family, number))
@@ -79,7 +88,7 @@ class Harm:
         faults = [
             self._aimed(name, aim, number)
             for name, aim in AIMS.items()
-            if self._dice.is_on("aim", name) and len(self._cast.nodes) >= aim.nodes
+            if self._has(name, aim)
             for number in range(self._dice.choice(f"{name}-count", 0, (1, 1, 1, 2)))
         ]
         if len(self._cast.nodes) >= MIN_FOR_CRASH:
@@ -91,15 +100,19 @@ class Harm:
             )
         return faults
 
+    def _has(self, name: str, aim: Aim) -> bool:
+        """Half of the seeds; all that are able to where that are few."""
+        is_rare = aim.nodes > MIN_FOR_CRASH
+        return len(self._cast.nodes) >= aim.nodes and (is_rare or self._dice.is_on("aim", name))
+
     def _aimed(self, name: str, aim: Aim, number: int) -> FaultEvent:
         event = self._dice.choice(f"{name}-event", number, aim.events)
-        count = self._dice.between(f"{name}-nth", number, 1, 6)
+        count = self._dice.between(f"{name}-nth", number, 1, 6 if event in _OFTEN else 2)
         most_us = self._dice.choice(f"{name}-later", number, (0, 300, 3_000, 30_000))
-        args = (
-            {"which": self._dice.between(f"{name}-which", number, 0, 9)}
-            if aim.kind == "client_cancel"
-            else {}
-        )
+        args: dict[str, int] = {}
+        if aim.args is not None:
+            what, least, most = aim.args
+            args[what] = self._dice.between(f"{name}-{what}", number, least, most)
         return FaultEvent(
             self._at_us(name, number),
             aim.kind,
@@ -143,6 +156,9 @@ class Harm:
         makers |= dict.fromkeys(("link_loss", "reset", "half_open", "one_way_cut"), self._on_link)
         makers |= dict.fromkeys(("split", "ring", "bridge"), self._partition)
         makers |= dict.fromkeys(("crash", "restart", "pause", "clock_drift"), self._on_node)
+        makers |= {
+            "clog": self._clog, "partial": self._partial, "slow_node": self._slow, "wall_step": self._wall_step,
+        }  # fmt: skip
         makers |= dict.fromkeys(("client_crash", "client_pause", "client_cancel"), self._on_client)
         return makers
 
@@ -207,6 +223,40 @@ class Harm:
             ppm = self._dice.between("drift-ppm", number, -DRIFT_PPM, DRIFT_PPM)
             return FaultEvent(at_us, family, target, duration_us, {"ppm": ppm})
         return FaultEvent(at_us, family, target, duration_us)
+
+    def _clog(self, family: str, number: int) -> FaultEvent:
+        rate = self._dice.choice(f"{family}-rate", number, (300, 1_000, 5_000, 5_000, 50_000))
+        args = {"bytes_per_s": self._dice.between(f"{family}-amount", number, rate // 2, rate)}
+        targets = self._pair(family, number)
+        return FaultEvent(
+            self._at_us(family, number), family, targets, self._duration_of(family, number), args
+        )
+
+    def _partial(self, family: str, number: int) -> FaultEvent:
+        names = self._dice.shuffled(f"{family}-order", number, self._cast.nodes)
+        args = {"links": self._dice.between(f"{family}-links", number, 1, len(names))}
+        duration_us = self._duration_of(family, number)
+        return FaultEvent(self._at_us(family, number), family, tuple(names), duration_us, args)
+
+    def _slow(self, family: str, number: int) -> FaultEvent:
+        target = (self._dice.choice(f"{family}-who", number, self._cast.nodes),)
+        args = {"held_us": self._dice.between(f"{family}-held", number, 2_000, 120_000)}
+        duration_us = 1000 * self._dice.between(f"{family}-duration", number, 20, 2_500)
+        return FaultEvent(self._at_us(family, number), family, target, duration_us, args)
+
+    def _wall_step(self, family: str, number: int) -> FaultEvent:
+        target = (self._dice.choice(f"{family}-who", number, self._cast.nodes),)
+        seconds = self._dice.choice(f"{family}-range", number, (2, 60, 3600, 400 * 86400))
+        args = {"seconds": self._dice.between(f"{family}-seconds", number, -seconds, seconds)}
+        is_early = self._dice.one_in(f"{family}-early", number, 2)
+        at_us = (
+            1000 * self._dice.between(f"{family}-early-at", number, 0, 1_500)
+            if is_early
+            else self._at_us(family, number)
+        )
+        phase = "founding" if is_early else ""
+        duration_us = self._duration_of(family, number)
+        return FaultEvent(at_us, family, target, duration_us, args, phase=phase)
 
     def _on_client(self, family: str, number: int) -> FaultEvent:
         target = (self._dice.choice(f"{family}-who", number, self._cast.clients),)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from .dice import SECOND_US, Cast, Dice
 from .plan import FaultEvent
 
-__all__ = ["SHAPES", "Members", "Shape", "draw_quorum", "draw_shape_of"]
+__all__ = ["MEMBER_AIMS", "SHAPES", "Members", "Shape", "draw_quorum", "draw_shape_of"]
 
 
 class Shape(NamedTuple):
@@ -17,6 +17,8 @@ class Shape(NamedTuple):
     nodes: int
 
 
+_HARM = ("one_way_cut", "reset", "clog", "delay")
+_WAYS = (("@node", "@starting"), ("@starting", "@node"))
 SHAPES = (
     Shape(1, 3),
     Shape(1, 5),
@@ -29,9 +31,18 @@ SHAPES = (
 )
 """What is drawn from; growth by two at once replaces more than one seat in one change."""
 
+MEMBER_AIMS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("crash", ("@starting",)),
+    ("pause", ("@starting",)),
+    ("crash", ("@leader", "@follower")),
+    *((kind, way) for kind in _HARM for way in _WAYS),
+)
+"""Kinds of fault and the roles that they aim at, here only."""
 _LOSSES = ("link_loss", "one_way_cut", "reset", "delay", "half_open")
 _LONGEST_MS = 4_000
 _MIN_FOR_QUORUM = 3
+_MANY = 5
+"""Founders of whom two may die at once, where every group has five replicas."""
 
 
 def draw_shape_of(dice: Dice) -> Shape:
@@ -63,8 +74,8 @@ class Members:
         self._quorum = quorum
 
     def faults(self) -> list[FaultEvent]:
-        """Draw faults of the founding, joins, and replacements in a row."""
-        return [*self._of_founding(), *self._joins(), *self._rolling()]
+        """Draw faults of the founding, joins, and replacements: in a row, and of two at once."""
+        return [*self._of_founding(), *self._joins(), *self._rolling(), *self._replaced()]
 
     def _of_founding(self) -> list[FaultEvent]:
         if len(self._founders) < 2 or self._dice.one_in("calm", 0, 4):
@@ -107,7 +118,33 @@ class Members:
             if self._dice.one_in("join-death", number, 4):
                 later_us = at_us + self._dice.between("join-death-later", number, 0, 2 * SECOND_US)
                 faults.append(FaultEvent(later_us, "pause", ("@starting",), SECOND_US))
+            if self._dice.one_in("join-harm", number, 2):
+                faults.append(self._of_joining(number, at_us))
         return faults
+
+    def _of_joining(self, number: int, at_us: int) -> FaultEvent:
+        """Harm the way between somebody who serves and somebody who is about to; from the start of a joiner on."""
+        kind = self._dice.choice("join-kind", number, _HARM)
+        duration_us = 0 if kind == "reset" else 1000 * self._dice.between("join-for", number, 1, _LONGEST_MS)
+        args = {
+            "clog": {"bytes_per_s": self._dice.between("join-rate", number, 300, 20_000)},
+            "delay": {"delay_us": self._dice.between("join-delay", number, 1_000, 900_000)},
+        }
+        pair = self._dice.choice("join-way", number, _WAYS)
+        most_us = self._dice.choice("join-later", number, (0, 3_000, 300_000))
+        trigger = ("start", 1, self._dice.between("join-moment", number, 0, most_us))
+        # A little before, so that it waits when the joiner starts.
+        return FaultEvent(max(0, at_us - 1), kind, pair, duration_us, args.get(kind, {}), trigger=trigger)
+
+    def _replaced(self) -> list[FaultEvent]:
+        """Two members die at once and stay away until others have taken their seats; two may join meanwhile."""
+        if len(self._founders) < _MANY or not self._dice.one_in("replaced", 0, 2):
+            return []
+        pair = self._dice.shuffled("replaced-pair", 0, self._founders)[:2]
+        targets = self._dice.choice("replaced-who", 0, (tuple(pair), ("@leader", "@follower")))
+        at_us = self._dice.between("replaced-at", 0, 0, self._cast.duration_us // 2)
+        duration_us = 1000 * self._dice.between("replaced-for", 0, 300, 14_000)
+        return [FaultEvent(at_us, "crash", targets, duration_us, after_ready=True)]
 
     def _rolling(self) -> list[FaultEvent]:
         """Every node leaves in order or dies, one after another, each when the one before is back."""

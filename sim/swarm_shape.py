@@ -65,7 +65,7 @@ def _usual(dice: Dice, nodes: int) -> dict[str, int | float | str]:
     heartbeat_s, election_min_s, election_max_s = dice.choice("timing", 0, _TIMINGS)
     return {
         "slots": dice.choice("slots", 0, (2, 3, 4, 6, 8)),
-        "replication": dice.choice("replication", 0, (3, 3, 5)) if nodes >= _MANY_REPLICAS else 3,
+        "replication": dice.choice("replication", 0, (3, 5)) if nodes >= _MANY_REPLICAS else 3,
         "session_ttl_s": float(dice.choice("ttl", 0, TTLS_S)),
         "heartbeat_s": heartbeat_s,
         "election_min_s": election_min_s,

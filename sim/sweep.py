@@ -15,10 +15,13 @@ from typing import Any
 
 from .dice import DURATION_S
 from .executor import run_plan
-from .fault_kinds import FAULTS
+from .fault_kinds import FAULTS, PHASES
 from .plan import Plan
 from .result import ERROR, HELD, UNDECIDED, VIOLATED, Result
 from .swarm import expand
+from .swarm_faults import AIMS
+from .swarm_members import MEMBER_AIMS
+from .triggers import TRIGGERS
 from .wall import SEED_LIMIT_S, OutOfTime, limited
 
 __all__ = ["GOALS", "Summary", "run_alone", "run_seeds", "sweep"]
@@ -61,11 +64,25 @@ IN_EVERY_RUN: dict[str, tuple[str, ...]] = {
 }
 """Scenario -> what each of its runs has to see."""
 
-_NOT_DRAWN = ("clog", "partial", "slow_node", "join")
-"""Kinds that a plan may name and that swarms do not draw, but for `join` in ``membership``."""
-_DRAWN = tuple(kind for kind in FAULTS if kind not in _NOT_DRAWN)
-FIRED: dict[str, tuple[str, ...]] = {**dict.fromkeys(GOALS, _DRAWN), "membership": (*_DRAWN, "join")}
-"""Scenario -> fault kinds of which each has to fire somewhere in a hundred seeds."""
+_OF_MEMBERS = ("join",)
+"""Kinds that only ``membership`` draws."""
+_AIMED = tuple(dict.fromkeys(f"{aim.kind} of {' '.join(aim.targets)}" for aim in AIMS.values()))
+_DRAWN = (
+    *(kind for kind in FAULTS if kind not in _OF_MEMBERS),
+    *_AIMED,
+    *(f"after {event}" for event in TRIGGERS),
+    *(f"during {phase}" for phase in PHASES if phase),
+)
+FIRED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(GOALS, _DRAWN),
+    "membership": (
+        *_DRAWN,
+        *_OF_MEMBERS,
+        *(f"{kind} of {' '.join(targets)}" for kind, targets in MEMBER_AIMS),
+    ),
+}
+"""Scenario -> what has to fire somewhere in a hundred seeds: each kind of fault, each aim at a role, and whatever
+waits for an event, or belongs to a phase. A role that nobody ever has makes an aim that proves nothing."""
 
 
 @dataclass(slots=True)

@@ -100,6 +100,7 @@ class Tormentor:
         self._triggers = Triggers()
         world.trace.subscribe(self._triggers.heard)
         checks.on_commit = self._triggers.committed
+        checks.on_leader = self._triggers.elected
         self._gate = asyncio.Lock()
         self._over = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -132,8 +133,9 @@ class Tormentor:
         """Where every run has to see a death, and none found the cluster whole in time: it comes now, in peace."""
         if self._late and not self.deaths:
             fault = replace(
-                self._late[0], targets=tuple(self._present()[:1]), kind="restart", args={}, duration_us=0
-            )
+                self._late[0], targets=tuple(self._present()[:1]), kind="restart", args={}, duration_us=0,
+                trigger=None,
+            )  # fmt: skip
             if is_whole(self._checks, self._present()) and self._tolerates(fault.targets):
                 await self._apply(fault)
 
@@ -237,6 +239,10 @@ class Tormentor:
     def _note(self, fault: FaultEvent) -> None:
         self._world.record("nemesis", FaultBegan(fault.kind, tuple(fault.targets)))
         self._count(fault.kind)
+        if fault.trigger is not None:
+            self._count(f"after {fault.trigger[0]}")
+        if fault.phase:
+            self._count(f"during {fault.phase}")
         self.deaths += fault.kind in DEATHS and fault.after_ready
         hits = self.hits.setdefault(fault.kind, [0, 0])
         hits[0] += self._stage.in_flight() > 0

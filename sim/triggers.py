@@ -13,13 +13,13 @@ __all__ = ["TRIGGERS", "Triggers"]
 _EVENTS = {
     "Called": "call",
     "CallEnded": "answer",
-    "LeaderElected": "elected",
     "SessionOpened": "session",
     "Started": "start",
     "Crashed": "crash",
 }
-TRIGGERS = (*_EVENTS.values(), "commit")
-"""What a fault may wait for; ``commit`` is an entry of a slot that is committed for the first time anywhere."""
+TRIGGERS = (*_EVENTS.values(), "commit", "elected")
+"""What a fault may wait for; ``commit`` is an entry of a slot that is committed for the first time anywhere,
+``elected`` the first write of a new leader of any group."""
 
 
 class Triggers:
@@ -60,6 +60,11 @@ class Triggers:
         """Take a commit."""
         if self._waiting:
             self._count("commit")
+
+    def elected(self) -> None:
+        """Take a new leader."""
+        if self._waiting:
+            self._count("elected")
 
     def _count(self, what: str) -> None:
         for one in self._waiting:

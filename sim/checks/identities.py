@@ -23,6 +23,8 @@ class Identities:
 
     def __init__(self) -> None:
         self._owners: dict[object, Owner] = {}
+        self._processes: dict[str, str] = {}
+        """The process of each name in consensus that was seen; taking names apart again and again costs time."""
 
     def look(self, process: Process, system: object) -> None:
         """Look at one living process; raises `ViolationError`."""
@@ -32,13 +34,19 @@ class Identities:
             key: Any = inside(system, "_node", "key")
             self._owned(key, owner, f"the name {key}")
             for group in host.groups.values():
-                if process_of(group.core.id) != key:
+                if self._process_of(group.core.id) != key:
                     self._broken(owner, f"takes part in group {group.number} as {group.core.id}, being {key}")
         gateway = gateway_of(system)
         for ledger in [] if gateway is None else gateway.ledgers.values():
             if ledger.number is not None:
                 session = (ledger.slot, ledger.epoch, ledger.number)
                 self._owned(session, owner, f"session {ledger.number} of slot {ledger.slot}")
+
+    def _process_of(self, member: str) -> str:
+        known = self._processes.get(member)
+        if known is None:
+            known = self._processes[member] = process_of(member)
+        return known
 
     def _owned(self, thing: object, owner: Owner, text: str) -> None:
         first = self._owners.setdefault(thing, owner)

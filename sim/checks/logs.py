@@ -60,10 +60,15 @@ class Logs:
     ----------
     on_committed
         Told of every entry that is committed anywhere, once, in order: (group, index, entry).
+    on_leader
+        Told when somebody leads in a new term.
     """
 
-    def __init__(self, on_committed: Callable[[GroupKey, int, Entry], None]) -> None:
+    def __init__(
+        self, on_committed: Callable[[GroupKey, int, Entry], None], on_leader: Callable[[], None]
+    ) -> None:
         self._on_committed = on_committed
+        self._on_leader = on_leader
         self._mirrors: dict[tuple[str, GroupKey], _Mirror] = {}
         self._canons: dict[GroupKey, _Canon] = {}
         self._written: dict[tuple[GroupKey, int, int], tuple[bytes, int]] = {}
@@ -123,6 +128,7 @@ class Logs:
         if known is None:
             self._leaders[key, core.term] = core.id
             self.counts["leaders"] += 1
+            self._on_leader()
         elif known != core.id:
             _broken(10, core, key, f"in term {core.term} both {known} and {core.id} lead")
         membership = core.membership

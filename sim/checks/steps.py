@@ -63,11 +63,14 @@ class StepChecks:
         self._election_max_ns = round(settings.election_max_s * 1e9)
         self.systems: dict[str, object] = {}
         self._lives: dict[str, int] = {}
+        self._hosts: dict[str, HostView] = {}
+        """The replicas of each node, by its name, from when it has them until another incarnation runs."""
         self.first: Violation | None = None
-        self.logs = Logs(self._committed)
+        self.logs = Logs(self._committed, self._led)
         limits = MachineLimits(settings.max_entities, settings.max_sessions, settings.max_waiters)
         self.slots = Slots(lambda: self._generation, self._expired, limits)
         self.on_commit: Callable[[], None] = _nothing
+        self.on_leader: Callable[[], None] = _nothing
         self.wrote_last: dict[int, str] = {}
         """Group number -> the node whose follower wrote entries last."""
         self._identities = Identities()
@@ -88,6 +91,7 @@ class StepChecks:
         """A process runs this system or client from now on."""
         self.systems[name] = system
         self._lives[name] = self._world.processes[name].incarnation.ordinal
+        self._hosts.pop(name, None)
 
     def _runs(self, name: str) -> bool:
         """Whether the system known of a process is what it runs: not one that is just about to start."""
@@ -110,21 +114,31 @@ class StepChecks:
 
     def live(self) -> list[tuple[Process, HostView]]:
         """Return the nodes that run, with their replicas."""
-        processes = self._world.processes
-        return [
-            (processes[name], host)
-            for name, system in self.systems.items()
-            if self._runs(name) and (host := host_of(system)) is not None
-        ]
+        processes, lives = self._world.processes, self._lives
+        found: list[tuple[Process, HostView]] = []
+        for name in self.systems:
+            process = processes[name]
+            if process.is_up and process.incarnation.ordinal == lives[name]:
+                host = self._host(name)
+                if host is not None:
+                    found.append((process, host))
+        return found
+
+    def _host(self, name: str) -> HostView | None:
+        host = self._hosts.get(name)
+        if host is None:
+            host = host_of(self.systems.get(name))
+            if host is not None:
+                self._hosts[name] = host
+        return host
 
     # -- writes
 
     def before_write(self, process: Process, writes: Sequence[Any]) -> None:
         """Check terms, votes, logs and commits of one turn."""
-        host = host_of(self.systems.get(process.name))
+        host = self._host(process.name)
         if host is None or self.first is not None:
             return
-        live = self.live()
         for write in writes:
             group = host.groups.get(write.group)
             if group is None or group.epoch != write.epoch:
@@ -133,11 +147,11 @@ class StepChecks:
             if write.entries and group.core.role is not Role.LEADER:
                 self.wrote_last[write.group] = process.name
             if group.core.role is Role.LEADER:
-                self._guarded(self._check_lease, process, group, live)
+                self._guarded(self._check_lease, process, group, self.live())
 
     def after_write(self, process: Process, writes: Sequence[Any]) -> None:
         """Compare machines that applied the same: replicas with each other, and with ours (11, 15)."""
-        host = host_of(self.systems.get(process.name))
+        host = self._host(process.name)
         if host is None or self.first is not None:
             return
         for write in writes:
@@ -172,6 +186,9 @@ class StepChecks:
         if key[0] > 0:
             self.slots.committed(key, index, entry)
             self.on_commit()
+
+    def _led(self) -> None:
+        self.on_leader()
 
     # -- leases and leaders
 
@@ -262,7 +279,7 @@ class StepChecks:
 
 
 def _nothing() -> None:
-    """Nobody waits for commits."""
+    """Nobody waits for commits or leaders."""
 
 
 def _fail(number: int, group: GroupView, text: str) -> None:

@@ -56,7 +56,7 @@ def committed() -> list[tuple[GroupKey, int, bytes]]:
 
 @pytest.fixture
 def logs(committed: list[tuple[GroupKey, int, bytes]]) -> Logs:
-    return Logs(lambda key, index, entry: committed.append((key, index, entry.data)))
+    return Logs(lambda key, index, entry: committed.append((key, index, entry.data)), lambda: None)
 
 
 def entry(term: int, data: bytes = b"x") -> Entry:
@@ -89,7 +89,7 @@ def test_a_proper_group(logs: Logs, committed: list[tuple[GroupKey, int, bytes]]
 
 
 def test_a_compaction_is_counted_once() -> None:
-    logs = Logs(lambda key, index, entry: None)
+    logs = Logs(lambda key, index, entry: None, lambda: None)
     replica = Replica(logs, "a")
     replica.write(entry(1), entry(1))
     replica.first_index = 3

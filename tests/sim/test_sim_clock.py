@@ -90,6 +90,20 @@ def test_step_back_delays_and_shows() -> None:
         world.run(main(world))
 
 
+def test_civil_time_is_set_without_moving_the_clock() -> None:
+    async def main(world: World) -> None:
+        await start_one(world)
+        clock = world.clock("a")
+        before_ns, civil_s = clock.now(), clock.wall_s()
+        clock.step_wall(-3600)
+        assert (clock.now(), clock.wall_s()) == (before_ns, civil_s - 3600)
+        clock.step_wall(60)
+        assert (clock.now(), clock.wall_s()) == (before_ns, civil_s - 3540)
+
+    with World(1) as world:
+        world.run(main(world))
+
+
 def test_cancelled_timer_never_runs_even_when_rearmed() -> None:
     async def main(world: World) -> list[str]:
         process = await start_one(world)

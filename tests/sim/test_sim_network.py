@@ -254,6 +254,44 @@ def test_spike_and_slow_path() -> None:
     play(body)
 
 
+def test_a_slow_path_that_recovers_sends_its_backlog_on() -> None:
+    async def body(world: World, pair: Pair) -> None:
+        slow = world.slow("b", "a", 100)
+        tighter = world.slow("b", "a", 10)
+        for index in range(50):
+            pair.near.link.write(bytes([index]) * 100)
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(1)
+        assert pair.far.data == b""
+        tighter.heal()
+        await asyncio.sleep(3.5)
+        assert 200 <= len(pair.far.data) <= 400
+        slow.heal()
+        await asyncio.sleep(0.1)
+        assert pair.far.data == b"".join(bytes([index]) * 100 for index in range(50))
+
+    play(body)
+
+
+def test_a_backlog_does_not_overtake_what_is_late_for_another_reason() -> None:
+    async def body(world: World, pair: Pair) -> None:
+        spike = world.spike("b", "a", 2.0)
+        pair.near.link.write(b"first")
+        world.slow("b", "a", 10)
+        await asyncio.sleep(0.001)
+        pair.near.link.write(b"second")
+        spike.heal()
+        world.network.heal()
+        await asyncio.sleep(1)
+        pair.near.link.write(b"third")
+        await asyncio.sleep(0.5)
+        assert pair.far.data == b""
+        await asyncio.sleep(1)
+        assert pair.far.data == b"firstsecondthird"
+
+    play(body)
+
+
 def test_loss_costs_time_never_bytes() -> None:
     async def body(world: World, pair: Pair) -> None:
         began_ns = world.now_ns

@@ -13,10 +13,13 @@ from sim.checks.contracts import check_contract
 from sim.errors import BackgroundError
 from sim.executor import Execution
 from sim.history import History
+from sim.plan import ClusterShape, FaultEvent, Plan, PlannedOperation
 from sim.result import ERROR, HELD, UNDECIDED, Result
+from sim.roles import ROLES, is_role
 from sim.swarm import expand
 from sim.sweep import FIRED, Summary, run_alone, run_seeds
 from sim.tormentor import Tormentor
+from sim.triggers import TRIGGERS
 from sim.wall import OutOfTime, limited
 
 
@@ -153,3 +156,44 @@ def test_a_fault_that_never_fired_is_told() -> None:
     del summary.faults["half_open"]
     assert "fault half_open never fired" in summary.shortcomings()
     assert not [text for text in summary.shortcomings() if "crash never" in text]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "what"),
+    [
+        ("counter", "crash of @acker"),
+        ("mixed", "after elected"),
+        ("mixed", "during probes"),
+        ("membership", "join"),
+        ("membership", "crash of @leader @follower"),
+        ("membership", "clog of @node @starting"),
+    ],
+)
+def test_a_role_or_an_event_that_never_came_up_is_told(scenario: str, what: str) -> None:
+    summary = Summary(scenario, seeds=100, faults=dict.fromkeys(FIRED[scenario], 1))
+    del summary.faults[what]
+    assert [text for text in summary.shortcomings() if "never fired" in text] == [f"fault {what} never fired"]
+
+
+def test_everything_that_may_name_a_role_or_wait_is_wanted() -> None:
+    roles = {target for what in FIRED["membership"] for target in what.split() if is_role(target)}
+    assert roles == set(ROLES)
+    assert {f"after {event}" for event in TRIGGERS} <= set(FIRED["mixed"])
+
+
+def test_faults_say_what_they_waited_for() -> None:
+    plan = Plan(
+        "counter",
+        1,
+        ClusterShape(settings={"slots": 2, "session_ttl_s": 6.0}),
+        operations=(PlannedOperation(0, "client-1", "counter.add", "a", {"amount": 1}),),
+        faults=(
+            FaultEvent(0, "restart", ("node-1",), after_ready=True),
+            FaultEvent(0, "pause", ("@leader",), 1000, trigger=("elected", 1, 300_000)),
+            FaultEvent(0, "wall_step", ("node-2",), 1000, {"seconds": -60}, phase="founding"),
+        ),
+        duration_us=8_000_000,
+    )
+    result = run_alone(plan)
+    assert result.verdict == HELD
+    assert (result.faults["after elected"], result.faults["during founding"]) == (1, 1)
