@@ -26,6 +26,7 @@ MEMBER = 7
 
 TICK_NS = 250_000_000
 COMPLAIN_NS = 5_000_000_000
+ASK_AGAIN_NS = 1_000_000_000
 
 
 class Arrival:
@@ -59,6 +60,7 @@ class Arrival:
         self._timer: Timer | None = None
         self._began_ns = clock.now()
         self._complained_ns = self._began_ns
+        self._asked_ns = self._began_ns
         self.is_done = False
 
     def begin(self) -> None:
@@ -114,6 +116,16 @@ class Arrival:
         body = pack(list(self._identity))
         for connection in self._links.everyone():
             connection.send(frames.JOIN, body)
+
+    def ask_again(self, now_ns: int) -> None:
+        """Ask to join now and then, also with a control group at hand.
+
+        Called while this process is not known to be up. Whoever was silent on its way in is given up, and nobody sends
+        the entries that say so to one who was given up.
+        """
+        if self.is_done and now_ns - self._asked_ns >= ASK_AGAIN_NS:
+            self._asked_ns = now_ns
+            self._ask_to_join()
 
     def on_frame(self, connection: Connection, body: bytes) -> None:
         """Take a founding message or a member's answer."""

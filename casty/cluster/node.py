@@ -107,6 +107,7 @@ class Node:
         self._complaint = ""
         self.is_stopping = False
         self.has_founded = False
+        self._was_up = False
         self._born_wall_s = runtime.clock.wall_s()
         self._born_ns = runtime.clock.now()
         self._timer: Timer | None = None
@@ -309,6 +310,12 @@ class Node:
             self.control.propose(group.core, entry, _Nobody(), 0)
             self.host.mark(group)
 
+    def _ask_until_up(self, now_ns: int) -> None:
+        me = self.control.machine.members.get(self.node_id)
+        self._was_up = self._was_up or (me is not None and me.key == self.key and me.was_up)
+        if not self._was_up and not self.is_stopping:
+            self.arrival.ask_again(now_ns)
+
     # -- what others ask
 
     def _on_founding(self, link: Connection, body: bytes) -> None:
@@ -508,6 +515,7 @@ class Node:
         self.turn.begin()
         try:
             self.beats.beat()
+            self._ask_until_up(clock.now())
             group = self.host.groups.get(CONTROL)
             if group is not None:
                 self.control_duties.tick(group, self.control.machine)
