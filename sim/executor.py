@@ -15,13 +15,23 @@ from .checks import Violation, check_history
 from .checks.actors import ActorChecks
 from .checks.looking import gateway_of
 from .checks.losses import check_losses
+from .checks.refusals import is_small, limits_of
 from .checks.steps import StepChecks
 from .cluster import CLUSTER_NAME, NODE_PORT
 from .errors import CrashedError, DeadlockError, TimeLimitError
 from .paths import NetworkProfile
 from .plan import MAY_LOSE_MEMORY, Plan, PlannedOperation
 from .result import ERROR, HELD, UNDECIDED, VIOLATED, Result
-from .scenarios import Act, Stage, host_actors, perform, probe, probe_entities, probe_from_member
+from .scenarios import (
+    Act,
+    Stage,
+    host_actors,
+    perform,
+    probe,
+    probe_entities,
+    probe_from_member,
+    probe_services,
+)
 from .swarm import ACTOR_KINDS
 from .tormentor import Tormentor, is_whole
 from .world import World
@@ -73,7 +83,7 @@ class Execution:
         self._plan = plan
         values: Any = dict(plan.cluster.settings)
         self._settings = Settings(**values)
-        self._stage = Stage(world)
+        self._stage = Stage(world, has_limits=is_small(limits_of(self._settings)))
         self._checks = StepChecks(world, self._settings)
         self._actors = ActorChecks(world, self._checks.report)
         self._has_actors = any(operation.kind in ACTOR_KINDS for operation in plan.operations)
@@ -136,6 +146,7 @@ class Execution:
             node = self._world.processes[name]
             system: Any = node.value
             await node.run(probe_from_member(self._stage, node, system, self._settings.slots))
+        await probe_services(self._stage, self._until)
 
     def _present(self) -> list[str]:
         """Return the nodes that were started, once at least."""
@@ -177,12 +188,16 @@ class Execution:
             from casty.system import ClusteredActorSystem  # only worlds with real nodes need it
 
             is_founder = (process.name, NODE_PORT) in seeds
+            # Whoever founded alone knows its cluster's members when it comes again: a node whose only seed is itself
+            # founds a cluster of its own when it hears nobody.
+            is_alone_again = is_founder and len(seeds) == 1 and process.incarnation.ordinal > 0
+            known = [(name, NODE_PORT) for name in self._present()] if is_alone_again else seeds
             system = ClusteredActorSystem(
                 name=CLUSTER_NAME,
                 host=process.name,
                 port=NODE_PORT,
                 node_id=process.node_id,
-                seed_nodes=seeds,
+                seed_nodes=known,
                 required_quorum=(self._plan.cluster.quorum or None) if is_founder else None,
                 config=self._settings,
             )
@@ -280,7 +295,7 @@ class Execution:
     def _judge(self, result: Result) -> None:
         world, stage = self._world, self._stage
         violations = [self._checks.first] if self._checks.first is not None else []
-        violations += stage.violations
+        violations += [*stage.violations, *stage.services.violations]
         if self._plan.label != MAY_LOSE_MEMORY:
             violations += check_history(stage.history, stage.undecided)
         violations += check_losses(world.trace, stage.history)

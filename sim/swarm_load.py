@@ -8,6 +8,7 @@ from .dice import SECOND_US, Cast, Dice
 from .plan import PlannedOperation
 from .swarm_crowd import Crowd
 from .swarm_more import MORE_ARGUMENTS, More
+from .swarm_services import SERVICE_ARGUMENTS, Services
 
 __all__ = ["ACTOR_KINDS", "ARGUMENTS", "SCENARIO_KINDS", "Load"]
 
@@ -65,6 +66,7 @@ class Load:
             operations += self._arrivals()
         operations += More(self._dice, self._cast, ARGUMENTS).operations()
         operations += Crowd(self._dice, self._cast).operations()
+        operations += Services(self._dice, self._cast).operations()
         return tuple(sorted(operations, key=lambda operation: operation.at_us))
 
     def _operation(self, number: int, kinds: Sequence[str]) -> PlannedOperation:
@@ -172,5 +174,6 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "entity.ask": ("timeout_ms",),
     "inbox.tell": ("count", "which"),
     **MORE_ARGUMENTS,
+    **SERVICE_ARGUMENTS,
 }
 """Kind of operation -> its arguments."""

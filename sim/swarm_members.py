@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .dice import SECOND_US, Cast, Dice
+from .dice import MIN_FOR_CRASH, SECOND_US, Cast, Dice
 from .plan import FaultEvent
 
 __all__ = ["MEMBER_AIMS", "SHAPES", "Members", "Shape", "draw_quorum", "draw_shape_of"]
@@ -86,7 +86,9 @@ class Members:
         if not self._quorum and self._dice.one_in("founding-death", 0, 2):
             # Founded by all of them, the cluster can spare one; a bare quorum may be a single replica.
             at_us = 1000 * self._dice.between("founding-death-at", 0, 0, 2_500)
-            kind = self._dice.choice("founding-death-kind", 0, ("crash", "pause"))
+            # Of two founders none can be spared: each has its vote in memory.
+            is_spare = len(self._founders) >= MIN_FOR_CRASH
+            kind = self._dice.choice("founding-death-kind", 0, ("crash", "pause")) if is_spare else "pause"
             duration_us = 1000 * self._dice.between("founding-death-for", 0, 1, _LONGEST_MS)
             args = {"is_power_loss": self._dice.between("founding-power", 0, 0, 1)} if kind == "crash" else {}
             faults.append(FaultEvent(at_us, kind, ("@starting",), duration_us, args, phase="founding"))

@@ -48,7 +48,7 @@ def draw_shape(dice: Dice, cast: Cast, families: Sequence[str]) -> ClusterShape:
             clocks[name] = (offset_us, _ppm(dice, number))
     latency_us = dice.choice("latency", 0, (1, 2, 10, 50))
     network = {"latency_min_ns": 100_000, "latency_max_ns": latency_us * 500_000}
-    settings = {**_rare(dice), **_usual(dice, len(cast.nodes))}
+    settings = {**_rare(dice), **_limits(dice, cast), **_usual(dice, len(cast.nodes))}
     return ClusterShape(len(cast.nodes), len(cast.clients), settings, network, clocks)
 
 
@@ -74,6 +74,20 @@ def _usual(dice: Dice, nodes: int) -> dict[str, int | float | str]:
         "snapshot_entries": dice.choice("snapshot", 0, (4, 8, 12) if is_mixed else (8, 20, 60, 1000)),
         "snapshot_chunk_bytes": dice.choice("chunk", 0, (64, 512, 4096)),
         "retained_entries": dice.choice("retained", 0, (0, 1, 3, 8) if is_mixed else (0, 3, 16, 256)),
+    }
+
+
+def _limits(dice: Dice, cast: Cast) -> dict[str, int | float | str]:
+    """Draw, for some of the runs that have everything, limits of slots that calls reach.
+
+    All processes have their sessions at once, but not with those of processes that died and are not given up yet.
+    """
+    if dice.scenario not in ("mixed", "membership") or not dice.one_in("limits", 0, 4):
+        return {}
+    return {
+        "max_waiters": dice.choice("max-waiters", 0, (100_000, 1, 2, 4)),
+        "max_entities": dice.choice("max-entities", 0, (1_000_000, 3, 6)),
+        "max_sessions": dice.choice("max-sessions", 0, (100_000, len(cast.nodes) + len(cast.clients))),
     }
 
 

@@ -38,6 +38,11 @@ _COMMON = (
 )  # fmt: skip
 _WAITING = ("withdrawals asked",)
 _HOLDING = (*_WAITING, "grants crossed a withdrawal", "a hold was lost")
+_LIMITED = ("refused for max_waiters", "refused for max_entities", "refused for max_sessions")
+_SERVING = (
+    "services registered", "services taken back", "services stopped", "services found", "listings heard",
+    "listings compared",
+)  # fmt: skip
 GOALS: dict[str, tuple[str, ...]] = {
     "lock": (*_COMMON, *_HOLDING, "a holder died"),
     "semaphore": (*_COMMON, *_HOLDING),
@@ -46,10 +51,12 @@ GOALS: dict[str, tuple[str, ...]] = {
     "map": _COMMON,
     "set": _COMMON,
     "queue": _COMMON,
-    "membership": (*_COMMON, *_HOLDING, "nodes joined", "a process left in order"),
+    "membership": (*_COMMON, *_HOLDING, *_SERVING, "nodes joined", "a process left in order"),
     "mixed": (
         *_COMMON,
         *_HOLDING,
+        *_SERVING,
+        *_LIMITED,
         "a holder died",
         "barrier trips",
         "an entity lived again",

@@ -9,14 +9,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE, COMMAND, EXPIRE, MachineLimits, SlotMachine
+from casty.cluster.slot_machine import (
+    ABANDON,
+    CANCEL,
+    CLOSE,
+    COMMAND,
+    EXPIRE,
+    OPEN,
+    MachineLimits,
+    SlotMachine,
+)  # fmt: skip
 from casty.consensus import Entry
-from casty.distributed.core import BARRIER, BUSY, EXPIRED, LOCK, OK, QUEUED, SEMAPHORE, STALE, WITHDRAWN
+from casty.distributed.core import (
+    BARRIER,
+    BUSY,
+    EXPIRED,
+    LOCK,
+    OK,
+    OVERLOADED,
+    QUEUED,
+    SEMAPHORE,
+    STALE,
+    WITHDRAWN,
+)
 from casty.distributed.lock import ACQUIRE, RELEASE, TRY_ACQUIRE
 from casty.distributed.structures import STRUCTURES
 from casty.wire.pack import unpack
 
 from .logs import GroupKey
+from .refusals import Usage, exceeded, is_small, unfounded, usage_of
 from .violation import Violation, ViolationError
 
 __all__ = ["ShadowSlot", "Slots"]
@@ -74,6 +95,8 @@ class ShadowSlot:
         self.applied = 0
         self._key = key
         self._counts = counts
+        self._limits = limits
+        self._is_small = is_small(limits)
         self._answers: dict[tuple[int, int], list[Any]] = {}
         self._tokens: dict[Entity, int] = {}
         self._waiting: dict[Entity, list[tuple[int, int]]] = {}
@@ -84,8 +107,11 @@ class ShadowSlot:
         touched = self._touched(plain)
         before = self._parties(touched)
         waiters = self._waiters(plain)
+        usage = self._usage(plain)
         reply, effects, ended = self.machine.apply(index, data)
         self.applied = index
+        if usage is not None:
+            self._check_limits(index, plain, reply, usage)
         self._count(kind, plain, reply)
         if kind == COMMAND:
             self._check_trip(plain, reply, before)
@@ -122,6 +148,26 @@ class ShadowSlot:
             return list(dict.fromkeys((row[1], row[2]) for row in plain[3]))
         session = self.machine.sessions.get(plain[1]) if plain[0] in (CLOSE, EXPIRE) else None
         return [] if session is None else list(session.entities)
+
+    # -- limits
+
+    def _usage(self, plain: list[Any]) -> Usage | None:
+        """Return what is used of the limits; None where no run can meet them, or the answer is an old one."""
+        is_old = plain[0] == COMMAND and (plain[1], plain[2]) in self._answers
+        if not self._is_small or is_old:
+            return None
+        return usage_of(self.machine, plain[1] if plain[0] == COMMAND else None)
+
+    def _check_limits(self, index: int, plain: list[Any], reply: list[Any], before: Usage) -> None:
+        """Nothing grows beyond a limit, and nobody is refused below it (9)."""
+        wrong = exceeded(usage_of(self.machine), self._limits) or unfounded(
+            before, self._limits, plain, reply
+        )
+        if wrong is not None:
+            self._broken(9, index, wrong)
+        if plain[0] in (COMMAND, OPEN) and reply[0] == OVERLOADED:
+            name = f"refused for {reply[1]}"
+            self._counts[name] = self._counts.get(name, 0) + 1
 
     # -- requests
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from casty.cluster.slot_machine import MachineLimits
 from casty.consensus import Core, Entry, Role
 from casty.events import ReplicaFailed, SlotLost, TopologyChanged
 
@@ -16,6 +15,7 @@ from .identities import Identities
 from .logs import GroupKey, Logs
 from .looking import GroupView, HostView, gateway_of, host_of, machine_of
 from .portrait import Portrait, differing, portrait_of
+from .refusals import limits_of
 from .slots import Slots
 from .violation import Violation, ViolationError
 
@@ -67,8 +67,7 @@ class StepChecks:
         """The replicas of each node, by its name, from when it has them until another incarnation runs."""
         self.first: Violation | None = None
         self.logs = Logs(self._committed, self._led)
-        limits = MachineLimits(settings.max_entities, settings.max_sessions, settings.max_waiters)
-        self.slots = Slots(lambda: self._generation, self._expired, limits)
+        self.slots = Slots(lambda: self._generation, self._expired, limits_of(settings))
         self.on_commit: Callable[[], None] = _nothing
         self.on_leader: Callable[[], None] = _nothing
         self.wrote_last: dict[int, str] = {}

@@ -3,6 +3,7 @@
 from .actors import host_actors, probe_entities
 from .performing import PERFORMERS, perform
 from .probing import probe, probe_from_member
+from .services import probe_services
 from .stage import Act, Stage
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "probe",
     "probe_entities",
     "probe_from_member",
+    "probe_services",
 ]

@@ -13,6 +13,7 @@ from casty.errors import LockLost
 from ..checks.looking import inside
 from ..history import Operation
 from .actors import ask_entity, tell_entity, tell_inbox
+from .services import SERVICE_PERFORMERS
 from .stage import Act
 from .values import VALUE_PERFORMERS
 
@@ -370,6 +371,7 @@ PERFORMERS: dict[str, Callable[[Act], Awaitable[None]]] = {
     "entity.tell": tell_entity,
     "entity.ask": ask_entity,
     "inbox.tell": tell_inbox,
+    **SERVICE_PERFORMERS,
     **VALUE_PERFORMERS,
 }
 """Kind of operation -> what it does."""

@@ -56,7 +56,7 @@ async def probe_from_member(
         before = len(stage.history)
         await perform(Act(stage, process, system.distributed(), planned))
         for operation in list(stage.history)[before:]:
-            if not operation.is_ok:
+            if not stage.is_well(operation):
                 text = f"probe {operation}"
                 stage.violations.append(Violation(_ENDS_WELL, entity, text, (operation.number,)))
                 return
@@ -101,7 +101,7 @@ async def _probe_one(
         for planned in _plans(structure, entity, process.name, args, round(within_s * 1000)):
             await perform(Act(stage, process, client.distributed(), planned))
     for operation in list(stage.history)[before:]:
-        if not operation.is_ok:
+        if not stage.is_well(operation):
             number = _GRANTED if operation.kind == "lock.acquire" else _ENDS_WELL
             text = f"probe {operation}"
             stage.violations.append(Violation(number, f"{structure} {entity}", text, (operation.number,)))

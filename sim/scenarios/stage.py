@@ -10,6 +10,7 @@ from casty.errors import CastyError, Destroyed, Mismatch, NotStarted, OutcomeUnk
 
 from ..checks.contracts import check_contract
 from ..checks.looking import inside
+from ..checks.services import ServiceChecks
 from ..checks.violation import Violation
 from ..history import History, Operation, Value
 from ..plan import PlannedOperation
@@ -54,6 +55,8 @@ class Stage:
     ----------
     world
         Where it happens.
+    has_limits
+        Whether slots may refuse calls for limits of the run; that they are right to is for the step checks to say.
 
     Attributes
     ----------
@@ -69,12 +72,15 @@ class Stage:
         How often something interesting happened.
     shared
         Instances that several tasks of a process use, by process, incarnation and structure.
+    services
+        Who registered and who listens.
     undecided
         Entities whose history the general search could neither explain nor refute within its budget.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, has_limits: bool = False) -> None:
         self.world = world
+        self.has_limits = has_limits
         self.history = History()
         self.busy: dict[str, dict[int, asyncio.Task[Any]]] = {}
         self.skipped: list[str] = []
@@ -83,6 +89,7 @@ class Stage:
         self.undecided: list[str] = []
         self.arriving: dict[tuple[str, str], int] = {}
         self.shared: dict[tuple[str, int, str], Any] = {}
+        self.services = ServiceChecks(world)
         self._holders: dict[str, list[tuple[Process, int, Lock, int]]] = {}
         self.open_calls: dict[str, dict[int, int]] = {}
         self.late_excused: dict[str, None] = {}
@@ -97,6 +104,10 @@ class Stage:
         """
         self._moment_ns = max(self.world.now_ns, self._moment_ns + 1)
         return self._moment_ns
+
+    def is_well(self, operation: Operation) -> bool:
+        """Whether an operation of peace ended as it should."""
+        return operation.is_ok or (self.has_limits and operation.error == Overloaded.__name__)
 
     def next_message(self, sender: str, target: str) -> int:
         """Return the number of the next message from here to there, from 1."""
