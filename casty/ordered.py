@@ -22,9 +22,9 @@ class FrozenOrderedSet(frozenset[T_co]):
 
     def __new__(cls, members: Iterable[T_co] = ()) -> FrozenOrderedSet[T_co]:
         """Return the set of these members; of equal ones the first counts."""
-        ordered = tuple(dict.fromkeys(members))
-        made = super().__new__(cls, ordered)
-        made._members = ordered
+        distinct = dict.fromkeys(members)
+        made = super().__new__(cls, distinct)
+        made._members = tuple(distinct)
         return made
 
     def __iter__(self) -> Iterator[T_co]:

@@ -20,6 +20,8 @@ from casty.wire.pack import pack
 __all__ = ["Gateway", "Routes"]
 
 CANCEL_LEAD_NS = SECOND_NS // 5
+SCANNED_AT_ONCE = 4
+"""How many slots list their entities at the same time: a node works off all that one frame asks for in one turn."""
 
 
 class Gateway(CallRouter):
@@ -137,11 +139,13 @@ class Gateway(CallRouter):
         slots = len(topology.slots) if topology is not None else self._settings.slots
         end_ns = None if timeout_s is None else self._clock.now() + int(timeout_s * SECOND_NS)
         found: dict[bytes, None] = {}
-        scans = [self._scan_slot(slot, kind, prefix, end_ns, found) for slot in range(slots)]
-        # All end before the first error is raised: nothing of the scan outlives the call.
-        for result in await asyncio.gather(*scans, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
+        for first in range(0, slots, SCANNED_AT_ONCE):
+            some = range(first, min(first + SCANNED_AT_ONCE, slots))
+            scans = [self._scan_slot(slot, kind, prefix, end_ns, found) for slot in some]
+            # All end before the first error is raised: nothing of the scan outlives the call.
+            for result in await asyncio.gather(*scans, return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise result
         return list(found)
 
     async def _scan_slot(

@@ -7,7 +7,7 @@ Identity: a consensus message carries its group and epoch; node id and incarnati
 the link, fixed by its handshake: a message of a dead process never arrives under its successor's name. Behind
 them stands, on both ends, how often the process began the replica anew; see `failures.py`.
 
-A failure - any exception while a replica steps, applies, restores or dumps - ends that replica and no other.
+A failure - any exception while a replica steps, stores, applies, restores or dumps - ends that replica and no other.
 Its core is gone in the same turn: what it staged before is as true as the last words of a crashed process.
 """
 
@@ -223,9 +223,7 @@ class Host:
             batch, self._dirty = self._dirty, []
             work = self._take_ready(batch)
             if work:
-                self._storage.persist(
-                    [_write(group, ready) for group, ready in work], partial(self._stored, work)
-                )
+                self._persist(work)
         self._set_timer()
         self._send_out()
         if not self._is_transfer_set and self._transfers.is_due:
@@ -245,6 +243,16 @@ class Host:
             self._fail(group, error)
         self.mark(group)
         self.settle()
+
+    def _persist(self, work: list[tuple[Group, Ready]]) -> None:
+        """Let one batch be stored. What storage refuses at once may be stored by half, for any group of the batch."""
+        try:
+            self._storage.persist(
+                [_write(group, ready) for group, ready in work], partial(self._stored, work)
+            )
+        except Exception as error:
+            for group, _ in work:
+                self._fail(group, error)
 
     def _take_ready(self, batch: list[Group]) -> list[tuple[Group, Ready]]:
         work: list[tuple[Group, Ready]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from casty.errors import RemoteProtocolError
 
 __all__ = [
+    "AT_ONCE",
     "CONTROL_SLOT",
     "MARKS_BYTES",
     "OP_CONTROL",
@@ -15,6 +16,9 @@ __all__ = [
     "SCAN",
     "is_scan",
 ]
+
+AT_ONCE = 128
+"""Requests or answers in one frame. Each costs some ten to fifty microseconds where it arrives, all in one turn."""
 
 OP_WRITE, OP_READ, OP_CONTROL, OP_KEEPALIVE = 1, 2, 3, 4
 """The operations: a log entry of a slot, a read of a slot, an entry of the control group, and one row of a keep-alive

@@ -1,10 +1,15 @@
-"""Requests on their way out: all that a gateway has for one node in one loop turn leave in one frame."""
+"""Requests on their way out: what a gateway has for one node in one loop turn leaves in one frame.
+
+No more than `AT_ONCE` of them, and the others in later turns: whoever takes a frame works off all of it in one turn.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
+from casty.cluster.operations import AT_ONCE
 from casty.cluster.routes import Routes
 from casty.errors import MessageTooLarge
 from casty.transport.turn import Turn
@@ -45,35 +50,51 @@ class Outgoing:
         self._refused = refused
         self._too_large = too_large
         self._turn = turn
-        self._staged: dict[str, list[Item]] = {}
+        self._staged: dict[str, deque[Item]] = {}
+        """By node; a row goes with the last request for it."""
         self._is_due = False
 
     def add(self, node_id: str, item: Item) -> None:
-        """Send a request at the end of this turn."""
+        """Send a request at the end of this turn, or of one soon after."""
         staged = self._staged.get(node_id)
         if staged is not None:
             staged.append(item)
             return
-        self._staged[node_id] = [item]
+        self._staged[node_id] = deque((item,))
+        self._see_to_it()
+
+    def _see_to_it(self) -> None:
         if not self._is_due:
             self._is_due = True
             asyncio.get_running_loop().call_soon(self.flush)
 
     def flush(self) -> None:
-        """Send what is staged now."""
+        """Send the first of what is staged for each node."""
         self._is_due = False
-        staged, self._staged = self._staged, {}
+        batches = self._take()
+        if self._staged:
+            self._see_to_it()
         turn = self._turn
         if turn is None:
-            for node_id, items in staged.items():
+            for node_id, items in batches:
                 self._send(node_id, items)
             return
         turn.begin()
         try:
-            for node_id, items in staged.items():
+            for node_id, items in batches:
                 self._send(node_id, items)
         finally:
             turn.end()
+
+    def _take(self) -> list[tuple[str, list[Item]]]:
+        batches: list[tuple[str, list[Item]]] = []
+        for node_id, staged in list(self._staged.items()):
+            if len(staged) <= AT_ONCE:
+                del self._staged[node_id]
+                batches.append((node_id, list(staged)))
+            else:
+                batches.append((node_id, [staged.popleft() for _ in range(AT_ONCE)]))
+        return batches
 
     def _send(self, node_id: str, items: list[Item]) -> None:
         try:

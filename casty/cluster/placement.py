@@ -48,7 +48,8 @@ def place(slot: int, current: Sequence[str], candidates: Sequence[str], size: in
     A seat is never taken from a holder here; moving replicas only for balance is a separate, throttled step.
     """
     seats = list(current)
-    for node in rank(slot, candidates):
+    # Ranking costs a hash for each candidate: with many nodes and slots that is most of a change of members.
+    for node in rank(slot, candidates) if len(seats) < size else ():
         if len(seats) >= size:
             break
         if node not in seats:

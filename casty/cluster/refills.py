@@ -97,8 +97,13 @@ class Refills:
         return [
             f"{_what(number)}: this node's replica failed ({failure.reason}) and is filled again from the others"
             for number, failure in self._failures.items()
-            if self.is_failed(number)
+            if self.is_failed(number) or self._is_blank(number)
         ]
+
+    def _is_blank(self, number: int) -> bool:
+        """Whether a new replica is there and nobody has told it anything yet: it may be that nobody is left who can."""
+        group = self._host.groups.get(number)
+        return group is not None and group.core.membership is None
 
     def tick(self, now_ns: int, machine: ControlMachine) -> None:
         """Every heartbeat: begin what is due, and announce what no configuration has yet."""

@@ -1,10 +1,11 @@
-"""Reply batches: all answers for one link in one turn leave in one frame."""
+"""Reply batches: answers for one link in one turn leave together, at most `AT_ONCE` in a frame."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
 
+from casty.cluster.operations import AT_ONCE
 from casty.distributed.core import TOO_LARGE
 from casty.errors import MessageTooLarge
 from casty.wire import frames
@@ -43,8 +44,8 @@ class LinkAnswers:
     def flush(self) -> None:
         """Send what was collected."""
         items, self._items = self._items, []
-        if items:
-            self._send(items)
+        for first in range(0, len(items), AT_ONCE):
+            self._send(items[first : first + AT_ONCE])
 
     def _send(self, items: list[list[object]]) -> None:
         try:

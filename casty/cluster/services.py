@@ -15,17 +15,16 @@ from casty.actor.context import ActorContext
 from casty.actor.events import Terminated
 from casty.actor.local import LocalSystem
 from casty.actor.ref import ActorRef, RemoteActorRef
-from casty.actor.services import Deregister, Find, Listing, Register, ServiceInstance, ServiceKey, Subscribe
-from casty.address import ActorAddress, NodeAddress
+from casty.actor.services import Deregister, Find, Listing, Register, ServiceKey, Subscribe
 from casty.cluster.control import NOT_ON_TOP, SERVICE
+from casty.cluster.listings import Listings
 from casty.cluster.offers import Announcement, Offers, flaw_of_offer
 from casty.cluster.topology import Topology
 from casty.errors import CastyError, Unavailable
 from casty.limits import MAX_SERVICE_BYTES, MAX_SERVICES
-from casty.ordered import FrozenOrderedSet
 from casty.wire.pack import pack
 
-__all__ = ["PATH", "Receptionist", "ServicesChanged", "listing_of"]
+__all__ = ["PATH", "Receptionist", "ServicesChanged"]
 
 M = TypeVar("M")
 
@@ -50,24 +49,6 @@ class Announce(NamedTuple):
 
 class ServicesChanged(NamedTuple):
     """Told to the receptionist when the instances in the topology differ from the ones before."""
-
-
-def listing_of(local: LocalSystem, topology: Topology | None, key: ServiceKey[M]) -> Listing[M]:
-    """Return the instances of a service in a topology; none before the first one."""
-    rows = () if topology is None else topology.services.get(key.name, ())
-    found: list[ServiceInstance[M]] = []
-    for uri, node_id in rows:
-        member = None if topology is None else topology.members.get(node_id)
-        if member is None or member.status in ("down", "removed"):
-            continue
-        address = ActorAddress.from_uri(uri)
-        assert address.host is not None, "a registered address names its node"
-        assert address.port is not None, "a registered address names its node"
-        ref: ActorRef[M] = local.make_ref(
-            ActorAddress(address.system, address.path, address.host, address.port, node_id)
-        )
-        found.append(ServiceInstance(ref, NodeAddress(address.host, address.port)))
-    return Listing(key, FrozenOrderedSet(found))
 
 
 class Receptionist:
@@ -101,9 +82,12 @@ class Receptionist:
         self._incarnation = incarnation
         self._subscribers: dict[str, dict[str, tuple[Subscribe[Any], Listing[Any]]]] = {}
         self._registered: dict[str, dict[str, ActorRef[Any]]] = {}
+        self._services: dict[str, dict[str, None]] = {}
+        """The same by actor: its services."""
         self._order = (0, 0)
         self._early: list[Find[Any]] = []
         self._offers = Offers()
+        self._listings = Listings(local)
         self._registrar: _Registrar | None = None
         if write is not None:
             registrar = self._registrar = _Registrar(write, self._offers, self._identity)
@@ -114,6 +98,7 @@ class Receptionist:
         """The topology may have changed; subscribers are told when their listing did."""
         if topology.order != self._order:
             self._order = topology.order
+            self._listings.keep(topology)
             self._compare(topology)
             self.ref.tell(ServicesChanged())
 
@@ -135,7 +120,7 @@ class Receptionist:
 
     def listing(self, key: ServiceKey[M]) -> Listing[M]:
         """Return the present instances of a service, without a round trip."""
-        return listing_of(self._local, self._topology(), key)
+        return self._listings.of(self._topology(), key)
 
     def _receive(self, ctx: ActorContext[Any], message: object) -> Behavior[Any] | None:
         why = _flaw(message)
@@ -175,6 +160,7 @@ class Receptionist:
             ctx.log.warning("service %.100r is not registered for %.200s: %s", key.name, uri, flaw)
             return
         self._registered.setdefault(key.name, {})[ref.id] = ref
+        self._services.setdefault(ref.id, {})[key.name] = None
         self._offers.offer(key.name, uri)
         self._registrar.announce()
         ctx.watch(ref)
@@ -187,6 +173,10 @@ class Receptionist:
         known = refs.pop(ref_id, None)
         if not refs:
             self._registered.pop(key, None)
+        services = self._services.get(ref_id, {})
+        services.pop(key, None)
+        if not services:
+            self._services.pop(ref_id, None)
         if known is not None:
             assert isinstance(known, RemoteActorRef)
             assert self._registrar is not None
@@ -210,7 +200,7 @@ class Receptionist:
     def _forget(self, ref: ActorRef[Any]) -> None:
         """An actor stopped: it is neither instance nor subscriber any more."""
         if self._is_own(ref):
-            for key in list(self._registered):
+            for key in list(self._services.get(ref.id, ())):
                 self._take_back(key, ref.id)
         for key, subscribers in list(self._subscribers.items()):
             subscribers.pop(self._local.key_of(ref), None)

@@ -264,10 +264,8 @@ class SlotReplica:
 
     def count_structures(self) -> dict[str, int]:
         """Return the number of entities by kind."""
-        counts: dict[str, int] = {}
-        for kind, _ in self.machine.entities:
-            counts[KIND_NAMES[kind]] = counts.get(KIND_NAMES[kind], 0) + 1
-        return counts
+        counts = self.machine.weights.count_by_kind
+        return {name: counts[kind] for kind, name in KIND_NAMES.items() if counts[kind]}
 
 
 def _may_speak(group: Group, now_ns: int) -> bool:

@@ -34,24 +34,26 @@ class Weights:
 
     Attributes
     ----------
-    by_kind
-        Bytes of all entities of a kind, at the kind's number.
+    by_kind, count_by_kind
+        Bytes of all entities of a kind, at the kind's number, and how many they are.
     large
         Bytes of each entity that takes `LARGE_BYTES` or more; a row goes when its entity shrinks or ends.
     reply_bytes
         Bytes of the replies that sessions keep.
     """
 
-    __slots__ = ("by_kind", "large", "reply_bytes")
+    __slots__ = ("by_kind", "count_by_kind", "large", "reply_bytes")
 
     def __init__(self) -> None:
         self.by_kind = [0] * (max(KIND_NAMES) + 1)
+        self.count_by_kind = [0] * (max(KIND_NAMES) + 1)
         self.large: dict[EntityKey, int] = {}
         self.reply_bytes = 0
 
     def changed(self, key: EntityKey, before: int, after: int) -> None:
-        """An entity took `before` bytes and takes `after` now."""
+        """An entity took `before` bytes and takes `after` now; 0 is one that does not exist."""
         self.by_kind[key[0]] += after - before
+        self.count_by_kind[key[0]] += (after > 0) - (before > 0)
         if after >= LARGE_BYTES:
             self.large[key] = after
         elif before >= LARGE_BYTES:

@@ -18,8 +18,14 @@ __all__ = ["Link", "LinkFactory", "LinkHandler", "Listener", "Transport"]
 class LinkHandler(Protocol):
     """What a link calls. No method may raise; all run on the owner's event loop."""
 
-    def data_received(self, data: bytes) -> None:
-        """Take the next bytes, in order, of any size from 1 upwards."""
+    def data_received(self, data: bytes) -> int | None:
+        """Take the next bytes, in order, of any size from 1 upwards.
+
+        Returns
+        -------
+        int | None
+            How many more bytes complete what began to arrive: a hint how much to read at once. None for no idea.
+        """
 
     def link_lost(self, reason: BaseException | None) -> None:
         """Learn, exactly once, that the link is gone; None means the other side ended it cleanly."""

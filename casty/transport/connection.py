@@ -254,8 +254,12 @@ class Connection:
 
     # -- what the link calls
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> int:
         """Cut frames and hand them on, all inside one turn."""
+        self._receive(data)
+        return self._buffer.missing_bytes
+
+    def _receive(self, data: bytes) -> None:
         self._is_heard = True
         turn = self._turn
         turn.begin()

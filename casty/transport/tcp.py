@@ -18,14 +18,23 @@ __all__ = ["TcpTransport"]
 BACKLOG = 1024
 """Links that the system completes while the loop is busy; a burst of clients after a restart fits."""
 
+LEAST_READ_BYTES = 8 * 1024
+"""What is read in one turn of the loop: some hundred small messages, which cost milliseconds to work off. Whatever else
+arrived waits in the system, and what does not fit there with its sender."""
 
-class TcpLink(asyncio.Protocol):
+MOST_READ_BYTES = 256 * 1024
+"""What is read at once of a single long frame."""
+
+
+class TcpLink(asyncio.BufferedProtocol):
     """One socket."""
 
-    __slots__ = ("_on_link", "_transport", "handler", "peer")
+    __slots__ = ("_buffer", "_on_link", "_read_bytes", "_transport", "handler", "peer")
 
     def __init__(self, on_link: LinkFactory) -> None:
         self._on_link = on_link
+        self._buffer = bytearray()
+        self._read_bytes = LEAST_READ_BYTES
         self.handler: LinkHandler
         self._transport: asyncio.Transport
         self.peer: tuple[str, int] = ("", 0)
@@ -40,9 +49,17 @@ class TcpLink(asyncio.Protocol):
             self.peer = (str(name[0]), int(name[1]))
         self.handler = self._on_link(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Say where to put what arrived, and with that how much is read."""
+        del sizehint
+        self._buffer = bytearray(self._read_bytes)
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes arrived."""
-        self.handler.data_received(data)
+        data, self._buffer = bytes(memoryview(self._buffer)[:nbytes]), bytearray()
+        missing = self.handler.data_received(data)
+        self._read_bytes = min(max(missing or 0, LEAST_READ_BYTES), MOST_READ_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""

@@ -45,6 +45,7 @@ class TlsLink:
         "_is_judged",
         "_is_ready",
         "_is_server",
+        "_missing_bytes",
         "_outgoing",
         "_pending",
         "_pending_bytes",
@@ -69,6 +70,7 @@ class TlsLink:
         self._error: TlsError | None = None
         self._pending: list[bytes] = []
         self._pending_bytes = 0
+        self._missing_bytes: int | None = None
         self._handler = on_link(self)
 
     @property
@@ -124,19 +126,20 @@ class TlsLink:
 
     # -- what the link below calls
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> int | None:
         """Decrypt, and hand on what comes out."""
         if self._is_closed:
-            return
+            return None
         if not self._is_judged:
             self._is_judged = True
             if self._is_plain(data[0]):
-                return
+                return None
         self._incoming.write(data)
         if not self._is_ready:
             self._shake()
         if self._is_ready and not self._is_closed:
             self._read()
+        return self._missing_bytes
 
     def link_lost(self, reason: BaseException | None) -> None:
         """The link below is gone."""
@@ -191,7 +194,7 @@ class TlsLink:
         if chunks:
             data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
             if data:
-                self._handler.data_received(data)
+                self._missing_bytes = self._handler.data_received(data)
         if failure is not None:
             self._break(failure)
         elif is_over:

@@ -65,6 +65,11 @@ class FrameBuffer:
         """Bytes of a frame that is not complete yet."""
         return self._held_bytes
 
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes that complete the frame which began to arrive; 0 where none did."""
+        return self._needed_bytes - self._held_bytes if self._held_bytes else 0
+
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Take the next bytes and return the frames that they complete.
 

@@ -11,8 +11,9 @@ import pytest
 
 from casty import Settings
 from casty.address import node_id_of, process_of
-from casty.cluster.control import ControlMachine
+from casty.cluster.control import REGION, ControlMachine
 from casty.cluster.slot_machine import SlotMachine
+from casty.wire.pack import pack
 from sim import World
 
 if TYPE_CHECKING:
@@ -220,4 +221,32 @@ def test_a_replica_of_the_control_group_is_filled_again_too(
         assert all(is_ready(world, name) for name in world.node_names)
 
     with World(3) as world:
+        world.run(main(world), limit_s=300)
+
+
+def test_a_control_group_that_failed_on_every_node_is_said_by_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right = ControlMachine.apply
+    failed: dict[int, None] = {}
+
+    def wrong(machine: ControlMachine, data: bytes) -> list[object]:
+        if len(failed) < 3 and id(machine) not in failed:
+            failed[id(machine)] = None
+            raise RuntimeError("bug")
+        return right(machine, data)
+
+    async def main(world: World) -> None:
+        await world.cluster(3, config=SETTINGS)
+        counter = (await world.client()).distributed().counter("c", timeout=20.0)
+        await counter.increment()
+        monkeypatch.setattr(ControlMachine, "apply", wrong)
+        node_of(world, leader_of(world, 0))._propose_control(pack([REGION, "r", 3]))
+        await world.until(lambda: len(failed) >= 2, timeout_s=60)
+        await asyncio.sleep(20)
+        for name in world.node_names:
+            assert any("the control group" in text for text in status_of(world, name)["missing"]), name
+        assert await counter.increment() == 2
+
+    with World(4) as world:
         world.run(main(world), limit_s=300)

@@ -27,9 +27,13 @@ class SlowStorage:
     def __init__(self) -> None:
         self.pending: list[Callable[[], None]] = []
         self.is_slow = False
+        self.error: Exception | None = None
 
     def persist(self, writes: Sequence[Any], done: Callable[[], None]) -> None:
         del writes
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
         if self.is_slow:
             self.pending.append(done)
         else:
@@ -145,6 +149,17 @@ def test_a_core_that_raises_fails_alike_and_a_malformed_message_does_not() -> No
     cast("Any", bench.host.groups[1].core).log = None  # a bug
     bench.tell(append(1, [b"x"]), append(2, [b"y"]))
     assert [number for number, _ in bench.failed] == [1] and bench.replicas[2].state == [b"y"]
+
+
+def test_storage_that_raises_ends_the_replicas_of_its_batch_and_no_other() -> None:
+    bench = Bench((1, 2, 3))
+    bench.host.settle()
+    bench.storage.error = OSError("no space left")
+    bench.tell(append(1, [b"x"]), append(2, [b"y"]))
+    assert [(number, type(error)) for number, error in bench.failed] == [(1, OSError), (2, OSError)]
+    assert not bench.sent, "nothing is acknowledged that may not be stored"
+    bench.tell(append(3, [b"z"]))
+    assert bench.replicas[3].state == [b"z"] and [item[0] for _, item in bench.sent] == [3]
 
 
 def test_what_is_meant_for_another_replica_of_this_process_is_dropped() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casty.cluster.placement import group_size, place, slot_of, slot_of_region, spread_leaders
+from casty.cluster import placement
+from casty.cluster.placement import group_size, place, rank, slot_of, slot_of_region, spread_leaders
 
 NODES = st.integers(1, 9).map(lambda count: [f"n{number}" for number in range(count)])
 
@@ -50,6 +53,21 @@ def test_preferred_leaders_differ_by_at_most_one(nodes: list[str], slots: int, r
         numbers = [counts[node] for node in holders]
         reachable_everywhere = all(len(target) == len(nodes) for target in targets)
         assert not reachable_everywhere or max(numbers) - min(numbers) <= 1
+
+
+def test_a_slot_whose_seats_are_taken_ranks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranked: list[int] = []
+
+    def counted(slot: int, nodes: Sequence[str]) -> list[str]:
+        ranked.append(slot)
+        return rank(slot, nodes)
+
+    monkeypatch.setattr(placement, "rank", counted)
+    nodes = [f"n{number}" for number in range(60)]
+    assert place(7, ("n1", "n2", "n3"), nodes, 3) == ("n1", "n2", "n3")
+    assert ranked == []
+    assert len(place(8, ("n1", "n2"), nodes, 3)) == 3
+    assert ranked == [8]
 
 
 def test_present_leaders_are_kept_when_they_are_balanced() -> None:

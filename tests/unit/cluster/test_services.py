@@ -13,6 +13,7 @@ from casty.actor.context import ActorContext
 from casty.actor.mailbox import Mailbox, MailboxOverflowStrategy
 from casty.actor.ref import ActorRef, RemoteActorRef
 from casty.actor.services import Deregister, Find, Listing, Register, ServiceKey, Subscribe
+from casty.address import ActorAddress
 from casty.cluster.services import Receptionist
 from casty.errors import Unavailable
 from casty.wire.pack import unpack
@@ -263,3 +264,56 @@ def listener(process: Process, name: str, heard: dict[str, list[list[str]]]) -> 
     return process.local.spawn(
         Behaviors.receive(lambda ctx, listing: heard[name].append(instances(listing))), name
     )
+
+
+async def test_what_an_instance_is_made_of_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(("a", "b"))
+    registry = Registry(world)
+    at = {name: registry.receptionist(process) for name, process in world.processes.items()}
+    refs = [world.processes["a"].local.spawn(Behaviors.ignore(), f"p{number}") for number in range(20)]
+    for ref in refs[:19]:
+        at["a"].ref.tell(Register(PRINTER, ref))
+    await settle()
+    before = at["b"].listing(PRINTER)
+    read: list[str] = []
+    from_uri = ActorAddress.from_uri
+
+    def counted(uri: str) -> ActorAddress:
+        read.append(uri)
+        return from_uri(uri)
+
+    monkeypatch.setattr(ActorAddress, "from_uri", counted)
+    at["a"].ref.tell(Register(PRINTER, refs[19]))
+    at["a"].ref.tell(Deregister(PRINTER, refs[0]))
+    await settle()
+    after = at["b"].listing(PRINTER)
+    assert len(after.instances) == 19 and len(read) == 1
+    assert after.instances[0] is before.instances[1]
+    for ref in refs:
+        at["a"].ref.tell(Deregister(PRINTER, ref))
+    await settle()
+    assert not at["b"].listing(PRINTER).instances
+    assert list(at["b"]._listings._known) == []
+    await world.close()
+
+
+async def test_an_actor_that_stops_takes_back_its_own_services_only() -> None:
+    world = World(("a",))
+    registry = Registry(world)
+    receptionist = registry.receptionist(world.processes["a"])
+    local = world.processes["a"].local
+    first, second = (local.spawn(Behaviors.receive(stop), name) for name in ("first", "second"))
+    keys = [ServiceKey[str](f"service-{number}") for number in range(3)]
+    for key in keys:
+        receptionist.ref.tell(Register(key, first))
+    receptionist.ref.tell(Register(PRINTER, second))
+    receptionist.ref.tell(Deregister(keys[0], first))
+    await settle()
+    assert list(receptionist._services) == ["/first", "/second"]
+    first.tell("stop")
+    await settle()
+    assert list(receptionist._services) == ["/second"] and list(receptionist._registered) == ["printer"]
+    second.tell("stop")
+    await settle()
+    assert not receptionist._services and not receptionist._registered
+    await world.close()

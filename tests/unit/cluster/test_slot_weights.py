@@ -86,13 +86,17 @@ def test_the_sums_are_what_a_walk_finds(steps: list[tuple[Any, ...]]) -> None:
     for index, step in enumerate(steps, 4):
         machine.apply(index, pack(entry_of(step)))
     by_kind = [0] * len(machine.weights.by_kind)
+    counts = [0] * len(by_kind)
     for key, state in machine.entities.items():
         by_kind[key[0]] += weight_of(key, state)
+        counts[key[0]] += 1
     assert machine.weights.by_kind == by_kind
+    assert machine.weights.count_by_kind == counts
     assert machine.weights.reply_bytes == sum(one.reply_bytes for one in machine.sessions.values())
     copy = SlotMachine(MachineLimits(), 1)
     copy.load(machine.dump())
     assert copy.weights.by_kind == by_kind
+    assert copy.weights.count_by_kind == counts
     assert copy.weights.reply_bytes == machine.weights.reply_bytes
 
 
