@@ -13,7 +13,7 @@ from casty.errors import NotStarted
 
 from .checks import Violation, check_history
 from .checks.actors import ActorChecks
-from .checks.looking import gateway_of
+from .checks.bounds import Bounds
 from .checks.losses import check_losses
 from .checks.refusals import is_small, limits_of
 from .checks.steps import StepChecks
@@ -85,6 +85,7 @@ class Execution:
         self._settings = Settings(**values)
         self._stage = Stage(world, has_limits=is_small(limits_of(self._settings)))
         self._checks = StepChecks(world, self._settings)
+        self._bounds = Bounds(world, self._settings, self._checks)
         self._actors = ActorChecks(world, self._checks.report)
         self._has_actors = any(operation.kind in ACTOR_KINDS for operation in plan.operations)
         self._nodes = [name for name in plan.cluster.names() if name.startswith("node-")]
@@ -127,7 +128,9 @@ class Execution:
             await self._probe()
             await self._tormentor.end()
             await self._probe_members()
+            await self._bounds.rest()
         self._checks.stop()
+        self._bounds.stop()
 
     def _is_broken(self) -> bool:
         return self._checks.first is not None
@@ -299,7 +302,6 @@ class Execution:
         if self._plan.label != MAY_LOSE_MEMORY:
             violations += check_history(stage.history, stage.undecided)
         violations += check_losses(world.trace, stage.history)
-        violations += [Violation(9, name, text) for name, text in self._over_bounds()]
         errors = [f"{name}: {text}" for name, text in self._unheard(result)]
         for task in self._acts:
             error = task.exception() if task.done() and not task.cancelled() else None
@@ -317,17 +319,6 @@ class Execution:
         if self._is_broken() or result.error or self._stage.violations:
             return [(name, f"{context.get('exception')!r}") for name, context in self._world.errors]
         return self._world.unheard()
-
-    def _over_bounds(self) -> list[tuple[str, str]]:
-        found = []
-        for name, value in self._checks.systems.items():
-            gateway = gateway_of(value) if self._world.processes[name].is_up else None
-            for ledger in [] if gateway is None else gateway.ledgers.values():
-                if ledger.outstanding > self._settings.max_window_replies:
-                    found.append(
-                        (name, f"{ledger.outstanding} requests are outstanding in slot {ledger.slot}")
-                    )
-        return found
 
     def _measure(self, result: Result) -> None:
         world, stage, tormentor = self._world, self._stage, self._tormentor

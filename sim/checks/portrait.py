@@ -16,7 +16,7 @@ from casty.distributed.waiting import Owners
 
 from .looking import inside
 
-__all__ = ["Portrait", "differing", "portrait_of"]
+__all__ = ["Portrait", "differing", "digest_of", "portrait_of"]
 
 _ASIDE = ("_context", "_dump", "_unweighed", "_weights", "__weakref__")
 """What is no state: the context of the command under way, who is told of changes, and sums made when somebody looks."""
@@ -54,7 +54,7 @@ def portrait_of(machine: object) -> Portrait:
         An object with ``__slots__``, without cycles outside of `_ASIDE`.
     """
     names = [name for kind in type(machine).__mro__ for name in getattr(kind, "__slots__", ())]
-    return {name: _digest(getattr(machine, name)) for name in names if name not in _ASIDE}
+    return {name: digest_of(getattr(machine, name)) for name in names if name not in _ASIDE}
 
 
 def differing(one: Portrait, other: Portrait) -> list[str]:
@@ -62,7 +62,8 @@ def differing(one: Portrait, other: Portrait) -> list[str]:
     return sorted(name for name in {**one, **other} if one.get(name) != other.get(name))
 
 
-def _digest(value: object) -> bytes:
+def digest_of(value: object) -> bytes:
+    """Return a digest of all that a value has in its attributes."""
     file = io.BytesIO()
     _Walker(file).dump(value)
     return blake2b(file.getbuffer(), digest_size=_DIGEST_BYTES).digest()

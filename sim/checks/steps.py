@@ -17,6 +17,7 @@ from .looking import GroupView, HostView, gateway_of, host_of, machine_of
 from .portrait import Portrait, differing, portrait_of
 from .refusals import limits_of
 from .slots import Slots
+from .versions import Versions
 from .violation import Violation, ViolationError
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class StepChecks:
         self.wrote_last: dict[int, str] = {}
         """Group number -> the node whose follower wrote entries last."""
         self._identities = Identities()
+        self._versions_made = Versions()
         self._generation = 0
         self._generations: dict[int, str] = {}
         self._versions: dict[str, tuple[str, int, int]] = {}
@@ -96,6 +98,10 @@ class StepChecks:
         """Whether the system known of a process is what it runs: not one that is just about to start."""
         process = self._world.processes[name]
         return process.is_up and process.incarnation.ordinal == self._lives[name]
+
+    def running_systems(self) -> list[tuple[str, object]]:
+        """Return the systems and clients that run, by the name of their process."""
+        return [(name, system) for name, system in self.systems.items() if self._runs(name)]
 
     def stop(self) -> None:
         """Look no more."""
@@ -182,7 +188,9 @@ class StepChecks:
             _fail(15, group, f"after entry {shadow.applied} its {parts} are not what the whole log gives")
 
     def _committed(self, key: GroupKey, index: int, entry: Entry) -> None:
-        if key[0] > 0:
+        if key[0] == 0:
+            self._guarded(self._versions_made.committed, key, entry)
+        else:
             self.slots.committed(key, index, entry)
             self.on_commit()
 

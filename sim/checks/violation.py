@@ -49,6 +49,7 @@ PROPERTIES: dict[int, str] = {
     42: "an entity has one live activation at most",
     43: "an entity runs only under its node's lease",
     46: "after the faults every call and every probe ends well",
+    47: "after the faults what goes on in the background comes to rest",
 }
 """The numbered promises that a checker here looks at."""
 

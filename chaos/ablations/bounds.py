@@ -1,0 +1,100 @@
+"""Planted bugs in what grows, is sent again, or goes on when nothing happens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casty.cluster.call_router import CallRouter
+from casty.cluster.call_sessions import CallSessions
+from casty.cluster.call_table import CallTable
+from casty.cluster.control import ControlMachine
+from casty.cluster.slot_session import SlotSession
+from casty.consensus.core import Core
+from casty.distributed.core import NOT_LEADER
+
+from .bug import Planted, bug_in
+
+__all__ = ["BOUNDS"]
+
+
+def _never_compacts(_core: Any, _index: int) -> None:
+    """A log keeps everything."""
+
+
+def _for_who_is_behind(right: Any) -> Any:
+    """A leader keeps what a follower lacks, however long that one is down."""
+
+    def compact(core: Any, index: int) -> None:
+        behind = [progress.match for progress in core.progress.values()]
+        if min(behind, default=index) + core.limits.retained_entries >= index:
+            right(core, index)
+
+    return compact
+
+
+def _no_back_off(right: Any) -> Any:
+    """What is refused is tried again after the same short pause for ever."""
+
+    def retry_later(table: Any, slot: int, *, is_longer: bool = True) -> None:
+        del is_longer
+        right(table, slot, is_longer=False)
+
+    return retry_later
+
+
+def _redirects_at_once(right: Any) -> Any:
+    """Who is told that somebody does not lead asks again at once, whoever is said to lead."""
+
+    def again(router: Any, call: Any, reply: Any) -> None:
+        if reply[0] == NOT_LEADER and not call.seq % 2:
+            call.may_be_applied = call.was_in_doubt
+            router.dispatch(call)
+        else:
+            right(router, call, reply)
+
+    return again
+
+
+def _forgets_to_count(right: Any) -> Any:
+    """Who is parked and ends there stays in the count."""
+
+    def forget(table: Any, call: Any) -> None:
+        was_parked = call.is_parked
+        right(table, call)
+        table.parked_count += was_parked
+
+    return forget
+
+
+def _never_full(_sessions: Any, _ledger: Any) -> bool:
+    """A gateway numbers requests whatever its session's window says."""
+    return False
+
+
+def _never_passes(_session: Any, _low: int, _wait_low: int) -> int:
+    """A slot keeps what its client has confirmed."""
+    return 0
+
+
+def _version_of_nothing(right: Any) -> Any:
+    """Each node that names a region makes a version, whether it is known or not."""
+
+    def region(machine: Any, *fields: Any) -> Any:
+        before = machine.version
+        reply = right(machine, *fields)
+        machine.version = before + 1
+        return reply
+
+    return region
+
+
+BOUNDS = (
+    Planted("log-never-compacted", "bound of logs", "mixed", Core, "compact", _never_compacts),
+    bug_in("log-kept-for-the-dead", "bound of logs", "mixed", Core, "compact", _for_who_is_behind),
+    bug_in("retries-without-back-off", "bound of retries", "mixed", CallTable, "retry_later", _no_back_off),
+    bug_in("redirects-at-once", "bound of retries", "mixed", CallRouter, "_again", _redirects_at_once),
+    bug_in("parked-not-counted", "bound of parked calls", "mixed", CallTable, "forget", _forgets_to_count),
+    Planted("window-ignored", "window", "mixed", CallSessions, "is_full", _never_full, True),
+    Planted("replies-never-forgotten", "window", "mixed", SlotSession, "pass_marks", _never_passes, True),
+    bug_in("version-without-change", "versions", "mixed", ControlMachine, "_region", _version_of_nothing),
+)

@@ -1,0 +1,201 @@
+"""Bounds of what nodes and clients keep while they run (9), and what they do when nothing happens any more (17, 47).
+
+Looked at now and then, and only in tables themselves: a count or a property kept beside a table may be as wrong as the
+table. What must be over some time after the last call is waited for, and then has to stay over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from casty.cluster.slot_session import SlotSession
+from casty.cluster.slot_window import MORE_ROOM
+from casty.consensus import Role
+from casty.wire import frames
+
+from .attempts import Attempts
+from .looking import GroupView, gateway_of, inside, machine_of
+from .violation import Violation
+
+if TYPE_CHECKING:
+    from casty.config import Settings
+
+    from ..process import Process
+    from ..world import World
+    from .steps import StepChecks
+
+__all__ = ["Bounds"]
+
+LOOK_EVERY_S = 0.25
+REST_WITHIN_S = 30
+REST_S = 2
+_IDLE_RATE = 3
+_KEEP_ALIVES = 3
+"""How often a session is kept alive within its time to live."""
+_FEW = 8
+"""Frames that need no reason."""
+_IDLE_KINDS = (frames.BEAT, frames.BEAT_ACK, frames.PING, frames.PONG, frames.KEEPALIVE, frames.KEEPALIVE_ACK)
+
+_URGENT = 64
+"""Releases and withdrawals of a session that a gateway numbers beyond the window."""
+
+
+class Bounds:
+    """All bounds of one world.
+
+    Parameters
+    ----------
+    world
+        The world to look into.
+    settings
+        The cluster's.
+    checks
+        Knows what runs, and takes the first violation.
+    """
+
+    def __init__(self, world: World, settings: Settings, checks: StepChecks) -> None:
+        self._world = world
+        self._settings = settings
+        self._checks = checks
+        self._attempts = Attempts(world, checks.report)
+        self._is_over = False
+        world.after(LOOK_EVERY_S, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._is_over = True
+
+    def _look(self) -> None:
+        if self._is_over or self._checks.first is not None:
+            return
+        for process, host in self._checks.live():
+            for group in list(host.groups.values()):
+                self._check_log(process, group)
+                self._check_sessions(process, group)
+        for name, system in self._checks.running_systems():
+            self._check_gateway(name, gateway_of(system))
+        self._world.after(LOOK_EVERY_S, self._look)
+
+    def _broken(self, subject: str, text: str) -> None:
+        self._checks.report(Violation(9, subject, text))
+
+    # -- while it runs
+
+    def _check_log(self, process: Process, group: GroupView) -> None:
+        """A log keeps what is retained, what a compaction waits for, and what is not committed yet."""
+        settings, core = self._settings, group.core
+        kept = len(inside(core, "log", "entries"))
+        under_way = core.last_index - core.commit
+        most = settings.retained_entries + settings.snapshot_entries + under_way
+        if kept > most:
+            self._broken(
+                f"group {group.number} at {process.name}", f"{kept} entries are kept, at most {most} may be"
+            )
+
+    def _check_sessions(self, process: Process, group: GroupView) -> None:
+        machine = machine_of(group)
+        if machine is None:
+            return
+        for number, session in machine.sessions.items():
+            found = self._over_window(session)
+            if found:
+                self._broken(f"session {number} of group {group.number} at {process.name}", found)
+
+    def _over_window(self, session: SlotSession) -> str:
+        """Say what a slot remembers too much of a session; see `casty/cluster/slot_window.py`."""
+        room = MORE_ROOM * self._settings.max_window_replies
+        for name, table in (("replies", session.replies), ("withdrawals", session.withdrawn)):
+            if len(table) > room:
+                return f"{len(table)} {name} are kept, at most {room} may be"
+        outcomes = 2 * self._settings.max_waiters
+        if len(session.outcomes) > outcomes:
+            return f"{len(session.outcomes)} outcomes are kept, at most {outcomes} may be"
+        return ""
+
+    def _check_gateway(self, name: str, gateway: Any) -> None:
+        if gateway is None:
+            return
+        window = self._settings.max_window_replies
+        for ledger in gateway.ledgers.values():
+            numbered = ledger.next_seq - ledger.low
+            if numbered > window + _URGENT:
+                self._broken(
+                    name,
+                    f"{numbered} requests are outstanding in slot {ledger.slot}, of a window of {window}",
+                )
+        table = inside(gateway, "_table")
+        parked = [row for rows in table._parked.values() for row in (*rows.unnumbered, *rows.routed)]
+        if len(parked) != table.parked_count or any(call not in table.calls for call in parked):
+            self._broken(name, f"{len(parked)} calls are parked, counted as {table.parked_count}")
+
+    # -- at rest
+
+    async def rest(self) -> None:
+        """Wait until nothing goes on that nobody asked for, and see that it stays so."""
+        end_ns = self._world.now_ns + REST_WITHIN_S * 10**9
+        while self._checks.first is None:
+            versions, sent = self._versions(), dict(self._attempts.frames)
+            await asyncio.sleep(REST_S)
+            lack = self._lack(versions, sent)
+            if lack is None:
+                return
+            if self._world.now_ns >= end_ns:
+                self._checks.report(lack)
+
+    def _lack(self, versions: list[int], sent: dict[int, int]) -> Violation | None:
+        """Say what is not at rest, given how it was a little ago."""
+        if self._versions() != versions:
+            return Violation(
+                47, "control group", f"went from versions {versions} to {self._versions()} at rest"
+            )
+        counts = {kind: count - sent.get(kind, 0) for kind, count in self._attempts.frames.items()}
+        beats = sum(counts.pop(kind, 0) for kind in _IDLE_KINDS)
+        for name, count, most in (
+            ("heartbeats", beats, self._most_beats()),
+            ("others", sum(counts.values()), self._beats()),
+        ):
+            if count > most:
+                return Violation(
+                    47,
+                    "the network",
+                    f"{count} frames in {REST_S} s ({name}; by kind {counts}), at most {most}",
+                )
+        return self._stray()
+
+    def _versions(self) -> list[int]:
+        """Return which versions of the cluster the nodes have."""
+        hosts = [host for _, host in self._checks.live()]
+        found = [inside(host.groups.get(0), "replica", "machine", "version") for host in hosts]
+        return sorted(version for version in found if version is not None)
+
+    def _beats(self) -> int:
+        """Return how many heartbeats and answers nodes that all share a group exchange."""
+        nodes = len(self._checks.live())
+        return round(2 * nodes * (nodes - 1) * REST_S / self._settings.heartbeat_s) + _FEW
+
+    def _most_beats(self) -> int:
+        """Return what may be sent at rest, keep-alives and pings of all gateways among it."""
+        links = len(self._world.processes) * len(self._checks.live())
+        rows = round(2 * links * REST_S * _KEEP_ALIVES / self._settings.session_ttl_s)
+        return _IDLE_RATE * (self._beats() + rows + 2 * links * REST_S)
+
+    def _stray(self) -> Violation | None:
+        """Say which slot has two groups, or replicas that are not those of its configuration (17)."""
+        seats: dict[int, dict[str, int]] = {}
+        members: dict[int, tuple[str, ...]] = {}
+        for _, host in self._checks.live():
+            for group in host.groups.values():
+                seats.setdefault(group.number, {})[group.core.id] = group.epoch
+                if group.core.role is Role.LEADER and group.core.membership is not None:
+                    members[group.number] = group.core.membership.members
+        for number, replicas in seats.items():
+            if len(dict.fromkeys(replicas.values())) > 1:
+                return Violation(17, f"group {number}", f"has replicas of several epochs: {replicas}")
+            if tuple(sorted(replicas)) != members.get(number):
+                return Violation(
+                    17,
+                    f"group {number}",
+                    f"has replicas {sorted(replicas)}, yet members {members.get(number)}",
+                )
+        return None
