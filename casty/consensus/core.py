@@ -107,7 +107,7 @@ class Core(State):
         if restored.snapshot is not None:
             snapshot = restored.snapshot
             self.log = Log(snapshot.index, snapshot.term)
-            self.history = History(snapshot.index, snapshot.membership)
+            self.history = History(snapshot.since, snapshot.membership)
             self.commit = self.applied = snapshot.index
         self.log.extend(list(restored.entries))
         for position, entry in enumerate(restored.entries):
@@ -381,9 +381,9 @@ class Core(State):
                 progress.probe(progress.match + 1)
                 self.append_due = self.dirty = True
             else:
-                membership = self.history.at(index)
+                since, membership = self.history.item_at(index)
                 assert membership is not None
-                snapshot = Snapshot(index, self.log.term_at(index), membership)
+                snapshot = Snapshot(index, self.log.term_at(index), membership, since)
                 progress.install(Outbound(snapshot, now_ns), self.timing.heartbeat_ns)
                 progress.waiting_ns = now_ns
                 self.snapshot_wanted = any(other.needs_snapshot for other in self.progress.values())

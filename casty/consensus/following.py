@@ -118,15 +118,18 @@ def _answer(state: State, to: str, sent_ns: int, outcome: int, index: int, hint:
 
 def on_snapshot(state: State, now_ns: int, sender: str, message: Sequence[object]) -> None:
     """Take a part of a snapshot; the host restores it."""
-    if len(message) != 12:
-        raise RemoteProtocolError("snapshot: expected 12 fields")
-    term, sent_ns, index, index_term, began_ns, number, is_last = integers([*message[1:5], *message[8:11]], 7)
-    part = message[11]
+    if len(message) != 13:
+        raise RemoteProtocolError("snapshot: expected 13 fields")
+    numbers = integers([*message[1:5], *message[8:12]], 8)
+    term, sent_ns, index, index_term, since, began_ns, number, is_last = numbers
+    part = message[12]
     if not isinstance(part, bytes):
         raise RemoteProtocolError("snapshot: expected a part of bytes")
     membership = parse(message[5], message[6], message[7])
     if not 1 <= index_term <= term:
         raise RemoteProtocolError(f"snapshot: illegal term {index_term}")
+    if not 0 <= since <= index:
+        raise RemoteProtocolError(f"snapshot: illegal index of a configuration {since}")
     if not _follow(state, now_ns, sender, term):
         _answer(state, sender, sent_ns, REJECTED, index, 0, 0)
         return
@@ -140,7 +143,7 @@ def on_snapshot(state: State, now_ns: int, sender: str, message: Sequence[object
         if number or is_late:
             # Of one that ended, or whose beginning is not here: the leader's patience with it ends soon.
             return
-        inbound = Inbound(term, Snapshot(index, index_term, membership), began_ns, sender)
+        inbound = Inbound(term, Snapshot(index, index_term, membership, since), began_ns, sender)
         state.inbound = inbound
     inbound.sent_ns = sent_ns
     state.dirty = True

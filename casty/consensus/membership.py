@@ -84,10 +84,14 @@ class History:
 
     def at(self, index: int) -> Membership | None:
         """Return the configuration in force once the log up to `index` is committed."""
-        for position, membership in reversed(self.items):
-            if position <= index:
-                return membership
-        return None
+        return self.item_at(index)[1]
+
+    def item_at(self, index: int) -> tuple[int, Membership | None]:
+        """Return that configuration, and where it stands."""
+        for item in reversed(self.items):
+            if item[0] <= index:
+                return item
+        return 0, None
 
     def add(self, index: int, membership: Membership) -> None:
         """Take up the configuration entry at `index`."""

@@ -7,7 +7,8 @@ VOTE                term, last index, last term, forced (1: the old leader asked
 VOTE_REPLY          term, granted
 PRE_VOTE            term asked for (not adopted), last index, last term
 PRE_VOTE_REPLY      term, granted, term asked for
-SNAPSHOT            term, sent_ns, index, index term, voters, outgoing, learners, begin, number, last, part
+SNAPSHOT            term, sent_ns, index, index term, voters, outgoing, learners, since, begin, number, last,
+                    part
 SNAPSHOT_REPLY      term, sent_ns, index, parts restored
 TIMEOUT_NOW         term
 ==================  ========================================================================================

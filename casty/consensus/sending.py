@@ -134,7 +134,14 @@ def _send_parts(state: State, to: str, outbound: Outbound) -> None:
         part = outbound.parts[number - outbound.acked]
         snapshot = outbound.snapshot
         message: list[object] = [SNAPSHOT_PART, state.term, state.now_ns, snapshot.index, snapshot.term]
-        message += [*snapshot.membership, outbound.began_ns, number, int(part.is_last), part.data]
+        message += [
+            *snapshot.membership,
+            snapshot.since,
+            outbound.began_ns,
+            number,
+            int(part.is_last),
+            part.data,
+        ]
         state.send(to, message)
         outbound.sent = number + 1
         arm_retry(state)

@@ -22,11 +22,16 @@ __all__ = ["Inbound", "Outbound", "Part", "Snapshot"]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a machine's state stands for: everything up to the entry at `index`, and the configuration there."""
+    """What a machine's state stands for: everything up to the entry at `index`, and the configuration there.
+
+    `since` is the index of that configuration's entry, 0 for one that began with the group. Whoever takes the snapshot
+    has to name its configuration as its leader does: heartbeats compare that index.
+    """
 
     index: int
     term: int
     membership: Membership
+    since: int = 0
 
 
 class Part(NamedTuple):

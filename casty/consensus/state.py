@@ -330,7 +330,7 @@ class State:
     def reset_log(self, snapshot: Snapshot) -> None:
         """Let a snapshot stand for everything up to its index."""
         self.log = Log(snapshot.index, snapshot.term)
-        self.history = History(snapshot.index, snapshot.membership)
+        self.history = History(snapshot.since, snapshot.membership)
         self.commit = self.applied = self.stable = snapshot.index
         self.unsaved_index = snapshot.index + 1
         self.applied_bytes = 0

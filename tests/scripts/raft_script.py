@@ -60,7 +60,7 @@ def text_of(message: Sequence[Any]) -> str:
     if kind == m.PRE_VOTE_REPLY:
         return f"pre-vote-reply t{term} {'granted' if message[2] else 'refused'} for t{message[3]}"
     if kind == m.SNAPSHOT:
-        piece = f"part {message[9]} of {len(message[11])} bytes{', the last' if message[10] else ''}"
+        piece = f"part {message[10]} of {len(message[12])} bytes{', the last' if message[11] else ''}"
         return f"snapshot t{term} at {message[3]}/t{message[4]} {piece}"
     if kind == m.SNAPSHOT_REPLY:
         return f"snapshot-reply t{term} at {message[3]} held {message[4]}"

@@ -322,9 +322,12 @@ class World:
         self.note("compacted")
         index, data = node.applied, node.dump()
         node.core.compact(index)
-        membership = node.core.history.at(index)
+        since, membership = node.core.history.item_at(index)
         assert membership is not None
-        node.disk_snapshot, node.disk_state = Snapshot(index, self.history[index].term, membership), data
+        node.disk_snapshot, node.disk_state = (
+            Snapshot(index, self.history[index].term, membership, since),
+            data,
+        )
         del node.disk_log[: index + 1 - node.disk_first]
         node.disk_first = index + 1
 

@@ -125,7 +125,7 @@ def append(number: int, values: list[bytes], previous: int = 0, commit: int | No
 
 
 def part(number: int, index: int, state: list[bytes]) -> list[Any]:
-    message = [SNAPSHOT, 3, 5, index, 3, ["a#1", "b#1"], [], [], 5, 0, 1, pack(state)]
+    message = [SNAPSHOT, 3, 5, index, 3, ["a#1", "b#1"], [], [], 0, 5, 0, 1, pack(state)]
     return [number, EPOCH, message]
 
 
@@ -224,7 +224,7 @@ def test_a_state_that_cannot_be_put_in_place_is_never_acknowledged() -> None:
 def test_what_was_put_together_of_a_state_goes_when_the_rest_is_not_needed() -> None:
     bench = Bench()
     state = part(1, 2, [b"one"])
-    state[2][10] = 0
+    state[2][11] = 0
     bench.tell(state)
     bench.run_timers()
     transfers: Any = cast("Any", bench.host)._transfers
@@ -236,7 +236,7 @@ def test_what_was_put_together_of_a_state_goes_when_the_rest_is_not_needed() -> 
 def test_a_state_of_a_leader_that_is_gone_goes_with_it() -> None:
     bench = Bench()
     state = part(1, 9, [b"one"])
-    state[2][10] = 0
+    state[2][11] = 0
     bench.tell(state)
     bench.run_timers()
     bench.host.on_consensus("c#1", pack([[1, EPOCH, [APPEND, 4, 0, 0, 0, 5, []]]]))

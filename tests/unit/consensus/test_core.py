@@ -215,12 +215,22 @@ def test_hostile_messages_raise_protocol_errors_only(message: list[object]) -> N
 
 
 def part(number: int, data: bytes, is_last: bool = False, began_ns: int = 5, index: int = 7) -> list[Any]:
-    return [SNAPSHOT, 3, 10 + number, index, 2, ["a", "b"], [], [], began_ns, number, int(is_last), data]
+    return [SNAPSHOT, 3, 10 + number, index, 2, ["a", "b"], [], [], 0, began_ns, number, int(is_last), data]
 
 
 def sent(core: Core) -> list[tuple[str, list[object]]]:
     ready = core.ready()
     return [] if ready is None else ready.messages
+
+
+def test_a_snapshot_names_its_configuration_as_the_leader_does() -> None:
+    b = make("b")
+    message = part(0, b"state", is_last=True)
+    message[8] = 4
+    b.step(0, "a", message)
+    inbound = b.inbound
+    assert inbound is not None and b.part_restored(inbound)
+    assert b.membership_index == 4, "heartbeats compare it: an entry of its own would never be equal"
 
 
 def test_parts_are_acknowledged_when_they_are_restored_and_the_snapshot_with_the_last_of_them() -> None:
