@@ -1,4 +1,8 @@
-"""Topology out to nodes and clients: snapshots when the control state changes, deltas when a leader does."""
+"""Topology out to nodes and clients: the whole to whoever subscribes, then what changed in it, and who leads.
+
+``TOPOLOGY`` document: ``[WHOLE, topology]`` or ``[DELTA, delta]``, cut into parts. A link keeps its order, so a node
+knows which version the other side has, and a delta is of that version.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,18 @@ from typing import Any
 from casty.cluster.document import parts_of
 from casty.cluster.links import Links
 from casty.cluster.topology import LeaderTable, Topology, to_plain
+from casty.cluster.topology_delta import delta_of
 from casty.config import BOUNDS
 from casty.errors import MessageTooLarge, RemoteProtocolError
 from casty.transport.connection import Connection
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
-__all__ = ["Feed", "learn_hints"]
+__all__ = ["DELTA", "WHOLE", "Feed", "learn_hints"]
 
 log = logging.getLogger("casty.node")
+
+WHOLE, DELTA = 0, 1
 
 MAX_SLOTS = int(BOUNDS["slots"].high)
 
@@ -47,7 +54,8 @@ class Feed:
         self._leaders = leaders
         self._me = me
         self._changed = changed
-        self._subscribers: dict[Connection, None] = {}
+        self._subscribers: dict[Connection, Topology | None] = {}
+        """By link, and which topology was sent there last; a row goes with its link."""
         self._is_new = False
         self.topology: Topology | None = None
 
@@ -58,9 +66,9 @@ class Feed:
 
     def subscribe(self, connection: Connection) -> None:
         """Send the present topology, then everything that changes."""
-        self._subscribers[connection] = None
+        self._subscribers[connection] = self.topology
         if self.topology is not None:
-            _tell_in_parts(connection, pack(to_plain(self.topology)))
+            _tell_in_parts(connection, _whole(self.topology))
 
     def forget(self, connection: Connection) -> None:
         """The link is gone."""
@@ -97,12 +105,28 @@ class Feed:
             self._links.each_node(lambda connection: _hint(connection, body))
 
     def _tell_subscribers(self, topology: Topology, slots: Sequence[int]) -> None:
-        body = pack(to_plain(topology)) if self._is_new else pack(self._leaders.rows(slots))
-        for connection in list(self._subscribers):
-            if self._is_new:
-                _tell_in_parts(connection, body)
-            else:
+        if not self._is_new:
+            body = pack(self._leaders.rows(slots))
+            for connection in list(self._subscribers):
                 _tell(connection, frames.HINT_DELTA, body)
+            return
+        documents: dict[int, bytes] = {}
+        for connection, base in list(self._subscribers.items()):
+            # Nearly always all of them were sent the same one.
+            document = documents.get(id(base))
+            if document is None:
+                document = documents[id(base)] = _document(base, topology, slots)
+            self._subscribers[connection] = topology
+            _tell_in_parts(connection, document)
+
+
+def _document(base: Topology | None, topology: Topology, slots: Sequence[int]) -> bytes:
+    delta = None if base is None else delta_of(base, topology, slots)
+    return _whole(topology) if delta is None else pack([DELTA, delta])
+
+
+def _whole(topology: Topology) -> bytes:
+    return pack([WHOLE, to_plain(topology)])
 
 
 def _hint(connection: Connection, body: bytes) -> None:
@@ -110,7 +134,7 @@ def _hint(connection: Connection, body: bytes) -> None:
 
 
 def _tell_in_parts(connection: Connection, document: bytes) -> None:
-    """Send a whole topology, however long it is; what a closed connection is sent goes nowhere."""
+    """Send a document, however long it is; what a closed connection is sent goes nowhere."""
     for part in parts_of(document, connection.max_frame_bytes):
         if not _tell(connection, frames.TOPOLOGY, part):
             return

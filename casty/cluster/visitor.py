@@ -20,9 +20,10 @@ from typing import Any
 from casty.address import NodeAddress
 from casty.cluster import topology as topologies
 from casty.cluster.document import Assembly
-from casty.cluster.feed import learn_hints
+from casty.cluster.feed import DELTA, WHOLE, learn_hints
 from casty.cluster.gateway import Gateway
 from casty.cluster.topology import LeaderTable, MemberInfo, Topology
+from casty.cluster.topology_delta import hints_of_delta, patched
 from casty.config import SECOND_NS, Settings
 from casty.errors import Refused, RemoteProtocolError, Unavailable
 from casty.events import LinkDown, LinkUp, TopologyChanged
@@ -78,6 +79,8 @@ class Visitor:
         self._by_node: dict[str, Connection] = {}
         self._documents: dict[Connection, Assembly] = {}
         """Topologies that are arriving, one per link; a row goes with the last part, or with its link."""
+        self._told: dict[Connection, Topology] = {}
+        """What each link said last, which the next delta there is of; a row goes with its link."""
         self.peers = Peers(runtime, self._hello, settings, self, self.turn, tls, address_map)
         self.gateway = Gateway(
             runtime, self, settings, f"{self.client_id}#{self.incarnation}".encode(), turn=self.turn
@@ -201,6 +204,7 @@ class Visitor:
         """A link ended."""
         node_id = connection.remote.node_id
         self._documents.pop(connection, None)
+        self._told.pop(connection, None)
         if self._by_node.get(node_id) is connection:
             del self._by_node[node_id]
             self.gateway.on_link_down(node_id)
@@ -227,10 +231,31 @@ class Visitor:
         document = self._documents.setdefault(connection, Assembly()).take(body)
         if document is not None:
             del self._documents[connection]
-            self._on_snapshot(unpack(document))
+            self._on_document(connection, unpack(document))
 
-    def _on_snapshot(self, plain: Any) -> None:
-        new = topologies.from_plain(plain, self.leaders)
+    def _on_document(self, connection: Connection, plain: Any) -> None:
+        match plain:
+            case [kind, whole] if kind == WHOLE:
+                new = topologies.from_plain(whole, self.leaders)
+                hints = whole[9]
+            case [kind, delta] if kind == DELTA:
+                new = self._changed(connection, delta)
+                hints = hints_of_delta(delta)
+            case _:
+                raise RemoteProtocolError("topology: expected [whole or delta, its fields]")
+        known = self._topology
+        if known is not None and new == known:
+            new = known  # links that say the same share what they said
+        self._told[connection] = new
+        self._on_snapshot(new, hints)
+
+    def _changed(self, connection: Connection, delta: Any) -> Topology:
+        base = self._told.get(connection)
+        if base is None:
+            raise RemoteProtocolError("topology: expected the whole before a delta")
+        return patched(base, delta)
+
+    def _on_snapshot(self, new: Topology, hints: Any) -> None:
         known = self._topology
         if known is not None and new.cluster_id != known.cluster_id:
             if not self._is_succeeded(known, new) and not self._is_replaced(known):
@@ -241,7 +266,7 @@ class Visitor:
         self._other_since_ns = None
         self._topology = new
         self._gone = {node: gone for node, gone in self._gone.items() if node in new.members}
-        learn_hints(self.leaders, plain[9], len(new.slots))
+        learn_hints(self.leaders, hints, len(new.slots))
         if known is None or new.order != known.order:
             self._dial()
             if self.runtime.observe:
