@@ -48,8 +48,9 @@ def place(slot: int, current: Sequence[str], candidates: Sequence[str], size: in
     A seat is never taken from a holder here; moving replicas only for balance is a separate, throttled step.
     """
     seats = list(current)
-    # Ranking costs a hash for each candidate: with many nodes and slots that is most of a change of members.
-    for node in rank(slot, candidates) if len(seats) < size else ():
+    if len(seats) >= size:
+        return tuple(sorted(seats))  # the usual case: ranking every node for every slot is what takes time
+    for node in rank(slot, candidates):
         if len(seats) >= size:
             break
         if node not in seats:
@@ -79,9 +80,16 @@ def spread_leaders(targets: Sequence[Sequence[str]], current: Sequence[str | Non
 
 
 def _improve(targets: Sequence[Sequence[str]], preferred: list[str | None], counts: dict[str, int]) -> bool:
+    led: dict[str, list[int]] = {node: [] for node in counts}
+    for slot, node in enumerate(preferred):
+        if node is not None:
+            led[node].append(slot)
+    least = min(counts.values(), default=0)
     busy = sorted(counts, key=lambda node: (-counts[node], node))
     for start in busy:
-        path = _path_to_idler(start, targets, preferred, counts)
+        if counts[start] - least < 2:
+            return False  # neither this one nor those after it have too much
+        path = _path_to_idler(start, targets, led, counts)
         if path:
             for slot, node in path:
                 preferred[slot] = node
@@ -92,7 +100,7 @@ def _improve(targets: Sequence[Sequence[str]], preferred: list[str | None], coun
 
 
 def _path_to_idler(
-    start: str, targets: Sequence[Sequence[str]], preferred: Sequence[str | None], counts: Mapping[str, int]
+    start: str, targets: Sequence[Sequence[str]], led: Mapping[str, Sequence[int]], counts: Mapping[str, int]
 ) -> list[tuple[int, str]]:
     """Breadth-first: each step hands one slot led by the last node to another holder of that slot."""
     reached: dict[str, list[tuple[int, str]]] = {start: []}
@@ -100,10 +108,8 @@ def _path_to_idler(
     for node in queue:
         if counts[start] - counts[node] >= 2:
             return reached[node]
-        for slot, target in enumerate(targets):
-            if preferred[slot] != node:
-                continue
-            for other in target:
+        for slot in led[node]:
+            for other in targets[slot]:
                 if other not in reached:
                     reached[other] = [*reached[node], (slot, other)]
                     queue.append(other)

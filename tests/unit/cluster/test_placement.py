@@ -74,3 +74,16 @@ def test_present_leaders_are_kept_when_they_are_balanced() -> None:
     targets = [("a", "b", "c")] * 6
     current = ["a", "a", "b", "b", "c", "c"]
     assert spread_leaders(targets, current) == current
+
+
+def test_slots_that_are_full_are_not_ranked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [f"n{number}" for number in range(20)]
+    targets = [place(slot, (), nodes, 3) for slot in range(64)]
+    preferred = spread_leaders(targets, [None] * len(targets))
+
+    def ranked(slot: int, candidates: Sequence[str]) -> list[str]:
+        raise AssertionError("a member that comes up again must not cost slots times nodes")
+
+    monkeypatch.setattr(placement, "rank", ranked)
+    assert [place(slot, target, nodes, 3) for slot, target in enumerate(targets)] == targets
+    assert spread_leaders(targets, preferred) == preferred
