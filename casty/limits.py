@@ -14,6 +14,7 @@ limit                refused when it is made                               refus
 `MAX_SERVICES`       `Registry`: not registered, with a warning             `Registry`, alike on every node
 `MAX_SERVICE_*`      `Registry`: not registered, with a warning             `Registry`, alike on every node
 `MAX_NUMBER`         numbers of requests count from 1                      `slot_machine`, `slot_leader`
+`MAX_GENERATION`     a founding takes at most this                         founding documents, `control_schema`
 ===================  ====================================================  ======================================
 
 How deeply plain lists nest is limited by msgpack's stack, alike on both sides. Limits that a cluster sets are in
@@ -24,8 +25,8 @@ frame is built. The state of a slot has no limit: it travels in parts.
 from __future__ import annotations
 
 __all__ = [
-    "MAX_BYTES", "MAX_DEPTH", "MAX_ITEMS", "MAX_NAME_BYTES", "MAX_NUMBER", "MAX_SERVICES", "MAX_SERVICE_BYTES",
-    "MAX_SERVICE_KEY_BYTES", "MAX_SERVICE_REF_BYTES", "MAX_TEXT_BYTES",
+    "MAX_BYTES", "MAX_DEPTH", "MAX_GENERATION", "MAX_ITEMS", "MAX_NAME_BYTES", "MAX_NUMBER", "MAX_SERVICES",
+    "MAX_SERVICE_BYTES", "MAX_SERVICE_KEY_BYTES", "MAX_SERVICE_REF_BYTES", "MAX_TEXT_BYTES",
 ]  # fmt: skip
 
 MAX_ITEMS = 1_048_576
@@ -42,6 +43,9 @@ MAX_TEXT_BYTES = 512
 
 MAX_NAME_BYTES = 1024
 """The longest id of a gateway and of an attempt to open a session: a node's id with its incarnation is shorter."""
+
+MAX_GENERATION = 2**30 - 1
+"""The highest generation: fencing tokens have 30 bits for it."""
 
 MAX_NUMBER = 2**63 - 1
 """The largest number that a slot keeps of a request."""

@@ -42,6 +42,8 @@ R = TypeVar("R")
 
 STOP_GRACE_NS = 1_000_000_000
 EVENT_STREAM = "$events"
+DOORS = ("$receptionist", "$ask/", "$region/")
+"""What of the library's own other processes may send to; everything else that begins with $ is this process's alone."""
 
 Endpoint = Callable[[object], None]
 
@@ -204,6 +206,9 @@ class LocalSystem:
         if isinstance(message, (Watch, Unwatch, WatchedGone)):
             self.watching.receive(path, message)
             return True
+        if path.startswith("$") and not path.startswith(DOORS):
+            self.dead_letter(message, self.own_ref(path), "it takes no message of another process")
+            return False
         if sender is not None and path in self.cells:
             self.replies.came(message, sender)
         try:

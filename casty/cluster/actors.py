@@ -17,7 +17,7 @@ from casty.actor.watching import Unwatch, Watch, WatchedGone
 from casty.address import ActorAddress, NodeAddress, peer_key
 from casty.checks import check_callable
 from casty.cluster.clients import ClientLinks
-from casty.cluster.control import REGION, check_entry
+from casty.cluster.control_schema import REGION
 from casty.cluster.membership import Membership
 from casty.cluster.region_router import RegionRouter, check_region
 from casty.cluster.regions import RegionHost
@@ -281,7 +281,6 @@ class _Registrar:
             if topology is not None and topology.regions.get(shard_type) == num_shards:
                 return
             try:
-                check_entry(entry)
                 await self._node.control_calls.write(entry, WRITE_TIMEOUT_S)
                 return
             except Unavailable:

@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from casty.address import peer_key
+from casty.cluster.control_schema import FOUND, JOIN, REGION, SERVICE, SILENT, STATUS, check_entry
 from casty.cluster.offers import WHOLE
 from casty.cluster.placement import group_size, place, spread_leaders
 from casty.cluster.registry import Registry
@@ -32,23 +33,15 @@ from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
 __all__ = [
-    "FOUND", "JOIN", "NOT_ON_TOP", "REGION", "SERVICE", "SILENT", "STATUS", "ControlMachine", "MemberRow",
+    "FOUND", "JOIN", "MALFORMED", "NOT_ON_TOP", "REGION", "SERVICE", "SILENT", "STATUS", "ControlMachine", "MemberRow",
     "SlotRow", "check_entry", "first_epoch",
 ]  # fmt: skip
 
-FOUND, JOIN, STATUS, REGION, SERVICE, SILENT = 1, 2, 3, 4, 5, 6
-_SHAPES: dict[int, tuple[type, ...]] = {
-    FOUND: (dict,),
-    JOIN: (str, str, str, int),
-    STATUS: (str, str, str),
-    REGION: (str, int),
-    SERVICE: (str, str, int, int, list),
-    SILENT: (str, str, bool),
-}
-_STATUSES = ("joining", "up", "leaving", "down", "removed")
-
 NOT_ON_TOP = 3
 """The reply to an announcement whose predecessor is not what is recorded."""
+
+MALFORMED = 4
+"""The reply to an entry that fits no schema: it changed nothing, on no replica."""
 
 WITHDRAWN_STEP = 2**32
 """Numbers of announcements jump to a multiple of it when what they said was withdrawn for their sender."""
@@ -111,32 +104,6 @@ class SlotRow:
     preferred: str | None
 
 
-def check_entry(data: bytes) -> list[Any]:
-    """Return the decoded entry; raises `RemoteProtocolError` for anything that is none."""
-    entry = unpack(data)
-    if not isinstance(entry, list) or not entry or not isinstance(entry[0], int):
-        raise RemoteProtocolError("control entry: expected a list that starts with a number")
-    shape = _SHAPES.get(entry[0])
-    if shape is None or len(entry) != len(shape) + 1:
-        raise RemoteProtocolError(
-            f"control entry: unknown kind or wrong length: {entry[0]}, {len(entry)} fields"
-        )
-    for value, expected in zip(entry[1:], shape, strict=True):
-        if not isinstance(value, expected):
-            raise RemoteProtocolError(
-                f"control entry {entry[0]}: expected {expected.__name__}, found {type(value).__name__}"
-            )
-    if entry[0] == STATUS and entry[3] not in _STATUSES:
-        raise RemoteProtocolError(f"control entry: expected a status of {_STATUSES}, found {entry[3]!r}")
-    if entry[0] == SERVICE and not all(_is_change(row) for row in entry[5]):
-        raise RemoteProtocolError("control entry: expected rows [key, ref, is_on] of an announcement")
-    return entry
-
-
-def _is_change(row: object) -> bool:
-    return isinstance(row, list) and [type(field) for field in row] == [str, str, bool]
-
-
 def first_epoch(generation: int) -> int:
     """Return the epoch of a generation's first slots.
 
@@ -180,11 +147,14 @@ class ControlMachine:
     def apply(self, data: bytes) -> list[object]:
         """Apply one committed entry; returns a reply.
 
-        It is ``[0]``, or ``[2, what, recorded, given]`` for what contradicts. An announcement of services is
-        answered by ``[0, refused rows, instances, their bytes]`` or ``[NOT_ON_TOP, recorded number]``, None
-        for a process that is no member now.
+        It is ``[0]``, ``[2, what, recorded, given]`` for what contradicts, or ``[MALFORMED, text]``. An
+        announcement of services is answered by ``[0, refused rows, instances, their bytes]`` or ``[NOT_ON_TOP,
+        recorded number]``, None for a process that is no member now.
         """
-        entry = check_entry(data)
+        try:
+            entry = check_entry(data)
+        except RemoteProtocolError as error:
+            return [MALFORMED, str(error)]
         self._voters.clear()
         kind = entry[0]
         if kind == FOUND:

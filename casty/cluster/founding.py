@@ -24,10 +24,11 @@ from casty.address import node_id_of
 from casty.cluster import ballots
 from casty.cluster.ballots import Ballot, Identity, Promise, Proposal, Seat, Vote, majority
 from casty.errors import RemoteProtocolError
+from casty.limits import MAX_GENERATION
 from casty.wire.pack import pack, unpack
 
 __all__ = [
-    "ACCEPT", "ACCEPTED", "MAX_GENERATION", "PREPARE", "PROMISE", "START", "VIEW", "Founding", "Identity", "Policy",
+    "ACCEPT", "ACCEPTED", "PREPARE", "PROMISE", "START", "VIEW", "Founding", "Identity", "Policy",
 ]  # fmt: skip
 
 VIEW, PREPARE, PROMISE, ACCEPT, ACCEPTED, START = 1, 2, 3, 4, 5, 6
@@ -38,9 +39,6 @@ STAGGER_NS = SECOND_NS // 2
 FRESH_NS = 2 * SECOND_NS
 GATHER_NS = SECOND_NS
 """How long a ballot waits for more promises than it needs: from those that were seen a moment ago."""
-
-MAX_GENERATION = 2**30 - 1
-"""Fencing tokens have 30 bits for it."""
 
 Outbox = list[tuple[str, list[object]]]
 

@@ -19,6 +19,7 @@ from casty.cluster.ballots import MAX_VOTERS
 from casty.cluster.beats import Beats
 from casty.cluster.control import FOUND, JOIN, ControlMachine
 from casty.cluster.control_group import CONTROL, ControlReplica
+from casty.cluster.control_schema import check_entry
 from casty.cluster.duties import ControlDuties, SlotDuties, Vitals
 from casty.cluster.feed import Feed
 from casty.cluster.founding import VIEW, Founding, Identity, Policy
@@ -37,7 +38,7 @@ from casty.cluster.status import status_document
 from casty.cluster.topology import LeaderTable, Topology
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Membership
-from casty.errors import Refused
+from casty.errors import Refused, RemoteProtocolError
 from casty.events import LinkDown, LinkUp, MemberChanged, TopologyChanged
 from casty.runtime import Runtime, Timer
 from casty.tls import Config
@@ -336,10 +337,13 @@ class Node:
     def _on_join(self, link: Connection, body: bytes) -> None:
         """A process asks to join: the control leader proposes it once it reaches exactly that process."""
         message: Any = unpack(body)
+        if not isinstance(message, list):
+            raise RemoteProtocolError("join: expected a list")
+        # Also before it is passed on: what is wrong with it must not look like a fault of this node.
+        identity = Identity(*check_entry(pack([JOIN, *message]))[1:])
         group = self.host.groups.get(CONTROL)
         if group is None or not self.control.machine.is_founded:
             return
-        identity = Identity(*message)
         if not group.is_leading:
             leader = self.control_leader()
             if leader is not None and link.remote.node_id == identity.node_id:

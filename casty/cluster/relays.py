@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from casty.cluster.control import NOT_ON_TOP
+from casty.cluster.control import MALFORMED, NOT_ON_TOP
+from casty.cluster.control_schema import check_entry
 from casty.cluster.operations import CONTROL_SLOT, OP_CONTROL
 from casty.cluster.proposals import OK, UNKNOWN, Answers
 from casty.config import SECOND_NS
-from casty.errors import Mismatch, Unavailable
+from casty.errors import Mismatch, RemoteProtocolError, Unavailable
 from casty.runtime import Clock, Timer
 from casty.wire import frames
 from casty.wire.pack import pack
@@ -23,7 +24,7 @@ RETRY_NS = SECOND_NS // 2
 MAX_RETRY_NS = 8 * SECOND_NS
 """Attempts to the same leader come at growing distances up to this one."""
 
-FINAL = (OK, 2, NOT_ON_TOP)
+FINAL = (OK, 2, NOT_ON_TOP, MALFORMED)
 """Replies that end a write; after any other one it is tried again."""
 
 MAX_RELAYED = 100_000
@@ -149,9 +150,12 @@ class ControlCalls:
         ------
         Mismatch
             The entry contradicts what is recorded.
+        RemoteProtocolError
+            It is no entry of the control group.
         Unavailable
             No control leader answered within `timeout_s` seconds.
         """
+        check_entry(entry)
         deadline_ns = self._clock.now() + int(timeout_s * SECOND_NS)
         answer = Outcome()
         sent: list[int] = []
@@ -165,6 +169,8 @@ class ControlCalls:
             raise Unavailable(
                 f"no leader of the control group answered within {timeout_s} s; see `casty status`"
             )
+        if reply[0] == MALFORMED:
+            raise RemoteProtocolError(str(reply[1]))
         if reply[0] == 2:
             raise Mismatch(f"{reply[1]}: recorded {reply[2]!r}, given {reply[3]!r}; use the recorded value")
         return reply

@@ -26,6 +26,8 @@ from chaos.ablations.founding import LATE_JOIN
 def founded(*nodes: str, slots: int = 8) -> ControlMachine:
     machine = ControlMachine()
     document = {
+        "id": "f1",
+        "founder": nodes[0],
         "name": "shop",
         "generation": 5,
         "cluster_id": "c1",

@@ -26,7 +26,10 @@ class Path:
     def __init__(self) -> None:
         self.machine = ControlMachine()
         document = {
-            "name": "shop", "generation": 1, "cluster_id": "c", "replication": 3, "settings": {}, "slots": 1,
+            "name": "shop", "generation": 1, "cluster_id": "c", "replication": 3, "slots": 1,
+            "settings": {"session_ttl_s": 15.0, "drift": 0.01},
+            "id": "f1",
+            "founder": "a",
             "founders": [["a", "a-1", "a", 1]],
         }  # fmt: skip
         self.machine.apply(pack([FOUND, document]))

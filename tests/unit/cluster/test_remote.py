@@ -188,3 +188,17 @@ async def test_hostile_frames(row: Any) -> None:
         b.router.on_entity(pack(row))
     b.local.spawn(Behaviors.ignore(), "alive")
     await world.close()
+
+
+@pytest.mark.parametrize("path", ["/$events", "/$registrar", "/$regions", "$events"])
+async def test_the_librarys_own_actors_take_nothing_from_other_processes(path: str) -> None:
+    world = World(("a", "b"))
+    b = world.processes["b"]
+    taken: list[object] = []
+    for name in ("$registrar", "$regions"):
+        b.local.add_endpoint(name, taken.append)
+    payload = b.remote.encode("anything")
+    b.take("a", frames.ACTOR, pack(["b", path, "a#1", 1, None, payload]))
+    assert taken == []
+    assert [letter.message for letter in b.letters] == ["anything"]
+    await world.close()
