@@ -77,6 +77,8 @@ class Decoder:
         if not isinstance(name, str):
             raise EncodingError(f"expected a wire name, found {name!r:.80}")
         cls = self._registry.resolve(name, strict=self._strict)
+        if hasattr(cls, "__casty_ref__"):
+            raise EncodingError(f"expected a ref to travel as one, found {name!r} with fields of its own")
         known = self._shapes.get(name)
         if known is None or known[0] is not cls:
             known = self._shapes[name] = (cls, None if issubclass(cls, Enum) else shape_of(cls))

@@ -425,3 +425,9 @@ def test_refs_travel_as_addresses() -> None:
 
 def test_the_default_codec_is_one() -> None:
     assert default_codec() is default_codec()
+
+
+def test_a_ref_cannot_be_made_of_fields() -> None:
+    plain = [5, "casty.actor.ref:RemoteActorRef", {"address": 5, "post": 6}]
+    with pytest.raises(EncodingError, match="travel as one"):
+        Codec().decode(pack(plain))
