@@ -9,6 +9,7 @@ limit                refused when it is made                               refus
 `MAX_ITEMS`          `pack`: `EncodingError`                               `unpack`
 `MAX_BYTES`          `pack`: `EncodingError`                               `unpack`
 `MAX_DEPTH`          `Encoder.plain`: `EncodingError`                      `Decoder.value`
+`MAX_SAME_HASH`      `Encoder.plain`: `EncodingError`                      `Decoder.value`
 `MAX_TEXT_BYTES`     names of clusters, nodes and hosts: `ConfigError`     `Hello.decode`, in characters
 `MAX_NAME_BYTES`     ids of gateways: by `MAX_TEXT_BYTES`                  `slot_machine.check_entry`
 `MAX_SERVICES`       `Registry`: not registered, with a warning             `Registry`, alike on every node
@@ -25,8 +26,8 @@ frame is built. The state of a slot has no limit: it travels in parts.
 from __future__ import annotations
 
 __all__ = [
-    "MAX_BYTES", "MAX_DEPTH", "MAX_GENERATION", "MAX_ITEMS", "MAX_NAME_BYTES", "MAX_NUMBER", "MAX_SERVICES",
-    "MAX_SERVICE_BYTES", "MAX_SERVICE_KEY_BYTES", "MAX_SERVICE_REF_BYTES", "MAX_TEXT_BYTES",
+    "MAX_BYTES", "MAX_DEPTH", "MAX_GENERATION", "MAX_ITEMS", "MAX_NAME_BYTES", "MAX_NUMBER", "MAX_SAME_HASH",
+    "MAX_SERVICES", "MAX_SERVICE_BYTES", "MAX_SERVICE_KEY_BYTES", "MAX_SERVICE_REF_BYTES", "MAX_TEXT_BYTES",
 ]  # fmt: skip
 
 MAX_ITEMS = 1_048_576
@@ -37,6 +38,9 @@ MAX_BYTES = 2**30
 
 MAX_DEPTH = 100
 """How deeply values nest. Both sides refuse more before the interpreter's or msgpack's own stack does."""
+
+MAX_SAME_HASH = 1024
+"""How many keys of one container may have a hash that another has: so many cost some milliseconds, more its square."""
 
 MAX_TEXT_BYTES = 512
 """The longest name of a cluster, a node or a host."""

@@ -13,7 +13,7 @@ from casty.errors import EncodingError
 from casty.limits import MAX_DEPTH
 from casty.ordered import FrozenOrderedSet
 from casty.wire import encoding as tags
-from casty.wire.encoding import SCALARS
+from casty.wire.encoding import SCALARS, check_spread
 from casty.wire.pack import Plain
 from casty.wire.registry import Registry
 from casty.wire.shapes import Shape, enum_of, shape_of
@@ -95,12 +95,16 @@ def _items(decoder: Decoder, plain: list[Plain], depth: int) -> list[object]:
 def _members(
     decoder: Decoder, plain: list[Plain], depth: int, make: Callable[[list[object]], object]
 ) -> object:
-    return make(_items(decoder, plain, depth))
+    members = _items(decoder, plain, depth)
+    check_spread(members)
+    return make(members)
 
 
 def _pairs(decoder: Decoder, plain: list[Plain], depth: int) -> object:
     flat = _items(decoder, plain, depth)
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    keys = flat[::2]
+    check_spread(keys)
+    return dict(zip(keys, flat[1::2], strict=True))
 
 
 def _record(decoder: Decoder, plain: list[Plain], depth: int) -> object:
@@ -206,5 +210,5 @@ _DECODERS: tuple[Decode, ...] = (
     _uuid,
     _ref,
     _complex,
-    lambda decoder, plain, depth: FrozenOrderedSet(_items(decoder, plain, depth)),
+    lambda decoder, plain, depth: _members(decoder, plain, depth, FrozenOrderedSet),
 )

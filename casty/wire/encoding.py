@@ -15,14 +15,14 @@ from uuid import UUID
 
 from casty.address import ActorAddress
 from casty.errors import EncodingError
-from casty.limits import MAX_DEPTH, MAX_ITEMS
+from casty.limits import MAX_DEPTH, MAX_ITEMS, MAX_SAME_HASH
 from casty.ordered import FrozenOrderedSet
 from casty.wire import shapes
 from casty.wire.pack import Plain, pack
 from casty.wire.registry import Registry
 from casty.wire.shapes import Shape
 
-__all__ = ["SCALARS", "CanonicalEncoder", "Encoder"]
+__all__ = ["SCALARS", "CanonicalEncoder", "Encoder", "check_spread"]
 
 SCALARS = frozenset((type(None), bool, int, float, str, bytes))
 _HASHED_SCALARS = SCALARS - {float}
@@ -129,10 +129,21 @@ def _check_items(count: int) -> None:
         raise EncodingError(f"expected fewer than {MAX_ITEMS} items in one container, found {count}")
 
 
+def check_spread(keys: Collection[object]) -> None:
+    """Refuse keys of which many share a hash: putting them into one table takes the square of their number.
+
+    Equal hashes are easy to find for integers, and come by accident with no type that spreads its own.
+    """
+    if len(keys) > MAX_SAME_HASH and len(keys) - len(set(map(hash, keys))) > MAX_SAME_HASH:
+        raise EncodingError(f"expected at most {MAX_SAME_HASH} keys with hashes that others have, found more")
+
+
 def _items(tag: int) -> Encode:
     def encode(encoder: Encoder, value: Collection[object], depth: int) -> Plain:
         scalars, plain = encoder.scalars, encoder.plain
         _check_items(len(value))
+        if tag == ORDERED_SET:
+            check_spread(value)
         return [tag, *[item if type(item) in scalars else plain(item, depth) for item in value]]
 
     return encode
@@ -142,6 +153,7 @@ def _members(tag: int) -> Encode:
     def encode(encoder: Encoder, value: set[object], depth: int) -> Plain:
         # The order of a set is nobody's; that of the encoded members is the same everywhere.
         _check_items(len(value))
+        check_spread(value)
         return [tag, *sorted((encoder.plain(item, depth) for item in value), key=pack)]
 
     return encode
@@ -161,6 +173,7 @@ def _dict(encoder: Encoder, value: dict[object, object], depth: int) -> Plain:
 def _pairs(encoder: Encoder, value: dict[object, object], depth: int) -> list[Plain]:
     plain = encoder.plain
     _check_items(2 * len(value))
+    check_spread(value)
     found: list[Plain] = [PAIRS]
     for key, item in value.items():
         found.append(plain(key, depth))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from casty.address import ActorAddress
 from casty.errors import EncodingError
+from casty.limits import MAX_SAME_HASH
 from casty.wire.codec import Codec, default_codec, message
 from casty.wire.pack import pack, unpack
 from casty.wire.registry import Registry
@@ -431,3 +433,17 @@ def test_a_ref_cannot_be_made_of_fields() -> None:
     plain = [5, "casty.actor.ref:RemoteActorRef", {"address": 5, "post": 6}]
     with pytest.raises(EncodingError, match="travel as one"):
         Codec().decode(pack(plain))
+
+
+@pytest.mark.parametrize("make", [set, frozenset, dict.fromkeys], ids=["set", "frozenset", "dict"])
+def test_keys_that_share_a_hash_are_refused_beyond_a_bound(make: Callable[[range], object]) -> None:
+    step = sys.hash_info.modulus
+    few = make(range(0, 1000 * step, step))
+    assert CODEC.decode(CODEC.encode(few)) == few
+    plain: list[object] = [2, *[number * step for number in range(MAX_SAME_HASH + 10)]]
+    if make is dict.fromkeys:
+        plain = [4, *[item for number in plain[1:] for item in (number, None)]]
+    with pytest.raises(EncodingError, match="hashes that others have"):
+        CODEC.decode(pack(plain))
+    with pytest.raises(EncodingError, match="hashes that others have"):
+        CODEC.encode(make(range(0, (MAX_SAME_HASH + 10) * step, step)))
