@@ -65,10 +65,11 @@ def planted(bug: Planted) -> Generator[None, None, None]:
 
 
 def find(bug: Planted, seeds: Iterable[int], duration_s: int = LONG_S) -> Finding | None:
-    """Run seeds with the bug until one does not hold; None when all of them hold."""
+    """Run seeds with the bug until one does not hold that holds without it; None when there is none."""
     for count, seed in enumerate(seeds, 1):
+        plan = expand(bug.scenario, seed, duration_s=duration_s)
         with planted(bug):
-            result = run_plan(expand(bug.scenario, seed, duration_s=duration_s))
-        if result.verdict != HELD:
+            result = run_plan(plan)
+        if result.verdict != HELD and run_plan(plan).verdict == HELD:
             return Finding(count, seed, result.verdict, result.violation or "")
     return None

@@ -76,7 +76,7 @@ CONTROL = (
     bug_in(
         "any-announcement",
         "numbers of announcements",
-        "actors",
+        "mixed",
         ControlMachine,
         "_service",
         _any_number,
@@ -85,18 +85,18 @@ CONTROL = (
     bug_in(
         "version-of-nothing",
         "versions change something",
-        "actors",
+        "mixed",
         ControlMachine,
         "_service",
         _new_version,
         True,
     ),
     Planted(
-        "dead-keep-services", "incarnations of services", "actors", Registry, "forget", _keeps_services, True
+        "dead-keep-services", "incarnations of services", "mixed", Registry, "forget", _keeps_services, True
     ),
     Planted(
-        "unbounded-services", "bound of the topology", "actors", Registry, "_has_room", _counts_nothing, True
+        "unbounded-services", "bound of the topology", "mixed", Registry, "_has_room", _counts_nothing, True
     ),
-    Planted("never-anew", "services of who came back", "actors", Offers, "anew", _keeps_position, True),
-    Planted("late-reply-ignored", "late replies count", "actors", relays, "Outcome", _Deaf, True),
+    Planted("never-anew", "services of who came back", "mixed", Offers, "anew", _keeps_position, True),
+    Planted("late-reply-ignored", "late replies count", "mixed", relays, "Outcome", _Deaf, True),
 )

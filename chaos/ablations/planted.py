@@ -20,6 +20,7 @@ from .clients import CLIENTS
 from .consensus import CONSENSUS
 from .control import CONTROL
 from .forgotten import FORGOTTEN
+from .halves import HALVES
 from .holds import HOLDS
 from .rare import RARE
 from .sessions import SESSIONS
@@ -98,6 +99,6 @@ FIRST = (
 
 PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN, *RARE,
-    *BOUNDS,
+    *BOUNDS, *HALVES,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

@@ -27,9 +27,11 @@ __all__ = ["Attempts"]
 _HEADER = Struct(">IB")
 _LENGTH_BYTES = 4
 _SECOND_NS = 1_000_000_000
-FREE, PER_S = 16, 2
+FREE, PER_S = 40, 4
 """Attempts of a call that need no reason, at first and for each second of waiting. The longest distance of two is
-0.8 s, and it takes four attempts to get there; when a slot answers somebody else, it begins anew."""
+0.8 s, and it takes four attempts to get there; but whoever was refused is tried at once when the slot answers somebody
+else, as often as that happens: 19 times in 0.8 s were seen.
+"""
 _CHANGES = (LeaderElected, SteppedDown, LinkUp, LinkDown, TopologyChanged)
 
 

@@ -31,6 +31,8 @@ __all__ = ["StepChecks", "WatchedStorage"]
 
 LOOK_EVERY_S = 0.05
 _SETTLED_NS = 1_000_000_000
+_LATE_NS = 8_000_000_000
+"""No fault of a plan holds a message for so long."""
 _COMPARE_EVERY = 16
 
 
@@ -80,6 +82,8 @@ class StepChecks:
         self._versions: dict[str, tuple[str, int, int]] = {}
         self._compared: dict[tuple[GroupKey, int], Portrait] = {}
         self._resumed_ns: dict[str, int] = {}
+        self._leased_ns: dict[tuple[str, int, int], int] = {}
+        """Since when (node, group, term) was seen with a lease at every look."""
         self._is_over = False
         world.trace.subscribe(self._heard)
         world.after(LOOK_EVERY_S, self._look)
@@ -149,6 +153,8 @@ class StepChecks:
             if group is None or group.epoch != write.epoch:
                 continue
             self._guarded(self.logs.written, write, group.core)
+            if write.hard_state is not None and write.hard_state[1] == group.core.id:
+                self._guarded(self._check_candidate, process, group, self.live())
             if write.entries and group.core.role is not Role.LEADER:
                 self.wrote_last[write.group] = process.name
             if group.core.role is Role.LEADER:
@@ -211,6 +217,23 @@ class StepChecks:
                 text = f"leads in term {group.core.term} while {rival.core.id} has a lease of term {rival.core.term}"
                 _fail(16, group, text)
 
+    def _check_candidate(
+        self, process: Process, group: GroupView, live: Sequence[tuple[Process, HostView]]
+    ) -> None:
+        """Nobody stands against a leader with a lease: the majority that gave it would not have it (14).
+
+        Promises of before that lease may be late; so it has to have lasted for as long as one can be on its way.
+        """
+        for other, host in live:
+            rival = None if other is process else host.groups.get(group.number)
+            if rival is None or rival.epoch != group.epoch or rival.core.role is not Role.LEADER:
+                continue
+            since_ns = self._leased_ns.get((other.name, group.number, rival.core.term))
+            is_old = since_ns is not None and self._world.now_ns - since_ns > _LATE_NS
+            if is_old and self._has_lease(other, rival.core) and group.core.term > rival.core.term:
+                text = f"stands in term {group.core.term}, {rival.core.id} leads with a lease of term {rival.core.term}"
+                _fail(14, group, text)
+
     @staticmethod
     def _has_lease(process: Process, core: Core) -> bool:
         return core.lease_until_ns() > process.clock.now()
@@ -225,10 +248,18 @@ class StepChecks:
         live = self.live()
         for process, host in live:
             for group in list(host.groups.values()):
+                self._note_lease(process, group)
                 if group.core.role is Role.LEADER:
                     self._guarded(self._check_lease, process, group, live)
                     self._guarded(self._check_majority, process, group)
         self._world.after(LOOK_EVERY_S, self._look)
+
+    def _note_lease(self, process: Process, group: GroupView) -> None:
+        key = (process.name, group.number, group.core.term)
+        if group.core.role is Role.LEADER and self._has_lease(process, group.core):
+            self._leased_ns.setdefault(key, self._world.now_ns)
+        else:
+            self._leased_ns.pop(key, None)
 
     def _check_majority(self, process: Process, group: GroupView) -> None:
         """A leader that lost its majority steps down within one election timeout (14)."""

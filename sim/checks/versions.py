@@ -20,13 +20,13 @@ class Versions:
     """A control machine of our own for each control group; what it says is compared, not how it came to say it."""
 
     def __init__(self) -> None:
-        self._machines: dict[GroupKey, ControlMachine] = {}
+        self.machines: dict[GroupKey, ControlMachine] = {}
 
     def committed(self, key: GroupKey, entry: Entry) -> None:
         """Apply a committed entry of a control group."""
         if entry.kind != _DATA:
             return
-        machine = self._machines.setdefault(key, ControlMachine())
+        machine = self.machines.setdefault(key, ControlMachine())
         before, version = _told(machine), machine.version
         machine.apply(entry.data)
         if machine.version > version and _told(machine) == before:

@@ -21,7 +21,7 @@ PROPERTIES: dict[int, str] = {
     11: "logs match, and a committed entry is never lost or changed",
     12: "term and vote never go back",
     13: "adjacent configurations have intersecting majorities",
-    14: "a leader without its majority steps down",
+    14: "a leader without its majority steps down, and nobody stands against one that has it",
     15: "a snapshot and its tail equal the full log",
     16: "a leased read is not stale",
     17: "a slot has one group, and the replicas that its configuration says",
