@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from ..history import Operation, Value
-from .linear import Model, State
+from .linear import IsEnough, Model, State
+from .trails import CounterTrails
 
 __all__ = ["COUNTER_MODEL", "FENCE_MODEL", "LOCK_MODEL", "QUEUE_MODEL", "REGISTER_MODEL", "SET_MODEL"]
 
@@ -35,7 +36,19 @@ def _counter(state: State, operation: Operation) -> State | None:
     return (exists, after) if not operation.is_ok or operation.value == answer else None
 
 
-COUNTER_MODEL = Model("counter", (False, 0), _counter)
+def _same_change(operation: Operation) -> Hashable:
+    amount = operation.args.get("amount", 0)
+    assert isinstance(amount, int)
+    if operation.kind == "counter.subtract":
+        return ("counter.add", -amount)
+    return (operation.kind, *operation.args.values())
+
+
+def _trails(operations: Sequence[Operation]) -> IsEnough:
+    return CounterTrails(operations).is_enough
+
+
+COUNTER_MODEL = Model("counter", (False, 0), _counter, alike=_same_change, is_enough=_trails)
 
 
 def _register(state: State, operation: Operation) -> State | None:
