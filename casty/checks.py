@@ -40,7 +40,7 @@ def check_count(name: str, value: int, least: int) -> int:
     """Return `value` as an int; `TypeError` or `ValueError` unless it is one and at least `least`."""
     count = check_integer(name, value)
     if count < least:
-        raise ValueError(f"{name}: expected at least {least}, found {count}")
+        raise ValueError(f"{name}: expected at least {least}, found {shown(count)}")
     return count
 
 

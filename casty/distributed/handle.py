@@ -156,7 +156,7 @@ def failure(reply: Reply, what: str) -> CastyError:
     status = reply[0]
     if status == MISMATCH:
         return Mismatch(
-            f"{what}: expected {reply[1]}={reply[2]} as recorded when it was created, found {reply[3]}; "
+            f"{what}: expected {reply[1]}={shown(reply[2])} as recorded when it was created, found {shown(reply[3])}; "
             "use the recorded value, or destroy it first"
         )
     if status == DESTROYED:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from casty.checks import check_count
+from casty.checks import check_count, shown
 from casty.distributed.core import DESTROY, MISMATCH, OK, SEMAPHORE, Command, Context, Decision, Reply, Shapes
 from casty.distributed.holder import Holder
 from casty.distributed.holds import Hold
@@ -213,4 +213,4 @@ class Semaphore(Holder):
 
 
 def _too_many(what: str, permits: int, n: int) -> ValueError:
-    return ValueError(f"n: expected at most the {permits} permits of {what}, found {n}")
+    return ValueError(f"n: expected at most the {shown(permits)} permits of {what}, found {shown(n)}")

@@ -11,7 +11,7 @@ from dataclasses import is_dataclass
 from functools import cache
 
 from casty.checks import shown
-from casty.errors import EncodingError, RemoteProtocolError
+from casty.errors import EncodingError
 from casty.limits import MAX_DEPTH
 from casty.wire import shapes
 from casty.wire.decoding import Decoder, RefFactory
@@ -23,8 +23,9 @@ __all__ = ["Codec", "RefFactory", "default_codec", "message"]
 
 _MAX_PATH_CHARS = 200
 
-# Whatever malformed bytes, or a field constructor that is given them, may make Python raise.
-_DECODE_ERRORS = shapes.CONSTRUCTOR_ERRORS
+
+class StaysHere(EncodingError, RuntimeError):
+    """What is encoded says itself that it means nothing elsewhere, as a ref of a plain `ActorSystem` does."""
 
 
 class Codec:
@@ -71,7 +72,7 @@ class Codec:
             if type(value) in SCALARS:
                 return pack(value)
             return pack(self._encoder.plain(value))
-        except (EncodingError, AttributeError) as error:
+        except Exception as error:  # properties and constructors are the user's, and so is what they raise
             raise _explain(self._encoder, value, error) from None
 
     def canonical(self, value: object) -> bytes:
@@ -87,7 +88,7 @@ class Codec:
         """
         try:
             return pack(self._canonical.plain(value))
-        except (EncodingError, AttributeError) as error:
+        except Exception as error:
             raise _explain(self._canonical, value, error) from None
 
     def decode(self, data: bytes) -> object:
@@ -103,7 +104,9 @@ class Codec:
             return plain if type(plain) in SCALARS else self._decoder.value(plain)
         except EncodingError:
             raise
-        except (RemoteProtocolError, *_DECODE_ERRORS) as error:
+        except (
+            Exception
+        ) as error:  # malformed bytes make Python raise, and classes of the user's what they like
             raise EncodingError(f"cannot decode: {shown(error, 200)}") from None
 
 
@@ -119,22 +122,35 @@ def default_codec() -> Codec:
 def _explain(encoder: Encoder, value: object, error: Exception) -> EncodingError:
     path = "value"
     for _ in range(MAX_DEPTH):
-        found = next(
-            ((label, item, why) for label, item in _children(value) if (why := _refusal(encoder, item))), None
-        )
+        found = _refused_child(encoder, value)
         if found is None:
             break
         label, value, error = found
         path += label
     if len(path) > _MAX_PATH_CHARS:
         path = path[:_MAX_PATH_CHARS] + "..."
-    return EncodingError(f"cannot encode {path}: {error}")
+    if isinstance(error, RuntimeError) and not isinstance(error, EncodingError):
+        return StaysHere(f"cannot encode {path}: {shown(error, 300)}")
+    text = str(error) if isinstance(error, EncodingError) else shown(error, 200)
+    return EncodingError(f"cannot encode {path}: {text}")
+
+
+def _refused_child(encoder: Encoder, value: object) -> tuple[str, object, Exception] | None:
+    """Return what the way leads to next: label, value and error; None where it ends, or cannot be walked."""
+    try:
+        for label, item in _children(value):
+            error = _refusal(encoder, item)
+            if error is not None:
+                return label, item, error
+    except Exception:
+        return None
+    return None
 
 
 def _refusal(encoder: Encoder, value: object) -> Exception | None:
     try:
         pack(encoder.plain(value))
-    except (EncodingError, AttributeError) as error:
+    except Exception as error:
         return error
     return None
 
@@ -145,7 +161,7 @@ def _children(value: object) -> Iterator[tuple[str, object]]:
             yield f"<key {shown(key, 80)}>", key
             yield f"[{shown(key, 80)}]", item
     elif isinstance(value, (set, frozenset)):
-        for item in sorted(value, key=repr):
+        for item in sorted(value, key=shown):
             yield f"<member {shown(item, 80)}>", item
     elif is_dataclass(value) or hasattr(value, "_fields"):
         shape = shapes.shape_of(type(value))

@@ -264,8 +264,13 @@ def _canonical_dict(encoder: Encoder, value: dict[object, object], depth: int) -
 
 def _canonical_datetime(encoder: Encoder, value: datetime, depth: int) -> Plain:
     del encoder, depth
-    if value.utcoffset() is not None:
-        return [DATETIME, value.astimezone(UTC).replace(tzinfo=None).isoformat(), "utc"]
+    offset = value.utcoffset()
+    if offset is not None:
+        try:
+            return [DATETIME, value.astimezone(UTC).replace(tzinfo=None).isoformat(), "utc"]
+        except OverflowError:  # in UTC it lies before the year 1 or after 9999
+            since = value.replace(tzinfo=UTC) - datetime.min.replace(tzinfo=UTC) - offset
+            return [DATETIME, since // timedelta(microseconds=1), "utc"]
     return [DATETIME, value.replace(tzinfo=None).isoformat()]
 
 

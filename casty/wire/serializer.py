@@ -13,13 +13,13 @@ from casty.errors import EncodingError
 from casty.wire.codec import Codec, RefFactory
 from casty.wire.registry import Registry
 
-__all__ = ["SERIALIZER_ERRORS", "CodecSerializer", "PickleSerializer", "Serializer"]
+__all__ = ["CodecSerializer", "PickleSerializer", "Serializer"]
 
-SERIALIZER_ERRORS = (
+_PICKLE_ERRORS = (
     ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, RuntimeError, TypeError,
     ValueError, pickle.PickleError,
 )  # fmt: skip
-"""What a serializer may raise about a value or about bytes: anything else is no answer but an accident."""
+"""What a pickle of other classes or broken bytes raises; what the user's classes do is for who calls a serializer."""
 
 
 class Serializer(Protocol):
@@ -83,7 +83,7 @@ class PickleSerializer:
         """Return the message of a pickle."""
         try:
             return _Unpickler(io.BytesIO(data), ref_factory).load()
-        except SERIALIZER_ERRORS as error:
+        except _PICKLE_ERRORS as error:
             raise EncodingError(f"cannot unpickle: {shown(error, 200)}") from None
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from casty.checks import shown
 from casty.errors import EncodingError
 from casty.wire.codec import Codec, RefFactory
-from casty.wire.serializer import SERIALIZER_ERRORS, Serializer
+from casty.wire.serializer import Serializer
 
 __all__ = ["SerializerCodec", "ValueCodec", "check_serializer", "codec_of"]
 
@@ -64,7 +64,7 @@ class SerializerCodec:
             return MARK + _bytes(self._serializer.serialize(value))
         except EncodingError:
             raise
-        except SERIALIZER_ERRORS as error:
+        except Exception as error:  # libraries have errors of their own: zlib.error, struct.error
             raise EncodingError(
                 f"cannot serialize {type(value).__qualname__}: {shown(error, 200)}"
             ) from error
@@ -77,7 +77,7 @@ class SerializerCodec:
             return self._serializer.deserialize(data[1:], ref_factory=self._ref_factory)
         except EncodingError:
             raise
-        except SERIALIZER_ERRORS as error:
+        except Exception as error:
             raise EncodingError(f"cannot deserialize: {shown(error, 200)}") from error
 
 

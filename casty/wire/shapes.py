@@ -15,12 +15,10 @@ from casty.wire.registry import is_named_tuple
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = ["CONSTRUCTOR_ERRORS", "Shape", "enum_of", "member_name", "shape_of"]
+__all__ = ["Shape", "enum_of", "member_name", "shape_of"]
 
-CONSTRUCTOR_ERRORS = (
-    ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError,
-)  # fmt: skip
-"""What a field constructor of the user's may raise."""
+
+_CONTENT = (list, tuple, dict, set, frozenset, str, bytes, bytearray, int, float, complex)
 
 
 class Shape:
@@ -52,7 +50,7 @@ class Shape:
             made = self.make(**{name: getattr(value, name) for name in self.names})
             pairs = [(name, getattr(value, name), getattr(made, name)) for name in self.checked]
             changed = [row for row in pairs if row[1] is not row[2] and row[1] != row[2]]
-        except CONSTRUCTOR_ERRORS as error:
+        except Exception as error:  # constructors and comparisons are the user's, and so is what they raise
             text = f"{self.cls.__qualname__} cannot be made again from its fields: {shown(error, 200)}"
             raise EncodingError(text) from error
         for name, here, there in changed:
@@ -84,6 +82,7 @@ def shape_of(cls: type) -> Shape | None:
             raise EncodingError(
                 f"{cls.__qualname__} has no field constructor (init=False), so it cannot travel"
             )
+        _refuse_content(cls)
         own = [field for field in fields(cls) if field.init]
         _refuse_init_vars(cls, [field.name for field in own])
         needed = [
@@ -103,6 +102,16 @@ def shape_of(cls: type) -> Shape | None:
         checked = () if cls.__bases__ == (tuple,) else tuple(names)
         return Shape(cls, names, [name for name in names if name not in defaults], names, checked)
     return None
+
+
+def _refuse_content(cls: type) -> None:
+    """What is a container or scalar besides has a content that is no field."""
+    for kind in _CONTENT:
+        if issubclass(cls, kind):
+            raise EncodingError(
+                f"{cls.__qualname__} is a dataclass and a {kind.__name__}: what it has besides its fields would not "
+                "come back; make that a field"
+            )
 
 
 def _refuse_init_vars(cls: type, names: list[str]) -> None:

@@ -172,6 +172,8 @@ async def test_barrier() -> None:
         await second
     with pytest.raises(ValueError, match="at least 1"):
         await barriers[0].arrive(0)
+    with pytest.raises(ValueError, match=r"expected: expected at least 1, found <builtins\.int"):
+        await barriers[0].arrive(-(10**5000))
 
 
 async def test_the_party_of_a_barrier_defaults_to_the_members_address() -> None:

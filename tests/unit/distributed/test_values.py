@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -49,6 +49,34 @@ async def test_an_item_that_cannot_be_decoded_stays_the_first(gateway: FakeGatew
         "next",
         None,
     ]
+
+
+class NotToday(Exception):
+    """An error of a user's own, of no kind that the library knows."""
+
+
+@dataclass
+class Checked:
+    """Refuses to be made while `is_refused`, as a newer version of its class may."""
+
+    a: int
+    is_refused: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.is_refused:
+            raise NotToday
+
+
+async def test_an_item_whose_class_raises_an_error_of_its_own_stays_the_first(
+    gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = Distributed(gateway).queue[Any]("jobs")
+    await jobs.enqueue(Checked(1))
+    monkeypatch.setattr(Checked, "is_refused", True)
+    with pytest.raises(Undecodable, match="NotToday"):
+        await jobs.dequeue()
+    monkeypatch.undo()
+    assert await jobs.dequeue() == Checked(1)
 
 
 async def test_what_cannot_be_put_back_is_in_the_error(gateway: FakeGateway) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -75,7 +77,10 @@ class Broken:
         raise self.error
 
 
-@pytest.mark.parametrize("error", [ValueError("v"), KeyError("k"), EOFError(), EncodingError("e")])
+@pytest.mark.parametrize(
+    "error",
+    [ValueError("v"), KeyError("k"), EOFError(), EncodingError("e"), zlib.error("z"), struct.error("s")],
+)
 def test_what_a_serializer_raises_is_an_encoding_error(error: Exception) -> None:
     codec = SerializerCodec(Broken(error), make_ref)
     with pytest.raises(EncodingError):

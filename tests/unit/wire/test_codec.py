@@ -238,6 +238,10 @@ def test_values_of_different_types_differ(values: tuple[object, ...]) -> None:
         (Decimal("10.10"), Decimal("10.1")),
         (complex(0.0, -0.0), 0j),
         (datetime(2025, 1, 1, 12, tzinfo=UTC), datetime(2025, 1, 1, 13, tzinfo=timezone(timedelta(hours=1)))),
+        (
+            datetime.max.replace(tzinfo=timezone(-timedelta(hours=2))),
+            datetime.max.replace(tzinfo=timezone(-timedelta(hours=2)), fold=1),
+        ),
         (time(12, tzinfo=UTC), time(13, tzinfo=timezone(timedelta(hours=1)))),
         (datetime(2025, 1, 1), datetime(2025, 1, 1, fold=1)),
         (frozenset("abc"), frozenset("cba")),

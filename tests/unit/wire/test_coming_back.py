@@ -105,6 +105,24 @@ class Kept(Pair):
     __slots__ = ()
 
 
+@dataclass
+class Bag(list[int]):
+    a: int
+
+
+class NotToday(Exception):
+    """An error of a user's own."""
+
+
+@dataclass
+class Raising:
+    a: int
+
+    def __post_init__(self) -> None:
+        if self.a < 0:
+            raise NotToday
+
+
 def with_(value: Any, **fields: Any) -> Any:
     for name, item in fields.items():
         setattr(value, name, item)
@@ -120,6 +138,8 @@ NOT_BACK = [
     (with_(Positive(1), a=-1), r"cannot be made again from its fields: OSError"),
     (Child(), r"Child cannot be made again"),
     (Doubled(1, 2), "field 'a' of Doubled would not come back"),
+    (Bag(1), "Bag is a dataclass and a list"),
+    (with_(Raising(1), a=-1), r"cannot be made again from its fields: NotToday"),
 ]
 
 
@@ -146,6 +166,13 @@ def test_what_comes_back_equal_travels(value: Any) -> None:
     codec = Codec()
     back = codec.decode(codec.encode(value))
     assert back == value and type(back) is type(value)
+
+
+def test_a_class_that_raises_an_error_of_its_own_cannot_be_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Codec().encode(Raising(1))
+    monkeypatch.setattr(Raising, "__post_init__", lambda self: (_ for _ in ()).throw(NotToday))
+    with pytest.raises(EncodingError, match="NotToday"):
+        Codec().decode(data)
 
 
 def test_keys_need_not_come_back() -> None:
