@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from casty.errors import ConfigError
@@ -16,6 +17,7 @@ __all__ = [
     "check_port",
     "check_text",
     "checked_addresses",
+    "is_unspecified",
     "node_id_of",
     "peer_key",
     "process_of",
@@ -86,6 +88,18 @@ class NodeAddress(NamedTuple):
         return f"{self.host}:{self.port}"
 
 
+def is_unspecified(host: str) -> bool:
+    """Whether a host is the address of no machine: by it one listens on all, and who dials it reaches himself.
+
+    >>> is_unspecified("::"), is_unspecified("10.0.0.1"), is_unspecified("localhost")
+    (True, False, False)
+    """
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
 def check_text(what: str, value: object) -> None:
     """Raise `TypeError` or `ConfigError` unless `value` is a text with something in it that fits a handshake."""
     if not isinstance(value, str):
@@ -94,7 +108,10 @@ def check_text(what: str, value: object) -> None:
         raise ConfigError(f"{what}: expected a text, found an empty one: {value!r}")
     if value.startswith("[") and value.endswith("]") and "host" in what:
         raise ConfigError(f"{what}: expected an address without brackets, {value[1:-1]!r}, found {value!r}")
-    size_bytes = len(value.encode(errors="surrogatepass"))
+    try:
+        size_bytes = len(value.encode())
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{what}: expected a text that UTF-8 can encode, found {value!r:.60}") from error
     if size_bytes > MAX_TEXT_BYTES:
         raise ConfigError(
             f"{what}: expected at most {MAX_TEXT_BYTES} bytes, found {size_bytes}: {value!r:.60}"

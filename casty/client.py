@@ -115,6 +115,12 @@ class ClusterClient:
         self._home = HomeLoop("client")
         self._is_used = False
 
+    def __reduce_ex__(self, protocol: object) -> Any:
+        """Refuse to be copied or pickled."""
+        raise TypeError(
+            f"a {type(self).__name__} cannot be copied or pickled: its links and sessions are its own"
+        )
+
     async def __aenter__(self) -> ClusterClient:
         """Begin to connect in the background and return at once."""
         if self._is_used:

@@ -138,6 +138,10 @@ class Cell:
         self._pipes[task] = None
         task.add_done_callback(self._pipe_done)
 
+    def _cancel_pipes(self) -> None:
+        for task in list(self._pipes):
+            task.cancel()
+
     def _pipe_done(self, task: asyncio.Task[None]) -> None:
         self._pipes.pop(task, None)
 
@@ -261,9 +265,9 @@ class Cell:
             child.stop(is_forced=self._is_forced)
         for child in list(self.children.values()):
             await self._guarded(_until(child.stopped))
-        for task in list(self._pipes):
-            task.cancel()
+        self._cancel_pipes()
         await self._end_incarnation()
+        self._cancel_pipes()  # what the hooks began
 
     async def _end_incarnation(self) -> None:
         """Run the hooks; one that raises or is cancelled keeps no other from running."""

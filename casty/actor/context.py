@@ -124,13 +124,26 @@ class ActorContext(Generic[M]):
         mapper
             Makes the message from the result; None sends the result itself.
         on_failure
-            Makes the message from the exception; None logs "pipe_to_self failed".
+            Makes the message from the exception; None logs "pipe_to_self failed". It is a `RuntimeError` when
+            what was waited for was cancelled by others.
         """
         self._cell.pipe(_pipe(self._cell, awaitable, mapper, on_failure))
 
     def add_lifecycle(self, lifecycle: Lifecycle[M]) -> bool:
         """Register hooks of this incarnation; says whether it follows another one. Used by `Behaviors`."""
         return self._cell.add_lifecycle(lifecycle)
+
+
+def _failure(error: Exception | asyncio.CancelledError) -> Exception:
+    """Return why a pipe has no result; raises the cancellation of the pipe itself, whose actor stops."""
+    if isinstance(error, Exception):
+        return error
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise error
+    failure = RuntimeError("what pipe_to_self waited for was cancelled")
+    failure.__cause__ = error
+    return failure
 
 
 async def _pipe(
@@ -143,7 +156,8 @@ async def _pipe(
     try:
         result = await awaitable
         message = result if mapper is None else mapper(result)
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as cancelled_or_error:
+        error = _failure(cancelled_or_error)
         if on_failure is None:
             cell.core.log.error("%s: pipe_to_self failed", cell.path, exc_info=error)
             return

@@ -14,6 +14,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from casty.actor.behavior import Behavior, check_start
@@ -158,8 +159,8 @@ class LocalSystem:
         self._check_loop()
         self.deliver(address.path[1:], message)
 
-    def _check_loop(self) -> None:
-        """Refuse what another thread or loop sends: it would wake up nobody here."""
+    def _check_loop(self, call: str = "tell") -> None:
+        """Refuse what another thread or loop asks: it would wake up nobody here."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -167,9 +168,9 @@ class LocalSystem:
         if loop is not self._loop:
             if self._loop is not None:
                 raise NotStarted(
-                    f"tell: expected the event loop in which system {self.name!r} runs, found "
+                    f"{call}: expected the event loop in which system {self.name!r} runs, found "
                     f"{'another one' if loop is not None else 'a thread without one'}; use "
-                    "loop.call_soon_threadsafe(ref.tell, message)"
+                    "it there, as with loop.call_soon_threadsafe(ref.tell, message)"
                 )
             self._loop = loop
 
@@ -206,16 +207,20 @@ class LocalSystem:
         if isinstance(message, (Watch, Unwatch, WatchedGone)):
             self.watching.receive(path, message)
             return True
+        if sender is not None:
+            self.replies.came(message, sender)  # also for an actor that is gone: who asked it is told so
         if path.startswith("$") and not path.startswith(DOORS):
             self.dead_letter(message, self.own_ref(path), "it takes no message of another process")
             return False
-        if sender is not None and path in self.cells:
-            self.replies.came(message, sender)
         try:
+            if sender is not None and path in self.endpoints:
+                return self.replies.passed_on(message, sender, partial(self.deliver, path, message))
             return self.deliver(path, message)
         except asyncio.QueueFull:
             self.dead_letter(message, self.own_ref(path), "the mailbox is full")
-            return False
+        except Exception as error:  # what is no actor takes messages of some kinds only
+            self.dead_letter(message, self.own_ref(path), f"it was refused: {shown(error, 200)}")
+        return False
 
     def dead_letter(self, message: object, ref: ActorRef[Any], reason: str) -> None:
         """Count and publish a message that nobody will handle."""
@@ -311,8 +316,9 @@ class LocalSystem:
     async def shutdown(self, *, is_forced: bool = False) -> None:
         """Stop every actor: after the message in hand, by force at once or when that takes over a second.
 
-        Coroutine handlers of events get a second too.
+        Coroutine handlers of events get a second too. From another thread or loop it is refused: `NotStarted`.
         """
+        self._check_loop("shutdown")
         self.is_stopping = True
         roots = [cell for cell in self.cells.values() if cell.parent is None]
         for cell in roots:

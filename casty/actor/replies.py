@@ -125,6 +125,16 @@ class Replies:
         """A question of another process was given to an actor here."""
         self._asked[id(message)] = (message, sender)
 
+    def passed_on(self, message: object, sender: ActorAddress, deliver: Callable[[], bool]) -> bool:
+        """Give a message that came from `sender` to what may pass it on, as a region does, for the same asker."""
+        self.asking = sender
+        try:
+            is_taken = deliver()
+        finally:
+            self.asking = None
+        self.handled(message)
+        return is_taken
+
     def handled(self, message: object) -> None:
         """An actor here handled a message; it may answer later all the same."""
         if self._asked:
@@ -132,11 +142,12 @@ class Replies:
 
     def lost(self, message: object, target: ActorRef[Any], why: str) -> None:
         """A message will not be handled, or its handler failed: whoever asked it is told at once."""
-        if self._core.is_stopping or not (self._questions or self._asked):
-            # Whoever stops the system is told that, not what becomes of each actor.
+        if not (self._questions or self._asked):
             return
         text = f"ask {shown(target)}: {why}; there will be no reply"
         question = self._questions.get(id(message))
+        if self._core.is_stopping:
+            question = None  # whoever stops the system is told that, not what becomes of each actor
         if question is not None and question.message is message and not question.future.done():
             question.future.set_exception(AskFailed(text))
         asked = self._asked.pop(id(message), None)

@@ -63,6 +63,10 @@ class ActorSystem:
         """Takes `EventStreamSubscribe`, `EventStreamUnsubscribe` and `Publish`."""
         return self.core.event_stream
 
+    def __reduce_ex__(self, protocol: object) -> Any:
+        """Refuse to be copied or pickled."""
+        raise TypeError(f"a {type(self).__name__} cannot be copied or pickled: its actors are its own")
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from casty.address import NodeAddress, node_id_of, peer_key
+from casty.address import NodeAddress, is_unspecified, node_id_of, peer_key
 from casty.cluster import topology as topologies
 from casty.cluster.arrival import MEMBER, Arrival
 from casty.cluster.ballots import MAX_VOTERS
@@ -155,6 +155,9 @@ class Node:
         A warning: behind some address translations a node reaches itself by its private address only.
         """
         host, port = self.address
+        if is_unspecified(host):
+            text = "node %s tells others to dial %s, by which each reaches itself; give host= an address of its own"
+            log.warning(text, self.node_id, host)
         try:
             async with asyncio.timeout(REACH_S):
                 link = await self.runtime.transport.dial(host, port, _Unheard, tls=self.options.tls)

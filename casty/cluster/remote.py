@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeGuard
 from casty.actor.local import LocalSystem
 from casty.actor.watching import Unwatch, Watch, WatchedGone
 from casty.address import ActorAddress
+from casty.checks import shown
 from casty.cluster.topology import Topology
 from casty.errors import (
     AskFailed,
@@ -169,7 +170,7 @@ class Remote:
         if self._local.is_own(sender):
             self._local.replies.fail(sender.path, error)
             return
-        number = _ERRORS.index(type(error)) if type(error) in _ERRORS else 0
+        number = max(number for number, kind in enumerate(_ERRORS) if isinstance(error, kind))
         if sender.node_id is not None:
             self._stage(
                 sender.node_id, frames.ENTITY_REFUSED, [sender.node_id, sender.path, number, str(error)]
@@ -258,7 +259,7 @@ class Remote:
         """Tell whoever waits: for this message as a reply, or for the reply to it."""
         question = self._local.replies.at(path)
         if question is not None:
-            text = f"ask {question.target!r}: the reply cannot be decoded here: {error}"
+            text = f"ask {shown(question.target)}: the reply cannot be decoded here: {error}"
             self._local.replies.fail(path, EncodingError(text))
             return
         self._local.undecodable.say(f"a message that cannot be decoded was dropped: {path}: {error}")

@@ -81,7 +81,10 @@ class Holder(Handle):
             True if it ended early, False if it was released or there is none.
         """
         hold = self._holds.oldest()
-        return False if hold is None else await hold.wait_end()
+        if hold is None:
+            return False
+        _ = self._port  # refuses another event loop, which the end could not wake up
+        return await hold.wait_end()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
+import pickle
 import threading
 from typing import Any
 
@@ -123,3 +125,55 @@ def test_what_cannot_be_shown_is_named() -> None:
 def test_a_value_that_cannot_be_shown_is_refused_like_any_other(value: Any) -> None:
     with pytest.raises(EncodingError):
         Codec().encode(value)
+
+
+@pytest.mark.parametrize("value", [{Rude()}, [{Rude()}], {"a": {Rude(): 1}}], ids=["set", "in a list", "key"])
+def test_members_and_keys_that_cannot_be_shown_are_named(value: Any) -> None:
+    with pytest.raises(EncodingError, match=r"whose repr raised RuntimeError.*cannot travel"):
+        Codec().encode(value)
+
+
+async def test_a_pipe_of_what_is_cancelled_by_others_has_failed() -> None:
+    async with ActorSystem("x") as system:
+        result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        got: asyncio.Queue[object] = asyncio.Queue()
+
+        def handle(ctx: Any, message: object) -> None:
+            if message == "begin":
+                ctx.pipe_to_self(result, on_failure=lambda error: error)
+            else:
+                got.put_nowait(message)
+
+        system.spawn(Behaviors.receive(handle), "a").tell("begin")
+        await asyncio.sleep(0.01)
+        result.cancel()
+        error = await asyncio.wait_for(got.get(), 5)
+        assert isinstance(error, RuntimeError)
+        assert "cancelled" in str(error)
+
+
+async def test_what_a_hook_pipes_ends_with_its_actor() -> None:
+    async with ActorSystem("x") as system:
+        forever = asyncio.get_running_loop().create_future()
+
+        def handle(ctx: Any, message: object) -> Behavior[Any]:
+            ctx.on_stop(lambda: ctx.pipe_to_self(forever))
+            return Behaviors.stopped()
+
+        system.spawn(Behaviors.receive(handle), "a").tell("stop")
+        await asyncio.sleep(0.01)
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "pipe a"]
+
+
+async def test_a_shutdown_from_another_loop_is_refused() -> None:
+    async with ActorSystem("x") as system:
+        ref = system.spawn(Behaviors.receive(lambda ctx, message: message.tell(1)), "a")
+        with pytest.raises(NotStarted, match="shutdown: expected the event loop"):
+            await asyncio.to_thread(asyncio.run, system.shutdown())
+        assert await system.ask(ref, lambda reply: reply, timeout=5) == 1
+
+
+def test_no_system_can_be_copied() -> None:
+    for copying in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="ActorSystem cannot be copied or pickled"):
+            copying(ActorSystem("x"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +12,7 @@ from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
 from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope
+from casty.address import ActorAddress
 from casty.errors import AskFailed, EncodingError, MessageTooLarge
 from casty.wire import frames
 from casty.wire.pack import pack
@@ -48,6 +49,53 @@ async def test_a_reply_that_cannot_be_sent_is_the_askers_error(reply: object, er
         await a.ask(away, Get, timeout=None)
     assert await a.ask(away, Get, timeout=None) == 2, "the actor was not restarted"
     assert [letter.message for letter in world.processes["b"].letters] == [reply]
+    await world.close()
+
+
+async def test_an_ask_of_an_actor_of_another_process_that_is_gone_fails_at_once() -> None:
+    world = World(("a", "b"), ("c",))
+    b = world.processes["b"].local
+    for name in ("a", "c"):
+        asker = world.processes[name].local
+        away = asker.make_ref(ActorAddress("sim", "/nobody", *cast(Any, b.origin)))
+        with pytest.raises(AskFailed, match="no such actor"):
+            await asyncio.wait_for(asker.ask(away, Get, timeout=None), 5)
+    assert not b.replies._asked
+    await world.close()
+
+
+async def test_who_asks_an_actor_of_a_process_that_stops_is_told_at_once() -> None:
+    world = World(("a", "b"))
+    a, b = world.processes["a"].local, world.processes["b"].local
+    never = asyncio.Event()
+
+    async def stuck(ctx: ActorContext[Any], message: Any) -> None:
+        await never.wait()
+
+    ref: Any = b.spawn(Behaviors.receive(stuck), "stuck")
+    asked = [asyncio.create_task(a.ask(a.make_ref(ref.address), Get, timeout=None)) for _ in range(2)]
+    await settle()
+    await b.shutdown(is_forced=True)
+    outcomes = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5)
+    assert [type(outcome) for outcome in outcomes] == [AskFailed] * 2
+    await world.close()
+
+
+async def test_a_region_asked_by_the_ref_of_another_process_answers_what_it_refuses() -> None:
+    world = World(("a", "b"))
+    a, b = world.processes["a"], world.processes["b"]
+    assert b.host is not None
+    b.host.register("failing", failing, 10)
+    world.lead("b")
+    ref: Any = b.router.ref("failing", 10)
+    away = a.local.make_ref(ref.address)
+    with pytest.raises(AskFailed, match="expected a ShardEnvelope, found Get"):
+        await asyncio.wait_for(a.local.ask(away, Get, timeout=None), 5)
+    asked = a.local.ask(away, lambda reply: ShardEnvelope("e", Get(reply)), timeout=None)
+    with pytest.raises(AskFailed, match="failed while it handled"):
+        await asyncio.wait_for(asked, 5)
+    assert b.local.replies.asking is None
+    assert not b.local.replies._asked
     await world.close()
 
 

@@ -36,6 +36,16 @@ async def test_an_address_that_is_not_reached_is_said_at_start(caplog: pytest.Lo
                    for line in lines)  # fmt: skip
 
 
+@pytest.mark.slow
+async def test_an_address_that_everybody_dials_as_his_own_is_said_at_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    async with ClusteredActorSystem(name="s", host="0.0.0.0", port=0, config=FAST):
+        lines = [record.getMessage() for record in caplog.records]
+        assert any("tells others to dial 0.0.0.0, by which each reaches itself" in line for line in lines)
+
+
 async def test_a_reachable_address_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     async with ClusteredActorSystem(name="s", host="127.0.0.1", port=0, config=FAST):

@@ -66,6 +66,7 @@ def check_structures(gateway: Gateway) -> Callable[[], Awaitable[None]]:
         await lock.acquire()
         elsewhere(lock.acquire)
         elsewhere(lock.release)
+        elsewhere(lock.wait_lost)
         assert lock.held
         assert await lock.release()
 

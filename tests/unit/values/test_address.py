@@ -92,3 +92,5 @@ def test_a_name_fits_the_handshake() -> None:
     check_text("name", "\u00e4" * (MAX_TEXT_BYTES // 2))
     with pytest.raises(ConfigError, match="at most 512 bytes, found 514"):
         check_text("name", "\u00e4" * (MAX_TEXT_BYTES // 2 + 1))
+    with pytest.raises(ConfigError, match="UTF-8 can encode"):
+        check_text("name", "\ud800")
