@@ -73,7 +73,7 @@ CONFIRMED_AT_ONCE = 256
 """A keep-alive goes out early when so many outcomes are to be confirmed."""
 CLOSED = "closed by its own client or system"
 BATCH = 256
-"""How many parked calls of a slot are sent in one turn of the loop; the others follow in the next."""
+"""How many parked calls are sent in one turn of the loop, of one slot or of all; the others follow in the next."""
 
 
 class CallRouter:
@@ -316,13 +316,16 @@ class CallRouter:
                 self._overdue(overdue)
 
     def _retry(self) -> None:
+        left = BATCH
         for slot, is_for_all in self._table.due():
             if slot == NO_SLOT:
                 self._retry_without_topology()
-            elif self._has_way(slot):
-                self._retry_slot(slot, is_for_all)
-            else:
+            elif not self._has_way(slot) or (left <= 0 and not is_for_all):
                 self._table.retry_later(slot, is_longer=False)
+            elif left <= 0:
+                self._table.retry_now(slot)
+            else:
+                left -= self._retry_slot(slot, is_for_all)
 
     def _retry_without_topology(self) -> None:
         if self._routes.topology() is None and self._routes.refusal() is None:
@@ -333,8 +336,12 @@ class CallRouter:
         if self._table.routed(NO_SLOT, 1):
             self._table.retry_now(NO_SLOT)
 
-    def _retry_slot(self, slot: int, is_for_all: bool) -> None:
-        """Send parked calls of a slot that can be reached: all of them, or a few that find out whether it serves."""
+    def _retry_slot(self, slot: int, is_for_all: bool) -> int:
+        """Send parked calls of a slot that can be reached: all of them, or a few that find out whether it serves.
+
+        Returns about how many were sent; no more than `BATCH` are in one turn.
+        """
+        parked = self._table.parked_count
         # What waits for the window is let in by the answers that move it; this finds a session that has to be opened.
         first = self._table.first_unnumbered(slot)
         ledger = self.ledgers.get(slot)
@@ -349,6 +356,7 @@ class CallRouter:
             self._table.retry_now(slot)
         else:
             self._table.retry_later(slot)
+        return parked - self._table.parked_count
 
     def _withdraw(self, call: Call | None) -> None:
         """Shortly before its deadline a waiting call asks to be withdrawn if it still waits."""
@@ -418,12 +426,17 @@ class CallRouter:
         self.keep_alive.follow(topology)
 
     def _wake(self) -> None:
-        """Parked calls that can be sent now are."""
+        """Parked calls that can be sent now are: the first of them here, the others in the turns that follow."""
+        left = BATCH
         for slot in self._table.parked_slots():
             if slot == NO_SLOT:
                 self._retry_without_topology()
-            elif self._has_way(slot):
-                self._retry_slot(slot, is_for_all=True)
+            elif not self._has_way(slot):
+                continue
+            elif left > 0:
+                left -= self._retry_slot(slot, is_for_all=True)
+            else:
+                self._table.retry_now(slot)
 
     def on_link_up(self, node_id: str) -> None:
         """A node can be reached (again)."""

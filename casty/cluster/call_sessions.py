@@ -29,6 +29,9 @@ __all__ = ["EXPIRED_BY_SLOT", "CallSessions", "SessionOwner"]
 WINDOW_MARGIN = 64
 """Numbers of the slot's window left free for releases, withdrawals and what is on its way."""
 
+ADMITTED_AT_ONCE = 16
+"""Calls that one answer lets into a session: answers for all slots may come in one frame."""
+
 EXPIRED_BY_SLOT = "the cluster expired the session"
 ANEW = "the slot began anew"
 OTHER_GENERATION = "another generation of the cluster took over"
@@ -200,10 +203,15 @@ class CallSessions:
         return ledger.outstanding + len(ledger.abandoned) >= self._window
 
     def admit(self, ledger: Ledger[Hold]) -> None:
-        """The window moved: let calls in that waited for it."""
+        """The window moved: let calls in that waited for it, some now and the others in the next turn."""
         table = self._table
+        admitted = 0
         while table.parked_count and not self.is_full(ledger) and self.is_current(ledger):
             first = table.first_unnumbered(ledger.slot)
+            if first is not None and admitted >= ADMITTED_AT_ONCE:
+                table.retry_now(ledger.slot)
+                return
+            admitted += 1
             if first is None:
                 return
             before = ledger.next_seq

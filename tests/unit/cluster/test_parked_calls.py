@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from casty.cluster.call_router import BATCH, PROBES, CallRouter
+from casty.cluster.call_sessions import ADMITTED_AT_ONCE, CallSessions
 from casty.cluster.calls import MOST_AT_ONCE
 from casty.cluster.placement import slot_of
 from casty.config import SECOND_NS
@@ -143,3 +144,38 @@ async def test_many_deadlines_at_one_instant_are_worked_off_in_parts() -> None:
     await world.advance(0.1)
     for call in waiting:
         assert isinstance(call.exception(), Unavailable)
+
+
+async def test_calls_of_many_slots_that_can_go_on_share_one_turn_s_fill(monkeypatch: Any) -> None:
+    world = World()
+    world.slots = 8
+    client = world.client("c")
+    for node_id in ("a", "b", "c"):
+        client.link_down(node_id)
+    names = [b"n%d" % number for number in range(8 * BATCH)]
+    waiting = [task(client.gateway.read(1, name, [1], timeout_s=60.0)) for name in names]
+    await settle()
+    counted = Dispatches(monkeypatch)
+    client.link_up("a")
+    assert 0 < counted.count <= 2 * BATCH, "one slot may add a batch of its own to what others sent"
+    await world.advance(1)
+    assert counted.count >= len(waiting)
+
+
+async def test_an_answer_lets_a_few_calls_in_and_the_others_follow(monkeypatch: Any) -> None:
+    world = World()
+    client = world.client("c")
+    waiting = [add(client, 1, timeout_s=60.0) for _ in range(10 * ADMITTED_AT_ONCE)]
+    await settle()
+    most: list[int] = []
+    right = CallSessions.opened
+
+    def opened_counted(sessions: CallSessions, call: Any, reply: Any) -> None:
+        counted = Dispatches(monkeypatch)
+        right(sessions, call, reply)
+        most.append(counted.count)
+
+    monkeypatch.setattr(CallSessions, "opened", opened_counted)
+    await world.run()
+    assert most == [ADMITTED_AT_ONCE]
+    assert all(call.done() for call in waiting) and value(world) == len(waiting)
