@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
+from casty.cluster.control_schema import REGION
 from casty.cluster.proposals import OK, UNKNOWN
 from casty.cluster.relays import RETRY_NS, ControlCalls, Relays
 from casty.config import SECOND_NS
 from casty.distributed.core import QUEUED, WITHDRAWN
 from casty.errors import Unavailable
-from casty.wire.pack import unpack
+from casty.wire.pack import pack, unpack
 
 from .region_world import ManualClock
 from .replica_world import settle
+
+ENTRY = pack([REGION, "r", 3])
 
 
 class Caller:
@@ -86,7 +89,7 @@ async def test_an_unanswered_control_entry_goes_out_at_growing_distances(is_sent
         return is_sent
 
     start_s = clock.now() / SECOND_NS
-    writing = asyncio.ensure_future(ControlCalls(clock, relays, lambda: "a", send).write(b"entry", 20.0))
+    writing = asyncio.ensure_future(ControlCalls(clock, relays, lambda: "a", send).write(ENTRY, 20.0))
     for _ in range(41):
         await settle()
         clock.advance(RETRY_NS / SECOND_NS)
@@ -106,7 +109,7 @@ async def test_a_late_reply_to_an_earlier_attempt_counts() -> None:
         sent.append(row[0][0])
         return True
 
-    writing = asyncio.ensure_future(ControlCalls(clock, relays, lambda: "a", send).write(b"entry", 20.0))
+    writing = asyncio.ensure_future(ControlCalls(clock, relays, lambda: "a", send).write(ENTRY, 20.0))
     await settle()
     clock.advance(RETRY_NS / SECOND_NS)
     await settle()
@@ -127,7 +130,7 @@ async def test_another_leader_is_asked_without_waiting_for_the_former_one() -> N
         sent.append(node_id)
         return True
 
-    writing = asyncio.ensure_future(ControlCalls(clock, relays, lambda: leader, send).write(b"entry", 20.0))
+    writing = asyncio.ensure_future(ControlCalls(clock, relays, lambda: leader, send).write(ENTRY, 20.0))
     for elected in "aaaaab":
         leader = elected
         await settle()
@@ -140,7 +143,7 @@ async def test_another_leader_is_asked_without_waiting_for_the_former_one() -> N
 async def test_a_cancelled_control_entry_is_forgotten() -> None:
     clock, relays = ManualClock(), Relays()
     calls = ControlCalls(clock, relays, lambda: "a", lambda node_id, kind, body: True)
-    writing = asyncio.ensure_future(calls.write(b"entry", 2.0))
+    writing = asyncio.ensure_future(calls.write(ENTRY, 2.0))
     await settle()
     writing.cancel()
     await settle()
