@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from casty.checks import shown
 from casty.errors import ConfigError
 from casty.limits import MAX_TEXT_BYTES
 
@@ -103,7 +104,7 @@ def is_unspecified(host: str) -> bool:
 def check_text(what: str, value: object) -> None:
     """Raise `TypeError` or `ConfigError` unless `value` is a text with something in it that fits a handshake."""
     if not isinstance(value, str):
-        raise TypeError(f"{what}: expected a text, found {value!r:.100}")
+        raise TypeError(f"{what}: expected a text, found {shown(value)}")
     if not value.strip():
         raise ConfigError(f"{what}: expected a text, found an empty one: {value!r}")
     if value.startswith("[") and value.endswith("]") and "host" in what:
@@ -111,17 +112,19 @@ def check_text(what: str, value: object) -> None:
     try:
         size_bytes = len(value.encode())
     except UnicodeEncodeError as error:
-        raise ConfigError(f"{what}: expected a text that UTF-8 can encode, found {value!r:.60}") from error
+        raise ConfigError(
+            f"{what}: expected a text that UTF-8 can encode, found {shown(value, 60)}"
+        ) from error
     if size_bytes > MAX_TEXT_BYTES:
         raise ConfigError(
-            f"{what}: expected at most {MAX_TEXT_BYTES} bytes, found {size_bytes}: {value!r:.60}"
+            f"{what}: expected at most {MAX_TEXT_BYTES} bytes, found {size_bytes}: {shown(value, 60)}"
         )
 
 
 def check_port(what: str, value: object, least: int = 0) -> None:
     """Raise `TypeError` or `ConfigError` unless `value` is the number of a port."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what}: expected a port as an int, found {value!r:.100}")
+        raise TypeError(f"{what}: expected a port as an int, found {shown(value)}")
     if not least <= value <= MAX_PORT:
         raise ConfigError(f"{what}: expected {least} to {MAX_PORT}, found {value}")
 
@@ -129,13 +132,13 @@ def check_port(what: str, value: object, least: int = 0) -> None:
 def checked_addresses(what: str, value: object) -> list[NodeAddress]:
     """Return a list of (host, port) as addresses to dial; `TypeError` or `ConfigError` for anything else."""
     if not isinstance(value, (list, tuple)) or isinstance(value, NodeAddress):
-        raise TypeError(f"{what}: {EXPECTED_PAIRS}, found {value!r:.100}")
+        raise TypeError(f"{what}: {EXPECTED_PAIRS}, found {shown(value)}")
     return [_checked_address(f"{what}[{place}]", item) for place, item in enumerate(value)]
 
 
 def _checked_address(what: str, item: object) -> NodeAddress:
     if not isinstance(item, (list, tuple)) or len(item) != 2:
-        raise TypeError(f"{what}: {EXPECTED_PAIRS}, found the item {item!r:.100}")
+        raise TypeError(f"{what}: {EXPECTED_PAIRS}, found the item {shown(item)}")
     check_text(f"{what}, host", item[0])
     check_port(f"{what}, port", item[1], 1)
     return NodeAddress(item[0], item[1])
@@ -185,7 +188,7 @@ class ActorAddress:
     @staticmethod
     def from_uri(uri: str) -> ActorAddress:
         """Read what `to_uri` wrote; raises `ValueError` naming ``casty://`` for anything else."""
-        expected = f"expected casty://system@host:port/path or casty://system/path, found {uri!r:.200}"
+        expected = f"expected casty://system@host:port/path or casty://system/path, found {shown(uri, 200)}"
         # Not urlsplit: it ends the path at ? and #, drops tabs and line ends, and lowers the host.
         authority, slash, path = _without_scheme(uri).partition("/")
         system, at, place = authority.rpartition("@")

@@ -14,7 +14,7 @@ from casty.actor.ref import ActorRef
 from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
 from casty.address import NodeAddress, check_port, check_text, checked_addresses
-from casty.checks import check_seconds
+from casty.checks import check_seconds, shown
 from casty.cluster.actors import ClusterActors
 from casty.cluster.home_loop import HomeLoop
 from casty.cluster.options import check_tls
@@ -92,7 +92,7 @@ class ClusterClient:
         check_text("system_name", system_name)
         label = _label(client_host, client_port, advertised_host, advertised_port)
         if address_map is not None and not callable(address_map):
-            raise TypeError(f"address_map: expected a function or None, found {address_map!r:.100}")
+            raise TypeError(f"address_map: expected a function or None, found {shown(address_map)}")
         check_tls(tls, is_node=False)
         check_serializer(serializer)
         self._runtime = runtimes.current()

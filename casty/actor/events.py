@@ -210,7 +210,7 @@ class EventStream:
             case Publish(event):
                 self.publish(event)
             case _:
-                log.warning("event stream: unknown message %r", message)
+                log.warning("event stream: unknown message %s", shown(message))
 
     def publish(self, event: object) -> None:
         """Call every handler whose type fits. Never raises: actors publish at every step of their lives.

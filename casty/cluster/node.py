@@ -594,7 +594,7 @@ class _Nobody:
 _ALLOWED: dict[str, tuple[int, ...]] = {
     "client": (
         frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY,
-        frames.ENTITY,
+        frames.ENTITY, frames.ENTITY_REFUSED,
     ),
     "status": (frames.STATUS,),
 }  # fmt: skip

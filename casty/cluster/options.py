@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from casty.address import NodeAddress, check_port, check_text
+from casty.checks import shown
 from casty.config import CastyConfig, Settings
 from casty.errors import ConfigError
 from casty.tls import Config
@@ -47,7 +48,7 @@ def options_of(config: CastyConfig, *, has_tls: bool) -> dict[str, Any]:
 
 def _check_config(config: object) -> None:
     if not isinstance(config, CastyConfig):
-        raise TypeError(f"config: expected what casty.config.load_config() returns, found {config!r:.100}")
+        raise TypeError(f"config: expected what casty.config.load_config() returns, found {shown(config)}")
 
 
 def tls_of(config: CastyConfig) -> Config | None:
@@ -75,7 +76,7 @@ def check_quorum(quorum: object, seeds: Sequence[NodeAddress], own: NodeAddress)
     if quorum is None:
         return
     if isinstance(quorum, bool) or not isinstance(quorum, int):
-        raise TypeError(f"required_quorum: expected an int or None, found {quorum!r:.100}")
+        raise TypeError(f"required_quorum: expected an int or None, found {shown(quorum)}")
     founders = len(dict.fromkeys((*seeds, own)))
     if quorum < founders // 2 + 1:
         raise ConfigError(
@@ -93,7 +94,7 @@ def check_settings(config: object) -> None:
             "node with ClusteredActorSystem.from_config(...)"
         )
     if config is not None and not isinstance(config, Settings):
-        raise TypeError(f"config: expected casty.Settings or None, found {config!r:.100}")
+        raise TypeError(f"config: expected casty.Settings or None, found {shown(config)}")
 
 
 def check_tls(tls: object, *, is_node: bool) -> None:
@@ -102,7 +103,7 @@ def check_tls(tls: object, *, is_node: bool) -> None:
         return
     if not isinstance(tls, Config):
         raise TypeError(
-            f"tls: expected a casty.tls.Config or None, found {tls!r:.100}; "
+            f"tls: expected a casty.tls.Config or None, found {shown(tls)}; "
             "make one with casty.tls.Config.from_paths(certfile=..., cafile=...)"
         )
     if is_node and tls.server_context is None:
@@ -120,6 +121,6 @@ def check_supported(roles: Iterable[str], data_dir: str | None) -> None:
         )
     if data_dir is not None:
         raise ConfigError(
-            f"data_dir: expected None, found {data_dir!r}; nodes keep everything in memory yet, "
+            f"data_dir: expected None, found {shown(data_dir)}; nodes keep everything in memory yet, "
             "and nothing would be written there"
         )

@@ -16,6 +16,7 @@ from casty.actor.events import Terminated
 from casty.actor.local import LocalSystem
 from casty.actor.ref import ActorRef, RemoteActorRef
 from casty.actor.services import Deregister, Find, Listing, Register, ServiceKey, Subscribe
+from casty.checks import shown
 from casty.cluster.control import NOT_ON_TOP, SERVICE
 from casty.cluster.listings import Listings
 from casty.cluster.offers import Announcement, Offers, flaw_of_offer
@@ -151,7 +152,9 @@ class Receptionist:
             or not self._local.is_own(ref.address)
         ):
             ctx.log.error(
-                "cannot register %r for %s: only a node registers, and only its own actors", ref, key.name
+                "cannot register %s for %s: only a node registers, and only its own actors",
+                shown(ref),
+                key.name,
             )
             return
         uri = ref.address.to_uri()
@@ -236,9 +239,9 @@ def _flaw(message: object) -> str | None:
 
 def _flaw_of(key: object, ref: object) -> str | None:
     if not isinstance(key, ServiceKey):
-        return f"expected a ServiceKey, found {key!r:.100}"
+        return f"expected a ServiceKey, found {shown(key)}"
     if not isinstance(ref, ActorRef):
-        return f"expected the ref of an actor, found {ref!r:.100}"
+        return f"expected the ref of an actor, found {shown(ref)}"
     return None
 
 

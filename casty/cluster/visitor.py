@@ -94,8 +94,12 @@ class Visitor:
         """Incarnations of the known topology that were seen replaced, by node id; at most one per member of it."""
 
     def start(self) -> None:
-        """Begin to dial; returns at once."""
+        """Begin to dial; returns at once, or raises what `address_map` raises for a contact point."""
         self._dial()
+        for name in self.peers:
+            peer = self.peers.get(name)
+            if peer is not None and peer.map_error is not None:
+                raise peer.map_error
 
     async def close(self) -> None:
         """Close the sessions, then every link; the links in any case, at once when it is cancelled."""

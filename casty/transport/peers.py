@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
+from casty.checks import shown
 from casty.config import SECOND_NS, Settings
 from casty.errors import RemoteProtocolError
 from casty.runtime import Runtime, Timer
@@ -77,6 +78,8 @@ class Peer:
         self.last_refusal: str | None = None
         self.is_refused_for_now = False
         self.last_error: str | None = None
+        self.map_error: Exception | None = None
+        """What `address_map` raised the last time."""
         self._dial()
 
     def close(self, reason: str = "no longer wanted") -> None:
@@ -93,10 +96,15 @@ class Peer:
     # -- dialling
 
     def _dial(self) -> None:
-        self._timer = None
+        self._timer = self.map_error = None
         host, port = self.address
-        if self._address_map is not None:
-            host, port = self._address_map((host, port))
+        try:
+            if self._address_map is not None:
+                host, port = self._address_map((host, port))
+        except Exception as error:  # it is the user's, and may know better the next time
+            self.map_error = error
+            self._give_up(f"address_map raised {shown(error, 200)}")
+            return
         runtime = self._runtime
         dialling = runtime.transport.dial(host, port, self._on_link, tls=self._tls)
         self._task = asyncio.get_running_loop().create_task(dialling)

@@ -27,7 +27,16 @@ from casty import (
     ShardEnvelope,
 )
 from casty.address import NodeAddress
-from casty.errors import ConfigError, MessageTooLarge, NotStarted, Refused, Unavailable, UnknownRegion
+from casty.errors import (
+    AskFailed,
+    ConfigError,
+    EncodingError,
+    MessageTooLarge,
+    NotStarted,
+    Refused,
+    Unavailable,
+    UnknownRegion,
+)
 from sim import World
 
 POINTS = [("node-1", 25520)]
@@ -159,6 +168,39 @@ def test_an_address_map_that_raises_leaves_nothing_behind() -> None:
     run(main)
 
 
+def test_an_address_map_that_raises_later_is_asked_again() -> None:
+    calls = 0
+
+    def at_times(address: tuple[str, int]) -> tuple[str, int]:
+        nonlocal calls
+        calls += 1
+        if calls in (2, 3):
+            raise KeyError(address)
+        return ("nowhere", 1) if calls == 1 else address
+
+    async def main(world: World) -> None:
+        await world.cluster(1)
+        async with client_of(address_map=at_times) as client:
+            await client.ready(60)
+            assert await client.distributed().counter("c", timeout=60).increment() == 1
+        assert calls > 3
+
+    run(main)
+
+
+class Rude:
+    """Cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise OSError("no repr for you")
+
+
+@pytest.mark.parametrize("name", ["contact_points", "client_host", "client_port", "address_map", "tls"])
+def test_what_cannot_be_shown_is_refused_as_well(name: str) -> None:
+    with pytest.raises(TypeError, match=r"Rude, whose repr raised OSError"):
+        ClusterClient(**({"contact_points": POINTS, "system_name": "sim"} | {name: Rude()}))
+
+
 # -- its own actors
 
 
@@ -204,6 +246,28 @@ def test_its_actors_see_a_plain_system_from_which_the_cluster_is_reached() -> No
         client.spawn(Behaviors.receive(work), "worker").tell("e")
         await asyncio.sleep(2)
         assert heard == ["e"]
+
+    run(main)
+
+
+def test_what_its_actors_cannot_answer_is_told_to_the_node_that_asks() -> None:
+    def handle(ctx: ActorContext[Get], message: Get) -> None:
+        message.reply_to.tell(object())
+
+    def fail(ctx: ActorContext[Get], message: Get) -> None:
+        raise OSError("not today")
+
+    async def main(world: World) -> None:
+        (node,) = await world.cluster(1)
+        async with client_of() as client:
+            await client.ready()
+            for name, behavior in (("mute", handle), ("failing", fail)):
+                ref: Any = client.spawn(Behaviors.receive(behavior), name)
+                away = node.core.make_ref(ref.address)
+                error = EncodingError if name == "mute" else AskFailed
+                for _ in range(2):
+                    with pytest.raises(error):
+                        await node.ask(away, Get, timeout=60)
 
     run(main)
 
