@@ -14,6 +14,8 @@ limit                refused when it is made                               refus
 `MAX_NAME_BYTES`     ids of gateways: by `MAX_TEXT_BYTES`                  `slot_machine.check_entry`
 `MAX_SERVICES`       `Registry`: not registered, with a warning             `Registry`, alike on every node
 `MAX_SERVICE_*`      `Registry`: not registered, with a warning             `Registry`, alike on every node
+`MAX_REGIONS`        spawn, `entity_ref`: `Overloaded`                     `ControlMachine`, alike on every node
+`MAX_REGION_NAME_*`  spawn, `entity_ref`: `ValueError`                     `control_schema`, alike on every node
 `MAX_NUMBER`         numbers of requests count from 1                      `slot_machine`, `slot_leader`
 `MAX_GENERATION`     a founding takes at most this                         founding documents, `control_schema`
 ===================  ====================================================  ======================================
@@ -26,7 +28,8 @@ frame is built. The state of a slot has no limit: it travels in parts.
 from __future__ import annotations
 
 __all__ = [
-    "MAX_BYTES", "MAX_DEPTH", "MAX_GENERATION", "MAX_ITEMS", "MAX_NAME_BYTES", "MAX_NUMBER", "MAX_SAME_HASH",
+    "MAX_BYTES", "MAX_DEPTH", "MAX_GENERATION", "MAX_ITEMS", "MAX_NAME_BYTES", "MAX_NUMBER", "MAX_REGIONS",
+    "MAX_REGION_NAME_BYTES", "MAX_SAME_HASH",
     "MAX_SERVICES", "MAX_SERVICE_BYTES", "MAX_SERVICE_KEY_BYTES", "MAX_SERVICE_REF_BYTES", "MAX_TEXT_BYTES",
 ]  # fmt: skip
 
@@ -53,6 +56,12 @@ MAX_GENERATION = 2**30 - 1
 
 MAX_NUMBER = 2**63 - 1
 """The largest number that a slot keeps of a request."""
+
+MAX_REGIONS = 1024
+"""Names of regions in a cluster: every client has all of them, and they stay recorded."""
+
+MAX_REGION_NAME_BYTES = 1024
+"""The name of a region."""
 
 MAX_SERVICES = 10_000
 """Instances of services in a cluster: every client has all of them."""

@@ -14,7 +14,7 @@ from casty.actor.ref import ActorRef
 from casty.actor.services import Deregister, Find, Listing, Register, ServiceKey, Subscribe
 from casty.actor.sharding import ShardEnvelope
 from casty.actor.watching import Unwatch, Watch, WatchedGone
-from casty.address import ActorAddress, NodeAddress, peer_key
+from casty.address import ActorAddress, NodeAddress, node_id_of, peer_key
 from casty.checks import check_callable
 from casty.cluster.clients import ClientLinks
 from casty.cluster.control_schema import REGION
@@ -203,6 +203,7 @@ class ClusterActors:
     def finish(self) -> None:
         """Give up what still waits for a leader: the links are gone."""
         self.router.close()
+        self.remote.senders.close()
         if self.host is not None:
             self.host.close()
 
@@ -239,6 +240,10 @@ class _NodeRoutes:
         """Return the nodes that say they are linked with a client."""
         return self._clients.reached_by(node_id)
 
+    def is_there(self, key: str) -> bool:
+        """Whether a process is a member, or a client that some node is linked with."""
+        return _is_member(self.topology(), key) or self._clients.is_linked(node_id_of(key))
+
 
 class _VisitorRoutes:
     """A client's ways: to nodes only, and through any node to whoever else."""
@@ -251,6 +256,15 @@ class _VisitorRoutes:
     def relays_to(self, node_id: str) -> Sequence[str]:
         """Return the linked nodes."""
         return [linked for linked in self.linked() if linked != node_id]
+
+    def is_there(self, key: str) -> bool:
+        """Whether a process is a member; nobody tells a client of other clients."""
+        return _is_member(self.topology(), key)
+
+
+def _is_member(topology: Topology | None, key: str) -> bool:
+    member = None if topology is None else topology.members.get(node_id_of(key))
+    return member is not None and peer_key(member.node_id, member.incarnation) == key
 
 
 class _Leases:

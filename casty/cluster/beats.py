@@ -47,6 +47,7 @@ class Beats:
         send: Send,
         answered: Callable[[str, int], None],
         budget: MemoryBudget,
+        ttl_ns: int,
     ) -> None:
         self._host = host
         self._clock = clock
@@ -54,10 +55,13 @@ class Beats:
         self._send = send
         self._answered = answered
         self._budget = budget
+        self._ttl_ns = ttl_ns
+        """Of sessions: at least four election timeouts."""
 
     def beat(self) -> None:
         """Send one beat to every process that belongs to a group led here."""
         now_ns = self._clock.now()
+        self._host.rounds.forget(now_ns - self._ttl_ns)
         for peer, rows in self._led().items():
             self._send(peer, frames.BEAT, pack([now_ns, _digest(rows)]))
 

@@ -29,6 +29,9 @@ class ClientLinks:
         The node's links to other nodes.
     lost
         Told when no node is known to reach a client any more.
+
+    Bounds: `_mine` has a row per link of a client to this node, `_others` per link of a client to another node that
+    this one has dialled; a row goes with the link, or with the one to that node.
     """
 
     def __init__(self, links: Links, lost: Callable[[str], None]) -> None:
@@ -86,8 +89,12 @@ class ClientLinks:
                 self._check(client_id)
 
     def _check(self, client_id: str) -> None:
-        if client_id not in self._mine and client_id not in self._others:
+        if not self.is_linked(client_id):
             self._lost(client_id)
+
+    def is_linked(self, client_id: str) -> bool:
+        """Whether some node is known to reach a client."""
+        return client_id in self._mine or client_id in self._others
 
     def send(self, client_id: str, kind: int, body: bytes) -> bool:
         """Stage a frame for a client that is linked here."""

@@ -30,10 +30,12 @@ from casty.cluster.offers import WHOLE
 from casty.cluster.placement import group_size, place, spread_leaders
 from casty.cluster.registry import Registry
 from casty.errors import RemoteProtocolError
+from casty.limits import MAX_REGIONS
 from casty.wire.pack import pack, unpack
 
 __all__ = [
-    "FOUND", "JOIN", "MALFORMED", "NOT_ON_TOP", "REGION", "SERVICE", "SILENT", "STATUS", "ControlMachine", "MemberRow",
+    "FOUND", "JOIN", "MALFORMED", "NOT_ON_TOP", "REGION", "SERVICE", "SILENT", "STATUS", "TOO_MANY", "ControlMachine",
+    "MemberRow",
     "SlotRow", "check_entry", "first_epoch",
 ]  # fmt: skip
 
@@ -42,6 +44,9 @@ NOT_ON_TOP = 3
 
 MALFORMED = 4
 """The reply to an entry that fits no schema: it changed nothing, on no replica."""
+
+TOO_MANY = 5
+"""The reply to what exceeds a limit: it is followed by the limit's name, its value, and what there is."""
 
 WITHDRAWN_STEP = 2**32
 """Numbers of announcements jump to a multiple of it when what they said was withdrawn for their sender."""
@@ -114,7 +119,11 @@ def first_epoch(generation: int) -> int:
 
 
 class ControlMachine:
-    """What the control group has agreed on."""
+    """What the control group has agreed on.
+
+    Bounds: `members` has a row per node id that ever joined, `slots` one per slot, `_voters` at most as many, `regions`
+    at most `MAX_REGIONS`, `settings` one per agreed setting; for services see `Registry`.
+    """
 
     __slots__ = (
         "_voters", "cluster_id", "generation", "members", "name", "regions", "registry", "replication",
@@ -147,9 +156,9 @@ class ControlMachine:
     def apply(self, data: bytes) -> list[object]:
         """Apply one committed entry; returns a reply.
 
-        It is ``[0]``, ``[2, what, recorded, given]`` for what contradicts, or ``[MALFORMED, text]``. An
-        announcement of services is answered by ``[0, refused rows, instances, their bytes]`` or ``[NOT_ON_TOP,
-        recorded number]``, None for a process that is no member now.
+        It is ``[0]``, ``[2, what, recorded, given]`` for what contradicts, ``[TOO_MANY, limit, value, found]``, or
+        ``[MALFORMED, text]``. An announcement of services is answered by ``[0, refused rows, instances, their
+        bytes]`` or ``[NOT_ON_TOP, recorded number]``, None for a process that is no member now.
         """
         try:
             entry = check_entry(data)
@@ -246,6 +255,8 @@ class ControlMachine:
     def _region(self, shard_type: str, num_shards: int) -> list[object]:
         recorded = self.regions.get(shard_type)
         if recorded is None:
+            if len(self.regions) >= MAX_REGIONS:
+                return [TOO_MANY, "MAX_REGIONS", MAX_REGIONS, len(self.regions)]
             self.regions[shard_type] = num_shards
             self.version += 1
         elif recorded != num_shards:

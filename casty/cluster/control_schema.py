@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, Protocol
 from casty.address import MAX_PORT
 from casty.cluster.offers import WHOLE
 from casty.errors import RemoteProtocolError
-from casty.limits import MAX_GENERATION, MAX_NAME_BYTES, MAX_NUMBER, MAX_TEXT_BYTES
+from casty.limits import MAX_GENERATION, MAX_NUMBER, MAX_REGION_NAME_BYTES, MAX_TEXT_BYTES
 from casty.settings import BOUNDS
-from casty.wire.pack import unpack
+from casty.wire.pack import pack, unpack
 
-__all__ = ["FOUND", "JOIN", "REGION", "SCHEMAS", "SERVICE", "SILENT", "STATUS", "check_entry"]
+__all__ = ["FOUND", "JOIN", "REGION", "SCHEMAS", "SERVICE", "SILENT", "STATUS", "check_entry", "check_join"]
 
 FOUND, JOIN, STATUS, REGION, SERVICE, SILENT = 1, 2, 3, 4, 5, 6
 STATUSES = ("joining", "up", "leaving", "down", "removed")
@@ -176,7 +176,7 @@ SCHEMAS: dict[int, Row] = {
     ),
     JOIN: Row(IDENTITY),
     STATUS: Row((NAME, NAME, OneOf(STATUSES))),
-    REGION: Row((Text(MAX_NAME_BYTES), Number(1, MAX_NUMBER))),
+    REGION: Row((Text(MAX_REGION_NAME_BYTES), Number(1, MAX_NUMBER))),
     SERVICE: Row((NAME, NAME, Number(WHOLE, MAX_NUMBER), COUNT, Rows(Row((ANY_TEXT, ANY_TEXT, TRUTH))))),
     SILENT: Row((NAME, NAME, TRUTH)),
 }  # fmt: skip
@@ -205,3 +205,11 @@ def check_entry(data: bytes) -> list[Any]:
                 f"a {type(value).__name__}"
             )
     return entry
+
+
+def check_join(body: bytes) -> list[Any]:
+    """Return the fields of a JOIN frame, which are those of the entry; raises `RemoteProtocolError`."""
+    fields = unpack(body)
+    if not isinstance(fields, list):
+        raise RemoteProtocolError("join: expected a list of fields")
+    return check_entry(pack([JOIN, *fields]))[1:]

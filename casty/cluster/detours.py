@@ -13,7 +13,10 @@ UNREACHABLE_NS = SECOND_NS
 
 
 class Detours:
-    """Which nodes are out of reach, and since when."""
+    """Which nodes are out of reach, and since when.
+
+    Bounds: `_since_ns` has a row per member that is out of reach, and for whoever went out of reach last.
+    """
 
     __slots__ = ("_clock", "_entropy", "_routes", "_since_ns")
 
@@ -37,4 +40,9 @@ class Detours:
 
     def link_down(self, node_id: str) -> None:
         """The node is out of reach from now on."""
+        topology = self._routes.topology()
+        if topology is not None:
+            self._since_ns = {
+                node: at_ns for node, at_ns in self._since_ns.items() if node in topology.members
+            }
         self._since_ns[node_id] = self._clock.now()

@@ -24,7 +24,10 @@ NEVER_NS = -(1 << 62)
 
 
 class Vitals:
-    """When each process last answered a beat of this node."""
+    """When each process last answered a beat of this node.
+
+    Bounds: `_heard_ns` has a row per member but this node, by its present process.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -34,6 +37,12 @@ class Vitals:
         """A beat sent at `sent_ns` was answered."""
         del sent_ns
         self._heard_ns[key] = self._clock.now()
+
+    def follow(self, machine: ControlMachine) -> None:
+        """Forget processes that were replaced; nobody asks how long they were silent."""
+        if machine.is_founded and len(self._heard_ns) >= len(machine.members):
+            members = dict.fromkeys(row.key for row in machine.members.values())
+            self._heard_ns = {key: at_ns for key, at_ns in self._heard_ns.items() if key in members}
 
     def silent_ns(self, key: str, since_ns: int) -> int:
         """Return how long the process was silent, counted from `since_ns` at the earliest."""

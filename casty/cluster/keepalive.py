@@ -41,7 +41,11 @@ IDLE_TTLS = 4
 
 
 class KeepAlive:
-    """The keep-alives of one gateway."""
+    """The keep-alives of one gateway.
+
+    Bounds: `_due_ns`, `_retry_ns` and `_asked_of` have a row per slot with a session of this gateway, `_sent` per frame
+    without an answer, at most `MAX_FRAMES_IN_FLIGHT`; all rows go with the last session.
+    """
 
     def __init__(self, gateway: CallRouter, runtime: Runtime, routes: Routes) -> None:
         self._gateway = gateway
@@ -120,6 +124,14 @@ class KeepAlive:
             instants += [one.covered_until_ns for one in self._gateway.ledgers.values() if one.held]
             if instants:
                 self._arm(max(min(instants), now_ns + 1))
+            else:
+                self._forget()
+
+    def _forget(self) -> None:
+        """No session is left, so no answer can matter."""
+        self._sent.clear()
+        self._asked_of.clear()
+        self._retry_ns.clear()
 
     def _send_due(self, now_ns: int) -> None:
         topology = self._routes.topology()

@@ -19,7 +19,7 @@ from casty.cluster.ballots import MAX_VOTERS
 from casty.cluster.beats import Beats
 from casty.cluster.control import FOUND, JOIN, ControlMachine
 from casty.cluster.control_group import CONTROL, ControlReplica
-from casty.cluster.control_schema import check_entry
+from casty.cluster.control_schema import check_join
 from casty.cluster.duties import ControlDuties, SlotDuties, Vitals
 from casty.cluster.feed import Feed
 from casty.cluster.founding import VIEW, Founding, Identity, Policy
@@ -38,7 +38,7 @@ from casty.cluster.status import status_document
 from casty.cluster.topology import LeaderTable, Topology
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Membership
-from casty.errors import Refused, RemoteProtocolError
+from casty.errors import Refused
 from casty.events import LinkDown, LinkUp, MemberChanged, TopologyChanged
 from casty.runtime import Runtime, Timer
 from casty.tls import Config
@@ -173,13 +173,13 @@ class Node:
     def _assemble(self) -> None:
         """Make the parts; the port, and with it the identity, is known only now."""
         runtime, settings = self.runtime, self.settings
-        clock = runtime.clock
+        clock, ttl_ns = runtime.clock, int(settings.session_ttl_s * SECOND_NS)
         peers = Peers(runtime, self._hello, settings, self, self.turn, self.options.tls, check=self._differs)
         self.links = Links(self.address, peers)
         self.host = Host(runtime, self.links.send, settings.max_frame_bytes)
         self.vitals = Vitals(clock)
         budget = MemoryBudget(budget_of(settings.memory_budget_bytes, runtime.memory_bytes))
-        self.beats = Beats(self.host, clock, self.key, self.links.send, self.vitals.answered, budget)
+        self.beats = Beats(self.host, clock, self.key, self.links.send, self.vitals.answered, budget, ttl_ns)
         self.leaders = LeaderTable()
         self.feed = Feed(self.links, self.leaders, self.node_id, self._topology_changed)
         self.relays = Relays()
@@ -192,7 +192,7 @@ class Node:
         self.refills = Refills(self.host, self.key, self.node_id, self._refill)
         self.host.on_failed = self._replica_failed
         self.groups.is_failed = self.refills.is_failed
-        self.slot_duties = SlotDuties(self.host, clock, self.vitals, int(settings.session_ttl_s * SECOND_NS))
+        self.slot_duties = SlotDuties(self.host, clock, self.vitals, ttl_ns)
         self.control_duties = ControlDuties(
             self.host, clock, settings, self.links, self.vitals, self._propose_control
         )
@@ -339,11 +339,8 @@ class Node:
 
     def _on_join(self, link: Connection, body: bytes) -> None:
         """A process asks to join: the control leader proposes it once it reaches exactly that process."""
-        message: Any = unpack(body)
-        if not isinstance(message, list):
-            raise RemoteProtocolError("join: expected a list")
         # Also before it is passed on: what is wrong with it must not look like a fault of this node.
-        identity = Identity(*check_entry(pack([JOIN, *message]))[1:])
+        identity = Identity(*check_join(body))
         group = self.host.groups.get(CONTROL)
         if group is None or not self.control.machine.is_founded:
             return
@@ -523,6 +520,7 @@ class Node:
         try:
             self.beats.beat()
             self._ask_until_up(clock.now())
+            self.vitals.follow(self.control.machine)
             group = self.host.groups.get(CONTROL)
             if group is not None:
                 self.control_duties.tick(group, self.control.machine)

@@ -29,11 +29,12 @@ from casty.cluster.remote import ActorRoutes, Remote, plain_sender, sender_of
 from casty.config import SECOND_NS
 from casty.errors import CastyError, Mismatch, Overloaded, RemoteProtocolError, Unavailable
 from casty.events import Redirected
+from casty.limits import MAX_REGION_NAME_BYTES, MAX_REGIONS
 from casty.runtime import Timer
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
-__all__ = ["Acceptor", "EntityMessage", "RegionRouter", "RegionRoutes", "check_region"]
+__all__ = ["Acceptor", "EntityMessage", "RegionRouter", "RegionRoutes", "check_region", "regions_full"]
 
 WAIT_NS = 10 * SECOND_NS
 """How long a message without a question waits: a failover takes 2 s, so only a lost quorum outlasts it."""
@@ -114,6 +115,9 @@ class RegionRouter:
         Messages that may wait here at the same time.
     acceptor
         The entities of this node; None for a client.
+
+    Bounds: `_refs` has a row per region that was named here, at most `MAX_REGIONS`; `_waiting` has one per shard with
+    waiting messages, which are at most `max_waiting`.
     """
 
     def __init__(
@@ -150,7 +154,8 @@ class RegionRouter:
     def ref(self, shard_type: str, num_shards: int) -> ActorRef[ShardEnvelope[Any]]:
         """Return the ref of a region, always the same; raises `Mismatch` for another shard count.
 
-        A count that was wrong may be put right by what the cluster recorded: then the ref is as good as new.
+        A count that was wrong may be put right by what the cluster recorded: then the ref is as good as new. Where
+        `MAX_REGIONS` others have refs, `Overloaded` is raised.
         """
         check_region(shard_type, num_shards)
         known = self._refs.get(shard_type)
@@ -160,6 +165,8 @@ class RegionRouter:
             topology = self._routes.topology()
             if topology is None or topology.regions.get(shard_type) != num_shards:
                 raise Mismatch(f"region {shard_type!r}: num_shards is {known[0]} here, given {num_shards}")
+        if known is None and len(self._refs) >= MAX_REGIONS:
+            raise regions_full(shard_type, len(self._refs))
         path = f"$region/{shard_type}"
         self._local.remove_endpoint(path)
         ref = self._local.add_endpoint(path, _Proxy(self, shard_type, num_shards).receive)
@@ -327,7 +334,18 @@ class RegionRouter:
 def check_region(shard_type: str, num_shards: int) -> None:
     """Raise `TypeError` or `ValueError` unless a region can be called so and cut into so many shards."""
     check_name(shard_type, "shard type")
+    size = len(shard_type.encode())
+    if size > MAX_REGION_NAME_BYTES:
+        raise ValueError(f"shard type: expected at most {MAX_REGION_NAME_BYTES} bytes, found {size}")
     check_count("num_shards", num_shards, 1)
+
+
+def regions_full(shard_type: str, found: int) -> Overloaded:
+    """Return the error of a name that is one too many."""
+    return Overloaded(
+        f"region {shard_type!r}: expected at most MAX_REGIONS = {MAX_REGIONS} names of regions in a cluster, "
+        f"found {found} others; names stay recorded: put what differs into the ids of entities"
+    )
 
 
 def _nothing() -> None:

@@ -17,9 +17,12 @@ from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.cell import Cell
 from casty.actor.local import LocalSystem
 from casty.cluster.placement import slot_of_region
+from casty.cluster.region_router import regions_full
 from casty.cluster.remote import Remote
+from casty.cluster.senders import Heard
 from casty.config import SECOND_NS
 from casty.errors import CastyError, EncodingError, Mismatch, Overloaded, UnknownRegion
+from casty.limits import MAX_REGIONS
 from casty.runtime import Timer
 
 if TYPE_CHECKING:
@@ -36,8 +39,9 @@ GRACE_NS = SECOND_NS
 HAND_OVER_NS = 2 * SECOND_NS
 """How long after the last word about a hand-over a slot that is still led here takes messages again."""
 
+
 MAX_SOURCES = 4096
-"""Senders whose last number an activation remembers; the one that was silent longest is forgotten first."""
+"""Processes whose last number an activation remembers."""
 
 
 class EntityActivated(NamedTuple):
@@ -60,22 +64,14 @@ class _Region(NamedTuple):
 
 
 class Activation:
-    """One living entity."""
+    """One living entity. `heard` has the last numbers of those that send to it; see there for its bound."""
 
     __slots__ = ("cell", "heard", "is_draining")
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Cell, heard: Heard) -> None:
         self.cell = cell
+        self.heard = heard
         self.is_draining = False
-        self.heard: dict[str, int] = {}
-
-    def is_overtaken(self, item: EntityMessage) -> bool:
-        """Whether a later message of the same sender came first."""
-        last = self.heard.pop(item.source, 0)
-        self.heard[item.source] = max(last, item.number)
-        if len(self.heard) > MAX_SOURCES:
-            del self.heard[next(iter(self.heard))]
-        return item.number <= last
 
 
 class _Drained:
@@ -98,6 +94,9 @@ class RegionHost:
         How long before the end of a lease activations are stopped.
     max_entities
         Activations that may live here at the same time.
+
+    Bounds: `_regions` and `_refused` have a row per region that was spawned here, together at most `MAX_REGIONS`;
+    `_slots` has a row per living entity, at most `max_entities`; `_handing_over_until_ns` one per slot.
     """
 
     def __init__(
@@ -134,6 +133,8 @@ class RegionHost:
         ------
         Mismatch
             It has another shard count, here or in the cluster.
+        Overloaded
+            There are `MAX_REGIONS` others.
         """
         known = self._regions.get(shard_type)
         topology = self._routes.topology()
@@ -143,9 +144,18 @@ class RegionHost:
             raise Mismatch(f"region {shard_type!r}: num_shards is {recorded}, given {num_shards}")
         if known is not None:
             return False
+        self._check_room(shard_type)
         self._regions[shard_type] = _Region(factory, num_shards)
         self._refused.pop(shard_type, None)
         return True
+
+    def _check_room(self, shard_type: str) -> None:
+        topology = self._routes.topology()
+        names = dict.fromkeys(
+            (*self._regions, *self._refused, *(() if topology is None else topology.regions))
+        )
+        if shard_type not in names and len(names) >= MAX_REGIONS:
+            raise regions_full(shard_type, len(names))
 
     def shards_of(self, shard_type: str) -> int | None:
         """How many shards a region has that is hosted here; None for any other name."""
@@ -212,7 +222,7 @@ class RegionHost:
                 self.router.drop(item, Overloaded(f"max_entities: {self._max_entities} live here"))
                 return
             activation = self._activate(item, region, slot, path)
-        if activation.is_overtaken(item):
+        if activation.heard.is_overtaken(item.source, item.number):
             self._local.dead_letter(
                 message, activation.cell.ref, "a later message of the same sender came first"
             )
@@ -226,7 +236,9 @@ class RegionHost:
         cell = self._local.spawn_at(path, behavior)
         cell.guard = partial(self._may_handle, cell, slot)
         cell.finished = partial(self._finished, slot)
-        activation = self._slots.setdefault(slot, {})[path] = Activation(cell)
+        activation = self._slots.setdefault(slot, {})[path] = Activation(
+            cell, Heard(self._remote.senders, MAX_SOURCES)
+        )
         self._count += 1
         if self._observe:
             self._observe(EntityActivated(slot, path))
@@ -282,7 +294,9 @@ class RegionHost:
 
     def _finished(self, slot: int, cell: Cell) -> None:
         activations = self._slots.get(slot, {})
-        if activations.pop(cell.path, None) is not None:
+        activation = activations.pop(cell.path, None)
+        if activation is not None:
+            activation.heard.close()
             self._count -= 1
             if self._observe:
                 self._observe(EntityStopped(slot, cell.path))

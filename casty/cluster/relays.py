@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from casty.cluster.control import MALFORMED, NOT_ON_TOP
+from casty.cluster.control import MALFORMED, NOT_ON_TOP, TOO_MANY
 from casty.cluster.control_schema import check_entry
 from casty.cluster.operations import CONTROL_SLOT, OP_CONTROL
 from casty.cluster.proposals import OK, UNKNOWN, Answers
 from casty.config import SECOND_NS
-from casty.errors import Mismatch, RemoteProtocolError, Unavailable
+from casty.errors import Mismatch, Overloaded, RemoteProtocolError, Unavailable
 from casty.runtime import Clock, Timer
 from casty.wire import frames
 from casty.wire.pack import pack
@@ -24,7 +24,7 @@ RETRY_NS = SECOND_NS // 2
 MAX_RETRY_NS = 8 * SECOND_NS
 """Attempts to the same leader come at growing distances up to this one."""
 
-FINAL = (OK, 2, NOT_ON_TOP, MALFORMED)
+FINAL = (OK, 2, NOT_ON_TOP, MALFORMED, TOO_MANY)
 """Replies that end a write; after any other one it is tried again."""
 
 MAX_RELAYED = 100_000
@@ -150,6 +150,8 @@ class ControlCalls:
         ------
         Mismatch
             The entry contradicts what is recorded.
+        Overloaded
+            The entry exceeds a limit of the cluster.
         RemoteProtocolError
             It is no entry of the control group.
         Unavailable
@@ -173,6 +175,10 @@ class ControlCalls:
             raise RemoteProtocolError(str(reply[1]))
         if reply[0] == 2:
             raise Mismatch(f"{reply[1]}: recorded {reply[2]!r}, given {reply[3]!r}; use the recorded value")
+        if reply[0] == TOO_MANY:
+            raise Overloaded(
+                f"expected at most {reply[1]} = {reply[2]} in a cluster, found {reply[3]} others"
+            )
         return reply
 
     async def _repeat(self, entry: bytes, answer: Outcome, sent: list[int], deadline_ns: int) -> None:

@@ -20,6 +20,7 @@ from casty.actor.local import LocalSystem
 from casty.actor.watching import Unwatch, Watch, WatchedGone
 from casty.address import ActorAddress
 from casty.checks import shown
+from casty.cluster.senders import Heard, Senders
 from casty.cluster.topology import Topology
 from casty.errors import (
     AskFailed,
@@ -55,7 +56,7 @@ REPLY_PREFIX = "/$ask/"
 """Where the paths of reply refs begin; see `casty.actor.replies`."""
 
 MAX_SOURCES = 65_536
-"""Processes whose last number is remembered; the one that was silent longest is forgotten first."""
+"""Processes whose last number is remembered."""
 
 
 class MessageCodec(Protocol):
@@ -85,6 +86,10 @@ class ActorRoutes(Protocol):
         """Return linked nodes that may reach `node_id` for us, best first."""
         ...
 
+    def is_there(self, key: str) -> bool:
+        """Whether a process, by its peer key, is known to live."""
+        ...
+
 
 class Remote:
     """The `RemoteSender` of one process.
@@ -112,7 +117,9 @@ class Remote:
         self._source = source
         self.max_value_bytes = max_value_bytes
         self._number = 0
-        self._heard: dict[str, int] = {}
+        self.senders = Senders(local.runtime.clock, routes.is_there)
+        """Shared with the entities here, which keep numbers of their own."""
+        self._heard = Heard(self.senders, MAX_SOURCES)
         self.overtaken = 0
 
     def limited(self, max_value_bytes: int) -> None:
@@ -203,7 +210,8 @@ class Remote:
         address = sender_of(sender, self._local.name)
         if target != node_id:
             self._lost(path, payload, f"the message is for {target}, this is {node_id}")
-        elif self._is_overtaken(source, number):
+        elif self._heard.is_overtaken(source, number):
+            self.overtaken += 1
             self._lost(path, payload, "a later message of the same sender came first")
         else:
             self._receive(path, payload, address)
@@ -234,16 +242,6 @@ class Remote:
         if not _is_shaped(row, (str, str, int, str)) or not 0 <= row[2] < len(_ERRORS):
             raise RemoteProtocolError("refusal: expected [target, reply path, error number, text]")
         self._local.replies.fail(row[1], _ERRORS[row[2]](row[3]))
-
-    def _is_overtaken(self, source: str, number: int) -> bool:
-        last = self._heard.pop(source, 0)
-        self._heard[source] = max(last, number)
-        if len(self._heard) > MAX_SOURCES:
-            del self._heard[next(iter(self._heard))]
-        if number > last:
-            return False
-        self.overtaken += 1
-        return True
 
     def _receive(self, path: str, payload: bytes, sender: ActorAddress | None) -> None:
         try:

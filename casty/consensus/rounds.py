@@ -13,6 +13,9 @@ class Rounds:
     A beat stands for every group that its sender leads together with the receiver; it counts only when both
     ends agree on all of them. So a core may count it for its own group, from the moment its leadership (or
     the peer's seat) began.
+
+    Bounds: a row per process that shared a group with this one, less than the longest of all timeouts ago; older rows
+    say what no row says, and go with `forget`.
     """
 
     __slots__ = ("answered", "heard")
@@ -22,3 +25,9 @@ class Rounds:
         """Leading process -> local time of its last beat that covered all groups it leads with us."""
         self.answered: dict[str, int] = {}
         """Peer process -> local *send* time of the newest beat that it answered "equal"."""
+
+    def forget(self, before_ns: int) -> None:
+        """Drop what is older: nobody trusts a leader, or a lease, for so long."""
+        for table in (self.heard, self.answered):
+            for process in [process for process, at_ns in table.items() if at_ns < before_ns]:
+                del table[process]

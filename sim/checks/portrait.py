@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 from hashlib import blake2b
+from types import MemberDescriptorType
 from typing import Any
 
 from casty.distributed.barrier import Assembly
@@ -16,7 +17,7 @@ from casty.distributed.waiting import Owners
 
 from .looking import inside
 
-__all__ = ["Portrait", "differing", "digest_of", "portrait_of"]
+__all__ = ["Portrait", "differing", "digest_of", "portrait_of", "slots_of"]
 
 _ASIDE = ("_context", "_dump", "_unweighed", "_weights", "__weakref__")
 """What is no state: the context of the command under way, who is told of changes, and sums made when somebody looks."""
@@ -53,8 +54,22 @@ def portrait_of(machine: object) -> Portrait:
     machine
         An object with ``__slots__``, without cycles outside of `_ASIDE`.
     """
-    names = [name for kind in type(machine).__mro__ for name in getattr(kind, "__slots__", ())]
-    return {name: digest_of(getattr(machine, name)) for name in names if name not in _ASIDE}
+    kind = type(machine)
+    return {
+        name: digest_of(member.__get__(machine, kind))
+        for name, member in slots_of(kind)
+        if name not in _ASIDE
+    }
+
+
+def slots_of(kind: type) -> list[tuple[str, MemberDescriptorType]]:
+    """Return the slots of a class and its bases, with what reads them: no code of the class does."""
+    return [
+        (name, member)
+        for base in kind.__mro__
+        for name, member in vars(base).items()
+        if isinstance(member, MemberDescriptorType)
+    ]
 
 
 def differing(one: Portrait, other: Portrait) -> list[str]:

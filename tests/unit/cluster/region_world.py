@@ -120,6 +120,8 @@ class World:
         self.topology: Topology | None = Topology(1, "c", 1, 15.0, 0.01, members, slots, {}, {}, self.leaders)
         self.leases: dict[tuple[str, int], int] = {}
         self.cut: dict[tuple[str, str], None] = {}
+        self.gone: dict[str, None] = {}
+        """Peer keys of processes that are known to have ended."""
         self.held: list[tuple[str, str, int, bytes]] | None = None
         self.processes = {name: Process(self, name, is_node=name in nodes) for name in (*nodes, *clients)}
         self.term = 0
@@ -150,6 +152,7 @@ class World:
             while not closing.done():
                 await asyncio.sleep(0)
             process.router.close()
+            process.remote.senders.close()
             if process.host is not None:
                 process.host.close()
 
@@ -202,6 +205,9 @@ class Process:
 
     def relays_to(self, node_id: str) -> Sequence[str]:
         return [name for name in self.linked() if name != node_id and (name, node_id) not in self.world.cut]
+
+    def is_there(self, key: str) -> bool:
+        return key not in self.world.gone
 
     def take(self, source: str, kind: int, body: bytes) -> None:
         match kind:

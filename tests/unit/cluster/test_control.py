@@ -8,16 +8,19 @@ from casty.cluster import registry
 from casty.cluster.control import (
     FOUND,
     JOIN,
+    MALFORMED,
     MAX_FORMER,
     NOT_ON_TOP,
     REGION,
     SERVICE,
     STATUS,
+    TOO_MANY,
     ControlMachine,
     check_entry,
 )
 from casty.cluster.offers import WHOLE
 from casty.errors import RemoteProtocolError
+from casty.limits import MAX_REGION_NAME_BYTES, MAX_REGIONS
 from casty.wire.pack import pack
 from chaos.ablations.bug import Planted, planted
 from chaos.ablations.founding import LATE_JOIN
@@ -157,6 +160,24 @@ PRINTER = ["printer", "casty://shop@b:1/p", True]
 
 def announce(machine: ControlMachine, *numbers: int, rows: object, incarnation: str = "b-1") -> list[object]:
     return machine.apply(pack([SERVICE, "b", incarnation, *numbers, rows]))
+
+
+def test_names_of_regions_are_bounded_alike_on_every_replica() -> None:
+    machine = founded("a")
+    for number in range(MAX_REGIONS):
+        assert machine.apply(pack([REGION, f"region {number}", 10])) == [0]
+    version = machine.version
+    assert machine.apply(pack([REGION, "one more", 10])) == [
+        TOO_MANY,
+        "MAX_REGIONS",
+        MAX_REGIONS,
+        MAX_REGIONS,
+    ]
+    assert machine.apply(pack([REGION, "region 7", 10])) == [0]
+    assert (len(machine.regions), machine.version) == (MAX_REGIONS, version)
+    other = founded("a")
+    assert other.apply(pack([REGION, "n" * (MAX_REGION_NAME_BYTES + 1), 10]))[0] == MALFORMED
+    assert not other.regions
 
 
 def test_services_of_a_restarted_node_are_gone_and_never_come_back() -> None:

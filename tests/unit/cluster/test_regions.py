@@ -13,6 +13,7 @@ from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
 from casty.actor.sharding import ShardEnvelope
 from casty.errors import EncodingError, Mismatch, NotStarted, Overloaded, Unavailable, UnknownRegion
+from casty.limits import MAX_REGION_NAME_BYTES, MAX_REGIONS
 from tests.unit.cluster.region_world import Add, Get, Stop, World, counter, settle
 
 
@@ -242,6 +243,30 @@ async def test_shard_counts_have_to_match() -> None:
         assert client.router.ref("counter", 7) is wrong
         with pytest.raises(ValueError, match="num_shards"):
             client.router.ref("other", 0)
+
+
+async def test_names_of_regions_are_bounded() -> None:
+    async with world_of(hosts=False) as world:
+        host, router = world.processes["a"].host, world.processes["c"].router
+        assert host is not None
+        assert world.topology is not None
+        world.topology.regions.update({f"recorded {number}": 10 for number in range(MAX_REGIONS - 2)})
+        host.register("recorded 1", counter, 10)
+        host.register("new", counter, 10)
+        host.register("refused", counter, 10)
+        host.refused("refused", Mismatch("another count"))
+        with pytest.raises(
+            Overloaded, match=rf"'more'.* MAX_REGIONS = {MAX_REGIONS} .* found {MAX_REGIONS} others"
+        ):
+            host.register("more", counter, 10)
+        assert not host.register("new", counter, 10)
+        for number in range(MAX_REGIONS):
+            router.ref(f"named {number}", 10)
+        with pytest.raises(Overloaded, match="MAX_REGIONS"):
+            router.ref("more", 10)
+        assert router.ref("named 5", 10) is router.ref("named 5", 10)
+        with pytest.raises(ValueError, match=f"at most {MAX_REGION_NAME_BYTES} bytes"):
+            router.ref("n" * (MAX_REGION_NAME_BYTES + 1), 10)
 
 
 async def test_an_unknown_region_is_refused_after_a_grace() -> None:

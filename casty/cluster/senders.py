@@ -1,0 +1,139 @@
+"""What receivers remember of the processes that send to them: the last number of each, so that none is overtaken.
+
+A row is worth its place while something older may still be on its way. So a process is forgotten, by all receivers at
+once, when nothing came of it for `KEPT_NS` and it is gone: no message waits longer than that for its leader.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from casty.config import SECOND_NS
+from casty.runtime import Clock, Timer
+
+__all__ = ["KEPT_NS", "Heard", "Senders"]
+
+KEPT_NS = 15 * SECOND_NS
+"""After so long without a message of a process that is gone it is forgotten; more than `region_router.WAIT_NS`."""
+
+ROWS_A_TURN = 1000
+PAUSE_NS = 10_000_000
+
+
+class Heard:
+    """The last number that one receiver has of each sender.
+
+    Bounds: a row per process that sent something and is there, or was less than `KEPT_NS` ago; at most `most`, and the
+    one that was silent longest is forgotten first.
+    """
+
+    __slots__ = ("_last", "_most", "_senders")
+
+    def __init__(self, senders: Senders, most: int) -> None:
+        self._senders = senders
+        self._most = most
+        self._last: dict[str, int] = {}
+
+    def is_overtaken(self, source: str, number: int) -> bool:
+        """Whether a later message of the same sender came first."""
+        last = self._last.pop(source, 0)
+        self._last[source] = max(last, number)
+        self._senders.came(source, self)
+        if len(self._last) > self._most:
+            oldest = next(iter(self._last))
+            del self._last[oldest]
+            self._senders.let_go(oldest, self)
+        return number <= last
+
+    def forget(self, source: str) -> None:
+        """That process is gone."""
+        self._last.pop(source, None)
+
+    def close(self) -> None:
+        """The receiver is gone."""
+        for source in self._last:
+            self._senders.let_go(source, self)
+        self._last.clear()
+
+
+class _Sender:
+    __slots__ = ("last_ns", "receivers")
+
+    def __init__(self) -> None:
+        self.last_ns = 0
+        self.receivers: dict[Heard, None] = {}
+        """Who has a row of it: the same number of rows as in all `Heard` together."""
+
+
+class Senders:
+    """The senders that receivers of one process have rows of.
+
+    Bounds: a row per process that a receiver has one of, so it goes with the last of those.
+
+    Parameters
+    ----------
+    clock
+        Tells how long a process was silent.
+    is_there
+        Whether a process, by its peer key, is known to live.
+    """
+
+    def __init__(self, clock: Clock, is_there: Callable[[str], bool]) -> None:
+        self._clock = clock
+        self._is_there = is_there
+        # Who was silent longest comes first: who is due is found without looking at the others.
+        self._known: OrderedDict[str, _Sender] = OrderedDict()
+        self._timer: Timer | None = None
+
+    def came(self, source: str, receiver: Heard) -> None:
+        """A receiver has a row of that process, as of now."""
+        sender = self._known.get(source)
+        if sender is None:
+            sender = self._known[source] = _Sender()
+        sender.receivers[receiver] = None
+        sender.last_ns = self._clock.now()
+        self._known.move_to_end(source)
+        if self._timer is None:
+            self._arm(sender.last_ns + KEPT_NS)
+
+    def let_go(self, source: str, receiver: Heard) -> None:
+        """A receiver has no row of that process any more."""
+        sender = self._known.get(source)
+        if sender is not None:
+            sender.receivers.pop(receiver, None)
+            if not sender.receivers:
+                del self._known[source]
+
+    def _arm(self, when_ns: int) -> None:
+        self._timer = self._clock.call_at(when_ns, self._look)
+
+    def _look(self) -> None:
+        """Forget who is due, so many rows a turn; whoever is there is looked at again as long after."""
+        self._timer = None
+        now_ns = self._clock.now()
+        for _ in range(ROWS_A_TURN):
+            if not self._known:
+                return
+            source, sender = next(iter(self._known.items()))
+            if now_ns - sender.last_ns < KEPT_NS:
+                self._arm(sender.last_ns + KEPT_NS)
+                return
+            if self._is_there(source):
+                sender.last_ns = now_ns
+                self._known.move_to_end(source)
+            else:
+                self._forget_one(source, sender)
+        self._arm(now_ns + PAUSE_NS)
+
+    def _forget_one(self, source: str, sender: _Sender) -> None:
+        receiver, _ = sender.receivers.popitem()
+        receiver.forget(source)
+        if not sender.receivers:
+            del self._known[source]
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
