@@ -9,6 +9,7 @@ import pytest
 
 from casty import ActorContext, ActorRef, Behavior, Behaviors, Listing, Register, ServiceKey, ShardEnvelope
 from casty.errors import NotStarted, Refused
+from casty.ordered import FrozenOrderedSet
 from tests.spec.conftest import Run
 from tests.spec.counting import SHARDS, GetCount, Ignored, Increment, Message, counting, with_counters
 from tests.spec.places import Place
@@ -106,7 +107,7 @@ def test_lookup_reads_the_cached_topology(run: Run) -> None:
     async def body(place: Place) -> None:
         key = ServiceKey[int]("printer")
         async with place.make_client() as fresh:
-            assert fresh.lookup(key) == Listing(key, ())
+            assert fresh.lookup(key) == Listing(key, FrozenOrderedSet())
         heard: list[int] = []
 
         def receive(ctx: ActorContext[int], page: int) -> Behavior[int]:
