@@ -209,10 +209,10 @@ class Remote:
         target, path, source, number, sender, payload = _row(body)
         address = sender_of(sender, self._local.name)
         if target != node_id:
-            self._lost(path, payload, f"the message is for {target}, this is {node_id}")
+            self._lost(path, payload, f"the message is for {target}, this is {node_id}", address)
         elif self._heard.is_overtaken(source, number):
             self.overtaken += 1
-            self._lost(path, payload, "a later message of the same sender came first")
+            self._lost(path, payload, "a later message of the same sender came first", address)
         else:
             self._receive(path, payload, address)
 
@@ -228,7 +228,7 @@ class Remote:
             return
         relays = self._routes.relays_to(target) if may_pass_on else ()
         if not any(self._routes.send(relay, frames.RELAY, body) for relay in relays):
-            self._lost(row[1], row[5], f"no way to {target}")
+            self._lost(row[1], row[5], f"no way to {target}", sender_of(row[4], self._local.name))
 
     def _take_relayed(self, node_id: str, row: list[Any], body: bytes) -> None:
         if row[1]:
@@ -264,8 +264,9 @@ class Remote:
         self._lost(path, payload, f"undecodable: {error}")
         self.refuse(sender, EncodingError(f"{path}: {error}"))
 
-    def _lost(self, path: str, payload: bytes, reason: str) -> None:
+    def _lost(self, path: str, payload: bytes, reason: str, asker: ActorAddress | None = None) -> None:
         self._local.dead_letter(payload, self._local.own_ref(path.lstrip("/")), reason)
+        self.refuse(asker, AskFailed(f"ask {path}: {reason}; there will be no reply"))
 
 
 def plain_sender(sender: ActorAddress | None) -> list[object] | None:

@@ -64,6 +64,15 @@ async def test_an_ask_of_an_actor_of_another_process_that_is_gone_fails_at_once(
     await world.close()
 
 
+async def test_a_question_that_a_relay_cannot_pass_on_fails_at_once() -> None:
+    world = World(("a", "b"), ("c",))
+    asker = world.processes["c"].local
+    away = asker.make_ref(ActorAddress("sim", "/nobody", "gone", 1, "gone"))
+    with pytest.raises(AskFailed, match="no way to gone"):
+        await asyncio.wait_for(asker.ask(away, Get, timeout=None), 5)
+    await world.close()
+
+
 async def test_who_asks_an_actor_of_a_process_that_stops_is_told_at_once() -> None:
     world = World(("a", "b"))
     a, b = world.processes["a"].local, world.processes["b"].local
