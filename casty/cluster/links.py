@@ -33,6 +33,8 @@ class Links:
         self._by_node: dict[str, Connection] = {}
         self._by_key: dict[str, Connection] = {}
         self.inbound: dict[Connection, None] = {}
+        self._callers: dict[Connection, NodeAddress] = {}
+        """Who speaks to us without a link of ours to answer on; a row goes with the caller's link."""
 
     def want_seeds(self, addresses: Iterable[NodeAddress]) -> None:
         """Dial these addresses for as long as the node lives."""
@@ -50,8 +52,20 @@ class Links:
         self._guests[address] = None
         self._dial()
 
+    def sender_of(self, connection: Connection) -> str:
+        """Return the peer key of who sends consensus messages to us; dial it back while its link lives.
+
+        A member that was cut off while others joined may not know who leads it by now, and learns it from nobody but
+        the leader, who sends the log only to those who answer.
+        """
+        key = key_of(connection)
+        if key not in self._by_key and connection in self.inbound and connection not in self._callers:
+            self._callers[connection] = connection.remote.address
+            self._dial()
+        return key
+
     def _dial(self) -> None:
-        wanted = {**self._seeds, **self._members, **self._guests}
+        wanted = {**self._seeds, **self._members, **self._guests, **dict.fromkeys(self._callers.values())}
         wanted.pop(self._me, None)
         for address in wanted:
             self._peers.want(str(address), address)
@@ -74,6 +88,8 @@ class Links:
     def closed(self, connection: Connection) -> None:
         """A connection ended."""
         self.inbound.pop(connection, None)
+        if self._callers.pop(connection, None) is not None:
+            self._dial()
         if self._by_node.get(connection.remote.node_id) is connection:
             del self._by_node[connection.remote.node_id]
         if self._by_key.get(key_of(connection)) is connection:

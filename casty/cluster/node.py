@@ -207,7 +207,7 @@ class Node:
         self._handlers: dict[int, Callable[[Connection, bytes], None]] = {
             frames.FOUNDING: self._on_founding,
             frames.JOIN: self._on_join,
-            frames.CONSENSUS: lambda link, body: self.host.on_consensus(key_of(link), body),
+            frames.CONSENSUS: lambda link, body: self.host.on_consensus(self.links.sender_of(link), body),
             frames.BEAT: lambda link, body: self.beats.on_frame(key_of(link), frames.BEAT, body),
             frames.BEAT_ACK: lambda link, body: self.beats.on_frame(key_of(link), frames.BEAT_ACK, body),
             frames.ROWS: lambda link, body: self.beats.on_frame(key_of(link), frames.ROWS, body),

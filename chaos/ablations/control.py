@@ -7,6 +7,7 @@ from typing import Any
 
 from casty.cluster import relays
 from casty.cluster.control import ControlMachine
+from casty.cluster.links import Links, key_of
 from casty.cluster.offers import Offers
 from casty.cluster.registry import Registry
 
@@ -54,6 +55,11 @@ def _keeps_position(_offers: Any, _recorded: int) -> None:
     """A process that was given up and came back takes its services for known."""
 
 
+def _never_called_back(_links: Any, connection: Any) -> str:
+    """Whoever leads a member that does not know it is never answered."""
+    return key_of(connection)
+
+
 class _Deaf(relays.Outcome):
     """Only the reply to the newest attempt counts."""
 
@@ -98,5 +104,14 @@ CONTROL = (
         "unbounded-services", "bound of the topology", "mixed", Registry, "_has_room", _counts_nothing, True
     ),
     Planted("never-anew", "services of who came back", "mixed", Offers, "anew", _keeps_position, True),
+    Planted(
+        "leader-unanswered",
+        "leaders one does not know",
+        "membership",
+        Links,
+        "sender_of",
+        _never_called_back,
+        True,
+    ),
     Planted("late-reply-ignored", "late replies count", "mixed", relays, "Outcome", _Deaf, True),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -87,3 +87,53 @@ def test_a_lock_that_a_member_holds_outlives_the_slots_leader(seed: int) -> None
 
     with World(seed) as world:
         world.run(main(world), limit_s=120)
+
+
+def test_a_member_learns_of_others_from_a_leader_that_it_does_not_know() -> None:
+    async def main(world: World) -> None:
+        settings = Settings(slots=1)
+        await world.cluster(3, config=settings)
+        seeds = [(name, NODE_PORT) for name in world.node_names[:3]]
+
+        async def join(process: Process) -> ClusteredActorSystem:
+            system = ClusteredActorSystem(
+                name=CLUSTER_NAME, host=process.name, port=NODE_PORT, seed_nodes=seeds[:2], config=settings
+            )
+            return await system.__aenter__()
+
+        world.partition(["node-3"], ["node-1", "node-2"])
+        away = world.partition(["node-3"], ["node-4", "node-5"])
+        for name in ("node-4", "node-5"):
+            world.add_node(name, join)
+            world.node_names.append(name)
+            await world.start(name)
+        newcomer: Any = world.processes["node-4"].value
+        machine = newcomer._node.control.machine
+        behind = world.node(2)._node.control.machine
+        assert len(machine.members) == 5
+        assert len(behind.members) == 3
+        await _until(world, lambda: _leads(world, "node-4"), 60)
+        away.heal()
+        await _until(world, lambda: behind.version == machine.version, 30)
+
+    def _leads(world: World, name: str) -> bool:
+        """Hand the control group over to a node, as a leader that leaves does; say whether it leads."""
+        target = world.processes[name].value._node
+        for other in world.node_names:
+            node = world.processes[other].value._node
+            group = node.host.groups[0]
+            if group.is_leading and node is not target:
+                group.core.transfer(node.runtime.clock.now(), target.key)
+                node.host.mark(group)
+                node.turn.mark_due()
+        return bool(target.host.groups[0].is_leading)
+
+    with World(3) as world:
+        world.run(main(world), limit_s=200)
+
+
+async def _until(world: World, predicate: Callable[[], bool], limit_s: int) -> None:
+    until_ns = world.now_ns + limit_s * 10**9
+    while not predicate():
+        assert world.now_ns < until_ns, "it did not come about"
+        await asyncio.sleep(0.5)
