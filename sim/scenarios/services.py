@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["SERVICE_PERFORMERS", "probe_services"]
 
 _SETTLE_S = 15.0
+"""How long it may take until all know: longer than a dead link can go unnoticed, with time to dial again."""
+
+_LOOK_S = 0.1
 
 
 async def _register(act: Act) -> None:
@@ -92,20 +96,36 @@ async def listing_of(process: Process, key: str) -> Listing[Any]:
 
 
 async def probe_services(stage: Stage, until: Callable[[Callable[[], bool], float], Awaitable[bool]]) -> None:
-    """In peace all know exactly what lives (46): subscribers by what they heard, everybody when asked."""
+    """In peace all soon know exactly what lives (46): subscribers by what they heard, everybody when asked.
+
+    A node lists what its own replica of the control state has applied. One that was cut off learns the rest when its
+    links are good again: a link that died silently is found by a timeout, after the faults are over.
+    """
     services = stage.services
     if not services.keys():
         return
+    end_ns = stage.world.now_ns + round(_SETTLE_S * 1e9)
     if not await until(lambda: not services.unheard(), _SETTLE_S):
         for text in services.unheard()[:1]:
             services.broken(text)
         return
-    for process in list(stage.world.processes.values()):
-        for key in services.keys() if process.value is not None else []:
-            listing = await process.run(listing_of(process, key))
-            for text in services.differing(key, listing, process.name):
-                services.broken(text)
+    differing = await _differing(stage)
+    while differing and not services.violations and stage.world.now_ns < end_ns:
+        await asyncio.sleep(_LOOK_S)
+        differing = await _differing(stage)
+    for text in differing:
+        services.broken(text)
     stage.goal("listings compared")
+
+
+async def _differing(stage: Stage) -> list[str]:
+    """Ask every process for every listing; return, in words, what is wrong with them."""
+    found: list[str] = []
+    for process in list(stage.world.processes.values()):
+        for key in stage.services.keys() if process.value is not None else []:
+            listing = await process.run(listing_of(process, key))
+            found += stage.services.differing(key, listing, process.name)
+    return found
 
 
 def _is_leaving(act: Act) -> bool:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from casty.actor.services import Deregister, Register
+from casty.actor.services import Deregister, Listing, Register, ServiceKey
 from casty.cluster import registry, services
+from casty.cluster.listings import Listings
+from casty.cluster.topology import Topology
 from sim.plan import ClusterShape, FaultEvent, Plan, PlannedOperation
 from sim.result import HELD, Result
 from sim.sweep import run_alone
@@ -40,6 +42,16 @@ PLAN = Plan(
     duration_us=9 * S,
 )
 
+LATE = Plan(
+    "mixed",
+    5,
+    ClusterShape(clients=1, settings={"slots": 2, "session_ttl_s": 6.0}),
+    operations=(_call(0, "node-1", "register"), _call(2 * S + 1000, "node-1", "register")),
+    faults=(FaultEvent(2 * S, "half_open", ("node-1", "node-2")),),
+    duration_us=2 * S + 100_000,
+)
+"""Nobody is subscribed; node-2 hears of the second registration when its dead link was noticed, in peace."""
+
 
 def _run() -> Result:
     return run_alone(PLAN)
@@ -57,6 +69,25 @@ def test_listings_are_compared_in_peace() -> None:
     ):
         assert result.goals[goal] >= 1, goal
     assert result.goals["listings compared"] == 1
+
+
+def test_a_node_may_learn_of_a_service_when_its_dead_link_was_noticed() -> None:
+    result = run_alone(LATE)
+    assert result.verdict == HELD, result.violation
+    assert result.goals["listings compared"] == 1
+
+
+def test_a_listing_that_stays_behind_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a subscriber only the comparison of what everybody is asked can tell."""
+    right, kept = Listings.of, dict[Listings, Listing[Any]]()
+
+    def first(listings: Listings, topology: Topology | None, key: ServiceKey[Any]) -> Listing[Any]:
+        return kept.setdefault(listings, right(listings, topology, key))
+
+    monkeypatch.setattr(Listings, "of", first)
+    result = run_alone(LATE)
+    assert "[46]" in (result.violation or "")
+    assert "node-2 sees" in (result.violation or "")
 
 
 def _dropping(kind: type) -> Callable[[Any, Any, Any], Any]:
