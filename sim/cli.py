@@ -18,6 +18,7 @@ from .plan import Plan
 from .result import HELD, Result
 from .shapes import PlanError
 from .swarm import ACTOR_KINDS, SCENARIO_KINDS, SCENARIOS, expand
+from .swarm_memory import MEMORY_ARGUMENTS
 from .sweep import Summary, run_seeds, sweep, write_plan
 
 __all__ = ["main"]
@@ -111,6 +112,7 @@ def _positive(text: str) -> int:
 def _list(options: argparse.Namespace) -> int:
     everything = tuple(chain(*SCENARIO_KINDS.values()))
     kinds = {**SCENARIO_KINDS, "mixed": (*everything, *ACTOR_KINDS), "membership": everything}
+    kinds["memory"] = (*everything, *MEMORY_ARGUMENTS)
     if options.json:
         print(json.dumps({name: list(own) for name, own in kinds.items()}))
     else:

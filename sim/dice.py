@@ -7,13 +7,16 @@ from typing import NamedTuple, TypeVar
 
 from .draws import Draws
 
-__all__ = ["DRIFT_PPM", "DURATION_S", "MIN_FOR_CRASH", "SECOND_US", "TTLS_S", "Cast", "Dice"]
+__all__ = ["DRIFT_PPM", "DURATION_S", "EVERYTHING", "MIN_FOR_CRASH", "SECOND_US", "TTLS_S", "Cast", "Dice"]
 
 T = TypeVar("T")
 
 SECOND_US = 1_000_000
 DURATION_S = 12
 """Virtual seconds of workload and faults, unless told otherwise: any session that nobody renews ends within it."""
+
+EVERYTHING = ("mixed", "membership", "memory")
+"""Scenarios that use all structures."""
 
 MIN_FOR_CRASH = 3
 """Nodes that tolerate the death of one."""

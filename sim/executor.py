@@ -15,6 +15,7 @@ from .checks import Violation, check_history
 from .checks.actors import ActorChecks
 from .checks.bounds import Bounds
 from .checks.losses import check_losses
+from .checks.memory import check_calm, check_usage, is_open
 from .checks.refusals import is_small, limits_of
 from .checks.steps import StepChecks
 from .cluster import CLUSTER_NAME, NODE_PORT
@@ -30,6 +31,7 @@ from .scenarios import (
     probe,
     probe_entities,
     probe_from_member,
+    probe_growth,
     probe_services,
 )
 from .swarm import ACTOR_KINDS
@@ -47,6 +49,8 @@ _MICROS = 1_000_000
 _LIMIT_S = 240.0
 _LEADERS_WITHIN_S = 10.0
 _FOUNDING_S = 60.0
+_OPEN_WITHIN_S = 3.0
+"""Nodes measure once a second, and tell each other at a heartbeat."""
 _LOOK_S = 0.1
 _LONGEST_CALL_S = 10.0
 _LONGEST_ACT_S = 40.0
@@ -118,10 +122,12 @@ class Execution:
         for planned in plan.operations:
             self._world.after(planned.at_us / _MICROS, self._begin, planned)
         await self._until(lambda: False, plan.duration_us / _MICROS)
+        stage.goals["a full node was open again"] = self._checks.budgets.reopened
         await self._tormentor.end()
         await self._world.quiesce()
         if not self._is_broken():
             await self._recover()
+            await self._until_open()
         if not self._is_broken() and self._clients:
             await self._tormentor.catch_up()
             self._tormentor.begin("probes")
@@ -131,6 +137,9 @@ class Execution:
             await self._bounds.rest()
         self._checks.stop()
         self._bounds.stop()
+        if not self._is_broken():
+            for process, _ in self._checks.live():
+                stage.violations += check_usage(process.name, self._checks.systems[process.name])
 
     def _is_broken(self) -> bool:
         return self._checks.first is not None
@@ -140,6 +149,8 @@ class Execution:
         value: Any = client.value
         within_s = self._settings.session_ttl_s + 10.0
         await client.run(probe(self._stage, client, value, within_s))
+        if any(fault.kind == "memory" for fault in self._plan.faults):
+            await client.run(probe_growth(self._stage, client, value, self._settings.slots))
         if self._has_actors:
             await client.run(probe_entities(self._stage, client, value, within_s))
 
@@ -270,6 +281,15 @@ class Execution:
                 Violation(46, "seats", "not all nodes serve in all their seats again")
             )
 
+    async def _until_open(self) -> None:
+        """Soon after their budgets are back no node refuses anything (54)."""
+        nodes = [self._checks.systems[process.name] for process, _ in self._checks.live()]
+        is_soon = await self._until(lambda: all(map(is_open, nodes)), _OPEN_WITHIN_S)
+        if not is_soon and self._checks.first is None:
+            closed = [process.name for process, _ in self._checks.live()]
+            text = f"of {closed} some still refuse what grows, {_OPEN_WITHIN_S} s after memory was back"
+            self._stage.violations.append(Violation(54, "memory", text))
+
     def _longest_call_s(self) -> float:
         """Return how long a call may go on; one without a deadline ends as soon as its structure can answer."""
         timeouts = (operation.args.get("timeout_ms") for operation in self._plan.operations)
@@ -302,6 +322,7 @@ class Execution:
         if self._plan.label != MAY_LOSE_MEMORY:
             violations += check_history(stage.history, stage.undecided)
         violations += check_losses(world.trace, stage.history)
+        violations += check_calm(world.trace) if self._plan.scenario == "memory" else []
         errors = [f"{name}: {text}" for name, text in self._unheard(result)]
         for task in self._acts:
             error = task.exception() if task.done() and not task.cancelled() else None

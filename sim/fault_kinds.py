@@ -39,6 +39,7 @@ FAULTS: dict[str, Shape] = {
     "slow_node": Shape(1, 1, ("held_us",)),
     "clock_drift": Shape(1, 1, ("ppm",)),
     "wall_step": Shape(1, 1, ("seconds",)),
+    "memory": Shape(1, _MANY, ("percent",)),
     "client_crash": Shape(1, 1),
     "client_leave": Shape(1, 1),
     "client_pause": Shape(1, 1),
@@ -58,7 +59,8 @@ duration. ``join``: nodes that are no founders start, all at once. ``pause``, ``
 a node runs for a millisecond and is held for so many microseconds, again and again. ``wall_step``: civil time is set
 forward or back, as by an operator, and put right after the duration; founders draw generations from it. A machine
 that is suspended while its clock goes on is a ``pause``; a clock that stands still or jumps, as it would be measured
-by its own process, is beyond what leases tolerate, and no kind of its own. ``client_leave``: a client leaves
+by its own process, is beyond what leases tolerate, and no kind of its own. ``memory``: nodes get a budget of so
+many percent of what each uses at that instant. ``client_leave``: a client leaves
 in order and comes again. ``client_cancel``: the client's so-many-th call under way (modulo their number) is cancelled.
 """
 
@@ -71,5 +73,6 @@ PHASES = ("", "founding", "probes")
 LASTING = (
     "delay", "jitter", "loss", "fragment", "link_loss", "one_way_cut", "split", "ring", "bridge", "crash", "pause",
     "clock_drift", "wall_step", "client_crash", "client_pause", "clog", "partial", "stop", "slow_node", "client_leave",
+    "memory",
 )  # fmt: skip
 """Kinds that last for their duration."""

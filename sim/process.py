@@ -26,6 +26,8 @@ T = TypeVar("T")
 Setup = Callable[["Process"], Awaitable[object]]
 """Starts what the process runs, in its context, and returns it (kept as `Process.value`)."""
 
+MEMORY_BYTES = 1 << 33
+
 _DAY_NS = 86_400_000_000_000
 
 
@@ -53,6 +55,8 @@ class Process:
         Whatever the storage keeps between incarnations.
     is_up, is_paused
         Its state.
+    memory_bytes
+        What it may use, from its next start on.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Process:
         self.is_up = False
         self.is_paused = False
         self.starts = 0
+        self.memory_bytes = MEMORY_BYTES
         self._storage = storage
         self._waiting: list[asyncio.Future[Any]] = []
         # A day more than drawn: a clock may be stepped back by hours and still never shows less than 0.
@@ -99,6 +104,7 @@ class Process:
             transport=SimTransport(world.network, incarnation, self.name),
             storage=self._storage(self) if self._storage else MemoryStorage(),
             observe=outlet,
+            memory_bytes=self.memory_bytes,
             buggify=world.buggify_of(self.name),
         )
         incarnation.context.run(use, self.runtime)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from .faults import Undo
+from .memory_faults import MemoryFaults
 from .network import every_direction
 from .plan import ClusterShape, FaultEvent
 from .scenarios.stage import Stage
@@ -33,14 +34,19 @@ class Strikes:
     ----------
     world, cluster, stage
         The run.
+    systems
+        What each process runs.
     """
 
-    def __init__(self, world: World, cluster: ClusterShape, stage: Stage) -> None:
+    def __init__(
+        self, world: World, cluster: ClusterShape, stage: Stage, systems: Mapping[str, object]
+    ) -> None:
         self._world = world
         self._cluster = cluster
         self._stage = stage
         self._pauses: dict[tuple[str, int], int] = {}
         self._drifts: dict[str, list[int]] = {}
+        self._memory = MemoryFaults(world, systems)
 
     def strike(self, fault: FaultEvent) -> Undo | None:
         """Apply a fault; what lasts ends with what is returned."""
@@ -56,6 +62,7 @@ class Strikes:
             **dict.fromkeys(("pause", "client_pause"), self.pause),
             "clock_drift": self._drift,
             "wall_step": self._step_wall,
+            "memory": lambda one: self._memory.shrink(one.targets, one.args.get("percent", 100)),
             "client_cancel": self._cancel,
         }
         return strikes[fault.kind](fault)

@@ -16,16 +16,18 @@ from .plan import MAY_BE_UNAVAILABLE, MUST_HOLD, Plan
 from .swarm_faults import Harm
 from .swarm_load import ACTOR_KINDS, ARGUMENTS, SCENARIO_KINDS, Load
 from .swarm_members import Members, draw_quorum, draw_shape_of
+from .swarm_memory import Little
 from .swarm_shape import draw_nodes, draw_shape
 
 __all__ = ["ACTOR_KINDS", "ARGUMENTS", "FAMILIES", "SCENARIOS", "SCENARIO_KINDS", "expand"]
 
-SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership")
+SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership", "memory")
 
 FAMILIES: tuple[str, ...] = (
     "delay", "jitter", "loss", "fragment", "link_loss", "reset", "half_open", "one_way_cut", "split", "ring", "bridge",
     "crash", "restart", "pause", "clock_drift", "clock_offset", "client_crash", "client_pause", "client_cancel",
     "clog", "partial", "slow_node", "wall_step",
+    "memory",
 )  # fmt: skip
 """The fault families; ``clock_offset`` is part of the cluster's shape, the others are events."""
 
@@ -37,7 +39,7 @@ def expand(scenario: str, seed: int, *, duration_s: int = DURATION_S, do_members
     ----------
     scenario
         A key of `SCENARIO_KINDS`; ``mixed`` for all of them; ``membership`` for all structures in clusters that
-        change.
+        change; ``memory`` for all structures while nothing but memory is short.
     seed
         Any integer.
     duration_s
@@ -57,9 +59,9 @@ def expand(scenario: str, seed: int, *, duration_s: int = DURATION_S, do_members
     nodes = [f"node-{index + 1}" for index in range(members.nodes if members else draw_nodes(dice))]
     clients = [f"client-{index + 1}" for index in range(dice.between("clients", 0, 2, 6))]
     cast = Cast(nodes, clients, duration_s * SECOND_US)
-    families = [family for family in FAMILIES if dice.is_on("family", family)]
+    families = [family for family in FAMILIES if dice.is_on("family", family) and scenario != "memory"]
     load = Load(dice, cast, do_members_call=do_members_call and dice.is_on("callers", "members"))
-    faults = Harm(dice, cast, families).faults()
+    faults = Harm(dice, cast, families).faults() if scenario != "memory" else Little(dice, cast).faults()
     shape = draw_shape(dice, cast, families)
     if members is not None:
         quorum = draw_quorum(dice, members.founders)

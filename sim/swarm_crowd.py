@@ -6,7 +6,7 @@ do nothing. A part of the runs has crowds, and another part calls whose timeout 
 
 from __future__ import annotations
 
-from .dice import TTLS_S, Cast, Dice
+from .dice import EVERYTHING, TTLS_S, Cast, Dice
 from .plan import PlannedOperation
 
 __all__ = ["Crowd"]
@@ -40,7 +40,7 @@ class Crowd:
     def operations(self) -> list[PlannedOperation]:
         """Draw all of them."""
         found: list[PlannedOperation] = []
-        if self._dice.scenario not in ("mixed", "membership"):
+        if self._dice.scenario not in EVERYTHING:
             return found
         if self._dice.one_in("crowds", 0, 4):
             for crowd in range(self._dice.between("crowd-count", 0, 1, 2)):

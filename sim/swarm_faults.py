@@ -8,6 +8,7 @@ from typing import NamedTuple
 from .dice import DRIFT_PPM, MIN_FOR_CRASH, TTLS_S, Cast, Dice
 from .fault_kinds import DEATHS, LASTING
 from .plan import FaultEvent
+from .swarm_memory import Little, duration_us
 
 __all__ = ["AIMS", "Harm"]
 
@@ -46,6 +47,8 @@ AIMS: dict[str, Aim] = {
     "waiter cancelled": Aim(
         "client_cancel", ("@waiter",), ("call", "commit", "answer"), args=("which", 0, 9)
     ),
+    "leader without memory": Aim("memory", ("@leader",), args=("percent", 60, 150)),
+    "laggard without memory": Aim("memory", ("@follower",), ("commit",), nodes=3, args=("percent", 60, 150)),
     "answers cut": Aim("one_way_cut", ("@leader", "@waiter")),
     "answers clogged": Aim("clog", ("@leader", "@waiter"), args=("bytes_per_s", 500, 20_000)),
     "entries clogged": Aim("clog", ("@leader", "@follower"), nodes=3, args=("bytes_per_s", 500, 20_000)),
@@ -113,11 +116,13 @@ class Harm:
         if aim.args is not None:
             what, least, most = aim.args
             args[what] = self._dice.between(f"{name}-{what}", number, least, most)
+        is_memory = aim.kind == "memory"
+        length_us = duration_us(self._dice, name, number) if is_memory else self._long(name, number)
         return FaultEvent(
             self._at_us(name, number),
             aim.kind,
             aim.targets,
-            self._long(name, number) if aim.kind in LASTING else 0,
+            length_us if aim.kind in LASTING else 0,
             args,
             after_ready=aim.kind in DEATHS,
             trigger=(event, count, self._dice.between(f"{name}-delay", number, 0, most_us)),
@@ -160,6 +165,7 @@ class Harm:
             "clog": self._clog, "partial": self._partial, "slow_node": self._slow, "wall_step": self._wall_step,
         }  # fmt: skip
         makers |= dict.fromkeys(("client_crash", "client_pause", "client_cancel"), self._on_client)
+        makers["memory"] = Little(self._dice, self._cast).fault
         return makers
 
     def _at_us(self, family: str, number: int) -> int:

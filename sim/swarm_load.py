@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from .dice import SECOND_US, Cast, Dice
+from .dice import EVERYTHING, SECOND_US, Cast, Dice
 from .plan import PlannedOperation
 from .swarm_crowd import Crowd
+from .swarm_memory import MEMORY_ARGUMENTS, Little
 from .swarm_more import MORE_ARGUMENTS, More
 from .swarm_services import SERVICE_ARGUMENTS, Services
 
@@ -49,7 +50,7 @@ class Load:
     def _kinds(self) -> list[str]:
         kinds: list[str] = []
         for scenario, own in SCENARIO_KINDS.items():
-            if self._dice.scenario in (scenario, "mixed", "membership"):
+            if self._dice.scenario in (scenario, *EVERYTHING):
                 chosen = [kind for kind in own if self._dice.is_on("kind", kind)]
                 kinds += chosen if set(chosen) & set(own[:2]) else [*own[:2], *chosen]
         if self._dice.scenario == "mixed":
@@ -67,6 +68,7 @@ class Load:
         operations += More(self._dice, self._cast, ARGUMENTS).operations()
         operations += Crowd(self._dice, self._cast).operations()
         operations += Services(self._dice, self._cast).operations()
+        operations += Little(self._dice, self._cast).operations()
         return tuple(sorted(operations, key=lambda operation: operation.at_us))
 
     def _operation(self, number: int, kinds: Sequence[str]) -> PlannedOperation:
@@ -175,5 +177,6 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "inbox.tell": ("count", "which"),
     **MORE_ARGUMENTS,
     **SERVICE_ARGUMENTS,
+    **MEMORY_ARGUMENTS,
 }
 """Kind of operation -> its arguments."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .dice import DURATION_S, SECOND_US, Cast, Dice
+from .dice import DURATION_S, EVERYTHING, SECOND_US, Cast, Dice
 from .plan import PlannedOperation
 
 __all__ = ["KEYS", "MORE_ARGUMENTS", "MORE_KINDS", "More"]
@@ -88,7 +88,7 @@ class More:
         """Draw all of them."""
         found: list[PlannedOperation] = []
         for structure, weights in MORE_KINDS.items():
-            is_asked = self._dice.scenario in (structure, "mixed", "membership")
+            is_asked = self._dice.scenario in (structure, *EVERYTHING)
             if is_asked and self._dice.is_on("more", structure):
                 kinds = [kind for kind, weight in weights for _ in range(weight)]
                 count = self._dice.between(f"more-{structure}", 0, 4, 14)

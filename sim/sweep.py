@@ -37,6 +37,7 @@ _COMMON = (
     "sessions expired", "requests abandoned", "a leader died with calls under way", "a call was cancelled",
 )  # fmt: skip
 _WAITING = ("withdrawals asked",)
+_WITHOUT_MEMORY = ("a call was refused for memory", "a full node was open again")
 _HOLDING = (*_WAITING, "grants crossed a withdrawal", "a hold was lost")
 _LIMITED = ("refused for max_waiters", "refused for max_entities", "refused for max_sessions")
 _SERVING = (
@@ -52,6 +53,7 @@ GOALS: dict[str, tuple[str, ...]] = {
     "set": _COMMON,
     "queue": _COMMON,
     "membership": (*_COMMON, *_HOLDING, *_SERVING, "nodes joined", "a process left in order"),
+    "memory": _WITHOUT_MEMORY,
     "mixed": (
         *_COMMON,
         *_HOLDING,
@@ -61,6 +63,7 @@ GOALS: dict[str, tuple[str, ...]] = {
         "barrier trips",
         "an entity lived again",
         "an entity answered",
+        *_WITHOUT_MEMORY,
     ),
 }
 """Scenario -> what has to happen somewhere in a hundred seeds; a sweep in which it never did proved nothing."""
@@ -87,6 +90,7 @@ FIRED: dict[str, tuple[str, ...]] = {
         *_OF_MEMBERS,
         *(f"{kind} of {' '.join(targets)}" for kind, targets in MEMBER_AIMS),
     ),
+    "memory": ("memory",),
 }
 """Scenario -> what has to fire somewhere in a hundred seeds: each kind of fault, each aim at a role, and whatever
 waits for an event, or belongs to a phase. A role that nobody ever has makes an aim that proves nothing."""

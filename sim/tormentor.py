@@ -95,7 +95,7 @@ class Tormentor:
         self._stage = stage
         self._checks = checks
         self._present = present
-        self._strikes = Strikes(world, plan.cluster, stage)
+        self._strikes = Strikes(world, plan.cluster, stage, checks.systems)
         self._roles = Roles(world, stage, checks)
         self._triggers = Triggers()
         world.trace.subscribe(self._triggers.heard)

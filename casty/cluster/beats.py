@@ -8,7 +8,7 @@ exchanged, only rows equal on both sides count, and the leader probes the rest w
 sorts out terms and configurations the usual way.
 
 An answer also says whether its sender's memory budget is used up: whoever leads a group with it then refuses what
-grows there. Lost, it is told again with the next answer.
+grows there. Lost, it is told again with the next answer; who is not asked any more counts as having room.
 
 Both ends compute rows from what their cores hold now. A beat that is lost, doubled or late only makes a lease
 shorter: an answer names the send time of the beat that it answers.
@@ -62,7 +62,9 @@ class Beats:
         """Send one beat to every process that belongs to a group led here."""
         now_ns = self._clock.now()
         self._host.rounds.forget(now_ns - self._ttl_ns)
-        for peer, rows in self._led().items():
+        led = self._led()
+        self._budget.asks(led)
+        for peer, rows in led.items():
             self._send(peer, frames.BEAT, pack([now_ns, _digest(rows)]))
 
     def _led(self) -> dict[str, list[Row]]:

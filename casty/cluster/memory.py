@@ -19,7 +19,7 @@ burst passes unseen. A node that is full says so to the leaders whose slots it r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from casty.address import process_of
@@ -71,7 +71,8 @@ class MemoryBudget:
     is_full, is_exhausted
         The state.
     full_peers
-        Peer keys of processes that said they are full; a row goes when that process says otherwise or is gone.
+        Peer keys of processes that said they are full; a row goes when that process says otherwise, is not
+        asked any more, or is gone.
     """
 
     __slots__ = (
@@ -140,6 +141,11 @@ class MemoryBudget:
             self.full_peers[peer] = None
         else:
             self.full_peers.pop(peer, None)
+
+    def asks(self, peers: Container[str]) -> None:
+        """Only these processes are asked whether they are full; what others said once may be over."""
+        for peer in [known for known in self.full_peers if known not in peers]:
+            del self.full_peers[peer]
 
     def forget(self, peer: str) -> None:
         """That process is not linked any more."""

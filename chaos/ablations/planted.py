@@ -22,6 +22,7 @@ from .control import CONTROL
 from .forgotten import FORGOTTEN
 from .halves import HALVES
 from .holds import HOLDS
+from .memory import MEMORY
 from .rare import RARE
 from .sessions import SESSIONS
 from .snapshots import SNAPSHOTS
@@ -100,5 +101,6 @@ FIRST = (
 PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN, *RARE,
     *BOUNDS, *HALVES,
+    *MEMORY,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

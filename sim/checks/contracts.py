@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..history import Operation
 from .violation import Violation
 
-__all__ = ["MAY_RAISE", "check_contract"]
+__all__ = ["GROWING", "MAY_RAISE", "WITHOUT_MEMORY", "check_contract"]
 
 _READS = ("Unavailable", "Overloaded", "NotStarted")
 """Whoever only reads never is in doubt."""
@@ -26,6 +26,16 @@ MAY_RAISE: Mapping[str, tuple[str, ...]] = {
 }
 """Call kind -> names of the errors in its contract; kinds that are not here are writes."""
 
+WITHOUT_MEMORY = "Overloaded (memory)"
+"""How histories call an `Overloaded` that says that the memory budget of a node is used up."""
+
+GROWING = (
+    "lock.acquire", "lock.try", "semaphore.acquire", "semaphore.try", "barrier.arrive", "fence.write", "fence.check",
+    "counter.add", "counter.subtract", "counter.compare_and_set", "counter.reset", "map.put", "map.put_if_absent",
+    "map.compare_and_set", "set.add", "queue.enqueue",
+)  # fmt: skip
+"""Kinds of calls that may make a state larger, or make one: whoever has no memory for more refuses these only (54)."""
+
 _BY_DEADLINE = "Unavailable"
 """Raised when the time is up: while there is some left, a route may still come."""
 _TICK_S = 0.1
@@ -43,6 +53,10 @@ def check_contract(operation: Operation, took_s: float, limit_s: float | None) -
     error = operation.error
     if error in _ENDS:
         return None
+    if error == WITHOUT_MEMORY:
+        text = f"a full node has to serve it: {operation}"
+        is_broken = operation.kind not in GROWING
+        return Violation(54, operation.kind, text, (operation.number,)) if is_broken else None
     allowed = MAY_RAISE.get(operation.kind, _WRITES)
     if error not in allowed:
         text = f"{error} is not one of {', '.join(allowed)}: {operation}"

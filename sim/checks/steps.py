@@ -14,6 +14,7 @@ from casty.events import ReplicaFailed, SlotLost, TopologyChanged
 from .identities import Identities
 from .logs import GroupKey, Logs
 from .looking import GroupView, HostView, gateway_of, host_of, machine_of
+from .memory import Budgets
 from .portrait import Portrait, differing, portrait_of
 from .refusals import limits_of
 from .slots import Slots
@@ -77,6 +78,7 @@ class StepChecks:
         """Group number -> the node whose follower wrote entries last."""
         self._identities = Identities()
         self._versions_made = Versions()
+        self.budgets = Budgets()
         self._generation = 0
         self._generations: dict[int, str] = {}
         self._versions: dict[str, tuple[str, int, int]] = {}
@@ -245,7 +247,9 @@ class StepChecks:
         for name, system in self.systems.items():
             if self._runs(name):
                 self._guarded(self._identities.look, self._world.processes[name], system)
+                self._guarded(self.budgets.look, self._world.processes[name], system)
         live = self.live()
+        self._guarded(self.budgets.look_at_led, live, self.systems)
         for process, host in live:
             for group in list(host.groups.values()):
                 self._note_lease(process, group)

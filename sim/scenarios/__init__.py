@@ -2,7 +2,7 @@
 
 from .actors import host_actors, probe_entities
 from .performing import PERFORMERS, perform
-from .probing import probe, probe_from_member
+from .probing import probe, probe_from_member, probe_growth
 from .services import probe_services
 from .stage import Act, Stage
 
@@ -15,5 +15,6 @@ __all__ = [
     "probe",
     "probe_entities",
     "probe_from_member",
+    "probe_growth",
     "probe_services",
 ]

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from casty.cluster.placement import slot_of
 from casty.distributed.barrier import WAITING
-from casty.distributed.core import BARRIER, COUNTER
+from casty.distributed.core import BARRIER, COUNTER, QUEUE
 
 from ..checks.violation import Violation
 from ..history import Value
 from ..plan import PlannedOperation
 from .performing import perform
 from .stage import Act, Stage
+from .values import numbers_of
 
 if TYPE_CHECKING:
     from casty.client import ClusterClient
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 
     from ..process import Process
 
-__all__ = ["probe", "probe_from_member"]
+__all__ = ["probe", "probe_from_member", "probe_growth"]
 
 _PROBE_TIMEOUT_MS = 12_000
 _LOOK_S = 0.25
-_GRANTED, _ENDS_WELL = 27, 46
+_GRANTED, _ENDS_WELL, _SERVES_AGAIN = 27, 46, 54
 
 
 async def probe(stage: Stage, process: Process, client: ClusterClient, within_s: float) -> None:
@@ -62,13 +63,28 @@ async def probe_from_member(
                 return
 
 
-def _one_of_each_slot(slots: int) -> Iterator[str]:
+async def probe_growth(stage: Stage, process: Process, client: ClusterClient, slots: int) -> None:
+    """Store something in every slot, once nobody is short of memory any more (54)."""
+    for entity in _one_of_each_slot(slots, "queue", QUEUE):
+        for kind in ("queue.enqueue", "queue.dequeue"):
+            planned = PlannedOperation(0, process.name, kind, entity, {"value": -1})
+            before = len(stage.history)
+            await perform(Act(stage, process, client.distributed(), planned))
+            for operation in list(stage.history)[before:]:
+                # A slot whose limits are small may have no room for one name more.
+                if not operation.is_ok and operation.error != "Overloaded":
+                    text = f"nobody is short of memory any more: {operation}"
+                    stage.violations.append(Violation(_SERVES_AGAIN, entity, text, (operation.number,)))
+                    return
+
+
+def _one_of_each_slot(slots: int, structure: str = "counter", structure_kind: int = COUNTER) -> Iterator[str]:
     seen: dict[int, None] = {}
     number = 0
     while len(seen) < slots:
         number += 1
-        name = f"counter-probe-{number}"
-        slot = slot_of(COUNTER, name.encode(), slots)
+        name = f"{structure}-probe-{number}"
+        slot = slot_of(structure_kind, name.encode(), slots)
         if slot not in seen:
             seen[slot] = None
             yield name
@@ -129,7 +145,7 @@ def _plans(
 
 
 async def _drain(stage: Stage, process: Process, client: ClusterClient, entity: str) -> None:
-    items = client.distributed().queue[int](entity, timeout=_PROBE_TIMEOUT_MS / 1000)
+    items = numbers_of(client.distributed(), entity, _PROBE_TIMEOUT_MS / 1000)
     act = Act(
         stage, process, client.distributed(), PlannedOperation(0, process.name, "queue.dequeue", entity)
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from casty.errors import CastyError, Destroyed, Mismatch, NotStarted, OutcomeUnknown, Overloaded, Unavailable
 
-from ..checks.contracts import check_contract
+from ..checks.contracts import WITHOUT_MEMORY, check_contract
 from ..checks.looking import inside
 from ..checks.services import ServiceChecks
 from ..checks.violation import Violation
@@ -250,7 +250,7 @@ class Act:
             ended(operation, type(error).__name__, stage.moment())
         except _NOT_APPLIED as error:
             ended = stage.history.unknown if kind == "map.destroy" else stage.history.failed
-            ended(operation, type(error).__name__, stage.moment())
+            ended(operation, self._name_of(error), stage.moment())
         except CastyError as error:
             stage.history.unknown(operation, type(error).__name__, stage.moment())
         except TimeoutError as error:
@@ -264,6 +264,13 @@ class Act:
             stage.history.ok(operation, _plain(value), stage.moment())
         self._ended(operation, began_ns)
         return operation, value
+
+    def _name_of(self, error: CastyError) -> str:
+        """Return what the history calls an error: its type, and for one of them its reason."""
+        if isinstance(error, Overloaded) and "memory budget" in str(error):
+            self.stage.goal("a call was refused for memory")
+            return WITHOUT_MEMORY
+        return type(error).__name__
 
     def _ended(self, operation: Operation, began_ns: int) -> None:
         name = self.process.name

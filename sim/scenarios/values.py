@@ -6,14 +6,21 @@ The history names keys and members by number; the name of a map or set says of w
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..swarm_memory import LARGE
 from .stage import Act
 
-__all__ = ["KEY_TYPES", "VALUE_PERFORMERS", "key_of"]
+if TYPE_CHECKING:
+    from casty.distributed.facade import Distributed
+    from casty.distributed.queue import Queue
+
+__all__ = ["KEY_TYPES", "VALUE_PERFORMERS", "Large", "key_of", "numbers_of"]
 
 _NOBODYS = -1
 """A value that is never stored."""
+_NUMBER_BYTES = 8
+_LARGE_BYTES = 2048
 
 KEY_TYPES: dict[str, Callable[[int, int], object]] = {
     "int": lambda number, twist: number,
@@ -123,8 +130,57 @@ async def _on_set(act: Act) -> None:
         await act.call(kind, {"value": number}, members.contains(value))
 
 
+class Large:
+    """A queue whose items are large: each number of the history stands for one of them."""
+
+    def __init__(self, items: Queue[bytes]) -> None:
+        self._items = items
+        self.size, self.destroy = items.size, items.destroy
+
+    async def enqueue(self, number: int) -> None:
+        """Add the item that a number stands for."""
+        await self._items.enqueue(number.to_bytes(_NUMBER_BYTES, "big").ljust(_LARGE_BYTES, b"."))
+
+    async def dequeue(self) -> int | None:
+        """Take the oldest item; None for an empty queue."""
+        return _number_of(await self._items.dequeue())
+
+    async def peek(self) -> int | None:
+        """Return the oldest item."""
+        return _number_of(await self._items.peek())
+
+
+def _number_of(item: bytes | None) -> int | None:
+    return None if item is None else int.from_bytes(item[:_NUMBER_BYTES], "big")
+
+
+def numbers_of(d: Distributed, entity: str, timeout_s: float | None) -> Queue[int] | Large:
+    """Return a queue of numbers; those whose names say so keep large items for them."""
+    if entity.startswith(LARGE):
+        return Large(d.queue[bytes](entity, timeout=timeout_s))
+    return d.queue[int](entity, timeout=timeout_s)
+
+
+async def _fill(act: Act) -> None:
+    """Enqueue many items, until that is refused."""
+    items = numbers_of(act.d, act.entity, act.patience_s())
+    first = act.number("value")
+    for value in range(first, first + act.number("count")):
+        asked, _ = await act.call("queue.enqueue", {"value": value}, items.enqueue(value))
+        if not asked.is_ok:
+            return
+
+
+async def _empty(act: Act) -> None:
+    """Take everything out, as people do when a node is full."""
+    items = numbers_of(act.d, act.entity, act.patience_s())
+    value: int | None = 0
+    while value is not None:
+        _, value = await act.call("queue.dequeue", {}, items.dequeue())
+
+
 async def _on_queue(act: Act) -> None:
-    items = act.d.queue[int](act.entity, timeout=act.patience_s())
+    items = numbers_of(act.d, act.entity, act.patience_s())
     kind = act.planned.kind
     if kind == "queue.enqueue":
         value = act.number("value")
@@ -150,6 +206,8 @@ VALUE_PERFORMERS: dict[str, Callable[[Act], Awaitable[None]]] = {
     "map.destroy": _destroy_map,
     **dict.fromkeys(("map.put", "map.put_if_absent", "map.get", "map.delete", "map.contains"), _on_map),
     **dict.fromkeys(("set.add", "set.remove", "set.contains", "set.size", "set.destroy"), _on_set),
+    "queue.fill": _fill,
+    "queue.empty": _empty,
     **dict.fromkeys(
         ("queue.enqueue", "queue.dequeue", "queue.peek", "queue.size", "queue.destroy"), _on_queue
     ),

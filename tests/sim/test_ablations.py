@@ -9,13 +9,14 @@ import pytest
 from chaos.ablations.actors import ACTORS
 from chaos.ablations.bug import Planted, find, planted
 from chaos.ablations.clients import CLIENTS
+from chaos.ablations.memory import MEMORY
 from chaos.ablations.planted import FIRST, PLANTED
 from sim.executor import run_plan
 from sim.result import HELD
 from sim.swarm import expand
 
 SOON = 12
-EASY = [bug for bug in (*FIRST, *CLIENTS, *ACTORS) if not bug.is_hard]
+EASY = [bug for bug in (*FIRST, *CLIENTS, *ACTORS, *MEMORY) if not bug.is_hard]
 
 
 @pytest.mark.slow

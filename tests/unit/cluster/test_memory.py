@@ -95,3 +95,12 @@ def test_whatever_happens_it_is_full_above_the_bound_and_open_below_the_low_mark
 def test_the_default_is_half_of_what_there_is() -> None:
     assert budget_of(0, 1000) == 500
     assert budget_of(300, 1000) == 300
+
+
+def test_what_a_peer_said_counts_as_long_as_it_is_asked() -> None:
+    budget = MemoryBudget(1_000)
+    budget.heard("b#1", is_full=True)
+    budget.heard("c#1", is_full=True)
+    budget.asks({"c#1": []})
+    assert not budget.refuses(["b#1"], is_record=False)
+    assert budget.refuses(["c#1"], is_record=False)

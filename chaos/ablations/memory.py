@@ -1,0 +1,144 @@
+"""Planted bugs in the memory budget: what is counted, what is refused, and when there is room again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casty.cluster.beats import Beats
+from casty.cluster.call_router import CallRouter
+from casty.cluster.memory import MemoryBudget
+from casty.cluster.proposals import BUSY
+from casty.cluster.slot_group import SlotReplica
+from casty.cluster.slot_machine import SlotMachine
+from casty.cluster.slot_weights import Weights
+from casty.consensus.log import Log
+from casty.distributed.core import FULL
+from casty.distributed.map import MapStructure
+from casty.distributed.queue import QueueStructure
+from casty.distributed.semaphore import SemaphoreStructure
+
+from .bug import Planted, bug_in
+
+__all__ = ["MEMORY"]
+
+
+def _always(_structure: Any, _state: Any, _command: Any) -> bool:
+    """Whatever is asked is said to grow."""
+    return True
+
+
+def _without_renewals(right: Any) -> Any:
+    """A full node puts keep-alives off."""
+
+    def keep_alive(replica: Any, group: Any, row: Any) -> Any:
+        if replica._budget.is_full:
+            return [replica._slot, BUSY, [], [], [], None, group.core.term]
+        return right(replica, group, row)
+
+    return keep_alive
+
+
+def _stays_full(right: Any) -> Any:
+    """Who was full once never has room again."""
+
+    def judge(budget: Any) -> None:
+        was_full = budget.is_full
+        right(budget)
+        budget.is_full = was_full or budget.is_full
+
+    return judge
+
+
+def _never_full(_budget: Any) -> None:
+    """The budget is not looked at."""
+
+
+def _kept(right: Any) -> Any:
+    """What an entity gives back is not taken off."""
+
+    def changed(weights: Any, key: Any, before: int, after: int) -> None:
+        right(weights, key, min(before, after), after)
+
+    return changed
+
+
+def _twice(right: Any) -> Any:
+    """A state that was restored is added to the one that it replaces."""
+
+    def become(machine: Any, other: Any) -> None:
+        before = list(machine.weights.by_kind)
+        right(machine, other)
+        machine.weights.by_kind[:] = [a + b for a, b in zip(before, machine.weights.by_kind, strict=True)]
+
+    return become
+
+
+def _compacted_in_part(right: Any) -> Any:
+    """Compacted entries stay in the count of bytes."""
+
+    def compact(log: Any, *arguments: Any) -> Any:
+        before = log.size_bytes
+        answer = right(log, *arguments)
+        log.size_bytes = before
+        return answer
+
+    return compact
+
+
+def _refused_and_done(right: Any) -> Any:
+    """What is refused is proposed all the same."""
+
+    def write(replica: Any, group: Any, payload: bytes, answers: Any, call_id: int) -> None:
+        right(replica, group, payload, answers, call_id)
+        if replica._budget.is_full and replica.leader is not None:
+            replica.proposals.propose(group.core, payload, _Nobody(), 0)
+
+    return write
+
+
+class _Nobody:
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Nobody waits."""
+
+
+def _silent(right: Any) -> Any:
+    """A full node does not say so."""
+
+    def on_beat(beats: Any, *arguments: Any) -> None:
+        was_full, beats._budget.is_full = beats._budget.is_full, False
+        right(beats, *arguments)
+        beats._budget.is_full = was_full
+
+    return on_beat
+
+
+def _believed_for_ever(_budget: Any, _peers: Any) -> None:
+    """Who was full when it was asked last stays so for whoever asks it no more."""
+
+
+def _not_in_doubt(right: Any) -> Any:
+    """A call in doubt that is refused is called refused."""
+
+    def on_answer(router: Any, call: Any, reply: Any) -> None:
+        if reply[0] == FULL:
+            call.was_in_doubt = False
+        right(router, call, reply)
+
+    return on_answer
+
+
+MEMORY: tuple[Planted, ...] = (
+    Planted("a full node refuses what a queue gives back", "54", "memory", QueueStructure, "grows", _always),
+    Planted("a full node refuses deletions", "54", "memory", MapStructure, "grows", _always),
+    Planted("a full node refuses releases", "54", "memory", SemaphoreStructure, "grows", _always),
+    bug_in("a full node refuses keep-alives", "54", "memory", SlotReplica, "keep_alive", _without_renewals),
+    bug_in("a full node stays full", "54", "memory", MemoryBudget, "_judge", _stays_full),
+    Planted("a budget is not kept", "54", "memory", MemoryBudget, "_judge", _never_full),
+    bug_in("what is removed stays counted", "54", "memory", Weights, "changed", _kept),
+    bug_in("a restored state is counted twice", "54", "mixed", SlotMachine, "become", _twice),
+    bug_in("compacted entries stay counted", "54", "memory", Log, "compact", _compacted_in_part),
+    bug_in("what is refused is done", "54", "memory", SlotReplica, "write", _refused_and_done),
+    bug_in("a full node does not say so", "54", "memory", Beats, "_on_beat", _silent),
+    Planted("a peer that was full is believed for ever", "54", "mixed", MemoryBudget, "asks", _believed_for_ever, True),
+    bug_in("a call in doubt is called refused", "54", "mixed", CallRouter, "_on_answer", _not_in_doubt, True),
+)  # fmt: skip
