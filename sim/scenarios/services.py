@@ -130,7 +130,8 @@ async def _differing(stage: Stage) -> list[str]:
 
 def _is_leaving(act: Act) -> bool:
     """Whether the process began to leave in this instant: then it spawns nothing any more."""
-    is_leaving = inside(act.process.value, "_actors") is None
+    actors = inside(act.process.value, "_actors")
+    is_leaving = actors is None or bool(inside(inside(actors, "local"), "is_stopping"))
     if is_leaving:
         act.stage.skipped.append(f"operation {act.planned.kind}: {act.process.name} is leaving")
     return is_leaving
