@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from casty.actor.mailbox import Mailbox
-from casty.cluster.regions import Activation, RegionHost
+from casty.cluster.regions import RegionHost
 from casty.cluster.remote import Remote
+from casty.cluster.senders import Heard
 from casty.cluster.slot_machine import SlotMachine
 from sim.draws import Entropy
 
@@ -26,9 +27,9 @@ def _never_stopped(host: Any, slot: int) -> None:
     del host, slot
 
 
-def _never_overtaken(activation: Any, item: Any) -> bool:
+def _never_overtaken(heard: Any, source: str, number: int) -> bool:
     """A message that a later one overtook is handled all the same."""
-    del activation, item
+    del heard, source, number
     return False
 
 
@@ -78,7 +79,7 @@ def _session_by_gateway(right: Any) -> Any:
 ACTORS = (
     Planted("entities-leased-for-ever", "entities", "mixed", RegionHost, "_is_leased", _leased_for_ever),
     Planted("entities-never-stopped", "entities", "mixed", RegionHost, "_stop_slot", _never_stopped),
-    Planted("overtaken-and-handled", "tell", "mixed", Activation, "is_overtaken", _never_overtaken, True),
+    Planted("overtaken-and-handled", "tell", "mixed", Heard, "is_overtaken", _never_overtaken, True),
     bug_in("last-read-first", "tell", "mixed", Mailbox, "put", _put_first),
     bug_in("received-twice", "tell", "mixed", Remote, "_receive", _received_twice),
     bug_in("same-name-again", "identity", "mixed", Entropy, "token", _same_name_again),
