@@ -10,6 +10,9 @@ from .violation import Violation
 
 __all__ = ["check_fence", "check_lock", "check_semaphore"]
 
+LEFT = "NotStarted"
+"""How a call ends that waits in line when its client is left."""
+
 
 def _holds(operations: Sequence[Operation], structure: str) -> list[Operation]:
     """Return the requests that were granted."""
@@ -50,10 +53,12 @@ def _possible(operations: Sequence[Operation], structure: str) -> list[tuple[int
     for operation in operations:
         is_asking = operation.kind in (f"{structure}.acquire", f"{structure}.try")
         if is_asking and (not operation.is_ok or operation.value not in (None, False)):
-            # One that was withdrawn stood in line until its end; one of unknown outcome may for ever.
+            # One that was withdrawn stood in line until its end; one of unknown outcome may for ever, and so may one
+            # whose client was left: nobody waits any more for the word that its session is over.
             permits = operation.args.get("n", 1)
             assert isinstance(permits, int)
-            rest_ns = FOREVER_NS if operation.is_possible else operation.end_ns
+            is_open = operation.is_possible or operation.error == LEFT
+            rest_ns = FOREVER_NS if is_open else operation.end_ns
             end_ns = ends.get(operation.number, rest_ns)
             intervals.append((operation.call_ns, end_ns, permits, operation.number))
     return intervals

@@ -40,10 +40,12 @@ class Script:
         operation.until_ns = until
         return operation
 
-    def failed(self, call: int, back: int, kind: str, args: Mapping[str, Value]) -> Operation:
+    def failed(
+        self, call: int, back: int, kind: str, args: Mapping[str, Value], error: str = "Unavailable"
+    ) -> Operation:
         """An operation that was certainly not applied."""
         operation = self._call(call, kind, args)
-        self.history.failed(operation, "Unavailable", back)
+        self.history.failed(operation, error, back)
         return operation
 
     def unknown(self, call: int, kind: str, args: Mapping[str, Value]) -> Operation:

@@ -71,6 +71,20 @@ def test_a_hold_is_released_once() -> None:
     assert numbers(check_lock("l", script.operations)) == [26]
 
 
+def test_a_client_that_was_left_may_stand_in_line_until_its_session_ends() -> None:
+    script = _two_holders()
+    script.failed(22, 24, "lock.acquire", {}, "NotStarted")
+    script.add(30, 31, "lock.try", {}, None)
+    assert not check_lock("l", script.operations)
+
+
+def test_a_request_that_was_withdrawn_refuses_nobody() -> None:
+    script = _two_holders()
+    script.failed(22, 24, "lock.acquire", {}, "TimeoutError")
+    script.add(30, 31, "lock.try", {}, None)
+    assert numbers(check_lock("l", script.operations)) == [1]
+
+
 def test_a_try_is_not_refused_by_nobody() -> None:
     script = _two_holders()
     script.add(30, 31, "lock.try", {}, None)
