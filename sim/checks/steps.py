@@ -13,7 +13,7 @@ from casty.events import ReplicaFailed, SlotLost, TopologyChanged
 
 from .identities import Identities
 from .logs import GroupKey, Logs
-from .looking import GroupView, HostView, gateway_of, host_of, machine_of
+from .looking import GroupView, HostView, gateway_of, host_of, inside, machine_of
 from .memory import Budgets
 from .portrait import Portrait, differing, portrait_of
 from .refusals import limits_of
@@ -255,7 +255,9 @@ class StepChecks:
                 self._note_lease(process, group)
                 if group.core.role is Role.LEADER:
                     self._guarded(self._check_lease, process, group, live)
-                    self._guarded(self._check_majority, process, group)
+                    # A start that came to nothing closes its node, whose process goes on: nothing ticks there.
+                    if not inside(host, "_is_closed"):
+                        self._guarded(self._check_majority, process, group)
         self._world.after(LOOK_EVERY_S, self._look)
 
     def _note_lease(self, process: Process, group: GroupView) -> None:
