@@ -83,7 +83,17 @@ def faults(
     shape = FAULTS[kind]
     if kind.startswith("client_"):
         machines = list(clients)
-    elif kind in ("ring", "bridge", "partial", "pause", "slow_node", "clock_drift", "wall_step", *DEATHS):
+    elif kind in (
+        "ring",
+        "bridge",
+        "partial",
+        "pause",
+        "slow_node",
+        "clock_drift",
+        "wall_step",
+        "memory",
+        *DEATHS,
+    ):
         machines = list(nodes)
     else:
         machines = [*nodes, *clients]
@@ -99,6 +109,7 @@ def faults(
         "bytes_per_s": st.integers(1_000, 1_000_000),
         "held_us": st.integers(1_000, 50_000),
         "links": st.integers(1, 3),
+        "percent": st.integers(60, 300),
         "seconds": st.integers(-86_400, 86_400),
     }
     return FaultEvent(
