@@ -88,6 +88,7 @@ class Execution:
         values: Any = dict(plan.cluster.settings)
         self._settings = Settings(**values)
         self._stage = Stage(world, has_limits=is_small(limits_of(self._settings)))
+        self._stage.services.follow(world.trace)
         self._checks = StepChecks(world, self._settings)
         self._bounds = Bounds(world, self._settings, self._checks)
         self._actors = ActorChecks(world, self._checks.report)

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from casty.actor.services import Listing
 
     from ..process import Process
-    from ..trace import TraceEvent
-    from ..world import World
+    from ..trace import Trace, TraceEvent
 
 __all__ = ["ServiceChecks", "Subscriber"]
 
@@ -72,21 +71,18 @@ class _Offer:
 
 
 class ServiceChecks:
-    """What the workload registered, and who listens: a row per registration and per subscription of the run.
+    """What the workload registered, and who listens: a row per registration and per subscription of the run."""
 
-    Parameters
-    ----------
-    world
-        Where it happens.
-    """
-
-    def __init__(self, world: World) -> None:
+    def __init__(self) -> None:
         self._offers: dict[str, dict[str, _Offer]] = {}
         self._ever: dict[tuple[str, str], None] = {}
         self._listening: list[Subscriber] = []
         self._is_deaf = False
         self.violations: list[Violation] = []
-        world.trace.subscribe(self._heard_of)
+
+    def follow(self, trace: Trace) -> None:
+        """Look for lost messages in the trace of a simulated world; real processes have none."""
+        trace.subscribe(self._heard_of)
 
     # -- what the workload does
 

@@ -89,7 +89,7 @@ class Stage:
         self.undecided: list[str] = []
         self.arriving: dict[tuple[str, str], int] = {}
         self.shared: dict[tuple[str, int, str], Any] = {}
-        self.services = ServiceChecks(world)
+        self.services = ServiceChecks()
         self._holders: dict[str, list[tuple[Process, int, Lock, int]]] = {}
         self.open_calls: dict[str, dict[int, int]] = {}
         self.late_excused: dict[str, None] = {}
