@@ -35,6 +35,7 @@ class Links:
         self.inbound: dict[Connection, None] = {}
         self._callers: dict[Connection, NodeAddress] = {}
         """Who speaks to us without a link of ours to answer on; a row goes with the caller's link."""
+        self._is_closed = False
 
     def want_seeds(self, addresses: Iterable[NodeAddress]) -> None:
         """Dial these addresses for as long as the node lives."""
@@ -65,6 +66,8 @@ class Links:
         return key
 
     def _dial(self) -> None:
+        if self._is_closed:
+            return
         wanted = {**self._seeds, **self._members, **self._guests, **dict.fromkeys(self._callers.values())}
         wanted.pop(self._me, None)
         for address in wanted:
@@ -115,6 +118,7 @@ class Links:
 
     def close(self) -> None:
         """Dial nobody any more and end every link."""
+        self._is_closed = True
         self._peers.close()
         for connection in list(self.inbound):
             connection.close("this node stops")
