@@ -12,8 +12,9 @@ __all__ = ["DRIFT_PPM", "DURATION_S", "EVERYTHING", "MIN_FOR_CRASH", "SECOND_US"
 T = TypeVar("T")
 
 SECOND_US = 1_000_000
-DURATION_S = 12
-"""Virtual seconds of workload and faults, unless told otherwise: any session that nobody renews ends within it."""
+DURATION_S = 8
+"""Virtual seconds of workload and faults, unless told otherwise. Sessions that nobody renews end within it, or, where
+their time to live is long, while the cluster recovers."""
 
 EVERYTHING = ("mixed", "membership", "memory")
 """Scenarios that use all structures."""

@@ -13,6 +13,11 @@ from .swarm_services import SERVICE_ARGUMENTS, Services
 
 __all__ = ["ACTOR_KINDS", "ARGUMENTS", "SCENARIO_KINDS", "Load"]
 
+_RATES = (7, 27)
+"""Operations a virtual second, from and to, where one structure is alone."""
+_RATES_OF_ALL = (4, 12)
+"""The same where all structures are used: there several other sources of operations add theirs."""
+
 _HOLDS_MS = (0, 0, 0, 5, 5, 5, 5, 50, 50, 50, 50, 300, 300, 300, 300, 1500, 1500, 9000)
 """The longest outlives a session that nobody keeps alive."""
 
@@ -61,7 +66,8 @@ class Load:
     def operations(self) -> tuple[PlannedOperation, ...]:
         """Draw all operations, in the order of their times."""
         kinds = self._kinds()
-        count = self._dice.between("operations", 0, 5, 18) * self._cast.duration_us // SECOND_US
+        rate = _RATES_OF_ALL if self._dice.scenario in EVERYTHING else _RATES
+        count = self._dice.between("operations", 0, *rate) * self._cast.duration_us // SECOND_US
         operations = [self._operation(number, kinds) for number in range(count)]
         if "barrier.arrive" in kinds:
             operations += self._arrivals()

@@ -32,15 +32,15 @@ class Identities:
         host = host_of(system)
         if host is not None:
             key: Any = inside(system, "_node", "key")
-            self._owned(key, owner, f"the name {key}")
+            self._owned(key, owner, "the name {}", key)
             for group in host.groups.values():
                 if self._process_of(group.core.id) != key:
                     self._broken(owner, f"takes part in group {group.number} as {group.core.id}, being {key}")
         gateway = gateway_of(system)
-        for ledger in [] if gateway is None else gateway.ledgers.values():
+        for ledger in () if gateway is None else gateway.ledgers.values():
             if ledger.number is not None:
                 session = (ledger.slot, ledger.epoch, ledger.number)
-                self._owned(session, owner, f"session {ledger.number} of slot {ledger.slot}")
+                self._owned(session, owner, "session {0[2]} of slot {0[0]}", session)
 
     def _process_of(self, member: str) -> str:
         known = self._processes.get(member)
@@ -48,10 +48,10 @@ class Identities:
             known = self._processes[member] = process_of(member)
         return known
 
-    def _owned(self, thing: object, owner: Owner, text: str) -> None:
+    def _owned(self, thing: object, owner: Owner, text: str, shown: object) -> None:
         first = self._owners.setdefault(thing, owner)
         if first != owner:
-            self._broken(owner, f"uses {text}, which was {first[0]}/{first[1]}'s")
+            self._broken(owner, f"uses {text.format(shown)}, which was {first[0]}/{first[1]}'s")
 
     @staticmethod
     def _broken(owner: Owner, text: str) -> None:

@@ -34,6 +34,8 @@ class Budgets:
     """Looks at the nodes of one world again and again."""
 
     def __init__(self) -> None:
+        self._noted: dict[str, bool] = {}
+        """The processes, in their incarnations, that were ever full or wrong: the others have no rows below."""
         self._wrong_since: dict[str, tuple[str, int]] = {}
         """Process in its incarnation -> what is wrong with its state, and since when on its clock."""
         self._full_at: dict[str, int] = {}
@@ -51,6 +53,9 @@ class Budgets:
         if budget is None:
             return
         label = process.incarnation.label
+        if not budget.is_full and label not in self._noted and not _wrong(budget):
+            return
+        self._noted[label] = True
         self._note_full(process, system, budget)
         if budget.is_full:
             self._full_at[label] = budget.budget_bytes
@@ -74,6 +79,9 @@ class Budgets:
 
     def look_at_led(self, live: Sequence[tuple[Process, HostView]], systems: Mapping[str, object]) -> None:
         """Whoever leads a group with a full node, and hears it, refuses for it; raises `ViolationError`."""
+        if not self._full_since_ns:
+            self._untold_since_ns = {}
+            return
         keys = {inside(systems[process.name], "_node", "key"): process for process, _ in live}
         full = [key for key, process in keys.items() if self._is_long_full(key, process)]
         former, self._untold_since_ns = self._untold_since_ns, {}

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["StepChecks", "WatchedStorage"]
 
 LOOK_EVERY_S = 0.05
+_SLOWLY = 4
+"""Every so many looks at leases there is one at what lasts longer."""
 _SETTLED_NS = 1_000_000_000
 _LATE_NS = 8_000_000_000
 """No fault of a plan holds a message for so long."""
@@ -84,8 +86,9 @@ class StepChecks:
         self._versions: dict[str, tuple[str, int, int]] = {}
         self._compared: dict[tuple[GroupKey, int], Portrait] = {}
         self._resumed_ns: dict[str, int] = {}
-        self._leased_ns: dict[tuple[str, int, int], int] = {}
-        """Since when (node, group, term) was seen with a lease at every look."""
+        self._leased: dict[tuple[str, int], tuple[int, int]] = {}
+        """(node, group) -> (term, since when every look found it with a lease of that term)."""
+        self._looks = 0
         self._is_over = False
         world.trace.subscribe(self._heard)
         world.after(LOOK_EVERY_S, self._look)
@@ -156,11 +159,11 @@ class StepChecks:
                 continue
             self._guarded(self.logs.written, write, group.core)
             if write.hard_state is not None and write.hard_state[1] == group.core.id:
-                self._guarded(self._check_candidate, process, group, self.live())
+                self._guarded(self._check_candidate, process, group)
             if write.entries and group.core.role is not Role.LEADER:
                 self.wrote_last[write.group] = process.name
             if group.core.role is Role.LEADER:
-                self._guarded(self._check_lease, process, group, self.live())
+                self._guarded(self._check_lease, process, group)
 
     def after_write(self, process: Process, writes: Sequence[Any]) -> None:
         """Compare machines that applied the same: replicas with each other, and with ours (11, 15)."""
@@ -207,32 +210,33 @@ class StepChecks:
 
     # -- leases and leaders
 
-    def _check_lease(
-        self, process: Process, group: GroupView, live: Sequence[tuple[Process, HostView]]
-    ) -> None:
-        """A leader means that nobody else has a lease any more (16)."""
-        for other, host in live:
-            rival = None if other is process else host.groups.get(group.number)
-            if rival is None or rival.epoch != group.epoch or rival.core.role is not Role.LEADER:
+    def _rivals(self, process: Process, group: GroupView) -> list[tuple[Process, GroupView]]:
+        """Return the other replicas of a group that lead it now, in whatever term, with their processes."""
+        found: list[tuple[Process, GroupView]] = []
+        for name, host in self._hosts.items():
+            rival = host.groups.get(group.number)
+            if rival is None or rival.core.role is not Role.LEADER or rival is group:
                 continue
-            if self._has_lease(other, rival.core) and group.core.term > rival.core.term:
+            if rival.epoch == group.epoch and name != process.name and self._runs(name):
+                found.append((self._world.processes[name], rival))
+        return found
+
+    def _check_lease(self, process: Process, group: GroupView) -> None:
+        """A leader means that nobody else has a lease any more (16)."""
+        for other, rival in self._rivals(process, group):
+            if group.core.term > rival.core.term and self._has_lease(other, rival.core):
                 text = f"leads in term {group.core.term} while {rival.core.id} has a lease of term {rival.core.term}"
                 _fail(16, group, text)
 
-    def _check_candidate(
-        self, process: Process, group: GroupView, live: Sequence[tuple[Process, HostView]]
-    ) -> None:
+    def _check_candidate(self, process: Process, group: GroupView) -> None:
         """Nobody stands against a leader with a lease: the majority that gave it would not have it (14).
 
         Promises of before that lease may be late; so it has to have lasted for as long as one can be on its way.
         """
-        for other, host in live:
-            rival = None if other is process else host.groups.get(group.number)
-            if rival is None or rival.epoch != group.epoch or rival.core.role is not Role.LEADER:
-                continue
-            since_ns = self._leased_ns.get((other.name, group.number, rival.core.term))
-            is_old = since_ns is not None and self._world.now_ns - since_ns > _LATE_NS
-            if is_old and self._has_lease(other, rival.core) and group.core.term > rival.core.term:
+        for other, rival in self._rivals(process, group):
+            term, since_ns = self._leased.get((other.name, group.number), (0, 0))
+            is_old = term == rival.core.term and self._world.now_ns - since_ns > _LATE_NS
+            if is_old and group.core.term > rival.core.term and self._has_lease(other, rival.core):
                 text = f"stands in term {group.core.term}, {rival.core.id} leads with a lease of term {rival.core.term}"
                 _fail(14, group, text)
 
@@ -244,28 +248,40 @@ class StepChecks:
         """Look at everybody, now and then."""
         if self._is_over or self.first is not None:
             return
+        live = self.live()
+        self._looks += 1
+        if self._looks % _SLOWLY == 0:
+            self._look_at_what_lasts(live)
+        leading = [
+            (process, host, group)
+            for process, host in live
+            for group in host.groups.values()
+            if group.core.role is Role.LEADER
+        ]
+        self._note_leases(leading)
+        for process, host, group in leading:
+            self._guarded(self._check_lease, process, group)
+            # A start that came to nothing closes its node, whose process goes on: nothing ticks there.
+            if not inside(host, "_is_closed"):
+                self._guarded(self._check_majority, process, group)
+        self._world.after(LOOK_EVERY_S, self._look)
+
+    def _look_at_what_lasts(self, live: Sequence[tuple[Process, HostView]]) -> None:
+        """Look at names, sessions and budgets: what is wrong with them stays so for a while."""
         for name, system in self.systems.items():
             if self._runs(name):
                 self._guarded(self._identities.look, self._world.processes[name], system)
                 self._guarded(self.budgets.look, self._world.processes[name], system)
-        live = self.live()
         self._guarded(self.budgets.look_at_led, live, self.systems)
-        for process, host in live:
-            for group in list(host.groups.values()):
-                self._note_lease(process, group)
-                if group.core.role is Role.LEADER:
-                    self._guarded(self._check_lease, process, group, live)
-                    # A start that came to nothing closes its node, whose process goes on: nothing ticks there.
-                    if not inside(host, "_is_closed"):
-                        self._guarded(self._check_majority, process, group)
-        self._world.after(LOOK_EVERY_S, self._look)
 
-    def _note_lease(self, process: Process, group: GroupView) -> None:
-        key = (process.name, group.number, group.core.term)
-        if group.core.role is Role.LEADER and self._has_lease(process, group.core):
-            self._leased_ns.setdefault(key, self._world.now_ns)
-        else:
-            self._leased_ns.pop(key, None)
+    def _note_leases(self, leading: Sequence[tuple[Process, HostView, GroupView]]) -> None:
+        former, self._leased = self._leased, {}
+        for process, _, group in leading:
+            if self._has_lease(process, group.core):
+                key, term = (process.name, group.number), group.core.term
+                known = former.get(key)
+                goes_on = known is not None and known[0] == term
+                self._leased[key] = known if known and goes_on else (term, self._world.now_ns)
 
     def _check_majority(self, process: Process, group: GroupView) -> None:
         """A leader that lost its majority steps down within one election timeout (14)."""
