@@ -90,7 +90,8 @@ class Execution:
         self._stage = Stage(world, has_limits=is_small(limits_of(self._settings)))
         self._stage.services.follow(world.trace)
         self._checks = StepChecks(world, self._settings)
-        self._bounds = Bounds(world, self._settings, self._checks)
+        names = dict.fromkeys(operation.entity for operation in plan.operations)
+        self._bounds = Bounds(world, self._settings, self._checks, entities=len(names), seed=plan.seed)
         self._actors = ActorChecks(world, self._checks.report)
         self._has_actors = any(operation.kind in ACTOR_KINDS for operation in plan.operations)
         self._nodes = [name for name in plan.cluster.names() if name.startswith("node-")]

@@ -142,7 +142,8 @@ class Load:
             if self._dice.between("absent", index, 0, 19) == 0:
                 continue
             start_us = cycle * self._cast.duration_us // rounds
-            at_us = start_us + self._dice.between("late", index, 0, 1500) * 1000
+            late_us = self._dice.between("late", index, 0, 1500) * 1000
+            at_us = min(start_us + late_us, self._cast.duration_us)
             args: dict[str, int | str | bool | None] = {
                 "party": f"party-{party + 1}",
                 "expected": parties,

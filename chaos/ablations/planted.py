@@ -24,6 +24,7 @@ from .halves import HALVES
 from .holds import HOLDS
 from .memory import MEMORY
 from .rare import RARE
+from .remains import REMAINS
 from .sessions import SESSIONS
 from .snapshots import SNAPSHOTS
 from .structures import STRUCTURES
@@ -100,7 +101,7 @@ FIRST = (
 
 PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN, *RARE,
-    *BOUNDS, *HALVES,
+    *BOUNDS, *HALVES, *REMAINS,
     *MEMORY,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

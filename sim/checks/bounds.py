@@ -16,6 +16,7 @@ from casty.wire import frames
 
 from .attempts import Attempts
 from .looking import GroupView, gateway_of, inside, machine_of
+from .remains import UNDER_WAY, Sizes, limits_at_rest, too_many
 from .violation import Violation
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ __all__ = ["Bounds"]
 
 LOOK_EVERY_S = 0.25
 REST_WITHIN_S = 30
+CALLS_END_WITHIN_S = 5
+"""Less than any session without calls is kept: what ends with a session must not hide what should have ended before."""
 REST_S = 2
 _IDLE_RATE = 3
 _KEEP_ALIVES = 3
@@ -52,13 +55,22 @@ class Bounds:
         The cluster's.
     checks
         Knows what runs, and takes the first violation.
+    entities
+        How many names of entities the run uses.
+    seed
+        The run's: which node and which client are looked at closely.
     """
 
-    def __init__(self, world: World, settings: Settings, checks: StepChecks) -> None:
+    def __init__(
+        self, world: World, settings: Settings, checks: StepChecks, *, entities: int, seed: int
+    ) -> None:
         self._world = world
+        self._entities = entities
+        self._seed = seed
         self._settings = settings
         self._checks = checks
         self._attempts = Attempts(world, checks.report)
+        self._calls_end_ns = 0
         self._is_over = False
         world.after(LOOK_EVERY_S, self._look)
 
@@ -134,6 +146,7 @@ class Bounds:
     async def rest(self) -> None:
         """Wait until nothing goes on that nobody asked for, and see that it stays so."""
         end_ns = self._world.now_ns + REST_WITHIN_S * 10**9
+        self._calls_end_ns = self._world.now_ns + CALLS_END_WITHIN_S * 10**9
         while self._checks.first is None:
             versions, sent = self._versions(), dict(self._attempts.frames)
             await asyncio.sleep(REST_S)
@@ -161,7 +174,7 @@ class Bounds:
                     "the network",
                     f"{count} frames in {REST_S} s ({name}; by kind {counts}), at most {most}",
                 )
-        return self._stray()
+        return self._stray() or self._remaining()
 
     def _versions(self) -> list[int]:
         """Return which versions of the cluster the nodes have."""
@@ -179,6 +192,32 @@ class Bounds:
         links = len(self._world.processes) * len(self._checks.live())
         rows = round(2 * links * REST_S * _KEEP_ALIVES / self._settings.session_ttl_s)
         return _IDLE_RATE * (self._beats() + rows + 2 * links * REST_S)
+
+    def _remaining(self) -> Violation | None:
+        """Say which table of one node or one client has rows of what is over."""
+        names = list(self._world.processes)
+        members = sum(name in self._world.node_names for name in names)
+        sizes = Sizes(self._settings.slots + 1, len(names), members, self._entities)
+        limits = limits_at_rest(self._settings, sizes)
+        running = [name for name, _ in self._checks.running_systems()]
+        nodes = [name for name in running if name in self._world.node_names]
+        clients = [name for name in running if name not in self._world.node_names]
+        if self._seed % 2:
+            # Most rows come and go where groups are led: half of the seeds look there.
+            nodes = sorted(nodes, key=self._led_by)[-1:]
+        for chosen in (nodes, clients):
+            if chosen:
+                name = chosen[self._seed // 2 % len(chosen)]
+                for path, text in too_many(self._world.processes[name], *limits):
+                    found = Violation(9, name, f"at rest {text}")
+                    if path in UNDER_WAY and self._world.now_ns >= self._calls_end_ns:
+                        self._checks.report(found)
+                    return found
+        return None
+
+    def _led_by(self, name: str) -> int:
+        hosts = [host for process, host in self._checks.live() if process.name == name]
+        return sum(group.core.role is Role.LEADER for host in hosts for group in host.groups.values())
 
     def _stray(self) -> Violation | None:
         """Say which slot has two groups, or replicas that are not those of its configuration (17)."""

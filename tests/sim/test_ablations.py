@@ -11,12 +11,13 @@ from chaos.ablations.bug import Planted, find, planted
 from chaos.ablations.clients import CLIENTS
 from chaos.ablations.memory import MEMORY
 from chaos.ablations.planted import FIRST, PLANTED
+from chaos.ablations.remains import REMAINS
 from sim.executor import run_plan
 from sim.result import HELD
 from sim.swarm import expand
 
 SOON = 12
-EASY = [bug for bug in (*FIRST, *CLIENTS, *ACTORS, *MEMORY) if not bug.is_hard]
+EASY = [bug for bug in (*FIRST, *CLIENTS, *ACTORS, *MEMORY, *REMAINS) if not bug.is_hard]
 
 
 @pytest.mark.slow

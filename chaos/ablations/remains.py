@@ -1,0 +1,81 @@
+"""Planted bugs in what goes when it is over: calls, numbers, proposals and outcomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casty.cluster.call_table import CallTable
+from casty.cluster.proposals import Proposals
+from casty.cluster.slot_leader import SlotLeader
+
+from .bug import bug_in
+
+__all__ = ["REMAINS"]
+
+
+def _call_kept(right: Any) -> Any:
+    """A call that is over stays in the table of calls."""
+
+    def forget(table: Any, call: Any) -> None:
+        right(table, call)
+        table.calls[call.call_id] = call
+
+    return forget
+
+
+def _number_kept(_right: Any) -> Any:
+    """The number of a call that is over stays its own."""
+
+    def unnumber(_table: Any, _call: Any) -> None:
+        """Nothing is given back."""
+
+    return unnumber
+
+
+def _slot_kept(right: Any) -> Any:
+    """The table of calls by slot keeps those that are over."""
+
+    def forget(table: Any, call: Any) -> None:
+        right(table, call)
+        table._by_slot.setdefault(call.slot, {})[-call.call_id] = call
+
+    return forget
+
+
+def _pause_kept(right: Any) -> Any:
+    """Each new call leaves a row about its slot's pauses that nobody takes away."""
+
+    def settle_in(table: Any, call: Any) -> None:
+        right(table, call)
+        table.pauses_ns[-call.call_id] = 0
+
+    return settle_in
+
+
+def _proposal_kept(_right: Any) -> Any:
+    """Who waited for an entry stays in the table when it was applied."""
+
+    def take(proposals: Any, index: int, term: int) -> Any:
+        waiting = proposals._waiting.get(index)
+        return None if waiting is None or waiting[0] != term else (waiting[1], waiting[2])
+
+    return take
+
+
+def _outcome_kept(_right: Any) -> Any:
+    """Who waited for an outcome stays in the table when it was told."""
+
+    def take(leader: Any, session: int, seq: int) -> Any:
+        return leader._waiting.get(session, {}).get(seq)
+
+    return take
+
+
+REMAINS = (
+    bug_in("call-kept", "rows of calls", "mixed", CallTable, "forget", _call_kept),
+    bug_in("number-kept", "rows of numbers", "mixed", CallTable, "unnumber", _number_kept),
+    bug_in("slot-kept", "rows of slots", "mixed", CallTable, "forget", _slot_kept),
+    bug_in("proposal-kept", "rows of proposals", "mixed", Proposals, "take", _proposal_kept),
+    bug_in("outcome-kept", "rows of waiting calls", "mixed", SlotLeader, "_take", _outcome_kept),
+    bug_in("pause-kept", "rows of pauses", "mixed", CallTable, "settle_in", _pause_kept),
+)

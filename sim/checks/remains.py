@@ -1,0 +1,94 @@
+"""What is left of calls, sessions, links and processes that are over: at rest every table is small (8, 9).
+
+A run makes some two hundred calls from a handful of processes. At rest no table may have rows by the call; each has
+at most so many as there are groups, processes, or entities, or as it keeps on purpose, whatever the run did.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from casty.cluster.calls import MIN_SWEEP
+from casty.cluster.keepalive import MAX_FRAMES_IN_FLIGHT
+
+from .leftovers import Rows, kept_rows, rows_of_process
+
+if TYPE_CHECKING:
+    from casty.config import Settings
+
+    from ..process import Process
+
+__all__ = ["UNDER_WAY", "Sizes", "limits_at_rest", "too_many"]
+
+_FEW = 8
+"""Rows of a table that need no reason."""
+_KINDS = 10
+"""Kinds of entities, rounded up."""
+_TYPES = 40
+"""Types that a codec has an encoder of; casty's own and those of the workload."""
+_BURST = 4
+"""Replies that sessions have kept on average."""
+_FACTS = 6
+"""What one process tells another when they meet: rows of it, and of a welcome."""
+
+UNDER_WAY = (
+    "cluster.calls.Call", "cluster.call_table.CallTable.calls", "cluster.call_table.CallTable._numbered",
+    "cluster.call_table.CallTable._by_slot", "cluster.call_table.CallTable._parked",
+    "cluster.slot_leader.SlotLeader._waiting", "cluster.proposals.Proposals._waiting",
+)  # fmt: skip
+"""Tables of what is under way: nothing is, soon after the last call; some of their rows end with a session as well."""
+
+
+class Sizes(NamedTuple):
+    """By what tables may grow in one run: how many groups, processes, node ids, and names of entities there are."""
+
+    groups: int
+    processes: int
+    members: int
+    entities: int
+
+
+def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
+    """Return how many rows any table may have, and the tables that may have other numbers."""
+    groups, processes, _, entities = sizes
+    usual = _FEW + 2 * processes + 2 * groups
+    sessions = _FEW + 2 * groups * processes
+    seats = _FEW + groups * processes
+    more: Rows = {
+        "cluster.calls.Deadlines._heap": 4 * MIN_SWEEP,
+        "cluster.calls.Deadlines._heap[]": 8 * MIN_SWEEP,
+        "cluster.keepalive.KeepAlive._sent": MAX_FRAMES_IN_FLIGHT,
+        "cluster.keepalive.KeepAlive._sent[]": 2 * MAX_FRAMES_IN_FLIGHT,
+        "cluster.keepalive.KeepAlive._sent[][]": 2 * MAX_FRAMES_IN_FLIGHT * groups,
+        "cluster.slot_machine.SlotMachine.entities": _FEW + 2 * entities,
+        "cluster.slot_machine.SlotMachine.entities[]": 2 * _FEW + 4 * entities,
+        "cluster.slot_machine.SlotMachine.attempts": sessions,
+        "cluster.slot_machine.SlotMachine.sessions": sessions,
+        "cluster.slot_session.SlotSession": sessions,
+        # Those of the last burst stay until the session's next request says that they arrived.
+        "cluster.slot_session.SlotSession.replies": _BURST * sessions,
+        "cluster.slot_session.SlotSession.replies[]": 3 * _BURST * sessions,
+        "cluster.slot_session.SlotSession.withdrawn": _BURST * sessions,
+        "cluster.slot_leader.SlotLeader._heard_ns": sessions,
+        "cluster.slot_leader.SlotLeader._withdrawing": sessions,
+        "cluster.slot_weights.Weights.by_kind": _KINDS * groups,
+        "cluster.slot_weights.Weights.count_by_kind": _KINDS * groups,
+        "cluster.control.SlotRow.first": seats,
+        "cluster.topology.Topology.slots[][]": seats,
+        "consensus.core.Core.peers": seats,
+        "cluster.founding.Founding._met[]": _FACTS * usual,
+        "transport.connection.Connection.welcome_extra": _FACTS * usual,
+        "wire.encoding.CanonicalEncoder._encoders": _TYPES,
+        "wire.encoding.Encoder._encoders": _TYPES,
+    }
+    least = {path: max(usual, rows) for path, rows in {**more, **kept_rows(settings, sizes.members)}.items()}
+    return usual, {**least, **dict.fromkeys(UNDER_WAY, 0)}
+
+
+def too_many(process: Process, usual: int, more: Rows) -> list[tuple[str, str]]:
+    """Return the tables of a process that have more rows than they may: each by its path, with both numbers."""
+    return [
+        (path, f"{path} has {rows} rows, at most {most} may be")
+        for path, rows in rows_of_process(process).items()
+        if rows > (most := more.get(path, usual))
+    ]
