@@ -102,5 +102,6 @@ def _rare(dice: Dice) -> dict[str, int | float | str]:
         "max_window_replies": dice.choice("window", 0, (1024, 64, 16)),
         "max_window_bytes": dice.choice("window-bytes", 0, (1024 * 1024, 4096, 1024)),
         "max_uncommitted_bytes": dice.choice("uncommitted", 0, (64 * 1024 * 1024, 65536)),
+        "retained_bytes": dice.choice("retained-bytes", 0, (2 * 1024 * 1024, 64 * 1024, 4_096, 1_024)),
         "max_mailbox": dice.choice("mailbox", 0, (10_000, 100, 4)),
     }

@@ -112,6 +112,8 @@ class Feed:
             return
         documents: dict[int, bytes] = {}
         for connection, base in list(self._subscribers.items()):
+            if connection not in self._subscribers:
+                continue  # what was told to one before it ended this one's link
             # Nearly always all of them were sent the same one.
             document = documents.get(id(base))
             if document is None:

@@ -32,6 +32,12 @@ def _for_who_is_behind(right: Any) -> Any:
     return compact
 
 
+def _is_full_by_number(core: Any) -> bool:
+    """Bytes of entries do not count, only entries."""
+    limits = core.limits
+    return bool(core.applied - core.log.offset >= limits.retained_entries + limits.compact_entries)
+
+
 def _no_back_off(right: Any) -> Any:
     """What is refused is tried again after the same short pause for ever."""
 
@@ -90,6 +96,7 @@ def _version_of_nothing(right: Any) -> Any:
 
 BOUNDS = (
     Planted("log-never-compacted", "bound of logs", "mixed", Core, "compact", _never_compacts),
+    Planted("log-bytes-ignored", "bound of logs", "mixed", Core, "is_log_full", property(_is_full_by_number)),
     bug_in("log-kept-for-the-dead", "bound of logs", "mixed", Core, "compact", _for_who_is_behind),
     bug_in("retries-without-back-off", "bound of retries", "mixed", CallTable, "retry_later", _no_back_off),
     bug_in("redirects-at-once", "bound of retries", "mixed", CallRouter, "_again", _redirects_at_once),

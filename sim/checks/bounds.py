@@ -100,10 +100,14 @@ class Bounds:
         kept = len(inside(core, "log", "entries"))
         under_way = core.last_index - core.commit
         most = settings.retained_entries + settings.snapshot_entries + under_way
+        where = f"group {group.number} at {process.name}"
         if kept > most:
-            self._broken(
-                f"group {group.number} at {process.name}", f"{kept} entries are kept, at most {most} may be"
-            )
+            self._broken(where, f"{kept} entries are kept, at most {most} may be")
+        # The last one applied may have gone beyond; with it the log is compacted.
+        applied = inside(core, "log", "entries")[: max(0, kept - under_way - 1)]
+        size = sum(len(entry.data) for entry in applied)
+        if size > settings.retained_bytes:
+            self._broken(where, f"{size} applied bytes are kept, at most {settings.retained_bytes} may be")
 
     def _check_sessions(self, process: Process, group: GroupView) -> None:
         machine = machine_of(group)
