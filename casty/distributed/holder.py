@@ -42,7 +42,7 @@ class Holder(Handle):
     def __del__(self) -> None:
         """Say that nobody can release what is held any more."""
         holds = getattr(self, "_holds", None)  # absent when the constructor refused its arguments
-        if holds is not None and holds.oldest() is not None:
+        if holds is not None and holds.is_any_valid():
             log.warning(
                 "%s: the last reference to an instance that holds it was dropped; it stays held until its client or "
                 "system is left. Keep the instance to release it, or use `async with`",
@@ -68,8 +68,14 @@ class Holder(Handle):
         reply = await port.release(self._kind, self._entity, hold.grant, command, timeout_s=self._timeout_s)
         return bool(reply[1] if reply[0] == OK else self._refused(reply))
 
+    def _here(self) -> Holds:
+        """Return the holds for a call that may change them; another event loop than theirs is refused first."""
+        if self._holds.is_elsewhere():
+            _ = self._port
+        return self._holds
+
     async def _release(self) -> bool:
-        hold = self._holds.meant()
+        hold = self._here().meant()
         return False if hold is None else await self._give_back(hold)
 
     async def wait_lost(self) -> bool:
@@ -80,10 +86,9 @@ class Holder(Handle):
         bool
             True if it ended early, False if it was released or there is none.
         """
-        hold = self._holds.oldest()
+        hold = self._here().oldest()
         if hold is None:
             return False
-        _ = self._port  # refuses another event loop, which the end could not wake up
         return await hold.wait_end()
 
     async def __aexit__(
@@ -93,7 +98,7 @@ class Holder(Handle):
 
         What cannot be released in time ends by itself; it is raised only when the body raised nothing.
         """
-        hold = self._holds.leave()
+        hold = self._here().leave()
         if hold is None:
             return
         is_foreign = hold.unwatch(error)

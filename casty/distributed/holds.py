@@ -147,27 +147,31 @@ class Holds:
     """
 
     __slots__ = (
-        "__weakref__", "_by_amount", "_by_task", "_entered", "_holds", "_missed", "_number", "_owner", "_ref", "latest",
+        "__weakref__", "_by_amount", "_by_task", "_entered", "_holds", "_loop", "_missed", "_number", "_owner", "_ref",
+        "latest",
     )  # fmt: skip
 
     def __init__(self, owner: Owner) -> None:
         self._owner = ref(owner)
         self._ref: ReferenceType[Holds] = ref(self)
         self._number = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Where the holds were acquired: nothing is changed elsewhere. None before the first."""
         self._holds: dict[int, Hold] = {}
         """By token, oldest first; each is in the next two as well, and in neither when it ended."""
         self._by_task: dict[Task | None, list[Hold]] = {}
         self._by_amount: dict[int, dict[int, Hold]] = {}
         self.latest: Hold | None = None
         """What was granted last, lost or not; None once it was given back."""
-        # The holds under which a task entered an ``async with``, the innermost last.
         self._entered: dict[Task, list[Hold]] = {}
+        """Under which a task entered an ``async with``, the innermost last."""
         # Weak: tasks end without asking.
         self._missed: WeakKeyDictionary[Task, _Missed] = WeakKeyDictionary()
 
     def begin(self, grant: Grant, amount: int) -> Hold:
         """Record what was just granted."""
         self._number += 1
+        self._loop = asyncio.get_running_loop()
         task, token = asyncio.current_task(), grant.token
         hold = Hold(grant, task, amount, self._number)
         self._holds[token] = self.latest = hold
@@ -193,6 +197,17 @@ class Holds:
         if not of_amount:
             del self._by_amount[hold.amount]
 
+    def is_elsewhere(self) -> bool:
+        """Whether another thread or loop asks, in which nothing of the holds may change."""
+        try:
+            return self._loop is not None and asyncio.get_running_loop() is not self._loop
+        except RuntimeError:
+            return True
+
+    def is_any_valid(self) -> bool:
+        """Whether anything is held. Changes nothing, so any thread may ask; the loop sees a loss by itself."""
+        return any(hold.grant.is_valid for hold in list(self._holds.values()))
+
     def oldest(self) -> Hold | None:
         """Return the oldest hold that is still good."""
         while self._holds:
@@ -203,10 +218,12 @@ class Holds:
 
     def is_held(self) -> bool:
         """Whether anything is held, as its user asks: whoever saw a hold, and then its loss, knows of it."""
+        if self.is_elsewhere():
+            return self.is_any_valid()
         hold = self.oldest()
         if hold is not None:
             hold.is_seen = True
-        elif self.latest is not None and self.latest.is_seen:
+        elif self.latest and self.latest.is_seen:
             self.forget_lost()
         return hold is not None
 
@@ -308,15 +325,13 @@ class Holds:
         self._ended()
 
     def _ended(self) -> None:
-        owner = self._owner()
-        if owner is not None:
+        if (owner := self._owner()) is not None:
             owner.hold_ended()
 
 
 def _on_lost(holds: ReferenceType[Holds], hold: Hold, lost: asyncio.Future[str]) -> None:
     """The gateway said that a hold was lost."""
-    known = holds()
-    if known is not None:
+    if (known := holds()) is not None:
         known.lose(hold, lost.result())
 
 

@@ -106,7 +106,10 @@ class Lock(Holder):
 
     @property
     def held(self) -> bool:
-        """True only while nobody else can have been granted this lock; for a hold, once False is for good."""
+        """True only while nobody else can have been granted this lock; for a hold, once False is for good.
+
+        Any thread may ask, as one that works under the lock beside the event loop.
+        """
         if self._plain is not None:
             return False
         return self._holds.is_held()
@@ -171,7 +174,7 @@ class Lock(Holder):
         OutcomeUnknown
             The deadline passed after it was sent; a grant that comes late is given back.
         """
-        self._holds.oldest()  # a hold seen lost gives the turn free
+        self._here().oldest()  # a hold seen lost gives the turn free
         if not self._turns.take():
             return False
         return await self._in_turn(TRY_ACQUIRE, self._timeout_s) is not None
