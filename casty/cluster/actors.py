@@ -125,13 +125,13 @@ class ClusterActors:
         cls, visitor: Visitor, local: LocalSystem, serializer: Serializer | None = None
     ) -> ClusterActors:
         """Wire the actors of a client."""
-        settings = visitor.settings
         source = peer_key(visitor.client_id, visitor.incarnation)
         routes = _VisitorRoutes(visitor)
         codec = codec_of(serializer, local.make_ref, OWN_MESSAGES)
-        remote = Remote(local, routes, codec, source, settings.max_value_bytes)
+        remote = Remote(local, routes, codec, source, None)
         local.remote = remote
-        router = RegionRouter(local, remote, routes, me=None, source=source, max_waiting=settings.max_mailbox)
+        max_waiting = visitor.settings.max_mailbox
+        router = RegionRouter(local, remote, routes, me=None, source=source, max_waiting=max_waiting)
         router.refusal = visitor.refusal
         receptionist = Receptionist(local, visitor.topology, None, visitor.incarnation)
         actors = cls(local, remote, router, receptionist, ValuePort(visitor.gateway, codec), None)

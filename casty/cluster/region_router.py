@@ -23,11 +23,11 @@ from casty.actor.local import LocalSystem
 from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope, shard_of
 from casty.address import ActorAddress
-from casty.checks import check_count, check_name
+from casty.checks import check_count, check_name, shown
 from casty.cluster.placement import slot_of_region
 from casty.cluster.remote import ActorRoutes, Remote, plain_sender, sender_of
 from casty.config import SECOND_NS
-from casty.errors import CastyError, Mismatch, Overloaded, RemoteProtocolError, Unavailable
+from casty.errors import CastyError, MessageTooLarge, Mismatch, Overloaded, RemoteProtocolError, Unavailable
 from casty.events import Redirected
 from casty.limits import MAX_REGION_NAME_BYTES, MAX_REGIONS
 from casty.runtime import Timer
@@ -178,6 +178,7 @@ class RegionRouter:
     def tell(self, shard_type: str, num_shards: int, entity_id: str, message: object) -> None:
         """Send a message of this process to an entity."""
         payload = self._remote.encode(message)
+        self._check_size(entity_id, payload)
         self._number += 1
         sender, now_ns = self._local.replies.asking, self._clock.now()
         self.route(
@@ -185,6 +186,12 @@ class RegionRouter:
                 shard_type, num_shards, entity_id, self._source, self._number, 0, sender, now_ns, payload
             )
         )
+
+    def _check_size(self, entity_id: str, payload: bytes) -> None:
+        """A name travels with each message: both together are what the cluster takes, so that no frame is too long."""
+        size_bytes = len(payload) + len(entity_id.encode())
+        if self._remote.is_too_large(size_bytes):
+            raise self._remote.too_large(f"message and id of the entity {shown(entity_id, 80)}", size_bytes)
 
     def on_entity(self, body: bytes) -> None:
         """Take an ``ENTITY`` frame of another process."""
@@ -298,10 +305,20 @@ class RegionRouter:
                 self.drop(item, Unavailable("the question ended before it could be sent"))
             elif now_ns - item.since_ns > WAIT_NS:
                 self.drop(item, Unavailable(f"{item.entity_id}: waited {WAIT_NS / SECOND_NS} s; {item.why}"))
-            elif not self._try(item):
+            elif not self._try_again(item):
                 return
             items.popleft()
             self._count -= 1
+
+    def _try_again(self, item: EntityMessage) -> bool:
+        try:
+            self._check_size(
+                item.entity_id, item.payload
+            )  # the cluster's limit may have come after it was sent
+            return self._try(item)
+        except MessageTooLarge as error:  # it never gets shorter, and others wait behind it
+            self.drop(item, error)
+            return True
 
     def _has_ended(self, item: EntityMessage) -> bool:
         sender = item.sender

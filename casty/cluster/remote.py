@@ -105,11 +105,16 @@ class Remote:
     source
         This process's peer key: node or client id and incarnation.
     max_value_bytes
-        The largest encoded message.
+        The largest encoded message; None where the cluster has not been heard of, which says it: until `limited`.
     """
 
     def __init__(
-        self, local: LocalSystem, routes: ActorRoutes, codec: MessageCodec, source: str, max_value_bytes: int
+        self,
+        local: LocalSystem,
+        routes: ActorRoutes,
+        codec: MessageCodec,
+        source: str,
+        max_value_bytes: int | None,
     ) -> None:
         self._local = local
         self._routes = routes
@@ -131,12 +136,20 @@ class Remote:
     def encode(self, message: object) -> bytes:
         """Return a message's bytes; raises `EncodingError` or `MessageTooLarge`, before anything is sent."""
         data = self._codec.encode(message)
-        if len(data) > self.max_value_bytes:
-            raise MessageTooLarge(
-                f"{type(message).__name__}: expected at most max_value_bytes = {self.max_value_bytes}, "
-                f"found {len(data)} bytes; send it in parts"
-            )
+        if self.is_too_large(len(data)):
+            raise self.too_large(type(message).__name__, len(data))
         return data
+
+    def is_too_large(self, size_bytes: int) -> bool:
+        """Whether the cluster takes no message of so many bytes; False while that is not known yet."""
+        return self.max_value_bytes is not None and size_bytes > self.max_value_bytes
+
+    def too_large(self, what: str, size_bytes: int) -> MessageTooLarge:
+        """Return the error of what is too large."""
+        return MessageTooLarge(
+            f"{what}: expected at most max_value_bytes = {self.max_value_bytes}, "
+            f"found {size_bytes} bytes; send it in parts"
+        )
 
     def decode(self, data: bytes) -> object:
         """Return the message of bytes; raises `EncodingError`."""

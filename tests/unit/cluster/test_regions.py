@@ -12,7 +12,15 @@ import pytest
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
 from casty.actor.sharding import ShardEnvelope
-from casty.errors import EncodingError, Mismatch, NotStarted, Overloaded, Unavailable, UnknownRegion
+from casty.errors import (
+    EncodingError,
+    MessageTooLarge,
+    Mismatch,
+    NotStarted,
+    Overloaded,
+    Unavailable,
+    UnknownRegion,
+)
 from casty.limits import MAX_REGION_NAME_BYTES, MAX_REGIONS
 from tests.unit.cluster.region_world import Add, Get, Stop, World, counter, settle
 
@@ -98,6 +106,35 @@ async def test_waiting_is_bounded_in_number_and_time() -> None:
             await ask(world, "c")
         world.clock.advance(11)
         assert [len(client.letters), client.router.waiting] == [7, 0]
+
+
+async def test_an_id_counts_as_the_message_does() -> None:
+    async with world_of() as world:
+        client = world.processes["c"]
+        world.lead("a")
+        with pytest.raises(
+            MessageTooLarge, match=r"id of the entity 'xxx.*max_value_bytes = 1000, found 10\d\d"
+        ):
+            tell(world, "c", Add(1), "x" * 1_000)
+        tell(world, "c", Add(1), "x" * 900)
+        assert client.letters == []
+
+
+async def test_what_turns_out_too_large_keeps_no_other_waiting() -> None:
+    async with world_of() as world:
+        client = world.processes["c"]
+        topology, world.topology = world.topology, None
+        client.remote.max_value_bytes = None
+        asking = [ask(world, "c", "x" * 1_000), ask(world, "c")]
+        await settle()
+        client.remote.limited(1_000)
+        world.topology = topology
+        world.lead("a")
+        world.clock.advance(0.1)
+        with pytest.raises(MessageTooLarge, match="max_value_bytes = 1000"):
+            await asking[0]
+        assert await asking[1] == ("e", 0)
+        assert client.router.waiting == 0
 
 
 async def test_a_question_that_ended_leaves_the_queue() -> None:

@@ -416,3 +416,27 @@ def test_a_client_keeps_to_the_limits_of_its_cluster() -> None:
                 await values.put("k", b"y" * (5 << 20))
 
     run(main)
+
+
+def test_messages_sent_before_the_cluster_is_heard_of_have_its_limits() -> None:
+    def echo(ctx: ActorContext[Any], message: Any) -> None:
+        message[0].tell(len(message[1]))
+
+    async def main(world: World) -> None:
+        [node] = await world.cluster(1, config=Settings(max_frame_bytes=32 << 20, max_value_bytes=4 << 20))
+        node.spawn(Behaviors.sharded(lambda _: Behaviors.receive(echo), num_shards=1), "r")
+        async with client_of() as client:
+            ref = client.entity_ref("r", num_shards=1)
+
+            def asked(size: int, entity_id: str = "e") -> Awaitable[object]:
+                return client.ask(ref, lambda reply: ShardEnvelope(entity_id, (reply, b"y" * size)))
+
+            fits, large, named = await asyncio.gather(
+                asked(2_000_000), asked(5 << 20), asked(1, "x" * (5 << 20)), return_exceptions=True
+            )
+            assert fits == 2_000_000
+            assert isinstance(large, MessageTooLarge)
+            assert isinstance(named, MessageTooLarge)
+            assert await asked(3) == 3
+
+    run(main)
