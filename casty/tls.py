@@ -20,8 +20,9 @@ class Config:
     Parameters
     ----------
     server_context
-        For links taken. Clients need a certificate exactly when it demands one. None is enough for a client,
-        which takes none.
+        For links taken. Clients need a certificate exactly when it demands one. Nodes always do, one that names
+        the host at which they are reached: it has to ask for certificates (``CERT_REQUIRED`` or ``CERT_OPTIONAL``),
+        and `client_context` to show one. None is enough for a client, which takes none.
     client_context
         For links made. It must verify the other end's certificate and that its subject alternative name is
         the host that was dialled.

@@ -140,6 +140,8 @@ class Acceptor:
         refusal = judge(theirs, mine)
         if refusal is None and theirs.role == "client" and self._clients >= self._max_clients:
             refusal = Refusal("links", self._full_text(mine))
+        if refusal is None and theirs.role == "node" and not connection.proves(theirs.host):
+            refusal = Refusal("certificate", _unproved(theirs, mine))
         if refusal is None and self._check is not None:
             text = self._check(theirs)
             refusal = None if text is None else Refusal(NOT_NOW, text)
@@ -186,6 +188,14 @@ class Acceptor:
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
         self.refused += 1
         connection.greet(frames.REFUSED, refusal._replace(text=refusal.text[:_MAX_TEXT_CHARS]).encode())
+
+
+def _unproved(theirs: Hello, mine: Hello) -> str:
+    return (
+        f"node {theirs.node_id} says that it is reached at {theirs.host!r}, and showed node {mine.node_id} no "
+        "certificate that names this host: its client_context has to have one that does, and server_context has to "
+        "ask for certificates"
+    )
 
 
 def _kept_back(descriptors: int) -> int:

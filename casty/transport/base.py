@@ -44,6 +44,13 @@ class Link(Protocol):
         """Bytes given to `write` that the network has not taken yet."""
         ...
 
+    def proves(self, host: str) -> bool:
+        """Whether the other end may say that `host` is where it is reached, once it has said anything at all.
+
+        With TLS its certificate has to name the host; without, nobody proves anything, and everybody may.
+        """
+        ...
+
     def write(self, data: bytes) -> None:
         """Queue bytes without blocking; on a lost or closing link they vanish."""
 

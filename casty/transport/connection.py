@@ -171,6 +171,10 @@ class Connection:
         """The other end's socket address, for messages only."""
         return self._link.peer
 
+    def proves(self, host: str) -> bool:
+        """Whether the other end may say that it is reached at `host`; see `Link.proves`."""
+        return self._link.proves(host)
+
     @property
     def buffered_bytes(self) -> int:
         """Bytes sent that the network has not taken yet."""

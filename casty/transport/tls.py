@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from casty.tls import TlsError
 from casty.transport.base import Link, LinkFactory
+from casty.transport.certificates import names_host
 
 __all__ = ["TlsLink"]
 
@@ -82,6 +83,10 @@ class TlsLink:
     def buffered_bytes(self) -> int:
         """Bytes that the network has not taken yet."""
         return self._pending_bytes + self._raw.buffered_bytes
+
+    def proves(self, host: str) -> bool:
+        """Whether the other end's certificate, which was verified, names that host."""
+        return names_host(self._tls.getpeercert(), host)
 
     def start(self) -> None:
         """Say the first word of the handshake; the dialling side's."""

@@ -108,7 +108,7 @@ class Side:
         self._changed = asyncio.Event()
 
     def hello(self) -> Hello:
-        host, port = ("h", 1) if self.acceptor is None else self.acceptor.address
+        host, port = ("127.0.0.1", 1) if self.acceptor is None else self.acceptor.address
         hello = Hello.of_node(
             cluster=self.cluster,
             node_id=self.node_id,

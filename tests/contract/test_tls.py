@@ -21,9 +21,9 @@ from tests.contract.worlds import HOST, contexts_of, run_for_real
 SETTINGS = Settings()
 
 
-async def outcome(server_tls: Config | None, client_tls: Config | None) -> str | None:
+async def outcome(server_tls: Config | None, client_tls: Config | None, role: str) -> str | None:
     """Return None when the two link and can talk, else the refusal that the dialler learns."""
-    server, client = Side("a", SETTINGS), Side("b", SETTINGS)
+    server, client = Side("a", SETTINGS), Side("b", SETTINGS, role)
     peer: Peer = client.dial(await server.listen(HOST, server_tls), client_tls)
     while peer.last_refusal is None and not client.frames:
         if client.opened and client.opened[0].is_open:
@@ -36,11 +36,11 @@ async def outcome(server_tls: Config | None, client_tls: Config | None) -> str |
     return refusal
 
 
-def learn(server_tls: Config | None, client_tls: Config | None) -> str | None:
+def learn(server_tls: Config | None, client_tls: Config | None, role: str = "node") -> str | None:
     found: list[str | None] = []
 
     async def main() -> None:
-        found.append(await outcome(server_tls, client_tls))
+        found.append(await outcome(server_tls, client_tls, role))
 
     run_for_real(main)
     return found[0]
@@ -105,7 +105,26 @@ def test_a_dialler_without_a_certificate(authority: trustme.CA, tls: Config) -> 
     assert "TLS" in str(learn(tls, anonymous))
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(HOST).configure_cert(server)
-    assert learn(Config(server, client), anonymous) is None
+    assert learn(Config(server, client), anonymous, "client") is None
+    assert "no certificate that names this host" in str(learn(Config(server, client), anonymous))
+    assert "no certificate that names this host" in str(learn(Config(server, client), tls)), (
+        "nobody asked for it"
+    )
+
+
+def test_a_certificate_makes_a_node_of_the_host_that_it_names_only(
+    authority: trustme.CA, tls: Config
+) -> None:
+    job = contexts_of(authority, "job.example")
+    assert learn(tls, job, "client") is None
+    assert learn(tls, job, "status") is None
+    text = str(learn(tls, job))
+    assert "node b says that it is reached at '127.0.0.1', and showed node a no certificate" in text
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(HOST).configure_cert(server)
+    authority.configure_trust(server)
+    server.verify_mode = ssl.CERT_OPTIONAL
+    assert learn(Config(server, tls.client_context), tls) is None, "it showed one although it need not"
 
 
 def test_links_stuck_in_the_tls_handshake_are_bounded(tls: Config) -> None:
