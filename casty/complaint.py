@@ -17,17 +17,22 @@ class Complaint:
     clock
         Tells how long ago the last line was.
     log
-        Where the lines go, as warnings.
+        Where the lines go.
     pause_ns
         The shortest time between two lines.
+    level
+        Of the lines.
     """
 
-    __slots__ = ("_clock", "_log", "_next_ns", "_pause_ns", "_silenced")
+    __slots__ = ("_clock", "_level", "_log", "_next_ns", "_pause_ns", "_silenced")
 
-    def __init__(self, clock: Clock, log: logging.Logger, pause_ns: int) -> None:
+    def __init__(
+        self, clock: Clock, log: logging.Logger, pause_ns: int, level: int = logging.WARNING
+    ) -> None:
         self._clock = clock
         self._log = log
         self._pause_ns = pause_ns
+        self._level = level
         self._next_ns: int | None = None
         self._silenced = 0
 
@@ -39,4 +44,4 @@ class Complaint:
             return
         more = f" ({self._silenced} more since the last such line)" if self._silenced else ""
         self._next_ns, self._silenced = now_ns + self._pause_ns, 0
-        self._log.warning("%s%s", text, more)
+        self._log.log(self._level, "%s%s", text, more)

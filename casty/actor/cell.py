@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,7 @@ class Cell:
     def tell(self, message: object) -> bool:
         """Take a message from anyone; False when it became a dead letter."""
         if self.is_stopping:
-            self.core.dead_letter(message, self.ref, "the actor is stopping")
+            self._refuse(message)
             return False
         self.mailbox.put(message)
         return True
@@ -178,7 +179,7 @@ class Cell:
                 self.is_stopping = True  # the loop itself ends
                 return
             if self.is_stopping:
-                self.core.dead_letter(message, self.ref, "the actor is stopping")
+                self._refuse(message)
             elif (self.guard is not None and not self.guard(message)) or await self._guarded(
                 self._handle(message)
             ):
@@ -283,7 +284,7 @@ class Cell:
     def _forget(self) -> None:
         core, ref = self.core, self.ref
         for message in self.mailbox.drain():
-            self._try(core.dead_letter, message, ref, "the actor stopped before it read the message")
+            self._try(self._unread, message)
         for watched in list(self.watching.values()):
             self._try(core.unwatch, self, watched)
         self._try(core.remove, self)
@@ -303,7 +304,14 @@ class Cell:
 
     def _dropped(self, message: object) -> None:
         self.core.full_mailboxes.dropped(self.path)
-        self.core.dead_letter(message, self.ref, "the mailbox is full")
+        self.core.dead_letter(message, self.ref, "the mailbox is full", level=0)
+
+    def _refuse(self, message: object) -> None:
+        self.core.dead_letter(message, self.ref, "the actor is stopping", level=logging.INFO)
+
+    def _unread(self, message: object) -> None:
+        reason = "the actor stopped before it read the message"
+        self.core.dead_letter(message, self.ref, reason, level=logging.INFO)
 
 
 def _not_started(ctx: ActorContext[Any], message: object) -> None:

@@ -96,6 +96,10 @@ class LocalSystem:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.full_mailboxes = FullMailboxes(self)
         self.undecodable = Complaint(runtime.clock, self.log, SECOND_NS)
+        self._letters = {
+            level: Complaint(runtime.clock, self.log, SECOND_NS, level)
+            for level in (logging.WARNING, logging.INFO)
+        }
         self.replies = Replies(self)
         self.watching = Watching(self)
         self._system: ActorSystem | None = None
@@ -198,7 +202,7 @@ class LocalSystem:
         if endpoint is not None:
             endpoint(message)
             return True
-        self.dead_letter(message, self.own_ref(path), "no such actor")
+        self.dead_letter(message, self.own_ref(path), "no such actor", level=logging.INFO)
         return False
 
     def receive(self, path: str, message: object, sender: ActorAddress | None = None) -> bool:
@@ -222,9 +226,16 @@ class LocalSystem:
             self.dead_letter(message, self.own_ref(path), f"it was refused: {shown(error, 200)}")
         return False
 
-    def dead_letter(self, message: object, ref: ActorRef[Any], reason: str) -> None:
-        """Count and publish a message that nobody will handle."""
+    def dead_letter(
+        self, message: object, ref: ActorRef[Any], reason: str, *, level: int = logging.WARNING
+    ) -> None:
+        """Count, publish and log a message that nobody will handle; at level 0 its loss is logged by the caller.
+
+        Where the receiver is gone, as any actor will be some time, the level is INFO.
+        """
         self.dead_letters += 1
+        if level:
+            self._letters[level].say(f"dead letter for {ref.id}: {reason}")
         self.replies.lost(message, ref, reason)
         if self.runtime.observe:
             self.runtime.observe(DeadLettered(ref.id, reason))

@@ -15,6 +15,7 @@ payload]``.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -271,10 +272,10 @@ class RegionRouter:
         others = [node_id for node_id in self._routes.linked() if node_id not in (leader, self._me)]
         return any(self._routes.send(node_id, frames.ENTITY, body) for node_id in others[:1])
 
-    def drop(self, item: EntityMessage, error: CastyError) -> None:
+    def drop(self, item: EntityMessage, error: CastyError, level: int = logging.WARNING) -> None:
         """Give a message up: a dead letter, and the end of its question."""
         path = f"$region/{item.shard_type}/{item.entity_id}"
-        self._local.dead_letter(item.payload, self._local.own_ref(path), str(error))
+        self._local.dead_letter(item.payload, self._local.own_ref(path), str(error), level=level)
         self._remote.refuse(item.sender, error)
 
     # -- waiting
@@ -302,7 +303,7 @@ class RegionRouter:
         while items:
             item = items[0]
             if self._has_ended(item):
-                self.drop(item, Unavailable("the question ended before it could be sent"))
+                self.drop(item, Unavailable("the question ended before it could be sent"), logging.INFO)
             elif now_ns - item.since_ns > WAIT_NS:
                 self.drop(item, Unavailable(f"{item.entity_id}: waited {WAIT_NS / SECOND_NS} s; {item.why}"))
             elif not self._try_again(item):
@@ -343,7 +344,8 @@ class RegionRouter:
             self._timer = None
         for items in self._waiting.values():
             for item in items:
-                self.drop(item, Unavailable(f"{item.entity_id}: this process stops; {item.why}"))
+                error = Unavailable(f"{item.entity_id}: this process stops; {item.why}")
+                self.drop(item, error, logging.INFO)
         self._waiting.clear()
         self._count = 0
 

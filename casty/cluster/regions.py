@@ -214,7 +214,7 @@ class RegionHost:
         except EncodingError as error:
             text = f"{item.shard_type}/{item.entity_id}: {error}"
             self._local.undecodable.say(f"a message that cannot be decoded was dropped: {text}")
-            self.router.drop(item, EncodingError(text))
+            self.router.drop(item, EncodingError(text), level=0)
             return
         activation = self._slots.get(slot, {}).get(path)
         if activation is None:

@@ -12,6 +12,7 @@ nothing arrives twice.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol, TypeGuard
@@ -181,7 +182,10 @@ class Remote:
             ]
             if self._stage(node_id, frames.ACTOR, row):
                 return
-        self._local.dead_letter(message, self._local.make_ref(address), f"no way to {address.to_uri()}")
+        # Who asked may be gone: that happens to any client, and loses nobody's message.
+        level = logging.INFO if address.path.startswith(REPLY_PREFIX) else logging.WARNING
+        ref = self._local.make_ref(address)
+        self._local.dead_letter(message, ref, f"no way to {address.to_uri()}", level=level)
 
     def refuse(self, sender: ActorAddress | None, error: CastyError) -> None:
         """Tell whoever asked that there will be no reply, and why; nobody hears it when nobody asked."""
@@ -274,11 +278,18 @@ class Remote:
             self._local.replies.fail(path, EncodingError(text))
             return
         self._local.undecodable.say(f"a message that cannot be decoded was dropped: {path}: {error}")
-        self._lost(path, payload, f"undecodable: {error}")
+        self._lost(path, payload, f"undecodable: {error}", level=0)
         self.refuse(sender, EncodingError(f"{path}: {error}"))
 
-    def _lost(self, path: str, payload: bytes, reason: str, asker: ActorAddress | None = None) -> None:
-        self._local.dead_letter(payload, self._local.own_ref(path.lstrip("/")), reason)
+    def _lost(
+        self,
+        path: str,
+        payload: bytes,
+        reason: str,
+        asker: ActorAddress | None = None,
+        level: int = logging.WARNING,
+    ) -> None:
+        self._local.dead_letter(payload, self._local.own_ref(path.lstrip("/")), reason, level=level)
         self.refuse(asker, AskFailed(f"ask {path}: {reason}; there will be no reply"))
 
 

@@ -102,6 +102,21 @@ async def test_a_tell_from_another_thread_is_refused() -> None:
         assert "call_soon_threadsafe" in str(errors[0])
 
 
+async def test_what_an_actor_that_is_gone_does_not_get_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with ActorSystem("x") as system:
+        ref = system.spawn(Behaviors.stopped(), "gone")
+        await asyncio.sleep(0)
+        while system.lookup("gone") is not None:
+            await asyncio.sleep(0)
+        for number in range(100):
+            ref.tell(number)
+    lines = [record for record in caplog.records if "dead letter" in record.getMessage()]
+    assert [(record.levelname, record.getMessage()) for record in lines] == [
+        ("INFO", "dead letter for gone: no such actor")
+    ], "one line a second, and no warning of what is usual"
+
+
 async def test_full_mailboxes_are_logged_once_with_a_count(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     async with ActorSystem("x") as system:

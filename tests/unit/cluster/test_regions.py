@@ -96,12 +96,13 @@ async def test_messages_wait_for_a_leader_in_order_and_for_a_topology() -> None:
         assert await ask(world, "c") == ("e", 6)
 
 
-async def test_waiting_is_bounded_in_number_and_time() -> None:
+async def test_waiting_is_bounded_in_number_and_time(caplog: pytest.LogCaptureFixture) -> None:
     async with world_of() as world:
         client = world.processes["c"]
         for _ in range(6):
             tell(world, "c", Add(1))
         assert [len(client.letters), client.router.waiting] == [1, 5]
+        assert "dead letter for /$region/counter/e: max_mailbox: 5 messages wait" in caplog.text
         with pytest.raises(Overloaded):
             await ask(world, "c")
         world.clock.advance(11)

@@ -43,7 +43,7 @@ async def test_a_client_without_a_link_is_reached_through_a_node_that_has_one() 
     await world.close()
 
 
-async def test_without_a_way_a_message_is_a_dead_letter() -> None:
+async def test_without_a_way_a_message_is_a_dead_letter(caplog: pytest.LogCaptureFixture) -> None:
     world = World(("a", "b"))
     a = world.processes["a"]
     target = address_of(world, "b", "x")
@@ -51,6 +51,12 @@ async def test_without_a_way_a_message_is_a_dead_letter() -> None:
     a.local.make_ref(target).tell(Add(1))
     a.local.make_ref(ActorAddress("test", "/x", "nowhere", 9)).tell(Add(1))
     assert [letter.message for letter in a.letters] == [Add(1), Add(1)]
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "dead letter for /x: no way to casty://test@b:1/x")
+    ]
+    world.clock.now_ns += 1_000_000_000
+    a.local.make_ref(target).tell(Add(1))
+    assert caplog.records[-1].getMessage().endswith("(1 more since the last such line)")
     await world.close()
 
 
