@@ -103,7 +103,7 @@ class Cell:
         if self.is_stopping:
             self._refuse(message)
             return False
-        self.mailbox.put(message)
+        self.mailbox.add(message)
         return True
 
     def terminated(self, ref: ActorRef[Any]) -> None:

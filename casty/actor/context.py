@@ -83,6 +83,7 @@ class ActorContext(Generic[M]):
 
     def stop(self, ref: ActorRef[Any]) -> None:
         """Stop a child or this actor, each after the message in hand; `ValueError` for any other."""
+        self._cell.core.check_loop("ctx.stop")
         cell = self._cell
         for candidate in (cell, *cell.children.values()):
             if candidate.ref == ref:
@@ -95,10 +96,12 @@ class ActorContext(Generic[M]):
 
     def watch(self, ref: ActorRef[Any]) -> None:
         """Get `Terminated` once when that actor stops or its node is lost; at once when it is gone."""
+        self._cell.core.check_loop("ctx.watch")
         self._cell.core.watch(self._cell, ref)
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
         """Get no `Terminated` for that actor any more."""
+        self._cell.core.check_loop("ctx.unwatch")
         self._cell.core.unwatch(self._cell, ref)
 
     def on_stop(self, callback: Callable[[], Awaitable[None] | None]) -> None:
@@ -127,6 +130,7 @@ class ActorContext(Generic[M]):
             Makes the message from the exception; None logs "pipe_to_self failed". It is a `RuntimeError` when
             what was waited for was cancelled by others.
         """
+        self._cell.core.check_loop("ctx.pipe_to_self")
         self._cell.pipe(_pipe(self._cell, awaitable, mapper, on_failure))
 
     def add_lifecycle(self, lifecycle: Lifecycle[M]) -> bool:

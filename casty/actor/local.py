@@ -156,14 +156,14 @@ class LocalSystem:
 
     def post(self, path: str, message: object) -> None:
         """Give a message of this process's own to whatever has the path; see `deliver`."""
-        self._check_loop()
+        self.check_loop()
         self.deliver(path, message)
 
     def _post_own(self, address: ActorAddress, message: object) -> None:
-        self._check_loop()
+        self.check_loop()
         self.deliver(address.path[1:], message)
 
-    def _check_loop(self, call: str = "tell") -> None:
+    def check_loop(self, call: str = "tell") -> None:
         """Refuse what another thread or loop asks: it would wake up nobody here."""
         try:
             loop = asyncio.get_running_loop()
@@ -174,12 +174,12 @@ class LocalSystem:
                 raise NotStarted(
                     f"{call}: expected the event loop in which system {self.name!r} runs, found "
                     f"{'another one' if loop is not None else 'a thread without one'}; use "
-                    "it there, as with loop.call_soon_threadsafe(ref.tell, message)"
+                    f"it there, as with loop.call_soon_threadsafe({'ref.tell, message' if call == 'tell' else call})"
                 )
             self._loop = loop
 
     def _post_away(self, address: ActorAddress, message: object) -> None:
-        self._check_loop()
+        self.check_loop()
         if self.remote is None:
             self.dead_letter(message, self.make_ref(address), "this system has no way to other processes")
         else:
@@ -293,11 +293,11 @@ class LocalSystem:
         mailbox: Mailbox[M] | None = None,
     ) -> Cell:
         """Start an actor at any path: for the library's own, which may contain what user names may not."""
+        self.check_loop("spawn")
         if self.is_stopping or (parent is not None and parent.is_stopping):
             raise RuntimeError(f"actor {path!r}: expected a running system and parent, but they are stopping")
         if path in self.cells or path in self.endpoints:
             raise ValueError(f"actor {path!r} is alive already; choose another name or stop it first")
-        self._check_loop()
         cell = Cell(self, path, parent, behavior, Mailbox[M]() if mailbox is None else mailbox)
         self.cells[path] = cell
         if parent is not None:
@@ -329,7 +329,7 @@ class LocalSystem:
 
         Coroutine handlers of events get a second too. From another thread or loop it is refused: `NotStarted`.
         """
-        self._check_loop("shutdown")
+        self.check_loop("shutdown")
         self.is_stopping = True
         roots = [cell for cell in self.cells.values() if cell.parent is None]
         for cell in roots:

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from casty.checks import check_count, shown
+from casty.errors import NotStarted
 
 __all__ = ["Mailbox", "MailboxClosed", "MailboxOverflowStrategy", "check_mailbox"]
 
@@ -53,7 +54,7 @@ class Mailbox(Generic[M]):
     1
     """
 
-    __slots__ = ("_capacity", "_getter", "_is_closed", "_items", "_on_drop", "_overflow", "_putters")
+    __slots__ = ("_capacity", "_getter", "_is_closed", "_items", "_loop", "_on_drop", "_overflow", "_putters")
 
     def __init__(
         self,
@@ -67,6 +68,8 @@ class Mailbox(Generic[M]):
         self._getter: asyncio.Future[None] | None = None
         self._putters: deque[asyncio.Future[None]] = deque()
         self._on_drop: Callable[[M], None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """In which its actor lives; None before it has one."""
         self._is_closed = False
 
     def bind(self, default_capacity: int, on_drop: Callable[[M], None]) -> None:
@@ -75,6 +78,7 @@ class Mailbox(Generic[M]):
             raise ValueError("mailbox: expected one that no other actor uses")
         self._capacity = default_capacity if self._capacity is None else self._capacity
         self._on_drop = on_drop
+        self._loop = asyncio.get_running_loop()
 
     def put(self, message: M) -> None:
         """Add a message without waiting.
@@ -83,7 +87,15 @@ class Mailbox(Generic[M]):
         ------
         asyncio.QueueFull
             It is full and its strategy is ``reject``.
+        NotStarted
+            Its actor lives in the event loop of another thread, where nobody would wake up.
         """
+        if self._loop is not None:
+            _check_loop(self._loop)
+        self.add(message)
+
+    def add(self, message: M) -> None:
+        """Do as `put` does, for a caller who is known to be in the actor's event loop."""
         if self.is_full:
             if self._overflow is MailboxOverflowStrategy.reject:
                 raise asyncio.QueueFull(
@@ -169,6 +181,19 @@ class Mailbox(Generic[M]):
     def _drop(self, message: M) -> None:
         if self._on_drop is not None:
             self._on_drop(message)
+
+
+def _check_loop(home: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        loop = None
+    if loop is home:
+        return
+    raise NotStarted(
+        "mailbox: expected the event loop in which its actor lives, found another one or none; use it there, as with "
+        "loop.call_soon_threadsafe(mailbox.put, message)"
+    )
 
 
 def check_mailbox(mailbox: object) -> None:

@@ -7,11 +7,13 @@ import copy
 import logging
 import pickle
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from casty.actor.behavior import Behavior, Behaviors
+from casty.actor.context import ActorContext
 from casty.actor.mailbox import Mailbox
 from casty.actor.system import ActorSystem
 from casty.checks import shown
@@ -100,6 +102,36 @@ async def test_a_tell_from_another_thread_is_refused() -> None:
         thread.start()
         thread.join()
         assert "call_soon_threadsafe" in str(errors[0])
+
+
+async def test_nothing_of_an_actor_is_changed_by_another_thread() -> None:
+    async with ActorSystem("x") as system:
+        found = asyncio.get_running_loop().create_future()
+        mailbox = Mailbox[str]()
+
+        async def start(ctx: ActorContext[Any]) -> Behavior[Any]:
+            found.set_result(ctx)
+            return Behaviors.ignore()
+
+        ref = system.spawn(Behaviors.setup(start), "a", mailbox=mailbox)
+        ctx = await found
+        coroutine = asyncio.sleep(0)
+        calls: list[tuple[str, Callable[[], object]]] = [
+            ("spawn", lambda: system.spawn(Behaviors.ignore(), "b")),
+            ("spawn", lambda: ctx.spawn(Behaviors.ignore(), "b")),
+            ("ctx.stop", lambda: ctx.stop(ref)),
+            ("ctx.watch", lambda: ctx.watch(ref)),
+            ("ctx.unwatch", lambda: ctx.unwatch(ref)),
+            ("ctx.pipe_to_self", lambda: ctx.pipe_to_self(coroutine)),
+            ("tell", lambda: ctx.self.tell("hi")),
+            ("mailbox", lambda: mailbox.put("hi")),
+        ]
+        for name, call in calls:
+            with pytest.raises(NotStarted, match=f"{name}: .*event loop"):
+                await asyncio.to_thread(call)
+        await coroutine
+        mailbox.put("here it is taken")
+        assert system.lookup("a") is ref
 
 
 async def test_what_an_actor_that_is_gone_does_not_get_is_logged(caplog: pytest.LogCaptureFixture) -> None:
