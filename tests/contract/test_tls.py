@@ -127,6 +127,32 @@ def test_a_certificate_makes_a_node_of_the_host_that_it_names_only(
     assert learn(Config(server, tls.client_context), tls) is None, "it showed one although it need not"
 
 
+def test_certificates_may_be_replaced_in_the_living_contexts(authority: trustme.CA) -> None:
+    async def main() -> None:
+        living = contexts_of(authority, HOST)
+        assert living.server_context is not None
+        server, old = Side("a", SETTINGS), Side("b", SETTINGS)
+        address = await server.listen(HOST, living)
+        first = old.dial(address, living)
+        await old.until(lambda: bool(old.opened))
+        successor = trustme.CA()
+        certificate = successor.issue_cert(HOST)
+        for context in (living.server_context, living.client_context):
+            certificate.configure_cert(context)
+            successor.configure_trust(context)
+        new = Side("c", SETTINGS)
+        second = new.dial(address, contexts_of(successor, HOST))
+        await new.until(lambda: bool(new.opened))
+        for side, peer in ((new, second), (old, first)):
+            side.opened[0].send(40, b"both go on")
+            await side.until(lambda side=side: bool(side.frames))
+            peer.close()
+        assert server.acceptor is not None
+        await server.acceptor.close()
+
+    run_for_real(main)
+
+
 def test_links_stuck_in_the_tls_handshake_are_bounded(tls: Config) -> None:
     async def main() -> None:
         server = Side("a", Settings(max_half_open_links=10))

@@ -188,11 +188,10 @@ async def test_a_pipe_of_what_is_cancelled_by_others_has_failed() -> None:
         def handle(ctx: Any, message: object) -> None:
             if message == "begin":
                 ctx.pipe_to_self(result, on_failure=lambda error: error)
-            else:
-                got.put_nowait(message)
+            got.put_nowait(message)
 
         system.spawn(Behaviors.receive(handle), "a").tell("begin")
-        await asyncio.sleep(0.01)
+        assert await asyncio.wait_for(got.get(), 5) == "begin"
         result.cancel()
         error = await asyncio.wait_for(got.get(), 5)
         assert isinstance(error, RuntimeError)
@@ -208,8 +207,13 @@ async def test_what_a_hook_pipes_ends_with_its_actor() -> None:
             return Behaviors.stopped()
 
         system.spawn(Behaviors.receive(handle), "a").tell("stop")
-        await asyncio.sleep(0.01)
-    assert not [task for task in asyncio.all_tasks() if task.get_name() == "pipe a"]
+        async with asyncio.timeout(5):
+            while system.lookup("a") is not None or is_running("pipe a"):
+                await asyncio.sleep(0)
+
+
+def is_running(name: str) -> bool:
+    return any(task.get_name() == name for task in asyncio.all_tasks())
 
 
 async def test_a_shutdown_from_another_loop_is_refused() -> None:

@@ -37,7 +37,8 @@ def test_tuples_become_lists() -> None:
 @given(st.binary())
 def test_any_bytes_are_a_value_or_a_protocol_error(data: bytes) -> None:
     with suppress(RemoteProtocolError):
-        unpack(data)
+        value = unpack(data)
+        assert pack(unpack(pack(value))) == pack(value)
 
 
 @given(PLAIN, st.data())
@@ -120,6 +121,7 @@ def test_a_string_that_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_both_sides_nest_alike() -> None:
+    taken, refused = list[int](), list[int]()
     for depth in range(980, 1060):
         value: object = 1
         for _ in range(depth):
@@ -127,5 +129,9 @@ def test_both_sides_nest_alike() -> None:
         try:
             data = pack(value)
         except EncodingError:
+            refused.append(depth)
             continue
-        unpack(data)
+        taken.append(depth)
+        assert pack(unpack(data)) == data
+    assert taken and refused
+    assert max(taken) < min(refused)
