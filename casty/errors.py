@@ -126,7 +126,7 @@ class Overloaded(CastyError):
 
 
 class AskFailed(CastyError, TimeoutError):
-    """The actor that was asked is gone, or failed while it handled the question; it is named."""
+    """The actor that was asked is gone, failed at the question, or says that it does not handle it; it is named."""
 
 
 class JournalError(CastyError):

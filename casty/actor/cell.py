@@ -199,6 +199,7 @@ class Cell:
         if not isinstance(result, Behavior):
             check_behavior(result, f"actor {self.path}: the handler's result")
         if result.signal is Signal.unhandled:
+            self.core.replies.lost(message, self.ref, "the actor does not handle such a message")
             self.core.publish(UnhandledMessage(message, self.ref))
         else:
             await self._become(result)

@@ -87,6 +87,20 @@ async def test_a_reply_may_come_from_somebody_else_after_the_handler_stopped() -
         assert await system.ask(ref, lambda reply: reply, timeout=60) == "later"
 
 
+async def test_an_ask_that_the_actor_says_it_does_not_handle_fails_at_once() -> None:
+    async with ActorSystem("x") as system:
+        ref = system.spawn(Behaviors.receive(lambda ctx, message: Behaviors.unhandled()), "a")
+        with pytest.raises(AskFailed, match="a>: the actor does not handle such a message"):
+            await system.ask(ref, lambda reply: reply, timeout=60)
+
+        def answers(ctx: Any, message: Any) -> Behavior[Any]:
+            message.tell("all the same")
+            return Behaviors.unhandled()
+
+        ref = system.spawn(Behaviors.receive(answers), "b")
+        assert await system.ask(ref, lambda reply: reply, timeout=60) == "all the same"
+
+
 async def test_a_tell_from_another_thread_is_refused() -> None:
     async with ActorSystem("x") as system:
         ref = system.spawn(Behaviors.ignore(), "a")
