@@ -26,6 +26,7 @@ from casty.actor.events import (
 )
 from casty.actor.mailbox import Mailbox, MailboxClosed
 from casty.actor.ref import ActorRef
+from casty.actor.unread import MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from casty.actor.local import LocalSystem
@@ -89,7 +90,7 @@ class Cell:
         self._is_busy = False
         self._is_forced = False
         self._task: asyncio.Task[None] | None = None
-        mailbox.bind(core.max_mailbox, self._dropped)
+        mailbox.bind(core.max_mailbox, self._dropped, core.unread)
 
     def start(self) -> None:
         """Begin to live."""
@@ -98,12 +99,12 @@ class Cell:
             self._run(), name=f"actor {self.path}", context=self.core.context.copy()
         )
 
-    def tell(self, message: object) -> bool:
-        """Take a message from anyone; False when it became a dead letter."""
+    def tell(self, message: object, size_bytes: int = MESSAGE_BYTES) -> bool:
+        """Take a message from anyone, with what it counts for while unread; False when it became a dead letter."""
         if self.is_stopping:
             self._refuse(message)
             return False
-        self.mailbox.add(message)
+        self.mailbox.add(message, size_bytes)
         return True
 
     def terminated(self, ref: ActorRef[Any]) -> None:

@@ -24,12 +24,13 @@ from casty.actor.full import FullMailboxes
 from casty.actor.mailbox import Mailbox, check_mailbox
 from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef, RemoteSender
 from casty.actor.replies import Replies
+from casty.actor.unread import MESSAGE_BYTES, Unread
 from casty.actor.watching import Unwatch, Watch, WatchedGone, Watching
 from casty.address import ActorAddress, NodeAddress
 from casty.checks import check_name, shown
 from casty.complaint import Complaint
 from casty.config import SECOND_NS, Settings
-from casty.errors import NotStarted
+from casty.errors import CastyError, NotStarted
 from casty.events import DeadLettered
 from casty.runtime import Clock, Runtime
 
@@ -86,6 +87,11 @@ class LocalSystem:
         self.origin = origin
         self.remote = remote
         self.max_mailbox = (settings or Settings()).max_mailbox
+        self.unread = Unread()
+        """What has not been read here: mailboxes, and messages that wait for the leaders of their entities."""
+        self.mail_refusal: Callable[[int], CastyError | None] = _taken
+        """Why a message of so many bytes that came from elsewhere, or is for an entity, cannot be kept here now; set
+        by a node, whose memory has a budget. What actors of one process tell each other is counted and never asked."""
         self.log = logging.getLogger("casty.actor")
         self.events = EventStream()
         self.context = contextvars.copy_context()
@@ -187,8 +193,10 @@ class LocalSystem:
 
     # -- messages
 
-    def deliver(self, path: str, message: object) -> bool:
+    def deliver(self, path: str, message: object, size_bytes: int = MESSAGE_BYTES) -> bool:
         """Give a message to whatever has the path; False when it became a dead letter.
+
+        `size_bytes` is what it counts for while it is unread.
 
         Raises
         ------
@@ -197,7 +205,7 @@ class LocalSystem:
         """
         cell = self.cells.get(path)
         if cell is not None:
-            return cell.tell(message)
+            return cell.tell(message, size_bytes)
         endpoint = self.endpoints.get(path)
         if endpoint is not None:
             endpoint(message)
@@ -205,12 +213,20 @@ class LocalSystem:
         self.dead_letter(message, self.own_ref(path), "no such actor", level=logging.INFO)
         return False
 
-    def receive(self, path: str, message: object, sender: ActorAddress | None = None) -> bool:
+    def receive(
+        self, path: str, message: object, sender: ActorAddress | None = None, size_bytes: int = MESSAGE_BYTES
+    ) -> bool:
         """Give a message that came over the network to its target; never raises. False for a dead letter."""
         path = path.lstrip("/")
         if isinstance(message, (Watch, Unwatch, WatchedGone)):
             self.watching.receive(path, message)
             return True
+        refusal = self.mail_refusal(size_bytes) if self._is_mail(path) else None
+        if refusal is not None:
+            if sender is not None and self.remote is not None:
+                self.remote.refuse(sender, refusal)
+            self.dead_letter(message, self.own_ref(path), str(refusal))
+            return False
         if sender is not None:
             self.replies.came(message, sender)  # also for an actor that is gone: who asked it is told so
         if path.startswith("$") and not path.startswith(DOORS):
@@ -219,12 +235,16 @@ class LocalSystem:
         try:
             if sender is not None and path in self.endpoints:
                 return self.replies.passed_on(message, sender, partial(self.deliver, path, message))
-            return self.deliver(path, message)
+            return self.deliver(path, message, size_bytes)
         except asyncio.QueueFull:
             self.dead_letter(message, self.own_ref(path), "the mailbox is full")
         except Exception as error:  # what is no actor takes messages of some kinds only
             self.dead_letter(message, self.own_ref(path), f"it was refused: {shown(error, 200)}")
         return False
+
+    def _is_mail(self, path: str) -> bool:
+        """Whether a user's actor will keep a message for this path until it reads it."""
+        return path in self.cells and (path.startswith("$region/") or not path.startswith("$"))
 
     def dead_letter(
         self, message: object, ref: ActorRef[Any], reason: str, *, level: int = logging.WARNING
@@ -366,6 +386,10 @@ class LocalSystem:
         if self.origin is not None and self.origin.node_id == node_id:
             return  # What others think of this process ends nothing here: its actors live.
         self.watching.node_lost(node_id)
+
+
+def _taken(size_bytes: int) -> None:
+    del size_bytes
 
 
 class _Grace:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Generic, TypeVar
 
+from casty.actor.unread import MESSAGE_BYTES, Unread
 from casty.checks import check_count, shown
 from casty.errors import NotStarted
 
@@ -54,7 +55,10 @@ class Mailbox(Generic[M]):
     1
     """
 
-    __slots__ = ("_capacity", "_getter", "_is_closed", "_items", "_loop", "_on_drop", "_overflow", "_putters")
+    __slots__ = (
+        "_capacity", "_getter", "_is_closed", "_items", "_loop", "_on_drop", "_overflow", "_putters", "_sizes",
+        "_unread",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -65,6 +69,9 @@ class Mailbox(Generic[M]):
         self._capacity = None if capacity is None else check_count("capacity", capacity, 1)
         self._overflow = overflow
         self._items: deque[M] = deque()
+        self._sizes: deque[int] = deque()
+        """What each of them counts for, in the same order."""
+        self._unread = Unread()
         self._getter: asyncio.Future[None] | None = None
         self._putters: deque[asyncio.Future[None]] = deque()
         self._on_drop: Callable[[M], None] | None = None
@@ -72,16 +79,25 @@ class Mailbox(Generic[M]):
         """In which its actor lives; None before it has one."""
         self._is_closed = False
 
-    def bind(self, default_capacity: int, on_drop: Callable[[M], None]) -> None:
-        """Give the mailbox to its actor: the bound where none was chosen, and who hears of drops."""
+    def bind(self, default_capacity: int, on_drop: Callable[[M], None], unread: Unread) -> None:
+        """Give the mailbox to its actor: the bound where none was chosen, who hears of drops, and where it counts."""
         if self._on_drop is not None:
             raise ValueError("mailbox: expected one that no other actor uses")
         self._capacity = default_capacity if self._capacity is None else self._capacity
         self._on_drop = on_drop
         self._loop = asyncio.get_running_loop()
+        unread.size_bytes += self._unread.size_bytes
+        self._unread = unread
 
-    def put(self, message: M) -> None:
+    def put(self, message: M, size_bytes: int = MESSAGE_BYTES) -> None:
         """Add a message without waiting.
+
+        Parameters
+        ----------
+        message
+            What is added.
+        size_bytes
+            What it counts for while it is unread; see `casty.actor.unread`.
 
         Raises
         ------
@@ -92,9 +108,9 @@ class Mailbox(Generic[M]):
         """
         if self._loop is not None:
             _check_loop(self._loop)
-        self.add(message)
+        self.add(message, size_bytes)
 
-    def add(self, message: M) -> None:
+    def add(self, message: M, size_bytes: int = MESSAGE_BYTES) -> None:
         """Do as `put` does, for a caller who is known to be in the actor's event loop."""
         if self.is_full:
             if self._overflow is MailboxOverflowStrategy.reject:
@@ -104,12 +120,14 @@ class Mailbox(Generic[M]):
             if self._overflow is MailboxOverflowStrategy.drop_new:
                 self._drop(message)
                 return
-            self._drop(self._items.popleft())
-        self.put_beyond(message)
+            self._drop(self._pop())
+        self.put_beyond(message, size_bytes)
 
-    def put_beyond(self, message: M) -> None:
+    def put_beyond(self, message: M, size_bytes: int = MESSAGE_BYTES) -> None:
         """Add a message even to a full mailbox: the system's own, which are few."""
         self._items.append(message)
+        self._sizes.append(size_bytes)
+        self._unread.size_bytes += size_bytes
         if self._getter is not None and not self._getter.done():
             self._getter.set_result(None)
 
@@ -136,7 +154,7 @@ class Mailbox(Generic[M]):
                 await self._getter
             finally:
                 self._getter = None
-        message = self._items.popleft()
+        message = self._pop()
         self._wake_putter()
         return message
 
@@ -162,10 +180,18 @@ class Mailbox(Generic[M]):
             self._wake_putter()
 
     def drain(self) -> list[M]:
-        """Take everything that is left."""
+        """Take everything that is left; what comes into a closed mailbox after that counts for nobody."""
         left = list(self._items)
         self._items.clear()
+        self._unread.size_bytes -= sum(self._sizes)
+        self._sizes.clear()
+        if self._is_closed:
+            self._unread = Unread()
         return left
+
+    def _pop(self) -> M:
+        self._unread.size_bytes -= self._sizes.popleft()
+        return self._items.popleft()
 
     def _check_open(self) -> None:
         if self._is_closed:

@@ -89,6 +89,8 @@ class ClusterActors:
         codec = codec_of(serializer, local.make_ref, OWN_MESSAGES)
         remote = Remote(local, routes, codec, node.key, settings.max_value_bytes)
         local.remote = remote
+        local.mail_refusal = node.memory.mail_refusal
+        node.memory.budget.unread = local.unread
         host = RegionHost(
             local, remote, routes,
             lease_until_ns=_Leases(node).until_ns,

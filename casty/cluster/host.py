@@ -161,6 +161,11 @@ class Host:
         self._transfers = Transfers(runtime.clock)
         self._is_transfer_set = False
 
+    @property
+    def transfer_bytes(self) -> int:
+        """What states on their way take that are in no machine, and in no log."""
+        return self._transfers.size_bytes
+
     def add(self, group: Group) -> None:
         """Take a new group on."""
         assert group.number not in self.groups

@@ -9,9 +9,9 @@ States::
     full, exhausted --used falls to the low mark-->   open
 
 *Full*: values that users store are refused (queue, set, map, fence). Locks, semaphores, barriers and counters are
-small records of fixed size: they go on until the node is *exhausted*. Whatever shrinks or ends something is taken in
-every state: reads, removals, releases, withdrawals, keep-alives, confirmations, and sessions, without which a new
-client could not remove anything.
+small records of fixed size: they go on until the node is *exhausted*. So do messages for actors and entities, which
+are gone as soon as they are read. Whatever shrinks or ends something is taken in every state: reads, removals,
+releases, withdrawals, keep-alives, confirmations, and sessions, without which a new client could not remove anything.
 
 What is used is measured now and then, exactly; between two measurements what was accepted is added to it, so that no
 burst passes unseen. A node that is full says so to the leaders whose slots it replicates: they refuse for it.
@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import NamedTuple
 
+from casty.actor.unread import Unread
 from casty.address import process_of
 
 __all__ = ["DEFAULT_SHARE", "MemoryBudget", "Usage", "budget_of"]
@@ -46,14 +47,16 @@ class Usage(NamedTuple):
     logs: int = 0
     """Log entries and snapshots that are kept for replication."""
     mailboxes: int = 0
-    """Messages that actors have not read."""
+    """Messages that actors have not read, and such as wait for the leaders of their entities."""
+    transfers: int = 0
+    """States that are restored and not in their places yet, and parts of states that peers do not have yet."""
     buffers: int = 0
     """What links have not sent, and input that is no whole frame yet."""
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.state + self.logs + self.mailboxes + self.buffers
+        return self.state + self.logs + self.mailboxes + self.transfers + self.buffers
 
 
 class MemoryBudget:
@@ -68,6 +71,8 @@ class MemoryBudget:
     ----------
     usage
         As measured last.
+    unread
+        What actors have not read, as it is now; a system of actors puts its own here.
     is_full, is_exhausted
         The state.
     full_peers
@@ -82,6 +87,7 @@ class MemoryBudget:
         "full_peers",
         "is_exhausted",
         "is_full",
+        "unread",
         "usage",
     )
 
@@ -89,17 +95,20 @@ class MemoryBudget:
         assert budget_bytes > 0
         self.budget_bytes = budget_bytes
         self.usage = Usage()
+        self.unread = Unread()
         self.is_full = False
         self.is_exhausted = False
         self.full_peers: dict[str, None] = {}
         self._accepted_bytes = 0
         self._room_bytes = budget_bytes
-        """What the last measurement left of the budget; below zero when it is used up."""
+        """What the last measurement left of the budget for messages and for what is accepted; below zero when it is
+        used up."""
 
     @property
     def used_bytes(self) -> int:
-        """What was measured last, and what was accepted since."""
-        return self.usage.total + self._accepted_bytes
+        """What was measured last, what was accepted since, and what is unread now."""
+        usage = self.usage
+        return usage.total - usage.mailboxes + self.unread.size_bytes + self._accepted_bytes
 
     @property
     def low_bytes(self) -> int:
@@ -109,14 +118,14 @@ class MemoryBudget:
     def accepted(self, size_bytes: int) -> None:
         """Count something that grows until the next measurement sees it."""
         self._accepted_bytes += size_bytes
-        if self._accepted_bytes >= self._room_bytes:
+        if self._accepted_bytes + self.unread.size_bytes >= self._room_bytes:
             self._judge()
 
     def measured(self, usage: Usage) -> None:
         """Take an exact measurement."""
         self.usage = usage
         self._accepted_bytes = 0
-        self._room_bytes = self.budget_bytes - usage.total
+        self._room_bytes = self.budget_bytes - usage.total + usage.mailboxes
         self._judge()
 
     def refuses(self, peers: Iterable[str], *, is_record: bool) -> bool:
@@ -135,6 +144,10 @@ class MemoryBudget:
             return True
         return bool(self.full_peers) and any(process_of(peer) in self.full_peers for peer in peers)
 
+    def takes_message(self, size_bytes: int) -> bool:
+        """Whether there is room for a message of so many bytes until it is read."""
+        return not self.is_exhausted and self.used_bytes + size_bytes < self._end_bytes
+
     def heard(self, peer: str, *, is_full: bool) -> None:
         """A process said whether it is full."""
         if is_full:
@@ -151,13 +164,18 @@ class MemoryBudget:
         """That process is not linked any more."""
         self.full_peers.pop(peer, None)
 
+    @property
+    def _end_bytes(self) -> int:
+        """An exhausted node uses so much."""
+        return self.budget_bytes + self.budget_bytes // RESERVE_SHARE
+
     def _judge(self) -> None:
         used_bytes = self.used_bytes
         if used_bytes >= self.budget_bytes:
             self.is_full = True
         elif used_bytes <= self.low_bytes:
             self.is_full = self.is_exhausted = False
-        if used_bytes >= self.budget_bytes + self.budget_bytes // RESERVE_SHARE:
+        if used_bytes >= self._end_bytes:
             self.is_exhausted = True
 
 

@@ -15,8 +15,9 @@ from casty.cluster.host import Group, Host
 from casty.cluster.memory import MemoryBudget, Usage
 from casty.cluster.slot_weights import Weights
 from casty.distributed.core import FULL, KIND_NAMES, MAP, Reply
+from casty.distributed.handle import use_text
 from casty.distributed.structures import STRUCTURES
-from casty.errors import RemoteProtocolError
+from casty.errors import Overloaded, RemoteProtocolError
 from casty.wire.pack import unpack
 
 __all__ = ["ENTRY_BYTES", "NodeMemory", "SlotUsage"]
@@ -66,8 +67,8 @@ class NodeMemory:
         buffered: Callable[[], int],
     ) -> None:
         self.budget = budget
-        self.mailboxes: Callable[[], int] = _none
-        """Set by whoever runs the actors."""
+        self.refused_messages = 0
+        """How many messages for actors and entities found no room."""
         self._node_id = node_id
         self._host = host
         self._slots = slots
@@ -89,7 +90,8 @@ class NodeMemory:
         usage = Usage(
             state=sum(slot.state_bytes() for slot in self._slots.values()),
             logs=logs,
-            mailboxes=self.mailboxes(),
+            mailboxes=self.budget.unread.size_bytes,
+            transfers=self._host.transfer_bytes,
             buffers=self._buffered(),
         )
         budget = self.budget
@@ -99,8 +101,8 @@ class NodeMemory:
         self._was_full = budget.is_full
         if has_changed and budget.is_full:
             log.warning(
-                "memory budget used up: %s bytes of %s (state %s, logs %s, mailboxes %s, buffers %s); what "
-                "grows is refused until use falls to %s; largest: %s",
+                "memory budget used up: %s bytes of %s (state %s, logs %s, mailboxes %s, transfers %s, buffers %s); "
+                "what grows is refused until use falls to %s; largest: %s",
                 usage.total, budget.budget_bytes, *usage, budget.low_bytes, self._largest,
             )  # fmt: skip
         elif has_changed:
@@ -128,6 +130,26 @@ class NodeMemory:
             self._largest = self.largest()
         return [FULL, self._node_id, budget.budget_bytes, budget.used_bytes, self._largest]
 
+    def mail_refusal(self, size_bytes: int) -> Overloaded | None:
+        """Return the error of a message for an actor here where there is no memory for it, and count it; else None.
+
+        Parameters
+        ----------
+        size_bytes
+            What it counts for until it is read.
+        """
+        budget = self.budget
+        if budget.takes_message(size_bytes):
+            return None
+        self.refused_messages += 1
+        if not self._largest:
+            self._largest = self.largest()
+        use = use_text(self._node_id, budget.budget_bytes, budget.used_bytes, self._largest)
+        return Overloaded(
+            f"the message was not taken: {use}; {budget.unread.size_bytes:,} bytes are unread messages; let actors "
+            "read, remove something, or give the nodes more memory (memory_budget_bytes)"
+        )
+
     def largest(self) -> list[list[Any]]:
         """Return [kind, name, bytes] of the largest structures here; where all are small, of whole kinds."""
         weights = [slot.weights() for slot in self._slots.values()]
@@ -147,13 +169,10 @@ class NodeMemory:
             "low_bytes": budget.low_bytes,
             **{f"{name}_bytes": value for name, value in budget.usage._asdict().items()},
             "is_full": budget.is_full,
+            "refused_messages": self.refused_messages,
             "full_peers": list(budget.full_peers),
             "largest": [[KIND_NAMES[kind], name, size] for kind, name, size in self.largest()],
         }
-
-
-def _none() -> int:
-    return 0
 
 
 def _name(kind: int, entity: bytes) -> str:

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 from casty.actor.local import LocalSystem
 from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope, shard_of
+from casty.actor.unread import MESSAGE_BYTES
 from casty.address import ActorAddress
 from casty.checks import check_count, check_name, shown
 from casty.cluster.placement import slot_of_region
@@ -91,6 +92,11 @@ class EntityMessage:
         self.since_ns = since_ns
         self.payload = payload
         self.why = "no topology yet"
+
+    @property
+    def size_bytes(self) -> int:
+        """What it counts for while it waits or is unread."""
+        return MESSAGE_BYTES + len(self.payload)
 
 
 class Acceptor(Protocol):
@@ -217,7 +223,12 @@ class RegionRouter:
         if self._count >= self._max_waiting:
             self.drop(item, Overloaded(f"max_mailbox: {self._max_waiting} messages wait for leaders"))
             return
+        refusal = self._local.mail_refusal(item.size_bytes)
+        if refusal is not None:
+            self.drop(item, refusal)
+            return
         self._count += 1
+        self._local.unread.size_bytes += item.size_bytes
         self._waiting.setdefault(key, deque()).append(item)
         self._arm()
 
@@ -310,6 +321,7 @@ class RegionRouter:
                 return
             items.popleft()
             self._count -= 1
+            self._local.unread.size_bytes -= item.size_bytes
 
     def _try_again(self, item: EntityMessage) -> bool:
         try:
@@ -346,6 +358,7 @@ class RegionRouter:
             for item in items:
                 error = Unavailable(f"{item.entity_id}: this process stops; {item.why}")
                 self.drop(item, error, logging.INFO)
+                self._local.unread.size_bytes -= item.size_bytes
         self._waiting.clear()
         self._count = 0
 

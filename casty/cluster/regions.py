@@ -209,6 +209,10 @@ class RegionHost:
 
     def _deliver(self, item: EntityMessage, region: _Region, slot: int, path: str) -> None:
         assert self.router is not None
+        refusal = self._local.mail_refusal(item.size_bytes)
+        if refusal is not None:
+            self.router.drop(item, refusal)
+            return
         try:
             message = self._remote.decode(item.payload)
         except EncodingError as error:
@@ -229,7 +233,7 @@ class RegionHost:
             return
         if item.sender is not None:
             self._local.replies.came(message, item.sender)
-        activation.cell.tell(message)
+        activation.cell.tell(message, item.size_bytes)
 
     def _activate(self, item: EntityMessage, region: _Region, slot: int, path: str) -> Activation:
         behavior = Behaviors.setup(_Start(region.factory, item.entity_id))

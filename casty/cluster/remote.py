@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeGuard
 
 from casty.actor.local import LocalSystem
+from casty.actor.unread import MESSAGE_BYTES
 from casty.actor.watching import Unwatch, Watch, WatchedGone
 from casty.address import ActorAddress
 from casty.checks import shown
@@ -266,7 +267,7 @@ class Remote:
         except EncodingError as error:
             self._undecodable(path, payload, sender, error)
             return
-        self._local.receive(path, message, sender)
+        self._local.receive(path, message, sender, MESSAGE_BYTES + len(payload))
 
     def _undecodable(
         self, path: str, payload: bytes, sender: ActorAddress | None, error: EncodingError

@@ -166,11 +166,18 @@ class SlotLoad:
         self._fresh = fresh
         self._extend: Callable[[int, Sequence[Any]], None] | None = None
         self._open: EntityKey | None = None
+        self._open_bytes = 0
+        """Of the parts that hold rows of the open entity, which is weighed when it is complete."""
         self._count = 0
         self._is_whole = False
         self._handlers: tuple[Callable[..., None], ...] = (
             self._head, self._session, self._entity, self._rows, self._end,
         )  # fmt: skip
+
+    @property
+    def size_bytes(self) -> int:
+        """See `Load.size_bytes`."""
+        return self._fresh.weights.total(len(self._fresh.sessions)) + self._open_bytes
 
     def take(self, part: bytes) -> None:
         """Take the next part; raises `RemoteProtocolError` for rows that no dump has."""
@@ -179,6 +186,8 @@ class SlotLoad:
             if self._is_whole or not 0 <= kind <= END:
                 raise RemoteProtocolError(f"snapshot: unexpected row {kind}")
             self._handlers[kind](*fields)
+        if self._open is not None:
+            self._open_bytes += len(part)
 
     def finish(self) -> None:
         """Put the state in the place of the machine's."""
@@ -215,6 +224,7 @@ class SlotLoad:
             weight = weight_of(self._open, self._fresh.entities[self._open])
             self._fresh.weights.changed(self._open, 0, weight)
             self._open = None
+            self._open_bytes = 0
 
     def _rows(self, table: int, rows: Sequence[Any]) -> None:
         if self._extend is None:

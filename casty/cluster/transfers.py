@@ -34,6 +34,11 @@ class Dump(Protocol):
 class Load(Protocol):
     """A state that is being put together."""
 
+    @property
+    def size_bytes(self) -> int:
+        """About what is put together so far takes."""
+        ...
+
     def take(self, part: bytes) -> None:
         """Take the next part."""
 
@@ -99,6 +104,11 @@ class WholeLoad(Load):
         self._load = load
         self._data = bytearray()
 
+    @property
+    def size_bytes(self) -> int:
+        """See `Load.size_bytes`."""
+        return len(self._data)
+
     def take(self, part: bytes) -> None:
         """See `Load.take`."""
         self._data += part
@@ -163,6 +173,16 @@ class Transfers:
         self.receiving.pop(group.number, None)
         if self._sending is not None and self._sending.group is group:
             self._end_sending()
+
+    @property
+    def size_bytes(self) -> int:
+        """What is restored and not in its place yet, what waits to be restored, and what a peer does not have yet."""
+        restored = sum(row.load.size_bytes for row in self.receiving.values())
+        inbound = [group.core.inbound for group in self._loadable.values()]
+        parts = [part for one in inbound if one is not None for part in one.parts]
+        if self._sending is not None:
+            parts += self._sending.outbound.parts
+        return restored + sum(len(part.data) for part in parts)
 
     @property
     def is_due(self) -> bool:

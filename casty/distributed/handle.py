@@ -174,13 +174,20 @@ def failure(reply: Reply, what: str) -> CastyError:
 
 def full_text(node_id: str, budget_bytes: int, used_bytes: int, largest: list[list[Any]]) -> str:
     """Say what a node without memory for more answered: its budget, its use and what uses it."""
+    use = use_text(node_id, budget_bytes, used_bytes, largest)
+    return (
+        f"nothing was changed: {use}; remove something, or give the nodes more memory (memory_budget_bytes)"
+    )
+
+
+def use_text(node_id: str, budget_bytes: int, used_bytes: int, largest: list[list[Any]]) -> str:
+    """Say how much of its budget a node uses, and what for."""
     users = [
         f"{KIND_NAMES.get(kind, kind)} {name!r} {size_bytes:,} bytes" for kind, name, size_bytes in largest
     ]
     return (
-        f"nothing was changed: node {node_id} uses {used_bytes:,} of the {budget_bytes:,} bytes of its memory "
-        f"budget; the largest: {', '.join(users) or 'many small ones'}; remove something, or give the nodes "
-        "more memory (memory_budget_bytes)"
+        f"node {node_id} uses {used_bytes:,} of the {budget_bytes:,} bytes of its memory budget; the largest: "
+        f"{', '.join(users) or 'many small ones'}"
     )
 
 

@@ -135,12 +135,22 @@ def check_usage(name: str, system: object) -> list[Violation]:
     groups = list(host.groups.values())
     state = sum(_state_bytes(machine) for group in groups if (machine := machine_of(group)) is not None)
     logs = sum(ENTRY_BYTES + len(entry.data) for group in groups for entry in group.core.log.entries)
-    pairs = (("state", usage.state, state), ("logs", usage.logs, logs))
+    mail = _unread_bytes(inside(system, "_actors"))
+    pairs = (("state", usage.state, state), ("logs", usage.logs, logs), ("mailboxes", usage.mailboxes, mail))
     return [
         Violation(_NUMBER, name, f"it counts {said} bytes of {what}, and a walk finds {found}")
         for what, said, found in pairs
         if said != found
     ]
+
+
+def _unread_bytes(actors: object) -> int:
+    """Return what lies in mailboxes and waits for leaders; 0 for a node without actors."""
+    cells = inside(actors, "local", "cells") or {}
+    waiting = inside(actors, "router", "_waiting") or {}
+    unread: int = sum(sum(inside(cell, "mailbox", "_sizes")) for cell in cells.values())
+    kept: int = sum(item.size_bytes for items in waiting.values() for item in items)
+    return unread + kept
 
 
 def _state_bytes(machine: SlotMachine) -> int:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from casty import Settings
+from casty.actor.behavior import Behaviors
+from casty.actor.context import ActorContext
+from casty.actor.sharding import ShardEnvelope
 from casty.errors import Overloaded
 from sim import World
 from sim.checks.contracts import WITHOUT_MEMORY, check_contract
@@ -141,3 +145,42 @@ def test_a_plan_of_little_memory_holds_and_meets_refusals() -> None:
     assert result.verdict == "held", result.violations
     assert result.goals["a call was refused for memory"] >= 2
     assert result.goals["a full node was open again"] >= 3
+
+
+def test_an_entity_that_does_not_read_fills_its_node_and_no_more() -> None:
+    async def main(world: World) -> None:
+        await world.cluster(1, config=SETTINGS)
+        (name,) = world.node_names
+        system: Any = world.processes[name].value
+        go = asyncio.Event()
+        handled: list[int] = []
+
+        async def handle(ctx: ActorContext[bytes], message: bytes) -> None:
+            await go.wait()
+            handled.append(len(message))
+
+        region = system.spawn(
+            Behaviors.sharded(lambda entity_id: Behaviors.receive(handle), num_shards=2), "slow"
+        )
+        budget = budget_of(world, name)
+        await world.until(lambda: budget.usage.total > 0, timeout_s=5)
+        budget.budget_bytes = 2 * budget.used_bytes + 200_000
+        client = await world.client()
+        remote: Any = client.entity_ref("slow", num_shards=2)
+        for _ in range(50):
+            remote.tell(ShardEnvelope("e", bytes(10_000)))
+        with pytest.raises(Overloaded, match=r"memory budget.*unread messages"):
+            await client.ask(remote, lambda reply_to: ShardEnvelope("e", bytes(100_000)), timeout=10)
+        status = system._node.status()["memory"]
+        assert status["mailboxes_bytes"] > 100_000
+        assert status["refused_messages"] > 0
+        assert budget.used_bytes <= budget.budget_bytes * 17 // 16
+        go.set()
+        await world.until(lambda: is_open(world) and budget.unread.size_bytes == 0, timeout_s=5)
+        count = len(handled)
+        assert count > 10
+        region.tell(ShardEnvelope("e", b"again"))
+        await world.until(lambda: len(handled) == count + 1, timeout_s=5)
+
+    with World(5) as world:
+        world.run(main(world), limit_s=60)

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from casty.actor.mailbox import Mailbox, MailboxClosed, MailboxOverflowStrategy
+from casty.actor.unread import MESSAGE_BYTES, Unread
 
 pytestmark = pytest.mark.asyncio
 
@@ -62,6 +63,25 @@ async def test_get_wakes_for_put_and_for_close() -> None:
 
 async def test_a_mailbox_belongs_to_one_actor() -> None:
     mailbox = Mailbox[int]()
-    mailbox.bind(2, lambda message: None)
+    mailbox.bind(2, lambda message: None, Unread())
     with pytest.raises(ValueError, match="no other actor"):
-        mailbox.bind(2, lambda message: None)
+        mailbox.bind(2, lambda message: None, Unread())
+
+
+async def test_what_is_unread_counts_until_it_is_read_dropped_or_drained() -> None:
+    unread = Unread()
+    mailbox = Mailbox[int](2, MailboxOverflowStrategy.drop_oldest)
+    mailbox.put(1, 1_000)
+    mailbox.bind(2, lambda message: None, unread)
+    assert unread.size_bytes == 1_000, "what it had before it was bound"
+    mailbox.put(2)
+    mailbox.put(3, 10_000)
+    assert unread.size_bytes == MESSAGE_BYTES + 10_000, "the oldest one was dropped"
+    assert await mailbox.get() == 2
+    assert unread.size_bytes == 10_000
+    mailbox.put_beyond(4)
+    mailbox.close()
+    assert mailbox.drain() == [3, 4]
+    assert unread.size_bytes == 0
+    mailbox.put(6)
+    assert unread.size_bytes == 0, "its actor is gone, and nobody will ever read it"

@@ -207,7 +207,9 @@ def test_a_state_is_acknowledged_when_it_is_in_place() -> None:
     bench = Bench()
     bench.tell(part(1, 7, [b"one"]))
     assert not bench.sent
+    assert bench.host.transfer_bytes > 0, "what waits to be restored"
     bench.run_timers()
+    assert bench.host.transfer_bytes == 0
     [(_, item)] = bench.sent
     assert item[2][0] == APPEND_REPLY and item[2][4] == 7 and bench.replicas[1].state == [b"one"]
 
@@ -229,8 +231,10 @@ def test_what_was_put_together_of_a_state_goes_when_the_rest_is_not_needed() -> 
     bench.run_timers()
     transfers: Any = cast("Any", bench.host)._transfers
     assert list(transfers.receiving) == [1]
+    assert bench.host.transfer_bytes == len(state[2][-1])
     bench.tell(append(1, [b"one", b"two"]))
     assert not transfers.receiving and bench.replicas[1].state == [b"one", b"two"]
+    assert bench.host.transfer_bytes == 0
 
 
 def test_a_state_of_a_leader_that_is_gone_goes_with_it() -> None:

@@ -43,8 +43,9 @@ def test_it_opens_again_at_the_low_mark_only(state: int, is_full: bool) -> None:
 
 
 def test_every_part_counts() -> None:
-    budget = MemoryBudget(40)
-    budget.measured(Usage(state=10, logs=10, mailboxes=10, buffers=10))
+    budget = MemoryBudget(50)
+    budget.unread.size_bytes = 10
+    budget.measured(Usage(state=10, logs=10, mailboxes=10, transfers=10, buffers=10))
     assert budget.is_full
 
 
@@ -56,6 +57,32 @@ def test_a_burst_between_two_measurements_is_seen() -> None:
     assert budget.refuses([], is_record=False)
     budget.measured(Usage(state=13 * MIB))
     assert not budget.refuses([], is_record=False), "measured exactly it was less"
+
+
+def test_messages_are_taken_until_they_would_exhaust_it() -> None:
+    budget = budget_at(16 * MIB)
+    assert budget.is_full
+    assert budget.takes_message(MIB - 1)
+    assert not budget.takes_message(MIB)
+    budget.unread.size_bytes = MIB // 2
+    assert not budget.takes_message(MIB // 2), "unread ones count as they come"
+    budget.unread.size_bytes = 0
+    assert budget.takes_message(MIB // 2), "and go when they are read"
+    budget.measured(Usage(state=17 * MIB))
+    assert not budget.takes_message(1)
+    budget.measured(Usage(state=15 * MIB))
+    assert not budget.takes_message(1), "it opens at the low mark"
+
+
+def test_what_is_unread_makes_a_node_full_between_two_measurements() -> None:
+    budget = budget_at(15 * MIB)
+    budget.unread.size_bytes = MIB
+    assert not budget.is_full
+    budget.accepted(1)
+    assert budget.is_full
+    budget.unread.size_bytes = 0
+    budget.measured(Usage(state=13 * MIB))
+    assert not budget.is_full
 
 
 def test_a_full_peer_counts_in_its_groups_only() -> None:

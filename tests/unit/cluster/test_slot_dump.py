@@ -171,3 +171,27 @@ def test_a_state_that_lacks_something_is_not_put_in_place() -> None:
     for broken in (parts[:-1], [*parts[:3], *parts[4:]], [*parts, parts[0]]):
         with pytest.raises(RemoteProtocolError):
             restored(broken)
+
+
+@pytest.mark.parametrize("large", [0, 5_000])
+def test_what_is_restored_so_far_is_counted(large: int) -> None:
+    driver = Driver(2)
+    for _ in range(300):
+        driver.step()
+    machine = driver.machine
+    machine.apply(1000, pack([OPEN, b"new", b"g"]))
+    session = max(machine.sessions)
+    machine.apply(1001, pack([COMMAND, session, 1, 1, 1, QUEUE, b"large", [1, b"first"]]))
+    state: Any = machine.entities[QUEUE, b"large"]
+    state.extend(b"%0100d" % number for number in range(large))
+    fresh = SlotMachine(LIMITS, 9)
+    load = fresh.begin_load()
+    sizes, received = [load.size_bytes], 0
+    for part in rest_of(machine.begin_dump(2_000)):
+        load.take(part)
+        received += len(part)
+        sizes.append(load.size_bytes)
+    assert sizes == sorted(sizes)
+    assert all(after - before < 20_000 for before, after in zip(sizes[:-2], sizes[1:-1], strict=True))
+    load.finish()
+    assert sizes[-1] == fresh.weights.total(len(fresh.sessions)) > 100 * large
