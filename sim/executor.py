@@ -55,9 +55,6 @@ _LOOK_S = 0.1
 _LONGEST_CALL_S = 10.0
 _LONGEST_ACT_S = 40.0
 _LAST_EVENTS = 12
-UNSURE = ("counter", "queue", "barrier")
-"""Scenarios in which not every history is decided yet: dense calls on one counter (``barrier`` has them besides) or
-queue, many of them of unknown outcome. What the search gave up on is counted there; elsewhere it fails the run."""
 _WALL_S = 60_000_000
 """Far from the beginning of the count, so that no clock's offset makes a generation negative."""
 
@@ -386,4 +383,4 @@ def _verdict(result: Result) -> str:
         return VIOLATED
     if result.error:
         return ERROR
-    return UNDECIDED if result.undecided and result.scenario not in UNSURE else HELD
+    return UNDECIDED if result.undecided else HELD

@@ -34,7 +34,7 @@ _FACTS = 6
 UNDER_WAY = (
     "cluster.calls.Call", "cluster.call_table.CallTable.calls", "cluster.call_table.CallTable._numbered",
     "cluster.call_table.CallTable._by_slot", "cluster.call_table.CallTable._parked",
-    "cluster.slot_leader.SlotLeader._waiting", "cluster.proposals.Proposals._waiting",
+    "cluster.slot_leader.SlotLeader._waiting",
 )  # fmt: skip
 """Tables of what is under way: nothing is, soon after the last call; some of their rows end with a session as well."""
 
