@@ -78,7 +78,13 @@ class Gateway(CallRouter):
         ledger = None if slot is None or kind not in (LOCK, SEMAPHORE) else self.ledgers.get(slot)
         # What is granted while the call is under way may be of the successor: a keep-alive tells.
         held = [] if ledger is None else [seq for seq, row in ledger.held.items() if row[0] == (kind, entity)]
-        reply = await self._finish(call)
+        try:
+            reply = await self._finish(call)
+        except BaseException:
+            # It may be destroyed all the same: the next keep-alive tells, and the name is not granted before.
+            if ledger is not None and held:
+                self.keep_alive.soon(ledger.slot)
+            raise
         if ledger is not None and held and self.ledgers.get(ledger.slot) is ledger:
             await self._confirm_loss(ledger, held)
         return reply

@@ -281,6 +281,28 @@ async def test_an_unheard_confirmation_of_a_destroy_is_made_good() -> None:
     assert grant.lost.done() and later.done()
 
 
+async def test_a_destroy_whose_answer_crosses_its_cancellation_frees_the_name_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    one, two = await opened(world, "1"), await opened(world, "2")
+    _, grant = await run(world, acquire(one))
+    destroying = task(one.gateway.command(LOCK, L, [0], timeout_s=None))
+    on_reply = one.gateway.on_reply
+
+    def crossing(body: bytes) -> None:
+        on_reply(body)
+        destroying.cancel()
+
+    monkeypatch.setattr(one.gateway, "on_reply", crossing)
+    await world.run()
+    assert destroying.cancelled()
+    monkeypatch.undo()
+    waiting = acquire(two, timeout_s=None)
+    await world.advance(0.5)
+    assert grant.lost.done() and waiting.done(), "not with the keep-alive that is due some time"
+
+
 @pytest.mark.parametrize("steps", range(8))
 async def test_cancelled_however_often_nobody_waits_or_holds(steps: int) -> None:
     world = World()
