@@ -1,4 +1,4 @@
-"""How long one turn takes that dumps or restores a part of a slot's state, by the size of the state.
+"""How long one turn takes that dumps, restores or lists a part of a slot's state, by the size of the state.
 
 The longest turn counts, in processor time, so that a busy machine lengthens none; and with the collector off: what
 that adds is a matter of all objects of the process.
@@ -99,6 +99,23 @@ def _load(make: Make) -> Callable[[int], float]:
     return longest_us
 
 
+def _scan(size: int) -> float:
+    """List all keys, page by page."""
+    machine = _machine(size, _map_key)
+    longest_ns, after, is_more = 0, b"", True
+    gc.disable()
+    try:
+        while is_more:
+            began_ns = time.thread_time_ns()
+            page, is_more = machine.scan(MAP, b"key", after, PART_BYTES)
+            pack([0, [page, is_more]])
+            longest_ns = max(longest_ns, time.thread_time_ns() - began_ns)
+            after = page[-1]
+    finally:
+        gc.enable()
+    return longest_ns / 1e3
+
+
 def _touch(size: int) -> float:
     """Enqueue into a queue that is not dumped yet: its items are listed before."""
     machine = _machine(size, _queue_item)
@@ -122,5 +139,6 @@ CURVES = (
     Curve("longest turn of a restore, by keys of a map", SIZES, _load(_map_key), None, TURN_MS),
     Curve("longest turn of a restore, by items of a queue", SIZES, _load(_queue_item), None, TURN_MS),
     Curve("longest turn of a restore, by waiters of a lock", WAITERS, _load(_waiter), None, TURN_MS),
+    Curve("longest turn of a scan, by keys of the slot", SIZES, _scan, 3.0, TURN_MS),
     Curve("write to a queue that is being dumped, by its items", SIZES, _touch, None, TURN_MS),
 )

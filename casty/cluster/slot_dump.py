@@ -211,7 +211,8 @@ class SlotLoad:
         self._weigh()
         key = self._open = (kind, entity)
         structure = STRUCTURES[kind]
-        state = self._fresh.entities[key] = structure.begin(head)
+        state = structure.begin(head)
+        self._fresh.put_back(key, state)
 
         def extend(table: int, rows: Sequence[Any]) -> None:
             structure.extend(state, table, rows)

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from casty.cluster.entity_order import EntityOrder
 from casty.cluster.slot_dump import SlotDump, SlotLoad
 from casty.cluster.slot_session import EntityKey, SlotSession
 from casty.cluster.slot_weights import Weights, weight_of
@@ -54,6 +55,7 @@ __all__ = [
     "COMMAND",
     "EXPIRE",
     "OPEN",
+    "PAGE",
     "RELEASE",
     "Applied",
     "MachineLimits",
@@ -74,6 +76,8 @@ _SHAPES: dict[int, tuple[type, ...]] = {
 MIN_OUTCOMES = 1024
 """Unconfirmed outcomes that a session may always have: confirmations come only with its next keep-alive."""
 DUMP_BYTES = 256 * 1024
+PAGE = 1_024
+"""Entities on one page of a scan: less than a millisecond of work where it is made, and where it arrives."""
 MAX_UNWEIGHED = 64
 """Entities whose weight is looked at later. Those that change often are weighed once, not with each command; the bound
 keeps small what a look at the sums has to do at once."""
@@ -182,6 +186,7 @@ class SlotMachine:
         "_counter",
         "_dump",
         "_generation",
+        "_orders",
         "_unweighed",
         "_waiting",
         "_weights",
@@ -196,6 +201,8 @@ class SlotMachine:
         self.sessions: dict[int, SlotSession] = {}
         self.attempts: dict[bytes, int] = {}
         self.entities: dict[EntityKey, Any] = {}
+        self._orders = {kind: EntityOrder() for kind in STRUCTURES}
+        """By kind: the names of `entities`."""
         self._weights = Weights()
         self._unweighed: dict[EntityKey, int] = {}
         """What each entity took that changed since `_weights` was brought up to date; at most `MAX_UNWEIGHED`."""
@@ -353,8 +360,15 @@ class SlotMachine:
         if after is None:
             if before is not None:
                 del self.entities[key]
+                self._orders[key[0]].remove(key[1])
         elif before is not after:
+            if before is None:
+                self._orders[key[0]].add(key[1])
             self.entities[key] = after
+
+    def put_back(self, key: EntityKey, state: Any) -> None:
+        """Put an entity of a dump in its place."""
+        self._keep(key, self.entities.get(key), state)
 
     def _end(self, number: int) -> Applied:
         session = self.sessions.pop(number, None)
@@ -476,19 +490,23 @@ class SlotMachine:
         after
             The last entity of the page before, whether it still exists or not.
         limit_bytes
-            About how long a page may be, but for one of a single entity.
+            About how long a page may be, but for one of a single entity. It has no more than `PAGE` of them.
         """
-        left = sorted(
-            entity
-            for at, entity in self.entities
-            if at == kind and entity > after and entity.startswith(prefix)
-        )
+        page: list[bytes] = []
         size_bytes = 0
-        for count, entity in enumerate(left):
+        order = self._orders.get(kind)
+        if order is None:
+            return page, False  # nobody checked what a gateway named
+        for entity in order.since(max(prefix, after)):
+            if not entity.startswith(prefix):
+                break
+            if entity == after:
+                continue
             size_bytes += len(entity)
-            if count and size_bytes > limit_bytes:
-                return left[:count], True
-        return left, False
+            if len(page) >= PAGE or (page and size_bytes > limit_bytes):
+                return page, True
+            page.append(entity)
+        return page, False
 
     # -- snapshots
 
@@ -519,7 +537,8 @@ class SlotMachine:
     def become(self, other: SlotMachine) -> None:
         """Take over the state of a machine that nobody uses any more."""
         self.numbers = other.numbers
-        self.sessions, self.attempts, self.entities = other.sessions, other.attempts, other.entities
+        self.sessions, self.attempts = other.sessions, other.attempts
+        self.entities, self._orders = other.entities, other._orders
         self._weights, self._unweighed = other.weights, {}
 
     def dump(self) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from casty.cluster.entity_order import EntityOrder
 from casty.cluster.slot_machine import (
     ABANDON,
     CANCEL,
@@ -15,6 +17,7 @@ from casty.cluster.slot_machine import (
     COMMAND,
     EXPIRE,
     OPEN,
+    PAGE,
     Applied,
     MachineLimits,
     SlotMachine,
@@ -470,6 +473,37 @@ def test_a_scan_goes_on_after_its_last_key_is_gone(log: Log) -> None:
     log.apply(COMMAND, session, 9, 9, 9, MAP, b"p1", [DESTROY])
     assert log.machine.scan(MAP, b"p", b"p1", 2) == ([b"p2"], True)
     assert log.machine.scan(MAP, b"p", b"p3", 2) == ([], False)
+
+
+def test_a_page_looks_at_no_more_names_than_it_has_and_each_is_on_one(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = log.open()
+    names = [b"%s%05d" % (prefix, number) for number in range(2 * PAGE + 10) for prefix in (b"o", b"p", b"q")]
+    for seq, name in enumerate(names, 1):
+        log.apply(COMMAND, session, seq, seq, seq, MAP, name, [1, b"v"])
+    restored = SlotMachine(MachineLimits(), 1)
+    restored.load(log.machine.dump())
+    looked = [0]
+    right = EntityOrder.since
+
+    def since(order: EntityOrder, name: bytes) -> Iterator[bytes]:
+        for found in right(order, name):
+            looked[0] += 1
+            yield found
+
+    monkeypatch.setattr(EntityOrder, "since", since)
+    for machine in (log.machine, restored):
+        pages, after, is_more = list[list[bytes]](), b"", True
+        while is_more:
+            looked[0] = 0
+            page, is_more = machine.scan(MAP, b"p", after, 1 << 20)
+            assert looked[0] <= PAGE + 2, "the last name of the page before, and the one that ends this"
+            pages.append(page)
+            after = page[-1]
+        assert [len(page) for page in pages] == [PAGE, PAGE, 10]
+        assert [name for page in pages for name in page] == [name for name in names if name.startswith(b"p")]
+    assert log.machine.scan(77, b"p", b"", 1 << 20) == ([], False), "a kind that is none"
 
 
 # -- what is over leaves nothing

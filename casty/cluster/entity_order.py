@@ -1,0 +1,63 @@
+"""The names of a slot's entities of one kind in order, so that a page of them costs what is on it. Pure.
+
+Runs of names, each sorted, and together in order. A name that comes or goes moves those behind it in its run, one
+memory move of some kilobytes; a run that became long is cut in two. Never are all names sorted at once.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+
+__all__ = ["RUN", "EntityOrder"]
+
+RUN = 512
+"""Names at which a run is cut in two."""
+
+
+class EntityOrder:
+    """Names, sorted by their bytes.
+
+    Bounds: `_runs` has every name once, at least one in a run; `_lasts` one per run.
+    """
+
+    __slots__ = ("_lasts", "_runs")
+
+    def __init__(self) -> None:
+        self._runs: list[list[bytes]] = []
+        self._lasts: list[bytes] = []
+        """No less than the last name of each run, and less than the first one of the next."""
+
+    def add(self, name: bytes) -> None:
+        """Take in a name that is not there."""
+        lasts = self._lasts
+        at = bisect_left(lasts, name)
+        if at == len(lasts):
+            if not lasts:
+                self._runs.append([name])
+                lasts.append(name)
+                return
+            at -= 1
+            lasts[at] = name
+        run = self._runs[at]
+        insort(run, name)
+        if len(run) >= RUN:
+            half = run[: RUN // 2]
+            del run[: RUN // 2]
+            self._runs.insert(at, half)
+            lasts.insert(at, half[-1])
+
+    def remove(self, name: bytes) -> None:
+        """Take out a name that is there."""
+        at = bisect_left(self._lasts, name)
+        run = self._runs[at]
+        del run[bisect_left(run, name)]
+        if not run:
+            del self._runs[at], self._lasts[at]
+
+    def since(self, name: bytes) -> Iterator[bytes]:
+        """Return `name`, if it is there, and the names above it, in order; nothing may change meanwhile."""
+        first = bisect_left(self._lasts, name)
+        for at in range(first, len(self._runs)):
+            run = self._runs[at]
+            yield from run[bisect_left(run, name) :] if at == first else run
