@@ -12,6 +12,7 @@ from hashlib import blake2b
 from types import MemberDescriptorType
 from typing import Any
 
+from casty.cluster.entity_order import EntityOrder
 from casty.distributed.barrier import Assembly
 from casty.distributed.waiting import Owners
 
@@ -35,11 +36,14 @@ class _Walker(pickle.Pickler):
         self.fast = True
 
     def reducer_override(self, obj: Any) -> Any:
-        # Two tables are indexes over others that are compared as well. They are asked for members and counts only;
+        # Three tables are indexes over others that are compared as well. They are asked for members and counts only;
         # after a restore their order is that of the tables, and before it that of the requests.
         if type(obj) is Owners:
             rows = inside(obj, "_seqs").items()
             return sorted, (sorted((session, sorted(seqs)) for session, seqs in rows),)
+        if type(obj) is EntityOrder:
+            # Where its runs are cut is a matter of what came and went; what is in them, and in which order, is not.
+            return list, ([name for run in inside(obj, "_runs") for name in run],)
         if type(obj) is Assembly:
             values = {name: getattr(obj, name) for name in Assembly.__slots__}
             return dict, ({**values, "parties": sorted(obj.parties.items())},)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from casty.cluster.entity_order import RUN
 from casty.cluster.slot_machine import COMMAND, OPEN, MachineLimits, SlotMachine
 from casty.distributed.barrier import Assembly
-from casty.distributed.core import BARRIER, COUNTER, LOCK
+from casty.distributed.core import BARRIER, COUNTER, LOCK, MAP
 from casty.wire.pack import pack
 from sim.checks.portrait import differing, portrait_of
 
@@ -65,3 +66,15 @@ def test_the_order_of_counted_parties_does_not_count_but_their_number_does() -> 
     assert differing(portrait_of(first), portrait_of(second)) == []
     other.parties["a"] += 1
     assert differing(portrait_of(first), portrait_of(second)) == ["entities"]
+
+
+def test_how_names_in_order_are_cut_does_not_count_but_each_of_them_does() -> None:
+    one, other = machine(), machine()
+    names = [b"%04d" % number for number in range(2 * RUN + 100)]
+    for made, ordered in ((one, names), (other, names[::-1])):
+        for name in ordered:
+            made._orders[MAP].add(name)
+    assert [*map(len, one._orders[MAP]._runs)] != [*map(len, other._orders[MAP]._runs)]
+    assert differing(portrait_of(one), portrait_of(other)) == []
+    other._orders[MAP].remove(names[7])
+    assert differing(portrait_of(one), portrait_of(other)) == ["_orders"]
