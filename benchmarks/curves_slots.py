@@ -147,6 +147,33 @@ def _expiry_turn(size: int) -> float:
     return worst_ns / 1e3
 
 
+def _end_turn(size: int) -> float:
+    """A session with very many holds ends: what the longest of its entries costs, each in a turn of its own."""
+    driver = Driver()
+    session = driver.open()
+    for number in range(size):
+        driver.command(session, LOCK, b"%d" % number, [ACQUIRE])
+    return _longest_end_us(driver, session)
+
+
+def _end_line_turn(size: int) -> float:
+    """The same with requests that all wait for one lock, which the session holds."""
+    driver = Driver()
+    session = driver.open()
+    for _ in range(size):
+        driver.command(session, LOCK, b"one", [ACQUIRE])
+    return _longest_end_us(driver, session)
+
+
+def _longest_end_us(driver: Driver, session: int) -> float:
+    entry, worst_ns = pack([CLOSE, session]), 0
+    while session in driver.machine.sessions:
+        began_ns = time.process_time_ns()
+        driver.apply_packed(entry)
+        worst_ns = max(worst_ns, time.process_time_ns() - began_ns)
+    return worst_ns / 1e3
+
+
 CURVES = (
     Curve("map put, by keys of the slot", (1_000, 30_000), _put),
     Curve("lock release, by locks that its session holds", (500, 2_000, 8_000), _release),
@@ -154,4 +181,8 @@ CURVES = (
     Curve("semaphore acquire and release, by its grants", (100, 1_000, 10_000), _permit),
     Curve("a session ends, by sessions that wait", (1_000, 5_000, 20_000), _close),
     Curve("longest turn of an expiry, by sessions that expire", (2_000, 20_000), _expiry_turn, max_ms=20.0),
+    Curve("longest turn of the end of a session, by its holds", (2_000, 20_000), _end_turn, max_ms=20.0),
+    Curve(
+        "longest turn of the end of a session, by its requests", (2_000, 20_000), _end_line_turn, max_ms=20.0
+    ),
 )

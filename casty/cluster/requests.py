@@ -52,6 +52,8 @@ class Requests:
         self._local = LocalAnswers(self._deliver, self._dirty)
         self.slots: dict[int, SlotReplica] = {}
         self._next_tick = 0
+        self._ending: dict[int, None] = {}
+        """Slots with sessions that end in parts; at most one row per slot."""
         self._limit_bytes = node.settings.max_value_bytes + MARKS_BYTES
 
     # -- frames
@@ -227,6 +229,7 @@ class Requests:
             self._role_changed,
             self._node.memory,
         )
+        replica.on_over = self._over
         self.slots[slot] = replica
         return replica
 
@@ -253,6 +256,33 @@ class Requests:
             left -= self.slots[group.number - 1].tick(group, now_ns, max(1, left // 2))
         if left < 2 * EXPIRY_WORK:
             self._next_tick = first + 1
+
+    def _over(self, slot: int) -> None:
+        """A slot led here needs turns for the end of a session."""
+        if not self._ending:
+            self._see_to_ends()
+        self._ending[slot] = None
+
+    def _see_to_ends(self) -> None:
+        clock = self._node.runtime.clock
+        clock.call_at(clock.now(), self._end_part)
+
+    def _end_part(self) -> None:
+        """Let one session of one slot go on ending: one part a turn, one slot after the other."""
+        slot = next(iter(self._ending))
+        del self._ending[slot]
+        node = self._node
+        group, replica = node.host.groups.get(slot + 1), self.slots.get(slot)
+        node.turn.begin()
+        try:
+            if group is not None and replica is not None and group.is_leading:
+                if replica.propose_part(group, node.runtime.clock.now()):
+                    self._ending[slot] = None
+                node.host.mark(group)
+            if self._ending:
+                self._see_to_ends()
+        finally:
+            node.turn.end()
 
     def usage(self) -> tuple[int, dict[str, int]]:
         """Return the sessions and, by kind, the structures in the slots led here."""

@@ -45,7 +45,7 @@ class SlotReplica:
 
     __slots__ = (
         "_budget", "_last_read", "_led_term", "_memory", "_observe", "_on_role", "_reads", "_runtime", "_settings",
-        "_slot", "_ttl_ns", "_window", "leader", "machine", "proposals",
+        "_slot", "_ttl_ns", "_window", "leader", "machine", "on_over", "proposals",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +64,8 @@ class SlotReplica:
         self.machine = SlotMachine(limits, generation)
         self.proposals = Proposals()
         self.leader: SlotLeader | None = None
+        self.on_over: Callable[[int], None] = _ignore
+        """Told of the slot when `propose_part` has something to do; a turn of its own is due to each part."""
         self._slot = slot
         self._runtime = runtime
         self._settings = settings
@@ -84,7 +86,7 @@ class SlotReplica:
         """Propose a gateway's entry, or answer what is known already; raises `RemoteProtocolError`."""
         entry = check_entry(payload)
         leader = self.leader
-        session = None if entry[0] == OPEN else self.machine.sessions.get(entry[1])
+        session = None if entry[0] == OPEN else self.machine.live(entry[1])
         if leader is not None and session is not None:
             if entry[0] == COMMAND:
                 known = self.machine.known(session, entry[1], entry[2])
@@ -175,7 +177,21 @@ class SlotReplica:
             spent += 1 + len(self.machine.sessions[plain[1]].waits)
             if not self.proposals.propose(group.core, entry, _NOBODY, 0):
                 leader.expiry_refused([plain[1]])
+        if leader.has_part:
+            self.on_over(self._slot)
         return spent
+
+    def propose_part(self, group: Group, now_ns: int) -> bool:
+        """Propose the next part of the end of a session that is over; True if another session waits for its own."""
+        leader = self.leader
+        part = leader.next_part() if leader is not None and _may_speak(group, now_ns) else None
+        if leader is None or part is None:
+            return False
+        session, entry = part
+        if not self.proposals.propose(group.core, entry, _NOBODY, 0):
+            leader.part_refused(session)
+            return False  # the next heartbeat finds it
+        return leader.has_part
 
     # -- what the host tells
 
@@ -184,10 +200,13 @@ class SlotReplica:
         reply, effects, ended = self.machine.apply(index, entry.data)
         waiting = self.proposals.take(index, entry.term)
         leader = self.leader
-        if waiting is not None:
+        is_part = reply[0] == QUEUED and entry.data[1] != COMMAND
+        if is_part:
+            self._part_applied(entry.data, waiting)
+        elif waiting is not None:
             waiting[0].add(waiting[1], reply)
         if leader is not None:
-            if reply[0] == QUEUED and waiting is not None:
+            if reply[0] == QUEUED and waiting is not None and not is_part:
                 command: Any = unpack(entry.data)
                 leader.wait(command[1], command[2], *waiting)
             if effects:
@@ -198,6 +217,17 @@ class SlotReplica:
             self._after_session_entry(reply, entry.data, ended)
         if self._observe and effects:
             self._report(effects)
+
+    def _part_applied(self, data: bytes, waiting: tuple[Answers, int] | None) -> None:
+        """A session is over and something is left of it: whoever closes it is told when nothing is."""
+        plain: Any = unpack(data)
+        if self.leader is None:
+            if waiting is not None:
+                waiting[0].add(waiting[1], [NOT_LEADER, None, 0])
+            return
+        is_asked = waiting is not None and waiting[0] is not _NOBODY
+        self.leader.part_applied(plain[1], waiting if is_asked else None)
+        self.on_over(self._slot)
 
     def _after_session_entry(self, reply: list[Any], data: bytes, ended: int | None) -> None:
         entry: Any = unpack(data)
@@ -275,6 +305,10 @@ def _may_speak(group: Group, now_ns: int) -> bool:
     """
     core = group.core
     return group.applied_index >= core.lead_index and core.lease_until_ns() > now_ns
+
+
+def _ignore(slot: int) -> None:
+    del slot
 
 
 class _Nobody:

@@ -15,7 +15,7 @@ from typing import Any
 from casty.cluster.proposals import Answers
 from casty.cluster.slot_machine import ABANDON, EXPIRE, SlotMachine
 from casty.cluster.slot_window import MORE_ROOM, Window
-from casty.distributed.core import EXPIRED, OK, QUEUED, WITHDRAWN, Effect
+from casty.distributed.core import BUSY, EXPIRED, OK, QUEUED, WITHDRAWN, Effect
 from casty.errors import RemoteProtocolError
 from casty.limits import MAX_NUMBER
 from casty.wire.pack import pack
@@ -44,7 +44,8 @@ class SlotLeader:
     """
 
     __slots__ = (
-        "_began_ns", "_expiring", "_heard_ns", "_machine", "_ttl_ns", "_waiting", "_window", "_withdrawing",
+        "_began_ns", "_closing", "_expiring", "_heard_ns", "_machine", "_over", "_ttl_ns", "_waiting", "_window",
+        "_withdrawing",
     )  # fmt: skip
 
     def __init__(self, machine: SlotMachine, ttl_ns: int, now_ns: int, window: Window | None = None) -> None:
@@ -56,6 +57,10 @@ class SlotLeader:
         self._heard_ns: OrderedDict[int, int] = OrderedDict()
         self._expiring: dict[int, None] = {}
         """Sessions whose expiry this leader put into the log, not applied yet; none of them in `_heard_ns`."""
+        self._over: dict[int, bool] = {}
+        """Sessions that end in parts, and whether the next part is in the log; in none of the tables above."""
+        self._closing: dict[int, tuple[Answers, int]] = {}
+        """Who is told when such a session is gone; none that is not in `_over`."""
         self._waiting: dict[int, dict[int, tuple[Answers, int]]] = {}
         """By session and number: where the outcome of a queued request goes. No session without a number."""
         self._withdrawing: dict[int, dict[int, int]] = {}
@@ -96,6 +101,9 @@ class SlotLeader:
     def abandon(self, reply: list[object]) -> None:
         """Leadership ended: tell everyone who waits, so that they ask the next leader."""
         waiting, self._waiting = self._waiting, {}
+        closing, self._closing = self._closing, {}
+        for answers, call_id in closing.values():
+            answers.add(call_id, reply)
         for of_session in waiting.values():
             for answers, call_id in of_session.values():
                 answers.add(call_id, reply)
@@ -114,9 +122,43 @@ class SlotLeader:
         """The session is over."""
         self._heard_ns.pop(session, None)
         self._expiring.pop(session, None)
+        self._over.pop(session, None)
         self._withdrawing.pop(session, None)
+        closing = self._closing.pop(session, None)
+        if closing is not None:
+            closing[0].add(closing[1], [OK])
         for answers, call_id in self._waiting.pop(session, {}).values():
             answers.add(call_id, [EXPIRED])
+
+    def part_applied(self, session: int, closing: tuple[Answers, int] | None) -> None:
+        """Something is left of a session that is over: another part is needed before whoever closes it is told."""
+        self._heard_ns.pop(session, None)
+        self._expiring.pop(session, None)
+        self._over[session] = False
+        if closing is not None:
+            former = self._closing.get(session)
+            self._closing[session] = closing
+            if former is not None:
+                former[0].add(former[1], [BUSY, "the session is being closed for a later call"])
+
+    @property
+    def has_part(self) -> bool:
+        """Whether some session needs another part that is not in the log."""
+        return False in self._over.values()
+
+    def next_part(self) -> tuple[int, bytes] | None:
+        """Return a session that needs another part, and the entry, which is in the log from now on."""
+        for session, is_proposed in self._over.items():
+            known = None if is_proposed else self._machine.sessions.get(session)
+            if known is not None:
+                self._over[session] = True
+                return session, pack([known.over, session])
+        return None
+
+    def part_refused(self, session: int) -> None:
+        """It was not proposed after all."""
+        if session in self._over:
+            self._over[session] = False
 
     def due(self, now_ns: int, work: int = EXPIRY_WORK) -> list[bytes]:
         """Return expiry entries to propose now, each once per leadership, the longest silence first.
@@ -127,7 +169,7 @@ class SlotLeader:
             How much applying them may cost: each session counts, and each request of it that waits or holds. One
             that costs more alone is expired alone.
         """
-        if len(self._heard_ns) + len(self._expiring) < len(self._machine.sessions):
+        if len(self._heard_ns) + len(self._expiring) + len(self._over) < len(self._machine.sessions):
             self._learn()
         sessions, entries = self._machine.sessions, list[bytes]()
         while self._heard_ns:
@@ -147,11 +189,12 @@ class SlotLeader:
     def _learn(self) -> None:
         """Sessions that earlier leaders opened: this one heard of them last when it began."""
         heard_ns = self._heard_ns
-        self._heard_ns = OrderedDict(
-            (session, self._began_ns)
-            for session in self._machine.sessions
-            if session not in heard_ns and session not in self._expiring
-        )
+        self._heard_ns = OrderedDict()
+        for session, known in self._machine.sessions.items():
+            if known.over:
+                self._over.setdefault(session, False)
+            elif session not in heard_ns and session not in self._expiring:
+                self._heard_ns[session] = self._began_ns
         self._heard_ns.update(heard_ns)
 
     def expiry_refused(self, entry_sessions: Iterable[int]) -> None:
@@ -173,7 +216,7 @@ class SlotLeader:
         slot_epoch_session, waiting, held, abandoned = row[:3], _rows(row[3]), _rows(row[4]), _rows(row[5])
         session = slot_epoch_session[2]
         machine = self._machine
-        if session not in machine.sessions or session in self._expiring:
+        if machine.live(session) is None or session in self._expiring:
             return [EXPIRED, [], [], []], None
         self._hear(session, now_ns)
         outcomes = []

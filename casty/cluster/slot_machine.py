@@ -5,8 +5,8 @@ Entries are flat lists packed by the gateway and proposed as they came:
 =============================================================  ===========================================
 ``[OPEN, attempt, gateway]``                                   a session; its number is the entry's index
 ``[COMMAND, session, seq, low, wait_low, kind, entity, cmd]``  one request of a session
-``[CLOSE, session]``                                           the client leaves
-``[EXPIRE, session]``                                          the leader gave the client up
+``[CLOSE, session]``                                           the client leaves, or a part of that
+``[EXPIRE, session]``                                          the leader gave the client up, or a part of that
 ``[CANCEL, session, seq, kind, entity]``                       withdraw a request if it still waits
 ``[ABANDON, session, low, [[seq, kind, entity], ...]]``        withdraw requests, whatever became of them
 =============================================================  ===========================================
@@ -19,6 +19,7 @@ idempotent. What is decided is decided here, at apply; a leader's look before pr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from casty.cluster.entity_order import EntityOrder
@@ -53,6 +54,8 @@ __all__ = [
     "CANCEL",
     "CLOSE",
     "COMMAND",
+    "ENDED_AT_ONCE",
+    "END_PART",
     "EXPIRE",
     "OPEN",
     "PAGE",
@@ -78,6 +81,10 @@ MIN_OUTCOMES = 1024
 DUMP_BYTES = 256 * 1024
 PAGE = 1_024
 """Entities on one page of a scan: less than a millisecond of work where it is made, and where it arrives."""
+ENDED_AT_ONCE = 16
+"""Requests that wait or hold and end with their session in one entry. A frame may close many sessions."""
+END_PART = 128
+"""Requests that one entry lets go, of a session that has more: about a millisecond."""
 MAX_UNWEIGHED = 64
 """Entities whose weight is looked at later. Those that change often are weighed once, not with each command; the bound
 keeps small what a look at the sums has to do at once."""
@@ -97,7 +104,10 @@ class MachineLimits(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """What an entry did: its reply, outcomes of earlier waiting requests, and the session it ended."""
+    """What an entry did: its reply, outcomes of earlier waiting requests, and the session it ended.
+
+    The reply to an end of a session of which something is left is ``[QUEUED]``: another such entry has to follow.
+    """
 
     reply: Reply
     effects: Sequence[Effect] = NO_EFFECTS
@@ -228,7 +238,7 @@ class SlotMachine:
         if kind == OPEN:
             return self._open(index, entry[1], entry[2])
         if kind in (CLOSE, EXPIRE):
-            return self._end(entry[1])
+            return self._end(kind, entry[1])
         if kind == CANCEL:
             return self._cancel(entry[1], entry[2], (entry[3], entry[4]))
         return self._abandon(*entry[1:])
@@ -245,7 +255,7 @@ class SlotMachine:
 
     def _command(self, entry: Sequence[Any]) -> Applied:
         _, number, seq, low, wait_low, kind, entity, command = entry
-        session = self.sessions.get(number)
+        session = self.live(number)
         if session is None:
             return Applied(_EXPIRED)
         if self._dump is not None:
@@ -370,14 +380,29 @@ class SlotMachine:
         """Put an entity of a dump in its place."""
         self._keep(key, self.entities.get(key), state)
 
-    def _end(self, number: int) -> Applied:
-        session = self.sessions.pop(number, None)
+    def _end(self, kind: int, number: int) -> Applied:
+        """End a session: at once, or by this entry and those of its kind that its leader proposes after it.
+
+        From the first of them on nothing is done for the session any more, and only then the first hold is let go.
+        """
+        session = self.sessions.get(number)
         if session is None:
             return Applied(_EXPIRED)
         if self._dump is not None:
             self._dump.touch_session(number, session)
+        if not session.over and len(session.waits) > ENDED_AT_ONCE:
+            session.over = kind
+            return Applied(_QUEUED)
+        effects = self._let_part_go(session, number) if session.over else self._let_go(session, number)
+        if session.over and session.waits:
+            return Applied(_QUEUED, effects)
+        del self.sessions[number]
         self.attempts.pop(session.attempt, None)
         self._weights.reply_bytes -= session.reply_bytes
+        return Applied(_DONE, effects, number)
+
+    def _let_go(self, session: SlotSession, number: int) -> list[Effect]:
+        """Take a session out of its entities."""
         effects: list[Effect] = []
         for key in list(session.entities):
             state, structure = self.entities[key], STRUCTURES[key[0]]
@@ -389,10 +414,17 @@ class SlotMachine:
             self._keep(key, state, decision.state)
             self._settle(decision.effects, key)
             effects.extend(decision.effects)
-        return Applied(_DONE, effects, number)
+        return effects
+
+    def _let_part_go(self, session: SlotSession, number: int) -> list[Effect]:
+        """Take some requests of a session out of their entities: the latest, which wait for its earlier ones."""
+        effects: list[Effect] = []
+        for seq in list(islice(reversed(session.waits), END_PART)):
+            effects.extend(self._withdraw(session, number, seq, session.waits[seq], abandon=True))
+        return effects
 
     def _cancel(self, number: int, seq: int, key: EntityKey) -> Applied:
-        session = self.sessions.get(number)
+        session = self.live(number)
         if session is None:
             return Applied(_EXPIRED)
         if self._dump is not None:
@@ -408,7 +440,7 @@ class SlotMachine:
         return Applied([WITHDRAWN], effects)
 
     def _abandon(self, number: int, low: int, rows: Sequence[Any]) -> Applied:
-        session = self.sessions.get(number)
+        session = self.live(number)
         if session is None:
             return Applied(_EXPIRED)
         if self._dump is not None:
@@ -441,6 +473,11 @@ class SlotMachine:
 
     # -- questions
 
+    def live(self, number: int) -> SlotSession | None:
+        """Return a session that is not over."""
+        session = self.sessions.get(number)
+        return None if session is None or session.over else session
+
     def known(self, session: SlotSession, number: int, seq: int) -> Reply | None:
         """Return what a request that was seen before would be answered now; None for a new one."""
         key = session.waits.get(seq)
@@ -453,7 +490,7 @@ class SlotMachine:
 
     def outcome_of(self, number: int, seq: int) -> Reply | None:
         """Return the final outcome of a request, None while there is none (or it never came)."""
-        session = self.sessions.get(number)
+        session = self.live(number)
         if session is None:
             return _EXPIRED
         known = self.known(session, number, seq)
@@ -461,14 +498,14 @@ class SlotMachine:
 
     def is_held(self, number: int, seq: int) -> bool:
         """Whether the request still holds what it was granted."""
-        session = self.sessions.get(number)
+        session = self.live(number)
         key = None if session is None else session.waits.get(seq)
         state = None if key is None else self.entities.get(key)
         return key is not None and state is not None and STRUCTURES[key[0]].is_held(state, number, seq)
 
     def is_settled(self, number: int, seq: int) -> bool:
         """Whether a withdrawn request is withdrawn for good: nothing of it is left and nothing can come."""
-        session = self.sessions.get(number)
+        session = self.live(number)
         if session is None:
             return True
         if seq in session.outcomes:

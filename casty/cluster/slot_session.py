@@ -33,7 +33,7 @@ class SlotSession:
     """What the slot remembers of one session."""
 
     __slots__ = (
-        "attempt", "entities", "gateway", "low", "outcomes", "replies", "reply_bytes", "wait_low", "waits",
+        "attempt", "entities", "gateway", "low", "outcomes", "over", "replies", "reply_bytes", "wait_low", "waits",
         "withdrawn",
     )  # fmt: skip
 
@@ -42,6 +42,8 @@ class SlotSession:
         self.gateway = gateway
         self.low = 1
         self.wait_low = 1
+        self.over = 0
+        """The kind of the entry that ended it, while what it had is let go in parts; 0 for one that lives."""
         self.replies: dict[int, Reply] = {}
         """By number, none of them below `low`."""
         self.reply_bytes = 0
@@ -119,16 +121,16 @@ class SlotSession:
 
     def freeze(self) -> Frozen:
         """Return what the session is now, as plain values; see `Structure.freeze`."""
-        head = [self.attempt, self.gateway, self.low, self.wait_low]
+        head = [self.attempt, self.gateway, self.low, self.wait_low, self.over]
         pairs = (Pairs(self.replies), Pairs(self.waits), Pairs(self.outcomes))
         return Frozen(head, (*pairs, list(self.withdrawn), list(self.entities)))
 
     @staticmethod
     def begin(head: Any) -> SlotSession:
         """Return the session of a `Frozen.head`, its tables still empty."""
-        attempt, gateway, low, wait_low = head
+        attempt, gateway, low, wait_low, over = head
         session = SlotSession(attempt, gateway)
-        session.low, session.wait_low = low, wait_low
+        session.low, session.wait_low, session.over = low, wait_low, over
         return session
 
     def extend(self, table: int, rows: Sequence[Any]) -> int:

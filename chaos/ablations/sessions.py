@@ -82,6 +82,21 @@ def _speaks_when_committed(group: Any, now_ns: int) -> bool:
     return bool(group.core.is_established and group.core.lease_until_ns() > now_ns)
 
 
+def _ends_half(right: Any) -> Any:
+    """Of a session that ends in parts only the first part is let go."""
+
+    def end(machine: Any, kind: int, number: int) -> Any:
+        session = machine.sessions.get(number)
+        if session is not None and not session.over and len(session.waits) > 1:
+            session.over = kind
+            machine._withdraw(session, number, next(reversed(session.waits)), (0, b""), abandon=True)
+            session.waits.clear()
+            session.entities.clear()
+        return right(machine, kind, number)
+
+    return end
+
+
 SESSIONS = (
     bug_in("dedup-not-in-snapshot", "dedup", "counter", SlotSession, "freeze", _without_replies, True),
     bug_in("withdrawal-forgotten", "withdrawal", "lock", SlotSession, "withdraw", _not_remembered, True),
@@ -89,5 +104,6 @@ SESSIONS = (
     bug_in("expiry-not-fresh", "expiry", "lock", SlotLeader, "__init__", _no_fresh_ttl),
     bug_in("expiring-covered", "expiry", "lock", SlotLeader, "keep_alive", _covers_expiring, True),
     Planted("speaks-unapplied", "lease", "semaphore", slot_group, "_may_speak", _speaks_when_committed, True),
+    bug_in("ends-half", "expiry", "semaphore", SlotMachine, "_end", _ends_half),
     bug_in("tokens-restart", "fencing", "lock", SlotMachine, "become", _restarts_tokens),
 )

@@ -11,6 +11,7 @@ import asyncio
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from casty.cluster.gateway import Gateway
@@ -284,8 +285,14 @@ class World:
         cluster: dict[str, float] = {"session_ttl_s": TTL_S, "drift": DRIFT, **agreed}
         for node_id in NODES:
             replica = SlotReplica(0, runtime, settings, 7, cluster, lambda group: None, self.memory)
+            replica.on_over = partial(self._end_part, replica, self.groups[node_id])
             self.replicas[node_id] = replica
             replica.role_changed(cast(Any, self.groups[node_id]))
+
+    def _end_part(self, replica: SlotReplica, group: FakeGroup, slot: int) -> None:
+        """The end of a session goes on in a turn of its own."""
+        assert slot == 0
+        self.clock.call_at(self.clock.now(), replica.propose_part, group, self.clock.now())
 
     @property
     def machine(self) -> Any:
