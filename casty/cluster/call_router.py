@@ -28,6 +28,7 @@ from casty.cluster.outgoing import Outgoing
 from casty.cluster.placement import slot_of
 from casty.cluster.routes import Routes
 from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE
+from casty.cluster.topology import Hint, Topology
 from casty.config import SECOND_NS, Settings
 from casty.distributed.core import (
     BAD,
@@ -108,6 +109,8 @@ class CallRouter:
         self._is_closed = False
         self._leaders: dict[int, str] = {}
         """Who led each slot when its calls were last sent to its leader: at most one row per slot."""
+        self._woken: dict[int, tuple[int, Hint | None]] = {}
+        """The epoch and leadership of each slot by which its parked calls were sent last: at most one row per slot."""
         self.detours = Detours(self._clock, runtime.entropy, routes)
         self.keep_alive = KeepAlive(self, runtime, routes)
 
@@ -225,9 +228,8 @@ class CallRouter:
 
     def _on_answer(self, call: Call, reply: Reply) -> None:
         status = reply[0]
-        if self._table.pauses_ns and status not in _REFUSALS:
-            # The slot serves: whoever waits for that need not wait for the next attempt.
-            self._table.retry_now(call.slot)
+        if self._table.pauses and status not in _REFUSALS:
+            self._table.served(call.slot)
         if self._sessions.is_opening(call):
             if status in (OK, OVERLOADED, BAD):
                 self._sessions.opened(call, reply)
@@ -317,15 +319,17 @@ class CallRouter:
 
     def _retry(self) -> None:
         left = BATCH
-        for slot, is_for_all in self._table.due():
+        for slot, count, is_admission in self._table.due():
             if slot == NO_SLOT:
                 self._retry_without_topology()
-            elif not self._has_way(slot) or (left <= 0 and not is_for_all):
+            elif is_admission:
+                self._admit_first(slot)
+            elif not self._has_way(slot) or (left <= 0 and count is None):
                 self._table.retry_later(slot, is_longer=False)
             elif left <= 0:
-                self._table.retry_now(slot)
+                self._table.retry_now(slot, count)
             else:
-                left -= self._retry_slot(slot, is_for_all)
+                left -= self._retry_slot(slot, count)
 
     def _retry_without_topology(self) -> None:
         if self._routes.topology() is None and self._routes.refusal() is None:
@@ -336,13 +340,24 @@ class CallRouter:
         if self._table.routed(NO_SLOT, 1):
             self._table.retry_now(NO_SLOT)
 
-    def _retry_slot(self, slot: int, is_for_all: bool) -> int:
-        """Send parked calls of a slot that can be reached: all of them, or a few that find out whether it serves.
+    def _retry_slot(self, slot: int, count: int | None) -> int:
+        """Send parked calls of a slot that can be reached: the first `count`, or a few that find out if it serves.
 
         Returns about how many were sent; no more than `BATCH` are in one turn.
         """
         parked = self._table.parked_count
         # What waits for the window is let in by the answers that move it; this finds a session that has to be opened.
+        self._admit_first(slot)
+        for call in self._table.routed(slot, PROBES if count is None else min(count, BATCH)):
+            self.resume(call)
+        if count is not None and count > BATCH:
+            # Those that were refused meanwhile are behind the others.
+            self._table.retry_now(slot, count - BATCH)
+        else:
+            self._table.retry_later(slot)
+        return parked - self._table.parked_count
+
+    def _admit_first(self, slot: int) -> None:
         first = self._table.first_unnumbered(slot)
         ledger = self.ledgers.get(slot)
         if first is not None and (ledger is None or first.is_urgent or not self._sessions.is_full(ledger)):
@@ -350,13 +365,6 @@ class CallRouter:
             ledger = self.ledgers.get(slot)
             if ledger is not None:
                 self._sessions.admit(ledger)
-        for call in self._table.routed(slot, BATCH if is_for_all else PROBES):
-            self.resume(call)
-        if is_for_all and self._table.routed(slot, 1):
-            self._table.retry_now(slot)
-        else:
-            self._table.retry_later(slot)
-        return parked - self._table.parked_count
 
     def _withdraw(self, call: Call | None) -> None:
         """Shortly before its deadline a waiting call asks to be withdrawn if it still waits."""
@@ -415,7 +423,7 @@ class CallRouter:
             return
         self._sessions.enter(topology)
         self._sessions.follow(topology)
-        self._wake()
+        self._wake(topology)
         for slot in self._table.slots():
             leader = topology.leader_of(slot)
             if leader is not None and leader != self._leaders.get(slot):
@@ -425,16 +433,25 @@ class CallRouter:
                         self.dispatch(call)
         self.keep_alive.follow(topology)
 
-    def _wake(self) -> None:
-        """Parked calls that can be sent now are: the first of them here, the others in the turns that follow."""
+    def _wake(self, news: Topology | None = None) -> None:
+        """Parked calls that can be sent now are: the first of them here, the others in the turns that follow.
+
+        Of `news` only slots that are led anew: elsewhere they were refused, and nothing says that they would not be.
+        """
         left = BATCH
         for slot in self._table.parked_slots():
             if slot == NO_SLOT:
                 self._retry_without_topology()
-            elif not self._has_way(slot):
                 continue
-            elif left > 0:
-                left -= self._retry_slot(slot, is_for_all=True)
+            if not self._has_way(slot):
+                continue
+            if news is not None:
+                led = (news.epoch_of(slot), news.leaders.hint_of(slot))
+                if led == self._woken.get(slot):
+                    continue
+                self._woken[slot] = led
+            if left > 0:
+                left -= self._retry_slot(slot, self._table.routed_count(slot))
             else:
                 self._table.retry_now(slot)
 

@@ -209,7 +209,7 @@ class CallSessions:
         while table.parked_count and not self.is_full(ledger) and self.is_current(ledger):
             first = table.first_unnumbered(ledger.slot)
             if first is not None and admitted >= ADMITTED_AT_ONCE:
-                table.retry_now(ledger.slot)
+                table.admit_soon(ledger.slot)
                 return
             admitted += 1
             if first is None:

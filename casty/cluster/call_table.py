@@ -5,7 +5,8 @@ the session's window; or while the last answer refused it. It stays under way me
 that those which wait for one slot cost nothing to another: whatever happens is looked up by slot, never by call.
 
 A slot with parked calls is tried again at once when something changes that may help, and otherwise after a pause that
-doubles while everything is refused.
+doubles while calls are refused. That the slot answered somebody is a hint and no change: it may refuse some calls for
+long and serve others. It makes all parked calls go again, but no more often than they would without it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from itertools import islice
+from typing import NamedTuple
 
 from casty.cluster.calls import Call, Deadlines
 from casty.cluster.ledger import Entity
@@ -21,7 +23,7 @@ from casty.config import SECOND_NS
 from casty.distributed.core import Reply
 from casty.runtime import Clock
 
-__all__ = ["MAX_PARKED", "NO_SLOT", "RETRY", "CallTable"]
+__all__ = ["MAX_PARKED", "NO_SLOT", "RETRY", "CallTable", "Try"]
 
 RETRY = 0
 """The key with which `on_due` hears that a slot's parked calls should be tried; call identities begin at 1."""
@@ -31,13 +33,39 @@ NO_SLOT = -1
 
 FIRST_PAUSE_NS = SECOND_NS // 20
 LONGEST_PAUSE_NS = 16 * FIRST_PAUSE_NS
+FORGOTTEN_AFTER_NS = 4 * LONGEST_PAUSE_NS
+"""Pauses begin with the first one again when a slot refused nothing for so long."""
 MAX_PARKED = 100_000
+
+
+class _Pause:
+    """How often the refused calls of one slot go again. It goes when nothing was refused for long."""
+
+    __slots__ = ("forgotten_ns", "next_ns", "woken_ns")
+
+    def __init__(self) -> None:
+        self.next_ns = FIRST_PAUSE_NS
+        self.forgotten_ns = 0
+        self.woken_ns = 0
+        """From when on an answer makes them go again."""
+
+
+class Try(NamedTuple):
+    """What is to be tried of the parked calls of a slot.
+
+    `most` is how many of the oldest that need no number, None for a few that find out whether the slot serves.
+    `is_admission`: some that wait for a number can have it; nothing else is tried.
+    """
+
+    slot: int
+    most: int | None
+    is_admission: bool = False
 
 
 class _Parked:
     """The parked calls of one slot. It goes with the last of them."""
 
-    __slots__ = ("due_ns", "is_for_all", "routed", "unnumbered")
+    __slots__ = ("admits", "count", "due_ns", "routed", "unnumbered")
 
     def __init__(self) -> None:
         self.unnumbered: dict[int, Call] = {}
@@ -46,8 +74,10 @@ class _Parked:
         """Those that wait for a way to the leader, or were refused."""
         self.due_ns: int | None = None
         """When they are tried again; None until that is planned."""
-        self.is_for_all = False
-        """Whether all are tried then: something changed. Otherwise a few find out whether it did."""
+        self.count: int | None = None
+        """How many of `routed` are tried then, as something changed; None: a few find out whether it did."""
+        self.admits = False
+        """Whether some of `unnumbered` go on in the next turn of the loop."""
 
 
 class CallTable:
@@ -63,7 +93,7 @@ class CallTable:
 
     __slots__ = (
         "_by_slot", "_clock", "_last_id", "_numbered", "_parked", "_retry_ns", "calls", "deadlines", "parked_count",
-        "pauses_ns",
+        "pauses",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, on_due: Callable[[int], None]) -> None:
@@ -75,8 +105,8 @@ class CallTable:
         self._retry_ns: int | None = None
         self.calls: dict[int, Call] = {}
         self.parked_count = 0
-        self.pauses_ns: dict[int, int] = {}
-        """The next pause of each slot whose last answer was a refusal, or that had no way to its leader."""
+        self.pauses: dict[int, _Pause] = {}
+        """Of each slot that lately refused a call, or had no way to its leader."""
         self.deadlines = Deadlines(clock, on_due, self._is_live)
 
     def _is_live(self, key: int) -> bool:
@@ -156,7 +186,7 @@ class CallTable:
         parked = self._parked[call.slot]
         if parked.routed.pop(call.call_id, None) is None:
             del parked.unnumbered[call.call_id]
-        if not parked.routed and not parked.unnumbered and parked.due_ns is None:
+        if not parked.routed and not parked.unnumbered and parked.due_ns is None and not parked.admits:
             del self._parked[call.slot]
 
     def parked_slots(self) -> list[int]:
@@ -178,50 +208,82 @@ class CallTable:
         parked = self._parked.get(slot)
         return [] if parked is None else list(islice(parked.routed.values(), most))
 
+    def routed_count(self, slot: int) -> int:
+        """Return how many parked calls of a slot need no number."""
+        parked = self._parked.get(slot)
+        return 0 if parked is None else len(parked.routed)
+
     # -- trying again
 
-    def retry_now(self, slot: int) -> None:
-        """Something changed that may help all parked calls of a slot: try them in the next turn of the loop."""
-        self.pauses_ns.pop(slot, None)
+    def retry_now(self, slot: int, count: int | None = None) -> None:
+        """Something changed that may help: try all parked calls of a slot, or `count`, in the next turn of the loop."""
         parked = self._parked.get(slot)
-        if parked is not None and not parked.is_for_all:
-            parked.is_for_all = True
+        if parked is not None:
+            parked.count = max(parked.count or 0, len(parked.routed) if count is None else count)
             self._plan(parked, self._clock.now())
+
+    def admit_soon(self, slot: int) -> None:
+        """More calls of a slot can have a number: in the next turn of the loop."""
+        parked = self._parked.get(slot)
+        if parked is not None and not parked.admits:
+            parked.admits = True
+            self._see_to(self._clock.now())
+
+    def served(self, slot: int) -> None:
+        """The slot answered a call: whoever was refused may try again, unless that was tried a moment ago."""
+        pause = self.pauses.get(slot)
+        now_ns = self._clock.now()
+        if pause is None or now_ns < pause.woken_ns:
+            return
+        if now_ns >= pause.forgotten_ns:
+            del self.pauses[slot]
+        # Twice, as they go again without this as well.
+        pause.woken_ns = now_ns + 2 * pause.next_ns
+        self.retry_now(slot)
 
     def retry_later(self, slot: int, *, is_longer: bool = True) -> None:
         """See that a few of a slot's parked calls are tried after a pause, the next time after a longer one."""
         parked = self._parked.get(slot)
-        if parked is not None and parked.due_ns is None:
-            pause_ns = self.pauses_ns.get(slot, FIRST_PAUSE_NS)
-            if is_longer:
-                self.pauses_ns[slot] = min(2 * pause_ns, LONGEST_PAUSE_NS)
-            self._plan(parked, self._clock.now() + pause_ns)
+        if parked is None or parked.due_ns is not None:
+            return
+        now_ns = self._clock.now()
+        pause = self.pauses.get(slot)
+        if pause is None or now_ns >= pause.forgotten_ns:
+            pause = self.pauses[slot] = _Pause()
+        self._plan(parked, now_ns + pause.next_ns)
+        pause.forgotten_ns = now_ns + FORGOTTEN_AFTER_NS
+        if is_longer:
+            pause.next_ns = min(2 * pause.next_ns, LONGEST_PAUSE_NS)
 
     def _plan(self, parked: _Parked, when_ns: int) -> None:
         parked.due_ns = when_ns
+        self._see_to(when_ns)
+
+    def _see_to(self, when_ns: int) -> None:
         if self._retry_ns is None or when_ns < self._retry_ns:
             self._retry_ns = when_ns
             self.deadlines.add(when_ns, RETRY)
 
-    def due(self) -> list[tuple[int, bool]]:
-        """Return the slots to try now that `RETRY` is due, and for each whether all its calls are to be tried."""
+    def due(self) -> list[Try]:
+        """Return what to try now that `RETRY` is due."""
         now_ns = self._clock.now()
         self._retry_ns = None
         found = []
         next_ns: int | None = None
         for slot, parked in list(self._parked.items()):
-            if parked.due_ns is None:
-                continue
-            if parked.due_ns > now_ns:
-                next_ns = parked.due_ns if next_ns is None else min(next_ns, parked.due_ns)
-                continue
-            found.append((slot, parked.is_for_all))
-            parked.due_ns, parked.is_for_all = None, False
-            if not parked.routed and not parked.unnumbered:
+            is_admission, parked.admits = parked.admits, False
+            if parked.due_ns is not None and parked.due_ns <= now_ns:
+                found.append(Try(slot, parked.count))
+                parked.due_ns, parked.count = None, None
+            else:
+                if parked.due_ns is not None:
+                    next_ns = parked.due_ns if next_ns is None else min(next_ns, parked.due_ns)
+                if is_admission:
+                    found.append(Try(slot, None, is_admission=True))
+            if parked.due_ns is None and not parked.routed and not parked.unnumbered:
                 del self._parked[slot]
         if next_ns is not None:
-            self._retry_ns = next_ns
-            self.deadlines.add(next_ns, RETRY)
+            self._see_to(next_ns)
         return found
 
     # -- by slot

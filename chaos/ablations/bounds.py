@@ -48,6 +48,16 @@ def _no_back_off(right: Any) -> Any:
     return retry_later
 
 
+def _with_all_news(right: Any) -> Any:
+    """Whoever was refused tries again with every piece of news, of whatever slot."""
+
+    def wake(router: Any, news: Any = None) -> None:
+        del news
+        right(router)
+
+    return wake
+
+
 def _redirects_at_once(right: Any) -> Any:
     """Who is told that somebody does not lead asks again at once, whoever is said to lead."""
 
@@ -99,6 +109,7 @@ BOUNDS = (
     Planted("log-bytes-ignored", "bound of logs", "mixed", Core, "is_log_full", property(_is_full_by_number)),
     bug_in("log-kept-for-the-dead", "bound of logs", "mixed", Core, "compact", _for_who_is_behind),
     bug_in("retries-without-back-off", "bound of retries", "mixed", CallTable, "retry_later", _no_back_off),
+    bug_in("retries-with-all-news", "bound of retries", "mixed", CallRouter, "_wake", _with_all_news, True),
     bug_in("redirects-at-once", "bound of retries", "mixed", CallRouter, "_again", _redirects_at_once),
     bug_in("parked-not-counted", "bound of parked calls", "mixed", CallTable, "forget", _forgets_to_count),
     Planted("window-ignored", "window", "mixed", CallSessions, "is_full", _never_full, True),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from casty.cluster.call_router import BATCH, PROBES, CallRouter
 from casty.cluster.call_sessions import ADMITTED_AT_ONCE, CallSessions
 from casty.cluster.calls import MOST_AT_ONCE
 from casty.cluster.placement import slot_of
+from casty.cluster.proposals import BUSY
 from casty.config import SECOND_NS
 from casty.errors import Unavailable
 from casty.wire import frames
+from casty.wire.pack import unpack
 from tests.unit.cluster.replica_calls import add, opened, run, task, value
 from tests.unit.cluster.replica_world import Client, World, settle
 
@@ -179,3 +181,79 @@ async def test_an_answer_lets_a_few_calls_in_and_the_others_follow(monkeypatch: 
     await world.run()
     assert most == [ADMITTED_AT_ONCE]
     assert all(call.done() for call in waiting) and value(world) == len(waiting)
+
+
+class Refusing:
+    """A replica that refuses reads of one name and does everything else."""
+
+    def __init__(self, right: Any, refused: bytes) -> None:
+        self._right = right
+        self._refused = refused
+        self.is_refusing = True
+        self.sent = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._right, name)
+
+    def read(self, group: Any, payload: bytes, answers: Any, call_id: int) -> None:
+        query: Any = unpack(payload)
+        is_refused = query[1] == self._refused
+        self.sent += is_refused
+        if is_refused and self.is_refusing:
+            answers.add(call_id, [BUSY, "not now"])
+        else:
+            self._right.read(group, payload, answers, call_id)
+
+
+async def test_a_refused_call_does_not_go_again_with_each_answer_to_others() -> None:
+    world = World()
+    client = await opened(world)
+    refusing = Refusing(world.replicas["a"], b"r")
+    world.replicas["a"] = cast(Any, refusing)
+    refused = task(client.gateway.read(1, b"r", [1], timeout_s=60.0))
+    for _ in range(500):
+        await run(world, task(client.gateway.read(1, b"n", [1], timeout_s=60.0)))
+        await world.advance(0.01)
+    assert 5 <= refusing.sent <= 20, "with twice the pauses of one whose slot answers nobody, at most"
+    refusing.is_refusing = False
+    await world.advance(1)
+    assert refused.done()
+
+
+async def test_news_of_the_cluster_send_nothing_again_where_nobody_else_leads() -> None:
+    world = World()
+    client = await opened(world)
+    refusing = Refusing(world.replicas["a"], b"r")
+    world.replicas["a"] = cast(Any, refusing)
+    refused = task(client.gateway.read(1, b"r", [1], timeout_s=60.0))
+    await world.run()
+    client.hear()
+    await world.run()
+    before = refusing.sent
+    for _ in range(20):
+        world.version += 1
+        client.hear()
+        await world.run()
+    assert refusing.sent == before
+    refusing.is_refusing = False
+    world.elect("a")
+    client.hear()
+    await world.run()
+    assert refused.done(), "another leadership, of the same node, is news"
+
+
+async def test_calls_on_slots_that_the_next_generation_does_not_have_stay_parked() -> None:
+    world = World()
+    world.slots = 8
+    client = world.client("c")
+    for slot in range(8):
+        client.leaders.learn(slot, world.epoch, world.term + 1, None)
+    waiting = [task(client.gateway.read(1, b"n%d" % number, [1], timeout_s=1.0)) for number in range(50)]
+    await settle()
+    world.slots, world.cluster_id = 1, "y"
+    client.leaders.clear()
+    world.term += 2
+    client.hear()
+    await world.advance(2)
+    assert all(call.done() for call in waiting)
+    await asyncio.gather(*waiting, return_exceptions=True)
