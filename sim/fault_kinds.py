@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["DEATHS", "FAULTS", "LASTING", "PHASES", "Shape"]
+__all__ = ["ALLOCATING", "DEATHS", "FAULTS", "GATED", "LASTING", "PHASES", "PLANNED", "Shape"]
 
 _MANY = 64
 
@@ -40,6 +40,7 @@ FAULTS: dict[str, Shape] = {
     "clock_drift": Shape(1, 1, ("ppm",)),
     "wall_step": Shape(1, 1, ("seconds",)),
     "memory": Shape(1, _MANY, ("percent",)),
+    "allocation": Shape(1, 1, ("at",)),
     "client_crash": Shape(1, 1),
     "client_leave": Shape(1, 1),
     "client_pause": Shape(1, 1),
@@ -60,12 +61,22 @@ a node runs for a millisecond and is held for so many microseconds, again and ag
 forward or back, as by an operator, and put right after the duration; founders draw generations from it. A machine
 that is suspended while its clock goes on is a ``pause``; a clock that stands still or jumps, as it would be measured
 by its own process, is beyond what leases tolerate, and no kind of its own. ``memory``: nodes get a budget of so
-many percent of what each uses at that instant. ``client_leave``: a client leaves
+many percent of what each uses at that instant. ``allocation``: the next replica of the node that does what
+the number says (`ALLOCATING`) raises `MemoryError`, once. ``client_leave``: a client leaves
 in order and comes again. ``client_cancel``: the client's so-many-th call under way (modulo their number) is cancelled.
 """
 
 DEATHS = ("crash", "restart", "stop")
 """Kinds that take the memory of a node along: one at a time, and only what the groups tolerate."""
+
+GATED = (*DEATHS, "allocation")
+"""Kinds by which at least a replica is lost."""
+
+ALLOCATING = ("apply", "restore", "dump", "write", "ask")
+"""At what memory is lacking: an entry, a part of a state that comes or goes, a batch for the storage, a request."""
+
+PLANNED = "no memory, as planned,"
+"""How the text of an error begins that belongs to the plan."""
 
 PHASES = ("", "founding", "probes")
 """When a fault's time counts from: the begin of the workload, of the first node's start, or of the final probes."""
@@ -73,6 +84,6 @@ PHASES = ("", "founding", "probes")
 LASTING = (
     "delay", "jitter", "loss", "fragment", "link_loss", "one_way_cut", "split", "ring", "bridge", "crash", "pause",
     "clock_drift", "wall_step", "client_crash", "client_pause", "clog", "partial", "stop", "slow_node", "client_leave",
-    "memory",
+    "memory", "allocation",
 )  # fmt: skip
 """Kinds that last for their duration."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from .fault_kinds import DEATHS, FAULTS, LASTING
+from .fault_kinds import ALLOCATING, DEATHS, FAULTS, GATED, LASTING
 from .plan import MAY_BE_UNAVAILABLE, ClusterShape, FaultEvent, Plan, PlannedOperation
 from .swarm import ARGUMENTS, SCENARIO_KINDS
 
@@ -20,7 +20,7 @@ __all__ = ["faults", "operations", "plans"]
 _SECOND_US = 1_000_000
 _DRIFT_PPM = 4_000
 _MIN_FOR_CRASH = 3
-_MANY_NODES = ("partial", *DEATHS)
+_MANY_NODES = ("partial", *GATED)
 
 
 @st.composite
@@ -92,7 +92,7 @@ def faults(
         "clock_drift",
         "wall_step",
         "memory",
-        *DEATHS,
+        *GATED,
     ):
         machines = list(nodes)
     else:
@@ -110,6 +110,7 @@ def faults(
         "held_us": st.integers(1_000, 50_000),
         "links": st.integers(1, 3),
         "percent": st.integers(60, 300),
+        "at": st.integers(0, len(ALLOCATING) - 1),
         "seconds": st.integers(-86_400, 86_400),
     }
     return FaultEvent(
@@ -118,7 +119,7 @@ def faults(
         targets=tuple(targets),
         duration_us=1000 * draw(st.integers(1, 5000)) if kind in LASTING else 0,
         args={name: draw(ranges[name]) for name in shape.args},
-        after_ready=kind in DEATHS,
+        after_ready=kind in GATED,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from .allocations import Allocations
 from .faults import Undo
 from .memory_faults import MemoryFaults
 from .network import every_direction
@@ -47,6 +48,7 @@ class Strikes:
         self._pauses: dict[tuple[str, int], int] = {}
         self._drifts: dict[str, list[int]] = {}
         self._memory = MemoryFaults(world, systems)
+        self._allocations = Allocations(world, stage, systems)
 
     def strike(self, fault: FaultEvent) -> Undo | None:
         """Apply a fault; what lasts ends with what is returned."""
@@ -63,6 +65,7 @@ class Strikes:
             "clock_drift": self._drift,
             "wall_step": self._step_wall,
             "memory": lambda one: self._memory.shrink(one.targets, one.args.get("percent", 100)),
+            "allocation": lambda one: self._allocations.arm(one.targets[0], one.args.get("at", 0)),
             "client_cancel": self._cancel,
         }
         return strikes[fault.kind](fault)

@@ -27,7 +27,7 @@ FAMILIES: tuple[str, ...] = (
     "delay", "jitter", "loss", "fragment", "link_loss", "reset", "half_open", "one_way_cut", "split", "ring", "bridge",
     "crash", "restart", "pause", "clock_drift", "clock_offset", "client_crash", "client_pause", "client_cancel",
     "clog", "partial", "slow_node", "wall_step",
-    "memory",
+    "memory", "allocation",
 )  # fmt: skip
 """The fault families; ``clock_offset`` is part of the cluster's shape, the others are events."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .dice import DRIFT_PPM, MIN_FOR_CRASH, TTLS_S, Cast, Dice
-from .fault_kinds import DEATHS, LASTING
+from .fault_kinds import ALLOCATING, DEATHS, GATED, LASTING
 from .plan import FaultEvent
 from .swarm_memory import Little, duration_us
 
@@ -15,7 +15,7 @@ __all__ = ["AIMS", "Harm"]
 
 _OFTEN = ("call", "commit", "answer")
 """Events that come many times a second."""
-_MANY_NODES = ("crash", "restart", "partial")
+_MANY_NODES = ("crash", "restart", "partial", "allocation")
 
 
 class Aim(NamedTuple):
@@ -49,6 +49,9 @@ AIMS: dict[str, Aim] = {
     ),
     "leader without memory": Aim("memory", ("@leader",), args=("percent", 60, 150)),
     "laggard without memory": Aim("memory", ("@follower",), ("commit",), nodes=3, args=("percent", 60, 150)),
+    "leader without an allocation": Aim(
+        "allocation", ("@leader",), nodes=3, args=("at", 0, len(ALLOCATING) - 1)
+    ),
     "answers cut": Aim("one_way_cut", ("@leader", "@waiter")),
     "answers clogged": Aim("clog", ("@leader", "@waiter"), args=("bytes_per_s", 500, 20_000)),
     "entries clogged": Aim("clog", ("@leader", "@follower"), nodes=3, args=("bytes_per_s", 500, 20_000)),
@@ -124,7 +127,7 @@ class Harm:
             aim.targets,
             length_us if aim.kind in LASTING else 0,
             args,
-            after_ready=aim.kind in DEATHS,
+            after_ready=aim.kind in GATED,
             trigger=(event, count, self._dice.between(f"{name}-delay", number, 0, most_us)),
             again=self._dice.choice(f"{name}-again", number, (0, 0, 0, 1)),
         )
@@ -166,6 +169,7 @@ class Harm:
         }  # fmt: skip
         makers |= dict.fromkeys(("client_crash", "client_pause", "client_cancel"), self._on_client)
         makers["memory"] = Little(self._dice, self._cast).fault
+        makers["allocation"] = self._allocation
         return makers
 
     def _at_us(self, family: str, number: int) -> int:
@@ -243,6 +247,12 @@ class Harm:
         args = {"links": self._dice.between(f"{family}-links", number, 1, len(names))}
         duration_us = self._duration_of(family, number)
         return FaultEvent(self._at_us(family, number), family, tuple(names), duration_us, args)
+
+    def _allocation(self, family: str, number: int) -> FaultEvent:
+        target = (self._dice.choice(f"{family}-who", number, self._cast.nodes),)
+        args = {"at": self._dice.between(f"{family}-what", number, 0, len(ALLOCATING) - 1)}
+        duration_us = 1000 * self._dice.between(f"{family}-duration", number, 50, 2_000)
+        return FaultEvent(self._at_us(family, number), family, target, duration_us, args, after_ready=True)
 
     def _slow(self, family: str, number: int) -> FaultEvent:
         target = (self._dice.choice(f"{family}-who", number, self._cast.nodes),)

@@ -2,12 +2,14 @@
 
 The usual values are so small that sessions and logs use most of a budget; only large items show that a full node can
 be emptied and opens again by itself. In the scenario ``memory`` nothing else is wrong, so nothing but refusals for
-memory may come of it.
+memory may come of it; in half of its runs replicas also fail for want of memory, one node's at a time, and for those
+that fail over a state one node is cut off from the others until it needs one.
 """
 
 from __future__ import annotations
 
-from .dice import SECOND_US, Cast, Dice
+from .dice import MIN_FOR_CRASH, SECOND_US, Cast, Dice
+from .fault_kinds import ALLOCATING
 from .plan import FaultEvent, PlannedOperation
 
 __all__ = ["LARGE", "MEMORY_ARGUMENTS", "Little", "duration_us"]
@@ -26,6 +28,8 @@ _PERCENTS = (30, 85, 95, 100, 105, 120, 150, 200)
 _LEAST_MS = 1_100
 """A node measures once a second; what is over before that is never seen."""
 _MOST_MS = 7_000
+_ARMED_US = 3_000_000
+"""So long a replica may fail."""
 _FILLS = 6
 _LARGEST_FILL = 25
 
@@ -65,7 +69,23 @@ class Little:
             at_us = self._dice.between("memory-whole-at", 0, 0, SECOND_US)
             args = {"percent": self._dice.between("memory-whole", 0, 110, 400)}
             faults.append(FaultEvent(at_us, "memory", tuple(self._cast.nodes), self._cast.duration_us, args))
+        if len(self._cast.nodes) >= MIN_FOR_CRASH and self._dice.is_on("memory", "allocations"):
+            for number in range(self._dice.between("allocation-count", 0, 1, 4)):
+                faults += self._allocation(number)
         return faults
+
+    def _allocation(self, number: int) -> list[FaultEvent]:
+        """Draw a replica that fails; for want of memory for a state, which somebody needs who was away."""
+        dice, duration_us = self._dice, self._cast.duration_us
+        at_us = dice.between("allocation-at", number, 0, duration_us * 8 // 10)
+        what = dice.between("allocation-what", number, 0, len(ALLOCATING) - 1)
+        laggard, *others = dice.shuffled("allocation-who", number, self._cast.nodes)
+        target = others[0] if ALLOCATING[what] == "dump" else laggard
+        fault = FaultEvent(at_us, "allocation", (target,), _ARMED_US, {"at": what}, after_ready=True)
+        if ALLOCATING[what] not in ("dump", "restore"):
+            return [fault]
+        cuts = [FaultEvent(at_us, "link_loss", (laggard, other), _ARMED_US // 2) for other in others]
+        return [*cuts, fault]
 
     def operations(self) -> list[PlannedOperation]:
         """Draw who fills and who empties; half of the runs with everything in them have that."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from .dice import DURATION_S
 from .executor import run_plan
-from .fault_kinds import FAULTS, PHASES
+from .fault_kinds import ALLOCATING, FAULTS, PHASES
 from .plan import Plan
 from .result import ERROR, HELD, UNDECIDED, VIOLATED, Result
 from .swarm import expand
@@ -53,7 +53,7 @@ GOALS: dict[str, tuple[str, ...]] = {
     "set": _COMMON,
     "queue": _COMMON,
     "membership": (*_COMMON, *_HOLDING, *_SERVING, "nodes joined", "a process left in order"),
-    "memory": _WITHOUT_MEMORY,
+    "memory": (*_WITHOUT_MEMORY, *(f"no memory to {what}" for what in ALLOCATING)),
     "mixed": (
         *_COMMON,
         *_HOLDING,
@@ -90,7 +90,7 @@ FIRED: dict[str, tuple[str, ...]] = {
         *_OF_MEMBERS,
         *(f"{kind} of {' '.join(targets)}" for kind, targets in MEMBER_AIMS),
     ),
-    "memory": ("memory",),
+    "memory": ("memory", "allocation", "link_loss"),
 }
 """Scenario -> what has to fire somewhere in a hundred seeds: each kind of fault, each aim at a role, and whatever
 waits for an event, or belongs to a phase. A role that nobody ever has makes an aim that proves nothing."""

@@ -17,7 +17,7 @@ from .checks.looking import host_of, missing_of
 from .checks.steps import StepChecks
 from .checks.violation import Violation
 from .errors import CrashedError
-from .fault_kinds import DEATHS
+from .fault_kinds import DEATHS, GATED
 from .plan import FaultEvent, Plan
 from .roles import Roles, is_role
 from .scenarios.stage import Stage
@@ -31,7 +31,7 @@ __all__ = ["FaultBegan", "FaultEnded", "Tormentor", "is_whole"]
 
 _LOOK_S = 0.1
 _MICROS = 1_000_000
-_ON_PROCESSES = ("pause", "slow_node", "client_pause", *DEATHS)
+_ON_PROCESSES = ("pause", "slow_node", "client_pause", *GATED)
 _RUN_S = 0.001
 """How long a slow node runs between two holds."""
 
@@ -57,11 +57,12 @@ def is_whole(checks: StepChecks, nodes: Sequence[str]) -> bool:
         process.is_paused or missing_of(checks.systems[process.name]) for process, _ in live
     ):
         return False
-    keys: dict[str, None] = {}
+    present: dict[tuple[int, str], None] = {}
     voters: dict[tuple[int, int], tuple[str, ...] | None] = {}
     for _, host in live:
         for group in host.groups.values():
-            keys[group.core.id] = None
+            # Of the group: a process may have begun its replica of one group anew, and not those of the others.
+            present[group.number, group.core.id] = None
             key = (group.number, group.epoch)
             voters.setdefault(key, None)
             membership = group.core.committed_membership
@@ -73,7 +74,10 @@ def is_whole(checks: StepChecks, nodes: Sequence[str]) -> bool:
             ):  # members without a vote learn in group 0
                 return False
             voters[key] = membership.voters
-    return all(known is not None and all(voter in keys for voter in known) for known in voters.values())
+    return all(
+        known is not None and all((number, voter) in present for voter in known)
+        for (number, _), known in voters.items()
+    )
 
 
 class Tormentor:

@@ -19,15 +19,25 @@ PART_BYTES = 32 * 1024
 
 
 class ControlReplica:
-    """Applies control entries and says when the cluster looks different."""
+    """Applies control entries and says when the cluster looks different.
 
-    __slots__ = ("_on_change", "_on_role", "machine", "proposals")
+    One that failed and begins anew keeps the state that it knows, for whoever asks what the cluster looks like, and
+    puts another one together out of what it is told. That takes its place once it is as new.
+    """
+
+    __slots__ = ("_on_change", "_on_role", "_rebuilt", "machine", "proposals")
 
     def __init__(self, on_change: Callable[[], None], on_role: Callable[[Group], None]) -> None:
         self.machine = ControlMachine()
         self.proposals = Proposals()
         self._on_change = on_change
         self._on_role = on_role
+        self._rebuilt: ControlMachine | None = None
+        """What is applied since this replica began anew, until it is as new as what it knew before."""
+
+    def begin_anew(self) -> None:
+        """The replica failed, maybe in the middle of an entry, and begins without a log."""
+        self._rebuilt = ControlMachine()
 
     def propose(self, core: Core, data: bytes, answers: Answers, call_id: int) -> bool:
         """Propose a checked entry; the answer comes when it is applied."""
@@ -36,7 +46,12 @@ class ControlReplica:
     def apply(self, index: int, entry: Entry) -> None:
         """Apply one committed entry."""
         version = self.machine.version
-        reply = self.machine.apply(entry.data)
+        if self._rebuilt is None:
+            reply = self.machine.apply(entry.data)
+        else:
+            reply = self._rebuilt.apply(entry.data)
+            if self._rebuilt.version >= version:
+                self._restore(self._rebuilt.dump())
         waiting = self.proposals.take(index, entry.term)
         if waiting is not None:
             waiting[0].add(waiting[1], reply)
@@ -71,4 +86,5 @@ class ControlReplica:
 
     def _restore(self, data: bytes) -> None:
         self.machine.load(data)
+        self._rebuilt = None
         self._on_change()

@@ -7,8 +7,8 @@ Identity: a consensus message carries its group and epoch; node id and incarnati
 the link, fixed by its handshake: a message of a dead process never arrives under its successor's name. Behind
 them stands, on both ends, how often the process began the replica anew; see `failures.py`.
 
-A failure - any exception while a replica steps, stores, applies, restores or dumps - ends that replica and no other.
-Its core is gone in the same turn: what it staged before is as true as the last words of a crashed process.
+A failure - any exception while a replica steps, is asked, stores, applies, restores or dumps - ends that replica and
+no other. Its core is gone in the same turn: what it staged before is as true as the last words of a crashed process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import heapq
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from casty.address import ReplicaId, process_of, replica_id, replica_number
 from casty.cluster.transfers import Dump, Load, Transfers
@@ -35,6 +35,8 @@ log = logging.getLogger("casty.node")
 GRAIN_NS = 10_000_000
 
 MAX_REPLICA_NUMBER = 2**31
+
+R = TypeVar("R")
 
 Send = Callable[[str, int, bytes], bool]
 """Stages a frame for a peer key; False when there is no link to exactly that process."""
@@ -212,7 +214,7 @@ class Host:
             except RemoteProtocolError:
                 raise
             except Exception as error:
-                self._fail(group, error)
+                self.fail(group, error)
             self.mark(group)
 
     def announce(self, group: Group, to: str) -> None:
@@ -245,7 +247,7 @@ class Host:
         try:
             self._transfers.work(group)
         except Exception as error:
-            self._fail(group, error)
+            self.fail(group, error)
         self.mark(group)
         self.settle()
 
@@ -257,18 +259,18 @@ class Host:
             )
         except Exception as error:
             for group, _ in work:
-                self._fail(group, error)
+                self.fail(group, error)
 
     def _take_ready(self, batch: list[Group]) -> list[tuple[Group, Ready]]:
         work: list[tuple[Group, Ready]] = []
         for group in batch:
             group.is_dirty = False
-            if self.groups.get(group.number) is not group:
+            if not self.has(group):
                 continue
             try:
                 ready = group.core.ready()
             except Exception as error:
-                self._fail(group, error)
+                self.fail(group, error)
                 continue
             if ready is not None:
                 work.append((group, ready))
@@ -277,12 +279,12 @@ class Host:
 
     def _stored(self, work: list[tuple[Group, Ready]]) -> None:
         for group, ready in work:
-            if self.groups.get(group.number) is not group:
+            if not self.has(group):
                 continue
             try:
                 self._do(group, ready)
             except Exception as error:
-                self._fail(group, error)
+                self.fail(group, error)
 
     def _do(self, group: Group, ready: Ready) -> None:
         core, replica = group.core, group.replica
@@ -319,9 +321,26 @@ class Host:
             else:
                 out.setdefault(to, []).append([group.number, group.epoch, message])
 
-    def _fail(self, group: Group, error: Exception) -> None:
-        """End a replica whose state nobody can trust any more; everybody else goes on."""
-        if self.groups.get(group.number) is not group:
+    def ask(self, group: Group, work: Callable[..., R], *arguments: Any) -> R | None:
+        """Let a group's replica do something; it ends when it raises, and None is returned: `has` tells.
+
+        `RemoteProtocolError`, what is wrong with the question, is raised.
+        """
+        try:
+            return work(*arguments)
+        except RemoteProtocolError:
+            raise
+        except Exception as error:
+            self.fail(group, error)
+            return None
+
+    def has(self, group: Group) -> bool:
+        """Whether a group is still here."""
+        return self.groups.get(group.number) is group
+
+    def fail(self, group: Group, error: Exception) -> None:
+        """End a replica whose state nobody can trust any more; everybody else goes on. Harmless when it is gone."""
+        if not self.has(group):
             return
         self.remove(group.number)
         log.error("%s failed and takes no part any more", _name(group), exc_info=error)
@@ -401,7 +420,7 @@ class Host:
             try:
                 group.core.tick(now_ns)
             except Exception as error:
-                self._fail(group, error)
+                self.fail(group, error)
                 continue
             if group.core.dirty:
                 self.mark(group)

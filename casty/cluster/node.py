@@ -274,6 +274,7 @@ class Node:
     def _refill(self, number: int, epoch: int, replica_number: int) -> None:
         """Put a blank replica where one failed."""
         if number == CONTROL:
+            self.control.begin_anew()
             replica: Replica = self.control
         else:
             replica = self.requests.make_slot(number - 1, epoch, self.control.machine)

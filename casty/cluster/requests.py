@@ -23,7 +23,7 @@ from casty.cluster.operations import (
     OP_WRITE,
     RELAY,
 )
-from casty.cluster.proposals import BAD, NOT_LEADER, OK, Answers
+from casty.cluster.proposals import BAD, NOT_LEADER, OK, UNKNOWN, Answers
 from casty.cluster.replies import LinkAnswers, LocalAnswers
 from casty.cluster.slot_group import SlotReplica
 from casty.cluster.slot_leader import EXPIRY_WORK
@@ -114,19 +114,28 @@ class Requests:
         if group is None or not group.is_leading or group.epoch != epoch:
             self._redirect(answers, call_id, slot, epoch, operation, payload)
             return
-        replica = self.slots[slot]
+        host, replica = self._node.host, self.slots[slot]
         try:
             if operation & ~RELAY == OP_WRITE:
-                replica.write(group, payload, answers, call_id)
+                host.ask(group, replica.write, group, payload, answers, call_id)
             elif operation & ~RELAY == OP_READ:
-                replica.read(group, payload, answers, call_id)
+                host.ask(group, replica.read, group, payload, answers, call_id)
             elif operation & ~RELAY == OP_KEEPALIVE:
-                answers.add(call_id, [OK, replica.keep_alive(group, unpack(payload))])
+                answer = host.ask(group, replica.keep_alive, group, unpack(payload))
+                if answer is not None:
+                    answers.add(call_id, [OK, answer])
             else:
                 answers.add(call_id, [BAD, f"operation {operation} is none"])
         except RemoteProtocolError as error:
             answers.add(call_id, [BAD, str(error)])
-        self._node.host.mark(group)
+        self._mark(group, answers, call_id)
+
+    def _mark(self, group: Group, answers: Answers, call_id: int) -> None:
+        """Let the group work, or say that nobody knows what became of the call at which its replica failed."""
+        if self._node.host.has(group):
+            self._node.host.mark(group)
+        else:
+            answers.add(call_id, [UNKNOWN])
 
     def _control(self, answers: Answers, call_id: int, payload: bytes) -> None:
         group = self._node.host.groups.get(CONTROL)
@@ -134,8 +143,8 @@ class Requests:
             answers.add(call_id, [NOT_LEADER, None, 0])
             return
         control.check_entry(payload)
-        self._node.control.propose(group.core, payload, answers, call_id)
-        self._node.host.mark(group)
+        self._node.host.ask(group, self._node.control.propose, group.core, payload, answers, call_id)
+        self._mark(group, answers, call_id)
 
     def _redirect(
         self, answers: Answers, call_id: int, slot: int, epoch: object, operation: int, payload: bytes
@@ -193,12 +202,17 @@ class Requests:
         slot = row[0]
         group = self._node.host.groups.get(slot + 1)
         if group is None or not group.is_leading or group.epoch != row[1]:
-            hint = self._node.leaders.hint_of(slot)
-            leader = None if hint is None or hint.leader == self._node.node_id else hint.leader
-            return [slot, NOT_LEADER, [], [], [], leader, 0 if hint is None else hint.term]
-        answer = self.slots[slot].keep_alive(group, row)
+            return self._not_here(slot)
+        answer = self._node.host.ask(group, self.slots[slot].keep_alive, group, row)
+        if answer is None:
+            return self._not_here(slot)
         self._node.host.mark(group)
         return answer
+
+    def _not_here(self, slot: int) -> list[object]:
+        hint = self._node.leaders.hint_of(slot)
+        leader = None if hint is None or hint.leader == self._node.node_id else hint.leader
+        return [slot, NOT_LEADER, [], [], [], leader, 0 if hint is None else hint.term]
 
     def forget(self, link: Connection) -> None:
         """The link is gone; answers for it go nowhere."""
@@ -253,7 +267,8 @@ class Requests:
         first = self._next_tick % len(slots) if slots else 0
         left = 2 * EXPIRY_WORK
         for group in slots[first:] + slots[:first]:
-            left -= self.slots[group.number - 1].tick(group, now_ns, max(1, left // 2))
+            replica = self.slots[group.number - 1]
+            left -= self._node.host.ask(group, replica.tick, group, now_ns, max(1, left // 2)) or 0
         if left < 2 * EXPIRY_WORK:
             self._next_tick = first + 1
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from casty.actor.mailbox import Mailbox
 from casty.cluster.beats import Beats
 from casty.cluster.call_router import CallRouter
+from casty.cluster.host import Host
 from casty.cluster.memory import MemoryBudget
 from casty.cluster.proposals import BUSY
 from casty.cluster.slot_group import SlotReplica
@@ -17,6 +19,7 @@ from casty.distributed.core import FULL
 from casty.distributed.map import MapStructure
 from casty.distributed.queue import QueueStructure
 from casty.distributed.semaphore import SemaphoreStructure
+from sim.fault_kinds import ALLOCATING
 
 from .bug import Planted, bug_in
 
@@ -134,6 +137,16 @@ def _not_in_doubt(right: Any) -> Any:
     return on_answer
 
 
+def _goes_on(what: str, right: Any) -> Any:
+    """A replica that had no memory for one kind of work goes on as if it had been done."""
+
+    def fail(host: Any, group: Any, error: Exception) -> None:
+        if not (isinstance(error, MemoryError) and str(error).endswith(what)):
+            right(host, group, error)
+
+    return fail
+
+
 MEMORY: tuple[Planted, ...] = (
     Planted("a full node refuses what a queue gives back", "54", "memory", QueueStructure, "grows", _always),
     Planted("a full node refuses deletions", "54", "memory", MapStructure, "grows", _always),
@@ -149,4 +162,8 @@ MEMORY: tuple[Planted, ...] = (
     bug_in("a full node does not say so", "54", "memory", Beats, "_on_beat", _silent),
     Planted("a peer that was full is believed for ever", "54", "mixed", MemoryBudget, "asks", _believed_for_ever, True),
     bug_in("a call in doubt is called refused", "54", "mixed", CallRouter, "_on_answer", _not_in_doubt, True),
+    *(
+        bug_in(f"goes on without memory to {what}", "52", "memory", Host, "fail", partial(_goes_on, what))
+        for what in ALLOCATING
+    ),
 )  # fmt: skip

@@ -53,7 +53,7 @@ def _one_token(_machine: Any) -> int:
     return (1 << 33) + 1
 
 
-def _hasty_expiry(leader: Any, now_ns: int) -> list[bytes]:
+def _hasty_expiry(leader: Any, now_ns: int, _work: int) -> list[bytes]:
     return [
         pack([EXPIRE, session])
         for session in leader._machine.sessions

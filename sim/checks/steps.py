@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from casty.consensus import Core, Entry, Role
 from casty.events import ReplicaFailed, SlotLost, TopologyChanged
 
+from ..fault_kinds import PLANNED
 from .identities import Identities
 from .logs import GroupKey, Logs
 from .looking import GroupView, HostView, gateway_of, host_of, inside, machine_of
@@ -316,9 +317,10 @@ class StepChecks:
         if isinstance(event, TopologyChanged):
             self._check_topology(entry.node, event)
         elif isinstance(event, ReplicaFailed):
-            self.report(
-                Violation(52, f"group {event.group} at {entry.node}", f"a replica raised {event.reason}")
-            )
+            if PLANNED not in event.reason:
+                self.report(
+                    Violation(52, f"group {event.group} at {entry.node}", f"a replica raised {event.reason}")
+                )
         elif isinstance(event, SlotLost):
             self.report(Violation(3, f"slot {event.slot}", "all its replicas are gone"))
 

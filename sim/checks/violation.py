@@ -50,6 +50,7 @@ PROPERTIES: dict[int, str] = {
     43: "an entity runs only under its node's lease",
     46: "after the faults every call and every probe ends well",
     47: "after the faults what goes on in the background comes to rest",
+    52: "no replica raises, and one that does is gone at once",
     54: "a node at its memory budget refuses what grows, and serves everything else",
 }
 """The numbered promises that a checker here looks at."""

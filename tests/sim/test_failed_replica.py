@@ -15,6 +15,9 @@ from casty.cluster.control import REGION, ControlMachine
 from casty.cluster.slot_machine import SlotMachine
 from casty.wire.pack import pack
 from sim import World
+from sim.allocations import Allocations
+from sim.fault_kinds import ALLOCATING
+from sim.scenarios.stage import Stage
 
 if TYPE_CHECKING:
     from casty.cluster.host import Group, Host
@@ -132,6 +135,49 @@ def test_an_exception_in_apply_ends_that_replica_only(who: str, error: Exception
         assert leader_of(world, 1) == leader and host_of(world, leader).groups[1].core.term == term
 
     with World(3) as world:
+        world.run(main(world), limit_s=200)
+
+
+@pytest.mark.parametrize("what", ALLOCATING)
+def test_a_replica_without_memory_is_gone_whatever_it_was_at(what: str) -> None:
+    async def main(world: World) -> None:
+        await world.cluster(3, config=Settings(slots=2, snapshot_entries=8, retained_entries=0))
+        d = (await world.client()).distributed()
+        counters = [d.counter(f"c{number}", timeout=20.0) for number in range(8)]
+        await asyncio.gather(*[counter.increment() for counter in counters])
+        leader = leader_of(world, 1)
+        follower = next(name for name in world.node_names if name != leader)
+        others = [name for name in world.node_names if name != follower]
+        cut = world.partition([follower], others)
+        for _ in range(12):
+            await asyncio.gather(*[counter.increment() for counter in counters])
+            await asyncio.sleep(0.5)
+        stage = Stage(world)
+        systems = {name: world.processes[name].value for name in world.node_names}
+        victim = follower if what == "restore" else leader_of(world, 1)
+        fault = Allocations(world, stage, systems).arm(victim, ALLOCATING.index(what))
+        cut.heal()
+        groups = dict(host_of(world, victim).groups)
+        while not stage.goals.get(f"no memory to {what}"):
+            await asyncio.gather(*[counter.increment() for counter in counters])
+            await asyncio.sleep(0.1)
+        lost = [
+            number
+            for number, group in groups.items()
+            if host_of(world, victim).groups.get(number) is not group
+        ]
+        assert lost and not stage.violations
+        for number in lost:
+            await world.until(lambda number=number: is_refilled(world, victim, number), timeout_s=30)
+        fault.heal()
+        counts = await asyncio.gather(*[counter.increment() for counter in counters])
+        assert len(set(counts)) == 1
+        await asyncio.sleep(2)
+        for number in (1, 2):
+            states = [machine_of(host_of(world, name).groups[number]).dump() for name in world.node_names]
+            assert states[0] == states[1] == states[2]
+
+    with World(7) as world:
         world.run(main(world), limit_s=200)
 
 
