@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from typing import Any, cast
 
@@ -102,6 +103,41 @@ def _parked(size: int) -> float:
     return asyncio.run(_call_us(size))
 
 
+async def _longest_turn_us(gateway: Gateway) -> float:
+    """Return the processor time of the longest turn of the loop while a gateway is closed."""
+    closing = asyncio.ensure_future(gateway.close())
+    longest_ns = 0
+    while not closing.done():
+        began_ns = time.thread_time_ns()
+        await asyncio.sleep(0)
+        longest_ns = max(longest_ns, time.thread_time_ns() - began_ns)
+    await closing
+    return longest_ns / 1e3
+
+
+async def _leave_us(parked: int) -> float:
+    routes = Routes()
+    dead = _names(0)
+    waiting = [
+        asyncio.ensure_future(routes.gateway.command(COUNTER, dead[number % NAMES], [1, 1], timeout_s=60))
+        for number in range(parked)
+    ]
+    await asyncio.sleep(0)
+    gc.disable()
+    try:
+        longest_us = await _longest_turn_us(routes.gateway)
+    finally:
+        gc.enable()
+    for result in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(result, CastyError), result
+    return longest_us
+
+
+def _leave(size: int) -> float:
+    return asyncio.run(_leave_us(size))
+
+
 CURVES = (
     Curve("one call on a healthy slot, by calls parked on another", (0, 1_000, 10_000, 50_000), _parked),
+    Curve("longest turn of leaving, by calls parked", (2_000, 20_000), _leave, max_growth=None, max_ms=20.0),
 )

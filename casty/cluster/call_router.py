@@ -14,6 +14,7 @@ nobody. A call not in doubt ends `Unavailable`.
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import Any
 
 from casty.cluster.call_sessions import EXPIRED_BY_SLOT, CallSessions
@@ -513,34 +514,45 @@ class CallRouter:
         if self._is_closed:
             return
         self._is_closed = True
-        closing = self._end()
+        closing: list[asyncio.Future[Reply]] = []
         try:
+            while self._end_calls(BATCH):
+                await self._next_turn()
+            self._end_sessions(closing)
             for future in closing:
                 await settled(future)
         finally:
             self.abort()
 
-    def _end(self) -> list[asyncio.Future[Reply]]:
-        """End calls and sessions; returns the answers of the slots that are told."""
-        self._end_calls()
-        closing = []
+    def _end_sessions(self, closing: list[asyncio.Future[Reply]]) -> None:
+        """End the sessions; adds the answers of the slots that are told."""
         for ledger in list(self.ledgers.values()):
             self.keep_alive.lose_all(ledger, CLOSED, abandon=False)
             if ledger.number is not None:
                 closing.append(self.send_close(ledger))
                 closing[-1].add_done_callback(seen)
         self.ledgers.clear()
-        return closing
 
-    def _end_calls(self) -> None:
-        for call in list(self._calls.values()):
+    def _end_calls(self, most: int) -> bool:
+        """End the calls under way, or so many; True if there are more."""
+        for call in list(islice(self._calls.values(), most)):
             self._table.forget(call)
             call.fail(_left_alone(call))
+        return bool(self._calls)
+
+    async def _next_turn(self) -> None:
+        """Let the loop do what else is due."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = self._clock.call_at(self._clock.now(), turn.set_result, None)
+        try:
+            await turn
+        finally:
+            timer.cancel()
 
     def abort(self) -> None:
         """End every call and session here and now; the slots expire the sessions."""
         self._is_closed = True
-        self._end_calls()
+        self._end_calls(len(self._calls))
         for ledger in list(self.ledgers.values()):
             self.keep_alive.lose_all(ledger, CLOSED, abandon=False)
         self.ledgers.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 from typing import Any, cast
 
 from casty.cluster.call_router import BATCH, PROBES, CallRouter
@@ -11,7 +12,7 @@ from casty.cluster.calls import MOST_AT_ONCE
 from casty.cluster.placement import slot_of
 from casty.cluster.proposals import BUSY
 from casty.config import SECOND_NS
-from casty.errors import Unavailable
+from casty.errors import NotStarted, Unavailable
 from casty.wire import frames
 from casty.wire.pack import unpack
 from tests.unit.cluster.replica_calls import add, opened, run, task, value
@@ -256,4 +257,42 @@ async def test_calls_on_slots_that_the_next_generation_does_not_have_stay_parked
     client.hear()
     await world.advance(2)
     assert all(call.done() for call in waiting)
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_leaving_ends_a_turn_s_fill_of_calls_at_a_time() -> None:
+    world = World()
+    client = await opened(world)
+    client.leaders.learn(0, world.epoch, world.term + 1, None)
+    waiting = reads(client, 2 * BATCH + 1)
+    await settle()
+    closing = task(client.gateway.close())
+    await settle()
+    ended = [sum(call.done() for call in waiting)]
+    while ended[-1] < len(waiting):
+        when_ns, _, timer, callback, args = heapq.heappop(world.clock.timers)
+        assert when_ns == world.clock.now_ns, "the next turn, no later"
+        if not timer.is_cancelled:
+            callback(*args)
+        await settle()
+        ended.append(sum(call.done() for call in waiting))
+        assert ended[-1] - ended[-2] <= BATCH
+    assert ended[0] == BATCH
+    assert all(isinstance(call.exception(), NotStarted) for call in waiting)
+    await world.advance(2)
+    assert closing.done() and not client.gateway._table.calls
+
+
+async def test_leaving_that_is_cancelled_ends_all_calls_at_once() -> None:
+    world = World()
+    client = await opened(world)
+    client.leaders.learn(0, world.epoch, world.term + 1, None)
+    waiting = reads(client, 3 * BATCH)
+    await settle()
+    closing = task(client.gateway.close())
+    await settle()
+    closing.cancel()
+    await settle()
+    assert closing.cancelled() and all(call.done() for call in waiting)
+    assert not client.gateway._table.calls and not client.gateway.ledgers
     await asyncio.gather(*waiting, return_exceptions=True)
