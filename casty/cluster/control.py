@@ -59,6 +59,11 @@ MAX_FORMER = 8
 """How many replaced incarnations a member's row remembers. A JOIN that more restarts than these overtook is taken."""
 
 
+MAX_GIVEN_UP = 256
+"""How many processes stay recorded that were given up before they were ever up. Their rows tell a late entry of theirs
+from a new one; after so many younger ones nothing of them is on its way any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class MemberRow:
     """One member. `was_up` counts it for the group size: a member that never came up is no replica.
@@ -121,8 +126,10 @@ def first_epoch(generation: int) -> int:
 class ControlMachine:
     """What the control group has agreed on.
 
-    Bounds: `members` has a row per node id that ever joined, `slots` one per slot, `_voters` at most as many, `regions`
-    at most `MAX_REGIONS`, `settings` one per agreed setting; for services see `Registry`.
+    Bounds: `members` has a row per node id that was ever up, which keeps its seats until it is back, and one for each
+    of at most `MAX_GIVEN_UP` that were given up before, the one that came first going first; `slots` has one per slot,
+    `_voters` at most as many, `regions` at most `MAX_REGIONS`, `settings` one per agreed setting; for services see
+    `Registry`.
     """
 
     __slots__ = (
@@ -225,7 +232,14 @@ class ControlMachine:
             self._fill_seats()
         if status == "removed":
             self._withdraw(node_id)
+            self._forget_given_up()
         return [0]
+
+    def _forget_given_up(self) -> None:
+        """Drop the rows that are too many; what is not up has no seat, and here it has no services."""
+        given_up = [row.node_id for row in self.members.values() if row.may_return]
+        for node_id in given_up[:-MAX_GIVEN_UP]:
+            del self.members[node_id]
 
     def _withdraw(self, node_id: str) -> None:
         """A removed process offers nothing; what it sent before is not on top of the number that it would find."""

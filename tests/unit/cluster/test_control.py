@@ -10,6 +10,7 @@ from casty.cluster.control import (
     JOIN,
     MALFORMED,
     MAX_FORMER,
+    MAX_GIVEN_UP,
     NOT_ON_TOP,
     REGION,
     SERVICE,
@@ -271,3 +272,26 @@ def test_a_dump_loads_into_an_equal_machine() -> None:
 def test_nonsense_is_refused_before_it_is_proposed(entry: object) -> None:
     with pytest.raises(RemoteProtocolError):
         check_entry(pack(entry))
+
+
+def test_of_those_that_never_came_up_only_the_latest_stay_recorded() -> None:
+    machine = founded("a", "b", "c")
+    machine.apply(pack([STATUS, "b", "b-1", "down"]))
+    seats = machine.slots, machine.control_seats(["a", "b", "c"])[0]
+    join(machine, "late", "late-1", "up")
+    for number in range(MAX_GIVEN_UP + 50):
+        join(machine, f"x{number}", "1", "removed")
+    machine.apply(pack([JOIN, "coming", "1", "coming", 1]))
+    assert [node for node in machine.members if not node.startswith("x")] == ["a", "b", "c", "late", "coming"]
+    given_up = [node for node in machine.members if node.startswith("x")]
+    assert given_up == [f"x{number}" for number in range(50, MAX_GIVEN_UP + 50)]
+    assert (machine.slots, machine.control_seats(["a", "b", "c"])[0]) == seats
+    copy = ControlMachine()
+    copy.load(machine.dump())
+    for other in (machine, copy):
+        join(other, "y", "1", "removed")
+        assert other.apply(pack([STATUS, "x0", "1", "up"])) == [0]
+        assert other.apply(pack([SERVICE, "x0", "1", WHOLE, 1, []])) == [NOT_ON_TOP, None]
+        join(other, "x0", "1", "up")
+    assert "x50" not in machine.members and machine.members["x0"].status == "up"
+    assert machine.dump() == copy.dump()
