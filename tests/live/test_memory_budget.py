@@ -66,14 +66,19 @@ async def test_a_full_cluster_says_so_and_can_be_emptied(contacts: list[tuple[st
     async with ClusterClient(contact_points=contacts, system_name="small") as newcomer:
         await newcomer.ready(timeout=30)
         queue = newcomer.distributed().queue[bytes]("jobs", timeout=20)
-        for _ in range(acknowledged // 2):
+        for left in range(acknowledged, 0, -1):
             item = await queue.dequeue()
-            assert item is not None
+            assert item is not None, f"{left} of {acknowledged} items are missing"
             assert len(item) == ITEM_BYTES
+        assert await queue.dequeue() is None
         async with asyncio.timeout(20):
             while not await _is_taken(queue):
                 await asyncio.sleep(0)
-        assert await queue.size() == acknowledged - acknowledged // 2 + 1
+        again, refusal = await _fill(queue)
+        assert again > acknowledged // 2, "what was removed is free again"
+        assert "memory budget" in refusal
+        assert await queue.size() == again + 1
+        assert await queue.dequeue() == b"small"
 
 
 async def _fill(queue: Queue[bytes]) -> tuple[int, str]:
