@@ -49,6 +49,10 @@ class Cell:
         What it starts with, and what a restart returns to.
     mailbox
         Its own mailbox.
+
+    Bounds: `children` has a row per living child; `watching` and `watchers` one per watch, which goes with the end of
+    either actor; `_callbacks`, `_lifecycles` and `interceptors` what this incarnation registered; `_pipes` a row per
+    coroutine that runs beside it. The user's actor decides how many of each there are.
     """
 
     __slots__ = (

@@ -71,6 +71,9 @@ class LocalSystem:
         Bounds.
     origin, remote
         Given together when actors are reachable from other processes.
+
+    Bounds: `cells` has a row per living actor; `endpoints` one per open question, per region that was named here, at
+    most `MAX_REGIONS`, and for the library's own few.
     """
 
     def __init__(

@@ -46,6 +46,11 @@ class Mailbox(Generic[M]):
     TypeError, ValueError
         `capacity` is no int of at least 1, or `overflow` no strategy.
 
+    Notes
+    -----
+    `_items` and `_sizes` have a row per unread message, at most `capacity` and a few of the system's own; `_putters`
+    one per caller that waits in `put_async`.
+
     Examples
     --------
     >>> mailbox = Mailbox[int](capacity=1)

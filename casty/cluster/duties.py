@@ -69,7 +69,9 @@ class ControlDuties:
         self._unreachable_ns = int(settings.unreachable_after_s * SECOND_NS)
         self._down_ns = int(settings.down_after_s * SECOND_NS)
         self._asked: dict[tuple[str, str], int] = {}
+        """When something was proposed about a member; what is older than `ASK_AGAIN_NS` goes with the next one."""
         self._since_ns: dict[str, int] = {}
+        """Since when this leader knows of each process; of present members only, and empty where nobody leads."""
 
     def tick(self, group: Group, machine: ControlMachine) -> None:
         """Do what is due; called every heartbeat while this node leads the control group."""

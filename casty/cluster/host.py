@@ -141,6 +141,9 @@ class Host:
     ----------
     on_failed
         Told of a group whose replica failed here, when it is gone.
+
+    Bounds: `groups` and `led` have a row per group here at most; `_dirty` and `_out` are empty after each turn;
+    `_deadlines` has a row for each time that a group was armed and is not due yet: the next is armed only earlier.
     """
 
     def __init__(self, runtime: Runtime, send: Send, max_frame_bytes: int) -> None:

@@ -113,6 +113,7 @@ class Node:
         self._born_ns = runtime.clock.now()
         self._timer: Timer | None = None
         self._members_seen: dict[str, tuple[str, str]] = {}
+        """What was reported of each member; made anew with each report, of present members only."""
         self.on_topology: list[Callable[[Topology], None]] = []
         self.extra_frames: dict[int, Callable[[Connection, bytes], None]] = {}
         self.on_link: list[Callable[[Connection, bool], None]] = []

@@ -20,7 +20,11 @@ class Answers(Protocol):
 
 
 class Proposals:
-    """The calls that wait for the entries that this leader proposed."""
+    """The calls that wait for the entries that this leader proposed.
+
+    `_waiting` has a row per entry that is proposed and not applied, at most what the core takes uncommitted
+    (`max_uncommitted_bytes`); it goes when the entry at its index is applied, or with the leadership.
+    """
 
     __slots__ = ("_waiting",)
 

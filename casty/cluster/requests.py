@@ -43,7 +43,11 @@ QUEUED = 1
 
 
 class Requests:
-    """The server side of sessions on one node."""
+    """The server side of sessions on one node.
+
+    Bounds: `slots` has a row per slot with a replica here; `_answers` one per link that asked something, until it
+    closes; `_dirty` is empty after each turn.
+    """
 
     def __init__(self, node: Node) -> None:
         self._node = node

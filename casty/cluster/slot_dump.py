@@ -64,7 +64,9 @@ class SlotDump:
         self._entities = list(machine.entities)
         self._head: list[object] = [HEAD, *machine.numbers]
         self._frozen_sessions: dict[int, Frozen] = {}
+        """By number, those that changed before they were dumped; a row goes when it is. At most `_sessions`."""
         self._frozen_entities: dict[EntityKey, Frozen] = {}
+        """The same for entities."""
         self._done: dict[EntityKey, None] = {}
         """Large entities that are dumped: freezing them again would cost much and serve nobody."""
         self._count = 0

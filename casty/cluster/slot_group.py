@@ -76,6 +76,7 @@ class SlotReplica:
         self._budget = memory.budget
         self._observe = runtime.observe
         self._reads: dict[int, tuple[Answers, int, list[Any]]] = {}
+        """Reads that wait for the lease, at most `MAX_READS`; a row goes when it is served or refused."""
         self._last_read = 0
         self._led_term = 0
         """The term that `leader` belongs to."""
