@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .dice import DURATION_S, SECOND_US, Cast, Dice
+from .dice import DURATION_S, EVERYTHING, SECOND_US, Cast, Dice
 from .plan import MAY_BE_UNAVAILABLE, MUST_HOLD, Plan
 from .swarm_faults import Harm
 from .swarm_load import ACTOR_KINDS, ARGUMENTS, SCENARIO_KINDS, Load
@@ -29,7 +29,8 @@ FAMILIES: tuple[str, ...] = (
     "clog", "partial", "slow_node", "wall_step",
     "memory", "allocation",
 )  # fmt: skip
-"""The fault families; ``clock_offset`` is part of the cluster's shape, the others are events."""
+"""The fault families; ``clock_offset`` is part of the cluster's shape, the others are events. Replicas fail for want of
+memory (``allocation``) only where all structures take part: what that tells does not depend on the structure."""
 
 
 def expand(scenario: str, seed: int, *, duration_s: int = DURATION_S, do_members_call: bool = True) -> Plan:
@@ -60,6 +61,8 @@ def expand(scenario: str, seed: int, *, duration_s: int = DURATION_S, do_members
     clients = [f"client-{index + 1}" for index in range(dice.between("clients", 0, 2, 6))]
     cast = Cast(nodes, clients, duration_s * SECOND_US)
     families = [family for family in FAMILIES if dice.is_on("family", family) and scenario != "memory"]
+    if scenario not in EVERYTHING:
+        families = [family for family in families if family != "allocation"]
     load = Load(dice, cast, do_members_call=do_members_call and dice.is_on("callers", "members"))
     faults = Harm(dice, cast, families).faults() if scenario != "memory" else Little(dice, cast).faults()
     shape = draw_shape(dice, cast, families)

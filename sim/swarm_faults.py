@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from .dice import DRIFT_PPM, MIN_FOR_CRASH, TTLS_S, Cast, Dice
+from .dice import DRIFT_PPM, EVERYTHING, MIN_FOR_CRASH, TTLS_S, Cast, Dice
 from .fault_kinds import ALLOCATING, DEATHS, GATED, LASTING
 from .plan import FaultEvent
 from .swarm_memory import Little, duration_us
@@ -108,6 +108,8 @@ class Harm:
 
     def _has(self, name: str, aim: Aim) -> bool:
         """Half of the seeds; all that are able to where that are few."""
+        if aim.kind == "allocation" and self._dice.scenario not in EVERYTHING:
+            return False
         is_rare = aim.nodes > MIN_FOR_CRASH
         return len(self._cast.nodes) >= aim.nodes and (is_rare or self._dice.is_on("aim", name))
 

@@ -84,7 +84,8 @@ _DRAWN = (
     *(f"during {phase}" for phase in PHASES if phase),
 )
 FIRED: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(GOALS, _DRAWN),
+    **dict.fromkeys(GOALS, tuple(name for name in _DRAWN if not name.startswith("allocation"))),
+    "mixed": _DRAWN,
     "membership": (
         *_DRAWN,
         *_OF_MEMBERS,

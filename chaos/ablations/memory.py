@@ -163,7 +163,10 @@ MEMORY: tuple[Planted, ...] = (
     Planted("a peer that was full is believed for ever", "54", "mixed", MemoryBudget, "asks", _believed_for_ever, True),
     bug_in("a call in doubt is called refused", "54", "mixed", CallRouter, "_on_answer", _not_in_doubt, True),
     *(
-        bug_in(f"goes on without memory to {what}", "52", "memory", Host, "fail", partial(_goes_on, what))
+        bug_in(
+            f"goes on without memory to {what}", "52", "memory", Host, "fail", partial(_goes_on, what),
+            is_hard=what in ("dump", "write"),
+        )
         for what in ALLOCATING
     ),
 )  # fmt: skip
