@@ -36,8 +36,8 @@ def _never_overtaken(heard: Any, source: str, number: int) -> bool:
 def _put_first(right: Any) -> Any:
     """The message that came last is read first."""
 
-    def put(mailbox: Any, message: object) -> None:
-        right(mailbox, message)
+    def put(mailbox: Any, message: object, *size_bytes: int) -> None:
+        right(mailbox, message, *size_bytes)
         mailbox._items.rotate(1)
 
     return put
