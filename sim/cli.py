@@ -11,7 +11,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from .dice import DURATION_S
 from .executor import run_plan
 from .logs import logged
 from .plan import Plan
@@ -83,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     for command in (one, many, rows):
         command.add_argument(
-            "--duration", type=_positive, default=DURATION_S, metavar="S", help="virtual seconds of workload"
+            "--duration", type=_positive, default=None, metavar="S", help="virtual seconds of workload"
         )
     return parser
 

@@ -7,13 +7,14 @@ from typing import NamedTuple, TypeVar
 
 from .draws import Draws
 
-__all__ = ["DRIFT_PPM", "DURATION_S", "EVERYTHING", "MIN_FOR_CRASH", "SECOND_US", "TTLS_S", "Cast", "Dice"]
+__all__ = ["DRIFT_PPM", "EVERYTHING", "MIN_FOR_CRASH", "SECOND_US", "TTLS_S", "Cast", "Dice", "duration_of"]
 
 T = TypeVar("T")
 
 SECOND_US = 1_000_000
-DURATION_S = 8
-"""Virtual seconds of workload and faults, unless told otherwise. Sessions that nobody renews end within it, or, where
+_DURATION_S = 12
+_DURATION_OF_ALL_S = 8
+"""There the faults of twice as many families meet each other. Sessions that nobody renews end within it, or, where
 their time to live is long, while the cluster recovers."""
 
 EVERYTHING = ("mixed", "membership", "memory")
@@ -26,6 +27,11 @@ DRIFT_PPM = 4_900
 """At most: two clocks then differ by less than the 1 % that `Settings.drift` allows at least."""
 
 _HALF = 500_000
+
+
+def duration_of(scenario: str) -> int:
+    """Return the virtual seconds of workload and faults, unless told otherwise."""
+    return _DURATION_OF_ALL_S if scenario in EVERYTHING else _DURATION_S
 
 
 class Cast(NamedTuple):

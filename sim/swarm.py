@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .dice import DURATION_S, EVERYTHING, SECOND_US, Cast, Dice
+from .dice import EVERYTHING, SECOND_US, Cast, Dice, duration_of
 from .plan import MAY_BE_UNAVAILABLE, MUST_HOLD, Plan
 from .swarm_faults import Harm
 from .swarm_load import ACTOR_KINDS, ARGUMENTS, SCENARIO_KINDS, Load
@@ -33,7 +33,7 @@ FAMILIES: tuple[str, ...] = (
 memory (``allocation``) only where all structures take part: what that tells does not depend on the structure."""
 
 
-def expand(scenario: str, seed: int, *, duration_s: int = DURATION_S, do_members_call: bool = True) -> Plan:
+def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_members_call: bool = True) -> Plan:
     """Return the plan that a seed is short for.
 
     Parameters
@@ -44,7 +44,7 @@ def expand(scenario: str, seed: int, *, duration_s: int = DURATION_S, do_members
     seed
         Any integer.
     duration_s
-        How long the workload and the faults go on, in virtual seconds.
+        How long the workload and the faults go on, in virtual seconds; None for as long as is usual.
     do_members_call
         Whether nodes may use structures as well as clients; half of the seeds then let them.
 
@@ -59,6 +59,7 @@ def expand(scenario: str, seed: int, *, duration_s: int = DURATION_S, do_members
     members = draw_shape_of(dice) if scenario == "membership" else None
     nodes = [f"node-{index + 1}" for index in range(members.nodes if members else draw_nodes(dice))]
     clients = [f"client-{index + 1}" for index in range(dice.between("clients", 0, 2, 6))]
+    duration_s = duration_of(scenario) if duration_s is None else duration_s
     cast = Cast(nodes, clients, duration_s * SECOND_US)
     families = [family for family in FAMILIES if dice.is_on("family", family) and scenario != "memory"]
     if scenario not in EVERYTHING:

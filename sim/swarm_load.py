@@ -13,7 +13,7 @@ from .swarm_services import SERVICE_ARGUMENTS, Services
 
 __all__ = ["ACTOR_KINDS", "ARGUMENTS", "SCENARIO_KINDS", "Load"]
 
-_RATES = (7, 27)
+_RATES = (5, 18)
 """Operations a virtual second, from and to, where one structure is alone."""
 _RATES_OF_ALL = (4, 12)
 """The same where all structures are used: there several other sources of operations add theirs."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .dice import DURATION_S, EVERYTHING, SECOND_US, Cast, Dice
+from .dice import EVERYTHING, SECOND_US, Cast, Dice, duration_of
 from .plan import PlannedOperation
 
 __all__ = ["KEYS", "MORE_ARGUMENTS", "MORE_KINDS", "More"]
@@ -92,7 +92,7 @@ class More:
             if is_asked and self._dice.is_on("more", structure):
                 kinds = [kind for kind, weight in weights for _ in range(weight)]
                 count = self._dice.between(f"more-{structure}", 0, 4, 14)
-                rate = self._cast.duration_us / (DURATION_S * SECOND_US)
+                rate = self._cast.duration_us / (duration_of(self._dice.scenario) * SECOND_US)
                 found += [self._operation(structure, kinds, number) for number in range(round(count * rate))]
         return found
 

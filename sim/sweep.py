@@ -13,7 +13,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from .dice import DURATION_S
 from .executor import run_plan
 from .fault_kinds import ALLOCATING, FAULTS, PHASES
 from .plan import Plan
@@ -176,7 +175,7 @@ def _add_up(total: dict[str, int], more: dict[str, int]) -> None:
 
 
 def run_seeds(
-    scenario: str, seeds: Sequence[int], artifacts: Path, duration_s: int
+    scenario: str, seeds: Sequence[int], artifacts: Path, duration_s: int | None
 ) -> Iterator[dict[str, Any]]:
     """Run seeds one after the other, and write the plan of each that fails; an exception costs one seed."""
     for seed in seeds:
@@ -226,7 +225,7 @@ def sweep(
     *,
     jobs: int = 1,
     artifacts: Path = Path("casty-sim"),
-    duration_s: int = DURATION_S,
+    duration_s: int | None = None,
     on_row: Callable[[dict[str, Any]], None] | None = None,
 ) -> Summary:
     """Run many seeds, with several processes if asked, and sum them up.
@@ -258,7 +257,7 @@ def sweep(
 
 
 def _in_processes(
-    scenario: str, seeds: Sequence[int], jobs: int, artifacts: Path, duration_s: int
+    scenario: str, seeds: Sequence[int], jobs: int, artifacts: Path, duration_s: int | None
 ) -> Iterator[dict[str, Any]]:
     rows: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
     with ThreadPoolExecutor(jobs) as pool:
@@ -281,13 +280,13 @@ def _read_worker(
     scenario: str,
     seeds: Sequence[int],
     artifacts: Path,
-    duration_s: int,
+    duration_s: int | None,
     rows: SimpleQueue[dict[str, Any] | None],
 ) -> None:
     """Run one worker process; seeds that it does not report are errors, never silently left out."""
     command = [
         sys.executable, "-m", "casty.cli", "sim", "rows", scenario, "--artifacts", str(artifacts),
-        "--duration", str(duration_s), "--numbers", *map(str, seeds),
+        *(() if duration_s is None else ("--duration", str(duration_s))), "--numbers", *map(str, seeds),
     ]  # fmt: skip
     reported: dict[int, None] = {}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
