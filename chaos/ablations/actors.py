@@ -80,7 +80,7 @@ ACTORS = (
     Planted("entities-leased-for-ever", "entities", "mixed", RegionHost, "_is_leased", _leased_for_ever),
     Planted("entities-never-stopped", "entities", "mixed", RegionHost, "_stop_slot", _never_stopped),
     Planted("overtaken-and-handled", "tell", "mixed", Heard, "is_overtaken", _never_overtaken, True),
-    bug_in("last-read-first", "tell", "mixed", Mailbox, "put", _put_first),
+    bug_in("last-read-first", "tell", "mixed", Mailbox, "add", _put_first),
     bug_in("received-twice", "tell", "mixed", Remote, "_receive", _received_twice),
     bug_in("same-name-again", "identity", "mixed", Entropy, "token", _same_name_again),
     bug_in("session-of-another", "identity", "mixed", SlotMachine, "_open", _session_by_gateway),

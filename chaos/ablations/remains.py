@@ -42,16 +42,6 @@ def _slot_kept(right: Any) -> Any:
     return forget
 
 
-def _pause_kept(right: Any) -> Any:
-    """Each new call leaves a row about its slot's pauses that nobody takes away."""
-
-    def settle_in(table: Any, call: Any) -> None:
-        right(table, call)
-        table.pauses_ns[-call.call_id] = 0
-
-    return settle_in
-
-
 def _proposal_kept(_right: Any) -> Any:
     """Who waited for an entry stays in the table when it was applied."""
 
@@ -77,5 +67,4 @@ REMAINS = (
     bug_in("slot-kept", "rows of slots", "mixed", CallTable, "forget", _slot_kept),
     bug_in("proposal-kept", "rows of proposals", "mixed", Proposals, "take", _proposal_kept),
     bug_in("outcome-kept", "rows of waiting calls", "mixed", SlotLeader, "_take", _outcome_kept),
-    bug_in("pause-kept", "rows of pauses", "mixed", CallTable, "settle_in", _pause_kept),
 )
