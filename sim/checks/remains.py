@@ -31,6 +31,15 @@ _BURST = 4
 _FACTS = 6
 """What one process tells another when they meet: rows of it, and of a welcome."""
 
+_SERVICE_ROWS = 3
+_OF_SERVICES = (
+    "actor.services.ServiceInstance", "actor.ref.RemoteActorRef", "address.ActorAddress",
+    "cluster.topology.Topology.services", "cluster.topology.Topology.services[]",
+    "cluster.topology.Topology.services[][]", "cluster.registry.Registry.rows[]",
+    "cluster.registry.Registry.rows[][]", "cluster.listings.Listings._known[]", "cluster.offers.Offers._wanted[]",
+)  # fmt: skip
+"""Rows of services that are offered, with their keys and actors: one or two dozen in a run, two values in each."""
+
 UNDER_WAY = (
     "cluster.calls.Call", "cluster.call_table.CallTable.calls", "cluster.call_table.CallTable._numbered",
     "cluster.call_table.CallTable._by_slot", "cluster.call_table.CallTable._parked",
@@ -55,6 +64,7 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
     sessions = _FEW + 2 * groups * processes
     seats = _FEW + groups * processes
     more: Rows = {
+        **dict.fromkeys(_OF_SERVICES, _SERVICE_ROWS * usual),
         "cluster.calls.Deadlines._heap": 4 * MIN_SWEEP,
         "cluster.calls.Deadlines._heap[]": 8 * MIN_SWEEP,
         "cluster.keepalive.KeepAlive._sent": MAX_FRAMES_IN_FLIGHT,
