@@ -20,8 +20,9 @@ pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 NAME = "programs"
 PROGRAM = f"""
-import asyncio, sys
+import asyncio, signal, sys
 from casty import ClusterClient
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
 async def main():
     async with ClusterClient(contact_points=[("{HOST}", int(sys.argv[1]))], system_name="{NAME}") as client:
         await client.ready()
