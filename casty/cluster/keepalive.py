@@ -44,7 +44,7 @@ class KeepAlive:
     """The keep-alives of one gateway.
 
     Bounds: `_due_ns`, `_retry_ns` and `_asked_of` have a row per slot with a session of this gateway, `_sent` per frame
-    without an answer, at most `MAX_FRAMES_IN_FLIGHT`; all rows go with the last session.
+    of the last TTL without an answer, at most `MAX_FRAMES_IN_FLIGHT`; all rows go with the last session.
     """
 
     def __init__(self, gateway: CallRouter, runtime: Runtime, routes: Routes) -> None:
@@ -137,6 +137,7 @@ class KeepAlive:
         topology = self._routes.topology()
         if topology is None:
             return
+        self._forget_unanswered(now_ns - self._ttl_ns())
         slack_ns = now_ns + self._ttl_ns() // 12
         by_node: dict[str, list[Ledger[Hold]]] = {}
         urgent: dict[str, None] = {}
@@ -159,6 +160,14 @@ class KeepAlive:
                 self._send_around(node_id, by_node[node_id], now_ns)
             else:
                 self._send(node_id, by_node[node_id], now_ns)
+
+    def _forget_unanswered(self, before_ns: int) -> None:
+        """Wait no longer for answers to frames of before an instant: they would cover nothing any more."""
+        while self._sent:
+            nonce, (sent_ns, _) = next(iter(self._sent.items()))
+            if sent_ns >= before_ns:
+                return
+            del self._sent[nonce]
 
     def _is_over(self, ledger: Ledger[Hold], now_ns: int) -> bool:
         return ledger.is_idle() and now_ns - ledger.used_ns > IDLE_TTLS * self._ttl_ns()

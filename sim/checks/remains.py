@@ -47,6 +47,9 @@ UNDER_WAY = (
 )  # fmt: skip
 """Tables of what is under way: nothing is, soon after the last call; some of their rows end with a session as well."""
 
+_IN_THE_END = ("cluster.ledger.Ledger.abandoned",)
+"""Tables of what a keep-alive of each session has still to confirm."""
+
 
 class Sizes(NamedTuple):
     """By what tables may grow in one run: how many groups, processes, node ids, and names of entities there are."""
@@ -97,7 +100,7 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "wire.encoding.Encoder._encoders": _TYPES,
     }
     least = {path: max(usual, rows) for path, rows in {**more, **kept_rows(settings, sizes.members)}.items()}
-    return usual, {**least, **dict.fromkeys(UNDER_WAY, 0)}
+    return usual, {**least, **dict.fromkeys((*UNDER_WAY, *_IN_THE_END), 0)}
 
 
 def too_many(process: Process, usual: int, more: Rows) -> list[tuple[str, str]]:
