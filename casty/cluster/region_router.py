@@ -325,9 +325,8 @@ class RegionRouter:
 
     def _try_again(self, item: EntityMessage) -> bool:
         try:
-            self._check_size(
-                item.entity_id, item.payload
-            )  # the cluster's limit may have come after it was sent
+            # The cluster's limit may have come after it was sent.
+            self._check_size(item.entity_id, item.payload)
             return self._try(item)
         except MessageTooLarge as error:  # it never gets shorter, and others wait behind it
             self.drop(item, error)
