@@ -319,7 +319,7 @@ class Execution:
         violations = [self._checks.first] if self._checks.first is not None else []
         violations += [*stage.violations, *stage.services.violations]
         if self._plan.label != MAY_LOSE_MEMORY:
-            violations += check_history(stage.history, stage.undecided)
+            violations += check_history(stage.history, stage.undecided, self._checks.slots.commands)
         violations += check_losses(world.trace, stage.history)
         violations += check_calm(world.trace) if self._plan.scenario == "memory" else []
         errors = [f"{name}: {text}" for name, text in self._unheard(result)]

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from ..history import OK, History, Operation, Value
 from .barrier import check_barrier
+from .committed import CommandLog, is_explained_by, kept_order
 from .counting import check_counter
 from .holding import check_fence, check_lock, check_semaphore
-from .linear import linearize
+from .linear import Model, linearize
 from .models import COUNTER_MODEL, FENCE_MODEL, QUEUE_MODEL, REGISTER_MODEL, SET_MODEL
 from .queue import check_queue
 from .registers import check_register
@@ -19,7 +20,9 @@ __all__ = ["check_history"]
 _PUTS = ("map.put", "map.put_if_absent", "map.compare_and_set")
 
 
-def check_history(history: History, undecided: list[str] | None = None) -> list[Violation]:
+def check_history(
+    history: History, undecided: list[str] | None = None, log: CommandLog | None = None
+) -> list[Violation]:
     """Return every violation that the history of the clients shows, worst evidence first per entity.
 
     Parameters
@@ -28,7 +31,10 @@ def check_history(history: History, undecided: list[str] | None = None) -> list[
         What the clients wrote down.
     undecided
         Takes the names of the entities for which the general search was given up.
+    log
+        What was committed, if that is known: an order to try before any is looked for.
     """
+    log = CommandLog() if log is None else log
     found: list[Violation] = []
     for name, operations in history.by_entity("lock").items():
         found += check_lock(name, operations)
@@ -39,14 +45,31 @@ def check_history(history: History, undecided: list[str] | None = None) -> list[
     for name, operations in history.by_entity("fence").items():
         found += check_fence(name, operations) or linearize(operations, FENCE_MODEL, name, undecided)
     for name, operations in history.by_entity("queue").items():
-        found += check_queue(name, operations) or linearize(_told(operations), QUEUE_MODEL, name, undecided)
+        seen = check_queue(name, operations)
+        if not seen and not _is_kept(name, _but_drained(operations), QUEUE_MODEL, log):
+            seen = linearize(_told(operations), QUEUE_MODEL, name, undecided)
+        found += seen
     for name, operations in history.by_entity("counter").items():
-        found += check_counter(name, operations) or linearize(operations, COUNTER_MODEL, name, undecided)
+        seen = check_counter(name, operations)
+        if not seen and not _is_kept(name, operations, COUNTER_MODEL, log):
+            seen = linearize(operations, COUNTER_MODEL, name, undecided)
+        found += seen
     for name, operations in history.by_entity("set").items():
         found += linearize(operations, SET_MODEL, name, undecided)
     for name, operations in _by_key(history).items():
         found += check_register(name, operations) or linearize(operations, REGISTER_MODEL, name, undecided)
     return found
+
+
+def _is_kept(entity: str, operations: Sequence[Operation], model: Model, log: CommandLog) -> bool:
+    """Whether the order of the log explains what the clients saw of an entity."""
+    possible = [operation for operation in operations if operation.is_possible]
+    order = kept_order(possible, log.of(model.name, entity))
+    return order is not None and is_explained_by(order, possible, model)
+
+
+def _but_drained(operations: Sequence[Operation]) -> list[Operation]:
+    return [operation for operation in operations if operation.kind != "queue.drained"]
 
 
 def _told(operations: Sequence[Operation]) -> list[Operation]:
@@ -55,7 +78,7 @@ def _told(operations: Sequence[Operation]) -> list[Operation]:
     An enqueue of unknown outcome whose value nobody ever saw was taken out again unseen, if it happened at all.
     Without both the rest is explained as well, unless somebody counted the items or asked whether there was a queue.
     """
-    rest = [operation for operation in operations if operation.kind != "queue.drained"]
+    rest = _but_drained(operations)
     if any(operation.kind in ("queue.size", "queue.destroy") and operation.is_ok for operation in rest):
         return rest
     seen = dict.fromkeys(operation.value for operation in rest if operation.is_ok)

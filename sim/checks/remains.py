@@ -33,7 +33,7 @@ _FACTS = 6
 
 _SERVICE_ROWS = 3
 _OF_SERVICES = (
-    "actor.services.ServiceInstance", "actor.ref.RemoteActorRef", "address.ActorAddress",
+    "actor.services.ServiceInstance", "actor.ref.RemoteActorRef", "address.ActorAddress", "address.NodeAddress",
     "cluster.topology.Topology.services", "cluster.topology.Topology.services[]",
     "cluster.topology.Topology.services[][]", "cluster.registry.Registry.rows[]",
     "cluster.registry.Registry.rows[][]", "cluster.listings.Listings._known[]", "cluster.offers.Offers._wanted[]",

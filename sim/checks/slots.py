@@ -36,6 +36,7 @@ from casty.distributed.lock import ACQUIRE, RELEASE, TRY_ACQUIRE
 from casty.distributed.structures import STRUCTURES
 from casty.wire.pack import unpack
 
+from .committed import CommandLog
 from .logs import GroupKey
 from .refusals import Usage, exceeded, is_small, unfounded, usage_of
 from .violation import Violation, ViolationError
@@ -62,6 +63,8 @@ class Slots:
         Told of (slot, epoch, session) when an expiry is committed, before it is applied here.
     limits
         Of the run: what a replica refuses, its shadow has to refuse as well.
+    now_ns
+        Tells the world's time, for the log of commands.
     """
 
     def __init__(
@@ -69,8 +72,11 @@ class Slots:
         generation: Callable[[], int],
         on_expired: Callable[[int, int, int], None],
         limits: MachineLimits = DEFAULT_LIMITS,
+        now_ns: Callable[[], int] = lambda: 0,
     ) -> None:
         self._limits = limits
+        self._now_ns = now_ns
+        self.commands = CommandLog()
         self._generation = generation
         self._on_expired = on_expired
         self.shadows: dict[GroupKey, ShadowSlot] = {}
@@ -84,7 +90,9 @@ class Slots:
         plain: Any = unpack(entry.data)
         if plain[0] == EXPIRE and plain[1] in shadow.machine.sessions:
             self._on_expired(key[0] - 1, key[1], plain[1])
-        shadow.apply(index, plain, entry.data)
+        reply = shadow.apply(index, plain, entry.data)
+        if reply is not None:
+            self.commands.take(plain[5], plain[6], self._now_ns(), plain[7], reply)
 
 
 class ShadowSlot:
@@ -101,9 +109,10 @@ class ShadowSlot:
         self._tokens: dict[Entity, int] = {}
         self._waiting: dict[Entity, list[tuple[int, int]]] = {}
 
-    def apply(self, index: int, plain: list[Any], data: bytes) -> None:
-        """Apply one entry and check what it did."""
+    def apply(self, index: int, plain: list[Any], data: bytes) -> list[Any] | None:
+        """Apply one entry and check what it did; return the answer to a command that was not answered before."""
         kind = plain[0]
+        is_new = kind == COMMAND and (plain[1], plain[2]) not in self._answers
         touched = self._touched(plain)
         before = self._parties(touched)
         waiters = self._waiters(plain)
@@ -125,6 +134,7 @@ class ShadowSlot:
             self._check_waits(index, plain)
         if ended is not None:
             self._check_ended(index, ended)
+        return reply if is_new else None
 
     def _count(self, kind: int, plain: list[Any], reply: list[Any]) -> None:
         name = {CANCEL: "withdrawals asked", ABANDON: "requests abandoned", EXPIRE: "sessions expired"}.get(

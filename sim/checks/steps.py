@@ -74,7 +74,9 @@ class StepChecks:
         """The replicas of each node, by its name, from when it has them until another incarnation runs."""
         self.first: Violation | None = None
         self.logs = Logs(self._committed, self._led)
-        self.slots = Slots(lambda: self._generation, self._expired, limits_of(settings))
+        self.slots = Slots(
+            lambda: self._generation, self._expired, limits_of(settings), lambda: self._world.now_ns
+        )
         self.on_commit: Callable[[], None] = _nothing
         self.on_leader: Callable[[], None] = _nothing
         self.wrote_last: dict[int, str] = {}
