@@ -26,7 +26,9 @@ from casty.wire.pack import Plain
 __all__ = ["Connection", "ConnectionHandler", "Handshake", "LinkFailed"]
 
 MISSED_PINGS = 3
-"""A link that was silent over so many pings is half-open: the other end is gone or cannot hear us."""
+"""A link is looked at so many times in `Settings.unreachable_after_s`. One that was silent each of so many times in a
+row, in spite of a ping after each, is half-open: the other end is gone or cannot hear us. So a link is given up that
+long after it was heard last, and at most a third later."""
 
 LINGER_S = 1.0
 """How long a closed link may take to send what was queued."""
@@ -374,8 +376,8 @@ class Connection:
         # A late tick counts once, so a pause of this process is no silence of the other.
         self._missed = 0 if self._is_heard else self._missed + 1
         self._is_heard = False
-        if self._missed > MISSED_PINGS:
-            self._fail(f"half-open: silent for more than {self._settings.unreachable_after_s} s")
+        if self._missed >= MISSED_PINGS:
+            self._fail(f"half-open: silent for {self._settings.unreachable_after_s} s")
             self._link.abort()
             return
         if self._missed:
