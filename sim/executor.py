@@ -88,7 +88,8 @@ class Execution:
         self._stage = Stage(world, has_limits=is_small(limits_of(self._settings)))
         self._stage.services.follow(world.trace)
         self._checks = StepChecks(world, self._settings)
-        names = dict.fromkeys(operation.entity for operation in plan.operations)
+        # Each key of a map is an entity.
+        names = dict.fromkeys((planned.entity, planned.args.get("key")) for planned in plan.operations)
         self._bounds = Bounds(world, self._settings, self._checks, entities=len(names), seed=plan.seed)
         self._actors = ActorChecks(world, self._checks.report)
         self._has_actors = any(operation.kind in ACTOR_KINDS for operation in plan.operations)

@@ -17,7 +17,7 @@ __all__ = ["KEYS", "MORE_ARGUMENTS", "MORE_KINDS", "More"]
 Args = dict[str, int | str | bool | None]
 
 KEYS = ("str", "bytes", "bool", "float", "number", "tuple", "mixed")
-"""Types of the keys of maps and the members of sets; see `sim.scenarios.values.KEY_TYPES`."""
+"""Types of the keys of maps and the members of sets; see `sim.keys.KEY_TYPES`."""
 
 _LOCK = ("timeout_ms", "hold_ms")
 

@@ -14,20 +14,36 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from casty.distributed.core import COUNTER, DESTROY, KIND_NAMES, OK, QUEUE
-from casty.distributed.counter import ADD, COMPARE_AND_SET, RESET
-from casty.distributed.queue import DEQUEUE, ENQUEUE
+from casty.distributed import counter as counters
+from casty.distributed import map as maps
+from casty.distributed import queue as queues
+from casty.distributed import set as sets
+from casty.distributed.core import COUNTER, DESTROY, KIND_NAMES, MAP, OK, QUEUE, SET
 from casty.errors import RemoteProtocolError
+from casty.wire.codec import default_codec
 from casty.wire.pack import unpack
 
 from ..history import Operation
+from ..keys import LARGE_BYTES, key_of, number_in
 from .linear import Model, State
 
 __all__ = ["CommandLog", "Committed", "is_explained_by", "kept_order"]
 
 _NAMES: Mapping[int, Mapping[int, str]] = {
-    COUNTER: {DESTROY: "destroy", ADD: "add", COMPARE_AND_SET: "compare_and_set", RESET: "reset"},
-    QUEUE: {DESTROY: "destroy", ENQUEUE: "enqueue", DEQUEUE: "dequeue"},
+    COUNTER: {
+        DESTROY: "destroy",
+        counters.ADD: "add",
+        counters.COMPARE_AND_SET: "compare_and_set",
+        counters.RESET: "reset",
+    },
+    QUEUE: {DESTROY: "destroy", queues.ENQUEUE: "enqueue", queues.DEQUEUE: "dequeue"},
+    MAP: {
+        DESTROY: "delete",
+        maps.PUT: "put",
+        maps.PUT_IF_ABSENT: "put_if_absent",
+        maps.COMPARE_AND_SET: "compare_and_set",
+    },
+    SET: {DESTROY: "destroy", sets.ADD: "add", sets.REMOVE: "remove"},
 }
 """Kind of structure -> its commands, as histories name them. An order of others is searched without help."""
 _INSTANT_NS = 10_000
@@ -39,25 +55,28 @@ class Committed(NamedTuple):
 
     t_ns: int
     """When it was seen to be committed: after its call, and before whoever asked was answered."""
+    kind: int
     command: Sequence[Any]
     answer: Any
 
 
 class CommandLog:
-    """What took effect in each counter and queue of a run, in the order of the log; it ends with the run."""
+    """What took effect in each counter, queue, set and key of a map, in the order of the log; it ends with the run."""
 
     def __init__(self) -> None:
-        self._commands: dict[tuple[str, str], list[Committed]] = {}
+        self._commands: dict[tuple[str, str], dict[bytes, list[Committed]]] = {}
 
     def take(self, kind: int, name: bytes, t_ns: int, command: Sequence[Any], reply: Sequence[Any]) -> None:
         """Note a command that was answered for the first time."""
         if kind in _NAMES and reply[0] == OK:
-            key = (KIND_NAMES[kind], name.decode(errors="replace"))
-            self._commands.setdefault(key, []).append(Committed(t_ns, command, reply[1]))
+            key: Any = unpack(name) if kind == MAP else None
+            entity = name.decode(errors="replace") if key is None else key[0]
+            rows = self._commands.setdefault((KIND_NAMES[kind], entity), {})
+            rows.setdefault(name, []).append(Committed(t_ns, kind, command, reply[1]))
 
-    def of(self, structure: str, entity: str) -> Sequence[Committed]:
-        """Return what took effect in one entity."""
-        return self._commands.get((structure, entity), ())
+    def of(self, structure: str, entity: str) -> list[Sequence[Committed]]:
+        """Return what may have taken effect in one entity: nothing, or what did; of a map, in each of its keys."""
+        return [(), *self._commands.get((structure, entity), {}).values()]
 
 
 def kept_order(operations: Sequence[Operation], committed: Sequence[Committed]) -> list[Operation] | None:
@@ -71,10 +90,10 @@ def kept_order(operations: Sequence[Operation], committed: Sequence[Committed]) 
         waiting.setdefault(_effect(operation), []).append(operation)
     order: list[Operation] = []
     for one in committed:
-        effect, answer = _plain(operations, one)
+        effect, answer = _plain(one)
         alike = waiting.get(effect, [])
         called = [operation for operation in alike if _is_within(one.t_ns, operation)]
-        answered = [operation for operation in called if operation.is_ok and _same(operation.value, answer)]
+        answered = [operation for operation in called if operation.is_ok and _is_answered(operation, answer)]
         found = answered or [operation for operation in called if not operation.is_ok]
         if not found:
             return None
@@ -88,39 +107,45 @@ def _is_within(t_ns: int, operation: Operation) -> bool:
     return operation.call_ns - _INSTANT_NS <= t_ns <= operation.end_ns
 
 
-def _same(value: object, answer: object) -> bool:
-    return value == answer and type(value) is type(answer)
+def _is_answered(operation: Operation, answer: object) -> bool:
+    """Whether the client saw that answer; what a sweep answers is about all keys of its map."""
+    is_same = operation.value == answer and type(operation.value) is type(answer)
+    return is_same or operation.kind == "map.sweep"
 
 
 def _effect(operation: Operation) -> Hashable:
+    """Return what a command does, however it was asked for."""
     name = operation.kind.partition(".")[2]
     if name == "subtract":
         amount = operation.args["amount"]
         assert isinstance(amount, int)
         return ("add", -amount)
-    return (name, *operation.args.values())
+    if operation.kind in ("set.add", "set.remove"):
+        number = operation.args["value"]
+        assert isinstance(number, int)
+        return (name, _value(default_codec().canonical(key_of(operation.entity, number, 0))))
+    # The share of a `destroy` in one key is a deletion.
+    args = [value for key, value in operation.args.items() if key != "key"]
+    return ("delete" if name == "sweep" else name, *args)
 
 
-def _plain(operations: Sequence[Operation], one: Committed) -> tuple[Hashable, object]:
+def _plain(one: Committed) -> tuple[Hashable, object]:
     """Return a command and its answer as a history has them."""
-    structure = operations[0].kind.partition(".")[0]
-    kind = next(kind for kind in _NAMES if KIND_NAMES[kind] == structure)
-    name = _NAMES[kind].get(one.command[0], "?")
-    if kind == COUNTER:
-        return (name, *one.command[1:]), one.answer
-    answer = _item(one.answer) if name == "dequeue" else one.answer
-    return (name, *map(_item, one.command[1:])), answer
+    name = _NAMES[one.kind].get(one.command[0], "?")
+    return (name, *[_value(argument) for argument in one.command[1:]]), _value(one.answer)
 
 
-def _item(data: Any) -> Any:
-    """Return the number that an item stands for; items of other queues are left as they are."""
+def _value(data: Any) -> Any:
+    """Return the number that encoded bytes stand for; other bytes are left as they are."""
     if not isinstance(data, bytes):
         return data
     try:
-        item = unpack(data)
+        value = unpack(data)
     except RemoteProtocolError:
         return data
-    return item if isinstance(item, int) else data
+    if isinstance(value, bytes) and len(value) == LARGE_BYTES:
+        return number_in(value)
+    return value if isinstance(value, int) else data
 
 
 def is_explained_by(order: Sequence[Operation], operations: Sequence[Operation], model: Model) -> bool:

@@ -55,17 +55,23 @@ def check_history(
             seen = linearize(operations, COUNTER_MODEL, name, undecided)
         found += seen
     for name, operations in history.by_entity("set").items():
-        found += linearize(operations, SET_MODEL, name, undecided)
-    for name, operations in _by_key(history).items():
-        found += check_register(name, operations) or linearize(operations, REGISTER_MODEL, name, undecided)
+        if not _is_kept(name, operations, SET_MODEL, log):
+            found += linearize(operations, SET_MODEL, name, undecided)
+    for (name, key), operations in _by_key(history).items():
+        subject = f"{name}[{key!r}]"
+        seen = check_register(subject, operations)
+        if not seen and not _is_kept(name, operations, REGISTER_MODEL, log):
+            seen = linearize(operations, REGISTER_MODEL, subject, undecided)
+        found += seen
     return found
 
 
 def _is_kept(entity: str, operations: Sequence[Operation], model: Model, log: CommandLog) -> bool:
-    """Whether the order of the log explains what the clients saw of an entity."""
+    """Whether an order of the log explains what the clients saw of an entity; of a map, any key's order may be it."""
     possible = [operation for operation in operations if operation.is_possible]
-    order = kept_order(possible, log.of(model.name, entity))
-    return order is not None and is_explained_by(order, possible, model)
+    structure = operations[0].kind.partition(".")[0]
+    orders = [kept_order(possible, committed) for committed in log.of(structure, entity)]
+    return any(order is not None and is_explained_by(order, possible, model) for order in orders)
 
 
 def _but_drained(operations: Sequence[Operation]) -> list[Operation]:
@@ -89,9 +95,9 @@ def _told(operations: Sequence[Operation]) -> list[Operation]:
     ]
 
 
-def _by_key(history: History) -> dict[str, list[Operation]]:
+def _by_key(history: History) -> dict[tuple[str, Value], list[Operation]]:
     """A map's keys are entities of their own; whoever destroyed the map did something to each of them."""
-    found: dict[str, list[Operation]] = {}
+    found: dict[tuple[str, Value], list[Operation]] = {}
     for name, operations in history.by_entity("map").items():
         sweeps = [operation for operation in operations if operation.kind == "map.destroy"]
         keys: dict[Value, list[Operation]] = {}
@@ -100,7 +106,7 @@ def _by_key(history: History) -> dict[str, list[Operation]]:
                 keys.setdefault(operation.args["key"], []).append(operation)
         for key, own in keys.items():
             swept = [*own, *(_sweep(sweep, own) for sweep in sweeps)]
-            found[f"{name}[{key!r}]"] = sorted(swept, key=lambda operation: operation.number)
+            found[name, key] = sorted(swept, key=lambda operation: operation.number)
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from ..keys import key_of, large_item, number_in
 from ..swarm_memory import LARGE
 from .stage import Act
 
@@ -15,36 +16,10 @@ if TYPE_CHECKING:
     from casty.distributed.facade import Distributed
     from casty.distributed.queue import Queue
 
-__all__ = ["KEY_TYPES", "VALUE_PERFORMERS", "Large", "key_of", "numbers_of"]
+__all__ = ["VALUE_PERFORMERS", "Large", "numbers_of"]
 
 _NOBODYS = -1
 """A value that is never stored."""
-_NUMBER_BYTES = 8
-_LARGE_BYTES = 2048
-
-KEY_TYPES: dict[str, Callable[[int, int], object]] = {
-    "int": lambda number, twist: number,
-    "str": lambda number, twist: f"key {number}",
-    "bytes": lambda number, twist: bytes([number]),
-    "bool": lambda number, twist: {1: True, 2: False}.get(number, number),
-    "float": lambda number, twist: number + 0.5,
-    "number": lambda number, twist: {1: 1, 2: 1.0, 3: True}.get(number, 0.0 if twist % 2 else -0.0),
-    "tuple": lambda number, twist: (number, "a"),
-    "mixed": lambda number, twist: {1: 1, 2: "1", 3: b"1"}.get(number, (1,)),
-}
-"""Name -> which key a number stands for. The twist changes how it is written, never which key it is."""
-
-
-def key_of(entity: str, number: int, twist: int) -> Any:
-    """Return the key or member that a number stands for in a map or set.
-
-    Examples
-    --------
-    >>> key_of("map-str", 2, 0), key_of("map-1", 2, 0), key_of("map-number", 3, 1)
-    ('key 2', 2, True)
-    """
-    make = KEY_TYPES.get(entity.rpartition("-")[2], KEY_TYPES["int"])
-    return make(number, twist)
 
 
 async def _add(act: Act) -> None:
@@ -139,19 +114,19 @@ class Large:
 
     async def enqueue(self, number: int) -> None:
         """Add the item that a number stands for."""
-        await self._items.enqueue(number.to_bytes(_NUMBER_BYTES, "big").ljust(_LARGE_BYTES, b"."))
+        await self._items.enqueue(large_item(number))
 
     async def dequeue(self) -> int | None:
         """Take the oldest item; None for an empty queue."""
-        return _number_of(await self._items.dequeue())
+        return _number_in(await self._items.dequeue())
 
     async def peek(self) -> int | None:
         """Return the oldest item."""
-        return _number_of(await self._items.peek())
+        return _number_in(await self._items.peek())
 
 
-def _number_of(item: bytes | None) -> int | None:
-    return None if item is None else int.from_bytes(item[:_NUMBER_BYTES], "big")
+def _number_in(item: bytes | None) -> int | None:
+    return None if item is None else number_in(item)
 
 
 def numbers_of(d: Distributed, entity: str, timeout_s: float | None) -> Queue[int] | Large:

@@ -9,15 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casty.distributed.core import COUNTER, FULL, OK, QUEUE
+from casty.distributed.core import COUNTER, DESTROY, FULL, MAP, OK, QUEUE, SET
 from casty.distributed.counter import ADD
+from casty.distributed.map import PUT
 from casty.distributed.queue import DEQUEUE, ENQUEUE, PUT_BACK
+from casty.distributed.set import ADD as ADD_MEMBER
+from casty.distributed.set import REMOVE
+from casty.wire.codec import default_codec
 from casty.wire.pack import pack
 from sim.checks import check_history
 from sim.checks.committed import CommandLog, is_explained_by, kept_order
 from sim.checks.linear import BUDGET, Model, search
 from sim.checks.models import COUNTER_MODEL, QUEUE_MODEL
 from sim.history import Operation
+from sim.keys import key_of, large_item
 from tests.sim.histories import MODELS, Script, drawn
 
 
@@ -33,7 +38,7 @@ def changing(operations: Sequence[Operation], model: Model) -> list[Operation]:
     return found
 
 
-@pytest.mark.parametrize("structure", ["counter", "queue"])
+@pytest.mark.parametrize("structure", ["counter", "queue", "map", "set"])
 @given(seed=st.integers(0, 1 << 40))
 @settings(max_examples=300, deadline=None)
 def test_what_a_search_finds_is_explained_by_its_own_order(structure: str, seed: int) -> None:
@@ -43,7 +48,7 @@ def test_what_a_search_finds_is_explained_by_its_own_order(structure: str, seed:
         assert is_explained_by(changing(end.prefix, model), operations, model)
 
 
-@pytest.mark.parametrize("structure", ["counter", "queue"])
+@pytest.mark.parametrize("structure", ["counter", "queue", "map", "set"])
 @given(seed=st.integers(0, 1 << 40))
 @settings(max_examples=100, deadline=None)
 def test_no_order_explains_what_no_search_can(structure: str, seed: int) -> None:
@@ -94,7 +99,7 @@ def test_the_one_that_was_answered_so_is_found() -> None:
     log = CommandLog()
     for t_ns, answer in ((4, 1), (5, 2), (6, 1), (7, 4)):
         log.take(COUNTER, b"c", t_ns, [ADD, 1], [OK, answer])
-    assert kept_order(script.operations, log.of("counter", "c")) == [early, other, late, open_one]
+    assert kept_order(script.operations, log.of("counter", "c")[1]) == [early, other, late, open_one]
 
 
 def test_a_log_of_what_nobody_recorded_explains_nothing() -> None:
@@ -105,10 +110,48 @@ def test_a_log_of_what_nobody_recorded_explains_nothing() -> None:
     log.take(QUEUE, b"q", 3, [ENQUEUE, pack(7)], [OK, None])
     log.take(QUEUE, b"q", 7, [DEQUEUE], [FULL])
     log.take(QUEUE, b"q", 7, [DEQUEUE], [OK, pack(7)])
-    assert kept_order(script.operations, log.of("queue", "q")) == script.operations
+    assert kept_order(script.operations, log.of("queue", "q")[1]) == script.operations
     log.take(QUEUE, b"q", 8, [PUT_BACK, pack(7)], [OK, None])
-    assert kept_order(script.operations, log.of("queue", "q")) is None
+    assert kept_order(script.operations, log.of("queue", "q")[1]) is None
     assert not check_history(script.history, log=log), "then the search is asked, as without a log"
+
+
+def test_each_key_of_a_map_has_an_order_and_a_sweep_is_a_deletion_in_it() -> None:
+    script = Script("m")
+    script.add(0, 5, "map.put", {"key": 1, "value": 7}, None)
+    script.add(1, 6, "map.put", {"key": 2, "value": 8}, None)
+    script.unknown(2, "map.put", {"key": 1, "value": 9})
+    script.add(10, 20, "map.destroy", {}, True)
+    script.add(21, 22, "map.get", {"key": 1}, None)
+    log = CommandLog()
+    for t_ns, key, command, answer in [
+        (2, 1, [PUT, pack(7)], None), (3, 2, [PUT, pack(8)], None), (4, 1, [PUT, pack(9)], pack(7)),
+        (12, 2, [DESTROY], True), (13, 1, [DESTROY], True),
+    ]:  # fmt: skip
+        log.take(MAP, pack(["m", pack(key)]), t_ns, command, [OK, answer])
+    assert len(log.of("map", "m")) == 3
+    first = [one for one in script.operations if one.args.get("key") == 1]
+    swept = Operation(3, "client-0", "map.sweep", "m", {}, 10)
+    swept.outcome, swept.return_ns, swept.value = "ok", 20, True
+    operations = [*first[:2], swept, first[2]]
+    orders = [kept_order(operations, committed) for committed in log.of("map", "m")]
+    assert orders == [[], [*first[:2], swept], None]
+    assert not check_history(script.history, log=log)
+
+
+def test_members_and_large_items_are_told_by_their_numbers() -> None:
+    members, items, log = Script("set-mixed"), Script("q"), CommandLog()
+    members.add(0, 5, "set.add", {"value": 2}, True)
+    members.add(6, 9, "set.remove", {"value": 2}, True)
+    canonical = default_codec().canonical(key_of("set-mixed", 2, 1))
+    log.take(SET, b"set-mixed", 3, [ADD_MEMBER, canonical], [OK, True])
+    log.take(SET, b"set-mixed", 7, [REMOVE, canonical], [OK, True])
+    items.add(0, 5, "queue.enqueue", {"value": 3})
+    items.add(6, 9, "queue.dequeue", {}, 3)
+    log.take(QUEUE, b"q", 3, [ENQUEUE, pack(large_item(3))], [OK, None])
+    log.take(QUEUE, b"q", 7, [DEQUEUE], [OK, pack(large_item(3))])
+    for script, committed in [(members, log.of("set", "set-mixed")[1]), (items, log.of("queue", "q")[1])]:
+        assert kept_order(script.operations, committed) == script.operations
 
 
 def hard_queue() -> tuple[Script, CommandLog]:
