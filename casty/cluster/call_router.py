@@ -156,6 +156,8 @@ class CallRouter:
         if call.slot < 0:
             call.slot = slot_of(call.entity[0], call.entity[1], len(topology.slots))
         self._table.settle_in(call)
+        if self._sessions.lost and not self._sessions.settle(call):
+            return
         if self._sessions.is_of_former_epoch(call, topology):
             self.conclude(call, [EXPIRED])
             return
@@ -224,7 +226,7 @@ class CallRouter:
             if not isinstance(item, list) or len(item) != 2 or not isinstance(item[1], list) or not item[1]:
                 raise RemoteProtocolError("reply: expected [call id, reply]")
             call = calls.get(item[0])
-            if call is not None:
+            if call is not None and (not self._sessions.lost or self._sessions.settle(call)):
                 self._on_answer(call, item[1])
 
     def _on_answer(self, call: Call, reply: Reply) -> None:
@@ -425,14 +427,27 @@ class CallRouter:
         self._sessions.enter(topology)
         self._sessions.follow(topology)
         self._wake(topology)
+        self._follow(topology)
+        self.keep_alive.follow(topology)
+
+    def _follow(self, topology: Topology) -> None:
+        """Send calls to the new leaders of their slots: the first of them here, the others in the turns that follow."""
+        left = BATCH
         for slot in self._table.slots():
             leader = topology.leader_of(slot)
-            if leader is not None and leader != self._leaders.get(slot):
-                self._leaders[slot] = leader
-                for call in self._table.of_slot(slot):
-                    if call.leader != leader and not call.is_parked:
-                        self.dispatch(call)
-        self.keep_alive.follow(topology)
+            if leader is None or leader == self._leaders.get(slot):
+                continue
+            self._leaders[slot] = leader
+            for call in self._table.of_slot(slot):
+                if call.leader == leader or call.is_parked:
+                    continue
+                if left > 0:
+                    left -= 1
+                    self.dispatch(call)
+                else:
+                    self._table.park(call)
+            if left <= 0:
+                self._table.retry_now(slot)
 
     def _wake(self, news: Topology | None = None) -> None:
         """Parked calls that can be sent now are: the first of them here, the others in the turns that follow.
@@ -475,7 +490,7 @@ class CallRouter:
     def on_outcome(self, slot: int, seq: int, reply: Reply) -> None:
         """An acknowledgement repeats the outcome of a waiting call."""
         call = self._table.numbered(slot, seq)
-        if call is not None:
+        if call is not None and (not self._sessions.lost or self._sessions.settle(call)):
             self._on_answer(call, reply)
 
     def admit(self, ledger: Ledger[Hold]) -> None:
@@ -514,6 +529,7 @@ class CallRouter:
         if self._is_closed:
             return
         self._is_closed = True
+        self._sessions.close()
         closing: list[asyncio.Future[Reply]] = []
         try:
             while self._end_calls(BATCH):
@@ -552,6 +568,7 @@ class CallRouter:
     def abort(self) -> None:
         """End every call and session here and now; the slots expire the sessions."""
         self._is_closed = True
+        self._sessions.close()
         self._end_calls(len(self._calls))
         for ledger in list(self.ledgers.values()):
             self.keep_alive.lose_all(ledger, CLOSED, abandon=False)

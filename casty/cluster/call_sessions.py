@@ -3,11 +3,16 @@
 Life of a session: none -> opening (the same opening is sent until it is answered) -> open -> closed by its owner,
 or *lost*: expired by the slot, or gone with the slot's epoch or the cluster's generation. A lost session takes its
 holds along. Its calls that certainly were not applied get a number in the next one; the others end `OutcomeUnknown`.
+
+A session is lost at once, with its holds: no call is sent in it any more. Its calls, which may be thousands, are
+settled in parts, `SETTLED_AT_ONCE` a turn. Whatever comes for one that still waits for that settles it first: it is not
+sent again, for its number may be somebody else's by now, and no answer counts for it any more. A deadline, a
+cancellation and the end of the gateway end it as any call.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from casty.cluster.call_table import CallTable
 from casty.cluster.calls import Call, refusal_of, seen
@@ -21,7 +26,7 @@ from casty.config import Settings
 from casty.distributed.core import OK, Reply
 from casty.errors import MessageTooLarge, OutcomeUnknown, SessionExpired
 from casty.limits import MAX_NAME_BYTES
-from casty.runtime import Runtime
+from casty.runtime import Runtime, Timer
 from casty.wire.pack import pack
 
 __all__ = ["EXPIRED_BY_SLOT", "CallSessions", "SessionOwner"]
@@ -32,9 +37,21 @@ WINDOW_MARGIN = 64
 ADMITTED_AT_ONCE = 16
 """Calls that one answer lets into a session: answers for all slots may come in one frame."""
 
+SETTLED_AT_ONCE = 256
+"""Calls of lost sessions that are settled in one turn of the loop: about a millisecond."""
+
 EXPIRED_BY_SLOT = "the cluster expired the session"
 ANEW = "the slot began anew"
 OTHER_GENERATION = "another generation of the cluster took over"
+
+
+class _Lost(NamedTuple):
+    """A session that is lost, and the calls in it that are still to be settled, the first of them last."""
+
+    ledger: Ledger[Hold]
+    calls: list[Call]
+    reason: str
+    is_answered_each: bool
 
 
 class SessionOwner(Protocol):
@@ -69,8 +86,8 @@ class CallSessions:
     """
 
     __slots__ = (
-        "_clock", "_cluster_id", "_entropy", "_gateway_id", "_max_bytes", "_openings", "_owner", "_table",
-        "_window", "ledgers",
+        "_clock", "_cluster_id", "_entropy", "_gateway_id", "_left", "_max_bytes", "_openings", "_owner",
+        "_settling", "_table", "_window", "ledgers", "lost",
     )  # fmt: skip
 
     def __init__(
@@ -90,6 +107,11 @@ class CallSessions:
         self._cluster_id = ""
         self._openings: dict[int, Call] = {}
         self.ledgers: dict[int, Ledger[Hold]] = {}
+        self.lost: dict[Ledger[Hold], _Lost] = {}
+        """Lost sessions with calls to settle; a row goes with the last of them."""
+        self._settling: Timer | None = None
+        self._left = SETTLED_AT_ONCE
+        """How many calls may still be settled in this turn of the loop."""
 
     def limited(self, max_value_bytes: int, max_window_replies: int) -> None:
         """Keep to these limits of the cluster from now on."""
@@ -125,6 +147,7 @@ class CallSessions:
         if ledger is None or ledger.epoch == topology.epoch_of(call.slot):
             return False
         self.lose(ledger, ANEW)
+        self.settle(call)
         return call.ledger is ledger
 
     def number(self, call: Call, topology: Topology) -> bool:
@@ -194,9 +217,11 @@ class CallSessions:
             self.admit(ledger)
             return
         del self.ledgers[call.slot]
-        for one in self._table.unnumbered(call.slot):
+        for one in self._table.unnumbered(call.slot, SETTLED_AT_ONCE):
             self._table.forget(one)
             one.fail(refusal_of(reply))
+        # The others ask again, and hear the same or better.
+        self._table.admit_soon(call.slot)
 
     def is_full(self, ledger: Ledger[Hold]) -> bool:
         """Whether the slot, or a keep-alive, would have to name too many numbers."""
@@ -241,13 +266,49 @@ class CallSessions:
                 # Its answer would be taken for that of the next one.
                 self._table.forget(opening)
         self._owner.keep_alive.lose_all(ledger, reason, abandon=False)
-        for call in self._table.of_slot(ledger.slot):
-            if not call.seq or call.ledger is not ledger:
-                continue
-            if not call.may_be_applied:
-                self._unnumber(call)
-            elif call.was_in_doubt or call.is_queued or call.is_parked or not is_answered_each:
-                self._unknown(call, reason)
+        calls = [call for call in self._table.of_slot(ledger.slot) if call.ledger is ledger and call.seq]
+        if calls and not (is_answered_each and ledger in self.lost):
+            calls.reverse()
+            self.lost[ledger] = _Lost(ledger, calls, reason, is_answered_each)
+            self._settle_some()
+
+    def settle(self, call: Call) -> bool:
+        """Settle a call of a lost session whose turn has not come; False when it is over with that."""
+        lost = None if call.ledger is None else self.lost.get(call.ledger)
+        if lost is not None and call.seq:
+            self._settle(call, lost)
+        return call.call_id in self._table.calls
+
+    def close(self) -> None:
+        """Settle nothing any more: whoever closes ends all calls."""
+        self.lost.clear()
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+
+    def _settle(self, call: Call, lost: _Lost) -> None:
+        if not call.may_be_applied:
+            self._unnumber(call)
+        elif call.was_in_doubt or call.is_queued or call.is_parked or not lost.is_answered_each:
+            self._unknown(call, lost.reason)
+
+    def _settle_some(self) -> None:
+        """Settle what this turn has room for; the rest follows in the next ones."""
+        while self.lost and self._left > 0:
+            lost = next(iter(self.lost.values()))
+            call = lost.calls.pop()
+            if call.ledger is lost.ledger and call.call_id in self._table.calls:
+                self._left -= 1
+                self._settle(call, lost)
+            if not lost.calls:
+                self.lost.pop(lost.ledger, None)
+        if self._left < SETTLED_AT_ONCE and self._settling is None:
+            self._settling = self._clock.call_at(self._clock.now(), self._settle_on)
+
+    def _settle_on(self) -> None:
+        self._settling = None
+        self._left = SETTLED_AT_ONCE
+        self._settle_some()
 
     def _unnumber(self, call: Call) -> None:
         is_parked = call.is_parked

@@ -198,10 +198,10 @@ class CallTable:
         parked = self._parked.get(slot)
         return None if parked is None else next(iter(parked.unnumbered.values()), None)
 
-    def unnumbered(self, slot: int) -> list[Call]:
-        """Return all of them."""
+    def unnumbered(self, slot: int, most: int) -> list[Call]:
+        """Return the oldest of them."""
         parked = self._parked.get(slot)
-        return [] if parked is None else list(parked.unnumbered.values())
+        return [] if parked is None else list(islice(parked.unnumbered.values(), most))
 
     def routed(self, slot: int, most: int) -> list[Call]:
         """Return the oldest parked calls of a slot that need no number."""
