@@ -138,14 +138,30 @@ class ControlDuties:
 
 
 class SlotDuties:
-    """The slot leaders of one node."""
+    """The slot leaders of one node.
 
-    def __init__(self, host: Host, clock: Clock, vitals: Vitals, ttl_ns: int) -> None:
+    Parameters
+    ----------
+    host, clock, vitals
+        The node's.
+    ttl_ns
+        The time to live of sessions.
+    silence_ns
+        Tells how long the session of a slot was silent that is silent for longest.
+    """
+
+    def __init__(
+        self, host: Host, clock: Clock, vitals: Vitals, ttl_ns: int, silence_ns: Callable[[int], int]
+    ) -> None:
         self._host = host
         self._clock = clock
         self._vitals = vitals
         self._ttl_ns = ttl_ns
+        self._silence_ns = silence_ns
         self._handed_over_ns: dict[int, int] = {}
+        self._held_up_ns: dict[int, int] = {}
+        """Since when the hand-over of a slot waits for a session that is silent: at most one row per slot. A row
+        that is older than two times to live counts no more."""
         self.is_stopping = False
         self.may_transfer: Callable[[int], bool] = _always
         """Asked before a slot is handed over: volatile entities stop first. Asked again until it says yes."""
@@ -179,12 +195,26 @@ class SlotDuties:
             return False
         if self._vitals.silent_ns(process_of(preferred), core.leader_since_ns) > SECOND_NS:
             return False
+        if self._is_held_up(slot, now_ns):
+            return False
         if not self.may_transfer(slot):
             return True
         if core.transfer(now_ns, preferred):
             self._handed_over_ns[slot] = now_ns
             return True
         return False
+
+    def _is_held_up(self, slot: int, now_ns: int) -> bool:
+        """Whether a session that missed a keep-alive expires first: the next leader gives it its time to live anew.
+
+        A slot in which always somebody is silent is handed over a time to live later.
+        """
+        if self._silence_ns(slot) <= self._ttl_ns // 2:
+            return False
+        since_ns = self._held_up_ns.get(slot, -2 * self._ttl_ns)
+        if now_ns - since_ns > 2 * self._ttl_ns:
+            since_ns = self._held_up_ns[slot] = now_ns
+        return now_ns - since_ns <= self._ttl_ns
 
     def hand_all_over(self) -> bool:
         """Offer every group led here to its best follower; True while one still needs another leader."""

@@ -193,7 +193,7 @@ class Node:
         self.refills = Refills(self.host, self.key, self.node_id, self._refill)
         self.host.on_failed = self._replica_failed
         self.groups.is_failed = self.refills.is_failed
-        self.slot_duties = SlotDuties(self.host, clock, self.vitals, ttl_ns)
+        self.slot_duties = SlotDuties(self.host, clock, self.vitals, ttl_ns, self.requests.silence_ns)
         self.control_duties = ControlDuties(
             self.host, clock, settings, self.links, self.vitals, self._propose_control
         )

@@ -276,6 +276,11 @@ class Requests:
         if left < 2 * EXPIRY_WORK:
             self._next_tick = first + 1
 
+    def silence_ns(self, slot: int) -> int:
+        """Return how long the session of a slot was silent that is silent for longest."""
+        replica = self.slots.get(slot)
+        return 0 if replica is None else replica.longest_silence_ns(self._node.runtime.clock.now())
+
     def _over(self, slot: int) -> None:
         """A slot led here needs turns for the end of a session."""
         if not self._ending:

@@ -182,6 +182,10 @@ class SlotReplica:
             self.on_over(self._slot)
         return spent
 
+    def longest_silence_ns(self, now_ns: int) -> int:
+        """Return how long the session was silent that is silent for longest; 0 where nobody leads."""
+        return 0 if self.leader is None else self.leader.longest_silence_ns(now_ns)
+
     def propose_part(self, group: Group, now_ns: int) -> bool:
         """Propose the next part of the end of a session that is over; True if another session waits for its own."""
         leader = self.leader

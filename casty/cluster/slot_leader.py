@@ -160,6 +160,10 @@ class SlotLeader:
         if session in self._over:
             self._over[session] = False
 
+    def longest_silence_ns(self, now_ns: int) -> int:
+        """Return how long ago the session was heard of that was heard of first; 0 without any."""
+        return max(0, now_ns - next(iter(self._heard_ns.values()), now_ns))
+
     def due(self, now_ns: int, work: int = EXPIRY_WORK) -> list[bytes]:
         """Return expiry entries to propose now, each once per leadership, the longest silence first.
 

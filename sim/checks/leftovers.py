@@ -64,6 +64,7 @@ def kept_rows(settings: Settings, members: int) -> Rows:
         "cluster.control.ControlMachine._voters": slots,
         "cluster.control.ControlMachine._voters[]": members * slots,
         "cluster.duties.SlotDuties._handed_over_ns": slots,
+        "cluster.duties.SlotDuties._held_up_ns": slots,
         "cluster.regions.RegionHost._handing_over_until_ns": slots,
         "client.ClusterClient.recorded_shards": MAX_RECORDED,
         "client.ClusterClient.recorded_shards[]": 2 * MAX_RECORDED,
