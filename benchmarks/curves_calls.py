@@ -65,7 +65,7 @@ class Routes:
         if kind == frames.REQUEST:
             replies = []
             requests: Any = unpack(body)
-            for call_id, _, _, _, payload in requests:
+            for call_id, _, _, _, payload, _ in requests:
                 self.index += 1
                 replies.append([call_id, self.machine.apply(self.index, payload).reply])
             asyncio.get_running_loop().call_soon(self.gateway.on_reply, pack(replies))

@@ -199,7 +199,8 @@ class CallRouter:
         call.is_queued = False
         call.was_in_doubt = call.may_be_applied
         call.may_be_applied = call.operation == OP_WRITE
-        self._outgoing.add(node_id, (call.call_id, call.slot, epoch, operation, call.payload))
+        proof = b"" if call.ledger is None else call.ledger.attempt
+        self._outgoing.add(node_id, (call.call_id, call.slot, epoch, operation, call.payload, proof))
 
     def _never_left(self, node_id: str, call_id: int) -> None:
         call = self._calls.get(call_id)

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 __all__ = ["Entity", "Ledger"]
 
-ROW_BYTES = 48
+ROW_BYTES = 72
 REQUEST_BYTES = 16
 """What the numbers of a row, and of one request in it, take on the wire, at most."""
 
@@ -30,7 +30,8 @@ class Ledger(Generic[H]):
     slot, epoch
         Where it lives.
     attempt
-        The identity of the opening; the same answer however often it is sent.
+        The identity of the opening; the same answer however often it is sent. It proves whose session it is: 128 random
+        bits that only this side and the slot's replicas know.
     """
 
     __slots__ = (
@@ -130,8 +131,8 @@ class Ledger(Generic[H]):
             for seq, entity in requests:
                 more_bytes = REQUEST_BYTES + len(entity[1])
                 if size_bytes + more_bytes > limit_bytes and any(lists):
-                    yield [self.slot, self.epoch, self.number, *lists, self.low], size_bytes
+                    yield [self.slot, self.epoch, self.number, *lists, self.low, self.attempt], size_bytes
                     lists, size_bytes = [[], [], []], ROW_BYTES
                 lists[kind].append([seq, *entity])
                 size_bytes += more_bytes
-        yield [self.slot, self.epoch, self.number, *lists, self.low], size_bytes
+        yield [self.slot, self.epoch, self.number, *lists, self.low, self.attempt], size_bytes

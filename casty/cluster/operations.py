@@ -7,6 +7,7 @@ from casty.errors import RemoteProtocolError
 __all__ = [
     "AT_ONCE",
     "CONTROL_SLOT",
+    "KEEPALIVE_FIELDS",
     "MARKS_BYTES",
     "OP_CONTROL",
     "OP_KEEPALIVE",
@@ -33,6 +34,9 @@ CONTROL_SLOT = -1
 SCAN = 99
 """A read of ``[kind, prefix, [SCAN, after]]``: the entities of a kind in this slot that begin with the prefix, as a
 page ``[entities, is_more]``. The next page is asked for by the last entity of the one before; the first by ``b""``."""
+
+KEEPALIVE_FIELDS = 8
+"""A row of a keep-alive: ``[slot, epoch, session, waiting, held, abandoned, low, proof]``."""
 
 MARKS_BYTES = 1024
 """What a request may be longer than its command: its gateway measured it with the marks of another moment."""

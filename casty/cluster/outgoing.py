@@ -18,8 +18,8 @@ from casty.wire.pack import pack
 
 __all__ = ["Item", "Outgoing"]
 
-Item = tuple[int, int, int, int, bytes]
-"""(call id, slot, epoch, operation, payload)."""
+Item = tuple[int, int, int, int, bytes, bytes]
+"""(call id, slot, epoch, operation, payload, proof of the session in the payload, empty where there is none)."""
 
 
 class Outgoing:

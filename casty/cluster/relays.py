@@ -192,7 +192,7 @@ class ControlCalls:
                 last, due_ns = leader, now_ns + wait_ns
                 call_id = self._relays.expect(leader, answer, len(sent))
                 sent.append(call_id)
-                self._send(leader, frames.REQUEST, pack([[call_id, CONTROL_SLOT, 0, OP_CONTROL, entry]]))
+                self._send(leader, frames.REQUEST, pack([[call_id, CONTROL_SLOT, 0, OP_CONTROL, entry, b""]]))
             if answer.reply is None:
                 await self._look_again(answer, min(now_ns + RETRY_NS, deadline_ns))
 

@@ -16,6 +16,7 @@ from casty.cluster.control_group import CONTROL
 from casty.cluster.host import Group, Replica
 from casty.cluster.operations import (
     CONTROL_SLOT,
+    KEEPALIVE_FIELDS,
     MARKS_BYTES,
     OP_CONTROL,
     OP_KEEPALIVE,
@@ -90,12 +91,19 @@ class Requests:
         if not isinstance(items, list):
             raise RemoteProtocolError("request frame: expected a list")
         for item in items:
-            if not isinstance(item, list) or len(item) != 5 or not isinstance(item[0], int):
-                raise RemoteProtocolError("request: expected [call id, slot, epoch, operation, payload]")
-            call_id, slot, epoch, operation, payload = item
-            if not isinstance(slot, int) or not isinstance(operation, int) or not isinstance(payload, bytes):
+            if not isinstance(item, list) or len(item) != 6 or not isinstance(item[0], int):
                 raise RemoteProtocolError(
-                    "request: expected numbers for slot and operation, bytes for the payload"
+                    "request: expected [call id, slot, epoch, operation, payload, proof]"
+                )
+            call_id, slot, epoch, operation, payload, proof = item
+            if not (
+                isinstance(slot, int)
+                and isinstance(operation, int)
+                and isinstance(payload, bytes)
+                and isinstance(proof, bytes)
+            ):
+                raise RemoteProtocolError(
+                    "request: expected numbers for slot and operation, bytes for payload and proof"
                 )
             if slot == CONTROL_SLOT:
                 if operation != OP_CONTROL or not is_node:
@@ -109,19 +117,26 @@ class Requests:
                 text = f"expected at most {limit} in a request, found {len(payload)} bytes"
                 answers.add(call_id, [TOO_LARGE, text])
             else:
-                self._request(answers, call_id, slot, epoch, operation, payload)
+                self._request(answers, call_id, slot, epoch, operation, payload, proof)
 
     def _request(
-        self, answers: Answers, call_id: int, slot: int, epoch: object, operation: int, payload: bytes
+        self,
+        answers: Answers,
+        call_id: int,
+        slot: int,
+        epoch: object,
+        operation: int,
+        payload: bytes,
+        proof: bytes,
     ) -> None:
         group = self._node.host.groups.get(slot + 1)
         if group is None or not group.is_leading or group.epoch != epoch:
-            self._redirect(answers, call_id, slot, epoch, operation, payload)
+            self._redirect(answers, call_id, slot, epoch, operation, payload, proof)
             return
         host, replica = self._node.host, self.slots[slot]
         try:
             if operation & ~RELAY == OP_WRITE:
-                host.ask(group, replica.write, group, payload, answers, call_id)
+                host.ask(group, replica.write, group, payload, proof, answers, call_id)
             elif operation & ~RELAY == OP_READ:
                 host.ask(group, replica.read, group, payload, answers, call_id)
             elif operation & ~RELAY == OP_KEEPALIVE:
@@ -151,7 +166,14 @@ class Requests:
         self._mark(group, answers, call_id)
 
     def _redirect(
-        self, answers: Answers, call_id: int, slot: int, epoch: object, operation: int, payload: bytes
+        self,
+        answers: Answers,
+        call_id: int,
+        slot: int,
+        epoch: object,
+        operation: int,
+        payload: bytes,
+        proof: bytes,
     ) -> None:
         node = self._node
         hint = node.leaders.hint_of(slot)
@@ -161,7 +183,7 @@ class Requests:
         is_passed_on = operation & RELAY and node.relays.has_room(answers)
         if is_passed_on and leader is not None and leader != node.node_id:
             relay_id = node.relays.expect(leader, answers, call_id)
-            body = pack([[relay_id, slot, epoch, operation & ~RELAY, payload]])
+            body = pack([[relay_id, slot, epoch, operation & ~RELAY, payload, proof]])
             if node.links.send_to_node(leader, frames.REQUEST, body):
                 return
             node.relays.forget(relay_id)
@@ -201,8 +223,10 @@ class Requests:
         return pack([message[0], [self._keep_alive_row(row) for row in message[1]]])
 
     def _keep_alive_row(self, row: Any) -> list[object]:
-        if not isinstance(row, list) or len(row) != 7 or not isinstance(row[0], int):
-            raise RemoteProtocolError("keep-alive: expected rows of seven that start with a slot")
+        if not isinstance(row, list) or len(row) != KEEPALIVE_FIELDS or type(row[0]) is not int:
+            raise RemoteProtocolError(
+                f"keep-alive: expected rows of {KEEPALIVE_FIELDS} that start with a slot"
+            )
         slot = row[0]
         group = self._node.host.groups.get(slot + 1)
         if group is None or not group.is_leading or group.epoch != row[1]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from casty.cluster.host import Group
 from casty.cluster.node_memory import NodeMemory
-from casty.cluster.operations import MARKS_BYTES, SCAN, is_scan
-from casty.cluster.proposals import BUSY, NOT_LEADER, Answers, Proposals
+from casty.cluster.operations import KEEPALIVE_FIELDS, MARKS_BYTES, SCAN, is_scan
+from casty.cluster.proposals import BUSY, EXPIRED, NOT_LEADER, Answers, Proposals
 from casty.cluster.slot_dump import SlotDump, SlotLoad
 from casty.cluster.slot_leader import EXPIRY_WORK, SlotLeader
 from casty.cluster.slot_machine import (
@@ -83,10 +83,19 @@ class SlotReplica:
 
     # -- what gateways ask
 
-    def write(self, group: Group, payload: bytes, answers: Answers, call_id: int) -> None:
-        """Propose a gateway's entry, or answer what is known already; raises `RemoteProtocolError`."""
+    def write(self, group: Group, payload: bytes, proof: bytes, answers: Answers, call_id: int) -> None:
+        """Propose a gateway's entry, or answer what is known already; raises `RemoteProtocolError`.
+
+        Parameters
+        ----------
+        proof
+            What the entry's session was opened with; of an opening nothing is asked.
+        """
         entry = check_entry(payload)
         leader = self.leader
+        if entry[0] != OPEN and not self._is_owner(entry[1], proof):
+            self._disown(group, answers, call_id)
+            return
         session = None if entry[0] == OPEN else self.machine.live(entry[1])
         if leader is not None and session is not None:
             if entry[0] == COMMAND:
@@ -111,6 +120,21 @@ class SlotReplica:
         # It takes memory in the log, and soon in the state.
         self._budget.accepted(2 * len(payload))
         self.proposals.propose(group.core, payload, answers, call_id)
+
+    def _is_owner(self, session: int, proof: bytes) -> bool:
+        known = self.machine.sessions.get(session)
+        return known is not None and known.is_owned_by(proof)
+
+    def _disown(self, group: Group, answers: Answers, call_id: int) -> None:
+        """Refuse who names a session that is none, or not its own: both hear the same, so nobody learns which.
+
+        Nothing of it comes into the log: a session may begin there under the number that was guessed. A replica that
+        may be behind does not know all sessions yet.
+        """
+        if _may_speak(group, self._runtime.clock.now()):
+            answers.add(call_id, [EXPIRED])
+        else:
+            answers.add(call_id, [BUSY, "the slot's leader does not know yet which sessions there are"])
 
     def read(self, group: Group, payload: bytes, answers: Answers, call_id: int) -> None:
         """Answer a read under the lease, or after a quorum round; raises `RemoteProtocolError`."""
@@ -141,12 +165,16 @@ class SlotReplica:
 
     def keep_alive(self, group: Group, row: Any) -> list[object]:
         """Answer the keep-alive of one session here; raises `RemoteProtocolError`."""
-        if not isinstance(row, list) or len(row) != 7 or not isinstance(row[2], int):
-            raise RemoteProtocolError("keep-alive: expected rows of seven")
+        if not isinstance(row, list) or len(row) != KEEPALIVE_FIELDS or type(row[2]) is not int:
+            raise RemoteProtocolError(f"keep-alive: expected rows of {KEEPALIVE_FIELDS}")
+        if not isinstance(row[7], bytes):
+            raise RemoteProtocolError("keep-alive: expected bytes that prove whose session it is")
         core, leader = group.core, self.leader
         now_ns = self._runtime.clock.now()
         if leader is None or not _may_speak(group, now_ns):
             return [self._slot, BUSY, [], [], [], None, core.term]
+        if not self._is_owner(row[2], row[7]):
+            return [self._slot, EXPIRED, [], [], [], None, core.term]
         answer, entry = leader.keep_alive(row, now_ns)
         if entry is not None and len(entry) > self._settings.max_value_bytes + MARKS_BYTES:
             raise RemoteProtocolError(

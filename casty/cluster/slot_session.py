@@ -19,6 +19,7 @@ How much a session may make its slot remember: `slot_window.py`.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
+from hmac import compare_digest
 from typing import Any, Protocol
 
 from casty.distributed.core import STALE, WITHDRAWN, Frozen, Pairs, Reply
@@ -71,6 +72,10 @@ class SlotSession:
                 del self.outcomes[seq]
                 self.finish(seq)
         return kept_bytes - self.reply_bytes
+
+    def is_owned_by(self, proof: bytes) -> bool:
+        """Whether whoever proves itself with that opened the session; takes the same time however much is right."""
+        return compare_digest(self.attempt, proof)
 
     def finish(self, seq: int) -> None:
         """Nothing is kept of the number but that it is no new one."""

@@ -84,7 +84,7 @@ class Attempts:
     def _requests(self, owner: Incarnation, body: bytes) -> None:
         items: Any = unpack(body)
         now_ns = self._world.now_ns
-        for call_id, slot, _, operation, _ in items:
+        for call_id, slot, _, operation, *_ in items:
             if call_id < 0 or operation & ~RELAY not in (OP_READ, OP_WRITE):
                 continue
             sent = self._calls.get((owner.label, call_id))

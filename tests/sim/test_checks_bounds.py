@@ -25,7 +25,7 @@ FOUNDED = {
 
 
 def request(call_id: int) -> bytes:
-    return frame(frames.REQUEST, pack([[call_id, 0, 1, OP_WRITE, b""]]))
+    return frame(frames.REQUEST, pack([[call_id, 0, 1, OP_WRITE, b"", b""]]))
 
 
 def test_attempts_are_counted_on_the_wire_and_changes_allow_for_more() -> None:

@@ -156,7 +156,7 @@ def test_a_client_writes_nothing_into_the_control_group() -> None:
         async def send() -> None:
             for link in client._visitor._by_node.values():
                 for number, entry in enumerate(entries):
-                    body = [[1_000_000 + number, CONTROL_SLOT, 0, OP_CONTROL, pack(entry)]]
+                    body = [[1_000_000 + number, CONTROL_SLOT, 0, OP_CONTROL, pack(entry), b""]]
                     link.send(frames.REQUEST, pack(body))
 
         await world.processes["client"].run(send())

@@ -378,7 +378,7 @@ class World:
     def _request(self, flight: Flight) -> None:
         answers = LinkAnswers(self, flight.client, flight.node_id)
         items: Any = unpack(flight.body)
-        for call_id, _, epoch, operation, payload in items:
+        for call_id, _, epoch, operation, payload, proof in items:
             node_id = flight.node_id
             if operation & RELAY and self.leader is not None:
                 node_id = self.leader
@@ -386,7 +386,7 @@ class World:
             if not group.is_leading or group.epoch != epoch:
                 answers.add(call_id, [17, self.leader, self.term])
             elif operation & ~RELAY == OP_WRITE:
-                replica.write(group, payload, answers, call_id)
+                replica.write(group, payload, proof, answers, call_id)
             elif operation & ~RELAY == OP_KEEPALIVE:
                 answers.add(call_id, [0, replica.keep_alive(group, unpack(payload))])
             else:

@@ -136,7 +136,7 @@ class World:
             if not self.is_keepalive_lost:
                 self._keep_alive(node_id, plain)
             return
-        for call_id, slot, epoch, operation, payload in plain:
+        for call_id, slot, epoch, operation, payload, _ in plain:
             assert (slot, epoch) == (0, 1)
             if self.eaten_requests:
                 self.eaten_requests -= 1

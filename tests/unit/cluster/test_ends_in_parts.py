@@ -145,7 +145,7 @@ class Led:
     def write(self, *entry: object) -> None:
         node = cast(str, self.world.leader)
         group = cast(Any, self.world.groups[node])
-        self.world.replicas[node].write(group, pack(list(entry)), self.answers, 1)
+        self.world.replicas[node].write(group, pack(list(entry)), b"attempt", self.answers, 1)
         self.world.commit()
 
     def is_free(self) -> bool:
@@ -184,7 +184,7 @@ async def test_an_expired_session_ends_in_parts_and_is_covered_by_nobody_meanwhi
     led.world.clock.now_ns += int((TTL_S + 1) * SECOND_NS)
     led.world.tick()
     led.world.commit()
-    row = [0, 1, led.number, [], [[1, LOCK, b"1"]], [], 1]
+    row = [0, 1, led.number, [], [[1, LOCK, b"1"]], [], 1, b"attempt"]
     assert led.world.replicas["a"].keep_alive(group, row)[1] == EXPIRED
     assert not led.is_free()
     await led.world.advance(0.01)

@@ -19,6 +19,7 @@ from casty.wire.pack import pack
 from .replica_world import TTL_S, World
 
 WINDOW = Settings(slots=1).max_window_replies
+PROOF = b"sixteen bytes it"
 
 
 class Collected:
@@ -38,11 +39,11 @@ class Leader:
         self.world = World()
         self.replica = self.world.replicas["a"]
         self.group = cast(Any, self.world.groups["a"])
-        self.number = self.write(OPEN, b"attempt", b"gateway")[1]
+        self.number = self.write(OPEN, PROOF, b"gateway")[1]
 
     def write(self, *entry: object) -> list[Any]:
         answers = Collected()
-        self.replica.write(self.group, pack(list(entry)), answers, 1)
+        self.replica.write(self.group, pack(list(entry)), PROOF, answers, 1)
         self.world.commit()
         return answers.replies[-1]
 
@@ -93,7 +94,7 @@ def test_made_up_withdrawals_are_bounded(leader: Leader) -> None:
     assert replies[-1] == BUSY
     rows = [[seq, LOCK, b"l"] for seq in range(10 * WINDOW, 20 * WINDOW)]
     assert leader.write(ABANDON, leader.number, 1, rows)[0] == BUSY
-    leader.replica.keep_alive(leader.group, [0, 1, leader.number, [], [], rows, 1])
+    leader.replica.keep_alive(leader.group, [0, 1, leader.number, [], [], rows, 1, PROOF])
     leader.world.commit()
     assert len(leader.session.withdrawn) == 4 * WINDOW
     assert leader.write(CLOSE, leader.number) == [OK]
@@ -104,7 +105,7 @@ def test_an_inherited_expiry_ends_a_session_that_is_heard_of_again(leader: Leade
     leader.world.pending.append(Entry(1, 0, pack([EXPIRE, leader.number])))
     leader.world.elect("b", survivors=1)
     group = cast(Any, leader.world.groups["b"])
-    row = [0, 1, leader.number, [], [], [], 1]
+    row = [0, 1, leader.number, [], [], [], 1, PROOF]
     assert leader.world.replicas["b"].keep_alive(group, row)[1] == BUSY
     leader.world.commit()
     assert leader.world.replicas["b"].keep_alive(group, row)[1] == EXPIRED
@@ -116,7 +117,7 @@ def test_a_new_leader_calls_nothing_lost_before_it_has_applied_what_it_inherited
     leader.world.pending.append(Entry(1, 0, pack(command)))
     leader.world.elect("b", survivors=1)
     group = cast(Any, leader.world.groups["b"])
-    row = [0, 1, leader.number, [], [[1, LOCK, b"l"]], [], 1]
+    row = [0, 1, leader.number, [], [[1, LOCK, b"l"]], [], 1, PROOF]
     assert leader.world.replicas["b"].keep_alive(group, row)[1] == BUSY
     leader.world.commit()
     assert leader.world.replicas["b"].keep_alive(group, row)[1:5] == [OK, [], [], []]
@@ -136,14 +137,23 @@ def test_a_new_leader_gives_a_fresh_time_to_live(leader: Leader) -> None:
 
 def test_without_a_lease_nobody_is_kept_alive_and_nobody_expires(leader: Leader) -> None:
     leader.group.core.has_lease = False
-    assert leader.replica.keep_alive(leader.group, [0, 1, leader.number, [], [], [], 1])[1] == BUSY
+    assert leader.replica.keep_alive(leader.group, [0, 1, leader.number, [], [], [], 1, PROOF])[1] == BUSY
     leader.world.clock.now_ns += 10 * int(TTL_S * 1_000_000_000)
     leader.world.tick()
     assert leader.world.pending == []
 
 
 @pytest.mark.parametrize(
-    "row", [None, [], [0, 1, "2", [], [], [], 1], [0, 1, 2, [], [], [[1, 2, 3]], 1], [0] * 7]
+    "row",
+    [
+        None,
+        [],
+        [0, 1, "2", [], [], [], 1, PROOF],
+        [0, 1, 1, [], [], [[1, 2, 3]], 1, PROOF],
+        [0] * 8,
+        [0, 1, 1, [], [], [], 1],
+        [0, 1, True, [], [], [], 1, PROOF],
+    ],
 )
 def test_a_malformed_keep_alive_is_refused(leader: Leader, row: object) -> None:
     with pytest.raises(RemoteProtocolError, match="keep-alive: expected"):
@@ -154,14 +164,14 @@ def test_a_leadership_that_ended_and_came_back_between_two_looks_begins_anew(lea
     """What the former one heard, gave up and proposed is not the new one's."""
     answers = Collected()
     leader.replica.write(
-        leader.group, pack([COMMAND, leader.number, 1, 1, 1, COUNTER, b"c", [ADD, 1]]), answers, 1
+        leader.group, pack([COMMAND, leader.number, 1, 1, 1, COUNTER, b"c", [ADD, 1]]), PROOF, answers, 1
     )
     before = leader.replica.leader
     leader.replica.role_changed(leader.group)
     assert leader.replica.leader is before and not answers.replies
     leader.world.term += 1
     leader.replica.write(
-        leader.group, pack([COMMAND, leader.number, 2, 1, 1, COUNTER, b"c", [ADD, 1]]), answers, 2
+        leader.group, pack([COMMAND, leader.number, 2, 1, 1, COUNTER, b"c", [ADD, 1]]), PROOF, answers, 2
     )
     leader.replica.role_changed(leader.group)
     assert leader.replica.leader is not None and leader.replica.leader is not before

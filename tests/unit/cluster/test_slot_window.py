@@ -65,7 +65,7 @@ class Untrue:
     def __init__(self, **options: Any) -> None:
         self.world = World(max_window_replies=REPLIES, **options)
         self.taken = Taken()
-        self.calls = 0
+        self.calls = self.two = 0
         self.one, self.two = (self.ask(OPEN, name, b"g")[1] for name in (b"1", b"2"))
 
     def put(self, *entry: object) -> None:
@@ -73,7 +73,8 @@ class Untrue:
         leader = self.world.leader
         assert leader is not None
         group = cast(Any, self.world.groups[leader])
-        self.world.replicas[leader].write(group, pack(list(entry)), self.taken, self.calls)
+        proof = b"2" if len(entry) > 1 and entry[1] == self.two else b"1"
+        self.world.replicas[leader].write(group, pack(list(entry)), proof, self.taken, self.calls)
 
     def ask(self, *entry: object) -> list[Any]:
         self.put(*entry)
@@ -84,7 +85,7 @@ class Untrue:
         leader = self.world.leader
         assert leader is not None
         group = cast(Any, self.world.groups[leader])
-        self.world.replicas[leader].keep_alive(group, [0, 1, self.one, [], [], abandoned, low])
+        self.world.replicas[leader].keep_alive(group, [0, 1, self.one, [], [], abandoned, low, b"1"])
 
     def session(self, number: int) -> SlotSession:
         return cast(SlotSession, self.world.machine.sessions[number])
