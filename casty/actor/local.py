@@ -44,8 +44,6 @@ R = TypeVar("R")
 
 STOP_GRACE_NS = 1_000_000_000
 EVENT_STREAM = "$events"
-DOORS = ("$receptionist", "$ask/", "$region/")
-"""What of the library's own other processes may send to; everything else that begins with $ is this process's alone."""
 
 Endpoint = Callable[[object], None]
 
@@ -232,9 +230,6 @@ class LocalSystem:
             return False
         if sender is not None:
             self.replies.came(message, sender)  # also for an actor that is gone: who asked it is told so
-        if path.startswith("$") and not path.startswith(DOORS):
-            self.dead_letter(message, self.own_ref(path), "it takes no message of another process")
-            return False
         try:
             if sender is not None and path in self.endpoints:
                 return self.replies.passed_on(message, sender, partial(self.deliver, path, message))

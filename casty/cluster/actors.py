@@ -84,7 +84,8 @@ class ClusterActors:
     def of_node(cls, node: Node, local: LocalSystem, serializer: Serializer | None = None) -> ClusterActors:
         """Wire the actors of a node that has started."""
         settings = node.settings
-        clients = ClientLinks(node.links, local.node_lost)
+        clients = ClientLinks(node.links, local.node_lost, node.boundary.is_member)
+        node.boundary.flaw_of_client = clients.flaw_of
         routes = _NodeRoutes(node, clients)
         codec = codec_of(serializer, local.make_ref, OWN_MESSAGES)
         remote = Remote(local, routes, codec, node.key, settings.max_value_bytes)
@@ -105,13 +106,15 @@ class ClusterActors:
         receptionist = Receptionist(local, node.topology, node.control_calls.write, node.incarnation)
         actors = cls(local, remote, router, receptionist, ValuePort(node.gateway, codec), host)
         actors._registrar = local.spawn_at("$regions", Behaviors.receive(_Registrar(node, host).handle)).ref
-        node.extra_frames.update(
+        node.handlers.update(
             {
-                frames.ACTOR: lambda link, body: remote.on_actor(node.node_id, body),
-                frames.RELAY: lambda link, body: remote.on_relay(
-                    node.node_id, body, may_pass_on=link.remote.role == "client"
+                frames.ACTOR: lambda link, body: remote.on_actor(
+                    node.node_id, body, node.boundary.speaker(link)
                 ),
-                frames.ENTITY: lambda link, body: router.on_entity(body),
+                frames.RELAY: lambda link, body: remote.on_relay(
+                    node.node_id, body, link.remote.role == "client", node.boundary.speaker(link)
+                ),
+                frames.ENTITY: lambda link, body: router.on_entity(body, node.boundary.speaker(link)),
                 frames.ENTITY_REFUSED: lambda link, body: remote.on_refused(body),
                 frames.CLIENTS: clients.on_clients,
             }

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from casty.address import NodeAddress
-from casty.cluster.founding import JOINING, STARTED, Founding, Identity
+from casty.cluster.founding import JOINING, STARTED, VIEW, Founding, Identity
 from casty.cluster.links import Links, key_of
 from casty.errors import RemoteProtocolError
 from casty.runtime import Clock, Timer
@@ -133,11 +133,22 @@ class Arrival:
         if not isinstance(message, list) or not message:
             raise RemoteProtocolError("founding: expected a list that starts with a kind")
         now_ns = self._clock.now()
+        if message[0] != VIEW and not self._is_named(connection):
+            return
         if message[0] == MEMBER:
             self._on_member(message)
         else:
             self._carry(self._founding.step(now_ns, key_of(connection), message))
         self._conclude()
+
+    def _is_named(self, connection: Connection) -> bool:
+        """Whether the seeds name who is at the other end, or this process dialled it at an address that it was told.
+
+        Anybody may show itself (`VIEW`): the seeds that it names are compared. What moves a ballot, and what a member
+        of a cluster says, counts from these only.
+        """
+        seed = str(connection.remote.address)
+        return seed in self._founding.policy.seed_set or self._links.is_linked(key_of(connection))
 
     def _on_member(self, message: list[Any]) -> None:
         if len(message) != 5 or not isinstance(message[3], list):

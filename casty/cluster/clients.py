@@ -1,6 +1,6 @@
 """Which clients a node can reach: those that dialled it, and through other nodes those that dialled them.
 
-``CLIENTS`` body: ``[[client id, is linked], ...]``; all of them when a link comes up, then each change.
+``CLIENTS`` body: ``[[client id, is linked, incarnation], ...]``; all of them when a link comes up, then each change.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from casty.cluster.links import Links
 from casty.errors import RemoteProtocolError
 from casty.transport.connection import Connection
 from casty.wire import frames
+from casty.wire.hello import Hello
 from casty.wire.pack import pack, unpack
 
 __all__ = ["ClientLinks"]
@@ -29,16 +30,21 @@ class ClientLinks:
         The node's links to other nodes.
     lost
         Told when no node is known to reach a client any more.
+    is_member
+        Whether an id is a member's: what is said of it as of a client ends nothing of the member.
 
-    Bounds: `_mine` has a row per link of a client to this node, `_others` per link of a client to another node that
+    Bounds: `_mine` has a row per client with links to this node, `_others` per link of a client to another node that
     this one has dialled; a row goes with the link, or with the one to that node.
     """
 
-    def __init__(self, links: Links, lost: Callable[[str], None]) -> None:
+    def __init__(self, links: Links, lost: Callable[[str], None], is_member: Callable[[str], bool]) -> None:
         self._links = links
         self._lost = lost
-        self._mine: dict[str, Connection] = {}
-        self._others: dict[str, dict[str, None]] = {}
+        self._is_member = is_member
+        self._mine: dict[str, dict[Connection, None]] = {}
+        """Client id -> its links to this node, the newest last; more than one where it knows two addresses."""
+        self._others: dict[str, dict[str, str]] = {}
+        """Client id -> the nodes that are linked with it, each with the incarnation it knows."""
 
     def changed(self, connection: Connection, is_up: bool) -> None:
         """A connection of any role came up or ended."""
@@ -48,7 +54,7 @@ class ClientLinks:
         elif connection.remote.role != "node" or not connection.is_dialled:
             return
         elif is_up:
-            rows = [[client_id, True] for client_id in self._mine]
+            rows = [[client_id, True, _incarnation(links)] for client_id, links in self._mine.items()]
             for first in range(0, len(rows), ROWS_A_FRAME):
                 connection.send(frames.CLIENTS, pack(rows[first : first + ROWS_A_FRAME]))
         elif not self._links.is_dialled(node_id):
@@ -57,12 +63,15 @@ class ClientLinks:
 
     def _client_changed(self, client_id: str, connection: Connection, is_up: bool) -> None:
         if is_up:
-            self._mine[client_id] = connection
-        elif self._mine.get(client_id) is connection:
-            del self._mine[client_id]
+            # Others of the same id are of the same process: another one was refused.
+            self._mine.setdefault(client_id, {})[connection] = None
         else:
-            return
-        body = pack([[client_id, is_up]])
+            links = self._mine.get(client_id, {})
+            links.pop(connection, None)
+            if links:
+                return
+            self._mine.pop(client_id, None)
+        body = pack([[client_id, is_up, connection.remote.incarnation]])
         self._links.each_node(lambda link: link.send(frames.CLIENTS, body))
         if not is_up:
             self._check(client_id)
@@ -73,12 +82,24 @@ class ClientLinks:
         if not isinstance(rows, list):
             raise RemoteProtocolError("clients: expected a list of rows")
         for row in rows:
-            if not isinstance(row, list) or len(row) != 2 or not isinstance(row[0], str):
-                raise RemoteProtocolError("clients: expected [client id, is linked] rows")
+            if not isinstance(row, list) or [type(field) for field in row] != [str, bool, str]:
+                raise RemoteProtocolError("clients: expected [client id, is linked, incarnation] rows")
+            if self._is_member(row[0]):
+                continue
             if row[1]:
-                self._others.setdefault(row[0], {})[connection.remote.node_id] = None
+                self._others.setdefault(row[0], {})[connection.remote.node_id] = row[2]
             else:
                 self._forget(connection.remote.node_id, row[0])
+
+    def flaw_of(self, hello: Hello) -> str | None:
+        """Say whether a client's id is that of another client which lives, as far as this node knows."""
+        known, others = self._mine.get(hello.node_id), self._others.get(hello.node_id, {})
+        seen = list(others.values()) if known is None else [_incarnation(known), *others.values()]
+        if all(incarnation == hello.incarnation for incarnation in seen):
+            return None
+        return (
+            f"client id {hello.node_id!r:.100} is that of another living client; give each an id of its own"
+        )
 
     def _forget(self, node_id: str, client_id: str) -> None:
         nodes = self._others.get(client_id, {})
@@ -89,7 +110,7 @@ class ClientLinks:
                 self._check(client_id)
 
     def _check(self, client_id: str) -> None:
-        if not self.is_linked(client_id):
+        if not self.is_linked(client_id) and not self._is_member(client_id):
             self._lost(client_id)
 
     def is_linked(self, client_id: str) -> bool:
@@ -98,9 +119,13 @@ class ClientLinks:
 
     def send(self, client_id: str, kind: int, body: bytes) -> bool:
         """Stage a frame for a client that is linked here."""
-        connection = self._mine.get(client_id)
-        return connection is not None and connection.send(kind, body)
+        links = self._mine.get(client_id)
+        return links is not None and next(reversed(links)).send(kind, body)
 
     def reached_by(self, client_id: str) -> list[str]:
         """Return the nodes that say they are linked with a client, in the order in which they said so."""
         return list(self._others.get(client_id, {}))
+
+
+def _incarnation(links: dict[Connection, None]) -> str:
+    return next(iter(links)).remote.incarnation

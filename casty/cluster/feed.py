@@ -80,10 +80,13 @@ class Feed:
         if mine:
             _hint(connection, pack(mine))
 
-    def on_hints(self, body: bytes) -> None:
-        """Take what a fellow node leads; also before the control state is here, for it is said only once."""
+    def on_hints(self, body: bytes, leader: str) -> None:
+        """Take what the node `leader` leads; also before the control state is here, for it is said only once."""
         slots = MAX_SLOTS if self.topology is None else len(self.topology.slots)
-        learn_hints(self._leaders, unpack(body), slots)
+        rows: Any = unpack(body)
+        if isinstance(rows, list) and not all(isinstance(row, list) and row[-1:] == [leader] for row in rows):
+            raise RemoteProtocolError(f"hints: expected only what {leader} leads itself")
+        learn_hints(self._leaders, rows, slots)
 
     def flush(self) -> None:
         """Send what changed in this turn; runs after the groups settled."""

@@ -194,8 +194,8 @@ class Host:
             group.is_dirty = True
             self._dirty.append(group)
 
-    def on_consensus(self, sender: str, body: bytes) -> None:
-        """Take a consensus frame of the process `sender`."""
+    def on_consensus(self, sender: str, body: bytes, is_heard: Callable[[Group], bool] | None = None) -> None:
+        """Take a consensus frame of the process `sender`, for the groups that hear it; None stands for all."""
         now_ns = self._clock.now()
         batch = unpack(body)
         if not isinstance(batch, list):
@@ -204,7 +204,7 @@ class Host:
             if not isinstance(item, list) or len(item) not in (3, 5) or not isinstance(item[2], list):
                 raise RemoteProtocolError("consensus frame: expected [group, epoch, message] items")
             group = self.groups.get(item[0])
-            if group is not None and group.epoch == item[1]:
+            if group is not None and group.epoch == item[1] and (is_heard is None or is_heard(group)):
                 self._on_item(group, now_ns, sender, item)
 
     def _on_item(self, group: Group, now_ns: int, sender: str, item: list[Any]) -> None:

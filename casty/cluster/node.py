@@ -17,6 +17,7 @@ from casty.cluster import topology as topologies
 from casty.cluster.arrival import MEMBER, Arrival
 from casty.cluster.ballots import MAX_VOTERS
 from casty.cluster.beats import Beats
+from casty.cluster.boundary import Boundary
 from casty.cluster.control import FOUND, JOIN, ControlMachine
 from casty.cluster.control_group import CONTROL, ControlReplica
 from casty.cluster.control_schema import check_join
@@ -105,7 +106,6 @@ class Node:
         self.address = NodeAddress(options.host, options.port)
         self.node_id = options.node_id or str(self.address)
         self.missing: list[str] = ["start"]
-        self._complaint = ""
         self.is_stopping = False
         self.has_founded = False
         self._was_up = False
@@ -115,7 +115,6 @@ class Node:
         self._members_seen: dict[str, tuple[str, str]] = {}
         """What was reported of each member; made anew with each report, of present members only."""
         self.on_topology: list[Callable[[Topology], None]] = []
-        self.extra_frames: dict[int, Callable[[Connection, bytes], None]] = {}
         self.on_link: list[Callable[[Connection, bool], None]] = []
 
     @property
@@ -205,7 +204,7 @@ class Node:
             Founding(identity, self._policy(), self._document, clock.now(), self._wall_generation),
             identity, self.links, clock, self._founded, self._joined, log.warning,
         )  # fmt: skip
-        self._handlers: dict[int, Callable[[Connection, bytes], None]] = {
+        self.handlers: dict[int, Callable[[Connection, bytes], None]] = {
             frames.FOUNDING: self._on_founding,
             frames.JOIN: self._on_join,
             frames.CONSENSUS: lambda link, body: self.host.on_consensus(self.links.sender_of(link), body),
@@ -213,7 +212,7 @@ class Node:
             frames.BEAT_ACK: lambda link, body: self.beats.on_frame(key_of(link), frames.BEAT_ACK, body),
             frames.ROWS: lambda link, body: self.beats.on_frame(key_of(link), frames.ROWS, body),
             frames.ROWS_ACK: lambda link, body: self.beats.on_frame(key_of(link), frames.ROWS_ACK, body),
-            frames.HINTS: lambda link, body: self.feed.on_hints(body),
+            frames.HINTS: lambda link, body: self.feed.on_hints(body, link.remote.node_id),
             frames.REQUEST: self.requests.on_request,
             frames.REPLY: self.requests.on_reply,
             frames.KEEPALIVE: self.requests.on_keepalive,
@@ -221,6 +220,7 @@ class Node:
             frames.SUBSCRIBE: lambda link, body: self.feed.subscribe(link),
             frames.STATUS: self._on_status,
         }
+        self.boundary = Boundary(self, self.handlers)
 
     def _policy(self) -> Policy:
         seeds = dict.fromkeys((*map(str, self.options.seeds), str(self.address)))
@@ -287,6 +287,7 @@ class Node:
         if machine.is_founded:
             self.links.want_members(NodeAddress(row.host, row.port) for row in machine.members.values())
             self.groups.follow(machine, self.node_id)
+            self.boundary.look_again()
             self.feed.publish(topologies.of_machine(machine, self.leaders))
             self._report_members(machine)
 
@@ -351,9 +352,7 @@ class Node:
             if leader is not None and link.remote.node_id == identity.node_id:
                 self.links.send_to_node(leader, frames.JOIN, body)
             return
-        taken = self._taken(identity.node_id, identity.incarnation, NodeAddress(identity.host, identity.port))
-        if taken is not None:
-            self._complain(taken)
+        if not self.boundary.may_join(link, identity):
             return
         self.links.want_guest(NodeAddress(identity.host, identity.port))
         known = self.control.machine.members.get(identity.node_id)
@@ -361,24 +360,6 @@ class Node:
             return
         if self.links.is_linked(identity.key):
             self._propose_control(pack([JOIN, *identity]))
-
-    def _taken(self, node_id: str, incarnation: str, address: NodeAddress) -> str | None:
-        """Say whether another living process at another address has this node id, as far as this node sees."""
-        known = self.control.machine.members.get(node_id)
-        if known is None or known.incarnation == incarnation or (known.host, known.port) == address:
-            return None
-        if known.key != self.key and not self.links.is_linked(known.key):
-            return None
-        return (
-            f"node id {node_id!r} belongs to {known.host}:{known.port}, which still answers; "
-            f"{address} needs another --node-id"
-        )
-
-    def _complain(self, text: str) -> None:
-        """Log something that is tried again and again, once."""
-        if text != self._complaint:
-            self._complaint = text
-            log.warning("%s", text)
 
     def _on_status(self, link: Connection, body: bytes) -> None:
         del body
@@ -419,17 +400,12 @@ class Node:
                     f"{name} is {mine} on {self.node_id} and {theirs} on {welcome.hello.node_id}; "
                     "leases rest on it: set it alike on all nodes"
                 )
-        return None
+        return self.boundary.flaw_of_node(welcome.hello)
 
     def _refuse(self, hello: Hello) -> str | None:
         if self.is_stopping and hello.role != "node":
             return f"node {self.node_id} is stopping; use another contact point"
-        taken = None
-        if hello.role == "node":
-            taken = self._taken(hello.node_id, hello.incarnation, hello.address)
-            if taken is not None:
-                self._complain(taken)
-        return taken
+        return self.boundary.refusal(hello)
 
     def on_open(self, connection: Connection) -> None:
         """A handshake succeeded."""
@@ -437,6 +413,7 @@ class Node:
         self.arrival.hear(remote.generation)
         if remote.role == "node":
             self.links.opened(connection)
+            self.boundary.look_again()
             self.arrival.met(connection)
             if connection.is_dialled:
                 self.feed.introduce(connection)
@@ -450,6 +427,7 @@ class Node:
         """A connection that was open ended."""
         remote = connection.remote
         self.feed.forget(connection)
+        self.boundary.forget(connection)
         self.requests.forget(connection)
         if remote.role == "node":
             self.links.closed(connection)
@@ -464,13 +442,7 @@ class Node:
 
     def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
         """Dispatch one frame; raises `RemoteProtocolError` for a kind that the role may not send."""
-        role = connection.remote.role
-        if role != "node" and kind not in _ALLOWED[role]:
-            raise frames.unexpected(kind, role)
-        handler = self._handlers.get(kind) or self.extra_frames.get(kind)
-        if handler is None:
-            raise frames.unexpected(kind, role)
-        handler(connection, body)
+        self.boundary.on_frame(connection, kind, body)
 
     # -- routes (what the gateway needs)
 
@@ -589,12 +561,3 @@ class _Unheard:
 class _Nobody:
     def add(self, call_id: int, reply: list[object]) -> None:
         """Nobody waits for this answer."""
-
-
-_ALLOWED: dict[str, tuple[int, ...]] = {
-    "client": (
-        frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY,
-        frames.ENTITY, frames.ENTITY_REFUSED,
-    ),
-    "status": (frames.STATUS,),
-}  # fmt: skip

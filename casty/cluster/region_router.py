@@ -24,8 +24,9 @@ from casty.actor.local import LocalSystem
 from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope, shard_of
 from casty.actor.unread import MESSAGE_BYTES
-from casty.address import ActorAddress
+from casty.address import ActorAddress, node_id_of
 from casty.checks import check_count, check_name, shown
+from casty.cluster.authority import PEER, Speaker, may_name
 from casty.cluster.placement import slot_of_region
 from casty.cluster.remote import ActorRoutes, Remote, plain_sender, sender_of
 from casty.config import SECOND_NS
@@ -200,8 +201,8 @@ class RegionRouter:
         if self._remote.is_too_large(size_bytes):
             raise self._remote.too_large(f"message and id of the entity {shown(entity_id, 80)}", size_bytes)
 
-    def on_entity(self, body: bytes) -> None:
-        """Take an ``ENTITY`` frame of another process."""
+    def on_entity(self, body: bytes, speaker: Speaker | None = None) -> None:
+        """Take an ``ENTITY`` frame of another process; what a client sends in another's name is not believed."""
         row: Any = unpack(body)
         if not isinstance(row, list) or len(row) != len(_SHAPE):
             raise RemoteProtocolError(f"entity message: expected {len(_SHAPE)} fields")
@@ -209,11 +210,16 @@ class RegionRouter:
             raise RemoteProtocolError("entity message: found a field of the wrong type")
         shard_type, num_shards, entity_id, source, number, detours, sender, payload = row
         address, now_ns = sender_of(sender, self._local.name), self._clock.now()
-        self.route(
-            EntityMessage(
-                shard_type, num_shards, entity_id, source, number, detours, address, now_ns, payload
-            )
+        if speaker is not None and speaker.role < PEER:
+            asked = address is not None and address.node_id == node_id_of(speaker.key)
+            address = address if asked else None
+        item = EntityMessage(
+            shard_type, num_shards, entity_id, source, number, detours, address, now_ns, payload
         )
+        if speaker is not None and not may_name(speaker, source, passes_on=True):
+            self.drop(item, RemoteProtocolError(f"{shown(speaker.key, 100)} does not speak for this sender"))
+            return
+        self.route(item)
 
     def route(self, item: EntityMessage) -> None:
         """Send a message on, or let it wait behind the earlier ones of its shard."""

@@ -18,10 +18,13 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeGuard
 
 from casty.actor.local import LocalSystem
+from casty.actor.ref import RemoteActorRef
+from casty.actor.services import Find, Subscribe
 from casty.actor.unread import MESSAGE_BYTES
 from casty.actor.watching import Unwatch, Watch, WatchedGone
-from casty.address import ActorAddress
+from casty.address import ActorAddress, node_id_of
 from casty.checks import shown
+from casty.cluster.authority import PEER, Speaker, is_door, may_ask_receptionist, may_name
 from casty.cluster.senders import Heard, Senders
 from casty.cluster.topology import Topology
 from casty.errors import (
@@ -56,6 +59,9 @@ _ERRORS: tuple[type[CastyError], ...] = (
 
 REPLY_PREFIX = "/$ask/"
 """Where the paths of reply refs begin; see `casty.actor.replies`."""
+
+RECEPTIONIST = "$receptionist"
+_QUESTIONS = (Find, Subscribe)
 
 MAX_SOURCES = 65_536
 """Processes whose last number is remembered."""
@@ -222,24 +228,48 @@ class Remote:
 
     # -- in
 
-    def on_actor(self, node_id: str, body: bytes) -> None:
-        """Take an ``ACTOR`` frame for this process, whose id is `node_id`."""
+    def on_actor(self, node_id: str, body: bytes, speaker: Speaker | None = None) -> None:
+        """Take an ``ACTOR`` frame for this process, whose id is `node_id`, from a link that may be believed so far.
+
+        A client is told by nodes only, and believes them: there is no `speaker`.
+        """
         target, path, source, number, sender, payload = _row(body)
-        address = sender_of(sender, self._local.name)
-        if target != node_id:
+        address = self._asker(sender, speaker)
+        if speaker is not None and not may_name(speaker, source):
+            self._lost(path, payload, f"{shown(speaker.key, 100)} does not speak for {shown(source, 100)}")
+        elif target != node_id:
             self._lost(path, payload, f"the message is for {target}, this is {node_id}", address)
         elif self._heard.is_overtaken(source, number):
             self.overtaken += 1
             self._lost(path, payload, "a later message of the same sender came first", address)
         else:
-            self._receive(path, payload, address)
+            self._receive(path, payload, address, source)
 
-    def on_relay(self, node_id: str, body: bytes, may_pass_on: bool) -> None:
-        """Take a ``RELAY`` frame: pass it to its target, or, if it came from a client, to a node that can."""
+    def _asker(self, plain: object, speaker: Speaker | None) -> ActorAddress | None:
+        """Return who waits for a reply; a client speaks for nobody's questions but its own."""
+        address = sender_of(plain, self._local.name)
+        if address is None or speaker is None or speaker.role >= PEER:
+            return address
+        return address if address.node_id == node_id_of(speaker.key) else None
+
+    def on_relay(self, node_id: str, body: bytes, may_pass_on: bool, speaker: Speaker | None = None) -> None:
+        """Take a ``RELAY`` frame: pass it to its target, or, if it came from a client, to a node that can.
+
+        It is checked whole before it is passed on: the next node could only blame this one.
+        """
         row = _row(body)
         target = row[0]
+        if row[1]:
+            sender_of(row[4], self._local.name)
+            if speaker is not None and not may_name(speaker, row[2]):
+                self._lost(
+                    row[1], row[5], f"{shown(speaker.key, 100)} does not speak for {shown(row[2], 100)}"
+                )
+                return
+        else:
+            _refusal(row[5])
         if target == node_id:
-            self._take_relayed(node_id, row, body)
+            self._take_relayed(node_id, row, body, speaker)
             return
         kind, inner = (frames.ACTOR, body) if row[1] else (frames.ENTITY_REFUSED, row[5])
         if self._routes.send(target, kind, inner):
@@ -248,26 +278,41 @@ class Remote:
         if not any(self._routes.send(relay, frames.RELAY, body) for relay in relays):
             self._lost(row[1], row[5], f"no way to {target}", sender_of(row[4], self._local.name))
 
-    def _take_relayed(self, node_id: str, row: list[Any], body: bytes) -> None:
+    def _take_relayed(self, node_id: str, row: list[Any], body: bytes, speaker: Speaker | None) -> None:
         if row[1]:
-            self.on_actor(node_id, body)
+            self.on_actor(node_id, body, speaker)
         else:
             self.on_refused(row[5])
 
     def on_refused(self, body: bytes) -> None:
         """Take an ``ENTITY_REFUSED`` frame: the question ends with its error."""
-        row: Any = unpack(body)
-        if not _is_shaped(row, (str, str, int, str)) or not 0 <= row[2] < len(_ERRORS):
-            raise RemoteProtocolError("refusal: expected [target, reply path, error number, text]")
+        row = _refusal(body)
         self._local.replies.fail(row[1], _ERRORS[row[2]](row[3]))
 
-    def _receive(self, path: str, payload: bytes, sender: ActorAddress | None) -> None:
+    def _receive(self, path: str, payload: bytes, sender: ActorAddress | None, source: str) -> None:
         try:
             message = self.decode(payload)
         except EncodingError as error:
             self._undecodable(path, payload, sender, error)
             return
-        self._local.receive(path, message, sender, MESSAGE_BYTES + len(payload))
+        why = self._flaw(path.lstrip("/"), message, source)
+        if why is None:
+            self._local.receive(path, message, sender, MESSAGE_BYTES + len(payload))
+        else:
+            self._local.dead_letter(message, self._local.own_ref(path.lstrip("/")), why)
+            self.refuse(sender, AskFailed(f"ask {path}: {why}; there will be no reply"))
+
+    def _flaw(self, path: str, message: object, source: str) -> str | None:
+        """Say why a message of another process is not for this path; None when it is."""
+        if not _is_of(message, node_id_of(source)):
+            return f"{shown(source, 100)} does not speak for the actor that it names"
+        if isinstance(message, (Watch, Unwatch, WatchedGone)):
+            return None
+        if not is_door(path):
+            return "it takes no message of another process"
+        if path == RECEPTIONIST and not may_ask_receptionist(message, _QUESTIONS):
+            return "registrations are told by actors of the same process"
+        return None
 
     def _undecodable(
         self, path: str, payload: bytes, sender: ActorAddress | None, error: EncodingError
@@ -292,6 +337,23 @@ class Remote:
     ) -> None:
         self._local.dead_letter(payload, self._local.own_ref(path.lstrip("/")), reason, level=level)
         self.refuse(asker, AskFailed(f"ask {path}: {reason}; there will be no reply"))
+
+
+def _is_of(message: object, node_id: str) -> bool:
+    """Whether what concerns watching is told by the process of the actor that watches, or that is gone."""
+    match message:
+        case Watch(ref) | Unwatch(ref) | WatchedGone(ref):
+            pass
+        case _:
+            return True
+    return isinstance(ref, RemoteActorRef) and ref.address.node_id in (None, node_id)
+
+
+def _refusal(body: bytes) -> list[Any]:
+    row: Any = unpack(body)
+    if not _is_shaped(row, (str, str, int, str)) or not 0 <= row[2] < len(_ERRORS):
+        raise RemoteProtocolError("refusal: expected [target, reply path, error number, text]")
+    return row
 
 
 def plain_sender(sender: ActorAddress | None) -> list[object] | None:

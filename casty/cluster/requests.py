@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from casty.address import node_id_of
 from casty.cluster import control
+from casty.cluster.authority import MEMBER, PEER, STRANGER
 from casty.cluster.control import ControlMachine
 from casty.cluster.control_group import CONTROL
 from casty.cluster.host import Group, Replica
@@ -29,7 +30,7 @@ from casty.cluster.replies import LinkAnswers, LocalAnswers
 from casty.cluster.slot_group import SlotReplica
 from casty.cluster.slot_leader import EXPIRY_WORK
 from casty.distributed.core import TOO_LARGE
-from casty.errors import RemoteProtocolError
+from casty.errors import EncodingError, RemoteProtocolError
 from casty.events import Redirected
 from casty.transport.connection import Connection
 from casty.wire import frames
@@ -68,7 +69,7 @@ class Requests:
         answers = self._answers.get(link)
         if answers is None:
             answers = self._answers[link] = LinkAnswers(link, self._dirty)
-        self._take(answers, body, is_node=link.remote.role == "node")
+        self._take(answers, body, self._node.boundary.role_of(link))
 
     def loop_back(self, kind: int, body: bytes) -> bool:
         """Take a frame of this node's own gateway."""
@@ -76,7 +77,7 @@ class Requests:
         node.turn.begin()
         try:
             if kind == frames.REQUEST:
-                self._take(self._local, body, is_node=True)
+                self._take(self._local, body, MEMBER)
             elif kind == frames.KEEPALIVE:
                 node.gateway.on_keepalive_ack(self._keep_alive(body))
         finally:
@@ -86,7 +87,7 @@ class Requests:
     def _deliver(self, body: bytes) -> None:
         self._on_replies(unpack(body), body)
 
-    def _take(self, answers: Answers, body: bytes, *, is_node: bool) -> None:
+    def _take(self, answers: Answers, body: bytes, role: int) -> None:
         items: Any = unpack(body)
         if not isinstance(items, list):
             raise RemoteProtocolError("request frame: expected a list")
@@ -106,11 +107,13 @@ class Requests:
                     "request: expected numbers for slot and operation, bytes for payload and proof"
                 )
             if slot == CONTROL_SLOT:
-                if operation != OP_CONTROL or not is_node:
+                if operation != OP_CONTROL or role < STRANGER:
                     raise RemoteProtocolError(
                         f"request: the control group takes operation {OP_CONTROL} only, from nodes only"
                     )
-                self._control(answers, call_id, payload)
+                self._control(answers, call_id, payload, role)
+            elif not 0 < operation < 2 * RELAY:
+                answers.add(call_id, [BAD, f"expected an operation below {2 * RELAY}"])
             elif len(payload) > self._limit_bytes:
                 # It would be a log entry, and has to fit into a frame with others.
                 limit = f"max_value_bytes = {self._node.settings.max_value_bytes}"
@@ -145,7 +148,7 @@ class Requests:
                     answers.add(call_id, [OK, answer])
             else:
                 answers.add(call_id, [BAD, f"operation {operation} is none"])
-        except RemoteProtocolError as error:
+        except (RemoteProtocolError, EncodingError) as error:
             answers.add(call_id, [BAD, str(error)])
         self._mark(group, answers, call_id)
 
@@ -156,9 +159,9 @@ class Requests:
         else:
             answers.add(call_id, [UNKNOWN])
 
-    def _control(self, answers: Answers, call_id: int, payload: bytes) -> None:
+    def _control(self, answers: Answers, call_id: int, payload: bytes, role: int) -> None:
         group = self._node.host.groups.get(CONTROL)
-        if group is None:
+        if group is None or role < PEER:
             answers.add(call_id, [NOT_LEADER, None, 0])
             return
         control.check_entry(payload)

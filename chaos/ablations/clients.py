@@ -69,9 +69,9 @@ def _not_given_back(right: Any) -> Any:
 def _deaf_at_first(right: Any) -> Any:
     """A node that is still joining forgets who leads what, which its peers say once."""
 
-    def on_hints(feed: Any, body: bytes) -> None:
+    def on_hints(feed: Any, body: bytes, leader: str) -> None:
         if feed.topology is not None:
-            right(feed, body)
+            right(feed, body, leader)
 
     return on_hints
 

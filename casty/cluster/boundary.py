@@ -1,0 +1,233 @@
+"""What a node lets in: it gives each link its role, asks the table of authority, and keeps faults on their links."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from casty.checks import shown
+from casty.cluster.authority import (
+    CARRIED,
+    CLIENT,
+    DROP,
+    GROUP,
+    KEEP,
+    MEMBER,
+    PASS,
+    PEER,
+    ROLE_NAMES,
+    RULES,
+    STATUS,
+    STRANGER,
+    Speaker,
+    hears,
+)
+from casty.cluster.ballots import Identity
+from casty.cluster.host import Group
+from casty.cluster.links import key_of
+from casty.complaint import Complaint
+from casty.config import SECOND_NS
+from casty.errors import EncodingError, MessageTooLarge, ProtocolError
+from casty.events import DeadLettered
+from casty.transport.connection import Connection
+from casty.wire import frames
+from casty.wire.hello import Hello
+
+if TYPE_CHECKING:
+    from casty.cluster.node import Node
+
+__all__ = ["Boundary"]
+
+MAX_KEPT = 16
+"""Frames that are kept of one stranger; it says at first all that it leads, and then changes."""
+
+Handler = Callable[[Connection, bytes], None]
+
+
+class Boundary:
+    """The judge at a node's links.
+
+    Parameters
+    ----------
+    node
+        Whose links they are.
+    handlers
+        What takes a frame of each kind that passed.
+
+    Attributes
+    ----------
+    dropped
+        How many frames, or messages inside of frames, did not count.
+
+    Bounds: `_kept` has a row per link of a stranger that said what it leads, with `MAX_KEPT` frames at most; it goes
+    when the stranger is known, or with the link.
+    """
+
+    def __init__(self, node: Node, handlers: dict[int, Handler]) -> None:
+        self._node = node
+        self._handlers = handlers
+        self._kept: dict[Connection, list[bytes]] = {}
+        log, clock = logging.getLogger("casty.node"), node.runtime.clock
+        self._complaints = {
+            what: Complaint(clock, log, SECOND_NS)
+            for what in ("frame", "message", "carried")
+        }  # fmt: skip
+        self._complaint = ""
+        self.flaw_of_client: Callable[[Hello], str | None] = _none
+        """Says whether a client's id is that of another living client."""
+        self.dropped = 0
+
+    def role_of(self, link: Connection) -> int:
+        """Return the role of the other end of an open link, as of now."""
+        remote = link.remote
+        if remote.role != "node":
+            return CLIENT if remote.role == "client" else STATUS
+        machine = self._node.control.machine
+        member = machine.members.get(remote.node_id)
+        if member is not None and member.incarnation == remote.incarnation and member.status != "removed":
+            return MEMBER
+        if link.is_dialled or self._node.links.is_linked(key_of(link)) or not machine.is_founded:
+            return PEER
+        return STRANGER
+
+    def is_member(self, node_id: str) -> bool:
+        """Whether a node id is a member's, this node's included."""
+        member = self._node.control.machine.members.get(node_id)
+        return node_id == self._node.node_id or (member is not None and member.status != "removed")
+
+    def speaker(self, link: Connection) -> Speaker:
+        """Return for whom a link may speak."""
+        return Speaker(self.role_of(link), key_of(link), self.is_member)
+
+    def on_frame(self, link: Connection, kind: int, body: bytes) -> None:
+        """Judge one frame and hand on what passes; raises `RemoteProtocolError` for what no correct process sends."""
+        rule, role = RULES.get(kind), self.role_of(link)
+        handler = self._handlers.get(kind)
+        verdict = None if rule is None else rule[role]
+        if handler is None or verdict is None:
+            raise frames.unexpected(kind, link.remote.role)
+        if verdict is PASS:
+            if role >= STRANGER and kind in CARRIED:
+                self._carry(handler, link, body)
+            else:
+                handler(link, body)
+        elif verdict is GROUP:
+            self._consensus(link, body, role)
+        elif verdict is KEEP:
+            self._keep(link, body)
+        elif verdict is DROP:
+            self.drop(
+                "frame", f"a frame of kind {kind} from {link.remote.node_id!r:.100}, a {ROLE_NAMES[role]}"
+            )
+        else:
+            raise frames.unexpected(kind, link.remote.role)
+
+    def drop(self, what: str, text: str) -> None:
+        """Count and, once a second at most, log what did not count."""
+        self.dropped += 1
+        self._complaints[what].say(f"dropped: {text}")
+
+    def _carry(self, handler: Handler, link: Connection, body: bytes) -> None:
+        """Hand on what a node may carry for others: a fault inside is a dead letter, and no fault of the link."""
+        try:
+            handler(link, body)
+        except (ProtocolError, EncodingError, MessageTooLarge) as error:
+            text = f"what {link.remote.node_id!r:.100} passed on: {shown(error, 200)}"
+            if self._node.runtime.observe:
+                self._node.runtime.observe(DeadLettered("", text))
+            self.drop("carried", text)
+
+    # -- who is who
+
+    def refusal(self, hello: Hello) -> str | None:
+        """Say why a process that dials is not who it says, as far as this node sees; it is logged once."""
+        if hello.role == "node":
+            flaw = self.flaw_of_node(hello)
+        elif hello.role == "client" and self.is_member(hello.node_id):
+            flaw = f"client id {hello.node_id!r:.100} is the id of a member; give the client another one"
+        else:
+            flaw = self.flaw_of_client(hello) if hello.role == "client" else None
+        if flaw is not None:
+            self._complain(flaw)
+        return flaw
+
+    def flaw_of_node(self, hello: Hello) -> str | None:
+        """Say whether a process has the node id of another one: of a living one, or of the one it is a copy of."""
+        node_id, address = hello.node_id, hello.address
+        known = self._node.control.machine.members.get(node_id)
+        if known is None or (known.host, known.port) == address:
+            return None
+        if known.incarnation == hello.incarnation:
+            return (
+                f"{address} says that it is the process {node_id!r:.100} of {known.host}:{known.port}, incarnation "
+                "included: a copy of a running machine? start it anew, with another --node-id"
+            )
+        if known.key != self._node.key and not self._node.links.is_linked(known.key):
+            return None
+        return (
+            f"node id {node_id!r} belongs to {known.host}:{known.port}, which still answers; "
+            f"{address} needs another --node-id"
+        )
+
+    def may_join(self, link: Connection, identity: Identity) -> bool:
+        """Whether a process may ask to join: for itself, or through a member, and under an id that is free."""
+        is_own = key_of(link) == identity.key and link.remote.address == (identity.host, identity.port)
+        if not is_own and self.role_of(link) is not MEMBER:
+            self.drop(
+                "message",
+                f"{link.remote.node_id!r:.100} asks to join in the name of {identity.node_id!r:.100}",
+            )
+            return False
+        hello = link.remote._replace(
+            node_id=identity.node_id, incarnation=identity.incarnation, host=identity.host, port=identity.port
+        )
+        flaw = self.flaw_of_node(hello)
+        if flaw is not None:
+            self._complain(flaw)
+        return flaw is None
+
+    def _complain(self, text: str) -> None:
+        """Log something that is tried again and again, once."""
+        if text != self._complaint:
+            self._complaint = text
+            logging.getLogger("casty.node").warning("%s", text)
+
+    # -- who is no member
+
+    def _consensus(self, link: Connection, body: bytes, role: int) -> None:
+        """Let the groups that may hear a process which is no member step what it says; it is dialled back."""
+        sender = self._node.links.sender_of(link)
+        now_ns = self._node.runtime.clock.now()
+
+        def is_heard(group: Group) -> bool:
+            if hears(group.core, sender, now_ns, role):
+                return True
+            name = f"group {group.number}"
+            self.drop(
+                "message", f"a consensus message of {sender!r:.100}, whom no configuration of {name} names"
+            )
+            return False
+
+        self._node.host.on_consensus(sender, body, is_heard)
+
+    def _keep(self, link: Connection, body: bytes) -> None:
+        kept = self._kept.setdefault(link, [])
+        if len(kept) < MAX_KEPT:
+            kept.append(body)
+        else:
+            self.drop("frame", f"hints of {link.remote.node_id!r:.100}, a stranger")
+
+    def look_again(self) -> None:
+        """Members or links changed: take what was kept of those that are strangers no more."""
+        for link in [link for link in self._kept if self.role_of(link) >= PEER]:
+            for body in self._kept.pop(link):
+                self._handlers[frames.HINTS](link, body)
+
+    def forget(self, link: Connection) -> None:
+        """The link is gone."""
+        self._kept.pop(link, None)
+
+
+def _none(hello: Hello) -> None:
+    del hello

@@ -1,0 +1,229 @@
+"""The table of authority: every cell, every kind, whom each role may name, and whom a group hears."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from casty.actor.services import Deregister, Find, Register, Subscribe
+from casty.cluster.authority import (
+    CLIENT,
+    CLOSE,
+    DROP,
+    GROUP,
+    KEEP,
+    MEMBER,
+    PASS,
+    PEER,
+    ROLE_NAMES,
+    RULES,
+    STATUS,
+    STRANGER,
+    TO_CLIENT,
+    Speaker,
+    hears,
+    is_door,
+    may_ask_receptionist,
+    may_name,
+)
+from casty.cluster.boundary import Boundary
+from casty.consensus import Membership, Role
+from casty.consensus.membership import History
+from casty.errors import RemoteProtocolError
+from casty.wire import frames
+
+ROLES = (STATUS, CLIENT, STRANGER, PEER, MEMBER)
+HANDSHAKE = (frames.HELLO, frames.WELCOME, frames.REFUSED, frames.PING, frames.PONG)
+TO_OTHERS = (*TO_CLIENT, frames.STATUS_REPLY)
+OF_CLIENTS = {
+    frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY, frames.ENTITY,
+    frames.ENTITY_REFUSED,
+}  # fmt: skip
+BEATS = {frames.BEAT, frames.BEAT_ACK, frames.ROWS, frames.ROWS_ACK}
+ANSWERS = {frames.REPLY, frames.KEEPALIVE_ACK}
+CELLS = [(kind, role) for kind in RULES for role in ROLES]
+
+
+def kinds() -> dict[str, int]:
+    """Return every kind of frame that there is, by name."""
+    return {name: value for name, value in vars(frames).items() if name.isupper() and isinstance(value, int)}
+
+
+def expected(kind: int, role: int) -> str:
+    """Say in words of its own what becomes of a cell."""
+    if role == STATUS:
+        return PASS if kind == frames.STATUS else CLOSE
+    if role == CLIENT:
+        return PASS if kind in OF_CLIENTS else CLOSE
+    if kind == frames.CONSENSUS:
+        return PASS if role == MEMBER else GROUP
+    if role == STRANGER and kind in BEATS | ANSWERS:
+        return DROP
+    return KEEP if role == STRANGER and kind == frames.HINTS else PASS
+
+
+def test_the_table_knows_every_kind_that_there_is() -> None:
+    for name, kind in kinds().items():
+        assert kind in RULES or kind in HANDSHAKE or kind in TO_OTHERS, name
+    assert len(kinds()) == len(dict.fromkeys(kinds().values()))
+
+
+def test_no_row_is_of_a_handshake() -> None:
+    assert not [kind for kind in HANDSHAKE if kind in RULES]
+
+
+class Link(SimpleNamespace):
+    """A link that tables may have rows of."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+class Bench:
+    """A boundary with a link of any role, and what passed it."""
+
+    def __init__(self, role: int) -> None:
+        self.passed: list[int] = []
+        self.asked: list[object] = []
+        self.link: Any = Link(
+            remote=SimpleNamespace(
+                role=("status", "client", "node", "node", "node")[role], node_id="x", incarnation="1"
+            ),
+            is_dialled=role == PEER,
+        )
+        row = SimpleNamespace(incarnation="1", status="up", node_id="x")
+        machine = SimpleNamespace(members={"x": row} if role == MEMBER else {}, is_founded=True)
+        node: Any = SimpleNamespace(
+            runtime=SimpleNamespace(clock=SimpleNamespace(now=lambda: 0), observe=None),
+            control=SimpleNamespace(machine=machine),
+            links=SimpleNamespace(is_linked=lambda key: False, sender_of=lambda link: "x#1"),
+            host=SimpleNamespace(on_consensus=lambda *arguments: self.asked.append(arguments)),
+            node_id="me",
+        )
+        handlers = {kind: lambda link, body, kind=kind: self.passed.append(kind) for kind in RULES}
+        self.boundary = Boundary(node, handlers)
+
+
+@pytest.mark.parametrize(("kind", "role"), CELLS, ids=lambda value: str(value))
+def test_each_cell(kind: int, role: int) -> None:
+    bench = Bench(role)
+    assert RULES[kind][role] == expected(kind, role)
+    assert bench.boundary.role_of(bench.link) == role
+    if expected(kind, role) == CLOSE:
+        with pytest.raises(RemoteProtocolError, match="expected a frame that a"):
+            bench.boundary.on_frame(bench.link, kind, b"")
+    else:
+        bench.boundary.on_frame(bench.link, kind, b"")
+    assert bench.passed == ([kind] if expected(kind, role) == PASS else [])
+    assert len(bench.asked) == (expected(kind, role) == GROUP)
+    assert bench.boundary.dropped == (expected(kind, role) == DROP)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_kind_that_the_table_does_not_know_ends_the_link(role: int) -> None:
+    bench = Bench(role)
+    for kind in (frames.HELLO, frames.TOPOLOGY, 99):
+        with pytest.raises(RemoteProtocolError):
+            bench.boundary.on_frame(bench.link, kind, b"")
+
+
+def test_what_a_stranger_leads_counts_when_it_is_known() -> None:
+    bench = Bench(STRANGER)
+    bench.boundary.on_frame(bench.link, frames.HINTS, b"")
+    bench.boundary.look_again()
+    assert bench.passed == []
+    bench.link.is_dialled = True
+    bench.boundary.look_again()
+    assert bench.passed == [frames.HINTS]
+
+
+@pytest.mark.parametrize("kind", [frames.ACTOR, frames.RELAY, frames.ENTITY, frames.ENTITY_REFUSED])
+def test_what_a_node_carries_never_ends_its_link(kind: int) -> None:
+    def raises(link: object, body: bytes) -> None:
+        raise RemoteProtocolError("garbage")
+
+    for role in (CLIENT, MEMBER):
+        bench = Bench(role)
+        bench.boundary._handlers[kind] = raises
+        if role == CLIENT:
+            with pytest.raises(RemoteProtocolError):
+                bench.boundary.on_frame(bench.link, kind, b"")
+        else:
+            bench.boundary.on_frame(bench.link, kind, b"")
+            assert bench.boundary.dropped == 1
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_whom_each_role_may_name(role: int) -> None:
+    speaker = Speaker(role, "me#1", lambda node_id: node_id in ("me", "n1"))
+    is_node = role >= PEER
+    assert may_name(speaker, "me#1")
+    assert not may_name(speaker, "me#2"), "another incarnation is another process"
+    assert not may_name(speaker, "n1#1"), "nobody speaks for another member"
+    assert may_name(speaker, "client-1#1") is is_node
+    assert may_name(speaker, "n1#1", passes_on=True) is is_node
+
+
+@pytest.mark.parametrize(
+    ("path", "is_open"),
+    [
+        ("shop", True), ("shop/child", True), ("$receptionist", True), ("$ask/1", True), ("$region/cart", True),
+        ("$registrar", False), ("$regions", False), ("$events", False), ("$region", False),
+    ],
+)  # fmt: skip
+def test_doors(path: str, is_open: bool) -> None:
+    assert is_door(path) is is_open
+
+
+def test_the_receptionist_is_asked_from_the_network_and_told_by_its_own() -> None:
+    questions = (Find, Subscribe)
+    for kind in (Register, Deregister):
+        assert not may_ask_receptionist(kind(None, None), questions)  # type: ignore[arg-type]
+    assert may_ask_receptionist(Find(None, None), questions)  # type: ignore[arg-type]
+
+
+def core(
+    membership: Membership | None = None,
+    *,
+    leader: str | None = None,
+    role: Role = Role.FOLLOWER,
+    sticky: bool = False,
+) -> Any:
+    return SimpleNamespace(
+        leader=leader, history=History(0, membership), role=role, is_sticky=lambda now_ns, sender: sticky
+    )
+
+
+OLD = Membership(("a#1", "b#1"), (), ("l#1",))
+
+
+def test_a_configuration_in_the_log_names_voters_learners_and_the_outgoing() -> None:
+    group = core(OLD, sticky=True)
+    group.history.add(5, Membership(("c#1",), ("a#1", "b#1"), ()))
+    for sender in ("a#1", "b#1", "l#1", "c#1"):
+        assert hears(group, sender, 0, STRANGER), sender
+    assert not hears(group, "x#1", 0, PEER)
+
+
+def test_a_leader_outside_the_new_configuration_is_heard_while_it_is_followed() -> None:
+    assert hears(core(Membership(("c#1",)), leader="a#1", sticky=True), "a#1", 0, PEER)
+
+
+def test_a_leader_that_an_old_configuration_does_not_name_is_heard_once_it_was_reached() -> None:
+    assert hears(core(OLD), "new#1", 0, PEER)
+    assert not hears(core(OLD), "new#1", 0, STRANGER), "nobody was reached at its address"
+
+
+def test_a_term_is_no_reason_to_leave_a_leader_that_lives() -> None:
+    assert not hears(core(OLD, leader="a#1", sticky=True), "new#1", 0, PEER)
+    assert not hears(core(OLD, role=Role.LEADER), "new#1", 0, PEER)
+
+
+def test_a_replica_without_a_configuration_takes_one_from_whom_it_reached() -> None:
+    assert hears(core(), "a#1", 0, PEER)
+    assert not hears(core(), "a#1", 0, STRANGER)
+
+
+def test_roles_have_names() -> None:
+    assert len(ROLE_NAMES) == len(ROLES)
