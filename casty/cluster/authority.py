@@ -43,7 +43,7 @@ __all__ = [
     "GROUP",
     "KEEP",
     "MEMBER",
-    "PASS",
+    "TAKE",
     "PEER",
     "ROLE_NAMES",
     "RULES",
@@ -61,7 +61,7 @@ __all__ = [
 STATUS, CLIENT, STRANGER, PEER, MEMBER = range(5)
 ROLE_NAMES = ("status", "client", "stranger", "peer", "member")
 
-PASS = "passes"  # noqa: S105
+TAKE = "take"
 DROP = "drop"
 """Counted, and logged once a second at most."""
 CLOSE = "close"
@@ -86,25 +86,25 @@ class Rule(NamedTuple):
 
 RULES: dict[int, Rule] = {
     # kind                     status client stranger peer   member  destination            speaks for
-    frames.FOUNDING:       Rule(CLOSE, CLOSE, PASS,  PASS,  PASS,  "the founding",         "itself, if a seed"),
-    frames.JOIN:           Rule(CLOSE, CLOSE, PASS,  PASS,  PASS,  "the control leader",  "itself; members pass on"),
-    frames.CONSENSUS:      Rule(CLOSE, CLOSE, GROUP, GROUP, PASS,  "groups of this node",  "itself"),
-    frames.BEAT:           Rule(CLOSE, CLOSE, DROP,  PASS,  PASS,  "groups it leads",      "itself"),
-    frames.BEAT_ACK:       Rule(CLOSE, CLOSE, DROP,  PASS,  PASS,  "groups led here",      "itself"),
-    frames.ROWS:           Rule(CLOSE, CLOSE, DROP,  PASS,  PASS,  "groups it leads",      "itself"),
-    frames.ROWS_ACK:       Rule(CLOSE, CLOSE, DROP,  PASS,  PASS,  "groups led here",      "itself"),
-    frames.HINTS:          Rule(CLOSE, CLOSE, KEEP,  PASS,  PASS,  "the leader table",     "itself"),
-    frames.CLIENTS:        Rule(CLOSE, CLOSE, PASS,  PASS,  PASS,  "the ways to clients",  "its clients"),
-    frames.REQUEST:        Rule(CLOSE, PASS,  PASS,  PASS,  PASS,  "slots; control: nodes", "itself, its clients"),
-    frames.REPLY:          Rule(CLOSE, CLOSE, DROP,  PASS,  PASS,  "calls of this node",   "itself"),
-    frames.KEEPALIVE:      Rule(CLOSE, PASS,  PASS,  PASS,  PASS,  "slots",                "itself"),
-    frames.KEEPALIVE_ACK:  Rule(CLOSE, CLOSE, DROP,  PASS,  PASS,  "sessions of this node", "itself"),
-    frames.SUBSCRIBE:      Rule(CLOSE, PASS,  PASS,  PASS,  PASS,  "the topology",         "itself"),
-    frames.STATUS:         Rule(PASS,  PASS,  PASS,  PASS,  PASS,  "the status",           "itself"),
-    frames.ACTOR:          Rule(CLOSE, PASS,  PASS,  PASS,  PASS,  "named doors",          "itself, its clients"),
-    frames.RELAY:          Rule(CLOSE, PASS,  PASS,  PASS,  PASS,  "named doors elsewhere", "itself, its clients"),
-    frames.ENTITY:         Rule(CLOSE, PASS,  PASS,  PASS,  PASS,  "entities of regions",  "itself; a node passes on"),
-    frames.ENTITY_REFUSED: Rule(CLOSE, PASS,  PASS,  PASS,  PASS,  "an open question",     "whoever was asked"),
+    frames.FOUNDING:       Rule(CLOSE, CLOSE, TAKE,  TAKE,  TAKE,  "the founding",         "itself, if a seed"),
+    frames.JOIN:           Rule(CLOSE, CLOSE, TAKE,  TAKE,  TAKE,  "the control leader",  "itself; members pass on"),
+    frames.CONSENSUS:      Rule(CLOSE, CLOSE, GROUP, GROUP, TAKE,  "groups of this node",  "itself"),
+    frames.BEAT:           Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups it leads",      "itself"),
+    frames.BEAT_ACK:       Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups led here",      "itself"),
+    frames.ROWS:           Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups it leads",      "itself"),
+    frames.ROWS_ACK:       Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups led here",      "itself"),
+    frames.HINTS:          Rule(CLOSE, CLOSE, KEEP,  TAKE,  TAKE,  "the leader table",     "itself"),
+    frames.CLIENTS:        Rule(CLOSE, CLOSE, TAKE,  TAKE,  TAKE,  "the ways to clients",  "its clients"),
+    frames.REQUEST:        Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "slots; control: nodes", "itself, its clients"),
+    frames.REPLY:          Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "calls of this node",   "itself"),
+    frames.KEEPALIVE:      Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "slots",                "itself"),
+    frames.KEEPALIVE_ACK:  Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "sessions of this node", "itself"),
+    frames.SUBSCRIBE:      Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "the topology",         "itself"),
+    frames.STATUS:         Rule(TAKE,  TAKE,  TAKE,  TAKE,  TAKE,  "the status",           "itself"),
+    frames.ACTOR:          Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "named doors",          "itself, its clients"),
+    frames.RELAY:          Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "named doors elsewhere", "itself, its clients"),
+    frames.ENTITY:         Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "entities of regions",  "itself; a node passes on"),
+    frames.ENTITY_REFUSED: Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "an open question",     "whoever was asked"),
 }  # fmt: skip
 """Frames to a node. What is not here is no frame that an open link may carry, and ends it."""
 

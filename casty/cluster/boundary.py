@@ -14,7 +14,7 @@ from casty.cluster.authority import (
     GROUP,
     KEEP,
     MEMBER,
-    PASS,
+    TAKE,
     PEER,
     ROLE_NAMES,
     RULES,
@@ -107,7 +107,7 @@ class Boundary:
         verdict = None if rule is None else rule[role]
         if handler is None or verdict is None:
             raise frames.unexpected(kind, link.remote.role)
-        if verdict is PASS:
+        if verdict is TAKE:
             if role >= STRANGER and kind in CARRIED:
                 self._carry(handler, link, body)
             else:

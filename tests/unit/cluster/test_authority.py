@@ -15,7 +15,7 @@ from casty.cluster.authority import (
     GROUP,
     KEEP,
     MEMBER,
-    PASS,
+    TAKE,
     PEER,
     ROLE_NAMES,
     RULES,
@@ -54,14 +54,14 @@ def kinds() -> dict[str, int]:
 def expected(kind: int, role: int) -> str:
     """Say in words of its own what becomes of a cell."""
     if role == STATUS:
-        return PASS if kind == frames.STATUS else CLOSE
+        return TAKE if kind == frames.STATUS else CLOSE
     if role == CLIENT:
-        return PASS if kind in OF_CLIENTS else CLOSE
+        return TAKE if kind in OF_CLIENTS else CLOSE
     if kind == frames.CONSENSUS:
-        return PASS if role == MEMBER else GROUP
+        return TAKE if role == MEMBER else GROUP
     if role == STRANGER and kind in BEATS | ANSWERS:
         return DROP
-    return KEEP if role == STRANGER and kind == frames.HINTS else PASS
+    return KEEP if role == STRANGER and kind == frames.HINTS else TAKE
 
 
 def test_the_table_knows_every_kind_that_there_is() -> None:
@@ -115,7 +115,7 @@ def test_each_cell(kind: int, role: int) -> None:
             bench.boundary.on_frame(bench.link, kind, b"")
     else:
         bench.boundary.on_frame(bench.link, kind, b"")
-    assert bench.passed == ([kind] if expected(kind, role) == PASS else [])
+    assert bench.passed == ([kind] if expected(kind, role) == TAKE else [])
     assert len(bench.asked) == (expected(kind, role) == GROUP)
     assert bench.boundary.dropped == (expected(kind, role) == DROP)
 
