@@ -14,12 +14,12 @@ from casty.cluster.authority import (
     GROUP,
     KEEP,
     MEMBER,
-    TAKE,
     PEER,
     ROLE_NAMES,
     RULES,
     STATUS,
     STRANGER,
+    TAKE,
     Speaker,
     hears,
 )
