@@ -24,6 +24,7 @@ from .errors import CrashedError, DeadlockError, TimeLimitError
 from .paths import NetworkProfile
 from .plan import MAY_LOSE_MEMORY, Plan, PlannedOperation
 from .result import ERROR, HELD, UNDECIDED, VIOLATED, Result
+from .rogue import Rogue
 from .scenarios import (
     Act,
     Stage,
@@ -125,6 +126,7 @@ class Execution:
         await self._until(lambda: False, plan.duration_us / _MICROS)
         stage.goals["a full node was open again"] = self._checks.budgets.reopened
         await self._tormentor.end()
+        self._end_rogues()
         await self._world.quiesce()
         if not self._is_broken():
             await self._recover()
@@ -179,6 +181,7 @@ class Execution:
                 self._world.clock(name).step(offset_us / _MICROS)
                 self._world.clock(name).drift(ppm)
         self._world.node_names.extend(self._nodes)
+        await self._let_in_rogues()
         tormentor.begin("founding")
         await asyncio.gather(*[self._found(name) for name in founders])
         if not await self._until(lambda: self._serve(founders), _FOUNDING_S) and self._checks.first is None:
@@ -187,6 +190,27 @@ class Execution:
         if self._checks.first is None and not self._stage.violations:
             for name in self._clients:
                 await self._world.start(name)
+
+    async def _let_in_rogues(self) -> None:
+        for number in range(self._plan.cluster.rogues):
+            name = f"rogue-{number + 1}"
+            self._world.rogues[name] = None
+            self._world.add_node(name, self._rogue_setup)
+            await self._world.start(name)
+
+    async def _rogue_setup(self, process: Process) -> Rogue:
+        rogue = Rogue(process, self._world.network, self._nodes)
+        rogue.begin()
+        return rogue
+
+    def _end_rogues(self) -> None:
+        for name in self._world.rogues:
+            rogue = self._world.processes[name].value
+            assert isinstance(rogue, Rogue)
+            rogue.end()
+            for kind, count in rogue.sent.items():
+                self._stage.goal(f"forged frames of kind {kind}", count)
+            self._world.processes[name].value = None
 
     async def _found(self, name: str) -> None:
         """Start a founder; one that is killed meanwhile is started again by whoever killed it."""

@@ -104,8 +104,8 @@ class SimLink:
         """Send bytes; those of one instant travel together."""
         if self.is_closed or self.is_reset or self.owner.is_dead or not data:
             return
-        if self.network.on_write is not None:
-            self.network.on_write(self.owner, data)
+        for watcher in self.network.watchers:
+            watcher(self.owner, data)
         self._in_flight_bytes += len(data)
         batch = self._batch
         if batch is not None and self._sent_at_ns == self.network.loop.now_ns:

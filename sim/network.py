@@ -91,7 +91,7 @@ class Network:
         self.loop = loop
         self.draws = draws
         self.profile = profile
-        self.on_write: Callable[[Incarnation, bytes], None] | None = None
+        self.watchers: list[Callable[[Incarnation, bytes], None]] = []
         """Told of everything that processes write, before anything happens to it."""
         self.names: dict[str, str] = {}  # what resolves to which machine
         self.down: dict[str, bool] = {}  # machines without power: not even a refusal comes back

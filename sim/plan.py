@@ -41,6 +41,7 @@ LABELS = (MUST_HOLD, MAY_BE_UNAVAILABLE, MAY_LOSE_MEMORY)
 
 MAX_NODES = 9
 MAX_CLIENTS = 32
+MAX_ROGUES = 4
 MAX_ITEMS = 100_000
 MAX_AGAIN = 100
 MAX_TIME_US = 24 * 3600 * 1_000_000
@@ -64,6 +65,8 @@ class ClusterShape:
         How many of the nodes found the cluster; the others wait for a ``join``. 0: all.
     quorum
         `required_quorum` of the founders; 0: not given.
+    rogues
+        How many processes send forged frames; they are called ``rogue-1`` ...
     """
 
     nodes: int = 3
@@ -73,6 +76,7 @@ class ClusterShape:
     clocks: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     founders: int = 0
     quorum: int = 0
+    rogues: int = 0
 
     def names(self) -> list[str]:
         """Return the names of all machines."""
@@ -233,7 +237,7 @@ def _lines(rows: list[dict[str, Any]]) -> str:
 
 
 def _cluster_to_plain(shape: ClusterShape) -> dict[str, Any]:
-    rare = {name: count for name in ("founders", "quorum") if (count := getattr(shape, name))}
+    rare = {name: count for name in ("founders", "quorum", "rogues") if (count := getattr(shape, name))}
     return {
         **rare,
         "nodes": shape.nodes,
@@ -254,6 +258,7 @@ def _cluster_from_plain(reader: Reader) -> ClusterShape:
         clocks={name: clocks.pair(name) for name in clocks.names()},
         founders=reader.integer("founders", 0, MAX_NODES) if reader.has("founders") else 0,
         quorum=reader.integer("quorum", 0, MAX_NODES) if reader.has("quorum") else 0,
+        rogues=reader.integer("rogues", 0, MAX_ROGUES) if reader.has("rogues") else 0,
     )
     reader.end()
     return shape

@@ -82,6 +82,8 @@ class World(LinkFaults, ClusterSupport):
         self.trace = Trace()
         self.errors: list[tuple[str, dict[str, Any]]] = []
         self.processes: dict[str, Process] = {}
+        self.rogues: dict[str, None] = {}
+        """Names of the processes that keep to no protocol."""
         self.nemesis: Nemesis | None = None
         self._graves: list[Incarnation] = []
         self._has_buggify = has_buggify

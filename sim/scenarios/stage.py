@@ -115,9 +115,9 @@ class Stage:
         self._told[sender, target] = number
         return number
 
-    def goal(self, name: str) -> None:
+    def goal(self, name: str, count: int = 1) -> None:
         """Count something interesting."""
-        self.goals[name] = self.goals.get(name, 0) + 1
+        self.goals[name] = self.goals.get(name, 0) + count
 
     def begin(self, process: Process, act: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something as a task of a client, where a cancellation can find it."""
