@@ -22,8 +22,8 @@ Consensus messages of others than members are judged per group (`hears`), becaus
 - A replica without a configuration: it takes one from a node that it reached, as its seeds named them.
 
 Beats of a stranger are dropped: their answers go over a link that this node dialled, so there is none yet. What it
-leads (``HINTS``) is said once only; it is kept until it is a peer or member. A frame that is dropped here is one that
-the protocols take for lost.
+leads (``HINTS``) and who its clients are (``CLIENTS``) is said once only; it is kept until it is a peer or member. A
+frame that is dropped here is one that the protocols take for lost.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ RULES: dict[int, Rule] = {
     frames.ROWS:           Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups it leads",      "itself"),
     frames.ROWS_ACK:       Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups led here",      "itself"),
     frames.HINTS:          Rule(CLOSE, CLOSE, KEEP,  TAKE,  TAKE,  "the leader table",     "itself"),
-    frames.CLIENTS:        Rule(CLOSE, CLOSE, TAKE,  TAKE,  TAKE,  "the ways to clients",  "its clients"),
+    frames.CLIENTS:        Rule(CLOSE, CLOSE, KEEP,  TAKE,  TAKE,  "the ways to clients",  "its clients"),
     frames.REQUEST:        Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "slots; control: nodes", "itself, its clients"),
     frames.REPLY:          Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "calls of this node",   "itself"),
     frames.KEEPALIVE:      Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "slots",                "itself"),

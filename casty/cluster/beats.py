@@ -125,7 +125,8 @@ class Beats:
         now_ns = self._clock.now()
         equal: list[list[int]] = []
         for row in rows:
-            group = self._host.groups.get(row[0]) if isinstance(row, list) and len(row) == 6 else None
+            is_row = isinstance(row, list) and len(row) == 6 and type(row[0]) is int
+            group = self._host.groups.get(row[0]) if is_row else None
             own = None if group is None else _row_under(group, sender)
             if group is not None and own is not None and list(own) == row:
                 group.core.heard_from(replica_id(sender, own[4]), now_ns)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Boundary"]
 
 MAX_KEPT = 16
-"""Frames that are kept of one stranger; it says at first all that it leads, and then changes."""
+"""Frames that are kept of one stranger: it says at first all that it leads, and its clients, and then changes."""
 
 Handler = Callable[[Connection, bytes], None]
 
@@ -60,14 +60,14 @@ class Boundary:
     dropped
         How many frames, or messages inside of frames, did not count.
 
-    Bounds: `_kept` has a row per link of a stranger that said what it leads, with `MAX_KEPT` frames at most; it goes
-    when the stranger is known, or with the link.
+    Bounds: `_kept` has a row per link of a stranger that said what it leads or who its clients are, with `MAX_KEPT`
+    frames at most; it goes when the stranger is known, or with the link.
     """
 
     def __init__(self, node: Node, handlers: dict[int, Handler]) -> None:
         self._node = node
         self._handlers = handlers
-        self._kept: dict[Connection, list[bytes]] = {}
+        self._kept: dict[Connection, list[tuple[int, bytes]]] = {}
         log, clock = logging.getLogger("casty.node"), node.runtime.clock
         self._complaints = {
             what: Complaint(clock, log, SECOND_NS)
@@ -115,7 +115,7 @@ class Boundary:
         elif verdict is GROUP:
             self._consensus(link, body, role)
         elif verdict is KEEP:
-            self._keep(link, body)
+            self._keep(link, kind, body)
         elif verdict is DROP:
             self.drop(
                 "frame", f"a frame of kind {kind} from {link.remote.node_id!r:.100}, a {ROLE_NAMES[role]}"
@@ -211,18 +211,18 @@ class Boundary:
 
         self._node.host.on_consensus(sender, body, is_heard)
 
-    def _keep(self, link: Connection, body: bytes) -> None:
+    def _keep(self, link: Connection, kind: int, body: bytes) -> None:
         kept = self._kept.setdefault(link, [])
         if len(kept) < MAX_KEPT:
-            kept.append(body)
+            kept.append((kind, body))
         else:
-            self.drop("frame", f"hints of {link.remote.node_id!r:.100}, a stranger")
+            self.drop("frame", f"a frame of kind {kind} from {link.remote.node_id!r:.100}, a stranger")
 
     def look_again(self) -> None:
         """Members or links changed: take what was kept of those that are strangers no more."""
         for link in [link for link in self._kept if self.role_of(link) >= PEER]:
-            for body in self._kept.pop(link):
-                self._handlers[frames.HINTS](link, body)
+            for kind, body in self._kept.pop(link):
+                self._handlers[kind](link, body)
 
     def forget(self, link: Connection) -> None:
         """The link is gone."""

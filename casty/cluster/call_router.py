@@ -224,8 +224,10 @@ class CallRouter:
             raise RemoteProtocolError("reply frame: expected a list")
         calls = self._calls
         for item in items:
-            if not isinstance(item, list) or len(item) != 2 or not isinstance(item[1], list) or not item[1]:
+            if not isinstance(item, list) or len(item) != 2 or type(item[0]) is not int:
                 raise RemoteProtocolError("reply: expected [call id, reply]")
+            if not isinstance(item[1], list) or not item[1]:
+                raise RemoteProtocolError("reply: expected a status first")
             call = calls.get(item[0])
             if call is not None and (not self._sessions.lost or self._sessions.settle(call)):
                 self._on_answer(call, item[1])

@@ -203,6 +203,8 @@ class Host:
         for item in batch:
             if not isinstance(item, list) or len(item) not in (3, 5) or not isinstance(item[2], list):
                 raise RemoteProtocolError("consensus frame: expected [group, epoch, message] items")
+            if type(item[0]) is not int:
+                raise RemoteProtocolError("consensus frame: expected the number of a group")
             group = self.groups.get(item[0])
             if group is not None and group.epoch == item[1] and (is_heard is None or is_heard(group)):
                 self._on_item(group, now_ns, sender, item)

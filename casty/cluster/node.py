@@ -39,7 +39,7 @@ from casty.cluster.status import status_document
 from casty.cluster.topology import LeaderTable, Topology
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Membership
-from casty.errors import Refused
+from casty.errors import Refused, RemoteProtocolError
 from casty.events import LinkDown, LinkUp, MemberChanged, TopologyChanged
 from casty.runtime import Runtime, Timer
 from casty.tls import Config
@@ -330,6 +330,8 @@ class Node:
         if machine.is_founded:
             message: Any = unpack(body)
             if isinstance(message, list) and len(message) > 2 and message[0] == VIEW:
+                if not isinstance(message[1], str):
+                    raise RemoteProtocolError("founding: expected the id of a node in a view")
                 known = machine.members.get(message[1])
                 addresses = [[row.host, row.port] for row in machine.members.values()]
                 knows = known is not None and known.incarnation == message[2]

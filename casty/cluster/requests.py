@@ -206,8 +206,10 @@ class Requests:
         relays = self._node.relays
         own = []
         for item in items:
-            if not isinstance(item, list) or len(item) != 2 or not isinstance(item[1], list):
+            if not isinstance(item, list) or len(item) != 2 or type(item[0]) is not int:
                 raise RemoteProtocolError("reply: expected [call id, reply]")
+            if not isinstance(item[1], list) or not item[1]:
+                raise RemoteProtocolError("reply: expected a status first")
             if item[0] < 0:
                 relays.on_reply(item[0], item[1], is_final=item[1][0] != QUEUED)
             else:
