@@ -21,7 +21,8 @@ from .swarm_shape import draw_nodes, draw_shape
 
 __all__ = ["ACTOR_KINDS", "ARGUMENTS", "FAMILIES", "SCENARIOS", "SCENARIO_KINDS", "expand"]
 
-SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership", "memory")
+ROGUE = "rogue"
+SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership", "memory", ROGUE)
 
 FAMILIES: tuple[str, ...] = (
     "delay", "jitter", "loss", "fragment", "link_loss", "reset", "half_open", "one_way_cut", "split", "ring", "bridge",
@@ -40,7 +41,8 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
     ----------
     scenario
         A key of `SCENARIO_KINDS`; ``mixed`` for all of them; ``membership`` for all structures in clusters that
-        change; ``memory`` for all structures while nothing but memory is short.
+        change; ``memory`` for all structures while nothing but memory is short; ``rogue`` for ``mixed`` with a process
+        that sends forged frames, which else every fourth seed of ``mixed`` has.
     seed
         Any integer.
     duration_s
@@ -55,6 +57,9 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
     """
     if scenario not in SCENARIOS:
         raise ValueError(f"scenario: expected one of {list(SCENARIOS)}, found {scenario!r}")
+    if scenario == ROGUE:
+        plan = expand("mixed", seed, duration_s=duration_s, do_members_call=do_members_call)
+        return replace(plan, scenario=ROGUE, cluster=replace(plan.cluster, rogues=1))
     dice = Dice(scenario, seed)
     members = draw_shape_of(dice) if scenario == "membership" else None
     nodes = [f"node-{index + 1}" for index in range(members.nodes if members else draw_nodes(dice))]
@@ -67,6 +72,8 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
     load = Load(dice, cast, do_members_call=do_members_call and dice.is_on("callers", "members"))
     faults = Harm(dice, cast, families).faults() if scenario != "memory" else Little(dice, cast).faults()
     shape = draw_shape(dice, cast, families)
+    if scenario == "mixed" and dice.one_in("rogues", 0, 4):
+        shape = replace(shape, rogues=1)
     if members is not None:
         quorum = draw_quorum(dice, members.founders)
         shape = replace(shape, founders=members.founders, quorum=quorum)

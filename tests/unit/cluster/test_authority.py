@@ -61,7 +61,7 @@ def expected(kind: int, role: int) -> str:
         return TAKE if role == MEMBER else GROUP
     if role == STRANGER and kind in BEATS | ANSWERS:
         return DROP
-    return KEEP if role == STRANGER and kind == frames.HINTS else TAKE
+    return KEEP if role == STRANGER and kind in (frames.HINTS, frames.CLIENTS) else TAKE
 
 
 def test_the_table_knows_every_kind_that_there_is() -> None:

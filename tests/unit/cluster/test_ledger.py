@@ -69,7 +69,7 @@ def test_the_row_names_what_waits_is_held_and_is_abandoned() -> None:
     assert rows_of(one) == [[3, 1, 7, [[1, *IT]], [[2, *IT]], [[3, *IT]], 1, b"attempt"]]
     one.abandon(2, IT)
     one.abandon(1, IT)
-    assert rows_of(one) == [[3, 1, 7, [], [], [[3, *IT], [2, *IT], [1, *IT]], 1]]
+    assert rows_of(one) == [[3, 1, 7, [], [], [[3, *IT], [2, *IT], [1, *IT]], 1, b"attempt"]]
 
 
 def rows_of(one: Ledger[str], limit_bytes: int = 10_000) -> list[list[object]]:
