@@ -16,7 +16,7 @@ from .logs import logged
 from .plan import Plan
 from .result import HELD, Result
 from .shapes import PlanError
-from .swarm import ACTOR_KINDS, SCENARIO_KINDS, SCENARIOS, expand
+from .swarm import ACTOR_KINDS, ROGUE, SCENARIO_KINDS, SCENARIOS, expand
 from .swarm_memory import MEMORY_ARGUMENTS
 from .sweep import Summary, run_seeds, sweep, write_plan
 
@@ -112,11 +112,13 @@ def _list(options: argparse.Namespace) -> int:
     everything = tuple(chain(*SCENARIO_KINDS.values()))
     kinds = {**SCENARIO_KINDS, "mixed": (*everything, *ACTOR_KINDS), "membership": everything}
     kinds["memory"] = (*everything, *MEMORY_ARGUMENTS)
+    kinds[ROGUE] = kinds["mixed"]
     if options.json:
         print(json.dumps({name: list(own) for name, own in kinds.items()}))
     else:
         for name, own in kinds.items():
-            print(f"{name:10} {' '.join(own) if name != 'mixed' else 'all of these together'}")
+            texts = {"mixed": "all of these together", ROGUE: "the same, and a process that forges frames"}
+            print(f"{name:10} {texts.get(name) or ' '.join(own)}")
     return 0
 
 

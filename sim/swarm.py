@@ -19,7 +19,7 @@ from .swarm_members import Members, draw_quorum, draw_shape_of
 from .swarm_memory import Little
 from .swarm_shape import draw_nodes, draw_shape
 
-__all__ = ["ACTOR_KINDS", "ARGUMENTS", "FAMILIES", "SCENARIOS", "SCENARIO_KINDS", "expand"]
+__all__ = ["ACTOR_KINDS", "ARGUMENTS", "FAMILIES", "ROGUE", "SCENARIOS", "SCENARIO_KINDS", "expand"]
 
 ROGUE = "rogue"
 SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership", "memory", ROGUE)

@@ -117,6 +117,8 @@ class Applied(NamedTuple):
 def check_entry(data: bytes) -> list[Any]:
     """Return a decoded entry of a gateway; raises `RemoteProtocolError` unless it is well formed."""
     entry = _shaped(unpack(data))
+    if data[:2] != bytes((0x90 | len(entry), entry[0])):  # of a short list; replicas look at the second byte
+        raise RemoteProtocolError("slot entry: expected the head of its list in one byte, its kind next")
     if entry[0] == EXPIRE:
         raise RemoteProtocolError("slot entry: only a leader expires sessions")
     if entry[0] == OPEN:

@@ -14,6 +14,7 @@ from casty.distributed.waiting import Line, LineStructure
 from casty.wire.pack import pack
 
 from .actors import ACTORS
+from .boundary import BOUNDARY
 from .bounds import BOUNDS
 from .bug import Planted
 from .clients import CLIENTS
@@ -102,6 +103,6 @@ FIRST = (
 PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN, *RARE,
     *BOUNDS, *HALVES, *REMAINS,
-    *MEMORY,
+    *MEMORY, *BOUNDARY,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

@@ -52,8 +52,16 @@ def kept_rows(settings: Settings, members: int) -> Rows:
         How many node ids there are.
     """
     slots = settings.slots
+    # Who leads, the control group above all, may be another one each time.
+    leading = members * (slots + 1)
     entries = (slots + 1) * (settings.retained_entries + settings.snapshot_entries + MAX_IN_FLIGHT)
     return {
+        "cluster.host.Host.led": slots + 1,
+        "cluster.slot_leader.SlotLeader": slots,
+        "consensus.core.Core.progress": leading,
+        "consensus.core.Core.voter_peers": leading,
+        "consensus.core.Core.votes": leading,
+        "consensus.progress.Progress": leading,
         "consensus.log.Entry": entries,
         "consensus.log.Log.entries": entries,
         "consensus.membership.History.items": entries,

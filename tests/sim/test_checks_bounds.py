@@ -32,7 +32,7 @@ def test_attempts_are_counted_on_the_wire_and_changes_allow_for_more() -> None:
     found: list[Violation] = []
     with World(1) as world:
         attempts = Attempts(world, found.append)
-        heard: Any = world.network.on_write
+        heard: Any = world.network.watchers[-1]
         for _ in range(FREE):
             heard(world.test.incarnation, request(7) + frame(frames.PING, b""))
         assert not found and attempts.frames == {frames.REQUEST: FREE, frames.PING: FREE}

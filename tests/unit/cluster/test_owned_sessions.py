@@ -119,3 +119,13 @@ def test_a_proof_is_bytes(proof: object) -> None:
     slot = Slot()
     with pytest.raises(RemoteProtocolError, match="keep-alive: expected bytes"):
         slot.keep_alive(slot.ours, proof, [])
+
+
+def test_an_entry_has_one_encoding() -> None:
+    """Replicas tell by its second byte whether an entry is a command, also one that waits."""
+    slot = Slot()
+    waiting = [COMMAND, slot.ours, 1, 1, 1, LOCK, b"l", [ACQUIRE]]
+    group = cast(Any, slot.world.groups[cast(str, slot.world.leader)])
+    for data in (b"\xdc\x00\x08" + pack(waiting)[1:], pack(waiting)[:1] + b"\xcc\x02" + pack(waiting)[2:]):
+        with pytest.raises(RemoteProtocolError, match="slot entry: expected the head"):
+            slot.world.replicas["a"].write(group, data, OURS, cast(Any, None), 1)
