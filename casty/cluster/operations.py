@@ -35,8 +35,9 @@ SCAN = 99
 """A read of ``[kind, prefix, [SCAN, after]]``: the entities of a kind in this slot that begin with the prefix, as a
 page ``[entities, is_more]``. The next page is asked for by the last entity of the one before; the first by ``b""``."""
 
-KEEPALIVE_FIELDS = 8
-"""A row of a keep-alive: ``[slot, epoch, session, waiting, held, abandoned, low, proof]``."""
+KEEPALIVE_FIELDS = (7, 8)
+"""A row of a keep-alive: ``[slot, epoch, session, waiting, held, abandoned, low, proof]``; without a proof it keeps no
+session alive."""
 
 MARKS_BYTES = 1024
 """What a request may be longer than its command: its gateway measured it with the marks of another moment."""

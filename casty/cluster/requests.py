@@ -92,11 +92,13 @@ class Requests:
         if not isinstance(items, list):
             raise RemoteProtocolError("request frame: expected a list")
         for item in items:
-            if not isinstance(item, list) or len(item) != 6 or not isinstance(item[0], int):
+            if not isinstance(item, list) or len(item) not in (5, 6) or not isinstance(item[0], int):
                 raise RemoteProtocolError(
                     "request: expected [call id, slot, epoch, operation, payload, proof]"
                 )
-            call_id, slot, epoch, operation, payload, proof = item
+            call_id, slot, epoch, operation, payload = item[:5]
+            # Who gives no proof has no session; a read needs none.
+            proof = item[5] if len(item) == 6 else b""
             if not (
                 isinstance(slot, int)
                 and isinstance(operation, int)
@@ -228,10 +230,8 @@ class Requests:
         return pack([message[0], [self._keep_alive_row(row) for row in message[1]]])
 
     def _keep_alive_row(self, row: Any) -> list[object]:
-        if not isinstance(row, list) or len(row) != KEEPALIVE_FIELDS or type(row[0]) is not int:
-            raise RemoteProtocolError(
-                f"keep-alive: expected rows of {KEEPALIVE_FIELDS} that start with a slot"
-            )
+        if not isinstance(row, list) or len(row) not in KEEPALIVE_FIELDS or type(row[0]) is not int:
+            raise RemoteProtocolError("keep-alive: expected rows of eight that start with a slot")
         slot = row[0]
         group = self._node.host.groups.get(slot + 1)
         if group is None or not group.is_leading or group.epoch != row[1]:

@@ -165,15 +165,16 @@ class SlotReplica:
 
     def keep_alive(self, group: Group, row: Any) -> list[object]:
         """Answer the keep-alive of one session here; raises `RemoteProtocolError`."""
-        if not isinstance(row, list) or len(row) != KEEPALIVE_FIELDS or type(row[2]) is not int:
-            raise RemoteProtocolError(f"keep-alive: expected rows of {KEEPALIVE_FIELDS}")
-        if not isinstance(row[7], bytes):
+        if not isinstance(row, list) or len(row) not in KEEPALIVE_FIELDS or type(row[2]) is not int:
+            raise RemoteProtocolError("keep-alive: expected rows of eight")
+        proof = row[7] if len(row) == KEEPALIVE_FIELDS[1] else b""
+        if not isinstance(proof, bytes):
             raise RemoteProtocolError("keep-alive: expected bytes that prove whose session it is")
         core, leader = group.core, self.leader
         now_ns = self._runtime.clock.now()
         if leader is None or not _may_speak(group, now_ns):
             return [self._slot, BUSY, [], [], [], None, core.term]
-        if not self._is_owner(row[2], row[7]):
+        if not self._is_owner(row[2], proof):
             return [self._slot, EXPIRED, [], [], [], None, core.term]
         answer, entry = leader.keep_alive(row, now_ns)
         if entry is not None and len(entry) > self._settings.max_value_bytes + MARKS_BYTES:

@@ -114,6 +114,13 @@ def test_without_a_lease_nobody_is_told_that_a_session_is_gone() -> None:
     assert slot.ask(THEIRS, CLOSE, 999)[0] == BUSY
 
 
+def test_a_row_without_a_proof_keeps_nothing_alive() -> None:
+    slot = Slot()
+    group = cast(Any, slot.world.groups[cast(str, slot.world.leader)])
+    row = [0, 1, slot.ours, [], [], [], 1]
+    assert cast(Any, slot.world.replicas["a"]).keep_alive(group, row)[1] == EXPIRED
+
+
 @pytest.mark.parametrize("proof", [None, "text", 7, [b"x"]])
 def test_a_proof_is_bytes(proof: object) -> None:
     slot = Slot()

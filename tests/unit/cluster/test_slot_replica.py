@@ -151,7 +151,6 @@ def test_without_a_lease_nobody_is_kept_alive_and_nobody_expires(leader: Leader)
         [0, 1, "2", [], [], [], 1, PROOF],
         [0, 1, 1, [], [], [[1, 2, 3]], 1, PROOF],
         [0] * 8,
-        [0, 1, 1, [], [], [], 1],
         [0, 1, True, [], [], [], 1, PROOF],
     ],
 )
