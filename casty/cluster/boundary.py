@@ -87,7 +87,7 @@ class Boundary:
         member = machine.members.get(remote.node_id)
         if member is not None and member.incarnation == remote.incarnation and member.status != "removed":
             return MEMBER
-        if link.is_dialled or self._node.links.is_linked(key_of(link)) or not machine.is_founded:
+        if link.is_dialled or self._node.links.is_linked(key_of(link)):
             return PEER
         return STRANGER
 
