@@ -7,8 +7,8 @@ The roles of a link, from what its hello said and what this node knows:
 ``STRANGER``  a process that says it is a node, whom neither configuration nor founding names, and that this node has
               not reached at the address it gives. It may found, ask to join, and otherwise what a client may.
 ``PEER``      a node that no configuration names, and that answered this node's own dial at its address: a newcomer, a
-              founder before the founding, whoever was added while this node was cut off, a member that was removed. To
-              a node that has no configuration yet, every node is one.
+              founder before the founding, whoever was added while this node was cut off, a member that was removed.
+              A node without a configuration, too, hears only whom it reached: else it would follow anybody.
 ``MEMBER``    a process that the applied control state names, incarnation included, and has not removed.
 
 Consensus messages of others than members are judged per group (`hears`), because these are legitimate:

@@ -227,3 +227,11 @@ def test_a_replica_without_a_configuration_takes_one_from_whom_it_reached() -> N
 
 def test_roles_have_names() -> None:
     assert len(ROLE_NAMES) == len(ROLES)
+
+
+def test_a_node_without_a_configuration_takes_nobody_for_a_peer_whom_it_has_not_reached() -> None:
+    """It heard consensus messages of whoever came, and followed a stranger in the term of the leader it waited for."""
+    bench = Bench(STRANGER)
+    node: Any = bench.boundary._node
+    node.control.machine.is_founded = False
+    assert bench.boundary.role_of(bench.link) == STRANGER
