@@ -67,6 +67,8 @@ class Rogue:
         self._is_over = False
         self.sent: dict[int, int] = {}
         """Kind -> forged frames of it that were sent."""
+        self.unreached = 0
+        """How often a node was not there to be dialled."""
         self._forger = Forger(self._runtime.entropy.below, process.name)
         self._network = network
         network.watchers.append(self._seen)
@@ -132,7 +134,7 @@ class Rogue:
                 name, NODE_PORT, lambda link: self._linked(name, link, is_node)
             )
         except OSError:
-            pass  # it is down, or cut off: the next turn of this node tries again
+            self.unreached += 1  # down, or cut off: the next turn of this node tries again
         finally:
             self._dialling.pop(name, None)
 
