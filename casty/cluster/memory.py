@@ -14,7 +14,8 @@ are gone as soon as they are read. Whatever shrinks or ends something is taken i
 releases, withdrawals, keep-alives, confirmations, and sessions, without which a new client could not remove anything.
 
 What is used is measured now and then, exactly; between two measurements what was accepted is added to it, so that no
-burst passes unseen. A node that is full says so to the leaders whose slots it replicates: they refuse for it.
+burst passes unseen. What was removed meanwhile is not known, so where much was accepted it is measured again before the
+node is called full. A node that is full says so to the leaders whose slots it replicates: they refuse for it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import NamedTuple
 from casty.actor.unread import Unread
 from casty.address import process_of
 
-__all__ = ["DEFAULT_SHARE", "MemoryBudget", "Usage", "budget_of"]
+__all__ = ["DEFAULT_SHARE", "STALE_SHARE", "MemoryBudget", "Usage", "budget_of"]
 
 DEFAULT_SHARE = 2
 """The budget is this part (one half) of what the process may use: the rest is for the interpreter, for copies under
@@ -34,6 +35,11 @@ log entries as 408 MB, made a process of 507 MB."""
 
 LOW_SHARE = 8
 """A full node opens again when an eighth of its budget is free, so that it does not flap with every item."""
+
+STALE_SHARE = 64
+"""When this part of the budget was accepted since, a measurement is too old to refuse by: a queue through which
+more than the budget passes between two measurements is as small as before. So measuring costs at most so many times
+per budget of bytes accepted."""
 
 RESERVE_SHARE = 16
 """What small records may use beyond the budget."""
@@ -115,11 +121,26 @@ class MemoryBudget:
         """A full node is open again at this use."""
         return self.budget_bytes - self.budget_bytes // LOW_SHARE
 
-    def accepted(self, size_bytes: int) -> None:
-        """Count something that grows until the next measurement sees it."""
+    @property
+    def is_stale(self) -> bool:
+        """Whether so much was accepted since the last measurement that only another one tells what is used."""
+        return self._accepted_bytes >= max(1, self.budget_bytes // STALE_SHARE)
+
+    def accepted(self, size_bytes: int) -> bool:
+        """Count something that grows until the next measurement sees it.
+
+        Returns
+        -------
+        bool
+            It would be full by what was measured last, which is too old to say so: measure now.
+        """
         self._accepted_bytes += size_bytes
-        if self._accepted_bytes + self.unread.size_bytes >= self._room_bytes:
-            self._judge()
+        if self._accepted_bytes + self.unread.size_bytes < self._room_bytes:
+            return False
+        if self.is_stale:
+            return True
+        self._judge()
+        return False
 
     def measured(self, usage: Usage) -> None:
         """Take an exact measurement."""

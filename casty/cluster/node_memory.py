@@ -141,6 +141,10 @@ class NodeMemory:
         budget = self.budget
         if budget.takes_message(size_bytes):
             return None
+        if budget.is_stale:
+            self.measure()
+            if budget.takes_message(size_bytes):
+                return None
         self.refused_messages += 1
         if not self._largest:
             self._largest = self.largest()

@@ -118,7 +118,8 @@ class SlotReplica:
                     answers.add(call_id, refused)
                     return
         # It takes memory in the log, and soon in the state.
-        self._budget.accepted(2 * len(payload))
+        if self._budget.accepted(2 * len(payload)):
+            self._memory.measure()
         self.proposals.propose(group.core, payload, answers, call_id)
 
     def _is_owner(self, session: int, proof: bytes) -> bool:

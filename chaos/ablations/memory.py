@@ -153,6 +153,7 @@ MEMORY: tuple[Planted, ...] = (
     Planted("a full node refuses releases", "54", "memory", SemaphoreStructure, "grows", _always),
     bug_in("a full node refuses keep-alives", "54", "memory", SlotReplica, "keep_alive", _without_renewals),
     bug_in("a full node stays full", "54", "memory", MemoryBudget, "_judge", _stays_full),
+    Planted("removals count at the next measurement only", "54", "memory", MemoryBudget, "is_stale", False),
     Planted("a budget is not kept", "54", "memory", MemoryBudget, "_judge", _never_full),
     bug_in("what is removed stays counted", "54", "memory", Weights, "changed", _kept),
     bug_in("a restored state is counted twice", "54", "mixed", SlotMachine, "become", _twice),

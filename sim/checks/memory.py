@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from casty.address import process_of
+from casty.cluster.memory import STALE_SHARE
 from casty.cluster.node_memory import ENTRY_BYTES
 from casty.cluster.slot_weights import SESSION_BYTES, weight_of
 from casty.consensus import Role
@@ -40,6 +41,8 @@ class Budgets:
         """Process in its incarnation -> what is wrong with its state, and since when on its clock."""
         self._full_at: dict[str, int] = {}
         """Process in its incarnation -> the budget of which it is full."""
+        self._old_at: dict[str, tuple[int, int]] = {}
+        """Process in its incarnation -> its budget, and what it accepted since a measurement that is too old."""
         self.reopened = 0
         """How often a node that was full had room again within the same budget."""
         self._full_since_ns: dict[str, int] = {}
@@ -58,6 +61,7 @@ class Budgets:
         self._noted[label] = True
         self._note_full(process, system, budget)
         if budget.is_full:
+            self._check_age(process, budget)
             self._full_at[label] = budget.budget_bytes
         elif self._full_at.pop(label, None) == budget.budget_bytes:
             self.reopened += 1
@@ -68,6 +72,24 @@ class Budgets:
             self._wrong_since[label] = (wrong, now_ns)
         elif wrong and now_ns - known[1] > _LATE_NS:
             text = f"{wrong}: {budget.used_bytes} bytes of {budget.budget_bytes} are used"
+            raise ViolationError(Violation(_NUMBER, process.name, text))
+
+    def _check_age(self, process: Process, budget: Any) -> None:
+        """Who refuses what grows measures when much was accepted, for it does not know what was removed since.
+
+        A budget that just became smaller makes a measurement old without anything accepted: of two looks the second
+        one tells. Raises `ViolationError`.
+        """
+        label, accepted_bytes = process.incarnation.label, inside(budget, "_accepted_bytes")
+        known = self._old_at.pop(label, None)
+        if (
+            accepted_bytes < inside(budget, "_room_bytes")
+            or accepted_bytes * STALE_SHARE < budget.budget_bytes
+        ):
+            return
+        self._old_at[label] = (budget.budget_bytes, accepted_bytes)
+        if known is not None and known[0] == budget.budget_bytes and known[1] < accepted_bytes:
+            text = f"it refuses what grows, and {accepted_bytes} bytes were accepted since it measured what it uses"
             raise ViolationError(Violation(_NUMBER, process.name, text))
 
     def _note_full(self, process: Process, system: object, budget: Any) -> None:

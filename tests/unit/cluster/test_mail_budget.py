@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope
 from casty.actor.unread import MESSAGE_BYTES
+from casty.cluster.memory import MemoryBudget
+from casty.cluster.node_memory import NodeMemory
 from casty.errors import Overloaded
 from tests.unit.cluster.region_world import Add, Get, World, counter, settle
 
@@ -180,3 +183,15 @@ async def test_a_local_message_counts_for_a_flat_size() -> None:
     busy.go.set()
     await world.close()
     assert unread(world) == 0
+
+
+async def test_a_message_is_not_refused_by_a_measurement_that_is_too_old() -> None:
+    host: Any = SimpleNamespace(groups={}, transfer_bytes=0)
+    memory = NodeMemory(MemoryBudget(1_000_000), "a", host, {}, lambda: 0)
+    memory.measure()
+    assert memory.budget.accepted(1_100_000), "more than all of it, and nobody knows what was removed"
+    assert not memory.budget.takes_message(300)
+    assert memory.mail_refusal(300) is None
+    assert memory.refused_messages == 0
+    memory.budget.unread.size_bytes = 1_100_000
+    assert memory.mail_refusal(300) is not None

@@ -50,13 +50,35 @@ def test_every_part_counts() -> None:
 
 
 def test_a_burst_between_two_measurements_is_seen() -> None:
-    budget = budget_at(15 * MIB)
-    budget.accepted(MIB // 2)
+    budget = budget_at(16 * MIB - 1000)
+    assert not budget.accepted(500)
     assert not budget.is_full
-    budget.accepted(MIB // 2)
+    assert not budget.accepted(500)
     assert budget.refuses([], is_record=False)
     budget.measured(Usage(state=13 * MIB))
     assert not budget.refuses([], is_record=False), "measured exactly it was less"
+
+
+def test_it_is_not_called_full_by_a_measurement_that_is_too_old() -> None:
+    budget = budget_at(15 * MIB)
+    assert not budget.accepted(MIB - 1)
+    assert budget.accepted(1), "it has to be measured: as much may have been removed"
+    assert not budget.refuses([], is_record=False)
+    budget.measured(Usage(state=15 * MIB))
+    assert not budget.is_full
+    assert budget.accepted(MIB)
+    budget.measured(Usage(state=16 * MIB))
+    assert budget.is_full
+
+
+def test_measuring_is_asked_for_only_after_a_share_of_the_budget() -> None:
+    budget = budget_at(16 * MIB)
+    asked = 0
+    for _ in range(1024):
+        if budget.accepted(16 << 10):
+            asked += 1
+            budget.measured(Usage(state=16 * MIB))
+    assert asked == 64
 
 
 def test_messages_are_taken_until_they_would_exhaust_it() -> None:
@@ -109,12 +131,13 @@ def test_whatever_happens_it_is_full_above_the_bound_and_open_below_the_low_mark
 ) -> None:
     budget = MemoryBudget(100)
     for is_measured, size in steps:
-        if is_measured:
+        if is_measured or budget.accepted(size):
             budget.measured(Usage(logs=size))
-        else:
-            budget.accepted(size)
         assert budget.is_full or budget.used_bytes < budget.budget_bytes
         assert budget.is_full >= budget.is_exhausted
+        assert not budget.is_stale or budget.used_bytes < budget.budget_bytes, (
+            "it was measured before it was full"
+        )
         if is_measured and size <= budget.low_bytes:
             assert not budget.is_full
 
