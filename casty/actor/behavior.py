@@ -143,7 +143,10 @@ class Behaviors:
 
     @staticmethod
     def restart() -> Behavior[Any]:
-        """Run the spawned behaviour anew; mailbox and children are kept."""
+        """Run the spawned behaviour anew, with the mail of before.
+
+        First the children stop, each after the message in hand: the behaviour spawns its own.
+        """
         return Behavior(signal=Signal.restart)
 
     @staticmethod

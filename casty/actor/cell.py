@@ -2,7 +2,7 @@
 
 Life: spawned -> setup -> started -> messages (restarts in between) -> stopping -> children stopped -> hooks
 -> unread messages become dead letters -> watchers are told -> stopped. Exceptions of user code end here and
-nowhere else.
+nowhere else; what is meant for the process, `SystemExit` and `KeyboardInterrupt`, ends the actor and then the process.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from casty.actor.events import (
 from casty.actor.mailbox import Mailbox, MailboxClosed
 from casty.actor.ref import ActorRef
 from casty.actor.unread import MESSAGE_BYTES
+from casty.errors import Overloaded
 
 if TYPE_CHECKING:
     from casty.actor.local import LocalSystem
@@ -56,7 +57,8 @@ class Cell:
     """
 
     __slots__ = (
-        "_behavior", "_callbacks", "_is_busy", "_is_forced", "_lifecycles", "_pipes", "_spawned", "_task",
+        "_awaits_children", "_behavior", "_callbacks", "_is_busy", "_is_forced", "_lifecycles", "_pipes", "_spawned",
+        "_task",
         "children", "core", "ctx", "finished", "guard", "incarnation", "interceptors", "is_stopping",
         "mailbox", "parent", "path", "ref", "stopped", "watchers", "watching",
     )  # fmt: skip
@@ -91,6 +93,7 @@ class Cell:
         self._callbacks: list[Callable[[], Awaitable[None] | None]] = []
         self._lifecycles: list[Lifecycle[Any]] = []
         self._pipes: dict[asyncio.Task[None], None] = {}
+        self._awaits_children = False
         self._is_busy = False
         self._is_forced = False
         self._task: asyncio.Task[None] | None = None
@@ -117,15 +120,30 @@ class Cell:
             self.mailbox.put_beyond(Terminated(ref))
 
     def stop(self, *, is_forced: bool = False) -> None:
-        """Stop after the message in hand; by force, cancel its handler."""
+        """Stop after the message in hand; by force, cancel the handlers of this actor and of all below it."""
+        self._stop(is_forced)
+        below = list(self.children.values()) if is_forced else []
+        while below:
+            cell = below.pop()
+            cell._stop(True)
+            below.extend(cell.children.values())
+
+    def _stop(self, is_forced: bool) -> None:
         self.is_stopping = True
         self.mailbox.close()
         if is_forced and not self.stopped.is_set():
             self._is_forced = True
-            for child in self.children.values():
-                child.stop(is_forced=True)
             if self._is_busy and self._task is not None:
                 self._task.cancel()
+
+    @property
+    def awaits_children(self) -> bool:
+        """Whether nothing but the end of its children keeps the actor from going on."""
+        return self._awaits_children
+
+    def abandon(self) -> None:
+        """Free the name of an actor whose code does not yield to its cancellation; harmless when it is gone."""
+        self._forget()
 
     # -- what the context offers
 
@@ -161,7 +179,7 @@ class Cell:
                 await part()
             except Exception as error:
                 self._fail(error)
-        self._forget()
+        self._forget()  # unless it was abandoned meanwhile
 
     async def _live(self) -> None:
         if not self.is_stopping and await self._guarded(self._begin()):
@@ -229,6 +247,7 @@ class Cell:
         for lifecycle in self._lifecycles:
             if lifecycle.pre_restart is not None:
                 await lifecycle.pre_restart(self.ctx, error)
+        await self._end_children()  # the setup spawns them anew
         await self._end_incarnation()
         if self.is_stopping:
             return
@@ -243,8 +262,13 @@ class Cell:
         except asyncio.CancelledError as error:
             self._cancelled(error)
             return False
-        except Exception as error:
+        except GeneratorExit:
+            raise  # the loop is gone, and the task is thrown away
+        except BaseException as error:
             self._fail(error)
+            if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                # Out of the loop, as if any other callback had raised it; the actor ends all the same.
+                asyncio.get_running_loop().call_soon(_raise, error)
             return False
         finally:
             self._is_busy = was_busy
@@ -268,13 +292,24 @@ class Cell:
 
     async def _end(self) -> None:
         self.stop()
-        for child in list(self.children.values()):
-            child.stop(is_forced=self._is_forced)
-        for child in list(self.children.values()):
-            await self._guarded(_until(child.stopped))
+        await self._guarded(self._end_children())
+        while self.children:  # the force ended the wait, not the children
+            await self._guarded(self._end_children())
         self._cancel_pipes()
         await self._end_incarnation()
         self._cancel_pipes()  # what the hooks began
+
+    async def _end_children(self) -> None:
+        """Stop the children, each after the message in hand, and wait until they are gone."""
+        children = list(self.children.values())
+        for child in children:
+            child.stop(is_forced=self._is_forced and not child._is_forced)
+        self._awaits_children = True
+        try:
+            for child in children:
+                await child.stopped.wait()
+        finally:
+            self._awaits_children = False
 
     async def _end_incarnation(self) -> None:
         """Run the hooks; one that raises or is cancelled keeps no other from running."""
@@ -288,6 +323,8 @@ class Cell:
                 await self._guarded(_call(partial(lifecycle.post_stop, self.ctx)))
 
     def _forget(self) -> None:
+        if self.stopped.is_set():
+            return
         core, ref = self.core, self.ref
         for message in self.mailbox.drain():
             self._try(self._unread, message)
@@ -310,7 +347,7 @@ class Cell:
 
     def _dropped(self, message: object) -> None:
         self.core.full_mailboxes.dropped(self.path)
-        self.core.dead_letter(message, self.ref, "the mailbox is full", level=0)
+        self.core.dead_letter(message, self.ref, "the mailbox is full", level=0, kind=Overloaded)
 
     def _refuse(self, message: object) -> None:
         self.core.dead_letter(message, self.ref, "the actor is stopping", level=logging.INFO)
@@ -325,8 +362,8 @@ def _not_started(ctx: ActorContext[Any], message: object) -> None:
     raise AssertionError(f"a message was handled before the setup ended: {message!r}")
 
 
-async def _until(event: asyncio.Event) -> None:
-    await event.wait()
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 async def _call(callback: Callable[[], Awaitable[None] | None]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from casty.actor.ref import ActorRef
 from casty.checks import shown
+from casty.errors import Overloaded
 
 if TYPE_CHECKING:
     from casty.actor.behavior import Behavior, Lifecycle
@@ -173,4 +174,4 @@ async def _pipe(
     try:
         cell.tell(message)
     except asyncio.QueueFull:
-        cell.core.dead_letter(message, cell.ref, "the mailbox is full")
+        cell.core.dead_letter(message, cell.ref, "the mailbox is full", kind=Overloaded)

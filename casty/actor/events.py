@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from casty.actor.behavior import Behavior, Behaviors
+from casty.actor.mailbox import DEFAULT_CAPACITY
 from casty.actor.ref import ActorRef
 from casty.checks import shown
 from casty.config import SECOND_NS
@@ -188,11 +189,34 @@ EventStreamMessage = EventStreamSubscribe[Any] | EventStreamUnsubscribe[Any] | P
 
 
 class EventStream:
-    """Subscriptions by type. Plain handlers run at once; coroutines run one after another in one task."""
+    """Subscriptions by type. Plain handlers run at once; coroutines run one after another in one task.
 
-    __slots__ = ("_is_telling", "_pending", "_pump", "_subscriptions")
+    Parameters
+    ----------
+    max_pending
+        How many coroutines may wait for their turn, at least 1. An event that comes when so many wait is dropped for
+        the handlers that are coroutines; the others hear it.
 
-    def __init__(self) -> None:
+    Attributes
+    ----------
+    dropped
+        How many calls of coroutine handlers found no room.
+    """
+
+    __slots__ = (
+        "_is_dropping",
+        "_is_telling",
+        "_max_pending",
+        "_pending",
+        "_pump",
+        "_subscriptions",
+        "dropped",
+    )
+
+    def __init__(self, max_pending: int = DEFAULT_CAPACITY) -> None:
+        self.dropped = 0
+        self._max_pending = max_pending
+        self._is_dropping = False
         self._subscriptions: list[tuple[type[object], Subscriber[Any]]] = []
         """In the order of subscribing; a row goes with its unsubscription, or with the actor whose ref it has."""
         self._is_telling = False
@@ -232,9 +256,24 @@ class EventStream:
             return
         result = handler(event)
         if inspect.isawaitable(result):
+            if len(self._pending) >= self._max_pending:
+                self._drop(handler, result)
+                return
             self._pending.append(result)
             if self._pump is None:
                 self._pump = asyncio.get_running_loop().create_task(self._run_pending(), name="event-stream")
+
+    def _drop(self, handler: Subscriber[Any], work: Awaitable[None]) -> None:
+        """Forget a call for which there is no room; the first one since all had room is logged."""
+        if inspect.iscoroutine(work):
+            work.close()
+        self.dropped += 1
+        if not self._is_dropping:
+            self._is_dropping = True
+            text = (
+                "event stream: %s calls of coroutine handlers wait, a call of %s is dropped, more may follow"
+            )
+            log.warning(text, self._max_pending, shown(handler, 100))
 
     def _tell(self, ref: ActorRef[Any], event: object) -> None:
         if self._is_telling and isinstance(event, DeadLetter):
@@ -254,6 +293,9 @@ class EventStream:
         finally:
             if self._pump is pump:
                 self._pump = None
+        if self._is_dropping:
+            self._is_dropping = False
+            log.warning("event stream: nothing waits any more; %s calls were dropped so far", self.dropped)
 
     async def _run_one(self, work: Awaitable[None], pump: asyncio.Task[None]) -> None:
         try:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from casty.actor.behavior import Behavior, check_start
 from casty.actor.cell import Cell
+from casty.actor.ending import STOP_GRACE_NS, until_stopped
 from casty.actor.events import DeadLetter, EventStream, EventStreamMessage
 from casty.actor.full import FullMailboxes
 from casty.actor.mailbox import Mailbox, check_mailbox
@@ -30,9 +31,9 @@ from casty.address import ActorAddress, NodeAddress
 from casty.checks import check_name, shown
 from casty.complaint import Complaint
 from casty.config import SECOND_NS, Settings
-from casty.errors import CastyError, NotStarted
+from casty.errors import AskFailed, CastyError, NotStarted, Overloaded
 from casty.events import DeadLettered
-from casty.runtime import Clock, Runtime
+from casty.runtime import Runtime
 
 if TYPE_CHECKING:
     from casty.actor.system import ActorSystem
@@ -42,7 +43,6 @@ __all__ = ["LocalSystem", "Origin"]
 M = TypeVar("M")
 R = TypeVar("R")
 
-STOP_GRACE_NS = 1_000_000_000
 EVENT_STREAM = "$events"
 
 Endpoint = Callable[[object], None]
@@ -94,12 +94,14 @@ class LocalSystem:
         """Why a message of so many bytes that came from elsewhere, or is for an entity, cannot be kept here now; set
         by a node, whose memory has a budget. What actors of one process tell each other is counted and never asked."""
         self.log = logging.getLogger("casty.actor")
-        self.events = EventStream()
+        self.events = EventStream(self.max_mailbox)
         self.context = contextvars.copy_context()
         self.dead_letters = 0
         self.cells: dict[str, Cell] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.is_stopping = False
+        self.has_stopped = False
+        """All actors are gone, and nobody will answer anything."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self.full_mailboxes = FullMailboxes(self)
         self.undecodable = Complaint(runtime.clock, self.log, SECOND_NS)
@@ -235,7 +237,7 @@ class LocalSystem:
                 return self.replies.passed_on(message, sender, partial(self.deliver, path, message))
             return self.deliver(path, message, size_bytes)
         except asyncio.QueueFull:
-            self.dead_letter(message, self.own_ref(path), "the mailbox is full")
+            self.dead_letter(message, self.own_ref(path), "the mailbox is full", kind=Overloaded)
         except Exception as error:  # what is no actor takes messages of some kinds only
             self.dead_letter(message, self.own_ref(path), f"it was refused: {shown(error, 200)}")
         return False
@@ -245,16 +247,23 @@ class LocalSystem:
         return path in self.cells and (path.startswith("$region/") or not path.startswith("$"))
 
     def dead_letter(
-        self, message: object, ref: ActorRef[Any], reason: str, *, level: int = logging.WARNING
+        self,
+        message: object,
+        ref: ActorRef[Any],
+        reason: str,
+        *,
+        level: int = logging.WARNING,
+        kind: type[CastyError] = AskFailed,
     ) -> None:
         """Count, publish and log a message that nobody will handle; at level 0 its loss is logged by the caller.
 
-        Where the receiver is gone, as any actor will be some time, the level is INFO.
+        Where the receiver is gone, as any actor will be some time, the level is INFO. If it was a question, `kind` is
+        the error of whoever asked it.
         """
         self.dead_letters += 1
         if level:
             self._letters[level].say(f"dead letter for {ref.id}: {reason}")
-        self.replies.lost(message, ref, reason)
+        self.replies.lost(message, ref, reason, kind)
         if self.runtime.observe:
             self.runtime.observe(DeadLettered(ref.id, reason))
         self.publish(DeadLetter(message, ref))
@@ -345,25 +354,19 @@ class LocalSystem:
     async def shutdown(self, *, is_forced: bool = False) -> None:
         """Stop every actor: after the message in hand, by force at once or when that takes over a second.
 
-        Coroutine handlers of events get a second too. From another thread or loop it is refused: `NotStarted`.
+        All of them have the same second. What does not yield to its cancellation twice is left to itself, with a line
+        in the log. Coroutine handlers of events get a second too. From another thread or loop it is refused:
+        `NotStarted`.
         """
         self.check_loop("shutdown")
         self.is_stopping = True
         roots = [cell for cell in self.cells.values() if cell.parent is None]
         for cell in roots:
             cell.stop(is_forced=is_forced)
-        for cell in roots:
-            await self.until_stopped(cell)
+        await until_stopped(self.runtime.clock, roots, self.log)
+        self.has_stopped = True
         self.replies.fail_all(NotStarted(f"system {self.name!r} shut down before the reply came"))
         await self.events.drain(self.runtime.clock, STOP_GRACE_NS)
-
-    async def until_stopped(self, cell: Cell) -> None:
-        """Wait for the end of a stopping actor, forcing it each time the grace has passed."""
-        grace = _Grace(self.runtime.clock, cell)
-        try:
-            await cell.stopped.wait()
-        finally:
-            grace.cancel()
 
     # -- watching
 
@@ -388,20 +391,3 @@ class LocalSystem:
 
 def _taken(size_bytes: int) -> None:
     del size_bytes
-
-
-class _Grace:
-    """Forces a stopping actor again and again: a hook that hangs takes one more turn than a handler."""
-
-    def __init__(self, clock: Clock, cell: Cell) -> None:
-        self._clock = clock
-        self._cell = cell
-        self._timer = clock.call_at(clock.now() + STOP_GRACE_NS, self._force)
-
-    def _force(self) -> None:
-        self._cell.stop(is_forced=True)
-        self._timer = self._clock.call_at(self._clock.now() + STOP_GRACE_NS, self._force)
-
-    def cancel(self) -> None:
-        """The actor stopped."""
-        self._timer.cancel()

@@ -10,7 +10,7 @@ from casty.actor.ref import ActorRef
 from casty.address import ActorAddress
 from casty.checks import check_timeout, shown
 from casty.config import SECOND_NS
-from casty.errors import AskFailed
+from casty.errors import AskFailed, CastyError, NotStarted
 
 if TYPE_CHECKING:
     from casty.actor.local import LocalSystem
@@ -81,6 +81,10 @@ class Replies:
         check_timeout(timeout_s)
         if not callable(getattr(ref, "tell", None)):
             raise TypeError(f"ref: expected the ref of an actor, found {shown(ref)}")
+        if self._core.has_stopped:
+            raise NotStarted(
+                f"ask {shown(ref)}: expected a running system, found that {self._core.name!r} shut down"
+            )
         reply = self._open_reply(ref)
         clock = self._core.runtime.clock
         timer = None
@@ -140,8 +144,10 @@ class Replies:
         if self._asked:
             self._asked.pop(id(message), None)
 
-    def lost(self, message: object, target: ActorRef[Any], why: str) -> None:
-        """A message will not be handled, or its handler failed: whoever asked it is told at once."""
+    def lost(
+        self, message: object, target: ActorRef[Any], why: str, kind: type[CastyError] = AskFailed
+    ) -> None:
+        """A message will not be handled, or its handler failed: whoever asked it is told at once, by such an error."""
         if not (self._questions or self._asked):
             return
         text = f"ask {shown(target)}: {why}; there will be no reply"
@@ -149,10 +155,10 @@ class Replies:
         if self._core.is_stopping:
             question = None  # whoever stops the system is told that, not what becomes of each actor
         if question is not None and question.message is message and not question.future.done():
-            question.future.set_exception(AskFailed(text))
+            question.future.set_exception(kind(text))
         asked = self._asked.pop(id(message), None)
         if asked is not None and asked[0] is message and self._core.remote is not None:
-            self._core.remote.refuse(asked[1], AskFailed(text))
+            self._core.remote.refuse(asked[1], kind(text))
 
     def at(self, path: str) -> Reply | None:
         """Return the open question of a path."""

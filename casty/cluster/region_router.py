@@ -154,6 +154,7 @@ class RegionRouter:
         self._count = 0
         self._timer: Timer | None = None
         self._is_retrying = False
+        self._is_closed = False
         self.refusal: Callable[[], CastyError | None] = _nothing
         """Why no message will ever leave, if that is known: all contact points refused this client."""
 
@@ -223,6 +224,9 @@ class RegionRouter:
 
     def route(self, item: EntityMessage) -> None:
         """Send a message on, or let it wait behind the earlier ones of its shard."""
+        if self._is_closed:
+            self.drop(item, Unavailable(f"{item.entity_id}: this process has stopped"), logging.INFO)
+            return
         key = (item.shard_type, item.shard)
         if key not in self._waiting and self._try(item):
             return
@@ -355,7 +359,8 @@ class RegionRouter:
             self._arm()
 
     def close(self) -> None:
-        """Give up everything that waits."""
+        """Give up everything that waits, and what is still sent, at once."""
+        self._is_closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

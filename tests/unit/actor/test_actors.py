@@ -226,24 +226,41 @@ async def test_unhandled_and_restart_are_published() -> None:
         assert len(starts.values) == 2
 
 
-async def test_restart_keeps_children_and_mail() -> None:
-    seen = Recorder()
+async def test_restart_ends_children_first_and_keeps_mail() -> None:
+    steps = Recorder()
 
     async def setup(ctx: ActorContext[str]) -> Behavior[str]:
-        if ctx.system.lookup("parent/child") is None:
-            ctx.spawn(Behaviors.ignore(), "child")
+        steps("setup")
+        child = Behaviors.with_lifecycle(Behaviors.ignore(), pre_start=note_begin, post_stop=note_end)
+        ctx.spawn(child, "child")  # the name is free again
+        ctx.on_stop(lambda: steps("hook"))
         return Behaviors.receive(handle)
 
+    async def note_begin(ctx: ActorContext[str]) -> None:
+        steps("child began")
+
+    async def note_end(ctx: ActorContext[str]) -> None:
+        steps("child ended")
+
+    async def note_restart(ctx: ActorContext[str], error: Exception | None) -> None:
+        steps("pre_restart")
+
     def handle(ctx: ActorContext[str], message: str) -> Behavior[str] | None:
-        seen((message, ctx.system.lookup("parent/child")))
+        steps(message)
         return Behaviors.restart() if message == "restart" else None
 
     async with started() as system:
-        ref = system.spawn(Behaviors.setup(setup), "parent")
+        behavior = Behaviors.with_lifecycle(Behaviors.setup(setup), pre_restart=note_restart)
+        ref = system.spawn(behavior, "parent")
+        await steps.until(2)
         ref.tell("restart")
         ref.tell("mail")
-        (_, before), (text, after) = await seen.until(2)
-        assert before is after is not None and text == "mail"
+        seen = await steps.until(9)
+        assert seen[:7] == [
+            "setup", "child began", "restart", "pre_restart", "child ended", "hook", "setup",
+        ]  # fmt: skip
+        assert sorted(seen[7:]) == ["child began", "mail"]
+        assert system.lookup("parent/child") is not None
 
 
 async def test_lifecycle_hooks_surround_each_incarnation() -> None:

@@ -260,7 +260,7 @@ async def test_an_actor_hears_events_by_its_ref_until_it_stops() -> None:
         assert await heard.until(2) == ["a", "c"]
         stopped = listen(system, ActorStopped)
         letters = listen(system, DeadLetter)
-        await system.core.until_stopped(_stop(system, "listener"))
+        await _stop(system, "listener").stopped.wait()
         await stopped.until(1)
         system.event_stream.tell(Publish("d"))
         assert letters.values == []
@@ -277,7 +277,7 @@ async def test_refs_that_nobody_is_behind_do_not_beget_dead_letters_for_ever() -
         letters = listen(system, DeadLetter)
         for name in ("x", "y"):
             gone = system.spawn(Behaviors.ignore(), name)
-            await system.core.until_stopped(_stop(system, name))
+            await _stop(system, name).stopped.wait()
             system.event_stream.tell(EventStreamSubscribe(DeadLetter, gone))
         gone.tell("lost")
         assert [letter.message for letter in letters.values].count("lost") == 1
