@@ -7,6 +7,7 @@ truncates what was on its way; a half-open link swallows everything and reports 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from casty.transport.base import LinkHandler
@@ -54,9 +55,9 @@ class SimLink:
     """
 
     __slots__ = (
-        "_batch", "_due_ns", "_firm_ns", "_in_flight_bytes", "_sent_at_ns", "_writes", "draw_key", "early", "handler",
-        "held", "is_closed", "is_gone", "is_reset", "is_silent", "is_tls", "label", "network", "number",
-        "owner", "path", "peer", "remote", "slowed", "throttled_until_ns", "tie",
+        "_batch", "_due_ns", "_firm_ns", "_in_flight_bytes", "_is_paused", "_on_drained", "_sent_at_ns", "_unread",
+        "_writes", "draw_key", "early", "handler", "held", "is_closed", "is_gone", "is_reset", "is_silent", "is_tls",
+        "label", "network", "number", "owner", "path", "peer", "remote", "slowed", "throttled_until_ns", "tie",
     )  # fmt: skip
 
     remote: SimLink
@@ -87,6 +88,9 @@ class SimLink:
         self._firm_ns = 0  # when the last thing before those in `slowed` arrives
         self._writes = 0
         self._in_flight_bytes = 0
+        self._is_paused = False
+        self._unread: deque[Batch] = deque()  # what arrived and its process does not want to read yet
+        self._on_drained: Callable[[], None] | None = None
         self.draw_key = network.draws.key("link", label)
         self.tie = self.draw_key - (1 << 63)  # half of the links come before timers of the same instant
 
@@ -113,6 +117,26 @@ class SimLink:
             batch.size += len(data)
             return
         self._send(Batch(bytes(data)))
+
+    def pause_reading(self) -> None:
+        """Leave what arrives in the kernel, whose buffer it takes up."""
+        self._is_paused = True
+
+    def resume_reading(self) -> None:
+        """Read what arrived meanwhile, in later turns."""
+        if self._is_paused:
+            self._is_paused = False
+            self.network.post(self.owner, self._read_on)
+
+    def when_drained(self, callback: Callable[[], None]) -> None:
+        """Call back when the kernels hold all that was written."""
+        self._on_drained = callback
+        self._look_drained()
+
+    def _look_drained(self) -> None:
+        if self._on_drained is not None and not self.buffered_bytes:
+            callback, self._on_drained = self._on_drained, None
+            self.network.post(self.owner, callback)
 
     def close(self) -> None:
         """End the stream after what was written."""
@@ -235,7 +259,22 @@ class SimLink:
         if self.handler is None and not self.is_gone:
             self.early.append(batch)
             return
+        if (self._is_paused or self._unread) and not self.is_gone and batch.error is None:
+            self._unread.append(batch)
+            return
+        self._hand_on(batch)
+
+    def _read_on(self) -> None:
+        """Read one batch of those that arrived, and the next one after whatever that causes."""
+        if self._is_paused or not self._unread:
+            return
+        self._hand_on(self._unread.popleft())
+        if self._unread:
+            self.network.post(self.owner, self._read_on)
+
+    def _hand_on(self, batch: Batch) -> None:
         self.remote._in_flight_bytes -= batch.size
+        self.remote._look_drained()
         if self.is_gone or self.handler is None:
             return
         if batch.is_end:
@@ -248,6 +287,8 @@ class SimLink:
         if self.is_gone:
             return
         self.is_closed = self.is_gone = True
+        self._on_drained = None
+        self._unread.clear()
         self.network.forget(self)
         if self.handler is not None:
             self.handler.link_lost(error)

@@ -184,9 +184,6 @@ class _End:
             elif kind == frames.PING:
                 self.link.write(frame(frames.PONG, b""))
 
-    def drained(self) -> None:
-        """It sends whatever the network takes."""
-
     def link_lost(self, reason: BaseException | None) -> None:
         """Forget it."""
         del reason

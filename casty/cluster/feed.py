@@ -1,5 +1,7 @@
 """Topology out to nodes and clients: the whole to whoever subscribes, then what changed in it, and who leads.
 
+Whoever subscribes hears it at the end of the turn: once, however often it asked, and everybody the same bytes.
+
 ``TOPOLOGY`` document: ``[WHOLE, topology]`` or ``[DELTA, delta]``, cut into parts. A link keeps its order, so a node
 knows which version the other side has, and a delta is of that version.
 """
@@ -56,7 +58,11 @@ class Feed:
         self._changed = changed
         self._subscribers: dict[Connection, Topology | None] = {}
         """By link, and which topology was sent there last; a row goes with its link."""
+        self._asked: dict[Connection, None] = {}
+        """Who subscribed in this turn."""
         self._is_new = False
+        self._document: tuple[Topology, bytes] | None = None
+        """A whole topology as it was packed last; void when a leader changes."""
         self.topology: Topology | None = None
 
     def publish(self, topology: Topology) -> None:
@@ -65,14 +71,14 @@ class Feed:
         self._is_new = True
 
     def subscribe(self, connection: Connection) -> None:
-        """Send the present topology, then everything that changes."""
-        self._subscribers[connection] = self.topology
-        if self.topology is not None:
-            _tell_in_parts(connection, _whole(self.topology))
+        """Send the present topology at the end of the turn, then everything that changes."""
+        self._subscribers[connection] = None
+        self._asked[connection] = None
 
     def forget(self, connection: Connection) -> None:
         """The link is gone."""
         self._subscribers.pop(connection, None)
+        self._asked.pop(connection, None)
 
     def introduce(self, connection: Connection) -> None:
         """Tell a newly linked node what this one leads."""
@@ -92,12 +98,29 @@ class Feed:
         """Send what changed in this turn; runs after the groups settled."""
         changed = self._leaders.changed
         if not changed and not self._is_new:
+            if self._asked:
+                self._answer()
             return
         slots = list(changed)
         changed.clear()
+        self._document = None
+        self._answer()
         self._send(slots)
         self._is_new = False
         self._changed()
+
+    def _answer(self) -> None:
+        """Send the whole topology to whoever subscribed in this turn; there may be none yet."""
+        asked, self._asked = self._asked, {}
+        topology = self.topology
+        if topology is None or not asked:
+            return
+        if self._document is None or self._document[0] is not topology:
+            self._document = (topology, _whole(topology))
+        for connection in asked:
+            if connection in self._subscribers:
+                self._subscribers[connection] = topology
+                _tell_in_parts(connection, self._document[1])
 
     def _send(self, slots: Sequence[int]) -> None:
         if self.topology is not None and self._subscribers:
@@ -117,6 +140,8 @@ class Feed:
         for connection, base in list(self._subscribers.items()):
             if connection not in self._subscribers:
                 continue  # what was told to one before it ended this one's link
+            if base is topology:
+                continue  # it subscribed in this turn
             # Nearly always all of them were sent the same one.
             document = documents.get(id(base))
             if document is None:

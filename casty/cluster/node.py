@@ -15,6 +15,7 @@ from typing import Any
 from casty.address import NodeAddress, is_unspecified, node_id_of, peer_key
 from casty.cluster import topology as topologies
 from casty.cluster.arrival import MEMBER, Arrival
+from casty.cluster.authority import PEER
 from casty.cluster.ballots import MAX_VOTERS
 from casty.cluster.beats import Beats
 from casty.cluster.boundary import Boundary
@@ -35,7 +36,7 @@ from casty.cluster.refills import Refills
 from casty.cluster.relays import ControlCalls, Relays
 from casty.cluster.requests import Requests
 from casty.cluster.shortage import Shortage
-from casty.cluster.status import status_document
+from casty.cluster.status import StatusAnswers, status_document
 from casty.cluster.topology import LeaderTable, Topology
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Membership
@@ -129,6 +130,7 @@ class Node:
         self.acceptor = Acceptor(
             runtime, self._hello, self.settings, self, self.turn, options.tls,
             check=self._refuse, welcome_extra=self._welcome,
+            is_member=lambda link: self.boundary.role_of(link) >= PEER,
         )  # fmt: skip
         await self.acceptor.start(options.bind_host or options.host, options.port)
         self.address = NodeAddress(options.host, self.acceptor.address[1])
@@ -197,8 +199,9 @@ class Node:
             self.host, clock, settings, self.links, self.vitals, self._propose_control
         )
         self.readiness = Readiness(self.host, self.node_id)
+        self.statuses = StatusAnswers(clock, lambda: pack(self.status()))
         self.shortage = Shortage(self.key, self.host, self.links)
-        self.turn.hooks.extend((self.requests.settle, self.feed.flush))
+        self.turn.hooks.extend((self.requests.settle, self.feed.flush, self.statuses.flush))
         identity = Identity(self.node_id, self.incarnation, *self.address)
         self.arrival = Arrival(
             Founding(identity, self._policy(), self._document, clock.now(), self._wall_generation),
@@ -218,7 +221,7 @@ class Node:
             frames.KEEPALIVE: self.requests.on_keepalive,
             frames.KEEPALIVE_ACK: lambda link, body: self.gateway.on_keepalive_ack(body),
             frames.SUBSCRIBE: lambda link, body: self.feed.subscribe(link),
-            frames.STATUS: self._on_status,
+            frames.STATUS: lambda link, body: self.statuses.ask(link),
         }
         self.boundary = Boundary(self, self.handlers)
 
@@ -362,10 +365,6 @@ class Node:
             return
         if self.links.is_linked(identity.key):
             self._propose_control(pack([JOIN, *identity]))
-
-    def _on_status(self, link: Connection, body: bytes) -> None:
-        del body
-        link.send(frames.STATUS_REPLY, pack(self.status()))
 
     def status(self) -> dict[str, object]:
         """Return the status document of this node."""

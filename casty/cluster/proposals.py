@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from casty.consensus import Core, NotLeading, ProposalRefused
 
-__all__ = ["BAD", "BUSY", "EXPIRED", "NOT_LEADER", "OK", "UNKNOWN", "Answers", "Proposals"]
+__all__ = ["BAD", "BUSY", "EXPIRED", "NOT_LEADER", "OK", "UNKNOWN", "Answers", "Proposals", "ReadAnswers"]
 
 OK = 0
 EXPIRED, NOT_LEADER, BUSY, UNKNOWN, BAD = 16, 17, 18, 19, 20
@@ -17,6 +18,18 @@ class Answers(Protocol):
 
     def add(self, call_id: int, reply: list[object]) -> None:
         """Answer the call; harmless when the caller is gone."""
+
+
+class ReadAnswers(Answers, Protocol):
+    """The same for reads, which are done when their answer can leave."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether answers have to wait until the caller takes others: then a read is put off."""
+        ...
+
+    def put_off(self, serve: Callable[[], None]) -> None:
+        """Call `serve`, which answers a read, later."""
 
 
 class Proposals:

@@ -7,6 +7,7 @@ one hop.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from casty.address import node_id_of
@@ -16,6 +17,7 @@ from casty.cluster.control import ControlMachine
 from casty.cluster.control_group import CONTROL
 from casty.cluster.host import Group, Replica
 from casty.cluster.operations import (
+    AT_ONCE,
     CONTROL_SLOT,
     KEEPALIVE_FIELDS,
     MARKS_BYTES,
@@ -25,16 +27,17 @@ from casty.cluster.operations import (
     OP_WRITE,
     RELAY,
 )
-from casty.cluster.proposals import BAD, NOT_LEADER, OK, UNKNOWN, Answers
+from casty.cluster.proposals import BAD, NOT_LEADER, OK, UNKNOWN, Answers, ReadAnswers
 from casty.cluster.replies import LinkAnswers, LocalAnswers
 from casty.cluster.slot_group import SlotReplica
 from casty.cluster.slot_leader import EXPIRY_WORK
 from casty.distributed.core import TOO_LARGE
 from casty.errors import EncodingError, RemoteProtocolError
 from casty.events import Redirected
+from casty.limits import MAX_ITEMS
 from casty.transport.connection import Connection
 from casty.wire import frames
-from casty.wire.pack import pack, unpack
+from casty.wire.pack import claimed_items, pack, unpack
 
 if TYPE_CHECKING:
     from casty.cluster.node import Node
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["Requests"]
 
 QUEUED = 1
+
+MAX_ROWS = 10_000
+"""Requests in one frame. Gateways send `AT_ONCE` at most, and everybody else's beyond that are taken in parts."""
 
 
 class Requests:
@@ -69,7 +75,13 @@ class Requests:
         answers = self._answers.get(link)
         if answers is None:
             answers = self._answers[link] = LinkAnswers(link, self._dirty)
-        self._take(answers, body, self._node.boundary.role_of(link))
+        rows = _rows_of(body, MAX_ROWS)
+        role = self._node.boundary.role_of(link)
+        if len(rows) > AT_ONCE and link.has_budget:
+            link.defer(_Rest(rows, lambda part: self._take(answers, part, role), link.charge).go_on)
+        else:
+            link.charge(len(rows))
+            self._take(answers, rows, role)
 
     def loop_back(self, kind: int, body: bytes) -> bool:
         """Take a frame of this node's own gateway."""
@@ -77,7 +89,7 @@ class Requests:
         node.turn.begin()
         try:
             if kind == frames.REQUEST:
-                self._take(self._local, body, MEMBER)
+                self._take(self._local, _rows_of(body, MAX_ITEMS), MEMBER)
             elif kind == frames.KEEPALIVE:
                 node.gateway.on_keepalive_ack(self._keep_alive(body))
         finally:
@@ -87,10 +99,7 @@ class Requests:
     def _deliver(self, body: bytes) -> None:
         self._on_replies(unpack(body), body)
 
-    def _take(self, answers: Answers, body: bytes, role: int) -> None:
-        items: Any = unpack(body)
-        if not isinstance(items, list):
-            raise RemoteProtocolError("request frame: expected a list")
+    def _take(self, answers: ReadAnswers, items: list[Any], role: int) -> None:
         for item in items:
             if not isinstance(item, list) or len(item) not in (5, 6) or not isinstance(item[0], int):
                 raise RemoteProtocolError(
@@ -126,7 +135,7 @@ class Requests:
 
     def _request(
         self,
-        answers: Answers,
+        answers: ReadAnswers,
         call_id: int,
         slot: int,
         epoch: object,
@@ -347,3 +356,32 @@ class Requests:
                 for name, count in replica.count_structures().items():
                     structures[name] = structures.get(name, 0) + count
         return sessions, structures
+
+
+class _Rest:
+    """A long frame of requests, taken part by part."""
+
+    __slots__ = ("_charge", "_first", "_rows", "_take")
+
+    def __init__(
+        self, rows: list[Any], take: Callable[[list[Any]], None], charge: Callable[[int], None]
+    ) -> None:
+        self._rows = rows
+        self._take = take
+        self._charge = charge
+        self._first = 0
+
+    def go_on(self) -> bool:
+        """Take the next part; True when it was the last one."""
+        part = self._rows[self._first : self._first + AT_ONCE]
+        self._first += AT_ONCE
+        self._charge(len(part))
+        self._take(part)
+        return self._first >= len(self._rows)
+
+
+def _rows_of(body: bytes, most: int) -> list[Any]:
+    rows: Any = unpack(body) if claimed_items(body) <= most else None
+    if not isinstance(rows, list):
+        raise RemoteProtocolError(f"request frame: expected a list of at most {most}")
+    return rows

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from casty.cluster.host import Group
 from casty.cluster.node_memory import NodeMemory
 from casty.cluster.operations import KEEPALIVE_FIELDS, MARKS_BYTES, SCAN, is_scan
-from casty.cluster.proposals import BUSY, EXPIRED, NOT_LEADER, Answers, Proposals
+from casty.cluster.proposals import BUSY, EXPIRED, NOT_LEADER, Answers, Proposals, ReadAnswers
 from casty.cluster.slot_dump import SlotDump, SlotLoad
 from casty.cluster.slot_leader import EXPIRY_WORK, SlotLeader
 from casty.cluster.slot_machine import (
@@ -44,8 +45,8 @@ class SlotReplica:
     """One replica of one slot."""
 
     __slots__ = (
-        "_budget", "_last_read", "_led_term", "_memory", "_observe", "_on_role", "_reads", "_runtime", "_settings",
-        "_slot", "_ttl_ns", "_window", "leader", "machine", "on_over", "proposals",
+        "_budget", "_has_failed", "_last_read", "_led_term", "_memory", "_observe", "_on_role", "_reads", "_runtime",
+        "_settings", "_slot", "_ttl_ns", "_window", "leader", "machine", "on_over", "proposals",
     )  # fmt: skip
 
     def __init__(
@@ -75,8 +76,9 @@ class SlotReplica:
         self._memory = memory
         self._budget = memory.budget
         self._observe = runtime.observe
-        self._reads: dict[int, tuple[Answers, int, list[Any]]] = {}
-        """Reads that wait for the lease, at most `MAX_READS`; a row goes when it is served or refused."""
+        self._reads: dict[int, tuple[ReadAnswers, int, list[Any]]] = {}
+        """Reads that wait for the lease, at most `MAX_READS`; a row goes when it is confirmed or refused."""
+        self._has_failed = False
         self._last_read = 0
         self._led_term = 0
         """The term that `leader` belongs to."""
@@ -137,7 +139,7 @@ class SlotReplica:
         else:
             answers.add(call_id, [BUSY, "the slot's leader does not know yet which sessions there are"])
 
-    def read(self, group: Group, payload: bytes, answers: Answers, call_id: int) -> None:
+    def read(self, group: Group, payload: bytes, answers: ReadAnswers, call_id: int) -> None:
         """Answer a read under the lease, or after a quorum round; raises `RemoteProtocolError`."""
         plain: Any = unpack(payload)
         read = plain if is_scan(plain) else check_read(plain)
@@ -151,9 +153,21 @@ class SlotReplica:
         group.core.read(self._runtime.clock.now(), self._last_read)
 
     def serve_read(self, token: int) -> None:
-        """Answer a confirmed read."""
-        answers, call_id, (kind, entity, query) = self._reads.pop(token)
-        if query[0] == SCAN:
+        """Answer a confirmed read, or put it off until its caller takes other answers.
+
+        A state that is read later has all that the confirmed one had, so nothing stale is answered.
+        """
+        answers, call_id, read = self._reads.pop(token)
+        if answers.is_full:
+            answers.put_off(partial(self._answer, answers, call_id, read))
+        else:
+            self._answer(answers, call_id, read)
+
+    def _answer(self, answers: Answers, call_id: int, read: list[Any]) -> None:
+        kind, entity, query = read
+        if self._has_failed:
+            answers.add(call_id, [NOT_LEADER, None, 0])
+        elif query[0] == SCAN:
             page = self.machine.scan(kind, entity, query[1], self._settings.max_value_bytes)
             answers.add(call_id, [OK, page])
         else:
@@ -316,6 +330,7 @@ class SlotReplica:
 
     def close(self) -> None:
         """The replica failed: whoever waits asks another one, and what was proposed may be applied there."""
+        self._has_failed = True
         leader, self.leader = self.leader, None
         if leader is not None:
             leader.abandon([NOT_LEADER, None, 0])

@@ -3,13 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from casty.address import node_id_of
 from casty.cluster.control import ControlMachine
 from casty.cluster.host import Host
 from casty.cluster.topology import LeaderTable
+from casty.runtime import Clock
+from casty.wire import frames
 
-__all__ = ["status_document"]
+__all__ = ["KEPT_NS", "StatusAnswers", "status_document"]
+
+KEPT_NS = 50_000_000
+"""How old the status may be that a link is sent; so it is made twenty times a second at most, whoever asks."""
+
+
+class Outbound(Protocol):
+    """A link."""
+
+    def send(self, kind: int, body: bytes) -> bool:
+        """Stage a frame."""
+        ...
+
+
+class StatusAnswers:
+    """Answers whoever asks for the status: at the end of the turn, and once however often it asked in it.
+
+    Parameters
+    ----------
+    clock
+        Tells how old the kept status is.
+    make
+        Returns the status as it is sent.
+
+    Bounds: `_asked` is empty after each turn.
+    """
+
+    __slots__ = ("_asked", "_clock", "_kept", "_made_ns", "_make")
+
+    def __init__(self, clock: Clock, make: Callable[[], bytes]) -> None:
+        self._clock = clock
+        self._make = make
+        self._asked: dict[Outbound, None] = {}
+        self._kept = b""
+        self._made_ns = 0
+
+    def ask(self, link: Outbound) -> None:
+        """A link asks."""
+        self._asked[link] = None
+
+    def flush(self) -> None:
+        """Send it; runs when the groups have settled."""
+        if not self._asked:
+            return
+        asked, self._asked = self._asked, {}
+        now_ns = self._clock.now()
+        if not self._kept or not 0 <= now_ns - self._made_ns < KEPT_NS:
+            self._kept, self._made_ns = self._make(), now_ns
+        for link in asked:
+            link.send(frames.STATUS_REPLY, self._kept)
 
 
 def status_document(

@@ -13,6 +13,7 @@ from casty.tls import Config
 from casty.transport.base import Link, LinkHandler, Listener
 from casty.transport.connection import Connection, ConnectionHandler, LinkFailed
 from casty.transport.inbound import InboundBytes
+from casty.transport.intake import Intake
 from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.hello import LATE, NOT_NOW, Hello, Refusal, Welcome, agreed_version, judge
@@ -41,6 +42,8 @@ class Acceptor:
         The owner's own reason to refuse a hello, as text; None takes it.
     welcome_extra
         What newcomers are told; it arrives as `Connection.welcome_extra` at the dialler.
+    is_member
+        Whether a link has the budget of a member; None: whoever says that it is a node.
 
     Attributes
     ----------
@@ -59,6 +62,7 @@ class Acceptor:
         *,
         check: Callable[[Hello], str | None] | None = None,
         welcome_extra: Callable[[], dict[str, Plain]] | None = None,
+        is_member: Callable[[Connection], bool] | None = None,
     ) -> None:
         self._runtime = runtime
         self._identity = identity
@@ -77,6 +81,7 @@ class Acceptor:
         self._clients = 0
         self._complaint = Complaint(runtime.clock, log, COMPLAINT_PAUSE_NS)
         self.inbound = InboundBytes(settings.max_inbound_bytes)
+        self.intake = Intake(runtime.clock, is_member or _is_node)
         self._is_closed = False
         self.welcomed = 0
         self.refused = 0
@@ -113,7 +118,7 @@ class Acceptor:
     def _on_link(self, link: Link) -> LinkHandler:
         connection = Connection(
             self._runtime, self._settings, self._handler, self._turn, link, self, is_dialled=False,
-            inbound=self.inbound,
+            inbound=self.inbound, intake=self.intake,
         )  # fmt: skip
         if self._is_closed:
             connection.abort("this end is closing")
@@ -196,6 +201,10 @@ def _unproved(theirs: Hello, mine: Hello) -> str:
         "certificate that names this host: its client_context has to have one that does, and server_context has to "
         "ask for certificates"
     )
+
+
+def _is_node(connection: Connection) -> bool:
+    return connection.remote.role == "node"
 
 
 def _kept_back(descriptors: int) -> int:

@@ -60,6 +60,21 @@ class Link(Protocol):
     def abort(self) -> None:
         """Drop what is queued and end the stream at once; `link_lost` follows."""
 
+    def pause_reading(self) -> None:
+        """Hand on nothing more until `resume_reading`; the other end waits once what lies between is full.
+
+        The clean end of the stream waits behind what was sent before it. Harmless when reading is paused.
+        """
+
+    def resume_reading(self) -> None:
+        """Hand on what arrived, in later turns; harmless when reading is not paused."""
+
+    def when_drained(self, callback: Callable[[], None]) -> None:
+        """Call back once, in a later turn, when the network has taken nearly all that was written.
+
+        One callback at a time; a link that ends first forgets it.
+        """
+
 
 LinkFactory = Callable[[Link], LinkHandler]
 """Called once for each new link, before its first byte; returns who hears it."""

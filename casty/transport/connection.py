@@ -1,13 +1,15 @@
 """One link with frames on it: handshake, staging, batching, bounds, pings.
 
-Bytes in: `Connection.data_received` cuts frames and hands each to the handler, all inside one turn.
-Bytes out: `Connection.send` stages, and the turn's end writes everything staged at once. No task and no
+Bytes in: `Connection.data_received` cuts frames and hands each to the handler, all inside one turn. On a link that a
+node took (one with an `Intake`) only as many as its budget allows: the others wait here, and the link is not read
+meanwhile. Bytes out: `Connection.send` stages, and the turn's end writes everything staged at once. No task and no
 future on either path.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -17,6 +19,7 @@ from casty.runtime import Runtime, Timer
 from casty.tls import TlsError
 from casty.transport.base import Link
 from casty.transport.inbound import InboundBytes
+from casty.transport.intake import CLIENT, FULL_BYTES, MEMBER, Intake
 from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.framing import HEADER_BYTES, FrameBuffer, frame, frame_header
@@ -33,7 +36,13 @@ long after it was heard last, and at most a third later."""
 LINGER_S = 1.0
 """How long a closed link may take to send what was queued."""
 
+LOOK_UNITS = 32
+"""So many units are served between two looks at the clock."""
+
 _HANDSHAKE, _OPEN, _CLOSED = range(3)
+
+Rest = Callable[[], bool]
+"""Does the next part of some work; True when nothing is left of it."""
 
 
 class LinkFailed(NamedTuple):
@@ -93,30 +102,11 @@ class Connection:
     """
 
     __slots__ = (
-        "_buffer",
-        "_handler",
-        "_handshake",
-        "_inbound",
-        "_is_heard",
-        "_is_lost",
-        "_is_marked",
-        "_link",
-        "_link_bytes",
-        "_missed",
-        "_runtime",
-        "_settings",
-        "_staged",
-        "_staged_bytes",
-        "_state",
-        "_timer",
-        "_turn",
-        "_was_open",
-        "closed_reason",
-        "is_dialled",
-        "max_frame_bytes",
-        "remote",
-        "welcome_extra",
-    )
+        "_buffer", "_charged", "_handler", "_handshake", "_inbound", "_inbox", "_intake", "_is_blocked",
+        "_is_heard", "_is_lost", "_is_marked", "_is_paused", "_later", "_link", "_link_bytes", "_missed", "_runtime",
+        "_settings", "_staged", "_staged_bytes", "_state", "_taken_bytes", "_timer", "_turn", "_unread_bytes",
+        "_was_open", "_written_bytes", "closed_reason", "is_dialled", "max_frame_bytes", "remote", "welcome_extra",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -129,9 +119,22 @@ class Connection:
         *,
         is_dialled: bool,
         inbound: InboundBytes | None = None,
+        intake: Intake[Connection] | None = None,
     ) -> None:
         self._runtime = runtime
         self._inbound = inbound
+        self._intake = intake
+        self._inbox: deque[tuple[int, bytes]] = deque()
+        """Frames that were read and not served; while there are any, the link is not read."""
+        self._later: deque[Rest] = deque()
+        """What is left of frames that were served in part, goes before the inbox."""
+        self._unread_bytes = 0
+        """At least what the inbox holds."""
+        self._charged = 0
+        self._is_paused = False
+        self._is_blocked = False
+        """Whether answers wait for the other end to read them, so many that nothing more is served."""
+        self._written_bytes = self._taken_bytes = 0
         self._settings = settings
         self._handler = handler
         self._turn = turn
@@ -213,12 +216,36 @@ class Connection:
             self._turn.mark(self)
         return True
 
+    def charge(self, units: int) -> None:
+        """A frame of this link costs so many units of its budget more than one."""
+        self._charged += units
+
+    def defer(self, rest: Rest) -> None:
+        """Do the rest of what a frame asked for in later shares of this link: before its next frames, with room."""
+        self._later.append(rest)
+        if self._intake is not None and not self._is_blocked:
+            self._intake.wait(self)
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether what this link asks for is done in parts; what members ask is done at once."""
+        return self._intake is not None and not self._intake.is_member(self)
+
+    def has_room(self, more_bytes: int = 0) -> bool:
+        """Whether answers of so many bytes, on top of those that were sent, may wait for the other end."""
+        limit_bytes = FULL_BYTES - self._staged_bytes - more_bytes
+        if self._link_bytes <= limit_bytes:
+            return True
+        self._link_bytes = self._link.buffered_bytes
+        return self._link_bytes <= limit_bytes or not self.has_budget
+
     def flush(self) -> None:
         """Hand everything staged to the network in one write."""
         self._is_marked = False
         if self._staged:
             data = b"".join(self._staged)
             self._staged.clear()
+            self._written_bytes += self._staged_bytes
             self._staged_bytes = 0
             self._link.write(data)
             self._link_bytes = self._link.buffered_bytes
@@ -262,30 +289,24 @@ class Connection:
 
     def data_received(self, data: bytes) -> int:
         """Cut frames and hand them on, all inside one turn."""
-        self._receive(data)
+        self._is_heard = True
+        self._in_turn(data)
         return self._buffer.missing_bytes
 
-    def _receive(self, data: bytes) -> None:
-        self._is_heard = True
-        turn = self._turn
+    def work(self) -> None:
+        """Take a share of the rotation; see `Intake`."""
+        if self._state == _OPEN:
+            self._in_turn(None)
+
+    def _in_turn(self, data: bytes | None) -> None:
+        turn, intake = self._turn, self._intake
+        began_ns = 0 if intake is None else intake.now()
         turn.begin()
         try:
-            if self._state == _HANDSHAKE:
-                first = self._buffer.feed_one(data)
-                if first is None:
-                    return
-                self._handshake.on_frame(self, *first)
-                data = b""
-            if self._state != _OPEN:
-                return
-            on_frame = self._handler.on_frame
-            for kind, body in self._buffer.feed(data):
-                if kind > frames.PONG:
-                    on_frame(self, kind, body)
-                    if self._state != _OPEN:
-                        return
-                else:
-                    self._on_basic_frame(kind)
+            if data is None:
+                self._serve(began_ns)
+            else:
+                self._receive(data, began_ns)
         except (ProtocolError, EncodingError, MessageTooLarge) as error:
             self._fail(str(error))
         except Exception as error:  # the link reader: a bug of ours must not take the node with it
@@ -295,8 +316,95 @@ class Connection:
             self._fail(f"internal error: {error!r}")
         finally:
             if self._inbound is not None:
-                self._inbound.holds(self, 0 if self._state == _CLOSED else self._buffer.held_bytes)
+                held_bytes = self._buffer.held_bytes + self._unread_bytes
+                self._inbound.holds(self, 0 if self._state == _CLOSED else held_bytes)
             turn.end()
+        if intake is not None:
+            intake.spent(intake.now() - began_ns)
+            self._rest(intake)
+
+    def _receive(self, data: bytes, began_ns: int) -> None:
+        if self._state == _HANDSHAKE:
+            first = self._buffer.feed_one(data)
+            if first is None:
+                return
+            self._handshake.on_frame(self, *first)
+            data = b""
+        if self._state != _OPEN:
+            return
+        cut = self._buffer.feed(data)
+        if self._intake is None:
+            for kind, body in cut:
+                self._on_frame(kind, body)
+                if self._state != _OPEN:
+                    return
+            return
+        self._inbox.extend(cut)
+        if not self._is_paused and self._intake.has_time(self):
+            self._serve(began_ns)
+        if self._inbox:
+            self._unread_bytes += len(data)
+            self._intake.wait(self)
+
+    def _serve(self, began_ns: int) -> None:
+        """Hand on what waits, as far as the budget of this link allows in one turn."""
+        inbox, later, intake = self._inbox, self._later, self._intake
+        assert intake is not None, "others are served at once"
+        budget = CLIENT
+        units, look_at = 0, LOOK_UNITS
+        while (inbox or later) and self._state == _OPEN:
+            is_late = False
+            if units >= look_at:
+                look_at = units + LOOK_UNITS
+                is_late = intake.now() - began_ns > budget.ns
+            if is_late or units >= budget.units or self._staged_bytes > budget.answer_bytes:
+                if budget is MEMBER or not intake.is_member(self):
+                    break
+                budget = MEMBER
+                continue
+            if units == 0 and not self.has_room():
+                break
+            if later:
+                if later[0]():
+                    later.popleft()
+            else:
+                self._on_frame(*inbox.popleft())
+            units += 1 + self._charged
+            self._charged = 0
+        if not inbox:
+            self._unread_bytes = 0
+
+    def _rest(self, intake: Intake[Connection]) -> None:
+        """Stop reading a link with work left, or with answers that it does not take; see that it goes on."""
+        if not (self._inbox or self._later or self._link_bytes > FULL_BYTES):
+            if self._is_paused:
+                self._is_paused = False
+                self._link.resume_reading()
+            return
+        if self._state != _OPEN:
+            return
+        if self.has_room():
+            if self._inbox or self._later:
+                self._pause()
+                intake.wait(self)
+            elif self._is_paused:
+                self._is_paused = False
+                self._link.resume_reading()
+        elif not self._is_blocked:
+            self._is_blocked = True
+            self._pause()
+            self._link.when_drained(self._drained)
+
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self._link.pause_reading()
+
+    def _drained(self) -> None:
+        """The other end took what waited for it."""
+        self._is_blocked = False
+        if self._state == _OPEN and self._intake is not None:
+            self._intake.wait(self)
 
     def link_lost(self, reason: BaseException | None) -> None:
         """The link is gone."""
@@ -311,6 +419,12 @@ class Connection:
         self._disarm()
 
     # -- inside
+
+    def _on_frame(self, kind: int, body: bytes) -> None:
+        if kind > frames.PONG:
+            self._handler.on_frame(self, kind, body)
+        else:
+            self._on_basic_frame(kind)
 
     def _on_basic_frame(self, kind: int) -> None:
         if kind == frames.PING:
@@ -337,8 +451,12 @@ class Connection:
 
     def _end(self, reason: str) -> None:
         self._state = _CLOSED
+        self._inbox.clear()
+        self._later.clear()
         if self._inbound is not None:
             self._inbound.holds(self, 0)
+        if self._intake is not None:
+            self._intake.forget(self)
         self.closed_reason = reason
         self._disarm()
 
@@ -374,7 +492,7 @@ class Connection:
     def _check(self) -> None:
         """Ping a silent link, and give up one that stays silent."""
         # A late tick counts once, so a pause of this process is no silence of the other.
-        self._missed = 0 if self._is_heard else self._missed + 1
+        self._missed = self._missed + 1 if self._is_silent() else 0
         self._is_heard = False
         if self._missed >= MISSED_PINGS:
             self._fail(f"half-open: silent for {self._settings.unreachable_after_s} s")
@@ -383,3 +501,15 @@ class Connection:
         if self._missed:
             self.send(frames.PING, b"")
         self._arm(self._settings.unreachable_after_s / MISSED_PINGS, self._check)
+
+    def _is_silent(self) -> bool:
+        """Whether nothing came of the other end since the last look.
+
+        What is not read cannot be heard: then it counts whether the other end takes what waits for it, if it is that
+        what reading waits for.
+        """
+        if not self._is_paused:
+            return not self._is_heard
+        before = self._taken_bytes
+        self._taken_bytes = self._written_bytes - self._link.buffered_bytes
+        return self._is_blocked and self._taken_bytes <= before

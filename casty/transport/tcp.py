@@ -29,12 +29,16 @@ MOST_READ_BYTES = 256 * 1024
 class TcpLink(asyncio.BufferedProtocol):
     """One socket."""
 
-    __slots__ = ("_buffer", "_on_link", "_read_bytes", "_transport", "handler", "peer")
+    __slots__ = (
+        "_buffer", "_is_full", "_on_drained", "_on_link", "_read_bytes", "_transport", "handler", "peer",
+    )  # fmt: skip
 
     def __init__(self, on_link: LinkFactory) -> None:
         self._on_link = on_link
         self._buffer = bytearray()
         self._read_bytes = LEAST_READ_BYTES
+        self._is_full = False  # asyncio's own mark: more is queued than the system takes soon
+        self._on_drained: Callable[[], None] | None = None
         self.handler: LinkHandler
         self._transport: asyncio.Transport
         self.peer: tuple[str, int] = ("", 0)
@@ -61,8 +65,21 @@ class TcpLink(asyncio.BufferedProtocol):
         missing = self.handler.data_received(data)
         self._read_bytes = min(max(missing or 0, LEAST_READ_BYTES), MOST_READ_BYTES)
 
+    def pause_writing(self) -> None:
+        """Much is queued."""
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        """Little is queued again."""
+        self._is_full = False
+        callback, self._on_drained = self._on_drained, None
+        if callback is not None:
+            # asyncio calls this amid a write; whoever waited may want to write as well.
+            asyncio.get_running_loop().call_soon(callback)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
+        self._on_drained = None
         self.handler.link_lost(exc)
 
     # -- what the owner calls
@@ -89,6 +106,23 @@ class TcpLink(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """End at once."""
         self._transport.abort()
+
+    def pause_reading(self) -> None:
+        """Leave what arrives with the system."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def when_drained(self, callback: Callable[[], None]) -> None:
+        """Call back when little is queued."""
+        if self._is_full:
+            self._on_drained = callback
+        else:
+            asyncio.get_running_loop().call_soon(callback)
 
 
 class TcpListener:

@@ -7,6 +7,7 @@ first byte can be judged: TLS on one side only is a clear error on both.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 
 from casty.tls import TlsError
@@ -128,6 +129,18 @@ class TlsLink:
         """End at once."""
         self._is_closed = True
         self._raw.abort()
+
+    def pause_reading(self) -> None:
+        """Read nothing more from the link below; all that came of it was handed on."""
+        self._raw.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        self._raw.resume_reading()
+
+    def when_drained(self, callback: Callable[[], None]) -> None:
+        """Call back when the link below took nearly everything."""
+        self._raw.when_drained(callback)
 
     # -- what the link below calls
 

@@ -13,7 +13,7 @@ import msgpack
 from casty.errors import EncodingError, RemoteProtocolError
 from casty.limits import MAX_BYTES, MAX_ITEMS
 
-__all__ = ["Plain", "pack", "unpack"]
+__all__ = ["Plain", "claimed_items", "pack", "unpack"]
 
 Plain = object
 """None, bool, int, float, str, bytes, or a list or dictionary of such: never anything else."""
@@ -117,6 +117,21 @@ def unpack(data: bytes) -> Plain:
     if b"\xff" in data and any(mark in data for mark in _TIMESTAMPS) and _has_timestamp(value):
         raise RemoteProtocolError("expected no extension but ours, found a msgpack timestamp")
     return value
+
+
+def claimed_items(data: bytes) -> int:
+    """Return how many items the list claims to have that `data` is; 0 for anything else. It costs nothing.
+
+    Examples
+    --------
+    >>> claimed_items(pack(list(range(20)))), claimed_items(pack("a"))
+    (20, 0)
+    """
+    first = data[0] if data else 0
+    if 0x90 <= first <= 0x9F:
+        return first & 0x0F
+    size_bytes = {0xDC: 2, 0xDD: 4}.get(first, 0)
+    return int.from_bytes(data[1 : 1 + size_bytes], "big")
 
 
 def _describe(data: bytes) -> str:

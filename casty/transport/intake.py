@@ -1,0 +1,147 @@
+"""What one link may cost in one turn, and the rotation in which links that have more to say take turns.
+
+Reading is what bounds a link: a link with more work than fits its budget is not read until that work is done, so what
+it sends waits with its sender. It goes on in the next turn of the loop, never at a timer: who is alone loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from casty.runtime import Clock
+
+__all__ = ["CLIENT", "FULL_BYTES", "MEMBER", "TURN_NS", "Budget", "Intake"]
+
+FULL_BYTES = 1024 * 1024
+"""Answers that wait for a client to read them, but for the last one: with more it is not read, and not served."""
+
+TURN_NS = 10_000_000
+"""What clients and strangers may take of one turn of the loop, all together, but for the last of their shares."""
+
+LOOK_NS = TURN_NS // 4
+"""From so much on it is noted when the turn of the loop is over; less adds up to that over several turns."""
+
+
+class Budget(NamedTuple):
+    """What one link may cost in one turn of its own.
+
+    Parameters
+    ----------
+    units
+        Frames, and the rows of those that have rows; each costs some ten microseconds or less.
+    answer_bytes
+        Answers that are ready to be sent.
+    ns
+        Nanoseconds of the process's clock.
+    """
+
+    units: int
+    answer_bytes: int
+    ns: int
+
+
+CLIENT = Budget(256, 256 * 1024, 4_000_000)
+MEMBER = Budget(4096, 2**40, 20_000_000)
+"""Nodes trust each other, and what they say keeps leaders alive: it does not wait for what clients say."""
+
+
+class Worker(Protocol):
+    """A link, as this sees it."""
+
+    def work(self) -> None:
+        """Take its share, in a turn of its own; whoever has more to do waits again."""
+
+
+W = TypeVar("W", bound=Worker)
+
+
+class Intake(Generic[W]):
+    """The rotation of one process.
+
+    Parameters
+    ----------
+    clock
+        Tells how long a share took.
+    is_member
+        Whether a link is that of a node that may say more.
+
+    Bounds: `_members` and `_others` have a row per link that has work left; it goes with the work, or with the link.
+    """
+
+    __slots__ = (
+        "_clock", "_is_member", "_is_noted", "_is_scheduled", "_members", "_others", "_spent_ns", "shares",
+    )  # fmt: skip
+
+    def __init__(self, clock: Clock, is_member: Callable[[W], bool]) -> None:
+        self._clock = clock
+        self._is_member = is_member
+        self._members: dict[W, None] = {}
+        self._others: dict[W, None] = {}
+        """Who was served longest ago comes first."""
+        self._spent_ns = 0
+        """What clients took of this turn of the loop, or in small pieces of several."""
+        self._is_noted = False
+        self._is_scheduled = False
+        self.shares = 0
+        """How many shares links got beyond what they were served when they were read."""
+
+    @property
+    def waiting(self) -> int:
+        """How many links have work left."""
+        return len(self._members) + len(self._others)
+
+    def now(self) -> int:
+        """Nanoseconds of the process's clock."""
+        return self._clock.now()
+
+    def is_member(self, link: W) -> bool:
+        """Whether a link has the budget of a member."""
+        return self._is_member(link)
+
+    def has_time(self, link: W) -> bool:
+        """Whether a link may be served now, or has to wait until others had this turn of the loop."""
+        return self._spent_ns < TURN_NS or self._is_member(link)
+
+    def spent(self, ns: int) -> None:
+        """A link was served for so long."""
+        self._spent_ns += ns
+        if self._spent_ns >= LOOK_NS and not self._is_noted:
+            self._is_noted = True
+            asyncio.get_running_loop().call_soon(self._turn_over)
+
+    def _turn_over(self) -> None:
+        self._is_noted = False
+        self._spent_ns = 0
+
+    def wait(self, link: W) -> None:
+        """Serve a link again, in the next turn of the loop if others leave time; harmless when it waits already."""
+        queue = self._members if self._is_member(link) else self._others
+        queue[link] = None
+        self._see_to_it()
+
+    def forget(self, link: W) -> None:
+        """The link is over."""
+        self._members.pop(link, None)
+        self._others.pop(link, None)
+
+    def _see_to_it(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._rotate)
+
+    def _rotate(self) -> None:
+        """Serve each member, then each client once, until the time is up: the others come first in the next turn."""
+        self._is_scheduled = False
+        self._spent_ns = 0
+        for queue in (self._members, self._others):
+            for _ in range(len(queue)):
+                link = next(iter(queue), None)
+                if link is None or (queue is self._others and self._spent_ns >= TURN_NS):
+                    break
+                del queue[link]
+                self.shares += 1
+                link.work()
+        if self._members or self._others:
+            self._see_to_it()
