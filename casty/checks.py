@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from operator import index
 
 __all__ = [
     "check_callable", "check_count", "check_integer", "check_name", "check_seconds", "check_text", "check_timeout",
     "shown",
 ]  # fmt: skip
+
+LARGE_BITS = 1_000
+"""The text of a longer integer takes the square of its length, and has no end that anybody reads."""
+
+SHOWN_DEPTH = 8
 
 LONGEST_S = 1e30
 """More is not finite in nanoseconds, or soon."""
@@ -16,16 +22,61 @@ LONGEST_S = 1e30
 def shown(value: object, most: int = 100) -> str:
     """Return the `repr` of something that is not ours, at most so long, for the text of an error; never raises.
 
+    It is cut before it is built: what is large costs no more than what is shown of it.
+
     Examples
     --------
     >>> shown("a" * 10, 5)
     "'aaaa"
+    >>> shown([1, {"a": 10**5000}], 40)
+    "[1, {'a': <int of 16610 bits>}]"
     """
     try:
-        return repr(value)[:most]
+        return "".join(_pieces(value, most, 0))[:most]
     except Exception as error:
         kind = type(value)
         return f"<{kind.__module__}.{kind.__qualname__}, whose repr raised {type(error).__qualname__}>"
+
+
+def _pieces(value: object, most: int, depth: int) -> Iterator[str]:
+    """Return the parts of a text that is as long as `most` or whole."""
+    if isinstance(value, (str, bytes, bytearray)) and len(value) > most:
+        yield repr(value[:most])
+    elif type(value) is int and value.bit_length() > LARGE_BITS:
+        yield f"<int of {value.bit_length()} bits>"
+    elif type(value) is dict and depth < SHOWN_DEPTH:
+        yield from _cut("{", (_pair(key, item, most, depth) for key, item in value.items()), "}", most)
+    elif type(value) is list and depth < SHOWN_DEPTH:
+        yield from _cut("[", (_pieces(item, most, depth + 1) for item in value), "]", most)
+    elif type(value) is tuple and depth < SHOWN_DEPTH:
+        end = ",)" if len(value) == 1 else ")"
+        yield from _cut("(", (_pieces(item, most, depth + 1) for item in value), end, most)
+    elif isinstance(value, (list, tuple, dict, set, frozenset)) and len(value) > most:
+        yield f"<{type(value).__qualname__} of {len(value)}>"
+    else:
+        yield repr(value)
+
+
+def _pair(key: object, item: object, most: int, depth: int) -> Iterator[str]:
+    yield from _pieces(key, most, depth + 1)
+    yield ": "
+    yield from _pieces(item, most, depth + 1)
+
+
+def _cut(begin: str, items: Iterable[Iterator[str]], end: str, most: int) -> Iterator[str]:
+    """Return the parts of a container until they are long enough."""
+    length = len(begin)
+    yield begin
+    for number, item in enumerate(items):
+        if number:
+            length += 2
+            yield ", "
+        for piece in item:
+            length += len(piece)
+            yield piece
+            if length >= most:
+                return
+    yield end
 
 
 def check_integer(name: str, value: int) -> int:

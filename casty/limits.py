@@ -30,7 +30,8 @@ from __future__ import annotations
 __all__ = [
     "MAX_BYTES", "MAX_DEPTH", "MAX_GENERATION", "MAX_ITEMS", "MAX_NAME_BYTES", "MAX_NUMBER", "MAX_REGIONS",
     "MAX_REGION_NAME_BYTES", "MAX_SAME_HASH",
-    "MAX_SERVICES", "MAX_SERVICE_BYTES", "MAX_SERVICE_KEY_BYTES", "MAX_SERVICE_REF_BYTES", "MAX_TEXT_BYTES",
+    "MAX_SERVICES", "MAX_SERVICE_BYTES", "MAX_SERVICE_KEY_BYTES", "MAX_SERVICE_REF_BYTES", "MAX_SUBSCRIPTION_BYTES",
+    "MAX_TEXT_BYTES", "MAX_WATCH_BYTES",
 ]  # fmt: skip
 
 MAX_ITEMS = 1_048_576
@@ -42,8 +43,9 @@ MAX_BYTES = 2**30
 MAX_DEPTH = 100
 """How deeply values nest. Both sides refuse more before the interpreter's or msgpack's own stack does."""
 
-MAX_SAME_HASH = 1024
-"""How many keys of one container may have a hash that another has: so many cost some milliseconds, more its square."""
+MAX_SAME_HASH = 32
+"""How many others of its container a key may be compared with, as their hashes are equal, on the average of all keys:
+then a container of any length costs what its length is, and no more."""
 
 MAX_TEXT_BYTES = 512
 """The longest name of a cluster, a node or a host."""
@@ -74,3 +76,9 @@ MAX_SERVICE_KEY_BYTES = 1024
 
 MAX_SERVICE_REF_BYTES = 4096
 """The address of an instance."""
+
+MAX_WATCH_BYTES = 8 * 1024 * 1024
+"""What the watches of one other process take in this one: some ten thousand of them."""
+
+MAX_SUBSCRIPTION_BYTES = 1024 * 1024
+"""What the subscriptions of one other process to services take in this one: over a thousand of them."""

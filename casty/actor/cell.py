@@ -333,6 +333,7 @@ class Cell:
         self._try(core.remove, self)
         for watcher in list(self.watchers.values()):
             self._try(core.tell_terminated, watcher, ref)
+        self._try(core.watching.ended, self)
         self._try(core.publish, ActorStopped(ref))
         self.stopped.set()
         if self.finished is not None:

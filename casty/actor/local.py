@@ -44,6 +44,8 @@ M = TypeVar("M")
 R = TypeVar("R")
 
 EVENT_STREAM = "$events"
+SHOWN = 200
+"""Characters of a path or a reason in a line of the log; either may have come over the network."""
 
 Endpoint = Callable[[object], None]
 
@@ -105,6 +107,7 @@ class LocalSystem:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.full_mailboxes = FullMailboxes(self)
         self.undecodable = Complaint(runtime.clock, self.log, SECOND_NS)
+        self.refused_watches = Complaint(runtime.clock, self.log, SECOND_NS)
         self._letters = {
             level: Complaint(runtime.clock, self.log, SECOND_NS, level)
             for level in (logging.WARNING, logging.INFO)
@@ -262,7 +265,7 @@ class LocalSystem:
         """
         self.dead_letters += 1
         if level:
-            self._letters[level].say(f"dead letter for {ref.id}: {reason}")
+            self._letters[level].say(f"dead letter for {ref.id[:SHOWN]}: {reason[:SHOWN]}")
         self.replies.lost(message, ref, reason, kind)
         if self.runtime.observe:
             self.runtime.observe(DeadLettered(ref.id, reason))

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from casty.actor.ref import ActorRef, RemoteActorRef
+from casty.actor.shares import Shares
+from casty.limits import MAX_WATCH_BYTES
 
 if TYPE_CHECKING:
     from casty.actor.cell import Cell
     from casty.actor.local import LocalSystem
 
 __all__ = ["Unwatch", "Watch", "WatchedGone", "Watching"]
+
+
+SHOWN = 200
+"""Characters of a name in a line of the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +47,19 @@ class WatchedGone:
 
 
 class Watching:
-    """The watches of one system."""
+    """The watches of one system.
+
+    Attributes
+    ----------
+    refused
+        How many watches of other processes were not taken, as theirs took `MAX_WATCH_BYTES` already.
+    """
 
     def __init__(self, core: LocalSystem) -> None:
         self._core = core
+        self._away: Shares[tuple[str, str]] = Shares(MAX_WATCH_BYTES)
+        """By node id, the watchers there: path of an actor here, and key among its watchers."""
+        self.refused = 0
 
     def watch(self, watcher: Cell, ref: ActorRef[Any]) -> None:
         """Start a watch; an actor that is gone is reported at once."""
@@ -76,13 +91,32 @@ class Watching:
             case Watch(watcher) if cell is None:
                 self.tell_gone(watcher, self._core.own_ref(path))
             case Watch(watcher) if cell is not None:
-                cell.watchers[self._core.key_of(watcher)] = watcher
+                self._watched(cell, watcher)
             case Unwatch(watcher) if cell is not None:
-                cell.watchers.pop(self._core.key_of(watcher), None)
+                key = self._core.key_of(watcher)
+                cell.watchers.pop(key, None)
+                self._away.drop(_home(watcher), (path, key))
             case WatchedGone(ref) if cell is not None:
                 cell.terminated(ref)
             case _:
                 return
+
+    def _watched(self, cell: Cell, watcher: ActorRef[Any]) -> None:
+        """An actor of another process watches one of this; each process may have so many bytes of such rows."""
+        key, home = self._core.key_of(watcher), _home(watcher)
+        if self._away.add(home, (cell.path, key), len(cell.path) + 2 * len(key)):
+            cell.watchers[key] = watcher
+        else:
+            self.refused += 1
+            self._core.refused_watches.say(
+                f"a watch of {cell.path[:SHOWN]} was not taken: {home[:SHOWN]} has more than {MAX_WATCH_BYTES} bytes "
+                "of watches here, MAX_WATCH_BYTES; it will not hear of the actor's end"
+            )
+
+    def ended(self, cell: Cell) -> None:
+        """An actor is gone; nobody watches it any more."""
+        for key, watcher in cell.watchers.items():
+            self._away.drop(_home(watcher), (cell.path, key))
 
     def tell_gone(self, watcher: ActorRef[Any], ref: ActorRef[Any]) -> None:
         """Tell one watcher that an actor of this process is gone."""
@@ -94,10 +128,11 @@ class Watching:
 
     def node_lost(self, node_id: str) -> None:
         """Report every watched actor of a node as gone, and forget the watchers that lived there."""
+        for path, key in self._away.forget(node_id):
+            watched = self._core.cells.get(path)
+            if watched is not None:
+                watched.watchers.pop(key, None)
         for cell in list(self._core.cells.values()):
-            for key, watcher in list(cell.watchers.items()):
-                if _lives_on(watcher, node_id):
-                    del cell.watchers[key]
             for ref in list(cell.watching.values()):
                 if _lives_on(ref, node_id):
                     cell.terminated(ref)
@@ -119,6 +154,11 @@ class Watching:
             return False
         self._core.make_ref(ref.address).tell(message)
         return True
+
+
+def _home(ref: ActorRef[Any]) -> str:
+    """Return the id of the process that an actor lives in, as far as it is known."""
+    return (ref.address.node_id or "") if isinstance(ref, RemoteActorRef) else ""
 
 
 def _lives_on(ref: ActorRef[Any], node_id: str) -> bool:

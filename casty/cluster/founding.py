@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from casty.address import node_id_of
+from casty.checks import shown
 from casty.cluster import ballots
 from casty.cluster.ballots import Ballot, Identity, Promise, Proposal, Seat, Vote, majority
 from casty.errors import RemoteProtocolError
@@ -181,11 +182,11 @@ class Founding:
         kind = message[0] if message else None
         handler = self._handlers.get(kind) if isinstance(kind, int) else None
         if handler is None:
-            raise RemoteProtocolError(f"founding: expected a kind from 1 to 6, found {kind!r:.80}")
+            raise RemoteProtocolError(f"founding: expected a kind from 1 to 6, found {shown(kind, 80)}")
         try:
             return handler(now_ns, sender, *message[1:])
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise RemoteProtocolError(f"founding message {kind}: {error!r:.200}") from error
+            raise RemoteProtocolError(f"founding message {kind}: {shown(error, 200)}") from error
 
     # -- when to lead a ballot
 
@@ -346,19 +347,19 @@ class Founding:
 
 def _number(value: object) -> int:
     if type(value) is not int or not 0 <= value < 2**62:
-        raise ValueError(f"expected a number below 2**62, found {value!r:.40}")
+        raise ValueError(f"expected a number below 2**62, found {shown(value, 40)}")
     return value
 
 
 def _ballot(number: object, leader: object, sender: str | None = None) -> Ballot:
     if not isinstance(leader, str) or (sender is not None and leader != sender):
-        raise ValueError(f"expected a ballot led by its sender, found {leader!r:.80}")
+        raise ValueError(f"expected a ballot led by its sender, found {shown(leader, 80)}")
     return Ballot(_number(number), leader)
 
 
 def _check_sender(identity: Identity, sender: str) -> None:
     if identity.key != sender:
-        raise ValueError(f"expected the identity of {sender}, found {identity.key!r:.80}")
+        raise ValueError(f"expected the identity of {sender}, found {shown(identity.key, 80)}")
 
 
 def _decoded(body: bytes) -> dict[str, Any]:
@@ -384,5 +385,5 @@ def _proposal(body: object) -> Proposal:
 def _identity(row: Any) -> Identity:
     node_id, incarnation, host, port = row
     if not all(isinstance(text, str) for text in (node_id, incarnation, host)) or type(port) is not int:
-        raise TypeError(f"expected [node id, incarnation, host, port], found {row!r:.100}")
+        raise TypeError(f"expected [node id, incarnation, host, port], found {shown(row, 100)}")
     return Identity(node_id, incarnation, host, port)

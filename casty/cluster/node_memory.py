@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from casty.checks import shown
 from casty.cluster.host import Group, Host
 from casty.cluster.memory import MemoryBudget, Usage
 from casty.cluster.slot_weights import Weights
@@ -188,5 +189,5 @@ def _name(kind: int, entity: bytes) -> str:
         except (RemoteProtocolError, TypeError, ValueError):
             # Whoever made it did not use our client; its bytes are its name.
             return repr(entity)[:100]
-        return f"{name}[{key!r:.60}]"
+        return f"{name}[{shown(key, 60)}]"
     return entity.decode(errors="replace")[:200]

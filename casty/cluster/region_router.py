@@ -32,7 +32,7 @@ from casty.cluster.remote import ActorRoutes, Remote, plain_sender, sender_of
 from casty.config import SECOND_NS
 from casty.errors import CastyError, MessageTooLarge, Mismatch, Overloaded, RemoteProtocolError, Unavailable
 from casty.events import Redirected
-from casty.limits import MAX_REGION_NAME_BYTES, MAX_REGIONS
+from casty.limits import MAX_NUMBER, MAX_REGION_NAME_BYTES, MAX_REGIONS
 from casty.runtime import Timer
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
@@ -44,6 +44,9 @@ WAIT_NS = 10 * SECOND_NS
 
 RETRY_NS = SECOND_NS // 20
 """How often waiting messages try again; news of leaders and leases are tried at once."""
+
+RETRIED_AT_ONCE = 256
+"""Shards with waiting messages that are looked at in one turn; each costs some ten microseconds."""
 
 ASK_OTHERS_NS = SECOND_NS
 """After so long without a link to the leader another node is asked to pass the message on."""
@@ -152,7 +155,12 @@ class RegionRouter:
         self._refs: dict[str, tuple[int, ActorRef[ShardEnvelope[Any]]]] = {}
         self._waiting: dict[tuple[str, int], deque[EntityMessage]] = {}
         self._count = 0
+        self._by_source: dict[str, int] = {}
+        """Process -> how many of its messages wait; a row goes with the last of them."""
         self._timer: Timer | None = None
+        self._to_retry: list[tuple[str, int]] = []
+        """Shards that this round of retries has not come to."""
+        self._is_news = False
         self._is_retrying = False
         self._is_closed = False
         self.refusal: Callable[[], CastyError | None] = _nothing
@@ -209,6 +217,8 @@ class RegionRouter:
             raise RemoteProtocolError(f"entity message: expected {len(_SHAPE)} fields")
         if not all(isinstance(value, kind) for value, kind in zip(row, _SHAPE, strict=True)) or row[1] < 1:
             raise RemoteProtocolError("entity message: found a field of the wrong type")
+        if max(row[1], row[4], row[5]) > MAX_NUMBER or min(row[4], row[5]) < 0:
+            raise RemoteProtocolError(f"entity message: expected numbers from 0 to {MAX_NUMBER}")
         shard_type, num_shards, entity_id, source, number, detours, sender, payload = row
         address, now_ns = sender_of(sender, self._local.name), self._clock.now()
         if speaker is not None and speaker.role < PEER:
@@ -233,10 +243,18 @@ class RegionRouter:
         if self._count >= self._max_waiting:
             self.drop(item, Overloaded(f"max_mailbox: {self._max_waiting} messages wait for leaders"))
             return
+        theirs = self._by_source.get(item.source, 0)
+        if item.source != self._source and theirs >= max(1, self._max_waiting // 2):
+            self.drop(
+                item,
+                Overloaded(f"max_mailbox: {theirs} messages of this process wait for leaders, half of it"),
+            )
+            return
         refusal = self._local.mail_refusal(item.size_bytes)
         if refusal is not None:
             self.drop(item, refusal)
             return
+        self._by_source[item.source] = theirs + 1
         self._count += 1
         self._local.unread.size_bytes += item.size_bytes
         self._waiting.setdefault(key, deque()).append(item)
@@ -307,17 +325,35 @@ class RegionRouter:
         return self._count
 
     def retry(self) -> None:
-        """Let everything go that can by now: leaders, links or leases are news."""
+        """Let everything go that can by now: leaders, links or leases are news. What is much goes on in later turns."""
         if self._is_retrying:
             return
+        if self._to_retry:
+            self._is_news = True  # those that were looked at already want to know
+            return
+        self._to_retry = list(self._waiting)
+        self._to_retry.reverse()
+        self._retry_some()
+
+    def _retry_some(self) -> None:
+        """Look at so many shards, and go on in the next turn."""
         self._is_retrying = True
         try:
-            for key in list(self._waiting):
+            for _ in range(min(len(self._to_retry), RETRIED_AT_ONCE)):
+                key = self._to_retry.pop()
+                if key not in self._waiting:
+                    continue
                 self._retry_shard(self._waiting[key])
                 if not self._waiting[key]:
                     del self._waiting[key]
         finally:
             self._is_retrying = False
+        if not self._to_retry and self._is_news:
+            self._is_news = False
+            self._to_retry = list(self._waiting)
+            self._to_retry.reverse()
+        if self._to_retry:
+            self._clock.call_at(self._clock.now(), self._retry_some)
 
     def _retry_shard(self, items: deque[EntityMessage]) -> None:
         now_ns = self._clock.now()
@@ -330,8 +366,14 @@ class RegionRouter:
             elif not self._try_again(item):
                 return
             items.popleft()
-            self._count -= 1
+            self._left(item)
             self._local.unread.size_bytes -= item.size_bytes
+
+    def _left(self, item: EntityMessage) -> None:
+        self._count -= 1
+        left = self._by_source.pop(item.source) - 1
+        if left:
+            self._by_source[item.source] = left
 
     def _try_again(self, item: EntityMessage) -> bool:
         try:
@@ -350,7 +392,9 @@ class RegionRouter:
 
     def _arm(self) -> None:
         if self._timer is None:
-            self._timer = self._clock.call_at(self._clock.now() + RETRY_NS, self._on_timer)
+            # Many wait as few do: for news. The timer is for what is none, and takes no more for more of them.
+            pause_ns = RETRY_NS * (1 + len(self._waiting) // RETRIED_AT_ONCE)
+            self._timer = self._clock.call_at(self._clock.now() + pause_ns, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -370,6 +414,8 @@ class RegionRouter:
                 self.drop(item, error, logging.INFO)
                 self._local.unread.size_bytes -= item.size_bytes
         self._waiting.clear()
+        self._by_source.clear()
+        self._to_retry.clear()
         self._count = 0
 
 

@@ -24,7 +24,7 @@ from casty.actor.unread import MESSAGE_BYTES
 from casty.actor.watching import Unwatch, Watch, WatchedGone
 from casty.address import ActorAddress, node_id_of
 from casty.checks import shown
-from casty.cluster.authority import PEER, Speaker, is_door, may_ask_receptionist, may_name
+from casty.cluster.authority import PEER, STRANGER, Speaker, is_door, may_ask_receptionist, may_name
 from casty.cluster.senders import Heard, Senders
 from casty.cluster.topology import Topology
 from casty.errors import (
@@ -37,6 +37,7 @@ from casty.errors import (
     Unavailable,
     UnknownRegion,
 )
+from casty.limits import MAX_NUMBER
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 from casty.wire.registry import default_registry
@@ -64,7 +65,15 @@ RECEPTIONIST = "$receptionist"
 _QUESTIONS = (Find, Subscribe)
 
 MAX_SOURCES = 65_536
-"""Processes whose last number is remembered."""
+"""Processes whose last number is remembered; a key of one is at most some 600 bytes."""
+
+UNREAD_BYTES = 8 * 1024
+"""A message for nobody is decoded only when it is this short, as a watch is: who watches nobody is told so."""
+
+MAX_PORT = 65_535
+
+SHOWN = 200
+"""Characters of a path or reason that came over the network, in a text."""
 
 
 class MessageCodec(Protocol):
@@ -238,12 +247,13 @@ class Remote:
         if speaker is not None and not may_name(speaker, source):
             self._lost(path, payload, f"{shown(speaker.key, 100)} does not speak for {shown(source, 100)}")
         elif target != node_id:
-            self._lost(path, payload, f"the message is for {target}, this is {node_id}", address)
+            self._lost(path, payload, f"the message is for {target[:SHOWN]}, this is {node_id}", address)
         elif self._heard.is_overtaken(source, number):
             self.overtaken += 1
             self._lost(path, payload, "a later message of the same sender came first", address)
         else:
-            self._receive(path, payload, address, source)
+            is_stranger = speaker is not None and speaker.role == STRANGER
+            self._receive(path, payload, address, source, is_stranger)
 
     def _asker(self, plain: object, speaker: Speaker | None) -> ActorAddress | None:
         """Return who waits for a reply; a client speaks for nobody's questions but its own."""
@@ -276,7 +286,7 @@ class Remote:
             return
         relays = self._routes.relays_to(target) if may_pass_on else ()
         if not any(self._routes.send(relay, frames.RELAY, body) for relay in relays):
-            self._lost(row[1], row[5], f"no way to {target}", sender_of(row[4], self._local.name))
+            self._lost(row[1], row[5], f"no way to {target[:SHOWN]}", sender_of(row[4], self._local.name))
 
     def _take_relayed(self, node_id: str, row: list[Any], body: bytes, speaker: Speaker | None) -> None:
         if row[1]:
@@ -289,18 +299,33 @@ class Remote:
         row = _refusal(body)
         self._local.replies.fail(row[1], _ERRORS[row[2]](row[3]))
 
-    def _receive(self, path: str, payload: bytes, sender: ActorAddress | None, source: str) -> None:
+    def _receive(
+        self, path: str, payload: bytes, sender: ActorAddress | None, source: str, is_stranger: bool
+    ) -> None:
+        if self.is_too_large(len(payload)):
+            self._lost(path, payload, str(self.too_large("message", len(payload))), sender)
+            return
+        if len(payload) > UNREAD_BYTES and not self._is_there(path.lstrip("/")):
+            # Decoding may cost very much more than reading, and nobody is there for whom it would be worth it.
+            self._lost(path, payload, "no such actor", sender, level=logging.INFO)
+            return
         try:
             message = self.decode(payload)
         except EncodingError as error:
             self._undecodable(path, payload, sender, error)
             return
         why = self._flaw(path.lstrip("/"), message, source)
+        if why is None and is_stranger and isinstance(message, (Watch, Subscribe)):
+            # Whoever nobody names leaves nothing behind here: nobody would say when it is gone.
+            why = "a node that is no member yet watches nothing and subscribes to nothing"
         if why is None:
             self._local.receive(path, message, sender, MESSAGE_BYTES + len(payload))
         else:
             self._local.dead_letter(message, self._local.own_ref(path.lstrip("/")), why)
-            self.refuse(sender, AskFailed(f"ask {path}: {why}; there will be no reply"))
+            self.refuse(sender, AskFailed(f"ask {path[:SHOWN]}: {why}; there will be no reply"))
+
+    def _is_there(self, path: str) -> bool:
+        return is_door(path) and (path in self._local.cells or path in self._local.endpoints)
 
     def _flaw(self, path: str, message: object, source: str) -> str | None:
         """Say why a message of another process is not for this path; None when it is."""
@@ -323,9 +348,9 @@ class Remote:
             text = f"ask {shown(question.target)}: the reply cannot be decoded here: {error}"
             self._local.replies.fail(path, EncodingError(text))
             return
-        self._local.undecodable.say(f"a message that cannot be decoded was dropped: {path}: {error}")
+        self._local.undecodable.say(f"a message that cannot be decoded was dropped: {path[:SHOWN]}: {error}")
         self._lost(path, payload, f"undecodable: {error}", level=0)
-        self.refuse(sender, EncodingError(f"{path}: {error}"))
+        self.refuse(sender, EncodingError(f"{path[:SHOWN]}: {error}"))
 
     def _lost(
         self,
@@ -336,17 +361,19 @@ class Remote:
         level: int = logging.WARNING,
     ) -> None:
         self._local.dead_letter(payload, self._local.own_ref(path.lstrip("/")), reason, level=level)
-        self.refuse(asker, AskFailed(f"ask {path}: {reason}; there will be no reply"))
+        self.refuse(asker, AskFailed(f"ask {path[:SHOWN]}: {reason[:SHOWN]}; there will be no reply"))
 
 
 def _is_of(message: object, node_id: str) -> bool:
     """Whether what concerns watching is told by the process of the actor that watches, or that is gone."""
     match message:
-        case Watch(ref) | Unwatch(ref) | WatchedGone(ref):
-            pass
+        case Watch(ref) | Unwatch(ref) | Subscribe(_, ref):
+            # Rows are kept for it, and go with that process.
+            return isinstance(ref, RemoteActorRef) and ref.address.node_id == node_id
+        case WatchedGone(ref):
+            return isinstance(ref, RemoteActorRef) and ref.address.node_id in (None, node_id)
         case _:
             return True
-    return isinstance(ref, RemoteActorRef) and ref.address.node_id in (None, node_id)
 
 
 def _refusal(body: bytes) -> list[Any]:
@@ -368,6 +395,8 @@ def sender_of(plain: object, system: str) -> ActorAddress | None:
     if not _is_shaped(plain, (str, str, int, str)):
         raise RemoteProtocolError("sender: expected [path, host, port, node id]")
     path, host, port, node_id = plain
+    if not 0 <= port <= MAX_PORT:
+        raise RemoteProtocolError(f"sender: expected a port up to {MAX_PORT}, found {shown(port)}")
     return ActorAddress(system, path, host, port, node_id)
 
 
@@ -377,6 +406,10 @@ def _row(body: bytes) -> list[Any]:
         raise RemoteProtocolError("actor message: expected [target, path, source, number, sender, payload]")
     if not isinstance(row[5], bytes):
         raise RemoteProtocolError("actor message: expected bytes as payload")
+    if not 0 <= row[3] <= MAX_NUMBER:  # it is kept
+        raise RemoteProtocolError(
+            f"actor message: expected a number up to {MAX_NUMBER}, found {shown(row[3])}"
+        )
     return row
 
 

@@ -34,7 +34,7 @@ from casty.cluster.slot_leader import EXPIRY_WORK
 from casty.distributed.core import TOO_LARGE
 from casty.errors import EncodingError, RemoteProtocolError
 from casty.events import Redirected
-from casty.limits import MAX_ITEMS
+from casty.limits import MAX_ITEMS, MAX_NUMBER
 from casty.transport.connection import Connection
 from casty.wire import frames
 from casty.wire.pack import claimed_items, pack, unpack
@@ -101,7 +101,7 @@ class Requests:
 
     def _take(self, answers: ReadAnswers, items: list[Any], role: int) -> None:
         for item in items:
-            if not isinstance(item, list) or len(item) not in (5, 6) or not isinstance(item[0], int):
+            if not isinstance(item, list) or len(item) not in (5, 6) or not _is_call_id(item[0]):
                 raise RemoteProtocolError(
                     "request: expected [call id, slot, epoch, operation, payload, proof]"
                 )
@@ -356,6 +356,11 @@ class Requests:
                 for name, count in replica.count_structures().items():
                     structures[name] = structures.get(name, 0) + count
         return sessions, structures
+
+
+def _is_call_id(value: object) -> bool:
+    """Whether it is a short number: it is the key of a table, and long ones may all have the same hash."""
+    return type(value) is int and -MAX_NUMBER <= value <= MAX_NUMBER
 
 
 class _Rest:

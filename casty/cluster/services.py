@@ -16,13 +16,14 @@ from casty.actor.events import Terminated
 from casty.actor.local import LocalSystem
 from casty.actor.ref import ActorRef, RemoteActorRef
 from casty.actor.services import Deregister, Find, Listing, Register, ServiceKey, Subscribe
+from casty.actor.shares import Shares
 from casty.checks import shown
 from casty.cluster.control import NOT_ON_TOP, SERVICE
 from casty.cluster.listings import Listings
 from casty.cluster.offers import Announcement, Offers, flaw_of_offer
 from casty.cluster.topology import Topology
 from casty.errors import CastyError, Unavailable
-from casty.limits import MAX_SERVICE_BYTES, MAX_SERVICES
+from casty.limits import MAX_SERVICE_BYTES, MAX_SERVICES, MAX_SUBSCRIPTION_BYTES
 from casty.wire.pack import pack
 
 __all__ = ["PATH", "Receptionist", "ServicesChanged"]
@@ -82,6 +83,9 @@ class Receptionist:
         self._topology = topology
         self._incarnation = incarnation
         self._subscribers: dict[str, dict[str, tuple[Subscribe[Any], Listing[Any]]]] = {}
+        self._subscribed: dict[str, dict[str, None]] = {}
+        """The same by subscriber: the services."""
+        self._shares: Shares[tuple[str, str]] = Shares(MAX_SUBSCRIPTION_BYTES)
         self._registered: dict[str, dict[str, ActorRef[Any]]] = {}
         self._services: dict[str, dict[str, None]] = {}
         """The same by actor: its services."""
@@ -194,9 +198,17 @@ class Receptionist:
             self._local.tell(request.reply_to, self.listing(request.key))
 
     def _subscribe(self, ctx: ActorContext[Any], request: Subscribe[Any]) -> None:
+        name, subscriber = request.key.name, self._local.key_of(request.reply_to)
+        home, size_bytes = _home(request.reply_to), len(name) + 2 * len(subscriber)
+        if not self._is_own(request.reply_to) and not self._shares.add(home, (name, subscriber), size_bytes):
+            ctx.log.warning(
+                "a subscription to %.100r is not taken: those of the process of %.200s exceed MAX_SUBSCRIPTION_BYTES "
+                "= %d bytes", name, subscriber, MAX_SUBSCRIPTION_BYTES,
+            )  # fmt: skip
+            return
         listing = self.listing(request.key)
-        subscribers = self._subscribers.setdefault(request.key.name, {})
-        subscribers[self._local.key_of(request.reply_to)] = (request, listing)
+        self._subscribers.setdefault(name, {})[subscriber] = (request, listing)
+        self._subscribed.setdefault(subscriber, {})[name] = None
         self._local.tell(request.reply_to, listing)
         ctx.watch(request.reply_to)
 
@@ -205,8 +217,11 @@ class Receptionist:
         if self._is_own(ref):
             for key in list(self._services.get(ref.id, ())):
                 self._take_back(key, ref.id)
-        for key, subscribers in list(self._subscribers.items()):
-            subscribers.pop(self._local.key_of(ref), None)
+        subscriber = self._local.key_of(ref)
+        for key in self._subscribed.pop(subscriber, {}):
+            self._shares.drop(_home(ref), (key, subscriber))
+            subscribers = self._subscribers[key]
+            del subscribers[subscriber]
             if not subscribers:
                 del self._subscribers[key]
 
@@ -224,6 +239,11 @@ class Receptionist:
                 if listing != heard:
                     subscribers[name] = (request, listing)
                     self._local.tell(request.reply_to, listing)
+
+
+def _home(ref: ActorRef[Any]) -> str:
+    """Return the id of the process that an actor lives in, as far as it is known."""
+    return (ref.address.node_id or "") if isinstance(ref, RemoteActorRef) else ""
 
 
 def _flaw(message: object) -> str | None:

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+from casty.checks import shown
 from casty.cluster.entity_order import EntityOrder
 from casty.cluster.slot_dump import SlotDump, SlotLoad
 from casty.cluster.slot_session import EntityKey, SlotSession
@@ -127,7 +128,7 @@ def check_entry(data: bytes) -> list[Any]:
     elif entry[0] == COMMAND:
         structure = STRUCTURES.get(entry[5])
         if structure is None:
-            raise RemoteProtocolError(f"slot entry: unknown kind {entry[5]}")
+            raise RemoteProtocolError(f"slot entry: unknown kind {shown(entry[5])}")
         try:
             structure.check(entry[7])
         except ValueError as error:
@@ -156,7 +157,7 @@ def check_read(read: Any) -> list[Any]:
         raise RemoteProtocolError("read: expected [kind, entity, query]")
     structure = STRUCTURES.get(read[0])
     if structure is None:
-        raise RemoteProtocolError(f"read: unknown kind {read[0]}")
+        raise RemoteProtocolError(f"read: unknown kind {shown(read[0])}")
     try:
         structure.check_query(read[2])
     except ValueError as error:
@@ -173,7 +174,7 @@ def _shaped(plain: object) -> list[Any]:
     for value, expected in zip(entry[1:], shape, strict=True):
         if type(value) is not expected:
             raise RemoteProtocolError(
-                f"slot entry {entry[0]}: expected {expected.__name__}, found {value!r:.60}"
+                f"slot entry {entry[0]}: expected {expected.__name__}, found {shown(value, 60)}"
             )
     return entry
 

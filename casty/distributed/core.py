@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
+from casty.checks import shown
+
 __all__ = [
     "BAD",
     "BARRIER",
@@ -283,7 +285,9 @@ class Structure(Generic[S]):
 def check_shape(name: str, shapes: Shapes, command: object) -> None:
     """Raise `ValueError` unless `command` is a list of a known operation and arguments of its types."""
     if not isinstance(command, (list, tuple)) or not command or type(command[0]) is not int:
-        raise ValueError(f"{name}: expected a list that begins with an operation, found {command!r:.100}")
+        raise ValueError(
+            f"{name}: expected a list that begins with an operation, found {shown(command, 100)}"
+        )
     shape = shapes.get(command[0])
     if shape is None:
         raise ValueError(f"{name}: expected an operation out of {list(shapes)}, found {command[0]}")
@@ -291,4 +295,4 @@ def check_shape(name: str, shapes: Shapes, command: object) -> None:
         raise ValueError(f"{name}: expected {len(shape)} arguments of {command[0]}, found {len(command) - 1}")
     for value, types in zip(command[1:], shape, strict=True):
         if type(value) not in types:
-            raise ValueError(f"{name}: expected {types} in {command[0]}, found {value!r:.100}")
+            raise ValueError(f"{name}: expected {types} in {command[0]}, found {shown(value, 100)}")

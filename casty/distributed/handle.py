@@ -168,7 +168,7 @@ def failure(reply: Reply, what: str) -> CastyError:
     if status == OVERLOADED:
         return Overloaded(f"{what}: the bound {reply[1]}={reply[2]} of its slot is reached; try again later")
     return InternalError(
-        f"{what}: expected the reply of a structure, found {reply!r:.200}; please report this"
+        f"{what}: expected the reply of a structure, found {shown(reply, 200)}; please report this"
     )
 
 

@@ -36,7 +36,7 @@ long after it was heard last, and at most a third later."""
 LINGER_S = 1.0
 """How long a closed link may take to send what was queued."""
 
-LOOK_UNITS = 32
+LOOK_UNITS = 8
 """So many units are served between two looks at the clock."""
 
 _HANDSHAKE, _OPEN, _CLOSED = range(3)

@@ -9,6 +9,7 @@ from enum import Enum
 from uuid import UUID
 
 from casty.address import ActorAddress
+from casty.checks import shown
 from casty.errors import EncodingError
 from casty.limits import MAX_DEPTH
 from casty.ordered import FrozenOrderedSet
@@ -19,6 +20,8 @@ from casty.wire.registry import Registry
 from casty.wire.shapes import Shape, enum_of, shape_of
 
 __all__ = ["Decoder", "RefFactory"]
+
+MAX_PORT = 65_535
 
 RefFactory = Callable[[ActorAddress], object]
 """Makes a ref that works here from the address that travelled."""
@@ -56,7 +59,7 @@ class Decoder:
         if type(plain) is list:
             tag = plain[0]
             if type(tag) is not int or not 0 <= tag < len(_DECODERS):
-                raise EncodingError(f"expected a tag below {len(_DECODERS)}, found {tag!r:.80}")
+                raise EncodingError(f"expected a tag below {len(_DECODERS)}, found {shown(tag, 80)}")
             return _DECODERS[tag](self, plain, depth + 1)
         assert isinstance(plain, dict), "unpack returns nothing else"
         return self.fields(plain, depth + 1)
@@ -64,18 +67,18 @@ class Decoder:
     def fields(self, plain: Plain, depth: int) -> dict[str, object]:
         """Return the values of a dictionary with string keys."""
         if not isinstance(plain, dict):
-            raise EncodingError(f"expected a dictionary, found {plain!r:.80}")
+            raise EncodingError(f"expected a dictionary, found {shown(plain, 80)}")
         found: dict[str, object] = {}
         for key, item in plain.items():
             if type(key) is not str:
-                raise EncodingError(f"expected a string key, found {key!r:.80}")
+                raise EncodingError(f"expected a string key, found {shown(key, 80)}")
             found[key] = item if type(item) in SCALARS else self.value(item, depth)
         return found
 
     def shape(self, name: Plain) -> tuple[type, Shape | None]:
         """Return the class of a wire name and its shape."""
         if not isinstance(name, str):
-            raise EncodingError(f"expected a wire name, found {name!r:.80}")
+            raise EncodingError(f"expected a wire name, found {shown(name, 80)}")
         cls = self._registry.resolve(name, strict=self._strict)
         if hasattr(cls, "__casty_ref__"):
             raise EncodingError(f"expected a ref to travel as one, found {name!r} with fields of its own")
@@ -154,7 +157,7 @@ def _uuid(decoder: Decoder, plain: list[Plain], depth: int) -> object:
     del decoder, depth
     _, data = plain
     if not isinstance(data, bytes):
-        raise EncodingError(f"expected 16 bytes, found {data!r:.80}")
+        raise EncodingError(f"expected 16 bytes, found {shown(data, 80)}")
     return UUID(bytes=data)
 
 
@@ -171,6 +174,8 @@ def _ref(decoder: Decoder, plain: list[Plain], depth: int) -> object:
     if decoder.ref_factory is None:
         raise EncodingError("found an actor ref where none can be used: this codec has no ref_factory")
     _, system, path, host, port, node_id = plain
+    if type(port) is int and not 0 <= port <= MAX_PORT:
+        raise EncodingError(f"expected a port up to {MAX_PORT}, found {shown(port)}")
     address = ActorAddress(
         _str(system),
         _str(path),
@@ -183,13 +188,13 @@ def _ref(decoder: Decoder, plain: list[Plain], depth: int) -> object:
 
 def _str(value: Plain) -> str:
     if not isinstance(value, str):
-        raise EncodingError(f"expected a string, found {value!r:.80}")
+        raise EncodingError(f"expected a string, found {shown(value, 80)}")
     return value
 
 
 def _int(value: Plain) -> int:
     if type(value) is not int:
-        raise EncodingError(f"expected an integer, found {value!r:.80}")
+        raise EncodingError(f"expected an integer, found {shown(value, 80)}")
     return value
 
 

@@ -6,6 +6,7 @@ Building one plain tree and packing it once is several times faster than packing
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -134,8 +135,17 @@ def check_spread(keys: Collection[object]) -> None:
 
     Equal hashes are easy to find for integers, and come by accident with no type that spreads its own.
     """
-    if len(keys) > MAX_SAME_HASH and len(keys) - len(set(map(hash, keys))) > MAX_SAME_HASH:
-        raise EncodingError(f"expected at most {MAX_SAME_HASH} keys with hashes that others have, found more")
+    if len(keys) <= MAX_SAME_HASH:
+        return
+    hashes = list(map(hash, keys))
+    if len(keys) - len(set(hashes)) <= MAX_SAME_HASH:
+        return
+    compared = sum(count * (count - 1) // 2 for count in Counter(hashes).values())
+    if compared > MAX_SAME_HASH * len(keys):
+        raise EncodingError(
+            f"expected at most {MAX_SAME_HASH} comparisons a key with hashes that others have, found {compared} for "
+            f"{len(keys)} keys"
+        )
 
 
 def _items(tag: int) -> Encode:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from casty.address import NodeAddress
+from casty.checks import shown
 from casty.config import BOUNDS, Settings
 from casty.errors import RemoteProtocolError
 from casty.limits import MAX_TEXT_BYTES
@@ -213,18 +214,18 @@ def _range(hello: Hello) -> str:
 
 def _number(value: Plain) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        raise RemoteProtocolError(f"expected a number in the handshake, found {value!r:.80}")
+        raise RemoteProtocolError(f"expected a number in the handshake, found {shown(value, 80)}")
     return value
 
 
 def _items(plain: Plain, name: str, types: tuple[type, ...]) -> list[Plain]:
     """Return as many leading items as there are types; what follows is of a newer version."""
     if not isinstance(plain, list) or len(plain) < len(types):
-        raise RemoteProtocolError(f"expected a {name} of {len(types)} items, found {plain!r:.80}")
+        raise RemoteProtocolError(f"expected a {name} of {len(types)} items, found {shown(plain, 80)}")
     for index, (item, expected) in enumerate(zip(plain, types, strict=False)):
         if type(item) is not expected:
             raise RemoteProtocolError(
-                f"expected {expected.__name__} as item {index} of the {name}, found {item!r:.80}"
+                f"expected {expected.__name__} as item {index} of the {name}, found {shown(item, 80)}"
             )
         if isinstance(item, str) and len(item) > MAX_TEXT_BYTES and name == "hello":
             raise RemoteProtocolError(

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["Shape", "enum_of", "member_name", "shape_of"]
 
 
+SHOWN_MEMBERS = 20
+"""So many names of an enum are told to whoever sends another one."""
+
+MAX_FLAG_BITS = 64
+"""The longest number of a combination of flags, but for a class that has more."""
+
+MAX_COMBINATIONS = 65_536
+"""Combinations of the flags of one class that a process keeps: some 300 bytes each."""
+
 _CONTENT = (list, tuple, dict, set, frozenset, str, bytes, bytearray, int, float, complex)
 
 
@@ -147,9 +156,29 @@ def enum_of(cls: type, name: object) -> Enum:
     if not issubclass(cls, Enum):
         raise EncodingError(f"expected an enum, found {cls.__qualname__}")
     if type(name) is int and issubclass(cls, Flag):
-        return cls(name)
+        return _combination(cls, name)
     member = cls.__members__.get(name) if isinstance(name, str) else None
     if member is None:
-        known = ", ".join(cls.__members__)
-        raise EncodingError(f"expected a member of {cls.__qualname__} ({known}), found {name!r:.80}")
+        known = ", ".join(list(cls.__members__)[:SHOWN_MEMBERS])
+        raise EncodingError(f"expected a member of {cls.__qualname__} ({known}), found {shown(name, 80)}")
     return member
+
+
+def _combination(cls: type[Flag], number: int) -> Flag:
+    """Return the combination of flags that a number is; Python keeps each for ever, so that they are bounded."""
+    kept = vars(cls)["_value2member_map_"]  # where it does
+    if number in kept:
+        return cls(number)
+    bits = max((int(member.value).bit_length() for member in cls.__members__.values()), default=0)
+    if number < 0 or number.bit_length() > max(bits, MAX_FLAG_BITS):
+        raise EncodingError(f"expected a combination of {cls.__qualname__}, found {shown(number)}")
+    is_full = len(kept) >= MAX_COMBINATIONS
+    if is_full and not issubclass(cls, int):
+        raise EncodingError(
+            f"expected one of the {MAX_COMBINATIONS} combinations of {cls.__qualname__} that were used so far, found "
+            f"{number}, and no more are kept: use a set of enum members for so many flags"
+        )
+    made = cls(number)
+    if is_full:
+        kept.pop(number, None)  # an `IntFlag` equals another that is made of the same number
+    return made

@@ -448,12 +448,12 @@ def test_a_ref_cannot_be_made_of_fields() -> None:
 @pytest.mark.parametrize("make", [set, frozenset, dict.fromkeys], ids=["set", "frozenset", "dict"])
 def test_keys_that_share_a_hash_are_refused_beyond_a_bound(make: Callable[[range], object]) -> None:
     step = sys.hash_info.modulus
-    few = make(range(0, 1000 * step, step))
+    few = make(range(0, 2 * MAX_SAME_HASH * step, step))
     assert CODEC.decode(CODEC.encode(few)) == few
-    plain: list[object] = [2, *[number * step for number in range(MAX_SAME_HASH + 10)]]
+    plain: list[object] = [2, *[number * step for number in range(3 * MAX_SAME_HASH)]]
     if make is dict.fromkeys:
         plain = [4, *[item for number in plain[1:] for item in (number, None)]]
     with pytest.raises(EncodingError, match="hashes that others have"):
         CODEC.decode(pack(plain))
     with pytest.raises(EncodingError, match="hashes that others have"):
-        CODEC.encode(make(range(0, (MAX_SAME_HASH + 10) * step, step)))
+        CODEC.encode(make(range(0, 3 * MAX_SAME_HASH * step, step)))
