@@ -50,7 +50,7 @@ class LinkAnswers:
     request that was under way then, and `_put_off` one per read of those.
     """
 
-    __slots__ = ("_dirty", "_is_deferred", "_items", "_link", "_put_off", "_size_bytes")
+    __slots__ = ("_dirty", "_is_deferred", "_items", "_link", "_put_off", "_size_bytes", "is_full")
 
     def __init__(self, link: Outbound, dirty: list[LinkAnswers | LocalAnswers]) -> None:
         self._link = link
@@ -59,11 +59,8 @@ class LinkAnswers:
         self._put_off: deque[Callable[[], None]] = deque()
         self._is_deferred = False
         self._dirty = dirty
-
-    @property
-    def is_full(self) -> bool:
+        self.is_full = False
         """Whether answers have to wait, so that no read should be done now: see `put_off`."""
-        return bool(self._put_off) or not self._link.has_room()
 
     def put_off(self, serve: Callable[[], None]) -> None:
         """Call `serve`, which adds an answer, when the other end took others."""
@@ -75,9 +72,10 @@ class LinkAnswers:
         if not self._items:
             self._dirty.append(self)
         self._items.append([call_id, reply])
-        self._size_bytes += _size_of(reply)
-        if self._size_bytes >= FRAME_BYTES:
-            self.flush()
+        if len(reply) > 1:
+            self._size_bytes += _size_of(reply)
+            if self._size_bytes >= FRAME_BYTES:
+                self.flush()
 
     def flush(self) -> None:
         """Send what was collected, as far as there is room."""
@@ -88,6 +86,7 @@ class LinkAnswers:
             self._send(self._cut())
 
     def _see_to_it(self) -> None:
+        self.is_full = True
         if not self._is_deferred:
             self._is_deferred = True
             self._link.defer(self._go_on)
@@ -101,7 +100,7 @@ class LinkAnswers:
         self._link.charge(count)
         if self._items:
             self._send(self._cut())
-        self._is_deferred = bool(self._items or self._put_off)
+        self._is_deferred = self.is_full = bool(self._items or self._put_off)
         return not self._is_deferred
 
     def _cut(self) -> list[list[object]]:
@@ -139,6 +138,8 @@ def _size_of(reply: Sequence[object]) -> int:
     """Return about how many bytes a reply takes on the wire: what is long in it, exactly."""
     size_bytes = 24
     for part in reply:
+        if type(part) is int or part is None:
+            continue
         if isinstance(part, (bytes, str)):
             size_bytes += len(part)
         elif isinstance(part, (list, tuple)):

@@ -101,21 +101,23 @@ class Requests:
 
     def _take(self, answers: ReadAnswers, items: list[Any], role: int) -> None:
         for item in items:
-            if not isinstance(item, list) or len(item) not in (5, 6) or not _is_call_id(item[0]):
+            if not isinstance(item, list) or len(item) not in (5, 6) or type(item[0]) is not int:
                 raise RemoteProtocolError(
                     "request: expected [call id, slot, epoch, operation, payload, proof]"
                 )
             call_id, slot, epoch, operation, payload = item[:5]
             # Who gives no proof has no session; a read needs none.
             proof = item[5] if len(item) == 6 else b""
+            # The id of a call is the key of a table, and long numbers may all have the same hash.
             if not (
-                isinstance(slot, int)
+                -MAX_NUMBER <= call_id <= MAX_NUMBER
+                and isinstance(slot, int)
                 and isinstance(operation, int)
                 and isinstance(payload, bytes)
                 and isinstance(proof, bytes)
             ):
                 raise RemoteProtocolError(
-                    "request: expected numbers for slot and operation, bytes for payload and proof"
+                    "request: expected numbers for call id, slot and operation, bytes for payload and proof"
                 )
             if slot == CONTROL_SLOT:
                 if operation != OP_CONTROL or role < STRANGER:
@@ -356,11 +358,6 @@ class Requests:
                 for name, count in replica.count_structures().items():
                     structures[name] = structures.get(name, 0) + count
         return sessions, structures
-
-
-def _is_call_id(value: object) -> bool:
-    """Whether it is a short number: it is the key of a table, and long ones may all have the same hash."""
-    return type(value) is int and -MAX_NUMBER <= value <= MAX_NUMBER
 
 
 class _Rest:

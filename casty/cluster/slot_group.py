@@ -157,11 +157,12 @@ class SlotReplica:
 
         A state that is read later has all that the confirmed one had, so nothing stale is answered.
         """
-        answers, call_id, read = self._reads.pop(token)
+        row = self._reads.pop(token)
+        answers = row[0]
         if answers.is_full:
-            answers.put_off(partial(self._answer, answers, call_id, read))
+            answers.put_off(partial(self._answer, *row))
         else:
-            self._answer(answers, call_id, read)
+            self._answer(*row)
 
     def _answer(self, answers: Answers, call_id: int, read: list[Any]) -> None:
         kind, entity, query = read

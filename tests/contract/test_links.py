@@ -69,6 +69,53 @@ def test_the_listener_names_a_real_port_and_links_their_peer(world: World) -> No
     world.run(main)
 
 
+def test_what_is_not_read_waits_and_comes_in_order_with_the_end_behind_it(world: World) -> None:
+    async def main() -> None:
+        near, far, listening = await pair(world)
+        near.link.write(b"a")
+        await far.received(1)
+        far.link.pause_reading()
+        far.link.pause_reading()
+        sent = bytes(range(256)) * 16
+        near.link.write(sent)
+        near.link.close()
+        await runtime.current().clock.sleep(0.1)
+        assert bytes(far.data) == b"a" and not far.losses
+        far.link.resume_reading()
+        far.link.resume_reading()
+        assert bytes(far.data) == b"a", "in a later turn"
+        assert await far.lost() is None
+        assert bytes(far.data) == b"a" + sent
+        await finish(listening, near, far)
+
+    world.run(main)
+
+
+def test_a_writer_hears_when_the_other_end_took_what_it_wrote(world: World) -> None:
+    async def main() -> None:
+        near, far, listening = await pair(world)
+        near.link.write(b"a")
+        await far.received(1)
+        far.link.pause_reading()
+        heard: list[int] = []
+        near.link.write(b"x" * 32_000_000)
+        near.link.when_drained(lambda: heard.append(near.link.buffered_bytes))
+        await runtime.current().clock.sleep(0.1)
+        assert near.link.buffered_bytes > 1_000_000 and heard == []
+        far.link.resume_reading()
+        await far.received(32_000_001)
+        while not heard:
+            await runtime.current().clock.sleep(0.01)
+        assert heard[0] <= 65_536
+        near.link.when_drained(lambda: heard.append(-1))
+        assert len(heard) == 1, "in a later turn"
+        await runtime.current().clock.sleep(0.01)
+        assert heard[1:] == [-1]
+        await finish(listening, near, far)
+
+    world.run(main)
+
+
 def test_close_sends_what_is_queued_then_both_hear_the_end_once(world: World) -> None:
     async def main() -> None:
         near, far, listening = await pair(world)

@@ -36,11 +36,19 @@ class HandMade:
         """Write a frame with a plain value, or with any bytes, as its body."""
         self._writer.write(frame(kind, pack(plain) if body is None else body))
 
+    def write(self, data: bytes) -> None:
+        """Write any bytes at once."""
+        self._writer.write(data)
+
+    async def any(self) -> tuple[int, bytes]:
+        """Return kind and body of the next frame."""
+        size, kind = struct.unpack(">IB", await self._reader.readexactly(5))
+        return kind, await self._reader.readexactly(size - 1)
+
     async def next(self, wanted: int) -> bytes:
         """Return the body of the next frame of a kind."""
         while True:
-            size, kind = struct.unpack(">IB", await self._reader.readexactly(5))
-            body = await self._reader.readexactly(size - 1)
+            kind, body = await self.any()
             if kind == wanted:
                 return body
 

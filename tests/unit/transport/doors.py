@@ -74,6 +74,8 @@ class PipeLink:
         self.buffered_bytes = 0
         self.is_closed = False
         self.is_aborted = False
+        self.is_paused = False
+        self.on_drained: Callable[[], None] | None = None
 
     def proves(self, host: str) -> bool:
         del host
@@ -87,6 +89,22 @@ class PipeLink:
 
     def abort(self) -> None:
         self.is_aborted = True
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
+
+    def when_drained(self, callback: Callable[[], None]) -> None:
+        self.on_drained = callback
+
+    def drain(self) -> None:
+        """The other end took all."""
+        self.buffered_bytes = 0
+        callback, self.on_drained = self.on_drained, None
+        assert callback is not None, "somebody waits for it"
+        callback()
 
 
 class ManualTransport:

@@ -1,0 +1,201 @@
+"""What one link may cost a turn: shares go round, members go first, and a link with work left is not read."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from casty.address import NodeAddress
+from casty.config import SECOND_NS, Settings
+from casty.transport.acceptor import Acceptor
+from casty.transport.base import LinkHandler
+from casty.transport.connection import MISSED_PINGS, Connection
+from casty.transport.intake import CLIENT, FULL_BYTES, TURN_NS, Intake
+from casty.transport.turn import Turn
+from casty.wire import frames
+from casty.wire.framing import frame
+from casty.wire.hello import Hello
+from tests.unit.transport.doors import Doors, ManualClock, PipeLink
+
+SETTINGS = Settings()
+
+
+class Worker:
+    """Has so many shares of work; each takes so long."""
+
+    def __init__(self, name: str, shares: int, clock: ManualClock, takes_ns: int, order: list[str]) -> None:
+        self.name = name
+        self.shares = shares
+        self.clock = clock
+        self.takes_ns = takes_ns
+        self.order = order
+        self.intake: Intake[Worker]
+
+    def work(self) -> None:
+        self.order.append(self.name)
+        self.clock.now_ns += self.takes_ns
+        self.intake.spent(self.takes_ns)
+        self.shares -= 1
+        if self.shares:
+            self.intake.wait(self)
+
+
+class Row:
+    """An intake and its workers."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.order: list[str] = []
+        self.intake: Intake[Worker] = Intake(self.clock, lambda link: link.name == "member")
+
+    def worker(self, name: str, shares: int, takes_ns: int = 0) -> Worker:
+        worker = Worker(name, shares, self.clock, takes_ns, self.order)
+        worker.intake = self.intake
+        self.intake.wait(worker)
+        return worker
+
+
+async def test_links_take_turns_and_members_go_first() -> None:
+    row = Row()
+    for name, shares in (("a", 3), ("b", 1), ("member", 2)):
+        row.worker(name, shares)
+    for expected in (["member", "a", "b"], ["member", "a"], ["a"]):
+        row.order.clear()
+        await asyncio.sleep(0)
+        assert row.order == expected
+    assert (row.intake.waiting, row.intake.shares) == (0, 6)
+
+
+async def test_a_turn_of_the_loop_ends_when_its_time_is_up_and_the_others_come_first_in_the_next() -> None:
+    row = Row()
+    for name in "abc":
+        row.worker(name, 2, TURN_NS // 2)
+    await asyncio.sleep(0)
+    assert row.order == ["a", "b"]
+    await asyncio.sleep(0)
+    assert row.order == ["a", "b", "c", "a"]
+
+
+async def test_a_member_does_not_wait_for_time_that_clients_took() -> None:
+    row = Row()
+    client, member = row.worker("a", 1), row.worker("member", 1)
+    assert row.intake.has_time(client)
+    row.intake.spent(TURN_NS)
+    assert not row.intake.has_time(client) and row.intake.has_time(member)
+    await asyncio.sleep(0)
+    assert row.intake.has_time(client), "that turn of the loop is over"
+
+
+async def test_who_is_gone_gets_no_share() -> None:
+    row = Row()
+    row.intake.forget(row.worker("a", 1))
+    await asyncio.sleep(0)
+    assert row.order == []
+
+
+class Side:
+    """A node with one link that a client made by hand."""
+
+    def __init__(self) -> None:
+        self.doors = Doors()
+        self.bodies: list[bytes] = []
+        self.closed: list[str] = []
+        self.answer = b""
+        self.connection: Connection | None = None
+        turn = Turn(self.doors.runtime)
+        self.acceptor = Acceptor(self.doors.runtime, self.hello, SETTINGS, self, turn)
+        self.link = PipeLink()
+        self.handler: LinkHandler = self.acceptor._on_link(self.link)
+        hello = Hello.of_client(cluster="shop", client_id="c", incarnation="1", address=NodeAddress("x", 1))
+        self.handler.data_received(frame(frames.HELLO, hello.encode()))
+        assert self.connection is not None
+
+    def hello(self) -> Hello:
+        return Hello.of_node(
+            cluster="shop", node_id="a", incarnation="1", address=NodeAddress("y", 1), settings=SETTINGS
+        )
+
+    def on_open(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
+        self.bodies.append(body)
+        if self.answer:
+            connection.send(kind, self.answer)
+
+    def on_closed(self, connection: Connection, reason: str) -> None:
+        self.closed.append(reason)
+
+
+def numbers(count: int) -> list[bytes]:
+    return [b"%d" % number for number in range(count)]
+
+
+def flood(count: int) -> bytes:
+    return b"".join(frame(frames.REQUEST, body) for body in numbers(count))
+
+
+async def test_a_turn_serves_so_many_frames_and_the_link_is_read_again_when_all_are() -> None:
+    side, count = Side(), 3 * CLIENT.units
+    side.handler.data_received(flood(count))
+    assert side.bodies == numbers(CLIENT.units)
+    assert side.link.is_paused
+    side.handler.data_received(frame(frames.REQUEST, b"last"))  # what was on its way already
+    await asyncio.sleep(0)
+    assert len(side.bodies) == 2 * CLIENT.units
+    while side.link.is_paused:
+        await asyncio.sleep(0)
+    assert side.bodies == [*numbers(count), b"last"]
+    assert side.acceptor.intake.waiting == 0 and side.acceptor.inbound.total_bytes == 0
+    side.handler.data_received(frame(frames.REQUEST, b"x"))
+    assert side.bodies[-1] == b"x", "who sends little is served at once"
+
+
+async def test_what_waits_counts_as_input_and_goes_with_the_link() -> None:
+    side, data = Side(), flood(2 * CLIENT.units)
+    side.handler.data_received(data)
+    assert side.acceptor.inbound.total_bytes == len(data)
+    assert side.connection is not None
+    side.connection.abort("enough")
+    assert side.acceptor.inbound.total_bytes == 0
+    await asyncio.sleep(0)
+    assert len(side.bodies) == CLIENT.units
+
+
+async def test_answers_are_a_part_of_the_budget() -> None:
+    side = Side()
+    side.answer = b"x" * (CLIENT.answer_bytes // 4)
+    side.handler.data_received(flood(20))
+    assert len(side.bodies) == 4
+
+
+async def test_who_does_not_read_its_answers_is_not_read_and_goes_on_when_it_does() -> None:
+    side = Side()
+    side.link.buffered_bytes = FULL_BYTES + 1
+    side.answer = b"x"
+    side.handler.data_received(flood(2))
+    assert side.link.is_paused
+    served = len(side.bodies)
+    side.handler.data_received(flood(2))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(side.bodies) == served
+    side.link.drain()
+    await asyncio.sleep(0)
+    assert len(side.bodies) == 4 and not side.link.is_paused
+
+
+@pytest.mark.parametrize("is_slow", [True, False])
+async def test_a_link_that_is_not_read_is_half_open_when_it_takes_nothing_either(is_slow: bool) -> None:
+    side = Side()
+    side.link.buffered_bytes = FULL_BYTES + 1
+    side.answer = b"x" * 100_000
+    side.handler.data_received(flood(1))
+    assert side.link.is_paused
+    tick_ns = int(SETTINGS.unreachable_after_s * SECOND_NS) // MISSED_PINGS + 1
+    for tick in range(1, 3 * MISSED_PINGS):
+        side.link.buffered_bytes -= 10_000 if is_slow else 0
+        side.doors.clock.advance(tick * tick_ns)
+    await asyncio.sleep(0)
+    assert (side.closed == []) is is_slow
