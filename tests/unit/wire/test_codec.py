@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from casty.address import ActorAddress
 from casty.errors import EncodingError
 from casty.limits import MAX_SAME_HASH
+from casty.wire import shapes
 from casty.wire.codec import Codec, default_codec, message
 from casty.wire.pack import pack, unpack
 from casty.wire.registry import Registry
@@ -457,3 +458,49 @@ def test_keys_that_share_a_hash_are_refused_beyond_a_bound(make: Callable[[range
         CODEC.decode(pack(plain))
     with pytest.raises(EncodingError, match="hashes that others have"):
         CODEC.encode(make(range(0, 3 * MAX_SAME_HASH * step, step)))
+
+
+class Wide(enum.IntFlag):
+    A = 1
+    B = 2
+
+
+def test_combinations_of_flags_that_others_send_are_kept_up_to_a_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shapes, "MAX_COMBINATIONS", 10)
+    codec = Codec()
+    name = f"{Wide.__module__}:{Wide.__qualname__}"
+    for number in range(200):
+        assert codec.decode(pack([6, name, number])) == number
+    kept: Any = vars(Wide)["_value2member_map_"]
+    assert len(kept) < 20
+    for number in (-7, 2**65, 10**5000):
+        with pytest.raises(EncodingError, match="expected a combination of Wide"):
+            codec.decode(pack([6, name, number]))
+
+
+class Many(enum.Flag):
+    A = 1
+    B = 2
+    C = 4
+
+
+def test_combinations_of_flags_that_are_compared_by_identity_are_refused_beyond_the_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shapes, "MAX_COMBINATIONS", 4)
+    assert shapes.enum_of(Many, 3) is Many.A | Many.B
+    with pytest.raises(EncodingError, match="no more are kept"):
+        shapes.enum_of(Many, 5)
+    assert shapes.enum_of(Many, 3) is Many.A | Many.B
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [[10**5000], [[["x" * 10**6] * 10]], [6, ["x" * 10**6], 1], [4, 10**5000, 1, 2], [8, 10**5000, 0]],
+)
+def test_the_text_of_an_error_is_short_whatever_it_is_about(plain: list[Any]) -> None:
+    with pytest.raises(EncodingError) as caught:
+        Codec().decode(pack(plain))
+    assert len(str(caught.value)) < 500

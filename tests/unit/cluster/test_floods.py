@@ -1,0 +1,242 @@
+"""What one process may fill and make work: each safeguard of the parts of a node, without a network."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import pytest
+
+from casty.actor.ref import RemoteActorRef
+from casty.actor.services import Subscribe
+from casty.actor.shares import ROW_BYTES
+from casty.actor.watching import Watch
+from casty.address import ActorAddress
+from casty.cluster import region_router, remote, services
+from casty.cluster.authority import CLIENT, STRANGER, Speaker
+from casty.cluster.proposals import OK
+from casty.cluster.replies import FRAME_BYTES, LinkAnswers
+from casty.cluster.status import KEPT_NS, StatusAnswers
+from casty.errors import RemoteProtocolError
+from casty.wire import frames
+from casty.wire.pack import pack, unpack
+from tests.unit.cluster.region_world import ManualClock, Process, World, counter, settle
+from tests.unit.cluster.test_services import PRINTER, Registry
+
+
+def speaker(role: int, name: str = "c") -> Speaker:
+    return Speaker(role, f"{name}#1", lambda node_id: node_id in ("a", "b"))
+
+
+def actor(path: str, payload: bytes, number: int = 1, sender: Any = None) -> bytes:
+    return pack(["a", path, "c#1", number, sender, payload])
+
+
+async def test_a_long_message_for_nobody_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(("a",), ("c",))
+    node = world.processes["a"]
+    node.local.spawn(counter("x"), "x")
+    long = pack([0, *["y" * 50] * 10])
+    decoded: list[bytes] = []
+    right = node.remote.decode
+    monkeypatch.setattr(node.remote, "decode", lambda data: (decoded.append(data), right(data))[1])
+    monkeypatch.setattr(remote, "UNREAD_BYTES", 100)
+    for number, path in enumerate(("/nobody", "/$registrar", "/$ask/7"), 1):
+        node.remote.on_actor("a", actor(path, long, number), speaker(CLIENT))
+    assert decoded == [] and len(node.letters) == 3
+    node.remote.on_actor("a", actor("/nobody", b"\x01", 4), speaker(CLIENT))
+    node.remote.on_actor("a", actor("/x", long, 5), speaker(CLIENT))
+    assert decoded == [b"\x01", long]
+    node.remote.on_actor("a", actor("/x", b"\xc4" + b"x" * 2000, 6), speaker(CLIENT))
+    assert len(decoded) == 2, "longer than anybody may send"
+    await world.close()
+
+
+@pytest.mark.parametrize(
+    ("number", "port"),
+    [(10**5000, 1), (2**63, 1), (-1, 1), (1, 65_536), (1, 10**5000)],
+    ids=["digits", "long", "low", "port", "port-digits"],
+)
+async def test_numbers_that_are_kept_or_shown_are_short(number: int, port: int) -> None:
+    world = World(("a",), ("c",))
+    node = world.processes["a"]
+    body = actor("/x", b"\x01", number, ["/y", "h", port, "c"])
+    with pytest.raises(RemoteProtocolError, match="up to"):
+        node.remote.on_actor("a", body, speaker(CLIENT))
+    row = ["counter", 8, "e", "c#1", 10**5000, 0, None, b"\x01"]
+    with pytest.raises(RemoteProtocolError, match="from 0 to"):
+        node.router.on_entity(pack(row), speaker(CLIENT))
+    await world.close()
+
+
+async def test_a_stranger_and_a_liar_leave_no_rows() -> None:
+    world = World(("a",), ("c",))
+    node = world.processes["a"]
+    node.local.spawn(counter("x"), "x")
+    encode = node.remote.encode
+
+    def ref(node_id: str | None) -> RemoteActorRef[Any]:
+        made = node.local.make_ref(ActorAddress("test", "/w", "h", 1, node_id))
+        assert isinstance(made, RemoteActorRef)
+        return made
+
+    node.remote.on_actor("a", actor("/x", encode(Watch(ref("c"))), 1), speaker(STRANGER))
+    node.remote.on_actor("a", actor("/x", encode(Watch(ref(None))), 2), speaker(CLIENT))
+    node.remote.on_actor("a", actor("/x", encode(Watch(ref("d"))), 3), speaker(CLIENT))
+    node.remote.on_actor(
+        "a", actor("/$receptionist", encode(Subscribe(PRINTER, ref("d"))), 4), speaker(CLIENT)
+    )
+    assert node.local.cells["x"].watchers == {} and len(node.letters) == 4
+    node.remote.on_actor("a", actor("/x", encode(Watch(ref("c"))), 5), speaker(CLIENT))
+    assert len(node.local.cells["x"].watchers) == 1
+    await world.close()
+
+
+async def test_subscriptions_of_one_process_are_bounded_and_go_with_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(services, "MAX_SUBSCRIPTION_BYTES", 10 * ROW_BYTES)
+    world = World(("a",), ("c",))
+    node = world.processes["a"]
+    receptionist = Registry(world).receptionist(node)
+    for number in range(50):
+        away = node.local.make_ref(ActorAddress("test", f"/w{number % 2}", "z", 1, "z"))
+        receptionist.ref.tell(Subscribe(type(PRINTER)(f"s{number}"), away))
+        await asyncio.sleep(0)
+    await settle()
+    assert "MAX_SUBSCRIPTION_BYTES" in caplog.text
+    assert 5 < len(receptionist._subscribers) < 10
+    node.local.node_lost("z")
+    await settle()
+    assert receptionist._subscribers == {}
+    assert receptionist._subscribed == {} and receptionist._shares.size_bytes("z") == 0
+    await world.close()
+
+
+def entity(process: Process, entity_id: str, source: str, number: int) -> None:
+    body = pack(["counter", 8, entity_id, source, number, 0, None, b"\x01"])
+    process.router.on_entity(body, speaker(CLIENT, source.split("#")[0]))
+
+
+async def test_one_process_fills_half_of_the_waiting_room() -> None:
+    world = World(("a",), ("c", "d"))
+    node = world.processes["a"]
+    for number in range(1, 10):
+        entity(node, "e", "c#1", number)
+    assert (node.router.waiting, len(node.letters)) == (2, 7)
+    entity(node, "e", "d#1", 1)
+    assert node.router.waiting == 3, "another one finds room"
+    world.clock.advance(11)
+    assert node.router.waiting == 0 and node.router._by_source == {}
+    entity(node, "e", "c#1", 20)
+    assert node.router.waiting == 1
+    await world.close()
+    assert node.router._by_source == {}
+
+
+async def test_waiting_shards_are_looked_at_a_few_in_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(region_router, "RETRIED_AT_ONCE", 2)
+    world = World(("a",), ("c",))
+    client = world.processes["c"]
+    tried: list[tuple[str, int]] = []
+    for number in range(5):
+        entity(client, f"{number}", f"s{number}#1", 1)
+    shards = list(client.router._waiting)
+    assert len(shards) > 2
+    monkeypatch.setattr(
+        client.router, "_retry_shard", lambda items: tried.append((items[0].shard_type, items[0].shard))
+    )
+    client.router.retry()
+    assert tried == shards[:2]
+    client.router.retry()  # news amid the round: all of them are looked at once more
+    assert tried == shards[:2]
+    world.clock.advance(0.001)
+    assert tried == shards * 2
+    await world.close()
+
+
+class Link:
+    """Has room for so many bytes until it is drained."""
+
+    def __init__(self, room_bytes: int) -> None:
+        self.room_bytes = room_bytes
+        self.sent: list[Any] = []
+        self.largest = 0
+        self.rest: list[Any] = []
+
+    def send(self, kind: int, body: bytes) -> bool:
+        assert kind in (frames.REPLY, frames.STATUS_REPLY)
+        self.room_bytes -= len(body)
+        self.largest = max(self.largest, len(body))
+        self.sent.append(unpack(body) if kind == frames.REPLY else body)
+        return True
+
+    def close(self, reason: str) -> None:
+        raise AssertionError(reason)
+
+    def has_room(self, more_bytes: int = 0) -> bool:
+        return self.room_bytes > 0
+
+    def charge(self, units: int) -> None:
+        assert units >= 0
+
+    def defer(self, rest: Any) -> None:
+        self.rest.append(rest)
+
+    def drain(self, room_bytes: int) -> None:
+        self.room_bytes = room_bytes
+        while self.rest and self.has_room():
+            if self.rest[0]():
+                self.rest.pop(0)
+
+
+def test_answers_are_packed_as_far_as_there_is_room_and_reads_wait_behind_them() -> None:
+    link, dirty, served = Link(3 * FRAME_BYTES), list[Any](), list[int]()
+    answers = LinkAnswers(link, dirty)
+    value = b"v" * (FRAME_BYTES // 2)
+
+    def serve(number: int) -> None:
+        served.append(number)
+        answers.add(number, [OK, value])
+
+    for number in range(20):
+        if answers.is_full:
+            answers.put_off(partial(serve, number))
+        else:
+            serve(number)
+    answers.flush()
+    assert len(served) < 10 and len(link.sent) <= 4 and len(link.rest) == 1
+    done = len(served)
+    link.drain(2 * FRAME_BYTES)
+    assert done < len(served) < 20
+    while link.rest:
+        link.drain(2 * FRAME_BYTES)
+    assert [row[0] for rows in link.sent for row in rows] == list(range(20))
+    assert link.largest < 2 * FRAME_BYTES and not answers.is_full
+    answers.add(99, [OK])
+    answers.flush()
+    assert link.sent[-1] == [[99, [OK]]]
+
+
+def test_a_status_is_made_once_for_all_who_ask_and_kept_for_a_while() -> None:
+    clock, made = ManualClock(), list[int]()
+
+    def make() -> bytes:
+        made.append(clock.now())
+        return b"%d" % len(made)
+
+    answers = StatusAnswers(clock, make)
+    first, second = Link(1), Link(1)
+    for link in (first, second, first, first):
+        answers.ask(link)
+    answers.flush()
+    answers.flush()
+    assert (first.sent, second.sent, len(made)) == ([b"1"], [b"1"], 1)
+    clock.now_ns += KEPT_NS - 1
+    answers.ask(first)
+    answers.flush()
+    clock.now_ns += 1
+    answers.ask(first)
+    answers.flush()
+    assert first.sent == [b"1", b"1", b"2"]
