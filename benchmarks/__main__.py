@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("structures", "processor", "failover", "memory", "growth")
+NAMES = ("structures", "processor", "failover", "memory", "growth", "floods")
 
 
 def main() -> int:
