@@ -10,26 +10,30 @@ limit                refused when it is made                               refus
 `MAX_BYTES`          `pack`: `EncodingError`                               `unpack`
 `MAX_DEPTH`          `Encoder.plain`: `EncodingError`                      `Decoder.value`
 `MAX_SAME_HASH`      `Encoder.plain`: `EncodingError`                      `Decoder.value`
+`MAX_FLAG_BITS`      `member_name`: `EncodingError`                        `enum_of`
+`MAX_PORT`           `Encoder.plain`: `EncodingError`                      `Decoder.value`, `remote.sender_of`
 `MAX_TEXT_BYTES`     names of clusters, nodes and hosts: `ConfigError`     `Hello.decode`, in characters
 `MAX_NAME_BYTES`     ids of gateways: by `MAX_TEXT_BYTES`                  `slot_machine.check_entry`
 `MAX_SERVICES`       `Registry`: not registered, with a warning             `Registry`, alike on every node
 `MAX_SERVICE_*`      `Registry`: not registered, with a warning             `Registry`, alike on every node
 `MAX_REGIONS`        spawn, `entity_ref`: `Overloaded`                     `ControlMachine`, alike on every node
 `MAX_REGION_NAME_*`  spawn, `entity_ref`: `ValueError`                     `control_schema`, alike on every node
-`MAX_NUMBER`         numbers of requests count from 1                      `slot_machine`, `slot_leader`
+`MAX_NUMBER`         numbers of requests and messages count from 1         `slot_machine`, `slot_leader`, `remote`, ...
 `MAX_GENERATION`     a founding takes at most this                         founding documents, `control_schema`
 ===================  ====================================================  ======================================
 
 How deeply plain lists nest is limited by msgpack's stack, alike on both sides. Limits that a cluster sets are in
 `settings.BOUNDS`: `max_value_bytes` is checked at the call and before an entry is proposed, `max_frame_bytes` where a
-frame is built. The state of a slot has no limit: it travels in parts.
+frame is built. The state of a slot has no limit: it travels in parts. What others may fill (`MAX_WATCH_BYTES`,
+`MAX_SUBSCRIPTION_BYTES`) is refused where it is kept, with a line in the log there: nobody else knows how full it is.
+What one link may cost is in `transport.intake` and in docs/security.md.
 """
 
 from __future__ import annotations
 
 __all__ = [
-    "MAX_BYTES", "MAX_DEPTH", "MAX_GENERATION", "MAX_ITEMS", "MAX_NAME_BYTES", "MAX_NUMBER", "MAX_REGIONS",
-    "MAX_REGION_NAME_BYTES", "MAX_SAME_HASH",
+    "MAX_BYTES", "MAX_DEPTH", "MAX_FLAG_BITS", "MAX_GENERATION", "MAX_ITEMS", "MAX_NAME_BYTES", "MAX_NUMBER",
+    "MAX_PORT", "MAX_REGIONS", "MAX_REGION_NAME_BYTES", "MAX_SAME_HASH",
     "MAX_SERVICES", "MAX_SERVICE_BYTES", "MAX_SERVICE_KEY_BYTES", "MAX_SERVICE_REF_BYTES", "MAX_SUBSCRIPTION_BYTES",
     "MAX_TEXT_BYTES", "MAX_WATCH_BYTES",
 ]  # fmt: skip
@@ -46,6 +50,11 @@ MAX_DEPTH = 100
 MAX_SAME_HASH = 32
 """How many others of its container a key may be compared with, as their hashes are equal, on the average of all keys:
 then a container of any length costs what its length is, and no more."""
+
+MAX_FLAG_BITS = 64
+"""The longest number of a combination of flags, but for a class that has more of them."""
+
+MAX_PORT = 65_535
 
 MAX_TEXT_BYTES = 512
 """The longest name of a cluster, a node or a host."""

@@ -27,7 +27,7 @@ _POOL = 256
 """Values of one type that are kept, to be put where others stood."""
 _NUMBERS = (0, -1, 1, 2**31, 2**53, 2**63 - 1, -(2**63), 2**64 - 1)
 _TEXTS = ("", "/", "$registrar", "/$regions", "a\nb\x1b[2J", "x" * 5000)
-_OTHERS: tuple[Any, ...] = (None, True, 1.5, [], {}, b"", "", 10**300, [[[[]]]], b"\xc1" * 40)
+_OTHERS: tuple[Any, ...] = (None, True, 1.5, [], {}, b"", "", 10**5000, [[[[]]]], b"\xc1" * 40)
 _MESSAGES = (frames.ACTOR, frames.RELAY, frames.ENTITY)
 
 Below = Callable[[str, int], int]

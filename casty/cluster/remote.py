@@ -37,7 +37,7 @@ from casty.errors import (
     Unavailable,
     UnknownRegion,
 )
-from casty.limits import MAX_NUMBER
+from casty.limits import MAX_NUMBER, MAX_PORT
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 from casty.wire.registry import default_registry
@@ -69,8 +69,6 @@ MAX_SOURCES = 65_536
 
 UNREAD_BYTES = 8 * 1024
 """A message for nobody is decoded only when it is this short, as a watch is: who watches nobody is told so."""
-
-MAX_PORT = 65_535
 
 SHOWN = 200
 """Characters of a path or reason that came over the network, in a text."""

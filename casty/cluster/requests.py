@@ -31,6 +31,7 @@ from casty.cluster.proposals import BAD, NOT_LEADER, OK, UNKNOWN, Answers, ReadA
 from casty.cluster.replies import LinkAnswers, LocalAnswers
 from casty.cluster.slot_group import SlotReplica
 from casty.cluster.slot_leader import EXPIRY_WORK
+from casty.config import BOUNDS
 from casty.distributed.core import TOO_LARGE
 from casty.errors import EncodingError, RemoteProtocolError
 from casty.events import Redirected
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 __all__ = ["Requests"]
 
 QUEUED = 1
+
+MAX_SLOTS = int(BOUNDS["slots"].high)
+"""Higher numbers are no slots of any cluster, and nothing repeats them."""
 
 MAX_ROWS = 10_000
 """Requests in one frame. Gateways send `AT_ONCE` at most, and everybody else's beyond that are taken in parts."""
@@ -125,6 +129,8 @@ class Requests:
                         f"request: the control group takes operation {OP_CONTROL} only, from nodes only"
                     )
                 self._control(answers, call_id, payload, role)
+            elif not 0 <= slot < MAX_SLOTS:
+                answers.add(call_id, [BAD, f"expected a slot below {MAX_SLOTS}"])
             elif not 0 < operation < 2 * RELAY:
                 answers.add(call_id, [BAD, f"expected an operation below {2 * RELAY}"])
             elif len(payload) > self._limit_bytes:
@@ -238,12 +244,18 @@ class Requests:
         message: Any = unpack(body)
         if not isinstance(message, list) or len(message) != 2 or not isinstance(message[1], list):
             raise RemoteProtocolError("keep-alive: expected [nonce, rows]")
+        if len(message[1]) > MAX_SLOTS:
+            raise RemoteProtocolError(
+                f"keep-alive: expected at most {MAX_SLOTS} rows, found {len(message[1])}"
+            )
         return pack([message[0], [self._keep_alive_row(row) for row in message[1]]])
 
     def _keep_alive_row(self, row: Any) -> list[object]:
         if not isinstance(row, list) or len(row) not in KEEPALIVE_FIELDS or type(row[0]) is not int:
             raise RemoteProtocolError("keep-alive: expected rows of eight that start with a slot")
         slot = row[0]
+        if not 0 <= slot < MAX_SLOTS:
+            raise RemoteProtocolError(f"keep-alive: expected a slot below {MAX_SLOTS}")
         group = self._node.host.groups.get(slot + 1)
         if group is None or not group.is_leading or group.epoch != row[1]:
             return self._not_here(slot)

@@ -42,6 +42,7 @@ class Budget(NamedTuple):
     ns: int
 
 
+# Small, as a share is what everybody else waits for; the trip through the loop costs some ten microseconds.
 CLIENT = Budget(64, 256 * 1024, 1_000_000)
 MEMBER = Budget(4096, 2**40, 20_000_000)
 """Nodes trust each other, and what they say keeps leaders alive: it does not wait for what clients say."""

@@ -11,7 +11,7 @@ from uuid import UUID
 from casty.address import ActorAddress
 from casty.checks import shown
 from casty.errors import EncodingError
-from casty.limits import MAX_DEPTH
+from casty.limits import MAX_DEPTH, MAX_PORT
 from casty.ordered import FrozenOrderedSet
 from casty.wire import encoding as tags
 from casty.wire.encoding import SCALARS, check_spread
@@ -20,8 +20,6 @@ from casty.wire.registry import Registry
 from casty.wire.shapes import Shape, enum_of, shape_of
 
 __all__ = ["Decoder", "RefFactory"]
-
-MAX_PORT = 65_535
 
 RefFactory = Callable[[ActorAddress], object]
 """Makes a ref that works here from the address that travelled."""

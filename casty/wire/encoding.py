@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from casty.address import ActorAddress
+from casty.checks import shown
 from casty.errors import EncodingError
-from casty.limits import MAX_DEPTH, MAX_ITEMS, MAX_SAME_HASH
+from casty.limits import MAX_DEPTH, MAX_ITEMS, MAX_PORT, MAX_SAME_HASH
 from casty.ordered import FrozenOrderedSet
 from casty.wire import shapes
 from casty.wire.pack import Plain, pack
@@ -195,6 +196,8 @@ def _ref(encoder: Encoder, value: Any, depth: int) -> Plain:
     del encoder, depth
     address = value.__casty_ref__()
     assert isinstance(address, ActorAddress), "__casty_ref__ returns an actor's address"
+    if address.port is not None and not 0 <= address.port <= MAX_PORT:
+        raise EncodingError(f"expected a port up to {MAX_PORT}, found {shown(address.port)}")
     return [REF, address.system, address.path, address.host, address.port, address.node_id]
 
 

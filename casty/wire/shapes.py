@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from casty.checks import shown
 from casty.errors import EncodingError
+from casty.limits import MAX_FLAG_BITS
 from casty.wire.registry import is_named_tuple
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ __all__ = ["Shape", "enum_of", "member_name", "shape_of"]
 
 SHOWN_MEMBERS = 20
 """So many names of an enum are told to whoever sends another one."""
-
-MAX_FLAG_BITS = 64
-"""The longest number of a combination of flags, but for a class that has more."""
 
 MAX_COMBINATIONS = 65_536
 """Combinations of the flags of one class that a process keeps: some 300 bytes each."""
@@ -147,7 +145,9 @@ def _checked(cls: type[DataclassInstance]) -> tuple[str, ...]:
 def member_name(value: Enum) -> str | int:
     """Return what stands for an enum member: its name, or the number of a combination of flags."""
     if isinstance(value, Flag) and type(value).__members__.get(value.name or "") is not value:
-        return int(value.value)
+        number = int(value.value)
+        _check_flags(type(value), number)
+        return number
     return str(value.name)
 
 
@@ -164,14 +164,20 @@ def enum_of(cls: type, name: object) -> Enum:
     return member
 
 
+def _check_flags(cls: type[Flag], number: int) -> None:
+    bits = max((int(member.value).bit_length() for member in cls.__members__.values()), default=0)
+    most = max(bits, MAX_FLAG_BITS)
+    if number < 0 or number.bit_length() > most:
+        name = cls.__qualname__
+        raise EncodingError(f"expected a combination of {name} of at most {most} bits, found {shown(number)}")
+
+
 def _combination(cls: type[Flag], number: int) -> Flag:
     """Return the combination of flags that a number is; Python keeps each for ever, so that they are bounded."""
     kept = vars(cls)["_value2member_map_"]  # where it does
     if number in kept:
         return cls(number)
-    bits = max((int(member.value).bit_length() for member in cls.__members__.values()), default=0)
-    if number < 0 or number.bit_length() > max(bits, MAX_FLAG_BITS):
-        raise EncodingError(f"expected a combination of {cls.__qualname__}, found {shown(number)}")
+    _check_flags(cls, number)
     is_full = len(kept) >= MAX_COMBINATIONS
     if is_full and not issubclass(cls, int):
         raise EncodingError(

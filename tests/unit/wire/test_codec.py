@@ -504,3 +504,17 @@ def test_the_text_of_an_error_is_short_whatever_it_is_about(plain: list[Any]) ->
     with pytest.raises(EncodingError) as caught:
         Codec().decode(pack(plain))
     assert len(str(caught.value)) < 500
+
+
+class Lenient(enum.IntFlag):
+    A = 1
+
+
+def test_what_would_not_be_read_is_not_sent() -> None:
+    with pytest.raises(EncodingError, match="combination of Lenient of at most 64 bits"):
+        Codec().encode(Lenient(2**65))
+    with pytest.raises(EncodingError, match="port up to 65535"):
+        Codec().encode(Ref(ActorAddress("s", "/x", "h", 2**70)))
+    plain = [14, "s", "/x", "h", 2**70, None]
+    with pytest.raises(EncodingError, match="port up to 65535"):
+        Codec(ref_factory=lambda address: address).decode(pack(plain))
