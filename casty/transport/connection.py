@@ -102,10 +102,11 @@ class Connection:
     """
 
     __slots__ = (
-        "_buffer", "_charged", "_handler", "_handshake", "_inbound", "_inbox", "_intake", "_is_blocked",
-        "_is_heard", "_is_lost", "_is_marked", "_is_paused", "_later", "_link", "_link_bytes", "_missed", "_runtime",
-        "_settings", "_staged", "_staged_bytes", "_state", "_taken_bytes", "_timer", "_turn", "_unread_bytes",
-        "_was_open", "_written_bytes", "closed_reason", "is_dialled", "max_frame_bytes", "remote", "welcome_extra",
+        "_buffer", "_charged", "_handler", "_handshake", "_inbound", "_inbox", "_intake", "_is_blocked", "_is_heard",
+        "_is_lost", "_is_marked", "_is_paused", "_later", "_link", "_link_bytes", "_missed", "_reserve_bytes",
+        "_runtime", "_settings", "_staged", "_staged_bytes", "_state", "_taken_bytes", "_timer", "_turn",
+        "_unread_bytes", "_was_open", "_written_bytes", "closed_reason", "is_dialled", "max_frame_bytes", "remote",
+        "welcome_extra",
     )  # fmt: skip
 
     def __init__(
@@ -143,6 +144,7 @@ class Connection:
         self._buffer = FrameBuffer(settings.max_hello_bytes)
         self._staged: list[bytes] = []
         self._staged_bytes = 0
+        self._reserve_bytes = 0  # of the outbound queue, for what nodes say to each other
         self._link_bytes = 0  # what the link held when it was last asked
         self._is_marked = False
         self._is_heard = False
@@ -206,6 +208,8 @@ class Connection:
             raise MessageTooLarge(f"expected a frame below {limit}, found {size} bytes of kind {kind}")
         staged_bytes = self._staged_bytes + size + HEADER_BYTES
         room_bytes = self._settings.max_outbound_bytes - staged_bytes
+        if kind >= frames.REQUEST:
+            room_bytes -= self._reserve_bytes
         if self._link_bytes > room_bytes and self._is_full(room_bytes):
             return False
         self._staged_bytes = staged_bytes
@@ -280,6 +284,9 @@ class Connection:
         self.remote = remote
         self.welcome_extra = extra
         self.max_frame_bytes = self._buffer.limit_bytes = max_frame_bytes
+        if remote.role == "node":
+            # What clients have passed on to a slow member must leave room for what keeps it a member.
+            self._reserve_bytes = self._settings.max_outbound_bytes // 4
         self._state = _OPEN
         self._was_open = True
         self._arm(self._settings.unreachable_after_s / MISSED_PINGS, self._check)

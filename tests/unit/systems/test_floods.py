@@ -70,10 +70,12 @@ async def test_who_asks_for_more_than_it_reads_is_answered_when_it_reads() -> No
         read = pack([QUEUE, b"large", [PEEK]])
         link.send(frames.REQUEST, [[number, 0, epoch, OP_READ, read] for number in range(500)])
         counter = client.distributed().counter("others")
-        most = 0
+        most = put_off = 0
         for number in range(200):
             assert await counter.increment() == number + 1
+            put_off = max(put_off, *(len(one._put_off) for one in system._node.requests._answers.values()))
             most = max(most, system._node.acceptor.buffered_bytes)
+        assert put_off > 0, "reads are not done before their answers can leave"
         # What the sockets hold is not counted, nor does it matter: 100 MB were asked for.
         assert FULL_BYTES < most < FULL_BYTES + CLIENT.answer_bytes + 3 * len(LARGE)
         replies: dict[int, Any] = {}

@@ -95,9 +95,9 @@ async def test_who_is_gone_gets_no_share() -> None:
 
 
 class Side:
-    """A node with one link that a client made by hand."""
+    """A node with one link that a client, or another node, made by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, role: str = "client") -> None:
         self.doors = Doors()
         self.bodies: list[bytes] = []
         self.closed: list[str] = []
@@ -108,7 +108,7 @@ class Side:
         self.link = PipeLink()
         self.handler: LinkHandler = self.acceptor._on_link(self.link)
         hello = Hello.of_client(cluster="shop", client_id="c", incarnation="1", address=NodeAddress("x", 1))
-        self.handler.data_received(frame(frames.HELLO, hello.encode()))
+        self.handler.data_received(frame(frames.HELLO, hello._replace(role=role).encode()))
         assert self.connection is not None
 
     def hello(self) -> Hello:
@@ -199,3 +199,16 @@ async def test_a_link_that_is_not_read_is_half_open_when_it_takes_nothing_either
         side.doors.clock.advance(tick * tick_ns)
     await asyncio.sleep(0)
     assert (side.closed == []) is is_slow
+
+
+async def test_what_is_passed_on_leaves_room_for_what_nodes_say_to_each_other() -> None:
+    side = Side("node")
+    connection = side.connection
+    assert connection is not None
+    side.link.buffered_bytes = SETTINGS.max_outbound_bytes * 7 // 8
+    assert connection.send(frames.CONSENSUS, b"x")
+    connection.flush()
+    assert not connection.send(frames.RELAY, b"x")
+    assert connection.send(frames.CONSENSUS, b"x")
+    side.link.buffered_bytes = SETTINGS.max_outbound_bytes // 2
+    assert connection.send(frames.RELAY, b"x")
