@@ -7,6 +7,8 @@ SEEDS ?= 0:500
 SCENARIO ?= mixed
 JOBS ?= 2
 SECONDS ?= 60
+COUNT ?= 20000
+SEED ?= 0
 
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
@@ -14,10 +16,10 @@ BASE := $(VENV)/.base-$(VERSION)
 RUNTIME := $(VENV)/.runtime-$(VERSION)
 DEV := $(VENV)/.dev-$(VERSION)
 
-.PHONY: demo test check format sim chaos bench clean help
+.PHONY: demo test check format sim chaos fuzz nightly bench clean help
 
 help:
-	@echo "make demo | test | check | format | sim SEEDS=0:500 | chaos SECONDS=60 | bench | clean"
+	@echo "make demo | test | check | format | sim SEEDS=0:500 | chaos SECONDS=60 | fuzz COUNT=20000 SEED=0 | nightly | bench | clean"
 
 demo: $(RUNTIME)
 	@$(BIN)/python -m casty.cli demo
@@ -45,6 +47,13 @@ sim: $(DEV)
 
 chaos: $(DEV)
 	$(BIN)/python -m chaos run lock --nodes 3 --seconds $(SECONDS) --seed 1
+
+fuzz: $(DEV)
+	$(BIN)/python -m chaos fuzz --count $(COUNT) --seed $(SEED)
+
+# What takes too long for every change. The day is the seed: each night tries others, and what it prints repeats them.
+nightly: $(DEV)
+	$(MAKE) fuzz COUNT=1000000 SEED=$$(date +%Y%m%d)
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from benchmarks.growth import Curve
 from casty.cluster.slot_leader import SlotLeader
-from casty.cluster.slot_machine import CLOSE, COMMAND, OPEN, Applied, MachineLimits, SlotMachine
+from casty.cluster.slot_machine import Applied, MachineLimits, SlotMachine
+from casty.cluster.slot_schema import CLOSE, COMMAND, OPEN
 from casty.distributed.core import LOCK, MAP, OK, QUEUED, SEMAPHORE, Command
 from casty.wire.pack import pack
 

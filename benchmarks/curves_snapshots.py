@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from benchmarks.growth import Curve
 from casty.cluster.slot_dump import SlotDump
-from casty.cluster.slot_machine import COMMAND, OPEN, MachineLimits, SlotMachine
+from casty.cluster.slot_machine import MachineLimits, SlotMachine
+from casty.cluster.slot_schema import COMMAND, OPEN
 from casty.distributed.core import LOCK, MAP, QUEUE, SET, Command
 from casty.wire.pack import pack
 

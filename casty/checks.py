@@ -79,19 +79,26 @@ def _cut(begin: str, items: Iterable[Iterator[str]], end: str, most: int) -> Ite
     yield end
 
 
-def check_integer(name: str, value: int) -> int:
-    """Return `value` as an int; `TypeError` unless it is one."""
+def check_integer(name: str, value: int, most_bits: int | None = None) -> int:
+    """Return `value` as an int; `TypeError` or `ValueError` unless it is one, of so many bits at most."""
     try:
-        return int(index(value))
+        integer = int(index(value))
     except TypeError:
         raise TypeError(f"{name}: expected an int, found {shown(value)}") from None
+    if most_bits is not None and integer.bit_length() > most_bits:
+        raise ValueError(
+            f"{name}: expected an int of at most {most_bits} bits, found {integer.bit_length()} bits"
+        )
+    return integer
 
 
-def check_count(name: str, value: int, least: int) -> int:
-    """Return `value` as an int; `TypeError` or `ValueError` unless it is one and at least `least`."""
+def check_count(name: str, value: int, least: int, most: int | None = None) -> int:
+    """Return `value` as an int; `TypeError` or `ValueError` unless it is one from `least` to `most`."""
     count = check_integer(name, value)
     if count < least:
         raise ValueError(f"{name}: expected at least {least}, found {shown(count)}")
+    if most is not None and count > most:
+        raise ValueError(f"{name}: expected at most {most}, found {shown(count)}")
     return count
 
 
@@ -105,11 +112,13 @@ def check_text(text: object, what: str) -> None:
         raise ValueError(f"{what}: expected a text that UTF-8 can encode, found {shown(text)}") from error
 
 
-def check_name(name: object, what: str = "name") -> None:
+def check_name(name: object, what: str = "name", most_bytes: int | None = None) -> None:
     """Raise `TypeError` or `ValueError` unless it is a text that can name something and travel."""
     check_text(name, what)
     if not name:
         raise ValueError(f"{what}: expected at least one character, found an empty text")
+    if most_bytes is not None and len(str(name).encode()) > most_bytes:
+        raise ValueError(f"{what}: expected at most {most_bytes} bytes, found {len(str(name).encode())}")
 
 
 def check_callable(value: object, what: str) -> None:

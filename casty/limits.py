@@ -13,12 +13,14 @@ limit                refused when it is made                               refus
 `MAX_FLAG_BITS`      `member_name`: `EncodingError`                        `enum_of`
 `MAX_PORT`           `Encoder.plain`: `EncodingError`                      `Decoder.value`, `remote.sender_of`
 `MAX_TEXT_BYTES`     names of clusters, nodes and hosts: `ConfigError`     `Hello.decode`, in characters
-`MAX_NAME_BYTES`     ids of gateways: by `MAX_TEXT_BYTES`                  `slot_machine.check_entry`
+`MAX_NAME_BYTES`     ids of gateways: by `MAX_TEXT_BYTES`                  `slot_schema`
 `MAX_SERVICES`       `Registry`: not registered, with a warning             `Registry`, alike on every node
 `MAX_SERVICE_*`      `Registry`: not registered, with a warning             `Registry`, alike on every node
 `MAX_REGIONS`        spawn, `entity_ref`: `Overloaded`                     `ControlMachine`, alike on every node
 `MAX_REGION_NAME_*`  spawn, `entity_ref`: `ValueError`                     `control_schema`, alike on every node
-`MAX_NUMBER`         numbers of requests and messages count from 1         `slot_machine`, `slot_leader`, `remote`, ...
+`MAX_NAME_BYTES`     ids of the parties of a barrier: `ValueError`         `slot_schema`
+`MAX_NUMBER`         requests count from 1; `check_count`: `ValueError`    `slot_schema`, `slot_leader`, `remote`, ...
+`MAX_INTEGER_BITS`   numbers for counters: `ValueError`                    `slot_schema`
 `MAX_GENERATION`     a founding takes at most this                         founding documents, `control_schema`
 ===================  ====================================================  ======================================
 
@@ -32,8 +34,8 @@ What one link may cost is in `transport.intake` and in docs/security.md.
 from __future__ import annotations
 
 __all__ = [
-    "MAX_BYTES", "MAX_DEPTH", "MAX_FLAG_BITS", "MAX_GENERATION", "MAX_ITEMS", "MAX_NAME_BYTES", "MAX_NUMBER",
-    "MAX_PORT", "MAX_REGIONS", "MAX_REGION_NAME_BYTES", "MAX_SAME_HASH",
+    "MAX_BYTES", "MAX_DEPTH", "MAX_FLAG_BITS", "MAX_GENERATION", "MAX_INTEGER_BITS", "MAX_ITEMS", "MAX_NAME_BYTES",
+    "MAX_NUMBER", "MAX_PORT", "MAX_REGIONS", "MAX_REGION_NAME_BYTES", "MAX_SAME_HASH",
     "MAX_SERVICES", "MAX_SERVICE_BYTES", "MAX_SERVICE_KEY_BYTES", "MAX_SERVICE_REF_BYTES", "MAX_SUBSCRIPTION_BYTES",
     "MAX_TEXT_BYTES", "MAX_WATCH_BYTES",
 ]  # fmt: skip
@@ -64,6 +66,10 @@ MAX_NAME_BYTES = 1024
 
 MAX_GENERATION = 2**30 - 1
 """The highest generation: fencing tokens have 30 bits for it."""
+
+MAX_INTEGER_BITS = 14_000
+"""The longest number that a counter is given, about 4,200 digits: Python turns no more than 4,300 into a text unless it
+is told to, so that what is longer is refused by every program that only wants to print it."""
 
 MAX_NUMBER = 2**63 - 1
 """The largest number that a slot keeps of a request."""

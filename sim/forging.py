@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from casty.cluster.slot_machine import OPEN
+from casty.cluster.slot_schema import OPEN
 from casty.errors import CastyError
 from casty.wire import frames
 from casty.wire.pack import pack, unpack

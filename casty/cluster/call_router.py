@@ -28,7 +28,7 @@ from casty.cluster.operations import OP_KEEPALIVE, OP_WRITE, RELAY
 from casty.cluster.outgoing import Outgoing
 from casty.cluster.placement import slot_of
 from casty.cluster.routes import Routes
-from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE
+from casty.cluster.slot_schema import ABANDON, CANCEL, CLOSE
 from casty.cluster.topology import Hint, Topology
 from casty.config import SECOND_NS, Settings
 from casty.distributed.core import (

@@ -20,7 +20,7 @@ from casty.cluster.holds import Hold
 from casty.cluster.keepalive import KeepAlive
 from casty.cluster.ledger import Ledger
 from casty.cluster.operations import OP_WRITE
-from casty.cluster.slot_machine import OPEN
+from casty.cluster.slot_schema import OPEN
 from casty.cluster.topology import Topology
 from casty.config import Settings
 from casty.distributed.core import OK, Reply

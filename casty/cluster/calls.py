@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from casty.cluster.holds import Hold
 from casty.cluster.ledger import Entity, Ledger
-from casty.cluster.slot_machine import COMMAND
+from casty.cluster.slot_schema import COMMAND
 from casty.config import SECOND_NS
 from casty.distributed.core import KIND_NAMES, MAP, OVERLOADED, Reply
 from casty.errors import CastyError, InternalError, Overloaded

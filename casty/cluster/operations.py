@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from casty.errors import RemoteProtocolError
-
 __all__ = [
     "AT_ONCE",
     "CONTROL_SLOT",
@@ -15,7 +13,6 @@ __all__ = [
     "OP_WRITE",
     "RELAY",
     "SCAN",
-    "is_scan",
 ]
 
 AT_ONCE = 128
@@ -41,13 +38,3 @@ session alive."""
 
 MARKS_BYTES = 1024
 """What a request may be longer than its command: its gateway measured it with the marks of another moment."""
-
-
-def is_scan(read: object) -> bool:
-    """Whether a decoded read lists entities."""
-    if not isinstance(read, list) or len(read) != 3 or not isinstance(read[2], list) or read[2][:1] != [SCAN]:
-        return False
-    types = [type(part) for part in (read[0], read[1], *read[2][1:])]
-    if types != [int, bytes, bytes]:
-        raise RemoteProtocolError("scan: expected [kind, prefix, [SCAN, after]]")
-    return True

@@ -8,27 +8,27 @@ from typing import Any
 
 from casty.cluster.host import Group
 from casty.cluster.node_memory import NodeMemory
-from casty.cluster.operations import KEEPALIVE_FIELDS, MARKS_BYTES, SCAN, is_scan
+from casty.cluster.operations import KEEPALIVE_FIELDS, MARKS_BYTES, SCAN
 from casty.cluster.proposals import BUSY, EXPIRED, NOT_LEADER, Answers, Proposals, ReadAnswers
 from casty.cluster.slot_dump import SlotDump, SlotLoad
 from casty.cluster.slot_leader import EXPIRY_WORK, SlotLeader
-from casty.cluster.slot_machine import (
+from casty.cluster.slot_machine import MachineLimits, SlotMachine
+from casty.cluster.slot_schema import (
     ABANDON,
     CANCEL,
     CLOSE,
     COMMAND,
     EXPIRE,
     OPEN,
-    MachineLimits,
-    SlotMachine,
     check_entry,
+    check_keepalive,
     check_read,
 )
 from casty.cluster.slot_weights import Weights
 from casty.cluster.slot_window import Window
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Entry
-from casty.distributed.core import KIND_NAMES, OK, QUEUED, WITHDRAWN
+from casty.distributed.core import BAD, KIND_NAMES, OK, QUEUED, WITHDRAWN
 from casty.errors import RemoteProtocolError
 from casty.events import HoldGranted, SessionEnded, SessionOpened
 from casty.runtime import Runtime
@@ -141,8 +141,7 @@ class SlotReplica:
 
     def read(self, group: Group, payload: bytes, answers: ReadAnswers, call_id: int) -> None:
         """Answer a read under the lease, or after a quorum round; raises `RemoteProtocolError`."""
-        plain: Any = unpack(payload)
-        read = plain if is_scan(plain) else check_read(plain)
+        read = check_read(unpack(payload))
         if len(self._reads) >= MAX_READS:
             answers.add(
                 call_id, [BUSY, f"{MAX_READS} reads wait for the slot's leader to be sure of its lease"]
@@ -181,11 +180,8 @@ class SlotReplica:
 
     def keep_alive(self, group: Group, row: Any) -> list[object]:
         """Answer the keep-alive of one session here; raises `RemoteProtocolError`."""
-        if not isinstance(row, list) or len(row) not in KEEPALIVE_FIELDS or type(row[2]) is not int:
-            raise RemoteProtocolError("keep-alive: expected rows of eight")
+        row = check_keepalive(row)
         proof = row[7] if len(row) == KEEPALIVE_FIELDS[1] else b""
-        if not isinstance(proof, bytes):
-            raise RemoteProtocolError("keep-alive: expected bytes that prove whose session it is")
         core, leader = group.core, self.leader
         now_ns = self._runtime.clock.now()
         if leader is None or not _may_speak(group, now_ns):
@@ -249,6 +245,10 @@ class SlotReplica:
         """Apply one committed entry, and answer whoever waits."""
         reply, effects, ended = self.machine.apply(index, entry.data)
         waiting = self.proposals.take(index, entry.term)
+        if reply[0] == BAD:
+            if waiting is not None:
+                waiting[0].add(waiting[1], reply)
+            return
         leader = self.leader
         is_part = reply[0] == QUEUED and entry.data[1] != COMMAND
         if is_part:

@@ -13,16 +13,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from casty.cluster.proposals import Answers
-from casty.cluster.slot_machine import ABANDON, EXPIRE, SlotMachine
+from casty.cluster.slot_machine import SlotMachine
+from casty.cluster.slot_schema import ABANDON, EXPIRE
 from casty.cluster.slot_window import MORE_ROOM, Window
 from casty.distributed.core import BUSY, EXPIRED, OK, QUEUED, WITHDRAWN, Effect
-from casty.errors import RemoteProtocolError
-from casty.limits import MAX_NUMBER
 from casty.wire.pack import pack
 
 __all__ = ["EXPIRY_WORK", "SlotLeader"]
 
 Row = tuple[int, int, bytes]
+"""A request: its number, and kind and name of its entity."""
 
 EXPIRY_WORK = 1_000
 """How many sessions and requests of theirs one slot lets go in one turn, but for a single session that has more."""
@@ -209,7 +209,7 @@ class SlotLeader:
                 self._heard_ns.move_to_end(session, last=False)
 
     def keep_alive(self, row: list[Any], now_ns: int) -> tuple[list[Any], bytes | None]:
-        """Take the keep-alive row of one slot while the lease holds.
+        """Take the checked keep-alive row of one slot while the lease holds.
 
         Returns
         -------
@@ -217,8 +217,7 @@ class SlotLeader:
             The row of the acknowledgement (status, outcomes, lost, settled) and an ABANDON entry to propose,
             if any.
         """
-        slot_epoch_session, waiting, held, abandoned = row[:3], _rows(row[3]), _rows(row[4]), _rows(row[5])
-        session = slot_epoch_session[2]
+        session, waiting, held, abandoned = row[2:6]
         machine = self._machine
         if machine.live(session) is None or session in self._expiring:
             return [EXPIRED, [], [], []], None
@@ -232,14 +231,12 @@ class SlotLeader:
         settled = [seq for seq, _, _ in abandoned if machine.is_settled(session, seq)]
         return [OK, outcomes, lost, settled], self._withdrawal(session, row[6], abandoned, now_ns)
 
-    def _withdrawal(self, session: int, low: Any, abandoned: list[Row], now_ns: int) -> bytes | None:
+    def _withdrawal(self, session: int, low: int, abandoned: list[Row], now_ns: int) -> bytes | None:
         """Return the entry that withdraws what is to be withdrawn and was not proposed a moment ago.
 
         It tells the session's mark as well: a gateway that only gives up must not fill its window with what it
         gave up before. Numbers too far above that mark are left to a later keep-alive.
         """
-        if type(low) is not int or not 0 <= low <= MAX_NUMBER:
-            raise RemoteProtocolError(f"keep-alive: expected a mark from 0 to {MAX_NUMBER}")
         machine, known = self._machine, self._machine.sessions[session]
         proposed = self._lately_proposed(session, now_ns)
         left = []
@@ -261,16 +258,3 @@ class SlotLeader:
             proposed = {seq: at_ns for seq, at_ns in proposed.items() if at_ns >= since_ns}
             self._withdrawing[session] = proposed
         return proposed
-
-
-def _rows(value: Any) -> list[Row]:
-    if not isinstance(value, list):
-        raise RemoteProtocolError("keep-alive: expected lists of [seq, kind, entity]")
-    rows = []
-    for row in value:
-        if not isinstance(row, list) or [type(part) for part in row] != [int, int, bytes]:
-            raise RemoteProtocolError("keep-alive: expected [seq, kind, entity] rows")
-        if not 0 <= row[0] <= MAX_NUMBER:
-            raise RemoteProtocolError(f"keep-alive: expected numbers from 0 to {MAX_NUMBER}")
-        rows.append((row[0], row[1], row[2]))
-    return rows

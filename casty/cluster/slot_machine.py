@@ -11,6 +11,8 @@ Entries are flat lists packed by the gateway and proposed as they came:
 ``[ABANDON, session, low, [[seq, kind, entity], ...]]``        withdraw requests, whatever became of them
 =============================================================  ===========================================
 
+What each field may be says `slot_schema`; an entry that is none of these is an outcome, on every replica the same.
+
 Every entry may be applied twice: a leader that does not know what became of its proposal never proposes
 again by itself, but a client does. OPEN is recognised by its attempt, COMMAND by its number, the others are
 idempotent. What is decided is decided here, at apply; a leader's look before proposing is a short cut.
@@ -22,12 +24,13 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from casty.checks import shown
 from casty.cluster.entity_order import EntityOrder
 from casty.cluster.slot_dump import SlotDump, SlotLoad
+from casty.cluster.slot_schema import CANCEL, CLOSE, COMMAND, EXPIRE, OPEN, applicable
 from casty.cluster.slot_session import EntityKey, SlotSession
 from casty.cluster.slot_weights import Weights, weight_of
 from casty.distributed.core import (
+    BAD,
     BARRIER,
     BUSY,
     DESTROY,
@@ -47,36 +50,12 @@ from casty.distributed.core import (
 )
 from casty.distributed.structures import STRUCTURES
 from casty.errors import RemoteProtocolError
-from casty.limits import MAX_NAME_BYTES, MAX_NUMBER
 from casty.wire.pack import pack, unpack
 
-__all__ = [
-    "ABANDON",
-    "CANCEL",
-    "CLOSE",
-    "COMMAND",
-    "ENDED_AT_ONCE",
-    "END_PART",
-    "EXPIRE",
-    "OPEN",
-    "PAGE",
-    "RELEASE",
-    "Applied",
-    "MachineLimits",
-    "SlotMachine",
-]
+__all__ = ["ENDED_AT_ONCE", "END_PART", "PAGE", "RELEASE", "Applied", "MachineLimits", "SlotMachine"]
 
-OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON = range(1, 7)
 TOKEN_BITS = 33
 RELEASE = 3
-_SHAPES: dict[int, tuple[type, ...]] = {
-    OPEN: (bytes, bytes),
-    COMMAND: (int, int, int, int, int, bytes, list),
-    CLOSE: (int,),
-    EXPIRE: (int,),
-    CANCEL: (int, int, int, bytes),
-    ABANDON: (int, int, list),
-}
 MIN_OUTCOMES = 1024
 """Unconfirmed outcomes that a session may always have: confirmations come only with its next keep-alive."""
 DUMP_BYTES = 256 * 1024
@@ -113,70 +92,6 @@ class Applied(NamedTuple):
     reply: Reply
     effects: Sequence[Effect] = NO_EFFECTS
     ended: int | None = None
-
-
-def check_entry(data: bytes) -> list[Any]:
-    """Return a decoded entry of a gateway; raises `RemoteProtocolError` unless it is well formed."""
-    entry = _shaped(unpack(data))
-    if data[:2] != bytes((0x90 | len(entry), entry[0])):  # of a short list; replicas look at the second byte
-        raise RemoteProtocolError("slot entry: expected the head of its list in one byte, its kind next")
-    if entry[0] == EXPIRE:
-        raise RemoteProtocolError("slot entry: only a leader expires sessions")
-    if entry[0] == OPEN:
-        if max(len(entry[1]), len(entry[2])) > MAX_NAME_BYTES:
-            raise RemoteProtocolError(f"slot entry: expected names of at most {MAX_NAME_BYTES} bytes")
-    elif entry[0] == COMMAND:
-        structure = STRUCTURES.get(entry[5])
-        if structure is None:
-            raise RemoteProtocolError(f"slot entry: unknown kind {shown(entry[5])}")
-        try:
-            structure.check(entry[7])
-        except ValueError as error:
-            raise RemoteProtocolError(str(error)) from None
-        _check_numbers(entry[1:5])
-    elif entry[0] == CANCEL:
-        _check_numbers(entry[1:3])
-    elif entry[0] == ABANDON:
-        _check_numbers(entry[1:3])
-        for row in entry[3]:
-            if not isinstance(row, list) or [type(part) for part in row] != [int, int, bytes]:
-                raise RemoteProtocolError("slot entry: expected [seq, kind, entity] rows")
-            _check_numbers(row[:1])
-    return entry
-
-
-def _check_numbers(numbers: list[int]) -> None:
-    """Numbers are kept: each has to be a small one."""
-    if min(numbers) < 0 or max(numbers) > MAX_NUMBER:
-        raise RemoteProtocolError(f"slot entry: expected numbers from 0 to {MAX_NUMBER}")
-
-
-def check_read(read: Any) -> list[Any]:
-    """Return an unpacked ``[kind, entity, query]``; raises `RemoteProtocolError` unless it is well formed."""
-    if not isinstance(read, list) or [type(part) for part in read] != [int, bytes, list]:
-        raise RemoteProtocolError("read: expected [kind, entity, query]")
-    structure = STRUCTURES.get(read[0])
-    if structure is None:
-        raise RemoteProtocolError(f"read: unknown kind {shown(read[0])}")
-    try:
-        structure.check_query(read[2])
-    except ValueError as error:
-        raise RemoteProtocolError(str(error)) from None
-    checked: list[Any] = read
-    return checked
-
-
-def _shaped(plain: object) -> list[Any]:
-    entry: list[Any] = plain if isinstance(plain, list) else []
-    shape = _SHAPES.get(entry[0]) if entry and isinstance(entry[0], int) else None
-    if shape is None or len(entry) != len(shape) + 1:
-        raise RemoteProtocolError("slot entry: expected a list of a known kind and its fields")
-    for value, expected in zip(entry[1:], shape, strict=True):
-        if type(value) is not expected:
-            raise RemoteProtocolError(
-                f"slot entry {entry[0]}: expected {expected.__name__}, found {shown(value, 60)}"
-            )
-    return entry
 
 
 class SlotMachine:
@@ -233,8 +148,11 @@ class SlotMachine:
     # -- entries
 
     def apply(self, index: int, data: bytes) -> Applied:
-        """Apply the committed entry at `index`."""
-        entry: Any = unpack(data)
+        """Apply the committed entry at `index`; what fits no schema does nothing and is answered ``[BAD, text]``."""
+        try:
+            entry = applicable(data)
+        except RemoteProtocolError as error:
+            return Applied([BAD, str(error)])
         kind = entry[0]
         if kind == COMMAND:
             return self._command(entry)

@@ -25,7 +25,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from casty.cluster.slot_machine import ABANDON, CANCEL, COMMAND, RELEASE
+from casty.cluster.slot_machine import RELEASE
+from casty.cluster.slot_schema import ABANDON, CANCEL, COMMAND
 from casty.cluster.slot_session import SlotSession
 from casty.distributed.core import DESTROY, LOCK, SEMAPHORE
 

@@ -15,6 +15,7 @@ from casty.distributed.core import (
     DESTROY,
     DESTROYED,
     MISMATCH,
+    NO_FIELDS,
     NOT_WAITING,
     OK,
     OVERLOADED,
@@ -32,6 +33,8 @@ from casty.distributed.core import (
 from casty.distributed.handle import Handle
 from casty.distributed.port import EntityGateway, RegionRef
 from casty.distributed.waiting import Key, Owners
+from casty.limits import MAX_NAME_BYTES, MAX_NUMBER
+from casty.schema import Number, Row, Text
 
 __all__ = ["BARRIERS", "Barrier"]
 
@@ -102,15 +105,11 @@ class BarrierStructure(Structure[Assembly]):
     __slots__ = ()
     kind = BARRIER
     name = "barrier"
-    shapes: ClassVar[Shapes] = {DESTROY: (), ARRIVE: ((str,), (int,))}
-    query_shapes: ClassVar[Shapes] = {WAITING: ()}
-
-    def check(self, command: object) -> None:
-        """Raise `ValueError` unless well formed, with ``expected >= 1``; see `Structure.check`."""
-        super().check(command)
-        assert isinstance(command, (list, tuple))
-        if command[0] == ARRIVE and command[2] < 1:
-            raise ValueError(f"barrier: expected at least 1 party, found {command[2]}")
+    shapes: ClassVar[Shapes] = {
+        DESTROY: NO_FIELDS,
+        ARRIVE: Row((Text(MAX_NAME_BYTES), Number(1, MAX_NUMBER))),
+    }
+    query_shapes: ClassVar[Shapes] = {WAITING: NO_FIELDS}
 
     def decide(self, state: Assembly | None, command: Command, ctx: Context) -> Decision:
         """ARRIVE carries (node id, expected) and answers the generation when it trips."""
@@ -232,7 +231,7 @@ class Barrier(Handle):
         timeout: float | None = 60.0,
     ) -> None:
         super().__init__(gateway, region_ref, name, timeout)
-        check_name(node_id, "node_id")
+        check_name(node_id, "node_id", MAX_NAME_BYTES)
         self._node_id = node_id
 
     async def arrive(self, expected: int) -> None:
@@ -259,7 +258,7 @@ class Barrier(Handle):
         OutcomeUnknown
             The deadline passed, and the withdrawal could not be confirmed.
         """
-        command = [ARRIVE, self._node_id, check_count("expected", expected, 1)]
+        command = [ARRIVE, self._node_id, check_count("expected", expected, 1, MAX_NUMBER)]
         reply, _ = await self._port.wait(BARRIER, self._entity, command, timeout_s=self._timeout_s)
         if reply[0] != OK:
             self._refused(reply)

@@ -13,16 +13,18 @@ tokens grow with grants all the same, and what frees a hold (expiry, withdrawal)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
-from casty.checks import shown
+from casty.limits import MAX_NUMBER
+from casty.schema import Number, Row, Tagged, flaw
 
 __all__ = [
     "BAD",
     "BARRIER",
     "BROKEN",
     "BUSY",
+    "COUNT",
     "COUNTER",
     "DESTROY",
     "DESTROYED",
@@ -36,6 +38,7 @@ __all__ = [
     "NOT_LEADER",
     "NOT_WAITING",
     "NO_EFFECTS",
+    "NO_FIELDS",
     "OK",
     "OVERLOADED",
     "QUEUE",
@@ -57,7 +60,6 @@ __all__ = [
     "Rows",
     "Shapes",
     "Structure",
-    "check_shape",
 ]
 
 COUNTER, MAP, SET, QUEUE, LOCK, SEMAPHORE, BARRIER, FENCE = range(1, 9)
@@ -90,8 +92,11 @@ Command = Sequence[Any]
 Reply = list[Any]
 """A flat list of plain values: the status, then its details."""
 
-Shapes = dict[int, tuple[tuple[type, ...], ...]]
-"""Operation -> the types that each of its arguments may have."""
+Shapes = Mapping[int, Row]
+"""Operation -> its arguments; field 0 of a row is the operation itself."""
+
+NO_FIELDS = Row(())
+COUNT = Number(0, MAX_NUMBER)
 
 
 class Caller(NamedTuple):
@@ -200,14 +205,21 @@ class Structure(Generic[S]):
     """Whether users store values of any size in it; otherwise its entities are small records."""
     shapes: ClassVar[Shapes]
     query_shapes: ClassVar[Shapes]
+    """What its commands and queries are: part of the schema of a slot's entries, which is asked before they are
+    proposed and again before they are applied."""
 
     def check(self, command: object) -> None:
-        """Raise `ValueError` unless `command` is well formed; run on hostile input, before proposing."""
-        check_shape(self.name, self.shapes, command)
+        """Raise `ValueError` unless `command` is one of this kind: for whoever has no slot in between."""
+        self._check(self.shapes, command)
 
     def check_query(self, query: object) -> None:
-        """Raise `ValueError` unless `query` is well formed."""
-        check_shape(self.name, self.query_shapes, query)
+        """Raise `ValueError` unless `query` is one of this kind."""
+        self._check(self.query_shapes, query)
+
+    def _check(self, shapes: Shapes, fields: object) -> None:
+        found = flaw(Tagged(shapes), fields, self.name)
+        if found is not None:
+            raise ValueError(found)
 
     def decide(self, state: S | None, command: Command, ctx: Context) -> Decision:
         """Apply a checked command."""
@@ -280,19 +292,3 @@ class Structure(Generic[S]):
         for table, rows in enumerate(plain[1:]):
             self.extend(state, table, rows)
         return state
-
-
-def check_shape(name: str, shapes: Shapes, command: object) -> None:
-    """Raise `ValueError` unless `command` is a list of a known operation and arguments of its types."""
-    if not isinstance(command, (list, tuple)) or not command or type(command[0]) is not int:
-        raise ValueError(
-            f"{name}: expected a list that begins with an operation, found {shown(command, 100)}"
-        )
-    shape = shapes.get(command[0])
-    if shape is None:
-        raise ValueError(f"{name}: expected an operation out of {list(shapes)}, found {command[0]}")
-    if len(command) != len(shape) + 1:
-        raise ValueError(f"{name}: expected {len(shape)} arguments of {command[0]}, found {len(command) - 1}")
-    for value, types in zip(command[1:], shape, strict=True):
-        if type(value) not in types:
-            raise ValueError(f"{name}: expected {types} in {command[0]}, found {shown(value, 100)}")

@@ -1,18 +1,33 @@
-"""Counter: an unbounded integer. A retry is answered what the first attempt was."""
+"""Counter: an integer of any usual length. A retry is answered what the first attempt was."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from casty.checks import check_integer
-from casty.distributed.core import COUNTER, DESTROY, OK, Command, Context, Decision, Reply, Shapes, Structure
+from casty.distributed.core import (
+    COUNTER,
+    DESTROY,
+    NO_FIELDS,
+    OK,
+    Command,
+    Context,
+    Decision,
+    Reply,
+    Shapes,
+    Structure,
+)
 from casty.distributed.handle import Handle
 from casty.distributed.port import EntityGateway, RegionRef
+from casty.limits import MAX_INTEGER_BITS
+from casty.schema import Integer, Row
 
 __all__ = ["COUNTERS", "Counter"]
 
 ADD, COMPARE_AND_SET, RESET = 1, 2, 3
 GET = 1
+
+VALUE = Integer(MAX_INTEGER_BITS)
 
 
 class CounterStructure(Structure[int]):
@@ -21,8 +36,13 @@ class CounterStructure(Structure[int]):
     __slots__ = ()
     kind = COUNTER
     name = "counter"
-    shapes: ClassVar[Shapes] = {DESTROY: (), ADD: ((int,),), COMPARE_AND_SET: ((int,), (int,)), RESET: ()}
-    query_shapes: ClassVar[Shapes] = {GET: ()}
+    shapes: ClassVar[Shapes] = {
+        DESTROY: NO_FIELDS,
+        ADD: Row((VALUE,)),
+        COMPARE_AND_SET: Row((VALUE, VALUE)),
+        RESET: NO_FIELDS,
+    }
+    query_shapes: ClassVar[Shapes] = {GET: NO_FIELDS}
 
     def decide(self, state: int | None, command: Command, ctx: Context) -> Decision:
         """ADD answers the new value, RESET the former one, COMPARE_AND_SET and DESTROY whether they did."""
@@ -94,7 +114,7 @@ class Counter(Handle):
         Parameters
         ----------
         amount
-            What to add; any int.
+            What to add; an int of at most 14,000 bits, some 4,200 digits.
 
         Returns
         -------
@@ -108,7 +128,7 @@ class Counter(Handle):
         OutcomeUnknown
             The deadline passed after it was sent; it was applied once or not at all.
         """
-        value: int = await self._command([ADD, check_integer("amount", amount)])
+        value: int = await self._command([ADD, check_integer("amount", amount, MAX_INTEGER_BITS)])
         return value
 
     async def decrement(self, amount: int = 1) -> int:
@@ -117,14 +137,14 @@ class Counter(Handle):
         Parameters
         ----------
         amount
-            What to subtract; any int.
+            What to subtract; as for `increment`.
 
         Returns
         -------
         int
             The value after this decrement.
         """
-        value: int = await self._command([ADD, -check_integer("amount", amount)])
+        value: int = await self._command([ADD, -check_integer("amount", amount, MAX_INTEGER_BITS)])
         return value
 
     async def get(self) -> int:
@@ -140,7 +160,10 @@ class Counter(Handle):
         bool
             True if it was.
         """
-        values = [check_integer("expected", expected), check_integer("value", value)]
+        values = [
+            check_integer("expected", expected, MAX_INTEGER_BITS),
+            check_integer("value", value, MAX_INTEGER_BITS),
+        ]
         return bool(await self._command([COMPARE_AND_SET, *values]))
 
     async def reset(self) -> int:

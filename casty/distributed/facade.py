@@ -20,6 +20,7 @@ from casty.distributed.semaphore import Semaphore
 from casty.distributed.set import Set
 from casty.errors import JournalError
 from casty.events import SettingDiffered
+from casty.limits import MAX_NUMBER
 
 __all__ = ["Distributed", "MapAccessor", "QueueAccessor", "SetAccessor"]
 
@@ -131,7 +132,7 @@ class Distributed:
         ...     async with d.semaphore("pool", permits=5):
         ...         print("at most five at a time")
         """
-        count = check_count("permits", permits, 1)
+        count = check_count("permits", permits, 1, MAX_NUMBER)
         region = self._region(SEMAPHORE, name, shards, count)
         return Semaphore(gateway=self._gateway, region_ref=region, name=name, permits=count, timeout=timeout)
 

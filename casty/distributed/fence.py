@@ -10,8 +10,10 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from casty.checks import check_count
 from casty.distributed.core import (
+    COUNT,
     DESTROY,
     FENCE,
+    NO_FIELDS,
     OK,
     Command,
     Context,
@@ -23,6 +25,8 @@ from casty.distributed.core import (
 )
 from casty.distributed.handle import Handle
 from casty.distributed.port import EntityGateway, RegionRef
+from casty.limits import MAX_NUMBER
+from casty.schema import Data, Row
 
 __all__ = ["FENCES", "Fence"]
 
@@ -44,8 +48,8 @@ class FenceStructure(Structure[Register]):
     kind = FENCE
     name = "fence"
     stores_values = True
-    shapes: ClassVar[Shapes] = {DESTROY: (), WRITE: ((int,), (bytes,)), CHECK: ((int,),)}
-    query_shapes: ClassVar[Shapes] = {READ: ()}
+    shapes: ClassVar[Shapes] = {DESTROY: NO_FIELDS, WRITE: Row((COUNT, Data())), CHECK: Row((COUNT,))}
+    query_shapes: ClassVar[Shapes] = {READ: NO_FIELDS}
 
     def decide(self, state: Register | None, command: Command, ctx: Context) -> Decision:
         """WRITE and CHECK answer whether the token was accepted; an accepted one has been seen."""
@@ -141,12 +145,12 @@ class Fence(Handle, Generic[V]):
         OutcomeUnknown
             The deadline passed after it was sent; it was applied once or not at all.
         """
-        command = [WRITE, check_count("token", token, 0), self._port.encode(value)]
+        command = [WRITE, check_count("token", token, 0, MAX_NUMBER), self._port.encode(value)]
         return bool(await self._command(command))
 
     async def check(self, token: int) -> bool:
         """Return whether the token is not lower than any seen before; from then on it has been seen."""
-        return bool(await self._command([CHECK, check_count("token", token, 0)]))
+        return bool(await self._command([CHECK, check_count("token", token, 0, MAX_NUMBER)]))
 
     async def read(self) -> tuple[V | None, int]:
         """Return the value, None before the first, and the highest token seen, 0 before the first.

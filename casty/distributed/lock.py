@@ -5,12 +5,24 @@ from __future__ import annotations
 import asyncio
 from typing import ClassVar
 
-from casty.distributed.core import DESTROY, LOCK, OK, Command, Context, Decision, Reply, Shapes
+from casty.distributed.core import (
+    COUNT,
+    DESTROY,
+    LOCK,
+    NO_FIELDS,
+    OK,
+    Command,
+    Context,
+    Decision,
+    Reply,
+    Shapes,
+)
 from casty.distributed.holder import Holder
 from casty.distributed.holds import Hold, Turns
 from casty.distributed.port import EntityGateway, Grant, RegionRef
 from casty.distributed.waiting import Line, LineStructure
 from casty.errors import AlreadyHeld
+from casty.schema import Row
 
 __all__ = ["LOCKS", "Lock"]
 
@@ -26,8 +38,13 @@ class LockStructure(LineStructure):
     __slots__ = ()
     kind = LOCK
     name = "lock"
-    shapes: ClassVar[Shapes] = {DESTROY: (), ACQUIRE: (), TRY_ACQUIRE: (), RELEASE: ((int,),)}
-    query_shapes: ClassVar[Shapes] = {HOLDER: ()}
+    shapes: ClassVar[Shapes] = {
+        DESTROY: NO_FIELDS,
+        ACQUIRE: NO_FIELDS,
+        TRY_ACQUIRE: NO_FIELDS,
+        RELEASE: Row((COUNT,)),
+    }
+    query_shapes: ClassVar[Shapes] = {HOLDER: NO_FIELDS}
 
     def decide(self, state: Line | None, command: Command, ctx: Context) -> Decision:
         """ACQUIRE and TRY_ACQUIRE answer a token, a try None when taken; RELEASE whether that token held."""

@@ -10,10 +10,22 @@ import asyncio
 from types import EllipsisType
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-from casty.distributed.core import DESTROY, MAP, OK, Command, Context, Decision, Reply, Shapes, Structure
+from casty.distributed.core import (
+    DESTROY,
+    MAP,
+    NO_FIELDS,
+    OK,
+    Command,
+    Context,
+    Decision,
+    Reply,
+    Shapes,
+    Structure,
+)
 from casty.distributed.handle import Deadline, Handle
 from casty.distributed.port import EntityGateway, RegionRef
 from casty.errors import EncodingError
+from casty.schema import Data, Row
 from casty.wire.pack import pack
 
 __all__ = ["MAPS", "Dict"]
@@ -30,12 +42,12 @@ class MapStructure(Structure[bytes]):
     name = "map"
     stores_values = True
     shapes: ClassVar[Shapes] = {
-        DESTROY: (),
-        PUT: ((bytes,),),
-        PUT_IF_ABSENT: ((bytes,),),
-        COMPARE_AND_SET: ((bytes,), (bytes,)),
+        DESTROY: NO_FIELDS,
+        PUT: Row((Data(),)),
+        PUT_IF_ABSENT: Row((Data(),)),
+        COMPARE_AND_SET: Row((Data(), Data())),
     }
-    query_shapes: ClassVar[Shapes] = {GET: (), CONTAINS: ()}
+    query_shapes: ClassVar[Shapes] = {GET: NO_FIELDS, CONTAINS: NO_FIELDS}
 
     def decide(self, state: bytes | None, command: Command, ctx: Context) -> Decision:
         """PUT answers the previous value, the others whether they did."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from casty.distributed.core import (
     DESTROY,
+    NO_FIELDS,
     OK,
     QUEUE,
     Command,
@@ -21,6 +22,7 @@ from casty.distributed.core import (
 from casty.distributed.handle import Handle
 from casty.distributed.port import EntityGateway, RegionRef
 from casty.errors import CastyError, Undecodable
+from casty.schema import Data, Row
 
 __all__ = ["QUEUES", "Queue"]
 
@@ -48,8 +50,13 @@ class QueueStructure(Structure[Items]):
     kind = QUEUE
     name = "queue"
     stores_values = True
-    shapes: ClassVar[Shapes] = {DESTROY: (), ENQUEUE: ((bytes,),), DEQUEUE: (), PUT_BACK: ((bytes,),)}
-    query_shapes: ClassVar[Shapes] = {PEEK: (), SIZE: ()}
+    shapes: ClassVar[Shapes] = {
+        DESTROY: NO_FIELDS,
+        ENQUEUE: Row((Data(),)),
+        DEQUEUE: NO_FIELDS,
+        PUT_BACK: Row((Data(),)),
+    }
+    query_shapes: ClassVar[Shapes] = {PEEK: NO_FIELDS, SIZE: NO_FIELDS}
 
     def decide(self, state: Items | None, command: Command, ctx: Context) -> Decision:
         """DEQUEUE answers the item, or None; the reply is kept, and answered again to the same request.

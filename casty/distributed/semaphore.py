@@ -5,18 +5,32 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from casty.checks import check_count, shown
-from casty.distributed.core import DESTROY, MISMATCH, OK, SEMAPHORE, Command, Context, Decision, Reply, Shapes
+from casty.distributed.core import (
+    COUNT,
+    DESTROY,
+    MISMATCH,
+    NO_FIELDS,
+    OK,
+    SEMAPHORE,
+    Command,
+    Context,
+    Decision,
+    Reply,
+    Shapes,
+)
 from casty.distributed.holder import Holder
 from casty.distributed.holds import Hold
 from casty.distributed.port import EntityGateway, Grant, RegionRef
 from casty.distributed.waiting import Line, LineStructure
 from casty.errors import Mismatch
+from casty.limits import MAX_NUMBER
+from casty.schema import Maybe, Number, Row, UpTo
 
 __all__ = ["SEMAPHORES", "Semaphore"]
 
 ACQUIRE, TRY_ACQUIRE, RELEASE = 1, 2, 3
 AVAILABLE = 1
-PERMITS = (int, type(None))
+PERMITS = Maybe(Number(1, MAX_NUMBER))
 """What a command says of their number; None is whatever is recorded."""
 
 _UNRECORDED: Reply = [MISMATCH, "permits", None, None]
@@ -29,21 +43,12 @@ class SemaphoreStructure(LineStructure):
     kind = SEMAPHORE
     name = "semaphore"
     shapes: ClassVar[Shapes] = {
-        DESTROY: (),
-        ACQUIRE: (PERMITS, (int,)),
-        TRY_ACQUIRE: (PERMITS, (int,)),
-        RELEASE: ((int,),),
+        DESTROY: NO_FIELDS,
+        ACQUIRE: Row((PERMITS, UpTo(1, 1, MAX_NUMBER))),
+        TRY_ACQUIRE: Row((PERMITS, UpTo(1, 1, MAX_NUMBER))),
+        RELEASE: Row((COUNT,)),
     }
-    query_shapes: ClassVar[Shapes] = {AVAILABLE: (PERMITS,)}
-
-    def check(self, command: object) -> None:
-        """Raise `ValueError` unless well formed, with ``1 <= n <= permits``; see `Structure.check`."""
-        super().check(command)
-        assert isinstance(command, (list, tuple))
-        if command[0] in (ACQUIRE, TRY_ACQUIRE):
-            most = command[2] if command[1] is None else command[1]
-            if not 1 <= command[2] <= most:
-                raise ValueError(f"semaphore: expected 1 to {most} permits, found {command[2]}")
+    query_shapes: ClassVar[Shapes] = {AVAILABLE: Row((PERMITS,))}
 
     def decide(self, state: Line | None, command: Command, ctx: Context) -> Decision:
         """As for a lock; ACQUIRE and TRY_ACQUIRE carry (permits, n), RELEASE the granted request's number.
@@ -129,7 +134,7 @@ class Semaphore(Holder):
         timeout: float | None = 5.0,
     ) -> None:
         super().__init__(gateway, region_ref, name, timeout)
-        self._permits = None if permits is None else check_count("permits", permits, 1)
+        self._permits = None if permits is None else check_count("permits", permits, 1, MAX_NUMBER)
 
     def _refused(self, reply: Reply) -> Any:
         if reply[0] == MISMATCH and reply[1] == "n":
@@ -177,7 +182,7 @@ class Semaphore(Holder):
         return await self._acquire(TRY_ACQUIRE, n) is not None
 
     async def _acquire(self, operation: int, n: int) -> Hold | None:
-        count = check_count("n", n, 1)
+        count = check_count("n", n, 1, MAX_NUMBER)
         if self._permits is not None and count > self._permits:
             raise _too_many(self._what, self._permits, count)
         return await self._request([operation, self._permits, count], self._timeout_s, count)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from casty.distributed.core import (
     DESTROY,
+    NO_FIELDS,
     OK,
     SET,
     Command,
@@ -19,6 +20,7 @@ from casty.distributed.core import (
 )
 from casty.distributed.handle import Handle
 from casty.distributed.port import EntityGateway, RegionRef
+from casty.schema import Data, Row
 
 __all__ = ["SETS", "Set"]
 
@@ -46,8 +48,8 @@ class SetStructure(Structure[Members]):
     kind = SET
     name = "set"
     stores_values = True
-    shapes: ClassVar[Shapes] = {DESTROY: (), ADD: ((bytes,),), REMOVE: ((bytes,),)}
-    query_shapes: ClassVar[Shapes] = {CONTAINS: ((bytes,),), SIZE: ()}
+    shapes: ClassVar[Shapes] = {DESTROY: NO_FIELDS, ADD: Row((Data(),)), REMOVE: Row((Data(),))}
+    query_shapes: ClassVar[Shapes] = {CONTAINS: Row((Data(),)), SIZE: NO_FIELDS}
 
     def decide(self, state: Members | None, command: Command, ctx: Context) -> Decision:
         """Answer whether the set changed. Emptied by REMOVE it still exists."""

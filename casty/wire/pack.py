@@ -10,6 +10,7 @@ from functools import partial
 
 import msgpack
 
+from casty.checks import shown
 from casty.errors import EncodingError, RemoteProtocolError
 from casty.limits import MAX_BYTES, MAX_ITEMS
 
@@ -112,7 +113,9 @@ def unpack(data: bytes) -> Plain:
     try:
         value = _unpack(data)
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
-        raise RemoteProtocolError(f"expected one msgpack value, found {_describe(data)}: {error!r}") from None
+        # Some of these errors hold the value, of any size: a number with more digits than are ever turned into a text.
+        text = f"expected one msgpack value, found {_describe(data)}: {shown(error, 200)}"
+        raise RemoteProtocolError(text) from None
     # One cheap scan for the byte that all three share keeps the usual frame off the slow road.
     if b"\xff" in data and any(mark in data for mark in _TIMESTAMPS) and _has_timestamp(value):
         raise RemoteProtocolError("expected no extension but ours, found a msgpack timestamp")

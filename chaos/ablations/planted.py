@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.slot_leader import SlotLeader
-from casty.cluster.slot_machine import EXPIRE, SlotMachine
+from casty.cluster.slot_machine import SlotMachine
+from casty.cluster.slot_schema import EXPIRE
 from casty.consensus import leading
 from casty.consensus.state import State
 from casty.distributed.barrier import BarrierStructure
@@ -27,6 +28,7 @@ from .holds import HOLDS
 from .memory import MEMORY
 from .rare import RARE
 from .remains import REMAINS
+from .schemas import SCHEMAS
 from .sessions import SESSIONS
 from .snapshots import SNAPSHOTS
 from .structures import STRUCTURES
@@ -104,6 +106,6 @@ FIRST = (
 PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN, *RARE,
     *BOUNDS, *HALVES, *REMAINS,
-    *MEMORY, *BOUNDARY, *FLOODS,
+    *MEMORY, *BOUNDARY, *FLOODS, *SCHEMAS,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from casty.cluster.slot_machine import COMMAND, OPEN, MachineLimits, SlotMachine
+from casty.cluster.slot_machine import MachineLimits, SlotMachine
+from casty.cluster.slot_schema import COMMAND, OPEN
 from casty.distributed.core import BARRIER, LOCK, OVERLOADED, SEMAPHORE
 
 if TYPE_CHECKING:

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from casty.cluster.slot_machine import (
+from casty.cluster.slot_machine import MachineLimits, SlotMachine
+from casty.cluster.slot_schema import (
     ABANDON,
     CANCEL,
     CLOSE,
     COMMAND,
     EXPIRE,
     OPEN,
-    MachineLimits,
-    SlotMachine,
-)  # fmt: skip
+)
 from casty.consensus import Entry
 from casty.distributed.core import (
     BARRIER,

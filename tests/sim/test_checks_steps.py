@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from casty.cluster.host import Write
-from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE, COMMAND, EXPIRE, OPEN, SlotMachine
+from casty.cluster.slot_machine import SlotMachine
+from casty.cluster.slot_schema import (
+    ABANDON,
+    CANCEL,
+    CLOSE,
+    COMMAND,
+    EXPIRE,
+    OPEN,
+)
 from casty.consensus import Entry, Membership, Role, Snapshot
 from casty.consensus.membership import encode
 from casty.distributed.barrier import ARRIVE, BarrierStructure

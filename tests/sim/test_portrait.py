@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from casty.cluster.entity_order import RUN
-from casty.cluster.slot_machine import COMMAND, OPEN, MachineLimits, SlotMachine
+from casty.cluster.slot_machine import MachineLimits, SlotMachine
+from casty.cluster.slot_schema import COMMAND, OPEN
 from casty.distributed.barrier import Assembly
 from casty.distributed.core import BARRIER, COUNTER, LOCK, MAP
 from casty.wire.pack import pack

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from casty.cluster.slot_machine import COMMAND, OPEN, MachineLimits, SlotMachine
+from casty.cluster.slot_machine import MachineLimits, SlotMachine
+from casty.cluster.slot_schema import COMMAND, OPEN
 from casty.consensus import Entry
 from casty.distributed.barrier import ARRIVE
 from casty.distributed.core import BARRIER, COUNTER, LOCK

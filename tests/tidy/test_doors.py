@@ -105,6 +105,7 @@ def test_broad_handlers_stand_at_the_boundaries_only() -> None:
         "casty/wire/codec.py", "casty/wire/serializer_codec.py", "casty/wire/shapes.py",
         "casty/transport/peers.py",  # the user's address map
         "sim/loop.py", "sim/teardown.py", "sim/process.py",
+        "chaos/fuzz.py",  # whatever a mutant makes the library raise is what it looks for
     )  # fmt: skip
     strays = [
         f"{module.path}:{handler.lineno}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from casty.cluster.slot_machine import CLOSE
+from casty.cluster.slot_schema import CLOSE
 from casty.consensus import Entry
 from casty.distributed.core import BARRIER, COUNTER, LOCK
 from casty.wire.pack import pack, unpack

@@ -9,13 +9,12 @@ from typing import Any
 from casty.cluster.gateway import Gateway
 from casty.cluster.placement import slot_of
 from casty.cluster.slot_leader import SlotLeader
-from casty.cluster.slot_machine import (
+from casty.cluster.slot_machine import MachineLimits, SlotMachine
+from casty.cluster.slot_schema import (
     ABANDON,
     CANCEL,
     COMMAND,
     OPEN,
-    MachineLimits,
-    SlotMachine,
     check_entry,
     check_read,
 )

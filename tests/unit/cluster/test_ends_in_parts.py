@@ -10,14 +10,16 @@ import pytest
 from casty.cluster.proposals import BUSY, EXPIRED
 from casty.cluster.requests import Requests
 from casty.cluster.slot_machine import (
-    CLOSE,
-    COMMAND,
     END_PART,
     ENDED_AT_ONCE,
-    EXPIRE,
-    OPEN,
     MachineLimits,
     SlotMachine,
+)
+from casty.cluster.slot_schema import (
+    CLOSE,
+    COMMAND,
+    EXPIRE,
+    OPEN,
 )
 from casty.config import Settings
 from casty.distributed.core import LOCK, OK, QUEUED

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from casty.cluster.slot_machine import EXPIRE
+from casty.cluster.slot_schema import EXPIRE
 from casty.config import Settings
 from casty.distributed.core import BARRIER, COUNTER, LOCK, OK, UNKNOWN
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from casty.cluster.slot_machine import COMMAND, EXPIRE
+from casty.cluster.slot_schema import COMMAND, EXPIRE
 from casty.consensus import Entry
 from casty.errors import NotStarted, OutcomeUnknown, SessionExpired
 from casty.wire import frames

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from casty.cluster.slot_machine import CANCEL
+from casty.cluster.slot_schema import CANCEL
 from casty.distributed.core import BARRIER, LOCK, SEMAPHORE
 from casty.distributed.port import LOST_DESTROYED
 from casty.errors import OutcomeUnknown

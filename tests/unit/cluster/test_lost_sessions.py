@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from casty.cluster import call_router, call_sessions
-from casty.cluster.slot_machine import COMMAND
+from casty.cluster.slot_schema import COMMAND
 from casty.cluster.topology import Topology
 from casty.distributed.core import COUNTER, EXPIRED, LOCK, OK, OVERLOADED
 from casty.distributed.lock import ACQUIRE

@@ -6,7 +6,13 @@ from typing import Any, cast
 
 import pytest
 
-from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE, COMMAND, OPEN
+from casty.cluster.slot_schema import (
+    ABANDON,
+    CANCEL,
+    CLOSE,
+    COMMAND,
+    OPEN,
+)
 from casty.consensus import Entry
 from casty.distributed.core import BUSY, COUNTER, EXPIRED, LOCK, OK, QUEUE
 from casty.distributed.counter import ADD
@@ -124,7 +130,7 @@ def test_a_row_without_a_proof_keeps_nothing_alive() -> None:
 @pytest.mark.parametrize("proof", [None, "text", 7, [b"x"]])
 def test_a_proof_is_bytes(proof: object) -> None:
     slot = Slot()
-    with pytest.raises(RemoteProtocolError, match="keep-alive: expected bytes"):
+    with pytest.raises(RemoteProtocolError, match="keep-alive, field 7: expected bytes"):
         slot.keep_alive(slot.ours, proof, [])
 
 

@@ -9,14 +9,13 @@ import pytest
 
 from casty.cluster import slot_dump
 from casty.cluster.slot_dump import MAX_ROWS, SlotDump
-from casty.cluster.slot_machine import (
+from casty.cluster.slot_machine import MachineLimits, SlotMachine
+from casty.cluster.slot_schema import (
     ABANDON,
     CANCEL,
     CLOSE,
     COMMAND,
     OPEN,
-    MachineLimits,
-    SlotMachine,
 )
 from casty.distributed.core import BARRIER, COUNTER, FENCE, LOCK, MAP, QUEUE, SEMAPHORE, SET
 from casty.errors import RemoteProtocolError

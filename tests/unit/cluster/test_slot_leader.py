@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from casty.cluster.slot_leader import SlotLeader
-from casty.cluster.slot_machine import ABANDON, COMMAND, EXPIRE, OPEN, MachineLimits, SlotMachine
+from casty.cluster.slot_machine import MachineLimits, SlotMachine
+from casty.cluster.slot_schema import (
+    ABANDON,
+    COMMAND,
+    EXPIRE,
+    OPEN,
+    check_keepalive,
+)
 from casty.distributed.core import EXPIRED, LOCK, NOT_LEADER, OK, WITHDRAWN, Effect
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
@@ -127,12 +134,12 @@ def test_who_waits_hears_of_the_end_of_the_leadership_or_the_session(slot: Slot)
 
 
 @pytest.mark.parametrize("bad", [None, [1], [[1, 2]], [["1", LOCK, NAME]], [[1, LOCK, "text"]]])
-def test_rows_of_strangers_are_refused(slot: Slot, bad: Any) -> None:
+def test_rows_of_strangers_are_refused(bad: Any) -> None:
     for place in (3, 4, 5):
         row: list[Any] = [0, 1, 1, [], [], [], 1]
         row[place] = bad
         with pytest.raises(RemoteProtocolError):
-            slot.leader.keep_alive(row, 2_000)
+            check_keepalive(row)
 
 
 def many(count: int) -> tuple[Slot, list[int]]:

@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 
 from casty.cluster.entity_order import EntityOrder
 from casty.cluster.slot_machine import (
+    PAGE,
+    Applied,
+    MachineLimits,
+    SlotMachine,
+)
+from casty.cluster.slot_schema import (
     ABANDON,
     CANCEL,
     CLOSE,
     COMMAND,
     EXPIRE,
     OPEN,
-    PAGE,
-    Applied,
-    MachineLimits,
-    SlotMachine,
     check_entry,
     check_read,
 )

@@ -7,10 +7,18 @@ from typing import Any, cast
 import pytest
 
 from casty.cluster.proposals import BUSY, EXPIRED, UNKNOWN
-from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE, COMMAND, EXPIRE, OPEN, RELEASE
+from casty.cluster.slot_machine import RELEASE
+from casty.cluster.slot_schema import (
+    ABANDON,
+    CANCEL,
+    CLOSE,
+    COMMAND,
+    EXPIRE,
+    OPEN,
+)
 from casty.config import Settings
 from casty.consensus import Entry
-from casty.distributed.core import COUNTER, DESTROY, LOCK, OK
+from casty.distributed.core import BAD, COUNTER, DESTROY, LOCK, OK
 from casty.distributed.counter import ADD
 from casty.distributed.lock import ACQUIRE
 from casty.errors import RemoteProtocolError
@@ -155,8 +163,22 @@ def test_without_a_lease_nobody_is_kept_alive_and_nobody_expires(leader: Leader)
     ],
 )
 def test_a_malformed_keep_alive_is_refused(leader: Leader, row: object) -> None:
-    with pytest.raises(RemoteProtocolError, match="keep-alive: expected"):
+    with pytest.raises(RemoteProtocolError, match=r"keep-alive.*: expected"):
         leader.replica.keep_alive(leader.group, row)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc1", pack(7), pack([COMMAND]), pack([ABANDON, 1, 1, [[1, "two", b""]]])]
+)
+def test_an_entry_that_fits_no_schema_is_an_outcome(leader: Leader, data: bytes) -> None:
+    """No leader of this version proposes one; whoever waits for it hears, and nothing else happens."""
+    answers = Collected()
+    before = leader.replica.machine.dump()
+    leader.replica.proposals.propose(leader.group.core, data, answers, 1)
+    leader.world.commit()
+    assert answers.replies[0][0] == BAD
+    assert leader.replica.machine.dump() == before
+    assert leader.command(1, COUNTER, b"c", ADD, 1) == [OK, 1]
 
 
 def test_a_leadership_that_ended_and_came_back_between_two_looks_begins_anew(leader: Leader) -> None:

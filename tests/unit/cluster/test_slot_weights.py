@@ -7,15 +7,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casty.cluster.slot_machine import (
+from casty.cluster.slot_machine import MAX_UNWEIGHED, MachineLimits, SlotMachine
+from casty.cluster.slot_schema import (
     ABANDON,
     CANCEL,
     CLOSE,
     COMMAND,
-    MAX_UNWEIGHED,
     OPEN,
-    MachineLimits,
-    SlotMachine,
 )
 from casty.cluster.slot_weights import LARGE_BYTES, weight_of
 from casty.distributed.core import BARRIER, COUNTER, FENCE, LOCK, MAP, QUEUE, SEMAPHORE, SET

@@ -9,7 +9,12 @@ import pytest
 
 from casty import ClusterClient, ClusteredActorSystem, Settings
 from casty.cluster.operations import OP_KEEPALIVE, OP_READ, OP_WRITE
-from casty.cluster.slot_machine import ABANDON, CANCEL, CLOSE, COMMAND
+from casty.cluster.slot_schema import (
+    ABANDON,
+    CANCEL,
+    CLOSE,
+    COMMAND,
+)
 from casty.distributed.core import COUNTER, EXPIRED, LOCK, QUEUE
 from casty.distributed.counter import ADD
 from casty.distributed.lock import HOLDER, RELEASE

@@ -72,6 +72,12 @@ def test_hostile_bytes(data: bytes) -> None:
         unpack(data)
 
 
+def test_a_number_of_any_length_is_refused_with_a_short_text() -> None:
+    with pytest.raises(RemoteProtocolError, match="expected one msgpack value") as raised:
+        unpack(pack(10**5000) + b"\x00")
+    assert len(str(raised.value)) < 400
+
+
 def test_bytes_that_look_like_a_timestamp_are_bytes() -> None:
     value = [b"\xd6\xff\x00\x00\x00\x01", -1]
     assert unpack(pack(value)) == value
