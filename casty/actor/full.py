@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from casty.complaint import one_line
+
 if TYPE_CHECKING:
     from casty.actor.local import LocalSystem
 
@@ -36,7 +38,7 @@ class FullMailboxes:
         if not self._dropped:
             return
         dropped, self._dropped = self._dropped, {}
-        named = ", ".join(f"{path} {count}" for path, count in list(dropped.items())[:NAMED])
+        named = one_line(", ".join(f"{path} {count}" for path, count in list(dropped.items())[:NAMED]))
         more = f" and {len(dropped) - NAMED} more actors" if len(dropped) > NAMED else ""
         self._core.log.warning(
             "full mailboxes dropped %d messages (%s%s); slow the senders down or widen them",

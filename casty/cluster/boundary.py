@@ -71,7 +71,7 @@ class Boundary:
         log, clock = logging.getLogger("casty.node"), node.runtime.clock
         self._complaints = {
             what: Complaint(clock, log, SECOND_NS)
-            for what in ("frame", "message", "carried")
+            for what in ("frame", "message", "carried", "identity")
         }  # fmt: skip
         self._complaint = ""
         self.flaw_of_client: Callable[[Hello], str | None] = _none
@@ -188,10 +188,10 @@ class Boundary:
         return flaw is None
 
     def _complain(self, text: str) -> None:
-        """Log something that is tried again and again, once."""
+        """Log something that is tried again and again, once; and one of many such things a second."""
         if text != self._complaint:
             self._complaint = text
-            logging.getLogger("casty.node").warning("%s", text)
+            self._complaints["identity"].say(text)
 
     # -- who is no member
 

@@ -8,7 +8,6 @@ knows which version the other side has, and a delta is of that version.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from casty.cluster.document import parts_of
 from casty.cluster.links import Links
 from casty.cluster.topology import LeaderTable, Topology, to_plain
 from casty.cluster.topology_delta import delta_of
+from casty.complaint import Complaint
 from casty.config import BOUNDS
 from casty.errors import MessageTooLarge, RemoteProtocolError
 from casty.transport.connection import Connection
@@ -23,8 +23,6 @@ from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
 __all__ = ["DELTA", "WHOLE", "Feed", "learn_hints"]
-
-log = logging.getLogger("casty.node")
 
 WHOLE, DELTA = 0, 1
 
@@ -51,11 +49,20 @@ def learn_hints(leaders: LeaderTable, rows: Any, slots: int) -> bool:
 class Feed:
     """Keeps subscribers and fellow nodes up to date, for the whole life of their links."""
 
-    def __init__(self, links: Links, leaders: LeaderTable, me: str, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        links: Links,
+        leaders: LeaderTable,
+        me: str,
+        changed: Callable[[], None],
+        complaint: Complaint,
+    ) -> None:
         self._links = links
         self._leaders = leaders
         self._me = me
         self._changed = changed
+        self._complaint = complaint
+        """Of links that cannot be told."""
         self._subscribers: dict[Connection, Topology | None] = {}
         """By link, and which topology was sent there last; a row goes with its link."""
         self._asked: dict[Connection, None] = {}
@@ -84,7 +91,7 @@ class Feed:
         """Tell a newly linked node what this one leads."""
         mine = [row for row in self._leaders.rows() if row[3] == self._me]
         if mine:
-            _hint(connection, pack(mine))
+            self._tell(connection, frames.HINTS, pack(mine))
 
     def on_hints(self, body: bytes, leader: str) -> None:
         """Take what the node `leader` leads; also before the control state is here, for it is said only once."""
@@ -120,7 +127,7 @@ class Feed:
         for connection in asked:
             if connection in self._subscribers:
                 self._subscribers[connection] = topology
-                _tell_in_parts(connection, self._document[1])
+                self._tell_in_parts(connection, self._document[1])
 
     def _send(self, slots: Sequence[int]) -> None:
         if self.topology is not None and self._subscribers:
@@ -128,13 +135,13 @@ class Feed:
         mine = [row for row in self._leaders.rows(slots) if row[3] == self._me]
         if mine:
             body = pack(mine)
-            self._links.each_node(lambda connection: _hint(connection, body))
+            self._links.each_node(lambda connection: self._tell(connection, frames.HINTS, body))
 
     def _tell_subscribers(self, topology: Topology, slots: Sequence[int]) -> None:
         if not self._is_new:
             body = pack(self._leaders.rows(slots))
             for connection in list(self._subscribers):
-                _tell(connection, frames.HINT_DELTA, body)
+                self._tell(connection, frames.HINT_DELTA, body)
             return
         documents: dict[int, bytes] = {}
         for connection, base in list(self._subscribers.items()):
@@ -147,7 +154,24 @@ class Feed:
             if document is None:
                 document = documents[id(base)] = _document(base, topology, slots)
             self._subscribers[connection] = topology
-            _tell_in_parts(connection, document)
+            self._tell_in_parts(connection, document)
+
+    def _tell_in_parts(self, connection: Connection, document: bytes) -> None:
+        """Send a document, however long it is; what a closed connection is sent goes nowhere."""
+        for part in parts_of(document, connection.max_frame_bytes):
+            if not self._tell(connection, frames.TOPOLOGY, part):
+                return
+
+    def _tell(self, connection: Connection, kind: int, body: bytes) -> bool:
+        """Send what is said only once; whoever misses it has to begin anew. True when it was sent."""
+        try:
+            if connection.send(kind, body):
+                return True
+            connection.close("the outbound queue is full: the other side does not read what it subscribed to")
+        except MessageTooLarge as error:
+            self._complaint.say(f"the link with {connection.remote.node_id} is closed: {error}")
+            connection.close(str(error))
+        return False
 
 
 def _document(base: Topology | None, topology: Topology, slots: Sequence[int]) -> bytes:
@@ -157,26 +181,3 @@ def _document(base: Topology | None, topology: Topology, slots: Sequence[int]) -
 
 def _whole(topology: Topology) -> bytes:
     return pack([WHOLE, to_plain(topology)])
-
-
-def _hint(connection: Connection, body: bytes) -> None:
-    _tell(connection, frames.HINTS, body)
-
-
-def _tell_in_parts(connection: Connection, document: bytes) -> None:
-    """Send a document, however long it is; what a closed connection is sent goes nowhere."""
-    for part in parts_of(document, connection.max_frame_bytes):
-        if not _tell(connection, frames.TOPOLOGY, part):
-            return
-
-
-def _tell(connection: Connection, kind: int, body: bytes) -> bool:
-    """Send what is said only once; whoever misses it has to begin anew. True when it was sent."""
-    try:
-        if connection.send(kind, body):
-            return True
-        connection.close("the outbound queue is full: the other side does not read what it subscribed to")
-    except MessageTooLarge as error:
-        log.error("the link with %s is closed: %s", connection.remote.node_id, error)
-        connection.close(str(error))
-    return False

@@ -38,6 +38,7 @@ from casty.cluster.requests import Requests
 from casty.cluster.shortage import Shortage
 from casty.cluster.status import StatusAnswers, status_document
 from casty.cluster.topology import LeaderTable, Topology
+from casty.complaint import Complaint, one_line
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Membership
 from casty.errors import Refused, RemoteProtocolError
@@ -183,7 +184,8 @@ class Node:
         budget = MemoryBudget(budget_of(settings.memory_budget_bytes, runtime.memory_bytes))
         self.beats = Beats(self.host, clock, self.key, self.links.send, self.vitals.answered, budget, ttl_ns)
         self.leaders = LeaderTable()
-        self.feed = Feed(self.links, self.leaders, self.node_id, self._topology_changed)
+        complaint = Complaint(self.runtime.clock, log, SECOND_NS, logging.ERROR)
+        self.feed = Feed(self.links, self.leaders, self.node_id, self._topology_changed, complaint)
         self.relays = Relays()
         self.control_calls = ControlCalls(clock, self.relays, self.control_leader, self.send_to_node)
         self.control = ControlReplica(self._control_changed, self._role_changed)
@@ -205,7 +207,8 @@ class Node:
         identity = Identity(self.node_id, self.incarnation, *self.address)
         self.arrival = Arrival(
             Founding(identity, self._policy(), self._document, clock.now(), self._wall_generation),
-            identity, self.links, clock, self._founded, self._joined, log.warning,
+            identity, self.links, clock, self._founded, self._joined,
+            lambda text: log.warning("%s", one_line(text)),
         )  # fmt: skip
         self.handlers: dict[int, Callable[[Connection, bytes], None]] = {
             frames.FOUNDING: self._on_founding,

@@ -7,6 +7,7 @@ and keeps subscribers up to date from the topology.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,6 +23,8 @@ from casty.cluster.control import NOT_ON_TOP, SERVICE
 from casty.cluster.listings import Listings
 from casty.cluster.offers import Announcement, Offers, flaw_of_offer
 from casty.cluster.topology import Topology
+from casty.complaint import Complaint
+from casty.config import SECOND_NS
 from casty.errors import CastyError, Unavailable
 from casty.limits import MAX_SERVICE_BYTES, MAX_SERVICES, MAX_SUBSCRIPTION_BYTES
 from casty.wire.pack import pack
@@ -93,6 +96,7 @@ class Receptionist:
         self._early: list[Find[Any]] = []
         self._offers = Offers()
         self._listings = Listings(local)
+        self._complaint = Complaint(local.runtime.clock, local.log, SECOND_NS, logging.ERROR)
         self._registrar: _Registrar | None = None
         if write is not None:
             registrar = self._registrar = _Registrar(write, self._offers, self._identity)
@@ -130,7 +134,7 @@ class Receptionist:
     def _receive(self, ctx: ActorContext[Any], message: object) -> Behavior[Any] | None:
         why = _flaw(message)
         if why is not None:
-            ctx.log.error("cannot serve %.200r: %s", message, why)
+            self._complaint.say(f"cannot serve {shown(message, 200)}: {why}")
             return None
         match message:
             case Register(key, ref):
@@ -155,16 +159,14 @@ class Receptionist:
             or not isinstance(ref, RemoteActorRef)
             or not self._local.is_own(ref.address)
         ):
-            ctx.log.error(
-                "cannot register %s for %s: only a node registers, and only its own actors",
-                shown(ref),
-                key.name,
+            self._complaint.say(
+                f"cannot register {shown(ref)} for {key.name}: only a node registers, and only its own actors"
             )
             return
         uri = ref.address.to_uri()
         flaw = flaw_of_offer(key.name, uri)
         if flaw is not None:
-            ctx.log.warning("service %.100r is not registered for %.200s: %s", key.name, uri, flaw)
+            self._complaint.say(f"service {shown(key.name)} is not registered for {uri:.200}: {flaw}")
             return
         self._registered.setdefault(key.name, {})[ref.id] = ref
         self._services.setdefault(ref.id, {})[key.name] = None

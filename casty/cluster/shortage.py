@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from casty.address import node_id_of, process_of
 from casty.cluster.host import Group, Host
 from casty.cluster.links import Links
+from casty.complaint import one_line
 from casty.config import SECOND_NS
 
 __all__ = ["Shortage"]
@@ -57,7 +58,7 @@ class Shortage:
         self.texts = self._describe(now_ns)
         if self.texts and now_ns - self._complained_ns >= PATIENCE_NS:
             self._complained_ns = now_ns
-            log.warning("%s", "; ".join(self.texts))
+            log.warning("%s", one_line("; ".join(self.texts)))
 
     def _describe(self, now_ns: int) -> list[str]:
         """Groups that lack the same voters are named together."""

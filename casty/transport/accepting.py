@@ -43,6 +43,9 @@ class Accepting:
         """Sockets on their way to a transport: at most as many as were accepted in the last turn or two."""
         self._pause: asyncio.TimerHandle | None = None
         self._complain_at = 0.0
+        self._lost = 0
+        """Connections that were lost on their way to a transport, since the last line about one."""
+        self._lost_at = 0.0
         listening.setblocking(False)
         self._loop.add_reader(listening, self._ready)
 
@@ -95,4 +98,8 @@ class Accepting:
             # Here, since a task that is cancelled before its first step runs nothing of its own.
             taken.close()
         if error is not None:
-            log.warning("a connection that was taken is lost: %r", error)
+            self._lost += 1
+            if self._loop.time() >= self._lost_at:
+                self._lost_at, lost = self._loop.time() + COMPLAIN_S, self._lost
+                self._lost = 0
+                log.warning("connections that were taken are lost: %d, the last one by %r", lost, error)

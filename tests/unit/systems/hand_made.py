@@ -71,6 +71,14 @@ class HandMade:
             replies.update(answered)
         return replies
 
+    async def drain(self) -> None:
+        """Read until the link ends, by whichever side."""
+        try:
+            while await self._reader.read(65_536):
+                continue
+        except ConnectionError:
+            return
+
     def close(self) -> None:
         """End the link at once."""
         self._writer.transport.abort()

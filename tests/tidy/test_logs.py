@@ -1,0 +1,48 @@
+"""What a link can cause is logged by a `Complaint`: seldom, counted, and in characters that a terminal survives."""
+
+from __future__ import annotations
+
+import ast
+
+from .source import dotted, modules
+
+ROOMS = ("casty/transport", "casty/cluster", "casty/actor", "casty/wire")
+LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
+
+OTHERWISE: dict[str, int] = {
+    "casty/actor/cell.py": 2,  # an actor of this process failed: it stops, so once each
+    "casty/actor/context.py": 2,  # what a user's own future raised
+    "casty/actor/events.py": 3,  # handlers of this process, and messages of its own actors
+    "casty/actor/full.py": 1,  # once a second, and escaped
+    "casty/cluster/actors.py": 2,  # regions that this process registers
+    "casty/cluster/host.py": 2,  # once a replica
+    "casty/cluster/node.py": 4,  # this node's own configuration at its start; who it waits for, each 5 s, escaped
+    "casty/cluster/node_memory.py": 2,  # when the budget fills, or is open again
+    "casty/cluster/services.py": 2,  # this node's own registrations, when the control group answers
+    "casty/cluster/shortage.py": 1,  # each 5 s, and escaped
+    "casty/transport/accepting.py": 2,  # once a second; errors of the system
+}
+"""Log calls with anything but constants that are no complaint, by file, and why each may be."""
+
+
+def test_what_comes_from_elsewhere_is_logged_by_a_complaint() -> None:
+    found: dict[str, int] = {}
+    for module in modules(*ROOMS):
+        for call in ast.walk(module.tree):
+            if isinstance(call, ast.Call) and _is_log_call(call) and not _is_constant(call):
+                found[module.path] = found.get(module.path, 0) + 1
+    assert found == OTHERWISE
+
+
+def _is_log_call(call: ast.Call) -> bool:
+    if not isinstance(call.func, ast.Attribute) or call.func.attr not in LEVELS:
+        return False
+    owner = call.func.value
+    if isinstance(owner, ast.Call):
+        return dotted(owner.func) == "logging.getLogger"
+    return dotted(owner).split(".")[-1].strip("_") in ("log", "logger", "logging")
+
+
+def _is_constant(call: ast.Call) -> bool:
+    arguments = [*call.args, *(word.value for word in call.keywords if word.arg != "exc_info")]
+    return all(isinstance(argument, ast.Constant) for argument in arguments)
