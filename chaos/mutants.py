@@ -29,9 +29,12 @@ __all__ = ["HUGE", "Mutants"]
 HUGE = 10**5000
 """More digits than Python turns into a text."""
 
-DEEP: list[Any] = []
-for _ in range(200):
-    DEEP = [DEEP]
+
+def _nested(depth: int) -> list[Any]:
+    return [_nested(depth - 1)] if depth else []
+
+
+DEEP = _nested(200)
 
 JUNK: tuple[Any, ...] = (
     None, True, False, 0, 1, -1, 2**31, 2**63 - 1, 2**63, 2**64, -(2**63), HUGE, -HUGE, 0.0, -0.0, 0.5, float("nan"),
