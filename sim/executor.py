@@ -19,13 +19,16 @@ from .checks.losses import check_losses
 from .checks.memory import check_calm, check_usage, is_open
 from .checks.refusals import is_small, limits_of
 from .checks.steps import StepChecks
+from .checks.strangers import Strangers
 from .cluster import CLUSTER_NAME, NODE_PORT
 from .errors import CrashedError, DeadlockError, TimeLimitError
 from .paths import NetworkProfile
 from .plan import MAY_LOSE_MEMORY, Plan, PlannedOperation
 from .result import ERROR, HELD, UNDECIDED, VIOLATED, Result
 from .rogue import Rogue
+from .rogue_view import View
 from .scenarios import (
+    INBOXES,
     Act,
     Stage,
     host_actors,
@@ -93,6 +96,9 @@ class Execution:
         names = dict.fromkeys((planned.entity, planned.args.get("key")) for planned in plan.operations)
         self._bounds = Bounds(world, self._settings, self._checks, entities=len(names), seed=plan.seed)
         self._actors = ActorChecks(world, self._checks.report)
+        self._strangers = (
+            Strangers(world, self._checks, self._stage.services) if plan.cluster.rogues else None
+        )
         self._has_actors = any(operation.kind in ACTOR_KINDS for operation in plan.operations)
         self._nodes = [name for name in plan.cluster.names() if name.startswith("node-")]
         self._clients = [name for name in plan.cluster.names() if name.startswith("client-")]
@@ -140,6 +146,8 @@ class Execution:
             await self._bounds.rest()
         self._checks.stop()
         self._bounds.stop()
+        if self._strangers is not None:
+            self._strangers.stop()
         if not self._is_broken():
             for process, _ in self._checks.live():
                 stage.violations += check_usage(process.name, self._checks.systems[process.name])
@@ -199,7 +207,7 @@ class Execution:
             await self._world.start(name)
 
     async def _rogue_setup(self, process: Process) -> Rogue:
-        rogue = Rogue(process, self._world.network, self._nodes)
+        rogue = Rogue(process, View(self._checks, self._world.rogues), self._nodes)
         rogue.begin()
         return rogue
 
@@ -243,7 +251,9 @@ class Execution:
             self._checks.running(process.name, system)
             await system.__aenter__()
             if self._has_actors:
-                host_actors(process, system, self._actors, self._settings.slots)
+                inbox = host_actors(process, system, self._actors, self._settings.slots)
+                if self._strangers is not None:
+                    self._stage.services.offered(process, INBOXES.name, inbox)
             return system
 
         return setup

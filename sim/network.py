@@ -72,6 +72,8 @@ class SimTransport:
 
     async def dial(self, host: str, port: int, on_link: LinkFactory, *, tls: Config | None = None) -> Link:
         """Make a link, or raise `OSError` when nobody answers."""
+        for told in self._network.dialled:
+            told(self._owner, (host, port))
         dial = Dial(self._network, self._owner, self._machine, (host, port), on_link, tls is not None)
         return await dial.run()
 
@@ -93,6 +95,8 @@ class Network:
         self.profile = profile
         self.watchers: list[Callable[[Incarnation, bytes], None]] = []
         """Told of everything that processes write, before anything happens to it."""
+        self.dialled: list[Callable[[Incarnation, tuple[str, int]], None]] = []
+        """Told who dials which address."""
         self.names: dict[str, str] = {}  # what resolves to which machine
         self.down: dict[str, bool] = {}  # machines without power: not even a refusal comes back
         self._paths: dict[tuple[str, str], Path] = {}

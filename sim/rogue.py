@@ -1,7 +1,9 @@
 """A process that speaks the wire by hand: it dials the nodes as a client or as a node, and sends what it forged.
 
-Its links are made and end as those of any process: a node that closes one is dialled again. What it is answered it
-does not read, except that a link is kept alive.
+Half of what it sends is recorded frames with something in them replaced (`forging.py`); the other half is aimed at what
+is there at that moment (`rogue_cluster.py`, `rogue_actors.py`). It has a link to each node for each of its own guises,
+and tries others now and then, which a sound node refuses. Its links are made and end as those of any process: a node
+that closes one is dialled again. Of what it is answered it reads the numbers of its own sessions.
 """
 
 from __future__ import annotations
@@ -10,21 +12,21 @@ import asyncio
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from casty.address import NodeAddress
-from casty.config import Settings
 from casty.errors import CastyError
 from casty.transport.base import Link
 from casty.wire import frames
 from casty.wire.framing import FrameBuffer, frame
-from casty.wire.hello import Hello
 
-from .cluster import CLUSTER_NAME, NODE_PORT
+from .cluster import NODE_PORT
 from .forging import Forger
+from .rogue_actors import ActorAims
+from .rogue_cluster import GatewayAims, NodeAims
+from .rogue_guise import KINDS, NAMESAKE, Aimed, Guise, guise_of
 
 if TYPE_CHECKING:
     from .incarnation import Incarnation
-    from .network import Network
     from .process import Process
+    from .rogue_view import View
 
 __all__ = ["Rogue"]
 
@@ -43,6 +45,8 @@ _PAUSE_NS = 20_000_000
 _AT_ONCE = 3
 _MILLISECOND_NS = 1_000_000
 _LIMIT_BYTES = 1 << 26
+_STRAY = 40
+"""So rarely it sends what its guise may not, which ends its link."""
 
 
 class Rogue:
@@ -52,26 +56,34 @@ class Rogue:
     ----------
     process
         Its process, whose name it has.
-    network
-        What frames are seen on.
+    view
+        What it knows of the others.
     nodes
         Names of the nodes.
     """
 
-    def __init__(self, process: Process, network: Network, nodes: list[str]) -> None:
+    def __init__(self, process: Process, view: View, nodes: list[str]) -> None:
         self._process = process
         self._runtime = process.runtime
+        self._view = view
         self._nodes = nodes
-        self._ends: dict[str, _End] = {}
-        self._dialling: dict[str, asyncio.Task[None]] = {}
+        self._ends: dict[tuple[str, str], _End] = {}
+        """By node and guise; a row goes with its link."""
+        self._dialling: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._is_over = False
         self.sent: dict[int, int] = {}
         """Kind -> forged frames of it that were sent."""
         self.unreached = 0
         """How often a node was not there to be dialled."""
-        self._forger = Forger(self._runtime.entropy.below, process.name)
-        self._network = network
-        network.watchers.append(self._seen)
+        below = self._runtime.entropy.below
+        self._incarnation = self._runtime.entropy.token("incarnation", 8).hex()
+        self._forger = Forger(below, process.name)
+        self._gateway = GatewayAims(view, below, process.name)
+        anybody = (*self._gateway.aims, *ActorAims(view, below, nodes).aims)
+        self._of_clients = anybody
+        self._of_nodes = (*NodeAims(view, below, process.name, nodes).aims * 2, *anybody)
+        self._network = process.world.network
+        self._network.watchers.append(self._seen)
 
     def begin(self) -> None:
         """Send from now on."""
@@ -94,24 +106,35 @@ class Rogue:
         if self._is_over:
             return
         below = self._runtime.entropy.below
-        name = self._nodes[below("node", len(self._nodes))]
-        end = self._ends.get(name)
+        name, kind = self._nodes[below("node", len(self._nodes))], KINDS[below("guise", len(KINDS))]
+        end = self._ends.get((name, kind))
         if end is None:
-            if name not in self._dialling:
-                self._dialling[name] = asyncio.get_running_loop().create_task(self._dial(name))
+            if (name, kind) not in self._dialling:
+                dialling = self._dial(name, kind)
+                self._dialling[name, kind] = asyncio.get_running_loop().create_task(dialling)
         elif end.is_open:
             for _ in range(1 + below("burst", _AT_ONCE)):
                 self._send(end)
+            if kind == NAMESAKE:
+                end.link.abort()  # that it is gone is what it says of its namesake
         self._later()
 
     def _send(self, end: _End) -> None:
-        own = OF_NODES if end.is_node else OF_CLIENTS
-        stray = self._runtime.entropy.below("stray", 40) == 0
-        forged = self._forger.forge(_KNOWN if stray else own)
-        if forged is not None:
-            kind, body = forged
+        below, guise = self._runtime.entropy.below, end.guise
+        made = self._aimed(end) if below("aimed", 2) else None
+        if made is None:
+            own = OF_NODES if guise.is_node else OF_CLIENTS
+            made = self._forger.forge(_KNOWN if below("stray", _STRAY) == 0 else own)
+        if made is not None:
+            kind, body = made
             self.sent[kind] = self.sent.get(kind, 0) + 1
             end.link.write(frame(kind, body))
+
+    def _aimed(self, end: _End) -> Aimed | None:
+        below, guise = self._runtime.entropy.below, end.guise
+        is_stray = below("stray-aim", _STRAY) == 0
+        aims = self._of_nodes if guise.is_node or is_stray else self._of_clients
+        return aims[below("aim", len(aims))](end.name, guise)
 
     def _seen(self, owner: Incarnation, data: bytes) -> None:
         """See the frames of one write: connections hand over whole ones."""
@@ -127,64 +150,61 @@ class Rogue:
 
     # -- links
 
-    async def _dial(self, name: str) -> None:
-        is_node = self._runtime.entropy.below("role", 4) == 0
+    async def _dial(self, name: str, kind: str) -> None:
+        below, own = self._runtime.entropy.below, self._process.name
+        guise = guise_of(kind, own, self._incarnation, name, self._view, below)
         try:
-            await self._runtime.transport.dial(
-                name, NODE_PORT, lambda link: self._linked(name, link, is_node)
-            )
+            if guise is not None:
+                dial = self._runtime.transport.dial
+                await dial(name, NODE_PORT, lambda link: self._linked(name, link, guise))
         except OSError:
             self.unreached += 1  # down, or cut off: the next turn of this node tries again
         finally:
-            self._dialling.pop(name, None)
+            self._dialling.pop((name, kind), None)
 
-    def _linked(self, name: str, link: Link, is_node: bool) -> _End:
-        end = self._ends[name] = _End(self, name, link, is_node)
-        address = NodeAddress(self._process.name, NODE_PORT)
-        token = self._runtime.entropy.token("incarnation", 8).hex()
-        if is_node:
-            hello = Hello.of_node(
-                cluster=CLUSTER_NAME, node_id=self._process.name, incarnation=token, address=address,
-                settings=Settings(),
-            )  # fmt: skip
-        else:
-            hello = Hello.of_client(
-                cluster=CLUSTER_NAME, client_id=self._process.name, incarnation=token, address=address
-            )
-        link.write(frame(frames.HELLO, hello.encode()))
+    def _linked(self, name: str, link: Link, guise: Guise) -> _End:
+        end = self._ends[name, guise.kind] = _End(self, name, link, guise)
+        link.write(frame(frames.HELLO, guise.hello()))
         return end
+
+    def replied(self, body: bytes) -> None:
+        """Answers came."""
+        self._gateway.replied(body)
 
     def lost(self, name: str, end: _End) -> None:
         """A link is over."""
-        if self._ends.get(name) is end:
-            del self._ends[name]
+        key = (name, end.guise.kind)
+        if self._ends.get(key) is end:
+            del self._ends[key]
 
 
 class _End:
     """The rogue's end of one link."""
 
-    def __init__(self, rogue: Rogue, name: str, link: Link, is_node: bool) -> None:
+    def __init__(self, rogue: Rogue, name: str, link: Link, guise: Guise) -> None:
+        self.name = name
         self.link = link
-        self.is_node = is_node
+        self.guise = guise
         self.is_open = False
         self._rogue = rogue
-        self._name = name
         self._buffer = FrameBuffer(_LIMIT_BYTES)
 
     def data_received(self, data: bytes) -> None:
-        """See that it was welcomed, and answer pings."""
+        """See that it was welcomed, answer pings, and hear the answers to its own calls."""
         try:
             cut = self._buffer.feed(data)
         except CastyError:
             self.link.abort()
             return
-        for kind, _ in cut:
+        for kind, body in cut:
             if kind == frames.WELCOME:
                 self.is_open = True
             elif kind == frames.PING:
                 self.link.write(frame(frames.PONG, b""))
+            elif kind == frames.REPLY:
+                self._rogue.replied(body)
 
     def link_lost(self, reason: BaseException | None) -> None:
         """Forget it."""
         del reason
-        self._rogue.lost(self._name, self)
+        self._rogue.lost(self.name, self)

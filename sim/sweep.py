@@ -13,6 +13,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from casty.cluster.authority import RULES
+
 from .executor import run_plan
 from .fault_kinds import ALLOCATING, FAULTS, PHASES
 from .plan import Plan
@@ -64,6 +66,7 @@ GOALS: dict[str, tuple[str, ...]] = {
         "an entity answered",
         *_WITHOUT_MEMORY,
     ),
+    "rogue": tuple(f"forged frames of kind {kind}" for kind in RULES),
 }
 """Scenario -> what has to happen somewhere in a hundred seeds; a sweep in which it never did proved nothing."""
 

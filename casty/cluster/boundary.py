@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from casty.address import NodeAddress
 from casty.checks import shown
 from casty.cluster.authority import (
     CARRIED,
@@ -28,7 +29,7 @@ from casty.cluster.host import Group
 from casty.cluster.links import key_of
 from casty.complaint import Complaint
 from casty.config import SECOND_NS
-from casty.errors import EncodingError, MessageTooLarge, ProtocolError
+from casty.errors import EncodingError, MessageTooLarge, ProtocolError, RemoteProtocolError
 from casty.events import DeadLettered
 from casty.transport.connection import Connection
 from casty.wire import frames
@@ -79,17 +80,40 @@ class Boundary:
         self.dropped = 0
 
     def role_of(self, link: Connection) -> int:
-        """Return the role of the other end of an open link, as of now."""
+        """Return the role of the other end of an open link, as of now.
+
+        Its address counts as well as its name: before this node knew the member of that name, it could not refuse
+        another process that took it.
+        """
         remote = link.remote
         if remote.role != "node":
             return CLIENT if remote.role == "client" else STATUS
         machine = self._node.control.machine
         member = machine.members.get(remote.node_id)
-        if member is not None and member.incarnation == remote.incarnation and member.status != "removed":
+        if (
+            member is not None
+            and member.incarnation == remote.incarnation
+            and member.status != "removed"
+            and (member.host, member.port) == remote.address
+        ):
             return MEMBER
-        if link.is_dialled or self._node.links.is_linked(key_of(link)):
+        if link.is_dialled or self._node.links.address_of(key_of(link)) == remote.address:
             return PEER
         return STRANGER
+
+    def _check_copy(self, link: Connection) -> None:
+        """Raise `RemoteProtocolError` for a process that has another one's name, incarnation included.
+
+        It may have come before this node knew that one, and could refuse it; groups know processes by name only.
+        """
+        remote, known = link.remote, self._node.links.address_of(key_of(link))
+        member = self._node.control.machine.members.get(remote.node_id)
+        if known is None and member is not None and member.incarnation == remote.incarnation:
+            known = NodeAddress(member.host, member.port)
+        if known is not None and known != remote.address:
+            raise RemoteProtocolError(
+                f"{remote.address} says that it is the process {remote.node_id!r:.100} of {known}, incarnation included"
+            )
 
     def is_member(self, node_id: str) -> bool:
         """Whether a node id is a member's, this node's included."""
@@ -103,6 +127,8 @@ class Boundary:
     def on_frame(self, link: Connection, kind: int, body: bytes) -> None:
         """Judge one frame and hand on what passes; raises `RemoteProtocolError` for what no correct process sends."""
         rule, role = RULES.get(kind), self.role_of(link)
+        if role == STRANGER:
+            self._check_copy(link)
         handler = self._handlers.get(kind)
         verdict = None if rule is None else rule[role]
         if handler is None or verdict is None:

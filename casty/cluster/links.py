@@ -112,6 +112,11 @@ class Links:
         """Whether this node dialled that process and it answered."""
         return key in self._by_key
 
+    def address_of(self, key: str) -> NodeAddress | None:
+        """Return where the process answered that this node dialled; None for one that it is not linked with."""
+        connection = self._by_key.get(key)
+        return None if connection is None else connection.remote.address
+
     def is_dialled(self, node_id: str) -> bool:
         """Whether there is a dialled link to the node."""
         return node_id in self._by_node

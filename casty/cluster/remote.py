@@ -268,12 +268,16 @@ class Remote:
         row = _row(body)
         target = row[0]
         if row[1]:
-            sender_of(row[4], self._local.name)
+            asker = self._asker(row[4], speaker)
             if speaker is not None and not may_name(speaker, row[2]):
                 self._lost(
                     row[1], row[5], f"{shown(speaker.key, 100)} does not speak for {shown(row[2], 100)}"
                 )
                 return
+            if asker is None and row[4] is not None:
+                # Whoever gets it from here believes that this node knows who asks.
+                row[4] = None
+                body = pack(row)
         else:
             _refusal(row[5])
         if target == node_id:
@@ -363,13 +367,13 @@ class Remote:
 
 
 def _is_of(message: object, node_id: str) -> bool:
-    """Whether what concerns watching is told by the process of the actor that watches, or that is gone."""
+    """Whether what concerns watching is told by the process of the actor that watches, or that is gone.
+
+    Such a ref is that process's own and names it: one that names an address only could be of anybody there.
+    """
     match message:
-        case Watch(ref) | Unwatch(ref) | Subscribe(_, ref):
-            # Rows are kept for it, and go with that process.
+        case Watch(ref) | Unwatch(ref) | Subscribe(_, ref) | WatchedGone(ref):
             return isinstance(ref, RemoteActorRef) and ref.address.node_id == node_id
-        case WatchedGone(ref):
-            return isinstance(ref, RemoteActorRef) and ref.address.node_id in (None, node_id)
         case _:
             return True
 

@@ -50,7 +50,9 @@ PROPERTIES: dict[int, str] = {
     43: "an entity runs only under its node's lease",
     46: "after the faults every call and every probe ends well",
     47: "after the faults what goes on in the background comes to rest",
-    52: "no replica raises, and one that does is gone at once",
+    50: "what a link says is attributed to its own end",
+    51: "no frame changes what others have",
+    52: "no replica raises, and one that does is gone at once; no frame ends a link but its own",
     54: "a node at its memory budget refuses what grows, and serves everything else",
 }
 """The numbered promises that a checker here looks at."""

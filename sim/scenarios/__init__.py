@@ -1,12 +1,13 @@
 """Workloads: what each kind of planned operation does, and how the structures are probed at the end."""
 
-from .actors import host_actors, probe_entities
+from .actors import INBOXES, host_actors, probe_entities
 from .performing import PERFORMERS, perform
 from .probing import probe, probe_from_member, probe_growth
 from .services import probe_services
 from .stage import Act, Stage
 
 __all__ = [
+    "INBOXES",
     "PERFORMERS",
     "Act",
     "Stage",

@@ -16,7 +16,7 @@ from casty.actor.ref import ActorRef
 from casty.actor.services import Register, ServiceKey
 from casty.actor.sharding import ShardEnvelope, shard_of
 from casty.cluster.placement import slot_of_region
-from casty.errors import CastyError
+from casty.errors import CastyError, EncodingError
 
 from ..checks.actors import Activation, ActorChecks
 from ..checks.violation import Violation
@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
     from ..process import Process
 
-__all__ = ["ask_entity", "host_actors", "probe_entities", "tell_entity", "tell_inbox"]
+__all__ = [
+    "INBOXES",
+    "NUM_SHARDS",
+    "REGION",
+    "ask_entity",
+    "host_actors",
+    "probe_entities",
+    "tell_entity",
+    "tell_inbox",
+]
 
 Message = list[Any]
 
@@ -39,8 +48,10 @@ _SLOW_EVERY = 3
 _SLOW_S = 0.04
 
 
-def host_actors(process: Process, system: ClusteredActorSystem, checks: ActorChecks, slots: int) -> None:
-    """Start the region and the inbox of a node."""
+def host_actors(
+    process: Process, system: ClusteredActorSystem, checks: ActorChecks, slots: int
+) -> ActorRef[Message]:
+    """Start the region and the inbox of a node; return the inbox, which is registered."""
 
     def entity(entity_id: str) -> Behavior[Message]:
         slot = slot_of_region(REGION, shard_of(entity_id, NUM_SHARDS), slots)
@@ -50,6 +61,7 @@ def host_actors(process: Process, system: ClusteredActorSystem, checks: ActorChe
     life = checks.began(f"inbox of {process.incarnation.label}", process, system, None)
     inbox = system.spawn(_Counting(checks, life).behavior(), "inbox")
     system.receptionist.tell(Register(INBOXES, inbox))
+    return inbox
 
 
 class _Counting:
@@ -99,8 +111,10 @@ async def ask_entity(act: Act) -> None:
         envelope = partial(_envelope, act.entity, *act.next_message(act.entity))
         await client.ask(region, envelope, timeout=act.timeout_s())
         act.stage.goal("an entity answered")
-    except (TimeoutError, CastyError):
+    except (TimeoutError, CastyError) as error:
         act.stage.goal("an entity did not answer")
+        if isinstance(error, EncodingError):  # what is asked here can be read, and so can the answer
+            act.violate(51, f"a question of {act.process.name} ended for what it did not say: {error!r:.200}")
     act.check_end(began_ns, act.timeout_s(), "entity.ask", f"ask of {act.process.name}")
 
 

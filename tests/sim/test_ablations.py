@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from chaos.ablations.actors import ACTORS
+from chaos.ablations.boundary import BOUNDARY
 from chaos.ablations.bug import Planted, find, planted
 from chaos.ablations.clients import CLIENTS
 from chaos.ablations.memory import MEMORY
@@ -14,10 +15,10 @@ from chaos.ablations.planted import FIRST, PLANTED
 from chaos.ablations.remains import REMAINS
 from sim.executor import run_plan
 from sim.result import HELD
-from sim.swarm import expand
+from sim.swarm import ROGUE, expand
 
 SOON = 12
-EASY = [bug for bug in (*FIRST, *CLIENTS, *ACTORS, *MEMORY, *REMAINS) if not bug.is_hard]
+EASY = [bug for bug in (*FIRST, *CLIENTS, *ACTORS, *MEMORY, *REMAINS, *BOUNDARY) if not bug.is_hard]
 
 
 @pytest.mark.slow
@@ -40,5 +41,7 @@ def test_every_bug_replaces_something_and_is_taken_out_again() -> None:
 
 
 def test_a_third_of_them_need_a_coincidence() -> None:
-    assert sum(bug.is_hard for bug in PLANTED) >= len(PLANTED) // 4
+    # What a node lets in takes one frame that it should not: nothing has to coincide.
+    inside = [bug for bug in PLANTED if bug.scenario != ROGUE]
+    assert sum(bug.is_hard for bug in inside) >= len(inside) // 4
     assert len({bug.safeguard for bug in PLANTED}) >= 10

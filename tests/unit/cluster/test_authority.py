@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from casty.actor.services import Deregister, Find, Register, Subscribe
+from casty.address import NodeAddress, peer_key
 from casty.cluster.authority import (
     CLIENT,
     CLOSE,
@@ -43,6 +44,7 @@ OF_CLIENTS = {
 }  # fmt: skip
 BEATS = {frames.BEAT, frames.BEAT_ACK, frames.ROWS, frames.ROWS_ACK}
 ANSWERS = {frames.REPLY, frames.KEEPALIVE_ACK}
+HERE, THERE = NodeAddress("here", 1), NodeAddress("there", 1)
 CELLS = [(kind, role) for kind in RULES for role in ROLES]
 
 
@@ -86,18 +88,22 @@ class Bench:
     def __init__(self, role: int) -> None:
         self.passed: list[int] = []
         self.asked: list[object] = []
+        self.reached: dict[str, NodeAddress] = {}
         self.link: Any = Link(
             remote=SimpleNamespace(
-                role=("status", "client", "node", "node", "node")[role], node_id="x", incarnation="1"
+                role=("status", "client", "node", "node", "node")[role],
+                node_id="x",
+                incarnation="1",
+                address=HERE,
             ),
             is_dialled=role == PEER,
         )
-        row = SimpleNamespace(incarnation="1", status="up", node_id="x")
+        row = SimpleNamespace(incarnation="1", status="up", node_id="x", host=HERE.host, port=HERE.port)
         machine = SimpleNamespace(members={"x": row} if role == MEMBER else {}, is_founded=True)
         node: Any = SimpleNamespace(
             runtime=SimpleNamespace(clock=SimpleNamespace(now=lambda: 0), observe=None),
             control=SimpleNamespace(machine=machine),
-            links=SimpleNamespace(is_linked=lambda key: False, sender_of=lambda link: "x#1"),
+            links=SimpleNamespace(address_of=self.reached.get, sender_of=lambda link: "x#1"),
             host=SimpleNamespace(on_consensus=lambda *arguments: self.asked.append(arguments)),
             node_id="me",
         )
@@ -126,6 +132,29 @@ def test_a_kind_that_the_table_does_not_know_ends_the_link(role: int) -> None:
     for kind in (frames.HELLO, frames.TOPOLOGY, 99):
         with pytest.raises(RemoteProtocolError):
             bench.boundary.on_frame(bench.link, kind, b"")
+
+
+def test_whoever_was_reached_at_its_address_is_a_peer() -> None:
+    bench = Bench(STRANGER)
+    bench.reached[peer_key("x", "1")] = HERE
+    assert bench.boundary.role_of(bench.link) == PEER
+
+
+@pytest.mark.parametrize("role", [STRANGER, MEMBER])
+@pytest.mark.parametrize("kind", [frames.CONSENSUS, frames.FOUNDING, frames.ACTOR, frames.HINTS])
+def test_a_copy_that_came_before_its_original_was_known_is_not_taken_for_it(role: int, kind: int) -> None:
+    """It had the name and incarnation of a member, and was one from when the member was known: it voted in its name."""
+    bench = Bench(role)
+    bench.link.remote.address = THERE
+    if role == STRANGER:
+        assert bench.boundary.role_of(bench.link) == STRANGER, "it is not known yet that it is a copy"
+        bench.boundary.on_frame(bench.link, kind, b"")
+        bench.reached[peer_key("x", "1")] = HERE
+    assert bench.boundary.role_of(bench.link) == STRANGER
+    seen = (len(bench.passed), len(bench.asked))
+    with pytest.raises(RemoteProtocolError, match="there:1 says that it is the process 'x' of here:1"):
+        bench.boundary.on_frame(bench.link, kind, b"")
+    assert (len(bench.passed), len(bench.asked)) == seen
 
 
 def test_what_a_stranger_leads_counts_when_it_is_known() -> None:

@@ -11,10 +11,12 @@ from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
 from casty.actor.events import Terminated
 from casty.actor.ref import RemoteActorRef
+from casty.actor.watching import WatchedGone
 from casty.address import ActorAddress
+from casty.cluster.authority import CLIENT, MEMBER, Speaker
 from casty.errors import EncodingError, MessageTooLarge, RemoteProtocolError, UnknownRegion
 from casty.wire import frames
-from casty.wire.pack import pack
+from casty.wire.pack import pack, unpack
 from tests.unit.cluster.region_world import Add, Get, World, counter, settle
 
 
@@ -207,4 +209,52 @@ async def test_the_librarys_own_actors_take_nothing_from_other_processes(path: s
     b.take("a", frames.ACTOR, pack(["b", path, "a#1", 1, None, payload]))
     assert taken == []
     assert [letter.message for letter in b.letters] == ["anything"]
+    await world.close()
+
+
+async def test_a_client_asks_in_nobody_elses_name_over_another_node() -> None:
+    """The node that passed it on was believed, and the question of somebody else ended with an error."""
+    world = World(("a", "b"), ("c",))
+    a, b = world.processes["a"], world.processes["b"]
+    world.held = []
+    asking = asyncio.ensure_future(a.local.ask(a.local.make_ref(address_of(world, "b", "x")), Get, timeout=5))
+    await settle()
+    (path,) = [path for path in a.local.endpoints if path.startswith("$ask/")]
+    world.held.clear()
+    stranger = Speaker(CLIENT, "c#1", lambda node_id: node_id in ("a", "b"))
+    for number, name in enumerate(("a", "c"), 1):
+        row = ["b", "/x", "c#1", number, [f"/{path}", name, 1, name], b"\xc1"]
+        a.remote.on_relay("a", pack(row), True, stranger)
+    rows: list[Any] = [unpack(body) for _, _, kind, body in world.held if kind == frames.ACTOR]
+    assert [row[4] for row in rows] == [None, [f"/{path}", "c", 1, "c"]], "its own questions are"
+    for row in rows:
+        b.remote.on_actor("b", pack(row), Speaker(MEMBER, "a#1", lambda node_id: node_id in ("a", "b")))
+    await settle()
+    assert not asking.done()
+    asking.cancel()
+    world.held = None
+    await world.close()
+
+
+@pytest.mark.parametrize("node_id", ["b", None])
+async def test_nobody_else_says_that_a_watched_actor_is_gone(node_id: str | None) -> None:
+    """A ref without the id of a node was taken for one of whoever sent it."""
+    world = World(("a", "b"), ("c",))
+    a = world.processes["a"]
+    address = address_of(world, "b", "x")
+    address = ActorAddress(address.system, address.path, address.host, address.port, node_id)
+    watched = RemoteActorRef[Any](address, lambda address, message: None)
+    seen: list[object] = []
+
+    async def watches(ctx: ActorContext[Any]) -> Behavior[Any]:
+        ctx.watch(watched)
+        return Behaviors.receive(lambda _, message: seen.append(message))
+
+    a.local.spawn(Behaviors.setup(watches), "watcher")
+    await settle()
+    stranger = Speaker(CLIENT, "c#1", lambda node_id: node_id in ("a", "b"))
+    row = ["a", "/watcher", "c#1", 1, None, a.remote.encode(WatchedGone(watched))]
+    a.remote.on_actor("a", pack(row), stranger)
+    await settle()
+    assert seen == []
     await world.close()
