@@ -22,6 +22,9 @@ FRAME_BYTES = 64 * 1024
 """About what one frame of answers has at most, but for one that is longer alone."""
 
 
+_SHORT = frozenset((int, bool, float, type(None)))
+
+
 class Outbound(Protocol):
     """What a batch is sent on."""
 
@@ -72,7 +75,8 @@ class LinkAnswers:
         if not self._items:
             self._dirty.append(self)
         self._items.append([call_id, reply])
-        if len(reply) > 1:
+        count = len(reply)
+        if count > 2 or (count == 2 and type(reply[1]) not in _SHORT):
             self._size_bytes += _size_of(reply)
             if self._size_bytes >= FRAME_BYTES:
                 self.flush()

@@ -103,10 +103,10 @@ class Connection:
 
     __slots__ = (
         "_buffer", "_charged", "_handler", "_handshake", "_inbound", "_inbox", "_intake", "_is_blocked", "_is_heard",
-        "_is_lost", "_is_marked", "_is_paused", "_later", "_link", "_link_bytes", "_missed", "_reserve_bytes",
-        "_runtime", "_settings", "_staged", "_staged_bytes", "_state", "_taken_bytes", "_timer", "_turn",
-        "_unread_bytes", "_was_open", "_written_bytes", "closed_reason", "is_dialled", "max_frame_bytes", "remote",
-        "welcome_extra",
+        "_is_lost", "_is_marked", "_is_paused", "_is_timed", "_later", "_link", "_link_bytes", "_missed",
+        "_reserve_bytes", "_runtime", "_settings", "_staged", "_staged_bytes", "_state", "_taken_bytes", "_timer",
+        "_turn", "_unread_bytes", "_was_open", "_written_bytes", "closed_reason", "is_dialled", "max_frame_bytes",
+        "remote", "welcome_extra",
     )  # fmt: skip
 
     def __init__(
@@ -132,6 +132,7 @@ class Connection:
         self._unread_bytes = 0
         """At least what the inbox holds."""
         self._charged = 0
+        self._is_timed = False
         self._is_paused = False
         self._is_blocked = False
         """Whether answers wait for the other end to read them, so many that nothing more is served."""
@@ -284,6 +285,7 @@ class Connection:
         self.remote = remote
         self.welcome_extra = extra
         self.max_frame_bytes = self._buffer.limit_bytes = max_frame_bytes
+        self._is_timed = remote.role != "node"  # members' time is nobody's to take
         if remote.role == "node":
             # What clients have passed on to a slow member must leave room for what keeps it a member.
             self._reserve_bytes = self._settings.max_outbound_bytes // 4
@@ -297,23 +299,29 @@ class Connection:
     def data_received(self, data: bytes) -> int:
         """Cut frames and hand them on, all inside one turn."""
         self._is_heard = True
-        self._in_turn(data)
+        if self._is_timed and self._intake is not None:
+            began_ns = self._intake.now()
+            self._in_turn(data)
+            self._intake.spent(self._intake.now() - began_ns)
+        else:
+            self._in_turn(data)
         return self._buffer.missing_bytes
 
     def work(self) -> None:
         """Take a share of the rotation; see `Intake`."""
-        if self._state == _OPEN:
+        if self._state == _OPEN and self._intake is not None:
+            began_ns = self._intake.now()
             self._in_turn(None)
+            self._intake.spent(self._intake.now() - began_ns)
 
     def _in_turn(self, data: bytes | None) -> None:
         turn, intake = self._turn, self._intake
-        began_ns = 0 if intake is None else intake.now()
         turn.begin()
         try:
             if data is None:
-                self._serve(began_ns)
+                self._serve()
             else:
-                self._receive(data, began_ns)
+                self._receive(data)
         except (ProtocolError, EncodingError, MessageTooLarge) as error:
             self._fail(str(error))
         except Exception as error:  # the link reader: a bug of ours must not take the node with it
@@ -326,11 +334,12 @@ class Connection:
                 held_bytes = self._buffer.held_bytes + self._unread_bytes
                 self._inbound.holds(self, 0 if self._state == _CLOSED else held_bytes)
             turn.end()
-        if intake is not None:
-            intake.spent(intake.now() - began_ns)
+        if intake is not None and (
+            self._is_paused or self._inbox or self._later or self._link_bytes > FULL_BYTES
+        ):
             self._rest(intake)
 
-    def _receive(self, data: bytes, began_ns: int) -> None:
+    def _receive(self, data: bytes) -> None:
         if self._state == _HANDSHAKE:
             first = self._buffer.feed_one(data)
             if first is None:
@@ -340,29 +349,39 @@ class Connection:
         if self._state != _OPEN:
             return
         cut = self._buffer.feed(data)
-        if self._intake is None:
+        intake = self._intake
+        if intake is None or (len(cut) == 1 and self._may_serve(intake)):
             for kind, body in cut:
                 self._on_frame(kind, body)
                 if self._state != _OPEN:
                     return
+            self._charged = 0
             return
         self._inbox.extend(cut)
-        if not self._is_paused and self._intake.has_time(self):
-            self._serve(began_ns)
+        if self._may_serve(intake):
+            self._serve()
         if self._inbox:
             self._unread_bytes += len(data)
-            self._intake.wait(self)
+            intake.wait(self)
 
-    def _serve(self, began_ns: int) -> None:
+    def _may_serve(self, intake: Intake[Connection]) -> bool:
+        """Whether what came is served where it came, with nothing of this link before it and time left for it."""
+        if self._is_paused or self._link_bytes > FULL_BYTES:
+            return False
+        return not self._is_timed or intake.has_time(self)
+
+    def _serve(self) -> None:
         """Hand on what waits, as far as the budget of this link allows in one turn."""
         inbox, later, intake = self._inbox, self._later, self._intake
         assert intake is not None, "others are served at once"
         budget = CLIENT
-        units, look_at = 0, LOOK_UNITS
+        units = began_ns = 0
+        look_at = LOOK_UNITS
         while (inbox or later) and self._state == _OPEN:
             is_late = False
             if units >= look_at:
                 look_at = units + LOOK_UNITS
+                began_ns = began_ns or intake.now()  # the first of them cost no look
                 is_late = intake.now() - began_ns > budget.ns
             if is_late or units >= budget.units or self._staged_bytes > budget.answer_bytes:
                 if budget is MEMBER or not intake.is_member(self):

@@ -27,8 +27,8 @@ def _never(*_: Any) -> None:
 def _dropped(right: Any) -> Any:
     """What does not fit into a share is dropped."""
 
-    def serve(connection: Any, began_ns: int) -> None:
-        right(connection, began_ns)
+    def serve(connection: Any) -> None:
+        right(connection)
         connection._inbox.clear()
 
     return serve
