@@ -27,6 +27,7 @@ MEMBER = 7
 TICK_NS = 250_000_000
 COMPLAIN_NS = 5_000_000_000
 ASK_AGAIN_NS = 1_000_000_000
+"""The shortest time between two questions to join, or between two for the addresses of members."""
 
 
 class Arrival:
@@ -61,6 +62,7 @@ class Arrival:
         self._began_ns = clock.now()
         self._complained_ns = self._began_ns
         self._asked_ns = self._began_ns
+        self._looked_ns = self._began_ns - ASK_AGAIN_NS
         self.is_done = False
 
     def begin(self) -> None:
@@ -127,6 +129,20 @@ class Arrival:
             self._asked_ns = now_ns
             self._ask_to_join()
 
+    def look_around(self) -> None:
+        """Ask whoever was reached at a named address where the members are; once in a second at most.
+
+        Called when a node speaks as one that this node should know. A member that was cut off while others joined may
+        be led by one of these, and learns of it from nobody but that leader, who sends the log only to those who
+        answer. A stranger is never believed: members tell, and then it is dialled.
+        """
+        now_ns = self._clock.now()
+        if now_ns - self._looked_ns >= ASK_AGAIN_NS:
+            self._looked_ns = now_ns
+            view = pack(self._founding.view())
+            for connection in self._links.named():
+                connection.send(frames.FOUNDING, view)
+
     def on_frame(self, connection: Connection, body: bytes) -> None:
         """Take a founding message or a member's answer."""
         message: Any = unpack(body)
@@ -142,24 +158,25 @@ class Arrival:
         self._conclude()
 
     def _is_named(self, connection: Connection) -> bool:
-        """Whether the seeds name who is at the other end, or this process dialled it at an address that it was told.
+        """Whether this process dialled a seed, or where a member told it to, and that process answered.
 
         Anybody may show itself (`VIEW`): the seeds that it names are compared. What moves a ballot, and what a member
-        of a cluster says, counts from these only.
+        of a cluster says, counts from these only: where a process says that it listens is no proof.
         """
-        seed = str(connection.remote.address)
-        return seed in self._founding.policy.seed_set or self._links.is_linked(key_of(connection))
+        return self._links.is_named(key_of(connection))
 
     def _on_member(self, message: list[Any]) -> None:
         if len(message) != 5 or not isinstance(message[3], list):
             raise RemoteProtocolError("founding: expected five fields in a member's answer")
-        _, generation, cluster_id, addresses, knows_us = message
+        _, generation, cluster_id, rows, knows_us = message
+        addresses = [_address(row) for row in rows]
         self._founding.hear(generation)
         if self.is_done:
+            self._links.want_told(addresses)
             return
         self._founding.join_instead(cluster_id)
         if self._founding.phase == JOINING:
-            self._links.want_seeds(NodeAddress(host, port) for host, port in addresses)
+            self._links.want_told(addresses)
             if knows_us:
                 self.close()
                 self._on_joined(generation)
@@ -191,3 +208,9 @@ class Arrival:
                     "of: start them; restart this process only if they are gone for good"
                 )
         return text
+
+
+def _address(row: Any) -> NodeAddress:
+    if not isinstance(row, list) or [type(part) for part in row] != [str, int]:
+        raise RemoteProtocolError(f"founding: expected [host, port] of a member, found {row!r:.100}")
+    return NodeAddress(row[0], row[1])

@@ -4,26 +4,32 @@ The roles of a link, from what its hello said and what this node knows:
 
 ``STATUS``    asks for the status and for nothing else.
 ``CLIENT``    a client: speaks for itself.
-``STRANGER``  a process that says it is a node, whom neither configuration nor founding names, and that this node has
-              not reached at the address it gives. It may found, ask to join, and otherwise what a client may.
-``PEER``      a node that no configuration names, and that answered this node's own dial at its address: a newcomer, a
-              founder before the founding, whoever was added while this node was cut off, a member that was removed.
-              A node without a configuration, too, hears only whom it reached: else it would follow anybody.
-``MEMBER``    a process that the applied control state names, incarnation included, and has not removed.
+``STRANGER``  a process that says it is a node, and whom nobody names. It may show itself to those who found, ask to
+              join, and otherwise what a client may. That it listens where it says counts for nothing.
+``PEER``      a node that answered this node's own dial at an address that is named: a seed, a member's, or one that
+              such a node gave as a member's. A founder before the founding, a member as a node sees it that was cut
+              off or is new itself, the successor of a member before it has joined, a member that was removed.
+``MEMBER``    a process that the applied control state names, incarnation and address included, and has not removed.
 
-Consensus messages of others than members are judged per group (`hears`), because these are legitimate:
+When a stranger speaks as only members do, the node asks those that are named where the members are: it may have been
+cut off while others joined (`Arrival.look_around`). If one of these is who spoke, it is a peer within two seconds.
 
-- A founder, a learner, a voter of a joint configuration: a configuration in the log names it.
-- A leader outside the new configuration that still has to commit it: the old configuration stays in the log's history
-  until it is compacted, and it is the leader that the replica follows.
-- A leader that this replica's older configuration does not name: the entries that name it are what is lacking. It is
-  heard when it was reached at its address and no leader that is known here may hold a lease: a higher term alone moves
-  nobody who has a leader.
-- A replica without a configuration: it takes one from a node that it reached, as its seeds named them.
+Consensus messages are judged per group and kind (`hears`), those of members as well: a member that has no seat in a
+group has no say there. Whoever is the leader that the replica follows, or is named by a configuration in its log, is
+heard with everything: founders, learners, the voters of a joint configuration, and a leader outside the new one, as the
+old configuration stays in the history until it is compacted. Of others:
 
-Beats of a stranger are dropped: their answers go over a link that this node dialled, so there is none yet. What it
-leads (``HINTS``) and who its clients are (``CLIENTS``) is said once only; it is kept until it is a peer or member. A
-frame that is dropped here is one that the protocols take for lost.
+- Appends and snapshots of a peer or member are heard by a replica without a configuration, which takes one from
+  whoever leads, and by one that follows no living leader: the entries that name the sender are what it lacks. While a
+  leader that is known here may hold a lease, a higher term moves nobody. Nothing is lost by that: a leader that was
+  replaced loses its majority, or hears of the new term from those who left it, and steps down; its followers hear
+  others one `election_min` later.
+- So are requests for votes: the core gives a vote to a candidate that it does not know only if its log is ahead.
+- Replies, the order to stand, and news of replicas are not: they count only from whom the configuration in force
+  names, and that one is in the history.
+
+Beats of a stranger are dropped. What it leads (``HINTS``) and who its clients are (``CLIENTS``) is said once only; it
+is kept until it is a peer or member. A frame that is dropped here is one that the protocols take for lost.
 """
 
 from __future__ import annotations
@@ -32,7 +38,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from casty.address import node_id_of, process_of
-from casty.consensus import Core, Role
+from casty.consensus import Core, Role, messages
 from casty.wire import frames
 
 __all__ = [
@@ -87,8 +93,8 @@ class Rule(NamedTuple):
 RULES: dict[int, Rule] = {
     # kind                     status client stranger peer   member  destination            speaks for
     frames.FOUNDING:       Rule(CLOSE, CLOSE, TAKE,  TAKE,  TAKE,  "the founding",         "itself, if a seed"),
-    frames.JOIN:           Rule(CLOSE, CLOSE, TAKE,  TAKE,  TAKE,  "the control leader",  "itself; members pass on"),
-    frames.CONSENSUS:      Rule(CLOSE, CLOSE, GROUP, GROUP, TAKE,  "groups of this node",  "itself"),
+    frames.JOIN:           Rule(CLOSE, CLOSE, TAKE,  TAKE,  TAKE,  "the control leader",  "itself; members relay"),
+    frames.CONSENSUS:      Rule(CLOSE, CLOSE, GROUP, GROUP, GROUP, "groups of this node",  "itself"),
     frames.BEAT:           Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups it leads",      "itself"),
     frames.BEAT_ACK:       Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups led here",      "itself"),
     frames.ROWS:           Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups it leads",      "itself"),
@@ -115,6 +121,9 @@ TO_CLIENT = (
 
 CARRIED = frozenset((frames.ACTOR, frames.RELAY, frames.ENTITY, frames.ENTITY_REFUSED))
 """Kinds that a node may carry for somebody else: what is wrong inside is not its fault and does not end its link."""
+
+OF_UNNAMED = (messages.APPEND, messages.SNAPSHOT, messages.VOTE, messages.PRE_VOTE)
+"""Consensus messages that a replica may hear of a process that none of its configurations names."""
 
 DOORS = ("$receptionist", "$ask/", "$region/")
 """What of the library's own is reached from the network; everything else that begins with $ is local."""
@@ -151,13 +160,20 @@ def may_ask_receptionist(message: object, questions: tuple[type, ...]) -> bool:
     return isinstance(message, questions)
 
 
-def hears(core: Core, sender: str, now_ns: int, role: int) -> bool:
-    """Whether a replica steps a message of a process, a peer key, that is no member; see the head of this module."""
-    if core.leader is not None and process_of(core.leader) == sender:
+def hears(core: Core, sender: str, now_ns: int, role: int, kind: object) -> bool:
+    """Whether a replica steps a message of a kind from a process, a peer key; see the head of this module.
+
+    `kind` is of `casty.consensus.messages`, None for news of a replica.
+    """
+    # The two usual cases cost a comparison each: this is asked for every message.
+    if core.leader == sender or sender in core.progress or _is_named(core, sender):
         return True
-    for _, membership in core.history.items:
-        if any(process_of(id) == sender for id in membership.members):
-            return True
-    if role < PEER:
+    if role < PEER or kind not in OF_UNNAMED:
         return False
     return not core.history.items or (core.role is not Role.LEADER and not core.is_sticky(now_ns, sender))
+
+
+def _is_named(core: Core, sender: str) -> bool:
+    if core.leader is not None and process_of(core.leader) == sender:
+        return True
+    return any(process_of(id) == sender for _, membership in core.history.items for id in membership.members)

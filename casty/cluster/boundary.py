@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from casty.address import NodeAddress
 from casty.checks import shown
@@ -97,7 +97,8 @@ class Boundary:
             and (member.host, member.port) == remote.address
         ):
             return MEMBER
-        if link.is_dialled or self._node.links.address_of(key_of(link)) == remote.address:
+        links, key = self._node.links, key_of(link)
+        if links.is_named(key) and links.address_of(key) == remote.address:
             return PEER
         return STRANGER
 
@@ -133,6 +134,8 @@ class Boundary:
         verdict = None if rule is None else rule[role]
         if handler is None or verdict is None:
             raise frames.unexpected(kind, link.remote.role)
+        if role == STRANGER and verdict in (GROUP, KEEP, DROP):
+            self._node.arrival.look_around()
         if verdict is TAKE:
             if role >= STRANGER and kind in CARRIED:
                 self._carry(handler, link, body)
@@ -196,14 +199,18 @@ class Boundary:
             f"{address} needs another --node-id"
         )
 
+    def is_own(self, link: Connection, identity: Identity) -> bool:
+        """Whether a request to join is of the process at the other end of the link."""
+        if key_of(link) == identity.key and link.remote.address == (identity.host, identity.port):
+            return True
+        if self.role_of(link) != MEMBER:
+            text = f"{link.remote.node_id!r:.100} asks to join in the name of {identity.node_id!r:.100}"
+            self.drop("message", text)
+        return False
+
     def may_join(self, link: Connection, identity: Identity) -> bool:
         """Whether a process may ask to join: for itself, or through a member, and under an id that is free."""
-        is_own = key_of(link) == identity.key and link.remote.address == (identity.host, identity.port)
-        if not is_own and self.role_of(link) is not MEMBER:
-            self.drop(
-                "message",
-                f"{link.remote.node_id!r:.100} asks to join in the name of {identity.node_id!r:.100}",
-            )
+        if not self.is_own(link, identity) and self.role_of(link) != MEMBER:
             return False
         hello = link.remote._replace(
             node_id=identity.node_id, incarnation=identity.incarnation, host=identity.host, port=identity.port
@@ -219,16 +226,20 @@ class Boundary:
             self._complaint = text
             self._complaints["identity"].say(text)
 
-    # -- who is no member
+    # -- who has a say
 
     def _consensus(self, link: Connection, body: bytes, role: int) -> None:
-        """Let the groups that may hear a process which is no member step what it says; it is dialled back."""
-        sender = self._node.links.sender_of(link)
+        """Let the groups that hear a process step what it says."""
+        sender = key_of(link)
         now_ns = self._node.runtime.clock.now()
 
-        def is_heard(group: Group) -> bool:
-            if hears(group.core, sender, now_ns, role):
+        def is_heard(group: Group, message: list[Any]) -> bool:
+            if hears(group.core, sender, now_ns, role, message[0] if message else None):
                 return True
+            if role == MEMBER:
+                # A replica that lost its seat stands for election now and then: that is nothing to tell anybody.
+                self.dropped += 1
+                return False
             name = f"group {group.number}"
             self.drop(
                 "message", f"a consensus message of {sender!r:.100}, whom no configuration of {name} names"

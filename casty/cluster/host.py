@@ -42,6 +42,10 @@ Send = Callable[[str, int, bytes], bool]
 """Stages a frame for a peer key; False when there is no link to exactly that process."""
 
 
+Hears = Callable[["Group", list[Any]], bool]
+"""Says whether a group steps a message of whoever sent the frame."""
+
+
 class Write(NamedTuple):
     """What one group wants durable before its messages leave."""
 
@@ -194,7 +198,7 @@ class Host:
             group.is_dirty = True
             self._dirty.append(group)
 
-    def on_consensus(self, sender: str, body: bytes, is_heard: Callable[[Group], bool] | None = None) -> None:
+    def on_consensus(self, sender: str, body: bytes, is_heard: Hears | None = None) -> None:
         """Take a consensus frame of the process `sender`, for the groups that hear it; None stands for all."""
         now_ns = self._clock.now()
         batch = unpack(body)
@@ -206,7 +210,11 @@ class Host:
             if type(item[0]) is not int:
                 raise RemoteProtocolError("consensus frame: expected the number of a group")
             group = self.groups.get(item[0])
-            if group is not None and group.epoch == item[1] and (is_heard is None or is_heard(group)):
+            if (
+                group is not None
+                and group.epoch == item[1]
+                and (is_heard is None or is_heard(group, item[2]))
+            ):
                 self._on_item(group, now_ns, sender, item)
 
     def _on_item(self, group: Group, now_ns: int, sender: str, item: list[Any]) -> None:

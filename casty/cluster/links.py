@@ -10,6 +10,11 @@ from casty.transport.peers import Peers
 
 __all__ = ["Links", "key_of"]
 
+MAX_TOLD = 1024
+"""Addresses that are dialled because a member told of them: more than a cluster has members."""
+MAX_GUESTS = 64
+"""Addresses that are dialled because somebody asks to join from there: strangers make a node dial no more."""
+
 
 def key_of(connection: Connection) -> str:
     """Return the peer key of the process at the other end of an open connection."""
@@ -20,6 +25,12 @@ def key_of(connection: Connection) -> str:
 class Links:
     """The open connections of one node.
 
+    Addresses are *named* when the configuration (seeds), the control state (members), or somebody who was reached at
+    a named address told of them. Who asks to join is dialled as well, and is named by nobody yet.
+
+    Bounds: `_told` has `MAX_TOLD` rows at most, of nobody whom the control state names, and goes when that names its
+    own leader; `_guests` has `MAX_GUESTS`, until the next topology.
+
     A new process under a known node id takes the place of the old one's connection at once: nothing queued
     for the predecessor reaches its successor.
     """
@@ -29,12 +40,11 @@ class Links:
         self._peers = peers
         self._seeds: dict[NodeAddress, None] = {}
         self._members: dict[NodeAddress, None] = {}
+        self._told: dict[NodeAddress, None] = {}
         self._guests: dict[NodeAddress, None] = {}
         self._by_node: dict[str, Connection] = {}
         self._by_key: dict[str, Connection] = {}
         self.inbound: dict[Connection, None] = {}
-        self._callers: dict[Connection, NodeAddress] = {}
-        """Who speaks to us without a link of ours to answer on; a row goes with the caller's link."""
         self._is_closed = False
 
     def want_seeds(self, addresses: Iterable[NodeAddress]) -> None:
@@ -48,32 +58,36 @@ class Links:
         self._guests.clear()
         self._dial()
 
-    def want_guest(self, address: NodeAddress) -> None:
-        """Dial a process that asks to join until the next topology says whether it is a member."""
-        self._guests[address] = None
+    def want_told(self, addresses: Iterable[NodeAddress]) -> None:
+        """Dial where a member says that members are; they may have joined while this node was cut off."""
+        told = {**self._told, **dict.fromkeys(addresses)}
+        news = [address for address in told if address not in self._members]
+        self._told = dict.fromkeys(news[-MAX_TOLD:])
         self._dial()
 
-    def sender_of(self, connection: Connection) -> str:
-        """Return the peer key of who sends consensus messages to us; dial it back while its link lives.
-
-        A member that was cut off while others joined may not know who leads it by now, and learns it from nobody but
-        the leader, who sends the log only to those who answer.
-        """
-        key = key_of(connection)
-        if key not in self._by_key and connection in self.inbound and connection not in self._callers:
-            self._callers[connection] = connection.remote.address
+    def forget_told(self) -> None:
+        """The control state names whoever there is: nothing else that was told counts any more."""
+        if self._told:
+            self._told.clear()
             self._dial()
-        return key
+
+    def want_guest(self, address: NodeAddress) -> None:
+        """Dial a process that asks to join until the next topology says whether it is a member."""
+        if address not in self._guests and len(self._guests) >= MAX_GUESTS:
+            del self._guests[next(iter(self._guests))]
+        self._guests[address] = None
+        self._dial()
 
     def _dial(self) -> None:
         if self._is_closed:
             return
-        wanted = {**self._seeds, **self._members, **self._guests, **dict.fromkeys(self._callers.values())}
+        wanted = {**self._seeds, **self._members, **self._told, **self._guests}
         wanted.pop(self._me, None)
-        for address in wanted:
-            self._peers.want(str(address), address)
+        names = {str(address): address for address in wanted}
+        for name, address in names.items():
+            self._peers.want(name, address)
         for name in list(self._peers):
-            if all(str(address) != name for address in wanted):
+            if name not in names:
                 self._peers.drop(name)
 
     def opened(self, connection: Connection) -> None:
@@ -91,8 +105,6 @@ class Links:
     def closed(self, connection: Connection) -> None:
         """A connection ended."""
         self.inbound.pop(connection, None)
-        if self._callers.pop(connection, None) is not None:
-            self._dial()
         if self._by_node.get(connection.remote.node_id) is connection:
             del self._by_node[connection.remote.node_id]
         if self._by_key.get(key_of(connection)) is connection:
@@ -116,6 +128,18 @@ class Links:
         """Return where the process answered that this node dialled; None for one that it is not linked with."""
         connection = self._by_key.get(key)
         return None if connection is None else connection.remote.address
+
+    def is_named(self, key: str) -> bool:
+        """Whether this node dialled a named address and that process answered."""
+        connection = self._by_key.get(key)
+        if connection is None:
+            return False
+        at = connection.dialled_at
+        return at in self._seeds or at in self._members or at in self._told
+
+    def named(self) -> list[Connection]:
+        """Return the dialled links to named addresses."""
+        return [link for key, link in self._by_key.items() if self.is_named(key)]
 
     def is_dialled(self, node_id: str) -> bool:
         """Whether there is a dialled link to the node."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from casty.address import NodeAddress, is_unspecified, node_id_of, peer_key
+from casty.address import NodeAddress, is_unspecified, node_id_of, peer_key, process_of
 from casty.cluster import topology as topologies
 from casty.cluster.arrival import MEMBER, Arrival
 from casty.cluster.authority import PEER
@@ -213,7 +213,7 @@ class Node:
         self.handlers: dict[int, Callable[[Connection, bytes], None]] = {
             frames.FOUNDING: self._on_founding,
             frames.JOIN: self._on_join,
-            frames.CONSENSUS: lambda link, body: self.host.on_consensus(self.links.sender_of(link), body),
+            frames.CONSENSUS: lambda link, body: self.host.on_consensus(key_of(link), body),
             frames.BEAT: lambda link, body: self.beats.on_frame(key_of(link), frames.BEAT, body),
             frames.BEAT_ACK: lambda link, body: self.beats.on_frame(key_of(link), frames.BEAT_ACK, body),
             frames.ROWS: lambda link, body: self.beats.on_frame(key_of(link), frames.ROWS, body),
@@ -292,10 +292,18 @@ class Node:
         self.arrival.settled()
         if machine.is_founded:
             self.links.want_members(NodeAddress(row.host, row.port) for row in machine.members.values())
+            if self._names_its_leader(machine):
+                self.links.forget_told()
             self.groups.follow(machine, self.node_id)
             self.boundary.look_again()
             self.feed.publish(topologies.of_machine(machine, self.leaders))
             self._report_members(machine)
+
+    def _names_its_leader(self, machine: ControlMachine) -> bool:
+        group = self.host.groups.get(CONTROL)
+        leader = None if group is None else group.core.leader
+        row = None if leader is None else machine.members.get(node_id_of(leader))
+        return row is not None and leader is not None and row.key == process_of(leader)
 
     def _report_members(self, machine: ControlMachine) -> None:
         seen = {row.node_id: (row.incarnation, row.status) for row in machine.members.values()}
@@ -357,7 +365,7 @@ class Node:
             return
         if not group.is_leading:
             leader = self.control_leader()
-            if leader is not None and link.remote.node_id == identity.node_id:
+            if leader is not None and self.boundary.is_own(link, identity):
                 self.links.send_to_node(leader, frames.JOIN, body)
             return
         if not self.boundary.may_join(link, identity):

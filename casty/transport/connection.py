@@ -95,6 +95,8 @@ class Connection:
         What the acceptor's cluster told this dialler.
     is_dialled
         Whether this end made the link.
+    dialled_at
+        The address for which this end made it, as it was told; None where the other end did.
     max_frame_bytes
         What both ends take, in bytes; meaningful once open.
     closed_reason
@@ -105,8 +107,8 @@ class Connection:
         "_buffer", "_charged", "_handler", "_handshake", "_inbound", "_inbox", "_intake", "_is_blocked", "_is_heard",
         "_is_lost", "_is_marked", "_is_paused", "_is_timed", "_later", "_link", "_link_bytes", "_missed",
         "_reserve_bytes", "_runtime", "_settings", "_staged", "_staged_bytes", "_state", "_taken_bytes", "_timer",
-        "_turn", "_unread_bytes", "_was_open", "_written_bytes", "closed_reason", "is_dialled", "max_frame_bytes",
-        "remote", "welcome_extra",
+        "_turn", "_unread_bytes", "_was_open", "_written_bytes", "closed_reason", "dialled_at", "is_dialled",
+        "max_frame_bytes", "remote", "welcome_extra",
     )  # fmt: skip
 
     def __init__(
@@ -157,6 +159,7 @@ class Connection:
         self.remote = Hello("", "", "", "")
         self.welcome_extra: dict[str, Plain] = {}
         self.is_dialled = is_dialled
+        self.dialled_at: tuple[str, int] | None = None
         self.max_frame_bytes = settings.max_frame_bytes
         self.closed_reason: str | None = None
 

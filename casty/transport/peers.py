@@ -117,6 +117,7 @@ class Peer:
         connection = Connection(
             self._runtime, self._settings, self._handler, self._turn, link, self, is_dialled=True
         )
+        connection.dialled_at = self.address
         self._candidate = connection
         return connection
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from casty.cluster import relays
+from casty.cluster.arrival import Arrival
 from casty.cluster.control import ControlMachine
-from casty.cluster.links import Links, key_of
 from casty.cluster.offers import Offers
 from casty.cluster.registry import Registry
 
@@ -55,9 +55,8 @@ def _keeps_position(_offers: Any, _recorded: int) -> None:
     """A process that was given up and came back takes its services for known."""
 
 
-def _never_called_back(_links: Any, connection: Any) -> str:
-    """Whoever leads a member that does not know it is never answered."""
-    return key_of(connection)
+def _never_asked(_arrival: Any) -> None:
+    """Nobody is asked where the members are: whoever leads a member that does not know it is never answered."""
 
 
 class _Deaf(relays.Outcome):
@@ -108,9 +107,9 @@ CONTROL = (
         "leader-unanswered",
         "leaders one does not know",
         "membership",
-        Links,
-        "sender_of",
-        _never_called_back,
+        Arrival,
+        "look_around",
+        _never_asked,
         True,
     ),
     Planted("late-reply-ignored", "late replies count", "mixed", relays, "Outcome", _Deaf, True),

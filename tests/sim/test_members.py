@@ -101,7 +101,7 @@ def test_a_member_learns_of_others_from_a_leader_that_it_does_not_know() -> None
             )
             return await system.__aenter__()
 
-        world.partition(["node-3"], ["node-1", "node-2"])
+        cut_off = world.partition(["node-3"], ["node-1", "node-2"])
         away = world.partition(["node-3"], ["node-4", "node-5"])
         for name in ("node-4", "node-5"):
             world.add_node(name, join)
@@ -114,7 +114,13 @@ def test_a_member_learns_of_others_from_a_leader_that_it_does_not_know() -> None
         assert len(behind.members) == 3
         await _until(world, lambda: _leads(world, "node-4"), 60)
         away.heal()
+        later_ns = world.now_ns + 10 * 10**9
+        await _until(world, lambda: world.now_ns >= later_ns, 20)
+        assert len(behind.members) == 3, "only strangers speak to it, one of them in a higher term"
+        cut_off.heal()
+        assert _leads(world, "node-4")
         await _until(world, lambda: behind.version == machine.version, 30)
+        assert _leads(world, "node-4"), "it learnt of that leader, and from no other"
 
     def _leads(world: World, name: str) -> bool:
         """Hand the control group over to a node, as a leader that leaves does; say whether it leads."""
