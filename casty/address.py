@@ -18,7 +18,9 @@ __all__ = [
     "check_port",
     "check_text",
     "checked_addresses",
+    "is_loopback",
     "is_unspecified",
+    "machine_of",
     "node_id_of",
     "peer_key",
     "process_of",
@@ -99,6 +101,29 @@ def is_unspecified(host: str) -> bool:
         return ip_address(host).is_unspecified
     except ValueError:
         return False
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a host.
+
+    >>> is_loopback("127.0.0.2"), is_loopback("localhost"), is_loopback("0.0.0.0"), is_loopback("node-1")
+    (True, True, False, False)
+    """
+    try:
+        return ip_address(machine_of(host)).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def machine_of(host: str) -> str:
+    """Return what is equal for two socket addresses of one machine, as far as these tell.
+
+    >>> machine_of("::ffff:10.0.0.1"), machine_of("::1"), machine_of("node-1")
+    ('10.0.0.1', '127.0.0.1', 'node-1')
+    """
+    if host == "::1":
+        return "127.0.0.1"
+    return host.removeprefix("::ffff:") if "." in host else host
 
 
 def check_text(what: str, value: object) -> None:

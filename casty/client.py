@@ -23,6 +23,7 @@ from casty.cluster.visitor import Visitor
 from casty.config import Settings
 from casty.distributed.facade import Distributed
 from casty.errors import ConfigError, NotStarted
+from casty.secret import Secrets
 from casty.tls import Config
 from casty.wire.serializer import Serializer
 from casty.wire.serializer_codec import check_serializer
@@ -58,11 +59,14 @@ class ClusterClient:
         `ClusteredActorSystem`.
     tls
         Only its client context is used; None means plain TCP.
+    secret
+        The cluster's shared secret, or several; see `ClusteredActorSystem`.
 
     Raises
     ------
     ConfigError
-        No contact point, an empty name or host, or a port that cannot be one. It is a `ValueError`.
+        No contact point, an empty name or host, a port that cannot be one, or a secret that is too short. It is a
+        `ValueError`.
     TypeError
         A parameter is of another type.
 
@@ -85,6 +89,7 @@ class ClusterClient:
         address_map: Callable[[tuple[str, int]], tuple[str, int]] | None = None,
         serializer: Serializer | None = None,
         tls: Config | None = None,
+        secret: str | Sequence[str] | Secrets | None = None,
     ) -> None:
         contacts = checked_addresses("contact_points", contact_points)
         if not contacts:
@@ -106,6 +111,7 @@ class ClusterClient:
             label,
             tls,
             address_map,
+            Secrets.of("secret", secret),
         )
         self._serializer = serializer
         self._system_name = system_name

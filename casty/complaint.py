@@ -61,17 +61,18 @@ class Complaint:
         self._timer: Timer | None = None
         """Set while something is left out: it is said then, if nothing follows."""
 
-    def say(self, text: str) -> None:
-        """Log it now, or count it for the next time."""
+    def say(self, text: str) -> bool:
+        """Log it now, or count it for the next time; say whether it was logged."""
         now_ns = self._clock.now()
         if self._next_ns is not None and now_ns < self._next_ns:
             self._silenced += 1
             self._last = text[: MOST_CHARS + 1]
             if self._timer is None:
                 self._timer = self._clock.call_at(self._next_ns, self._say_rest)
-            return
+            return False
         more = f" ({self._silenced} more since the last such line)" if self._silenced else ""
         self._write(now_ns, f"{one_line(text)}{more}")
+        return True
 
     def _say_rest(self) -> None:
         self._timer = None

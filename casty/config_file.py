@@ -17,6 +17,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from casty.address import check_port, check_text
 from casty.errors import ConfigError
+from casty.secret import Secrets
 from casty.settings import Settings
 
 __all__ = ["CastyConfig", "ClusterSection", "TlsSection", "discover_config", "load_config", "parse_address"]
@@ -40,7 +41,8 @@ class SystemSection:
 class ClusterSection:
     """``[cluster]``: this node's place; its keys are parameters of `ClusteredActorSystem`.
 
-    ``seed_nodes`` are texts, ``"host:port"``; in a variable they are separated by commas.
+    ``seed_nodes`` are texts, ``"host:port"``; in a variable they are separated by commas. ``secret`` is a text or a
+    list of texts; in a variable several are separated by commas, so none has one in it.
     """
 
     host: str = "127.0.0.1"
@@ -49,6 +51,7 @@ class ClusterSection:
     bind_host: str | None = None
     seed_nodes: tuple[tuple[str, int], ...] = ()
     required_quorum: int | None = None
+    secret: Secrets | None = None
 
     def __post_init__(self) -> None:
         check_text("host in [cluster]", self.host)
@@ -223,6 +226,8 @@ def _override(tables: Tables, variables: Mapping[str, str]) -> None:
 
 def _from_text(name: str, expected: object, text: str) -> object:
     expected = _without_none(expected)
+    if expected is Secrets:
+        return Secrets.of(name, [part for part in text.split(",") if part.strip()])
     if get_origin(expected) is tuple:
         return _typed(name, expected, [part for part in text.split(",") if part.strip()])
     if expected is int or expected is float:
@@ -235,6 +240,8 @@ def _from_text(name: str, expected: object, text: str) -> object:
 
 def _typed(name: str, expected: object, value: object) -> object:
     expected = _without_none(expected)
+    if expected is Secrets:
+        return _secrets(name, value)
     if get_origin(expected) is tuple:
         if not isinstance(value, list):
             raise ConfigError(f"{name}: expected a list of host:port texts, found {value!r}")
@@ -245,6 +252,14 @@ def _typed(name: str, expected: object, value: object) -> object:
     if type(value) is not expected:
         raise ConfigError(f"{name}: expected {expected.__name__}, found {value!r}")
     return value
+
+
+def _secrets(name: str, value: object) -> Secrets | None:
+    """Return the secrets of a file; no error shows any of them."""
+    try:
+        return Secrets.of(name, value)
+    except TypeError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _address(name: str, item: object) -> tuple[str, int]:

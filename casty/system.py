@@ -38,6 +38,7 @@ from casty.cluster.state import (
 from casty.config import SECOND_NS, CastyConfig, Settings
 from casty.distributed.facade import Distributed
 from casty.errors import NotStarted
+from casty.secret import Secrets
 from casty.tls import Config
 from casty.wire.serializer import Serializer
 from casty.wire.serializer_codec import check_serializer
@@ -84,12 +85,16 @@ class ClusteredActorSystem(ActorSystem):
         maps and members of sets are the codec's in any case, so that all processes agree on what is equal.
     data_dir
         Has to be None: nodes keep their state in memory, and the replicas are the durability.
+    secret
+        What all processes of the cluster share, of at least 16 bytes: with it this node links only with whoever proves
+        that it has it too. A list while it is replaced: the first one proves, any of them is accepted. It is never
+        sent, and encrypts nothing.
 
     Raises
     ------
     ConfigError
-        A name or host is empty, a port cannot be one, `required_quorum` is less than a majority, or `roles` or
-        `data_dir` ask for what is not there. It is a `ValueError`.
+        A name or host is empty, a port cannot be one, `required_quorum` is less than a majority, `secret` is too
+        short, or `roles` or `data_dir` ask for what is not there. It is a `ValueError`.
     TypeError
         A parameter is of another type.
 
@@ -115,6 +120,7 @@ class ClusteredActorSystem(ActorSystem):
         required_quorum: int | None = None,
         serializer: Serializer | None = None,
         data_dir: str | None = None,
+        secret: str | Sequence[str] | Secrets | None = None,
     ) -> None:
         check_place(name, host, port, node_id, bind_host)
         seeds = tuple(checked_addresses("seed_nodes", seed_nodes or ()))
@@ -138,6 +144,7 @@ class ClusteredActorSystem(ActorSystem):
                 required_quorum=required_quorum,
                 settings=self._settings,
                 tls=tls,
+                secrets=Secrets.of("secret", secret),
             ),
             self._runtime,
         )

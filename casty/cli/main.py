@@ -89,11 +89,19 @@ def _add_node(parser: argparse.ArgumentParser) -> None:
         "--seed", type=address, nargs="+", action="extend", metavar="H:P", dest="seeds",
         help="nodes to found with or to join through; name all founders, three of them or more",
     )  # fmt: skip
+    _add_secret(parser)
     parser.add_argument("--quorum", type=int, metavar="K", help="found with K of the seeds; default all")
     parser.add_argument("--config", metavar="FILE", help="a casty.toml; default the nearest one")
     parser.add_argument("--app", metavar="MODULE:FUNCTION", help="awaited with the system once it is ready")
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     parser.set_defaults(run=_node)
+
+
+def _add_secret(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--secret-file", metavar="FILE",
+        help="the shared secret; a file, as anybody on this machine sees a command line",
+    )  # fmt: skip
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +113,8 @@ def _add_status(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=seconds, default=5.0, metavar="S", help="seconds to wait; default 5"
     )
-    parser.add_argument("--config", metavar="FILE", help="a casty.toml with a [tls] section")
+    _add_secret(parser)
+    parser.add_argument("--config", metavar="FILE", help="a casty.toml with [tls], or secret in [cluster]")
     parser.set_defaults(run=_status)
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from casty.address import check_text
-from casty.cli.files import read_config
+from casty.cli.files import read_config, read_secrets
 from casty.config_file import CastyConfig, ClusterSection
 from casty.errors import ConfigError
 from casty.system import ClusteredActorSystem
@@ -47,6 +47,7 @@ def merge(config: CastyConfig, options: argparse.Namespace) -> CastyConfig:
         "node_id": options.node_id,
         "bind_host": options.bind_host,
         "required_quorum": options.quorum,
+        "secret": read_secrets(options.secret_file),
         "seed_nodes": None if options.seeds is None else tuple(options.seeds),
     }
     cluster = config.cluster

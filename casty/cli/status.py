@@ -10,12 +10,13 @@ from typing import Any
 
 from casty import runtime as runtimes
 from casty import tls
-from casty.cli.files import read_config
+from casty.cli.files import read_config, read_secrets
 from casty.cluster.options import tls_of
 from casty.cluster.placement import slot_of
 from casty.config import Settings
 from casty.distributed.core import KIND_NAMES, MAP
 from casty.errors import ConfigError, ProtocolError, Refused, Unavailable
+from casty.secret import Secrets
 from casty.transport.connection import Connection
 from casty.transport.peers import Peer
 from casty.transport.turn import Turn
@@ -32,8 +33,13 @@ Document = dict[str, Any]
 def run_status(options: argparse.Namespace) -> int:
     """Print the status, or where one structure lives; 1 when nobody answers."""
     place = None if options.locate is None else Place.parse(options.locate)
-    config = None if options.config is None else tls_of(read_config(options.config))
-    document = asyncio.run(fetch_status(options.contact, options.timeout, config))
+    config, secrets = None, read_secrets(options.secret_file)
+    if options.config is not None:
+        read = read_config(options.config)
+        config = tls_of(read)
+        if secrets is None and read.cluster is not None:
+            secrets = read.cluster.secret
+    document = asyncio.run(fetch_status(options.contact, options.timeout, config, secrets))
     if place is not None:
         found = locate(document, place)
         print(json.dumps(found) if options.json else _sentence(place, found))
@@ -43,7 +49,10 @@ def run_status(options: argparse.Namespace) -> int:
 
 
 async def fetch_status(
-    contact: tuple[str, int], timeout_s: float = 5.0, config: tls.Config | None = None
+    contact: tuple[str, int],
+    timeout_s: float = 5.0,
+    config: tls.Config | None = None,
+    secrets: Secrets | None = None,
 ) -> Document:
     """Ask one node.
 
@@ -55,6 +64,8 @@ async def fetch_status(
         How long to try, in seconds.
     config
         TLS, where the cluster uses it.
+    secrets
+        The cluster's shared secret, where it has one.
 
     Raises
     ------
@@ -63,7 +74,7 @@ async def fetch_status(
     Refused
         The other end refused the handshake.
     """
-    question = _Question(contact, config)
+    question = _Question(contact, config, secrets)
     try:
         async with asyncio.timeout(timeout_s):
             return await question.answer
@@ -82,12 +93,14 @@ async def fetch_status(
 class _Question:
     """One link, one question, one answer."""
 
-    def __init__(self, contact: tuple[str, int], config: tls.Config | None) -> None:
+    def __init__(self, contact: tuple[str, int], config: tls.Config | None, secrets: Secrets | None) -> None:
         runtime = runtimes.current()
         token = runtime.entropy.token("status", 8).hex()
         hello = Hello.of_status(client_id=f"status-{token}", incarnation=token)
         self.answer: asyncio.Future[Document] = asyncio.get_running_loop().create_future()
-        self.peer = Peer(runtime, contact, lambda: hello, Settings(), self, Turn(runtime), config)
+        self.peer = Peer(
+            runtime, contact, lambda: hello, Settings(), self, Turn(runtime), config, secrets=secrets
+        )
 
     def on_open(self, connection: Connection) -> None:
         """Ask."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from casty.address import NodeAddress
+from casty.address import NodeAddress, machine_of
 from casty.checks import shown
 from casty.cluster.authority import (
     CARRIED,
@@ -43,6 +43,9 @@ __all__ = ["Boundary"]
 MAX_KEPT = 16
 """Frames that are kept of one stranger: it says at first all that it leads, and its clients, and then changes."""
 
+MAX_SAID = 100
+"""Complaints about identities that are remembered, so that each is logged once."""
+
 Handler = Callable[[Connection, bytes], None]
 
 
@@ -61,8 +64,8 @@ class Boundary:
     dropped
         How many frames, or messages inside of frames, did not count.
 
-    Bounds: `_kept` has a row per link of a stranger that said what it leads or who its clients are, with `MAX_KEPT`
-    frames at most; it goes when the stranger is known, or with the link.
+    Bounds: `_said` has `MAX_SAID` texts; `_kept` has a row per link of a stranger that said what it leads or who its
+    clients are, with `MAX_KEPT` frames at most; it goes when the stranger is known, or with the link.
     """
 
     def __init__(self, node: Node, handlers: dict[int, Handler]) -> None:
@@ -74,7 +77,7 @@ class Boundary:
             what: Complaint(clock, log, SECOND_NS)
             for what in ("frame", "message", "carried", "identity")
         }  # fmt: skip
-        self._complaint = ""
+        self._said: dict[str, None] = {}
         self.flaw_of_client: Callable[[Hello], str | None] = _none
         """Says whether a client's id is that of another living client."""
         self.dropped = 0
@@ -169,10 +172,10 @@ class Boundary:
 
     # -- who is who
 
-    def refusal(self, hello: Hello) -> str | None:
-        """Say why a process that dials is not who it says, as far as this node sees; it is logged once."""
+    def refusal(self, hello: Hello, host: str) -> str | None:
+        """Say why a process that dials from a host is not who it says, as far as this node sees; it is logged once."""
         if hello.role == "node":
-            flaw = self.flaw_of_node(hello)
+            flaw = self.flaw_of_node(hello) or self._flaw_of_copy(hello, host)
         elif hello.role == "client" and self.is_member(hello.node_id):
             flaw = f"client id {hello.node_id!r:.100} is the id of a member; give the client another one"
         else:
@@ -184,6 +187,11 @@ class Boundary:
     def flaw_of_node(self, hello: Hello) -> str | None:
         """Say whether a process has the node id of another one: of a living one, or of the one it is a copy of."""
         node_id, address = hello.node_id, hello.address
+        if node_id == self._node.node_id:
+            return (
+                f"node id {node_id!r:.100} is that of the node at {self._node.address}, which says so itself; "
+                f"{address} needs another --node-id (two machines with one host name?)"
+            )
         known = self._node.control.machine.members.get(node_id)
         if known is None or (known.host, known.port) == address:
             return None
@@ -192,12 +200,46 @@ class Boundary:
                 f"{address} says that it is the process {node_id!r:.100} of {known.host}:{known.port}, incarnation "
                 "included: a copy of a running machine? start it anew, with another --node-id"
             )
-        if known.key != self._node.key and not self._node.links.is_linked(known.key):
+        if not self._node.links.is_linked(known.key):
             return None
         return (
             f"node id {node_id!r} belongs to {known.host}:{known.port}, which still answers; "
             f"{address} needs another --node-id"
         )
+
+    def _flaw_of_copy(self, hello: Hello, host: str) -> str | None:
+        """Say whether a process has the node id of another one that is linked from another machine.
+
+        One that is restarted, or dials again, does so from its own machine, or its former link has ended: what of
+        that is not seen is given up after `unreachable_after_s`, and until then the new one is refused.
+        """
+        for link in self._node.links.inbound:
+            there = link.peer[0]
+            if link.remote.node_id != hello.node_id or machine_of(there) == machine_of(host):
+                continue
+            if link.remote.incarnation == hello.incarnation:
+                return (
+                    f"{host} says that it is the process {hello.node_id!r:.100}, incarnation included, and so does "
+                    f"{there}: a copy of a running machine? start it anew, with another --node-id"
+                )
+            return (
+                f"node id {hello.node_id!r:.100} is that of a process on {there}, which is linked; the one on {host} "
+                "needs another --node-id (two machines with one host name?)"
+            )
+        return None
+
+    def flaw_of_answer(self, hello: Hello, dialled: tuple[str, int]) -> str | None:
+        """Say why who answered at an address is not who is looked for there.
+
+        A seed may be another name of a node. Every other address came from the node itself, and who answers there as a
+        node of another address speaks for somebody else.
+        """
+        if hello.address != dialled and dialled not in self._node.options.seeds:
+            return (
+                f"expected the node that is reached at {NodeAddress(*dialled)}, found {hello.node_id!r:.100}, which "
+                f"says that it is reached at {hello.address}"
+            )
+        return self.flaw_of_node(hello)
 
     def is_own(self, link: Connection, identity: Identity) -> bool:
         """Whether a request to join is of the process at the other end of the link."""
@@ -221,10 +263,9 @@ class Boundary:
         return flaw is None
 
     def _complain(self, text: str) -> None:
-        """Log something that is tried again and again, once; and one of many such things a second."""
-        if text != self._complaint:
-            self._complaint = text
-            self._complaints["identity"].say(text)
+        """Log something that is tried again and again, once; of what differs each time, a line a second."""
+        if text not in self._said and self._complaints["identity"].say(text):
+            self._said = dict.fromkeys([*self._said, text][-MAX_SAID:])
 
     # -- who has a say
 

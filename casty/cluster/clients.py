@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from casty.cluster.links import Links
 from casty.errors import RemoteProtocolError
@@ -21,6 +21,13 @@ ROWS_A_FRAME = 100
 """So many of the longest names fit into the shortest frame."""
 
 
+class _Told(NamedTuple):
+    """What a node says of a client that is linked with it, and over which link it said so."""
+
+    incarnation: str
+    link: Connection
+
+
 class ClientLinks:
     """The clients of one node.
 
@@ -33,8 +40,9 @@ class ClientLinks:
     is_member
         Whether an id is a member's: what is said of it as of a client ends nothing of the member.
 
-    Bounds: `_mine` has a row per client with links to this node, `_others` per link of a client to another node that
-    this one has dialled; a row goes with the link, or with the one to that node.
+    Bounds: `_mine` has a row per client with links to this node, `_others` per link of a client to another node, as
+    that node says over the link that it dialled; a row goes with that link, which is told everything anew when it is
+    made again.
     """
 
     def __init__(self, links: Links, lost: Callable[[str], None], is_member: Callable[[str], bool]) -> None:
@@ -43,23 +51,23 @@ class ClientLinks:
         self._is_member = is_member
         self._mine: dict[str, dict[Connection, None]] = {}
         """Client id -> its links to this node, the newest last; more than one where it knows two addresses."""
-        self._others: dict[str, dict[str, str]] = {}
-        """Client id -> the nodes that are linked with it, each with the incarnation it knows."""
+        self._others: dict[str, dict[str, _Told]] = {}
+        """Client id -> the nodes that are linked with it, each with what it said."""
 
     def changed(self, connection: Connection, is_up: bool) -> None:
         """A connection of any role came up or ended."""
         node_id = connection.remote.node_id
         if connection.remote.role == "client":
             self._client_changed(node_id, connection, is_up)
-        elif connection.remote.role != "node" or not connection.is_dialled:
+        elif connection.remote.role != "node":
             return
+        elif not connection.is_dialled:
+            if not is_up:
+                self._forget_all(connection)
         elif is_up:
             rows = [[client_id, True, _incarnation(links)] for client_id, links in self._mine.items()]
             for first in range(0, len(rows), ROWS_A_FRAME):
                 connection.send(frames.CLIENTS, pack(rows[first : first + ROWS_A_FRAME]))
-        elif not self._links.is_dialled(node_id):
-            for client_id in list(self._others):
-                self._forget(node_id, client_id)
 
     def _client_changed(self, client_id: str, connection: Connection, is_up: bool) -> None:
         if is_up:
@@ -87,23 +95,31 @@ class ClientLinks:
             if self._is_member(row[0]):
                 continue
             if row[1]:
-                self._others.setdefault(row[0], {})[connection.remote.node_id] = row[2]
+                told = _Told(row[2], connection)
+                self._others.setdefault(row[0], {})[connection.remote.node_id] = told
             else:
-                self._forget(connection.remote.node_id, row[0])
+                self._forget(connection, row[0])
 
     def flaw_of(self, hello: Hello) -> str | None:
         """Say whether a client's id is that of another client which lives, as far as this node knows."""
         known, others = self._mine.get(hello.node_id), self._others.get(hello.node_id, {})
-        seen = list(others.values()) if known is None else [_incarnation(known), *others.values()]
+        seen = [told.incarnation for told in others.values()]
+        if known is not None:
+            seen.append(_incarnation(known))
         if all(incarnation == hello.incarnation for incarnation in seen):
             return None
         return (
             f"client id {hello.node_id!r:.100} is that of another living client; give each an id of its own"
         )
 
-    def _forget(self, node_id: str, client_id: str) -> None:
-        nodes = self._others.get(client_id, {})
-        if node_id in nodes:
+    def _forget_all(self, link: Connection) -> None:
+        for client_id in list(self._others):
+            self._forget(link, client_id)
+
+    def _forget(self, link: Connection, client_id: str) -> None:
+        """Forget what a node said of a client over a link, unless it said more over a newer one."""
+        nodes, node_id = self._others.get(client_id, {}), link.remote.node_id
+        if node_id in nodes and nodes[node_id].link is link:
             del nodes[node_id]
             if not nodes:
                 del self._others[client_id]

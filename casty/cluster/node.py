@@ -6,13 +6,12 @@ the slots that it names -> ``ready`` -> stop: hand leaderships over, close the o
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from casty.address import NodeAddress, is_unspecified, node_id_of, peer_key, process_of
+from casty.address import NodeAddress, node_id_of, peer_key, process_of
 from casty.cluster import topology as topologies
 from casty.cluster.arrival import MEMBER, Arrival
 from casty.cluster.authority import PEER
@@ -31,6 +30,7 @@ from casty.cluster.host import Group, Host, Replica
 from casty.cluster.links import Links, key_of
 from casty.cluster.memory import MemoryBudget, budget_of
 from casty.cluster.node_memory import NodeMemory
+from casty.cluster.reach import check_reach, warn_if_open
 from casty.cluster.readiness import Readiness
 from casty.cluster.refills import Refills
 from casty.cluster.relays import ControlCalls, Relays
@@ -44,9 +44,9 @@ from casty.consensus import Membership
 from casty.errors import Refused, RemoteProtocolError
 from casty.events import LinkDown, LinkUp, MemberChanged, TopologyChanged
 from casty.runtime import Runtime, Timer
+from casty.secret import Secrets
 from casty.tls import Config
 from casty.transport.acceptor import Acceptor
-from casty.transport.base import Link
 from casty.transport.connection import Connection
 from casty.transport.peers import Peers
 from casty.transport.turn import Turn
@@ -61,8 +61,6 @@ log = logging.getLogger("casty.node")
 HAND_OVER_NS = 1_750_000_000
 """What stopping may take: two seconds with all that comes before and after."""
 STEP_S = 0.05
-REACH_S = 2.0
-"""How long a node tries to reach its own address at its start."""
 
 AGREED = ("session_ttl_s", "drift", "max_waiters", "max_entities", "max_sessions")
 """The settings that the founder's decide for good: replicas that apply the same entry have to come out the same."""
@@ -87,6 +85,7 @@ class NodeOptions:
     required_quorum: int | None = None
     settings: Settings = field(default_factory=Settings)
     tls: Config | None = None
+    secrets: Secrets | None = None
 
 
 class Node:
@@ -109,6 +108,8 @@ class Node:
         self.node_id = options.node_id or str(self.address)
         self.missing: list[str] = ["start"]
         self.is_stopping = False
+        self._is_assembled = False
+        """Before that it listens, and refuses for now."""
         self.has_founded = False
         self._was_up = False
         self._born_wall_s = runtime.clock.wall_s()
@@ -131,13 +132,16 @@ class Node:
         self.acceptor = Acceptor(
             runtime, self._hello, self.settings, self, self.turn, options.tls,
             check=self._refuse, welcome_extra=self._welcome,
-            is_member=lambda link: self.boundary.role_of(link) >= PEER,
+            is_member=lambda link: self.boundary.role_of(link) >= PEER, secrets=options.secrets,
         )  # fmt: skip
         await self.acceptor.start(options.bind_host or options.host, options.port)
         self.address = NodeAddress(options.host, self.acceptor.address[1])
         self.node_id = options.node_id or str(self.address)
+        is_guarded = options.tls is not None or options.secrets is not None
+        warn_if_open(self.node_id, self.acceptor.address, is_guarded=is_guarded)
         try:
-            await self._check_address()
+            listens_on = options.bind_host or options.host
+            await check_reach(runtime, self.node_id, self.address, listens_on, options.tls)
         except BaseException:
             await self.acceptor.close()
             raise
@@ -152,32 +156,14 @@ class Node:
         self.arrival.begin()
         self._beat()
 
-    async def _check_address(self) -> None:
-        """Say before anything else when this node does not reach the address that it tells others to dial.
-
-        A warning: behind some address translations a node reaches itself by its private address only.
-        """
-        host, port = self.address
-        if is_unspecified(host):
-            text = "node %s tells others to dial %s, by which each reaches itself; give host= an address of its own"
-            log.warning(text, self.node_id, host)
-        try:
-            async with asyncio.timeout(REACH_S):
-                link = await self.runtime.transport.dial(host, port, _Unheard, tls=self.options.tls)
-        except (OSError, TimeoutError) as error:
-            log.warning(
-                "node %s listens on %s and cannot reach the address that it tells others to dial, %s:%s: %s; "
-                "members and clients that dial it may not either: check host, bind_host and the firewall",
-                self.node_id, self.options.bind_host or host, host, port, str(error) or type(error).__name__,
-            )  # fmt: skip
-        else:
-            link.abort()
-
     def _assemble(self) -> None:
         """Make the parts; the port, and with it the identity, is known only now."""
         runtime, settings = self.runtime, self.settings
         clock, ttl_ns = runtime.clock, int(settings.session_ttl_s * SECOND_NS)
-        peers = Peers(runtime, self._hello, settings, self, self.turn, self.options.tls, check=self._differs)
+        peers = Peers(
+            runtime, self._hello, settings, self, self.turn, self.options.tls,
+            check=self._differs, secrets=self.options.secrets,
+        )  # fmt: skip
         self.links = Links(self.address, peers)
         self.host = Host(runtime, self.links.send, settings.max_frame_bytes)
         self.vitals = Vitals(clock)
@@ -227,6 +213,7 @@ class Node:
             frames.STATUS: lambda link, body: self.statuses.ask(link),
         }
         self.boundary = Boundary(self, self.handlers)
+        self._is_assembled = True
 
     def _policy(self) -> Policy:
         seeds = dict.fromkeys((*map(str, self.options.seeds), str(self.address)))
@@ -392,10 +379,11 @@ class Node:
     # -- links (the `ConnectionHandler` of acceptor and peers)
 
     def _hello(self) -> Hello:
+        known = self._is_assembled
         return Hello.of_node(
             cluster=self.options.name, node_id=self.node_id, incarnation=self.incarnation,
             address=self.address, settings=self.settings,
-            generation=max(self.control.machine.generation, self.arrival.heard_generation),
+            generation=max(self.control.machine.generation, self.arrival.heard_generation) if known else 0,
         )  # fmt: skip
 
     def _welcome(self) -> dict[str, object]:
@@ -403,8 +391,8 @@ class Node:
         told = {name: getattr(self.settings, name) for name in (*PROMISED, *TOLD)}
         return {"generation": machine.generation, "cluster_id": machine.cluster_id, **told}
 
-    def _differs(self, welcome: Welcome) -> str | None:
-        """Say what keeps a node from being linked with: another promise than ours."""
+    def _differs(self, welcome: Welcome, dialled: tuple[str, int]) -> str | None:
+        """Say what keeps a node from being linked with: another promise than ours, or that it is somebody else."""
         for name in PROMISED:
             mine, theirs = getattr(self.settings, name), welcome.extra.get(name)
             if mine != theirs:
@@ -412,12 +400,14 @@ class Node:
                     f"{name} is {mine} on {self.node_id} and {theirs} on {welcome.hello.node_id}; "
                     "leases rest on it: set it alike on all nodes"
                 )
-        return self.boundary.flaw_of_node(welcome.hello)
+        return self.boundary.flaw_of_answer(welcome.hello, dialled)
 
-    def _refuse(self, hello: Hello) -> str | None:
+    def _refuse(self, hello: Hello, host: str) -> str | None:
+        if not self._is_assembled:
+            return f"node {self.node_id} is starting; dial it again"
         if self.is_stopping and hello.role != "node":
             return f"node {self.node_id} is stopping; use another contact point"
-        return self.boundary.refusal(hello)
+        return self.boundary.refusal(hello, host)
 
     def on_open(self, connection: Connection) -> None:
         """A handshake succeeded."""
@@ -555,19 +545,6 @@ class Node:
         self.host.close()
         self.arrival.close()
         self.links.close()
-
-
-class _Unheard:
-    """The near end of a link that only shows that it can be made."""
-
-    def __init__(self, link: Link) -> None:
-        del link
-
-    def data_received(self, data: bytes) -> None:
-        """Nothing is asked, so nothing is answered."""
-
-    def link_lost(self, reason: BaseException | None) -> None:
-        """It served its purpose."""
 
 
 class _Nobody:

@@ -40,6 +40,7 @@ def options_of(config: CastyConfig, *, has_tls: bool) -> dict[str, Any]:
         "bind_host": section.bind_host,
         "seed_nodes": section.seed_nodes,
         "required_quorum": section.required_quorum,
+        "secret": section.secret,
     }
     if not has_tls:
         options["tls"] = tls_of(config)

@@ -28,6 +28,7 @@ from casty.config import SECOND_NS, Settings
 from casty.errors import Refused, RemoteProtocolError, Unavailable
 from casty.events import LinkDown, LinkUp, TopologyChanged
 from casty.runtime import Runtime
+from casty.secret import Secrets
 from casty.tls import Config
 from casty.transport.connection import Connection
 from casty.transport.peers import AddressMap, Peers
@@ -65,6 +66,7 @@ class Visitor:
         label: NodeAddress,
         tls: Config | None,
         address_map: AddressMap | None,
+        secrets: Secrets | None = None,
     ) -> None:
         self.runtime = runtime
         self.settings = settings
@@ -81,7 +83,7 @@ class Visitor:
         """Topologies that are arriving, one per link; a row goes with the last part, or with its link."""
         self._told: dict[Connection, Topology] = {}
         """What each link said last, which the next delta there is of; a row goes with its link."""
-        self.peers = Peers(runtime, self._hello, settings, self, self.turn, tls, address_map)
+        self.peers = Peers(runtime, self._hello, settings, self, self.turn, tls, address_map, secrets=secrets)
         self.gateway = Gateway(
             runtime, self, settings, f"{self.client_id}#{self.incarnation}".encode(), turn=self.turn
         )

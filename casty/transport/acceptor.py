@@ -9,11 +9,13 @@ from casty.complaint import Complaint
 from casty.config import SECOND_NS, Settings
 from casty.errors import RemoteProtocolError
 from casty.runtime import Runtime
+from casty.secret import Secrets
 from casty.tls import Config
 from casty.transport.base import Link, LinkHandler, Listener
 from casty.transport.connection import Connection, ConnectionHandler, LinkFailed
 from casty.transport.inbound import InboundBytes
 from casty.transport.intake import Intake
+from casty.transport.proving import Challenged, refusal_without_proof
 from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.hello import LATE, NOT_NOW, Hello, Refusal, Welcome, agreed_version, judge
@@ -39,7 +41,7 @@ class Acceptor:
     handler
         Hears every connection whose handshake succeeded.
     check
-        The owner's own reason to refuse a hello, as text; None takes it.
+        The owner's own reason to refuse a hello that came from a host, as text; None takes it.
     welcome_extra
         What newcomers are told; it arrives as `Connection.welcome_extra` at the dialler.
     is_member
@@ -60,9 +62,10 @@ class Acceptor:
         turn: Turn,
         tls: Config | None = None,
         *,
-        check: Callable[[Hello], str | None] | None = None,
+        check: Callable[[Hello, str], str | None] | None = None,
         welcome_extra: Callable[[], dict[str, Plain]] | None = None,
         is_member: Callable[[Connection], bool] | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self._runtime = runtime
         self._identity = identity
@@ -72,14 +75,17 @@ class Acceptor:
         self._tls = tls
         self._check = check
         self._welcome_extra = welcome_extra
+        self._secrets = secrets
         self._listener: Listener | None = None
-        self._half_open: dict[Connection, None] = {}
+        self._half_open: dict[Connection, Challenged | None] = {}
+        """Links whose handshake is not over, and what was asked of those that have to prove a secret."""
         self._open: dict[Connection, None] = {}
         kept_back = _kept_back(runtime.descriptors)
         self._max_half_open = min(settings.max_half_open_links, kept_back // 2)
         self._max_clients = settings.max_clients or runtime.descriptors - kept_back
         self._clients = 0
         self._complaint = Complaint(runtime.clock, log, COMPLAINT_PAUSE_NS)
+        self._secret_complaint = Complaint(runtime.clock, log, COMPLAINT_PAUSE_NS)
         self.inbound = InboundBytes(settings.max_inbound_bytes)
         self.intake = Intake(runtime.clock, is_member or _is_node)
         self._is_closed = False
@@ -138,17 +144,43 @@ class Acceptor:
         """The dialler speaks first."""
 
     def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
-        """Judge the hello."""
+        """Judge the hello, or the proof that it was answered by."""
+        challenged = self._half_open[connection]
+        if challenged is not None:
+            if kind != frames.PROOF:
+                raise RemoteProtocolError(f"expected a proof, found a frame of kind {kind}")
+            self._decide(
+                connection, challenged.theirs, challenged.mine, challenged.refusal(body), challenged.proof
+            )
+            return
         if kind != frames.HELLO:
             raise RemoteProtocolError(f"expected a hello first, found a frame of kind {kind}")
         theirs, mine = Hello.decode(body), self._identity()
-        refusal = judge(theirs, mine)
+        refusal = judge(theirs, mine) or refusal_without_proof(self._secrets, theirs, mine)
+        if refusal is None and self._secrets is not None:
+            challenged = Challenged(self._secrets, self._runtime.entropy, body, theirs, mine)
+            self._half_open[connection] = challenged
+            connection.greet(frames.CHALLENGE, challenged.challenge)
+            return
+        self._decide(connection, theirs, mine, refusal, _no_proof)
+
+    def _decide(
+        self,
+        connection: Connection,
+        theirs: Hello,
+        mine: Hello,
+        refusal: Refusal | None,
+        proof: Callable[[], bytes],
+    ) -> None:
+        """Welcome or refuse a dialler, who has proved whatever it has to."""
+        if refusal is not None and refusal.kind == "secret":
+            self._secret_complaint.say(f"a link from {connection.peer[0]} is refused: {refusal.text}")
         if refusal is None and theirs.role == "client" and self._clients >= self._max_clients:
             refusal = Refusal("links", self._full_text(mine))
         if refusal is None and theirs.role == "node" and not connection.proves(theirs.host):
             refusal = Refusal("certificate", _unproved(theirs, mine))
         if refusal is None and self._check is not None:
-            text = self._check(theirs)
+            text = self._check(theirs, connection.peer[0])
             refusal = None if text is None else Refusal(NOT_NOW, text)
         if refusal is not None:
             self._refuse(connection, refusal)
@@ -159,7 +191,7 @@ class Acceptor:
         version = agreed_version(theirs, mine)
         assert version is not None, "judged above"
         extra = {} if self._welcome_extra is None else self._welcome_extra()
-        connection.greet(frames.WELCOME, Welcome(version, mine, extra).encode())
+        connection.greet(frames.WELCOME, Welcome(version, mine, extra, proof()).encode())
         del self._half_open[connection]
         self._open[connection] = None
         self._clients += theirs.role == "client"
@@ -193,6 +225,10 @@ class Acceptor:
     def _refuse(self, connection: Connection, refusal: Refusal) -> None:
         self.refused += 1
         connection.greet(frames.REFUSED, refusal._replace(text=refusal.text[:_MAX_TEXT_CHARS]).encode())
+
+
+def _no_proof() -> bytes:
+    return b""
 
 
 def _unproved(theirs: Hello, mine: Hello) -> str:

@@ -72,7 +72,7 @@ class Handshake(Protocol):
         """The link is there; nothing was received yet."""
 
     def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
-        """Take the first frame: call `Connection.opened` or `close`, or raise a `ProtocolError`."""
+        """Take a frame: go on, call `Connection.opened` or `close`, or raise a `ProtocolError`."""
 
     def failed(self, connection: Connection, reason: str) -> None:
         """The handshake broke off because of the other end; the connection closes after this."""
@@ -343,7 +343,7 @@ class Connection:
             self._rest(intake)
 
     def _receive(self, data: bytes) -> None:
-        if self._state == _HANDSHAKE:
+        while self._state == _HANDSHAKE:
             first = self._buffer.feed_one(data)
             if first is None:
                 return

@@ -9,17 +9,22 @@ from casty.checks import shown
 from casty.config import SECOND_NS, Settings
 from casty.errors import RemoteProtocolError
 from casty.runtime import Runtime, Timer
+from casty.secret import Secrets
 from casty.tls import Config
 from casty.transport.base import Link, LinkHandler
 from casty.transport.connection import Connection, ConnectionHandler
+from casty.transport.proving import Proving
 from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.hello import PASSING, Hello, Refusal, Welcome, judge
 
-__all__ = ["AddressMap", "Peer", "Peers"]
+__all__ = ["AddressMap", "Check", "Peer", "Peers"]
 
 AddressMap = Callable[[tuple[str, int]], tuple[str, int]]
 """Where to dial instead of the address that a node is known by: tunnels, port forwards."""
+
+Check = Callable[[Welcome, tuple[str, int]], str | None]
+"""Says what the owner has against whoever answered at an address; None for nothing."""
 
 CONNECT_TIMEOUT_S = 1.0
 """Longer than any round trip, shorter than what a caller notices when another node would answer."""
@@ -57,7 +62,8 @@ class Peer:
         turn: Turn,
         tls: Config | None = None,
         address_map: AddressMap | None = None,
-        check: Callable[[Welcome], str | None] | None = None,
+        check: Check | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self._runtime = runtime
         self._identity = identity
@@ -67,6 +73,8 @@ class Peer:
         self._tls = tls
         self._address_map = address_map
         self._check = check
+        self._secrets = secrets
+        self._proving: Proving | None = None  # of the candidate
         self._back_off_ns = BACK_OFF_MIN_NS
         self._candidate: Connection | None = None  # dialled, handshake not over
         self._deadline: Timer | None = None
@@ -157,7 +165,8 @@ class Peer:
     def begin(self, connection: Connection) -> None:
         """Say hello."""
         self.last_error = None
-        connection.greet(frames.HELLO, self._identity().encode())
+        self._proving = Proving(self._secrets, self._runtime.entropy, self._identity())
+        connection.greet(frames.HELLO, self._proving.hello)
 
     def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
         """Take the answer."""
@@ -166,21 +175,40 @@ class Peer:
             self.last_refusal, self.is_refused_for_now = refused.text, refused.kind in PASSING
             connection.close(f"refused: {self.last_refusal}")
             return
+        proving = self._proving
+        assert proving is not None, "nobody answers before the hello"
+        if kind == frames.CHALLENGE:
+            connection.greet(frames.PROOF, proving.answer(body))
+            return
         if kind != frames.WELCOME:
             raise RemoteProtocolError(f"expected a welcome or a refusal, found a frame of kind {kind}")
         welcome = Welcome.decode(body)
         mine, theirs = self._identity(), welcome.hello
-        refusal = judge(theirs, mine)
-        text = (
-            refusal.text if refusal is not None else self._check(welcome) if self._check is not None else None
-        )
+        text = self._flaw(connection, proving, welcome)
         if text is not None:
             raise RemoteProtocolError(text)
-        self._candidate = None
+        self._candidate = self._proving = None
         self.connection = connection
         self.last_refusal = None
         self._back_off_ns = BACK_OFF_MIN_NS
         connection.opened(theirs, welcome.extra, min(mine.max_frame_bytes, theirs.max_frame_bytes))
+
+    def _flaw(self, connection: Connection, proving: Proving, welcome: Welcome) -> str | None:
+        """Say what keeps this end from linking with whoever welcomes it."""
+        theirs = welcome.hello
+        refusal = judge(theirs, proving.mine)
+        if refusal is not None:
+            return refusal.text
+        if theirs.role != "node":
+            return f"expected a node at {self.address}, found a {theirs.role}"
+        flaw = proving.flaw(welcome)
+        if flaw is None and proving.mine.role == "node" and not connection.proves(theirs.host):
+            # A process that asks to join is dialled, and could answer as somebody else.
+            flaw = (
+                f"node {theirs.node_id} says that it is reached at {theirs.host!r}, and its certificate does not "
+                "name this host: give it one that does"
+            )
+        return flaw or (None if self._check is None else self._check(welcome, self.address))
 
     def failed(self, connection: Connection, reason: str) -> None:
         """Remember what was wrong."""
@@ -217,7 +245,8 @@ class Peers:
         turn: Turn,
         tls: Config | None = None,
         address_map: AddressMap | None = None,
-        check: Callable[[Welcome], str | None] | None = None,
+        check: Check | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self._runtime = runtime
         self._identity = identity
@@ -227,6 +256,7 @@ class Peers:
         self._tls = tls
         self._address_map = address_map
         self._check = check
+        self._secrets = secrets
         self._peers: dict[str, Peer] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -244,7 +274,7 @@ class Peers:
         if peer is None:
             peer = self._peers[name] = Peer(
                 self._runtime, address, self._identity, self._settings, self._handler, self._turn, self._tls,
-                self._address_map, self._check,
+                self._address_map, self._check, self._secrets,
             )  # fmt: skip
         peer.address = address
         return peer

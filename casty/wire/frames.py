@@ -8,6 +8,7 @@ __all__ = [
     "ACTOR",
     "BEAT",
     "BEAT_ACK",
+    "CHALLENGE",
     "CLIENTS",
     "CONSENSUS",
     "ENTITY",
@@ -21,6 +22,7 @@ __all__ = [
     "KEEPALIVE_ACK",
     "PING",
     "PONG",
+    "PROOF",
     "REFUSED",
     "RELAY",
     "REPLY",
@@ -41,6 +43,8 @@ WELCOME = 2
 REFUSED = 3
 PING = 4
 PONG = 5
+CHALLENGE = 6
+PROOF = 7
 
 # Node to node.
 CONSENSUS = 16

@@ -1,11 +1,14 @@
 """The handshake as values: the dialler says `Hello`, the acceptor answers `Welcome` or `Refusal`.
 
+Where both share a secret, the acceptor answers `Challenge` first; see `casty.transport.proving`.
+
 The first items of a hello never move, so that two versions which share nothing else can still name what
 differs. What a newer version appends is ignored by an older one.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 from casty.address import NodeAddress
@@ -15,7 +18,10 @@ from casty.errors import RemoteProtocolError
 from casty.limits import MAX_TEXT_BYTES
 from casty.wire.pack import Plain, pack, unpack
 
-__all__ = ["LATE", "MAGIC", "NOT_NOW", "PASSING", "ROLES", "VERSIONS", "Hello", "Refusal", "Welcome", "judge"]
+__all__ = [
+    "LATE", "MAGIC", "NONCE_BYTES", "NOT_NOW", "PASSING", "ROLES", "VERSIONS", "Challenge", "Hello", "Refusal",
+    "Welcome", "judge",
+]  # fmt: skip
 
 MAGIC = "casty"
 VERSIONS = (1, 1)
@@ -30,6 +36,9 @@ LATE = "late"
 
 PASSING = (NOT_NOW, LATE)
 """Kinds of refusals that say nothing about the next attempt."""
+
+NONCE_BYTES = 16
+"""Random bytes by which either end of a link makes sure that a proof is for this link."""
 
 MAX_FRAME_BYTES = int(BOUNDS["max_frame_bytes"].high)
 
@@ -66,6 +75,8 @@ class Hello(NamedTuple):
         The lowest and the highest wire version this end speaks.
     generation
         The highest generation of the cluster's name that this end knows of; 0 for none. The next one is higher.
+    challenge
+        Random bytes of a dialler that has a shared secret and asks for a proof of it; empty for one that has none.
     """
 
     cluster: str
@@ -78,6 +89,7 @@ class Hello(NamedTuple):
     versions: tuple[int, int] = VERSIONS
     magic: str = MAGIC
     generation: int = 0
+    challenge: bytes = b""
 
     @staticmethod
     def of_node(
@@ -113,10 +125,11 @@ class Hello(NamedTuple):
 
     def plain(self) -> list[Plain]:
         """Return the list that travels."""
-        return [
+        plain: list[Plain] = [
             self.magic, *self.versions, self.cluster, self.role, self.node_id, self.incarnation,
             self.host, self.port, self.max_frame_bytes, self.generation,
         ]  # fmt: skip
+        return [*plain, self.challenge] if self.challenge else plain
 
     def encode(self) -> bytes:
         """Return the body of a HELLO frame."""
@@ -137,27 +150,58 @@ class Hello(NamedTuple):
         return Hello(
             str(cluster), str(role), str(node_id), str(incarnation), str(host), _number(port),
             _number(frame_bytes), (_number(low), _number(high)), str(magic), _number(generation),
+            _appended(plain, len(types), NONCE_BYTES),
         )  # fmt: skip
 
 
 class Welcome(NamedTuple):
-    """An acceptor's answer: who it is, the version both speak, and what the cluster tells newcomers."""
+    """An acceptor's answer: who it is, the version both speak, and what the cluster tells newcomers.
+
+    `proof` shows that it shares the dialler's secret; empty where there is none.
+    """
 
     version: int
     hello: Hello
     extra: dict[str, Plain]
+    proof: bytes = b""
 
     def encode(self) -> bytes:
         """Return the body of a WELCOME frame."""
-        return pack([self.version, self.hello.plain(), self.extra])
+        plain = [self.version, self.hello.plain(), self.extra]
+        return pack([*plain, self.proof] if self.proof else plain)
 
     @staticmethod
     def decode(body: bytes) -> Welcome:
         """Read a WELCOME frame; raises `RemoteProtocolError`."""
-        version, hello, extra = _items(unpack(body), "welcome", (int, list, dict))
+        plain = unpack(body)
+        version, hello, extra = _items(plain, "welcome", (int, list, dict))
         if not isinstance(extra, dict):
             raise RemoteProtocolError("expected a dictionary in the welcome")
-        return Welcome(_number(version), Hello.from_plain(hello), extra)
+        return Welcome(
+            _number(version),
+            Hello.from_plain(hello),
+            extra,
+            _appended(plain, 3, hashlib.sha256().digest_size),
+        )
+
+
+class Challenge(NamedTuple):
+    """An acceptor's question to a dialler that has a shared secret: random bytes, and who asks."""
+
+    nonce: bytes
+    hello: Hello
+
+    def encode(self) -> bytes:
+        """Return the body of a CHALLENGE frame."""
+        return pack([self.nonce, self.hello.plain()])
+
+    @staticmethod
+    def decode(body: bytes) -> Challenge:
+        """Read a CHALLENGE frame; raises `RemoteProtocolError`."""
+        nonce, hello = _items(unpack(body), "challenge", (bytes, list))
+        if not isinstance(nonce, bytes) or len(nonce) != NONCE_BYTES:
+            raise RemoteProtocolError(f"expected {NONCE_BYTES} random bytes in the challenge")
+        return Challenge(nonce, Hello.from_plain(hello))
 
 
 def judge(theirs: Hello, mine: Hello) -> Refusal | None:
@@ -216,6 +260,12 @@ def _number(value: Plain) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
         raise RemoteProtocolError(f"expected a number in the handshake, found {shown(value, 80)}")
     return value
+
+
+def _appended(plain: Plain, place: int, size: int) -> bytes:
+    """Return bytes that stand behind what every version has; empty where there is something else, or nothing."""
+    value = plain[place] if isinstance(plain, list) and len(plain) > place else None
+    return value if isinstance(value, bytes) and len(value) == size else b""
 
 
 def _items(plain: Plain, name: str, types: tuple[type, ...]) -> list[Plain]:

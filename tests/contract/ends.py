@@ -8,6 +8,7 @@ from collections.abc import Callable
 from casty import runtime
 from casty.address import NodeAddress
 from casty.config import Settings
+from casty.secret import Secrets
 from casty.tls import Config
 from casty.transport.acceptor import Acceptor
 from casty.transport.base import Link, Listener
@@ -104,6 +105,9 @@ class Side:
         self.turn = Turn(runtime.current())
         self.versions = (1, 1)
         self.objection: str | None = None
+        self.secrets: Secrets | None = None
+        self.host: str | None = None
+        """Where it says that it is reached, when that is not where it listens."""
         self.acceptor: Acceptor | None = None
         self._changed = asyncio.Event()
 
@@ -113,7 +117,7 @@ class Side:
             cluster=self.cluster,
             node_id=self.node_id,
             incarnation=f"{self.node_id}-1",
-            address=NodeAddress(host, port),
+            address=NodeAddress(self.host or host, port),
             settings=self.settings,
         )
         return hello._replace(role=self.role, versions=self.versions)
@@ -121,13 +125,15 @@ class Side:
     async def listen(self, host: str, tls: Config | None) -> tuple[str, int]:
         self.acceptor = Acceptor(
             runtime.current(), self.hello, self.settings, self, self.turn, tls,
-            check=lambda hello: self.objection, welcome_extra=lambda: {"ttl": 15},
+            check=lambda hello, host: self.objection, welcome_extra=lambda: {"ttl": 15}, secrets=self.secrets,
         )  # fmt: skip
         await self.acceptor.start(host, 0)
         return self.acceptor.address
 
     def dial(self, address: tuple[str, int], tls: Config | None) -> Peer:
-        return Peer(runtime.current(), address, self.hello, self.settings, self, self.turn, tls)
+        return Peer(
+            runtime.current(), address, self.hello, self.settings, self, self.turn, tls, secrets=self.secrets
+        )
 
     # -- ConnectionHandler
 

@@ -127,6 +127,28 @@ def test_a_certificate_makes_a_node_of_the_host_that_it_names_only(
     assert learn(Config(server, tls.client_context), tls) is None, "it showed one although it need not"
 
 
+def test_a_node_that_answers_proves_its_host(tls: Config) -> None:
+    """Who asked to join was dialled at its own address, and could answer as a member of another host."""
+
+    async def main() -> None:
+        server = Side("a", SETTINGS)
+        server.host = "member.example"
+        address = await server.listen(HOST, tls)
+        client, node = Side("c", SETTINGS, "client"), Side("b", SETTINGS)
+        linked, peer = client.dial(address, tls), node.dial(address, tls)
+        await client.until(lambda: bool(client.opened))
+        while peer.last_refusal is None:
+            await runtime.current().clock.sleep(0.01)
+        assert "its certificate does not name this host" in peer.last_refusal
+        assert node.opened == []
+        for side in (linked, peer):
+            side.close()
+        assert server.acceptor is not None
+        await server.acceptor.close()
+
+    run_for_real(main)
+
+
 def test_certificates_may_be_replaced_in_the_living_contexts(authority: trustme.CA) -> None:
     async def main() -> None:
         living = contexts_of(authority, HOST)

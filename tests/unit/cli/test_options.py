@@ -12,7 +12,7 @@ from casty.errors import ConfigError
 
 NOTHING = {
     "name": None, "host": None, "port": None, "node_id": None, "bind_host": None, "quorum": None,
-    "seeds": None,
+    "seeds": None, "secret_file": None,
 }  # fmt: skip
 
 

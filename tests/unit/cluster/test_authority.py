@@ -38,7 +38,9 @@ from casty.wire import frames
 from casty.wire.hello import Hello
 
 ROLES = (STATUS, CLIENT, STRANGER, PEER, MEMBER)
-HANDSHAKE = (frames.HELLO, frames.WELCOME, frames.REFUSED, frames.PING, frames.PONG)
+HANDSHAKE = (
+    frames.HELLO, frames.WELCOME, frames.REFUSED, frames.CHALLENGE, frames.PROOF, frames.PING, frames.PONG,
+)  # fmt: skip
 TO_OTHERS = (*TO_CLIENT, frames.STATUS_REPLY)
 OF_CLIENTS = {
     frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY, frames.ENTITY,
@@ -299,9 +301,9 @@ def test_a_member_has_the_address_that_the_cluster_knows() -> None:
 
 
 @pytest.mark.parametrize("role", [STRANGER, PEER, MEMBER])
-def test_a_node_asks_to_join_for_itself_and_members_relay(role: int) -> None:
+def test_a_node_asks_to_join_for_itself_and_members_relay(role: int, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(role)
-    bench.boundary.flaw_of_node = lambda hello: None  # type: ignore[method-assign]
+    monkeypatch.setattr(bench.boundary, "flaw_of_node", lambda hello: None)
     own = Identity("x", "1", "h", 1)
     assert bench.boundary.is_own(bench.link, own)
     assert bench.boundary.may_join(bench.link, own)

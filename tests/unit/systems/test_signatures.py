@@ -13,11 +13,11 @@ from casty import ActorSystem, Behaviors, ClusterClient, ClusteredActorSystem, D
 
 NODE = (
     "(*, name, host, port, node_id=None, seed_nodes=None, roles=frozenset(), bind_host=None, config=None, "
-    "tls=None, required_quorum=None, serializer=None, data_dir=None)"
+    "tls=None, required_quorum=None, serializer=None, data_dir=None, secret=None)"
 )
 CLIENT = (
     "(*, contact_points, system_name, client_host='127.0.0.1', client_port=0, advertised_host=None, "
-    "advertised_port=None, address_map=None, serializer=None, tls=None)"
+    "advertised_port=None, address_map=None, serializer=None, tls=None, secret=None)"
 )
 SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (

@@ -22,7 +22,18 @@ NUMBERS = st.integers(0, 2**31)
 
 @given(
     st.builds(
-        Hello, TEXT, TEXT, TEXT, TEXT, TEXT, NUMBERS, NUMBERS, st.tuples(NUMBERS, NUMBERS), TEXT, NUMBERS
+        Hello,
+        TEXT,
+        TEXT,
+        TEXT,
+        TEXT,
+        TEXT,
+        NUMBERS,
+        NUMBERS,
+        st.tuples(NUMBERS, NUMBERS),
+        TEXT,
+        NUMBERS,
+        st.sampled_from([b"", b"n" * 16]),
     )
 )
 def test_hello_round_trip(hello: Hello) -> None:
