@@ -255,6 +255,7 @@ async def test_who_dials_while_a_node_starts_is_told_to_dial_again(monkeypatch: 
             await starting
             await early.ready()
         await system.shutdown()
+        await Knock.close_all()
 
 
 @pytest.mark.parametrize(
