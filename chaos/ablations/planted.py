@@ -25,7 +25,6 @@ from .floods import FLOODS
 from .forgotten import FORGOTTEN
 from .halves import HALVES
 from .holds import HOLDS
-from .identity import IDENTITY
 from .memory import MEMORY
 from .rare import RARE
 from .remains import REMAINS
@@ -107,6 +106,6 @@ FIRST = (
 PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN, *RARE,
     *BOUNDS, *HALVES, *REMAINS,
-    *MEMORY, *BOUNDARY, *FLOODS, *SCHEMAS, *IDENTITY,
+    *MEMORY, *BOUNDARY, *FLOODS, *SCHEMAS,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""
