@@ -203,10 +203,10 @@ class Receptionist:
         name, subscriber = request.key.name, self._local.key_of(request.reply_to)
         home, size_bytes = _home(request.reply_to), len(name) + 2 * len(subscriber)
         if not self._is_own(request.reply_to) and not self._shares.add(home, (name, subscriber), size_bytes):
-            ctx.log.warning(
-                "a subscription to %.100r is not taken: those of the process of %.200s exceed MAX_SUBSCRIPTION_BYTES "
-                "= %d bytes", name, subscriber, MAX_SUBSCRIPTION_BYTES,
-            )  # fmt: skip
+            self._complaint.say(
+                f"a subscription to {shown(name)} is not taken: those of the process of {subscriber:.200} exceed "
+                f"MAX_SUBSCRIPTION_BYTES = {MAX_SUBSCRIPTION_BYTES} bytes"
+            )
             return
         listing = self.listing(request.key)
         self._subscribers.setdefault(name, {})[subscriber] = (request, listing)

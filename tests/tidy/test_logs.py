@@ -12,12 +12,14 @@ LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
 OTHERWISE: dict[str, int] = {
     "casty/actor/cell.py": 2,  # an actor of this process failed: it stops, so once each
     "casty/actor/context.py": 2,  # what a user's own future raised
-    "casty/actor/events.py": 3,  # handlers of this process, and messages of its own actors
+    "casty/actor/ending.py": 1,  # actors of this process that do not stop, once a shutdown
+    "casty/actor/events.py": 5,  # handlers of this process, and messages of its own actors
     "casty/actor/full.py": 1,  # once a second, and escaped
     "casty/cluster/actors.py": 2,  # regions that this process registers
     "casty/cluster/host.py": 2,  # once a replica
-    "casty/cluster/node.py": 4,  # this node's own configuration at its start; who it waits for, each 5 s, escaped
+    "casty/cluster/node.py": 2,  # this node's own clock at its start; who it waits for, each 5 s, escaped
     "casty/cluster/node_memory.py": 2,  # when the budget fills, or is open again
+    "casty/cluster/reach.py": 3,  # this node's own addresses, at its start
     "casty/cluster/services.py": 2,  # this node's own registrations, when the control group answers
     "casty/cluster/shortage.py": 1,  # each 5 s, and escaped
     "casty/transport/accepting.py": 2,  # once a second; errors of the system

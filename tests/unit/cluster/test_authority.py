@@ -86,6 +86,11 @@ class Link(SimpleNamespace):
     __hash__ = object.__hash__  # type: ignore[assignment]
 
 
+def _never(when_ns: int, callback: object) -> SimpleNamespace:
+    """Arm a timer that is never due."""
+    return SimpleNamespace(cancel=lambda: None)
+
+
 class Bench:
     """A boundary with a link of any role, and what passed it."""
 
@@ -103,7 +108,7 @@ class Bench:
         row = SimpleNamespace(incarnation="1", status="up", node_id="x", host=HERE.host, port=HERE.port)
         machine = SimpleNamespace(members={"x": row} if role == MEMBER else {}, is_founded=True)
         node: Any = SimpleNamespace(
-            runtime=SimpleNamespace(clock=SimpleNamespace(now=lambda: 0), observe=None),
+            runtime=SimpleNamespace(clock=SimpleNamespace(now=lambda: 0, call_at=_never), observe=None),
             control=SimpleNamespace(machine=machine),
             links=SimpleNamespace(
                 address_of=self.reached.get,
@@ -163,7 +168,7 @@ def test_a_copy_that_came_before_its_original_was_known_is_not_taken_for_it(role
         bench.reached[peer_key("x", "1")] = HERE
     assert bench.boundary.role_of(bench.link) == STRANGER
     seen = (len(bench.passed), len(bench.asked))
-    with pytest.raises(RemoteProtocolError, match="there:1 says that it is the process 'x' of here:1"):
+    with pytest.raises(RemoteProtocolError, match="there:1 says that it is the process 'x' of h:1"):
         bench.boundary.on_frame(bench.link, kind, b"")
     assert (len(bench.passed), len(bench.asked)) == seen
 
