@@ -77,6 +77,8 @@ def replica_number(id: ReplicaId) -> int:
     >>> replica_number("n1#ab~2"), replica_number("n1#ab")
     (2, 0)
     """
+    if "~" not in id:
+        return 0  # the usual case
     key = process_of(id)
     return 0 if key == id else int(id[len(key) + 1 :])
 

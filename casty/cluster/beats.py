@@ -73,12 +73,19 @@ class Beats:
         for group in self._host.led.values():
             if group.is_leading:
                 for peer in group.core.peers:
-                    row = _row(group, group.replica_number, replica_number(peer))
-                    led.setdefault(process_of(peer), []).append(row)
+                    process, number = (process_of(peer), replica_number(peer)) if "~" in peer else (peer, 0)
+                    led.setdefault(process, []).append(_row(group, group.replica_number, number))
         return led
 
     def _followed(self, leader: str) -> list[Row]:
-        return [row for group in self._host.groups.values() if (row := _row_under(group, leader)) is not None]
+        rows = []
+        for group in self._host.groups.values():
+            id = group.core.leader
+            if id == leader:  # the usual case: a replica that its process did not begin anew
+                rows.append(_row(group, 0, group.replica_number))
+            elif id is not None and "~" in id and (row := _row_under(group, leader)) is not None:
+                rows.append(row)
+        return rows
 
     def on_frame(self, sender: str, kind: int, body: bytes) -> None:
         """Take a beat or an answer of the process `sender`."""

@@ -232,8 +232,10 @@ class CallTable:
     def served(self, slot: int) -> None:
         """The slot answered a call: whoever was refused may try again, unless that was tried a moment ago."""
         pause = self.pauses.get(slot)
+        if pause is None:
+            return
         now_ns = self._clock.now()
-        if pause is None or now_ns < pause.woken_ns:
+        if now_ns < pause.woken_ns:
             return
         if now_ns >= pause.forgotten_ns:
             del self.pauses[slot]

@@ -251,7 +251,7 @@ def _always(slot: int) -> bool:
 
 def _replicas(group: Group, keys: tuple[str, ...]) -> tuple[str, ...]:
     """Return the present replica of each process, in order of their names."""
-    return tuple(sorted(group.replica_of(key) for key in keys))
+    return tuple(sorted([group.replica_of(key) for key in keys]))
 
 
 def _membership(group: Group) -> Membership:

@@ -113,13 +113,15 @@ class Group:
 
     def replica_of(self, key: str) -> ReplicaId:
         """Return the id of the present replica of a process: what it said, or what the group knows already."""
-        number = self.renewals.get(key, 0)
+        number = self.renewals.get(key, 0) if self.renewals else 0
         for id in self.core.peers:
-            if process_of(id) == key:
+            # Ids without a number are the usual case, and cost one look each.
+            if "~" in id and process_of(id) == key:
                 number = max(number, replica_number(id))
-        if key == process_of(self.core.id):
+        own = self.core.id
+        if key == own or ("~" in own and key == process_of(own)):
             number = self.replica_number
-        return replica_id(key, number)
+        return replica_id(key, number) if number else key
 
     def renewed(self, key: str, number: int) -> None:
         """Take it that a process began its replica anew."""
@@ -201,7 +203,7 @@ class Host:
     def on_consensus(self, sender: str, body: bytes, is_heard: Hears | None = None) -> None:
         """Take a consensus frame of the process `sender`, for the groups that hear it; None stands for all."""
         now_ns = self._clock.now()
-        batch = unpack(body)
+        batch, groups = unpack(body), self.groups
         if not isinstance(batch, list):
             raise RemoteProtocolError("consensus frame: expected a list")
         for item in batch:
@@ -209,26 +211,21 @@ class Host:
                 raise RemoteProtocolError("consensus frame: expected [group, epoch, message] items")
             if type(item[0]) is not int:
                 raise RemoteProtocolError("consensus frame: expected the number of a group")
-            group = self.groups.get(item[0])
-            if (
-                group is not None
-                and group.epoch == item[1]
-                and (is_heard is None or is_heard(group, item[2]))
-            ):
-                self._on_item(group, now_ns, sender, item)
-
-    def _on_item(self, group: Group, now_ns: int, sender: str, item: list[Any]) -> None:
-        theirs, ours = (0, 0) if len(item) == 3 else _numbers(item)
-        if not item[2]:
-            group.renewed(sender, theirs)
-        elif ours == group.replica_number:
-            try:
-                group.core.step(now_ns, replica_id(sender, theirs) if theirs else sender, item[2])
-            except RemoteProtocolError:
-                raise
-            except Exception as error:
-                self.fail(group, error)
-            self.mark(group)
+            group = groups.get(item[0])
+            if group is None or group.epoch != item[1] or not (is_heard is None or is_heard(group, item[2])):
+                continue
+            theirs, ours = (0, 0) if len(item) == 3 else _numbers(item)
+            if not item[2]:
+                group.renewed(sender, theirs)
+            elif ours == group.replica_number:
+                try:
+                    group.core.step(now_ns, replica_id(sender, theirs) if theirs else sender, item[2])
+                except RemoteProtocolError:
+                    raise
+                except Exception as error:
+                    self.fail(group, error)
+                if not group.is_dirty:
+                    self.mark(group)
 
     def announce(self, group: Group, to: str) -> None:
         """Tell a process that our replica of a group is another one than it was."""
@@ -276,9 +273,10 @@ class Host:
 
     def _take_ready(self, batch: list[Group]) -> list[tuple[Group, Ready]]:
         work: list[tuple[Group, Ready]] = []
+        groups = self.groups
         for group in batch:
             group.is_dirty = False
-            if not self.has(group):
+            if groups.get(group.number) is not group:
                 continue
             try:
                 ready = group.core.ready()
@@ -287,12 +285,14 @@ class Host:
                 continue
             if ready is not None:
                 work.append((group, ready))
-            self._arm(group)
+            if group.core.deadline_ns < group.armed_ns or not group.armed_ns:
+                self._arm(group)
         return work
 
     def _stored(self, work: list[tuple[Group, Ready]]) -> None:
+        groups = self.groups
         for group, ready in work:
-            if not self.has(group):
+            if groups.get(group.number) is not group:
                 continue
             try:
                 self._do(group, ready)
@@ -301,8 +301,11 @@ class Host:
 
     def _do(self, group: Group, ready: Ready) -> None:
         core, replica = group.core, group.replica
-        if ready.messages:
-            self._stage(group, ready)
+        for to, message in ready.messages:
+            if group.replica_number or "~" in to:
+                self._stage_anew(group, to, message)
+            else:
+                self._out.setdefault(to, []).append([group.number, group.epoch, message])
         if ready.entries:
             core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
         if core.inbound is not None:
@@ -322,17 +325,13 @@ class Host:
             self._transfers.wanted(group)
         if core.dirty:
             self.mark(group)
-        else:
+        elif core.deadline_ns < group.armed_ns or not group.armed_ns:
             self._arm(group)
 
-    def _stage(self, group: Group, ready: Ready) -> None:
-        out, mine = self._out, group.replica_number
-        for to, message in ready.messages:
-            if mine or "~" in to:
-                item: list[object] = [group.number, group.epoch, message, mine, replica_number(to)]
-                out.setdefault(process_of(to), []).append(item)
-            else:
-                out.setdefault(to, []).append([group.number, group.epoch, message])
+    def _stage_anew(self, group: Group, to: str, message: object) -> None:
+        """Stage a message between replicas of which at least one was begun anew."""
+        numbers = (group.replica_number, replica_number(to))
+        self._out.setdefault(process_of(to), []).append([group.number, group.epoch, message, *numbers])
 
     def ask(self, group: Group, work: Callable[..., R], *arguments: Any) -> R | None:
         """Let a group's replica do something; it ends when it raises, and None is returned: `has` tells.

@@ -173,8 +173,9 @@ class Requests:
 
     def _mark(self, group: Group, answers: Answers, call_id: int) -> None:
         """Let the group work, or say that nobody knows what became of the call at which its replica failed."""
-        if self._node.host.has(group):
-            self._node.host.mark(group)
+        host = self._node.host
+        if host.groups.get(group.number) is group:
+            host.mark(group)
         else:
             answers.add(call_id, [UNKNOWN])
 

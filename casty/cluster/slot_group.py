@@ -98,8 +98,8 @@ class SlotReplica:
         if entry[0] != OPEN and not self._is_owner(entry[1], proof):
             self._disown(group, answers, call_id)
             return
-        session = None if entry[0] == OPEN else self.machine.live(entry[1])
-        if leader is not None and session is not None:
+        session = None if entry[0] == OPEN else self.machine.sessions.get(entry[1])
+        if leader is not None and session is not None and not session.over:
             if entry[0] == COMMAND:
                 known = self.machine.known(session, entry[1], entry[2])
                 if known is not None:

@@ -45,6 +45,7 @@ from casty.distributed.core import (
     WITHDRAWN,
     Caller,
     Context,
+    Decision,
     Effect,
     Reply,
 )
@@ -176,8 +177,8 @@ class SlotMachine:
 
     def _command(self, entry: Sequence[Any]) -> Applied:
         _, number, seq, low, wait_low, kind, entity, command = entry
-        session = self.live(number)
-        if session is None:
+        session = self.sessions.get(number)
+        if session is None or session.over:
             return Applied(_EXPIRED)
         if self._dump is not None:
             self._dump.touch_session(number, session)
@@ -196,14 +197,14 @@ class SlotMachine:
         if state is None and len(self.entities) >= self.limits.max_entities:
             return self._answer(session, seq, [OVERLOADED, "max_entities", self.limits.max_entities])
         context = self._context
-        context.caller = Caller(number, seq)
+        caller = context.caller = Caller(number, seq)
         context.waiters = self._waiting
         if self._dump is not None or key not in self._unweighed:
             self._touch(key, state)
         decision = STRUCTURES[kind].decide(state, command, context)
         self._keep(key, state, decision.state)
         if kind in _PARTIES:
-            return self._party(session, Caller(number, seq), key, command, decision)
+            return self._party(session, caller, key, decision)
         return self._answer(session, seq, decision.reply, decision.effects)
 
     def _refuse_wait(self, session: SlotSession, seq: int) -> Applied | None:
@@ -222,9 +223,7 @@ class SlotMachine:
         self._weights.reply_bytes += session.answered(seq, reply)
         return Applied(reply, effects)
 
-    def _party(
-        self, session: SlotSession, caller: Caller, key: EntityKey, command: Sequence[Any], decision: Any
-    ) -> Applied:
+    def _party(self, session: SlotSession, caller: Caller, key: EntityKey, decision: Decision) -> Applied:
         """After a command that may hold or wait: remember where the request is and who is affected."""
         number, seq = caller
         structure = STRUCTURES[key[0]]
@@ -239,7 +238,8 @@ class SlotMachine:
         if decision.gone and session.waits.pop(decision.gone, None) is not None:
             # Its hold was given back: nothing is left that a late duplicate could ask for.
             session.finish(decision.gone)
-        self._settle(decision.effects, key)
+        if decision.effects:
+            self._settle(decision.effects, key)
         return Applied(decision.reply, decision.effects)
 
     def _note(self, session: SlotSession, number: int, key: EntityKey) -> None:

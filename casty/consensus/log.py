@@ -79,7 +79,7 @@ class Log:
         if entries:
             assert entries[0].term >= self.last_term, (entries[0].term, self.last_term)
             self.entries.extend(entries)
-            self.size_bytes += bytes_of(entries)
+            self.size_bytes += len(entries[0][2]) if len(entries) == 1 else bytes_of(entries)
             self.last_index += len(entries)
             self.last_term = entries[-1].term
 

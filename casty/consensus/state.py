@@ -357,7 +357,8 @@ class State:
             ready.committed_first = self.applied + 1
             ready.committed = log.slice(self.applied + 1, self.commit)
             self.applied = self.commit
-            self.applied_bytes += bytes_of(ready.committed)
+            committed = ready.committed
+            self.applied_bytes += len(committed[0][2]) if len(committed) == 1 else bytes_of(committed)
         if self.ready_reads:
             ready.reads, self.ready_reads = self.ready_reads, []
         if self.ready_refused:

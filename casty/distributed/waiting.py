@@ -189,7 +189,7 @@ class LineStructure(Structure[Line]):
     def _asked(self, line: Line, amount: int, ctx: Context, may_wait: bool) -> Decision:
         """After the line got its capacity: ask it."""
         reply = line.ask(amount, ctx, may_wait)
-        return Decision(_kept(line), reply)
+        return Decision(line if line.grants or line.waiters else _kept(line), reply)
 
     def _settled(self, line: Line, reply: Reply, gone: int = 0) -> Decision:
         effects = line.promote() if line.waiters else NO_EFFECTS
