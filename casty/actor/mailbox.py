@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import get_running_loop
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from itertools import repeat
 from typing import Generic, TypeVar
 
 from casty.actor.unread import MESSAGE_BYTES, Unread
@@ -48,8 +50,8 @@ class Mailbox(Generic[M]):
 
     Notes
     -----
-    `_items` and `_sizes` have a row per unread message, at most `capacity` and a few of the system's own; `_putters`
-    one per caller that waits in `put_async`.
+    `_items` has a row per unread message, at most `capacity` and a few of the system's own, and `_sizes` as many or
+    none; `_putters` one per caller that waits in `put_async`.
 
     Examples
     --------
@@ -75,7 +77,8 @@ class Mailbox(Generic[M]):
         self._overflow = overflow
         self._items: deque[M] = deque()
         self._sizes: deque[int] = deque()
-        """What each of them counts for, in the same order."""
+        """What each of them counts for, in the same order; empty while each counts for `MESSAGE_BYTES`, as messages of
+        this process do. The first other one fills it, at most once until the mailbox is empty again."""
         self._unread = Unread()
         self._getter: asyncio.Future[None] | None = None
         self._putters: deque[asyncio.Future[None]] = deque()
@@ -111,30 +114,56 @@ class Mailbox(Generic[M]):
         NotStarted
             Its actor lives in the event loop of another thread, where nobody would wake up.
         """
-        if self._loop is not None:
-            _check_loop(self._loop)
+        home = self._loop
+        if home is not None:
+            try:
+                is_here = get_running_loop() is home
+            except RuntimeError:
+                is_here = False
+            if not is_here:
+                raise _elsewhere()
         self.add(message, size_bytes)
 
     def add(self, message: M, size_bytes: int = MESSAGE_BYTES) -> None:
         """Do as `put` does, for a caller who is known to be in the actor's event loop."""
-        if self.is_full:
-            if self._overflow is MailboxOverflowStrategy.reject:
-                raise asyncio.QueueFull(
-                    f"mailbox: {self.size()} unread messages are its bound; slow down or widen it"
-                )
-            if self._overflow is MailboxOverflowStrategy.drop_new:
-                self._drop(message)
-                return
-            self._drop(self._pop())
-        self.put_beyond(message, size_bytes)
+        # Of one piece with `put_beyond`, and without `is_full`: each message comes this way.
+        items = self._items
+        if len(items) >= (self._capacity or DEFAULT_CAPACITY) and not self._makes_room(message):
+            return
+        items.append(message)
+        if size_bytes != MESSAGE_BYTES or self._sizes:
+            self._note_size(size_bytes)
+        self._unread.size_bytes += size_bytes
+        getter = self._getter
+        if getter is not None and not getter.done():
+            getter.set_result(None)
 
-    def put_beyond(self, message: M, size_bytes: int = MESSAGE_BYTES) -> None:
+    def put_beyond(self, message: M) -> None:
         """Add a message even to a full mailbox: the system's own, which are few."""
         self._items.append(message)
-        self._sizes.append(size_bytes)
-        self._unread.size_bytes += size_bytes
+        if self._sizes:
+            self._note_size(MESSAGE_BYTES)
+        self._unread.size_bytes += MESSAGE_BYTES
         if self._getter is not None and not self._getter.done():
             self._getter.set_result(None)
+
+    def _makes_room(self, message: M) -> bool:
+        """Whether a full mailbox takes the message, now that its strategy was asked."""
+        if self._overflow is MailboxOverflowStrategy.reject:
+            raise asyncio.QueueFull(
+                f"mailbox: {self.size()} unread messages are its bound; slow down or widen it"
+            )
+        if self._overflow is MailboxOverflowStrategy.drop_new:
+            self._drop(message)
+            return False
+        self._drop(self._pop())
+        return True
+
+    def _note_size(self, size_bytes: int) -> None:
+        """Remember what the newest message counts for."""
+        if not self._sizes:
+            self._sizes.extend(repeat(MESSAGE_BYTES, len(self._items) - 1))
+        self._sizes.append(size_bytes)
 
     async def put_async(self, message: M) -> None:
         """Add a message, waiting for room whatever the strategy is."""
@@ -152,15 +181,19 @@ class Mailbox(Generic[M]):
 
     async def get(self) -> M:
         """Take the oldest message, waiting for one; one caller at a time."""
-        while not self._items:
+        items = self._items
+        while not items:
             self._check_open()
-            self._getter = asyncio.get_running_loop().create_future()
+            self._getter = get_running_loop().create_future()
             try:
                 await self._getter
             finally:
                 self._getter = None
-        message = self._pop()
-        self._wake_putter()
+        # As `_pop`, which would cost as much as all of this.
+        self._unread.size_bytes -= self._sizes.popleft() if self._sizes else MESSAGE_BYTES
+        message = items.popleft()
+        if self._putters:
+            self._wake_putter()
         return message
 
     def size(self) -> int:
@@ -188,14 +221,14 @@ class Mailbox(Generic[M]):
         """Take everything that is left; what comes into a closed mailbox after that counts for nobody."""
         left = list(self._items)
         self._items.clear()
-        self._unread.size_bytes -= sum(self._sizes)
+        self._unread.size_bytes -= sum(self._sizes) if self._sizes else MESSAGE_BYTES * len(left)
         self._sizes.clear()
         if self._is_closed:
             self._unread = Unread()
         return left
 
     def _pop(self) -> M:
-        self._unread.size_bytes -= self._sizes.popleft()
+        self._unread.size_bytes -= self._sizes.popleft() if self._sizes else MESSAGE_BYTES
         return self._items.popleft()
 
     def _check_open(self) -> None:
@@ -214,14 +247,8 @@ class Mailbox(Generic[M]):
             self._on_drop(message)
 
 
-def _check_loop(home: asyncio.AbstractEventLoop) -> None:
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        loop = None
-    if loop is home:
-        return
-    raise NotStarted(
+def _elsewhere() -> NotStarted:
+    return NotStarted(
         "mailbox: expected the event loop in which its actor lives, found another one or none; use it there, as with "
         "loop.call_soon_threadsafe(mailbox.put, message)"
     )

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from casty.actor.mailbox import Mailbox
+from casty.actor.unread import MESSAGE_BYTES
 from casty.cluster.beats import Beats
 from casty.cluster.call_router import CallRouter
 from casty.cluster.host import Host
@@ -100,10 +101,15 @@ def _refused_and_done(right: Any) -> Any:
     return write
 
 
-def _counted_for_ever(mailbox: Any) -> Any:
+def _counted_for_ever(right: Any) -> Any:
     """What an actor read stays counted as unread."""
-    mailbox._sizes.popleft()
-    return mailbox._items.popleft()
+
+    async def get(mailbox: Any) -> Any:
+        message = await right(mailbox)
+        mailbox._unread.size_bytes += MESSAGE_BYTES
+        return message
+
+    return get
 
 
 class _Nobody:
@@ -157,7 +163,7 @@ MEMORY: tuple[Planted, ...] = (
     Planted("a budget is not kept", "54", "memory", MemoryBudget, "_judge", _never_full),
     bug_in("what is removed stays counted", "54", "memory", Weights, "changed", _kept),
     bug_in("a restored state is counted twice", "54", "mixed", SlotMachine, "become", _twice),
-    Planted("what is read stays counted as unread", "54", "mixed", Mailbox, "_pop", _counted_for_ever),
+    bug_in("what is read stays counted as unread", "54", "mixed", Mailbox, "get", _counted_for_ever),
     bug_in("compacted entries stay counted", "54", "memory", Log, "compact", _compacted_in_part),
     bug_in("what is refused is done", "54", "memory", SlotReplica, "write", _refused_and_done),
     bug_in("a full node does not say so", "54", "memory", Beats, "_on_beat", _silent),

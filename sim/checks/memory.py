@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from casty.actor.unread import MESSAGE_BYTES
 from casty.address import process_of
 from casty.cluster.memory import STALE_SHARE
 from casty.cluster.node_memory import ENTRY_BYTES
@@ -15,7 +16,7 @@ from .looking import host_of, inside, machine_of
 from .violation import Violation, ViolationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from casty.cluster.slot_machine import SlotMachine
 
@@ -170,9 +171,15 @@ def _unread_bytes(actors: object) -> int:
     """Return what lies in mailboxes and waits for leaders; 0 for a node without actors."""
     cells = inside(actors, "local", "cells") or {}
     waiting = inside(actors, "router", "_waiting") or {}
-    unread: int = sum(sum(inside(cell, "mailbox", "_sizes")) for cell in cells.values())
+    unread = sum(_mailbox_bytes(inside(cell, "mailbox")) for cell in cells.values())
     kept: int = sum(item.size_bytes for items in waiting.values() for item in items)
     return unread + kept
+
+
+def _mailbox_bytes(mailbox: object) -> int:
+    sizes: Collection[int] = inside(mailbox, "_sizes")
+    items: Collection[object] = inside(mailbox, "_items")
+    return sum(sizes) if sizes else MESSAGE_BYTES * len(items)
 
 
 def _state_bytes(machine: SlotMachine) -> int:

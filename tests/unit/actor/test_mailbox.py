@@ -85,3 +85,26 @@ async def test_what_is_unread_counts_until_it_is_read_dropped_or_drained() -> No
     assert unread.size_bytes == 0
     mailbox.put(6)
     assert unread.size_bytes == 0, "its actor is gone, and nobody will ever read it"
+
+
+async def test_sizes_are_kept_only_while_one_is_another_than_usual() -> None:
+    unread = Unread()
+    mailbox = Mailbox[int]()
+    mailbox.bind(100, lambda message: None, unread)
+    # Size by size, as they come: usual ones before, between and behind the others, and after all were read.
+    for sizes in ([256, 256], [256, 256, 1_000, 256, 0, 256], [256], [1_000], [256, 7]):
+        for number, size in enumerate(sizes):
+            mailbox.put(number, size)
+            assert unread.size_bytes == sum(sizes[: number + 1])
+        for number in range(len(sizes)):
+            assert await mailbox.get() == number
+            assert unread.size_bytes == sum(sizes[number + 1 :])
+        assert not mailbox._sizes, "an empty mailbox keeps none"
+    for size in (256, 1_000, 256):
+        mailbox.put(0, size)
+    assert len(mailbox.drain()) == 3
+    assert unread.size_bytes == 0
+    mailbox.put(0)
+    mailbox.put(0)
+    assert len(mailbox.drain()) == 2
+    assert unread.size_bytes == 0
