@@ -8,6 +8,7 @@ nowhere else; what is meant for the process, `SystemExit` and `KeyboardInterrupt
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
@@ -24,6 +25,7 @@ from casty.actor.events import (
     Terminated,
     UnhandledMessage,
 )
+from casty.actor.lease import ACTING, Lease, Leased, LeaseEnded
 from casty.actor.mailbox import Mailbox, MailboxClosed
 from casty.actor.ref import ActorRef
 from casty.actor.unread import MESSAGE_BYTES
@@ -50,6 +52,8 @@ class Cell:
         What it starts with, and what a restart returns to.
     mailbox
         Its own mailbox.
+    lease
+        How long it and its children may act; None without end.
 
     Bounds: `children` has a row per living child; `watching` and `watchers` one per watch, which goes with the end of
     either actor; `_callbacks`, `_lifecycles` and `interceptors` what this incarnation registered; `_pipes` a row per
@@ -59,7 +63,7 @@ class Cell:
     __slots__ = (
         "_awaits_children", "_behavior", "_callbacks", "_is_busy", "_is_forced", "_lifecycles", "_pipes", "_spawned",
         "_task",
-        "children", "core", "ctx", "finished", "guard", "incarnation", "interceptors", "is_stopping",
+        "children", "core", "ctx", "finished", "guard", "incarnation", "interceptors", "is_stopping", "lease",
         "mailbox", "parent", "path", "ref", "stopped", "watchers", "watching",
     )  # fmt: skip
 
@@ -70,8 +74,10 @@ class Cell:
         parent: Cell | None,
         behavior: Behavior[Any],
         mailbox: Mailbox[Any],
+        lease: Lease | None = None,
     ) -> None:
         self.core = core
+        self.lease = lease
         self.path = path
         self.parent = parent
         self.mailbox = mailbox
@@ -102,9 +108,10 @@ class Cell:
     def start(self) -> None:
         """Begin to live."""
         loop = asyncio.get_running_loop()
-        self._task = loop.create_task(
-            self._run(), name=f"actor {self.path}", context=self.core.context.copy()
-        )
+        context = self.core.context.copy()
+        if self.lease is not None:
+            context.run(ACTING.set, self.lease)
+        self._task = loop.create_task(self._run(), name=f"actor {self.path}", context=context)
 
     def tell(self, message: object, size_bytes: int = MESSAGE_BYTES) -> bool:
         """Take a message from anyone, with what it counts for while unread; False when it became a dead letter."""
@@ -137,6 +144,11 @@ class Cell:
                 self._task.cancel()
 
     @property
+    def is_busy(self) -> bool:
+        """Whether code of the actor runs, or waits in the middle of it."""
+        return self._is_busy
+
+    @property
     def awaits_children(self) -> bool:
         """Whether nothing but the end of its children keeps the actor from going on."""
         return self._awaits_children
@@ -158,6 +170,8 @@ class Cell:
 
     def pipe(self, work: Coroutine[Any, Any, None]) -> None:
         """Run work beside the actor until it stops."""
+        if self.lease is not None:
+            work = _leased(work, self.lease)
         task = asyncio.get_running_loop().create_task(work, name=f"pipe {self.path}")
         self._pipes[task] = None
         task.add_done_callback(self._pipe_done)
@@ -179,10 +193,11 @@ class Cell:
                 await part()
             except Exception as error:
                 self._fail(error)
+        ACTING.set(None)  # what is said from here on is the library's
         self._forget()  # unless it was abandoned meanwhile
 
     async def _live(self) -> None:
-        if not self.is_stopping and await self._guarded(self._begin()):
+        if not self.is_stopping and await self._acts(self._begin()):
             if not self.is_stopping:
                 self.core.publish(ActorStarted(self.ref))
             await self._receive()
@@ -203,7 +218,7 @@ class Cell:
                 return
             if self.is_stopping:
                 self._refuse(message)
-            elif (self.guard is not None and not self.guard(message)) or await self._guarded(
+            elif (self.guard is not None and not self.guard(message)) or await self._acts(
                 self._handle(message)
             ):
                 self.core.replies.handled(message)
@@ -254,6 +269,10 @@ class Cell:
         self.core.publish(ActorRestarted(self.ref, error))
         await self._begin()
 
+    async def _acts(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Run user code, as `_guarded` does, while the lease lasts."""
+        return await self._guarded(work if self.lease is None else Leased(work, self.lease))
+
     async def _guarded(self, work: Awaitable[None]) -> bool:
         """Run user code; an error or a forced stop ends the actor and nothing else. False when it did."""
         was_busy, self._is_busy = self._is_busy, True
@@ -261,6 +280,9 @@ class Cell:
             await work
         except asyncio.CancelledError as error:
             self._cancelled(error)
+            return False
+        except LeaseEnded:
+            self._yield_to_stop()
             return False
         except GeneratorExit:
             raise  # the loop is gone, and the task is thrown away
@@ -279,9 +301,14 @@ class Cell:
         assert task is not None
         if task.cancelling() == 0:
             self._fail(error)  # something the handler waited for was cancelled, not the actor
+        self._yield_to_stop()
+
+    def _yield_to_stop(self) -> None:
+        task = self._task
+        assert task is not None
         while task.cancelling() > 0:
             task.uncancel()
-        self.is_stopping = True
+        self.stop()
 
     def _fail(self, error: BaseException) -> None:
         self.stop()
@@ -317,10 +344,10 @@ class Cell:
         lifecycles, self._lifecycles = self._lifecycles, []
         self.interceptors.clear()
         for callback in callbacks:
-            await self._guarded(_call(callback))
+            await self._acts(_call(callback))
         for lifecycle in lifecycles:
             if lifecycle.post_stop is not None:
-                await self._guarded(_call(partial(lifecycle.post_stop, self.ctx)))
+                await self._acts(_call(partial(lifecycle.post_stop, self.ctx)))
 
     def _forget(self) -> None:
         if self.stopped.is_set():
@@ -365,6 +392,12 @@ def _not_started(ctx: ActorContext[Any], message: object) -> None:
 
 def _raise(error: BaseException) -> None:
     raise error
+
+
+async def _leased(work: Coroutine[Any, Any, None], lease: Lease) -> None:
+    """Run a pipe; where its lease ended nobody misses its result."""
+    with contextlib.suppress(LeaseEnded):
+        await Leased(work, lease)
 
 
 async def _call(callback: Callable[[], Awaitable[None] | None]) -> None:

@@ -22,6 +22,7 @@ from casty.actor.cell import Cell
 from casty.actor.ending import STOP_GRACE_NS, until_stopped
 from casty.actor.events import DeadLetter, EventStream, EventStreamMessage
 from casty.actor.full import FullMailboxes
+from casty.actor.lease import Lease, may_act
 from casty.actor.mailbox import Mailbox, check_mailbox
 from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef, RemoteSender
 from casty.actor.replies import Replies
@@ -169,11 +170,20 @@ class LocalSystem:
     def post(self, path: str, message: object) -> None:
         """Give a message of this process's own to whatever has the path; see `deliver`."""
         self.check_loop()
-        self.deliver(path, message)
+        if may_act():
+            self.deliver(path, message)
+        else:
+            self._unsaid(message, self.own_ref(path))
 
     def _post_own(self, address: ActorAddress, message: object) -> None:
         self.check_loop()
-        self.deliver(address.path[1:], message)
+        if may_act():
+            self.deliver(address.path[1:], message)
+        else:
+            self._unsaid(message, self.make_ref(address))
+
+    def _unsaid(self, message: object, ref: ActorRef[Any]) -> None:
+        self.dead_letter(message, ref, "the lease of the entity that says it ended", level=logging.INFO)
 
     def check_loop(self, call: str = "tell") -> None:
         """Refuse what another thread or loop asks: it would wake up nobody here."""
@@ -192,7 +202,9 @@ class LocalSystem:
 
     def _post_away(self, address: ActorAddress, message: object) -> None:
         self.check_loop()
-        if self.remote is None:
+        if not may_act():
+            self._unsaid(message, self.make_ref(address))
+        elif self.remote is None:
             self.dead_letter(message, self.make_ref(address), "this system has no way to other processes")
         else:
             self.remote.send(address, message, self.replies.asking)
@@ -321,14 +333,21 @@ class LocalSystem:
         *,
         parent: Cell | None = None,
         mailbox: Mailbox[M] | None = None,
+        lease: Lease | None = None,
     ) -> Cell:
-        """Start an actor at any path: for the library's own, which may contain what user names may not."""
+        """Start an actor at any path: for the library's own, which may contain what user names may not.
+
+        `lease` says how long it may act; a child has its parent's.
+        """
         self.check_loop("spawn")
+        if not may_act():
+            raise RuntimeError(f"actor {path!r}: expected an entity whose lease lasts, but it ended")
         if self.is_stopping or (parent is not None and parent.is_stopping):
             raise RuntimeError(f"actor {path!r}: expected a running system and parent, but they are stopping")
         if path in self.cells or path in self.endpoints:
             raise ValueError(f"actor {path!r} is alive already; choose another name or stop it first")
-        cell = Cell(self, path, parent, behavior, Mailbox[M]() if mailbox is None else mailbox)
+        lease = lease if parent is None else parent.lease
+        cell = Cell(self, path, parent, behavior, Mailbox[M]() if mailbox is None else mailbox, lease)
         self.cells[path] = cell
         if parent is not None:
             parent.children[path] = cell

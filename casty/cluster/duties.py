@@ -198,7 +198,7 @@ class SlotDuties:
         if self._is_held_up(slot, now_ns):
             return False
         if not self.may_transfer(slot):
-            return True
+            return False  # Others need not wait for its entities.
         if core.transfer(now_ns, preferred):
             self._handed_over_ns[slot] = now_ns
             return True

@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from casty.actor.lease import acting_slot
 from casty.actor.local import LocalSystem
 from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope, shard_of
@@ -69,7 +70,7 @@ class EntityMessage:
     """One message on its way to an entity."""
 
     __slots__ = (
-        "detours", "entity_id", "num_shards", "number", "payload", "sender", "shard", "shard_type",
+        "detours", "entity_id", "from_slot", "num_shards", "number", "payload", "sender", "shard", "shard_type",
         "since_ns", "source", "why",
     )  # fmt: skip
 
@@ -84,7 +85,10 @@ class EntityMessage:
         sender: ActorAddress | None,
         since_ns: int,
         payload: bytes,
+        from_slot: int | None = None,
     ) -> None:
+        self.from_slot = from_slot
+        """The slot of the entity of this process that says it; None for all other senders."""
         self.shard_type = shard_type
         self.num_shards = num_shards
         self.entity_id = entity_id
@@ -184,7 +188,7 @@ class RegionRouter:
                 raise Mismatch(f"region {shard_type!r}: num_shards is {known[0]} here, given {num_shards}")
         if known is None and len(self._refs) >= MAX_REGIONS:
             raise regions_full(shard_type, len(self._refs))
-        path = f"$region/{shard_type}"
+        path = region_path(shard_type)
         self._local.remove_endpoint(path)
         ref = self._local.add_endpoint(path, _Proxy(self, shard_type, num_shards).receive)
         self._refs[shard_type] = (num_shards, ref if known is None else known[1])
@@ -198,11 +202,11 @@ class RegionRouter:
         self._check_size(entity_id, payload)
         self._number += 1
         sender, now_ns = self._local.replies.asking, self._clock.now()
-        self.route(
-            EntityMessage(
-                shard_type, num_shards, entity_id, self._source, self._number, 0, sender, now_ns, payload
-            )
-        )
+        item = EntityMessage(
+            shard_type, num_shards, entity_id, self._source, self._number, 0, sender, now_ns, payload,
+            acting_slot(),
+        )  # fmt: skip
+        self.route(item)
 
     def _check_size(self, entity_id: str, payload: bytes) -> None:
         """A name travels with each message: both together are what the cluster takes, so that no frame is too long."""
@@ -313,7 +317,7 @@ class RegionRouter:
 
     def drop(self, item: EntityMessage, error: CastyError, level: int = logging.WARNING) -> None:
         """Give a message up: a dead letter, and the end of its question."""
-        path = f"$region/{item.shard_type}/{item.entity_id}"
+        path = entity_path(item.shard_type, item.entity_id)
         self._local.dead_letter(item.payload, self._local.own_ref(path), str(error), level=level)
         self._remote.refuse(item.sender, error)
 
@@ -417,6 +421,28 @@ class RegionRouter:
         self._by_source.clear()
         self._to_retry.clear()
         self._count = 0
+
+
+def region_path(shard_type: str) -> str:
+    """Return the path of a region's ref; names are opaque.
+
+    >>> region_path("shop/cart")
+    '$region/shop%2Fcart'
+    """
+    return f"$region/{_escaped(shard_type)}"
+
+
+def entity_path(shard_type: str, entity_id: str) -> str:
+    """Return the path of an entity: no other entity has it, and no child of one; ids are opaque.
+
+    >>> entity_path("cart", "a/b"), entity_path("cart", "a%2Fb")
+    ('$region/cart/a%2Fb', '$region/cart/a%252Fb')
+    """
+    return f"$region/{_escaped(shard_type)}/{_escaped(entity_id)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("/", "%2F")
 
 
 def check_region(shard_type: str, num_shards: int) -> None:

@@ -2,9 +2,9 @@
 
 At most one activation of an entity lives in the cluster: the leader's lease ends before anyone else can
 lead the slot with a lease of his own, and every activation is stopped a margin before it. The lease is
-looked at for each message before its handler runs, and by a timer while handlers wait. A process that was
-suspended inside a handler may run on to that handler's next await before the timer is served; nothing else
-of it runs.
+looked at for each message before its handler runs, for each step of a handler or hook, for whatever it says, and by a
+timer while handlers wait. A process that was suspended inside a handler may run on to that handler's next await or
+tell; nothing else of it runs. How a slot is handed over is in `draining.py`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.cell import Cell
 from casty.actor.local import LocalSystem
+from casty.checks import shown
+from casty.cluster.draining import DRAIN_NS, HandOver
 from casty.cluster.placement import slot_of_region
-from casty.cluster.region_router import regions_full
+from casty.cluster.region_router import entity_path, regions_full
 from casty.cluster.remote import Remote
 from casty.cluster.senders import Heard
 from casty.config import SECOND_NS
 from casty.errors import CastyError, EncodingError, Mismatch, Overloaded, UnknownRegion
 from casty.limits import MAX_REGIONS
-from casty.runtime import Timer
+from casty.runtime import Clock, Timer
 
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext
@@ -36,9 +38,8 @@ M = TypeVar("M")
 GRACE_NS = SECOND_NS
 """How long a message waits for its region to be hosted here: programs start regions on all nodes at once."""
 
-HAND_OVER_NS = 2 * SECOND_NS
-"""How long after the last word about a hand-over a slot that is still led here takes messages again."""
-
+NAMED = 5
+"""How many entities the line about those that are cancelled names."""
 
 MAX_SOURCES = 4096
 """Processes whose last number an activation remembers."""
@@ -63,15 +64,48 @@ class _Region(NamedTuple):
     num_shards: int
 
 
+class ActivationLease:
+    """How long one activation may act: while its node leads the slot alone, and nobody revoked it."""
+
+    __slots__ = ("_clock", "_is_over", "_until_ns", "slot")
+
+    def __init__(self, clock: Clock, until_ns: Callable[[int], int], slot: int) -> None:
+        self.slot = slot
+        self._clock = clock
+        self._until_ns = until_ns
+        self._is_over = False
+
+    def lasts(self) -> bool:
+        """Whether it may act now."""
+        if not self._is_over and self._clock.now() >= self._until_ns(self.slot):
+            self._is_over = True
+        return not self._is_over
+
+    def revoke(self) -> None:
+        """It does not yield, and the slot moves on."""
+        self._is_over = True
+
+
 class Activation:
     """One living entity. `heard` has the last numbers of those that send to it; see there for its bound."""
 
-    __slots__ = ("cell", "heard", "is_draining")
+    __slots__ = ("cell", "heard", "is_draining", "lease")
 
-    def __init__(self, cell: Cell, heard: Heard) -> None:
+    def __init__(self, cell: Cell, heard: Heard, lease: ActivationLease) -> None:
         self.cell = cell
         self.heard = heard
+        self.lease = lease
         self.is_draining = False
+
+    def takes(self, *, is_inside: bool) -> bool:
+        """Whether it takes a message, of another entity of its slot or from elsewhere."""
+        return not self.cell.is_stopping and (is_inside or not self.is_draining)
+
+    def drain(self) -> None:
+        """Let it stop behind its mail."""
+        if not self.is_draining:
+            self.is_draining = True
+            self.cell.mailbox.put_beyond(_DRAINED)
 
 
 class _Drained:
@@ -96,7 +130,7 @@ class RegionHost:
         Activations that may live here at the same time.
 
     Bounds: `_regions` and `_refused` have a row per region that was spawned here, together at most `MAX_REGIONS`;
-    `_slots` has a row per living entity, at most `max_entities`; `_handing_over_until_ns` one per slot.
+    `_slots` has a row per living entity, at most `max_entities`; `_hand_overs` one per slot.
     """
 
     def __init__(
@@ -120,7 +154,7 @@ class RegionHost:
         self._regions: dict[str, _Region] = {}
         self._refused: dict[str, CastyError] = {}
         self._slots: dict[int, dict[str, Activation]] = {}
-        self._handing_over_until_ns: dict[int, int] = {}
+        self._hand_overs: dict[int, HandOver] = {}
         self._count = 0
         self._timer: Timer | None = None
         self._due_ns = 0
@@ -183,15 +217,22 @@ class RegionHost:
         topology = self._routes.topology()
         assert topology is not None, "the router knows the leader from a topology"
         slot = slot_of_region(item.shard_type, item.shard, len(topology.slots))
-        path = f"$region/{item.shard_type}/{item.entity_id}"
-        if self._is_handing_over(slot) or self._local.is_stopping or not self._is_leased(slot):
+        path = entity_path(item.shard_type, item.entity_id)
+        if self._local.is_stopping or not self._is_leased(slot):
             item.why = "the node that leads the slot has no lease"
             return False
+        is_inside = item.from_slot == slot
+        hand_over = self._hand_over_of(slot)
+        if hand_over is not None and hand_over.is_closing and not is_inside:
+            item.why = "the slot is handed over to another node"
+            return False
         activation = self._slots.get(slot, {}).get(path)
-        if activation is not None and (activation.is_draining or activation.cell.is_stopping):
+        if activation is not None and not activation.takes(is_inside=is_inside):
             item.why = "the entity is stopping"
             return False
         self._deliver(item, region, slot, path)
+        if hand_over is not None and hand_over.is_closing and activation is None:
+            self._drain(slot)
         return True
 
     def _mismatch(self, item: EntityMessage, region: _Region | None) -> CastyError | None:
@@ -237,11 +278,12 @@ class RegionHost:
 
     def _activate(self, item: EntityMessage, region: _Region, slot: int, path: str) -> Activation:
         behavior = Behaviors.setup(_Start(region.factory, item.entity_id))
-        cell = self._local.spawn_at(path, behavior)
+        lease = ActivationLease(self._clock, self._lease_until_ns, slot)
+        cell = self._local.spawn_at(path, behavior, lease=lease)
         cell.guard = partial(self._may_handle, cell, slot)
         cell.finished = partial(self._finished, slot)
         activation = self._slots.setdefault(slot, {})[path] = Activation(
-            cell, Heard(self._remote.senders, MAX_SOURCES)
+            cell, Heard(self._remote.senders, MAX_SOURCES), lease
         )
         self._count += 1
         if self._observe:
@@ -256,7 +298,10 @@ class RegionHost:
 
     def _may_handle(self, cell: Cell, slot: int, message: object) -> bool:
         if isinstance(message, _Drained):
-            cell.stop()
+            if cell.mailbox.empty():
+                cell.stop()
+            else:  # another entity of the slot said something meanwhile, and may wait for the answer
+                cell.mailbox.put_beyond(_DRAINED)
             return False
         if self._is_leased(slot):
             return True
@@ -313,20 +358,52 @@ class RegionHost:
 
     def hand_over(self, slot: int) -> bool:
         """Let the entities of a slot read their mail and stop; called again until True: none is left."""
-        is_news = not self._is_handing_over(slot)
-        self._handing_over_until_ns[slot] = self._clock.now() + HAND_OVER_NS
-        for activation in self._slots.get(slot, {}).values():
-            if is_news:
-                activation.is_draining = True
-                activation.cell.mailbox.put_beyond(_DRAINED)
-        return slot not in self._slots
+        now_ns = self._clock.now()
+        hand_over = self._hand_over_of(slot)
+        if hand_over is None:
+            hand_over = self._hand_overs[slot] = HandOver(now_ns)
+            for activation in self._slots.get(slot, {}).values():
+                if activation.cell.is_busy:
+                    activation.drain()
+        hand_over.asked(now_ns)
+        if not hand_over.is_closing and not self._draining(slot):
+            hand_over.close(now_ns)
+            self._drain(slot)
+        if hand_over.is_due(now_ns):
+            self._force(slot, is_last=hand_over.forces > 1)
+        return hand_over.is_closing and slot not in self._slots
 
-    def _is_handing_over(self, slot: int) -> bool:
-        return self._clock.now() < self._handing_over_until_ns.get(slot, 0)
+    def _drain(self, slot: int) -> None:
+        for activation in self._slots.get(slot, {}).values():
+            activation.drain()
+
+    def _draining(self, slot: int) -> list[Activation]:
+        return [activation for activation in self._slots.get(slot, {}).values() if activation.is_draining]
+
+    def _force(self, slot: int, *, is_last: bool) -> None:
+        """End those that should have come to their end; at last they may not even clean up any more."""
+        left = self._draining(slot)
+        if left and not is_last:
+            paths = ", ".join(shown(activation.cell.path, 80) for activation in left[:NAMED])
+            self._local.log.warning(
+                "slot %s is handed over: %s entities did not end within %s s and are cancelled: %s%s",
+                slot, len(left), DRAIN_NS // SECOND_NS, paths, ", ..." if len(left) > NAMED else "",
+            )  # fmt: skip
+        for activation in left:
+            if is_last:
+                activation.lease.revoke()
+            activation.cell.stop(is_forced=True)
+
+    def _hand_over_of(self, slot: int) -> HandOver | None:
+        hand_over = self._hand_overs.get(slot)
+        if hand_over is None or hand_over.is_on(self._clock.now()):
+            return hand_over
+        del self._hand_overs[slot]
+        return None
 
     def role_changed(self, slot: int, is_leading: bool) -> None:
         """The node began or ceased to lead a slot."""
-        self._handing_over_until_ns.pop(slot, None)
+        self._hand_overs.pop(slot, None)
         if not is_leading:
             self._stop_slot(slot)
         if self.router is not None:
