@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.actor.mailbox import Mailbox
+from casty.cluster import actors as cluster_actors
 from casty.cluster.regions import RegionHost
 from casty.cluster.remote import Remote
 from casty.cluster.senders import Heard
@@ -16,10 +17,10 @@ from .bug import Planted, bug_in
 __all__ = ["ACTORS"]
 
 
-def _leased_for_ever(host: Any, slot: int) -> bool:
+def _leased_for_ever(leases: Any, slot: int) -> int:
     """Entities go on when their node's lease ended."""
-    del host, slot
-    return True
+    del leases, slot
+    return 1 << 62
 
 
 def _never_stopped(host: Any, slot: int) -> None:
@@ -77,7 +78,9 @@ def _session_by_gateway(right: Any) -> Any:
 
 
 ACTORS = (
-    Planted("entities-leased-for-ever", "entities", "mixed", RegionHost, "_is_leased", _leased_for_ever),
+    Planted(
+        "entities-leased-for-ever", "entities", "mixed", cluster_actors._Leases, "until_ns", _leased_for_ever
+    ),
     Planted("entities-never-stopped", "entities", "mixed", RegionHost, "_stop_slot", _never_stopped),
     Planted("overtaken-and-handled", "tell", "mixed", Heard, "is_overtaken", _never_overtaken, True),
     bug_in("last-read-first", "tell", "mixed", Mailbox, "add", _put_first),

@@ -188,7 +188,6 @@ BOUNDARY = (
     Planted("any-session-proves", _OWNERS, "rogue", SlotReplica, "_is_owner", _proved_by_any_session),
     bug_in("kept-alive-by-anybody", _OWNERS, "rogue", SlotReplica, "keep_alive", _kept_by_anybody),
     Planted("strangers-heard", _WHO, "rogue", boundary, "hears", _yes),
-    Planted("node-by-its-word", _WHO, "rogue", Boundary, "flaw_of_node", _no_flaw),
     Planted("client-by-its-word", _WHO, "rogue", Boundary, "refusal", _no_flaw),
     Planted("copy-by-its-name", _WHO, "rogue", Boundary, "role_of", _role_by_name),
     Planted("join-for-another", _WHO, "rogue", Boundary, "may_join", _yes),

@@ -1,4 +1,4 @@
-"""Planted bugs in what one link may cost: work that is left over is lost, or a long number ends what it is told to.
+"""Planted bugs in what one link may cost: work that is left over is lost.
 
 Processing takes no time in the simulator, so that floods which only take time show in `benchmarks/floods.py` alone, and
 each bound in `tests/unit/transport/test_intake.py` and `tests/unit/cluster/test_floods.py`.
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster import slot_machine
 from casty.cluster.replies import LinkAnswers
 from casty.transport.connection import Connection
 from casty.transport.intake import Intake
 
 from .bug import Planted, bug_in
 
-__all__ = ["FLOODS", "SHARES"]
+__all__ = ["SHARES"]
 
 _SHARES = "shares of a turn"
 
@@ -46,17 +45,9 @@ def _unread(right: Any) -> Any:
     return rest
 
 
-def _whole(value: object, most: int = 100) -> str:
-    """A text is built before it is cut."""
-    return repr(value)[:most]
-
-
 def _not_drained(_connection: Any) -> None:
     """Nobody notes that the other end took what waited for it."""
 
-
-FLOODS = (Planted("long-number-shown", "texts are short", "rogue", slot_machine, "shown", _whole),)
-"""What a process that forges frames shows."""
 
 SHARES = (
     Planted("rotation-stops", _SHARES, "", Intake, "_see_to_it", _never),

@@ -21,7 +21,6 @@ from .bug import Planted
 from .clients import CLIENTS
 from .consensus import CONSENSUS
 from .control import CONTROL
-from .floods import FLOODS
 from .forgotten import FORGOTTEN
 from .halves import HALVES
 from .holds import HOLDS
@@ -106,6 +105,6 @@ FIRST = (
 PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN, *RARE,
     *BOUNDS, *HALVES, *REMAINS,
-    *MEMORY, *BOUNDARY, *FLOODS, *SCHEMAS,
+    *MEMORY, *BOUNDARY, *SCHEMAS,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

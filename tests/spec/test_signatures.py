@@ -92,6 +92,10 @@ PAGES: dict[type, Methods] = {
     casty.Set: SET,
 }
 ADDED: Methods = {
+    "ClusterClient.__init__": (
+        "(*, contact_points, system_name, client_host='127.0.0.1', client_port=0, advertised_host=None, "
+        "advertised_port=None, address_map=None, serializer=None, tls=None, secret=None)"
+    ),
     "ClusterClient.spawn": "(behavior, name, *, mailbox=None)",
     "Dict.get": "async (key, *, local=False, default=None)",
     "Semaphore.__init__": "(*, gateway, region_ref, name, permits=None, timeout=5.0)",

@@ -15,11 +15,13 @@ OTHERWISE: dict[str, int] = {
     "casty/actor/ending.py": 1,  # actors of this process that do not stop, once a shutdown
     "casty/actor/events.py": 5,  # handlers of this process, and messages of its own actors
     "casty/actor/full.py": 1,  # once a second, and escaped
+    "casty/actor/lease.py": 1,  # what a user's own code raised as it was closed, once an entity
     "casty/cluster/actors.py": 2,  # regions that this process registers
     "casty/cluster/host.py": 2,  # once a replica
     "casty/cluster/node.py": 2,  # this node's own clock at its start; who it waits for, each 5 s, escaped
     "casty/cluster/node_memory.py": 2,  # when the budget fills, or is open again
     "casty/cluster/reach.py": 3,  # this node's own addresses, at its start
+    "casty/cluster/regions.py": 1,  # once a hand-over of a slot, and escaped
     "casty/cluster/services.py": 2,  # this node's own registrations, when the control group answers
     "casty/cluster/shortage.py": 1,  # each 5 s, and escaped
     "casty/transport/accepting.py": 2,  # once a second; errors of the system
