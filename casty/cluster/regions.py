@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from casty.actor.context import ActorContext
     from casty.cluster.region_router import EntityMessage, RegionRouter, RegionRoutes
 
-__all__ = ["EntityActivated", "EntityStopped", "RegionHost"]
+__all__ = ["ActivationLease", "EntityActivated", "EntityStopped", "RegionHost"]
 
 M = TypeVar("M")
 

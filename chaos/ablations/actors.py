@@ -6,7 +6,7 @@ from typing import Any
 
 from casty.actor.mailbox import Mailbox
 from casty.cluster import actors as cluster_actors
-from casty.cluster.regions import RegionHost
+from casty.cluster.regions import ActivationLease, RegionHost
 from casty.cluster.remote import Remote
 from casty.cluster.senders import Heard
 from casty.cluster.slot_machine import SlotMachine
@@ -21,6 +21,12 @@ def _leased_for_ever(leases: Any, slot: int) -> int:
     """Entities go on when their node's lease ended."""
     del leases, slot
     return 1 << 62
+
+
+def _lasts_for_ever(lease: Any) -> bool:
+    """Handlers and hooks of entities run on when their lease ended; no new message is taken."""
+    del lease
+    return True
 
 
 def _never_stopped(host: Any, slot: int) -> None:
@@ -78,6 +84,9 @@ def _session_by_gateway(right: Any) -> Any:
 
 
 ACTORS = (
+    Planted(
+        "entities-run-on-without-a-lease", "entities", "mixed", ActivationLease, "lasts", _lasts_for_ever
+    ),
     Planted(
         "entities-leased-for-ever", "entities", "mixed", cluster_actors._Leases, "until_ns", _leased_for_ever
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from casty.cluster.regions import EntityStopped
 from casty.consensus import Role
 
 from ..events import Resumed
@@ -89,8 +90,16 @@ class ActorChecks:
         return activation
 
     def over(self, activation: Activation) -> None:
-        """An actor has stopped."""
-        activation.is_over = True
+        """A hook of an actor runs at its end."""
+        if activation.slot is None:
+            activation.is_over = True
+        else:
+            self._check_lease(activation, activation.slot, "its hook runs")
+
+    def goes_on(self, activation: Activation) -> None:
+        """A handler of an actor is resumed after it waited."""
+        if activation.slot is not None:
+            self._check_lease(activation, activation.slot, "its handler goes on")
 
     def handles(self, activation: Activation, sender: str, number: int) -> None:
         """An actor begins to handle message `number` that `sender` sent to it."""
@@ -98,7 +107,7 @@ class ActorChecks:
         self._check_order(activation, sender, number)
         if activation.slot is not None:
             self._check_alone(activation)
-            self._check_lease(activation, activation.slot)
+            self._check_lease(activation, activation.slot, "it handles a message")
 
     # -- the promises
 
@@ -121,13 +130,13 @@ class ActorChecks:
             if other is not activation and other.is_live and self._is_awake(other.process):
                 self._broken(42, activation, f"it lives beside {other}")
 
-    def _check_lease(self, activation: Activation, slot: int) -> None:
+    def _check_lease(self, activation: Activation, slot: int, what: str) -> None:
         host = host_of(activation.system)
         group = None if host is None else host.groups.get(slot + 1)
         is_leading = group is not None and group.core.role is Role.LEADER
         until_ns = group.core.lease_until_ns() if group is not None and is_leading else 0
         if until_ns <= activation.process.clock.now():
-            self._broken(43, activation, "it handles a message without a lease of its node")
+            self._broken(43, activation, f"{what} without a lease of its node")
 
     def _is_awake(self, process: Process) -> bool:
         since_ns = self._world.now_ns - self._resumed_ns.get(process.name, -_AWAKE_NS)
@@ -136,6 +145,11 @@ class ActorChecks:
     def _heard_of(self, entry: TraceEvent) -> None:
         if isinstance(entry.event, Resumed):
             self._resumed_ns[entry.node] = entry.t_ns
+        elif isinstance(entry.event, EntityStopped):
+            # Not its hook: that does not run where the lease ended first.
+            for life in self._lives.get(entry.event.path.rpartition("/")[2], ()):
+                if life.slot is not None and life.process.name == entry.node:
+                    life.is_over = True
 
     def _broken(self, number: int, activation: Activation, text: str) -> None:
         self._report(Violation(number, str(activation), text))

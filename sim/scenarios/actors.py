@@ -82,6 +82,7 @@ class _Counting:
         self._checks.handles(self._life, sender, number)
         if number % _SLOW_EVERY == 0:
             await asyncio.sleep(_SLOW_S)
+            self._checks.goes_on(self._life)
         self._handled += 1
         if reply_to is not None:
             reply_to.tell(self._handled)
