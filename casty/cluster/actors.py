@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from casty.cluster.node import Node
     from casty.cluster.visitor import Visitor
 
-__all__ = ["ClusterActors"]
+__all__ = ["ClusterActors", "Leases"]
 
 M = TypeVar("M")
 
@@ -94,7 +94,7 @@ class ClusterActors:
         node.memory.budget.unread = local.unread
         host = RegionHost(
             local, remote, routes,
-            lease_until_ns=_Leases(node).until_ns,
+            lease_until_ns=Leases(node).until_ns,
             margin_ns=int(settings.election_min_s * SECOND_NS / 10),
             max_entities=settings.max_entities,
         )  # fmt: skip
@@ -272,7 +272,7 @@ def _is_member(topology: Topology | None, key: str) -> bool:
     return member is not None and peer_key(member.node_id, member.incarnation) == key
 
 
-class _Leases:
+class Leases:
     """Until when a node leads each slot alone."""
 
     def __init__(self, node: Node) -> None:

@@ -88,7 +88,7 @@ ACTORS = (
         "entities-run-on-without-a-lease", "entities", "mixed", ActivationLease, "lasts", _lasts_for_ever
     ),
     Planted(
-        "entities-leased-for-ever", "entities", "mixed", cluster_actors._Leases, "until_ns", _leased_for_ever
+        "entities-leased-for-ever", "entities", "mixed", cluster_actors.Leases, "until_ns", _leased_for_ever
     ),
     Planted("entities-never-stopped", "entities", "mixed", RegionHost, "_stop_slot", _never_stopped),
     Planted("overtaken-and-handled", "tell", "mixed", Heard, "is_overtaken", _never_overtaken, True),
