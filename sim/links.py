@@ -28,9 +28,11 @@ WINDOW_BYTES = 256 * 1024
 class Batch:
     """Bytes that travel together, or the end of a stream."""
 
-    __slots__ = ("error", "is_end", "parts", "size")
+    __slots__ = ("error", "is_end", "number", "parts", "size")
 
     def __init__(self, data: bytes | None, error: BaseException | None = None) -> None:
+        self.number = 0
+        """Its place in the stream, from 1; an error has none: it overtakes what it makes void."""
         self.parts = [data] if data is not None else []
         self.size = len(data) if data is not None else 0
         self.is_end = data is None
@@ -55,9 +57,10 @@ class SimLink:
     """
 
     __slots__ = (
-        "_batch", "_due_ns", "_firm_ns", "_in_flight_bytes", "_is_paused", "_on_drained", "_sent_at_ns", "_unread",
-        "_writes", "draw_key", "early", "handler", "held", "is_closed", "is_gone", "is_reset", "is_silent", "is_tls",
-        "label", "network", "number", "owner", "path", "peer", "remote", "slowed", "throttled_until_ns", "tie",
+        "_ahead", "_batch", "_due_ns", "_firm_ns", "_in_flight_bytes", "_is_paused", "_numbered", "_on_drained",
+        "_passed", "_sent_at_ns", "_unread", "_writes", "draw_key", "early", "handler", "held", "is_closed", "is_gone",
+        "is_reset", "is_silent", "is_tls", "label", "network", "number", "owner", "path", "peer", "remote", "slowed",
+        "throttled_until_ns", "tie",
     )  # fmt: skip
 
     remote: SimLink
@@ -88,6 +91,11 @@ class SimLink:
         self._firm_ns = 0  # when the last thing before those in `slowed` arrives
         self._writes = 0
         self._in_flight_bytes = 0
+        self._numbered = 0
+        self._passed = 0
+        self._ahead: dict[int, Batch] = {}
+        """What arrived before something that was written earlier: a cut holds what arrives and what is written as it
+        comes, and what was under way at its end arrives before what was held. A stream has one order."""
         self._is_paused = False
         self._unread: deque[Batch] = deque()  # what arrived and its process does not want to read yet
         self._on_drained: Callable[[], None] | None = None
@@ -191,7 +199,7 @@ class SimLink:
         if self.is_silent:
             return
         if path.is_cut or self.held:
-            self.held.append(batch)
+            self.held.append(self.numbered(batch))
             return
         now_ns = network.loop.now_ns
         if path.bytes_per_s and not self.slowed:
@@ -204,7 +212,14 @@ class SimLink:
         if not batch.is_end:
             self._batch = batch
             self._sent_at_ns = now_ns
-        network.deliver_at(due_ns, self, batch)
+        network.deliver_at(due_ns, self, self.numbered(batch))
+
+    def numbered(self, batch: Batch) -> Batch:
+        """Give a batch its place in the stream."""
+        if batch.error is None:
+            self._numbered += 1
+            batch.number = self._numbered
+        return batch
 
     def release(self) -> None:
         """Send on what a cut held, in order, after the time that retransmission takes."""
@@ -243,11 +258,19 @@ class SimLink:
         if self.path.is_cut or self.held:
             self.held.append(batch)
             return
-        remote = self.remote
-        if remote.owner.is_dead:
+        if self.remote.owner.is_dead:
             self._answer_dead(batch)
+        elif batch.error is not None:
+            self._pass(batch)
         else:
-            self.network.post(remote.owner, remote.take, batch)
+            self._ahead[batch.number] = batch
+            while (following := self._ahead.pop(self._passed + 1, None)) is not None:
+                self._passed += 1
+                self._pass(following)
+
+    def _pass(self, batch: Batch) -> None:
+        remote = self.remote
+        self.network.post(remote.owner, remote.take, batch)
 
     def _answer_dead(self, batch: Batch) -> None:
         """Bytes for a process that is gone are answered with a reset."""

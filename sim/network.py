@@ -222,7 +222,7 @@ class Network:
         )
         for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
             if start < end:
-                self.deliver_at(due_ns, link, Batch(data[start:end]))
+                self.deliver_at(due_ns, link, link.numbered(Batch(data[start:end])))
                 due_ns += _PIECE_GAP_NS
         return due_ns
 

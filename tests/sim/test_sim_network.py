@@ -208,6 +208,31 @@ def test_a_cut_holds_bytes_until_it_heals() -> None:
     play(body)
 
 
+@pytest.mark.parametrize("healed_after_s", [0.0, 0.01, 0.05, 0.2, 1.0])
+def test_a_cut_keeps_the_order_of_a_stream(healed_after_s: float) -> None:
+    """What was written while cut overtook what was under way when it began, and pieces of it."""
+
+    async def body(world: World, pair: Pair) -> None:
+        world.spike("b", "a", 0.1, jitter_s=0.3)
+        sent = b""
+        for number in range(40):
+            data = b"<%d>" % number * 20
+            sent += data
+            pair.near.link.write(data)
+            if number == 10:
+                world.spoil("b", "a", fragment_ppm=500_000)
+            if number == 20:
+                cut = world.partition(["a"], ["b"])
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(healed_after_s)
+        cut.heal()
+        pair.near.link.write(b"end")
+        await asyncio.sleep(60)
+        assert pair.far.data == sent + b"end"
+
+    play(body)
+
+
 def test_cuts_add_up() -> None:
     async def body(world: World, pair: Pair) -> None:
         first, second = world.cut("b", "a"), world.isolate("b")
