@@ -202,7 +202,9 @@ class ClusterActors:
         return None if num_shards is None else self.router.ref(name, num_shards)
 
     async def close(self, *, is_forced: bool = False) -> None:
-        """Stop the actors. Messages for entities elsewhere still go their way until `finish`."""
+        """Stop the actors, unlisted before. Messages for entities elsewhere still go their way until `finish`."""
+        if not is_forced:
+            await self.receptionist.withdraw()
         await self.local.shutdown(is_forced=is_forced)
 
     def finish(self) -> None:

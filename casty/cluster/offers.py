@@ -64,6 +64,11 @@ class Offers:
             del self._wanted[key, ref]
             self._change(key, ref, is_on=False)
 
+    def withdraw(self) -> None:
+        """Take back everything."""
+        for key, ref in list(self._wanted):
+            self.take_back(key, ref)
+
     def _change(self, key: str, ref: str, *, is_on: bool) -> None:
         """Note a change that is to be announced; it undoes one that was not sent yet."""
         if self._changes.pop((key, ref), None) is None:

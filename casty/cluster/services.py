@@ -7,6 +7,7 @@ and keeps subscribers up to date from the topology.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
@@ -27,6 +28,7 @@ from casty.complaint import Complaint
 from casty.config import SECOND_NS
 from casty.errors import CastyError, Unavailable
 from casty.limits import MAX_SERVICE_BYTES, MAX_SERVICES, MAX_SUBSCRIPTION_BYTES
+from casty.runtime import Clock
 from casty.wire.pack import pack
 
 __all__ = ["PATH", "Receptionist", "ServicesChanged"]
@@ -37,6 +39,9 @@ PATH = "$receptionist"
 """Where the receptionist of each node and client is reached."""
 
 WRITE_TIMEOUT_S = 30.0
+
+WITHDRAW_NS = SECOND_NS
+"""How long a node that stops waits until the cluster knows that its services are gone."""
 """When it is said that the control group does not answer."""
 
 MAX_EARLY = 1000
@@ -97,6 +102,7 @@ class Receptionist:
         self._offers = Offers()
         self._listings = Listings(local)
         self._complaint = Complaint(local.runtime.clock, local.log, SECOND_NS, logging.ERROR)
+        self._is_leaving = False
         self._registrar: _Registrar | None = None
         if write is not None:
             registrar = self._registrar = _Registrar(write, self._offers, self._identity)
@@ -121,6 +127,17 @@ class Receptionist:
             self._offers.follow(me.offered)
             if self._offers.next() is not None:
                 self._registrar.announce()
+
+    async def withdraw(self) -> None:
+        """Offer nothing any more, and wait until the cluster knows that, `WITHDRAW_NS` at most.
+
+        A cluster without a leader does not answer: then these services are listed until the node is judged.
+        """
+        self._is_leaving = True
+        if self._registrar is not None and len(self._offers):
+            self._offers.withdraw()
+            self._registrar.announce()
+            await self._registrar.until_idle(self._local.runtime.clock)
 
     def _identity(self) -> tuple[str, str]:
         origin = self._local.origin
@@ -163,6 +180,8 @@ class Receptionist:
                 f"cannot register {shown(ref)} for {key.name}: only a node registers, and only its own actors"
             )
             return
+        if self._is_leaving:
+            return  # It would be taken back at once.
         uri = ref.address.to_uri()
         flaw = flaw_of_offer(key.name, uri)
         if flaw is not None:
@@ -275,6 +294,8 @@ class _Registrar:
         self._offers = offers
         self._identity = identity
         self._is_told = False
+        self._idle: asyncio.Future[None] | None = None
+        """Resolved when there is nothing left to announce, or nobody to announce it to."""
         self.ref: ActorRef[Announce] | None = None
 
     def announce(self) -> None:
@@ -283,10 +304,29 @@ class _Registrar:
             self._is_told = True
             self.ref.tell(Announce())
 
+    async def until_idle(self, clock: Clock) -> None:
+        """Wait for the end of what is being announced, `WITHDRAW_NS` at most."""
+        self._idle = asyncio.get_running_loop().create_future()
+        timer = clock.call_at(clock.now() + WITHDRAW_NS, self._wake)
+        try:
+            await self._idle
+        finally:
+            timer.cancel()
+
+    def _wake(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
     async def handle(self, ctx: ActorContext[Announce], message: Announce) -> None:
         """Announce until all is known, or this process is no member: it hears when it is one again."""
         del message
         self._is_told = False
+        try:
+            await self._announce(ctx)
+        finally:
+            self._wake()
+
+    async def _announce(self, ctx: ActorContext[Announce]) -> None:
         while True:
             announcement = self._offers.next()
             if announcement is None:
