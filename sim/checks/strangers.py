@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from casty.address import node_id_of, process_of
+from casty.address import node_id_of, peer_key, process_of
 from casty.cluster.authority import PEER, ROLE_NAMES
 from casty.events import LinkDown
 from casty.transport.connection import LinkFailed
@@ -84,8 +84,18 @@ class Strangers:
             # Only what was open goes down: that handshakes fail is what they are for.
             if failed is None or (failed.peer, failed.reason) != (peer, event.reason) or self._is_rogue(peer):
                 return
-            if not event.reason.startswith(_NO_FAULT):
+            # A stranger that says it is a client may have the name of a node, if it came before that one was known.
+            if not event.reason.startswith(_NO_FAULT) and event.peer in self._keys():
                 self._broken(_OWN_LINK, entry.node, f"ended its link with {peer}: {event.reason:.200}")
+
+    def _keys(self) -> list[str]:
+        """Return the peer keys of the honest processes that run."""
+        systems = [system for _, system in self._checks.running_systems()]
+        visitors = [visitor for system in systems if (visitor := inside(system, "_visitor")) is not None]
+        return [
+            *(key for system in systems if (key := inside(system, "_node", "key")) is not None),
+            *(peer_key(visitor.client_id, visitor.incarnation) for visitor in visitors),
+        ]
 
     def _is_named(self, name: str, node_id: str) -> bool:
         """Whether a stranger has a link to a node under the name of another one."""
