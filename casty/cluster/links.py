@@ -137,6 +137,11 @@ class Links:
         at = connection.dialled_at
         return at in self._seeds or at in self._members or at in self._told
 
+    def is_named_node(self, node_id: str) -> bool:
+        """Whether there is a dialled link to the node at a named address."""
+        connection = self._by_node.get(node_id)
+        return connection is not None and self.is_named(key_of(connection))
+
     def named(self) -> list[Connection]:
         """Return the dialled links to named addresses."""
         return [link for key, link in self._by_key.items() if self.is_named(key)]

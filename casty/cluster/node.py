@@ -453,12 +453,12 @@ class Node:
         return self.feed.topology
 
     def linked(self) -> list[str]:
-        """Return the nodes that can be reached now, this one first."""
-        return [self.node_id, *self.links.nodes]
+        """Return the nodes that can be asked now, this one first: replies of strangers count for nothing."""
+        return [self.node_id, *(link.remote.node_id for link in self.links.named())]
 
     def is_linked(self, node_id: str) -> bool:
-        """Whether a node can be reached now; this one always."""
-        return node_id == self.node_id or self.links.is_dialled(node_id)
+        """Whether a node can be asked now; this one always."""
+        return node_id == self.node_id or self.links.is_named_node(node_id)
 
     def refusal(self) -> Refused | None:
         """A node is never refused by its own cluster as a whole."""
