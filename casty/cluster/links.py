@@ -146,10 +146,6 @@ class Links:
         """Return the dialled links to named addresses."""
         return [link for key, link in self._by_key.items() if self.is_named(key)]
 
-    def is_dialled(self, node_id: str) -> bool:
-        """Whether there is a dialled link to the node."""
-        return node_id in self._by_node
-
     def close(self) -> None:
         """Dial nobody any more and end every link."""
         self._is_closed = True
