@@ -23,14 +23,8 @@ async def offered(world: World, services: int) -> Any:
     for number in range(services):
         ref = nodes[2].spawn(Behaviors.ignore(), f"instance-{number}")
         nodes[2].receptionist.tell(Register(KEY, ref))
-    await until(lambda: len(client.lookup(KEY).instances) == services)
+    await world.until(lambda: len(client.lookup(KEY).instances) == services, timeout_s=30)
     return client
-
-
-async def until(is_true: Any) -> None:
-    async with asyncio.timeout(30):
-        while not is_true():
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("services", [1, 300])
@@ -39,7 +33,7 @@ def test_a_node_that_stops_in_order_is_unlisted_at_once(services: int) -> None:
         client = await offered(world, services)
         before_ns = world.now_ns
         await world.stop("node-3")
-        await until(lambda: not client.lookup(KEY).instances)
+        await world.until(lambda: not client.lookup(KEY).instances, timeout_s=30)
         assert world.now_ns - before_ns < 500_000_000
 
     with World(1) as world:
@@ -52,7 +46,8 @@ def test_without_a_leader_of_the_control_group_a_stop_takes_a_second_more() -> N
         await offered(world, 1)
         world.crash("node-1")
         world.crash("node-2")
-        await asyncio.sleep(5)
+        system: Any = world.processes["node-3"].value
+        await world.until(lambda: system._node.control_leader() is None, timeout_s=30)
         before_ns = world.now_ns
         await world.stop("node-3")
         assert WITHDRAW_NS <= world.now_ns - before_ns < 4 * WITHDRAW_NS
@@ -68,7 +63,7 @@ def test_a_registration_after_the_withdrawal_is_not_announced() -> None:
         await system._actors.receptionist.withdraw()
         late = system.spawn(Behaviors.ignore(), "late")
         system.receptionist.tell(Register(KEY, late))
-        await asyncio.sleep(2)
+        await asyncio.sleep(2)  # so long an announcement would have been on its way; virtual seconds
         assert not client.lookup(KEY).instances
 
     with World(3) as world:
