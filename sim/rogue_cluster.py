@@ -20,7 +20,7 @@ from casty.wire.pack import pack, unpack
 
 from .cluster import NODE_PORT
 from .rogue_guise import Aimed, Below, Guise
-from .rogue_view import Led, View
+from .rogue_view import Held, Led, View
 
 __all__ = ["GatewayAims", "NodeAims"]
 
@@ -99,18 +99,20 @@ class GatewayAims:
         way = self._below("proof", 3)
         return b"" if way == 0 else own[-1] if way == 1 and own else self._random()
 
+    def _whose(self, led: Led) -> tuple[Held | None, int | None]:
+        """Return what somebody holds in a slot, if anybody does, and a session there."""
+        held = _pick(self._below, "held", self._view.held(led.machine))
+        if held is not None:
+            return held, held.session
+        return None, _pick(self._below, "session", self._view.sessions(led.machine))
+
     def writes(self, at: str, guise: Guise) -> Aimed | None:
         """End what another session has, or the session itself, without its proof."""
         del guise
         led = self._led(at)
         if led is None:
             return None
-        held = _pick(self._below, "held", self._view.held(led.machine))
-        session = (
-            held.session
-            if held is not None
-            else _pick(self._below, "session", self._view.sessions(led.machine))
-        )
+        held, session = self._whose(led)
         if session is None:
             return None
         seq = 1 if held is None else held.seq
@@ -135,12 +137,7 @@ class GatewayAims:
         led = self._led(at)
         if led is None:
             return None
-        held = _pick(self._below, "held", self._view.held(led.machine))
-        session = (
-            held.session
-            if held is not None
-            else _pick(self._below, "session", self._view.sessions(led.machine))
-        )
+        held, session = self._whose(led)
         if session is None:
             return None
         given_up = [] if held is None else [[held.seq, held.kind, held.entity]]
