@@ -41,7 +41,8 @@ def learn_hints(leaders: LeaderTable, rows: Any, slots: int) -> bool:
             or not all(isinstance(number, int) for number in row[:3])
         ):
             raise RemoteProtocolError("hints: expected [slot, epoch, term, leader] rows")
-        if 0 <= row[0] < slots and (row[3] is None or isinstance(row[3], str)):
+        # A term without a leader outdates nothing; see `LeaderTable`.
+        if 0 <= row[0] < slots and isinstance(row[3], str):
             news = leaders.learn(*row) or news
     return news
 
@@ -139,8 +140,9 @@ class Feed:
 
     def _tell_subscribers(self, topology: Topology, slots: Sequence[int]) -> None:
         if not self._is_new:
-            body = pack(self._leaders.rows(slots))
-            for connection in list(self._subscribers):
+            rows = self._leaders.rows(slots)
+            body = pack(rows)
+            for connection in list(self._subscribers) if rows else ():
                 self._tell(connection, frames.HINT_DELTA, body)
             return
         documents: dict[int, bytes] = {}

@@ -35,10 +35,19 @@ class Hint(NamedTuple):
     epoch: int
     term: int
     leader: str | None
+    elected: int
+    """The newest term of the epoch that is known to have had a leader; 0: none."""
 
 
 class LeaderTable:
-    """The newest hint of every slot."""
+    """The newest hint of every slot.
+
+    A majority of the replicas knows a term that had a leader, so it cannot go back behind that one. A term without a
+    leader may be known to nobody but one candidate, and gone with it while the leader of the term before leads on:
+    nothing is outdated by it, and it is not told to others.
+
+    Bounds: a row per slot.
+    """
 
     __slots__ = ("_hints", "changed")
 
@@ -49,12 +58,18 @@ class LeaderTable:
     def learn(self, slot: int, epoch: int, term: int, leader: str | None) -> bool:
         """Take a hint if it is news; equal terms only fill in a leader that was not known."""
         known = self._hints.get(slot)
+        elected = 0
         if known is not None:
-            if (epoch, term) < (known.epoch, known.term):
+            if epoch < known.epoch:
                 return False
-            if (epoch, term) == (known.epoch, known.term) and (leader is None or known.leader == leader):
-                return False
-        self._hints[slot] = Hint(epoch, term, leader)
+            if epoch == known.epoch:
+                elected = known.elected
+                if leader is None:
+                    if term <= known.term:
+                        return False
+                elif term < elected or (term == elected and known.leader is not None):
+                    return False
+        self._hints[slot] = Hint(epoch, term, leader, elected if leader is None else term)
         self.changed[slot] = None
         return True
 
@@ -68,9 +83,10 @@ class LeaderTable:
         return self._hints.get(slot)
 
     def rows(self, slots: Iterable[int] | None = None) -> list[list[object]]:
-        """Return hints as plain rows, of `slots` or of all."""
+        """Return the hints that name a leader as plain rows, of `slots` or of all."""
         chosen = self._hints if slots is None else [slot for slot in slots if slot in self._hints]
-        return [[slot, *self._hints[slot]] for slot in chosen]
+        hints = [(slot, self._hints[slot]) for slot in chosen]
+        return [[slot, hint.epoch, hint.term, hint.leader] for slot, hint in hints if hint.leader is not None]
 
     def clear(self) -> None:
         """Forget everything: another generation has other terms."""

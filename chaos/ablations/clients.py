@@ -9,6 +9,7 @@ from casty.cluster.feed import Feed
 from casty.cluster.holds import Hold
 from casty.cluster.keepalive import KeepAlive
 from casty.cluster.ledger import Ledger
+from casty.cluster.topology import LeaderTable
 from casty.distributed.core import UNKNOWN
 from casty.errors import Unavailable
 
@@ -76,11 +77,23 @@ def _deaf_at_first(right: Any) -> Any:
     return on_hints
 
 
+def _leaderless_told(right: Any) -> Any:
+    """A term without a leader is told as if it had one: a leader of the term before is believed no more."""
+
+    def rows(table: Any, slots: Any = None) -> list[list[object]]:
+        chosen = list(table._hints) if slots is None else [slot for slot in slots if slot in table._hints]
+        leaderless = [(slot, table._hints[slot]) for slot in chosen if table._hints[slot].leader is None]
+        return [*right(table, slots), *([slot, hint.epoch, hint.term, ""] for slot, hint in leaderless)]
+
+    return rows
+
+
 CLIENTS = (
     Planted("held-for-ever", "expiry", "lock", Hold, "is_valid", property(_valid_for_ever), True),
     bug_in("covered-from-receipt", "expiry", "lock", KeepAlive, "covered", _from_receipt, True),
     bug_in("redirect-numbers-anew", "redirect", "counter", CallRouter, "_again", _numbered_anew),
     bug_in("doubt-denied", "redirect", "counter", CallRouter, "_overdue", _never_in_doubt),
+    bug_in("leaderless-terms-told", "redirect", "lock", LeaderTable, "rows", _leaderless_told),
     bug_in("hints-missed", "redirect", "counter", Feed, "on_hints", _deaf_at_first),
     bug_in("grant-not-given-back", "withdrawal", "lock", Ledger, "abandon", _not_given_back),
 )

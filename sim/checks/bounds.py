@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from casty.address import node_id_of
 from casty.cluster.slot_session import SlotSession
 from casty.cluster.slot_window import MORE_ROOM
 from casty.consensus import Role
@@ -178,7 +179,7 @@ class Bounds:
                     "the network",
                     f"{count} frames in {REST_S} s ({name}; by kind {counts}), at most {most}",
                 )
-        return self._stray() or self._remaining()
+        return self._stray() or self._unheard_leader() or self._remaining()
 
     def _versions(self) -> list[int]:
         """Return which versions of the cluster the nodes have."""
@@ -222,6 +223,23 @@ class Bounds:
     def _led_by(self, name: str) -> int:
         hosts = [host for process, host in self._checks.live() if process.name == name]
         return sum(group.core.role is Role.LEADER for host in hosts for group in host.groups.values())
+
+    def _unheard_leader(self) -> Violation | None:
+        """Say who takes another node for the leader of a slot, or none: its calls there would not arrive (46)."""
+        led = {
+            group.number - 1: node_id_of(group.core.id)
+            for _, host in self._checks.live()
+            for group in host.groups.values()
+            if group.core.role is Role.LEADER
+        }
+        for name, value in self._checks.running_systems():
+            leaders = inside(value, "_node", "leaders") or inside(value, "_visitor", "leaders")
+            for slot in range(self._settings.slots) if leaders is not None else ():
+                hint = inside(leaders, "_hints").get(slot)
+                if slot in led and inside(hint, "leader") != led[slot]:
+                    text = f"takes {hint} for the leader of slot {slot} at rest, which is {led[slot]}"
+                    return Violation(46, name, text)
+        return None
 
     def _stray(self) -> Violation | None:
         """Say which slot has two groups, or replicas that are not those of its configuration (17)."""
