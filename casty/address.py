@@ -26,6 +26,8 @@ __all__ = [
     "process_of",
     "replica_id",
     "replica_number",
+    "said_at",
+    "unproven_key",
 ]
 
 SCHEME = "casty://"
@@ -48,6 +50,25 @@ def peer_key(node_id: str, incarnation: str) -> PeerKey:
 def node_id_of(key: PeerKey) -> str:
     """Return the node id inside a peer key."""
     return key.rpartition("#")[0]
+
+
+def unproven_key(key: PeerKey, address: NodeAddress | None) -> str:
+    """Name the process that says it is `key`, and at which address if it says it is a node; no peer key is equal to it.
+
+    >>> unproven_key("n1#ab", NodeAddress("h", 9)), unproven_key("c1#ab", None)
+    ('n1#ab?h:9', 'c1#ab?')
+    """
+    return f"{key}?{'' if address is None else address}"
+
+
+def said_at(source: str) -> tuple[PeerKey, str | None]:
+    """Return what a process says of itself: its key and address; None as the address of one that is known.
+
+    >>> said_at("n1#ab?h:9"), said_at("c1#ab?"), said_at("n?1#ab")
+    (('n1#ab', 'h:9'), ('c1#ab', ''), ('n?1#ab', None))
+    """
+    key, mark, address = source.rpartition("?")
+    return (key, address) if mark and "#" in key else (source, None)
 
 
 def replica_id(key: PeerKey, number: int) -> ReplicaId:

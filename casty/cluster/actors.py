@@ -251,6 +251,10 @@ class _NodeRoutes:
         """Whether a process is a member, or a client that some node is linked with."""
         return _is_member(self.topology(), key) or self._clients.is_linked(node_id_of(key))
 
+    def address_of(self, key: str) -> NodeAddress | None:
+        """Return where a node is that is known, by its peer key."""
+        return self._node.boundary.address_of(key)
+
 
 class _VisitorRoutes:
     """A client's ways: to nodes only, and through any node to whoever else."""
@@ -267,6 +271,12 @@ class _VisitorRoutes:
     def is_there(self, key: str) -> bool:
         """Whether a process is a member; nobody tells a client of other clients."""
         return _is_member(self.topology(), key)
+
+    def address_of(self, key: str) -> NodeAddress | None:
+        """Return where a member is, by its peer key."""
+        topology = self.topology()
+        member = None if topology is None else topology.members.get(node_id_of(key))
+        return NodeAddress(member.host, member.port) if _is_member(topology, key) and member else None
 
 
 def _is_member(topology: Topology | None, key: str) -> bool:

@@ -37,7 +37,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from casty.address import node_id_of, process_of
+from casty.address import NodeAddress, node_id_of, process_of, unproven_key
 from casty.consensus import Core, Role, messages
 from casty.wire import frames
 
@@ -58,6 +58,7 @@ __all__ = [
     "TO_CLIENT",
     "Rule",
     "Speaker",
+    "heard_as",
     "hears",
     "is_door",
     "may_ask_receptionist",
@@ -130,11 +131,12 @@ DOORS = ("$receptionist", "$ask/", "$region/")
 
 
 class Speaker(NamedTuple):
-    """The end of a link: its role, its peer key, and whether a node id is a member's."""
+    """The end of a link: its role, its peer key, whether a node id is a member's, and where it says that it is."""
 
     role: int
     key: str
     is_member: Callable[[str], bool]
+    address: NodeAddress | None = None
 
 
 def may_name(speaker: Speaker, source: str, *, passes_on: bool = False) -> bool:
@@ -148,6 +150,17 @@ def may_name(speaker: Speaker, source: str, *, passes_on: bool = False) -> bool:
     if speaker.role < PEER:
         return False
     return passes_on or not speaker.is_member(node_id_of(source))
+
+
+def heard_as(speaker: Speaker, source: str) -> str:
+    """Return under which key the messages of `source`, which this link may name, are counted, here and further on.
+
+    Who is no node that is known says who it is, and nothing tells whether that is so: it may have the key of a process
+    that is not known yet. Its messages are counted apart from that one's, or those would be late beside its numbers.
+    """
+    if speaker.role >= PEER or source != speaker.key:
+        return source
+    return unproven_key(source, speaker.address if speaker.role == STRANGER else None)
 
 
 def is_door(path: str) -> bool:

@@ -91,19 +91,26 @@ class Boundary:
         remote = link.remote
         if remote.role != "node":
             return CLIENT if remote.role == "client" else STATUS
-        machine = self._node.control.machine
-        member = machine.members.get(remote.node_id)
-        if (
-            member is not None
-            and member.incarnation == remote.incarnation
-            and member.status != "removed"
-            and (member.host, member.port) == remote.address
-        ):
+        if self._member_at(remote.node_id, remote.incarnation) == remote.address:
             return MEMBER
         links, key = self._node.links, key_of(link)
         if links.is_named(key) and links.address_of(key) == remote.address:
             return PEER
         return STRANGER
+
+    def _member_at(self, node_id: str, incarnation: str) -> NodeAddress | None:
+        member = self._node.control.machine.members.get(node_id)
+        if member is None or member.incarnation != incarnation or member.status == "removed":
+            return None
+        return NodeAddress(member.host, member.port)
+
+    def address_of(self, key: str) -> NodeAddress | None:
+        """Return where a process is that links know for a peer or member; None for everybody else."""
+        node_id, _, incarnation = key.rpartition("#")
+        links = self._node.links
+        return self._member_at(node_id, incarnation) or (
+            links.address_of(key) if links.is_named(key) else None
+        )
 
     def _check_copy(self, link: Connection) -> None:
         """Raise `RemoteProtocolError` for a process that has another one's name, incarnation included.
@@ -126,7 +133,7 @@ class Boundary:
 
     def speaker(self, link: Connection) -> Speaker:
         """Return for whom a link may speak."""
-        return Speaker(self.role_of(link), key_of(link), self.is_member)
+        return Speaker(self.role_of(link), key_of(link), self.is_member, link.remote.address)
 
     def on_frame(self, link: Connection, kind: int, body: bytes) -> None:
         """Judge one frame and hand on what passes; raises `RemoteProtocolError` for what no correct process sends."""

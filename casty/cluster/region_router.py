@@ -27,7 +27,7 @@ from casty.actor.sharding import ShardEnvelope, shard_of
 from casty.actor.unread import MESSAGE_BYTES
 from casty.address import ActorAddress, node_id_of
 from casty.checks import check_count, check_name, shown
-from casty.cluster.authority import PEER, Speaker, may_name
+from casty.cluster.authority import PEER, Speaker, heard_as, may_name
 from casty.cluster.placement import slot_of_region
 from casty.cluster.remote import ActorRoutes, Remote, plain_sender, sender_of
 from casty.config import SECOND_NS
@@ -234,6 +234,8 @@ class RegionRouter:
         if speaker is not None and not may_name(speaker, source, passes_on=True):
             self.drop(item, RemoteProtocolError(f"{shown(speaker.key, 100)} does not speak for this sender"))
             return
+        if speaker is not None:
+            item.source = heard_as(speaker, source)
         self.route(item)
 
     def route(self, item: EntityMessage) -> None:

@@ -22,9 +22,17 @@ from casty.actor.ref import RemoteActorRef
 from casty.actor.services import Find, Subscribe
 from casty.actor.unread import MESSAGE_BYTES
 from casty.actor.watching import Unwatch, Watch, WatchedGone
-from casty.address import ActorAddress, node_id_of
+from casty.address import ActorAddress, NodeAddress, node_id_of
 from casty.checks import shown
-from casty.cluster.authority import PEER, STRANGER, Speaker, is_door, may_ask_receptionist, may_name
+from casty.cluster.authority import (
+    PEER,
+    STRANGER,
+    Speaker,
+    heard_as,
+    is_door,
+    may_ask_receptionist,
+    may_name,
+)
 from casty.cluster.senders import Heard, Senders
 from casty.cluster.topology import Topology
 from casty.errors import (
@@ -105,6 +113,10 @@ class ActorRoutes(Protocol):
         """Whether a process, by its peer key, is known to live."""
         ...
 
+    def address_of(self, key: str) -> NodeAddress | None:
+        """Return where a node is that is known, by its peer key; None for one that is not, and for clients."""
+        ...
+
 
 class Remote:
     """The `RemoteSender` of one process.
@@ -137,7 +149,7 @@ class Remote:
         self._source = source
         self.max_value_bytes = max_value_bytes
         self._number = 0
-        self.senders = Senders(local.runtime.clock, routes.is_there)
+        self.senders = Senders(local.runtime.clock, routes.is_there, routes.address_of)
         """Shared with the entities here, which keep numbers of their own."""
         self._heard = Heard(self.senders, MAX_SOURCES)
         self.overtaken = 0
@@ -246,7 +258,7 @@ class Remote:
             self._lost(path, payload, f"{shown(speaker.key, 100)} does not speak for {shown(source, 100)}")
         elif target != node_id:
             self._lost(path, payload, f"the message is for {target[:SHOWN]}, this is {node_id}", address)
-        elif self._heard.is_overtaken(source, number):
+        elif self._heard.is_overtaken(source if speaker is None else heard_as(speaker, source), number):
             self.overtaken += 1
             self._lost(path, payload, "a later message of the same sender came first", address)
         else:
@@ -274,9 +286,10 @@ class Remote:
                     row[1], row[5], f"{shown(speaker.key, 100)} does not speak for {shown(row[2], 100)}"
                 )
                 return
-            if asker is None and row[4] is not None:
-                # Whoever gets it from here believes that this node knows who asks.
-                row[4] = None
+            if speaker is not None and target != node_id and speaker.role < PEER:
+                # Whoever gets it from here believes that this node knows who sent it, and who asks.
+                row[2] = heard_as(speaker, row[2])
+                row[4] = None if asker is None else row[4]
                 body = pack(row)
         else:
             _refusal(row[5])

@@ -2,6 +2,9 @@
 
 A row is worth its place while something older may still be on its way. So a process is forgotten, by all receivers at
 once, when nothing came of it for `KEPT_NS` and it is gone: no message waits longer than that for its leader.
+
+A process that is not known says itself who it is. What it sends is counted under that key and its address together, so
+nothing of it counts beside the numbers of the process that has the key; see `authority.heard_as`.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
+from casty.address import NodeAddress, said_at, unproven_key
 from casty.config import SECOND_NS
 from casty.runtime import Clock, Timer
 
@@ -37,7 +41,9 @@ class Heard:
 
     def is_overtaken(self, source: str, number: int) -> bool:
         """Whether a later message of the same sender came first."""
-        last = self._last.pop(source, 0)
+        if "?" in source:
+            source = self._senders.known_as(source)
+        last = self._last.pop(source, 0) or self._last_unproven(source)
         self._last[source] = max(last, number)
         self._senders.came(source, self)
         if len(self._last) > self._most:
@@ -45,6 +51,14 @@ class Heard:
             del self._last[oldest]
             self._senders.let_go(oldest, self)
         return number <= last
+
+    def _last_unproven(self, source: str) -> int:
+        """Return the last number that a node sent before it was known, from the address that is known for it by now."""
+        former = self._senders.unproven(source)
+        if former is None or former not in self._last:
+            return 0
+        self._senders.let_go(former, self)
+        return self._last.pop(former)
 
     def forget(self, source: str) -> None:
         """That process is gone."""
@@ -77,14 +91,32 @@ class Senders:
         Tells how long a process was silent.
     is_there
         Whether a process, by its peer key, is known to live.
+    address_of
+        Where a node is that is known, by its peer key; None for one that is not, and for clients.
     """
 
-    def __init__(self, clock: Clock, is_there: Callable[[str], bool]) -> None:
+    def __init__(
+        self, clock: Clock, is_there: Callable[[str], bool], address_of: Callable[[str], NodeAddress | None]
+    ) -> None:
         self._clock = clock
         self._is_there = is_there
+        self._address_of = address_of
         # Who was silent longest comes first: who is due is found without looking at the others.
         self._known: OrderedDict[str, _Sender] = OrderedDict()
         self._timer: Timer | None = None
+
+    def known_as(self, source: str) -> str:
+        """Return the peer key of a process that was not known where its message came in, if it is known here."""
+        key, said = said_at(source)
+        if not said:
+            return source
+        address = self._address_of(key)
+        return key if address is not None and str(address) == said else source
+
+    def unproven(self, key: str) -> str | None:
+        """Return under which key a node that is known was heard before; None for whoever is no such node."""
+        address = self._address_of(key)
+        return None if address is None else unproven_key(key, address)
 
     def came(self, source: str, receiver: Heard) -> None:
         """A receiver has a row of that process, as of now."""

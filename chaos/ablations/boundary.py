@@ -171,6 +171,12 @@ def _relayed_by_its_word(right: Any) -> Any:
     return on_relay
 
 
+def _source_by_its_word(speaker: Any, source: str) -> str:
+    """What a stranger sends counts for the process that has the name that it gives."""
+    del speaker
+    return source
+
+
 def _role_by_name(judge: Any, link: Any) -> int:
     """A link is a member's when its hello says so."""
     remote = link.remote
@@ -203,6 +209,7 @@ BOUNDARY = (
     Planted("entity-sender-by-its-word", _SPEAKS, "rogue", region_router, "may_name", _yes),
     bug_in("asker-by-its-word", _SPEAKS, "rogue", Remote, "_asker", _asker_by_its_word),
     bug_in("relayed-by-its-word", _SPEAKS, "rogue", Remote, "on_relay", _relayed_by_its_word),
+    Planted("stranger-heard-as-node", _SPEAKS, "rogue", remote, "heard_as", _source_by_its_word, True),
     Planted("gone-by-anybody", _SPEAKS, "rogue", remote, "_is_of", _yes),
     *(
         Planted(name, _TABLE, "rogue", boundary, "RULES", _taken_from(role, *kinds))

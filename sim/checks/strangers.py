@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from casty.address import node_id_of, peer_key, process_of
+from casty.address import node_id_of, peer_key, process_of, said_at
 from casty.cluster.authority import PEER, ROLE_NAMES
 from casty.events import LinkDown
 from casty.transport.connection import LinkFailed
@@ -145,7 +145,10 @@ class Strangers:
         self, name: str, heard: object, sent: dict[str, tuple[int, int]], which: int
     ) -> None:
         """Nobody has heard a message of an honest process that it has not sent: the next one would be too late."""
-        for source, number in inside(heard, "_last").items():
+        for name_heard, number in inside(heard, "_last").items():
+            source, address = said_at(name_heard)
+            if address and self._is_rogue(address.rpartition(":")[0]):
+                continue
             if source in sent and number > sent[source][which]:
                 text = f"heard message {number} of {source}, which sent {sent[source][which]}"
                 self._broken(_ATTRIBUTED, name, text)

@@ -14,6 +14,7 @@ from casty.actor.context import ActorContext
 from casty.actor.events import DeadLetter, EventStreamSubscribe
 from casty.actor.local import LocalSystem, Origin
 from casty.actor.ref import ActorRef
+from casty.address import NodeAddress, node_id_of
 from casty.cluster.region_router import RegionRouter
 from casty.cluster.regions import RegionHost
 from casty.cluster.remote import Remote
@@ -205,6 +206,10 @@ class Process:
 
     def relays_to(self, node_id: str) -> Sequence[str]:
         return [name for name in self.linked() if name != node_id and (name, node_id) not in self.world.cut]
+
+    def address_of(self, key: str) -> NodeAddress | None:
+        process = self.world.processes.get(node_id_of(key))
+        return NodeAddress(process.name, 1) if process is not None and process.is_node else None
 
     def is_there(self, key: str) -> bool:
         return key not in self.world.gone

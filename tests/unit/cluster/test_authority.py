@@ -24,6 +24,7 @@ from casty.cluster.authority import (
     TAKE,
     TO_CLIENT,
     Speaker,
+    heard_as,
     hears,
     is_door,
     may_ask_receptionist,
@@ -197,6 +198,14 @@ def test_what_a_node_carries_never_ends_its_link(kind: int) -> None:
         else:
             bench.boundary.on_frame(bench.link, kind, b"")
             assert bench.boundary.dropped == 1
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_is_no_known_node_is_counted_apart(role: int) -> None:
+    speaker = Speaker(role, "me#1", lambda node_id: False, NodeAddress("here", 9))
+    own = {STRANGER: "me#1?here:9", CLIENT: "me#1?", STATUS: "me#1?"}.get(role, "me#1")
+    assert heard_as(speaker, "me#1") == own
+    assert heard_as(speaker, "client-1#1?") == "client-1#1?", "as the node that passes it on counted it"
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -11,9 +11,10 @@ from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
 from casty.actor.events import Terminated
 from casty.actor.ref import RemoteActorRef
+from casty.actor.sharding import ShardEnvelope
 from casty.actor.watching import WatchedGone
-from casty.address import ActorAddress
-from casty.cluster.authority import CLIENT, MEMBER, Speaker
+from casty.address import ActorAddress, NodeAddress
+from casty.cluster.authority import CLIENT, MEMBER, STRANGER, Speaker
 from casty.errors import EncodingError, MessageTooLarge, RemoteProtocolError, UnknownRegion
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
@@ -233,6 +234,28 @@ async def test_a_client_asks_in_nobody_elses_name_over_another_node() -> None:
     assert not asking.done()
     asking.cancel()
     world.held = None
+    await world.close()
+
+
+async def test_messages_of_a_node_are_taken_though_a_stranger_had_its_name_before() -> None:
+    """Its numbers counted, and those of the node were late: directly, over another node, and for an entity."""
+    world = World(("a", "b", "c"))
+    a, b, c = (world.processes[name] for name in "abc")
+    assert b.host is not None
+    b.host.register("counter", counter, 10)
+    world.lead("b")
+    ref = a.local.make_ref(address_of(world, "b", "x"))
+    region, payload = a.router.ref("counter", 10), a.remote.encode(Add(100))
+    guise = Speaker(STRANGER, "a#1", lambda node_id: node_id == "b", NodeAddress("elsewhere", 1))
+    b.remote.on_actor("b", pack(["b", "/x", "a#1", 1000, None, payload]), guise)
+    c.remote.on_relay("c", pack(["b", "/x", "a#1", 1001, None, payload]), True, guise)
+    b.router.on_entity(pack(["counter", 10, "e", "a#1", 1000, 0, None, payload]), guise)
+    c.router.on_entity(pack(["counter", 10, "e", "a#1", 1001, 0, None, payload]), guise)
+    ref.tell(Add(1))
+    region.tell(ShardEnvelope("e", Add(1)))
+    assert await a.local.ask(ref, Get, timeout=5) == ("x", 201)
+    assert await a.local.ask(region, lambda reply: ShardEnvelope("e", Get(reply)), timeout=5) == ("e", 201)
+    assert b.letters == []
     await world.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from casty.address import NodeAddress
 from casty.cluster import senders
 from casty.cluster.region_router import WAIT_NS
 from casty.cluster.senders import KEPT_NS, Heard, Senders
@@ -15,7 +16,8 @@ class Process:
     def __init__(self, most: int = 10) -> None:
         self.clock = ManualClock()
         self.gone: dict[str, None] = {}
-        self.senders = Senders(self.clock, lambda key: key not in self.gone)
+        self.known: dict[str, NodeAddress] = {}
+        self.senders = Senders(self.clock, lambda key: key not in self.gone, self.known.get)
         self.heard = [Heard(self.senders, most) for _ in range(3)]
 
     def rows(self) -> tuple[int, int]:
@@ -39,6 +41,30 @@ def test_only_rising_numbers_of_a_sender_are_taken() -> None:
         False,
     ]
     assert not heard.is_overtaken("b#1", 1)
+
+
+def test_what_a_stranger_said_in_the_name_of_a_process_does_not_count_for_it() -> None:
+    """Numbers of a process that was not known yet were kept, and what it sent itself came too late beside them."""
+    process = Process()
+    heard = process.heard[0]
+    assert not heard.is_overtaken("a#1?rogue:9", 1000)
+    assert not heard.is_overtaken("a#1?", 1000), "nor what a client said that has its name"
+    assert not heard.is_overtaken("a#1", 1)
+    process.known["a#1"] = NodeAddress("host", 9)
+    assert not heard.is_overtaken("a#1", 2)
+    assert not heard.is_overtaken("a#1?rogue:9", 1001)
+    assert not heard.is_overtaken("a#1", 3)
+
+
+def test_a_node_keeps_its_order_while_it_becomes_known() -> None:
+    process = Process()
+    heard = process.heard[0]
+    assert not heard.is_overtaken("a#1?host:9", 4)
+    process.known["a#1"] = NodeAddress("host", 9)
+    assert heard.is_overtaken("a#1", 3), "it was sent before it was known"
+    assert not heard.is_overtaken("a#1", 6)
+    assert heard.is_overtaken("a#1?host:9", 5), "a node that does not know it yet passed it on"
+    assert process.rows() == (1, 1)
 
 
 def test_whoever_is_there_is_remembered_for_ever_and_whoever_is_gone_for_a_while() -> None:
