@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
-    "BarrierTripped",
     "DeadLettered",
-    "EntryApplied",
     "Event",
-    "GroupChanged",
     "HoldGranted",
     "HoldLost",
     "LeaderElected",
@@ -21,7 +18,6 @@ __all__ = [
     "SessionEnded",
     "SessionOpened",
     "SettingDiffered",
-    "SlotLost",
     "SteppedDown",
     "TopologyChanged",
 ]
@@ -56,25 +52,6 @@ class SteppedDown(NamedTuple):
     term: int
 
 
-class EntryApplied(NamedTuple):
-    """This node applied the committed entry at `log_index`."""
-
-    group: int
-    epoch: int
-    log_index: int
-    term: int
-
-
-class GroupChanged(NamedTuple):
-    """A membership entry of `group` was committed."""
-
-    group: int
-    epoch: int
-    log_index: int
-    voters: tuple[str, ...]
-    learners: tuple[str, ...]
-
-
 class SessionOpened(NamedTuple):
     """A gateway's session in a slot was committed."""
 
@@ -99,14 +76,6 @@ class HoldGranted(NamedTuple):
     session: int
     seq: int
     token: int
-
-
-class BarrierTripped(NamedTuple):
-    """A barrier generation tripped in committed state."""
-
-    group: int
-    entity: bytes
-    generation: int
 
 
 class HoldLost(NamedTuple):
@@ -159,13 +128,6 @@ class ReplicaFailed(NamedTuple):
     group: int
     epoch: int
     reason: str
-
-
-class SlotLost(NamedTuple):
-    """No replica of a memory-only slot is left; an operator has to decide."""
-
-    slot: int
-    epoch: int
 
 
 Event = tuple[object, ...]

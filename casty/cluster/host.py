@@ -147,6 +147,8 @@ class Host:
     ----------
     on_failed
         Told of a group whose replica failed here, when it is gone.
+    on_role
+        Told of a group that began or ceased to be led, here or elsewhere, and of one that goes.
 
     Bounds: `groups` and `led` have a row per group here at most; `_dirty` and `_out` are empty after each turn;
     `_deadlines` has a row for each time that a group was armed and is not due yet: the next is armed only earlier.
@@ -158,6 +160,7 @@ class Host:
         """The groups led here, so that quiet followers cost nothing at a heartbeat; ask `is_leading` as well."""
         self.rounds = Rounds()
         self.on_failed: Callable[[Group, Exception], None] = _ignore
+        self.on_role: Callable[[Group], None] = _ignore
         self._clock = runtime.clock
         self._observe = runtime.observe
         self._storage = runtime.storage
@@ -185,8 +188,10 @@ class Host:
 
     def remove(self, number: int) -> None:
         """Drop a group and everything it knows."""
-        self._transfers.forget(self.groups.pop(number))
+        group = self.groups.pop(number)
+        self._transfers.forget(group)
         self.led.pop(number, None)
+        self.on_role(group)
 
     def close(self) -> None:
         """Do nothing more."""
@@ -369,6 +374,7 @@ class Host:
             self.led.pop(group.number, None)
         elif group.number not in self.led:
             self.led[group.number] = group
+        self.on_role(group)
 
     def _apply(self, group: Group, ready: Ready) -> None:
         index, committed = ready.committed_first, ready.committed
@@ -441,8 +447,8 @@ class Host:
         self.settle()
 
 
-def _ignore(group: Group, error: Exception) -> None:
-    del group, error
+def _ignore(*told: object) -> None:
+    del told
 
 
 def _numbers(item: list[Any]) -> list[int]:

@@ -18,6 +18,7 @@ from casty.cluster.authority import PEER
 from casty.cluster.ballots import MAX_VOTERS
 from casty.cluster.beats import Beats
 from casty.cluster.boundary import Boundary
+from casty.cluster.chronicle import Chronicle
 from casty.cluster.control import FOUND, JOIN, ControlMachine
 from casty.cluster.control_group import CONTROL, ControlReplica
 from casty.cluster.control_schema import check_join
@@ -42,7 +43,7 @@ from casty.complaint import Complaint, one_line
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Membership
 from casty.errors import Refused, RemoteProtocolError
-from casty.events import LinkDown, LinkUp, MemberChanged, TopologyChanged
+from casty.events import LinkDown, LinkUp
 from casty.runtime import Runtime, Timer
 from casty.secret import Secrets
 from casty.tls import Config
@@ -115,7 +116,6 @@ class Node:
         self._born_wall_s = runtime.clock.wall_s()
         self._born_ns = runtime.clock.now()
         self._timer: Timer | None = None
-        self._members_seen: dict[str, tuple[str, str]] = {}
         """What was reported of each member; made anew with each report, of present members only."""
         self.on_topology: list[Callable[[Topology], None]] = []
         self.on_link: list[Callable[[Connection, bool], None]] = []
@@ -181,6 +181,8 @@ class Node:
         self.groups = Groups(self.host, runtime, settings, self.key, self.requests.make_slot)
         self.refills = Refills(self.host, self.key, self.node_id, self._refill)
         self.host.on_failed = self._replica_failed
+        self.chronicle = Chronicle(runtime, self.node_id)
+        self.host.on_role = lambda group: self.chronicle.role(group, is_here=self.host.has(group))
         self.groups.is_failed = self.refills.is_failed
         self.slot_duties = SlotDuties(self.host, clock, self.vitals, ttl_ns, self.requests.silence_ns)
         self.control_duties = ControlDuties(
@@ -284,22 +286,13 @@ class Node:
             self.groups.follow(machine, self.node_id)
             self.boundary.look_again()
             self.feed.publish(topologies.of_machine(machine, self.leaders))
-            self._report_members(machine)
+            self.chronicle.members(machine)
 
     def _names_its_leader(self, machine: ControlMachine) -> bool:
         group = self.host.groups.get(CONTROL)
         leader = None if group is None else group.core.leader
         row = None if leader is None else machine.members.get(node_id_of(leader))
         return row is not None and leader is not None and row.key == process_of(leader)
-
-    def _report_members(self, machine: ControlMachine) -> None:
-        seen = {row.node_id: (row.incarnation, row.status) for row in machine.members.values()}
-        if self.runtime.observe:
-            for node_id, now in seen.items():
-                if self._members_seen.get(node_id) != now:
-                    self.runtime.observe(MemberChanged(node_id, now[1]))
-            self.runtime.observe(TopologyChanged(machine.generation, machine.version))
-        self._members_seen = seen
 
     def _topology_changed(self) -> None:
         self.gateway.on_topology()
@@ -507,6 +500,7 @@ class Node:
         finally:
             self.turn.end()
         self.shortage.look(clock.now())
+        self.chronicle.look(clock.now(), len(self.control.machine.slots))
         if group is not None and self.missing:
             self.missing = self.readiness.missing(self.control.machine, clock.now())
 

@@ -53,10 +53,6 @@ class Readiness:
         since_ns = self._leaderless_since_ns.setdefault(slot, now_ns)
         return now_ns - since_ns > NO_MAJORITY_NS
 
-    def without_majority(self, machine: ControlMachine) -> list[int]:
-        """Return the slots that nobody waits for."""
-        return [slot for slot in range(len(machine.slots)) if slot in self._leaderless_since_ns]
-
     def _is_seated(self, group: Group) -> bool:
         core = group.core
         membership = core.membership

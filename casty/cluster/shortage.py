@@ -55,7 +55,9 @@ class Shortage:
                 self._since_ns.setdefault(number, now_ns)
             else:
                 self._since_ns.pop(number, None)
-        self.texts = self._describe(now_ns)
+        before, self.texts = self.texts, self._describe(now_ns)
+        if before and not self.texts:
+            log.info("every group here has a leader again")
         if self.texts and now_ns - self._complained_ns >= PATIENCE_NS:
             self._complained_ns = now_ns
             log.warning("%s", one_line("; ".join(self.texts)))

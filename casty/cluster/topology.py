@@ -132,10 +132,6 @@ class Topology:
         """Return the slot's epoch."""
         return self.slots[slot][0]
 
-    def replicas_of(self, slot: int) -> tuple[str, ...]:
-        """Return the node ids that should hold the slot."""
-        return self.slots[slot][1]
-
     @property
     def order(self) -> tuple[int, int]:
         """What decides which of two snapshots is newer."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from casty.consensus import Core, Entry, Role
-from casty.events import ReplicaFailed, SlotLost, TopologyChanged
+from casty.events import ReplicaFailed, TopologyChanged
 
 from ..fault_kinds import PLANNED
 from .identities import Identities
@@ -318,13 +318,10 @@ class StepChecks:
         event = entry.event
         if isinstance(event, TopologyChanged):
             self._check_topology(entry.node, event)
-        elif isinstance(event, ReplicaFailed):
-            if PLANNED not in event.reason:
-                self.report(
-                    Violation(52, f"group {event.group} at {entry.node}", f"a replica raised {event.reason}")
-                )
-        elif isinstance(event, SlotLost):
-            self.report(Violation(3, f"slot {event.slot}", "all its replicas are gone"))
+        elif isinstance(event, ReplicaFailed) and PLANNED not in event.reason:
+            self.report(
+                Violation(52, f"group {event.group} at {entry.node}", f"a replica raised {event.reason}")
+            )
 
     def _check_topology(self, name: str, event: TopologyChanged) -> None:
         if event.generation and not self._generation:

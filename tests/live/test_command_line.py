@@ -17,7 +17,7 @@ from casty.cli.status import Place, fetch_status, locate
 from casty.client import ClusterClient
 from casty.errors import Unavailable
 
-LED_WITHIN_S, LOOK_S = 20.0, 0.05
+LED_WITHIN_S, DOWN_WITHIN_S, LOOK_S = 20.0, 30.0, 0.05
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
@@ -87,6 +87,13 @@ async def test_sigterm_ends_cleanly_and_the_rest_serves_on(cluster: Cluster) -> 
         await cluster.nodes["b"].start()
         assert (await cluster.nodes["b"].ready()).startswith("ready b")
         assert await counter.increment() == 3
+
+
+async def test_the_others_log_that_a_killed_node_is_down(cluster: Cluster) -> None:
+    await cluster.nodes["b"].kill()
+    async with asyncio.timeout(DOWN_WITHIN_S):
+        while "member b at" not in (tail := cluster.nodes["a"].log_tail()) or "is down" not in tail:
+            await asyncio.sleep(LOOK_S)
 
 
 async def test_a_node_that_cannot_listen_says_why(cluster: Cluster, tmp_path: Path) -> None:

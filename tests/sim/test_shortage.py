@@ -40,7 +40,11 @@ def test_a_node_that_lost_its_majority_says_so(caplog: pytest.LogCaptureFixture)
         assert status["missing"] == [text]
         assert [record.getMessage() for record in caplog.records].count(text) in (2, 3)
         cut.heal()
-        await asyncio.sleep(10)
+        with caplog.at_level(logging.INFO, "casty.node"):
+            await asyncio.sleep(10)
+        assert [record.getMessage() for record in caplog.records].count(
+            "every group here has a leader again"
+        ) == 1
         assert None not in [row["leader"] for row in left.status()["slots"]]
         assert left.status()["missing"] == []
 

@@ -17,6 +17,7 @@ OTHERWISE: dict[str, int] = {
     "casty/actor/full.py": 1,  # once a second, and escaped
     "casty/actor/lease.py": 1,  # what a user's own code raised as it was closed, once an entity
     "casty/cluster/actors.py": 2,  # regions that this process registers
+    "casty/cluster/chronicle.py": 2,  # MOST_LINES a second, each escaped
     "casty/cluster/host.py": 2,  # once a replica
     "casty/cluster/node.py": 2,  # this node's own clock at its start; who it waits for, each 5 s, escaped
     "casty/cluster/node_memory.py": 2,  # when the budget fills, or is open again
