@@ -208,6 +208,8 @@ class Execution:
 
     async def _rogue_setup(self, process: Process) -> Rogue:
         rogue = Rogue(process, View(self._checks, self._world.rogues), self._nodes)
+        if self._strangers is not None:
+            rogue.on_taken = self._strangers.taken
         rogue.begin()
         return rogue
 

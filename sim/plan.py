@@ -115,6 +115,9 @@ class FaultEvent:
     trigger
         After `at_us` wait for the so-manieth event of a kind out of `sim.triggers.TRIGGERS`, and then for so many
         microseconds: (event, count, delay). None: do not wait.
+    until
+        It ends earlier than its duration says: so many microseconds after the so-manieth event that comes while it
+        lasts, written like `trigger`. None: it does not.
     again
         How many times more it comes, each when the one before is over; roles and trigger are looked up anew.
     phase
@@ -130,6 +133,7 @@ class FaultEvent:
     trigger: tuple[str, int, int] | None = None
     again: int = 0
     phase: str = ""
+    until: tuple[str, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +302,8 @@ def _fault_to_plain(fault: FaultEvent) -> dict[str, Any]:
         row["after_ready"] = True
     if fault.trigger:
         row["trigger"] = list(fault.trigger)
+    if fault.until:
+        row["until"] = list(fault.until)
     if fault.again:
         row["again"] = fault.again
     if fault.phase:
@@ -330,6 +336,7 @@ def _fault_from(reader: Reader) -> FaultEvent:
         trigger=reader.trigger("trigger", TRIGGERS) if reader.has("trigger") else None,
         again=reader.integer("again", 0, MAX_AGAIN) if reader.has("again") else 0,
         phase=reader.one_of("phase", PHASES) if reader.has("phase") else "",
+        until=reader.trigger("until", TRIGGERS) if reader.has("until") else None,
     )
     reader.end()
     return fault

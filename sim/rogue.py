@@ -9,6 +9,7 @@ that closes one is dialled again. Of what it is answered it reads the numbers of
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,8 @@ class Rogue:
         """By node and guise; a row goes with its link."""
         self._dialling: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._is_over = False
+        self.on_taken: Callable[[str, int], None] = _nothing
+        """Told of a node, and of the kind of a frame that should have ended a client's link to it, and did not."""
         self.sent: dict[int, int] = {}
         """Kind -> forged frames of it that were sent."""
         self.unreached = 0
@@ -129,6 +132,10 @@ class Rogue:
             kind, body = made
             self.sent[kind] = self.sent.get(kind, 0) + 1
             end.link.write(frame(kind, body))
+            if not guise.is_node and kind not in OF_CLIENTS and end.stray is None:
+                # What a link carries is taken in order: whoever answers this has taken that as well.
+                end.stray = kind
+                end.link.write(frame(frames.PING, b""))
 
     def _aimed(self, end: _End) -> Aimed | None:
         below, guise = self._runtime.entropy.below, end.guise
@@ -178,6 +185,10 @@ class Rogue:
             del self._ends[key]
 
 
+def _nothing(name: str, kind: int) -> None:
+    """Nobody wants to know."""
+
+
 class _End:
     """The rogue's end of one link."""
 
@@ -186,6 +197,8 @@ class _End:
         self.link = link
         self.guise = guise
         self.is_open = False
+        self.stray: int | None = None
+        """The first kind that it sent and that is none of its guise, after which the link has to end."""
         self._rogue = rogue
         self._buffer = FrameBuffer(_LIMIT_BYTES)
 
@@ -201,6 +214,8 @@ class _End:
                 self.is_open = True
             elif kind == frames.PING:
                 self.link.write(frame(frames.PONG, b""))
+            elif kind == frames.PONG and self.stray is not None:
+                self._rogue.on_taken(self.name, self.stray)
             elif kind == frames.REPLY:
                 self._rogue.replied(body)
 

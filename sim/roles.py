@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 
 __all__ = ["ROLES", "Roles", "is_role"]
 
-ROLES = ("@leader", "@clients", "@acker", "@follower", "@control", "@holder", "@waiter", "@starting", "@node")
+ROLES = (
+    "@leader", "@clients", "@acker", "@follower", "@control", "@holder", "@waiter", "@starting", "@node", "@heir",
+    "@elector", "@changer", "@expirer", "@late",
+)  # fmt: skip
 """Roles a target may name.
 
 ``@leader``: the leader of the busiest slot, the one with most calls in flight. ``@clients``: everybody who has calls
 or holds in that slot. ``@acker``: its follower that wrote an entry last; ``@follower``: the other one that is most
 behind. ``@control``: the leader of the control group. ``@holder``: a client that surely holds a lock; ``@waiter``:
 a client with a call in flight. ``@starting``: a node that does not serve yet; ``@node``: the first one that serves.
+``@heir``: the latest new leader with entries of which it does not know whether they are committed; ``@elector``: the
+first of those who voted for it. ``@changer``: the leader that last began to change the voters of its group.
+``@expirer``: the leader that gave up a session last, for its silence; ``@late``: the client whose session that is.
 """
 
 
@@ -59,6 +65,11 @@ class Roles:
             "@waiter": self._waiter,
             "@starting": self._starting,
             "@node": self._serving,
+            "@heir": lambda: self._replica(self._checks.heir),
+            "@changer": lambda: self._replica(self._checks.changer),
+            "@elector": self._elector,
+            "@expirer": self._expirer,
+            "@late": self._late,
         }
 
     def resolve(self, targets: Sequence[str]) -> list[str] | None:
@@ -137,6 +148,34 @@ class Roles:
         calls = self._stage.open_calls
         waiting = [name for name in sorted(calls) if calls[name] and name.startswith("client-")]
         return sorted(waiting, key=lambda name: (-len(calls[name]), name))[:1]
+
+    def _replica(self, replica: tuple[int, str] | None) -> list[str]:
+        number, id = replica or (0, "")
+        return [name for name, group in self._groups(number) if group.core.id == id]
+
+    def _elector(self) -> list[str]:
+        number, id = self._checks.heir or (0, "")
+        groups = self._groups(number)
+        terms = [group.core.term for _, group in groups if group.core.id == id]
+        return [
+            name
+            for name, group in groups
+            if group.core.id != id and group.core.vote == id and group.core.term in terms
+        ][:1]
+
+    def _expirer(self) -> list[str]:
+        expiry = self._checks.expiring
+        return [] if expiry is None or not self._world.processes[expiry.leader].is_up else [expiry.leader]
+
+    def _late(self) -> list[str]:
+        expiry = self._checks.expiring
+        return [
+            process.name
+            for process, ledger in self._ledgers()
+            if expiry is not None
+            and process.name.startswith("client-")
+            and (ledger.slot, ledger.epoch, ledger.number) == expiry[1:]
+        ]
 
     def _starting(self) -> list[str]:
         return [

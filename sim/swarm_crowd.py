@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .dice import EVERYTHING, TTLS_S, Cast, Dice
 from .plan import PlannedOperation
+from .swarm_shape import window_of
 
 __all__ = ["Crowd"]
 
@@ -19,6 +20,10 @@ _MIX = (
     "semaphore.hold",
 )  # fmt: skip
 _PATIENT = ("lock.hold", "lock.hold", "semaphore.hold", "map.put", "map.get", "counter.add")
+_NARROW = 16
+"""A window of no more numbers is met by a crowd at one entity, in every run that has it ..."""
+_BEYOND = 128
+"""... of so many: more than the window and what frees something, which a gateway numbers beyond it."""
 _KEYS = 16
 _COUNTERS = 8
 _PERMITS = 3
@@ -45,6 +50,8 @@ class Crowd:
         if self._dice.one_in("crowds", 0, 4):
             for crowd in range(self._dice.between("crowd-count", 0, 1, 2)):
                 found += self._crowd(crowd)
+        if window_of(self._dice) <= _NARROW:
+            found += self._narrow()
         if self._dice.one_in("patience", 0, 4):
             for number in range(self._dice.between("patient-count", 0, 2, 8)):
                 found.append(self._patient(number))
@@ -62,6 +69,16 @@ class Crowd:
             timeout_ms = dice.choice("crowd-timeout", crowd, (1000, 3000, 8000))
             found.append(self._call(at_us, client, kind, "crowd", number, timeout_ms))
         return found
+
+    def _narrow(self) -> list[PlannedOperation]:
+        """Calls of one client in one slot that its session has no room for at once."""
+        dice = self._dice
+        client = dice.choice("narrow-client", 0, self._cast.clients)
+        at_us = dice.between("narrow-at", 0, 0, self._cast.duration_us * 9 // 10)
+        args: Args = {"timeout_ms": dice.choice("narrow-timeout", 0, (3000, 8000)), "amount": 1}
+        return [
+            PlannedOperation(at_us, client, "counter.add", "counter-narrow", args) for _ in range(_BEYOND)
+        ]
 
     def _patient(self, number: int) -> PlannedOperation:
         dice = self._dice

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from .dice import DRIFT_PPM, EVERYTHING, MIN_FOR_CRASH, TTLS_S, Cast, Dice
+from .dice import DRIFT_PPM, EVERYTHING, MIN_FOR_CRASH, SECOND_US, TTLS_S, Cast, Dice
 from .fault_kinds import ALLOCATING, DEATHS, GATED, LASTING
 from .plan import FaultEvent
 from .swarm_memory import Little, duration_us
 
-__all__ = ["AIMS", "Harm"]
+__all__ = ["AIMS", "HEIRS", "LATE", "Harm"]
 
 
 _OFTEN = ("call", "commit", "answer")
 """Events that come many times a second."""
+_MANY_TIMES = 5
 _MANY_NODES = ("crash", "restart", "partial", "allocation")
 
 
@@ -52,12 +53,25 @@ AIMS: dict[str, Aim] = {
     "leader without an allocation": Aim(
         "allocation", ("@leader",), nodes=3, args=("at", 0, len(ALLOCATING) - 1)
     ),
+    "changer pause": Aim("pause", ("@changer",), ("joint",), nodes=3),
+    "changer alone": Aim("split", ("@changer",), ("joint",), nodes=3),
     "answers cut": Aim("one_way_cut", ("@leader", "@waiter")),
     "answers clogged": Aim("clog", ("@leader", "@waiter"), args=("bytes_per_s", 500, 20_000)),
     "entries clogged": Aim("clog", ("@leader", "@follower"), nodes=3, args=("bytes_per_s", 500, 20_000)),
     "leader slow": Aim("slow_node", ("@leader",), args=("held_us", 2_000, 120_000)),
 }
 """Aimed faults, by name."""
+
+LATE: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("client_pause", ("@waiter",)),
+    ("split", ("@expirer", "@late")),
+)
+"""What makes a session be heard of after its leader has given it up, and before that is committed: its client stands
+still until then, and then reaches the leader, whose followers do not hear it."""
+
+
+HEIRS = ("reset", ("@heir", "@elector"))
+"""What makes a new leader send its first entry again, and learn before that what its followers have of others."""
 
 
 class Harm:
@@ -99,6 +113,8 @@ class Harm:
         ]
         if len(self._cast.nodes) >= MIN_FOR_CRASH:
             faults += self._in_peace()
+            faults += self._late_session()
+            faults += self._heirs()
         if self._dice.scenario == "mixed":
             at_us = self._dice.between("reseat-at", 0, 0, self._cast.duration_us // 4)
             faults.append(
@@ -141,6 +157,37 @@ class Harm:
             f"{name}-range", number, (30, 30, 300, 300, 300, 2_000, 2_000, ttl_ms, 3 * ttl_ms // 2)
         )
         return 1000 * self._dice.between(f"{name}-duration", number, most_ms // 2, most_ms)
+
+    def _late_session(self) -> list[FaultEvent]:
+        """A session that comes back just when it is given up, where the run is long enough for that; see `LATE`."""
+        ttl_us = self._dice.choice("ttl", 0, TTLS_S) * SECOND_US
+        latest_us = self._cast.duration_us - ttl_us - SECOND_US
+        if latest_us < 0 or not self._dice.is_on("aim", "late session"):
+            return []
+        (pause, client), (split, pair) = LATE
+        at_us = self._dice.between("late-at", 0, 0, latest_us)
+        event = self._dice.choice("late-event", 0, ("call", "answer", "commit"))
+        trigger = (
+            event,
+            self._dice.between("late-nth", 0, 1, 6),
+            self._dice.between("late-later", 0, 0, 3_000),
+        )
+        until = ("expiring", 1, self._dice.between("late-back", 0, 0, 3_000))
+        apart_us = 1000 * self._dice.between("late-apart", 0, 100, 1_500)
+        return [
+            FaultEvent(at_us, pause, client, 2 * ttl_us, trigger=trigger, until=until),
+            FaultEvent(at_us, split, pair, apart_us, trigger=("expiring", 1, 0)),
+        ]
+
+    def _heirs(self) -> list[FaultEvent]:
+        """The first words of new leaders are lost, of whichever group; see `HEIRS`."""
+        if not self._dice.is_on("aim", "heirs"):
+            return []
+        kind, targets = HEIRS
+        at_us = self._dice.between("heirs-at", 0, 0, self._cast.duration_us // 4)
+        most_us = self._dice.choice("heirs-later", 0, (0, 100, 3_000))
+        trigger = ("heir", 1, self._dice.between("heirs-delay", 0, 0, most_us))
+        return [FaultEvent(at_us, kind, targets, trigger=trigger, again=_MANY_TIMES)]
 
     def _in_peace(self) -> list[FaultEvent]:
         """Faults during the final probes: such as every call survives."""

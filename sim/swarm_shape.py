@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from .dice import DRIFT_PPM, SECOND_US, TTLS_S, Cast, Dice
 from .plan import ClusterShape
 
-__all__ = ["draw_nodes", "draw_shape"]
+__all__ = ["draw_nodes", "draw_shape", "window_of"]
 
 _NODES = (3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7)
 _NODES_MIXED = (3, 3, 3, 3, 3, 5, 5, 5, 3, 4, 7)
@@ -91,6 +91,11 @@ def _limits(dice: Dice, cast: Cast) -> dict[str, int | float | str]:
     }
 
 
+def window_of(dice: Dice) -> int:
+    """Draw how many answered requests a slot remembers of a session; small where small bounds are drawn."""
+    return dice.choice("window", 0, (1024, 64, 16)) if dice.is_on("settings", "small") else 1024
+
+
 def _rare(dice: Dice) -> dict[str, int | float | str]:
     """Draw, for half of the runs, bounds so small that they are met."""
     if not dice.is_on("settings", "small"):
@@ -99,7 +104,7 @@ def _rare(dice: Dice) -> dict[str, int | float | str]:
     return {
         "unreachable_after_s": unreachable_s,
         "down_after_s": down_s,
-        "max_window_replies": dice.choice("window", 0, (1024, 64, 16)),
+        "max_window_replies": window_of(dice),
         "max_window_bytes": dice.choice("window-bytes", 0, (1024 * 1024, 4096, 1024)),
         "max_uncommitted_bytes": dice.choice("uncommitted", 0, (64 * 1024 * 1024, 65536)),
         "retained_bytes": dice.choice("retained-bytes", 0, (2 * 1024 * 1024, 64 * 1024, 4_096, 1_024)),

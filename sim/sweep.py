@@ -20,7 +20,7 @@ from .fault_kinds import ALLOCATING, FAULTS, PHASES
 from .plan import Plan
 from .result import ERROR, HELD, UNDECIDED, VIOLATED, Result
 from .swarm import expand
-from .swarm_faults import AIMS
+from .swarm_faults import AIMS, HEIRS, LATE
 from .swarm_members import MEMBER_AIMS
 from .triggers import TRIGGERS
 from .wall import SEED_LIMIT_S, OutOfTime, limited
@@ -82,6 +82,7 @@ _AIMED = tuple(dict.fromkeys(f"{aim.kind} of {' '.join(aim.targets)}" for aim in
 _DRAWN = (
     *(kind for kind in FAULTS if kind not in _OF_MEMBERS),
     *_AIMED,
+    *(f"{kind} of {' '.join(targets)}" for kind, targets in (*LATE, HEIRS)),
     *(f"after {event}" for event in TRIGGERS),
     *(f"during {phase}" for phase in PHASES if phase),
 )

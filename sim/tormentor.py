@@ -105,6 +105,9 @@ class Tormentor:
         world.trace.subscribe(self._triggers.heard)
         checks.on_commit = self._triggers.committed
         checks.on_leader = self._triggers.elected
+        checks.on_heir = self._triggers.inherited
+        checks.on_joint = self._triggers.changing
+        checks.on_expiring = self._triggers.expiring
         self._gate = asyncio.Lock()
         self._over = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -234,8 +237,21 @@ class Tormentor:
         self._note(fault)
         undo = self._strikes.strike(fault)
         if undo is not None:
-            await self._wait(fault.duration_us / _MICROS)
+            await self._last(fault)
             undo.heal()
+
+    async def _last(self, fault: FaultEvent) -> None:
+        """Wait for the end of a fault: for its duration, or until what ends it before has come."""
+        if fault.until is None:
+            await self._wait(fault.duration_us / _MICROS)
+            return
+        what, count, delay_us = fault.until
+        try:
+            async with asyncio.timeout(fault.duration_us / _MICROS):
+                if await self._triggers.wait(what, count) and await self._wait(delay_us / _MICROS):
+                    self._count(f"{fault.kind} until {what}")
+        except TimeoutError:
+            self._stage.skipped.append(f"end of {fault.kind}: no {what} came in time")
 
     def _count(self, name: str) -> None:
         self.done[name] = self.done.get(name, 0) + 1

@@ -17,9 +17,11 @@ _EVENTS = {
     "Started": "start",
     "Crashed": "crash",
 }
-TRIGGERS = (*_EVENTS.values(), "commit", "elected")
+TRIGGERS = (*_EVENTS.values(), "commit", "elected", "heir", "joint", "expiring")
 """What a fault may wait for; ``commit`` is an entry of a slot that is committed for the first time anywhere,
-``elected`` the first write of a new leader of any group."""
+``elected`` the first write of a new leader of any group, ``heir`` that of one which does not know all entries before
+its own to be committed, ``joint`` a leader that begins to change the voters of its group, ``expiring`` the end of a
+session for its silence that comes into the log of a leader, committed or not."""
 
 
 class Triggers:
@@ -65,6 +67,21 @@ class Triggers:
         """Take a new leader."""
         if self._waiting:
             self._count("elected")
+
+    def inherited(self) -> None:
+        """Take a new leader with entries of which it does not know what becomes of them."""
+        if self._waiting:
+            self._count("heir")
+
+    def changing(self) -> None:
+        """Take a joint configuration in a leader's log."""
+        if self._waiting:
+            self._count("joint")
+
+    def expiring(self) -> None:
+        """Take a session whose expiry is in a leader's log."""
+        if self._waiting:
+            self._count("expiring")
 
     def _count(self, what: str) -> None:
         for one in self._waiting:

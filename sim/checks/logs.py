@@ -22,10 +22,14 @@ GroupKey = tuple[int, int]
 _DATA, _MEMBERSHIP = 0, 2
 
 
+def _ignore(key: GroupKey, core: Core) -> None:
+    """Nobody wants to know."""
+
+
 class _Mirror:
     """What one replica has written: its entries from `first` on."""
 
-    __slots__ = ("commit", "entries", "first", "kept_from", "term", "vote")
+    __slots__ = ("commit", "entries", "first", "kept_from", "led", "term", "vote")
 
     def __init__(self) -> None:
         self.first = 1
@@ -34,6 +38,8 @@ class _Mirror:
         self.kept_from = 1
         self.term = 0
         self.vote: str | None = None
+        self.led = (0, 0)
+        """The term that it leads in, and what was committed here when that began."""
 
     def write(self, first: int, entries: Sequence[Entry]) -> None:
         """Put entries in, over what was there."""
@@ -62,17 +68,29 @@ class Logs:
         Told of every entry that is committed anywhere, once, in order: (group, index, entry).
     on_leader
         Told when somebody leads in a new term.
+    on_heir
+        Told when that one does not know all entries before its own to be committed: (group, its core).
+    on_joint
+        Told when a leader writes a joint configuration: (group, its core).
     """
 
     def __init__(
-        self, on_committed: Callable[[GroupKey, int, Entry], None], on_leader: Callable[[], None]
+        self,
+        on_committed: Callable[[GroupKey, int, Entry], None],
+        on_leader: Callable[[], None],
+        on_heir: Callable[[GroupKey, Core], None] = _ignore,
+        on_joint: Callable[[GroupKey, Core], None] = _ignore,
     ) -> None:
         self._on_committed = on_committed
         self._on_leader = on_leader
+        self._on_heir = on_heir
+        self._on_joint = on_joint
         self._mirrors: dict[tuple[str, GroupKey], _Mirror] = {}
         self._canons: dict[GroupKey, _Canon] = {}
         self._written: dict[tuple[GroupKey, int, int], tuple[bytes, int]] = {}
         self._leaders: dict[tuple[GroupKey, int], str] = {}
+        self._votes: dict[tuple[GroupKey, int, str], dict[str, None]] = {}
+        """By group, term and candidate: who wrote a vote for it."""
         self.counts = {
             "leaders": 0,
             "learners": 0,
@@ -108,6 +126,7 @@ class Logs:
         mirror.kept_from = core.first_index
         if core.role is Role.LEADER:
             self._check_leader(core, key)
+            self._check_rule(mirror, core, key)
         if core.commit > mirror.commit:
             self._advance(mirror, core, key)
 
@@ -122,6 +141,8 @@ class Logs:
         if term == mirror.term and mirror.vote is not None and vote != mirror.vote:
             _broken(12, core, key, f"in term {term} the vote went from {mirror.vote} to {vote}")
         mirror.term, mirror.vote = term, vote
+        if vote is not None:
+            self._votes.setdefault((key, term, vote), {})[core.id] = None
 
     def _check_leader(self, core: Core, key: GroupKey) -> None:
         known = self._leaders.get((key, core.term))
@@ -129,11 +150,40 @@ class Logs:
             self._leaders[key, core.term] = core.id
             self.counts["leaders"] += 1
             self._on_leader()
+            # Its own empty entry is the last one.
+            if core.commit < core.last_index - 1:
+                self._on_heir(key, core)
         elif known != core.id:
             _broken(10, core, key, f"in term {core.term} both {known} and {core.id} lead")
         membership = core.membership
         if known is None and membership is not None and not membership.has_voter(core.id):
             _broken(17, core, key, f"leads in term {core.term} without a vote in {membership}")
+        if known is None:
+            self._check_votes(core, key)
+
+    def _check_votes(self, core: Core, key: GroupKey) -> None:
+        """Whoever leads has the votes of a majority; of both, where two configurations count (10)."""
+        votes, membership = self._votes.get((key, core.term, core.id), {}), core.membership
+        for voters in () if membership is None else (membership.voters, membership.outgoing):
+            given = [voter for voter in voters if voter in votes]
+            if voters and 2 * len(given) <= len(voters):
+                _broken(10, core, key, f"leads in term {core.term} with the votes of {given} out of {voters}")
+
+    def _check_rule(self, mirror: _Mirror, core: Core, key: GroupKey) -> None:
+        """A leader counts for entries of its own term only: those before them may still be written over (11).
+
+        By the time it writes for the first time it may have committed what the leader before told it of, and no more.
+        """
+        if mirror.led[0] != core.term:
+            mirror.led = (core.term, max(core.commit, mirror.commit))
+        at = core.commit - mirror.first
+        if (
+            core.commit > mirror.led[1]
+            and 0 <= at < len(mirror.entries)
+            and mirror.entries[at].term < core.term
+        ):
+            text = f"committed entry {core.commit} of term {mirror.entries[at].term} by count in term {core.term}"
+            _broken(11, core, key, text)
 
     # -- entries
 
@@ -147,6 +197,10 @@ class Logs:
                     11, core, key, f"entry {first} is written over, but {mirror.commit} was committed here"
                 )
         mirror.write(first, entries)
+        if core.role is Role.LEADER and any(
+            entry.kind == _MEMBERSHIP and decode(entry.data).outgoing for entry in entries
+        ):
+            self._on_joint(key, core)
         before = self._term_before(mirror, first)
         for index, entry in enumerate(entries, first):
             known = self._written.setdefault((key, index, entry.term), (entry.data, before))

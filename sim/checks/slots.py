@@ -131,6 +131,7 @@ class ShadowSlot:
             self._check_entity(index, entity)
         if kind == COMMAND:
             self._check_waits(index, plain)
+            self._check_marks(index, plain)
         if ended is not None:
             self._check_ended(index, ended)
         return reply if is_new else None
@@ -250,6 +251,25 @@ class ShadowSlot:
             if at == entity and (state is None or STRUCTURES[at[0]].outcome(state, plain[1], seq) is None):
                 self._broken(
                     2, index, f"{entity[1]!r} has nothing of request {(plain[1], seq)}, which is looked for"
+                )
+
+    def _check_marks(self, index: int, plain: list[Any]) -> None:
+        """What a client has confirmed with a command is forgotten with it, whatever that command was answered (9)."""
+        session, (low, wait_low) = self.machine.sessions.get(plain[1]), plain[3:5]
+        if session is None or session.over:
+            return
+        if session.low < low or session.wait_low < wait_low:
+            marks = (session.low, session.wait_low)
+            self._broken(9, index, f"session {plain[1]} confirmed {(low, wait_low)}, its marks are {marks}")
+        for name, table, mark in (
+            ("reply", session.replies, session.low),
+            ("withdrawal", session.withdrawn, session.low),
+            ("outcome", session.outcomes, session.wait_low),
+        ):
+            seq = next(iter(table), mark)
+            if seq < mark:
+                self._broken(
+                    9, index, f"session {plain[1]} confirmed all below {mark}, its {name} {seq} is kept"
                 )
 
     def _check_entity(self, index: int, entity: Entity) -> None:

@@ -6,10 +6,12 @@ Nothing here changes what happens: the storage door below does what the memory's
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from casty.cluster.slot_schema import EXPIRE
 from casty.consensus import Core, Entry, Role
 from casty.events import ReplicaFailed, TopologyChanged
+from casty.wire.pack import unpack
 
 from ..fault_kinds import PLANNED
 from .identities import Identities
@@ -19,6 +21,7 @@ from .memory import Budgets
 from .portrait import Portrait, differing, portrait_of
 from .refusals import limits_of
 from .slots import Slots
+from .told import SessionKey, Told
 from .versions import Versions
 from .violation import Violation, ViolationError
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from ..trace import TraceEvent
     from ..world import World
 
-__all__ = ["StepChecks", "WatchedStorage"]
+__all__ = ["Expiry", "StepChecks", "WatchedStorage"]
 
 LOOK_EVERY_S = 0.05
 _SLOWLY = 4
@@ -38,6 +41,19 @@ _SETTLED_NS = 1_000_000_000
 _LATE_NS = 8_000_000_000
 """No fault of a plan holds a message for so long."""
 _COMPARE_EVERY = 16
+
+
+_EXPIRES = bytes([EXPIRE])
+"""The second byte of such an entry; the first one is the head of its list."""
+
+
+class Expiry(NamedTuple):
+    """A session that a leader gives up: its node, and the session."""
+
+    leader: str
+    slot: int
+    epoch: int
+    session: int
 
 
 class WatchedStorage:
@@ -73,14 +89,26 @@ class StepChecks:
         self._hosts: dict[str, HostView] = {}
         """The replicas of each node, by its name, from when it has them until another incarnation runs."""
         self.first: Violation | None = None
-        self.logs = Logs(self._committed, self._led)
+        self.logs = Logs(self._committed, self._led, self._inherits, self._changes)
         self.slots = Slots(
             lambda: self._generation, self._expired, limits_of(settings), lambda: self._world.now_ns
         )
         self.on_commit: Callable[[], None] = _nothing
         self.on_leader: Callable[[], None] = _nothing
+        self.on_expiring: Callable[[], None] = _nothing
         self.wrote_last: dict[int, str] = {}
         """Group number -> the node whose follower wrote entries last."""
+        self.on_joint: Callable[[], None] = _nothing
+        self.changer: tuple[int, str] | None = None
+        """The latest leader that wrote a joint configuration: group and id."""
+        self.on_heir: Callable[[], None] = _nothing
+        self.heir: tuple[int, str] | None = None
+        """The latest new leader that has entries of others and does not know them to be committed: group and id."""
+        self.expiring: Expiry | None = None
+        """The latest end of a session for its silence that a leader put into its log."""
+        self._given_up: dict[SessionKey, None] = {}
+        """All sessions whose end for their silence came into the log of a leader."""
+        self._told = Told(self._lives_on)
         self._identities = Identities()
         self._versions_made = Versions()
         self.budgets = Budgets()
@@ -166,6 +194,7 @@ class StepChecks:
             if write.entries and group.core.role is not Role.LEADER:
                 self.wrote_last[write.group] = process.name
             if group.core.role is Role.LEADER:
+                self._see_expiries(process, group, write.entries)
                 self._guarded(self._check_lease, process, group)
 
     def after_write(self, process: Process, writes: Sequence[Any]) -> None:
@@ -210,6 +239,23 @@ class StepChecks:
 
     def _led(self) -> None:
         self.on_leader()
+
+    def _inherits(self, key: GroupKey, core: Core) -> None:
+        self.heir = (key[0], core.id)
+        self.on_heir()
+
+    def _changes(self, key: GroupKey, core: Core) -> None:
+        self.changer = (key[0], core.id)
+        self.on_joint()
+
+    def _see_expiries(self, process: Process, group: GroupView, entries: Sequence[Entry]) -> None:
+        """Tell of sessions that a leader of a slot means to end."""
+        for entry in entries if group.number else ():
+            if entry.data[1:2] == _EXPIRES:
+                plain: Any = unpack(entry.data)
+                self.expiring = Expiry(process.name, group.number - 1, group.epoch, plain[1])
+                self._given_up[self.expiring[1:]] = None
+                self.on_expiring()
 
     # -- leases and leaders
 
@@ -275,6 +321,7 @@ class StepChecks:
             if self._runs(name):
                 self._guarded(self._identities.look, self._world.processes[name], system)
                 self._guarded(self.budgets.look, self._world.processes[name], system)
+                self._guarded(self._told.look, name, gateway_of(system))
         self._guarded(self.budgets.look_at_led, live, self.systems)
 
     def _note_leases(self, leading: Sequence[tuple[Process, HostView, GroupView]]) -> None:
@@ -313,6 +360,13 @@ class StepChecks:
             if left_ns > 0:
                 text = f"session {session} of {name} is expired while it trusts it for {left_ns / 1e9:.3f} s more"
                 raise ViolationError(Violation(18, f"slot {slot}", text))
+
+    def _lives_on(self, key: SessionKey) -> bool:
+        """Whether a session is committed, not over, and not to be over."""
+        slot, epoch, number = key
+        shadow = self.slots.shadows.get((slot + 1, epoch))
+        session = None if shadow is None else shadow.machine.sessions.get(number)
+        return session is not None and not session.over and key not in self._given_up
 
     def _heard(self, entry: TraceEvent) -> None:
         event = entry.event

@@ -66,6 +66,10 @@ class Strangers:
     def _broken(self, number: int, subject: str, text: str) -> None:
         self._checks.report(Violation(number, subject, text))
 
+    def taken(self, name: str, kind: int) -> None:
+        """A node went on with a link after a frame that nobody in the role of its other end sends."""
+        self._broken(_OTHERS, name, f"took a frame of kind {kind} from a client, and went on")
+
     def _is_rogue(self, node_id: str | None) -> bool:
         return node_id is not None and any(node_id.startswith(name) for name in self._world.rogues)
 

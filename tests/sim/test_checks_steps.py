@@ -16,6 +16,7 @@ from casty.cluster.slot_schema import (
     EXPIRE,
     OPEN,
 )
+from casty.cluster.slot_session import SlotSession
 from casty.consensus import Entry, Membership, Role, Snapshot
 from casty.consensus.membership import encode
 from casty.distributed.barrier import ARRIVE, BarrierStructure
@@ -41,7 +42,7 @@ class Replica:
         self.first_index = 1
         self.role = Role.FOLLOWER
         self.membership = membership
-        self._last = 0
+        self.last_index = 0
 
     def write(
         self,
@@ -51,8 +52,8 @@ class Replica:
         snapshot: Snapshot | None = None,
     ) -> None:
         hard_state = (self.term, vote) if vote is not None else None
-        first = self._last + 1 if first is None else first
-        self._last = first + len(entries) - 1
+        first = self.last_index + 1 if first is None else first
+        self.last_index = first + len(entries) - 1
         core: Any = self
         self._logs.written(Write(1, 1, hard_state, first, list(entries), snapshot), core)
 
@@ -76,6 +77,13 @@ def broken(number: int) -> Any:
 
 
 # -- logs
+
+
+def elect(logs: Logs, id: str, term: int, *voters: str) -> None:
+    for voter in voters:
+        replica = Replica(logs, voter)
+        replica.term = term
+        replica.write(vote=id)
 
 
 def test_a_proper_group(logs: Logs, committed: list[tuple[GroupKey, int, bytes]]) -> None:
@@ -106,7 +114,59 @@ def test_a_compaction_is_counted_once() -> None:
     assert logs.counts["compactions"] == 1
 
 
+def test_a_leader_without_the_votes_of_both_configurations(logs: Logs) -> None:
+    joint = Membership(("a", "b", "d"), ("a", "b", "c"))
+    elect(logs, "a", 1, "a", "c")
+    elect(logs, "a", 2, "a", "d")
+    elect(logs, "a", 3, "a", "b")
+    for term in (1, 2):
+        with broken(10):
+            lead(logs, "a", term, joint)
+    lead(logs, "a", 3, joint)
+
+
+def lead(logs: Logs, id: str, term: int, membership: Membership) -> None:
+    replica = Replica(logs, id, membership)
+    replica.term, replica.role = term, Role.LEADER
+    replica.write(entry(term))
+
+
+def test_a_leader_that_counts_for_entries_of_earlier_terms(logs: Logs) -> None:
+    replica = Replica(logs, "a")
+    replica.term = 1
+    replica.write(entry(1), entry(1))
+    elect(logs, "a", 2, "a", "b")
+    replica.term, replica.role = 2, Role.LEADER
+    replica.commit = 1
+    replica.write(entry(2))
+    replica.commit = 2
+    with broken(11):
+        replica.write()
+    replica.commit = 3
+    replica.write()
+
+
+def test_a_leader_that_inherits_and_one_that_changes_are_told_of() -> None:
+    heirs: list[GroupKey] = []
+    changes: list[GroupKey] = []
+    logs = Logs(
+        lambda key, index, entry: None,
+        lambda: None,
+        lambda key, core: heirs.append(key),
+        lambda key, core: changes.append(key),
+    )
+    replica = Replica(logs, "a")
+    elect(logs, "a", 2, "a", "b")
+    replica.term, replica.role = 2, Role.LEADER
+    replica.write(entry(1), entry(2))
+    assert (heirs, changes) == ([(1, 1)], [])
+    replica.write(Entry(2, 2, encode(THREE)))
+    replica.write(Entry(2, 2, encode(Membership(("a", "b", "d"), ("a", "b", "c")))))
+    assert (heirs, changes) == ([(1, 1)], [(1, 1)])
+
+
 def test_two_leaders_of_a_term(logs: Logs) -> None:
+    elect(logs, "a", 3, "a", "c")
     for name in ("a", "b"):
         replica = Replica(logs, name)
         replica.term, replica.role = 3, Role.LEADER
@@ -234,6 +294,27 @@ class Slot:
 
     def line(self) -> Any:
         return self.machine().entities[LOCK, b"e"]
+
+
+def test_a_confirmed_answer_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    slot = Slot()
+    slot.ask(1, COUNTER, [1, 5])
+    slot.put(COMMAND, 1, 2, 2, 2, COUNTER, b"e", [1, 5])
+    monkeypatch.setattr(SlotSession, "pass_marks", lambda session, low, wait_low: 0)
+    with broken(9):
+        slot.put(COMMAND, 1, 3, 3, 3, COUNTER, b"e", [1, 5])
+
+
+def test_a_confirmed_answer_that_is_kept_beside_its_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pass_marks(session: Any, low: int, wait_low: int) -> int:
+        session.low, session.wait_low = low, wait_low
+        return 0
+
+    slot = Slot()
+    slot.ask(1, COUNTER, [1, 5])
+    monkeypatch.setattr(SlotSession, "pass_marks", pass_marks)
+    with broken(9):
+        slot.put(COMMAND, 1, 2, 2, 2, COUNTER, b"e", [1, 5])
 
 
 def test_a_proper_slot() -> None:

@@ -79,6 +79,7 @@ def _broken(change: dict[str, Any], at: str | None = None) -> str:
         ({"targets": ["@boss"]}, "faults", "plan.faults[0].targets"),
         ({"trigger": ["call", 0, 0]}, "faults", "plan.faults[0].trigger"),
         ({"trigger": ["sneeze", 1, 0]}, "faults", "plan.faults[0].trigger"),
+        ({"until": ["sneeze", 1, 0]}, "faults", "plan.faults[0].until"),
         ({"again": -1}, "faults", "plan.faults[0].again"),
         ({"phase": "later"}, "faults", "plan.faults[0].phase"),
         ({"founders": -1}, "cluster", "plan.cluster.founders"),
