@@ -40,12 +40,15 @@ def _report(options: argparse.Namespace) -> int:
     missed = 0
     for bug in [bug for bug in PLANTED if not options.names or bug.name in options.names]:
         if options.list:
-            print(f"{bug.name:24} {bug.safeguard:18} {bug.scenario:10} {'hard' if bug.is_hard else ''}")
+            print(
+                f"{bug.name:24} {bug.safeguard:18} {bug.shown_by or bug.scenario:10} {'hard' if bug.is_hard else ''}"
+            )
             continue
         most = options.seeds or (HARD if bug.is_hard else EASY)
-        found = _search(bug, options.first, most, options.repeat)
-        missed += len(found) < options.repeat
-        print(_row(bug, found, most, options.repeat, options.json), flush=True)
+        repeat = 1 if bug.shown_by else options.repeat
+        found = _search(bug, options.first, most, repeat)
+        missed += len(found) < repeat
+        print(_row(bug, found, most, repeat, options.json), flush=True)
     return int(missed > 0)
 
 
@@ -64,9 +67,12 @@ def _row(bug: Planted, found: list[Finding], most: int, repeat: int, is_json: bo
     counts = [finding.seeds for finding in found]
     if is_json:
         return json.dumps({
-            "name": bug.name, "safeguard": bug.safeguard, "scenario": bug.scenario, "hard": bug.is_hard,
+            "name": bug.name, "safeguard": bug.safeguard, "scenario": bug.scenario, "test": bug.shown_by,
+            "hard": bug.is_hard,
             "seeds": counts, "missed": repeat - len(found), "violation": found[0].text if found else None,
         })  # fmt: skip
+    if bug.shown_by:
+        return f"{bug.name:24} {bug.safeguard:18} {'found' if found else 'NOT found'} by {bug.shown_by}"
     head = f"{bug.name:24} {bug.safeguard:18} {bug.scenario:10}"
     if len(found) < repeat:
         return f"{head} NOT found within {most} seeds{f'; before: {counts}' if counts else ''}"

@@ -223,6 +223,12 @@ BOUNDARY = (
                 (frames.BEAT, frames.BEAT_ACK, frames.ROWS, frames.ROWS_ACK),
             ),
             ("replies-of-strangers", STRANGER, (frames.REPLY,)),
+            ("acks-of-strangers", STRANGER, (frames.KEEPALIVE_ACK,)),
+            ("joins-of-clients", CLIENT, (frames.JOIN,)),
+            ("founding-of-clients", CLIENT, (frames.FOUNDING,)),
+            ("consensus-of-clients", CLIENT, (frames.CONSENSUS,)),
+            ("replies-of-clients", CLIENT, (frames.REPLY, frames.KEEPALIVE_ACK)),
+            ("beats-of-clients", CLIENT, (frames.BEAT, frames.BEAT_ACK, frames.ROWS, frames.ROWS_ACK)),
         )
     ),
 )

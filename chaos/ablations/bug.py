@@ -10,16 +10,19 @@ from sim.executor import run_plan
 from sim.result import HELD
 from sim.swarm import expand
 
+from .by_test import run_test
+
 LONG_S = 20
 """Plans of searches last so long: what has to coincide needs time, more than sweeps of many seeds give it."""
 
-__all__ = ["Finding", "Planted", "bug_in", "find", "planted"]
+__all__ = ["Finding", "Planted", "bug_in", "find", "planted", "shown"]
 
 
 class Planted(NamedTuple):
     """One bug: its name, the safeguard it breaks, the scenario that should find it, and what is replaced.
 
-    `broken` is the wrong attribute. `is_hard`: two or more events have to coincide before it shows.
+    `broken` is the wrong attribute. `is_hard`: two or more events have to coincide before it shows. `shown_by`: the
+    pytest node id of a test that fails with it, where no scenario has what it takes; then no seeds are tried.
     """
 
     name: str
@@ -29,6 +32,7 @@ class Planted(NamedTuple):
     attribute: str
     broken: Any
     is_hard: bool = False
+    shown_by: str = ""
 
 
 class Finding(NamedTuple):
@@ -66,6 +70,8 @@ def planted(bug: Planted) -> Generator[None, None, None]:
 
 def find(bug: Planted, seeds: Iterable[int], duration_s: int = LONG_S) -> Finding | None:
     """Run seeds with the bug until one does not hold that holds without it; None when there is none."""
+    if bug.shown_by:
+        return _find_by_test(bug)
     for count, seed in enumerate(seeds, 1):
         plan = expand(bug.scenario, seed, duration_s=duration_s)
         with planted(bug):
@@ -73,3 +79,16 @@ def find(bug: Planted, seeds: Iterable[int], duration_s: int = LONG_S) -> Findin
         if result.verdict != HELD and run_plan(plan).verdict == HELD:
             return Finding(count, seed, result.verdict, result.violation or "")
     return None
+
+
+def shown(bug: Planted, test: str) -> Planted:
+    """Return a bug that a test shows; see `Planted`."""
+    return bug._replace(shown_by=test)
+
+
+def _find_by_test(bug: Planted) -> Finding | None:
+    """Run its test with the bug and without it; it counts as one seed."""
+    outcome = run_test(bug.shown_by, bug.name)
+    if outcome.has_passed or not run_test(bug.shown_by).has_passed:
+        return None
+    return Finding(1, 0, "failed", outcome.text or bug.shown_by)

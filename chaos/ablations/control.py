@@ -11,7 +11,7 @@ from casty.cluster.control import ControlMachine
 from casty.cluster.offers import Offers
 from casty.cluster.registry import Registry
 
-from .bug import Planted, bug_in
+from .bug import Planted, bug_in, shown
 
 __all__ = ["CONTROL"]
 
@@ -77,15 +77,20 @@ class _Deaf(relays.Outcome):
             super().add(call_id, reply)
 
 
+_TESTS = "tests/unit/cluster"
+
 CONTROL = (
-    bug_in(
-        "any-announcement",
-        "numbers of announcements",
-        "mixed",
-        ControlMachine,
-        "_service",
-        _any_number,
-        True,
+    shown(
+        bug_in(
+            "any-announcement",
+            "numbers of announcements",
+            "mixed",
+            ControlMachine,
+            "_service",
+            _any_number,
+            True,
+        ),
+        f"{_TESTS}/test_control.py::test_a_late_duplicate_of_a_registration_changes_nothing",
     ),
     bug_in(
         "version-of-nothing",
@@ -99,10 +104,22 @@ CONTROL = (
     Planted(
         "dead-keep-services", "incarnations of services", "mixed", Registry, "forget", _keeps_services, True
     ),
-    Planted(
-        "unbounded-services", "bound of the topology", "mixed", Registry, "_has_room", _counts_nothing, True
+    shown(
+        Planted(
+            "unbounded-services",
+            "bound of the topology",
+            "mixed",
+            Registry,
+            "_has_room",
+            _counts_nothing,
+            True,
+        ),
+        f"{_TESTS}/test_control.py::test_what_exceeds_the_bound_of_services_is_refused_and_the_rest_taken",
     ),
-    Planted("never-anew", "services of who came back", "mixed", Offers, "anew", _keeps_position, True),
+    shown(
+        Planted("never-anew", "services of who came back", "mixed", Offers, "anew", _keeps_position, True),
+        f"{_TESTS}/test_offers.py::test_in_the_end_exactly_what_is_offered_is_listed",
+    ),
     Planted(
         "leader-unanswered",
         "leaders one does not know",

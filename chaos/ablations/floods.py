@@ -12,7 +12,7 @@ from casty.cluster.replies import LinkAnswers
 from casty.transport.connection import Connection
 from casty.transport.intake import Intake
 
-from .bug import Planted, bug_in
+from .bug import Planted, bug_in, shown
 
 __all__ = ["SHARES"]
 
@@ -49,11 +49,16 @@ def _not_drained(_connection: Any) -> None:
     """Nobody notes that the other end took what waited for it."""
 
 
-SHARES = (
-    Planted("rotation-stops", _SHARES, "", Intake, "_see_to_it", _never),
-    bug_in("rest-of-a-share-dropped", _SHARES, "", Connection, "_serve", _dropped),
-    bug_in("never-read-again", _SHARES, "", Connection, "_rest", _unread),
-    Planted("never-drained", _SHARES, "", Connection, "_drained", _not_drained),
-    Planted("reads-put-off-for-good", _SHARES, "", LinkAnswers, "put_off", _never),
+_TEST = "tests/sim/test_floods.py::test_who_asks_for_very_much_at_once_gets_it"
+
+SHARES = tuple(
+    shown(bug, _TEST)
+    for bug in (
+        Planted("rotation-stops", _SHARES, "", Intake, "_see_to_it", _never),
+        bug_in("rest-of-a-share-dropped", _SHARES, "", Connection, "_serve", _dropped),
+        bug_in("never-read-again", _SHARES, "", Connection, "_rest", _unread),
+        Planted("never-drained", _SHARES, "", Connection, "_drained", _not_drained),
+        Planted("reads-put-off-for-good", _SHARES, "", LinkAnswers, "put_off", _never),
+    )
 )
-"""What needs many calls of one client at once, more than any scenario has: `tests/sim/test_floods.py` shows them."""
+"""What needs many calls of one client at once, more than any scenario has."""

@@ -1,6 +1,6 @@
 """Planted bugs in founding. The exploration in `tests/unit/cluster/test_founding_space.py` finds each of them.
 
-They are not in `planted.PLANTED`: the simulator's scenarios begin with a cluster that was founded without faults.
+It goes through all that may be late, lost, doubled or restarted among a few nodes; a scenario tries one course a seed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 from casty.cluster import ballots
 from casty.cluster.control import MemberRow
 
-from .bug import Planted, bug_in
+from .bug import Planted, bug_in, shown
 
 __all__ = ["FOUNDING", "LATE_JOIN"]
 
@@ -75,26 +75,34 @@ def _own_wall(_right: Any) -> Any:
     return lambda promises: promises[-1].floor
 
 
-FOUNDING: tuple[Planted, ...] = (
-    bug_in("half-is-a-majority", SAFEGUARD, "mixed", ballots, "majority", _half),
-    bug_in("free-choice", SAFEGUARD, "mixed", ballots, "_bound", _free_choice),
-    bug_in("lowest-vote", SAFEGUARD, "mixed", ballots, "_bound", _lowest_vote, True),
-    bug_in("accepts-lower", SAFEGUARD, "mixed", ballots, "accept", _accepts_lower),
-    bug_in("promises-lower", SAFEGUARD, "mixed", ballots, "promise", _promises_lower),
-    bug_in("released-by-a-promise", SAFEGUARD, "mixed", ballots, "promise", _released),
-    bug_in("one-replaced-is-dead", SAFEGUARD, "mixed", ballots, "_is_dead", _one_replaced, True),
-    bug_in("own-wall", "fencing", "mixed", ballots, "_floor", _own_wall, True),
+_TESTS = "tests/unit/cluster"
+
+FOUNDING: tuple[Planted, ...] = tuple(
+    shown(bug, f"{_TESTS}/test_founding_space.py::test_one_document_at_most_is_started")
+    for bug in (
+        bug_in("half-is-a-majority", SAFEGUARD, "", ballots, "majority", _half),
+        bug_in("free-choice", SAFEGUARD, "", ballots, "_bound", _free_choice),
+        bug_in("lowest-vote", SAFEGUARD, "", ballots, "_bound", _lowest_vote, True),
+        bug_in("accepts-lower", SAFEGUARD, "", ballots, "accept", _accepts_lower),
+        bug_in("promises-lower", SAFEGUARD, "", ballots, "promise", _promises_lower),
+        bug_in("released-by-a-promise", SAFEGUARD, "", ballots, "promise", _released),
+        bug_in("one-replaced-is-dead", SAFEGUARD, "", ballots, "_is_dead", _one_replaced, True),
+        bug_in("own-wall", "fencing", "", ballots, "_floor", _own_wall, True),
+    )
 )
 """What may go wrong while blank nodes agree on one document."""
 
-LATE_JOIN: tuple[Planted, ...] = (
-    bug_in(
-        "join-takes-anyone", "members by incarnation", "mixed", MemberRow, "is_replaced",
-        lambda _right: lambda row, incarnation: False,
-    ),
-    bug_in(
-        "forgets-predecessors", "members by incarnation", "mixed", MemberRow, "former_of",
-        lambda _right: lambda row, successor: (),
-    ),
+LATE_JOIN: tuple[Planted, ...] = tuple(
+    shown(bug, f"{_TESTS}/test_control.py::test_a_late_join_of_a_dead_process_does_not_replace_its_successor")
+    for bug in (
+        bug_in(
+            "join-takes-anyone", "members by incarnation", "", MemberRow, "is_replaced",
+            lambda _right: lambda row, incarnation: False,
+        ),
+        bug_in(
+            "forgets-predecessors", "members by incarnation", "", MemberRow, "former_of",
+            lambda _right: lambda row, successor: (),
+        ),
+    )
 )  # fmt: skip
-"""`tests/unit/cluster/test_control.py` finds each: a late JOIN of a dead process replaces its successor."""
+"""A late JOIN of a dead process replaces its successor."""

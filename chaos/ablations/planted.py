@@ -21,13 +21,15 @@ from .bug import Planted
 from .clients import CLIENTS
 from .consensus import CONSENSUS
 from .control import CONTROL
+from .floods import SHARES
 from .forgotten import FORGOTTEN
-from .halves import HALVES
+from .founding import FOUNDING, LATE_JOIN
+from .halves import BY_TESTS, HALVES
 from .holds import HOLDS
 from .memory import MEMORY
 from .rare import RARE
 from .remains import REMAINS
-from .schemas import SCHEMAS
+from .schemas import MUTANTS, SCHEMAS
 from .sessions import SESSIONS
 from .snapshots import SNAPSHOTS
 from .structures import STRUCTURES
@@ -105,6 +107,6 @@ FIRST = (
 PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN, *RARE,
     *BOUNDS, *HALVES, *REMAINS,
-    *MEMORY, *BOUNDARY, *SCHEMAS,
+    *MEMORY, *BOUNDARY, *SCHEMAS, *BY_TESTS, *SHARES, *FOUNDING, *LATE_JOIN, *MUTANTS,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

@@ -10,7 +10,7 @@ from casty.distributed.core import BAD
 from casty.wire import pack
 from casty.wire.pack import unpack
 
-from .bug import Planted, bug_in
+from .bug import Planted, bug_in, shown
 
 __all__ = ["MUTANTS", "SCHEMAS"]
 
@@ -54,13 +54,18 @@ def _in_full(error: object, _most: int) -> str:
     return repr(error)
 
 
-MUTANTS = (
-    Planted("slot-applied-unchecked", _TOTAL, "slot", slot_machine, "applicable", unpack),
-    Planted("control-applied-unchecked", _TOTAL, "control", control, "check_entry", unpack),
-    Planted("short-cut-without-types", _CHECKED, "slot", slot_schema, "_is_usual", _any_command),
-    bug_in("short-cut-without-bounds", _CHECKED, "slot", slot_schema, "_is_usual", _any_numbers),
-    bug_in("refused-by-half", _TOTAL, "slot", SlotMachine, "apply", _by_half),
-    Planted("digits-without-end", _CHECKED, "slot", pack, "shown", _in_full),
+_TEST = "tests/unit/cluster/test_mutants.py::test_no_mutant_of_an_entry_raises_or_parts_the_replicas"
+
+MUTANTS = tuple(
+    shown(bug, f"{_TEST}[{bug.scenario}]")
+    for bug in (
+        Planted("slot-applied-unchecked", _TOTAL, "slot", slot_machine, "applicable", unpack),
+        Planted("control-applied-unchecked", _TOTAL, "control", control, "check_entry", unpack),
+        Planted("short-cut-without-types", _CHECKED, "slot", slot_schema, "_is_usual", _any_command),
+        bug_in("short-cut-without-bounds", _CHECKED, "slot", slot_schema, "_is_usual", _any_numbers),
+        bug_in("refused-by-half", _TOTAL, "slot", SlotMachine, "apply", _by_half),
+        Planted("digits-without-end", _CHECKED, "slot", pack, "shown", _in_full),
+    )
 )
 """Their scenario is the group whose fuzzer has to find them."""
 

@@ -10,7 +10,7 @@ from casty.cluster.slot_machine import SlotMachine
 from casty.cluster.slot_session import SlotSession
 from casty.distributed.core import Frozen
 
-from .bug import Planted, bug_in
+from .bug import Planted, bug_in, shown
 
 __all__ = ["SESSIONS"]
 
@@ -103,7 +103,13 @@ SESSIONS = (
     bug_in("trip-forgotten", "barrier generation", "barrier", SlotSession, "known", _without_outcomes, True),
     bug_in("expiry-not-fresh", "expiry", "lock", SlotLeader, "__init__", _no_fresh_ttl),
     bug_in("expiring-covered", "expiry", "lock", SlotLeader, "keep_alive", _covers_expiring, True),
-    Planted("speaks-unapplied", "lease", "semaphore", slot_group, "_may_speak", _speaks_when_committed, True),
+    shown(
+        Planted(
+            "speaks-unapplied", "lease", "semaphore", slot_group, "_may_speak", _speaks_when_committed, True
+        ),
+        "tests/unit/cluster/test_slot_replica.py"
+        "::test_a_new_leader_calls_nothing_lost_before_it_has_applied_what_it_inherited",
+    ),
     bug_in("ends-half", "expiry", "semaphore", SlotMachine, "_end", _ends_half),
     bug_in("tokens-restart", "fencing", "lock", SlotMachine, "become", _restarts_tokens),
 )
