@@ -38,7 +38,7 @@ class _Mirror:
         self.kept_from = 1
         self.term = 0
         self.vote: str | None = None
-        self.led = (0, 0)
+        self.led: tuple[int, int] = (0, 0)
         """The term that it leads in, and what was committed here when that began."""
 
     def write(self, first: int, entries: Sequence[Entry]) -> None:
