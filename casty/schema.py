@@ -297,9 +297,13 @@ class Tagged(NamedTuple):
         """Return the whole list of a kind, its number included."""
         return Row((OneOf((tag,)), *self.rows[tag].rules))
 
+    def tests(self) -> dict[int, Test]:
+        """Return, by number, the test of a list that is known to begin with that number."""
+        return {tag: self._test(tag) for tag in self.rows}
+
     def test(self) -> Test:
         """See `Rule`."""
-        tests = {tag: self._test(tag) for tag in self.rows}
+        tests = self.tests()
 
         def fits(value: Any) -> bool:
             if type(value) is not list or not value or type(value[0]) is not int:

@@ -234,7 +234,7 @@ class CallRouter:
 
     def _on_answer(self, call: Call, reply: Reply) -> None:
         status = reply[0]
-        if self._table.pauses and status not in _REFUSALS:
+        if call.slot in self._table.pauses and status not in _REFUSALS:
             self._table.served(call.slot)
         if self._sessions.is_opening(call):
             if status in (OK, OVERLOADED, BAD):

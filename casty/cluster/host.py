@@ -217,14 +217,20 @@ class Host:
             if type(item[0]) is not int:
                 raise RemoteProtocolError("consensus frame: expected the number of a group")
             group = groups.get(item[0])
-            if group is None or group.epoch != item[1] or not (is_heard is None or is_heard(group, item[2])):
+            if group is None or group.epoch != item[1]:
+                continue
+            core = group.core
+            # Whom a replica follows or its configuration names is heard with everything: `authority.hears` begins with
+            # the same, and that costs two calls for every message.
+            is_usual = core.leader == sender or sender in core.progress
+            if not (is_usual or is_heard is None or is_heard(group, item[2])):
                 continue
             theirs, ours = (0, 0) if len(item) == 3 else _numbers(item)
             if not item[2]:
                 group.renewed(sender, theirs)
             elif ours == group.replica_number:
                 try:
-                    group.core.step(now_ns, replica_id(sender, theirs) if theirs else sender, item[2])
+                    core.step(now_ns, replica_id(sender, theirs) if theirs else sender, item[2])
                 except RemoteProtocolError:
                     raise
                 except Exception as error:

@@ -407,6 +407,13 @@ class SlotMachine:
             reply = None if state is None else STRUCTURES[key[0]].outcome(state, number, seq)
             if reply is not None:
                 return reply
+        if (
+            seq >= session.low
+            and seq not in session.replies
+            and seq not in session.outcomes
+            and seq not in session.withdrawn
+        ):
+            return None  # as `session.known`, which most requests are new to
         return session.known(seq)
 
     def outcome_of(self, number: int, seq: int) -> Reply | None:

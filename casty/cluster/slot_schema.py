@@ -69,33 +69,55 @@ _is_entry = compiled(ENTRIES)
 _is_read = compiled(READ)
 _is_keepalive = {length: compiled(row) for length, row in KEEPALIVES.items()}
 
-
-_commands = {kind: compiled(Tagged(structure.shapes)) for kind, structure in STRUCTURES.items()}
+_commands = {kind: Tagged(structure.shapes).tests() for kind, structure in STRUCTURES.items()}
+_queries = {
+    kind: Tagged({**structure.query_shapes, SCAN: Row((ENTITY,))}).tests()
+    for kind, structure in STRUCTURES.items()
+}
+"""By kind and operation, for the short cuts: these cost one call in all, where the schema needs one a field."""
 
 
 def _is_usual(entry: Any) -> bool:
-    """Whether an entry is a command that fits: a short cut for what is asked most, five times as quick as the schema.
+    """Whether an entry is a command that fits: a short cut for what is asked most, six times as quick as the schema.
 
     It may say no to what fits, and never yes to what does not.
     """
     if type(entry) is not list or len(entry) != 8:
         return False
     tag, session, seq, low, wait_low, kind, entity, command = entry
-    if type(tag) is int and tag == COMMAND and type(kind) is int and type(entity) is bytes:
-        fits = _commands.get(kind)
-        return (
-            fits is not None
-            and type(session) is int
-            and type(seq) is int
-            and type(low) is int
-            and type(wait_low) is int
-            and 0 <= session <= MAX_NUMBER
-            and 0 <= seq <= MAX_NUMBER
-            and 0 <= low <= MAX_NUMBER
-            and 0 <= wait_low <= MAX_NUMBER
-            and fits(command)
-        )
-    return False
+    if not (
+        type(tag) is type(session) is type(seq) is type(low) is type(wait_low) is type(kind) is int
+        and tag == COMMAND
+        # The bound is one less than a power of two: no number is above it, or below zero, if their bits together are
+        # not.
+        and 0 <= session | seq | low | wait_low <= MAX_NUMBER
+        and type(entity) is bytes
+        and type(command) is list
+        and command
+        and type(command[0]) is int
+    ):
+        return False
+    tests = _commands.get(kind)
+    fits = None if tests is None else tests.get(command[0])
+    return fits is not None and fits(command)
+
+
+def _is_usual_read(read: Any) -> bool:
+    """Whether a read fits; as `_is_usual`."""
+    if type(read) is not list or len(read) != 3:
+        return False
+    kind, entity, query = read
+    if not (
+        type(kind) is int
+        and type(entity) is bytes
+        and type(query) is list
+        and query
+        and type(query[0]) is int
+    ):
+        return False
+    tests = _queries.get(kind)
+    fits = None if tests is None else tests.get(query[0])
+    return fits is not None and fits(query)
 
 
 def applicable(data: bytes) -> list[Any]:
@@ -122,7 +144,7 @@ def check_entry(data: bytes) -> list[Any]:
 
 def check_read(read: Any) -> list[Any]:
     """Return an unpacked read; raises `RemoteProtocolError` unless it fits."""
-    if not _is_read(read):
+    if not (_is_usual_read(read) or _is_read(read)):
         raise RemoteProtocolError(flaw(READ, read, "read") or "read: it fits no schema")
     checked: list[Any] = read
     return checked

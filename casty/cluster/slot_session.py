@@ -29,6 +29,8 @@ __all__ = ["EntityKey", "SlotSession"]
 EntityKey = tuple[int, bytes]
 """(kind, entity)."""
 
+FEW = 8
+
 
 class SlotSession:
     """What the slot remembers of one session."""
@@ -62,8 +64,12 @@ class SlotSession:
         kept_bytes = self.reply_bytes
         if low > self.low:
             before, self.low = self.low, low
-            for seq in _passed(self.replies, before, low):
-                self.reply_bytes -= size_of(self.replies.pop(seq))
+            replies = self.replies
+            # Mostly by one or two: to look for each costs less than to ask which of them are there.
+            for seq in range(before, low) if low - before < FEW else _passed(replies, before, low):
+                reply = replies.pop(seq, None)
+                if reply is not None:
+                    self.reply_bytes -= size_of(reply)
             for seq in _passed(self.withdrawn, before, low) if self.withdrawn else ():
                 del self.withdrawn[seq]
         if wait_low > self.wait_low:
@@ -153,11 +159,18 @@ class SlotSession:
         return 0
 
 
+_SHORT = (bool, type(None))
+
+
 def size_of(reply: Reply) -> int:
     """Return roughly what keeping a reply costs, in bytes."""
-    if len(reply) == 2 and (type(reply[1]) is int or reply[1] is None):
+    if len(reply) == 2:
         # Most are like that: a status, which is a small number, and what the loop below finds for the other.
-        return 48 + (reply[1].bit_length() // 8 if reply[1] else 0)
+        kind = type(reply[1])
+        if kind is int:
+            return 48 + int(reply[1].bit_length()) // 8
+        if kind in _SHORT:
+            return 48
     size = 16
     for part in reply:
         if isinstance(part, (bytes, str)):
