@@ -61,6 +61,11 @@ class Behavior(Generic[M]):
             check_callable(getattr(self, given[0]), given[0])
 
 
+# Values, so one of each is enough: handlers return one for every message.
+_SAME: Behavior[Any] = Behavior(signal=Signal.same)
+_STOPPED: Behavior[Any] = Behavior(signal=Signal.stopped)
+_UNHANDLED: Behavior[Any] = Behavior(signal=Signal.unhandled)
+
 Next = Behavior[M] | None | Awaitable[Behavior[M] | None]
 """What a handler may return."""
 
@@ -129,17 +134,17 @@ class Behaviors:
     @staticmethod
     def same() -> Behavior[Any]:
         """Keep the present behaviour."""
-        return Behavior(signal=Signal.same)
+        return _SAME
 
     @staticmethod
     def stopped() -> Behavior[Any]:
         """Stop the actor."""
-        return Behavior(signal=Signal.stopped)
+        return _STOPPED
 
     @staticmethod
     def unhandled() -> Behavior[Any]:
         """Keep the present behaviour and publish `UnhandledMessage`."""
-        return Behavior(signal=Signal.unhandled)
+        return _UNHANDLED
 
     @staticmethod
     def restart() -> Behavior[Any]:

@@ -218,12 +218,14 @@ class Cell:
                 return
             if self.is_stopping:
                 self._refuse(message)
-            elif (self.guard is not None and not self.guard(message)) or await self._acts(
-                self._handle(message)
-            ):
-                self.core.replies.handled(message)
-            else:
-                self.core.replies.lost(message, self.ref, "the actor failed while it handled the question")
+                continue
+            if self.guard is None or self.guard(message):
+                work = self._handle(message)  # run as `_acts` does, without a coroutine more for each message
+                if not await self._guarded(work if self.lease is None else Leased(work, self.lease)):
+                    why = "the actor failed while it handled the question"
+                    self.core.replies.lost(message, self.ref, why)
+                    continue
+            self.core.replies.handled(message)
 
     async def _handle(self, message: object) -> None:
         for interceptor in self.interceptors:
@@ -236,6 +238,8 @@ class Cell:
             return
         if not isinstance(result, Behavior):
             check_behavior(result, f"actor {self.path}: the handler's result")
+        if result.signal is Signal.same:
+            return
         if result.signal is Signal.unhandled:
             self.core.replies.lost(message, self.ref, "the actor does not handle such a message")
             self.core.publish(UnhandledMessage(message, self.ref))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+from asyncio import get_running_loop
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -22,7 +23,7 @@ from casty.actor.cell import Cell
 from casty.actor.ending import STOP_GRACE_NS, until_stopped
 from casty.actor.events import DeadLetter, EventStream, EventStreamMessage
 from casty.actor.full import FullMailboxes
-from casty.actor.lease import Lease, may_act
+from casty.actor.lease import ACTING, Lease, may_act
 from casty.actor.mailbox import Mailbox, check_mailbox
 from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef, RemoteSender
 from casty.actor.replies import Replies
@@ -169,18 +170,24 @@ class LocalSystem:
 
     def post(self, path: str, message: object) -> None:
         """Give a message of this process's own to whatever has the path; see `deliver`."""
-        self.check_loop()
-        if may_act():
-            self.deliver(path, message)
-        else:
+        try:
+            is_here = get_running_loop() is self._loop
+        except RuntimeError:
+            is_here = False
+        if not is_here:
+            self.check_loop()
+        if ACTING.get() is not None and not may_act():
             self._unsaid(message, self.own_ref(path))
+            return
+        cell = self.cells.get(path)
+        if cell is not None and not cell.is_stopping:
+            # As `deliver` and `Cell.tell`: of one piece, for most messages come this way.
+            cell.mailbox.add(message)
+        else:
+            self.deliver(path, message)
 
     def _post_own(self, address: ActorAddress, message: object) -> None:
-        self.check_loop()
-        if may_act():
-            self.deliver(address.path[1:], message)
-        else:
-            self._unsaid(message, self.make_ref(address))
+        self.post(address.path[1:], message)
 
     def _unsaid(self, message: object, ref: ActorRef[Any]) -> None:
         self.dead_letter(message, ref, "the lease of the entity that says it ended", level=logging.INFO)
@@ -223,7 +230,10 @@ class LocalSystem:
         """
         cell = self.cells.get(path)
         if cell is not None:
-            return cell.tell(message, size_bytes)
+            if cell.is_stopping:
+                return cell.tell(message, size_bytes)
+            cell.mailbox.add(message, size_bytes)
+            return True
         endpoint = self.endpoints.get(path)
         if endpoint is not None:
             endpoint(message)

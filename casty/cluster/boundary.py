@@ -64,7 +64,8 @@ class Boundary:
     dropped
         How many frames, or messages inside of frames, did not count.
 
-    Bounds: `_said` has `MAX_SAID` texts; `_kept` has a row per link of a stranger that said what it leads or who its
+    Bounds: `_said` has `MAX_SAID` texts; `_speakers` a row per link that sent something for actors, until it ends;
+    `_kept` has a row per link of a stranger that said what it leads or who its
     clients are, with `MAX_KEPT` frames at most; it goes when the stranger is known, or with the link.
     """
 
@@ -72,6 +73,8 @@ class Boundary:
         self._node = node
         self._handlers = handlers
         self._kept: dict[Connection, list[tuple[int, bytes]]] = {}
+        self._speakers: dict[Connection, Speaker] = {}
+        """As whom each link spoke last."""
         log, clock = logging.getLogger("casty.node"), node.runtime.clock
         self._complaints = {
             what: Complaint(clock, log, SECOND_NS)
@@ -91,7 +94,15 @@ class Boundary:
         remote = link.remote
         if remote.role != "node":
             return CLIENT if remote.role == "client" else STATUS
-        if self._member_at(remote.node_id, remote.incarnation) == remote.address:
+        machine = self._node.control.machine
+        member = machine.members.get(remote.node_id)
+        if (
+            member is not None
+            and member.incarnation == remote.incarnation
+            and member.status != "removed"
+            and member.port == remote.port
+            and member.host == remote.host
+        ):
             return MEMBER
         links, key = self._node.links, key_of(link)
         if links.is_named(key) and links.address_of(key) == remote.address:
@@ -133,7 +144,10 @@ class Boundary:
 
     def speaker(self, link: Connection) -> Speaker:
         """Return for whom a link may speak."""
-        return Speaker(self.role_of(link), key_of(link), self.is_member, link.remote.address)
+        role, speaker = self.role_of(link), self._speakers.get(link)
+        if speaker is None or speaker.role != role:
+            speaker = self._speakers[link] = Speaker(role, key_of(link), self.is_member, link.remote.address)
+        return speaker
 
     def on_frame(self, link: Connection, kind: int, body: bytes) -> None:
         """Judge one frame and hand on what passes; raises `RemoteProtocolError` for what no correct process sends."""
@@ -312,6 +326,7 @@ class Boundary:
     def forget(self, link: Connection) -> None:
         """The link is gone."""
         self._kept.pop(link, None)
+        self._speakers.pop(link, None)
 
 
 def _none(hello: Hello) -> None:

@@ -71,6 +71,8 @@ REPLY_PREFIX = "/$ask/"
 
 RECEPTIONIST = "$receptionist"
 _QUESTIONS = (Find, Subscribe)
+_NAMING = (Watch, Unwatch, Subscribe, WatchedGone)
+"""Messages that name an actor of whoever sends them; see `_is_of`."""
 
 MAX_SOURCES = 65_536
 """Processes whose last number is remembered; a key of one is at most some 600 bytes."""
@@ -163,7 +165,8 @@ class Remote:
     def encode(self, message: object) -> bytes:
         """Return a message's bytes; raises `EncodingError` or `MessageTooLarge`, before anything is sent."""
         data = self._codec.encode(message)
-        if self.is_too_large(len(data)):
+        most_bytes = self.max_value_bytes
+        if most_bytes is not None and len(data) > most_bytes:
             raise self.too_large(type(message).__name__, len(data))
         return data
 
@@ -237,8 +240,10 @@ class Remote:
 
     def resolve(self, address: ActorAddress) -> ActorAddress:
         """Add who lives at an address, if known; one read from a uri names only host and port."""
+        if address.node_id is not None:
+            return address
         topology = self._routes.topology()
-        if address.node_id is not None or topology is None:
+        if topology is None:
             return address
         for member in topology.members.values():
             if (member.host, member.port) == (address.host, address.port):
@@ -253,7 +258,7 @@ class Remote:
         A client is told by nodes only, and believes them: there is no `speaker`.
         """
         target, path, source, number, sender, payload = _row(body)
-        address = self._asker(sender, speaker)
+        address = None if sender is None else self._asker(sender, speaker)
         if speaker is not None and not may_name(speaker, source):
             self._lost(path, payload, f"{shown(speaker.key, 100)} does not speak for {shown(source, 100)}")
         elif target != node_id:
@@ -317,7 +322,8 @@ class Remote:
     def _receive(
         self, path: str, payload: bytes, sender: ActorAddress | None, source: str, is_stranger: bool
     ) -> None:
-        if self.is_too_large(len(payload)):
+        most_bytes = self.max_value_bytes
+        if most_bytes is not None and len(payload) > most_bytes:
             self._lost(path, payload, str(self.too_large("message", len(payload))), sender)
             return
         if len(payload) > UNREAD_BYTES and not self._is_there(path.lstrip("/")):
@@ -344,10 +350,13 @@ class Remote:
 
     def _flaw(self, path: str, message: object, source: str) -> str | None:
         """Say why a message of another process is not for this path; None when it is."""
-        if not _is_of(message, node_id_of(source)):
-            return f"{shown(source, 100)} does not speak for the actor that it names"
-        if isinstance(message, (Watch, Unwatch, WatchedGone)):
-            return None
+        if isinstance(message, _NAMING):
+            if not _is_of(message, node_id_of(source)):
+                return f"{shown(source, 100)} does not speak for the actor that it names"
+            if not isinstance(message, Subscribe):
+                return None
+        if not path.startswith("$"):
+            return None  # a user's actor, which is a door
         if not is_door(path):
             return "it takes no message of another process"
         if path == RECEPTIONIST and not may_ask_receptionist(message, _QUESTIONS):
@@ -407,9 +416,13 @@ def sender_of(plain: object, system: str) -> ActorAddress | None:
     """Return what `plain_sender` wrote."""
     if plain is None:
         return None
-    if not _is_shaped(plain, (str, str, int, str)):
+    if not isinstance(plain, list) or len(plain) != 4:
         raise RemoteProtocolError("sender: expected [path, host, port, node id]")
     path, host, port, node_id = plain
+    if not (
+        isinstance(path, str) and isinstance(host, str) and isinstance(port, int) and isinstance(node_id, str)
+    ):
+        raise RemoteProtocolError("sender: expected [path, host, port, node id]")
     if not 0 <= port <= MAX_PORT:
         raise RemoteProtocolError(f"sender: expected a port up to {MAX_PORT}, found {shown(port)}")
     return ActorAddress(system, path, host, port, node_id)
@@ -417,13 +430,21 @@ def sender_of(plain: object, system: str) -> ActorAddress | None:
 
 def _row(body: bytes) -> list[Any]:
     row: Any = unpack(body)
-    if not isinstance(row, list) or len(row) != 6 or not _is_shaped(row[:4], (str, str, str, int)):
+    if not isinstance(row, list) or len(row) != 6:
         raise RemoteProtocolError("actor message: expected [target, path, source, number, sender, payload]")
-    if not isinstance(row[5], bytes):
+    target, path, source, number, _, payload = row
+    if not (
+        isinstance(target, str)
+        and isinstance(path, str)
+        and isinstance(source, str)
+        and isinstance(number, int)
+    ):
+        raise RemoteProtocolError("actor message: expected [target, path, source, number, sender, payload]")
+    if not isinstance(payload, bytes):
         raise RemoteProtocolError("actor message: expected bytes as payload")
-    if not 0 <= row[3] <= MAX_NUMBER:  # it is kept
+    if not 0 <= number <= MAX_NUMBER:  # it is kept
         raise RemoteProtocolError(
-            f"actor message: expected a number up to {MAX_NUMBER}, found {shown(row[3])}"
+            f"actor message: expected a number up to {MAX_NUMBER}, found {shown(number)}"
         )
     return row
 
