@@ -208,8 +208,13 @@ class LocalSystem:
             self._loop = loop
 
     def _post_away(self, address: ActorAddress, message: object) -> None:
-        self.check_loop()
-        if not may_act():
+        try:
+            is_here = get_running_loop() is self._loop
+        except RuntimeError:
+            is_here = False
+        if not is_here:
+            self.check_loop()
+        if ACTING.get() is not None and not may_act():
             self._unsaid(message, self.make_ref(address))
         elif self.remote is None:
             self.dead_letter(message, self.make_ref(address), "this system has no way to other processes")
@@ -249,7 +254,9 @@ class LocalSystem:
         if isinstance(message, (Watch, Unwatch, WatchedGone)):
             self.watching.receive(path, message)
             return True
-        refusal = self.mail_refusal(size_bytes) if self._is_mail(path) else None
+        # What a user's actor will keep until it reads it is mail.
+        is_mail = path in self.cells and (not path.startswith("$") or path.startswith("$region/"))
+        refusal = self.mail_refusal(size_bytes) if is_mail else None
         if refusal is not None:
             if sender is not None and self.remote is not None:
                 self.remote.refuse(sender, refusal)
@@ -266,10 +273,6 @@ class LocalSystem:
         except Exception as error:  # what is no actor takes messages of some kinds only
             self.dead_letter(message, self.own_ref(path), f"it was refused: {shown(error, 200)}")
         return False
-
-    def _is_mail(self, path: str) -> bool:
-        """Whether a user's actor will keep a message for this path until it reads it."""
-        return path in self.cells and (path.startswith("$region/") or not path.startswith("$"))
 
     def dead_letter(
         self,

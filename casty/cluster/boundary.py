@@ -75,6 +75,10 @@ class Boundary:
         self._kept: dict[Connection, list[tuple[int, bytes]]] = {}
         self._speakers: dict[Connection, Speaker] = {}
         """As whom each link spoke last."""
+        self._judged: Connection | None = None
+        """The link whose frame is handled now, for whoever asks as whom it speaks, and its role; stale, where a handler
+        raised, only for a link that is closed for it."""
+        self._judged_role = STATUS
         log, clock = logging.getLogger("casty.node"), node.runtime.clock
         self._complaints = {
             what: Complaint(clock, log, SECOND_NS)
@@ -144,7 +148,8 @@ class Boundary:
 
     def speaker(self, link: Connection) -> Speaker:
         """Return for whom a link may speak."""
-        role, speaker = self.role_of(link), self._speakers.get(link)
+        role = self._judged_role if link is self._judged else self.role_of(link)
+        speaker = self._speakers.get(link)
         if speaker is None or speaker.role != role:
             speaker = self._speakers[link] = Speaker(role, key_of(link), self.is_member, link.remote.address)
         return speaker
@@ -161,10 +166,12 @@ class Boundary:
         if role == STRANGER and verdict in (GROUP, KEEP, DROP):
             self._node.arrival.look_around()
         if verdict is TAKE:
+            self._judged, self._judged_role = link, role
             if role >= STRANGER and kind in CARRIED:
                 self._carry(handler, link, body)
             else:
                 handler(link, body)
+            self._judged = None
         elif verdict is GROUP:
             self._consensus(link, body, role)
         elif verdict is KEEP:

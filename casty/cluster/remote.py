@@ -259,7 +259,7 @@ class Remote:
         """
         target, path, source, number, sender, payload = _row(body)
         address = None if sender is None else self._asker(sender, speaker)
-        if speaker is not None and not may_name(speaker, source):
+        if speaker is not None and speaker.key != source and not may_name(speaker, source):
             self._lost(path, payload, f"{shown(speaker.key, 100)} does not speak for {shown(source, 100)}")
         elif target != node_id:
             self._lost(path, payload, f"the message is for {target[:SHOWN]}, this is {node_id}", address)
@@ -335,14 +335,16 @@ class Remote:
         except EncodingError as error:
             self._undecodable(path, payload, sender, error)
             return
-        why = self._flaw(path.lstrip("/"), message, source)
+        name = path.lstrip("/")
+        is_usual = not name.startswith("$") and not isinstance(message, _NAMING)
+        why = None if is_usual else self._flaw(name, message, source)
         if why is None and is_stranger and isinstance(message, (Watch, Subscribe)):
             # Whoever nobody names leaves nothing behind here: nobody would say when it is gone.
             why = "a node that is no member yet watches nothing and subscribes to nothing"
         if why is None:
             self._local.receive(path, message, sender, MESSAGE_BYTES + len(payload))
         else:
-            self._local.dead_letter(message, self._local.own_ref(path.lstrip("/")), why)
+            self._local.dead_letter(message, self._local.own_ref(name), why)
             self.refuse(sender, AskFailed(f"ask {path[:SHOWN]}: {why}; there will be no reply"))
 
     def _is_there(self, path: str) -> bool:
@@ -355,8 +357,6 @@ class Remote:
                 return f"{shown(source, 100)} does not speak for the actor that it names"
             if not isinstance(message, Subscribe):
                 return None
-        if not path.startswith("$"):
-            return None  # a user's actor, which is a door
         if not is_door(path):
             return "it takes no message of another process"
         if path == RECEPTIONIST and not may_ask_receptionist(message, _QUESTIONS):

@@ -355,7 +355,10 @@ class Connection:
         intake = self._intake
         if intake is None or (len(cut) == 1 and self._may_serve(intake)):
             for kind, body in cut:
-                self._on_frame(kind, body)
+                if kind > frames.PONG:
+                    self._handler.on_frame(self, kind, body)
+                else:
+                    self._on_basic_frame(kind)
                 if self._state != _OPEN:
                     return
             self._charged = 0
@@ -397,7 +400,11 @@ class Connection:
                 if later[0]():
                     later.popleft()
             else:
-                self._on_frame(*inbox.popleft())
+                kind, body = inbox.popleft()
+                if kind > frames.PONG:
+                    self._handler.on_frame(self, kind, body)
+                else:
+                    self._on_basic_frame(kind)
             units += 1 + self._charged
             self._charged = 0
         if not inbox:
@@ -448,12 +455,6 @@ class Connection:
         self._disarm()
 
     # -- inside
-
-    def _on_frame(self, kind: int, body: bytes) -> None:
-        if kind > frames.PONG:
-            self._handler.on_frame(self, kind, body)
-        else:
-            self._on_basic_frame(kind)
 
     def _on_basic_frame(self, kind: int) -> None:
         if kind == frames.PING:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from enum import Enum
+from functools import lru_cache
 from types import ModuleType
 from typing import TypeVar
 
@@ -127,6 +128,12 @@ def _main_name() -> str | None:
     file = getattr(main, "__file__", None)
     if not isinstance(file, str):
         return None
+    return _stem(file)
+
+
+@lru_cache(maxsize=8)
+def _stem(file: str) -> str:
+    """Return a file's name without folders and suffix; asked for each message of a class that nobody registered."""
     last = file.replace("\\", "/").rpartition("/")[2]
     return last.rpartition(".")[0] or last
 
