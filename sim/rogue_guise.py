@@ -72,7 +72,7 @@ def guise_of(kind: str, own: str, incarnation: str, at: str, view: View, below: 
     """
     if kind in (CLIENT, STRANGER):
         return Guise(kind, own, incarnation, own)
-    members = view.members(at)
+    members = view.members(at) or view.anybodys_members()
     if not members:
         return None
     member = members[below("named", len(members))]

@@ -100,6 +100,11 @@ class View:
         machine = inside(self.node(name), "control", "machine")
         return [] if machine is None else list(machine.members.values())
 
+    def anybodys_members(self) -> list[Any]:
+        """Return the rows of the members as the first node that has some knows them: others may not know them yet."""
+        found = (self.members(name) for name, _ in self.running())
+        return next((rows for rows in found if rows), [])
+
     def clients(self) -> list[tuple[str, str]]:
         """Return (id, incarnation) of the honest clients."""
         visitors = [inside(system, "_visitor") for _, system in self.running()]

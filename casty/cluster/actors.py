@@ -121,6 +121,7 @@ class ClusterActors:
         )
         node.on_link.append(clients.changed)
         node.on_link.append(actors._link_changed)
+        node.on_topology.append(lambda topology: clients.members_changed())
         node.on_topology.append(actors.on_topology)
         node.slot_duties.may_transfer = host.hand_over
         return actors

@@ -84,6 +84,14 @@ class ClientLinks:
         if not is_up:
             self._check(client_id)
 
+    def members_changed(self) -> None:
+        """End the links of clients with the id of a member: they came before it was known, and got what was for it."""
+        for links in [links for client_id, links in self._mine.items() if self._is_member(client_id)]:
+            for link in list(links):
+                link.close(
+                    f"client id {link.remote.node_id!r:.100} is the id of a member; give it another one"
+                )
+
     def on_clients(self, connection: Connection, body: bytes) -> None:
         """Take what another node says about its clients."""
         rows: Any = unpack(body)

@@ -8,6 +8,7 @@ from casty.cluster import boundary, region_router, remote
 from casty.cluster.arrival import Arrival
 from casty.cluster.authority import CARRIED, CLIENT, MEMBER, PEER, RULES, STRANGER, TAKE
 from casty.cluster.boundary import Boundary
+from casty.cluster.clients import ClientLinks
 from casty.cluster.host import Host
 from casty.cluster.operations import OP_KEEPALIVE, OP_READ, OP_WRITE, RELAY
 from casty.cluster.remote import Remote
@@ -171,6 +172,11 @@ def _relayed_by_its_word(right: Any) -> Any:
     return on_relay
 
 
+def _kept_in_a_members_name(table: Any) -> None:
+    """A client that came before the node whose id it has keeps its link, and hears what is for that node."""
+    del table
+
+
 def _source_by_its_word(speaker: Any, source: str) -> str:
     """What a stranger sends counts for the process that has the name that it gives."""
     del speaker
@@ -209,7 +215,8 @@ BOUNDARY = (
     Planted("entity-sender-by-its-word", _SPEAKS, "rogue", region_router, "may_name", _yes),
     bug_in("asker-by-its-word", _SPEAKS, "rogue", Remote, "_asker", _asker_by_its_word),
     bug_in("relayed-by-its-word", _SPEAKS, "rogue", Remote, "on_relay", _relayed_by_its_word),
-    Planted("stranger-heard-as-node", _SPEAKS, "rogue", remote, "heard_as", _source_by_its_word, True),
+    Planted("client-before-its-node", _WHO, "rogue", ClientLinks, "members_changed", _kept_in_a_members_name),
+    Planted("stranger-heard-as-node", _SPEAKS, "rogue", remote, "heard_as", _source_by_its_word),
     Planted("gone-by-anybody", _SPEAKS, "rogue", remote, "_is_of", _yes),
     *(
         Planted(name, _TABLE, "rogue", boundary, "RULES", _taken_from(role, *kinds))

@@ -17,10 +17,14 @@ class Link:
         self.remote = Hello("shop", "node", node_id, "1", "h", 1)
         self.is_dialled = is_dialled
         self.sent: list[bytes] = []
+        self.closed: list[str] = []
 
     def send(self, kind: int, body: bytes) -> bool:
         self.sent.append(body)
         return True
+
+    def close(self, reason: str) -> None:
+        self.closed.append(reason)
 
 
 def clients(lost: list[str]) -> Any:
@@ -55,6 +59,21 @@ def test_what_was_said_over_a_newer_link_stays() -> None:
     table.changed(old, False)
     assert lost == ["d"]
     assert table.reached_by("c") == ["b"]
+
+
+def test_a_client_loses_its_link_when_a_node_of_its_name_is_known() -> None:
+    """It got the messages for actors of that node, as long as there was no link to the node itself."""
+    members: dict[str, None] = {}
+    links: Any = SimpleNamespace(each_node=lambda action: None)
+    table = ClientLinks(links, lambda node_id: None, members.__contains__)
+    client: Any = Link("n", is_dialled=False)
+    client.remote = Hello("shop", "client", "n", "1")
+    table.changed(client, True)
+    table.members_changed()
+    assert client.closed == []
+    members["n"] = None
+    table.members_changed()
+    assert client.closed == ["client id 'n' is the id of a member; give it another one"]
 
 
 def test_the_end_of_a_dialled_link_says_nothing_about_its_clients() -> None:
