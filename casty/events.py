@@ -13,6 +13,8 @@ __all__ = [
     "LinkDown",
     "LinkUp",
     "MemberChanged",
+    "MessagesUnconfirmed",
+    "MessagesWereLost",
     "Redirected",
     "ReplicaFailed",
     "SessionEnded",
@@ -98,6 +100,20 @@ class DeadLettered(NamedTuple):
 
     target: str
     reason: str
+
+
+class MessagesWereLost(NamedTuple):
+    """A broken link took so many messages of actors; `source` is the sender's peer key."""
+
+    source: str
+    messages: int
+
+
+class MessagesUnconfirmed(NamedTuple):
+    """A process, by its peer key, has ended before it confirmed that it took so many messages of actors."""
+
+    target: str
+    messages: int
 
 
 class MemberChanged(NamedTuple):

@@ -20,6 +20,7 @@ from .checks.memory import check_calm, check_usage, is_open
 from .checks.refusals import is_small, limits_of
 from .checks.steps import StepChecks
 from .checks.strangers import Strangers
+from .checks.tallies import Tallies
 from .cluster import CLUSTER_NAME, NODE_PORT
 from .errors import CrashedError, DeadlockError, TimeLimitError
 from .paths import NetworkProfile
@@ -99,6 +100,7 @@ class Execution:
         self._strangers = (
             Strangers(world, self._checks, self._stage.services) if plan.cluster.rogues else None
         )
+        self._tallies = Tallies(world, self._checks)
         self._has_actors = any(operation.kind in ACTOR_KINDS for operation in plan.operations)
         self._nodes = [name for name in plan.cluster.names() if name.startswith("node-")]
         self._clients = [name for name in plan.cluster.names() if name.startswith("client-")]
@@ -151,6 +153,8 @@ class Execution:
         if not self._is_broken():
             for process, _ in self._checks.live():
                 stage.violations += check_usage(process.name, self._checks.systems[process.name])
+            if self._strangers is None:
+                stage.violations += self._tallies.at_peace(stage.messages, self._actors.messages)
 
     def _is_broken(self) -> bool:
         return self._checks.first is not None
@@ -388,7 +392,9 @@ class Execution:
         result.overlapping = stage.history.overlapping()
         result.skipped = stage.skipped
         stage.goals["histories undecided"] = len(stage.undecided)
-        result.goals = {**self._checks.counts, **self._actors.counts, **stage.goals, **self._events()}
+        result.goals = {
+            **self._checks.counts, **self._actors.counts, **self._tallies.counts, **stage.goals, **self._events()
+        }  # fmt: skip
         result.goals = {name: count for name, count in sorted(result.goals.items()) if count}
         if tormentor is not None:
             result.faults = dict(tormentor.done)

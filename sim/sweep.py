@@ -64,6 +64,8 @@ GOALS: dict[str, tuple[str, ...]] = {
         "barrier trips",
         "an entity lived again",
         "an entity answered",
+        "links compared",
+        "messages lost with links",
         *_WITHOUT_MEMORY,
     ),
     "rogue": tuple(f"forged frames of kind {kind}" for kind in RULES),

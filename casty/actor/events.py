@@ -34,6 +34,7 @@ __all__ = [
     "EventStreamUnsubscribe",
     "MemberLeft",
     "MemberUp",
+    "MessagesLost",
     "Publish",
     "ReachableMember",
     "Terminated",
@@ -90,6 +91,18 @@ class DeadLetter:
 
     message: object
     intended_ref: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesLost:
+    """A link that broke took messages on their way here, `count` of those that a process sent.
+
+    They are counted when the next link to that process is there, and are dead letters of which nothing else is known.
+    """
+
+    node_id: str
+    """The node, or the client by its id, that had sent them."""
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from casty.actor.behavior import Behavior, check_start
 from casty.actor.cell import Cell
 from casty.actor.ending import STOP_GRACE_NS, until_stopped
-from casty.actor.events import DeadLetter, EventStream, EventStreamMessage
+from casty.actor.events import DeadLetter, EventStream, EventStreamMessage, MessagesLost
 from casty.actor.full import FullMailboxes
 from casty.actor.lease import ACTING, Lease, may_act
 from casty.actor.mailbox import Mailbox, check_mailbox
@@ -29,12 +29,12 @@ from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef, RemoteSende
 from casty.actor.replies import Replies
 from casty.actor.unread import MESSAGE_BYTES, Unread
 from casty.actor.watching import Unwatch, Watch, WatchedGone, Watching
-from casty.address import ActorAddress, NodeAddress
+from casty.address import ActorAddress, NodeAddress, node_id_of
 from casty.checks import check_name, shown
 from casty.complaint import Complaint
 from casty.config import SECOND_NS, Settings
 from casty.errors import AskFailed, CastyError, NotStarted, Overloaded
-from casty.events import DeadLettered
+from casty.events import DeadLettered, MessagesUnconfirmed, MessagesWereLost
 from casty.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -101,6 +101,11 @@ class LocalSystem:
         self.events = EventStream(self.max_mailbox)
         self.context = contextvars.copy_context()
         self.dead_letters = 0
+        """Messages that nobody will handle, those that broken links took included."""
+        self.lost_messages = 0
+        """Of these, what links to this process took."""
+        self.unconfirmed_messages = 0
+        """Messages to processes that ended before they confirmed them."""
         self.cells: dict[str, Cell] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.is_stopping = False
@@ -114,6 +119,7 @@ class LocalSystem:
             level: Complaint(runtime.clock, self.log, SECOND_NS, level)
             for level in (logging.WARNING, logging.INFO)
         }
+        self._lost_lines = Complaint(runtime.clock, self.log, SECOND_NS)
         self.replies = Replies(self)
         self.watching = Watching(self)
         self._system: ActorSystem | None = None
@@ -295,6 +301,32 @@ class LocalSystem:
         if self.runtime.observe:
             self.runtime.observe(DeadLettered(ref.id, reason))
         self.publish(DeadLetter(message, ref))
+
+    def lost(self, source: str, count: int) -> None:
+        """Count, publish and log messages to this process that a link took; `source` is the sender's peer key."""
+        self.dead_letters += count
+        self.lost_messages += count
+        self._lost_lines.say(f"{count} messages of {shown(source, SHOWN)} were lost with a link")
+        if self.runtime.observe:
+            self.runtime.observe(MessagesWereLost(source, count))
+        self.publish(MessagesLost(node_id_of(source), count))
+
+    def unconfirmed(self, target: str, count: int) -> None:
+        """Count and log messages to a process, by its peer key, that ended and had not confirmed that it took them."""
+        self.unconfirmed_messages += count
+        self._lost_lines.say(
+            f"{count} messages to {shown(target, SHOWN)} are lost, or were handled shortly before that process ended"
+        )
+        if self.runtime.observe:
+            self.runtime.observe(MessagesUnconfirmed(target, count))
+
+    def counts(self) -> dict[str, int]:
+        """Return how many messages nobody will handle, or perhaps nobody."""
+        return {
+            "dead_letters": self.dead_letters,
+            "lost": self.lost_messages,
+            "unconfirmed": self.unconfirmed_messages,
+        }
 
     def tell(self, ref: ActorRef[Any], message: object) -> None:
         """Tell whoever is behind a ref that came in a message; what that raises makes it a dead letter."""

@@ -204,6 +204,11 @@ def render(document: Document) -> str:
     lines.append(
         f"in the slots led by this node: {document['sessions']} sessions, structures: {used or 'none'}"
     )
+    if any(document["messages"].values()):
+        counts = ", ".join(
+            f"{count} {what.replace('_', ' ')}" for what, count in document["messages"].items()
+        )
+        lines.append(f"messages of actors at this node: {counts}")
     memory = document["memory"]
     full = "; FULL: what grows is refused" if memory["is_full"] else ""
     lines.append(f"memory: {memory['used_bytes']:,} of {memory['budget_bytes']:,} bytes{full}")

@@ -18,10 +18,11 @@ from casty.address import ActorAddress, NodeAddress, node_id_of, peer_key
 from casty.checks import check_callable
 from casty.cluster.clients import ClientLinks
 from casty.cluster.control_schema import REGION
+from casty.cluster.losses import Losses
 from casty.cluster.membership import Membership
 from casty.cluster.region_router import RegionRouter, check_region
 from casty.cluster.regions import RegionHost
-from casty.cluster.remote import Remote
+from casty.cluster.remote import ActorRoutes, Remote
 from casty.cluster.services import Receptionist
 from casty.cluster.topology import Topology
 from casty.config import SECOND_NS
@@ -77,6 +78,7 @@ class ClusterActors:
         self.structures = structures
         self.host = host
         self.membership = Membership(local)
+        self._losses = Losses(local.runtime.clock)
         self._followed: Topology | None = None
         self._registrar: ActorRef[tuple[str, int]] | None = None
 
@@ -119,6 +121,8 @@ class ClusterActors:
                 frames.CLIENTS: clients.on_clients,
             }
         )
+        actors._count_losses(node.losses, routes)
+        node.messages_lost = local.counts
         node.on_link.append(clients.changed)
         node.on_link.append(actors._link_changed)
         node.on_topology.append(lambda topology: clients.members_changed())
@@ -147,9 +151,16 @@ class ClusterActors:
                 frames.ENTITY_REFUSED: lambda link, body: remote.on_refused(body),
             }
         )
+        actors._count_losses(visitor.losses, routes)
         visitor.on_topology.append(actors.on_topology)
         visitor.on_limits.append(remote.limited)
         return actors
+
+    def _count_losses(self, losses: Losses, routes: ActorRoutes) -> None:
+        losses.on_lost, losses.on_unconfirmed = self.local.lost, self.local.unconfirmed
+        losses.on_counted = self.local.runtime.observe
+        losses.is_there = routes.is_there
+        self._losses = losses
 
     # -- what the system and the client offer
 
@@ -212,6 +223,7 @@ class ClusterActors:
         """Give up what still waits for a leader: the links are gone."""
         self.router.close()
         self.remote.senders.close()
+        self._losses.close()
         if self.host is not None:
             self.host.close()
 

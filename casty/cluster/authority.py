@@ -112,11 +112,14 @@ RULES: dict[int, Rule] = {
     frames.RELAY:          Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "named doors elsewhere", "itself, its clients"),
     frames.ENTITY:         Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "entities of regions",  "itself; a node passes on"),
     frames.ENTITY_REFUSED: Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "an open question",     "whoever was asked"),
+    frames.SENT:           Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "the count of losses",  "itself"),
+    frames.SETTLED:        Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "the count of losses",  "itself"),
 }  # fmt: skip
 """Frames to a node. What is not here is no frame that an open link may carry, and ends it."""
 
 TO_CLIENT = (
     frames.REPLY, frames.KEEPALIVE_ACK, frames.TOPOLOGY, frames.HINT_DELTA, frames.ACTOR, frames.ENTITY_REFUSED,
+    frames.SENT, frames.SETTLED,
 )  # fmt: skip
 """Frames that a client takes, of the nodes that it dialled."""
 

@@ -29,6 +29,7 @@ from casty.cluster.gateway import Gateway
 from casty.cluster.groups import Groups
 from casty.cluster.host import Group, Host, Replica
 from casty.cluster.links import Links, key_of
+from casty.cluster.losses import Losses
 from casty.cluster.memory import MemoryBudget, budget_of
 from casty.cluster.node_memory import NodeMemory
 from casty.cluster.reach import check_reach, warn_if_open
@@ -119,6 +120,8 @@ class Node:
         """What was reported of each member; made anew with each report, of present members only."""
         self.on_topology: list[Callable[[Topology], None]] = []
         self.on_link: list[Callable[[Connection, bool], None]] = []
+        self.messages_lost: Callable[[], dict[str, int]] = dict
+        """Messages of actors that nobody will handle, by what became of them."""
 
     @property
     def key(self) -> str:
@@ -214,6 +217,8 @@ class Node:
             frames.SUBSCRIBE: lambda link, body: self.feed.subscribe(link),
             frames.STATUS: lambda link, body: self.statuses.ask(link),
         }
+        self.losses = Losses(clock)
+        self.handlers.update(self.losses.handlers)
         self.boundary = Boundary(self, self.handlers)
         self._is_assembled = True
 
@@ -363,7 +368,7 @@ class Node:
         return status_document(
             self.host, self.control.machine, self.leaders, self.is_linked,
             [*self.missing, *self.shortage.texts, *self.refills.texts], self.refills.reason,
-            sessions, structures, self.memory.document(),
+            sessions, structures, self.memory.document(), self.messages_lost(),
         )  # fmt: skip
 
     def _buffered_bytes(self) -> int:
@@ -406,6 +411,7 @@ class Node:
         """A handshake succeeded."""
         remote = connection.remote
         self.arrival.hear(remote.generation)
+        self.losses.opened(connection)
         if remote.role == "node":
             self.links.opened(connection)
             self.boundary.look_again()
@@ -421,6 +427,7 @@ class Node:
     def on_closed(self, connection: Connection, reason: str) -> None:
         """A connection that was open ended."""
         remote = connection.remote
+        self.losses.closed(connection)
         self.feed.forget(connection)
         self.boundary.forget(connection)
         self.requests.forget(connection)

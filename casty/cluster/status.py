@@ -74,12 +74,13 @@ def status_document(
     sessions: int,
     structures: dict[str, int],
     memory: dict[str, object],
+    messages: dict[str, int],
 ) -> dict[str, object]:
     """Return members, leader, slots, sessions, structures in use and memory as a plain value.
 
     `failure_of` says why a group, by its number, has no replica here after one raised. `leaders` and `is_linked` say
     who leads a slot that has no replica here; `sessions` and `structures` count what the slots led by this node hold;
-    `memory` is its use of its budget.
+    `memory` is its use of its budget, `messages` what became of messages of actors that nobody will handle.
     """
     control = host.groups.get(0)
     leader = control.core.leader if control is not None else None
@@ -106,6 +107,7 @@ def status_document(
         "sessions": sessions,
         "structures": structures,
         "memory": memory,
+        "messages": messages,
     }
 
 

@@ -22,6 +22,7 @@ from casty.cluster import topology as topologies
 from casty.cluster.document import Assembly
 from casty.cluster.feed import DELTA, WHOLE, learn_hints
 from casty.cluster.gateway import Gateway
+from casty.cluster.losses import Losses
 from casty.cluster.topology import LeaderTable, MemberInfo, Topology
 from casty.cluster.topology_delta import hints_of_delta, patched
 from casty.config import SECOND_NS, Settings
@@ -90,7 +91,8 @@ class Visitor:
         self.turn.hooks.append(self._flush)
         self.on_topology: list[Callable[[Topology], None]] = []
         self.on_limits: list[Callable[[int], None]] = []
-        self.extra_frames: dict[int, Callable[[Connection, bytes], None]] = {}
+        self.losses = Losses(runtime.clock)
+        self.extra_frames: dict[int, Callable[[Connection, bytes], None]] = dict(self.losses.handlers)
         self._other_since_ns: int | None = None
         self._gone: dict[str, str] = {}
         """Incarnations of the known topology that were seen replaced, by node id; at most one per member of it."""
@@ -173,6 +175,7 @@ class Visitor:
     def on_open(self, connection: Connection) -> None:
         """A node answered: hear its topology from now on."""
         node_id = connection.remote.node_id
+        self.losses.opened(connection)
         known = self._by_node.get(node_id)
         self._by_node[node_id] = connection
         if (
@@ -209,6 +212,7 @@ class Visitor:
     def on_closed(self, connection: Connection, reason: str) -> None:
         """A link ended."""
         node_id = connection.remote.node_id
+        self.losses.closed(connection)
         self._documents.pop(connection, None)
         self._told.pop(connection, None)
         if self._by_node.get(node_id) is connection:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from casty.checks import shown
 from casty.config import SECOND_NS, Settings
 from casty.errors import EncodingError, MessageTooLarge, ProtocolError, RemoteProtocolError
 from casty.runtime import Runtime, Timer
@@ -24,7 +25,7 @@ from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.framing import HEADER_BYTES, FrameBuffer, frame, frame_header
 from casty.wire.hello import Hello
-from casty.wire.pack import Plain
+from casty.wire.pack import Plain, pack, unpack
 
 __all__ = ["Connection", "ConnectionHandler", "Handshake", "LinkFailed"]
 
@@ -40,6 +41,8 @@ LOOK_UNITS = 8
 """So many units are served between two looks at the clock."""
 
 _HANDSHAKE, _OPEN, _CLOSED = range(3)
+_FIRST_MESSAGE, _LAST_MESSAGE = frames.ACTOR, frames.ENTITY
+"""Kinds of frames with a message of an actor."""
 
 Rest = Callable[[], bool]
 """Does the next part of some work; True when nothing is left of it."""
@@ -101,14 +104,18 @@ class Connection:
         What both ends take, in bytes; meaningful once open.
     closed_reason
         Why it is over; None until then.
+    messages_out, messages_in
+        How many frames with a message of an actor were staged, and how many were taken.
+    confirmed
+        How many of those that were staged the other end said that it took; it says so once a look, if there is news.
     """
 
     __slots__ = (
         "_buffer", "_charged", "_handler", "_handshake", "_inbound", "_inbox", "_intake", "_is_blocked", "_is_heard",
         "_is_lost", "_is_marked", "_is_paused", "_is_timed", "_later", "_link", "_link_bytes", "_missed",
         "_reserve_bytes", "_runtime", "_settings", "_staged", "_staged_bytes", "_state", "_taken_bytes", "_timer",
-        "_turn", "_unread_bytes", "_was_open", "_written_bytes", "closed_reason", "dialled_at", "is_dialled",
-        "max_frame_bytes", "remote", "welcome_extra",
+        "_told_in", "_turn", "_unread_bytes", "_was_open", "_written_bytes", "closed_reason", "confirmed",
+        "dialled_at", "is_dialled", "max_frame_bytes", "messages_in", "messages_out", "remote", "welcome_extra",
     )  # fmt: skip
 
     def __init__(
@@ -162,6 +169,7 @@ class Connection:
         self.dialled_at: tuple[str, int] | None = None
         self.max_frame_bytes = settings.max_frame_bytes
         self.closed_reason: str | None = None
+        self.messages_out = self.messages_in = self.confirmed = self._told_in = 0
 
     def begin(self) -> None:
         """Start the handshake and its clock."""
@@ -216,6 +224,8 @@ class Connection:
             room_bytes -= self._reserve_bytes
         if self._link_bytes > room_bytes and self._is_full(room_bytes):
             return False
+        if _FIRST_MESSAGE <= kind <= _LAST_MESSAGE:
+            self.messages_out += 1
         self._staged_bytes = staged_bytes
         self._staged.append(frame_header(kind, size))
         self._staged.append(body)
@@ -355,10 +365,12 @@ class Connection:
         intake = self._intake
         if intake is None or (len(cut) == 1 and self._may_serve(intake)):
             for kind, body in cut:
-                if kind > frames.PONG:
+                if kind > frames.TAKEN:
+                    if _FIRST_MESSAGE <= kind <= _LAST_MESSAGE:
+                        self.messages_in += 1
                     self._handler.on_frame(self, kind, body)
                 else:
-                    self._on_basic_frame(kind)
+                    self._on_basic_frame(kind, body)
                 if self._state != _OPEN:
                     return
             self._charged = 0
@@ -401,10 +413,12 @@ class Connection:
                     later.popleft()
             else:
                 kind, body = inbox.popleft()
-                if kind > frames.PONG:
+                if kind > frames.TAKEN:
+                    if _FIRST_MESSAGE <= kind <= _LAST_MESSAGE:
+                        self.messages_in += 1
                     self._handler.on_frame(self, kind, body)
                 else:
-                    self._on_basic_frame(kind)
+                    self._on_basic_frame(kind, body)
             units += 1 + self._charged
             self._charged = 0
         if not inbox:
@@ -456,11 +470,21 @@ class Connection:
 
     # -- inside
 
-    def _on_basic_frame(self, kind: int) -> None:
+    def _on_basic_frame(self, kind: int, body: bytes) -> None:
         if kind == frames.PING:
             self.send(frames.PONG, b"")
+        elif kind == frames.TAKEN:
+            self._on_taken(body)
         elif kind != frames.PONG:
             raise RemoteProtocolError(f"expected no handshake frame on an open link, found kind {kind}")
+
+    def _on_taken(self, body: bytes) -> None:
+        count = unpack(body)
+        if type(count) is not int or not self.confirmed <= count <= self.messages_out:
+            raise RemoteProtocolError(
+                f"taken: expected {self.confirmed} to {self.messages_out} messages, found {shown(count)}"
+            )
+        self.confirmed = count
 
     def _fail(self, reason: str) -> None:
         if self._state == _CLOSED:
@@ -528,6 +552,8 @@ class Connection:
             self._fail(f"half-open: silent for {self._settings.unreachable_after_s} s")
             self._link.abort()
             return
+        if self.messages_in != self._told_in and self.send(frames.TAKEN, pack(self.messages_in)):
+            self._told_in = self.messages_in
         if self._missed:
             self.send(frames.PING, b"")
         self._arm(self._settings.unreachable_after_s / MISSED_PINGS, self._check)

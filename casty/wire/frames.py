@@ -29,9 +29,12 @@ __all__ = [
     "REQUEST",
     "ROWS",
     "ROWS_ACK",
+    "SENT",
+    "SETTLED",
     "STATUS",
     "STATUS_REPLY",
     "SUBSCRIBE",
+    "TAKEN",
     "TOPOLOGY",
     "WELCOME",
     "unexpected",
@@ -43,6 +46,7 @@ WELCOME = 2
 REFUSED = 3
 PING = 4
 PONG = 5
+TAKEN = 8
 CHALLENGE = 6
 PROOF = 7
 
@@ -73,6 +77,8 @@ ACTOR = 48
 RELAY = 49
 ENTITY = 50
 ENTITY_REFUSED = 51
+SENT = 56
+SETTLED = 57
 
 
 def unexpected(kind: int, role: str) -> RemoteProtocolError:

@@ -6,6 +6,7 @@ from typing import Any
 
 from casty.actor.mailbox import Mailbox
 from casty.cluster import actors as cluster_actors
+from casty.cluster.losses import Losses
 from casty.cluster.regions import ActivationLease, RegionHost
 from casty.cluster.remote import Remote
 from casty.cluster.senders import Heard
@@ -61,6 +62,49 @@ def _received_twice(right: Any) -> Any:
     return receive
 
 
+def _never_lost(losses: Any, process: Any, number: int, sent: int, confirmed: int) -> None:
+    """What a link took is confirmed and not counted."""
+    del losses, sent, confirmed
+    process.taken[number] = -1
+
+
+def _lost_again(right: Any) -> Any:
+    """A link that is told of once more is counted once more."""
+
+    def settle(losses: Any, process: Any, number: int, sent: int, confirmed: int) -> None:
+        taken = process.taken.get(number)
+        right(losses, process, number, sent, confirmed)
+        process.taken.pop(number, None) if taken is None else process.taken.update({number: taken})
+
+    return settle
+
+
+def _lost_before_the_end(right: Any) -> Any:
+    """What has not been read of a link that has ended for the other end only counts as lost."""
+
+    def on_sent(losses: Any, connection: Any, body: bytes) -> None:
+        process = losses._links[connection].process
+        here = [link for link in process.links.values() if link is not losses._links[connection]]
+        numbers = [link.into for link in here]
+        for link in here:
+            link.into = 0
+        right(losses, connection, body)
+        for link, number in zip(here, numbers, strict=True):
+            link.into = number
+
+    return on_sent
+
+
+def _end_not_told(right: Any) -> Any:
+    """The end of a link is not told to the process at its other end."""
+
+    def ended(losses: Any, process: Any, number: int, sent: int, confirmed: int) -> None:
+        right(losses, process, number, sent, confirmed)
+        process.sent.clear()
+
+    return ended
+
+
 def _same_name_again(right: Any) -> Any:
     """A process that starts again takes its predecessor's name."""
 
@@ -94,6 +138,10 @@ ACTORS = (
     Planted("overtaken-and-handled", "tell", "mixed", Heard, "is_overtaken", _never_overtaken, True),
     bug_in("last-read-first", "tell", "mixed", Mailbox, "add", _put_first),
     bug_in("received-twice", "tell", "mixed", Remote, "_receive", _received_twice),
+    Planted("losses-not-counted", "losses", "mixed", Losses, "_settle", _never_lost),
+    bug_in("losses-counted-again", "losses", "mixed", Losses, "_settle", _lost_again, True),
+    bug_in("lost-before-the-end", "losses", "mixed", Losses, "on_sent", _lost_before_the_end, True),
+    bug_in("end-of-a-link-not-told", "losses", "mixed", Losses, "_ended_there", _end_not_told),
     bug_in("same-name-again", "identity", "mixed", Entropy, "token", _same_name_again),
     bug_in("session-of-another", "identity", "mixed", SlotMachine, "_open", _session_by_gateway),
 )

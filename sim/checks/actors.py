@@ -79,6 +79,14 @@ class ActorChecks:
         self.counts: dict[str, int] = {}
         world.trace.subscribe(self._heard_of)
 
+    @property
+    def messages(self) -> dict[str, int]:
+        """How many messages of each process were handled, by the label of its incarnation."""
+        handled: dict[str, int] = {}
+        for _, sender, _ in self._delivered:
+            handled[sender] = handled.get(sender, 0) + 1
+        return handled
+
     def began(self, name: str, process: Process, system: object, slot: int | None) -> Activation:
         """An actor begins to live."""
         activation = Activation(name, process, system, slot)

@@ -115,6 +115,14 @@ class Stage:
         self._told[sender, target] = number
         return number
 
+    @property
+    def messages(self) -> dict[str, int]:
+        """How many messages each process, by the label of its incarnation, sent to actors and entities."""
+        sent: dict[str, int] = {}
+        for (sender, _), count in self._told.items():
+            sent[sender] = sent.get(sender, 0) + count
+        return sent
+
     def goal(self, name: str, count: int = 1) -> None:
         """Count something interesting."""
         self.goals[name] = self.goals.get(name, 0) + count

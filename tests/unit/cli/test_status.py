@@ -25,7 +25,8 @@ def document(**changes: Any) -> dict[str, Any]:
     return {
         "name": "shop", "generation": 5, "leader": "a", "missing": [], "members": members, "slots": slots,
         "sessions": 2, "structures": {"lock": 1, "map": 0},
-        "memory": {"used_bytes": 5, "budget_bytes": 1000, "is_full": False}, **changes,
+        "memory": {"used_bytes": 5, "budget_bytes": 1000, "is_full": False},
+        "messages": {"dead_letters": 0, "lost": 0, "unconfirmed": 0}, **changes,
     }  # fmt: skip
 
 
@@ -75,3 +76,6 @@ def test_people_see_what_is_wrong() -> None:
     assert "slots without a leader: 3" in text
     assert "not ready: slot 3 has no leader" in text
     assert "led by unknown" in text
+    assert "messages of actors" not in text
+    text = render(document(messages={"dead_letters": 7, "lost": 5, "unconfirmed": 2}))
+    assert "messages of actors at this node: 7 dead letters, 5 lost, 2 unconfirmed" in text

@@ -41,11 +41,12 @@ from casty.wire.hello import Hello
 ROLES = (STATUS, CLIENT, STRANGER, PEER, MEMBER)
 HANDSHAKE = (
     frames.HELLO, frames.WELCOME, frames.REFUSED, frames.CHALLENGE, frames.PROOF, frames.PING, frames.PONG,
+    frames.TAKEN,
 )  # fmt: skip
 TO_OTHERS = (*TO_CLIENT, frames.STATUS_REPLY)
 OF_CLIENTS = {
     frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY, frames.ENTITY,
-    frames.ENTITY_REFUSED,
+    frames.ENTITY_REFUSED, frames.SENT, frames.SETTLED,
 }  # fmt: skip
 BEATS = {frames.BEAT, frames.BEAT_ACK, frames.ROWS, frames.ROWS_ACK}
 ANSWERS = {frames.REPLY, frames.KEEPALIVE_ACK}

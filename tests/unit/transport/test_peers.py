@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+
+import pytest
 
 from casty.address import NodeAddress
 from casty.config import SECOND_NS, Settings
@@ -12,6 +15,7 @@ from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.framing import FrameBuffer, frame
 from casty.wire.hello import Hello, Refusal, Welcome
+from casty.wire.pack import pack
 from tests.unit.transport.doors import Doors, settle
 
 SETTINGS = Settings()
@@ -222,4 +226,45 @@ async def test_a_bug_in_a_handler_is_reported_and_ends_that_link() -> None:
     assert isinstance(reported[0]["exception"], KeyError)
     assert link.is_closed
     assert stage.handler.log == ["open a", "frame 99", "closed internal error: KeyError('a bug of ours')"]
+    stage.peers.close()
+
+
+async def test_messages_are_counted_at_both_ends_and_confirmed_once_a_look() -> None:
+    stage = Stage()
+    stage.want()
+    await settle()
+    link, linked = stage.doors.transport.answer()
+    await settle()
+    linked.data_received(WELCOME)
+    connection = stage.handler.connections[0]
+    for kind in (frames.ACTOR, frames.RELAY, frames.ENTITY, frames.ENTITY_REFUSED, frames.REQUEST):
+        connection.send(kind, b"")
+        linked.data_received(frame(kind, b""))
+    assert (connection.messages_out, connection.messages_in, connection.confirmed) == (3, 3, 0)
+    linked.data_received(frame(frames.TAKEN, pack(2)))
+    assert connection.confirmed == 2
+    tick_ns = int(SETTINGS.unreachable_after_s * SECOND_NS) // MISSED_PINGS + 1
+    for _ in range(2):
+        stage.doors.clock.advance(stage.doors.clock.now_ns + tick_ns)
+        await settle()
+    sent = b"".join(link.writes)
+    assert sent.count(frame(frames.TAKEN, pack(3))) == 1
+    stage.peers.close()
+
+
+@pytest.mark.parametrize("count", [4, -1, "x", True, 1])
+async def test_who_confirms_what_was_not_sent_ends_its_link(count: Any) -> None:
+    stage = Stage()
+    stage.want()
+    await settle()
+    _, linked = stage.doors.transport.answer()
+    await settle()
+    linked.data_received(WELCOME)
+    connection = stage.handler.connections[0]
+    for _ in range(3):
+        connection.send(frames.ACTOR, b"")
+    linked.data_received(frame(frames.TAKEN, pack(2)))
+    linked.data_received(frame(frames.TAKEN, pack(count)))
+    assert connection.confirmed == 2
+    assert "taken: expected 2 to 3 messages" in str(connection.closed_reason)
     stage.peers.close()
