@@ -113,6 +113,12 @@ def _add_status(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=seconds, default=5.0, metavar="S", help="seconds to wait; default 5"
     )
+    parser.add_argument(
+        "--wait",
+        type=seconds,
+        metavar="S",
+        help="ask again until the cluster serves, at most so many seconds",
+    )
     _add_secret(parser)
     parser.add_argument("--config", metavar="FILE", help="a casty.toml with [tls], or secret in [cluster]")
     parser.set_defaults(run=_status)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from casty import runtime as runtimes
 from casty import tls
 from casty.cli.files import read_config, read_secrets
+from casty.cli.health import health_of
 from casty.cluster.options import tls_of
 from casty.cluster.placement import slot_of
-from casty.config import Settings
+from casty.config import SECOND_NS, Settings
 from casty.distributed.core import KIND_NAMES, MAP
 from casty.errors import ConfigError, ProtocolError, Refused, Unavailable
 from casty.secret import Secrets
@@ -29,9 +32,12 @@ __all__ = ["Place", "fetch_status", "locate", "run_status"]
 
 Document = dict[str, Any]
 
+DOES_NOT_SERVE = 3
+ASK_AGAIN_S = 0.25
+
 
 def run_status(options: argparse.Namespace) -> int:
-    """Print the status, or where one structure lives; 1 when nobody answers."""
+    """Print the status, or where one structure lives; 1 when nobody answers, 3 when the cluster does not serve."""
     place = None if options.locate is None else Place.parse(options.locate)
     config, secrets = None, read_secrets(options.secret_file)
     if options.config is not None:
@@ -39,13 +45,53 @@ def run_status(options: argparse.Namespace) -> int:
         config = tls_of(read)
         if secrets is None and read.cluster is not None:
             secrets = read.cluster.secret
-    document = asyncio.run(fetch_status(options.contact, options.timeout, config, secrets))
+    ask = partial(fetch_status, options.contact, config=config, secrets=secrets)
+    document = asyncio.run(
+        ask(options.timeout) if options.wait is None else until_it_serves(ask, options.wait)
+    )
     if place is not None:
         found = locate(document, place)
         print(json.dumps(found) if options.json else _sentence(place, found))
     else:
         print(json.dumps(document, indent=2) if options.json else render(document))
+        if health_of(document).lacks:
+            return DOES_NOT_SERVE
     return 0
+
+
+async def until_it_serves(ask: Callable[[float], Awaitable[Document]], within_s: float) -> Document:
+    """Ask until the cluster serves, as far as the asked node knows; returns the last answer there was in time.
+
+    Parameters
+    ----------
+    ask
+        Asks once; takes how long to try, in seconds.
+    within_s
+        How long to go on, in seconds.
+
+    Raises
+    ------
+    Unavailable
+        Nobody answered in all that time.
+    Refused
+        The other end refused the handshake, the last time.
+    """
+    clock = runtimes.current().clock
+    until_ns = clock.now() + int(within_s * SECOND_NS)
+    answer: Document | None = None
+    while True:
+        left_s = (until_ns - clock.now()) / SECOND_NS
+        try:
+            answer = await ask(max(0.001, left_s))
+        except (Unavailable, Refused):
+            if answer is not None:
+                return answer
+            if left_s <= ASK_AGAIN_S:
+                raise
+        if (answer is not None and not health_of(answer).lacks) or left_s <= ASK_AGAIN_S:
+            assert answer is not None, "who has no answer goes on, or raised"
+            return answer
+        await clock.sleep(ASK_AGAIN_S)
 
 
 async def fetch_status(
@@ -195,9 +241,9 @@ def render(document: Document) -> str:
         f"  {member['id']:<24} {member['address']:<24} {member['status']}" for member in document["members"]
     ]
     lines.append(_led(document["slots"]))
-    silent = [str(slot["slot"]) for slot in document["slots"] if slot["leader"] is None]
-    if silent:
-        lines.append(f"slots without a leader: {', '.join(silent)}")
+    lacks, risks = health_of(document)
+    lines += [f"does not serve: {lack}" for lack in lacks]
+    lines += [f"at risk: {risk}" for risk in risks]
     if document["missing"]:
         lines.append(f"not ready: {'; '.join(map(str, document['missing'][:5]))}")
     used = ", ".join(f"{count} {kind}" for kind, count in document["structures"].items() if count)

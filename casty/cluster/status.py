@@ -89,6 +89,7 @@ def status_document(
         "cluster_id": machine.cluster_id,
         "generation": machine.generation,
         "version": machine.version,
+        "replication": machine.replication,
         "leader": None if leader is None else node_id_of(leader),
         "missing": missing,
         "members": [

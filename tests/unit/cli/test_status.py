@@ -18,12 +18,20 @@ SLOTS = 8
 
 def document(**changes: Any) -> dict[str, Any]:
     slots = [
-        {"slot": slot, "leader": "abc"[slot % 3], "replicas": ["a", "b", "c"], "term": 1, "commit": 4}
+        {
+            "slot": slot,
+            "leader": "abc"[slot % 3],
+            "replicas": ["a", "b", "c"],
+            "term": 1,
+            "commit": 4,
+            "failed": None,
+        }
         for slot in range(SLOTS)
     ]
     members = [{"id": name, "address": f"10.0.0.1:{port}", "status": "up"} for port, name in enumerate("abc")]
     return {
-        "name": "shop", "generation": 5, "leader": "a", "missing": [], "members": members, "slots": slots,
+        "name": "shop", "generation": 5, "replication": 3, "leader": "a",
+        "missing": [], "members": members, "slots": slots,
         "sessions": 2, "structures": {"lock": 1, "map": 0},
         "memory": {"used_bytes": 5, "budget_bytes": 1000, "is_full": False},
         "messages": {"dead_letters": 0, "lost": 0, "unconfirmed": 0}, **changes,
@@ -73,7 +81,7 @@ def test_people_see_what_is_wrong() -> None:
     slots = document()["slots"]
     slots[3]["leader"] = None
     text = render(document(slots=slots, missing=["slot 3 has no leader"], leader=None))
-    assert "slots without a leader: 3" in text
+    assert "does not serve: slot 3 without a leader" in text
     assert "not ready: slot 3 has no leader" in text
     assert "led by unknown" in text
     assert "messages of actors" not in text
