@@ -154,7 +154,18 @@ class Execution:
             for process, _ in self._checks.live():
                 stage.violations += check_usage(process.name, self._checks.systems[process.name])
             if self._strangers is None:
-                stage.violations += self._tallies.at_peace(stage.messages, self._actors.messages)
+                stage.violations += await self._unaccounted()
+
+    async def _unaccounted(self) -> list[Violation]:
+        """Return which messages are neither handled nor counted, once dead links were noticed."""
+
+        def lacks() -> list[Violation]:
+            return self._tallies.at_peace(self._stage.messages, self._actors.messages)
+
+        await self._until(
+            lambda: not lacks(), self._settings.unreachable_after_s * (1 + 1 / MISSED_PINGS) + _LOOK_S
+        )
+        return lacks()
 
     def _is_broken(self) -> bool:
         return self._checks.first is not None

@@ -167,9 +167,7 @@ class MemoryBudget:
 
     def takes_message(self, size_bytes: int) -> bool:
         """Whether there is room for a message of so many bytes until it is read."""
-        # `used_bytes` below `_end_bytes`, without the sums that only a measurement changes: asked for every message.
-        more_bytes = self._accepted_bytes + self.unread.size_bytes + size_bytes
-        return not self.is_exhausted and more_bytes < self._room_bytes + self.budget_bytes // RESERVE_SHARE
+        return not self.is_exhausted and self.used_bytes + size_bytes < self._end_bytes
 
     def heard(self, peer: str, *, is_full: bool) -> None:
         """A process said whether it is full."""

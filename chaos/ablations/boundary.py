@@ -216,7 +216,7 @@ BOUNDARY = (
     bug_in("asker-by-its-word", _SPEAKS, "rogue", Remote, "_asker", _asker_by_its_word),
     bug_in("relayed-by-its-word", _SPEAKS, "rogue", Remote, "on_relay", _relayed_by_its_word),
     Planted("client-before-its-node", _WHO, "rogue", ClientLinks, "members_changed", _kept_in_a_members_name),
-    Planted("stranger-heard-as-node", _SPEAKS, "rogue", remote, "heard_as", _source_by_its_word),
+    Planted("stranger-heard-as-node", _SPEAKS, "rogue", remote, "heard_as", _source_by_its_word, True),
     Planted("gone-by-anybody", _SPEAKS, "rogue", remote, "_is_of", _yes),
     *(
         Planted(name, _TABLE, "rogue", boundary, "RULES", _taken_from(role, *kinds))

@@ -22,8 +22,8 @@ def check_counter(name: str, operations: Sequence[Operation]) -> list[Violation]
     changes = [
         one for one in operations if one.kind in ("counter.add", "counter.subtract") and one.is_possible
     ]
-    found = _check_bounds(name, operations, changes)
-    if all(_amount(one) > 0 for one in changes):
+    found = _check_types(name, operations) or _check_bounds(name, operations, changes)
+    if not found and all(_amount(one) > 0 for one in changes):
         found += _check_chain(name, [one for one in changes if one.is_ok])
     return found
 
@@ -32,6 +32,18 @@ def _amount(operation: Operation) -> int:
     amount = operation.args["amount"]
     assert isinstance(amount, int)
     return amount if operation.kind == "counter.add" else -amount
+
+
+def _check_types(name: str, operations: Sequence[Operation]) -> list[Violation]:
+    answers = [
+        one for one in operations if one.is_ok and one.kind in _SUMS and not isinstance(one.value, int)
+    ]
+    return [
+        Violation(
+            40, f"counter {name}", f"#{one.number} answered {one.value!r}, which is no number", (one.number,)
+        )
+        for one in answers[:1]
+    ]
 
 
 def _value(operation: Operation) -> int:

@@ -57,6 +57,7 @@ def kept_rows(settings: Settings, members: int) -> Rows:
     entries = (slots + 1) * (settings.retained_entries + settings.snapshot_entries + MAX_IN_FLIGHT)
     return {
         "cluster.host.Host.led": slots + 1,
+        "cluster.chronicle.Chronicle._terms": slots + 1,
         "cluster.slot_leader.SlotLeader": slots,
         "consensus.core.Core.progress": leading,
         "consensus.core.Core.voter_peers": leading,

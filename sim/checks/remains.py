@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from casty.cluster.authority import RULES
 from casty.cluster.calls import MIN_SWEEP
 from casty.cluster.keepalive import MAX_FRAMES_IN_FLIGHT
 
@@ -95,6 +96,7 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "cluster.topology.Topology.slots[][]": seats,
         "consensus.core.Core.peers": seats,
         "cluster.founding.Founding._met[]": _FACTS * usual,
+        "cluster.node.Node.handlers": len(RULES),
         "transport.connection.Connection.welcome_extra": _FACTS * usual,
         "wire.encoding.CanonicalEncoder._encoders": _TYPES,
         "wire.encoding.Encoder._encoders": _TYPES,

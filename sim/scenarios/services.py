@@ -31,9 +31,8 @@ async def _register(act: Act) -> None:
     """Start an actor and register it; its path tells which incarnation it lives in."""
     if _is_leaving(act):
         return
-    label, number = act.next_message("workers")
     system: Any = act.process.value
-    name = f"worker-{label.replace('/', '-')}-{number}"
+    name = act.next_name("worker")
     ref = system.spawn(Behaviors.receive(_nothing), name)
     _ask_for(act, Register(ServiceKey(act.entity), ref))
     act.stage.services.offered(act.process, act.entity, ref)
@@ -68,9 +67,8 @@ async def _stop(act: Act) -> None:
 async def _subscribe(act: Act) -> None:
     if _is_leaving(act):
         return
-    label, number = act.next_message("listeners")
     value: Any = act.process.value
-    name = f"listener-{label.replace('/', '-')}-{number}"
+    name = act.next_name("listener")
     listener = _Listener(act)
     ref = value.spawn(Behaviors.receive(listener.receive), name)
     listener.subscriber = act.stage.services.listening(act.process, act.entity, ref)

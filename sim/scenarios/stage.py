@@ -96,6 +96,7 @@ class Stage:
         self._tasks_made = 0
         self._moment_ns = -1
         self._told: dict[tuple[str, str], int] = {}
+        self._actors_made: dict[tuple[str, str], int] = {}
 
     def moment(self) -> int:
         """Return world time, but later than any moment before: what happens at one instant has an order too.
@@ -113,6 +114,12 @@ class Stage:
         """Return the number of the next message from here to there, from 1."""
         number = self._told.get((sender, target), 0) + 1
         self._told[sender, target] = number
+        return number
+
+    def next_actor(self, label: str, kind: str) -> int:
+        """Return the number of the next actor of a kind in an incarnation, from 1."""
+        number = self._actors_made.get((label, kind), 0) + 1
+        self._actors_made[label, kind] = number
         return number
 
     @property
@@ -233,6 +240,11 @@ class Act:
         """Return who sends, this process in this incarnation, and which message to `target` it is."""
         sender = self.process.incarnation.label
         return sender, self.stage.next_message(sender, target)
+
+    def next_name(self, kind: str) -> str:
+        """Return a name for another actor of this process in this incarnation."""
+        label = self.process.incarnation.label
+        return f"{kind}-{label.replace('/', '-')}-{self.stage.next_actor(label, kind)}"
 
     def violate(self, number: int, text: str, *operations: int) -> None:
         """Report what this operation saw."""
