@@ -81,8 +81,10 @@ class Requests:
             answers = self._answers[link] = LinkAnswers(link, self._dirty)
         rows = _rows_of(body, MAX_ROWS)
         role = self._node.boundary.role_of(link)
-        if len(rows) > AT_ONCE and link.has_budget:
-            link.defer(_Rest(rows, lambda part: self._take(answers, part, role), link.charge).go_on)
+        # A link that floods has its rows taken in parts that fit into its share.
+        most = min(AT_ONCE, link.share.units) if link.share.is_small else AT_ONCE
+        if len(rows) > most and link.has_budget:
+            link.defer(_Rest(rows, most, lambda part: self._take(answers, part, role), link.charge).go_on)
         else:
             link.charge(len(rows))
             self._take(answers, rows, role)
@@ -376,20 +378,21 @@ class Requests:
 class _Rest:
     """A long frame of requests, taken part by part."""
 
-    __slots__ = ("_charge", "_first", "_rows", "_take")
+    __slots__ = ("_charge", "_first", "_most", "_rows", "_take")
 
     def __init__(
-        self, rows: list[Any], take: Callable[[list[Any]], None], charge: Callable[[int], None]
+        self, rows: list[Any], most: int, take: Callable[[list[Any]], None], charge: Callable[[int], None]
     ) -> None:
         self._rows = rows
+        self._most = most
         self._take = take
         self._charge = charge
         self._first = 0
 
     def go_on(self) -> bool:
         """Take the next part; True when it was the last one."""
-        part = self._rows[self._first : self._first + AT_ONCE]
-        self._first += AT_ONCE
+        part = self._rows[self._first : self._first + self._most]
+        self._first += self._most
         self._charge(len(part))
         self._take(part)
         return self._first >= len(self._rows)

@@ -20,7 +20,7 @@ from casty.runtime import Runtime, Timer
 from casty.tls import TlsError
 from casty.transport.base import Link
 from casty.transport.inbound import InboundBytes
-from casty.transport.intake import CLIENT, FULL_BYTES, MEMBER, Intake
+from casty.transport.intake import CLIENT, FLOOD_NS, FULL_BYTES, MEMBER, Intake, Share
 from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.framing import HEADER_BYTES, FrameBuffer, frame, frame_header
@@ -113,9 +113,10 @@ class Connection:
     __slots__ = (
         "_buffer", "_charged", "_handler", "_handshake", "_inbound", "_inbox", "_intake", "_is_blocked", "_is_heard",
         "_is_lost", "_is_marked", "_is_paused", "_is_timed", "_later", "_link", "_link_bytes", "_missed",
-        "_reserve_bytes", "_runtime", "_settings", "_staged", "_staged_bytes", "_state", "_taken_bytes", "_timer",
-        "_told_in", "_turn", "_unread_bytes", "_was_open", "_written_bytes", "closed_reason", "confirmed",
-        "dialled_at", "is_dialled", "max_frame_bytes", "messages_in", "messages_out", "remote", "welcome_extra",
+        "_reserve_bytes", "_runtime", "_served", "_settings", "_staged", "_staged_bytes", "_state", "_taken_bytes",
+        "_timer", "_told_in", "_turn", "_unread_bytes", "_was_open", "_written_bytes", "closed_reason", "confirmed",
+        "dialled_at", "is_dialled", "max_frame_bytes", "messages_in", "messages_out", "remote", "share",
+        "welcome_extra",
     )  # fmt: skip
 
     def __init__(
@@ -141,6 +142,10 @@ class Connection:
         self._unread_bytes = 0
         """At least what the inbox holds."""
         self._charged = 0
+        self._served = 0
+        """Units of the present turn, or of the last one."""
+        self.share = Share()
+        """How much of it is served in a turn, where it is a client's."""
         self._is_timed = False
         self._is_paused = False
         self._is_blocked = False
@@ -250,7 +255,13 @@ class Connection:
         return self._intake is not None and not self._intake.is_member(self)
 
     def has_room(self, more_bytes: int = 0) -> bool:
-        """Whether answers of so many bytes, on top of those that were sent, may wait for the other end."""
+        """Whether answers of so many bytes, on top of those that were sent, may wait for the other end.
+
+        A turn ends with what its share of answers has, and the answer that went beyond it: a large one costs the system
+        milliseconds to take.
+        """
+        if self._staged_bytes > CLIENT.answer_bytes and self.has_budget:
+            return False
         limit_bytes = FULL_BYTES - self._staged_bytes - more_bytes
         if self._link_bytes <= limit_bytes:
             return True
@@ -313,9 +324,7 @@ class Connection:
         """Cut frames and hand them on, all inside one turn."""
         self._is_heard = True
         if self._is_timed and self._intake is not None:
-            began_ns = self._intake.now()
-            self._in_turn(data)
-            self._intake.spent(self._intake.now() - began_ns)
+            self._timed(self._intake, data)
         else:
             self._in_turn(data)
         return self._buffer.missing_bytes
@@ -323,9 +332,15 @@ class Connection:
     def work(self) -> None:
         """Take a share of the rotation; see `Intake`."""
         if self._state == _OPEN and self._intake is not None:
-            began_ns = self._intake.now()
-            self._in_turn(None)
-            self._intake.spent(self._intake.now() - began_ns)
+            self._timed(self._intake, None)
+
+    def _timed(self, intake: Intake[Connection], data: bytes | None) -> None:
+        self._served = 0
+        began_ns = intake.now()
+        self._in_turn(data)
+        now_ns = intake.now()
+        intake.spent(now_ns - began_ns, self)
+        self.share.served(self._served, now_ns - began_ns, now_ns, intake.changes)
 
     def _in_turn(self, data: bytes | None) -> None:
         turn, intake = self._turn, self._intake
@@ -373,6 +388,7 @@ class Connection:
                     self._on_basic_frame(kind, body)
                 if self._state != _OPEN:
                     return
+            self._served += 1 + self._charged
             self._charged = 0
             return
         self._inbox.extend(cut)
@@ -392,7 +408,7 @@ class Connection:
         """Hand on what waits, as far as the budget of this link allows in one turn."""
         inbox, later, intake = self._inbox, self._later, self._intake
         assert intake is not None, "others are served at once"
-        budget = CLIENT
+        budget = CLIENT if not self.share.is_small else CLIENT._replace(units=self.share.units, ns=FLOOD_NS)
         units = began_ns = 0
         look_at = LOOK_UNITS
         while (inbox or later) and self._state == _OPEN:
@@ -421,6 +437,7 @@ class Connection:
                     self._on_basic_frame(kind, body)
             units += 1 + self._charged
             self._charged = 0
+        self._served += units
         if not inbox:
             self._unread_bytes = 0
 

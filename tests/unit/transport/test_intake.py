@@ -11,7 +11,7 @@ from casty.config import SECOND_NS, Settings
 from casty.transport.acceptor import Acceptor
 from casty.transport.base import LinkHandler
 from casty.transport.connection import MISSED_PINGS, Connection
-from casty.transport.intake import CLIENT, FULL_BYTES, TURN_NS, Intake
+from casty.transport.intake import CLIENT, FLOOD_NS, FULL_BYTES, TURN_NS, WINDOW_NS, Intake, Share
 from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.framing import frame
@@ -35,7 +35,7 @@ class Worker:
     def work(self) -> None:
         self.order.append(self.name)
         self.clock.now_ns += self.takes_ns
-        self.intake.spent(self.takes_ns)
+        self.intake.spent(self.takes_ns, self)
         self.shares -= 1
         if self.shares:
             self.intake.wait(self)
@@ -81,7 +81,7 @@ async def test_a_member_does_not_wait_for_time_that_clients_took() -> None:
     row = Row()
     client, member = row.worker("a", 1), row.worker("member", 1)
     assert row.intake.has_time(client)
-    row.intake.spent(TURN_NS)
+    row.intake.spent(TURN_NS, client)
     assert not row.intake.has_time(client) and row.intake.has_time(member)
     await asyncio.sleep(0)
     assert row.intake.has_time(client), "that turn of the loop is over"
@@ -94,6 +94,49 @@ async def test_who_is_gone_gets_no_share() -> None:
     assert row.order == []
 
 
+def windows(share: Share, now_ns: int, unit_ns: int, busy: float, others: int = 1) -> int:
+    """Let a link take a part of the time for some windows, with others served in between; return when that is."""
+    until_ns = now_ns + 4 * WINDOW_NS
+    while now_ns < until_ns:
+        took_ns = share.units * unit_ns
+        now_ns += int(took_ns / busy)
+        share.served(share.units, took_ns, now_ns, others * now_ns // WINDOW_NS)
+    return now_ns
+
+
+def test_who_floods_among_others_has_shares_that_take_a_quarter_of_their_time() -> None:
+    share, unit_ns = Share(), 50_000
+    now_ns = windows(share, 0, unit_ns, 0.9)
+    assert share.units == FLOOD_NS // unit_ns
+    now_ns = windows(share, now_ns, 1_000, 0.9)
+    assert share.units == CLIENT.units, "what costs little fits as it is"
+    now_ns = windows(share, now_ns, 10 * FLOOD_NS, 0.9)
+    assert share.units == 1
+    now_ns = windows(share, now_ns, unit_ns, 0.4)
+    assert share.is_small, "it takes less since it may take less"
+    windows(share, now_ns, unit_ns, 0.1)
+    assert not share.is_small, "it floods no more"
+
+
+def test_who_is_alone_or_takes_less_than_half_keeps_its_share() -> None:
+    alone, moderate = Share(), Share()
+    windows(alone, 0, 50_000, 0.9, others=0)
+    windows(moderate, 0, 50_000, 0.4)
+    assert not alone.is_small and not moderate.is_small
+
+
+async def test_changes_count_how_often_another_link_is_served() -> None:
+    row = Row()
+    first, second = row.worker("a", 1), row.worker("b", 1)
+    for link in (first, first, second, second, first):
+        row.intake.spent(1, link)
+    assert row.intake.changes == 3
+    row.intake.forget(first)
+    row.intake.spent(1, first)
+    assert row.intake.changes == 4, "nothing is kept of a link that is over"
+    await asyncio.sleep(0)
+
+
 class Side:
     """A node with one link that a client, or another node, made by hand."""
 
@@ -102,6 +145,8 @@ class Side:
         self.bodies: list[bytes] = []
         self.closed: list[str] = []
         self.answer = b""
+        self.takes_ns = 0
+        """How long each frame takes."""
         self.connection: Connection | None = None
         turn = Turn(self.doors.runtime)
         self.acceptor = Acceptor(self.doors.runtime, self.hello, SETTINGS, self, turn)
@@ -110,6 +155,11 @@ class Side:
         hello = Hello.of_client(cluster="shop", client_id="c", incarnation="1", address=NodeAddress("x", 1))
         self.handler.data_received(frame(frames.HELLO, hello._replace(role=role).encode()))
         assert self.connection is not None
+
+    def opened(self) -> Connection:
+        """Return the connection."""
+        assert self.connection is not None
+        return self.connection
 
     def hello(self) -> Hello:
         return Hello.of_node(
@@ -121,6 +171,7 @@ class Side:
 
     def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
         self.bodies.append(body)
+        self.doors.clock.now_ns += self.takes_ns
         if self.answer:
             connection.send(kind, self.answer)
 
@@ -168,6 +219,33 @@ async def test_answers_are_a_part_of_the_budget() -> None:
     side.answer = b"x" * (CLIENT.answer_bytes // 4)
     side.handler.data_received(flood(20))
     assert len(side.bodies) == 4
+
+
+async def test_what_a_turn_has_staged_counts_as_answers_that_wait() -> None:
+    side = Side()
+    connection = side.opened()
+    connection.send(frames.REPLY, b"x" * CLIENT.answer_bytes)
+    assert not connection.has_room()
+    connection.flush()
+    assert connection.has_room()
+    member = Side("node").opened()
+    assert member.send(frames.REPLY, b"x" * CLIENT.answer_bytes)
+
+
+async def test_a_link_that_floods_is_served_less_at_once_while_others_are_there() -> None:
+    side, unit_ns = Side(), FLOOD_NS // 8
+    side.takes_ns = unit_ns
+    intake, connection = side.acceptor.intake, side.opened()
+    side.handler.data_received(flood(40 * CLIENT.units))
+    took = list[int]()
+    while intake.waiting:
+        before = len(side.bodies)
+        await asyncio.sleep(0)
+        took.append(len(side.bodies) - before)
+        intake.changes += 1  # somebody else was served
+    assert took[0] > 8 and connection.share.is_small
+    assert max(took[-10:-1]) <= 8
+    assert side.bodies == numbers(40 * CLIENT.units), "all of it is served, in order"
 
 
 async def test_who_does_not_read_its_answers_is_not_read_and_goes_on_when_it_does() -> None:
