@@ -17,7 +17,7 @@ from casty.cluster.slot_machine import COMMAND, OPEN
 from casty.distributed.core import COUNTER, QUEUE
 from casty.distributed.counter import ADD, GET
 from casty.distributed.queue import PEEK
-from casty.transport.intake import CLIENT, FULL_BYTES
+from casty.transport.intake import CLIENT, FULL_BYTES, Share
 from casty.wire import frames
 from casty.wire.framing import frame
 from casty.wire.pack import pack, unpack
@@ -102,6 +102,22 @@ async def test_a_long_frame_of_requests_is_taken_in_parts() -> None:
         read = await link.ask([[0, 0, epoch, OP_READ, pack([COUNTER, b"c", [GET]])]])
         assert read[0][0] == OK
         assert await client.distributed().counter("d").increment() == 1
+
+
+async def test_rows_of_a_link_that_floods_are_taken_as_its_share_has_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with one_node() as (system, _, link, epoch):
+        requests, taken = system._node.requests, list[int]()
+        rows = [[number, 0, epoch, OP_READ, pack([COUNTER, b"c", [GET]])] for number in range(12)]
+        await link.ask(rows[:1])
+        take = requests._take
+        monkeypatch.setattr(requests, "_take", lambda *given: (taken.append(len(given[1])), take(*given))[1])
+        monkeypatch.setattr(Share, "served", lambda *_: None)
+        (one,) = [found for found in requests._answers if found.remote.node_id == "by-hand"]
+        one.share.units = 5
+        assert len(await link.ask(rows)) == 12
+        assert taken == [5, 5, 2]
 
 
 @pytest.mark.parametrize(
