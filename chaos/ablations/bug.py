@@ -6,9 +6,9 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from sim.executor import run_plan
 from sim.result import HELD
 from sim.swarm import expand
+from sim.sweep import run_alone
 
 from .by_test import run_test
 
@@ -75,9 +75,9 @@ def find(bug: Planted, seeds: Iterable[int], duration_s: int = LONG_S) -> Findin
     for count, seed in enumerate(seeds, 1):
         plan = expand(bug.scenario, seed, duration_s=duration_s)
         with planted(bug):
-            result = run_plan(plan)
-        if result.verdict != HELD and run_plan(plan).verdict == HELD:
-            return Finding(count, seed, result.verdict, result.violation or "")
+            result = run_alone(plan)
+        if result.verdict != HELD and run_alone(plan).verdict == HELD:
+            return Finding(count, seed, result.verdict, result.violation or result.error or "")
     return None
 
 

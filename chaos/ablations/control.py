@@ -120,14 +120,17 @@ CONTROL = (
         Planted("never-anew", "services of who came back", "mixed", Offers, "anew", _keeps_position, True),
         f"{_TESTS}/test_offers.py::test_in_the_end_exactly_what_is_offered_is_listed",
     ),
-    Planted(
-        "leader-unanswered",
-        "leaders one does not know",
-        "membership",
-        Arrival,
-        "look_around",
-        _never_asked,
-        True,
+    shown(
+        Planted(
+            "leader-unanswered",
+            "leaders one does not know",
+            "membership",
+            Arrival,
+            "look_around",
+            _never_asked,
+            True,
+        ),
+        "tests/sim/test_members.py::test_a_member_learns_of_others_from_a_leader_that_it_does_not_know",
     ),
     Planted("late-reply-ignored", "late replies count", "mixed", relays, "Outcome", _Deaf, True),
 )

@@ -78,7 +78,7 @@ def _own_wall(_right: Any) -> Any:
 _TESTS = "tests/unit/cluster"
 
 FOUNDING: tuple[Planted, ...] = tuple(
-    shown(bug, f"{_TESTS}/test_founding_space.py::test_one_document_at_most_is_started")
+    shown(bug, f"{_TESTS}/test_founding_space.py::test_nor_with_more_ballots")
     for bug in (
         bug_in("half-is-a-majority", SAFEGUARD, "", ballots, "majority", _half),
         bug_in("free-choice", SAFEGUARD, "", ballots, "_bound", _free_choice),

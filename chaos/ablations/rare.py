@@ -94,6 +94,6 @@ RARE: tuple[Planted, ...] = (
     bug_in("a destroyed queue stays", "1", "queue", QueueStructure, "decide", _deciding(DESTROY, _not_seen)),
     bug_in("a destroyed barrier trips", "31", "barrier", BarrierStructure, "decide", _goes_on),
     bug_in("wait_lost tells a loss of what was released", "26", "lock", Hold, "finish", _lost_anyway),
-    bug_in("a shared instance gives back another's permits", "26", "semaphore", Holds, "meant", _oldest_meant),
+    bug_in("a shared instance gives back another's permits", "26", "semaphore", Holds, "meant", _oldest_meant, True),
 )  # fmt: skip
 """Each takes an operation that the usual workload does not have."""

@@ -247,6 +247,9 @@ def _serves(seats: list[Seat], proposal: Proposal) -> bool:
 
 
 def _check_generation(offer: Proposal, promises: tuple[Promise, ...]) -> None:
+    """A new document has a generation above all that was accepted; one that is proposed again keeps its own."""
+    if any(row.vote is not None and row.vote.proposal.id == offer.id for row in promises):
+        return
     for row in promises:
         vote: Vote | None = row.vote
         if vote is not None and vote.proposal.id != offer.id and vote.proposal.generation >= offer.generation:

@@ -45,6 +45,11 @@ def test_what_the_documents_say_of_three_of_five_is_so() -> None:
 
 
 @pytest.mark.slow
+def test_nor_with_more_ballots() -> None:
+    _explore_all()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("bug", FOUNDING, ids=lambda bug: bug.name)
 def test_a_planted_bug_is_found(bug: Planted) -> None:
     with planted(bug), pytest.raises(Broken):
@@ -52,5 +57,5 @@ def test_a_planted_bug_is_found(bug: Planted) -> None:
 
 
 def _explore_all() -> None:
-    for ballots, restarts in ((2, 0), (2, 1), (3, 0), (3, 1)):
-        Space(3, 3 if restarts else 2, (0, 1), ballots, restarts).explore()
+    for nodes, needed, ballots, restarts in ((3, 2, 2, 0), (2, 2, 2, 1), (3, 3, 2, 1), (3, 2, 3, 0)):
+        Space(nodes, needed, (0, 1), ballots, restarts).explore()
