@@ -18,7 +18,7 @@ from casty.errors import RemoteProtocolError
 from casty.wire import frames
 from casty.wire.pack import unpack
 
-from .bug import Planted, bug_in
+from .bug import Planted, bug_in, shown
 
 __all__ = ["BOUNDARY"]
 
@@ -216,7 +216,10 @@ BOUNDARY = (
     bug_in("asker-by-its-word", _SPEAKS, "rogue", Remote, "_asker", _asker_by_its_word),
     bug_in("relayed-by-its-word", _SPEAKS, "rogue", Remote, "on_relay", _relayed_by_its_word),
     Planted("client-before-its-node", _WHO, "rogue", ClientLinks, "members_changed", _kept_in_a_members_name),
-    Planted("stranger-heard-as-node", _SPEAKS, "rogue", remote, "heard_as", _source_by_its_word, True),
+    shown(
+        Planted("stranger-heard-as-node", _SPEAKS, "rogue", remote, "heard_as", _source_by_its_word, True),
+        "tests/sim/test_scenarios.py::test_what_once_failed_holds[numbered-by-a-stranger]",
+    ),
     Planted("gone-by-anybody", _SPEAKS, "rogue", remote, "_is_of", _yes),
     *(
         Planted(name, _TABLE, "rogue", boundary, "RULES", _taken_from(role, *kinds))

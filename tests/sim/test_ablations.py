@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +16,10 @@ from chaos.ablations.planted import FIRST, PLANTED
 from chaos.ablations.remains import REMAINS
 from sim.executor import run_plan
 from sim.result import HELD
-from sim.swarm import ROGUE, expand
+from sim.swarm import ROGUE, SCENARIOS, expand
 
 SOON = 12
+ROOT = Path(__file__).parents[2]
 EASY = [bug for bug in (*FIRST, *CLIENTS, *ACTORS, *MEMORY, *REMAINS, *BOUNDARY) if not bug.is_hard]
 
 
@@ -38,6 +40,31 @@ def test_every_bug_replaces_something_and_is_taken_out_again() -> None:
         with planted(bug):
             assert vars(bug.owner)[bug.attribute] is bug.broken is not sound
         assert vars(bug.owner)[bug.attribute] is sound
+
+
+def test_what_no_scenario_shows_names_a_test_that_is_there() -> None:
+    for bug in PLANTED:
+        assert bug.shown_by or bug.scenario in SCENARIOS, bug.name
+        if bug.shown_by:
+            path, _, case = bug.shown_by.partition("::")
+            assert f"def {case.partition('[')[0]}(" in (ROOT / path).read_text(), bug.name
+
+
+def test_every_bug_has_a_row_with_how_soon_it_was_found() -> None:
+    rows = (ROOT / "docs" / "planted-bugs.md").read_text()
+    assert [bug.name for bug in PLANTED if f"| {bug.name} " not in rows] == []
+
+
+@pytest.mark.slow
+def test_a_test_that_fails_with_its_bug_only_shows_it() -> None:
+    (bug,) = [bug for bug in PLANTED if bug.name == "any-announcement"]
+    assert find(bug, []) is not None
+    harmless = bug._replace(
+        shown_by="tests/unit/cluster/test_control.py::test_a_second_founding_changes_nothing"
+    )
+    assert find(harmless, []) is None
+    with pytest.raises(RuntimeError, match="pytest ended with 4"):
+        find(bug._replace(shown_by="tests/unit/cluster/test_control.py::test_nothing"), [])
 
 
 def test_a_third_of_them_need_a_coincidence() -> None:
