@@ -151,7 +151,8 @@ class ActorAims:
 
     def _entity(self, source: str, number: int, sender: object, payload: bytes = JUNK) -> Aimed:
         entity = ENTITIES[self._below("entity", len(ENTITIES))]
-        return frames.ENTITY, pack([REGION, NUM_SHARDS, entity, source, number, 0, sender, payload])
+        home = next((topology.home for topology in self._view.topologies()), "")
+        return frames.ENTITY, pack([REGION, NUM_SHARDS, entity, source, number, 0, sender, payload, home])
 
     def asks_for(self, at: str, guise: Guise) -> Aimed | None:
         """Send what cannot be read as the question of an honest process: its own would end with an error."""

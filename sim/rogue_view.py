@@ -19,6 +19,7 @@ from .checks.looking import GroupView, gateway_of, host_of, inside, machine_of
 if TYPE_CHECKING:
     from casty.address import ActorAddress
     from casty.cluster.remote import Remote
+    from casty.cluster.topology import Topology
 
     from .checks.steps import StepChecks
 
@@ -109,6 +110,11 @@ class View:
         """Return (id, incarnation) of the honest clients."""
         visitors = [inside(system, "_visitor") for _, system in self.running()]
         return [(one.client_id, one.incarnation) for one in visitors if one is not None]
+
+    def topologies(self) -> list[Topology]:
+        """Return what honest nodes know of their cluster."""
+        found = [inside(system, "_node", "feed", "topology") for _, system in self.running()]
+        return [topology for topology in found if topology is not None]
 
     def actors(self, name: str | None = None) -> list[Any]:
         """Return the actors' side of honest nodes and clients, or of one process."""

@@ -29,6 +29,7 @@ from casty.actor.lease import ACTING, Lease, Leased, LeaseEnded
 from casty.actor.mailbox import Mailbox, MailboxClosed
 from casty.actor.ref import ActorRef
 from casty.actor.unread import MESSAGE_BYTES
+from casty.checks import shown
 from casty.errors import Overloaded
 
 if TYPE_CHECKING:
@@ -61,10 +62,9 @@ class Cell:
     """
 
     __slots__ = (
-        "_awaits_children", "_behavior", "_callbacks", "_is_busy", "_is_forced", "_lifecycles", "_pipes", "_spawned",
-        "_task",
-        "children", "core", "ctx", "finished", "guard", "incarnation", "interceptors", "is_stopping", "lease",
-        "mailbox", "parent", "path", "ref", "stopped", "watchers", "watching",
+        "_awaits_children", "_behavior", "_callbacks", "_failure", "_is_busy", "_is_forced", "_lifecycles", "_pipes",
+        "_spawned", "_task", "children", "core", "ctx", "finished", "guard", "incarnation", "interceptors",
+        "is_stopping", "lease", "mailbox", "parent", "path", "ref", "stopped", "watchers", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -100,6 +100,8 @@ class Cell:
         self._lifecycles: list[Lifecycle[Any]] = []
         self._pipes: dict[asyncio.Task[None], None] = {}
         self._awaits_children = False
+        self._failure = ""
+        """What it failed with, cut short: whoever asked and was not heard is told."""
         self._is_busy = False
         self._is_forced = False
         self._task: asyncio.Task[None] | None = None
@@ -316,6 +318,7 @@ class Cell:
 
     def _fail(self, error: BaseException) -> None:
         self.stop()
+        self._failure = self._failure or shown(error, 200)
         self.core.log.error("actor %s failed and stops", self.path, exc_info=error)
         self.core.publish(ActorFailed(self.ref, error))
 
@@ -385,7 +388,8 @@ class Cell:
         self.core.dead_letter(message, self.ref, "the actor is stopping", level=logging.INFO)
 
     def _unread(self, message: object) -> None:
-        reason = "the actor stopped before it read the message"
+        failed = f": it failed with {self._failure}" if self._failure else ""
+        reason = f"the actor stopped before it read the message{failed}"
         self.core.dead_letter(message, self.ref, reason, level=logging.INFO)
 
 

@@ -64,6 +64,8 @@ class Arrival:
         self._asked_ns = self._began_ns
         self._looked_ns = self._began_ns - ASK_AGAIN_NS
         self.is_done = False
+        self.cluster_id = ""
+        """The cluster that this process is of; empty until that is known."""
 
     def begin(self) -> None:
         """Start asking around."""
@@ -171,6 +173,8 @@ class Arrival:
         _, generation, cluster_id, rows, knows_us = message
         addresses = [_address(row) for row in rows]
         self._founding.hear(generation)
+        if self.cluster_id not in ("", cluster_id):
+            return  # a seed of this one is of another cluster of the same name
         if self.is_done:
             self._links.want_told(addresses)
             return

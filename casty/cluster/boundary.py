@@ -141,6 +141,18 @@ class Boundary:
                 f"{remote.address} says that it is the process {remote.node_id!r:.100} of {known}, incarnation included"
             )
 
+    def is_foreign(self, link: Connection) -> bool:
+        """Whether a node that was dialled belongs to another cluster of the same name, as it said then; logged once."""
+        mine, theirs = self._node.control.machine, link.welcome_extra.get("cluster_id")
+        if not mine.cluster_id or theirs in (None, "", mine.cluster_id):
+            return False
+        self._complain(
+            f"{link.remote.address} is node {link.remote.node_id!r:.100} of another cluster that is named "
+            f"{mine.name!r} ({shown(theirs, 40)}), this node is of {mine.cluster_id}: it is asked nothing; take it "
+            "out of the seeds"
+        )
+        return True
+
     def is_member(self, node_id: str) -> bool:
         """Whether a node id is a member's, this node's included."""
         member = self._node.control.machine.members.get(node_id)

@@ -284,6 +284,7 @@ class Node:
     def _control_changed(self) -> None:
         machine = self.control.machine
         self.arrival.settled()
+        self.arrival.cluster_id = machine.cluster_id
         if machine.is_founded:
             self.links.want_members(NodeAddress(row.host, row.port) for row in machine.members.values())
             if self._names_its_leader(machine):
@@ -454,7 +455,10 @@ class Node:
 
     def linked(self) -> list[str]:
         """Return the nodes that can be asked now, this one first: replies of strangers count for nothing."""
-        return [self.node_id, *(link.remote.node_id for link in self.links.named())]
+        return [
+            self.node_id,
+            *(link.remote.node_id for link in self.links.named() if not self.boundary.is_foreign(link)),
+        ]
 
     def is_linked(self, node_id: str) -> bool:
         """Whether a node can be asked now; this one always."""

@@ -9,8 +9,11 @@ kept.
 Every message is encoded when it is sent, also one that stays in this process: whether a class can travel
 must not depend on where an entity happens to live.
 
+Names are the same in another cluster of the same name, so a message says for which cluster and generation it is, as its
+sender saw it when it left there; a node of another one refuses it.
+
 ``ENTITY`` body: ``[shard type, num shards, entity id, source key, number, detours, sender or None,
-payload]``.
+payload, generation:cluster id]``.
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ RETRIED_AT_ONCE = 256
 ASK_OTHERS_NS = SECOND_NS
 """After so long without a link to the leader another node is asked to pass the message on."""
 
-_SHAPE: tuple[Any, ...] = (str, int, str, str, int, int, (list, type(None)), bytes)
+_SHAPE: tuple[Any, ...] = (str, int, str, str, int, int, (list, type(None)), bytes, str)
 
 MAX_DETOURS = 2
 """How often a message is passed on: to the leader it was not sent to, and once more if that moved."""
@@ -70,8 +73,8 @@ class EntityMessage:
     """One message on its way to an entity."""
 
     __slots__ = (
-        "detours", "entity_id", "from_slot", "num_shards", "number", "payload", "sender", "shard", "shard_type",
-        "since_ns", "source", "why",
+        "detours", "entity_id", "from_slot", "home", "num_shards", "number", "payload", "sender", "shard",
+        "shard_type", "since_ns", "source", "why",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +89,10 @@ class EntityMessage:
         since_ns: int,
         payload: bytes,
         from_slot: int | None = None,
+        home: str | None = None,
     ) -> None:
+        self.home = home
+        """The cluster and generation that it is for; None for one of this process, which is for the present one."""
         self.from_slot = from_slot
         """The slot of the entity of this process that says it; None for all other senders."""
         self.shard_type = shard_type
@@ -223,13 +229,13 @@ class RegionRouter:
             raise RemoteProtocolError("entity message: found a field of the wrong type")
         if max(row[1], row[4], row[5]) > MAX_NUMBER or min(row[4], row[5]) < 0:
             raise RemoteProtocolError(f"entity message: expected numbers from 0 to {MAX_NUMBER}")
-        shard_type, num_shards, entity_id, source, number, detours, sender, payload = row
+        shard_type, num_shards, entity_id, source, number, detours, sender, payload, home = row
         address, now_ns = sender_of(sender, self._local.name), self._clock.now()
         if speaker is not None and speaker.role < PEER:
             asked = address is not None and address.node_id == node_id_of(speaker.key)
             address = address if asked else None
         item = EntityMessage(
-            shard_type, num_shards, entity_id, source, number, detours, address, now_ns, payload
+            shard_type, num_shards, entity_id, source, number, detours, address, now_ns, payload, home=home
         )
         if speaker is not None and not may_name(speaker, source, passes_on=True):
             self.drop(item, RemoteProtocolError(f"{shown(speaker.key, 100)} does not speak for this sender"))
@@ -268,6 +274,17 @@ class RegionRouter:
 
     # -- out
 
+    def _stray(self, item: EntityMessage) -> Unavailable | None:
+        """Return the error of a message for another cluster of the same name."""
+        topology = self._routes.topology()
+        if item.home is None or topology is None or item.home == topology.home:
+            return None
+        return Unavailable(
+            f"{item.entity_id}: expected a message for the cluster {topology.home}, found one for "
+            f"{shown(item.home, 80)}: another cluster of the same name, or another generation; is a contact point of "
+            "the sender a node of another cluster?"
+        )
+
     def _leader_of(self, item: EntityMessage) -> str | None:
         topology = self._routes.topology()
         if topology is None:
@@ -276,6 +293,9 @@ class RegionRouter:
 
     def _try(self, item: EntityMessage) -> bool:
         """Let the message go if it can; True when it needs no more care here."""
+        if item.home is not None and (stray := self._stray(item)) is not None:
+            self.drop(item, stray)
+            return True
         leader = self._leader_of(item)
         if leader is None and (error := self.refusal()) is not None:
             self.drop(item, error)
@@ -304,10 +324,10 @@ class RegionRouter:
 
     def _pass_on(self, item: EntityMessage, leader: str) -> bool:
         is_passing = item.source != self._source
-        body = _body(item, item.detours + is_passing)
+        topology = self._routes.topology()
+        assert topology is not None, "a leader is known from a topology"
+        body = _body(item, item.detours + is_passing, topology.home)
         if is_passing and self._observe:
-            topology = self._routes.topology()
-            assert topology is not None, "a leader is known from a topology"
             self._observe(Redirected(slot_of_region(item.shard_type, item.shard, len(topology.slots))))
         if self._routes.send(leader, frames.ENTITY, body):
             return True
@@ -468,10 +488,10 @@ def _nothing() -> None:
     return None
 
 
-def _body(item: EntityMessage, detours: int) -> bytes:
+def _body(item: EntityMessage, detours: int, home: str) -> bytes:
     return pack(
         [item.shard_type, item.num_shards, item.entity_id, item.source, item.number, detours,
-         plain_sender(item.sender), item.payload]
+         plain_sender(item.sender), item.payload, home]
     )  # fmt: skip
 
 

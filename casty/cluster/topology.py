@@ -133,6 +133,11 @@ class Topology:
         return self.slots[slot][0]
 
     @property
+    def home(self) -> str:
+        """What messages name the cluster and its generation by."""
+        return f"{self.generation}:{self.cluster_id}"
+
+    @property
     def order(self) -> tuple[int, int]:
         """What decides which of two snapshots is newer."""
         return (self.generation, self.version)

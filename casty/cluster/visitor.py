@@ -7,8 +7,10 @@ nodes may be replaced over its life.
 Limits of values and windows are the cluster's: every welcome tells them, and the last one counts. A visitor's own
 settings hold until the first.
 
-Another cluster of the same name is adopted when nobody of the known one can be reached for one TTL, and at once when
-it is of a later generation and every process of the known one was seen replaced: nobody is left who could serve it.
+Another cluster of the same name may be among the contact points. Its nodes are told apart by the cluster that they say
+they belong to, logged, and asked nothing but their topology. It is adopted when nobody of the known one can be reached
+for one TTL, and at once when it is of a later generation and every process of the known one was seen replaced: nobody
+is left who could serve it.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from casty.cluster.gateway import Gateway
 from casty.cluster.losses import Losses
 from casty.cluster.topology import LeaderTable, MemberInfo, Topology
 from casty.cluster.topology_delta import hints_of_delta, patched
+from casty.complaint import Complaint
 from casty.config import SECOND_NS, Settings
 from casty.errors import Refused, RemoteProtocolError, Unavailable
 from casty.events import LinkDown, LinkUp, TopologyChanged
@@ -43,6 +46,9 @@ __all__ = ["Visitor"]
 log = logging.getLogger("casty.client")
 
 POLL_S = 0.05
+
+MAX_SAID = 100
+"""Nodes of other clusters that are remembered, so that each is logged once."""
 
 
 class Visitor:
@@ -80,6 +86,11 @@ class Visitor:
         self.leaders = LeaderTable()
         self._topology: Topology | None = None
         self._by_node: dict[str, Connection] = {}
+        """The links that are used, of nodes of the known cluster or of none."""
+        self._foreign: dict[Connection, None] = {}
+        """Links to nodes of another cluster of the same name; their topology is heard."""
+        self._said: dict[str, None] = {}
+        """Lines about these; at most `MAX_SAID`."""
         self._documents: dict[Connection, Assembly] = {}
         """Topologies that are arriving, one per link; a row goes with the last part, or with its link."""
         self._told: dict[Connection, Topology] = {}
@@ -93,6 +104,7 @@ class Visitor:
         self.on_limits: list[Callable[[int], None]] = []
         self.losses = Losses(runtime.clock)
         self.extra_frames: dict[int, Callable[[Connection, bytes], None]] = dict(self.losses.handlers)
+        self._complaint = Complaint(runtime.clock, log, SECOND_NS)
         self._other_since_ns: int | None = None
         self._gone: dict[str, str] = {}
         """Incarnations of the known topology that were seen replaced, by node id; at most one per member of it."""
@@ -174,8 +186,18 @@ class Visitor:
 
     def on_open(self, connection: Connection) -> None:
         """A node answered: hear its topology from now on."""
-        node_id = connection.remote.node_id
         self.losses.opened(connection)
+        self._note_replaced(connection)
+        connection.send(frames.SUBSCRIBE, pack([]))
+        if self._is_foreign(connection):
+            self._set_aside(connection)
+        else:
+            self._use(connection)
+        if self.runtime.observe:
+            self.runtime.observe(LinkUp(connection.remote.node_id))
+
+    def _use(self, connection: Connection) -> None:
+        node_id = connection.remote.node_id
         known = self._by_node.get(node_id)
         self._by_node[node_id] = connection
         if (
@@ -184,18 +206,59 @@ class Visitor:
             and known.remote.incarnation != connection.remote.incarnation
         ):
             known.close("replaced by a newer link to the same node")
-        self._note_replaced(connection)
         self._take_limits(connection)
-        connection.send(frames.SUBSCRIBE, pack([]))
         self.gateway.on_link_up(node_id)
-        if self.runtime.observe:
-            self.runtime.observe(LinkUp(node_id))
+
+    # -- other clusters of the same name
+
+    def _cluster_of(self, connection: Connection) -> tuple[int, str]:
+        """Return generation and id of the cluster that a node says it belongs to; an empty id for none yet."""
+        told = self._told.get(connection)
+        if told is not None:
+            return told.generation, told.cluster_id
+        generation, cluster_id = (connection.welcome_extra.get(name) for name in ("generation", "cluster_id"))
+        if not isinstance(generation, int) or not isinstance(cluster_id, str):
+            return 0, ""
+        return generation, cluster_id
+
+    def _is_foreign(self, connection: Connection) -> bool:
+        known, cluster_id = self._topology, self._cluster_of(connection)[1]
+        return known is not None and cluster_id not in ("", known.cluster_id)
+
+    def _set_aside(self, connection: Connection) -> None:
+        """Use a link no more, or not yet: it leads into another cluster."""
+        known, node_id = self._topology, connection.remote.node_id
+        assert known is not None, "another one than the known cluster"
+        self._foreign[connection] = None
+        if self._by_node.get(node_id) is connection:
+            del self._by_node[node_id]
+            self.gateway.on_link_down(node_id)
+        generation, cluster_id = self._cluster_of(connection)
+        text = (
+            f"{connection.remote.address} is node {node_id!r:.100} of another cluster that is named {self._name!r} "
+            f"({generation}:{cluster_id:.40}), this client uses {known.home}: it is sent nothing; if it was not "
+            "started anew, take it out of the contact points"
+        )
+        if text not in self._said and self._complaint.say(text):
+            self._said = dict.fromkeys([*self._said, text][-MAX_SAID:])
+
+    def _sort(self) -> None:
+        """Another cluster is the known one, or a node says that it belongs to another one."""
+        for connection in [link for link in self._by_node.values() if self._is_foreign(link)]:
+            self._set_aside(connection)
+        for connection in [link for link in self._foreign if not self._is_foreign(link)]:
+            del self._foreign[connection]
+            self._use(connection)
 
     def _note_replaced(self, connection: Connection) -> None:
         """A process that answers in the place of another shows that the other has ended."""
-        topology = self._topology
-        member = None if topology is None else topology.members.get(connection.remote.node_id)
-        if member is not None and member.incarnation != connection.remote.incarnation:
+        topology, remote = self._topology, connection.remote
+        member = None if topology is None else topology.members.get(remote.node_id)
+        if (
+            member is not None
+            and member.incarnation != remote.incarnation
+            and ((member.host, member.port) == remote.address or not self._is_foreign(connection))
+        ):
             self._gone[member.node_id] = member.incarnation
 
     def _take_limits(self, connection: Connection) -> None:
@@ -215,6 +278,7 @@ class Visitor:
         self.losses.closed(connection)
         self._documents.pop(connection, None)
         self._told.pop(connection, None)
+        self._foreign.pop(connection, None)
         if self._by_node.get(node_id) is connection:
             del self._by_node[node_id]
             self.gateway.on_link_down(node_id)
@@ -258,6 +322,7 @@ class Visitor:
             new = known  # links that say the same share what they said
         self._told[connection] = new
         self._on_snapshot(new, hints)
+        self._sort()
 
     def _changed(self, connection: Connection, delta: Any) -> Topology:
         base = self._told.get(connection)
@@ -275,6 +340,7 @@ class Visitor:
             return
         self._other_since_ns = None
         self._topology = new
+        self._sort()
         self._gone = {node: gone for node, gone in self._gone.items() if node in new.members}
         learn_hints(self.leaders, hints, len(new.slots))
         if known is None or new.order != known.order:
@@ -289,15 +355,17 @@ class Visitor:
         """Whether the processes in the place of the known ones run a later generation, and none of those is left."""
         serving = [member for member in known.members.values() if member.status not in ("down", "removed")]
         if new.generation <= known.generation or not all(
-            self._gone.get(member.node_id) == member.incarnation for member in serving
+            not self._is_linked_with(member) and self._gone.get(member.node_id) == member.incarnation
+            for member in serving
         ):
             return False
         return any(self._is_linked_with(new.members.get(member.node_id)) for member in serving)
 
     def _is_linked_with(self, member: MemberInfo | None) -> bool:
-        if member is None or member.node_id not in self._by_node:
-            return False
-        return self._by_node[member.node_id].remote.incarnation == member.incarnation
+        return member is not None and any(
+            (link.remote.node_id, link.remote.incarnation) == (member.node_id, member.incarnation)
+            for link in (*self._by_node.values(), *self._foreign)
+        )
 
     def _is_replaced(self, known: Topology) -> bool:
         """Whether nobody of the known generation answered for one TTL while another cluster does."""
@@ -313,7 +381,7 @@ class Visitor:
         return now_ns - self._other_since_ns > known.ttl_s * SECOND_NS
 
     def _ask_again(self) -> None:
-        for connection in self._by_node.values():
+        for connection in (*self._by_node.values(), *self._foreign):
             connection.send(frames.SUBSCRIBE, pack([]))
 
     # -- routes

@@ -64,7 +64,7 @@ async def test_numbers_that_are_kept_or_shown_are_short(number: int, port: int) 
     body = actor("/x", b"\x01", number, ["/y", "h", port, "c"])
     with pytest.raises(RemoteProtocolError, match="up to"):
         node.remote.on_actor("a", body, speaker(CLIENT))
-    row = ["counter", 8, "e", "c#1", 10**5000, 0, None, b"\x01"]
+    row = ["counter", 8, "e", "c#1", 10**5000, 0, None, b"\x01", "1:c"]
     with pytest.raises(RemoteProtocolError, match="from 0 to"):
         node.router.on_entity(pack(row), speaker(CLIENT))
     await world.close()
@@ -115,7 +115,7 @@ async def test_subscriptions_of_one_process_are_bounded_and_go_with_it(
 
 
 def entity(process: Process, entity_id: str, source: str, number: int) -> None:
-    body = pack(["counter", 8, entity_id, source, number, 0, None, b"\x01"])
+    body = pack(["counter", 8, entity_id, source, number, 0, None, b"\x01", "1:c"])
     process.router.on_entity(body, speaker(CLIENT, source.split("#")[0]))
 
 

@@ -13,6 +13,7 @@ from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
 from casty.actor.sharding import ShardEnvelope
 from casty.errors import (
+    AskFailed,
     EncodingError,
     MessageTooLarge,
     Mismatch,
@@ -22,6 +23,7 @@ from casty.errors import (
     UnknownRegion,
 )
 from casty.limits import MAX_REGION_NAME_BYTES, MAX_REGIONS
+from casty.wire.pack import pack, unpack
 from tests.unit.cluster.region_world import Add, Get, Stop, World, counter, settle
 
 
@@ -341,6 +343,24 @@ async def test_an_overtaken_message_is_a_dead_letter() -> None:
         assert len(world.processes["a"].letters) == 2
 
 
+async def test_a_message_for_another_cluster_of_the_name_is_refused() -> None:
+    async with world_of() as world:
+        world.lead("a")
+        world.held = []
+        asking = ask(world, "c")
+        await settle()
+        ((source, _, kind, body),) = world.held
+        row = unpack(body)
+        assert row[-1] == "1:c"
+        world.held = None
+        world.processes["a"].take(source, kind, pack([*row[:-1], "1:other"]))
+        with pytest.raises(Unavailable, match=r"for the cluster 1:c, found one for '1:other'"):
+            await asking
+        assert len(world.processes["a"].letters) == 1
+        host = world.processes["a"].host
+        assert host is not None and host.entities == 0
+
+
 async def test_entities_are_bounded() -> None:
     async with world_of() as world:
         world.lead("a")
@@ -362,6 +382,8 @@ async def test_failing_factories_and_wrong_messages() -> None:
         tell(world, "c", Add(1))
         await settle()
         assert host.entities == 0
+        with pytest.raises(AskFailed, match=r"region/counter/e.*it failed with LookupError\('e'\)"):
+            await ask(world, "c")
         wrong: Any = Add(1)
         with pytest.raises(TypeError, match="ShardEnvelope"):
             world.processes["c"].router.ref("counter", 10).tell(wrong)

@@ -148,10 +148,10 @@ async def test_what_cannot_be_decoded_is_logged_once_a_second_with_a_count(
     world.lead("a")
     for number in range(1, 4):
         a.take("b", frames.ACTOR, pack(["a", "/x", "b#1", number, None, UNDECODABLE]))
-    a.take("b", frames.ENTITY, pack(["failing", 10, "e", "b#1", 9, 0, None, UNDECODABLE]))
+    a.take("b", frames.ENTITY, pack(["failing", 10, "e", "b#1", 9, 0, None, UNDECODABLE, "1:c"]))
     assert caplog.text.count("cannot be decoded") == 1
     world.clock.advance(1.0)
-    a.take("b", frames.ENTITY, pack(["failing", 10, "e", "b#1", 10, 0, None, UNDECODABLE]))
+    a.take("b", frames.ENTITY, pack(["failing", 10, "e", "b#1", 10, 0, None, UNDECODABLE, "1:c"]))
     assert caplog.text.count("cannot be decoded") == 2
     assert "(3 such since the last line)" in caplog.text, "said when its second is over, whatever follows"
     await world.close()

@@ -28,11 +28,12 @@ OPERATIONS = {OP_WRITE: ENTRIES, OP_READ: READ, OP_KEEPALIVE: KEEPALIVES[8]}
 class Hostile:
     """Draws the frames of one client: real ones of some kind, most of them with one thing wrong."""
 
-    def __init__(self, seed: int, epochs: list[int], nodes: list[str]) -> None:
+    def __init__(self, seed: int, epochs: list[int], nodes: list[str], home: str) -> None:
         self.mutants = Mutants(seed)
         self.random: random.Random = self.mutants.random
         self._epochs = epochs
         self._nodes = nodes
+        self._home = home
 
     def frame(self) -> tuple[int, bytes]:
         kind, plain = self.random.choice(
@@ -79,7 +80,7 @@ class Hostile:
 
     def _entity(self) -> tuple[int, Any]:
         _, _, source, number, sender, message = self._row()
-        return frames.ENTITY, ["c", 4, "e\n\x1b[2J", source, number, 0, sender, message]
+        return frames.ENTITY, ["c", 4, "e\n\x1b[2J", source, number, 0, sender, message, self._home]
 
     def _other(self) -> tuple[int, Any]:
         kinds = (
@@ -142,7 +143,9 @@ async def test_mutated_frames_end_no_other_link(caplog: pytest.LogCaptureFixture
                 probe = await HandMade.to(port, "shop")
                 topology = await probe.topology()
                 probe.close()
-                hostile = Hostile(1, [row[0] for row in topology[6]], ["n0", "n1"])
+                hostile = Hostile(
+                    1, [row[0] for row in topology[6]], ["n0", "n1"], f"{topology[0]}:{topology[1]}"
+                )
                 began = asyncio.get_running_loop().time()
                 assert await attack(hostile, port) > 10, "most of them are no frames that a client may send"
                 assert await counter.increment() == 2
