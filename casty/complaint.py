@@ -7,11 +7,12 @@ terminal's cursor, nor turn the direction of what stands beside it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from casty.runtime import Clock, Timer
 
-__all__ = ["Complaint", "one_line"]
+__all__ = ["Complaint", "one_line", "report_lost"]
 
 MOST_CHARS = 1_000
 """The longest line; what is cut off of a text is nobody's loss but its author's."""
@@ -29,6 +30,11 @@ def one_line(text: str, most: int = MOST_CHARS) -> str:
     if not cut.isprintable():
         cut = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in cut)
     return cut if len(text) <= most else f"{cut}... ({len(text) - most} more characters)"
+
+
+def report_lost(text: str, error: Exception) -> None:
+    """Hand an error that nobody expected to the loop's handler, as asyncio does with those of its callbacks."""
+    asyncio.get_running_loop().call_exception_handler({"message": text, "exception": error})
 
 
 class Complaint:

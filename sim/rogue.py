@@ -38,7 +38,7 @@ OF_CLIENTS = (
 OF_NODES = (
     frames.CONSENSUS, frames.BEAT, frames.BEAT_ACK, frames.ROWS, frames.ROWS_ACK, frames.FOUNDING, frames.JOIN,
     frames.HINTS, frames.CLIENTS, frames.REQUEST, frames.REPLY, frames.RELAY, frames.ACTOR, frames.SENT,
-    frames.SETTLED,
+    frames.SETTLED, frames.REGIONS,
 )  # fmt: skip
 _KNOWN = (*OF_CLIENTS, *OF_NODES)
 _HEADER = Struct(">IB")

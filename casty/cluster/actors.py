@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +19,7 @@ from casty.address import ActorAddress, NodeAddress, node_id_of, peer_key
 from casty.checks import check_callable
 from casty.cluster.clients import ClientLinks
 from casty.cluster.control_schema import REGION
+from casty.cluster.hosted import Hosted
 from casty.cluster.losses import Losses
 from casty.cluster.membership import Membership
 from casty.cluster.region_router import RegionRouter, check_region
@@ -25,6 +27,7 @@ from casty.cluster.regions import RegionHost
 from casty.cluster.remote import ActorRoutes, Remote
 from casty.cluster.services import Receptionist
 from casty.cluster.topology import Topology
+from casty.complaint import Complaint
 from casty.config import SECOND_NS
 from casty.distributed.port import Port
 from casty.distributed.value_port import ValuePort
@@ -79,6 +82,7 @@ class ClusterActors:
         self.host = host
         self.membership = Membership(local)
         self._losses = Losses(local.runtime.clock)
+        self._behaviors: Hosted | None = None
         self._followed: Topology | None = None
         self._registrar: ActorRef[tuple[str, int]] | None = None
 
@@ -123,6 +127,10 @@ class ClusterActors:
         )
         actors._count_losses(node.losses, routes)
         node.messages_lost = local.counts
+        complaint = Complaint(local.runtime.clock, local.log, SECOND_NS, logging.ERROR)
+        actors._behaviors = hosted = Hosted(node.links, host.names, complaint.say)
+        node.handlers[frames.REGIONS] = hosted.on_regions
+        node.on_link.append(hosted.changed)
         node.on_link.append(clients.changed)
         node.on_link.append(actors._link_changed)
         node.on_topology.append(lambda topology: clients.members_changed())
@@ -184,6 +192,8 @@ class ClusterActors:
         if self.host is not None and self.host.register(key, factory, num_shards):
             assert self._registrar is not None, "a node has a registrar"
             self._registrar.tell((key, num_shards))
+            assert self._behaviors is not None, "a node tells others what it hosts"
+            self._behaviors.began(key)
         return self.router.ref(key, num_shards)
 
     def entity_ref(self, shard_type: str, *, num_shards: int) -> ActorRef[ShardEnvelope[Any]]:

@@ -27,7 +27,7 @@ from casty.cluster.authority import (
 from casty.cluster.ballots import Identity
 from casty.cluster.host import Group
 from casty.cluster.links import key_of
-from casty.complaint import Complaint
+from casty.complaint import Complaint, report_lost
 from casty.config import SECOND_NS
 from casty.errors import EncodingError, MessageTooLarge, ProtocolError, RemoteProtocolError
 from casty.events import DeadLettered
@@ -179,8 +179,8 @@ class Boundary:
             self._node.arrival.look_around()
         if verdict is TAKE:
             self._judged, self._judged_role = link, role
-            if role >= STRANGER and kind in CARRIED:
-                self._carry(handler, link, body)
+            if kind in CARRIED:
+                self._carry(handler, link, body, is_own=role < STRANGER)
             else:
                 handler(link, body)
             self._judged = None
@@ -200,15 +200,25 @@ class Boundary:
         self.dropped += 1
         self._complaints[what].say(f"dropped: {text}")
 
-    def _carry(self, handler: Handler, link: Connection, body: bytes) -> None:
-        """Hand on what a node may carry for others: a fault inside is a dead letter, and no fault of the link."""
+    def _carry(self, handler: Handler, link: Connection, body: bytes, *, is_own: bool) -> None:
+        """Hand on a message that may be of others: a fault inside is a dead letter, and no fault of the link.
+
+        A client passes nothing on: what is malformed `is_own`. What a message brings about here is never its fault.
+        """
         try:
             handler(link, body)
         except (ProtocolError, EncodingError, MessageTooLarge) as error:
+            if is_own:
+                raise
             text = f"what {link.remote.node_id!r:.100} passed on: {shown(error, 200)}"
             if self._node.runtime.observe:
                 self._node.runtime.observe(DeadLettered("", text))
             self.drop("carried", text)
+        except (
+            Exception
+        ) as error:  # a bug of ours, or of the user's that nothing else kept: it costs one message
+            report_lost(f"a message from {link.remote.node_id!r:.100} raised", error)
+            self.dropped += 1
 
     # -- who is who
 

@@ -18,6 +18,7 @@ from casty.actor.cell import Cell
 from casty.actor.local import LocalSystem
 from casty.checks import shown
 from casty.cluster.draining import DRAIN_NS, HandOver
+from casty.cluster.hosted import code_of, name_of
 from casty.cluster.placement import slot_of_region
 from casty.cluster.region_router import entity_path, regions_full
 from casty.cluster.remote import Remote
@@ -166,7 +167,7 @@ class RegionHost:
         Raises
         ------
         Mismatch
-            It has another shard count, here or in the cluster.
+            It has another shard count, here or in the cluster, or another behaviour here.
         Overloaded
             There are `MAX_REGIONS` others.
         """
@@ -177,6 +178,11 @@ class RegionHost:
         if recorded is not None and recorded != num_shards:
             raise Mismatch(f"region {shard_type!r}: num_shards is {recorded}, given {num_shards}")
         if known is not None:
+            if code_of(known.factory) != code_of(factory):
+                raise Mismatch(
+                    f"region {shard_type!r}: its entities are made by {name_of(known.factory)} here, given "
+                    f"{name_of(factory)}; give the region of one of them another name"
+                )
             return False
         self._check_room(shard_type)
         self._regions[shard_type] = _Region(factory, num_shards)
@@ -190,6 +196,10 @@ class RegionHost:
         )
         if shard_type not in names and len(names) >= MAX_REGIONS:
             raise regions_full(shard_type, len(names))
+
+    def names(self) -> dict[str, str]:
+        """Return the names of the factories of the regions that are hosted here."""
+        return {shard_type: name_of(region.factory) for shard_type, region in self._regions.items()}
 
     def shards_of(self, shard_type: str) -> int | None:
         """How many shards a region has that is hosted here; None for any other name."""

@@ -20,17 +20,26 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from casty.address import NodeAddress
+from casty.checks import shown
 from casty.cluster import topology as topologies
+from casty.cluster.authority import CARRIED
 from casty.cluster.document import Assembly
 from casty.cluster.feed import DELTA, WHOLE, learn_hints
 from casty.cluster.gateway import Gateway
 from casty.cluster.losses import Losses
 from casty.cluster.topology import LeaderTable, MemberInfo, Topology
 from casty.cluster.topology_delta import hints_of_delta, patched
-from casty.complaint import Complaint
+from casty.complaint import Complaint, report_lost
 from casty.config import SECOND_NS, Settings
-from casty.errors import Refused, RemoteProtocolError, Unavailable
-from casty.events import LinkDown, LinkUp, TopologyChanged
+from casty.errors import (
+    EncodingError,
+    MessageTooLarge,
+    ProtocolError,
+    Refused,
+    RemoteProtocolError,
+    Unavailable,
+)
+from casty.events import DeadLettered, LinkDown, LinkUp, TopologyChanged
 from casty.runtime import Runtime
 from casty.secret import Secrets
 from casty.tls import Config
@@ -296,10 +305,28 @@ class Visitor:
         elif kind == frames.HINT_DELTA:
             if self._topology is not None:
                 learn_hints(self.leaders, unpack(body), len(self._topology.slots))
+        elif kind in CARRIED and kind in self.extra_frames:
+            self._carry(self.extra_frames[kind], connection, body)
         elif kind in self.extra_frames:
             self.extra_frames[kind](connection, body)
         else:
             raise RemoteProtocolError(f"frame kind {kind} is not for a client")
+
+    def _carry(
+        self, handler: Callable[[Connection, bytes], None], connection: Connection, body: bytes
+    ) -> None:
+        """Hand on a message that a node may have passed on; whatever is wrong with it is no fault of the link."""
+        try:
+            handler(connection, body)
+        except (ProtocolError, EncodingError, MessageTooLarge) as error:
+            text = f"what {connection.remote.node_id!r:.100} passed on: {shown(error, 200)}"
+            if self.runtime.observe:
+                self.runtime.observe(DeadLettered("", text))
+            self._complaint.say(f"dropped: {text}")
+        except (
+            Exception
+        ) as error:  # a bug of ours, or of the user's that nothing else kept: it costs one message
+            report_lost(f"a message from {connection.remote.node_id!r:.100} raised", error)
 
     def _on_topology_part(self, connection: Connection, body: bytes) -> None:
         document = self._documents.setdefault(connection, Assembly()).take(body)

@@ -19,7 +19,10 @@ from casty.wire.encoding import SCALARS, CanonicalEncoder, Encoder
 from casty.wire.pack import pack, unpack
 from casty.wire.registry import Registry, default_registry, message
 
-__all__ = ["Codec", "RefFactory", "default_codec", "message"]
+__all__ = ["ENDS_THE_PROCESS", "Codec", "RefFactory", "default_codec", "message"]
+
+ENDS_THE_PROCESS = (SystemExit, KeyboardInterrupt, GeneratorExit)
+"""What no error of a value is, whoever raises it."""
 
 _MAX_PATH_CHARS = 200
 
@@ -102,10 +105,10 @@ class Codec:
         try:
             plain = unpack(data)
             return plain if type(plain) in SCALARS else self._decoder.value(plain)
-        except EncodingError:
+        except (EncodingError, *ENDS_THE_PROCESS):
             raise
         except (
-            Exception
+            BaseException
         ) as error:  # malformed bytes make Python raise, and classes of the user's what they like
             raise EncodingError(f"cannot decode: {shown(error, 200)}") from None
 

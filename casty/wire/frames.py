@@ -24,6 +24,7 @@ __all__ = [
     "PONG",
     "PROOF",
     "REFUSED",
+    "REGIONS",
     "RELAY",
     "REPLY",
     "REQUEST",
@@ -60,6 +61,7 @@ FOUNDING = 21
 JOIN = 22
 HINTS = 23
 CLIENTS = 24
+REGIONS = 26
 
 # Gateway to node and back.
 REQUEST = 32

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from casty.checks import shown
 from casty.errors import EncodingError
-from casty.wire.codec import Codec, RefFactory
+from casty.wire.codec import ENDS_THE_PROCESS, Codec, RefFactory
 from casty.wire.serializer import Serializer
 
 __all__ = ["SerializerCodec", "ValueCodec", "check_serializer", "codec_of"]
@@ -75,9 +75,9 @@ class SerializerCodec:
             return self._codec.decode(data)
         try:
             return self._serializer.deserialize(data[1:], ref_factory=self._ref_factory)
-        except EncodingError:
+        except (EncodingError, *ENDS_THE_PROCESS):
             raise
-        except Exception as error:
+        except BaseException as error:
             raise EncodingError(f"cannot deserialize: {shown(error, 200)}") from error
 
 

@@ -68,17 +68,6 @@ def _never_lost(losses: Any, process: Any, number: int, sent: int, confirmed: in
     process.taken[number] = -1
 
 
-def _lost_again(right: Any) -> Any:
-    """A link that is told of once more is counted once more."""
-
-    def settle(losses: Any, process: Any, number: int, sent: int, confirmed: int) -> None:
-        taken = process.taken.get(number)
-        right(losses, process, number, sent, confirmed)
-        process.taken.pop(number, None) if taken is None else process.taken.update({number: taken})
-
-    return settle
-
-
 def _lost_before_the_end(right: Any) -> Any:
     """What has not been read of a link that has ended for the other end only counts as lost."""
 
@@ -139,7 +128,6 @@ ACTORS = (
     bug_in("last-read-first", "tell", "mixed", Mailbox, "add", _put_first),
     bug_in("received-twice", "tell", "mixed", Remote, "_receive", _received_twice),
     Planted("losses-not-counted", "losses", "mixed", Losses, "_settle", _never_lost),
-    bug_in("losses-counted-again", "losses", "mixed", Losses, "_settle", _lost_again, True),
     bug_in("lost-before-the-end", "losses", "mixed", Losses, "on_sent", _lost_before_the_end, True),
     bug_in("end-of-a-link-not-told", "losses", "mixed", Losses, "_ended_there", _end_not_told),
     bug_in("same-name-again", "identity", "mixed", Entropy, "token", _same_name_again),

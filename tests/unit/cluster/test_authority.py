@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,7 +68,7 @@ def expected(kind: int, role: int) -> str:
         return TAKE if kind in OF_CLIENTS else CLOSE
     if kind == frames.CONSENSUS:
         return GROUP
-    if role == STRANGER and kind in BEATS | ANSWERS:
+    if role == STRANGER and kind in BEATS | ANSWERS | {frames.REGIONS}:
         return DROP
     return KEEP if role == STRANGER and kind in (frames.HINTS, frames.CLIENTS) else TAKE
 
@@ -199,6 +200,21 @@ def test_what_a_node_carries_never_ends_its_link(kind: int) -> None:
         else:
             bench.boundary.on_frame(bench.link, kind, b"")
             assert bench.boundary.dropped == 1
+
+
+@pytest.mark.parametrize("kind", [frames.ACTOR, frames.RELAY, frames.ENTITY, frames.ENTITY_REFUSED])
+async def test_what_a_message_brings_about_never_ends_its_link(kind: int) -> None:
+    def raises(link: object, body: bytes) -> None:
+        raise LookupError("of a user, or ours")
+
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    for role in (CLIENT, STRANGER, PEER, MEMBER):
+        bench = Bench(role)
+        bench.boundary._handlers[kind] = raises
+        bench.boundary.on_frame(bench.link, kind, b"")
+        assert bench.boundary.dropped == 1
+    assert [str(context["exception"]) for context in reported] == ["of a user, or ours"] * 4
 
 
 @pytest.mark.parametrize("role", ROLES)
