@@ -133,7 +133,9 @@ class ClusterClient:
             raise NotStarted("the client was used before; make a new one for another `async with`")
         self._is_used = True
         self._home.enter()
-        origin = Origin(self._label.host, self._label.port, self._visitor.client_id)
+        origin = Origin(
+            self._label.host, self._label.port, self._visitor.client_id, self._visitor.incarnation
+        )
         local = LocalSystem(self._system_name, self._runtime, origin=origin)
         self._actors = ClusterActors.of_visitor(self._visitor, local, self._serializer)
         try:

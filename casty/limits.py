@@ -93,7 +93,7 @@ MAX_SERVICE_REF_BYTES = 4096
 """The address of an instance."""
 
 MAX_WATCH_BYTES = 8 * 1024 * 1024
-"""What the watches of one other process take in this one: some ten thousand of them."""
+"""What the watches of one other process take in this one: some sixteen thousand of them."""
 
 MAX_SUBSCRIPTION_BYTES = 1024 * 1024
 """What the subscriptions of one other process to services take in this one: over a thousand of them."""

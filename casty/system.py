@@ -202,7 +202,7 @@ class ClusteredActorSystem(ActorSystem):
             self._name,
             self._runtime,
             settings=self._settings,
-            origin=Origin(node.address.host, node.address.port, node.node_id),
+            origin=Origin(node.address.host, node.address.port, node.node_id, node.incarnation),
         )
         local.system = self
         self._actors = ClusterActors.of_node(node, local, self._serializer)

@@ -33,12 +33,12 @@ __all__ = ["Rogue"]
 
 OF_CLIENTS = (
     frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY, frames.ENTITY,
-    frames.ENTITY_REFUSED, frames.SENT, frames.SETTLED,
+    frames.ENTITY_REFUSED, frames.SENT, frames.SETTLED, frames.WATCH,
 )  # fmt: skip
 OF_NODES = (
     frames.CONSENSUS, frames.BEAT, frames.BEAT_ACK, frames.ROWS, frames.ROWS_ACK, frames.FOUNDING, frames.JOIN,
     frames.HINTS, frames.CLIENTS, frames.REQUEST, frames.REPLY, frames.RELAY, frames.ACTOR, frames.SENT,
-    frames.SETTLED, frames.REGIONS,
+    frames.SETTLED, frames.REGIONS, frames.WATCH,
 )  # fmt: skip
 _KNOWN = (*OF_CLIENTS, *OF_NODES)
 _HEADER = Struct(">IB")

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.actor.ref import RemoteActorRef
 from casty.actor.services import Deregister, Register, ServiceKey
-from casty.actor.watching import Unwatch, WatchedGone
-from casty.address import ActorAddress
-from casty.cluster.remote import plain_sender
+from casty.actor.watch_protocol import GONE, HEARD, OVER, UNWATCH
+from casty.cluster.remote import WATCHES, plain_sender
 from casty.wire import frames
 from casty.wire.codec import Codec
 from casty.wire.pack import pack
@@ -104,22 +102,19 @@ class ActorAims:
         """Say of a living actor that is watched that it is gone, or of a living watcher that it watches no more."""
         aimed_at, to = self._elsewhere(at)
         for actors in self._view.actors(aimed_at):
-            rows = [
-                (cell.path, ref) for cell in actors.local.cells.values() for ref in cell.watching.values()
-            ]
-            row = self._pick("watched", rows)
-            if row is None or not isinstance(row[1], RemoteActorRef):
+            table = actors.local.watching.table
+            watched = inside(table, "_held").values()
+            of_others = [(id, key) for rows in watched for key, id in rows]
+            is_gone = self._below("how-gone", 2) == 0
+            row = self._pick("watched", inside(table, "_mine").items() if is_gone else of_others)
+            if row is None:
                 continue
-            path, ref = row
-            how = self._below("how-gone", 4)
-            if how == 0:
-                watcher = actors.local.own_ref(path)
-                return self._message(at, guise, ref.id, self._codec.encode(Unwatch(watcher)), to=to)
-            address = ref.address
-            if how == 1:
-                address = ActorAddress(address.system, address.path, address.host, address.port)
-            told = WatchedGone(RemoteActorRef(address, ref.post))
-            return self._message(at, guise, f"/{path}", self._codec.encode(told), to=to)
+            id, key = row
+            kind = GONE if is_gone else (UNWATCH, HEARD, OVER)[self._below("how-over", 3)]
+            source = guise.key if is_gone and self._below("own-name", 2) else key
+            payload = pack(["", [[kind, id]]])
+            body = pack([at if to is None else to, WATCHES, source, 0, None, payload])
+            return (frames.WATCH if to is None else frames.RELAY), body
         return None
 
     def tell_library(self, at: str, guise: Guise) -> Aimed | None:

@@ -64,7 +64,7 @@ class Cell:
     __slots__ = (
         "_awaits_children", "_behavior", "_callbacks", "_failure", "_is_busy", "_is_forced", "_lifecycles", "_pipes",
         "_spawned", "_task", "children", "core", "ctx", "finished", "guard", "incarnation", "interceptors",
-        "is_stopping", "lease", "mailbox", "parent", "path", "ref", "stopped", "watchers", "watching",
+        "is_stopping", "lease", "mailbox", "number", "parent", "path", "ref", "stopped", "watchers", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +77,8 @@ class Cell:
         lease: Lease | None = None,
     ) -> None:
         self.core = core
+        self.number = core.next_number()
+        """Which life this is: no other actor of this process has it, before or after."""
         self.lease = lease
         self.path = path
         self.parent = parent
@@ -85,7 +87,8 @@ class Cell:
         self.ctx: ActorContext[Any] = ActorContext(self)
         self.children: dict[str, Cell] = {}
         self.interceptors: list[Callable[[Any], bool]] = []
-        self.watchers: dict[str, ActorRef[Any]] = {}
+        self.watchers: dict[str, tuple[Cell, ActorRef[Any]]] = {}
+        """Actors of this process that watch it, by path, each with the ref that it watches."""
         self.watching: dict[str, ActorRef[Any]] = {}
         self.is_stopping = False
         self.incarnation = 0
@@ -365,8 +368,6 @@ class Cell:
         for watched in list(self.watching.values()):
             self._try(core.unwatch, self, watched)
         self._try(core.remove, self)
-        for watcher in list(self.watchers.values()):
-            self._try(core.tell_terminated, watcher, ref)
         self._try(core.watching.ended, self)
         self._try(core.publish, ActorStopped(ref))
         self.stopped.set()

@@ -28,7 +28,7 @@ from casty.actor.mailbox import Mailbox, check_mailbox
 from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef, RemoteSender
 from casty.actor.replies import Replies
 from casty.actor.unread import MESSAGE_BYTES, Unread
-from casty.actor.watching import Unwatch, Watch, WatchedGone, Watching
+from casty.actor.watching import Watching
 from casty.address import ActorAddress, NodeAddress, node_id_of
 from casty.checks import check_name, shown
 from casty.complaint import Complaint
@@ -58,6 +58,8 @@ class Origin(NamedTuple):
     host: str
     port: int
     node_id: str
+    incarnation: str | None = None
+    """Which process of that id this is."""
 
 
 class LocalSystem:
@@ -107,6 +109,7 @@ class LocalSystem:
         self.unconfirmed_messages = 0
         """Messages to processes that ended before they confirmed them."""
         self.cells: dict[str, Cell] = {}
+        self._number = 0
         self.endpoints: dict[str, Endpoint] = {}
         self.is_stopping = False
         self.has_stopped = False
@@ -149,7 +152,7 @@ class LocalSystem:
         """Make a reference to something of this process, by its path without a leading slash."""
         if self.origin is None:
             return LocalActorRef(path, self.post)
-        return RemoteActorRef(ActorAddress(self.name, f"/{path}", *self.origin), self._post_own)
+        return RemoteActorRef(ActorAddress(self.name, f"/{path}", *self.origin[:3]), self._post_own)
 
     def make_ref(self, address: ActorAddress) -> ActorRef[Any]:
         """Make a reference from an address that came in a message."""
@@ -257,9 +260,6 @@ class LocalSystem:
     ) -> bool:
         """Give a message that came over the network to its target; never raises. False for a dead letter."""
         path = path.lstrip("/")
-        if isinstance(message, (Watch, Unwatch, WatchedGone)):
-            self.watching.receive(path, message)
-            return True
         # What a user's actor will keep until it reads it is mail.
         is_mail = path in self.cells and (not path.startswith("$") or path.startswith("$region/"))
         refusal = self.mail_refusal(size_bytes) if is_mail else None
@@ -352,6 +352,11 @@ class LocalSystem:
 
     # -- actors
 
+    def next_number(self) -> int:
+        """Return the number of the next life of an actor."""
+        self._number += 1
+        return self._number
+
     def spawn(
         self,
         behavior: Behavior[M],
@@ -412,7 +417,13 @@ class LocalSystem:
 
     def is_alive(self, ref: ActorRef[Any]) -> bool:
         """Whether a reference leads to a living actor of this process."""
-        return self.key_of(ref) in self.cells
+        return self.living(ref) is not None
+
+    def living(self, ref: ActorRef[Any]) -> Cell | None:
+        """Return the living actor of this process that a reference leads to; None when there is none."""
+        if isinstance(ref, RemoteActorRef) and not self.is_own(ref.address):
+            return None
+        return self.cells.get(ref.id.lstrip("/"))
 
     async def ask(self, ref: ActorRef[M], factory: Callable[[ActorRef[R]], M], *, timeout: float | None) -> R:
         """Send a message that carries a reply reference, and wait for the reply; see `ActorSystem.ask`."""
@@ -444,16 +455,6 @@ class LocalSystem:
     def unwatch(self, watcher: Cell, ref: ActorRef[Any]) -> None:
         """Forget a watch."""
         self.watching.unwatch(watcher, ref)
-
-    def tell_terminated(self, watcher: ActorRef[Any], ref: ActorRef[Any]) -> None:
-        """Tell a watcher, here or elsewhere, that an actor of this process is gone."""
-        self.watching.tell_gone(watcher, ref)
-
-    def node_lost(self, node_id: str) -> None:
-        """A node, client or incarnation is gone: its actors are terminated, its watchers forgotten."""
-        if self.origin is not None and self.origin.node_id == node_id:
-            return  # What others think of this process ends nothing here: its actors live.
-        self.watching.node_lost(node_id)
 
 
 def _taken(size_bytes: int) -> None:

@@ -119,7 +119,7 @@ class Replies:
         if origin is None:
             ref.tell(message)
             return
-        self.asking = ActorAddress(self._core.name, f"/{reply.path}", *origin)
+        self.asking = ActorAddress(self._core.name, f"/{reply.path}", *origin[:3])
         try:
             ref.tell(message)
         finally:

@@ -75,8 +75,8 @@ class Host(Protocol):
         """Make a row for a watch of the other process; False when that one has too many."""
         ...
 
-    def release(self, conversation: Conversation, id: int) -> None:
-        """Nothing is owed for a watch of the other process any more."""
+    def release(self, conversation: Conversation, id: int, target: Target | None) -> None:
+        """Nothing is owed for a watch of the other process any more; `target` is None when that ended before."""
         ...
 
     def told(self, conversation: Conversation, id: int) -> None:
@@ -141,11 +141,6 @@ class Conversation:
         self._settle(WATCH, id)
         return self.mine.pop(id, None)
 
-    def bind(self, id: int, incarnation: str, number: int) -> None:
-        """It is known which life a watch is of."""
-        row = self.mine[id]
-        self.mine[id] = [WATCH, id, row[2], incarnation, number]
-
     def unwatch(self, id: int) -> None:
         """Watch no more; harmless when that is over."""
         if self.give_away(id) is not None:
@@ -186,6 +181,9 @@ class Conversation:
         """Take one message, which `is_row` found well made."""
         kind, id = row[0], row[1]
         assert isinstance(kind, int) and isinstance(id, int), "is_row was asked"
+        if kind == HELD and row[2] and id in self.mine:
+            # From now on it is this life that is watched, and no successor at its path.
+            self.mine[id] = [WATCH, id, self.mine[id][2], self.key.rpartition("#")[2], row[2]]
         if kind in ANSWERS:
             self._answered(host, kind, id, now_ns)
         elif kind == WATCH:
@@ -245,8 +243,9 @@ class Conversation:
     def _forget(self, host: Host, id: int) -> None:
         is_ended = self._settle(GONE, id)
         self._settle(HELD, id)
-        if self.theirs.pop(id, None) is not None or is_ended:
-            host.release(self, id)
+        target = self.theirs.pop(id, None)
+        if target is not None or is_ended:
+            host.release(self, id, target)
 
     def _forget_up_to(self, host: Host, last_id: int) -> None:
         for id in [id for id in self.theirs if id <= last_id]:

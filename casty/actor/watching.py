@@ -1,48 +1,33 @@
 """Who watches whom, over process borders too.
 
-A watch of a remote actor is a message to it; its end is a message back. Both may be lost with a link, so
-the host of the system calls `node_found` when a node can be reached (again), which repeats the watches, and
-`node_lost`.
+Within a process a watch is a row at the watched actor. Over its border it is one of a protocol, in which each notice is
+owed until it is confirmed: `watch_protocol.py`, and `watch_table.py` for who is there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from casty.actor.ref import ActorRef, RemoteActorRef
-from casty.actor.shares import Shares
+from casty.actor.watch_protocol import BYTES_A_FRAME, Row, Target
+from casty.actor.watch_table import Company, Place, WatchTable
+from casty.errors import MessageTooLarge
 from casty.limits import MAX_WATCH_BYTES
 
 if TYPE_CHECKING:
     from casty.actor.cell import Cell
     from casty.actor.local import LocalSystem
 
-__all__ = ["Unwatch", "Watch", "WatchedGone", "Watching"]
-
+__all__ = ["Watching"]
 
 SHOWN = 200
 """Characters of a name in a line of the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Sent to an actor: tell `watcher` when you are gone."""
+class _Away(NamedTuple):
+    """A watch of an actor of another process."""
 
-    watcher: ActorRef[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Unwatch:
-    """Sent to an actor: `watcher` no longer wants to know."""
-
-    watcher: ActorRef[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class WatchedGone:
-    """Sent to a watcher: the actor behind `ref` is gone."""
-
+    watcher: Cell
     ref: ActorRef[Any]
 
 
@@ -53,113 +38,113 @@ class Watching:
     ----------
     refused
         How many watches of other processes were not taken, as theirs took `MAX_WATCH_BYTES` already.
+    table
+        The watches over the border of this process.
+
+    Bounds: `_away` has a row per watch of an actor elsewhere, `_ids` the same by watcher and target; both go with the
+    watch.
     """
 
     def __init__(self, core: LocalSystem) -> None:
         self._core = core
-        self._away: Shares[tuple[str, str]] = Shares(MAX_WATCH_BYTES)
-        """By node id, the watchers there: path of an actor here, and key among its watchers."""
+        self._away: dict[int, _Away] = {}
+        self._ids: dict[tuple[int, str], int] = {}
+        """By the watcher's number and the key of what it watches."""
+        self.table = WatchTable(core.runtime.clock, self._find, self._told, self._not_taken, MAX_WATCH_BYTES)
+        self.table.on_full = self._full
         self.refused = 0
 
+    def join(self, company: Company) -> None:
+        """Know others, and reach them."""
+        self.table.company = company
+
     def watch(self, watcher: Cell, ref: ActorRef[Any]) -> None:
-        """Start a watch; an actor that is gone is reported at once."""
-        key = self._core.key_of(ref)
-        watcher.watching[key] = ref
-        if self._send_away(ref, Watch(watcher.ref)):
+        """Start a watch; an actor that is gone is reported at once, and what is watched already stays so."""
+        core, key = self._core, self._core.key_of(ref)
+        if key in watcher.watching:
             return
-        cell = self._core.cells.get(key)
+        place = self._place(ref)
+        watcher.watching[key] = ref
+        if place is not None:
+            self._watch_away(watcher, key, ref, place)
+            return
+        cell = core.living(ref)
         if cell is None:
             watcher.terminated(ref)
         else:
-            cell.watchers[watcher.path] = watcher.ref
+            cell.watchers[watcher.path] = (watcher, ref)
+
+    def _watch_away(self, watcher: Cell, key: str, ref: ActorRef[Any], place: Place) -> None:
+        id = self.table.new_id()
+        self._away[id] = _Away(watcher, ref)
+        self._ids[watcher.number, key] = id
+        if not self.table.watch(id, place):
+            self._told(id)
 
     def unwatch(self, watcher: Cell, ref: ActorRef[Any]) -> None:
         """End a watch; harmless when there is none."""
-        key = self._core.key_of(ref)
-        if not watcher.is_stopping and watcher.watching.pop(key, None) is None:
+        core, key = self._core, self._core.key_of(ref)
+        if watcher.watching.pop(key, None) is None:
             return
-        if self._send_away(ref, Unwatch(watcher.ref)):
+        id = self._ids.pop((watcher.number, key), None)
+        if id is not None:
+            del self._away[id]
+            self.table.unwatch(id)
             return
-        cell = self._core.cells.get(key)
+        cell = core.living(ref)
         if cell is not None:
             cell.watchers.pop(watcher.path, None)
 
-    def receive(self, path: str, message: Watch | Unwatch | WatchedGone) -> None:
-        """Take a watch message from another process for the actor at `path`."""
-        cell = self._core.cells.get(path)
-        match message:
-            case Watch(watcher) if cell is None:
-                self.tell_gone(watcher, self._core.own_ref(path))
-            case Watch(watcher) if cell is not None:
-                self._watched(cell, watcher)
-            case Unwatch(watcher) if cell is not None:
-                key = self._core.key_of(watcher)
-                cell.watchers.pop(key, None)
-                self._away.drop(_home(watcher), (path, key))
-            case WatchedGone(ref) if cell is not None:
-                cell.terminated(ref)
-            case _:
-                return
-
-    def _watched(self, cell: Cell, watcher: ActorRef[Any]) -> None:
-        """An actor of another process watches one of this; each process may have so many bytes of such rows."""
-        key, home = self._core.key_of(watcher), _home(watcher)
-        if self._away.add(home, (cell.path, key), len(cell.path) + 2 * len(key)):
-            cell.watchers[key] = watcher
-        else:
-            self.refused += 1
-            self._core.refused_watches.say(
-                f"a watch of {cell.path[:SHOWN]} was not taken: {home[:SHOWN]} has more than {MAX_WATCH_BYTES} bytes "
-                "of watches here, MAX_WATCH_BYTES; it will not hear of the actor's end"
-            )
-
     def ended(self, cell: Cell) -> None:
-        """An actor is gone; nobody watches it any more."""
-        for key, watcher in cell.watchers.items():
-            self._away.drop(_home(watcher), (cell.path, key))
+        """An actor is gone: tell whoever watches it, here and elsewhere."""
+        watchers, cell.watchers = cell.watchers, {}
+        for watcher, ref in watchers.values():
+            watcher.terminated(ref)
+        self.table.target_ended(cell.number)
 
-    def tell_gone(self, watcher: ActorRef[Any], ref: ActorRef[Any]) -> None:
-        """Tell one watcher that an actor of this process is gone."""
-        if self._send_away(watcher, WatchedGone(ref)):
-            return
-        cell = self._core.cells.get(self._core.key_of(watcher))
-        if cell is not None:
-            cell.terminated(ref)
-
-    def node_lost(self, node_id: str) -> None:
-        """Report every watched actor of a node as gone, and forget the watchers that lived there."""
-        for path, key in self._away.forget(node_id):
-            watched = self._core.cells.get(path)
-            if watched is not None:
-                watched.watchers.pop(key, None)
-        for cell in list(self._core.cells.values()):
-            for ref in list(cell.watching.values()):
-                if _lives_on(ref, node_id):
-                    cell.terminated(ref)
-
-    def node_found(self, node_id: str) -> None:
-        """Repeat the watches of a node's actors; one that stopped meanwhile is reported now."""
-        for cell in list(self._core.cells.values()):
-            for ref in list(cell.watching.values()):
-                if _lives_on(ref, node_id):
-                    self._send_away(ref, Watch(cell.ref))
-
-    def _send_away(self, ref: ActorRef[Any], message: Watch | Unwatch | WatchedGone) -> bool:
-        """Send to an actor of another system; False when it lives in this one.
-
-        Not by the ref's own way: the ref of another system in the same process leads straight into the
-        mailbox, and the message is for the system, not for the actor's handler.
-        """
+    def _place(self, ref: ActorRef[Any]) -> Place | None:
+        """Return where an actor of another process lives; None for one of this process."""
         if not isinstance(ref, RemoteActorRef) or self._core.is_own(ref.address):
-            return False
-        self._core.make_ref(ref.address).tell(message)
-        return True
+            return None
+        address = ref.address
+        size_bytes = len(address.path.encode())
+        if size_bytes >= BYTES_A_FRAME:
+            raise MessageTooLarge(f"watch: expected a path below {BYTES_A_FRAME} bytes, found {size_bytes}")
+        return Place(address.path, address.host, address.port, address.node_id, None, None)
 
+    def take(self, source: str, rows: list[Row]) -> None:
+        """Take what another process, by its peer key, says about watches."""
+        self.table.take(source, rows)
 
-def _home(ref: ActorRef[Any]) -> str:
-    """Return the id of the process that an actor lives in, as far as it is known."""
-    return (ref.address.node_id or "") if isinstance(ref, RemoteActorRef) else ""
+    # -- what the table asks and tells
 
+    def _find(self, path: str, incarnation: str | None, number: int | None) -> Target | None:
+        origin = self._core.origin
+        if incarnation is not None and (origin is None or incarnation != origin.incarnation):
+            return None
+        cell = self._core.cells.get(path.lstrip("/"))
+        return None if cell is None or number not in (None, cell.number) else cell.number
 
-def _lives_on(ref: ActorRef[Any], node_id: str) -> bool:
-    return isinstance(ref, RemoteActorRef) and ref.address.node_id == node_id
+    def _told(self, id: int) -> None:
+        watch = self._away.pop(id, None)
+        if watch is not None:
+            self._ids.pop((watch.watcher.number, self._core.key_of(watch.ref)), None)
+            watch.watcher.terminated(watch.ref)
+
+    def _not_taken(self, id: int) -> None:
+        watch = self._away[id]
+        self._core.refused_watches.say(
+            f"the process of {watch.ref!r:.200} has too many watches of this one; {watch.watcher.path[:SHOWN]} waits "
+            "for room there to watch it"
+        )
+
+    def _full(self, key: str) -> None:
+        self.refused += 1
+        self._core.refused_watches.say(
+            f"a watch was not taken: {key[:SHOWN]} has more than {MAX_WATCH_BYTES} bytes of watches here, "
+            "MAX_WATCH_BYTES; it asks again until there is room"
+        )
+
+    def close(self) -> None:
+        """Say nothing more to other processes."""
+        self.table.close()

@@ -14,10 +14,10 @@ from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
 from casty.actor.services import Deregister, Find, Listing, Register, ServiceKey, Subscribe
 from casty.actor.sharding import ShardEnvelope
-from casty.actor.watching import Unwatch, Watch, WatchedGone
 from casty.address import ActorAddress, NodeAddress, node_id_of, peer_key
 from casty.checks import check_callable
 from casty.cluster.clients import ClientLinks
+from casty.cluster.company import NodeCompany, VisitorCompany
 from casty.cluster.control_schema import REGION
 from casty.cluster.hosted import Hosted
 from casty.cluster.losses import Losses
@@ -48,7 +48,7 @@ M = TypeVar("M")
 
 WRITE_TIMEOUT_S = 30.0
 
-OWN_MESSAGES = (Deregister, Find, Listing, Register, Subscribe, Unwatch, Watch, WatchedGone)
+OWN_MESSAGES = (Deregister, Find, Listing, Register, Subscribe)
 """What the library's own actors say to each other; a user's serializer never sees it."""
 
 
@@ -84,18 +84,21 @@ class ClusterActors:
         self._losses = Losses(local.runtime.clock)
         self._behaviors: Hosted | None = None
         self._followed: Topology | None = None
+        self._status: str | None = None
+        """This node's own, in that topology."""
         self._registrar: ActorRef[tuple[str, int]] | None = None
 
     @classmethod
     def of_node(cls, node: Node, local: LocalSystem, serializer: Serializer | None = None) -> ClusterActors:
         """Wire the actors of a node that has started."""
         settings = node.settings
-        clients = ClientLinks(node.links, local.node_lost, node.boundary.is_member)
+        clients = ClientLinks(node.links, local.watching.table.look, node.boundary.is_member)
         node.boundary.flaw_of_client = clients.flaw_of
         routes = _NodeRoutes(node, clients)
         codec = codec_of(serializer, local.make_ref, OWN_MESSAGES)
         remote = Remote(local, routes, codec, node.key, settings.max_value_bytes)
         local.remote = remote
+        local.watching.join(NodeCompany(node, clients, remote))
         local.mail_refusal = node.memory.mail_refusal
         node.memory.budget.unread = local.unread
         host = RegionHost(
@@ -115,6 +118,9 @@ class ClusterActors:
         node.handlers.update(
             {
                 frames.ACTOR: lambda link, body: remote.on_actor(
+                    node.node_id, body, node.boundary.speaker(link)
+                ),
+                frames.WATCH: lambda link, body: remote.on_watch(
                     node.node_id, body, node.boundary.speaker(link)
                 ),
                 frames.RELAY: lambda link, body: remote.on_relay(
@@ -148,6 +154,7 @@ class ClusterActors:
         codec = codec_of(serializer, local.make_ref, OWN_MESSAGES)
         remote = Remote(local, routes, codec, source, None)
         local.remote = remote
+        local.watching.join(VisitorCompany(visitor, remote))
         max_waiting = visitor.settings.max_mailbox
         router = RegionRouter(local, remote, routes, me=None, source=source, max_waiting=max_waiting)
         router.refusal = visitor.refusal
@@ -156,11 +163,13 @@ class ClusterActors:
         visitor.extra_frames.update(
             {
                 frames.ACTOR: lambda link, body: remote.on_actor(visitor.client_id, body),
+                frames.WATCH: lambda link, body: remote.on_watch(visitor.client_id, body),
                 frames.ENTITY_REFUSED: lambda link, body: remote.on_refused(body),
             }
         )
         actors._count_losses(visitor.losses, routes)
         visitor.on_topology.append(actors.on_topology)
+        visitor.on_link.append(partial(actors._visitor_link_up, visitor))
         visitor.on_limits.append(remote.limited)
         return actors
 
@@ -228,12 +237,14 @@ class ClusterActors:
         if not is_forced:
             await self.receptionist.withdraw()
         await self.local.shutdown(is_forced=is_forced)
+        self.local.watching.table.flush()  # the links may end in this turn
 
     def finish(self) -> None:
         """Give up what still waits for a leader: the links are gone."""
         self.router.close()
         self.remote.senders.close()
         self._losses.close()
+        self.local.watching.close()
         if self.host is not None:
             self.host.close()
 
@@ -244,12 +255,29 @@ class ClusterActors:
         if topology is not self._followed:
             self._followed = topology
             self.membership.follow(topology)
+            self.local.watching.table.look()
+            self._look_at_itself(topology)
         self.receptionist.on_topology(topology)
         self.router.retry()
 
+    def _look_at_itself(self, topology: Topology) -> None:
+        """Others may have forgotten a node that was not up: it says again what it watches."""
+        assert self.local.origin is not None, "it has others"
+        me = topology.members.get(self.local.origin.node_id)
+        status = None if me is None else me.status
+        if status != self._status and status == "up":
+            self.local.watching.table.news_of(lambda node_id: True)
+        self._status = status
+
     def _link_changed(self, connection: Connection, is_up: bool) -> None:
-        if is_up and connection.is_dialled:
-            self.local.watching.node_found(connection.remote.node_id)
+        table, node_id = self.local.watching.table, connection.remote.node_id
+        table.look(node_id)
+        if is_up:
+            table.news_of(lambda other: other == node_id)
+
+    def _visitor_link_up(self, visitor: Visitor, node_id: str) -> None:
+        """There is a way to that node, and to whoever is reached through it."""
+        self.local.watching.table.news_of(lambda other: other == node_id or not visitor.is_linked(other))
 
 
 class _NodeRoutes:

@@ -103,6 +103,7 @@ RULES: dict[int, Rule] = {
     frames.HINTS:          Rule(CLOSE, CLOSE, KEEP,  TAKE,  TAKE,  "the leader table",     "itself"),
     frames.CLIENTS:        Rule(CLOSE, CLOSE, KEEP,  TAKE,  TAKE,  "the ways to clients",  "its clients"),
     frames.REGIONS:        Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "a line in the log",    "itself"),
+    frames.WATCH:          Rule(CLOSE, TAKE,  DROP,  TAKE,  TAKE,  "watches",              "itself, its clients"),
     frames.REQUEST:        Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "slots; control: nodes", "itself, its clients"),
     frames.REPLY:          Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "calls of this node",   "itself"),
     frames.KEEPALIVE:      Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "slots",                "itself"),
@@ -120,11 +121,11 @@ RULES: dict[int, Rule] = {
 
 TO_CLIENT = (
     frames.REPLY, frames.KEEPALIVE_ACK, frames.TOPOLOGY, frames.HINT_DELTA, frames.ACTOR, frames.ENTITY_REFUSED,
-    frames.SENT, frames.SETTLED,
+    frames.SENT, frames.SETTLED, frames.WATCH,
 )  # fmt: skip
 """Frames that a client takes, of the nodes that it dialled."""
 
-CARRIED = frozenset((frames.ACTOR, frames.RELAY, frames.ENTITY, frames.ENTITY_REFUSED))
+CARRIED = frozenset((frames.WATCH, frames.ACTOR, frames.RELAY, frames.ENTITY, frames.ENTITY_REFUSED))
 """Kinds that a node may carry for somebody else: what is wrong inside is not its fault and does not end its link."""
 
 OF_UNNAMED = (messages.APPEND, messages.SNAPSHOT, messages.VOTE, messages.PRE_VOTE)

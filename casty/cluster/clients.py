@@ -35,8 +35,8 @@ class ClientLinks:
     ----------
     links
         The node's links to other nodes.
-    lost
-        Told when no node is known to reach a client any more.
+    changed
+        Told when no node is known to reach a client any more, and when one is again.
     is_member
         Whether an id is a member's: what is said of it as of a client ends nothing of the member.
 
@@ -45,9 +45,11 @@ class ClientLinks:
     made again.
     """
 
-    def __init__(self, links: Links, lost: Callable[[str], None], is_member: Callable[[str], bool]) -> None:
+    def __init__(
+        self, links: Links, changed: Callable[[str], None], is_member: Callable[[str], bool]
+    ) -> None:
         self._links = links
-        self._lost = lost
+        self._changed = changed
         self._is_member = is_member
         self._mine: dict[str, dict[Connection, None]] = {}
         """Client id -> its links to this node, the newest last; more than one where it knows two addresses."""
@@ -72,7 +74,10 @@ class ClientLinks:
     def _client_changed(self, client_id: str, connection: Connection, is_up: bool) -> None:
         if is_up:
             # Others of the same id are of the same process: another one was refused.
+            was_linked = self.is_linked(client_id)
             self._mine.setdefault(client_id, {})[connection] = None
+            if not was_linked:
+                self._changed(client_id)
         else:
             links = self._mine.get(client_id, {})
             links.pop(connection, None)
@@ -103,18 +108,17 @@ class ClientLinks:
             if self._is_member(row[0]):
                 continue
             if row[1]:
+                was_linked = self.is_linked(row[0])
                 told = _Told(row[2], connection)
                 self._others.setdefault(row[0], {})[connection.remote.node_id] = told
+                if not was_linked:
+                    self._changed(row[0])
             else:
                 self._forget(connection, row[0])
 
     def flaw_of(self, hello: Hello) -> str | None:
         """Say whether a client's id is that of another client which lives, as far as this node knows."""
-        known, others = self._mine.get(hello.node_id), self._others.get(hello.node_id, {})
-        seen = [told.incarnation for told in others.values()]
-        if known is not None:
-            seen.append(_incarnation(known))
-        if all(incarnation == hello.incarnation for incarnation in seen):
+        if all(incarnation == hello.incarnation for incarnation in self._seen(hello.node_id)):
             return None
         return (
             f"client id {hello.node_id!r:.100} is that of another living client; give each an id of its own"
@@ -135,11 +139,19 @@ class ClientLinks:
 
     def _check(self, client_id: str) -> None:
         if not self.is_linked(client_id) and not self._is_member(client_id):
-            self._lost(client_id)
+            self._changed(client_id)
 
-    def is_linked(self, client_id: str) -> bool:
-        """Whether some node is known to reach a client."""
-        return client_id in self._mine or client_id in self._others
+    def is_linked(self, client_id: str, incarnation: str = "") -> bool:
+        """Whether some node is known to reach a client; one of that incarnation, where it is given."""
+        if client_id not in self._mine and client_id not in self._others:
+            return False
+        return not incarnation or incarnation in self._seen(client_id)
+
+    def _seen(self, client_id: str) -> list[str]:
+        """Return the incarnations of a client that nodes are linked with."""
+        known = self._mine.get(client_id)
+        seen = [told.incarnation for told in self._others.get(client_id, {}).values()]
+        return seen if known is None else [*seen, _incarnation(known)]
 
     def send(self, client_id: str, kind: int, body: bytes) -> bool:
         """Stage a frame for a client that is linked here."""

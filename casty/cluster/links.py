@@ -124,6 +124,10 @@ class Links:
         """Whether this node dialled that process and it answered."""
         return key in self._by_key
 
+    def is_seen(self, key: str) -> bool:
+        """Whether there is a link with that process, dialled by either."""
+        return key in self._by_key or any(key_of(link) == key for link in self.inbound)
+
     def address_of(self, key: str) -> NodeAddress | None:
         """Return where the process answered that this node dialled; None for one that it is not linked with."""
         connection = self._by_key.get(key)

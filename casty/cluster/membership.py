@@ -1,4 +1,4 @@
-"""Membership as actors see it: events on the event stream, and the end of watches over lost nodes."""
+"""Membership as actors see it: events on the event stream."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ class Membership:
     """Compares each topology with the one before.
 
     A member is unreachable from the moment in which the control leader says that it is silent, at the latest
-    when it is down, until it is neither. Watches of its actors end when it is down, leaves, or comes back as
-    another process: silence alone may pass.
+    when it is down, until it is neither.
 
     Parameters
     ----------
     local
-        Where events are published and watches end.
+        Where events are published.
     """
 
     def __init__(self, local: LocalSystem) -> None:
@@ -45,7 +44,6 @@ class Membership:
             row_now = topology.members.get(node_id)
             if row_now is None or row_now.status == MemberStatus.removed.value:
                 del self._members[node_id]
-                self._local.node_lost(node_id)
                 self._local.publish(MemberLeft(known.member))
 
     def _compare(self, now: _Known, before: _Known | None) -> None:
@@ -53,10 +51,6 @@ class Membership:
         self._members[member.id] = now
         is_same = before is not None and before.incarnation == now.incarnation
         status_before = before.member.status if before is not None and is_same else None
-        if before is not None and not is_same:
-            self._local.node_lost(member.id)
-        if member.status is MemberStatus.down and status_before is not MemberStatus.down:
-            self._local.node_lost(member.id)
         was_silent = before is not None and before.is_silent
         if now.is_silent and not was_silent:
             self._local.publish(UnreachableMember(member))

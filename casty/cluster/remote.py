@@ -7,6 +7,8 @@ overtaken on another way is a dead letter, so order is kept per sender, receiver
 nothing arrives twice.
 
 ``ACTOR`` and ``RELAY`` body: ``[target node id, path, source key, number, sender or None, payload]``.
+``WATCH`` has the same, relayed or not, with the path `WATCHES`, the number 0, and the payload ``[target incarnation,
+rows]``, see `casty.actor.watch_protocol`: an empty incarnation means whoever has the id now.
 ``ENTITY_REFUSED`` body: ``[target node id, reply path, error number, text]``.
 """
 
@@ -21,7 +23,7 @@ from casty.actor.local import LocalSystem
 from casty.actor.ref import RemoteActorRef
 from casty.actor.services import Find, Subscribe
 from casty.actor.unread import MESSAGE_BYTES
-from casty.actor.watching import Unwatch, Watch, WatchedGone
+from casty.actor.watch_protocol import ROWS_A_FRAME, Row, is_row
 from casty.address import ActorAddress, NodeAddress, node_id_of
 from casty.checks import shown
 from casty.cluster.authority import (
@@ -48,12 +50,8 @@ from casty.errors import (
 from casty.limits import MAX_NUMBER, MAX_PORT
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
-from casty.wire.registry import default_registry
 
 __all__ = ["ActorRoutes", "MessageCodec", "Remote", "plain_sender", "sender_of"]
-
-for _class, _name in ((Watch, "casty.watch"), (Unwatch, "casty.unwatch"), (WatchedGone, "casty.gone")):
-    default_registry.register(_class, _name)
 
 _ERRORS: tuple[type[CastyError], ...] = (
     CastyError,
@@ -69,16 +67,20 @@ _ERRORS: tuple[type[CastyError], ...] = (
 REPLY_PREFIX = "/$ask/"
 """Where the paths of reply refs begin; see `casty.actor.replies`."""
 
+WATCHES = "$watch"
+"""In the place of a path, which begins with a slash."""
+
 RECEPTIONIST = "$receptionist"
 _QUESTIONS = (Find, Subscribe)
-_NAMING = (Watch, Unwatch, Subscribe, WatchedGone)
-"""Messages that name an actor of whoever sends them; see `_is_of`."""
 
 MAX_SOURCES = 65_536
 """Processes whose last number is remembered; a key of one is at most some 600 bytes."""
 
+_LIKELY = ("up", "leaving", "joining", "down", "removed")
+"""Of two members at one address the one that is more likely to answer there."""
+
 UNREAD_BYTES = 8 * 1024
-"""A message for nobody is decoded only when it is this short, as a watch is: who watches nobody is told so."""
+"""A message for nobody is decoded only when it is this short."""
 
 SHOWN = 200
 """Characters of a path or reason that came over the network, in a text."""
@@ -233,7 +235,7 @@ class Remote:
         body = pack(row)
         if self._routes.send(node_id, kind, body):
             return True
-        relayed = body if kind == frames.ACTOR else pack([node_id, "", "", 0, None, body])
+        relayed = body if kind in (frames.ACTOR, frames.WATCH) else pack([node_id, "", "", 0, None, body])
         return any(
             self._routes.send(relay, frames.RELAY, relayed) for relay in self._routes.relays_to(node_id)
         )
@@ -242,13 +244,23 @@ class Remote:
         """Add who lives at an address, if known; one read from a uri names only host and port."""
         if address.node_id is not None:
             return address
-        topology = self._routes.topology()
-        if topology is None:
             return address
-        for member in topology.members.values():
-            if (member.host, member.port) == (address.host, address.port):
-                return replace(address, node_id=member.node_id)
-        return address
+        node_id = self.node_at(address.host, address.port)
+        return address if node_id is None else replace(address, node_id=node_id)
+
+    def node_at(self, host: str | None, port: int | None) -> str | None:
+        """Return the id of the member at an address, if known: one that is up before any other."""
+        topology = self._routes.topology()
+        members = () if topology is None else topology.members.values()
+        here = [member for member in members if (member.host, member.port) == (host, port)]
+        here.sort(key=lambda member: _LIKELY.index(member.status))
+        return here[0].node_id if here else None
+
+    def say(self, key: str, rows: list[Row]) -> bool:
+        """Send rows about watches to a process; False when there is no way or no room now."""
+        node_id, _, incarnation = key.rpartition("#")
+        payload = pack([incarnation, rows])
+        return self._stage(node_id, frames.WATCH, [node_id, WATCHES, self._source, 0, None, payload])
 
     # -- in
 
@@ -291,7 +303,11 @@ class Remote:
                     row[1], row[5], f"{shown(speaker.key, 100)} does not speak for {shown(row[2], 100)}"
                 )
                 return
-            if speaker is not None and target != node_id and speaker.role < PEER:
+            if row[1] == WATCHES:
+                _watch_rows(row[1], row[5])
+                if speaker is not None and speaker.role == STRANGER:
+                    return  # whoever gets it from here believes that this node knows who watches
+            elif speaker is not None and target != node_id and speaker.role < PEER:
                 # Whoever gets it from here believes that this node knows who sent it, and who asks.
                 row[2] = heard_as(speaker, row[2])
                 row[4] = None if asker is None else row[4]
@@ -302,17 +318,37 @@ class Remote:
             self._take_relayed(node_id, row, body, speaker)
             return
         kind, inner = (frames.ACTOR, body) if row[1] else (frames.ENTITY_REFUSED, row[5])
+        if row[1] == WATCHES:
+            kind = frames.WATCH
         if self._routes.send(target, kind, inner):
             return
         relays = self._routes.relays_to(target) if may_pass_on else ()
-        if not any(self._routes.send(relay, frames.RELAY, body) for relay in relays):
+        is_sent = any(self._routes.send(relay, frames.RELAY, body) for relay in relays)
+        if not is_sent and row[1] != WATCHES:  # those are sent again
             self._lost(row[1], row[5], f"no way to {target[:SHOWN]}", sender_of(row[4], self._local.name))
 
     def _take_relayed(self, node_id: str, row: list[Any], body: bytes, speaker: Speaker | None) -> None:
-        if row[1]:
+        if row[1] == WATCHES:
+            self.on_watch(node_id, body, speaker)
+        elif row[1]:
             self.on_actor(node_id, body, speaker)
         else:
             self.on_refused(row[5])
+
+    def on_watch(self, node_id: str, body: bytes, speaker: Speaker | None = None) -> None:
+        """Take a ``WATCH`` frame; what is not for this process, or in somebody else's name, is a dead letter."""
+        target, path, source, _, _, payload = _row(body)
+        incarnation, rows = _watch_rows(path, payload)
+        if speaker is not None and not may_name(speaker, source):
+            why = f"{shown(speaker.key, 100)} does not speak for {shown(source, 100)}"
+        elif target != node_id or incarnation not in ("", self._source.rpartition("#")[2]):
+            why = f"what is said of watches is for another process, {shown(f'{target}#{incarnation}', 100)}"
+        elif source == self._source or "#" not in source:
+            why = "no process says this"
+        else:
+            self._local.watching.take(source, rows)
+            return
+        self._lost(path, payload, why, level=logging.INFO)
 
     def on_refused(self, body: bytes) -> None:
         """Take an ``ENTITY_REFUSED`` frame: the question ends with its error."""
@@ -336,11 +372,11 @@ class Remote:
             self._undecodable(path, payload, sender, error)
             return
         name = path.lstrip("/")
-        is_usual = not name.startswith("$") and not isinstance(message, _NAMING)
+        is_usual = not name.startswith("$") and not isinstance(message, Subscribe)
         why = None if is_usual else self._flaw(name, message, source)
-        if why is None and is_stranger and isinstance(message, (Watch, Subscribe)):
+        if why is None and is_stranger and isinstance(message, Subscribe):
             # Whoever nobody names leaves nothing behind here: nobody would say when it is gone.
-            why = "a node that is no member yet watches nothing and subscribes to nothing"
+            why = "a node that is no member yet subscribes to nothing"
         if why is None:
             self._local.receive(path, message, sender, MESSAGE_BYTES + len(payload))
         else:
@@ -352,11 +388,8 @@ class Remote:
 
     def _flaw(self, path: str, message: object, source: str) -> str | None:
         """Say why a message of another process is not for this path; None when it is."""
-        if isinstance(message, _NAMING):
-            if not _is_of(message, node_id_of(source)):
-                return f"{shown(source, 100)} does not speak for the actor that it names"
-            if not isinstance(message, Subscribe):
-                return None
+        if not _is_of(message, node_id_of(source)):
+            return f"{shown(source, 100)} does not speak for the actor that it names"
         if not is_door(path):
             return "it takes no message of another process"
         if path == RECEPTIONIST and not may_ask_receptionist(message, _QUESTIONS):
@@ -389,15 +422,25 @@ class Remote:
 
 
 def _is_of(message: object, node_id: str) -> bool:
-    """Whether what concerns watching is told by the process of the actor that watches, or that is gone.
+    """Whether a subscription is told by the process of the actor that subscribes.
 
     Such a ref is that process's own and names it: one that names an address only could be of anybody there.
     """
     match message:
-        case Watch(ref) | Unwatch(ref) | Subscribe(_, ref) | WatchedGone(ref):
+        case Subscribe(_, ref):
             return isinstance(ref, RemoteActorRef) and ref.address.node_id == node_id
         case _:
             return True
+
+
+def _watch_rows(path: str, payload: bytes) -> tuple[str, list[Row]]:
+    plain: Any = unpack(payload)
+    if path != WATCHES or not _is_shaped(plain, (str, list)) or len(plain[1]) > ROWS_A_FRAME:
+        raise RemoteProtocolError(f"watch: expected [incarnation, rows], {ROWS_A_FRAME} at most")
+    incarnation, rows = plain
+    if not all(is_row(row) for row in rows):
+        raise RemoteProtocolError("watch: found a row that no process says")
+    return incarnation, rows
 
 
 def _refusal(body: bytes) -> list[Any]:

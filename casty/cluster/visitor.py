@@ -111,6 +111,8 @@ class Visitor:
         self.turn.hooks.append(self._flush)
         self.on_topology: list[Callable[[Topology], None]] = []
         self.on_limits: list[Callable[[int], None]] = []
+        self.on_link: list[Callable[[str], None]] = []
+        """Told the id of a node that it is linked with (again)."""
         self.losses = Losses(runtime.clock)
         self.extra_frames: dict[int, Callable[[Connection, bytes], None]] = dict(self.losses.handlers)
         self._complaint = Complaint(runtime.clock, log, SECOND_NS)
@@ -217,6 +219,8 @@ class Visitor:
             known.close("replaced by a newer link to the same node")
         self._take_limits(connection)
         self.gateway.on_link_up(node_id)
+        for listener in self.on_link:
+            listener(node_id)
 
     # -- other clusters of the same name
 

@@ -37,6 +37,7 @@ __all__ = [
     "SUBSCRIBE",
     "TAKEN",
     "TOPOLOGY",
+    "WATCH",
     "WELCOME",
     "unexpected",
 ]
@@ -62,6 +63,9 @@ JOIN = 22
 HINTS = 23
 CLIENTS = 24
 REGIONS = 26
+
+# Between any two processes, yet not a user's: it may use the room that is kept free of users' frames.
+WATCH = 25
 
 # Gateway to node and back.
 REQUEST = 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from casty.actor.mailbox import Mailbox, MailboxOverflowStrategy
 from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef
 from casty.actor.services import ServiceKey
 from casty.actor.sharding import ShardEnvelope, shard_of
+from casty.actor.standing import Standing
+from casty.actor.watch_protocol import Row
 from casty.address import ActorAddress
 from casty.wire.codec import default_codec
 from tests.unit.actor.probes import Recorder
@@ -35,20 +38,49 @@ class Wire:
     def __init__(self) -> None:
         self.systems: dict[str, LocalSystem] = {}
         self.senders: list[ActorAddress | None] = []
+        self.lost: list[str] = []
 
     def add(self, node_id: str) -> LocalSystem:
         origin = Origin(node_id, 1, node_id)
         system = LocalSystem("test", runtime.current(), origin=origin, remote=self)
         self.systems[node_id] = system
+        system.watching.join(Others(self, node_id))
         return system
 
     def send(self, address: ActorAddress, message: Any, sender: ActorAddress | None) -> None:
         self.senders.append(sender)
         target = self.systems[str(address.node_id)]
-        names = [name for name in ("reply_to", "watcher", "ref") if hasattr(message, name)]
+        names = [name for name in ("reply_to", "ref") if hasattr(message, name)]
         for name in names:
             message = type(message)(target.make_ref(getattr(message, name).address))
         target.receive(address.path, message, sender)
+
+
+class Others:
+    """Who is there, for one system on a wire."""
+
+    judges = True
+    grace_ns = 0
+
+    def __init__(self, wire: Wire, node_id: str) -> None:
+        self._wire = wire
+        self._node_id = node_id
+
+    def standing(self, node_id: str, incarnation: str) -> Standing:
+        return Standing.DOWN if node_id in self._wire.lost else Standing.MEMBER
+
+    def node_at(self, host: str | None, port: int | None) -> str | None:
+        return host
+
+    def is_sighted(self) -> bool:
+        return True
+
+    def guardian(self) -> str | None:
+        return None
+
+    def say(self, key: str, rows: list[Row]) -> bool:
+        self._wire.systems[key.partition("#")[0]].watching.take(f"{self._node_id}#1", rows)
+        return True
 
 
 async def test_own_refs_are_addresses_and_are_found_again() -> None:
@@ -107,6 +139,11 @@ async def test_a_question_can_be_refused_by_its_path() -> None:
     await two.shutdown()
 
 
+async def until(is_so: Callable[[], bool]) -> None:
+    while not is_so():
+        await asyncio.sleep(0)
+
+
 async def watch_from(wire: Wire, node_id: str, address: ActorAddress) -> tuple[LocalSystem, Recorder]:
     node, seen = wire.add(node_id), Recorder()
 
@@ -133,12 +170,14 @@ async def test_remote_watch_tells_of_stop_of_absence_and_of_node_loss() -> None:
     assert await stop_seen.until(1) == [Terminated(one.make_ref(target.address))]
     three, absence_seen = await watch_from(wire, "c", target.address)
     assert len(await absence_seen.until(1)) == 1
-    two.watching.node_found("home")
-    two.node_lost("home")
-    two.node_lost("home")
+    two.watching.table.news_of(lambda node_id: True)
+    wire.lost.append("home")
+    two.watching.table.look()
+    two.watching.table.look()
     assert await loss_seen.until(1) == [Terminated(two.make_ref(other.address))]
-    home.node_lost("b")
-    assert not home.cells["other"].watchers
+    wire.lost.clear()
+    two.watching.table.look()
+    await until(lambda: home.watching.table.watchers_of(home.cells["other"].number) == 0)
     for node in (one, two, three, home):
         await node.shutdown()
 

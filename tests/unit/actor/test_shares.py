@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from casty.actor import watching
 from casty.actor.behavior import Behaviors
 from casty.actor.local import LocalSystem, Origin
-from casty.actor.ref import ActorRef
 from casty.actor.shares import ROW_BYTES, Shares
-from casty.actor.watching import Unwatch, Watch
-from casty.address import ActorAddress
+from casty.actor.watch_protocol import HEARD, OVER, UNWATCH, WATCH
 from casty.runtime import current
 
 
@@ -34,23 +34,27 @@ async def test_watches_of_one_process_are_bounded(monkeypatch: pytest.MonkeyPatc
     local = LocalSystem("test", current(), origin=Origin("h", 1, "me"))
     local.spawn(Behaviors.ignore(), "x")
     local.spawn(Behaviors.ignore(), "y")
+    table = local.watching.table
+    one, two = (local.cells[name].number for name in ("x", "y"))
 
-    def ref(node_id: str, number: int) -> ActorRef[object]:
-        return local.make_ref(ActorAddress("test", f"/w{number}", "h2", 1, node_id))
+    def watch(source: str, id: int, path: str) -> None:
+        local.watching.take(source, [[WATCH, id, path, None, None]])
 
-    for number in range(100):
-        local.receive("/x", Watch(ref("c", number)))
-    cell, other = local.cells["x"], local.cells["y"]
-    taken = len(cell.watchers)
-    assert 10 < taken <= 20 and local.watching.refused == 100 - taken
-    local.receive("/y", Watch(ref("c", 1)))
-    local.receive("/y", Watch(ref("d", 1)))
-    assert len(other.watchers) == 1, "the process has what it may have; others have theirs"
-    local.receive("/x", Unwatch(ref("c", 0)))
-    local.receive("/y", Watch(ref("c", 1)))
-    assert (len(cell.watchers), len(other.watchers)) == (taken - 1, 2)
-    local.node_lost("c")
-    assert cell.watchers == {} and len(other.watchers) == 1
-    assert local.watching._away.size_bytes("c") == 0
+    for id in range(1, 101):
+        watch("c#1", id, "/x")
+    assert table.watchers_of(one) == 20 and local.watching.refused == 80
+    watch("c#1", 101, "/y")
+    watch("d#1", 1, "/y")
+    assert table.watchers_of(two) == 1, "the process has what it may have; others have theirs"
+    local.watching.take("c#1", [[UNWATCH, 1]])
+    watch("c#1", 101, "/y")
+    assert (table.watchers_of(one), table.watchers_of(two)) == (19, 2)
+    local.watching.take("c#1", [[OVER, 101]])
+    assert (table.watchers_of(one), table.watchers_of(two)) == (0, 1)
+    assert table.shares.size_bytes("c#1") == 0
     await local.shutdown()
-    assert local.watching._away._rows == {}, "with the actor go the watches of it"
+    local.watching.take("d#1", [[HEARD, 1]])
+    await asyncio.sleep(0)
+    assert table.shares._rows == {} and table._held == {} and table._talks == {}, (
+        "with the actor go the watches of it"
+    )

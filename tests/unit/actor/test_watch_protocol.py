@@ -73,9 +73,6 @@ class Side:
     def take(self, rows: list[Row], now_ns: int = 0) -> None:
         for row in rows:
             assert is_row(row)
-            if row[0] == HELD and row[1] in self.talk.mine:
-                assert isinstance(row[1], int) and isinstance(row[2], int)
-                self.talk.bind(row[1], "1", row[2])
             self.talk.step(self, row, now_ns)
 
     # -- the host
@@ -94,7 +91,7 @@ class Side:
             self.held[id] = target
         return self.has_room
 
-    def release(self, conversation: Conversation, id: int) -> None:
+    def release(self, conversation: Conversation, id: int, target: Target | None) -> None:
         del self.held[id]
 
     def told(self, conversation: Conversation, id: int) -> None:
@@ -123,7 +120,7 @@ def rows(side: Side, now_ns: int = 0) -> list[Row]:
 
 
 def pair() -> tuple[Side, Side]:
-    return Side("b"), Side("a")
+    return Side("b#1"), Side("a#1")
 
 
 def test_a_watch_is_asked_for_held_known_told_and_heard() -> None:
@@ -160,7 +157,7 @@ def test_a_known_life_is_asked_for_again_not_its_successor() -> None:
     b.spawn("x")
     id = a.watch("x")
     settle(a, b)
-    b.talk, b.held = Conversation("a"), {}  # it forgot, as when the other was lost for long
+    b.talk, b.held = Conversation("a#1"), {}  # it forgot, as when the other was lost for long
     b.stop("x")
     b.spawn("x")
     a.talk.repeat(a)

@@ -14,6 +14,7 @@ from casty.actor.context import ActorContext
 from casty.actor.events import DeadLetter, EventStreamSubscribe
 from casty.actor.local import LocalSystem, Origin
 from casty.actor.ref import ActorRef
+from casty.actor.standing import Standing
 from casty.address import NodeAddress, node_id_of
 from casty.cluster.region_router import RegionRouter
 from casty.cluster.regions import RegionHost
@@ -154,6 +155,7 @@ class World:
                 await asyncio.sleep(0)
             process.router.close()
             process.remote.senders.close()
+            process.local.watching.close()
             if process.host is not None:
                 process.host.close()
 
@@ -170,6 +172,7 @@ class Process:
         self.local.event_stream.tell(EventStreamSubscribe(DeadLetter, self.letters.append))
         self.remote = Remote(self.local, self, Codec(ref_factory=self.local.make_ref), f"{name}#1", 1_000)
         self.local.remote = self.remote
+        self.local.watching.join(Neighbours(self))
         self.host = self._make_host() if is_node else None
         self.router = RegionRouter(
             self.local, self.remote, self, me=name if is_node else None, source=f"{name}#1", max_waiting=5,
@@ -218,6 +221,8 @@ class Process:
         match kind:
             case frames.ACTOR:
                 self.remote.on_actor(self.name, body)
+            case frames.WATCH:
+                self.remote.on_watch(self.name, body)
             case frames.RELAY:
                 self.remote.on_relay(self.name, body, not self.world.processes[source].is_node)
             case frames.ENTITY:
@@ -226,6 +231,30 @@ class Process:
                 self.remote.on_refused(body)
             case _:
                 raise AssertionError(kind)
+
+
+class Neighbours:
+    """Who is there, as one process of such a world sees it."""
+
+    judges = True
+    grace_ns = 15_000_000_000
+
+    def __init__(self, process: Process) -> None:
+        self._world = process.world
+        self.node_at = process.remote.node_at
+        self.say = process.remote.say
+
+    def standing(self, node_id: str, incarnation: str) -> Standing:
+        world = self._world
+        if node_id not in world.processes or f"{node_id}#1" in world.gone or incarnation not in ("", "1"):
+            return Standing.UNKNOWN
+        return Standing.MEMBER if world.processes[node_id].is_node else Standing.LINKED
+
+    def is_sighted(self) -> bool:
+        return True
+
+    def guardian(self) -> str | None:
+        return None
 
 
 async def settle() -> None:

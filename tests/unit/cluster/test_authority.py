@@ -47,7 +47,7 @@ HANDSHAKE = (
 TO_OTHERS = (*TO_CLIENT, frames.STATUS_REPLY)
 OF_CLIENTS = {
     frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY, frames.ENTITY,
-    frames.ENTITY_REFUSED, frames.SENT, frames.SETTLED,
+    frames.ENTITY_REFUSED, frames.SENT, frames.SETTLED, frames.WATCH,
 }  # fmt: skip
 BEATS = {frames.BEAT, frames.BEAT_ACK, frames.ROWS, frames.ROWS_ACK}
 ANSWERS = {frames.REPLY, frames.KEEPALIVE_ACK}
@@ -68,7 +68,7 @@ def expected(kind: int, role: int) -> str:
         return TAKE if kind in OF_CLIENTS else CLOSE
     if kind == frames.CONSENSUS:
         return GROUP
-    if role == STRANGER and kind in BEATS | ANSWERS | {frames.REGIONS}:
+    if role == STRANGER and kind in BEATS | ANSWERS | {frames.REGIONS, frames.WATCH}:
         return DROP
     return KEEP if role == STRANGER and kind in (frames.HINTS, frames.CLIENTS) else TAKE
 

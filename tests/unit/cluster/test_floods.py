@@ -11,11 +11,12 @@ import pytest
 from casty.actor.ref import RemoteActorRef
 from casty.actor.services import Subscribe
 from casty.actor.shares import ROW_BYTES
-from casty.actor.watching import Watch
+from casty.actor.watch_protocol import WATCH
 from casty.address import ActorAddress
 from casty.cluster import region_router, remote, services
 from casty.cluster.authority import CLIENT, STRANGER, Speaker
 from casty.cluster.proposals import OK
+from casty.cluster.remote import WATCHES
 from casty.cluster.replies import FRAME_BYTES, LinkAnswers
 from casty.cluster.status import KEPT_NS, StatusAnswers
 from casty.errors import RemoteProtocolError
@@ -81,15 +82,19 @@ async def test_a_stranger_and_a_liar_leave_no_rows() -> None:
         assert isinstance(made, RemoteActorRef)
         return made
 
-    node.remote.on_actor("a", actor("/x", encode(Watch(ref("c"))), 1), speaker(STRANGER))
-    node.remote.on_actor("a", actor("/x", encode(Watch(ref(None))), 2), speaker(CLIENT))
-    node.remote.on_actor("a", actor("/x", encode(Watch(ref("d"))), 3), speaker(CLIENT))
+    def watch(source: str) -> bytes:
+        return pack(["a", WATCHES, source, 0, None, pack(["", [[WATCH, 1, "/x", None, None]]])])
+
+    table, number = node.local.watching.table, node.local.cells["x"].number
+    node.remote.on_relay("a", watch("c#1"), False, speaker(STRANGER))
+    for source in ("d#1", "c", "a#1"):
+        node.remote.on_watch("a", watch(source), speaker(CLIENT))
     node.remote.on_actor(
         "a", actor("/$receptionist", encode(Subscribe(PRINTER, ref("d"))), 4), speaker(CLIENT)
     )
-    assert node.local.cells["x"].watchers == {} and len(node.letters) == 4
-    node.remote.on_actor("a", actor("/x", encode(Watch(ref("c"))), 5), speaker(CLIENT))
-    assert len(node.local.cells["x"].watchers) == 1
+    assert table.watchers_of(number) == 0 and len(node.letters) == 4
+    node.remote.on_watch("a", watch("c#1"), speaker(CLIENT))
+    assert table.watchers_of(number) == 1
     await world.close()
 
 
@@ -107,7 +112,10 @@ async def test_subscriptions_of_one_process_are_bounded_and_go_with_it(
     await settle()
     assert "MAX_SUBSCRIPTION_BYTES" in caplog.text
     assert 5 < len(receptionist._subscribers) < 10
-    node.local.node_lost("z")
+    world.clock.advance(14)
+    await settle()
+    assert len(receptionist._subscribers) > 5
+    world.clock.advance(2)
     await settle()
     assert receptionist._subscribers == {}
     assert receptionist._subscribed == {} and receptionist._shares.size_bytes("z") == 0

@@ -12,9 +12,10 @@ from casty.actor.context import ActorContext
 from casty.actor.events import Terminated
 from casty.actor.ref import RemoteActorRef
 from casty.actor.sharding import ShardEnvelope
-from casty.actor.watching import WatchedGone
+from casty.actor.watch_protocol import GONE
 from casty.address import ActorAddress, NodeAddress
 from casty.cluster.authority import CLIENT, MEMBER, STRANGER, Speaker
+from casty.cluster.remote import WATCHES
 from casty.errors import EncodingError, MessageTooLarge, RemoteProtocolError, UnknownRegion
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
@@ -96,7 +97,7 @@ async def test_a_ref_that_another_system_of_the_process_made_can_be_watched() ->
 
     world.processes["a"].local.spawn(Behaviors.setup(watch), "watcher")
     await settle()
-    world.processes["a"].local.watching.node_found("b")
+    world.processes["a"].local.watching.table.news_of(lambda node_id: node_id == "b")
     assert handled == []
     for ref in made:
         ref.tell("stop")
@@ -267,6 +268,7 @@ async def test_nobody_else_says_that_a_watched_actor_is_gone(node_id: str | None
     address = address_of(world, "b", "x")
     address = ActorAddress(address.system, address.path, address.host, address.port, node_id)
     watched = RemoteActorRef[Any](address, lambda address, message: None)
+    world.cut["a", "b"] = None
     seen: list[object] = []
 
     async def watches(ctx: ActorContext[Any]) -> Behavior[Any]:
@@ -276,8 +278,10 @@ async def test_nobody_else_says_that_a_watched_actor_is_gone(node_id: str | None
     a.local.spawn(Behaviors.setup(watches), "watcher")
     await settle()
     stranger = Speaker(CLIENT, "c#1", lambda node_id: node_id in ("a", "b"))
-    row = ["a", "/watcher", "c#1", 1, None, a.remote.encode(WatchedGone(watched))]
-    a.remote.on_actor("a", pack(row), stranger)
+    (id,) = a.local.watching.table._mine
+    for source in ("c#1", "b#1"):
+        row = ["a", WATCHES, source, 0, None, pack(["", [[GONE, id]]])]
+        a.remote.on_watch("a", pack(row), stranger)
     await settle()
     assert seen == []
     await world.close()

@@ -254,7 +254,9 @@ async def test_a_node_that_was_thought_lost_keeps_its_instances_and_subscribers(
     receptionist = registry.receptionist(process)
     receptionist.ref.tell(Register(PRINTER, process.local.spawn(Behaviors.ignore(), "p")))
     await settle()
-    process.local.node_lost("a")
+    world.gone["a#1"] = None
+    process.local.watching.table.look()
+    world.clock.advance(60)
     await settle()
     assert instances(receptionist.listing(PRINTER)) == ["a/p"]
     await world.close()
