@@ -206,11 +206,16 @@ class ActorAddress:
         The node; both None for an actor of this process.
     node_id
         The node's or client's identity, when known.
+    incarnation, number
+        Which life of the actor: the process, and the actor's number in it. With both None the address is of whoever is
+        there now, as every uri of `to_uri` is.
 
     Examples
     --------
     >>> ActorAddress("shop", "/cart", "10.0.0.1", 25520).to_uri()
     'casty://shop@10.0.0.1:25520/cart'
+    >>> ActorAddress("shop", "/cart", "10.0.0.1", 25520, "n1", "5fa1", 7).to_exact_uri()
+    'casty://shop@10.0.0.1:25520;5fa1.7/cart'
     >>> ActorAddress.from_uri("casty://shop/cart").is_local
     True
     """
@@ -220,6 +225,8 @@ class ActorAddress:
     host: str | None = None
     port: int | None = None
     node_id: str | None = None
+    incarnation: str | None = None
+    number: int | None = None
 
     @property
     def is_local(self) -> bool:
@@ -230,12 +237,24 @@ class ActorAddress:
         """Return ``casty://system@host:port/path``, or ``casty://system/path`` when local."""
         if self.host is None:
             return f"casty://{self.system}{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"casty://{self.system}@{host}:{self.port}{self.path}"
+        return f"casty://{self.system}@{self._place()}{self.path}"
+
+    def to_exact_uri(self) -> str:
+        """Return a uri of exactly this life of the actor, ``casty://system@host:port;incarnation.number/path``.
+
+        Where no life is known, or no node, it is `to_uri`.
+        """
+        if self.host is None or self.incarnation is None or self.number is None:
+            return self.to_uri()
+        return f"casty://{self.system}@{self._place()};{self.incarnation}.{self.number}{self.path}"
+
+    def _place(self) -> str:
+        host = self.host or ""
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     @staticmethod
     def from_uri(uri: str) -> ActorAddress:
-        """Read what `to_uri` wrote; raises `ValueError` naming ``casty://`` for anything else."""
+        """Read what `to_uri` or `to_exact_uri` wrote; raises `ValueError` naming ``casty://`` for anything else."""
         expected = f"expected casty://system@host:port/path or casty://system/path, found {shown(uri, 200)}"
         # Not urlsplit: it ends the path at ? and #, drops tabs and line ends, and lowers the host.
         authority, slash, path = _without_scheme(uri).partition("/")
@@ -244,14 +263,18 @@ class ActorAddress:
             raise ValueError(expected)
         if not at:
             return ActorAddress(place, f"/{path}")
+        place, is_exact, life = place.partition(";")
+        incarnation, number = _life(life) if is_exact else (None, None)
         host, colon, port = place.rpartition(":")
+        if is_exact and number is None:
+            raise ValueError(expected)
         if host[:1] == "[" and host[-1:] == "]":
             host = host[1:-1]
         elif ":" in host:
             raise ValueError(expected)
         if not host or not colon or not _is_port(port):
             raise ValueError(expected)
-        return ActorAddress(system, f"/{path}", host, int(port))
+        return ActorAddress(system, f"/{path}", host, int(port), None, incarnation, number)
 
 
 def _without_scheme(uri: object) -> str:
@@ -259,6 +282,12 @@ def _without_scheme(uri: object) -> str:
     if isinstance(uri, str) and uri[: len(SCHEME)].lower() == SCHEME:
         return uri[len(SCHEME) :]
     return ""
+
+
+def _life(text: str) -> tuple[str | None, int | None]:
+    incarnation, _, number = text.rpartition(".")
+    is_life = bool(incarnation) and number.isascii() and number.isdigit() and len(number) <= 18
+    return (incarnation, int(number)) if is_life else (None, None)
 
 
 def _is_port(text: str) -> bool:

@@ -83,7 +83,7 @@ class Cell:
         self.path = path
         self.parent = parent
         self.mailbox = mailbox
-        self.ref: ActorRef[Any] = core.own_ref(path)
+        self.ref: ActorRef[Any] = core.own_ref(path, self.number)
         self.ctx: ActorContext[Any] = ActorContext(self)
         self.children: dict[str, Cell] = {}
         self.interceptors: list[Callable[[Any], bool]] = []

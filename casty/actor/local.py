@@ -49,6 +49,9 @@ EVENT_STREAM = "$events"
 SHOWN = 200
 """Characters of a path or a reason in a line of the log; either may have come over the network."""
 
+FORMER = "that actor has ended; another one has its path"
+"""Why a message for a former life is lost."""
+
 Endpoint = Callable[[object], None]
 
 
@@ -148,18 +151,29 @@ class LocalSystem:
 
     # -- references
 
-    def own_ref(self, path: str) -> ActorRef[Any]:
-        """Make a reference to something of this process, by its path without a leading slash."""
-        if self.origin is None:
-            return LocalActorRef(path, self.post)
-        return RemoteActorRef(ActorAddress(self.name, f"/{path}", *self.origin[:3]), self._post_own)
+    def own_ref(self, path: str, number: int | None = None) -> ActorRef[Any]:
+        """Make a reference to something of this process, by its path without a leading slash.
+
+        With a number it is of that life of an actor, else of whoever has the path.
+        """
+        origin = self.origin
+        if origin is None:
+            return LocalActorRef(path, self.post, number)
+        incarnation = None if number is None else origin.incarnation
+        return RemoteActorRef(
+            ActorAddress(self.name, f"/{path}", *origin[:3], incarnation, number), self._post_own
+        )
 
     def make_ref(self, address: ActorAddress) -> ActorRef[Any]:
         """Make a reference from an address that came in a message."""
         if self.is_own(address):
             path = address.path.lstrip("/")
             cell = self.cells.get(path)
-            return self.own_ref(path) if cell is None else cell.ref
+            if not self._is_of_this_process(address):
+                return RemoteActorRef(address, self._post_former)
+            if cell is not None and address.number in (None, cell.number):
+                return cell.ref
+            return self.own_ref(path, address.number)
         return RemoteActorRef(address, self._post_away)
 
     def is_own(self, address: ActorAddress) -> bool:
@@ -171,14 +185,20 @@ class LocalSystem:
             return address.node_id == origin.node_id
         return (address.host, address.port) == (origin.host, origin.port)
 
+    def _is_of_this_process(self, address: ActorAddress) -> bool:
+        """Whether an address of this process's id and place is not of a former process there."""
+        origin = self.origin
+        return address.incarnation is None or origin is None or address.incarnation == origin.incarnation
+
     def key_of(self, ref: ActorRef[Any]) -> str:
         """Return a text that is the same for equal references."""
         if isinstance(ref, RemoteActorRef) and not self.is_own(ref.address):
-            return f"{ref.address.to_uri()}#{ref.address.node_id}"
-        return ref.id.lstrip("/")
+            address = ref.address
+            return f"{address.to_uri()}#{address.node_id}#{address.incarnation}#{address.number}"
+        return f"{_number_of(ref) or ''}:{ref.id.lstrip('/')}"
 
-    def post(self, path: str, message: object) -> None:
-        """Give a message of this process's own to whatever has the path; see `deliver`."""
+    def post(self, path: str, message: object, number: int | None = None) -> None:
+        """Give a message of this process's own to whatever has the path, or to that life; see `deliver`."""
         try:
             is_here = get_running_loop() is self._loop
         except RuntimeError:
@@ -189,14 +209,18 @@ class LocalSystem:
             self._unsaid(message, self.own_ref(path))
             return
         cell = self.cells.get(path)
-        if cell is not None and not cell.is_stopping:
+        if cell is not None and not cell.is_stopping and (number is None or number == cell.number):
             # As `deliver` and `Cell.tell`: of one piece, for most messages come this way.
             cell.mailbox.add(message)
         else:
-            self.deliver(path, message)
+            self.deliver(path, message, number=number)
 
     def _post_own(self, address: ActorAddress, message: object) -> None:
-        self.post(address.path[1:], message)
+        self.post(address.path[1:], message, address.number)
+
+    def _post_former(self, address: ActorAddress, message: object) -> None:
+        self.check_loop()
+        self.dead_letter(message, self.make_ref(address), FORMER, level=logging.INFO)
 
     def _unsaid(self, message: object, ref: ActorRef[Any]) -> None:
         self.dead_letter(message, ref, "the lease of the entity that says it ended", level=logging.INFO)
@@ -232,10 +256,12 @@ class LocalSystem:
 
     # -- messages
 
-    def deliver(self, path: str, message: object, size_bytes: int = MESSAGE_BYTES) -> bool:
+    def deliver(
+        self, path: str, message: object, size_bytes: int = MESSAGE_BYTES, number: int | None = None
+    ) -> bool:
         """Give a message to whatever has the path; False when it became a dead letter.
 
-        `size_bytes` is what it counts for while it is unread.
+        `size_bytes` is what it counts for while it is unread; `number` is that of the life that it is for.
 
         Raises
         ------
@@ -244,6 +270,9 @@ class LocalSystem:
         """
         cell = self.cells.get(path)
         if cell is not None:
+            if number is not None and number != cell.number:
+                self.dead_letter(message, self.own_ref(path, number), FORMER, level=logging.INFO)
+                return False
             if cell.is_stopping:
                 return cell.tell(message, size_bytes)
             cell.mailbox.add(message, size_bytes)
@@ -252,11 +281,16 @@ class LocalSystem:
         if endpoint is not None:
             endpoint(message)
             return True
-        self.dead_letter(message, self.own_ref(path), "no such actor", level=logging.INFO)
+        self.dead_letter(message, self.own_ref(path, number), "no such actor", level=logging.INFO)
         return False
 
     def receive(
-        self, path: str, message: object, sender: ActorAddress | None = None, size_bytes: int = MESSAGE_BYTES
+        self,
+        path: str,
+        message: object,
+        sender: ActorAddress | None = None,
+        size_bytes: int = MESSAGE_BYTES,
+        number: int | None = None,
     ) -> bool:
         """Give a message that came over the network to its target; never raises. False for a dead letter."""
         path = path.lstrip("/")
@@ -273,7 +307,7 @@ class LocalSystem:
         try:
             if sender is not None and path in self.endpoints:
                 return self.replies.passed_on(message, sender, partial(self.deliver, path, message))
-            return self.deliver(path, message, size_bytes)
+            return self.deliver(path, message, size_bytes, number)
         except asyncio.QueueFull:
             self.dead_letter(message, self.own_ref(path), "the mailbox is full", kind=Overloaded)
         except Exception as error:  # what is no actor takes messages of some kinds only
@@ -423,7 +457,10 @@ class LocalSystem:
         """Return the living actor of this process that a reference leads to; None when there is none."""
         if isinstance(ref, RemoteActorRef) and not self.is_own(ref.address):
             return None
-        return self.cells.get(ref.id.lstrip("/"))
+        if isinstance(ref, RemoteActorRef) and not self._is_of_this_process(ref.address):
+            return None
+        cell, number = self.cells.get(ref.id.lstrip("/")), _number_of(ref)
+        return cell if cell is None or number in (None, cell.number) else None
 
     async def ask(self, ref: ActorRef[M], factory: Callable[[ActorRef[R]], M], *, timeout: float | None) -> R:
         """Send a message that carries a reply reference, and wait for the reply; see `ActorSystem.ask`."""
@@ -455,6 +492,13 @@ class LocalSystem:
     def unwatch(self, watcher: Cell, ref: ActorRef[Any]) -> None:
         """Forget a watch."""
         self.watching.unwatch(watcher, ref)
+
+
+def _number_of(ref: ActorRef[Any]) -> int | None:
+    """Return which life of an actor of this process a reference is of; None for whoever has the path."""
+    if isinstance(ref, RemoteActorRef):
+        return ref.address.number
+    return ref.number if isinstance(ref, LocalActorRef) else None
 
 
 def _taken(size_bytes: int) -> None:

@@ -51,17 +51,23 @@ class RemoteSender(Protocol):
 
 
 class LocalActorRef(Generic[M_contra]):
-    """A reference that means something in this process only."""
+    """A reference that means something in this process only.
 
-    __slots__ = ("_post", "id")
+    `number` is that of the actor's life; None for whoever has the path.
+    """
 
-    def __init__(self, id: str, post: Callable[[str, object], object]) -> None:
+    __slots__ = ("_post", "id", "number")
+
+    def __init__(
+        self, id: str, post: Callable[[str, object, int | None], object], number: int | None = None
+    ) -> None:
         self.id = id
+        self.number = number
         self._post = post
 
     def tell(self, message: M_contra, /) -> None:
         """Put a message into the actor's mailbox; see `ActorRef.tell`."""
-        self._post(self.id, message)
+        self._post(self.id, message, self.number)
 
     def __repr__(self) -> str:
         return f"<ActorRef {self.id}>"

@@ -110,7 +110,9 @@ class Watching:
         size_bytes = len(address.path.encode())
         if size_bytes >= BYTES_A_FRAME:
             raise MessageTooLarge(f"watch: expected a path below {BYTES_A_FRAME} bytes, found {size_bytes}")
-        return Place(address.path, address.host, address.port, address.node_id, None, None)
+        return Place(
+            address.path, address.host, address.port, address.node_id, address.incarnation, address.number
+        )
 
     def take(self, source: str, rows: list[Row]) -> None:
         """Take what another process, by its peer key, says about watches."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from casty.actor.local import LocalSystem
@@ -45,9 +46,7 @@ class Listings:
         address = ActorAddress.from_uri(uri)
         assert address.host is not None, "a registered address names its node"
         assert address.port is not None, "a registered address names its node"
-        ref = self._local.make_ref(
-            ActorAddress(address.system, address.path, address.host, address.port, node_id)
-        )
+        ref = self._local.make_ref(replace(address, node_id=node_id))
         return ServiceInstance(ref, NodeAddress(address.host, address.port))
 
     def keep(self, topology: Topology) -> None:

@@ -6,7 +6,8 @@ sends to another, and a receiver takes only rising numbers of a sender's incarna
 overtaken on another way is a dead letter, so order is kept per sender, receiver and incarnation, and
 nothing arrives twice.
 
-``ACTOR`` and ``RELAY`` body: ``[target node id, path, source key, number, sender or None, payload]``.
+``ACTOR`` and ``RELAY`` body: ``[target node id, path, source key, number, sender or None, payload]``, and behind these
+``[incarnation or None, number or None]`` where the message is for one life of an actor and no successor at its path.
 ``WATCH`` has the same, relayed or not, with the path `WATCHES`, the number 0, and the payload ``[target incarnation,
 rows]``, see `casty.actor.watch_protocol`: an empty incarnation means whoever has the id now.
 ``ENTITY_REFUSED`` body: ``[target node id, reply path, error number, text]``.
@@ -211,6 +212,8 @@ class Remote:
                 plain_sender(sender),
                 payload,
             ]
+            if address.incarnation is not None or address.number is not None:
+                row.append([address.incarnation, address.number])
             if self._stage(node_id, frames.ACTOR, row):
                 return
         # Who asked may be gone: that happens to any client, and loses nobody's message.
@@ -269,7 +272,8 @@ class Remote:
 
         A client is told by nodes only, and believes them: there is no `speaker`.
         """
-        target, path, source, number, sender, payload = _row(body)
+        target, path, source, number, sender, payload, *life = _row(body)
+        incarnation, actor_number = life[0] if life else (None, None)
         address = None if sender is None else self._asker(sender, speaker)
         if speaker is not None and speaker.key != source and not may_name(speaker, source):
             self._lost(path, payload, f"{shown(speaker.key, 100)} does not speak for {shown(source, 100)}")
@@ -278,9 +282,11 @@ class Remote:
         elif self._heard.is_overtaken(source if speaker is None else heard_as(speaker, source), number):
             self.overtaken += 1
             self._lost(path, payload, "a later message of the same sender came first", address)
+        elif incarnation not in (None, self._source.rpartition("#")[2]):
+            self._lost(path, payload, "its process has ended; another one has its node id", address)
         else:
             is_stranger = speaker is not None and speaker.role == STRANGER
-            self._receive(path, payload, address, source, is_stranger)
+            self._receive(path, payload, address, source, is_stranger, actor_number)
 
     def _asker(self, plain: object, speaker: Speaker | None) -> ActorAddress | None:
         """Return who waits for a reply; a client speaks for nobody's questions but its own."""
@@ -337,7 +343,7 @@ class Remote:
 
     def on_watch(self, node_id: str, body: bytes, speaker: Speaker | None = None) -> None:
         """Take a ``WATCH`` frame; what is not for this process, or in somebody else's name, is a dead letter."""
-        target, path, source, _, _, payload = _row(body)
+        target, path, source, _, _, payload, *_ = _row(body)
         incarnation, rows = _watch_rows(path, payload)
         if speaker is not None and not may_name(speaker, source):
             why = f"{shown(speaker.key, 100)} does not speak for {shown(source, 100)}"
@@ -356,7 +362,13 @@ class Remote:
         self._local.replies.fail(row[1], _ERRORS[row[2]](row[3]))
 
     def _receive(
-        self, path: str, payload: bytes, sender: ActorAddress | None, source: str, is_stranger: bool
+        self,
+        path: str,
+        payload: bytes,
+        sender: ActorAddress | None,
+        source: str,
+        is_stranger: bool,
+        number: int | None = None,
     ) -> None:
         most_bytes = self.max_value_bytes
         if most_bytes is not None and len(payload) > most_bytes:
@@ -378,7 +390,7 @@ class Remote:
             # Whoever nobody names leaves nothing behind here: nobody would say when it is gone.
             why = "a node that is no member yet subscribes to nothing"
         if why is None:
-            self._local.receive(path, message, sender, MESSAGE_BYTES + len(payload))
+            self._local.receive(path, message, sender, MESSAGE_BYTES + len(payload), number)
         else:
             self._local.dead_letter(message, self._local.own_ref(name), why)
             self.refuse(sender, AskFailed(f"ask {path[:SHOWN]}: {why}; there will be no reply"))
@@ -473,9 +485,9 @@ def sender_of(plain: object, system: str) -> ActorAddress | None:
 
 def _row(body: bytes) -> list[Any]:
     row: Any = unpack(body)
-    if not isinstance(row, list) or len(row) != 6:
+    if not isinstance(row, list) or len(row) not in (6, 7):
         raise RemoteProtocolError("actor message: expected [target, path, source, number, sender, payload]")
-    target, path, source, number, _, payload = row
+    target, path, source, number, _, payload = row[:6]
     if not (
         isinstance(target, str)
         and isinstance(path, str)
@@ -483,6 +495,10 @@ def _row(body: bytes) -> list[Any]:
         and isinstance(number, int)
     ):
         raise RemoteProtocolError("actor message: expected [target, path, source, number, sender, payload]")
+    if len(row) == 7 and not _is_life(row[6]):
+        raise RemoteProtocolError(
+            "actor message: expected [incarnation or None, number or None] of its target"
+        )
     if not isinstance(payload, bytes):
         raise RemoteProtocolError("actor message: expected bytes as payload")
     if not 0 <= number <= MAX_NUMBER:  # it is kept
@@ -490,6 +506,12 @@ def _row(body: bytes) -> list[Any]:
             f"actor message: expected a number up to {MAX_NUMBER}, found {shown(number)}"
         )
     return row
+
+
+def _is_life(plain: Any) -> bool:
+    if not isinstance(plain, list) or len(plain) != 2 or not isinstance(plain[0], (str, type(None))):
+        return False
+    return plain[1] is None or (type(plain[1]) is int and 0 <= plain[1] <= MAX_NUMBER)
 
 
 def _is_shaped(row: Any, shape: Sequence[type]) -> TypeGuard[list[Any]]:

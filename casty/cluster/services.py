@@ -182,33 +182,33 @@ class Receptionist:
             return
         if self._is_leaving:
             return  # It would be taken back at once.
-        uri = ref.address.to_uri()
+        uri, actor = ref.address.to_exact_uri(), self._local.key_of(ref)
         flaw = flaw_of_offer(key.name, uri)
         if flaw is not None:
             self._complaint.say(f"service {shown(key.name)} is not registered for {uri:.200}: {flaw}")
             return
-        self._registered.setdefault(key.name, {})[ref.id] = ref
-        self._services.setdefault(ref.id, {})[key.name] = None
+        self._registered.setdefault(key.name, {})[actor] = ref
+        self._services.setdefault(actor, {})[key.name] = None
         self._offers.offer(key.name, uri)
         self._registrar.announce()
         ctx.watch(ref)
 
     def _deregister(self, key: ServiceKey[Any], ref: ActorRef[Any]) -> None:
-        self._take_back(key.name, ref.id)
+        self._take_back(key.name, self._local.key_of(ref))
 
-    def _take_back(self, key: str, ref_id: str) -> None:
+    def _take_back(self, key: str, actor: str) -> None:
         refs = self._registered.get(key, {})
-        known = refs.pop(ref_id, None)
+        known = refs.pop(actor, None)
         if not refs:
             self._registered.pop(key, None)
-        services = self._services.get(ref_id, {})
+        services = self._services.get(actor, {})
         services.pop(key, None)
         if not services:
-            self._services.pop(ref_id, None)
+            self._services.pop(actor, None)
         if known is not None:
             assert isinstance(known, RemoteActorRef)
             assert self._registrar is not None
-            self._offers.take_back(key, known.address.to_uri())
+            self._offers.take_back(key, known.address.to_exact_uri())
             self._registrar.announce()
 
     def _find(self, request: Find[Any]) -> None:
@@ -236,8 +236,8 @@ class Receptionist:
     def _forget(self, ref: ActorRef[Any]) -> None:
         """An actor stopped: it is neither instance nor subscriber any more."""
         if self._is_own(ref):
-            for key in list(self._services.get(ref.id, ())):
-                self._take_back(key, ref.id)
+            for key in list(self._services.get(self._local.key_of(ref), ())):
+                self._take_back(key, self._local.key_of(ref))
         subscriber = self._local.key_of(ref)
         for key in self._subscribed.pop(subscriber, {}):
             self._shares.drop(_home(ref), (key, subscriber))

@@ -171,7 +171,8 @@ def _ref(decoder: Decoder, plain: list[Plain], depth: int) -> object:
     del depth
     if decoder.ref_factory is None:
         raise EncodingError("found an actor ref where none can be used: this codec has no ref_factory")
-    _, system, path, host, port, node_id = plain
+    _, system, path, host, port, node_id, *life = plain
+    incarnation, number = life or (None, None)
     if type(port) is int and not 0 <= port <= MAX_PORT:
         raise EncodingError(f"expected a port up to {MAX_PORT}, found {shown(port)}")
     address = ActorAddress(
@@ -180,6 +181,8 @@ def _ref(decoder: Decoder, plain: list[Plain], depth: int) -> object:
         None if host is None else _str(host),
         None if port is None else _int(port),
         None if node_id is None else _str(node_id),
+        None if incarnation is None else _str(incarnation),
+        None if number is None else _int(number),
     )
     return decoder.ref_factory(address)
 

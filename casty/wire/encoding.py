@@ -198,7 +198,10 @@ def _ref(encoder: Encoder, value: Any, depth: int) -> Plain:
     assert isinstance(address, ActorAddress), "__casty_ref__ returns an actor's address"
     if address.port is not None and not 0 <= address.port <= MAX_PORT:
         raise EncodingError(f"expected a port up to {MAX_PORT}, found {shown(address.port)}")
-    return [REF, address.system, address.path, address.host, address.port, address.node_id]
+    row: list[Plain] = [REF, address.system, address.path, address.host, address.port, address.node_id]
+    if address.incarnation is not None or address.number is not None:
+        row += [address.incarnation, address.number]
+    return row
 
 
 def _text(tag: int, text: Callable[[Any], str]) -> Encode:

@@ -311,10 +311,12 @@ async def test_an_actor_that_stops_takes_back_its_own_services_only() -> None:
     receptionist.ref.tell(Register(PRINTER, second))
     receptionist.ref.tell(Deregister(keys[0], first))
     await settle()
-    assert list(receptionist._services) == ["/first", "/second"]
+    assert list(receptionist._services) == [local.key_of(first), local.key_of(second)]
     first.tell("stop")
     await settle()
-    assert list(receptionist._services) == ["/second"] and list(receptionist._registered) == ["printer"]
+    assert list(receptionist._services) == [local.key_of(second)] and list(receptionist._registered) == [
+        "printer"
+    ]
     second.tell("stop")
     await settle()
     assert not receptionist._services and not receptionist._registered
