@@ -115,10 +115,11 @@ def test_uris_that_name_no_life(uri: str) -> None:
 
 
 async def test_the_end_of_a_service_does_not_unlist_its_successor() -> None:
-    world = World(("a",))
+    world = World(("a", "b"))
     registry = Registry(world)
     process = world.processes["a"]
-    receptionist = registry.receptionist(process)
+    process.local.origin = Origin("a", 1, "a", "1")
+    receptionist, elsewhere = (registry.receptionist(world.processes[name]) for name in ("a", "b"))
     old = process.local.spawn(once([]), "p")
     receptionist.ref.tell(Register(PRINTER, old))
     await settle()
@@ -128,7 +129,8 @@ async def test_the_end_of_a_service_does_not_unlist_its_successor() -> None:
     receptionist.ref.tell(Register(PRINTER, new))
     await settle()
     assert instances(receptionist.listing(PRINTER)) == ["a/p"]
-    assert [instance.ref for instance in receptionist.listing(PRINTER).instances] == [new]
+    for at in (receptionist, elsewhere):
+        assert [instance.ref for instance in at.listing(PRINTER).instances] == [new], "exactly that life"
     await world.close()
 
 
