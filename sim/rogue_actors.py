@@ -114,7 +114,7 @@ class ActorAims:
             source = guise.key if is_gone and self._below("own-name", 2) else key
             payload = pack(["", [[kind, id]]])
             body = pack([at if to is None else to, WATCHES, source, 0, None, payload])
-            return (frames.WATCH if to is None else frames.RELAY), body
+            return frames.WATCH, body
         return None
 
     def tell_library(self, at: str, guise: Guise) -> Aimed | None:

@@ -121,7 +121,10 @@ class ClusterActors:
                     node.node_id, body, node.boundary.speaker(link)
                 ),
                 frames.WATCH: lambda link, body: remote.on_watch(
-                    node.node_id, body, node.boundary.speaker(link)
+                    node.node_id,
+                    body,
+                    node.boundary.speaker(link),
+                    may_pass_on=link.remote.role == "client",
                 ),
                 frames.RELAY: lambda link, body: remote.on_relay(
                     node.node_id, body, link.remote.role == "client", node.boundary.speaker(link)

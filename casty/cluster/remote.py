@@ -8,8 +8,8 @@ nothing arrives twice.
 
 ``ACTOR`` and ``RELAY`` body: ``[target node id, path, source key, number, sender or None, payload]``, and behind these
 ``[incarnation or None, number or None]`` where the message is for one life of an actor and no successor at its path.
-``WATCH`` has the same, relayed or not, with the path `WATCHES`, the number 0, and the payload ``[target incarnation,
-rows]``, see `casty.actor.watch_protocol`: an empty incarnation means whoever has the id now.
+``WATCH`` has the same with the path `WATCHES`, the number 0, and the payload ``[target incarnation, rows]``, see
+`casty.actor.watch_protocol`: an empty incarnation means whoever has the id now. It is passed on as it is.
 ``ENTITY_REFUSED`` body: ``[target node id, reply path, error number, text]``.
 """
 
@@ -238,10 +238,10 @@ class Remote:
         body = pack(row)
         if self._routes.send(node_id, kind, body):
             return True
-        relayed = body if kind in (frames.ACTOR, frames.WATCH) else pack([node_id, "", "", 0, None, body])
-        return any(
-            self._routes.send(relay, frames.RELAY, relayed) for relay in self._routes.relays_to(node_id)
-        )
+        relayed = body if kind != frames.ENTITY_REFUSED else pack([node_id, "", "", 0, None, body])
+        # Not a message: what is said of watches is sent again, and is no loss.
+        by = frames.WATCH if kind == frames.WATCH else frames.RELAY
+        return any(self._routes.send(relay, by, relayed) for relay in self._routes.relays_to(node_id))
 
     def resolve(self, address: ActorAddress) -> ActorAddress:
         """Add who lives at an address, if known; one read from a uri names only host and port."""
@@ -309,11 +309,7 @@ class Remote:
                     row[1], row[5], f"{shown(speaker.key, 100)} does not speak for {shown(row[2], 100)}"
                 )
                 return
-            if row[1] == WATCHES:
-                _watch_rows(row[1], row[5])
-                if speaker is not None and speaker.role == STRANGER:
-                    return  # whoever gets it from here believes that this node knows who watches
-            elif speaker is not None and target != node_id and speaker.role < PEER:
+            if speaker is not None and target != node_id and speaker.role < PEER:
                 # Whoever gets it from here believes that this node knows who sent it, and who asks.
                 row[2] = heard_as(speaker, row[2])
                 row[4] = None if asker is None else row[4]
@@ -324,29 +320,34 @@ class Remote:
             self._take_relayed(node_id, row, body, speaker)
             return
         kind, inner = (frames.ACTOR, body) if row[1] else (frames.ENTITY_REFUSED, row[5])
-        if row[1] == WATCHES:
-            kind = frames.WATCH
         if self._routes.send(target, kind, inner):
             return
         relays = self._routes.relays_to(target) if may_pass_on else ()
-        is_sent = any(self._routes.send(relay, frames.RELAY, body) for relay in relays)
-        if not is_sent and row[1] != WATCHES:  # those are sent again
+        if not any(self._routes.send(relay, frames.RELAY, body) for relay in relays):
             self._lost(row[1], row[5], f"no way to {target[:SHOWN]}", sender_of(row[4], self._local.name))
 
     def _take_relayed(self, node_id: str, row: list[Any], body: bytes, speaker: Speaker | None) -> None:
-        if row[1] == WATCHES:
-            self.on_watch(node_id, body, speaker)
-        elif row[1]:
+        if row[1]:
             self.on_actor(node_id, body, speaker)
         else:
             self.on_refused(row[5])
 
-    def on_watch(self, node_id: str, body: bytes, speaker: Speaker | None = None) -> None:
-        """Take a ``WATCH`` frame; what is not for this process, or in somebody else's name, is a dead letter."""
+    def on_watch(
+        self, node_id: str, body: bytes, speaker: Speaker | None = None, *, may_pass_on: bool = False
+    ) -> None:
+        """Take a ``WATCH`` frame, or pass it to its target, or, if it came from a client, to a node that can.
+
+        What is for a former process of this id, or in somebody else's name, is a dead letter.
+        """
         target, path, source, _, _, payload, *_ = _row(body)
         incarnation, rows = _watch_rows(path, payload)
         if speaker is not None and not may_name(speaker, source):
             why = f"{shown(speaker.key, 100)} does not speak for {shown(source, 100)}"
+        elif target != node_id and speaker is not None:
+            relays = self._routes.relays_to(target) if may_pass_on else ()
+            if not self._routes.send(target, frames.WATCH, body):
+                any(self._routes.send(relay, frames.WATCH, body) for relay in relays)
+            return
         elif target != node_id or incarnation not in ("", self._source.rpartition("#")[2]):
             why = f"what is said of watches is for another process, {shown(f'{target}#{incarnation}', 100)}"
         elif source == self._source or "#" not in source:

@@ -16,6 +16,7 @@ from casty.actor.local import LocalSystem, Origin
 from casty.actor.ref import ActorRef
 from casty.actor.standing import Standing
 from casty.address import NodeAddress, node_id_of
+from casty.cluster.authority import CLIENT, MEMBER, Speaker
 from casty.cluster.region_router import RegionRouter
 from casty.cluster.regions import RegionHost
 from casty.cluster.remote import Remote
@@ -217,12 +218,19 @@ class Process:
     def is_there(self, key: str) -> bool:
         return key not in self.world.gone
 
+    def _is_node(self, name: str) -> bool:
+        return name in self.world.processes and self.world.processes[name].is_node
+
     def take(self, source: str, kind: int, body: bytes) -> None:
         match kind:
             case frames.ACTOR:
                 self.remote.on_actor(self.name, body)
             case frames.WATCH:
-                self.remote.on_watch(self.name, body)
+                there = self.world.processes[source]
+                speaker = Speaker(MEMBER if there.is_node else CLIENT, f"{source}#1", self._is_node)
+                self.remote.on_watch(
+                    self.name, body, speaker if self.is_node else None, may_pass_on=not there.is_node
+                )
             case frames.RELAY:
                 self.remote.on_relay(self.name, body, not self.world.processes[source].is_node)
             case frames.ENTITY:

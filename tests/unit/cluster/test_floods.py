@@ -14,7 +14,7 @@ from casty.actor.shares import ROW_BYTES
 from casty.actor.watch_protocol import WATCH
 from casty.address import ActorAddress
 from casty.cluster import region_router, remote, services
-from casty.cluster.authority import CLIENT, STRANGER, Speaker
+from casty.cluster.authority import CLIENT, Speaker
 from casty.cluster.proposals import OK
 from casty.cluster.remote import WATCHES
 from casty.cluster.replies import FRAME_BYTES, LinkAnswers
@@ -86,7 +86,6 @@ async def test_a_stranger_and_a_liar_leave_no_rows() -> None:
         return pack(["a", WATCHES, source, 0, None, pack(["", [[WATCH, 1, "/x", None, None]]])])
 
     table, number = node.local.watching.table, node.local.cells["x"].number
-    node.remote.on_relay("a", watch("c#1"), False, speaker(STRANGER))
     for source in ("d#1", "c", "a#1"):
         node.remote.on_watch("a", watch(source), speaker(CLIENT))
     node.remote.on_actor(

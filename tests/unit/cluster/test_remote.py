@@ -10,7 +10,7 @@ import pytest
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
 from casty.actor.events import Terminated
-from casty.actor.ref import RemoteActorRef
+from casty.actor.ref import ActorRef, RemoteActorRef
 from casty.actor.sharding import ShardEnvelope
 from casty.actor.watch_protocol import GONE
 from casty.address import ActorAddress, NodeAddress
@@ -284,4 +284,32 @@ async def test_nobody_else_says_that_a_watched_actor_is_gone(node_id: str | None
         a.remote.on_watch("a", pack(row), stranger)
     await settle()
     assert seen == []
+    await world.close()
+
+
+async def test_what_is_said_of_watches_is_passed_on_and_is_no_message() -> None:
+    world = World(("a", "b"), ("c", "d"))
+    target = world.processes["d"].local.spawn(counter("x"), "x")
+    assert isinstance(target, RemoteActorRef)
+    c, seen, kinds = world.processes["c"], list[object](), list[int]()
+    world.cut["c", "d"] = world.cut["a", "d"] = None
+    plain_send = world.send
+
+    def send(source: str, to: str, kind: int, body: bytes) -> bool:
+        kinds.append(kind)
+        return plain_send(source, to, kind, body)
+
+    vars(world)["send"] = send
+    away: ActorRef[Any] = c.local.make_ref(target.address)
+
+    async def watches(ctx: ActorContext[Any]) -> Behavior[Any]:
+        ctx.watch(away)
+        return Behaviors.receive(lambda _, message: seen.append(message))
+
+    c.local.spawn(Behaviors.setup(watches), "watcher")
+    await settle()
+    world.processes["d"].local.cells["x"].stop()
+    await settle()
+    assert seen == [Terminated(away)]
+    assert list(dict.fromkeys(kinds)) == [frames.WATCH]
     await world.close()
