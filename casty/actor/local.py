@@ -363,11 +363,17 @@ class LocalSystem:
         }
 
     def tell(self, ref: ActorRef[Any], message: object) -> None:
-        """Tell whoever is behind a ref that came in a message; what that raises makes it a dead letter."""
+        """Tell whoever is behind a ref that came in a message; what that raises makes it a dead letter.
+
+        The library says it, also where a timer or a turn that an entity's step began goes on after that one's lease.
+        """
+        acting = ACTING.set(None)
         try:
             ref.tell(message)
         except Exception as error:
             self.dead_letter(message, ref, f"its tell failed: {shown(error, 200)}")
+        finally:
+            ACTING.reset(acting)
 
     def publish(self, event: object) -> None:
         """Put an event on the event stream."""
@@ -408,6 +414,8 @@ class LocalSystem:
                 f"name: expected a text without slash that does not begin with $, found {name!r}"
             )
         path = name if parent is None else f"{parent.path}/{name}"
+        if not may_act():
+            raise RuntimeError(f"actor {path!r}: expected an entity whose lease lasts, but it ended")
         return self.spawn_at(path, behavior, parent=parent, mailbox=mailbox).ref
 
     def spawn_at(
@@ -421,11 +429,10 @@ class LocalSystem:
     ) -> Cell:
         """Start an actor at any path: for the library's own, which may contain what user names may not.
 
-        `lease` says how long it may act; a child has its parent's.
+        `lease` says how long it may act; a child has its parent's. Who asks may be a timer that another entity's step
+        began: whether that one may act is looked at in `spawn` only.
         """
         self.check_loop("spawn")
-        if not may_act():
-            raise RuntimeError(f"actor {path!r}: expected an entity whose lease lasts, but it ended")
         if self.is_stopping or (parent is not None and parent.is_stopping):
             raise RuntimeError(f"actor {path!r}: expected a running system and parent, but they are stopping")
         if path in self.cells or path in self.endpoints:

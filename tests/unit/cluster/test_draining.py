@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
-from casty.actor.lease import Leased, LeaseEnded
+from casty.actor.lease import ACTING, Leased, LeaseEnded
 from casty.actor.sharding import ShardEnvelope, shard_of
 from casty.cluster.draining import DRAIN_NS, HAND_OVER_NS, HandOver
 from casty.cluster.placement import slot_of_region
@@ -209,6 +210,32 @@ async def test_what_an_entity_says_after_its_lease_is_a_dead_letter() -> None:
     assert [letter.message for letter in world.processes["a"].letters] == ["too late"]
     assert len(errors) == 1
     assert "lease" in str(errors[0])
+    await world.close()
+
+
+async def test_what_an_entity_began_serves_others_after_its_lease() -> None:
+    """A timer that a step of an entity set up runs in its name; what waits for a leader is not that entity's."""
+    world = World(("a",), ("c",))
+    host, local = world.processes["a"].host, world.processes["a"].local
+    assert host is not None
+    heard: list[Any] = []
+    outside = local.spawn(Behaviors.receive(lambda ctx, message: heard.append(message)), "outside")
+    host.register("r", lambda entity_id: Behaviors.receive(lambda ctx, message: heard.append(message)), SHARDS)
+    router = world.processes["a"].router
+    router.ref("r", SHARDS).tell(ShardEnvelope("e", "waited for a leader"))
+
+    def later() -> None:
+        ended = Until()
+        ended.is_over = True
+        ACTING.set(ended)
+        router.retry()
+        local.tell(outside, "news of the library")
+
+    world.lead("a")
+    contextvars.copy_context().run(later)
+    await settle()
+    assert heard == ["news of the library", "waited for a leader"]
+    assert router.waiting == 0
     await world.close()
 
 
