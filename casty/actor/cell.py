@@ -101,7 +101,7 @@ class Cell:
         self._behavior: Callable[[ActorContext[Any], Any], Any] = _not_started
         self._callbacks: list[Callable[[], Awaitable[None] | None]] = []
         self._lifecycles: list[Lifecycle[Any]] = []
-        self._pipes: dict[asyncio.Task[None], None] = {}
+        self._pipes: dict[asyncio.Task[None], tuple[Coroutine[Any, Any, None], Awaitable[object]]] = {}
         self._awaits_children = False
         self._failure = ""
         """What it failed with, cut short: whoever asked and was not heard is told."""
@@ -173,12 +173,11 @@ class Cell:
         self._lifecycles.append(lifecycle)
         return self.incarnation > 1
 
-    def pipe(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run work beside the actor until it stops."""
-        if self.lease is not None:
-            work = _leased(work, self.lease)
-        task = asyncio.get_running_loop().create_task(work, name=f"pipe {self.path}")
-        self._pipes[task] = None
+    def pipe(self, work: Coroutine[Any, Any, None], awaitable: Awaitable[object]) -> None:
+        """Run work, which waits for an awaitable, beside the actor until it stops."""
+        leased = work if self.lease is None else _leased(work, self.lease)
+        task = asyncio.get_running_loop().create_task(leased, name=f"pipe {self.path}")
+        self._pipes[task] = (work, awaitable)
         task.add_done_callback(self._pipe_done)
 
     def _cancel_pipes(self) -> None:
@@ -186,7 +185,12 @@ class Cell:
             task.cancel()
 
     def _pipe_done(self, task: asyncio.Task[None]) -> None:
-        self._pipes.pop(task, None)
+        # Where the actor stopped before the pipe began nobody awaited either, and Python would say so.
+        for awaitable in self._pipes.pop(task):
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()
+            elif isinstance(awaitable, asyncio.Future):
+                awaitable.cancel()
 
     # -- the life
 

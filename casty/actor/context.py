@@ -132,7 +132,7 @@ class ActorContext(Generic[M]):
             what was waited for was cancelled by others.
         """
         self._cell.core.check_loop("ctx.pipe_to_self")
-        self._cell.pipe(_pipe(self._cell, awaitable, mapper, on_failure))
+        self._cell.pipe(_pipe(self._cell, awaitable, mapper, on_failure), awaitable)
 
     def add_lifecycle(self, lifecycle: Lifecycle[M]) -> bool:
         """Register hooks of this incarnation; says whether it follows another one. Used by `Behaviors`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import logging
 import pickle
 import threading
@@ -224,6 +225,27 @@ async def test_what_a_hook_pipes_ends_with_its_actor() -> None:
         async with asyncio.timeout(5):
             while system.lookup("a") is not None or is_running("pipe a"):
                 await asyncio.sleep(0)
+
+
+async def test_a_pipe_that_never_began_leaves_nothing_that_nobody_awaits() -> None:
+    """Python would warn of it, and here a warning is an error."""
+
+    async def compute() -> int:
+        raise AssertionError("it began")
+
+    async with ActorSystem("x") as system:
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def handle(ctx: Any, message: object) -> Behavior[Any]:
+            ctx.pipe_to_self(compute())
+            ctx.pipe_to_self(future)
+            return Behaviors.stopped()
+
+        system.spawn(Behaviors.receive(handle), "a").tell("begin, and stop")
+        async with asyncio.timeout(5):
+            while not future.cancelled():
+                await asyncio.sleep(0)
+        gc.collect()
 
 
 def is_running(name: str) -> bool:

@@ -220,7 +220,9 @@ async def test_what_an_entity_began_serves_others_after_its_lease() -> None:
     assert host is not None
     heard: list[Any] = []
     outside = local.spawn(Behaviors.receive(lambda ctx, message: heard.append(message)), "outside")
-    host.register("r", lambda entity_id: Behaviors.receive(lambda ctx, message: heard.append(message)), SHARDS)
+    host.register(
+        "r", lambda entity_id: Behaviors.receive(lambda ctx, message: heard.append(message)), SHARDS
+    )
     router = world.processes["a"].router
     router.ref("r", SHARDS).tell(ShardEnvelope("e", "waited for a leader"))
 
