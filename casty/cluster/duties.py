@@ -201,6 +201,9 @@ class SlotDuties:
             return False  # Others need not wait for its entities.
         if core.transfer(now_ns, preferred):
             self._handed_over_ns[slot] = now_ns
+            self._host.mark(
+                group
+            )  # where nothing else goes on nobody else would look, and nothing would be said
             return True
         return False
 

@@ -28,7 +28,8 @@ class Led:
         group = made("Group", (), {
             "number": 1, "is_leading": True, "core": core, "replica_of": lambda self, key: f"{key}~1",
         })()  # fmt: skip
-        host = made("Host", (), {"led": {1: group}})()
+        self.marked: list[object] = []
+        host = made("Host", (), {"led": {1: group}, "mark": lambda host, group: self.marked.append(group)})()
         vitals = made("Vitals", (), {"silent_ns": lambda self, key, since_ns: 0})()
         self.duties = SlotDuties(host, self.clock, vitals, TTL_NS, lambda slot: self.silence_ns)
         row = made("Row", (), {"preferred": "b"})()
@@ -47,6 +48,14 @@ class Led:
 def test_a_slot_is_handed_over_once_in_two_times_to_live() -> None:
     led = Led()
     assert [led.tick(at_s) for at_s in (100, 101, 119, 120, 121)] == [1, 1, 1, 2, 2]
+
+
+def test_a_hand_over_is_said_at_once_where_nothing_else_goes_on() -> None:
+    led = Led()
+    led.tick(100)
+    assert len(led.marked) == len(led.transfers) == 1
+    led.tick(101)
+    assert len(led.marked) == 1
 
 
 def test_a_session_that_missed_a_keep_alive_expires_first() -> None:
