@@ -233,6 +233,18 @@ class Mailbox(Generic[M]):
         while self._putters:
             self._wake_putter()
 
+    def take_out(self, is_meant: Callable[[M], bool]) -> None:
+        """Take unread messages out, as if they had never come: for rare ones, as each is looked at."""
+        items, sizes = list(self._items), list(self._sizes or repeat(MESSAGE_BYTES, len(self._items)))
+        kept = [(item, size) for item, size in zip(items, sizes, strict=True) if not is_meant(item)]
+        if len(kept) < len(items):
+            self._unread.size_bytes += sum(size for _, size in kept) - sum(sizes)
+            self._items.clear()  # in place: whoever waits in `get` looks at this one
+            self._items.extend(item for item, _ in kept)
+            if self._sizes:
+                self._sizes.clear()
+                self._sizes.extend(size for _, size in kept)
+
     def drain(self) -> list[M]:
         """Take everything that is left; what comes into a closed mailbox after that counts for nobody."""
         left = list(self._items)

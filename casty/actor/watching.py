@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from casty.actor.events import Terminated
 from casty.actor.ref import ActorRef, RemoteActorRef
 from casty.actor.watch_protocol import BYTES_A_FRAME, Row, Target
 from casty.actor.watch_table import Company, Place, WatchTable
@@ -82,9 +83,10 @@ class Watching:
             self._told(id)
 
     def unwatch(self, watcher: Cell, ref: ActorRef[Any]) -> None:
-        """End a watch; harmless when there is none."""
+        """End a watch; an end that was told and not read is not read any more. Harmless when there is none."""
         core, key = self._core, self._core.key_of(ref)
         if watcher.watching.pop(key, None) is None:
+            watcher.mailbox.take_out(lambda message: isinstance(message, Terminated) and message.ref == ref)
             return
         id = self._ids.pop((watcher.number, key), None)
         if id is not None:
