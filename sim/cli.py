@@ -17,7 +17,9 @@ from .plan import Plan
 from .result import HELD, Result
 from .shapes import PlanError
 from .swarm import ACTOR_KINDS, ROGUE, SCENARIO_KINDS, SCENARIOS, expand
+from .swarm_actors import ACTORS, TREE_ARGUMENTS
 from .swarm_memory import MEMORY_ARGUMENTS
+from .swarm_services import SERVICE_ARGUMENTS
 from .sweep import Summary, run_seeds, sweep, write_plan
 
 __all__ = ["main"]
@@ -112,6 +114,7 @@ def _list(options: argparse.Namespace) -> int:
     everything = tuple(chain(*SCENARIO_KINDS.values()))
     kinds = {**SCENARIO_KINDS, "mixed": (*everything, *ACTOR_KINDS), "membership": everything}
     kinds["memory"] = (*everything, *MEMORY_ARGUMENTS)
+    kinds[ACTORS] = (*TREE_ARGUMENTS, *SERVICE_ARGUMENTS)
     kinds[ROGUE] = kinds["mixed"]
     if options.json:
         print(json.dumps({name: list(own) for name, own in kinds.items()}))

@@ -1,10 +1,13 @@
-"""What the world itself puts into the trace: what was done to processes, clocks and the network."""
+"""What the world itself puts into the trace: what was done to processes, clocks and the network, and by a plan."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["ClockChanged", "Crashed", "LinkFault", "Paused", "Resumed", "Started", "Stopped", "UncaughtError"]
+__all__ = [
+    "ClockChanged", "Crashed", "FaultBegan", "FaultEnded", "LinkFault", "Paused", "Resumed", "Started", "Stopped",
+    "UncaughtError",
+]  # fmt: skip
 
 
 class Started(NamedTuple):
@@ -52,3 +55,17 @@ class UncaughtError(NamedTuple):
 
     message: str
     error: str
+
+
+class FaultBegan(NamedTuple):
+    """A fault of the plan was applied."""
+
+    kind: str
+    targets: tuple[str, ...]
+
+
+class FaultEnded(NamedTuple):
+    """A fault of the plan is over."""
+
+    kind: str
+    targets: tuple[str, ...]

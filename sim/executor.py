@@ -31,8 +31,11 @@ from .rogue_view import View
 from .scenarios import (
     INBOXES,
     Act,
+    Population,
+    Rest,
     Stage,
     host_actors,
+    host_odd,
     perform,
     probe,
     probe_entities,
@@ -41,6 +44,7 @@ from .scenarios import (
     probe_services,
 )
 from .swarm import ACTOR_KINDS
+from .swarm_actors import TREE_ARGUMENTS
 from .tormentor import Tormentor, is_whole
 from .world import World
 
@@ -102,6 +106,8 @@ class Execution:
         )
         self._tallies = Tallies(world, self._checks)
         self._has_actors = any(operation.kind in ACTOR_KINDS for operation in plan.operations)
+        if any(operation.kind in TREE_ARGUMENTS for operation in plan.operations):
+            self._stage.population = Population(self._stage, self._settings, self._actors)
         self._nodes = [name for name in plan.cluster.names() if name.startswith("node-")]
         self._clients = [name for name in plan.cluster.names() if name.startswith("client-")]
         self._tormentor: Tormentor | None = None
@@ -145,7 +151,10 @@ class Execution:
             await self._probe()
             await self._tormentor.end()
             await self._probe_members()
-            await self._bounds.rest()
+            await self._rest()
+            if self._stage.population is None or not self._stage.violations:
+                await self._bounds.rest()
+            await self._leave()
         self._checks.stop()
         self._bounds.stop()
         if self._strangers is not None:
@@ -187,6 +196,16 @@ class Execution:
             system: Any = node.value
             await node.run(probe_from_member(self._stage, node, system, self._settings.slots))
         await probe_services(self._stage, self._until)
+
+    async def _rest(self) -> None:
+        population = self._stage.population
+        if population is not None and not self._is_broken():
+            await Rest(population, self._until).check()
+
+    async def _leave(self) -> None:
+        population = self._stage.population
+        if population is not None and not self._is_broken() and not self._stage.violations:
+            await Rest(population, self._until).leave()
 
     def _present(self) -> list[str]:
         """Return the nodes that were started, once at least."""
@@ -271,6 +290,9 @@ class Execution:
                 inbox = host_actors(process, system, self._actors, self._settings.slots)
                 if self._strangers is not None:
                     self._stage.services.offered(process, INBOXES.name, inbox)
+            if self._stage.population is not None:
+                self._stage.population.hosted(process, system)
+                host_odd(self._stage.population, process, system)
             return system
 
         return setup
@@ -281,7 +303,10 @@ class Execution:
 
             client = ClusterClient(contact_points=seeds, system_name=CLUSTER_NAME, client_host=process.name)
             self._checks.running(process.name, client)
-            return await client.__aenter__()
+            await client.__aenter__()
+            if self._stage.population is not None:
+                self._stage.population.hosted(process, client)
+            return client
 
         return setup
 
@@ -396,6 +421,8 @@ class Execution:
 
     def _measure(self, result: Result) -> None:
         world, stage, tormentor = self._world, self._stage, self._tormentor
+        if stage.population is not None:
+            stage.goals |= stage.population.watches.counts
         result.digest = world.digest()
         result.virtual_seconds = world.now_ns / 1e9
         result.events = len(world.trace)

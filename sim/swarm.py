@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from .dice import EVERYTHING, SECOND_US, Cast, Dice, duration_of
 from .plan import MAY_BE_UNAVAILABLE, MUST_HOLD, Plan
+from .swarm_actors import ACTORS, Company
 from .swarm_faults import Harm
 from .swarm_load import ACTOR_KINDS, ARGUMENTS, SCENARIO_KINDS, Load
 from .swarm_members import Members, draw_quorum, draw_shape_of
@@ -22,7 +23,7 @@ from .swarm_shape import draw_nodes, draw_shape
 __all__ = ["ACTOR_KINDS", "ARGUMENTS", "FAMILIES", "ROGUE", "SCENARIOS", "SCENARIO_KINDS", "expand"]
 
 ROGUE = "rogue"
-SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership", "memory", ROGUE)
+SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership", "memory", ACTORS, ROGUE)
 
 FAMILIES: tuple[str, ...] = (
     "delay", "jitter", "loss", "fragment", "link_loss", "reset", "half_open", "one_way_cut", "split", "ring", "bridge",
@@ -41,8 +42,9 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
     ----------
     scenario
         A key of `SCENARIO_KINDS`; ``mixed`` for all of them; ``membership`` for all structures in clusters that
-        change; ``memory`` for all structures while nothing but memory is short; ``rogue`` for ``mixed`` with a process
-        that sends forged frames, which else every fourth seed of ``mixed`` has.
+        change; ``memory`` for all structures while nothing but memory is short; ``actors`` for trees, watches,
+        services and entities; ``rogue`` for ``mixed`` with a process that sends forged frames, which else every fourth
+        seed of ``mixed`` has.
     seed
         Any integer.
     duration_s
@@ -67,10 +69,11 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
     duration_s = duration_of(scenario) if duration_s is None else duration_s
     cast = Cast(nodes, clients, duration_s * SECOND_US)
     families = [family for family in FAMILIES if dice.is_on("family", family) and scenario != "memory"]
-    if scenario not in EVERYTHING:
+    if scenario not in (*EVERYTHING, ACTORS):
         families = [family for family in families if family != "allocation"]
     load = Load(dice, cast, do_members_call=do_members_call and dice.is_on("callers", "members"))
     faults = Harm(dice, cast, families).faults() if scenario != "memory" else Little(dice, cast).faults()
+    faults = [*faults, *Company(dice, cast).faults()]
     shape = draw_shape(dice, cast, families)
     if scenario == "mixed" and dice.one_in("rogues", 0, 4):
         shape = replace(shape, rogues=1)

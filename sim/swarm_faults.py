@@ -8,6 +8,7 @@ from typing import NamedTuple
 from .dice import DRIFT_PPM, EVERYTHING, MIN_FOR_CRASH, SECOND_US, TTLS_S, Cast, Dice
 from .fault_kinds import ALLOCATING, DEATHS, GATED, LASTING
 from .plan import FaultEvent
+from .swarm_actors import ACTORS, decisive_ms
 from .swarm_memory import Little, duration_us
 
 __all__ = ["AIMS", "HEIRS", "LATE", "Harm"]
@@ -124,7 +125,7 @@ class Harm:
 
     def _has(self, name: str, aim: Aim) -> bool:
         """Half of the seeds; all that are able to where that are few."""
-        if aim.kind == "allocation" and self._dice.scenario not in EVERYTHING:
+        if aim.kind == "allocation" and self._dice.scenario not in (*EVERYTHING, ACTORS):
             return False
         is_rare = aim.nodes > MIN_FOR_CRASH
         return len(self._cast.nodes) >= aim.nodes and (is_rare or self._dice.is_on("aim", name))
@@ -225,6 +226,8 @@ class Harm:
         return self._dice.between(f"{family}-at", number, 0, self._cast.duration_us * 9 // 10)
 
     def _duration_of(self, family: str, number: int) -> int:
+        if self._dice.scenario == ACTORS and self._dice.one_in(f"{family}-near", number, 3):
+            return 1000 * decisive_ms(self._dice, family, number)
         most_ms = self._dice.choice(
             f"{family}-range", number, (20, 20, 20, 300, 300, 300, 2000, 2000, 5000, 12000)
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from .dice import EVERYTHING, SECOND_US, Cast, Dice
 from .plan import PlannedOperation
+from .swarm_actors import ACTORS, TREE_ARGUMENTS, Company
 from .swarm_crowd import Crowd
 from .swarm_memory import MEMORY_ARGUMENTS, Little
 from .swarm_more import MORE_ARGUMENTS, More
@@ -17,6 +18,10 @@ _RATES = (5, 18)
 """Operations a virtual second, from and to, where one structure is alone."""
 _RATES_OF_ALL = (4, 12)
 """The same where all structures are used: there several other sources of operations add theirs."""
+
+_RATES_BESIDE = (1, 3)
+"""The same where other things than structures are tried: something is under way, and somebody holds."""
+_BESIDE = ("lock.hold", "counter.add", "counter.get")
 
 _HOLDS_MS = (0, 0, 0, 5, 5, 5, 5, 50, 50, 50, 50, 300, 300, 300, 300, 1500, 1500, 9000)
 """The longest outlives a session that nobody keeps alive."""
@@ -53,7 +58,7 @@ class Load:
         self._do_members_call = do_members_call
 
     def _kinds(self) -> list[str]:
-        kinds: list[str] = []
+        kinds: list[str] = [*_BESIDE] if self._dice.scenario == ACTORS else []
         for scenario, own in SCENARIO_KINDS.items():
             if self._dice.scenario in (scenario, *EVERYTHING):
                 chosen = [kind for kind in own if self._dice.is_on("kind", kind)]
@@ -67,6 +72,7 @@ class Load:
         """Draw all operations, in the order of their times."""
         kinds = self._kinds()
         rate = _RATES_OF_ALL if self._dice.scenario in EVERYTHING else _RATES
+        rate = _RATES_BESIDE if self._dice.scenario == ACTORS else rate
         count = self._dice.between("operations", 0, *rate) * self._cast.duration_us // SECOND_US
         operations = [self._operation(number, kinds) for number in range(count)]
         if "barrier.arrive" in kinds:
@@ -75,6 +81,7 @@ class Load:
         operations += Crowd(self._dice, self._cast).operations()
         operations += Services(self._dice, self._cast).operations()
         operations += Little(self._dice, self._cast).operations()
+        operations += Company(self._dice, self._cast).operations()
         return tuple(sorted(operations, key=lambda operation: operation.at_us))
 
     def _operation(self, number: int, kinds: Sequence[str]) -> PlannedOperation:
@@ -185,5 +192,6 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     **MORE_ARGUMENTS,
     **SERVICE_ARGUMENTS,
     **MEMORY_ARGUMENTS,
+    **TREE_ARGUMENTS,
 }
 """Kind of operation -> its arguments."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .dice import SECOND_US, Cast, Dice
 from .plan import PlannedOperation
+from .swarm_actors import ACTORS
 
 __all__ = ["SERVICE_ARGUMENTS", "Services"]
 
@@ -24,7 +25,7 @@ _WEIGHTS = (
     ("service.subscribe", 3), ("service.find", 2),
 )  # fmt: skip
 _ANYWHERE = ("service.subscribe", "service.find")
-_SCENARIOS = ("mixed", "membership")
+_SCENARIOS = ("mixed", "membership", ACTORS)
 _MOST_WHICH = 9
 
 

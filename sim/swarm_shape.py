@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from .dice import DRIFT_PPM, SECOND_US, TTLS_S, Cast, Dice
 from .plan import ClusterShape
+from .swarm_actors import ACTOR_SETTINGS, ACTORS, silences_of
 
 __all__ = ["draw_nodes", "draw_shape", "window_of"]
 
@@ -28,7 +29,7 @@ _MANY_REPLICAS = 5
 
 def draw_nodes(dice: Dice) -> int:
     """Draw how many nodes there are."""
-    return dice.choice("nodes", 0, _NODES_MIXED if dice.scenario == "mixed" else _NODES)
+    return dice.choice("nodes", 0, _NODES_MIXED if dice.scenario in ("mixed", ACTORS) else _NODES)
 
 
 def draw_shape(dice: Dice, cast: Cast, families: Sequence[str]) -> ClusterShape:
@@ -48,7 +49,7 @@ def draw_shape(dice: Dice, cast: Cast, families: Sequence[str]) -> ClusterShape:
             clocks[name] = (offset_us, _ppm(dice, number))
     latency_us = dice.choice("latency", 0, (1, 2, 10, 50))
     network = {"latency_min_ns": 100_000, "latency_max_ns": latency_us * 500_000}
-    settings = {**_rare(dice), **_limits(dice, cast), **_usual(dice, len(cast.nodes))}
+    settings = {**_rare(dice), **_of_actors(dice), **_limits(dice, cast), **_usual(dice, len(cast.nodes))}
     return ClusterShape(len(cast.nodes), len(cast.clients), settings, network, clocks)
 
 
@@ -94,6 +95,15 @@ def _limits(dice: Dice, cast: Cast) -> dict[str, int | float | str]:
 def window_of(dice: Dice) -> int:
     """Draw how many answered requests a slot remembers of a session; small where small bounds are drawn."""
     return dice.choice("window", 0, (1024, 64, 16)) if dice.is_on("settings", "small") else 1024
+
+
+def _of_actors(dice: Dice) -> dict[str, int | float | str]:
+    """Draw what decides about silent processes in a run of actors."""
+    if dice.scenario != ACTORS:
+        return {}
+    unreachable_s, down_s = silences_of(dice)
+    small = {name: dice.choice(f"small-{name}", 0, values) for name, values in ACTOR_SETTINGS.items()}
+    return {"unreachable_after_s": unreachable_s, "down_after_s": down_s, **small}
 
 
 def _rare(dice: Dice) -> dict[str, int | float | str]:

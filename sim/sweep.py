@@ -20,6 +20,7 @@ from .fault_kinds import ALLOCATING, FAULTS, PHASES
 from .plan import Plan
 from .result import ERROR, HELD, UNDECIDED, VIOLATED, Result
 from .swarm import expand
+from .swarm_actors import ACTORS
 from .swarm_faults import AIMS, HEIRS, LATE
 from .swarm_members import MEMBER_AIMS
 from .triggers import TRIGGERS
@@ -45,6 +46,17 @@ _SERVING = (
     "services registered", "services taken back", "services stopped", "services found", "listings heard",
     "listings compared",
 )  # fmt: skip
+_OF_ACTORS = (
+    *(f"watches of a {target} by a {watcher}" for target in ("node", "client") for watcher in ("node", "client")),
+    "watches of who was gone already", "watches of nobody", "watches of whoever is there",
+    "watches of several of one", "ends that had to be told soon", "ends told late", "ends told over a fault",
+    "ends told of who stopped", "ends told of who died with its process",
+    "ends told of who was given up and lives", "ends told of clients out of reach",
+    "an actor of a former process was told something", "an actor of one who was gone was told something",
+    "actors got stuck", "actors restarted", "a process left in order", "a busy process left in peace",
+    "an entity with an odd id answered", "an entity asked another one", "an entity lived again",
+    "an endless handler was cancelled in a hand-over",
+)  # fmt: skip
 GOALS: dict[str, tuple[str, ...]] = {
     "lock": (*_COMMON, *_HOLDING, "a holder died"),
     "semaphore": (*_COMMON, *_HOLDING),
@@ -68,6 +80,7 @@ GOALS: dict[str, tuple[str, ...]] = {
         "messages lost with links",
         *_WITHOUT_MEMORY,
     ),
+    ACTORS: (*_COMMON, *_SERVING, *_OF_ACTORS),
     "rogue": tuple(f"forged frames of kind {kind}" for kind in RULES),
 }
 """Scenario -> what has to happen somewhere in a hundred seeds; a sweep in which it never did proved nothing."""
@@ -90,7 +103,7 @@ _DRAWN = (
 )
 FIRED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(GOALS, tuple(name for name in _DRAWN if not name.startswith("allocation"))),
-    "mixed": _DRAWN,
+    **dict.fromkeys(("mixed", ACTORS), _DRAWN),
     "membership": (
         *_DRAWN,
         *_OF_MEMBERS,

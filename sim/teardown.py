@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -25,11 +26,14 @@ def bury(loop: SimLoop, graves: list[Incarnation]) -> None:
     hook: Callable[[Any], object] = sys.unraisablehook
     sys.unraisablehook = _swallow
     try:
-        for incarnation in graves:
-            for task in incarnation.live_tasks():
-                _close(task)
-            incarnation.tasks.clear()
-            incarnation.ready.clear()
+        with warnings.catch_warnings():
+            # Also a coroutine that was to be awaited by one that never began.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            for incarnation in graves:
+                for task in incarnation.live_tasks():
+                    _close(task)
+                incarnation.tasks.clear()
+                incarnation.ready.clear()
     finally:
         sys.unraisablehook = hook
 

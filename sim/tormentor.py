@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from casty.consensus import Role
 
+from .checks.leaving import Leaving
 from .checks.looking import host_of, missing_of
 from .checks.steps import StepChecks
 from .checks.violation import Violation
 from .errors import CrashedError
+from .events import FaultBegan, FaultEnded
 from .fault_kinds import DEATHS, GATED
 from .plan import FaultEvent, Plan
 from .roles import Roles, is_role
@@ -27,27 +29,13 @@ from .triggers import Triggers
 if TYPE_CHECKING:
     from .world import World
 
-__all__ = ["FaultBegan", "FaultEnded", "Tormentor", "is_whole"]
+__all__ = ["Tormentor", "is_whole"]
 
 _LOOK_S = 0.1
 _MICROS = 1_000_000
 _ON_PROCESSES = ("pause", "slow_node", "client_pause", *GATED)
 _RUN_S = 0.001
 """How long a slow node runs between two holds."""
-
-
-class FaultBegan(NamedTuple):
-    """A fault of the plan was applied."""
-
-    kind: str
-    targets: tuple[str, ...]
-
-
-class FaultEnded(NamedTuple):
-    """A fault of the plan is over."""
-
-    kind: str
-    targets: tuple[str, ...]
 
 
 def is_whole(checks: StepChecks, nodes: Sequence[str]) -> bool:
@@ -298,8 +286,11 @@ class Tormentor:
             return
         self._note(fault)
         self._stage.goal("a process left in order")
+        leaving = Leaving(self._world, name)
         try:
             await self._world.stop(name)
+            late = leaving.gone()
+            self._stage.violations += [late] if late is not None else []
         except CrashedError:
             self._stage.skipped.append(f"fault {fault.kind}: {name} crashed while it left")
         self._stage.forget_client(name)

@@ -26,6 +26,7 @@ from .forgotten import FORGOTTEN
 from .founding import FOUNDING, LATE_JOIN
 from .halves import BY_TESTS, HALVES
 from .holds import HOLDS
+from .lives import LIVES
 from .memory import MEMORY
 from .rare import RARE
 from .remains import REMAINS
@@ -33,6 +34,8 @@ from .schemas import MUTANTS, SCHEMAS
 from .sessions import SESSIONS
 from .snapshots import SNAPSHOTS
 from .structures import STRUCTURES
+from .watched import WATCHED
+from .watches import WATCHES
 
 __all__ = ["PLANTED"]
 
@@ -106,7 +109,7 @@ FIRST = (
 
 PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN, *RARE,
-    *BOUNDS, *HALVES, *REMAINS,
+    *BOUNDS, *HALVES, *REMAINS, *LIVES, *WATCHED, *WATCHES,
     *MEMORY, *BOUNDARY, *SCHEMAS, *BY_TESTS, *SHARES, *FOUNDING, *LATE_JOIN, *MUTANTS,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

@@ -29,7 +29,7 @@ class Activation:
     Parameters
     ----------
     name
-        Of the actor; an entity may live again and again under the same one.
+        Of the actor, an entity's its path; an entity may live again and again under the same one.
     process
         Where it lives.
     system
@@ -97,6 +97,16 @@ class ActorChecks:
         self._check_alone(activation)
         return activation
 
+    def heard_by(self, name: str) -> dict[str, int]:
+        """Return the last number that an actor heard of each sender."""
+        lives = self._lives.get(name, [])
+        return lives[-1].heard if lives else {}
+
+    def living_entities(self) -> list[str]:
+        """Return the entities that live now, as text."""
+        lives = [life for lives in self._lives.values() for life in lives]
+        return [str(life) for life in lives if life.slot is not None and life.is_live]
+
     def over(self, activation: Activation) -> None:
         """A hook of an actor runs at its end."""
         if activation.slot is None:
@@ -108,6 +118,16 @@ class ActorChecks:
         """A handler of an actor is resumed after it waited."""
         if activation.slot is not None:
             self._check_lease(activation, activation.slot, "its handler goes on")
+
+    def is_leased(self, activation: Activation) -> bool:
+        """Whether an entity's node has the lease of its slot."""
+        return activation.slot is None or self._leased_until_ns(activation, activation.slot) > (
+            activation.process.clock.now()
+        )
+
+    def report(self, violation: Violation) -> None:
+        """Take a violation that an actor saw."""
+        self._report(violation)
 
     def handles(self, activation: Activation, sender: str, number: int) -> None:
         """An actor begins to handle message `number` that `sender` sent to it."""
@@ -139,12 +159,16 @@ class ActorChecks:
                 self._broken(42, activation, f"it lives beside {other}")
 
     def _check_lease(self, activation: Activation, slot: int, what: str) -> None:
+        if self._leased_until_ns(activation, slot) <= activation.process.clock.now():
+            self._broken(43, activation, f"{what} without a lease of its node")
+
+    @staticmethod
+    def _leased_until_ns(activation: Activation, slot: int) -> int:
         host = host_of(activation.system)
         group = None if host is None else host.groups.get(slot + 1)
-        is_leading = group is not None and group.core.role is Role.LEADER
-        until_ns = group.core.lease_until_ns() if group is not None and is_leading else 0
-        if until_ns <= activation.process.clock.now():
-            self._broken(43, activation, f"{what} without a lease of its node")
+        if group is None or group.core.role is not Role.LEADER:
+            return 0
+        return group.core.lease_until_ns()
 
     def _is_awake(self, process: Process) -> bool:
         since_ns = self._world.now_ns - self._resumed_ns.get(process.name, -_AWAKE_NS)
@@ -155,7 +179,7 @@ class ActorChecks:
             self._resumed_ns[entry.node] = entry.t_ns
         elif isinstance(entry.event, EntityStopped):
             # Not its hook: that does not run where the lease ended first.
-            for life in self._lives.get(entry.event.path.rpartition("/")[2], ()):
+            for life in self._lives.get(entry.event.path, ()):
                 if life.slot is not None and life.process.name == entry.node:
                     life.is_over = True
 

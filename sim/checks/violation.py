@@ -53,6 +53,9 @@ PROPERTIES: dict[int, str] = {
     50: "what a link says is attributed to its own end",
     51: "no frame changes what others have",
     52: "no replica raises, and one that does is gone at once; no frame ends a link but its own",
+    55: "the end of an actor is told to its watchers once, soon after it and never before",
+    57: "an actor fails by what its own code raises",
+    56: "whoever is told to stop is gone within the grace",
     54: "a node at its memory budget refuses what grows, and serves everything else",
 }
 """The numbered promises that a checker here looks at."""

@@ -16,6 +16,7 @@ from casty.actor.ref import ActorRef
 from casty.actor.services import Register, ServiceKey
 from casty.actor.sharding import ShardEnvelope, shard_of
 from casty.cluster.placement import slot_of_region
+from casty.cluster.region_router import entity_path
 from casty.errors import CastyError, EncodingError
 
 from ..checks.actors import Activation, ActorChecks
@@ -55,7 +56,9 @@ def host_actors(
 
     def entity(entity_id: str) -> Behavior[Message]:
         slot = slot_of_region(REGION, shard_of(entity_id, NUM_SHARDS), slots)
-        return _Counting(checks, checks.began(entity_id, process, system, slot)).behavior()
+        return _Counting(
+            checks, checks.began(entity_path(REGION, entity_id), process, system, slot)
+        ).behavior()
 
     system.spawn(Behaviors.sharded(entity, num_shards=NUM_SHARDS), REGION)
     life = checks.began(f"inbox of {process.incarnation.label}", process, system, None)

@@ -13,8 +13,10 @@ from casty.errors import LockLost
 from ..checks.looking import inside
 from ..history import Operation
 from .actors import ask_entity, tell_entity, tell_inbox
+from .entities import ENTITY_PERFORMERS
 from .services import SERVICE_PERFORMERS
 from .stage import Act
+from .trees import TREE_PERFORMERS
 from .values import VALUE_PERFORMERS
 
 if TYPE_CHECKING:
@@ -373,5 +375,7 @@ PERFORMERS: dict[str, Callable[[Act], Awaitable[None]]] = {
     "inbox.tell": tell_inbox,
     **SERVICE_PERFORMERS,
     **VALUE_PERFORMERS,
+    **TREE_PERFORMERS,
+    **ENTITY_PERFORMERS,
 }
 """Kind of operation -> what it does."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..process import Process
     from ..world import World
+    from .population import Population
 
 __all__ = ["Act", "CallEnded", "Called", "Stage"]
 
@@ -74,6 +75,8 @@ class Stage:
         Instances that several tasks of a process use, by process, incarnation and structure.
     services
         Who registered and who listens.
+    population
+        The actors of the scenario ``actors``; None in any other.
     undecided
         Entities whose history the general search could neither explain nor refute within its budget.
     """
@@ -90,6 +93,7 @@ class Stage:
         self.arriving: dict[tuple[str, str], int] = {}
         self.shared: dict[tuple[str, int, str], Any] = {}
         self.services = ServiceChecks()
+        self.population: Population | None = None
         self._holders: dict[str, list[tuple[Process, int, Lock, int]]] = {}
         self.open_calls: dict[str, dict[int, int]] = {}
         self.late_excused: dict[str, None] = {}

@@ -11,16 +11,23 @@ from chaos.ablations.actors import ACTORS
 from chaos.ablations.boundary import BOUNDARY
 from chaos.ablations.bug import Planted, find, planted
 from chaos.ablations.clients import CLIENTS
+from chaos.ablations.lives import LIVES
 from chaos.ablations.memory import MEMORY
 from chaos.ablations.planted import FIRST, PLANTED
 from chaos.ablations.remains import REMAINS
+from chaos.ablations.watched import WATCHED
+from chaos.ablations.watches import WATCHES
 from sim.executor import run_plan
 from sim.result import HELD
 from sim.swarm import ROGUE, SCENARIOS, expand
 
 SOON = 12
 ROOT = Path(__file__).parents[2]
-EASY = [bug for bug in (*FIRST, *CLIENTS, *ACTORS, *MEMORY, *REMAINS, *BOUNDARY) if not bug.is_hard]
+EASY = [
+    bug
+    for bug in (*FIRST, *CLIENTS, *ACTORS, *MEMORY, *REMAINS, *BOUNDARY, *LIVES, *WATCHED, *WATCHES)
+    if not bug.is_hard
+]
 
 
 @pytest.mark.slow

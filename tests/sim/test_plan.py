@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from typing import Any
@@ -15,6 +16,7 @@ from sim.roles import ROLES, is_role
 from sim.scenarios import PERFORMERS
 from sim.shapes import PlanError
 from sim.swarm import ARGUMENTS, FAMILIES, SCENARIO_KINDS, SCENARIOS, expand
+from sim.swarm_actors import ACTORS, TREE_ARGUMENTS
 from sim.swarm_faults import AIMS
 from sim.swarm_more import KEYS
 
@@ -177,8 +179,8 @@ def test_settings_are_drawn_within_their_bounds() -> None:
 
 
 def test_operations_have_exactly_their_arguments() -> None:
-    for seed in range(40):
-        for operation in expand("mixed", seed).operations:
+    for scenario, seed in itertools.product(("mixed", ACTORS), range(40)):
+        for operation in expand(scenario, seed).operations:
             # A call of any kind may have a timeout of its own.
             assert {*operation.args, "timeout_ms"} == {*ARGUMENTS[operation.kind], "timeout_ms"}
             assert {*ARGUMENTS[operation.kind]} <= {*operation.args}
@@ -186,7 +188,10 @@ def test_operations_have_exactly_their_arguments() -> None:
 
 def test_every_operation_there_is_is_drawn() -> None:
     drawn = {operation.kind for seed in range(120) for operation in expand("mixed", seed).operations}
-    assert drawn == set(ARGUMENTS) == set(PERFORMERS)
+    acting = {operation.kind for seed in range(20) for operation in expand(ACTORS, seed).operations}
+    assert set(TREE_ARGUMENTS) <= acting
+    assert drawn | acting == set(ARGUMENTS) == set(PERFORMERS)
+    assert not drawn & set(TREE_ARGUMENTS)
     names = {operation.entity for seed in range(120) for operation in expand("mixed", seed).operations}
     assert {f"map-{keys}" for keys in KEYS} <= names
 
