@@ -247,7 +247,6 @@ class Remote:
         """Add who lives at an address, if known; one read from a uri names only host and port."""
         if address.node_id is not None:
             return address
-            return address
         node_id = self.node_at(address.host, address.port)
         return address if node_id is None else replace(address, node_id=node_id)
 
