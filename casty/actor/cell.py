@@ -62,9 +62,10 @@ class Cell:
     """
 
     __slots__ = (
-        "_awaits_children", "_behavior", "_callbacks", "_failure", "_is_busy", "_is_forced", "_lifecycles", "_pipes",
-        "_spawned", "_task", "children", "core", "ctx", "finished", "guard", "incarnation", "interceptors",
-        "is_stopping", "lease", "mailbox", "number", "parent", "path", "ref", "stopped", "watchers", "watching",
+        "_awaits_children", "_behavior", "_callbacks", "_ends_itself", "_failure", "_is_busy", "_is_forced", "_left",
+        "_lifecycles", "_pipes", "_spawned", "_task", "children", "core", "ctx", "finished", "guard", "incarnation",
+        "inherit", "interceptors", "is_stopping", "lease", "mailbox", "number", "parent", "path", "ref", "stopped",
+        "watchers", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +97,8 @@ class Cell:
         self.guard: Callable[[object], bool] | None = None
         """Asked before each message whether the actor may handle it; if not, the guard has disposed of it."""
         self.finished: Callable[[Cell], None] | None = None
+        self.inherit: Callable[[Cell, list[tuple[object, int]]], None] | None = None
+        """Takes, with their sizes, what an actor that ended itself had not read, after `finished`."""
         """Told when the actor is gone and its path is free."""
         self._spawned = behavior
         self._behavior: Callable[[ActorContext[Any], Any], Any] = _not_started
@@ -103,6 +106,9 @@ class Cell:
         self._lifecycles: list[Lifecycle[Any]] = []
         self._pipes: dict[asyncio.Task[None], tuple[Coroutine[Any, Any, None], Awaitable[object]]] = {}
         self._awaits_children = False
+        self._ends_itself = False
+        """Whether it handled a message by its end: what starts and stops only would be started for ever."""
+        self._left: list[tuple[object, int]] = []
         self._failure = ""
         """What it failed with, cut short: whoever asked and was not heard is told."""
         self._is_busy = False
@@ -152,6 +158,11 @@ class Cell:
     def is_busy(self) -> bool:
         """Whether code of the actor runs, or waits in the middle of it."""
         return self._is_busy
+
+    @property
+    def has_heirs(self) -> bool:
+        """Whether it left messages for its next life."""
+        return bool(self._left)
 
     @property
     def awaits_children(self) -> bool:
@@ -249,6 +260,7 @@ class Cell:
             check_behavior(result, f"actor {self.path}: the handler's result")
         if result.signal is Signal.same:
             return
+        self._ends_itself = result.signal is Signal.stopped
         if result.signal is Signal.unhandled:
             self.core.replies.lost(message, self.ref, "the actor does not handle such a message")
             self.core.publish(UnhandledMessage(message, self.ref))
@@ -367,8 +379,12 @@ class Cell:
         if self.stopped.is_set():
             return
         core, ref = self.core, self.ref
-        for message in self.mailbox.drain():
-            self._try(self._unread, message)
+        left = self.mailbox.drain()
+        if self.inherit is not None and self._ends_itself and not (self._failure or self._is_forced):
+            self._try(self._leave, left)
+        else:
+            for message, _ in left:
+                self._try(self.unread, message)
         for watched in list(self.watching.values()):
             self._try(core.unwatch, self, watched)
         self._try(core.remove, self)
@@ -377,6 +393,9 @@ class Cell:
         self.stopped.set()
         if self.finished is not None:
             self._try(self.finished, self)
+        heirs, self._left = self._left, []
+        if heirs and self.inherit is not None:
+            self._try(self.inherit, self, heirs)
 
     def _try(self, step: Callable[..., object], *args: object) -> None:
         """Take a step of the end; one that raises keeps no other from being taken."""
@@ -392,7 +411,12 @@ class Cell:
     def _refuse(self, message: object) -> None:
         self.core.dead_letter(message, self.ref, "the actor is stopping", level=logging.INFO)
 
-    def _unread(self, message: object) -> None:
+    def _leave(self, left: list[tuple[object, int]]) -> None:
+        """Keep what was not read for the next life; what was said of those that this one watched is nobody's."""
+        self._left = [(message, size) for message, size in left if not isinstance(message, Terminated)]
+
+    def unread(self, message: object) -> None:
+        """Make a dead letter of a message that the actor did not read before its end."""
         failed = f": it failed with {self._failure}" if self._failure else ""
         reason = f"the actor stopped before it read the message{failed}"
         self.core.dead_letter(message, self.ref, reason, level=logging.INFO)

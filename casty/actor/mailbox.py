@@ -245,9 +245,9 @@ class Mailbox(Generic[M]):
                 self._sizes.clear()
                 self._sizes.extend(size for _, size in kept)
 
-    def drain(self) -> list[M]:
-        """Take everything that is left; what comes into a closed mailbox after that counts for nobody."""
-        left = list(self._items)
+    def drain(self) -> list[tuple[M, int]]:
+        """Take all that is left, each with its size; what comes into a closed mailbox later counts for nobody."""
+        left = list(zip(self._items, self._sizes or repeat(MESSAGE_BYTES, len(self._items)), strict=True))
         self._items.clear()
         self._unread.size_bytes -= sum(self._sizes) if self._sizes else MESSAGE_BYTES * len(left)
         self._sizes.clear()

@@ -90,9 +90,11 @@ class ActivationLease:
 class Activation:
     """One living entity. `heard` has the last numbers of those that send to it; see there for its bound."""
 
-    __slots__ = ("cell", "heard", "is_draining", "lease")
+    __slots__ = ("cell", "entity", "heard", "is_draining", "lease")
 
-    def __init__(self, cell: Cell, heard: Heard, lease: ActivationLease) -> None:
+    def __init__(self, entity: tuple[str, str], cell: Cell, heard: Heard, lease: ActivationLease) -> None:
+        self.entity = entity
+        """The name of its region, and its id."""
         self.cell = cell
         self.heard = heard
         self.lease = lease
@@ -276,7 +278,8 @@ class RegionHost:
             if self._count >= self._max_entities:
                 self.router.drop(item, Overloaded(f"max_entities: {self._max_entities} live here"))
                 return
-            activation = self._activate(item, region, slot, path)
+            heard = Heard(self._remote.senders, MAX_SOURCES)
+            activation = self._activate((item.shard_type, item.entity_id), region, slot, heard)
         if activation.heard.is_overtaken(item.source, item.number):
             self._local.dead_letter(
                 message, activation.cell.ref, "a later message of the same sender came first"
@@ -286,20 +289,39 @@ class RegionHost:
             self._local.replies.came(message, item.sender)
         activation.cell.tell(message, item.size_bytes)
 
-    def _activate(self, item: EntityMessage, region: _Region, slot: int, path: str) -> Activation:
-        behavior = Behaviors.setup(_Start(region.factory, item.entity_id))
+    def _activate(self, entity: tuple[str, str], region: _Region, slot: int, heard: Heard) -> Activation:
+        path = entity_path(*entity)
+        behavior = Behaviors.setup(_Start(region.factory, entity[1]))
         lease = ActivationLease(self._clock, self._lease_until_ns, slot)
         cell = self._local.spawn_at(path, behavior, lease=lease)
         cell.guard = partial(self._may_handle, cell, slot)
+        activation = Activation(entity, cell, heard, lease)
         cell.finished = partial(self._finished, slot)
-        activation = self._slots.setdefault(slot, {})[path] = Activation(
-            cell, Heard(self._remote.senders, MAX_SOURCES), lease
-        )
+        cell.inherit = partial(self._live_again, slot, activation)
+        self._slots.setdefault(slot, {})[path] = activation
         self._count += 1
         if self._observe:
             self._observe(EntityActivated(slot, path))
         self._arm(slot)
         return activation
+
+    def _live_again(self, slot: int, former: Activation, cell: Cell, left: list[tuple[object, int]]) -> None:
+        """An entity that ended itself had mail: its next life reads that, before anything that comes later."""
+        mail = [(message, size) for message, size in left if not isinstance(message, _Drained)]
+        region = self._regions.get(former.entity[0])
+        if region is None or self._local.is_stopping or not self._is_leased(slot):
+            former.heard.close()
+            for message, _ in mail:
+                cell.unread(message)
+        else:
+            activation = self._activate(former.entity, region, slot, former.heard)
+            for message, size in mail:
+                activation.cell.tell(message, size)
+            hand_over = self._hand_over_of(slot)
+            if former.is_draining or (hand_over is not None and hand_over.is_closing):
+                activation.drain()
+        if self.router is not None:
+            self.router.retry()
 
     # -- leases
 
@@ -355,13 +377,14 @@ class RegionHost:
         activations = self._slots.get(slot, {})
         activation = activations.pop(cell.path, None)
         if activation is not None:
-            activation.heard.close()
+            if not cell.has_heirs:
+                activation.heard.close()
             self._count -= 1
             if self._observe:
                 self._observe(EntityStopped(slot, cell.path))
         if not activations:
             self._slots.pop(slot, None)
-        if self.router is not None:
+        if self.router is not None and not cell.has_heirs:
             self.router.retry()
 
     # -- what the node calls

@@ -19,7 +19,7 @@ from casty.cluster.duties import SlotDuties
 from casty.cluster.regions import RegionHost
 from casty.cluster.senders import Heard
 
-from .bug import Planted, bug_in
+from .bug import Planted, bug_in, shown
 
 __all__ = ["LIVES"]
 
@@ -168,7 +168,16 @@ def _made(
     return bug_in(name, safeguard, _SCENARIO, owner, attribute, make, is_hard)
 
 
+def _leaves_nothing(cell: Any, left: list[tuple[object, int]]) -> None:
+    """What an entity that ended itself had not read is gone with it."""
+    del cell, left
+
+
 LIVES = (
+    shown(
+        _bug("mail-not-inherited", "mail of who ends itself", Cell, "_leave", _leaves_nothing),
+        "tests/sim/test_mail_of_the_stopped.py::test_mail_reaches_the_next_life_in_order_and_once",
+    ),
     _bug("ids-are-paths", "ids are opaque", region_router, "_escaped", _as_it_is),
     _bug("hand-over-never-forced", "hand-overs are bounded", HandOver, "is_due", _never_due),
     _made("hand-over-unsaid", "hand-overs are said at once", SlotDuties, "_hand_over", _unsaid, is_hard=True),

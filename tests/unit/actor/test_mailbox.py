@@ -29,7 +29,7 @@ async def test_overflow() -> None:
         mailbox = Mailbox[int](1, overflow)
         mailbox.put(1)
         mailbox.put(2)
-        assert mailbox.drain() == left
+        assert [item for item, _ in mailbox.drain()] == left
     mailbox = Mailbox[int](1, MailboxOverflowStrategy.reject)
     mailbox.put(1)
     with pytest.raises(asyncio.QueueFull):
@@ -81,7 +81,7 @@ async def test_what_is_unread_counts_until_it_is_read_dropped_or_drained() -> No
     assert unread.size_bytes == 10_000
     mailbox.put_beyond(4)
     mailbox.close()
-    assert mailbox.drain() == [3, 4]
+    assert [item for item, _ in mailbox.drain()] == [3, 4]
     assert unread.size_bytes == 0
     mailbox.put(6)
     assert unread.size_bytes == 0, "its actor is gone, and nobody will ever read it"

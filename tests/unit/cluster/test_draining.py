@@ -51,7 +51,9 @@ class Party:
 
         return Behaviors.setup(setup)
 
-    async def _handle(self, entity_id: str, message: Any) -> None:
+    async def _handle(self, entity_id: str, message: Any) -> Behavior[Any] | None:
+        if message == "end":
+            return Behaviors.stopped()
         if message == "wait":
             await self._wait(entity_id)
         elif isinstance(message, tuple) and message[0] == "ask":
@@ -61,6 +63,7 @@ class Party:
             self.seen.append((entity_id, "note"))
         else:
             message.tell(entity_id)
+        return None
 
     async def _wait(self, entity_id: str) -> None:
         while not self.go.is_set():
@@ -383,3 +386,29 @@ async def test_a_region_after_the_end_says_so() -> None:
             world.processes["c"].router.ref("r", SHARDS), lambda reply: ShardEnvelope("e", reply), timeout=5
         )
     await world.close()
+
+
+async def test_the_mail_of_an_entity_that_ends_itself_is_read_before_the_slot_is_free(party: Party) -> None:
+    (busy,) = party.ids[:1]
+    for message in ("wait", "note", "end", "note", "end", "note"):
+        party.tell(busy, message)
+    await settle()
+    assert not await party.hand_over(0.2)
+    party.go.set()
+    assert await party.hand_over(1.0)
+    did = [what for _, what in party.seen]
+    assert did == ["done", "note", "hook", "note", "hook", "note", "hook"]
+    assert party.host.entities == 0
+
+
+async def test_the_mail_of_an_entity_that_ends_itself_is_lost_with_its_lease(party: Party) -> None:
+    (entity,) = party.ids[:1]
+    party.tell(entity, "wait")
+    await settle()
+    party.tell(entity, "end")
+    party.tell(entity, "note")
+    party.world.leases.clear()
+    party.go.set()
+    await settle()
+    assert "note" not in [what for _, what in party.seen]
+    assert party.host.entities == 0
