@@ -7,9 +7,10 @@ it, so no two processes, and no two lives of one node, ever lead the same ballot
     ACCEPT b,d  -> whoever promised exactly b accepts d
     START d     -> a majority of the seeds, and of the voters that d names, accepted d in one ballot
 
-The leader of a ballot has no choice where any promise names a document: it proposes the one that was accepted
-in the highest ballot. Otherwise it makes a new one of those that promised, if they are `needed` seeds. So two
-documents are never both started: the majority that accepted one meets every majority that promises later.
+The leader of a ballot goes on when `needed` seeds promised, and a majority. It has no choice where any promise names a
+document: it proposes the one that was accepted in the highest ballot. Otherwise it makes a new one of those that
+promised. So two documents are never both started: the majority that accepted one meets all who promise later, in as
+many seeds as may restart blank between the two, and one more (ADR 0009).
 
 What may be lost, doubled or late: every message, without a rule of its own. Nothing is ever taken back; an
 acceptor whose leader died is simply asked again in a higher ballot, by anybody.
@@ -22,14 +23,14 @@ another incarnation: only what answers now is alive, incarnations have no order 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from casty.address import NodeAddress, peer_key
 
 __all__ = [
     "MAX_VOTERS", "NO_BALLOT", "Ballot", "Identity", "Promise", "Proposal", "Seat", "Vote", "accept", "begin", "close",
-    "collect", "count", "give_up", "is_chosen", "majority", "promise", "start",
+    "collect", "count", "decided", "enough", "give_up", "is_chosen", "majority", "promise", "start",
 ]  # fmt: skip
 
 MAX_VOTERS = 5
@@ -101,7 +102,7 @@ class Seat(NamedTuple):
     Parameters
     ----------
     seeds, needed
-        The acceptors, and how many of them have to promise before a *new* document may be made.
+        The acceptors, and how many of them have to promise before a document is proposed; at least a majority.
     promised
         No lower ballot is answered.
     vote
@@ -131,6 +132,15 @@ Make = Callable[[str, tuple[Identity, ...], int], Proposal]
 def majority(count: int) -> int:
     """Return how many of `count` are more than half."""
     return count // 2 + 1
+
+
+def enough(seeds: tuple[str, ...], needed: int) -> int:
+    """Return how many seeds have to promise, be it for a new document or to finish one.
+
+    With fewer to finish one, a seed that promised to a new document's ballot before that could be missed: where another
+    one restarted blank, both documents would be started.
+    """
+    return max(majority(len(seeds)), needed)
 
 
 def begin(seat: Seat, heard: int, floor: int) -> Seat:
@@ -164,7 +174,7 @@ def collect(seat: Seat, ballot: Ballot, answer: Promise) -> Seat:
 
 def close(seat: Seat, make: Make) -> Seat:
     """End the first half of the ballot led here, if enough promised: propose, and accept it oneself."""
-    if seat.ballot is None or seat.offer is not None or len(seat.promises) < majority(len(seat.seeds)):
+    if seat.ballot is None or seat.offer is not None or len(seat.promises) < enough(seat.seeds, seat.needed):
         return seat
     proposal = _bound(seat)
     if proposal is None:
@@ -201,6 +211,30 @@ def _floor(promises: tuple[Promise, ...]) -> int:
     return max([*heard, *[row.floor for row in promises]])
 
 
+def decided(seat: Seat) -> Vote | None:
+    """Return what those who promised accepted in one ballot, if they are a majority: it is chosen, and needs no other.
+
+    So fewer seeds than a ballot needs finish what a dead founder decided and could tell nobody.
+    """
+    if seat.ballot is None or seat.offer is not None:
+        return None
+    for vote in [row.vote for row in seat.promises if row.vote is not None]:
+        keys = [
+            row.who.key for row in seat.promises if row.vote is not None and row.vote.ballot == vote.ballot
+        ]
+        if _is_enough(seat, vote.proposal, keys):
+            return vote
+    return None
+
+
+def _is_enough(seat: Seat, proposal: Proposal, accepts: Sequence[str]) -> bool:
+    """Whether a majority of the seeds accepted a document in one ballot, and of its voters: they will serve."""
+    voters = proposal.voters
+    return len(accepts) >= majority(len(seat.seeds)) and (
+        sum(voter.key in accepts for voter in voters) >= majority(len(voters))
+    )
+
+
 def accept(seat: Seat, ballot: Ballot, proposal: Proposal) -> tuple[Seat, bool]:
     """Accept a document in the ballot that was promised last; False if this is another one."""
     if ballot != seat.promised or (seat.started is not None and seat.started.id != proposal.id):
@@ -219,10 +253,7 @@ def count(seat: Seat, ballot: Ballot, key: str) -> Seat:
 
 def is_chosen(seat: Seat) -> bool:
     """Whether what was proposed here is decided, and enough of its voters are there to serve."""
-    if seat.offer is None or len(seat.accepts) < majority(len(seat.seeds)):
-        return False
-    voters = seat.offer.voters
-    return sum(voter.key in seat.accepts for voter in voters) >= majority(len(voters))
+    return seat.offer is not None and _is_enough(seat, seat.offer, seat.accepts)
 
 
 def start(seat: Seat, ballot: Ballot, proposal: Proposal) -> Seat:

@@ -7,7 +7,8 @@
 - The lowest node id of those that are seen leads a ballot: when all seeds are there, or after `listen_ns` when
   `needed` of them are. The next one stands in after 3 s, in case the first one does not see enough.
 - A ballot that brings no decision within 3 s is given up; whoever accepted a document and hears of no ballot
-  for 3 s leads one, which a majority of the seeds is enough for: it finishes what a dead founder began.
+  for 3 s leads one: it finishes what a dead founder began. A majority of the seeds is enough for that when it accepted
+  the document in one ballot; else it takes as many as a new document.
 - A process that meets a member joins that cluster instead, whatever it promised: from then on it is silent here,
   and silence never breaks an agreement.
 
@@ -229,10 +230,13 @@ class Founding:
     def _pursue(self, now_ns: int) -> Outbox:
         """Ask again whoever did not answer, and go on to the second half when nobody else is to come."""
         late = self._late(now_ns)
+        known = ballots.decided(self.seat)
+        if known is not None:
+            return self._decide(known.ballot, known.proposal)
         if self.seat.offer is None and (not late or now_ns - self._began_ns >= GATHER_NS):
             self.seat = ballots.close(self.seat, self._make)
             if ballots.is_chosen(self.seat):
-                return self._decide()
+                return self._chosen()
         ballot = self.seat.ballot
         assert ballot is not None, "only a leader pursues"
         if self.seat.offer is None:
@@ -257,9 +261,12 @@ class Founding:
         document = self._make_document(founding_id, list(founders), generation)
         return Proposal(founding_id, generation, founders, pack(document))
 
-    def _decide(self) -> Outbox:
+    def _chosen(self) -> Outbox:
         ballot, offer = self.seat.ballot, self.seat.offer
         assert ballot is not None and offer is not None, "only a leader decides"
+        return self._decide(ballot, offer)
+
+    def _decide(self, ballot: Ballot, offer: Proposal) -> Outbox:
         row: list[object] = [START, *ballot, offer.body]
         told = {who.node_id: None for who in (*offer.founders, *(row.who for row in self.seat.promises))}
         self.seat = ballots.start(ballots.give_up(self.seat), ballot, offer)
@@ -333,7 +340,7 @@ class Founding:
         if self.phase != OFFERING:
             return []
         self.seat = ballots.count(self.seat, _ballot(number, leader), sender)
-        return self._decide() if ballots.is_chosen(self.seat) else []
+        return self._chosen() if ballots.is_chosen(self.seat) else []
 
     def _on_start(self, now_ns: int, sender: str, number: int, leader: str, body: bytes) -> Outbox:
         del sender

@@ -12,7 +12,7 @@ from casty.cluster.control import MemberRow
 
 from .bug import Planted, bug_in, shown
 
-__all__ = ["FOUNDING", "LATE_JOIN"]
+__all__ = ["FINISHED_BY_FEWER", "FOUNDING", "LATE_JOIN"]
 
 SAFEGUARD = "one founding"
 
@@ -76,6 +76,17 @@ def _own_wall(_right: Any) -> Any:
 
 
 _TESTS = "tests/unit/cluster"
+
+
+def _majority_is_enough(_right: Any) -> Any:
+    """A majority finishes a document, however many a new one needs."""
+    return lambda seeds, needed: len(seeds) // 2 + 1
+
+
+FINISHED_BY_FEWER = shown(
+    bug_in("finished-by-fewer", SAFEGUARD, "", ballots, "enough", _majority_is_enough, True),
+    f"{_TESTS}/test_founding_space.py::test_nor_where_one_that_finished_a_document_restarts",
+)
 
 FOUNDING: tuple[Planted, ...] = tuple(
     shown(bug, f"{_TESTS}/test_founding_space.py::test_nor_with_more_ballots")

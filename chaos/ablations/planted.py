@@ -23,7 +23,7 @@ from .consensus import CONSENSUS
 from .control import CONTROL
 from .floods import SHARES
 from .forgotten import FORGOTTEN
-from .founding import FOUNDING, LATE_JOIN
+from .founding import FINISHED_BY_FEWER, FOUNDING, LATE_JOIN
 from .halves import BY_TESTS, HALVES
 from .holds import HOLDS
 from .lives import LIVES
@@ -110,6 +110,6 @@ FIRST = (
 PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN, *RARE,
     *BOUNDS, *HALVES, *REMAINS, *LIVES, *WATCHED, *WATCHES,
-    *MEMORY, *BOUNDARY, *SCHEMAS, *BY_TESTS, *SHARES, *FOUNDING, *LATE_JOIN, *MUTANTS,
+    *MEMORY, *BOUNDARY, *SCHEMAS, *BY_TESTS, *SHARES, *FOUNDING, FINISHED_BY_FEWER, *LATE_JOIN, *MUTANTS,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

@@ -171,6 +171,13 @@ class Space:
         for answer in chosen:
             assert isinstance(answer, Promise)
             seat = ballots.collect(seat, seat.ballot, answer)
+        known = ballots.decided(seat)
+        if known is not None:
+            starts = [
+                self._message(Sent("start", known.ballot, to, known.proposal)) for to in self._others(node)
+            ]
+            knows = ballots.start(ballots.give_up(seat), known.ballot, known.proposal)
+            yield self._after(world, node, self._seat(knows), starts)
         seat = ballots.close(seat, _make)
         if seat.offer is None or seat.ballot is None:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chaos.ablations.bug import Planted, planted
-from chaos.ablations.founding import FOUNDING
+from chaos.ablations.founding import FINISHED_BY_FEWER, FOUNDING
 from tests.unit.cluster.founding_space import Broken, Space
 
 SIDES = {0: (0, 1, 2), 2: (1, 2, 3, 4)}
@@ -47,6 +47,20 @@ def test_what_the_documents_say_of_three_of_five_is_so() -> None:
 @pytest.mark.slow
 def test_nor_with_more_ballots() -> None:
     _explore_all()
+
+
+@pytest.mark.slow
+def test_nor_where_one_that_finished_a_document_restarts() -> None:
+    """A ballot of before waits with a promise of before; it takes as many seeds to finish a document as to make one."""
+    space = Space(3, 3, (0, 1), 3, 1)
+    space.explore()
+    assert space.most_started == 1
+
+
+@pytest.mark.slow
+def test_finishing_with_fewer_seeds_than_a_new_document_needs_is_found() -> None:
+    with planted(FINISHED_BY_FEWER), pytest.raises(Broken, match="started after 1"):
+        Space(3, 3, (0, 1), 3, 1).explore()
 
 
 @pytest.mark.slow
