@@ -220,7 +220,10 @@ BOUNDARY = (
         Planted("stranger-heard-as-node", _SPEAKS, "rogue", remote, "heard_as", _source_by_its_word, True),
         "tests/sim/test_scenarios.py::test_what_once_failed_holds[numbered-by-a-stranger]",
     ),
-    Planted("gone-by-anybody", _SPEAKS, "rogue", remote, "_is_of", _yes),
+    shown(
+        Planted("subscribed-by-anybody", _SPEAKS, "rogue", remote, "_is_of", _yes),
+        "tests/unit/cluster/test_remote.py::test_who_subscribes_for_the_actor_of_another_process_is_not_heard",
+    ),
     *(
         Planted(name, _TABLE, "rogue", boundary, "RULES", _taken_from(role, *kinds))
         for name, role, kinds in (

@@ -180,7 +180,12 @@ LIVES = (
     ),
     _bug("ids-are-paths", "ids are opaque", region_router, "_escaped", _as_it_is),
     _bug("hand-over-never-forced", "hand-overs are bounded", HandOver, "is_due", _never_due),
-    _made("hand-over-unsaid", "hand-overs are said at once", SlotDuties, "_hand_over", _unsaid, is_hard=True),
+    shown(
+        _made(
+            "hand-over-unsaid", "hand-overs are said at once", SlotDuties, "_hand_over", _unsaid, is_hard=True
+        ),
+        "tests/sim/test_scenarios.py::test_what_once_failed_holds[hand-over-unsaid]",
+    ),
     _bug("nobody-is-forced", "who stops is forced to", vars(ending)["_Grace"], "_passed", _only_waits),
     _bug("one-grace-each", "one grace for all", locals_, "until_stopped", _one_after_the_other),
     _made("restart-keeps-children", "a restart ends children", Cell, "_restart", _children_kept),
@@ -191,16 +196,27 @@ LIVES = (
     ),
     _bug("acts-without-lease", "nothing acts after its lease", Cell, "_acts", _acts_always, is_hard=True),
     _bug("leases-not-looked-at", "entities stop in time", RegionHost, "_arm", _never_looked_at),
-    _made(
-        "in-anothers-name", "a timer acts for nobody", LocalSystem, "spawn_at", _in_whose_name, is_hard=True
+    shown(
+        _made(
+            "in-anothers-name",
+            "a timer acts for nobody",
+            LocalSystem,
+            "spawn_at",
+            _in_whose_name,
+            is_hard=True,
+        ),
+        "tests/unit/cluster/test_draining.py::test_what_an_entity_began_serves_others_after_its_lease",
     ),
-    _bug(
-        "system-mail-is-bounded",
-        "system mail is not lost",
-        Mailbox,
-        "put_beyond",
-        _within_bounds,
-        is_hard=True,
+    shown(
+        _bug(
+            "system-mail-is-bounded",
+            "system mail is not lost",
+            Mailbox,
+            "put_beyond",
+            _within_bounds,
+            is_hard=True,
+        ),
+        "tests/unit/actor/test_mailbox.py::test_what_the_system_says_comes_beyond_the_bound",
     ),
     _bug("overtaken-all-the-same", "order", Heard, "is_overtaken", _never_overtaken, is_hard=True),
     _made("second-before-first", "order", Mailbox, "add", _second_last),

@@ -12,7 +12,7 @@ from casty.actor.watch_table import WatchTable
 from casty.actor.watching import Watching
 from casty.cluster import company
 
-from .bug import Planted, bug_in
+from .bug import Planted, bug_in, shown
 
 __all__ = ["WATCHED"]
 
@@ -97,13 +97,16 @@ def _bug(
 
 
 WATCHED = (
-    _bug(
-        "nothing-said-anew",
-        "a way that is back is news",
-        Conversation,
-        "repeat",
-        _says_nothing_again,
-        is_hard=True,
+    shown(
+        _bug(
+            "nothing-said-anew",
+            "a way that is back is news",
+            Conversation,
+            "repeat",
+            _says_nothing_again,
+            is_hard=True,
+        ),
+        "tests/unit/actor/test_watch_protocol.py::test_a_known_life_is_asked_for_again_not_its_successor",
     ),
     bug_in("end-told-twice", "told once", _SCENARIO, Cell, "terminated", _told_twice),
     bug_in("silent-is-dead", "silence may pass", _SCENARIO, company, "_standing", _silent_is_dead),

@@ -14,7 +14,7 @@ from casty.address import ActorAddress
 from casty.cluster import company
 from casty.cluster.company import NodeCompany, VisitorCompany
 
-from .bug import Planted, bug_in
+from .bug import Planted, bug_in, shown
 
 __all__ = ["WATCHES"]
 
@@ -100,7 +100,18 @@ def _inexact(address: ActorAddress) -> str:
     return address.to_uri()
 
 
-WATCHES = (
+SHOWN_BY = {
+    "down-is-forgotten": "actor/test_watch_table.py::test_a_watcher_that_was_judged_down_hears_of_the_end_after_it",
+    "blind-judge": "systems/test_watches.py::test_a_node_that_was_taken_for_lost_loses_nothing_of_its_own",
+    "down-is-waited-for": "systems/test_watches.py::test_each_end_is_told_once",
+    "lost-unawares": "actor/test_watch_table.py::test_who_is_judged_down_is_told_once_and_lets_go_when_it_is_back",
+    "any-life": "actor/test_watch_protocol.py::test_a_known_life_is_asked_for_again_not_its_successor",
+    "late-tick": "actor/test_watch_table.py::test_a_client_that_is_missing_has_a_grace_that_counts_only_what_was_seen",
+    "inexact-services": "actor/test_lives.py::test_the_end_of_a_service_does_not_unlist_its_successor",
+}
+"""Those that no few dozen seeds of a scenario show, and the test that each fails."""
+
+_PLANTED = (
     Planted("said-once", "notices are owed", _SCENARIO, Conversation, "due", _only_news),
     Planted("down-is-forgotten", "who is down may return", _SCENARIO, WatchTable, "_down", _gone_for_good),
     Planted("missing-is-gone", "clients have a grace", _SCENARIO, Presence, "passed", _at_once),
@@ -115,4 +126,8 @@ WATCHES = (
     Planted(
         "inexact-services", "services name lives", _SCENARIO, ActorAddress, "to_exact_uri", _inexact, True
     ),
+)
+
+WATCHES = tuple(
+    shown(bug, f"tests/unit/{SHOWN_BY[bug.name]}") if bug.name in SHOWN_BY else bug for bug in _PLANTED
 )

@@ -119,12 +119,6 @@ class ActorChecks:
         if activation.slot is not None:
             self._check_lease(activation, activation.slot, "its handler goes on")
 
-    def is_leased(self, activation: Activation) -> bool:
-        """Whether an entity's node has the lease of its slot."""
-        return activation.slot is None or self._leased_until_ns(activation, activation.slot) > (
-            activation.process.clock.now()
-        )
-
     def report(self, violation: Violation) -> None:
         """Take a violation that an actor saw."""
         self._report(violation)

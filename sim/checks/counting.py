@@ -22,8 +22,11 @@ def check_counter(name: str, operations: Sequence[Operation]) -> list[Violation]
     changes = [
         one for one in operations if one.kind in ("counter.add", "counter.subtract") and one.is_possible
     ]
-    found = _check_types(name, operations) or _check_bounds(name, operations, changes)
-    if not found and all(_amount(one) > 0 for one in changes):
+    found = _check_types(name, operations)
+    if found:
+        return found
+    found = _check_bounds(name, operations, changes)
+    if all(_amount(one) > 0 for one in changes):
         found += _check_chain(name, [one for one in changes if one.is_ok])
     return found
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 EASY = [
     bug
     for bug in (*FIRST, *CLIENTS, *ACTORS, *MEMORY, *REMAINS, *BOUNDARY, *LIVES, *WATCHED, *WATCHES)
-    if not bug.is_hard
+    if not bug.is_hard and not bug.shown_by
 ]
 
 

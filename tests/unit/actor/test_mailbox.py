@@ -87,6 +87,14 @@ async def test_what_is_unread_counts_until_it_is_read_dropped_or_drained() -> No
     assert unread.size_bytes == 0, "its actor is gone, and nobody will ever read it"
 
 
+async def test_what_the_system_says_comes_beyond_the_bound() -> None:
+    mailbox = Mailbox[int](2, MailboxOverflowStrategy.drop_new)
+    for item in (1, 2, 3):
+        mailbox.put(item)
+    mailbox.put_beyond(4)
+    assert [item for item, _ in mailbox.drain()] == [1, 2, 4]
+
+
 async def test_sizes_are_kept_only_while_one_is_another_than_usual() -> None:
     unread = Unread()
     mailbox = Mailbox[int]()

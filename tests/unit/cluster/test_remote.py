@@ -11,6 +11,7 @@ from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
 from casty.actor.events import Terminated
 from casty.actor.ref import ActorRef, RemoteActorRef
+from casty.actor.services import ServiceKey, Subscribe
 from casty.actor.sharding import ShardEnvelope
 from casty.actor.watch_protocol import GONE
 from casty.address import ActorAddress, NodeAddress
@@ -284,6 +285,21 @@ async def test_nobody_else_says_that_a_watched_actor_is_gone(node_id: str | None
         a.remote.on_watch("a", pack(row), stranger)
     await settle()
     assert seen == []
+    await world.close()
+
+
+async def test_who_subscribes_for_the_actor_of_another_process_is_not_heard() -> None:
+    world = World(("a", "b"), ("c", "d"))
+    a = world.processes["a"]
+    heard: list[object] = []
+    a.local.endpoints["$receptionist"] = heard.append
+    speaker = Speaker(CLIENT, "c#1", lambda node_id: node_id in ("a", "b"))
+    for number, name in enumerate(("d", "c"), 1):
+        subscriber = world.processes["c"].local.make_ref(address_of(world, name, "x"))
+        payload = world.processes["c"].remote.encode(Subscribe(ServiceKey[int]("s"), subscriber))
+        a.remote.on_actor("a", pack(["a", "/$receptionist", "c#1", number, None, payload]), speaker)
+    assert [message.reply_to.id for message in heard if isinstance(message, Subscribe)] == ["/x"]
+    assert len(a.letters) == 1
     await world.close()
 
 
