@@ -23,6 +23,8 @@ __all__ = ["UNDER_WAY", "Sizes", "limits_at_rest", "too_many"]
 
 _FEW = 8
 """Rows of a table that need no reason."""
+_ASKS = 6
+"""What a control leader proposes about a member: one of four statuses, and that it is silent or not."""
 _KINDS = 10
 """Kinds of entities, rounded up."""
 _TYPES = 40
@@ -97,6 +99,9 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "consensus.core.Core.peers": seats,
         "cluster.founding.Founding._met[]": _FACTS * usual,
         "cluster.node.Node.handlers": len(RULES),
+        # Each of so many things about each member, by both.
+        "cluster.duties.ControlDuties._asked": _ASKS * sizes.members,
+        "cluster.duties.ControlDuties._asked[]": 2 * _ASKS * sizes.members,
         "transport.connection.Connection.welcome_extra": _FACTS * usual,
         "wire.encoding.CanonicalEncoder._encoders": _TYPES,
         "wire.encoding.Encoder._encoders": _TYPES,
