@@ -201,9 +201,8 @@ class SlotDuties:
             return False  # Others need not wait for its entities.
         if core.transfer(now_ns, preferred):
             self._handed_over_ns[slot] = now_ns
-            self._host.mark(
-                group
-            )  # where nothing else goes on nobody else would look, and nothing would be said
+            # Where nothing else goes on nobody would look at the group, and nothing would be said.
+            self._host.mark(group)
             return True
         return False
 

@@ -38,8 +38,9 @@ class Budgets:
     def __init__(self) -> None:
         self._noted: dict[str, bool] = {}
         """The processes, in their incarnations, that were ever full or wrong: the others have no rows below."""
-        self._wrong_since: dict[str, tuple[str, int]] = {}
-        """Process in its incarnation -> what is wrong with its state, and since when on its clock."""
+        self._wrong_since: dict[str, tuple[str, int, int]] = {}
+        """Process in its incarnation -> what is wrong with its state, since when on its clock, and with which budget it
+        measured last: a fault may have given it another one between two looks, and by that one it was right."""
         self._full_at: dict[str, int] = {}
         """Process in its incarnation -> the budget of which it is full."""
         self._old_at: dict[str, tuple[int, int]] = {}
@@ -68,9 +69,11 @@ class Budgets:
             self.reopened += 1
         wrong = "" if process.is_paused else _wrong(budget)
         now_ns = process.clock.now()
+        usage = budget.usage
+        measured_by = inside(budget, "_room_bytes") + usage.total - usage.mailboxes
         known = self._wrong_since.get(label)
-        if known is None or known[0] != wrong:
-            self._wrong_since[label] = (wrong, now_ns)
+        if known is None or known[0] != wrong or known[2] != measured_by:
+            self._wrong_since[label] = (wrong, now_ns, measured_by)
         elif wrong and now_ns - known[1] > _LATE_NS:
             text = f"{wrong}: {budget.used_bytes} bytes of {budget.budget_bytes} are used"
             raise ViolationError(Violation(_NUMBER, process.name, text))
