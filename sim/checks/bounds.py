@@ -17,7 +17,7 @@ from casty.wire import frames
 
 from .attempts import Attempts
 from .looking import GroupView, gateway_of, inside, machine_of
-from .remains import UNDER_WAY, Sizes, limits_at_rest, too_many
+from .remains import UNDER_WAY, WAITING, Sizes, limits_at_rest, too_many
 from .violation import Violation
 
 if TYPE_CHECKING:
@@ -215,10 +215,35 @@ class Bounds:
                 name = chosen[self._seed // 2 % len(chosen)]
                 for path, text in too_many(self._world.processes[name], *limits):
                     found = Violation(9, name, f"at rest {text}")
-                    if path in UNDER_WAY and self._world.now_ns >= self._calls_end_ns:
+                    if self._should_have_ended(path):
                         self._checks.report(found)
                     return found
         return None
+
+    def _should_have_ended(self, path: str) -> bool:
+        """Whether rows of a table are wrong now, whatever ends with a session later."""
+        if path not in UNDER_WAY or self._world.now_ns < self._calls_end_ns:
+            return False
+        return path != WAITING or self._waits_of_the_living()
+
+    def _waits_of_the_living(self) -> bool:
+        """Whether a call waits at a slot's leader whose session some client still has.
+
+        Those of the others end with their sessions, which a leader that follows another gives a whole time to live.
+        """
+        gateways = [gateway_of(system) for _, system in self._checks.running_systems()]
+        owned = {
+            (ledger.slot, ledger.number)
+            for gateway in gateways
+            if gateway is not None
+            for ledger in gateway.ledgers.values()
+        }
+        return any(
+            (group.number - 1, session) in owned
+            for _, host in self._checks.live()
+            for group in host.groups.values()
+            for session in inside(group, "replica", "leader", "_waiting") or ()
+        )
 
     def _led_by(self, name: str) -> int:
         hosts = [host for process, host in self._checks.live() if process.name == name]

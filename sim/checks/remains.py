@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..process import Process
 
-__all__ = ["UNDER_WAY", "Sizes", "limits_at_rest", "too_many"]
+__all__ = ["UNDER_WAY", "WAITING", "Sizes", "limits_at_rest", "too_many"]
 
 _FEW = 8
 """Rows of a table that need no reason."""
@@ -43,10 +43,13 @@ _OF_SERVICES = (
 )  # fmt: skip
 """Rows of services that are offered, with their keys and actors: one or two dozen in a run, two values in each."""
 
+WAITING = "cluster.slot_leader.SlotLeader._waiting"
+"""Where an outcome goes that is still to come, at the slot's leader."""
+
 UNDER_WAY = (
     "cluster.calls.Call", "cluster.call_table.CallTable.calls", "cluster.call_table.CallTable._numbered",
     "cluster.call_table.CallTable._by_slot", "cluster.call_table.CallTable._parked",
-    "cluster.slot_leader.SlotLeader._waiting",
+    WAITING,
 )  # fmt: skip
 """Tables of what is under way: nothing is, soon after the last call; some of their rows end with a session as well."""
 
