@@ -82,7 +82,7 @@ class Boundary:
         log, clock = logging.getLogger("casty.node"), node.runtime.clock
         self._complaints = {
             what: Complaint(clock, log, SECOND_NS)
-            for what in ("frame", "message", "carried", "identity")
+            for what in ("frame", "message", "carried", "identity", "link")
         }  # fmt: skip
         self._said: dict[str, None] = {}
         self.flaw_of_client: Callable[[Hello], str | None] = _none
@@ -353,7 +353,12 @@ class Boundary:
                 self._handlers[kind](link, body)
 
     def forget(self, link: Connection) -> None:
-        """The link is gone."""
+        """The link is gone; where its other end is the reason, that is logged."""
+        if link.has_failed:
+            remote = link.remote
+            self._complaints["link"].say(
+                f"the link with {remote.role} {remote.node_id} at {link.peer[0]} is closed: {link.closed_reason}"
+            )
         self._kept.pop(link, None)
         self._speakers.pop(link, None)
 

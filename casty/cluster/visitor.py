@@ -292,6 +292,8 @@ class Visitor:
         self._documents.pop(connection, None)
         self._told.pop(connection, None)
         self._foreign.pop(connection, None)
+        if connection.has_failed:
+            self._complaint.say(f"the link with node {node_id} is closed: {reason}")
         if self._by_node.get(node_id) is connection:
             del self._by_node[node_id]
             self.gateway.on_link_down(node_id)

@@ -104,6 +104,8 @@ class Connection:
         What both ends take, in bytes; meaningful once open.
     closed_reason
         Why it is over; None until then.
+    has_failed
+        Whether it is over because of the other end, which sent what cannot be, or nothing for too long.
     messages_out, messages_in
         How many frames with a message of an actor were staged, and how many were taken.
     confirmed
@@ -115,7 +117,7 @@ class Connection:
         "_is_lost", "_is_marked", "_is_paused", "_is_timed", "_later", "_link", "_link_bytes", "_missed",
         "_reserve_bytes", "_runtime", "_served", "_settings", "_staged", "_staged_bytes", "_state", "_taken_bytes",
         "_timer", "_told_in", "_turn", "_unread_bytes", "_was_open", "_written_bytes", "closed_reason", "confirmed",
-        "dialled_at", "is_dialled", "max_frame_bytes", "messages_in", "messages_out", "remote", "share",
+        "dialled_at", "has_failed", "is_dialled", "max_frame_bytes", "messages_in", "messages_out", "remote", "share",
         "welcome_extra",
     )  # fmt: skip
 
@@ -174,6 +176,7 @@ class Connection:
         self.dialled_at: tuple[str, int] | None = None
         self.max_frame_bytes = settings.max_frame_bytes
         self.closed_reason: str | None = None
+        self.has_failed = False
         self.messages_out = self.messages_in = self.confirmed = self._told_in = 0
 
     def begin(self) -> None:
@@ -510,6 +513,7 @@ class Connection:
             self._runtime.observe(LinkFailed(self._name(), reason))
         if self._state == _HANDSHAKE:
             self._handshake.failed(self, reason)
+        self.has_failed = True
         self.close(reason)
 
     def _name(self) -> str:
