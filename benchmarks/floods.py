@@ -2,7 +2,8 @@
 
 A node, the flood and the honest client are processes of their own. Slices with and without the flood follow each other,
 so that whatever else disturbs the machine disturbs both. For each kind: the 99th percentile and the longest call of the
-honest client, and how much the node's memory grew. The last row is a frame of reads of one large value.
+honest client, and how much the node's memory grew. The first row floods another node, which the honest client does not
+use: what it shows, the flood takes by using the machine. The last row is a frame of reads of one large value.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from benchmarks.measure import quantile
@@ -56,7 +57,7 @@ def _watch(number: int) -> bytes:
 
 
 def _entity(number: int) -> bytes:
-    row = [f"r{number % 5000}", 4, "e", ME, number, 0, None, b"\x01"]
+    row = [f"r{number % 5000}", 4, "e", ME, number, 0, None, b"\x01", _home[0]]
     return frame(frames.ENTITY, pack(row))
 
 
@@ -72,7 +73,10 @@ def _alive(number: int) -> bytes:
     return frame(frames.KEEPALIVE, pack([number, [[number % 64, 1, 1, [], [], [], 0, b"x" * 16]]]))
 
 
+ELSEWHERE = "another node"
+
 FLOODS: dict[str, Make] = {
+    ELSEWHERE: lambda _: frame(frames.STATUS, b""),
     "ping": lambda _: frame(frames.PING, b""),
     "status": lambda _: frame(frames.STATUS, b""),
     "subscribe": lambda _: frame(frames.SUBSCRIBE, b""),
@@ -87,6 +91,9 @@ FLOODS: dict[str, Make] = {
     "read": lambda number: _request(number, OP_READ, pack([QUEUE, b"large", [2]])),
     "read, 1 MB each": lambda number: _request(number, OP_READ, pack([QUEUE, b"large", [PEEK]])),
 }
+
+_home = [""]
+"""Generation and id of the cluster, as messages name it; set by the flood's process when it heard the topology."""
 
 _place = [0, 0]
 """Slot of the large queue, and its epoch; set by the flood's process when it heard the topology."""
@@ -131,6 +138,7 @@ async def _flood(kind: str, port: int) -> None:
     plain: object = unpack(document)
     assert isinstance(plain, list)
     slots = plain[1][6]
+    _home[0] = f"{plain[1][0]}:{plain[1][1]}"
     _place[:] = [slot_of(QUEUE, b"large", len(slots)), 0]
     _place[1] = slots[_place[0]][0]
     over = loop.run_in_executor(None, sys.stdin.read)
@@ -141,9 +149,10 @@ async def _flood(kind: str, port: int) -> None:
         while not over.done():
             link.writer.write(b"".join(make(next(numbers)) for _ in range(AT_ONCE)))
             sent += AT_ONCE
-            await asyncio.wait(
-                [over, asyncio.ensure_future(link.writer.drain())], return_when="FIRST_COMPLETED"
-            )
+            sending = asyncio.ensure_future(link.writer.drain())
+            await asyncio.wait([over, draining, sending], return_when="FIRST_COMPLETED")
+            if draining.done():
+                raise RuntimeError(f"the node ended the link of the flood {kind!r}: see its log")
             await asyncio.sleep(0)
     link.writer.transport.abort()
     draining.cancel()
@@ -176,6 +185,8 @@ async def _measure(kind: str, client: ClusterClient, port: int, pid: int, option
         most = max(most, resident_bytes(pid))
         loop = asyncio.get_running_loop()
         output, _ = await loop.run_in_executor(None, process.communicate, "")
+        if process.returncode:
+            raise RuntimeError(f"the flood {kind!r} ended with {process.returncode}")
         sent += int(output or 0)
         await asyncio.sleep(1)  # until what it left is worked off
     numbers = [1e3 * value for times in (quiet_s, flooded_s) for value in (quantile(times, 0.99), max(times))]
@@ -183,23 +194,30 @@ async def _measure(kind: str, client: ClusterClient, port: int, pid: int, option
     return f"{kind:<20}" + "".join(f" {value:>9.2f}" for value in numbers) + f" {grown:>9.1f} {sent:>10,}"
 
 
+async def _start(stack: AsyncExitStack, folder: str, name: str) -> NodeProcess:
+    """Start a cluster of one node, which ends with the stack."""
+    port = free_ports(1)[0]
+    node = NodeProcess(SYSTEM, name, port, [port], Path(folder) / name, ("--log-level", "error"))
+    stack.push_async_callback(node.kill)
+    await node.start()
+    await node.ready()
+    return node
+
+
 async def _run(options: argparse.Namespace) -> None:
-    with tempfile.TemporaryDirectory(prefix="casty-floods-") as folder:
-        port = free_ports(1)[0]
-        node = NodeProcess(SYSTEM, "n1", port, [port], Path(folder) / "log", ("--log-level", "error"))
-        try:
-            await node.start()
-            await node.ready()
-            assert node.pid is not None
-            async with ClusterClient(contact_points=[("127.0.0.1", node.port)], system_name=SYSTEM) as client:
-                await client.ready()
-                await client.distributed().queue[bytes]("large").enqueue(LARGE)
-                await _calls(client, 1, [])
-                print(f"{'':<20}" + "".join(f" {title:>9}" for title in TITLES) + f" {'sent':>10}")
-                for kind in options.kinds:
-                    print(await _measure(kind, client, node.port, node.pid, options), flush=True)
-        finally:
-            await node.kill()
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="casty-floods-"))
+        node, other = [await _start(stack, folder, name) for name in ("n1", "n2")]
+        assert node.pid is not None
+        points = [("127.0.0.1", node.port)]
+        client = await stack.enter_async_context(ClusterClient(contact_points=points, system_name=SYSTEM))
+        await client.ready()
+        await client.distributed().queue[bytes]("large").enqueue(LARGE)
+        await _calls(client, 1, [])
+        print(f"{'':<20}" + "".join(f" {title:>9}" for title in TITLES) + f" {'sent':>10}")
+        for kind in options.kinds:
+            port = other.port if kind == ELSEWHERE else node.port
+            print(await _measure(kind, client, port, node.pid, options), flush=True)
 
 
 def main() -> None:
