@@ -36,6 +36,7 @@ from .scenarios import (
     Stage,
     host_actors,
     host_odd,
+    items_of,
     perform,
     probe,
     probe_entities,
@@ -99,7 +100,10 @@ class Execution:
         self._checks = StepChecks(world, self._settings)
         # Each key of a map is an entity.
         names = dict.fromkeys((planned.entity, planned.args.get("key")) for planned in plan.operations)
-        self._bounds = Bounds(world, self._settings, self._checks, entities=len(names), seed=plan.seed)
+        items = sum(items_of(operation.kind, operation.args) for operation in plan.operations)
+        self._bounds = Bounds(
+            world, self._settings, self._checks, entities=len(names), items=items, seed=plan.seed
+        )
         self._actors = ActorChecks(world, self._checks.report)
         self._strangers = (
             Strangers(world, self._checks, self._stage.services) if plan.cluster.rogues else None

@@ -71,6 +71,8 @@ class Rogue:
         self._nodes = nodes
         self._ends: dict[tuple[str, str], _End] = {}
         """By node and guise; a row goes with its link."""
+        self.claimed: dict[tuple[str, str], None] = {}
+        """Under which names it linked with which nodes: a row per node and name."""
         self._dialling: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._is_over = False
         self.on_taken: Callable[[str, int], None] = _nothing
@@ -172,6 +174,7 @@ class Rogue:
 
     def _linked(self, name: str, link: Link, guise: Guise) -> _End:
         end = self._ends[name, guise.kind] = _End(self, name, link, guise)
+        self.claimed[name, guise.node_id] = None
         link.write(frame(frames.HELLO, guise.hello()))
         return end
 

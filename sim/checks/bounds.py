@@ -56,17 +56,18 @@ class Bounds:
         The cluster's.
     checks
         Knows what runs, and takes the first violation.
-    entities
-        How many names of entities the run uses.
+    entities, items
+        How many names of entities the run uses, and how many items it puts into queues.
     seed
         The run's: which node and which client are looked at closely.
     """
 
     def __init__(
-        self, world: World, settings: Settings, checks: StepChecks, *, entities: int, seed: int
+        self, world: World, settings: Settings, checks: StepChecks, *, entities: int, items: int, seed: int
     ) -> None:
         self._world = world
         self._entities = entities
+        self._items = items
         self._seed = seed
         self._settings = settings
         self._checks = checks
@@ -202,7 +203,7 @@ class Bounds:
         """Say which table of one node or one client has rows of what is over."""
         names = list(self._world.processes)
         members = sum(name in self._world.node_names for name in names)
-        sizes = Sizes(self._settings.slots + 1, len(names), members, self._entities)
+        sizes = Sizes(self._settings.slots + 1, len(names), members, self._entities, self._items)
         limits = limits_at_rest(self._settings, sizes)
         running = [name for name, _ in self._checks.running_systems()]
         nodes = [name for name in running if name in self._world.node_names]

@@ -58,17 +58,20 @@ _IN_THE_END = ("cluster.ledger.Ledger.abandoned",)
 
 
 class Sizes(NamedTuple):
-    """By what tables may grow in one run: how many groups, processes, node ids, and names of entities there are."""
+    """By what tables may grow in one run: how many groups, processes, node ids, names of entities, and items that
+    were put into queues there are.
+    """
 
     groups: int
     processes: int
     members: int
     entities: int
+    items: int
 
 
 def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
     """Return how many rows any table may have, and the tables that may have other numbers."""
-    groups, processes, _, entities = sizes
+    groups, processes, _, entities, items = sizes
     usual = _FEW + 2 * processes + 2 * groups
     sessions = _FEW + 2 * groups * processes
     seats = _FEW + groups * processes
@@ -79,6 +82,8 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "cluster.keepalive.KeepAlive._sent": MAX_FRAMES_IN_FLIGHT,
         "cluster.keepalive.KeepAlive._sent[]": 2 * MAX_FRAMES_IN_FLIGHT,
         "cluster.keepalive.KeepAlive._sent[][]": 2 * MAX_FRAMES_IN_FLIGHT * groups,
+        "distributed.queue.Items": items + _FEW,
+        "distributed.queue.Items[]": items + _FEW,
         "cluster.slot_machine.SlotMachine.entities": _FEW + 2 * entities,
         "cluster.slot_machine.SlotMachine.entities[]": 2 * _FEW + 4 * entities,
         "cluster.slot_machine.SlotMachine._orders": _KINDS * groups,

@@ -102,11 +102,12 @@ class Strangers:
         ]
 
     def _is_named(self, name: str, node_id: str) -> bool:
-        """Whether a stranger has a link to a node under the name of another one."""
-        links = inside(self._checks.systems.get(name), "_node", "links", "inbound") or ()
-        return any(
-            link.remote.node_id == node_id and self._owner_of(link) in self._world.rogues for link in links
-        )
+        """Whether a stranger linked with a node under the name of another one.
+
+        Its frames may arrive when it has ended that link, and at a node that is being started and not looked into.
+        """
+        rogues = [inside(self._world.processes[rogue].value, "claimed") or {} for rogue in self._world.rogues]
+        return any((name, node_id) in claimed for claimed in rogues)
 
     def _dialled(self, owner: Incarnation, address: tuple[str, int]) -> None:
         """A node dials nodes, and who asks to join at the address that it gives itself."""

@@ -8,6 +8,7 @@ from .probing import probe, probe_from_member, probe_growth
 from .resting import Rest
 from .services import probe_services
 from .stage import Act, Stage
+from .values import items_of
 
 __all__ = [
     "INBOXES",
@@ -18,6 +19,7 @@ __all__ = [
     "Stage",
     "host_actors",
     "host_odd",
+    "items_of",
     "perform",
     "probe",
     "probe_entities",

@@ -5,7 +5,7 @@ The history names keys and members by number; the name of a map or set says of w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..keys import key_of, large_item, number_in
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from casty.distributed.facade import Distributed
     from casty.distributed.queue import Queue
 
-__all__ = ["VALUE_PERFORMERS", "Large", "numbers_of"]
+__all__ = ["VALUE_PERFORMERS", "Large", "items_of", "numbers_of"]
 
 _NOBODYS = -1
 """A value that is never stored."""
@@ -134,6 +134,12 @@ def numbers_of(d: Distributed, entity: str, timeout_s: float | None) -> Queue[in
     if entity.startswith(LARGE):
         return Large(d.queue[bytes](entity, timeout=timeout_s))
     return d.queue[int](entity, timeout=timeout_s)
+
+
+def items_of(kind: str, args: Mapping[str, object]) -> int:
+    """Return how many items an operation may put into a queue."""
+    count = args.get("count") if kind == "queue.fill" else kind == "queue.enqueue"
+    return int(count) if isinstance(count, int) else 0
 
 
 async def _fill(act: Act) -> None:
