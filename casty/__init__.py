@@ -22,8 +22,11 @@ from casty.actor.events import (
 )
 from casty.actor.mailbox import Mailbox, MailboxOverflowStrategy
 from casty.actor.ref import ActorRef, RemoteActorRef
+from casty.actor.scheduling import CancelSchedule, ScheduleOnce, ScheduleTick, scheduler
 from casty.actor.services import Deregister, Find, Listing, Register, ServiceInstance, ServiceKey, Subscribe
 from casty.actor.sharding import ShardEnvelope
+from casty.actor.spying import SpyEvent
+from casty.actor.supervision import Directive, OneForOneStrategy, SupervisionStrategy
 from casty.actor.system import ActorSystem
 from casty.address import ActorAddress, NodeAddress
 from casty.client import ClusterClient
@@ -57,6 +60,7 @@ __all__ = [
     "Barrier",
     "Behavior",
     "Behaviors",
+    "CancelSchedule",
     "CastyConfig",
     "ClusterClient",
     "ClusterState",
@@ -65,6 +69,7 @@ __all__ = [
     "DeadLetter",
     "Deregister",
     "Dict",
+    "Directive",
     "Distributed",
     "EntityGateway",
     "EventStreamSubscribe",
@@ -81,12 +86,15 @@ __all__ = [
     "MemberUp",
     "MessagesLost",
     "NodeAddress",
+    "OneForOneStrategy",
     "PickleSerializer",
     "Publish",
     "Queue",
     "ReachableMember",
     "Register",
     "RemoteActorRef",
+    "ScheduleOnce",
+    "ScheduleTick",
     "Semaphore",
     "Serializer",
     "ServiceInstance",
@@ -95,7 +103,9 @@ __all__ = [
     "Settings",
     "ShardEnvelope",
     "Signal",
+    "SpyEvent",
     "Subscribe",
+    "SupervisionStrategy",
     "Terminated",
     "TopologySnapshot",
     "UnhandledMessage",
@@ -105,4 +115,5 @@ __all__ = [
     "event_stream_actor",
     "load_config",
     "message",
+    "scheduler",
 ]

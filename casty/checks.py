@@ -133,13 +133,13 @@ def check_timeout(timeout_s: object) -> None:
         _check_seconds(timeout_s, " or None", ", or None to wait for ever")
 
 
-def check_seconds(timeout_s: object) -> None:
+def check_seconds(seconds: object, what: str = "timeout") -> None:
     """Raise `TypeError` or `ValueError` unless it is a number of seconds."""
-    _check_seconds(timeout_s, "", "")
+    _check_seconds(seconds, "", "", what)
 
 
-def _check_seconds(timeout_s: object, kind: str, advice: str) -> None:
-    if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)):
-        raise TypeError(f"timeout: expected seconds{kind}, found {shown(timeout_s)}")
-    if not 0 <= timeout_s <= LONGEST_S:
-        raise ValueError(f"timeout: expected finite seconds >= 0{advice}; found {shown(timeout_s)}")
+def _check_seconds(seconds: object, kind: str, advice: str, what: str = "timeout") -> None:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError(f"{what}: expected seconds{kind}, found {shown(seconds)}")
+    if not 0 <= seconds <= LONGEST_S:
+        raise ValueError(f"{what}: expected finite seconds >= 0{advice}; found {shown(seconds)}")

@@ -67,8 +67,8 @@ class Complaint:
         self._timer: Timer | None = None
         """Set while something is left out: it is said then, if nothing follows."""
 
-    def say(self, text: str) -> bool:
-        """Log it now, or count it for the next time; say whether it was logged."""
+    def say(self, text: str, error: BaseException | None = None) -> bool:
+        """Log it now, with the traceback of an error, or count it for the next time; say whether it was logged."""
         now_ns = self._clock.now()
         if self._next_ns is not None and now_ns < self._next_ns:
             self._silenced += 1
@@ -77,7 +77,7 @@ class Complaint:
                 self._timer = self._clock.call_at(self._next_ns, self._say_rest)
             return False
         more = f" ({self._silenced} more since the last such line)" if self._silenced else ""
-        self._write(now_ns, f"{one_line(text)}{more}")
+        self._write(now_ns, f"{one_line(text)}{more}", error)
         return True
 
     def _say_rest(self) -> None:
@@ -86,9 +86,9 @@ class Complaint:
             line = f"{one_line(self._last)} ({self._silenced} such since the last line)"
             self._write(self._clock.now(), line)
 
-    def _write(self, now_ns: int, line: str) -> None:
+    def _write(self, now_ns: int, line: str, error: BaseException | None = None) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._next_ns, self._silenced = now_ns + self._pause_ns, 0
-        self._log.log(self._level, "%s", line)
+        self._log.log(self._level, "%s", line, exc_info=error)

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from casty.actor.discoverable import Discoverable
+from casty.actor.services import ServiceKey, check_key
+from casty.actor.supervision import Supervised, SupervisionStrategy
 from casty.checks import check_callable, check_count, shown
 
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext
+    from casty.actor.ref import ActorRef
+    from casty.actor.spying import SpyEvent
 
 __all__ = [
     "Behavior", "Behaviors", "Lifecycle", "Next", "ShardedBehavior", "Signal", "check_behavior", "check_start",
@@ -190,6 +195,73 @@ class Behaviors:
         """
         check_behavior(behavior)
         return Behavior(on_setup=Lifecycle(behavior, pre_start, post_stop, pre_restart, post_restart))
+
+    @staticmethod
+    def supervise(behavior: Behavior[M], strategy: SupervisionStrategy) -> Behavior[M]:
+        """Let a strategy decide what becomes of the actor when its code raises an `Exception`.
+
+        Without one the actor stops. It is asked for what handlers and setups raise, hooks of a stop excepted; a
+        strategy further inwards is asked first. The message in hand is not handled again, and whoever asked it is told.
+
+        Parameters
+        ----------
+        behavior
+            What the actor does.
+        strategy
+            Such as `OneForOneStrategy`; what it raises itself stops the actor.
+
+        Examples
+        --------
+        >>> from casty import OneForOneStrategy
+        >>> Behaviors.supervise(Behaviors.ignore(), OneForOneStrategy()).on_setup is not None
+        True
+        """
+        check_behavior(behavior)
+        check_callable(getattr(strategy, "decide", None), "strategy.decide")
+        return Behavior(on_setup=Supervised(behavior, strategy))
+
+    @staticmethod
+    def discoverable(behavior: Behavior[M], *, key: ServiceKey[M]) -> Behavior[M]:
+        """Register the actor as an instance of a service before its first message, until it stops.
+
+        It has to be an actor of a node of a cluster; on any other its start fails, and says so.
+
+        Examples
+        --------
+        >>> from casty import ServiceKey, check_key
+        >>> Behaviors.discoverable(Behaviors.ignore(), key=ServiceKey("printer")).on_setup is not None
+        True
+        """
+        check_behavior(behavior)
+        check_key(key, "a ServiceKey")
+        return Behavior(on_setup=Discoverable(behavior, key))
+
+    @staticmethod
+    def spy(
+        behavior: Behavior[M],
+        observer: Callable[[SpyEvent], object] | ActorRef[SpyEvent],
+        *,
+        spy_children: bool = False,
+    ) -> Behavior[M]:
+        """Show an observer each message after the actor handled it, and `Terminated` when the actor stopped.
+
+        Parameters
+        ----------
+        behavior
+            What the actor does; it does not notice.
+        observer
+            A ref, or a function; what it raises is logged.
+        spy_children
+            Whether the actor's children, and theirs, are shown as well.
+
+        Examples
+        --------
+        >>> Behaviors.spy(Behaviors.ignore(), print).on_setup is not None
+        True
+        """
+        from casty.actor.spying import spied  # it makes behaviours, as this does
+
+        return spied(behavior, observer, spy_children=spy_children)
 
     @staticmethod
     def sharded(

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ from casty.actor.events import (
 from casty.actor.lease import ACTING, Lease, Leased, LeaseEnded
 from casty.actor.mailbox import Mailbox, MailboxClosed
 from casty.actor.ref import ActorRef
+from casty.actor.scheduling import Scheduled, Schedules
+from casty.actor.supervision import ChildFailed, Directive, SupervisionStrategy, directive_of
 from casty.actor.unread import MESSAGE_BYTES
 from casty.checks import shown
 from casty.errors import Overloaded
@@ -62,10 +64,11 @@ class Cell:
     """
 
     __slots__ = (
-        "_awaits_children", "_behavior", "_callbacks", "_ends_itself", "_failure", "_is_busy", "_is_forced", "_left",
-        "_lifecycles", "_pipes", "_spawned", "_task", "children", "core", "ctx", "finished", "guard", "incarnation",
-        "inherit", "interceptors", "is_stopping", "lease", "mailbox", "number", "parent", "path", "ref", "stopped",
-        "watchers", "watching",
+        "_awaits_children", "_behavior", "_callbacks", "_ends_itself", "_failure", "_is_busy", "_is_forced",
+        "_left", "_lifecycles", "_pipes", "_raised", "_schedules", "_spawned", "_strategies", "_task",
+        "children", "core", "ctx", "finished", "guard", "incarnation", "inherit", "interceptors",
+        "is_stopping", "lease", "mailbox", "number", "parent", "path", "ref", "stopped", "watchers",
+        "watching", "wrap_child",
     )  # fmt: skip
 
     def __init__(
@@ -100,10 +103,17 @@ class Cell:
         self.inherit: Callable[[Cell, list[tuple[object, int]]], None] | None = None
         """Takes, with their sizes, what an actor that ended itself had not read, after `finished`."""
         """Told when the actor is gone and its path is free."""
+        self.wrap_child: Callable[[Behavior[Any]], Behavior[Any]] | None = None
+        """What this incarnation makes of the behaviours of its children."""
         self._spawned = behavior
         self._behavior: Callable[[ActorContext[Any], Any], Any] = _not_started
+        self._schedules: Schedules | None = None
         self._callbacks: list[Callable[[], Awaitable[None] | None]] = []
         self._lifecycles: list[Lifecycle[Any]] = []
+        self._strategies: tuple[SupervisionStrategy, ...] = ()
+        """Who decides what becomes of this incarnation when it fails, the outermost first."""
+        self._raised: Exception | None = None
+        """What the actor's code raised, until the strategies have decided."""
         self._pipes: dict[asyncio.Task[None], tuple[Coroutine[Any, Any, None], Awaitable[object]]] = {}
         self._awaits_children = False
         self._ends_itself = False
@@ -179,6 +189,10 @@ class Cell:
         """Call at the end of this incarnation."""
         self._callbacks.append(callback)
 
+    def add_strategy(self, strategy: SupervisionStrategy) -> None:
+        """Ask this first when this incarnation fails."""
+        self._strategies = (*self._strategies, strategy)
+
     def add_lifecycle(self, lifecycle: Lifecycle[Any]) -> bool:
         """Remember hooks for this incarnation; says whether it follows another."""
         self._lifecycles.append(lifecycle)
@@ -190,6 +204,29 @@ class Cell:
         task = asyncio.get_running_loop().create_task(leased, name=f"pipe {self.path}")
         self._pipes[task] = (work, awaitable)
         task.add_done_callback(self._pipe_done)
+
+    def schedule(
+        self, message: object, delay_s: float | None, interval_s: float | None, key: Hashable
+    ) -> Scheduled:
+        """Give the actor a message later; see `ActorContext.schedule`."""
+        if self._schedules is None:
+            self._schedules = Schedules(self.core.runtime.clock)
+        if delay_s is not None:
+            self._schedules.once(key, delay_s, partial(self._remind, message))
+        elif interval_s is not None:
+            self._schedules.every(key, interval_s, partial(self._remind, message))
+        return Scheduled(self._schedules, key)
+
+    def _remind(self, message: object) -> bool:
+        try:
+            return self.tell(message)
+        except asyncio.QueueFull:
+            self.core.dead_letter(message, self.ref, "the mailbox is full", kind=Overloaded)
+        return True
+
+    def _cancel_schedules(self) -> None:
+        if self._schedules is not None:
+            self._schedules.cancel_all()
 
     def _cancel_pipes(self) -> None:
         for task in list(self._pipes):
@@ -217,7 +254,7 @@ class Cell:
         self._forget()  # unless it was abandoned meanwhile
 
     async def _live(self) -> None:
-        if not self.is_stopping and await self._acts(self._begin()):
+        if not self.is_stopping and (await self._acts(self._begin()) or await self._recover()):
             if not self.is_stopping:
                 self.core.publish(ActorStarted(self.ref))
             await self._receive()
@@ -244,6 +281,7 @@ class Cell:
                 if not await self._guarded(work if self.lease is None else Leased(work, self.lease)):
                     why = "the actor failed while it handled the question"
                     self.core.replies.lost(message, self.ref, why)
+                    await self._recover()
                     continue
             self.core.replies.handled(message)
 
@@ -312,6 +350,9 @@ class Cell:
         except GeneratorExit:
             raise  # the loop is gone, and the task is thrown away
         except BaseException as error:
+            if self._strategies and isinstance(error, Exception) and not self.is_stopping:
+                self._raised = error
+                return False
             self._fail(error)
             if isinstance(error, (SystemExit, KeyboardInterrupt)):
                 # Out of the loop, as if any other callback had raised it; the actor ends all the same.
@@ -320,6 +361,48 @@ class Cell:
         finally:
             self._is_busy = was_busy
         return True
+
+    # -- supervision
+
+    async def _recover(self) -> bool:
+        """Do with what the actor's code raised what its strategies say; False where it stops or did not raise."""
+        while (error := self._raised) is not None:
+            self._raised = None
+            directive = self._directive(error)
+            if directive is not Directive.restart:
+                self._fail(error)
+                if directive is Directive.escalate and self.parent is not None:
+                    self.parent.child_failed(self.ref, error)
+                return False
+            self.core.failures.say(f"actor {self.path} failed and is restarted", error)
+            if await self._acts(self._restart(error)):
+                return not self.is_stopping
+        return False
+
+    def _directive(self, error: Exception) -> Directive:
+        for strategy in reversed(self._strategies):
+            try:
+                directive = directive_of(strategy, error, self.path)
+            except Exception:
+                self.core.log.exception("actor %s: its supervision strategy failed", self.path)
+                return Directive.stop
+            if directive is not Directive.escalate:
+                return directive
+        return Directive.escalate
+
+    def child_failed(self, ref: ActorRef[Any], error: Exception) -> None:
+        """Fail with a child's exception, after the messages that are here."""
+        if self.is_stopping:
+            return
+        failed = ChildFailed(ref, error)
+
+        def intercept(message: object) -> bool:
+            if message is failed:
+                raise error
+            return False
+
+        self.interceptors.append(intercept)  # goes with this incarnation
+        self.mailbox.put_beyond(failed)
 
     def _cancelled(self, error: asyncio.CancelledError) -> None:
         task = self._task
@@ -369,6 +452,8 @@ class Cell:
         callbacks, self._callbacks = self._callbacks, []
         lifecycles, self._lifecycles = self._lifecycles, []
         self.interceptors.clear()
+        self._strategies, self.wrap_child = (), None
+        self._cancel_schedules()
         for callback in callbacks:
             await self._acts(_call(callback))
         for lifecycle in lifecycles:
@@ -379,6 +464,7 @@ class Cell:
         if self.stopped.is_set():
             return
         core, ref = self.core, self.ref
+        self._cancel_schedules()  # what the hooks began, or an actor that was abandoned
         left = self.mailbox.drain()
         if self.inherit is not None and self._ends_itself and not (self._failure or self._is_forced):
             self._try(self._leave, left)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Hashable, MutableMapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from casty.actor.ref import ActorRef
-from casty.checks import shown
+from casty.actor.scheduling import Scheduled, check_interval
+from casty.checks import check_seconds, shown
 from casty.errors import Overloaded
 
 if TYPE_CHECKING:
     from casty.actor.behavior import Behavior, Lifecycle
     from casty.actor.cell import Cell
     from casty.actor.mailbox import Mailbox
+    from casty.actor.supervision import SupervisionStrategy
     from casty.actor.system import ActorSystem
 
 __all__ = ["ActorContext", "ActorLog"]
@@ -80,7 +82,9 @@ class ActorContext(Generic[M]):
         ValueError
             A child of that name lives; see `ActorSystem.spawn` for what else is refused.
         """
-        return self._cell.core.spawn(behavior, name, parent=self._cell, mailbox=mailbox)
+        wrap = self._cell.wrap_child
+        chosen = behavior if wrap is None else wrap(behavior)
+        return self._cell.core.spawn(chosen, name, parent=self._cell, mailbox=mailbox)
 
     def stop(self, ref: ActorRef[Any]) -> None:
         """Stop a child or this actor, each after the message in hand; `ValueError` for any other."""
@@ -133,6 +137,63 @@ class ActorContext(Generic[M]):
         """
         self._cell.core.check_loop("ctx.pipe_to_self")
         self._cell.pipe(_pipe(self._cell, awaitable, mapper, on_failure), awaitable)
+
+    def schedule(
+        self,
+        message: M,
+        *,
+        delay: float | None = None,
+        interval: float | None = None,
+        key: Hashable | None = None,
+    ) -> Scheduled:
+        """Send a message to this actor later. It ends with this incarnation of the actor.
+
+        Parameters
+        ----------
+        message
+            Takes its place in the mailbox when it is due, as any other.
+        delay
+            Once, in so many seconds.
+        interval
+            Every so many seconds, at least 0.001; the first time after one of them. What a pause of the process made
+            late is left out.
+        key
+            Scheduling the same key again replaces what it stands for; None is a key of its own.
+
+        Returns
+        -------
+        Scheduled
+            Its `cancel` sends nothing more.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Not exactly one of `delay` and `interval` is given, or it is no such number.
+        """
+        self._cell.core.check_loop("ctx.schedule")
+        if (delay is None) == (interval is None):
+            raise ValueError(
+                "schedule: expected either delay or interval, "
+                f"found delay={shown(delay)} and interval={shown(interval)}"
+            )
+        if delay is not None:
+            check_seconds(delay, "delay")
+        elif interval is not None:
+            check_interval(interval)
+        return self._cell.schedule(message, delay, interval, object() if key is None else key)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the actor ends; False in what runs at the end of an incarnation that another one follows."""
+        return self._cell.is_stopping
+
+    def wrap_children(self, wrap: Callable[[Behavior[Any]], Behavior[Any]]) -> None:
+        """Let this incarnation's children start with what `wrap` makes of their behaviours. Used by `Behaviors`."""
+        self._cell.wrap_child = wrap
+
+    def add_strategy(self, strategy: SupervisionStrategy) -> None:
+        """Register a strategy of this incarnation, inside those of before. Used by `Behaviors`."""
+        self._cell.add_strategy(strategy)
 
     def add_lifecycle(self, lifecycle: Lifecycle[M]) -> bool:
         """Register hooks of this incarnation; says whether it follows another one. Used by `Behaviors`."""

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from casty.actor.behavior import Behavior, check_start
 from casty.actor.cell import Cell
 from casty.actor.ending import STOP_GRACE_NS, until_stopped
-from casty.actor.events import DeadLetter, EventStream, EventStreamMessage, MessagesLost
+from casty.actor.events import DeadLetter, EventStream, EventStreamMessage, MessagesLost, UnhandledMessage
 from casty.actor.full import FullMailboxes
 from casty.actor.lease import ACTING, Lease, may_act
 from casty.actor.mailbox import Mailbox, check_mailbox
 from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef, RemoteSender
 from casty.actor.replies import Replies
+from casty.actor.scheduling import Scheduler, SchedulerMessage
 from casty.actor.unread import MESSAGE_BYTES, Unread
 from casty.actor.watching import Watching
 from casty.address import ActorAddress, NodeAddress, node_id_of
@@ -46,6 +47,7 @@ M = TypeVar("M")
 R = TypeVar("R")
 
 EVENT_STREAM = "$events"
+SCHEDULER = "$scheduler"
 SHOWN = 200
 """Characters of a path or a reason in a line of the log; either may have come over the network."""
 
@@ -120,6 +122,8 @@ class LocalSystem:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.full_mailboxes = FullMailboxes(self)
         self.undecodable = Complaint(runtime.clock, self.log, SECOND_NS)
+        self.failures = Complaint(runtime.clock, self.log, SECOND_NS)
+        """What raised and ended nothing: actors that are restarted, observers, targets of scheduled messages."""
         self.refused_watches = Complaint(runtime.clock, self.log, SECOND_NS)
         self._letters = {
             level: Complaint(runtime.clock, self.log, SECOND_NS, level)
@@ -130,6 +134,8 @@ class LocalSystem:
         self.watching = Watching(self)
         self._system: ActorSystem | None = None
         self.event_stream: ActorRef[EventStreamMessage] = self.add_endpoint(EVENT_STREAM, self.events.receive)
+        self._scheduler = Scheduler(self)
+        self.scheduler: ActorRef[SchedulerMessage] = self.add_endpoint(SCHEDULER, self._schedule)
 
     @property
     def system(self) -> ActorSystem:
@@ -456,6 +462,16 @@ class LocalSystem:
         cell = self.cells.get(path.strip("/"))
         return None if cell is None else cell.ref
 
+    def is_gone(self, ref: ActorRef[Any]) -> bool:
+        """Whether a reference is one of this process, and nobody takes its messages."""
+        if isinstance(ref, RemoteActorRef) and not self.is_own(ref.address):
+            return False
+        return self.living(ref) is None and ref.id.lstrip("/") not in self.endpoints
+
+    def _schedule(self, message: object) -> None:
+        if not self._scheduler.receive(message):
+            self.publish(UnhandledMessage(message, self.scheduler))
+
     def is_alive(self, ref: ActorRef[Any]) -> bool:
         """Whether a reference leads to a living actor of this process."""
         return self.living(ref) is not None
@@ -482,6 +498,7 @@ class LocalSystem:
         """
         self.check_loop("shutdown")
         self.is_stopping = True
+        self._scheduler.schedules.cancel_all()
         roots = [cell for cell in self.cells.values() if cell.parent is None]
         for cell in roots:
             cell.stop(is_forced=is_forced)

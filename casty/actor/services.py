@@ -86,7 +86,7 @@ class Find(Generic[M]):
     reply_to: ActorRef[Listing[M]]
 
 
-def check_key(key: object) -> None:
+def check_key(key: object, expected: str = "a path as text or a ServiceKey") -> None:
     """Raise `TypeError` unless it is a service key."""
     if not isinstance(key, ServiceKey):
-        raise TypeError(f"expected a path as text or a ServiceKey, found {shown(key)}")
+        raise TypeError(f"key: expected {expected}, found {shown(key)}")

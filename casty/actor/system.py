@@ -12,6 +12,7 @@ from casty.actor.events import EventStreamMessage
 from casty.actor.local import LocalSystem
 from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
+from casty.actor.scheduling import SchedulerMessage
 from casty.config import Settings
 
 __all__ = ["ActorSystem"]
@@ -62,6 +63,11 @@ class ActorSystem:
     def event_stream(self) -> ActorRef[EventStreamMessage]:
         """Takes `EventStreamSubscribe`, `EventStreamUnsubscribe` and `Publish`."""
         return self.core.event_stream
+
+    @property
+    def scheduler(self) -> ActorRef[SchedulerMessage]:
+        """Takes `ScheduleTick`, `ScheduleOnce` and `CancelSchedule`; all of its users have the same keys."""
+        return self.core.scheduler
 
     def __reduce_ex__(self, protocol: object) -> Any:
         """Refuse to be copied or pickled."""

@@ -34,6 +34,7 @@ from .schemas import MUTANTS, SCHEMAS
 from .sessions import SESSIONS
 from .snapshots import SNAPSHOTS
 from .structures import STRUCTURES
+from .supervised import SUPERVISED
 from .watched import WATCHED
 from .watches import WATCHES
 
@@ -109,7 +110,7 @@ FIRST = (
 
 PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN, *RARE,
-    *BOUNDS, *HALVES, *REMAINS, *LIVES, *WATCHED, *WATCHES,
+    *BOUNDS, *HALVES, *REMAINS, *LIVES, *WATCHED, *WATCHES, *SUPERVISED,
     *MEMORY, *BOUNDARY, *SCHEMAS, *BY_TESTS, *SHARES, *FOUNDING, FINISHED_BY_FEWER, *LATE_JOIN, *MUTANTS,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

@@ -10,7 +10,7 @@ ROOMS = ("casty/transport", "casty/cluster", "casty/actor", "casty/wire")
 LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
 
 OTHERWISE: dict[str, int] = {
-    "casty/actor/cell.py": 2,  # an actor of this process failed: it stops, so once each
+    "casty/actor/cell.py": 3,  # an actor of this process, or its strategy, failed: it stops, so once each
     "casty/actor/context.py": 2,  # what a user's own future raised
     "casty/actor/ending.py": 1,  # actors of this process that do not stop, once a shutdown
     "casty/actor/events.py": 5,  # handlers of this process, and messages of its own actors

@@ -84,7 +84,7 @@ async def test_ask_times_out_with_the_name_of_the_actor() -> None:
         with pytest.raises(TimeoutError, match="silent"):
             await system.ask(ref, Get, timeout=0.01)
         assert await system.ask_or_none(ref, Get, timeout=0.01) is None
-        assert not system.core.endpoints.keys() - {"$events"}
+        assert not system.core.endpoints.keys() - {"$events", "$scheduler"}
 
 
 async def test_a_question_that_failed_while_it_was_sent_leaves_no_error_behind() -> None:
