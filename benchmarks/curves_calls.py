@@ -8,12 +8,12 @@ import time
 from typing import Any, cast
 
 from benchmarks.growth import Curve
-from casty.cluster.gateway import Gateway
-from casty.cluster.placement import slot_of
-from casty.cluster.slot_machine import MachineLimits, SlotMachine
-from casty.cluster.topology import LeaderTable, MemberInfo, Topology
+from casty.cluster.control.placement import slot_of
+from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
+from casty.cluster.sessions.gateway import Gateway
+from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.config import Settings
-from casty.distributed.core import COUNTER
+from casty.distributed.machines.base import COUNTER
 from casty.errors import CastyError
 from casty.realtime import SystemClock, SystemEntropy
 from casty.runtime import Outlet, Runtime

@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Callable
 
 from benchmarks.growth import Curve
-from casty.cluster.slot_leader import SlotLeader
-from casty.cluster.slot_machine import Applied, MachineLimits, SlotMachine
-from casty.cluster.slot_schema import CLOSE, COMMAND, OPEN
-from casty.distributed.core import LOCK, MAP, OK, QUEUED, SEMAPHORE, Command
+from casty.cluster.slots.leader import SlotLeader
+from casty.cluster.slots.machine import Applied, MachineLimits, SlotMachine
+from casty.cluster.slots.schema import CLOSE, COMMAND, OPEN
+from casty.distributed.machines.base import LOCK, MAP, OK, QUEUED, SEMAPHORE, Command
 from casty.wire.pack import pack
 
 __all__ = ["CURVES", "Driver", "each_us"]

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 
 from benchmarks.growth import Curve
-from casty.cluster.slot_dump import SlotDump
-from casty.cluster.slot_machine import MachineLimits, SlotMachine
-from casty.cluster.slot_schema import COMMAND, OPEN
-from casty.distributed.core import LOCK, MAP, QUEUE, SET, Command
+from casty.cluster.slots.dump import SlotDump
+from casty.cluster.slots.machine import MachineLimits, SlotMachine
+from casty.cluster.slots.schema import COMMAND, OPEN
+from casty.distributed.machines.base import LOCK, MAP, QUEUE, SET, Command
 from casty.wire.pack import pack
 
 __all__ = ["CURVES"]

@@ -23,12 +23,12 @@ from benchmarks.measure import quantile
 from benchmarks.memory import MEGABYTE, resident_bytes
 from casty.cli.processes import NodeProcess, free_ports
 from casty.client import ClusterClient
-from casty.cluster.document import Assembly
-from casty.cluster.operations import OP_READ, OP_WRITE
-from casty.cluster.placement import slot_of
-from casty.distributed.core import QUEUE
-from casty.distributed.queue import PEEK
+from casty.cluster.control.placement import slot_of
+from casty.cluster.slots.operations import OP_READ, OP_WRITE
+from casty.distributed.machines.base import QUEUE
+from casty.distributed.machines.queue import PEEK
 from casty.wire import frames
+from casty.wire.document import Assembly
 from casty.wire.framing import frame
 from casty.wire.hello import Hello
 from casty.wire.pack import pack, unpack

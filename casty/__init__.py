@@ -30,7 +30,7 @@ from casty.actor.supervision import Directive, OneForOneStrategy, SupervisionStr
 from casty.actor.system import ActorSystem
 from casty.address import ActorAddress, NodeAddress
 from casty.client import ClusterClient
-from casty.cluster.state import ClusterState, Member, MemberStatus, TopologySnapshot
+from casty.cluster.control.public_view import ClusterState, Member, MemberStatus, TopologySnapshot
 from casty.config import CastyConfig, discover_config, load_config
 from casty.distributed.barrier import Barrier
 from casty.distributed.counter import Counter

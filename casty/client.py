@@ -15,14 +15,14 @@ from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
 from casty.address import NodeAddress, check_port, check_text, checked_addresses
 from casty.checks import check_seconds, shown
-from casty.cluster.actors import ClusterActors
-from casty.cluster.home_loop import HomeLoop
-from casty.cluster.options import check_tls
-from casty.cluster.state import TopologySnapshot, topology_snapshot
-from casty.cluster.visitor import Visitor
+from casty.cluster.actors.wiring import ClusterActors
+from casty.cluster.client import Visitor
+from casty.cluster.control.public_view import TopologySnapshot, topology_snapshot
+from casty.cluster.node.options import check_tls
 from casty.config import Settings
 from casty.distributed.facade import Distributed
 from casty.errors import ConfigError, NotStarted
+from casty.home_loop import HomeLoop
 from casty.secret import Secrets
 from casty.tls import Config
 from casty.wire.serializer import Serializer

@@ -159,7 +159,7 @@ BOUNDS: dict[str, Bound] = {
         "bytes",
         0,
         2**50,
-        "0: half of what machine, control group and process limits allow; see `casty.cluster.memory`",
+        "0: half of what machine, control group and process limits allow; see `casty.cluster.multiraft.memory_budget`",
     ),
     "max_uncommitted_bytes": Bound(
         "bytes", 65536, 2**32, "proposals a leader holds while it has no majority"

@@ -17,10 +17,16 @@ from casty.actor.sharding import ShardEnvelope
 from casty.actor.system import ActorSystem
 from casty.address import NodeAddress, checked_addresses
 from casty.checks import check_seconds
-from casty.cluster.actors import ClusterActors
-from casty.cluster.home_loop import HomeLoop
-from casty.cluster.node import Node, NodeOptions
-from casty.cluster.options import (
+from casty.cluster.actors.wiring import ClusterActors
+from casty.cluster.control.public_view import (
+    ClusterState,
+    MemberStatus,
+    TopologySnapshot,
+    cluster_state,
+    topology_snapshot,
+)
+from casty.cluster.node.node import Node, NodeOptions
+from casty.cluster.node.options import (
     check_place,
     check_quorum,
     check_settings,
@@ -28,16 +34,10 @@ from casty.cluster.options import (
     check_tls,
     options_of,
 )
-from casty.cluster.state import (
-    ClusterState,
-    MemberStatus,
-    TopologySnapshot,
-    cluster_state,
-    topology_snapshot,
-)
 from casty.config import SECOND_NS, CastyConfig, Settings
 from casty.distributed.facade import Distributed
 from casty.errors import NotStarted
+from casty.home_loop import HomeLoop
 from casty.secret import Secrets
 from casty.tls import Config
 from casty.wire.serializer import Serializer

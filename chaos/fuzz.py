@@ -13,14 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from casty.cluster import control_schema, slot_schema
-from casty.cluster.control import MALFORMED, ControlMachine
-from casty.cluster.control_schema import FOUND
-from casty.cluster.operations import SCAN
-from casty.cluster.slot_leader import SlotLeader
-from casty.cluster.slot_machine import Applied, MachineLimits, SlotMachine
-from casty.cluster.slot_window import Window
-from casty.distributed.core import BAD
+from casty.cluster.control import schema as control_schema
+from casty.cluster.control.machine import MALFORMED, ControlMachine
+from casty.cluster.control.schema import FOUND
+from casty.cluster.slots import schema as slot_schema
+from casty.cluster.slots.leader import SlotLeader
+from casty.cluster.slots.machine import Applied, MachineLimits, SlotMachine
+from casty.cluster.slots.operations import SCAN
+from casty.cluster.slots.window import Window
+from casty.distributed.machines.base import BAD
 from casty.errors import RemoteProtocolError
 from casty.schema import Rule, compiled, flaw
 from casty.wire.pack import pack, unpack

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from casty.cluster.control_schema import Agreed
+from casty.cluster.control.schema import Agreed
 from casty.schema import (
     Case,
     Data,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from casty.cli.processes import Cluster
-from sim.draws import Draws
+from sim.kernel.draws import Draws
 
 __all__ = ["KINDS", "Nemesis", "Strike", "schedule"]
 

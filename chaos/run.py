@@ -16,14 +16,16 @@ from casty.client import ClusterClient
 from casty.errors import CastyError
 from chaos.clients import RealProcess, RealWorld
 from chaos.nemesis import Nemesis, schedule
-from sim.checks import check_history
-from sim.plan import Plan
-from sim.scenarios import Act, Stage, perform, probe
-from sim.swarm import ACTOR_KINDS, SCENARIO_KINDS, expand
+from sim.checks.history.check import check_history
+from sim.plans.generate import ACTOR_KINDS, SCENARIO_KINDS, expand
+from sim.plans.plan import Plan
+from sim.workloads.operations import perform
+from sim.workloads.probes import probe
+from sim.workloads.recorder import Act, Stage
 
 if TYPE_CHECKING:
-    from sim.process import Process
-    from sim.world import World
+    from sim.world.process import Process
+    from sim.world.world import World
 
 __all__ = ["SCENARIOS", "Outcome", "run"]
 

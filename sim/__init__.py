@@ -1,12 +1,12 @@
 """The simulator: whole clusters in one process, on virtual time, from one seed. In a wheel: ``casty.sim``."""
 
-from .errors import CrashedError, DeadlockError, EscapeError, TimeLimitError
-from .faults import FAMILIES, Faults, Undo
-from .paths import NetworkProfile
-from .process import Process
-from .simulate import Simulation, simulate
-from .trace import Trace, TraceEvent
-from .world import World
+from .faults.settings import FAMILIES, Faults, Undo
+from .kernel.errors import CrashedError, DeadlockError, EscapeError, TimeLimitError
+from .kernel.trace import Trace, TraceEvent
+from .net.path import NetworkProfile
+from .runner.simulate import Simulation, simulate
+from .world.process import Process
+from .world.world import World
 
 __all__ = [
     "FAMILIES",

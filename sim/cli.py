@@ -11,16 +11,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from .executor import run_plan
-from .logs import logged
-from .plan import Plan
-from .result import HELD, Result
-from .shapes import PlanError
-from .swarm import ACTOR_KINDS, ROGUE, SCENARIO_KINDS, SCENARIOS, expand
-from .swarm_actors import ACTORS, TREE_ARGUMENTS
-from .swarm_memory import MEMORY_ARGUMENTS
-from .swarm_services import SERVICE_ARGUMENTS
-from .sweep import Summary, run_seeds, sweep, write_plan
+from .plans.generate import ACTOR_KINDS, ROGUE, SCENARIO_KINDS, SCENARIOS, expand
+from .plans.json_reader import PlanError
+from .plans.plan import Plan
+from .plans.swarm.actors import ACTORS, TREE_ARGUMENTS
+from .plans.swarm.memory import MEMORY_ARGUMENTS
+from .plans.swarm.services import SERVICE_ARGUMENTS
+from .runner.logs import logged
+from .runner.result import HELD, Result
+from .runner.run import run_plan
+from .runner.sweep import Summary, run_seeds, sweep, write_plan
 
 __all__ = ["main"]
 

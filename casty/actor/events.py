@@ -19,7 +19,7 @@ from casty.config import SECOND_NS
 
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext
-    from casty.cluster.state import Member
+    from casty.cluster.control.public_view import Member
     from casty.runtime import Clock
 
 __all__ = [

@@ -14,7 +14,7 @@ from casty.cli.demo_work import PERMITS, PLACES, WORKERS, Shop
 from casty.cli.processes import Cluster, StartFailed
 from casty.cli.status import Place, fetch_status, locate
 from casty.client import ClusterClient
-from casty.distributed.core import KIND_NAMES
+from casty.distributed.machines.base import KIND_NAMES
 from casty.errors import CastyError
 
 __all__ = ["run_demo"]

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from casty.cli.status import Place
 from casty.client import ClusterClient
-from casty.distributed.core import BARRIER, COUNTER, LOCK, MAP, QUEUE, SEMAPHORE, SET
 from casty.distributed.lock import Lock
+from casty.distributed.machines.base import BARRIER, COUNTER, LOCK, MAP, QUEUE, SEMAPHORE, SET
 from casty.errors import OutcomeUnknown, Unavailable
 
 __all__ = ["PLACES", "Account", "Shop"]

@@ -14,10 +14,10 @@ from casty import runtime as runtimes
 from casty import tls
 from casty.cli.files import read_config, read_secrets
 from casty.cli.health import health_of
-from casty.cluster.options import tls_of
-from casty.cluster.placement import slot_of
+from casty.cluster.control.placement import slot_of
+from casty.cluster.node.options import tls_of
 from casty.config import SECOND_NS, Settings
-from casty.distributed.core import KIND_NAMES, MAP
+from casty.distributed.machines.base import KIND_NAMES, MAP
 from casty.errors import ConfigError, ProtocolError, Refused, Unavailable
 from casty.secret import Secrets
 from casty.transport.connection import Connection

@@ -1,1 +1,1 @@
-"""The structures: one file each, holding its state, its pure `decide` and its client class."""
+"""The structures: the client class of each in a file of its own; their state machines are in `machines`."""

@@ -1,81 +1,15 @@
-"""Counter: an integer of any usual length. A retry is answered what the first attempt was."""
+"""Counter: the client class. What a slot does with its commands is in `machines/counter.py`."""
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from casty.checks import check_integer
-from casty.distributed.core import (
-    COUNTER,
-    DESTROY,
-    NO_FIELDS,
-    OK,
-    Command,
-    Context,
-    Decision,
-    Reply,
-    Shapes,
-    Structure,
-)
 from casty.distributed.handle import Handle
+from casty.distributed.machines.base import COUNTER
+from casty.distributed.machines.counter import ADD, COMPARE_AND_SET, GET, RESET
 from casty.distributed.port import EntityGateway, RegionRef
 from casty.limits import MAX_INTEGER_BITS
-from casty.schema import Integer, Row
 
-__all__ = ["COUNTERS", "Counter"]
-
-ADD, COMPARE_AND_SET, RESET = 1, 2, 3
-GET = 1
-
-VALUE = Integer(MAX_INTEGER_BITS)
-
-
-class CounterStructure(Structure[int]):
-    """State: the value. A counter that does not exist counts as zero."""
-
-    __slots__ = ()
-    kind = COUNTER
-    name = "counter"
-    shapes: ClassVar[Shapes] = {
-        DESTROY: NO_FIELDS,
-        ADD: Row((VALUE,)),
-        COMPARE_AND_SET: Row((VALUE, VALUE)),
-        RESET: NO_FIELDS,
-    }
-    query_shapes: ClassVar[Shapes] = {GET: NO_FIELDS}
-
-    def decide(self, state: int | None, command: Command, ctx: Context) -> Decision:
-        """ADD answers the new value, RESET the former one, COMPARE_AND_SET and DESTROY whether they did."""
-        operation = command[0]
-        value = state or 0
-        if operation == ADD:
-            value += command[1]
-            return Decision(value, [OK, value])
-        if operation == DESTROY:
-            return Decision(None, [OK, state is not None])
-        if operation == RESET:
-            return Decision(0, [OK, value])
-        if value != command[1]:
-            return Decision(state, [OK, False])
-        return Decision(command[2], [OK, True])
-
-    def query(self, state: int | None, query: Command) -> Reply:
-        """Answer the value."""
-        return [OK, state or 0]
-
-    def weight(self, state: int) -> int:
-        """Return the bytes of the number."""
-        return 32 + state.bit_length() // 8
-
-    def grows(self, state: int | None, command: Command) -> bool:
-        """A counter that exists grows only by a number that is longer than its value, and than a usual one."""
-        if state is None:
-            return bool(command[0] != DESTROY)
-        most_bits = max(64, state.bit_length())
-        return any(amount.bit_length() > most_bits for amount in command[1:])
-
-
-COUNTERS = CounterStructure()
+__all__ = ["Counter"]
 
 
 class Counter(Handle):

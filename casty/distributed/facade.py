@@ -8,11 +8,21 @@ from typing import Any, Generic, TypeVar, overload
 from casty import runtime
 from casty.checks import check_count, check_name, shown
 from casty.distributed.barrier import Barrier
-from casty.distributed.core import BARRIER, COUNTER, FENCE, KIND_NAMES, LOCK, MAP, QUEUE, SEMAPHORE, SET
 from casty.distributed.counter import Counter
 from casty.distributed.fence import Fence
 from casty.distributed.handle import check_gateway, has_port
 from casty.distributed.lock import Lock
+from casty.distributed.machines.base import (
+    BARRIER,
+    COUNTER,
+    FENCE,
+    KIND_NAMES,
+    LOCK,
+    MAP,
+    QUEUE,
+    SEMAPHORE,
+    SET,
+)
 from casty.distributed.map import Dict
 from casty.distributed.port import EntityGateway, RegionRef
 from casty.distributed.queue import Queue

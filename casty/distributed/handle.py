@@ -6,7 +6,7 @@ from typing import Any, ClassVar, cast
 
 from casty import runtime
 from casty.checks import check_name, check_timeout, shown
-from casty.distributed.core import (
+from casty.distributed.machines.base import (
     BROKEN,
     DESTROY,
     DESTROYED,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from types import TracebackType
 
-from casty.distributed.core import KIND_NAMES, OK, Command
 from casty.distributed.handle import Handle
 from casty.distributed.holds import Hold, Holds, hold_lost
+from casty.distributed.machines.base import KIND_NAMES, OK, Command
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED, EntityGateway, Grant, RegionRef
 from casty.errors import OutcomeUnknown, Unavailable
 

@@ -1,83 +1,17 @@
-"""Lock: mutual exclusion in log order, with a fencing token for every hold."""
+"""Lock: the client class. What a slot does with its commands is in `machines/lock.py`."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
 
-from casty.distributed.core import (
-    COUNT,
-    DESTROY,
-    LOCK,
-    NO_FIELDS,
-    OK,
-    Command,
-    Context,
-    Decision,
-    Reply,
-    Shapes,
-)
 from casty.distributed.holder import Holder
 from casty.distributed.holds import Hold, Turns
+from casty.distributed.machines.base import LOCK, Command
+from casty.distributed.machines.lock import ACQUIRE, RELEASE, TRY_ACQUIRE
 from casty.distributed.port import EntityGateway, Grant, RegionRef
-from casty.distributed.waiting import Line, LineStructure
 from casty.errors import AlreadyHeld
-from casty.schema import Row
 
-__all__ = ["LOCKS", "Lock"]
-
-ACQUIRE, TRY_ACQUIRE, RELEASE = 1, 2, 3
-HOLDER = 1
-
-_NOT_HELD: Reply = [OK, False]
-
-
-class LockStructure(LineStructure):
-    """State: a line with room for one."""
-
-    __slots__ = ()
-    kind = LOCK
-    name = "lock"
-    shapes: ClassVar[Shapes] = {
-        DESTROY: NO_FIELDS,
-        ACQUIRE: NO_FIELDS,
-        TRY_ACQUIRE: NO_FIELDS,
-        RELEASE: Row((COUNT,)),
-    }
-    query_shapes: ClassVar[Shapes] = {HOLDER: NO_FIELDS}
-
-    def decide(self, state: Line | None, command: Command, ctx: Context) -> Decision:
-        """ACQUIRE and TRY_ACQUIRE answer a token, a try None when taken; RELEASE whether that token held."""
-        operation = command[0]
-        if operation == RELEASE:
-            return self._release(state, command[1], ctx)
-        if operation == DESTROY:
-            return self._destroyed(state)
-        line = Line(1) if state is None else state
-        line.capacity = 1
-        return self._asked(line, 1, ctx, operation == ACQUIRE)
-
-    def _release(self, line: Line | None, token: int, ctx: Context) -> Decision:
-        if line is not None:
-            for table in (line.grants, line.ghosts):
-                for key, share in table.items():
-                    if share.token == token and key[0] == ctx.caller.session:
-                        return self._released(line, key)
-        return Decision(line, _NOT_HELD)
-
-    def grows(self, state: Line | None, command: Command) -> bool:
-        """A request may wait or hold."""
-        return command[0] in (ACQUIRE, TRY_ACQUIRE)
-
-    def query(self, state: Line | None, query: Command) -> Reply:
-        """Answer the holder's token, None when nobody holds."""
-        if state is not None:
-            for share in state.grants.values():
-                return [OK, share.token]
-        return [OK, None]
-
-
-LOCKS = LockStructure()
+__all__ = ["Lock"]
 
 
 class Lock(Holder):

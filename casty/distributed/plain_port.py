@@ -18,7 +18,7 @@ from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
 from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope
-from casty.distributed.core import (
+from casty.distributed.machines.base import (
     BAD,
     LOCK,
     MAP,
@@ -31,8 +31,8 @@ from casty.distributed.core import (
     Decision,
     Reply,
 )
+from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.port import EntityGateway, Grant, RegionRef
-from casty.distributed.structures import STRUCTURES
 from casty.errors import OutcomeUnknown, ProtocolError, Unavailable
 from casty.wire.codec import default_codec
 from casty.wire.pack import pack, unpack

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from casty.actor.behavior import Behavior
 from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope
-from casty.distributed.core import Command, Reply
+from casty.distributed.machines.base import Command, Reply
 
 __all__ = ["LOST_DESTROYED", "LOST_EXPIRED", "EntityGateway", "Grant", "Port", "RegionRef"]
 

@@ -9,7 +9,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 
-from sim.logs import logged
+from sim.runner.logs import logged
 
 from .bug import Finding, Planted, find
 from .planted import PLANTED

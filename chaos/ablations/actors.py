@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from casty.actor.mailbox import Mailbox
-from casty.cluster import actors as cluster_actors
-from casty.cluster.losses import Losses
-from casty.cluster.regions import ActivationLease, RegionHost
-from casty.cluster.remote import Remote
-from casty.cluster.senders import Heard
-from casty.cluster.slot_machine import SlotMachine
-from sim.draws import Entropy
+from casty.cluster.actors import wiring as cluster_actors
+from casty.cluster.actors.region_host import ActivationLease, RegionHost
+from casty.cluster.actors.remote import Remote
+from casty.cluster.actors.senders import Heard
+from casty.cluster.slots.machine import SlotMachine
+from casty.transport.losses import Losses
+from sim.kernel.draws import Entropy
 
 from .bug import Planted, bug_in
 

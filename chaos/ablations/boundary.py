@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster import boundary, region_router, remote
-from casty.cluster.arrival import Arrival
+from casty.cluster.actors import region_router, remote
+from casty.cluster.actors.client_links import ClientLinks
+from casty.cluster.actors.remote import Remote
 from casty.cluster.authority import CARRIED, CLIENT, MEMBER, PEER, RULES, STRANGER, TAKE
-from casty.cluster.boundary import Boundary
-from casty.cluster.clients import ClientLinks
-from casty.cluster.host import Host
-from casty.cluster.operations import OP_KEEPALIVE, OP_READ, OP_WRITE, RELAY
-from casty.cluster.remote import Remote
-from casty.cluster.requests import Requests
-from casty.cluster.slot_group import SlotReplica
+from casty.cluster.multiraft.host import Host
+from casty.cluster.node import boundary
+from casty.cluster.node.bootstrap import Arrival
+from casty.cluster.node.boundary import Boundary
+from casty.cluster.node.request_handler import Requests
+from casty.cluster.slots.operations import OP_KEEPALIVE, OP_READ, OP_WRITE, RELAY
+from casty.cluster.slots.replica import SlotReplica
 from casty.errors import RemoteProtocolError
 from casty.wire import frames
 from casty.wire.pack import unpack
@@ -222,7 +223,7 @@ BOUNDARY = (
     ),
     shown(
         Planted("subscribed-by-anybody", _SPEAKS, "rogue", remote, "_is_of", _yes),
-        "tests/unit/cluster/test_remote.py::test_who_subscribes_for_the_actor_of_another_process_is_not_heard",
+        "tests/unit/cluster/actors/test_remote.py::test_who_subscribes_for_the_actor_of_another_process_is_not_heard",
     ),
     *(
         Planted(name, _TABLE, "rogue", boundary, "RULES", _taken_from(role, *kinds))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster.call_router import CallRouter
-from casty.cluster.call_sessions import CallSessions
-from casty.cluster.call_table import CallTable
-from casty.cluster.control import ControlMachine
-from casty.cluster.slot_session import SlotSession
+from casty.cluster.control.machine import ControlMachine
+from casty.cluster.sessions.call_table import CallTable
+from casty.cluster.sessions.client_sessions import CallSessions
+from casty.cluster.sessions.router import CallRouter
+from casty.cluster.slots.session_record import SlotSession
 from casty.consensus.core import Core
-from casty.distributed.core import NOT_LEADER
+from casty.distributed.machines.base import NOT_LEADER
 
 from .bug import Planted, bug_in, shown
 
@@ -113,7 +113,7 @@ BOUNDS = (
         bug_in(
             "retries-with-all-news", "bound of retries", "mixed", CallRouter, "_wake", _with_all_news, True
         ),
-        "tests/unit/cluster/test_parked_calls.py"
+        "tests/unit/cluster/sessions/test_parked_calls.py"
         "::test_news_of_the_cluster_send_nothing_again_where_nobody_else_leads",
     ),
     bug_in("redirects-at-once", "bound of retries", "mixed", CallRouter, "_again", _redirects_at_once),

@@ -6,9 +6,9 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from sim.result import HELD
-from sim.swarm import expand
-from sim.sweep import run_alone
+from sim.plans.generate import expand
+from sim.runner.result import HELD
+from sim.runner.sweep import run_alone
 
 from .by_test import run_test
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster.call_router import CallRouter
-from casty.cluster.feed import Feed
-from casty.cluster.holds import Hold
-from casty.cluster.keepalive import KeepAlive
-from casty.cluster.ledger import Ledger
-from casty.cluster.topology import LeaderTable
-from casty.distributed.core import UNKNOWN
+from casty.cluster.control.topology import LeaderTable
+from casty.cluster.node.topology_publisher import Feed
+from casty.cluster.sessions.client_session import Ledger
+from casty.cluster.sessions.grant import Hold
+from casty.cluster.sessions.keepalive import KeepAlive
+from casty.cluster.sessions.router import CallRouter
+from casty.distributed.machines.base import UNKNOWN
 from casty.errors import Unavailable
 
 from .bug import Planted, bug_in

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from casty.cluster import relays
-from casty.cluster.arrival import Arrival
-from casty.cluster.control import ControlMachine
-from casty.cluster.offers import Offers
-from casty.cluster.registry import Registry
+from casty.cluster.control.machine import ControlMachine
+from casty.cluster.control.service_offers import Offers
+from casty.cluster.control.service_registry import Registry
+from casty.cluster.node import relays
+from casty.cluster.node.bootstrap import Arrival
 
 from .bug import Planted, bug_in, shown
 
@@ -90,7 +90,7 @@ CONTROL = (
             _any_number,
             True,
         ),
-        f"{_TESTS}/test_control.py::test_a_late_duplicate_of_a_registration_changes_nothing",
+        f"{_TESTS}/control/test_control.py::test_a_late_duplicate_of_a_registration_changes_nothing",
     ),
     bug_in(
         "version-of-nothing",
@@ -114,11 +114,11 @@ CONTROL = (
             _counts_nothing,
             True,
         ),
-        f"{_TESTS}/test_control.py::test_what_exceeds_the_bound_of_services_is_refused_and_the_rest_taken",
+        f"{_TESTS}/control/test_control.py::test_what_exceeds_the_bound_of_services_is_refused_and_the_rest_taken",
     ),
     shown(
         Planted("never-anew", "services of who came back", "mixed", Offers, "anew", _keeps_position, True),
-        f"{_TESTS}/test_offers.py::test_in_the_end_exactly_what_is_offered_is_listed",
+        f"{_TESTS}/control/test_offers.py::test_in_the_end_exactly_what_is_offered_is_listed",
     ),
     shown(
         Planted(
@@ -130,7 +130,7 @@ CONTROL = (
             _never_asked,
             True,
         ),
-        "tests/sim/test_members.py::test_a_member_learns_of_others_from_a_leader_that_it_does_not_know",
+        "tests/cluster/test_members.py::test_a_member_learns_of_others_from_a_leader_that_it_does_not_know",
     ),
     Planted("late-reply-ignored", "late replies count", "mixed", relays, "Outcome", _Deaf, True),
 )

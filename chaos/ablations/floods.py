@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster.replies import LinkAnswers
+from casty.cluster.node.replies import LinkAnswers
 from casty.transport.connection import Connection
 from casty.transport.intake import Intake
 
@@ -49,7 +49,7 @@ def _not_drained(_connection: Any) -> None:
     """Nobody notes that the other end took what waited for it."""
 
 
-_TEST = "tests/sim/test_floods.py::test_who_asks_for_very_much_at_once_gets_it"
+_TEST = "tests/cluster/test_floods.py::test_who_asks_for_very_much_at_once_gets_it"
 
 SHARES = tuple(
     shown(bug, _TEST)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from casty.cluster.slot_machine import SlotMachine
-from casty.cluster.slot_session import SlotSession
-from casty.distributed.barrier import BarrierStructure
-from casty.distributed.core import Frozen
-from casty.distributed.fence import FenceStructure, Register
-from casty.distributed.waiting import LineStructure
+from casty.cluster.slots.machine import SlotMachine
+from casty.cluster.slots.session_record import SlotSession
+from casty.distributed.machines.barrier import BarrierStructure
+from casty.distributed.machines.base import Frozen
+from casty.distributed.machines.fence import FenceStructure, Register
+from casty.distributed.machines.wait_queue import LineStructure
 
 from .bug import bug_in
 

@@ -1,4 +1,4 @@
-"""Planted bugs in founding. The exploration in `tests/unit/cluster/test_founding_space.py` finds each of them.
+"""Planted bugs in founding. The exploration in `tests/unit/cluster/control/test_founding_space.py` finds each of them.
 
 It goes through all that may be late, lost, doubled or restarted among a few nodes; a scenario tries one course a seed.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster import ballots
-from casty.cluster.control import MemberRow
+from casty.cluster.control import ballots
+from casty.cluster.control.machine import MemberRow
 
 from .bug import Planted, bug_in, shown
 
@@ -85,11 +85,11 @@ def _majority_is_enough(_right: Any) -> Any:
 
 FINISHED_BY_FEWER = shown(
     bug_in("finished-by-fewer", SAFEGUARD, "", ballots, "enough", _majority_is_enough, True),
-    f"{_TESTS}/test_founding_space.py::test_nor_where_one_that_finished_a_document_restarts",
+    f"{_TESTS}/control/test_founding_space.py::test_nor_where_one_that_finished_a_document_restarts",
 )
 
 FOUNDING: tuple[Planted, ...] = tuple(
-    shown(bug, f"{_TESTS}/test_founding_space.py::test_nor_with_more_ballots")
+    shown(bug, f"{_TESTS}/control/test_founding_space.py::test_nor_with_more_ballots")
     for bug in (
         bug_in("half-is-a-majority", SAFEGUARD, "", ballots, "majority", _half),
         bug_in("free-choice", SAFEGUARD, "", ballots, "_bound", _free_choice),
@@ -104,7 +104,7 @@ FOUNDING: tuple[Planted, ...] = tuple(
 """What may go wrong while blank nodes agree on one document."""
 
 LATE_JOIN: tuple[Planted, ...] = tuple(
-    shown(bug, f"{_TESTS}/test_control.py::test_a_late_join_of_a_dead_process_does_not_replace_its_successor")
+    shown(bug, f"{_TESTS}/control/test_control.py::test_a_late_join_of_a_dead_process_does_not_replace_its_successor")
     for bug in (
         bug_in(
             "join-takes-anyone", "members by incarnation", "", MemberRow, "is_replaced",

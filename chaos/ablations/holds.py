@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster.slot_leader import SlotLeader
-from casty.cluster.slot_machine import SlotMachine
-from casty.distributed import waiting
-from casty.distributed.core import LOCK, Decision
-from casty.distributed.waiting import Line, LineStructure
+from casty.cluster.slots.leader import SlotLeader
+from casty.cluster.slots.machine import SlotMachine
+from casty.distributed.machines import wait_queue as waiting
+from casty.distributed.machines.base import LOCK, Decision
+from casty.distributed.machines.wait_queue import Line, LineStructure
 
 from .bug import Planted, bug_in
 

@@ -13,11 +13,11 @@ from casty.actor.ending import STOP_GRACE_NS, until_stopped
 from casty.actor.lease import may_act
 from casty.actor.local import LocalSystem
 from casty.actor.mailbox import Mailbox
-from casty.cluster import region_router
-from casty.cluster.draining import HandOver
-from casty.cluster.duties import SlotDuties
-from casty.cluster.regions import RegionHost
-from casty.cluster.senders import Heard
+from casty.cluster.actors import region_router
+from casty.cluster.actors.draining import HandOver
+from casty.cluster.actors.region_host import RegionHost
+from casty.cluster.actors.senders import Heard
+from casty.cluster.node.leader_tasks import SlotDuties
 
 from .bug import Planted, bug_in, shown
 
@@ -176,7 +176,7 @@ def _leaves_nothing(cell: Any, left: list[tuple[object, int]]) -> None:
 LIVES = (
     shown(
         _bug("mail-not-inherited", "mail of who ends itself", Cell, "_leave", _leaves_nothing),
-        "tests/sim/test_mail_of_the_stopped.py::test_mail_reaches_the_next_life_in_order_and_once",
+        "tests/cluster/test_mail_of_the_stopped.py::test_mail_reaches_the_next_life_in_order_and_once",
     ),
     _bug("ids-are-paths", "ids are opaque", region_router, "_escaped", _as_it_is),
     _bug("hand-over-never-forced", "hand-overs are bounded", HandOver, "is_due", _never_due),
@@ -205,7 +205,7 @@ LIVES = (
             _in_whose_name,
             is_hard=True,
         ),
-        "tests/unit/cluster/test_draining.py::test_what_an_entity_began_serves_others_after_its_lease",
+        "tests/unit/cluster/actors/test_draining.py::test_what_an_entity_began_serves_others_after_its_lease",
     ),
     shown(
         _bug(

@@ -7,20 +7,20 @@ from typing import Any
 
 from casty.actor.mailbox import Mailbox
 from casty.actor.unread import MESSAGE_BYTES
-from casty.cluster.beats import Beats
-from casty.cluster.call_router import CallRouter
-from casty.cluster.host import Host
-from casty.cluster.memory import MemoryBudget
-from casty.cluster.proposals import BUSY
-from casty.cluster.slot_group import SlotReplica
-from casty.cluster.slot_machine import SlotMachine
-from casty.cluster.slot_weights import Weights
+from casty.cluster.multiraft.heartbeats import Beats
+from casty.cluster.multiraft.host import Host
+from casty.cluster.multiraft.memory_budget import MemoryBudget
+from casty.cluster.multiraft.proposals import BUSY
+from casty.cluster.sessions.router import CallRouter
+from casty.cluster.slots.machine import SlotMachine
+from casty.cluster.slots.replica import SlotReplica
+from casty.cluster.slots.weights import Weights
 from casty.consensus.log import Log
-from casty.distributed.core import FULL
-from casty.distributed.map import MapStructure
-from casty.distributed.queue import QueueStructure
-from casty.distributed.semaphore import SemaphoreStructure
-from sim.fault_kinds import ALLOCATING
+from casty.distributed.machines.base import FULL
+from casty.distributed.machines.map import MapStructure
+from casty.distributed.machines.queue import QueueStructure
+from casty.distributed.machines.semaphore import SemaphoreStructure
+from sim.plans.fault_kinds import ALLOCATING
 
 from .bug import Planted, bug_in
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster.slot_leader import SlotLeader
-from casty.cluster.slot_machine import SlotMachine
-from casty.cluster.slot_schema import EXPIRE
+from casty.cluster.slots.leader import SlotLeader
+from casty.cluster.slots.machine import SlotMachine
+from casty.cluster.slots.schema import EXPIRE
 from casty.consensus import leading
 from casty.consensus.state import State
-from casty.distributed.barrier import BarrierStructure
-from casty.distributed.core import Decision
-from casty.distributed.waiting import Line, LineStructure
+from casty.distributed.machines.barrier import BarrierStructure
+from casty.distributed.machines.base import Decision
+from casty.distributed.machines.wait_queue import Line, LineStructure
 from casty.wire.pack import pack
 
 from .actors import ACTORS

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.distributed.barrier import BarrierStructure
-from casty.distributed.core import DESTROY, OK, Decision
-from casty.distributed.counter import COMPARE_AND_SET, RESET, CounterStructure
-from casty.distributed.fence import CHECK, FenceStructure
 from casty.distributed.holds import Hold, Holds
-from casty.distributed.map import COMPARE_AND_SET as COMPARE_ENTRY
-from casty.distributed.map import PUT_IF_ABSENT, MapStructure
-from casty.distributed.queue import QueueStructure
-from casty.distributed.set import SetStructure
+from casty.distributed.machines.barrier import BarrierStructure
+from casty.distributed.machines.base import DESTROY, OK, Decision
+from casty.distributed.machines.counter import COMPARE_AND_SET, RESET, CounterStructure
+from casty.distributed.machines.fence import CHECK, FenceStructure
+from casty.distributed.machines.map import COMPARE_AND_SET as COMPARE_ENTRY
+from casty.distributed.machines.map import PUT_IF_ABSENT, MapStructure
+from casty.distributed.machines.queue import QueueStructure
+from casty.distributed.machines.set import SetStructure
 
 from .bug import Planted, bug_in
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster.call_table import CallTable
-from casty.cluster.proposals import Proposals
-from casty.cluster.slot_leader import SlotLeader
+from casty.cluster.multiraft.proposals import Proposals
+from casty.cluster.sessions.call_table import CallTable
+from casty.cluster.slots.leader import SlotLeader
 
 from .bug import bug_in
 

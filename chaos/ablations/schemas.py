@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster import control, slot_machine, slot_schema
-from casty.cluster.slot_machine import SlotMachine
-from casty.distributed.core import BAD
+from casty.cluster.control import machine as control
+from casty.cluster.slots import machine as slot_machine
+from casty.cluster.slots import schema as slot_schema
+from casty.cluster.slots.machine import SlotMachine
+from casty.distributed.machines.base import BAD
 from casty.wire import pack
 from casty.wire.pack import unpack
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster import slot_group
-from casty.cluster.slot_leader import SlotLeader
-from casty.cluster.slot_machine import SlotMachine
-from casty.cluster.slot_session import SlotSession
-from casty.distributed.core import Frozen
+from casty.cluster.slots import replica as slot_group
+from casty.cluster.slots.leader import SlotLeader
+from casty.cluster.slots.machine import SlotMachine
+from casty.cluster.slots.session_record import SlotSession
+from casty.distributed.machines.base import Frozen
 
 from .bug import Planted, bug_in, shown
 
@@ -107,7 +107,7 @@ SESSIONS = (
         Planted(
             "speaks-unapplied", "lease", "semaphore", slot_group, "_may_speak", _speaks_when_committed, True
         ),
-        "tests/unit/cluster/test_slot_replica.py"
+        "tests/unit/cluster/slots/test_slot_replica.py"
         "::test_a_new_leader_calls_nothing_lost_before_it_has_applied_what_it_inherited",
     ),
     bug_in("ends-half", "expiry", "semaphore", SlotMachine, "_end", _ends_half),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster.slot_dump import SlotDump, SlotLoad
-from casty.cluster.slot_session import SlotSession
-from casty.distributed.core import Frozen
-from casty.distributed.waiting import LineStructure
+from casty.cluster.slots.dump import SlotDump, SlotLoad
+from casty.cluster.slots.session_record import SlotSession
+from casty.distributed.machines.base import Frozen
+from casty.distributed.machines.wait_queue import LineStructure
 
 from .bug import Planted, bug_in
 

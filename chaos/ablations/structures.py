@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from casty.distributed.barrier import Assembly, BarrierStructure
-from casty.distributed.core import Decision
-from casty.distributed.waiting import Line
+from casty.distributed.machines.barrier import Assembly, BarrierStructure
+from casty.distributed.machines.base import Decision
+from casty.distributed.machines.wait_queue import Line
 
 from .bug import Planted, bug_in
 

@@ -10,7 +10,7 @@ from casty.actor.standing import Presence, Standing
 from casty.actor.watch_protocol import Conversation
 from casty.actor.watch_table import WatchTable
 from casty.actor.watching import Watching
-from casty.cluster import company
+from casty.cluster.actors import presence as company
 
 from .bug import Planted, bug_in, shown
 

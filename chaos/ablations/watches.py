@@ -11,8 +11,8 @@ from casty.actor.unread import MESSAGE_BYTES
 from casty.actor.watch_protocol import HELD, OVER, Conversation
 from casty.actor.watch_table import WatchTable
 from casty.address import ActorAddress
-from casty.cluster import company
-from casty.cluster.company import NodeCompany, VisitorCompany
+from casty.cluster.actors import presence as company
+from casty.cluster.actors.presence import NodeCompany, VisitorCompany
 
 from .bug import Planted, bug_in, shown
 
@@ -101,13 +101,15 @@ def _inexact(address: ActorAddress) -> str:
 
 
 SHOWN_BY = {
-    "down-is-forgotten": "actor/test_watch_table.py::test_a_watcher_that_was_judged_down_hears_of_the_end_after_it",
-    "blind-judge": "systems/test_watches.py::test_a_node_that_was_taken_for_lost_loses_nothing_of_its_own",
-    "down-is-waited-for": "systems/test_watches.py::test_each_end_is_told_once",
-    "lost-unawares": "actor/test_watch_table.py::test_who_is_judged_down_is_told_once_and_lets_go_when_it_is_back",
-    "any-life": "actor/test_watch_protocol.py::test_a_known_life_is_asked_for_again_not_its_successor",
-    "late-tick": "actor/test_watch_table.py::test_a_client_that_is_missing_has_a_grace_that_counts_only_what_was_seen",
-    "inexact-services": "actor/test_lives.py::test_the_end_of_a_service_does_not_unlist_its_successor",
+    "down-is-forgotten": "unit/actor/test_watch_table.py"
+    "::test_a_watcher_that_was_judged_down_hears_of_the_end_after_it",
+    "blind-judge": "cluster/test_watches.py::test_a_node_that_was_taken_for_lost_loses_nothing_of_its_own",
+    "down-is-waited-for": "cluster/test_watches.py::test_each_end_is_told_once",
+    "lost-unawares": "unit/actor/test_watch_table.py::test_who_is_judged_down_is_told_once_and_lets_go_when_it_is_back",
+    "any-life": "unit/actor/test_watch_protocol.py::test_a_known_life_is_asked_for_again_not_its_successor",
+    "late-tick": "unit/actor/test_watch_table.py"
+    "::test_a_client_that_is_missing_has_a_grace_that_counts_only_what_was_seen",
+    "inexact-services": "unit/actor/test_lives.py::test_the_end_of_a_service_does_not_unlist_its_successor",
 }
 """Those that no few dozen seeds of a scenario show, and the test that each fails."""
 
@@ -129,5 +131,5 @@ _PLANTED = (
 )
 
 WATCHES = tuple(
-    shown(bug, f"tests/unit/{SHOWN_BY[bug.name]}") if bug.name in SHOWN_BY else bug for bug in _PLANTED
+    shown(bug, f"tests/{SHOWN_BY[bug.name]}") if bug.name in SHOWN_BY else bug for bug in _PLANTED
 )

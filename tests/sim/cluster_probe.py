@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from casty.errors import CastyError
 from sim import Faults, World
-from sim.draws import Draws
-from sim.nemesis import Nemesis
+from sim.faults.random_nemesis import Nemesis
+from sim.kernel.draws import Draws
 
 if TYPE_CHECKING:
     from casty.client import ClusterClient

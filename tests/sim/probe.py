@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from casty.runtime import current
 from casty.transport.base import Link
-from sim.process import Process
-from sim.world import World
+from sim.world.process import Process
+from sim.world.world import World
 
 
 class Seen(NamedTuple):

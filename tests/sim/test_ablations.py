@@ -17,9 +17,9 @@ from chaos.ablations.planted import FIRST, PLANTED
 from chaos.ablations.remains import REMAINS
 from chaos.ablations.watched import WATCHED
 from chaos.ablations.watches import WATCHES
-from sim.executor import run_plan
-from sim.result import HELD
-from sim.swarm import ROGUE, SCENARIOS, expand
+from sim.plans.generate import ROGUE, SCENARIOS, expand
+from sim.runner.result import HELD
+from sim.runner.run import run_plan
 
 SOON = 12
 ROOT = Path(__file__).parents[2]
@@ -67,11 +67,11 @@ def test_a_test_that_fails_with_its_bug_only_shows_it() -> None:
     (bug,) = [bug for bug in PLANTED if bug.name == "any-announcement"]
     assert find(bug, []) is not None
     harmless = bug._replace(
-        shown_by="tests/unit/cluster/test_control.py::test_a_second_founding_changes_nothing"
+        shown_by="tests/unit/cluster/control/test_control.py::test_a_second_founding_changes_nothing"
     )
     assert find(harmless, []) is None
     with pytest.raises(RuntimeError, match="pytest ended with 4"):
-        find(bug._replace(shown_by="tests/unit/cluster/test_control.py::test_nothing"), [])
+        find(bug._replace(shown_by="tests/unit/cluster/control/test_control.py::test_nothing"), [])
 
 
 def test_a_third_of_them_need_a_coincidence() -> None:

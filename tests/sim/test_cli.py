@@ -10,9 +10,9 @@ import pytest
 from chaos.ablations.bug import planted
 from chaos.ablations.planted import PLANTED
 from sim.cli import main
-from sim.plan import Plan
-from sim.swarm import SCENARIOS
-from sim.sweep import GOALS, Summary
+from sim.plans.generate import SCENARIOS
+from sim.plans.plan import Plan
+from sim.runner.sweep import GOALS, Summary
 
 FIELDS = (
     "scenario", "seed", "verdict", "digest", "virtual_seconds", "wall_seconds", "events", "operations", "faults",

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sim.history import FAILED, OK, UNKNOWN, History
-from tests.sim.histories import Script
+from tests.sim.checks.histories import Script
 
 
 def test_operations_that_never_returned_count_as_unknown() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sim.executor import run_plan
-from sim.plan import Plan
-from sim.swarm import SCENARIOS, expand
+from sim.plans.generate import SCENARIOS, expand
+from sim.plans.plan import Plan
+from sim.runner.run import run_plan
 
 CORPUS = sorted((Path(__file__).parents[2] / "chaos" / "corpus").glob("*.json"))
 

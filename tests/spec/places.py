@@ -20,8 +20,8 @@ from typing import Any
 from casty import ClusterClient, ClusteredActorSystem, Lock, Semaphore, Settings, runtime
 from casty.tls import Config
 from sim import World
-from sim.cluster import CLUSTER_NAME
-from sim.faults import Undo
+from sim.faults.settings import Undo
+from sim.world.clusters import CLUSTER_NAME
 
 __all__ = [
     "SYSTEM",
@@ -137,8 +137,8 @@ class Place(ABC):
 
 def slot_of_name(kind: str, name: str) -> int:
     """Return the slot of a structure, as ``casty status --locate`` does."""
-    from casty.cluster.placement import slot_of
-    from casty.distributed.core import KIND_NAMES
+    from casty.cluster.control.placement import slot_of
+    from casty.distributed.machines.base import KIND_NAMES
 
     (number,) = [number for number, text in KIND_NAMES.items() if text == kind]
     return slot_of(number, name.encode(), SETTINGS.slots)

@@ -100,12 +100,12 @@ def test_broad_handlers_stand_at_the_boundaries_only() -> None:
     boundaries = (
         "casty/checks.py",
         "casty/actor/", "casty/transport/connection.py", "casty/cli/main.py", "casty/pytest_plugin.py",
-        "casty/cluster/host.py",  # a replica fails alone, as a process would
+        "casty/cluster/multiraft/host.py",  # a replica fails alone, as a process would
         # Constructors, properties and serializers of users raise what they like.
         "casty/wire/codec.py", "casty/wire/serializer_codec.py", "casty/wire/shapes.py",
         "casty/transport/peers.py",  # the user's address map
-        "casty/cluster/boundary.py", "casty/cluster/visitor.py",  # a message of an actor costs itself, not its link
-        "sim/loop.py", "sim/teardown.py", "sim/process.py",
+        "casty/cluster/node/boundary.py", "casty/cluster/client.py",  # a message of an actor costs itself, not its link
+        "sim/kernel/loop.py", "sim/kernel/teardown.py", "sim/world/process.py",
         "chaos/fuzz.py",  # whatever a mutant makes the library raise is what it looks for
     )  # fmt: skip
     strays = [

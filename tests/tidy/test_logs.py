@@ -16,15 +16,15 @@ OTHERWISE: dict[str, int] = {
     "casty/actor/events.py": 5,  # handlers of this process, and messages of its own actors
     "casty/actor/full.py": 1,  # once a second, and escaped
     "casty/actor/lease.py": 1,  # what a user's own code raised as it was closed, once an entity
-    "casty/cluster/actors.py": 2,  # regions that this process registers
-    "casty/cluster/chronicle.py": 2,  # MOST_LINES a second, each escaped
-    "casty/cluster/host.py": 2,  # once a replica
-    "casty/cluster/node.py": 2,  # this node's own clock at its start; who it waits for, each 5 s, escaped
-    "casty/cluster/node_memory.py": 2,  # when the budget fills, or is open again
-    "casty/cluster/reach.py": 3,  # this node's own addresses, at its start
-    "casty/cluster/regions.py": 1,  # once a hand-over of a slot, and escaped
-    "casty/cluster/services.py": 2,  # this node's own registrations, when the control group answers
-    "casty/cluster/shortage.py": 1,  # each 5 s, and escaped
+    "casty/cluster/actors/wiring.py": 2,  # regions that this process registers
+    "casty/cluster/node/change_log.py": 2,  # MOST_LINES a second, each escaped
+    "casty/cluster/multiraft/host.py": 2,  # once a replica
+    "casty/cluster/node/node.py": 2,  # this node's own clock at its start; who it waits for, each 5 s, escaped
+    "casty/cluster/slots/node_memory.py": 2,  # when the budget fills, or is open again
+    "casty/cluster/node/address_check.py": 3,  # this node's own addresses, at its start
+    "casty/cluster/actors/region_host.py": 1,  # once a hand-over of a slot, and escaped
+    "casty/cluster/actors/receptionist.py": 2,  # this node's own registrations, when the control group answers
+    "casty/cluster/node/group_health.py": 1,  # each 5 s, and escaped
     "casty/transport/accepting.py": 2,  # once a second; errors of the system
 }
 """Log calls with anything but constants that are no complaint, by file, and why each may be."""

@@ -10,7 +10,7 @@ from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.events import ActorFailed
 from casty.actor.mailbox import Mailbox
 from casty.actor.sharding import ShardEnvelope
-from casty.cluster.region_router import check_region
+from casty.cluster.actors.region_router import check_region
 from tests.unit.actor.probes import listen, started
 
 

@@ -14,11 +14,11 @@ from casty.actor.local import LocalSystem, Origin
 from casty.actor.ref import ActorRef, RemoteActorRef
 from casty.actor.services import Register
 from casty.address import ActorAddress
-from casty.cluster.remote import Remote
+from casty.cluster.actors.remote import Remote
 from casty.errors import AskFailed
 from casty.runtime import current
+from tests.unit.cluster.actors.test_services import PRINTER, Registry, instances
 from tests.unit.cluster.region_world import Add, Get, Process, World, counter, settle
-from tests.unit.cluster.test_services import PRINTER, Registry, instances
 
 ORIGINS = [None, Origin("h", 1, "me", "1")]
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from casty.cli.status import Place, locate, render
-from casty.cluster.placement import slot_of
-from casty.distributed.core import LOCK, MAP
+from casty.cluster.control.placement import slot_of
+from casty.distributed.machines.base import LOCK, MAP
 from casty.errors import ConfigError, Unavailable
 from casty.wire.codec import default_codec
 from casty.wire.pack import pack

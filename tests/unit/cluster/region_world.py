@@ -16,11 +16,11 @@ from casty.actor.local import LocalSystem, Origin
 from casty.actor.ref import ActorRef
 from casty.actor.standing import Standing
 from casty.address import NodeAddress, node_id_of
+from casty.cluster.actors.region_host import RegionHost
+from casty.cluster.actors.region_router import RegionRouter
+from casty.cluster.actors.remote import Remote
 from casty.cluster.authority import CLIENT, MEMBER, Speaker
-from casty.cluster.region_router import RegionRouter
-from casty.cluster.regions import RegionHost
-from casty.cluster.remote import Remote
-from casty.cluster.topology import LeaderTable, MemberInfo, Topology
+from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
 from casty.runtime import Runtime
 from casty.wire import frames
 from casty.wire.codec import Codec

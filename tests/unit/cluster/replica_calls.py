@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from casty.cluster.slot_schema import CLOSE
+from casty.cluster.slots.schema import CLOSE
 from casty.consensus import Entry
-from casty.distributed.core import BARRIER, COUNTER, LOCK
+from casty.distributed.machines.base import BARRIER, COUNTER, LOCK
 from casty.wire.pack import pack, unpack
 from tests.unit.cluster.replica_world import TTL_S, Client, World
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-from casty.cluster.gateway import Gateway
-from casty.cluster.memory import MemoryBudget
-from casty.cluster.node_memory import NodeMemory
-from casty.cluster.operations import OP_KEEPALIVE, OP_READ, OP_WRITE, RELAY
-from casty.cluster.slot_group import SlotReplica
-from casty.cluster.topology import LeaderTable, MemberInfo, Topology
+from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
+from casty.cluster.multiraft.memory_budget import MemoryBudget
+from casty.cluster.sessions.gateway import Gateway
+from casty.cluster.slots.node_memory import NodeMemory
+from casty.cluster.slots.operations import OP_KEEPALIVE, OP_READ, OP_WRITE, RELAY
+from casty.cluster.slots.replica import SlotReplica
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Entry, NotLeading
 from casty.runtime import Outlet, Runtime

@@ -31,8 +31,8 @@ from casty.cluster.authority import (
     may_ask_receptionist,
     may_name,
 )
-from casty.cluster.ballots import Identity
-from casty.cluster.boundary import Boundary
+from casty.cluster.control.ballots import Identity
+from casty.cluster.node.boundary import Boundary
 from casty.consensus import Membership, Role, messages
 from casty.consensus.membership import History
 from casty.errors import RemoteProtocolError

@@ -13,17 +13,18 @@ from casty.actor.services import Subscribe
 from casty.actor.shares import ROW_BYTES
 from casty.actor.watch_protocol import WATCH
 from casty.address import ActorAddress
-from casty.cluster import region_router, remote, services
+from casty.cluster.actors import receptionist as services
+from casty.cluster.actors import region_router, remote
+from casty.cluster.actors.remote import WATCHES
 from casty.cluster.authority import CLIENT, Speaker
-from casty.cluster.proposals import OK
-from casty.cluster.remote import WATCHES
-from casty.cluster.replies import FRAME_BYTES, LinkAnswers
-from casty.cluster.status import KEPT_NS, StatusAnswers
+from casty.cluster.multiraft.proposals import OK
+from casty.cluster.node.replies import FRAME_BYTES, LinkAnswers
+from casty.cluster.node.status import KEPT_NS, StatusAnswers
 from casty.errors import RemoteProtocolError
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
+from tests.unit.cluster.actors.test_services import PRINTER, Registry
 from tests.unit.cluster.region_world import ManualClock, Process, World, counter, settle
-from tests.unit.cluster.test_services import PRINTER, Registry
 
 
 def speaker(role: int, name: str = "c") -> Speaker:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from casty.cluster import control_schema, slot_schema
-from casty.cluster.slot_schema import COMMAND, ENTRIES, KEEPALIVES, READ
+from casty.cluster.control import schema as control_schema
+from casty.cluster.slots import schema as slot_schema
+from casty.cluster.slots.schema import COMMAND, ENTRIES, KEEPALIVES, READ
 from casty.schema import Rule, compiled, flaw
 from casty.wire.pack import pack, unpack
 from chaos.__main__ import main

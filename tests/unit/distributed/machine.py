@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from casty.distributed.core import (
+from casty.distributed.machines.base import (
     LOCK,
     OK,
     QUEUED,
@@ -16,8 +16,8 @@ from casty.distributed.core import (
     Effect,
     Reply,
 )
+from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED
-from casty.distributed.structures import STRUCTURES
 from casty.errors import Unavailable
 from casty.wire.codec import default_codec
 

@@ -9,10 +9,10 @@ from typing import Any, assert_type
 import pytest
 
 from casty import ActorSystem, runtime
-from casty.distributed.core import MAP, OVERLOADED
 from casty.distributed.counter import Counter
 from casty.distributed.facade import Distributed
 from casty.distributed.handle import failure
+from casty.distributed.machines.base import MAP, OVERLOADED
 from casty.distributed.map import Dict
 from casty.distributed.queue import Queue
 from casty.distributed.set import Set

@@ -12,9 +12,9 @@ from casty.actor.behavior import Behavior
 from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope
 from casty.actor.system import ActorSystem
-from casty.distributed.core import SEMAPHORE
 from casty.distributed.counter import Counter
 from casty.distributed.facade import Distributed
+from casty.distributed.machines.base import SEMAPHORE
 from casty.distributed.plain_port import plain_entities
 from casty.distributed.semaphore import Semaphore
 from casty.errors import Mismatch, OutcomeUnknown, Unavailable

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from casty.distributed.core import MAP, QUEUE
 from casty.distributed.facade import Distributed
+from casty.distributed.machines.base import MAP, QUEUE
 from casty.errors import EncodingError, Unavailable, Undecodable
 from casty.wire.codec import default_codec
 from tests.unit.distributed.machine import FakeGateway, Slot

@@ -1,0 +1,1 @@
+"""Actors across processes: remote references, regions of entities, services, membership events."""

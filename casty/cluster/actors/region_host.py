@@ -1,0 +1,469 @@
+"""Volatile entities of one node: activated on demand, only in slots led here, only under the leader's lease.
+
+At most one activation of an entity lives in the cluster: the leader's lease ends before anyone else can
+lead the slot with a lease of his own, and every activation is stopped a margin before it. The lease is
+looked at for each message before its handler runs, for each step of a handler or hook, for whatever it says, and by a
+timer while handlers wait. A process that was suspended inside a handler may run on to that handler's next await or
+tell; nothing else of it runs. How a slot is handed over is in `draining.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from casty.actor.behavior import Behavior, Behaviors
+from casty.actor.cell import Cell
+from casty.actor.local import LocalSystem
+from casty.checks import shown
+from casty.cluster.actors.draining import DRAIN_NS, HandOver
+from casty.cluster.actors.hosted_regions import code_of, name_of
+from casty.cluster.actors.region_router import entity_path, regions_full
+from casty.cluster.actors.remote import Remote
+from casty.cluster.actors.senders import Heard
+from casty.cluster.control.placement import slot_of_region
+from casty.config import SECOND_NS
+from casty.errors import CastyError, EncodingError, Mismatch, Overloaded, UnknownRegion
+from casty.limits import MAX_REGIONS
+from casty.runtime import Clock, Timer
+
+if TYPE_CHECKING:
+    from casty.actor.context import ActorContext
+    from casty.cluster.actors.region_router import EntityMessage, RegionRouter, RegionRoutes
+
+__all__ = ["ActivationLease", "EntityActivated", "EntityStopped", "RegionHost"]
+
+M = TypeVar("M")
+
+GRACE_NS = SECOND_NS
+"""How long a message waits for its region to be hosted here: programs start regions on all nodes at once."""
+
+NAMED = 5
+"""How many entities the line about those that are cancelled names."""
+
+MAX_SOURCES = 4096
+"""Processes whose last number an activation remembers."""
+
+
+class EntityActivated(NamedTuple):
+    """A volatile entity began to live on this node."""
+
+    slot: int
+    path: str
+
+
+class EntityStopped(NamedTuple):
+    """A volatile entity is gone from this node."""
+
+    slot: int
+    path: str
+
+
+class _Region(NamedTuple):
+    factory: Callable[[str], Behavior[Any]]
+    num_shards: int
+
+
+class ActivationLease:
+    """How long one activation may act: while its node leads the slot alone, and nobody revoked it."""
+
+    __slots__ = ("_clock", "_is_over", "_until_ns", "slot")
+
+    def __init__(self, clock: Clock, until_ns: Callable[[int], int], slot: int) -> None:
+        self.slot = slot
+        self._clock = clock
+        self._until_ns = until_ns
+        self._is_over = False
+
+    def lasts(self) -> bool:
+        """Whether it may act now."""
+        if not self._is_over and self._clock.now() >= self._until_ns(self.slot):
+            self._is_over = True
+        return not self._is_over
+
+    def revoke(self) -> None:
+        """It does not yield, and the slot moves on."""
+        self._is_over = True
+
+
+class Activation:
+    """One living entity. `heard` has the last numbers of those that send to it; see there for its bound."""
+
+    __slots__ = ("cell", "entity", "heard", "is_draining", "lease")
+
+    def __init__(self, entity: tuple[str, str], cell: Cell, heard: Heard, lease: ActivationLease) -> None:
+        self.entity = entity
+        """The name of its region, and its id."""
+        self.cell = cell
+        self.heard = heard
+        self.lease = lease
+        self.is_draining = False
+
+    def takes(self, *, is_inside: bool) -> bool:
+        """Whether it takes a message, of another entity of its slot or from elsewhere."""
+        return not self.cell.is_stopping and (is_inside or not self.is_draining)
+
+    def drain(self) -> None:
+        """Let it stop behind its mail."""
+        if not self.is_draining:
+            self.is_draining = True
+            self.cell.mailbox.put_beyond(_DRAINED)
+
+
+class _Drained:
+    """Put behind the mail of an entity that is to stop once it has read everything."""
+
+
+_DRAINED = _Drained()
+
+
+class RegionHost:
+    """The entities of one node; the router's `Acceptor`.
+
+    Parameters
+    ----------
+    local, remote, routes
+        The actors here, their decoder, and the topology.
+    lease_until_ns
+        Returns until when this node leads a slot alone, on its own clock; 0 when it does not.
+    margin_ns
+        How long before the end of a lease activations are stopped.
+    max_entities
+        Activations that may live here at the same time.
+
+    Bounds: `_regions` and `_refused` have a row per region that was spawned here, together at most `MAX_REGIONS`;
+    `_slots` has a row per living entity, at most `max_entities`; `_hand_overs` one per slot.
+    """
+
+    def __init__(
+        self,
+        local: LocalSystem,
+        remote: Remote,
+        routes: RegionRoutes,
+        *,
+        lease_until_ns: Callable[[int], int],
+        margin_ns: int,
+        max_entities: int,
+    ) -> None:
+        self._local = local
+        self._remote = remote
+        self._routes = routes
+        self._lease_until_ns = lease_until_ns
+        self._margin_ns = margin_ns
+        self._max_entities = max_entities
+        self._clock = local.runtime.clock
+        self._observe = local.runtime.observe
+        self._regions: dict[str, _Region] = {}
+        self._refused: dict[str, CastyError] = {}
+        self._slots: dict[int, dict[str, Activation]] = {}
+        self._hand_overs: dict[int, HandOver] = {}
+        self._count = 0
+        self._timer: Timer | None = None
+        self._due_ns = 0
+        self.router: RegionRouter | None = None
+
+    def register(self, shard_type: str, factory: Callable[[str], Behavior[Any]], num_shards: int) -> bool:
+        """Host a region from now on; False when it is hosted already.
+
+        Raises
+        ------
+        Mismatch
+            It has another shard count, here or in the cluster, or another behaviour here.
+        Overloaded
+            There are `MAX_REGIONS` others.
+        """
+        known = self._regions.get(shard_type)
+        topology = self._routes.topology()
+        recorded = None if topology is None else topology.regions.get(shard_type)
+        recorded = recorded if known is None else known.num_shards
+        if recorded is not None and recorded != num_shards:
+            raise Mismatch(f"region {shard_type!r}: num_shards is {recorded}, given {num_shards}")
+        if known is not None:
+            if code_of(known.factory) != code_of(factory):
+                raise Mismatch(
+                    f"region {shard_type!r}: its entities are made by {name_of(known.factory)} here, given "
+                    f"{name_of(factory)}; give the region of one of them another name"
+                )
+            return False
+        self._check_room(shard_type)
+        self._regions[shard_type] = _Region(factory, num_shards)
+        self._refused.pop(shard_type, None)
+        return True
+
+    def _check_room(self, shard_type: str) -> None:
+        topology = self._routes.topology()
+        names = dict.fromkeys(
+            (*self._regions, *self._refused, *(() if topology is None else topology.regions))
+        )
+        if shard_type not in names and len(names) >= MAX_REGIONS:
+            raise regions_full(shard_type, len(names))
+
+    def names(self) -> dict[str, str]:
+        """Return the names of the factories of the regions that are hosted here."""
+        return {shard_type: name_of(region.factory) for shard_type, region in self._regions.items()}
+
+    def shards_of(self, shard_type: str) -> int | None:
+        """How many shards a region has that is hosted here; None for any other name."""
+        region = self._regions.get(shard_type)
+        return None if region is None else region.num_shards
+
+    def refused(self, shard_type: str, error: CastyError) -> None:
+        """The cluster recorded another shard count first: this node's region serves nobody."""
+        self._regions.pop(shard_type, None)
+        self._refused[shard_type] = error
+
+    # -- messages
+
+    def accept(self, item: EntityMessage) -> bool:
+        """Take a message for a slot that this node seems to lead; False: not now, `item.why` says why."""
+        assert self.router is not None, "the router is set before the first message"
+        region = self._regions.get(item.shard_type)
+        error = self._mismatch(item, region)
+        if error is not None:
+            self.router.drop(item, error)
+            return True
+        if region is None:
+            item.why = f"region {item.shard_type!r} is not hosted on the node that leads the slot"
+            return False
+        topology = self._routes.topology()
+        assert topology is not None, "the router knows the leader from a topology"
+        slot = slot_of_region(item.shard_type, item.shard, len(topology.slots))
+        path = entity_path(item.shard_type, item.entity_id)
+        if self._local.is_stopping or not self._is_leased(slot):
+            item.why = "the node that leads the slot has no lease"
+            return False
+        is_inside = item.from_slot == slot
+        hand_over = self._hand_over_of(slot)
+        if hand_over is not None and hand_over.is_closing and not is_inside:
+            item.why = "the slot is handed over to another node"
+            return False
+        activation = self._slots.get(slot, {}).get(path)
+        if activation is not None and not activation.takes(is_inside=is_inside):
+            item.why = "the entity is stopping"
+            return False
+        self._deliver(item, region, slot, path)
+        if hand_over is not None and hand_over.is_closing and activation is None:
+            self._drain(slot)
+        return True
+
+    def _mismatch(self, item: EntityMessage, region: _Region | None) -> CastyError | None:
+        topology = self._routes.topology()
+        recorded = None if topology is None else topology.regions.get(item.shard_type)
+        recorded = recorded if region is None else region.num_shards
+        if recorded is not None and recorded != item.num_shards:
+            return UnknownRegion(
+                f"region {item.shard_type!r} has num_shards = {recorded}, the caller says {item.num_shards}"
+            )
+        if region is None and self._clock.now() - item.since_ns > GRACE_NS:
+            why = self._refused.get(item.shard_type, "spawn it on every node")
+            return UnknownRegion(f"region {item.shard_type!r} is not hosted where its slot is led; {why}")
+        return None
+
+    def _deliver(self, item: EntityMessage, region: _Region, slot: int, path: str) -> None:
+        assert self.router is not None
+        refusal = self._local.mail_refusal(item.size_bytes)
+        if refusal is not None:
+            self.router.drop(item, refusal)
+            return
+        try:
+            message = self._remote.decode(item.payload)
+        except EncodingError as error:
+            text = f"{item.shard_type}/{item.entity_id}: {error}"
+            self._local.undecodable.say(f"a message that cannot be decoded was dropped: {text}")
+            self.router.drop(item, EncodingError(text), level=0)
+            return
+        activation = self._slots.get(slot, {}).get(path)
+        if activation is None:
+            if self._count >= self._max_entities:
+                self.router.drop(item, Overloaded(f"max_entities: {self._max_entities} live here"))
+                return
+            heard = Heard(self._remote.senders, MAX_SOURCES)
+            activation = self._activate((item.shard_type, item.entity_id), region, slot, heard)
+        if activation.heard.is_overtaken(item.source, item.number):
+            self._local.dead_letter(
+                message, activation.cell.ref, "a later message of the same sender came first"
+            )
+            return
+        if item.sender is not None:
+            self._local.replies.came(message, item.sender)
+        activation.cell.tell(message, item.size_bytes)
+
+    def _activate(self, entity: tuple[str, str], region: _Region, slot: int, heard: Heard) -> Activation:
+        path = entity_path(*entity)
+        behavior = Behaviors.setup(_Start(region.factory, entity[1]))
+        lease = ActivationLease(self._clock, self._lease_until_ns, slot)
+        cell = self._local.spawn_at(path, behavior, lease=lease)
+        cell.guard = partial(self._may_handle, cell, slot)
+        activation = Activation(entity, cell, heard, lease)
+        cell.finished = partial(self._finished, slot)
+        cell.inherit = partial(self._live_again, slot, activation)
+        self._slots.setdefault(slot, {})[path] = activation
+        self._count += 1
+        if self._observe:
+            self._observe(EntityActivated(slot, path))
+        self._arm(slot)
+        return activation
+
+    def _live_again(self, slot: int, former: Activation, cell: Cell, left: list[tuple[object, int]]) -> None:
+        """An entity that ended itself had mail: its next life reads that, before anything that comes later."""
+        mail = [(message, size) for message, size in left if not isinstance(message, _Drained)]
+        region = self._regions.get(former.entity[0])
+        if region is None or self._local.is_stopping or not self._is_leased(slot):
+            former.heard.close()
+            for message, _ in mail:
+                cell.unread(message)
+        else:
+            activation = self._activate(former.entity, region, slot, former.heard)
+            for message, size in mail:
+                activation.cell.tell(message, size)
+            hand_over = self._hand_over_of(slot)
+            if former.is_draining or (hand_over is not None and hand_over.is_closing):
+                activation.drain()
+        if self.router is not None:
+            self.router.retry()
+
+    # -- leases
+
+    def _is_leased(self, slot: int) -> bool:
+        return self._clock.now() < self._lease_until_ns(slot) - self._margin_ns
+
+    def _may_handle(self, cell: Cell, slot: int, message: object) -> bool:
+        if isinstance(message, _Drained):
+            if cell.mailbox.empty():
+                cell.stop()
+            else:  # another entity of the slot said something meanwhile, and may wait for the answer
+                cell.mailbox.put_beyond(_DRAINED)
+            return False
+        if self._is_leased(slot):
+            return True
+        self._local.dead_letter(message, cell.ref, "this node's lease on the slot ended")
+        self._stop_slot(slot)
+        return False
+
+    def _due_ns_of(self, slot: int) -> int:
+        """When to look at a lease again: at its end or sooner, as a lone voter's endless lease may shrink."""
+        return min(self._lease_until_ns(slot), self._clock.now() + 2 * self._margin_ns) - self._margin_ns
+
+    def _arm(self, slot: int) -> None:
+        due_ns = self._due_ns_of(slot)
+        if self._timer is not None:
+            if self._due_ns <= due_ns:
+                return
+            self._timer.cancel()
+        self._due_ns = due_ns
+        self._timer = self._clock.call_at(due_ns, self._check)
+
+    def _check(self) -> None:
+        """Stop what has no lease; look again when the first of the other leases would end."""
+        self._timer = None
+        earliest_ns = 0
+        for slot in list(self._slots):
+            due_ns = self._due_ns_of(slot)
+            if due_ns <= self._clock.now():
+                self._stop_slot(slot)
+                due_ns = self._clock.now() + self._margin_ns  # in case user code held on to its cancellation
+            if earliest_ns == 0 or due_ns < earliest_ns:
+                earliest_ns = due_ns
+        if earliest_ns:
+            self._due_ns = earliest_ns
+            self._timer = self._clock.call_at(earliest_ns, self._check)
+
+    def _stop_slot(self, slot: int) -> None:
+        for activation in list(self._slots.get(slot, {}).values()):
+            activation.cell.stop(is_forced=True)
+
+    def _finished(self, slot: int, cell: Cell) -> None:
+        activations = self._slots.get(slot, {})
+        activation = activations.pop(cell.path, None)
+        if activation is not None:
+            if not cell.has_heirs:
+                activation.heard.close()
+            self._count -= 1
+            if self._observe:
+                self._observe(EntityStopped(slot, cell.path))
+        if not activations:
+            self._slots.pop(slot, None)
+        if self.router is not None and not cell.has_heirs:
+            self.router.retry()
+
+    # -- what the node calls
+
+    def hand_over(self, slot: int) -> bool:
+        """Let the entities of a slot read their mail and stop; called again until True: none is left."""
+        now_ns = self._clock.now()
+        hand_over = self._hand_over_of(slot)
+        if hand_over is None:
+            hand_over = self._hand_overs[slot] = HandOver(now_ns)
+            for activation in self._slots.get(slot, {}).values():
+                if activation.cell.is_busy:
+                    activation.drain()
+        hand_over.asked(now_ns)
+        if not hand_over.is_closing and not self._draining(slot):
+            hand_over.close(now_ns)
+            self._drain(slot)
+        if hand_over.is_due(now_ns):
+            self._force(slot, is_last=hand_over.forces > 1)
+        return hand_over.is_closing and slot not in self._slots
+
+    def _drain(self, slot: int) -> None:
+        for activation in self._slots.get(slot, {}).values():
+            activation.drain()
+
+    def _draining(self, slot: int) -> list[Activation]:
+        return [activation for activation in self._slots.get(slot, {}).values() if activation.is_draining]
+
+    def _force(self, slot: int, *, is_last: bool) -> None:
+        """End those that should have come to their end; at last they may not even clean up any more."""
+        left = self._draining(slot)
+        if left and not is_last:
+            paths = ", ".join(shown(activation.cell.path, 80) for activation in left[:NAMED])
+            self._local.log.warning(
+                "slot %s is handed over: %s entities did not end within %s s and are cancelled: %s%s",
+                slot, len(left), DRAIN_NS // SECOND_NS, paths, ", ..." if len(left) > NAMED else "",
+            )  # fmt: skip
+        for activation in left:
+            if is_last:
+                activation.lease.revoke()
+            activation.cell.stop(is_forced=True)
+
+    def _hand_over_of(self, slot: int) -> HandOver | None:
+        hand_over = self._hand_overs.get(slot)
+        if hand_over is None or hand_over.is_on(self._clock.now()):
+            return hand_over
+        del self._hand_overs[slot]
+        return None
+
+    def role_changed(self, slot: int, is_leading: bool) -> None:
+        """The node began or ceased to lead a slot."""
+        self._hand_overs.pop(slot, None)
+        if not is_leading:
+            self._stop_slot(slot)
+        if self.router is not None:
+            self.router.retry()
+
+    @property
+    def entities(self) -> int:
+        """How many entities live here."""
+        return self._count
+
+    def close(self) -> None:
+        """Arm no timer any more; the actors are stopped by their system."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _Start:
+    """Runs the user's factory inside the entity's own cell, where what it raises is that entity's failure."""
+
+    __slots__ = ("_entity_id", "_factory")
+
+    def __init__(self, factory: Callable[[str], Behavior[M]], entity_id: str) -> None:
+        self._factory = factory
+        self._entity_id = entity_id
+
+    async def __call__(self, ctx: ActorContext[Any]) -> Behavior[Any]:
+        """Return the entity's behaviour."""
+        del ctx
+        return self._factory(self._entity_id)

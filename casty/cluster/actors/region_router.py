@@ -1,0 +1,513 @@
+"""The way of a message to a sharded entity, on nodes and clients: entity -> shard -> slot -> its leader.
+
+A message that cannot leave yet (no topology, no leader, no link, no lease) waits here, behind earlier ones
+for the same shard, bounded in number, until its question has ended or `WAIT_NS` has passed. A node that
+gets a message for a slot led elsewhere passes it on. A router numbers its messages; the entity's node takes
+only rising numbers from a router, so a message that was overtaken on a detour is a dead letter and order is
+kept.
+
+Every message is encoded when it is sent, also one that stays in this process: whether a class can travel
+must not depend on where an entity happens to live.
+
+Names are the same in another cluster of the same name, so a message says for which cluster and generation it is, as its
+sender saw it when it left there; a node of another one refuses it.
+
+``ENTITY`` body: ``[shard type, num shards, entity id, source key, number, detours, sender or None,
+payload, generation:cluster id]``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from casty.actor.lease import acting_slot
+from casty.actor.local import LocalSystem
+from casty.actor.ref import ActorRef
+from casty.actor.sharding import ShardEnvelope, shard_of
+from casty.actor.unread import MESSAGE_BYTES
+from casty.address import ActorAddress, node_id_of
+from casty.checks import check_count, check_name, shown
+from casty.cluster.actors.remote import ActorRoutes, Remote, plain_sender, sender_of
+from casty.cluster.authority import PEER, Speaker, heard_as, may_name
+from casty.cluster.control.placement import slot_of_region
+from casty.config import SECOND_NS
+from casty.errors import CastyError, MessageTooLarge, Mismatch, Overloaded, RemoteProtocolError, Unavailable
+from casty.events import Redirected
+from casty.limits import MAX_NUMBER, MAX_REGION_NAME_BYTES, MAX_REGIONS
+from casty.runtime import Timer
+from casty.wire import frames
+from casty.wire.pack import pack, unpack
+
+__all__ = ["Acceptor", "EntityMessage", "RegionRouter", "RegionRoutes", "check_region", "regions_full"]
+
+WAIT_NS = 10 * SECOND_NS
+"""How long a message without a question waits: a failover takes 2 s, so only a lost quorum outlasts it."""
+
+RETRY_NS = SECOND_NS // 20
+"""How often waiting messages try again; news of leaders and leases are tried at once."""
+
+RETRIED_AT_ONCE = 256
+"""Shards with waiting messages that are looked at in one turn; each costs some ten microseconds."""
+
+ASK_OTHERS_NS = SECOND_NS
+"""After so long without a link to the leader another node is asked to pass the message on."""
+
+_SHAPE: tuple[Any, ...] = (str, int, str, str, int, int, (list, type(None)), bytes, str)
+
+MAX_DETOURS = 2
+"""How often a message is passed on: to the leader it was not sent to, and once more if that moved."""
+
+
+class RegionRoutes(ActorRoutes, Protocol):
+    """What a node or client offers to its router."""
+
+    def linked(self) -> Sequence[str]:
+        """Return the node ids that can be reached now."""
+        ...
+
+
+class EntityMessage:
+    """One message on its way to an entity."""
+
+    __slots__ = (
+        "detours", "entity_id", "from_slot", "home", "num_shards", "number", "payload", "sender", "shard",
+        "shard_type", "since_ns", "source", "why",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        shard_type: str,
+        num_shards: int,
+        entity_id: str,
+        source: str,
+        number: int,
+        detours: int,
+        sender: ActorAddress | None,
+        since_ns: int,
+        payload: bytes,
+        from_slot: int | None = None,
+        home: str | None = None,
+    ) -> None:
+        self.home = home
+        """The cluster and generation that it is for; None for one of this process, which is for the present one."""
+        self.from_slot = from_slot
+        """The slot of the entity of this process that says it; None for all other senders."""
+        self.shard_type = shard_type
+        self.num_shards = num_shards
+        self.entity_id = entity_id
+        self.shard = shard_of(entity_id, num_shards)
+        self.source = source
+        self.number = number
+        self.detours = detours
+        self.sender = sender
+        self.since_ns = since_ns
+        self.payload = payload
+        self.why = "no topology yet"
+
+    @property
+    def size_bytes(self) -> int:
+        """What it counts for while it waits or is unread."""
+        return MESSAGE_BYTES + len(self.payload)
+
+
+class Acceptor(Protocol):
+    """The entities of a node: `region_host.RegionHost`."""
+
+    def accept(self, item: EntityMessage) -> bool:
+        """Take a message for a slot that this node seems to lead; False: not now, `item.why` says why."""
+        ...
+
+
+class RegionRouter:
+    """Routes of one node or client.
+
+    Parameters
+    ----------
+    local, remote, routes
+        The actors here, their encoder, and the ways out.
+    me
+        This process's node id; None for a client.
+    source
+        This process's peer key.
+    max_waiting
+        Messages that may wait here at the same time.
+    acceptor
+        The entities of this node; None for a client.
+
+    Bounds: `_refs` has a row per region that was named here, at most `MAX_REGIONS`; `_waiting` has one per shard with
+    waiting messages, which are at most `max_waiting`.
+    """
+
+    def __init__(
+        self,
+        local: LocalSystem,
+        remote: Remote,
+        routes: RegionRoutes,
+        *,
+        me: str | None,
+        source: str,
+        max_waiting: int,
+        acceptor: Acceptor | None = None,
+    ) -> None:
+        self._local = local
+        self._remote = remote
+        self._routes = routes
+        self._me = me
+        self._source = source
+        self._max_waiting = max_waiting
+        self._acceptor = acceptor
+        self._clock = local.runtime.clock
+        self._observe = local.runtime.observe
+        self._number = 0
+        self._refs: dict[str, tuple[int, ActorRef[ShardEnvelope[Any]]]] = {}
+        self._waiting: dict[tuple[str, int], deque[EntityMessage]] = {}
+        self._count = 0
+        self._by_source: dict[str, int] = {}
+        """Process -> how many of its messages wait; a row goes with the last of them."""
+        self._timer: Timer | None = None
+        self._to_retry: list[tuple[str, int]] = []
+        """Shards that this round of retries has not come to."""
+        self._is_news = False
+        self._is_retrying = False
+        self._is_closed = False
+        self.refusal: Callable[[], CastyError | None] = _nothing
+        """Why no message will ever leave, if that is known: all contact points refused this client."""
+
+    # -- refs
+
+    def ref(self, shard_type: str, num_shards: int) -> ActorRef[ShardEnvelope[Any]]:
+        """Return the ref of a region, always the same; raises `Mismatch` for another shard count.
+
+        A count that was wrong may be put right by what the cluster recorded: then the ref is as good as new. Where
+        `MAX_REGIONS` others have refs, `Overloaded` is raised.
+        """
+        check_region(shard_type, num_shards)
+        known = self._refs.get(shard_type)
+        if known is not None and known[0] == num_shards:
+            return known[1]
+        if known is not None:
+            topology = self._routes.topology()
+            if topology is None or topology.regions.get(shard_type) != num_shards:
+                raise Mismatch(f"region {shard_type!r}: num_shards is {known[0]} here, given {num_shards}")
+        if known is None and len(self._refs) >= MAX_REGIONS:
+            raise regions_full(shard_type, len(self._refs))
+        path = region_path(shard_type)
+        self._local.remove_endpoint(path)
+        ref = self._local.add_endpoint(path, _Proxy(self, shard_type, num_shards).receive)
+        self._refs[shard_type] = (num_shards, ref if known is None else known[1])
+        return self._refs[shard_type][1]
+
+    # -- in
+
+    def tell(self, shard_type: str, num_shards: int, entity_id: str, message: object) -> None:
+        """Send a message of this process to an entity."""
+        payload = self._remote.encode(message)
+        self._check_size(entity_id, payload)
+        self._number += 1
+        sender, now_ns = self._local.replies.asking, self._clock.now()
+        item = EntityMessage(
+            shard_type, num_shards, entity_id, self._source, self._number, 0, sender, now_ns, payload,
+            acting_slot(),
+        )  # fmt: skip
+        self.route(item)
+
+    def _check_size(self, entity_id: str, payload: bytes) -> None:
+        """A name travels with each message: both together are what the cluster takes, so that no frame is too long."""
+        size_bytes = len(payload) + len(entity_id.encode())
+        if self._remote.is_too_large(size_bytes):
+            raise self._remote.too_large(f"message and id of the entity {shown(entity_id, 80)}", size_bytes)
+
+    def on_entity(self, body: bytes, speaker: Speaker | None = None) -> None:
+        """Take an ``ENTITY`` frame of another process; what a client sends in another's name is not believed."""
+        row: Any = unpack(body)
+        if not isinstance(row, list) or len(row) != len(_SHAPE):
+            raise RemoteProtocolError(f"entity message: expected {len(_SHAPE)} fields")
+        if not all(isinstance(value, kind) for value, kind in zip(row, _SHAPE, strict=True)) or row[1] < 1:
+            raise RemoteProtocolError("entity message: found a field of the wrong type")
+        if max(row[1], row[4], row[5]) > MAX_NUMBER or min(row[4], row[5]) < 0:
+            raise RemoteProtocolError(f"entity message: expected numbers from 0 to {MAX_NUMBER}")
+        shard_type, num_shards, entity_id, source, number, detours, sender, payload, home = row
+        address, now_ns = sender_of(sender, self._local.name), self._clock.now()
+        if speaker is not None and speaker.role < PEER:
+            asked = address is not None and address.node_id == node_id_of(speaker.key)
+            address = address if asked else None
+        item = EntityMessage(
+            shard_type, num_shards, entity_id, source, number, detours, address, now_ns, payload, home=home
+        )
+        if speaker is not None and not may_name(speaker, source, passes_on=True):
+            self.drop(item, RemoteProtocolError(f"{shown(speaker.key, 100)} does not speak for this sender"))
+            return
+        if speaker is not None:
+            item.source = heard_as(speaker, source)
+        self.route(item)
+
+    def route(self, item: EntityMessage) -> None:
+        """Send a message on, or let it wait behind the earlier ones of its shard."""
+        if self._is_closed:
+            self.drop(item, Unavailable(f"{item.entity_id}: this process has stopped"), logging.INFO)
+            return
+        key = (item.shard_type, item.shard)
+        if key not in self._waiting and self._try(item):
+            return
+        if self._count >= self._max_waiting:
+            self.drop(item, Overloaded(f"max_mailbox: {self._max_waiting} messages wait for leaders"))
+            return
+        theirs = self._by_source.get(item.source, 0)
+        if item.source != self._source and theirs >= max(1, self._max_waiting // 2):
+            self.drop(
+                item,
+                Overloaded(f"max_mailbox: {theirs} messages of this process wait for leaders, half of it"),
+            )
+            return
+        refusal = self._local.mail_refusal(item.size_bytes)
+        if refusal is not None:
+            self.drop(item, refusal)
+            return
+        self._by_source[item.source] = theirs + 1
+        self._count += 1
+        self._local.unread.size_bytes += item.size_bytes
+        self._waiting.setdefault(key, deque()).append(item)
+        self._arm()
+
+    # -- out
+
+    def _stray(self, item: EntityMessage) -> Unavailable | None:
+        """Return the error of a message for another cluster of the same name."""
+        topology = self._routes.topology()
+        if item.home is None or topology is None or item.home == topology.home:
+            return None
+        return Unavailable(
+            f"{item.entity_id}: expected a message for the cluster {topology.home}, found one for "
+            f"{shown(item.home, 80)}: another cluster of the same name, or another generation; is a contact point of "
+            "the sender a node of another cluster?"
+        )
+
+    def _leader_of(self, item: EntityMessage) -> str | None:
+        topology = self._routes.topology()
+        if topology is None:
+            return None
+        return topology.leader_of(slot_of_region(item.shard_type, item.shard, len(topology.slots)))
+
+    def _try(self, item: EntityMessage) -> bool:
+        """Let the message go if it can; True when it needs no more care here."""
+        if item.home is not None and (stray := self._stray(item)) is not None:
+            self.drop(item, stray)
+            return True
+        leader = self._leader_of(item)
+        if leader is None and (error := self.refusal()) is not None:
+            self.drop(item, error)
+            return True
+        is_gone = self._try_leader(item, leader)
+        self._note(item, f"sent to {leader}" if is_gone else f"waiting: {item.why}")
+        return is_gone
+
+    def _note(self, item: EntityMessage, phase: str) -> None:
+        """Say in the question's own error how far it came."""
+        if item.sender is not None and self._local.is_own(item.sender):
+            reply = self._local.replies.at(item.sender.path)
+            if reply is not None:
+                reply.phase = f"entity {item.entity_id}, {phase}"
+
+    def _try_leader(self, item: EntityMessage, leader: str | None) -> bool:
+        if leader is None:
+            item.why = "no topology yet" if self._routes.topology() is None else "its slot has no leader"
+            return False
+        if leader == self._me and self._acceptor is not None:
+            return self._acceptor.accept(item)
+        if item.detours >= MAX_DETOURS:
+            item.why = "it was passed on too often"
+            return False
+        return self._pass_on(item, leader)
+
+    def _pass_on(self, item: EntityMessage, leader: str) -> bool:
+        is_passing = item.source != self._source
+        topology = self._routes.topology()
+        assert topology is not None, "a leader is known from a topology"
+        body = _body(item, item.detours + is_passing, topology.home)
+        if is_passing and self._observe:
+            self._observe(Redirected(slot_of_region(item.shard_type, item.shard, len(topology.slots))))
+        if self._routes.send(leader, frames.ENTITY, body):
+            return True
+        item.why = f"no link to {leader}, which leads its slot"
+        if is_passing or self._clock.now() - item.since_ns < ASK_OTHERS_NS:
+            return False
+        others = [node_id for node_id in self._routes.linked() if node_id not in (leader, self._me)]
+        return any(self._routes.send(node_id, frames.ENTITY, body) for node_id in others[:1])
+
+    def drop(self, item: EntityMessage, error: CastyError, level: int = logging.WARNING) -> None:
+        """Give a message up: a dead letter, and the end of its question."""
+        path = entity_path(item.shard_type, item.entity_id)
+        self._local.dead_letter(item.payload, self._local.own_ref(path), str(error), level=level)
+        self._remote.refuse(item.sender, error)
+
+    # -- waiting
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait."""
+        return self._count
+
+    def retry(self) -> None:
+        """Let everything go that can by now: leaders, links or leases are news. What is much goes on in later turns."""
+        if self._is_retrying:
+            return
+        if self._to_retry:
+            self._is_news = True  # those that were looked at already want to know
+            return
+        self._to_retry = list(self._waiting)
+        self._to_retry.reverse()
+        self._retry_some()
+
+    def _retry_some(self) -> None:
+        """Look at so many shards, and go on in the next turn."""
+        self._is_retrying = True
+        try:
+            for _ in range(min(len(self._to_retry), RETRIED_AT_ONCE)):
+                key = self._to_retry.pop()
+                if key not in self._waiting:
+                    continue
+                self._retry_shard(self._waiting[key])
+                if not self._waiting[key]:
+                    del self._waiting[key]
+        finally:
+            self._is_retrying = False
+        if not self._to_retry and self._is_news:
+            self._is_news = False
+            self._to_retry = list(self._waiting)
+            self._to_retry.reverse()
+        if self._to_retry:
+            self._clock.call_at(self._clock.now(), self._retry_some)
+
+    def _retry_shard(self, items: deque[EntityMessage]) -> None:
+        now_ns = self._clock.now()
+        while items:
+            item = items[0]
+            if self._has_ended(item):
+                self.drop(item, Unavailable("the question ended before it could be sent"), logging.INFO)
+            elif now_ns - item.since_ns > WAIT_NS:
+                self.drop(item, Unavailable(f"{item.entity_id}: waited {WAIT_NS / SECOND_NS} s; {item.why}"))
+            elif not self._try_again(item):
+                return
+            items.popleft()
+            self._left(item)
+            self._local.unread.size_bytes -= item.size_bytes
+
+    def _left(self, item: EntityMessage) -> None:
+        self._count -= 1
+        left = self._by_source.pop(item.source) - 1
+        if left:
+            self._by_source[item.source] = left
+
+    def _try_again(self, item: EntityMessage) -> bool:
+        try:
+            # The cluster's limit may have come after it was sent.
+            self._check_size(item.entity_id, item.payload)
+            return self._try(item)
+        except MessageTooLarge as error:  # it never gets shorter, and others wait behind it
+            self.drop(item, error)
+            return True
+
+    def _has_ended(self, item: EntityMessage) -> bool:
+        sender = item.sender
+        return (
+            sender is not None and self._local.is_own(sender) and self._local.replies.at(sender.path) is None
+        )
+
+    def _arm(self) -> None:
+        if self._timer is None:
+            # Many wait as few do: for news. The timer is for what is none, and takes no more for more of them.
+            pause_ns = RETRY_NS * (1 + len(self._waiting) // RETRIED_AT_ONCE)
+            self._timer = self._clock.call_at(self._clock.now() + pause_ns, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.retry()
+        if self._waiting:
+            self._arm()
+
+    def close(self) -> None:
+        """Give up everything that waits, and what is still sent, at once."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for items in self._waiting.values():
+            for item in items:
+                error = Unavailable(f"{item.entity_id}: this process stops; {item.why}")
+                self.drop(item, error, logging.INFO)
+                self._local.unread.size_bytes -= item.size_bytes
+        self._waiting.clear()
+        self._by_source.clear()
+        self._to_retry.clear()
+        self._count = 0
+
+
+def region_path(shard_type: str) -> str:
+    """Return the path of a region's ref; names are opaque.
+
+    >>> region_path("shop/cart")
+    '$region/shop%2Fcart'
+    """
+    return f"$region/{_escaped(shard_type)}"
+
+
+def entity_path(shard_type: str, entity_id: str) -> str:
+    """Return the path of an entity: no other entity has it, and no child of one; ids are opaque.
+
+    >>> entity_path("cart", "a/b"), entity_path("cart", "a%2Fb")
+    ('$region/cart/a%2Fb', '$region/cart/a%252Fb')
+    """
+    return f"$region/{_escaped(shard_type)}/{_escaped(entity_id)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("/", "%2F")
+
+
+def check_region(shard_type: str, num_shards: int) -> None:
+    """Raise `TypeError` or `ValueError` unless a region can be called so and cut into so many shards."""
+    check_name(shard_type, "shard type")
+    size = len(shard_type.encode())
+    if size > MAX_REGION_NAME_BYTES:
+        raise ValueError(f"shard type: expected at most {MAX_REGION_NAME_BYTES} bytes, found {size}")
+    check_count("num_shards", num_shards, 1)
+
+
+def regions_full(shard_type: str, found: int) -> Overloaded:
+    """Return the error of a name that is one too many."""
+    return Overloaded(
+        f"region {shard_type!r}: expected at most MAX_REGIONS = {MAX_REGIONS} names of regions in a cluster, "
+        f"found {found} others; names stay recorded: put what differs into the ids of entities"
+    )
+
+
+def _nothing() -> None:
+    return None
+
+
+def _body(item: EntityMessage, detours: int, home: str) -> bytes:
+    return pack(
+        [item.shard_type, item.num_shards, item.entity_id, item.source, item.number, detours,
+         plain_sender(item.sender), item.payload, home]
+    )  # fmt: skip
+
+
+class _Proxy:
+    """The receiving end of a region's ref."""
+
+    __slots__ = ("_num_shards", "_router", "_shard_type")
+
+    def __init__(self, router: RegionRouter, shard_type: str, num_shards: int) -> None:
+        self._router = router
+        self._shard_type = shard_type
+        self._num_shards = num_shards
+
+    def receive(self, message: object) -> None:
+        """Take an envelope; `TypeError` for anything else."""
+        if not isinstance(message, ShardEnvelope):
+            found = type(message).__name__
+            raise TypeError(f"region {self._shard_type!r}: expected a ShardEnvelope, found {found}")
+        self._router.tell(self._shard_type, self._num_shards, message.entity_id, message.message)

@@ -1,0 +1,353 @@
+"""The control group's state machine: members, placement, regions and services. Pure.
+
+Every node applies the same entries in the same order, so every node can answer what the cluster looks like.
+Placement is derived when an entry is applied, never proposed: two replicas cannot disagree about it.
+
+Entries are lists, and each is idempotent: a sender that does not know whether its entry was applied sends it again.
+What may be taken back carries numbers as well (see `service_offers.py`): a late duplicate must not undo what came after
+it. The version grows only when something changed: each version goes out to every client.
+
+====================================================  =====================================================
+``[FOUND, document]``                                  the first entry; see `formation.py` for the document
+``[JOIN, node_id, incarnation, host, port]``           a process joins, or replaces its dead predecessor
+``[STATUS, node_id, incarnation, status]``             up, down or removed, as the control leader saw it
+``[REGION, shard_type, num_shards]``                   a user-defined region and its shard count
+``[SERVICE, node_id, incarnation, previous, number,    what a process offers changed: rows
+changes]``                                             ``[key, ref, is_on]``
+``[SILENT, node_id, incarnation, is_silent]``          a member stopped answering the control leader, or answers again
+====================================================  =====================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from casty.address import peer_key
+from casty.cluster.control.placement import group_size, place, spread_leaders
+from casty.cluster.control.schema import FOUND, JOIN, REGION, SERVICE, SILENT, STATUS, check_entry
+from casty.cluster.control.service_offers import WHOLE
+from casty.cluster.control.service_registry import Registry
+from casty.errors import RemoteProtocolError
+from casty.limits import MAX_REGIONS
+from casty.wire.pack import pack, unpack
+
+__all__ = [
+    "FOUND", "JOIN", "MALFORMED", "NOT_ON_TOP", "REGION", "SERVICE", "SILENT", "STATUS", "TOO_MANY", "ControlMachine",
+    "MemberRow",
+    "SlotRow", "check_entry", "first_epoch",
+]  # fmt: skip
+
+NOT_ON_TOP = 3
+"""The reply to an announcement whose predecessor is not what is recorded."""
+
+MALFORMED = 4
+"""The reply to an entry that fits no schema: it changed nothing, on no replica."""
+
+TOO_MANY = 5
+"""The reply to what exceeds a limit: it is followed by the limit's name, its value, and what there is."""
+
+WITHDRAWN_STEP = 2**32
+"""Numbers of announcements jump to a multiple of it when what they said was withdrawn for their sender."""
+
+EPOCH_BITS = 20
+"""How often a slot can begin anew within a generation."""
+
+
+MAX_FORMER = 8
+"""How many replaced incarnations a member's row remembers. A JOIN that more restarts than these overtook is taken."""
+
+
+MAX_GIVEN_UP = 256
+"""How many processes stay recorded that were given up before they were ever up. Their rows tell a late entry of theirs
+from a new one; after so many younger ones nothing of them is on its way any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """One member. `was_up` counts it for the group size: a member that never came up is no replica.
+
+    `is_silent` is advice, as the control leader saw it. `offered` is the number of the newest announcement of services
+    that was taken from this incarnation.
+    """
+
+    node_id: str
+    incarnation: str
+    host: str
+    port: int
+    status: str
+    was_up: bool
+    is_silent: bool = False
+    former: tuple[str, ...] = ()
+    """Incarnations that were replaced, the latest last, at most `MAX_FORMER`."""
+    offered: int = 0
+
+    @property
+    def key(self) -> str:
+        """The peer key of the member's present process."""
+        return peer_key(self.node_id, self.incarnation)
+
+    @property
+    def may_return(self) -> bool:
+        """Whether this very process may join again: it was given up before it was ever up."""
+        return self.status == "removed" and not self.was_up
+
+    def is_replaced(self, incarnation: str) -> bool:
+        """Whether that process is known to have had a successor: what it asked for is out of date."""
+        return incarnation in self.former
+
+    def former_of(self, successor: str) -> tuple[str, ...]:
+        """Return the incarnations that `successor` takes the place of, the latest last."""
+        if successor == self.incarnation:
+            return self.former
+        return (*self.former, self.incarnation)[-MAX_FORMER:]
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRow:
+    """One slot. `first` are the processes that create its group; `target` is where its replicas should be."""
+
+    epoch: int
+    first: tuple[str, ...]
+    target: tuple[str, ...]
+    preferred: str | None
+
+
+def first_epoch(generation: int) -> int:
+    """Return the epoch of a generation's first slots.
+
+    No generation repeats another's epochs: a client whose topology is of one that is lost would else be taken, by
+    the numbers of its sessions, for somebody else's client.
+    """
+    return (generation << EPOCH_BITS) + 1
+
+
+class ControlMachine:
+    """What the control group has agreed on.
+
+    Bounds: `members` has a row per node id that was ever up, which keeps its seats until it is back, and one for each
+    of at most `MAX_GIVEN_UP` that were given up before, the one that came first going first; `slots` has one per slot,
+    `_voters` at most as many, `regions` at most `MAX_REGIONS`, `settings` one per agreed setting; for services see
+    `Registry`.
+    """
+
+    __slots__ = (
+        "_voters", "cluster_id", "generation", "members", "name", "regions", "registry", "replication",
+        "settings", "slots", "version",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.generation = 0
+        self.cluster_id = ""
+        self.name = ""
+        self.replication = 1
+        self.settings: dict[str, float] = {}
+        self.members: dict[str, MemberRow] = {}
+        self.slots: list[SlotRow] = []
+        self.regions: dict[str, int] = {}
+        self.registry = Registry()
+        self._voters: dict[int, tuple[str, ...]] = {}
+
+    @property
+    def services(self) -> dict[str, dict[str, tuple[str, str]]]:
+        """The instances of services, by key and address; see `Registry`."""
+        return self.registry.rows
+
+    @property
+    def is_founded(self) -> bool:
+        """Whether the founding entry was applied."""
+        return self.generation > 0
+
+    def apply(self, data: bytes) -> list[object]:
+        """Apply one committed entry; returns a reply.
+
+        It is ``[0]``, ``[2, what, recorded, given]`` for what contradicts, ``[TOO_MANY, limit, value, found]``, or
+        ``[MALFORMED, text]``. An announcement of services is answered by ``[0, refused rows, instances, their
+        bytes]`` or ``[NOT_ON_TOP, recorded number]``, None for a process that is no member now.
+        """
+        try:
+            entry = check_entry(data)
+        except RemoteProtocolError as error:
+            return [MALFORMED, str(error)]
+        self._voters.clear()
+        kind = entry[0]
+        if kind == FOUND:
+            return self._found(entry[1])
+        if kind == JOIN:
+            return self._join(*entry[1:])
+        if kind == STATUS:
+            return self._status(*entry[1:])
+        if kind == REGION:
+            return self._region(*entry[1:])
+        if kind == SILENT:
+            return self._silent(*entry[1:])
+        return self._service(*entry[1:])
+
+    def _found(self, document: Mapping[str, Any]) -> list[object]:
+        if self.is_founded:
+            return [0]
+        self.version += 1
+        self.name = document["name"]
+        self.generation = document["generation"]
+        self.cluster_id = document["cluster_id"]
+        self.replication = document["replication"]
+        self.settings = dict(document["settings"])
+        for node_id, incarnation, host, port in document["founders"]:
+            self.members[node_id] = MemberRow(node_id, incarnation, host, port, "up", was_up=True)
+        size = group_size(self.replication, len(self.members))
+        targets = [place(slot, (), sorted(self.members), size) for slot in range(document["slots"])]
+        preferred = spread_leaders(targets, [None] * len(targets))
+        for target, leader in zip(targets, preferred, strict=True):
+            first = tuple(sorted(self.members[node_id].key for node_id in target))
+            self.slots.append(SlotRow(first_epoch(self.generation), first, target, leader))
+        return [0]
+
+    def _join(self, node_id: str, incarnation: str, host: str, port: int) -> list[object]:
+        known = self.members.get(node_id)
+        if known is not None and known.incarnation == incarnation and not known.may_return:
+            return [0]
+        if known is not None and known.is_replaced(incarnation):
+            # It asked before it died, and its successor is here.
+            return [0]
+        self.version += 1
+        was_up = known is not None and known.was_up
+        former = known.former_of(incarnation) if known is not None else ()
+        offered = known.offered if known is not None and known.incarnation == incarnation else 0
+        self.members[node_id] = MemberRow(
+            node_id, incarnation, host, port, "joining", was_up, former=former, offered=offered
+        )
+        self.registry.forget(node_id)
+        return [0]
+
+    def _status(self, node_id: str, incarnation: str, status: str) -> list[object]:
+        known = self.members.get(node_id)
+        # A verdict about a dead process says nothing about its successor.
+        if known is None or known.incarnation != incarnation or known.status == status:
+            return [0]
+        self.version += 1
+        self.members[node_id] = replace(known, status=status, was_up=known.was_up or status == "up")
+        if status == "up":
+            self._fill_seats()
+        if status == "removed":
+            self._withdraw(node_id)
+            self._forget_given_up()
+        return [0]
+
+    def _forget_given_up(self) -> None:
+        """Drop the rows that are too many; what is not up has no seat, and here it has no services."""
+        given_up = [row.node_id for row in self.members.values() if row.may_return]
+        for node_id in given_up[:-MAX_GIVEN_UP]:
+            del self.members[node_id]
+
+    def _withdraw(self, node_id: str) -> None:
+        """A removed process offers nothing; what it sent before is not on top of the number that it would find."""
+        self.registry.forget(node_id)
+        row = self.members[node_id]
+        offered = (row.offered // WITHDRAWN_STEP + 1) * WITHDRAWN_STEP
+        self.members[node_id] = replace(row, offered=offered)
+
+    def _silent(self, node_id: str, incarnation: str, is_silent: bool) -> list[object]:
+        known = self.members.get(node_id)
+        if known is not None and known.incarnation == incarnation and known.is_silent != is_silent:
+            self.version += 1
+            self.members[node_id] = replace(known, is_silent=is_silent)
+        return [0]
+
+    def _fill_seats(self) -> None:
+        counted = sorted(
+            row.node_id for row in self.members.values() if row.was_up and row.status != "removed"
+        )
+        candidates = [node_id for node_id in counted if self.members[node_id].status == "up"]
+        size = group_size(self.replication, len(counted))
+        targets = [place(slot, row.target, candidates, size) for slot, row in enumerate(self.slots)]
+        preferred = spread_leaders(targets, [row.preferred for row in self.slots])
+        for slot, row in enumerate(self.slots):
+            self.slots[slot] = replace(row, target=targets[slot], preferred=preferred[slot])
+
+    def _region(self, shard_type: str, num_shards: int) -> list[object]:
+        recorded = self.regions.get(shard_type)
+        if recorded is None:
+            if len(self.regions) >= MAX_REGIONS:
+                return [TOO_MANY, "MAX_REGIONS", MAX_REGIONS, len(self.regions)]
+            self.regions[shard_type] = num_shards
+            self.version += 1
+        elif recorded != num_shards:
+            return [2, "num_shards", recorded, num_shards]
+        return [0]
+
+    def _service(
+        self, node_id: str, incarnation: str, previous: int, number: int, rows: list[list[Any]]
+    ) -> list[object]:
+        member = self.members.get(node_id)
+        if member is None or member.incarnation != incarnation or member.status == "removed":
+            return [NOT_ON_TOP, None]
+        owner = (node_id, incarnation)
+        changes = [(str(key), str(ref), bool(is_on)) for key, ref, is_on in rows]
+        if number > member.offered and previous in (member.offered, WHOLE):
+            self._announce(member, number, changes, is_whole=previous == WHOLE)
+        elif number != member.offered:
+            return [NOT_ON_TOP, member.offered]
+        registry = self.registry
+        return [0, registry.refused(changes, owner), registry.count, registry.size_bytes]
+
+    def _announce(
+        self, member: MemberRow, number: int, changes: list[tuple[str, str, bool]], *, is_whole: bool
+    ) -> None:
+        owner = (member.node_id, member.incarnation)
+        has_changed = is_whole and self.registry.forget(member.node_id)
+        for key, ref, is_on in changes:
+            has_changed = self.registry.change(key, ref, owner, is_on=is_on) or has_changed
+        self.members[member.node_id] = replace(member, offered=number)
+        self.version += has_changed
+
+    def control_seats(self, current: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return (voters, learners) that the control group should have, as peer keys.
+
+        Voters keep their seats; a node id keeps its seat over restarts. All other members follow as learners.
+        `current` are the node ids that vote now.
+        """
+        rows = [row for row in self.members.values() if row.status != "removed"]
+        counted = sorted(row.node_id for row in rows if row.was_up)
+        size = group_size(3 if len(counted) <= 4 else 5, len(counted))
+        kept = [node_id for node_id in current if node_id in self.members]
+        up = [node_id for node_id in counted if self.members[node_id].status == "up"]
+        voters = place(-1, kept[: max(size, 1)], up, size)
+        keys = tuple(sorted(self.members[node_id].key for node_id in voters))
+        return keys, tuple(sorted(row.key for row in rows if row.key not in keys))
+
+    def slot_voters(self, slot: int) -> tuple[str, ...]:
+        """Return the peer keys that should hold a slot: the present process of each target node."""
+        voters = self._voters.get(slot)
+        if voters is None:
+            voters = tuple(sorted(self.members[node_id].key for node_id in self.slots[slot].target))
+            self._voters[slot] = voters
+        return voters
+
+    def dump(self) -> bytes:
+        """Return the whole state; `load` of it gives an equal machine."""
+        members = [
+            [m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up, m.is_silent, m.former, m.offered]
+            for m in self.members.values()
+        ]
+        slots = [[row.epoch, row.first, row.target, row.preferred] for row in self.slots]
+        return pack(
+            [self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
+             members, slots, self.regions, self.registry.dump()]
+        )  # fmt: skip
+
+    def load(self, data: bytes) -> None:
+        """Replace the state by a dumped one."""
+        fields: Any = unpack(data)
+        self._voters.clear()
+        (self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
+             members, slots, self.regions, services) = fields  # fmt: skip
+        self.members = {row[0]: _member(row) for row in members}
+        self.slots = [SlotRow(row[0], tuple(row[1]), tuple(row[2]), row[3]) for row in slots]
+        self.registry.load(services)
+
+
+def _member(row: Any) -> MemberRow:
+    node_id, incarnation, host, port, status, was_up, is_silent, former, offered = row
+    return MemberRow(node_id, incarnation, host, port, status, was_up, is_silent, tuple(former), offered)

@@ -1,0 +1,113 @@
+"""What an entry of the control group looks like: one row of fields for each kind. Pure.
+
+Whoever proposes an entry checks it, and every replica checks it again before it applies it: what does not fit is then
+an outcome, the same everywhere, and never an exception in one replica or in all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from casty.address import MAX_PORT
+from casty.cluster.control.service_offers import WHOLE
+from casty.errors import RemoteProtocolError
+from casty.limits import MAX_GENERATION, MAX_NUMBER, MAX_REGION_NAME_BYTES, MAX_TEXT_BYTES
+from casty.schema import Fields, Number, OneOf, Row, Rows, Tagged, Test, Text, compiled, flaw
+from casty.settings import BOUNDS
+from casty.wire.pack import pack, unpack
+
+__all__ = [
+    "ENTRIES", "FOUND", "JOIN", "REGION", "SERVICE", "SILENT", "STATUS", "Agreed", "check_entry", "check_join",
+]  # fmt: skip
+
+FOUND, JOIN, STATUS, REGION, SERVICE, SILENT = 1, 2, 3, 4, 5, 6
+STATUSES = ("joining", "up", "leaving", "down", "removed")
+
+
+class Agreed(NamedTuple):
+    """A dictionary of settings, of this version or another, with those in it that every version needs."""
+
+    needed: tuple[str, ...]
+
+    @property
+    def types(self) -> tuple[type, ...]:
+        """See `Rule`."""
+        return (dict,)
+
+    def test(self) -> Test:
+        """See `Rule`."""
+        needed = self.needed
+        return lambda value: (
+            type(value) is dict
+            and all(map(_is_setting, value.values()))
+            and all(_is_number(value.get(name)) for name in needed)
+        )
+
+    def __str__(self) -> str:
+        return f"a dictionary of numbers, words and truth values, with numbers from 0 for {', '.join(self.needed)}"
+
+
+def _is_setting(value: object) -> bool:
+    if type(value) is int:
+        return abs(value) <= MAX_NUMBER
+    return type(value) in (bool, float) or _is_name(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MAX_NUMBER
+
+
+def _bounds(name: str) -> Number:
+    bound = BOUNDS[name]
+    return Number(int(bound.low), int(bound.high))
+
+
+NAME = Text(MAX_TEXT_BYTES)
+_is_name = compiled(NAME)
+ANY_TEXT = Text(MAX_NUMBER)
+"""Of an instance of a service; what is too long for the registry is refused there, instance by instance."""
+COUNT = Number(0, MAX_NUMBER)
+TRUTH = OneOf((False, True))
+IDENTITY = (NAME, NAME, NAME, Number(1, MAX_PORT))
+
+ENTRIES = Tagged({
+    FOUND: Row(
+        (
+            Fields(
+                {
+                    "id": NAME, "founder": NAME, "name": NAME, "generation": Number(1, MAX_GENERATION),
+                    "cluster_id": NAME, "slots": _bounds("slots"), "replication": _bounds("replication"),
+                    "settings": Agreed(("session_ttl_s", "drift")), "founders": Rows(Row(IDENTITY), least=1),
+                }
+            ),
+        )
+    ),
+    JOIN: Row(IDENTITY),
+    STATUS: Row((NAME, NAME, OneOf(STATUSES))),
+    REGION: Row((Text(MAX_REGION_NAME_BYTES), Number(1, MAX_NUMBER))),
+    SERVICE: Row((NAME, NAME, Number(WHOLE, MAX_NUMBER), COUNT, Rows(Row((ANY_TEXT, ANY_TEXT, TRUTH))))),
+    SILENT: Row((NAME, NAME, TRUTH)),
+})  # fmt: skip
+"""By kind; `control` says what the fields are."""
+
+_is_entry = compiled(ENTRIES)
+
+
+def check_entry(data: bytes) -> list[Any]:
+    """Return the decoded entry; raises `RemoteProtocolError` for anything that is none.
+
+    The error names the first field that does not fit, and not what was found: that may be of any size.
+    """
+    entry: Any = unpack(data)
+    if not _is_entry(entry):
+        raise RemoteProtocolError(flaw(ENTRIES, entry, "control entry") or "control entry: it fits no schema")
+    checked: list[Any] = entry
+    return checked
+
+
+def check_join(body: bytes) -> list[Any]:
+    """Return the fields of a JOIN frame, which are those of the entry; raises `RemoteProtocolError`."""
+    fields = unpack(body)
+    if not isinstance(fields, list):
+        raise RemoteProtocolError("join: expected a list of fields")
+    return check_entry(pack([JOIN, *fields]))[1:]

@@ -1,0 +1,202 @@
+"""What a node or client believes about the cluster: an immutable snapshot plus leader hints. Pure.
+
+The snapshot comes from applied control entries and only moves forward, by (generation, version). The hints
+are soft state, ordered by term within a slot epoch: a late hint of an old term never replaces a newer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from casty.cluster.control.machine import ControlMachine
+from casty.errors import RemoteProtocolError
+
+__all__ = ["Hint", "LeaderTable", "MemberInfo", "Topology"]
+
+
+class MemberInfo(NamedTuple):
+    """A member as clients need it."""
+
+    node_id: str
+    incarnation: str
+    host: str
+    port: int
+    status: str
+    is_silent: bool = False
+    offered: int = 0
+    """The number of the newest announcement of services that this version shows."""
+
+
+class Hint(NamedTuple):
+    """Who leads a slot, as somebody heard it; `leader` None when the term has no leader yet."""
+
+    epoch: int
+    term: int
+    leader: str | None
+    elected: int
+    """The newest term of the epoch that is known to have had a leader; 0: none."""
+
+
+class LeaderTable:
+    """The newest hint of every slot.
+
+    A majority of the replicas knows a term that had a leader, so it cannot go back behind that one. A term without a
+    leader may be known to nobody but one candidate, and gone with it while the leader of the term before leads on:
+    nothing is outdated by it, and it is not told to others.
+
+    Bounds: a row per slot.
+    """
+
+    __slots__ = ("_hints", "changed")
+
+    def __init__(self) -> None:
+        self._hints: dict[int, Hint] = {}
+        self.changed: dict[int, None] = {}
+
+    def learn(self, slot: int, epoch: int, term: int, leader: str | None) -> bool:
+        """Take a hint if it is news; equal terms only fill in a leader that was not known."""
+        known = self._hints.get(slot)
+        elected = 0
+        if known is not None:
+            if epoch < known.epoch:
+                return False
+            if epoch == known.epoch:
+                elected = known.elected
+                if leader is None:
+                    if term <= known.term:
+                        return False
+                elif term < elected or (term == elected and known.leader is not None):
+                    return False
+        self._hints[slot] = Hint(epoch, term, leader, elected if leader is None else term)
+        self.changed[slot] = None
+        return True
+
+    def leader_of(self, slot: int) -> str | None:
+        """Return the node id that leads the slot, if any is known."""
+        known = self._hints.get(slot)
+        return None if known is None else known.leader
+
+    def hint_of(self, slot: int) -> Hint | None:
+        """Return the newest hint of the slot."""
+        return self._hints.get(slot)
+
+    def rows(self, slots: Iterable[int] | None = None) -> list[list[object]]:
+        """Return the hints that name a leader as plain rows, of `slots` or of all."""
+        chosen = self._hints if slots is None else [slot for slot in slots if slot in self._hints]
+        hints = [(slot, self._hints[slot]) for slot in chosen]
+        return [[slot, hint.epoch, hint.term, hint.leader] for slot, hint in hints if hint.leader is not None]
+
+    def clear(self) -> None:
+        """Forget everything: another generation has other terms."""
+        self._hints.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """One version of the cluster.
+
+    Parameters
+    ----------
+    generation, cluster_id, version
+        Identity and age; versions grow within a generation.
+    ttl_s, drift
+        The session TTL in seconds and the bound of the ratio of two clocks' rates.
+    members
+        By node id.
+    slots
+        (epoch, node ids of its replicas) by slot number.
+    regions, services
+        Shard counts by region; per service key the rows (ref uri, node id).
+    leaders
+        The leader table that goes with this observer; shared by all its snapshots.
+    """
+
+    generation: int
+    cluster_id: str
+    version: int
+    ttl_s: float
+    drift: float
+    members: dict[str, MemberInfo]
+    slots: tuple[tuple[int, tuple[str, ...]], ...]
+    regions: dict[str, int]
+    services: dict[str, tuple[tuple[str, str], ...]]
+    leaders: LeaderTable
+
+    def leader_of(self, slot: int) -> str | None:
+        """Return the node id that leads a slot, if any is known."""
+        return self.leaders.leader_of(slot)
+
+    def epoch_of(self, slot: int) -> int:
+        """Return the slot's epoch."""
+        return self.slots[slot][0]
+
+    @property
+    def home(self) -> str:
+        """What messages name the cluster and its generation by."""
+        return f"{self.generation}:{self.cluster_id}"
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What decides which of two snapshots is newer."""
+        return (self.generation, self.version)
+
+
+def of_machine(machine: ControlMachine, leaders: LeaderTable) -> Topology:
+    """Return the topology that applied control entries say."""
+    return Topology(
+        generation=machine.generation,
+        cluster_id=machine.cluster_id,
+        version=machine.version,
+        ttl_s=float(machine.settings["session_ttl_s"]),
+        drift=float(machine.settings["drift"]),
+        members={
+            row.node_id: MemberInfo(
+                row.node_id, row.incarnation, row.host, row.port, row.status, row.is_silent, row.offered
+            )
+            for row in machine.members.values()
+        },
+        slots=tuple((row.epoch, row.target) for row in machine.slots),
+        regions=dict(machine.regions),
+        services={
+            key: tuple((ref, owner[0]) for ref, owner in refs.items())
+            for key, refs in machine.services.items()
+        },
+        leaders=leaders,
+    )
+
+
+def to_plain(topology: Topology) -> list[object]:
+    """Return the snapshot and all hints as a plain value for the wire."""
+    return [
+        topology.generation, topology.cluster_id, topology.version, topology.ttl_s, topology.drift,
+        [list(member) for member in topology.members.values()],
+        [[epoch, list(nodes)] for epoch, nodes in topology.slots],
+        topology.regions,
+        {key: [list(row) for row in rows] for key, rows in topology.services.items()},
+        topology.leaders.rows(),
+    ]  # fmt: skip
+
+
+def from_plain(plain: Any, leaders: LeaderTable) -> Topology:
+    """Return what `to_plain` wrote, with the observer's own leader table; the hints are in the last field."""
+    try:
+        (generation, cluster_id, version, ttl_s, drift, members, slots, regions, services, _) = plain
+        return Topology(
+            generation=int(generation),
+            cluster_id=str(cluster_id),
+            version=int(version),
+            ttl_s=float(ttl_s),
+            drift=float(drift),
+            members={
+                row[0]: MemberInfo(row[0], row[1], row[2], int(row[3]), row[4], bool(row[5]), int(row[6]))
+                for row in members
+            },
+            slots=tuple((int(epoch), tuple(nodes)) for epoch, nodes in slots),
+            regions=dict(regions),
+            services={key: tuple((row[0], row[1]) for row in rows) for key, rows in services.items()},
+            leaders=leaders,
+        )
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
+        raise RemoteProtocolError(f"topology: expected ten well-formed fields: {error}") from error

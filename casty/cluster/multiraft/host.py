@@ -1,0 +1,476 @@
+"""The replica host: every consensus group of a node, driven together. One per node.
+
+A turn of the event loop steps cores; `settle` then does all their work at once: one storage batch, one
+consensus frame per peer, then the applies. One timer serves all groups. A message never creates a group.
+
+Identity: a consensus message carries its group and epoch; node id and incarnation of both ends are those of
+the link, fixed by its handshake: a message of a dead process never arrives under its successor's name. Behind
+them stands, on both ends, how often the process began the replica anew; see `failures.py`.
+
+A failure - any exception while a replica steps, is asked, stores, applies, restores or dumps - ends that replica and
+no other. Its core is gone in the same turn: what it staged before is as true as the last words of a crashed process.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from casty.address import ReplicaId, process_of, replica_id, replica_number
+from casty.cluster.multiraft.snapshot_transfers import Dump, Load, Transfers
+from casty.consensus import Core, Entry, Ready, Role, Rounds, Snapshot
+from casty.errors import RemoteProtocolError
+from casty.events import ReplicaFailed
+from casty.runtime import Runtime, Timer
+from casty.wire import frames
+from casty.wire.pack import pack, unpack
+
+__all__ = ["Group", "Host", "Replica", "Send", "Write"]
+
+log = logging.getLogger("casty.node")
+
+GRAIN_NS = 10_000_000
+
+MAX_REPLICA_NUMBER = 2**31
+
+R = TypeVar("R")
+
+Send = Callable[[str, int, bytes], bool]
+"""Stages a frame for a peer key; False when there is no link to exactly that process."""
+
+
+Hears = Callable[["Group", list[Any]], bool]
+"""Says whether a group steps a message of whoever sent the frame."""
+
+
+class Write(NamedTuple):
+    """What one group wants durable before its messages leave."""
+
+    group: int
+    epoch: int
+    hard_state: tuple[int, str | None] | None
+    first_index: int
+    entries: Sequence[Entry]
+    snapshot: Snapshot | None
+
+
+class Replica(Protocol):
+    """What a group does with its log; `control/replica.py` and `slots/replica.py` are the two."""
+
+    def apply(self, index: int, entry: Entry) -> None:
+        """Apply one committed data entry."""
+
+    def role_changed(self, group: Group) -> None:
+        """The core began or ceased to lead, or sees another leader."""
+
+    def serve_read(self, token: int) -> None:
+        """A read asked for with this token is confirmed."""
+
+    def refuse_read(self, token: int) -> None:
+        """The read cannot be served here any more."""
+
+    def begin_dump(self) -> Dump:
+        """Begin to dump the machine's state as of the last applied entry."""
+        ...
+
+    def begin_load(self) -> Load:
+        """Begin to put a state together that takes the machine's place when it is whole."""
+        ...
+
+    def close(self) -> None:
+        """Tell everybody who waits here that the answer comes from elsewhere, if at all: the replica failed."""
+
+
+class Group:
+    """One replica of one consensus group."""
+
+    __slots__ = (
+        "applied_index", "armed_ns", "core", "epoch", "is_dirty", "number", "renewals", "replica",
+        "replica_number",
+    )  # fmt: skip
+
+    def __init__(self, number: int, epoch: int, core: Core, replica: Replica) -> None:
+        self.number = number
+        self.epoch = epoch
+        self.core = core
+        self.replica = replica
+        self.replica_number = replica_number(core.id)
+        """How often this process began its replica anew."""
+        self.renewals: dict[str, int] = {}
+        """Process -> the number of its present replica, where it said so; of members of the group only."""
+        self.is_dirty = False
+        self.armed_ns = 0
+        self.applied_index = 0
+        """What the machine has applied; the core's own index runs ahead while storage is slow."""
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether this replica leads its group."""
+        return self.core.role is Role.LEADER
+
+    def replica_of(self, key: str) -> ReplicaId:
+        """Return the id of the present replica of a process: what it said, or what the group knows already."""
+        number = self.renewals.get(key, 0) if self.renewals else 0
+        for id in self.core.peers:
+            # Ids without a number are the usual case, and cost one look each.
+            if "~" in id and process_of(id) == key:
+                number = max(number, replica_number(id))
+        own = self.core.id
+        if key == own or ("~" in own and key == process_of(own)):
+            number = self.replica_number
+        return replica_id(key, number) if number else key
+
+    def renewed(self, key: str, number: int) -> None:
+        """Take it that a process began its replica anew."""
+        members = dict.fromkeys(process_of(id) for id in self.core.peers)
+        self.renewals = {known: at for known, at in self.renewals.items() if known in members}
+        if key in members:
+            self.renewals[key] = max(self.renewals.get(key, 0), number)
+
+
+class Host:
+    """All groups of one process.
+
+    Parameters
+    ----------
+    runtime
+        The doors.
+    send
+        Stages a frame for a peer key.
+    max_frame_bytes
+        The largest frame a peer takes.
+
+    Attributes
+    ----------
+    on_failed
+        Told of a group whose replica failed here, when it is gone.
+    on_role
+        Told of a group that began or ceased to be led, here or elsewhere, and of one that goes.
+
+    Bounds: `groups` and `led` have a row per group here at most; `_dirty` and `_out` are empty after each turn;
+    `_deadlines` has a row for each time that a group was armed and is not due yet: the next is armed only earlier.
+    """
+
+    def __init__(self, runtime: Runtime, send: Send, max_frame_bytes: int) -> None:
+        self.groups: dict[int, Group] = {}
+        self.led: dict[int, Group] = {}
+        """The groups led here, so that quiet followers cost nothing at a heartbeat; ask `is_leading` as well."""
+        self.rounds = Rounds()
+        self.on_failed: Callable[[Group, Exception], None] = _ignore
+        self.on_role: Callable[[Group], None] = _ignore
+        self._clock = runtime.clock
+        self._observe = runtime.observe
+        self._storage = runtime.storage
+        self._send = send
+        self._max_frame_bytes = max_frame_bytes
+        self._dirty: list[Group] = []
+        self._out: dict[str, list[list[object]]] = {}
+        self._deadlines: list[tuple[int, int]] = []
+        self._timer: Timer | None = None
+        self._timer_ns = 0
+        self._is_closed = False
+        self._transfers = Transfers(runtime.clock)
+        self._is_transfer_set = False
+
+    @property
+    def transfer_bytes(self) -> int:
+        """What states on their way take that are in no machine, and in no log."""
+        return self._transfers.size_bytes
+
+    def add(self, group: Group) -> None:
+        """Take a new group on."""
+        assert group.number not in self.groups
+        self.groups[group.number] = group
+        self.mark(group)
+
+    def remove(self, number: int) -> None:
+        """Drop a group and everything it knows."""
+        group = self.groups.pop(number)
+        self._transfers.forget(group)
+        self.led.pop(number, None)
+        self.on_role(group)
+
+    def close(self) -> None:
+        """Do nothing more."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def mark(self, group: Group) -> None:
+        """Say that a core may have work; `settle` looks."""
+        if not group.is_dirty:
+            group.is_dirty = True
+            self._dirty.append(group)
+
+    def on_consensus(self, sender: str, body: bytes, is_heard: Hears | None = None) -> None:
+        """Take a consensus frame of the process `sender`, for the groups that hear it; None stands for all."""
+        now_ns = self._clock.now()
+        batch, groups = unpack(body), self.groups
+        if not isinstance(batch, list):
+            raise RemoteProtocolError("consensus frame: expected a list")
+        for item in batch:
+            if not isinstance(item, list) or len(item) not in (3, 5) or not isinstance(item[2], list):
+                raise RemoteProtocolError("consensus frame: expected [group, epoch, message] items")
+            if type(item[0]) is not int:
+                raise RemoteProtocolError("consensus frame: expected the number of a group")
+            group = groups.get(item[0])
+            if group is None or group.epoch != item[1]:
+                continue
+            core = group.core
+            # Whom a replica follows or its configuration names is heard with everything: `authority.hears` begins with
+            # the same, and that costs two calls for every message.
+            is_usual = core.leader == sender or sender in core.progress
+            if not (is_usual or is_heard is None or is_heard(group, item[2])):
+                continue
+            theirs, ours = (0, 0) if len(item) == 3 else _numbers(item)
+            if not item[2]:
+                group.renewed(sender, theirs)
+            elif ours == group.replica_number:
+                try:
+                    core.step(now_ns, replica_id(sender, theirs) if theirs else sender, item[2])
+                except RemoteProtocolError:
+                    raise
+                except Exception as error:
+                    self.fail(group, error)
+                if not group.is_dirty:
+                    self.mark(group)
+
+    def announce(self, group: Group, to: str) -> None:
+        """Tell a process that our replica of a group is another one than it was."""
+        item: list[object] = [group.number, group.epoch, [], group.replica_number, 0]
+        self._out.setdefault(to, []).append(item)
+
+    def settle(self) -> None:
+        """Do everything that the cores want: persist, send, apply, until nothing is left."""
+        if self._is_closed:
+            return
+        while self._dirty:
+            batch, self._dirty = self._dirty, []
+            work = self._take_ready(batch)
+            if work:
+                self._persist(work)
+        self._set_timer()
+        self._send_out()
+        if not self._is_transfer_set and self._transfers.is_due:
+            self._is_transfer_set = True
+            self._clock.call_at(self._clock.now(), self._transfer)
+
+    def _transfer(self) -> None:
+        """Restore or make one part of a state, in a turn of its own."""
+        self._is_transfer_set = False
+        group = None if self._is_closed else self._transfers.next_group()
+        if group is None:
+            return
+        assert isinstance(group, Group)
+        try:
+            self._transfers.work(group)
+        except Exception as error:
+            self.fail(group, error)
+        self.mark(group)
+        self.settle()
+
+    def _persist(self, work: list[tuple[Group, Ready]]) -> None:
+        """Let one batch be stored. What storage refuses at once may be stored by half, for any group of the batch."""
+        try:
+            self._storage.persist(
+                [_write(group, ready) for group, ready in work], partial(self._stored, work)
+            )
+        except Exception as error:
+            for group, _ in work:
+                self.fail(group, error)
+
+    def _take_ready(self, batch: list[Group]) -> list[tuple[Group, Ready]]:
+        work: list[tuple[Group, Ready]] = []
+        groups = self.groups
+        for group in batch:
+            group.is_dirty = False
+            if groups.get(group.number) is not group:
+                continue
+            try:
+                ready = group.core.ready()
+            except Exception as error:
+                self.fail(group, error)
+                continue
+            if ready is not None:
+                work.append((group, ready))
+            if group.core.deadline_ns < group.armed_ns or not group.armed_ns:
+                self._arm(group)
+        return work
+
+    def _stored(self, work: list[tuple[Group, Ready]]) -> None:
+        groups = self.groups
+        for group, ready in work:
+            if groups.get(group.number) is not group:
+                continue
+            try:
+                self._do(group, ready)
+            except Exception as error:
+                self.fail(group, error)
+
+    def _do(self, group: Group, ready: Ready) -> None:
+        core, replica = group.core, group.replica
+        for to, message in ready.messages:
+            if group.replica_number or "~" in to:
+                self._stage_anew(group, to, message)
+            else:
+                self._out.setdefault(to, []).append([group.number, group.epoch, message])
+        if ready.entries:
+            core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
+        if core.inbound is not None:
+            self._transfers.arrived(group)
+        elif self._transfers.receiving:
+            self._transfers.dropped(group)
+        if ready.role_changed:
+            self._note_role(group)
+            replica.role_changed(group)
+        if ready.committed:
+            self._apply(group, ready)
+        for token, _ in ready.reads:
+            replica.serve_read(token)
+        for token in ready.reads_refused:
+            replica.refuse_read(token)
+        if ready.needs_snapshot:
+            self._transfers.wanted(group)
+        if core.dirty:
+            self.mark(group)
+        elif core.deadline_ns < group.armed_ns or not group.armed_ns:
+            self._arm(group)
+
+    def _stage_anew(self, group: Group, to: str, message: object) -> None:
+        """Stage a message between replicas of which at least one was begun anew."""
+        numbers = (group.replica_number, replica_number(to))
+        self._out.setdefault(process_of(to), []).append([group.number, group.epoch, message, *numbers])
+
+    def ask(self, group: Group, work: Callable[..., R], *arguments: Any) -> R | None:
+        """Let a group's replica do something; it ends when it raises, and None is returned: `has` tells.
+
+        `RemoteProtocolError`, what is wrong with the question, is raised.
+        """
+        try:
+            return work(*arguments)
+        except RemoteProtocolError:
+            raise
+        except Exception as error:
+            self.fail(group, error)
+            return None
+
+    def has(self, group: Group) -> bool:
+        """Whether a group is still here."""
+        return self.groups.get(group.number) is group
+
+    def fail(self, group: Group, error: Exception) -> None:
+        """End a replica whose state nobody can trust any more; everybody else goes on. Harmless when it is gone."""
+        if not self.has(group):
+            return
+        self.remove(group.number)
+        log.error("%s failed and takes no part any more", _name(group), exc_info=error)
+        try:
+            group.replica.close()
+        except Exception:
+            log.exception("%s: whoever waited there is not told", _name(group))
+        if self._observe:
+            self._observe(ReplicaFailed(group.number, group.epoch, f"{type(error).__name__}: {error}"))
+        self.on_failed(group, error)
+
+    def _note_role(self, group: Group) -> None:
+        if not group.is_leading:
+            self.led.pop(group.number, None)
+        elif group.number not in self.led:
+            self.led[group.number] = group
+        self.on_role(group)
+
+    def _apply(self, group: Group, ready: Ready) -> None:
+        index, committed = ready.committed_first, ready.committed
+        if index <= group.applied_index:
+            # A state that was restored while they were on their way to the disk has them already.
+            committed = committed[group.applied_index + 1 - index :]
+            index = group.applied_index + 1
+        apply = group.replica.apply
+        for entry in committed:
+            if entry.kind == 0:
+                apply(index, entry)
+            index += 1
+        if committed:
+            group.applied_index = index - 1
+            if group.core.is_log_full:
+                group.core.compact(group.applied_index)
+
+    def _send_out(self) -> None:
+        if not self._out:
+            return
+        out, self._out = self._out, {}
+        for to, items in out.items():
+            self._send_batch(to, items)
+
+    def _send_batch(self, to: str, items: list[list[object]]) -> None:
+        body = pack(items)
+        if len(body) + 5 > self._max_frame_bytes and len(items) > 1:
+            half = len(items) // 2
+            self._send_batch(to, items[:half])
+            self._send_batch(to, items[half:])
+            return
+        self._send(to, frames.CONSENSUS, body)
+
+    def _arm(self, group: Group) -> None:
+        deadline_ns = group.core.deadline_ns
+        if group.armed_ns == 0 or deadline_ns < group.armed_ns:
+            group.armed_ns = deadline_ns
+            heapq.heappush(self._deadlines, (deadline_ns, group.number))
+
+    def _set_timer(self) -> None:
+        if not self._deadlines or self._is_closed:
+            return
+        # On a grid, so that groups which are due nearly together wake the process once.
+        earliest_ns = -(-self._deadlines[0][0] // GRAIN_NS) * GRAIN_NS
+        if self._timer is not None:
+            if self._timer_ns <= earliest_ns:
+                return
+            self._timer.cancel()
+        self._timer_ns = earliest_ns
+        self._timer = self._clock.call_at(earliest_ns, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now_ns = self._clock.now()
+        while self._deadlines and self._deadlines[0][0] <= now_ns:
+            deadline_ns, number = heapq.heappop(self._deadlines)
+            group = self.groups.get(number)
+            if group is None or group.armed_ns != deadline_ns:
+                continue
+            group.armed_ns = 0
+            try:
+                group.core.tick(now_ns)
+            except Exception as error:
+                self.fail(group, error)
+                continue
+            if group.core.dirty:
+                self.mark(group)
+            else:
+                self._arm(group)
+        self.settle()
+
+
+def _ignore(*told: object) -> None:
+    del told
+
+
+def _numbers(item: list[Any]) -> list[int]:
+    """Return the numbers of the sending and of the receiving replica in an item of five."""
+    numbers: list[int] = item[3:]
+    if not all(type(number) is int and 0 <= number <= MAX_REPLICA_NUMBER for number in numbers):
+        raise RemoteProtocolError("consensus frame: expected the numbers of two replicas")
+    return numbers
+
+
+def _name(group: Group) -> str:
+    what = f"slot {group.number - 1}" if group.number else "the control group"
+    return f"this node's replica of {what}"
+
+
+def _write(group: Group, ready: Ready) -> Write:
+    return Write(
+        group.number, group.epoch, ready.hard_state, ready.first_index, ready.entries, ready.snapshot
+    )

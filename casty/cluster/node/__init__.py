@@ -1,0 +1,1 @@
+"""One node: links, groups, requests and the duties of leaders put together."""

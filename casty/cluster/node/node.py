@@ -1,0 +1,557 @@
+"""One node of a cluster: links, groups, topology and duties put together. No actors here; see `system.py`.
+
+Life of a node: listen and dial the seeds -> found or join (`bootstrap.py`) -> follow the control group -> host
+the slots that it names -> ``ready`` -> stop: hand leaderships over, close the own sessions, go.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from casty.address import NodeAddress, node_id_of, peer_key, process_of
+from casty.cluster.authority import PEER
+from casty.cluster.control import topology as topologies
+from casty.cluster.control.ballots import MAX_VOTERS
+from casty.cluster.control.formation import VIEW, Founding, Identity, Policy
+from casty.cluster.control.machine import FOUND, JOIN, ControlMachine
+from casty.cluster.control.replica import CONTROL, ControlReplica
+from casty.cluster.control.schema import check_join
+from casty.cluster.control.topology import LeaderTable, Topology
+from casty.cluster.multiraft.heartbeats import Beats
+from casty.cluster.multiraft.host import Group, Host, Replica
+from casty.cluster.multiraft.memory_budget import MemoryBudget, budget_of
+from casty.cluster.node.address_check import check_reach, warn_if_open
+from casty.cluster.node.bootstrap import MEMBER, Arrival
+from casty.cluster.node.boundary import Boundary
+from casty.cluster.node.change_log import Chronicle
+from casty.cluster.node.group_health import Shortage
+from casty.cluster.node.leader_tasks import ControlDuties, SlotDuties, Vitals
+from casty.cluster.node.links import Links, key_of
+from casty.cluster.node.readiness import Readiness
+from casty.cluster.node.relays import ControlCalls, Relays
+from casty.cluster.node.replica_factory import Groups
+from casty.cluster.node.replica_repair import Refills
+from casty.cluster.node.request_handler import Requests
+from casty.cluster.node.status import StatusAnswers, status_document
+from casty.cluster.node.topology_publisher import Feed
+from casty.cluster.sessions.gateway import Gateway
+from casty.cluster.slots.node_memory import NodeMemory
+from casty.complaint import Complaint, one_line
+from casty.config import SECOND_NS, Settings
+from casty.consensus import Membership
+from casty.errors import Refused, RemoteProtocolError
+from casty.events import LinkDown, LinkUp
+from casty.runtime import Runtime, Timer
+from casty.secret import Secrets
+from casty.tls import Config
+from casty.transport.acceptor import Acceptor
+from casty.transport.connection import Connection
+from casty.transport.losses import Losses
+from casty.transport.peers import Peers
+from casty.transport.turn import Turn
+from casty.wire import frames
+from casty.wire.hello import Hello, Welcome
+from casty.wire.pack import pack, unpack
+
+__all__ = ["Node", "NodeOptions"]
+
+log = logging.getLogger("casty.node")
+
+HAND_OVER_NS = 1_750_000_000
+"""What stopping may take: two seconds with all that comes before and after."""
+STEP_S = 0.05
+
+AGREED = ("session_ttl_s", "drift", "max_waiters", "max_entities", "max_sessions")
+"""The settings that the founder's decide for good: replicas that apply the same entry have to come out the same."""
+
+PROMISED = ("election_min_s", "drift")
+TOLD = ("max_value_bytes", "max_window_replies")
+"""Limits that clients take over; see `Visitor`."""
+
+"""The settings that leases rest on: how long a follower keeps quiet after it heard of its leader."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """What a node is told at its start; see `ClusteredActorSystem` for the meaning of each."""
+
+    name: str
+    host: str
+    port: int
+    node_id: str | None = None
+    bind_host: str | None = None
+    seeds: tuple[NodeAddress, ...] = ()
+    required_quorum: int | None = None
+    settings: Settings = field(default_factory=Settings)
+    tls: Config | None = None
+    secrets: Secrets | None = None
+
+
+class Node:
+    """A process's membership in a cluster.
+
+    Parameters
+    ----------
+    options
+        What the user asked for.
+    runtime
+        The doors.
+    """
+
+    def __init__(self, options: NodeOptions, runtime: Runtime) -> None:
+        self.options = options
+        self.runtime = runtime
+        self.settings = options.settings
+        self.incarnation = runtime.entropy.token("incarnation", 8).hex()
+        self.address = NodeAddress(options.host, options.port)
+        self.node_id = options.node_id or str(self.address)
+        self.missing: list[str] = ["start"]
+        self.is_stopping = False
+        self._is_assembled = False
+        """Before that it listens, and refuses for now."""
+        self.has_founded = False
+        self._was_up = False
+        self._born_wall_s = runtime.clock.wall_s()
+        self._born_ns = runtime.clock.now()
+        self._timer: Timer | None = None
+        """What was reported of each member; made anew with each report, of present members only."""
+        self.on_topology: list[Callable[[Topology], None]] = []
+        self.on_link: list[Callable[[Connection, bool], None]] = []
+        self.messages_lost: Callable[[], dict[str, int]] = dict
+        """Messages of actors that nobody will handle, by what became of them."""
+
+    @property
+    def key(self) -> str:
+        """This process's peer key."""
+        return peer_key(self.node_id, self.incarnation)
+
+    async def start(self) -> None:
+        """Listen, then found or join in the background; raises `OSError` when the address cannot be bound."""
+        options, runtime = self.options, self.runtime
+        self.turn = Turn(runtime)
+        self.acceptor = Acceptor(
+            runtime, self._hello, self.settings, self, self.turn, options.tls,
+            check=self._refuse, welcome_extra=self._welcome,
+            is_member=lambda link: self.boundary.role_of(link) >= PEER, secrets=options.secrets,
+        )  # fmt: skip
+        await self.acceptor.start(options.bind_host or options.host, options.port)
+        self.address = NodeAddress(options.host, self.acceptor.address[1])
+        self.node_id = options.node_id or str(self.address)
+        is_guarded = options.tls is not None or options.secrets is not None
+        warn_if_open(self.node_id, self.acceptor.address, is_guarded=is_guarded)
+        try:
+            listens_on = options.bind_host or options.host
+            await check_reach(runtime, self.node_id, self.address, listens_on, options.tls)
+        except BaseException:
+            await self.acceptor.close()
+            raise
+        self._assemble()
+        if self._born_wall_s < 1:
+            log.warning(
+                "the wall clock of %s stands before 2025: a cluster that is founded now takes the lowest "
+                "generation above all heard of, so fencing tokens may not grow over its loss; set the clock",
+                self.node_id,
+            )
+        self.links.want_seeds(options.seeds)
+        self.arrival.begin()
+        self._beat()
+
+    def _assemble(self) -> None:
+        """Make the parts; the port, and with it the identity, is known only now."""
+        runtime, settings = self.runtime, self.settings
+        clock, ttl_ns = runtime.clock, int(settings.session_ttl_s * SECOND_NS)
+        peers = Peers(
+            runtime, self._hello, settings, self, self.turn, self.options.tls,
+            check=self._differs, secrets=self.options.secrets,
+        )  # fmt: skip
+        self.links = Links(self.address, peers)
+        self.host = Host(runtime, self.links.send, settings.max_frame_bytes)
+        self.vitals = Vitals(clock)
+        budget = MemoryBudget(budget_of(settings.memory_budget_bytes, runtime.memory_bytes))
+        self.beats = Beats(self.host, clock, self.key, self.links.send, self.vitals.answered, budget, ttl_ns)
+        self.leaders = LeaderTable()
+        complaint = Complaint(self.runtime.clock, log, SECOND_NS, logging.ERROR)
+        self.feed = Feed(self.links, self.leaders, self.node_id, self._topology_changed, complaint)
+        self.relays = Relays()
+        self.control_calls = ControlCalls(clock, self.relays, self.control_leader, self.send_to_node)
+        self.control = ControlReplica(self._control_changed, self._role_changed)
+        self.requests = Requests(self)
+        self.memory = NodeMemory(budget, self.node_id, self.host, self.requests.slots, self._buffered_bytes)
+        self.gateway = Gateway(runtime, self, settings, self.key.encode(), str(self.address), turn=self.turn)
+        self.groups = Groups(self.host, runtime, settings, self.key, self.requests.make_slot)
+        self.refills = Refills(self.host, self.key, self.node_id, self._refill)
+        self.host.on_failed = self._replica_failed
+        self.chronicle = Chronicle(runtime, self.node_id)
+        self.host.on_role = lambda group: self.chronicle.role(group, is_here=self.host.has(group))
+        self.groups.is_failed = self.refills.is_failed
+        self.slot_duties = SlotDuties(self.host, clock, self.vitals, ttl_ns, self.requests.silence_ns)
+        self.control_duties = ControlDuties(
+            self.host, clock, settings, self.links, self.vitals, self._propose_control
+        )
+        self.readiness = Readiness(self.host, self.node_id)
+        self.statuses = StatusAnswers(clock, lambda: pack(self.status()))
+        self.shortage = Shortage(self.key, self.host, self.links)
+        self.turn.hooks.extend((self.requests.settle, self.feed.flush, self.statuses.flush))
+        identity = Identity(self.node_id, self.incarnation, *self.address)
+        self.arrival = Arrival(
+            Founding(identity, self._policy(), self._document, clock.now(), self._wall_generation),
+            identity, self.links, clock, self._founded, self._joined,
+            lambda text: log.warning("%s", one_line(text)),
+        )  # fmt: skip
+        self.handlers: dict[int, Callable[[Connection, bytes], None]] = {
+            frames.FOUNDING: self._on_founding,
+            frames.JOIN: self._on_join,
+            frames.CONSENSUS: lambda link, body: self.host.on_consensus(key_of(link), body),
+            frames.BEAT: lambda link, body: self.beats.on_frame(key_of(link), frames.BEAT, body),
+            frames.BEAT_ACK: lambda link, body: self.beats.on_frame(key_of(link), frames.BEAT_ACK, body),
+            frames.ROWS: lambda link, body: self.beats.on_frame(key_of(link), frames.ROWS, body),
+            frames.ROWS_ACK: lambda link, body: self.beats.on_frame(key_of(link), frames.ROWS_ACK, body),
+            frames.HINTS: lambda link, body: self.feed.on_hints(body, link.remote.node_id),
+            frames.REQUEST: self.requests.on_request,
+            frames.REPLY: self.requests.on_reply,
+            frames.KEEPALIVE: self.requests.on_keepalive,
+            frames.KEEPALIVE_ACK: lambda link, body: self.gateway.on_keepalive_ack(body),
+            frames.SUBSCRIBE: lambda link, body: self.feed.subscribe(link),
+            frames.STATUS: lambda link, body: self.statuses.ask(link),
+        }
+        self.losses = Losses(clock)
+        self.handlers.update(self.losses.handlers)
+        self.boundary = Boundary(self, self.handlers)
+        self._is_assembled = True
+
+    def _policy(self) -> Policy:
+        seeds = dict.fromkeys((*map(str, self.options.seeds), str(self.address)))
+        quorum = self.options.required_quorum
+        needed = len(seeds) if quorum is None else min(quorum, len(seeds))
+        return Policy(tuple(sorted(seeds)), needed, int(self.settings.founding_listen_s * SECOND_NS))
+
+    def _wall_generation(self) -> int | None:
+        """Return what the wall clock gives for a generation; None within the second of our start.
+
+        A clock that stands still or goes back after our start holds nobody up: then our own clock counts on.
+        """
+        passed_s = (self.runtime.clock.now() - self._born_ns) // SECOND_NS
+        wall_s = max(self.runtime.clock.wall_s(), self._born_wall_s + passed_s)
+        return None if wall_s <= self._born_wall_s else max(1, wall_s)
+
+    def _document(self, founding_id: str, founders: list[Identity], generation: int) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "id": founding_id,
+            "founder": self.node_id,
+            "name": self.options.name,
+            "generation": generation,
+            "cluster_id": self.runtime.entropy.token("cluster", 8).hex(),
+            "slots": settings.slots,
+            "replication": settings.replication,
+            "settings": {name: getattr(settings, name) for name in AGREED},
+            "founders": [list(identity) for identity in founders],
+        }
+
+    # -- becoming part of a cluster
+
+    def _founded(self, document: dict[str, Any]) -> None:
+        keys = [peer_key(row[0], row[1]) for row in document["founders"]]
+        self.has_founded = True
+        self._founding_entry = pack([FOUND, document])
+        membership = Membership(tuple(sorted(keys[:MAX_VOTERS])), (), tuple(sorted(keys[MAX_VOTERS:])))
+        group = self.groups.create(CONTROL, document["generation"], membership, self.control)
+        if document["founder"] == self.node_id:
+            group.core.campaign(self.runtime.clock.now())
+        self.turn.mark_due()
+
+    def _joined(self, generation: int) -> None:
+        self.groups.create(CONTROL, generation, None, self.control)
+        self.turn.mark_due()
+
+    def _replica_failed(self, group: Group, error: Exception) -> None:
+        self.refills.failed(group, error, self.runtime.clock.now())
+        if group.number != CONTROL:
+            self.requests.drop_slot(group.number - 1)
+
+    def _refill(self, number: int, epoch: int, replica_number: int) -> None:
+        """Put a blank replica where one failed."""
+        if number == CONTROL:
+            self.control.begin_anew()
+            replica: Replica = self.control
+        else:
+            replica = self.requests.make_slot(number - 1, epoch, self.control.machine)
+        self.groups.create(number, epoch, None, replica, replica_number)
+
+    def _control_changed(self) -> None:
+        machine = self.control.machine
+        self.arrival.settled()
+        self.arrival.cluster_id = machine.cluster_id
+        if machine.is_founded:
+            self.links.want_members(NodeAddress(row.host, row.port) for row in machine.members.values())
+            if self._names_its_leader(machine):
+                self.links.forget_told()
+            self.groups.follow(machine, self.node_id)
+            self.boundary.look_again()
+            self.feed.publish(topologies.of_machine(machine, self.leaders))
+            self.chronicle.members(machine)
+
+    def _names_its_leader(self, machine: ControlMachine) -> bool:
+        group = self.host.groups.get(CONTROL)
+        leader = None if group is None else group.core.leader
+        row = None if leader is None else machine.members.get(node_id_of(leader))
+        return row is not None and leader is not None and row.key == process_of(leader)
+
+    def _topology_changed(self) -> None:
+        self.gateway.on_topology()
+        topology = self.feed.topology
+        if topology is not None:
+            for listener in self.on_topology:
+                listener(topology)
+
+    def _role_changed(self, group: Group) -> None:
+        if group.is_leading and not self.control.machine.is_founded:
+            self._propose_control(self._founding_entry)
+
+    def _propose_control(self, entry: bytes) -> None:
+        group = self.host.groups.get(CONTROL)
+        if group is not None:
+            self.control.propose(group.core, entry, _Nobody(), 0)
+            self.host.mark(group)
+
+    def _ask_until_up(self, now_ns: int) -> None:
+        me = self.control.machine.members.get(self.node_id)
+        self._was_up = self._was_up or (me is not None and me.key == self.key and me.was_up)
+        if not self._was_up and not self.is_stopping:
+            self.arrival.ask_again(now_ns)
+
+    # -- what others ask
+
+    def _on_founding(self, link: Connection, body: bytes) -> None:
+        machine = self.control.machine
+        if machine.is_founded:
+            message: Any = unpack(body)
+            if isinstance(message, list) and len(message) > 2 and message[0] == VIEW:
+                if not isinstance(message[1], str):
+                    raise RemoteProtocolError("founding: expected the id of a node in a view")
+                known = machine.members.get(message[1])
+                addresses = [[row.host, row.port] for row in machine.members.values()]
+                knows = known is not None and known.incarnation == message[2]
+                answer = [MEMBER, machine.generation, machine.cluster_id, addresses, knows]
+                # A founder that missed the start hears of it first: it votes, as a newcomer does not yet.
+                self.arrival.on_frame(link, body)
+                link.send(frames.FOUNDING, pack(answer))
+                return
+        self.arrival.on_frame(link, body)
+
+    def _on_join(self, link: Connection, body: bytes) -> None:
+        """A process asks to join: the control leader proposes it once it reaches exactly that process."""
+        # Also before it is passed on: what is wrong with it must not look like a fault of this node.
+        identity = Identity(*check_join(body))
+        group = self.host.groups.get(CONTROL)
+        if group is None or not self.control.machine.is_founded:
+            return
+        if not group.is_leading:
+            leader = self.control_leader()
+            if leader is not None and self.boundary.is_own(link, identity):
+                self.links.send_to_node(leader, frames.JOIN, body)
+            return
+        if not self.boundary.may_join(link, identity):
+            return
+        self.links.want_guest(NodeAddress(identity.host, identity.port))
+        known = self.control.machine.members.get(identity.node_id)
+        if known is not None and known.incarnation == identity.incarnation and not known.may_return:
+            return
+        if self.links.is_linked(identity.key):
+            self._propose_control(pack([JOIN, *identity]))
+
+    def status(self) -> dict[str, object]:
+        """Return the status document of this node."""
+        sessions, structures = self.requests.usage()
+        return status_document(
+            self.host, self.control.machine, self.leaders, self.is_linked,
+            [*self.missing, *self.shortage.texts, *self.refills.texts], self.refills.reason,
+            sessions, structures, self.memory.document(), self.messages_lost(),
+        )  # fmt: skip
+
+    def _buffered_bytes(self) -> int:
+        return self.acceptor.buffered_bytes + self.links.buffered_bytes
+
+    # -- links (the `ConnectionHandler` of acceptor and peers)
+
+    def _hello(self) -> Hello:
+        known = self._is_assembled
+        return Hello.of_node(
+            cluster=self.options.name, node_id=self.node_id, incarnation=self.incarnation,
+            address=self.address, settings=self.settings,
+            generation=max(self.control.machine.generation, self.arrival.heard_generation) if known else 0,
+        )  # fmt: skip
+
+    def _welcome(self) -> dict[str, object]:
+        machine = self.control.machine
+        told = {name: getattr(self.settings, name) for name in (*PROMISED, *TOLD)}
+        return {"generation": machine.generation, "cluster_id": machine.cluster_id, **told}
+
+    def _differs(self, welcome: Welcome, dialled: tuple[str, int]) -> str | None:
+        """Say what keeps a node from being linked with: another promise than ours, or that it is somebody else."""
+        for name in PROMISED:
+            mine, theirs = getattr(self.settings, name), welcome.extra.get(name)
+            if mine != theirs:
+                return (
+                    f"{name} is {mine} on {self.node_id} and {theirs} on {welcome.hello.node_id}; "
+                    "leases rest on it: set it alike on all nodes"
+                )
+        return self.boundary.flaw_of_answer(welcome.hello, dialled)
+
+    def _refuse(self, hello: Hello, host: str) -> str | None:
+        if not self._is_assembled:
+            return f"node {self.node_id} is starting; dial it again"
+        if self.is_stopping and hello.role != "node":
+            return f"node {self.node_id} is stopping; use another contact point"
+        return self.boundary.refusal(hello, host)
+
+    def on_open(self, connection: Connection) -> None:
+        """A handshake succeeded."""
+        remote = connection.remote
+        self.arrival.hear(remote.generation)
+        self.losses.opened(connection)
+        if remote.role == "node":
+            self.links.opened(connection)
+            self.boundary.look_again()
+            self.arrival.met(connection)
+            if connection.is_dialled:
+                self.feed.introduce(connection)
+                self.gateway.on_link_up(remote.node_id)
+        for listener in self.on_link:
+            listener(connection, True)
+        if self.runtime.observe:
+            self.runtime.observe(LinkUp(key_of(connection)))
+
+    def on_closed(self, connection: Connection, reason: str) -> None:
+        """A connection that was open ended."""
+        remote = connection.remote
+        self.losses.closed(connection)
+        self.feed.forget(connection)
+        self.boundary.forget(connection)
+        self.requests.forget(connection)
+        if remote.role == "node":
+            self.links.closed(connection)
+            if connection.is_dialled:
+                self.memory.budget.forget(key_of(connection))
+                self.relays.link_lost(remote.node_id)
+                self.gateway.on_link_down(remote.node_id)
+        for listener in self.on_link:
+            listener(connection, False)
+        if self.runtime.observe:
+            self.runtime.observe(LinkDown(key_of(connection), reason))
+
+    def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
+        """Dispatch one frame; raises `RemoteProtocolError` for a kind that the role may not send."""
+        self.boundary.on_frame(connection, kind, body)
+
+    # -- routes (what the gateway needs)
+
+    def topology(self) -> Topology | None:
+        """Return the present topology."""
+        return self.feed.topology
+
+    def linked(self) -> list[str]:
+        """Return the nodes that can be asked now, this one first: replies of strangers count for nothing."""
+        return [
+            self.node_id,
+            *(link.remote.node_id for link in self.links.named() if not self.boundary.is_foreign(link)),
+        ]
+
+    def is_linked(self, node_id: str) -> bool:
+        """Whether a node can be asked now; this one always."""
+        return node_id == self.node_id or self.links.is_named_node(node_id)
+
+    def refusal(self) -> Refused | None:
+        """A node is never refused by its own cluster as a whole."""
+        return None
+
+    def send_to_node(self, node_id: str, kind: int, body: bytes) -> bool:
+        """Stage a frame for a node id; for this node it is handled at once."""
+        if node_id == self.node_id:
+            return self.requests.loop_back(kind, body)
+        return self.links.send_to_node(node_id, kind, body)
+
+    send = send_to_node
+
+    def hint(self, slot: int, leader: str | None, term: int) -> None:
+        """Take what a redirect said about a slot's leader."""
+        topology = self.feed.topology
+        if topology is not None:
+            self.leaders.learn(slot, topology.epoch_of(slot), term, leader)
+            self.turn.mark_due()
+
+    def control_leader(self) -> str | None:
+        """Return the node id that leads the control group, as far as this node knows."""
+        group = self.host.groups.get(CONTROL)
+        leader = None if group is None else group.core.leader
+        return None if leader is None else node_id_of(leader)
+
+    # -- time
+
+    def _beat(self) -> None:
+        """Every heartbeat: tell the followers, and do the leader's duties."""
+        clock = self.runtime.clock
+        # First of all: an error in what follows must not be the last thing that this node does.
+        self._timer = clock.call_at(clock.now() + int(self.settings.heartbeat_s * SECOND_NS), self._beat)
+        self.turn.begin()
+        try:
+            self.beats.beat()
+            self._ask_until_up(clock.now())
+            self.vitals.follow(self.control.machine)
+            group = self.host.groups.get(CONTROL)
+            if group is not None:
+                self.control_duties.tick(group, self.control.machine)
+            self.slot_duties.tick(self.control.machine)
+            self.refills.tick(clock.now(), self.control.machine)
+            self.requests.tick(clock.now())
+            self.memory.tick(clock.now())
+        finally:
+            self.turn.end()
+        self.shortage.look(clock.now())
+        self.chronicle.look(clock.now(), len(self.control.machine.slots))
+        if group is not None and self.missing:
+            self.missing = self.readiness.missing(self.control.machine, clock.now())
+
+    async def ready(self) -> None:
+        """Return when this node serves and holds its predecessor's seats."""
+        while self.missing:
+            await self.runtime.clock.sleep(STEP_S)
+
+    async def stop(self) -> None:
+        """Hand leaderships over (at most 2 s), close the own sessions, close every link."""
+        clock = self.runtime.clock
+        until_ns = clock.now() + HAND_OVER_NS
+        self.is_stopping = self.slot_duties.is_stopping = True
+        await self.gateway.close()
+        while self._has_to_hand_over() and clock.now() < until_ns:
+            self.turn.mark_due()
+            await clock.sleep(STEP_S)
+        self.requests.settle()
+        await self.abort()
+
+    def _has_to_hand_over(self) -> bool:
+        return bool(self.links.nodes) and CONTROL in self.host.groups and self.slot_duties.hand_all_over()
+
+    async def abort(self) -> None:
+        """Close everything at once, handing nothing over."""
+        try:
+            await self.acceptor.close()
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Do nothing more, and end every link; harmless when that was done."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.gateway.abort()
+        self.host.close()
+        self.arrival.close()
+        self.links.close()
+
+
+class _Nobody:
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Nobody waits for this answer."""

@@ -1,0 +1,205 @@
+"""Calls that a node sends to another node for somebody else: a hop for a client, or its own control entries.
+
+Their call ids are negative, so they never meet those of the node's own gateway on the same link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from casty.cluster.control.machine import MALFORMED, NOT_ON_TOP, TOO_MANY
+from casty.cluster.control.schema import check_entry
+from casty.cluster.multiraft.proposals import OK, UNKNOWN, Answers
+from casty.cluster.slots.operations import CONTROL_SLOT, OP_CONTROL
+from casty.config import SECOND_NS
+from casty.errors import Mismatch, Overloaded, RemoteProtocolError, Unavailable
+from casty.runtime import Clock, Timer
+from casty.wire import frames
+from casty.wire.pack import pack
+
+__all__ = ["ControlCalls", "Relays"]
+
+RETRY_NS = SECOND_NS // 2
+MAX_RETRY_NS = 8 * SECOND_NS
+"""Attempts to the same leader come at growing distances up to this one."""
+
+FINAL = (OK, 2, NOT_ON_TOP, MALFORMED, TOO_MANY)
+"""Replies that end a write; after any other one it is tried again."""
+
+MAX_RELAYED = 100_000
+"""Calls that one link may have passed on at once: as many as a gateway lets wait for a route."""
+
+
+class Relays:
+    """Who waits for the reply to which relayed call, by link target.
+
+    A call is kept until its final reply, the end of either link, or its caller's next attempt to send it through
+    here: the leader answers only the newest. Calls of one caller are at most `MAX_RELAYED`.
+    """
+
+    def __init__(self) -> None:
+        self._next_id = 0
+        self._waiting: dict[int, tuple[str, Answers, int]] = {}
+        self._by_caller: dict[Answers, dict[int, int]] = {}
+        """By where answers go and the caller's own call id: the relay id. Never iterated, only one's calls are."""
+
+    def __len__(self) -> int:
+        """How many calls are kept."""
+        return len(self._waiting)
+
+    def has_room(self, answers: Answers) -> bool:
+        """Whether one more call of this caller may be passed on."""
+        return len(self._by_caller.get(answers, ())) < MAX_RELAYED
+
+    def expect(self, node_id: str, answers: Answers, call_id: int) -> int:
+        """Return the id to send; its reply from `node_id` goes to `answers` under `call_id`."""
+        self._next_id -= 1
+        calls = self._by_caller.setdefault(answers, {})
+        earlier = calls.get(call_id)
+        if earlier is not None:
+            del self._waiting[earlier]
+        calls[call_id] = self._next_id
+        self._waiting[self._next_id] = (node_id, answers, call_id)
+        return self._next_id
+
+    def on_reply(self, relay_id: int, reply: list[object], is_final: bool) -> None:
+        """A reply came back; a queued call keeps waiting for its outcome."""
+        waiting = self._waiting.get(relay_id)
+        if waiting is None:
+            return
+        if is_final:
+            self.forget(relay_id)
+        waiting[1].add(waiting[2], reply)
+
+    def forget(self, relay_id: int) -> None:
+        """The call was never sent, or nobody waits for its reply any more."""
+        waiting = self._waiting.pop(relay_id, None)
+        if waiting is not None:
+            _, answers, call_id = waiting
+            calls = self._by_caller[answers]
+            del calls[call_id]
+            if not calls:
+                del self._by_caller[answers]
+
+    def caller_lost(self, answers: Answers) -> None:
+        """The link of a caller ended: replies for it go nowhere."""
+        for relay_id in self._by_caller.pop(answers, {}).values():
+            del self._waiting[relay_id]
+
+    def link_lost(self, node_id: str) -> None:
+        """Calls in flight to a node whose link ended may or may not have been applied."""
+        for relay_id, (target, answers, call_id) in list(self._waiting.items()):
+            if target == node_id:
+                self.forget(relay_id)
+                answers.add(call_id, [UNKNOWN])
+
+
+class Outcome:
+    """The reply that ends a write, of whichever attempt: a late one of an earlier attempt counts."""
+
+    def __init__(self) -> None:
+        self.reply: list[object] | None = None
+        self._future: asyncio.Future[None] | None = None
+
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Take the reply to one attempt; a refusal leaves it to the next one."""
+        del call_id
+        if self.reply is None and reply and reply[0] in FINAL:
+            self.reply = reply
+            self.wake()
+
+    def next(self) -> asyncio.Future[None]:
+        """Return what is resolved by the final reply, or by `wake`."""
+        self._future = asyncio.get_running_loop().create_future()
+        return self._future
+
+    def wake(self) -> None:
+        """Resolve what `next` returned."""
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+
+class ControlCalls:
+    """Writes control entries from any node. They are idempotent: an unanswered one is sent again.
+
+    Parameters
+    ----------
+    leader
+        Returns the node id of the control leader, if known.
+    send
+        Stages a frame for a node id, this node included.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        relays: Relays,
+        leader: Callable[[], str | None],
+        send: Callable[[str, int, bytes], bool],
+    ) -> None:
+        self._clock = clock
+        self._relays = relays
+        self._leader = leader
+        self._send = send
+
+    async def write(self, entry: bytes, timeout_s: float) -> list[object]:
+        """Return the reply when the entry is applied.
+
+        Raises
+        ------
+        Mismatch
+            The entry contradicts what is recorded.
+        Overloaded
+            The entry exceeds a limit of the cluster.
+        RemoteProtocolError
+            It is no entry of the control group.
+        Unavailable
+            No control leader answered within `timeout_s` seconds.
+        """
+        check_entry(entry)
+        deadline_ns = self._clock.now() + int(timeout_s * SECOND_NS)
+        answer = Outcome()
+        sent: list[int] = []
+        try:
+            await self._repeat(entry, answer, sent, deadline_ns)
+        finally:
+            for call_id in sent:
+                self._relays.forget(call_id)
+        reply = answer.reply
+        if reply is None:
+            raise Unavailable(
+                f"no leader of the control group answered within {timeout_s} s; see `casty status`"
+            )
+        if reply[0] == MALFORMED:
+            raise RemoteProtocolError(str(reply[1]))
+        if reply[0] == 2:
+            raise Mismatch(f"{reply[1]}: recorded {reply[2]!r}, given {reply[3]!r}; use the recorded value")
+        if reply[0] == TOO_MANY:
+            raise Overloaded(
+                f"expected at most {reply[1]} = {reply[2]} in a cluster, found {reply[3]} others"
+            )
+        return reply
+
+    async def _repeat(self, entry: bytes, answer: Outcome, sent: list[int], deadline_ns: int) -> None:
+        """Send until there is an answer: to another leader soon, to the same one at growing distances."""
+        last: str | None = None
+        due_ns, wait_ns = 0, RETRY_NS
+        while answer.reply is None and self._clock.now() < deadline_ns:
+            now_ns, leader = self._clock.now(), self._leader()
+            if leader is not None and (leader != last or now_ns >= due_ns):
+                wait_ns = RETRY_NS if leader != last else min(2 * wait_ns, MAX_RETRY_NS)
+                last, due_ns = leader, now_ns + wait_ns
+                call_id = self._relays.expect(leader, answer, len(sent))
+                sent.append(call_id)
+                self._send(leader, frames.REQUEST, pack([[call_id, CONTROL_SLOT, 0, OP_CONTROL, entry, b""]]))
+            if answer.reply is None:
+                await self._look_again(answer, min(now_ns + RETRY_NS, deadline_ns))
+
+    async def _look_again(self, answer: Outcome, until_ns: int) -> None:
+        future = answer.next()
+        timer: Timer = self._clock.call_at(until_ns, answer.wake)
+        try:
+            await future
+        finally:
+            timer.cancel()

@@ -1,0 +1,107 @@
+"""Creates the groups that the control state names on this node; a message never does.
+
+The first group of a slot is created once, empty, by the processes that its control entry names, under the
+slot's epoch. Every later replica starts blank: without a configuration it neither votes nor campaigns, and
+waits for the leader's snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from casty.address import replica_id
+from casty.cluster.control.machine import ControlMachine
+from casty.cluster.multiraft.host import Group, Host, Replica
+from casty.config import SECOND_NS, Settings
+from casty.consensus import Core, Limits, Membership, Timing
+from casty.runtime import Runtime
+
+__all__ = ["Groups"]
+
+MAX_APPEND_BYTES = 512 * 1024
+MAX_APPEND_ENTRIES = 1024
+
+MakeReplica = Callable[[int, int, ControlMachine], Replica]
+"""Makes the replica of (slot, epoch)."""
+
+
+class Groups:
+    """The factory of one process's groups."""
+
+    def __init__(
+        self, host: Host, runtime: Runtime, settings: Settings, me: str, make_slot: MakeReplica
+    ) -> None:
+        self._host = host
+        self._runtime = runtime
+        self._settings = settings
+        self._me = me
+        self._make_slot = make_slot
+        self.is_failed: Callable[[int], bool] = _no
+        """Whether the replica of a group failed here: its place is filled under another name, and not at once."""
+        self._created: dict[tuple[int, int], None] = {}
+        self._timing = Timing(
+            int(settings.election_min_s * SECOND_NS),
+            int(settings.election_max_s * SECOND_NS),
+            int(settings.heartbeat_s * SECOND_NS),
+            int(settings.drift * 1_000_000),
+        )
+
+    def create(
+        self,
+        number: int,
+        epoch: int,
+        membership: Membership | None,
+        replica: Replica,
+        replica_number: int = 0,
+    ) -> Group:
+        """Create one group; `membership` None makes a blank replica, the `replica_number`-th begun anew here."""
+        clock, entropy = self._runtime.clock, self._runtime.entropy
+        low, high = self._timing.election_min_ns, self._timing.election_max_ns
+
+        def election_timeout_ns() -> int:
+            return low + entropy.below(f"election:{number}", high - low)
+
+        core = Core(
+            id=replica_id(self._me, replica_number),
+            group=number,
+            epoch=epoch,
+            membership=membership,
+            now_ns=clock.now(),
+            timing=self._timing,
+            limits=Limits(
+                # With the heads of its entries one append fits into a frame, whatever a frame may be here.
+                max_append_bytes=min(MAX_APPEND_BYTES, self._settings.max_frame_bytes // 4),
+                max_append_entries=MAX_APPEND_ENTRIES,
+                max_uncommitted_bytes=self._settings.max_uncommitted_bytes,
+                retained_entries=self._settings.retained_entries,
+                retained_bytes=self._settings.retained_bytes,
+                compact_entries=self._settings.snapshot_entries,
+            ),
+            rounds=self._host.rounds,
+            election_timeout_ns=election_timeout_ns,
+            reads="lease" if self._settings.reads == "lease" else "quorum",
+        )
+        group = Group(number, epoch, core, replica)
+        self._host.add(group)
+        return group
+
+    def follow(self, machine: ControlMachine, node_id: str) -> None:
+        """Create what the control state names on this process and is not here yet."""
+        member = machine.members.get(node_id)
+        if member is None or member.key != self._me:
+            return
+        for slot, row in enumerate(machine.slots):
+            number = slot + 1
+            if number in self._host.groups or self.is_failed(number) or node_id not in row.target:
+                continue
+            is_founder = self._me in row.first and (slot, row.epoch) not in self._created
+            self._created[slot, row.epoch] = None
+            membership = Membership(row.first) if is_founder else None
+            group = self.create(number, row.epoch, membership, self._make_slot(slot, row.epoch, machine))
+            if is_founder and row.preferred == node_id:
+                group.core.campaign(self._runtime.clock.now())
+
+
+def _no(number: int) -> bool:
+    del number
+    return False

@@ -1,0 +1,141 @@
+"""Replicas that failed here, and how their places are filled again. One per process.
+
+A replica that raised is gone at once (`multiraft/host.py`): it may have applied half an entry, and nothing that it
+would say or store can be trusted. Its place is filled from the other replicas, like that of a process that died - as a
+*new member*: what it voted and acknowledged is forgotten, so it must never vote or acknowledge under the same name
+again.
+
+States of a group on one process, and what leads from one to the next::
+
+    sound --an exception--> failed --back-off--> blank, named ``key~n`` --announced--> learner --caught up--> voter
+
+- ``n`` counts the replicas that this process began anew; it stands in every message on both ends, so a late answer of
+  the former replica is credited to nobody, and a message meant for it is dropped.
+- The blank replica tells the group's members its name, once a second until a configuration has it. Lost, doubled or
+  late does not matter: they keep the highest number. Whoever leads walks the group from ``key`` to ``key~n``, as from a
+  dead process to its successor: learner, snapshot, joint change.
+- A replica that fails again and again waits twice as long each time, up to a minute. What fails on every node alike
+  leaves the slot without a majority: it then waits for an operator, as if all its processes had died.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from casty.cluster.control.machine import ControlMachine
+from casty.cluster.control.replica import CONTROL
+from casty.cluster.multiraft.host import Group, Host
+from casty.config import SECOND_NS
+
+__all__ = ["Refills"]
+
+LONGEST_NS = 60 * SECOND_NS
+FORGIVEN_NS = 600 * SECOND_NS
+"""After so long without a failure the back-off begins anew."""
+ANNOUNCE_NS = SECOND_NS
+
+Refill = Callable[[int, int, int], object]
+"""Makes the blank replica of (group number, epoch, replica number)."""
+
+
+class Failure(NamedTuple):
+    """The last failure of one group's replica here."""
+
+    epoch: int
+    failures: int
+    """So many in a row."""
+    number: int
+    """Of the replica that takes the place."""
+    reason: str
+    failed_ns: int
+    due_ns: int
+
+
+class Refills:
+    """The failed replicas of one process.
+
+    Parameters
+    ----------
+    host
+        The groups.
+    me, node_id
+        This process's peer key, and its node.
+    refill
+        Makes a blank replica.
+    """
+
+    def __init__(self, host: Host, me: str, node_id: str, refill: Refill) -> None:
+        self._host = host
+        self._me = me
+        self._node_id = node_id
+        self._refill = refill
+        self._failures: dict[int, Failure] = {}
+        """By group number, so never more than there are groups; the last failure of each is kept."""
+        self._announced_ns = 0
+
+    def failed(self, group: Group, error: Exception, now_ns: int) -> None:
+        """Take it that a replica failed, and when its place is to be filled."""
+        known = self._failures.get(group.number)
+        is_again = known is not None and now_ns - known.failed_ns < FORGIVEN_NS
+        count = known.failures + 1 if known is not None and is_again else 1
+        wait_ns = min(SECOND_NS << min(count - 1, 30), LONGEST_NS)
+        self._failures[group.number] = Failure(
+            group.epoch, count, group.replica_number + 1, f"{type(error).__name__}: {error}", now_ns, now_ns + wait_ns
+        )  # fmt: skip
+
+    def is_failed(self, number: int) -> bool:
+        """Whether the group's place here is empty because its replica failed."""
+        return number in self._failures and number not in self._host.groups
+
+    def reason(self, number: int) -> str | None:
+        """Return why the group has no replica here; None when that is no failure."""
+        return self._failures[number].reason if self.is_failed(number) else None
+
+    @property
+    def texts(self) -> list[str]:
+        """What failed here and is not filled again, in words."""
+        return [
+            f"{_what(number)}: this node's replica failed ({failure.reason}) and is filled again from the others"
+            for number, failure in self._failures.items()
+            if self.is_failed(number) or self._is_blank(number)
+        ]
+
+    def _is_blank(self, number: int) -> bool:
+        """Whether a new replica is there and nobody has told it anything yet: it may be that nobody is left who can."""
+        group = self._host.groups.get(number)
+        return group is not None and group.core.membership is None
+
+    def tick(self, now_ns: int, machine: ControlMachine) -> None:
+        """Every heartbeat: begin what is due, and announce what no configuration has yet."""
+        for number, failure in list(self._failures.items()):
+            if not self.is_failed(number):
+                continue
+            if not self._is_wanted(number, failure, machine):
+                del self._failures[number]
+            elif now_ns >= failure.due_ns:
+                self._refill(number, failure.epoch, failure.number)
+        if now_ns - self._announced_ns >= ANNOUNCE_NS:
+            self._announced_ns = now_ns
+            for number in self._failures:
+                self._announce(number, machine)
+
+    def _is_wanted(self, number: int, failure: Failure, machine: ControlMachine) -> bool:
+        if number == CONTROL:
+            return True
+        row = machine.slots[number - 1]
+        return row.epoch == failure.epoch and self._node_id in row.target
+
+    def _announce(self, number: int, machine: ControlMachine) -> None:
+        group = self._host.groups.get(number)
+        if group is None:
+            return
+        membership = group.core.membership
+        if membership is None or group.core.id not in membership.members:
+            for row in machine.members.values():
+                if row.key != self._me:
+                    self._host.announce(group, row.key)
+
+
+def _what(number: int) -> str:
+    return f"slot {number - 1}" if number else "the control group"

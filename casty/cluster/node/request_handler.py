@@ -1,0 +1,405 @@
+"""What a node answers: requests and keep-alives of gateways, its own gateway included.
+
+A request is one of three operations on a slot: a write (a log entry, proposed as it came), a read, or a
+control entry. A node that does not lead the slot says who does; with `RELAY` set it asks the leader itself,
+one hop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from casty.address import node_id_of
+from casty.cluster.authority import MEMBER, PEER, STRANGER
+from casty.cluster.control import machine as control
+from casty.cluster.control.machine import ControlMachine
+from casty.cluster.control.replica import CONTROL
+from casty.cluster.multiraft.host import Group, Replica
+from casty.cluster.multiraft.proposals import BAD, NOT_LEADER, OK, UNKNOWN, Answers, ReadAnswers
+from casty.cluster.node.replies import LinkAnswers, LocalAnswers
+from casty.cluster.slots.leader import EXPIRY_WORK
+from casty.cluster.slots.operations import (
+    AT_ONCE,
+    CONTROL_SLOT,
+    KEEPALIVE_FIELDS,
+    MARKS_BYTES,
+    OP_CONTROL,
+    OP_KEEPALIVE,
+    OP_READ,
+    OP_WRITE,
+    RELAY,
+)
+from casty.cluster.slots.replica import SlotReplica
+from casty.config import BOUNDS
+from casty.distributed.machines.base import TOO_LARGE
+from casty.errors import EncodingError, RemoteProtocolError
+from casty.events import Redirected
+from casty.limits import MAX_ITEMS, MAX_NUMBER
+from casty.transport.connection import Connection
+from casty.wire import frames
+from casty.wire.pack import claimed_items, pack, unpack
+
+if TYPE_CHECKING:
+    from casty.cluster.node.node import Node
+
+__all__ = ["Requests"]
+
+QUEUED = 1
+
+MAX_SLOTS = int(BOUNDS["slots"].high)
+"""Higher numbers are no slots of any cluster, and nothing repeats them."""
+
+MAX_ROWS = 10_000
+"""Requests in one frame. Gateways send `AT_ONCE` at most, and everybody else's beyond that are taken in parts."""
+
+
+class Requests:
+    """The server side of sessions on one node.
+
+    Bounds: `slots` has a row per slot with a replica here; `_answers` one per link that asked something, until it
+    closes; `_dirty` is empty after each turn.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._dirty: list[LinkAnswers | LocalAnswers] = []
+        self._answers: dict[Connection, LinkAnswers] = {}
+        self._local = LocalAnswers(self._deliver, self._dirty)
+        self.slots: dict[int, SlotReplica] = {}
+        self._next_tick = 0
+        self._ending: dict[int, None] = {}
+        """Slots with sessions that end in parts; at most one row per slot."""
+        self._limit_bytes = node.settings.max_value_bytes + MARKS_BYTES
+
+    # -- frames
+
+    def on_request(self, link: Connection, body: bytes) -> None:
+        """Take a request frame."""
+        answers = self._answers.get(link)
+        if answers is None:
+            answers = self._answers[link] = LinkAnswers(link, self._dirty)
+        rows = _rows_of(body, MAX_ROWS)
+        role = self._node.boundary.role_of(link)
+        # A link that floods has its rows taken in parts that fit into its share.
+        most = min(AT_ONCE, link.share.units) if link.share.is_small else AT_ONCE
+        if len(rows) > most and link.has_budget:
+            link.defer(_Rest(rows, most, lambda part: self._take(answers, part, role), link.charge).go_on)
+        else:
+            link.charge(len(rows))
+            self._take(answers, rows, role)
+
+    def loop_back(self, kind: int, body: bytes) -> bool:
+        """Take a frame of this node's own gateway."""
+        node = self._node
+        node.turn.begin()
+        try:
+            if kind == frames.REQUEST:
+                self._take(self._local, _rows_of(body, MAX_ITEMS), MEMBER)
+            elif kind == frames.KEEPALIVE:
+                node.gateway.on_keepalive_ack(self._keep_alive(body))
+        finally:
+            node.turn.end()
+        return True
+
+    def _deliver(self, body: bytes) -> None:
+        self._on_replies(unpack(body), body)
+
+    def _take(self, answers: ReadAnswers, items: list[Any], role: int) -> None:
+        for item in items:
+            if not isinstance(item, list) or len(item) not in (5, 6) or type(item[0]) is not int:
+                raise RemoteProtocolError(
+                    "request: expected [call id, slot, epoch, operation, payload, proof]"
+                )
+            call_id, slot, epoch, operation, payload = item[:5]
+            # Who gives no proof has no session; a read needs none.
+            proof = item[5] if len(item) == 6 else b""
+            # The id of a call is the key of a table, and long numbers may all have the same hash.
+            if not (
+                -MAX_NUMBER <= call_id <= MAX_NUMBER
+                and isinstance(slot, int)
+                and isinstance(operation, int)
+                and isinstance(payload, bytes)
+                and isinstance(proof, bytes)
+            ):
+                raise RemoteProtocolError(
+                    "request: expected numbers for call id, slot and operation, bytes for payload and proof"
+                )
+            if slot == CONTROL_SLOT:
+                if operation != OP_CONTROL or role < STRANGER:
+                    raise RemoteProtocolError(
+                        f"request: the control group takes operation {OP_CONTROL} only, from nodes only"
+                    )
+                self._control(answers, call_id, payload, role)
+            elif not 0 <= slot < MAX_SLOTS:
+                answers.add(call_id, [BAD, f"expected a slot below {MAX_SLOTS}"])
+            elif not 0 < operation < 2 * RELAY:
+                answers.add(call_id, [BAD, f"expected an operation below {2 * RELAY}"])
+            elif len(payload) > self._limit_bytes:
+                # It would be a log entry, and has to fit into a frame with others.
+                limit = f"max_value_bytes = {self._node.settings.max_value_bytes}"
+                text = f"expected at most {limit} in a request, found {len(payload)} bytes"
+                answers.add(call_id, [TOO_LARGE, text])
+            else:
+                self._request(answers, call_id, slot, epoch, operation, payload, proof)
+
+    def _request(
+        self,
+        answers: ReadAnswers,
+        call_id: int,
+        slot: int,
+        epoch: object,
+        operation: int,
+        payload: bytes,
+        proof: bytes,
+    ) -> None:
+        group = self._node.host.groups.get(slot + 1)
+        if group is None or not group.is_leading or group.epoch != epoch:
+            self._redirect(answers, call_id, slot, epoch, operation, payload, proof)
+            return
+        host, replica = self._node.host, self.slots[slot]
+        try:
+            if operation & ~RELAY == OP_WRITE:
+                host.ask(group, replica.write, group, payload, proof, answers, call_id)
+            elif operation & ~RELAY == OP_READ:
+                host.ask(group, replica.read, group, payload, answers, call_id)
+            elif operation & ~RELAY == OP_KEEPALIVE:
+                answer = host.ask(group, replica.keep_alive, group, unpack(payload))
+                if answer is not None:
+                    answers.add(call_id, [OK, answer])
+            else:
+                answers.add(call_id, [BAD, f"operation {operation} is none"])
+        except (RemoteProtocolError, EncodingError) as error:
+            answers.add(call_id, [BAD, str(error)])
+        self._mark(group, answers, call_id)
+
+    def _mark(self, group: Group, answers: Answers, call_id: int) -> None:
+        """Let the group work, or say that nobody knows what became of the call at which its replica failed."""
+        host = self._node.host
+        if host.groups.get(group.number) is group:
+            host.mark(group)
+        else:
+            answers.add(call_id, [UNKNOWN])
+
+    def _control(self, answers: Answers, call_id: int, payload: bytes, role: int) -> None:
+        group = self._node.host.groups.get(CONTROL)
+        if group is None or role < PEER:
+            answers.add(call_id, [NOT_LEADER, None, 0])
+            return
+        control.check_entry(payload)
+        self._node.host.ask(group, self._node.control.propose, group.core, payload, answers, call_id)
+        self._mark(group, answers, call_id)
+
+    def _redirect(
+        self,
+        answers: Answers,
+        call_id: int,
+        slot: int,
+        epoch: object,
+        operation: int,
+        payload: bytes,
+        proof: bytes,
+    ) -> None:
+        node = self._node
+        hint = node.leaders.hint_of(slot)
+        leader = None if hint is None else hint.leader
+        if node.runtime.observe:
+            node.runtime.observe(Redirected(slot))
+        is_passed_on = operation & RELAY and node.relays.has_room(answers)
+        if is_passed_on and leader is not None and leader != node.node_id:
+            relay_id = node.relays.expect(leader, answers, call_id)
+            body = pack([[relay_id, slot, epoch, operation & ~RELAY, payload, proof]])
+            if node.links.send_to_node(leader, frames.REQUEST, body):
+                return
+            node.relays.forget(relay_id)
+        answers.add(
+            call_id,
+            [NOT_LEADER, None if leader == node.node_id else leader, 0 if hint is None else hint.term],
+        )
+
+    def on_reply(self, link: Connection, body: bytes) -> None:
+        """Take replies of another node: to relayed calls, or to this node's own gateway."""
+        del link
+        self._on_replies(unpack(body), body)
+
+    def _on_replies(self, items: Any, body: bytes) -> None:
+        if not isinstance(items, list):
+            raise RemoteProtocolError("reply frame: expected a list")
+        relays = self._node.relays
+        own = []
+        for item in items:
+            if not isinstance(item, list) or len(item) != 2 or type(item[0]) is not int:
+                raise RemoteProtocolError("reply: expected [call id, reply]")
+            if not isinstance(item[1], list) or not item[1]:
+                raise RemoteProtocolError("reply: expected a status first")
+            if item[0] < 0:
+                relays.on_reply(item[0], item[1], is_final=item[1][0] != QUEUED)
+            else:
+                own.append(item)
+        if own:
+            self._node.gateway.on_reply(body if len(own) == len(items) else pack(own))
+
+    def on_keepalive(self, link: Connection, body: bytes) -> None:
+        """Take a keep-alive frame and acknowledge it."""
+        link.send(frames.KEEPALIVE_ACK, self._keep_alive(body))
+
+    def _keep_alive(self, body: bytes) -> bytes:
+        message: Any = unpack(body)
+        if not isinstance(message, list) or len(message) != 2 or not isinstance(message[1], list):
+            raise RemoteProtocolError("keep-alive: expected [nonce, rows]")
+        if len(message[1]) > MAX_SLOTS:
+            raise RemoteProtocolError(
+                f"keep-alive: expected at most {MAX_SLOTS} rows, found {len(message[1])}"
+            )
+        return pack([message[0], [self._keep_alive_row(row) for row in message[1]]])
+
+    def _keep_alive_row(self, row: Any) -> list[object]:
+        if not isinstance(row, list) or len(row) not in KEEPALIVE_FIELDS or type(row[0]) is not int:
+            raise RemoteProtocolError("keep-alive: expected rows of eight that start with a slot")
+        slot = row[0]
+        if not 0 <= slot < MAX_SLOTS:
+            raise RemoteProtocolError(f"keep-alive: expected a slot below {MAX_SLOTS}")
+        group = self._node.host.groups.get(slot + 1)
+        if group is None or not group.is_leading or group.epoch != row[1]:
+            return self._not_here(slot)
+        answer = self._node.host.ask(group, self.slots[slot].keep_alive, group, row)
+        if answer is None:
+            return self._not_here(slot)
+        self._node.host.mark(group)
+        return answer
+
+    def _not_here(self, slot: int) -> list[object]:
+        hint = self._node.leaders.hint_of(slot)
+        leader = None if hint is None or hint.leader == self._node.node_id else hint.leader
+        return [slot, NOT_LEADER, [], [], [], leader, 0 if hint is None else hint.term]
+
+    def forget(self, link: Connection) -> None:
+        """The link is gone; answers for it go nowhere."""
+        answers = self._answers.pop(link, None)
+        if answers is not None:
+            self._node.relays.caller_lost(answers)
+
+    def settle(self) -> None:
+        """Let the groups work and send the answers, until nothing is left to do: the turn's first hook."""
+        host = self._node.host
+        host.settle()
+        while self._dirty:
+            dirty, self._dirty[:] = list(self._dirty), []
+            for answers in dirty:
+                answers.flush()
+            host.settle()
+
+    # -- slots
+
+    def make_slot(self, slot: int, epoch: int, machine: ControlMachine) -> Replica:
+        """Make the replica of a slot's group on this node."""
+        replica = SlotReplica(
+            slot,
+            self._node.runtime,
+            self._node.settings,
+            machine.generation,
+            machine.settings,
+            self._role_changed,
+            self._node.memory,
+        )
+        replica.on_over = self._over
+        self.slots[slot] = replica
+        return replica
+
+    def drop_slot(self, slot: int) -> None:
+        """The replica of a slot failed: its state goes at once, memory may be what it lacked."""
+        self.slots.pop(slot, None)
+
+    def _role_changed(self, group: Group) -> None:
+        """Remember and tell who leads the slot now."""
+        core = group.core
+        leader = None if core.leader is None else node_id_of(core.leader)
+        self._node.leaders.learn(group.number - 1, group.epoch, core.term, leader)
+
+    def tick(self, now_ns: int) -> None:
+        """Every heartbeat: expire sessions of the slots led here, at most two slots' fill of them in one turn.
+
+        Whoever dies with very many sessions must not hold up a turn of the nodes that are left. The slots that
+        began it last time come last.
+        """
+        slots = [group for group in self._node.host.led.values() if group.number > 0 and group.is_leading]
+        first = self._next_tick % len(slots) if slots else 0
+        left = 2 * EXPIRY_WORK
+        for group in slots[first:] + slots[:first]:
+            replica = self.slots[group.number - 1]
+            left -= self._node.host.ask(group, replica.tick, group, now_ns, max(1, left // 2)) or 0
+        if left < 2 * EXPIRY_WORK:
+            self._next_tick = first + 1
+
+    def silence_ns(self, slot: int) -> int:
+        """Return how long the session of a slot was silent that is silent for longest."""
+        replica = self.slots.get(slot)
+        return 0 if replica is None else replica.longest_silence_ns(self._node.runtime.clock.now())
+
+    def _over(self, slot: int) -> None:
+        """A slot led here needs turns for the end of a session."""
+        if not self._ending:
+            self._see_to_ends()
+        self._ending[slot] = None
+
+    def _see_to_ends(self) -> None:
+        clock = self._node.runtime.clock
+        clock.call_at(clock.now(), self._end_part)
+
+    def _end_part(self) -> None:
+        """Let one session of one slot go on ending: one part a turn, one slot after the other."""
+        slot = next(iter(self._ending))
+        del self._ending[slot]
+        node = self._node
+        group, replica = node.host.groups.get(slot + 1), self.slots.get(slot)
+        node.turn.begin()
+        try:
+            if group is not None and replica is not None and group.is_leading:
+                if replica.propose_part(group, node.runtime.clock.now()):
+                    self._ending[slot] = None
+                node.host.mark(group)
+            if self._ending:
+                self._see_to_ends()
+        finally:
+            node.turn.end()
+
+    def usage(self) -> tuple[int, dict[str, int]]:
+        """Return the sessions and, by kind, the structures in the slots led here."""
+        sessions, structures = 0, dict[str, int]()
+        for slot, replica in self.slots.items():
+            group = self._node.host.groups.get(slot + 1)
+            if group is not None and group.is_leading:
+                sessions += replica.count_sessions()
+                for name, count in replica.count_structures().items():
+                    structures[name] = structures.get(name, 0) + count
+        return sessions, structures
+
+
+class _Rest:
+    """A long frame of requests, taken part by part."""
+
+    __slots__ = ("_charge", "_first", "_most", "_rows", "_take")
+
+    def __init__(
+        self, rows: list[Any], most: int, take: Callable[[list[Any]], None], charge: Callable[[int], None]
+    ) -> None:
+        self._rows = rows
+        self._most = most
+        self._take = take
+        self._charge = charge
+        self._first = 0
+
+    def go_on(self) -> bool:
+        """Take the next part; True when it was the last one."""
+        part = self._rows[self._first : self._first + self._most]
+        self._first += self._most
+        self._charge(len(part))
+        self._take(part)
+        return self._first >= len(self._rows)
+
+
+def _rows_of(body: bytes, most: int) -> list[Any]:
+    rows: Any = unpack(body) if claimed_items(body) <= most else None
+    if not isinstance(rows, list):
+        raise RemoteProtocolError(f"request frame: expected a list of at most {most}")
+    return rows

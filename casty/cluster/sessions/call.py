@@ -1,0 +1,174 @@
+"""One call of a gateway, and the deadlines of all of them behind one timer."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+
+from casty.cluster.sessions.client_session import Entity, Ledger
+from casty.cluster.sessions.grant import Hold
+from casty.cluster.slots.schema import COMMAND
+from casty.config import SECOND_NS
+from casty.distributed.machines.base import KIND_NAMES, MAP, OVERLOADED, Reply
+from casty.errors import CastyError, InternalError, Overloaded
+from casty.runtime import Clock, Timer
+from casty.wire.pack import pack
+
+__all__ = ["Call", "Deadlines", "refusal_of", "seen", "settled"]
+
+MIN_SWEEP = 1_024
+MOST_AT_ONCE = 512
+"""Deadlines that are worked off in one turn of the loop: some milliseconds."""
+
+
+class Call:
+    """What a caller waits for.
+
+    `seq` is 0 for what needs no number (reads, opens, withdrawals). `may_be_applied` is True once an attempt
+    left and was not refused; `was_in_doubt` is what it was before the attempt under way. `only_in` is the one
+    session in which the call means anything: that of the hold which a release ends.
+    """
+
+    __slots__ = (
+        "call_id", "command", "deadline_ns", "entity", "future", "hold", "is_parked", "is_queued",
+        "is_urgent", "is_waiting", "is_withdrawing", "leader", "ledger", "may_be_applied", "only_in",
+        "operation", "payload", "sent_to", "seq", "slot", "started_ns", "was_in_doubt",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        call_id: int,
+        operation: int,
+        entity: Entity,
+        future: asyncio.Future[Reply],
+        now_ns: int,
+        deadline_ns: int | None,
+    ) -> None:
+        self.call_id = call_id
+        self.operation = operation
+        self.entity = entity
+        self.future = future
+        self.started_ns = now_ns
+        self.deadline_ns = deadline_ns
+        self.slot = -1
+        self.seq = 0
+        self.payload = b""
+        self.command: object = None
+        self.sent_to: str | None = None
+        self.hold: Hold | None = None
+        self.leader: str | None = None
+        self.ledger: Ledger[Hold] | None = None
+        self.only_in: Ledger[Hold] | None = None
+        self.is_parked = False
+        self.is_queued = False
+        self.is_urgent = False
+        self.is_waiting = False
+        self.is_withdrawing = False
+        self.may_be_applied = False
+        self.was_in_doubt = False
+
+    def entry(self, ledger: Ledger[Hold]) -> bytes:
+        """Return the log entry of a numbered call, with the marks of this moment."""
+        marks = (ledger.low, ledger.wait_low)
+        return pack([COMMAND, ledger.number, self.seq, *marks, *self.entity, self.command])
+
+    def __str__(self) -> str:
+        """Name what was called, for the text of an error."""
+        kind, entity = self.entity
+        name = KIND_NAMES.get(kind, "call")
+        if kind == MAP or not entity:
+            return name  # of a map the entity is one key, in its canonical bytes
+        return f"{name} {entity.decode(errors='replace')!r:.100}"
+
+    @property
+    def timeout_s(self) -> float | None:
+        """How long it may take; None for ever."""
+        return None if self.deadline_ns is None else (self.deadline_ns - self.started_ns) / SECOND_NS
+
+    def unnumber(self) -> None:
+        """Its session is gone and it was never applied there: it takes part in the next one."""
+        self.ledger = None
+        self.seq, self.payload = 0, b""
+        self.may_be_applied = False
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error, unless it ended already."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Deadlines:
+    """Callbacks at instants: one heap and one timer however many there are.
+
+    Entries of ended calls are ignored, and swept out once they may be most of the heap: a call answered
+    in a millisecond must not stay here for its minute.
+    """
+
+    __slots__ = ("_clock", "_heap", "_is_live", "_on_due", "_sweep_at", "_timer", "_timer_ns")
+
+    def __init__(self, clock: Clock, on_due: Callable[[int], None], is_live: Callable[[int], bool]) -> None:
+        self._clock = clock
+        self._heap: list[tuple[int, int]] = []
+        self._is_live = is_live
+        self._sweep_at = MIN_SWEEP
+        self._on_due = on_due
+        self._timer: Timer | None = None
+        self._timer_ns = 0
+
+    def add(self, when_ns: int, key: int) -> None:
+        """Call ``on_due(key)`` at an instant."""
+        if len(self._heap) >= self._sweep_at:
+            self._heap = [entry for entry in self._heap if self._is_live(entry[1])]
+            heapq.heapify(self._heap)
+            self._sweep_at = max(MIN_SWEEP, 2 * len(self._heap))
+        heapq.heappush(self._heap, (when_ns, key))
+        if self._timer is None or when_ns < self._timer_ns:
+            self._arm()
+
+    def close(self) -> None:
+        """Call nothing any more."""
+        self._heap.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._heap:
+            self._timer_ns = self._heap[0][0]
+            self._timer = self._clock.call_at(self._timer_ns, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        now_ns = self._clock.now()
+        # What is due beyond that follows in the next turn: many calls may have one deadline.
+        for _ in range(MOST_AT_ONCE):
+            if not self._heap or self._heap[0][0] > now_ns:
+                break
+            _, key = heapq.heappop(self._heap)
+            self._on_due(key)
+        if self._timer is None:
+            self._arm()
+
+
+def seen(future: asyncio.Future[Reply]) -> None:
+    """Take note of how an answer that nobody may await came out: its error must not look forgotten."""
+    if not future.cancelled():
+        future.exception()
+
+
+async def settled(future: asyncio.Future[Reply]) -> None:
+    """Wait for an answer that may as well be an error: the session then ends by its TTL."""
+    try:
+        await future
+    except CastyError:
+        return
+
+
+def refusal_of(reply: Reply) -> CastyError:
+    """Return the error of calls whose session could not be opened."""
+    if reply[0] == OVERLOADED:
+        return Overloaded(f"the slot reached {reply[1]} = {reply[2]}")
+    return InternalError(f"the slot answered {reply} to an opening; please report")

@@ -1,0 +1,299 @@
+"""The calls of one gateway: which are under way, which of them are parked, and when each is due.
+
+A call is *parked* while nothing can be sent for it: no topology, no leader, no link, no session yet, no room in
+the session's window; or while the last answer refused it. It stays under way meanwhile. Calls are parked by slot, so
+that those which wait for one slot cost nothing to another: whatever happens is looked up by slot, never by call.
+
+A slot with parked calls is tried again at once when something changes that may help, and otherwise after a pause that
+doubles while calls are refused. That the slot answered somebody is a hint and no change: it may refuse some calls for
+long and serve others. It makes all parked calls go again, but no more often than they would without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import islice
+from typing import NamedTuple
+
+from casty.cluster.sessions.call import Call, Deadlines
+from casty.cluster.sessions.client_session import Entity
+from casty.cluster.slots.operations import OP_WRITE
+from casty.config import SECOND_NS
+from casty.distributed.machines.base import Reply
+from casty.runtime import Clock
+
+__all__ = ["MAX_PARKED", "NO_SLOT", "RETRY", "CallTable", "Try"]
+
+RETRY = 0
+"""The key with which `on_due` hears that a slot's parked calls should be tried; call identities begin at 1."""
+
+NO_SLOT = -1
+"""Where calls are parked whose slot is not known, for want of a topology."""
+
+FIRST_PAUSE_NS = SECOND_NS // 20
+LONGEST_PAUSE_NS = 16 * FIRST_PAUSE_NS
+FORGOTTEN_AFTER_NS = 4 * LONGEST_PAUSE_NS
+"""Pauses begin with the first one again when a slot refused nothing for so long."""
+MAX_PARKED = 100_000
+
+
+class _Pause:
+    """How often the refused calls of one slot go again. It goes when nothing was refused for long."""
+
+    __slots__ = ("forgotten_ns", "next_ns", "woken_ns")
+
+    def __init__(self) -> None:
+        self.next_ns = FIRST_PAUSE_NS
+        self.forgotten_ns = 0
+        self.woken_ns = 0
+        """From when on an answer makes them go again."""
+
+
+class Try(NamedTuple):
+    """What is to be tried of the parked calls of a slot.
+
+    `most` is how many of the oldest that need no number, None for a few that find out whether the slot serves.
+    `is_admission`: some that wait for a number can have it; nothing else is tried.
+    """
+
+    slot: int
+    most: int | None
+    is_admission: bool = False
+
+
+class _Parked:
+    """The parked calls of one slot. It goes with the last of them."""
+
+    __slots__ = ("admits", "count", "due_ns", "routed", "unnumbered")
+
+    def __init__(self) -> None:
+        self.unnumbered: dict[int, Call] = {}
+        """Those that wait for a session, or for room in its window; the oldest first."""
+        self.routed: dict[int, Call] = {}
+        """Those that wait for a way to the leader, or were refused."""
+        self.due_ns: int | None = None
+        """When they are tried again; None until that is planned."""
+        self.count: int | None = None
+        """How many of `routed` are tried then, as something changed; None: a few find out whether it did."""
+        self.admits = False
+        """Whether some of `unnumbered` go on in the next turn of the loop."""
+
+
+class CallTable:
+    """The calls of one gateway. A row of a call goes when the call ends.
+
+    Parameters
+    ----------
+    clock
+        Tells when calls are due.
+    on_due
+        Called with the identity of a call at each of its instants, negative for its withdrawal, or with `RETRY`.
+    """
+
+    __slots__ = (
+        "_by_slot", "_clock", "_last_id", "_numbered", "_parked", "_retry_ns", "calls", "deadlines", "parked_count",
+        "pauses",
+    )  # fmt: skip
+
+    def __init__(self, clock: Clock, on_due: Callable[[int], None]) -> None:
+        self._clock = clock
+        self._by_slot: dict[int, dict[int, Call]] = {}
+        self._parked: dict[int, _Parked] = {}
+        self._numbered: dict[tuple[int, int], Call] = {}
+        self._last_id = 0
+        self._retry_ns: int | None = None
+        self.calls: dict[int, Call] = {}
+        self.parked_count = 0
+        self.pauses: dict[int, _Pause] = {}
+        """Of each slot that lately refused a call, or had no way to its leader."""
+        self.deadlines = Deadlines(clock, on_due, self._is_live)
+
+    def _is_live(self, key: int) -> bool:
+        return key == RETRY or abs(key) in self.calls
+
+    def make(self, operation: int, entity: Entity, timeout_ns: int | None) -> Call:
+        """Return a new call; it is under way once it was added."""
+        now_ns = self._clock.now()
+        deadline_ns = None if timeout_ns is None else now_ns + timeout_ns
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._last_id += 1
+        return Call(self._last_id, operation, entity, future, now_ns, deadline_ns)
+
+    def add(self, call: Call) -> None:
+        """The call is under way, until it is forgotten."""
+        self.calls[call.call_id] = call
+        if call.deadline_ns is not None:
+            self.deadlines.add(call.deadline_ns, call.call_id)
+
+    def settle_in(self, call: Call) -> None:
+        """The call's slot is known."""
+        calls = self._by_slot.get(call.slot)
+        if calls is None:
+            calls = self._by_slot[call.slot] = {}
+        calls[call.call_id] = call
+
+    def forget(self, call: Call) -> None:
+        """The call is over."""
+        self.calls.pop(call.call_id, None)
+        if call.is_parked:
+            self.unpark(call)
+        if call.is_waiting and call.seq:
+            self.unnumber(call)
+        calls = self._by_slot.get(call.slot)
+        if calls is not None:
+            calls.pop(call.call_id, None)
+            if not calls:
+                del self._by_slot[call.slot]
+
+    # -- numbers
+
+    def number(self, call: Call) -> None:
+        """A waiting call has its number in its slot's session; a later session's call replaces an earlier one's."""
+        self._numbered[call.slot, call.seq] = call
+
+    def unnumber(self, call: Call) -> None:
+        """The number is not the call's any more."""
+        if self._numbered.get((call.slot, call.seq)) is call:
+            del self._numbered[call.slot, call.seq]
+
+    def numbered(self, slot: int, seq: int) -> Call | None:
+        """Return the waiting call that has this number in the slot's session; no other has an outcome to come."""
+        return self._numbered.get((slot, seq))
+
+    # -- parking
+
+    def park(self, call: Call) -> None:
+        """Nothing can be sent for it now."""
+        if not call.is_parked:
+            self.parked_count += 1
+        call.is_parked = True
+        call.sent_to = None
+        parked = self._parked.get(call.slot)
+        if parked is None:
+            parked = self._parked[call.slot] = _Parked()
+        needs_number = call.operation == OP_WRITE and not call.payload and call.slot != NO_SLOT
+        (parked.unnumbered if needs_number else parked.routed)[call.call_id] = call
+        self.retry_later(call.slot)
+
+    def unpark(self, call: Call) -> None:
+        """Something may be sent for it now, or it is over."""
+        if not call.is_parked:
+            return
+        call.is_parked = False
+        self.parked_count -= 1
+        # A call gets its slot while it is not parked, and its bytes with its number, after it was taken out.
+        parked = self._parked[call.slot]
+        if parked.routed.pop(call.call_id, None) is None:
+            del parked.unnumbered[call.call_id]
+        if not parked.routed and not parked.unnumbered and parked.due_ns is None and not parked.admits:
+            del self._parked[call.slot]
+
+    def parked_slots(self) -> list[int]:
+        """Return the slots that have parked calls."""
+        return list(self._parked)
+
+    def first_unnumbered(self, slot: int) -> Call | None:
+        """Return the oldest parked call of a slot that needs a number in its session first."""
+        parked = self._parked.get(slot)
+        return None if parked is None else next(iter(parked.unnumbered.values()), None)
+
+    def unnumbered(self, slot: int, most: int) -> list[Call]:
+        """Return the oldest of them."""
+        parked = self._parked.get(slot)
+        return [] if parked is None else list(islice(parked.unnumbered.values(), most))
+
+    def routed(self, slot: int, most: int) -> list[Call]:
+        """Return the oldest parked calls of a slot that need no number."""
+        parked = self._parked.get(slot)
+        return [] if parked is None else list(islice(parked.routed.values(), most))
+
+    def routed_count(self, slot: int) -> int:
+        """Return how many parked calls of a slot need no number."""
+        parked = self._parked.get(slot)
+        return 0 if parked is None else len(parked.routed)
+
+    # -- trying again
+
+    def retry_now(self, slot: int, count: int | None = None) -> None:
+        """Something changed that may help: try all parked calls of a slot, or `count`, in the next turn of the loop."""
+        parked = self._parked.get(slot)
+        if parked is not None:
+            parked.count = max(parked.count or 0, len(parked.routed) if count is None else count)
+            self._plan(parked, self._clock.now())
+
+    def admit_soon(self, slot: int) -> None:
+        """More calls of a slot can have a number: in the next turn of the loop."""
+        parked = self._parked.get(slot)
+        if parked is not None and not parked.admits:
+            parked.admits = True
+            self._see_to(self._clock.now())
+
+    def served(self, slot: int) -> None:
+        """The slot answered a call: whoever was refused may try again, unless that was tried a moment ago."""
+        pause = self.pauses.get(slot)
+        if pause is None:
+            return
+        now_ns = self._clock.now()
+        if now_ns < pause.woken_ns:
+            return
+        if now_ns >= pause.forgotten_ns:
+            del self.pauses[slot]
+        # Twice, as they go again without this as well.
+        pause.woken_ns = now_ns + 2 * pause.next_ns
+        self.retry_now(slot)
+
+    def retry_later(self, slot: int, *, is_longer: bool = True) -> None:
+        """See that a few of a slot's parked calls are tried after a pause, the next time after a longer one."""
+        parked = self._parked.get(slot)
+        if parked is None or parked.due_ns is not None:
+            return
+        now_ns = self._clock.now()
+        pause = self.pauses.get(slot)
+        if pause is None or now_ns >= pause.forgotten_ns:
+            pause = self.pauses[slot] = _Pause()
+        self._plan(parked, now_ns + pause.next_ns)
+        pause.forgotten_ns = now_ns + FORGOTTEN_AFTER_NS
+        if is_longer:
+            pause.next_ns = min(2 * pause.next_ns, LONGEST_PAUSE_NS)
+
+    def _plan(self, parked: _Parked, when_ns: int) -> None:
+        parked.due_ns = when_ns
+        self._see_to(when_ns)
+
+    def _see_to(self, when_ns: int) -> None:
+        if self._retry_ns is None or when_ns < self._retry_ns:
+            self._retry_ns = when_ns
+            self.deadlines.add(when_ns, RETRY)
+
+    def due(self) -> list[Try]:
+        """Return what to try now that `RETRY` is due."""
+        now_ns = self._clock.now()
+        self._retry_ns = None
+        found = []
+        next_ns: int | None = None
+        for slot, parked in list(self._parked.items()):
+            is_admission, parked.admits = parked.admits, False
+            if parked.due_ns is not None and parked.due_ns <= now_ns:
+                found.append(Try(slot, parked.count))
+                parked.due_ns, parked.count = None, None
+            else:
+                if parked.due_ns is not None:
+                    next_ns = parked.due_ns if next_ns is None else min(next_ns, parked.due_ns)
+                if is_admission:
+                    found.append(Try(slot, None, is_admission=True))
+            if parked.due_ns is None and not parked.routed and not parked.unnumbered:
+                del self._parked[slot]
+        if next_ns is not None:
+            self._see_to(next_ns)
+        return found
+
+    # -- by slot
+
+    def of_slot(self, slot: int) -> list[Call]:
+        """Return the calls on a slot."""
+        return list(self._by_slot.get(slot, {}).values())
+
+    def slots(self) -> list[int]:
+        """Return the slots that have calls."""
+        return list(self._by_slot)

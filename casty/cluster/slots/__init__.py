@@ -1,0 +1,1 @@
+"""One slot: its state machine, its replica on a node, and what its leader knows besides."""

@@ -1,0 +1,246 @@
+"""The state of a slot machine as parts of bounded size, and back.
+
+A dump is of one index although entries go on being applied: before an entry touches a session or an entity that is
+not dumped yet, it is *frozen* - its tables are copied, which shares everything in them and costs some nanoseconds a
+row. Names are listed when the dump begins, so what appears later is not in it. Values of users are never copied; what
+a dump keeps from being freed is what was removed since it began.
+
+A part is a list of rows:
+
+================================  ===================================================================
+``[HEAD, generation, counter, waiting]``   the machine's own numbers; the first row of all
+``[SESSION, number, head]``                a session; rows of its tables follow
+``[ENTITY, kind, entity, head]``           an entity; rows of its tables follow
+``[ROWS, table, rows]``                    rows of a table of the latest session or entity
+``[END, sessions, entities, rows]``        how many there were; the last row of all
+================================  ===================================================================
+
+No table has a limit here, and no list in a part is longer than `MAX_ROWS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from casty.cluster.slots.session_record import EntityKey, SlotSession
+from casty.cluster.slots.weights import weight_of
+from casty.distributed.machines.base import Frozen, Rows
+from casty.distributed.machines.registry import STRUCTURES
+from casty.errors import RemoteProtocolError
+from casty.wire.pack import pack, unpack
+
+if TYPE_CHECKING:
+    from casty.cluster.slots.machine import SlotMachine
+
+__all__ = ["MAX_ROWS", "SlotDump", "SlotLoad"]
+
+HEAD, SESSION, ENTITY, ROWS, END = range(5)
+
+MAX_ROWS = 512
+"""Rows of one part: about a millisecond of work on either side."""
+
+ROW_BYTES = 16
+
+Sized = tuple[int, int, list[object]]
+"""(bytes, rows, row)."""
+
+
+class SlotDump:
+    """The state of a machine at the index at which this was made.
+
+    Parameters
+    ----------
+    machine
+        What is dumped; it tells `touch_session` and `touch_entity` before it changes something.
+    part_bytes
+        About how long a part may be; one that holds a single longer value is longer.
+    """
+
+    def __init__(self, machine: SlotMachine, part_bytes: int) -> None:
+        self._machine = machine
+        self._part_bytes = part_bytes
+        self._sessions = list(machine.sessions)
+        self._entities = list(machine.entities)
+        self._head: list[object] = [HEAD, *machine.numbers]
+        self._frozen_sessions: dict[int, Frozen] = {}
+        """By number, those that changed before they were dumped; a row goes when it is. At most `_sessions`."""
+        self._frozen_entities: dict[EntityKey, Frozen] = {}
+        """The same for entities."""
+        self._done: dict[EntityKey, None] = {}
+        """Large entities that are dumped: freezing them again would cost much and serve nobody."""
+        self._count = 0
+        self._rows = self._generate()
+        self._next = next(self._rows, None)
+
+    def touch_session(self, number: int, session: SlotSession) -> None:
+        """A session is about to change."""
+        if number not in self._frozen_sessions:
+            self._frozen_sessions[number] = session.freeze()
+
+    def touch_entity(self, key: EntityKey, state: Any) -> None:
+        """An entity is about to change; `state` is what it is, None where it does not exist."""
+        if state is not None and key not in self._frozen_entities and key not in self._done:
+            self._frozen_entities[key] = STRUCTURES[key[0]].freeze(state)
+
+    def next_part(self) -> tuple[bytes, bool]:
+        """Return the next part and whether it is the last one."""
+        part: list[object] = []
+        room_bytes, room = self._part_bytes, MAX_ROWS
+        while self._next is not None:
+            size_bytes, count, row = self._next
+            if part and (size_bytes > room_bytes or count > room):
+                break
+            part.append(row)
+            room_bytes -= size_bytes
+            room -= count
+            self._next = next(self._rows, None)
+        return pack(part), self._next is None
+
+    def close(self) -> None:
+        """Let the machine change without telling."""
+        self._machine.end_dump(self)
+        self._frozen_sessions.clear()
+        self._frozen_entities.clear()
+        self._rows.close()
+
+    def _generate(self) -> Generator[Sized, None, None]:
+        yield 64, 1, self._head
+        for number in self._sessions:
+            session = self._frozen_sessions.pop(number, None)
+            frozen = self._machine.sessions[number].freeze() if session is None else session
+            yield _size(frozen.head), 1, [SESSION, number, frozen.head]
+            yield from self._tables(frozen)
+        for key in self._entities:
+            entity = self._frozen_entities.pop(key, None)
+            frozen = STRUCTURES[key[0]].freeze(self._machine.entities[key]) if entity is None else entity
+            if sum(map(len, frozen.tables)) > MAX_ROWS:
+                self._done[key] = None
+            yield len(key[1]) + _size(frozen.head), 1, [ENTITY, *key, frozen.head]
+            yield from self._tables(frozen)
+        yield 64, 1, [END, len(self._sessions), len(self._entities), self._count]
+
+    def _tables(self, frozen: Frozen) -> Generator[Sized, None, None]:
+        for number, table in enumerate(frozen.tables):
+            offset = 0
+            while offset < len(table):
+                rows, size_bytes = _slice(table, offset, self._part_bytes)
+                offset += len(rows)
+                self._count += len(rows)
+                yield size_bytes, len(rows), [ROWS, number, rows]
+
+
+def _slice(table: Rows, offset: int, part_bytes: int) -> tuple[list[object], int]:
+    """Return the next rows of a table, at least one, and about how long they are."""
+    rows: list[object] = []
+    size_bytes = 0
+    for row in table[offset : offset + MAX_ROWS]:
+        row_bytes = _size(row)
+        if rows and size_bytes + row_bytes > part_bytes:
+            break
+        rows.append(row)
+        size_bytes += row_bytes
+    return rows, size_bytes
+
+
+def _size(value: object) -> int:
+    """Return about how long a plain value is when packed."""
+    if isinstance(value, (bytes, str)):
+        return ROW_BYTES + len(value)
+    if isinstance(value, (tuple, list)):
+        return ROW_BYTES + sum(map(_size, value))
+    return ROW_BYTES + (value.bit_length() // 8 if isinstance(value, int) else 0)
+
+
+class SlotLoad:
+    """A state that is put together beside the machine's own, and then takes its place.
+
+    Parameters
+    ----------
+    machine
+        What gets the state in the end.
+    fresh
+        An empty machine with the same limits.
+    """
+
+    def __init__(self, machine: SlotMachine, fresh: SlotMachine) -> None:
+        self._machine = machine
+        self._fresh = fresh
+        self._extend: Callable[[int, Sequence[Any]], None] | None = None
+        self._open: EntityKey | None = None
+        self._open_bytes = 0
+        """Of the parts that hold rows of the open entity, which is weighed when it is complete."""
+        self._count = 0
+        self._is_whole = False
+        self._handlers: tuple[Callable[..., None], ...] = (
+            self._head, self._session, self._entity, self._rows, self._end,
+        )  # fmt: skip
+
+    @property
+    def size_bytes(self) -> int:
+        """See `Load.size_bytes`."""
+        return self._fresh.weights.total(len(self._fresh.sessions)) + self._open_bytes
+
+    def take(self, part: bytes) -> None:
+        """Take the next part; raises `RemoteProtocolError` for rows that no dump has."""
+        rows: Any = unpack(part)
+        for kind, *fields in rows:
+            if self._is_whole or not 0 <= kind <= END:
+                raise RemoteProtocolError(f"snapshot: unexpected row {kind}")
+            self._handlers[kind](*fields)
+        if self._open is not None:
+            self._open_bytes += len(part)
+
+    def finish(self) -> None:
+        """Put the state in the place of the machine's."""
+        if not self._is_whole:
+            raise RemoteProtocolError("snapshot: the last part is missing")
+        self._machine.become(self._fresh)
+
+    def _head(self, generation: int, counter: int, waiting: int) -> None:
+        self._fresh.numbers = (generation, counter, waiting)
+
+    def _session(self, number: int, head: list[Any]) -> None:
+        session = self._fresh.sessions[number] = SlotSession.begin(head)
+        self._fresh.attempts[session.attempt] = number
+
+        def extend(table: int, rows: Sequence[Any]) -> None:
+            self._fresh.weights.reply_bytes += session.extend(table, rows)
+
+        self._extend = extend
+
+    def _entity(self, kind: int, entity: bytes, head: Any) -> None:
+        self._weigh()
+        key = self._open = (kind, entity)
+        structure = STRUCTURES[kind]
+        state = structure.begin(head)
+        self._fresh.put_back(key, state)
+
+        def extend(table: int, rows: Sequence[Any]) -> None:
+            structure.extend(state, table, rows)
+
+        self._extend = extend
+
+    def _weigh(self) -> None:
+        """Count the latest entity, now that it is complete."""
+        if self._open is not None:
+            weight = weight_of(self._open, self._fresh.entities[self._open])
+            self._fresh.weights.changed(self._open, 0, weight)
+            self._open = None
+            self._open_bytes = 0
+
+    def _rows(self, table: int, rows: Sequence[Any]) -> None:
+        if self._extend is None:
+            raise RemoteProtocolError("snapshot: rows of nothing")
+        self._extend(table, rows)
+        self._count += len(rows)
+
+    def _end(self, sessions: int, entities: int, count: int) -> None:
+        self._weigh()
+        expected = (sessions, entities, count)
+        found = (len(self._fresh.sessions), len(self._fresh.entities), self._count)
+        if found != expected:
+            raise RemoteProtocolError(
+                f"snapshot: expected {expected} sessions, entities and rows, found {found}"
+            )
+        self._is_whole = True

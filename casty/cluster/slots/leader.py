@@ -1,0 +1,260 @@
+"""What the leader of one slot knows besides the log: when it heard of each session, who waits for what.
+
+Soft state: a new leader starts empty and gives every session a fresh TTL, so that the client's own deadline
+always passes before anybody else can be granted what it held. It speaks once its machine has applied all that
+earlier leaders left. An expiry that it put into the log counts at once, committed or not: such a session is not
+covered any more, for it may be gone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any
+
+from casty.cluster.multiraft.proposals import Answers
+from casty.cluster.slots.machine import SlotMachine
+from casty.cluster.slots.schema import ABANDON, EXPIRE
+from casty.cluster.slots.window import MORE_ROOM, Window
+from casty.distributed.machines.base import BUSY, EXPIRED, OK, QUEUED, WITHDRAWN, Effect
+from casty.wire.pack import pack
+
+__all__ = ["EXPIRY_WORK", "SlotLeader"]
+
+Row = tuple[int, int, bytes]
+"""A request: its number, and kind and name of its entity."""
+
+EXPIRY_WORK = 1_000
+"""How many sessions and requests of theirs one slot lets go in one turn, but for a single session that has more."""
+
+
+class SlotLeader:
+    """One leadership of one slot.
+
+    Parameters
+    ----------
+    machine
+        The slot's machine.
+    ttl_ns
+        How long a session lives without being heard of.
+    now_ns
+        When this leadership began.
+    window
+        What a session may make the slot remember.
+    """
+
+    __slots__ = (
+        "_began_ns", "_closing", "_expiring", "_heard_ns", "_machine", "_over", "_ttl_ns", "_waiting", "_window",
+        "_withdrawing",
+    )  # fmt: skip
+
+    def __init__(self, machine: SlotMachine, ttl_ns: int, now_ns: int, window: Window | None = None) -> None:
+        self._machine = machine
+        self._window = window or Window()
+        self._ttl_ns = ttl_ns
+        self._began_ns = now_ns
+        # Who was silent longest comes first: what is due is found without looking at the others.
+        self._heard_ns: OrderedDict[int, int] = OrderedDict()
+        self._expiring: dict[int, None] = {}
+        """Sessions whose expiry this leader put into the log, not applied yet; none of them in `_heard_ns`."""
+        self._over: dict[int, bool] = {}
+        """Sessions that end in parts, and whether the next part is in the log; in none of the tables above."""
+        self._closing: dict[int, tuple[Answers, int]] = {}
+        """Who is told when such a session is gone; none that is not in `_over`."""
+        self._waiting: dict[int, dict[int, tuple[Answers, int]]] = {}
+        """By session and number: where the outcome of a queued request goes. No session without a number."""
+        self._withdrawing: dict[int, dict[int, int]] = {}
+        """By session: the numbers whose withdrawal was proposed lately, and when."""
+
+    # -- waiting calls
+
+    def wait(self, session: int, seq: int, answers: Answers, call_id: int) -> None:
+        """Send the outcome of a queued request here once there is one; a newer call replaces an older."""
+        of_session = self._waiting.get(session)
+        if of_session is None:
+            self._waiting[session] = {seq: (answers, call_id)}
+        else:
+            of_session[seq] = (answers, call_id)
+
+    def _take(self, session: int, seq: int) -> tuple[Answers, int] | None:
+        of_session = self._waiting.get(session)
+        if of_session is None:
+            return None
+        waiting = of_session.pop(seq, None)
+        if not of_session:
+            del self._waiting[session]
+        return waiting
+
+    def settle(self, effects: Iterable[Effect]) -> None:
+        """Send outcomes to the calls that wait for them."""
+        for session, seq, reply in effects:
+            waiting = self._take(session, seq)
+            if waiting is not None:
+                waiting[0].add(waiting[1], reply)
+
+    def forget(self, session: int, seq: int) -> None:
+        """The request waits no longer: it was withdrawn. Whoever passed its call on has to hear of the end."""
+        waiting = self._take(session, seq)
+        if waiting is not None:
+            waiting[0].add(waiting[1], [WITHDRAWN])
+
+    def abandon(self, reply: list[object]) -> None:
+        """Leadership ended: tell everyone who waits, so that they ask the next leader."""
+        waiting, self._waiting = self._waiting, {}
+        closing, self._closing = self._closing, {}
+        for answers, call_id in closing.values():
+            answers.add(call_id, reply)
+        for of_session in waiting.values():
+            for answers, call_id in of_session.values():
+                answers.add(call_id, reply)
+
+    # -- sessions
+
+    def opened(self, session: int, now_ns: int) -> None:
+        """An open was applied: its answer counts as the first keep-alive."""
+        self._hear(session, now_ns)
+
+    def _hear(self, session: int, now_ns: int) -> None:
+        self._heard_ns[session] = now_ns
+        self._heard_ns.move_to_end(session)
+
+    def ended(self, session: int) -> None:
+        """The session is over."""
+        self._heard_ns.pop(session, None)
+        self._expiring.pop(session, None)
+        self._over.pop(session, None)
+        self._withdrawing.pop(session, None)
+        closing = self._closing.pop(session, None)
+        if closing is not None:
+            closing[0].add(closing[1], [OK])
+        for answers, call_id in self._waiting.pop(session, {}).values():
+            answers.add(call_id, [EXPIRED])
+
+    def part_applied(self, session: int, closing: tuple[Answers, int] | None) -> None:
+        """Something is left of a session that is over: another part is needed before whoever closes it is told."""
+        self._heard_ns.pop(session, None)
+        self._expiring.pop(session, None)
+        self._over[session] = False
+        if closing is not None:
+            former = self._closing.get(session)
+            self._closing[session] = closing
+            if former is not None:
+                former[0].add(former[1], [BUSY, "the session is being closed for a later call"])
+
+    @property
+    def has_part(self) -> bool:
+        """Whether some session needs another part that is not in the log."""
+        return False in self._over.values()
+
+    def next_part(self) -> tuple[int, bytes] | None:
+        """Return a session that needs another part, and the entry, which is in the log from now on."""
+        for session, is_proposed in self._over.items():
+            known = None if is_proposed else self._machine.sessions.get(session)
+            if known is not None:
+                self._over[session] = True
+                return session, pack([known.over, session])
+        return None
+
+    def part_refused(self, session: int) -> None:
+        """It was not proposed after all."""
+        if session in self._over:
+            self._over[session] = False
+
+    def longest_silence_ns(self, now_ns: int) -> int:
+        """Return how long ago the session was heard of that was heard of first; 0 without any."""
+        return max(0, now_ns - next(iter(self._heard_ns.values()), now_ns))
+
+    def due(self, now_ns: int, work: int = EXPIRY_WORK) -> list[bytes]:
+        """Return expiry entries to propose now, each once per leadership, the longest silence first.
+
+        Parameters
+        ----------
+        work
+            How much applying them may cost: each session counts, and each request of it that waits or holds. One
+            that costs more alone is expired alone.
+        """
+        if len(self._heard_ns) + len(self._expiring) + len(self._over) < len(self._machine.sessions):
+            self._learn()
+        sessions, entries = self._machine.sessions, list[bytes]()
+        while self._heard_ns:
+            session = next(iter(self._heard_ns))
+            if now_ns - self._heard_ns[session] <= self._ttl_ns:
+                break
+            known = sessions.get(session)
+            work -= 1 + (0 if known is None else len(known.waits))
+            if work < 0 and entries:
+                break
+            del self._heard_ns[session]
+            if known is not None:
+                self._expiring[session] = None
+                entries.append(pack([EXPIRE, session]))
+        return entries
+
+    def _learn(self) -> None:
+        """Sessions that earlier leaders opened: this one heard of them last when it began."""
+        heard_ns = self._heard_ns
+        self._heard_ns = OrderedDict()
+        for session, known in self._machine.sessions.items():
+            if known.over:
+                self._over.setdefault(session, False)
+            elif session not in heard_ns and session not in self._expiring:
+                self._heard_ns[session] = self._began_ns
+        self._heard_ns.update(heard_ns)
+
+    def expiry_refused(self, entry_sessions: Iterable[int]) -> None:
+        """The expiry was not proposed after all; it stays due."""
+        for session in entry_sessions:
+            if self._expiring.pop(session, 0) is None:
+                self._heard_ns[session] = self._began_ns
+                self._heard_ns.move_to_end(session, last=False)
+
+    def keep_alive(self, row: list[Any], now_ns: int) -> tuple[list[Any], bytes | None]:
+        """Take the checked keep-alive row of one slot while the lease holds.
+
+        Returns
+        -------
+        tuple
+            The row of the acknowledgement (status, outcomes, lost, settled) and an ABANDON entry to propose,
+            if any.
+        """
+        session, waiting, held, abandoned = row[2:6]
+        machine = self._machine
+        if machine.live(session) is None or session in self._expiring:
+            return [EXPIRED, [], [], []], None
+        self._hear(session, now_ns)
+        outcomes = []
+        for seq, _, _ in waiting:
+            reply = machine.outcome_of(session, seq)
+            if reply is not None and reply[0] != QUEUED:
+                outcomes.append([seq, reply])
+        lost = [seq for seq, _, _ in held if not machine.is_held(session, seq)]
+        settled = [seq for seq, _, _ in abandoned if machine.is_settled(session, seq)]
+        return [OK, outcomes, lost, settled], self._withdrawal(session, row[6], abandoned, now_ns)
+
+    def _withdrawal(self, session: int, low: int, abandoned: list[Row], now_ns: int) -> bytes | None:
+        """Return the entry that withdraws what is to be withdrawn and was not proposed a moment ago.
+
+        It tells the session's mark as well: a gateway that only gives up must not fill its window with what it
+        gave up before. Numbers too far above that mark are left to a later keep-alive.
+        """
+        machine, known = self._machine, self._machine.sessions[session]
+        proposed = self._lately_proposed(session, now_ns)
+        left = []
+        for seq, kind, entity in abandoned:
+            if seq in proposed or machine.is_settled(session, seq):
+                continue
+            if self._window.takes_withdrawal(known, seq, low):
+                proposed[seq] = now_ns
+                left.append([seq, kind, entity])
+        return pack([ABANDON, session, low, left]) if left else None
+
+    def _lately_proposed(self, session: int, now_ns: int) -> dict[int, int]:
+        """Return the numbers of a session not to propose again yet; who names too many waits less."""
+        proposed = self._withdrawing.setdefault(session, {})
+        since_ns = now_ns - self._ttl_ns // 6
+        if len(proposed) > MORE_ROOM * self._window.replies:
+            proposed.clear()
+        elif proposed and next(iter(proposed.values())) < since_ns:
+            proposed = {seq: at_ns for seq, at_ns in proposed.items() if at_ns >= since_ns}
+            self._withdrawing[session] = proposed
+        return proposed

@@ -1,0 +1,524 @@
+"""The state machine of one slot: sessions and entities. Pure; every replica applies the same entries.
+
+Entries are flat lists packed by the gateway and proposed as they came:
+
+=============================================================  ===========================================
+``[OPEN, attempt, gateway]``                                   a session; its number is the entry's index
+``[COMMAND, session, seq, low, wait_low, kind, entity, cmd]``  one request of a session
+``[CLOSE, session]``                                           the client leaves, or a part of that
+``[EXPIRE, session]``                                          the leader gave the client up, or a part of that
+``[CANCEL, session, seq, kind, entity]``                       withdraw a request if it still waits
+``[ABANDON, session, low, [[seq, kind, entity], ...]]``        withdraw requests, whatever became of them
+=============================================================  ===========================================
+
+What each field may be says `slot_schema`; an entry that is none of these is an outcome, on every replica the same.
+
+Every entry may be applied twice: a leader that does not know what became of its proposal never proposes
+again by itself, but a client does. OPEN is recognised by its attempt, COMMAND by its number, the others are
+idempotent. What is decided is decided here, at apply; a leader's look before proposing is a short cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from casty.cluster.slots.dump import SlotDump, SlotLoad
+from casty.cluster.slots.entity_order import EntityOrder
+from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, EXPIRE, OPEN, applicable
+from casty.cluster.slots.session_record import EntityKey, SlotSession
+from casty.cluster.slots.weights import Weights, weight_of
+from casty.distributed.machines.base import (
+    BAD,
+    BARRIER,
+    BUSY,
+    DESTROY,
+    EXPIRED,
+    LOCK,
+    NO_EFFECTS,
+    OK,
+    OVERLOADED,
+    QUEUED,
+    SEMAPHORE,
+    STALE,
+    WITHDRAWN,
+    Caller,
+    Context,
+    Decision,
+    Effect,
+    Reply,
+)
+from casty.distributed.machines.registry import STRUCTURES
+from casty.errors import RemoteProtocolError
+from casty.wire.pack import pack, unpack
+
+__all__ = ["ENDED_AT_ONCE", "END_PART", "PAGE", "RELEASE", "Applied", "MachineLimits", "SlotMachine"]
+
+TOKEN_BITS = 33
+RELEASE = 3
+MIN_OUTCOMES = 1024
+"""Unconfirmed outcomes that a session may always have: confirmations come only with its next keep-alive."""
+DUMP_BYTES = 256 * 1024
+PAGE = 1_024
+"""Entities on one page of a scan: less than a millisecond of work where it is made, and where it arrives."""
+ENDED_AT_ONCE = 16
+"""Requests that wait or hold and end with their session in one entry. A frame may close many sessions."""
+END_PART = 128
+"""Requests that one entry lets go, of a session that has more: about a millisecond."""
+MAX_UNWEIGHED = 64
+"""Entities whose weight is looked at later. Those that change often are weighed once, not with each command; the bound
+keeps small what a look at the sums has to do at once."""
+_PARTIES = (LOCK, SEMAPHORE, BARRIER)
+_DONE: Reply = [OK]
+_EXPIRED: Reply = [EXPIRED]
+_QUEUED: Reply = [QUEUED]
+_STALE: Reply = [STALE]
+
+
+class MachineLimits(NamedTuple):
+    """Bounds of one slot; see `Settings`."""
+
+    max_entities: int = 1_000_000
+    max_sessions: int = 100_000
+    max_waiters: int = 100_000
+
+
+class Applied(NamedTuple):
+    """What an entry did: its reply, outcomes of earlier waiting requests, and the session it ended.
+
+    The reply to an end of a session of which something is left is ``[QUEUED]``: another such entry has to follow.
+    """
+
+    reply: Reply
+    effects: Sequence[Effect] = NO_EFFECTS
+    ended: int | None = None
+
+
+class SlotMachine:
+    """Sessions and entities of one slot.
+
+    A session may have less than ``max_waiters`` outcomes that it did not confirm (or 1,024 if that is more) when
+    it asks for something that may wait, and as many requests again that wait by then: twice that is the most that
+    is ever kept of it. Requests that wait or hold are at most ``max_waiters + max_entities`` of a session.
+
+    Parameters
+    ----------
+    limits
+        Bounds.
+    generation
+        The cluster's generation, the upper 30 bits of every fencing token.
+    """
+
+    __slots__ = (
+        "_context",
+        "_counter",
+        "_dump",
+        "_generation",
+        "_orders",
+        "_unweighed",
+        "_waiting",
+        "_weights",
+        "attempts",
+        "entities",
+        "limits",
+        "sessions",
+    )
+
+    def __init__(self, limits: MachineLimits, generation: int) -> None:
+        self.limits = limits
+        self.sessions: dict[int, SlotSession] = {}
+        self.attempts: dict[bytes, int] = {}
+        self.entities: dict[EntityKey, Any] = {}
+        self._orders = {kind: EntityOrder() for kind in STRUCTURES}
+        """By kind: the names of `entities`."""
+        self._weights = Weights()
+        self._unweighed: dict[EntityKey, int] = {}
+        """What each entity took that changed since `_weights` was brought up to date; at most `MAX_UNWEIGHED`."""
+        self._generation = generation
+        self._counter = 0
+        self._waiting = 0
+        self._dump: SlotDump | None = None
+        """Told of every session and entity before it changes."""
+        self._context = Context(Caller(0, 0), self._next_token, limits.max_waiters)
+
+    def _next_token(self) -> int:
+        self._counter += 1
+        return (self._generation << TOKEN_BITS) + self._counter
+
+    # -- entries
+
+    def apply(self, index: int, data: bytes) -> Applied:
+        """Apply the committed entry at `index`; what fits no schema does nothing and is answered ``[BAD, text]``."""
+        try:
+            entry = applicable(data)
+        except RemoteProtocolError as error:
+            return Applied([BAD, str(error)])
+        kind = entry[0]
+        if kind == COMMAND:
+            return self._command(entry)
+        if kind == OPEN:
+            return self._open(index, entry[1], entry[2])
+        if kind in (CLOSE, EXPIRE):
+            return self._end(kind, entry[1])
+        if kind == CANCEL:
+            return self._cancel(entry[1], entry[2], (entry[3], entry[4]))
+        return self._abandon(*entry[1:])
+
+    def _open(self, index: int, attempt: bytes, gateway: bytes) -> Applied:
+        known = self.attempts.get(attempt)
+        if known is not None:
+            return Applied([OK, known])
+        if len(self.sessions) >= self.limits.max_sessions:
+            return Applied([OVERLOADED, "max_sessions", self.limits.max_sessions])
+        self.sessions[index] = SlotSession(attempt, gateway)
+        self.attempts[attempt] = index
+        return Applied([OK, index])
+
+    def _command(self, entry: Sequence[Any]) -> Applied:
+        _, number, seq, low, wait_low, kind, entity, command = entry
+        session = self.sessions.get(number)
+        if session is None or session.over:
+            return Applied(_EXPIRED)
+        if self._dump is not None:
+            self._dump.touch_session(number, session)
+        known = self.known(session, number, seq)
+        self._weights.reply_bytes -= session.pass_marks(low, wait_low)
+        if known is not None:
+            return Applied(known)
+        if seq < session.low:
+            return Applied(_STALE)
+        if kind in _PARTIES and command[0] not in (DESTROY, RELEASE):
+            refused = self._refuse_wait(session, seq)
+            if refused is not None:
+                return refused
+        key = (kind, entity)
+        state = self.entities.get(key)
+        if state is None and len(self.entities) >= self.limits.max_entities:
+            return self._answer(session, seq, [OVERLOADED, "max_entities", self.limits.max_entities])
+        context = self._context
+        caller = context.caller = Caller(number, seq)
+        context.waiters = self._waiting
+        if self._dump is not None or key not in self._unweighed:
+            self._touch(key, state)
+        decision = STRUCTURES[kind].decide(state, command, context)
+        self._keep(key, state, decision.state)
+        if kind in _PARTIES:
+            return self._party(session, caller, key, decision)
+        return self._answer(session, seq, decision.reply, decision.effects)
+
+    def _refuse_wait(self, session: SlotSession, seq: int) -> Applied | None:
+        """Refuse a request that might wait or hold where the session has too many; see `SlotMachine`."""
+        limits = self.limits
+        if len(session.outcomes) >= max(limits.max_waiters, MIN_OUTCOMES):
+            # Nothing is remembered of it: the same number succeeds once outcomes were confirmed.
+            return Applied([BUSY, "too many outcomes of waiting calls; confirm some first"])
+        if len(session.waits) >= limits.max_waiters + limits.max_entities:
+            return self._answer(session, seq, [OVERLOADED, "max_entities", limits.max_entities])
+        return None
+
+    def _answer(
+        self, session: SlotSession, seq: int, reply: Reply, effects: Sequence[Effect] = NO_EFFECTS
+    ) -> Applied:
+        self._weights.reply_bytes += session.answered(seq, reply)
+        return Applied(reply, effects)
+
+    def _party(self, session: SlotSession, caller: Caller, key: EntityKey, decision: Decision) -> Applied:
+        """After a command that may hold or wait: remember where the request is and who is affected."""
+        number, seq = caller
+        structure = STRUCTURES[key[0]]
+        state = decision.state
+        if state is not None and structure.outcome(state, number, seq) is not None:
+            session.waits[seq] = key
+            if decision.reply == _QUEUED:
+                self._waiting += 1
+        else:
+            self._weights.reply_bytes += session.answered(seq, decision.reply)
+        self._note(session, number, key)
+        if decision.gone and session.waits.pop(decision.gone, None) is not None:
+            # Its hold was given back: nothing is left that a late duplicate could ask for.
+            session.finish(decision.gone)
+        if decision.effects:
+            self._settle(decision.effects, key)
+        return Applied(decision.reply, decision.effects)
+
+    def _note(self, session: SlotSession, number: int, key: EntityKey) -> None:
+        state = self.entities.get(key)
+        if state is not None and STRUCTURES[key[0]].involves(state, number):
+            session.entities[key] = None
+        else:
+            session.entities.pop(key, None)
+
+    def _settle(self, effects: Sequence[Effect], key: EntityKey) -> None:
+        """Outcomes of earlier requests: a grant stays with the structure, anything else with the session."""
+        for number, seq, reply in effects:
+            self._waiting -= 1
+            session = self.sessions[number]
+            if self._dump is not None:
+                self._dump.touch_session(number, session)
+            state = self.entities.get(key)
+            if state is not None and STRUCTURES[key[0]].outcome(state, number, seq) is not None:
+                continue
+            session.waits.pop(seq, None)
+            session.settled(seq, reply)
+            if state is None or not STRUCTURES[key[0]].involves(state, number):
+                session.entities.pop(key, None)
+
+    def _touch(self, key: EntityKey, state: Any) -> None:
+        """An entity is about to change, perhaps in place; `state` is None where it does not exist."""
+        if self._dump is not None:
+            self._dump.touch_entity(key, state)
+        unweighed = self._unweighed
+        if key not in unweighed:
+            if len(unweighed) >= MAX_UNWEIGHED:
+                self._weigh()
+            unweighed[key] = weight_of(key, state)
+
+    def _weigh(self) -> None:
+        """Bring the sums up to date."""
+        for key, weight in self._unweighed.items():
+            self._weights.changed(key, weight, weight_of(key, self.entities.get(key)))
+        self._unweighed.clear()
+
+    @property
+    def weights(self) -> Weights:
+        """What entities and sessions take now."""
+        self._weigh()
+        return self._weights
+
+    def _keep(self, key: EntityKey, before: Any, after: Any) -> None:
+        """Put the state of an entity in its place, which `_touch` was told of before it changed."""
+        if after is None:
+            if before is not None:
+                del self.entities[key]
+                self._orders[key[0]].remove(key[1])
+        elif before is not after:
+            if before is None:
+                self._orders[key[0]].add(key[1])
+            self.entities[key] = after
+
+    def put_back(self, key: EntityKey, state: Any) -> None:
+        """Put an entity of a dump in its place."""
+        self._keep(key, self.entities.get(key), state)
+
+    def _end(self, kind: int, number: int) -> Applied:
+        """End a session: at once, or by this entry and those of its kind that its leader proposes after it.
+
+        From the first of them on nothing is done for the session any more, and only then the first hold is let go.
+        """
+        session = self.sessions.get(number)
+        if session is None:
+            return Applied(_EXPIRED)
+        if self._dump is not None:
+            self._dump.touch_session(number, session)
+        if not session.over and len(session.waits) > ENDED_AT_ONCE:
+            session.over = kind
+            return Applied(_QUEUED)
+        effects = self._let_part_go(session, number) if session.over else self._let_go(session, number)
+        if session.over and session.waits:
+            return Applied(_QUEUED, effects)
+        del self.sessions[number]
+        self.attempts.pop(session.attempt, None)
+        self._weights.reply_bytes -= session.reply_bytes
+        return Applied(_DONE, effects, number)
+
+    def _let_go(self, session: SlotSession, number: int) -> list[Effect]:
+        """Take a session out of its entities."""
+        effects: list[Effect] = []
+        for key in list(session.entities):
+            state, structure = self.entities[key], STRUCTURES[key[0]]
+            self._touch(key, state)
+            before = structure.waiting(state)
+            decision = structure.end_session(state, number)
+            after = 0 if decision.state is None else structure.waiting(decision.state)
+            self._waiting -= before - after - len(decision.effects)
+            self._keep(key, state, decision.state)
+            self._settle(decision.effects, key)
+            effects.extend(decision.effects)
+        return effects
+
+    def _let_part_go(self, session: SlotSession, number: int) -> list[Effect]:
+        """Take some requests of a session out of their entities: the latest, which wait for its earlier ones."""
+        effects: list[Effect] = []
+        for seq in list(islice(reversed(session.waits), END_PART)):
+            effects.extend(self._withdraw(session, number, seq, session.waits[seq], abandon=True))
+        return effects
+
+    def _cancel(self, number: int, seq: int, key: EntityKey) -> Applied:
+        session = self.live(number)
+        if session is None:
+            return Applied(_EXPIRED)
+        if self._dump is not None:
+            self._dump.touch_session(number, session)
+        known = self.known(session, number, seq)
+        if known is None or known[0] == STALE:
+            # Stale: withdrawn and forgotten; what a client still waits for is never forgotten otherwise.
+            self._weights.reply_bytes -= session.withdraw(seq)
+            return Applied([WITHDRAWN])
+        if known != _QUEUED:
+            return Applied(known)
+        effects = self._withdraw(session, number, seq, key, abandon=False)
+        return Applied([WITHDRAWN], effects)
+
+    def _abandon(self, number: int, low: int, rows: Sequence[Any]) -> Applied:
+        session = self.live(number)
+        if session is None:
+            return Applied(_EXPIRED)
+        if self._dump is not None:
+            self._dump.touch_session(number, session)
+        self._weights.reply_bytes -= session.pass_marks(low, 0)
+        effects: list[Effect] = []
+        for seq, kind, entity in rows:
+            effects.extend(self._withdraw(session, number, seq, (kind, entity), abandon=True))
+        return Applied(_DONE, effects)
+
+    def _withdraw(
+        self, session: SlotSession, number: int, seq: int, key: EntityKey, *, abandon: bool
+    ) -> Sequence[Effect]:
+        """Take a request out of its entity and remember that it must do nothing."""
+        key = session.waits.get(seq, key)
+        state = self.entities.get(key)
+        self._weights.reply_bytes -= session.withdraw(seq)
+        if state is None or key[0] not in _PARTIES:
+            return NO_EFFECTS
+        structure = STRUCTURES[key[0]]
+        self._touch(key, state)
+        was_waiting = structure.outcome(state, number, seq) == _QUEUED
+        decision = (structure.abandon if abandon else structure.cancel)(state, number, seq)
+        self._waiting -= was_waiting
+        self._keep(key, state, decision.state)
+        self._settle(decision.effects, key)
+        if decision.state is None or not structure.involves(decision.state, number):
+            session.entities.pop(key, None)
+        return decision.effects
+
+    # -- questions
+
+    def live(self, number: int) -> SlotSession | None:
+        """Return a session that is not over."""
+        session = self.sessions.get(number)
+        return None if session is None or session.over else session
+
+    def known(self, session: SlotSession, number: int, seq: int) -> Reply | None:
+        """Return what a request that was seen before would be answered now; None for a new one."""
+        key = session.waits.get(seq)
+        if key is not None:
+            state = self.entities.get(key)
+            reply = None if state is None else STRUCTURES[key[0]].outcome(state, number, seq)
+            if reply is not None:
+                return reply
+        if (
+            seq >= session.low
+            and seq not in session.replies
+            and seq not in session.outcomes
+            and seq not in session.withdrawn
+        ):
+            return None  # as `session.known`, which most requests are new to
+        return session.known(seq)
+
+    def outcome_of(self, number: int, seq: int) -> Reply | None:
+        """Return the final outcome of a request, None while there is none (or it never came)."""
+        session = self.live(number)
+        if session is None:
+            return _EXPIRED
+        known = self.known(session, number, seq)
+        return None if known == _QUEUED else known
+
+    def is_held(self, number: int, seq: int) -> bool:
+        """Whether the request still holds what it was granted."""
+        session = self.live(number)
+        key = None if session is None else session.waits.get(seq)
+        state = None if key is None else self.entities.get(key)
+        return key is not None and state is not None and STRUCTURES[key[0]].is_held(state, number, seq)
+
+    def is_settled(self, number: int, seq: int) -> bool:
+        """Whether a withdrawn request is withdrawn for good: nothing of it is left and nothing can come."""
+        session = self.live(number)
+        if session is None:
+            return True
+        if seq in session.outcomes:
+            return False
+        return seq in session.withdrawn or (seq < session.low and seq not in session.waits)
+
+    def query(self, kind: int, entity: bytes, query: Sequence[Any]) -> Reply:
+        """Answer a checked query."""
+        return STRUCTURES[kind].query(self.entities.get((kind, entity)), query)
+
+    def scan(self, kind: int, prefix: bytes, after: bytes, limit_bytes: int) -> tuple[list[bytes], bool]:
+        """Return one page of the entities of a kind that begin with `prefix`, by their bytes, and if there are more.
+
+        An order that does not depend on when a key was put: what is there all the time is on one of the pages,
+        whatever is deleted and put again meanwhile.
+
+        Parameters
+        ----------
+        after
+            The last entity of the page before, whether it still exists or not.
+        limit_bytes
+            About how long a page may be, but for one of a single entity. It has no more than `PAGE` of them.
+        """
+        page: list[bytes] = []
+        size_bytes = 0
+        order = self._orders.get(kind)
+        if order is None:
+            return page, False  # nobody checked what a gateway named
+        for entity in order.since(max(prefix, after)):
+            if not entity.startswith(prefix):
+                break
+            if entity == after:
+                continue
+            size_bytes += len(entity)
+            if len(page) >= PAGE or (page and size_bytes > limit_bytes):
+                return page, True
+            page.append(entity)
+        return page, False
+
+    # -- snapshots
+
+    @property
+    def numbers(self) -> tuple[int, int, int]:
+        """The generation, how many tokens were drawn, and how many requests wait."""
+        return self._generation, self._counter, self._waiting
+
+    @numbers.setter
+    def numbers(self, numbers: tuple[int, int, int]) -> None:
+        self._generation, self._counter, self._waiting = numbers
+
+    def begin_dump(self, part_bytes: int) -> SlotDump:
+        """Begin to dump the present state in parts, while entries go on being applied; one dump at a time."""
+        assert self._dump is None
+        self._dump = SlotDump(self, part_bytes)
+        return self._dump
+
+    def end_dump(self, dump: SlotDump) -> None:
+        """A dump is over."""
+        if self._dump is dump:
+            self._dump = None
+
+    def begin_load(self) -> SlotLoad:
+        """Begin to put a state together that takes this one's place when it is whole."""
+        return SlotLoad(self, SlotMachine(self.limits, self._generation))
+
+    def become(self, other: SlotMachine) -> None:
+        """Take over the state of a machine that nobody uses any more."""
+        self.numbers = other.numbers
+        self.sessions, self.attempts = other.sessions, other.attempts
+        self.entities, self._orders = other.entities, other._orders
+        self._weights, self._unweighed = other.weights, {}
+
+    def dump(self) -> bytes:
+        """Return the whole state at once; `load` of it gives an equal machine."""
+        dump = SlotDump(self, DUMP_BYTES)
+        parts, is_last = [], False
+        while not is_last:
+            part, is_last = dump.next_part()
+            parts.append(part)
+        return pack(parts)
+
+    def load(self, data: bytes) -> None:
+        """Replace the state by a dumped one."""
+        load = self.begin_load()
+        parts: Any = unpack(data)
+        for part in parts:
+            load.take(part)
+        load.finish()

@@ -1,0 +1,370 @@
+"""A slot's replica on one node: the slot machine, and while the replica leads, the leader's soft state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from casty.cluster.multiraft.host import Group
+from casty.cluster.multiraft.proposals import BUSY, EXPIRED, NOT_LEADER, Answers, Proposals, ReadAnswers
+from casty.cluster.slots.dump import SlotDump, SlotLoad
+from casty.cluster.slots.leader import EXPIRY_WORK, SlotLeader
+from casty.cluster.slots.machine import MachineLimits, SlotMachine
+from casty.cluster.slots.node_memory import NodeMemory
+from casty.cluster.slots.operations import KEEPALIVE_FIELDS, MARKS_BYTES, SCAN
+from casty.cluster.slots.schema import (
+    ABANDON,
+    CANCEL,
+    CLOSE,
+    COMMAND,
+    EXPIRE,
+    OPEN,
+    check_entry,
+    check_keepalive,
+    check_read,
+)
+from casty.cluster.slots.weights import Weights
+from casty.cluster.slots.window import Window
+from casty.config import SECOND_NS, Settings
+from casty.consensus import Entry
+from casty.distributed.machines.base import BAD, KIND_NAMES, OK, QUEUED, WITHDRAWN
+from casty.errors import RemoteProtocolError
+from casty.events import HoldGranted, SessionEnded, SessionOpened
+from casty.runtime import Runtime
+from casty.wire.pack import unpack
+
+__all__ = ["SlotReplica"]
+
+
+MAX_READS = 10_000
+"""Reads of one slot that may wait for a quorum round; that round answers them, or the end of the leadership."""
+
+
+class SlotReplica:
+    """One replica of one slot."""
+
+    __slots__ = (
+        "_budget", "_has_failed", "_last_read", "_led_term", "_memory", "_observe", "_on_role", "_reads", "_runtime",
+        "_settings", "_slot", "_ttl_ns", "_window", "leader", "machine", "on_over", "proposals",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        slot: int,
+        runtime: Runtime,
+        settings: Settings,
+        generation: int,
+        cluster: dict[str, float],
+        on_role: Callable[[Group], None],
+        memory: NodeMemory,
+    ) -> None:
+        limits = MachineLimits(
+            int(cluster["max_entities"]), int(cluster["max_sessions"]), int(cluster["max_waiters"])
+        )
+        self.machine = SlotMachine(limits, generation)
+        self.proposals = Proposals()
+        self.leader: SlotLeader | None = None
+        self.on_over: Callable[[int], None] = _ignore
+        """Told of the slot when `propose_part` has something to do; a turn of its own is due to each part."""
+        self._slot = slot
+        self._runtime = runtime
+        self._settings = settings
+        self._window = Window(settings.max_window_replies, settings.max_window_bytes)
+        self._ttl_ns = int(cluster["session_ttl_s"] * SECOND_NS)
+        self._on_role = on_role
+        self._memory = memory
+        self._budget = memory.budget
+        self._observe = runtime.observe
+        self._reads: dict[int, tuple[ReadAnswers, int, list[Any]]] = {}
+        """Reads that wait for the lease, at most `MAX_READS`; a row goes when it is confirmed or refused."""
+        self._has_failed = False
+        self._last_read = 0
+        self._led_term = 0
+        """The term that `leader` belongs to."""
+
+    # -- what gateways ask
+
+    def write(self, group: Group, payload: bytes, proof: bytes, answers: Answers, call_id: int) -> None:
+        """Propose a gateway's entry, or answer what is known already; raises `RemoteProtocolError`.
+
+        Parameters
+        ----------
+        proof
+            What the entry's session was opened with; of an opening nothing is asked.
+        """
+        entry = check_entry(payload)
+        leader = self.leader
+        if entry[0] != OPEN and not self._is_owner(entry[1], proof):
+            self._disown(group, answers, call_id)
+            return
+        session = None if entry[0] == OPEN else self.machine.sessions.get(entry[1])
+        if leader is not None and session is not None and not session.over:
+            if entry[0] == COMMAND:
+                known = self.machine.known(session, entry[1], entry[2])
+                if known is not None:
+                    answers.add(call_id, known)
+                    if known[0] == QUEUED:
+                        leader.wait(entry[1], entry[2], answers, call_id)
+                    return
+            if not self._window.takes(session, entry):
+                answers.add(call_id, [BUSY, "the window of answered calls is full; confirm some first"])
+                return
+            budget = self._budget
+            # An exhausted one is full as well: where nothing is, nothing is refused.
+            if entry[0] == COMMAND and (budget.is_full or budget.full_peers):
+                # After the question whether it is known: what was applied before is answered, not refused.
+                state = self.machine.entities.get((entry[5], entry[6]))
+                refused = self._memory.refusal(group, entry, state)
+                if refused is not None:
+                    answers.add(call_id, refused)
+                    return
+        # It takes memory in the log, and soon in the state.
+        if self._budget.accepted(2 * len(payload)):
+            self._memory.measure()
+        self.proposals.propose(group.core, payload, answers, call_id)
+
+    def _is_owner(self, session: int, proof: bytes) -> bool:
+        known = self.machine.sessions.get(session)
+        return known is not None and known.is_owned_by(proof)
+
+    def _disown(self, group: Group, answers: Answers, call_id: int) -> None:
+        """Refuse who names a session that is none, or not its own: both hear the same, so nobody learns which.
+
+        Nothing of it comes into the log: a session may begin there under the number that was guessed. A replica that
+        may be behind does not know all sessions yet.
+        """
+        if _may_speak(group, self._runtime.clock.now()):
+            answers.add(call_id, [EXPIRED])
+        else:
+            answers.add(call_id, [BUSY, "the slot's leader does not know yet which sessions there are"])
+
+    def read(self, group: Group, payload: bytes, answers: ReadAnswers, call_id: int) -> None:
+        """Answer a read under the lease, or after a quorum round; raises `RemoteProtocolError`."""
+        read = check_read(unpack(payload))
+        if len(self._reads) >= MAX_READS:
+            answers.add(
+                call_id, [BUSY, f"{MAX_READS} reads wait for the slot's leader to be sure of its lease"]
+            )
+            return
+        self._last_read += 1
+        self._reads[self._last_read] = (answers, call_id, read)
+        group.core.read(self._runtime.clock.now(), self._last_read)
+
+    def serve_read(self, token: int) -> None:
+        """Answer a confirmed read, or put it off until its caller takes other answers.
+
+        A state that is read later has all that the confirmed one had, so nothing stale is answered.
+        """
+        row = self._reads.pop(token)
+        answers = row[0]
+        if answers.is_full:
+            answers.put_off(partial(self._answer, *row))
+        else:
+            self._answer(*row)
+
+    def _answer(self, answers: Answers, call_id: int, read: list[Any]) -> None:
+        kind, entity, query = read
+        if self._has_failed:
+            answers.add(call_id, [NOT_LEADER, None, 0])
+        elif query[0] == SCAN:
+            page = self.machine.scan(kind, entity, query[1], self._settings.max_value_bytes)
+            answers.add(call_id, [OK, page])
+        else:
+            answers.add(call_id, self.machine.query(kind, entity, query))
+
+    def refuse_read(self, token: int) -> None:
+        """Leadership ended before the read was confirmed; it changed nothing: ask elsewhere."""
+        answers, call_id, _ = self._reads.pop(token)
+        answers.add(call_id, [NOT_LEADER, None, 0])
+
+    def keep_alive(self, group: Group, row: Any) -> list[object]:
+        """Answer the keep-alive of one session here; raises `RemoteProtocolError`."""
+        row = check_keepalive(row)
+        proof = row[7] if len(row) == KEEPALIVE_FIELDS[1] else b""
+        core, leader = group.core, self.leader
+        now_ns = self._runtime.clock.now()
+        if leader is None or not _may_speak(group, now_ns):
+            return [self._slot, BUSY, [], [], [], None, core.term]
+        if not self._is_owner(row[2], proof):
+            return [self._slot, EXPIRED, [], [], [], None, core.term]
+        answer, entry = leader.keep_alive(row, now_ns)
+        if entry is not None and len(entry) > self._settings.max_value_bytes + MARKS_BYTES:
+            raise RemoteProtocolError(
+                f"keep-alive: expected less in one row, found {len(entry)} bytes to withdraw"
+            )
+        if entry is not None:
+            self.proposals.propose(core, entry, _NOBODY, 0)
+        return [self._slot, *answer, None, core.term]
+
+    def tick(self, group: Group, now_ns: int, work: int = EXPIRY_WORK) -> int:
+        """Propose the expiry of sessions that nobody heard of for a TTL.
+
+        Parameters
+        ----------
+        work
+            How much that may cost; see `SlotLeader.due`.
+
+        Returns
+        -------
+        int
+            How much it will cost.
+        """
+        leader = self.leader
+        if leader is None or not self.machine.sessions or not _may_speak(group, now_ns):
+            return 0
+        spent = 0
+        for entry in leader.due(now_ns, work):
+            plain: Any = unpack(entry)
+            spent += 1 + len(self.machine.sessions[plain[1]].waits)
+            if not self.proposals.propose(group.core, entry, _NOBODY, 0):
+                leader.expiry_refused([plain[1]])
+        if leader.has_part:
+            self.on_over(self._slot)
+        return spent
+
+    def longest_silence_ns(self, now_ns: int) -> int:
+        """Return how long the session was silent that is silent for longest; 0 where nobody leads."""
+        return 0 if self.leader is None else self.leader.longest_silence_ns(now_ns)
+
+    def propose_part(self, group: Group, now_ns: int) -> bool:
+        """Propose the next part of the end of a session that is over; True if another session waits for its own."""
+        leader = self.leader
+        part = leader.next_part() if leader is not None and _may_speak(group, now_ns) else None
+        if leader is None or part is None:
+            return False
+        session, entry = part
+        if not self.proposals.propose(group.core, entry, _NOBODY, 0):
+            leader.part_refused(session)
+            return False  # the next heartbeat finds it
+        return leader.has_part
+
+    # -- what the host tells
+
+    def apply(self, index: int, entry: Entry) -> None:
+        """Apply one committed entry, and answer whoever waits."""
+        reply, effects, ended = self.machine.apply(index, entry.data)
+        waiting = self.proposals.take(index, entry.term)
+        if reply[0] == BAD:
+            if waiting is not None:
+                waiting[0].add(waiting[1], reply)
+            return
+        leader = self.leader
+        is_part = reply[0] == QUEUED and entry.data[1] != COMMAND
+        if is_part:
+            self._part_applied(entry.data, waiting)
+        elif waiting is not None:
+            waiting[0].add(waiting[1], reply)
+        if leader is not None:
+            if reply[0] == QUEUED and waiting is not None and not is_part:
+                command: Any = unpack(entry.data)
+                leader.wait(command[1], command[2], *waiting)
+            if effects:
+                leader.settle(effects)
+            if ended is not None:
+                leader.ended(ended)
+        if entry.data[1] != COMMAND:
+            self._after_session_entry(reply, entry.data, ended)
+        if self._observe and effects:
+            self._report(effects)
+
+    def _part_applied(self, data: bytes, waiting: tuple[Answers, int] | None) -> None:
+        """A session is over and something is left of it: whoever closes it is told when nothing is."""
+        plain: Any = unpack(data)
+        if self.leader is None:
+            if waiting is not None:
+                waiting[0].add(waiting[1], [NOT_LEADER, None, 0])
+            return
+        is_asked = waiting is not None and waiting[0] is not _NOBODY
+        self.leader.part_applied(plain[1], waiting if is_asked else None)
+        self.on_over(self._slot)
+
+    def _after_session_entry(self, reply: list[Any], data: bytes, ended: int | None) -> None:
+        entry: Any = unpack(data)
+        leader = self.leader
+        if leader is not None:
+            if entry[0] == OPEN and reply[0] == OK:
+                leader.opened(reply[1], self._runtime.clock.now())
+            elif entry[0] == CANCEL and reply[0] == WITHDRAWN:
+                leader.forget(entry[1], entry[2])
+            elif entry[0] == ABANDON:
+                for seq, _, _ in entry[3]:
+                    leader.forget(entry[1], seq)
+        if self._observe:
+            if entry[0] == OPEN and reply[0] == OK:
+                self._observe(SessionOpened(self._slot + 1, reply[1]))
+            elif ended is not None and entry[0] in (CLOSE, EXPIRE):
+                self._observe(SessionEnded(self._slot + 1, ended, entry[0] == EXPIRE))
+
+    def _report(self, effects: Any) -> None:
+        for session, seq, reply in effects:
+            if reply[0] == OK and len(reply) > 1:
+                self._observe(HoldGranted(self._slot + 1, 0, b"", session, seq, reply[1]))
+
+    def role_changed(self, group: Group) -> None:
+        """Begin or end a leadership, or both: between two looks it may have ended and another one begun."""
+        term = group.core.term
+        if self.leader is not None and not (group.is_leading and self._led_term == term):
+            leader, self.leader = self.leader, None
+            leader.abandon([NOT_LEADER, None, term])
+            self.proposals.abandon(term if group.is_leading else None)
+        if group.is_leading and self.leader is None:
+            self._led_term = term
+            self.leader = SlotLeader(self.machine, self._ttl_ns, self._runtime.clock.now(), self._window)
+        self._on_role(group)
+
+    def begin_dump(self) -> SlotDump:
+        """Begin to dump the machine's state."""
+        return self.machine.begin_dump(self._settings.snapshot_chunk_bytes)
+
+    def begin_load(self) -> SlotLoad:
+        """Begin to put another state together."""
+        return self.machine.begin_load()
+
+    def weights(self) -> Weights:
+        """Return what the machine's entities take."""
+        return self.machine.weights
+
+    def state_bytes(self) -> int:
+        """Return what the machine takes in all."""
+        return self.machine.weights.total(len(self.machine.sessions))
+
+    def close(self) -> None:
+        """The replica failed: whoever waits asks another one, and what was proposed may be applied there."""
+        self._has_failed = True
+        leader, self.leader = self.leader, None
+        if leader is not None:
+            leader.abandon([NOT_LEADER, None, 0])
+        self.proposals.abandon()
+        for token in list(self._reads):
+            self.refuse_read(token)
+
+    def count_sessions(self) -> int:
+        """Return the number of sessions."""
+        return len(self.machine.sessions)
+
+    def count_structures(self) -> dict[str, int]:
+        """Return the number of entities by kind."""
+        counts = self.machine.weights.count_by_kind
+        return {name: counts[kind] for kind, name in KIND_NAMES.items() if counts[kind]}
+
+
+def _may_speak(group: Group, now_ns: int) -> bool:
+    """Whether the machine has all that earlier leaders granted, and nobody else can lead yet.
+
+    That the group's first entry of this leadership is committed is not enough: its machine may be behind.
+    """
+    core = group.core
+    return group.applied_index >= core.lead_index and core.lease_until_ns() > now_ns
+
+
+def _ignore(slot: int) -> None:
+    del slot
+
+
+class _Nobody:
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Nobody waits for this answer."""
+
+
+_NOBODY = _Nobody()

@@ -1,0 +1,163 @@
+"""What the entries of a slot, its reads and its keep-alives look like: one row of fields for each kind. Pure.
+
+The slot's leader checks an entry before it proposes it, and every replica checks it again before it applies it: what
+does not fit is then an outcome, the same everywhere, and never an exception in one replica or in all of them. What each
+kind of structure takes says the structure itself; see `Structure.commands`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casty.cluster.slots.operations import KEEPALIVE_FIELDS, SCAN
+from casty.distributed.machines.registry import STRUCTURES
+from casty.errors import RemoteProtocolError
+from casty.limits import MAX_NAME_BYTES, MAX_NUMBER
+from casty.schema import Case, Data, Number, Row, Rows, Tagged, compiled, flaw
+from casty.wire.pack import unpack
+
+__all__ = [
+    "ABANDON", "CANCEL", "CLOSE", "COMMAND", "ENTRIES", "EXPIRE", "KEEPALIVES", "OPEN", "READ", "applicable",
+    "check_entry", "check_keepalive", "check_read",
+]  # fmt: skip
+
+OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON = range(1, 7)
+
+COUNT = Number(0, MAX_NUMBER)
+KIND = Number(min(STRUCTURES), max(STRUCTURES))
+NAME = Data(MAX_NAME_BYTES)
+ENTITY = Data()
+REQUESTS = Rows(Row((COUNT, KIND, ENTITY)))
+
+ENTRIES = Tagged(
+    {
+        OPEN: Row((NAME, NAME)),
+        COMMAND: Row(
+            (
+                COUNT, COUNT, COUNT, COUNT, KIND, ENTITY,
+                Case(5, {kind: Tagged(structure.shapes) for kind, structure in STRUCTURES.items()}),
+            )
+        ),
+        CLOSE: Row((COUNT,)),
+        EXPIRE: Row((COUNT,)),
+        CANCEL: Row((COUNT, COUNT, KIND, ENTITY)),
+        ABANDON: Row((COUNT, COUNT, REQUESTS)),
+    }
+)  # fmt: skip
+"""By kind; `slot_machine` says what the fields are."""
+
+READ = Row(
+    (
+        KIND,
+        ENTITY,
+        Case(
+            0,
+            {
+                kind: Tagged({**structure.query_shapes, SCAN: Row((ENTITY,))})
+                for kind, structure in STRUCTURES.items()
+            },
+        ),
+    )
+)
+"""``[kind, entity, query]``, or a page of entities instead of one; see `SCAN`."""
+
+_KEEPALIVE = (COUNT, COUNT, COUNT, REQUESTS, REQUESTS, REQUESTS, COUNT)
+KEEPALIVES = dict(zip(KEEPALIVE_FIELDS, (Row(_KEEPALIVE), Row((*_KEEPALIVE, Data()))), strict=True))
+"""A row of a keep-alive, by its length; see `KEEPALIVE_FIELDS`."""
+
+_is_entry = compiled(ENTRIES)
+_is_read = compiled(READ)
+_is_keepalive = {length: compiled(row) for length, row in KEEPALIVES.items()}
+
+_commands = {kind: Tagged(structure.shapes).tests() for kind, structure in STRUCTURES.items()}
+_queries = {
+    kind: Tagged({**structure.query_shapes, SCAN: Row((ENTITY,))}).tests()
+    for kind, structure in STRUCTURES.items()
+}
+"""By kind and operation, for the short cuts: these cost one call in all, where the schema needs one a field."""
+
+
+def _is_usual(entry: Any) -> bool:
+    """Whether an entry is a command that fits: a short cut for what is asked most, six times as quick as the schema.
+
+    It may say no to what fits, and never yes to what does not.
+    """
+    if type(entry) is not list or len(entry) != 8:
+        return False
+    tag, session, seq, low, wait_low, kind, entity, command = entry
+    if not (
+        type(tag) is type(session) is type(seq) is type(low) is type(wait_low) is type(kind) is int
+        and tag == COMMAND
+        # The bound is one less than a power of two: no number is above it, or below zero, if their bits together are
+        # not.
+        and 0 <= session | seq | low | wait_low <= MAX_NUMBER
+        and type(entity) is bytes
+        and type(command) is list
+        and command
+        and type(command[0]) is int
+    ):
+        return False
+    tests = _commands.get(kind)
+    fits = None if tests is None else tests.get(command[0])
+    return fits is not None and fits(command)
+
+
+def _is_usual_read(read: Any) -> bool:
+    """Whether a read fits; as `_is_usual`."""
+    if type(read) is not list or len(read) != 3:
+        return False
+    kind, entity, query = read
+    if not (
+        type(kind) is int
+        and type(entity) is bytes
+        and type(query) is list
+        and query
+        and type(query[0]) is int
+    ):
+        return False
+    tests = _queries.get(kind)
+    fits = None if tests is None else tests.get(query[0])
+    return fits is not None and fits(query)
+
+
+def applicable(data: bytes) -> list[Any]:
+    """Return a decoded entry of the log; raises `RemoteProtocolError` unless it fits.
+
+    Its list has a head of one byte, and its kind is the next: whoever only wants that looks there.
+    """
+    entry: Any = unpack(data)
+    if not (_is_usual(entry) or _is_entry(entry)):
+        raise RemoteProtocolError(flaw(ENTRIES, entry, "slot entry") or "slot entry: it fits no schema")
+    if data[1] != entry[0] or data[0] != 0x90 | len(entry):
+        raise RemoteProtocolError("slot entry: expected the head of its list in one byte, its kind next")
+    checked: list[Any] = entry
+    return checked
+
+
+def check_entry(data: bytes) -> list[Any]:
+    """Return a decoded entry of a gateway; raises `RemoteProtocolError` unless it fits and a gateway may send it."""
+    entry = applicable(data)
+    if entry[0] == EXPIRE:
+        raise RemoteProtocolError("slot entry: only a leader expires sessions")
+    return entry
+
+
+def check_read(read: Any) -> list[Any]:
+    """Return an unpacked read; raises `RemoteProtocolError` unless it fits."""
+    if not (_is_usual_read(read) or _is_read(read)):
+        raise RemoteProtocolError(flaw(READ, read, "read") or "read: it fits no schema")
+    checked: list[Any] = read
+    return checked
+
+
+def check_keepalive(row: Any) -> list[Any]:
+    """Return an unpacked row of a keep-alive; raises `RemoteProtocolError` unless it fits."""
+    length = len(row) if isinstance(row, list) else 0
+    if length not in KEEPALIVES:
+        raise RemoteProtocolError(f"keep-alive: expected rows of {' or '.join(map(str, KEEPALIVES))} fields")
+    if not _is_keepalive[length](row):
+        raise RemoteProtocolError(
+            flaw(KEEPALIVES[length], row, "keep-alive") or "keep-alive: it fits no schema"
+        )
+    checked: list[Any] = row
+    return checked

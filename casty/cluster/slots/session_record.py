@@ -1,0 +1,192 @@
+"""One session of one slot as every replica has it: which requests it made and what they were answered.
+
+States of a request (session, seq), as the slot sees it::
+
+    unseen --applied--> answered (reply kept until the client's `low` passes it)
+    unseen --applied--> queued   (the structure has the waiter; `waits` says where)
+    queued --granted--> held     (the structure has the hold, which is the outcome)
+    queued --tripped, destroyed, broken--> settled (the outcome is kept until `wait_low` passes it)
+    any    --withdrawn--> withdrawn (remembered until `low` passes it)
+
+`low` is the lowest number that the client has no answer to, ``queued`` being an answer; `wait_low` the
+lowest one that it still waits for. Both only grow. A number below `low` of which nothing is known any more
+can only be a late duplicate of something long finished: it is answered STALE and does nothing. An outcome
+that `wait_low` passes before `low` does leaves a withdrawal behind, so that its number is never new again.
+
+How much a session may make its slot remember: `window.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from hmac import compare_digest
+from typing import Any, Protocol
+
+from casty.distributed.machines.base import STALE, WITHDRAWN, Frozen, Pairs, Reply
+
+__all__ = ["EntityKey", "SlotSession"]
+
+EntityKey = tuple[int, bytes]
+"""(kind, entity)."""
+
+FEW = 8
+
+
+class SlotSession:
+    """What the slot remembers of one session."""
+
+    __slots__ = (
+        "attempt", "entities", "gateway", "low", "outcomes", "over", "replies", "reply_bytes", "wait_low", "waits",
+        "withdrawn",
+    )  # fmt: skip
+
+    def __init__(self, attempt: bytes, gateway: bytes) -> None:
+        self.attempt = attempt
+        self.gateway = gateway
+        self.low = 1
+        self.wait_low = 1
+        self.over = 0
+        """The kind of the entry that ended it, while what it had is let go in parts; 0 for one that lives."""
+        self.replies: dict[int, Reply] = {}
+        """By number, none of them below `low`."""
+        self.reply_bytes = 0
+        self.waits: dict[int, EntityKey] = {}
+        """Requests that were queued or granted a hold, and the entity that knows what became of them."""
+        self.outcomes: dict[int, Reply] = {}
+        """Final answers of waiting calls that left nothing behind in the entity; none below `wait_low`."""
+        self.withdrawn: dict[int, None] = {}
+        """Numbers that must do nothing; none below `low`."""
+        self.entities: dict[EntityKey, None] = {}
+        """Entities in which something of this session waits, is held, or haunts."""
+
+    def pass_marks(self, low: int, wait_low: int) -> int:
+        """Forget what the client has confirmed to have; return by how much `reply_bytes` fell."""
+        kept_bytes = self.reply_bytes
+        if low > self.low:
+            before, self.low = self.low, low
+            replies = self.replies
+            # Mostly by one or two: to look for each costs less than to ask which of them are there.
+            for seq in range(before, low) if low - before < FEW else _passed(replies, before, low):
+                reply = replies.pop(seq, None)
+                if reply is not None:
+                    self.reply_bytes -= size_of(reply)
+            for seq in _passed(self.withdrawn, before, low) if self.withdrawn else ():
+                del self.withdrawn[seq]
+        if wait_low > self.wait_low:
+            before, self.wait_low = self.wait_low, wait_low
+            for seq in _passed(self.outcomes, before, wait_low) if self.outcomes else ():
+                del self.outcomes[seq]
+                self.finish(seq)
+        return kept_bytes - self.reply_bytes
+
+    def is_owned_by(self, proof: bytes) -> bool:
+        """Whether whoever proves itself with that opened the session; takes the same time however much is right."""
+        return compare_digest(self.attempt, proof)
+
+    def finish(self, seq: int) -> None:
+        """Nothing is kept of the number but that it is no new one."""
+        if seq >= self.low:
+            self.withdrawn[seq] = None
+
+    def settled(self, seq: int, reply: Reply) -> None:
+        """Keep the outcome of a waiting call until `wait_low` passes it."""
+        if seq >= self.wait_low:
+            self.outcomes[seq] = reply
+        else:
+            self.finish(seq)
+
+    def remembers(self, seq: int) -> bool:
+        """Whether the slot keeps something of the number."""
+        return seq in self.waits or seq in self.replies or seq in self.outcomes or seq in self.withdrawn
+
+    def bytes_from(self, low: int) -> int:
+        """Return the bytes of replies that would stay if `low` were the mark."""
+        return sum(size_of(reply) for seq, reply in self.replies.items() if seq >= low)
+
+    def known(self, seq: int) -> Reply | None:
+        """Return the answer to a number seen before, or None for a new one; the caller asks `waits` first."""
+        if seq in self.outcomes:
+            return self.outcomes[seq]
+        if seq in self.replies:
+            return self.replies[seq]
+        if seq in self.withdrawn:
+            return [WITHDRAWN]
+        return [STALE] if seq < self.low else None
+
+    def answered(self, seq: int, reply: Reply) -> int:
+        """Keep the reply to a number until `low` passes it; return by how much `reply_bytes` grew."""
+        self.replies[seq] = reply
+        size_bytes = size_of(reply)
+        self.reply_bytes += size_bytes
+        return size_bytes
+
+    def withdraw(self, seq: int) -> int:
+        """Remember that this number must do nothing, now or later; return by how much `reply_bytes` fell."""
+        reply = self.replies.pop(seq, None)
+        size_bytes = 0 if reply is None else size_of(reply)
+        self.reply_bytes -= size_bytes
+        self.outcomes.pop(seq, None)
+        self.waits.pop(seq, None)
+        self.finish(seq)
+        return size_bytes
+
+    def freeze(self) -> Frozen:
+        """Return what the session is now, as plain values; see `Structure.freeze`."""
+        head = [self.attempt, self.gateway, self.low, self.wait_low, self.over]
+        pairs = (Pairs(self.replies), Pairs(self.waits), Pairs(self.outcomes))
+        return Frozen(head, (*pairs, list(self.withdrawn), list(self.entities)))
+
+    @staticmethod
+    def begin(head: Any) -> SlotSession:
+        """Return the session of a `Frozen.head`, its tables still empty."""
+        attempt, gateway, low, wait_low, over = head
+        session = SlotSession(attempt, gateway)
+        session.low, session.wait_low, session.over = low, wait_low, over
+        return session
+
+    def extend(self, table: int, rows: Sequence[Any]) -> int:
+        """Add the next rows of a table; return by how much `reply_bytes` grew."""
+        if table == 0:
+            return sum([self.answered(seq, reply) for seq, reply in rows])
+        if table == 1:
+            self.waits.update((seq, (kind, entity)) for seq, (kind, entity) in rows)
+        elif table == 2:
+            self.outcomes.update((seq, reply) for seq, reply in rows)
+        elif table == 3:
+            self.withdrawn.update(dict.fromkeys(rows))
+        else:
+            self.entities.update(dict.fromkeys((kind, entity) for kind, entity in rows))
+        return 0
+
+
+_SHORT = (bool, type(None))
+
+
+def size_of(reply: Reply) -> int:
+    """Return roughly what keeping a reply costs, in bytes."""
+    if len(reply) == 2:
+        # Most are like that: a status, which is a small number, and what the loop below finds for the other.
+        kind = type(reply[1])
+        if kind is int:
+            return 48 + int(reply[1].bit_length()) // 8
+        if kind in _SHORT:
+            return 48
+    size = 16
+    for part in reply:
+        if isinstance(part, (bytes, str)):
+            size += len(part)
+        else:
+            # A counter's value may be any number.
+            size += 16 + part.bit_length() // 8 if type(part) is int else 16
+    return size
+
+
+class _Table(Container[int], Iterable[int], Protocol):
+    def __len__(self) -> int: ...
+
+
+def _passed(table: _Table, before: int, mark: int) -> Sequence[int]:
+    """Return the numbers in a table that a mark passed, in time that grows with the lesser of both."""
+    if mark - before < len(table):
+        return [seq for seq in range(before, mark) if seq in table]
+    return [seq for seq in table if seq < mark]

@@ -1,0 +1,98 @@
+"""Set: the canonical bytes of a member decide whether it is one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+from casty.distributed.machines.base import (
+    DESTROY,
+    NO_FIELDS,
+    OK,
+    SET,
+    Command,
+    Context,
+    Decision,
+    Frozen,
+    Reply,
+    Shapes,
+    Structure,
+)
+from casty.schema import Data, Row
+
+__all__ = ["SETS"]
+
+ADD, REMOVE = 1, 2
+CONTAINS, SIZE = 1, 2
+
+MEMBER_BYTES = 136
+"""About what one member takes besides its bytes."""
+
+
+class Members(dict[bytes, None]):
+    """The members' canonical bytes, in the order they came, and how many bytes they take."""
+
+    __slots__ = ("size_bytes",)
+
+    def __init__(self, members: Iterable[bytes] = ()) -> None:
+        super().__init__(dict.fromkeys(members))
+        self.size_bytes = sum(MEMBER_BYTES + len(member) for member in self)
+
+
+class SetStructure(Structure[Members]):
+    """State: the members' canonical bytes, in the order they came."""
+
+    __slots__ = ()
+    kind = SET
+    name = "set"
+    stores_values = True
+    shapes: ClassVar[Shapes] = {DESTROY: NO_FIELDS, ADD: Row((Data(),)), REMOVE: Row((Data(),))}
+    query_shapes: ClassVar[Shapes] = {CONTAINS: Row((Data(),)), SIZE: NO_FIELDS}
+
+    def decide(self, state: Members | None, command: Command, ctx: Context) -> Decision:
+        """Answer whether the set changed. Emptied by REMOVE it still exists."""
+        operation = command[0]
+        if operation == DESTROY:
+            return Decision(None, [OK, state is not None])
+        if operation == ADD:
+            members = Members() if state is None else state
+            is_new = command[1] not in members
+            if is_new:
+                members[command[1]] = None
+                members.size_bytes += MEMBER_BYTES + len(command[1])
+            return Decision(members, [OK, is_new])
+        if state is None or command[1] not in state:
+            return Decision(state, [OK, False])
+        del state[command[1]]
+        state.size_bytes -= MEMBER_BYTES + len(command[1])
+        return Decision(state, [OK, True])
+
+    def query(self, state: Members | None, query: Command) -> Reply:
+        """Answer whether a member is there, or how many are."""
+        if query[0] == SIZE:
+            return [OK, 0 if state is None else len(state)]
+        return [OK, state is not None and query[1] in state]
+
+    def weight(self, state: Members) -> int:
+        """Return the bytes of the members."""
+        return state.size_bytes
+
+    def grows(self, state: Members | None, command: Command) -> bool:
+        """Only a member that is not there yet makes it larger."""
+        return command[0] == ADD and (state is None or command[1] not in state)
+
+    def freeze(self, state: Members) -> Frozen:
+        """See `Structure.freeze`."""
+        return Frozen(None, (list(state),))
+
+    def begin(self, head: Any) -> Members:
+        """See `Structure.begin`."""
+        return Members()
+
+    def extend(self, state: Members, table: int, rows: Sequence[Any]) -> None:
+        """See `Structure.extend`."""
+        state.update(dict.fromkeys(rows))
+        state.size_bytes += sum(MEMBER_BYTES + len(member) for member in rows)
+
+
+SETS = SetStructure()

@@ -1,0 +1,273 @@
+"""What lock and semaphore share on the slot: waiters in order, grants, and ghosts of destroyed holds.
+
+A lock is a line with a capacity of one. What is taken is the sum of the grants and ghosts: a running sum, changed
+where an entry of those tables is, and made anew from them when a snapshot is loaded. A ghost is a hold whose
+structure was destroyed: its owner may not know yet, so it takes its share of any later structure of that name until
+the owner confirmed or its session ended.
+
+A lock or semaphore exists while somebody holds or waits: with the last of them its record goes, permits included.
+Tokens grow all the same, for the slot counts them, not the record.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from casty.distributed.machines.base import (
+    DESTROYED,
+    NO_EFFECTS,
+    NOT_WAITING,
+    OK,
+    OVERLOADED,
+    QUEUED,
+    Context,
+    Decision,
+    Effect,
+    Frozen,
+    Pairs,
+    Reply,
+    Structure,
+)
+
+__all__ = ["Key", "Line", "LineStructure", "Owners", "Share"]
+
+Key = tuple[int, int]
+"""(session, sequence number) of a request."""
+
+LINE_BYTES = 900
+REQUEST_BYTES = 600
+"""About what a line takes, and each request of it with what its session remembers of it."""
+
+# Replies without details are shared: nobody changes a reply.
+_QUEUED: Reply = [QUEUED]
+_DONE: Reply = [OK]
+_REFUSED: Reply = [OK, None]
+_DESTROYED: Reply = [DESTROYED]
+_NOT_WAITING: Reply = [NOT_WAITING]
+
+
+class Share(NamedTuple):
+    """What a request asks for, and the token that it holds once granted."""
+
+    token: int
+    amount: int
+
+
+class Owners:
+    """An index of requests by session: a session's end costs what that session had, not what everyone has."""
+
+    __slots__ = ("_seqs",)
+
+    def __init__(self) -> None:
+        self._seqs: dict[int, dict[int, None]] = {}
+
+    def __contains__(self, session: int) -> bool:
+        return session in self._seqs
+
+    def add(self, key: Key) -> None:
+        """Count the request as its session's."""
+        seqs = self._seqs.get(key[0])
+        if seqs is None:
+            self._seqs[key[0]] = {key[1]: None}
+        else:
+            seqs[key[1]] = None
+
+    def remove(self, key: Key) -> None:
+        """Forget the request."""
+        seqs = self._seqs[key[0]]
+        del seqs[key[1]]
+        if not seqs:
+            del self._seqs[key[0]]
+
+    def of(self, session: int) -> list[Key]:
+        """Return the session's requests."""
+        return [(session, seq) for seq in self._seqs.get(session, ())]
+
+
+class Line:
+    """The state of one lock or semaphore. ``capacity == 0``: nobody holds or waits, only ghosts are left.
+
+    Invariants: the grants' amounts never exceed `capacity`; the first waiter does not fit; a request is in
+    exactly one of `waiters`, `grants` and `ghosts`, and `owners` knows exactly those; `taken` is the sum of the
+    amounts in `grants` and `ghosts`.
+    """
+
+    __slots__ = ("capacity", "ghosts", "grants", "owners", "taken", "waiters")
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        # Ordered: a plain dictionary walks over the holes of all earlier waiters to find its first entry.
+        self.waiters: OrderedDict[Key, Share] = OrderedDict()
+        self.grants: dict[Key, Share] = {}
+        self.ghosts: dict[Key, Share] = {}
+        self.taken = 0
+        self.owners = Owners()
+
+    def free(self) -> int:
+        """What may be granted now; below zero while ghosts hold more than a smaller successor has."""
+        return self.capacity - self.taken
+
+    def ask(self, amount: int, ctx: Context, may_wait: bool) -> Reply:
+        """Grant at once, queue, or answer that it is taken."""
+        fits = not self.waiters and amount <= self.free()
+        if not fits and not may_wait:
+            return _REFUSED
+        if not fits and ctx.waiters >= ctx.max_waiters:
+            return [OVERLOADED, "max_waiters", ctx.max_waiters]
+        key = (ctx.caller[0], ctx.caller[1])
+        assert self.find(key) is None, f"request {key} was applied twice"
+        share = Share(ctx.next_token(), amount)
+        self.owners.add(key)
+        if not fits:
+            self.waiters[key] = share
+            return _QUEUED
+        self.grants[key] = share
+        self.taken += amount
+        return [OK, share[0]]
+
+    def find(self, key: Key) -> dict[Key, Share] | None:
+        """Return the table that has the request."""
+        for table in (self.grants, self.waiters, self.ghosts):
+            if key in table:
+                return table
+        return None
+
+    def drop(self, key: Key) -> bool:
+        """Forget all about a request; whoever calls this promotes afterwards."""
+        table = self.find(key)
+        if table is None:
+            return False
+        share = table.pop(key)
+        if table is not self.waiters:
+            self.taken -= share[1]
+        self.owners.remove(key)
+        return True
+
+    def promote(self) -> list[Effect]:
+        """Grant to the first waiters what is free, strictly in order: a large request is not starved."""
+        effects: list[Effect] = []
+        free = self.free()
+        while self.waiters:
+            key = next(iter(self.waiters))
+            share = self.waiters[key]
+            if share.amount > free:
+                break
+            del self.waiters[key]
+            self.grants[key] = share
+            self.taken += share.amount
+            free -= share.amount
+            effects.append(Effect(key[0], key[1], [OK, share.token]))
+        return effects
+
+    def destroy(self) -> list[Effect]:
+        """Tell all waiters, turn all holds into ghosts."""
+        effects = [Effect(key[0], key[1], _DESTROYED) for key in self.waiters]
+        for key in self.waiters:
+            self.owners.remove(key)
+        self.waiters.clear()
+        self.ghosts.update(self.grants)
+        self.grants.clear()
+        self.capacity = 0
+        return effects
+
+
+def _kept(line: Line) -> Line | None:
+    """Return what stays of a line: capacity only while somebody holds or waits, nothing without ghosts either."""
+    if line.waiters or line.grants:
+        return line
+    line.capacity = 0
+    return line if line.ghosts else None
+
+
+class LineStructure(Structure[Line]):
+    """What is the same for a lock and a semaphore."""
+
+    __slots__ = ()
+
+    def _asked(self, line: Line, amount: int, ctx: Context, may_wait: bool) -> Decision:
+        """After the line got its capacity: ask it."""
+        reply = line.ask(amount, ctx, may_wait)
+        return Decision(line if line.grants or line.waiters else _kept(line), reply)
+
+    def _settled(self, line: Line, reply: Reply, gone: int = 0) -> Decision:
+        effects = line.promote() if line.waiters else NO_EFFECTS
+        return Decision(_kept(line), reply, effects, gone)
+
+    def _destroyed(self, line: Line | None) -> Decision:
+        if line is None or not line.capacity:
+            return Decision(line, [OK, False])
+        effects = line.destroy()
+        return Decision(line if line.ghosts else None, [OK, True], effects)
+
+    def _released(self, line: Line, key: Key) -> Decision:
+        """End a hold. That of a destroyed structure was lost already, but here its owner confirms it."""
+        held = key in line.grants
+        if not held and key not in line.ghosts:
+            return Decision(line, [OK, False])
+        line.drop(key)
+        return self._settled(line, [OK, held], gone=key[1])
+
+    def cancel(self, state: Line, session: int, seq: int) -> Decision:
+        """Withdraw a waiter; see `Structure.cancel`."""
+        key = (session, seq)
+        if key not in state.waiters:
+            return Decision(state, _NOT_WAITING)
+        state.drop(key)
+        return self._settled(state, _DONE)
+
+    def abandon(self, state: Line, session: int, seq: int) -> Decision:
+        """Remove waiter, hold or ghost; see `Structure.abandon`."""
+        if not state.drop((session, seq)):
+            return Decision(state, _DONE)
+        return self._settled(state, _DONE)
+
+    def end_session(self, state: Line, session: int) -> Decision:
+        """Give back exactly what the session had; see `Structure.end_session`."""
+        for key in state.owners.of(session):
+            state.drop(key)
+        return self._settled(state, _DONE)
+
+    def involves(self, state: Line, session: int) -> bool:
+        """Whether the session waits, holds or haunts; see `Structure.involves`."""
+        return session in state.owners
+
+    def outcome(self, state: Line, session: int, seq: int) -> Reply | None:
+        """What the request would be answered now; see `Structure.outcome`."""
+        key = (session, seq)
+        share = state.grants.get(key) or state.ghosts.get(key)
+        if share is not None:
+            # A ghost was granted before: its repetition hears so as well, and of the loss by keep-alive.
+            return [OK, share.token]
+        return _QUEUED if key in state.waiters else None
+
+    def is_held(self, state: Line, session: int, seq: int) -> bool:
+        """Whether the request holds what it was granted; see `Structure.is_held`."""
+        return (session, seq) in state.grants
+
+    def waiting(self, state: Line) -> int:
+        """How many requests wait."""
+        return len(state.waiters)
+
+    def weight(self, state: Line) -> int:
+        """Return about what waiters, grants and ghosts take."""
+        requests = len(state.waiters) + len(state.grants) + len(state.ghosts)
+        return LINE_BYTES + REQUEST_BYTES * requests
+
+    def freeze(self, state: Line) -> Frozen:
+        """See `Structure.freeze`. Ghosts, grants, waiters: a session's requests come in the order of their making."""
+        tables = (state.ghosts, state.grants, state.waiters)
+        return Frozen(state.capacity, tuple(Pairs(table) for table in tables))
+
+    def begin(self, head: Any) -> Line:
+        """See `Structure.begin`."""
+        return Line(head)
+
+    def extend(self, state: Line, table: int, rows: Sequence[Any]) -> None:
+        """See `Structure.extend`."""
+        into = (state.ghosts, state.grants, state.waiters)[table]
+        for (session, seq), share in rows:
+            into[(session, seq)] = Share(*share)
+            state.owners.add((session, seq))
+            state.taken += 0 if into is state.waiters else share[1]

@@ -1,0 +1,1 @@
+"""Checkers of histories: they know what clients asked and saw, and nothing else."""

@@ -1,0 +1,183 @@
+"""What each structure does when nothing is concurrent and nothing fails; for the general search."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from ...history import Operation, Value
+from .linearizability import IsEnough, Model, State
+from .trails import CounterTrails
+
+__all__ = ["COUNTER_MODEL", "FENCE_MODEL", "LOCK_MODEL", "QUEUE_MODEL", "REGISTER_MODEL", "SET_MODEL"]
+
+_ABSENT = ("absent",)
+_EXISTS = ("exists",)
+
+
+def _counter(state: State, operation: Operation) -> State | None:
+    """State: (exists, value)."""
+    assert isinstance(state, tuple)
+    exists, value = state
+    kind = operation.kind
+    if kind == "counter.destroy":
+        return (False, 0) if not operation.is_ok or operation.value is exists else None
+    answer: Value = value
+    after = value
+    if kind in ("counter.add", "counter.subtract"):
+        amount = operation.args["amount"]
+        assert isinstance(amount, int)
+        answer = after = value + (amount if kind == "counter.add" else -amount)
+        exists = True
+    elif kind == "counter.reset":
+        exists, after = True, 0
+    elif kind == "counter.compare_and_set":
+        answer = value == operation.args["expected"]
+        exists, after = exists or answer, operation.args["value"] if answer else value
+    return (exists, after) if not operation.is_ok or operation.value == answer else None
+
+
+def _same_change(operation: Operation) -> Hashable:
+    amount = operation.args.get("amount", 0)
+    assert isinstance(amount, int)
+    if operation.kind == "counter.subtract":
+        return ("counter.add", -amount)
+    return (operation.kind, *operation.args.values())
+
+
+def _trails(operations: Sequence[Operation]) -> IsEnough:
+    return CounterTrails(operations).is_enough
+
+
+COUNTER_MODEL = Model("counter", (False, 0), _counter, alike=_same_change, is_enough=_trails)
+
+
+def _register(state: State, operation: Operation) -> State | None:
+    """State: a tuple of what one key of a map has, so that a stored None is not absence."""
+    assert isinstance(state, tuple)
+    kind = operation.kind
+    held = None if state == _ABSENT else state[1]
+    answer: Value
+    after: State
+    if kind == "map.put":
+        answer, after = held, ("is", operation.args["value"])
+    elif kind == "map.put_if_absent":
+        answer = state == _ABSENT
+        after = ("is", operation.args["value"]) if answer else state
+    elif kind == "map.compare_and_set":
+        answer = state == ("is", operation.args["expected"])
+        after = ("is", operation.args["value"]) if answer else state
+    elif kind == "map.sweep":
+        # The share of a `destroy` in one key: its answer can say that no key existed, never that this one did.
+        return None if operation.value is False and state != _ABSENT else _ABSENT
+    elif kind == "map.delete":
+        answer, after = state != _ABSENT, _ABSENT
+    elif kind == "map.contains":
+        answer, after = state != _ABSENT, state
+    else:
+        answer, after = held, state
+    return after if not operation.is_ok or operation.value == answer else None
+
+
+REGISTER_MODEL = Model("map key", _ABSENT, _register)
+
+
+def _set(state: State, operation: Operation) -> State | None:
+    """State: the members, as bits of an integer; -1 while there is no set. Emptied it still exists."""
+    assert isinstance(state, int)
+    kind = operation.kind
+    if kind == "set.destroy":
+        return -1 if not operation.is_ok or operation.value is (state >= 0) else None
+    after = _members(max(state, 0), operation)
+    return state if after == 0 and state < 0 and kind != "set.add" else after
+
+
+def _members(state: int, operation: Operation) -> int | None:
+    kind = operation.kind
+    if kind == "set.size":
+        return state if not operation.is_ok or operation.value == state.bit_count() else None
+    value = operation.args["value"]
+    assert isinstance(value, int)
+    bit = 1 << value
+    is_in = bool(state & bit)
+    answer = not is_in if kind == "set.add" else is_in
+    if operation.is_ok and operation.value is not answer:
+        return None
+    if kind == "set.add":
+        return state | bit
+    return state & ~bit if kind == "set.remove" else state
+
+
+SET_MODEL = Model("set", -1, _set)
+
+
+def _queue(state: State, operation: Operation) -> State | None:
+    """State: the items in order behind a mark; nothing while there is no queue. Emptied it still exists."""
+    assert isinstance(state, tuple)
+    kind = operation.kind
+    if kind == "queue.enqueue":
+        return (*(state or _EXISTS), operation.args["value"])
+    if kind == "queue.destroy":
+        return () if not operation.is_ok or operation.value is bool(state) else None
+    count = max(0, len(state) - 1)
+    if kind == "queue.size":
+        return state if not operation.is_ok or operation.value == count else None
+    front = state[1] if count else None
+    if operation.is_ok and operation.value != front:
+        return None
+    return (*_EXISTS, *state[2:]) if kind == "queue.dequeue" and count else state
+
+
+def _order_of_enqueues(operations: Sequence[Operation]) -> dict[int, list[int]]:
+    """Return, by number, which enqueues came before each: those of items that were certainly dequeued sooner.
+
+    Enqueues that overlapped may show their order only hundreds of operations later. No value is enqueued twice.
+    """
+    enqueues = {one.args["value"]: one.number for one in operations if one.kind == "queue.enqueue"}
+    taken = [one for one in operations if one.kind == "queue.dequeue" and one.is_ok and one.value in enqueues]
+    return {
+        enqueues[later.value]: [enqueues[sooner.value] for sooner in taken if sooner.end_ns < later.call_ns]
+        for later in taken
+    }
+
+
+QUEUE_MODEL = Model("queue", (), _queue, _order_of_enqueues)
+
+
+def _lock(state: State, operation: Operation) -> State | None:
+    """State: (token of the holder or 0, highest token). Only for histories without expired holders."""
+    assert isinstance(state, tuple)
+    holder, highest = state
+    if operation.kind == "lock.release":
+        token = operation.args["token"]
+        was_holder = holder == token
+        if operation.is_ok and operation.value is not was_holder:
+            return None
+        return (0, highest) if was_holder else state
+    token = operation.value
+    if token is None:
+        # A try that found it taken, or a request of unknown outcome, which then is withdrawn.
+        return state if not operation.is_ok or holder else None
+    assert isinstance(token, int)
+    return (token, token) if not holder and token > highest else None
+
+
+LOCK_MODEL = Model("lock", (0, 0), _lock)
+
+
+def _fence(state: State, operation: Operation) -> State | None:
+    """State: (highest token seen, value written last). A check is seen, and writes nothing."""
+    assert isinstance(state, tuple)
+    highest, held = state
+    if operation.kind == "fence.read":
+        return state if not operation.is_ok or operation.value == f"{held}@{highest}" else None
+    token = operation.args["token"]
+    assert isinstance(token, int)
+    is_taken = token >= highest
+    if operation.is_ok and operation.value is not is_taken:
+        return None
+    if not is_taken:
+        return state
+    return (token, operation.args.get("value") if operation.kind == "fence.write" else held)
+
+
+FENCE_MODEL = Model("fence", (0, None), _fence)

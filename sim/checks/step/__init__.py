@@ -1,0 +1,1 @@
+"""Checkers of steps: they look into nodes and clients while these run."""

@@ -1,0 +1,58 @@
+"""No restarted process uses what was its predecessor's: neither its name in consensus nor a session (5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from casty.address import process_of
+
+from ..violation import Violation, ViolationError
+from .introspection import gateway_of, host_of, inside
+
+if TYPE_CHECKING:
+    from ...world.process import Process
+
+__all__ = ["Identities"]
+
+Owner = tuple[str, int]
+"""(name of a process, which of its incarnations)."""
+
+
+class Identities:
+    """Who was seen first with which name, and with which session."""
+
+    def __init__(self) -> None:
+        self._owners: dict[object, Owner] = {}
+        self._processes: dict[str, str] = {}
+        """The process of each name in consensus that was seen; taking names apart again and again costs time."""
+
+    def look(self, process: Process, system: object) -> None:
+        """Look at one living process; raises `ViolationError`."""
+        owner = (process.name, process.incarnation.ordinal)
+        host = host_of(system)
+        if host is not None:
+            key: Any = inside(system, "_node", "key")
+            self._owned(key, owner, "the name {}", key)
+            for group in host.groups.values():
+                if self._process_of(group.core.id) != key:
+                    self._broken(owner, f"takes part in group {group.number} as {group.core.id}, being {key}")
+        gateway = gateway_of(system)
+        for ledger in () if gateway is None else gateway.ledgers.values():
+            if ledger.number is not None:
+                session = (ledger.slot, ledger.epoch, ledger.number)
+                self._owned(session, owner, "session {0[2]} of slot {0[0]}", session)
+
+    def _process_of(self, member: str) -> str:
+        known = self._processes.get(member)
+        if known is None:
+            known = self._processes[member] = process_of(member)
+        return known
+
+    def _owned(self, thing: object, owner: Owner, text: str, shown: object) -> None:
+        first = self._owners.setdefault(thing, owner)
+        if first != owner:
+            self._broken(owner, f"uses {text.format(shown)}, which was {first[0]}/{first[1]}'s")
+
+    @staticmethod
+    def _broken(owner: Owner, text: str) -> None:
+        raise ViolationError(Violation(5, f"{owner[0]}/{owner[1]}", text))

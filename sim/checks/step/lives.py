@@ -1,0 +1,274 @@
+"""Which actors lived when, in true time, and what the cluster may have believed of their processes meanwhile.
+
+Fed by the workload, which says what it starts, and by the trace: ends of processes, judgements, links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from casty.address import node_id_of
+from casty.events import LinkDown, LinkUp, MemberChanged
+
+from ...kernel.events import Crashed, FaultBegan, FaultEnded, Stopped
+from ...plans.fault_kinds import DEATHS, LASTING
+from .introspection import inside
+
+if TYPE_CHECKING:
+    from casty.actor.ref import ActorRef
+
+    from ...kernel.trace import TraceEvent
+    from ...world.process import Process
+    from ...world.world import World
+
+__all__ = ["Life", "Lives"]
+
+_JUDGED = ("down", "removed")
+
+
+class Life:
+    """One life of an actor: from its spawn until its name is free, or its process is gone.
+
+    Parameters
+    ----------
+    label
+        Names it in the run, and nothing else.
+    process
+        Where it lives, in the present incarnation.
+    path
+        Where it is found; others may live there before and after it.
+    ref
+        Its own reference.
+    began_ns
+        When it began.
+    """
+
+    __slots__ = (
+        "began_ns",
+        "cell",
+        "is_stuck",
+        "label",
+        "ordinal",
+        "parent",
+        "path",
+        "process",
+        "ref",
+        "stopped_ns",
+    )
+
+    def __init__(self, label: str, process: Process, path: str, ref: ActorRef[Any], began_ns: int) -> None:
+        self.label = label
+        self.process = process
+        self.ordinal = process.incarnation.ordinal
+        self.path = path
+        self.ref = ref
+        self.began_ns = began_ns
+        self.stopped_ns: int | None = None
+        """When it stopped by itself, or was stopped, in a process that went on."""
+        self.parent: Life | None = None
+        self.cell: object = None
+        """What runs it."""
+        self.is_stuck = False
+        """Its handler takes its time, or waits for nothing: until it ends nothing is heard."""
+
+    @property
+    def home(self) -> tuple[str, int]:
+        """Its process: name and incarnation."""
+        return self.process.name, self.ordinal
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it ended, for whatever reason."""
+        process = self.process
+        return self.stopped_ns is not None or not (
+            process.is_up and process.incarnation.ordinal == self.ordinal
+        )
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether it hears nothing now, or ever again: it is over, at something, or stopping."""
+        return self.is_over or self.is_stuck or bool(inside(self.cell, "is_stopping"))
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class Lives:
+    """All lives of one run, and what happened to their processes.
+
+    Parameters
+    ----------
+    world
+        Where they live.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.all: list[Life] = []
+        """In the order of their births; a run has some hundred."""
+        self._present: dict[tuple[str, int, str], Life] = {}
+        self._born: dict[str, int] = {}
+        self._gone_ns: dict[tuple[str, int], int] = {}
+        self._judged: dict[str, list[tuple[int, str, bool]]] = {}
+        self._links: dict[tuple[str, str], int] = {}
+        self._up_ns: dict[tuple[str, str], int] = {}
+        self._down_ns: dict[tuple[str, str], int] = {}
+        self._clients: dict[tuple[str, int], str] = {}
+        self._harm: dict[tuple[str, tuple[str, ...]], int] = {}
+        """Faults that last at present, by kind and targets."""
+        self._harmed_ns: dict[str, int] = {}
+        self.on_stop: Callable[[Life], None] = _nothing
+        world.trace.subscribe(self._heard)
+
+    # -- what the workload says
+
+    def began(self, process: Process, path: str, ref: ActorRef[Any]) -> Life:
+        """An actor begins to live."""
+        name = f"{process.incarnation.label}:{path}"
+        self._born[name] = number = self._born.get(name, 0) + 1
+        life = Life(f"{name}~{number}", process, path, ref, self._world.now_ns)
+        self.all.append(life)
+        self._present[process.name, life.ordinal, path] = life
+        return life
+
+    def stopped(self, process: Process, path: str) -> None:
+        """The actor at a path is gone, and the path is free."""
+        life = self._present.pop((process.name, process.incarnation.ordinal, path), None)
+        if life is not None:
+            life.stopped_ns = self._world.now_ns
+            self.on_stop(life)
+
+    def client_is(self, process: Process, client_id: str) -> None:
+        """The cluster knows a client by this name."""
+        self._clients[process.name, process.incarnation.ordinal] = client_id
+
+    # -- who lives
+
+    def living(self, process: Process) -> list[Life]:
+        """Return the lives of a process's present incarnation."""
+        home = (process.name, process.incarnation.ordinal)
+        return [life for key, life in self._present.items() if key[:2] == home and not life.is_over]
+
+    def at(self, process: Process, path: str) -> Life | None:
+        """Return who lives at a path of a process now."""
+        life = self._present.get((process.name, process.incarnation.ordinal, path))
+        return None if life is None or life.is_over else life
+
+    def ended_ns(self, life: Life) -> int | None:
+        """Return when a life ended; None while it lasts."""
+        if life.stopped_ns is not None:
+            return life.stopped_ns
+        return self._gone_ns.get(life.home) if life.is_over else None
+
+    # -- what others may believe
+
+    def was_judged(self, life: Life, since_ns: int) -> bool:
+        """Whether the life's process was given up after a time, or was, for some node, when that time came."""
+        given_up: dict[str, None] = {}
+        for at_ns, observer, is_given_up in self._judged.get(life.process.name, []):
+            if is_given_up and at_ns >= since_ns:
+                return True
+            if is_given_up:
+                given_up[observer] = None
+            elif at_ns < since_ns:
+                given_up.pop(observer, None)
+        return bool(given_up)
+
+    def was_out_of_reach(self, life: Life, observer: str, grace_ns: int) -> bool:
+        """Whether nobody may have heard of a client for so long, as far as one node could know.
+
+        Clearly in reach is who has a link to the node itself at some time of the grace, or had one all the time to a
+        node that had both its links to the observer all the time.
+        """
+        client_id = self._clients.get(life.home)
+        if client_id is None:
+            return False
+        since_ns = self._world.now_ns - grace_ns
+        nodes = [name for name in self._world.processes if name.startswith("node-")]
+        if observer.startswith("client-"):
+            return not all(self._was_up(name, client_id, since_ns) for name in nodes)
+        if self._links.get((observer, client_id)) or self._down_ns.get((observer, client_id), -1) > since_ns:
+            return False
+        return not any(
+            self._was_up(name, client_id, since_ns)
+            and self._was_up(observer, name, since_ns, 2)
+            and self._was_up(name, observer, since_ns, 2)
+            for name in nodes
+            if name != observer
+        )
+
+    def _was_up(self, node: str, peer: str, since_ns: int, count: int = 1) -> bool:
+        """Whether a node had so many links to a peer all the time since."""
+        key = (node, peer)
+        is_up = self._links.get(key, 0) >= count and self._up_ns.get(key, since_ns + 1) <= since_ns
+        return is_up and self._world.processes[node].is_up
+
+    # -- what was harmed
+
+    def is_calm(self, *names: str, within_ns: int) -> bool:
+        """Whether no fault concerned these processes for so long; all of them without names."""
+        concerned = names or tuple(self._world.processes)
+        since_ns = self._world.now_ns - within_ns
+        harmed = {name: None for (_, targets), count in self._harm.items() if count for name in targets}
+        return not any(
+            name in harmed or self._harmed_ns.get(name, -1) > since_ns or not self._is_running(name)
+            for name in concerned
+        )
+
+    def _is_running(self, name: str) -> bool:
+        process = self._world.processes[name]
+        return process.is_up and not process.is_paused
+
+    # -- the trace
+
+    def _heard(self, entry: TraceEvent) -> None:
+        event = entry.event
+        match event:
+            case LinkUp(peer):
+                self._linked(entry.node, _name_of(peer), 1)
+            case LinkDown(peer, _):
+                self._linked(entry.node, _name_of(peer), -1)
+            case MemberChanged(node_id, status):
+                row = (entry.t_ns, entry.node, status in _JUDGED)
+                self._judged.setdefault(node_id, []).append(row)
+            case FaultBegan(kind, targets):
+                is_lasting = kind in LASTING or kind in DEATHS
+                self._harmed(kind, targets, int(is_lasting))
+            case FaultEnded(kind, targets):
+                self._harmed(kind, targets, -1)
+            case Crashed() | Stopped():
+                self._gone(entry.node)
+            case _:
+                return
+
+    def _harmed(self, kind: str, targets: tuple[str, ...], change: int) -> None:
+        self._harm[kind, targets] = max(0, self._harm.get((kind, targets), 0) + change)
+        self._harmed_ns |= dict.fromkeys(targets, self._world.now_ns)
+
+    def _gone(self, name: str) -> None:
+        process = self._world.processes[name]
+        self._gone_ns[name, process.incarnation.ordinal] = self._world.now_ns
+        self._harmed_ns[name] = self._world.now_ns
+        for rows in self._judged.values():
+            rows.append((self._world.now_ns, name, False))  # it judges nobody any more
+        for key in [key for key in self._links if key[0] == name]:
+            del self._links[key]
+            self._down_ns[key] = self._world.now_ns
+
+    def _linked(self, node: str, peer: str, change: int) -> None:
+        key = (node, peer)
+        count = self._links[key] = max(0, self._links.get(key, 0) + change)
+        if change > 0:
+            self._up_ns[key] = self._world.now_ns
+        elif not count:
+            self._down_ns[key] = self._world.now_ns
+
+
+def _name_of(peer: str) -> str:
+    """Return the id in a peer key; an event has either."""
+    return node_id_of(peer) if "#" in peer else peer
+
+
+def _nothing(life: Life) -> None:
+    del life

@@ -1,0 +1,88 @@
+"""The state of a machine, taken by walking its attributes: no line of the machine's own code has a say in it.
+
+A dump leaves out on both sides what it forgets, so two dumps prove nothing about each other. Here every slot of
+every object is walked, those added later as well, but for the few named in `_ASIDE`.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from hashlib import blake2b
+from types import MemberDescriptorType
+from typing import Any
+
+from casty.cluster.slots.entity_order import EntityOrder
+from casty.distributed.machines.barrier import Assembly
+from casty.distributed.machines.wait_queue import Owners
+
+from .introspection import inside
+
+__all__ = ["Portrait", "differing", "digest_of", "portrait_of", "slots_of"]
+
+_ASIDE = ("_context", "_dump", "_unweighed", "_weights", "__weakref__")
+"""What is no state: the context of the command under way, who is told of changes, and sums made when somebody looks."""
+_DIGEST_BYTES = 16
+
+Portrait = dict[str, bytes]
+"""Attribute -> digest of everything in it."""
+
+
+class _Walker(pickle.Pickler):
+    """Walks objects by their attributes; what is shared is written each time, so sharing is no difference."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, protocol=5)
+        self.fast = True
+
+    def reducer_override(self, obj: Any) -> Any:
+        # Three tables are indexes over others that are compared as well. They are asked for members and counts only;
+        # after a restore their order is that of the tables, and before it that of the requests.
+        if type(obj) is Owners:
+            rows = inside(obj, "_seqs").items()
+            return sorted, (sorted((session, sorted(seqs)) for session, seqs in rows),)
+        if type(obj) is EntityOrder:
+            # Where its runs are cut is a matter of what came and went; what is in them, and in which order, is not.
+            return list, ([name for run in inside(obj, "_runs") for name in run],)
+        if type(obj) is Assembly:
+            values = {name: getattr(obj, name) for name in Assembly.__slots__}
+            return dict, ({**values, "parties": sorted(obj.parties.items())},)
+        return NotImplemented
+
+
+def portrait_of(machine: object) -> Portrait:
+    """Return digests of all that a machine has in its attributes.
+
+    Parameters
+    ----------
+    machine
+        An object with ``__slots__``, without cycles outside of `_ASIDE`.
+    """
+    kind = type(machine)
+    return {
+        name: digest_of(member.__get__(machine, kind))
+        for name, member in slots_of(kind)
+        if name not in _ASIDE
+    }
+
+
+def slots_of(kind: type) -> list[tuple[str, MemberDescriptorType]]:
+    """Return the slots of a class and its bases, with what reads them: no code of the class does."""
+    return [
+        (name, member)
+        for base in kind.__mro__
+        for name, member in vars(base).items()
+        if isinstance(member, MemberDescriptorType)
+    ]
+
+
+def differing(one: Portrait, other: Portrait) -> list[str]:
+    """Return the attributes in which two portraits differ, sorted."""
+    return sorted(name for name in {**one, **other} if one.get(name) != other.get(name))
+
+
+def digest_of(value: object) -> bytes:
+    """Return a digest of all that a value has in its attributes."""
+    file = io.BytesIO()
+    _Walker(file).dump(value)
+    return blake2b(file.getbuffer(), digest_size=_DIGEST_BYTES).digest()

@@ -1,0 +1,75 @@
+"""Limits of a slot: none is exceeded, and whoever is refused for one finds it reached (9).
+
+What is there is counted anew from the state: the machine's own counters are among what is checked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from casty.cluster.slots.machine import MachineLimits, SlotMachine
+from casty.cluster.slots.schema import COMMAND, OPEN
+from casty.distributed.machines.base import BARRIER, LOCK, OVERLOADED, SEMAPHORE
+
+if TYPE_CHECKING:
+    from casty.config import Settings
+
+__all__ = ["Usage", "exceeded", "is_small", "limits_of", "unfounded", "usage_of"]
+
+_SMALL = 1_000
+"""Larger ones are met by no run, and counting who waits costs time."""
+
+
+class Usage(NamedTuple):
+    """How much of each limit a slot uses, and how many requests of one session wait or hold."""
+
+    max_entities: int
+    max_sessions: int
+    max_waiters: int
+    of_session: int = 0
+
+
+def limits_of(settings: Settings) -> MachineLimits:
+    """Return the limits of a slot."""
+    return MachineLimits(settings.max_entities, settings.max_sessions, settings.max_waiters)
+
+
+def is_small(limits: MachineLimits) -> bool:
+    """Whether a run can meet any of these limits."""
+    return min(limits) < _SMALL
+
+
+def usage_of(machine: SlotMachine, session: int | None = None) -> Usage:
+    """Count what is in a slot."""
+    waiting = 0
+    for (kind, _), state in machine.entities.items():
+        if kind in (LOCK, SEMAPHORE):
+            waiting += len(state.waiters)
+        elif kind == BARRIER:
+            waiting += len(state.arrivals)
+    known = None if session is None else machine.sessions.get(session)
+    of_session = 0 if known is None else len(known.waits)
+    return Usage(len(machine.entities), len(machine.sessions), waiting, of_session)
+
+
+def exceeded(usage: Usage, limits: MachineLimits) -> str | None:
+    """Say which limit a slot exceeds, if any."""
+    for name, most in limits._asdict().items():
+        count = getattr(usage, name)
+        if count > most:
+            return f"{count} where {name} is {most}"
+    return None
+
+
+def unfounded(before: Usage, limits: MachineLimits, plain: list[Any], reply: list[Any]) -> str | None:
+    """Say what is wrong with a refusal, given what was there before it; None when there is none, or it is right."""
+    if plain[0] not in (COMMAND, OPEN) or reply[0] != OVERLOADED:
+        return None
+    _, name, most = reply
+    if most != getattr(limits, name):
+        return f"refused for {name} = {most}, which is {getattr(limits, name)}"
+    is_reached = getattr(before, name) >= most
+    is_session_full = name == "max_entities" and before.of_session >= limits.max_waiters + limits.max_entities
+    if is_reached or is_session_full:
+        return None
+    return f"refused for {name} = {most}, of which {getattr(before, name)} are used"

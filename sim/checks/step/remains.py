@@ -1,0 +1,129 @@
+"""What is left of calls, sessions, links and processes that are over: at rest every table is small (8, 9).
+
+A run makes some two hundred calls from a handful of processes. At rest no table may have rows by the call; each has
+at most so many as there are groups, processes, or entities, or as it keeps on purpose, whatever the run did.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from casty.cluster.authority import RULES
+from casty.cluster.sessions.call import MIN_SWEEP
+from casty.cluster.sessions.keepalive import MAX_FRAMES_IN_FLIGHT
+
+from .leftovers import Rows, kept_rows, rows_of_process
+
+if TYPE_CHECKING:
+    from casty.config import Settings
+
+    from ...world.process import Process
+
+__all__ = ["UNDER_WAY", "WAITING", "Sizes", "limits_at_rest", "too_many"]
+
+_FEW = 8
+"""Rows of a table that need no reason."""
+_ASKS = 6
+"""What a control leader proposes about a member: one of four statuses, and that it is silent or not."""
+_KINDS = 10
+"""Kinds of entities, rounded up."""
+_TYPES = 40
+"""Types that a codec has an encoder of; casty's own and those of the workload."""
+_BURST = 4
+"""Replies that sessions have kept on average."""
+_FACTS = 6
+"""What one process tells another when they meet: rows of it, and of a welcome."""
+
+_SERVICE_ROWS = 3
+_OF_SERVICES = (
+    "actor.services.ServiceInstance", "actor.ref.RemoteActorRef", "address.ActorAddress", "address.NodeAddress",
+    "cluster.control.topology.Topology.services", "cluster.control.topology.Topology.services[]",
+    "cluster.control.topology.Topology.services[][]", "cluster.control.service_registry.Registry.rows[]",
+    "cluster.control.service_registry.Registry.rows[][]", "cluster.actors.service_listings.Listings._known[]",
+    "cluster.control.service_offers.Offers._wanted[]",
+)  # fmt: skip
+"""Rows of services that are offered, with their keys and actors: one or two dozen in a run, two values in each."""
+
+WAITING = "cluster.slots.leader.SlotLeader._waiting"
+"""Where an outcome goes that is still to come, at the slot's leader."""
+
+UNDER_WAY = (
+    "cluster.sessions.call.Call", "cluster.sessions.call_table.CallTable.calls",
+    "cluster.sessions.call_table.CallTable._numbered",
+    "cluster.sessions.call_table.CallTable._by_slot", "cluster.sessions.call_table.CallTable._parked",
+    WAITING,
+)  # fmt: skip
+"""Tables of what is under way: nothing is, soon after the last call; some of their rows end with a session as well."""
+
+_IN_THE_END = ("cluster.sessions.client_session.Ledger.abandoned",)
+"""Tables of what a keep-alive of each session has still to confirm."""
+
+
+class Sizes(NamedTuple):
+    """By what tables may grow in one run: how many groups, processes, node ids, names of entities, and items that
+    were put into queues there are.
+    """
+
+    groups: int
+    processes: int
+    members: int
+    entities: int
+    items: int
+
+
+def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
+    """Return how many rows any table may have, and the tables that may have other numbers."""
+    groups, processes, _, entities, items = sizes
+    usual = _FEW + 2 * processes + 2 * groups
+    sessions = _FEW + 2 * groups * processes
+    seats = _FEW + groups * processes
+    more: Rows = {
+        **dict.fromkeys(_OF_SERVICES, _SERVICE_ROWS * usual),
+        "cluster.sessions.call.Deadlines._heap": 4 * MIN_SWEEP,
+        "cluster.sessions.call.Deadlines._heap[]": 8 * MIN_SWEEP,
+        "cluster.sessions.keepalive.KeepAlive._sent": MAX_FRAMES_IN_FLIGHT,
+        "cluster.sessions.keepalive.KeepAlive._sent[]": 2 * MAX_FRAMES_IN_FLIGHT,
+        "cluster.sessions.keepalive.KeepAlive._sent[][]": 2 * MAX_FRAMES_IN_FLIGHT * groups,
+        "distributed.machines.queue.Items": items + _FEW,
+        "distributed.machines.queue.Items[]": items + _FEW,
+        "cluster.slots.machine.SlotMachine.entities": _FEW + 2 * entities,
+        "cluster.slots.machine.SlotMachine.entities[]": 2 * _FEW + 4 * entities,
+        "cluster.slots.machine.SlotMachine._orders": _KINDS * groups,
+        "cluster.slots.entity_order.EntityOrder": _KINDS * groups,
+        "cluster.slots.entity_order.EntityOrder._lasts": _KINDS * groups,
+        "cluster.slots.entity_order.EntityOrder._runs": _KINDS * groups,
+        "cluster.slots.entity_order.EntityOrder._runs[]": 2 * (_FEW + entities),
+        "cluster.slots.machine.SlotMachine.attempts": sessions,
+        "cluster.slots.machine.SlotMachine.sessions": sessions,
+        "cluster.slots.session_record.SlotSession": sessions,
+        # Those of the last burst stay until the session's next request says that they arrived.
+        "cluster.slots.session_record.SlotSession.replies": _BURST * sessions,
+        "cluster.slots.session_record.SlotSession.replies[]": 3 * _BURST * sessions,
+        "cluster.slots.session_record.SlotSession.withdrawn": _BURST * sessions,
+        "cluster.slots.leader.SlotLeader._heard_ns": sessions,
+        "cluster.slots.leader.SlotLeader._withdrawing": sessions,
+        "cluster.slots.weights.Weights.by_kind": _KINDS * groups,
+        "cluster.slots.weights.Weights.count_by_kind": _KINDS * groups,
+        "cluster.control.machine.SlotRow.first": seats,
+        "cluster.control.topology.Topology.slots[][]": seats,
+        "consensus.core.Core.peers": seats,
+        "cluster.control.formation.Founding._met[]": _FACTS * usual,
+        "cluster.node.node.Node.handlers": len(RULES),
+        # Each of so many things about each member, by both.
+        "cluster.node.leader_tasks.ControlDuties._asked": _ASKS * sizes.members,
+        "cluster.node.leader_tasks.ControlDuties._asked[]": 2 * _ASKS * sizes.members,
+        "transport.connection.Connection.welcome_extra": _FACTS * usual,
+        "wire.encoding.CanonicalEncoder._encoders": _TYPES,
+        "wire.encoding.Encoder._encoders": _TYPES,
+    }
+    least = {path: max(usual, rows) for path, rows in {**more, **kept_rows(settings, sizes.members)}.items()}
+    return usual, {**least, **dict.fromkeys((*UNDER_WAY, *_IN_THE_END), 0)}
+
+
+def too_many(process: Process, usual: int, more: Rows) -> list[tuple[str, str]]:
+    """Return the tables of a process that have more rows than they may: each by its path, with both numbers."""
+    return [
+        (path, f"{path} has {rows} rows, at most {most} may be")
+        for path, rows in rows_of_process(process).items()
+        if rows > (most := more.get(path, usual))
+    ]

@@ -1,0 +1,57 @@
+"""Whoever gives its session up was told so by a leader that gave it up before (18).
+
+A session that is lost without need takes its holds and calls along, and nobody else sees more of it than that it ends
+a little later, for its silence. So what gateways have is compared from look to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..violation import Violation, ViolationError
+from .introspection import inside
+
+__all__ = ["SessionKey", "Told"]
+
+_EXPIRES = 18
+
+SessionKey = tuple[int, int, int]
+"""(slot, epoch, number)."""
+
+
+class Told:
+    """Who had which sessions at the last look: a row per running gateway.
+
+    Parameters
+    ----------
+    lives
+        Says whether a session is there in what is committed, and nobody meant to end it.
+    """
+
+    def __init__(self, lives: Callable[[SessionKey], bool]) -> None:
+        self._lives = lives
+        self._had: dict[str, tuple[Any, list[SessionKey]]] = {}
+
+    def look(self, name: str, gateway: Any) -> None:
+        """Look at the gateway of a running process.
+
+        A session without calls and holds may be closed by its own gateway; one that has any is given up only when the
+        slot says that it is gone.
+        """
+        if inside(gateway, "_is_closed") is not False:
+            self._had.pop(name, None)
+            return
+        known, had = self._had.get(name, (None, []))
+        present = {key_of(ledger): ledger for ledger in gateway.ledgers.values() if ledger.number is not None}
+        if known is gateway:
+            for key in had:
+                if key not in present and self._lives(key):
+                    text = f"{name} gave up its session {key[2]}, which lives and was not to end"
+                    raise ViolationError(Violation(_EXPIRES, f"slot {key[0]}", text))
+        self._had[name] = (gateway, [key for key, ledger in present.items() if not ledger.is_idle()])
+
+
+def key_of(ledger: Any) -> SessionKey:
+    """Return which session a ledger is of."""
+    return ledger.slot, ledger.epoch, ledger.number

@@ -1,0 +1,165 @@
+"""Allocations that fail: a replica raises `MemoryError` once, when it did what it was asked for.
+
+Nobody can go on after that: the state may be changed by half, and who asked was told nothing. So that replica has to be
+gone from its group in the same turn, whatever it was at, and everything else of the node goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..checks.step.introspection import inside
+from ..checks.violation import Violation
+from ..plans.fault_kinds import ALLOCATING, PLANNED
+from .settings import Undo
+
+if TYPE_CHECKING:
+    from ..workloads.recorder import Stage
+    from ..world.world import World
+
+__all__ = ["Allocations"]
+
+_NUMBER = 52
+
+
+class Allocations:
+    """Which node cannot allocate, and at what.
+
+    Parameters
+    ----------
+    world, stage
+        The run.
+    systems
+        What each process runs.
+    """
+
+    def __init__(self, world: World, stage: Stage, systems: Mapping[str, object]) -> None:
+        self._world = world
+        self._stage = stage
+        self._systems = systems
+
+    def arm(self, name: str, number: int) -> Undo:
+        """Let the next replica of a node fail that does this, of those that it has now: once, or not at all."""
+        node = inside(self._systems.get(name), "_node")
+        host = inside(node, "host")
+        if host is None or not self._world.processes[name].is_up:
+            return Undo(_nothing)
+        failing = _Failing(ALLOCATING[number % len(ALLOCATING)], partial(self._struck, name, host))
+        for group in host.groups.values():
+            group.replica = _Replica(group, group.replica, failing)
+            if group.number - 1 in node.requests.slots:
+                node.requests.slots[group.number - 1] = group.replica
+        host._storage = _Storage(host, host._storage, failing)
+        return Undo(failing.disarm)
+
+    def _struck(self, name: str, host: Any, what: str, groups: Sequence[Any]) -> None:
+        self._stage.goal(f"no memory to {what}")
+        self._world.after(0.0, self._look, name, host, what, groups)
+
+    def _look(self, name: str, host: Any, what: str, groups: Sequence[Any]) -> None:
+        for group in groups:
+            if host.groups.get(group.number) is group and self._world.processes[name].is_up:
+                text = f"goes on after it had no memory to {what}"
+                self._stage.violations.append(
+                    Violation(_NUMBER, f"group {group.number} of {group.core.id}", text)
+                )
+
+
+class _Failing:
+    """What fails next; nothing when it did, or was disarmed."""
+
+    def __init__(self, what: str, struck: Callable[[str, Sequence[Any]], None]) -> None:
+        self._what = what
+        self._struck = struck
+
+    def disarm(self) -> None:
+        """Nothing fails any more."""
+        self._what = ""
+
+    def at(self, what: str, groups: Sequence[Any]) -> None:
+        """Fail, if this is what fails next."""
+        if self._what == what:
+            self._what = ""
+            self._struck(what, groups)
+            raise MemoryError(f"{PLANNED} to {what}")
+
+
+class _Around:
+    """Stands in front of something and lets everything through."""
+
+    def __init__(self, group: Any, inner: Any, failing: _Failing) -> None:
+        self._group = group
+        self._inner = inner
+        self._failing = failing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def _done(self, what: str, answer: Any = None) -> Any:
+        self._failing.at(what, [self._group])
+        return answer
+
+
+class _Replica(_Around):
+    """A replica of a slot or of the control group."""
+
+    def apply(self, index: int, entry: Any) -> None:
+        """Apply an entry, and fail."""
+        self._done("apply", self._inner.apply(index, entry))
+
+    def begin_load(self) -> Any:
+        """Begin to restore a state, part by part."""
+        return _Load(self._group, self._inner.begin_load(), self._failing)
+
+    def begin_dump(self) -> Any:
+        """Begin to dump the state, part by part."""
+        return _Dump(self._group, self._inner.begin_dump(), self._failing)
+
+    def write(self, *arguments: Any) -> None:
+        """Propose an entry, and fail."""
+        self._done("ask", self._inner.write(*arguments))
+
+    def read(self, *arguments: Any) -> None:
+        """Begin a read, and fail."""
+        self._done("ask", self._inner.read(*arguments))
+
+    def keep_alive(self, *arguments: Any) -> Any:
+        """Keep a session alive, and fail."""
+        return self._done("ask", self._inner.keep_alive(*arguments))
+
+
+class _Load(_Around):
+    """A state on its way in."""
+
+    def take(self, part: bytes) -> None:
+        """Restore a part, and fail."""
+        self._done("restore", self._inner.take(part))
+
+
+class _Dump(_Around):
+    """A state on its way out."""
+
+    def next_part(self) -> tuple[bytes, bool]:
+        """Make a part, and fail."""
+        part: tuple[bytes, bool] = self._done("dump", self._inner.next_part())
+        return part
+
+
+class _Storage:
+    """The storage door of a node; a batch is of several groups."""
+
+    def __init__(self, host: Any, inner: Any, failing: _Failing) -> None:
+        self._host = host
+        self._inner = inner
+        self._failing = failing
+
+    def persist(self, writes: Sequence[Any], done: Callable[[], None]) -> None:
+        """Refuse a batch at once, or let it through."""
+        self._failing.at("write", [self._host.groups[write.group] for write in writes])
+        self._inner.persist(writes, done)
+
+
+def _nothing() -> None:
+    """Nothing was armed."""

@@ -1,0 +1,125 @@
+"""Faults: shapes of partitions, and a nemesis that draws faults from the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ..kernel.draws import Draws
+from ..net.path import NetworkProfile
+
+__all__ = ["FAMILIES", "Faults", "Partition", "Undo"]
+
+_MILLISECOND_NS = 1_000_000
+_HALF = 500_000
+
+LINK_FAMILIES = ("spike", "slow", "one-way", "split", "isolate", "ring", "bridge", "reset", "half-open")
+PROCESS_FAMILIES = ("pause", "crash", "power-loss", "drift")
+PROFILE_FAMILIES = ("fragment", "loss", "jitter", "latency")
+FAMILIES = LINK_FAMILIES + PROCESS_FAMILIES + PROFILE_FAMILIES
+
+
+class Undo:
+    """Ends one fault, once."""
+
+    __slots__ = ("_mend",)
+
+    def __init__(self, mend: Callable[[], object]) -> None:
+        self._mend: Callable[[], object] | None = mend
+
+    def heal(self) -> None:
+        """End the fault; harmless when it ended before."""
+        mend, self._mend = self._mend, None
+        if mend is not None:
+            mend()
+
+
+class Partition:
+    """Which directions to cut for the well-known shapes."""
+
+    @staticmethod
+    def ring(names: Sequence[str]) -> list[tuple[str, str]]:
+        """Each machine sees its two neighbours only."""
+        count = len(names)
+        return [
+            (names[a], names[b])
+            for a in range(count)
+            for b in range(count)
+            if a != b and (a - b) % count not in (1, count - 1)
+        ]
+
+    @staticmethod
+    def bridge(names: Sequence[str]) -> list[tuple[str, str]]:
+        """Two halves that do not see each other, and one machine between that sees both."""
+        middle = len(names) // 2
+        halves = (names[:middle], names[middle + 1 :])
+        return [(a, b) for side, other in (halves, halves[::-1]) for a in side for b in other]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """Which faults a run may have, and how often. What happens, when and to whom is drawn from the seed.
+
+    Parameters
+    ----------
+    families
+        Names out of `FAMILIES`.
+    is_swarm
+        Each seed switches each family off with one half: a bug that one fault hides is found by the runs
+        without it.
+    gap_s
+        Virtual seconds between two faults, on average.
+    duration_s
+        The longest a fault lasts.
+    crash_gap_s
+        At least this long between two crashes; a memory-only cluster must reseat what it lost before the
+        next.
+    max_drift_ppm
+        The fastest and slowest that a clock runs.
+
+    Examples
+    --------
+    >>> Faults.none().families
+    ()
+    """
+
+    families: tuple[str, ...] = FAMILIES
+    is_swarm: bool = False
+    gap_s: float = 3.0
+    duration_s: float = 5.0
+    crash_gap_s: float = 40.0
+    max_drift_ppm: int = 2_000
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.families if name not in FAMILIES]
+        if unknown:
+            raise ValueError(f"families: expected names out of {FAMILIES}, found {unknown}")
+
+    @staticmethod
+    def none() -> Faults:
+        """No fault at all."""
+        return Faults(families=())
+
+    @staticmethod
+    def swarm(*families: str) -> Faults:
+        """Each seed with its own half of the families (of all, when none is named)."""
+        return Faults(families=families or FAMILIES, is_swarm=True)
+
+    def chosen(self, draws: Draws) -> list[str]:
+        """Return the families of one seed."""
+        return [name for name in self.families if not self.is_swarm or draws.chance("family", name, 0, _HALF)]
+
+    def profile(self, draws: Draws) -> NetworkProfile:
+        """Return the network of one seed."""
+        profile = NetworkProfile()
+        families = self.chosen(draws)
+        if "fragment" in families:
+            profile = replace(profile, fragment_ppm=draws.below("range", "fragment", 0, _HALF))
+        if "loss" in families:
+            profile = replace(profile, loss_ppm=draws.below("range", "loss", 0, 30_000))
+        if "jitter" in families:
+            profile = replace(profile, jitter_ns=draws.below("range", "jitter", 0, 20 * _MILLISECOND_NS))
+        if "latency" in families:
+            latency_ns = draws.below("range", "latency", 0, 50 * _MILLISECOND_NS)
+            profile = replace(profile, latency_max_ns=profile.latency_max_ns + latency_ns)
+        return profile

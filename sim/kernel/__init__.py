@@ -1,0 +1,1 @@
+"""Virtual time: the event loop, clocks, draws, fences around the real world, and the trace."""

@@ -1,0 +1,1 @@
+"""The simulated network: machines, listeners, links, and the paths between them."""

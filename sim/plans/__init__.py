@@ -1,0 +1,1 @@
+"""Plans: one run as a document, how it is read, and how a seed becomes one."""

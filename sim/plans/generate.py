@@ -1,0 +1,92 @@
+"""A seed becomes a plan. Swarm: every seed switches about half of the fault families and operation kinds off.
+
+A plan in which everything happens at once hides what needs peace in some corner; so each seed draws which families
+it has, and draws their ranges wide. Each choice is keyed by what it is for: adding a family moves no other draw.
+
+Memory is the only durability here, so no plan takes away more replicas than are tolerated at once: nodes die one at
+a time, and the next waits until the one before is back in its seats (`FaultEvent.after_ready`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .plan import MAY_BE_UNAVAILABLE, MUST_HOLD, Plan
+from .swarm.actors import ACTORS, Company
+from .swarm.dice import EVERYTHING, SECOND_US, Cast, Dice, duration_of
+from .swarm.faults import Harm
+from .swarm.load import ACTOR_KINDS, ARGUMENTS, SCENARIO_KINDS, Load
+from .swarm.members import Members, draw_quorum, draw_shape_of
+from .swarm.memory import Little
+from .swarm.shape import draw_nodes, draw_shape
+
+__all__ = ["ACTOR_KINDS", "ARGUMENTS", "FAMILIES", "ROGUE", "SCENARIOS", "SCENARIO_KINDS", "expand"]
+
+ROGUE = "rogue"
+SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership", "memory", ACTORS, ROGUE)
+
+FAMILIES: tuple[str, ...] = (
+    "delay", "jitter", "loss", "fragment", "link_loss", "reset", "half_open", "one_way_cut", "split", "ring", "bridge",
+    "crash", "restart", "pause", "clock_drift", "clock_offset", "client_crash", "client_pause", "client_cancel",
+    "clog", "partial", "slow_node", "wall_step",
+    "memory", "allocation",
+)  # fmt: skip
+"""The fault families; ``clock_offset`` is part of the cluster's shape, the others are events. Replicas fail for want of
+memory (``allocation``) only where all structures take part: what that tells does not depend on the structure."""
+
+
+def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_members_call: bool = True) -> Plan:
+    """Return the plan that a seed is short for.
+
+    Parameters
+    ----------
+    scenario
+        A key of `SCENARIO_KINDS`; ``mixed`` for all of them; ``membership`` for all structures in clusters that
+        change; ``memory`` for all structures while nothing but memory is short; ``actors`` for trees, watches,
+        services and entities; ``rogue`` for ``mixed`` with a process that sends forged frames, which else every fourth
+        seed of ``mixed`` has.
+    seed
+        Any integer.
+    duration_s
+        How long the workload and the faults go on, in virtual seconds; None for as long as is usual.
+    do_members_call
+        Whether nodes may use structures as well as clients; half of the seeds then let them.
+
+    Examples
+    --------
+    >>> expand("lock", 7) == expand("lock", 7)
+    True
+    """
+    if scenario not in SCENARIOS:
+        raise ValueError(f"scenario: expected one of {list(SCENARIOS)}, found {scenario!r}")
+    if scenario == ROGUE:
+        plan = expand("mixed", seed, duration_s=duration_s, do_members_call=do_members_call)
+        return replace(plan, scenario=ROGUE, cluster=replace(plan.cluster, rogues=1))
+    dice = Dice(scenario, seed)
+    members = draw_shape_of(dice) if scenario == "membership" else None
+    nodes = [f"node-{index + 1}" for index in range(members.nodes if members else draw_nodes(dice))]
+    clients = [f"client-{index + 1}" for index in range(dice.between("clients", 0, 2, 6))]
+    duration_s = duration_of(scenario) if duration_s is None else duration_s
+    cast = Cast(nodes, clients, duration_s * SECOND_US)
+    families = [family for family in FAMILIES if dice.is_on("family", family) and scenario != "memory"]
+    if scenario not in (*EVERYTHING, ACTORS):
+        families = [family for family in families if family != "allocation"]
+    load = Load(dice, cast, do_members_call=do_members_call and dice.is_on("callers", "members"))
+    faults = Harm(dice, cast, families).faults() if scenario != "memory" else Little(dice, cast).faults()
+    faults = [*faults, *Company(dice, cast).faults()]
+    shape = draw_shape(dice, cast, families)
+    if scenario == "mixed" and dice.one_in("rogues", 0, 4):
+        shape = replace(shape, rogues=1)
+    if members is not None:
+        quorum = draw_quorum(dice, members.founders)
+        shape = replace(shape, founders=members.founders, quorum=quorum)
+        faults = [*faults, *Members(dice, cast, members.founders, quorum).faults()]
+    return Plan(
+        scenario=scenario,
+        seed=seed,
+        cluster=shape,
+        operations=load.operations(),
+        faults=tuple(sorted(faults, key=lambda fault: fault.at_us)),
+        duration_us=cast.duration_us,
+        label=MAY_BE_UNAVAILABLE if faults else MUST_HOLD,
+    )

@@ -1,0 +1,1 @@
+"""The parts of a plan that is drawn from a seed."""

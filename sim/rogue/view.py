@@ -1,0 +1,153 @@
+"""What a process that forges frames knows of the others: all that is no secret, as it is at the moment.
+
+Whoever sees frames go by, asks for the status and subscribes to the topology learns ids, incarnations, sessions,
+tokens, terms, numbers of calls and messages, and paths. So this looks into the processes; what it must not tell is
+what sessions, identities and challenges are proved by. Paths of open questions are told as what questions wait at: who
+is asked one knows its path, and what such a process may do with it is its right.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from casty.cluster.slots.machine import SlotMachine
+from casty.consensus import Role
+from casty.distributed.machines.base import LOCK, SEMAPHORE
+
+from ..checks.step.introspection import GroupView, gateway_of, host_of, inside, machine_of
+
+if TYPE_CHECKING:
+    from casty.address import ActorAddress
+    from casty.cluster.actors.remote import Remote
+    from casty.cluster.control.topology import Topology
+
+    from ..checks.step.check import StepChecks
+
+__all__ = ["Held", "Led", "View"]
+
+
+class Led(NamedTuple):
+    """A slot that a node leads now."""
+
+    slot: int
+    group: GroupView
+    machine: SlotMachine
+
+
+class Held(NamedTuple):
+    """A lock or permits that a session holds, or waits for."""
+
+    kind: int
+    entity: bytes
+    session: int
+    seq: int
+    token: int
+
+
+class View:
+    """See the head of this module.
+
+    Parameters
+    ----------
+    checks
+        Knows which processes run, and what.
+    rogues
+        Names of the processes that forge: what belongs to them is nothing to aim at.
+    """
+
+    def __init__(self, checks: StepChecks, rogues: dict[str, None]) -> None:
+        self._checks = checks
+        self._rogues = rogues
+
+    def running(self) -> list[tuple[str, object]]:
+        """Return the honest systems and clients that run, by the name of their process."""
+        return self._checks.running_systems()
+
+    def node(self, name: str) -> Any:
+        """Return the node of a process, with all its parts; None before it has them."""
+        for known, system in self.running():
+            node = inside(system, "_node")
+            if known == name and node is not None and host_of(system) is not None:
+                return node
+        return None
+
+    def led(self, name: str) -> list[Led]:
+        """Return the slots that a node leads."""
+        node = self.node(name)
+        groups = [] if node is None else list(node.host.groups.values())
+        found = [(group, machine_of(group)) for group in groups if group.core.role is Role.LEADER]
+        return [Led(group.number - 1, group, machine) for group, machine in found if machine is not None]
+
+    def sessions(self, machine: SlotMachine) -> list[int]:
+        """Return the sessions of honest gateways in a slot."""
+        return [
+            number
+            for number, session in machine.sessions.items()
+            if not any(name.encode() in session.gateway for name in self._rogues)
+        ]
+
+    def held(self, machine: SlotMachine) -> list[Held]:
+        """Return what sessions hold or wait for in a slot."""
+        return [
+            Held(kind, entity, session, seq, share.token)
+            for (kind, entity), line in machine.entities.items()
+            if kind in (LOCK, SEMAPHORE)
+            for table in (line.grants, line.waiters)
+            for (session, seq), share in table.items()
+        ]
+
+    def members(self, name: str) -> list[Any]:
+        """Return the rows of the members, as a node knows them."""
+        machine = inside(self.node(name), "control", "machine")
+        return [] if machine is None else list(machine.members.values())
+
+    def anybodys_members(self) -> list[Any]:
+        """Return the rows of the members as the first node that has some knows them: others may not know them yet."""
+        found = (self.members(name) for name, _ in self.running())
+        return next((rows for rows in found if rows), [])
+
+    def clients(self) -> list[tuple[str, str]]:
+        """Return (id, incarnation) of the honest clients."""
+        visitors = [inside(system, "_visitor") for _, system in self.running()]
+        return [(one.client_id, one.incarnation) for one in visitors if one is not None]
+
+    def topologies(self) -> list[Topology]:
+        """Return what honest nodes know of their cluster."""
+        found = [inside(system, "_node", "feed", "topology") for _, system in self.running()]
+        return [topology for topology in found if topology is not None]
+
+    def actors(self, name: str | None = None) -> list[Any]:
+        """Return the actors' side of honest nodes and clients, or of one process."""
+        found = [
+            inside(system, "_actors") for known, system in self.running() if name is None or known == name
+        ]
+        return [actors for actors in found if actors is not None]
+
+    def remotes(self) -> list[Remote]:
+        """Return what sends the messages of honest processes, each under its name."""
+        return [actors.remote for actors in self.actors()]
+
+    def asks(self) -> list[ActorAddress]:
+        """Return where open questions of honest processes wait for their replies."""
+        return [
+            reply.ref.address
+            for actors in self.actors()
+            for reply in inside(actors.local, "replies", "_open").values()
+        ]
+
+    def calls(self, name: str) -> list[int]:
+        """Return the ids of the calls that a node has under way, and of those that it passed on."""
+        node = self.node(name)
+        if node is None:
+            return []
+        return [*inside(gateway_of_node(node), "_table", "calls"), *inside(node.relays, "_waiting")]
+
+    def asked_alive(self, name: str) -> list[int]:
+        """Return the numbers of the keep-alive frames of a node that are not answered yet."""
+        node = self.node(name)
+        return [] if node is None else list(inside(gateway_of_node(node), "keep_alive", "_sent") or ())
+
+
+def gateway_of_node(node: object) -> Any:
+    """Return the gateway of a node."""
+    return inside(node, "gateway") or gateway_of(node)

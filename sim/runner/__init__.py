@@ -1,0 +1,1 @@
+"""Runs: of one plan, of many seeds, of a user's test."""

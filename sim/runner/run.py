@@ -1,0 +1,467 @@
+"""Runs a plan in a world of its own: workload, faults, then peace, probes and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from casty.config import Settings
+from casty.consensus import Role
+from casty.errors import NotStarted
+from casty.transport.connection import MISSED_PINGS
+
+from ..checks.history.check import check_history
+from ..checks.history.losses import check_losses
+from ..checks.step.actors import ActorChecks
+from ..checks.step.bounds import Bounds
+from ..checks.step.check import StepChecks
+from ..checks.step.memory import check_calm, check_usage, is_open
+from ..checks.step.refusals import is_small, limits_of
+from ..checks.step.strangers import Strangers
+from ..checks.step.tallies import Tallies
+from ..checks.violation import Violation
+from ..kernel.errors import CrashedError, DeadlockError, TimeLimitError
+from ..net.path import NetworkProfile
+from ..plans.generate import ACTOR_KINDS
+from ..plans.plan import MAY_LOSE_MEMORY, Plan, PlannedOperation
+from ..plans.swarm.actors import TREE_ARGUMENTS
+from ..rogue.process import Rogue
+from ..rogue.view import View
+from ..workloads.actors import INBOXES, host_actors, probe_entities
+from ..workloads.entities import host_odd
+from ..workloads.operations import perform
+from ..workloads.population import Population
+from ..workloads.probes import probe, probe_from_member, probe_growth
+from ..workloads.quiescence import Rest
+from ..workloads.recorder import Act, Stage
+from ..workloads.services import probe_services
+from ..workloads.values import items_of
+from ..world.clusters import CLUSTER_NAME, NODE_PORT
+from ..world.world import World
+from .plan_nemesis import Tormentor, is_whole
+from .result import ERROR, HELD, UNDECIDED, VIOLATED, Result
+
+if TYPE_CHECKING:
+    from casty.client import ClusterClient
+
+    from ..world.process import Process
+
+__all__ = ["Execution", "run_plan"]
+
+_MICROS = 1_000_000
+_LIMIT_S = 240.0
+_LEADERS_WITHIN_S = 10.0
+_FOUNDING_S = 60.0
+_OPEN_WITHIN_S = 3.0
+"""Nodes measure once a second, and tell each other at a heartbeat; over a link that is half-open nobody hears it."""
+_LOOK_S = 0.1
+_LONGEST_CALL_S = 10.0
+_LONGEST_ACT_S = 40.0
+_LAST_EVENTS = 12
+_WALL_S = 60_000_000
+"""Far from the beginning of the count, so that no clock's offset makes a generation negative."""
+
+
+def run_plan(plan: Plan, *, wall: Callable[[], float] = time.perf_counter) -> Result:
+    """Run a plan and judge it.
+
+    Examples
+    --------
+    >>> from sim.plans.generate import expand
+    >>> run_plan(expand("counter", 1, duration_s=1)).verdict
+    'held'
+    """
+    start_s = wall()
+    with World(plan.seed, network=NetworkProfile(**dict(plan.cluster.network)), wall_s=_WALL_S) as world:
+        execution = Execution(world, plan)
+        result = execution.run()
+    result.wall_seconds = wall() - start_s
+    return result
+
+
+class Execution:
+    """One run of one plan."""
+
+    def __init__(self, world: World, plan: Plan) -> None:
+        self._world = world
+        self._plan = plan
+        values: Any = dict(plan.cluster.settings)
+        self._settings = Settings(**values)
+        self._stage = Stage(world, has_limits=is_small(limits_of(self._settings)))
+        self._stage.services.follow(world.trace)
+        self._checks = StepChecks(world, self._settings)
+        # Each key of a map is an entity.
+        names = dict.fromkeys((planned.entity, planned.args.get("key")) for planned in plan.operations)
+        items = sum(items_of(operation.kind, operation.args) for operation in plan.operations)
+        self._bounds = Bounds(
+            world, self._settings, self._checks, entities=len(names), items=items, seed=plan.seed
+        )
+        self._actors = ActorChecks(world, self._checks.report)
+        self._strangers = (
+            Strangers(world, self._checks, self._stage.services) if plan.cluster.rogues else None
+        )
+        self._tallies = Tallies(world, self._checks)
+        self._has_actors = any(operation.kind in ACTOR_KINDS for operation in plan.operations)
+        if any(operation.kind in TREE_ARGUMENTS for operation in plan.operations):
+            self._stage.population = Population(self._stage, self._settings, self._actors)
+        self._nodes = [name for name in plan.cluster.names() if name.startswith("node-")]
+        self._clients = [name for name in plan.cluster.names() if name.startswith("client-")]
+        self._tormentor: Tormentor | None = None
+        self._acts: list[asyncio.Task[None]] = []
+
+    def run(self) -> Result:
+        """Run to the end, or to the first violation."""
+        result = Result(self._plan.scenario, self._plan.seed)
+        try:
+            self._world.run(self._main(), limit_s=self._plan.duration_us / _MICROS + _LIMIT_S)
+        except (TimeLimitError, DeadlockError) as error:
+            if self._checks.first is None:
+                self._stage.violations.append(Violation(46, "the run", f"does not end: {error}"))
+        except (TimeoutError, AssertionError) as error:
+            result.error = f"{type(error).__name__}: {error}"
+        self._judge(result)
+        return result
+
+    # -- the course of a run
+
+    async def _main(self) -> None:
+        stage, plan = self._stage, self._plan
+        self._tormentor = Tormentor(self._world, plan, stage, self._checks, self._present)
+        await self._start(self._tormentor)
+        if self._is_broken() or stage.violations:
+            return
+        self._tormentor.begin()
+        for planned in plan.operations:
+            self._world.after(planned.at_us / _MICROS, self._begin, planned)
+        await self._until(lambda: False, plan.duration_us / _MICROS)
+        stage.goals["a full node was open again"] = self._checks.budgets.reopened
+        await self._tormentor.end()
+        self._end_rogues()
+        await self._world.quiesce()
+        if not self._is_broken():
+            await self._recover()
+            await self._until_open()
+        if not self._is_broken() and self._clients:
+            await self._tormentor.catch_up()
+            self._tormentor.begin("probes")
+            await self._probe()
+            await self._tormentor.end()
+            await self._probe_members()
+            await self._rest()
+            if self._stage.population is None or not self._stage.violations:
+                await self._bounds.rest()
+            await self._leave()
+        self._checks.stop()
+        self._bounds.stop()
+        if self._strangers is not None:
+            self._strangers.stop()
+        if not self._is_broken():
+            for process, _ in self._checks.live():
+                stage.violations += check_usage(process.name, self._checks.systems[process.name])
+            if self._strangers is None:
+                stage.violations += await self._unaccounted()
+
+    async def _unaccounted(self) -> list[Violation]:
+        """Return which messages are neither handled nor counted, once dead links were noticed."""
+
+        def lacks() -> list[Violation]:
+            return self._tallies.at_peace(self._stage.messages, self._actors.messages)
+
+        await self._until(
+            lambda: not lacks(), self._settings.unreachable_after_s * (1 + 1 / MISSED_PINGS) + _LOOK_S
+        )
+        return lacks()
+
+    def _is_broken(self) -> bool:
+        return self._checks.first is not None
+
+    async def _probe(self) -> None:
+        client = self._world.processes[self._clients[0]]
+        value: Any = client.value
+        within_s = self._settings.session_ttl_s + 10.0
+        await client.run(probe(self._stage, client, value, within_s))
+        if any(fault.kind == "memory" for fault in self._plan.faults):
+            await client.run(probe_growth(self._stage, client, value, self._settings.slots))
+        if self._has_actors:
+            await client.run(probe_entities(self._stage, client, value, within_s))
+
+    async def _probe_members(self) -> None:
+        await self._until(self._is_whole, self._settings.session_ttl_s + 10.0)
+        for name in self._present():
+            node = self._world.processes[name]
+            system: Any = node.value
+            await node.run(probe_from_member(self._stage, node, system, self._settings.slots))
+        await probe_services(self._stage, self._until)
+
+    async def _rest(self) -> None:
+        population = self._stage.population
+        if population is not None and not self._is_broken():
+            await Rest(population, self._until).check()
+
+    async def _leave(self) -> None:
+        population = self._stage.population
+        if population is not None and not self._is_broken() and not self._stage.violations:
+            await Rest(population, self._until).leave()
+
+    def _present(self) -> list[str]:
+        """Return the nodes that were started, once at least."""
+        return [name for name in self._nodes if self._world.processes[name].starts]
+
+    async def _start(self, tormentor: Tormentor) -> None:
+        founders = self._nodes[: self._plan.cluster.founders or len(self._nodes)]
+        seeds = [(name, NODE_PORT) for name in founders]
+        for name in self._nodes:
+            self._world.add_node(name, self._node_setup(seeds), storage=self._checks.storage)
+        for name in self._clients:
+            self._world.add_node(name, self._client_setup(seeds))
+        for name, (offset_us, ppm) in self._plan.cluster.clocks.items():
+            if name in self._world.processes:
+                self._world.clock(name).step(offset_us / _MICROS)
+                self._world.clock(name).drift(ppm)
+        self._world.node_names.extend(self._nodes)
+        await self._let_in_rogues()
+        tormentor.begin("founding")
+        await asyncio.gather(*[self._found(name) for name in founders])
+        if not await self._until(lambda: self._serve(founders), _FOUNDING_S) and self._checks.first is None:
+            self._stage.violations.append(Violation(46, "founding", "not all founders serve"))
+        await tormentor.end()
+        if self._checks.first is None and not self._stage.violations:
+            for name in self._clients:
+                await self._world.start(name)
+
+    async def _let_in_rogues(self) -> None:
+        for number in range(self._plan.cluster.rogues):
+            name = f"rogue-{number + 1}"
+            self._world.rogues[name] = None
+            self._world.add_node(name, self._rogue_setup)
+            await self._world.start(name)
+
+    async def _rogue_setup(self, process: Process) -> Rogue:
+        rogue = Rogue(process, View(self._checks, self._world.rogues), self._nodes)
+        if self._strangers is not None:
+            rogue.on_taken = self._strangers.taken
+        rogue.begin()
+        return rogue
+
+    def _end_rogues(self) -> None:
+        for name in self._world.rogues:
+            rogue = self._world.processes[name].value
+            assert isinstance(rogue, Rogue)
+            rogue.end()
+            for kind, count in rogue.sent.items():
+                self._stage.goal(f"forged frames of kind {kind}", count)
+            self._world.processes[name].value = None
+
+    async def _found(self, name: str) -> None:
+        """Start a founder; one that is killed meanwhile is started again by whoever killed it."""
+        try:
+            await self._world.start(name)
+        except CrashedError:
+            self._stage.goal("a founder died")
+
+    def _serve(self, names: Sequence[str]) -> bool:
+        return all(self._world.processes[name].value is not None for name in names)
+
+    def _node_setup(self, seeds: list[tuple[str, int]]) -> Callable[[Process], Any]:
+        async def setup(process: Process) -> object:
+            from casty.system import ClusteredActorSystem  # only worlds with real nodes need it
+
+            is_founder = (process.name, NODE_PORT) in seeds
+            # Whoever founded alone knows its cluster's members when it comes again: a node whose only seed is itself
+            # founds a cluster of its own when it hears nobody.
+            is_alone_again = is_founder and len(seeds) == 1 and process.incarnation.ordinal > 0
+            known = [(name, NODE_PORT) for name in self._present()] if is_alone_again else seeds
+            system = ClusteredActorSystem(
+                name=CLUSTER_NAME,
+                host=process.name,
+                port=NODE_PORT,
+                node_id=process.node_id,
+                seed_nodes=known,
+                required_quorum=(self._plan.cluster.quorum or None) if is_founder else None,
+                config=self._settings,
+            )
+            self._checks.running(process.name, system)
+            await system.__aenter__()
+            if self._has_actors:
+                inbox = host_actors(process, system, self._actors, self._settings.slots)
+                if self._strangers is not None:
+                    self._stage.services.offered(process, INBOXES.name, inbox)
+            if self._stage.population is not None:
+                self._stage.population.hosted(process, system)
+                host_odd(self._stage.population, process, system)
+            return system
+
+        return setup
+
+    def _client_setup(self, seeds: list[tuple[str, int]]) -> Callable[[Process], Any]:
+        async def setup(process: Process) -> object:
+            from casty.client import ClusterClient  # only worlds with real clients need it
+
+            client = ClusterClient(contact_points=seeds, system_name=CLUSTER_NAME, client_host=process.name)
+            self._checks.running(process.name, client)
+            await client.__aenter__()
+            if self._stage.population is not None:
+                self._stage.population.hosted(process, client)
+            return client
+
+        return setup
+
+    def _begin(self, planned: PlannedOperation) -> None:
+        process = self._world.processes.get(planned.client)
+        if process is None or not process.is_up or process.value is None:
+            self._stage.skipped.append(f"operation {planned.kind}: {planned.client} is not there")
+            return
+        client: ClusterClient | Any = process.value
+        try:
+            structures = client.distributed()
+        except NotStarted:
+            self._stage.skipped.append(f"operation {planned.kind}: {planned.client} is leaving")
+            return
+        act = Act(self._stage, process, structures, planned)
+        task = self._stage.begin(process, perform(act))
+        self._acts.append(task)
+
+    # -- peace
+
+    async def _until(self, predicate: Callable[[], bool], limit_s: float) -> bool:
+        """Wait until something holds, at most so long; a violation ends every wait."""
+        end_ns = self._world.now_ns + round(limit_s * 1e9)
+        while not predicate():
+            if self._world.now_ns >= end_ns or self._checks.first is not None:
+                return False
+            await asyncio.sleep(min(_LOOK_S, (end_ns - self._world.now_ns) / 1e9))
+        return True
+
+    def _is_whole(self) -> bool:
+        return is_whole(self._checks, self._present())
+
+    async def _recover(self) -> None:
+        """Within 10 s of peace every group is led; soon after every call has ended and every seat is taken (46)."""
+        if not await self._until(self._is_led, _LEADERS_WITHIN_S) and self._checks.first is None:
+            self._stage.violations.append(Violation(46, "groups", f"without a leader: {self._leaderless()}"))
+        since_ns = self._world.now_ns
+        if not await self._until(lambda: not self._stage.called_before(since_ns), self._longest_call_s()):
+            operations = list(self._stage.history)
+            late = [str(operations[number]) for number in self._stage.called_before(since_ns)]
+            if late and self._checks.first is None:
+                self._stage.violations.append(Violation(46, "calls", f"never ended: {late[:3]}"))
+        await self._until(self._is_idle, _LONGEST_ACT_S)
+        if (
+            not await self._until(self._is_whole, self._settings.session_ttl_s + 10.0)
+            and self._checks.first is None
+        ):
+            self._stage.violations.append(
+                Violation(46, "seats", "not all nodes serve in all their seats again")
+            )
+
+    async def _until_open(self) -> None:
+        """Soon after their budgets are back no node refuses anything (54)."""
+        nodes = [self._checks.systems[process.name] for process, _ in self._checks.live()]
+        within_s = _OPEN_WITHIN_S + self._settings.unreachable_after_s * (1 + 1 / MISSED_PINGS)
+        is_soon = await self._until(lambda: all(map(is_open, nodes)), within_s)
+        if not is_soon and self._checks.first is None:
+            closed = [process.name for process, _ in self._checks.live()]
+            text = f"of {closed} some still refuse what grows, {within_s:.1f} s after memory was back"
+            self._stage.violations.append(Violation(54, "memory", text))
+
+    def _longest_call_s(self) -> float:
+        """Return how long a call may go on; one without a deadline ends as soon as its structure can answer."""
+        timeouts = (operation.args.get("timeout_ms") for operation in self._plan.operations)
+        longest_ms = max((timeout for timeout in timeouts if isinstance(timeout, int)), default=0)
+        return max(_LONGEST_CALL_S, longest_ms / 1000 + 1.0)
+
+    def _is_led(self) -> bool:
+        return not self._leaderless()
+
+    def _leaderless(self) -> list[int]:
+        led: dict[int, bool] = {}
+        for _, host in self._checks.live():
+            for group in host.groups.values():
+                is_leading = group.core.role is Role.LEADER and group.core.is_established
+                led[group.number] = led.get(group.number, False) or is_leading
+        return sorted(number for number, is_led in led.items() if not is_led)
+
+    def _is_idle(self) -> bool:
+        return all(task.done() for task in self._open_acts())
+
+    def _open_acts(self) -> list[asyncio.Task[None]]:
+        return [task for tasks in self._stage.busy.values() for task in tasks.values()]
+
+    # -- the verdict
+
+    def _judge(self, result: Result) -> None:
+        world, stage = self._world, self._stage
+        violations = [self._checks.first] if self._checks.first is not None else []
+        violations += [*stage.violations, *stage.services.violations]
+        if self._plan.label != MAY_LOSE_MEMORY:
+            violations += check_history(stage.history, stage.undecided, self._checks.slots.commands)
+        violations += check_losses(world.trace, stage.history)
+        violations += check_calm(world.trace) if self._plan.scenario == "memory" else []
+        errors = [f"{name}: {text}" for name, text in self._unheard(result)]
+        for task in self._acts:
+            error = task.exception() if task.done() and not task.cancelled() else None
+            if error is not None:
+                errors.append(f"operation: {error!r}")
+        result.violations = violations
+        if errors and not result.error:
+            result.error = "; ".join(errors[:3])
+        result.undecided = list(stage.undecided)
+        result.verdict = _verdict(result)
+        self._measure(result)
+
+    def _unheard(self, result: Result) -> list[tuple[str, str]]:
+        """Errors that nobody awaited; a run that was cut short ends in the midst of things."""
+        if self._is_broken() or result.error or self._stage.violations:
+            return [(name, f"{context.get('exception')!r}") for name, context in self._world.errors]
+        return self._world.unheard()
+
+    def _measure(self, result: Result) -> None:
+        world, stage, tormentor = self._world, self._stage, self._tormentor
+        if stage.population is not None:
+            stage.goals |= stage.population.watches.counts
+        result.digest = world.digest()
+        result.virtual_seconds = world.now_ns / 1e9
+        result.events = len(world.trace)
+        result.operations = stage.history.counts()
+        result.overlapping = stage.history.overlapping()
+        result.skipped = stage.skipped
+        stage.goals["histories undecided"] = len(stage.undecided)
+        result.goals = {
+            **self._checks.counts, **self._actors.counts, **self._tallies.counts, **stage.goals, **self._events()
+        }  # fmt: skip
+        result.goals = {name: count for name, count in sorted(result.goals.items()) if count}
+        if tormentor is not None:
+            result.faults = dict(tormentor.done)
+            result.hits = tormentor.hits
+            result.story = tormentor.story[-10:]
+        if self._plan.cluster.clocks:
+            result.faults["clock_offset"] = len(self._plan.cluster.clocks)
+        if result.violations:
+            result.story = [*result.story, *self._evidence(result.violations[0])]
+
+    def _events(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for entry in self._world.trace:
+            if entry.kind in ("Redirected", "HoldLost"):
+                name = {"Redirected": "a call was redirected", "HoldLost": "a hold was lost"}[entry.kind]
+                counts[name] = counts.get(name, 0) + 1
+        return counts
+
+    def _evidence(self, violation: Violation) -> list[str]:
+        operations = list(self._stage.history)
+        lines = [str(operations[number]) for number in violation.operations if number < len(operations)]
+        last = [
+            self._world.trace[at]
+            for at in range(max(0, len(self._world.trace) - _LAST_EVENTS), len(self._world.trace))
+        ]
+        return lines + [f"{one.t_ns / 1e9:.6f} {one.node}: {one.kind}{tuple(one.event)!r}" for one in last]
+
+
+def _verdict(result: Result) -> str:
+    if result.violations:
+        return VIOLATED
+    if result.error:
+        return ERROR
+    return UNDECIDED if result.undecided else HELD

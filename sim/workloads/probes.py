@@ -1,0 +1,162 @@
+"""After the faults: every structure that was used has to work, and what was acknowledged has to be there.
+
+Probes are recorded like any other operation, so the history checkers see the final state too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from casty.cluster.control.placement import slot_of
+from casty.distributed.machines.barrier import WAITING
+from casty.distributed.machines.base import BARRIER, COUNTER, QUEUE
+
+from ..checks.violation import Violation
+from ..history import Value
+from ..plans.plan import PlannedOperation
+from .operations import perform
+from .recorder import Act, Stage
+from .values import numbers_of
+
+if TYPE_CHECKING:
+    from casty.client import ClusterClient
+    from casty.system import ClusteredActorSystem
+
+    from ..world.process import Process
+
+__all__ = ["probe", "probe_from_member", "probe_growth"]
+
+_PROBE_TIMEOUT_MS = 12_000
+_LOOK_S = 0.25
+_GRANTED, _ENDS_WELL, _SERVES_AGAIN = 27, 46, 54
+
+
+async def probe(stage: Stage, process: Process, client: ClusterClient, within_s: float) -> None:
+    """Use everything once more, from one client; what does not work within so long is a violation (27, 46)."""
+    end_ns = stage.world.now_ns + round(within_s * 1e9)
+    await _until_nobody_waits(stage, client, end_ns)
+    for structure in ("lock", "semaphore", "barrier", "counter", "map", "set", "queue"):
+        entities = stage.history.by_entity(structure)
+        for entity in sorted(entities):
+            first = next(iter(entities[entity]))
+            await _probe_one(stage, process, client, structure, entity, first.args, within_s)
+
+
+async def probe_from_member(
+    stage: Stage, process: Process, system: ClusteredActorSystem | None, slots: int
+) -> None:
+    """Ask every slot something through a member's own system; it has to know the way to all of them (46)."""
+    for entity in _one_of_each_slot(slots):
+        if system is None or process.value is not system:
+            # A fault that began while others were probed took it down; whoever it is now joins again.
+            stage.skipped.append(f"probe from {process.name}, which is not there")
+            return
+        planned = PlannedOperation(0, process.name, "counter.get", entity)
+        before = len(stage.history)
+        await perform(Act(stage, process, system.distributed(), planned))
+        for operation in list(stage.history)[before:]:
+            if not stage.is_well(operation):
+                text = f"probe {operation}"
+                stage.violations.append(Violation(_ENDS_WELL, entity, text, (operation.number,)))
+                return
+
+
+async def probe_growth(stage: Stage, process: Process, client: ClusterClient, slots: int) -> None:
+    """Store something in every slot, once nobody is short of memory any more (54)."""
+    for entity in _one_of_each_slot(slots, "queue", QUEUE):
+        for kind in ("queue.enqueue", "queue.dequeue"):
+            planned = PlannedOperation(0, process.name, kind, entity, {"value": -1})
+            before = len(stage.history)
+            await perform(Act(stage, process, client.distributed(), planned))
+            for operation in list(stage.history)[before:]:
+                # A slot whose limits are small may have no room for one name more.
+                if not operation.is_ok and operation.error != "Overloaded":
+                    text = f"nobody is short of memory any more: {operation}"
+                    stage.violations.append(Violation(_SERVES_AGAIN, entity, text, (operation.number,)))
+                    return
+
+
+def _one_of_each_slot(slots: int, structure: str = "counter", structure_kind: int = COUNTER) -> Iterator[str]:
+    seen: dict[int, None] = {}
+    number = 0
+    while len(seen) < slots:
+        number += 1
+        name = f"{structure}-probe-{number}"
+        slot = slot_of(structure_kind, name.encode(), slots)
+        if slot not in seen:
+            seen[slot] = None
+            yield name
+
+
+async def _until_nobody_waits(stage: Stage, client: ClusterClient, end_ns: int) -> None:
+    """A party that died waits on until its session ends; only then a barrier can be probed."""
+    port = client.structures
+    for entity in sorted(stage.history.by_entity("barrier")):
+        while stage.world.now_ns < end_ns:
+            reply = await port.read(BARRIER, entity.encode(), [WAITING], timeout_s=_PROBE_TIMEOUT_MS / 1000)
+            if reply[1] == 0:
+                break
+            await asyncio.sleep(_LOOK_S)
+
+
+async def _probe_one(
+    stage: Stage,
+    process: Process,
+    client: ClusterClient,
+    structure: str,
+    entity: str,
+    args: Mapping[str, Value],
+    within_s: float,
+) -> None:
+    before = len(stage.history)
+    if structure == "queue":
+        await _drain(stage, process, client, entity)
+    else:
+        for planned in _plans(structure, entity, process.name, args, round(within_s * 1000)):
+            await perform(Act(stage, process, client.distributed(), planned))
+    for operation in list(stage.history)[before:]:
+        if not stage.is_well(operation):
+            number = _GRANTED if operation.kind == "lock.acquire" else _ENDS_WELL
+            text = f"probe {operation}"
+            stage.violations.append(Violation(number, f"{structure} {entity}", text, (operation.number,)))
+            return
+
+
+def _plans(
+    structure: str, entity: str, client: str, args: Mapping[str, Value], timeout: int
+) -> list[PlannedOperation]:
+    permits = args.get("permits", 1)
+    members: list[tuple[str, dict[str, Value]]] = [
+        ("set.contains", {"value": value}) for value in range(1, 5)
+    ]
+    probes: dict[str, list[tuple[str, dict[str, Value]]]] = {
+        "lock": [("lock.hold", {"timeout_ms": timeout})],
+        # All permits at once: a grant that was never given back shows here.
+        "semaphore": [("semaphore.hold", {"timeout_ms": timeout, "permits": permits, "n": permits})],
+        # A party of its own, alone: an arrival that was never withdrawn shows as a mismatch.
+        "barrier": [("barrier.arrive", {"timeout_ms": timeout, "party": "probe", "expected": 1})],
+        "counter": [("counter.add", {"amount": 1}), ("counter.get", {})],
+        "map": [("map.get", {"key": key}) for key in range(1, 4)],
+        "set": [*members, ("set.size", {})],
+    }
+    return [PlannedOperation(0, client, kind, entity, own) for kind, own in probes[structure]]
+
+
+async def _drain(stage: Stage, process: Process, client: ClusterClient, entity: str) -> None:
+    items = numbers_of(client.distributed(), entity, _PROBE_TIMEOUT_MS / 1000)
+    act = Act(
+        stage, process, client.distributed(), PlannedOperation(0, process.name, "queue.dequeue", entity)
+    )
+    for _ in range(len(stage.history) + 1):
+        asked, value = await act.call("queue.dequeue", {}, items.dequeue())
+        if not asked.is_ok:
+            return
+        if value is None:
+            await act.call("queue.drained", {}, _nothing())
+            return
+
+
+async def _nothing() -> None:
+    """The queue was seen empty."""

@@ -1,0 +1,330 @@
+"""What all workloads share: the history, who is busy with what, and who holds what at the moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from casty.errors import CastyError, Destroyed, Mismatch, NotStarted, OutcomeUnknown, Overloaded, Unavailable
+
+from ..checks.history.contracts import WITHOUT_MEMORY, check_contract
+from ..checks.step.introspection import inside
+from ..checks.step.services import ServiceChecks
+from ..checks.violation import Violation
+from ..history import History, Operation, Value
+from ..plans.plan import PlannedOperation
+
+if TYPE_CHECKING:
+    from casty.distributed.facade import Distributed
+    from casty.distributed.lock import Lock
+
+    from ..world.process import Process
+    from ..world.world import World
+    from .population import Population
+
+__all__ = ["Act", "CallEnded", "Called", "Stage"]
+
+T = TypeVar("T")
+
+_SLACK_S = 0.5
+_DEFAULT_TIMEOUT_S = 5.0
+_NOT_APPLIED = (Unavailable, Destroyed, Mismatch, Overloaded)
+_OPEN_WHEN_LEFT = ("barrier.arrive", "map.destroy")
+
+
+class Called(NamedTuple):
+    """A client called."""
+
+    number: int
+    kind: str
+    entity: str
+
+
+class CallEnded(NamedTuple):
+    """The call returned, or raised."""
+
+    number: int
+    outcome: str
+    value: Value
+
+
+class Stage:
+    """The workload's side of a run.
+
+    Parameters
+    ----------
+    world
+        Where it happens.
+    has_limits
+        Whether slots may refuse calls for limits of the run; that they are right to is for the step checks to say.
+
+    Attributes
+    ----------
+    busy
+        The tasks under way, by client; what a cancellation chooses from.
+    open_calls
+        Numbers of the calls under way and when they began, by living client.
+    late_excused
+        Clients that were paused: their calls may end late.
+    skipped
+        What the plan named and was not there.
+    goals
+        How often something interesting happened.
+    shared
+        Instances that several tasks of a process use, by process, incarnation and structure.
+    services
+        Who registered and who listens.
+    population
+        The actors of the scenario ``actors``; None in any other.
+    undecided
+        Entities whose history the general search could neither explain nor refute within its budget.
+    """
+
+    def __init__(self, world: World, *, has_limits: bool = False) -> None:
+        self.world = world
+        self.has_limits = has_limits
+        self.history = History()
+        self.busy: dict[str, dict[int, asyncio.Task[Any]]] = {}
+        self.skipped: list[str] = []
+        self.goals: dict[str, int] = {}
+        self.violations: list[Violation] = []
+        self.undecided: list[str] = []
+        self.arriving: dict[tuple[str, str], int] = {}
+        self.shared: dict[tuple[str, int, str], Any] = {}
+        self.services = ServiceChecks()
+        self.population: Population | None = None
+        self._holders: dict[str, list[tuple[Process, int, Lock, int]]] = {}
+        self.open_calls: dict[str, dict[int, int]] = {}
+        self.late_excused: dict[str, None] = {}
+        self._tasks_made = 0
+        self._moment_ns = -1
+        self._told: dict[tuple[str, str], int] = {}
+        self._actors_made: dict[tuple[str, str], int] = {}
+
+    def moment(self) -> int:
+        """Return world time, but later than any moment before: what happens at one instant has an order too.
+
+        A member calls its own slots in no time at all.
+        """
+        self._moment_ns = max(self.world.now_ns, self._moment_ns + 1)
+        return self._moment_ns
+
+    def is_well(self, operation: Operation) -> bool:
+        """Whether an operation of peace ended as it should."""
+        return operation.is_ok or (self.has_limits and operation.error == Overloaded.__name__)
+
+    def next_message(self, sender: str, target: str) -> int:
+        """Return the number of the next message from here to there, from 1."""
+        number = self._told.get((sender, target), 0) + 1
+        self._told[sender, target] = number
+        return number
+
+    def next_actor(self, label: str, kind: str) -> int:
+        """Return the number of the next actor of a kind in an incarnation, from 1."""
+        number = self._actors_made.get((label, kind), 0) + 1
+        self._actors_made[label, kind] = number
+        return number
+
+    @property
+    def messages(self) -> dict[str, int]:
+        """How many messages each process, by the label of its incarnation, sent to actors and entities."""
+        sent: dict[str, int] = {}
+        for (sender, _), count in self._told.items():
+            sent[sender] = sent.get(sender, 0) + count
+        return sent
+
+    def goal(self, name: str, count: int = 1) -> None:
+        """Count something interesting."""
+        self.goals[name] = self.goals.get(name, 0) + count
+
+    def begin(self, process: Process, act: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something as a task of a client, where a cancellation can find it."""
+        self._tasks_made += 1
+        number = self._tasks_made
+        task = process.spawn(act)
+        tasks = self.busy.setdefault(process.name, {})
+        tasks[number] = task
+        task.add_done_callback(lambda done: tasks.pop(number, None))
+        return task
+
+    def cancel(self, client: str, which: int) -> bool:
+        """Cancel one of a client's calls under way; whether there was one."""
+        tasks = [task for task in self.busy.get(client, {}).values() if not task.done()]
+        if not tasks:
+            return False
+        tasks[which % len(tasks)].cancel()
+        self.goal("a call was cancelled")
+        return True
+
+    def in_flight(self) -> int:
+        """Return how many calls are under way."""
+        return sum(len(calls) for calls in self.open_calls.values())
+
+    def called_before(self, time_ns: int) -> list[int]:
+        """Return the calls under way that began before a time."""
+        return [
+            number
+            for calls in self.open_calls.values()
+            for number, began_ns in calls.items()
+            if began_ns < time_ns
+        ]
+
+    def forget_client(self, client: str) -> None:
+        """A client died: its calls stay open for ever, and it holds nothing that it could act on."""
+        self.busy.pop(client, None)
+        self.open_calls.pop(client, None)
+        if any(self.is_holding(client, name) for name in self._holders):
+            self.goal("a holder died")
+
+    # -- holds
+
+    def is_holding(self, client: str, name: str) -> bool:
+        """Whether an instance of this client is sure to hold the lock."""
+        return any(
+            process.name == client and _is_sure(lock) for process, _, lock, _ in self._holders.get(name, ())
+        )
+
+    def holders(self) -> list[str]:
+        """Return the clients that surely hold a lock, sorted."""
+        names = {
+            process.name: None
+            for holders in self._holders.values()
+            for process, _, lock, _ in holders
+            if process.is_up and process.name.startswith("client-") and _is_sure(lock)
+        }
+        return sorted(names)
+
+    def holding(self) -> int:
+        """Return how many locks are surely held."""
+        return sum(1 for holders in self._holders.values() for _, _, lock, _ in holders if _is_sure(lock))
+
+    def granted(self, process: Process, name: str, lock: Lock, number: int) -> None:
+        """A client believes to hold from this instant on: nobody else may (23)."""
+        holders = self._holders.setdefault(name, [])
+        for other, ordinal, rival, rival_number in holders:
+            is_running = other.is_up and other.incarnation.ordinal == ordinal
+            if is_running and rival is not lock and _is_sure(rival) and _is_sure(lock):
+                text = (
+                    f"`held` is true for #{rival_number} of {other.name} and #{number} of {process.name} "
+                    "at one instant"
+                )
+                self.violations.append(Violation(23, f"lock {name}", text, (rival_number, number)))
+        holders[:] = [row for row in holders if row[0].is_up and _is_sure(row[2])]
+        holders.append((process, process.incarnation.ordinal, lock, number))
+
+
+class Act:
+    """One planned operation in the making: which client, which structures, and the recording of calls."""
+
+    def __init__(
+        self, stage: Stage, process: Process, distributed: Distributed, planned: PlannedOperation
+    ) -> None:
+        self.stage = stage
+        self.process = process
+        self.d = distributed
+        self.planned = planned
+        self.entity = planned.entity
+
+    def number(self, name: str, default: int = 0) -> int:
+        """Return an integer argument."""
+        value = self.planned.args.get(name, default)
+        return value if isinstance(value, int) else default
+
+    def timeout_s(self, default_ms: int = 5000) -> float:
+        """Return the call's timeout."""
+        return self.number("timeout_ms", default_ms) / 1000
+
+    def patience_s(self) -> float | None:
+        """Return the timeout of a structure's call; None waits for ever, if the plan says null."""
+        is_endless = self.planned.args.get("timeout_ms", 0) is None
+        return None if is_endless else self.timeout_s()
+
+    def next_message(self, target: str) -> tuple[str, int]:
+        """Return who sends, this process in this incarnation, and which message to `target` it is."""
+        sender = self.process.incarnation.label
+        return sender, self.stage.next_message(sender, target)
+
+    def next_name(self, kind: str) -> str:
+        """Return a name for another actor of this process in this incarnation."""
+        label = self.process.incarnation.label
+        return f"{kind}-{label.replace('/', '-')}-{self.stage.next_actor(label, kind)}"
+
+    def violate(self, number: int, text: str, *operations: int) -> None:
+        """Report what this operation saw."""
+        self.stage.violations.append(Violation(number, self.entity, text, operations))
+
+    async def call(
+        self, kind: str, args: Mapping[str, Value], answer: Awaitable[T], entity: str | None = None
+    ) -> tuple[Operation, T | None]:
+        """Record a call and its end. The error of a call that did not work is recorded, not raised."""
+        stage, world = self.stage, self.stage.world
+        operation = stage.history.call(self.process.name, kind, entity or self.entity, args, stage.moment())
+        world.record(self.process.name, Called(operation.number, kind, operation.entity))
+        stage.open_calls.setdefault(self.process.name, {})[operation.number] = world.now_ns
+        began_ns = self.process.clock.now()
+        value: T | None = None
+        try:
+            value = await answer
+        except OutcomeUnknown as error:
+            stage.history.unknown(operation, type(error).__name__, stage.moment())
+        except NotStarted as error:
+            # Whoever leaves while it waits for a barrier does not learn whether that opened in this instant.
+            ended = stage.history.unknown if kind in _OPEN_WHEN_LEFT else stage.history.failed
+            ended(operation, type(error).__name__, stage.moment())
+        except _NOT_APPLIED as error:
+            ended = stage.history.unknown if kind == "map.destroy" else stage.history.failed
+            ended(operation, self._name_of(error), stage.moment())
+        except CastyError as error:
+            stage.history.unknown(operation, type(error).__name__, stage.moment())
+        except TimeoutError as error:
+            # The builtin: a waiting call was withdrawn, and the slot confirmed it.
+            stage.history.failed(operation, type(error).__name__, stage.moment())
+        except asyncio.CancelledError:
+            stage.history.unknown(operation, "cancelled", stage.moment())
+            self._ended(operation, began_ns)
+            raise
+        else:
+            stage.history.ok(operation, _plain(value), stage.moment())
+        self._ended(operation, began_ns)
+        return operation, value
+
+    def _name_of(self, error: CastyError) -> str:
+        """Return what the history calls an error: its type, and for one of them its reason."""
+        if isinstance(error, Overloaded) and "memory budget" in str(error):
+            self.stage.goal("a call was refused for memory")
+            return WITHOUT_MEMORY
+        return type(error).__name__
+
+    def _ended(self, operation: Operation, began_ns: int) -> None:
+        name = self.process.name
+        self.stage.open_calls.get(name, {}).pop(operation.number, None)
+        limit_s = own_s = _DEFAULT_TIMEOUT_S if operation.kind.startswith("fence.") else self.patience_s()
+        if operation.kind == "map.destroy":
+            limit_s = 2 * _DEFAULT_TIMEOUT_S  # it lists the keys, and then deletes them: a call each
+        self.check_end(began_ns, limit_s, operation.kind, str(operation), (operation.number,))
+        broken = check_contract(operation, (self.process.clock.now() - began_ns) / 1e9, own_s)
+        if broken is not None:
+            self.stage.violations.append(broken)
+        event = CallEnded(operation.number, operation.outcome, operation.value)
+        self.stage.world.record(self.process.name, event)
+
+    def check_end(
+        self, began_ns: int, limit_s: float | None, kind: str, text: str, numbers: tuple[int, ...] = ()
+    ) -> None:
+        """What had a deadline ends by it (8), unless its process was held."""
+        took_s = (self.process.clock.now() - began_ns) / 1e9
+        if limit_s is None:
+            return
+        if took_s > limit_s + _SLACK_S and self.process.name not in self.stage.late_excused:
+            self.stage.violations.append(Violation(8, kind, f"ended after {took_s:.3f} s: {text}", numbers))
+
+
+def _plain(value: object) -> Value:
+    return value if value is None or isinstance(value, int | str | bool) else str(value)
+
+
+def _is_sure(lock: Lock) -> bool:
+    """What `held` would say, without its side effect of noticing a loss."""
+    holds = inside(lock, "_holds", "_holds")
+    return any(hold.grant.is_valid for hold in holds.values())

@@ -1,0 +1,1 @@
+"""A world of processes on one network, and the clusters that run in it."""

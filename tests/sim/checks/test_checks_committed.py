@@ -1,0 +1,189 @@
+"""An order from the log explains what any order explains, and never more."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from casty.distributed.machines.base import COUNTER, DESTROY, FULL, MAP, OK, QUEUE, SET
+from casty.distributed.machines.counter import ADD
+from casty.distributed.machines.map import PUT
+from casty.distributed.machines.queue import DEQUEUE, ENQUEUE, PUT_BACK
+from casty.distributed.machines.set import ADD as ADD_MEMBER
+from casty.distributed.machines.set import REMOVE
+from casty.wire.codec import default_codec
+from casty.wire.pack import pack
+from sim.checks.history.check import check_history
+from sim.checks.history.committed import CommandLog, is_explained_by, kept_order
+from sim.checks.history.linearizability import BUDGET, Model, search
+from sim.checks.history.models import COUNTER_MODEL, QUEUE_MODEL
+from sim.history import Operation
+from sim.plans.keys import key_of, large_item
+from tests.sim.checks.histories import MODELS, Script, drawn
+
+
+def changing(operations: Sequence[Operation], model: Model) -> list[Operation]:
+    """Return those that changed something in this order, as a log has them."""
+    state, found = model.initial, []
+    for operation in operations:
+        after = model.step(state, operation)
+        assert after is not None
+        if after != state:
+            found.append(operation)
+        state = after
+    return found
+
+
+@pytest.mark.parametrize("structure", ["counter", "queue", "map", "set"])
+@given(seed=st.integers(0, 1 << 40))
+@settings(max_examples=300, deadline=None)
+def test_what_a_search_finds_is_explained_by_its_own_order(structure: str, seed: int) -> None:
+    operations, model = drawn(structure, seed), MODELS[structure]
+    end = search(operations, model)
+    if end.is_ok:
+        assert is_explained_by(changing(end.prefix, model), operations, model)
+
+
+@pytest.mark.parametrize("structure", ["counter", "queue", "map", "set"])
+@given(seed=st.integers(0, 1 << 40))
+@settings(max_examples=100, deadline=None)
+def test_no_order_explains_what_no_search_can(structure: str, seed: int) -> None:
+    operations, model = drawn(structure, seed)[:5], MODELS[structure]
+    if search(operations, model).is_ok:
+        return
+    for count in range(len(operations) + 1):
+        for order in itertools.permutations(operations, count):
+            assert not is_explained_by(order, operations, model)
+
+
+def test_what_ended_before_a_call_stays_before_it() -> None:
+    script = Script("c")
+    later = script.add(10, 12, "counter.add", {"amount": 1}, 1)
+    sooner = script.add(0, 5, "counter.add", {"amount": 1}, 2)
+    assert not is_explained_by([later, sooner], script.operations, COUNTER_MODEL)
+
+
+def test_a_read_stays_between_what_it_follows_and_what_follows_it() -> None:
+    for call, back, value, is_right in [
+        (6, 8, 1, True),
+        (6, 8, 0, False),
+        (6, 8, 2, False),
+        (6, 11, 2, True),
+    ]:
+        script = Script("c")
+        order = [
+            script.add(0, 5, "counter.add", {"amount": 1}, 1), script.add(10, 12, "counter.add", {"amount": 1}, 2)
+        ]  # fmt: skip
+        script.add(call, back, "counter.get", {}, value)
+        assert is_explained_by(order, script.operations, COUNTER_MODEL) is is_right
+
+
+def test_a_read_does_not_go_back_behind_an_earlier_one() -> None:
+    script = Script("c")
+    order = [script.add(0, 20, "counter.add", {"amount": 1}, 1)]
+    script.add(1, 3, "counter.get", {}, 1)
+    script.add(4, 6, "counter.get", {}, 0)
+    assert not is_explained_by(order, script.operations, COUNTER_MODEL)
+
+
+def test_the_one_that_was_answered_so_is_found() -> None:
+    script = Script("c")
+    late = script.add(0, 20, "counter.add", {"amount": 1}, 1)
+    early = script.add(0, 8, "counter.subtract", {"amount": -1}, 1)
+    other = script.add(1, 9, "counter.add", {"amount": 1}, 2)
+    open_one = script.unknown(2, "counter.add", {"amount": 1})
+    log = CommandLog()
+    for t_ns, answer in ((4, 1), (5, 2), (6, 1), (7, 4)):
+        log.take(COUNTER, b"c", t_ns, [ADD, 1], [OK, answer])
+    assert kept_order(script.operations, log.of("counter", "c")[1]) == [early, other, late, open_one]
+
+
+def test_a_log_of_what_nobody_recorded_explains_nothing() -> None:
+    script = Script("q")
+    script.add(0, 5, "queue.enqueue", {"value": 7})
+    script.add(6, 9, "queue.dequeue", {}, 7)
+    log = CommandLog()
+    log.take(QUEUE, b"q", 3, [ENQUEUE, pack(7)], [OK, None])
+    log.take(QUEUE, b"q", 7, [DEQUEUE], [FULL])
+    log.take(QUEUE, b"q", 7, [DEQUEUE], [OK, pack(7)])
+    assert kept_order(script.operations, log.of("queue", "q")[1]) == script.operations
+    log.take(QUEUE, b"q", 8, [PUT_BACK, pack(7)], [OK, None])
+    assert kept_order(script.operations, log.of("queue", "q")[1]) is None
+    assert not check_history(script.history, log=log), "then the search is asked, as without a log"
+
+
+def test_each_key_of_a_map_has_an_order_and_a_sweep_is_a_deletion_in_it() -> None:
+    script = Script("m")
+    script.add(0, 5, "map.put", {"key": 1, "value": 7}, None)
+    script.add(1, 6, "map.put", {"key": 2, "value": 8}, None)
+    script.unknown(2, "map.put", {"key": 1, "value": 9})
+    script.add(10, 20, "map.destroy", {}, True)
+    script.add(21, 22, "map.get", {"key": 1}, None)
+    log = CommandLog()
+    for t_ns, key, command, answer in [
+        (2, 1, [PUT, pack(7)], None), (3, 2, [PUT, pack(8)], None), (4, 1, [PUT, pack(9)], pack(7)),
+        (12, 2, [DESTROY], True), (13, 1, [DESTROY], True),
+    ]:  # fmt: skip
+        log.take(MAP, pack(["m", pack(key)]), t_ns, command, [OK, answer])
+    assert len(log.of("map", "m")) == 3
+    first = [one for one in script.operations if one.args.get("key") == 1]
+    swept = Operation(3, "client-0", "map.sweep", "m", {}, 10)
+    swept.outcome, swept.return_ns, swept.value = "ok", 20, True
+    operations = [*first[:2], swept, first[2]]
+    orders = [kept_order(operations, committed) for committed in log.of("map", "m")]
+    assert orders == [[], [*first[:2], swept], None]
+    assert not check_history(script.history, log=log)
+
+
+def test_members_and_large_items_are_told_by_their_numbers() -> None:
+    members, items, log = Script("set-mixed"), Script("q"), CommandLog()
+    members.add(0, 5, "set.add", {"value": 2}, True)
+    members.add(6, 9, "set.remove", {"value": 2}, True)
+    canonical = default_codec().canonical(key_of("set-mixed", 2, 1))
+    log.take(SET, b"set-mixed", 3, [ADD_MEMBER, canonical], [OK, True])
+    log.take(SET, b"set-mixed", 7, [REMOVE, canonical], [OK, True])
+    items.add(0, 5, "queue.enqueue", {"value": 3})
+    items.add(6, 9, "queue.dequeue", {}, 3)
+    log.take(QUEUE, b"q", 3, [ENQUEUE, pack(large_item(3))], [OK, None])
+    log.take(QUEUE, b"q", 7, [DEQUEUE], [OK, pack(large_item(3))])
+    for script, committed in [(members, log.of("set", "set-mixed")[1]), (items, log.of("queue", "q")[1])]:
+        assert kept_order(script.operations, committed) == script.operations
+
+
+def hard_queue() -> tuple[Script, CommandLog]:
+    """Return what a search gives up on: counts, with dozens of unknown outcome that may explain each of them."""
+    script, log, count = Script("q"), CommandLog(), 0
+    for number in range(60):
+        at = 100 * number
+        script.unknown(at, "queue.enqueue", {"value": 1000 + number})
+        script.unknown(at, "queue.dequeue", {})
+        script.add(at + 1, at + 90, "queue.enqueue", {"value": number})
+        log.take(QUEUE, b"q", at + 50, [ENQUEUE, pack(number)], [OK, None])
+        count += 1
+        if number % 3 == 0:
+            log.take(QUEUE, b"q", at + 60, [ENQUEUE, pack(1000 + number)], [OK, None])
+            count += 1
+        script.add(at + 70, at + 95, "queue.size", {}, count)
+    return script, log
+
+
+def test_the_log_decides_what_the_search_gives_up_on() -> None:
+    script, log = hard_queue()
+    undecided: list[str] = []
+    assert not check_history(script.history, undecided, log)
+    assert not undecided
+    assert search(script.operations, QUEUE_MODEL, BUDGET // 50).is_ok is None
+
+
+def test_a_wrong_answer_is_a_violation_whatever_the_log_says() -> None:
+    script = Script("c")
+    script.add(0, 5, "counter.add", {"amount": 1}, 1)
+    script.add(6, 9, "counter.add", {"amount": 1}, 5)
+    log = CommandLog()
+    log.take(COUNTER, b"c", 3, [ADD, 1], [OK, 1])
+    log.take(COUNTER, b"c", 7, [ADD, 1], [OK, 5])
+    assert check_history(script.history, log=log)

@@ -1,0 +1,52 @@
+"""A session that is given up though it lives is seen, and one whose slot said that it ended is not."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sim.checks.step.told import SessionKey, Told
+from sim.checks.violation import ViolationError
+
+
+def gateway(*numbers: int | None, is_idle: bool = False) -> Any:
+    rows = {
+        slot: SimpleNamespace(slot=slot, epoch=1, number=number, is_idle=lambda: is_idle)
+        for slot, number in enumerate(numbers)
+    }
+    return SimpleNamespace(ledgers=rows, _is_closed=False)
+
+
+@pytest.mark.parametrize(("lives", "is_wrong"), [(True, True), (False, False)])
+def test_who_gives_up_a_session_was_told(lives: bool, is_wrong: bool) -> None:
+    asked: list[SessionKey] = []
+    told = Told(lambda key: asked.append(key) is None and lives)
+    one = gateway(7, 8, None)
+    told.look("client-1", one)
+    told.look("client-1", one)
+    assert asked == []
+    one.ledgers[1].number = 9
+    if is_wrong:
+        with pytest.raises(ViolationError, match=r"\[18\].* gave up its session 8"):
+            told.look("client-1", one)
+    else:
+        told.look("client-1", one)
+    assert asked == [(1, 1, 8)]
+
+
+def test_another_life_a_closed_gateway_and_idle_sessions_say_nothing() -> None:
+    told = Told(lambda key: True)
+    told.look("client-1", gateway(7))
+    told.look("client-1", gateway())
+    one = gateway(7)
+    told.look("client-1", one)
+    one._is_closed = True
+    one.ledgers.clear()
+    told.look("client-1", one)
+    one = gateway(7, is_idle=True)
+    told.look("client-1", one)
+    one.ledgers.clear()
+    told.look("client-1", one)
+    told.look("client-1", None)

@@ -1,0 +1,117 @@
+"""Who is dialled, whom that makes known, and that a node which stops dials nobody."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from casty.address import NodeAddress
+from casty.cluster.node.links import MAX_GUESTS, MAX_TOLD, Links
+
+ME, SEED, STRANGER, MEMBER = (NodeAddress(host, 1) for host in ("me", "seed", "stranger", "member"))
+
+
+class FakePeers(dict[str, Any]):
+    """Remembers who is wanted."""
+
+    def want(self, name: str, address: NodeAddress) -> None:
+        self[name] = address
+
+    def drop(self, name: str) -> None:
+        self.pop(name, None)
+
+    def close(self) -> None:
+        self.clear()
+
+
+@pytest.fixture
+def peers() -> FakePeers:
+    return FakePeers()
+
+
+@pytest.fixture
+def links(peers: FakePeers) -> Links:
+    links = Links(ME, peers)  # type: ignore[arg-type]
+    links.want_seeds([SEED])
+    return links
+
+
+class Hashable:
+    """A connection of a test."""
+
+    def __init__(self, fields: SimpleNamespace) -> None:
+        self.__dict__.update(vars(fields))
+
+
+def link(links: Links, node_id: str, *, dialled_at: NodeAddress | None = None) -> Any:
+    """A link to a node is up; closing it tells the links, as a connection does."""
+    remote = SimpleNamespace(node_id=node_id, incarnation="1", role="node", address=dialled_at or STRANGER)
+    made: list[Any] = []
+    made.append(
+        Hashable(
+            SimpleNamespace(
+                remote=remote,
+                is_dialled=dialled_at is not None,
+                dialled_at=dialled_at,
+                close=lambda reason: links.closed(made[0]),
+            )
+        )
+    )
+    links.opened(made[0])
+    return made[0]
+
+
+def test_whoever_dials_in_is_neither_dialled_back_nor_known(links: Links, peers: FakePeers) -> None:
+    link(links, "x")
+    assert list(peers) == ["seed:1"]
+    assert not links.is_named("x#1")
+
+
+def test_a_process_is_known_by_the_address_at_which_it_was_reached(links: Links) -> None:
+    link(links, "x", dialled_at=STRANGER)
+    seed = link(links, "s", dialled_at=SEED)
+    assert links.is_linked("x#1")
+    assert not links.is_named("x#1"), "that it listens where it says is no reason"
+    assert links.is_named("s#1")
+    assert not links.is_named("s#2")
+    assert links.named() == [seed]
+    links.want_members([STRANGER])
+    assert links.is_named("x#1")
+    links.want_members([MEMBER])
+    assert not links.is_named("x#1")
+
+
+def test_a_guest_is_dialled_and_not_known(links: Links, peers: FakePeers) -> None:
+    links.want_guest(STRANGER)
+    assert "stranger:1" in peers
+    link(links, "x", dialled_at=STRANGER)
+    assert links.is_linked("x#1")
+    assert not links.is_named("x#1")
+
+
+def test_guests_are_bounded(links: Links, peers: FakePeers) -> None:
+    for number in range(MAX_GUESTS + 10):
+        links.want_guest(NodeAddress("guest", number))
+    assert len(peers) == MAX_GUESTS + 1
+    assert "guest:0" not in peers
+
+
+def test_what_a_member_told_counts_until_the_control_state_says_it(links: Links, peers: FakePeers) -> None:
+    links.want_members([MEMBER])
+    links.want_told([MEMBER, STRANGER])
+    link(links, "x", dialled_at=STRANGER)
+    assert links.is_named("x#1")
+    links.forget_told()
+    assert not links.is_named("x#1")
+    assert sorted(peers) == ["member:1", "seed:1"]
+    links.want_told(NodeAddress("told", number) for number in range(MAX_TOLD + 10))
+    assert len(peers) == MAX_TOLD + 2
+
+
+def test_a_node_that_stops_dials_nobody_when_its_callers_links_end(links: Links, peers: FakePeers) -> None:
+    link(links, "x")
+    links.close()
+    assert links.inbound == {}
+    assert list(peers) == []

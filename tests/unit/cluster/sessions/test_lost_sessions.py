@@ -1,0 +1,237 @@
+"""Sessions are lost at once, their calls are settled in parts, and whatever comes in between finds them settled."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from casty.cluster.control.topology import Topology
+from casty.cluster.sessions import client_sessions as call_sessions
+from casty.cluster.sessions import router as call_router
+from casty.cluster.slots.schema import COMMAND
+from casty.distributed.machines.base import COUNTER, EXPIRED, LOCK, OK, OVERLOADED
+from casty.distributed.machines.lock import ACQUIRE
+from casty.errors import NotStarted, OutcomeUnknown, Overloaded
+from casty.wire import frames
+from casty.wire.pack import unpack
+from tests.unit.cluster.sessions.session_world import NAME, World
+
+PART = 2
+
+
+class Changing(World):
+    """Its cluster may begin anew: another generation, or another epoch of the slot."""
+
+    def __init__(self) -> None:
+        self.generation, self.epoch = "first", 1
+        super().__init__()
+
+    def topology(self) -> Topology | None:
+        known = super().topology()
+        if known is None:
+            return None
+        if self.epoch != 1:
+            self.leaders.learn(0, self.epoch, self.term, self.leader)
+        return replace(known, cluster_id=self.generation, slots=((self.epoch, known.slots[0][1]),))
+
+    def begin_anew(self) -> None:
+        """All nodes were replaced: nothing of the machine is left, and nothing that was sent is answered."""
+        self.generation = "second"
+        self.gateway.on_topology()
+
+    def tick(self) -> None:
+        """Run what is due now, but not what that makes due."""
+        timers = self.clock._timers
+        due = [heapq.heappop(timers)[2] for _ in range(sum(when <= self.clock.now() for when, *_ in timers))]
+        for timer in due:
+            if timer.callback is not None:
+                timer.callback(*timer.args)
+
+    def sent_commands(self) -> list[Any]:
+        """Return the entries of all commands that were sent so far."""
+        entries = [
+            unpack(row[4])
+            for _, kind, rows in self.sent
+            if kind == frames.REQUEST
+            for row in rows
+            if row[3] & 1
+        ]
+        return [entry for entry in entries if isinstance(entry, list) and entry[0] == COMMAND]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Changing:
+    monkeypatch.setattr(call_sessions, "SETTLED_AT_ONCE", PART)
+    return Changing()
+
+
+def add(world: Changing, timeout_s: float | None = 10.0) -> asyncio.Task[Any]:
+    return asyncio.ensure_future(world.gateway.command(COUNTER, NAME, [1, 1], timeout_s=timeout_s))
+
+
+async def under_way(world: Changing, count: int) -> list[asyncio.Task[Any]]:
+    """Return calls that were sent and are not answered."""
+    assert (await add(world))[0] == OK
+    world.is_holding_back = True
+    calls = [add(world) for _ in range(count)]
+    await world.turn()
+    assert len(world.held_back) == count
+    return calls
+
+
+def over(calls: list[asyncio.Task[Any]]) -> int:
+    return sum(call.done() for call in calls)
+
+
+@pytest.mark.parametrize("is_epoch", [False, True])
+async def test_calls_of_a_lost_session_are_settled_in_parts(world: Changing, is_epoch: bool) -> None:
+    calls = await under_way(world, 5)
+    if is_epoch:
+        world.epoch = 2
+        world.gateway.on_topology()
+    else:
+        world.begin_anew()
+    counts = []
+    for _ in range(4):
+        await world.turn()
+        counts.append(over(calls))
+        world.tick()
+    assert counts == [2, 4, 5, 5]
+    for call in calls:
+        with pytest.raises(OutcomeUnknown):
+            await call
+    assert not world.gateway._sessions.lost
+
+
+async def test_what_waits_for_it_is_not_sent_again_under_its_number(world: Changing) -> None:
+    calls = await under_way(world, 6)
+    world.cut("a")
+    before = len(world.sent_commands())
+    world.begin_anew()
+    world.mend("a")
+    await world.turn()
+    assert over(calls) >= PART
+    world.elect("b")
+    world.gateway.on_topology()
+    await world.turn()
+    assert len(world.sent_commands()) == before
+    for _ in range(4):
+        world.tick()
+        await world.turn()
+    assert over(calls) == 6
+    assert len(world.sent_commands()) == before
+
+
+async def test_what_was_never_sent_goes_on_in_the_next_session(world: Changing) -> None:
+    assert (await add(world))[0] == OK
+    world.cut("a")
+    numbered = [add(world) for _ in range(5)]
+    await world.turn()
+    assert all(call.seq for call in world.gateway._calls.values())
+    world.generation = "second"
+    world.mend("a")
+    world.gateway.on_topology()
+    for _ in range(8):
+        world.tick()
+        await world.turn()
+    await world.advance(1.0)
+    assert [(await call)[0] for call in numbered] == [OK] * 5
+
+
+async def test_an_answer_that_comes_late_counts_no_more(world: Changing) -> None:
+    calls = await under_way(world, 4)
+    world.begin_anew()
+    world.let_go()
+    await world.turn()
+    for call in calls:
+        with pytest.raises(OutcomeUnknown, match="another generation"):
+            await call
+
+
+async def test_deadlines_cancellations_and_the_end_of_the_gateway_go_first(world: Changing) -> None:
+    calls = await under_way(world, 3)
+    late = [add(world, 0.5), add(world)]
+    await world.turn()
+    world.begin_anew()
+    late[1].cancel()
+    await asyncio.sleep(0)
+    world.clock.now_ns += 600_000_000
+    gateway = world.gateway
+    gateway._overdue(next(call for call in gateway._calls.values() if call.timeout_s == 0.5))
+    with pytest.raises(asyncio.CancelledError):
+        await late[1]
+    with pytest.raises(OutcomeUnknown, match="no answer"):
+        await late[0]
+    gateway.abort()
+    for call in calls:
+        with pytest.raises((OutcomeUnknown, NotStarted)):
+            await call
+    world.tick()
+    assert not gateway._calls and not gateway._sessions.lost
+
+
+async def test_holds_are_lost_before_any_call_is_settled(world: Changing) -> None:
+    calls = await under_way(world, 3)
+    world.is_holding_back = False
+    _, grant = await world.gateway.wait(LOCK, NAME, [ACQUIRE], timeout_s=5)
+    assert grant is not None and grant.is_valid
+    world.begin_anew()
+    assert not grant.is_valid
+    await world.turn()
+    assert over(calls) <= PART
+
+
+async def test_an_opening_that_is_refused_fails_a_part_of_those_who_wait(world: Changing) -> None:
+    world.is_holding_back = True
+    calls = [add(world) for _ in range(5)]
+    await world.turn()
+    assert len(world.held_back) == 1
+    refused = [(node, call_id, [OVERLOADED, "max_sessions", 1]) for node, call_id, _ in world.held_back]
+    counts = []
+    for _ in range(3):
+        world.held_back = []
+        for _, call_id, reply in refused:
+            world.gateway._on_answer(world.gateway._calls[call_id], reply)
+        await world.turn()
+        counts.append(over(calls))
+        world.tick()
+        await world.turn()
+        refused = [(node, call_id, [OVERLOADED, "max_sessions", 1]) for node, call_id, _ in world.held_back]
+    assert counts == [2, 4, 5]
+    for call in calls:
+        with pytest.raises(Overloaded):
+            await call
+
+
+async def test_calls_follow_a_leader_in_parts(world: Changing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_router, "BATCH", 3)
+    calls = await under_way(world, 8)
+    before = len(world.sent_commands())
+    world.is_holding_back = False
+    world.elect("b")
+    world.gateway.on_topology()
+    await asyncio.sleep(0)
+    assert len(world.sent_commands()) - before == 3
+    for _ in range(6):
+        world.tick()
+        await world.turn()
+    assert [(await call)[0] for call in calls] == [OK] * 8
+
+
+async def test_a_withdrawal_of_a_lost_session_is_none_of_the_next_one(world: Changing) -> None:
+    calls = await under_way(world, 1)
+    aside = world.gateway.send_abandon(world.gateway.ledgers[0], [])
+    await world.turn()
+    world.cut("a")
+    world.begin_anew()
+    before = len(world.sent)
+    await world.turn()
+    assert not aside.done() and over(calls) == 1
+    world.epoch = 2
+    world.mend("a")
+    assert (await aside)[0] == EXPIRED
+    assert len(world.sent) == before
