@@ -1,6 +1,7 @@
 """casty: typed actors, sharded entities and coordination structures on a cluster, simulation-tested."""
 
 from casty.actor.behavior import Behavior, Behaviors, Signal
+from casty.actor.cluster_wide import BroadcastRef
 from casty.actor.context import ActorContext
 from casty.actor.events import (
     ActorFailed,
@@ -60,6 +61,7 @@ __all__ = [
     "Barrier",
     "Behavior",
     "Behaviors",
+    "BroadcastRef",
     "CancelSchedule",
     "CastyConfig",
     "ClusterClient",

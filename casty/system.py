@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from casty import runtime as runtimes
-from casty.actor.behavior import Behavior, ShardedBehavior
+from casty.actor.behavior import Behavior, MarkedBehavior, ShardedBehavior
+from casty.actor.cluster_wide import BroadcastedBehavior, BroadcastRef, SingletonBehavior
 from casty.actor.local import LocalSystem, Origin
 from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
@@ -379,22 +380,51 @@ class ClusteredActorSystem(ActorSystem):
 
     @overload
     def spawn(
-        self, behavior: Behavior[M], name: str, *, mailbox: Mailbox[M] | None = None
+        self, behavior: BroadcastedBehavior[M], name: str, *, mailbox: Mailbox[M] | None = None
+    ) -> BroadcastRef[M]: ...
+
+    @overload
+    def spawn(
+        self, behavior: Behavior[M] | SingletonBehavior[M], name: str, *, mailbox: Mailbox[M] | None = None
     ) -> ActorRef[M]: ...
 
     def spawn(
-        self, behavior: Behavior[M] | ShardedBehavior[M], name: str, *, mailbox: Mailbox[M] | None = None
-    ) -> ActorRef[M] | ActorRef[ShardEnvelope[M]]:
-        """Start an actor, or for ``Behaviors.sharded`` a region; see `ActorSystem.spawn`.
+        self, behavior: Behavior[Any] | MarkedBehavior, name: str, *, mailbox: Mailbox[Any] | None = None
+    ) -> ActorRef[Any]:
+        """Start an actor, or what `Behaviors.sharded`, `singleton` and `broadcasted` stand for.
+
+        See `ActorSystem.spawn`.
 
         Raises
         ------
         Mismatch
             The region has another shard count, here or in the cluster.
         TypeError
-            A mailbox was given for a region.
+            A mailbox was given for a region or a singleton.
         """
         return self._started().spawn(behavior, name, mailbox=mailbox)
+
+    @overload
+    async def ask(
+        self, ref: BroadcastRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
+    ) -> tuple[R, ...]: ...
+
+    @overload
+    async def ask(
+        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
+    ) -> R: ...
+
+    async def ask(
+        self, ref: ActorRef[Any], msg_factory: Callable[[ActorRef[Any]], Any], *, timeout: float = 5.0
+    ) -> Any:
+        """Send a message that carries a reply reference, and return the reply; see `ActorSystem.ask`.
+
+        Of a `BroadcastRef` all members that are up are asked at once, and the replies are a tuple. It fails when one of
+        them does, with that one's error.
+        """
+        if isinstance(ref, BroadcastRef):
+            return await _all_of([self.core.ask(one, msg_factory, timeout=timeout) for one in ref.members()])
+        return await self.core.ask(ref, msg_factory, timeout=timeout)
 
     @overload
     def lookup(self, path: str, *, node: NodeAddress | None = None) -> ActorRef[Any] | None: ...
@@ -459,3 +489,14 @@ class ClusteredActorSystem(ActorSystem):
             )
         self._home.check()
         return self._actors
+
+
+async def _all_of(asking: list[Coroutine[Any, Any, R]]) -> tuple[R, ...]:
+    """Return all results in their order; the first error ends the others, and is raised."""
+    tasks = [asyncio.get_running_loop().create_task(one, name="ask") for one in asking]
+    try:
+        return tuple(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

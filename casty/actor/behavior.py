@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from casty.actor.cluster_wide import BroadcastedBehavior, SingletonBehavior
 from casty.actor.discoverable import Discoverable
 from casty.actor.services import ServiceKey, check_key
 from casty.actor.supervision import Supervised, SupervisionStrategy
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from casty.actor.spying import SpyEvent
 
 __all__ = [
-    "Behavior", "Behaviors", "Lifecycle", "Next", "ShardedBehavior", "Signal", "check_behavior", "check_start",
+    "Behavior", "Behaviors", "Lifecycle", "MarkedBehavior", "Next", "ShardedBehavior", "Signal", "check_behavior",
+    "check_start",
 ]  # fmt: skip
 
 M = TypeVar("M")
@@ -89,6 +91,10 @@ class ShardedBehavior(Generic[M]):
     def __post_init__(self) -> None:
         check_callable(self.entity_factory, "entity_factory")
         check_count("num_shards", self.num_shards, 1)
+
+
+MarkedBehavior = ShardedBehavior[Any] | SingletonBehavior[Any] | BroadcastedBehavior[Any]
+"""What only a node of a cluster spawns."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +234,7 @@ class Behaviors:
 
         Examples
         --------
-        >>> from casty import ServiceKey, check_key
+        >>> from casty import ServiceKey
         >>> Behaviors.discoverable(Behaviors.ignore(), key=ServiceKey("printer")).on_setup is not None
         True
         """
@@ -264,6 +270,23 @@ class Behaviors:
         return spied(behavior, observer, spy_children=spy_children)
 
     @staticmethod
+    def singleton(factory: Callable[[], Behavior[M]]) -> SingletonBehavior[M]:
+        """One actor in the whole cluster, made by ``factory()``; spawn it on every node, under one name.
+
+        It lives on the node that leads the slot of its name, under that leader's lease, whether anybody sends to it or
+        not; when leadership moves it stops there first and begins anew, without its state, where it moved to. One that
+        stops is started again within a second. Clients reach it as the entity ``"singleton"`` of the region of its
+        name, with one shard.
+        """
+        return SingletonBehavior(factory)
+
+    @staticmethod
+    def broadcasted(behavior: Behavior[M]) -> BroadcastedBehavior[M]:
+        """One actor on each node that spawns it; what ``spawn`` returns sends to those on all members that are up."""
+        check_behavior(behavior)
+        return BroadcastedBehavior(behavior)
+
+    @staticmethod
     def sharded(
         entity_factory: Callable[[str], Behavior[M]],
         *,
@@ -288,8 +311,11 @@ def check_behavior(behavior: object, what: str = "behavior") -> None:
     """Raise `TypeError` unless it is a behaviour."""
     if isinstance(behavior, Behavior):
         return
-    if isinstance(behavior, ShardedBehavior):
-        raise TypeError(f"{what}: expected one of a single actor; a region is spawned on a node of a cluster")
+    if isinstance(behavior, (ShardedBehavior, SingletonBehavior, BroadcastedBehavior)):
+        raise TypeError(
+            f"{what}: expected one of a single actor, found a {type(behavior).__name__}; it is spawned on a node of a "
+            "cluster"
+        )
     hint = "; a handler is wrapped by Behaviors.receive" if callable(behavior) else ""
     raise TypeError(f"{what}: expected a behaviour, as Behaviors makes them, found {shown(behavior)}{hint}")
 

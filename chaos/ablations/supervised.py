@@ -1,4 +1,4 @@
-"""Planted bugs in supervision and in messages that are sent later."""
+"""Planted bugs in supervision, in messages that are sent later, and in singletons."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from casty.actor.cell import Cell
 from casty.actor.scheduling import Scheduler, Schedules
 from casty.actor.supervision import OneForOneStrategy
+from casty.cluster.actors.region_host import RegionHost
 
 from .bug import Planted, bug_in, shown
 
@@ -63,7 +64,20 @@ def _outermost_first(right: Any) -> Any:
     return add
 
 
+def _never_woken(host: Any, shard_type: str, entity_id: str) -> None:
+    """A singleton lives only when somebody sends to it."""
+    del host, shard_type, entity_id
+
+
+_SINGLETON = (
+    "tests/cluster/test_singletons.py::test_it_lives_once_without_being_asked_and_moves_when_its_node_is_gone"
+)
+
 SUPERVISED = (
+    shown(
+        Planted("singletons-never-woken", "singletons", "actors", RegionHost, "wake", _never_woken),
+        _SINGLETON,
+    ),
     shown(
         Planted(
             "ticks-after-the-end", "scheduled messages", "actors", Cell, "_cancel_schedules", _not_cancelled

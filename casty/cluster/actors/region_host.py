@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.cell import Cell
 from casty.actor.local import LocalSystem
+from casty.actor.sharding import shard_of
 from casty.checks import shown
 from casty.cluster.actors.draining import DRAIN_NS, HandOver
 from casty.cluster.actors.hosted_regions import code_of, name_of
@@ -246,6 +247,17 @@ class RegionHost:
         if hand_over is not None and hand_over.is_closing and activation is None:
             self._drain(slot)
         return True
+
+    def wake(self, shard_type: str, entity_id: str) -> None:
+        """Activate an entity without a message, if its slot is led here and it may live; harmless where it lives."""
+        region, topology = self._regions.get(shard_type), self._routes.topology()
+        if region is None or topology is None or self._local.is_stopping or self._count >= self._max_entities:
+            return
+        slot = slot_of_region(shard_type, shard_of(entity_id, region.num_shards), len(topology.slots))
+        is_here = entity_path(shard_type, entity_id) in self._slots.get(slot, {})
+        if not is_here and self._is_leased(slot) and self._hand_over_of(slot) is None:
+            heard = Heard(self._remote.senders, MAX_SOURCES)
+            self._activate((shard_type, entity_id), region, slot, heard)
 
     def _mismatch(self, item: EntityMessage, region: _Region | None) -> CastyError | None:
         topology = self._routes.topology()

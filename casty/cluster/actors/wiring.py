@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from casty.actor.behavior import Behavior, Behaviors, ShardedBehavior
+from casty.actor.behavior import Behavior, Behaviors, MarkedBehavior, ShardedBehavior
+from casty.actor.cluster_wide import BroadcastedBehavior, BroadcastRef, SingletonBehavior, SingletonRef
 from casty.actor.context import ActorContext
 from casty.actor.local import LocalSystem
 from casty.actor.mailbox import Mailbox
@@ -24,6 +25,7 @@ from casty.cluster.actors.receptionist import Receptionist
 from casty.cluster.actors.region_host import RegionHost
 from casty.cluster.actors.region_router import RegionRouter, check_region
 from casty.cluster.actors.remote import ActorRoutes, Remote
+from casty.cluster.actors.singletons import Singletons, factory_of
 from casty.cluster.control.schema import REGION
 from casty.cluster.control.topology import Topology
 from casty.complaint import Complaint
@@ -87,6 +89,7 @@ class ClusterActors:
         self._status: str | None = None
         """This node's own, in that topology."""
         self._registrar: ActorRef[tuple[str, int]] | None = None
+        self._singletons = None if host is None else Singletons(local, host)
 
     @classmethod
     def of_node(cls, node: Node, local: LocalSystem, serializer: Serializer | None = None) -> ClusterActors:
@@ -185,14 +188,33 @@ class ClusterActors:
     # -- what the system and the client offer
 
     def spawn(
-        self, behavior: Behavior[Any] | ShardedBehavior[Any], name: str, *, mailbox: Mailbox[Any] | None
+        self, behavior: Behavior[Any] | MarkedBehavior, name: str, *, mailbox: Mailbox[Any] | None
     ) -> ActorRef[Any]:
-        """Start an actor, or host a region under its name."""
+        """Start an actor, or what a marked behaviour stands for."""
+        if isinstance(behavior, BroadcastedBehavior):
+            self.local.spawn(behavior.behavior, name, mailbox=mailbox)
+            return BroadcastRef(name, partial(self._everywhere, name))
+        if isinstance(behavior, (ShardedBehavior, SingletonBehavior)) and mailbox is not None:
+            raise TypeError(f"mailbox: expected None for the region {name!r}: each entity has its own")
         if isinstance(behavior, ShardedBehavior):
-            if mailbox is not None:
-                raise TypeError(f"mailbox: expected None for the region {name!r}: each entity has its own")
             return self.region_ref(name, behavior.entity_factory, num_shards=behavior.num_shards)
+        if isinstance(behavior, SingletonBehavior):
+            ref = SingletonRef[Any](name, self.region_ref(name, factory_of(behavior.factory), num_shards=1))
+            assert self._singletons is not None, "a node"
+            self._singletons.add(name)
+            return ref
         return self.local.spawn(behavior, name, mailbox=mailbox)
+
+    def _everywhere(self, name: str) -> list[ActorRef[Any]]:
+        """Return the refs of a path on this node and on all other members that are up, by their ids."""
+        local, known = self.local, {} if self._followed is None else self._followed.members
+        assert local.origin is not None, "a node"
+        refs = {local.origin.node_id: local.own_ref(name)}
+        for node_id, member in known.items():
+            if member.status == "up" and node_id not in refs:
+                address = ActorAddress(local.name, f"/{name}", member.host, member.port, node_id)
+                refs[node_id] = local.make_ref(address)
+        return [refs[node_id] for node_id in sorted(refs)]
 
     def region_ref(
         self, key: str, factory: Callable[[str], Behavior[Any]], *, num_shards: int
