@@ -3,9 +3,12 @@
 A node says what it hosts over each link that it dials, and what it hosts besides when that begins. Behaviours cannot be
 compared; the names of their factories can. Where they differ entities would behave by where they live: each node that
 hosts one of them says so, once, as an error in its log. It is no refusal: the same behaviour may be made by two
-programs, or have got another name in the version that is being rolled out.
+programs, or have got another name in the version that is being rolled out. Two closures of one function have one name.
 
-``REGIONS`` body: ``[[region, name of the factory], ...]``.
+A program that is run as a script calls its module ``__main__``, whatever others import it as: where one of two modules
+is that one, only what is behind them is compared.
+
+``REGIONS`` body: ``[[region, module:name of the factory], ...]``.
 """
 
 from __future__ import annotations
@@ -22,13 +25,15 @@ from casty.transport.connection import Connection
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
-__all__ = ["Hosted", "code_of", "name_of"]
+__all__ = ["Hosted", "are_alike", "code_of", "name_of"]
 
 ROWS_A_FRAME = 20
 """So many of the longest names fit into the shortest frame."""
 
 MAX_NAME = 200
-"""Characters of a factory's name that are compared."""
+"""Characters of a factory's name and module that are compared."""
+
+SCRIPT = "__main__"
 
 
 def code_of(factory: Callable[..., object]) -> object:
@@ -40,17 +45,31 @@ def code_of(factory: Callable[..., object]) -> object:
 
 
 def name_of(factory: Callable[..., object]) -> str:
-    """Return the name of a factory, without its module: a script has another one than a module.
+    """Return the name of a factory with its module; of either, only the end where it is very long.
 
     Examples
     --------
-    >>> name_of(name_of), name_of(partial(name_of, print)), name_of("x".join)
-    ('name_of', 'name_of', 'str.join')
+    >>> name_of(name_of), name_of(partial(partial))
+    ('casty.cluster.actors.hosted_regions:name_of', 'functools:partial')
     """
     if isinstance(factory, partial):
         return name_of(factory.func)
-    name = getattr(factory, "__qualname__", None) or type(factory).__qualname__
-    return str(name)[:MAX_NAME]
+    named = factory if hasattr(factory, "__qualname__") else type(factory)
+    module, half = str(getattr(named, "__module__", None) or ""), MAX_NAME // 2
+    return f"{module[1 - half :]}:{named.__qualname__[-half:]}"
+
+
+def are_alike(name: str, other: str) -> bool:
+    """Whether two factories may be the same, by their names.
+
+    Examples
+    --------
+    >>> are_alike("shop:cart", "__main__:cart"), are_alike("shop:cart", "bank:cart"), are_alike("a:b", "a:c")
+    (True, False, False)
+    """
+    module, _, rest = name.rpartition(":")
+    other_module, _, other_rest = other.rpartition(":")
+    return rest == other_rest and (module == other_module or SCRIPT in (module, other_module))
 
 
 class Hosted:
@@ -113,7 +132,7 @@ class Hosted:
 
     def _compare(self, link: Connection, region: str, name: str | None) -> None:
         own = self._own().get(region)
-        if own is not None and name is not None and own != name:
+        if own is not None and name is not None and not are_alike(own, name):
             self._complain(
                 f"region {shown(region, 100)}: expected one behaviour on all nodes, found {own} here and "
                 f"{shown(name, MAX_NAME)} on {link.remote.node_id!r:.100}: an entity behaves by where it lives; give "

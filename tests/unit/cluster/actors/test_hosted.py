@@ -11,10 +11,12 @@ import pytest
 from casty import Behaviors
 from casty.actor.behavior import Behavior
 from casty.cluster.actors import hosted_regions as hosted
-from casty.cluster.actors.hosted_regions import Hosted, code_of, name_of
+from casty.cluster.actors.hosted_regions import MAX_NAME, Hosted, code_of, name_of
 from casty.errors import Mismatch, RemoteProtocolError
 from casty.wire.pack import pack
 from tests.unit.cluster.region_world import World, counter
+
+HERE, THERE = __name__, counter.__module__
 
 
 def cart(entity_id: str) -> Behavior[Any]:
@@ -39,17 +41,48 @@ async def test_another_behaviour_in_the_same_process_is_refused() -> None:
     assert host is not None
     assert host.register("r", cart, 10)
     assert not host.register("r", partial(cart), 10)
-    with pytest.raises(Mismatch, match=r"'r': its entities are made by cart here, given counter"):
+    with pytest.raises(
+        Mismatch, match=rf"'r': its entities are made by {HERE}:cart here, given {THERE}:counter"
+    ):
         host.register("r", counter, 10)
-    assert host.names() == {"r": "cart"}
+    assert host.names() == {"r": f"{HERE}:cart"}
     await world.close()
 
 
 def test_what_is_made_alike_is_one_behaviour() -> None:
     assert code_of(made("a")) == code_of(made("b"))
     assert code_of(Made()) == code_of(Made()) != code_of(Made().method) == code_of(Made().method)
-    assert (name_of(Made()), name_of(Made().method)) == ("Made", "Made.method")
-    assert name_of(made("a")) == "made.<locals>.<lambda>"
+    assert (name_of(Made()), name_of(Made().method)) == (f"{HERE}:Made", f"{HERE}:Made.method")
+    assert name_of(made("a")) == f"{HERE}:made.<locals>.<lambda>"
+    assert name_of(",".join) == ":str.join"
+
+
+def test_names_are_short_and_keep_what_tells_them_apart() -> None:
+    long: Any = lambda entity_id: Behaviors.ignore()  # noqa: E731
+    for module, name in (("m" * 500 + "a", "f" * 500 + "b"), ("m" * 500 + "a", "short")):
+        long.__module__, long.__qualname__ = module, name
+        assert len(name_of(long)) <= MAX_NAME
+        assert name_of(long).endswith(f"a:{name[-100:]}")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_alike"),
+    [
+        ("shop:cart", "shop:cart", True),
+        ("shop:cart", "shop:basket", False),
+        ("shop:cart", "bank:cart", False),
+        ("__main__:cart", "shop:cart", True),
+        ("__main__:cart", "shop:basket", False),
+    ],
+)
+def test_one_name_in_two_modules_is_two_behaviours_unless_one_is_a_script(
+    one: str, other: str, is_alike: bool
+) -> None:
+    node = Node("b")
+    at: Any = Inbound("a")
+    node.hosted.on_regions(at, pack([["r", one]]))
+    node.began("r", other)
+    assert len(node.lines) == (0 if is_alike else 1)
 
 
 class Node:
@@ -88,10 +121,10 @@ def test_nodes_that_differ_say_so_with_both_names(is_linked_first: bool) -> None
     if is_linked_first:
         a.hosted.changed(a.link, True)
         b.hosted.changed(b.link, True)
-    a.began("r", "cart")
-    a.began("same", "cart")
-    b.began("same", "cart")
-    b.began("r", "basket")
+    a.began("r", "shop:cart")
+    a.began("same", "shop:cart")
+    b.began("same", "shop:cart")
+    b.began("r", "shop:basket")
     if not is_linked_first:
         a.sent.clear()
         b.sent.clear()
@@ -102,8 +135,8 @@ def test_nodes_that_differ_say_so_with_both_names(is_linked_first: bool) -> None
     for body in b.sent:
         a.hosted.on_regions(at_a, body)
     assert len(a.lines) == len(b.lines) == 1
-    assert "'r'" in a.lines[0] and "found cart here and 'basket' on 'b'" in a.lines[0]
-    assert "found basket here and 'cart' on 'a'" in b.lines[0]
+    assert "'r'" in a.lines[0] and "found shop:cart here and 'shop:basket' on 'b'" in a.lines[0]
+    assert "found shop:basket here and 'shop:cart' on 'a'" in b.lines[0]
 
 
 def test_what_is_hosted_later_is_compared_with_what_was_heard() -> None:
