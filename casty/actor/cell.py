@@ -37,7 +37,15 @@ from casty.errors import Overloaded
 if TYPE_CHECKING:
     from casty.actor.local import LocalSystem
 
-__all__ = ["Cell"]
+__all__ = ["READ_OUT", "Cell"]
+
+
+class _ReadOut:
+    """Nobody's message."""
+
+
+READ_OUT = _ReadOut()
+"""Behind the mail of an actor that is to stop once it has read it; its guard sees to that."""
 
 
 class Cell:
@@ -67,8 +75,8 @@ class Cell:
         "_awaits_children", "_behavior", "_callbacks", "_ends_itself", "_failure", "_is_busy", "_is_forced",
         "_left", "_lifecycles", "_pipes", "_raised", "_schedules", "_spawned", "_strategies", "_task",
         "children", "core", "ctx", "finished", "guard", "incarnation", "inherit", "interceptors",
-        "is_stopping", "lease", "mailbox", "number", "parent", "path", "ref", "stopped", "watchers",
-        "watching", "wrap_child",
+        "is_stopping", "lease", "mailbox", "number", "parent", "path", "read_out", "ref", "stopped",
+        "watchers", "watching", "wrap_child",
     )  # fmt: skip
 
     def __init__(
@@ -100,9 +108,11 @@ class Cell:
         self.guard: Callable[[object], bool] | None = None
         """Asked before each message whether the actor may handle it; if not, the guard has disposed of it."""
         self.finished: Callable[[Cell], None] | None = None
+        """Told when the actor is gone and its path is free."""
         self.inherit: Callable[[Cell, list[tuple[object, int]]], None] | None = None
         """Takes, with their sizes, what an actor that ended itself had not read, after `finished`."""
-        """Told when the actor is gone and its path is free."""
+        self.read_out: Callable[[], None] | None = None
+        """Lets the actor stop behind its mail, where the system stops in order; None: after the message in hand."""
         self.wrap_child: Callable[[Behavior[Any]], Behavior[Any]] | None = None
         """What this incarnation makes of the behaviours of its children."""
         self._spawned = behavior
@@ -495,14 +505,21 @@ class Cell:
         self.core.dead_letter(message, self.ref, "the mailbox is full", level=0, kind=Overloaded)
 
     def _refuse(self, message: object) -> None:
-        self.core.dead_letter(message, self.ref, "the actor is stopping", level=logging.INFO)
+        if message is not READ_OUT:
+            self.core.dead_letter(message, self.ref, "the actor is stopping", level=logging.INFO)
 
     def _leave(self, left: list[tuple[object, int]]) -> None:
         """Keep what was not read for the next life; what was said of those that this one watched is nobody's."""
-        self._left = [(message, size) for message, size in left if not isinstance(message, Terminated)]
+        self._left = [
+            (message, size)
+            for message, size in left
+            if message is not READ_OUT and not isinstance(message, Terminated)
+        ]
 
     def unread(self, message: object) -> None:
         """Make a dead letter of a message that the actor did not read before its end."""
+        if message is READ_OUT:
+            return
         failed = f": it failed with {self._failure}" if self._failure else ""
         reason = f"the actor stopped before it read the message{failed}"
         self.core.dead_letter(message, self.ref, reason, level=logging.INFO)

@@ -7,7 +7,8 @@ States of each::
     forced    --the grace passed-->                     forced again: one hook more had its turn
     forced    --after FORCES graces-->                  abandoned: its name is free, its watchers are told
 
-All that stop together share the grace, however many they are and however deep they are nested.
+All that stop together share the grace, however many they are and however deep they are nested. Entities that others
+wake up in their own time are put behind the others, into the same list.
 """
 
 from __future__ import annotations

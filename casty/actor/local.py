@@ -117,6 +117,9 @@ class LocalSystem:
         self._number = 0
         self.endpoints: dict[str, Endpoint] = {}
         self.is_stopping = False
+        self._ending: list[Cell] = []
+        """The actors without a parent, once it stops; entities that others wake up to answer them come behind."""
+        self._read_out_ns = 0
         self.has_stopped = False
         """All actors are gone, and nobody will answer anything."""
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -439,7 +442,9 @@ class LocalSystem:
         began: whether that one may act is looked at in `spawn` only.
         """
         self.check_loop("spawn")
-        if self.is_stopping or (parent is not None and parent.is_stopping):
+        is_late = self.is_stopping and (lease is None or not self.is_reading_out)
+        # A parent that goes on while the system stops reads what it was sent; its children end with it.
+        if is_late if parent is None else parent.is_stopping:
             raise RuntimeError(f"actor {path!r}: expected a running system and parent, but they are stopping")
         if path in self.cells or path in self.endpoints:
             raise ValueError(f"actor {path!r} is alive already; choose another name or stop it first")
@@ -448,6 +453,8 @@ class LocalSystem:
         self.cells[path] = cell
         if parent is not None:
             parent.children[path] = cell
+        elif self.is_stopping:
+            self._ending.append(cell)
         cell.start()
         return cell
 
@@ -492,20 +499,30 @@ class LocalSystem:
     async def shutdown(self, *, is_forced: bool = False) -> None:
         """Stop every actor: after the message in hand, by force at once or when that takes over a second.
 
-        All of them have the same second. What does not yield to its cancellation twice is left to itself, with a line
-        in the log. Coroutine handlers of events get a second too. From another thread or loop it is refused:
-        `NotStarted`.
+        An entity reads first what it was sent: its next life elsewhere has none of it. All of them have the same
+        second. What does not yield to its cancellation twice is left to itself, with a line in the log. Coroutine
+        handlers of events get a second too. From another thread or loop it is refused: `NotStarted`.
         """
         self.check_loop("shutdown")
+        now_ns = self.runtime.clock.now()
+        self._read_out_ns = 0 if is_forced else self._read_out_ns or now_ns + STOP_GRACE_NS
         self.is_stopping = True
         self._scheduler.schedules.cancel_all()
-        roots = [cell for cell in self.cells.values() if cell.parent is None]
-        for cell in roots:
-            cell.stop(is_forced=is_forced)
+        roots = self._ending = [cell for cell in self.cells.values() if cell.parent is None]
+        for cell in list(roots):
+            if is_forced or cell.read_out is None:
+                cell.stop(is_forced=is_forced)
+            else:
+                cell.read_out()
         await until_stopped(self.runtime.clock, roots, self.log)
         self.has_stopped = True
         self.replies.fail_all(NotStarted(f"system {self.name!r} shut down before the reply came"))
         await self.events.drain(self.runtime.clock, STOP_GRACE_NS)
+
+    @property
+    def is_reading_out(self) -> bool:
+        """Whether it stops in order and entities may still read what they were sent before."""
+        return self.is_stopping and self.runtime.clock.now() < self._read_out_ns
 
     # -- watching
 

@@ -173,7 +173,22 @@ def _leaves_nothing(cell: Any, left: list[tuple[object, int]]) -> None:
     del cell, left
 
 
+def _unread(right: Any) -> Any:
+    """A node that stops in order ends its entities after the message in hand."""
+
+    async def shutdown(local: Any, *, is_forced: bool = False) -> None:
+        for cell in local.cells.values():
+            cell.read_out = None
+        await right(local, is_forced=is_forced)
+
+    return shutdown
+
+
 LIVES = (
+    shown(
+        _bug("stops-unread", "entities read before a stop", LocalSystem, "shutdown", _unread),
+        "tests/unit/cluster/actors/test_entities_at_shutdown.py::test_what_was_sent_before_is_read",
+    ),
     shown(
         _bug("mail-not-inherited", "mail of who ends itself", Cell, "_leave", _leaves_nothing),
         "tests/cluster/test_mail_of_the_stopped.py::test_mail_reaches_the_next_life_in_order_and_once",

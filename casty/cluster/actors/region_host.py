@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from casty.actor.behavior import Behavior, Behaviors
-from casty.actor.cell import Cell
+from casty.actor.cell import READ_OUT, Cell
 from casty.actor.local import LocalSystem
 from casty.actor.sharding import shard_of
 from casty.checks import shown
@@ -109,14 +109,7 @@ class Activation:
         """Let it stop behind its mail."""
         if not self.is_draining:
             self.is_draining = True
-            self.cell.mailbox.put_beyond(_DRAINED)
-
-
-class _Drained:
-    """Put behind the mail of an entity that is to stop once it has read everything."""
-
-
-_DRAINED = _Drained()
+            self.cell.mailbox.put_beyond(READ_OUT)
 
 
 class RegionHost:
@@ -231,10 +224,11 @@ class RegionHost:
         assert topology is not None, "the router knows the leader from a topology"
         slot = slot_of_region(item.shard_type, item.shard, len(topology.slots))
         path = entity_path(item.shard_type, item.entity_id)
-        if self._local.is_stopping or not self._is_leased(slot):
+        is_stopping = self._local.is_stopping
+        if not self._is_leased(slot) or (is_stopping and not self._is_of_a_reader(item)):
             item.why = "the node that leads the slot has no lease"
             return False
-        is_inside = item.from_slot == slot
+        is_inside = item.from_slot == slot or is_stopping
         hand_over = self._hand_over_of(slot)
         if hand_over is not None and hand_over.is_closing and not is_inside:
             item.why = "the slot is handed over to another node"
@@ -244,7 +238,7 @@ class RegionHost:
             item.why = "the entity is stopping"
             return False
         self._deliver(item, region, slot, path)
-        if hand_over is not None and hand_over.is_closing and activation is None:
+        if activation is None and (is_stopping or (hand_over is not None and hand_over.is_closing)):
             self._drain(slot)
         return True
 
@@ -258,6 +252,10 @@ class RegionHost:
         if not is_here and self._is_leased(slot) and self._hand_over_of(slot) is None:
             heard = Heard(self._remote.senders, MAX_SOURCES)
             self._activate((shard_type, entity_id), region, slot, heard)
+
+    def _is_of_a_reader(self, item: EntityMessage) -> bool:
+        """Whether an entity of this node says it that reads what it was sent, as the node stops."""
+        return item.from_slot is not None and self._local.is_reading_out
 
     def _mismatch(self, item: EntityMessage, region: _Region | None) -> CastyError | None:
         topology = self._routes.topology()
@@ -308,6 +306,7 @@ class RegionHost:
         cell = self._local.spawn_at(path, behavior, lease=lease)
         cell.guard = partial(self._may_handle, cell, slot)
         activation = Activation(entity, cell, heard, lease)
+        cell.read_out = activation.drain
         cell.finished = partial(self._finished, slot)
         cell.inherit = partial(self._live_again, slot, activation)
         self._slots.setdefault(slot, {})[path] = activation
@@ -317,11 +316,11 @@ class RegionHost:
         self._arm(slot)
         return activation
 
-    def _live_again(self, slot: int, former: Activation, cell: Cell, left: list[tuple[object, int]]) -> None:
+    def _live_again(self, slot: int, former: Activation, cell: Cell, mail: list[tuple[object, int]]) -> None:
         """An entity that ended itself had mail: its next life reads that, before anything that comes later."""
-        mail = [(message, size) for message, size in left if not isinstance(message, _Drained)]
         region = self._regions.get(former.entity[0])
-        if region is None or self._local.is_stopping or not self._is_leased(slot):
+        is_late = self._local.is_stopping and not self._local.is_reading_out
+        if region is None or is_late or not self._is_leased(slot):
             former.heard.close()
             for message, _ in mail:
                 cell.unread(message)
@@ -330,7 +329,11 @@ class RegionHost:
             for message, size in mail:
                 activation.cell.tell(message, size)
             hand_over = self._hand_over_of(slot)
-            if former.is_draining or (hand_over is not None and hand_over.is_closing):
+            if (
+                former.is_draining
+                or self._local.is_stopping
+                or (hand_over is not None and hand_over.is_closing)
+            ):
                 activation.drain()
         if self.router is not None:
             self.router.retry()
@@ -341,11 +344,11 @@ class RegionHost:
         return self._clock.now() < self._lease_until_ns(slot) - self._margin_ns
 
     def _may_handle(self, cell: Cell, slot: int, message: object) -> bool:
-        if isinstance(message, _Drained):
+        if message is READ_OUT:
             if cell.mailbox.empty():
                 cell.stop()
             else:  # another entity of the slot said something meanwhile, and may wait for the answer
-                cell.mailbox.put_beyond(_DRAINED)
+                cell.mailbox.put_beyond(READ_OUT)
             return False
         if self._is_leased(slot):
             return True

@@ -126,6 +126,29 @@ def test_who_does_not_yield_is_left_to_itself_and_its_parent_ends_as_it_should(
     in_virtual_time(main)
 
 
+async def test_who_begins_while_the_system_stops_fails_by_nothing_that_it_does() -> None:
+    """A child that was spawned shortly before begins once its parent, and the system, were told to stop."""
+    system = ActorSystem("late")
+    failed = listen(system, ActorFailed)
+    grown: list[str] = []
+
+    def tree(depth: int) -> Behavior[Any]:
+        async def setup(ctx: ActorContext[Any]) -> Behavior[Any]:
+            grown.append(ctx.self.id)
+            if depth:
+                ctx.spawn(tree(depth - 1), "c")
+            return Behaviors.ignore()
+
+        return Behaviors.setup(setup)
+
+    system.spawn(tree(2), "root")
+    await asyncio.sleep(0)
+    assert len(grown) == 1, "its child has not begun"
+    await system.shutdown()
+    assert failed.values == []
+    assert not system.core.cells
+
+
 async def test_what_is_no_exception_ends_the_actor_as_an_exception_does() -> None:
     class Outcome(BaseException):
         """As test runners raise it."""
