@@ -103,7 +103,7 @@ RULES: dict[int, Rule] = {
     frames.HINTS:          Rule(CLOSE, CLOSE, KEEP,  TAKE,  TAKE,  "the leader table",     "itself"),
     frames.CLIENTS:        Rule(CLOSE, CLOSE, KEEP,  TAKE,  TAKE,  "the ways to clients",  "its clients"),
     frames.REGIONS:        Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "a line in the log",    "itself"),
-    frames.WATCH:          Rule(CLOSE, TAKE,  DROP,  TAKE,  TAKE,  "watches",              "itself, its clients"),
+    frames.WATCH:          Rule(CLOSE, TAKE,  DROP,  TAKE,  TAKE,  "watches",              "itself; a node passes on"),
     frames.REQUEST:        Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "slots; control: nodes", "itself, its clients"),
     frames.REPLY:          Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "calls of this node",   "itself"),
     frames.KEEPALIVE:      Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "slots",                "itself"),
@@ -148,7 +148,8 @@ def may_name(speaker: Speaker, source: str, *, passes_on: bool = False) -> bool:
     """Whether a frame of this link may come from the process `source`, a peer key.
 
     A client or stranger names itself only. A node names itself and its clients, so no other member, except in what it
-    `passes_on`: a message for an entity follows the leader through other nodes.
+    `passes_on`: a message for an entity follows the leader through other nodes, and what is said of watches goes around
+    a link that is not there.
     """
     if source == speaker.key:
         return True

@@ -23,10 +23,13 @@ from casty import (
 )
 from casty.actor.local import LocalSystem
 from casty.address import NodeAddress
+from casty.transport.connection import MISSED_PINGS
 from sim import World
 
 SETTINGS = Settings(slots=8)
 NODES = ("node-1", "node-2", "node-3")
+SILENT_S = SETTINGS.unreachable_after_s * (1 + 1 / MISSED_PINGS)
+"""So long a link that died silently is taken for one that is there."""
 
 
 class Bench:
@@ -146,6 +149,54 @@ def test_an_end_during_a_cut_is_told_after_it(seed: int) -> None:
         assert told_once(heard)
 
     run(body, seed)
+
+
+def test_a_minority_tells_no_end_of_a_client_until_it_has_seen_the_majority_for_the_ttl() -> None:
+    async def body(bench: Bench) -> None:
+        alone = NODES[bench.leader() - 1]
+        majority = [name for name in NODES if name != alone]
+        of_client = bench.target("c1")
+        ears = [bench.watch(name, of_client) for name in (alone, majority[0])]
+        await asyncio.sleep(1)
+        cut = bench.world.partition([alone], majority)
+        await asyncio.sleep(SILENT_S)
+        bench.world.crash("c1")
+        await asyncio.sleep(SILENT_S + SETTINGS.session_ttl_s + 2)
+        assert told_once(ears[1]), "the majority judges"
+        assert ears[0] == [], "it may be linked with the others"
+        cut.heal()
+        await asyncio.sleep(SETTINGS.session_ttl_s + 4)
+        assert told_once(ears[0])
+
+    run(body)
+
+
+@pytest.mark.parametrize("how", ["one way", "both ways"])
+@pytest.mark.parametrize("after_s", [1, 6])
+def test_an_end_goes_around_a_cut_that_lasts(after_s: int, how: str) -> None:
+    """Two nodes have no link, and the third one, which judges them, has links to both."""
+
+    async def body(bench: Bench) -> None:
+        home, other = (name for place, name in enumerate(NODES) if place != bench.leader())
+        told, wanted = bench.watch(other, bench.target(home)), bench.watch(home, bench.target(other, "u"))
+        await asyncio.sleep(1)
+        if how == "one way":
+            bench.world.cut(home, other)
+        else:
+            bench.world.partition([home], [other])
+        await asyncio.sleep(after_s)
+        bench.stop(home)
+        bench.stop(other, "u")
+        late = bench.watch(other, bench.target(home, "v"), "late")
+        await asyncio.sleep(2 if after_s > SILENT_S else SILENT_S + 2)
+        assert told_once(told)
+        assert told_once(wanted)
+        assert late == []
+        bench.stop(home, "v")
+        await asyncio.sleep(2)
+        assert told_once(late), "watched, and ended, over the third node"
+
+    run(body)
 
 
 def test_a_client_whose_links_are_gone_for_less_than_the_ttl_is_not_lost() -> None:

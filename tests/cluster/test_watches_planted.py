@@ -23,6 +23,7 @@ PROOFS: dict[str, tuple[Callable[..., Any], tuple[object, ...]]] = {
     ),
     "missing-is-gone": (test_watches.test_a_client_whose_links_are_gone_for_less_than_the_ttl_is_not_lost, ()),
     "blind-judge": (test_watches.test_a_node_that_was_taken_for_lost_loses_nothing_of_its_own, ("cut",)),
+    "no-detour": (test_watches.test_an_end_goes_around_a_cut_that_lasts, (6, "both ways")),
     "no-guardian": (test_watches.test_each_end_is_told_once, ("c1", "c2", "crash")),
     "down-is-waited-for": (test_watches.test_each_end_is_told_once, ("node-1", "node-3", "crash")),
     "lost-unawares": (test_watch_table.test_who_is_judged_down_is_told_once_and_lets_go_when_it_is_back, ()),

@@ -114,6 +114,10 @@ class ActorRoutes(Protocol):
         """Return linked nodes that may reach `node_id` for us, best first."""
         ...
 
+    def detours_to(self, node_id: str) -> Sequence[str]:
+        """Return linked nodes that may pass on what is said of watches, which needs no order; best first."""
+        ...
+
     def is_there(self, key: str) -> bool:
         """Whether a process, by its peer key, is known to live."""
         ...
@@ -238,10 +242,12 @@ class Remote:
         body = pack(row)
         if self._routes.send(node_id, kind, body):
             return True
+        if kind == frames.WATCH:  # not a message: it is sent again, and is no loss
+            return any(self._routes.send(relay, kind, body) for relay in self._routes.detours_to(node_id))
         relayed = body if kind != frames.ENTITY_REFUSED else pack([node_id, "", "", 0, None, body])
-        # Not a message: what is said of watches is sent again, and is no loss.
-        by = frames.WATCH if kind == frames.WATCH else frames.RELAY
-        return any(self._routes.send(relay, by, relayed) for relay in self._routes.relays_to(node_id))
+        return any(
+            self._routes.send(relay, frames.RELAY, relayed) for relay in self._routes.relays_to(node_id)
+        )
 
     def resolve(self, address: ActorAddress) -> ActorAddress:
         """Add who lives at an address, if known; one read from a uri names only host and port."""
@@ -336,11 +342,12 @@ class Remote:
     ) -> None:
         """Take a ``WATCH`` frame, or pass it to its target, or, if it came from a client, to a node that can.
 
-        What is for a former process of this id, or in somebody else's name, is a dead letter.
+        A member passes on what another one says that has no link to the target. What is for a former process of this
+        id, or in somebody else's name, is a dead letter.
         """
         target, path, source, _, _, payload, *_ = _row(body)
         incarnation, rows = _watch_rows(path, payload)
-        if speaker is not None and not may_name(speaker, source):
+        if speaker is not None and not may_name(speaker, source, passes_on=True):
             why = f"{shown(speaker.key, 100)} does not speak for {shown(source, 100)}"
         elif target != node_id and speaker is not None:
             relays = self._routes.relays_to(target) if may_pass_on else ()

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from casty.cluster.client import Visitor
     from casty.cluster.node.node import Node
 
-__all__ = ["ClusterActors", "Leases"]
+__all__ = ["ClusterActors", "Leases", "NodeRoutes"]
 
 M = TypeVar("M")
 
@@ -97,7 +97,7 @@ class ClusterActors:
         settings = node.settings
         clients = ClientLinks(node.links, local.watching.table.look, node.boundary.is_member)
         node.boundary.flaw_of_client = clients.flaw_of
-        routes = _NodeRoutes(node, clients)
+        routes = NodeRoutes(node, clients)
         codec = codec_of(serializer, local.make_ref, OWN_MESSAGES)
         remote = Remote(local, routes, codec, node.key, settings.max_value_bytes)
         local.remote = remote
@@ -305,12 +305,14 @@ class ClusterActors:
         self.local.watching.table.news_of(lambda other: other == node_id or not visitor.is_linked(other))
 
 
-class _NodeRoutes:
+class NodeRoutes:
     """A node's ways to other nodes and to clients."""
 
     def __init__(self, node: Node, clients: ClientLinks) -> None:
         self._node = node
         self._clients = clients
+        self._detour = 0
+        """How often others were asked to pass something on; each time it is another one's turn."""
         self.topology = node.topology
         self.linked = node.linked
 
@@ -322,6 +324,22 @@ class _NodeRoutes:
     def relays_to(self, node_id: str) -> Sequence[str]:
         """Return the nodes that say they are linked with a client."""
         return self._clients.reached_by(node_id)
+
+    def detours_to(self, node_id: str) -> Sequence[str]:
+        """Return for a client whom a message to it goes through, for a member without a link every other one, in turn.
+
+        Nobody says which members have a link to that one. A link that has no room is waited for: what was said before
+        is in it, and an end comes behind that.
+        """
+        topology = self.topology()
+        if topology is None or node_id not in topology.members:
+            return self.relays_to(node_id)
+        if node_id in self._node.links.nodes:
+            return ()
+        others = [linked for linked in self.linked() if linked not in (node_id, self._node.node_id)]
+        self._detour += 1
+        first = self._detour % max(1, len(others))
+        return [*others[first:], *others[:first]]
 
     def is_there(self, key: str) -> bool:
         """Whether a process is a member, or a client that some node is linked with."""
@@ -343,6 +361,8 @@ class _VisitorRoutes:
     def relays_to(self, node_id: str) -> Sequence[str]:
         """Return the linked nodes."""
         return [linked for linked in self.linked() if linked != node_id]
+
+    detours_to = relays_to
 
     def is_there(self, key: str) -> bool:
         """Whether a process is a member; nobody tells a client of other clients."""

@@ -211,6 +211,8 @@ class Process:
     def relays_to(self, node_id: str) -> Sequence[str]:
         return [name for name in self.linked() if name != node_id and (name, node_id) not in self.world.cut]
 
+    detours_to = relays_to
+
     def address_of(self, key: str) -> NodeAddress | None:
         process = self.world.processes.get(node_id_of(key))
         return NodeAddress(process.name, 1) if process is not None and process.is_node else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from casty.actor.sharding import ShardEnvelope
 from casty.actor.watch_protocol import GONE
 from casty.address import ActorAddress, NodeAddress
 from casty.cluster.actors.remote import WATCHES
+from casty.cluster.actors.wiring import NodeRoutes
 from casty.cluster.authority import CLIENT, MEMBER, STRANGER, Speaker
 from casty.errors import EncodingError, MessageTooLarge, RemoteProtocolError, UnknownRegion
 from casty.wire import frames
@@ -278,14 +280,34 @@ async def test_nobody_else_says_that_a_watched_actor_is_gone(node_id: str | None
 
     a.local.spawn(Behaviors.setup(watches), "watcher")
     await settle()
-    stranger = Speaker(CLIENT, "c#1", lambda node_id: node_id in ("a", "b"))
     (id,) = a.local.watching.table._mine
-    for source in ("c#1", "b#1"):
+    for role, source in ((CLIENT, "c#1"), (CLIENT, "b#1"), (STRANGER, "b#1")):
+        speaker = Speaker(role, "c#1", lambda node_id: node_id in ("a", "b"))
         row = ["a", WATCHES, source, 0, None, pack(["", [[GONE, id]]])]
-        a.remote.on_watch("a", pack(row), stranger)
+        a.remote.on_watch("a", pack(row), speaker)
     await settle()
     assert seen == []
     await world.close()
+
+
+def test_members_are_asked_in_turn_to_go_around_a_missing_link_and_not_around_a_full_one() -> None:
+    linked = ["c", "d"]
+    node: Any = SimpleNamespace(
+        node_id="a",
+        topology=lambda: SimpleNamespace(members=dict.fromkeys("abcd")),
+        linked=lambda: ["a", *linked],
+        links=SimpleNamespace(nodes=linked),
+    )
+    clients: Any = SimpleNamespace(reached_by=lambda client_id: ["d"])
+    routes = NodeRoutes(node, clients)
+    assert routes.relays_to("b") == ["d"]
+    assert sorted(routes.detours_to("b")[0] for _ in range(2)) == ["c", "d"]
+    assert sorted(routes.detours_to("b")) == ["c", "d"]
+    assert routes.detours_to("client") == ["d"]
+    linked.append("b")
+    assert routes.detours_to("b") == ()
+    linked.clear()
+    assert routes.detours_to("b") == []
 
 
 async def test_who_subscribes_for_the_actor_of_another_process_is_not_heard() -> None:
