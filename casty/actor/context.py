@@ -130,10 +130,11 @@ class ActorContext(Generic[M]):
         awaitable
             What to wait for; cancelled when the actor stops.
         mapper
-            Makes the message from the result; None sends the result itself.
+            Makes the message from the result; None sends the result itself. What it raises is a failure as well.
         on_failure
             Makes the message from the exception; None logs "pipe_to_self failed". It is a `RuntimeError` when
-            what was waited for was cancelled by others.
+            what was waited for was cancelled by others. What it raises itself is logged: there is no message, and the
+            actor goes on.
         """
         self._cell.core.check_loop("ctx.pipe_to_self")
         self._cell.pipe(_pipe(self._cell, awaitable, mapper, on_failure), awaitable)

@@ -15,11 +15,13 @@ import pytest
 
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
+from casty.actor.events import ActorFailed
 from casty.actor.mailbox import Mailbox
 from casty.actor.system import ActorSystem
 from casty.checks import shown
 from casty.errors import AskFailed, EncodingError, NotStarted
 from casty.wire.codec import Codec
+from tests.unit.actor.probes import Recorder, listen, started
 
 
 class Rude:
@@ -264,3 +266,33 @@ def test_no_system_can_be_copied() -> None:
     for copying in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="ActorSystem cannot be copied or pickled"):
             copying(ActorSystem("x"))
+
+
+async def test_a_pipe_whose_on_failure_raises_is_logged_and_its_actor_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    seen = Recorder()
+
+    async def compute() -> int:
+        raise ValueError("negative")
+
+    def fails(error: Exception) -> object:
+        raise KeyError("of on_failure") from error
+
+    async def setup(ctx: ActorContext[Any]) -> Behavior[Any]:
+        ctx.pipe_to_self(compute(), on_failure=fails)
+        ctx.pipe_to_self(asyncio.sleep(0, "after it"))
+        return seen.behavior()
+
+    async with started() as system:
+        failed = listen(system, ActorFailed)
+        ref = system.spawn(Behaviors.setup(setup), "pipes")
+        assert await seen.until(1) == ["after it"]
+        ref.tell("goes on")
+        assert await seen.until(2) == ["after it", "goes on"]
+        assert failed.values == []
+    (record,) = [record for record in caplog.records if "on_failure" in record.getMessage()]
+    assert record.exc_info is not None
+    error = record.exc_info[1]
+    assert isinstance(error, KeyError)
+    assert isinstance(error.__cause__, ValueError), "what it was called for is shown with it"
