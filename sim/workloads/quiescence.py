@@ -13,6 +13,7 @@ from casty.address import node_id_of, process_of
 from casty.consensus import Role
 from casty.errors import CastyError
 from casty.transport.connection import MISSED_PINGS
+from casty.transport.peers import BACK_OFF_MAX_NS, CONNECT_TIMEOUT_S
 
 from ..checks.step.introspection import host_of, inside
 from ..checks.step.leaving import Leaving
@@ -71,6 +72,7 @@ class Rest:
         for step in (
             self._slots_go_home,
             self._ends_told,
+            self._all_linked,
             self._all_meet,
             self._entities_answer,
             self._all_stop,
@@ -132,10 +134,21 @@ class Rest:
     def _none_overdue(self, since_ns: int) -> bool:
         return not self._overdue(since_ns)
 
+    # -- links
+
+    async def _all_linked(self) -> None:
+        """Links that died silently are given up and made again, within stated times: what is said then arrives (46)."""
+        settings = self._population.settings
+        found_s = max(settings.unreachable_after_s * (1 + 1 / MISSED_PINGS), settings.hello_timeout_s)
+        within_s = found_s + BACK_OFF_MAX_NS / _SECOND_NS + 2 * CONNECT_TIMEOUT_S
+        if not await self._until(lambda: not self._lives.unlinked(), within_s):
+            text = f"not linked with each other after {within_s:.1f} s: {self._lives.unlinked()[:3]}"
+            self._broken(_ENDS_WELL, "links", text)
+
     # -- everybody meets everybody
 
     async def _all_meet(self) -> None:
-        """An actor of each process watches and tells one of each, and of nobody; all is heard, soon."""
+        """An actor of each process watches and tells one of each; all is heard, soon, over links that are there."""
         processes = self._running()
         for process in processes:
             await process.run(_spawn(self._population, process))

@@ -6,6 +6,7 @@ Fed by the workload, which says what it starts, and by the trace: ends of proces
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 from casty.address import node_id_of
@@ -203,6 +204,29 @@ class Lives:
         key = (node, peer)
         is_up = self._links.get(key, 0) >= count and self._up_ns.get(key, since_ns + 1) <= since_ns
         return is_up and self._world.processes[node].is_up
+
+    def unlinked(self) -> list[str]:
+        """Return which running processes are not linked as they should be.
+
+        Each node dials every other one, and each client every node. All links are open at both ends, know who is at the
+        other one, and are sound: one that died silently is there until an end misses an answer.
+        """
+        names = [name for name in self._world.processes if self._is_running(name)]
+        nodes = [name for name in names if name.startswith("node-")]
+        others = [name for name in names if name.startswith("client-")]
+        pairs = [*combinations(nodes, 2), *product(others, nodes)]
+        return [f"{one} and {other}" for one, other in pairs if not self._is_linked(one, other)]
+
+    def _is_linked(self, one: str, node: str) -> bool:
+        process = self._world.processes[one]
+        known_as = self._clients.get((one, process.incarnation.ordinal), one)
+        count = 2 if known_as == one else 1  # or only one of two nodes has dialled
+        links = self._world.network.links_between(one, node)
+        ends = [end for link in links for end in (link, link.remote)]
+        return (
+            len(links) == self._links.get((one, node)) == self._links.get((node, known_as)) == count
+            and not any(end.is_silent or end.is_closed for end in ends)
+        )  # fmt: skip
 
     # -- what was harmed
 
