@@ -43,6 +43,10 @@ from casty.distributed.port import EntityGateway
 from casty.distributed.queue import Queue
 from casty.distributed.semaphore import Semaphore
 from casty.distributed.set import Set
+from casty.journal.base import EventJournal, JournalKind, PersistedEvent, Snapshot
+from casty.journal.memory import InMemoryJournal
+from casty.journal.postgres import PostgresJournal
+from casty.journal.sqlite import SqliteJournal
 from casty.settings import Settings
 from casty.system import ClusteredActorSystem
 from casty.version import __version__
@@ -74,10 +78,13 @@ __all__ = [
     "Directive",
     "Distributed",
     "EntityGateway",
+    "EventJournal",
     "EventStreamSubscribe",
     "EventStreamUnsubscribe",
     "Fence",
     "Find",
+    "InMemoryJournal",
+    "JournalKind",
     "Listing",
     "Lock",
     "Mailbox",
@@ -89,7 +96,9 @@ __all__ = [
     "MessagesLost",
     "NodeAddress",
     "OneForOneStrategy",
+    "PersistedEvent",
     "PickleSerializer",
+    "PostgresJournal",
     "Publish",
     "Queue",
     "ReachableMember",
@@ -105,7 +114,9 @@ __all__ = [
     "Settings",
     "ShardEnvelope",
     "Signal",
+    "Snapshot",
     "SpyEvent",
+    "SqliteJournal",
     "Subscribe",
     "SupervisionStrategy",
     "Terminated",

@@ -11,6 +11,7 @@ __all__ = [
     "Destroyed",
     "EncodingError",
     "InternalError",
+    "JournalConflict",
     "JournalError",
     "LocalProtocolError",
     "LockLost",
@@ -130,7 +131,24 @@ class AskFailed(CastyError, TimeoutError):
 
 
 class JournalError(CastyError):
-    """An event journal refused or failed."""
+    """An event journal refused or failed; the text says which, and what became of the call."""
+
+
+class JournalConflict(JournalError):
+    """The journal has other events than the writer expected: the writer is stale.
+
+    Attributes
+    ----------
+    sequence_nr
+        The number at which both differ.
+    """
+
+    def __init__(self, text: str, sequence_nr: int) -> None:
+        super().__init__(text)
+        self.sequence_nr = sequence_nr
+
+    def __reduce__(self) -> tuple[type[JournalConflict], tuple[str, int]]:
+        return type(self), (str(self), self.sequence_nr)
 
 
 class InternalError(CastyError):

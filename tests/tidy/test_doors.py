@@ -19,7 +19,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     "ssl": ("casty/tls.py", "casty/transport/tcp.py", "casty/transport/tls.py"),
     "threading": (),
-    "concurrent": (),
+    "concurrent": ("casty/journal/sqlite.py",),
     "multiprocessing": (),
     "subprocess": (COMMAND_LINE,),
     "signal": (COMMAND_LINE,),
@@ -39,7 +39,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "resource": ("casty/process_limits.py",),
     "platform": (COMMAND_LINE, "casty/pytest_plugin.py"),
     "pickle": ("casty/wire/serializer.py",),
-    "sqlite3": (),
+    "sqlite3": ("casty/journal/sqlite.py",),
 }
 """Who may import what; everybody else asks `runtime.current()`."""
 

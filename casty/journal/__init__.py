@@ -1,0 +1,1 @@
+"""Event journals: history outside the cluster."""
