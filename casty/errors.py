@@ -17,6 +17,7 @@ __all__ = [
     "LockLost",
     "MessageTooLarge",
     "Mismatch",
+    "NotOnRecord",
     "NotStarted",
     "OutcomeUnknown",
     "Overloaded",
@@ -149,6 +150,13 @@ class JournalConflict(JournalError):
 
     def __reduce__(self) -> tuple[type[JournalConflict], tuple[str, int]]:
         return type(self), (str(self), self.sequence_nr)
+
+
+class NotOnRecord(JournalError, OutcomeUnknown):
+    """The cluster applied the call and the journal did not confirm it: it happened once or not at all.
+
+    It happened unless the cluster loses its memory before anybody with the journal uses the structure again.
+    """
 
 
 class InternalError(CastyError):

@@ -39,6 +39,7 @@ from casty.config import SECOND_NS, CastyConfig, Settings
 from casty.distributed.facade import Distributed
 from casty.errors import NotStarted
 from casty.home_loop import HomeLoop
+from casty.journal.base import EventJournal
 from casty.secret import Secrets
 from casty.tls import Config
 from casty.wire.serializer import Serializer
@@ -366,7 +367,7 @@ class ClusteredActorSystem(ActorSystem):
         """Wait until `n` nodes are at the barrier `name`."""
         await self.distributed().barrier(name, timeout=timeout).arrive(n)
 
-    def distributed(self, *, journal: object | None = None) -> Distributed:
+    def distributed(self, *, journal: EventJournal | None = None) -> Distributed:
         """Return a facade for distributed structures, any number of them; see there for `journal`."""
         self._started()
         return Distributed(self, journal=journal)

@@ -11,6 +11,7 @@ from casty.distributed.barrier import Barrier
 from casty.distributed.counter import Counter
 from casty.distributed.fence import Fence
 from casty.distributed.handle import check_gateway, has_port
+from casty.distributed.journaled import JournaledGateway
 from casty.distributed.lock import Lock
 from casty.distributed.machines.base import (
     BARRIER,
@@ -30,6 +31,7 @@ from casty.distributed.semaphore import Semaphore
 from casty.distributed.set import Set
 from casty.errors import JournalError
 from casty.events import SettingDiffered
+from casty.journal.base import EventJournal
 from casty.limits import MAX_NUMBER
 
 __all__ = ["Distributed", "MapAccessor", "QueueAccessor", "SetAccessor"]
@@ -52,14 +54,15 @@ class Distributed:
         A `ClusteredActorSystem`, a `ClusterClient`, or any other `EntityGateway`. The first two apply every
         call exactly once; any other at most once, to entities that live only as long as it keeps them.
     journal
-        Reserved for durable history outside the cluster; has to be None.
+        Where changes go on record before calls return; None for none. A structure of which the cluster knows nothing
+        is restored from it. See docs/journals.md.
 
     Raises
     ------
     JournalError
-        A journal was given.
+        A journal was given, and the gateway is neither a system nor a client.
     TypeError
-        The gateway is none.
+        The gateway or the journal is none.
 
     Examples
     --------
@@ -71,14 +74,9 @@ class Distributed:
     ...     jobs = d.queue[str]("jobs")
     """
 
-    def __init__(self, gateway: EntityGateway, *, journal: object | None = None) -> None:
-        if journal is not None:
-            raise JournalError(
-                f"journal: expected None, found {shown(journal)}; structures are durable by their replicas "
-                "and cannot write to a journal"
-            )
+    def __init__(self, gateway: EntityGateway, *, journal: EventJournal | None = None) -> None:
         check_gateway(gateway)
-        self._gateway = gateway
+        self._gateway = gateway if journal is None else _journaled(gateway, journal)
         self._shards = _shards_of(gateway)
 
     def counter(self, name: str, *, shards: int = 100, timeout: float | None = 5.0) -> Counter:
@@ -241,6 +239,17 @@ class Distributed:
                 "give each party a text of its own"
             )
         return str(label)
+
+
+def _journaled(gateway: EntityGateway, journal: object) -> EntityGateway:
+    if not isinstance(journal, EventJournal):
+        raise TypeError(f"journal: expected an EventJournal, found {shown(journal)}")
+    if not has_port(gateway):
+        raise JournalError(
+            "journal: expected a ClusteredActorSystem or a ClusterClient as the gateway of structures that go on "
+            f"record, found {shown(gateway)}"
+        )
+    return JournaledGateway(gateway, journal)
 
 
 def _shards_of(gateway: EntityGateway) -> dict[tuple[int, str], int]:

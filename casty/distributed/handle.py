@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 from casty import runtime
@@ -15,6 +16,7 @@ from casty.distributed.machines.base import (
     MISMATCH,
     OK,
     OVERLOADED,
+    UNSAVED,
     Command,
     Reply,
 )
@@ -25,10 +27,12 @@ from casty.errors import (
     Destroyed,
     EncodingError,
     InternalError,
+    JournalError,
     Mismatch,
     Overloaded,
     Undecodable,
 )
+from casty.runtime import Timer
 
 __all__ = ["Deadline", "Handle", "check_gateway", "failure", "has_port"]
 
@@ -54,6 +58,10 @@ class Deadline:
     def left_s(self) -> float | None:
         """What is left, in seconds, at least 0; None without a deadline."""
         return None if self._end_ns is None else max(0, self._end_ns - self._clock.now()) / SECOND_NS
+
+    def call(self, callback: Callable[[], object]) -> Timer | None:
+        """Call back when it passes; None without a deadline."""
+        return None if self._end_ns is None else self._clock.call_at(self._end_ns, callback)
 
 
 class Handle:
@@ -165,6 +173,11 @@ def failure(reply: Reply, what: str) -> CastyError:
         return BrokenBarrier(f"{what}: a party of this generation was lost")
     if status == FULL:
         return Overloaded(f"{what}: {full_text(*reply[1:])}")
+    if status == UNSAVED:
+        return JournalError(
+            f"{what}: its last changes, up to number {reply[1]}, are not on record, and no more are taken; use it "
+            "through a gateway with its journal"
+        )
     if status == OVERLOADED:
         return Overloaded(f"{what}: the bound {reply[1]}={reply[2]} of its slot is reached; try again later")
     return InternalError(

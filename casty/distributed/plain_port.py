@@ -168,6 +168,7 @@ class PlainPort:
         self.decode = codec.decode
         self.canonical = codec.canonical
         self.host_label: str | None = None
+        self.cluster: tuple[int, str] | None = None
 
     async def command(self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None) -> Reply:
         """Apply a command at most once."""

@@ -102,6 +102,11 @@ class Port(Protocol):
         """``host:port`` of a member, the default party of a barrier; None for a client."""
         ...
 
+    @property
+    def cluster(self) -> tuple[int, str] | None:
+        """Generation and id of the cluster that is used now; None while none is known."""
+        ...
+
     def encode(self, value: object) -> bytes:
         """Return the bytes of a user's value."""
         ...

@@ -20,10 +20,11 @@ class ValuePort:
     """
 
     __slots__ = (
-        "canonical", "command", "decode", "encode", "host_label", "read", "release", "scan", "wait",
+        "_port", "canonical", "command", "decode", "encode", "host_label", "read", "release", "scan", "wait",
     )  # fmt: skip
 
     def __init__(self, port: Port, codec: ValueCodec) -> None:
+        self._port = port
         self.host_label = port.host_label
         self.encode = codec.encode
         self.decode = codec.decode
@@ -33,3 +34,8 @@ class ValuePort:
         self.wait = port.wait
         self.release = port.release
         self.scan = port.scan
+
+    @property
+    def cluster(self) -> tuple[int, str] | None:
+        """See `Port.cluster`."""
+        return self._port.cluster

@@ -28,7 +28,7 @@ from casty import (
     load_config,
 )
 from casty.actor.ref import RemoteActorRef
-from casty.errors import ConfigError, JournalError, Mismatch, NotStarted
+from casty.errors import ConfigError, Mismatch, NotStarted
 from sim import World
 
 PLACE: dict[str, Any] = {"name": "shop", "host": "node-9", "port": 25520}
@@ -452,8 +452,9 @@ def test_state_and_waiting_for_members() -> None:
         with pytest.raises(TimeoutError, match=r"expected 4 members up within 1\.0 s, found 3"):
             await nodes[0].wait_for(4, timeout=1.0)
         await asyncio.gather(*(node.barrier("b", 3, timeout=5.0) for node in nodes))
-        with pytest.raises(JournalError):
-            nodes[0].distributed(journal=object())
+        wrong: Any = object()
+        with pytest.raises(TypeError, match="journal: expected an EventJournal"):
+            nodes[0].distributed(journal=wrong)
 
     run(main)
 

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from casty import Barrier, Counter, Dict, Distributed, EntityGateway, Lock, Queue, Semaphore, Set
+from casty import (
+    Barrier,
+    Counter,
+    Dict,
+    Distributed,
+    EntityGateway,
+    InMemoryJournal,
+    Lock,
+    Queue,
+    Semaphore,
+    Set,
+)
 from casty.errors import Mismatch
 from tests.spec.conftest import Run
 from tests.spec.places import Place
@@ -94,10 +106,36 @@ def test_the_number_of_permits_belongs_to_the_semaphore(run: Run) -> None:
     run(body)
 
 
-def test_a_journal_is_refused_with_a_reason(run: Run) -> None:
+def test_with_a_journal_changes_are_on_record_before_calls_return(run: Run) -> None:
+    """Members and clients alike; the same name without the journal is the same structure."""
+
     async def body(place: Place) -> None:
-        with pytest.raises(Exception, match="journal: expected None"):
-            Distributed(place.nodes[0], journal=object())
+        journal = InMemoryJournal()
+        client = await place.client()
+        for number, gateway in enumerate((place.nodes[0], client)):
+            d = Distributed(gateway, journal=journal)
+            name = f"journaled-{number}"
+            assert await d.counter(name).increment(5) == 5
+            assert [row.event for row in await journal.load(f"counter:{name}", 2)] == [[1, 5]]
+            assert await gateway.distributed().counter(name).get() == 5
+            users = d.map[str, int](name)
+            assert await users.put("alice", 30) is None
+            assert await users.get("alice") == 30
+            async with d.lock(name) as lock:
+                assert lock.token is not None
+            assert len(await journal.entity_ids(f"map:{name}:")) == 1
+            await d.barrier(name, node_id="only").arrive(expected=1)
+            async with d.semaphore(name, permits=1):
+                assert await d.semaphore(name, permits=1).available() == 0
+
+    run(body)
+
+
+def test_what_is_no_journal_is_refused_with_a_reason(run: Run) -> None:
+    async def body(place: Place) -> None:
+        wrong: Any = object()
+        with pytest.raises(TypeError, match="journal: expected an EventJournal, found <object"):
+            Distributed(place.nodes[0], journal=wrong)
 
     run(body)
 

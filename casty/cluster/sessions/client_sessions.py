@@ -24,6 +24,7 @@ from casty.cluster.slots.operations import OP_WRITE
 from casty.cluster.slots.schema import OPEN
 from casty.config import Settings
 from casty.distributed.machines.base import OK, Reply
+from casty.distributed.record import wrapper_bytes
 from casty.errors import MessageTooLarge, OutcomeUnknown, SessionExpired
 from casty.limits import MAX_NAME_BYTES
 from casty.runtime import Runtime, Timer
@@ -184,13 +185,14 @@ class CallSessions:
             ledger.waiting[call.seq] = call.entity
         ledger.used_ns = now_ns
         call.payload = call.entry(ledger)
-        if len(call.payload) > self._max_bytes:
+        most_bytes = self._max_bytes
+        if len(call.payload) > most_bytes and len(call.payload) > most_bytes + wrapper_bytes(call.command):
             self._table.forget(call)
             ledger.waiting.pop(call.seq, None)
             ledger.answered(call.seq)
             call.fail(MessageTooLarge(
                 f"expected at most max_value_bytes = {self._max_bytes} bytes in a command, "
-                f"found {len(call.payload)}"
+                f"found {len(call.payload) - wrapper_bytes(call.command)}"
             ))  # fmt: skip
             return False
         return True

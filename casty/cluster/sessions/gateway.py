@@ -56,6 +56,12 @@ class Gateway(CallRouter):
         """``host:port`` of a member; None for a client."""
         return self._host_label
 
+    @property
+    def cluster(self) -> tuple[int, str] | None:
+        """See `Port.cluster`."""
+        topology = self._routes.topology()
+        return None if topology is None else (topology.generation, topology.cluster_id)
+
     def encode(self, value: object) -> bytes:
         """Return the bytes of a user's value."""
         return self._codec.encode(value)

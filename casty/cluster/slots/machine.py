@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+from casty.cluster.slot_records import SlotRecords
 from casty.cluster.slots.dump import SlotDump, SlotLoad
 from casty.cluster.slots.entity_order import EntityOrder
 from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, EXPIRE, OPEN, applicable
@@ -40,16 +41,19 @@ from casty.distributed.machines.base import (
     OK,
     OVERLOADED,
     QUEUED,
+    RECORD,
     SEMAPHORE,
     STALE,
     WITHDRAWN,
     Caller,
+    Command,
     Context,
     Decision,
     Effect,
     Reply,
 )
 from casty.distributed.machines.registry import STRUCTURES
+from casty.distributed.record import RECORDED
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
@@ -115,7 +119,9 @@ class SlotMachine:
         "_counter",
         "_dump",
         "_generation",
+        "_has_records",
         "_orders",
+        "_records",
         "_unweighed",
         "_waiting",
         "_weights",
@@ -140,6 +146,9 @@ class SlotMachine:
         self._waiting = 0
         self._dump: SlotDump | None = None
         """Told of every session and entity before it changes."""
+        self._has_records = False
+        """Whether there ever was a record; where there was none, no command pays for the look."""
+        self._records = SlotRecords(self)
         self._context = Context(Caller(0, 0), self._next_token, limits.max_waiters)
 
     def _next_token(self) -> int:
@@ -193,6 +202,12 @@ class SlotMachine:
             if refused is not None:
                 return refused
         key = (kind, entity)
+        if command[0] >= RECORDED or self._has_records:
+            reply = self._records.command(Caller(number, seq), key, command)
+            if reply is not None:
+                return Applied(reply) if reply[0] == BUSY else self._answer(session, seq, reply)
+            if command[0] == RECORDED:
+                command = command[3]
         state = self.entities.get(key)
         if state is None and len(self.entities) >= self.limits.max_entities:
             return self._answer(session, seq, [OVERLOADED, "max_entities", self.limits.max_entities])
@@ -206,6 +221,37 @@ class SlotMachine:
         if kind in _PARTIES:
             return self._party(session, caller, key, decision)
         return self._answer(session, seq, decision.reply, decision.effects)
+
+    def decide(self, caller: Caller, key: EntityKey, command: Command) -> Reply:
+        """Apply a command of a recorded entity; see `slot_records.Machine`."""
+        state = self.entities.get(key)
+        if state is None and len(self.entities) >= self.limits.max_entities:
+            return [OVERLOADED, "max_entities", self.limits.max_entities]
+        self._context.caller = caller
+        self._touch(key, state)
+        decision = STRUCTURES[key[0]].decide(state, command, self._context)
+        self._keep(key, state, decision.state)
+        return decision.reply
+
+    @property
+    def max_entities(self) -> int:
+        """See `MachineLimits`."""
+        return self.limits.max_entities
+
+    def touch(self, key: EntityKey) -> None:
+        """An entity is about to change in place."""
+        self._touch(key, self.entities.get(key))
+
+    def change(self, key: EntityKey, state: Any) -> None:
+        """Put an entity in its place; None removes it."""
+        before = self.entities.get(key)
+        self._touch(key, before)
+        self._keep(key, before, state)
+
+    def raise_generation(self, generation: int) -> None:
+        """Draw no token of a lower generation any more."""
+        if generation > self._generation:
+            self._generation, self._counter = generation, 0
 
     def _refuse_wait(self, session: SlotSession, seq: int) -> Applied | None:
         """Refuse a request that might wait or hold where the session has too many; see `SlotMachine`."""
@@ -295,6 +341,7 @@ class SlotMachine:
         elif before is not after:
             if before is None:
                 self._orders[key[0]].add(key[1])
+                self._has_records = self._has_records or key[0] == RECORD
             self.entities[key] = after
 
     def put_back(self, key: EntityKey, state: Any) -> None:
@@ -442,6 +489,10 @@ class SlotMachine:
 
     def query(self, kind: int, entity: bytes, query: Sequence[Any]) -> Reply:
         """Answer a checked query."""
+        if query[0] >= RECORDED or self._has_records:
+            reply = self._records.query((kind, entity), query)
+            if reply is not None:
+                return reply
         return STRUCTURES[kind].query(self.entities.get((kind, entity)), query)
 
     def scan(self, kind: int, prefix: bytes, after: bytes, limit_bytes: int) -> tuple[list[bytes], bool]:
@@ -504,6 +555,7 @@ class SlotMachine:
         self.numbers = other.numbers
         self.sessions, self.attempts = other.sessions, other.attempts
         self.entities, self._orders = other.entities, other._orders
+        self._has_records = other._has_records
         self._weights, self._unweighed = other.weights, {}
 
     def dump(self) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from casty.checks import shown
 from casty.cluster.multiraft.host import Group, Host
 from casty.cluster.multiraft.memory_budget import MemoryBudget, Usage
+from casty.cluster.slot_records import grows
 from casty.cluster.slots.weights import Weights
 from casty.distributed.handle import use_text
 from casty.distributed.machines.base import FULL, KIND_NAMES, MAP, Reply
@@ -122,7 +123,7 @@ class NodeMemory:
             The present state of its entity, None where it does not exist.
         """
         structure = STRUCTURES[entry[5]]
-        if not structure.grows(state, entry[7]):
+        if not grows(entry[5], state, entry[7]):
             return None
         if not self.budget.refuses(group.core.peers, is_record=not structure.stores_values):
             return None

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.slots.operations import KEEPALIVE_FIELDS, SCAN
+from casty.distributed.machines.base import COUNTER, FENCE
 from casty.distributed.machines.registry import STRUCTURES
+from casty.distributed.record import recorded_queries, recorded_shapes
 from casty.errors import RemoteProtocolError
 from casty.limits import MAX_NAME_BYTES, MAX_NUMBER
 from casty.schema import Case, Data, Number, Row, Rows, Tagged, compiled, flaw
@@ -24,10 +26,22 @@ __all__ = [
 OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON = range(1, 7)
 
 COUNT = Number(0, MAX_NUMBER)
-KIND = Number(min(STRUCTURES), max(STRUCTURES))
+KIND = Number(COUNTER, FENCE)
 NAME = Data(MAX_NAME_BYTES)
 ENTITY = Data()
 REQUESTS = Rows(Row((COUNT, KIND, ENTITY)))
+
+# What a slot keeps for itself has no operations, and nobody names it.
+_COMMANDS = {
+    kind: Tagged({**structure.shapes, **recorded_shapes(structure)})
+    for kind, structure in STRUCTURES.items()
+    if structure.shapes
+}
+_QUERIES = {
+    kind: Tagged({**structure.query_shapes, SCAN: Row((ENTITY,)), **recorded_queries(structure)})
+    for kind, structure in STRUCTURES.items()
+    if structure.shapes
+}
 
 ENTRIES = Tagged(
     {
@@ -35,7 +49,7 @@ ENTRIES = Tagged(
         COMMAND: Row(
             (
                 COUNT, COUNT, COUNT, COUNT, KIND, ENTITY,
-                Case(5, {kind: Tagged(structure.shapes) for kind, structure in STRUCTURES.items()}),
+                Case(5, _COMMANDS),
             )
         ),
         CLOSE: Row((COUNT,)),
@@ -50,13 +64,7 @@ READ = Row(
     (
         KIND,
         ENTITY,
-        Case(
-            0,
-            {
-                kind: Tagged({**structure.query_shapes, SCAN: Row((ENTITY,))})
-                for kind, structure in STRUCTURES.items()
-            },
-        ),
+        Case(0, _QUERIES),
     )
 )
 """``[kind, entity, query]``, or a page of entities instead of one; see `SCAN`."""
@@ -69,11 +77,8 @@ _is_entry = compiled(ENTRIES)
 _is_read = compiled(READ)
 _is_keepalive = {length: compiled(row) for length, row in KEEPALIVES.items()}
 
-_commands = {kind: Tagged(structure.shapes).tests() for kind, structure in STRUCTURES.items()}
-_queries = {
-    kind: Tagged({**structure.query_shapes, SCAN: Row((ENTITY,))}).tests()
-    for kind, structure in STRUCTURES.items()
-}
+_commands = {kind: commands.tests() for kind, commands in _COMMANDS.items()}
+_queries = {kind: queries.tests() for kind, queries in _QUERIES.items()}
 """By kind and operation, for the short cuts: these cost one call in all, where the schema needs one a field."""
 
 

@@ -40,14 +40,18 @@ __all__ = [
     "NO_EFFECTS",
     "NO_FIELDS",
     "OK",
+    "OTHER_JOURNAL",
     "OVERLOADED",
     "QUEUE",
     "QUEUED",
+    "RECORD",
     "RECORD_BYTES",
     "SEMAPHORE",
     "SET",
     "STALE",
     "UNKNOWN",
+    "UNRECORDED",
+    "UNSAVED",
     "WITHDRAWN",
     "Caller",
     "Command",
@@ -62,7 +66,7 @@ __all__ = [
     "Structure",
 ]
 
-COUNTER, MAP, SET, QUEUE, LOCK, SEMAPHORE, BARRIER, FENCE = range(1, 9)
+COUNTER, MAP, SET, QUEUE, LOCK, SEMAPHORE, BARRIER, FENCE, RECORD = range(1, 10)
 KIND_NAMES = {
     COUNTER: "counter",
     MAP: "map",
@@ -72,10 +76,14 @@ KIND_NAMES = {
     SEMAPHORE: "semaphore",
     BARRIER: "barrier",
     FENCE: "fence",
+    RECORD: "record",
 }
 
 OK, QUEUED, MISMATCH, DESTROYED, BROKEN, OVERLOADED, NOT_WAITING = range(7)
 """What a structure answers."""
+
+UNRECORDED, OTHER_JOURNAL, UNSAVED = range(7, 10)
+"""What a slot answers instead where a journal is in play; see `record`."""
 
 EXPIRED, NOT_LEADER, BUSY, UNKNOWN, BAD, STALE, WITHDRAWN, TOO_LARGE, FULL = range(16, 25)
 """What a slot or its host answers instead; no structure ever does."""
@@ -264,6 +272,14 @@ class Structure(Generic[S]):
     def grows(self, state: S | None, command: Command) -> bool:
         """Whether a checked command may make the state larger than it is; the others are never refused."""
         return False
+
+    def has_changed(self, command: Command, reply: Reply) -> bool:
+        """Whether a command changed the entity, by what it was answered; only that is put on record."""
+        return reply[0] == OK and reply[1] is not False
+
+    def rebuild(self, state: S) -> list[Command]:
+        """Return commands that give an equal state where there is none; of kinds that are put on record."""
+        raise NotImplementedError(f"a {self.name} is not put on record")
 
     def freeze(self, state: S) -> Frozen:
         """Return what the state is now, for as long as it is looked at: tables are copied, not what is in them.

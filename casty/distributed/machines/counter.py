@@ -71,5 +71,9 @@ class CounterStructure(Structure[int]):
         most_bits = max(64, state.bit_length())
         return any(amount.bit_length() > most_bits for amount in command[1:])
 
+    def rebuild(self, state: int) -> list[Command]:
+        """See `Structure.rebuild`."""
+        return [[ADD, state]]
+
 
 COUNTERS = CounterStructure()

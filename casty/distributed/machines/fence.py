@@ -73,6 +73,10 @@ class FenceStructure(Structure[Register]):
             return state is None and command[0] != DESTROY
         return state is None or state.value is None or len(command[2]) > len(state.value)
 
+    def rebuild(self, state: Register) -> list[Command]:
+        """See `Structure.rebuild`."""
+        return [[CHECK, state.token] if state.value is None else [WRITE, state.token, state.value]]
+
     def freeze(self, state: Register) -> Frozen:
         """See `Structure.freeze`."""
         return Frozen(list(state))

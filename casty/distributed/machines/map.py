@@ -73,5 +73,9 @@ class MapStructure(Structure[bytes]):
             return state is None
         return state is None or len(command[-1]) > len(state)
 
+    def rebuild(self, state: bytes) -> list[Command]:
+        """See `Structure.rebuild`."""
+        return [[PUT, state]]
+
 
 MAPS = MapStructure()

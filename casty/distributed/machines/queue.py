@@ -91,6 +91,14 @@ class QueueStructure(Structure[Items]):
         """Every item makes it larger."""
         return command[0] in (ENQUEUE, PUT_BACK)
 
+    def has_changed(self, command: Command, reply: Reply) -> bool:
+        """To find it empty changes nothing."""
+        return super().has_changed(command, reply) and not (command[0] == DEQUEUE and reply[1] is None)
+
+    def rebuild(self, state: Items) -> list[Command]:
+        """See `Structure.rebuild`. An empty queue exists as well."""
+        return [[ENQUEUE, item] for item in state] or [[ENQUEUE, b""], [DEQUEUE]]
+
     def freeze(self, state: Items) -> Frozen:
         """See `Structure.freeze`."""
         return Frozen(None, (list(state),))

@@ -13,10 +13,11 @@ from casty.distributed.machines.map import MAPS
 from casty.distributed.machines.queue import QUEUES
 from casty.distributed.machines.semaphore import SEMAPHORES
 from casty.distributed.machines.set import SETS
+from casty.distributed.record import RECORDS
 
 __all__ = ["STRUCTURES"]
 
 STRUCTURES: dict[int, Structure[Any]] = {
     structure.kind: structure
-    for structure in (COUNTERS, MAPS, SETS, QUEUES, LOCKS, SEMAPHORES, BARRIERS, FENCES)
+    for structure in (COUNTERS, MAPS, SETS, QUEUES, LOCKS, SEMAPHORES, BARRIERS, FENCES, RECORDS)
 }

@@ -81,6 +81,10 @@ class SetStructure(Structure[Members]):
         """Only a member that is not there yet makes it larger."""
         return command[0] == ADD and (state is None or command[1] not in state)
 
+    def rebuild(self, state: Members) -> list[Command]:
+        """See `Structure.rebuild`. An empty set exists as well."""
+        return [[ADD, member] for member in state] or [[ADD, b""], [REMOVE, b""]]
+
     def freeze(self, state: Members) -> Frozen:
         """See `Structure.freeze`."""
         return Frozen(None, (list(state),))

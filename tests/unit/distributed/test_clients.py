@@ -8,7 +8,7 @@ from typing import Any, assert_type
 
 import pytest
 
-from casty import ActorSystem, runtime
+from casty import ActorSystem, InMemoryJournal, runtime
 from casty.distributed.counter import Counter
 from casty.distributed.facade import Distributed
 from casty.distributed.handle import failure
@@ -250,9 +250,14 @@ async def test_a_gateway_is_asked_for_its_port_at_each_call() -> None:
     assert await counter.increment() == 1
 
 
-def test_a_journal_is_refused(gateway: FakeGateway) -> None:
-    with pytest.raises(JournalError, match="journal: expected None"):
-        Distributed(gateway, journal=object())
+def test_a_journal_needs_a_gateway_with_sessions() -> None:
+    class Plain:
+        async def entity_ask(self, ref: Any, msg_factory: Any, *, timeout: float) -> Any:
+            raise NotImplementedError
+
+    plain: Any = Plain()
+    with pytest.raises(JournalError, match="journal: expected a ClusteredActorSystem or a ClusterClient"):
+        Distributed(plain, journal=InMemoryJournal())
 
 
 async def test_another_number_of_shards_is_an_event(d: Distributed) -> None:

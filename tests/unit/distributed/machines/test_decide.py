@@ -107,7 +107,7 @@ def test_arguments_of_the_wrong_kind_are_refused(kind: int, command: Any) -> Non
 
 
 def test_destroying_what_does_not_exist_is_false() -> None:
-    for kind in STRUCTURES:
+    for kind in (kind for kind, structure in STRUCTURES.items() if structure.shapes):
         entity = Entity(kind)
         assert entity.do(1, 1, DESTROY) == [OK, False]
         assert entity.state is None

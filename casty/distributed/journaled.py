@@ -1,0 +1,479 @@
+"""Structures whose changes are put on record: a gateway and its port around another one's.
+
+Theory of operation. The cluster orders and applies a call as it does without a journal; its answer says the number of
+the entity's last change. The caller gets the answer when the journal has everything up to that number: commit, journal,
+reply. Changes of others that are not on record yet are fetched from the slot and put there first, so whoever answers
+has seen to all that the answer rests on, also when the gateway that made a change is gone. Several gateways may do the
+same at the same time, as the same change under the same number is success.
+
+An entity of which the slot has no record is restored from the journal before it is used: the slot begins a *life* of
+it, the journal is told of that life under the next number, so that no gateway of an earlier life can append any more,
+and what the history amounts to is sent to the slot. That too may be done by several at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from casty import runtime
+from casty.actor.behavior import Behavior
+from casty.distributed.handle import Deadline, failure
+from casty.distributed.journal_names import IDENTITY, LIFE, entities_of, journal_id, map_prefix
+from casty.distributed.journal_tokens import Tokens
+from casty.distributed.machines.base import (
+    DESTROY,
+    MAP,
+    OK,
+    OTHER_JOURNAL,
+    UNRECORDED,
+    UNSAVED,
+    Command,
+    Reply,
+)
+from casty.distributed.machines.registry import STRUCTURES
+from casty.distributed.port import Grant, Port, RegionRef
+from casty.distributed.record import (
+    BEGIN,
+    FORGET,
+    KEPT_KINDS,
+    NOTE,
+    RECORDED,
+    RESTORE,
+    STATE,
+    TAIL,
+    TOKEN_KINDS,
+)
+from casty.distributed.recorder import Journal, Recorder, within
+from casty.distributed.restoring import History, parts_of
+from casty.errors import CastyError, JournalConflict, JournalError, NotOnRecord, OutcomeUnknown, Unavailable
+from casty.journal.base import EventJournal, Snapshot
+from casty.wire.pack import unpack
+
+__all__ = ["JournaledGateway", "JournaledPort"]
+
+MAX_RECORDERS = 10_000
+"""Entities of which this process remembers how far the journal is; what it forgot it asks for again."""
+
+SNAPSHOT_EVERY = 1_000
+"""After so many changes of an entity a snapshot of it is kept, if it is small."""
+
+SNAPSHOT_BYTES = 256 * 1024
+"""What counts as small. Of what is larger the history is as long as the state, but for what was removed."""
+
+TAIL_BYTES = 256 * 1024
+"""About how much of a tail is asked for at once."""
+
+PAGE = 1_000
+"""Events that are loaded at once."""
+
+ASIDE_S = 5.0
+"""How long the cluster may take for what is done for several callers, each of which has a deadline of its own."""
+
+LIFE_BYTES = 8
+
+T = TypeVar("T")
+
+
+class JournaledGateway:
+    """A gateway whose structures go through a journal; everything else is the inner one's.
+
+    Parameters
+    ----------
+    gateway
+        A system or a client.
+    journal
+        Where the changes go.
+    """
+
+    def __init__(self, gateway: Any, journal: EventJournal) -> None:
+        self._gateway = gateway
+        self.recorded_shards: dict[tuple[int, str], int] = gateway.recorded_shards
+        self._port = JournaledPort(gateway, journal)
+
+    @property
+    def structures(self) -> Port:
+        """The port of the structures; raises what the inner gateway's does."""
+        _ = self._gateway.structures
+        return self._port
+
+    def region_ref(self, key: str, factory: Callable[[str], Behavior[Any]], *, num_shards: int) -> RegionRef:
+        """See `EntityGateway.region_ref`."""
+        ref: RegionRef = self._gateway.region_ref(key, factory, num_shards=num_shards)
+        return ref
+
+    async def entity_ask(self, ref: RegionRef, msg_factory: Any, *, timeout: float) -> Any:
+        """See `EntityGateway.entity_ask`."""
+        return await self._gateway.entity_ask(ref, msg_factory, timeout=timeout)
+
+
+class JournaledPort:
+    """A `Port` over the port of a gateway and a journal; see the head of this module."""
+
+    def __init__(self, gateway: Any, journal: EventJournal) -> None:
+        self._gateway = gateway
+        self._journal = Journal(journal)
+        self._identity: bytes | None = None
+        self._tokens = Tokens(self._journal)
+        self._recorders: OrderedDict[tuple[int, bytes], Recorder] = OrderedDict()
+        """The latest of each entity, at most `MAX_RECORDERS` and those that somebody waits for."""
+        self._restoring: dict[tuple[int, bytes], asyncio.Task[None]] = {}
+        """Restorations under way here, each for everyone who waits for it."""
+        self._aside: dict[asyncio.Task[None], None] = {}
+        """What nobody waits for: held here until it is done."""
+
+    @property
+    def _inner(self) -> Port:
+        port: Port = self._gateway.structures
+        return port
+
+    @property
+    def host_label(self) -> str | None:
+        """See `Port.host_label`."""
+        return self._inner.host_label
+
+    @property
+    def cluster(self) -> tuple[int, str] | None:
+        """See `Port.cluster`."""
+        return self._inner.cluster
+
+    def encode(self, value: object) -> bytes:
+        """See `Port.encode`."""
+        return self._inner.encode(value)
+
+    def decode(self, data: bytes) -> object:
+        """See `Port.decode`."""
+        return self._inner.decode(data)
+
+    def canonical(self, value: object) -> bytes:
+        """See `Port.canonical`."""
+        return self._inner.canonical(value)
+
+    # -- the port's methods
+
+    async def command(self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None) -> Reply:
+        """Apply a command once, and answer when the journal has it; see `Port.command`."""
+        if kind not in KEPT_KINDS:
+            return await self._inner.command(kind, entity, command, timeout_s=timeout_s)
+        deadline = Deadline(timeout_s)
+        identity = await self._identify(deadline)
+        while True:
+            known = self._recorders.get((kind, entity))
+            wrapped = [RECORDED, identity, 0 if known is None else known.recorded, list(command)]
+            reply = await self._inner.command(kind, entity, wrapped, timeout_s=deadline.left_s())
+            if reply[0] == OK:
+                return await self._recorded(kind, entity, command, reply, deadline)
+            if command[0] == DESTROY and await self._is_nowhere(kind, entity, reply, deadline):
+                return [OK, False]
+            if not await self._again(kind, entity, reply, deadline):
+                return reply
+
+    async def read(self, kind: int, entity: bytes, query: Command, *, timeout_s: float | None) -> Reply:
+        """Answer a query from what is on record; see `Port.read`."""
+        if kind not in KEPT_KINDS:
+            return await self._inner.read(kind, entity, query, timeout_s=timeout_s)
+        deadline = Deadline(timeout_s)
+        identity = await self._identify(deadline)
+        while True:
+            wrapped = [RECORDED, identity, list(query)]
+            reply = await self._inner.read(kind, entity, wrapped, timeout_s=deadline.left_s())
+            if reply[0] == OK:
+                recorder = self._recorder(kind, entity, reply)
+                await recorder.until(reply[-3], None, deadline)
+                return reply[:-3]
+            if await self._is_nowhere(kind, entity, reply, deadline):
+                return STRUCTURES[kind].query(None, query)
+            if not await self._again(kind, entity, reply, deadline):
+                return reply
+
+    async def wait(
+        self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None
+    ) -> tuple[Reply, Grant | None]:
+        """Apply a command that may wait or grant; its token is above all that users of the journal know."""
+        if kind not in TOKEN_KINDS:
+            return await self._inner.wait(kind, entity, command, timeout_s=timeout_s)
+        deadline = Deadline(timeout_s)
+        identity = await self._identify(deadline)
+        cluster = await self._cluster(deadline)
+        floor = self._tokens.known_floor(cluster)
+        if floor is None:
+            floor = await self._aside_within(self._tokens.floor(cluster), deadline)
+        wrapped = [RECORDED, identity, floor, list(command)]
+        reply, grant = await self._inner.wait(kind, entity, wrapped, timeout_s=deadline.left_s())
+        if grant is not None and not self._tokens.covers(grant.token, self._inner.cluster):
+            await self._cover(kind, entity, grant, deadline)
+        return reply, grant
+
+    async def release(
+        self, kind: int, entity: bytes, grant: Grant, command: Command, *, timeout_s: float | None
+    ) -> Reply:
+        """Apply the command that ends a hold; holds are not put on record."""
+        return await self._inner.release(kind, entity, grant, command, timeout_s=timeout_s)
+
+    async def scan(self, kind: int, prefix: bytes, *, timeout_s: float | None) -> list[bytes]:
+        """Return the entities in the cluster and on record that begin with `prefix`; see `Port.scan`."""
+        deadline = Deadline(timeout_s)
+        await self._cluster(deadline)
+        found = dict.fromkeys(await self._inner.scan(kind, prefix, timeout_s=deadline.left_s()))
+        if kind == MAP:
+            name: Any = unpack(prefix + b"\xc0")
+            found.update(dict.fromkeys(await self._aside_within(self._listed(name[0]), deadline)))
+        return list(found)
+
+    async def _is_nowhere(self, kind: int, entity: bytes, reply: Reply, deadline: Deadline) -> bool:
+        """Whether it was not in the cluster, by that answer, and then not on record: no life begins to say so."""
+        if reply[0] != UNRECORDED or not reply[1]:
+            return False
+        history = await self._aside_within(self._history(kind, entity), deadline)
+        return history.state is None
+
+    async def _listed(self, name: str) -> list[bytes]:
+        prefix, found = map_prefix(name), list[bytes]()
+        page = await self._journal.entity_ids(prefix, "")
+        while page:
+            found += entities_of(name, page)
+            page = await self._journal.entity_ids(prefix, page[-1])
+        return found
+
+    # -- recording
+
+    async def tail(self, kind: int, entity: bytes, life: bytes, after: int) -> Reply:
+        """See `recorder.Source`."""
+        return await self._inner.read(kind, entity, [TAIL, life, after, TAIL_BYTES], timeout_s=ASIDE_S)
+
+    def _recorder(self, kind: int, entity: bytes, reply: Reply) -> Recorder:
+        """Return the recorder of the entity in the life that an answer tells of."""
+        mark, life = reply[-2:]
+        recorder = self._recorders.get((kind, entity))
+        if recorder is None or recorder.life != life:
+            recorder = Recorder(self, self._journal, kind, entity, journal_id(kind, entity), life)
+            self._recorders[(kind, entity)] = recorder
+            if len(self._recorders) > MAX_RECORDERS:
+                self._forget_idle()
+        recorder.heard(mark)
+        return recorder
+
+    def _forget_idle(self) -> None:
+        key, oldest = next(iter(self._recorders.items()))
+        if oldest.is_idle:
+            del self._recorders[key]
+        else:
+            self._recorders.move_to_end(key)
+
+    async def _recorded(
+        self, kind: int, entity: bytes, command: Command, reply: Reply, deadline: Deadline
+    ) -> Reply:
+        """Give an answer out once the journal has what it rests on."""
+        number, answer = reply[-3], reply[:-3]
+        recorder = self._recorder(kind, entity, reply)
+        has_changed = STRUCTURES[kind].has_changed(command, answer)
+        try:
+            await recorder.until(number, command if has_changed else None, deadline)
+        except JournalError as error:
+            raise NotOnRecord(
+                f"the cluster applied the call, and it is not confirmed to be on record: {error}; it happened once or "
+                "not at all"
+            ) from error
+        if command[0] == DESTROY and has_changed:
+            self._do_aside(self._note(kind, entity, number))
+        elif has_changed and number % SNAPSHOT_EVERY == 0:
+            self._do_aside(self._keep_snapshot(kind, entity))
+        return answer
+
+    async def _note(self, kind: int, entity: bytes, number: int) -> None:
+        """Tell the slot that a destroyed entity is on record as such: it needs to remember nothing of it."""
+        await self._inner.command(
+            kind, entity, [NOTE, await self._identify(Deadline(ASIDE_S)), number], timeout_s=ASIDE_S
+        )
+
+    async def _keep_snapshot(self, kind: int, entity: bytes) -> None:
+        """Keep what the entity amounts to, so that a restoration need not read all of its history."""
+        identity = await self._identify(Deadline(ASIDE_S))
+        reply = await self._inner.read(kind, entity, [STATE, identity, SNAPSHOT_BYTES], timeout_s=ASIDE_S)
+        if reply[0] != OK or reply[1] is None:
+            return
+        await self._recorder(kind, entity, reply).until(reply[-3], None, Deadline(ASIDE_S))
+        await self._journal.save_snapshot(journal_id(kind, entity), Snapshot(reply[-3], reply[1]))
+
+    # -- what is done for several callers, or for none
+
+    def _do_aside(self, work: Awaitable[None]) -> None:
+        """Do something that nobody waits for; when it fails, the next use of the entity does it again."""
+        task = asyncio.ensure_future(_quietly(work))
+        self._aside[task] = None
+        task.add_done_callback(self._aside.pop)
+
+    async def _aside_within(self, work: Coroutine[Any, Any, T], deadline: Deadline) -> T:
+        """Return what a piece of work comes to; it ends with the caller's deadline or cancellation."""
+        task = asyncio.ensure_future(work)
+        try:
+            await within(_end_of(task), deadline, _late)
+        finally:
+            if not task.done():
+                task.cancel()
+        return task.result()
+
+    async def _again(self, kind: int, entity: bytes, reply: Reply, deadline: Deadline) -> bool:
+        """After an answer that is no success: whether to ask again, when what it asks for is done."""
+        if reply[0] == OTHER_JOURNAL:
+            raise JournalError(
+                f"{journal_id(kind, entity)}: expected the journal {reply[1].hex()}, in which it is on record, found "
+                f"the journal {(self._identity or b'').hex()}; use that one, or destroy it there first"
+            )
+        if reply[0] == UNSAVED:
+            await self._recorder(kind, entity, reply).until(reply[-3], None, deadline)
+            return True
+        if reply[0] != UNRECORDED:
+            return False
+        key = (kind, entity)
+        task = self._restoring.get(key)
+        if task is None:
+            task = self._restoring[key] = asyncio.ensure_future(self._restore(kind, entity))
+            task.add_done_callback(lambda _: self._restoring.pop(key))
+            task.add_done_callback(_seen)
+        await within(_end_of(task), deadline, _late)
+        task.result()
+        return True
+
+    async def _identify(self, deadline: Deadline) -> bytes:
+        """Return the identity of the journal, which is its own first event."""
+        identity = self._identity
+        if identity is None:
+            identity = self._identity = await self._aside_within(self._read_identity(), deadline)
+        return identity
+
+    async def _read_identity(self) -> bytes:
+        while True:
+            rows = await self._journal.load(IDENTITY, 1, 1)
+            if rows:
+                identity: Any = rows[0].event
+                if not isinstance(identity, bytes):
+                    raise JournalError(
+                        f"journal: expected its identity in {IDENTITY!r}, found something else"
+                    )
+                return identity
+            fresh = runtime.current().entropy.token("journal", LIFE_BYTES)
+            try:
+                await self._journal.persist(IDENTITY, [fresh], 0)
+            except JournalConflict:
+                continue  # somebody else was faster: what it wrote is there now
+
+    async def _cluster(self, deadline: Deadline) -> tuple[int, str]:
+        """Return which cluster is used; a gateway that has not heard of it yet asks it something first."""
+        inner = self._inner
+        while inner.cluster is None:
+            await inner.read(KEPT_KINDS[0], b"casty", [1], timeout_s=deadline.left_s())
+        return inner.cluster
+
+    async def _cover(self, kind: int, entity: bytes, grant: Grant, deadline: Deadline) -> None:
+        """Put a token on record that none of the known floors covers: the cluster is another one than a moment ago."""
+        cluster = await self._cluster(deadline)
+        try:
+            await self._aside_within(self._tokens.cover(grant.token, cluster), deadline)
+        except BaseException:
+            # Nobody hears of this hold, so nobody would give it back.
+            self._do_aside(self._give_back(kind, entity, grant))
+            raise
+
+    async def _give_back(self, kind: int, entity: bytes, grant: Grant) -> None:
+        await self._inner.release(kind, entity, grant, [3, grant.token], timeout_s=ASIDE_S)
+
+    # -- restoring
+
+    async def _history(self, kind: int, entity: bytes) -> History:
+        """Return what the journal has of an entity."""
+        entity_id = journal_id(kind, entity)
+        history = History(kind, entity_id)
+        snapshot = await self._journal.load_snapshot(entity_id)
+        if snapshot is not None:
+            history.begin(snapshot.sequence_nr, snapshot.state)
+        page = await self._journal.load(entity_id, history.number + 1, PAGE)
+        while page:
+            for row in page:
+                history.take(row.sequence_nr, row.event)
+            page = await self._journal.load(entity_id, history.number + 1, PAGE) if len(page) == PAGE else []
+        return history
+
+    async def _restore(self, kind: int, entity: bytes) -> None:
+        """Restore an entity from the journal, together with whoever else does."""
+        identity = await self._identify(Deadline(ASIDE_S))
+        is_live = False
+        while not is_live:
+            fresh = runtime.current().entropy.token("life", LIFE_BYTES)
+            life, is_live, had_state, step = await self._ask(kind, entity, [BEGIN, identity, fresh])
+            if is_live:
+                return
+            history = await self._history_of(kind, entity, life)
+            if had_state and not history.is_blank:
+                await self._ask(kind, entity, [FORGET, identity, life])
+                raise JournalError(
+                    f"{journal_id(kind, entity)}: expected it in the cluster or on record, found it in both: it was "
+                    "used without the journal since the cluster started; nothing was changed: destroy it without the "
+                    "journal to have what is on record"
+                )
+            commands = [] if had_state else history.commands()
+            while not is_live:
+                part, is_last = parts_of(commands, step)
+                command = [RESTORE, identity, life, step, part, history.number if is_last else 0]
+                found, is_live, _, step = await self._ask(kind, entity, command)
+                if found != life:
+                    break  # the slot lost its memory meanwhile, and another life began
+
+    async def _history_of(self, kind: int, entity: bytes, life: bytes) -> History:
+        """Return the history of an entity that ends with the beginning of this life."""
+        while True:
+            history = await self._history(kind, entity)
+            if history.life == life:
+                return history
+            try:
+                await self._journal.persist(journal_id(kind, entity), [[LIFE, life]], history.number)
+            except JournalConflict:
+                continue  # a gateway of an earlier life was faster, or one that restores as well
+            history.number += 1
+            return history
+
+    async def _ask(self, kind: int, entity: bytes, command: Command) -> list[Any]:
+        """Apply a step of a restoration, and return how far it is: ``[life, is_live, had_state, step]``."""
+        try:
+            reply = await self._inner.command(kind, entity, command, timeout_s=ASIDE_S)
+        except OutcomeUnknown as error:
+            raise Unavailable(f"{journal_id(kind, entity)}: it was not restored: {error}") from error
+        if reply[0] == OTHER_JOURNAL:
+            await self._again(kind, entity, reply, Deadline(ASIDE_S))
+        if reply[0] == UNRECORDED:
+            return [b"", False, False, 0]
+        if reply[0] != OK:
+            raise failure(reply, f"{journal_id(kind, entity)}, which is not restored yet")
+        progress: list[Any] = reply[1]
+        return progress
+
+
+def _late() -> Exception:
+    return JournalError("the journal did not answer in time; nothing was changed")
+
+
+def _end_of(task: asyncio.Task[Any]) -> asyncio.Future[None]:
+    """Return a future that is done with the task, whatever comes of it, and of which the task knows nothing."""
+    end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def done(_: asyncio.Task[Any]) -> None:
+        if not end.done():
+            end.set_result(None)
+
+    task.add_done_callback(done)
+    return end
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    """Take note of how a restoration ended that nobody may wait for any more."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def _quietly(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except CastyError:
+        return

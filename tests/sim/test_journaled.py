@@ -1,0 +1,359 @@
+"""Structures on record: what was acknowledged is there after the cluster lost all its memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from casty import ClusterClient, Counter, Distributed, Queue, Settings
+from casty.errors import JournalError, NotOnRecord, OutcomeUnknown, Unavailable
+from sim import World
+from sim.journal import SimJournal
+
+NODES = 3
+SETTINGS = Settings(slots=4, heartbeat_s=0.1, election_min_s=0.5, election_max_s=0.75, session_ttl_s=4.0)
+
+
+class Stage:
+    """A cluster that may lose its memory, and a journal that stays."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.journal = SimJournal()
+
+    async def begin(self) -> None:
+        await self.world.cluster(NODES, config=SETTINGS)
+
+    async def lose_memory(self) -> None:
+        """All nodes end at once, and begin again without what they knew."""
+        for name in self.world.node_names:
+            self.world.crash(name)
+        await asyncio.gather(*[self.world.restart(name) for name in self.world.node_names])
+
+    async def client(self, name: str) -> ClusterClient:
+        return await self.world.client(name)
+
+    async def user(self, name: str) -> Distributed:
+        return Distributed(await self.client(name), journal=self.journal)
+
+    def events(self, entity_id: str) -> list[Any]:
+        return [data for _, data, _ in self.journal.inner._events.get(entity_id, [])]
+
+
+def run(body: Callable[[Stage], Any], seed: int = 9_870_001, limit_s: float = 120.0) -> None:
+    async def main(world: World) -> None:
+        stage = Stage(world)
+        await stage.begin()
+        await body(stage)
+
+    with World(seed) as world:
+        world.run(main(world), limit_s=limit_s)
+        assert world.errors == []
+
+
+def test_everything_acknowledged_is_there_after_all_memory_was_lost() -> None:
+    async def body(stage: Stage) -> None:
+        d = await stage.user("first")
+        assert [await d.counter("hits").increment() for _ in range(3)] == [1, 2, 3]
+        users = d.map[str, int]("users")
+        await users.put("alice", 30)
+        await users.put("bob", 40)
+        assert await users.delete("bob")
+        tags = d.set[str]("tags")
+        assert await tags.add("a")
+        assert not await tags.add("a")
+        assert await tags.add("b")
+        assert await tags.remove("a")
+        jobs = d.queue[str]("jobs")
+        for job in "wxyz":
+            await jobs.enqueue(job)
+        assert await jobs.dequeue() == "w"
+        lock = d.lock("alone")
+        await lock.acquire()
+        token = lock.token
+        assert token is not None
+        fence = d.fence("settings")
+        assert await fence.write(token, "value")
+        await stage.lose_memory()
+        again = await stage.user("second")
+        assert await again.counter("hits").get() == 3
+        assert await again.counter("hits").increment() == 4
+        users = again.map[str, int]("users")
+        assert await users.get("alice") == 30
+        assert await users.get("bob") is None
+        assert await again.set[str]("tags").size() == 1
+        assert await again.set[str]("tags").contains("b")
+        jobs = again.queue[str]("jobs")
+        assert [await jobs.dequeue() for _ in range(4)] == ["x", "y", "z", None]
+        assert await again.fence("settings").read() == ("value", token)
+        other = again.lock("alone")
+        await other.acquire()  # holds are not revived
+        assert other.token is not None and other.token > token
+        assert await again.fence("settings").write(other.token, "later")
+
+    run(body)
+
+
+def test_the_same_client_goes_on_after_all_memory_was_lost() -> None:
+    async def body(stage: Stage) -> None:
+        counter = (await stage.user("only")).counter("hits", timeout=30.0)
+        for expected in range(1, 6):
+            assert await counter.increment() == expected
+        await stage.lose_memory()
+        while True:
+            try:
+                found = await counter.increment()
+                break
+            except (OutcomeUnknown, Unavailable):
+                continue
+        assert found >= 6
+        assert await counter.get() == found
+
+    run(body)
+
+
+def test_two_gateways_and_one_without_the_journal_share_one_structure() -> None:
+    async def body(stage: Stage) -> None:
+        first, second = await stage.user("first"), await stage.user("second")
+        plain = Distributed(await stage.client("plain"))
+
+        async def add(counter: Counter) -> None:
+            for _ in range(20):
+                await counter.increment()
+
+        await first.counter("hits").get()
+        assert await first.counter("hits").increment(0) == 0
+        await asyncio.gather(*[add(d.counter("hits")) for d in (first, second, plain, first)])
+        assert await plain.counter("hits").get() == 80
+        assert await second.counter("hits").get() == 80
+        await stage.lose_memory()
+        assert await (await stage.user("third")).counter("hits").get() == 80
+
+    run(body)
+
+
+def test_a_reader_sees_nothing_that_is_not_on_record() -> None:
+    """What a gateway without the journal did is put on record by the first that has it, before it answers."""
+
+    async def body(stage: Stage) -> None:
+        recorded, plain = await stage.user("recorded"), Distributed(await stage.client("plain"))
+        counter = recorded.counter("hits")
+        await counter.increment()
+        assert await plain.counter("hits").increment() == 2
+        stage.journal.is_failing = True
+        with pytest.raises(JournalError, match="change 3 is not on record") as caught:
+            await counter.get()
+        assert not isinstance(caught.value, NotOnRecord)
+        assert await plain.counter("hits").get() == 2
+        stage.journal.is_failing = False
+        assert await counter.get() == 2
+        await stage.lose_memory()
+        assert await (await stage.user("later")).counter("hits").get() == 2
+
+    run(body)
+
+
+@pytest.mark.parametrize("fault", ["is_failing", "is_full", "loses_answers"])
+def test_a_failing_journal_is_a_typed_error_and_others_go_on(fault: str) -> None:
+    async def body(stage: Stage) -> None:
+        d, plain = await stage.user("recorded"), Distributed(await stage.client("plain"))
+        counter = d.counter("hits")
+        assert await counter.increment() == 1
+        setattr(stage.journal, fault, True)
+        errors = []
+        for _ in range(10):
+            try:
+                await counter.increment()
+            except NotOnRecord as error:
+                errors.append(error)
+        assert 0 < len(errors) < 10 if fault == "loses_answers" else len(errors) == 10
+        assert all(
+            isinstance(error, OutcomeUnknown) and "once or not at all" in str(error) for error in errors
+        )
+        assert await plain.counter("other").increment() == 1
+        setattr(stage.journal, fault, False)
+        assert await counter.get() == 11, "what was applied is put on record by whoever is next"
+        await stage.lose_memory()
+        assert await (await stage.user("later")).counter("hits").get() == 11
+
+    run(body)
+
+
+def test_a_slow_journal_is_late_and_not_wrong() -> None:
+    async def body(stage: Stage) -> None:
+        counter = (await stage.user("slow")).counter("hits", timeout=1.0)
+        await counter.increment()
+        stage.journal.slow_ms = 10_000
+        with pytest.raises(NotOnRecord, match="in time"):
+            await counter.increment()
+        stage.journal.slow_ms = 2
+        patient = (await stage.user("patient")).counter("hits", timeout=20.0)
+        assert await patient.get() == 2
+
+    run(body)
+
+
+def test_a_gateway_that_ends_between_commit_and_journal() -> None:
+    """Its change is in the slot's tail: the next gateway puts it on record before it answers anybody."""
+
+    async def body(stage: Stage) -> None:
+        d = await stage.user("first")
+        await d.counter("hits").increment()
+        stage.journal.slow_ms = 3_000
+        lost: list[Any] = []
+        plain = Distributed(await stage.client("plain")).counter("hits")
+        stage.world.after(0, lost.append, asyncio.ensure_future(d.counter("hits").increment()))
+        while await plain.get() != 2:
+            await asyncio.sleep(0.01)
+        assert len(stage.events("counter:hits")) == 2
+        stage.world.crash("first")
+        stage.journal.slow_ms = 2
+        other = (await stage.user("second")).counter("hits")
+        assert await other.get() == 2
+        await stage.lose_memory()
+        assert await (await stage.user("third")).counter("hits").get() == 2
+
+    run(body)
+
+
+def test_first_uses_at_the_same_time() -> None:
+    """Many gateways restore one structure together; it is restored once."""
+
+    async def body(stage: Stage) -> None:
+        d = await stage.user("before")
+        jobs = d.queue[int]("jobs", timeout=30.0)
+        await asyncio.gather(*[jobs.enqueue(number) for number in range(1_200)])
+        await stage.lose_memory()
+        users = [await stage.user(f"user-{number}") for number in range(5)]
+
+        async def take(jobs: Queue[int]) -> list[int | None]:
+            return [await jobs.dequeue() for _ in range(10)]
+
+        taken = await asyncio.gather(*[take(user.queue[int]("jobs", timeout=30.0)) for user in users])
+        found = [item for items in taken for item in items if item is not None]
+        assert len(found) == 50
+        assert sorted(found) == sorted(dict.fromkeys(found))
+        assert await users[0].queue[int]("jobs").size() == 1_150
+
+    run(body)
+
+
+def test_the_state_of_a_cluster_goes_on_record_when_a_journal_comes() -> None:
+    async def body(stage: Stage) -> None:
+        plain = Distributed(await stage.client("plain"))
+        await plain.counter("hits").increment(7)
+        for item in "abc":
+            await plain.queue[str]("jobs").enqueue(item)
+        d = await stage.user("recorded")
+        assert await d.counter("hits").increment() == 8
+        assert await d.queue[str]("jobs").dequeue() == "a"
+        await stage.lose_memory()
+        again = await stage.user("again")
+        assert await again.counter("hits").get() == 8
+        assert [await again.queue[str]("jobs").dequeue() for _ in range(3)] == ["b", "c", None]
+
+    run(body)
+
+
+def test_both_in_the_cluster_and_on_record_is_for_people_to_decide() -> None:
+    async def body(stage: Stage) -> None:
+        await (await stage.user("recorded")).counter("hits").increment(5)
+        await stage.lose_memory()
+        plain = Distributed(await stage.client("plain"))
+        await plain.counter("hits").increment()
+        counter = (await stage.user("again")).counter("hits")
+        with pytest.raises(JournalError, match="found it in both"):
+            await counter.increment()
+        assert await plain.counter("hits").increment() == 2
+        await plain.counter("hits").destroy()
+        assert await counter.increment() == 6
+
+    run(body)
+
+
+def test_another_journal_is_refused() -> None:
+    async def body(stage: Stage) -> None:
+        await (await stage.user("recorded")).counter("hits").increment(5)
+        other = SimJournal()
+        counter = Distributed(await stage.client("other"), journal=other).counter("hits")
+        with pytest.raises(JournalError, match="expected the journal"):
+            await counter.increment()
+        with pytest.raises(JournalError, match="expected the journal"):
+            await counter.get()
+
+    run(body)
+
+
+def test_asking_for_what_is_not_there_leaves_no_trace() -> None:
+    async def body(stage: Stage) -> None:
+        d = await stage.user("reader")
+        users = d.map[str, int]("users")
+        for name in ("alice", "bob"):
+            assert await users.get(name) is None
+            assert not await users.contains(name)
+        assert await d.counter("hits").get() == 0
+        assert await stage.journal.inner.entity_ids("map:") == []
+        assert await stage.journal.inner.entity_ids("counter:") == []
+
+    run(body)
+
+
+def test_a_map_is_destroyed_on_record_too() -> None:
+    async def body(stage: Stage) -> None:
+        users = (await stage.user("first")).map[str, int]("users")
+        for number in range(5):
+            await users.put(f"user-{number}", number)
+        longer = (await stage.user("other")).map[str, int]("users:x")
+        await longer.put("stays", 1)
+        await stage.lose_memory()
+        users = (await stage.user("second")).map[str, int]("users")
+        assert await users.destroy()
+        assert not await users.destroy()
+        await stage.lose_memory()
+        third = await stage.user("third")
+        assert [await third.map[str, int]("users").get(f"user-{number}") for number in range(5)] == [None] * 5
+        assert await third.map[str, int]("users:x").get("stays") == 1
+
+    run(body)
+
+
+def test_snapshots_shorten_a_restoration() -> None:
+    async def body(stage: Stage) -> None:
+        counter = (await stage.user("first")).counter("hits", timeout=60.0)
+        for _ in range(26):
+            await asyncio.gather(*[counter.increment() for _ in range(50)])
+        snapshot = await stage.journal.inner.load_snapshot("counter:hits")
+        assert snapshot is not None and snapshot.sequence_nr >= 1_000
+        await stage.lose_memory()
+        assert await (await stage.user("second")).counter("hits").get() == 1_300
+
+    run(body)
+
+
+def test_tokens_grow_though_the_wall_clock_went_back() -> None:
+    async def body(stage: Stage) -> None:
+        lock = (await stage.user("first")).lock("alone")
+        await lock.acquire()
+        first = lock.token
+        for name in stage.world.node_names:
+            stage.world.clock(name).step_wall(-3_600)
+        await stage.lose_memory()
+        again = (await stage.user("second")).lock("alone")
+        await again.acquire()
+        assert first is not None and again.token is not None
+        assert again.token > first
+
+    run(body)
+
+
+def test_bad_arguments() -> None:
+    async def body(stage: Stage) -> None:
+        client: Any = await stage.client("client")
+        wrong: Any = object()
+        with pytest.raises(TypeError, match="journal: expected an EventJournal, found <object"):
+            Distributed(client, journal=wrong)
+
+    run(body)
