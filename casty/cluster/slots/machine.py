@@ -119,7 +119,6 @@ class SlotMachine:
         "_counter",
         "_dump",
         "_generation",
-        "_has_records",
         "_orders",
         "_records",
         "_unweighed",
@@ -146,9 +145,8 @@ class SlotMachine:
         self._waiting = 0
         self._dump: SlotDump | None = None
         """Told of every session and entity before it changes."""
-        self._has_records = False
-        """Whether there ever was a record; where there was none, no command pays for the look."""
-        self._records = SlotRecords(self)
+        self._records = 0
+        """How many records there are; where there is none, no command pays for the look."""
         self._context = Context(Caller(0, 0), self._next_token, limits.max_waiters)
 
     def _next_token(self) -> int:
@@ -202,8 +200,8 @@ class SlotMachine:
             if refused is not None:
                 return refused
         key = (kind, entity)
-        if command[0] >= RECORDED or self._has_records:
-            reply = self._records.command(Caller(number, seq), key, command)
+        if command[0] >= RECORDED or self._records:
+            reply = SlotRecords(self).command(Caller(number, seq), key, command)
             if reply is not None:
                 return Applied(reply) if reply[0] == BUSY else self._answer(session, seq, reply)
             if command[0] == RECORDED:
@@ -338,10 +336,11 @@ class SlotMachine:
             if before is not None:
                 del self.entities[key]
                 self._orders[key[0]].remove(key[1])
+                self._records -= key[0] == RECORD
         elif before is not after:
             if before is None:
                 self._orders[key[0]].add(key[1])
-                self._has_records = self._has_records or key[0] == RECORD
+                self._records += key[0] == RECORD
             self.entities[key] = after
 
     def put_back(self, key: EntityKey, state: Any) -> None:
@@ -489,8 +488,8 @@ class SlotMachine:
 
     def query(self, kind: int, entity: bytes, query: Sequence[Any]) -> Reply:
         """Answer a checked query."""
-        if query[0] >= RECORDED or self._has_records:
-            reply = self._records.query((kind, entity), query)
+        if query[0] >= RECORDED or self._records:
+            reply = SlotRecords(self).query((kind, entity), query)
             if reply is not None:
                 return reply
         return STRUCTURES[kind].query(self.entities.get((kind, entity)), query)
@@ -555,7 +554,7 @@ class SlotMachine:
         self.numbers = other.numbers
         self.sessions, self.attempts = other.sessions, other.attempts
         self.entities, self._orders = other.entities, other._orders
-        self._has_records = other._has_records
+        self._records = other._records
         self._weights, self._unweighed = other.weights, {}
 
     def dump(self) -> bytes:
