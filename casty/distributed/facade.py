@@ -11,7 +11,6 @@ from casty.distributed.barrier import Barrier
 from casty.distributed.counter import Counter
 from casty.distributed.fence import Fence
 from casty.distributed.handle import check_gateway, has_port
-from casty.distributed.journaled import JournaledGateway
 from casty.distributed.lock import Lock
 from casty.distributed.machines.base import (
     BARRIER,
@@ -27,6 +26,7 @@ from casty.distributed.machines.base import (
 from casty.distributed.map import Dict
 from casty.distributed.port import EntityGateway, RegionRef
 from casty.distributed.queue import Queue
+from casty.distributed.recording.gateway import JournaledGateway
 from casty.distributed.semaphore import Semaphore
 from casty.distributed.set import Set
 from casty.errors import JournalError

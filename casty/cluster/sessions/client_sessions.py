@@ -24,7 +24,7 @@ from casty.cluster.slots.operations import OP_WRITE
 from casty.cluster.slots.schema import OPEN
 from casty.config import Settings
 from casty.distributed.machines.base import OK, Reply
-from casty.distributed.record import wrapper_bytes
+from casty.distributed.machines.record import wrapper_bytes
 from casty.errors import MessageTooLarge, OutcomeUnknown, SessionExpired
 from casty.limits import MAX_NAME_BYTES
 from casty.runtime import Runtime, Timer

@@ -24,9 +24,9 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from casty.cluster.slot_records import SlotRecords
 from casty.cluster.slots.dump import SlotDump, SlotLoad
 from casty.cluster.slots.entity_order import EntityOrder
+from casty.cluster.slots.records import SlotRecords
 from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, EXPIRE, OPEN, applicable
 from casty.cluster.slots.session_record import EntityKey, SlotSession
 from casty.cluster.slots.weights import Weights, weight_of
@@ -52,8 +52,8 @@ from casty.distributed.machines.base import (
     Effect,
     Reply,
 )
+from casty.distributed.machines.record import RECORDED
 from casty.distributed.machines.registry import STRUCTURES
-from casty.distributed.record import RECORDED
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
@@ -221,7 +221,7 @@ class SlotMachine:
         return self._answer(session, seq, decision.reply, decision.effects)
 
     def decide(self, caller: Caller, key: EntityKey, command: Command) -> Reply:
-        """Apply a command of a recorded entity; see `slot_records.Machine`."""
+        """Apply a command of a recorded entity; see `records.Machine`."""
         state = self.entities.get(key)
         if state is None and len(self.entities) >= self.limits.max_entities:
             return [OVERLOADED, "max_entities", self.limits.max_entities]

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from casty.checks import shown
 from casty.cluster.multiraft.host import Group, Host
 from casty.cluster.multiraft.memory_budget import MemoryBudget, Usage
-from casty.cluster.slot_records import grows
+from casty.cluster.slots.records import grows
 from casty.cluster.slots.weights import Weights
 from casty.distributed.handle import use_text
 from casty.distributed.machines.base import FULL, KIND_NAMES, MAP, Reply

@@ -11,8 +11,8 @@ from typing import Any
 
 from casty.cluster.slots.operations import KEEPALIVE_FIELDS, SCAN
 from casty.distributed.machines.base import COUNTER, FENCE
+from casty.distributed.machines.record import recorded_queries, recorded_shapes
 from casty.distributed.machines.registry import STRUCTURES
-from casty.distributed.record import recorded_queries, recorded_shapes
 from casty.errors import RemoteProtocolError
 from casty.limits import MAX_NAME_BYTES, MAX_NUMBER
 from casty.schema import Case, Data, Number, Row, Rows, Tagged, compiled, flaw

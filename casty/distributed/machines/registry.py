@@ -11,9 +11,9 @@ from casty.distributed.machines.fence import FENCES
 from casty.distributed.machines.lock import LOCKS
 from casty.distributed.machines.map import MAPS
 from casty.distributed.machines.queue import QUEUES
+from casty.distributed.machines.record import RECORDS
 from casty.distributed.machines.semaphore import SEMAPHORES
 from casty.distributed.machines.set import SETS
-from casty.distributed.record import RECORDS
 
 __all__ = ["STRUCTURES"]
 

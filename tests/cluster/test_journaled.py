@@ -11,7 +11,7 @@ import pytest
 from casty import ClusterClient, Counter, Distributed, Queue, Settings
 from casty.errors import JournalError, NotOnRecord, OutcomeUnknown, Unavailable
 from sim import World
-from sim.journal import SimJournal
+from sim.world.journal import SimJournal
 
 NODES = 3
 SETTINGS = Settings(slots=4, heartbeat_s=0.1, election_min_s=0.5, election_max_s=0.75, session_ttl_s=4.0)

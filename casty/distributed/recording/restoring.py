@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from casty.distributed.journal_names import LIFE
 from casty.distributed.machines.base import Caller, Command, Context
+from casty.distributed.machines.record import MAX_PART, command_bytes
 from casty.distributed.machines.registry import STRUCTURES
-from casty.distributed.record import MAX_PART, command_bytes
+from casty.distributed.recording.names import LIFE
 from casty.errors import JournalError
 
 __all__ = ["History", "parts_of"]

@@ -1,8 +1,8 @@
 """The part of the slot machine that knows records: entities whose changes are put on record. Pure.
 
-What each operation does says `casty.distributed.record`. An operation that is none of those is of a gateway without the
-journal. It changes a recorded entity as well, and the tail keeps what it did for whoever has the journal; while the
-entity is being restored it is put off, as nobody may see half of it.
+What each operation does says `casty.distributed.machines.record`. An operation that is none of those is of a gateway
+without the journal. It changes a recorded entity as well, and the tail keeps what it did for whoever has the journal;
+while the entity is being restored it is put off, as nobody may see half of it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from casty.distributed.machines.base import (
     Command,
     Reply,
 )
-from casty.distributed.machines.registry import STRUCTURES
-from casty.distributed.record import (
+from casty.distributed.machines.record import (
     BEGIN,
     FORGET,
     NOTE,
@@ -33,6 +32,7 @@ from casty.distributed.record import (
     TOKEN_KINDS,
     Record,
 )
+from casty.distributed.machines.registry import STRUCTURES
 
 __all__ = ["SlotRecords", "grows", "record_key"]
 

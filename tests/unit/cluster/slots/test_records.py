@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casty.cluster.slot_records import grows
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
+from casty.cluster.slots.records import grows
 from casty.cluster.slots.schema import COMMAND, OPEN, check_entry, check_read
-from casty.distributed import record
+from casty.distributed.machines import record
 from casty.distributed.machines.base import (
     BUSY,
     COUNTER,
@@ -26,9 +26,9 @@ from casty.distributed.machines.base import (
     UNRECORDED,
     UNSAVED,
 )
+from casty.distributed.machines.record import BEGIN, FORGET, NOTE, RECORDED, RESTORE, STATE, TAIL
 from casty.distributed.machines.registry import STRUCTURES
-from casty.distributed.record import BEGIN, FORGET, NOTE, RECORDED, RESTORE, STATE, TAIL
-from casty.distributed.restoring import History, parts_of
+from casty.distributed.recording.restoring import History, parts_of
 from casty.errors import JournalError, RemoteProtocolError
 from casty.wire.pack import pack, unpack
 

@@ -21,8 +21,6 @@ from typing import Any, TypeVar
 from casty import runtime
 from casty.actor.behavior import Behavior
 from casty.distributed.handle import Deadline, failure
-from casty.distributed.journal_names import IDENTITY, LIFE, entities_of, journal_id, map_prefix
-from casty.distributed.journal_tokens import Tokens
 from casty.distributed.machines.base import (
     DESTROY,
     MAP,
@@ -33,9 +31,7 @@ from casty.distributed.machines.base import (
     Command,
     Reply,
 )
-from casty.distributed.machines.registry import STRUCTURES
-from casty.distributed.port import Grant, Port, RegionRef
-from casty.distributed.record import (
+from casty.distributed.machines.record import (
     BEGIN,
     FORGET,
     KEPT_KINDS,
@@ -46,8 +42,12 @@ from casty.distributed.record import (
     TAIL,
     TOKEN_KINDS,
 )
-from casty.distributed.recorder import Journal, Recorder, within
-from casty.distributed.restoring import History, parts_of
+from casty.distributed.machines.registry import STRUCTURES
+from casty.distributed.port import Grant, Port, RegionRef
+from casty.distributed.recording.names import IDENTITY, LIFE, entities_of, journal_id, map_prefix
+from casty.distributed.recording.recorder import Journal, Recorder, within
+from casty.distributed.recording.restoring import History, parts_of
+from casty.distributed.recording.tokens import Tokens
 from casty.errors import CastyError, JournalConflict, JournalError, NotOnRecord, OutcomeUnknown, Unavailable
 from casty.journal.base import EventJournal, Snapshot
 from casty.wire.pack import unpack

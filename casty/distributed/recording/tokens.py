@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.distributed.journal_names import TOKENS
-from casty.distributed.recorder import Journal
+from casty.distributed.recording.names import TOKENS
+from casty.distributed.recording.recorder import Journal
 from casty.errors import JournalConflict, JournalError
 
 __all__ = ["Tokens", "next_floor"]

@@ -1,0 +1,1 @@
+"""Changes of structures on their way into a journal, and back."""
