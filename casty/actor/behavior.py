@@ -313,8 +313,8 @@ def check_behavior(behavior: object, what: str = "behavior") -> None:
         return
     if isinstance(behavior, (ShardedBehavior, SingletonBehavior, BroadcastedBehavior)):
         raise TypeError(
-            f"{what}: expected one of a single actor, found a {type(behavior).__name__}; it is spawned on a node of a "
-            "cluster"
+            f"{what}: expected one of a single actor, found a {type(behavior).__name__}: regions, singletons and "
+            "broadcasts are spawned on a node of a cluster"
         )
     hint = "; a handler is wrapped by Behaviors.receive" if callable(behavior) else ""
     raise TypeError(f"{what}: expected a behaviour, as Behaviors makes them, found {shown(behavior)}{hint}")
