@@ -38,20 +38,23 @@ class Presence:
     A member that the topology names no more, or names as another process, has ended: topologies never go back.
     """
 
-    __slots__ = ("missing_ns", "standing")
+    __slots__ = ("missing_ns", "since_ns", "standing")
 
     def __init__(self) -> None:
         self.standing: Standing | None = None
         self.missing_ns: int | None = None
         """For how long nobody has seen it, in time that counts; None while it is seen or judged by the cluster."""
+        self.since_ns = 0
+        """When it went missing the last time: nothing counts that was before."""
 
-    def look(self, standing: Standing) -> Verdict:
+    def look(self, standing: Standing, now_ns: int) -> Verdict:
         """Take how it stands now."""
         before, self.standing = self.standing, standing
         if standing is Standing.UNKNOWN:
             if before in (Standing.MEMBER, Standing.DOWN):
                 return Verdict.GONE
-            self.missing_ns = self.missing_ns or 0
+            if self.missing_ns is None:
+                self.missing_ns, self.since_ns = 0, now_ns
             return Verdict.NOTHING
         self.missing_ns = None
         if before in (Standing.MEMBER, Standing.DOWN) and standing is Standing.LINKED:

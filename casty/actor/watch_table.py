@@ -24,7 +24,8 @@ PROCESS = "$process/"
 
 TICK_NS = 1_000_000_000
 MAX_TICK_NS = 2 * TICK_NS
-"""A tick that is later than that found this process suspended: the time before it says nothing of others."""
+"""A tick that is later than that found this process suspended: the time before it says nothing of others, and what they
+said meanwhile was not read yet."""
 
 TALK_BYTES = 2000
 """About what it takes to know of one more process."""
@@ -315,7 +316,8 @@ class WatchTable:
         if _is_unresolved(key):
             self._resolve(talk, company)
             return
-        match talk.presence.look(company.standing(node_id_of(key), key.rpartition("#")[2])):
+        standing = company.standing(node_id_of(key), key.rpartition("#")[2])
+        match talk.presence.look(standing, self._clock.now()):
             case Verdict.GONE:
                 self._gone(talk)
                 return
@@ -331,7 +333,7 @@ class WatchTable:
 
     def _resolve(self, talk: _Talk, company: Company) -> None:
         """Ask whoever is known at an address now."""
-        talk.presence.look(Standing.UNKNOWN)
+        talk.presence.look(Standing.UNKNOWN, self._clock.now())
         host, _, port = talk.conversation.key.removeprefix(UNRESOLVED).rpartition(":")
         node_id = company.node_at(host, int(port)) if port.isdigit() else None
         if node_id is None:
@@ -454,15 +456,15 @@ class WatchTable:
 
     def _tick(self) -> None:
         self._timer = None
-        company, now_ns = self.company, self._clock.now()
-        passed_ns = min(now_ns - self._ticked_ns, MAX_TICK_NS)
-        is_sighted = company is not None and company.is_sighted()
+        company, now_ns, ticked_ns = self.company, self._clock.now(), self._ticked_ns
+        is_sighted = company is not None and company.is_sighted() and now_ns - ticked_ns <= MAX_TICK_NS
         for talk in list(self._talks.values()):
             key = talk.conversation.key
             if self._talks.get(key) is not talk or company is None:
                 continue
             self._look(talk)
             may_judge = is_sighted and (company.judges or _is_unresolved(key))
+            passed_ns = now_ns - max(ticked_ns, talk.presence.since_ns)
             if may_judge and talk.presence.passed(passed_ns, company.grace_ns):
                 self._gone(talk)
             elif not _is_unresolved(key) and talk.presence.standing is not Standing.DOWN:

@@ -29,19 +29,19 @@ UNKNOWN, LINKED, MEMBER, DOWN = Standing.UNKNOWN, Standing.LINKED, Standing.MEMB
 def test_verdicts(before: Standing | None, now: Standing, verdict: Verdict) -> None:
     presence = Presence()
     if before is not None:
-        presence.look(before)
-    assert presence.look(now) is verdict
+        presence.look(before, 0)
+    assert presence.look(now, 0) is verdict
 
 
 def test_who_is_missing_for_too_long_is_gone_and_who_comes_back_begins_anew() -> None:
     presence = Presence()
-    presence.look(LINKED)
+    presence.look(LINKED, 0)
     assert not presence.passed(100, 10), "it is seen"
-    presence.look(UNKNOWN)
+    presence.look(UNKNOWN, 0)
     assert not presence.passed(9, 10)
-    presence.look(UNKNOWN)
+    presence.look(UNKNOWN, 0)
     assert presence.missing_ns == 9
-    presence.look(LINKED)
-    presence.look(UNKNOWN)
+    presence.look(LINKED, 0)
+    presence.look(UNKNOWN, 0)
     assert not presence.passed(9, 10)
     assert presence.passed(1, 10)

@@ -226,6 +226,41 @@ async def test_a_client_that_is_missing_has_a_grace_that_counts_only_what_was_se
     assert a.heard == [id] and a.is_clean()
 
 
+async def test_a_grace_begins_when_the_client_went_missing_and_not_with_the_tick_before() -> None:
+    town = Town("a#1", "b#1", "c#1")
+    a, c = town.at["a#1"], town.at["c#1"]
+    c.lives["x"], c.stands["a#1"], a.stands["c#1"] = 1, Standing.MEMBER, Standing.LINKED
+    id = a.watch("c#1")
+    await settle()
+    a.watch("", host="nowhere")  # so the clock ticks already
+    town.clock.advance(0.9)
+    del a.stands["c#1"]
+    a.table.look("c")
+    a.heard.clear()
+    town.clock.advance(0.1)
+    await town.pass_s(GRACE_S - 1)
+    assert id not in a.heard
+    await town.pass_s(1)
+    assert id in a.heard
+
+
+async def test_a_late_tick_judges_nobody_as_what_others_said_was_not_read() -> None:
+    town = Town("a#1", "c#1")
+    a, c = town.at["a#1"], town.at["c#1"]
+    c.lives["x"], c.stands["a#1"], a.stands["c#1"] = 1, Standing.MEMBER, Standing.LINKED
+    a.watch("c#1")
+    await settle()
+    del a.stands["c#1"]
+    a.table.look("c")
+    await town.pass_s(GRACE_S - 1)
+    town.clock.now_ns += 4_000_000_000  # it was suspended, and timers go before what was received
+    town.clock.advance(0)
+    a.stands["c#1"] = Standing.LINKED
+    a.table.look("c")
+    await town.pass_s(GRACE_S)
+    assert a.heard == []
+
+
 async def test_a_client_that_was_missing_for_too_long_asks_again() -> None:
     town = Town("a#1", "c#1")
     a, c = town.at["a#1"], town.at["c#1"]
