@@ -67,13 +67,13 @@ class Cell:
         How long it and its children may act; None without end.
 
     Bounds: `children` has a row per living child; `watching` and `watchers` one per watch, which goes with the end of
-    either actor; `_callbacks`, `_lifecycles` and `interceptors` what this incarnation registered; `_pipes` a row per
-    coroutine that runs beside it. The user's actor decides how many of each there are.
+    either actor, in `watching` when it was read; `_callbacks`, `_lifecycles` and `interceptors` what this incarnation
+    registered; `_pipes` a row per coroutine that runs beside it. The user's actor decides how many of each there are.
     """
 
     __slots__ = (
         "_awaits_children", "_behavior", "_callbacks", "_ends_itself", "_failure", "_is_busy", "_is_forced",
-        "_left", "_lifecycles", "_pipes", "_raised", "_schedules", "_spawned", "_strategies", "_task",
+        "_left", "_lifecycles", "_pipes", "_raised", "_schedules", "_spawned", "_strategies", "_task", "_told",
         "children", "core", "ctx", "finished", "guard", "incarnation", "inherit", "interceptors",
         "is_stopping", "lease", "mailbox", "number", "parent", "path", "read_out", "ref", "stopped",
         "watchers", "watching", "wrap_child",
@@ -101,7 +101,10 @@ class Cell:
         self.interceptors: list[Callable[[Any], bool]] = []
         self.watchers: dict[str, tuple[Cell, ActorRef[Any]]] = {}
         """Actors of this process that watch it, by path, each with the ref that it watches."""
-        self.watching: dict[str, ActorRef[Any]] = {}
+        self.watching: dict[str, ActorRef[Any] | Terminated] = {}
+        """What it watches, and each end that it was told and has not read: until then it is the same watch."""
+        self._told: dict[int, str] | None = None
+        """By the identity of each end that waits in the mailbox, its key in `watching`; None for none."""
         self.is_stopping = False
         self.incarnation = 0
         self.stopped = asyncio.Event()
@@ -154,8 +157,30 @@ class Cell:
 
     def terminated(self, ref: ActorRef[Any]) -> None:
         """A watched actor is gone; told once, and only while it is still watched."""
-        if self.watching.pop(self.core.key_of(ref), None) is not None and not self.is_stopping:
-            self.mailbox.put_beyond(Terminated(ref))
+        key = self.core.key_of(ref)
+        watched = self.watching.get(key)
+        if watched is None or isinstance(watched, Terminated):
+            return
+        if self.is_stopping:
+            del self.watching[key]
+        else:
+            self.watching[key] = told = Terminated(ref)
+            self._told = self._told or {}
+            self._told[id(told)] = key
+            self.mailbox.put_beyond(told)
+
+    def take_back(self, told: Terminated) -> None:
+        """Have an end that was told, and is watched for no more, not read."""
+        self._note_read(told)
+        self.mailbox.take_out(lambda message: message is told)
+
+    def _note_read(self, message: object) -> None:
+        """If this is an end that was told: the watch is over, and the next one of that actor is another one."""
+        told = self._told
+        key = None if told is None else told.pop(id(message), None)
+        if key is not None:
+            self.watching.pop(key, None)
+            self._told = told or None
 
     def stop(self, *, is_forced: bool = False) -> None:
         """Stop after the message in hand; by force, cancel the handlers of this actor and of all below it."""
@@ -286,6 +311,8 @@ class Cell:
             if self.is_stopping:
                 self._refuse(message)
                 continue
+            if self._told is not None:
+                self._note_read(message)
             if self.guard is None or self.guard(message):
                 work = self._handle(message)  # run as `_acts` does, without a coroutine more for each message
                 if not await self._guarded(work if self.lease is None else Leased(work, self.lease)):
@@ -482,7 +509,8 @@ class Cell:
             for message, _ in left:
                 self._try(self.unread, message)
         for watched in list(self.watching.values()):
-            self._try(core.unwatch, self, watched)
+            if not isinstance(watched, Terminated):
+                self._try(core.unwatch, self, watched)
         self._try(core.remove, self)
         self._try(core.watching.ended, self)
         self._try(core.publish, ActorStopped(ref))
@@ -501,6 +529,7 @@ class Cell:
             self.core.log.exception("actor %s: a step of its end failed", self.path)
 
     def _dropped(self, message: object) -> None:
+        self._note_read(message)
         self.core.full_mailboxes.dropped(self.path)
         self.core.dead_letter(message, self.ref, "the mailbox is full", level=0, kind=Overloaded)
 

@@ -60,7 +60,10 @@ class Watching:
         self.table.company = company
 
     def watch(self, watcher: Cell, ref: ActorRef[Any]) -> None:
-        """Start a watch; an actor that is gone is reported at once, and what is watched already stays so."""
+        """Start a watch; an actor that is gone is reported at once, and what is watched already stays so.
+
+        An end that was told and not read belongs to the watch before: whoever watches cannot know of it yet.
+        """
         core, key = self._core, self._core.key_of(ref)
         if key in watcher.watching:
             return
@@ -85,8 +88,11 @@ class Watching:
     def unwatch(self, watcher: Cell, ref: ActorRef[Any]) -> None:
         """End a watch; an end that was told and not read is not read any more. Harmless when there is none."""
         core, key = self._core, self._core.key_of(ref)
-        if watcher.watching.pop(key, None) is None:
-            watcher.mailbox.take_out(lambda message: isinstance(message, Terminated) and message.ref == ref)
+        watched = watcher.watching.pop(key, None)
+        if watched is None:
+            return
+        if isinstance(watched, Terminated):
+            watcher.take_back(watched)
             return
         id = self._ids.pop((watcher.number, key), None)
         if id is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from casty.actor.cell import Cell
@@ -11,12 +12,14 @@ from casty.actor.watch_protocol import Conversation
 from casty.actor.watch_table import WatchTable
 from casty.actor.watching import Watching
 from casty.cluster.actors import presence as company
+from casty.cluster.actors.remote import Remote
 
 from .bug import Planted, bug_in, shown
 
 __all__ = ["WATCHED"]
 
 _SCENARIO = "actors"
+_LATER_S = 0.002
 
 
 def _says_nothing_again(conversation: Any, host: Any) -> None:
@@ -85,6 +88,36 @@ def _locals_only(right: Any) -> Any:
     return ended
 
 
+def _from_the_tick(right: Any) -> Any:
+    """What counts for a grace is all that passed since the last tick."""
+
+    def look(presence: Any, standing: Standing, now_ns: int) -> Any:
+        verdict = right(presence, standing, now_ns)
+        presence.since_ns = 0
+        return verdict
+
+    return look
+
+
+def _over_when_told(right: Any) -> Any:
+    """A watch is over when its end is told, read or not."""
+
+    def terminated(cell: Any, ref: Any) -> None:
+        right(cell, ref)
+        cell.watching.pop(cell.core.key_of(ref), None)
+
+    return terminated
+
+
+def _goes_last(right: Any) -> Any:
+    """What actors say is sent a little later than what the system says."""
+
+    def send(remote: Any, address: Any, message: object, sender: Any) -> None:
+        asyncio.get_running_loop().call_later(_LATER_S, right, remote, address, message, sender)
+
+    return send
+
+
 class _Nobody:
     def target_ended(self, target: object) -> None:
         """Tell nobody."""
@@ -114,5 +147,22 @@ WATCHED = (
     _bug("missing-for-ever", "who is missing is gone", Presence, "passed", _never_missing_for_long),
     _bug("forgotten-when-down", "the cluster's judgement is told", WatchTable, "_down", _forgotten_when_down),
     _bug("watches-on", "unwatch", Watching, "unwatch", _watches_on),
+    shown(
+        bug_in(
+            "grace-from-the-tick",
+            "a client has a grace",
+            _SCENARIO,
+            Presence,
+            "look",
+            _from_the_tick,
+            is_hard=True,
+        ),
+        "tests/unit/actor/test_watch_table.py::test_a_grace_begins_when_the_client_went_missing_and_not_with_the_tick_before",
+    ),
+    shown(
+        bug_in("over-when-told", "told once", _SCENARIO, Cell, "terminated", _over_when_told, is_hard=True),
+        "tests/unit/actor/test_unread_ends.py::test_what_is_done_about_a_watch_before_its_end_is_read",
+    ),
+    bug_in("last-words-later", "the end comes last", _SCENARIO, Remote, "send", _goes_last),
     bug_in("told-beside-only", "watchers elsewhere are told", _SCENARIO, Watching, "ended", _locals_only),
 )

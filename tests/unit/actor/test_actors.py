@@ -343,33 +343,6 @@ async def test_stop_order() -> None:
     ]  # fmt: skip
 
 
-async def test_an_end_that_was_told_and_not_read_is_not_read_after_unwatch() -> None:
-    async with ActorSystem("x") as system:
-        heard: list[object] = []
-        go = asyncio.Event()
-        target = system.spawn(Behaviors.receive(lambda ctx, message: Behaviors.stopped()), "target")
-
-        async def handle(ctx: ActorContext[Any], message: object) -> None:
-            heard.append(message)
-            if message == "watch":
-                ctx.watch(target)
-                target.tell("stop")
-                await go.wait()  # the end is told meanwhile
-                ctx.unwatch(target)
-
-        watcher = system.spawn(Behaviors.receive(handle), "watcher")
-        watcher.tell("watch")
-        async with asyncio.timeout(5):
-            while system.lookup("target") is not None:
-                await asyncio.sleep(0)
-        watcher.tell("last")
-        go.set()
-        async with asyncio.timeout(5):
-            while "last" not in heard:
-                await asyncio.sleep(0)
-        assert heard == ["watch", "last"]
-
-
 async def test_watch_of_a_stopped_actor_answers_at_once_and_unwatch_silences() -> None:
     seen = Recorder()
 
