@@ -111,6 +111,8 @@ class Population:
         sender = process.incarnation.label
         for _ in range(count):
             number = self.stage.next_message(sender, target.label)
+            if speaker:
+                self.watches.speaks(target.label, sender, number)
             ref.tell([sender, number, target.label, speaker])
         return True
 

@@ -85,6 +85,7 @@ class TreeActor:
         population, process = self._population, self._process
         if self._is_known:  # a restart is no other life
             population.stage.goal("actors restarted")
+            self.life.free_ns = population.stage.world.now_ns  # its children and hooks took their time
         else:
             self._is_known = True
             self.life = population.lives.began(process, ctx.self.id, ctx.self)
@@ -98,6 +99,14 @@ class TreeActor:
         return Behaviors.receive(self._receive)
 
     async def _receive(self, ctx: ActorContext[Any], message: Any) -> Behavior[Any] | None:
+        world = self._population.stage.world
+        self.life.reads(world.now_ns)
+        try:
+            return await self._handle(ctx, message)
+        finally:
+            self.life.free_ns = world.now_ns
+
+    async def _handle(self, ctx: ActorContext[Any], message: Any) -> Behavior[Any] | None:
         match message:
             case Terminated(ref):
                 self._population.watches.heard(self.life, ref)
@@ -115,7 +124,7 @@ class TreeActor:
             return
         self._population.checks.handles(self._activation, sender, number)
         if speaker:
-            self._population.watches.said(self.life, speaker)
+            self._population.watches.said(self.life, speaker, sender, number)
 
     async def _hook(self) -> None:
         if self.hook_s is None:

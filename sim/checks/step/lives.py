@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from casty.address import node_id_of
 from casty.events import LinkDown, LinkUp, MemberChanged
 
-from ...kernel.events import Crashed, FaultBegan, FaultEnded, Stopped
+from ...kernel.events import Crashed, FaultBegan, FaultEnded, Paused, Resumed, Stopped
 from ...plans.fault_kinds import DEATHS, LASTING
 from .introspection import inside
+from .reach import Reach
 
 if TYPE_CHECKING:
     from casty.actor.ref import ActorRef
@@ -47,7 +48,9 @@ class Life:
 
     __slots__ = (
         "began_ns",
+        "busy_ns",
         "cell",
+        "free_ns",
         "is_stuck",
         "label",
         "ordinal",
@@ -72,11 +75,20 @@ class Life:
         """What runs it."""
         self.is_stuck = False
         """Its handler takes its time, or waits for nothing: until it ends nothing is heard."""
+        self.busy_ns = began_ns
+        """Since when it did one thing after the other: what it reads now came no earlier."""
+        self.free_ns = began_ns
+        """When it was done with the last of these."""
 
     @property
     def home(self) -> tuple[str, int]:
         """Its process: name and incarnation."""
         return self.process.name, self.ordinal
+
+    def reads(self, now_ns: int) -> None:
+        """It begins with a message: one that waited, or that found it idle."""
+        if now_ns > self.free_ns:
+            self.busy_ns = now_ns
 
     @property
     def is_over(self) -> bool:
@@ -112,10 +124,11 @@ class Lives:
         self._born: dict[str, int] = {}
         self._gone_ns: dict[tuple[str, int], int] = {}
         self._judged: dict[str, list[tuple[int, str, bool]]] = {}
-        self._links: dict[tuple[str, str], int] = {}
-        self._up_ns: dict[tuple[str, str], int] = {}
-        self._down_ns: dict[tuple[str, str], int] = {}
-        self._clients: dict[tuple[str, int], str] = {}
+        self._reach = Reach()
+        self._held: dict[str, tuple[int, int]] = {}
+        """By process, from when to when it was held the last time."""
+        self._clients: dict[tuple[str, int], tuple[str, int]] = {}
+        """By process, how the cluster knows it, and since when it runs."""
         self._harm: dict[tuple[str, tuple[str, ...]], int] = {}
         """Faults that last at present, by kind and targets."""
         self._harmed_ns: dict[str, int] = {}
@@ -142,7 +155,7 @@ class Lives:
 
     def client_is(self, process: Process, client_id: str) -> None:
         """The cluster knows a client by this name."""
-        self._clients[process.name, process.incarnation.ordinal] = client_id
+        self._clients[process.name, process.incarnation.ordinal] = (client_id, self._world.now_ns)
 
     # -- who lives
 
@@ -176,34 +189,34 @@ class Lives:
                 given_up.pop(observer, None)
         return bool(given_up)
 
-    def was_out_of_reach(self, life: Life, observer: str, grace_ns: int) -> bool:
-        """Whether nobody may have heard of a client for so long, as far as one node could know.
+    def was_out_of_reach(self, life: Life, watcher: Life, since_ns: int, grace_ns: int) -> bool:
+        """Whether nobody may have heard of a client for so long, as far as whoever judges for the watcher could know.
 
-        Clearly in reach is who has a link to the node itself at some time of the grace, or had one all the time to a
-        node that had both its links to the observer all the time.
+        A node judges by itself, and what it tells an actor is read when that is free. For a client any node may have
+        judged since it watches: what that tells is owed until there is a way to the client.
         """
-        client_id = self._clients.get(life.home)
-        if client_id is None:
+        client, now_ns, observer = self._clients.get(life.home), self._world.now_ns, watcher.process.name
+        if client is None:
             return False
-        since_ns = self._world.now_ns - grace_ns
+        client_id, began_ns = client
         nodes = [name for name in self._world.processes if name.startswith("node-")]
-        if observer.startswith("client-"):
-            return not all(self._was_up(name, client_id, since_ns) for name in nodes)
-        if self._links.get((observer, client_id)) or self._down_ns.get((observer, client_id), -1) > since_ns:
-            return False
-        return not any(
-            self._was_up(name, client_id, since_ns)
-            and self._was_up(observer, name, since_ns, 2)
-            and self._was_up(name, observer, since_ns, 2)
-            for name in nodes
-            if name != observer
+        if observer in nodes:
+            since_ns = max(since_ns, self._told_ns(watcher))
+        span_ns = (max(since_ns, began_ns + grace_ns), now_ns)
+        return any(
+            self._reach.was_out(client_id, name, nodes, grace_ns, span_ns)
+            for name in ([observer] if observer in nodes else nodes)
         )
 
-    def _was_up(self, node: str, peer: str, since_ns: int, count: int = 1) -> bool:
-        """Whether a node had so many links to a peer all the time since."""
-        key = (node, peer)
-        is_up = self._links.get(key, 0) >= count and self._up_ns.get(key, since_ns + 1) <= since_ns
-        return is_up and self._world.processes[node].is_up
+    def _told_ns(self, reader: Life) -> int:
+        """Return when the message that an actor reads now came, at the earliest."""
+        began_ns, ended_ns = self._held.get(reader.process.name, (0, 0))
+        is_held_up = ended_ns == reader.busy_ns  # between what came and its reader
+        return began_ns if is_held_up else reader.busy_ns
+
+    def linked_ns(self, source: str, node: str) -> int:
+        """Return when the newest link of a process to a node came up, in either direction; 0 for never."""
+        return self._reach.came_up_ns(source, node)
 
     def unlinked(self) -> list[str]:
         """Return which running processes are not linked as they should be.
@@ -250,9 +263,9 @@ class Lives:
         event = entry.event
         match event:
             case LinkUp(peer):
-                self._linked(entry.node, _name_of(peer), 1)
+                self._reach.changed(entry.node, _name_of(peer), 1, entry.t_ns)
             case LinkDown(peer, _):
-                self._linked(entry.node, _name_of(peer), -1)
+                self._reach.changed(entry.node, _name_of(peer), -1, entry.t_ns)
             case MemberChanged(node_id, status):
                 row = (entry.t_ns, entry.node, status in _JUDGED)
                 self._judged.setdefault(node_id, []).append(row)
@@ -261,6 +274,10 @@ class Lives:
                 self._harmed(kind, targets, int(is_lasting))
             case FaultEnded(kind, targets):
                 self._harmed(kind, targets, -1)
+            case Paused():
+                self._held[entry.node] = (entry.t_ns, -1)
+            case Resumed():
+                self._held[entry.node] = (self._held[entry.node][0], entry.t_ns)
             case Crashed() | Stopped():
                 self._gone(entry.node)
             case _:
@@ -276,17 +293,7 @@ class Lives:
         self._harmed_ns[name] = self._world.now_ns
         for rows in self._judged.values():
             rows.append((self._world.now_ns, name, False))  # it judges nobody any more
-        for key in [key for key in self._links if key[0] == name]:
-            del self._links[key]
-            self._down_ns[key] = self._world.now_ns
-
-    def _linked(self, node: str, peer: str, change: int) -> None:
-        key = (node, peer)
-        count = self._links[key] = max(0, self._links.get(key, 0) + change)
-        if change > 0:
-            self._up_ns[key] = self._world.now_ns
-        elif not count:
-            self._down_ns[key] = self._world.now_ns
+        self._reach.gone(name, self._world.now_ns)
 
 
 def _name_of(peer: str) -> str:

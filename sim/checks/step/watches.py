@@ -49,7 +49,9 @@ class Watch:
         When.
     """
 
-    __slots__ = ("began_ns", "heard_ns", "is_by_path", "is_over_a_fault", "ref", "target", "watcher")
+    __slots__ = (
+        "began_ns", "heard_ns", "is_by_path", "is_over_a_fault", "linked_ns", "ref", "target", "watcher",
+    )  # fmt: skip
 
     def __init__(
         self, watcher: Life, ref: ActorRef[Any], target: Life | None, is_by_path: bool, began_ns: int
@@ -60,6 +62,8 @@ class Watch:
         self.is_by_path = is_by_path
         self.began_ns = began_ns
         self.heard_ns: int | None = None
+        self.linked_ns = 0
+        """When the last link between the two processes came up by which the end may have been told."""
         self.is_over_a_fault = False
         """Its target stopped while a fault concerned either end."""
 
@@ -94,6 +98,8 @@ class Watches:
         self._open: dict[str, list[Watch]] = {}
         """By the label of the watcher."""
         self._told: dict[str, list[Watch]] = {}
+        self._spoken_ns: dict[tuple[str, str, int], int] = {}
+        """When actors said what is on its way: by who hears it, and sender and number of the message."""
         self.counts: dict[str, int] = {}
         lives.on_stop = self._stopped
 
@@ -140,18 +146,30 @@ class Watches:
             return
         self._open[watcher.label].remove(watch)
         watch.heard_ns = self._world.now_ns
+        if watch.target is not None:
+            watch.linked_ns = self._lives.linked_ns(watch.target.process.name, watcher.process.name)
         self._told.setdefault(watcher.label, []).append(watch)
         self._count("ends told")
         self._check_not_before(watch)
 
-    def said(self, watcher: Life, speaker: str) -> None:
-        """An actor was told something by another one: nobody speaks whose end it was told."""
+    def speaks(self, listener: str, sender: str, number: int) -> None:
+        """An actor of a process begins to say something to the one of that label."""
+        self._spoken_ns[listener, sender, number] = self._world.now_ns
+
+    def said(self, watcher: Life, speaker: str, sender: str, number: int) -> None:
+        """An actor was told something by another one: nobody speaks whose end it was told by the same way.
+
+        What is behind a link that was replaced meanwhile may still come, and is promised no place: the end was said
+        again on the next one, and waits for nothing.
+        """
+        spoken_ns = self._spoken_ns.pop((watcher.label, sender, number), 0)
         for watch in self._told.get(watcher.label, [])[-_SAID_LAST:]:
             target = watch.target
             if target is None or target.label != speaker or target.stopped_ns is None:
                 continue
             # Who was given up, or died, may still be heard; who stopped and said so may not.
-            if not self._lives.was_judged(target, 0) and _are_nodes(watch):
+            is_one_way = watch.linked_ns <= spoken_ns
+            if is_one_way and not self._lives.was_judged(target, 0) and _are_nodes(watch):
                 self._broken(str(watcher), f"a message of {speaker} comes behind its end")
 
     # -- not before
@@ -170,7 +188,7 @@ class Watches:
             )
         elif self._lives.was_judged(target, watch.began_ns):
             self._count("ends told of who was given up and lives")
-        elif self._lives.was_out_of_reach(target, watch.watcher.process.name, self._grace_ns):
+        elif self._lives.was_out_of_reach(target, watch.watcher, watch.began_ns, self._grace_ns):
             self._count("ends told of clients out of reach")
         else:
             self._broken(str(watch.watcher), f"it hears of the end of {target}, which lives: {watch}")

@@ -55,7 +55,17 @@ class Party:
         self.lives.stopped(self.world.processes[name], "/a")
 
     def tell(self, target: Life) -> None:
-        self.watches.heard(self.actors["node-1"], target.ref)
+        watcher = self.actors["node-1"]
+        watcher.reads(self.world.now_ns)
+        self.watches.heard(watcher, target.ref)
+        watcher.free_ns = self.world.now_ns
+
+    def speak(self, speaker: Life) -> None:
+        self.watches.speaks(self.actors["node-1"].label, speaker.process.incarnation.label, 1)
+
+    def hear(self, speaker: Life) -> None:
+        listener, sender = self.actors["node-1"], speaker.process.incarnation.label
+        self.watches.said(listener, speaker.label, sender, 1)
 
     @property
     def numbers(self) -> list[int]:
@@ -118,13 +128,55 @@ async def of_a_client_in_reach(party: Party) -> list[int]:
     return [55]
 
 
-async def of_a_client_out_of_reach(party: Party) -> list[int]:
+async def out_of_reach(party: Party) -> Life:
     target = party.watch("client-1")
     party.world.record("node-1", LinkUp("client-x#1"))
     party.world.record("node-1", LinkDown("client-x#1", "cut"))
     await asyncio.sleep(SETTINGS.session_ttl_s)
+    return target
+
+
+async def of_a_client_out_of_reach(party: Party) -> list[int]:
+    party.tell(await out_of_reach(party))
+    return []
+
+
+async def of_a_client_that_was_out_of_reach_by_who_was_busy(party: Party) -> list[int]:
+    party.actors["node-1"].reads(party.world.now_ns + 1)
+    target = await out_of_reach(party)
+    party.world.record("node-1", LinkUp("client-x#1"))
+    await asyncio.sleep(1)
+    party.actors["node-1"].free_ns = party.world.now_ns
     party.tell(target)
     return []
+
+
+async def of_a_client_that_was_out_of_reach_by_who_was_free(party: Party) -> list[int]:
+    target = await out_of_reach(party)
+    party.world.record("node-1", LinkUp("client-x#1"))
+    await asyncio.sleep(1)
+    party.tell(target)
+    return [55]
+
+
+async def of_a_client_through_another_node(party: Party) -> list[int]:
+    target = party.watch("client-1")
+    for node, peer in (("node-1", "node-2"), ("node-2", "node-1")):
+        for _ in range(2):
+            party.world.record(node, LinkUp(f"{peer}#1"))
+    party.world.record("node-2", LinkUp("client-x#1"))
+    await asyncio.sleep(2 * SETTINGS.session_ttl_s)
+    party.tell(target)
+    return [55]
+
+
+async def of_a_client_that_is_too_young(party: Party) -> list[int]:
+    await asyncio.sleep(SETTINGS.session_ttl_s)
+    party.lives.client_is(party.world.processes["client-1"], "client-y")
+    target = party.watch("client-1")
+    await asyncio.sleep(SETTINGS.session_ttl_s / 2)
+    party.tell(target)
+    return [55]
 
 
 async def never(party: Party) -> list[int]:
@@ -148,17 +200,33 @@ async def late_over_a_fault(party: Party) -> list[int]:
 
 async def behind_its_end(party: Party) -> list[int]:
     target = party.watch("node-2")
+    party.world.record("node-2", LinkUp("node-1#1"))
+    await asyncio.sleep(1)
+    party.speak(target)
     party.stop("node-2")
     party.tell(target)
-    party.watches.said(party.actors["node-1"], target.label)
+    party.hear(target)
     return [55]
+
+
+async def behind_its_end_on_a_former_link(party: Party) -> list[int]:
+    target = party.watch("node-2")
+    party.speak(target)
+    party.stop("node-2")
+    await asyncio.sleep(1)
+    party.world.record("node-2", LinkUp("node-1#1"))
+    party.tell(target)
+    party.hear(target)
+    return []
 
 
 @pytest.mark.parametrize(
     "story",
     [
         once, twice, by_path_and_by_life, of_who_lives, of_who_was_given_up, of_who_was_given_up_long_ago,
-        of_a_client_in_reach, of_a_client_out_of_reach, never, late_over_a_fault, behind_its_end,
+        of_a_client_in_reach, of_a_client_out_of_reach, of_a_client_that_was_out_of_reach_by_who_was_busy,
+        of_a_client_that_was_out_of_reach_by_who_was_free, of_a_client_through_another_node,
+        of_a_client_that_is_too_young, never, late_over_a_fault, behind_its_end, behind_its_end_on_a_former_link,
     ],
     ids=lambda story: story.__name__,
 )  # fmt: skip
