@@ -10,7 +10,7 @@ from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 from casty.address import node_id_of
-from casty.events import LinkDown, LinkUp, MemberChanged
+from casty.events import LinkDown, LinkUp, MemberChanged, TopologyChanged
 
 from ...kernel.events import Crashed, FaultBegan, FaultEnded, Paused, Resumed, Stopped
 from ...plans.fault_kinds import DEATHS, LASTING
@@ -124,6 +124,11 @@ class Lives:
         self._born: dict[str, int] = {}
         self._gone_ns: dict[tuple[str, int], int] = {}
         self._judged: dict[str, list[tuple[int, str, bool]]] = {}
+        """By node: when somebody took it for lost, or no longer, and who."""
+        self._given_up: dict[str, dict[str, None]] = {}
+        """By node or client, whom it takes for lost at present."""
+        self._lost_in: dict[tuple[int, int], list[str]] = {}
+        """By generation and version of a topology, who is lost as it says."""
         self._reach = Reach()
         self._held: dict[str, tuple[int, int]] = {}
         """By process, from when to when it was held the last time."""
@@ -178,7 +183,10 @@ class Lives:
     # -- what others may believe
 
     def was_judged(self, life: Life, since_ns: int) -> bool:
-        """Whether the life's process was given up after a time, or was, for some node, when that time came."""
+        """Whether the life's process was given up after a time, or was, for somebody, when that time came.
+
+        Whoever was held, or cut off, knows what was judged when it heard of the cluster last.
+        """
         given_up: dict[str, None] = {}
         for at_ns, observer, is_given_up in self._judged.get(life.process.name, []):
             if is_given_up and at_ns >= since_ns:
@@ -267,8 +275,9 @@ class Lives:
             case LinkDown(peer, _):
                 self._reach.changed(entry.node, _name_of(peer), -1, entry.t_ns)
             case MemberChanged(node_id, status):
-                row = (entry.t_ns, entry.node, status in _JUDGED)
-                self._judged.setdefault(node_id, []).append(row)
+                self._judges(entry.node, node_id, status in _JUDGED)
+            case TopologyChanged(generation, version):
+                self._follows(entry.node, (generation, version))
             case FaultBegan(kind, targets):
                 is_lasting = kind in LASTING or kind in DEATHS
                 self._harmed(kind, targets, int(is_lasting))
@@ -283,6 +292,23 @@ class Lives:
             case _:
                 return
 
+    def _judges(self, observer: str, node_id: str, is_lost: bool) -> None:
+        self._judged.setdefault(node_id, []).append((self._world.now_ns, observer, is_lost))
+        lost = self._given_up.setdefault(observer, {})
+        if is_lost:
+            lost[node_id] = None
+        else:
+            lost.pop(node_id, None)
+
+    def _follows(self, observer: str, order: tuple[int, int]) -> None:
+        """A node says what a topology says of its members before it says that it has it; a client does not."""
+        if observer.startswith("node-"):
+            self._lost_in[order] = list(self._given_up.get(observer, ()))
+        elif order in self._lost_in:
+            lost = self._lost_in[order]
+            for node_id in dict.fromkeys([*lost, *self._given_up.get(observer, ())]):
+                self._judges(observer, node_id, node_id in lost)
+
     def _harmed(self, kind: str, targets: tuple[str, ...], change: int) -> None:
         self._harm[kind, targets] = max(0, self._harm.get((kind, targets), 0) + change)
         self._harmed_ns |= dict.fromkeys(targets, self._world.now_ns)
@@ -291,8 +317,8 @@ class Lives:
         process = self._world.processes[name]
         self._gone_ns[name, process.incarnation.ordinal] = self._world.now_ns
         self._harmed_ns[name] = self._world.now_ns
-        for rows in self._judged.values():
-            rows.append((self._world.now_ns, name, False))  # it judges nobody any more
+        for node_id in list(self._given_up.pop(name, ())):
+            self._judges(name, node_id, is_lost=False)  # it judges nobody any more
         self._reach.gone(name, self._world.now_ns)
 
 

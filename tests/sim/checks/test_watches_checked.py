@@ -10,7 +10,7 @@ import pytest
 from casty.actor.ref import RemoteActorRef
 from casty.address import ActorAddress
 from casty.config import Settings
-from casty.events import LinkDown, LinkUp, MemberChanged
+from casty.events import LinkDown, LinkUp, MemberChanged, TopologyChanged
 from sim.checks.step.leaving import LEAVES_WITHIN_S, Leaving
 from sim.checks.step.lives import Life, Lives
 from sim.checks.step.watches import SOON_S, Watches
@@ -115,6 +115,20 @@ async def of_who_was_given_up_long_ago(party: Party) -> list[int]:
     party.world.record("node-1", MemberChanged("node-2", "up"))
     await asyncio.sleep(1)
     party.tell(party.watch("node-2"))
+    return [55]
+
+
+async def of_who_was_given_up_as_a_client_knows(party: Party) -> list[int]:
+    world, target, watcher = party.world, party.actors["node-2"], party.actors["client-1"]
+    for event in (MemberChanged("node-2", "down"), TopologyChanged(1, 4), MemberChanged("node-2", "up")):
+        world.record("node-1", event)
+    world.record("node-1", TopologyChanged(1, 6))
+    await asyncio.sleep(1)
+    for version in (4, 6):  # it was held, and hears of the judgement long after it
+        world.record("client-1", TopologyChanged(1, version))
+        await asyncio.sleep(1)
+        party.watches.begun(watcher, target.ref, target, is_by_path=False)
+        party.watches.heard(watcher, target.ref)
     return [55]
 
 
@@ -224,6 +238,7 @@ async def behind_its_end_on_a_former_link(party: Party) -> list[int]:
     "story",
     [
         once, twice, by_path_and_by_life, of_who_lives, of_who_was_given_up, of_who_was_given_up_long_ago,
+        of_who_was_given_up_as_a_client_knows,
         of_a_client_in_reach, of_a_client_out_of_reach, of_a_client_that_was_out_of_reach_by_who_was_busy,
         of_a_client_that_was_out_of_reach_by_who_was_free, of_a_client_through_another_node,
         of_a_client_that_is_too_young, never, late_over_a_fault, behind_its_end, behind_its_end_on_a_former_link,
