@@ -240,14 +240,12 @@ class Lives:
 
     def _is_linked(self, one: str, node: str) -> bool:
         process = self._world.processes[one]
-        known_as = self._clients.get((one, process.incarnation.ordinal), one)
+        known_as, _ = self._clients.get((one, process.incarnation.ordinal), (one, 0))
         count = 2 if known_as == one else 1  # or only one of two nodes has dialled
         links = self._world.network.links_between(one, node)
         ends = [end for link in links for end in (link, link.remote)]
-        return (
-            len(links) == self._links.get((one, node)) == self._links.get((node, known_as)) == count
-            and not any(end.is_silent or end.is_closed for end in ends)
-        )  # fmt: skip
+        counted = (len(links), self._reach.count(one, node), self._reach.count(node, known_as))
+        return counted == (count, count, count) and not any(end.is_silent or end.is_closed for end in ends)
 
     # -- what was harmed
 

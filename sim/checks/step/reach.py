@@ -33,6 +33,11 @@ class Reach:
 
     # -- what may have been believed
 
+    def count(self, node: str, peer: str) -> int:
+        """Return how many links with another process a process has now, by its own word."""
+        past = self._past.get((node, peer))
+        return past[-1][1] if past else 0
+
     def came_up_ns(self, node: str, peer: str) -> int:
         """Return when the newest link of a process to another one came up; 0 for never."""
         return max(self._rises(node, peer), default=0)
