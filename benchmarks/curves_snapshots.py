@@ -129,11 +129,12 @@ def _touch(size: int) -> float:
 
 
 SIZES = (10_000, 100_000)
+KEYS = (10_000, 1_000_000)
 WAITERS = (10_000, 50_000)
 """Fewer: an ordered dictionary that doubles its table beyond this takes 9 ms, for an entry as for a part."""
 
 CURVES = (
-    Curve("longest turn of a dump, by keys of a map", SIZES, _dump(_map_key), None, TURN_MS),
+    Curve("longest turn of a dump, by keys of a map", KEYS, _dump(_map_key), None, TURN_MS),
     Curve("longest turn of a dump, by items of a queue", SIZES, _dump(_queue_item), None, TURN_MS),
     Curve("longest turn of a dump, by members of a set", SIZES, _dump(_set_member), None, TURN_MS),
     Curve("longest turn of a dump, by waiters of a lock", WAITERS, _dump(_waiter), None, TURN_MS),

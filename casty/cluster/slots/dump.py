@@ -2,8 +2,13 @@
 
 A dump is of one index although entries go on being applied: before an entry touches a session or an entity that is
 not dumped yet, it is *frozen* - its tables are copied, which shares everything in them and costs some nanoseconds a
-row. Names are listed when the dump begins, so what appears later is not in it. Values of users are never copied; what
-a dump keeps from being freed is what was removed since it began.
+row. Values of users are never copied; what a dump keeps from being freed is what was removed since it began.
+
+Entities go out by kind and name, a page of names at a time: to list a million of them at the beginning would hold up
+everything else for 20 ms. A name is *passed* once it is on a page; what happens to it is none of the dump's business
+when it is out. One that appears before it is passed was *born* later than the dump, and is left out. One that is
+removed before it is passed was frozen by that, and goes out after the last page. So each entity is in exactly one of
+these: out, on the page, ahead, frozen and gone, born.
 
 A part is a list of rows:
 
@@ -40,10 +45,16 @@ HEAD, SESSION, ENTITY, ROWS, END = range(5)
 MAX_ROWS = 512
 """Rows of one part: about a millisecond of work on either side."""
 
+PAGE = 128
+"""Names that are looked up at once."""
+
+LOOKED_UP = 16
+"""Rows of a part that a page counts for, whether any of its names goes out or not."""
+
 ROW_BYTES = 16
 
-Sized = tuple[int, int, list[object]]
-"""(bytes, rows, row)."""
+Sized = tuple[int, int, list[object] | None]
+"""(bytes, rows, row): the row is None where names were looked up and nothing of them goes out."""
 
 
 class SlotDump:
@@ -61,14 +72,19 @@ class SlotDump:
         self._machine = machine
         self._part_bytes = part_bytes
         self._sessions = list(machine.sessions)
-        self._entities = list(machine.entities)
+        self._entity_count = len(machine.entities)
         self._head: list[object] = [HEAD, *machine.numbers]
         self._frozen_sessions: dict[int, Frozen] = {}
         """By number, those that changed before they were dumped; a row goes when it is. At most `_sessions`."""
         self._frozen_entities: dict[EntityKey, Frozen] = {}
-        """The same for entities."""
-        self._done: dict[EntityKey, None] = {}
-        """Large entities that are dumped: freezing them again would cost much and serve nobody."""
+        """The same for entities, none of them passed and out."""
+        self._born: dict[EntityKey, None] = {}
+        """What appeared since the dump began where it was not passed; a row goes when it is, all with the dump."""
+        self._kind = -1
+        self._passed: bytes | None = None
+        """Of kinds below `_kind` all names are passed, of that one those up to this name, None where none is."""
+        self._page: dict[EntityKey, None] = {}
+        """Names that were looked up and are not out; at most `PAGE`."""
         self._count = 0
         self._rows = self._generate()
         self._next = next(self._rows, None)
@@ -80,18 +96,31 @@ class SlotDump:
 
     def touch_entity(self, key: EntityKey, state: Any) -> None:
         """An entity is about to change; `state` is what it is, None where it does not exist."""
-        if state is not None and key not in self._frozen_entities and key not in self._done:
+        if key in self._frozen_entities or key in self._born:
+            return
+        if self._is_passed(key) and key not in self._page:
+            return
+        if state is None:
+            self._born[key] = None
+        else:
             self._frozen_entities[key] = STRUCTURES[key[0]].freeze(state)
 
+    def _is_passed(self, key: EntityKey) -> bool:
+        kind, name = key
+        return kind < self._kind or (kind == self._kind and self._passed is not None and name <= self._passed)
+
     def next_part(self) -> tuple[bytes, bool]:
-        """Return the next part and whether it is the last one."""
+        """Return the next part and whether it is the last one. One of no rows is a part as well."""
         part: list[object] = []
         room_bytes, room = self._part_bytes, MAX_ROWS
+        is_begun = False
         while self._next is not None:
             size_bytes, count, row = self._next
-            if part and (size_bytes > room_bytes or count > room):
+            if is_begun and (size_bytes > room_bytes or count > room):
                 break
-            part.append(row)
+            is_begun = True
+            if row is not None:
+                part.append(row)
             room_bytes -= size_bytes
             room -= count
             self._next = next(self._rows, None)
@@ -102,6 +131,7 @@ class SlotDump:
         self._machine.end_dump(self)
         self._frozen_sessions.clear()
         self._frozen_entities.clear()
+        self._born.clear()
         self._rows.close()
 
     def _generate(self) -> Generator[Sized, None, None]:
@@ -111,14 +141,36 @@ class SlotDump:
             frozen = self._machine.sessions[number].freeze() if session is None else session
             yield _size(frozen.head), 1, [SESSION, number, frozen.head]
             yield from self._tables(frozen)
-        for key in self._entities:
-            entity = self._frozen_entities.pop(key, None)
-            frozen = STRUCTURES[key[0]].freeze(self._machine.entities[key]) if entity is None else entity
-            if sum(map(len, frozen.tables)) > MAX_ROWS:
-                self._done[key] = None
-            yield len(key[1]) + _size(frozen.head), 1, [ENTITY, *key, frozen.head]
-            yield from self._tables(frozen)
-        yield 64, 1, [END, len(self._sessions), len(self._entities), self._count]
+        for kind in sorted(STRUCTURES):
+            self._kind, self._passed = kind, None
+            while self._turn_page():
+                yield 0, LOOKED_UP, None
+                while self._page:
+                    yield from self._entity(next(iter(self._page)))
+        while self._frozen_entities:
+            yield from self._entity(next(iter(self._frozen_entities)))
+        yield 64, 1, [END, len(self._sessions), self._entity_count, self._count]
+
+    def _turn_page(self) -> bool:
+        """Look up the next names of the present kind; False when there are no more."""
+        names = self._machine.names_after(self._kind, self._passed, PAGE)
+        if not names:
+            return False
+        self._passed = names[-1]
+        for name in names:
+            key = (self._kind, name)
+            if key in self._born:
+                del self._born[key]
+            else:
+                self._page[key] = None
+        return True
+
+    def _entity(self, key: EntityKey) -> Generator[Sized, None, None]:
+        self._page.pop(key, None)
+        entity = self._frozen_entities.pop(key, None)
+        frozen = STRUCTURES[key[0]].freeze(self._machine.entities[key]) if entity is None else entity
+        yield len(key[1]) + _size(frozen.head), 1, [ENTITY, *key, frozen.head]
+        yield from self._tables(frozen)
 
     def _tables(self, frozen: Frozen) -> Generator[Sized, None, None]:
         for number, table in enumerate(frozen.tables):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
+from itertools import islice
 
 __all__ = ["RUN", "EntityOrder"]
 
@@ -61,3 +62,8 @@ class EntityOrder:
         for at in range(first, len(self._runs)):
             run = self._runs[at]
             yield from run[bisect_left(run, name) :] if at == first else run
+
+    def after(self, name: bytes | None, most: int) -> list[bytes]:
+        """Return the next names above `name`, or the first ones where that is None; empty when there are no more."""
+        names = self.since(name or b"")
+        return list(islice((one for one in names if one != name), most))

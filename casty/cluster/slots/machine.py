@@ -523,6 +523,10 @@ class SlotMachine:
             page.append(entity)
         return page, False
 
+    def names_after(self, kind: int, name: bytes | None, most: int) -> list[bytes]:
+        """Return the next entities of a kind above a name, or the first ones where that is None; see `SlotDump`."""
+        return self._orders[kind].after(name, most)
+
     # -- snapshots
 
     @property
