@@ -34,6 +34,9 @@ log = logging.getLogger("casty.node")
 
 GRAIN_NS = 10_000_000
 
+TICKED_AT_ONCE = 256
+"""Groups whose deadlines are worked off in one turn: all may be due when a node died, and each asks for votes."""
+
 MAX_REPLICA_NUMBER = 2**31
 
 R = TypeVar("R")
@@ -435,7 +438,9 @@ class Host:
     def _on_timer(self) -> None:
         self._timer = None
         now_ns = self._clock.now()
-        while self._deadlines and self._deadlines[0][0] <= now_ns:
+        for _ in range(TICKED_AT_ONCE):
+            if not self._deadlines or self._deadlines[0][0] > now_ns:
+                break
             deadline_ns, number = heapq.heappop(self._deadlines)
             group = self.groups.get(number)
             if group is None or group.armed_ns != deadline_ns:

@@ -181,7 +181,7 @@ class Node:
         self.requests = Requests(self)
         self.memory = NodeMemory(budget, self.node_id, self.host, self.requests.slots, self._buffered_bytes)
         self.gateway = Gateway(runtime, self, settings, self.key.encode(), str(self.address), turn=self.turn)
-        self.groups = Groups(self.host, runtime, settings, self.key, self.requests.make_slot)
+        self.groups = Groups(self.host, runtime, settings, self.key, self.requests.make_slot, self.turn)
         self.refills = Refills(self.host, self.key, self.node_id, self._refill)
         self.host.on_failed = self._replica_failed
         self.chronicle = Chronicle(runtime, self.node_id)
@@ -547,6 +547,7 @@ class Node:
         if self._timer is not None:
             self._timer.cancel()
         self.gateway.abort()
+        self.groups.close()
         self.host.close()
         self.arrival.close()
         self.links.close()

@@ -3,6 +3,11 @@
 The first group of a slot is created once, empty, by the processes that its control entry names, under the
 slot's epoch. Every later replica starts blank: without a configuration it neither votes nor campaigns, and
 waits for the leader's snapshot.
+
+A cluster may have thousands of slots, and a group costs some 40 microseconds to create: a few are created in the turn
+that names them, the others in turns of their own, in the order of the slots on every node. Until its group is there a
+slot is like one whose node heard of its seat a moment later: what is sent to it is lost, and sent again. A founder that
+comes late has voted for nobody and acknowledged nothing.
 """
 
 from __future__ import annotations
@@ -14,9 +19,13 @@ from casty.cluster.control.machine import ControlMachine
 from casty.cluster.multiraft.host import Group, Host, Replica
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Core, Limits, Membership, Timing
-from casty.runtime import Runtime
+from casty.runtime import Runtime, Timer
+from casty.transport.turn import Turn
 
 __all__ = ["Groups"]
+
+CREATED_AT_ONCE = 64
+"""Groups that are created in one turn: some three milliseconds with the elections that some of them begin."""
 
 MAX_APPEND_BYTES = 512 * 1024
 MAX_APPEND_ENTRIES = 1024
@@ -29,9 +38,12 @@ class Groups:
     """The factory of one process's groups."""
 
     def __init__(
-        self, host: Host, runtime: Runtime, settings: Settings, me: str, make_slot: MakeReplica
+        self, host: Host, runtime: Runtime, settings: Settings, me: str, make_slot: MakeReplica, turn: Turn
     ) -> None:
         self._host = host
+        self._turn = turn
+        self._timer: Timer | None = None
+        """Set while groups are left to create."""
         self._runtime = runtime
         self._settings = settings
         self._me = me
@@ -86,20 +98,49 @@ class Groups:
         return group
 
     def follow(self, machine: ControlMachine, node_id: str) -> None:
-        """Create what the control state names on this process and is not here yet."""
+        """Create what the control state names on this process and is not here yet, part by part, the first now."""
+        self.close()
+        self._create_some(machine, node_id, 0)
+
+    def close(self) -> None:
+        """Create no more of what was named so far."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _go_on(self, machine: ControlMachine, node_id: str, first: int) -> None:
+        self._timer = None
+        self._turn.begin()
+        try:
+            self._create_some(machine, node_id, first)
+        finally:
+            self._turn.end()
+
+    def _create_some(self, machine: ControlMachine, node_id: str, first: int) -> None:
+        """Create the missing groups of slots from `first` on, and see to those that are too many for this turn."""
         member = machine.members.get(node_id)
         if member is None or member.key != self._me:
             return
-        for slot, row in enumerate(machine.slots):
-            number = slot + 1
+        left = CREATED_AT_ONCE
+        for slot in range(first, len(machine.slots)):
+            number, row = slot + 1, machine.slots[slot]
             if number in self._host.groups or self.is_failed(number) or node_id not in row.target:
                 continue
-            is_founder = self._me in row.first and (slot, row.epoch) not in self._created
-            self._created[slot, row.epoch] = None
-            membership = Membership(row.first) if is_founder else None
-            group = self.create(number, row.epoch, membership, self._make_slot(slot, row.epoch, machine))
-            if is_founder and row.preferred == node_id:
-                group.core.campaign(self._runtime.clock.now())
+            if left == 0:
+                now_ns = self._runtime.clock.now()
+                self._timer = self._runtime.clock.call_at(now_ns, self._go_on, machine, node_id, slot)
+                return
+            left -= 1
+            self._create(machine, node_id, slot)
+
+    def _create(self, machine: ControlMachine, node_id: str, slot: int) -> None:
+        row = machine.slots[slot]
+        is_founder = self._me in row.first and (slot, row.epoch) not in self._created
+        self._created[slot, row.epoch] = None
+        membership = Membership(row.first) if is_founder else None
+        group = self.create(slot + 1, row.epoch, membership, self._make_slot(slot, row.epoch, machine))
+        if is_founder and row.preferred == node_id:
+            group.core.campaign(self._runtime.clock.now())
 
 
 def _no(number: int) -> bool:

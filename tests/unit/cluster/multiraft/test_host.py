@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from casty.cluster.multiraft import host as hosts
 from casty.cluster.multiraft.host import Group, Host
 from casty.cluster.multiraft.snapshot_transfers import Whole, WholeLoad
 from casty.consensus import Core, Entry, Limits, Membership, Timing
@@ -246,3 +247,19 @@ def test_a_state_of_a_leader_that_is_gone_goes_with_it() -> None:
     bench.host.on_consensus("c#1", pack([[1, EPOCH, [APPEND, 4, 0, 0, 0, 5, []]]]))
     bench.host.settle()
     assert not cast("Any", bench.host)._transfers.receiving and bench.host.groups[1].core.inbound is None
+
+
+def test_groups_that_are_due_at_once_are_worked_off_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "TICKED_AT_ONCE", 4)
+    bench = Bench(range(1, 11))
+    bench.host.settle()
+    bench.clock.now_ns += 2_000 * MS
+    asked = []
+    while len(bench.sent) < 10:
+        before = len(bench.sent)
+        bench.clock.now_ns = max(bench.clock.now_ns, bench.clock.timers[0][0])
+        _, _, timer, callback, arguments = bench.clock.timers.pop(0)
+        if not timer.is_cancelled:
+            callback(*arguments)
+            asked.append(len(bench.sent) - before)
+    assert asked == [4, 4, 2]

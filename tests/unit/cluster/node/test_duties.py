@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
-from casty.cluster.node.leader_tasks import SlotDuties
+from casty.cluster.node.leader_tasks import CHANGED_AT_ONCE, SlotDuties
 from casty.config import SECOND_NS
 from casty.consensus import Membership
 from tests.unit.cluster.region_world import ManualClock
@@ -72,3 +73,63 @@ def test_where_always_somebody_is_silent_it_waits_for_one_time_to_live() -> None
     assert [led.tick(at_s) for at_s in (100, 110, 110.1)] == [0, 0, 1]
     # Much later the next silence is another one.
     assert [led.tick(at_s) for at_s in (200, 209, 211)] == [1, 1, 2]
+
+
+class Stepping:
+    """The core of a slot that takes one step when it is asked, and can be handed over."""
+
+    id, leader_since_ns, leader = "a#1", 0, "a#1"
+    membership = Membership(("a#1", "b#1"))
+
+    def __init__(self) -> None:
+        self.last_index = 1
+        self.transfer_to: str | None = None
+
+    def change(self, now_ns: int, voters: tuple[str, ...], learners: tuple[str, ...]) -> None:
+        del now_ns, voters, learners
+        self.last_index = 2
+
+    def progress_of(self, key: str) -> Any:
+        del key
+        return SimpleNamespace(match=1)
+
+    def transfer(self, now_ns: int, heir: str) -> bool:
+        del now_ns
+        self.transfer_to = heir
+        return True
+
+
+class Many:
+    """Slots led here, all with a voter that was replaced."""
+
+    def __init__(self, slots: int) -> None:
+        self.cores = [Stepping() for _ in range(slots)]
+        groups = {
+            number: SimpleNamespace(number=number, is_leading=True, core=core, replica_of=lambda key: key)
+            for number, core in enumerate(self.cores, 1)
+        }
+        host: Any = SimpleNamespace(led=groups, groups=groups, mark=lambda group: None)
+        vitals: Any = SimpleNamespace(silent_ns=lambda key, since_ns: 0)
+        self.duties = SlotDuties(host, ManualClock(), vitals, TTL_NS, lambda slot: 0)
+        row = SimpleNamespace(preferred=None)
+        self.machine: Any = SimpleNamespace(
+            slots=[row] * slots, members={}, slot_voters=lambda slot: ("a#1", "b#2")
+        )
+
+
+def test_slots_take_their_steps_in_parts() -> None:
+    many = Many(2 * CHANGED_AT_ONCE + 10)
+    steps = []
+    for _ in range(3):
+        many.duties.tick(many.machine)
+        steps.append(sum(core.last_index == 2 for core in many.cores))
+    assert steps == [CHANGED_AT_ONCE, 2 * CHANGED_AT_ONCE, 2 * CHANGED_AT_ONCE + 10]
+
+
+def test_slots_are_handed_over_in_parts() -> None:
+    many = Many(2 * CHANGED_AT_ONCE + 10)
+    transfers = []
+    for _ in range(3):
+        assert many.duties.hand_all_over()
+        transfers.append(sum(core.transfer_to is not None for core in many.cores))
+    assert transfers == [CHANGED_AT_ONCE, 2 * CHANGED_AT_ONCE, 2 * CHANGED_AT_ONCE + 10]
