@@ -27,11 +27,12 @@ class Call:
 
     `seq` is 0 for what needs no number (reads, opens, withdrawals). `may_be_applied` is True once an attempt
     left and was not refused; `was_in_doubt` is what it was before the attempt under way. `only_in` is the one
-    session in which the call means anything: that of the hold which a release ends.
+    session in which the call means anything: that of the hold which a release ends. `attempt` counts the gateway's
+    attempts to send anything; that of a call is its latest one.
     """
 
     __slots__ = (
-        "call_id", "command", "deadline_ns", "entity", "future", "hold", "is_parked", "is_queued",
+        "attempt", "call_id", "command", "deadline_ns", "entity", "future", "hold", "is_parked", "is_queued",
         "is_urgent", "is_waiting", "is_withdrawing", "leader", "ledger", "may_be_applied", "only_in",
         "operation", "payload", "sent_to", "seq", "slot", "started_ns", "was_in_doubt",
     )  # fmt: skip
@@ -52,6 +53,7 @@ class Call:
         self.started_ns = now_ns
         self.deadline_ns = deadline_ns
         self.slot = -1
+        self.attempt = 0
         self.seq = 0
         self.payload = b""
         self.command: object = None

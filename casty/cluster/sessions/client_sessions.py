@@ -39,7 +39,7 @@ ADMITTED_AT_ONCE = 16
 """Calls that one answer lets into a session: answers for all slots may come in one frame."""
 
 SETTLED_AT_ONCE = 256
-"""Calls of lost sessions that are settled in one turn of the loop: about a millisecond."""
+"""Calls on the slots of lost sessions that are looked at in one turn of the loop: about a millisecond."""
 
 EXPIRED_BY_SLOT = "the cluster expired the session"
 ANEW = "the slot began anew"
@@ -47,7 +47,7 @@ OTHER_GENERATION = "another generation of the cluster took over"
 
 
 class _Lost(NamedTuple):
-    """A session that is lost, and the calls in it that are still to be settled, the first of them last."""
+    """A session that is lost, and the calls of its slot at that moment that were not looked at, the first last."""
 
     ledger: Ledger[Hold]
     calls: list[Call]
@@ -109,7 +109,7 @@ class CallSessions:
         self._openings: dict[int, Call] = {}
         self.ledgers: dict[int, Ledger[Hold]] = {}
         self.lost: dict[Ledger[Hold], _Lost] = {}
-        """Lost sessions with calls to settle; a row goes with the last of them."""
+        """Lost sessions with calls to look at; a row goes with the last of them."""
         self._settling: Timer | None = None
         self._left = SETTLED_AT_ONCE
         """How many calls may still be settled in this turn of the loop."""
@@ -268,7 +268,8 @@ class CallSessions:
                 # Its answer would be taken for that of the next one.
                 self._table.forget(opening)
         self._owner.keep_alive.lose_all(ledger, reason, abandon=False)
-        calls = [call for call in self._table.of_slot(ledger.slot) if call.ledger is ledger and call.seq]
+        # All of the slot: which of them are in it is asked one by one when their turn comes.
+        calls = self._table.of_slot(ledger.slot)
         if calls and not (is_answered_each and ledger in self.lost):
             calls.reverse()
             self.lost[ledger] = _Lost(ledger, calls, reason, is_answered_each)
@@ -299,8 +300,8 @@ class CallSessions:
         while self.lost and self._left > 0:
             lost = next(iter(self.lost.values()))
             call = lost.calls.pop()
-            if call.ledger is lost.ledger and call.call_id in self._table.calls:
-                self._left -= 1
+            self._left -= 1
+            if call.ledger is lost.ledger and call.seq and call.call_id in self._table.calls:
                 self._settle(call, lost)
             if not lost.calls:
                 self.lost.pop(lost.ledger, None)

@@ -60,6 +60,7 @@ from casty.errors import (
     RemoteProtocolError,
     Unavailable,
 )
+from casty.parts import Parts
 from casty.runtime import Runtime
 from casty.transport.turn import Turn
 from casty.wire.pack import pack, unpack
@@ -75,7 +76,9 @@ CONFIRMED_AT_ONCE = 256
 """A keep-alive goes out early when so many outcomes are to be confirmed."""
 CLOSED = "closed by its own client or system"
 BATCH = 256
-"""How many parked calls are sent in one turn of the loop, of one slot or of all; the others follow in the next."""
+"""How many calls are sent in one turn of the loop because something changed; the others follow in the next."""
+PARKED_AT_ONCE = 1_024
+"""How many calls of a link that ended are looked at in one turn: less than a millisecond."""
 
 
 class CallRouter:
@@ -110,6 +113,12 @@ class CallRouter:
         self._is_closed = False
         self._leaders: dict[int, str] = {}
         """Who led each slot when its calls were last sent to its leader: at most one row per slot."""
+        self._attempts = 0
+        """How often anything was sent."""
+        self._following: Parts[Call] = Parts(self._clock, self._follow_leader, BATCH)
+        """Calls on slots whose leader moved."""
+        self._cut_off: Parts[tuple[Call, str, int]] = Parts(self._clock, self._look_after, PARKED_AT_ONCE)
+        """Calls that were under way when the link to a node ended, with the node and the last attempt before."""
         self._woken: dict[int, tuple[int, Hint | None]] = {}
         """The epoch and leadership of each slot by which its parked calls were sent last: at most one row per slot."""
         self.detours = Detours(self._clock, runtime.entropy, routes)
@@ -194,6 +203,8 @@ class CallRouter:
         )
 
     def _send(self, call: Call, node_id: str, leader: str, epoch: int, operation: int) -> None:
+        self._attempts += 1
+        call.attempt = self._attempts
         call.sent_to = node_id
         call.leader = leader
         call.is_queued = False
@@ -434,23 +445,23 @@ class CallRouter:
         self.keep_alive.follow(topology)
 
     def _follow(self, topology: Topology) -> None:
-        """Send calls to the new leaders of their slots: the first of them here, the others in the turns that follow."""
-        left = BATCH
+        """Send calls to the new leaders of their slots: the first of them here, the others in the turns that follow.
+
+        Until then they are under way to the former one, which may still answer them. One that it refuses meanwhile was
+        not refused by its successor, and goes on when its turn comes.
+        """
         for slot in self._table.slots():
             leader = topology.leader_of(slot)
-            if leader is None or leader == self._leaders.get(slot):
-                continue
-            self._leaders[slot] = leader
-            for call in self._table.of_slot(slot):
-                if call.leader == leader or call.is_parked:
-                    continue
-                if left > 0:
-                    left -= 1
-                    self.dispatch(call)
-                else:
-                    self._table.park(call)
-            if left <= 0:
-                self._table.retry_now(slot)
+            if leader is not None and leader != self._leaders.get(slot):
+                self._leaders[slot] = leader
+                self._following.add(self._table.of_slot(slot))
+
+    def _follow_leader(self, call: Call) -> None:
+        topology = self._routes.topology()
+        if topology is None or call.leader is None or call.call_id not in self._calls:
+            return
+        if call.leader != topology.leader_of(call.slot):
+            self.resume(call)
 
     def _wake(self, news: Topology | None = None) -> None:
         """Parked calls that can be sent now are: the first of them here, the others in the turns that follow.
@@ -482,9 +493,23 @@ class CallRouter:
     def on_link_down(self, node_id: str) -> None:
         """A link ended: what was sent on it is in doubt, and sent again."""
         self.detours.link_down(node_id)
-        for call in list(self._calls.values()):
-            if call.sent_to == node_id and not call.is_parked:
-                self._table.park(call)
+        last = self._attempts
+        self._cut_off.add((call, node_id, last) for call in list(self._calls.values()))
+
+    def _look_after(self, row: tuple[Call, str, int]) -> None:
+        """Park a call if what was sent last of it was sent on the link that ended."""
+        call, node_id, last = row
+        if (
+            call.sent_to != node_id
+            or call.attempt > last
+            or call.is_parked
+            or call.call_id not in self._calls
+        ):
+            return
+        self._table.park(call)
+        if self._routes.is_linked(node_id) and self._has_way(call.slot):
+            # The link is back, and those that were parked before are on their way again.
+            self._table.retry_now(call.slot)
 
     def on_keepalive_ack(self, body: bytes) -> None:
         """Take the acknowledgement of a keep-alive."""
@@ -532,7 +557,7 @@ class CallRouter:
         if self._is_closed:
             return
         self._is_closed = True
-        self._sessions.close()
+        self._stop_parts()
         closing: list[asyncio.Future[Reply]] = []
         try:
             while self._end_calls(BATCH):
@@ -542,6 +567,11 @@ class CallRouter:
                 await settled(future)
         finally:
             self.abort()
+
+    def _stop_parts(self) -> None:
+        self._sessions.close()
+        self._following.clear()
+        self._cut_off.clear()
 
     def _end_sessions(self, closing: list[asyncio.Future[Reply]]) -> None:
         """End the sessions; adds the answers of the slots that are told."""
@@ -571,7 +601,7 @@ class CallRouter:
     def abort(self) -> None:
         """End every call and session here and now; the slots expire the sessions."""
         self._is_closed = True
-        self._sessions.close()
+        self._stop_parts()
         self._end_calls(len(self._calls))
         for ledger in list(self.ledgers.values()):
             self.keep_alive.lose_all(ledger, CLOSED, abandon=False)

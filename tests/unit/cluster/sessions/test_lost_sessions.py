@@ -11,7 +11,6 @@ import pytest
 
 from casty.cluster.control.topology import Topology
 from casty.cluster.sessions import client_sessions as call_sessions
-from casty.cluster.sessions import router as call_router
 from casty.cluster.slots.schema import COMMAND
 from casty.distributed.machines.base import COUNTER, EXPIRED, LOCK, OK, OVERLOADED
 from casty.distributed.machines.lock import ACQUIRE
@@ -207,21 +206,6 @@ async def test_an_opening_that_is_refused_fails_a_part_of_those_who_wait(world: 
             await call
 
 
-async def test_calls_follow_a_leader_in_parts(world: Changing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call_router, "BATCH", 3)
-    calls = await under_way(world, 8)
-    before = len(world.sent_commands())
-    world.is_holding_back = False
-    world.elect("b")
-    world.gateway.on_topology()
-    await asyncio.sleep(0)
-    assert len(world.sent_commands()) - before == 3
-    for _ in range(6):
-        world.tick()
-        await world.turn()
-    assert [(await call)[0] for call in calls] == [OK] * 8
-
-
 async def test_a_withdrawal_of_a_lost_session_is_none_of_the_next_one(world: Changing) -> None:
     calls = await under_way(world, 1)
     aside = world.gateway.send_abandon(world.gateway.ledgers[0], [])
@@ -235,3 +219,22 @@ async def test_a_withdrawal_of_a_lost_session_is_none_of_the_next_one(world: Cha
     world.mend("a")
     assert (await aside)[0] == EXPIRED
     assert len(world.sent) == before
+
+
+async def test_calls_of_a_slot_that_are_in_no_lost_session_are_passed_over_in_parts(world: Changing) -> None:
+    calls = await under_way(world, 1)
+    reads = [asyncio.ensure_future(world.gateway.read(COUNTER, NAME, [1], timeout_s=10)) for _ in range(7)]
+    await world.turn()
+    world.begin_anew()
+    counts = []
+    while world.gateway._sessions.lost:
+        (lost,) = world.gateway._sessions.lost.values()
+        counts.append(len(lost.calls))
+        world.tick()
+    assert counts == [6, 4, 2] and over(reads) == 0
+    await world.turn()
+    assert over(calls) == 1
+    world.let_go()
+    world.is_holding_back = False
+    await world.turn()
+    assert [(await read)[0] for read in reads] == [OK] * 7
