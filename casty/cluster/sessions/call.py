@@ -15,7 +15,10 @@ from casty.errors import CastyError, InternalError, Overloaded
 from casty.runtime import Clock, Timer
 from casty.wire.pack import pack
 
-__all__ = ["Call", "Deadlines", "refusal_of", "seen", "settled"]
+__all__ = ["RETRY", "Call", "Deadlines", "refusal_of", "seen", "settled"]
+
+RETRY = 0
+"""The key with which `on_due` hears that a slot's parked calls should be tried; call identities begin at 1."""
 
 MIN_SWEEP = 1_024
 MOST_AT_ONCE = 512
@@ -105,11 +108,24 @@ class Deadlines:
 
     Entries of ended calls are ignored, and swept out once they may be most of the heap: a call answered
     in a millisecond must not stay here for its minute.
+
+    Parameters
+    ----------
+    clock
+        Tells the time.
+    on_due
+        Called with a key at its instant.
+    is_live
+        Says whether an entry, an instant and a key, still means anything.
+
+    `RETRY` does a turn's fill of work itself, so a turn has it once.
     """
 
     __slots__ = ("_clock", "_heap", "_is_live", "_on_due", "_sweep_at", "_timer", "_timer_ns")
 
-    def __init__(self, clock: Clock, on_due: Callable[[int], None], is_live: Callable[[int], bool]) -> None:
+    def __init__(
+        self, clock: Clock, on_due: Callable[[int], None], is_live: Callable[[int, int], bool]
+    ) -> None:
         self._clock = clock
         self._heap: list[tuple[int, int]] = []
         self._is_live = is_live
@@ -121,7 +137,7 @@ class Deadlines:
     def add(self, when_ns: int, key: int) -> None:
         """Call ``on_due(key)`` at an instant."""
         if len(self._heap) >= self._sweep_at:
-            self._heap = [entry for entry in self._heap if self._is_live(entry[1])]
+            self._heap = [entry for entry in self._heap if self._is_live(*entry)]
             heapq.heapify(self._heap)
             self._sweep_at = max(MIN_SWEEP, 2 * len(self._heap))
         heapq.heappush(self._heap, (when_ns, key))
@@ -146,11 +162,18 @@ class Deadlines:
         self._timer = None
         now_ns = self._clock.now()
         # What is due beyond that follows in the next turn: many calls may have one deadline.
+        has_retried = False
         for _ in range(MOST_AT_ONCE):
             if not self._heap or self._heap[0][0] > now_ns:
                 break
-            _, key = heapq.heappop(self._heap)
-            self._on_due(key)
+            when_ns, key = self._heap[0]
+            is_live = self._is_live(when_ns, key)
+            if is_live and key == RETRY and has_retried:
+                break
+            heapq.heappop(self._heap)
+            if is_live:
+                has_retried = has_retried or key == RETRY
+                self._on_due(key)
         if self._timer is None:
             self._arm()
 

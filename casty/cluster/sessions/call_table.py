@@ -16,7 +16,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
 
-from casty.cluster.sessions.call import Call, Deadlines
+from casty.cluster.sessions.call import RETRY, Call, Deadlines
 from casty.cluster.sessions.client_session import Entity
 from casty.cluster.slots.operations import OP_WRITE
 from casty.config import SECOND_NS
@@ -24,9 +24,6 @@ from casty.distributed.machines.base import Reply
 from casty.runtime import Clock
 
 __all__ = ["MAX_PARKED", "NO_SLOT", "RETRY", "CallTable", "Try"]
-
-RETRY = 0
-"""The key with which `on_due` hears that a slot's parked calls should be tried; call identities begin at 1."""
 
 NO_SLOT = -1
 """Where calls are parked whose slot is not known, for want of a topology."""
@@ -109,8 +106,9 @@ class CallTable:
         """Of each slot that lately refused a call, or had no way to its leader."""
         self.deadlines = Deadlines(clock, on_due, self._is_live)
 
-    def _is_live(self, key: int) -> bool:
-        return key == RETRY or abs(key) in self.calls
+    def _is_live(self, when_ns: int, key: int) -> bool:
+        # An earlier instant takes the place of a later one, whose entry stays in the heap.
+        return when_ns == self._retry_ns if key == RETRY else abs(key) in self.calls
 
     def make(self, operation: int, entity: Entity, timeout_ns: int | None) -> Call:
         """Return a new call; it is under way once it was added."""
@@ -228,6 +226,12 @@ class CallTable:
         if parked is not None and not parked.admits:
             parked.admits = True
             self._see_to(self._clock.now())
+
+    def behind(self, slot: int) -> None:
+        """The slot had something of this turn's fill: the others come first in the next one."""
+        parked = self._parked.pop(slot, None)
+        if parked is not None:
+            self._parked[slot] = parked
 
     def served(self, slot: int) -> None:
         """The slot answered a call: whoever was refused may try again, unless that was tried a moment ago."""

@@ -19,8 +19,8 @@ from typing import Any
 
 from casty.cluster.control.placement import slot_of
 from casty.cluster.control.topology import Hint, Topology
-from casty.cluster.sessions.call import Call, seen, settled
-from casty.cluster.sessions.call_table import MAX_PARKED, NO_SLOT, RETRY, CallTable
+from casty.cluster.sessions.call import RETRY, Call, seen, settled
+from casty.cluster.sessions.call_table import MAX_PARKED, NO_SLOT, CallTable
 from casty.cluster.sessions.client_session import Entity, Ledger
 from casty.cluster.sessions.client_sessions import EXPIRED_BY_SLOT, CallSessions
 from casty.cluster.sessions.grant import Hold
@@ -339,14 +339,20 @@ class CallRouter:
         for slot, count, is_admission in self._table.due():
             if slot == NO_SLOT:
                 self._retry_without_topology()
+            elif is_admission and left <= 0:
+                self._table.admit_soon(slot)
             elif is_admission:
+                parked = self._table.parked_count
                 self._admit_first(slot)
+                left -= parked - self._table.parked_count
+                self._table.behind(slot)
             elif not self._has_way(slot) or (left <= 0 and count is None):
                 self._table.retry_later(slot, is_longer=False)
             elif left <= 0:
                 self._table.retry_now(slot, count)
             else:
                 left -= self._retry_slot(slot, count)
+                self._table.behind(slot)
 
     def _retry_without_topology(self) -> None:
         if self._routes.topology() is None and self._routes.refusal() is None:

@@ -1,0 +1,156 @@
+"""One turn of the loop sends one fill of parked calls, whatever was planned before and however many slots wait."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
+from casty.cluster.sessions import router as call_router
+from casty.cluster.sessions.call import RETRY
+from casty.cluster.sessions.call_table import CallTable
+from casty.cluster.sessions.gateway import Gateway
+from casty.cluster.slots.operations import OP_READ
+from casty.config import Settings
+from casty.distributed.machines.base import COUNTER, OK
+from casty.runtime import Outlet, Runtime
+from casty.wire import frames
+from casty.wire.pack import pack, unpack
+from tests.unit.cluster.region_world import ManualClock
+from tests.unit.cluster.sessions.session_world import CountedEntropy
+
+SLOTS = 64
+
+
+class Retries:
+    """A table whose parked call is tried in a chosen way."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.heard: list[int] = []
+        self.is_refused_again = False
+        self.table = CallTable(self.clock, self._on_due)
+        call = self.table.make(OP_READ, (COUNTER, b"it"), None)
+        call.slot, call.payload = 1, b"read"
+        self.table.add(call)
+        self.table.park(call)
+
+    def _on_due(self, key: int) -> None:
+        assert key == RETRY
+        self.heard.append(self.clock.now_ns)
+        for slot, *_ in self.table.due():
+            if self.is_refused_again:
+                self.table.retry_now(slot)
+            else:
+                self.table.retry_later(slot)
+
+
+async def test_what_was_planned_and_took_place_sooner_is_not_done_again() -> None:
+    retries = Retries()
+    for _ in range(5):
+        # Each time a later try is planned, and something lets it happen now.
+        retries.table.retry_now(1)
+        retries.clock.advance(0.001)
+    retries.table.retry_now(1)
+    retries.clock.advance(0.001)
+    before = len(retries.heard)
+    assert before == 6
+    retries.clock.advance(3.0)
+    pauses = [after - at for at, after in pairwise(retries.heard[5:])]
+    assert pauses and pauses == sorted(pauses), "one try at a time, each after a pause"
+
+
+async def test_a_turn_has_one_try_also_where_another_is_due_at_once() -> None:
+    retries = Retries()
+    retries.is_refused_again = True
+    retries.table.retry_now(1)
+    timers, retries.clock._timers[:] = [row[2] for row in retries.clock._timers], []
+    for timer in timers:
+        if timer.callback is not None:
+            timer.callback(*timer.args)
+    assert len(retries.heard) == 1
+    assert retries.clock._timers, "the next turn goes on"
+
+
+class Slots:
+    """The routes of a gateway to one node that leads many slots, and opens sessions and takes all else in silence."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        entropy: Any = CountedEntropy()
+        nothing: Any = None
+        routes: Any = self
+        runtime = Runtime(self.clock, entropy, nothing, nothing, Outlet())
+        self.commands = 0
+        self.is_up = False
+        leaders = LeaderTable()
+        for slot in range(SLOTS):
+            leaders.learn(slot, 1, 1, "a")
+        members = {"a": MemberInfo("a", "1", "a", 1, "up")}
+        slots = tuple((1, ("a",)) for _ in range(SLOTS))
+        self.known = Topology(1, "c", 1, 15.0, 0.01, members, slots, {}, {}, leaders)
+        self.gateway = Gateway(runtime, routes, Settings(max_window_replies=4096), b"test")
+
+    def topology(self) -> Topology:
+        return self.known
+
+    def hint(self, slot: int, leader: str | None, term: int) -> None:
+        """Nobody redirects."""
+
+    def linked(self) -> list[str]:
+        return ["a"] if self.is_up else []
+
+    def is_linked(self, node_id: str) -> bool:
+        return self.is_up and node_id == "a"
+
+    def refusal(self) -> None:
+        """It refuses nobody."""
+
+    def send(self, node_id: str, kind: int, body: bytes) -> bool:
+        assert node_id == "a"
+        if kind == frames.REQUEST:
+            rows: Any = unpack(body)
+            entries: Any = [unpack(row[4]) for row in rows]
+            opened = [[row[0], [OK, 1]] for row, entry in zip(rows, entries, strict=True) if entry[0] == 1]
+            self.commands += len(rows) - len(opened)
+            if opened:
+                asyncio.get_running_loop().call_soon(self.gateway.on_reply, pack(opened))
+        return True
+
+    async def turn(self) -> int:
+        """Run what is due, but nothing that this makes due; return how many commands went on their way."""
+        attempts = self.gateway._attempts
+        timers = self.clock._timers
+        due = [timer for when, _, timer in timers if when <= self.clock.now_ns]
+        timers[:] = [row for row in timers if row[0] > self.clock.now_ns]
+        for timer in due:
+            if timer.callback is not None:
+                timer.callback(*timer.args)
+        sent = self.gateway._attempts - attempts
+        for _ in range(4):
+            await asyncio.sleep(0)
+        return sent
+
+
+async def test_calls_of_many_slots_are_let_into_their_sessions_by_turns() -> None:
+    slots = Slots()
+    calls = [
+        asyncio.ensure_future(slots.gateway.command(COUNTER, b"%d" % number, [1, 1], timeout_s=None))
+        for number in range(100 * SLOTS)
+    ]
+    await asyncio.sleep(0)
+    slots.is_up = True
+    slots.gateway.on_link_up("a")
+    for _ in range(6):
+        await asyncio.sleep(0)
+    sent, began = [], [len(slots.gateway._table._parked)]
+    while slots.commands < len(calls):
+        sent.append(await slots.turn())
+        began.append(sum(ledger.next_seq > 17 for ledger in slots.gateway.ledgers.values()))
+        assert len(sent) < 200
+    assert max(sent) <= call_router.BATCH + 16
+    assert began[6] == SLOTS, "no slot waits until another one is done"
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
