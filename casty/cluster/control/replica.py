@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.multiraft.host import Group
-from casty.cluster.multiraft.proposals import Answers, Proposals
+from casty.cluster.multiraft.proposals import Answers, Proposals, answer
 from casty.cluster.multiraft.snapshot_transfers import Whole, WholeLoad
 from casty.consensus import Core, Entry
 
@@ -61,12 +61,12 @@ class ControlReplica:
     def role_changed(self, group: Group) -> None:
         """Leadership moved."""
         # Between two looks it may have gone and come back: then only what an earlier term proposed is not ours.
-        self.proposals.abandon(group.core.term if group.is_leading else None)
+        answer(self.proposals.abandon(group.core.term if group.is_leading else None))
         self._on_role(group)
 
     def close(self) -> None:
         """The replica failed; what was proposed may be applied by others."""
-        self.proposals.abandon()
+        answer(self.proposals.abandon())
 
     def serve_read(self, token: int) -> None:
         """Nobody reads through the control group: every node has its state."""

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from casty.consensus import Core, NotLeading, ProposalRefused
 
-__all__ = ["BAD", "BUSY", "EXPIRED", "NOT_LEADER", "OK", "UNKNOWN", "Answers", "Proposals", "ReadAnswers"]
+__all__ = [
+    "BAD",
+    "BUSY",
+    "EXPIRED",
+    "NOT_LEADER",
+    "OK",
+    "UNKNOWN",
+    "Answers",
+    "Late",
+    "Proposals",
+    "ReadAnswers",
+    "answer",
+]
 
 OK = 0
 EXPIRED, NOT_LEADER, BUSY, UNKNOWN, BAD = 16, 17, 18, 19, 20
@@ -18,6 +30,16 @@ class Answers(Protocol):
 
     def add(self, call_id: int, reply: list[object]) -> None:
         """Answer the call; harmless when the caller is gone."""
+
+
+Late = tuple[Answers, int, list[object]]
+"""An answer that needs no hurry: where it goes, to which call, and what it is."""
+
+
+def answer(late: Iterable[Late]) -> None:
+    """Give answers now."""
+    for answers, call_id, reply in late:
+        answers.add(call_id, reply)
 
 
 class ReadAnswers(Answers, Protocol):
@@ -67,13 +89,11 @@ class Proposals:
             return None
         return waiting[1], waiting[2]
 
-    def abandon(self, but_term: int | None = None) -> None:
+    def abandon(self, but_term: int | None = None) -> Iterator[Late]:
         """Leadership ended: what was proposed may or may not be committed by the next leader.
 
-        Where this replica leads again, what it proposed in `but_term` goes on waiting.
+        Where this replica leads again, what it proposed in `but_term` goes on waiting. Returns who is to be told.
         """
         waiting = self._waiting
         self._waiting = {index: row for index, row in waiting.items() if row[0] == but_term}
-        for term, answers, call_id in waiting.values():
-            if term != but_term:
-                answers.add(call_id, [UNKNOWN])
+        return ((row[1], row[2], [UNKNOWN]) for row in waiting.values() if row[0] != but_term)

@@ -16,7 +16,7 @@ from casty.cluster.control import machine as control
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.control.replica import CONTROL
 from casty.cluster.multiraft.host import Group, Replica
-from casty.cluster.multiraft.proposals import BAD, NOT_LEADER, OK, UNKNOWN, Answers, ReadAnswers
+from casty.cluster.multiraft.proposals import BAD, NOT_LEADER, OK, UNKNOWN, Answers, Late, ReadAnswers
 from casty.cluster.node.replies import LinkAnswers, LocalAnswers
 from casty.cluster.slots.leader import EXPIRY_WORK
 from casty.cluster.slots.operations import (
@@ -36,6 +36,7 @@ from casty.distributed.machines.base import TOO_LARGE
 from casty.errors import EncodingError, RemoteProtocolError
 from casty.events import Redirected
 from casty.limits import MAX_ITEMS, MAX_NUMBER
+from casty.parts import Parts
 from casty.transport.connection import Connection
 from casty.wire import frames
 from casty.wire.pack import claimed_items, pack, unpack
@@ -52,6 +53,9 @@ MAX_SLOTS = int(BOUNDS["slots"].high)
 
 MAX_ROWS = 10_000
 """Requests in one frame. Gateways send `AT_ONCE` at most, and everybody else's beyond that are taken in parts."""
+
+LATE_AT_ONCE = 512
+"""Calls that are told in one turn that somebody else leads: about a millisecond, with the frames."""
 
 
 class Requests:
@@ -70,6 +74,7 @@ class Requests:
         self._next_tick = 0
         self._ending: dict[int, None] = {}
         """Slots with sessions that end in parts; at most one row per slot."""
+        self._late: Parts[Late] = Parts(node.runtime.clock, self._answer_late, LATE_AT_ONCE)
         self._limit_bytes = node.settings.max_value_bytes + MARKS_BYTES
 
     # -- frames
@@ -303,6 +308,7 @@ class Requests:
             self._node.memory,
         )
         replica.on_over = self._over
+        replica.on_late = self._late.add
         self.slots[slot] = replica
         return replica
 
@@ -335,6 +341,12 @@ class Requests:
         """Return how long the session of a slot was silent that is silent for longest."""
         replica = self.slots.get(slot)
         return 0 if replica is None else replica.longest_silence_ns(self._node.runtime.clock.now())
+
+    def _answer_late(self, late: Late) -> None:
+        """Tell a call of a leadership that ended, in the turn of its part; by then it may ask somebody else already."""
+        answers, call_id, reply = late
+        answers.add(call_id, reply)
+        self._node.turn.mark_due()
 
     def _over(self, slot: int) -> None:
         """A slot led here needs turns for the end of a session."""

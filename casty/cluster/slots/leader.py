@@ -9,11 +9,12 @@ covered any more, for it may be gone.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Any
 
-from casty.cluster.multiraft.proposals import Answers
-from casty.cluster.slots.machine import SlotMachine
+from casty.cluster.multiraft.proposals import Answers, Late
+from casty.cluster.slots.machine import END_PART, SlotMachine
 from casty.cluster.slots.schema import ABANDON, EXPIRE
 from casty.cluster.slots.window import MORE_ROOM, Window
 from casty.distributed.machines.base import BUSY, EXPIRED, OK, QUEUED, WITHDRAWN, Effect
@@ -98,15 +99,12 @@ class SlotLeader:
         if waiting is not None:
             waiting[0].add(waiting[1], [WITHDRAWN])
 
-    def abandon(self, reply: list[object]) -> None:
-        """Leadership ended: tell everyone who waits, so that they ask the next leader."""
+    def abandon(self, reply: list[object]) -> Iterator[Late]:
+        """Leadership ended: return everyone who waits and is to be told, so that they ask the next leader."""
         waiting, self._waiting = self._waiting, {}
         closing, self._closing = self._closing, {}
-        for answers, call_id in closing.values():
-            answers.add(call_id, reply)
-        for of_session in waiting.values():
-            for answers, call_id in of_session.values():
-                answers.add(call_id, reply)
+        rows = chain(closing.values(), chain.from_iterable(map(_calls, waiting.values())))
+        return ((answers, call_id, reply) for answers, call_id in rows)
 
     # -- sessions
 
@@ -131,10 +129,17 @@ class SlotLeader:
             answers.add(call_id, [EXPIRED])
 
     def part_applied(self, session: int, closing: tuple[Answers, int] | None) -> None:
-        """Something is left of a session that is over: another part is needed before whoever closes it is told."""
+        """Something is left of a session that is over: another part is needed before whoever closes it is told.
+
+        Who waits for requests of the session hears that it is over, a part with each part: nothing is granted any more.
+        """
         self._heard_ns.pop(session, None)
         self._expiring.pop(session, None)
         self._over[session] = False
+        for seq in list(islice(self._waiting.get(session, ()), END_PART)):
+            waiting = self._take(session, seq)
+            if waiting is not None:
+                waiting[0].add(waiting[1], [EXPIRED])
         if closing is not None:
             former = self._closing.get(session)
             self._closing[session] = closing
@@ -258,3 +263,7 @@ class SlotLeader:
             proposed = {seq: at_ns for seq, at_ns in proposed.items() if at_ns >= since_ns}
             self._withdrawing[session] = proposed
         return proposed
+
+
+def _calls(of_session: dict[int, tuple[Answers, int]]) -> Iterable[tuple[Answers, int]]:
+    return of_session.values()

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 from casty.cluster.multiraft.host import Group
-from casty.cluster.multiraft.proposals import BUSY, EXPIRED, NOT_LEADER, Answers, Proposals, ReadAnswers
+from casty.cluster.multiraft.proposals import (
+    BUSY,
+    EXPIRED,
+    NOT_LEADER,
+    Answers,
+    Late,
+    Proposals,
+    ReadAnswers,
+    answer,
+)
 from casty.cluster.slots.dump import SlotDump, SlotLoad
 from casty.cluster.slots.leader import EXPIRY_WORK, SlotLeader
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
@@ -46,7 +55,7 @@ class SlotReplica:
 
     __slots__ = (
         "_budget", "_has_failed", "_last_read", "_led_term", "_memory", "_observe", "_on_role", "_reads", "_runtime",
-        "_settings", "_slot", "_ttl_ns", "_window", "leader", "machine", "on_over", "proposals",
+        "_settings", "_slot", "_ttl_ns", "_window", "leader", "machine", "on_late", "on_over", "proposals",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +76,8 @@ class SlotReplica:
         self.leader: SlotLeader | None = None
         self.on_over: Callable[[int], None] = _ignore
         """Told of the slot when `propose_part` has something to do; a turn of its own is due to each part."""
+        self.on_late: Callable[[Iterable[Late]], None] = answer
+        """Given the answers of those who have to ask another leader: they may be very many."""
         self._slot = slot
         self._runtime = runtime
         self._settings = settings
@@ -306,8 +317,8 @@ class SlotReplica:
         term = group.core.term
         if self.leader is not None and not (group.is_leading and self._led_term == term):
             leader, self.leader = self.leader, None
-            leader.abandon([NOT_LEADER, None, term])
-            self.proposals.abandon(term if group.is_leading else None)
+            self.on_late(leader.abandon([NOT_LEADER, None, term]))
+            self.on_late(self.proposals.abandon(term if group.is_leading else None))
         if group.is_leading and self.leader is None:
             self._led_term = term
             self.leader = SlotLeader(self.machine, self._ttl_ns, self._runtime.clock.now(), self._window)
@@ -334,8 +345,8 @@ class SlotReplica:
         self._has_failed = True
         leader, self.leader = self.leader, None
         if leader is not None:
-            leader.abandon([NOT_LEADER, None, 0])
-        self.proposals.abandon()
+            self.on_late(leader.abandon([NOT_LEADER, None, 0]))
+        self.on_late(self.proposals.abandon())
         for token in list(self._reads):
             self.refuse_read(token)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from casty.cluster.multiraft.proposals import answer as give
 from casty.cluster.slots.leader import SlotLeader
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.cluster.slots.schema import (
@@ -128,8 +129,8 @@ def test_who_waits_hears_of_the_end_of_the_leadership_or_the_session(slot: Slot)
     slot.leader.wait(1, 1, answers, 10)
     slot.leader.wait(2, 1, answers, 20)
     slot.leader.ended(1)
-    slot.leader.abandon([NOT_LEADER, None, 3])
-    slot.leader.abandon([NOT_LEADER, None, 3])
+    give(slot.leader.abandon([NOT_LEADER, None, 3]))
+    give(slot.leader.abandon([NOT_LEADER, None, 3]))
     assert answers.replies == [(10, [EXPIRED]), (20, [NOT_LEADER, None, 3])]
 
 
