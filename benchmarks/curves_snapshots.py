@@ -9,12 +9,16 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from benchmarks.growth import Curve
 from casty.cluster.slots.dump import SlotDump
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
+from casty.cluster.slots.replica import FREED_AT_ONCE
 from casty.cluster.slots.schema import COMMAND, OPEN
 from casty.distributed.machines.base import LOCK, MAP, QUEUE, SET, Command
+from casty.parts import Parts
 from casty.wire.pack import pack
 
 __all__ = ["CURVES"]
@@ -25,6 +29,22 @@ SESSIONS = 100
 TURN_MS = 5.0
 
 Make = Callable[[int], tuple[int, bytes, Command]]
+
+
+class _Clock:
+    """Stands still, and keeps what is due."""
+
+    def __init__(self) -> None:
+        self.due: list[Callable[[], object]] = []
+
+    def now(self) -> int:
+        """Return the time."""
+        return 1
+
+    def call_at(self, when_ns: int, callback: Callable[..., object], *arguments: object) -> Any:
+        """Keep a callback."""
+        del when_ns
+        self.due.append(partial(callback, *arguments))
 
 
 def _map_key(number: int) -> tuple[int, bytes, Command]:
@@ -100,6 +120,29 @@ def _load(make: Make) -> Callable[[int], float]:
     return longest_us
 
 
+def _replace(size: int) -> float:
+    """Put a restored state in the place of a large one, and let that go."""
+    machine, clock, steps = _machine(size, _map_key), _Clock(), list[None]()
+    doors: Any = clock
+    former: Parts[None] = Parts(doors, steps.append, FREED_AT_ONCE)
+    parts, _ = _parts(SlotMachine(LIMITS, 1).begin_dump(PART_BYTES))
+    load = machine.begin_load(lambda former_state: former.add(former_state.discard()))
+    for part in parts:
+        load.take(part)
+    gc.disable()
+    try:
+        began_ns = time.thread_time_ns()
+        load.finish()
+        longest_ns = time.thread_time_ns() - began_ns
+        while clock.due:
+            began_ns = time.thread_time_ns()
+            clock.due.pop()()
+            longest_ns = max(longest_ns, time.thread_time_ns() - began_ns)
+    finally:
+        gc.enable()
+    return longest_ns / 1e3
+
+
 def _scan(size: int) -> float:
     """List all keys, page by page."""
     machine = _machine(size, _map_key)
@@ -134,13 +177,14 @@ WAITERS = (10_000, 50_000)
 """Fewer: an ordered dictionary that doubles its table beyond this takes 9 ms, for an entry as for a part."""
 
 CURVES = (
-    Curve("longest turn of a dump, by keys of a map", KEYS, _dump(_map_key), None, TURN_MS),
+    Curve("longest turn of a dump, by keys of a map", KEYS, _dump(_map_key), None, TURN_MS, repeats=1),
     Curve("longest turn of a dump, by items of a queue", SIZES, _dump(_queue_item), None, TURN_MS),
     Curve("longest turn of a dump, by members of a set", SIZES, _dump(_set_member), None, TURN_MS),
     Curve("longest turn of a dump, by waiters of a lock", WAITERS, _dump(_waiter), None, TURN_MS),
     Curve("longest turn of a restore, by keys of a map", SIZES, _load(_map_key), None, TURN_MS),
     Curve("longest turn of a restore, by items of a queue", SIZES, _load(_queue_item), None, TURN_MS),
     Curve("longest turn of a restore, by waiters of a lock", WAITERS, _load(_waiter), None, TURN_MS),
+    Curve("longest turn as a state is replaced, by keys of a map", KEYS, _replace, None, TURN_MS, repeats=1),
     Curve("longest turn of a scan, by keys of the slot", SIZES, _scan, 3.0, TURN_MS),
     Curve("write to a queue that is being dumped, by its items", SIZES, _touch, None, TURN_MS),
 )

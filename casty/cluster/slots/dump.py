@@ -213,11 +213,19 @@ class SlotLoad:
         What gets the state in the end.
     fresh
         An empty machine with the same limits.
+    former
+        Given a machine with the state that was replaced; None lets it go at once.
     """
 
-    def __init__(self, machine: SlotMachine, fresh: SlotMachine) -> None:
+    def __init__(
+        self,
+        machine: SlotMachine,
+        fresh: SlotMachine,
+        former: Callable[[SlotMachine], object] | None = None,
+    ) -> None:
         self._machine = machine
         self._fresh = fresh
+        self._former = former
         self._extend: Callable[[int, Sequence[Any]], None] | None = None
         self._open: EntityKey | None = None
         self._open_bytes = 0
@@ -248,6 +256,8 @@ class SlotLoad:
         if not self._is_whole:
             raise RemoteProtocolError("snapshot: the last part is missing")
         self._machine.become(self._fresh)
+        if self._former is not None:
+            self._former(self._fresh)
 
     def _head(self, generation: int, counter: int, waiting: int) -> None:
         self._fresh.numbers = (generation, counter, waiting)

@@ -15,6 +15,9 @@ __all__ = ["RUN", "EntityOrder"]
 RUN = 512
 """Names at which a run is cut in two."""
 
+FREED = 32
+"""Names that one step of `discard` frees."""
+
 
 class EntityOrder:
     """Names, sorted by their bytes.
@@ -67,3 +70,13 @@ class EntityOrder:
         """Return the next names above `name`, or the first ones where that is None; empty when there are no more."""
         names = self.since(name or b"")
         return list(islice((one for one in names if one != name), most))
+
+    def discard(self) -> Iterator[None]:
+        """Free the names of an order that nobody uses any more, step by step; each step costs some microseconds."""
+        self._lasts.clear()
+        while self._runs:
+            run = self._runs[-1]
+            while run:
+                del run[-FREED:]
+                yield
+            self._runs.pop()

@@ -40,6 +40,7 @@ from casty.consensus import Entry
 from casty.distributed.machines.base import BAD, KIND_NAMES, OK, QUEUED, WITHDRAWN
 from casty.errors import RemoteProtocolError
 from casty.events import HoldGranted, SessionEnded, SessionOpened
+from casty.parts import Parts
 from casty.runtime import Runtime
 from casty.wire.pack import unpack
 
@@ -49,13 +50,16 @@ __all__ = ["SlotReplica"]
 MAX_READS = 10_000
 """Reads of one slot that may wait for a quorum round; that round answers them, or the end of the leadership."""
 
+FREED_AT_ONCE = 2_048
+"""Steps of freeing a state in one turn: about a millisecond."""
+
 
 class SlotReplica:
     """One replica of one slot."""
 
     __slots__ = (
-        "_budget", "_has_failed", "_last_read", "_led_term", "_memory", "_observe", "_on_role", "_reads", "_runtime",
-        "_settings", "_slot", "_ttl_ns", "_window", "leader", "machine", "on_late", "on_over", "proposals",
+        "_budget", "_former", "_has_failed", "_last_read", "_led_term", "_memory", "_observe", "_on_role", "_reads",
+        "_runtime", "_settings", "_slot", "_ttl_ns", "_window", "leader", "machine", "on_late", "on_over", "proposals",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +82,8 @@ class SlotReplica:
         """Told of the slot when `propose_part` has something to do; a turn of its own is due to each part."""
         self.on_late: Callable[[Iterable[Late]], None] = answer
         """Given the answers of those who have to ask another leader: they may be very many."""
+        self._former: Parts[None] = Parts(runtime.clock, _freed, FREED_AT_ONCE)
+        """Steps that free a state which was replaced by a restored one."""
         self._slot = slot
         self._runtime = runtime
         self._settings = settings
@@ -330,7 +336,7 @@ class SlotReplica:
 
     def begin_load(self) -> SlotLoad:
         """Begin to put another state together."""
-        return self.machine.begin_load()
+        return self.machine.begin_load(lambda former: self._former.add(former.discard()))
 
     def weights(self) -> Weights:
         """Return what the machine's entities take."""
@@ -371,6 +377,11 @@ def _may_speak(group: Group, now_ns: int) -> bool:
 
 def _ignore(slot: int) -> None:
     del slot
+
+
+def _freed(step: None) -> None:
+    """Free nothing besides: asking for the step did it."""
+    del step
 
 
 class _Nobody:

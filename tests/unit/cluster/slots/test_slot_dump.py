@@ -285,3 +285,26 @@ def test_what_is_restored_so_far_is_counted(large: int) -> None:
     assert all(step < 20_000 for step in (steps[:-1] if large else steps))
     load.finish()
     assert sizes[-1] == fresh.weights.total(len(fresh.sessions)) > 100 * large
+
+
+def test_a_state_that_is_replaced_goes_in_steps() -> None:
+    machine, fresh = big(3_000), Driver(3)
+    for _ in range(100):
+        fresh.step()
+    expected = fresh.machine.dump()
+    former: list[SlotMachine] = []
+    load = machine.begin_load(former.append)
+    for part in rest_of(fresh.machine.begin_dump(100)):
+        load.take(part)
+    load.finish()
+    (old,) = former
+    assert machine.dump() == expected and len(old.entities) == 3_000
+    left = [len(old.entities) + len(old.sessions) + len(old.attempts)]
+    names = [sum(len(run) for order in old._orders.values() for run in order._runs)]
+    for _ in old.discard():
+        left.append(len(old.entities) + len(old.sessions) + len(old.attempts))
+        names.append(sum(len(run) for order in old._orders.values() for run in order._runs))
+    assert left[-1] == names[-1] == 0
+    assert all(before - after <= 1 for before, after in pairwise(left))
+    assert all(before - after <= 32 for before, after in pairwise(names))
+    assert machine.dump() == expected
