@@ -25,6 +25,7 @@ from casty.cluster.sessions.client_session import Entity, Ledger
 from casty.cluster.sessions.client_sessions import EXPIRED_BY_SLOT, CallSessions
 from casty.cluster.sessions.grant import Hold
 from casty.cluster.sessions.keepalive import KeepAlive
+from casty.cluster.sessions.moves import Moves
 from casty.cluster.sessions.outbox import Outgoing
 from casty.cluster.sessions.relay_paths import Detours
 from casty.cluster.sessions.routes import Routes
@@ -60,7 +61,6 @@ from casty.errors import (
     RemoteProtocolError,
     Unavailable,
 )
-from casty.parts import Parts
 from casty.runtime import Runtime
 from casty.transport.turn import Turn
 from casty.wire.pack import pack, unpack
@@ -77,8 +77,6 @@ CONFIRMED_AT_ONCE = 256
 CLOSED = "closed by its own client or system"
 BATCH = 256
 """How many calls are sent in one turn of the loop because something changed; the others follow in the next."""
-PARKED_AT_ONCE = 1_024
-"""How many calls of a link that ended are looked at in one turn: less than a millisecond."""
 
 
 class CallRouter:
@@ -111,14 +109,9 @@ class CallRouter:
         self.ledgers = self._sessions.ledgers
         self._outgoing = Outgoing(routes, self._never_left, self._too_large, turn)
         self._is_closed = False
-        self._leaders: dict[int, str] = {}
-        """Who led each slot when its calls were last sent to its leader: at most one row per slot."""
         self._attempts = 0
         """How often anything was sent."""
-        self._following: Parts[Call] = Parts(self._clock, self._follow_leader, BATCH)
-        """Calls on slots whose leader moved."""
-        self._cut_off: Parts[tuple[Call, str, int]] = Parts(self._clock, self._look_after, PARKED_AT_ONCE)
-        """Calls that were under way when the link to a node ended, with the node and the last attempt before."""
+        self._moves = Moves(self, self._table, self._clock, routes)
         self._woken: dict[int, tuple[int, Hint | None]] = {}
         """The epoch and leadership of each slot by which its parked calls were sent last: at most one row per slot."""
         self.detours = Detours(self._clock, runtime.entropy, routes)
@@ -447,27 +440,8 @@ class CallRouter:
         self._sessions.enter(topology)
         self._sessions.follow(topology)
         self._wake(topology)
-        self._follow(topology)
+        self._moves.follow(topology)
         self.keep_alive.follow(topology)
-
-    def _follow(self, topology: Topology) -> None:
-        """Send calls to the new leaders of their slots: the first of them here, the others in the turns that follow.
-
-        Until then they are under way to the former one, which may still answer them. One that it refuses meanwhile was
-        not refused by its successor, and goes on when its turn comes.
-        """
-        for slot in self._table.slots():
-            leader = topology.leader_of(slot)
-            if leader is not None and leader != self._leaders.get(slot):
-                self._leaders[slot] = leader
-                self._following.add(self._table.of_slot(slot))
-
-    def _follow_leader(self, call: Call) -> None:
-        topology = self._routes.topology()
-        if topology is None or call.leader is None or call.call_id not in self._calls:
-            return
-        if call.leader != topology.leader_of(call.slot):
-            self.resume(call)
 
     def _wake(self, news: Topology | None = None) -> None:
         """Parked calls that can be sent now are: the first of them here, the others in the turns that follow.
@@ -499,22 +473,11 @@ class CallRouter:
     def on_link_down(self, node_id: str) -> None:
         """A link ended: what was sent on it is in doubt, and sent again."""
         self.detours.link_down(node_id)
-        last = self._attempts
-        self._cut_off.add((call, node_id, last) for call in list(self._calls.values()))
+        self._moves.cut_off(node_id, self._attempts)
 
-    def _look_after(self, row: tuple[Call, str, int]) -> None:
-        """Park a call if what was sent last of it was sent on the link that ended."""
-        call, node_id, last = row
-        if (
-            call.sent_to != node_id
-            or call.attempt > last
-            or call.is_parked
-            or call.call_id not in self._calls
-        ):
-            return
-        self._table.park(call)
-        if self._routes.is_linked(node_id) and self._has_way(call.slot):
-            # The link is back, and those that were parked before are on their way again.
+    def retry_if_back(self, call: Call) -> None:
+        """The call was parked as its link ended, and others were tried on the next one before that."""
+        if self._has_way(call.slot):
             self._table.retry_now(call.slot)
 
     def on_keepalive_ack(self, body: bytes) -> None:
@@ -576,8 +539,7 @@ class CallRouter:
 
     def _stop_parts(self) -> None:
         self._sessions.close()
-        self._following.clear()
-        self._cut_off.clear()
+        self._moves.close()
 
     def _end_sessions(self, closing: list[asyncio.Future[Reply]]) -> None:
         """End the sessions; adds the answers of the slots that are told."""

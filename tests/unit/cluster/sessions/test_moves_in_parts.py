@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from casty.cluster.sessions import moves
 from casty.cluster.sessions import router as call_router
 from casty.distributed.machines.base import NOT_LEADER, OK
 from casty.parts import Parts
@@ -19,7 +20,8 @@ PART = 3
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Changing:
     monkeypatch.setattr(call_router, "BATCH", PART)
-    monkeypatch.setattr(call_router, "PARKED_AT_ONCE", PART)
+    monkeypatch.setattr(moves, "FOLLOWED_AT_ONCE", PART)
+    monkeypatch.setattr(moves, "PARKED_AT_ONCE", PART)
     return Changing()
 
 
@@ -126,7 +128,7 @@ async def test_a_gateway_that_ended_sees_to_nothing_more(world: Changing) -> Non
     calls = await under_way(world, 8)
     world.cut("a")
     world.gateway.abort()
-    assert world.gateway._cut_off.is_done and world.gateway._following.is_done
+    assert world.gateway._moves.is_done
     await asyncio.wait(calls)
     assert all(call.exception() is not None for call in calls)
 
