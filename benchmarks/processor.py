@@ -3,6 +3,10 @@
 On a busy machine times by the clock say little. Here each row is measured in many short slices of processor time, and
 ``--against PATH`` runs the same slices on another checkout, one after the other in turn, so that whatever disturbs
 one disturbs both: the medians of the ratios are good to a few percent.
+
+Rows of structures are called by the client. ``tell`` and ``ask`` go from one node to an actor of another, and
+``entity ask`` from the client to a region of the nodes. ``50,000 starts and stops`` are those of the children of one
+actor; its cost is that of one start with its stop.
 """
 
 from __future__ import annotations
@@ -19,8 +23,14 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from casty.actor.behavior import Behavior, Behaviors
+from casty.actor.context import ActorContext
+from casty.actor.ref import ActorRef
+from casty.actor.sharding import ShardEnvelope
 from casty.client import ClusterClient
 from casty.distributed.facade import Distributed
 from casty.distributed.lock import Lock
@@ -31,7 +41,49 @@ from casty.system import ClusteredActorSystem
 __all__ = ["main"]
 
 TIMEOUT_S = 30.0
+TELLS = 20  # before the ask that says they have arrived: far below any bound of a mailbox or a link
+STARTS = 50_000
+A_TURN = 500  # of them in one turn of the loop: a node that is away for seconds loses what it leads
+SHARDS = 12
 Call = Callable[[], Awaitable[object]]
+
+
+class Rig(NamedTuple):
+    """Where the rows run."""
+
+    members: list[ClusteredActorSystem]
+    client: ClusterClient
+    callers: int
+    rounds: int
+
+    @property
+    def distributed(self) -> Distributed:
+        """The structures, as the client has them."""
+        return self.client.distributed()
+
+
+class Row(NamedTuple):
+    """What a slice does: each call `rounds` times, where one call is `size` operations."""
+
+    calls: list[Call]
+    rounds: int
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is told."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked."""
+
+    number: int
+    reply_to: ActorRef[int]
 
 
 def _cycle(lock: Lock) -> Call:
@@ -89,34 +141,148 @@ def _queues(d: Distributed, callers: int) -> list[Call]:
     return [cycle(number) for number in range(callers)]
 
 
-ROWS: dict[str, Callable[[Distributed, int], list[Call]]] = {
-    "increment, one counter a caller": _own,
-    "increment, one shared counter": _shared,
-    "lock cycle, one lock a caller": _own_locks,
-    "lock cycle, one contended lock": _contended,
-    "map put": _puts,
-    "map get": _gets,
-    "queue put and take": _queues,
+def _answer(ctx: ActorContext[Note | Question], received: Note | Question) -> None:
+    del ctx
+    if isinstance(received, Question):
+        received.reply_to.tell(received.number)
+
+
+def _question(reply_to: ActorRef[int]) -> Question:
+    return Question(7, reply_to)
+
+
+def _pairs(rig: Rig, name: str) -> list[tuple[ClusteredActorSystem, ActorRef[Note | Question]]]:
+    """Return for each caller a node that asks and an actor of another node."""
+    members, pairs = rig.members, []
+    for number in range(rig.callers):
+        home, other = members[number % len(members)], members[(number + 1) % len(members)]
+        home.spawn(Behaviors.receive(_answer), f"{name}-{number}")
+        ref = other.lookup(f"/{name}-{number}", node=home.self_node)
+        assert ref is not None
+        pairs.append((other, ref))
+    return pairs
+
+
+def _asks(rig: Rig) -> Row:
+    def ask(system: ClusteredActorSystem, ref: ActorRef[Note | Question]) -> Call:
+        return lambda: system.ask(ref, _question, timeout=TIMEOUT_S)
+
+    return Row([ask(*pair) for pair in _pairs(rig, "asked")], rig.rounds)
+
+
+def _tells(rig: Rig) -> Row:
+    def tell(system: ClusteredActorSystem, ref: ActorRef[Note | Question]) -> Call:
+        async def tell_and_ask() -> None:
+            for number in range(TELLS):
+                ref.tell(Note(number, "some words of a usual length"))
+            await system.ask(ref, _question, timeout=TIMEOUT_S)
+
+        return tell_and_ask
+
+    return Row([tell(*pair) for pair in _pairs(rig, "told")], rig.rounds, TELLS + 1)
+
+
+def _entity_asks(rig: Rig) -> Row:
+    for member in rig.members:
+        member.spawn(
+            Behaviors.sharded(lambda _: Behaviors.receive(_answer), num_shards=SHARDS), "processor-entities"
+        )
+    region = rig.client.entity_ref("processor-entities", num_shards=SHARDS)
+
+    def ask(number: int) -> Call:
+        def question(reply_to: ActorRef[int]) -> ShardEnvelope[Question]:
+            return ShardEnvelope(f"entity-{number}", Question(number, reply_to))
+
+        return lambda: rig.client.ask(region, question, timeout=TIMEOUT_S)
+
+    return Row([ask(number) for number in range(rig.callers)], rig.rounds)
+
+
+class _Wave:
+    """A parent whose `STARTS` children all live at once, and then stop on a message each."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+        self._left = STARTS
+
+    def parent(self) -> Behavior[str]:
+        """Return what starts the children, and stops them."""
+        return Behaviors.setup(self._start)
+
+    async def _start(self, ctx: ActorContext[str]) -> Behavior[str]:
+        children: list[ActorRef[str]] = []
+        for number in range(STARTS):
+            children.append(ctx.spawn(Behaviors.setup(self._child), f"child-{number}"))
+            if number % A_TURN == 0:
+                await asyncio.sleep(0)
+        for number, child in enumerate(children):
+            child.tell("stop")
+            if number % A_TURN == 0:
+                await asyncio.sleep(0)
+        return Behaviors.ignore()
+
+    async def _child(self, ctx: ActorContext[str]) -> Behavior[str]:
+        ctx.on_stop(self._gone)
+        return Behaviors.receive(_stop)
+
+    def _gone(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self.ended.set()
+
+
+def _stop(ctx: ActorContext[str], received: str) -> Behavior[str]:
+    del ctx, received
+    return Behaviors.stopped()
+
+
+def _starts(rig: Rig) -> Row:
+    turns = itertools.count()
+
+    async def wave() -> None:
+        children = _Wave()
+        rig.members[0].spawn(children.parent(), f"parent-{next(turns)}")
+        await children.ended.wait()
+
+    return Row([wave], 1, STARTS)
+
+
+def _called(row: Callable[[Distributed, int], list[Call]]) -> Callable[[Rig], Row]:
+    return lambda rig: Row(row(rig.distributed, rig.callers), rig.rounds)
+
+
+ROWS: dict[str, Callable[[Rig], Row]] = {
+    "increment, one counter a caller": _called(_own),
+    "increment, one shared counter": _called(_shared),
+    "lock cycle, one lock a caller": _called(_own_locks),
+    "lock cycle, one contended lock": _called(_contended),
+    "map put": _called(_puts),
+    "map get": _called(_gets),
+    "queue put and take": _called(_queues),
+    "tell": _tells,
+    "ask": _asks,
+    "entity ask": _entity_asks,
+    "50,000 starts and stops": _starts,
 }
 
 
-async def _slice(calls: list[Call], rounds: int) -> float:
-    """Return the microseconds of processor time of one call, where each caller calls `rounds` times."""
+async def _slice(row: Row) -> float:
+    """Return the microseconds of processor time of one operation."""
 
     async def caller(call: Call) -> None:
-        for _ in range(rounds):
+        for _ in range(row.rounds):
             await call()
 
     gc.collect()
     began_ns = time.process_time_ns()
-    await asyncio.gather(*(caller(call) for call in calls))
-    return (time.process_time_ns() - began_ns) / (rounds * len(calls)) / 1e3
+    await asyncio.gather(*(caller(call) for call in row.calls))
+    return (time.process_time_ns() - began_ns) / (row.rounds * len(row.calls) * row.size) / 1e3
 
 
 @contextlib.asynccontextmanager
-async def _cluster(nodes: int) -> AsyncGenerator[Distributed, None]:
+async def _cluster(options: argparse.Namespace) -> AsyncGenerator[Rig, None]:
     with contextlib.ExitStack() as sockets:
-        bound = [sockets.enter_context(socket.socket()) for _ in range(nodes)]
+        bound = [sockets.enter_context(socket.socket()) for _ in range(options.nodes)]
         for one in bound:
             one.bind(("127.0.0.1", 0))
         seeds = [("127.0.0.1", one.getsockname()[1]) for one in bound]
@@ -129,17 +295,19 @@ async def _cluster(nodes: int) -> AsyncGenerator[Distributed, None]:
         client = ClusterClient(contact_points=seeds, system_name="processor")
         async with client:
             await client.ready()
-            yield client.distributed()
+            yield Rig(members, client, options.callers, options.rounds)
 
 
 async def _serve(options: argparse.Namespace) -> None:
     """Answer each line, the name of a row, with the cost of one slice of it, until there is none."""
     loop = asyncio.get_running_loop()
-    async with _cluster(options.nodes) as distributed:
-        rows = {name: rows_of(distributed, options.callers) for name, rows_of in ROWS.items()}
+    async with _cluster(options) as rig:
+        rows: dict[str, Row] = {}  # made when first asked for: what is not measured is not there either
         print("ready", flush=True)
         while name := (await loop.run_in_executor(None, sys.stdin.readline)).strip():
-            print(await _slice(rows[name], options.rounds), flush=True)
+            if name not in rows:
+                rows[name] = ROWS[name](rig)
+            print(await _slice(rows[name]), flush=True)
 
 
 class _Worker:
