@@ -78,10 +78,10 @@ class Decoder:
         if not isinstance(name, str):
             raise EncodingError(f"expected a wire name, found {shown(name, 80)}")
         cls = self._registry.resolve(name, strict=self._strict)
-        if hasattr(cls, "__casty_ref__"):
-            raise EncodingError(f"expected a ref to travel as one, found {name!r} with fields of its own")
         known = self._shapes.get(name)
         if known is None or known[0] is not cls:
+            if hasattr(cls, "__casty_ref__"):
+                raise EncodingError(f"expected a ref to travel as one, found {name!r} with fields of its own")
             known = self._shapes[name] = (cls, None if issubclass(cls, Enum) else shape_of(cls))
         return known
 
@@ -175,15 +175,25 @@ def _ref(decoder: Decoder, plain: list[Plain], depth: int) -> object:
     incarnation, number = life or (None, None)
     if type(port) is int and not 0 <= port <= MAX_PORT:
         raise EncodingError(f"expected a port up to {MAX_PORT}, found {shown(port)}")
-    address = ActorAddress(
-        _str(system),
-        _str(path),
-        None if host is None else _str(host),
-        None if port is None else _int(port),
-        None if node_id is None else _str(node_id),
-        None if incarnation is None else _str(incarnation),
-        None if number is None else _int(number),
-    )
+    if (
+        incarnation is number is None
+        and isinstance(system, str)
+        and isinstance(path, str)
+        and isinstance(host, str)
+        and isinstance(node_id, str)
+    ):
+        # The usual one: where a reply is waited for.
+        address = ActorAddress(system, path, host, None if port is None else _int(port), node_id)
+    else:
+        address = ActorAddress(
+            _str(system),
+            _str(path),
+            None if host is None else _str(host),
+            None if port is None else _int(port),
+            None if node_id is None else _str(node_id),
+            None if incarnation is None else _str(incarnation),
+            None if number is None else _int(number),
+        )
     return decoder.ref_factory(address)
 
 

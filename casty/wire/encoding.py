@@ -112,7 +112,12 @@ class CanonicalEncoder(Encoder):
 
 def _record(tag: int, name: str, fields: tuple[str, ...]) -> Encode:
     def encode(encoder: Encoder, value: object, depth: int) -> Plain:
-        return [tag, name, {field: encoder.plain(getattr(value, field), depth) for field in fields}]
+        plain: dict[str, Plain] = {}
+        scalars = encoder.scalars
+        for field in fields:
+            item = getattr(value, field)
+            plain[field] = item if type(item) in scalars else encoder.plain(item, depth)
+        return [tag, name, plain]
 
     return encode
 

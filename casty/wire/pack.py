@@ -6,7 +6,9 @@ lists) and dictionaries with string keys. Anything richer is the business of `co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import msgpack
 
@@ -14,7 +16,7 @@ from casty.checks import shown
 from casty.errors import EncodingError, RemoteProtocolError
 from casty.limits import MAX_BYTES, MAX_ITEMS
 
-__all__ = ["Plain", "claimed_items", "pack", "unpack"]
+__all__ = ["SHORT_BYTES", "Plain", "claimed_items", "pack", "unpack"]
 
 Plain = object
 """None, bool, int, float, str, bytes, or a list or dictionary of such: never anything else."""
@@ -40,22 +42,32 @@ def _new_packer() -> msgpack.Packer:
     return msgpack.Packer(default=_pack_extension, use_bin_type=True)
 
 
-# A one-shot packb would build a packer with a large buffer for each call. Loops in other threads pack as well, and a
-# packer that calls back (for a large integer) or meets the garbage collector lets them run: so each call takes a packer
-# that nobody else has, and gives it back. Both are single steps of the interpreter.
-_idle = [_new_packer()]
+_limits: dict[str, Any] = {
+    "raw": False,
+    "strict_map_key": True,
+    "ext_hook": _unpack_extension,
+    "max_str_len": MAX_BYTES,
+    "max_bin_len": MAX_BYTES,
+    "max_ext_len": MAX_BYTES,
+    "max_array_len": MAX_ITEMS,
+    "max_map_len": MAX_ITEMS,
+}
 # Bound once: passing eight limits by keyword at each call costs as much as the unpacking.
-_unpack = partial(
-    msgpack.unpackb,
-    raw=False,
-    strict_map_key=True,
-    ext_hook=_unpack_extension,
-    max_str_len=MAX_BYTES,
-    max_bin_len=MAX_BYTES,
-    max_ext_len=MAX_BYTES,
-    max_array_len=MAX_ITEMS,
-    max_map_len=MAX_ITEMS,
-)
+_unpack: Callable[[bytes], object] = partial(msgpack.unpackb, **_limits)
+
+SHORT_BYTES = 4096
+"""What is no longer is read by an unpacker that is used again: its buffer stays as small."""
+
+
+def _new_unpacker() -> msgpack.Unpacker:
+    return msgpack.Unpacker(max_buffer_size=SHORT_BYTES, read_size=SHORT_BYTES, **_limits)
+
+
+# A one-shot packb would build a packer with a large buffer for each call, and a one-shot unpackb costs twice as much as
+# an unpacker that is there. Loops in other threads pack as well, and a packer that calls back (for a large integer) or
+# meets the garbage collector lets them run: so each call takes a pair that nobody else has, and gives it back. Both are
+# single steps of the interpreter.
+_idle = [(_new_packer(), _new_unpacker())]
 
 
 def pack(value: Plain) -> bytes:
@@ -72,14 +84,14 @@ def pack(value: Plain) -> bytes:
     [1, -1180591620717411303424, 'a', b'b', None]
     """
     try:
-        packer = _idle.pop()
+        pair = _idle.pop()
     except IndexError:
-        packer = _new_packer()
+        pair = _new_packer(), _new_unpacker()
     try:
-        data = packer.pack(value)
+        data = pair[0].pack(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EncodingError(f"cannot pack: {error}") from None
-    _idle.append(packer)
+    _idle.append(pair)
     # What is too long takes more bytes than it has items: what is usual costs one comparison.
     if len(data) > MAX_ITEMS:
         _check_lengths(value)
@@ -110,12 +122,22 @@ def unpack(data: bytes) -> Plain:
         For anything else: truncated or trailing bytes, nesting too deep, unknown extensions, keys that are
         no strings.
     """
-    try:
-        value = _unpack(data)
-    except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
-        # Some of these errors hold the value, of any size: a number with more digits than are ever turned into a text.
-        text = f"expected one msgpack value, found {_describe(data)}: {shown(error, 200)}"
-        raise RemoteProtocolError(text) from None
+    if len(data) <= SHORT_BYTES:
+        try:
+            pair = _idle.pop()
+        except IndexError:
+            pair = _new_packer(), _new_unpacker()
+        try:
+            unpacker = pair[1]
+            unpacker.feed(data)
+            value: Plain = unpacker.unpack()
+            if unpacker.read_bytes(1):
+                raise ValueError("expected nothing behind the value")
+            _idle.append(pair)
+        except _UNREADABLE:  # and what is left in that unpacker is of no use
+            value = _unpack_whole(data)
+    else:
+        value = _unpack_whole(data)
     # One cheap scan for the byte that all three share keeps the usual frame off the slow road.
     if (
         b"\xff" in data
@@ -124,6 +146,20 @@ def unpack(data: bytes) -> Plain:
         and _has_timestamp(value)
     ):
         raise RemoteProtocolError("expected no extension but ours, found a msgpack timestamp")
+    return value
+
+
+_UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException)
+
+
+def _unpack_whole(data: bytes) -> Plain:
+    """Return the value of data of any length, or say why there is none."""
+    try:
+        value: Plain = _unpack(data)
+    except _UNREADABLE as error:
+        # Some of these errors hold the value, of any size: a number with more digits than are ever turned into a text.
+        text = f"expected one msgpack value, found {_describe(data)}: {shown(error, 200)}"
+        raise RemoteProtocolError(text) from None
     return value
 
 

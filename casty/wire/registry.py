@@ -42,11 +42,16 @@ class Registry:
     >>> registry.register(Paid, "shop.paid")
     >>> registry.resolve("shop.paid", strict=True) is Paid
     True
+
+    Notes
+    -----
+    `_found` has a row per class that was found without a name of its own, and that its module still has or had last.
     """
 
-    __slots__ = ("_names", "_types")
+    __slots__ = ("_found", "_names", "_types")
 
     def __init__(self) -> None:
+        self._found: dict[str, tuple[str, str, type]] = {}
         self._names: dict[type, str] = {}
         self._types: dict[str, type] = {}
 
@@ -89,7 +94,7 @@ class Registry:
                 f"{name} belongs to a program without a file, so no other could find it under any name; give it "
                 "@message(name=...), or put it into a module"
             )
-        if _find(name) is not cls:
+        if _find(name)[0] is not cls:
             raise EncodingError(
                 f"{name} cannot be found under its module by others (a local or replaced class); "
                 "move it to the top of a module or give it @message(name=...)"
@@ -101,13 +106,30 @@ class Registry:
         known = self._types.get(name)
         if known is not None:
             return known
-        found = None if strict else _find(name)
+        found = None if strict else self._found_again(name) or self._find(name)
         if found is None:
             where = "the registry" if strict else "the registry or a loaded module"
             raise EncodingError(
                 f"expected a message class by the name of {name!r} in {where}, found none; import it on this side, or "
                 "give it the same @message(name=...) on both"
             )
+        return found
+
+    def _found_again(self, name: str) -> type | None:
+        """Return the class that was found by a name, if it is still where it was; a reload puts another one there."""
+        known = self._found.get(name)
+        if known is None:
+            return None
+        module, attribute, cls = known
+        holder = sys.modules.get(module)
+        return cls if isinstance(holder, ModuleType) and vars(holder).get(attribute) is cls else None
+
+    def _find(self, name: str) -> type | None:
+        """Look a class up in the loaded modules, and remember where it was if that was at the top of one."""
+        found, module = _find(name)
+        attribute = name.partition(":")[2]
+        if found is not None and "." not in attribute:
+            self._found[name] = (module, attribute, found)
         return found
 
 
@@ -138,19 +160,25 @@ def _stem(file: str) -> str:
     return last.rpartition(".")[0] or last
 
 
-def _find(name: str) -> type | None:
-    """Look a class up in the loaded modules by plain dictionary reads: no import, no attribute hooks."""
+def _find(name: str) -> tuple[type | None, str]:
+    """Look a class up in the loaded modules by plain dictionary reads: no import, no attribute hooks.
+
+    Returns
+    -------
+    tuple
+        The class, and the module that has it; None and an empty text for a name without one.
+    """
     module_name, colon, qualname = name.partition(":")
     if not colon or module_name in _MAIN:
-        return None  # every program has a __main__, and its own
+        return None, ""  # every program has a __main__, and its own
     modules = ("__main__", module_name) if module_name == _main_name() else (module_name,)
     for module in modules:
         found: object = sys.modules.get(module)
         for part in qualname.split("."):
             found = vars(found).get(part) if isinstance(found, (ModuleType, type)) else None
         if isinstance(found, type) and _can_travel(found) and _path(found) == name:
-            return found
-    return None
+            return found, module
+    return None, ""
 
 
 default_registry = Registry()

@@ -7,10 +7,11 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
+from types import ModuleType
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -518,3 +519,25 @@ def test_what_would_not_be_read_is_not_sent() -> None:
     plain = [14, "s", "/x", "h", 2**70, None]
     with pytest.raises(EncodingError, match="port up to 65535"):
         Codec(ref_factory=lambda address: address).decode(pack(plain))
+
+
+def test_a_class_that_was_replaced_in_its_module_is_not_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a class was found is remembered; a reload puts another one there, and an end takes it away."""
+    place = ModuleType("replaced_here")
+    monkeypatch.setitem(sys.modules, place.__name__, place)
+
+    def define() -> type:
+        made = make_dataclass("Told", [("number", int)])
+        made.__module__ = place.__name__
+        vars(place)["Told"] = made
+        return made
+
+    first = define()
+    codec = Codec()
+    data = codec.encode(first(1))
+    assert type(codec.decode(data)) is type(codec.decode(data)) is first
+    second = define()
+    assert type(codec.decode(data)) is second
+    del vars(place)["Told"]
+    with pytest.raises(EncodingError):
+        codec.decode(data)
