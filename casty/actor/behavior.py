@@ -61,11 +61,14 @@ class Behavior(Generic[M]):
     signal: Signal | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ("on_receive", "on_setup", "signal") if getattr(self, name) is not None]
-        if len(given) != 1:
+        on_receive, on_setup, signal = self.on_receive, self.on_setup, self.signal
+        if (on_receive is not None) + (on_setup is not None) + (signal is not None) != 1:
+            given = [name for name in ("on_receive", "on_setup", "signal") if getattr(self, name) is not None]
             raise ValueError(f"behavior: expected exactly one of on_receive, on_setup, signal; found {given}")
-        if self.signal is None:
-            check_callable(getattr(self, given[0]), given[0])
+        if on_receive is not None:
+            check_callable(on_receive, "on_receive")
+        elif on_setup is not None:
+            check_callable(on_setup, "on_setup")
 
 
 # Values, so one of each is enough: handlers return one for every message.

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +112,7 @@ class Cell:
         """Asked before each message whether the actor may handle it; if not, the guard has disposed of it."""
         self.finished: Callable[[Cell], None] | None = None
         """Told when the actor is gone and its path is free."""
-        self.inherit: Callable[[Cell, list[tuple[object, int]]], None] | None = None
+        self.inherit: Callable[[Cell, Sequence[tuple[object, int]]], None] | None = None
         """Takes, with their sizes, what an actor that ended itself had not read, after `finished`."""
         self.read_out: Callable[[], None] | None = None
         """Lets the actor stop behind its mail, where the system stops in order; None: after the message in hand."""
@@ -131,7 +131,7 @@ class Cell:
         self._awaits_children = False
         self._ends_itself = False
         """Whether it handled a message by its end: what starts and stops only would be started for ever."""
-        self._left: list[tuple[object, int]] = []
+        self._left: Sequence[tuple[object, int]] = ()
         self._failure = ""
         """What it failed with, cut short: whoever asked and was not heard is told."""
         self._is_busy = False
@@ -184,17 +184,20 @@ class Cell:
 
     def stop(self, *, is_forced: bool = False) -> None:
         """Stop after the message in hand; by force, cancel the handlers of this actor and of all below it."""
-        self._stop(is_forced)
-        below = list(self.children.values()) if is_forced else []
+        self._stop()
+        below: list[Cell] = [self] if is_forced else []
         while below:
             cell = below.pop()
-            cell._stop(True)
+            cell._stop()
+            cell._force()
             below.extend(cell.children.values())
 
-    def _stop(self, is_forced: bool) -> None:
+    def _stop(self) -> None:
         self.is_stopping = True
         self.mailbox.close()
-        if is_forced and not self.stopped.is_set():
+
+    def _force(self) -> None:
+        if not self.stopped.is_set():
             self._is_forced = True
             if self._is_busy and self._task is not None:
                 self._task.cancel()
@@ -264,8 +267,9 @@ class Cell:
             self._schedules.cancel_all()
 
     def _cancel_pipes(self) -> None:
-        for task in list(self._pipes):
-            task.cancel()
+        if self._pipes:
+            for task in list(self._pipes):
+                task.cancel()
 
     def _pipe_done(self, task: asyncio.Task[None]) -> None:
         # Where the actor stopped before the pipe began nobody awaited either, and Python would say so.
@@ -289,7 +293,13 @@ class Cell:
         self._forget()  # unless it was abandoned meanwhile
 
     async def _live(self) -> None:
-        if not self.is_stopping and (await self._acts(self._begin()) or await self._recover()):
+        if self.is_stopping:
+            return
+        work = self._begin()  # run as `_acts` does
+        if (
+            await self._guarded(work if self.lease is None else Leased(work, self.lease))
+            or await self._recover()
+        ):
             if not self.is_stopping:
                 self.core.publish(ActorStarted(self.ref))
             await self._receive()
@@ -299,7 +309,7 @@ class Cell:
         await self._become(self._spawned, is_start=True)
 
     async def _receive(self) -> None:
-        mailbox = self.mailbox
+        mailbox, replies = self.mailbox, self.core.replies
         while not self.is_stopping:
             try:
                 message = await mailbox.get()
@@ -317,21 +327,24 @@ class Cell:
                 work = self._handle(message)  # run as `_acts` does, without a coroutine more for each message
                 if not await self._guarded(work if self.lease is None else Leased(work, self.lease)):
                     why = "the actor failed while it handled the question"
-                    self.core.replies.lost(message, self.ref, why)
+                    replies.lost(message, self.ref, why)
                     await self._recover()
                     continue
-            self.core.replies.handled(message)
+            if replies.asked:  # as `Replies.handled`
+                replies.asked.pop(id(message), None)
 
     async def _handle(self, message: object) -> None:
         for interceptor in self.interceptors:
             if interceptor(message):
                 return
         result = self._behavior(self.ctx, message)
-        if inspect.isawaitable(result):
-            result = await result
         if result is None:
             return
         if not isinstance(result, Behavior):
+            if inspect.isawaitable(result):  # last, for it costs more than all the rest
+                result = await result
+                if result is None:
+                    return
             check_behavior(result, f"actor {self.path}: the handler's result")
         if result.signal is Signal.same:
             return
@@ -465,8 +478,7 @@ class Cell:
 
     async def _end(self) -> None:
         self.stop()
-        await self._guarded(self._end_children())
-        while self.children:  # the force ended the wait, not the children
+        while self.children:  # again, where force ended the wait and not the children
             await self._guarded(self._end_children())
         self._cancel_pipes()
         await self._end_incarnation()
@@ -517,7 +529,7 @@ class Cell:
         self.stopped.set()
         if self.finished is not None:
             self._try(self.finished, self)
-        heirs, self._left = self._left, []
+        heirs, self._left = self._left, ()
         if heirs and self.inherit is not None:
             self._try(self.inherit, self, heirs)
 

@@ -254,6 +254,8 @@ class EventStream:
 
         What a handler or a type's own ``isinstance`` raises is logged and hides nothing from the others.
         """
+        if not self._subscriptions:
+            return
         for event_type, handler in tuple(self._subscriptions):
             try:
                 if isinstance(event, event_type):

@@ -170,7 +170,10 @@ class LocalSystem:
             return LocalActorRef(path, self.post, number)
         incarnation = None if number is None else origin.incarnation
         return RemoteActorRef(
-            ActorAddress(self.name, f"/{path}", *origin[:3], incarnation, number), self._post_own
+            ActorAddress(
+                self.name, f"/{path}", origin.host, origin.port, origin.node_id, incarnation, number
+            ),
+            self._post_own,
         )
 
     def make_ref(self, address: ActorAddress) -> ActorRef[Any]:
@@ -303,17 +306,21 @@ class LocalSystem:
     ) -> bool:
         """Give a message that came over the network to its target; never raises. False for a dead letter."""
         path = path.lstrip("/")
+        cell = self.cells.get(path)
         # What a user's actor will keep until it reads it is mail.
-        is_mail = path in self.cells and (not path.startswith("$") or path.startswith("$region/"))
-        refusal = self.mail_refusal(size_bytes) if is_mail else None
-        if refusal is not None:
-            if sender is not None and self.remote is not None:
-                self.remote.refuse(sender, refusal)
-            self.dead_letter(message, self.own_ref(path), str(refusal))
-            return False
+        if cell is not None and (path[0] != "$" or path.startswith("$region/")):
+            refusal = self.mail_refusal(size_bytes)
+            if refusal is not None:
+                if sender is not None and self.remote is not None:
+                    self.remote.refuse(sender, refusal)
+                self.dead_letter(message, self.own_ref(path), str(refusal))
+                return False
         if sender is not None:
             self.replies.came(message, sender)  # also for an actor that is gone: who asked it is told so
         try:
+            if cell is not None and not cell.is_stopping and (number is None or number == cell.number):
+                cell.mailbox.add(message, size_bytes)  # as `deliver`
+                return True
             if sender is not None and path in self.endpoints:
                 return self.replies.passed_on(message, sender, partial(self.deliver, path, message))
             return self.deliver(path, message, size_bytes, number)

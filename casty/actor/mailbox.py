@@ -20,6 +20,10 @@ M = TypeVar("M")
 
 DEFAULT_CAPACITY = 10_000
 
+# Shared by all mailboxes that have none of their own, which are most: an empty deque takes 600 bytes.
+_NO_SIZES: deque[int] = deque(maxlen=0)
+_NOBODY: deque[asyncio.Future[None]] = deque(maxlen=0)
+
 
 class MailboxOverflowStrategy(Enum):
     """What `Mailbox.put` does when the mailbox is full."""
@@ -76,12 +80,12 @@ class Mailbox(Generic[M]):
         self._capacity = None if capacity is None else check_count("capacity", capacity, 1)
         self._overflow = overflow
         self._items: deque[M] = deque()
-        self._sizes: deque[int] = deque()
+        self._sizes: deque[int] = _NO_SIZES
         """What each of them counts for, in the same order; empty while each counts for `MESSAGE_BYTES`, as messages of
         this process do. The first other one fills it, at most once until the mailbox is empty again."""
         self._unread = Unread()
         self._getter: asyncio.Future[None] | None = None
-        self._putters: deque[asyncio.Future[None]] = deque()
+        self._putters: deque[asyncio.Future[None]] = _NOBODY
         self._on_drop: Callable[[M], None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         """In which its actor lives; None before it has one."""
@@ -177,6 +181,8 @@ class Mailbox(Generic[M]):
         """Remember what the newest message counts for."""
         sizes = self._sizes
         if not sizes:
+            if sizes is _NO_SIZES:
+                sizes = self._sizes = deque()
             sizes.extend(repeat(MESSAGE_BYTES, len(self._items) - 1))
         sizes.append(size_bytes)
 
@@ -184,6 +190,8 @@ class Mailbox(Generic[M]):
         """Add a message, waiting for room whatever the strategy is."""
         while self.is_full:
             room = asyncio.get_running_loop().create_future()
+            if self._putters is _NOBODY:
+                self._putters = deque()
             self._putters.append(room)
             try:
                 await room
@@ -247,13 +255,19 @@ class Mailbox(Generic[M]):
 
     def drain(self) -> list[tuple[M, int]]:
         """Take all that is left, each with its size; what comes into a closed mailbox later counts for nobody."""
-        left = list(zip(self._items, self._sizes or repeat(MESSAGE_BYTES, len(self._items)), strict=True))
-        self._items.clear()
-        self._unread.size_bytes -= sum(self._sizes) if self._sizes else MESSAGE_BYTES * len(left)
-        self._sizes.clear()
+        left: list[tuple[M, int]] = []
+        if self._items:
+            left += zip(self._items, self._sizes or repeat(MESSAGE_BYTES, len(self._items)), strict=True)
+            self._unread.size_bytes -= self._held_bytes
+            self._items.clear()
+            self._sizes.clear()
         if self._is_closed:
             self._unread = Unread()
         return left
+
+    @property
+    def _held_bytes(self) -> int:
+        return sum(self._sizes) if self._sizes else MESSAGE_BYTES * len(self._items)
 
     def _pop(self) -> M:
         self._unread.size_bytes -= self._sizes.popleft() if self._sizes else MESSAGE_BYTES

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from casty.actor.ref import ActorRef
+from casty.actor.ref import ActorRef, RemoteActorRef
 from casty.address import ActorAddress
 from casty.checks import check_timeout, shown
 from casty.config import SECOND_NS
@@ -26,11 +26,11 @@ class Reply:
 
     __slots__ = ("future", "message", "path", "phase", "ref", "target")
 
-    def __init__(
-        self, path: str, ref: ActorRef[Any], target: ActorRef[Any], future: asyncio.Future[Any]
-    ) -> None:
+    ref: ActorRef[Any]
+    """Where the reply goes; set as soon as the path is taken."""
+
+    def __init__(self, path: str, target: ActorRef[Any], future: asyncio.Future[Any]) -> None:
         self.path = path
-        self.ref = ref
         self.target = target
         self.future = future
         self.message: object = None
@@ -68,7 +68,7 @@ class Replies:
         """By path; a row goes with the end of its question."""
         self._questions: dict[int, Reply] = {}
         """By the identity of the question, which the row keeps alive; it goes with the end of the question."""
-        self._asked: dict[int, tuple[object, ActorAddress]] = {}
+        self.asked: dict[int, tuple[object, ActorAddress]] = {}
         """The same for questions of other processes that an actor here has not handled, and where they wait."""
         self.asking: ActorAddress | None = None
         """The reply address of the question that is being sent right now, for those who may refuse it."""
@@ -109,17 +109,16 @@ class Replies:
         self._count += 1
         path = f"{self._prefix}-{self._count}"
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        reply = Reply(path, self._core.own_ref(path), target, future)
+        reply = Reply(path, target, future)
+        reply.ref = self._core.add_endpoint(path, reply.receive)
         self._open[path] = reply
-        self._core.add_endpoint(path, reply.receive)
         return reply
 
     def _send(self, ref: ActorRef[M], message: M, reply: Reply) -> None:
-        origin = self._core.origin
-        if origin is None:
+        if not isinstance(reply.ref, RemoteActorRef):
             ref.tell(message)
             return
-        self.asking = ActorAddress(self._core.name, f"/{reply.path}", *origin[:3])
+        self.asking = reply.ref.address
         try:
             ref.tell(message)
         finally:
@@ -127,7 +126,7 @@ class Replies:
 
     def came(self, message: object, sender: ActorAddress) -> None:
         """A question of another process was given to an actor here."""
-        self._asked[id(message)] = (message, sender)
+        self.asked[id(message)] = (message, sender)
 
     def passed_on(self, message: object, sender: ActorAddress, deliver: Callable[[], bool]) -> bool:
         """Give a message that came from `sender` to what may pass it on, as a region does, for the same asker."""
@@ -141,14 +140,14 @@ class Replies:
 
     def handled(self, message: object) -> None:
         """An actor here handled a message; it may answer later all the same."""
-        if self._asked:
-            self._asked.pop(id(message), None)
+        if self.asked:
+            self.asked.pop(id(message), None)
 
     def lost(
         self, message: object, target: ActorRef[Any], why: str, kind: type[CastyError] = AskFailed
     ) -> None:
         """A message will not be handled, or its handler failed: whoever asked it is told at once, by such an error."""
-        if not (self._questions or self._asked):
+        if not (self._questions or self.asked):
             return
         text = f"ask {shown(target)}: {why}; there will be no reply"
         question = self._questions.get(id(message))
@@ -156,7 +155,7 @@ class Replies:
             question = None  # whoever stops the system is told that, not what becomes of each actor
         if question is not None and question.message is message and not question.future.done():
             question.future.set_exception(kind(text))
-        asked = self._asked.pop(id(message), None)
+        asked = self.asked.pop(id(message), None)
         if asked is not None and asked[0] is message and self._core.remote is not None:
             self._core.remote.refuse(asked[1], kind(text))
 

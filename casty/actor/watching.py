@@ -105,9 +105,10 @@ class Watching:
 
     def ended(self, cell: Cell) -> None:
         """An actor is gone: tell whoever watches it, here and elsewhere."""
-        watchers, cell.watchers = cell.watchers, {}
-        for watcher, ref in watchers.values():
-            watcher.terminated(ref)
+        if cell.watchers:
+            watchers, cell.watchers = cell.watchers, {}
+            for watcher, ref in watchers.values():
+                watcher.terminated(ref)
         self.table.target_ended(cell.number)
 
     def _place(self, ref: ActorRef[Any]) -> Place | None:

@@ -166,6 +166,8 @@ def heard_as(speaker: Speaker, source: str) -> str:
     """
     if speaker.role >= PEER or source != speaker.key:
         return source
+    if speaker.role == CLIENT:
+        return f"{source}?"  # as below
     return unproven_key(source, speaker.address if speaker.role == STRANGER else None)
 
 

@@ -141,9 +141,9 @@ class Core(State):
         """Whether reads wait for a round of beats."""
         return bool(self.pending_reads)
 
-    def lease_until_ns(self) -> int:
-        """Return until when nobody else can lead; 0 without a lease, far away for a lone voter."""
-        return leading.lease_until_ns(self)
+    lease_until_ns = leading.lease_until_ns
+    """Return until when nobody else can lead; 0 without a lease, far away for a lone voter. As it is, without a call of
+    its own: each step of an entity asks."""
 
     def progress_of(self, peer: str) -> ProgressReport | None:
         """Return how far the leader knows `peer` to be."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from casty.checks import shown
 from casty.config import SECOND_NS, Settings
@@ -19,11 +19,12 @@ from casty.errors import EncodingError, MessageTooLarge, ProtocolError, RemotePr
 from casty.runtime import Runtime, Timer
 from casty.tls import TlsError
 from casty.transport.base import Link
+from casty.transport.handler import ConnectionHandler, Handshake
 from casty.transport.inbound import InboundBytes
 from casty.transport.intake import CLIENT, FLOOD_NS, FULL_BYTES, MEMBER, Intake, Share
 from casty.transport.turn import Turn
 from casty.wire import frames
-from casty.wire.framing import HEADER_BYTES, FrameBuffer, frame, frame_header
+from casty.wire.framing import HEADER_BYTES, FrameBuffer, frame, pack_header
 from casty.wire.hello import Hello
 from casty.wire.pack import Plain, pack, unpack
 
@@ -55,38 +56,6 @@ class LinkFailed(NamedTuple):
     reason: str
 
 
-class ConnectionHandler(Protocol):
-    """What the owner of connections hears; everything runs inside a turn of that owner."""
-
-    def on_open(self, connection: Connection) -> None:
-        """Learn that a handshake succeeded; `connection.remote` says with whom."""
-
-    def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
-        """Take one frame. A `ProtocolError`, `EncodingError` or `MessageTooLarge` raised here closes the link."""
-
-    def on_closed(self, connection: Connection, reason: str) -> None:
-        """Learn, once for each `on_open`, that the connection is over."""
-
-
-class Handshake(Protocol):
-    """The half of the handshake that a connection plays, and who follows its life."""
-
-    def begin(self, connection: Connection) -> None:
-        """The link is there; nothing was received yet."""
-
-    def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
-        """Take a frame: go on, call `Connection.opened` or `close`, or raise a `ProtocolError`."""
-
-    def failed(self, connection: Connection, reason: str) -> None:
-        """The handshake broke off because of the other end; the connection closes after this."""
-
-    def late(self, connection: Connection, reason: str) -> None:
-        """The handshake took too long, which says nothing about the other end; the connection closes after this."""
-
-    def ended(self, connection: Connection, reason: str) -> None:
-        """The connection is over, whether it ever was open or not."""
-
-
 class Connection:
     """Frames over one link.
 
@@ -115,7 +84,7 @@ class Connection:
     __slots__ = (
         "_buffer", "_charged", "_handler", "_handshake", "_inbound", "_inbox", "_intake", "_is_blocked", "_is_heard",
         "_is_lost", "_is_marked", "_is_paused", "_is_timed", "_later", "_link", "_link_bytes", "_missed",
-        "_reserve_bytes", "_runtime", "_served", "_settings", "_staged", "_staged_bytes", "_state", "_taken_bytes",
+        "_most_bytes", "_runtime", "_served", "_settings", "_staged", "_staged_bytes", "_state", "_taken_bytes",
         "_timer", "_told_in", "_turn", "_unread_bytes", "_was_open", "_written_bytes", "closed_reason", "confirmed",
         "dialled_at", "has_failed", "is_dialled", "max_frame_bytes", "messages_in", "messages_out", "remote", "share",
         "welcome_extra",
@@ -161,7 +130,7 @@ class Connection:
         self._buffer = FrameBuffer(settings.max_hello_bytes)
         self._staged: list[bytes] = []
         self._staged_bytes = 0
-        self._reserve_bytes = 0  # of the outbound queue, for what nodes say to each other
+        self._most_bytes = settings.max_outbound_bytes  # of it, for what others say than nodes to each other
         self._link_bytes = 0  # what the link held when it was last asked
         self._is_marked = False
         self._is_heard = False
@@ -227,15 +196,14 @@ class Connection:
             limit = f"max_frame_bytes ({self.max_frame_bytes})"
             raise MessageTooLarge(f"expected a frame below {limit}, found {size} bytes of kind {kind}")
         staged_bytes = self._staged_bytes + size + HEADER_BYTES
-        room_bytes = self._settings.max_outbound_bytes - staged_bytes
-        if kind >= frames.REQUEST:
-            room_bytes -= self._reserve_bytes
+        most_bytes = self._most_bytes if kind >= frames.REQUEST else self._settings.max_outbound_bytes
+        room_bytes = most_bytes - staged_bytes
         if self._link_bytes > room_bytes and self._is_full(room_bytes):
             return False
         if _FIRST_MESSAGE <= kind <= _LAST_MESSAGE:
             self.messages_out += 1
         self._staged_bytes = staged_bytes
-        self._staged.append(frame_header(kind, size))
+        self._staged.append(pack_header(size + 1, kind))
         self._staged.append(body)
         if not self._is_marked:
             self._is_marked = True
@@ -315,7 +283,7 @@ class Connection:
         self._is_timed = remote.role != "node"  # members' time is nobody's to take
         if remote.role == "node":
             # What clients have passed on to a slow member must leave room for what keeps it a member.
-            self._reserve_bytes = self._settings.max_outbound_bytes // 4
+            self._most_bytes -= self._settings.max_outbound_bytes // 4
         self._state = _OPEN
         self._was_open = True
         self._arm(self._settings.unreachable_after_s / MISSED_PINGS, self._check)
@@ -379,9 +347,12 @@ class Connection:
             data = b""
         if self._state != _OPEN:
             return
-        cut = self._buffer.feed(data)
-        intake = self._intake
-        if intake is None or (len(cut) == 1 and self._may_serve(intake)):
+        self._take(self._buffer.feed(data), len(data))
+
+    def _take(self, cut: list[tuple[int, bytes]], size_bytes: int) -> None:
+        """Serve what was cut from so many bytes, or let it wait."""
+        intake, units = self._intake, 0
+        if intake is None or (self._may_serve(intake) and (len(cut) == 1 or self._is_little(len(cut)))):
             for kind, body in cut:
                 if kind > frames.TAKEN:
                     if _FIRST_MESSAGE <= kind <= _LAST_MESSAGE:
@@ -391,14 +362,22 @@ class Connection:
                     self._on_basic_frame(kind, body)
                 if self._state != _OPEN:
                     return
-            self._served += 1 + self._charged
+                units += 1
+                if intake is not None and (
+                    self._charged or self._later or self._staged_bytes > CLIENT.answer_bytes
+                ):
+                    break
+            taken, units = units, units + self._charged
             self._charged = 0
-            return
+            if intake is None or taken == len(cut):
+                self._served += units
+                return
+            cut = cut[taken:]
         self._inbox.extend(cut)
         if self._may_serve(intake):
-            self._serve()
+            self._serve(units)
         if self._inbox:
-            self._unread_bytes += len(data)
+            self._unread_bytes += size_bytes
             intake.wait(self)
 
     def _may_serve(self, intake: Intake[Connection]) -> bool:
@@ -407,23 +386,35 @@ class Connection:
             return False
         return not self._is_timed or intake.has_time(self)
 
-    def _serve(self) -> None:
-        """Hand on what waits, as far as the budget of this link allows in one turn."""
+    def _is_little(self, count: int) -> bool:
+        """Whether so many frames are served at once as well as through the inbox: nobody would look at the time."""
+        return (
+            count <= LOOK_UNITS
+            and not (self._inbox or self._later or self.share.is_small)
+            and self._link_bytes + self._staged_bytes <= FULL_BYTES
+        )
+
+    def _serve(self, units: int = 0) -> None:
+        """Hand on what waits, as far as the budget of this link allows in one turn, of which `units` are used up."""
         inbox, later, intake = self._inbox, self._later, self._intake
         assert intake is not None, "others are served at once"
         budget = CLIENT if not self.share.is_small else CLIENT._replace(units=self.share.units, ns=FLOOD_NS)
-        units = began_ns = 0
+        began_ns = 0
         look_at = LOOK_UNITS
+        check_at = min(look_at, budget.units)
+        on_frame = self._handler.on_frame
         while (inbox or later) and self._state == _OPEN:
-            is_late = False
-            if units >= look_at:
-                look_at = units + LOOK_UNITS
-                began_ns = began_ns or intake.now()  # the first of them cost no look
-                is_late = intake.now() - began_ns > budget.ns
-            if is_late or units >= budget.units or self._staged_bytes > budget.answer_bytes:
-                if budget is MEMBER or not intake.is_member(self):
-                    break
-                budget = MEMBER
+            if units >= check_at or self._staged_bytes > budget.answer_bytes:
+                is_late = False
+                if units >= look_at:
+                    look_at = units + LOOK_UNITS
+                    began_ns = began_ns or intake.now()  # the first of them cost no look
+                    is_late = intake.now() - began_ns > budget.ns
+                if is_late or units >= budget.units or self._staged_bytes > budget.answer_bytes:
+                    if budget is MEMBER or not intake.is_member(self):
+                        break
+                    budget = MEMBER
+                check_at = min(look_at, budget.units)
                 continue
             if units == 0 and not self.has_room():
                 break
@@ -435,11 +426,13 @@ class Connection:
                 if kind > frames.TAKEN:
                     if _FIRST_MESSAGE <= kind <= _LAST_MESSAGE:
                         self.messages_in += 1
-                    self._handler.on_frame(self, kind, body)
+                    on_frame(self, kind, body)
                 else:
                     self._on_basic_frame(kind, body)
-            units += 1 + self._charged
-            self._charged = 0
+            units += 1
+            if self._charged:
+                units += self._charged
+                self._charged = 0
         self._served += units
         if not inbox:
             self._unread_bytes = 0

@@ -10,7 +10,7 @@ from struct import Struct
 
 from casty.errors import RemoteProtocolError
 
-__all__ = ["HEADER_BYTES", "FrameBuffer", "frame", "frame_header"]
+__all__ = ["HEADER_BYTES", "FrameBuffer", "frame", "frame_header", "pack_header"]
 
 HEADER_BYTES = 5
 _LENGTH_BYTES = 4
@@ -22,6 +22,10 @@ _read_header = _HEADER.unpack_from
 def frame_header(kind: int, body_bytes: int) -> bytes:
     """Return the five bytes that stand before a body of so many bytes."""
     return _HEADER.pack(body_bytes + 1, kind)
+
+
+pack_header = _HEADER.pack
+"""``pack_header(body_bytes + 1, kind)`` returns the same, without a call of its own: each frame has one."""
 
 
 def frame(kind: int, body: bytes) -> bytes:

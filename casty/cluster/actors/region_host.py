@@ -9,7 +9,7 @@ tell; nothing else of it runs. How a slot is handed over is in `draining.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -316,7 +316,9 @@ class RegionHost:
         self._arm(slot)
         return activation
 
-    def _live_again(self, slot: int, former: Activation, cell: Cell, mail: list[tuple[object, int]]) -> None:
+    def _live_again(
+        self, slot: int, former: Activation, cell: Cell, mail: Sequence[tuple[object, int]]
+    ) -> None:
         """An entity that ended itself had mail: its next life reads that, before anything that comes later."""
         region = self._regions.get(former.entity[0])
         is_late = self._local.is_stopping and not self._local.is_reading_out

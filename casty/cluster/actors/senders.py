@@ -41,15 +41,20 @@ class Heard:
 
     def is_overtaken(self, source: str, number: int) -> bool:
         """Whether a later message of the same sender came first."""
-        if "?" in source:
+        if "?" in source and source[-1] != "?":  # who ends so said no address
             source = self._senders.known_as(source)
-        last = self._last.pop(source, 0) or self._last_unproven(source)
+        known, senders = self._last.pop(source, 0), self._senders
+        last = known or self._last_unproven(source)
         self._last[source] = max(last, number)
-        self._senders.came(source, self)
+        if not known or senders.timer is None:
+            senders.came(source, self)
+        else:  # as there, of a process of which there is a row here: so it is for nearly every message
+            senders.known[source].last_ns = senders.now()
+            senders.known.move_to_end(source)
         if len(self._last) > self._most:
             oldest = next(iter(self._last))
             del self._last[oldest]
-            self._senders.let_go(oldest, self)
+            senders.let_go(oldest, self)
         return number <= last
 
     def _last_unproven(self, source: str) -> int:
@@ -102,8 +107,9 @@ class Senders:
         self._is_there = is_there
         self._address_of = address_of
         # Who was silent longest comes first: who is due is found without looking at the others.
-        self._known: OrderedDict[str, _Sender] = OrderedDict()
-        self._timer: Timer | None = None
+        self.known: OrderedDict[str, _Sender] = OrderedDict()
+        self.now = clock.now
+        self.timer: Timer | None = None
 
     def known_as(self, source: str) -> str:
         """Return the peer key of a process that was not known where its message came in, if it is known here."""
@@ -120,40 +126,41 @@ class Senders:
 
     def came(self, source: str, receiver: Heard) -> None:
         """A receiver has a row of that process, as of now."""
-        sender = self._known.get(source)
+        sender = self.known.get(source)
         if sender is None:
-            sender = self._known[source] = _Sender()
+            sender = self.known[source] = _Sender()
+        else:
+            self.known.move_to_end(source)
         sender.receivers[receiver] = None
         sender.last_ns = self._clock.now()
-        self._known.move_to_end(source)
-        if self._timer is None:
+        if self.timer is None:
             self._arm(sender.last_ns + KEPT_NS)
 
     def let_go(self, source: str, receiver: Heard) -> None:
         """A receiver has no row of that process any more."""
-        sender = self._known.get(source)
+        sender = self.known.get(source)
         if sender is not None:
             sender.receivers.pop(receiver, None)
             if not sender.receivers:
-                del self._known[source]
+                del self.known[source]
 
     def _arm(self, when_ns: int) -> None:
-        self._timer = self._clock.call_at(when_ns, self._look)
+        self.timer = self._clock.call_at(when_ns, self._look)
 
     def _look(self) -> None:
         """Forget who is due, so many rows a turn; whoever is there is looked at again as long after."""
-        self._timer = None
+        self.timer = None
         now_ns = self._clock.now()
         for _ in range(ROWS_A_TURN):
-            if not self._known:
+            if not self.known:
                 return
-            source, sender = next(iter(self._known.items()))
+            source, sender = next(iter(self.known.items()))
             if now_ns - sender.last_ns < KEPT_NS:
                 self._arm(sender.last_ns + KEPT_NS)
                 return
             if self._is_there(source):
                 sender.last_ns = now_ns
-                self._known.move_to_end(source)
+                self.known.move_to_end(source)
             else:
                 self._forget_one(source, sender)
         self._arm(now_ns + PAUSE_NS)
@@ -162,10 +169,10 @@ class Senders:
         receiver, _ = sender.receivers.popitem()
         receiver.forget(source)
         if not sender.receivers:
-            del self._known[source]
+            del self.known[source]
 
     def close(self) -> None:
         """Look no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None

@@ -88,6 +88,7 @@ class MemoryBudget:
 
     __slots__ = (
         "_accepted_bytes",
+        "_measured_bytes",
         "_room_bytes",
         "budget_bytes",
         "full_peers",
@@ -106,6 +107,8 @@ class MemoryBudget:
         self.is_exhausted = False
         self.full_peers: dict[str, None] = {}
         self._accepted_bytes = 0
+        self._measured_bytes = 0
+        """What was measured last, but for mailboxes."""
         self._room_bytes = budget_bytes
         """What the last measurement left of the budget for messages and for what is accepted; below zero when it is
         used up."""
@@ -145,6 +148,7 @@ class MemoryBudget:
     def measured(self, usage: Usage) -> None:
         """Take an exact measurement."""
         self.usage = usage
+        self._measured_bytes = usage.total - usage.mailboxes
         self._accepted_bytes = 0
         self._room_bytes = self.budget_bytes - usage.total + usage.mailboxes
         self._judge()
@@ -167,7 +171,11 @@ class MemoryBudget:
 
     def takes_message(self, size_bytes: int) -> bool:
         """Whether there is room for a message of so many bytes until it is read."""
-        return not self.is_exhausted and self.used_bytes + size_bytes < self._end_bytes
+        if self.is_exhausted:
+            return False
+        # As `used_bytes` and `_end_bytes`, without adding up again what was measured: each message asks.
+        used_bytes = self._measured_bytes + self.unread.size_bytes + self._accepted_bytes
+        return used_bytes + size_bytes < self.budget_bytes + self.budget_bytes // RESERVE_SHARE
 
     def heard(self, peer: str, *, is_full: bool) -> None:
         """A process said whether it is full."""

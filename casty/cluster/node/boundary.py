@@ -25,6 +25,7 @@ from casty.cluster.authority import (
     hears,
 )
 from casty.cluster.control.ballots import Identity
+from casty.cluster.control.machine import MemberRow
 from casty.cluster.multiraft.host import Group
 from casty.cluster.node.links import key_of
 from casty.complaint import Complaint, report_lost
@@ -65,8 +66,8 @@ class Boundary:
         How many frames, or messages inside of frames, did not count.
 
     Bounds: `_said` has `MAX_SAID` texts; `_speakers` a row per link that sent something for actors, until it ends;
-    `_kept` has a row per link of a stranger that said what it leads or who its
-    clients are, with `MAX_KEPT` frames at most; it goes when the stranger is known, or with the link.
+    `_rows` one per link of a member, until it ends; `_kept` one per link of a stranger that said what it leads or who
+    its clients are, with `MAX_KEPT` frames at most; it goes when the stranger is known, or with the link.
     """
 
     def __init__(self, node: Node, handlers: dict[int, Handler]) -> None:
@@ -75,6 +76,8 @@ class Boundary:
         self._kept: dict[Connection, list[tuple[int, bytes]]] = {}
         self._speakers: dict[Connection, Speaker] = {}
         """As whom each link spoke last."""
+        self._rows: dict[Connection, MemberRow] = {}
+        """For which row of the members each link was found to be a member's last."""
         self._judged: Connection | None = None
         """The link whose frame is handled now, for whoever asks as whom it speaks, and its role; stale, where a handler
         raised, only for a link that is closed for it."""
@@ -96,10 +99,11 @@ class Boundary:
         another process that took it.
         """
         remote = link.remote
+        member = self._node.control.machine.members.get(remote.node_id)
+        if member is not None and member is self._rows.get(link):
+            return MEMBER  # neither the row nor what the link said of itself ever changes
         if remote.role != "node":
             return CLIENT if remote.role == "client" else STATUS
-        machine = self._node.control.machine
-        member = machine.members.get(remote.node_id)
         if (
             member is not None
             and member.incarnation == remote.incarnation
@@ -107,6 +111,8 @@ class Boundary:
             and member.port == remote.port
             and member.host == remote.host
         ):
+            if link.is_open:
+                self._rows[link] = member
             return MEMBER
         links, key = self._node.links, key_of(link)
         if links.is_named(key) and links.address_of(key) == remote.address:
@@ -168,23 +174,28 @@ class Boundary:
 
     def on_frame(self, link: Connection, kind: int, body: bytes) -> None:
         """Judge one frame and hand on what passes; raises `RemoteProtocolError` for what no correct process sends."""
-        rule, role = RULES.get(kind), self.role_of(link)
+        member = self._node.control.machine.members.get(link.remote.node_id)
+        is_known = member is not None and member is self._rows.get(link)  # as `role_of` begins
+        role = MEMBER if is_known else self.role_of(link)
+        rule, handler = RULES.get(kind), self._handlers.get(kind)
         if role == STRANGER:
             self._check_copy(link)
-        handler = self._handlers.get(kind)
-        verdict = None if rule is None else rule[role]
-        if handler is None or verdict is None:
+        if rule is None or handler is None:
             raise frames.unexpected(kind, link.remote.role)
-        if role == STRANGER and verdict in (GROUP, KEEP, DROP):
-            self._node.arrival.look_around()
+        verdict = rule[role]
         if verdict is TAKE:
             self._judged, self._judged_role = link, role
-            if kind in CARRIED:
-                self._carry(handler, link, body, is_own=role < STRANGER)
-            else:
+            try:
                 handler(link, body)
+            except Exception as error:
+                if kind not in CARRIED:
+                    raise
+                self._carried(link, error, is_own=role < STRANGER)
             self._judged = None
-        elif verdict is GROUP:
+            return
+        if role == STRANGER and verdict in (GROUP, KEEP, DROP):
+            self._node.arrival.look_around()
+        if verdict is GROUP:
             self._consensus(link, body, role)
         elif verdict is KEEP:
             self._keep(link, kind, body)
@@ -200,25 +211,22 @@ class Boundary:
         self.dropped += 1
         self._complaints[what].say(f"dropped: {text}")
 
-    def _carry(self, handler: Handler, link: Connection, body: bytes, *, is_own: bool) -> None:
-        """Hand on a message that may be of others: a fault inside is a dead letter, and no fault of the link.
+    def _carried(self, link: Connection, error: Exception, *, is_own: bool) -> None:
+        """A message that may be of others was not taken: a fault inside is a dead letter, and no fault of the link.
 
         A client passes nothing on: what is malformed `is_own`. What a message brings about here is never its fault.
         """
-        try:
-            handler(link, body)
-        except (ProtocolError, EncodingError, MessageTooLarge) as error:
-            if is_own:
-                raise
+        if not isinstance(error, (ProtocolError, EncodingError, MessageTooLarge)):
+            # A bug of ours, or of the user's that nothing else kept: it costs one message.
+            report_lost(f"a message from {link.remote.node_id!r:.100} raised", error)
+            self.dropped += 1
+        elif is_own:
+            raise error
+        else:
             text = f"what {link.remote.node_id!r:.100} passed on: {shown(error, 200)}"
             if self._node.runtime.observe:
                 self._node.runtime.observe(DeadLettered("", text))
             self.drop("carried", text)
-        except (
-            Exception
-        ) as error:  # a bug of ours, or of the user's that nothing else kept: it costs one message
-            report_lost(f"a message from {link.remote.node_id!r:.100} raised", error)
-            self.dropped += 1
 
     # -- who is who
 
@@ -361,6 +369,7 @@ class Boundary:
             )
         self._kept.pop(link, None)
         self._speakers.pop(link, None)
+        self._rows.pop(link, None)
 
 
 def _none(hello: Hello) -> None:

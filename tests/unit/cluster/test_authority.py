@@ -106,6 +106,7 @@ class Bench:
                 "shop", ("status", "client", "node", "node", "node")[role], "x", "1", HERE.host, HERE.port
             ),
             is_dialled=False,
+            is_open=True,
         )
         self.looked = 0
         row = SimpleNamespace(incarnation="1", status="up", node_id="x", host=HERE.host, port=HERE.port)

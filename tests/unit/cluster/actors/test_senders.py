@@ -26,7 +26,7 @@ class Process:
         assert found["cluster.actors.senders.Heard._last"] == found.get(
             "cluster.actors.senders._Sender.receivers", 0
         )
-        return found["cluster.actors.senders.Heard._last"], found["cluster.actors.senders.Senders._known"]
+        return found["cluster.actors.senders.Heard._last"], found["cluster.actors.senders.Senders.known"]
 
 
 def test_no_message_waits_for_its_leader_as_long_as_its_sender_is_remembered() -> None:

@@ -60,7 +60,7 @@ async def test_an_ask_of_an_actor_of_another_process_that_is_gone_fails_at_once(
         away = asker.make_ref(ActorAddress("sim", "/nobody", *cast(Any, b.origin)[:3]))
         with pytest.raises(AskFailed, match="no such actor"):
             await asyncio.wait_for(asker.ask(away, Get, timeout=None), 5)
-    assert not b.replies._asked
+    assert not b.replies.asked
     await world.close()
 
 
@@ -104,7 +104,7 @@ async def test_a_region_asked_by_the_ref_of_another_process_answers_what_it_refu
     with pytest.raises(AskFailed, match="failed while it handled"):
         await asyncio.wait_for(asked, 5)
     assert b.local.replies.asking is None
-    assert not b.local.replies._asked
+    assert not b.local.replies.asked
     await world.close()
 
 
