@@ -15,8 +15,8 @@ from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.config import Settings
 from casty.distributed.machines.base import COUNTER
 from casty.errors import CastyError
+from casty.ports import Outlet, Runtime
 from casty.realtime import SystemClock, SystemEntropy
-from casty.runtime import Outlet, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 

@@ -31,7 +31,6 @@ from casty.actor.supervision import Directive, OneForOneStrategy, SupervisionStr
 from casty.actor.system import ActorSystem
 from casty.address import ActorAddress, NodeAddress
 from casty.client import ClusterClient
-from casty.cluster.control.public_view import ClusterState, Member, MemberStatus, TopologySnapshot
 from casty.config import CastyConfig, discover_config, load_config
 from casty.distributed.barrier import Barrier
 from casty.distributed.counter import Counter
@@ -47,6 +46,7 @@ from casty.journal.base import EventJournal, JournalKind, PersistedEvent, Snapsh
 from casty.journal.memory import InMemoryJournal
 from casty.journal.postgres import PostgresJournal
 from casty.journal.sqlite import SqliteJournal
+from casty.members import ClusterState, Member, MemberStatus, TopologySnapshot
 from casty.settings import Settings
 from casty.system import ClusteredActorSystem
 from casty.version import __version__

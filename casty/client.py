@@ -17,12 +17,13 @@ from casty.address import NodeAddress, check_port, check_text, checked_addresses
 from casty.checks import check_seconds, shown
 from casty.cluster.actors.wiring import ClusterActors
 from casty.cluster.client import Visitor
-from casty.cluster.control.public_view import TopologySnapshot, topology_snapshot
+from casty.cluster.control.public_view import topology_snapshot
 from casty.cluster.node.options import check_tls
 from casty.config import Settings
 from casty.distributed.facade import Distributed
 from casty.errors import ConfigError, NotStarted
 from casty.home_loop import HomeLoop
+from casty.members import TopologySnapshot
 from casty.secret import Secrets
 from casty.tls import Config
 from casty.wire.serializer import Serializer

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from casty.runtime import Clock, Timer
+from casty.ports import Clock, Timer
 
 __all__ = ["Complaint", "one_line", "report_lost"]
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from functools import cache, partial
 
+from casty.ports import Outlet, Runtime
 from casty.process_limits import descriptor_limit, memory_limit_bytes
-from casty.runtime import Outlet, Runtime
 from casty.storage import MemoryStorage
 from casty.transport.tcp import TcpTransport
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from casty.runtime import GroupWrite
+from casty.ports import GroupWrite
 
 __all__ = ["MemoryStorage"]
 

@@ -19,15 +19,10 @@ from casty.actor.system import ActorSystem
 from casty.address import NodeAddress, checked_addresses
 from casty.checks import check_seconds
 from casty.cluster.actors.wiring import ClusterActors
-from casty.cluster.control.public_view import (
-    ClusterState,
-    MemberStatus,
-    TopologySnapshot,
-    cluster_state,
-    topology_snapshot,
-)
-from casty.cluster.node.node import Node, NodeOptions
+from casty.cluster.control.public_view import cluster_state, topology_snapshot
+from casty.cluster.node.node import Node
 from casty.cluster.node.options import (
+    NodeOptions,
     check_place,
     check_quorum,
     check_settings,
@@ -40,6 +35,7 @@ from casty.distributed.facade import Distributed
 from casty.errors import NotStarted
 from casty.home_loop import HomeLoop
 from casty.journal.base import EventJournal
+from casty.members import ClusterState, MemberStatus, TopologySnapshot
 from casty.secret import Secrets
 from casty.tls import Config
 from casty.wire.serializer import Serializer

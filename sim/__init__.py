@@ -1,8 +1,9 @@
 """The simulator: whole clusters in one process, on virtual time, from one seed. In a wheel: ``casty.sim``."""
 
-from .faults.settings import FAMILIES, Faults, Undo
+from .faults.settings import FAMILIES, Faults
 from .kernel.errors import CrashedError, DeadlockError, EscapeError, TimeLimitError
 from .kernel.trace import Trace, TraceEvent
+from .net.partitions import Undo
 from .net.path import NetworkProfile
 from .runner.simulate import Simulation, simulate
 from .world.process import Process

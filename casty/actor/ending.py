@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from casty.actor.cell import Cell
 from casty.checks import shown
 from casty.config import SECOND_NS
-from casty.runtime import Clock
+from casty.ports import Clock
 
 __all__ = ["FORCES", "STOP_GRACE_NS", "until_stopped"]
 

@@ -19,8 +19,8 @@ from casty.config import SECOND_NS
 
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext
-    from casty.cluster.control.public_view import Member
-    from casty.runtime import Clock
+    from casty.members import Member
+    from casty.ports import Clock
 
 __all__ = [
     "ActorFailed",

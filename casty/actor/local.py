@@ -36,7 +36,7 @@ from casty.complaint import Complaint
 from casty.config import SECOND_NS, Settings
 from casty.errors import AskFailed, CastyError, NotStarted, Overloaded
 from casty.events import DeadLettered, MessagesUnconfirmed, MessagesWereLost
-from casty.runtime import Runtime
+from casty.ports import Runtime
 
 if TYPE_CHECKING:
     from casty.actor.system import ActorSystem

@@ -13,7 +13,7 @@ from casty.actor.ref import ActorRef
 from casty.checks import check_seconds, shown
 from casty.config import SECOND_NS
 from casty.errors import Overloaded
-from casty.runtime import Clock, Timer
+from casty.ports import Clock, Timer
 
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext

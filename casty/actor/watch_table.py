@@ -15,7 +15,7 @@ from casty.actor.shares import Shares
 from casty.actor.standing import Presence, Standing, Verdict
 from casty.actor.watch_protocol import ANSWERS, ENDED, LEFT, Conversation, Row, Target
 from casty.address import node_id_of, peer_key
-from casty.runtime import Clock, Timer
+from casty.ports import Clock, Timer
 
 __all__ = ["PROCESS", "Company", "Place", "WatchTable"]
 

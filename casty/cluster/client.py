@@ -23,9 +23,8 @@ from casty.address import NodeAddress
 from casty.checks import shown
 from casty.cluster.authority import CARRIED
 from casty.cluster.control import topology as topologies
-from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
-from casty.cluster.control.topology_delta import hints_of_delta, patched
-from casty.cluster.node.topology_publisher import DELTA, WHOLE, learn_hints
+from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology, learn_hints
+from casty.cluster.control.topology_delta import DELTA, WHOLE, hints_of_delta, patched
 from casty.cluster.sessions.gateway import Gateway
 from casty.complaint import Complaint, report_lost
 from casty.config import SECOND_NS, Settings
@@ -38,7 +37,7 @@ from casty.errors import (
     Unavailable,
 )
 from casty.events import DeadLettered, LinkDown, LinkUp, TopologyChanged
-from casty.runtime import Runtime
+from casty.ports import Runtime
 from casty.secret import Secrets
 from casty.tls import Config
 from casty.transport.connection import Connection

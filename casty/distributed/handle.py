@@ -32,7 +32,7 @@ from casty.errors import (
     Overloaded,
     Undecodable,
 )
-from casty.runtime import Timer
+from casty.ports import Timer
 
 __all__ = ["Deadline", "Handle", "check_gateway", "failure", "has_port"]
 

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from casty.complaint import Complaint
 from casty.config import SECOND_NS, Settings
 from casty.errors import RemoteProtocolError
-from casty.runtime import Runtime
+from casty.ports import Link, LinkHandler, Listener, Runtime
 from casty.secret import Secrets
 from casty.tls import Config
-from casty.transport.base import Link, LinkHandler, Listener
 from casty.transport.connection import Connection, ConnectionHandler, LinkFailed
 from casty.transport.inbound import InboundBytes
 from casty.transport.intake import Intake

@@ -16,9 +16,8 @@ from typing import NamedTuple
 from casty.checks import shown
 from casty.config import SECOND_NS, Settings
 from casty.errors import EncodingError, MessageTooLarge, ProtocolError, RemoteProtocolError
-from casty.runtime import Runtime, Timer
+from casty.ports import Link, Runtime, Timer
 from casty.tls import TlsError
-from casty.transport.base import Link
 from casty.transport.handler import ConnectionHandler, Handshake
 from casty.transport.inbound import InboundBytes
 from casty.transport.intake import CLIENT, FLOOD_NS, FULL_BYTES, MEMBER, Intake, Share

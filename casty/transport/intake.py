@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from casty.runtime import Clock
+from casty.ports import Clock
 
 __all__ = ["CLIENT", "FLOOD_NS", "FULL_BYTES", "MEMBER", "TURN_NS", "WINDOW_NS", "Budget", "Intake", "Share"]
 

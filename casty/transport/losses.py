@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from casty.address import peer_key
 from casty.config import SECOND_NS
 from casty.errors import RemoteProtocolError
-from casty.runtime import Clock, Timer
+from casty.ports import Clock, Timer
 from casty.transport.connection import Connection
 from casty.wire import frames
 from casty.wire.pack import pack, unpack

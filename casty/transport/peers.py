@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 from casty.checks import shown
 from casty.config import SECOND_NS, Settings
 from casty.errors import RemoteProtocolError
-from casty.runtime import Runtime, Timer
+from casty.ports import Link, LinkHandler, Runtime, Timer
 from casty.secret import Secrets
 from casty.tls import Config
-from casty.transport.base import Link, LinkHandler
 from casty.transport.connection import Connection, ConnectionHandler
 from casty.transport.proving import Proving
 from casty.transport.turn import Turn

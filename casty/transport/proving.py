@@ -22,7 +22,7 @@ themselves, and then speak for either.
 from __future__ import annotations
 
 from casty.errors import RemoteProtocolError
-from casty.runtime import Entropy
+from casty.ports import Entropy
 from casty.secret import Secrets
 from casty.wire.hello import NONCE_BYTES, Challenge, Hello, Refusal, Welcome, judge
 from casty.wire.pack import pack

@@ -8,9 +8,9 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
+from casty.ports import Link, LinkFactory, LinkHandler, Listener
 from casty.tls import Config
 from casty.transport.accepting import Accepting
-from casty.transport.base import Link, LinkFactory, LinkHandler, Listener
 from casty.transport.tls import TlsLink
 
 __all__ = ["TcpTransport"]

@@ -10,8 +10,8 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
+from casty.ports import Link, LinkFactory
 from casty.tls import TlsError
-from casty.transport.base import Link, LinkFactory
 from casty.transport.certificates import names_host
 
 __all__ = ["TlsLink"]

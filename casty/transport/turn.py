@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from casty.runtime import Runtime
+from casty.ports import Runtime
 
 __all__ = ["MAX_PASSES", "Turn", "TurnOverran"]
 

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..checks.step.introspection import inside
 from ..checks.violation import Violation
+from ..net.partitions import Undo
 from ..plans.fault_kinds import ALLOCATING, PLANNED
-from .settings import Undo
-
-if TYPE_CHECKING:
-    from ..workloads.recorder import Stage
-    from ..world.world import World
+from ..world.world import World
 
 __all__ = ["Allocations"]
 
 _NUMBER = 52
+
+
+class Recorder(Protocol):
+    """What a fault tells of itself."""
+
+    violations: list[Violation]
+
+    def goal(self, name: str) -> None:
+        """Count something interesting."""
 
 
 class Allocations:
@@ -35,7 +41,7 @@ class Allocations:
         What each process runs.
     """
 
-    def __init__(self, world: World, stage: Stage, systems: Mapping[str, object]) -> None:
+    def __init__(self, world: World, stage: Recorder, systems: Mapping[str, object]) -> None:
         self._world = world
         self._stage = stage
         self._systems = systems

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from casty.cluster.multiraft.memory_budget import DEFAULT_SHARE
 
 from ..checks.step.introspection import inside
-from .settings import Undo
+from ..net.partitions import Undo
 
 if TYPE_CHECKING:
     from ..world.process import Process

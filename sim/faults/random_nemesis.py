@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from .settings import LINK_FAMILIES, PROCESS_FAMILIES, Faults, Undo
-
-if TYPE_CHECKING:
-    from ..world.world import World
+from ..net.partitions import Undo
+from ..world.world import World
+from .settings import LINK_FAMILIES, PROCESS_FAMILIES, Faults
 
 __all__ = ["Nemesis"]
 
@@ -25,14 +23,17 @@ class Nemesis:
         Whom it torments.
     faults
         What it may do.
-    names
-        The processes it may touch; at most a minority of them is down or held at a time.
+
+    Attributes
+    ----------
+    done
+        How many faults of each family there were.
     """
 
-    def __init__(self, world: World, faults: Faults, names: list[str]) -> None:
+    def __init__(self, world: World, faults: Faults) -> None:
         self._world = world
         self._faults = faults
-        self._names = names
+        self._names: list[str] = []
         self._chosen = [
             name for name in faults.chosen(world.draws) if name in LINK_FAMILIES + PROCESS_FAMILIES
         ]
@@ -42,8 +43,9 @@ class Nemesis:
         self._is_over = False
         self.done: dict[str, int] = {}
 
-    def begin(self) -> None:
-        """Start."""
+    def begin(self, names: list[str]) -> None:
+        """Harm these processes from now on; at most a minority of them is down or held at a time."""
+        self._names = names
         for family in self._chosen if self._names else []:
             self._plan(family)
 

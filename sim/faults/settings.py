@@ -1,14 +1,13 @@
-"""Faults: shapes of partitions, and a nemesis that draws faults from the seed."""
+"""Which faults a run may have: the settings of a nemesis that draws them from the seed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..kernel.draws import Draws
 from ..net.path import NetworkProfile
 
-__all__ = ["FAMILIES", "Faults", "Partition", "Undo"]
+__all__ = ["FAMILIES", "Faults"]
 
 _MILLISECOND_NS = 1_000_000
 _HALF = 500_000
@@ -17,43 +16,6 @@ LINK_FAMILIES = ("spike", "slow", "one-way", "split", "isolate", "ring", "bridge
 PROCESS_FAMILIES = ("pause", "crash", "power-loss", "drift")
 PROFILE_FAMILIES = ("fragment", "loss", "jitter", "latency")
 FAMILIES = LINK_FAMILIES + PROCESS_FAMILIES + PROFILE_FAMILIES
-
-
-class Undo:
-    """Ends one fault, once."""
-
-    __slots__ = ("_mend",)
-
-    def __init__(self, mend: Callable[[], object]) -> None:
-        self._mend: Callable[[], object] | None = mend
-
-    def heal(self) -> None:
-        """End the fault; harmless when it ended before."""
-        mend, self._mend = self._mend, None
-        if mend is not None:
-            mend()
-
-
-class Partition:
-    """Which directions to cut for the well-known shapes."""
-
-    @staticmethod
-    def ring(names: Sequence[str]) -> list[tuple[str, str]]:
-        """Each machine sees its two neighbours only."""
-        count = len(names)
-        return [
-            (names[a], names[b])
-            for a in range(count)
-            for b in range(count)
-            if a != b and (a - b) % count not in (1, count - 1)
-        ]
-
-    @staticmethod
-    def bridge(names: Sequence[str]) -> list[tuple[str, str]]:
-        """Two halves that do not see each other, and one machine between that sees both."""
-        middle = len(names) // 2
-        halves = (names[:middle], names[middle + 1 :])
-        return [(a, b) for side, other in (halves, halves[::-1]) for a in side for b in other]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

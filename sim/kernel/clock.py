@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from .handles import Handle
-
-if TYPE_CHECKING:
-    from .incarnation import Incarnation
+from casty.ports import Timer
 
 __all__ = ["ClockHost", "NodeClock"]
 
@@ -25,7 +22,7 @@ class ClockHost(Protocol):
 
     def timer_at(
         self, clock: NodeClock, when_ns: int, callback: Callable[..., object], args: tuple[object, ...]
-    ) -> Handle:
+    ) -> Timer:
         """Run a callback when the clock reaches `when_ns`."""
         ...
 
@@ -34,7 +31,7 @@ class ClockHost(Protocol):
 
 
 class NodeClock:
-    """The clock of one machine; it survives a restart of the process. Implements `casty.runtime.Clock`.
+    """The clock of one machine; it survives a restart of the process. Implements `casty.ports.Clock`.
 
     Parameters
     ----------
@@ -48,11 +45,10 @@ class NodeClock:
         Whole seconds since the start of 2025 at world time 0.
     """
 
-    __slots__ = ("_host", "_local_ns", "_rate", "_rate_before", "_wall_s", "_world_ns", "on_change", "owner")
+    __slots__ = ("_host", "_local_ns", "_rate", "_rate_before", "_wall_s", "_world_ns", "on_change")
 
     def __init__(self, host: ClockHost, *, offset_ns: int = 0, drift_ppm: int = 0, wall_s: int = 0) -> None:
         self._host = host
-        self.owner: Incarnation | None = None  # the process that runs on this machine now
         self.on_change: Callable[[str, int], None] = _untold
         self._local_ns = offset_ns
         self._world_ns = 0
@@ -67,7 +63,7 @@ class NodeClock:
             return self._local_ns + passed_ns
         return self._local_ns + passed_ns * self._rate // _TRUE_RATE
 
-    def call_at(self, when_ns: int, callback: Callable[..., object], *args: object) -> Handle:
+    def call_at(self, when_ns: int, callback: Callable[..., object], *args: object) -> Timer:
         """Run the callback in this clock's process when `now` reaches `when_ns`."""
         return self._host.timer_at(self, when_ns, callback, args)
 

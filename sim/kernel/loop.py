@@ -25,8 +25,7 @@ from .draws import Draws, mix
 from .errors import DeadlockError, EscapeError, TimeLimitError
 from .fenced_loop import FencedLoop
 from .generators import GeneratorHooks
-from .handles import Handle
-from .incarnation import OWNER, Incarnation
+from .incarnation import OWNER, Handle, Incarnation
 from .tasks import CounterFuture, CounterTask, is_inner
 
 __all__ = ["SimLoop"]
@@ -68,6 +67,8 @@ class SimLoop(FencedLoop):
         self._is_closed = False
         self._is_driven = False
         self._frozen: dict[NodeClock, list[Handle]] = {}
+        self._owners: dict[NodeClock, Incarnation] = {}
+        """The process that runs now on the machine of a clock."""
         self.kernel = Incarnation("kernel", 0, NodeClock(self), 0)
         self.current = self.kernel
         self.watchers: list[Callable[[], None]] = []
@@ -239,7 +240,7 @@ class SimLoop(FencedLoop):
         if owner.clock is clock:
             context = contextvars.copy_context()
         else:
-            owner = clock.owner or self.kernel
+            owner = self._owners.get(clock, self.kernel)
             context = owner.context.copy()
         return self._arm(Handle(owner, callback, args, context, when_ns))
 
@@ -261,6 +262,10 @@ class SimLoop(FencedLoop):
         if not owner.is_queued and not owner.is_held:
             owner.is_queued = True
             self._queued.append(owner)
+
+    def run_on(self, clock: NodeClock, owner: Incarnation) -> None:
+        """Timers of a clock are those of this incarnation from now on, whoever sets them."""
+        self._owners[clock] = owner
 
     def release(self, owner: Incarnation) -> None:
         """Let a held process run again."""

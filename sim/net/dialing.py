@@ -6,21 +6,46 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from casty.transport.base import Link, LinkFactory
+from casty.ports import Link, LinkFactory, Listener
 
 from ..kernel.incarnation import Incarnation
 from .link import SimLink
+from .network import Network, SimListener
 from .path import Path
 
 if TYPE_CHECKING:
-    from .network import Network, SimListener
+    from casty.tls import Config
 
-__all__ = ["Dial"]
+__all__ = ["SimTransport"]
 
 _CONNECT_TIMEOUT_NS = 127_000_000_000
 _SYN_RETRY_NS = 1_000_000_000
 CLIENT_HELLO = bytes.fromhex("160301020001")
 TLS_ALERT = bytes.fromhex("15030300020246")
+
+
+class SimTransport:
+    """One process's door to the network. Implements `casty.ports.Transport`."""
+
+    __slots__ = ("_machine", "_network", "_owner")
+
+    def __init__(self, network: Network, owner: Incarnation, machine: str) -> None:
+        self._network = network
+        self._owner = owner
+        self._machine = machine
+
+    async def listen(
+        self, host: str, port: int, on_link: LinkFactory, *, tls: Config | None = None
+    ) -> Listener:
+        """Bind a port of this machine."""
+        return self._network.bind(self._owner, self._machine, host, port, on_link, tls is not None)
+
+    async def dial(self, host: str, port: int, on_link: LinkFactory, *, tls: Config | None = None) -> Link:
+        """Make a link, or raise `OSError` when nobody answers."""
+        for told in self._network.dialled:
+            told(self._owner, (host, port))
+        dial = Dial(self._network, self._owner, self._machine, (host, port), on_link, tls is not None)
+        return await dial.run()
 
 
 class Dial:
@@ -87,7 +112,7 @@ class Dial:
             text = f"connection refused by {self.address[0]}:{self.address[1]}"
             self._at(self._back, self._answer_arrives, ConnectionRefusedError(111, text), None)
             return
-        near, far = self.network.connect(self, listener)
+        near, far = self.network.connect(self.owner, self.machine, self.address, self.number, listener)
         near.is_tls, far.is_tls = self._is_tls, listener.is_tls
         self.network.post(listener.owner, _accept, listener, far, self._is_tls)
         self._at(self._back, self._answer_arrives, None, near)

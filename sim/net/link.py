@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from casty.transport.base import LinkHandler
+from casty.ports import LinkHandler
 
-from ..kernel.handles import Handle
-from ..kernel.incarnation import Incarnation
-
-if TYPE_CHECKING:
-    from .network import Network
-    from .path import Path
+from ..kernel.draws import Draws
+from ..kernel.incarnation import Handle, Incarnation
+from ..kernel.loop import SimLoop
+from .path import Path
 
 __all__ = ["SimLink"]
 
@@ -39,8 +37,29 @@ class Batch:
         self.error = error
 
 
+class Fabric(Protocol):
+    """What a link needs of the network that it is part of."""
+
+    loop: SimLoop
+    draws: Draws
+    watchers: list[Callable[[Incarnation, bytes], None]]
+
+    def post(self, owner: Incarnation, callback: Callable[..., object], *args: object) -> None:
+        """Run a callback in a process's context, when the process gets to it."""
+
+    def deliver_at(self, due_ns: int, link: SimLink, batch: Batch) -> None:
+        """Let a batch arrive at an instant."""
+
+    def send_fragments(self, link: SimLink, batch: Batch, due_ns: int, sequence: int) -> int:
+        """Send a batch in pieces; returns when the last one arrives."""
+        ...
+
+    def forget(self, link: SimLink) -> None:
+        """Drop an ended link once both sides know."""
+
+
 class SimLink:
-    """One end of a link. Implements `casty.transport.base.Link`.
+    """One end of a link. Implements `casty.ports.Link`.
 
     Parameters
     ----------
@@ -68,7 +87,7 @@ class SimLink:
     number: int
 
     def __init__(
-        self, network: Network, owner: Incarnation, path: Path, label: str, peer: tuple[str, int]
+        self, network: Fabric, owner: Incarnation, path: Path, label: str, peer: tuple[str, int]
     ) -> None:
         self.network = network
         self.owner = owner
@@ -204,7 +223,7 @@ class SimLink:
         now_ns = network.loop.now_ns
         if path.bytes_per_s and not self.slowed:
             self._firm_ns = self._due_ns
-        due_ns = max(self._due_ns, now_ns + path.delay_ns(self, self._writes, batch.size))
+        due_ns = max(self._due_ns, now_ns + path.delay_ns(self, now_ns, self._writes, batch.size))
         self._due_ns = due_ns
         if batch.size > 1 and path.is_fragmenting(self.label, self._writes):
             self._due_ns = network.send_fragments(self, batch, due_ns, self._writes)
@@ -242,7 +261,9 @@ class SimLink:
         self.throttled_until_ns, self._due_ns = now_ns, self._firm_ns
         for handle, batch in put_off:
             handle.cancel()
-            self._due_ns = max(self._due_ns, now_ns + self.path.delay_ns(self, self._writes, batch.size))
+            self._due_ns = max(
+                self._due_ns, now_ns + self.path.delay_ns(self, now_ns, self._writes, batch.size)
+            )
             self.network.deliver_at(self._due_ns, self, batch)
 
     # -- arriving, at this end's other side

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
-from casty.transport.base import Link, LinkFactory, Listener
+from casty.ports import LinkFactory
 
 from ..kernel.draws import Draws
-from ..kernel.handles import Handle
-from ..kernel.incarnation import Incarnation
+from ..kernel.incarnation import Handle, Incarnation
 from ..kernel.loop import SimLoop
-from .dialing import Dial
 from .link import Batch, SimLink
 from .path import NetworkProfile, Path
 
-if TYPE_CHECKING:
-    from casty.tls import Config
-
-__all__ = ["Network", "SimListener", "SimTransport", "every_direction"]
+__all__ = ["Network", "SimListener", "every_direction"]
 
 _FIRST_FREE_PORT = 40_000
 _PIECE_GAP_NS = 50_000
@@ -52,30 +46,6 @@ class SimListener:
         """Take no more links."""
         self.is_open = False
         self._network.unbind(self)
-
-
-class SimTransport:
-    """One process's door to the network. Implements `casty.runtime.Transport`."""
-
-    __slots__ = ("_machine", "_network", "_owner")
-
-    def __init__(self, network: Network, owner: Incarnation, machine: str) -> None:
-        self._network = network
-        self._owner = owner
-        self._machine = machine
-
-    async def listen(
-        self, host: str, port: int, on_link: LinkFactory, *, tls: Config | None = None
-    ) -> Listener:
-        """Bind a port of this machine."""
-        return self._network.bind(self._owner, self._machine, host, port, on_link, tls is not None)
-
-    async def dial(self, host: str, port: int, on_link: LinkFactory, *, tls: Config | None = None) -> Link:
-        """Make a link, or raise `OSError` when nobody answers."""
-        for told in self._network.dialled:
-            told(self._owner, (host, port))
-        dial = Dial(self._network, self._owner, self._machine, (host, port), on_link, tls is not None)
-        return await dial.run()
 
 
 class Network:
@@ -162,13 +132,15 @@ class Network:
 
     # -- links
 
-    def connect(self, dial: Dial, listener: SimListener) -> tuple[SimLink, SimLink]:
-        """Make both ends of a link."""
-        source, target = dial.machine, listener.machine
+    def connect(
+        self, owner: Incarnation, source: str, address: tuple[str, int], number: int, listener: SimListener
+    ) -> tuple[SimLink, SimLink]:
+        """Make both ends of a link: of a process on a machine, which dialled that address, and of a listener."""
+        target = listener.machine
         path = self.path(source, target)
-        near_label, far_label = f"{source}>{target}#{dial.number}", f"{target}<{source}#{dial.number}"
-        near = SimLink(self, dial.owner, path, near_label, dial.address)
-        near_host = dial.address[0] if source == target else source
+        near_label, far_label = f"{source}>{target}#{number}", f"{target}<{source}#{number}"
+        near = SimLink(self, owner, path, near_label, address)
+        near_host = address[0] if source == target else source
         far_peer = (near_host, self._free_port(source))
         far = SimLink(self, listener.owner, self.path(target, source), far_label, far_peer)
         near.remote, far.remote = far, near

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..kernel.draws import Draws, mix
-
-if TYPE_CHECKING:
-    from .link import SimLink
 
 __all__ = ["NetworkProfile", "Path"]
 
@@ -47,6 +44,15 @@ class NetworkProfile:
 
 SPOILT = ("spike_ns", "spike_jitter_ns", "bytes_per_s", "fragment_ppm", "loss_ppm")
 """What a fault can do to a path. Times add up, of likelihoods the largest counts, of throughputs the smallest."""
+
+
+class Sender(Protocol):
+    """What a path needs of the end that sends on it."""
+
+    label: str
+    draw_key: int
+    throttled_until_ns: int
+    """When a limited throughput has let through all that this end wrote."""
 
 
 class Path:
@@ -121,8 +127,8 @@ class Path:
         """Whether nothing passes; several faults may cut one path, and each is undone by itself."""
         return self.cuts > 0
 
-    def delay_ns(self, link: SimLink, sequence: int, size_bytes: int) -> int:
-        """Return how long a batch takes."""
+    def delay_ns(self, link: Sender, now_ns: int, sequence: int, size_bytes: int) -> int:
+        """Return how long a batch takes that is sent now."""
         delay_ns = self._latency_ns
         spread_ns = self._jitter_ns + self.spike_jitter_ns
         if spread_ns:
@@ -131,7 +137,6 @@ class Path:
         if self.loss_ppm:
             delay_ns += self._losses_ns(link.label, sequence)
         if self.bytes_per_s:
-            now_ns = link.network.loop.now_ns
             start_ns = max(now_ns, link.throttled_until_ns)
             link.throttled_until_ns = start_ns + size_bytes * _SECOND_NS // self.bytes_per_s
             delay_ns += link.throttled_until_ns - now_ns

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..runner.roles import ROLES, is_role
 from .fault_kinds import FAULTS, PHASES, Shape
 from .json_reader import PlanError, Reader
+from .roles import ROLES, is_role
 from .triggers import TRIGGERS
 
 __all__ = [
@@ -106,7 +106,7 @@ class FaultEvent:
     kind
         One of `FAULTS`, which says how many targets it has and which arguments.
     targets
-        Names of nodes or clients, or groups of names for a partition; or roles out of `sim.runner.roles.ROLES`, looked
+        Names of nodes or clients, or groups of names for a partition; or roles out of `sim.plans.roles.ROLES`, looked
         up when the fault fires.
     args
         Numbers, as its kind asks for.

@@ -14,7 +14,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from casty.errors import CastyError
-from casty.transport.base import Link
+from casty.ports import Link
 from casty.wire import frames
 from casty.wire.framing import FrameBuffer, frame
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..faults.allocations import Allocations
 from ..faults.memory import MemoryFaults
-from ..faults.settings import Undo
 from ..net.network import every_direction
+from ..net.partitions import Undo
 from ..plans.plan import ClusterShape, FaultEvent
 from ..workloads.recorder import Stage
 

@@ -21,10 +21,11 @@ from ..kernel.errors import CrashedError
 from ..kernel.events import FaultBegan, FaultEnded
 from ..plans.fault_kinds import DEATHS, GATED
 from ..plans.plan import FaultEvent, Plan
+from ..plans.roles import is_role
 from ..plans.triggers import Triggers
 from ..workloads.recorder import Stage
 from .injection import Strikes
-from .roles import Roles, is_role
+from .roles import Roles
 
 if TYPE_CHECKING:
     from ..world.world import World

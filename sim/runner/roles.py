@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from casty.consensus import Role
 
 from ..checks.step.introspection import GroupView, gateway_of
+from ..plans.roles import is_role
 
 if TYPE_CHECKING:
     from ..checks.step.check import StepChecks
@@ -19,27 +20,7 @@ if TYPE_CHECKING:
     from ..world.process import Process
     from ..world.world import World
 
-__all__ = ["ROLES", "Roles", "is_role"]
-
-ROLES = (
-    "@leader", "@clients", "@acker", "@follower", "@control", "@holder", "@waiter", "@starting", "@node", "@heir",
-    "@elector", "@changer", "@expirer", "@late",
-)  # fmt: skip
-"""Roles a target may name.
-
-``@leader``: the leader of the busiest slot, the one with most calls in flight. ``@clients``: everybody who has calls
-or holds in that slot. ``@acker``: its follower that wrote an entry last; ``@follower``: the other one that is most
-behind. ``@control``: the leader of the control group. ``@holder``: a client that surely holds a lock; ``@waiter``:
-a client with a call in flight. ``@starting``: a node that does not serve yet; ``@node``: the first one that serves.
-``@heir``: the latest new leader with entries of which it does not know whether they are committed; ``@elector``: the
-first of those who voted for it. ``@changer``: the leader that last began to change the voters of its group.
-``@expirer``: the leader that gave up a session last, for its silence; ``@late``: the client whose session that is.
-"""
-
-
-def is_role(target: str) -> bool:
-    """Whether a target is a role rather than a name."""
-    return target.startswith("@")
+__all__ = ["Roles"]
 
 
 class Roles:

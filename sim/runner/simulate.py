@@ -41,12 +41,13 @@ class Simulation:
         """Run the test in the world of one seed and return the digest; a failure tells how to replay it."""
         profile = self.faults.profile(Draws(seed))
         with World(seed, network=profile) as world:
+            nemesis = Nemesis(world, self.faults)
             try:
-                world.run(self._main(world, arguments), limit_s=self.limit_s)
+                world.run(self._main(world, nemesis, arguments), limit_s=self.limit_s)
                 digest = world.digest()
                 self._check_background(world)
             except BaseException as error:
-                error.add_note(self._story(world, seed))
+                error.add_note(self._story(world, nemesis, seed))
                 raise
             return digest
 
@@ -59,16 +60,14 @@ class Simulation:
             texts = "; ".join(f"{name}: {text}" for name, text in unheard[:_MOST_TOLD])
             raise BackgroundError(f"{len(unheard)} errors that nobody awaited: {texts}")
 
-    async def _main(self, world: World, arguments: dict[str, Any]) -> None:
+    async def _main(self, world: World, nemesis: Nemesis, arguments: dict[str, Any]) -> None:
         if self.nodes:
             await world.cluster(self.nodes, **self.options)
-        nemesis = Nemesis(world, self.faults, list(world.processes))
-        world.nemesis = nemesis
-        nemesis.begin()
+        nemesis.begin(list(world.processes))
         await self.test(world, **arguments)
         nemesis.end()
 
-    def _story(self, world: World, seed: int) -> str:
+    def _story(self, world: World, nemesis: Nemesis, seed: int) -> str:
         lines = [
             (
                 f"casty: seed {seed} failed after {world.now_ns / 1e9:.6f} virtual seconds, "
@@ -76,9 +75,8 @@ class Simulation:
             ),
             f"casty: replay with: {_replay_command(self.test, seed)}",
         ]
-        faults = world.nemesis.done if world.nemesis else {}
         lines.append(
-            f"casty: faults: {', '.join(f'{name} {count}' for name, count in faults.items()) or 'none'}"
+            f"casty: faults: {', '.join(f'{name} {count}' for name, count in nemesis.done.items()) or 'none'}"
         )
         first = max(0, len(world.trace) - 10)
         for index in range(first, len(world.trace)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from casty.actor.behavior import Behavior
 from casty.actor.context import ActorContext
@@ -19,12 +19,12 @@ from ..checks.step.introspection import inside
 from ..checks.step.lives import Life, Lives
 from ..checks.step.watches import Watches
 from ..checks.violation import Violation
-from .recorder import Stage
 
 if TYPE_CHECKING:
     from casty.config import Settings
 
     from ..world.process import Process
+    from ..world.world import World
 
 __all__ = ["AS_PLANNED", "Do", "Population", "actors_of"]
 
@@ -39,6 +39,26 @@ class Do(NamedTuple):
     """Told to an actor of the same process: do this, as your own handler."""
 
     what: Doing
+
+
+class Recorder(Protocol):
+    """What the actors need of the recorder of their run."""
+
+    violations: list[Violation]
+    skipped: list[str]
+    """What the plan named and was not there."""
+
+    @property
+    def world(self) -> World:
+        """The world they live in."""
+        ...
+
+    def goal(self, name: str) -> None:
+        """Count something interesting."""
+
+    def next_message(self, sender: str, target: str) -> int:
+        """Return the number of the next message from here to there, from 1."""
+        ...
 
 
 class Population:
@@ -61,7 +81,7 @@ class Population:
         Nobody waits for nothing any more.
     """
 
-    def __init__(self, stage: Stage, settings: Settings, checks: ActorChecks) -> None:
+    def __init__(self, stage: Recorder, settings: Settings, checks: ActorChecks) -> None:
         self.stage = stage
         self.settings = settings
         self.checks = checks

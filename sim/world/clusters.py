@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from .process import Process, Setup
+
 if TYPE_CHECKING:
     from casty.client import ClusterClient
     from casty.system import ClusteredActorSystem
-
-    from .process import Process, Setup
 
 __all__ = ["CLUSTER_NAME", "NODE_PORT", "ClusterSupport"]
 

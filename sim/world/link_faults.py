@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..faults.settings import Partition, Undo
 from ..kernel.events import LinkFault
 from ..kernel.trace import Trace
 from ..net.network import Network, every_direction
+from ..net.partitions import Partition, Undo
 from ..net.path import Path
 
 __all__ = ["LinkFaults"]

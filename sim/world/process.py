@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from casty.runtime import Outlet, Runtime, Storage, use
+from casty.ports import Outlet, Runtime, Storage
+from casty.runtime import use
 from casty.storage import MemoryStorage
 
 from ..kernel.clock import NodeClock
-from ..kernel.draws import Entropy
+from ..kernel.draws import Draws, Entropy
 from ..kernel.errors import CrashedError
 from ..kernel.events import ClockChanged
 from ..kernel.incarnation import Incarnation
-from ..net.network import SimTransport
-
-if TYPE_CHECKING:
-    from .world import World
+from ..kernel.loop import SimLoop
+from ..kernel.trace import Trace
+from ..net.dialing import SimTransport
+from ..net.network import Network
 
 __all__ = ["Process", "Setup"]
 
@@ -29,6 +30,21 @@ Setup = Callable[["Process"], Awaitable[object]]
 MEMORY_BYTES = 1 << 33
 
 _DAY_NS = 86_400_000_000_000
+
+
+class Surroundings(Protocol):
+    """What a process needs of the world that it lives in."""
+
+    loop: SimLoop
+    draws: Draws
+    network: Network
+    trace: Trace
+    wall_s: int
+    """Civil time at the beginning, in seconds since the start of 2025."""
+
+    def buggify_of(self, name: str) -> Callable[[str], bool]:
+        """Return what says whether a process takes a rare path."""
+        ...
 
 
 class Process:
@@ -61,7 +77,7 @@ class Process:
 
     def __init__(
         self,
-        world: World,
+        world: Surroundings,
         name: str,
         setup: Setup | None,
         storage: Callable[[Process], Storage] | None = None,
@@ -95,7 +111,7 @@ class Process:
         incarnation = Incarnation(self.name, self.starts, self.clock, world.draws.key("turn", label))
         self.starts += 1
         self.incarnation = incarnation
-        self.clock.owner = incarnation
+        world.loop.run_on(self.clock, incarnation)
         outlet = Outlet()
         outlet.subscribe(self._observed)
         self.runtime = Runtime(

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from casty.runtime import Storage
+from casty.ports import Storage
 
 from ..kernel.clock import NodeClock
 from ..kernel.draws import Buggify, Draws
@@ -24,9 +24,6 @@ from ..net.path import NetworkProfile
 from .clusters import ClusterSupport
 from .link_faults import LinkFaults
 from .process import Process, Setup
-
-if TYPE_CHECKING:
-    from ..faults.random_nemesis import Nemesis
 
 __all__ = ["World"]
 
@@ -84,7 +81,6 @@ class World(LinkFaults, ClusterSupport):
         self.processes: dict[str, Process] = {}
         self.rogues: dict[str, None] = {}
         """Names of the processes that keep to no protocol."""
-        self.nemesis: Nemesis | None = None
         self._graves: list[Incarnation] = []
         self._has_buggify = has_buggify
         self._starting: asyncio.Task[None] | None = None

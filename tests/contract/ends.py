@@ -8,10 +8,10 @@ from collections.abc import Callable
 from casty import runtime
 from casty.address import NodeAddress
 from casty.config import Settings
+from casty.ports import Link, Listener
 from casty.secret import Secrets
 from casty.tls import Config
 from casty.transport.acceptor import Acceptor
-from casty.transport.base import Link, Listener
 from casty.transport.connection import Connection
 from casty.transport.peers import Peer
 from casty.transport.turn import Turn

@@ -40,8 +40,8 @@ async def work(world: World, client: ClusterClient, number: int) -> None:
 async def main(world: World) -> None:
     await world.cluster(3)
     clients = [await world.client(), await world.client()]
-    nemesis = Nemesis(world, FAULTS, list(world.node_names))
-    nemesis.begin()
+    nemesis = Nemesis(world, FAULTS)
+    nemesis.begin(list(world.node_names))
     await asyncio.gather(*[work(world, client, number) for number, client in enumerate(clients)])
     nemesis.end()
 

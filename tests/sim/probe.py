@@ -7,8 +7,8 @@ import sys
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+from casty.ports import Link
 from casty.runtime import current
-from casty.transport.base import Link
 from sim.world.process import Process
 from sim.world.world import World
 

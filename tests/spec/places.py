@@ -20,7 +20,7 @@ from typing import Any
 from casty import ClusterClient, ClusteredActorSystem, Lock, Semaphore, Settings, runtime
 from casty.tls import Config
 from sim import World
-from sim.faults.settings import Undo
+from sim.net.partitions import Undo
 from sim.world.clusters import CLUSTER_NAME
 
 __all__ = [

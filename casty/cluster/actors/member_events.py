@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from casty.actor.events import MemberLeft, MemberUp, ReachableMember, UnreachableMember
 from casty.actor.local import LocalSystem
-from casty.cluster.control.public_view import Member, MemberStatus, cluster_state
+from casty.cluster.control.public_view import cluster_state
 from casty.cluster.control.topology import Topology
+from casty.members import Member, MemberStatus
 
 __all__ = ["Membership"]
 

@@ -28,7 +28,7 @@ from casty.complaint import Complaint
 from casty.config import SECOND_NS
 from casty.errors import CastyError, Unavailable
 from casty.limits import MAX_SERVICE_BYTES, MAX_SERVICES, MAX_SUBSCRIPTION_BYTES
-from casty.runtime import Clock
+from casty.ports import Clock
 from casty.wire.pack import pack
 
 __all__ = ["PATH", "Receptionist", "ServicesChanged"]

@@ -27,7 +27,7 @@ from casty.cluster.control.placement import slot_of_region
 from casty.config import SECOND_NS
 from casty.errors import CastyError, EncodingError, Mismatch, Overloaded, UnknownRegion
 from casty.limits import MAX_REGIONS
-from casty.runtime import Clock, Timer
+from casty.ports import Clock, Timer
 
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext

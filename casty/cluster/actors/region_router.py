@@ -38,7 +38,7 @@ from casty.config import SECOND_NS
 from casty.errors import CastyError, MessageTooLarge, Mismatch, Overloaded, RemoteProtocolError, Unavailable
 from casty.events import Redirected
 from casty.limits import MAX_NUMBER, MAX_REGION_NAME_BYTES, MAX_REGIONS
-from casty.runtime import Timer
+from casty.ports import Timer
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from casty.address import NodeAddress, said_at, unproven_key
 from casty.config import SECOND_NS
-from casty.runtime import Clock, Timer
+from casty.ports import Clock, Timer
 
 __all__ = ["KEPT_NS", "Heard", "Senders"]
 

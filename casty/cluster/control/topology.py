@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from casty.cluster.control.machine import ControlMachine
 from casty.errors import RemoteProtocolError
 
-__all__ = ["Hint", "LeaderTable", "MemberInfo", "Topology"]
+__all__ = ["Hint", "LeaderTable", "MemberInfo", "Topology", "learn_hints"]
 
 
 class MemberInfo(NamedTuple):
@@ -200,3 +200,21 @@ def from_plain(plain: Any, leaders: LeaderTable) -> Topology:
         )
     except (TypeError, ValueError, IndexError, AttributeError) as error:
         raise RemoteProtocolError(f"topology: expected ten well-formed fields: {error}") from error
+
+
+def learn_hints(leaders: LeaderTable, rows: Any, slots: int) -> bool:
+    """Take hint rows of somebody else; True if any was news."""
+    if not isinstance(rows, list):
+        raise RemoteProtocolError("hints: expected a list of rows")
+    news = False
+    for row in rows:
+        if (
+            not isinstance(row, list)
+            or len(row) != 4
+            or not all(isinstance(number, int) for number in row[:3])
+        ):
+            raise RemoteProtocolError("hints: expected [slot, epoch, term, leader] rows")
+        # A term without a leader outdates nothing; see `LeaderTable`.
+        if 0 <= row[0] < slots and isinstance(row[3], str):
+            news = leaders.learn(*row) or news
+    return news

@@ -14,7 +14,10 @@ from typing import Any
 from casty.cluster.control.topology import MemberInfo, Topology
 from casty.errors import RemoteProtocolError
 
-__all__ = ["delta_of", "hints_of_delta", "patched"]
+__all__ = ["DELTA", "WHOLE", "delta_of", "hints_of_delta", "patched"]
+
+WHOLE, DELTA = 0, 1
+"""What a ``TOPOLOGY`` document is, in front of the value: a topology, or a delta."""
 
 Rows = tuple[tuple[str, str], ...]
 

@@ -24,7 +24,7 @@ from casty.address import process_of, replica_id, replica_number
 from casty.cluster.multiraft.host import Group, Host, Send
 from casty.cluster.multiraft.memory_budget import MemoryBudget
 from casty.errors import RemoteProtocolError
-from casty.runtime import Clock
+from casty.ports import Clock
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 

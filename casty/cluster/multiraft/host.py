@@ -24,7 +24,7 @@ from casty.cluster.multiraft.snapshot_transfers import Dump, Load, Transfers
 from casty.consensus import Core, Entry, Ready, Role, Rounds, Snapshot
 from casty.errors import RemoteProtocolError
 from casty.events import ReplicaFailed
-from casty.runtime import Runtime, Timer
+from casty.ports import Runtime, Timer
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from casty.consensus import Core, Outbound
 from casty.consensus.snapshot import Inbound
-from casty.runtime import Clock
+from casty.ports import Clock
 
 __all__ = ["Dump", "Load", "Transferred", "Transfers", "Whole", "WholeLoad"]
 

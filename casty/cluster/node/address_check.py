@@ -6,9 +6,8 @@ import asyncio
 import logging
 
 from casty.address import NodeAddress, is_loopback, is_unspecified
-from casty.runtime import Runtime
+from casty.ports import Link, Runtime
 from casty.tls import Config
-from casty.transport.base import Link
 
 __all__ = ["check_reach", "warn_if_open"]
 

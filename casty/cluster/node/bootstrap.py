@@ -14,7 +14,7 @@ from casty.address import NodeAddress
 from casty.cluster.control.formation import JOINING, STARTED, VIEW, Founding, Identity
 from casty.cluster.node.links import Links, key_of
 from casty.errors import RemoteProtocolError
-from casty.runtime import Clock, Timer
+from casty.ports import Clock, Timer
 from casty.transport.connection import Connection
 from casty.wire import frames
 from casty.wire.pack import pack, unpack

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from casty.address import NodeAddress, machine_of
 from casty.checks import shown
@@ -26,18 +26,19 @@ from casty.cluster.authority import (
 )
 from casty.cluster.control.ballots import Identity
 from casty.cluster.control.machine import MemberRow
-from casty.cluster.multiraft.host import Group
-from casty.cluster.node.links import key_of
+from casty.cluster.control.replica import ControlReplica
+from casty.cluster.multiraft.host import Group, Host
+from casty.cluster.node.bootstrap import Arrival
+from casty.cluster.node.links import Links, key_of
+from casty.cluster.node.options import NodeOptions
 from casty.complaint import Complaint, report_lost
 from casty.config import SECOND_NS
 from casty.errors import EncodingError, MessageTooLarge, ProtocolError, RemoteProtocolError
 from casty.events import DeadLettered
+from casty.ports import Runtime
 from casty.transport.connection import Connection
 from casty.wire import frames
 from casty.wire.hello import Hello
-
-if TYPE_CHECKING:
-    from casty.cluster.node.node import Node
 
 __all__ = ["Boundary"]
 
@@ -48,6 +49,19 @@ MAX_SAID = 100
 """Complaints about identities that are remembered, so that each is logged once."""
 
 Handler = Callable[[Connection, bytes], None]
+
+
+class Guarded(Protocol):
+    """The node whose links are judged; see `Node`."""
+
+    runtime: Runtime
+    options: NodeOptions
+    node_id: str
+    address: NodeAddress
+    links: Links
+    host: Host
+    control: ControlReplica
+    arrival: Arrival
 
 
 class Boundary:
@@ -70,7 +84,7 @@ class Boundary:
     its clients are, with `MAX_KEPT` frames at most; it goes when the stranger is known, or with the link.
     """
 
-    def __init__(self, node: Node, handlers: dict[int, Handler]) -> None:
+    def __init__(self, node: Guarded, handlers: dict[int, Handler]) -> None:
         self._node = node
         self._handlers = handlers
         self._kept: dict[Connection, list[tuple[int, bytes]]] = {}

@@ -10,7 +10,7 @@ from casty.cluster.multiraft.host import Group
 from casty.complaint import one_line
 from casty.config import SECOND_NS
 from casty.events import LeaderElected, MemberChanged, SteppedDown, TopologyChanged
-from casty.runtime import Runtime
+from casty.ports import Runtime
 
 __all__ = ["Chronicle"]
 

@@ -14,7 +14,7 @@ from casty.cluster.multiraft.host import Group, Host
 from casty.cluster.node.links import Links
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Membership
-from casty.runtime import Clock
+from casty.ports import Clock
 from casty.wire.pack import pack
 
 __all__ = ["NEVER_NS", "ControlDuties", "SlotDuties", "Vitals"]

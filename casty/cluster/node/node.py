@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from casty.address import NodeAddress, node_id_of, peer_key, process_of
@@ -30,6 +29,7 @@ from casty.cluster.node.change_log import Chronicle
 from casty.cluster.node.group_health import Shortage
 from casty.cluster.node.leader_tasks import ControlDuties, SlotDuties, Vitals
 from casty.cluster.node.links import Links, key_of
+from casty.cluster.node.options import NodeOptions
 from casty.cluster.node.readiness import Readiness
 from casty.cluster.node.relays import ControlCalls, Relays
 from casty.cluster.node.replica_factory import Groups
@@ -40,13 +40,11 @@ from casty.cluster.node.topology_publisher import Feed
 from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.node_memory import NodeMemory
 from casty.complaint import Complaint, one_line
-from casty.config import SECOND_NS, Settings
+from casty.config import SECOND_NS
 from casty.consensus import Membership
 from casty.errors import Refused, RemoteProtocolError
 from casty.events import LinkDown, LinkUp
-from casty.runtime import Runtime, Timer
-from casty.secret import Secrets
-from casty.tls import Config
+from casty.ports import Runtime, Timer
 from casty.transport.acceptor import Acceptor
 from casty.transport.connection import Connection
 from casty.transport.losses import Losses
@@ -56,7 +54,7 @@ from casty.wire import frames
 from casty.wire.hello import Hello, Welcome
 from casty.wire.pack import pack, unpack
 
-__all__ = ["Node", "NodeOptions"]
+__all__ = ["Node"]
 
 log = logging.getLogger("casty.node")
 
@@ -68,26 +66,10 @@ AGREED = ("session_ttl_s", "drift", "max_waiters", "max_entities", "max_sessions
 """The settings that the founder's decide for good: replicas that apply the same entry have to come out the same."""
 
 PROMISED = ("election_min_s", "drift")
-TOLD = ("max_value_bytes", "max_window_replies")
-"""Limits that clients take over; see `Visitor`."""
-
 """The settings that leases rest on: how long a follower keeps quiet after it heard of its leader."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeOptions:
-    """What a node is told at its start; see `ClusteredActorSystem` for the meaning of each."""
-
-    name: str
-    host: str
-    port: int
-    node_id: str | None = None
-    bind_host: str | None = None
-    seeds: tuple[NodeAddress, ...] = ()
-    required_quorum: int | None = None
-    settings: Settings = field(default_factory=Settings)
-    tls: Config | None = None
-    secrets: Secrets | None = None
+TOLD = ("max_value_bytes", "max_window_replies")
+"""Limits that clients take over; see `Visitor`."""
 
 
 class Node:
@@ -100,6 +82,9 @@ class Node:
     runtime
         The doors.
     """
+
+    boundary: Boundary
+    arrival: Arrival
 
     def __init__(self, options: NodeOptions, runtime: Runtime) -> None:
         self.options = options

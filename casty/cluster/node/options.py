@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from casty.address import NodeAddress, check_port, check_text
 from casty.checks import shown
 from casty.config import CastyConfig, Settings
 from casty.errors import ConfigError
+from casty.secret import Secrets
 from casty.tls import Config
 
 __all__ = [
+    "NodeOptions",
     "check_place",
     "check_quorum",
     "check_settings",
@@ -20,6 +23,22 @@ __all__ = [
     "options_of",
     "tls_of",
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """What a node is told at its start; see `ClusteredActorSystem` for the meaning of each."""
+
+    name: str
+    host: str
+    port: int
+    node_id: str | None = None
+    bind_host: str | None = None
+    seeds: tuple[NodeAddress, ...] = ()
+    required_quorum: int | None = None
+    settings: Settings = field(default_factory=Settings)
+    tls: Config | None = None
+    secrets: Secrets | None = None
 
 
 def options_of(config: CastyConfig, *, has_tls: bool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from casty.cluster.multiraft.proposals import OK, UNKNOWN, Answers
 from casty.cluster.slots.operations import CONTROL_SLOT, OP_CONTROL
 from casty.config import SECOND_NS
 from casty.errors import Mismatch, Overloaded, RemoteProtocolError, Unavailable
-from casty.runtime import Clock, Timer
+from casty.ports import Clock, Timer
 from casty.wire import frames
 from casty.wire.pack import pack
 

@@ -19,7 +19,7 @@ from casty.cluster.control.machine import ControlMachine
 from casty.cluster.multiraft.host import Group, Host, Replica
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Core, Limits, Membership, Timing
-from casty.runtime import Runtime, Timer
+from casty.ports import Runtime, Timer
 from casty.transport.turn import Turn
 
 __all__ = ["Groups"]

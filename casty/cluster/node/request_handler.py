@@ -8,17 +8,23 @@ one hop.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from casty.address import node_id_of
 from casty.cluster.authority import MEMBER, PEER, STRANGER
 from casty.cluster.control import machine as control
 from casty.cluster.control.machine import ControlMachine
-from casty.cluster.control.replica import CONTROL
-from casty.cluster.multiraft.host import Group, Replica
+from casty.cluster.control.replica import CONTROL, ControlReplica
+from casty.cluster.control.topology import LeaderTable
+from casty.cluster.multiraft.host import Group, Host, Replica
 from casty.cluster.multiraft.proposals import BAD, NOT_LEADER, OK, UNKNOWN, Answers, Late, ReadAnswers
+from casty.cluster.node.boundary import Boundary
+from casty.cluster.node.links import Links
+from casty.cluster.node.relays import Relays
 from casty.cluster.node.replies import LinkAnswers, LocalAnswers
+from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.leader import EXPIRY_WORK
+from casty.cluster.slots.node_memory import NodeMemory
 from casty.cluster.slots.operations import (
     AT_ONCE,
     CONTROL_SLOT,
@@ -31,18 +37,17 @@ from casty.cluster.slots.operations import (
     RELAY,
 )
 from casty.cluster.slots.replica import SlotReplica
-from casty.config import BOUNDS
+from casty.config import BOUNDS, Settings
 from casty.distributed.machines.base import TOO_LARGE
 from casty.errors import EncodingError, RemoteProtocolError
 from casty.events import Redirected
 from casty.limits import MAX_ITEMS, MAX_NUMBER
 from casty.parts import Parts
+from casty.ports import Runtime
 from casty.transport.connection import Connection
+from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.pack import claimed_items, pack, unpack
-
-if TYPE_CHECKING:
-    from casty.cluster.node.node import Node
 
 __all__ = ["Requests"]
 
@@ -58,6 +63,23 @@ LATE_AT_ONCE = 512
 """Calls that are told in one turn that somebody else leads: about a millisecond, with the frames."""
 
 
+class Served(Protocol):
+    """The node whose requests are served; see `Node`."""
+
+    runtime: Runtime
+    settings: Settings
+    node_id: str
+    turn: Turn
+    boundary: Boundary
+    links: Links
+    host: Host
+    leaders: LeaderTable
+    control: ControlReplica
+    memory: NodeMemory
+    relays: Relays
+    gateway: Gateway
+
+
 class Requests:
     """The server side of sessions on one node.
 
@@ -65,7 +87,7 @@ class Requests:
     closes; `_dirty` is empty after each turn.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Served) -> None:
         self._node = node
         self._dirty: list[LinkAnswers | LocalAnswers] = []
         self._answers: dict[Connection, LinkAnswers] = {}

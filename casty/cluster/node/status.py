@@ -9,7 +9,7 @@ from casty.address import node_id_of
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.control.topology import LeaderTable
 from casty.cluster.multiraft.host import Host
-from casty.runtime import Clock
+from casty.ports import Clock
 from casty.wire import frames
 
 __all__ = ["KEPT_NS", "StatusAnswers", "status_document"]

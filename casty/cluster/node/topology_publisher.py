@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from casty.cluster.control.topology import LeaderTable, Topology, to_plain
-from casty.cluster.control.topology_delta import delta_of
+from casty.cluster.control.topology import LeaderTable, Topology, learn_hints, to_plain
+from casty.cluster.control.topology_delta import DELTA, WHOLE, delta_of
 from casty.cluster.node.links import Links
 from casty.complaint import Complaint
 from casty.config import BOUNDS
@@ -22,29 +22,9 @@ from casty.wire import frames
 from casty.wire.document import parts_of
 from casty.wire.pack import pack, unpack
 
-__all__ = ["DELTA", "WHOLE", "Feed", "learn_hints"]
-
-WHOLE, DELTA = 0, 1
+__all__ = ["Feed"]
 
 MAX_SLOTS = int(BOUNDS["slots"].high)
-
-
-def learn_hints(leaders: LeaderTable, rows: Any, slots: int) -> bool:
-    """Take hint rows of somebody else; True if any was news."""
-    if not isinstance(rows, list):
-        raise RemoteProtocolError("hints: expected a list of rows")
-    news = False
-    for row in rows:
-        if (
-            not isinstance(row, list)
-            or len(row) != 4
-            or not all(isinstance(number, int) for number in row[:3])
-        ):
-            raise RemoteProtocolError("hints: expected [slot, epoch, term, leader] rows")
-        # A term without a leader outdates nothing; see `LeaderTable`.
-        if 0 <= row[0] < slots and isinstance(row[3], str):
-            news = leaders.learn(*row) or news
-    return news
 
 
 class Feed:

@@ -12,7 +12,7 @@ from casty.cluster.slots.schema import COMMAND
 from casty.config import SECOND_NS
 from casty.distributed.machines.base import KIND_NAMES, MAP, OVERLOADED, Reply
 from casty.errors import CastyError, InternalError, Overloaded
-from casty.runtime import Clock, Timer
+from casty.ports import Clock, Timer
 from casty.wire.pack import pack
 
 __all__ = ["RETRY", "Call", "Deadlines", "refusal_of", "seen", "settled"]

@@ -21,7 +21,7 @@ from casty.cluster.sessions.client_session import Entity
 from casty.cluster.slots.operations import OP_WRITE
 from casty.config import SECOND_NS
 from casty.distributed.machines.base import Reply
-from casty.runtime import Clock
+from casty.ports import Clock
 
 __all__ = ["MAX_PARKED", "NO_SLOT", "RETRY", "CallTable", "Try"]
 

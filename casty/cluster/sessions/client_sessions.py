@@ -27,7 +27,7 @@ from casty.distributed.machines.base import OK, Reply
 from casty.distributed.machines.record import wrapper_bytes
 from casty.errors import MessageTooLarge, OutcomeUnknown, SessionExpired
 from casty.limits import MAX_NAME_BYTES
-from casty.runtime import Runtime, Timer
+from casty.ports import Runtime, Timer
 from casty.wire.pack import pack
 
 __all__ = ["EXPIRED_BY_SLOT", "CallSessions", "SessionOwner"]

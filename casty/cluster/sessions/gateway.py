@@ -12,7 +12,7 @@ from casty.cluster.slots.operations import OP_READ, OP_WRITE, SCAN
 from casty.config import SECOND_NS, Settings
 from casty.distributed.machines.base import DESTROY, LOCK, OK, SEMAPHORE, Command, Reply
 from casty.distributed.port import LOST_DESTROYED, Grant
-from casty.runtime import Runtime
+from casty.ports import Runtime
 from casty.transport.turn import Turn
 from casty.wire.codec import Codec, default_codec
 from casty.wire.pack import pack

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from casty.cluster.sessions.client_session import Ledger
-from casty.runtime import Clock
+from casty.ports import Clock
 
 __all__ = ["Hold"]
 

@@ -12,25 +12,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from casty.cluster.sessions.call import seen
 from casty.cluster.sessions.client_session import Ledger
 from casty.cluster.sessions.grant import Hold
+from casty.cluster.sessions.relay_paths import Detours
+from casty.cluster.sessions.routes import Routes
 from casty.config import SECOND_NS
 from casty.distributed.machines.base import EXPIRED, NOT_LEADER, OK, Reply
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED
 from casty.errors import RemoteProtocolError
 from casty.events import HoldLost
-from casty.runtime import Runtime, Timer
+from casty.ports import Runtime, Timer
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
 if TYPE_CHECKING:
     from casty.cluster.control.topology import Topology
-    from casty.cluster.sessions.router import CallRouter, Routes
 
-__all__ = ["KeepAlive"]
+__all__ = ["KeepAlive", "KeptAlive"]
 
 FIRST_RETRY_NS = SECOND_NS // 10
 MAX_FRAMES_IN_FLIGHT = 1024
@@ -40,6 +41,37 @@ FRAME_BYTES = 32 * 1024
 IDLE_TTLS = 4
 
 
+class KeptAlive(Protocol):
+    """Whose sessions are kept alive; see `CallRouter`."""
+
+    @property
+    def ledgers(self) -> dict[int, Ledger[Hold]]:
+        """The open sessions, by slot; one that was given up is taken out."""
+        ...
+
+    @property
+    def detours(self) -> Detours:
+        """Ways around links that are missing."""
+        ...
+
+    def send_close(self, ledger: Ledger[Hold]) -> asyncio.Future[Reply]:
+        """Close a session of a slot; returns the future of the answer."""
+        ...
+
+    def ask_around(self, ledger: Ledger[Hold], row: list[object]) -> asyncio.Future[Reply]:
+        """Keep a session alive whose slot's leader is out of reach; returns the future of ``[OK, row]``."""
+        ...
+
+    def admit(self, ledger: Ledger[Hold]) -> None:
+        """The slot says that the session lives on: let calls in that waited for that."""
+
+    def on_outcome(self, slot: int, seq: int, reply: Reply) -> None:
+        """An acknowledgement repeats the outcome of a waiting call."""
+
+    def on_session_expired(self, ledger: Ledger[Hold]) -> None:
+        """An acknowledgement says that the session is gone."""
+
+
 class KeepAlive:
     """The keep-alives of one gateway.
 
@@ -47,7 +79,7 @@ class KeepAlive:
     of the last TTL without an answer, at most `MAX_FRAMES_IN_FLIGHT`; all rows go with the last session.
     """
 
-    def __init__(self, gateway: CallRouter, runtime: Runtime, routes: Routes) -> None:
+    def __init__(self, gateway: KeptAlive, runtime: Runtime, routes: Routes) -> None:
         self._gateway = gateway
         self._clock = runtime.clock
         self._observe = runtime.observe

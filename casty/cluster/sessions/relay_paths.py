@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from casty.cluster.sessions.routes import Routes
 from casty.config import SECOND_NS
-from casty.runtime import Clock, Entropy
+from casty.ports import Clock, Entropy
 
 __all__ = ["Detours"]
 

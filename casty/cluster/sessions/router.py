@@ -61,7 +61,7 @@ from casty.errors import (
     RemoteProtocolError,
     Unavailable,
 )
-from casty.runtime import Runtime
+from casty.ports import Runtime
 from casty.transport.turn import Turn
 from casty.wire.pack import pack, unpack
 

@@ -26,17 +26,14 @@ No table has a limit here, and no list in a part is longer than `MAX_ROWS`.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from casty.cluster.slots.session_record import EntityKey, SlotSession
-from casty.cluster.slots.weights import weight_of
+from casty.cluster.slots.weights import Weights, weight_of
 from casty.distributed.machines.base import Frozen, Rows
 from casty.distributed.machines.registry import STRUCTURES
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
-
-if TYPE_CHECKING:
-    from casty.cluster.slots.machine import SlotMachine
 
 __all__ = ["MAX_ROWS", "SlotDump", "SlotLoad"]
 
@@ -57,6 +54,27 @@ Sized = tuple[int, int, list[object] | None]
 """(bytes, rows, row): the row is None where names were looked up and nothing of them goes out."""
 
 
+class Dumped(Protocol):
+    """What a dump reads of a slot's state machine, and a load writes into an empty one."""
+
+    sessions: dict[int, SlotSession]
+    entities: dict[EntityKey, Any]
+    attempts: dict[bytes, int]
+    numbers: tuple[int, int, int]
+    """The generation, how many tokens were drawn, and how many requests wait."""
+
+    @property
+    def weights(self) -> Weights:
+        """What the state takes up."""
+        ...
+
+    def put_back(self, key: EntityKey, state: Any) -> None:
+        """Put an entity of a dump in its place."""
+
+    def end_dump(self, dump: SlotDump) -> None:
+        """A dump is over."""
+
+
 class SlotDump:
     """The state of a machine at the index at which this was made.
 
@@ -68,7 +86,7 @@ class SlotDump:
         About how long a part may be; one that holds a single longer value is longer.
     """
 
-    def __init__(self, machine: SlotMachine, part_bytes: int) -> None:
+    def __init__(self, machine: Dumped, part_bytes: int) -> None:
         self._machine = machine
         self._part_bytes = part_bytes
         self._sessions = list(machine.sessions)
@@ -209,23 +227,15 @@ class SlotLoad:
 
     Parameters
     ----------
-    machine
-        What gets the state in the end.
     fresh
-        An empty machine with the same limits.
-    former
-        Given a machine with the state that was replaced; None lets it go at once.
+        An empty machine with the limits of the one that gets the state in the end.
+    put_in_place
+        Gives it the state, once that is whole.
     """
 
-    def __init__(
-        self,
-        machine: SlotMachine,
-        fresh: SlotMachine,
-        former: Callable[[SlotMachine], object] | None = None,
-    ) -> None:
-        self._machine = machine
+    def __init__(self, fresh: Dumped, put_in_place: Callable[[], None]) -> None:
         self._fresh = fresh
-        self._former = former
+        self._put_in_place = put_in_place
         self._extend: Callable[[int, Sequence[Any]], None] | None = None
         self._open: EntityKey | None = None
         self._open_bytes = 0
@@ -255,9 +265,7 @@ class SlotLoad:
         """Put the state in the place of the machine's."""
         if not self._is_whole:
             raise RemoteProtocolError("snapshot: the last part is missing")
-        self._machine.become(self._fresh)
-        if self._former is not None:
-            self._former(self._fresh)
+        self._put_in_place()
 
     def _head(self, generation: int, counter: int, waiting: int) -> None:
         self._fresh.numbers = (generation, counter, waiting)

@@ -21,6 +21,7 @@ idempotent. What is decided is decided here, at apply; a leader's look before pr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -551,7 +552,13 @@ class SlotMachine:
 
     def begin_load(self, former: Callable[[SlotMachine], object] | None = None) -> SlotLoad:
         """Begin to put a state together that takes this one's place when it is whole; `former` gets this one then."""
-        return SlotLoad(self, SlotMachine(self.limits, self._generation), former)
+        fresh = SlotMachine(self.limits, self._generation)
+        return SlotLoad(fresh, partial(self._replace, fresh, former))
+
+    def _replace(self, fresh: SlotMachine, former: Callable[[SlotMachine], object] | None) -> None:
+        self.become(fresh)
+        if former is not None:
+            former(fresh)
 
     def become(self, other: SlotMachine) -> None:
         """Take over the state of a machine that nobody uses; it has this one's then, with numbers that mean nothing."""

@@ -41,7 +41,7 @@ from casty.distributed.machines.base import BAD, KIND_NAMES, OK, QUEUED, WITHDRA
 from casty.errors import RemoteProtocolError
 from casty.events import HoldGranted, SessionEnded, SessionOpened
 from casty.parts import Parts
-from casty.runtime import Runtime
+from casty.ports import Runtime
 from casty.wire.pack import unpack
 
 __all__ = ["SlotReplica"]

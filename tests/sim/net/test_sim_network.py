@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from casty.ports import Link
 from casty.runtime import current
-from casty.transport.base import Link
 from sim import NetworkProfile, World
 from sim.world.process import Process
 

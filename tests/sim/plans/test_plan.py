@@ -14,10 +14,10 @@ from sim.plans.fault_kinds import DEATHS, FAULTS
 from sim.plans.generate import ARGUMENTS, FAMILIES, SCENARIO_KINDS, SCENARIOS, expand
 from sim.plans.json_reader import PlanError
 from sim.plans.plan import LABELS, MUST_HOLD, ClusterShape, FaultEvent, Plan, PlannedOperation
+from sim.plans.roles import ROLES, is_role
 from sim.plans.swarm.actors import ACTORS, TREE_ARGUMENTS
 from sim.plans.swarm.faults import AIMS
 from sim.plans.swarm.rare import KEYS
-from sim.runner.roles import ROLES, is_role
 from sim.workloads.operations import PERFORMERS
 
 PLAN = Plan(

@@ -106,8 +106,8 @@ def test_nemesis_does_everything_and_a_minority_is_down() -> None:
         for name in names:
             world.add_node(name, idle)
             await world.start(name)
-        nemesis = Nemesis(world, Faults(gap_s=0.2, crash_gap_s=5), names)
-        nemesis.begin()
+        nemesis = Nemesis(world, Faults(gap_s=0.2, crash_gap_s=5))
+        nemesis.begin(names)
         for _ in range(1000):
             await asyncio.sleep(0.1)
             stopped = [

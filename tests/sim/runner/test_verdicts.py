@@ -14,11 +14,11 @@ from sim.history import History
 from sim.kernel.errors import BackgroundError
 from sim.plans.generate import expand
 from sim.plans.plan import ClusterShape, FaultEvent, Plan, PlannedOperation
+from sim.plans.roles import ROLES, is_role
 from sim.plans.triggers import TRIGGERS
 from sim.runner.cpu_limit import OutOfTime, limited
 from sim.runner.plan_nemesis import Tormentor
 from sim.runner.result import ERROR, HELD, UNDECIDED, Result
-from sim.runner.roles import ROLES, is_role
 from sim.runner.run import Execution
 from sim.runner.sweep import FIRED, Summary, run_alone, run_seeds
 

@@ -9,8 +9,8 @@ import pytest
 
 from casty.runtime import current
 from sim import CrashedError, TraceEvent, World
-from sim.faults.settings import Partition
 from sim.kernel.trace import Trace
+from sim.net.partitions import Partition
 from sim.world.process import Process
 
 

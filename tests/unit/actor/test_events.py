@@ -20,7 +20,7 @@ from casty.actor.events import (
     event_stream_actor,
 )
 from casty.actor.system import ActorSystem
-from casty.runtime import Clock, Timer
+from casty.ports import Clock, Timer
 from tests.unit.actor.probes import Recorder, listen, started
 
 pytestmark = pytest.mark.asyncio

@@ -21,7 +21,7 @@ from casty.cluster.actors.region_router import RegionRouter
 from casty.cluster.actors.remote import Remote
 from casty.cluster.authority import CLIENT, MEMBER, Speaker
 from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
-from casty.runtime import Runtime
+from casty.ports import Runtime
 from casty.wire import frames
 from casty.wire.codec import Codec
 

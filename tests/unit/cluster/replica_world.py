@@ -22,7 +22,7 @@ from casty.cluster.slots.operations import OP_KEEPALIVE, OP_READ, OP_WRITE, RELA
 from casty.cluster.slots.replica import SlotReplica
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Entry, NotLeading
-from casty.runtime import Outlet, Runtime
+from casty.ports import Outlet, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 

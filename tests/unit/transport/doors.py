@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from casty.runtime import Outlet, Runtime
+from casty.ports import Link, LinkFactory, LinkHandler, Listener, Outlet, Runtime
 from casty.storage import MemoryStorage
 from casty.tls import Config
-from casty.transport.base import Link, LinkFactory, LinkHandler, Listener
 
 
 class ManualTimer:

@@ -8,8 +8,8 @@ import pytest
 
 from casty.address import NodeAddress
 from casty.config import SECOND_NS, Settings
+from casty.ports import LinkHandler
 from casty.transport.acceptor import Acceptor
-from casty.transport.base import LinkHandler
 from casty.transport.connection import MISSED_PINGS, Connection
 from casty.transport.intake import CLIENT, FLOOD_NS, FULL_BYTES, TURN_NS, WINDOW_NS, Intake, Share
 from casty.transport.turn import Turn

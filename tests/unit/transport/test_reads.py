@@ -7,8 +7,8 @@ import asyncio
 import pytest
 import trustme
 
+from casty.ports import Link
 from casty.tls import Config
-from casty.transport.base import Link
 from casty.transport.tcp import LEAST_READ_BYTES, MOST_READ_BYTES, TcpTransport
 from casty.wire.framing import FrameBuffer, frame
 from tests.contract.worlds import HOST, contexts_of

@@ -6,7 +6,7 @@ import contextvars
 
 from casty import runtime
 from casty.events import LinkUp
-from casty.runtime import Outlet, Runtime
+from casty.ports import Outlet, Runtime
 
 
 def test_an_outlet_is_false_until_someone_listens() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casty.cluster.control.topology import LeaderTable
-from casty.cluster.node.topology_publisher import learn_hints
+from casty.cluster.control.topology import LeaderTable, learn_hints
 
 HINTS = st.lists(
     st.tuples(st.integers(1, 2), st.integers(1, 4), st.sampled_from(["a", "b", None])), max_size=12

@@ -13,7 +13,7 @@ from casty.cluster.multiraft.snapshot_transfers import Whole, WholeLoad
 from casty.consensus import Core, Entry, Limits, Membership, Timing
 from casty.consensus.messages import APPEND, APPEND_REPLY, SNAPSHOT
 from casty.errors import RemoteProtocolError
-from casty.runtime import Outlet, Runtime
+from casty.ports import Outlet, Runtime
 from casty.wire.pack import pack, unpack
 from tests.unit.cluster.replica_world import FakeClock, FakeEntropy
 

@@ -22,7 +22,7 @@ from casty.cluster.slots.schema import (
 from casty.config import SECOND_NS, Settings
 from casty.distributed.machines.base import NOT_LEADER, OK, QUEUED, WITHDRAWN
 from casty.errors import Refused
-from casty.runtime import Outlet, Runtime
+from casty.ports import Outlet, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 from tests.unit.cluster.region_world import ManualClock
