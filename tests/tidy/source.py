@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("casty", "sim")
-FOLDERS = (*PRODUCT, "chaos", "benchmarks", "examples", "tests")
+FOLDERS = (*PRODUCT, "chaos", "benchmarks", "examples", "tools", "tests")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

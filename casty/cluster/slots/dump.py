@@ -60,8 +60,14 @@ class Dumped(Protocol):
     sessions: dict[int, SlotSession]
     entities: dict[EntityKey, Any]
     attempts: dict[bytes, int]
-    numbers: tuple[int, int, int]
-    """The generation, how many tokens were drawn, and how many requests wait."""
+
+    @property
+    def numbers(self) -> tuple[int, int, int]:
+        """The generation, how many tokens were drawn, and how many requests wait."""
+        ...
+
+    @numbers.setter
+    def numbers(self, numbers: tuple[int, int, int]) -> None: ...
 
     @property
     def weights(self) -> Weights:

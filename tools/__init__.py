@@ -1,0 +1,1 @@
+"""Programs for those who work on casty; nothing of them is installed."""
