@@ -188,8 +188,7 @@ class Core(State):
             return
         if term > self.term:
             if sender in self.progress:
-                # A member has a higher term and would never follow us: stand again above it (section 5 of the
-                # design).
+                # A member has a higher term and would never follow us; it comes back only to a leader above it.
                 self.become_follower(now_ns, term, None)
                 self._stand_again(now_ns)
         elif kind == messages.APPEND_REPLY:

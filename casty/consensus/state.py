@@ -275,7 +275,7 @@ class State:
         return committed is not None and committed.has_voter(self.id)
 
     def adopt_membership(self) -> None:
-        """Take up the newest configuration of the log; it is in force from its append on (section 6)."""
+        """Take up the newest configuration of the log; it is in force from its append on (Raft paper section 6)."""
         self.membership_index, membership = self.history.latest
         self.membership = membership
         if membership is None:

@@ -30,7 +30,7 @@ CONNECT_TIMEOUT_S = 1.0
 
 BACK_OFF_MIN_NS = 50_000_000
 BACK_OFF_MAX_NS = 500_000_000
-"""A lost node is found again within half a second; founding counts on it (architecture, section 7)."""
+"""A lost node is found again within half a second; founding counts on it, see `control/formation.py`."""
 
 
 class Peer:

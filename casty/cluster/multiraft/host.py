@@ -5,7 +5,7 @@ consensus frame per peer, then the applies. One timer serves all groups. A messa
 
 Identity: a consensus message carries its group and epoch; node id and incarnation of both ends are those of
 the link, fixed by its handshake: a message of a dead process never arrives under its successor's name. Behind
-them stands, on both ends, how often the process began the replica anew; see `failures.py`.
+them stands, on both ends, how often the process began the replica anew; see `node/replica_repair.py`.
 
 A failure - any exception while a replica steps, is asked, stores, applies, restores or dumps - ends that replica and
 no other. Its core is gone in the same turn: what it staged before is as true as the last words of a crashed process.
