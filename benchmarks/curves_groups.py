@@ -16,8 +16,8 @@ from casty.cluster.node.replica_factory import Groups
 from casty.cluster.slots.node_memory import NodeMemory
 from casty.cluster.slots.replica import SlotReplica
 from casty.config import SECOND_NS, Settings
+from casty.ports import Outlet, Runtime
 from casty.realtime import SystemEntropy
-from casty.runtime import Outlet, Runtime
 from casty.transport.turn import Turn
 
 __all__ = ["CURVES"]

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
-from casty.runtime import Clock, Timer
+from casty.ports import Clock, Timer
 
 __all__ = ["Parts"]
 

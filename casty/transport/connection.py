@@ -18,7 +18,7 @@ from casty.config import SECOND_NS, Settings
 from casty.errors import EncodingError, MessageTooLarge, ProtocolError, RemoteProtocolError
 from casty.ports import Link, Runtime, Timer
 from casty.tls import TlsError
-from casty.transport.handler import ConnectionHandler, Handshake
+from casty.transport.handler import HandlerOf, HandshakeOf
 from casty.transport.inbound import InboundBytes
 from casty.transport.intake import CLIENT, FLOOD_NS, FULL_BYTES, MEMBER, Intake, Share
 from casty.transport.turn import Turn
@@ -582,3 +582,10 @@ class Connection:
         before = self._taken_bytes
         self._taken_bytes = self._written_bytes - self._link.buffered_bytes
         return self._is_blocked and self._taken_bytes <= before
+
+
+ConnectionHandler = HandlerOf[Connection]
+"""Who hears of frames and of the end of connections."""
+
+Handshake = HandshakeOf[Connection]
+"""The half of a handshake that a connection plays."""

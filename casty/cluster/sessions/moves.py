@@ -9,7 +9,7 @@ from casty.cluster.sessions.call import Call
 from casty.cluster.sessions.call_table import CallTable
 from casty.cluster.sessions.routes import Routes
 from casty.parts import Parts
-from casty.runtime import Clock
+from casty.ports import Clock
 
 __all__ = ["Moves"]
 

@@ -74,6 +74,10 @@ class Dumped(Protocol):
         """What the state takes up."""
         ...
 
+    def names_after(self, kind: int, name: bytes | None, most: int) -> list[bytes]:
+        """Return the next entities of a kind above a name, or the first ones where that is None."""
+        ...
+
     def put_back(self, key: EntityKey, state: Any) -> None:
         """Put an entity of a dump in its place."""
 

@@ -16,7 +16,7 @@ from casty.cluster.slots.replica import SlotReplica
 from casty.cluster.slots.schema import COMMAND, EXPIRE, OPEN
 from casty.config import Settings
 from casty.distributed.machines.base import LOCK
-from casty.runtime import Outlet, Runtime
+from casty.ports import Outlet, Runtime
 from casty.wire.pack import pack
 from tests.unit.cluster.replica_world import FakeClock, FakeEntropy
 

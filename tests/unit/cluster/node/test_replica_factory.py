@@ -12,7 +12,7 @@ from casty.cluster.multiraft.host import Host, Replica
 from casty.cluster.node.replica_factory import CREATED_AT_ONCE, Groups
 from casty.config import Settings
 from casty.consensus import Role
-from casty.runtime import Outlet, Runtime
+from casty.ports import Outlet, Runtime
 from casty.transport.turn import Turn
 from tests.unit.cluster.multiraft.test_host import Recorder
 from tests.unit.cluster.replica_world import FakeClock, FakeEntropy

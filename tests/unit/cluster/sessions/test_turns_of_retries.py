@@ -14,7 +14,7 @@ from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.operations import OP_READ
 from casty.config import Settings
 from casty.distributed.machines.base import COUNTER, OK
-from casty.runtime import Outlet, Runtime
+from casty.ports import Outlet, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 from tests.unit.cluster.region_world import ManualClock
