@@ -88,13 +88,12 @@ class ActorContext(Generic[M]):
 
     def stop(self, ref: ActorRef[Any]) -> None:
         """Stop a child or this actor, each after the message in hand; `ValueError` for any other."""
-        self._cell.core.check_loop("ctx.stop")
         cell = self._cell
-        for candidate in (cell, *cell.children.values()):
-            if candidate.ref == ref:
-                candidate.stop()
-                return
-        if cell.core.is_alive(ref):
+        cell.core.check_loop("ctx.stop")
+        target = cell.core.living(ref)
+        if target is not None and (target is cell or target.parent is cell):
+            target.stop()
+        elif target is not None:
             raise ValueError(
                 f"{cell.path}: expected itself or one of its children to stop, found {shown(ref)}"
             )

@@ -486,10 +486,6 @@ class LocalSystem:
         if not self._scheduler.receive(message):
             self.publish(UnhandledMessage(message, self.scheduler))
 
-    def is_alive(self, ref: ActorRef[Any]) -> bool:
-        """Whether a reference leads to a living actor of this process."""
-        return self.living(ref) is not None
-
     def living(self, ref: ActorRef[Any]) -> Cell | None:
         """Return the living actor of this process that a reference leads to; None when there is none."""
         if isinstance(ref, RemoteActorRef) and not self.is_own(ref.address):

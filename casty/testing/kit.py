@@ -103,7 +103,7 @@ class _Kit:
         self.path = path
         self.log = logging.getLogger("casty.actor")
         self.ref: ActorRef[Any] = _Ref(self, path)
-        self.children: dict[str, Any] = {}
+        self.children: dict[str, _Child] = {}
         self.interceptors: list[Callable[[Any], bool]] = []
         self.callbacks: list[Callable[[], Awaitable[None] | None]] = []
         self.wrap_child: Callable[[Behavior[Any]], Behavior[Any]] | None = None
@@ -126,8 +126,8 @@ class _Kit:
         self.effects.append(Stopped(self.ref))
         self.is_stopping = True
 
-    def is_alive(self, ref: ActorRef[Any]) -> bool:
-        return isinstance(ref, _Ref)
+    def living(self, ref: ActorRef[Any]) -> Any:
+        return self if ref is self.ref else self.children.get(ref.id)
 
     def watch(self, cell: object, ref: ActorRef[Any]) -> None:
         self.effects.append(Watched(ref))
@@ -162,6 +162,7 @@ class _Child:
 
     def __init__(self, kit: _Kit, ref: ActorRef[Any]) -> None:
         self._kit = kit
+        self.parent = kit
         self.ref = ref
 
     def stop(self) -> None:

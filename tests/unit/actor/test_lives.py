@@ -55,7 +55,7 @@ async def test_a_name_that_is_used_again_is_another_life(origin: Origin | None) 
     assert (first, second) == ([1], [])
     assert [letter.message for letter in letters] == [2]
     assert heard == [Terminated(old)], "the other one lives, and is nobody's concern"
-    assert local.is_alive(new) and not local.is_alive(old)
+    assert local.living(new) is not None and local.living(old) is None
     assert local.lookup("x") is new
     await local.shutdown()
 
