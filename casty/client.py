@@ -10,7 +10,7 @@ from casty import runtime as runtimes
 from casty.actor.behavior import Behavior, ShardedBehavior
 from casty.actor.local import LocalSystem, Origin
 from casty.actor.mailbox import Mailbox
-from casty.actor.ref import ActorRef
+from casty.actor.ref import ActorRef, Question
 from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
 from casty.address import NodeAddress, check_port, check_text, checked_addresses
@@ -257,9 +257,28 @@ class ClusterClient:
         """
         return self._started().entity_ref(shard_type, num_shards=num_shards)
 
+    @overload
+    async def ask(
+        self,
+        ref: ActorRef[ShardEnvelope[M]],
+        msg_factory: Callable[[ActorRef[Any]], ShardEnvelope[Question[R]]],
+        *,
+        timeout: float = 5.0,
+    ) -> R: ...
+
+    @overload
+    async def ask(
+        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[Any]], Question[R]], *, timeout: float = 5.0
+    ) -> R: ...
+
+    @overload
     async def ask(
         self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
-    ) -> R:
+    ) -> R: ...
+
+    async def ask(
+        self, ref: ActorRef[Any], msg_factory: Callable[[ActorRef[Any]], Any], *, timeout: float = 5.0
+    ) -> Any:
         """Send a message that carries a reply reference, and return the reply.
 
         Parameters
@@ -267,7 +286,8 @@ class ClusterClient:
         ref
             Who is asked.
         msg_factory
-            Makes the message from the reference that takes the reply.
+            Makes the message from the reference that takes the reply. Of a message whose field `reply_to` is that
+            reference, type checkers know the type of the reply.
         timeout
             Seconds to wait.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -402,28 +402,6 @@ class ClusteredActorSystem(ActorSystem):
         return self._started().spawn(behavior, name, mailbox=mailbox)
 
     @overload
-    async def ask(
-        self, ref: BroadcastRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
-    ) -> tuple[R, ...]: ...
-
-    @overload
-    async def ask(
-        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
-    ) -> R: ...
-
-    async def ask(
-        self, ref: ActorRef[Any], msg_factory: Callable[[ActorRef[Any]], Any], *, timeout: float = 5.0
-    ) -> Any:
-        """Send a message that carries a reply reference, and return the reply; see `ActorSystem.ask`.
-
-        Of a `BroadcastRef` all members that are up are asked at once, and the replies are a tuple. It fails when one of
-        them does, with that one's error.
-        """
-        if isinstance(ref, BroadcastRef):
-            return await _all_of([self.core.ask(one, msg_factory, timeout=timeout) for one in ref.members()])
-        return await self.core.ask(ref, msg_factory, timeout=timeout)
-
-    @overload
     def lookup(self, path: str, *, node: NodeAddress | None = None) -> ActorRef[Any] | None: ...
 
     @overload
@@ -486,14 +464,3 @@ class ClusteredActorSystem(ActorSystem):
             )
         self._home.check()
         return self._actors
-
-
-async def _all_of(asking: list[Coroutine[Any, Any, R]]) -> tuple[R, ...]:
-    """Return all results in their order; the first error ends the others, and is raised."""
-    tasks = [asyncio.get_running_loop().create_task(one, name="ask") for one in asking]
-    try:
-        return tuple(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

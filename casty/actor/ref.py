@@ -9,9 +9,10 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 from casty.address import ActorAddress
 from casty.errors import CastyError
 
-__all__ = ["ActorRef", "LocalActorRef", "RemoteActorRef", "RemoteSender"]
+__all__ = ["ActorRef", "LocalActorRef", "Question", "RemoteActorRef", "RemoteSender"]
 
 M_contra = TypeVar("M_contra", contravariant=True)
+R_contra = TypeVar("R_contra", contravariant=True)
 
 
 @runtime_checkable
@@ -37,6 +38,15 @@ class ActorRef(Protocol[M_contra]):
         asyncio.QueueFull
             The actor is local, its mailbox is full and its overflow strategy is ``reject``.
         """
+        ...
+
+
+class Question(Protocol[R_contra]):
+    """A message that says whom to reply to; from its type follows what ``ask`` returns."""
+
+    @property
+    def reply_to(self) -> ActorRef[R_contra]:
+        """Who takes the reply."""
         ...
 
 

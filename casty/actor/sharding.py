@@ -10,11 +10,11 @@ from casty.checks import check_text
 
 __all__ = ["ShardEnvelope", "shard_of"]
 
-M = TypeVar("M")
+M_co = TypeVar("M_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class ShardEnvelope(Generic[M]):
+class ShardEnvelope(Generic[M_co]):
     """A message for one entity of a region.
 
     Parameters
@@ -31,7 +31,7 @@ class ShardEnvelope(Generic[M]):
     """
 
     entity_id: str
-    message: M
+    message: M_co
 
     def __post_init__(self) -> None:
         check_text(self.entity_id, "entity_id")

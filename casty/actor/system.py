@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from casty import runtime as runtimes
 from casty.actor.behavior import Behavior
+from casty.actor.cluster_wide import BroadcastRef
 from casty.actor.events import EventStreamMessage
 from casty.actor.local import LocalSystem
 from casty.actor.mailbox import Mailbox
-from casty.actor.ref import ActorRef
+from casty.actor.ref import ActorRef, Question
 from casty.actor.scheduling import SchedulerMessage
+from casty.actor.sharding import ShardEnvelope
 from casty.config import Settings
 
 __all__ = ["ActorSystem"]
@@ -108,17 +111,45 @@ class ActorSystem:
         """
         return self.core.spawn(behavior, name, mailbox=mailbox)
 
+    @overload
+    async def ask(
+        self, ref: BroadcastRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
+    ) -> tuple[R, ...]: ...
+
+    @overload
+    async def ask(
+        self,
+        ref: ActorRef[ShardEnvelope[M]],
+        msg_factory: Callable[[ActorRef[Any]], ShardEnvelope[Question[R]]],
+        *,
+        timeout: float = 5.0,
+    ) -> R: ...
+
+    @overload
+    async def ask(
+        self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[Any]], Question[R]], *, timeout: float = 5.0
+    ) -> R: ...
+
+    @overload
     async def ask(
         self, ref: ActorRef[M], msg_factory: Callable[[ActorRef[R]], M], *, timeout: float = 5.0
-    ) -> R:
+    ) -> R: ...
+
+    async def ask(
+        self, ref: ActorRef[Any], msg_factory: Callable[[ActorRef[Any]], Any], *, timeout: float = 5.0
+    ) -> Any:
         """Send a message that carries a reply reference, and return the reply.
+
+        Of a `BroadcastRef` all members that are up are asked at once, and the replies are a tuple. It fails when one of
+        them does, with that one's error.
 
         Parameters
         ----------
         ref
             Who is asked.
         msg_factory
-            Makes the message from the reference that takes the reply.
+            Makes the message from the reference that takes the reply. Of a message whose field `reply_to` is that
+            reference, type checkers know the type of the reply.
         timeout
             Seconds to wait.
 
@@ -127,6 +158,8 @@ class ActorSystem:
         TimeoutError
             No reply came in time; the text names the actor.
         """
+        if isinstance(ref, BroadcastRef):
+            return await _all_of([self.core.ask(one, msg_factory, timeout=timeout) for one in ref.members()])
         return await self.core.ask(ref, msg_factory, timeout=timeout)
 
     async def ask_or_none(
@@ -141,3 +174,14 @@ class ActorSystem:
     def lookup(self, path: str) -> ActorRef[Any] | None:
         """Return the reference of a living actor by its path, with or without leading slash."""
         return self.core.lookup(path)
+
+
+async def _all_of(asking: list[Coroutine[Any, Any, R]]) -> tuple[R, ...]:
+    """Return all results in their order; the first error ends the others, and is raised."""
+    tasks = [asyncio.get_running_loop().create_task(one, name="ask") for one in asking]
+    try:
+        return tuple(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
