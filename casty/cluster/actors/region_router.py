@@ -172,9 +172,9 @@ class RegionRouter:
         self._is_news = False
         self._is_retrying = False
         self._is_closed = False
-        self._followed: Topology | None = None
+        self._home_is: tuple[int, str] | None = None
         self._home = ""
-        """That of the topology which is followed."""
+        """The generation and the cluster that were written last into a message, and how."""
         self.refusal: Callable[[], CastyError | None] = _nothing
         """Why no message will ever leave, if that is known: all contact points refused this client."""
 
@@ -298,9 +298,10 @@ class RegionRouter:
         )
 
     def _home_of(self, topology: Topology) -> str:
-        """Return `Topology.home`, which each message has."""
-        if topology is not self._followed:
-            self._followed, self._home = topology, topology.home
+        """Return `Topology.home`, which each message has; a topology that is replaced is not kept for it."""
+        home_is = (topology.generation, topology.cluster_id)
+        if home_is != self._home_is:
+            self._home_is, self._home = home_is, topology.home
         return self._home
 
     def _leader_of(self, item: EntityMessage) -> str | None:
