@@ -274,6 +274,22 @@ def test_both_in_the_cluster_and_on_record_is_for_people_to_decide() -> None:
     run(body)
 
 
+def test_what_is_gone_on_record_may_be_used_without_the_journal() -> None:
+    """Nothing stands beside a history that ends with nothing: what is in the cluster goes on record."""
+
+    async def body(stage: Stage) -> None:
+        counter = (await stage.user("recorded")).counter("hits")
+        await counter.increment(5)
+        assert await counter.destroy()
+        plain = Distributed(await stage.client("plain"))
+        await plain.counter("hits").increment(7)
+        assert await counter.increment() == 8
+        await stage.lose_memory()
+        assert await (await stage.user("again")).counter("hits").get() == 8
+
+    run(body)
+
+
 def test_another_journal_is_refused() -> None:
     async def body(stage: Stage) -> None:
         await (await stage.user("recorded")).counter("hits").increment(5)
@@ -338,6 +354,7 @@ def test_tokens_grow_though_the_wall_clock_went_back() -> None:
         lock = (await stage.user("first")).lock("alone")
         await lock.acquire()
         first = lock.token
+        stage.world.crash("first")  # nobody is left who could tell the next cluster of the former one
         for name in stage.world.node_names:
             stage.world.clock(name).step_wall(-3_600)
         await stage.lose_memory()

@@ -14,6 +14,7 @@ and what the history amounts to is sent to the slot. That too may be done by sev
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
@@ -53,6 +54,8 @@ from casty.journal.base import EventJournal, Snapshot
 from casty.wire.pack import unpack
 
 __all__ = ["JournaledGateway", "JournaledPort"]
+
+log = logging.getLogger("casty.journal")
 
 MAX_RECORDERS = 10_000
 """Entities of which this process remembers how far the journal is; what it forgot it asks for again."""
@@ -334,7 +337,10 @@ class JournaledPort:
             task.add_done_callback(lambda _: self._restoring.pop(key))
             task.add_done_callback(_seen)
         await within(_end_of(task), deadline, _late)
-        task.result()
+        try:
+            task.result()
+        except _NotRestored:
+            log.debug("%s: %s; it is begun again", journal_id(kind, entity), task.exception())
         return True
 
     async def _identify(self, deadline: Deadline) -> bytes:
@@ -406,7 +412,7 @@ class JournaledPort:
             if is_live:
                 return
             history = await self._history_of(kind, entity, life)
-            if had_state and not history.is_blank:
+            if had_state and history.state is not None:
                 await self._ask(kind, entity, [FORGET, identity, life])
                 raise JournalError(
                     f"{journal_id(kind, entity)}: expected it in the cluster or on record, found it in both: it was "
@@ -438,8 +444,8 @@ class JournaledPort:
         """Apply a step of a restoration, and return how far it is: ``[life, is_live, had_state, step]``."""
         try:
             reply = await self._inner.command(kind, entity, command, timeout_s=ASIDE_S)
-        except OutcomeUnknown as error:
-            raise Unavailable(f"{journal_id(kind, entity)}: it was not restored: {error}") from error
+        except (OutcomeUnknown, Unavailable) as error:
+            raise _NotRestored(f"{journal_id(kind, entity)}: it was not restored: {error}") from error
         if reply[0] == OTHER_JOURNAL:
             await self._again(kind, entity, reply, Deadline(ASIDE_S))
         if reply[0] == UNRECORDED:
@@ -448,6 +454,10 @@ class JournaledPort:
             raise failure(reply, f"{journal_id(kind, entity)}, which is not restored yet")
         progress: list[Any] = reply[1]
         return progress
+
+
+class _NotRestored(Unavailable):
+    """A step of a restoration came to nothing, or may have: each may be done again, while a caller has the time."""
 
 
 def _late() -> Exception:

@@ -36,7 +36,7 @@ class History:
         Its id in the journal, for errors.
     """
 
-    __slots__ = ("_context", "_entity_id", "_structure", "is_blank", "life", "number", "state")
+    __slots__ = ("_context", "_entity_id", "_structure", "life", "number", "state")
 
     def __init__(self, kind: int, entity_id: str) -> None:
         self._structure = STRUCTURES[kind]
@@ -48,12 +48,9 @@ class History:
         """Of the last event or snapshot that was read."""
         self.life: bytes | None = None
         """Of the last event, where that begins a life."""
-        self.is_blank = True
-        """Whether nothing was ever changed."""
 
     def begin(self, number: int, commands: Any) -> None:
         """Take a snapshot; first of all."""
-        self.is_blank = False
         self.number = number
         for command in self._checked(commands, number):
             self._apply(command, number)
@@ -68,7 +65,7 @@ class History:
         if isinstance(event, list) and len(event) == 2 and event[0] == LIFE:
             self.life = event[1]
             return
-        self.life, self.is_blank = None, False
+        self.life = None
         self._apply(event, number)
 
     def _checked(self, commands: Any, number: int) -> list[Any]:
