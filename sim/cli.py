@@ -15,6 +15,7 @@ from .plans.generate import ACTOR_KINDS, ROGUE, SCENARIO_KINDS, SCENARIOS, expan
 from .plans.json_reader import PlanError
 from .plans.plan import Plan
 from .plans.swarm.actors import ACTORS, TREE_ARGUMENTS
+from .plans.swarm.journal import JOURNAL, NOT_RECORDED
 from .plans.swarm.memory import MEMORY_ARGUMENTS
 from .plans.swarm.services import SERVICE_ARGUMENTS
 from .runner.logs import logged
@@ -115,6 +116,7 @@ def _list(options: argparse.Namespace) -> int:
     kinds = {**SCENARIO_KINDS, "mixed": (*everything, *ACTOR_KINDS), "membership": everything}
     kinds["memory"] = (*everything, *MEMORY_ARGUMENTS)
     kinds[ACTORS] = (*TREE_ARGUMENTS, *SERVICE_ARGUMENTS)
+    kinds[JOURNAL] = tuple(chain(*(own for name, own in SCENARIO_KINDS.items() if name not in NOT_RECORDED)))
     kinds[ROGUE] = kinds["mixed"]
     if options.json:
         print(json.dumps({name: list(own) for name, own in kinds.items()}))

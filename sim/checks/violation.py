@@ -48,6 +48,8 @@ PROPERTIES: dict[int, str] = {
     41: "the size is the number of elements",
     42: "an entity has one live activation at most",
     43: "an entity runs only under its node's lease",
+    44: "what was answered is on record, where there is a journal",
+    45: "a journal has what was committed, each under its number",
     46: "after the faults every call and every probe ends well",
     47: "after the faults what goes on in the background comes to rest",
     50: "what a link says is attributed to its own end",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["ALLOCATING", "DEATHS", "FAULTS", "GATED", "LASTING", "PHASES", "PLANNED", "Shape"]
+__all__ = ["ALLOCATING", "DEATHS", "FAULTS", "GATED", "LASTING", "OF_JOURNALS", "PHASES", "PLANNED", "Shape"]
 
 _MANY = 64
 
@@ -45,6 +45,8 @@ FAULTS: dict[str, Shape] = {
     "client_leave": Shape(1, 1),
     "client_pause": Shape(1, 1),
     "client_cancel": Shape(1, 1, ("which",)),
+    "journal": Shape(1, _MANY, ("fails", "is_full", "loses_answers", "slow_ms")),
+    "blackout": Shape(1, _MANY),
 }
 """Kind -> shape.
 
@@ -64,7 +66,12 @@ by its own process, is beyond what leases tolerate, and no kind of its own. ``me
 many percent of what each uses at that instant. ``allocation``: the next replica of the node that does what
 the number says (`ALLOCATING`) raises `MemoryError`, once. ``client_leave``: a client leaves
 in order and comes again. ``client_cancel``: the client's so-many-th call under way (modulo their number) is cancelled.
+``journal``: the ways of these processes to the journal fail, find it full, lose every second answer, or take up to so
+many milliseconds. ``blackout``: all of these nodes end at once, with all that the cluster knew, and begin again.
 """
+
+OF_JOURNALS = ("journal", "blackout")
+"""Kinds that need a journal."""
 
 DEATHS = ("crash", "restart", "stop")
 """Kinds that take the memory of a node along: one at a time, and only what the groups tolerate."""
@@ -84,6 +91,6 @@ PHASES = ("", "founding", "probes")
 LASTING = (
     "delay", "jitter", "loss", "fragment", "link_loss", "one_way_cut", "split", "ring", "bridge", "crash", "pause",
     "clock_drift", "wall_step", "client_crash", "client_pause", "clog", "partial", "stop", "slow_node", "client_leave",
-    "memory", "allocation",
+    "memory", "allocation", "journal", "blackout",
 )  # fmt: skip
 """Kinds that last for their duration."""

@@ -15,6 +15,7 @@ from .plan import MAY_BE_UNAVAILABLE, MUST_HOLD, Plan
 from .swarm.actors import ACTORS, Company
 from .swarm.dice import EVERYTHING, SECOND_US, Cast, Dice, duration_of
 from .swarm.faults import Harm
+from .swarm.journal import JOURNAL, Recorded
 from .swarm.load import ACTOR_KINDS, ARGUMENTS, SCENARIO_KINDS, Load
 from .swarm.members import Members, draw_quorum, draw_shape_of
 from .swarm.memory import Little
@@ -23,7 +24,7 @@ from .swarm.shape import draw_nodes, draw_shape
 __all__ = ["ACTOR_KINDS", "ARGUMENTS", "FAMILIES", "ROGUE", "SCENARIOS", "SCENARIO_KINDS", "expand"]
 
 ROGUE = "rogue"
-SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership", "memory", ACTORS, ROGUE)
+SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership", "memory", ACTORS, JOURNAL, ROGUE)
 
 FAMILIES: tuple[str, ...] = (
     "delay", "jitter", "loss", "fragment", "link_loss", "reset", "half_open", "one_way_cut", "split", "ring", "bridge",
@@ -43,7 +44,8 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
     scenario
         A key of `SCENARIO_KINDS`; ``mixed`` for all of them; ``membership`` for all structures in clusters that
         change; ``memory`` for all structures while nothing but memory is short; ``actors`` for trees, watches,
-        services and entities; ``rogue`` for ``mixed`` with a process that sends forged frames, which else every fourth
+        services and entities; ``journal`` for structures on record in a journal that fails, in clusters that lose all
+        their memory; ``rogue`` for ``mixed`` with a process that sends forged frames, which else every fourth
         seed of ``mixed`` has.
     seed
         Any integer.
@@ -66,17 +68,21 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
     members = draw_shape_of(dice) if scenario == "membership" else None
     nodes = [f"node-{index + 1}" for index in range(members.nodes if members else draw_nodes(dice))]
     clients = [f"client-{index + 1}" for index in range(dice.between("clients", 0, 2, 6))]
+    recorded = Recorded(dice, len(clients))
     duration_s = duration_of(scenario) if duration_s is None else duration_s
     cast = Cast(nodes, clients, duration_s * SECOND_US)
     families = [family for family in FAMILIES if dice.is_on("family", family) and scenario != "memory"]
     if scenario not in (*EVERYTHING, ACTORS):
         families = [family for family in families if family != "allocation"]
+    if scenario == JOURNAL:
+        families = [family for family in families if family != "memory"]
     load = Load(dice, cast, do_members_call=do_members_call and dice.is_on("callers", "members"))
     faults = Harm(dice, cast, families).faults() if scenario != "memory" else Little(dice, cast).faults()
-    faults = [*faults, *Company(dice, cast).faults()]
+    faults = [*faults, *Company(dice, cast).faults(), *recorded.faults(cast)]
     shape = draw_shape(dice, cast, families)
     if scenario == "mixed" and dice.one_in("rogues", 0, 4):
         shape = replace(shape, rogues=1)
+    shape = replace(shape, journaled=recorded.journaled)
     if members is not None:
         quorum = draw_quorum(dice, members.founders)
         shape = replace(shape, founders=members.founders, quorum=quorum)

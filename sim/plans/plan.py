@@ -67,6 +67,9 @@ class ClusterShape:
         `required_quorum` of the founders; 0: not given.
     rogues
         How many processes send forged frames; they are called ``rogue-1`` ...
+    journaled
+        How many of the clients, the first ones, use structures with a journal that outlives the cluster; where there is
+        one, all nodes do, and all nodes end at once before the final probes. 0: there is no journal.
     """
 
     nodes: int = 3
@@ -77,6 +80,7 @@ class ClusterShape:
     founders: int = 0
     quorum: int = 0
     rogues: int = 0
+    journaled: int = 0
 
     def names(self) -> list[str]:
         """Return the names of all machines."""
@@ -241,7 +245,11 @@ def _lines(rows: list[dict[str, Any]]) -> str:
 
 
 def _cluster_to_plain(shape: ClusterShape) -> dict[str, Any]:
-    rare = {name: count for name in ("founders", "quorum", "rogues") if (count := getattr(shape, name))}
+    rare = {
+        name: count
+        for name in ("founders", "quorum", "rogues", "journaled")
+        if (count := getattr(shape, name))
+    }
     return {
         **rare,
         "nodes": shape.nodes,
@@ -263,6 +271,7 @@ def _cluster_from_plain(reader: Reader) -> ClusterShape:
         founders=reader.integer("founders", 0, MAX_NODES) if reader.has("founders") else 0,
         quorum=reader.integer("quorum", 0, MAX_NODES) if reader.has("quorum") else 0,
         rogues=reader.integer("rogues", 0, MAX_ROGUES) if reader.has("rogues") else 0,
+        journaled=reader.integer("journaled", 0, MAX_CLIENTS) if reader.has("journaled") else 0,
     )
     reader.end()
     return shape

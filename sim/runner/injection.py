@@ -67,6 +67,7 @@ class Strikes:
             "memory": lambda one: self._memory.shrink(one.targets, one.args.get("percent", 100)),
             "allocation": lambda one: self._allocations.arm(one.targets[0], one.args.get("at", 0)),
             "client_cancel": self._cancel,
+            "journal": lambda one: Undo(self._stage.journals.strike(one.targets, one.args)),
         }
         return strikes[fault.kind](fault)
 

@@ -24,6 +24,7 @@ from ..plans.plan import FaultEvent, Plan
 from ..plans.roles import is_role
 from ..plans.triggers import Triggers
 from ..workloads.recorder import Stage
+from .blackout import Blackout
 from .injection import Strikes
 from .roles import Roles
 
@@ -89,6 +90,7 @@ class Tormentor:
         self._checks = checks
         self._present = present
         self._strikes = Strikes(world, plan.cluster, stage, checks.systems)
+        self._blackout = Blackout(world, stage, checks)
         self._roles = Roles(world, stage, checks)
         self._triggers = Triggers()
         world.trace.subscribe(self._triggers.heard)
@@ -176,7 +178,8 @@ class Tormentor:
         if fault.kind in _ON_PROCESSES and not all(self._world.processes[name].starts for name in names):
             self._skip(fault, f"{', '.join(names)} was never started")
             return
-        if fault.after_ready and not (is_whole(self._checks, self._present()) and self._tolerates(names)):
+        is_tolerable = fault.kind == "blackout" or self._tolerates(names)
+        if fault.after_ready and not (is_whole(self._checks, self._present()) and is_tolerable):
             self._skip(fault, f"the groups do not tolerate the loss of {', '.join(names)}")
             return
         if any(is_role(target) for target in fault.targets):
@@ -215,6 +218,7 @@ class Tormentor:
             **dict.fromkeys(("crash", "restart", "client_crash"), self._kill),
             **dict.fromkeys(("stop", "client_leave"), self._leave),
             "join": self._join,
+            "blackout": self._lose_everything,
             "slow_node": self._slow,
             "partial": self._partial,
         }
@@ -319,6 +323,16 @@ class Tormentor:
     def _leads(self, name: str) -> bool:
         host = host_of(self._checks.systems.get(name))
         return host is not None and any(group.core.role is Role.LEADER for group in host.groups.values())
+
+    async def _lose_everything(self, fault: FaultEvent) -> None:
+        self._note(fault)
+        self._blackout.begin(self._present())
+        await self._wait(fault.duration_us / _MICROS)
+        await asyncio.gather(*[self._start(fault, name) for name in self._present()])
+
+    async def black_out(self) -> None:
+        """All nodes end and begin again, in peace."""
+        await self._lose_everything(FaultEvent(0, "blackout", tuple(self._present())))
 
     # -- what takes its time
 

@@ -18,6 +18,7 @@ from ..checks.step.actors import ActorChecks
 from ..checks.step.bounds import Bounds
 from ..checks.step.check import StepChecks
 from ..checks.step.memory import check_calm, check_usage, is_open
+from ..checks.step.records import Records
 from ..checks.step.refusals import is_small, limits_of
 from ..checks.step.strangers import Strangers
 from ..checks.step.tallies import Tallies
@@ -31,9 +32,10 @@ from ..rogue.process import Rogue
 from ..rogue.view import View
 from ..workloads.actors import INBOXES, host_actors, probe_entities
 from ..workloads.entities import host_odd
+from ..workloads.journals import Journals
 from ..workloads.operations import perform
 from ..workloads.population import Population
-from ..workloads.probes import probe, probe_from_member, probe_growth
+from ..workloads.probes import look_at_everything, probe, probe_from_member, probe_growth
 from ..workloads.quiescence import Rest
 from ..workloads.recorder import Act, Stage
 from ..workloads.services import probe_services
@@ -92,11 +94,16 @@ class Execution:
         self._stage = Stage(world, has_limits=is_small(limits_of(self._settings)))
         self._stage.services.follow(world.trace)
         self._checks = StepChecks(world, self._settings)
-        # Each key of a map is an entity.
+        # Each key of a map is an entity; one that is on record has a record beside it.
         names = dict.fromkeys((planned.entity, planned.args.get("key")) for planned in plan.operations)
         items = sum(items_of(operation.kind, operation.args) for operation in plan.operations)
         self._bounds = Bounds(
-            world, self._settings, self._checks, entities=len(names), items=items, seed=plan.seed
+            world,
+            self._settings,
+            self._checks,
+            entities=len(names) * (2 if plan.cluster.journaled else 1),
+            items=items,
+            seed=plan.seed,
         )
         self._actors = ActorChecks(world, self._checks.report)
         self._strangers = (
@@ -108,8 +115,15 @@ class Execution:
             self._stage.population = Population(self._stage, self._settings, self._actors)
         self._nodes = [name for name in plan.cluster.names() if name.startswith("node-")]
         self._clients = [name for name in plan.cluster.names() if name.startswith("client-")]
+        if plan.cluster.journaled:
+            self._stage.journals = self._journals()
         self._tormentor: Tormentor | None = None
         self._acts: list[asyncio.Task[None]] = []
+
+    def _journals(self) -> Journals:
+        records = Records(self._checks.report, self._checks.slots_now)
+        self._checks.slots.on_applied = records.applied
+        return Journals([*self._nodes, *self._clients[: self._plan.cluster.journaled]], records)
 
     def run(self) -> Result:
         """Run to the end, or to the first violation."""
@@ -143,6 +157,8 @@ class Execution:
         if not self._is_broken():
             await self._recover()
             await self._until_open()
+        if not self._is_broken() and self._plan.cluster.journaled:
+            await self._lose_memory()
         if not self._is_broken() and self._clients:
             await self._tormentor.catch_up()
             self._tormentor.begin("probes")
@@ -176,6 +192,18 @@ class Execution:
 
     def _is_broken(self) -> bool:
         return self._checks.first is not None
+
+    async def _lose_memory(self) -> None:
+        """All nodes end at once, after what was done without the journal was put on record; the probes then find it."""
+        client = self._world.processes[self._clients[0]]
+        value: Any = client.value
+        if self._plan.cluster.journaled < len(self._clients):
+            await client.run(look_at_everything(self._stage, client, value))
+        assert self._tormentor is not None
+        await self._tormentor.black_out()
+        await self._recover()
+        # A call in a session that is gone may end in doubt: gateways hear of that with their next keep-alive.
+        await self._until(self._checks.are_sessions_known, self._settings.session_ttl_s)
 
     async def _probe(self) -> None:
         client = self._world.processes[self._clients[0]]
@@ -315,7 +343,7 @@ class Execution:
             return
         client: ClusterClient | Any = process.value
         try:
-            structures = client.distributed()
+            structures = self._stage.journals.distributed(process, client)
         except NotStarted:
             self._stage.skipped.append(f"operation {planned.kind}: {planned.client} is leaving")
             return
@@ -429,7 +457,8 @@ class Execution:
         result.skipped = stage.skipped
         stage.goals["histories undecided"] = len(stage.undecided)
         result.goals = {
-            **self._checks.counts, **self._actors.counts, **self._tallies.counts, **stage.goals, **self._events()
+            **self._checks.counts, **self._actors.counts, **self._tallies.counts, **stage.goals, **self._events(),
+            **(stage.journals.records.counts if stage.journals.records is not None else {}),
         }  # fmt: skip
         result.goals = {name: count for name, count in sorted(result.goals.items()) if count}
         if tormentor is not None:

@@ -15,11 +15,12 @@ from typing import Any
 
 from casty.cluster.authority import RULES
 
-from ..plans.fault_kinds import ALLOCATING, FAULTS, PHASES
+from ..plans.fault_kinds import ALLOCATING, FAULTS, OF_JOURNALS, PHASES
 from ..plans.generate import expand
 from ..plans.plan import Plan
 from ..plans.swarm.actors import ACTORS
 from ..plans.swarm.faults import AIMS, HEIRS, LATE
+from ..plans.swarm.journal import JOURNAL
 from ..plans.swarm.members import MEMBER_AIMS
 from ..plans.triggers import TRIGGERS
 from .cpu_limit import SEED_LIMIT_S, OutOfTime, limited
@@ -45,6 +46,11 @@ _LIMITED = ("refused for max_waiters", "refused for max_entities", "refused for 
 _SERVING = (
     "services registered", "services taken back", "services stopped", "services found", "listings heard",
     "listings compared",
+)  # fmt: skip
+_ON_RECORD = (
+    "all memory was lost", "all memory was lost with calls under way", "an entity was restored",
+    "answers checked against the journal", "calls told that they are not on record",
+    "calls told of the journal's failure",
 )  # fmt: skip
 _OF_ACTORS = (
     *(f"watches of a {target} by a {watcher}" for target in ("node", "client") for watcher in ("node", "client")),
@@ -81,6 +87,7 @@ GOALS: dict[str, tuple[str, ...]] = {
         *_WITHOUT_MEMORY,
     ),
     ACTORS: (*_COMMON, *_SERVING, *_OF_ACTORS),
+    JOURNAL: (*_COMMON, *_HOLDING, *_ON_RECORD),
     "rogue": tuple(f"forged frames of kind {kind}" for kind in RULES),
 }
 """Scenario -> what has to happen somewhere in a hundred seeds; a sweep in which it never did proved nothing."""
@@ -93,9 +100,10 @@ IN_EVERY_RUN: dict[str, tuple[str, ...]] = {
 
 _OF_MEMBERS = ("join",)
 """Kinds that only ``membership`` draws."""
+_ELSEWHERE = (*_OF_MEMBERS, *OF_JOURNALS)
 _AIMED = tuple(dict.fromkeys(f"{aim.kind} of {' '.join(aim.targets)}" for aim in AIMS.values()))
 _DRAWN = (
-    *(kind for kind in FAULTS if kind not in _OF_MEMBERS),
+    *(kind for kind in FAULTS if kind not in _ELSEWHERE),
     *_AIMED,
     *(f"{kind} of {' '.join(targets)}" for kind, targets in (*LATE, HEIRS)),
     *(f"after {event}" for event in TRIGGERS),
@@ -110,6 +118,7 @@ FIRED: dict[str, tuple[str, ...]] = {
         *(f"{kind} of {' '.join(targets)}" for kind, targets in MEMBER_AIMS),
     ),
     "memory": ("memory", "allocation", "link_loss"),
+    JOURNAL: ("crash", "client_crash", "client_crash of @waiter", "after commit", *OF_JOURNALS),
 }
 """Scenario -> what has to fire somewhere in a hundred seeds: each kind of fault, each aim at a role, and whatever
 waits for an event, or belongs to a phase. A role that nobody ever has makes an aim that proves nothing."""

@@ -212,11 +212,11 @@ async def _sample(act: Act, lock: Lock, asked: Operation) -> None:
     if asked.until_ns is None:
         act.stage.granted(act.process, act.entity, lock, asked.number)
         if _is_held(lock, asked.value):
-            asked.until_ns = act.stage.moment()
+            act.stage.is_sure(asked)
     for _ in range(_SAMPLES):
         await asyncio.sleep(act.number("hold_ms") / 1000 / _SAMPLES)
         if _is_held(lock, asked.value):
-            asked.until_ns = act.stage.moment()
+            act.stage.is_sure(asked)
 
 
 async def _destroy_lock(act: Act) -> None:
@@ -302,7 +302,7 @@ async def _granted(asking: Awaitable[bool | None]) -> bool:
 def _note_sure(act: Act, semaphore: Semaphore, grants: list[tuple[Operation, Hold]]) -> None:
     for asked, hold in grants:
         if inside(semaphore, "_holds").is_good(hold):
-            asked.until_ns = act.stage.moment()
+            act.stage.is_sure(asked)
         elif hold.reason is None:
             act.violate(26, f"the permits of #{asked.number} were given back by another task", asked.number)
 

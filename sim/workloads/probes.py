@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ..world.process import Process
 
-__all__ = ["probe", "probe_from_member", "probe_growth"]
+__all__ = ["look_at_everything", "probe", "probe_from_member", "probe_growth"]
 
 _PROBE_TIMEOUT_MS = 12_000
 _LOOK_S = 0.25
@@ -55,7 +55,7 @@ async def probe_from_member(
             return
         planned = PlannedOperation(0, process.name, "counter.get", entity)
         before = len(stage.history)
-        await perform(Act(stage, process, system.distributed(), planned))
+        await perform(Act(stage, process, stage.journals.distributed(process, system), planned))
         for operation in list(stage.history)[before:]:
             if not stage.is_well(operation):
                 text = f"probe {operation}"
@@ -69,13 +69,26 @@ async def probe_growth(stage: Stage, process: Process, client: ClusterClient, sl
         for kind in ("queue.enqueue", "queue.dequeue"):
             planned = PlannedOperation(0, process.name, kind, entity, {"value": -1})
             before = len(stage.history)
-            await perform(Act(stage, process, client.distributed(), planned))
+            await perform(Act(stage, process, stage.journals.distributed(process, client), planned))
             for operation in list(stage.history)[before:]:
                 # A slot whose limits are small may have no room for one name more.
                 if not operation.is_ok and operation.error != "Overloaded":
                     text = f"nobody is short of memory any more: {operation}"
                     stage.violations.append(Violation(_SERVES_AGAIN, entity, text, (operation.number,)))
                     return
+
+
+async def look_at_everything(stage: Stage, process: Process, client: ClusterClient) -> None:
+    """Read each entity that was used, through the journal: what others did without it is on record then (44)."""
+    reads = {"counter": "counter.get", "map": "map.get", "set": "set.size", "queue": "queue.size"}
+    for structure, kind in reads.items():
+        for entity, operations in sorted(stage.history.by_entity(structure).items()):
+            keys = dict.fromkeys(operation.args.get("key") for operation in operations)
+            for key in keys:
+                args: dict[str, Value] = {} if key is None else {"key": key}
+                args["timeout_ms"] = _PROBE_TIMEOUT_MS
+                planned = PlannedOperation(0, process.name, kind, entity, args)
+                await perform(Act(stage, process, stage.journals.distributed(process, client), planned))
 
 
 def _one_of_each_slot(slots: int, structure: str = "counter", structure_kind: int = COUNTER) -> Iterator[str]:
@@ -115,7 +128,7 @@ async def _probe_one(
         await _drain(stage, process, client, entity)
     else:
         for planned in _plans(structure, entity, process.name, args, round(within_s * 1000)):
-            await perform(Act(stage, process, client.distributed(), planned))
+            await perform(Act(stage, process, stage.journals.distributed(process, client), planned))
     for operation in list(stage.history)[before:]:
         if not stage.is_well(operation):
             number = _GRANTED if operation.kind == "lock.acquire" else _ENDS_WELL
@@ -145,10 +158,9 @@ def _plans(
 
 
 async def _drain(stage: Stage, process: Process, client: ClusterClient, entity: str) -> None:
-    items = numbers_of(client.distributed(), entity, _PROBE_TIMEOUT_MS / 1000)
-    act = Act(
-        stage, process, client.distributed(), PlannedOperation(0, process.name, "queue.dequeue", entity)
-    )
+    d = stage.journals.distributed(process, client)
+    items = numbers_of(d, entity, _PROBE_TIMEOUT_MS / 1000)
+    act = Act(stage, process, d, PlannedOperation(0, process.name, "queue.dequeue", entity))
     for _ in range(len(stage.history) + 1):
         asked, value = await act.call("queue.dequeue", {}, items.dequeue())
         if not asked.is_ok:

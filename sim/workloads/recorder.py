@@ -10,10 +10,12 @@ from casty.errors import CastyError, Destroyed, Mismatch, NotStarted, OutcomeUnk
 
 from ..checks.history.contracts import WITHOUT_MEMORY, check_contract
 from ..checks.step.introspection import inside
+from ..checks.step.records import Position
 from ..checks.step.services import ServiceChecks
 from ..checks.violation import Violation
 from ..history import History, Operation, Value
 from ..plans.plan import PlannedOperation
+from .journals import Journals
 
 if TYPE_CHECKING:
     from casty.distributed.facade import Distributed
@@ -30,6 +32,10 @@ T = TypeVar("T")
 _SLACK_S = 0.5
 _DEFAULT_TIMEOUT_S = 5.0
 _NOT_APPLIED = (Unavailable, Destroyed, Mismatch, Overloaded)
+_OF_THE_JOURNAL = {
+    "NotOnRecord": "calls told that they are not on record",
+    "JournalError": "calls told of the journal's failure",
+}
 _OPEN_WHEN_LEFT = ("barrier.arrive", "map.destroy")
 
 
@@ -77,6 +83,8 @@ class Stage:
         Who registered and who listens.
     population
         The actors of the scenario ``actors``; None in any other.
+    journals
+        Who has the journal; nobody unless the run's plan says so.
     undecided
         Entities whose history the general search could neither explain nor refute within its budget.
     """
@@ -94,11 +102,14 @@ class Stage:
         self.shared: dict[tuple[str, int, str], Any] = {}
         self.services = ServiceChecks()
         self.population: Population | None = None
+        self.journals = Journals()
         self._holders: dict[str, list[tuple[Process, int, Lock, int]]] = {}
         self.open_calls: dict[str, dict[int, int]] = {}
         self.late_excused: dict[str, None] = {}
         self._tasks_made = 0
         self._moment_ns = -1
+        self._lost_ns = -1
+        """When a cluster lost all its memory last."""
         self._told: dict[tuple[str, str], int] = {}
         self._actors_made: dict[tuple[str, str], int] = {}
 
@@ -178,6 +189,20 @@ class Stage:
             self.goal("a holder died")
 
     # -- holds
+
+    def is_sure(self, asked: Operation) -> None:
+        """Its client is sure, at this moment, to hold what it asked for.
+
+        What was granted by a cluster that lost all its memory excludes nobody from then on: whoever is cut off hears
+        of that when its session is over (23 holds within a generation).
+        """
+        if asked.return_ns is None or asked.return_ns > self._lost_ns:
+            asked.until_ns = self.moment()
+
+    def memory_is_lost(self) -> None:
+        """The cluster lost all its memory, in this instant."""
+        self._lost_ns = self.moment()
+        self._holders.clear()
 
     def is_holding(self, client: str, name: str) -> bool:
         """Whether an instance of this client is sure to hold the lock."""
@@ -264,6 +289,7 @@ class Act:
         stage.open_calls.setdefault(self.process.name, {})[operation.number] = world.now_ns
         began_ns = self.process.clock.now()
         value: T | None = None
+        before = self._position(operation)
         try:
             value = await answer
         except OutcomeUnknown as error:
@@ -286,8 +312,16 @@ class Act:
             raise
         else:
             stage.history.ok(operation, _plain(value), stage.moment())
+            if before is not None and stage.journals.records is not None:
+                stage.journals.records.answered(operation, before, self._position(operation))
         self._ended(operation, began_ns)
         return operation, value
+
+    def _position(self, operation: Operation) -> Position | None:
+        journals = self.stage.journals
+        if journals.records is None or not journals.has(operation.client):
+            return None
+        return journals.records.called(operation.kind, operation.entity, operation.args.get("key"))
 
     def _name_of(self, error: CastyError) -> str:
         """Return what the history calls an error: its type, and for one of them its reason."""
@@ -303,7 +337,10 @@ class Act:
         if operation.kind == "map.destroy":
             limit_s = 2 * _DEFAULT_TIMEOUT_S  # it lists the keys, and then deletes them: a call each
         self.check_end(began_ns, limit_s, operation.kind, str(operation), (operation.number,))
-        broken = check_contract(operation, (self.process.clock.now() - began_ns) / 1e9, own_s)
+        took_s = (self.process.clock.now() - began_ns) / 1e9
+        if operation.error in _OF_THE_JOURNAL:
+            self.stage.goal(_OF_THE_JOURNAL[operation.error])
+        broken = check_contract(operation, took_s, own_s, has_journal=self.stage.journals.has(name))
         if broken is not None:
             self.stage.violations.append(broken)
         event = CallEnded(operation.number, operation.outcome, operation.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from casty import runtime
 from casty.errors import JournalError
@@ -18,11 +18,18 @@ class SimJournal:
     """An `EventJournal` that every process of a world reaches, and that outlives them all.
 
     What it says is on record is: its faults are those of the way to it and of its room.
+
+    Parameters
+    ----------
+    inner
+        What is on record, where several ways lead to one journal; None for a new one.
     """
 
-    def __init__(self) -> None:
-        self.inner = InMemoryJournal()
+    def __init__(self, inner: InMemoryJournal | None = None) -> None:
+        self.inner = InMemoryJournal() if inner is None else inner
         """What is on record; checks read it without its faults."""
+        self.on_written: Callable[[str, int, Sequence[object]], None] = _nothing
+        """Told of each write: the entity, the number of the first event, and the events."""
         self.slow_ms = 2
         """How long a call takes at most, each way."""
         self.is_failing = False
@@ -52,6 +59,7 @@ class SimJournal:
         if self.is_full:
             raise JournalError("journal: it is full")
         await self.inner.persist(entity_id, events, expected_sequence_nr)
+        self.on_written(entity_id, expected_sequence_nr + 1, events)
         self.writes += 1
         await self._way()
         if self.loses_answers and _draw("journal-answer", 2):
@@ -82,6 +90,10 @@ class SimJournal:
         """See `EventJournal.entity_ids`."""
         await self._reach()
         return await self.inner.entity_ids(prefix, after=after, limit=limit)
+
+
+def _nothing(entity_id: str, first: int, events: Sequence[object]) -> None:
+    """Nobody wants to know."""
 
 
 def _draw(purpose: str, bound: int) -> int:

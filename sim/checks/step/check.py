@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.schema import EXPIRE
 from casty.consensus import Core, Entry, Role
 from casty.events import ReplicaFailed, TopologyChanged
@@ -22,7 +23,7 @@ from .portrait import Portrait, differing, portrait_of
 from .raft_logs import GroupKey, Logs
 from .refusals import limits_of
 from .slots import Slots
-from .told import SessionKey, Told
+from .told import SessionKey, Told, key_of
 from .versions import Versions
 
 if TYPE_CHECKING:
@@ -90,9 +91,8 @@ class StepChecks:
         """The replicas of each node, by its name, from when it has them until another incarnation runs."""
         self.first: Violation | None = None
         self.logs = Logs(self._committed, self._led, self._inherits, self._changes)
-        self.slots = Slots(
-            lambda: self._generation, self._expired, limits_of(settings), lambda: self._world.now_ns
-        )
+        self._limits = limits_of(settings)
+        self.slots = self._fresh_slots()
         self.on_commit: Callable[[], None] = _nothing
         self.on_leader: Callable[[], None] = _nothing
         self.on_expiring: Callable[[], None] = _nothing
@@ -120,9 +120,41 @@ class StepChecks:
         self._leased: dict[tuple[str, int], tuple[int, int]] = {}
         """(node, group) -> (term, since when every look found it with a lease of that term)."""
         self._looks = 0
+        self._gone: dict[int, str] = {}
+        """Generations that lost their memory: whoever was slow may still hear of one."""
+        self._past: dict[str, int] = {}
+        """What was counted of clusters that lost their memory."""
         self._is_over = False
         world.trace.subscribe(self._heard)
         world.after(LOOK_EVERY_S, self._look)
+
+    def _fresh_slots(self) -> Slots:
+        return Slots(lambda: self._generation, self._expired, self._limits, lambda: self._world.now_ns)
+
+    def forget(self) -> None:
+        """All nodes ended at once with all their memory: what is there next is another cluster, which owes nothing.
+
+        What its clients know of the former one they may still act on, until they hear that it is gone.
+        """
+        self._past = self.counts
+        commands, on_applied = self.slots.commands, self.slots.on_applied
+        self.logs = Logs(self._committed, self._led, self._inherits, self._changes)
+        self.slots = self._fresh_slots()
+        self.slots.commands, self.slots.on_applied = commands, on_applied
+        self._told = Told(self._lives_on)
+        self._identities = Identities()
+        self._versions_made = Versions()
+        self._generation = 0
+        self._gone |= self._generations
+        for table in (
+            self._hosts, self.wrote_last, self._given_up, self._generations, self._versions, self._compared,
+            self._leased,
+        ):  # fmt: skip
+            table.clear()
+
+    def slots_now(self) -> list[SlotMachine]:
+        """Return our own machine of each slot."""
+        return [shadow.machine for shadow in self.slots.shadows.values()]
 
     def storage(self, process: Process) -> WatchedStorage:
         """Return the storage door of a process."""
@@ -150,7 +182,10 @@ class StepChecks:
     @property
     def counts(self) -> dict[str, int]:
         """What happened, by name."""
-        return {**self.logs.counts, **self.slots.counts}
+        counts = dict(self._past)
+        for name, count in (*self.logs.counts.items(), *self.slots.counts.items()):
+            counts[name] = counts.get(name, 0) + count
+        return counts
 
     def report(self, violation: Violation) -> None:
         """Keep the first violation; the run ends at the next look."""
@@ -368,6 +403,21 @@ class StepChecks:
         session = None if shadow is None else shadow.machine.sessions.get(number)
         return session is not None and not session.over and key not in self._given_up
 
+    def are_sessions_known(self) -> bool:
+        """Whether no gateway has a session of which its slot knows nothing."""
+        sessions = {
+            (key[0] - 1, key[1], number)
+            for key, shadow in self.slots.shadows.items()
+            for number in shadow.machine.sessions
+        }
+        gateways = [gateway_of(system) for _, system in self.running_systems()]
+        return all(
+            ledger.number is None or key_of(ledger) in sessions
+            for gateway in gateways
+            if gateway is not None
+            for ledger in gateway.ledgers.values()
+        )
+
     def _heard(self, entry: TraceEvent) -> None:
         event = entry.event
         if isinstance(event, TopologyChanged):
@@ -378,6 +428,8 @@ class StepChecks:
             )
 
     def _check_topology(self, name: str, event: TopologyChanged) -> None:
+        if event.generation in self._gone:
+            return
         if event.generation and not self._generation:
             self._generation = event.generation
         if event.generation:

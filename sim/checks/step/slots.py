@@ -38,6 +38,7 @@ from casty.wire.pack import unpack
 from ..history.committed import CommandLog
 from ..violation import Violation, ViolationError
 from .raft_logs import GroupKey
+from .records import unwrapped
 from .refusals import Usage, exceeded, is_small, unfounded, usage_of
 
 __all__ = ["ShadowSlot", "Slots"]
@@ -78,6 +79,8 @@ class Slots:
         self.commands = CommandLog()
         self._generation = generation
         self._on_expired = on_expired
+        self.on_applied: Callable[[SlotMachine, int, bytes], None] = _nothing
+        """Told of each command that was applied: the machine, and the entity's kind and name."""
         self.shadows: dict[GroupKey, ShadowSlot] = {}
         self.counts: dict[str, int] = {}
 
@@ -91,7 +94,14 @@ class Slots:
             self._on_expired(key[0] - 1, key[1], plain[1])
         reply = shadow.apply(index, plain, entry.data)
         if reply is not None:
-            self.commands.take(plain[5], plain[6], self._now_ns(), plain[7], reply)
+            command, answer = unwrapped(plain[5], plain[7], reply)
+            self.commands.take(plain[5], plain[6], self._now_ns(), command, answer)
+        if plain[0] == COMMAND:
+            self.on_applied(shadow.machine, plain[5], plain[6])
+
+
+def _nothing(machine: SlotMachine, kind: int, name: bytes) -> None:
+    """Nobody wants to know."""
 
 
 class ShadowSlot:

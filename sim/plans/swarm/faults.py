@@ -9,6 +9,7 @@ from ..fault_kinds import ALLOCATING, DEATHS, GATED, LASTING
 from ..plan import FaultEvent
 from .actors import ACTORS, decisive_ms
 from .dice import DRIFT_PPM, EVERYTHING, MIN_FOR_CRASH, SECOND_US, TTLS_S, Cast, Dice
+from .journal import JOURNAL
 from .memory import Little, duration_us
 
 __all__ = ["AIMS", "HEIRS", "LATE", "Harm"]
@@ -127,6 +128,8 @@ class Harm:
         """Half of the seeds; all that are able to where that are few."""
         if aim.kind == "allocation" and self._dice.scenario not in (*EVERYTHING, ACTORS):
             return False
+        if aim.kind == "memory" and self._dice.scenario == JOURNAL:
+            return False  # who reads what is on record may have to restore it: that grows
         is_rare = aim.nodes > MIN_FOR_CRASH
         return len(self._cast.nodes) >= aim.nodes and (is_rare or self._dice.is_on("aim", name))
 

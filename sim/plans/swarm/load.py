@@ -8,6 +8,7 @@ from ..plan import PlannedOperation
 from .actors import ACTORS, TREE_ARGUMENTS, Company
 from .crowd import Crowd
 from .dice import EVERYTHING, SECOND_US, Cast, Dice
+from .journal import JOURNAL, NOT_RECORDED, Recorded
 from .memory import MEMORY_ARGUMENTS, Little
 from .rare import MORE_ARGUMENTS, More
 from .services import SERVICE_ARGUMENTS, Services
@@ -60,7 +61,8 @@ class Load:
     def _kinds(self) -> list[str]:
         kinds: list[str] = [*_BESIDE] if self._dice.scenario == ACTORS else []
         for scenario, own in SCENARIO_KINDS.items():
-            if self._dice.scenario in (scenario, *EVERYTHING):
+            is_recorded = self._dice.scenario == JOURNAL and scenario not in NOT_RECORDED
+            if is_recorded or self._dice.scenario in (scenario, *EVERYTHING):
                 chosen = [kind for kind in own if self._dice.is_on("kind", kind)]
                 kinds += chosen if set(chosen) & set(own[:2]) else [*own[:2], *chosen]
         if self._dice.scenario == "mixed":
@@ -102,7 +104,8 @@ class Load:
         is_for_all = self._do_members_call and structure in SCENARIO_KINDS
         if is_for_all and self._dice.between("by-member", number, 0, 2) == 0:
             return self._dice.choice("member", number, self._cast.nodes)
-        return self._dice.choice("client", number, self._cast.clients)
+        clients = Recorded(self._dice, len(self._cast.clients)).callers(structure, self._cast.clients)
+        return self._dice.choice("client", number, clients)
 
     def _args(self, kind: str, number: int) -> dict[str, int | str | bool | None]:
         makers: dict[str, Callable[[int], dict[str, int | str | bool | None]]] = {

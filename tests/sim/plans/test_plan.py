@@ -225,3 +225,15 @@ def test_faults_name_machines_that_exist() -> None:
             assert all(target in names or target in ROLES for target in fault.targets)
             assert len(set(fault.targets)) == len(fault.targets)
             assert fault.kind in FAULTS
+
+
+def test_either_strangers_to_the_journal_or_blackouts_in_the_midst() -> None:
+    plans = [expand("journal", seed) for seed in range(40)]
+    for plan in plans:
+        has_strangers = plan.cluster.journaled < plan.cluster.clients
+        blackouts = [fault for fault in plan.faults if fault.kind == "blackout"]
+        assert has_strangers != bool(blackouts)
+        strangers = plan.cluster.names()[plan.cluster.nodes + plan.cluster.journaled :]
+        assert not [one for one in plan.operations if one.client in strangers and one.kind.startswith("lock")]
+    assert {fault.kind for plan in plans for fault in plan.faults} >= {"journal", "blackout", "client_crash"}
+    assert expand("mixed", 1).cluster.journaled == 0

@@ -19,3 +19,20 @@ def test_what_happens_at_one_instant_has_an_order() -> None:
 
     with World(1) as world:
         world.run(main(world))
+
+
+def test_what_a_cluster_granted_that_lost_its_memory_excludes_nobody_after_it() -> None:
+    with World(1) as world:
+        stage = Stage(world)
+        held = stage.history.call("client-1", "lock.acquire", "a", {}, stage.moment())
+        stage.history.ok(held, 1, stage.moment())
+        stage.is_sure(held)
+        before_ns = held.until_ns
+        assert before_ns is not None
+        stage.memory_is_lost()
+        stage.is_sure(held)
+        assert held.until_ns == before_ns
+        later = stage.history.call("client-2", "lock.acquire", "a", {}, stage.moment())
+        stage.history.ok(later, 2, stage.moment())
+        stage.is_sure(later)
+        assert later.until_ns is not None and later.until_ns > before_ns
