@@ -29,6 +29,7 @@ from .holds import HOLDS
 from .lives import LIVES
 from .memory import MEMORY
 from .rare import RARE
+from .recorded import RECORDED_BUGS
 from .remains import REMAINS
 from .schemas import MUTANTS, SCHEMAS
 from .sessions import SESSIONS
@@ -112,5 +113,6 @@ PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN, *RARE,
     *BOUNDS, *HALVES, *REMAINS, *LIVES, *WATCHED, *WATCHES, *SUPERVISED,
     *MEMORY, *BOUNDARY, *SCHEMAS, *BY_TESTS, *SHARES, *FOUNDING, FINISHED_BY_FEWER, *LATE_JOIN, *MUTANTS,
+    *RECORDED_BUGS,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

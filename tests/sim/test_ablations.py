@@ -14,6 +14,7 @@ from chaos.ablations.clients import CLIENTS
 from chaos.ablations.lives import LIVES
 from chaos.ablations.memory import MEMORY
 from chaos.ablations.planted import FIRST, PLANTED
+from chaos.ablations.recorded import RECORDED_BUGS
 from chaos.ablations.remains import REMAINS
 from chaos.ablations.watched import WATCHED
 from chaos.ablations.watches import WATCHES
@@ -25,7 +26,18 @@ SOON = 12
 ROOT = Path(__file__).parents[2]
 EASY = [
     bug
-    for bug in (*FIRST, *CLIENTS, *ACTORS, *MEMORY, *REMAINS, *BOUNDARY, *LIVES, *WATCHED, *WATCHES)
+    for bug in (
+        *FIRST,
+        *CLIENTS,
+        *ACTORS,
+        *MEMORY,
+        *REMAINS,
+        *BOUNDARY,
+        *LIVES,
+        *WATCHED,
+        *WATCHES,
+        *RECORDED_BUGS,
+    )
     if not bug.is_hard and not bug.shown_by
 ]
 

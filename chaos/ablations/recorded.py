@@ -1,0 +1,115 @@
+"""Planted bugs of structures on record: what the gateway, the slot and the journal owe each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casty.cluster.slots.records import SlotRecords
+from casty.distributed.machines.record import RecordStructure
+from casty.distributed.recording import tokens
+from casty.distributed.recording.gateway import JournaledPort
+from casty.distributed.recording.recorder import Recorder
+from casty.journal.memory import InMemoryJournal
+
+from .bug import Planted, bug_in, shown
+
+__all__ = ["RECORDED_BUGS"]
+
+JOURNAL = "journal"
+_JOURNALED = "tests/cluster/test_journaled.py"
+
+
+async def _at_once(recorder: Any, number: int, own: Any, deadline: Any) -> None:
+    """Whoever changed something hears of it before the journal does; the change follows, if its gateway lives."""
+    del deadline
+    if own is not None and number > recorder.recorded:
+        recorder._known[number] = own
+
+
+def _only_own(sound: Any) -> Any:
+    async def until(recorder: Any, number: int, own: Any, deadline: Any) -> None:
+        """Whoever only reads waits for nobody's changes."""
+        if own is not None:
+            await sound(recorder, number, own, deadline)
+
+    return until
+
+
+def _nothing_to_fetch(_sound: Any) -> Any:
+    async def fetch(recorder: Any) -> None:
+        """What others did is theirs to put on record: it is passed over."""
+        recorder._passed(min(recorder._known, default=max(number for number, _ in recorder._waiting) + 1) - 1)
+
+    return fetch
+
+
+def _takes_any_number(sound: Any) -> Any:
+    async def persist(journal: Any, entity_id: str, events: Any, _expected: int) -> None:
+        """Whoever writes last is right, whatever it knows."""
+        await sound(journal, entity_id, events, len(journal._events.get(entity_id, [])))
+
+    return persist
+
+
+def _untold(sound: Any) -> Any:
+    async def history_of(port: Any, kind: int, entity: bytes, life: bytes) -> Any:
+        """A restoration that leaves no trace: gateways of an earlier life can go on writing."""
+        history = await port._history(kind, entity)
+        return history if history.number else await sound(port, kind, entity, life)
+
+    return history_of
+
+
+def _any_step(sound: Any) -> Any:
+    def restore(records: Any, caller: Any, key: Any, command: Any, record: Any) -> Any:
+        """A part is applied as often as it is sent."""
+        if record.life == command[2]:
+            record.is_live, record.step = False, command[3]
+        return sound(records, caller, key, command, record)
+
+    return restore
+
+
+def _seen_half(sound: Any) -> Any:
+    def query(records: Any, key: Any, asked: Any) -> Any:
+        """An entity that is being restored is seen by everybody, as far as it is."""
+        record = records._of(key)
+        if record is None or record.is_live:
+            return sound(records, key, asked)
+        record.is_live = True
+        try:
+            return sound(records, key, asked)
+        finally:
+            record.is_live = False
+
+    return query
+
+
+def _without_tail(sound: Any) -> Any:
+    def freeze(structure: Any, state: Any) -> Any:
+        """A snapshot of a record without what is not on record yet."""
+        frozen = sound(structure, state)
+        return frozen._replace(tables=([],))
+
+    return freeze
+
+
+def _own_generation(_last: Any, cluster: Any) -> int:
+    return int(cluster[0])
+
+
+RECORDED_BUGS = (
+    Planted("reply-before-journal", "commit, journal, reply", JOURNAL, Recorder, "until", _at_once),
+    bug_in("reads-off-the-record", "commit, journal, reply", JOURNAL, Recorder, "until", _only_own),
+    bug_in("tail-not-fetched", "everybody's tail", JOURNAL, Recorder, "_fetch", _nothing_to_fetch),
+    bug_in("stale-writer-accepted", "one writer of a number", JOURNAL, InMemoryJournal, "persist", _takes_any_number),
+    bug_in("life-not-told", "one life at a time", JOURNAL, JournaledPort, "_history_of", _untold),
+    bug_in("restored-twice", "restored once", JOURNAL, SlotRecords, "_restore", _any_step),
+    bug_in("half-restored-seen", "restored before it is seen", JOURNAL, SlotRecords, "query", _seen_half, is_hard=True),
+    bug_in("tail-not-in-snapshot", "snapshot of records", JOURNAL, RecordStructure, "freeze", _without_tail),
+    shown(
+        Planted("floor-forgotten", "tokens over lives", JOURNAL, tokens, "next_floor", _own_generation),
+        f"{_JOURNALED}::test_tokens_grow_though_the_wall_clock_went_back",
+    ),
+)  # fmt: skip
+"""All of them."""
