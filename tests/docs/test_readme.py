@@ -8,10 +8,11 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from casty import ClusteredActorSystem
+from casty import ClusterClient, ClusteredActorSystem
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
@@ -57,6 +58,20 @@ async def test_the_client_example_works_on_a_cluster() -> None:
         await work()
         assert await system.distributed().map[str, int]("users").get("alice") == 30
         assert await system.distributed().queue[str]("jobs").dequeue() == "invoice-1"
+
+
+async def test_the_journal_example_sells_on_in_the_next_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(block("SqliteJournal("), names)
+    for sold in (1, 2):
+        async with (
+            ClusteredActorSystem(name="shop", host="127.0.0.1", port=0) as system,
+            ClusterClient(contact_points=[system.self_node], system_name="shop") as client,
+        ):
+            assert await names["sell"](client) == sold
 
 
 def test_the_simulation_example_passes_under_pytest(tmp_path: Path) -> None:
