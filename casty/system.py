@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -30,6 +31,7 @@ from casty.cluster.node.options import (
     check_tls,
     options_of,
 )
+from casty.complaint import one_line
 from casty.config import SECOND_NS, CastyConfig, Settings
 from casty.distributed.facade import Distributed
 from casty.errors import NotStarted
@@ -49,6 +51,10 @@ __all__ = ["ClusteredActorSystem"]
 M = TypeVar("M")
 R = TypeVar("R")
 POLL_S = 0.02
+LEAVE_AGAIN_S = 30.0
+"""How often it is said why a node that is drained has not left."""
+
+log = logging.getLogger("casty.node")
 
 
 class ClusteredActorSystem(ActorSystem):
@@ -151,6 +157,8 @@ class ClusteredActorSystem(ActorSystem):
         """What facades of this system were told of each structure's number of shards; bounded by them."""
         self._actors: ClusterActors | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self._stopped = asyncio.Event()
         self._aborting: asyncio.Task[None] | None = None
         self._home = HomeLoop("system")
         self._is_used = False
@@ -204,6 +212,7 @@ class ClusteredActorSystem(ActorSystem):
         )
         local.system = self
         self._actors = ClusterActors.of_node(node, local, self._serializer)
+        node.leaving.on_asked = self._asked_to_leave
         try:
             await self._until_serving()
         except BaseException:
@@ -255,6 +264,49 @@ class ClusteredActorSystem(ActorSystem):
             self._closing.add_done_callback(lambda _: self._end(actors))
         await asyncio.shield(self._closing)
 
+    async def leave(self, timeout: float = 60.0) -> None:
+        """Leave the cluster for good, and stop.
+
+        The node's replicas and its vote go to other members first, so nothing is lost and the groups are as small as
+        they should be without it. A node that is only to stop for a while calls `shutdown`, and gets its seats back.
+
+        Parameters
+        ----------
+        timeout
+            Seconds that handing everything over may take; stopping comes after that.
+
+        Raises
+        ------
+        TimeoutError
+            It took longer: some group has no majority, or nobody can take its seat. The node serves and goes on
+            leaving; call again to wait on, or `shutdown` to stop all the same.
+        """
+        self._started()
+        check_seconds(timeout)
+        self._node.leaving.on_asked = _nothing
+        await self._node.leaving.leave(timeout)
+        await self.shutdown()
+
+    async def wait_stopped(self) -> None:
+        """Return when the system has stopped, whoever told it to: this program, or an operator who drains its node."""
+        self._started()
+        await self._stopped.wait()
+
+    def _asked_to_leave(self) -> None:
+        """An operator drains this node: it leaves, however long that takes, and stops."""
+        self._node.leaving.on_asked = _nothing
+        if self._leaving is None and self._closing is None:
+            self._leaving = asyncio.get_running_loop().create_task(self._leave_for_good(), name="leave")
+
+    async def _leave_for_good(self) -> None:
+        while self._closing is None:
+            try:
+                await self.leave(LEAVE_AGAIN_S)
+            except TimeoutError as error:
+                log.warning("%s", one_line(str(error)))
+            except NotStarted:
+                return
+
     async def _close(self) -> None:
         try:
             await self._started().close()
@@ -267,6 +319,7 @@ class ClusteredActorSystem(ActorSystem):
     def _end(self, actors: ClusterActors) -> None:
         """What has to be done however stopping went: `asyncio.run` at its end cancels that task as well."""
         self._actors = None
+        self._stopped.set()
         self._node.end()
         actors.finish()
 
@@ -283,14 +336,16 @@ class ClusteredActorSystem(ActorSystem):
         await asyncio.shield(self._aborting)
 
     async def _abort(self) -> None:
-        if self._closing is not None:
-            self._closing.cancel()
+        for task in (self._closing, self._leaving):
+            if task is not None:
+                task.cancel()
         actors, self._actors = self._actors, None
         try:
             if actors is not None:
                 await actors.close(is_forced=True)
                 actors.finish()
         finally:
+            self._stopped.set()
             await self._node.abort()
 
     # -- who and where
@@ -464,3 +519,7 @@ class ClusteredActorSystem(ActorSystem):
             )
         self._home.check()
         return self._actors
+
+
+def _nothing() -> None:
+    """It leaves already."""

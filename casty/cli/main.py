@@ -72,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_node(commands.add_parser("node", help="run one node until SIGTERM"))
     _add_status(commands.add_parser("status", help="show a cluster as one of its nodes sees it"))
+    _add_member(
+        commands.add_parser("member", help="list the members, remove one that is dead, drain one that lives")
+    )
     demo = commands.add_parser("demo", help="start three nodes, use every structure, kill one, check")
     demo.add_argument("--seed", type=int, default=None, help="choose the simulated run at the end")
     demo.set_defaults(run=_demo)
@@ -93,6 +96,10 @@ def _add_node(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quorum", type=int, metavar="K", help="found with K of the seeds; default all")
     parser.add_argument("--config", metavar="FILE", help="a casty.toml; default the nearest one")
     parser.add_argument("--app", metavar="MODULE:FUNCTION", help="awaited with the system once it is ready")
+    parser.add_argument(
+        "--leave-on-stop", action="store_true",
+        help="leave the cluster for good when told to stop: the replicas move to other members first",
+    )  # fmt: skip
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     parser.set_defaults(run=_node)
 
@@ -124,6 +131,22 @@ def _add_status(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_status)
 
 
+def _add_member(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what", choices=("list", "remove", "drain"),
+        help="remove: it is down and will not come back; drain: it hands everything over and leaves for good",
+    )  # fmt: skip
+    parser.add_argument("node_id", nargs="?", metavar="ID", help="which member; not for list")
+    parser.add_argument("--contact", type=address, required=True, metavar="H:P", help="any node")
+    parser.add_argument("--json", action="store_true", help="print a document that programs may rely on")
+    parser.add_argument(
+        "--timeout", type=seconds, default=10.0, metavar="S", help="seconds to wait; default 10"
+    )
+    _add_secret(parser)
+    parser.add_argument("--config", metavar="FILE", help="a casty.toml with [tls], or secret in [cluster]")
+    parser.set_defaults(run=_member)
+
+
 def _node(options: argparse.Namespace) -> int:
     from casty.cli.node import run_node
 
@@ -134,6 +157,12 @@ def _status(options: argparse.Namespace) -> int:
     from casty.cli.status import run_status
 
     return run_status(options)
+
+
+def _member(options: argparse.Namespace) -> int:
+    from casty.cli.member import run_member
+
+    return run_member(options)
 
 
 def _demo(options: argparse.Namespace) -> int:

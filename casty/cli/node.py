@@ -24,6 +24,9 @@ __all__ = ["load_app", "merge", "run_node"]
 
 log = logging.getLogger("casty.cli")
 
+LEAVE_S = 60.0
+"""What ``--leave-on-stop`` may take; a second signal ends it at once."""
+
 App = Callable[[ClusteredActorSystem], Awaitable[object]]
 
 
@@ -36,7 +39,7 @@ def run_node(options: argparse.Namespace) -> int:
         level=options.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
-    return asyncio.run(_Service(config, app).run())
+    return asyncio.run(_Service(config, app, leaves=options.leave_on_stop).run())
 
 
 def merge(config: CastyConfig, options: argparse.Namespace) -> CastyConfig:
@@ -96,8 +99,9 @@ def _check_app(spec: str, app: App) -> None:
 class _Service:
     """The life of the process: start, say ``ready``, run the app, wait for a signal, stop cleanly."""
 
-    def __init__(self, config: CastyConfig, app: App | None) -> None:
+    def __init__(self, config: CastyConfig, app: App | None, *, leaves: bool = False) -> None:
         self._config = config
+        self._leaves = leaves
         self._app = app
         self._stop = asyncio.Event()
         self._is_ready = False
@@ -131,7 +135,22 @@ class _Service:
             self._is_ready = True
             address = system.self_node
             print(f"ready {system.node_id} at {address.host}:{address.port}, pid {os.getpid()}", flush=True)
-            return await self._until_stopped(system)
+            ended = asyncio.create_task(system.wait_stopped(), name="stopped")
+            ended.add_done_callback(lambda _: self._stop.set())  # drained by an operator
+            try:
+                code = await self._until_stopped(system)
+                if self._leaves and not ended.done():
+                    await self._leave(system)
+            finally:
+                ended.cancel()
+            return code
+
+    async def _leave(self, system: ClusteredActorSystem) -> None:
+        """Leave for good, in the time that there is; else stop all the same, and be counted as down."""
+        try:
+            await system.leave(LEAVE_S)
+        except TimeoutError as error:
+            log.warning("%s; it stops now", error)
 
     async def _until_stopped(self, system: ClusteredActorSystem) -> int:
         if self._app is None:

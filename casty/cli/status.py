@@ -28,7 +28,7 @@ from casty.wire.codec import default_codec
 from casty.wire.hello import Hello
 from casty.wire.pack import Plain, pack, unpack
 
-__all__ = ["Place", "fetch_status", "locate", "run_status"]
+__all__ = ["Place", "access_of", "ask_node", "fetch_status", "locate", "run_status"]
 
 Document = dict[str, Any]
 
@@ -39,12 +39,7 @@ ASK_AGAIN_S = 0.25
 def run_status(options: argparse.Namespace) -> int:
     """Print the status, or where one structure lives; 1 when nobody answers, 3 when the cluster does not serve."""
     place = None if options.locate is None else Place.parse(options.locate)
-    config, secrets = None, read_secrets(options.secret_file)
-    if options.config is not None:
-        read = read_config(options.config)
-        config = tls_of(read)
-        if secrets is None and read.cluster is not None:
-            secrets = read.cluster.secret
+    config, secrets = access_of(options)
     ask = partial(fetch_status, options.contact, config=config, secrets=secrets)
     document = asyncio.run(
         ask(options.timeout) if options.wait is None else until_it_serves(ask, options.wait)
@@ -57,6 +52,17 @@ def run_status(options: argparse.Namespace) -> int:
         if health_of(document).lacks:
             return DOES_NOT_SERVE
     return 0
+
+
+def access_of(options: argparse.Namespace) -> tuple[tls.Config | None, Secrets | None]:
+    """Return with what a command line is let in: TLS, and the shared secret."""
+    config, secrets = None, read_secrets(options.secret_file)
+    if options.config is not None:
+        read = read_config(options.config)
+        config = tls_of(read)
+        if secrets is None and read.cluster is not None:
+            secrets = read.cluster.secret
+    return config, secrets
 
 
 async def until_it_serves(ask: Callable[[float], Awaitable[Document]], within_s: float) -> Document:
@@ -120,7 +126,23 @@ async def fetch_status(
     Refused
         The other end refused the handshake.
     """
-    question = _Question(contact, config, secrets)
+    document = await ask_node(contact, frames.STATUS, None, frames.STATUS_REPLY, timeout_s, config, secrets)
+    if not isinstance(document, dict):
+        raise ProtocolError(f"expected a status from {contact[0]}:{contact[1]}, found another value")
+    return document
+
+
+async def ask_node(
+    contact: tuple[str, int],
+    kind: int,
+    content: Plain,
+    reply_kind: int,
+    timeout_s: float,
+    config: tls.Config | None,
+    secrets: Secrets | None,
+) -> Plain:
+    """Send one node one frame over a link of the role ``status``, and return what it answers; see `fetch_status`."""
+    question = _Question(contact, config, secrets, (kind, pack(content)), reply_kind)
     try:
         async with asyncio.timeout(timeout_s):
             return await question.answer
@@ -129,8 +151,9 @@ async def fetch_status(
         if peer.last_refusal is not None:
             raise Refused(f"{contact[0]}:{contact[1]}: {peer.last_refusal}") from None
         reason = peer.last_error or "it took the link and did not answer"
+        what = "status" if kind == frames.STATUS else "answer"
         raise Unavailable(
-            f"no status from {contact[0]}:{contact[1]} within {timeout_s} s: {reason}"
+            f"no {what} from {contact[0]}:{contact[1]} within {timeout_s} s: {reason}"
         ) from None
     finally:
         question.peer.close()
@@ -139,26 +162,34 @@ async def fetch_status(
 class _Question:
     """One link, one question, one answer."""
 
-    def __init__(self, contact: tuple[str, int], config: tls.Config | None, secrets: Secrets | None) -> None:
+    def __init__(
+        self,
+        contact: tuple[str, int],
+        config: tls.Config | None,
+        secrets: Secrets | None,
+        asked: tuple[int, bytes],
+        reply_kind: int,
+    ) -> None:
+        self._asked = asked
+        self._reply_kind = reply_kind
         runtime = runtimes.current()
         token = runtime.entropy.token("status", 8).hex()
         hello = Hello.of_status(client_id=f"status-{token}", incarnation=token)
-        self.answer: asyncio.Future[Document] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[Plain] = asyncio.get_running_loop().create_future()
         self.peer = Peer(
             runtime, contact, lambda: hello, Settings(), self, Turn(runtime), config, secrets=secrets
         )
 
     def on_open(self, connection: Connection) -> None:
         """Ask."""
-        connection.send(frames.STATUS, pack(None))
+        connection.send(*self._asked)
 
     def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
         """Take the answer."""
-        document: Plain = unpack(body)
-        if kind != frames.STATUS_REPLY or not isinstance(document, dict):
-            raise ProtocolError(f"expected a status from {connection.peer}, found a frame of kind {kind}")
+        if kind != self._reply_kind:
+            raise ProtocolError(f"expected an answer from {connection.peer}, found a frame of kind {kind}")
         if not self.answer.done():
-            self.answer.set_result(document)
+            self.answer.set_result(unpack(body))
 
     def on_closed(self, connection: Connection, reason: str) -> None:
         """The peer dials again by itself."""
@@ -241,6 +272,8 @@ def render(document: Document) -> str:
         f"  {member['id']:<24} {member['address']:<24} {member['status']}" for member in document["members"]
     ]
     lines.append(_led(document["slots"]))
+    if document["moving"]:
+        lines.append(f"on their way to other members: {len(document['moving'])} slots")
     lacks, risks = health_of(document)
     lines += [f"does not serve: {lack}" for lack in lacks]
     lines += [f"at risk: {risk}" for risk in risks]

@@ -2,7 +2,7 @@
 
 The roles of a link, from what its hello said and what this node knows:
 
-``STATUS``    asks for the status and for nothing else.
+``STATUS``    asks for the status, and commands what an operator may; nothing else.
 ``CLIENT``    a client: speaks for itself.
 ``STRANGER``  a process that says it is a node, and whom nobody names. It may show itself to those who found, ask to
               join, and otherwise what a client may. That it listens where it says counts for nothing.
@@ -103,6 +103,8 @@ RULES: dict[int, Rule] = {
     frames.HINTS:          Rule(CLOSE, CLOSE, KEEP,  TAKE,  TAKE,  "the leader table",     "itself"),
     frames.CLIENTS:        Rule(CLOSE, CLOSE, KEEP,  TAKE,  TAKE,  "the ways to clients",  "its clients"),
     frames.REGIONS:        Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "a line in the log",    "itself"),
+    frames.SEATS:          Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "an answer",            "itself"),
+    frames.SEATS_ACK:      Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "replicas without a seat", "itself"),
     frames.WATCH:          Rule(CLOSE, TAKE,  DROP,  TAKE,  TAKE,  "watches",              "itself; a node passes on"),
     frames.REQUEST:        Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "slots; control: nodes", "itself, its clients"),
     frames.REPLY:          Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "calls of this node",   "itself"),
@@ -110,6 +112,7 @@ RULES: dict[int, Rule] = {
     frames.KEEPALIVE_ACK:  Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "sessions of this node", "itself"),
     frames.SUBSCRIBE:      Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "the topology",         "itself"),
     frames.STATUS:         Rule(TAKE,  TAKE,  TAKE,  TAKE,  TAKE,  "the status",           "itself"),
+    frames.COMMAND:        Rule(TAKE,  CLOSE, CLOSE, CLOSE, CLOSE, "members",              "an operator"),
     frames.ACTOR:          Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "named doors",          "itself, its clients"),
     frames.RELAY:          Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "named doors elsewhere", "itself, its clients"),
     frames.ENTITY:         Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "entities of regions",  "itself; a node passes on"),

@@ -10,6 +10,8 @@ __all__ = [
     "BEAT_ACK",
     "CHALLENGE",
     "CLIENTS",
+    "COMMAND",
+    "COMMAND_REPLY",
     "CONSENSUS",
     "ENTITY",
     "ENTITY_REFUSED",
@@ -30,6 +32,8 @@ __all__ = [
     "REQUEST",
     "ROWS",
     "ROWS_ACK",
+    "SEATS",
+    "SEATS_ACK",
     "SENT",
     "SETTLED",
     "STATUS",
@@ -63,6 +67,8 @@ JOIN = 22
 HINTS = 23
 CLIENTS = 24
 REGIONS = 26
+SEATS = 27
+SEATS_ACK = 28
 
 # Between any two processes, yet not a user's: it may use the room that is kept free of users' frames.
 WATCH = 25
@@ -77,6 +83,8 @@ TOPOLOGY = 37
 HINT_DELTA = 38
 STATUS = 40
 STATUS_REPLY = 41
+COMMAND = 42
+COMMAND_REPLY = 43
 
 # Actor messages.
 ACTOR = 48

@@ -70,7 +70,7 @@ def test_commands_in_documents_exist(path: Path) -> None:
             if program == "make":
                 assert word in targets
             elif program == "casty":
-                assert word in ("node", "status", "demo", "sim", "--version")
+                assert word in ("node", "status", "member", "demo", "sim", "--version")
 
 
 @pytest.mark.slow

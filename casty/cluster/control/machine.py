@@ -1,7 +1,8 @@
 """The control group's state machine: members, placement, regions and services. Pure.
 
 Every node applies the same entries in the same order, so every node can answer what the cluster looks like.
-Placement is derived when an entry is applied, never proposed: two replicas cannot disagree about it.
+Who takes the seat of whom is derived when an entry is applied: two replicas cannot disagree about it. Moves for the
+sake of balance are proposed one by one, and apply only to the targets that they fit (ADR 0036).
 
 Entries are lists, and each is idempotent: a sender that does not know whether its entry was applied sends it again.
 What may be taken back carries numbers as well (see `service_offers.py`): a late duplicate must not undo what came after
@@ -10,11 +11,15 @@ it. The version grows only when something changed: each version goes out to ever
 ====================================================  =====================================================
 ``[FOUND, document]``                                  the first entry; see `formation.py` for the document
 ``[JOIN, node_id, incarnation, host, port]``           a process joins, or replaces its dead predecessor
-``[STATUS, node_id, incarnation, status]``             up, down or removed, as the control leader saw it
+``[STATUS, node_id, incarnation, status]``             up, down or removed, as the control leader saw it; leaving, as
+                                                       the member itself wants it
 ``[REGION, shard_type, num_shards]``                   a user-defined region and its shard count
 ``[SERVICE, node_id, incarnation, previous, number,    what a process offers changed: rows
 changes]``                                             ``[key, ref, is_on]``
 ``[SILENT, node_id, incarnation, is_silent]``          a member stopped answering the control leader, or answers again
+``[PLACE, slot, epoch, leaves, comes]``                a seat of a slot goes from one member to another
+``[HELD, slot, epoch, term, step, node ids]``          these nodes vote in the slot's group, in any configuration
+``[FORGET, node_id, incarnation]``                     no configuration names this removed member any more
 ====================================================  =====================================================
 """
 
@@ -25,8 +30,28 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from casty.address import peer_key
-from casty.cluster.control.placement import group_size, place, spread_leaders
-from casty.cluster.control.schema import FOUND, JOIN, REGION, SERVICE, SILENT, STATUS, check_entry
+from casty.cluster.control.placement import (
+    Holders,
+    Size,
+    control_size,
+    fill,
+    group_size,
+    place,
+    seats_of,
+    spread_leaders,
+)
+from casty.cluster.control.schema import (
+    FORGET,
+    FOUND,
+    HELD,
+    JOIN,
+    PLACE,
+    REGION,
+    SERVICE,
+    SILENT,
+    STATUS,
+    check_entry,
+)
 from casty.cluster.control.service_offers import WHOLE
 from casty.cluster.control.service_registry import Registry
 from casty.errors import RemoteProtocolError
@@ -34,9 +59,8 @@ from casty.limits import MAX_REGIONS
 from casty.wire.pack import pack, unpack
 
 __all__ = [
-    "FOUND", "JOIN", "MALFORMED", "NOT_ON_TOP", "REGION", "SERVICE", "SILENT", "STATUS", "TOO_MANY", "ControlMachine",
-    "MemberRow",
-    "SlotRow", "check_entry", "first_epoch",
+    "FORGET", "FOUND", "HELD", "JOIN", "MALFORMED", "NOT_ON_TOP", "PLACE", "REGION", "SERVICE", "SILENT", "STATUS",
+    "TOO_MANY", "ControlMachine", "MemberRow", "SlotRow", "check_entry", "first_epoch",
 ]  # fmt: skip
 
 NOT_ON_TOP = 3
@@ -90,8 +114,18 @@ class MemberRow:
 
     @property
     def may_return(self) -> bool:
-        """Whether this very process may join again: it was given up before it was ever up."""
-        return self.status == "removed" and not self.was_up
+        """Whether this very process may join again: it was given up, maybe while it was only cut off."""
+        return self.status == "removed"
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the sizes of groups count it: it was up, and has not left."""
+        return self.was_up and self.status not in ("leaving", "removed")
+
+    @property
+    def stays(self) -> bool:
+        """Whether it keeps its seats: it is up, or comes again in the place of a process that was."""
+        return self.status == "up" or (self.status == "joining" and self.was_up)
 
     def is_replaced(self, incarnation: str) -> bool:
         """Whether that process is known to have had a successor: what it asked for is out of date."""
@@ -112,6 +146,19 @@ class SlotRow:
     first: tuple[str, ...]
     target: tuple[str, ...]
     preferred: str | None
+    held: tuple[str, ...] = ()
+    """The nodes that vote in any configuration that may be in force, as its leader told last, sorted."""
+    held_at: tuple[int, int] = (0, 0)
+    """When that was: the leader's term, and in this the number of the step; see `course.told_by`."""
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether its replicas are not where they should be, as far as anybody told."""
+        return self.held != self.target
+
+    def names(self, node_id: str) -> bool:
+        """Whether a node has a seat here, or should have one."""
+        return node_id in self.target or node_id in self.held
 
 
 def first_epoch(generation: int) -> int:
@@ -126,8 +173,9 @@ def first_epoch(generation: int) -> int:
 class ControlMachine:
     """What the control group has agreed on.
 
-    Bounds: `members` has a row per node id that was ever up, which keeps its seats until it is back, and one for each
-    of at most `MAX_GIVEN_UP` that were given up before, the one that came first going first; `slots` has one per slot,
+    Bounds: `members` has a row per member, one for each that was up and is removed until no configuration names it, and
+    one for each of at most `MAX_GIVEN_UP` that were given up before they were up, the one that came first going first;
+    which of those that are down are removed is for the control leader to say; `slots` has one per slot,
     `_voters` at most as many, `regions` at most `MAX_REGIONS`, `settings` one per agreed setting; for services see
     `Registry`.
     """
@@ -165,7 +213,8 @@ class ControlMachine:
 
         It is ``[0]``, ``[2, what, recorded, given]`` for what contradicts, ``[TOO_MANY, limit, value, found]``, or
         ``[MALFORMED, text]``. An announcement of services is answered by ``[0, refused rows, instances, their
-        bytes]`` or ``[NOT_ON_TOP, recorded number]``, None for a process that is no member now.
+        bytes]`` or ``[NOT_ON_TOP, recorded number]``, None for a process that is no member now; a status by
+        ``[0, what it is]``, None for a process that nobody knows.
         """
         try:
             entry = check_entry(data)
@@ -181,9 +230,21 @@ class ControlMachine:
             return self._status(*entry[1:])
         if kind == REGION:
             return self._region(*entry[1:])
+        if kind == SERVICE:
+            return self._service(*entry[1:])
+        self._change(kind, *entry[1:])
+        return [0]
+
+    def _change(self, kind: int, *fields: Any) -> None:
+        """Apply what is answered the same whatever it does."""
         if kind == SILENT:
-            return self._silent(*entry[1:])
-        return self._service(*entry[1:])
+            self._silent(*fields)
+        elif kind == PLACE:
+            self._place(*fields)
+        elif kind == HELD:
+            self._held(*fields)
+        else:
+            self._forget(*fields)
 
     def _found(self, document: Mapping[str, Any]) -> list[object]:
         if self.is_founded:
@@ -196,12 +257,15 @@ class ControlMachine:
         self.settings = dict(document["settings"])
         for node_id, incarnation, host, port in document["founders"]:
             self.members[node_id] = MemberRow(node_id, incarnation, host, port, "up", was_up=True)
-        size = group_size(self.replication, len(self.members))
-        targets = [place(slot, (), sorted(self.members), size) for slot in range(document["slots"])]
+        count = group_size(self.replication, len(self.members))
+        size = Size(count, count)
+        load: dict[str, int] = {}
+        nodes = sorted(self.members)
+        targets = [place(slot, Holders(), nodes, size, load) for slot in range(document["slots"])]
         preferred = spread_leaders(targets, [None] * len(targets))
         for target, leader in zip(targets, preferred, strict=True):
             first = tuple(sorted(self.members[node_id].key for node_id in target))
-            self.slots.append(SlotRow(first_epoch(self.generation), first, target, leader))
+            self.slots.append(SlotRow(first_epoch(self.generation), first, target, leader, target))
         return [0]
 
     def _join(self, node_id: str, incarnation: str, host: str, port: int) -> list[object]:
@@ -212,7 +276,8 @@ class ControlMachine:
             # It asked before it died, and its successor is here.
             return [0]
         self.version += 1
-        was_up = known is not None and known.was_up
+        # Who left, or was removed, comes as somebody new.
+        was_up = known is not None and known.is_counted
         former = known.former_of(incarnation) if known is not None else ()
         offered = known.offered if known is not None and known.incarnation == incarnation else 0
         self.members[node_id] = MemberRow(
@@ -224,22 +289,41 @@ class ControlMachine:
     def _status(self, node_id: str, incarnation: str, status: str) -> list[object]:
         known = self.members.get(node_id)
         # A verdict about a dead process says nothing about its successor.
-        if known is None or known.incarnation != incarnation or known.status == status:
-            return [0]
+        if known is None or known.incarnation != incarnation:
+            return [0, None]
+        if not _may_become(known, status):
+            return [0, known.status]
         self.version += 1
         self.members[node_id] = replace(known, status=status, was_up=known.was_up or status == "up")
-        if status == "up":
+        if known.was_up or status == "up":
             self._fill_seats()
         if status == "removed":
             self._withdraw(node_id)
             self._forget_given_up()
-        return [0]
+        return [0, status]
+
+    def _forget(self, node_id: str, incarnation: str) -> None:
+        """Drop the row of a removed member, once nothing names it."""
+        known = self.members.get(node_id)
+        if (
+            known is not None
+            and known.incarnation == incarnation
+            and known.status == "removed"
+            and not self.is_seated(node_id)
+        ):
+            self.version += 1
+            del self.members[node_id]
+
+    def is_seated(self, node_id: str) -> bool:
+        """Whether a node has a seat in a slot, as far as is known, or should have one."""
+        return any(row.names(node_id) for row in self.slots)
 
     def _forget_given_up(self) -> None:
-        """Drop the rows that are too many; what is not up has no seat, and here it has no services."""
-        given_up = [row.node_id for row in self.members.values() if row.may_return]
+        """Drop the rows that are too many; here they have no services, and a seat only where nobody took it."""
+        given_up = [row.node_id for row in self.members.values() if row.may_return and not row.was_up]
         for node_id in given_up[:-MAX_GIVEN_UP]:
-            del self.members[node_id]
+            if not self.is_seated(node_id):
+                del self.members[node_id]
 
     def _withdraw(self, node_id: str) -> None:
         """A removed process offers nothing; what it sent before is not on top of the number that it would find."""
@@ -248,23 +332,74 @@ class ControlMachine:
         offered = (row.offered // WITHDRAWN_STEP + 1) * WITHDRAWN_STEP
         self.members[node_id] = replace(row, offered=offered)
 
-    def _silent(self, node_id: str, incarnation: str, is_silent: bool) -> list[object]:
+    def _silent(self, node_id: str, incarnation: str, is_silent: bool) -> None:
         known = self.members.get(node_id)
         if known is not None and known.incarnation == incarnation and known.is_silent != is_silent:
             self.version += 1
             self.members[node_id] = replace(known, is_silent=is_silent)
-        return [0]
+            if known.status == "up" and not is_silent:
+                self._fill_seats()
+
+    @property
+    def counted(self) -> int:
+        """How many members the sizes of groups count."""
+        return sum(row.is_counted for row in self.members.values())
+
+    def candidates(self) -> list[str]:
+        """Return the members that may take seats, as they answer, in the order in which they joined."""
+        return [row.node_id for row in self.members.values() if row.status == "up" and not row.is_silent]
 
     def _fill_seats(self) -> None:
-        counted = sorted(
-            row.node_id for row in self.members.values() if row.was_up and row.status != "removed"
-        )
-        candidates = [node_id for node_id in counted if self.members[node_id].status == "up"]
-        size = group_size(self.replication, len(counted))
-        targets = [place(slot, row.target, candidates, size) for slot, row in enumerate(self.slots)]
-        preferred = spread_leaders(targets, [row.preferred for row in self.slots])
+        """Give the seats of those who do not stay to others, and let groups have the size that they should."""
+        candidates = sorted(self.candidates())
+        size = Size(group_size(self.replication, self.counted), group_size(self.replication, len(candidates)))
+        load = seats_of([row.target for row in self.slots])
+        targets = [
+            place(slot, self._holders(row.target, row.preferred), candidates, size, load)
+            for slot, row in enumerate(self.slots)
+        ]
+        self._retarget(targets)
+
+    def _holders(self, target: Sequence[str], first: str | None) -> Holders:
+        """Sort the holders of seats by what becomes of them; of a group that becomes smaller `first` stays."""
+        by_fate: tuple[list[str], list[str], list[str]] = ([], [], [])
+        for node_id in sorted(target, key=lambda node_id: (node_id != first, node_id)):
+            row = self.members.get(node_id)
+            if row is not None and row.stays:
+                by_fate[0].append(node_id)
+            else:
+                by_fate[1 if row is not None and row.is_counted else 2].append(node_id)
+        return Holders(*map(tuple, by_fate))
+
+    def _retarget(self, targets: Sequence[tuple[str, ...]]) -> None:
+        """Take new targets over, and spread the preferred leaderships over those who stay."""
+        # Whoever is down leads nothing; where nobody stays it does not matter.
+        able = [
+            tuple(node_id for node_id in target if self.members[node_id].stays) or target
+            for target in targets
+        ]
+        preferred = spread_leaders(able, [row.preferred for row in self.slots])
         for slot, row in enumerate(self.slots):
-            self.slots[slot] = replace(row, target=targets[slot], preferred=preferred[slot])
+            if row.target != targets[slot] or row.preferred != preferred[slot]:
+                self.slots[slot] = replace(row, target=targets[slot], preferred=preferred[slot])
+
+    def _place(self, slot: int, epoch: int, leaves: str, comes: str) -> None:
+        """Let a seat go from one member to another, if it is there to go."""
+        row = self.slots[slot] if slot < len(self.slots) else None
+        member = self.members.get(comes)
+        if row is None or row.epoch != epoch or member is None or member.status != "up":
+            return
+        if leaves not in row.target or comes in row.target:
+            return
+        self.version += 1
+        target = tuple(sorted([*(node_id for node_id in row.target if node_id != leaves), comes]))
+        self._retarget([target if at == slot else other.target for at, other in enumerate(self.slots)])
+
+    def _held(self, slot: int, epoch: int, term: int, step: int, node_ids: list[str]) -> None:
+        """Take what a slot's leader told of its group; no client needs it, so it makes no version."""
+        row = self.slots[slot] if slot < len(self.slots) else None
+        if row is not None and row.epoch == epoch and (term, step) > row.held_at:
+            self.slots[slot] = replace(row, held=tuple(sorted(dict.fromkeys(node_ids))), held_at=(term, step))
 
     def _region(self, shard_type: str, num_shards: int) -> list[object]:
         recorded = self.regions.get(shard_type)
@@ -305,15 +440,13 @@ class ControlMachine:
     def control_seats(self, current: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return (voters, learners) that the control group should have, as peer keys.
 
-        Voters keep their seats; a node id keeps its seat over restarts. All other members follow as learners.
-        `current` are the node ids that vote now.
+        Voters keep their seats while they stay; a node id keeps its seat over restarts. All other members follow as
+        learners. `current` are the node ids that vote now.
         """
         rows = [row for row in self.members.values() if row.status != "removed"]
-        counted = sorted(row.node_id for row in rows if row.was_up)
-        size = group_size(3 if len(counted) <= 4 else 5, len(counted))
-        kept = [node_id for node_id in current if node_id in self.members]
-        up = [node_id for node_id in counted if self.members[node_id].status == "up"]
-        voters = place(-1, kept[: max(size, 1)], up, size)
+        holders = self._holders([node_id for node_id in current if node_id in self.members], None)
+        candidates = self.candidates()
+        voters = fill(holders, candidates, Size(control_size(self.counted), control_size(len(candidates))))
         keys = tuple(sorted(self.members[node_id].key for node_id in voters))
         return keys, tuple(sorted(row.key for row in rows if row.key not in keys))
 
@@ -331,7 +464,9 @@ class ControlMachine:
             [m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up, m.is_silent, m.former, m.offered]
             for m in self.members.values()
         ]
-        slots = [[row.epoch, row.first, row.target, row.preferred] for row in self.slots]
+        slots = [
+            [row.epoch, row.first, row.target, row.preferred, row.held, row.held_at] for row in self.slots
+        ]
         return pack(
             [self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
              members, slots, self.regions, self.registry.dump()]
@@ -344,8 +479,22 @@ class ControlMachine:
         (self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
              members, slots, self.regions, services) = fields  # fmt: skip
         self.members = {row[0]: _member(row) for row in members}
-        self.slots = [SlotRow(row[0], tuple(row[1]), tuple(row[2]), row[3]) for row in slots]
+        self.slots = [_slot(row) for row in slots]
         self.registry.load(services)
+
+
+def _may_become(row: MemberRow, status: str) -> bool:
+    """Whether a verdict is taken: late ones bring nobody back who leaves, and remove nobody that is up."""
+    if row.status == "removed" or row.status == status:
+        return False
+    if status == "removed":
+        return row.status in ("leaving", "down") or (row.status == "joining" and not row.was_up)
+    return row.status != "leaving"
+
+
+def _slot(row: Any) -> SlotRow:
+    epoch, first, target, preferred, held, held_at = row
+    return SlotRow(epoch, tuple(first), tuple(target), preferred, tuple(held), tuple(held_at))
 
 
 def _member(row: Any) -> MemberRow:

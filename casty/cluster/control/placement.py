@@ -1,8 +1,9 @@
 """Which slot an entity lives in, which nodes hold a slot, and who of them should lead. Pure.
 
 Nothing here uses `hash()`: md5 gives every process, version and machine the same answer.
-Placement is rendezvous hashing (Thaler and Ravishankar, 1998): each slot ranks the nodes by a hash of
-(slot, node) and takes the first ones, so a join or leave moves no more than its share.
+Each slot ranks the nodes by a hash of (slot, node), as rendezvous hashing does (Thaler and Ravishankar, 1998). Of the
+nodes that have the fewest seats it takes those that it ranks first, so a join or leave moves no more than its share
+(ADR 0036).
 """
 
 from __future__ import annotations
@@ -10,8 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import md5
+from typing import NamedTuple
 
-__all__ = ["group_size", "place", "rank", "slot_of", "slot_of_region", "spread_leaders"]
+__all__ = [
+    "Holders", "Move", "Size", "control_size", "fill", "group_size", "next_move", "place", "rank", "seats_of",
+    "slot_of", "slot_of_region", "spread_leaders",
+]  # fmt: skip
 
 
 @lru_cache(maxsize=65536)
@@ -33,29 +38,150 @@ def group_size(replication: int, members: int) -> int:
     return size if size % 2 else max(1, size - 1)
 
 
+def control_size(members: int) -> int:
+    """Return how many vote in the control group: 1, 1, 3, 3, 5, 5 ..."""
+    return group_size(3 if members <= 4 else 5, members)
+
+
+def weight(slot: int, node: str) -> bytes:
+    """Return what `rank` orders by: the lowest comes first."""
+    return md5(f"{slot}:{node}".encode(), usedforsecurity=False).digest()
+
+
 def rank(slot: int, nodes: Sequence[str]) -> list[str]:
     """Return the nodes in the order in which this slot prefers them."""
-
-    def weight(node: str) -> bytes:
-        return md5(f"{slot}:{node}".encode(), usedforsecurity=False).digest()
-
-    return sorted(nodes, key=weight)
+    return sorted(nodes, key=lambda node: weight(slot, node))
 
 
-def place(slot: int, current: Sequence[str], candidates: Sequence[str], size: int) -> tuple[str, ...]:
-    """Return the nodes that should hold `slot`: the holders it has, filled up to `size` from `candidates`.
+class Holders(NamedTuple):
+    """Who has a seat in a group now, in the order in which seats are kept where there are too many.
 
-    A seat is never taken from a holder here; moving replicas only for balance is a separate, throttled step.
+    Parameters
+    ----------
+    staying
+        They keep their seats.
+    waiting
+        They are down: their seats go to others, if there are any.
+    ending
+        They leave, or are gone for good.
     """
-    seats = list(current)
-    if len(seats) >= size:
-        return tuple(sorted(seats))  # the usual case: ranking every node for every slot is what takes time
-    for node in rank(slot, candidates):
-        if len(seats) >= size:
-            break
-        if node not in seats:
-            seats.append(node)
+
+    staying: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    ending: tuple[str, ...] = ()
+
+
+class Size(NamedTuple):
+    """How many seats a group has.
+
+    Parameters
+    ----------
+    most
+        As the members count: more become fewer.
+    grown
+        As those members count that are there: fewer become so many.
+    """
+
+    most: int
+    grown: int
+
+
+def fill(holders: Holders, candidates: Sequence[str], size: Size) -> tuple[str, ...]:
+    """Return the nodes that should have the seats of a group.
+
+    Parameters
+    ----------
+    holders
+        Who has them now.
+    candidates
+        Members that are there, the first choice first; holders among them are passed over.
+    size
+        How many seats the group has.
+
+    Returns
+    -------
+    tuple
+        Sorted. Seats of those who stay are kept; a group never grows to an even number, and is never empty where it had
+        holders.
+    """
+    before = len(holders.staying) + len(holders.waiting) + len(holders.ending)
+    seats = list(holders.staying[: size.most])
+    room = min(size.most, max(before, size.grown)) - len(seats)
+    known = dict.fromkeys((*holders.staying, *holders.ending))
+    newcomers = [node for node in candidates if node not in known][: max(0, room)]
+    seats += newcomers
+    # Where nobody takes it, the seat of one that is down waits for it; it never adds to those that others take.
+    kept = min(size.most, len(holders.staying) + len(holders.waiting))
+    seats += [node for node in holders.waiting if node not in newcomers][: max(0, kept - len(seats))]
+    if newcomers and len(seats) > before and len(seats) % 2 == 0:
+        seats.remove(newcomers[-1])
+    if not seats:
+        seats = [*holders.waiting, *holders.ending]
     return tuple(sorted(seats))
+
+
+def place(
+    slot: int, holders: Holders, candidates: Sequence[str], size: Size, load: dict[str, int]
+) -> tuple[str, ...]:
+    """Return the nodes that should hold `slot`, and count in `load` what they have more or less than before.
+
+    Seats go to the candidates that have the fewest, and of these to those that the slot ranks first.
+    """
+    before = (*holders.staying, *holders.waiting, *holders.ending)
+    if len(holders.staying) == size.most == len(before):
+        return tuple(sorted(before))  # the usual case: ranking every node for every slot is what takes time
+    order = sorted(rank(slot, candidates), key=lambda node: load.get(node, 0))
+    seats = fill(holders, order, size)
+    for node in before:
+        load[node] = load.get(node, 0) - 1
+    for node in seats:
+        load[node] = load.get(node, 0) + 1
+    return seats
+
+
+def seats_of(targets: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Return how many slots each node should hold."""
+    load: dict[str, int] = {}
+    for target in targets:
+        for node in target:
+            load[node] = load.get(node, 0) + 1
+    return load
+
+
+class Move(NamedTuple):
+    """One seat of a slot that goes from a node to another."""
+
+    slot: int
+    leaves: str
+    comes: str
+
+
+def next_move(targets: Sequence[Sequence[str]], nodes: Sequence[str]) -> Move | None:
+    """Return the move that makes the numbers of seats more equal; None where none does.
+
+    Parameters
+    ----------
+    targets
+        By slot; every holder is one of `nodes`.
+    nodes
+        Who may have seats.
+
+    Returns
+    -------
+    Move | None
+        From a node to one that has at least two seats fewer: so moves end, and the next one that joins N others is
+        given its share and no more.
+    """
+    load = dict.fromkeys(nodes, 0) | seats_of(targets)
+    by_load = sorted(load, key=lambda node: (load[node], node))
+    for comes in by_load:
+        for leaves in reversed(by_load):
+            if load[leaves] - load[comes] < 2:
+                break
+            slots = [slot for slot, target in enumerate(targets) if leaves in target and comes not in target]
+            if slots:
+                return Move(min(slots, key=lambda slot: weight(slot, comes)), leaves, comes)
+    return None
 
 
 def spread_leaders(targets: Sequence[Sequence[str]], current: Sequence[str | None]) -> list[str | None]:

@@ -10,12 +10,22 @@ from casty.cluster.multiraft.proposals import Answers, Proposals, answer
 from casty.cluster.multiraft.snapshot_transfers import Whole, WholeLoad
 from casty.consensus import Core, Entry
 
-__all__ = ["CONTROL", "ControlReplica"]
+__all__ = ["CONTROL", "ControlReplica", "heard_ns"]
 
 CONTROL = 0
 """The number of the control group."""
 
 PART_BYTES = 32 * 1024
+
+
+def heard_ns(group: Group | None, now_ns: int) -> int:
+    """Return when the control group's leader was heard of last, here; 0 where none is known.
+
+    Who follows without a vote takes its leader for there until it hears of another one.
+    """
+    if group is None or group.core.leader is None:
+        return 0
+    return now_ns if group.is_leading else group.core.last_heard_ns()
 
 
 class ControlReplica:

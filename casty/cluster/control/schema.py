@@ -17,10 +17,11 @@ from casty.settings import BOUNDS
 from casty.wire.pack import pack, unpack
 
 __all__ = [
-    "ENTRIES", "FOUND", "JOIN", "REGION", "SERVICE", "SILENT", "STATUS", "Agreed", "check_entry", "check_join",
+    "ENTRIES", "FORGET", "FOUND", "HELD", "JOIN", "PLACE", "REGION", "SERVICE", "SILENT", "STATUS", "Agreed",
+    "check_entry", "check_join",
 ]  # fmt: skip
 
-FOUND, JOIN, STATUS, REGION, SERVICE, SILENT = 1, 2, 3, 4, 5, 6
+FOUND, JOIN, STATUS, REGION, SERVICE, SILENT, PLACE, HELD, FORGET = 1, 2, 3, 4, 5, 6, 7, 8, 9
 STATUSES = ("joining", "up", "leaving", "down", "removed")
 
 
@@ -87,6 +88,9 @@ ENTRIES = Tagged({
     REGION: Row((Text(MAX_REGION_NAME_BYTES), Number(1, MAX_NUMBER))),
     SERVICE: Row((NAME, NAME, Number(WHOLE, MAX_NUMBER), COUNT, Rows(Row((ANY_TEXT, ANY_TEXT, TRUTH))))),
     SILENT: Row((NAME, NAME, TRUTH)),
+    PLACE: Row((COUNT, COUNT, NAME, NAME)),
+    HELD: Row((COUNT, COUNT, COUNT, COUNT, Rows(NAME, least=1))),
+    FORGET: Row((NAME, NAME)),
 })  # fmt: skip
 """By kind; `control` says what the fields are."""
 

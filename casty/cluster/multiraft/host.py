@@ -176,6 +176,8 @@ class Host:
         self._timer_ns = 0
         self._is_closed = False
         self._transfers = Transfers(runtime.clock)
+        self._ended: dict[int, tuple[int, int]] = {}
+        """By group number: epoch and number of the last replica of it that ended here; at most a row per group."""
         self._is_transfer_set = False
 
     @property
@@ -192,9 +194,15 @@ class Host:
     def remove(self, number: int) -> None:
         """Drop a group and everything it knows."""
         group = self.groups.pop(number)
+        self._ended[number] = (group.epoch, group.replica_number)
         self._transfers.forget(group)
         self.led.pop(number, None)
         self.on_role(group)
+
+    def next_number(self, number: int, epoch: int) -> int:
+        """Return the number of the next replica of a group here: no name is used twice (ADR 0010)."""
+        ended = self._ended.get(number)
+        return ended[1] + 1 if ended is not None and ended[0] == epoch else 0
 
     def close(self) -> None:
         """Do nothing more."""

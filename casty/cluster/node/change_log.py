@@ -58,10 +58,10 @@ class Chronicle:
             row = machine.members[node_id]
             is_anew = before is not None and before[0] != incarnation
             anew = " with a new process" if is_anew else ""
-            self._note(f"member {node_id} at {NodeAddress(row.host, row.port)} is {status}{anew}")
+            self.note(f"member {node_id} at {NodeAddress(row.host, row.port)} is {status}{anew}")
         for node_id in former:
             if node_id not in seen:
-                self._note(f"member {node_id} is gone")
+                self.note(f"member {node_id} is gone")
         if self._runtime.observe:
             self._runtime.observe(TopologyChanged(machine.generation, machine.version))
 
@@ -83,10 +83,11 @@ class Chronicle:
 
     def _control_led(self, leader: str | None, term: int) -> None:
         if leader is not None and leader != self._control_leader:
-            self._note(f"{leader} leads the control group, term {term}")
+            self.note(f"{leader} leads the control group, term {term}")
             self._control_leader = leader
 
-    def _note(self, line: str) -> None:
+    def note(self, line: str) -> None:
+        """Have a line logged with the next heartbeat."""
         if len(self._lines) < MOST_LINES:
             self._lines.append(one_line(line))
         else:
@@ -98,7 +99,7 @@ class Chronicle:
             return
         led = sum(number > 0 for number in self._terms)
         if led != self._led:
-            self._note(f"leads {led} of {slots} slots, {self._led} before")
+            self.note(f"leads {led} of {slots} slots, {self._led} before")
             self._led = led
         if not self._lines:
             return

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from casty.address import node_id_of, process_of
-from casty.cluster.control.machine import SILENT, STATUS, ControlMachine, MemberRow
+from casty.cluster.control import upkeep
+from casty.cluster.control.machine import HELD, SILENT, STATUS, ControlMachine, MemberRow, SlotRow
+from casty.cluster.control.replica import CONTROL, heard_ns
 from casty.cluster.multiraft.host import Group, Host
+from casty.cluster.node.course import Told, course_to, told_by
 from casty.cluster.node.links import Links
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Membership
@@ -20,10 +23,19 @@ from casty.wire.pack import pack
 __all__ = ["NEVER_NS", "ControlDuties", "SlotDuties", "Vitals"]
 
 ASK_AGAIN_NS = 2 * SECOND_NS
+GAP = 4
+STEADY = 6
+"""Heartbeats: without a word of the control leader for so many there is a gap, and after so many more it is current."""
+LATE_NS = 10 * SECOND_NS
+"""How long a leader without a seat tries to hand its slot over before it changes the configuration all the same."""
 NEVER_NS = -(1 << 62)
 CHANGED_AT_ONCE = 128
 """Slots that take a step at one heartbeat, or are handed over in one turn: some 50 microseconds each, with what follows
 in that turn. The others follow at the next heartbeats."""
+
+
+def _unsaid(slot: int, entry: bytes) -> None:
+    del slot, entry
 
 
 class Vitals:
@@ -71,6 +83,10 @@ class ControlDuties:
         self._propose = propose
         self._unreachable_ns = int(settings.unreachable_after_s * SECOND_NS)
         self._down_ns = int(settings.down_after_s * SECOND_NS)
+        self._calm_ns: int | None = None
+        """Since when everybody is there, as this leader sees it."""
+        self._balanced = -1
+        """The version at which no move for balance was needed."""
         self._asked: dict[tuple[str, str], int] = {}
         """When something was proposed about a member; what is older than `ASK_AGAIN_NS` goes with the next one."""
         self._since_ns: dict[str, int] = {}
@@ -80,28 +96,52 @@ class ControlDuties:
         """Do what is due; called every heartbeat while this node leads the control group."""
         if not group.is_leading or not machine.is_founded:
             self._since_ns.clear()
+            self._calm_ns, self._balanced = None, -1
             return
         now_ns = self._clock.now()
-        voting = sorted({node_id_of(key): None for key in _membership(group).voters})
-        voters, learners = machine.control_seats(voting)
+        voting = _voting(group)
+        voters, learners = machine.control_seats(
+            sorted(dict.fromkeys(map(node_id_of, _membership(group).voters)))
+        )
         group.core.change(now_ns, _replicas(group, voters), _replicas(group, learners))
         self._host.mark(group)
         # Nobody was silent for longer than this leader knows of it.
         self._since_ns = {row.key: self._since_ns.get(row.key, now_ns) for row in machine.members.values()}
         for row in list(machine.members.values()):
             if row.status != "removed":
-                self._judge(group, row)
+                self._judge(group, machine, row)
+        forgotten = upkeep.forget_entry(machine, voting)
+        if forgotten is not None:
+            self._ask(str(forgotten[1]), "forget", forgotten)
+        self._balance(machine, now_ns)
 
-    def _judge(self, group: Group, row: MemberRow) -> None:
+    def _balance(self, machine: ControlMachine, now_ns: int) -> None:
+        """Propose the next move for balance when all is well, and was for a while."""
+        if not upkeep.is_calm(machine):
+            self._calm_ns = None
+        elif self._calm_ns is None:
+            self._calm_ns = now_ns
+        elif now_ns - self._calm_ns > self._unreachable_ns and self._balanced != machine.version:
+            entry = upkeep.place_entry(machine)
+            if entry is not None:
+                self._propose(pack(entry))
+            elif not upkeep.moving(machine):
+                self._balanced = machine.version
+
+    def _judge(self, group: Group, machine: ControlMachine, row: MemberRow) -> None:
+        voting = _voting(group)
+        if row.status == "leaving" and upkeep.has_nothing(machine, row, voting):
+            self._set_status(row, "removed")
         if row.key == process_of(group.core.id):
-            if row.status != "up":
+            if row.status in ("joining", "down"):
                 self._set_status(row, "up")
             if row.is_silent:
                 self._set_silent(row, False)
             return
         silent_ns = self._vitals.silent_ns(row.key, max(self._since_ns[row.key], group.core.leader_since_ns))
         self._judge_silence(row, silent_ns)
-        if row.status == "joining" and silent_ns > self._down_ns and not row.was_up:
+        is_ending = row.status == "leaving" or (row.status == "joining" and not row.was_up)
+        if is_ending and silent_ns > self._down_ns:
             self._set_status(row, "removed")
         elif row.status in ("up", "joining") and silent_ns > self._down_ns:
             self._set_status(row, "down")
@@ -111,6 +151,8 @@ class ControlDuties:
             and self._follows(group, row)
         ):
             self._set_status(row, "up")
+        elif silent_ns > upkeep.FORGOTTEN_AFTER * self._down_ns and upkeep.is_replaced(machine, row, voting):
+            self._set_status(row, "removed")
 
     def _judge_silence(self, row: MemberRow, silent_ns: int) -> None:
         """A predecessor's verdict holds until the member really answered this leader."""
@@ -124,19 +166,19 @@ class ControlDuties:
         return progress is not None and progress.is_caught_up and self._links.is_linked(row.key)
 
     def _set_status(self, row: MemberRow, status: str) -> None:
-        self._ask(row, status, [STATUS, row.node_id, row.incarnation, status])
+        self._ask(row.key, status, [STATUS, row.node_id, row.incarnation, status])
 
     def _set_silent(self, row: MemberRow, is_silent: bool) -> None:
-        self._ask(row, f"silent {is_silent}", [SILENT, row.node_id, row.incarnation, is_silent])
+        self._ask(row.key, f"silent {is_silent}", [SILENT, row.node_id, row.incarnation, is_silent])
 
-    def _ask(self, row: MemberRow, what: str, entry: list[object]) -> None:
+    def _ask(self, whom: str, what: str, entry: list[object]) -> None:
         now_ns = self._clock.now()
-        asked_ns = self._asked.get((row.key, what))
+        asked_ns = self._asked.get((whom, what))
         if asked_ns is None or now_ns - asked_ns > ASK_AGAIN_NS:
             self._asked = {
                 known: at_ns for known, at_ns in self._asked.items() if now_ns - at_ns < ASK_AGAIN_NS
             }
-            self._asked[row.key, what] = now_ns
+            self._asked[whom, what] = now_ns
             self._propose(pack(entry))
 
 
@@ -147,20 +189,40 @@ class SlotDuties:
     ----------
     host, clock, vitals
         The node's.
-    ttl_ns
-        The time to live of sessions.
+    settings
+        Tell the time to live of sessions, and the time between heartbeats.
     silence_ns
         Tells how long the session of a slot was silent that is silent for longest.
+    report
+        Sends a control entry about a slot to whoever leads the control group; it may be lost.
+
+    Bounds: all tables have at most a row per slot.
     """
 
     def __init__(
-        self, host: Host, clock: Clock, vitals: Vitals, ttl_ns: int, silence_ns: Callable[[int], int]
+        self,
+        host: Host,
+        clock: Clock,
+        vitals: Vitals,
+        settings: Settings,
+        silence_ns: Callable[[int], int],
+        report: Callable[[int, bytes], object] = _unsaid,
     ) -> None:
         self._host = host
         self._clock = clock
         self._vitals = vitals
-        self._ttl_ns = ttl_ns
+        self._ttl_ns = int(settings.session_ttl_s * SECOND_NS)
+        self._heartbeat_ns = int(settings.heartbeat_s * SECOND_NS)
+        self._current_ns: int | None = None
+        """Since when the control group's leader was heard of without a gap; None within one."""
         self._silence_ns = silence_ns
+        self._report = report
+        self._reported_ns: dict[int, int] = {}
+        """When it was told last who votes in a slot."""
+        self._reported: dict[int, Told] = {}
+        """And what was told."""
+        self._leaving_ns: dict[int, int] = {}
+        """Since when a slot is led here without a seat for this node; a row goes when that is not so."""
         self._handed_over_ns: dict[int, int] = {}
         self._held_up_ns: dict[int, int] = {}
         """Since when the hand-over of a slot waits for a session that is silent: at most one row per slot. A row
@@ -170,27 +232,74 @@ class SlotDuties:
         """Asked before a slot is handed over: volatile entities stop first. Asked again until it says yes."""
 
     def tick(self, machine: ControlMachine) -> None:
-        """Walk every slot led here towards its target; hand at most one over to its preferred node."""
+        """Walk every slot led here towards its target; hand at most one over to another node."""
         now_ns = self._clock.now()
         left = CHANGED_AT_ONCE
-        may_hand_over = not self.is_stopping
+        may_hand_over, is_current = not self.is_stopping, self._is_current(now_ns)
         for group in list(self._host.led.values()):
             slot = group.number - 1
             if slot < 0 or not group.is_leading:
                 continue
-            row, core = machine.slots[slot], group.core
-            voters = _replicas(group, machine.slot_voters(slot))
-            if _membership(group) != Membership(voters):
+            row = machine.slots[slot]
+            if row.epoch != group.epoch:
+                continue
+            self._tell(group, row, now_ns)
+            target = _replicas(group, machine.slot_voters(slot))
+            if _membership(group) != Membership(target):
                 # Those that wait for a newcomer to catch up, or for a majority, cost next to nothing.
-                if left > 0:
-                    before = core.last_index
-                    core.change(now_ns, voters, ())
-                    left -= core.last_index != before
-                    self._host.mark(group)
-            elif may_hand_over and row.preferred is not None and row.preferred in machine.members:
+                if left > 0 and is_current:
+                    before = group.core.last_index
+                    if self._walk(group, target, now_ns, may_hand_over=may_hand_over):
+                        may_hand_over = False
+                    left -= group.core.last_index != before
+                continue
+            self._leaving_ns.pop(slot, None)
+            if may_hand_over and row.preferred is not None and row.preferred in machine.members:
                 may_hand_over = not self._hand_over(
                     group, slot, group.replica_of(machine.members[row.preferred].key), now_ns
                 )
+
+    def _is_current(self, now_ns: int) -> bool:
+        """Whether the targets are known as they are now: the control leader's word came all the time of late.
+
+        Who was cut off and comes back may lead a slot before it hears what has changed, and must not walk the slot back
+        to where it should be no more. What that leader sent before is here, or was sent again, in `STEADY` heartbeats.
+        """
+        heard_ago_ns = now_ns - heard_ns(self._host.groups.get(CONTROL), now_ns)
+        if heard_ago_ns > GAP * self._heartbeat_ns:
+            self._current_ns = None
+        elif self._current_ns is None:
+            self._current_ns = now_ns
+        return self._current_ns is not None and now_ns - self._current_ns >= STEADY * self._heartbeat_ns
+
+    def _walk(self, group: Group, target: tuple[str, ...], now_ns: int, *, may_hand_over: bool) -> bool:
+        """Take a step towards the target; whether that was to hand over."""
+        core, slot = group.core, group.number - 1
+        is_late = False
+        if core.id in target:
+            self._leaving_ns.pop(slot, None)
+        else:
+            is_late = now_ns - self._leaving_ns.setdefault(slot, now_ns) > LATE_NS
+        course = course_to(core.id, _membership(group), target, is_late=is_late)
+        if not course.heirs:
+            core.change(now_ns, course.voters, ())
+            self._host.mark(group)
+            return False
+        for heir in course.heirs if may_hand_over else ():
+            if self._is_fit(group, heir) and self.may_transfer(slot) and core.transfer(now_ns, heir):
+                self._handed_over_ns[slot] = now_ns
+                self._host.mark(group)
+                return True
+        return False
+
+    def _tell(self, group: Group, row: SlotRow, now_ns: int) -> None:
+        """Tell which nodes vote here, if others are recorded."""
+        slot, told = group.number - 1, told_by(group.core)
+        if told.node_ids == row.held or told[:2] <= row.held_at:
+            return
+        if now_ns - self._reported_ns.get(slot, NEVER_NS) > ASK_AGAIN_NS or self._reported[slot] != told:
+            self._reported_ns[slot], self._reported[slot] = now_ns, told
+            self._report(slot, pack([HELD, slot, row.epoch, told.term, told.step, list(told.node_ids)]))
 
     def _hand_over(self, group: Group, slot: int, preferred: str, now_ns: int) -> bool:
         core = group.core
@@ -198,10 +307,7 @@ class SlotDuties:
             return False
         if now_ns - self._handed_over_ns.get(slot, -2 * self._ttl_ns) < 2 * self._ttl_ns:
             return False
-        progress = core.progress_of(preferred)
-        if progress is None or not progress.is_caught_up:
-            return False
-        if self._vitals.silent_ns(process_of(preferred), core.leader_since_ns) > SECOND_NS:
+        if not self._is_fit(group, preferred):
             return False
         if self._is_held_up(slot, now_ns):
             return False
@@ -213,6 +319,13 @@ class SlotDuties:
             self._host.mark(group)
             return True
         return False
+
+    def _is_fit(self, group: Group, heir: str) -> bool:
+        """Whether a voter has the log, and answered lately."""
+        progress = group.core.progress_of(heir)
+        if progress is None or not progress.is_caught_up:
+            return False
+        return self._vitals.silent_ns(process_of(heir), group.core.leader_since_ns) <= SECOND_NS
 
     def _is_held_up(self, slot: int, now_ns: int) -> bool:
         """Whether a session that missed a keep-alive expires first: the next leader gives it its time to live anew.
@@ -242,7 +355,7 @@ class SlotDuties:
                         continue
                     left -= group.core.transfer(now_ns, heir) and is_new
                     self._host.mark(group)
-            elif group.core.leader is None and group.core.membership is not None:
+            elif group.core.leader is None and group.core.is_promotable:
                 pending = True
         return pending
 
@@ -265,6 +378,13 @@ def _always(slot: int) -> bool:
 def _replicas(group: Group, keys: tuple[str, ...]) -> tuple[str, ...]:
     """Return the present replica of each process, in order of their names."""
     return tuple(sorted([group.replica_of(key) for key in keys]))
+
+
+def _voting(group: Group) -> list[str]:
+    """Return the node ids that vote in any configuration of a group that may be in force, sorted."""
+    known = [_membership(group), group.core.committed_membership or _membership(group)]
+    voters = [id for membership in known for id in (*membership.voters, *membership.outgoing)]
+    return sorted(dict.fromkeys(map(node_id_of, voters)))
 
 
 def _membership(group: Group) -> Membership:

@@ -16,7 +16,7 @@ from casty.cluster.control import topology as topologies
 from casty.cluster.control.ballots import MAX_VOTERS
 from casty.cluster.control.formation import VIEW, Founding, Identity, Policy
 from casty.cluster.control.machine import FOUND, JOIN, ControlMachine
-from casty.cluster.control.replica import CONTROL, ControlReplica
+from casty.cluster.control.replica import CONTROL, ControlReplica, heard_ns
 from casty.cluster.control.schema import check_join
 from casty.cluster.control.topology import LeaderTable, Topology
 from casty.cluster.multiraft.heartbeats import Beats
@@ -26,8 +26,10 @@ from casty.cluster.node.address_check import check_reach, warn_if_open
 from casty.cluster.node.bootstrap import MEMBER, Arrival
 from casty.cluster.node.boundary import Boundary
 from casty.cluster.node.change_log import Chronicle
+from casty.cluster.node.commands import Commands
 from casty.cluster.node.group_health import Shortage
 from casty.cluster.node.leader_tasks import ControlDuties, SlotDuties, Vitals
+from casty.cluster.node.leaving import Leaving
 from casty.cluster.node.links import Links, key_of
 from casty.cluster.node.options import NodeOptions
 from casty.cluster.node.readiness import Readiness
@@ -37,6 +39,7 @@ from casty.cluster.node.replica_repair import Refills
 from casty.cluster.node.request_handler import Requests
 from casty.cluster.node.status import StatusAnswers, status_document
 from casty.cluster.node.topology_publisher import Feed
+from casty.cluster.node.vacated import Vacated
 from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.node_memory import NodeMemory
 from casty.complaint import Complaint, one_line
@@ -84,6 +87,8 @@ class Node:
     """
 
     boundary: Boundary
+    vacated: Vacated
+    commands: Commands
     arrival: Arrival
 
     def __init__(self, options: NodeOptions, runtime: Runtime) -> None:
@@ -99,10 +104,11 @@ class Node:
         """Before that it listens, and refuses for now."""
         self.has_founded = False
         self._was_up = False
+        self._led_ns = 0
+        """When the control group was led last, as far as this node knew."""
         self._born_wall_s = runtime.clock.wall_s()
         self._born_ns = runtime.clock.now()
         self._timer: Timer | None = None
-        """What was reported of each member; made anew with each report, of present members only."""
         self.on_topology: list[Callable[[Topology], None]] = []
         self.on_link: list[Callable[[Connection, bool], None]] = []
         self.messages_lost: Callable[[], dict[str, int]] = dict
@@ -172,10 +178,7 @@ class Node:
         self.chronicle = Chronicle(runtime, self.node_id)
         self.host.on_role = lambda group: self.chronicle.role(group, is_here=self.host.has(group))
         self.groups.is_failed = self.refills.is_failed
-        self.slot_duties = SlotDuties(self.host, clock, self.vitals, ttl_ns, self.requests.silence_ns)
-        self.control_duties = ControlDuties(
-            self.host, clock, settings, self.links, self.vitals, self._propose_control
-        )
+        self._make_duties()
         self.readiness = Readiness(self.host, self.node_id)
         self.statuses = StatusAnswers(clock, lambda: pack(self.status()))
         self.shortage = Shortage(self.key, self.host, self.links)
@@ -194,6 +197,8 @@ class Node:
             frames.BEAT_ACK: lambda link, body: self.beats.on_frame(key_of(link), frames.BEAT_ACK, body),
             frames.ROWS: lambda link, body: self.beats.on_frame(key_of(link), frames.ROWS, body),
             frames.ROWS_ACK: lambda link, body: self.beats.on_frame(key_of(link), frames.ROWS_ACK, body),
+            frames.SEATS: lambda link, body: self.vacated.on_question(key_of(link), body),
+            frames.SEATS_ACK: lambda link, body: self.vacated.on_answer(body),
             frames.HINTS: lambda link, body: self.feed.on_hints(body, link.remote.node_id),
             frames.REQUEST: self.requests.on_request,
             frames.REPLY: self.requests.on_reply,
@@ -201,11 +206,33 @@ class Node:
             frames.KEEPALIVE_ACK: lambda link, body: self.gateway.on_keepalive_ack(body),
             frames.SUBSCRIBE: lambda link, body: self.feed.subscribe(link),
             frames.STATUS: lambda link, body: self.statuses.ask(link),
+            frames.COMMAND: self.commands.on_command,
         }
         self.losses = Losses(clock)
         self.handlers.update(self.losses.handlers)
         self.boundary = Boundary(self, self.handlers)
         self._is_assembled = True
+
+    def _make_duties(self) -> None:
+        clock, machine = self.runtime.clock, self.control.machine
+        self.slot_duties = SlotDuties(
+            self.host, clock, self.vitals, self.settings, self.requests.silence_ns, self.control_calls.tell
+        )
+        self.control_duties = ControlDuties(
+            self.host, clock, self.settings, self.links, self.vitals, self._propose_control
+        )
+        self.vacated = Vacated(
+            self.host,
+            self.node_id,
+            self.links.send,
+            self._leader_of,
+            self.requests.drop_slot,
+            self.chronicle.note,
+        )
+        self.commands = Commands(machine, self.control_calls.write)
+        self.leaving = Leaving(
+            clock, self.node_id, self.incarnation, machine, self.control_calls, self.linked
+        )
 
     def _policy(self) -> Policy:
         seeds = dict.fromkeys((*map(str, self.options.seeds), str(self.address)))
@@ -278,6 +305,7 @@ class Node:
             self.boundary.look_again()
             self.feed.publish(topologies.of_machine(machine, self.leaders))
             self.chronicle.members(machine)
+            self.leaving.follow()
 
     def _names_its_leader(self, machine: ControlMachine) -> bool:
         group = self.host.groups.get(CONTROL)
@@ -302,10 +330,19 @@ class Node:
             self.control.propose(group.core, entry, _Nobody(), 0)
             self.host.mark(group)
 
+    def _leader_of(self, slot: int) -> str | None:
+        """Return the peer key of the member that leads a slot, if this node knows another one that does."""
+        leader = self.leaders.leader_of(slot)
+        row = None if leader in (None, self.node_id) else self.control.machine.members.get(leader or "")
+        return None if row is None else row.key
+
     def _ask_until_up(self, now_ns: int) -> None:
+        """Ask to join while this process is not known to be up, or may have been removed while it was cut off."""
         me = self.control.machine.members.get(self.node_id)
         self._was_up = self._was_up or (me is not None and me.key == self.key and me.was_up)
-        if not self._was_up and not self.is_stopping:
+        self._led_ns = max(self._led_ns, heard_ns(self.host.groups.get(CONTROL), now_ns))
+        is_lost = now_ns - self._led_ns > int(self.settings.down_after_s * SECOND_NS)
+        if (is_lost or not self._was_up) and not (self.is_stopping or self.leaving.has_begun):
             self.arrival.ask_again(now_ns)
 
     # -- what others ask
@@ -491,6 +528,7 @@ class Node:
                 self.control_duties.tick(group, self.control.machine)
             self.slot_duties.tick(self.control.machine)
             self.refills.tick(clock.now(), self.control.machine)
+            self.vacated.tick(clock.now(), self.control.machine)
             self.requests.tick(clock.now())
             self.memory.tick(clock.now())
         finally:
@@ -518,7 +556,12 @@ class Node:
         await self.abort()
 
     def _has_to_hand_over(self) -> bool:
-        return bool(self.links.nodes) and CONTROL in self.host.groups and self.slot_duties.hand_all_over()
+        return (
+            not self.leaving.is_over
+            and bool(self.links.nodes)
+            and CONTROL in self.host.groups
+            and self.slot_duties.hand_all_over()
+        )
 
     async def abort(self) -> None:
         """Close everything at once, handing nothing over."""
@@ -533,6 +576,7 @@ class Node:
             self._timer.cancel()
         self.gateway.abort()
         self.groups.close()
+        self.commands.close()
         self.host.close()
         self.arrival.close()
         self.links.close()

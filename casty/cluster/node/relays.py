@@ -120,6 +120,11 @@ class Outcome:
             self._future.set_result(None)
 
 
+class _Nobody:
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Nobody waits for this answer."""
+
+
 class ControlCalls:
     """Writes control entries from any node. They are idempotent: an unanswered one is sent again.
 
@@ -142,9 +147,19 @@ class ControlCalls:
         self._relays = relays
         self._leader = leader
         self._send = send
+        self._nobody = _Nobody()
 
-    async def write(self, entry: bytes, timeout_s: float) -> list[object]:
-        """Return the reply when the entry is applied.
+    def tell(self, call_id: int, entry: bytes) -> None:
+        """Send an entry once; nobody waits for the answer. A later one of the same id takes its place."""
+        leader = self._leader()
+        if leader is not None:
+            relay_id = self._relays.expect(leader, self._nobody, call_id)
+            body = pack([[relay_id, CONTROL_SLOT, 0, OP_CONTROL, entry, b""]])
+            if not self._send(leader, frames.REQUEST, body):
+                self._relays.forget(relay_id)
+
+    async def write(self, entry: bytes, timeout_s: float, leader: str | None = None) -> list[object]:
+        """Return the reply when the entry is applied; `leader` is whom to ask, None for whoever leads as is known here.
 
         Raises
         ------
@@ -162,7 +177,7 @@ class ControlCalls:
         answer = Outcome()
         sent: list[int] = []
         try:
-            await self._repeat(entry, answer, sent, deadline_ns)
+            await self._repeat(entry, answer, sent, deadline_ns, leader)
         finally:
             for call_id in sent:
                 self._relays.forget(call_id)
@@ -181,12 +196,14 @@ class ControlCalls:
             )
         return reply
 
-    async def _repeat(self, entry: bytes, answer: Outcome, sent: list[int], deadline_ns: int) -> None:
+    async def _repeat(
+        self, entry: bytes, answer: Outcome, sent: list[int], deadline_ns: int, asked: str | None
+    ) -> None:
         """Send until there is an answer: to another leader soon, to the same one at growing distances."""
         last: str | None = None
         due_ns, wait_ns = 0, RETRY_NS
         while answer.reply is None and self._clock.now() < deadline_ns:
-            now_ns, leader = self._clock.now(), self._leader()
+            now_ns, leader = self._clock.now(), asked or self._leader()
             if leader is not None and (leader != last or now_ns >= due_ns):
                 wait_ns = RETRY_NS if leader != last else min(2 * wait_ns, MAX_RETRY_NS)
                 last, due_ns = leader, now_ns + wait_ns

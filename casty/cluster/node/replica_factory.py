@@ -138,7 +138,11 @@ class Groups:
         is_founder = self._me in row.first and (slot, row.epoch) not in self._created
         self._created[slot, row.epoch] = None
         membership = Membership(row.first) if is_founder else None
-        group = self.create(slot + 1, row.epoch, membership, self._make_slot(slot, row.epoch, machine))
+        number = slot + 1
+        group = self.create(
+            number, row.epoch, membership, self._make_slot(slot, row.epoch, machine),
+            self._host.next_number(number, row.epoch),
+        )  # fmt: skip
         if is_founder and row.preferred == node_id:
             group.core.campaign(self._runtime.clock.now())
 

@@ -45,8 +45,6 @@ class Failure(NamedTuple):
     epoch: int
     failures: int
     """So many in a row."""
-    number: int
-    """Of the replica that takes the place."""
     reason: str
     failed_ns: int
     due_ns: int
@@ -81,7 +79,7 @@ class Refills:
         count = known.failures + 1 if known is not None and is_again else 1
         wait_ns = min(SECOND_NS << min(count - 1, 30), LONGEST_NS)
         self._failures[group.number] = Failure(
-            group.epoch, count, group.replica_number + 1, f"{type(error).__name__}: {error}", now_ns, now_ns + wait_ns
+            group.epoch, count, f"{type(error).__name__}: {error}", now_ns, now_ns + wait_ns
         )  # fmt: skip
 
     def is_failed(self, number: int) -> bool:
@@ -114,11 +112,12 @@ class Refills:
             if not self._is_wanted(number, failure, machine):
                 del self._failures[number]
             elif now_ns >= failure.due_ns:
-                self._refill(number, failure.epoch, failure.number)
+                self._refill(number, failure.epoch, self._host.next_number(number, failure.epoch))
         if now_ns - self._announced_ns >= ANNOUNCE_NS:
             self._announced_ns = now_ns
-            for number in self._failures:
-                self._announce(number, machine)
+            for group in self._host.groups.values():
+                if group.replica_number:
+                    self._announce(group, machine)
 
     def _is_wanted(self, number: int, failure: Failure, machine: ControlMachine) -> bool:
         if number == CONTROL:
@@ -126,10 +125,7 @@ class Refills:
         row = machine.slots[number - 1]
         return row.epoch == failure.epoch and self._node_id in row.target
 
-    def _announce(self, number: int, machine: ControlMachine) -> None:
-        group = self._host.groups.get(number)
-        if group is None:
-            return
+    def _announce(self, group: Group, machine: ControlMachine) -> None:
         membership = group.core.membership
         if membership is None or group.core.id not in membership.members:
             for row in machine.members.values():

@@ -211,11 +211,20 @@ class Requests:
     def _control(self, answers: Answers, call_id: int, payload: bytes, role: int) -> None:
         group = self._node.host.groups.get(CONTROL)
         if group is None or role < PEER:
-            answers.add(call_id, [NOT_LEADER, None, 0])
+            is_over = group is not None and self._is_over(group, payload)
+            answers.add(call_id, [OK, None] if is_over else [NOT_LEADER, None, 0])
             return
         control.check_entry(payload)
         self._node.host.ask(group, self._node.control.propose, group.core, payload, answers, call_id)
         self._mark(group, answers, call_id)
+
+    def _is_over(self, group: Group, payload: bytes) -> bool:
+        """Whether who asks to leave is no member any more: a leader with its lease tells, and writes nothing."""
+        entry = control.check_entry(payload)
+        if entry[0] != control.STATUS or group.core.lease_until_ns() <= self._node.runtime.clock.now():
+            return False
+        known = self._node.control.machine.members.get(entry[1])
+        return known is None or known.incarnation != entry[2] or known.status == "removed"
 
     def _redirect(
         self,

@@ -105,6 +105,7 @@ def status_document(
             {**_slot(host, machine, leaders, is_linked, slot), "failed": failure_of(slot + 1)}
             for slot in range(len(machine.slots))
         ],
+        "moving": [slot for slot, row in enumerate(machine.slots) if row.is_moving],
         "sessions": sessions,
         "structures": structures,
         "memory": memory,
@@ -123,7 +124,8 @@ def _slot(
         "slot": slot,
         "epoch": row.epoch,
         "leader": leader if leader is not None and is_linked(leader) else None,
-        "replicas": list(row.target),
+        "replicas": list(row.held),
+        "target": list(row.target),
         "term": 0 if hint is None else hint.term,
         "commit": None,
     }

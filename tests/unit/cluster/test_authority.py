@@ -44,12 +44,12 @@ HANDSHAKE = (
     frames.HELLO, frames.WELCOME, frames.REFUSED, frames.CHALLENGE, frames.PROOF, frames.PING, frames.PONG,
     frames.TAKEN,
 )  # fmt: skip
-TO_OTHERS = (*TO_CLIENT, frames.STATUS_REPLY)
+TO_OTHERS = (*TO_CLIENT, frames.STATUS_REPLY, frames.COMMAND_REPLY)
 OF_CLIENTS = {
     frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY, frames.ENTITY,
     frames.ENTITY_REFUSED, frames.SENT, frames.SETTLED, frames.WATCH,
 }  # fmt: skip
-BEATS = {frames.BEAT, frames.BEAT_ACK, frames.ROWS, frames.ROWS_ACK}
+BEATS = {frames.BEAT, frames.BEAT_ACK, frames.ROWS, frames.ROWS_ACK, frames.SEATS, frames.SEATS_ACK}
 ANSWERS = {frames.REPLY, frames.KEEPALIVE_ACK}
 HERE, THERE = NodeAddress("h", 1), NodeAddress("there", 1)
 CELLS = [(kind, role) for kind in RULES for role in ROLES]
@@ -63,7 +63,9 @@ def kinds() -> dict[str, int]:
 def expected(kind: int, role: int) -> str:
     """Say in words of its own what becomes of a cell."""
     if role == STATUS:
-        return TAKE if kind == frames.STATUS else CLOSE
+        return TAKE if kind in (frames.STATUS, frames.COMMAND) else CLOSE
+    if kind == frames.COMMAND:
+        return CLOSE
     if role == CLIENT:
         return TAKE if kind in OF_CLIENTS else CLOSE
     if kind == frames.CONSENSUS:

@@ -277,8 +277,8 @@ def test_nonsense_is_refused_before_it_is_proposed(entry: object) -> None:
 def test_of_those_that_never_came_up_only_the_latest_stay_recorded() -> None:
     machine = founded("a", "b", "c")
     machine.apply(pack([STATUS, "b", "b-1", "down"]))
-    seats = machine.slots, machine.control_seats(["a", "b", "c"])[0]
     join(machine, "late", "late-1", "up")
+    seats = machine.slots, machine.control_seats(["a", "b", "c"])[0]
     for number in range(MAX_GIVEN_UP + 50):
         join(machine, f"x{number}", "1", "removed")
     machine.apply(pack([JOIN, "coming", "1", "coming", 1]))
@@ -290,7 +290,7 @@ def test_of_those_that_never_came_up_only_the_latest_stay_recorded() -> None:
     copy.load(machine.dump())
     for other in (machine, copy):
         join(other, "y", "1", "removed")
-        assert other.apply(pack([STATUS, "x0", "1", "up"])) == [0]
+        assert other.apply(pack([STATUS, "x0", "1", "up"])) == [0, None]
         assert other.apply(pack([SERVICE, "x0", "1", WHOLE, 1, []])) == [NOT_ON_TOP, None]
         join(other, "x0", "1", "up")
     assert "x50" not in machine.members and machine.members["x0"].status == "up"

@@ -10,7 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from casty.cluster.control import placement
-from casty.cluster.control.placement import group_size, place, rank, slot_of, slot_of_region, spread_leaders
+from casty.cluster.control.placement import (
+    Holders,
+    Move,
+    Size,
+    control_size,
+    fill,
+    group_size,
+    next_move,
+    place,
+    rank,
+    slot_of,
+    slot_of_region,
+    spread_leaders,
+)
+
+
+def sized(size: int) -> Size:
+    """Return the size of a group while everybody is there."""
+    return Size(size, size)
+
 
 NODES = st.integers(1, 9).map(lambda count: [f"n{number}" for number in range(count)])
 
@@ -18,6 +37,7 @@ NODES = st.integers(1, 9).map(lambda count: [f"n{number}" for number in range(co
 def test_group_size_is_the_largest_odd_number_within_both() -> None:
     assert [group_size(3, members) for members in range(1, 7)] == [1, 1, 3, 3, 3, 3]
     assert [group_size(5, members) for members in range(1, 7)] == [1, 1, 3, 3, 5, 5]
+    assert [control_size(members) for members in range(1, 8)] == [1, 1, 3, 3, 5, 5, 5]
 
 
 def test_slots_are_the_same_on_every_machine() -> None:
@@ -30,21 +50,89 @@ def test_slots_are_the_same_on_every_machine() -> None:
 
 @given(NODES, st.integers(1, 5))
 def test_a_place_is_filled_once_per_node(nodes: list[str], size: int) -> None:
-    seats = place(3, (), nodes, size)
-    assert len(seats) == min(size, len(nodes))
+    seats = place(3, Holders(), nodes, sized(group_size(size, len(nodes))), {})
+    assert len(seats) == group_size(size, len(nodes))
     assert len(dict.fromkeys(seats)) == len(seats)
 
 
-@given(NODES, NODES)
-def test_holders_keep_their_seats(before: list[str], after: list[str]) -> None:
-    seats = place(3, (), before, 3)
-    assert [node for node in seats if node in place(3, seats, after, 3)] == list(seats)
+STANDS = st.lists(st.sampled_from(["staying", "waiting", "ending", "free"]), min_size=1, max_size=9)
+
+
+@given(STANDS, st.sampled_from([1, 3, 5]))
+def test_seats_follow_who_is_there(stands: list[str], size: int) -> None:
+    by_stand: dict[str, tuple[str, ...]] = {
+        stand: tuple(f"n{at}" for at, one in enumerate(stands) if one == stand) for stand in stands
+    }
+    holders = Holders(*(by_stand.get(stand, ()) for stand in ("staying", "waiting", "ending")))
+    free = by_stand.get("free", ())
+    before = sum(map(len, holders))
+    seats = fill(holders, free, sized(size))
+    assert seats == tuple(sorted(dict.fromkeys(seats)))
+    assert all(node in seats for node in holders.staying[:size]), "who stays keeps its seat"
+    assert len(seats) <= size or seats == tuple(sorted(holders.ending)), "and no group is too large"
+    assert not before or seats, "a group never loses its last holder"
+    if len(seats) > before:
+        assert len(seats) % 2, "no group grows to an even number"
+    taken = [node for node in seats if node in free]
+    waiting = [node for node in seats if node in holders.waiting]
+    assert not waiting or len(taken) == len(free), "nobody waits for one that is down while others are there"
+    if not holders.ending:
+        assert len(seats) >= min(size, before), "and nobody's being down makes a group smaller"
+
+
+def test_the_seat_of_one_that_is_down_goes_to_a_spare_of_any_name() -> None:
+    assert fill(Holders(("a", "b"), ("c",)), ["d"], sized(3)) == ("a", "b", "d")
+    assert fill(Holders(("a", "b"), ("c",)), [], sized(3)) == ("a", "b", "c")
+    assert fill(Holders(("a", "b"), (), ("c",)), [], sized(3)) == ("a", "b")
+    assert fill(Holders(("c", "d"), ("b",)), ["e"], sized(5)) == ("c", "d", "e"), (
+        "who is down is replaced before a group grows"
+    )
+    assert fill(Holders(("a", "b", "c")), ["d"], sized(5)) == ("a", "b", "c"), "never an even number"
+    assert fill(Holders((), (), ("a",)), [], sized(1)) == ("a",)
+    # Of five one may be dead: four that answer make no group of five.
+    assert fill(Holders(("a", "b", "c")), ["d", "e"], Size(5, 3)) == ("a", "b", "c")
+    assert fill(Holders(("a", "b"), ("c",)), ["d", "e"], Size(5, 3)) == ("a", "b", "d")
+
+
+def joined(targets: list[tuple[str, ...]], nodes: list[str]) -> list[Move]:
+    """Apply moves until none is needed, and return them."""
+    moves: list[Move] = []
+    while (move := next_move(targets, nodes)) is not None:
+        moves.append(move)
+        target = [node for node in targets[move.slot] if node != move.leaves]
+        targets[move.slot] = tuple(sorted([*target, move.comes]))
+    return moves
+
+
+@given(st.integers(3, 9), st.integers(1, 128))
+def test_a_join_moves_its_share_and_no_more(count: int, slots: int) -> None:
+    nodes, load = [f"n{number}" for number in range(count)], dict[str, int]()
+    targets = [place(slot, Holders(), nodes, sized(3), load) for slot in range(slots)]
+    assert max(load.values()) - min(load.get(node, 0) for node in nodes) <= 1
+    assert joined(targets, nodes) == []
+    moves = joined(targets, [*nodes, "new"])
+    assert all(move.comes == "new" for move in moves), "nothing moves between the others"
+    assert len(moves) == slots * 3 // (count + 1)
+    assert all(len(dict.fromkeys(target)) == 3 for target in targets)
+
+
+def test_the_seats_of_one_that_died_are_spread_over_all_that_are_left() -> None:
+    nodes, load = [f"n{number}" for number in range(5)], dict[str, int]()
+    targets = [place(slot, Holders(), nodes, sized(3), load) for slot in range(60)]
+    left = nodes[1:]
+    for slot, target in enumerate(targets):
+        staying = tuple(node for node in target if node != "n0")
+        lost = tuple(node for node in target if node == "n0")
+        targets[slot] = place(slot, Holders(staying, lost), left, sized(3), load)
+    assert {node: load[node] for node in left} == dict.fromkeys(left, 45)
+    assert load["n0"] == 0
 
 
 @given(NODES, st.integers(1, 128), st.sampled_from([1, 3, 5]))
 def test_preferred_leaders_differ_by_at_most_one(nodes: list[str], slots: int, replication: int) -> None:
     size = group_size(replication, len(nodes))
-    targets = [place(slot, (), nodes, size) for slot in range(slots)]
+    load: dict[str, int] = {}
+    targets = [place(slot, Holders(), nodes, sized(size), load) for slot in range(slots)]
     preferred = spread_leaders(targets, [None] * slots)
     assert all(leader in target for leader, target in zip(preferred, targets, strict=True))
     if size > 1:
@@ -64,9 +152,9 @@ def test_a_slot_whose_seats_are_taken_ranks_nobody(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(placement, "rank", counted)
     nodes = [f"n{number}" for number in range(60)]
-    assert place(7, ("n1", "n2", "n3"), nodes, 3) == ("n1", "n2", "n3")
+    assert place(7, Holders(("n1", "n2", "n3")), nodes, sized(3), {}) == ("n1", "n2", "n3")
     assert ranked == []
-    assert len(place(8, ("n1", "n2"), nodes, 3)) == 3
+    assert len(place(8, Holders(("n1", "n2")), nodes, sized(3), {})) == 3
     assert ranked == [8]
 
 
@@ -78,12 +166,15 @@ def test_present_leaders_are_kept_when_they_are_balanced() -> None:
 
 def test_slots_that_are_full_are_not_ranked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [f"n{number}" for number in range(20)]
-    targets = [place(slot, (), nodes, 3) for slot in range(64)]
+    load: dict[str, int] = {}
+    targets = [place(slot, Holders(), nodes, sized(3), load) for slot in range(64)]
     preferred = spread_leaders(targets, [None] * len(targets))
 
     def ranked(slot: int, candidates: Sequence[str]) -> list[str]:
         raise AssertionError("a member that comes up again must not cost slots times nodes")
 
     monkeypatch.setattr(placement, "rank", ranked)
-    assert [place(slot, target, nodes, 3) for slot, target in enumerate(targets)] == targets
+    assert [
+        place(slot, Holders(target), nodes, sized(3), load) for slot, target in enumerate(targets)
+    ] == targets
     assert spread_leaders(targets, preferred) == preferred

@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from casty.cluster.control.machine import HELD
 from casty.cluster.node.leader_tasks import CHANGED_AT_ONCE, SlotDuties
-from casty.config import SECOND_NS
+from casty.config import SECOND_NS, Settings
 from casty.consensus import Membership
+from casty.wire.pack import unpack
 from tests.unit.cluster.region_world import ManualClock
 
 TTL_NS = 10 * SECOND_NS
@@ -19,25 +21,47 @@ class Led:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.silence_ns = 0
+        self.heard_ns = 0
+        self.walked: list[float] = []
         self.transfers: list[int] = []
         made: Any = type
         core = made("Core", (), {
-            "id": "a#1~1", "membership": Membership(("a#1~1", "b#1~1")), "leader_since_ns": 0,
+            "id": "a#1~1", "leader": "b#1", "last_heard_ns": lambda core: self.heard_ns,
+            "membership": Membership(("a#1~1", "b#1~1")), "leader_since_ns": 0,
+            "term": 1, "commit": 1, "last_index": 1, "membership_index": 0,
+            "committed_membership": Membership(("a#1~1", "b#1~1")),
             "progress_of": lambda self, key: made("Progress", (), {"is_caught_up": True})(),
+            "change": lambda core, now_ns, voters, learners: self.walked.append(now_ns / SECOND_NS),
             "transfer": lambda core, now_ns, heir: self.transfers.append(now_ns) or True,
         })()  # fmt: skip
         group = made("Group", (), {
-            "number": 1, "is_leading": True, "core": core, "replica_of": lambda self, key: f"{key}~1",
+            "number": 1, "epoch": 1, "is_leading": True, "core": core, "replica_of": lambda self, key: f"{key}~1",
         })()  # fmt: skip
         self.marked: list[object] = []
-        host = made("Host", (), {"led": {1: group}, "mark": lambda host, group: self.marked.append(group)})()
+        self.told: list[tuple[int, Any]] = []
+        self.core = core
+        self.control = made("Control", (), {"is_leading": True, "core": core})()
+        host = made(
+            "Host",
+            (),
+            {
+                "led": {1: group},
+                "groups": {0: self.control},
+                "mark": lambda host, group: self.marked.append(group),
+            },
+        )()
         vitals = made("Vitals", (), {"silent_ns": lambda self, key, since_ns: 0})()
-        self.duties = SlotDuties(host, self.clock, vitals, TTL_NS, lambda slot: self.silence_ns)
-        row = made("Row", (), {"preferred": "b"})()
+        self.duties = SlotDuties(
+            host, self.clock, vitals, Settings(session_ttl_s=10), lambda slot: self.silence_ns, self._told
+        )
+        row = made("Row", (), {"preferred": "b", "epoch": 1, "held": ("a", "b"), "held_at": (0, 0)})()
         member = made("Member", (), {"key": "b#1"})()
         self.machine = made("Machine", (), {
             "slots": {0: row}, "members": {"b": member}, "slot_voters": lambda self, slot: ("a#1", "b#1"),
         })()  # fmt: skip
+
+    def _told(self, slot: int, entry: bytes) -> None:
+        self.told.append((slot, unpack(entry)))
 
     def tick(self, at_s: float) -> int:
         """Tick at a time; return how often the slot was handed over so far."""
@@ -79,7 +103,8 @@ class Stepping:
     """The core of a slot that takes one step when it is asked, and can be handed over."""
 
     id, leader_since_ns, leader = "a#1", 0, "a#1"
-    membership = Membership(("a#1", "b#1"))
+    membership = committed_membership = Membership(("a#1", "b#1"))
+    term, commit, membership_index = 1, 1, 0
 
     def __init__(self) -> None:
         self.last_index = 1
@@ -105,16 +130,26 @@ class Many:
     def __init__(self, slots: int) -> None:
         self.cores = [Stepping() for _ in range(slots)]
         groups = {
-            number: SimpleNamespace(number=number, is_leading=True, core=core, replica_of=lambda key: key)
+            number: SimpleNamespace(
+                number=number, epoch=1, is_leading=True, core=core, replica_of=lambda key: key
+            )
             for number, core in enumerate(self.cores, 1)
         }
         host: Any = SimpleNamespace(led=groups, groups=groups, mark=lambda group: None)
         vitals: Any = SimpleNamespace(silent_ns=lambda key, since_ns: 0)
-        self.duties = SlotDuties(host, ManualClock(), vitals, TTL_NS, lambda slot: 0)
-        row = SimpleNamespace(preferred=None)
+        clock = ManualClock()
+        follower = SimpleNamespace(leader="b#1", last_heard_ns=clock.now)
+        control = SimpleNamespace(number=0, is_leading=False, core=follower)
+        self.duties = SlotDuties(host, clock, vitals, Settings(), lambda slot: 0)
+        row = SimpleNamespace(preferred=None, epoch=1, held=("a", "b"), held_at=(0, 0))
         self.machine: Any = SimpleNamespace(
             slots=[row] * slots, members={}, slot_voters=lambda slot: ("a#1", "b#2")
         )
+        # The control leader's word has come for long.
+        host.groups = {0: control}
+        self.duties.tick(SimpleNamespace(slots=[SimpleNamespace(epoch=2)] * slots))
+        host.groups = {0: control, **groups}
+        clock.now_ns += 10 * SECOND_NS
 
 
 def test_slots_take_their_steps_in_parts() -> None:
@@ -133,3 +168,37 @@ def test_slots_are_handed_over_in_parts() -> None:
         assert many.duties.hand_all_over()
         transfers.append(sum(core.transfer_to is not None for core in many.cores))
     assert transfers == [CHANGED_AT_ONCE, 2 * CHANGED_AT_ONCE, 2 * CHANGED_AT_ONCE + 10]
+
+
+def test_who_is_about_to_vote_is_told_before_that_is_committed_and_told_again() -> None:
+    led = Led()
+    led.tick(100)
+    assert led.told == [], "nothing but what is known"
+    led.core.membership = Membership(("a#1~1", "c#1"), ("a#1~1", "b#1~1"))
+    led.core.membership_index = 5
+    assert (led.tick(101), led.told) == (1, [(0, [HELD, 0, 1, 1, 10, ["a", "b", "c"]])])
+    led.tick(102)
+    assert len(led.told) == 1
+    led.tick(104)
+    assert len(led.told) == 2, "the first one may be lost"
+    led.core.commit, led.core.committed_membership = 6, Membership(("a#1~1", "c#1"))
+    led.core.membership, led.core.membership_index = led.core.committed_membership, 6
+    led.tick(104.1)
+    assert led.told[2:] == [(0, [HELD, 0, 1, 1, 13, ["a", "c"]])], "news at once"
+
+
+def test_who_was_cut_off_walks_no_slot_before_it_knows_where_slots_should_be() -> None:
+    led = Led()
+    led.core.membership = Membership(("a#1~1", "c#1"))
+    led.control.is_leading = False
+
+    def walked(at_s: float, heard_s: float) -> bool:
+        led.heard_ns = int(heard_s * SECOND_NS)
+        led.tick(at_s)
+        return led.walked[-1:] == [at_s]
+
+    assert [walked(at_s, at_s) for at_s in (100, 101, 101.5, 102)] == [False, False, True, True]
+    assert [walked(at_s, 102) for at_s in (102.9, 103.1, 110)] == [True, False, False], "a gap of a second"
+    assert [walked(at_s, at_s) for at_s in (110.1, 111, 111.7)] == [False, False, True]
+    led.control.is_leading = True
+    assert walked(120, 0), "who leads it knows"

@@ -1,0 +1,85 @@
+"""What the control leader proposes besides verdicts: moves for balance, and the end of members. Pure (ADR 0036, 0037).
+
+Everything is read from the applied state, so whoever leads next goes on where the one before stopped. What is proposed
+twice changes nothing the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from casty.cluster.control.machine import FORGET, PLACE, ControlMachine, MemberRow
+from casty.cluster.control.placement import control_size, group_size, next_move
+
+__all__ = [
+    "FORGOTTEN_AFTER", "MOVES_AT_ONCE", "forget_entry", "has_nothing", "is_calm", "is_replaced", "moving",
+    "place_entry",
+]  # fmt: skip
+
+MOVES_AT_ONCE = 4
+"""Slots that may be on their way while another is moved for balance: each takes a copy of its state."""
+
+FORGOTTEN_AFTER = 6
+"""Silence, in `down_after_s`, after which a member is removed whose place others have taken."""
+
+
+def moving(machine: ControlMachine) -> list[int]:
+    """Return the slots whose replicas are not where they should be, as far as their leaders told."""
+    return [slot for slot, row in enumerate(machine.slots) if row.is_moving]
+
+
+def is_calm(machine: ControlMachine) -> bool:
+    """Whether everybody is there who has a seat or may take one: nothing moves for balance before."""
+    for row in machine.members.values():
+        if row.status == "up":
+            if row.is_silent:
+                return False
+        elif (row.is_counted and (row.stays or machine.is_seated(row.node_id))) or row.status == "leaving":
+            return False
+    return True
+
+
+def place_entry(machine: ControlMachine) -> list[object] | None:
+    """Return the next move for balance; None where none is needed, or enough are under way."""
+    if len(moving(machine)) >= MOVES_AT_ONCE:
+        return None
+    move = next_move([row.target for row in machine.slots], sorted(machine.candidates()))
+    if move is None:
+        return None
+    return [PLACE, move.slot, machine.slots[move.slot].epoch, move.leaves, move.comes]
+
+
+def has_nothing(machine: ControlMachine, row: MemberRow, voters: Sequence[str]) -> bool:
+    """Whether no configuration that is known names a member, as a voter.
+
+    Parameters
+    ----------
+    voters
+        The node ids that vote in the control group, in any configuration that may be in force.
+    """
+    return row.node_id not in voters and not machine.is_seated(row.node_id)
+
+
+def is_replaced(machine: ControlMachine, row: MemberRow, voters: Sequence[str]) -> bool:
+    """Whether a member that is down has lost nothing but its name: no group becomes smaller without it."""
+    left = machine.counted - row.is_counted
+    size = group_size(machine.replication, left)
+    return (
+        row.status == "down"
+        and has_nothing(machine, row, voters)
+        and _odd(len(voters)) <= control_size(left)
+        and all(_odd(len(slot.target)) <= size for slot in machine.slots)
+    )
+
+
+def _odd(size: int) -> int:
+    """Return the size of a group that tolerates as much as one of this size."""
+    return size - 1 + size % 2
+
+
+def forget_entry(machine: ControlMachine, voters: Sequence[str]) -> list[object] | None:
+    """Return the entry that drops the row of a removed member; None where all of them are named yet."""
+    for row in machine.members.values():
+        if row.status == "removed" and row.was_up and has_nothing(machine, row, voters):
+            return [FORGET, row.node_id, row.incarnation]
+    return None

@@ -1,0 +1,229 @@
+"""Members that come, leave, die and are replaced under other names, while clients count."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from casty import ClusterClient, ClusteredActorSystem, Settings
+from casty.cluster.control.machine import STATUS
+from casty.wire.pack import pack
+from sim import World
+from sim.world.clusters import CLUSTER_NAME, NODE_PORT
+from sim.world.process import Process
+
+SLOTS = 8
+DOWN_S = 3.0
+SETTINGS = Settings(slots=SLOTS, unreachable_after_s=1.5, down_after_s=DOWN_S)
+
+
+def joining(seeds: list[str]) -> Callable[[Process], Any]:
+    async def join(process: Process) -> ClusteredActorSystem:
+        system = ClusteredActorSystem(
+            name=CLUSTER_NAME, host=process.name, port=NODE_PORT, node_id=process.node_id,
+            seed_nodes=[(name, NODE_PORT) for name in seeds], config=SETTINGS,
+        )  # fmt: skip
+        return await system.__aenter__()
+
+    return join
+
+
+async def add(world: World, name: str, *seeds: str) -> None:
+    world.add_node(name, joining(list(seeds)))
+    world.node_names.append(name)
+    await world.start(name)
+
+
+def members(world: World, at: str) -> dict[str, str]:
+    system: Any = world.processes[at].value
+    return {row["id"]: row["status"] for row in system.status()["members"]}
+
+
+def seats(world: World, at: str) -> dict[str, int]:
+    system: Any = world.processes[at].value
+    replicas = [slot["replicas"] for slot in system.status()["slots"]]
+    return {name: sum(name in row for row in replicas) for name in members(world, at)}
+
+
+async def until(world: World, within_s: float, is_so: Callable[[], bool]) -> None:
+    end_ns = world.now_ns + within_s * 1e9
+    while not is_so():
+        assert world.now_ns < end_ns, f"not so within {within_s} s"
+        await asyncio.sleep(0.1)
+
+
+class Counting:
+    """A client that counts in every slot all the time."""
+
+    def __init__(self, world: World, client: ClusterClient) -> None:
+        self._d = client.distributed()
+        self.failed: list[str] = []
+        self.counts: dict[str, int] = {}
+        self._is_over = False
+        self._tasks = [asyncio.create_task(self._count(f"c{number}")) for number in range(3 * SLOTS)]
+
+    async def _count(self, name: str) -> None:
+        counter = self._d.counter(name)
+        while not self._is_over:
+            try:
+                value = await counter.increment()
+            except Exception as error:
+                self.failed.append(f"{name}: {error!r}")
+                continue
+            self.counts[name] = self.counts.get(name, 0) + 1
+            if value != self.counts[name]:
+                self.failed.append(f"{name}: {value} after {self.counts[name]} increments")
+            await asyncio.sleep(0.05)
+
+    async def end(self) -> None:
+        self._is_over = True
+        await asyncio.gather(*self._tasks)
+        for name, count in self.counts.items():
+            assert await self._d.counter(name).get() == count
+        assert self.failed == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_node_is_replaced_under_another_name_and_nothing_is_lost(seed: int) -> None:
+    async def main(world: World) -> None:
+        await world.cluster(3, config=SETTINGS)
+        counting = Counting(world, await world.client())
+        there = list(world.node_names)
+        for number in range(4, 7):
+            victim, newcomer = there.pop(0), f"node-{number}"
+            world.crash(victim)
+            world.node_names.remove(victim)
+            await add(world, newcomer, *there)
+            there.append(newcomer)
+            # The next one must not die before the place of this one is taken everywhere.
+            await until(world, 20, lambda: all(seats(world, there[0]).get(name) == SLOTS for name in there))
+        # The others are forgotten: nothing names them, and nothing lacks them.
+        await until(world, 12 * DOWN_S, lambda: list(members(world, there[0])) == there)
+        await counting.end()
+
+    with World(seed) as world:
+        world.run(main(world), limit_s=300)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_three_become_five_and_four_and_no_call_fails(seed: int) -> None:
+    async def main(world: World) -> None:
+        await world.cluster(3, config=SETTINGS)
+        counting = Counting(world, await world.client())
+        for name in ("node-4", "node-5"):
+            await add(world, name, "node-1", "node-2", "node-3")
+        spread = {f"node-{number}": (4, 5) for number in range(1, 6)}
+        await until(world, 30, lambda: all(n in spread[name] for name, n in seats(world, "node-1").items()))
+        await world.processes["node-1"].run(_leave(world, "node-1"))
+        await world.stop("node-1")
+        await until(world, 30, lambda: set(seats(world, "node-2").values()) == {6})
+        left = ["node-2", "node-3", "node-4", "node-5"]
+        await until(world, 10, lambda: list(members(world, "node-2")) == left)
+        await counting.end()
+
+    with World(seed) as world:
+        world.run(main(world), limit_s=300)
+
+
+async def _leave(world: World, name: str) -> None:
+    system: Any = world.processes[name].value
+    await system.leave(20)
+
+
+def test_a_node_that_was_removed_while_it_was_cut_off_joins_again() -> None:
+    async def main(world: World) -> None:
+        await world.cluster(3, config=SETTINGS)
+        await add(world, "node-4", "node-1", "node-2", "node-3")
+        others = ["node-1", "node-2", "node-3"]
+        await until(world, 30, lambda: seats(world, "node-1")["node-4"] > 0)
+        cut = world.partition(["node-4"], others)
+        await until(world, 12 * DOWN_S, lambda: "node-4" not in members(world, "node-1"))
+        cut.heal()
+        await until(world, 30, lambda: members(world, "node-1").get("node-4") == "up")
+        await until(world, 30, lambda: seats(world, "node-1")["node-4"] > 0)
+        assert members(world, "node-4")["node-4"] == "up"
+
+    with World(5) as world:
+        world.run(main(world), limit_s=300)
+
+
+def test_who_has_left_is_told_so_by_whoever_leads_and_does_not_come_back() -> None:
+    async def main(world: World) -> None:
+        await world.cluster(3, config=SETTINGS)
+        await add(world, "node-4", "node-1", "node-2", "node-3")
+        process: Any = world.processes["node-4"]
+        node = process.value._node
+        await process.run(node.leaving.leave(20))
+        await until(world, 10, lambda: "node-4" not in members(world, "node-1"))
+        entry = pack([STATUS, "node-4", node.incarnation, "leaving"])
+        leader = world.processes["node-1"].value._node.control_leader()  # type: ignore[attr-defined]
+        assert await process.run(node.control_calls.write(entry, 5, leader)) == [0, None]
+        await asyncio.sleep(4 * DOWN_S)
+        assert "node-4" not in members(world, "node-1")
+
+    with World(9) as world:
+        world.run(main(world), limit_s=120)
+
+
+def test_the_last_member_leaves_by_stopping_and_one_of_two_takes_everything_along() -> None:
+    async def main(world: World) -> None:
+        await add(world, "node-1", "node-1")
+        await add(world, "node-2", "node-1")
+        client = await world.client()
+        assert await client.distributed().counter("c").increment() == 1
+        await world.processes["node-1"].run(_leave(world, "node-1"))
+        await world.stop("node-1")
+        assert await client.distributed().counter("c").increment() == 2
+        await until(world, 10, lambda: list(members(world, "node-2")) == ["node-2"])
+        began_ns = world.now_ns
+        await world.processes["node-2"].run(_leave(world, "node-2"))
+        assert world.now_ns - began_ns < 4e9
+
+    with World(6) as world:
+        world.run(main(world), limit_s=120)
+
+
+def test_who_cannot_leave_says_why_and_goes_on() -> None:
+    async def main(world: World) -> None:
+        await world.cluster(3, config=SETTINGS)
+        world.crash("node-2")
+        world.crash("node-3")
+        with pytest.raises(TimeoutError, match="node-1 has not left after 5"):
+            await world.processes["node-1"].run(_leave_within(world, "node-1", 5))
+        system: Any = world.processes["node-1"].value
+        assert system.status()["members"], "it goes on"
+
+    async def _leave_within(world: World, name: str, within_s: float) -> None:
+        system: Any = world.processes[name].value
+        await system.leave(within_s)
+
+    with World(7) as world:
+        world.run(main(world), limit_s=120)
+
+
+def test_an_operator_drains_a_node_and_removes_one_that_is_dead() -> None:
+    async def main(world: World) -> None:
+        await world.cluster(3, config=SETTINGS)
+        await add(world, "node-4", "node-1", "node-2", "node-3")
+        operator: Any = world.processes["node-1"].value
+        tell = operator._node.commands.do
+        run = world.processes["node-1"].run
+        assert await run(tell("remove", "node-3")) == (
+            False, "node-3 is up: only a member that is down is removed; drain it, or stop it first",
+        )  # fmt: skip
+        assert (await run(tell("remove", "nobody")))[0] is False
+        stopped = world.processes["node-4"].spawn(world.processes["node-4"].value.wait_stopped())  # type: ignore[attr-defined]
+        assert await run(tell("drain", "node-4")) == (True, "node-4 is leaving")
+        await asyncio.wait_for(stopped, 30)
+        world.crash("node-3")
+        await until(world, 30, lambda: members(world, "node-1")["node-3"] == "down")
+        assert await run(tell("remove", "node-3")) == (True, "node-3 is removed")
+        await until(world, 30, lambda: list(members(world, "node-1")) == ["node-1", "node-2"])
+        # Of two members each slot has one.
+        await until(world, 30, lambda: set(seats(world, "node-1").values()) == {SLOTS // 2})
+
+    with World(8) as world:
+        world.run(main(world), limit_s=120)
