@@ -21,6 +21,7 @@ from .bug import Planted
 from .clients import CLIENTS
 from .consensus import CONSENSUS
 from .control import CONTROL
+from .elastic import ELASTIC
 from .floods import SHARES
 from .forgotten import FORGOTTEN
 from .founding import FINISHED_BY_FEWER, FOUNDING, LATE_JOIN
@@ -114,5 +115,6 @@ PLANTED = (
     *BOUNDS, *HALVES, *REMAINS, *LIVES, *WATCHED, *WATCHES, *SUPERVISED,
     *MEMORY, *BOUNDARY, *SCHEMAS, *BY_TESTS, *SHARES, *FOUNDING, FINISHED_BY_FEWER, *LATE_JOIN, *MUTANTS,
     *RECORDED_BUGS,
+    *ELASTIC,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

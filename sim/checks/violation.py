@@ -58,6 +58,7 @@ PROPERTIES: dict[int, str] = {
     55: "the end of an actor is told to its watchers once, soon after it and never before",
     57: "an actor fails by what its own code raises",
     56: "whoever is told to stop is gone within the grace",
+    58: "in the end replicas are where and as many as they should be, and nobody who is gone is a member",
     54: "a node at its memory budget refuses what grows, and serves everything else",
 }
 """The numbered promises that a checker here looks at."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["ALLOCATING", "DEATHS", "FAULTS", "GATED", "LASTING", "OF_JOURNALS", "PHASES", "PLANNED", "Shape"]
+__all__ = [
+    "ALLOCATING", "DEATHS", "ELASTIC", "FAULTS", "GATED", "LASTING", "OF_JOURNALS", "PHASES", "PLANNED", "Shape",
+]  # fmt: skip
 
 _MANY = 64
 
@@ -35,6 +37,8 @@ FAULTS: dict[str, Shape] = {
     "restart": Shape(1, 1),
     "stop": Shape(1, 1),
     "join": Shape(1, _MANY),
+    "leave": Shape(1, 1),
+    "replace": Shape(2, 2),
     "pause": Shape(1, 1),
     "slow_node": Shape(1, 1, ("held_us",)),
     "clock_drift": Shape(1, 1, ("ppm",)),
@@ -58,7 +62,9 @@ named machines are cut off from all others. ``ring``, ``bridge``: shapes among t
 ``partial``: so many links among the named machines are cut one by one, and come back one by one in another order.
 ``crash``: one or two nodes die at once and come back, as new incarnations of the same node ids, after the duration;
 ``restart``: the same at once. ``stop``: a node leaves in order, handing its groups over, and comes back after the
-duration. ``join``: nodes that are no founders start, all at once. ``pause``, ``client_pause``: SIGSTOP. ``slow_node``:
+duration. ``join``: nodes that are no founders start, all at once. ``leave``: a node leaves for good, and its process
+does not come back. ``replace``: a node dies for good, and after the duration another one, which is no founder, starts
+under a name of its own. ``pause``, ``client_pause``: SIGSTOP. ``slow_node``:
 a node runs for a millisecond and is held for so many microseconds, again and again. ``wall_step``: civil time is set
 forward or back, as by an operator, and put right after the duration; founders draw generations from it. A machine
 that is suspended while its clock goes on is a ``pause``; a clock that stands still or jumps, as it would be measured
@@ -75,6 +81,9 @@ OF_JOURNALS = ("journal", "blackout")
 
 DEATHS = ("crash", "restart", "stop")
 """Kinds that take the memory of a node along: one at a time, and only what the groups tolerate."""
+
+ELASTIC = ("leave", "replace")
+"""Kinds after which a node is gone for good."""
 
 GATED = (*DEATHS, "allocation")
 """Kinds by which at least a replica is lost."""

@@ -83,16 +83,22 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
     if scenario == "mixed" and dice.one_in("rogues", 0, 4):
         shape = replace(shape, rogues=1)
     shape = replace(shape, journaled=recorded.journaled)
+    duration_us = cast.duration_us
     if members is not None:
         quorum = draw_quorum(dice, members.founders)
-        shape = replace(shape, founders=members.founders, quorum=quorum)
-        faults = [*faults, *Members(dice, cast, members.founders, quorum).faults()]
+        drawn = Members(dice, cast, members.founders, quorum)
+        shape = replace(
+            shape, founders=members.founders, quorum=quorum, nodes=len(nodes) + len(drawn.spares),
+            settings={**shape.settings, **drawn.settings()},
+        )  # fmt: skip
+        faults = [*faults, *drawn.faults()]
+        duration_us = drawn.duration_us()
     return Plan(
         scenario=scenario,
         seed=seed,
         cluster=shape,
         operations=load.operations(),
         faults=tuple(sorted(faults, key=lambda fault: fault.at_us)),
-        duration_us=cast.duration_us,
+        duration_us=duration_us,
         label=MAY_BE_UNAVAILABLE if faults else MUST_HOLD,
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from .fault_kinds import ALLOCATING, DEATHS, FAULTS, GATED, LASTING, OF_JOURNALS
+from .fault_kinds import ALLOCATING, DEATHS, ELASTIC, FAULTS, GATED, LASTING, OF_JOURNALS
 from .generate import ARGUMENTS, SCENARIO_KINDS
 from .plan import MAY_BE_UNAVAILABLE, ClusterShape, FaultEvent, Plan, PlannedOperation
 
@@ -73,11 +73,13 @@ def faults(
     duration_us
         It begins within this time.
     """
-    # All nodes are founders here, so nobody can join; and there is no journal to survive the loss of everything.
+    # All nodes are founders here, so nobody can join, or take the place of another; and there is no journal to survive
+    # the loss of everything.
+    left_out = ("join", *ELASTIC, *OF_JOURNALS)
     kinds = [
         kind
         for kind in FAULTS
-        if kind not in ("join", *OF_JOURNALS) and (len(nodes) >= _MIN_FOR_CRASH or kind not in _MANY_NODES)
+        if kind not in left_out and (len(nodes) >= _MIN_FOR_CRASH or kind not in _MANY_NODES)
     ]
     kind = draw(st.sampled_from(kinds))
     shape = FAULTS[kind]

@@ -261,7 +261,7 @@ class NodeAims:
         return frames.CONSENSUS, pack([[group.number, group.epoch, message]])
 
     def beats(self, at: str, guise: Guise) -> Aimed | None:
-        """Beat, and answer beats."""
+        """Beat, answer beats, and say that a replica has no seat any more."""
         del guise
         group = self._group(at)
         if group is None:
@@ -273,7 +273,9 @@ class NodeAims:
             (frames.BEAT_ACK, pack([1 << 60, 3])),
             (frames.ROWS, pack([1, rows])),
             (frames.ROWS_ACK, pack([1 << 60, [[group.number, 0]]])),
-        )[self._below("beat", 4)]
+            (frames.SEATS, pack([[group.number, group.epoch]])),
+            (frames.SEATS_ACK, pack([[group.number, group.epoch, 1 << 40, ["nobody#1"]]])),
+        )[self._below("beat", 6)]
 
     def _digest(self) -> bytes:
         return bytes(self._below("digest-byte", 256) for _ in range(_SECRET_BYTES))

@@ -38,9 +38,9 @@ OF_CLIENTS = (
 OF_NODES = (
     frames.CONSENSUS, frames.BEAT, frames.BEAT_ACK, frames.ROWS, frames.ROWS_ACK, frames.FOUNDING, frames.JOIN,
     frames.HINTS, frames.CLIENTS, frames.REQUEST, frames.REPLY, frames.RELAY, frames.ACTOR, frames.SENT,
-    frames.SETTLED, frames.REGIONS, frames.WATCH,
+    frames.SETTLED, frames.REGIONS, frames.WATCH, frames.SEATS, frames.SEATS_ACK,
 )  # fmt: skip
-_KNOWN = (*OF_CLIENTS, *OF_NODES)
+_KNOWN = (*OF_CLIENTS, *OF_NODES, frames.COMMAND)
 _HEADER = Struct(">IB")
 _LENGTH_BYTES = 4
 _PAUSE_NS = 20_000_000

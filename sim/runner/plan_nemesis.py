@@ -19,12 +19,13 @@ from ..checks.step.leaving import Leaving
 from ..checks.violation import Violation
 from ..kernel.errors import CrashedError
 from ..kernel.events import FaultBegan, FaultEnded
-from ..plans.fault_kinds import DEATHS, GATED
+from ..plans.fault_kinds import DEATHS, ELASTIC, GATED
 from ..plans.plan import FaultEvent, Plan
 from ..plans.roles import is_role
 from ..plans.triggers import Triggers
 from ..workloads.recorder import Stage
 from .blackout import Blackout
+from .departures import Departures
 from .injection import Strikes
 from .roles import Roles
 
@@ -35,7 +36,7 @@ __all__ = ["Tormentor", "is_whole"]
 
 _LOOK_S = 0.1
 _MICROS = 1_000_000
-_ON_PROCESSES = ("pause", "slow_node", "client_pause", *GATED)
+_ON_PROCESSES = ("pause", "slow_node", "client_pause", *ELASTIC, *GATED)
 _RUN_S = 0.001
 """How long a slow node runs between two holds."""
 
@@ -89,6 +90,7 @@ class Tormentor:
         self._stage = stage
         self._checks = checks
         self._present = present
+        self.departures = Departures(world, stage, self._wait)
         self._strikes = Strikes(world, plan.cluster, stage, checks.systems)
         self._blackout = Blackout(world, stage, checks)
         self._roles = Roles(world, stage, checks)
@@ -99,6 +101,7 @@ class Tormentor:
         checks.on_heir = self._triggers.inherited
         checks.on_joint = self._triggers.changing
         checks.on_expiring = self._triggers.expiring
+        checks.logs.may_shrink = self.departures.may_shrink
         self._gate = asyncio.Lock()
         self._over = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -175,7 +178,9 @@ class Tormentor:
         if names is None:
             self._skip(fault, f"nobody is {', '.join(filter(is_role, fault.targets))}")
             return
-        if fault.kind in _ON_PROCESSES and not all(self._world.processes[name].starts for name in names):
+        # Of a replacement only the one that dies has to be there.
+        there = names[:1] if fault.kind == "replace" else names
+        if fault.kind in _ON_PROCESSES and not all(self._world.processes[name].starts for name in there):
             self._skip(fault, f"{', '.join(names)} was never started")
             return
         is_tolerable = fault.kind == "blackout" or self._tolerates(names)
@@ -219,11 +224,13 @@ class Tormentor:
             **dict.fromkeys(("stop", "client_leave"), self._leave),
             "join": self._join,
             "blackout": self._lose_everything,
+            "leave": self._depart,
+            "replace": self._replace,
             "slow_node": self._slow,
             "partial": self._partial,
         }
         await courses.get(fault.kind, self._strike)(fault)
-        if fault.duration_us or fault.kind in DEATHS:
+        if fault.duration_us or fault.kind in (*DEATHS, *ELASTIC):
             self._world.record("nemesis", FaultEnded(fault.kind, tuple(fault.targets)))
 
     async def _strike(self, fault: FaultEvent) -> None:
@@ -309,8 +316,38 @@ class Tormentor:
             await asyncio.gather(*[self._start(fault, name) for name in names])
             self._stage.goal("nodes joined")
 
+    async def _depart(self, fault: FaultEvent) -> None:
+        (name,) = fault.targets
+        if not self.departures.is_possible(name):
+            self._stage.skipped.append(f"fault {fault.kind}: {name} does not serve, or nobody would be left")
+            return
+        if not fault.after_ready and self.departures.leaves_few(name):
+            # Groups become single replicas, which nobody else's death may meet: deaths wait.
+            async with self._gate:
+                await self._leave_for_good(fault)
+        else:
+            await self._leave_for_good(fault)
+
+    async def _leave_for_good(self, fault: FaultEvent) -> None:
+        self._note(fault)
+        await self.departures.leave(fault.targets[0])
+
+    async def _replace(self, fault: FaultEvent) -> None:
+        victim, newcomer = fault.targets
+        if not self._world.processes[victim].is_up or self._world.processes[newcomer].starts:
+            self._stage.skipped.append(f"fault {fault.kind}: {victim} is gone, or {newcomer} is there")
+            return
+        self._note(fault)
+        self.departures.die(victim)
+        await self._wait(fault.duration_us / _MICROS)
+        await self._start(fault, newcomer)
+        self._stage.goal("a node was replaced")
+        founders = self._plan.cluster.founders or self._plan.cluster.nodes
+        if all(f"node-{index + 1}" in self.departures.died for index in range(founders)):
+            self._stage.goal("every founder was replaced")
+
     async def _start(self, fault: FaultEvent, name: str) -> None:
-        if self._world.processes[name].is_up:
+        if self._world.processes[name].is_up or self._world.processes[name].is_retired:
             return
         try:
             await self._world.start(name)

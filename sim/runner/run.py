@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from casty.cluster.control.upkeep import FORGOTTEN_AFTER
 from casty.config import Settings
 from casty.consensus import Role
 from casty.errors import NotStarted
@@ -20,11 +21,13 @@ from ..checks.step.check import StepChecks
 from ..checks.step.memory import check_calm, check_usage, is_open
 from ..checks.step.records import Records
 from ..checks.step.refusals import is_small, limits_of
+from ..checks.step.seats import Gone, unsettled
 from ..checks.step.strangers import Strangers
 from ..checks.step.tallies import Tallies
 from ..checks.violation import Violation
 from ..kernel.errors import CrashedError, DeadlockError, TimeLimitError
 from ..net.path import NetworkProfile
+from ..plans.fault_kinds import ELASTIC
 from ..plans.generate import ACTOR_KINDS
 from ..plans.plan import MAY_LOSE_MEMORY, Plan, PlannedOperation
 from ..plans.swarm.actors import TREE_ARGUMENTS
@@ -55,6 +58,7 @@ __all__ = ["Execution", "run_plan"]
 _MICROS = 1_000_000
 _LIMIT_S = 240.0
 _LEADERS_WITHIN_S = 10.0
+_SETTLED_WITHIN_S = 40.0
 _FOUNDING_S = 60.0
 _OPEN_WITHIN_S = 3.0
 """Nodes measure once a second, and tell each other at a heartbeat; over a link that is half-open nobody hears it."""
@@ -118,6 +122,8 @@ class Execution:
         if plan.cluster.journaled:
             self._stage.journals = self._journals()
         self._tormentor: Tormentor | None = None
+        self._is_elastic = any(fault.kind in ELASTIC for fault in plan.faults)
+        """Whether those that everybody knows at first may all be gone in the end."""
         self._acts: list[asyncio.Task[None]] = []
 
     def _journals(self) -> Journals:
@@ -155,7 +161,10 @@ class Execution:
         self._end_rogues()
         await self._world.quiesce()
         if not self._is_broken():
+            await self._tormentor.departures.forget((FORGOTTEN_AFTER + 3) * self._settings.down_after_s)
             await self._recover()
+            if not self._is_broken():
+                await self._settle()
             await self._until_open()
         if not self._is_broken() and self._plan.cluster.journaled:
             await self._lose_memory()
@@ -234,8 +243,9 @@ class Execution:
             await Rest(population, self._until).leave()
 
     def _present(self) -> list[str]:
-        """Return the nodes that were started, once at least."""
-        return [name for name in self._nodes if self._world.processes[name].starts]
+        """Return the nodes that were started, once at least, and have not gone for good."""
+        processes = self._world.processes
+        return [name for name in self._nodes if processes[name].starts and not processes[name].is_retired]
 
     async def _start(self, tormentor: Tormentor) -> None:
         founders = self._nodes[: self._plan.cluster.founders or len(self._nodes)]
@@ -300,14 +310,19 @@ class Execution:
             # Whoever founded alone knows its cluster's members when it comes again: a node whose only seed is itself
             # founds a cluster of its own when it hears nobody.
             is_alone_again = is_founder and len(seeds) == 1 and process.incarnation.ordinal > 0
-            known = [(name, NODE_PORT) for name in self._present()] if is_alone_again else seeds
+            is_alone_again = is_alone_again or (self._is_elastic and process.incarnation.ordinal > 0)
+            is_new = self._is_elastic and not is_founder
+            known = [(name, NODE_PORT) for name in self._present()] if is_alone_again or is_new else seeds
             system = ClusteredActorSystem(
                 name=CLUSTER_NAME,
                 host=process.name,
                 port=NODE_PORT,
                 node_id=process.node_id,
                 seed_nodes=known,
-                required_quorum=(self._plan.cluster.quorum or None) if is_founder else None,
+                # It was agreed on with the seeds of the beginning.
+                required_quorum=(self._plan.cluster.quorum or None)
+                if known is seeds and is_founder
+                else None,
                 config=self._settings,
             )
             self._checks.running(process.name, system)
@@ -327,7 +342,8 @@ class Execution:
         async def setup(process: Process) -> object:
             from casty.client import ClusterClient  # only worlds with real clients need it
 
-            client = ClusterClient(contact_points=seeds, system_name=CLUSTER_NAME, client_host=process.name)
+            points = [(name, NODE_PORT) for name in self._present()] if self._is_elastic else seeds
+            client = ClusterClient(contact_points=points, system_name=CLUSTER_NAME, client_host=process.name)
             self._checks.running(process.name, client)
             await client.__aenter__()
             if self._stage.population is not None:
@@ -383,6 +399,21 @@ class Execution:
             self._stage.violations.append(
                 Violation(46, "seats", "not all nodes serve in all their seats again")
             )
+
+    async def _settle(self) -> None:
+        """In the end replicas are where they should be, and nobody is a member who is gone for good (17, 58)."""
+        assert self._tormentor is not None
+        departures = self._tormentor.departures
+        started = sum(self._world.processes[name].starts > 0 for name in self._nodes)
+        gone = Gone(started, list(departures.left), list(departures.died))
+
+        def wrong() -> str | None:
+            return unsettled(self._checks.live(), self._checks.systems, self._settings.replication, gone)
+
+        # A member is given up, forgotten much later, and the seats of others move one by one.
+        within_s = _SETTLED_WITHIN_S + (FORGOTTEN_AFTER + 1) * self._settings.down_after_s
+        if not await self._until(lambda: wrong() is None, within_s) and self._checks.first is None:
+            self._stage.violations.append(Violation(58, "replicas", f"in the end: {wrong()}"))
 
     async def _until_open(self) -> None:
         """Soon after their budgets are back no node refuses anything (54)."""

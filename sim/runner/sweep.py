@@ -15,7 +15,7 @@ from typing import Any
 
 from casty.cluster.authority import RULES
 
-from ..plans.fault_kinds import ALLOCATING, FAULTS, OF_JOURNALS, PHASES
+from ..plans.fault_kinds import ALLOCATING, ELASTIC, FAULTS, OF_JOURNALS, PHASES
 from ..plans.generate import expand
 from ..plans.plan import Plan
 from ..plans.swarm.actors import ACTORS
@@ -71,7 +71,17 @@ GOALS: dict[str, tuple[str, ...]] = {
     "map": _COMMON,
     "set": _COMMON,
     "queue": _COMMON,
-    "membership": (*_COMMON, *_HOLDING, *_SERVING, "nodes joined", "a process left in order"),
+    "membership": (
+        *_COMMON,
+        *_HOLDING,
+        *_SERVING,
+        "nodes joined",
+        "a process left in order",
+        "a node left for good",
+        "a node was replaced",
+        "replicas moved",
+        "every founder was replaced",
+    ),
     "memory": (*_WITHOUT_MEMORY, *(f"no memory to {what}" for what in ALLOCATING)),
     "mixed": (
         *_COMMON,
@@ -98,7 +108,7 @@ IN_EVERY_RUN: dict[str, tuple[str, ...]] = {
 }
 """Scenario -> what each of its runs has to see."""
 
-_OF_MEMBERS = ("join",)
+_OF_MEMBERS = ("join", *ELASTIC)
 """Kinds that only ``membership`` draws."""
 _ELSEWHERE = (*_OF_MEMBERS, *OF_JOURNALS)
 _AIMED = tuple(dict.fromkeys(f"{aim.kind} of {' '.join(aim.targets)}" for aim in AIMS.values()))

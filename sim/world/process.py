@@ -91,6 +91,8 @@ class Process:
         self.is_up = False
         self.is_paused = False
         self.starts = 0
+        self.is_retired = False
+        """It went for good: nobody starts it again."""
         self.memory_bytes = MEMORY_BYTES
         self._storage = storage
         self._waiting: list[asyncio.Future[Any]] = []

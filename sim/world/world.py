@@ -250,7 +250,7 @@ class World(LinkFaults, ClusterSupport):
             self.resume(process.name)
             process.clock.thaw()
             process.clock.drift(0)
-            if not process.is_up and process.starts and process.setup is not None:
+            if not process.is_up and process.starts and process.setup is not None and not process.is_retired:
                 await self.start(process.name)
         await asyncio.sleep(settle_s)
 

@@ -117,6 +117,8 @@ class StepChecks:
         self._versions: dict[str, tuple[str, int, int]] = {}
         self._compared: dict[tuple[GroupKey, int], Portrait] = {}
         self._resumed_ns: dict[str, int] = {}
+        self._configured: dict[tuple[str, int], tuple[int, int]] = {}
+        """(node, group) -> index of the configuration in force there, and when it was seen first."""
         self._leased: dict[tuple[str, int], tuple[int, int]] = {}
         """(node, group) -> (term, since when every look found it with a lease of that term)."""
         self._looks = 0
@@ -183,8 +185,9 @@ class StepChecks:
     def counts(self) -> dict[str, int]:
         """What happened, by name."""
         counts = dict(self._past)
-        for name, count in (*self.logs.counts.items(), *self.slots.counts.items()):
-            counts[name] = counts.get(name, 0) + count
+        for made in (self.logs.counts, self.slots.counts, self._versions_made.counts):
+            for name, count in made.items():
+                counts[name] = counts.get(name, 0) + count
         return counts
 
     def report(self, violation: Violation) -> None:
@@ -377,7 +380,11 @@ class StepChecks:
         if is_fresh or core.is_lease_barred or not core.is_established:
             return
         now_ns = process.clock.now()
-        since_ns = max(core.lease_until_ns(), core.leader_since_ns)
+        key, index = (process.name, group.number), core.membership_index
+        if self._configured.get(key, (-1, 0))[0] != index:
+            self._configured[key] = (index, now_ns)
+        # Of new voters others have answered, some of them long ago: whether they are there is for the next look to say.
+        since_ns = max(core.lease_until_ns(), core.leader_since_ns, self._configured[key][1])
         if now_ns - since_ns > 2 * self._election_max_ns:
             _fail(14, group, f"still leads {(now_ns - since_ns) / 1e9:.3f} s after its lease ended")
 

@@ -26,6 +26,11 @@ def _ignore(key: GroupKey, core: Core) -> None:
     """Nobody wants to know."""
 
 
+def _always() -> bool:
+    """Say that it may."""
+    return True
+
+
 class _Mirror:
     """What one replica has written: its entries from `first` on."""
 
@@ -85,6 +90,8 @@ class Logs:
         self._on_leader = on_leader
         self._on_heir = on_heir
         self._on_joint = on_joint
+        self.may_shrink: Callable[[], bool] = _always
+        """Whether the group of a slot may have fewer voters than before: a crash is no reason."""
         self._mirrors: dict[tuple[str, GroupKey], _Mirror] = {}
         self._canons: dict[GroupKey, _Canon] = {}
         self._written: dict[tuple[GroupKey, int, int], tuple[bytes, int]] = {}
@@ -247,6 +254,16 @@ class Logs:
             _, before = canon.memberships[-1]
             if not _is_adjacent(before, after):
                 _broken(13, core, key, f"entry {index} goes from {before} to {after} in one step")
+            # Of an even number one is on its way: it tolerates no more losses than the odd number below.
+            size = len(before.outgoing) - 1 + len(before.outgoing) % 2
+            is_smaller = before.outgoing and len(after.voters) < size
+            if key[0] and is_smaller and not self.may_shrink():
+                _broken(
+                    58,
+                    core,
+                    key,
+                    f"entry {index} leaves {after.voters} of {before.outgoing}, and nobody left",
+                )
         canon.memberships.append((index, after))
 
 

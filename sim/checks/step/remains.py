@@ -105,6 +105,8 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "cluster.slots.weights.Weights.by_kind": _KINDS * groups,
         "cluster.slots.weights.Weights.count_by_kind": _KINDS * groups,
         "cluster.control.machine.SlotRow.first": seats,
+        "cluster.control.machine.SlotRow.target": seats,
+        "cluster.control.machine.SlotRow.held": seats,
         "cluster.control.topology.Topology.slots[][]": seats,
         "consensus.core.Core.peers": seats,
         "cluster.control.formation.Founding._met[]": _FACTS * usual,

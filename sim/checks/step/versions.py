@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casty.cluster.control.machine import ControlMachine
+from casty.cluster.control.machine import PLACE, ControlMachine
 from casty.consensus import Entry
 
 from ..violation import Violation, ViolationError
@@ -12,6 +12,8 @@ from .raft_logs import GroupKey
 __all__ = ["Versions"]
 
 _DATA = 0
+_MOVES = bytes((PLACE,))
+"""The second byte of an entry is its kind."""
 _ASIDE = ("_voters", "version")
 """The number itself, and what is remembered of a calculation."""
 
@@ -21,6 +23,7 @@ class Versions:
 
     def __init__(self) -> None:
         self.machines: dict[GroupKey, ControlMachine] = {}
+        self.counts: dict[str, int] = {}
 
     def committed(self, key: GroupKey, entry: Entry) -> None:
         """Apply a committed entry of a control group."""
@@ -29,6 +32,8 @@ class Versions:
         machine = self.machines.setdefault(key, ControlMachine())
         before, version = _told(machine), machine.version
         machine.apply(entry.data)
+        if machine.version > version and entry.data[1:2] == _MOVES:
+            self.counts["replicas moved"] = self.counts.get("replicas moved", 0) + 1
         if machine.version > version and _told(machine) == before:
             text = f"entry {entry.data[:80]!r} made version {machine.version}, and changed nothing"
             raise ViolationError(Violation(47, "control group", text))

@@ -41,6 +41,10 @@ MEMBER_AIMS: tuple[tuple[str, tuple[str, ...]], ...] = (
 _LOSSES = ("link_loss", "one_way_cut", "reset", "delay", "half_open")
 _LONGEST_MS = 4_000
 _MIN_FOR_QUORUM = 3
+_COURSES = ("", "", "", "leave", "replace", "leave and replace")
+_SILENCES = ((1.0, 1.5), (1.5, 3.0))
+_A_PLACE_US = 5 * SECOND_US
+_MOST_NODES = 9
 _MANY = 5
 """Founders of whom two may die at once, where every group has five replicas."""
 
@@ -75,7 +79,48 @@ class Members:
 
     def faults(self) -> list[FaultEvent]:
         """Draw faults of the founding, joins, and replacements: in a row, and of two at once."""
-        return [*self._of_founding(), *self._joins(), *self._rolling(), *self._replaced()]
+        return [*self._of_founding(), *self._joins(), *self._rolling(), *self._replaced(), *self._elastic()]
+
+    @property
+    def course(self) -> str:
+        """What becomes of members for good: nothing, in half of the seeds."""
+        return self._dice.choice("elastic", 0, _COURSES)
+
+    @property
+    def spares(self) -> list[str]:
+        """Return the names of those that take the places of others: more than the cast."""
+        count = (
+            min(len(self._founders), _MOST_NODES - len(self._cast.nodes)) if "replace" in self.course else 0
+        )
+        return [f"node-{len(self._cast.nodes) + index + 1}" for index in range(count)]
+
+    def settings(self) -> dict[str, float]:
+        """Draw when silent members are given up, where some go for good: within the run."""
+        if not self.course:
+            return {}
+        unreachable_s, down_s = self._dice.choice("elastic-silence", 0, _SILENCES)
+        return {"unreachable_after_s": unreachable_s, "down_after_s": down_s}
+
+    def duration_us(self) -> int:
+        """Return how long the run takes: each that takes another's place needs its time."""
+        return self._cast.duration_us + len(self.spares) * _A_PLACE_US + (_A_PLACE_US if self.course else 0)
+
+    def _elastic(self) -> list[FaultEvent]:
+        """Draw who is replaced under another name, one by one, and who leaves."""
+        faults: list[FaultEvent] = []
+        start_us = self._dice.between("elastic-at", 0, 0, self._cast.duration_us // 2)
+        order = self._dice.shuffled("elastic-order", 0, self._founders)
+        for number, pair in enumerate(zip(order, self.spares, strict=False)):
+            duration_us = 1000 * self._dice.between("elastic-for", number, 0, 3_000)
+            faults.append(FaultEvent(start_us + number, "replace", pair, duration_us, after_ready=True))
+        if "leave" in self.course:
+            names = self._dice.shuffled("elastic-leave", 0, self._cast.nodes)
+            most = max(1, (len(names) - 1) // 2)
+            for number in range(self._dice.between("elastic-count", 0, 1, most)):
+                at_us = self._dice.between("elastic-leave-at", number, 0, self.duration_us())
+                is_calm = self._dice.one_in("elastic-calm", number, 3)
+                faults.append(FaultEvent(at_us, "leave", (names[number],), after_ready=is_calm))
+        return faults
 
     def _of_founding(self) -> list[FaultEvent]:
         if len(self._founders) < 2 or self._dice.one_in("calm", 0, 4):

@@ -1,0 +1,164 @@
+"""Planted bugs in who has a seat, how one moves, and how members end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casty.cluster.control import machine as control_state
+from casty.cluster.control import placement, upkeep
+from casty.cluster.control.machine import ControlMachine, MemberRow
+from casty.cluster.control.placement import Holders, Move, Size
+from casty.cluster.multiraft.host import Host
+from casty.cluster.node import leader_tasks as duties
+from casty.cluster.node import node as nodes
+from casty.cluster.node.course import Told
+from casty.cluster.node.request_handler import Requests
+from casty.cluster.node.vacated import Vacated
+from casty.consensus import Membership, changing
+
+from .bug import Planted, bug_in, shown
+
+__all__ = ["ELASTIC"]
+
+
+def _on_the_target(right: Any) -> Any:
+    """A replica is deleted as soon as the target does not name it."""
+
+    def end(vacated: Any, group: Any, index: int, members: tuple[object, ...]) -> bool:
+        del index
+        others = tuple(id for id in members if id != group.core.id)
+        return bool(right(vacated, group, 1 << 60, others))
+
+    return end
+
+
+def _same_name(_host: Any, _number: int, _epoch: int) -> int:
+    """A replica that was deleted comes again under its old name."""
+    return 0
+
+
+def _only_who_is_up(row: Any) -> bool:
+    """Who is down does not count."""
+    return bool(row.was_up) and row.status in ("up", "joining")
+
+
+def _in_one_step(state: Any, membership: Membership, target: Membership) -> None:
+    """Voters are changed without a joint configuration."""
+    newcomers = [id for id in target.voters if id not in membership.voters]
+    learners = tuple(sorted(id for id in (*target.learners, *newcomers) if id not in membership.voters))
+    if learners != membership.learners:
+        changing.append_membership(state, Membership(membership.voters, (), learners))
+    elif target.voters != membership.voters and all(state.progress[id].is_caught_up for id in newcomers):
+        changing.append_membership(state, Membership(target.voters, (), target.learners))
+
+
+_fill = placement.fill
+
+
+def _to_two(holders: Holders, candidates: Any, size: Size) -> tuple[str, ...]:
+    """A seat that is given away is given to two."""
+    seats = _fill(holders, candidates, size)
+    taken = [node for node in seats if node in candidates and node not in holders.staying]
+    more = [node for node in candidates if node not in seats and node not in holders.ending]
+    is_given = holders.waiting and taken and len(seats) == size.most
+    return tuple(sorted([*seats, *more[:1]])) if is_given else seats
+
+
+def _for_one(targets: Any, nodes: Any) -> Move | None:
+    """A seat moves to whoever has one fewer."""
+    load = dict.fromkeys(nodes, 0) | placement.seats_of(targets)
+    by_load = sorted(load, key=lambda node: (load[node], node))
+    for slot, target in enumerate(targets):
+        if by_load[-1] in target and by_load[0] not in target and load[by_load[-1]] > load[by_load[0]]:
+            return Move(slot, by_load[-1], by_load[0])
+    return None
+
+
+def _nobody(_machine: Any, _voters: Any) -> None:
+    """The rows of members that are gone are kept."""
+
+
+def _committed_only(core: Any) -> Told:
+    """What is about to be in force is not told."""
+    committed = core.committed_membership
+    names = sorted({id.rpartition("#")[0]: None for id in (committed or core.membership).voters})
+    return Told(core.term, 2 * core.membership_index + 1, tuple(names))
+
+
+def _led_for_ever(_group: Any, now_ns: int) -> int:
+    """A process that is removed never hears of it."""
+    return now_ns
+
+
+def _whatever(_row: Any, _status: str) -> bool:
+    """Every verdict is taken, however late."""
+    return True
+
+
+def _any_candidate(machine: Any) -> list[str]:
+    """Silent members take seats as well, and make groups larger."""
+    return [row.node_id for row in machine.members.values() if row.status == "up"]
+
+
+def _not_over(_requests: Any, _group: Any, _payload: bytes) -> bool:
+    """Nobody tells who has left that it has."""
+    return False
+
+
+def _always_current(_duties: Any, _now_ns: int) -> bool:
+    """Slots are walked to wherever they should have been once."""
+    return True
+
+
+_UNIT, _SIM = "tests/unit/cluster/control/test_elastic.py", "tests/cluster/test_elastic.py"
+
+ELASTIC = (
+    bug_in(
+        "deleted-on-a-target", "replicas go on a committed word", "membership", Vacated, "_end", _on_the_target, True
+    ),
+    Planted("replica-name-again", "names of replicas", "membership", Host, "next_number", _same_name, True),
+    Planted(
+        "shrunk-by-a-crash", "a crash shrinks no group", "membership", MemberRow, "is_counted",
+        property(_only_who_is_up), True,
+    ),
+    Planted("changed-in-one-step", "joint changes", "membership", changing, "_step", _in_one_step, True),
+    Planted("given-to-two", "a seat has one holder", "membership", placement, "fill", _to_two, True),
+    Planted("moved-for-one", "movement ends", "membership", upkeep, "next_move", _for_one, True),
+    Planted("never-forgotten", "rows of members go", "membership", upkeep, "forget_entry", _nobody, True),
+    shown(
+        Planted(
+            "committed-only", "who is named is known", "membership", duties, "told_by", _committed_only, True
+        ),
+        "tests/unit/cluster/node/test_duties.py"
+        "::test_who_is_about_to_vote_is_told_before_that_is_committed_and_told_again",
+    ),
+    shown(
+        Planted(
+            "cut-off-for-good", "who was removed comes again", "membership", nodes, "heard_ns", _led_for_ever, True
+        ),
+        f"{_SIM}::test_a_node_that_was_removed_while_it_was_cut_off_joins_again",
+    ),
+    shown(
+        Planted("brought-back", "leaving is for good", "membership", control_state, "_may_become", _whatever, True),
+        f"{_UNIT}::test_who_leaves_is_removed_when_nothing_names_it_and_forgotten_then",
+    ),
+    shown(
+        Planted(
+            "silent-take-seats", "groups grow by who answers", "membership", ControlMachine, "candidates",
+            _any_candidate, True,
+        ),
+        f"{_UNIT}::test_who_comes_for_one_that_is_silent_makes_no_group_larger",
+    ),
+    shown(
+        Planted(
+            "walked-back", "targets are current", "membership", duties.SlotDuties, "_is_current", _always_current,
+            True,
+        ),
+        "tests/unit/cluster/node/test_duties.py"
+        "::test_who_was_cut_off_walks_no_slot_before_it_knows_where_slots_should_be",
+    ),
+    shown(
+        Planted("left-untold", "who has left is told", "membership", Requests, "_is_over", _not_over, True),
+        f"{_SIM}::test_who_has_left_is_told_so_by_whoever_leads_and_does_not_come_back",
+    ),
+)  # fmt: skip

@@ -1,0 +1,122 @@
+"""Where replicas are in the end: exactly where their groups say, as many as there should be, and spread (17, 58).
+
+The number of replicas is counted from who was started and who left, not from what the cluster thinks of its members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from casty.address import node_id_of
+from casty.cluster.control.machine import ControlMachine
+from casty.consensus import Role
+
+from .introspection import GroupView, HostView, inside
+
+if TYPE_CHECKING:
+    from ...world.process import Process
+
+__all__ = ["Gone", "unsettled"]
+
+
+class Gone:
+    """Who is gone for good, and how many were ever there.
+
+    Parameters
+    ----------
+    started
+        How many nodes ever served.
+    left, died
+        The names of those who left in order, and of those who died for good.
+    """
+
+    def __init__(self, started: int, left: Sequence[str], died: Sequence[str]) -> None:
+        self.counted = started - len(left) - len(died)
+        self.names = [*left, *died]
+
+
+def unsettled(
+    live: Sequence[tuple[Process, HostView]], systems: Mapping[str, object], replication: int, gone: Gone
+) -> str | None:
+    """Return what is not as it should be in the end; None when all is.
+
+    Parameters
+    ----------
+    live
+        The nodes that run, with their replicas.
+    systems
+        What they run, by name.
+    replication
+        The cluster's.
+    gone
+        Who is not there any more.
+    """
+    machines = [_machine(systems[process.name]) for process, _ in live]
+    machine = max(machines, key=lambda one: one.version)
+    voters = _voters(live)
+    for slot, row in enumerate(machine.slots):
+        held = voters.get(slot + 1)
+        if held != list(row.target):
+            return f"slot {slot} should be at {list(row.target)}, its group says {held}"
+    wrong = _wrong_size(voters, replication, gone.counted, len(live)) or _strays(live, voters)
+    return wrong or _uneven(live, voters) or _remembered(machine, gone)
+
+
+def _machine(system: object) -> ControlMachine:
+    machine = inside(system, "_node", "control", "machine")
+    assert isinstance(machine, ControlMachine)
+    return machine
+
+
+def _voters(live: Sequence[tuple[Process, HostView]]) -> dict[int, list[str]]:
+    """Return the nodes of the committed configuration of each slot's group, as its leader knows it."""
+    voters: dict[int, list[str]] = {}
+    for _, host in live:
+        for group in host.groups.values():
+            membership = group.core.committed_membership
+            if (
+                group.number
+                and _leads(group)
+                and membership is not None
+                and membership == group.core.membership
+            ):
+                voters[group.number] = sorted(node_id_of(key) for key in membership.members)
+    return voters
+
+
+def _leads(group: GroupView) -> bool:
+    return group.core.role is Role.LEADER and group.core.is_established
+
+
+def _wrong_size(voters: Mapping[int, list[str]], replication: int, counted: int, alive: int) -> str | None:
+    size = min(replication, counted)
+    size -= 1 - size % 2
+    for number, nodes in voters.items():
+        if len(nodes) > size or (alive >= size and len(nodes) < size):
+            return f"slot {number - 1} has {len(nodes)} replicas, {nodes}; of {counted} members it should have {size}"
+    return None
+
+
+def _strays(live: Sequence[tuple[Process, HostView]], voters: Mapping[int, list[str]]) -> str | None:
+    for process, host in live:
+        for group in host.groups.values():
+            if group.number and process.node_id not in voters.get(group.number, ()):
+                slot, nodes = group.number - 1, voters.get(group.number)
+                return f"{process.name} has a replica of slot {slot}, which is at {nodes}"
+    return None
+
+
+def _uneven(live: Sequence[tuple[Process, HostView]], voters: Mapping[int, list[str]]) -> str | None:
+    counts = {process.node_id: 0 for process, _ in live}
+    for nodes in voters.values():
+        for node in nodes:
+            counts[node] = counts.get(node, 0) + 1
+    if max(counts.values()) - min(counts.values()) > 1:
+        return f"replicas are not spread: {counts}"
+    return None
+
+
+def _remembered(machine: ControlMachine, gone: Gone) -> str | None:
+    kept = [name for name in gone.names if name in machine.members]
+    return f"{kept} are gone for good, and have rows of members" if kept else None
