@@ -11,9 +11,9 @@ States of a group on one process, and what leads from one to the next::
 
 - ``n`` counts the replicas that this process began anew; it stands in every message on both ends, so a late answer of
   the former replica is credited to nobody, and a message meant for it is dropped.
-- The blank replica tells the group's members its name, once a second until a configuration has it. Lost, doubled or
-  late does not matter: they keep the highest number. Whoever leads walks the group from ``key`` to ``key~n``, as from a
-  dead process to its successor: learner, snapshot, joint change.
+- The blank replica tells the group's members its name, once a second until a committed configuration has it.
+  Lost, doubled or late does not matter: they keep the highest number. Whoever leads walks the group from ``key`` to
+  ``key~n``, as from a dead process to its successor: learner, snapshot, joint change.
 - A replica that fails again and again waits twice as long each time, up to a minute. What fails on every node alike
   leaves the slot without a majority: it then waits for an operator, as if all its processes had died.
 """
@@ -126,7 +126,8 @@ class Refills:
         return row.epoch == failure.epoch and self._node_id in row.target
 
     def _announce(self, group: Group, machine: ControlMachine) -> None:
-        membership = group.core.membership
+        # One that is not committed may be written over, and the next leader was maybe never told.
+        membership = group.core.committed_membership
         if membership is None or group.core.id not in membership.members:
             for row in machine.members.values():
                 if row.key != self._me:
