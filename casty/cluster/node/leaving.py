@@ -62,6 +62,8 @@ class Leaving:
         self._machine = machine
         self._calls = calls
         self._linked = linked
+        self._attempts = 0
+        """So many questions in a row had no answer, of all who wait."""
         self.has_begun = False
         self.is_over = False
         self.on_asked: Callable[[], object] = _unheard
@@ -92,25 +94,24 @@ class Leaving:
         self.has_begun = True
         until_ns = self._clock.now() + int(timeout_s * SECOND_NS)
         entry = pack([STATUS, self._node_id, self._incarnation, "leaving"])
-        attempts = 0
         while not (self.is_over or self.is_alone()):
             left_s = (until_ns - self._clock.now()) / SECOND_NS
             if left_s <= 0:
                 raise TimeoutError(self._complaint(timeout_s))
             try:
-                reply = await self._calls.write(entry, min(WRITE_S, left_s), self._whom(attempts))
+                reply = await self._calls.write(entry, min(WRITE_S, left_s), self._whom())
             except Unavailable:
-                attempts += 1
+                self._attempts += 1
                 continue
-            attempts = 0
+            self._attempts = 0
             self.is_over = reply[1:] in ([None], ["removed"])
             if not self.is_over:
                 await self._clock.sleep(min(ASK_S, left_s))
 
-    def _whom(self, attempts: int) -> str | None:
-        """Return whom to ask after so many attempts without an answer; who is no member hears of no new leader."""
+    def _whom(self) -> str | None:
+        """Return whom to ask: one after the other without an answer, as who is no member hears of no new leader."""
         others = self._linked()[1:]
-        return others[(attempts - 1) % len(others)] if attempts and others else None
+        return others[(self._attempts - 1) % len(others)] if self._attempts and others else None
 
     def _complaint(self, timeout_s: float) -> str:
         slots = self.seats()
