@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from casty.consensus import changing, election, following, leading, messages
-from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log, new_entry
+from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log, bytes_of, new_entry
 from casty.consensus.membership import History, Membership, decode
 from casty.consensus.progress import STATE_NAMES
 from casty.consensus.rounds import Rounds
@@ -104,20 +104,24 @@ class Core(State):
 
     def _restore(self, restored: Restored, now_ns: int) -> None:
         self.term, self.vote = restored.term, restored.vote
-        if restored.snapshot is not None:
-            snapshot = restored.snapshot
-            self.log = Log(snapshot.index, snapshot.term)
+        snapshot = restored.snapshot
+        if snapshot is not None:
+            is_whole = restored.offset is None
+            offset = snapshot.index if restored.offset is None else restored.offset
+            self.log = Log(offset, snapshot.term if is_whole else restored.offset_term)
             self.history = History(snapshot.since, snapshot.membership)
             self.commit = self.applied = snapshot.index
         self.log.extend(list(restored.entries))
-        for position, entry in enumerate(restored.entries):
-            if entry.kind == MEMBERSHIP:
-                self.history.add(self.log.offset + 1 + position, decode(entry.data))
+        for index, entry in enumerate(restored.entries, self.log.offset + 1):
+            if entry.kind == MEMBERSHIP and index > self.commit:
+                self.history.add(index, decode(entry.data))
+        if self.applied > self.log.offset:
+            self.applied_bytes = bytes_of(self.log.slice(self.log.offset + 1, self.applied))
         self.stable = self.log.last_index
         self.unsaved_index = self.log.last_index + 1
         if len(self.history.items) > 1 or not election.is_alone(self.history.latest[1], self.id):
             # Just before the process ended we may have heard a leader whose lease rests on our silence.
-            self.refuse_until_ns = now_ns + self.timing.election_max_ns
+            self.refuse_until_ns = now_ns + max(self.timing.election_max_ns, restored.quiet_ns)
 
     # What the host reads
 
@@ -314,7 +318,10 @@ class Core(State):
     def stored(self, last_index: int, term: int) -> None:
         """Learn that the log is durable up to `last_index`, whose entry has this term."""
         log = self.log
-        if self.stable < last_index <= log.last_index and log.term_at(last_index) == term:
+        if not self.stable < last_index <= log.last_index:
+            return
+        # What a majority stored may be compacted before it is durable here; it is not replaced by anything any more.
+        if last_index < log.offset or log.term_at(last_index) == term:
             self.stable = last_index
             if self.role is Role.LEADER and last_index > self.commit:
                 leading.advance_commit(self, self.now_ns)

@@ -98,13 +98,20 @@ class Restored(NamedTuple):
     snapshot
         The newest durable snapshot, or None when the log begins at index 1.
     entries
-        The log after the snapshot.
+        The log, which may begin before the snapshot ends.
+    offset, offset_term
+        The entry before the first of these, and its term; None where that is the snapshot's last.
+    quiet_ns
+        How long the former process kept quiet after it heard a leader, where that was longer than it is now.
     """
 
     term: int
     vote: str | None
     snapshot: Snapshot | None
     entries: Sequence[Entry]
+    offset: int | None = None
+    offset_term: int = 0
+    quiet_ns: int = 0
 
 
 class ProgressReport(NamedTuple):

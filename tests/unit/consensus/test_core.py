@@ -21,7 +21,15 @@ from casty.consensus import (
     Snapshot,
     Timing,
 )
-from casty.consensus.messages import ACCEPTED, APPEND, APPEND_REPLY, SNAPSHOT, SNAPSHOT_REPLY
+from casty.consensus.messages import (
+    ACCEPTED,
+    APPEND,
+    APPEND_REPLY,
+    SNAPSHOT,
+    SNAPSHOT_REPLY,
+    VOTE,
+    VOTE_REPLY,
+)
 from casty.errors import RemoteProtocolError
 from tests.scripts.raft_snapshots import Snapshots
 
@@ -141,6 +149,52 @@ def test_a_restored_voter_continues_and_a_snapshot_is_not_handed_out_again() -> 
     core.step(0, "b", [3, 4, 9, 4, 1])
     ready = core.ready()
     assert ready is not None and ready.messages == [("b", [4, 3, 0])]
+
+
+@pytest.mark.parametrize(("quiet_ms", "free_ms"), [(0, 1500), (4000, 4000)])
+def test_a_restored_voter_keeps_quiet_for_one_election_timeout(quiet_ms: int, free_ms: int) -> None:
+    """A lease may rest on what it heard just before its process ended; also on what that one promised, if longer."""
+    restored = Restored(3, None, None, [Entry(3, 0, b"x")], quiet_ns=quiet_ms * MS)
+    core = make("a", "a", "b", restored=restored)
+    for at_ms, granted in ((free_ms - 1, 0), (free_ms, 1)):
+        core.step(at_ms * MS, "b", [VOTE, 4, 1, 3, 1])
+        ready = core.ready()
+        assert ready is not None and ready.messages == [("b", [VOTE_REPLY, 4 if granted else 3, granted])]
+
+
+def test_a_lone_voter_need_not_keep_quiet() -> None:
+    core = make("a", "a", restored=Restored(3, "a", None, [Entry(3, 0, b"x")]))
+    core.tick(0)
+    assert core.role is Role.LEADER and core.term == 4
+
+
+def test_a_restored_log_may_reach_back_before_its_snapshot() -> None:
+    snapshot = Snapshot(6, 2, Membership(("a", "b")), 3)
+    change = Entry(2, 2, b'[["a","b"],[],[]]')
+    entries = [
+        change,
+        Entry(2, 0, b"xy"),
+        Entry(2, 0, b"z"),
+        Entry(2, 0, b"!"),
+        Entry(3, 2, b'[["a","b"],[],["c"]]'),
+    ]
+    core = make("a", "a", "b", restored=Restored(3, None, snapshot, entries, 2, 1))
+    assert (core.commit, core.applied, core.first_index, core.last_index) == (6, 6, 3, 7)
+    assert core.history.items == [(3, Membership(("a", "b"))), (7, Membership(("a", "b"), (), ("c",)))]
+    assert core.applied_bytes == len(change.data) + 4 and core.log.term_at(2) == 1
+
+
+def test_what_a_majority_stored_may_be_compacted_before_it_is_durable_here() -> None:
+    core = make("b", "a", "b", limits=Limits(retained_entries=1, compact_entries=1))
+    for index in range(1, 7):
+        core.step(0, "a", [APPEND, 1, index - 1, 1 if index > 1 else 0, index, 5, [[1, 0, b"x"]]])
+    assert core.ready() is not None
+    core.compact(6)
+    assert core.first_index > 4
+    core.stored(3, 1)
+    assert core.stable == 3
+    core.stored(6, 1)
+    assert core.stable == 6
 
 
 def test_blank_replicas_neither_stand_nor_vote() -> None:
