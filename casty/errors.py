@@ -9,6 +9,8 @@ __all__ = [
     "CastyError",
     "ConfigError",
     "Destroyed",
+    "DiskError",
+    "DiskFull",
     "EncodingError",
     "InternalError",
     "JournalConflict",
@@ -157,6 +159,14 @@ class NotOnRecord(JournalError, OutcomeUnknown):
 
     It happened unless the cluster loses its memory before anybody with the journal uses the structure again.
     """
+
+
+class DiskError(CastyError):
+    """A node's data directory cannot be used: it is full, broken, in use, or of another node or cluster."""
+
+
+class DiskFull(DiskError):
+    """There is no room left for a node's data directory; what was written before is as it was."""
 
 
 class InternalError(CastyError):

@@ -14,11 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from casty.errors import DiskError
 from casty.events import Event
 from casty.tls import Config
 
 __all__ = [
     "Clock",
+    "Device",
     "Entropy",
     "GroupWrite",
     "Link",
@@ -178,6 +180,32 @@ class Storage(Protocol):
         """Make one turn's writes of all groups durable together, then call `done` on the loop."""
 
 
+class Device(Protocol):
+    """One data directory, as an ordered map of bytes to bytes. One process has it at a time.
+
+    Whatever is asked of it is done in the order in which it was asked.
+    """
+
+    async def open(self) -> None:
+        """Take the directory; raises `DiskError` when it is in use, or cannot be used."""
+
+    def commit(
+        self, changes: Sequence[tuple[bytes, bytes | None, bytes]], done: Callable[[DiskError | None], None]
+    ) -> None:
+        """Make changes durable, all or none of them, then call `done` on the loop, in a later turn.
+
+        ``(key, None, value)`` puts a record in; ``(key, behind, b"")`` removes all from `key` on that stand before
+        `behind`. After an error nothing that follows is done either, until it is opened again.
+        """
+
+    async def read(self, first: bytes, behind: bytes, most: int = 0) -> list[tuple[bytes, bytes]]:
+        """Return the records from `first` on that stand before `behind`, in order; `most` of them, 0 for all."""
+        ...
+
+    def close(self) -> None:
+        """Let the directory go, after what was asked before; harmless when it is not open."""
+
+
 class Outlet:
     """Where every interesting step goes. Falsy while nobody listens, so an event is built only for someone.
 
@@ -214,6 +242,10 @@ def _never(name: str) -> bool:
     return False
 
 
+def _no_device(path: str) -> Device:
+    raise DiskError(f"data_dir: this runtime has no disk, so nothing can be kept in {path!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """One node's or client's doors.
@@ -228,6 +260,8 @@ class Runtime:
         What the process may use before the system refuses it memory or ends it.
     descriptors
         How many files and sockets the process may have open.
+    device
+        Returns the device of a data directory, which is not open yet.
     buggify
         Says whether a named rare path is taken now; always False in production.
     """
@@ -239,4 +273,5 @@ class Runtime:
     observe: Outlet
     memory_bytes: int = 1 << 33
     descriptors: int = 1 << 20
+    device: Callable[[str], Device] = _no_device
     buggify: Callable[[str], bool] = _never

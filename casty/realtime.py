@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import cache, partial
 
-from casty.ports import Outlet, Runtime
+from casty.ports import Device, Outlet, Runtime
 from casty.process_limits import descriptor_limit, memory_limit_bytes
 from casty.storage import MemoryStorage
 from casty.transport.tcp import TcpTransport
@@ -96,10 +96,16 @@ class SystemEntropy:
         return secrets.randbelow(bound)
 
 
+def _device(path: str) -> Device:
+    from casty.disk import SqliteDevice  # only who keeps something loads SQLite
+
+    return SqliteDevice(path)
+
+
 @cache
 def default() -> Runtime:
     """Return this process's real runtime."""
     return Runtime(
         SystemClock(), SystemEntropy(), TcpTransport(), MemoryStorage(), Outlet(),
-        memory_bytes=memory_limit_bytes(), descriptors=descriptor_limit(),
+        memory_bytes=memory_limit_bytes(), descriptors=descriptor_limit(), device=_device,
     )  # fmt: skip

@@ -18,7 +18,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         COMMAND_LINE,
     ),
     "ssl": ("casty/tls.py", "casty/transport/tcp.py", "casty/transport/tls.py"),
-    "threading": (),
+    "threading": ("casty/disk.py",),  # a sync of the disk would stop the loop
     "concurrent": ("casty/journal/sqlite.py",),
     "multiprocessing": (),
     "subprocess": (COMMAND_LINE,),
@@ -30,16 +30,25 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "casty/tls.py",
         "casty/config_file.py",
         "casty/pytest_plugin.py",
+        "casty/disk.py",  # the lock of a data directory, and its sync
         COMMAND_LINE,
     ),
-    "pathlib": ("casty/config_file.py", "casty/process_limits.py", "casty/pytest_plugin.py", COMMAND_LINE),
+    "fcntl": ("casty/disk.py",),
+    "queue": ("casty/disk.py",),
+    "pathlib": (
+        "casty/disk.py",
+        "casty/config_file.py",
+        "casty/process_limits.py",
+        "casty/pytest_plugin.py",
+        COMMAND_LINE,
+    ),
     "io": ("casty/wire/serializer.py",),
     "tempfile": (COMMAND_LINE,),
     "shutil": (),
     "resource": ("casty/process_limits.py",),
     "platform": (COMMAND_LINE, "casty/pytest_plugin.py"),
     "pickle": ("casty/wire/serializer.py",),
-    "sqlite3": ("casty/journal/sqlite.py",),
+    "sqlite3": ("casty/disk.py", "casty/journal/sqlite.py"),
 }
 """Who may import what; everybody else asks `runtime.current()`."""
 
