@@ -27,6 +27,8 @@ __all__ = [
     "replica_id",
     "replica_number",
     "said_at",
+    "seat_of",
+    "start_of",
     "unproven_key",
 ]
 
@@ -39,6 +41,7 @@ ReplicaId = str
 """One replica of a group: its process's peer key, and ``~n`` behind it for the n-th that the process began anew."""
 
 MAX_PORT = 65535
+MAX_START_DIGITS = 18
 EXPECTED_PAIRS = "expected a list of (host, port) like [('10.0.0.1', 25520)]"
 
 
@@ -50,6 +53,36 @@ def peer_key(node_id: str, incarnation: str) -> PeerKey:
 def node_id_of(key: PeerKey) -> str:
     """Return the node id inside a peer key."""
     return key.rpartition("#")[0]
+
+
+def seat_of(key: PeerKey) -> PeerKey:
+    """Return under which key a process takes part in groups: its own, or with a disk, that of the disk.
+
+    The incarnation of a process with a disk is ``disk+start+random``: the identity of the disk, how often a process was
+    started with it, and what tells copies of the disk apart. Each start is another process; all hold the same replicas.
+
+    >>> seat_of("n1#ab+3+cd"), seat_of("n1#ab"), seat_of("n+1#22")
+    ('n1#ab', 'n1#ab', 'n+1#22')
+    """
+    if "+" not in key:
+        return key  # the usual case, at a third of the price
+    node_id, mark, incarnation = key.rpartition("#")
+    return f"{node_id}{mark}{incarnation.partition('+')[0]}"
+
+
+def start_of(key: PeerKey) -> int:
+    """Return how often the disk of a process was started with; 0 for one without a disk.
+
+    >>> start_of("n1#ab+3+cd"), start_of("n1#ab"), start_of("n1#ab+x")
+    (3, 0, 0)
+    """
+    if "+" not in key:
+        return 0
+    number = key.rpartition("#")[2].split("+")[1:2]
+    is_number = (
+        bool(number) and number[0].isascii() and number[0].isdigit() and len(number[0]) <= MAX_START_DIGITS
+    )
+    return int(number[0]) if is_number else 0
 
 
 def unproven_key(key: PeerKey, address: NodeAddress | None) -> str:

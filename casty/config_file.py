@@ -42,7 +42,8 @@ class ClusterSection:
     """``[cluster]``: this node's place; its keys are parameters of `ClusteredActorSystem`.
 
     ``seed_nodes`` are texts, ``"host:port"``; in a variable they are separated by commas. ``secret`` is a text or a
-    list of texts; in a variable several are separated by commas, so none has one in it.
+    list of texts; in a variable several are separated by commas, so none has one in it. ``data_dir`` counts from the
+    file that names it.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +53,7 @@ class ClusterSection:
     seed_nodes: tuple[tuple[str, int], ...] = ()
     required_quorum: int | None = None
     secret: Secrets | None = None
+    data_dir: str | None = None
 
     def __post_init__(self) -> None:
         check_text("host in [cluster]", self.host)
@@ -194,6 +196,8 @@ def _tables(path: Path) -> Tables:
             for key, value in table.items()
         }
     _resolve_paths(tables.get("tls", {}), path.parent)
+    if "data_dir" in tables.get("cluster", {}):
+        tables["cluster"]["data_dir"] = str(path.parent / str(tables["cluster"]["data_dir"]))
     return tables
 
 

@@ -88,7 +88,8 @@ class ClusteredActorSystem(ActorSystem):
         Encodes the messages of actors and the values of structures; None means the msgpack codec. Keys of
         maps and members of sets are the codec's in any case, so that all processes agree on what is equal.
     data_dir
-        Has to be None: nodes keep their state in memory, and the replicas are the durability.
+        A directory of this node's own, made where there is none: replicas are kept there, and a process that is
+        started with it again goes on with them. None keeps them in memory: then the other replicas are the durability.
     secret
         What all processes of the cluster share, of at least 16 bytes: with it this node links only with whoever proves
         that it has it too. A list while it is replaced: the first one proves, any of them is accepted. It is never
@@ -98,7 +99,7 @@ class ClusteredActorSystem(ActorSystem):
     ------
     ConfigError
         A name or host is empty, a port cannot be one, `required_quorum` is less than a majority, `secret` is too
-        short, or `roles` or `data_dir` ask for what is not there. It is a `ValueError`.
+        short, or `roles` asks for what is not there. It is a `ValueError`.
     TypeError
         A parameter is of another type.
 
@@ -147,6 +148,7 @@ class ClusteredActorSystem(ActorSystem):
                 seeds=seeds,
                 required_quorum=required_quorum,
                 settings=self._settings,
+                data_dir=data_dir,
                 tls=tls,
                 secrets=Secrets.of("secret", secret),
             ),

@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_member(
         commands.add_parser("member", help="list the members, remove one that is dead, drain one that lives")
     )
+    _add_disk(commands.add_parser("disk", help="look into the data directory of a node that does not run"))
     demo = commands.add_parser("demo", help="start three nodes, use every structure, kill one, check")
     demo.add_argument("--seed", type=int, default=None, help="choose the simulated run at the end")
     demo.set_defaults(run=_demo)
@@ -93,6 +94,9 @@ def _add_node(parser: argparse.ArgumentParser) -> None:
         help="nodes to found with or to join through; name all founders, three of them or more",
     )  # fmt: skip
     _add_secret(parser)
+    parser.add_argument(
+        "--data-dir", metavar="DIR", help="keep replicas there over restarts; default in memory"
+    )
     parser.add_argument("--quorum", type=int, metavar="K", help="found with K of the seeds; default all")
     parser.add_argument("--config", metavar="FILE", help="a casty.toml; default the nearest one")
     parser.add_argument("--app", metavar="MODULE:FUNCTION", help="awaited with the system once it is ready")
@@ -102,6 +106,16 @@ def _add_node(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     parser.set_defaults(run=_node)
+
+
+def _add_disk(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = actions.add_parser(
+        "check", help="read all records, and say what is in them or damaged; 1 if it is"
+    )
+    check.add_argument("directory", metavar="DIR")
+    check.add_argument("--json", action="store_true", help="print a document that programs may rely on")
+    check.set_defaults(run=_disk)
 
 
 def _add_secret(parser: argparse.ArgumentParser) -> None:
@@ -163,6 +177,12 @@ def _member(options: argparse.Namespace) -> int:
     from casty.cli.member import run_member
 
     return run_member(options)
+
+
+def _disk(options: argparse.Namespace) -> int:
+    from casty.cli.disk import run_disk
+
+    return run_disk(options)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -50,6 +50,7 @@ def merge(config: CastyConfig, options: argparse.Namespace) -> CastyConfig:
         "node_id": options.node_id,
         "bind_host": options.bind_host,
         "required_quorum": options.quorum,
+        "data_dir": options.data_dir,
         "secret": read_secrets(options.secret_file),
         "seed_nodes": None if options.seeds is None else tuple(options.seeds),
     }

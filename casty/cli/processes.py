@@ -178,6 +178,8 @@ class Cluster:
         Fields of `casty.config.Settings` that differ from their defaults.
     names
         The node ids; None: ``a``, ``b`` ...
+    data
+        Where each node gets a data directory of its name; None: replicas are in memory.
     """
 
     def __init__(
@@ -189,12 +191,21 @@ class Cluster:
         extra: Sequence[str] = (),
         settings: Mapping[str, int | float | str] | None = None,
         names: Sequence[str] | None = None,
+        data: Path | None = None,
     ) -> None:
         ports = free_ports(count)
         chosen = names or [chr(ord("a") + index) for index in range(count)]
         self.system = system
         self.nodes = {
-            name: NodeProcess(system, name, port, ports, folder / f"{name}.log", extra, settings)
+            name: NodeProcess(
+                system,
+                name,
+                port,
+                ports,
+                folder / f"{name}.log",
+                extra if data is None else (*extra, "--data-dir", str(data / name)),
+                settings,
+            )
             for name, port in zip(chosen, ports, strict=True)
         }
 

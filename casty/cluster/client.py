@@ -369,6 +369,8 @@ class Visitor:
                 return
             self.leaders.clear()
         elif known is not None and new.order < known.order:
+            # Who leads has an order of its own: a node that is behind with the members may be the one to know.
+            learn_hints(self.leaders, hints, len(known.slots))
             return
         self._other_since_ns = None
         self._topology = new

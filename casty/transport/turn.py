@@ -73,6 +73,14 @@ class Turn:
         else:
             self._depth -= 1
 
+    def run(self, work: Callable[[], None]) -> None:
+        """Do something as a turn of its own."""
+        self.begin()
+        try:
+            work()
+        finally:
+            self.end()
+
     def mark(self, link: Flushable) -> None:
         """Flush `link` at the end of the turn. A link marks itself once, when it stages the first frame."""
         self._marked.append(link)

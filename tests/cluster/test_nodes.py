@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -110,12 +110,18 @@ def test_settings_of_the_configuration_found_the_cluster() -> None:
     ("option", "text"),
     [
         ({"roles": frozenset({"worker"})}, "roles: .*worker"),
-        ({"data_dir": "/var/casty"}, "data_dir: .*/var/casty"),
+        ({"data_dir": " "}, "data_dir: expected the path of a directory, found ' '"),
+        ({"data_dir": "a\0b"}, "data_dir: expected the path of a directory"),
     ],
 )
 def test_what_is_not_there_is_refused_by_name(option: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         ClusteredActorSystem(**PLACE, **option)
+
+
+def test_a_data_directory_is_a_text() -> None:
+    with pytest.raises(TypeError, match="data_dir: expected the path of a directory as a text"):
+        ClusteredActorSystem(**PLACE, data_dir=cast("Any", 7))
 
 
 def test_no_roles_and_no_folder_are_fine() -> None:

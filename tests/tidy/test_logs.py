@@ -18,7 +18,8 @@ OTHERWISE: dict[str, int] = {
     "casty/actor/lease.py": 1,  # what a user's own code raised as it was closed, once an entity
     "casty/cluster/actors/wiring.py": 2,  # regions that this process registers
     "casty/cluster/node/change_log.py": 2,  # MOST_LINES a second, each escaped
-    "casty/cluster/multiraft/host.py": 2,  # once a replica
+    "casty/cluster/multiraft/host.py": 3,  # once a replica, and once for all of them when the disk fails
+    "casty/cluster/node/disk.py": 2,  # this node's own disk, at its start and once a replica
     "casty/cluster/node/node.py": 2,  # this node's own clock at its start; who it waits for, each 5 s, escaped
     "casty/cluster/slots/node_memory.py": 2,  # when the budget fills, or is open again
     "casty/cluster/node/address_check.py": 3,  # this node's own addresses, at its start

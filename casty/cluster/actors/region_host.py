@@ -126,6 +126,11 @@ class RegionHost:
     max_entities
         Activations that may live here at the same time.
 
+    Attributes
+    ----------
+    served_since_ns
+        Returns since when the program behind this node may have spawned its regions; now, if it may not have.
+
     Bounds: `_regions` and `_refused` have a row per region that was spawned here, together at most `MAX_REGIONS`;
     `_slots` has a row per living entity, at most `max_entities`; `_hand_overs` one per slot.
     """
@@ -140,6 +145,7 @@ class RegionHost:
         margin_ns: int,
         max_entities: int,
     ) -> None:
+        self.served_since_ns: Callable[[], int] = _always
         self._local = local
         self._remote = remote
         self._routes = routes
@@ -265,7 +271,7 @@ class RegionHost:
             return UnknownRegion(
                 f"region {item.shard_type!r} has num_shards = {recorded}, the caller says {item.num_shards}"
             )
-        if region is None and self._clock.now() - item.since_ns > GRACE_NS:
+        if region is None and self._clock.now() - max(item.since_ns, self.served_since_ns()) > GRACE_NS:
             why = self._refused.get(item.shard_type, "spawn it on every node")
             return UnknownRegion(f"region {item.shard_type!r} is not hosted where its slot is led; {why}")
         return None
@@ -484,3 +490,7 @@ class _Start:
         """Return the entity's behaviour."""
         del ctx
         return self._factory(self._entity_id)
+
+
+def _always() -> int:
+    return 0

@@ -115,6 +115,8 @@ class ClusterActors:
             me=node.node_id, source=node.key, max_waiting=settings.max_mailbox, acceptor=host,
         )  # fmt: skip
         host.router = router
+        if node.disk is not None:
+            host.served_since_ns = node.disk.served_since_ns
         receptionist = Receptionist(local, node.topology, node.control_calls.write, node.incarnation)
         actors = cls(local, remote, router, receptionist, ValuePort(node.gateway, codec), host)
         actors._registrar = local.spawn_at("$regions", Behaviors.receive(_Registrar(node, host).handle)).ref

@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from casty.address import peer_key
+from casty.address import peer_key, seat_of, start_of
 from casty.cluster.control.placement import (
     Holders,
     Size,
@@ -113,6 +113,11 @@ class MemberRow:
         return peer_key(self.node_id, self.incarnation)
 
     @property
+    def seat(self) -> str:
+        """Under which key that process takes part in groups."""
+        return seat_of(self.key)
+
+    @property
     def may_return(self) -> bool:
         """Whether this very process may join again: it was given up, maybe while it was only cut off."""
         return self.status == "removed"
@@ -128,12 +133,22 @@ class MemberRow:
         return self.status == "up" or (self.status == "joining" and self.was_up)
 
     def is_replaced(self, incarnation: str) -> bool:
-        """Whether that process is known to have had a successor: what it asked for is out of date."""
-        return incarnation in self.former
+        """Whether that process is known to have had a successor: what it asked for is out of date.
+
+        So has one with a disk whose node went on with another disk, or none, and one that was started with a copy.
+        """
+        if incarnation in self.former:
+            return True
+        key = peer_key(self.node_id, incarnation)
+        if incarnation == self.incarnation or not start_of(key):
+            return False
+        if seat_of(key) == self.seat:
+            return start_of(key) <= start_of(self.key)
+        return any(seat_of(peer_key(self.node_id, former)) == seat_of(key) for former in self.former)
 
     def former_of(self, successor: str) -> tuple[str, ...]:
         """Return the incarnations that `successor` takes the place of, the latest last."""
-        if successor == self.incarnation:
+        if successor == self.incarnation or seat_of(peer_key(self.node_id, successor)) == self.seat:
             return self.former
         return (*self.former, self.incarnation)[-MAX_FORMER:]
 
@@ -264,7 +279,7 @@ class ControlMachine:
         targets = [place(slot, Holders(), nodes, size, load) for slot in range(document["slots"])]
         preferred = spread_leaders(targets, [None] * len(targets))
         for target, leader in zip(targets, preferred, strict=True):
-            first = tuple(sorted(self.members[node_id].key for node_id in target))
+            first = tuple(sorted(self.members[node_id].seat for node_id in target))
             self.slots.append(SlotRow(first_epoch(self.generation), first, target, leader, target))
         return [0]
 
@@ -447,14 +462,14 @@ class ControlMachine:
         holders = self._holders([node_id for node_id in current if node_id in self.members], None)
         candidates = self.candidates()
         voters = fill(holders, candidates, Size(control_size(self.counted), control_size(len(candidates))))
-        keys = tuple(sorted(self.members[node_id].key for node_id in voters))
-        return keys, tuple(sorted(row.key for row in rows if row.key not in keys))
+        keys = tuple(sorted(self.members[node_id].seat for node_id in voters))
+        return keys, tuple(sorted(row.seat for row in rows if row.seat not in keys))
 
     def slot_voters(self, slot: int) -> tuple[str, ...]:
         """Return the peer keys that should hold a slot: the present process of each target node."""
         voters = self._voters.get(slot)
         if voters is None:
-            voters = tuple(sorted(self.members[node_id].key for node_id in self.slots[slot].target))
+            voters = tuple(sorted(self.members[node_id].seat for node_id in self.slots[slot].target))
             self._voters[slot] = voters
         return voters
 

@@ -95,6 +95,10 @@ class ControlReplica:
         return WholeLoad(self._restore)
 
     def _restore(self, data: bytes) -> None:
+        if self._rebuilt is not None:
+            self._rebuilt.load(data)
+            if self._rebuilt.version < self.machine.version:
+                return
         self.machine.load(data)
         self._rebuilt = None
         self._on_change()

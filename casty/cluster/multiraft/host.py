@@ -21,7 +21,8 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from casty.address import ReplicaId, process_of, replica_id, replica_number
 from casty.cluster.multiraft.snapshot_transfers import Dump, Load, Transfers
-from casty.consensus import Core, Entry, Ready, Role, Rounds, Snapshot
+from casty.consensus import Core, Entry, Membership, Ready, Role, Rounds, Snapshot, messages
+from casty.durable.book import Book
 from casty.errors import RemoteProtocolError
 from casty.events import ReplicaFailed
 from casty.ports import Runtime, Timer
@@ -38,6 +39,9 @@ TICKED_AT_ONCE = 256
 """Groups whose deadlines are worked off in one turn: all may be due when a node died, and each asks for votes."""
 
 MAX_REPLICA_NUMBER = 2**31
+
+OF_LEADERS = (messages.APPEND, messages.SNAPSHOT, messages.TIMEOUT_NOW)
+"""Messages that say nothing of what their sender has stored."""
 
 R = TypeVar("R")
 
@@ -91,8 +95,8 @@ class Group:
     """One replica of one consensus group."""
 
     __slots__ = (
-        "applied_index", "armed_ns", "core", "epoch", "is_dirty", "number", "renewals", "replica",
-        "replica_number",
+        "applied_index", "armed_ns", "core", "epoch", "is_dirty", "is_kept", "number", "renewals", "replica",
+        "replica_number", "unkept_terms",
     )  # fmt: skip
 
     def __init__(self, number: int, epoch: int, core: Core, replica: Replica) -> None:
@@ -108,6 +112,10 @@ class Group:
         self.armed_ns = 0
         self.applied_index = 0
         """What the machine has applied; the core's own index runs ahead while storage is slow."""
+        self.is_kept = True
+        """Whether it is on the disk that it is there, where there is a disk; before that nobody may hear of it."""
+        self.unkept_terms = 0
+        """Terms and votes on their way to the disk."""
 
     @property
     def is_leading(self) -> bool:
@@ -153,6 +161,9 @@ class Host:
     on_role
         Told of a group that began or ceased to be led, here or elsewhere, and of one that goes.
 
+    book
+        Where replicas are kept over restarts; None where memory is all there is.
+
     Bounds: `groups` and `led` have a row per group here at most; `_dirty` and `_out` are empty after each turn;
     `_deadlines` has a row for each time that a group was armed and is not due yet: the next is armed only earlier.
     """
@@ -167,6 +178,8 @@ class Host:
         self._clock = runtime.clock
         self._observe = runtime.observe
         self._storage = runtime.storage
+        self.book: Book | None = None
+        self._stored_batches = 0
         self._send = send
         self._max_frame_bytes = max_frame_bytes
         self._dirty: list[Group] = []
@@ -185,10 +198,20 @@ class Host:
         """What states on their way take that are in no machine, and in no log."""
         return self._transfers.size_bytes
 
-    def add(self, group: Group) -> None:
-        """Take a new group on."""
+    def keep_in(self, book: Book) -> None:
+        """Keep all replicas in a book, before there is any."""
+        assert not self.groups
+        self.book = self._transfers.book = book
+        self._storage = book
+        book.on_halted = self._halted
+
+    def add(self, group: Group, first: Membership | None = None, *, is_restored: bool = False) -> None:
+        """Take a group on; `first` is the configuration that a new one begins with, None if it begins blank."""
         assert group.number not in self.groups
         self.groups[group.number] = group
+        if self.book is not None and not is_restored:
+            group.is_kept = False
+            self.book.begin(group.number, group.epoch, group.replica_number, first)
         self.mark(group)
 
     def remove(self, number: int) -> None:
@@ -198,6 +221,10 @@ class Host:
         self._transfers.forget(group)
         self.led.pop(number, None)
         self.on_role(group)
+
+    def note_ended(self, number: int, epoch: int, replica_number: int) -> None:
+        """A replica is over that was never here: its disk has lost it."""
+        self._ended[number] = (epoch, replica_number)
 
     def next_number(self, number: int, epoch: int) -> int:
         """Return the number of the next replica of a group here: no name is used twice (ADR 0010)."""
@@ -284,13 +311,37 @@ class Host:
         self.settle()
 
     def _persist(self, work: list[tuple[Group, Ready]]) -> None:
-        """Let one batch be stored. What storage refuses at once may be stored by half, for any group of the batch."""
+        """Let one batch be stored. What storage refuses at once may be stored by half, for any group of the batch.
+
+        Storage that takes its time has called nobody back when it returns: then what need not wait for it is done now.
+        """
+        stored_batches = self._stored_batches
         try:
             self._storage.persist(
                 [_write(group, ready) for group, ready in work], partial(self._stored, work)
             )
         except Exception as error:
             for group, _ in work:
+                self.fail(group, error)
+            return
+        if self._stored_batches == stored_batches:
+            self._each(work, self._go_ahead)
+
+    def _halted(self, error: Exception) -> None:
+        """Nothing is stored any more: no replica here may vote or acknowledge anything."""
+        log.error("no replica of this node takes part any more: %s", error)
+        for group in list(self.groups.values()):
+            self.fail(group, error, is_told=True)
+        self._transfers.halted()
+
+    def _each(self, work: list[tuple[Group, Ready]], act: Callable[[Group, Ready], None]) -> None:
+        groups = self.groups
+        for group, ready in work:
+            if groups.get(group.number) is not group:
+                continue
+            try:
+                act(group, ready)
+            except Exception as error:
                 self.fail(group, error)
 
     def _take_ready(self, batch: list[Group]) -> list[tuple[Group, Ready]]:
@@ -305,6 +356,8 @@ class Host:
             except Exception as error:
                 self.fail(group, error)
                 continue
+            if ready is None and not group.is_kept and group.core.membership is None:
+                ready = Ready([])  # a blank one has nothing to write but that it is there
             if ready is not None:
                 work.append((group, ready))
             if group.core.deadline_ns < group.armed_ns or not group.armed_ns:
@@ -312,24 +365,49 @@ class Host:
         return work
 
     def _stored(self, work: list[tuple[Group, Ready]]) -> None:
-        groups = self.groups
-        for group, ready in work:
-            if groups.get(group.number) is not group:
-                continue
-            try:
-                self._do(group, ready)
-            except Exception as error:
-                self.fail(group, error)
+        self._stored_batches += 1
+        self._each(work, self._do)
 
     def _do(self, group: Group, ready: Ready) -> None:
-        core, replica = group.core, group.replica
-        for to, message in ready.messages:
+        core = group.core
+        self._stage(group, ready.messages)
+        group.is_kept = True
+        if ready.hard_state is not None and group.unkept_terms:
+            group.unkept_terms -= 1
+        if ready.entries:
+            core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
+        self._act(group, ready)
+
+    def _stage(self, group: Group, rows: list[tuple[str, list[object]]]) -> None:
+        for to, message in rows:
             if group.replica_number or "~" in to:
                 self._stage_anew(group, to, message)
             else:
                 self._out.setdefault(to, []).append([group.number, group.epoch, message])
-        if ready.entries:
-            core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
+
+    def _go_ahead(self, group: Group, ready: Ready) -> None:
+        """Do what need not wait for the disk, while the rest is written; `_do` does that rest.
+
+        Roles, applies and reads rest on what a majority stored, never on what this node did. Of messages those of a
+        leader in its term go at once, if that term is on the disk: its followers write while it does, and it counts
+        itself when it has written. All others say what this node promised or holds.
+        """
+        if ready.hard_state is not None:
+            group.unkept_terms += 1
+        elif group.is_leading and group.is_kept and not group.unkept_terms and ready.messages:
+            early: list[tuple[str, list[object]]] = []
+            late: list[tuple[str, list[object]]] = []
+            for row in ready.messages:
+                is_early = row[1][0] in OF_LEADERS and row[1][1] == group.core.term
+                (early if is_early else late).append(row)
+            ready.messages = late
+            self._stage(group, early)
+        self._act(group, ready)
+        ready.role_changed = ready.needs_snapshot = False
+        ready.committed, ready.reads, ready.reads_refused = [], [], []
+
+    def _act(self, group: Group, ready: Ready) -> None:
+        core, replica = group.core, group.replica
         if core.inbound is not None:
             self._transfers.arrived(group)
         elif self._transfers.receiving:
@@ -372,12 +450,13 @@ class Host:
         """Whether a group is still here."""
         return self.groups.get(group.number) is group
 
-    def fail(self, group: Group, error: Exception) -> None:
+    def fail(self, group: Group, error: Exception, *, is_told: bool = False) -> None:
         """End a replica whose state nobody can trust any more; everybody else goes on. Harmless when it is gone."""
         if not self.has(group):
             return
         self.remove(group.number)
-        log.error("%s failed and takes no part any more", _name(group), exc_info=error)
+        if not is_told:
+            log.error("%s failed and takes no part any more", _name(group), exc_info=error)
         try:
             group.replica.close()
         except Exception:
@@ -408,6 +487,8 @@ class Host:
             group.applied_index = index - 1
             if group.core.is_log_full:
                 group.core.compact(group.applied_index)
+            if self.book is not None and self.book.is_log_long(group.number):
+                self._transfers.wanted_here(group)
 
     def _send_out(self) -> None:
         if not self._out:

@@ -11,6 +11,7 @@ __all__ = [
     "BAD",
     "BUSY",
     "EXPIRED",
+    "NOBODY",
     "NOT_LEADER",
     "OK",
     "UNKNOWN",
@@ -97,3 +98,12 @@ class Proposals:
         waiting = self._waiting
         self._waiting = {index: row for index, row in waiting.items() if row[0] == but_term}
         return ((row[1], row[2], [UNKNOWN]) for row in waiting.values() if row[0] != but_term)
+
+
+class _Nobody:
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Nobody waits for this answer."""
+
+
+NOBODY = _Nobody()
+"""For what is proposed of a node's own accord."""

@@ -71,6 +71,12 @@ class Arrival:
         """Start asking around."""
         self._tick()
 
+    def restored(self, cluster_id: str) -> None:
+        """The disk says which cluster this process is of: it founds none, and joins none."""
+        self._founding.join_instead(cluster_id)
+        self.cluster_id = cluster_id
+        self.close()
+
     def close(self) -> None:
         """Stop."""
         self.is_done = True
@@ -121,8 +127,8 @@ class Arrival:
         for connection in self._links.everyone():
             connection.send(frames.JOIN, body)
 
-    def ask_again(self, now_ns: int) -> None:
-        """Ask to join now and then, also with a control group at hand.
+    def ask_again(self, now_ns: int) -> bool:
+        """Ask to join now and then, also with a control group at hand; say whether it was asked now.
 
         Called while this process is not known to be up. Whoever was silent on its way in is given up, and nobody sends
         the entries that say so to one who was given up.
@@ -130,6 +136,8 @@ class Arrival:
         if self.is_done and now_ns - self._asked_ns >= ASK_AGAIN_NS:
             self._asked_ns = now_ns
             self._ask_to_join()
+            return True
+        return False
 
     def look_around(self) -> None:
         """Ask whoever was reached at a named address where the members are; once in a second at most.

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from casty.address import NodeAddress, machine_of
+from casty.address import NodeAddress, machine_of, seat_of
 from casty.checks import shown
 from casty.cluster.authority import (
     CARRIED,
@@ -265,6 +265,11 @@ class Boundary:
                 f"{address} needs another --node-id (two machines with one host name?)"
             )
         known = self._node.control.machine.members.get(node_id)
+        if known is not None and "+" in hello.incarnation and known.is_replaced(hello.incarnation):
+            return (
+                f"the data directory of {node_id!r:.100} at {address} is out of date: the node went on with another "
+                "one, or without, or this one is a copy; what it holds is not needed: move it away, and start again"
+            )
         if known is None or (known.host, known.port) == address:
             return None
         if known.incarnation == hello.incarnation:
@@ -343,7 +348,9 @@ class Boundary:
 
     def _consensus(self, link: Connection, body: bytes, role: int) -> None:
         """Let the groups that hear a process step what it says."""
-        sender = key_of(link)
+        sender = self._seat(link, role)
+        if sender is None or self._node.links.is_superseded(link):
+            return
         now_ns = self._node.runtime.clock.now()
 
         def is_heard(group: Group, message: list[Any]) -> bool:
@@ -360,6 +367,26 @@ class Boundary:
             return False
 
         self._node.host.on_consensus(sender, body, is_heard)
+
+    def _seat(self, link: Connection, role: int) -> str | None:
+        """Return under which key a process takes part in groups; None for one that takes a seat which is not its own.
+
+        The seat of a disk outlives its processes, so a name alone does not show who has it: whom this node did not look
+        for has to be where a process with that seat is known to be.
+        """
+        key = key_of(link)
+        seat = seat_of(key)
+        member = self._node.control.machine.members.get(link.remote.node_id)
+        if member is None or member.seat != seat:
+            known = self._node.links.address_at(seat)
+        elif key == seat != member.key:
+            return None
+        else:
+            known = NodeAddress(member.host, member.port)
+        if key == seat or role >= PEER or known == link.remote.address:
+            return seat
+        self.drop("message", f"a consensus message of {link.remote.address} in the seat of {seat!r:.100}")
+        return None
 
     def _keep(self, link: Connection, kind: int, body: bytes) -> None:
         kept = self._kept.setdefault(link, [])

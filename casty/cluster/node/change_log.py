@@ -98,7 +98,7 @@ class Chronicle:
         if now_ns - self._looked_ns < LOOK_NS:
             return
         led = sum(number > 0 for number in self._terms)
-        if led != self._led:
+        if led != self._led and slots:
             self.note(f"leads {led} of {slots} slots, {self._led} before")
             self._led = led
         if not self._lines:

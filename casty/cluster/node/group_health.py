@@ -26,7 +26,7 @@ class Shortage:
     Parameters
     ----------
     me
-        This process's peer key.
+        Under which key this process takes part in groups.
     host, links
         Its groups, and whom it reaches.
 
@@ -81,7 +81,7 @@ class Shortage:
         missing = [
             node_id_of(key)
             for key in map(process_of, voters)
-            if key != self._me and not self._links.is_linked(key)
+            if key != self._me and not self._links.is_seated(key)
         ]
         who = (
             f"of {len(voters)} voters {', '.join(missing)} cannot be reached"

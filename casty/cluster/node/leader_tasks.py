@@ -41,7 +41,7 @@ def _unsaid(slot: int, entry: bytes) -> None:
 class Vitals:
     """When each process last answered a beat of this node.
 
-    Bounds: `_heard_ns` has a row per member but this node, by its present process.
+    Bounds: `_heard_ns` has a row per member but this node, by the key under which it takes part in groups.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -56,7 +56,7 @@ class Vitals:
     def follow(self, machine: ControlMachine) -> None:
         """Forget processes that were replaced; nobody asks how long they were silent."""
         if machine.is_founded and len(self._heard_ns) >= len(machine.members):
-            members = dict.fromkeys(row.key for row in machine.members.values())
+            members = dict.fromkeys(row.seat for row in machine.members.values())
             self._heard_ns = {key: at_ns for key, at_ns in self._heard_ns.items() if key in members}
 
     def silent_ns(self, key: str, since_ns: int) -> int:
@@ -132,13 +132,13 @@ class ControlDuties:
         voting = _voting(group)
         if row.status == "leaving" and upkeep.has_nothing(machine, row, voting):
             self._set_status(row, "removed")
-        if row.key == process_of(group.core.id):
+        if row.seat == process_of(group.core.id):
             if row.status in ("joining", "down"):
                 self._set_status(row, "up")
             if row.is_silent:
                 self._set_silent(row, False)
             return
-        silent_ns = self._vitals.silent_ns(row.key, max(self._since_ns[row.key], group.core.leader_since_ns))
+        silent_ns = self._vitals.silent_ns(row.seat, max(self._since_ns[row.key], group.core.leader_since_ns))
         self._judge_silence(row, silent_ns)
         is_ending = row.status == "leaving" or (row.status == "joining" and not row.was_up)
         if is_ending and silent_ns > self._down_ns:
@@ -158,11 +158,11 @@ class ControlDuties:
         """A predecessor's verdict holds until the member really answered this leader."""
         if not row.is_silent and silent_ns > self._unreachable_ns:
             self._set_silent(row, True)
-        elif row.is_silent and self._vitals.silent_ns(row.key, NEVER_NS) <= self._unreachable_ns:
+        elif row.is_silent and self._vitals.silent_ns(row.seat, NEVER_NS) <= self._unreachable_ns:
             self._set_silent(row, False)
 
     def _follows(self, group: Group, row: MemberRow) -> bool:
-        progress = group.core.progress_of(group.replica_of(row.key))
+        progress = group.core.progress_of(group.replica_of(row.seat))
         return progress is not None and progress.is_caught_up and self._links.is_linked(row.key)
 
     def _set_status(self, row: MemberRow, status: str) -> None:
@@ -238,8 +238,8 @@ class SlotDuties:
         may_hand_over, is_current = not self.is_stopping, self._is_current(now_ns)
         for group in list(self._host.led.values()):
             slot = group.number - 1
-            if slot < 0 or not group.is_leading:
-                continue
+            if slot < 0 or not group.is_leading or slot >= len(machine.slots):
+                continue  # the control group may be behind: what the disk had may be led before it is known
             row = machine.slots[slot]
             if row.epoch != group.epoch:
                 continue
@@ -256,7 +256,7 @@ class SlotDuties:
             self._leaving_ns.pop(slot, None)
             if may_hand_over and row.preferred is not None and row.preferred in machine.members:
                 may_hand_over = not self._hand_over(
-                    group, slot, group.replica_of(machine.members[row.preferred].key), now_ns
+                    group, slot, group.replica_of(machine.members[row.preferred].seat), now_ns
                 )
 
     def _is_current(self, now_ns: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from casty.address import NodeAddress, peer_key
+from casty.address import NodeAddress, peer_key, seat_of, start_of
 from casty.transport.connection import Connection
 from casty.transport.peers import Peers
 
@@ -44,6 +44,7 @@ class Links:
         self._guests: dict[NodeAddress, None] = {}
         self._by_node: dict[str, Connection] = {}
         self._by_key: dict[str, Connection] = {}
+        self._by_seat: dict[str, Connection] = {}
         self.inbound: dict[Connection, None] = {}
         self._is_closed = False
 
@@ -57,6 +58,9 @@ class Links:
         self._members = dict.fromkeys(addresses)
         self._guests.clear()
         self._dial()
+        for connection in self._by_key.values():
+            if "+" in connection.remote.incarnation:
+                self._seat(connection)
 
     def want_told(self, addresses: Iterable[NodeAddress]) -> None:
         """Dial where a member says that members are; they may have joined while this node was cut off."""
@@ -96,11 +100,22 @@ class Links:
             self.inbound[connection] = None
             return
         known = self._by_node.get(connection.remote.node_id)
+        if self.is_superseded(connection):
+            connection.close("another process was started with the same data directory since")
+            return
         self._by_node[connection.remote.node_id] = connection
         self._by_key[key_of(connection)] = connection
+        self._seat(connection)
         if known is not None and known is not connection:
             self._by_key = {key: link for key, link in self._by_key.items() if link is not known}
+            self._by_seat = {key: link for key, link in self._by_seat.items() if link is not known}
             known.close("replaced by a newer link to the same node")
+
+    def _seat(self, connection: Connection) -> None:
+        """Let a process have its seat: one with a disk only where it is named, for it may be anybody with that name."""
+        key = key_of(connection)
+        if "+" not in key or self._is_at_named(connection):
+            self._by_seat[seat_of(key)] = connection
 
     def closed(self, connection: Connection) -> None:
         """A connection ended."""
@@ -109,16 +124,39 @@ class Links:
             del self._by_node[connection.remote.node_id]
         if self._by_key.get(key_of(connection)) is connection:
             del self._by_key[key_of(connection)]
+        seat = seat_of(key_of(connection))
+        if self._by_seat.get(seat) is connection:
+            del self._by_seat[seat]
 
-    def send(self, key: str, kind: int, body: bytes) -> bool:
-        """Stage a frame for exactly that process."""
-        connection = self._by_key.get(key)
+    def send(self, seat: str, kind: int, body: bytes) -> bool:
+        """Stage a frame for exactly the process that has a seat: the latest that its disk was started with."""
+        connection = self._by_seat.get(seat)
         return connection is not None and connection.send(kind, body)
 
     def send_to_node(self, node_id: str, kind: int, body: bytes) -> bool:
         """Stage a frame for whatever process is the node now."""
         connection = self._by_node.get(node_id)
         return connection is not None and connection.send(kind, body)
+
+    def is_superseded(self, connection: Connection) -> bool:
+        """Whether a later process was started with the disk of the one at the other end, and answered here.
+
+        What the former one still says, and would be answered, is of another clock and other questions.
+        """
+        start = start_of(key_of(connection))
+        if not start:
+            return False
+        known = self._by_seat.get(seat_of(key_of(connection)))
+        return known is not None and start_of(key_of(known)) > start
+
+    def address_at(self, seat: str) -> NodeAddress | None:
+        """Return where the process answered that has a seat; None where nobody was dialled that has it."""
+        connection = self._by_seat.get(seat)
+        return None if connection is None else connection.remote.address
+
+    def is_seated(self, seat: str) -> bool:
+        """Whether this node dialled the process that has a seat and it answered."""
+        return seat in self._by_seat
 
     def is_linked(self, key: str) -> bool:
         """Whether this node dialled that process and it answered."""
@@ -136,8 +174,9 @@ class Links:
     def is_named(self, key: str) -> bool:
         """Whether this node dialled a named address and that process answered."""
         connection = self._by_key.get(key)
-        if connection is None:
-            return False
+        return connection is not None and self._is_at_named(connection)
+
+    def _is_at_named(self, connection: Connection) -> bool:
         at = connection.dialled_at
         return at in self._seeds or at in self._members or at in self._told
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from casty.address import NodeAddress, node_id_of, peer_key, process_of
+from casty.address import NodeAddress, node_id_of, peer_key, process_of, seat_of
 from casty.cluster.authority import PEER
 from casty.cluster.control import topology as topologies
 from casty.cluster.control.ballots import MAX_VOTERS
@@ -22,11 +22,13 @@ from casty.cluster.control.topology import LeaderTable, Topology
 from casty.cluster.multiraft.heartbeats import Beats
 from casty.cluster.multiraft.host import Group, Host, Replica
 from casty.cluster.multiraft.memory_budget import MemoryBudget, budget_of
+from casty.cluster.multiraft.proposals import NOBODY
 from casty.cluster.node.address_check import check_reach, warn_if_open
 from casty.cluster.node.bootstrap import MEMBER, Arrival
 from casty.cluster.node.boundary import Boundary
 from casty.cluster.node.change_log import Chronicle
 from casty.cluster.node.commands import Commands
+from casty.cluster.node.disk import NodeDisk
 from casty.cluster.node.group_health import Shortage
 from casty.cluster.node.leader_tasks import ControlDuties, SlotDuties, Vitals
 from casty.cluster.node.leaving import Leaving
@@ -109,6 +111,9 @@ class Node:
         self._born_wall_s = runtime.clock.wall_s()
         self._born_ns = runtime.clock.now()
         self._timer: Timer | None = None
+        self.disk = None if options.data_dir is None else NodeDisk(self, options.data_dir)
+        self.founding_entry = b""
+        """What a founder proposes first; empty for a node that joined."""
         self.on_topology: list[Callable[[Topology], None]] = []
         self.on_link: list[Callable[[Connection, bool], None]] = []
         self.messages_lost: Callable[[], dict[str, int]] = dict
@@ -119,8 +124,23 @@ class Node:
         """This process's peer key."""
         return peer_key(self.node_id, self.incarnation)
 
+    @property
+    def seat(self) -> str:
+        """Under which key this process takes part in groups."""
+        return seat_of(self.key)
+
     async def start(self) -> None:
         """Listen, then found or join in the background; raises `OSError` when the address cannot be bound."""
+        try:
+            if self.disk is not None:
+                await self.disk.open()
+            await self._begin()
+        except BaseException:
+            if self.disk is not None:
+                self.disk.close()
+            raise
+
+    async def _begin(self) -> None:
         options, runtime = self.options, self.runtime
         self.turn = Turn(runtime)
         self.acceptor = Acceptor(
@@ -140,6 +160,9 @@ class Node:
             await self.acceptor.close()
             raise
         self._assemble()
+        if self.disk is not None:
+            await self.disk.restore()
+        self._is_assembled = True
         if self._born_wall_s < 1:
             log.warning(
                 "the wall clock of %s stands before 2025: a cluster that is founded now takes the lowest "
@@ -147,7 +170,8 @@ class Node:
                 self.node_id,
             )
         self.links.want_seeds(options.seeds)
-        self.arrival.begin()
+        if not self.arrival.is_done:
+            self.arrival.begin()
         self._beat()
 
     def _assemble(self) -> None:
@@ -162,26 +186,29 @@ class Node:
         self.host = Host(runtime, self.links.send, settings.max_frame_bytes)
         self.vitals = Vitals(clock)
         budget = MemoryBudget(budget_of(settings.memory_budget_bytes, runtime.memory_bytes))
-        self.beats = Beats(self.host, clock, self.key, self.links.send, self.vitals.answered, budget, ttl_ns)
+        self.beats = Beats(self.host, clock, self.seat, self.links.send, self.vitals.answered, budget, ttl_ns)
         self.leaders = LeaderTable()
         complaint = Complaint(self.runtime.clock, log, SECOND_NS, logging.ERROR)
         self.feed = Feed(self.links, self.leaders, self.node_id, self._topology_changed, complaint)
         self.relays = Relays()
         self.control_calls = ControlCalls(clock, self.relays, self.control_leader, self.send_to_node)
-        self.control = ControlReplica(self._control_changed, self._role_changed)
+        self.control = ControlReplica(self.control_changed, self._role_changed)
         self.requests = Requests(self)
         self.memory = NodeMemory(budget, self.node_id, self.host, self.requests.slots, self._buffered_bytes)
         self.gateway = Gateway(runtime, self, settings, self.key.encode(), str(self.address), turn=self.turn)
-        self.groups = Groups(self.host, runtime, settings, self.key, self.requests.make_slot, self.turn)
-        self.refills = Refills(self.host, self.key, self.node_id, self._refill)
+        self.groups = Groups(self.host, runtime, settings, self.seat, self.requests.make_slot, self.turn)
+        self.refills = Refills(
+            self.host, self.seat, self.node_id, self._refill,
+            lambda: [seat_of(key_of(link)) for link in self.links.named()],
+        )  # fmt: skip
         self.host.on_failed = self._replica_failed
         self.chronicle = Chronicle(runtime, self.node_id)
         self.host.on_role = lambda group: self.chronicle.role(group, is_here=self.host.has(group))
         self.groups.is_failed = self.refills.is_failed
         self._make_duties()
-        self.readiness = Readiness(self.host, self.node_id)
+        self.readiness = Readiness(self.host, self.node_id, None if self.disk is None else self.incarnation)
         self.statuses = StatusAnswers(clock, lambda: pack(self.status()))
-        self.shortage = Shortage(self.key, self.host, self.links)
+        self.shortage = Shortage(self.seat, self.host, self.links)
         self.turn.hooks.extend((self.requests.settle, self.feed.flush, self.statuses.flush))
         identity = Identity(self.node_id, self.incarnation, *self.address)
         self.arrival = Arrival(
@@ -192,11 +219,11 @@ class Node:
         self.handlers: dict[int, Callable[[Connection, bytes], None]] = {
             frames.FOUNDING: self._on_founding,
             frames.JOIN: self._on_join,
-            frames.CONSENSUS: lambda link, body: self.host.on_consensus(key_of(link), body),
-            frames.BEAT: lambda link, body: self.beats.on_frame(key_of(link), frames.BEAT, body),
-            frames.BEAT_ACK: lambda link, body: self.beats.on_frame(key_of(link), frames.BEAT_ACK, body),
-            frames.ROWS: lambda link, body: self.beats.on_frame(key_of(link), frames.ROWS, body),
-            frames.ROWS_ACK: lambda link, body: self.beats.on_frame(key_of(link), frames.ROWS_ACK, body),
+            frames.CONSENSUS: lambda link, body: self.host.on_consensus(seat_of(key_of(link)), body),
+            frames.BEAT: lambda link, body: self._on_beat(link, frames.BEAT, body),
+            frames.BEAT_ACK: lambda link, body: self._on_beat(link, frames.BEAT_ACK, body),
+            frames.ROWS: lambda link, body: self._on_beat(link, frames.ROWS, body),
+            frames.ROWS_ACK: lambda link, body: self._on_beat(link, frames.ROWS_ACK, body),
             frames.SEATS: lambda link, body: self.vacated.on_question(key_of(link), body),
             frames.SEATS_ACK: lambda link, body: self.vacated.on_answer(body),
             frames.HINTS: lambda link, body: self.feed.on_hints(body, link.remote.node_id),
@@ -211,7 +238,10 @@ class Node:
         self.losses = Losses(clock)
         self.handlers.update(self.losses.handlers)
         self.boundary = Boundary(self, self.handlers)
-        self._is_assembled = True
+
+    def _on_beat(self, link: Connection, kind: int, body: bytes) -> None:
+        if not self.links.is_superseded(link):
+            self.beats.on_frame(seat_of(key_of(link)), kind, body)
 
     def _make_duties(self) -> None:
         clock, machine = self.runtime.clock, self.control.machine
@@ -219,7 +249,7 @@ class Node:
             self.host, clock, self.vitals, self.settings, self.requests.silence_ns, self.control_calls.tell
         )
         self.control_duties = ControlDuties(
-            self.host, clock, self.settings, self.links, self.vitals, self._propose_control
+            self.host, clock, self.settings, self.links, self.vitals, self.propose_control
         )
         self.vacated = Vacated(
             self.host,
@@ -266,9 +296,11 @@ class Node:
     # -- becoming part of a cluster
 
     def _founded(self, document: dict[str, Any]) -> None:
-        keys = [peer_key(row[0], row[1]) for row in document["founders"]]
+        keys = [seat_of(peer_key(row[0], row[1])) for row in document["founders"]]
         self.has_founded = True
-        self._founding_entry = pack([FOUND, document])
+        self.founding_entry = pack([FOUND, document])
+        if self.disk is not None:
+            self.disk.founded(document, self.founding_entry)
         membership = Membership(tuple(sorted(keys[:MAX_VOTERS])), (), tuple(sorted(keys[MAX_VOTERS:])))
         group = self.groups.create(CONTROL, document["generation"], membership, self.control)
         if document["founder"] == self.node_id:
@@ -276,6 +308,8 @@ class Node:
         self.turn.mark_due()
 
     def _joined(self, generation: int) -> None:
+        if self.disk is not None:
+            self.disk.joined(generation)
         self.groups.create(CONTROL, generation, None, self.control)
         self.turn.mark_due()
 
@@ -285,7 +319,9 @@ class Node:
             self.requests.drop_slot(group.number - 1)
 
     def _refill(self, number: int, epoch: int, replica_number: int) -> None:
-        """Put a blank replica where one failed."""
+        """Put a replica where one failed: the one that the disk has, or a blank one."""
+        if self.disk is not None and self.disk.wants(number, replica_number):
+            return
         if number == CONTROL:
             self.control.begin_anew()
             replica: Replica = self.control
@@ -293,8 +329,11 @@ class Node:
             replica = self.requests.make_slot(number - 1, epoch, self.control.machine)
         self.groups.create(number, epoch, None, replica, replica_number)
 
-    def _control_changed(self) -> None:
+    def control_changed(self) -> None:
+        """The control group's state changed: follow it, and tell others."""
         machine = self.control.machine
+        if self.disk is not None and not self.disk.changed(machine):
+            return
         self.arrival.settled()
         self.arrival.cluster_id = machine.cluster_id
         if machine.is_founded:
@@ -311,7 +350,7 @@ class Node:
         group = self.host.groups.get(CONTROL)
         leader = None if group is None else group.core.leader
         row = None if leader is None else machine.members.get(node_id_of(leader))
-        return row is not None and leader is not None and row.key == process_of(leader)
+        return row is not None and leader is not None and row.seat == process_of(leader)
 
     def _topology_changed(self) -> None:
         self.gateway.on_topology()
@@ -321,13 +360,14 @@ class Node:
                 listener(topology)
 
     def _role_changed(self, group: Group) -> None:
-        if group.is_leading and not self.control.machine.is_founded:
-            self._propose_control(self._founding_entry)
+        if group.is_leading and not self.control.machine.is_founded and self.founding_entry:
+            self.propose_control(self.founding_entry)
 
-    def _propose_control(self, entry: bytes) -> None:
+    def propose_control(self, entry: bytes) -> None:
+        """Propose an entry of the control group, if this node leads it."""
         group = self.host.groups.get(CONTROL)
         if group is not None:
-            self.control.propose(group.core, entry, _Nobody(), 0)
+            self.control.propose(group.core, entry, NOBODY, 0)
             self.host.mark(group)
 
     def _leader_of(self, slot: int) -> str | None:
@@ -342,8 +382,10 @@ class Node:
         self._was_up = self._was_up or (me is not None and me.key == self.key and me.was_up)
         self._led_ns = max(self._led_ns, heard_ns(self.host.groups.get(CONTROL), now_ns))
         is_lost = now_ns - self._led_ns > int(self.settings.down_after_s * SECOND_NS)
-        if (is_lost or not self._was_up) and not (self.is_stopping or self.leaving.has_begun):
-            self.arrival.ask_again(now_ns)
+        if not (is_lost or not self._was_up) or self.is_stopping or self.leaving.has_begun:
+            return
+        if self.arrival.ask_again(now_ns) and self.disk is not None:
+            self.disk.join_own(Identity(self.node_id, self.incarnation, *self.address))
 
     # -- what others ask
 
@@ -383,7 +425,7 @@ class Node:
         if known is not None and known.incarnation == identity.incarnation and not known.may_return:
             return
         if self.links.is_linked(identity.key):
-            self._propose_control(pack([JOIN, *identity]))
+            self.propose_control(pack([JOIN, *identity]))
 
     def status(self) -> dict[str, object]:
         """Return the status document of this node."""
@@ -457,7 +499,7 @@ class Node:
         if remote.role == "node":
             self.links.closed(connection)
             if connection.is_dialled:
-                self.memory.budget.forget(key_of(connection))
+                self.memory.budget.forget(seat_of(key_of(connection)))
                 self.relays.link_lost(remote.node_id)
                 self.gateway.on_link_down(remote.node_id)
         for listener in self.on_link:
@@ -580,8 +622,5 @@ class Node:
         self.host.close()
         self.arrival.close()
         self.links.close()
-
-
-class _Nobody:
-    def add(self, call_id: int, reply: list[object]) -> None:
-        """Nobody waits for this answer."""
+        if self.disk is not None:
+            self.disk.close()

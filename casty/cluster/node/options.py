@@ -37,6 +37,7 @@ class NodeOptions:
     seeds: tuple[NodeAddress, ...] = ()
     required_quorum: int | None = None
     settings: Settings = field(default_factory=Settings)
+    data_dir: str | None = None
     tls: Config | None = None
     secrets: Secrets | None = None
 
@@ -60,6 +61,7 @@ def options_of(config: CastyConfig, *, has_tls: bool) -> dict[str, Any]:
         "seed_nodes": section.seed_nodes,
         "required_quorum": section.required_quorum,
         "secret": section.secret,
+        "data_dir": section.data_dir,
     }
     if not has_tls:
         options["tls"] = tls_of(config)
@@ -132,15 +134,16 @@ def check_tls(tls: object, *, is_node: bool) -> None:
         )
 
 
-def check_supported(roles: Iterable[str], data_dir: str | None) -> None:
-    """Refuse what is not there yet, rather than run without it."""
+def check_supported(roles: Iterable[str], data_dir: object) -> None:
+    """Refuse what is not there yet, rather than run without it, and a data directory that can be none."""
     names = list(roles)
     if names:
         raise ConfigError(
             f"roles: expected none, found {', '.join(sorted(map(str, names)))}; members do not carry roles yet"
         )
-    if data_dir is not None:
-        raise ConfigError(
-            f"data_dir: expected None, found {shown(data_dir)}; nodes keep everything in memory yet, "
-            "and nothing would be written there"
+    if data_dir is not None and not isinstance(data_dir, str):
+        raise TypeError(
+            f"data_dir: expected the path of a directory as a text, or None, found {shown(data_dir)}"
         )
+    if data_dir is not None and (not data_dir.strip() or "\0" in data_dir):
+        raise ConfigError(f"data_dir: expected the path of a directory, found {shown(data_dir)}")

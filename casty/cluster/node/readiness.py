@@ -16,9 +16,17 @@ class Readiness:
     """Looks at the groups of one node.
 
     A slot without a leader for 5 s has no majority: nobody waits for it, it is named instead.
+
+    Parameters
+    ----------
+    host, node_id
+        The node's.
+    incarnation
+        Under which the members have to know it; None for a node that has no seat before they do.
     """
 
-    def __init__(self, host: Host, node_id: str) -> None:
+    def __init__(self, host: Host, node_id: str, incarnation: str | None) -> None:
+        self._incarnation = incarnation
         self._host = host
         self._node_id = node_id
         self._leaderless_since_ns: dict[int, int] = {}
@@ -26,7 +34,7 @@ class Readiness:
     def missing(self, machine: ControlMachine, now_ns: int) -> list[str]:
         """Return what is still to come, in words; empty when the node is ready."""
         me = machine.members.get(self._node_id)
-        if me is None or me.status != "up":
+        if me is None or me.status != "up" or self._incarnation not in (None, me.incarnation):
             return ["membership"]
         control = self._host.groups.get(0)
         if control is None:

@@ -18,7 +18,7 @@ from casty.address import replica_id
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.multiraft.host import Group, Host, Replica
 from casty.config import SECOND_NS, Settings
-from casty.consensus import Core, Limits, Membership, Timing
+from casty.consensus import Core, Limits, Membership, Restored, Timing
 from casty.ports import Runtime, Timer
 from casty.transport.turn import Turn
 
@@ -65,8 +65,13 @@ class Groups:
         membership: Membership | None,
         replica: Replica,
         replica_number: int = 0,
+        restored: Restored | None = None,
     ) -> Group:
-        """Create one group; `membership` None makes a blank replica, the `replica_number`-th begun anew here."""
+        """Create one group; `membership` None makes a blank replica, the `replica_number`-th begun anew here.
+
+        `restored` is what the disk has of it, with the configuration that the group began with; the replica has the
+        state of the snapshot in it by then.
+        """
         clock, entropy = self._runtime.clock, self._runtime.entropy
         low, high = self._timing.election_min_ns, self._timing.election_max_ns
 
@@ -92,10 +97,18 @@ class Groups:
             rounds=self._host.rounds,
             election_timeout_ns=election_timeout_ns,
             reads="lease" if self._settings.reads == "lease" else "quorum",
+            restored=restored,
         )
         group = Group(number, epoch, core, replica)
-        self._host.add(group)
+        group.applied_index = core.applied
+        if number:
+            self._created[number - 1, epoch] = None
+        self._host.add(group, membership, is_restored=restored is not None)
         return group
+
+    def lost(self, slot: int, epoch: int) -> None:
+        """The disk has lost the replica of a slot: its first group was created, and is not created again."""
+        self._created[slot, epoch] = None
 
     def follow(self, machine: ControlMachine, node_id: str) -> None:
         """Create what the control state names on this process and is not here yet, part by part, the first now."""
@@ -119,7 +132,7 @@ class Groups:
     def _create_some(self, machine: ControlMachine, node_id: str, first: int) -> None:
         """Create the missing groups of slots from `first` on, and see to those that are too many for this turn."""
         member = machine.members.get(node_id)
-        if member is None or member.key != self._me:
+        if member is None or member.seat != self._me:
             return
         left = CREATED_AT_ONCE
         for slot in range(first, len(machine.slots)):
@@ -136,7 +149,6 @@ class Groups:
     def _create(self, machine: ControlMachine, node_id: str, slot: int) -> None:
         row = machine.slots[slot]
         is_founder = self._me in row.first and (slot, row.epoch) not in self._created
-        self._created[slot, row.epoch] = None
         membership = Membership(row.first) if is_founder else None
         number = slot + 1
         group = self.create(

@@ -20,7 +20,7 @@ States of a group on one process, and what leads from one to the next::
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from casty.cluster.control.machine import ControlMachine
@@ -34,6 +34,8 @@ LONGEST_NS = 60 * SECOND_NS
 FORGIVEN_NS = 600 * SECOND_NS
 """After so long without a failure the back-off begins anew."""
 ANNOUNCE_NS = SECOND_NS
+POSTPONED_NS = 2 * SECOND_NS
+"""So often a disk that is full is looked at again."""
 
 Refill = Callable[[int, int, int], object]
 """Makes the blank replica of (group number, epoch, replica number)."""
@@ -48,6 +50,8 @@ class Failure(NamedTuple):
     reason: str
     failed_ns: int
     due_ns: int
+    is_lost: bool = False
+    """Whether the disk has lost it."""
 
 
 class Refills:
@@ -58,16 +62,21 @@ class Refills:
     host
         The groups.
     me, node_id
-        This process's peer key, and its node.
+        Under which key this process takes part in groups, and its node.
     refill
-        Makes a blank replica.
+        Makes a blank replica, or loads the one that the disk has.
+    linked
+        Returns under which keys the nodes that are linked with take part, for one that knows no members.
     """
 
-    def __init__(self, host: Host, me: str, node_id: str, refill: Refill) -> None:
+    def __init__(
+        self, host: Host, me: str, node_id: str, refill: Refill, linked: Callable[[], Iterable[str]]
+    ) -> None:
         self._host = host
         self._me = me
         self._node_id = node_id
         self._refill = refill
+        self._linked = linked
         self._failures: dict[int, Failure] = {}
         """By group number, so never more than there are groups; the last failure of each is kept."""
         self._announced_ns = 0
@@ -81,6 +90,23 @@ class Refills:
         self._failures[group.number] = Failure(
             group.epoch, count, f"{type(error).__name__}: {error}", now_ns, now_ns + wait_ns
         )  # fmt: skip
+
+    def postponed(self, number: int, reason: str, now_ns: int) -> None:
+        """What should have filled a place did not come about either."""
+        self._failures[number] = self._failures[number]._replace(
+            reason=reason, failed_ns=now_ns, due_ns=now_ns + POSTPONED_NS
+        )
+
+    def lost(self, number: int, epoch: int, replica_number: int, reason: str, now_ns: int) -> None:
+        """The disk has lost what a replica held: its place is to be filled by another one, at once."""
+        known = self._failures.get(number)
+        count = 1 if known is None else known.failures
+        self._host.note_ended(number, epoch, replica_number)
+        self._failures[number] = Failure(epoch, count, reason, now_ns, now_ns, True)
+
+    def is_lost(self, number: int) -> bool:
+        """Whether the disk has nothing that could fill the group's place."""
+        return number in self._failures and self._failures[number].is_lost
 
     def is_failed(self, number: int) -> bool:
         """Whether the group's place here is empty because its replica failed."""
@@ -120,18 +146,21 @@ class Refills:
                     self._announce(group, machine)
 
     def _is_wanted(self, number: int, failure: Failure, machine: ControlMachine) -> bool:
-        if number == CONTROL:
+        if number == CONTROL or not machine.is_founded:
             return True
         row = machine.slots[number - 1]
         return row.epoch == failure.epoch and self._node_id in row.target
 
     def _announce(self, group: Group, machine: ControlMachine) -> None:
+        if not group.is_kept:
+            return
         # One that is not committed may be written over, and the next leader was maybe never told.
         membership = group.core.committed_membership
         if membership is None or group.core.id not in membership.members:
-            for row in machine.members.values():
-                if row.key != self._me:
-                    self._host.announce(group, row.key)
+            members = [row.seat for row in machine.members.values()] or self._linked()
+            for seat in members:
+                if seat != self._me:
+                    self._host.announce(group, seat)
 
 
 def _what(number: int) -> str:

@@ -8,7 +8,7 @@ one hop.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from casty.address import node_id_of
 from casty.cluster.authority import MEMBER, PEER, STRANGER
@@ -63,6 +63,13 @@ LATE_AT_ONCE = 512
 """Calls that are told in one turn that somebody else leads: about a millisecond, with the frames."""
 
 
+class Agreed(NamedTuple):
+    """What the cluster agreed on, as far as replicas need it before the control group's state is here."""
+
+    generation: int
+    settings: dict[str, float]
+
+
 class Served(Protocol):
     """The node whose requests are served; see `Node`."""
 
@@ -93,6 +100,8 @@ class Requests:
         self._answers: dict[Connection, LinkAnswers] = {}
         self._local = LocalAnswers(self._deliver, self._dirty)
         self.slots: dict[int, SlotReplica] = {}
+        self.agreed: Callable[[], Agreed] | None = None
+        """Returns what the disk says that was agreed on; None without a disk."""
         self._next_tick = 0
         self._ending: dict[int, None] = {}
         """Slots with sessions that end in parts; at most one row per slot."""
@@ -329,14 +338,17 @@ class Requests:
 
     def make_slot(self, slot: int, epoch: int, machine: ControlMachine) -> Replica:
         """Make the replica of a slot's group on this node."""
+        node = self._node
+        # After a restart a slot may be here before what the control group agreed on is.
+        agreed = machine if machine.is_founded or self.agreed is None else self.agreed()
         replica = SlotReplica(
             slot,
-            self._node.runtime,
-            self._node.settings,
-            machine.generation,
-            machine.settings,
+            node.runtime,
+            node.settings,
+            agreed.generation,
+            agreed.settings,
             self._role_changed,
-            self._node.memory,
+            node.memory,
         )
         replica.on_over = self._over
         replica.on_late = self._late.add

@@ -10,6 +10,7 @@ from casty.cluster.multiraft.host import Group
 from casty.cluster.multiraft.proposals import (
     BUSY,
     EXPIRED,
+    NOBODY,
     NOT_LEADER,
     Answers,
     Late,
@@ -211,7 +212,7 @@ class SlotReplica:
                 f"keep-alive: expected less in one row, found {len(entry)} bytes to withdraw"
             )
         if entry is not None:
-            self.proposals.propose(core, entry, _NOBODY, 0)
+            self.proposals.propose(core, entry, NOBODY, 0)
         return [self._slot, *answer, None, core.term]
 
     def tick(self, group: Group, now_ns: int, work: int = EXPIRY_WORK) -> int:
@@ -234,7 +235,7 @@ class SlotReplica:
         for entry in leader.due(now_ns, work):
             plain: Any = unpack(entry)
             spent += 1 + len(self.machine.sessions[plain[1]].waits)
-            if not self.proposals.propose(group.core, entry, _NOBODY, 0):
+            if not self.proposals.propose(group.core, entry, NOBODY, 0):
                 leader.expiry_refused([plain[1]])
         if leader.has_part:
             self.on_over(self._slot)
@@ -251,7 +252,7 @@ class SlotReplica:
         if leader is None or part is None:
             return False
         session, entry = part
-        if not self.proposals.propose(group.core, entry, _NOBODY, 0):
+        if not self.proposals.propose(group.core, entry, NOBODY, 0):
             leader.part_refused(session)
             return False  # the next heartbeat finds it
         return leader.has_part
@@ -292,7 +293,7 @@ class SlotReplica:
             if waiting is not None:
                 waiting[0].add(waiting[1], [NOT_LEADER, None, 0])
             return
-        is_asked = waiting is not None and waiting[0] is not _NOBODY
+        is_asked = waiting is not None and waiting[0] is not NOBODY
         self.leader.part_applied(plain[1], waiting if is_asked else None)
         self.on_over(self._slot)
 
@@ -382,11 +383,3 @@ def _ignore(slot: int) -> None:
 def _freed(step: None) -> None:
     """Free nothing besides: asking for the step did it."""
     del step
-
-
-class _Nobody:
-    def add(self, call_id: int, reply: list[object]) -> None:
-        """Nobody waits for this answer."""
-
-
-_NOBODY = _Nobody()

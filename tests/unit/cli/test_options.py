@@ -12,7 +12,7 @@ from casty.errors import ConfigError
 
 NOTHING = {
     "name": None, "host": None, "port": None, "node_id": None, "bind_host": None, "quorum": None,
-    "seeds": None, "secret_file": None,
+    "seeds": None, "secret_file": None, "data_dir": None,
 }  # fmt: skip
 
 
@@ -40,3 +40,10 @@ def test_the_file_alone_is_enough() -> None:
 def test_something_has_to_say_where(given: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="--host and --port"):
         merge(CastyConfig(), options(**given))
+
+
+def test_a_data_directory_comes_from_the_line_or_the_file() -> None:
+    config = CastyConfig(name="file", cluster=ClusterSection(host="h", port=1, data_dir="/var/a"))
+    for given, expected in (({}, "/var/a"), ({"data_dir": "/var/b"}, "/var/b")):
+        merged = merge(config, options(**given)).cluster
+        assert merged is not None and merged.data_dir == expected

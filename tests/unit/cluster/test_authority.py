@@ -101,7 +101,7 @@ class Bench:
 
     def __init__(self, role: int) -> None:
         self.passed: list[int] = []
-        self.asked: list[object] = []
+        self.asked: list[Any] = []
         self.reached: dict[str, NodeAddress] = {peer_key("x", "1"): HERE} if role == PEER else {}
         self.link: Any = Link(
             remote=Hello(
@@ -111,12 +111,16 @@ class Bench:
             is_open=True,
         )
         self.looked = 0
-        row = SimpleNamespace(incarnation="1", status="up", node_id="x", host=HERE.host, port=HERE.port)
+        row = SimpleNamespace(
+            seat="x#1", key="x#1", incarnation="1", status="up", node_id="x", host=HERE.host, port=HERE.port
+        )
         machine = SimpleNamespace(members={"x": row} if role == MEMBER else {}, is_founded=True)
         node: Any = SimpleNamespace(
             runtime=SimpleNamespace(clock=SimpleNamespace(now=lambda: 0, call_at=_never), observe=None),
             control=SimpleNamespace(machine=machine),
             links=SimpleNamespace(
+                is_superseded=lambda link: False,
+                address_at=self.reached.get,
                 address_of=self.reached.get,
                 is_linked=lambda key: True,
                 is_named=lambda key: key in self.reached,
@@ -177,6 +181,44 @@ def test_a_copy_that_came_before_its_original_was_known_is_not_taken_for_it(role
     with pytest.raises(RemoteProtocolError, match="there:1 says that it is the process 'x' of h:1"):
         bench.boundary.on_frame(bench.link, kind, b"")
     assert (len(bench.passed), len(bench.asked)) == seen
+
+
+@pytest.mark.parametrize(
+    ("incarnation", "address", "role", "is_heard"),
+    [
+        ("d+2+y", HERE, STRANGER, True),
+        ("d+2+y", THERE, STRANGER, False),
+        ("d+2+y", THERE, PEER, True),
+        ("d", HERE, STRANGER, False),
+        ("d", HERE, PEER, False),
+        ("e", THERE, STRANGER, True),
+    ],
+)
+def test_a_seat_is_not_taken_by_its_name_alone(
+    incarnation: str, address: NodeAddress, role: int, is_heard: bool
+) -> None:
+    """The member d+1+x of HERE has the seat d: a later process there has it, or one that was looked for elsewhere."""
+    bench = Bench(MEMBER)
+    row = bench.boundary._node.control.machine.members["x"]
+    row.__dict__.update(seat="x#d", key="x#d+1+x", incarnation="d+1+x")
+    bench.link.remote = bench.link.remote._replace(
+        incarnation=incarnation, host=address.host, port=address.port
+    )
+    if role == PEER:
+        bench.reached[peer_key("x", incarnation)] = address
+    assert bench.boundary.role_of(bench.link) == role
+    bench.boundary._consensus(bench.link, b"", role)
+    assert [row[0] for row in bench.asked] == (["x#" + incarnation.partition("+")[0]] if is_heard else [])
+
+
+def test_of_a_disk_that_nobody_knows_only_who_was_looked_for_is_heard() -> None:
+    bench = Bench(STRANGER)
+    bench.link.remote = bench.link.remote._replace(incarnation="d+1+x")
+    bench.boundary._consensus(bench.link, b"", STRANGER)
+    assert not bench.asked and bench.boundary.dropped == 1
+    bench.reached["x#d"] = HERE
+    bench.boundary._consensus(bench.link, b"", STRANGER)
+    assert len(bench.asked) == 1
 
 
 def test_what_a_stranger_leads_counts_when_it_is_known() -> None:

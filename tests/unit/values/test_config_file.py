@@ -137,3 +137,13 @@ def test_discovery_walks_up(tmp_path: Path) -> None:
 def test_bad_addresses(text: str) -> None:
     with pytest.raises(ConfigError, match="expected host:port"):
         parse_address(text)
+
+
+def test_a_data_directory_counts_from_its_file(tmp_path: Path) -> None:
+    (tmp_path / "casty.toml").write_text("[cluster]\ndata_dir = 'data/a'\n")
+    config = load_config(tmp_path / "casty.toml", environ={})
+    assert config.cluster is not None and config.cluster.data_dir == str(tmp_path / "data" / "a")
+    config = load_config(
+        environ={"CASTY_CLUSTER_DATA_DIR": "/var/b", "CASTY_CONFIG": str(tmp_path / "casty.toml")}
+    )
+    assert config.cluster is not None and config.cluster.data_dir == "/var/b"

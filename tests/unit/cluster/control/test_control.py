@@ -295,3 +295,46 @@ def test_of_those_that_never_came_up_only_the_latest_stay_recorded() -> None:
         join(other, "x0", "1", "up")
     assert "x50" not in machine.members and machine.members["x0"].status == "up"
     assert machine.dump() == copy.dump()
+
+
+# -- members with disks
+
+
+def on_disks(*nodes: str) -> ControlMachine:
+    machine = founded(*nodes)
+    for node in nodes:
+        machine.apply(pack([JOIN, node, f"{node}+1+x", node, 1]))
+        machine.apply(pack([STATUS, node, f"{node}+1+x", "up"]))
+    return machine
+
+
+def test_each_start_of_a_disk_is_another_process_in_the_same_seat() -> None:
+    machine = on_disks("a", "b", "c")
+    voters = machine.slot_voters(0), machine.control_seats(["a", "b", "c"])
+    former = machine.members["a"].former
+    machine.apply(pack([JOIN, "a", "a+2+y", "elsewhere", 2]))
+    row = machine.members["a"]
+    assert (row.key, row.seat, row.status, row.former) == ("a#a+2+y", "a#a", "joining", former)
+    assert (machine.slot_voters(0), machine.control_seats(["a", "b", "c"])) == voters
+    assert row.was_up, "it keeps its seats"
+
+
+@pytest.mark.parametrize("late", ["a+1+x", "a+2+copy", "a+1+copy"])
+def test_a_disk_that_is_out_of_date_or_a_copy_is_no_member(late: str) -> None:
+    machine = on_disks("a", "b", "c")
+    machine.apply(pack([JOIN, "a", "a+2+y", "a", 1]))
+    version = machine.version
+    assert machine.members["a"].is_replaced(late) and not machine.members["a"].is_replaced("a+2+y")
+    machine.apply(pack([JOIN, "a", late, "a", 1]))
+    assert machine.members["a"].incarnation == "a+2+y" and machine.version == version
+
+
+def test_a_node_that_went_on_without_its_disk_does_not_get_it_back() -> None:
+    machine = on_disks("a", "b", "c")
+    machine.apply(pack([JOIN, "a", "memory", "a", 1]))
+    assert machine.members["a"].seat == "a#memory"
+    assert machine.members["a"].is_replaced("a+7+z"), "whatever start it is"
+    machine.apply(pack([JOIN, "a", "a+7+z", "a", 1]))
+    assert machine.members["a"].incarnation == "memory"
+    machine.apply(pack([JOIN, "a", "new+1+w", "a", 1]))
+    assert machine.members["a"].seat == "a#new", "another disk is as good as any"

@@ -11,7 +11,7 @@ from casty.cluster.multiraft import host as hosts
 from casty.cluster.multiraft.host import Group, Host
 from casty.cluster.multiraft.snapshot_transfers import Whole, WholeLoad
 from casty.consensus import Core, Entry, Limits, Membership, Timing
-from casty.consensus.messages import APPEND, APPEND_REPLY, SNAPSHOT
+from casty.consensus.messages import APPEND, APPEND_REPLY, PRE_VOTE_REPLY, SNAPSHOT, VOTE, VOTE_REPLY
 from casty.errors import RemoteProtocolError
 from casty.ports import Outlet, Runtime
 from casty.wire.pack import pack, unpack
@@ -263,3 +263,108 @@ def test_groups_that_are_due_at_once_are_worked_off_in_parts(monkeypatch: pytest
             callback(*arguments)
             asked.append(len(bench.sent) - before)
     assert asked == [4, 4, 2]
+
+
+# -- storage that takes its time
+
+
+def kinds(bench: Bench) -> list[int]:
+    return [item[2][0] for _, item in bench.sent]
+
+
+def elected() -> Bench:
+    """Return a bench whose replica stands for election."""
+    bench = Bench()
+    group = bench.host.groups[1]
+    core = Core(
+        id="b#1", group=1, epoch=EPOCH, membership=Membership(("a#1", "b#1")), now_ns=bench.clock.now(),
+        timing=TIMING, limits=Limits(), rounds=bench.host.rounds, election_timeout_ns=lambda: 1200 * MS,
+    )  # fmt: skip
+    group.core = core
+    bench.host.mark(group)
+    bench.host.settle()
+    core.campaign(bench.clock.now() + 2000 * MS)
+    bench.host.mark(group)
+    bench.host.settle()
+    return bench
+
+
+def test_a_follower_acknowledges_what_is_stored_and_a_repeat_waits_for_it_too() -> None:
+    bench = Bench()
+    bench.storage.is_slow = True
+    bench.tell(append(1, [b"x"]))
+    bench.tell(append(1, [b"x"]))
+    assert not bench.sent and len(bench.storage.pending) == 2
+    assert bench.replicas[1].state == [b"x"], "a majority stored it: to apply it waits for nobody's disk"
+    bench.storage.release()
+    bench.host.settle()
+    assert kinds(bench) == [APPEND_REPLY, APPEND_REPLY]
+    assert bench.replicas[1].state == [b"x"], "once"
+
+
+def test_a_vote_leaves_when_it_is_stored() -> None:
+    bench = Bench()
+    bench.storage.is_slow = True
+    bench.host.on_consensus("a#1", pack([[1, EPOCH, [VOTE, 5, 9, 4, 1]]]))
+    bench.host.settle()
+    assert not bench.sent
+    bench.storage.release()
+    bench.host.settle()
+    assert [item[2] for _, item in bench.sent] == [[VOTE_REPLY, 5, 1]]
+
+
+def test_a_leader_sends_entries_while_it_writes_them_and_counts_itself_when_it_has() -> None:
+    bench = elected()
+    core = bench.host.groups[1].core
+    bench.tell([1, EPOCH, [PRE_VOTE_REPLY, 0, 1, 1]])
+    bench.storage.is_slow = True
+    bench.tell([1, EPOCH, [VOTE_REPLY, 1, 1]])
+    assert core.role.name == "LEADER" and bench.sent[-1][1][2][0] == APPEND, "at once"
+    bench.tell([1, EPOCH, [APPEND_REPLY, 1, 5, 0, 1, 0, 0]])
+    assert core.commit == 0, "one of two stored it"
+    bench.storage.release()
+    bench.host.settle()
+    assert core.commit == 1
+
+
+def test_requests_for_votes_wait_for_the_own_vote() -> None:
+    bench = elected()
+    bench.storage.is_slow = True
+    bench.sent.clear()
+    bench.tell([1, EPOCH, [PRE_VOTE_REPLY, 0, 1, 1]])
+    assert not bench.sent
+    bench.storage.release()
+    bench.host.settle()
+    assert kinds(bench) == [VOTE]
+
+
+def test_a_leader_whose_term_is_not_stored_sends_no_entries_of_it() -> None:
+    """A lone voter leads at once; after a crash it might lead the same term again, with other entries."""
+    bench = Bench()
+    group = bench.host.groups[1]
+    core = Core(
+        id="b#1", group=1, epoch=EPOCH, membership=Membership(("b#1",), (), ("a#1",)), now_ns=bench.clock.now(),
+        timing=TIMING, limits=Limits(), rounds=bench.host.rounds, election_timeout_ns=lambda: 1200 * MS,
+    )  # fmt: skip
+    group.core = core
+    bench.storage.is_slow = True
+    core.tick(bench.clock.now())
+    bench.host.mark(group)
+    bench.host.settle()
+    core.propose(b"x")
+    bench.host.mark(group)
+    bench.host.settle()
+    assert core.role.name == "LEADER" and not bench.sent
+    bench.storage.release()
+    bench.host.settle()
+    assert APPEND in kinds(bench)
+
+
+def test_what_is_stored_of_a_replica_that_failed_meanwhile_is_told_nobody() -> None:
+    bench = Bench()
+    bench.storage.is_slow = True
+    bench.tell(append(1, [b"x"]))
+    bench.host.fail(bench.host.groups[1], MemoryError())
+    bench.storage.release()
+    bench.host.settle()
+    assert not bench.sent

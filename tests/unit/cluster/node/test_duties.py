@@ -55,9 +55,9 @@ class Led:
             host, self.clock, vitals, Settings(session_ttl_s=10), lambda slot: self.silence_ns, self._told
         )
         row = made("Row", (), {"preferred": "b", "epoch": 1, "held": ("a", "b"), "held_at": (0, 0)})()
-        member = made("Member", (), {"key": "b#1"})()
+        member = made("Member", (), {"key": "b#1", "seat": "b#1"})()
         self.machine = made("Machine", (), {
-            "slots": {0: row}, "members": {"b": member}, "slot_voters": lambda self, slot: ("a#1", "b#1"),
+            "slots": [row], "members": {"b": member}, "slot_voters": lambda self, slot: ("a#1", "b#1"),
         })()  # fmt: skip
 
     def _told(self, slot: int, entry: bytes) -> None:

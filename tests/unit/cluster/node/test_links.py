@@ -115,3 +115,43 @@ def test_a_node_that_stops_dials_nobody_when_its_callers_links_end(links: Links,
     links.close()
     assert links.inbound == {}
     assert list(peers) == []
+
+
+# -- seats of disks
+
+
+def process(links: Links, incarnation: str, at: NodeAddress, node_id: str = "d") -> Any:
+    """A process with a disk answers where it was dialled."""
+    made = link(Links(ME, FakePeers()), node_id, dialled_at=at)  # type: ignore[arg-type]
+    made.remote.incarnation = incarnation
+    made.ended = []
+    made.close = lambda reason: (made.ended.append(reason), links.closed(made))
+    made.send = lambda kind, body: True
+    links.opened(made)
+    return made
+
+
+def test_a_seat_is_the_latest_process_of_its_disk(links: Links) -> None:
+    first = process(links, "ab+1+x", SEED)
+    assert links.is_seated("d#ab") and links.send("d#ab", 1, b"")
+    second = process(links, "ab+2+y", SEED)
+    assert first.ended and links.is_superseded(first) and not links.is_superseded(second)
+    late = process(links, "ab+1+x", SEED)
+    assert late.ended and links.address_at("d#ab") == SEED
+    assert links.is_linked("d#ab+2+y") and not links.is_linked("d#ab+1+x")
+    links.closed(second)
+    assert not links.is_seated("d#ab") and not links.send("d#ab", 1, b"")
+
+
+def test_who_is_dialled_because_it_asks_has_no_seat_before_it_is_a_member(links: Links) -> None:
+    links.want_guest(STRANGER)
+    process(links, "ab+1+x", STRANGER)
+    assert links.is_linked("d#ab+1+x") and not links.is_seated("d#ab")
+    links.want_members([STRANGER])
+    assert links.is_seated("d#ab")
+
+
+def test_a_process_without_a_disk_is_its_own_seat(links: Links) -> None:
+    links.want_guest(STRANGER)
+    made = link(links, "x", dialled_at=STRANGER)
+    assert links.is_seated("x#1") and not links.is_superseded(made)
