@@ -15,6 +15,7 @@ from .plans.generate import ACTOR_KINDS, ROGUE, SCENARIO_KINDS, SCENARIOS, expan
 from .plans.json_reader import PlanError
 from .plans.plan import Plan
 from .plans.swarm.actors import ACTORS, TREE_ARGUMENTS
+from .plans.swarm.disks import DURABLE
 from .plans.swarm.journal import JOURNAL, NOT_RECORDED
 from .plans.swarm.memory import MEMORY_ARGUMENTS
 from .plans.swarm.services import SERVICE_ARGUMENTS
@@ -117,12 +118,16 @@ def _list(options: argparse.Namespace) -> int:
     kinds["memory"] = (*everything, *MEMORY_ARGUMENTS)
     kinds[ACTORS] = (*TREE_ARGUMENTS, *SERVICE_ARGUMENTS)
     kinds[JOURNAL] = tuple(chain(*(own for name, own in SCENARIO_KINDS.items() if name not in NOT_RECORDED)))
-    kinds[ROGUE] = kinds["mixed"]
+    kinds[ROGUE] = kinds[DURABLE] = kinds["mixed"]
     if options.json:
         print(json.dumps({name: list(own) for name, own in kinds.items()}))
     else:
         for name, own in kinds.items():
-            texts = {"mixed": "all of these together", ROGUE: "the same, and a process that forges frames"}
+            texts = {
+                "mixed": "all of these together",
+                ROGUE: "the same, and a process that forges frames",
+                DURABLE: "the same on nodes with disks, and what happens to those",
+            }
             print(f"{name:10} {texts.get(name) or ' '.join(own)}")
     return 0
 

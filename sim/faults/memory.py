@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryFaults"]
 
+_SOON_S = 0.05
+
 
 class MemoryFaults:
     """Who has little memory, and how much.
@@ -71,3 +73,6 @@ class MemoryFaults:
         budget = self._budget_of(process)
         if budget is not None:
             budget.budget_bytes = memory_bytes // DEFAULT_SHARE
+        elif process.is_up:
+            # It starts, with what it had a moment ago, and has no budget yet.
+            self._world.after(_SOON_S, self._have, process, memory_bytes)

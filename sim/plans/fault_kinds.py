@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
-    "ALLOCATING", "DEATHS", "ELASTIC", "FAULTS", "GATED", "LASTING", "OF_JOURNALS", "PHASES", "PLANNED", "Shape",
+    "ALLOCATING", "DEATHS", "ELASTIC", "FAULTS", "GATED", "LASTING", "OF_DISKS", "OF_JOURNALS", "PHASES", "PLANNED",
+    "Shape",
 ]  # fmt: skip
 
 _MANY = 64
@@ -45,6 +46,12 @@ FAULTS: dict[str, Shape] = {
     "wall_step": Shape(1, 1, ("seconds",)),
     "memory": Shape(1, _MANY, ("percent",)),
     "allocation": Shape(1, 1, ("at",)),
+    "outage": Shape(1, _MANY, ("is_power_loss",)),
+    "slow_disk": Shape(1, _MANY, ("held_us",)),
+    "disk_full": Shape(1, _MANY),
+    "lost_disk": Shape(1, 1),
+    "stale_disk": Shape(1, 1),
+    "damage": Shape(1, 1, ("which", "how")),
     "client_crash": Shape(1, 1),
     "client_leave": Shape(1, 1),
     "client_pause": Shape(1, 1),
@@ -70,7 +77,11 @@ forward or back, as by an operator, and put right after the duration; founders d
 that is suspended while its clock goes on is a ``pause``; a clock that stands still or jumps, as it would be measured
 by its own process, is beyond what leases tolerate, and no kind of its own. ``memory``: nodes get a budget of so
 many percent of what each uses at that instant. ``allocation``: the next replica of the node that does what
-the number says (`ALLOCATING`) raises `MemoryError`, once. ``client_leave``: a client leaves
+the number says (`ALLOCATING`) raises `MemoryError`, once. ``outage``: nodes with disks die at once, all of them or
+some, and come back after the duration with what their disks have. ``slow_disk``: each write takes so much longer.
+``disk_full``: none succeeds. ``lost_disk``: a node dies and comes back with an empty disk. ``stale_disk``: it comes
+back with its disk as it was one start ago, is refused, and then has an empty one. ``damage``: it dies, and one record
+of its disk is not what was written. ``client_leave``: a client leaves
 in order and comes again. ``client_cancel``: the client's so-many-th call under way (modulo their number) is cancelled.
 ``journal``: the ways of these processes to the journal fail, find it full, lose every second answer, or take up to so
 many milliseconds. ``blackout``: all of these nodes end at once, with all that the cluster knew, and begin again.
@@ -85,8 +96,11 @@ DEATHS = ("crash", "restart", "stop")
 ELASTIC = ("leave", "replace")
 """Kinds after which a node is gone for good."""
 
-GATED = (*DEATHS, "allocation")
+GATED = (*DEATHS, "allocation", "lost_disk", "stale_disk", "damage")
 """Kinds by which at least a replica is lost."""
+
+OF_DISKS = ("outage", "slow_disk", "disk_full", "lost_disk", "stale_disk", "damage")
+"""Kinds that need nodes with disks."""
 
 ALLOCATING = ("apply", "restore", "dump", "write", "ask")
 """At what memory is lacking: an entry, a part of a state that comes or goes, a batch for the storage, a request."""
@@ -100,6 +114,7 @@ PHASES = ("", "founding", "probes")
 LASTING = (
     "delay", "jitter", "loss", "fragment", "link_loss", "one_way_cut", "split", "ring", "bridge", "crash", "pause",
     "clock_drift", "wall_step", "client_crash", "client_pause", "clog", "partial", "stop", "slow_node", "client_leave",
-    "memory", "allocation", "journal", "blackout",
+    "memory", "allocation", "journal", "blackout", "outage", "slow_disk", "disk_full", "lost_disk", "stale_disk",
+    "damage",
 )  # fmt: skip
 """Kinds that last for their duration."""

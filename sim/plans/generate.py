@@ -14,6 +14,7 @@ from dataclasses import replace
 from .plan import MAY_BE_UNAVAILABLE, MUST_HOLD, Plan
 from .swarm.actors import ACTORS, Company
 from .swarm.dice import EVERYTHING, SECOND_US, Cast, Dice, duration_of
+from .swarm.disks import DURABLE, DiskHarm
 from .swarm.faults import Harm
 from .swarm.journal import JOURNAL, Recorded
 from .swarm.load import ACTOR_KINDS, ARGUMENTS, SCENARIO_KINDS, Load
@@ -24,7 +25,7 @@ from .swarm.shape import draw_nodes, draw_shape
 __all__ = ["ACTOR_KINDS", "ARGUMENTS", "FAMILIES", "ROGUE", "SCENARIOS", "SCENARIO_KINDS", "expand"]
 
 ROGUE = "rogue"
-SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership", "memory", ACTORS, JOURNAL, ROGUE)
+SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership", "memory", ACTORS, JOURNAL, ROGUE, DURABLE)
 
 FAMILIES: tuple[str, ...] = (
     "delay", "jitter", "loss", "fragment", "link_loss", "reset", "half_open", "one_way_cut", "split", "ring", "bridge",
@@ -46,7 +47,7 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
         change; ``memory`` for all structures while nothing but memory is short; ``actors`` for trees, watches,
         services and entities; ``journal`` for structures on record in a journal that fails, in clusters that lose all
         their memory; ``rogue`` for ``mixed`` with a process that sends forged frames, which else every fourth
-        seed of ``mixed`` has.
+        seed of ``mixed`` has; ``durable`` for ``mixed`` on nodes with disks, and what happens to those.
     seed
         Any integer.
     duration_s
@@ -64,6 +65,8 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
     if scenario == ROGUE:
         plan = expand("mixed", seed, duration_s=duration_s, do_members_call=do_members_call)
         return replace(plan, scenario=ROGUE, cluster=replace(plan.cluster, rogues=1))
+    if scenario == DURABLE:
+        return _with_disks(expand("mixed", seed, duration_s=duration_s, do_members_call=do_members_call))
     dice = Dice(scenario, seed)
     members = draw_shape_of(dice) if scenario == "membership" else None
     nodes = [f"node-{index + 1}" for index in range(members.nodes if members else draw_nodes(dice))]
@@ -101,4 +104,18 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
         faults=tuple(sorted(faults, key=lambda fault: fault.at_us)),
         duration_us=duration_us,
         label=MAY_BE_UNAVAILABLE if faults else MUST_HOLD,
+    )
+
+
+def _with_disks(plan: Plan) -> Plan:
+    """Give the nodes of a plan disks."""
+    names = plan.cluster.names()
+    nodes, clients = names[: plan.cluster.nodes], names[plan.cluster.nodes :]
+    faults = DiskHarm(Dice(DURABLE, plan.seed), Cast(nodes, clients, plan.duration_us)).faults()
+    return replace(
+        plan,
+        scenario=DURABLE,
+        cluster=replace(plan.cluster, disks=1),
+        faults=tuple(sorted([*plan.faults, *faults], key=lambda fault: fault.at_us)),
+        label=MAY_BE_UNAVAILABLE,
     )

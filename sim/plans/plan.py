@@ -65,6 +65,8 @@ class ClusterShape:
         How many of the nodes found the cluster; the others wait for a ``join``. 0: all.
     quorum
         `required_quorum` of the founders; 0: not given.
+    disks
+        1: the nodes have data directories.
     rogues
         How many processes send forged frames; they are called ``rogue-1`` ...
     journaled
@@ -81,6 +83,7 @@ class ClusterShape:
     quorum: int = 0
     rogues: int = 0
     journaled: int = 0
+    disks: int = 0
 
     def names(self) -> list[str]:
         """Return the names of all machines."""
@@ -247,7 +250,7 @@ def _lines(rows: list[dict[str, Any]]) -> str:
 def _cluster_to_plain(shape: ClusterShape) -> dict[str, Any]:
     rare = {
         name: count
-        for name in ("founders", "quorum", "rogues", "journaled")
+        for name in ("founders", "quorum", "rogues", "journaled", "disks")
         if (count := getattr(shape, name))
     }
     return {
@@ -272,6 +275,7 @@ def _cluster_from_plain(reader: Reader) -> ClusterShape:
         quorum=reader.integer("quorum", 0, MAX_NODES) if reader.has("quorum") else 0,
         rogues=reader.integer("rogues", 0, MAX_ROGUES) if reader.has("rogues") else 0,
         journaled=reader.integer("journaled", 0, MAX_CLIENTS) if reader.has("journaled") else 0,
+        disks=reader.integer("disks", 0, 1) if reader.has("disks") else 0,
     )
     reader.end()
     return shape

@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from .fault_kinds import ALLOCATING, DEATHS, ELASTIC, FAULTS, GATED, LASTING, OF_JOURNALS
+from .fault_kinds import ALLOCATING, DEATHS, ELASTIC, FAULTS, GATED, LASTING, OF_DISKS, OF_JOURNALS
 from .generate import ARGUMENTS, SCENARIO_KINDS
 from .plan import MAY_BE_UNAVAILABLE, ClusterShape, FaultEvent, Plan, PlannedOperation
 
@@ -75,7 +75,7 @@ def faults(
     """
     # All nodes are founders here, so nobody can join, or take the place of another; and there is no journal to survive
     # the loss of everything.
-    left_out = ("join", *ELASTIC, *OF_JOURNALS)
+    left_out = ("join", *ELASTIC, *OF_JOURNALS, *OF_DISKS)
     kinds = [
         kind
         for kind in FAULTS

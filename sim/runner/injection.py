@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..faults.allocations import Allocations
@@ -11,6 +12,7 @@ from ..net.network import every_direction
 from ..net.partitions import Undo
 from ..plans.plan import ClusterShape, FaultEvent
 from ..workloads.recorder import Stage
+from ..world.disk import SimDisk
 
 if TYPE_CHECKING:
     from ..world.process import Process
@@ -68,6 +70,8 @@ class Strikes:
             "allocation": lambda one: self._allocations.arm(one.targets[0], one.args.get("at", 0)),
             "client_cancel": self._cancel,
             "journal": lambda one: Undo(self._stage.journals.strike(one.targets, one.args)),
+            "slow_disk": self._slow_disk,
+            "disk_full": self._fill_disk,
         }
         return strikes[fault.kind](fault)
 
@@ -123,6 +127,32 @@ class Strikes:
         clock.step_wall(seconds)
         return Undo(lambda: clock.step_wall(-seconds))
 
+    def _disks(self, fault: FaultEvent) -> list[SimDisk]:
+        disks = [self._world.processes[name].disk for name in fault.targets]
+        return [disk for disk in disks if isinstance(disk, SimDisk)]
+
+    def _slow_disk(self, fault: FaultEvent) -> Undo:
+        disks, held_ns = self._disks(fault), fault.args.get("held_us", 0) * 1000
+        for disk in disks:
+            disk.held_ns += held_ns
+        return Undo(partial(_hurry, disks, held_ns))
+
+    def _fill_disk(self, fault: FaultEvent) -> Undo:
+        disks = self._disks(fault)
+        for disk in disks:
+            disk.full += 1
+        return Undo(partial(_make_room, disks))
+
     def _cancel(self, fault: FaultEvent) -> None:
         if not self._stage.cancel(fault.targets[0], fault.args.get("which", 0)):
             self._stage.skipped.append(f"fault {fault.kind}: {fault.targets[0]} has no call under way")
+
+
+def _hurry(disks: Sequence[SimDisk], held_ns: int) -> None:
+    for disk in disks:
+        disk.held_ns -= held_ns
+
+
+def _make_room(disks: Sequence[SimDisk]) -> None:
+    for disk in disks:
+        disk.full -= 1

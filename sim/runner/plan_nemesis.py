@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from casty.consensus import Role
+from casty.errors import DiskError, DiskFull
 
 from ..checks.step.check import StepChecks
 from ..checks.step.introspection import host_of, missing_of
@@ -19,11 +20,12 @@ from ..checks.step.leaving import Leaving
 from ..checks.violation import Violation
 from ..kernel.errors import CrashedError
 from ..kernel.events import FaultBegan, FaultEnded
-from ..plans.fault_kinds import DEATHS, ELASTIC, GATED
+from ..plans.fault_kinds import DEATHS, ELASTIC, GATED, OF_DISKS
 from ..plans.plan import FaultEvent, Plan
 from ..plans.roles import is_role
 from ..plans.triggers import Triggers
 from ..workloads.recorder import Stage
+from ..world.disk import SimDisk
 from .blackout import Blackout
 from .departures import Departures
 from .injection import Strikes
@@ -36,7 +38,7 @@ __all__ = ["Tormentor", "is_whole"]
 
 _LOOK_S = 0.1
 _MICROS = 1_000_000
-_ON_PROCESSES = ("pause", "slow_node", "client_pause", *ELASTIC, *GATED)
+_ON_PROCESSES = ("pause", "slow_node", "client_pause", *ELASTIC, *GATED, *OF_DISKS)
 _RUN_S = 0.001
 """How long a slow node runs between two holds."""
 
@@ -220,7 +222,9 @@ class Tormentor:
 
     async def _apply(self, fault: FaultEvent) -> None:
         courses = {
-            **dict.fromkeys(("crash", "restart", "client_crash"), self._kill),
+            **dict.fromkeys(("crash", "restart", "client_crash", "outage"), self._kill),
+            **dict.fromkeys(("lost_disk", "damage"), self._kill),
+            "stale_disk": self._be_stale,
             **dict.fromkeys(("stop", "client_leave"), self._leave),
             "join": self._join,
             "blackout": self._lose_everything,
@@ -287,8 +291,46 @@ class Tormentor:
         for name in names:
             world.crash(name, power_loss=bool(fault.args.get("is_power_loss", 0)))
             self._stage.forget_client(name)
+        if len(names) == len(self._present()) > 1:
+            self._stage.goal("all nodes died at once")
         await self._wait(fault.duration_us / _MICROS)
+        self._spoil_disk(fault)
         await asyncio.gather(*[self._start(fault, name) for name in names])
+
+    def _spoil_disk(self, fault: FaultEvent) -> None:
+        process = self._world.processes[fault.targets[0]]
+        disk = process.disk
+        if fault.kind == "lost_disk":
+            process.disk = None
+        elif fault.kind == "damage" and isinstance(disk, SimDisk) and disk.keys:
+            disk.damage(disk.keys[fault.args.get("which", 0) % len(disk.keys)], fault.args.get("how", 0))
+
+    async def _be_stale(self, fault: FaultEvent) -> None:
+        """A node comes back with an old disk, which nobody talks to; then somebody takes the disk away."""
+        (name,) = fault.targets
+        process, disk = self._world.processes[name], self._world.processes[name].disk
+        if not process.is_up or not isinstance(disk, SimDisk):
+            self._stage.skipped.append(f"fault {fault.kind}: {name} is down or has no disk")
+            return
+        self._note(fault)
+        self._world.crash(name)
+        self._stage.forget_client(name)
+        disk.go_back()
+        life = asyncio.create_task(self._live_on(name))
+        await self._wait(fault.duration_us / _MICROS)
+        if process.value is not None and disk.rows:
+            self._stage.violations.append(Violation(5, name, "serves with a disk that is out of date"))
+        self._world.crash(name)
+        await life
+        process.disk = None
+        await self._start(fault, name)
+
+    async def _live_on(self, name: str) -> None:
+        """Start what is not to come up; how that ends is nobody's concern."""
+        try:
+            await self._world.start(name)
+        except (CrashedError, DiskError, TimeoutError) as error:
+            self._stage.goal("a start with an old disk came to nothing", bool(error))
 
     async def _leave(self, fault: FaultEvent) -> None:
         (name,) = fault.targets
@@ -353,9 +395,21 @@ class Tormentor:
             await self._world.start(name)
         except CrashedError:
             self._stage.goal("a start was interrupted")
+        except DiskError as error:
+            await self._start_again(fault, name, error)
         except TimeoutError as error:
             text = f"did not serve again after {fault.kind}: {error}"
             self._stage.violations.append(Violation(46, name, text))
+
+    async def _start_again(self, fault: FaultEvent, name: str, error: DiskError) -> None:
+        """The process ended with a clear word: wait for room, or take a disk away that nothing can be read from."""
+        self._world.crash(name)
+        if not isinstance(error, DiskFull):
+            self._stage.goal("a disk could not be read at all")
+            self._world.processes[name].disk = None
+        elif not await self._wait(_LOOK_S):
+            await asyncio.sleep(_LOOK_S)
+        await self._start(fault, name)
 
     def _leads(self, name: str) -> bool:
         host = host_of(self._checks.systems.get(name))

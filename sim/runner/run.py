@@ -324,6 +324,7 @@ class Execution:
                 if known is seeds and is_founder
                 else None,
                 config=self._settings,
+                data_dir="disk" if self._plan.cluster.disks else None,
             )
             self._checks.running(process.name, system)
             await system.__aenter__()

@@ -15,10 +15,11 @@ from typing import Any
 
 from casty.cluster.authority import RULES
 
-from ..plans.fault_kinds import ALLOCATING, ELASTIC, FAULTS, OF_JOURNALS, PHASES
+from ..plans.fault_kinds import ALLOCATING, ELASTIC, FAULTS, OF_DISKS, OF_JOURNALS, PHASES
 from ..plans.generate import expand
 from ..plans.plan import Plan
 from ..plans.swarm.actors import ACTORS
+from ..plans.swarm.disks import DISK_AIMS, DURABLE
 from ..plans.swarm.faults import AIMS, HEIRS, LATE
 from ..plans.swarm.journal import JOURNAL
 from ..plans.swarm.members import MEMBER_AIMS
@@ -98,6 +99,15 @@ GOALS: dict[str, tuple[str, ...]] = {
     ),
     ACTORS: (*_COMMON, *_SERVING, *_OF_ACTORS),
     JOURNAL: (*_COMMON, *_HOLDING, *_ON_RECORD),
+    DURABLE: (
+        *_COMMON,
+        *_HOLDING,
+        "disks opened again",
+        "replicas restored",
+        "replicas with damaged records",
+        "all nodes died at once",
+        "a start with an old disk came to nothing",
+    ),
     "rogue": tuple(f"forged frames of kind {kind}" for kind in RULES),
 }
 """Scenario -> what has to happen somewhere in a hundred seeds; a sweep in which it never did proved nothing."""
@@ -110,7 +120,7 @@ IN_EVERY_RUN: dict[str, tuple[str, ...]] = {
 
 _OF_MEMBERS = ("join", *ELASTIC)
 """Kinds that only ``membership`` draws."""
-_ELSEWHERE = (*_OF_MEMBERS, *OF_JOURNALS)
+_ELSEWHERE = (*_OF_MEMBERS, *OF_JOURNALS, *OF_DISKS)
 _AIMED = tuple(dict.fromkeys(f"{aim.kind} of {' '.join(aim.targets)}" for aim in AIMS.values()))
 _DRAWN = (
     *(kind for kind in FAULTS if kind not in _ELSEWHERE),
@@ -129,6 +139,11 @@ FIRED: dict[str, tuple[str, ...]] = {
     ),
     "memory": ("memory", "allocation", "link_loss"),
     JOURNAL: ("crash", "client_crash", "client_crash of @waiter", "after commit", *OF_JOURNALS),
+    DURABLE: (
+        *_DRAWN,
+        *OF_DISKS,
+        *(f"{kind} of {' '.join(targets)}" for kind, targets, _ in DISK_AIMS),
+    ),
 }
 """Scenario -> what has to fire somewhere in a hundred seeds: each kind of fault, each aim at a role, and whatever
 waits for an event, or belongs to a phase. A role that nobody ever has makes an aim that proves nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from casty.ports import Outlet, Runtime, Storage
@@ -19,6 +20,7 @@ from ..kernel.loop import SimLoop
 from ..kernel.trace import Trace
 from ..net.dialing import SimTransport
 from ..net.network import Network
+from .disk import SimDevice, SimDisk
 
 __all__ = ["Process", "Setup"]
 
@@ -41,6 +43,8 @@ class Surroundings(Protocol):
     trace: Trace
     wall_s: int
     """Civil time at the beginning, in seconds since the start of 2025."""
+    on_disk: Callable[[Process, SimDisk], None]
+    """Told of a process that opens its disk."""
 
     def buggify_of(self, name: str) -> Callable[[str], bool]:
         """Return what says whether a process takes a rare path."""
@@ -68,7 +72,7 @@ class Process:
     value
         What `setup` returned in this incarnation.
     disk
-        Whatever the storage keeps between incarnations.
+        What its data directory has, between incarnations too; None before it has one, or when it is lost.
     is_up, is_paused
         Its state.
     memory_bytes
@@ -123,11 +127,21 @@ class Process:
             storage=self._storage(self) if self._storage else MemoryStorage(),
             observe=outlet,
             memory_bytes=self.memory_bytes,
+            device=self._device,
             buggify=world.buggify_of(self.name),
         )
         incarnation.context.run(use, self.runtime)
         self.is_up, self.is_paused = True, False
         world.network.power_on(self.name)
+
+    def _device(self, path: str) -> SimDevice:
+        """Return the door to the machine's disk; a machine has one, whatever it is called."""
+        del path
+        world = self.world
+        if not isinstance(self.disk, SimDisk):
+            self.disk = SimDisk()
+        opened = partial(world.on_disk, self, self.disk)
+        return SimDevice(self.disk, self.clock, world.draws, self.name, self.incarnation.label, opened)
 
     def _observed(self, event: tuple[object, ...]) -> None:
         self.world.trace.add(self.world.loop.now_ns, self.name, event)

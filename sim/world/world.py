@@ -22,6 +22,7 @@ from ..kernel.trace import Trace
 from ..net.network import Network
 from ..net.path import NetworkProfile
 from .clusters import ClusterSupport
+from .disk import SimDisk
 from .link_faults import LinkFaults
 from .process import Process, Setup
 
@@ -81,6 +82,8 @@ class World(LinkFaults, ClusterSupport):
         self.processes: dict[str, Process] = {}
         self.rogues: dict[str, None] = {}
         """Names of the processes that keep to no protocol."""
+        self.on_disk: Callable[[Process, SimDisk], None] = _unseen
+        """Told of a process that opens its disk, before anything is read from it."""
         self._graves: list[Incarnation] = []
         self._has_buggify = has_buggify
         self._starting: asyncio.Task[None] | None = None
@@ -349,6 +352,10 @@ def _error_of(task: asyncio.Task[Any]) -> str:
 def _never(site: str) -> bool:
     del site
     return False
+
+
+def _unseen(process: Process, disk: SimDisk) -> None:
+    """Nobody looks into disks."""
 
 
 def _nothing() -> None:

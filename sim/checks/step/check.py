@@ -16,6 +16,7 @@ from casty.wire.pack import unpack
 
 from ...plans.fault_kinds import PLANNED
 from ..violation import Violation, ViolationError
+from .disks import Disks
 from .identities import Identities
 from .introspection import GroupView, HostView, gateway_of, host_of, inside, machine_of
 from .memory import Budgets
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from casty.config import Settings
 
     from ...kernel.trace import TraceEvent
+    from ...world.disk import SimDisk
     from ...world.process import Process
     from ...world.world import World
 
@@ -127,6 +129,8 @@ class StepChecks:
         self._past: dict[str, int] = {}
         """What was counted of clusters that lost their memory."""
         self._is_over = False
+        self.disks = Disks(self.logs, self.live)
+        world.on_disk = self._disk_opened
         world.trace.subscribe(self._heard)
         world.after(LOOK_EVERY_S, self._look)
 
@@ -185,7 +189,7 @@ class StepChecks:
     def counts(self) -> dict[str, int]:
         """What happened, by name."""
         counts = dict(self._past)
-        for made in (self.logs.counts, self.slots.counts, self._versions_made.counts):
+        for made in (self.logs.counts, self.slots.counts, self._versions_made.counts, self.disks.counts):
             for name, count in made.items():
                 counts[name] = counts.get(name, 0) + count
         return counts
@@ -242,8 +246,13 @@ class StepChecks:
             return
         for write in writes:
             group = host.groups.get(write.group)
-            if group is not None and (write.snapshot is not None or group.core.applied % _COMPARE_EVERY == 0):
+            if group is not None and (
+                write.snapshot is not None or group.applied_index % _COMPARE_EVERY == 0
+            ):
                 self._guarded(self._compare, group)
+
+    def _disk_opened(self, process: Process, disk: SimDisk) -> None:
+        self._guarded(self.disks.opened, process, disk)
 
     def _guarded(self, check: Callable[..., None], *args: object) -> None:
         try:
@@ -253,16 +262,16 @@ class StepChecks:
 
     def _compare(self, group: GroupView) -> None:
         machine = machine_of(group)
-        if machine is None or group.core.applied == 0:
+        if machine is None or group.applied_index == 0:
             return
         key: GroupKey = (group.number, group.epoch)
         state = portrait_of(machine)
-        known = self._compared.setdefault((key, group.core.applied), state)
+        known = self._compared.setdefault((key, group.applied_index), state)
         if known != state:
             parts = ", ".join(differing(known, state))
-            _fail(15, group, f"after entry {group.core.applied} two replicas differ in {parts}")
+            _fail(15, group, f"after entry {group.applied_index} two replicas differ in {parts}")
         shadow = self.slots.shadows.get(key)
-        if shadow is None or shadow.applied != group.core.applied:
+        if shadow is None or shadow.applied != group.applied_index:
             return
         parts = ", ".join(differing(portrait_of(shadow.machine), state))
         if parts:

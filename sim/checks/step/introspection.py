@@ -32,6 +32,11 @@ class GroupView(Protocol):
         """Its consensus."""
         ...
 
+    @property
+    def applied_index(self) -> int:
+        """What its machine has applied."""
+        ...
+
 
 class HostView(Protocol):
     """All replicas of one node."""

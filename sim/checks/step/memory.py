@@ -61,7 +61,7 @@ class Budgets:
         if not budget.is_full and label not in self._noted and not _wrong(budget):
             return
         self._noted[label] = True
-        self._note_full(process, system, budget)
+        self._note_full(process, budget)
         if budget.is_full:
             self._check_age(process, budget)
             self._full_at[label] = budget.budget_bytes
@@ -96,8 +96,8 @@ class Budgets:
             text = f"it refuses what grows, and {accepted_bytes} bytes were accepted since it measured what it uses"
             raise ViolationError(Violation(_NUMBER, process.name, text))
 
-    def _note_full(self, process: Process, system: object, budget: Any) -> None:
-        key = inside(system, "_node", "key")
+    def _note_full(self, process: Process, budget: Any) -> None:
+        key = process.incarnation.label
         if not budget.is_full:
             self._full_since_ns.pop(key, None)
         else:
@@ -108,8 +108,8 @@ class Budgets:
         if not self._full_since_ns:
             self._untold_since_ns = {}
             return
-        keys = {inside(systems[process.name], "_node", "key"): process for process, _ in live}
-        full = [key for key, process in keys.items() if self._is_long_full(key, process)]
+        keys = {inside(systems[process.name], "_node", "seat"): process for process, _ in live}
+        full = [key for key, process in keys.items() if self._is_long_full(process)]
         former, self._untold_since_ns = self._untold_since_ns, {}
         for process, host in live if full else ():
             told = inside(systems[process.name], "_node", "memory", "budget", "full_peers")
@@ -123,8 +123,8 @@ class Budgets:
                     text = f"leads a group with {key} and does not know that it is full"
                     raise ViolationError(Violation(_NUMBER, process.name, text))
 
-    def _is_long_full(self, key: str, process: Process) -> bool:
-        since_ns = self._full_since_ns.get(key)
+    def _is_long_full(self, process: Process) -> bool:
+        since_ns = self._full_since_ns.get(process.incarnation.label)
         is_long = since_ns is not None and process.clock.now() - since_ns > _LATE_NS
         return is_long and not process.is_paused
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from casty.consensus import Core, Entry, Membership, Role
+from casty.consensus import Core, Entry, Membership, Restored, Role
 from casty.consensus.membership import decode
 
 from ..violation import Violation, ViolationError
@@ -136,6 +136,36 @@ class Logs:
             self._check_rule(mirror, core, key)
         if core.commit > mirror.commit:
             self._advance(mirror, core, key)
+
+    def restarted(self, id: str, key: GroupKey, restored: Restored) -> None:
+        """A process goes on with what the disk has of a replica; what it wrote besides was told nobody."""
+        former, mirror = self._mirrors.get((id, key)), _Mirror()
+        mirror.term, mirror.vote = restored.term, restored.vote
+        mirror.first = mirror.kept_from = (restored.offset or 0) + 1
+        mirror.entries = list(restored.entries)
+        mirror.commit = 0 if restored.snapshot is None else restored.snapshot.index
+        self._mirrors[id, key] = mirror
+        for (group, term, candidate), voters in self._votes.items():
+            is_lost = term > restored.term or (term == restored.term and candidate != restored.vote)
+            if group == key and is_lost:
+                voters.pop(id, None)
+        for index, entry in enumerate(
+            [] if former is None else former.entries, former.first if former else 1
+        ):
+            if not self._has(key, index, entry.term):
+                self._written.pop((key, index, entry.term), None)
+
+    def _has(self, key: GroupKey, index: int, term: int) -> bool:
+        """Whether any replica has an entry, or had it when the entry was committed."""
+        known = self.entry(key, index)
+        if known is not None and known.term == term:
+            return True
+        return any(
+            0 <= index - mirror.first < len(mirror.entries)
+            and mirror.entries[index - mirror.first].term == term
+            for (_, group), mirror in self._mirrors.items()
+            if group == key
+        )
 
     # -- terms and leaders
 
