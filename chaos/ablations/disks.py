@@ -156,10 +156,9 @@ def _never_replaced(row: Any, incarnation: str) -> bool:
     return incarnation in row.former
 
 
-def _unannounced(right: Any) -> Any:
-    """After a restart a replica that was begun anew does not tell its name."""
-    del right
-    return lambda refills, number, epoch, replica_number, now_ns: None
+def _unannounced(refills: object, group: object, machine: object) -> None:
+    """A replica that was begun anew tells nobody its name."""
+    del refills, group, machine
 
 
 def _any_term(right: Any) -> Any:
@@ -209,7 +208,7 @@ DISKS = (
         "tests/cluster/test_disks.py::test_an_older_copy_of_the_disk_is_refused",
     ),
     shown(
-        bug_in("begun-anew-and-silent", "lost replicas are new", DURABLE, Refills, "restored", _unannounced, True),
+        Planted("begun-anew-and-silent", "lost replicas are new", DURABLE, Refills, "_announce", _unannounced, True),
         "tests/sim/test_scenarios.py::test_what_once_failed_holds[begun-anew-and-restarted]",
     ),
     shown(
