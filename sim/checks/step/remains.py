@@ -29,6 +29,8 @@ _KINDS = 10
 """Kinds of entities, rounded up."""
 _TYPES = 40
 """Types that a codec has an encoder of; casty's own and those of the workload."""
+_CLASSES = 10_000
+"""Classes whose instances travelled: one registry serves the whole program, which may run many worlds."""
 _BURST = 4
 """Replies that sessions have kept on average."""
 _FACTS = 6
@@ -116,6 +118,8 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "cluster.node.leader_tasks.ControlDuties._asked[]": 2 * _ASKS * sizes.members,
         "transport.connection.Connection.welcome_extra": _FACTS * usual,
         "wire.encoding.CanonicalEncoder._encoders": _TYPES,
+        "wire.registry.Registry._found": _CLASSES,
+        "wire.registry.Registry._found[]": 3 * _CLASSES,
         "wire.encoding.Encoder._encoders": _TYPES,
     }
     least = {path: max(usual, rows) for path, rows in {**more, **kept_rows(settings, sizes.members)}.items()}
