@@ -14,17 +14,17 @@ from casty.address import NodeAddress, node_id_of, peer_key, process_of, seat_of
 from casty.cluster.authority import PEER
 from casty.cluster.control import topology as topologies
 from casty.cluster.control.ballots import MAX_VOTERS
-from casty.cluster.control.formation import VIEW, Founding, Identity, Policy
-from casty.cluster.control.machine import FOUND, JOIN, ControlMachine
+from casty.cluster.control.formation import Founding, Identity, Policy
+from casty.cluster.control.machine import FOUND, ControlMachine
 from casty.cluster.control.replica import CONTROL, ControlReplica, heard_ns
-from casty.cluster.control.schema import check_join
 from casty.cluster.control.topology import LeaderTable, Topology
 from casty.cluster.multiraft.heartbeats import Beats
 from casty.cluster.multiraft.host import Group, Host, Replica
 from casty.cluster.multiraft.memory_budget import MemoryBudget, budget_of
 from casty.cluster.multiraft.proposals import NOBODY
 from casty.cluster.node.address_check import check_reach, warn_if_open
-from casty.cluster.node.bootstrap import MEMBER, Arrival
+from casty.cluster.node.admission import Admission
+from casty.cluster.node.bootstrap import Arrival
 from casty.cluster.node.boundary import Boundary
 from casty.cluster.node.change_log import Chronicle
 from casty.cluster.node.commands import Commands
@@ -47,7 +47,7 @@ from casty.cluster.slots.node_memory import NodeMemory
 from casty.complaint import Complaint, one_line
 from casty.config import SECOND_NS
 from casty.consensus import Membership
-from casty.errors import Refused, RemoteProtocolError
+from casty.errors import Refused
 from casty.events import LinkDown, LinkUp
 from casty.ports import Runtime, Timer
 from casty.transport.acceptor import Acceptor
@@ -57,7 +57,7 @@ from casty.transport.peers import Peers
 from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.hello import Hello, Welcome
-from casty.wire.pack import pack, unpack
+from casty.wire.pack import pack
 
 __all__ = ["Node"]
 
@@ -216,9 +216,10 @@ class Node:
             identity, self.links, clock, self._founded, self._joined,
             lambda text: log.warning("%s", one_line(text)),
         )  # fmt: skip
+        admission = Admission(self)
         self.handlers: dict[int, Callable[[Connection, bytes], None]] = {
-            frames.FOUNDING: self._on_founding,
-            frames.JOIN: self._on_join,
+            frames.FOUNDING: admission.on_founding,
+            frames.JOIN: admission.on_join,
             frames.CONSENSUS: lambda link, body: self.host.on_consensus(seat_of(key_of(link)), body),
             frames.BEAT: lambda link, body: self._on_beat(link, frames.BEAT, body),
             frames.BEAT_ACK: lambda link, body: self._on_beat(link, frames.BEAT_ACK, body),
@@ -388,44 +389,6 @@ class Node:
             self.disk.join_own(Identity(self.node_id, self.incarnation, *self.address))
 
     # -- what others ask
-
-    def _on_founding(self, link: Connection, body: bytes) -> None:
-        machine = self.control.machine
-        if machine.is_founded:
-            message: Any = unpack(body)
-            if isinstance(message, list) and len(message) > 2 and message[0] == VIEW:
-                if not isinstance(message[1], str):
-                    raise RemoteProtocolError("founding: expected the id of a node in a view")
-                known = machine.members.get(message[1])
-                addresses = [[row.host, row.port] for row in machine.members.values()]
-                knows = known is not None and known.incarnation == message[2]
-                answer = [MEMBER, machine.generation, machine.cluster_id, addresses, knows]
-                # A founder that missed the start hears of it first: it votes, as a newcomer does not yet.
-                self.arrival.on_frame(link, body)
-                link.send(frames.FOUNDING, pack(answer))
-                return
-        self.arrival.on_frame(link, body)
-
-    def _on_join(self, link: Connection, body: bytes) -> None:
-        """A process asks to join: the control leader proposes it once it reaches exactly that process."""
-        # Also before it is passed on: what is wrong with it must not look like a fault of this node.
-        identity = Identity(*check_join(body))
-        group = self.host.groups.get(CONTROL)
-        if group is None or not self.control.machine.is_founded:
-            return
-        if not group.is_leading:
-            leader = self.control_leader()
-            if leader is not None and self.boundary.is_own(link, identity):
-                self.links.send_to_node(leader, frames.JOIN, body)
-            return
-        if not self.boundary.may_join(link, identity):
-            return
-        self.links.want_guest(NodeAddress(identity.host, identity.port))
-        known = self.control.machine.members.get(identity.node_id)
-        if known is not None and known.incarnation == identity.incarnation and not known.may_return:
-            return
-        if self.links.is_linked(identity.key):
-            self.propose_control(pack([JOIN, *identity]))
 
     def status(self) -> dict[str, object]:
         """Return the status document of this node."""
