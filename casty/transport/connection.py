@@ -501,11 +501,11 @@ class Connection:
     def _fail(self, reason: str) -> None:
         if self._state == _CLOSED:
             return
+        self.has_failed = True
         if self._runtime.observe:
             self._runtime.observe(LinkFailed(self._name(), reason))
         if self._state == _HANDSHAKE:
             self._handshake.failed(self, reason)
-        self.has_failed = True
         self.close(reason)
 
     def _name(self) -> str:

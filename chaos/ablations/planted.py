@@ -7,7 +7,7 @@ from typing import Any
 from casty.cluster.slots.leader import SlotLeader
 from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.schema import EXPIRE
-from casty.consensus import leading
+from casty.consensus import Core, leading
 from casty.consensus.state import State
 from casty.distributed.machines.barrier import BarrierStructure
 from casty.distributed.machines.base import Decision
@@ -100,7 +100,7 @@ def _one_party_less(structure: Any, assembly: Any, node_id: str, expected: int, 
 
 FIRST = (
     Planted("no-dedup", "dedup", "mixed", SlotMachine, "known", _no_dedup),
-    Planted("eternal-lease", "lease", "mixed", leading, "lease_until_ns", _eternal_lease),
+    Planted("eternal-lease", "lease", "mixed", Core, "lease_until_ns", _eternal_lease),
     Planted("never-sticky", "vote", "mixed", State, "is_sticky", _never_sticky),
     Planted("commit-alone", "commit rule", "mixed", leading, "advance_commit", _commit_alone),
     Planted("one-token", "fencing", "lock", SlotMachine, "_next_token", _one_token),

@@ -102,10 +102,14 @@ class Strangers:
         ]
 
     def _is_named(self, name: str, node_id: str) -> bool:
-        """Whether a stranger linked with a node under the name of another one.
+        """Whether the link of a node that has just failed is that of a stranger with the name of another one.
 
-        Its frames may arrive when it has ended that link, and at a node that is being started and not looked into.
+        A node that is being started is not looked into: there it is enough that a stranger linked under that name.
         """
+        opened = inside(dict(self._checks.running_systems()).get(name), "_node", "acceptor", "_open")
+        if opened is not None:
+            failed = [link for link in opened if link.has_failed and link.remote.node_id == node_id]
+            return any(self._owner_of(link) in self._world.rogues for link in failed)
         rogues = [inside(self._world.processes[rogue].value, "claimed") or {} for rogue in self._world.rogues]
         return any((name, node_id) in claimed for claimed in rogues)
 

@@ -30,7 +30,7 @@ def test_a_leader_whose_lease_is_over(is_closed: bool) -> None:
         host = Host(process.runtime, lambda *_: True, 1 << 20)
         core: Any = SimpleNamespace(
             id="a", term=1, role=Role.LEADER, leader_since_ns=process.clock.now(), is_established=True,
-            is_lease_barred=False, lease_until_ns=lambda: 0,
+            is_lease_barred=False, lease_until_ns=lambda: 0, membership_index=0, membership=None,
         )  # fmt: skip
         group: Any = SimpleNamespace(number=0, epoch=1, core=core)
         host.groups[0] = group
