@@ -125,7 +125,7 @@ SHOWN_BY = {
 """Those that no few dozen seeds of a scenario show, and the test that each fails."""
 
 _PLANTED = (
-    Planted("said-once", "notices are owed", _SCENARIO, Conversation, "due", _only_news),
+    Planted("said-once", "notices are owed", _SCENARIO, Conversation, "due", _only_news, True),
     Planted("down-is-forgotten", "who is down may return", _SCENARIO, WatchTable, "_down", _gone_for_good),
     Planted("missing-is-gone", "clients have a grace", _SCENARIO, Presence, "passed", _at_once),
     Planted("blind-judge", "a minority judges nobody", _SCENARIO, NodeCompany, "is_sighted", _always, True),
