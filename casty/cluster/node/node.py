@@ -225,7 +225,7 @@ class Node:
             frames.BEAT_ACK: lambda link, body: self._on_beat(link, frames.BEAT_ACK, body),
             frames.ROWS: lambda link, body: self._on_beat(link, frames.ROWS, body),
             frames.ROWS_ACK: lambda link, body: self._on_beat(link, frames.ROWS_ACK, body),
-            frames.SEATS: lambda link, body: self.vacated.on_question(key_of(link), body),
+            frames.SEATS: lambda link, body: self.vacated.on_question(seat_of(key_of(link)), body),
             frames.SEATS_ACK: lambda link, body: self.vacated.on_answer(body),
             frames.HINTS: lambda link, body: self.feed.on_hints(body, link.remote.node_id),
             frames.REQUEST: self.requests.on_request,
@@ -372,10 +372,10 @@ class Node:
             self.host.mark(group)
 
     def _leader_of(self, slot: int) -> str | None:
-        """Return the peer key of the member that leads a slot, if this node knows another one that does."""
+        """Return under which key the member that leads a slot takes part, if this node knows another one that does."""
         leader = self.leaders.leader_of(slot)
         row = None if leader in (None, self.node_id) else self.control.machine.members.get(leader or "")
-        return None if row is None else row.key
+        return None if row is None else row.seat
 
     def _ask_until_up(self, now_ns: int) -> None:
         """Ask to join while this process is not known to be up, or may have been removed while it was cut off."""

@@ -40,9 +40,9 @@ class Vacated:
     node_id
         This node's.
     send
-        Stages a frame for a peer key.
+        Stages a frame for the process that takes part under a key.
     leader_of
-        Returns the peer key of whoever leads a slot, if that is known.
+        Returns the key of whoever leads a slot, if that is known.
     drop
         Told of a slot whose replica is gone.
     note
