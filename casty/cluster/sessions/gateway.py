@@ -147,11 +147,16 @@ class Gateway(CallRouter):
 
     async def scan(self, kind: int, prefix: bytes, *, timeout_s: float | None) -> list[bytes]:
         """Return the entities that begin with `prefix`, asking every slot; see `Port.scan`."""
-        topology = self._routes.topology()
-        slots = len(topology.slots) if topology is not None else self._settings.slots
         end_ns = None if timeout_s is None else self._clock.now() + int(timeout_s * SECOND_NS)
         found: dict[bytes, None] = {}
-        for first in range(0, slots, SCANNED_AT_ONCE):
+        begin, topology = 0, self._routes.topology()
+        if topology is None:
+            # How many slots there are is the cluster's to say; this call waits for that, as every call does.
+            await self._scan_slot(0, kind, prefix, end_ns, found)
+            begin, topology = 1, self._routes.topology()
+        assert topology is not None, "a slot has answered"
+        slots = len(topology.slots)
+        for first in range(begin, slots, SCANNED_AT_ONCE):
             some = range(first, min(first + SCANNED_AT_ONCE, slots))
             scans = [self._scan_slot(slot, kind, prefix, end_ns, found) for slot in some]
             # All end before the first error is raised: nothing of the scan outlives the call.
