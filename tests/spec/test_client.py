@@ -45,6 +45,13 @@ def test_a_message_goes_straight_to_the_node_that_owns_the_shard(run: Run) -> No
         def asking(entity_id: str, reply_to: ActorRef[int]) -> ShardEnvelope[Message]:
             return ShardEnvelope(entity_id, GetCount(reply_to))
 
+        async def is_settled() -> bool:
+            """Whether no slot waits to be handed over: a plain entity that moves begins anew."""
+            node = place.nodes[0]._node
+            slots = node.control.machine.slots
+            return all(row.preferred == node.leaders.leader_of(slot) for slot, row in enumerate(slots))
+
+        await place.until(is_settled, within_s=30)
         for index, node in enumerate(place.nodes):
             node.region_ref("hosted", hosted_by(index), num_shards=SHARDS)
         names = ("ada", "bob", "eve", "joe", "sue", "tom")
