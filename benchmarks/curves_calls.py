@@ -15,7 +15,7 @@ from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.config import Settings
 from casty.distributed.machines.base import COUNTER
 from casty.errors import CastyError
-from casty.ports import Outlet, Runtime
+from casty.ports import EventSink, Runtime
 from casty.realtime import SystemClock, SystemEntropy
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
@@ -38,7 +38,7 @@ class Routes:
         slots = ((1, ("a",)), (1, ("a",)))
         self.known = Topology(1, "c", 1, 15.0, 0.01, members, slots, {}, {}, self.leaders)
         self.gateway = Gateway(
-            Runtime(SystemClock(), SystemEntropy(), cast(Any, None), cast(Any, None), Outlet()),
+            Runtime(SystemClock(), SystemEntropy(), cast(Any, None), cast(Any, None), EventSink()),
             cast(Any, self), Settings(), b"bench",
         )  # fmt: skip
 

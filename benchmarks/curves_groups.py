@@ -16,9 +16,9 @@ from casty.cluster.node.replica_factory import Groups
 from casty.cluster.slots.node_memory import NodeMemory
 from casty.cluster.slots.replica import SlotReplica
 from casty.config import SECOND_NS, Settings
-from casty.ports import Outlet, Runtime
+from casty.ports import EventSink, Runtime
 from casty.realtime import SystemEntropy
-from casty.transport.turn import Turn
+from casty.transport.output_batch import OutputBatch
 
 __all__ = ["CURVES"]
 
@@ -81,15 +81,15 @@ class Node:
 
     def __init__(self, slots: int) -> None:
         self.clock = Clock()
-        doors: Any = (self.clock, SystemEntropy(), None, Storage(), Outlet())
-        runtime, settings = Runtime(*doors), Settings()
+        ports: Any = (self.clock, SystemEntropy(), None, Storage(), EventSink())
+        runtime, settings = Runtime(*ports), Settings()
         self.settings = settings
         self.runtime = runtime
         self.host = Host(runtime, lambda to, kind, body: True, settings.max_frame_bytes)
         self.memory = NodeMemory(MemoryBudget(2**30), "a", self.host, {}, lambda: 0)
-        turn = Turn(runtime, lambda callback: None)
-        turn.hooks.append(self.host.settle)
-        self.groups = Groups(self.host, runtime, settings, "a#1", self._replica, turn)
+        output = OutputBatch(runtime, lambda callback: None)
+        output.hooks.append(self.host.settle)
+        self.groups = Groups(self.host, runtime, settings, "a#1", self._replica, output)
         self.machine = ControlMachine()
         self.machine.members = {name: MemberRow(name, "1", name, 1, "up", was_up=True) for name in NAMES}
         self.machine.settings = {

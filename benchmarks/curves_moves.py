@@ -14,7 +14,7 @@ from casty.cluster.sessions.gateway import Gateway
 from casty.config import Settings
 from casty.distributed.machines.base import COUNTER
 from casty.errors import CastyError
-from casty.ports import Outlet, Runtime
+from casty.ports import EventSink, Runtime
 from casty.realtime import SystemClock, SystemEntropy
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
@@ -32,7 +32,7 @@ class Silent:
         self.leader, self.cluster_id = "a", "first"
         self.sessions = 0
         self.gateway = Gateway(
-            Runtime(SystemClock(), SystemEntropy(), cast(Any, None), cast(Any, None), Outlet()),
+            Runtime(SystemClock(), SystemEntropy(), cast(Any, None), cast(Any, None), EventSink()),
             cast(Any, self), Settings(max_window_replies=4096), b"bench",
         )  # fmt: skip
         self.known = self._topology()

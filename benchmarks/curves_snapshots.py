@@ -123,8 +123,8 @@ def _load(make: Make) -> Callable[[int], float]:
 def _replace(size: int) -> float:
     """Put a restored state in the place of a large one, and let that go."""
     machine, clock, steps = _machine(size, _map_key), _Clock(), list[None]()
-    doors: Any = clock
-    former: Parts[None] = Parts(doors, steps.append, FREED_AT_ONCE)
+    ports: Any = clock
+    former: Parts[None] = Parts(ports, steps.append, FREED_AT_ONCE)
     parts, _ = _parts(SlotMachine(LIMITS, 1).begin_dump(PART_BYTES))
     load = machine.begin_load(lambda former_state: former.add(former_state.discard()))
     for part in parts:

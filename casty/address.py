@@ -25,9 +25,9 @@ __all__ = [
     "peer_key",
     "process_of",
     "replica_id",
+    "replica_id_of",
     "replica_number",
     "said_at",
-    "seat_of",
     "start_of",
     "unproven_key",
 ]
@@ -55,13 +55,13 @@ def node_id_of(key: PeerKey) -> str:
     return key.rpartition("#")[0]
 
 
-def seat_of(key: PeerKey) -> PeerKey:
+def replica_id_of(key: PeerKey) -> PeerKey:
     """Return under which key a process takes part in groups: its own, or with a disk, that of the disk.
 
     The incarnation of a process with a disk is ``disk+start+random``: the identity of the disk, how often a process was
     started with it, and what tells copies of the disk apart. Each start is another process; all hold the same replicas.
 
-    >>> seat_of("n1#ab+3+cd"), seat_of("n1#ab"), seat_of("n+1#22")
+    >>> replica_id_of("n1#ab+3+cd"), replica_id_of("n1#ab"), replica_id_of("n+1#22")
     ('n1#ab', 'n1#ab', 'n+1#22')
     """
     if "+" not in key:

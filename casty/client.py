@@ -16,7 +16,7 @@ from casty.actor.sharding import ShardEnvelope
 from casty.address import NodeAddress, check_port, check_text, checked_addresses
 from casty.checks import check_seconds, shown
 from casty.cluster.actors.wiring import ClusterActors
-from casty.cluster.client import Visitor
+from casty.cluster.client import ClientCore
 from casty.cluster.control.public_view import topology_snapshot
 from casty.cluster.node.options import check_tls
 from casty.config import Settings
@@ -104,7 +104,7 @@ class ClusterClient:
         self._runtime = runtimes.current()
         self.recorded_shards: dict[tuple[int, str], int] = {}
         """What facades of this client were told of each structure's number of shards; bounded by them."""
-        self._visitor = Visitor(
+        self._client_core = ClientCore(
             self._runtime,
             Settings(),
             system_name,
@@ -135,12 +135,12 @@ class ClusterClient:
         self._is_used = True
         self._home.enter()
         origin = Origin(
-            self._label.host, self._label.port, self._visitor.client_id, self._visitor.incarnation
+            self._label.host, self._label.port, self._client_core.client_id, self._client_core.incarnation
         )
         local = LocalSystem(self._system_name, self._runtime, origin=origin)
-        self._actors = ClusterActors.of_visitor(self._visitor, local, self._serializer)
+        self._actors = ClusterActors.of_client(self._client_core, local, self._serializer)
         try:
-            self._visitor.start()
+            self._client_core.start()
         except BaseException:  # what `address_map` raised
             await self._leave()
             raise
@@ -169,12 +169,12 @@ class ClusterClient:
             await actors.close()
         finally:
             self._actors = None
-            await self._visitor.close()
+            await self._client_core.close()
 
     def _end(self, actors: ClusterActors) -> None:
         """What has to be done however closing went: `asyncio.run` at its end cancels that task as well."""
         self._actors = None
-        self._visitor.end()
+        self._client_core.end()
         actors.finish()
 
     async def ready(self, timeout: float = 5.0) -> None:
@@ -187,7 +187,7 @@ class ClusterClient:
         """
         self._started()
         check_seconds(timeout)
-        await self._visitor.ready(timeout)
+        await self._client_core.ready(timeout)
 
     def lookup(self, key: ServiceKey[M]) -> Listing[M]:
         """Return the service's instances from the cached topology, without a round trip.
@@ -328,7 +328,7 @@ class ClusterClient:
     def topology(self) -> TopologySnapshot | None:
         """What this client knows of the cluster; None before it heard anything."""
         self._started()
-        topology = self._visitor.topology()
+        topology = self._client_core.topology()
         return None if topology is None else topology_snapshot(topology, None)
 
     @property

@@ -147,4 +147,4 @@ class ReplicaFailed(NamedTuple):
 
 
 Event = tuple[object, ...]
-"""Any of the named tuples above, or of those that a room of the library adds for itself."""
+"""Any of the named tuples above, or of those that a package of the library adds for itself."""

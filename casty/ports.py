@@ -22,12 +22,12 @@ __all__ = [
     "Clock",
     "Device",
     "Entropy",
+    "EventSink",
     "GroupWrite",
     "Link",
     "LinkFactory",
     "LinkHandler",
     "Listener",
-    "Outlet",
     "Runtime",
     "Storage",
     "Timer",
@@ -206,13 +206,13 @@ class Device(Protocol):
         """Let the directory go, after what was asked before; harmless when it is not open."""
 
 
-class Outlet:
+class EventSink:
     """Where every interesting step goes. Falsy while nobody listens, so an event is built only for someone.
 
     Examples
     --------
-    >>> outlet = Outlet()
-    >>> bool(outlet)
+    >>> event_sink = EventSink()
+    >>> bool(event_sink)
     False
     """
 
@@ -248,14 +248,14 @@ def _no_device(path: str) -> Device:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """One node's or client's doors.
+    """One node's or client's ports.
 
     Parameters
     ----------
     clock, entropy, transport, storage
-        The doors.
+        The ports.
     observe
-        The outlet of events.
+        The event_sink of events.
     memory_bytes
         What the process may use before the system refuses it memory or ends it.
     descriptors
@@ -270,7 +270,7 @@ class Runtime:
     entropy: Entropy
     transport: Transport
     storage: Storage
-    observe: Outlet
+    observe: EventSink
     memory_bytes: int = 1 << 33
     descriptors: int = 1 << 20
     device: Callable[[str], Device] = _no_device

@@ -1,4 +1,4 @@
-"""The real doors: the system's clock, its randomness, TCP, and memory. The only module that reads them."""
+"""The real ports: the system's clock, its randomness, TCP, and memory. The only module that reads them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import cache, partial
 
-from casty.ports import Device, Outlet, Runtime
+from casty.ports import Device, EventSink, Runtime
 from casty.process_limits import descriptor_limit, memory_limit_bytes
 from casty.storage import MemoryStorage
 from casty.transport.tcp import TcpTransport
@@ -106,6 +106,6 @@ def _device(path: str) -> Device:
 def default() -> Runtime:
     """Return this process's real runtime."""
     return Runtime(
-        SystemClock(), SystemEntropy(), TcpTransport(), MemoryStorage(), Outlet(),
+        SystemClock(), SystemEntropy(), TcpTransport(), MemoryStorage(), EventSink(),
         memory_bytes=memory_limit_bytes(), descriptors=descriptor_limit(), device=_device,
     )  # fmt: skip

@@ -123,7 +123,7 @@ BOUNDS: dict[str, Bound] = {
     "start_timeout_s": Bound("s", 0.1, 3600, "a rollout starts its processes within a minute"),
     "unreachable_after_s": Bound("s", 0.1, 3600, "twelve missed heartbeats"),
     "down_after_s": Bound(
-        "s", 0.2, 86400, "a restart by a supervisor takes less, so its seats are still its own"
+        "s", 0.2, 86400, "a restart by a supervisor takes less, so its places are still its own"
     ),
     "max_frame_bytes": Bound(
         "bytes", 65536, 2**30, "a frame is decoded in one piece: this is what a peer can make us hold"

@@ -241,9 +241,10 @@ class ClusteredActorSystem(ActorSystem):
     def _what_is_missing(self) -> str:
         node = self._node
         if not node.control.machine.is_founded:
-            return node.arrival.describe()
+            return node.bootstrap.describe()
         missing = (
-            ", ".join([*node.missing[:5], *node.shortage.texts]) or f"{self._required} members that are up"
+            ", ".join([*node.missing[:5], *node.group_health.texts])
+            or f"{self._required} members that are up"
         )
         return missing + "".join(f"; {trouble}" for trouble in node.links.troubles())
 
@@ -270,7 +271,7 @@ class ClusteredActorSystem(ActorSystem):
         """Leave the cluster for good, and stop.
 
         The node's replicas and its vote go to other members first, so nothing is lost and the groups are as small as
-        they should be without it. A node that is only to stop for a while calls `shutdown`, and gets its seats back.
+        they should be without it. A node that is only to stop for a while calls `shutdown`, and gets its places back.
 
         Parameters
         ----------
@@ -280,7 +281,7 @@ class ClusteredActorSystem(ActorSystem):
         Raises
         ------
         TimeoutError
-            It took longer: some group has no majority, or nobody can take its seat. The node serves and goes on
+            It took longer: some group has no majority, or nobody can take its place. The node serves and goes on
             leaving; call again to wait on, or `shutdown` to stop all the same.
         """
         self._started()

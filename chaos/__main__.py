@@ -63,7 +63,7 @@ def report(outcome: Outcome) -> str:
         f"{outcome.scenario}, seed {outcome.seed}: {outcome.verdict}",
         f"  operations {outcome.operations}, overlapping {outcome.overlapping}, faults: {faults}",
         *(f"  {text}" for text in outcome.violations),
-        *(f"    {text}" for text in outcome.story),
+        *(f"    {text}" for text in outcome.timeline),
     ]
     if outcome.verdict != "held":
         lines.append(f"  again: {outcome.command}")

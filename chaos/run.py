@@ -21,7 +21,7 @@ from sim.plans.generate import ACTOR_KINDS, SCENARIO_KINDS, expand
 from sim.plans.plan import Plan
 from sim.workloads.operations import perform
 from sim.workloads.probes import probe
-from sim.workloads.recorder import Act, Stage
+from sim.workloads.recorder import OperationContext, RunRecorder
 
 if TYPE_CHECKING:
     from sim.world.process import Process
@@ -51,7 +51,7 @@ class Outcome:
     faults: dict[str, int] = field(default_factory=dict)
     goals: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
-    story: list[str] = field(default_factory=list)
+    timeline: list[str] = field(default_factory=list)
 
     @property
     def command(self) -> str:
@@ -108,7 +108,7 @@ class _Run:
         self._nemesis = Nemesis(self._cluster, schedule(outcome.seed, outcome.seconds, names), say)
         self._world = RealWorld()
         # The workload needs of a world and of a process no more than these have.
-        self._stage = Stage(cast("World", self._world))
+        self._recorder = RunRecorder(cast("World", self._world))
 
     async def run(self) -> None:
         """Start, disturb, settle, probe, check."""
@@ -120,7 +120,7 @@ class _Run:
                 ]
                 await self._work({client.name: client for client in clients})
                 prober = await self._client(stack, "prober")
-                await probe(self._stage, cast("Process", prober), prober.client, PROBE_S)
+                await probe(self._recorder, cast("Process", prober), prober.client, PROBE_S)
         finally:
             await self._cluster.stop()
         self._check()
@@ -130,14 +130,14 @@ class _Run:
         client = await stack.enter_async_context(ClusterClient(contact_points=contacts, system_name=SYSTEM))
         await client.ready(SETTLE_S)
         # A busy machine may run this process late: whether calls end in time is for the simulator to say.
-        self._stage.late_excused[name] = None
+        self._recorder.late_excused[name] = None
         return RealProcess(name, client)
 
     async def _work(self, clients: dict[str, RealProcess]) -> None:
         self._world = RealWorld()
-        self._stage.world = cast("World", self._world)
+        self._recorder.world = cast("World", self._world)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._nemesis.torment(self._outcome.seconds, self._stage.in_flight))
+            group.create_task(self._nemesis.torment(self._outcome.seconds, self._recorder.in_flight))
             group.create_task(self._operate(clients))
             group.create_task(self._cancel(clients))
 
@@ -148,8 +148,10 @@ class _Run:
                 continue  # the node processes here host no application
             await self._until(planned.at_us)
             process = clients[planned.client]
-            act = Act(self._stage, cast("Process", process), process.client.distributed(), planned)
-            tasks.append(self._stage.begin(cast("Process", process), perform(act)))
+            context = OperationContext(
+                self._recorder, cast("Process", process), process.client.distributed(), planned
+            )
+            tasks.append(self._recorder.begin(cast("Process", process), perform(context)))
         async with asyncio.timeout(SETTLE_S):
             for ended in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(ended, Exception):
@@ -159,7 +161,9 @@ class _Run:
         for fault in self._plan.faults:
             if fault.kind == "client_cancel":
                 await self._until(fault.at_us)
-                if fault.targets[0] in clients and self._stage.cancel(fault.targets[0], fault.args["which"]):
+                if fault.targets[0] in clients and self._recorder.cancel(
+                    fault.targets[0], fault.args["which"]
+                ):
                     self._nemesis.done["client_cancel"] = self._nemesis.done.get("client_cancel", 0) + 1
 
     async def _until(self, at_us: int) -> None:
@@ -168,16 +172,16 @@ class _Run:
             await asyncio.sleep(delay_s)
 
     def _check(self) -> None:
-        outcome, stage = self._outcome, self._stage
-        violations = [*stage.violations, *check_history(stage.history)]
+        outcome, recorder = self._outcome, self._recorder
+        violations = [*recorder.violations, *check_history(recorder.history)]
         outcome.violations = [str(violation) for violation in violations]
-        operations = list(stage.history)
+        operations = list(recorder.history)
         numbers = sorted({number for violation in violations for number in violation.operations})
-        outcome.story = [str(operations[number]) for number in numbers]
-        outcome.operations = stage.history.counts()
-        outcome.overlapping = stage.history.overlapping()
+        outcome.timeline = [str(operations[number]) for number in numbers]
+        outcome.operations = recorder.history.counts()
+        outcome.overlapping = recorder.history.overlapping()
         outcome.faults = dict(self._nemesis.done)
-        outcome.goals = {**stage.goals, "a fault hit a call under way": self._nemesis.in_flight}
+        outcome.goals = {**recorder.goals, "a fault hit a call under way": self._nemesis.in_flight}
         outcome.verdict = "violated" if violations else self._honest()
 
     def _honest(self) -> str:

@@ -1,7 +1,7 @@
 """Draw who imports whom, out of the code: ``python -m tools.graph [--write] [--why]``.
 
 Rooms are the folders and files of a tree. Every import counts: late ones, and those for type checkers. Without options
-this prints, for each tree, how many rooms, arrows and circles there are; ``--why`` adds which files make each circle;
+this prints, for each tree, how many packages, arrows and circles there are; ``--why`` adds which files make each circle;
 ``--write`` puts the drawings into docs/internals/architecture.md. An arrow that others imply is not drawn.
 """
 
@@ -66,7 +66,7 @@ def room_of(module: str, tree: str) -> str | None:
 
 
 def room_graph(modules: Graph, tree: str) -> Graph:
-    """Return which rooms of a tree import which."""
+    """Return which packages of a tree import which."""
     rooms: Graph = {}
     for module, targets in modules.items():
         room = room_of(module, tree)
@@ -125,7 +125,7 @@ def layers_of(tree: str, root: Path = ROOT) -> list[list[str]]:
 
 
 def drawn(modules: Graph, tree: str) -> Graph:
-    """Return what the drawing of a tree shows: its rooms, and in the library the lowest of them as one."""
+    """Return what the drawing of a tree shows: its packages, and in the library the lowest of them as one."""
     rooms = room_graph(modules, tree)
     if tree != "casty":
         return rooms
@@ -145,7 +145,7 @@ def _is_folder(modules: Graph, name: str) -> bool:
 
 
 def drawing(modules: Graph, tree: str) -> str:
-    """Return a tree's rooms as a Mermaid flow chart; an arrow points at what is imported."""
+    """Return a tree's packages as a Mermaid flow chart; an arrow points at what is imported."""
     graph = without_implied(drawn(modules, tree))
     lines = ["```mermaid", "flowchart TD"]
     lines += [f"    {name}" for name, targets in graph.items() if not targets and not _is_target(graph, name)]
@@ -158,10 +158,10 @@ def _is_target(graph: Graph, name: str) -> bool:
 
 
 def counts(modules: Graph, tree: str) -> str:
-    """Return how many rooms, arrows and circles a tree has, in words."""
+    """Return how many packages, arrows and circles a tree has, in words."""
     rooms = room_graph(modules, tree)
     arrows = sum(map(len, rooms.values()))
-    return f"{tree}: {len(rooms)} rooms, {arrows} arrows, {len(circles(rooms))} circles"
+    return f"{tree}: {len(rooms)} packages, {arrows} arrows, {len(circles(rooms))} circles"
 
 
 def page(text: str, modules: Graph) -> str:
@@ -177,7 +177,7 @@ def page(text: str, modules: Graph) -> str:
 
 
 def main() -> int:
-    """Run the program; returns 1 when rooms stand in a circle."""
+    """Run the program; returns 1 when packages stand in a circle."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="put the drawings into the page on architecture")
     parser.add_argument("--why", action="store_true", help="name the files of each circle")

@@ -1,4 +1,4 @@
-"""The local system: every actor of one process by path, and the doors to other processes.
+"""The local system: every actor of one process by path, and the ports to other processes.
 
 `ActorSystem`, `ClusteredActorSystem` and `ClusterClient` embed one `LocalSystem` each. With an `Origin` its
 actors are reachable from elsewhere: references are `RemoteActorRef`, paths begin with a slash, and messages
@@ -75,7 +75,7 @@ class LocalSystem:
     name
         The system's name, part of every address.
     runtime
-        The doors.
+        The ports.
     settings
         Bounds.
     origin, remote

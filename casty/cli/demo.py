@@ -27,7 +27,7 @@ SIMULATION_S = 20.0
 
 
 def run_demo(seed: int | None = None) -> int:
-    """Tell the story; 0 only if everything was checked and held."""
+    """Report what happens; 0 only if everything was checked and held."""
     with tempfile.TemporaryDirectory(prefix="casty-demo-") as folder:
         return asyncio.run(_Demo(Path(folder), 7 if seed is None else seed).run())
 

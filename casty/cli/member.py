@@ -64,8 +64,8 @@ def render(members: list[dict[str, Any]]) -> str:
     """Return the members for people."""
     lines = [f"{'id':<24} {'address':<24} {'status':<8} replicas leads"]
     for member in members:
-        seats = f"{member['replicas']} of {member['seats']}"
+        replicas = f"{member['replicas']} of {member['seats']}"
         lines.append(
-            f"{member['id']:<24} {member['address']:<24} {member['status']:<8} {seats:<8} {member['leads']}"
+            f"{member['id']:<24} {member['address']:<24} {member['status']:<8} {replicas:<8} {member['leads']}"
         )
     return "\n".join(lines)

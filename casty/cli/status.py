@@ -21,8 +21,8 @@ from casty.distributed.machines.base import KIND_NAMES, MAP
 from casty.errors import ConfigError, ProtocolError, Refused, Unavailable
 from casty.secret import Secrets
 from casty.transport.connection import Connection
+from casty.transport.output_batch import OutputBatch
 from casty.transport.peers import Peer
-from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.codec import default_codec
 from casty.wire.hello import Hello
@@ -177,7 +177,7 @@ class _Question:
         hello = Hello.of_status(client_id=f"status-{token}", incarnation=token)
         self.answer: asyncio.Future[Plain] = asyncio.get_running_loop().create_future()
         self.peer = Peer(
-            runtime, contact, lambda: hello, Settings(), self, Turn(runtime), config, secrets=secrets
+            runtime, contact, lambda: hello, Settings(), self, OutputBatch(runtime), config, secrets=secrets
         )
 
     def on_open(self, connection: Connection) -> None:

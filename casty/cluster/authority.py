@@ -12,9 +12,9 @@ The roles of a link, from what its hello said and what this node knows:
 ``MEMBER``    a process that the applied control state names, incarnation and address included, and has not removed.
 
 When a stranger speaks as only members do, the node asks those that are named where the members are: it may have been
-cut off while others joined (`Arrival.look_around`). If one of these is who spoke, it is a peer within two seconds.
+cut off while others joined (`Bootstrap.look_around`). If one of these is who spoke, it is a peer within two seconds.
 
-Consensus messages are judged per group and kind (`hears`), those of members as well: a member that has no seat in a
+Consensus messages are judged per group and kind (`hears`), those of members as well: a member that has no place in a
 group has no say there. Whoever is the leader that the replica follows, or is named by a configuration in its log, is
 heard with everything: founders, learners, the voters of a joint configuration, and a leader outside the new one, as the
 old configuration stays in the history until it is compacted. Of others:
@@ -28,7 +28,7 @@ old configuration stays in the history until it is compacted. Of others:
 - Replies, the order to stand, and news of replicas are not: they count only from whom the configuration in force
   names, and that one is in the history.
 
-Beats of a stranger are dropped. What it leads (``HINTS``) and who its clients are (``CLIENTS``) is said once only; it
+Heartbeats of a stranger are dropped. What it leads (``HINTS``) and who its clients are (``CLIENTS``) is said once only; it
 is kept until it is a peer or member. A frame that is dropped here is one that the protocols take for lost.
 """
 
@@ -60,7 +60,7 @@ __all__ = [
     "Speaker",
     "heard_as",
     "hears",
-    "is_door",
+    "is_public_name",
     "may_ask_receptionist",
     "may_name",
 ]  # fmt: skip
@@ -96,15 +96,15 @@ RULES: dict[int, Rule] = {
     frames.FOUNDING:       Rule(CLOSE, CLOSE, TAKE,  TAKE,  TAKE,  "the founding",         "itself, if a seed"),
     frames.JOIN:           Rule(CLOSE, CLOSE, TAKE,  TAKE,  TAKE,  "the control leader",  "itself; members relay"),
     frames.CONSENSUS:      Rule(CLOSE, CLOSE, GROUP, GROUP, GROUP, "groups of this node",  "itself"),
-    frames.BEAT:           Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups it leads",      "itself"),
-    frames.BEAT_ACK:       Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups led here",      "itself"),
+    frames.HEARTBEAT:           Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups it leads",      "itself"),
+    frames.HEARTBEAT_ACK:       Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups led here",      "itself"),
     frames.ROWS:           Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups it leads",      "itself"),
     frames.ROWS_ACK:       Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "groups led here",      "itself"),
     frames.HINTS:          Rule(CLOSE, CLOSE, KEEP,  TAKE,  TAKE,  "the leader table",     "itself"),
     frames.CLIENTS:        Rule(CLOSE, CLOSE, KEEP,  TAKE,  TAKE,  "the ways to clients",  "its clients"),
     frames.REGIONS:        Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "a line in the log",    "itself"),
-    frames.SEATS:          Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "an answer",            "itself"),
-    frames.SEATS_ACK:      Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "replicas without a seat", "itself"),
+    frames.REMOVED:          Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "an answer",            "itself"),
+    frames.REMOVED_ACK:      Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "replicas without a place", "itself"),
     frames.WATCH:          Rule(CLOSE, TAKE,  DROP,  TAKE,  TAKE,  "watches",              "itself; a node passes on"),
     frames.REQUEST:        Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "slots; control: nodes", "itself, its clients"),
     frames.REPLY:          Rule(CLOSE, CLOSE, DROP,  TAKE,  TAKE,  "calls of this node",   "itself"),
@@ -113,8 +113,8 @@ RULES: dict[int, Rule] = {
     frames.SUBSCRIBE:      Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "the topology",         "itself"),
     frames.STATUS:         Rule(TAKE,  TAKE,  TAKE,  TAKE,  TAKE,  "the status",           "itself"),
     frames.COMMAND:        Rule(TAKE,  CLOSE, CLOSE, CLOSE, CLOSE, "members",              "an operator"),
-    frames.ACTOR:          Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "named doors",          "itself, its clients"),
-    frames.RELAY:          Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "named doors elsewhere", "itself, its clients"),
+    frames.ACTOR:          Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "public names",          "itself, its clients"),
+    frames.RELAY:          Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "public names elsewhere", "itself, its clients"),
     frames.ENTITY:         Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "entities of regions",  "itself; a node passes on"),
     frames.ENTITY_REFUSED: Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "an open question",     "whoever was asked"),
     frames.SENT:           Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "the count of losses",  "itself"),
@@ -174,7 +174,7 @@ def heard_as(speaker: Speaker, source: str) -> str:
     return unproven_key(source, speaker.address if speaker.role == STRANGER else None)
 
 
-def is_door(path: str) -> bool:
+def is_public_name(path: str) -> bool:
     """Whether a path, without its leading slash, is reached from the network."""
     return not path.startswith("$") or path.startswith(DOORS)
 

@@ -1,10 +1,10 @@
 """The cluster side of a client: links to every node it knows, a topology that only moves forward, a gateway.
 
-A visitor dials and never listens. It subscribes on every link, so the loss of one costs it nothing; what
+A client_core dials and never listens. It subscribes on every link, so the loss of one costs it nothing; what
 arrives twice is older or equal and changes nothing. It keeps dialling its contact points for ever, so all
 nodes may be replaced over its life.
 
-Limits of values and windows are the cluster's: every welcome tells them, and the last one counts. A visitor's own
+Limits of values and windows are the cluster's: every welcome tells them, and the last one counts. A client_core's own
 settings hold until the first.
 
 Another cluster of the same name may be among the contact points. Its nodes are told apart by the cluster that they say
@@ -42,14 +42,14 @@ from casty.secret import Secrets
 from casty.tls import Config
 from casty.transport.connection import Connection
 from casty.transport.losses import Losses
+from casty.transport.output_batch import OutputBatch
 from casty.transport.peers import AddressMap, Peers
-from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.document import Assembly
 from casty.wire.hello import Hello
 from casty.wire.pack import pack, unpack
 
-__all__ = ["Visitor"]
+__all__ = ["ClientCore"]
 
 log = logging.getLogger("casty.client")
 
@@ -59,7 +59,7 @@ MAX_SAID = 100
 """Nodes of other clusters that are remembered, so that each is logged once."""
 
 
-class Visitor:
+class ClientCore:
     """One client's connections and view of the cluster.
 
     Parameters
@@ -90,7 +90,7 @@ class Visitor:
         self._name = system_name
         self._label = label
         self._contacts = tuple(contact_points)
-        self.turn = Turn(runtime)
+        self.output = OutputBatch(runtime)
         self.leaders = LeaderTable()
         self._topology: Topology | None = None
         self._by_node: dict[str, Connection] = {}
@@ -103,11 +103,13 @@ class Visitor:
         """Topologies that are arriving, one per link; a row goes with the last part, or with its link."""
         self._told: dict[Connection, Topology] = {}
         """What each link said last, which the next delta there is of; a row goes with its link."""
-        self.peers = Peers(runtime, self._hello, settings, self, self.turn, tls, address_map, secrets=secrets)
-        self.gateway = Gateway(
-            runtime, self, settings, f"{self.client_id}#{self.incarnation}".encode(), turn=self.turn
+        self.peers = Peers(
+            runtime, self._hello, settings, self, self.output, tls, address_map, secrets=secrets
         )
-        self.turn.hooks.append(self._flush)
+        self.gateway = Gateway(
+            runtime, self, settings, f"{self.client_id}#{self.incarnation}".encode(), output=self.output
+        )
+        self.output.hooks.append(self._flush)
         self.on_topology: list[Callable[[Topology], None]] = []
         self.on_limits: list[Callable[[int], None]] = []
         self.on_link: list[Callable[[str], None]] = []

@@ -8,7 +8,7 @@ FOLLOWER from anywhere. The transitions are in `following`, `election`, `leading
 messages, and what happens when one is lost, in `messages`.
 
 The host calls `ready` after every input, persists what it finds, sends, reports `stored`, installs and
-applies, answers reads; in this order. Beats belong to the host too: their results come in through `Rounds`,
+applies, answers reads; in this order. Heartbeats belong to the host too: their results come in through `Rounds`,
 `peer_round` and `heard_from`, so that a quiet group is not stepped at all.
 """
 
@@ -56,7 +56,7 @@ class Core(State):
     timing, limits
         Times and bounds.
     rounds
-        The node's beats, written by the host.
+        The node's heartbeats, written by the host.
     election_timeout_ns
         Draws a timeout between ``timing.election_min_ns`` and ``timing.election_max_ns``.
     reads
@@ -142,7 +142,7 @@ class Core(State):
 
     @property
     def wants_round(self) -> bool:
-        """Whether reads wait for a round of beats."""
+        """Whether reads wait for a round of heartbeats."""
         return bool(self.pending_reads)
 
     lease_until_ns = leading.lease_until_ns
@@ -221,7 +221,7 @@ class Core(State):
             self.heard_ns = max(self.heard_ns, now_ns)
 
     def peer_round(self, peer: str, sent_ns: int) -> None:
-        """Count that `peer` answered, for this group, a beat sent at `sent_ns`."""
+        """Count that `peer` answered, for this group, a heartbeat sent at `sent_ns`."""
         progress = self.progress.get(peer)
         if progress is not None and sent_ns >= self.leader_since_ns and sent_ns >= progress.since_ns:
             progress.round_ns = max(progress.round_ns, sent_ns)

@@ -63,7 +63,7 @@ class Progress:
         """The peer's commit index as it last said."""
         self.commit_sent = 0
         self.since_ns = now_ns
-        """Beats sent before this did not cover the peer's seat."""
+        """Heartbeats sent before this did not cover the peer's place."""
         self.round_ns = NEVER_NS
         """Send time of the newest message of this leadership that the peer answered."""
         self.is_paused = False

@@ -8,11 +8,11 @@ NEVER_NS = -1
 
 
 class Rounds:
-    """Results of the beats between this node and its peers.
+    """Results of the heartbeats between this node and its peers.
 
-    A beat stands for every group that its sender leads together with the receiver; it counts only when both
+    A heartbeat stands for every group that its sender leads together with the receiver; it counts only when both
     ends agree on all of them. So a core may count it for its own group, from the moment its leadership (or
-    the peer's seat) began.
+    the peer's place) began.
 
     Bounds: a row per process that shared a group with this one, less than the longest of all timeouts ago; older rows
     say what no row says, and go with `forget`.
@@ -22,9 +22,9 @@ class Rounds:
 
     def __init__(self) -> None:
         self.heard: dict[str, int] = {}
-        """Leading process -> local time of its last beat that covered all groups it leads with us."""
+        """Leading process -> local time of its last heartbeat that covered all groups it leads with us."""
         self.answered: dict[str, int] = {}
-        """Peer process -> local *send* time of the newest beat that it answered "equal"."""
+        """Peer process -> local *send* time of the newest heartbeat that it answered "equal"."""
 
     def forget(self, before_ns: int) -> None:
         """Drop what is older: nobody trusts a leader, or a lease, for so long."""

@@ -190,7 +190,7 @@ class State:
         self.deadline_ns = min(self.deadline_ns, deadline_ns)
 
     def last_heard_ns(self) -> int:
-        """Return when the leader last showed life, by this group's messages or by beats that covered it."""
+        """Return when the leader last showed life, by this group's messages or by heartbeats that covered it."""
         if self.leader is None or self.leader == self.id:
             return self.heard_ns
         return max(self.heard_ns, self.rounds.heard.get(process_of(self.leader), self.heard_ns))

@@ -38,7 +38,7 @@ class Timing(NamedTuple):
     election_min_ns, election_max_ns
         A follower stands for election after a silence drawn between these.
     heartbeat_ns
-        How often the host beats; also the pace of retries.
+        How often the host sends heartbeats; also the pace of retries.
     drift_ppm
         Bound on the ratio of two nodes' clock rates, in parts per million above 1.
     """

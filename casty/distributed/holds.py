@@ -25,7 +25,7 @@ from casty import runtime
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED, Grant
 from casty.errors import LockLost, SessionExpired
 
-__all__ = ["Hold", "Holds", "Turns", "hold_lost"]
+__all__ = ["Hold", "Holds", "LocalFifo", "hold_lost"]
 
 SECOND_NS = 1_000_000_000
 
@@ -339,7 +339,7 @@ def _has_ended(task: Task | None) -> bool:
     return task is None or task.done()
 
 
-class Turns:
+class LocalFifo:
     """Lets the tasks that share an instance go one after the other, in the order they came."""
 
     __slots__ = ("_clock", "_is_taken", "_waiting", "_what")

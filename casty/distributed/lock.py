@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from casty.distributed.holder import Holder
-from casty.distributed.holds import Hold, Turns
+from casty.distributed.holds import Hold, LocalFifo
 from casty.distributed.machines.base import LOCK, Command
 from casty.distributed.machines.lock import ACQUIRE, RELEASE, TRY_ACQUIRE
 from casty.distributed.port import EntityGateway, Grant, RegionRef
@@ -39,18 +39,18 @@ class Lock(Holder):
     ...         print(lock.token)
     """
 
-    __slots__ = ("_turns",)
+    __slots__ = ("_fifo",)
     _kind = LOCK
 
     def __init__(
         self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
     ) -> None:
         super().__init__(gateway, region_ref, name, timeout)
-        self._turns = Turns(self._what)
+        self._fifo = LocalFifo(self._what)
 
     def hold_ended(self) -> None:
         """The next task that waits for this instance has its turn."""
-        self._turns.pass_on()
+        self._fifo.pass_on()
 
     def _release_command(self, grant: Grant) -> Command:
         return [RELEASE, grant.token]
@@ -103,9 +103,9 @@ class Lock(Holder):
         if self._holds.of(asyncio.current_task()) is not None:
             raise AlreadyHeld(f"{self._what}: this task holds this instance already; release it first")
         timeout_s = self._timeout_s
-        if not self._turns.take():
+        if not self._fifo.take():
             _ = self._port  # refuses another event loop, which the turn could not wake up
-            timeout_s = await self._turns.wait(timeout_s)
+            timeout_s = await self._fifo.wait(timeout_s)
         hold = await self._in_turn(ACQUIRE, timeout_s)
         assert hold is not None, "only a try may find it taken"
         return hold
@@ -126,7 +126,7 @@ class Lock(Holder):
             The deadline passed after it was sent; a grant that comes late is given back.
         """
         self._here().oldest()  # a hold seen lost gives the turn free
-        if not self._turns.take():
+        if not self._fifo.take():
             return False
         return await self._in_turn(TRY_ACQUIRE, self._timeout_s) is not None
 
@@ -137,7 +137,7 @@ class Lock(Holder):
             hold = await self._request([operation], timeout_s)
         finally:
             if hold is None:
-                self._turns.pass_on()
+                self._fifo.pass_on()
         return hold
 
     async def release(self) -> bool:

@@ -14,8 +14,8 @@ from casty.tls import Config
 from casty.transport.connection import Connection, ConnectionHandler, LinkFailed
 from casty.transport.inbound import InboundBytes
 from casty.transport.intake import Intake
+from casty.transport.output_batch import OutputBatch
 from casty.transport.proving import Challenged, refusal_without_proof
-from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.hello import LATE, NOT_NOW, Hello, Refusal, Welcome, agreed_version, judge
 from casty.wire.pack import Plain
@@ -58,7 +58,7 @@ class Acceptor:
         identity: Callable[[], Hello],
         settings: Settings,
         handler: ConnectionHandler,
-        turn: Turn,
+        output: OutputBatch,
         tls: Config | None = None,
         *,
         check: Callable[[Hello, str], str | None] | None = None,
@@ -70,7 +70,7 @@ class Acceptor:
         self._identity = identity
         self._settings = settings
         self._handler = handler
-        self._turn = turn
+        self._output = output
         self._tls = tls
         self._check = check
         self._welcome_extra = welcome_extra
@@ -122,7 +122,7 @@ class Acceptor:
 
     def _on_link(self, link: Link) -> LinkHandler:
         connection = Connection(
-            self._runtime, self._settings, self._handler, self._turn, link, self, is_dialled=False,
+            self._runtime, self._settings, self._handler, self._output, link, self, is_dialled=False,
             inbound=self.inbound, intake=self.intake,
         )  # fmt: skip
         if self._is_closed:

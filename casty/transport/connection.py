@@ -21,7 +21,7 @@ from casty.tls import TlsError
 from casty.transport.handler import HandlerOf, HandshakeOf
 from casty.transport.inbound import InboundBytes
 from casty.transport.intake import CLIENT, FLOOD_NS, FULL_BYTES, MEMBER, Intake, Share
-from casty.transport.turn import Turn
+from casty.transport.output_batch import OutputBatch
 from casty.wire import frames
 from casty.wire.framing import HEADER_BYTES, FrameBuffer, frame, pack_header
 from casty.wire.hello import Hello
@@ -81,11 +81,47 @@ class Connection:
     """
 
     __slots__ = (
-        "_buffer", "_charged", "_handler", "_handshake", "_inbound", "_inbox", "_intake", "_is_blocked", "_is_heard",
-        "_is_lost", "_is_marked", "_is_paused", "_is_timed", "_later", "_link", "_link_bytes", "_missed",
-        "_most_bytes", "_runtime", "_served", "_settings", "_staged", "_staged_bytes", "_state", "_taken_bytes",
-        "_timer", "_told_in", "_turn", "_unread_bytes", "_was_open", "_written_bytes", "closed_reason", "confirmed",
-        "dialled_at", "has_failed", "is_dialled", "max_frame_bytes", "messages_in", "messages_out", "remote", "share",
+        "_buffer",
+        "_charged",
+        "_handler",
+        "_handshake",
+        "_inbound",
+        "_inbox",
+        "_intake",
+        "_is_blocked",
+        "_is_heard",
+        "_is_lost",
+        "_is_marked",
+        "_is_paused",
+        "_is_timed",
+        "_later",
+        "_link",
+        "_link_bytes",
+        "_missed",
+        "_most_bytes",
+        "_output",
+        "_runtime",
+        "_served",
+        "_settings",
+        "_staged",
+        "_staged_bytes",
+        "_state",
+        "_taken_bytes",
+        "_timer",
+        "_told_in",
+        "_unread_bytes",
+        "_was_open",
+        "_written_bytes",
+        "closed_reason",
+        "confirmed",
+        "dialled_at",
+        "has_failed",
+        "is_dialled",
+        "max_frame_bytes",
+        "messages_in",
+        "messages_out",
+        "remote",
+        "share",
         "welcome_extra",
     )  # fmt: skip
 
@@ -94,7 +130,7 @@ class Connection:
         runtime: Runtime,
         settings: Settings,
         handler: ConnectionHandler,
-        turn: Turn,
+        output: OutputBatch,
         link: Link,
         handshake: Handshake,
         *,
@@ -123,7 +159,7 @@ class Connection:
         self._written_bytes = self._taken_bytes = 0
         self._settings = settings
         self._handler = handler
-        self._turn = turn
+        self._output = output
         self._link = link
         self._handshake = handshake
         self._buffer = FrameBuffer(settings.max_hello_bytes)
@@ -206,7 +242,7 @@ class Connection:
         self._staged.append(body)
         if not self._is_marked:
             self._is_marked = True
-            self._turn.mark(self)
+            self._output.mark(self)
         return True
 
     def charge(self, units: int) -> None:
@@ -313,8 +349,8 @@ class Connection:
         self.share.served(self._served, now_ns - began_ns, now_ns, intake.changes)
 
     def _in_turn(self, data: bytes | None) -> None:
-        turn, intake = self._turn, self._intake
-        turn.begin()
+        output, intake = self._output, self._intake
+        output.begin()
         try:
             if data is None:
                 self._serve()
@@ -331,7 +367,7 @@ class Connection:
             if self._inbound is not None:
                 held_bytes = self._buffer.held_bytes + self._unread_bytes
                 self._inbound.holds(self, 0 if self._state == _CLOSED else held_bytes)
-            turn.end()
+            output.end()
         if intake is not None and (
             self._is_paused or self._inbox or self._later or self._link_bytes > FULL_BYTES
         ):
@@ -529,13 +565,13 @@ class Connection:
 
     def _report(self) -> None:
         assert self.closed_reason is not None, "only an ended connection reports"
-        self._turn.begin()
+        self._output.begin()
         try:
             self._handshake.ended(self, self.closed_reason)
             if self._was_open:
                 self._handler.on_closed(self, self.closed_reason)
         finally:
-            self._turn.end()
+            self._output.end()
 
     def _arm(self, delay_s: float, callback: Callable[[], None]) -> None:
         self._disarm()

@@ -12,8 +12,8 @@ from casty.ports import Link, LinkHandler, Runtime, Timer
 from casty.secret import Secrets
 from casty.tls import Config
 from casty.transport.connection import Connection, ConnectionHandler
+from casty.transport.output_batch import OutputBatch
 from casty.transport.proving import Proving
-from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.hello import PASSING, Hello, Refusal, Welcome, judge
 
@@ -58,7 +58,7 @@ class Peer:
         identity: Callable[[], Hello],
         settings: Settings,
         handler: ConnectionHandler,
-        turn: Turn,
+        output: OutputBatch,
         tls: Config | None = None,
         address_map: AddressMap | None = None,
         check: Check | None = None,
@@ -68,7 +68,7 @@ class Peer:
         self._identity = identity
         self._settings = settings
         self._handler = handler
-        self._turn = turn
+        self._output = output
         self._tls = tls
         self._address_map = address_map
         self._check = check
@@ -122,7 +122,7 @@ class Peer:
 
     def _on_link(self, link: Link) -> LinkHandler:
         connection = Connection(
-            self._runtime, self._settings, self._handler, self._turn, link, self, is_dialled=True
+            self._runtime, self._settings, self._handler, self._output, link, self, is_dialled=True
         )
         connection.dialled_at = self.address
         self._candidate = connection
@@ -241,7 +241,7 @@ class Peers:
         identity: Callable[[], Hello],
         settings: Settings,
         handler: ConnectionHandler,
-        turn: Turn,
+        output: OutputBatch,
         tls: Config | None = None,
         address_map: AddressMap | None = None,
         check: Check | None = None,
@@ -251,7 +251,7 @@ class Peers:
         self._identity = identity
         self._settings = settings
         self._handler = handler
-        self._turn = turn
+        self._output = output
         self._tls = tls
         self._address_map = address_map
         self._check = check
@@ -272,7 +272,7 @@ class Peers:
         peer = self._peers.get(name)
         if peer is None:
             peer = self._peers[name] = Peer(
-                self._runtime, address, self._identity, self._settings, self._handler, self._turn, self._tls,
+                self._runtime, address, self._identity, self._settings, self._handler, self._output, self._tls,
                 self._address_map, self._check, self._secrets,
             )  # fmt: skip
         peer.address = address

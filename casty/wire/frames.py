@@ -6,8 +6,6 @@ from casty.errors import RemoteProtocolError
 
 __all__ = [
     "ACTOR",
-    "BEAT",
-    "BEAT_ACK",
     "CHALLENGE",
     "CLIENTS",
     "COMMAND",
@@ -16,6 +14,8 @@ __all__ = [
     "ENTITY",
     "ENTITY_REFUSED",
     "FOUNDING",
+    "HEARTBEAT",
+    "HEARTBEAT_ACK",
     "HELLO",
     "HINTS",
     "HINT_DELTA",
@@ -28,12 +28,12 @@ __all__ = [
     "REFUSED",
     "REGIONS",
     "RELAY",
+    "REMOVED",
+    "REMOVED_ACK",
     "REPLY",
     "REQUEST",
     "ROWS",
     "ROWS_ACK",
-    "SEATS",
-    "SEATS_ACK",
     "SENT",
     "SETTLED",
     "STATUS",
@@ -58,8 +58,8 @@ PROOF = 7
 
 # Node to node.
 CONSENSUS = 16
-BEAT = 17
-BEAT_ACK = 18
+HEARTBEAT = 17
+HEARTBEAT_ACK = 18
 ROWS = 19
 ROWS_ACK = 20
 FOUNDING = 21
@@ -67,8 +67,8 @@ JOIN = 22
 HINTS = 23
 CLIENTS = 24
 REGIONS = 26
-SEATS = 27
-SEATS_ACK = 28
+REMOVED = 27
+REMOVED_ACK = 28
 
 # Between any two processes, yet not a user's: it may use the room that is kept free of users' frames.
 WATCH = 25

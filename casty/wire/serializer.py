@@ -1,4 +1,4 @@
-"""The serializer door of a system: the codec by default, pickle only by explicit choice."""
+"""The serializer port of a system: the codec by default, pickle only by explicit choice."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ from casty.cluster.actors.remote import Remote
 from casty.cluster.authority import CARRIED, CLIENT, MEMBER, PEER, RULES, STRANGER, TAKE
 from casty.cluster.multiraft.host import Host
 from casty.cluster.node import boundary
-from casty.cluster.node.bootstrap import Arrival
+from casty.cluster.node.bootstrap import Bootstrap
 from casty.cluster.node.boundary import Boundary
-from casty.cluster.node.request_handler import Requests
+from casty.cluster.node.request_handler import RequestHandler
 from casty.cluster.slots.operations import OP_KEEPALIVE, OP_READ, OP_WRITE, RELAY
 from casty.cluster.slots.replica import SlotReplica
 from casty.errors import RemoteProtocolError
@@ -27,7 +27,7 @@ _OWNERS = "owners of sessions"
 _FAULTS = "faults stay on their links"
 _SPEAKS = "whom a link speaks for"
 _WHO = "who is who"
-_DOORS = "doors"
+_NAMES = "ports"
 _TABLE = "the table of authority"
 
 
@@ -204,14 +204,14 @@ BOUNDARY = (
     Planted("client-by-its-word", _WHO, "rogue", Boundary, "refusal", _no_flaw),
     Planted("copy-by-its-name", _WHO, "rogue", Boundary, "role_of", _role_by_name),
     Planted("join-for-another", _WHO, "rogue", Boundary, "may_join", _yes),
-    Planted("founding-by-anybody", _WHO, "rogue", Arrival, "_is_named", _yes),
+    Planted("founding-by-anybody", _WHO, "rogue", Bootstrap, "_is_named", _yes),
     bug_in("any-group-number", _FAULTS, "rogue", Host, "on_consensus", _any_group),
-    bug_in("any-call-id", _FAULTS, "rogue", Requests, "_take", _any_call),
+    bug_in("any-call-id", _FAULTS, "rogue", RequestHandler, "_take", _any_call),
     bug_in("carrier-pays", _FAULTS, "rogue", Boundary, "on_frame", _carrier_pays),
-    Planted("carrier-of-calls-pays", _FAULTS, "rogue", Requests, "_request", _carrier_of_calls_pays),
-    Planted("every-door", _DOORS, "rogue", remote, "is_door", _yes),
-    Planted("registrations-taken", _DOORS, "rogue", remote, "may_ask_receptionist", _yes),
-    bug_in("control-from-clients", _TABLE, "rogue", Requests, "_take", _control_from_anybody),
+    Planted("carrier-of-calls-pays", _FAULTS, "rogue", RequestHandler, "_request", _carrier_of_calls_pays),
+    Planted("every-door", _NAMES, "rogue", remote, "is_public_name", _yes),
+    Planted("registrations-taken", _NAMES, "rogue", remote, "may_ask_receptionist", _yes),
+    bug_in("control-from-clients", _TABLE, "rogue", RequestHandler, "_take", _control_from_anybody),
     Planted("sender-by-its-word", _SPEAKS, "rogue", remote, "may_name", _yes),
     Planted("entity-sender-by-its-word", _SPEAKS, "rogue", region_router, "may_name", _yes),
     bug_in("asker-by-its-word", _SPEAKS, "rogue", Remote, "_asker", _asker_by_its_word),
@@ -234,7 +234,7 @@ BOUNDARY = (
             (
                 "beats-of-strangers",
                 STRANGER,
-                (frames.BEAT, frames.BEAT_ACK, frames.ROWS, frames.ROWS_ACK),
+                (frames.HEARTBEAT, frames.HEARTBEAT_ACK, frames.ROWS, frames.ROWS_ACK),
             ),
             ("replies-of-strangers", STRANGER, (frames.REPLY,)),
             ("acks-of-strangers", STRANGER, (frames.KEEPALIVE_ACK,)),
@@ -242,7 +242,11 @@ BOUNDARY = (
             ("founding-of-clients", CLIENT, (frames.FOUNDING,)),
             ("consensus-of-clients", CLIENT, (frames.CONSENSUS,)),
             ("replies-of-clients", CLIENT, (frames.REPLY, frames.KEEPALIVE_ACK)),
-            ("beats-of-clients", CLIENT, (frames.BEAT, frames.BEAT_ACK, frames.ROWS, frames.ROWS_ACK)),
+            (
+                "beats-of-clients",
+                CLIENT,
+                (frames.HEARTBEAT, frames.HEARTBEAT_ACK, frames.ROWS, frames.ROWS_ACK),
+            ),
         )
     ),
 )

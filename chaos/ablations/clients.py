@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.control.topology import LeaderTable
-from casty.cluster.node.topology_publisher import Feed
+from casty.cluster.node.topology_publisher import TopologyPublisher
 from casty.cluster.sessions.client_session import Ledger
 from casty.cluster.sessions.grant import Hold
 from casty.cluster.sessions.keepalive import KeepAlive
@@ -70,9 +70,9 @@ def _not_given_back(right: Any) -> Any:
 def _deaf_at_first(right: Any) -> Any:
     """A node that is still joining forgets who leads what, which its peers say once."""
 
-    def on_hints(feed: Any, body: bytes, leader: str) -> None:
-        if feed.topology is not None:
-            right(feed, body, leader)
+    def on_hints(publisher: Any, body: bytes, leader: str) -> None:
+        if publisher.topology is not None:
+            right(publisher, body, leader)
 
     return on_hints
 
@@ -94,6 +94,6 @@ CLIENTS = (
     bug_in("redirect-numbers-anew", "redirect", "counter", CallRouter, "_again", _numbered_anew),
     bug_in("doubt-denied", "redirect", "counter", CallRouter, "_overdue", _never_in_doubt),
     bug_in("leaderless-terms-told", "redirect", "lock", LeaderTable, "rows", _leaderless_told),
-    bug_in("hints-missed", "redirect", "counter", Feed, "on_hints", _deaf_at_first),
+    bug_in("hints-missed", "redirect", "counter", TopologyPublisher, "on_hints", _deaf_at_first),
     bug_in("grant-not-given-back", "withdrawal", "lock", Ledger, "abandon", _not_given_back),
 )

@@ -9,7 +9,7 @@ from casty.cluster.control.machine import ControlMachine
 from casty.cluster.control.service_offers import Offers
 from casty.cluster.control.service_registry import Registry
 from casty.cluster.node import relays
-from casty.cluster.node.bootstrap import Arrival
+from casty.cluster.node.bootstrap import Bootstrap
 
 from .bug import Planted, bug_in, shown
 
@@ -125,7 +125,7 @@ CONTROL = (
             "leader-unanswered",
             "leaders one does not know",
             "membership",
-            Arrival,
+            Bootstrap,
             "look_around",
             _never_asked,
             True,

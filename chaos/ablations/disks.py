@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.address import seat_of
+from casty.address import replica_id_of
 from casty.cluster.control.machine import MemberRow
 from casty.cluster.multiraft.host import Host
 from casty.cluster.node.boundary import Boundary
@@ -173,10 +173,10 @@ def _any_term(right: Any) -> Any:
     return go_ahead
 
 
-def _any_seat(boundary: Any, link: Any, role: int) -> str:
-    """Whoever has the name of a disk has its seat."""
+def _any_replica_id(boundary: Any, link: Any, role: int) -> str:
+    """Whoever has the name of a disk has its place."""
     del boundary, role
-    return seat_of(key_of(link))
+    return replica_id_of(key_of(link))
 
 
 _FACTORY = "tests/unit/cluster/node/test_disk_replicas.py"
@@ -212,7 +212,7 @@ DISKS = (
         "tests/sim/test_scenarios.py::test_what_once_failed_holds[begun-anew-and-restarted]",
     ),
     shown(
-        Planted("seats-for-the-asking", "seats have an address", DURABLE, Boundary, "_seat", _any_seat, True),
+        Planted("seats-for-the-asking", "places have an address", DURABLE, Boundary, "_replica_id", _any_replica_id, True),
         "tests/unit/cluster/test_authority.py::test_a_seat_is_not_taken_by_its_name_alone",
     ),
 )  # fmt: skip

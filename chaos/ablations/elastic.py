@@ -1,4 +1,4 @@
-"""Planted bugs in who has a seat, how one moves, and how members end."""
+"""Planted bugs in who has a place, how one moves, and how members end."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from casty.cluster.multiraft.host import Host
 from casty.cluster.node import leader_tasks as duties
 from casty.cluster.node import node as nodes
 from casty.cluster.node.course import Told
-from casty.cluster.node.request_handler import Requests
-from casty.cluster.node.vacated import Vacated
+from casty.cluster.node.removed_replicas import Vacated
+from casty.cluster.node.request_handler import RequestHandler
 from casty.consensus import Membership, changing
 
 from .bug import Planted, bug_in, shown
@@ -56,17 +56,17 @@ _fill = placement.fill
 
 
 def _to_two(holders: Holders, candidates: Any, size: Size) -> tuple[str, ...]:
-    """A seat that is given away is given to two."""
-    seats = _fill(holders, candidates, size)
-    taken = [node for node in seats if node in candidates and node not in holders.staying]
-    more = [node for node in candidates if node not in seats and node not in holders.ending]
-    is_given = holders.waiting and taken and len(seats) == size.most
-    return tuple(sorted([*seats, *more[:1]])) if is_given else seats
+    """A place that is given away is given to two."""
+    replicas = _fill(holders, candidates, size)
+    taken = [node for node in replicas if node in candidates and node not in holders.staying]
+    more = [node for node in candidates if node not in replicas and node not in holders.ending]
+    is_given = holders.waiting and taken and len(replicas) == size.most
+    return tuple(sorted([*replicas, *more[:1]])) if is_given else replicas
 
 
 def _for_one(targets: Any, nodes: Any) -> Move | None:
-    """A seat moves to whoever has one fewer."""
-    load = dict.fromkeys(nodes, 0) | placement.seats_of(targets)
+    """A place moves to whoever has one fewer."""
+    load = dict.fromkeys(nodes, 0) | placement.replica_counts(targets)
     by_load = sorted(load, key=lambda node: (load[node], node))
     for slot, target in enumerate(targets):
         if by_load[-1] in target and by_load[0] not in target and load[by_load[-1]] > load[by_load[0]]:
@@ -96,7 +96,7 @@ def _whatever(_row: Any, _status: str) -> bool:
 
 
 def _any_candidate(machine: Any) -> list[str]:
-    """Silent members take seats as well, and make groups larger."""
+    """Silent members take places as well, and make groups larger."""
     return [row.node_id for row in machine.members.values() if row.status == "up"]
 
 
@@ -122,7 +122,7 @@ ELASTIC = (
         property(_only_who_is_up), True,
     ),
     Planted("changed-in-one-step", "joint changes", "membership", changing, "_step", _in_one_step, True),
-    Planted("given-to-two", "a seat has one holder", "membership", placement, "fill", _to_two, True),
+    Planted("given-to-two", "a place has one holder", "membership", placement, "fill", _to_two, True),
     Planted("moved-for-one", "movement ends", "membership", upkeep, "next_move", _for_one, True),
     Planted("never-forgotten", "rows of members go", "membership", upkeep, "forget_entry", _nobody, True),
     shown(
@@ -158,7 +158,7 @@ ELASTIC = (
         "::test_who_was_cut_off_walks_no_slot_before_it_knows_where_slots_should_be",
     ),
     shown(
-        Planted("left-untold", "who has left is told", "membership", Requests, "_is_over", _not_over, True),
+        Planted("left-untold", "who has left is told", "membership", RequestHandler, "_is_over", _not_over, True),
         f"{_SIM}::test_who_has_left_is_told_so_by_whoever_leads_and_does_not_come_back",
     ),
 )  # fmt: skip

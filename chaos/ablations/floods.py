@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster.node.replies import LinkAnswers
+from casty.cluster.node.replies import LinkReplySink
 from casty.transport.connection import Connection
 from casty.transport.intake import Intake
 
@@ -58,7 +58,7 @@ SHARES = tuple(
         bug_in("rest-of-a-share-dropped", _SHARES, "", Connection, "_serve", _dropped),
         bug_in("never-read-again", _SHARES, "", Connection, "_rest", _unread),
         Planted("never-drained", _SHARES, "", Connection, "_drained", _not_drained),
-        Planted("reads-put-off-for-good", _SHARES, "", LinkAnswers, "put_off", _never),
+        Planted("reads-put-off-for-good", _SHARES, "", LinkReplySink, "put_off", _never),
     )
 )
 """What needs many calls of one client at once, more than any scenario has."""

@@ -24,14 +24,14 @@ def _half(_right: Any) -> Any:
 
 def _free_choice(_right: Any) -> Any:
     """Whoever leads a ballot proposes what it likes."""
-    return lambda seat: None
+    return lambda acceptor: None
 
 
 def _lowest_vote(_right: Any) -> Any:
     """The document of the lowest ballot is proposed again, not that of the highest."""
 
-    def bound(seat: Any) -> Any:
-        votes = [row.vote for row in seat.promises if row.vote is not None]
+    def bound(acceptor: Any) -> Any:
+        votes = [row.vote for row in acceptor.promises if row.vote is not None]
         return min(votes, key=lambda vote: vote.ballot).proposal if votes else None
 
     return bound
@@ -40,22 +40,22 @@ def _lowest_vote(_right: Any) -> Any:
 def _accepts_lower(right: Any) -> Any:
     """A document is accepted in a ballot below the one that was promised."""
 
-    def accept(seat: Any, ballot: Any, proposal: Any) -> Any:
-        return right(seat._replace(promised=ballot), ballot, proposal)
+    def accept(acceptor: Any, ballot: Any, proposal: Any) -> Any:
+        return right(acceptor._replace(promised=ballot), ballot, proposal)
 
     return accept
 
 
 def _promises_lower(right: Any) -> Any:
     """A lower ballot is promised after a higher one."""
-    return lambda seat, ballot, floor: right(seat._replace(promised=ballot), ballot, floor)
+    return lambda acceptor, ballot, floor: right(acceptor._replace(promised=ballot), ballot, floor)
 
 
 def _released(right: Any) -> Any:
     """Who promises a higher ballot forgets what it accepted in a lower one, as after a withdrawal."""
 
-    def promise(seat: Any, ballot: Any, floor: int) -> Any:
-        return right(seat._replace(vote=None) if ballot > seat.promised else seat, ballot, floor)
+    def promise(acceptor: Any, ballot: Any, floor: int) -> Any:
+        return right(acceptor._replace(vote=None) if ballot > acceptor.promised else acceptor, ballot, floor)
 
     return promise
 
@@ -63,8 +63,8 @@ def _released(right: Any) -> Any:
 def _one_replaced(_right: Any) -> Any:
     """A document is given up as soon as one of its founders was restarted."""
 
-    def is_dead(seat: Any, proposal: Any) -> bool:
-        now = {row.who.seed: row.who.key for row in seat.promises}
+    def is_dead(acceptor: Any, proposal: Any) -> bool:
+        now = {row.who.seed: row.who.key for row in acceptor.promises}
         return any(now.get(voter.seed, voter.key) != voter.key for voter in proposal.voters)
 
     return is_dead

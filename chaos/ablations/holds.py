@@ -8,7 +8,7 @@ from casty.cluster.slots.leader import SlotLeader
 from casty.cluster.slots.machine import SlotMachine
 from casty.distributed.machines import wait_queue as waiting
 from casty.distributed.machines.base import LOCK, Decision
-from casty.distributed.machines.wait_queue import Line, LineStructure
+from casty.distributed.machines.wait_queue import LineStructure, WaitQueue
 
 from .bug import Planted, bug_in
 
@@ -26,26 +26,26 @@ def _reuses_tokens(right: Any) -> Any:
     return keep
 
 
-def _forgets_ghosts(line: Any) -> Any:
+def _forgets_revocations(queue: Any) -> Any:
     """The record of a destroyed lock goes though its holder does not know yet."""
-    return line if line.waiters or line.grants else None
+    return queue if queue.waiters or queue.grants else None
 
 
-def _forgets_permits(line: Any) -> Any:
+def _forgets_permits(queue: Any) -> Any:
     """The permits of a semaphore are forgotten while somebody holds, if nobody waits."""
-    if not line.waiters:
-        line.capacity = 0
-    return line if line.waiters or line.grants or line.ghosts else None
+    if not queue.waiters:
+        queue.capacity = 0
+    return queue if queue.waiters or queue.grants or queue.revoked else None
 
 
 def _gives_back_twice(right: Any) -> Any:
     """What is taken falls twice for one grant."""
 
-    def drop(line: Any, key: Any) -> Any:
-        share = line.grants.get(key)
-        gone = right(line, key)
-        if share is not None and line.taken >= share.amount:
-            line.taken -= share.amount
+    def drop(queue: Any, key: Any) -> Any:
+        share = queue.grants.get(key)
+        gone = right(queue, key)
+        if share is not None and queue.taken >= share.amount:
+            queue.taken -= share.amount
         return gone
 
     return drop
@@ -54,10 +54,10 @@ def _gives_back_twice(right: Any) -> Any:
 def _counts_waiters(right: Any) -> Any:
     """Who gave up waiting gives back what it never had."""
 
-    def drop(line: Any, key: Any) -> Any:
-        share = line.waiters.get(key)
-        gone = right(line, key)
-        line.taken -= 0 if share is None else share.amount
+    def drop(queue: Any, key: Any) -> Any:
+        share = queue.waiters.get(key)
+        gone = right(queue, key)
+        queue.taken -= 0 if share is None else share.amount
         return gone
 
     return drop
@@ -66,9 +66,9 @@ def _counts_waiters(right: Any) -> Any:
 def _forgets_taken(right: Any) -> Any:
     """A line that comes from a snapshot does not know what is taken."""
 
-    def extend(structure: Any, line: Any, table: int, rows: Any) -> None:
-        right(structure, line, table, rows)
-        line.taken = 0
+    def extend(structure: Any, queue: Any, table: int, rows: Any) -> None:
+        right(structure, queue, table, rows)
+        queue.taken = 0
 
     return extend
 
@@ -76,8 +76,8 @@ def _forgets_taken(right: Any) -> Any:
 def _keeps_waits(right: Any) -> Any:
     """A request whose hold was given back is still looked for in its lock, and new when it is not found there."""
 
-    def settled(structure: Any, line: Any, reply: Any, gone: int = 0) -> Decision:
-        decision: Decision = right(structure, line, reply, gone)
+    def settled(structure: Any, queue: Any, reply: Any, gone: int = 0) -> Decision:
+        decision: Decision = right(structure, queue, reply, gone)
         return decision._replace(gone=0)
 
     return settled
@@ -109,10 +109,10 @@ def _newest_first(right: Any) -> Any:
 
 HOLDS = (
     bug_in("token-drawn-again", "fencing", "lock", SlotMachine, "_keep", _reuses_tokens),
-    Planted("ghosts-forgotten", "destroy", "lock", waiting, "_kept", _forgets_ghosts, True),
+    Planted("ghosts-forgotten", "destroy", "lock", waiting, "_kept", _forgets_revocations, True),
     Planted("permits-forgotten", "permits", "semaphore", waiting, "_kept", _forgets_permits),
-    bug_in("given-back-twice", "permits", "semaphore", Line, "drop", _gives_back_twice),
-    bug_in("waiters-give-back", "permits", "semaphore", Line, "drop", _counts_waiters),
+    bug_in("given-back-twice", "permits", "semaphore", WaitQueue, "drop", _gives_back_twice),
+    bug_in("waiters-give-back", "permits", "semaphore", WaitQueue, "drop", _counts_waiters),
     bug_in("taken-not-restored", "snapshot", "semaphore", LineStructure, "extend", _forgets_taken),
     bug_in("stale-waits", "dedup", "lock", LineStructure, "_settled", _keeps_waits, True),
     bug_in("one-never-expires", "expiry", "lock", SlotLeader, "due", _loses_one),

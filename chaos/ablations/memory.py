@@ -7,7 +7,7 @@ from typing import Any
 
 from casty.actor.mailbox import Mailbox
 from casty.actor.unread import MESSAGE_BYTES
-from casty.cluster.multiraft.heartbeats import Beats
+from casty.cluster.multiraft.heartbeats import Heartbeats
 from casty.cluster.multiraft.host import Host
 from casty.cluster.multiraft.memory_budget import MemoryBudget
 from casty.cluster.multiraft.proposals import BUSY
@@ -120,12 +120,12 @@ class _Nobody:
 def _silent(right: Any) -> Any:
     """A full node does not say so."""
 
-    def on_beat(beats: Any, *arguments: Any) -> None:
-        was_full, beats._budget.is_full = beats._budget.is_full, False
-        right(beats, *arguments)
-        beats._budget.is_full = was_full
+    def on_heartbeat(heartbeats: Any, *arguments: Any) -> None:
+        was_full, heartbeats._budget.is_full = heartbeats._budget.is_full, False
+        right(heartbeats, *arguments)
+        heartbeats._budget.is_full = was_full
 
-    return on_beat
+    return on_heartbeat
 
 
 def _believed_for_ever(_budget: Any, _peers: Any) -> None:
@@ -166,7 +166,7 @@ MEMORY: tuple[Planted, ...] = (
     bug_in("what is read stays counted as unread", "54", "mixed", Mailbox, "get", _counted_for_ever),
     bug_in("compacted entries stay counted", "54", "memory", Log, "compact", _compacted_in_part),
     bug_in("what is refused is done", "54", "memory", SlotReplica, "write", _refused_and_done),
-    bug_in("a full node does not say so", "54", "memory", Beats, "_on_beat", _silent),
+    bug_in("a full node does not say so", "54", "memory", Heartbeats, "_on_heartbeat", _silent),
     Planted("a peer that was full is believed for ever", "54", "mixed", MemoryBudget, "asks", _believed_for_ever, True),
     bug_in("a call in doubt is called refused", "54", "mixed", CallRouter, "_on_answer", _not_in_doubt, True),
     *(

@@ -11,7 +11,7 @@ from casty.consensus import Core, leading
 from casty.consensus.state import State
 from casty.distributed.machines.barrier import BarrierStructure
 from casty.distributed.machines.base import Decision
-from casty.distributed.machines.wait_queue import Line, LineStructure
+from casty.distributed.machines.wait_queue import LineStructure, WaitQueue
 from casty.wire.pack import pack
 
 from .actors import ACTORS
@@ -73,11 +73,11 @@ def _hasty_expiry(leader: Any, now_ns: int, _work: int) -> list[bytes]:
     ]
 
 
-_true_free = Line.free
+_true_free = WaitQueue.free
 
 
-def _one_permit_more(line: Line) -> int:
-    return _true_free(line) + (1 if line.capacity > 1 else 0)
+def _one_permit_more(queue: WaitQueue) -> int:
+    return _true_free(queue) + (1 if queue.capacity > 1 else 0)
 
 
 def _ghost_waiter(_structure: Any, state: Any, _session: int, _seq: int) -> Decision:
@@ -105,7 +105,7 @@ FIRST = (
     Planted("commit-alone", "commit rule", "mixed", leading, "advance_commit", _commit_alone),
     Planted("one-token", "fencing", "lock", SlotMachine, "_next_token", _one_token),
     Planted("hasty-expiry", "expiry", "lock", SlotLeader, "due", _hasty_expiry),
-    Planted("one-permit-more", "permits", "semaphore", Line, "free", _one_permit_more),
+    Planted("one-permit-more", "permits", "semaphore", WaitQueue, "free", _one_permit_more),
     Planted("ghost-waiter", "withdrawal", "lock", LineStructure, "abandon", _ghost_waiter),
     Planted("kept-grants", "permit recovery", "semaphore", LineStructure, "end_session", _keeps_grants),
     Planted("one-party-less", "barrier generation", "barrier", BarrierStructure, "_arrive", _one_party_less),

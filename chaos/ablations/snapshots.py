@@ -28,7 +28,7 @@ def _without(table: int, right: Any) -> Any:
     return freeze
 
 
-def _without_ghosts(right: Any) -> Any:
+def _without_revocations(right: Any) -> Any:
     """Holds that were lost by a destroy and are not confirmed do not survive a snapshot."""
     return _without(0, right)
 
@@ -60,7 +60,9 @@ def _forgets_waiting(right: Any) -> Any:
 
 SNAPSHOTS = (
     Planted("dump-not-frozen", "snapshot index", "mixed", SlotDump, "touch_entity", _not_frozen, True),
-    bug_in("snapshot-without-ghosts", "snapshot", "lock", LineStructure, "freeze", _without_ghosts, True),
+    bug_in(
+        "snapshot-without-ghosts", "snapshot", "lock", LineStructure, "freeze", _without_revocations, True
+    ),
     bug_in("snapshot-without-waiters", "snapshot", "lock", LineStructure, "freeze", _without_waiters),
     bug_in("snapshot-low-mark", "snapshot", "mixed", SlotSession, "freeze", _head_only),
     bug_in("snapshot-waiting-not-counted", "snapshot", "lock", SlotLoad, "take", _forgets_waiting, True),

@@ -7,7 +7,7 @@ from typing import Any
 
 from casty.distributed.machines.barrier import Assembly, BarrierStructure
 from casty.distributed.machines.base import Decision
-from casty.distributed.machines.wait_queue import Line
+from casty.distributed.machines.wait_queue import WaitQueue
 
 from .bug import Planted, bug_in
 
@@ -35,11 +35,11 @@ def _counts_withdrawn(right: Any) -> Any:
 def _barges(right: Any) -> Any:
     """A new request goes before those that wait."""
 
-    def ask(line: Any, amount: int, ctx: Any, may_wait: bool) -> Any:
-        waiters, line.waiters = line.waiters, OrderedDict()
-        reply = right(line, amount, ctx, may_wait)
-        waiters.update(line.waiters)
-        line.waiters = waiters
+    def ask(queue: Any, amount: int, ctx: Any, may_wait: bool) -> Any:
+        waiters, queue.waiters = queue.waiters, OrderedDict()
+        reply = right(queue, amount, ctx, may_wait)
+        waiters.update(queue.waiters)
+        queue.waiters = waiters
         return reply
 
     return ask
@@ -48,35 +48,35 @@ def _barges(right: Any) -> Any:
 def _last_first(right: Any) -> Any:
     """Who waits longest is granted last."""
 
-    def promote(line: Any) -> Any:
-        line.waiters = OrderedDict(reversed(line.waiters.items()))
-        return right(line)
+    def promote(queue: Any) -> Any:
+        queue.waiters = OrderedDict(reversed(queue.waiters.items()))
+        return right(queue)
 
     return promote
 
 
-def _no_ghosts(right: Any) -> Any:
+def _no_revocations(right: Any) -> Any:
     """A destroyed lock is granted while its holder does not know yet."""
 
-    def destroy(line: Any) -> Any:
-        effects = right(line)
-        for key in list(line.ghosts):
-            line.drop(key)
+    def destroy(queue: Any) -> Any:
+        effects = right(queue)
+        for key in list(queue.revoked):
+            queue.drop(key)
         return effects
 
     return destroy
 
 
-def _one_permit_each(line: Any) -> Any:
+def _one_permit_each(queue: Any) -> Any:
     """A grant of several permits counts as one."""
-    return line.capacity - len(line.grants) - len(line.ghosts)
+    return queue.capacity - len(queue.grants) - len(queue.revoked)
 
 
 STRUCTURES = (
-    Planted("permits-uncounted", "permits", "semaphore", Line, "free", _one_permit_each),
-    bug_in("barging", "order", "semaphore", Line, "ask", _barges),
-    bug_in("last-first", "order", "lock", Line, "promote", _last_first),
-    bug_in("destroyed-and-free", "destroy", "lock", Line, "destroy", _no_ghosts, True),
+    Planted("permits-uncounted", "permits", "semaphore", WaitQueue, "free", _one_permit_each),
+    bug_in("barging", "order", "semaphore", WaitQueue, "ask", _barges),
+    bug_in("last-first", "order", "lock", WaitQueue, "promote", _last_first),
+    bug_in("destroyed-and-free", "destroy", "lock", WaitQueue, "destroy", _no_revocations, True),
     Planted(
         "dead-parties-stay", "barrier generation", "barrier", BarrierStructure, "end_session", _keeps_arrivals
     ),

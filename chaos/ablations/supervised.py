@@ -37,11 +37,11 @@ def _adds_up(schedules: Any, key: object) -> None:
     del schedules, key
 
 
-def _catches_up(schedules: Any, key: Any, when_ns: int, interval_ns: int, act: Any) -> None:
+def _catches_up(schedules: Any, key: Any, when_ns: int, interval_ns: int, context: Any) -> None:
     """Ticks that a pause made late come all at once."""
     del schedules._timers[key]
-    if act() and key not in schedules._timers:
-        schedules._arm(key, when_ns + interval_ns, interval_ns, act)
+    if context() and key not in schedules._timers:
+        schedules._arm(key, when_ns + interval_ns, interval_ns, context)
 
 
 def _never_old(strategy: Any, since_ns: int) -> None:

@@ -12,7 +12,7 @@ from casty.actor.watch_protocol import HELD, OVER, Conversation
 from casty.actor.watch_table import WatchTable
 from casty.address import ActorAddress
 from casty.cluster.actors import presence as company
-from casty.cluster.actors.presence import NodeCompany, VisitorCompany
+from casty.cluster.actors.presence import ClientPresence, NodeCompany
 from casty.cluster.actors.wiring import NodeRoutes
 
 from .bug import Planted, bug_in, shown
@@ -104,10 +104,10 @@ def _inexact(address: ActorAddress) -> str:
 def _only_clients(right: Any) -> Any:
     """What is said of watches waits until two nodes have a link again."""
 
-    def detours_to(routes: Any, node_id: str) -> Any:
+    def relay_paths_to(routes: Any, node_id: str) -> Any:
         return right(routes, node_id) if node_id not in routes.topology().members else ()
 
-    return detours_to
+    return relay_paths_to
 
 
 SHOWN_BY = {
@@ -129,8 +129,8 @@ _PLANTED = (
     Planted("down-is-forgotten", "who is down may return", _SCENARIO, WatchTable, "_down", _gone_for_good),
     Planted("missing-is-gone", "clients have a grace", _SCENARIO, Presence, "passed", _at_once),
     Planted("blind-judge", "a minority judges nobody", _SCENARIO, NodeCompany, "is_sighted", _always, True),
-    bug_in("no-detour", "ends go around cuts", _SCENARIO, NodeRoutes, "detours_to", _only_clients),
-    Planted("no-guardian", "clients watch clients", _SCENARIO, VisitorCompany, "guardian", _nobody),
+    bug_in("no-detour", "ends go around cuts", _SCENARIO, NodeRoutes, "relay_paths_to", _only_clients),
+    Planted("no-guardian", "clients watch clients", _SCENARIO, ClientPresence, "guardian", _nobody),
     bug_in("down-is-waited-for", "ends of nodes are told", _SCENARIO, company, "_standing", _never_down),
     bug_in("lost-unawares", "rows go", _SCENARIO, Conversation, "end_all", _says_nothing, True),
     Planted("rows-kept", "rows go", _SCENARIO, Conversation, "_forget", _keeps),

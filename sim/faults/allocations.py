@@ -41,9 +41,9 @@ class Allocations:
         What each process runs.
     """
 
-    def __init__(self, world: World, stage: Recorder, systems: Mapping[str, object]) -> None:
+    def __init__(self, world: World, recorder: Recorder, systems: Mapping[str, object]) -> None:
         self._world = world
-        self._stage = stage
+        self._recorder = recorder
         self._systems = systems
 
     def arm(self, name: str, number: int) -> Undo:
@@ -61,14 +61,14 @@ class Allocations:
         return Undo(failing.disarm)
 
     def _struck(self, name: str, host: Any, what: str, groups: Sequence[Any]) -> None:
-        self._stage.goal(f"no memory to {what}")
+        self._recorder.goal(f"no memory to {what}")
         self._world.after(0.0, self._look, name, host, what, groups)
 
     def _look(self, name: str, host: Any, what: str, groups: Sequence[Any]) -> None:
         for group in groups:
             if host.groups.get(group.number) is group and self._world.processes[name].is_up:
                 text = f"goes on after it had no memory to {what}"
-                self._stage.violations.append(
+                self._recorder.violations.append(
                     Violation(_NUMBER, f"group {group.number} of {group.core.id}", text)
                 )
 
@@ -154,7 +154,7 @@ class _Dump(_Around):
 
 
 class _Storage:
-    """The storage door of a node; a batch is of several groups."""
+    """The storage port of a node; a batch is of several groups."""
 
     def __init__(self, host: Any, inner: Any, failing: _Failing) -> None:
         self._host = host

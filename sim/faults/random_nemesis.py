@@ -60,9 +60,9 @@ class Nemesis:
 
     def _plan(self, family: str) -> None:
         gap_ms = round(2 * self._faults.gap_s * _MILLI) * len(self._chosen)
-        self._world.after(self._draw("gap", family, gap_ms + 1) / _MILLI, self._strike, family)
+        self._world.after(self._draw("gap", family, gap_ms + 1) / _MILLI, self._inject, family)
 
-    def _strike(self, family: str) -> None:
+    def _inject(self, family: str) -> None:
         if self._is_over:
             return
         duration_s = (1 + self._draw("duration", family, round(self._faults.duration_s * _MILLI))) / _MILLI

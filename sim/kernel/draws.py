@@ -99,7 +99,7 @@ class Draws:
 
 
 class Entropy:
-    """One process's door to randomness: draws keyed by the process and a counter per purpose."""
+    """One process's port to randomness: draws keyed by the process and a counter per purpose."""
 
     __slots__ = ("_counts", "_draws", "_subject")
 

@@ -12,10 +12,10 @@ from .incarnation import Incarnation
 from .loop import SimLoop
 from .tasks import CounterTask
 
-__all__ = ["bury"]
+__all__ = ["discard"]
 
 
-def bury(loop: SimLoop, graves: list[Incarnation]) -> None:
+def discard(loop: SimLoop, dead: list[Incarnation]) -> None:
     """Close what the dead left, oldest first.
 
     Dropping a suspended coroutine runs its ``finally`` blocks, and Python reports whatever goes wrong in
@@ -29,7 +29,7 @@ def bury(loop: SimLoop, graves: list[Incarnation]) -> None:
         with warnings.catch_warnings():
             # Also a coroutine that was to be awaited by one that never began.
             warnings.simplefilter("ignore", RuntimeWarning)
-            for incarnation in graves:
+            for incarnation in dead:
                 for task in incarnation.live_tasks():
                     _close(task)
                 incarnation.tasks.clear()

@@ -25,7 +25,7 @@ TLS_ALERT = bytes.fromhex("15030300020246")
 
 
 class SimTransport:
-    """One process's door to the network. Implements `casty.ports.Transport`."""
+    """One process's port to the network. Implements `casty.ports.Transport`."""
 
     __slots__ = ("_machine", "_network", "_owner")
 

@@ -4,7 +4,7 @@ A plan in which everything happens at once hides what needs peace in some corner
 it has, and draws their ranges wide. Each choice is keyed by what it is for: adding a family moves no other draw.
 
 Memory is the only durability here, so no plan takes away more replicas than are tolerated at once: nodes die one at
-a time, and the next waits until the one before is back in its seats (`FaultEvent.after_ready`).
+a time, and the next waits until the one before is back in its places (`FaultEvent.after_ready`).
 """
 
 from __future__ import annotations

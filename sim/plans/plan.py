@@ -118,7 +118,7 @@ class FaultEvent:
     args
         Numbers, as its kind asks for.
     after_ready
-        Wait until every node serves and holds its seats: what a loss of memory needs to be tolerable.
+        Wait until every node serves and holds its places: what a loss of memory needs to be tolerable.
     trigger
         After `at_us` wait for the so-manieth event of a kind out of `sim.plans.triggers.TRIGGERS`, and then for so many
         microseconds: (event, count, delay). None: do not wait.

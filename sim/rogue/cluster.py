@@ -190,7 +190,7 @@ class NodeAims:
         self._own = own
         self._nodes = nodes
         self.aims = (
-            self.hints, self.clients, self.votes, self.appends, self.beats, self.replies, self.acknowledges,
+            self.hints, self.clients, self.votes, self.appends, self.heartbeats, self.replies, self.acknowledges,
             self.joins, self.founds, self.controls,
         )  # fmt: skip
 
@@ -260,8 +260,8 @@ class NodeAims:
         ]
         return frames.CONSENSUS, pack([[group.number, group.epoch, message]])
 
-    def beats(self, at: str, guise: Guise) -> Aimed | None:
-        """Beat, answer beats, and say that a replica has no seat any more."""
+    def heartbeats(self, at: str, guise: Guise) -> Aimed | None:
+        """Heartbeat, answer heartbeats, and say that a replica has no place any more."""
         del guise
         group = self._group(at)
         if group is None:
@@ -269,12 +269,12 @@ class NodeAims:
         core = group.core
         rows = [[group.number, group.epoch, core.term, core.membership_index, 0, 0]]
         return (
-            (frames.BEAT, pack([1, self._digest()])),
-            (frames.BEAT_ACK, pack([1 << 60, 3])),
+            (frames.HEARTBEAT, pack([1, self._digest()])),
+            (frames.HEARTBEAT_ACK, pack([1 << 60, 3])),
             (frames.ROWS, pack([1, rows])),
             (frames.ROWS_ACK, pack([1 << 60, [[group.number, 0]]])),
-            (frames.SEATS, pack([[group.number, group.epoch]])),
-            (frames.SEATS_ACK, pack([[group.number, group.epoch, 1 << 40, ["nobody#1"]]])),
+            (frames.REMOVED, pack([[group.number, group.epoch]])),
+            (frames.REMOVED_ACK, pack([[group.number, group.epoch, 1 << 40, ["nobody#1"]]])),
         )[self._below("beat", 6)]
 
     def _digest(self) -> bytes:

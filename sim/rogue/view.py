@@ -108,8 +108,8 @@ class View:
 
     def clients(self) -> list[tuple[str, str]]:
         """Return (id, incarnation) of the honest clients."""
-        visitors = [inside(system, "_visitor") for _, system in self.running()]
-        return [(one.client_id, one.incarnation) for one in visitors if one is not None]
+        client_cores = [inside(system, "_client_core") for _, system in self.running()]
+        return [(one.client_id, one.incarnation) for one in client_cores if one is not None]
 
     def topologies(self) -> list[Topology]:
         """Return what honest nodes know of their cluster."""

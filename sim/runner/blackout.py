@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..checks.step.check import StepChecks
-from ..workloads.recorder import Stage
+from ..workloads.recorder import RunRecorder
 
 if TYPE_CHECKING:
     from ..world.world import World
@@ -23,18 +23,18 @@ class Blackout:
         The run.
     """
 
-    def __init__(self, world: World, stage: Stage, checks: StepChecks) -> None:
+    def __init__(self, world: World, recorder: RunRecorder, checks: StepChecks) -> None:
         self._world = world
-        self._stage = stage
+        self._recorder = recorder
         self._checks = checks
 
     def begin(self, nodes: Sequence[str]) -> None:
         """End all nodes in one instant."""
-        if self._stage.in_flight():
-            self._stage.goal("all memory was lost with calls under way")
+        if self._recorder.in_flight():
+            self._recorder.goal("all memory was lost with calls under way")
         for name in nodes:
             self._world.crash(name)
-            self._stage.forget_client(name)
-        self._stage.goal("all memory was lost")
-        self._stage.memory_is_lost()
+            self._recorder.forget_client(name)
+        self._recorder.goal("all memory was lost")
+        self._recorder.memory_is_lost()
         self._checks.forget()

@@ -12,7 +12,7 @@ from casty.errors import NotStarted
 from ..checks.step.introspection import inside
 from ..checks.violation import Violation
 from ..kernel.errors import CrashedError
-from ..workloads.recorder import Stage
+from ..workloads.recorder import RunRecorder
 
 if TYPE_CHECKING:
     from ..world.process import Process
@@ -39,9 +39,9 @@ class Departures:
         Waits for so many seconds; False when the faults are over before.
     """
 
-    def __init__(self, world: World, stage: Stage, wait: Callable[[float], Awaitable[bool]]) -> None:
+    def __init__(self, world: World, recorder: RunRecorder, wait: Callable[[float], Awaitable[bool]]) -> None:
         self._world = world
-        self._stage = stage
+        self._recorder = recorder
         self._wait = wait
         self.left: dict[str, None] = {}
         self.died: dict[str, None] = {}
@@ -67,7 +67,7 @@ class Departures:
         self._world.processes[name].is_retired = True
         self.died[name] = None
         self._world.crash(name)
-        self._stage.forget_client(name)
+        self._recorder.forget_client(name)
 
     async def forget(self, within_s: float) -> None:
         """Let an operator remove those who died for good, and whom the cluster did not forget by itself in time.
@@ -87,7 +87,7 @@ class Departures:
         for _ in range(_TRIES):
             serving = self._serving()
             if serving and await self._remove(serving[0], name):
-                self._stage.goal("an operator removed a member")
+                self._recorder.goal("an operator removed a member")
                 return
             await asyncio.sleep(1.0)
 
@@ -120,14 +120,14 @@ class Departures:
                 if not over_ns and not await self._wait(0.0):
                     over_ns = self._world.now_ns
                 if over_ns and self._world.now_ns - over_ns > _WITHIN_S * 1e9:
-                    self._stage.violations.append(Violation(46, name, f"does not leave in peace: {error}"))
+                    self._recorder.violations.append(Violation(46, name, f"does not leave in peace: {error}"))
                     return
             except (CrashedError, NotStarted):
-                self._stage.skipped.append(f"fault leave: {name} crashed, or was stopped, while it left")
+                self._recorder.skipped.append(f"fault leave: {name} crashed, or was stopped, while it left")
                 return
             else:
                 process.is_retired = True
                 self.left[name] = None
-                self._stage.goal("a node left for good")
+                self._recorder.goal("a node left for good")
                 await self._world.stop(name)
-                self._stage.forget_client(name)
+                self._recorder.forget_client(name)

@@ -11,14 +11,14 @@ from ..faults.memory import MemoryFaults
 from ..net.network import every_direction
 from ..net.partitions import Undo
 from ..plans.plan import ClusterShape, FaultEvent
-from ..workloads.recorder import Stage
+from ..workloads.recorder import RunRecorder
 from ..world.disk import SimDisk
 
 if TYPE_CHECKING:
     from ..world.process import Process
     from ..world.world import World
 
-__all__ = ["Strikes"]
+__all__ = ["Injector"]
 
 _SPOILS = {
     "delay": ("spike_ns", "delay_us", 1000),
@@ -30,7 +30,7 @@ _SPOILS = {
 """Kind -> what it does to a path, the argument that says how much, and its unit there."""
 
 
-class Strikes:
+class Injector:
     """The faults that need no waiting.
 
     Parameters
@@ -42,19 +42,19 @@ class Strikes:
     """
 
     def __init__(
-        self, world: World, cluster: ClusterShape, stage: Stage, systems: Mapping[str, object]
+        self, world: World, cluster: ClusterShape, recorder: RunRecorder, systems: Mapping[str, object]
     ) -> None:
         self._world = world
         self._cluster = cluster
-        self._stage = stage
+        self._recorder = recorder
         self._pauses: dict[tuple[str, int], int] = {}
         self._drifts: dict[str, list[int]] = {}
         self._memory = MemoryFaults(world, systems)
-        self._allocations = Allocations(world, stage, systems)
+        self._allocations = Allocations(world, recorder, systems)
 
-    def strike(self, fault: FaultEvent) -> Undo | None:
+    def inject(self, fault: FaultEvent) -> Undo | None:
         """Apply a fault; what lasts ends with what is returned."""
-        strikes: dict[str, Callable[[FaultEvent], Undo | None]] = {
+        kinds: dict[str, Callable[[FaultEvent], Undo | None]] = {
             **dict.fromkeys(_SPOILS, self._spoil),
             "link_loss": lambda one: self._world.partition(one.targets[:1], one.targets[1:]),
             "one_way_cut": lambda one: self._world.cut(one.targets[0], one.targets[1]),
@@ -69,11 +69,11 @@ class Strikes:
             "memory": lambda one: self._memory.shrink(one.targets, one.args.get("percent", 100)),
             "allocation": lambda one: self._allocations.arm(one.targets[0], one.args.get("at", 0)),
             "client_cancel": self._cancel,
-            "journal": lambda one: Undo(self._stage.journals.strike(one.targets, one.args)),
+            "journal": lambda one: Undo(self._recorder.journals.inject(one.targets, one.args)),
             "slow_disk": self._slow_disk,
             "disk_full": self._fill_disk,
         }
-        return strikes[fault.kind](fault)
+        return kinds[fault.kind](fault)
 
     def _spoil(self, fault: FaultEvent) -> Undo:
         what, argument, factor = _SPOILS[fault.kind]
@@ -98,7 +98,7 @@ class Strikes:
         """Hold a process."""
         process: Process = self._world.processes[fault.targets[0]]
         life = (process.name, process.incarnation.ordinal)
-        self._stage.late_excused[process.name] = None
+        self._recorder.late_excused[process.name] = None
         self._pauses[life] = self._pauses.get(life, 0) + 1
         self._world.pause(process.name)
         return Undo(lambda: self._resume(process, life))
@@ -144,8 +144,8 @@ class Strikes:
         return Undo(partial(_make_room, disks))
 
     def _cancel(self, fault: FaultEvent) -> None:
-        if not self._stage.cancel(fault.targets[0], fault.args.get("which", 0)):
-            self._stage.skipped.append(f"fault {fault.kind}: {fault.targets[0]} has no call under way")
+        if not self._recorder.cancel(fault.targets[0], fault.args.get("which", 0)):
+            self._recorder.skipped.append(f"fault {fault.kind}: {fault.targets[0]} has no call under way")
 
 
 def _hurry(disks: Sequence[SimDisk], held_ns: int) -> None:

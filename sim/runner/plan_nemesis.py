@@ -24,17 +24,17 @@ from ..plans.fault_kinds import DEATHS, ELASTIC, GATED, OF_DISKS
 from ..plans.plan import FaultEvent, Plan
 from ..plans.roles import is_role
 from ..plans.triggers import Triggers
-from ..workloads.recorder import Stage
+from ..workloads.recorder import RunRecorder
 from ..world.disk import SimDisk
 from .blackout import Blackout
 from .departures import Departures
-from .injection import Strikes
+from .injection import Injector
 from .roles import Roles
 
 if TYPE_CHECKING:
     from ..world.world import World
 
-__all__ = ["Tormentor", "is_whole"]
+__all__ = ["PlanNemesis", "is_whole"]
 
 _LOOK_S = 0.1
 _MICROS = 1_000_000
@@ -73,7 +73,7 @@ def is_whole(checks: StepChecks, nodes: Sequence[str]) -> bool:
     )
 
 
-class Tormentor:
+class PlanNemesis:
     """The nemesis of one run.
 
     Parameters
@@ -85,17 +85,22 @@ class Tormentor:
     """
 
     def __init__(
-        self, world: World, plan: Plan, stage: Stage, checks: StepChecks, present: Callable[[], list[str]]
+        self,
+        world: World,
+        plan: Plan,
+        recorder: RunRecorder,
+        checks: StepChecks,
+        present: Callable[[], list[str]],
     ) -> None:
         self._world = world
         self._plan = plan
-        self._stage = stage
+        self._recorder = recorder
         self._checks = checks
         self._present = present
-        self.departures = Departures(world, stage, self._wait)
-        self._strikes = Strikes(world, plan.cluster, stage, checks.systems)
-        self._blackout = Blackout(world, stage, checks)
-        self._roles = Roles(world, stage, checks)
+        self.departures = Departures(world, recorder, self._wait)
+        self._injector = Injector(world, plan.cluster, recorder, checks.systems)
+        self._blackout = Blackout(world, recorder, checks)
+        self._roles = Roles(world, recorder, checks)
         self._triggers = Triggers()
         world.trace.subscribe(self._triggers.heard)
         checks.on_commit = self._triggers.committed
@@ -111,7 +116,7 @@ class Tormentor:
         self.deaths = 0
         self.done: dict[str, int] = {}
         self.hits: dict[str, list[int]] = {}
-        self.story: list[str] = []
+        self.timeline: list[str] = []
 
     def begin(self, phase: str = "") -> None:
         """Start all faults of a phase, each waiting for its time."""
@@ -194,7 +199,7 @@ class Tormentor:
         await self._apply(replace(fault, targets=tuple(names)))
 
     def _skip(self, fault: FaultEvent, why: str) -> None:
-        self._stage.skipped.append(f"fault {fault.kind}: {why}")
+        self._recorder.skipped.append(f"fault {fault.kind}: {why}")
         if fault.kind in DEATHS and fault.after_ready:
             self._late.append(fault)
 
@@ -233,13 +238,13 @@ class Tormentor:
             "slow_node": self._slow,
             "partial": self._partial,
         }
-        await courses.get(fault.kind, self._strike)(fault)
+        await courses.get(fault.kind, self._inject)(fault)
         if fault.duration_us or fault.kind in (*DEATHS, *ELASTIC):
             self._world.record("nemesis", FaultEnded(fault.kind, tuple(fault.targets)))
 
-    async def _strike(self, fault: FaultEvent) -> None:
+    async def _inject(self, fault: FaultEvent) -> None:
         self._note(fault)
-        undo = self._strikes.strike(fault)
+        undo = self._injector.inject(fault)
         if undo is not None:
             await self._last(fault)
             undo.heal()
@@ -255,7 +260,7 @@ class Tormentor:
                 if await self._triggers.wait(what, count) and await self._wait(delay_us / _MICROS):
                     self._count(f"{fault.kind} until {what}")
         except TimeoutError:
-            self._stage.skipped.append(f"end of {fault.kind}: no {what} came in time")
+            self._recorder.skipped.append(f"end of {fault.kind}: no {what} came in time")
 
     def _count(self, name: str) -> None:
         self.done[name] = self.done.get(name, 0) + 1
@@ -269,11 +274,11 @@ class Tormentor:
             self._count(f"during {fault.phase}")
         self.deaths += fault.kind in DEATHS and fault.after_ready
         hits = self.hits.setdefault(fault.kind, [0, 0])
-        hits[0] += self._stage.in_flight() > 0
-        hits[1] += self._stage.holding() > 0
+        hits[0] += self._recorder.in_flight() > 0
+        hits[1] += self._recorder.holding() > 0
         length = f" for {fault.duration_us / 1000:g} ms" if fault.duration_us else ""
         args = "".join(f", {name} {value}" for name, value in fault.args.items())
-        self.story.append(
+        self.timeline.append(
             f"{self._world.now_ns / 1e9:.6f} s: {fault.kind} of {', '.join(fault.targets)}{length}{args}"
         )
 
@@ -283,16 +288,16 @@ class Tormentor:
         world = self._world
         names = [name for name in fault.targets if world.processes[name].is_up]
         if not names:
-            self._stage.skipped.append(f"fault {fault.kind}: {', '.join(fault.targets)} is down already")
+            self._recorder.skipped.append(f"fault {fault.kind}: {', '.join(fault.targets)} is down already")
             return
-        if fault.kind == "crash" and self._stage.in_flight() and any(self._leads(name) for name in names):
-            self._stage.goal("a leader died with calls under way")
+        if fault.kind == "crash" and self._recorder.in_flight() and any(self._leads(name) for name in names):
+            self._recorder.goal("a leader died with calls under way")
         self._note(fault)
         for name in names:
             world.crash(name, power_loss=bool(fault.args.get("is_power_loss", 0)))
-            self._stage.forget_client(name)
+            self._recorder.forget_client(name)
         if len(names) == len(self._present()) > 1:
-            self._stage.goal("all nodes died at once")
+            self._recorder.goal("all nodes died at once")
         await self._wait(fault.duration_us / _MICROS)
         self._spoil_disk(fault)
         await asyncio.gather(*[self._start(fault, name) for name in names])
@@ -310,16 +315,16 @@ class Tormentor:
         (name,) = fault.targets
         process, disk = self._world.processes[name], self._world.processes[name].disk
         if not process.is_up or not isinstance(disk, SimDisk):
-            self._stage.skipped.append(f"fault {fault.kind}: {name} is down or has no disk")
+            self._recorder.skipped.append(f"fault {fault.kind}: {name} is down or has no disk")
             return
         self._note(fault)
         self._world.crash(name)
-        self._stage.forget_client(name)
+        self._recorder.forget_client(name)
         disk.go_back()
         life = asyncio.create_task(self._live_on(name))
         await self._wait(fault.duration_us / _MICROS)
         if process.value is not None and disk.rows:
-            self._stage.violations.append(Violation(5, name, "serves with a disk that is out of date"))
+            self._recorder.violations.append(Violation(5, name, "serves with a disk that is out of date"))
         self._world.crash(name)
         await life
         process.disk = None
@@ -330,24 +335,24 @@ class Tormentor:
         try:
             await self._world.start(name)
         except (CrashedError, DiskError, TimeoutError) as error:
-            self._stage.goal("a start with an old disk came to nothing", bool(error))
+            self._recorder.goal("a start with an old disk came to nothing", bool(error))
 
     async def _leave(self, fault: FaultEvent) -> None:
         (name,) = fault.targets
         process = self._world.processes[name]
         if not process.is_up or process.value is None:
-            self._stage.skipped.append(f"fault {fault.kind}: {name} does not run")
+            self._recorder.skipped.append(f"fault {fault.kind}: {name} does not run")
             return
         self._note(fault)
-        self._stage.goal("a process left in order")
+        self._recorder.goal("a process left in order")
         leaving = Leaving(self._world, name)
         try:
             await self._world.stop(name)
             late = leaving.gone()
-            self._stage.violations += [late] if late is not None else []
+            self._recorder.violations += [late] if late is not None else []
         except CrashedError:
-            self._stage.skipped.append(f"fault {fault.kind}: {name} crashed while it left")
-        self._stage.forget_client(name)
+            self._recorder.skipped.append(f"fault {fault.kind}: {name} crashed while it left")
+        self._recorder.forget_client(name)
         await self._wait(fault.duration_us / _MICROS)
         await self._start(fault, name)
 
@@ -356,12 +361,14 @@ class Tormentor:
         if names:
             self._note(fault)
             await asyncio.gather(*[self._start(fault, name) for name in names])
-            self._stage.goal("nodes joined")
+            self._recorder.goal("nodes joined")
 
     async def _depart(self, fault: FaultEvent) -> None:
         (name,) = fault.targets
         if not self.departures.is_possible(name):
-            self._stage.skipped.append(f"fault {fault.kind}: {name} does not serve, or nobody would be left")
+            self._recorder.skipped.append(
+                f"fault {fault.kind}: {name} does not serve, or nobody would be left"
+            )
             return
         if not fault.after_ready and self.departures.leaves_few(name):
             # Groups become single replicas, which nobody else's death may meet: deaths wait.
@@ -377,16 +384,16 @@ class Tormentor:
     async def _replace(self, fault: FaultEvent) -> None:
         victim, newcomer = fault.targets
         if not self._world.processes[victim].is_up or self._world.processes[newcomer].starts:
-            self._stage.skipped.append(f"fault {fault.kind}: {victim} is gone, or {newcomer} is there")
+            self._recorder.skipped.append(f"fault {fault.kind}: {victim} is gone, or {newcomer} is there")
             return
         self._note(fault)
         self.departures.die(victim)
         await self._wait(fault.duration_us / _MICROS)
         await self._start(fault, newcomer)
-        self._stage.goal("a node was replaced")
+        self._recorder.goal("a node was replaced")
         founders = self._plan.cluster.founders or self._plan.cluster.nodes
         if all(f"node-{index + 1}" in self.departures.died for index in range(founders)):
-            self._stage.goal("every founder was replaced")
+            self._recorder.goal("every founder was replaced")
 
     async def _start(self, fault: FaultEvent, name: str) -> None:
         if self._world.processes[name].is_up or self._world.processes[name].is_retired:
@@ -394,18 +401,18 @@ class Tormentor:
         try:
             await self._world.start(name)
         except CrashedError:
-            self._stage.goal("a start was interrupted")
+            self._recorder.goal("a start was interrupted")
         except DiskError as error:
             await self._start_again(fault, name, error)
         except TimeoutError as error:
             text = f"did not serve again after {fault.kind}: {error}"
-            self._stage.violations.append(Violation(46, name, text))
+            self._recorder.violations.append(Violation(46, name, text))
 
     async def _start_again(self, fault: FaultEvent, name: str, error: DiskError) -> None:
         """The process ended with a clear word: wait for room, or take a disk away that nothing can be read from."""
         self._world.crash(name)
         if not isinstance(error, DiskFull):
-            self._stage.goal("a disk could not be read at all")
+            self._recorder.goal("a disk could not be read at all")
             self._world.processes[name].disk = None
         elif not await self._wait(_LOOK_S):
             await asyncio.sleep(_LOOK_S)
@@ -432,7 +439,7 @@ class Tormentor:
         self._note(fault)
         end_ns = self._world.now_ns + fault.duration_us * 1000
         while self._world.now_ns < end_ns and self._world.processes[fault.targets[0]].is_up:
-            held = self._strikes.pause(fault)
+            held = self._injector.pause(fault)
             is_on = await self._wait(fault.args.get("held_us", 0) / _MICROS)
             held.heal()
             if not is_on or not await self._wait(_RUN_S):

@@ -56,7 +56,7 @@ class Result:
     goals: dict[str, int] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
-    story: list[str] = field(default_factory=list)
+    timeline: list[str] = field(default_factory=list)
     error: str = ""
     undecided: list[str] = field(default_factory=list)
 
@@ -100,6 +100,6 @@ class Result:
         lines += [f"  also: {violation}" for violation in self.violations[1:4]]
         lines.append(f"  {self.scenario}, seed {self.seed}, digest {self.digest}, plan {plan_file}")
         lines.append(f"  replay: casty sim replay {plan_file}")
-        lines += [f"  {line}" for line in self.story]
+        lines += [f"  {line}" for line in self.timeline]
         lines.append(f"  {platform.python_implementation()} {platform.python_version()}")
         return "\n".join(lines)

@@ -16,7 +16,7 @@ from ..plans.roles import is_role
 
 if TYPE_CHECKING:
     from ..checks.step.check import StepChecks
-    from ..workloads.recorder import Stage
+    from ..workloads.recorder import RunRecorder
     from ..world.process import Process
     from ..world.world import World
 
@@ -32,9 +32,9 @@ class Roles:
         The run.
     """
 
-    def __init__(self, world: World, stage: Stage, checks: StepChecks) -> None:
+    def __init__(self, world: World, recorder: RunRecorder, checks: StepChecks) -> None:
         self._world = world
-        self._stage = stage
+        self._recorder = recorder
         self._checks = checks
         self._lookups: dict[str, Callable[[], list[str]]] = {
             "@leader": lambda: self._leader(self._busiest()),
@@ -42,7 +42,7 @@ class Roles:
             "@acker": self._acker,
             "@follower": self._follower,
             "@control": lambda: self._leader(0),
-            "@holder": lambda: self._stage.holders()[:1],
+            "@holder": lambda: self._recorder.holders()[:1],
             "@waiter": self._waiter,
             "@starting": self._starting,
             "@node": self._serving,
@@ -126,7 +126,7 @@ class Roles:
         ]
 
     def _waiter(self) -> list[str]:
-        calls = self._stage.open_calls
+        calls = self._recorder.open_calls
         waiting = [name for name in sorted(calls) if calls[name] and name.startswith("client-")]
         return sorted(waiting, key=lambda name: (-len(calls[name]), name))[:1]
 

@@ -21,7 +21,7 @@ from ..checks.step.check import StepChecks
 from ..checks.step.memory import check_calm, check_usage, is_open
 from ..checks.step.records import Records
 from ..checks.step.refusals import is_small, limits_of
-from ..checks.step.seats import Gone, unsettled
+from ..checks.step.replica_targets import Gone, unsettled
 from ..checks.step.strangers import Strangers
 from ..checks.step.tallies import Tallies
 from ..checks.violation import Violation
@@ -40,12 +40,12 @@ from ..workloads.operations import perform
 from ..workloads.population import Population
 from ..workloads.probes import look_at_everything, probe, probe_from_member, probe_growth
 from ..workloads.quiescence import Rest
-from ..workloads.recorder import Act, Stage
+from ..workloads.recorder import OperationContext, RunRecorder
 from ..workloads.services import probe_services
 from ..workloads.values import items_of
 from ..world.clusters import CLUSTER_NAME, NODE_PORT
 from ..world.world import World
-from .plan_nemesis import Tormentor, is_whole
+from .plan_nemesis import PlanNemesis, is_whole
 from .result import ERROR, HELD, UNDECIDED, VIOLATED, Result
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ class Execution:
         self._plan = plan
         values: Any = dict(plan.cluster.settings)
         self._settings = Settings(**values)
-        self._stage = Stage(world, has_limits=is_small(limits_of(self._settings)))
-        self._stage.services.follow(world.trace)
+        self._recorder = RunRecorder(world, has_limits=is_small(limits_of(self._settings)))
+        self._recorder.services.follow(world.trace)
         self._checks = StepChecks(world, self._settings)
         # Each key of a map is an entity; one that is on record has a record beside it.
         names = dict.fromkeys((planned.entity, planned.args.get("key")) for planned in plan.operations)
@@ -111,17 +111,17 @@ class Execution:
         )
         self._actors = ActorChecks(world, self._checks.report)
         self._strangers = (
-            Strangers(world, self._checks, self._stage.services) if plan.cluster.rogues else None
+            Strangers(world, self._checks, self._recorder.services) if plan.cluster.rogues else None
         )
         self._tallies = Tallies(world, self._checks)
         self._has_actors = any(operation.kind in ACTOR_KINDS for operation in plan.operations)
         if any(operation.kind in TREE_ARGUMENTS for operation in plan.operations):
-            self._stage.population = Population(self._stage, self._settings, self._actors)
+            self._recorder.population = Population(self._recorder, self._settings, self._actors)
         self._nodes = [name for name in plan.cluster.names() if name.startswith("node-")]
         self._clients = [name for name in plan.cluster.names() if name.startswith("client-")]
         if plan.cluster.journaled:
-            self._stage.journals = self._journals()
-        self._tormentor: Tormentor | None = None
+            self._recorder.journals = self._journals()
+        self._nemesis: PlanNemesis | None = None
         self._is_elastic = any(fault.kind in ELASTIC for fault in plan.faults)
         """Whether those that everybody knows at first may all be gone in the end."""
         self._acts: list[asyncio.Task[None]] = []
@@ -138,7 +138,7 @@ class Execution:
             self._world.run(self._main(), limit_s=self._plan.duration_us / _MICROS + _LIMIT_S)
         except (TimeLimitError, DeadlockError) as error:
             if self._checks.first is None:
-                self._stage.violations.append(Violation(46, "the run", f"does not end: {error}"))
+                self._recorder.violations.append(Violation(46, "the run", f"does not end: {error}"))
         except (TimeoutError, AssertionError) as error:
             result.error = f"{type(error).__name__}: {error}"
         self._judge(result)
@@ -147,21 +147,21 @@ class Execution:
     # -- the course of a run
 
     async def _main(self) -> None:
-        stage, plan = self._stage, self._plan
-        self._tormentor = Tormentor(self._world, plan, stage, self._checks, self._present)
-        await self._start(self._tormentor)
-        if self._is_broken() or stage.violations:
+        recorder, plan = self._recorder, self._plan
+        self._nemesis = PlanNemesis(self._world, plan, recorder, self._checks, self._present)
+        await self._start(self._nemesis)
+        if self._is_broken() or recorder.violations:
             return
-        self._tormentor.begin()
+        self._nemesis.begin()
         for planned in plan.operations:
             self._world.after(planned.at_us / _MICROS, self._begin, planned)
         await self._until(lambda: False, plan.duration_us / _MICROS)
-        stage.goals["a full node was open again"] = self._checks.budgets.reopened
-        await self._tormentor.end()
+        recorder.goals["a full node was open again"] = self._checks.budgets.reopened
+        await self._nemesis.end()
         self._end_rogues()
         await self._world.quiesce()
         if not self._is_broken():
-            await self._tormentor.departures.forget((FORGOTTEN_AFTER + 3) * self._settings.down_after_s)
+            await self._nemesis.departures.forget((FORGOTTEN_AFTER + 3) * self._settings.down_after_s)
             await self._recover()
             if not self._is_broken():
                 await self._settle()
@@ -169,13 +169,13 @@ class Execution:
         if not self._is_broken() and self._plan.cluster.journaled:
             await self._lose_memory()
         if not self._is_broken() and self._clients:
-            await self._tormentor.catch_up()
-            self._tormentor.begin("probes")
+            await self._nemesis.catch_up()
+            self._nemesis.begin("probes")
             await self._probe()
-            await self._tormentor.end()
+            await self._nemesis.end()
             await self._probe_members()
             await self._rest()
-            if self._stage.population is None or not self._stage.violations:
+            if self._recorder.population is None or not self._recorder.violations:
                 await self._bounds.rest()
             await self._leave()
         self._checks.stop()
@@ -184,15 +184,15 @@ class Execution:
             self._strangers.stop()
         if not self._is_broken():
             for process, _ in self._checks.live():
-                stage.violations += check_usage(process.name, self._checks.systems[process.name])
+                recorder.violations += check_usage(process.name, self._checks.systems[process.name])
             if self._strangers is None:
-                stage.violations += await self._unaccounted()
+                recorder.violations += await self._unaccounted()
 
     async def _unaccounted(self) -> list[Violation]:
         """Return which messages are neither handled nor counted, once dead links were noticed."""
 
         def lacks() -> list[Violation]:
-            return self._tallies.at_peace(self._stage.messages, self._actors.messages)
+            return self._tallies.at_peace(self._recorder.messages, self._actors.messages)
 
         await self._until(
             lambda: not lacks(), self._settings.unreachable_after_s * (1 + 1 / MISSED_PINGS) + _LOOK_S
@@ -207,9 +207,9 @@ class Execution:
         client = self._world.processes[self._clients[0]]
         value: Any = client.value
         if self._plan.cluster.journaled < len(self._clients):
-            await client.run(look_at_everything(self._stage, client, value))
-        assert self._tormentor is not None
-        await self._tormentor.black_out()
+            await client.run(look_at_everything(self._recorder, client, value))
+        assert self._nemesis is not None
+        await self._nemesis.black_out()
         await self._recover()
         # A call in a session that is gone may end in doubt: gateways hear of that with their next keep-alive.
         await self._until(self._checks.are_sessions_known, self._settings.session_ttl_s)
@@ -218,28 +218,28 @@ class Execution:
         client = self._world.processes[self._clients[0]]
         value: Any = client.value
         within_s = self._settings.session_ttl_s + 10.0
-        await client.run(probe(self._stage, client, value, within_s))
+        await client.run(probe(self._recorder, client, value, within_s))
         if any(fault.kind == "memory" for fault in self._plan.faults):
-            await client.run(probe_growth(self._stage, client, value, self._settings.slots))
+            await client.run(probe_growth(self._recorder, client, value, self._settings.slots))
         if self._has_actors:
-            await client.run(probe_entities(self._stage, client, value, within_s))
+            await client.run(probe_entities(self._recorder, client, value, within_s))
 
     async def _probe_members(self) -> None:
         await self._until(self._is_whole, self._settings.session_ttl_s + 10.0)
         for name in self._present():
             node = self._world.processes[name]
             system: Any = node.value
-            await node.run(probe_from_member(self._stage, node, system, self._settings.slots))
-        await probe_services(self._stage, self._until)
+            await node.run(probe_from_member(self._recorder, node, system, self._settings.slots))
+        await probe_services(self._recorder, self._until)
 
     async def _rest(self) -> None:
-        population = self._stage.population
+        population = self._recorder.population
         if population is not None and not self._is_broken():
             await Rest(population, self._until).check()
 
     async def _leave(self) -> None:
-        population = self._stage.population
-        if population is not None and not self._is_broken() and not self._stage.violations:
+        population = self._recorder.population
+        if population is not None and not self._is_broken() and not self._recorder.violations:
             await Rest(population, self._until).leave()
 
     def _present(self) -> list[str]:
@@ -247,7 +247,7 @@ class Execution:
         processes = self._world.processes
         return [name for name in self._nodes if processes[name].starts and not processes[name].is_retired]
 
-    async def _start(self, tormentor: Tormentor) -> None:
+    async def _start(self, nemesis: PlanNemesis) -> None:
         founders = self._nodes[: self._plan.cluster.founders or len(self._nodes)]
         seeds = [(name, NODE_PORT) for name in founders]
         for name in self._nodes:
@@ -260,12 +260,12 @@ class Execution:
                 self._world.clock(name).drift(ppm)
         self._world.node_names.extend(self._nodes)
         await self._let_in_rogues()
-        tormentor.begin("founding")
+        nemesis.begin("founding")
         await asyncio.gather(*[self._found(name) for name in founders])
         if not await self._until(lambda: self._serve(founders), _FOUNDING_S) and self._checks.first is None:
-            self._stage.violations.append(Violation(46, "founding", "not all founders serve"))
-        await tormentor.end()
-        if self._checks.first is None and not self._stage.violations:
+            self._recorder.violations.append(Violation(46, "founding", "not all founders serve"))
+        await nemesis.end()
+        if self._checks.first is None and not self._recorder.violations:
             for name in self._clients:
                 await self._world.start(name)
 
@@ -289,7 +289,7 @@ class Execution:
             assert isinstance(rogue, Rogue)
             rogue.end()
             for kind, count in rogue.sent.items():
-                self._stage.goal(f"forged frames of kind {kind}", count)
+                self._recorder.goal(f"forged frames of kind {kind}", count)
             self._world.processes[name].value = None
 
     async def _found(self, name: str) -> None:
@@ -297,7 +297,7 @@ class Execution:
         try:
             await self._world.start(name)
         except CrashedError:
-            self._stage.goal("a founder died")
+            self._recorder.goal("a founder died")
 
     def _serve(self, names: Sequence[str]) -> bool:
         return all(self._world.processes[name].value is not None for name in names)
@@ -331,10 +331,10 @@ class Execution:
             if self._has_actors:
                 inbox = host_actors(process, system, self._actors, self._settings.slots)
                 if self._strangers is not None:
-                    self._stage.services.offered(process, INBOXES.name, inbox)
-            if self._stage.population is not None:
-                self._stage.population.hosted(process, system)
-                host_odd(self._stage.population, process, system)
+                    self._recorder.services.offered(process, INBOXES.name, inbox)
+            if self._recorder.population is not None:
+                self._recorder.population.hosted(process, system)
+                host_odd(self._recorder.population, process, system)
             return system
 
         return setup
@@ -347,8 +347,8 @@ class Execution:
             client = ClusterClient(contact_points=points, system_name=CLUSTER_NAME, client_host=process.name)
             self._checks.running(process.name, client)
             await client.__aenter__()
-            if self._stage.population is not None:
-                self._stage.population.hosted(process, client)
+            if self._recorder.population is not None:
+                self._recorder.population.hosted(process, client)
             return client
 
         return setup
@@ -356,16 +356,16 @@ class Execution:
     def _begin(self, planned: PlannedOperation) -> None:
         process = self._world.processes.get(planned.client)
         if process is None or not process.is_up or process.value is None:
-            self._stage.skipped.append(f"operation {planned.kind}: {planned.client} is not there")
+            self._recorder.skipped.append(f"operation {planned.kind}: {planned.client} is not there")
             return
         client: ClusterClient | Any = process.value
         try:
-            structures = self._stage.journals.distributed(process, client)
+            structures = self._recorder.journals.distributed(process, client)
         except NotStarted:
-            self._stage.skipped.append(f"operation {planned.kind}: {planned.client} is leaving")
+            self._recorder.skipped.append(f"operation {planned.kind}: {planned.client} is leaving")
             return
-        act = Act(self._stage, process, structures, planned)
-        task = self._stage.begin(process, perform(act))
+        context = OperationContext(self._recorder, process, structures, planned)
+        task = self._recorder.begin(process, perform(context))
         self._acts.append(task)
 
     # -- peace
@@ -383,38 +383,40 @@ class Execution:
         return is_whole(self._checks, self._present())
 
     async def _recover(self) -> None:
-        """Within 10 s of peace every group is led; soon after every call has ended and every seat is taken (46)."""
+        """Within 10 s of peace every group is led; soon after every call has ended and every place is taken (46)."""
         if not await self._until(self._is_led, _LEADERS_WITHIN_S) and self._checks.first is None:
-            self._stage.violations.append(Violation(46, "groups", f"without a leader: {self._leaderless()}"))
+            self._recorder.violations.append(
+                Violation(46, "groups", f"without a leader: {self._leaderless()}")
+            )
         since_ns = self._world.now_ns
-        if not await self._until(lambda: not self._stage.called_before(since_ns), self._longest_call_s()):
-            operations = list(self._stage.history)
-            late = [str(operations[number]) for number in self._stage.called_before(since_ns)]
+        if not await self._until(lambda: not self._recorder.called_before(since_ns), self._longest_call_s()):
+            operations = list(self._recorder.history)
+            late = [str(operations[number]) for number in self._recorder.called_before(since_ns)]
             if late and self._checks.first is None:
-                self._stage.violations.append(Violation(46, "calls", f"never ended: {late[:3]}"))
+                self._recorder.violations.append(Violation(46, "calls", f"never ended: {late[:3]}"))
         await self._until(self._is_idle, _LONGEST_ACT_S)
         if (
             not await self._until(self._is_whole, self._settings.session_ttl_s + 10.0)
             and self._checks.first is None
         ):
-            self._stage.violations.append(
-                Violation(46, "seats", "not all nodes serve in all their seats again")
+            self._recorder.violations.append(
+                Violation(46, "seats", "not all nodes serve in all their places again")
             )
 
     async def _settle(self) -> None:
         """In the end replicas are where they should be, and nobody is a member who is gone for good (17, 58)."""
-        assert self._tormentor is not None
-        departures = self._tormentor.departures
+        assert self._nemesis is not None
+        departures = self._nemesis.departures
         started = sum(self._world.processes[name].starts > 0 for name in self._nodes)
         gone = Gone(started, list(departures.left), list(departures.died))
 
         def wrong() -> str | None:
             return unsettled(self._checks.live(), self._checks.systems, self._settings.replication, gone)
 
-        # A member is given up, forgotten much later, and the seats of others move one by one.
+        # A member is given up, forgotten much later, and the places of others move one by one.
         within_s = _SETTLED_WITHIN_S + (FORGOTTEN_AFTER + 1) * self._settings.down_after_s
         if not await self._until(lambda: wrong() is None, within_s) and self._checks.first is None:
-            self._stage.violations.append(Violation(58, "replicas", f"in the end: {wrong()}"))
+            self._recorder.violations.append(Violation(58, "replicas", f"in the end: {wrong()}"))
 
     async def _until_open(self) -> None:
         """Soon after their budgets are back no node refuses anything (54)."""
@@ -424,7 +426,7 @@ class Execution:
         if not is_soon and self._checks.first is None:
             closed = [process.name for process, _ in self._checks.live()]
             text = f"of {closed} some still refuse what grows, {within_s:.1f} s after memory was back"
-            self._stage.violations.append(Violation(54, "memory", text))
+            self._recorder.violations.append(Violation(54, "memory", text))
 
     def _longest_call_s(self) -> float:
         """Return how long a call may go on; one without a deadline ends as soon as its structure can answer."""
@@ -447,17 +449,17 @@ class Execution:
         return all(task.done() for task in self._open_acts())
 
     def _open_acts(self) -> list[asyncio.Task[None]]:
-        return [task for tasks in self._stage.busy.values() for task in tasks.values()]
+        return [task for tasks in self._recorder.busy.values() for task in tasks.values()]
 
     # -- the verdict
 
     def _judge(self, result: Result) -> None:
-        world, stage = self._world, self._stage
+        world, recorder = self._world, self._recorder
         violations = [self._checks.first] if self._checks.first is not None else []
-        violations += [*stage.violations, *stage.services.violations]
+        violations += [*recorder.violations, *recorder.services.violations]
         if self._plan.label != MAY_LOSE_MEMORY:
-            violations += check_history(stage.history, stage.undecided, self._checks.slots.commands)
-        violations += check_losses(world.trace, stage.history)
+            violations += check_history(recorder.history, recorder.undecided, self._checks.slots.commands)
+        violations += check_losses(world.trace, recorder.history)
         violations += check_calm(world.trace) if self._plan.scenario == "memory" else []
         errors = [f"{name}: {text}" for name, text in self._unheard(result)]
         for task in self._acts:
@@ -467,40 +469,40 @@ class Execution:
         result.violations = violations
         if errors and not result.error:
             result.error = "; ".join(errors[:3])
-        result.undecided = list(stage.undecided)
+        result.undecided = list(recorder.undecided)
         result.verdict = _verdict(result)
         self._measure(result)
 
     def _unheard(self, result: Result) -> list[tuple[str, str]]:
         """Errors that nobody awaited; a run that was cut short ends in the midst of things."""
-        if self._is_broken() or result.error or self._stage.violations:
+        if self._is_broken() or result.error or self._recorder.violations:
             return [(name, f"{context.get('exception')!r}") for name, context in self._world.errors]
         return self._world.unheard()
 
     def _measure(self, result: Result) -> None:
-        world, stage, tormentor = self._world, self._stage, self._tormentor
-        if stage.population is not None:
-            stage.goals |= stage.population.watches.counts
+        world, recorder, nemesis = self._world, self._recorder, self._nemesis
+        if recorder.population is not None:
+            recorder.goals |= recorder.population.watches.counts
         result.digest = world.digest()
         result.virtual_seconds = world.now_ns / 1e9
         result.events = len(world.trace)
-        result.operations = stage.history.counts()
-        result.overlapping = stage.history.overlapping()
-        result.skipped = stage.skipped
-        stage.goals["histories undecided"] = len(stage.undecided)
+        result.operations = recorder.history.counts()
+        result.overlapping = recorder.history.overlapping()
+        result.skipped = recorder.skipped
+        recorder.goals["histories undecided"] = len(recorder.undecided)
         result.goals = {
-            **self._checks.counts, **self._actors.counts, **self._tallies.counts, **stage.goals, **self._events(),
-            **(stage.journals.records.counts if stage.journals.records is not None else {}),
+            **self._checks.counts, **self._actors.counts, **self._tallies.counts, **recorder.goals, **self._events(),
+            **(recorder.journals.records.counts if recorder.journals.records is not None else {}),
         }  # fmt: skip
         result.goals = {name: count for name, count in sorted(result.goals.items()) if count}
-        if tormentor is not None:
-            result.faults = dict(tormentor.done)
-            result.hits = tormentor.hits
-            result.story = tormentor.story[-10:]
+        if nemesis is not None:
+            result.faults = dict(nemesis.done)
+            result.hits = nemesis.hits
+            result.timeline = nemesis.timeline[-10:]
         if self._plan.cluster.clocks:
             result.faults["clock_offset"] = len(self._plan.cluster.clocks)
         if result.violations:
-            result.story = [*result.story, *self._evidence(result.violations[0])]
+            result.timeline = [*result.timeline, *self._evidence(result.violations[0])]
 
     def _events(self) -> dict[str, int]:
         counts: dict[str, int] = {}
@@ -511,7 +513,7 @@ class Execution:
         return counts
 
     def _evidence(self, violation: Violation) -> list[str]:
-        operations = list(self._stage.history)
+        operations = list(self._recorder.history)
         lines = [str(operations[number]) for number in violation.operations if number < len(operations)]
         last = [
             self._world.trace[at]

@@ -47,7 +47,7 @@ class Simulation:
                 digest = world.digest()
                 self._check_background(world)
             except BaseException as error:
-                error.add_note(self._story(world, nemesis, seed))
+                error.add_note(self._timeline(world, nemesis, seed))
                 raise
             return digest
 
@@ -67,7 +67,7 @@ class Simulation:
         await self.test(world, **arguments)
         nemesis.end()
 
-    def _story(self, world: World, nemesis: Nemesis, seed: int) -> str:
+    def _timeline(self, world: World, nemesis: Nemesis, seed: int) -> str:
         lines = [
             (
                 f"casty: seed {seed} failed after {world.now_ns / 1e9:.6f} virtual seconds, "

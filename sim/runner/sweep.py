@@ -28,7 +28,7 @@ from .cpu_limit import SEED_LIMIT_S, OutOfTime, limited
 from .result import ERROR, HELD, UNDECIDED, VIOLATED, Result
 from .run import run_plan
 
-__all__ = ["GOALS", "Summary", "run_alone", "run_seeds", "sweep"]
+__all__ = ["COVERAGE_GOALS", "Summary", "run_alone", "run_seeds", "sweep"]
 
 VERDICTS = (HELD, VIOLATED, ERROR, UNDECIDED)
 _HUNDRED = 100
@@ -64,7 +64,7 @@ _OF_ACTORS = (
     "an entity with an odd id answered", "an entity asked another one", "an entity lived again",
     "an endless handler was cancelled in a hand-over",
 )  # fmt: skip
-GOALS: dict[str, tuple[str, ...]] = {
+COVERAGE_GOALS: dict[str, tuple[str, ...]] = {
     "lock": (*_COMMON, *_HOLDING, "a holder died"),
     "semaphore": (*_COMMON, *_HOLDING),
     "barrier": (*_COMMON, *_WAITING, "barrier trips"),
@@ -130,7 +130,7 @@ _DRAWN = (
     *(f"during {phase}" for phase in PHASES if phase),
 )
 FIRED: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(GOALS, tuple(name for name in _DRAWN if not name.startswith("allocation"))),
+    **dict.fromkeys(COVERAGE_GOALS, tuple(name for name in _DRAWN if not name.startswith("allocation"))),
     **dict.fromkeys(("mixed", ACTORS), _DRAWN),
     "membership": (
         *_DRAWN,
@@ -189,7 +189,11 @@ class Summary:
         """Return why the sweep proves less than it claims; judged from a hundred seeds on."""
         if self.seeds < _HUNDRED:
             return []
-        missing = [f"goal never reached: {goal}" for goal in GOALS[self.scenario] if not self.goals.get(goal)]
+        missing = [
+            f"goal never reached: {goal}"
+            for goal in COVERAGE_GOALS[self.scenario]
+            if not self.goals.get(goal)
+        ]
         missing += [f"{count} runs without {goal}" for goal, count in self.runs_without.items()]
         missing += [f"fault {kind} never fired" for kind in FIRED[self.scenario] if not self.faults.get(kind)]
         for kind in sorted(self.hits):

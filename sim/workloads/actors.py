@@ -21,7 +21,7 @@ from casty.errors import CastyError, EncodingError
 
 from ..checks.step.actors import Activation, ActorChecks
 from ..checks.violation import Violation
-from .recorder import Act, Stage
+from .recorder import OperationContext, RunRecorder
 
 if TYPE_CHECKING:
     from casty.client import ClusterClient
@@ -99,56 +99,60 @@ class _Counting:
 # -- what clients do
 
 
-async def tell_entity(act: Act) -> None:
+async def tell_entity(context: OperationContext) -> None:
     """Send a few messages in a row to an entity."""
-    region = _client(act).entity_ref(REGION, num_shards=NUM_SHARDS)
-    for _ in range(act.number("count", 1)):
-        region.tell(ShardEnvelope(act.entity, [*act.next_message(act.entity), None]))
+    region = _client(context).entity_ref(REGION, num_shards=NUM_SHARDS)
+    for _ in range(context.number("count", 1)):
+        region.tell(ShardEnvelope(context.entity, [*context.next_message(context.entity), None]))
 
 
-async def ask_entity(act: Act) -> None:
+async def ask_entity(context: OperationContext) -> None:
     """Ask an entity; no answer is no violation, a late end is."""
-    client = _client(act)
+    client = _client(context)
     region = client.entity_ref(REGION, num_shards=NUM_SHARDS)
-    began_ns = act.process.clock.now()
+    began_ns = context.process.clock.now()
     try:
-        envelope = partial(_envelope, act.entity, *act.next_message(act.entity))
-        await client.ask(region, envelope, timeout=act.timeout_s())
-        act.stage.goal("an entity answered")
+        envelope = partial(_envelope, context.entity, *context.next_message(context.entity))
+        await client.ask(region, envelope, timeout=context.timeout_s())
+        context.recorder.goal("an entity answered")
     except (TimeoutError, CastyError) as error:
-        act.stage.goal("an entity did not answer")
+        context.recorder.goal("an entity did not answer")
         if isinstance(error, EncodingError):  # what is asked here can be read, and so can the answer
-            act.violate(51, f"a question of {act.process.name} ended for what it did not say: {error!r:.200}")
-    act.check_end(began_ns, act.timeout_s(), "entity.ask", f"ask of {act.process.name}")
+            context.violate(
+                51, f"a question of {context.process.name} ended for what it did not say: {error!r:.200}"
+            )
+    context.check_end(began_ns, context.timeout_s(), "entity.ask", f"ask of {context.process.name}")
 
 
-async def probe_entities(stage: Stage, process: Process, client: ClusterClient, within_s: float) -> None:
+async def probe_entities(
+    recorder: RunRecorder, process: Process, client: ClusterClient, within_s: float
+) -> None:
     """After the faults entities have to answer (46).
 
     What a node has when it dies is lost, and what is on the way to it: a death during the probes costs a question,
     which is asked again. Two do not happen.
     """
-    starts = _starts(stage)
+    starts = _starts(recorder)
     for entity in ("entity-1", "entity-2", "entity-3"):
-        wrong = await _ask_once(stage, process, client, entity, within_s)
-        if wrong is not None and _starts(stage) != starts:
-            stage.goal("an entity was asked again")
-            wrong = await _ask_once(stage, process, client, entity, within_s)
+        wrong = await _ask_once(recorder, process, client, entity, within_s)
+        if wrong is not None and _starts(recorder) != starts:
+            recorder.goal("an entity was asked again")
+            wrong = await _ask_once(recorder, process, client, entity, within_s)
         if wrong is not None:
-            stage.violations.append(wrong)
+            recorder.violations.append(wrong)
             return
 
 
-def _starts(stage: Stage) -> int:
-    return sum(process.starts for process in stage.world.processes.values())
+def _starts(recorder: RunRecorder) -> int:
+    return sum(process.starts for process in recorder.world.processes.values())
 
 
 async def _ask_once(
-    stage: Stage, process: Process, client: ClusterClient, entity: str, within_s: float
+    recorder: RunRecorder, process: Process, client: ClusterClient, entity: str, within_s: float
 ) -> Violation | None:
     region = client.entity_ref(REGION, num_shards=NUM_SHARDS)
     sender = process.incarnation.label
-    number = stage.next_message(sender, entity)
+    number = recorder.next_message(sender, entity)
     try:
         await client.ask(region, partial(_envelope, entity, sender, number), timeout=within_s)
     except (TimeoutError, CastyError) as error:
@@ -160,17 +164,17 @@ def _envelope(entity: str, sender: str, number: int, reply_to: ActorRef[int]) ->
     return ShardEnvelope(entity, [sender, number, reply_to])
 
 
-async def tell_inbox(act: Act) -> None:
+async def tell_inbox(context: OperationContext) -> None:
     """Send a few messages in a row to one of the nodes' inboxes."""
-    instances = _client(act).lookup(INBOXES).instances
+    instances = _client(context).lookup(INBOXES).instances
     if not instances:
-        act.stage.goal("no inbox was known")
+        context.recorder.goal("no inbox was known")
         return
-    inbox = instances[act.number("which") % len(instances)].ref
-    for _ in range(act.number("count", 1)):
-        inbox.tell([*act.next_message(str(inbox)), None])
+    inbox = instances[context.number("which") % len(instances)].ref
+    for _ in range(context.number("count", 1)):
+        inbox.tell([*context.next_message(str(inbox)), None])
 
 
-def _client(act: Act) -> ClusterClient:
-    client: ClusterClient | Any = act.process.value
+def _client(context: OperationContext) -> ClusterClient:
+    client: ClusterClient | Any = context.process.value
     return client

@@ -23,7 +23,7 @@ from ..checks.step.actors import Activation
 from ..checks.step.introspection import inside
 from ..checks.violation import Violation
 from .population import AS_PLANNED, Population, actors_of
-from .recorder import Act
+from .recorder import OperationContext
 
 if TYPE_CHECKING:
     from casty.system import ClusteredActorSystem
@@ -88,7 +88,7 @@ class _Odd:
         return behavior
 
     async def _does(self, ctx: ActorContext[Message], what: str, argument: int) -> Behavior[Message] | None:
-        self._population.stage.goal(f"entities did: {what}")
+        self._population.recorder.goal(f"entities did: {what}")
         match what:
             case "slow":
                 await asyncio.sleep(min(argument / 1000, _SLOW_S))
@@ -114,18 +114,18 @@ class _Odd:
         """Ask another entity, or, for some numbers, oneself: that has no answer."""
         try:
             await ask_odd(self._population, self._process, argument, "count", 0, _ASK_S)
-            self._population.stage.goal("an entity asked another one")
+            self._population.recorder.goal("an entity asked another one")
         except (TimeoutError, CastyError):
-            self._population.stage.goal("an entity asked in vain")
+            self._population.recorder.goal("an entity asked in vain")
 
     async def _get_stuck(self, *, is_stubborn: bool) -> None:
         """Wait for nothing; who is stubborn holds on to the first cancellation."""
         try:
             await self._population.wait_for_nothing(self._process)
         except asyncio.CancelledError:
-            self._population.stage.goal("an endless handler was cancelled")
+            self._population.recorder.goal("an endless handler was cancelled")
             if self._life.slot in inside(actors_of(self._process.value), "host", "_hand_overs"):
-                self._population.stage.goal("an endless handler was cancelled in a hand-over")
+                self._population.recorder.goal("an endless handler was cancelled in a hand-over")
             if not is_stubborn:
                 raise
             await self._population.wait_for_nothing(self._process)
@@ -171,7 +171,7 @@ def _id_of(number: int) -> str:
 
 def _next(population: Population, process: Process, entity_id: str) -> tuple[str, int]:
     sender = process.incarnation.label
-    return sender, population.stage.next_message(sender, entity_path(ODD_REGION, entity_id))
+    return sender, population.recorder.next_message(sender, entity_path(ODD_REGION, entity_id))
 
 
 async def ask_odd(
@@ -192,32 +192,37 @@ def _envelope(
     return ShardEnvelope(entity_id, [*own, reply_to])
 
 
-async def _tell(act: Act) -> None:
-    population, region = _population(act), _region(act.process)
+async def _tell(context: OperationContext) -> None:
+    population, region = _population(context), _region(context.process)
     if region is None:
         return
-    entity_id, argument = _id_of(act.number("which")), act.number("ms")
-    what = str(act.planned.args.get("what"))
-    for _ in range(act.number("count", 1)):
-        own = (*_next(population, act.process, entity_id), what, argument)
+    entity_id, argument = _id_of(context.number("which")), context.number("ms")
+    what = str(context.planned.args.get("what"))
+    for _ in range(context.number("count", 1)):
+        own = (*_next(population, context.process, entity_id), what, argument)
         region.tell(_envelope(entity_id, own, None))
 
 
-async def _ask(act: Act) -> None:
-    began_ns = act.process.clock.now()
-    what = str(act.planned.args.get("what"))
+async def _ask(context: OperationContext) -> None:
+    began_ns = context.process.clock.now()
+    what = str(context.planned.args.get("what"))
     try:
         await ask_odd(
-            _population(act), act.process, act.number("which"), what, act.number("ms"), act.timeout_s()
+            _population(context),
+            context.process,
+            context.number("which"),
+            what,
+            context.number("ms"),
+            context.timeout_s(),
         )
-        act.stage.goal("an entity with an odd id answered")
+        context.recorder.goal("an entity with an odd id answered")
     except (TimeoutError, CastyError) as error:
-        act.stage.goal("an entity with an odd id did not answer")
+        context.recorder.goal("an entity with an odd id did not answer")
         if isinstance(error, EncodingError):
-            act.stage.violations.append(
-                Violation(51, act.entity, f"a question ended for its words: {error!r:.200}")
+            context.recorder.violations.append(
+                Violation(51, context.entity, f"a question ended for its words: {error!r:.200}")
             )
-    act.check_end(began_ns, act.timeout_s(), "odd.ask", f"ask of {act.process.name}")
+    context.check_end(began_ns, context.timeout_s(), "odd.ask", f"ask of {context.process.name}")
 
 
 async def stop_odd(population: Population, process: Process) -> None:
@@ -230,11 +235,14 @@ async def stop_odd(population: Population, process: Process) -> None:
         region.tell(_envelope(entity_id, own, None))
 
 
-def _population(act: Act) -> Population:
-    population: Population | None = act.stage.population
+def _population(context: OperationContext) -> Population:
+    population: Population | None = context.recorder.population
     assert population is not None, "the executor makes one for these operations"
     return population
 
 
-ENTITY_PERFORMERS: dict[str, Callable[[Act], Awaitable[None]]] = {"odd.tell": _tell, "odd.ask": _ask}
+ENTITY_PERFORMERS: dict[str, Callable[[OperationContext], Awaitable[None]]] = {
+    "odd.tell": _tell,
+    "odd.ask": _ask,
+}
 """Kind of operation -> what it does."""

@@ -54,7 +54,7 @@ class Journals:
             known = self._structures[process.name] = (ordinal, Distributed(gateway, journal=way))
         return known[1]
 
-    def strike(self, names: Sequence[str], args: Mapping[str, int]) -> Callable[[], None]:
+    def inject(self, names: Sequence[str], args: Mapping[str, int]) -> Callable[[], None]:
         """Make the ways of some processes bad; return what makes them good. Of faults that overlap the last counts."""
         ways = [self._ways[name] for name in names if name in self._ways]
         for way in ways:

@@ -81,12 +81,12 @@ class Population:
         Nobody waits for nothing any more.
     """
 
-    def __init__(self, stage: Recorder, settings: Settings, checks: ActorChecks) -> None:
-        self.stage = stage
+    def __init__(self, recorder: Recorder, settings: Settings, checks: ActorChecks) -> None:
+        self.recorder = recorder
         self.settings = settings
         self.checks = checks
-        self.lives = Lives(stage.world)
-        self.watches = Watches(stage.world, self.lives, settings, checks.report)
+        self.lives = Lives(recorder.world)
+        self.watches = Watches(recorder.world, self.lives, settings, checks.report)
         self.stuck: dict[tuple[str, int], list[asyncio.Event]] = {}
         self.is_calm = False
 
@@ -94,9 +94,9 @@ class Population:
         """A node or client runs: hear of the ends of its actors."""
         local = _local_of(value)
         assert local is not None, "it was just entered"
-        visitor_id = inside(value, "_visitor", "client_id")
-        if visitor_id is not None:
-            self.lives.client_is(process, visitor_id)
+        client_id = inside(value, "_client_core", "client_id")
+        if client_id is not None:
+            self.lives.client_is(process, client_id)
 
         local.event_stream.tell(EventStreamSubscribe(ActorStopped, partial(self._stopped, process)))
         local.event_stream.tell(EventStreamSubscribe(ActorFailed, self._failed))
@@ -127,10 +127,10 @@ class Population:
         if target.is_over:
             is_former = target.ordinal < target.process.incarnation.ordinal
             of_whom = "a former process" if is_former else "one who was gone"
-            self.stage.goal(f"an actor of {of_whom} was told something")
+            self.recorder.goal(f"an actor of {of_whom} was told something")
         sender = process.incarnation.label
         for _ in range(count):
-            number = self.stage.next_message(sender, target.label)
+            number = self.recorder.next_message(sender, target.label)
             if speaker:
                 self.watches.speaks(target.label, sender, number)
             ref.tell([sender, number, target.label, speaker])

@@ -17,7 +17,7 @@ from ..checks.violation import Violation
 from ..history import Value
 from ..plans.plan import PlannedOperation
 from .operations import perform
-from .recorder import Act, Stage
+from .recorder import OperationContext, RunRecorder
 from .values import numbers_of
 
 if TYPE_CHECKING:
@@ -33,62 +33,70 @@ _LOOK_S = 0.25
 _GRANTED, _ENDS_WELL, _SERVES_AGAIN = 27, 46, 54
 
 
-async def probe(stage: Stage, process: Process, client: ClusterClient, within_s: float) -> None:
+async def probe(recorder: RunRecorder, process: Process, client: ClusterClient, within_s: float) -> None:
     """Use everything once more, from one client; what does not work within so long is a violation (27, 46)."""
-    end_ns = stage.world.now_ns + round(within_s * 1e9)
-    await _until_nobody_waits(stage, client, end_ns)
+    end_ns = recorder.world.now_ns + round(within_s * 1e9)
+    await _until_nobody_waits(recorder, client, end_ns)
     for structure in ("lock", "semaphore", "barrier", "counter", "map", "set", "queue"):
-        entities = stage.history.by_entity(structure)
+        entities = recorder.history.by_entity(structure)
         for entity in sorted(entities):
             first = next(iter(entities[entity]))
-            await _probe_one(stage, process, client, structure, entity, first.args, within_s)
+            await _probe_one(recorder, process, client, structure, entity, first.args, within_s)
 
 
 async def probe_from_member(
-    stage: Stage, process: Process, system: ClusteredActorSystem | None, slots: int
+    recorder: RunRecorder, process: Process, system: ClusteredActorSystem | None, slots: int
 ) -> None:
     """Ask every slot something through a member's own system; it has to know the way to all of them (46)."""
     for entity in _one_of_each_slot(slots):
         if system is None or process.value is not system:
             # A fault that began while others were probed took it down; whoever it is now joins again.
-            stage.skipped.append(f"probe from {process.name}, which is not there")
+            recorder.skipped.append(f"probe from {process.name}, which is not there")
             return
         planned = PlannedOperation(0, process.name, "counter.get", entity)
-        before = len(stage.history)
-        await perform(Act(stage, process, stage.journals.distributed(process, system), planned))
-        for operation in list(stage.history)[before:]:
-            if not stage.is_well(operation):
+        before = len(recorder.history)
+        await perform(
+            OperationContext(recorder, process, recorder.journals.distributed(process, system), planned)
+        )
+        for operation in list(recorder.history)[before:]:
+            if not recorder.is_well(operation):
                 text = f"probe {operation}"
-                stage.violations.append(Violation(_ENDS_WELL, entity, text, (operation.number,)))
+                recorder.violations.append(Violation(_ENDS_WELL, entity, text, (operation.number,)))
                 return
 
 
-async def probe_growth(stage: Stage, process: Process, client: ClusterClient, slots: int) -> None:
+async def probe_growth(recorder: RunRecorder, process: Process, client: ClusterClient, slots: int) -> None:
     """Store something in every slot, once nobody is short of memory any more (54)."""
     for entity in _one_of_each_slot(slots, "queue", QUEUE):
         for kind in ("queue.enqueue", "queue.dequeue"):
             planned = PlannedOperation(0, process.name, kind, entity, {"value": -1})
-            before = len(stage.history)
-            await perform(Act(stage, process, stage.journals.distributed(process, client), planned))
-            for operation in list(stage.history)[before:]:
+            before = len(recorder.history)
+            await perform(
+                OperationContext(recorder, process, recorder.journals.distributed(process, client), planned)
+            )
+            for operation in list(recorder.history)[before:]:
                 # A slot whose limits are small may have no room for one name more.
                 if not operation.is_ok and operation.error != "Overloaded":
                     text = f"nobody is short of memory any more: {operation}"
-                    stage.violations.append(Violation(_SERVES_AGAIN, entity, text, (operation.number,)))
+                    recorder.violations.append(Violation(_SERVES_AGAIN, entity, text, (operation.number,)))
                     return
 
 
-async def look_at_everything(stage: Stage, process: Process, client: ClusterClient) -> None:
+async def look_at_everything(recorder: RunRecorder, process: Process, client: ClusterClient) -> None:
     """Read each entity that was used, through the journal: what others did without it is on record then (44)."""
     reads = {"counter": "counter.get", "map": "map.get", "set": "set.size", "queue": "queue.size"}
     for structure, kind in reads.items():
-        for entity, operations in sorted(stage.history.by_entity(structure).items()):
+        for entity, operations in sorted(recorder.history.by_entity(structure).items()):
             keys = dict.fromkeys(operation.args.get("key") for operation in operations)
             for key in keys:
                 args: dict[str, Value] = {} if key is None else {"key": key}
                 args["timeout_ms"] = _PROBE_TIMEOUT_MS
                 planned = PlannedOperation(0, process.name, kind, entity, args)
-                await perform(Act(stage, process, stage.journals.distributed(process, client), planned))
+                await perform(
+                    OperationContext(
+                        recorder, process, recorder.journals.distributed(process, client), planned
+                    )
+                )
 
 
 def _one_of_each_slot(slots: int, structure: str = "counter", structure_kind: int = COUNTER) -> Iterator[str]:
@@ -103,11 +111,11 @@ def _one_of_each_slot(slots: int, structure: str = "counter", structure_kind: in
             yield name
 
 
-async def _until_nobody_waits(stage: Stage, client: ClusterClient, end_ns: int) -> None:
+async def _until_nobody_waits(recorder: RunRecorder, client: ClusterClient, end_ns: int) -> None:
     """A party that died waits on until its session ends; only then a barrier can be probed."""
     port = client.structures
-    for entity in sorted(stage.history.by_entity("barrier")):
-        while stage.world.now_ns < end_ns:
+    for entity in sorted(recorder.history.by_entity("barrier")):
+        while recorder.world.now_ns < end_ns:
             reply = await port.read(BARRIER, entity.encode(), [WAITING], timeout_s=_PROBE_TIMEOUT_MS / 1000)
             if reply[1] == 0:
                 break
@@ -115,7 +123,7 @@ async def _until_nobody_waits(stage: Stage, client: ClusterClient, end_ns: int) 
 
 
 async def _probe_one(
-    stage: Stage,
+    recorder: RunRecorder,
     process: Process,
     client: ClusterClient,
     structure: str,
@@ -123,17 +131,19 @@ async def _probe_one(
     args: Mapping[str, Value],
     within_s: float,
 ) -> None:
-    before = len(stage.history)
+    before = len(recorder.history)
     if structure == "queue":
-        await _drain(stage, process, client, entity)
+        await _drain(recorder, process, client, entity)
     else:
         for planned in _plans(structure, entity, process.name, args, round(within_s * 1000)):
-            await perform(Act(stage, process, stage.journals.distributed(process, client), planned))
-    for operation in list(stage.history)[before:]:
-        if not stage.is_well(operation):
+            await perform(
+                OperationContext(recorder, process, recorder.journals.distributed(process, client), planned)
+            )
+    for operation in list(recorder.history)[before:]:
+        if not recorder.is_well(operation):
             number = _GRANTED if operation.kind == "lock.acquire" else _ENDS_WELL
             text = f"probe {operation}"
-            stage.violations.append(Violation(number, f"{structure} {entity}", text, (operation.number,)))
+            recorder.violations.append(Violation(number, f"{structure} {entity}", text, (operation.number,)))
             return
 
 
@@ -157,16 +167,18 @@ def _plans(
     return [PlannedOperation(0, client, kind, entity, own) for kind, own in probes[structure]]
 
 
-async def _drain(stage: Stage, process: Process, client: ClusterClient, entity: str) -> None:
-    d = stage.journals.distributed(process, client)
+async def _drain(recorder: RunRecorder, process: Process, client: ClusterClient, entity: str) -> None:
+    d = recorder.journals.distributed(process, client)
     items = numbers_of(d, entity, _PROBE_TIMEOUT_MS / 1000)
-    act = Act(stage, process, d, PlannedOperation(0, process.name, "queue.dequeue", entity))
-    for _ in range(len(stage.history) + 1):
-        asked, value = await act.call("queue.dequeue", {}, items.dequeue())
+    context = OperationContext(
+        recorder, process, d, PlannedOperation(0, process.name, "queue.dequeue", entity)
+    )
+    for _ in range(len(recorder.history) + 1):
+        asked, value = await context.call("queue.dequeue", {}, items.dequeue())
         if not asked.is_ok:
             return
         if value is None:
-            await act.call("queue.drained", {}, _nothing())
+            await context.call("queue.drained", {}, _nothing())
             return
 
 

@@ -62,7 +62,7 @@ class Rest:
 
     def __init__(self, population: Population, until: Until) -> None:
         self._population = population
-        self._stage = population.stage
+        self._recorder = population.recorder
         self._lives = population.lives
         self._watches = population.watches
         self._until = until
@@ -77,12 +77,12 @@ class Rest:
             self._entities_answer,
             self._all_stop,
         ):
-            if self._stage.violations:
+            if self._recorder.violations:
                 return
             await step()
 
     def _running(self) -> list[Process]:
-        processes = list(self._stage.world.processes.values())
+        processes = list(self._recorder.world.processes.values())
         return [process for process in processes if process.is_up and actors_of(process.value) is not None]
 
     # -- slots
@@ -123,7 +123,7 @@ class Rest:
         await self._told_within(within_s)
 
     async def _told_within(self, within_s: float) -> None:
-        since_ns = self._stage.world.now_ns
+        since_ns = self._recorder.world.now_ns
         if not await self._until(partial(self._none_overdue, since_ns), within_s):
             for watch in self._overdue(since_ns)[:1]:
                 self._watches.too_late(watch, within_s)
@@ -162,7 +162,7 @@ class Rest:
         if not self._is_heard(probes):
             self._broken(_ORDER, "probes", f"lost in peace: {self._unheard(probes)[:3]}")
             return
-        self._stage.goal("all actors met")
+        self._recorder.goal("all actors met")
         await self._all_part(probes)
 
     def _probe_of(self, process: Process) -> Life | None:
@@ -185,11 +185,11 @@ class Rest:
         """One after the other stops: those that are left hear of it, and nobody of who is left."""
         for life in probes[1:]:
             life.ref.tell(Do(_stop))
-        since = self._stage.world.now_ns
+        since = self._recorder.world.now_ns
         await self._until(lambda: all(life.is_over for life in probes[1:]), SOON_S)
         await self._until(lambda: not self._watches.open_of(probes[0]), SOON_S)
         for watch in self._watches.open_of(probes[0])[:1]:
-            waited_s = (self._stage.world.now_ns - since) / _SECOND_NS
+            waited_s = (self._recorder.world.now_ns - since) / _SECOND_NS
             self._watches.too_late(watch, waited_s)
         probes[0].ref.tell(Do(_stop))
 
@@ -217,7 +217,7 @@ class Rest:
         try:
             await process.run(ask_odd(self._population, process, number, what, 0, within_s))
         except CrashedError:
-            self._stage.skipped.append(f"a question of {process.name}, which ended")
+            self._recorder.skipped.append(f"a question of {process.name}, which ended")
         except (TimeoutError, CastyError) as error:
             return f"asked by {process.name}: {error!r:.300}"
         return None
@@ -249,7 +249,7 @@ class Rest:
                 await self._leaves(process, nodes[0])
 
     async def _leaves(self, process: Process, observer: Process) -> None:
-        population, world = self._population, self._stage.world
+        population, world = self._population, self._recorder.world
         for one in (process, observer):
             await one.run(_spawn(population, one, width=len(BUSY)))
         await self._until(
@@ -266,8 +266,8 @@ class Rest:
         leaving = Leaving(world, process.name)
         await world.stop(process.name)
         late = leaving.gone()
-        self._stage.violations += [late] if late is not None else []
-        self._stage.goal("a busy process left in peace")
+        self._recorder.violations += [late] if late is not None else []
+        self._recorder.goal("a busy process left in peace")
         await self._until(lambda: not self._watches.open_of(watcher), SOON_S)
         for watch in self._watches.open_of(watcher)[:1]:
             self._watches.too_late(watch, SOON_S)
@@ -276,7 +276,7 @@ class Rest:
         return [str(life) for process in self._running() for life in self._lives.living(process)]
 
     def _broken(self, number: int, subject: str, text: str) -> None:
-        self._stage.violations.append(Violation(number, subject, text))
+        self._recorder.violations.append(Violation(number, subject, text))
 
 
 def _sender(life: Life) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..world.world import World
     from .population import Population
 
-__all__ = ["Act", "CallEnded", "Called", "Stage"]
+__all__ = ["CallEnded", "Called", "OperationContext", "RunRecorder"]
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class CallEnded(NamedTuple):
     value: Value
 
 
-class Stage:
+class RunRecorder:
     """The workload's side of a run.
 
     Parameters
@@ -149,11 +149,11 @@ class Stage:
         """Count something interesting."""
         self.goals[name] = self.goals.get(name, 0) + count
 
-    def begin(self, process: Process, act: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def begin(self, process: Process, context: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something as a task of a client, where a cancellation can find it."""
         self._tasks_made += 1
         number = self._tasks_made
-        task = process.spawn(act)
+        task = process.spawn(context)
         tasks = self.busy.setdefault(process.name, {})
         tasks[number] = task
         task.add_done_callback(lambda done: tasks.pop(number, None))
@@ -239,13 +239,13 @@ class Stage:
         holders.append((process, process.incarnation.ordinal, lock, number))
 
 
-class Act:
+class OperationContext:
     """One planned operation in the making: which client, which structures, and the recording of calls."""
 
     def __init__(
-        self, stage: Stage, process: Process, distributed: Distributed, planned: PlannedOperation
+        self, recorder: RunRecorder, process: Process, distributed: Distributed, planned: PlannedOperation
     ) -> None:
-        self.stage = stage
+        self.recorder = recorder
         self.process = process
         self.d = distributed
         self.planned = planned
@@ -268,57 +268,59 @@ class Act:
     def next_message(self, target: str) -> tuple[str, int]:
         """Return who sends, this process in this incarnation, and which message to `target` it is."""
         sender = self.process.incarnation.label
-        return sender, self.stage.next_message(sender, target)
+        return sender, self.recorder.next_message(sender, target)
 
     def next_name(self, kind: str) -> str:
         """Return a name for another actor of this process in this incarnation."""
         label = self.process.incarnation.label
-        return f"{kind}-{label.replace('/', '-')}-{self.stage.next_actor(label, kind)}"
+        return f"{kind}-{label.replace('/', '-')}-{self.recorder.next_actor(label, kind)}"
 
     def violate(self, number: int, text: str, *operations: int) -> None:
         """Report what this operation saw."""
-        self.stage.violations.append(Violation(number, self.entity, text, operations))
+        self.recorder.violations.append(Violation(number, self.entity, text, operations))
 
     async def call(
         self, kind: str, args: Mapping[str, Value], answer: Awaitable[T], entity: str | None = None
     ) -> tuple[Operation, T | None]:
         """Record a call and its end. The error of a call that did not work is recorded, not raised."""
-        stage, world = self.stage, self.stage.world
-        operation = stage.history.call(self.process.name, kind, entity or self.entity, args, stage.moment())
+        recorder, world = self.recorder, self.recorder.world
+        operation = recorder.history.call(
+            self.process.name, kind, entity or self.entity, args, recorder.moment()
+        )
         world.record(self.process.name, Called(operation.number, kind, operation.entity))
-        stage.open_calls.setdefault(self.process.name, {})[operation.number] = world.now_ns
+        recorder.open_calls.setdefault(self.process.name, {})[operation.number] = world.now_ns
         began_ns = self.process.clock.now()
         value: T | None = None
         before = self._position(operation)
         try:
             value = await answer
         except OutcomeUnknown as error:
-            stage.history.unknown(operation, type(error).__name__, stage.moment())
+            recorder.history.unknown(operation, type(error).__name__, recorder.moment())
         except NotStarted as error:
             # Whoever leaves while it waits for a barrier does not learn whether that opened in this instant.
-            ended = stage.history.unknown if kind in _OPEN_WHEN_LEFT else stage.history.failed
-            ended(operation, type(error).__name__, stage.moment())
+            ended = recorder.history.unknown if kind in _OPEN_WHEN_LEFT else recorder.history.failed
+            ended(operation, type(error).__name__, recorder.moment())
         except _NOT_APPLIED as error:
-            ended = stage.history.unknown if kind == "map.destroy" else stage.history.failed
-            ended(operation, self._name_of(error), stage.moment())
+            ended = recorder.history.unknown if kind == "map.destroy" else recorder.history.failed
+            ended(operation, self._name_of(error), recorder.moment())
         except CastyError as error:
-            stage.history.unknown(operation, type(error).__name__, stage.moment())
+            recorder.history.unknown(operation, type(error).__name__, recorder.moment())
         except TimeoutError as error:
             # The builtin: a waiting call was withdrawn, and the slot confirmed it.
-            stage.history.failed(operation, type(error).__name__, stage.moment())
+            recorder.history.failed(operation, type(error).__name__, recorder.moment())
         except asyncio.CancelledError:
-            stage.history.unknown(operation, "cancelled", stage.moment())
+            recorder.history.unknown(operation, "cancelled", recorder.moment())
             self._ended(operation, began_ns)
             raise
         else:
-            stage.history.ok(operation, _plain(value), stage.moment())
-            if before is not None and stage.journals.records is not None:
-                stage.journals.records.answered(operation, before, self._position(operation))
+            recorder.history.ok(operation, _plain(value), recorder.moment())
+            if before is not None and recorder.journals.records is not None:
+                recorder.journals.records.answered(operation, before, self._position(operation))
         self._ended(operation, began_ns)
         return operation, value
 
     def _position(self, operation: Operation) -> Position | None:
-        journals = self.stage.journals
+        journals = self.recorder.journals
         if journals.records is None or not journals.has(operation.client):
             return None
         return journals.records.called(operation.kind, operation.entity, operation.args.get("key"))
@@ -326,25 +328,25 @@ class Act:
     def _name_of(self, error: CastyError) -> str:
         """Return what the history calls an error: its type, and for one of them its reason."""
         if isinstance(error, Overloaded) and "memory budget" in str(error):
-            self.stage.goal("a call was refused for memory")
+            self.recorder.goal("a call was refused for memory")
             return WITHOUT_MEMORY
         return type(error).__name__
 
     def _ended(self, operation: Operation, began_ns: int) -> None:
         name = self.process.name
-        self.stage.open_calls.get(name, {}).pop(operation.number, None)
+        self.recorder.open_calls.get(name, {}).pop(operation.number, None)
         limit_s = own_s = _DEFAULT_TIMEOUT_S if operation.kind.startswith("fence.") else self.patience_s()
         if operation.kind == "map.destroy":
             limit_s = 2 * _DEFAULT_TIMEOUT_S  # it lists the keys, and then deletes them: a call each
         self.check_end(began_ns, limit_s, operation.kind, str(operation), (operation.number,))
         took_s = (self.process.clock.now() - began_ns) / 1e9
         if operation.error in _OF_THE_JOURNAL:
-            self.stage.goal(_OF_THE_JOURNAL[operation.error])
-        broken = check_contract(operation, took_s, own_s, has_journal=self.stage.journals.has(name))
+            self.recorder.goal(_OF_THE_JOURNAL[operation.error])
+        broken = check_contract(operation, took_s, own_s, has_journal=self.recorder.journals.has(name))
         if broken is not None:
-            self.stage.violations.append(broken)
+            self.recorder.violations.append(broken)
         event = CallEnded(operation.number, operation.outcome, operation.value)
-        self.stage.world.record(self.process.name, event)
+        self.recorder.world.record(self.process.name, event)
 
     def check_end(
         self, began_ns: int, limit_s: float | None, kind: str, text: str, numbers: tuple[int, ...] = ()
@@ -353,8 +355,10 @@ class Act:
         took_s = (self.process.clock.now() - began_ns) / 1e9
         if limit_s is None:
             return
-        if took_s > limit_s + _SLACK_S and self.process.name not in self.stage.late_excused:
-            self.stage.violations.append(Violation(8, kind, f"ended after {took_s:.3f} s: {text}", numbers))
+        if took_s > limit_s + _SLACK_S and self.process.name not in self.recorder.late_excused:
+            self.recorder.violations.append(
+                Violation(8, kind, f"ended after {took_s:.3f} s: {text}", numbers)
+            )
 
 
 def _plain(value: object) -> Value:

@@ -13,7 +13,7 @@ from casty.actor.services import Deregister, Listing, Register, ServiceKey, Subs
 from casty.errors import NotStarted, Unavailable
 
 from ..checks.step.introspection import inside
-from .recorder import Act, Stage
+from .recorder import OperationContext, RunRecorder
 
 if TYPE_CHECKING:
     from ..checks.step.services import Subscriber
@@ -27,63 +27,63 @@ _SETTLE_S = 15.0
 _LOOK_S = 0.1
 
 
-async def _register(act: Act) -> None:
+async def _register(context: OperationContext) -> None:
     """Start an actor and register it; its path tells which incarnation it lives in."""
-    if _is_leaving(act):
+    if _is_leaving(context):
         return
-    system: Any = act.process.value
-    name = act.next_name("worker")
+    system: Any = context.process.value
+    name = context.next_name("worker")
     ref = system.spawn(Behaviors.receive(_nothing), name)
-    _ask_for(act, Register(ServiceKey(act.entity), ref))
-    act.stage.services.offered(act.process, act.entity, ref)
-    act.stage.goal("services registered")
+    _ask_for(context, Register(ServiceKey(context.entity), ref))
+    context.recorder.services.offered(context.process, context.entity, ref)
+    context.recorder.goal("services registered")
 
 
-async def _deregister(act: Act) -> None:
-    ref = _one_of(act)
+async def _deregister(context: OperationContext) -> None:
+    ref = _one_of(context)
     if ref is not None:
-        _ask_for(act, Deregister(ServiceKey(act.entity), ref))
-        act.stage.services.taken_back(act.process, act.entity, ref)
-        act.stage.goal("services taken back")
+        _ask_for(context, Deregister(ServiceKey(context.entity), ref))
+        context.recorder.services.taken_back(context.process, context.entity, ref)
+        context.recorder.goal("services taken back")
 
 
-async def _again(act: Act) -> None:
+async def _again(context: OperationContext) -> None:
     """Take an actor out and put it in again, before the first can be confirmed."""
-    ref = _one_of(act)
+    ref = _one_of(context)
     if ref is not None:
-        _ask_for(act, Deregister(ServiceKey(act.entity), ref))
-        _ask_for(act, Register(ServiceKey(act.entity), ref))
+        _ask_for(context, Deregister(ServiceKey(context.entity), ref))
+        _ask_for(context, Register(ServiceKey(context.entity), ref))
 
 
-async def _stop(act: Act) -> None:
+async def _stop(context: OperationContext) -> None:
     """Stop an actor: it is no instance of anything any more."""
-    ref = _one_of(act)
+    ref = _one_of(context)
     if ref is not None:
         ref.tell(None)
-        act.stage.services.taken_back(act.process, act.entity, ref)
-        act.stage.goal("services stopped")
+        context.recorder.services.taken_back(context.process, context.entity, ref)
+        context.recorder.goal("services stopped")
 
 
-async def _subscribe(act: Act) -> None:
-    if _is_leaving(act):
+async def _subscribe(context: OperationContext) -> None:
+    if _is_leaving(context):
         return
-    value: Any = act.process.value
-    name = act.next_name("listener")
-    listener = _Listener(act)
+    value: Any = context.process.value
+    name = context.next_name("listener")
+    listener = _Listener(context)
     ref = value.spawn(Behaviors.receive(listener.receive), name)
-    listener.subscriber = act.stage.services.listening(act.process, act.entity, ref)
-    _ask_for(act, Subscribe(ServiceKey(act.entity), ref))
+    listener.subscriber = context.recorder.services.listening(context.process, context.entity, ref)
+    _ask_for(context, Subscribe(ServiceKey(context.entity), ref))
 
 
-async def _find(act: Act) -> None:
-    by = act.process.name
+async def _find(context: OperationContext) -> None:
+    by = context.process.name
     try:
-        listing = await listing_of(act.process, act.entity)
+        listing = await listing_of(context.process, context.entity)
     except (TimeoutError, NotStarted, Unavailable):
-        act.stage.goal("no listing came")
+        context.recorder.goal("no listing came")
         return
-    act.stage.services.seen(act.entity, listing, by)
-    act.stage.goal("services found" if listing.instances else "no service was found")
+    context.recorder.services.seen(context.entity, listing, by)
+    context.recorder.goal("services found" if listing.instances else "no service was found")
 
 
 async def listing_of(process: Process, key: str) -> Listing[Any]:
@@ -93,58 +93,62 @@ async def listing_of(process: Process, key: str) -> Listing[Any]:
     return listing if isinstance(listing, Listing) else await listing
 
 
-async def probe_services(stage: Stage, until: Callable[[Callable[[], bool], float], Awaitable[bool]]) -> None:
+async def probe_services(
+    recorder: RunRecorder, until: Callable[[Callable[[], bool], float], Awaitable[bool]]
+) -> None:
     """In peace all soon know exactly what lives (46): subscribers by what they heard, everybody when asked.
 
     A node lists what its own replica of the control state has applied. One that was cut off learns the rest when its
     links are good again: a link that died silently is found by a timeout, after the faults are over.
     """
-    services = stage.services
+    services = recorder.services
     if not services.keys():
         return
-    end_ns = stage.world.now_ns + round(_SETTLE_S * 1e9)
+    end_ns = recorder.world.now_ns + round(_SETTLE_S * 1e9)
     if not await until(lambda: not services.unheard(), _SETTLE_S):
         for text in services.unheard()[:1]:
             services.broken(text)
         return
-    differing = await _differing(stage)
-    while differing and not services.violations and stage.world.now_ns < end_ns:
+    differing = await _differing(recorder)
+    while differing and not services.violations and recorder.world.now_ns < end_ns:
         await asyncio.sleep(_LOOK_S)
-        differing = await _differing(stage)
+        differing = await _differing(recorder)
     for text in differing:
         services.broken(text)
-    stage.goal("listings compared")
+    recorder.goal("listings compared")
 
 
-async def _differing(stage: Stage) -> list[str]:
+async def _differing(recorder: RunRecorder) -> list[str]:
     """Ask every process for every listing; return, in words, what is wrong with them."""
     found: list[str] = []
-    for process in list(stage.world.processes.values()):
-        for key in stage.services.keys() if process.value is not None else []:
+    for process in list(recorder.world.processes.values()):
+        for key in recorder.services.keys() if process.value is not None else []:
             listing = await process.run(listing_of(process, key))
-            found += stage.services.differing(key, listing, process.name)
+            found += recorder.services.differing(key, listing, process.name)
     return found
 
 
-def _is_leaving(act: Act) -> bool:
+def _is_leaving(context: OperationContext) -> bool:
     """Whether the process began to leave in this instant: then it spawns nothing any more."""
-    actors = inside(act.process.value, "_actors")
+    actors = inside(context.process.value, "_actors")
     is_leaving = actors is None or bool(inside(inside(actors, "local"), "is_stopping"))
     if is_leaving:
-        act.stage.skipped.append(f"operation {act.planned.kind}: {act.process.name} is leaving")
+        context.recorder.skipped.append(
+            f"operation {context.planned.kind}: {context.process.name} is leaving"
+        )
     return is_leaving
 
 
-def _one_of(act: Act) -> ActorRef[Any] | None:
-    if _is_leaving(act):
+def _one_of(context: OperationContext) -> ActorRef[Any] | None:
+    if _is_leaving(context):
         return None
-    refs = act.stage.services.offers_of(act.process, act.entity)
-    return refs[act.number("which") % len(refs)] if refs else None
+    refs = context.recorder.services.offers_of(context.process, context.entity)
+    return refs[context.number("which") % len(refs)] if refs else None
 
 
-def _ask_for(act: Act, request: object) -> None:
+def _ask_for(context: OperationContext, request: object) -> None:
     """Tell the receptionist of the process; a client has one as well, though it hands out none."""
-    receptionist: Any = inside(act.process.value, "_actors", "receptionist", "ref")
+    receptionist: Any = inside(context.process.value, "_actors", "receptionist", "ref")
     receptionist.tell(request)
 
 
@@ -159,14 +163,14 @@ class _Listener:
 
     subscriber: Subscriber
 
-    def __init__(self, act: Act) -> None:
-        self._act = act
+    def __init__(self, context: OperationContext) -> None:
+        self._context = context
 
     def receive(self, ctx: ActorContext[Any], message: Listing[Any]) -> None:
         """Take a listing."""
         del ctx
-        self._act.stage.services.heard(self.subscriber, message)
-        self._act.stage.goal("listings heard")
+        self._context.recorder.services.heard(self.subscriber, message)
+        self._context.recorder.goal("listings heard")
 
 
 SERVICE_PERFORMERS = {

@@ -22,7 +22,7 @@ from ..checks.step.lives import Life
 from ..checks.violation import Violation
 from ..world.clusters import NODE_PORT
 from .population import AS_PLANNED, Do, Population, actors_of
-from .recorder import Act
+from .recorder import OperationContext
 
 if TYPE_CHECKING:
     from ..world.process import Process
@@ -84,8 +84,8 @@ class TreeActor:
     async def _start(self, ctx: ActorContext[Any]) -> Behavior[Any]:
         population, process = self._population, self._process
         if self._is_known:  # a restart is no other life
-            population.stage.goal("actors restarted")
-            self.life.free_ns = population.stage.world.now_ns  # its children and hooks took their time
+            population.recorder.goal("actors restarted")
+            self.life.free_ns = population.recorder.world.now_ns  # its children and hooks took their time
         else:
             self._is_known = True
             self.life = population.lives.began(process, ctx.self.id, ctx.self)
@@ -99,7 +99,7 @@ class TreeActor:
         return Behaviors.receive(self._receive)
 
     async def _receive(self, ctx: ActorContext[Any], message: Any) -> Behavior[Any] | None:
-        world = self._population.stage.world
+        world = self._population.recorder.world
         self.life.reads(world.now_ns)
         try:
             return await self._handle(ctx, message)
@@ -136,7 +136,7 @@ class TreeActor:
 
     async def get_stuck(self) -> None:
         """Wait for nothing."""
-        self._population.stage.goal("actors got stuck")
+        self._population.recorder.goal("actors got stuck")
         self.life.is_stuck = True
         try:
             await self._population.wait_for_nothing(self._process)
@@ -182,7 +182,7 @@ def grow(population: Population, process: Process, name: str, depth: int, width:
     value: Any = process.value
     if population.lives.at(process, f"/{name}") is None and f"{name}" not in inside_cells(value):
         value.spawn(TreeActor(population, process, depth, width).behavior(), name)
-        population.stage.goal("trees grown")
+        population.recorder.goal("trees grown")
 
 
 def inside_cells(value: object) -> dict[str, object]:
@@ -194,37 +194,43 @@ def inside_cells(value: object) -> dict[str, object]:
 # -- operations
 
 
-async def _grow(act: Act) -> None:
-    if _is_there(act):
-        grow(_population(act), act.process, act.entity, act.number("depth"), act.number("width", 1))
+async def _grow(context: OperationContext) -> None:
+    if _is_there(context):
+        grow(
+            _population(context),
+            context.process,
+            context.entity,
+            context.number("depth"),
+            context.number("width", 1),
+        )
 
 
-def _is_there(act: Act) -> bool:
-    actors = actors_of(act.process.value)
+def _is_there(context: OperationContext) -> bool:
+    actors = actors_of(context.process.value)
     return actors is not None and not actors.local.is_stopping
 
 
-def _population(act: Act) -> Population:
-    population: Population | None = act.stage.population
+def _population(context: OperationContext) -> Population:
+    population: Population | None = context.recorder.population
     assert population is not None, "the executor makes one for these operations"
     return population
 
 
-def _one_here(act: Act) -> Life | None:
+def _one_here(context: OperationContext) -> Life | None:
     """Return a living actor of the act's own process."""
-    lives = _population(act).lives.living(act.process) if _is_there(act) else []
-    return lives[act.number("which") % len(lives)] if lives else None
+    lives = _population(context).lives.living(context.process) if _is_there(context) else []
+    return lives[context.number("which") % len(lives)] if lives else None
 
 
-def _one_anywhere(act: Act) -> Life | None:
+def _one_anywhere(context: OperationContext) -> Life | None:
     """Return an actor of any process: alive, gone, or whoever it is."""
-    lives = _population(act).lives.all
-    wanted = act.planned.args.get("whom")
+    lives = _population(context).lives.all
+    wanted = context.planned.args.get("whom")
     found = {
         "living": [life for life in lives if not life.is_over],
         "gone": [life for life in lives[-_FORMER:] if life.is_over],
     }.get(str(wanted), lives)
-    return found[act.number("target") % len(found)] if found else None
+    return found[context.number("target") % len(found)] if found else None
 
 
 def _have(life: Life | None, doing: Callable[..., Awaitable[Behavior[Any] | None]]) -> None:
@@ -232,16 +238,16 @@ def _have(life: Life | None, doing: Callable[..., Awaitable[Behavior[Any] | None
         life.ref.tell(Do(doing))
 
 
-async def _stop(act: Act) -> None:
-    how = str(act.planned.args.get("how"))
-    life = _one_here(act)
+async def _stop(context: OperationContext) -> None:
+    how = str(context.planned.args.get("how"))
+    life = _one_here(context)
     if life is None:
         return
     if how == "by parent" and life.parent is not None:
         _have(life.parent, partial(_stop_child, life))
     else:
         _have(life, _ENDS.get(how, _ends))
-    act.stage.goal("actors told to stop")
+    context.recorder.goal("actors told to stop")
 
 
 async def _stop_child(life: Life, actor: TreeActor, ctx: ActorContext[Any]) -> None:
@@ -275,10 +281,10 @@ async def _restarts(actor: TreeActor, ctx: ActorContext[Any]) -> Behavior[Any]:
 _ENDS = {"fails": _fails, "fails unusually": _fails_unusually, "restarts": _restarts}
 
 
-async def _keep_busy(act: Act) -> None:
-    how = str(act.planned.args.get("how"))
-    doing = partial(BUSY.get(how, _takes_time), act.number("ms") / 1000)
-    _have(_one_here(act), doing)
+async def _keep_busy(context: OperationContext) -> None:
+    how = str(context.planned.args.get("how"))
+    doing = partial(BUSY.get(how, _takes_time), context.number("ms") / 1000)
+    _have(_one_here(context), doing)
 
 
 async def _takes_time(seconds: float, actor: TreeActor, ctx: ActorContext[Any]) -> None:
@@ -321,25 +327,25 @@ BUSY: dict[str, Callable[..., Awaitable[None]]] = {
 """Name -> what an actor does that takes longer than it should; each is told for how many seconds."""
 
 
-async def _watch(act: Act) -> None:
-    watcher, whom = _one_here(act), str(act.planned.args.get("whom"))
+async def _watch(context: OperationContext) -> None:
+    watcher, whom = _one_here(context), str(context.planned.args.get("whom"))
     if watcher is None:
         return
     if whom in ("path", "nobody", "nowhere"):
-        _have(watcher, partial(_watch_path, _path(act, whom)))
+        _have(watcher, partial(_watch_path, _path(context, whom)))
         return
-    target = _one_anywhere(act)
+    target = _one_anywhere(context)
     if target is not None and target is not watcher:
         _have(watcher, partial(_watch_life, target))
 
 
-def _path(act: Act, whom: str) -> tuple[str, str]:
+def _path(context: OperationContext, whom: str) -> tuple[str, str]:
     """Return the host and the path to watch: where somebody was, where never anybody is, or of no node at all."""
-    number = act.number("target")
+    number = context.number("target")
     if whom == "nowhere":
         return "node-99", "/nobody"
-    nodes = [name for name in act.stage.world.processes if name.startswith("node-")]
-    life = _one_anywhere(act)
+    nodes = [name for name in context.recorder.world.processes if name.startswith("node-")]
+    life = _one_anywhere(context)
     if whom == "nobody" or life is None or life.process.name not in nodes:
         return nodes[number % len(nodes)], f"/nobody-{number % 3}"
     return life.process.name, life.path
@@ -353,24 +359,24 @@ async def _watch_path(where: tuple[str, str], actor: TreeActor, ctx: ActorContex
     actor.watches_path(ctx, *where)
 
 
-async def _unwatch(act: Act) -> None:
-    _have(_one_here(act), _watches_no_longer)
+async def _unwatch(context: OperationContext) -> None:
+    _have(_one_here(context), _watches_no_longer)
 
 
 async def _watches_no_longer(actor: TreeActor, ctx: ActorContext[Any]) -> None:
     actor.watches_no_longer(ctx)
 
 
-async def _tell(act: Act) -> None:
-    target = _one_anywhere(act) if _is_there(act) else None
+async def _tell(context: OperationContext) -> None:
+    target = _one_anywhere(context) if _is_there(context) else None
     if target is None:
         return
-    population = _population(act)
-    speaker = _one_here(act) if act.planned.args.get("is_from_actor") else None
+    population = _population(context)
+    speaker = _one_here(context) if context.planned.args.get("is_from_actor") else None
     if speaker is None:
-        population.tell(act.process, target, count=act.number("count", 1))
+        population.tell(context.process, target, count=context.number("count", 1))
     else:
-        _have(speaker, partial(_says, target, act.number("count", 1)))
+        _have(speaker, partial(_says, target, context.number("count", 1)))
 
 
 async def _says(target: Life, count: int, actor: TreeActor, ctx: ActorContext[Any]) -> None:
@@ -378,7 +384,7 @@ async def _says(target: Life, count: int, actor: TreeActor, ctx: ActorContext[An
     actor.tells(target, count)
 
 
-TREE_PERFORMERS: dict[str, Callable[[Act], Awaitable[None]]] = {
+TREE_PERFORMERS: dict[str, Callable[[OperationContext], Awaitable[None]]] = {
     "tree.grow": _grow,
     "tree.stop": _stop,
     "tree.busy": _keep_busy,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..plans.keys import key_of, large_item, number_in
 from ..plans.swarm.memory import LARGE
-from .recorder import Act
+from .recorder import OperationContext
 
 if TYPE_CHECKING:
     from casty.distributed.facade import Distributed
@@ -22,87 +22,95 @@ _NOBODYS = -1
 """A value that is never stored."""
 
 
-async def _add(act: Act) -> None:
-    counter = act.d.counter(act.entity, timeout=act.patience_s())
-    amount = act.number("amount", 1)
-    await act.call("counter.add", {"amount": amount}, counter.increment(amount))
+async def _add(context: OperationContext) -> None:
+    counter = context.d.counter(context.entity, timeout=context.patience_s())
+    amount = context.number("amount", 1)
+    await context.call("counter.add", {"amount": amount}, counter.increment(amount))
 
 
-async def _subtract(act: Act) -> None:
-    counter = act.d.counter(act.entity, timeout=act.patience_s())
-    amount = act.number("amount", 1)
-    await act.call("counter.subtract", {"amount": amount}, counter.decrement(amount))
+async def _subtract(context: OperationContext) -> None:
+    counter = context.d.counter(context.entity, timeout=context.patience_s())
+    amount = context.number("amount", 1)
+    await context.call("counter.subtract", {"amount": amount}, counter.decrement(amount))
 
 
-async def _get_count(act: Act) -> None:
-    await act.call("counter.get", {}, act.d.counter(act.entity, timeout=act.patience_s()).get())
+async def _get_count(context: OperationContext) -> None:
+    await context.call(
+        "counter.get", {}, context.d.counter(context.entity, timeout=context.patience_s()).get()
+    )
 
 
-async def _destroy_counter(act: Act) -> None:
-    await act.call("counter.destroy", {}, act.d.counter(act.entity, timeout=act.patience_s()).destroy())
+async def _destroy_counter(context: OperationContext) -> None:
+    await context.call(
+        "counter.destroy", {}, context.d.counter(context.entity, timeout=context.patience_s()).destroy()
+    )
 
 
-async def _compare_count(act: Act) -> None:
+async def _compare_count(context: OperationContext) -> None:
     """Read, and set what was read to something else."""
-    counter = act.d.counter(act.entity, timeout=act.patience_s())
-    asked, seen = await act.call("counter.get", {}, counter.get())
+    counter = context.d.counter(context.entity, timeout=context.patience_s())
+    asked, seen = await context.call("counter.get", {}, counter.get())
     if asked.is_ok and seen is not None:
-        args = {"expected": seen, "value": seen + act.number("amount", 1)}
-        await act.call(
+        args = {"expected": seen, "value": seen + context.number("amount", 1)}
+        await context.call(
             "counter.compare_and_set", args, counter.compare_and_set(args["expected"], args["value"])
         )
 
 
-async def _reset_count(act: Act) -> None:
-    await act.call("counter.reset", {}, act.d.counter(act.entity, timeout=act.patience_s()).reset())
+async def _reset_count(context: OperationContext) -> None:
+    await context.call(
+        "counter.reset", {}, context.d.counter(context.entity, timeout=context.patience_s()).reset()
+    )
 
 
-async def _on_map(act: Act) -> None:
-    entries = act.d.map[Any, int](act.entity, timeout=act.patience_s())
-    number, value, kind = act.number("key"), act.number("value"), act.planned.kind
-    key, args = key_of(act.entity, number, value), {"key": number, "value": value}
+async def _on_map(context: OperationContext) -> None:
+    entries = context.d.map[Any, int](context.entity, timeout=context.patience_s())
+    number, value, kind = context.number("key"), context.number("value"), context.planned.kind
+    key, args = key_of(context.entity, number, value), {"key": number, "value": value}
     if kind == "map.put":
-        await act.call(kind, args, entries.put(key, value))
+        await context.call(kind, args, entries.put(key, value))
     elif kind == "map.put_if_absent":
-        await act.call(kind, args, entries.put_if_absent(key, value))
+        await context.call(kind, args, entries.put_if_absent(key, value))
     elif kind == "map.delete":
-        await act.call(kind, {"key": number}, entries.delete(key))
+        await context.call(kind, {"key": number}, entries.delete(key))
     elif kind == "map.contains":
-        await act.call(kind, {"key": number}, entries.contains(key))
+        await context.call(kind, {"key": number}, entries.contains(key))
     else:
-        await act.call(kind, {"key": number}, entries.get(key))
+        await context.call(kind, {"key": number}, entries.get(key))
 
 
-async def _compare_entry(act: Act) -> None:
+async def _compare_entry(context: OperationContext) -> None:
     """Read a key, and set what was read to something else; what nobody has where there is nothing."""
-    entries = act.d.map[Any, int](act.entity, timeout=act.patience_s())
-    number, value = act.number("key"), act.number("value")
-    key = key_of(act.entity, number, value)
-    asked, seen = await act.call("map.get", {"key": number}, entries.get(key))
+    entries = context.d.map[Any, int](context.entity, timeout=context.patience_s())
+    number, value = context.number("key"), context.number("value")
+    key = key_of(context.entity, number, value)
+    asked, seen = await context.call("map.get", {"key": number}, entries.get(key))
     if asked.is_ok:
         expected = _NOBODYS if seen is None else seen
         args = {"key": number, "expected": expected, "value": value}
-        await act.call("map.compare_and_set", args, entries.compare_and_set(key, expected, value))
+        await context.call("map.compare_and_set", args, entries.compare_and_set(key, expected, value))
 
 
-async def _destroy_map(act: Act) -> None:
-    await act.call("map.destroy", {}, act.d.map[Any, int](act.entity, timeout=act.patience_s()).destroy())
+async def _destroy_map(context: OperationContext) -> None:
+    await context.call(
+        "map.destroy", {}, context.d.map[Any, int](context.entity, timeout=context.patience_s()).destroy()
+    )
 
 
-async def _on_set(act: Act) -> None:
-    members = act.d.set[Any](act.entity, timeout=act.patience_s())
-    number, kind = act.number("value"), act.planned.kind
-    value = key_of(act.entity, number, number + act.planned.at_us)
+async def _on_set(context: OperationContext) -> None:
+    members = context.d.set[Any](context.entity, timeout=context.patience_s())
+    number, kind = context.number("value"), context.planned.kind
+    value = key_of(context.entity, number, number + context.planned.at_us)
     if kind == "set.size":
-        await act.call(kind, {}, members.size())
+        await context.call(kind, {}, members.size())
     elif kind == "set.destroy":
-        await act.call(kind, {}, members.destroy())
+        await context.call(kind, {}, members.destroy())
     elif kind == "set.add":
-        await act.call(kind, {"value": number}, members.add(value))
+        await context.call(kind, {"value": number}, members.add(value))
     elif kind == "set.remove":
-        await act.call(kind, {"value": number}, members.remove(value))
+        await context.call(kind, {"value": number}, members.remove(value))
     else:
-        await act.call(kind, {"value": number}, members.contains(value))
+        await context.call(kind, {"value": number}, members.contains(value))
 
 
 class Large:
@@ -142,41 +150,41 @@ def items_of(kind: str, args: Mapping[str, object]) -> int:
     return int(count) if isinstance(count, int) else 0
 
 
-async def _fill(act: Act) -> None:
+async def _fill(context: OperationContext) -> None:
     """Enqueue many items, until that is refused."""
-    items = numbers_of(act.d, act.entity, act.patience_s())
-    first = act.number("value")
-    for value in range(first, first + act.number("count")):
-        asked, _ = await act.call("queue.enqueue", {"value": value}, items.enqueue(value))
+    items = numbers_of(context.d, context.entity, context.patience_s())
+    first = context.number("value")
+    for value in range(first, first + context.number("count")):
+        asked, _ = await context.call("queue.enqueue", {"value": value}, items.enqueue(value))
         if not asked.is_ok:
             return
 
 
-async def _empty(act: Act) -> None:
+async def _empty(context: OperationContext) -> None:
     """Take everything out, as people do when a node is full."""
-    items = numbers_of(act.d, act.entity, act.patience_s())
+    items = numbers_of(context.d, context.entity, context.patience_s())
     value: int | None = 0
     while value is not None:
-        _, value = await act.call("queue.dequeue", {}, items.dequeue())
+        _, value = await context.call("queue.dequeue", {}, items.dequeue())
 
 
-async def _on_queue(act: Act) -> None:
-    items = numbers_of(act.d, act.entity, act.patience_s())
-    kind = act.planned.kind
+async def _on_queue(context: OperationContext) -> None:
+    items = numbers_of(context.d, context.entity, context.patience_s())
+    kind = context.planned.kind
     if kind == "queue.enqueue":
-        value = act.number("value")
-        await act.call(kind, {"value": value}, items.enqueue(value))
+        value = context.number("value")
+        await context.call(kind, {"value": value}, items.enqueue(value))
     elif kind == "queue.dequeue":
-        await act.call(kind, {}, items.dequeue())
+        await context.call(kind, {}, items.dequeue())
     elif kind == "queue.peek":
-        await act.call(kind, {}, items.peek())
+        await context.call(kind, {}, items.peek())
     elif kind == "queue.destroy":
-        await act.call(kind, {}, items.destroy())
+        await context.call(kind, {}, items.destroy())
     else:
-        await act.call(kind, {}, items.size())
+        await context.call(kind, {}, items.size())
 
 
-VALUE_PERFORMERS: dict[str, Callable[[Act], Awaitable[None]]] = {
+VALUE_PERFORMERS: dict[str, Callable[[OperationContext], Awaitable[None]]] = {
     "counter.add": _add,
     "counter.subtract": _subtract,
     "counter.get": _get_count,

@@ -113,7 +113,7 @@ class SimDisk:
 
 
 class SimDevice(Device):
-    """The door of one process to its machine's disk.
+    """The port of one process to its machine's disk.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from casty.ports import Outlet, Runtime, Storage
+from casty.ports import EventSink, Runtime, Storage
 from casty.runtime import use
 from casty.storage import MemoryStorage
 
@@ -63,7 +63,7 @@ class Process:
     setup
         Starts it; called again at each restart.
     storage
-        Makes the storage door of a new incarnation out of this handle; None: memory.
+        Makes the storage port of a new incarnation out of this handle; None: memory.
 
     Attributes
     ----------
@@ -111,21 +111,21 @@ class Process:
         return f"<process {self.name}>"
 
     def boot(self) -> None:
-        """Begin a new incarnation, with new doors."""
+        """Begin a new incarnation, with new ports."""
         world = self.world
         label = f"{self.name}/{self.starts}"
         incarnation = Incarnation(self.name, self.starts, self.clock, world.draws.key("turn", label))
         self.starts += 1
         self.incarnation = incarnation
         world.loop.run_on(self.clock, incarnation)
-        outlet = Outlet()
-        outlet.subscribe(self._observed)
+        event_sink = EventSink()
+        event_sink.subscribe(self._observed)
         self.runtime = Runtime(
             clock=self.clock,
             entropy=Entropy(world.draws, label),
             transport=SimTransport(world.network, incarnation, self.name),
             storage=self._storage(self) if self._storage else MemoryStorage(),
-            observe=outlet,
+            observe=event_sink,
             memory_bytes=self.memory_bytes,
             device=self._device,
             buggify=world.buggify_of(self.name),
@@ -135,7 +135,7 @@ class Process:
         world.network.power_on(self.name)
 
     def _device(self, path: str) -> SimDevice:
-        """Return the door to the machine's disk; a machine has one, whatever it is called."""
+        """Return the port to the machine's disk; a machine has one, whatever it is called."""
         del path
         world = self.world
         if not isinstance(self.disk, SimDisk):

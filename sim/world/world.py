@@ -17,7 +17,7 @@ from ..kernel.events import Crashed, Paused, Resumed, Started, Stopped, Uncaught
 from ..kernel.fences import fenced
 from ..kernel.incarnation import Incarnation
 from ..kernel.loop import SimLoop
-from ..kernel.teardown import bury
+from ..kernel.teardown import discard
 from ..kernel.trace import Trace
 from ..net.network import Network
 from ..net.path import NetworkProfile
@@ -84,7 +84,7 @@ class World(LinkFaults, ClusterSupport):
         """Names of the processes that keep to no protocol."""
         self.on_disk: Callable[[Process, SimDisk], None] = _unseen
         """Told of a process that opens its disk, before anything is read from it."""
-        self._graves: list[Incarnation] = []
+        self._dead: list[Incarnation] = []
         self._has_buggify = has_buggify
         self._starting: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -237,7 +237,7 @@ class World(LinkFaults, ClusterSupport):
             self.resume(process.name)
 
     def _end(self, process: Process, *, is_silent: bool) -> None:
-        self._graves.append(process.incarnation)
+        self._dead.append(process.incarnation)
         process.end(is_silent=is_silent)
 
     def clock(self, name: str) -> NodeClock:
@@ -278,7 +278,7 @@ class World(LinkFaults, ClusterSupport):
             if process.is_up:
                 self._end(process, is_silent=True)
         with fenced(self._wall):
-            bury(self.loop, self._graves)
+            discard(self.loop, self._dead)
         self.loop.close()
 
     def __enter__(self) -> World:

@@ -65,8 +65,8 @@ class Churn:
         system.spawn(Behaviors.sharded(entity, num_shards=NUM_SHARDS), REGION)
         system.receptionist.tell(Register(SERVICE, system.spawn(Behaviors.receive(answering), "known")))
 
-    async def _within(self, name: str, act: Coroutine[Any, Any, Any]) -> None:
-        await self._world.processes[name].run(act)
+    async def _within(self, name: str, context: Coroutine[Any, Any, Any]) -> None:
+        await self._world.processes[name].run(context)
 
     async def round(self) -> None:
         """Come, do everything once, and go: some in order, some by a crash; then restart a member."""

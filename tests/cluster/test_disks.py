@@ -26,8 +26,8 @@ def node_of(world: World, name: str) -> Any:
     return world.processes[name].value._node
 
 
-def seats(world: World) -> dict[str, str]:
-    return {name: node_of(world, name).seat for name in world.node_names}
+def replicas(world: World) -> dict[str, str]:
+    return {name: node_of(world, name).replica_id for name in world.node_names}
 
 
 async def found(world: World, nodes: int = 3, **settings: Any) -> Any:
@@ -58,14 +58,14 @@ def test_all_nodes_die_at_once_and_everything_acknowledged_is_there(seed: int) -
         counter, table = structures.counter("c"), structures.map("m")
         lock = structures.lock("l")
         await lock.acquire()
-        token, before = lock.token, seats(world)
+        token, before = lock.token, replicas(world)
         generation = node_of(world, "node-1").control.machine.generation
         for number in range(20):
             await counter.increment()
             await table.put(f"k{number}", number)
         crash(world)
         await all_again(world)
-        assert seats(world) == before, "they take part under the names that they had"
+        assert replicas(world) == before, "they take part under the names that they had"
         assert node_of(world, "node-1").control.machine.generation == generation
         assert await counter.get() == 20
         assert [await table.get(f"k{number}") for number in range(20)] == list(range(20))
@@ -83,15 +83,15 @@ def test_a_process_with_a_disk_is_another_process_in_the_same_seat() -> None:
     async def main(world: World) -> None:
         await found(world)
         node = node_of(world, "node-2")
-        before = (node.key, node.seat, node.gateway)
+        before = (node.key, node.replica_id, node.gateway)
         crash(world, "node-2")
         await world.start("node-2")
         node = node_of(world, "node-2")
-        assert node.seat == before[1] and node.key != before[0]
+        assert node.replica_id == before[1] and node.key != before[0]
         row = node.control.machine.members["node-2"]
         assert row.key == node.key and row.status == "up" and not row.former
         group = node.host.groups[1]
-        assert group.core.id == node.seat and group.core.commit > 0
+        assert group.core.id == node.replica_id and group.core.commit > 0
 
     run(9850610, main)
 
@@ -104,7 +104,7 @@ def test_without_a_disk_it_is_a_new_member_and_the_old_disk_is_not_welcome() -> 
         old = disk_of(world, "node-2")
         world.processes["node-2"].disk = None
         await world.start("node-2")
-        assert node_of(world, "node-2").seat != ""
+        assert node_of(world, "node-2").replica_id != ""
         crash(world, "node-2")
         world.processes["node-2"].disk = old
         with pytest.raises(TimeoutError, match=r"data directory .* is out of date"):
@@ -144,13 +144,13 @@ def test_a_damaged_replica_is_begun_anew_and_filled_from_the_others() -> None:
         host = node_of(world, "node-1").host
         await world.until(lambda: 1 in host.groups and host.groups[1].core.commit > 0, timeout_s=30)
         node = node_of(world, "node-1")
-        assert host.groups[1].core.id == f"{node.seat}~1" and host.groups[2].core.id == node.seat
+        assert host.groups[1].core.id == f"{node.replica_id}~1" and host.groups[2].core.id == node.replica_id
         assert decode_manifest(disk.rows[MANIFEST]).groups[1].replica_number == 1
         # It keeps its new name, and what it was told under it.
         crash(world, "node-1")
         await world.start("node-1")
         node = node_of(world, "node-1")
-        assert node.host.groups[1].core.id == f"{node.seat}~1"
+        assert node.host.groups[1].core.id == f"{node.replica_id}~1"
         crash(world, "node-2", "node-3")
         await all_again(world, "node-2", "node-3")
         assert [await structures.map("m").get(f"k{number}") for number in range(10)] == list(range(10))
@@ -165,7 +165,7 @@ def test_a_damaged_control_group_is_filled_from_the_others_too() -> None:
         disk_of(world, "node-1").damage(log_key(0, 1), 1)
         await world.start("node-1")
         node = node_of(world, "node-1")
-        assert node.control.machine.is_founded and node.host.groups[0].core.id == f"{node.seat}~1"
+        assert node.control.machine.is_founded and node.host.groups[0].core.id == f"{node.replica_id}~1"
         assert await structures.counter("c").increment() == 1
 
     run(9850614, main)
@@ -195,7 +195,7 @@ def test_full_disks_stop_a_node_and_room_brings_its_replicas_back() -> None:
         assert any("on the disk" in text for text in node.refills.texts), "status says why"
         disk_of(world, "node-1").full = 0
         await world.until(lambda: sorted(node.host.groups) == [0, 1, 2], timeout_s=30)
-        assert node.host.groups[1].core.id == node.seat, (
+        assert node.host.groups[1].core.id == node.replica_id, (
             "what it acknowledged is there, so it is the same replica"
         )
         assert world.processes["node-1"].is_up

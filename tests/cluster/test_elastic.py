@@ -42,7 +42,7 @@ def members(world: World, at: str) -> dict[str, str]:
     return {row["id"]: row["status"] for row in system.status()["members"]}
 
 
-def seats(world: World, at: str) -> dict[str, int]:
+def replicas(world: World, at: str) -> dict[str, int]:
     system: Any = world.processes[at].value
     replicas = [slot["replicas"] for slot in system.status()["slots"]]
     return {name: sum(name in row for row in replicas) for name in members(world, at)}
@@ -99,7 +99,9 @@ def test_every_node_is_replaced_under_another_name_and_nothing_is_lost(seed: int
             await add(world, newcomer, *there)
             there.append(newcomer)
             # The next one must not die before the place of this one is taken everywhere.
-            await until(world, 20, lambda: all(seats(world, there[0]).get(name) == SLOTS for name in there))
+            await until(
+                world, 20, lambda: all(replicas(world, there[0]).get(name) == SLOTS for name in there)
+            )
         # The others are forgotten: nothing names them, and nothing lacks them.
         await until(world, 12 * DOWN_S, lambda: list(members(world, there[0])) == there)
         await counting.end()
@@ -116,10 +118,12 @@ def test_three_become_five_and_four_and_no_call_fails(seed: int) -> None:
         for name in ("node-4", "node-5"):
             await add(world, name, "node-1", "node-2", "node-3")
         spread = {f"node-{number}": (4, 5) for number in range(1, 6)}
-        await until(world, 30, lambda: all(n in spread[name] for name, n in seats(world, "node-1").items()))
+        await until(
+            world, 30, lambda: all(n in spread[name] for name, n in replicas(world, "node-1").items())
+        )
         await world.processes["node-1"].run(_leave(world, "node-1"))
         await world.stop("node-1")
-        await until(world, 30, lambda: set(seats(world, "node-2").values()) == {6})
+        await until(world, 30, lambda: set(replicas(world, "node-2").values()) == {6})
         left = ["node-2", "node-3", "node-4", "node-5"]
         await until(world, 10, lambda: list(members(world, "node-2")) == left)
         await counting.end()
@@ -138,12 +142,12 @@ def test_a_node_that_was_removed_while_it_was_cut_off_joins_again() -> None:
         await world.cluster(3, config=SETTINGS)
         await add(world, "node-4", "node-1", "node-2", "node-3")
         others = ["node-1", "node-2", "node-3"]
-        await until(world, 30, lambda: seats(world, "node-1")["node-4"] > 0)
+        await until(world, 30, lambda: replicas(world, "node-1")["node-4"] > 0)
         cut = world.partition(["node-4"], others)
         await until(world, 12 * DOWN_S, lambda: "node-4" not in members(world, "node-1"))
         cut.heal()
         await until(world, 30, lambda: members(world, "node-1").get("node-4") == "up")
-        await until(world, 30, lambda: seats(world, "node-1")["node-4"] > 0)
+        await until(world, 30, lambda: replicas(world, "node-1")["node-4"] > 0)
         assert members(world, "node-4")["node-4"] == "up"
 
     with World(5) as world:
@@ -223,7 +227,7 @@ def test_an_operator_drains_a_node_and_removes_one_that_is_dead() -> None:
         assert await run(tell("remove", "node-3")) == (True, "node-3 is removed")
         await until(world, 30, lambda: list(members(world, "node-1")) == ["node-1", "node-2"])
         # Of two members each slot has one.
-        await until(world, 30, lambda: set(seats(world, "node-1").values()) == {SLOTS // 2})
+        await until(world, 30, lambda: set(replicas(world, "node-1").values()) == {SLOTS // 2})
 
     with World(8) as world:
         world.run(main(world), limit_s=120)

@@ -17,7 +17,7 @@ from casty.wire.pack import pack
 from sim import World
 from sim.faults.allocations import Allocations
 from sim.plans.fault_kinds import ALLOCATING
-from sim.workloads.recorder import Stage
+from sim.workloads.recorder import RunRecorder
 
 if TYPE_CHECKING:
     from casty.cluster.multiraft.host import Group, Host
@@ -128,7 +128,7 @@ def test_an_exception_in_apply_ends_that_replica_only(who: str, error: Exception
         assert (
             status_of(world, victim)["slots"][0]["failed"] is None and not status_of(world, victim)["missing"]
         )
-        # What beats cover is known again: nobody has to ask twice, and the leader keeps its lease at rest.
+        # What heartbeats cover is known again: nobody has to ask twice, and the leader keeps its lease at rest.
         leader = leader_of(world, 1)
         term = host_of(world, leader).groups[1].core.term
         await asyncio.sleep(10)
@@ -152,13 +152,13 @@ def test_a_replica_without_memory_is_gone_whatever_it_was_at(what: str) -> None:
         for _ in range(12):
             await asyncio.gather(*[counter.increment() for counter in counters])
             await asyncio.sleep(0.5)
-        stage = Stage(world)
+        recorder = RunRecorder(world)
         systems = {name: world.processes[name].value for name in world.node_names}
         victim = follower if what == "restore" else leader_of(world, 1)
-        fault = Allocations(world, stage, systems).arm(victim, ALLOCATING.index(what))
+        fault = Allocations(world, recorder, systems).arm(victim, ALLOCATING.index(what))
         cut.heal()
         groups = dict(host_of(world, victim).groups)
-        while not stage.goals.get(f"no memory to {what}"):
+        while not recorder.goals.get(f"no memory to {what}"):
             await asyncio.gather(*[counter.increment() for counter in counters])
             await asyncio.sleep(0.1)
         lost = [
@@ -166,7 +166,7 @@ def test_a_replica_without_memory_is_gone_whatever_it_was_at(what: str) -> None:
             for number, group in groups.items()
             if host_of(world, victim).groups.get(number) is not group
         ]
-        assert lost and not stage.violations
+        assert lost and not recorder.violations
         for number in lost:
             await world.until(lambda number=number: is_refilled(world, victim, number), timeout_s=30)
         fault.heal()

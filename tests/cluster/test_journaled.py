@@ -17,7 +17,7 @@ NODES = 3
 SETTINGS = Settings(slots=4, heartbeat_s=0.1, election_min_s=0.5, election_max_s=0.75, session_ttl_s=4.0)
 
 
-class Stage:
+class RunRecorder:
     """A cluster that may lose its memory, and a journal that stays."""
 
     def __init__(self, world: World) -> None:
@@ -43,11 +43,11 @@ class Stage:
         return [data for _, data, _ in self.journal.inner._events.get(entity_id, [])]
 
 
-def run(body: Callable[[Stage], Any], seed: int = 9_870_001, limit_s: float = 120.0) -> None:
+def run(body: Callable[[RunRecorder], Any], seed: int = 9_870_001, limit_s: float = 120.0) -> None:
     async def main(world: World) -> None:
-        stage = Stage(world)
-        await stage.begin()
-        await body(stage)
+        recorder = RunRecorder(world)
+        await recorder.begin()
+        await body(recorder)
 
     with World(seed) as world:
         world.run(main(world), limit_s=limit_s)
@@ -55,8 +55,8 @@ def run(body: Callable[[Stage], Any], seed: int = 9_870_001, limit_s: float = 12
 
 
 def test_everything_acknowledged_is_there_after_all_memory_was_lost() -> None:
-    async def body(stage: Stage) -> None:
-        d = await stage.user("first")
+    async def body(recorder: RunRecorder) -> None:
+        d = await recorder.user("first")
         assert [await d.counter("hits").increment() for _ in range(3)] == [1, 2, 3]
         users = d.map[str, int]("users")
         await users.put("alice", 30)
@@ -77,8 +77,8 @@ def test_everything_acknowledged_is_there_after_all_memory_was_lost() -> None:
         assert token is not None
         fence = d.fence("settings")
         assert await fence.write(token, "value")
-        await stage.lose_memory()
-        again = await stage.user("second")
+        await recorder.lose_memory()
+        again = await recorder.user("second")
         assert await again.counter("hits").get() == 3
         assert await again.counter("hits").increment() == 4
         users = again.map[str, int]("users")
@@ -98,11 +98,11 @@ def test_everything_acknowledged_is_there_after_all_memory_was_lost() -> None:
 
 
 def test_the_same_client_goes_on_after_all_memory_was_lost() -> None:
-    async def body(stage: Stage) -> None:
-        counter = (await stage.user("only")).counter("hits", timeout=30.0)
+    async def body(recorder: RunRecorder) -> None:
+        counter = (await recorder.user("only")).counter("hits", timeout=30.0)
         for expected in range(1, 6):
             assert await counter.increment() == expected
-        await stage.lose_memory()
+        await recorder.lose_memory()
         while True:
             try:
                 found = await counter.increment()
@@ -116,9 +116,9 @@ def test_the_same_client_goes_on_after_all_memory_was_lost() -> None:
 
 
 def test_two_gateways_and_one_without_the_journal_share_one_structure() -> None:
-    async def body(stage: Stage) -> None:
-        first, second = await stage.user("first"), await stage.user("second")
-        plain = Distributed(await stage.client("plain"))
+    async def body(recorder: RunRecorder) -> None:
+        first, second = await recorder.user("first"), await recorder.user("second")
+        plain = Distributed(await recorder.client("plain"))
 
         async def add(counter: Counter) -> None:
             for _ in range(20):
@@ -129,8 +129,8 @@ def test_two_gateways_and_one_without_the_journal_share_one_structure() -> None:
         await asyncio.gather(*[add(d.counter("hits")) for d in (first, second, plain, first)])
         assert await plain.counter("hits").get() == 80
         assert await second.counter("hits").get() == 80
-        await stage.lose_memory()
-        assert await (await stage.user("third")).counter("hits").get() == 80
+        await recorder.lose_memory()
+        assert await (await recorder.user("third")).counter("hits").get() == 80
 
     run(body)
 
@@ -138,31 +138,31 @@ def test_two_gateways_and_one_without_the_journal_share_one_structure() -> None:
 def test_a_reader_sees_nothing_that_is_not_on_record() -> None:
     """What a gateway without the journal did is put on record by the first that has it, before it answers."""
 
-    async def body(stage: Stage) -> None:
-        recorded, plain = await stage.user("recorded"), Distributed(await stage.client("plain"))
+    async def body(recorder: RunRecorder) -> None:
+        recorded, plain = await recorder.user("recorded"), Distributed(await recorder.client("plain"))
         counter = recorded.counter("hits")
         await counter.increment()
         assert await plain.counter("hits").increment() == 2
-        stage.journal.is_failing = True
+        recorder.journal.is_failing = True
         with pytest.raises(JournalError, match="change 3 is not on record") as caught:
             await counter.get()
         assert not isinstance(caught.value, NotOnRecord)
         assert await plain.counter("hits").get() == 2
-        stage.journal.is_failing = False
+        recorder.journal.is_failing = False
         assert await counter.get() == 2
-        await stage.lose_memory()
-        assert await (await stage.user("later")).counter("hits").get() == 2
+        await recorder.lose_memory()
+        assert await (await recorder.user("later")).counter("hits").get() == 2
 
     run(body)
 
 
 @pytest.mark.parametrize("fault", ["is_failing", "is_full", "loses_answers"])
 def test_a_failing_journal_is_a_typed_error_and_others_go_on(fault: str) -> None:
-    async def body(stage: Stage) -> None:
-        d, plain = await stage.user("recorded"), Distributed(await stage.client("plain"))
+    async def body(recorder: RunRecorder) -> None:
+        d, plain = await recorder.user("recorded"), Distributed(await recorder.client("plain"))
         counter = d.counter("hits")
         assert await counter.increment() == 1
-        setattr(stage.journal, fault, True)
+        setattr(recorder.journal, fault, True)
         errors = []
         for _ in range(10):
             try:
@@ -174,23 +174,23 @@ def test_a_failing_journal_is_a_typed_error_and_others_go_on(fault: str) -> None
             isinstance(error, OutcomeUnknown) and "once or not at all" in str(error) for error in errors
         )
         assert await plain.counter("other").increment() == 1
-        setattr(stage.journal, fault, False)
+        setattr(recorder.journal, fault, False)
         assert await counter.get() == 11, "what was applied is put on record by whoever is next"
-        await stage.lose_memory()
-        assert await (await stage.user("later")).counter("hits").get() == 11
+        await recorder.lose_memory()
+        assert await (await recorder.user("later")).counter("hits").get() == 11
 
     run(body)
 
 
 def test_a_slow_journal_is_late_and_not_wrong() -> None:
-    async def body(stage: Stage) -> None:
-        counter = (await stage.user("slow")).counter("hits", timeout=1.0)
+    async def body(recorder: RunRecorder) -> None:
+        counter = (await recorder.user("slow")).counter("hits", timeout=1.0)
         await counter.increment()
-        stage.journal.slow_ms = 10_000
+        recorder.journal.slow_ms = 10_000
         with pytest.raises(NotOnRecord, match="in time"):
             await counter.increment()
-        stage.journal.slow_ms = 2
-        patient = (await stage.user("patient")).counter("hits", timeout=20.0)
+        recorder.journal.slow_ms = 2
+        patient = (await recorder.user("patient")).counter("hits", timeout=20.0)
         assert await patient.get() == 2
 
     run(body)
@@ -199,22 +199,22 @@ def test_a_slow_journal_is_late_and_not_wrong() -> None:
 def test_a_gateway_that_ends_between_commit_and_journal() -> None:
     """Its change is in the slot's tail: the next gateway puts it on record before it answers anybody."""
 
-    async def body(stage: Stage) -> None:
-        d = await stage.user("first")
+    async def body(recorder: RunRecorder) -> None:
+        d = await recorder.user("first")
         await d.counter("hits").increment()
-        stage.journal.slow_ms = 3_000
+        recorder.journal.slow_ms = 3_000
         lost: list[Any] = []
-        plain = Distributed(await stage.client("plain")).counter("hits")
-        stage.world.after(0, lost.append, asyncio.ensure_future(d.counter("hits").increment()))
+        plain = Distributed(await recorder.client("plain")).counter("hits")
+        recorder.world.after(0, lost.append, asyncio.ensure_future(d.counter("hits").increment()))
         while await plain.get() != 2:
             await asyncio.sleep(0.01)
-        assert len(stage.events("counter:hits")) == 2
-        stage.world.crash("first")
-        stage.journal.slow_ms = 2
-        other = (await stage.user("second")).counter("hits")
+        assert len(recorder.events("counter:hits")) == 2
+        recorder.world.crash("first")
+        recorder.journal.slow_ms = 2
+        other = (await recorder.user("second")).counter("hits")
         assert await other.get() == 2
-        await stage.lose_memory()
-        assert await (await stage.user("third")).counter("hits").get() == 2
+        await recorder.lose_memory()
+        assert await (await recorder.user("third")).counter("hits").get() == 2
 
     run(body)
 
@@ -222,12 +222,12 @@ def test_a_gateway_that_ends_between_commit_and_journal() -> None:
 def test_first_uses_at_the_same_time() -> None:
     """Many gateways restore one structure together; it is restored once."""
 
-    async def body(stage: Stage) -> None:
-        d = await stage.user("before")
+    async def body(recorder: RunRecorder) -> None:
+        d = await recorder.user("before")
         jobs = d.queue[int]("jobs", timeout=30.0)
         await asyncio.gather(*[jobs.enqueue(number) for number in range(1_200)])
-        await stage.lose_memory()
-        users = [await stage.user(f"user-{number}") for number in range(5)]
+        await recorder.lose_memory()
+        users = [await recorder.user(f"user-{number}") for number in range(5)]
 
         async def take(jobs: Queue[int]) -> list[int | None]:
             return [await jobs.dequeue() for _ in range(10)]
@@ -242,16 +242,16 @@ def test_first_uses_at_the_same_time() -> None:
 
 
 def test_the_state_of_a_cluster_goes_on_record_when_a_journal_comes() -> None:
-    async def body(stage: Stage) -> None:
-        plain = Distributed(await stage.client("plain"))
+    async def body(recorder: RunRecorder) -> None:
+        plain = Distributed(await recorder.client("plain"))
         await plain.counter("hits").increment(7)
         for item in "abc":
             await plain.queue[str]("jobs").enqueue(item)
-        d = await stage.user("recorded")
+        d = await recorder.user("recorded")
         assert await d.counter("hits").increment() == 8
         assert await d.queue[str]("jobs").dequeue() == "a"
-        await stage.lose_memory()
-        again = await stage.user("again")
+        await recorder.lose_memory()
+        again = await recorder.user("again")
         assert await again.counter("hits").get() == 8
         assert [await again.queue[str]("jobs").dequeue() for _ in range(3)] == ["b", "c", None]
 
@@ -259,12 +259,12 @@ def test_the_state_of_a_cluster_goes_on_record_when_a_journal_comes() -> None:
 
 
 def test_both_in_the_cluster_and_on_record_is_for_people_to_decide() -> None:
-    async def body(stage: Stage) -> None:
-        await (await stage.user("recorded")).counter("hits").increment(5)
-        await stage.lose_memory()
-        plain = Distributed(await stage.client("plain"))
+    async def body(recorder: RunRecorder) -> None:
+        await (await recorder.user("recorded")).counter("hits").increment(5)
+        await recorder.lose_memory()
+        plain = Distributed(await recorder.client("plain"))
         await plain.counter("hits").increment()
-        counter = (await stage.user("again")).counter("hits")
+        counter = (await recorder.user("again")).counter("hits")
         with pytest.raises(JournalError, match="found it in both"):
             await counter.increment()
         assert await plain.counter("hits").increment() == 2
@@ -277,24 +277,24 @@ def test_both_in_the_cluster_and_on_record_is_for_people_to_decide() -> None:
 def test_what_is_gone_on_record_may_be_used_without_the_journal() -> None:
     """Nothing stands beside a history that ends with nothing: what is in the cluster goes on record."""
 
-    async def body(stage: Stage) -> None:
-        counter = (await stage.user("recorded")).counter("hits")
+    async def body(recorder: RunRecorder) -> None:
+        counter = (await recorder.user("recorded")).counter("hits")
         await counter.increment(5)
         assert await counter.destroy()
-        plain = Distributed(await stage.client("plain"))
+        plain = Distributed(await recorder.client("plain"))
         await plain.counter("hits").increment(7)
         assert await counter.increment() == 8
-        await stage.lose_memory()
-        assert await (await stage.user("again")).counter("hits").get() == 8
+        await recorder.lose_memory()
+        assert await (await recorder.user("again")).counter("hits").get() == 8
 
     run(body)
 
 
 def test_another_journal_is_refused() -> None:
-    async def body(stage: Stage) -> None:
-        await (await stage.user("recorded")).counter("hits").increment(5)
+    async def body(recorder: RunRecorder) -> None:
+        await (await recorder.user("recorded")).counter("hits").increment(5)
         other = SimJournal()
-        counter = Distributed(await stage.client("other"), journal=other).counter("hits")
+        counter = Distributed(await recorder.client("other"), journal=other).counter("hits")
         with pytest.raises(JournalError, match="expected the journal"):
             await counter.increment()
         with pytest.raises(JournalError, match="expected the journal"):
@@ -304,32 +304,32 @@ def test_another_journal_is_refused() -> None:
 
 
 def test_asking_for_what_is_not_there_leaves_no_trace() -> None:
-    async def body(stage: Stage) -> None:
-        d = await stage.user("reader")
+    async def body(recorder: RunRecorder) -> None:
+        d = await recorder.user("reader")
         users = d.map[str, int]("users")
         for name in ("alice", "bob"):
             assert await users.get(name) is None
             assert not await users.contains(name)
         assert await d.counter("hits").get() == 0
-        assert await stage.journal.inner.entity_ids("map:") == []
-        assert await stage.journal.inner.entity_ids("counter:") == []
+        assert await recorder.journal.inner.entity_ids("map:") == []
+        assert await recorder.journal.inner.entity_ids("counter:") == []
 
     run(body)
 
 
 def test_a_map_is_destroyed_on_record_too() -> None:
-    async def body(stage: Stage) -> None:
-        users = (await stage.user("first")).map[str, int]("users")
+    async def body(recorder: RunRecorder) -> None:
+        users = (await recorder.user("first")).map[str, int]("users")
         for number in range(5):
             await users.put(f"user-{number}", number)
-        longer = (await stage.user("other")).map[str, int]("users:x")
+        longer = (await recorder.user("other")).map[str, int]("users:x")
         await longer.put("stays", 1)
-        await stage.lose_memory()
-        users = (await stage.user("second")).map[str, int]("users")
+        await recorder.lose_memory()
+        users = (await recorder.user("second")).map[str, int]("users")
         assert await users.destroy()
         assert not await users.destroy()
-        await stage.lose_memory()
-        third = await stage.user("third")
+        await recorder.lose_memory()
+        third = await recorder.user("third")
         assert [await third.map[str, int]("users").get(f"user-{number}") for number in range(5)] == [None] * 5
         assert await third.map[str, int]("users:x").get("stays") == 1
 
@@ -337,28 +337,28 @@ def test_a_map_is_destroyed_on_record_too() -> None:
 
 
 def test_snapshots_shorten_a_restoration() -> None:
-    async def body(stage: Stage) -> None:
-        counter = (await stage.user("first")).counter("hits", timeout=60.0)
+    async def body(recorder: RunRecorder) -> None:
+        counter = (await recorder.user("first")).counter("hits", timeout=60.0)
         for _ in range(26):
             await asyncio.gather(*[counter.increment() for _ in range(50)])
-        snapshot = await stage.journal.inner.load_snapshot("counter:hits")
+        snapshot = await recorder.journal.inner.load_snapshot("counter:hits")
         assert snapshot is not None and snapshot.sequence_nr >= 1_000
-        await stage.lose_memory()
-        assert await (await stage.user("second")).counter("hits").get() == 1_300
+        await recorder.lose_memory()
+        assert await (await recorder.user("second")).counter("hits").get() == 1_300
 
     run(body)
 
 
 def test_tokens_grow_though_the_wall_clock_went_back() -> None:
-    async def body(stage: Stage) -> None:
-        lock = (await stage.user("first")).lock("alone")
+    async def body(recorder: RunRecorder) -> None:
+        lock = (await recorder.user("first")).lock("alone")
         await lock.acquire()
         first = lock.token
-        stage.world.crash("first")  # nobody is left who could tell the next cluster of the former one
-        for name in stage.world.node_names:
-            stage.world.clock(name).step_wall(-3_600)
-        await stage.lose_memory()
-        again = (await stage.user("second")).lock("alone")
+        recorder.world.crash("first")  # nobody is left who could tell the next cluster of the former one
+        for name in recorder.world.node_names:
+            recorder.world.clock(name).step_wall(-3_600)
+        await recorder.lose_memory()
+        again = (await recorder.user("second")).lock("alone")
         await again.acquire()
         assert first is not None and again.token is not None
         assert again.token > first
@@ -367,8 +367,8 @@ def test_tokens_grow_though_the_wall_clock_went_back() -> None:
 
 
 def test_bad_arguments() -> None:
-    async def body(stage: Stage) -> None:
-        client: Any = await stage.client("client")
+    async def body(recorder: RunRecorder) -> None:
+        client: Any = await recorder.client("client")
         wrong: Any = object()
         with pytest.raises(TypeError, match="journal: expected an EventJournal, found <object"):
             Distributed(client, journal=wrong)

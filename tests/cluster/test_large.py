@@ -149,12 +149,12 @@ def test_a_client_writes_nothing_into_the_control_group() -> None:
         await world.cluster(3, config=NARROW)
         client: Any = await world.client("client")
         await client.distributed().counter("c").increment()
-        members = client._visitor.topology().members.values()
+        members = client._client_core.topology().members.values()
         entries: list[list[object]] = [[STATUS, row.node_id, row.incarnation, "removed"] for row in members]
         entries.append([REGION, "orders", 7])
 
         async def send() -> None:
-            for link in client._visitor._by_node.values():
+            for link in client._client_core._by_node.values():
                 for number, entry in enumerate(entries):
                     body = [[1_000_000 + number, CONTROL_SLOT, 0, OP_CONTROL, pack(entry), b""]]
                     link.send(frames.REQUEST, pack(body))
@@ -162,7 +162,7 @@ def test_a_client_writes_nothing_into_the_control_group() -> None:
         await world.processes["client"].run(send())
         await asyncio.sleep(20)
         assert [row["status"] for row in world.node(0).status()["members"]] == ["up"] * 3
-        assert client._visitor.topology().regions == {}
+        assert client._client_core.topology().regions == {}
         assert await client.distributed().counter("c").increment() == 2
 
     with World(1) as world:

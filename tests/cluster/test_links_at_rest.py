@@ -62,7 +62,7 @@ def test_links_that_are_not_there_are_seen_until_they_are(body: Body) -> None:
         lives = Lives(world)
         await world.cluster(3, config=SETTINGS)
         client = await world.client("client-1")
-        lives.client_is(world.processes["client-1"], client._visitor.client_id)
+        lives.client_is(world.processes["client-1"], client._client_core.client_id)
         await asyncio.sleep(1)
         assert lives.unlinked() == []
         await body(world, lives)

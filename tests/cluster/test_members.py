@@ -16,8 +16,8 @@ from sim.world.process import Process
 SLOTS = 16
 
 
-async def within(world: World, name: str, act: Coroutine[Any, Any, Any]) -> Any:
-    return await world.processes[name].run(act)
+async def within(world: World, name: str, context: Coroutine[Any, Any, Any]) -> Any:
+    return await world.processes[name].run(context)
 
 
 async def counts_in_every_slot(system: ClusteredActorSystem) -> list[int]:
@@ -131,7 +131,7 @@ def test_a_member_learns_of_others_from_a_leader_that_it_does_not_know() -> None
             if group.is_leading and node is not target:
                 group.core.transfer(node.runtime.clock.now(), target.key)
                 node.host.mark(group)
-                node.turn.mark_due()
+                node.output.mark_due()
         return bool(target.host.groups[0].is_leading)
 
     with World(3) as world:

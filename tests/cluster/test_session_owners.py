@@ -67,10 +67,10 @@ async def test_a_stranger_gets_at_no_session(proof: bytes) -> None:
             entries = guesses(token)
             rows = [[at, 0, epoch, OP_WRITE, pack(entry), proof] for at, entry in enumerate(entries)]
             assert set(map(tuple, (await link.ask(rows)).values())) == {(EXPIRED,)}
-            beats = [[0, epoch, number, [], [], [[1, LOCK, b"lock"]], 1, proof] for number in NUMBERS]
-            rows = [[at, 0, epoch, OP_KEEPALIVE, pack(row), b""] for at, row in enumerate(beats)]
+            heartbeats = [[0, epoch, number, [], [], [[1, LOCK, b"lock"]], 1, proof] for number in NUMBERS]
+            rows = [[at, 0, epoch, OP_KEEPALIVE, pack(row), b""] for at, row in enumerate(heartbeats)]
             assert {reply[1][1] for reply in (await link.ask(rows)).values()} == {EXPIRED}
-            link.send(frames.KEEPALIVE, [7, beats])
+            link.send(frames.KEEPALIVE, [7, heartbeats])
             answered: Any = unpack(await link.next(frames.KEEPALIVE_ACK))
             assert {row[1] for row in answered[1]} == {EXPIRED}
             assert lock.held

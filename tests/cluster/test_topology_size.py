@@ -9,7 +9,7 @@ import pytest
 from casty import Settings
 from casty.actor.behavior import Behaviors
 from casty.actor.services import Deregister, Register, ServiceKey
-from casty.cluster.client import Visitor
+from casty.cluster.client import ClientCore
 from casty.transport.connection import Connection
 from casty.wire import frames
 from sim import World
@@ -54,14 +54,14 @@ def test_a_name_beyond_the_bound_is_not_registered_and_harms_nobody() -> None:
 
 def test_one_more_registration_costs_a_client_what_it_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    take = Visitor.on_frame
+    take = ClientCore.on_frame
 
-    def on_frame(visitor: Visitor, connection: Connection, kind: int, body: bytes) -> None:
+    def on_frame(client_core: ClientCore, connection: Connection, kind: int, body: bytes) -> None:
         if kind == frames.TOPOLOGY:
             sizes.append(len(body))
-        take(visitor, connection, kind, body)
+        take(client_core, connection, kind, body)
 
-    monkeypatch.setattr(Visitor, "on_frame", on_frame)
+    monkeypatch.setattr(ClientCore, "on_frame", on_frame)
 
     async def main(world: World) -> None:
         first, second = await world.cluster(2, config=SMALL)

@@ -113,7 +113,7 @@ def test_a_node_whose_seed_is_of_another_cluster_asks_it_nothing(caplog: pytest.
         await asyncio.sleep(3)
         assert "b1" in a1._node.links.nodes
         assert a1._node.linked() == ["a1"]
-        a1._node.arrival.look_around()
+        a1._node.bootstrap.look_around()
         await asyncio.sleep(3)
         assert not a1._node.links._told
         lines = [line for line in caplog.messages if "take it out of the seeds" in line]

@@ -102,7 +102,7 @@ def test_what_a_client_cannot_take_ends_no_link_to_the_node_that_passed_it_on() 
         world.trace.subscribe(
             lambda entry: ended.append(entry) if isinstance(entry.event, LinkDown) else None
         )
-        client_id = client._visitor.client_id
+        client_id = client._client_core.client_id
         remote: Any = nodes[0]._actors.remote
         for body in (b"\xc1", b""):
             assert remote._routes.send(client_id, frames.ACTOR, body)

@@ -13,8 +13,8 @@ from casty.secret import Secrets
 from casty.tls import Config
 from casty.transport.acceptor import Acceptor
 from casty.transport.connection import Connection
+from casty.transport.output_batch import OutputBatch
 from casty.transport.peers import Peer
-from casty.transport.turn import Turn
 from casty.wire.framing import FrameBuffer
 from casty.wire.hello import Hello
 
@@ -102,7 +102,7 @@ class Side:
         self.opened: list[Connection] = []
         self.closed: list[tuple[Connection, str]] = []
         self.frames: list[tuple[int, bytes]] = []
-        self.turn = Turn(runtime.current())
+        self.output = OutputBatch(runtime.current())
         self.versions = (1, 1)
         self.objection: str | None = None
         self.secrets: Secrets | None = None
@@ -124,7 +124,7 @@ class Side:
 
     async def listen(self, host: str, tls: Config | None) -> tuple[str, int]:
         self.acceptor = Acceptor(
-            runtime.current(), self.hello, self.settings, self, self.turn, tls,
+            runtime.current(), self.hello, self.settings, self, self.output, tls,
             check=lambda hello, host: self.objection, welcome_extra=lambda: {"ttl": 15}, secrets=self.secrets,
         )  # fmt: skip
         await self.acceptor.start(host, 0)
@@ -132,7 +132,14 @@ class Side:
 
     def dial(self, address: tuple[str, int], tls: Config | None) -> Peer:
         return Peer(
-            runtime.current(), address, self.hello, self.settings, self, self.turn, tls, secrets=self.secrets
+            runtime.current(),
+            address,
+            self.hello,
+            self.settings,
+            self,
+            self.output,
+            tls,
+            secrets=self.secrets,
         )
 
     # -- ConnectionHandler

@@ -25,7 +25,7 @@ def test_a_schedule_is_its_seed() -> None:
     assert schedule(7, 20, names) != schedule(8, 20, names)
     longer = schedule(7, 30, names)
     assert longer[:22] == schedule(7, 20, names), "more time adds faults and changes none"
-    assert sorted(strike.kind for strike in longer[:2]) == sorted(KINDS)
+    assert sorted(inject.kind for inject in longer[:2]) == sorted(KINDS)
 
 
 def test_the_scenarios_are_those_of_the_simulator(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,7 +39,7 @@ async def test_too_few_nodes_are_refused() -> None:
 
 
 def test_a_violation_is_told_with_the_way_to_see_it_again() -> None:
-    outcome = Outcome("lock", 7, 3, 20, "violated", violations=["two held it"], story=["#1 ...", "#2 ..."])
+    outcome = Outcome("lock", 7, 3, 20, "violated", violations=["two held it"], timeline=["#1 ...", "#2 ..."])
     text = report(outcome)
     assert "two held it" in text
     assert "python -m chaos run lock --nodes 3 --seconds 20 --seed 7" in text

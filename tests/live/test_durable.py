@@ -45,17 +45,17 @@ class Load:
         self._tasks: list[asyncio.Task[None]] = []
 
     def begin(self) -> None:
-        acts: list[Callable[[int], Awaitable[None]]] = [self._increment, self._put, self._cycle]
-        self._tasks = [asyncio.create_task(self._repeat(act)) for act in acts]
+        contexts: list[Callable[[int], Awaitable[None]]] = [self._increment, self._put, self._cycle]
+        self._tasks = [asyncio.create_task(self._repeat(context)) for context in contexts]
 
     async def end(self) -> None:
         self.is_over = True
         await asyncio.gather(*self._tasks)
 
-    async def _repeat(self, act: Callable[[int], Awaitable[None]]) -> None:
+    async def _repeat(self, context: Callable[[int], Awaitable[None]]) -> None:
         number = 0
         while not self.is_over:
-            await act(number)
+            await context(number)
             number += 1
 
     async def _increment(self, number: int) -> None:

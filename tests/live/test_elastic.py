@@ -114,12 +114,12 @@ async def counting(nodes: Nodes, meanwhile: Callable[[], Awaitable[None]]) -> in
 
 def even(members: dict[str, dict[str, Any]], names: list[str]) -> bool:
     """Whether these are the members, and the replicas are spread over them and where they should be."""
-    seats = [member["replicas"] for member in members.values()]
+    replicas = [member["replicas"] for member in members.values()]
     return (
         sorted(members) == sorted(names)
         and all(member["status"] == "up" for member in members.values())
         and all(member["replicas"] == member["seats"] for member in members.values())
-        and max(seats) - min(seats) <= 1
+        and max(replicas) - min(replicas) <= 1
     )
 
 

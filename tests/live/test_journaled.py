@@ -100,7 +100,7 @@ class Writer:
             await self._reading
 
 
-class Stage:
+class RunRecorder:
     """Three nodes and two writers."""
 
     def __init__(self, folder: Path, where: str) -> None:
@@ -142,66 +142,68 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
+async def recorder(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RunRecorder]:
     where = str(tmp_path / "journal.db")
     if request.param == "postgres":
         database: Server = request.getfixturevalue("server")
         where = database.dsn
-    stage = Stage(tmp_path, where)
-    yield stage
-    await stage.end()
+    recorder = RunRecorder(tmp_path, where)
+    yield recorder
+    await recorder.end()
 
 
-async def test_everything_acknowledged_is_there(stage: Stage, request: pytest.FixtureRequest) -> None:
-    await stage.start_nodes()
-    for writer in stage.writers:
+async def test_everything_acknowledged_is_there(
+    recorder: RunRecorder, request: pytest.FixtureRequest
+) -> None:
+    await recorder.start_nodes()
+    for writer in recorder.writers:
         await writer.start()
     async with asyncio.timeout(90):
-        while not all(writer.is_under_way for writer in stage.writers):
+        while not all(writer.is_under_way for writer in recorder.writers):
             await asyncio.sleep(0.05)
-    await stage.end()
-    if stage.where.startswith("postgresql"):
+    await recorder.end()
+    if recorder.where.startswith("postgresql"):
         database: Server = request.getfixturevalue("server")
         await asyncio.to_thread(database.kill)
         await asyncio.to_thread(database.start)
-    await stage.start_nodes()
-    journal = stage.journal()
-    point = (HOST, stage.ports[0])
+    await recorder.start_nodes()
+    journal = recorder.journal()
+    point = (HOST, recorder.ports[0])
     async with ClusterClient(contact_points=[point], system_name=NAME) as client:
         d = Distributed(client, journal=journal)
-        await _check_counter(stage, d)
-        await _check_queue(stage, d)
-        await _check_map(stage, d)
-        for writer in stage.writers:
+        await _check_counter(recorder, d)
+        await _check_queue(recorder, d)
+        await _check_map(recorder, d)
+        for writer in recorder.writers:
             async with d.lock(f"alone-{writer.name}", timeout=60.0) as lock:
                 assert lock.token is not None and lock.token > writer.token
     await _close(journal)
 
 
-async def _check_counter(stage: Stage, d: Distributed) -> None:
+async def _check_counter(recorder: RunRecorder, d: Distributed) -> None:
     """Every increment that was answered, and of those under way some."""
     found = await d.counter("hits", timeout=60.0).get()
-    highest = max(writer.hits for writer in stage.writers)
-    answered = sum(writer.counts["hits"] for writer in stage.writers)
+    highest = max(writer.hits for writer in recorder.writers)
+    answered = sum(writer.counts["hits"] for writer in recorder.writers)
     assert max(highest, answered) <= found <= answered + 4 * WRITERS
 
 
-async def _check_queue(stage: Stage, d: Distributed) -> None:
+async def _check_queue(recorder: RunRecorder, d: Distributed) -> None:
     """Each writer's items in its order, without a gap, and the last answered among them."""
     jobs = d.queue[list[object]]("jobs", timeout=60.0)
-    found: dict[object, list[object]] = {writer.name: [] for writer in stage.writers}
+    found: dict[object, list[object]] = {writer.name: [] for writer in recorder.writers}
     while (item := await jobs.dequeue()) is not None:
         found[item[0]].append(item[1])
-    for writer in stage.writers:
+    for writer in recorder.writers:
         numbers = found[writer.name]
         assert numbers == list(range(len(numbers)))
         assert writer.jobs + 1 <= len(numbers) <= writer.jobs + 2
 
 
-async def _check_map(stage: Stage, d: Distributed) -> None:
+async def _check_map(recorder: RunRecorder, d: Distributed) -> None:
     """The value that was put last in each key, or the one that was under way."""
     users = d.map[str, int]("users", timeout=60.0)
-    for writer in stage.writers:
+    for writer in recorder.writers:
         values = [await users.get(f"{writer.name}-{key}") for key in range(5)]
         expected = [max(n for n in range(writer.users + 1) if n % 5 == key) for key in range(5)]
         under_way = (writer.users + 1) % 5

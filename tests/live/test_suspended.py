@@ -74,7 +74,7 @@ asyncio.run(main())
 """
 
 
-class Act(NamedTuple):
+class OperationContext(NamedTuple):
     """What an entity did, when, and when its lease was last looked at and lasted."""
 
     at_s: float
@@ -90,11 +90,15 @@ class Node:
         self.process = process
         self._path = path
 
-    def acts(self, what: str) -> list[Act]:
+    def contexts(self, what: str) -> list[OperationContext]:
         lines = [
             line.split() for line in self._path.read_text().splitlines()[:-1]
         ]  # the last may be half written
-        return [Act(float(line[0]), float(line[1]), line[2], line[-1]) for line in lines if line[2] == what]
+        return [
+            OperationContext(float(line[0]), float(line[1]), line[2], line[-1])
+            for line in lines
+            if line[2] == what
+        ]
 
 
 @pytest.fixture
@@ -135,34 +139,39 @@ async def test_nothing_but_the_rest_of_the_step_in_hand_runs_after_the_lease(
     async with ClusterClient(contact_points=contacts, system_name=NAME) as client:
         await client.ready(timeout=30)
         telling = asyncio.create_task(_keep_telling(client))
-        await until(lambda: sum(len(node.acts("begin")) for node in made) >= ENTITIES)
-        node = max(made, key=lambda node: len(node.acts("begin")))
+        await until(lambda: sum(len(node.contexts("begin")) for node in made) >= ENTITIES)
+        node = max(made, key=lambda node: len(node.contexts("begin")))
         others = [other for other in made if other is not node]
         node.process.send_signal(signal.SIGSTOP)
         stopped_s = monotonic()
-        mine = {act.entity for act in node.acts("begin")}
+        mine = {context.entity for context in node.contexts("begin")}
         assert mine, "it has work"
 
         def began() -> dict[str, float]:
-            acts = [act for other in others for act in other.acts("begin") if act.at_s > stopped_s]
-            acts.sort(reverse=True)  # an entity may move on: the first time counts
-            return {act.entity: act.at_s for act in acts if act.entity in mine}
+            contexts = [
+                context for other in others for context in other.contexts("begin") if context.at_s > stopped_s
+            ]
+            contexts.sort(reverse=True)  # an entity may move on: the first time counts
+            return {context.entity: context.at_s for context in contexts if context.entity in mine}
 
         await until(lambda: len(began()) == len(mine))
         node.process.send_signal(signal.SIGCONT)
-        ticks = len(node.acts("tick"))
-        await until(lambda: len(node.acts("tick")) >= ticks + TICKS)
+        ticks = len(node.contexts("tick"))
+        await until(lambda: len(node.contexts("tick")) >= ticks + TICKS)
         telling.cancel()
 
     late = [
-        act
+        context
         for what in ("effect", "hook")
-        for act in node.acts(what)
-        if act.entity in mine
-        and act.at_s > began()[act.entity]
+        for context in node.contexts(what)
+        if context.entity in mine
+        and context.at_s > began()[context.entity]
         and not any(
-            begin.entity == act.entity and stopped_s < begin.at_s <= act.at_s for begin in node.acts("begin")
+            begin.entity == context.entity and stopped_s < begin.at_s <= context.at_s
+            for begin in node.contexts("begin")
         )
     ]
     assert len(late) <= 1
-    assert all(act.what == "effect" and act.looked_s < began()[act.entity] for act in late), "begun in time"
+    assert all(context.what == "effect" and context.looked_s < began()[context.entity] for context in late), (
+        "begun in time"
+    )

@@ -1,7 +1,7 @@
 """Conversations of a group as text: commands in, transcript out.
 
 A script is blocks of commands, a line ``----``, and the expected transcript up to an empty line. Nothing
-happens that a command does not ask for: time stands, messages wait, nobody beats.
+happens that a command does not ask for: time stands, messages wait, nobody heartbeats.
 `python -m tests.scripts.raft_script FILE...` writes the transcripts anew.
 """
 
@@ -205,8 +205,8 @@ class Script:
         """Let time pass and tick nobody."""
         self.now += int(milliseconds) * MS
 
-    def do_beat(self, id: str) -> None:
-        """Let a leader beat; whoever agrees on term and configuration answers at once."""
+    def do_heartbeat(self, id: str) -> None:
+        """Let a leader heartbeat; whoever agrees on term and configuration answers at once."""
         core = self.cores[id]
         for peer in core.peers:
             other = self.cores.get(peer)

@@ -1,6 +1,6 @@
 """A hostile world for consensus cores: a seeded network, drifting clocks, crashes, checkers for 10 to 16.
 
-Everything a run does follows from its seed. The world plays the host: it persists, sends, applies, beats,
+Everything a run does follows from its seed. The world plays the host: it persists, sends, applies, heartbeats,
 compacts.
 """
 
@@ -42,7 +42,7 @@ LIMITS = Limits(
     compact_entries=8,
     max_uncommitted_bytes=2000,
 )
-BEAT, BEAT_REPLY = 101, 102
+HEARTBEAT, HEARTBEAT_REPLY = 101, 102
 
 
 def values_of(data: bytes) -> list[bytes]:
@@ -144,7 +144,7 @@ class World:
     def add(self, id: str, membership: Membership | None, restored: Restored | None = None) -> Node:
         node = self.nodes[id] = Node(self, id, membership, restored)
         self.settle(node)
-        self.at(self.now + self.random.randrange(250) * MS, lambda: self.beat(node))
+        self.at(self.now + self.random.randrange(250) * MS, lambda: self.heartbeat(node))
         return node
 
     def at(self, when: int, action: Callable[[], None]) -> None:
@@ -180,37 +180,37 @@ class World:
             self.at(node.paused_until, lambda: self.deliver(sender, to, data))
             return
         message: Any = unpack(data)
-        if message[0] == BEAT:
-            self.on_beat(node, sender, message)
-        elif message[0] == BEAT_REPLY:
-            self.on_beat_reply(node, sender, message)
+        if message[0] == HEARTBEAT:
+            self.on_heartbeat(node, sender, message)
+        elif message[0] == HEARTBEAT_REPLY:
+            self.on_heartbeat_reply(node, sender, message)
         else:
             node.core.step(node.now(), sender, message)
         self.settle(node)
 
-    # Beats, as a host would
+    # Heartbeats, as a host would
 
-    def beat(self, node: Node) -> None:
+    def heartbeat(self, node: Node) -> None:
         if not node.is_alive or self.nodes[node.id] is not node:
             return
-        self.at(self.now + int(250 * MS / node.rate), lambda: self.beat(node))
+        self.at(self.now + int(250 * MS / node.rate), lambda: self.heartbeat(node))
         core = node.core
         if node.paused_until > self.now or core.role is not Role.LEADER:
             return
         for peer in core.peers:
-            self.send(node.id, peer, [BEAT, node.now(), core.term, core.membership_index])
+            self.send(node.id, peer, [HEARTBEAT, node.now(), core.term, core.membership_index])
         core.change(node.now(), self.goal, ())
         core.commit_hints()
         self.settle(node)
 
-    def on_beat(self, node: Node, sender: str, message: list[Any]) -> None:
+    def on_heartbeat(self, node: Node, sender: str, message: list[Any]) -> None:
         core = node.core
         is_equal = core.leader == sender and message[2:] == [core.term, core.membership_index]
         if is_equal:
             node.rounds.heard[sender] = node.now()
-        self.send(node.id, sender, [BEAT_REPLY, message[1], is_equal])
+        self.send(node.id, sender, [HEARTBEAT_REPLY, message[1], is_equal])
 
-    def on_beat_reply(self, node: Node, sender: str, message: list[Any]) -> None:
+    def on_heartbeat_reply(self, node: Node, sender: str, message: list[Any]) -> None:
         if message[2]:
             if message[1] > node.rounds.answered.get(sender, 0):
                 node.rounds.answered[sender] = message[1]

@@ -12,7 +12,7 @@ from chaos.ablations.planted import PLANTED
 from sim.cli import main
 from sim.plans.generate import SCENARIOS
 from sim.plans.plan import Plan
-from sim.runner.sweep import GOALS, Summary
+from sim.runner.sweep import COVERAGE_GOALS, Summary
 
 FIELDS = (
     "scenario", "seed", "verdict", "digest", "virtual_seconds", "wall_seconds", "events", "operations", "faults",
@@ -96,5 +96,7 @@ def test_a_sweep_that_proves_nothing_fails() -> None:
     summary.add(_row(99))
     assert not summary.is_good
     shortcomings = summary.shortcomings()
-    assert [f"goal never reached: {goal}" for goal in GOALS["lock"]] == shortcomings[: len(GOALS["lock"])]
+    assert [f"goal never reached: {goal}" for goal in COVERAGE_GOALS["lock"]] == shortcomings[
+        : len(COVERAGE_GOALS["lock"])
+    ]
     assert any("pause met calls under way only 0 times" in text for text in shortcomings)

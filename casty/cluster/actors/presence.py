@@ -13,10 +13,10 @@ from casty.config import SECOND_NS
 from casty.settings import Settings
 
 if TYPE_CHECKING:
-    from casty.cluster.client import Visitor
+    from casty.cluster.client import ClientCore
     from casty.cluster.node.node import Node
 
-__all__ = ["NodeCompany", "VisitorCompany"]
+__all__ = ["ClientPresence", "NodeCompany"]
 
 
 class NodeCompany:
@@ -60,33 +60,33 @@ class NodeCompany:
         return None
 
 
-class VisitorCompany:
+class ClientPresence:
     """What a client sees of the others: the cluster's judgement of members. Of clients it asks a node."""
 
     judges = False
 
-    def __init__(self, visitor: Visitor, remote: Remote) -> None:
-        self._visitor = visitor
+    def __init__(self, client_core: ClientCore, remote: Remote) -> None:
+        self._client_core = client_core
         self.node_at = remote.node_at
         self.say = remote.say
 
     @property
     def grace_ns(self) -> int:
         """The session TTL."""
-        return _grace_ns(self._visitor.topology(), self._visitor.settings)
+        return _grace_ns(self._client_core.topology(), self._client_core.settings)
 
     def standing(self, node_id: str, incarnation: str) -> Standing:
         """Say how a process stands; with an empty incarnation, whichever has that id now."""
-        return _standing(self._visitor.topology(), node_id, incarnation)
+        return _standing(self._client_core.topology(), node_id, incarnation)
 
     def is_sighted(self) -> bool:
         """Whether it hears of the cluster."""
-        return self._visitor.topology() is not None and bool(self._visitor.linked())
+        return self._client_core.topology() is not None and bool(self._client_core.linked())
 
     def guardian(self) -> str | None:
         """Return the first linked member that is up."""
-        topology = self._visitor.topology()
-        for node_id in self._visitor.linked():
+        topology = self._client_core.topology()
+        for node_id in self._client_core.linked():
             member = None if topology is None else topology.members.get(node_id)
             if member is not None and member.status == "up":
                 return peer_key(node_id, member.incarnation)

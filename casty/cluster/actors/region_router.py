@@ -3,7 +3,7 @@
 A message that cannot leave yet (no topology, no leader, no link, no lease) waits here, behind earlier ones
 for the same shard, bounded in number, until its question has ended or `WAIT_NS` has passed. A node that
 gets a message for a slot led elsewhere passes it on. A router numbers its messages; the entity's node takes
-only rising numbers from a router, so a message that was overtaken on a detour is a dead letter and order is
+only rising numbers from a router, so a message that was overtaken on another path is a dead letter and order is
 kept.
 
 Every message is encoded when it is sent, also one that stays in this process: whether a class can travel
@@ -12,7 +12,7 @@ must not depend on where an entity happens to live.
 Names are the same in another cluster of the same name, so a message says for which cluster and generation it is, as its
 sender saw it when it left there; a node of another one refuses it.
 
-``ENTITY`` body: ``[shard type, num shards, entity id, source key, number, detours, sender or None,
+``ENTITY`` body: ``[shard type, num shards, entity id, source key, number, relays, sender or None,
 payload, generation:cluster id]``.
 """
 
@@ -59,7 +59,7 @@ ASK_OTHERS_NS = SECOND_NS
 FIELDS = 9
 """Of an ``ENTITY`` frame."""
 
-MAX_DETOURS = 2
+MAX_RELAYS = 2
 """How often a message is passed on: to the leader it was not sent to, and once more if that moved."""
 
 
@@ -75,8 +75,20 @@ class EntityMessage:
     """One message on its way to an entity."""
 
     __slots__ = (
-        "detours", "entity_id", "from_slot", "home", "num_shards", "number", "payload", "sender", "shard",
-        "shard_type", "since_ns", "size_bytes", "source", "why",
+        "entity_id",
+        "from_slot",
+        "home",
+        "num_shards",
+        "number",
+        "payload",
+        "relay_paths",
+        "sender",
+        "shard",
+        "shard_type",
+        "since_ns",
+        "size_bytes",
+        "source",
+        "why",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +98,7 @@ class EntityMessage:
         entity_id: str,
         source: str,
         number: int,
-        detours: int,
+        relay_paths: int,
         sender: ActorAddress | None,
         since_ns: int,
         payload: bytes,
@@ -103,7 +115,7 @@ class EntityMessage:
         self.shard = shard_of(entity_id, num_shards)
         self.source = source
         self.number = number
-        self.detours = detours
+        self.relay_paths = relay_paths
         self.sender = sender
         self.since_ns = since_ns
         self.payload = payload
@@ -228,26 +240,35 @@ class RegionRouter:
         row: Any = unpack(body)
         if not isinstance(row, list) or len(row) != FIELDS:
             raise RemoteProtocolError(f"entity message: expected {FIELDS} fields")
-        shard_type, num_shards, entity_id, source, number, detours, sender, payload, home = row
+        shard_type, num_shards, entity_id, source, number, relay_paths, sender, payload, home = row
         # What was unpacked has no subtypes but bool: where it has none, `type` says the same at half the price.
         if not (
             type(shard_type) is type(entity_id) is type(source) is type(home) is str
             and isinstance(num_shards, int)
             and isinstance(number, int)
-            and isinstance(detours, int)
+            and isinstance(relay_paths, int)
             and (sender is None or type(sender) is list)
             and type(payload) is bytes
             and num_shards >= 1
         ):
             raise RemoteProtocolError("entity message: found a field of the wrong type")
-        if not (num_shards <= MAX_NUMBER and 0 <= number <= MAX_NUMBER and 0 <= detours <= MAX_NUMBER):
+        if not (num_shards <= MAX_NUMBER and 0 <= number <= MAX_NUMBER and 0 <= relay_paths <= MAX_NUMBER):
             raise RemoteProtocolError(f"entity message: expected numbers from 0 to {MAX_NUMBER}")
         address, now_ns = sender_of(sender, self._local.name), self._clock.now()
         if speaker is not None and speaker.role < PEER:
             asked = address is not None and address.node_id == node_id_of(speaker.key)
             address = address if asked else None
         item = EntityMessage(
-            shard_type, num_shards, entity_id, source, number, detours, address, now_ns, payload, home=home
+            shard_type,
+            num_shards,
+            entity_id,
+            source,
+            number,
+            relay_paths,
+            address,
+            now_ns,
+            payload,
+            home=home,
         )
         if speaker is not None and not may_name(speaker, source, passes_on=True):
             self.drop(item, RemoteProtocolError(f"{shown(speaker.key, 100)} does not speak for this sender"))
@@ -336,7 +357,7 @@ class RegionRouter:
             return False
         if leader == self._me and self._acceptor is not None:
             return self._acceptor.accept(item)
-        if item.detours >= MAX_DETOURS:
+        if item.relay_paths >= MAX_RELAYS:
             item.why = "it was passed on too often"
             return False
         return self._pass_on(item, leader)
@@ -345,7 +366,7 @@ class RegionRouter:
         is_passing = item.source != self._source
         topology = self._routes.topology()
         assert topology is not None, "a leader is known from a topology"
-        body = _body(item, item.detours + is_passing, self._home_of(topology))
+        body = _body(item, item.relay_paths + is_passing, self._home_of(topology))
         if is_passing and self._observe:
             self._observe(Redirected(slot_of_region(item.shard_type, item.shard, len(topology.slots))))
         if self._routes.send(leader, frames.ENTITY, body):
@@ -507,9 +528,9 @@ def _nothing() -> None:
     return None
 
 
-def _body(item: EntityMessage, detours: int, home: str) -> bytes:
+def _body(item: EntityMessage, relay_paths: int, home: str) -> bytes:
     return pack(
-        [item.shard_type, item.num_shards, item.entity_id, item.source, item.number, detours,
+        [item.shard_type, item.num_shards, item.entity_id, item.source, item.number, relay_paths,
          plain_sender(item.sender), item.payload, home]
     )  # fmt: skip
 

@@ -33,7 +33,7 @@ from casty.cluster.authority import (
     STRANGER,
     Speaker,
     heard_as,
-    is_door,
+    is_public_name,
     may_ask_receptionist,
     may_name,
 )
@@ -114,7 +114,7 @@ class ActorRoutes(Protocol):
         """Return linked nodes that may reach `node_id` for us, best first."""
         ...
 
-    def detours_to(self, node_id: str) -> Sequence[str]:
+    def relay_paths_to(self, node_id: str) -> Sequence[str]:
         """Return linked nodes that may pass on what is said of watches, which needs no order; best first."""
         ...
 
@@ -246,7 +246,7 @@ class Remote:
         if self._routes.send(node_id, kind, body):
             return True
         if kind == frames.WATCH:  # not a message: it is sent again, and is no loss
-            return any(self._routes.send(relay, kind, body) for relay in self._routes.detours_to(node_id))
+            return any(self._routes.send(relay, kind, body) for relay in self._routes.relay_paths_to(node_id))
         relayed = body if kind != frames.ENTITY_REFUSED else pack([node_id, "", "", 0, None, body])
         return any(
             self._routes.send(relay, frames.RELAY, relayed) for relay in self._routes.relays_to(node_id)
@@ -412,13 +412,13 @@ class Remote:
             self.refuse(sender, AskFailed(f"ask {path[:SHOWN]}: {why}; there will be no reply"))
 
     def _is_there(self, path: str) -> bool:
-        return is_door(path) and (path in self._local.cells or path in self._local.endpoints)
+        return is_public_name(path) and (path in self._local.cells or path in self._local.endpoints)
 
     def _flaw(self, path: str, message: object, source: str) -> str | None:
         """Say why a message of another process is not for this path; None when it is."""
         if not _is_of(message, node_id_of(source)):
             return f"{shown(source, 100)} does not speak for the actor that it names"
-        if not is_door(path):
+        if not is_public_name(path):
             return "it takes no message of another process"
         if path == RECEPTIONIST and not may_ask_receptionist(message, _QUESTIONS):
             return "registrations are told by actors of the same process"

@@ -20,7 +20,7 @@ from casty.checks import check_callable
 from casty.cluster.actors.client_links import ClientLinks
 from casty.cluster.actors.hosted_regions import Hosted
 from casty.cluster.actors.member_events import Membership
-from casty.cluster.actors.presence import NodeCompany, VisitorCompany
+from casty.cluster.actors.presence import ClientPresence, NodeCompany
 from casty.cluster.actors.receptionist import Receptionist
 from casty.cluster.actors.region_host import RegionHost
 from casty.cluster.actors.region_router import RegionRouter, check_region
@@ -41,7 +41,7 @@ from casty.wire.serializer import Serializer
 from casty.wire.serializer_codec import codec_of
 
 if TYPE_CHECKING:
-    from casty.cluster.client import Visitor
+    from casty.cluster.client import ClientCore
     from casty.cluster.node.node import Node
 
 __all__ = ["ClusterActors", "Leases", "NodeRoutes"]
@@ -153,32 +153,32 @@ class ClusterActors:
         return actors
 
     @classmethod
-    def of_visitor(
-        cls, visitor: Visitor, local: LocalSystem, serializer: Serializer | None = None
+    def of_client(
+        cls, client_core: ClientCore, local: LocalSystem, serializer: Serializer | None = None
     ) -> ClusterActors:
         """Wire the actors of a client."""
-        source = peer_key(visitor.client_id, visitor.incarnation)
-        routes = _VisitorRoutes(visitor)
+        source = peer_key(client_core.client_id, client_core.incarnation)
+        routes = _ClientRoutes(client_core)
         codec = codec_of(serializer, local.make_ref, OWN_MESSAGES)
         remote = Remote(local, routes, codec, source, None)
         local.remote = remote
-        local.watching.join(VisitorCompany(visitor, remote))
-        max_waiting = visitor.settings.max_mailbox
+        local.watching.join(ClientPresence(client_core, remote))
+        max_waiting = client_core.settings.max_mailbox
         router = RegionRouter(local, remote, routes, me=None, source=source, max_waiting=max_waiting)
-        router.refusal = visitor.refusal
-        receptionist = Receptionist(local, visitor.topology, None, visitor.incarnation)
-        actors = cls(local, remote, router, receptionist, ValuePort(visitor.gateway, codec), None)
-        visitor.extra_frames.update(
+        router.refusal = client_core.refusal
+        receptionist = Receptionist(local, client_core.topology, None, client_core.incarnation)
+        actors = cls(local, remote, router, receptionist, ValuePort(client_core.gateway, codec), None)
+        client_core.extra_frames.update(
             {
-                frames.ACTOR: lambda link, body: remote.on_actor(visitor.client_id, body),
-                frames.WATCH: lambda link, body: remote.on_watch(visitor.client_id, body),
+                frames.ACTOR: lambda link, body: remote.on_actor(client_core.client_id, body),
+                frames.WATCH: lambda link, body: remote.on_watch(client_core.client_id, body),
                 frames.ENTITY_REFUSED: lambda link, body: remote.on_refused(body),
             }
         )
-        actors._count_losses(visitor.losses, routes)
-        visitor.on_topology.append(actors.on_topology)
-        visitor.on_link.append(partial(actors._visitor_link_up, visitor))
-        visitor.on_limits.append(remote.limited)
+        actors._count_losses(client_core.losses, routes)
+        client_core.on_topology.append(actors.on_topology)
+        client_core.on_link.append(partial(actors._client_link_up, client_core))
+        client_core.on_limits.append(remote.limited)
         return actors
 
     def _count_losses(self, losses: Losses, routes: ActorRoutes) -> None:
@@ -302,9 +302,9 @@ class ClusterActors:
         if is_up:
             table.news_of(lambda other: other == node_id)
 
-    def _visitor_link_up(self, visitor: Visitor, node_id: str) -> None:
+    def _client_link_up(self, client_core: ClientCore, node_id: str) -> None:
         """There is a way to that node, and to whoever is reached through it."""
-        self.local.watching.table.news_of(lambda other: other == node_id or not visitor.is_linked(other))
+        self.local.watching.table.news_of(lambda other: other == node_id or not client_core.is_linked(other))
 
 
 class NodeRoutes:
@@ -313,7 +313,7 @@ class NodeRoutes:
     def __init__(self, node: Node, clients: ClientLinks) -> None:
         self._node = node
         self._clients = clients
-        self._detour = 0
+        self._relay_path = 0
         """How often others were asked to pass something on; each time it is another one's turn."""
         self.topology = node.topology
         self.linked = node.linked
@@ -327,7 +327,7 @@ class NodeRoutes:
         """Return the nodes that say they are linked with a client."""
         return self._clients.reached_by(node_id)
 
-    def detours_to(self, node_id: str) -> Sequence[str]:
+    def relay_paths_to(self, node_id: str) -> Sequence[str]:
         """Return for a client whom a message to it goes through, for a member without a link every other one, in turn.
 
         Nobody says which members have a link to that one. A link that has no room is waited for: what was said before
@@ -339,8 +339,8 @@ class NodeRoutes:
         if node_id in self._node.links.nodes:
             return ()
         others = [linked for linked in self.linked() if linked not in (node_id, self._node.node_id)]
-        self._detour += 1
-        first = self._detour % max(1, len(others))
+        self._relay_path += 1
+        first = self._relay_path % max(1, len(others))
         return [*others[first:], *others[:first]]
 
     def is_there(self, key: str) -> bool:
@@ -352,19 +352,19 @@ class NodeRoutes:
         return self._node.boundary.address_of(key)
 
 
-class _VisitorRoutes:
+class _ClientRoutes:
     """A client's ways: to nodes only, and through any node to whoever else."""
 
-    def __init__(self, visitor: Visitor) -> None:
-        self.topology = visitor.topology
-        self.linked = visitor.linked
-        self.send = visitor.send
+    def __init__(self, client_core: ClientCore) -> None:
+        self.topology = client_core.topology
+        self.linked = client_core.linked
+        self.send = client_core.send
 
     def relays_to(self, node_id: str) -> Sequence[str]:
         """Return the linked nodes."""
         return [linked for linked in self.linked() if linked != node_id]
 
-    detours_to = relays_to
+    relay_paths_to = relays_to
 
     def is_there(self, key: str) -> bool:
         """Whether a process is a member; nobody tells a client of other clients."""

@@ -29,8 +29,26 @@ from typing import NamedTuple
 from casty.address import NodeAddress, peer_key
 
 __all__ = [
-    "MAX_VOTERS", "NO_BALLOT", "Ballot", "Identity", "Promise", "Proposal", "Seat", "Vote", "accept", "begin", "close",
-    "collect", "count", "decided", "enough", "give_up", "is_chosen", "majority", "promise", "start",
+    "MAX_VOTERS",
+    "NO_BALLOT",
+    "Acceptor",
+    "Ballot",
+    "Identity",
+    "Promise",
+    "Proposal",
+    "Vote",
+    "accept",
+    "begin",
+    "close",
+    "collect",
+    "count",
+    "decided",
+    "enough",
+    "give_up",
+    "is_chosen",
+    "majority",
+    "promise",
+    "start",
 ]  # fmt: skip
 
 MAX_VOTERS = 5
@@ -96,7 +114,7 @@ class Promise(NamedTuple):
     is_started: bool = False
 
 
-class Seat(NamedTuple):
+class Acceptor(NamedTuple):
     """All that one process knows of the agreement.
 
     Parameters
@@ -143,64 +161,70 @@ def enough(seeds: tuple[str, ...], needed: int) -> int:
     return max(majority(len(seeds)), needed)
 
 
-def begin(seat: Seat, heard: int, floor: int) -> Seat:
+def begin(acceptor: Acceptor, heard: int, floor: int) -> Acceptor:
     """Lead a ballot above everything that was promised here or heard of."""
-    ballot = Ballot(max(seat.promised.number, heard) + 1, seat.me.key)
-    own = Promise(seat.me, seat.vote, floor, seat.started is not None)
-    return seat._replace(promised=ballot, ballot=ballot, promises=(own,), offer=None, accepts=())
+    ballot = Ballot(max(acceptor.promised.number, heard) + 1, acceptor.me.key)
+    own = Promise(acceptor.me, acceptor.vote, floor, acceptor.started is not None)
+    return acceptor._replace(promised=ballot, ballot=ballot, promises=(own,), offer=None, accepts=())
 
 
-def give_up(seat: Seat) -> Seat:
+def give_up(acceptor: Acceptor) -> Acceptor:
     """Lead no ballot any more; what was promised and accepted stays."""
-    return seat._replace(ballot=None, promises=(), offer=None, accepts=())
+    return acceptor._replace(ballot=None, promises=(), offer=None, accepts=())
 
 
-def promise(seat: Seat, ballot: Ballot, floor: int) -> tuple[Seat, Promise | None]:
+def promise(acceptor: Acceptor, ballot: Ballot, floor: int) -> tuple[Acceptor, Promise | None]:
     """Answer PREPARE; None for a ballot below what was promised."""
-    if ballot < seat.promised:
-        return seat, None
-    if ballot > seat.promised:
-        seat = give_up(seat)._replace(promised=ballot)
-    return seat, Promise(seat.me, seat.vote, floor, seat.started is not None)
+    if ballot < acceptor.promised:
+        return acceptor, None
+    if ballot > acceptor.promised:
+        acceptor = give_up(acceptor)._replace(promised=ballot)
+    return acceptor, Promise(acceptor.me, acceptor.vote, floor, acceptor.started is not None)
 
 
-def collect(seat: Seat, ballot: Ballot, answer: Promise) -> Seat:
+def collect(acceptor: Acceptor, ballot: Ballot, answer: Promise) -> Acceptor:
     """Take a promise for the ballot that is led here, one a seed."""
-    if seat.ballot != ballot or seat.offer is not None or answer.who.seed not in seat.seeds:
-        return seat
-    others = [row for row in seat.promises if row.who.seed != answer.who.seed]
-    return seat._replace(promises=tuple(sorted([*others, answer], key=lambda row: row.who)))
+    if acceptor.ballot != ballot or acceptor.offer is not None or answer.who.seed not in acceptor.seeds:
+        return acceptor
+    others = [row for row in acceptor.promises if row.who.seed != answer.who.seed]
+    return acceptor._replace(promises=tuple(sorted([*others, answer], key=lambda row: row.who)))
 
 
-def close(seat: Seat, make: Make) -> Seat:
+def close(acceptor: Acceptor, make: Make) -> Acceptor:
     """End the first half of the ballot led here, if enough promised: propose, and accept it oneself."""
-    if seat.ballot is None or seat.offer is not None or len(seat.promises) < enough(seat.seeds, seat.needed):
-        return seat
-    proposal = _bound(seat)
+    if (
+        acceptor.ballot is None
+        or acceptor.offer is not None
+        or len(acceptor.promises) < enough(acceptor.seeds, acceptor.needed)
+    ):
+        return acceptor
+    proposal = _bound(acceptor)
     if proposal is None:
-        founders = tuple(row.who for row in seat.promises if not row.is_started)
-        if len(founders) < seat.needed:
-            return seat
-        proposal = make(f"{seat.ballot.leader}/{seat.ballot.number}", founders, _floor(seat.promises))
-    return seat._replace(offer=proposal, vote=Vote(seat.ballot, proposal), accepts=(seat.me.key,))
+        founders = tuple(row.who for row in acceptor.promises if not row.is_started)
+        if len(founders) < acceptor.needed:
+            return acceptor
+        proposal = make(
+            f"{acceptor.ballot.leader}/{acceptor.ballot.number}", founders, _floor(acceptor.promises)
+        )
+    return acceptor._replace(offer=proposal, vote=Vote(acceptor.ballot, proposal), accepts=(acceptor.me.key,))
 
 
-def _bound(seat: Seat) -> Proposal | None:
+def _bound(acceptor: Acceptor) -> Proposal | None:
     """Return the document that this ballot has to propose; None leaves the choice free."""
-    votes = [row.vote for row in seat.promises if row.vote is not None]
+    votes = [row.vote for row in acceptor.promises if row.vote is not None]
     if not votes:
         return None
     proposal = max(votes, key=lambda vote: vote.ballot).proposal
-    return None if _is_dead(seat, proposal) else proposal
+    return None if _is_dead(acceptor, proposal) else proposal
 
 
-def _is_dead(seat: Seat, proposal: Proposal) -> bool:
+def _is_dead(acceptor: Acceptor, proposal: Proposal) -> bool:
     """Whether so many of its voters were replaced that it can never serve."""
     # Known before this ballot began: whoever answers to it is alive later than everybody the document names.
-    if seat.vote is None or seat.vote.proposal.id != proposal.id:
+    if acceptor.vote is None or acceptor.vote.proposal.id != proposal.id:
         return False
     voters = proposal.voters
-    now = {row.who.seed: row.who.key for row in seat.promises}
+    now = {row.who.seed: row.who.key for row in acceptor.promises}
     replaced = sum(now.get(voter.seed, voter.key) != voter.key for voter in voters)
     return len(voters) - replaced < majority(len(voters))
 
@@ -211,64 +235,68 @@ def _floor(promises: tuple[Promise, ...]) -> int:
     return max([*heard, *[row.floor for row in promises]])
 
 
-def decided(seat: Seat) -> Vote | None:
+def decided(acceptor: Acceptor) -> Vote | None:
     """Return what those who promised accepted in one ballot, if they are a majority: it is chosen, and needs no other.
 
     So fewer seeds than a ballot needs finish what a dead founder decided and could tell nobody.
     """
-    if seat.ballot is None or seat.offer is not None:
+    if acceptor.ballot is None or acceptor.offer is not None:
         return None
-    for vote in [row.vote for row in seat.promises if row.vote is not None]:
+    for vote in [row.vote for row in acceptor.promises if row.vote is not None]:
         keys = [
-            row.who.key for row in seat.promises if row.vote is not None and row.vote.ballot == vote.ballot
+            row.who.key
+            for row in acceptor.promises
+            if row.vote is not None and row.vote.ballot == vote.ballot
         ]
-        if _is_enough(seat, vote.proposal, keys):
+        if _is_enough(acceptor, vote.proposal, keys):
             return vote
     return None
 
 
-def _is_enough(seat: Seat, proposal: Proposal, accepts: Sequence[str]) -> bool:
+def _is_enough(acceptor: Acceptor, proposal: Proposal, accepts: Sequence[str]) -> bool:
     """Whether a majority of the seeds accepted a document in one ballot, and of its voters: they will serve."""
     voters = proposal.voters
-    return len(accepts) >= majority(len(seat.seeds)) and (
+    return len(accepts) >= majority(len(acceptor.seeds)) and (
         sum(voter.key in accepts for voter in voters) >= majority(len(voters))
     )
 
 
-def accept(seat: Seat, ballot: Ballot, proposal: Proposal) -> tuple[Seat, bool]:
+def accept(acceptor: Acceptor, ballot: Ballot, proposal: Proposal) -> tuple[Acceptor, bool]:
     """Accept a document in the ballot that was promised last; False if this is another one."""
-    if ballot != seat.promised or (seat.started is not None and seat.started.id != proposal.id):
-        return seat, False
-    return seat._replace(vote=Vote(ballot, proposal)), True
+    if ballot != acceptor.promised or (acceptor.started is not None and acceptor.started.id != proposal.id):
+        return acceptor, False
+    return acceptor._replace(vote=Vote(ballot, proposal)), True
 
 
-def count(seat: Seat, ballot: Ballot, key: str) -> Seat:
+def count(acceptor: Acceptor, ballot: Ballot, key: str) -> Acceptor:
     """Take an acceptance; it counts from the very process that promised."""
-    if seat.ballot != ballot or seat.offer is None or key in seat.accepts:
-        return seat
-    if all(row.who.key != key for row in seat.promises):
-        return seat
-    return seat._replace(accepts=tuple(sorted([*seat.accepts, key])))
+    if acceptor.ballot != ballot or acceptor.offer is None or key in acceptor.accepts:
+        return acceptor
+    if all(row.who.key != key for row in acceptor.promises):
+        return acceptor
+    return acceptor._replace(accepts=tuple(sorted([*acceptor.accepts, key])))
 
 
-def is_chosen(seat: Seat) -> bool:
+def is_chosen(acceptor: Acceptor) -> bool:
     """Whether what was proposed here is decided, and enough of its voters are there to serve."""
-    return seat.offer is not None and _is_enough(seat, seat.offer, seat.accepts)
+    return acceptor.offer is not None and _is_enough(acceptor, acceptor.offer, acceptor.accepts)
 
 
-def start(seat: Seat, ballot: Ballot, proposal: Proposal) -> Seat:
+def start(acceptor: Acceptor, ballot: Ballot, proposal: Proposal) -> Acceptor:
     """Learn what was decided in a ballot: found with it, if it names this process.
 
     Whoever promised a higher ballot waits for what that one decides: in it the process may have been counted
     for another document, where so many seeds forgot their word that the rule above no longer holds.
     """
-    if seat.started is not None:
-        return seat
-    voted = seat.vote is not None and seat.vote.proposal.id == proposal.id
-    if ballot < seat.promised and not voted:
-        return seat
-    if seat.me in proposal.founders:
-        return give_up(seat)._replace(vote=Vote(ballot, proposal), started=proposal)
-    if seat.vote is None or seat.vote.ballot < ballot:
-        return give_up(seat)._replace(promised=max(ballot, seat.promised), vote=Vote(ballot, proposal))
-    return seat
+    if acceptor.started is not None:
+        return acceptor
+    voted = acceptor.vote is not None and acceptor.vote.proposal.id == proposal.id
+    if ballot < acceptor.promised and not voted:
+        return acceptor
+    if acceptor.me in proposal.founders:
+        return give_up(acceptor)._replace(vote=Vote(ballot, proposal), started=proposal)
+    if acceptor.vote is None or acceptor.vote.ballot < ballot:
+        return give_up(acceptor)._replace(
+            promised=max(ballot, acceptor.promised), vote=Vote(ballot, proposal)
+        )
+    return acceptor

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from casty.address import node_id_of
 from casty.checks import shown
 from casty.cluster.control import ballots
-from casty.cluster.control.ballots import Ballot, Identity, Promise, Proposal, Seat, Vote, majority
+from casty.cluster.control.ballots import Acceptor, Ballot, Identity, Promise, Proposal, Vote, majority
 from casty.errors import RemoteProtocolError
 from casty.limits import MAX_GENERATION
 from casty.wire.pack import pack, unpack
@@ -89,7 +89,7 @@ class Founding:
     ) -> None:
         self.identity = identity
         self.policy = policy
-        self.seat = Seat(identity, policy.seed_set, policy.needed)
+        self.acceptor = Acceptor(identity, policy.seed_set, policy.needed)
         self.heard_generation = 0
         self._make_document = document
         self._wall_s = wall_s
@@ -114,16 +114,16 @@ class Founding:
         """How far this process is."""
         if self._is_joining:
             return JOINING
-        if self.seat.started is not None:
+        if self.acceptor.started is not None:
             return STARTED
-        if self.seat.ballot is not None:
+        if self.acceptor.ballot is not None:
             return OFFERING
-        return BLANK if self.seat.vote is None else ACKED
+        return BLANK if self.acceptor.vote is None else ACKED
 
     @property
     def document(self) -> dict[str, Any] | None:
         """The document that this process accepted last or founds with."""
-        return None if self.seat.vote is None else _decoded(self.seat.vote.proposal.body)
+        return None if self.acceptor.vote is None else _decoded(self.acceptor.vote.proposal.body)
 
     def hear(self, generation: object) -> None:
         """Learn of a generation that was, from whoever says so; nonsense is not believed."""
@@ -138,7 +138,7 @@ class Founding:
 
     def view(self) -> list[object]:
         """Return what this process tells everyone it is linked with."""
-        number = max(self._heard_number, self.seat.promised.number)
+        number = max(self._heard_number, self.acceptor.promised.number)
         return [
             VIEW, *self.identity, list(self.policy.seed_set), self.phase, number, self.heard_generation,
         ]  # fmt: skip
@@ -149,19 +149,19 @@ class Founding:
 
     def waits_for(self, now_ns: int) -> list[str]:
         """Return the voters of the accepted document that were not seen lately."""
-        if self.seat.vote is None:
+        if self.acceptor.vote is None:
             return []
         seen = [row.identity for row in self._participants(now_ns)]
-        return [voter.node_id for voter in self.seat.vote.proposal.voters if voter not in seen]
+        return [voter.node_id for voter in self.acceptor.vote.proposal.voters if voter not in seen]
 
     def join_instead(self, cluster_id: str) -> None:
         """A member of a living cluster was met: found with it if it is the accepted one, else join it."""
         if self.phase in (STARTED, JOINING):
             return
-        vote = self.seat.vote
+        vote = self.acceptor.vote
         if vote is not None and _decoded(vote.proposal.body).get("cluster_id") == cluster_id:
-            self.seat = ballots.start(self.seat, vote.ballot, vote.proposal)
-        self._is_joining = self.seat.started is None
+            self.acceptor = ballots.start(self.acceptor, vote.ballot, vote.proposal)
+        self._is_joining = self.acceptor.started is None
 
     def tick(self, now_ns: int) -> Outbox:
         """Do what is due; call it every 0.25 s. Returns (node id, message) pairs."""
@@ -172,7 +172,7 @@ class Founding:
             return self._starts()
         if phase == OFFERING:
             if now_ns - self._began_ns > PATIENCE_NS:
-                self.seat = ballots.give_up(self.seat)
+                self.acceptor = ballots.give_up(self.acceptor)
                 self._quiet_since_ns = now_ns
                 return []
             return self._pursue(now_ns)
@@ -208,7 +208,7 @@ class Founding:
         floor = self._floor()
         if floor is None or now_ns < self._due_ns(free):
             return []
-        self.seat = ballots.begin(self.seat, self._heard_number, floor)
+        self.acceptor = ballots.begin(self.acceptor, self._heard_number, floor)
         self._began_ns = now_ns
         return self._pursue(now_ns)
 
@@ -230,26 +230,26 @@ class Founding:
     def _pursue(self, now_ns: int) -> Outbox:
         """Ask again whoever did not answer, and go on to the second half when nobody else is to come."""
         late = self._late(now_ns)
-        known = ballots.decided(self.seat)
+        known = ballots.decided(self.acceptor)
         if known is not None:
             return self._decide(known.ballot, known.proposal)
-        if self.seat.offer is None and (not late or now_ns - self._began_ns >= GATHER_NS):
-            self.seat = ballots.close(self.seat, self._make)
-            if ballots.is_chosen(self.seat):
+        if self.acceptor.offer is None and (not late or now_ns - self._began_ns >= GATHER_NS):
+            self.acceptor = ballots.close(self.acceptor, self._make)
+            if ballots.is_chosen(self.acceptor):
                 return self._chosen()
-        ballot = self.seat.ballot
+        ballot = self.acceptor.ballot
         assert ballot is not None, "only a leader pursues"
-        if self.seat.offer is None:
+        if self.acceptor.offer is None:
             return [(node, [PREPARE, *ballot, list(self.policy.seed_set)]) for node in late]
         return [
-            (row.who.node_id, [ACCEPT, *ballot, self.seat.offer.body])
-            for row in self.seat.promises
-            if row.who.key not in self.seat.accepts
+            (row.who.node_id, [ACCEPT, *ballot, self.acceptor.offer.body])
+            for row in self.acceptor.promises
+            if row.who.key not in self.acceptor.accepts
         ]
 
     def _late(self, now_ns: int) -> list[str]:
         """Return who was seen a moment ago and did not promise."""
-        promised = [row.who.node_id for row in self.seat.promises]
+        promised = [row.who.node_id for row in self.acceptor.promises]
         return [
             row.identity.node_id
             for row in self._participants(now_ns)
@@ -262,21 +262,21 @@ class Founding:
         return Proposal(founding_id, generation, founders, pack(document))
 
     def _chosen(self) -> Outbox:
-        ballot, offer = self.seat.ballot, self.seat.offer
+        ballot, offer = self.acceptor.ballot, self.acceptor.offer
         assert ballot is not None and offer is not None, "only a leader decides"
         return self._decide(ballot, offer)
 
     def _decide(self, ballot: Ballot, offer: Proposal) -> Outbox:
         row: list[object] = [START, *ballot, offer.body]
-        told = {who.node_id: None for who in (*offer.founders, *(row.who for row in self.seat.promises))}
-        self.seat = ballots.start(ballots.give_up(self.seat), ballot, offer)
+        told = {who.node_id: None for who in (*offer.founders, *(row.who for row in self.acceptor.promises))}
+        self.acceptor = ballots.start(ballots.give_up(self.acceptor), ballot, offer)
         return [(node, row) for node in told if node != self.identity.node_id]
 
     def _starts(self) -> Outbox:
-        vote = self.seat.vote
-        assert vote is not None and self.seat.started is not None, "nothing else is told"
+        vote = self.acceptor.vote
+        assert vote is not None and self.acceptor.started is not None, "nothing else is told"
         row: list[object] = [START, *vote.ballot, vote.proposal.body]
-        return [(who.node_id, row) for who in self.seat.started.founders if who != self.identity]
+        return [(who.node_id, row) for who in self.acceptor.started.founders if who != self.identity]
 
     # -- messages
 
@@ -302,7 +302,7 @@ class Founding:
         if self._is_joining or floor is None or tuple(seed_set) != self.policy.seed_set:
             return []
         ballot = _ballot(number, leader, sender)
-        self.seat, answer = ballots.promise(self.seat, ballot, floor)
+        self.acceptor, answer = ballots.promise(self.acceptor, ballot, floor)
         if answer is None:
             return []
         self._quiet_since_ns = now_ns
@@ -319,9 +319,9 @@ class Founding:
         accepted = None if vote is None else Vote(_ballot(*vote[:2]), _proposal(vote[2]))
         answer = Promise(who, accepted, _number(floor), bool(is_started))
         if self.phase == OFFERING:
-            before = self.seat
-            self.seat = ballots.collect(before, _ballot(number, leader), answer)
-            if self.seat is not before and not self._late(now_ns):
+            before = self.acceptor
+            self.acceptor = ballots.collect(before, _ballot(number, leader), answer)
+            if self.acceptor is not before and not self._late(now_ns):
                 return self._pursue(now_ns)
         return []
 
@@ -329,7 +329,7 @@ class Founding:
         if self._is_joining:
             return []
         ballot = _ballot(number, leader, sender)
-        self.seat, is_accepted = ballots.accept(self.seat, ballot, _proposal(body))
+        self.acceptor, is_accepted = ballots.accept(self.acceptor, ballot, _proposal(body))
         if not is_accepted:
             return []
         self._quiet_since_ns = now_ns
@@ -339,15 +339,15 @@ class Founding:
         del now_ns
         if self.phase != OFFERING:
             return []
-        self.seat = ballots.count(self.seat, _ballot(number, leader), sender)
-        return self._chosen() if ballots.is_chosen(self.seat) else []
+        self.acceptor = ballots.count(self.acceptor, _ballot(number, leader), sender)
+        return self._chosen() if ballots.is_chosen(self.acceptor) else []
 
     def _on_start(self, now_ns: int, sender: str, number: int, leader: str, body: bytes) -> Outbox:
         del sender
         if self.phase not in (STARTED, JOINING):
-            before = self.seat.vote
-            self.seat = ballots.start(self.seat, _ballot(number, leader), _proposal(body))
-            if self.seat.vote is not before:
+            before = self.acceptor.vote
+            self.acceptor = ballots.start(self.acceptor, _ballot(number, leader), _proposal(body))
+            if self.acceptor.vote is not before:
                 self._quiet_since_ns = now_ns
         return []
 

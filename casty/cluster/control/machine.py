@@ -1,7 +1,7 @@
 """The control group's state machine: members, placement, regions and services. Pure.
 
 Every node applies the same entries in the same order, so every node can answer what the cluster looks like.
-Who takes the seat of whom is derived when an entry is applied: two replicas cannot disagree about it. Moves for the
+Who takes the place of whom is derived when an entry is applied: two replicas cannot disagree about it. Moves for the
 sake of balance are proposed one by one, and apply only to the targets that they fit (ADR 0036).
 
 Entries are lists, and each is idempotent: a sender that does not know whether its entry was applied sends it again.
@@ -17,7 +17,7 @@ it. The version grows only when something changed: each version goes out to ever
 ``[SERVICE, node_id, incarnation, previous, number,    what a process offers changed: rows
 changes]``                                             ``[key, ref, is_on]``
 ``[SILENT, node_id, incarnation, is_silent]``          a member stopped answering the control leader, or answers again
-``[PLACE, slot, epoch, leaves, comes]``                a seat of a slot goes from one member to another
+``[PLACE, slot, epoch, leaves, comes]``                a place of a slot goes from one member to another
 ``[HELD, slot, epoch, term, step, node ids]``          these nodes vote in the slot's group, in any configuration
 ``[FORGET, node_id, incarnation]``                     no configuration names this removed member any more
 ====================================================  =====================================================
@@ -29,7 +29,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from casty.address import peer_key, seat_of, start_of
+from casty.address import peer_key, replica_id_of, start_of
 from casty.cluster.control.placement import (
     Holders,
     Size,
@@ -37,7 +37,7 @@ from casty.cluster.control.placement import (
     fill,
     group_size,
     place,
-    seats_of,
+    replica_counts,
     spread_leaders,
 )
 from casty.cluster.control.schema import (
@@ -113,9 +113,9 @@ class MemberRow:
         return peer_key(self.node_id, self.incarnation)
 
     @property
-    def seat(self) -> str:
+    def replica_id(self) -> str:
         """Under which key that process takes part in groups."""
-        return seat_of(self.key)
+        return replica_id_of(self.key)
 
     @property
     def may_return(self) -> bool:
@@ -129,7 +129,7 @@ class MemberRow:
 
     @property
     def stays(self) -> bool:
-        """Whether it keeps its seats: it is up, or comes again in the place of a process that was."""
+        """Whether it keeps its places: it is up, or comes again in the place of a process that was."""
         return self.status == "up" or (self.status == "joining" and self.was_up)
 
     def is_replaced(self, incarnation: str) -> bool:
@@ -142,13 +142,18 @@ class MemberRow:
         key = peer_key(self.node_id, incarnation)
         if incarnation == self.incarnation or not start_of(key):
             return False
-        if seat_of(key) == self.seat:
+        if replica_id_of(key) == self.replica_id:
             return start_of(key) <= start_of(self.key)
-        return any(seat_of(peer_key(self.node_id, former)) == seat_of(key) for former in self.former)
+        return any(
+            replica_id_of(peer_key(self.node_id, former)) == replica_id_of(key) for former in self.former
+        )
 
     def former_of(self, successor: str) -> tuple[str, ...]:
         """Return the incarnations that `successor` takes the place of, the latest last."""
-        if successor == self.incarnation or seat_of(peer_key(self.node_id, successor)) == self.seat:
+        if (
+            successor == self.incarnation
+            or replica_id_of(peer_key(self.node_id, successor)) == self.replica_id
+        ):
             return self.former
         return (*self.former, self.incarnation)[-MAX_FORMER:]
 
@@ -172,7 +177,7 @@ class SlotRow:
         return self.held != self.target
 
     def names(self, node_id: str) -> bool:
-        """Whether a node has a seat here, or should have one."""
+        """Whether a node has a place here, or should have one."""
         return node_id in self.target or node_id in self.held
 
 
@@ -279,7 +284,7 @@ class ControlMachine:
         targets = [place(slot, Holders(), nodes, size, load) for slot in range(document["slots"])]
         preferred = spread_leaders(targets, [None] * len(targets))
         for target, leader in zip(targets, preferred, strict=True):
-            first = tuple(sorted(self.members[node_id].seat for node_id in target))
+            first = tuple(sorted(self.members[node_id].replica_id for node_id in target))
             self.slots.append(SlotRow(first_epoch(self.generation), first, target, leader, target))
         return [0]
 
@@ -311,7 +316,7 @@ class ControlMachine:
         self.version += 1
         self.members[node_id] = replace(known, status=status, was_up=known.was_up or status == "up")
         if known.was_up or status == "up":
-            self._fill_seats()
+            self._fill_groups()
         if status == "removed":
             self._withdraw(node_id)
             self._forget_given_up()
@@ -324,20 +329,20 @@ class ControlMachine:
             known is not None
             and known.incarnation == incarnation
             and known.status == "removed"
-            and not self.is_seated(node_id)
+            and not self.has_replica(node_id)
         ):
             self.version += 1
             del self.members[node_id]
 
-    def is_seated(self, node_id: str) -> bool:
-        """Whether a node has a seat in a slot, as far as is known, or should have one."""
+    def has_replica(self, node_id: str) -> bool:
+        """Whether a node has a place in a slot, as far as is known, or should have one."""
         return any(row.names(node_id) for row in self.slots)
 
     def _forget_given_up(self) -> None:
-        """Drop the rows that are too many; here they have no services, and a seat only where nobody took it."""
+        """Drop the rows that are too many; here they have no services, and a place only where nobody took it."""
         given_up = [row.node_id for row in self.members.values() if row.may_return and not row.was_up]
         for node_id in given_up[:-MAX_GIVEN_UP]:
-            if not self.is_seated(node_id):
+            if not self.has_replica(node_id):
                 del self.members[node_id]
 
     def _withdraw(self, node_id: str) -> None:
@@ -353,7 +358,7 @@ class ControlMachine:
             self.version += 1
             self.members[node_id] = replace(known, is_silent=is_silent)
             if known.status == "up" and not is_silent:
-                self._fill_seats()
+                self._fill_groups()
 
     @property
     def counted(self) -> int:
@@ -361,14 +366,14 @@ class ControlMachine:
         return sum(row.is_counted for row in self.members.values())
 
     def candidates(self) -> list[str]:
-        """Return the members that may take seats, as they answer, in the order in which they joined."""
+        """Return the members that may take places, as they answer, in the order in which they joined."""
         return [row.node_id for row in self.members.values() if row.status == "up" and not row.is_silent]
 
-    def _fill_seats(self) -> None:
-        """Give the seats of those who do not stay to others, and let groups have the size that they should."""
+    def _fill_groups(self) -> None:
+        """Give the places of those who do not stay to others, and let groups have the size that they should."""
         candidates = sorted(self.candidates())
         size = Size(group_size(self.replication, self.counted), group_size(self.replication, len(candidates)))
-        load = seats_of([row.target for row in self.slots])
+        load = replica_counts([row.target for row in self.slots])
         targets = [
             place(slot, self._holders(row.target, row.preferred), candidates, size, load)
             for slot, row in enumerate(self.slots)
@@ -376,7 +381,7 @@ class ControlMachine:
         self._retarget(targets)
 
     def _holders(self, target: Sequence[str], first: str | None) -> Holders:
-        """Sort the holders of seats by what becomes of them; of a group that becomes smaller `first` stays."""
+        """Sort the holders of places by what becomes of them; of a group that becomes smaller `first` stays."""
         by_fate: tuple[list[str], list[str], list[str]] = ([], [], [])
         for node_id in sorted(target, key=lambda node_id: (node_id != first, node_id)):
             row = self.members.get(node_id)
@@ -399,7 +404,7 @@ class ControlMachine:
                 self.slots[slot] = replace(row, target=targets[slot], preferred=preferred[slot])
 
     def _place(self, slot: int, epoch: int, leaves: str, comes: str) -> None:
-        """Let a seat go from one member to another, if it is there to go."""
+        """Let a place go from one member to another, if it is there to go."""
         row = self.slots[slot] if slot < len(self.slots) else None
         member = self.members.get(comes)
         if row is None or row.epoch != epoch or member is None or member.status != "up":
@@ -452,24 +457,24 @@ class ControlMachine:
         self.members[member.node_id] = replace(member, offered=number)
         self.version += has_changed
 
-    def control_seats(self, current: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def control_voters(self, current: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return (voters, learners) that the control group should have, as peer keys.
 
-        Voters keep their seats while they stay; a node id keeps its seat over restarts. All other members follow as
+        Voters keep their places while they stay; a node id keeps its place over restarts. All other members follow as
         learners. `current` are the node ids that vote now.
         """
         rows = [row for row in self.members.values() if row.status != "removed"]
         holders = self._holders([node_id for node_id in current if node_id in self.members], None)
         candidates = self.candidates()
         voters = fill(holders, candidates, Size(control_size(self.counted), control_size(len(candidates))))
-        keys = tuple(sorted(self.members[node_id].seat for node_id in voters))
-        return keys, tuple(sorted(row.seat for row in rows if row.seat not in keys))
+        keys = tuple(sorted(self.members[node_id].replica_id for node_id in voters))
+        return keys, tuple(sorted(row.replica_id for row in rows if row.replica_id not in keys))
 
     def slot_voters(self, slot: int) -> tuple[str, ...]:
         """Return the peer keys that should hold a slot: the present process of each target node."""
         voters = self._voters.get(slot)
         if voters is None:
-            voters = tuple(sorted(self.members[node_id].seat for node_id in self.slots[slot].target))
+            voters = tuple(sorted(self.members[node_id].replica_id for node_id in self.slots[slot].target))
             self._voters[slot] = voters
         return voters
 

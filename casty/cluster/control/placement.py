@@ -2,7 +2,7 @@
 
 Nothing here uses `hash()`: md5 gives every process, version and machine the same answer.
 Each slot ranks the nodes by a hash of (slot, node), as rendezvous hashing does (Thaler and Ravishankar, 1998). Of the
-nodes that have the fewest seats it takes those that it ranks first, so a join or leave moves no more than its share
+nodes that have the fewest places it takes those that it ranks first, so a join or leave moves no more than its share
 (ADR 0036).
 """
 
@@ -14,7 +14,7 @@ from hashlib import md5
 from typing import NamedTuple
 
 __all__ = [
-    "Holders", "Move", "Size", "control_size", "fill", "group_size", "next_move", "place", "rank", "seats_of",
+    "Holders", "Move", "Size", "control_size", "fill", "group_size", "next_move", "place", "rank", "replica_counts",
     "slot_of", "slot_of_region", "spread_leaders",
 ]  # fmt: skip
 
@@ -54,14 +54,14 @@ def rank(slot: int, nodes: Sequence[str]) -> list[str]:
 
 
 class Holders(NamedTuple):
-    """Who has a seat in a group now, in the order in which seats are kept where there are too many.
+    """Who has a place in a group now, in the order in which places are kept where there are too many.
 
     Parameters
     ----------
     staying
-        They keep their seats.
+        They keep their places.
     waiting
-        They are down: their seats go to others, if there are any.
+        They are down: their places go to others, if there are any.
     ending
         They leave, or are gone for good.
     """
@@ -72,7 +72,7 @@ class Holders(NamedTuple):
 
 
 class Size(NamedTuple):
-    """How many seats a group has.
+    """How many places a group has.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Size(NamedTuple):
 
 
 def fill(holders: Holders, candidates: Sequence[str], size: Size) -> tuple[str, ...]:
-    """Return the nodes that should have the seats of a group.
+    """Return the nodes that should have the places of a group.
 
     Parameters
     ----------
@@ -96,28 +96,28 @@ def fill(holders: Holders, candidates: Sequence[str], size: Size) -> tuple[str, 
     candidates
         Members that are there, the first choice first; holders among them are passed over.
     size
-        How many seats the group has.
+        How many places the group has.
 
     Returns
     -------
     tuple
-        Sorted. Seats of those who stay are kept; a group never grows to an even number, and is never empty where it had
+        Sorted. Places of those who stay are kept; a group never grows to an even number, and is never empty where it had
         holders.
     """
     before = len(holders.staying) + len(holders.waiting) + len(holders.ending)
-    seats = list(holders.staying[: size.most])
-    room = min(size.most, max(before, size.grown)) - len(seats)
+    replicas = list(holders.staying[: size.most])
+    room = min(size.most, max(before, size.grown)) - len(replicas)
     known = dict.fromkeys((*holders.staying, *holders.ending))
     newcomers = [node for node in candidates if node not in known][: max(0, room)]
-    seats += newcomers
-    # Where nobody takes it, the seat of one that is down waits for it; it never adds to those that others take.
+    replicas += newcomers
+    # Where nobody takes it, the place of one that is down waits for it; it never adds to those that others take.
     kept = min(size.most, len(holders.staying) + len(holders.waiting))
-    seats += [node for node in holders.waiting if node not in newcomers][: max(0, kept - len(seats))]
-    if newcomers and len(seats) > before and len(seats) % 2 == 0:
-        seats.remove(newcomers[-1])
-    if not seats:
-        seats = [*holders.waiting, *holders.ending]
-    return tuple(sorted(seats))
+    replicas += [node for node in holders.waiting if node not in newcomers][: max(0, kept - len(replicas))]
+    if newcomers and len(replicas) > before and len(replicas) % 2 == 0:
+        replicas.remove(newcomers[-1])
+    if not replicas:
+        replicas = [*holders.waiting, *holders.ending]
+    return tuple(sorted(replicas))
 
 
 def place(
@@ -125,21 +125,21 @@ def place(
 ) -> tuple[str, ...]:
     """Return the nodes that should hold `slot`, and count in `load` what they have more or less than before.
 
-    Seats go to the candidates that have the fewest, and of these to those that the slot ranks first.
+    Places go to the candidates that have the fewest, and of these to those that the slot ranks first.
     """
     before = (*holders.staying, *holders.waiting, *holders.ending)
     if len(holders.staying) == size.most == len(before):
         return tuple(sorted(before))  # the usual case: ranking every node for every slot is what takes time
     order = sorted(rank(slot, candidates), key=lambda node: load.get(node, 0))
-    seats = fill(holders, order, size)
+    replicas = fill(holders, order, size)
     for node in before:
         load[node] = load.get(node, 0) - 1
-    for node in seats:
+    for node in replicas:
         load[node] = load.get(node, 0) + 1
-    return seats
+    return replicas
 
 
-def seats_of(targets: Sequence[Sequence[str]]) -> dict[str, int]:
+def replica_counts(targets: Sequence[Sequence[str]]) -> dict[str, int]:
     """Return how many slots each node should hold."""
     load: dict[str, int] = {}
     for target in targets:
@@ -149,7 +149,7 @@ def seats_of(targets: Sequence[Sequence[str]]) -> dict[str, int]:
 
 
 class Move(NamedTuple):
-    """One seat of a slot that goes from a node to another."""
+    """One place of a slot that goes from a node to another."""
 
     slot: int
     leaves: str
@@ -157,22 +157,22 @@ class Move(NamedTuple):
 
 
 def next_move(targets: Sequence[Sequence[str]], nodes: Sequence[str]) -> Move | None:
-    """Return the move that makes the numbers of seats more equal; None where none does.
+    """Return the move that makes the numbers of places more equal; None where none does.
 
     Parameters
     ----------
     targets
         By slot; every holder is one of `nodes`.
     nodes
-        Who may have seats.
+        Who may have places.
 
     Returns
     -------
     Move | None
-        From a node to one that has at least two seats fewer: so moves end, and the next one that joins N others is
+        From a node to one that has at least two places fewer: so moves end, and the next one that joins N others is
         given its share and no more.
     """
-    load = dict.fromkeys(nodes, 0) | seats_of(targets)
+    load = dict.fromkeys(nodes, 0) | replica_counts(targets)
     by_load = sorted(load, key=lambda node: (load[node], node))
     for comes in by_load:
         for leaves in reversed(by_load):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.multiraft.host import Group
-from casty.cluster.multiraft.proposals import Answers, Proposals, answer
+from casty.cluster.multiraft.proposals import Proposals, ReplySink, answer
 from casty.cluster.multiraft.snapshot_transfers import Whole, WholeLoad
 from casty.consensus import Core, Entry
 
@@ -49,7 +49,7 @@ class ControlReplica:
         """The replica failed, maybe in the middle of an entry, and begins without a log."""
         self._rebuilt = ControlMachine()
 
-    def propose(self, core: Core, data: bytes, answers: Answers, call_id: int) -> bool:
+    def propose(self, core: Core, data: bytes, answers: ReplySink, call_id: int) -> bool:
         """Propose a checked entry; the answer comes when it is applied."""
         return self.proposals.propose(core, data, answers, call_id)
 

@@ -29,12 +29,12 @@ def moving(machine: ControlMachine) -> list[int]:
 
 
 def is_calm(machine: ControlMachine) -> bool:
-    """Whether everybody is there who has a seat or may take one: nothing moves for balance before."""
+    """Whether everybody is there who has a place or may take one: nothing moves for balance before."""
     for row in machine.members.values():
         if row.status == "up":
             if row.is_silent:
                 return False
-        elif (row.is_counted and (row.stays or machine.is_seated(row.node_id))) or row.status == "leaving":
+        elif (row.is_counted and (row.stays or machine.has_replica(row.node_id))) or row.status == "leaving":
             return False
     return True
 
@@ -57,7 +57,7 @@ def has_nothing(machine: ControlMachine, row: MemberRow, voters: Sequence[str]) 
     voters
         The node ids that vote in the control group, in any configuration that may be in force.
     """
-    return row.node_id not in voters and not machine.is_seated(row.node_id)
+    return row.node_id not in voters and not machine.has_replica(row.node_id)
 
 
 def is_replaced(machine: ControlMachine, row: MemberRow, voters: Sequence[str]) -> bool:

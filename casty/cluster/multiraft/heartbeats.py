@@ -1,17 +1,17 @@
-"""Liveness and leases per pair of nodes: one small beat stands for all groups that a node leads with a peer.
+"""Liveness and leases per pair of nodes: one small heartbeat stands for all groups that a node leads with a peer.
 
-A beat carries a digest of the sender's rows: for each group that it leads and the peer belongs to, (group,
+A heartbeat carries a digest of the sender's rows: for each group that it leads and the peer belongs to, (group,
 epoch, term, index of the newest configuration, number of the leading replica, number of the peer's). The peer
 computes the digest of its own rows for groups that it believes the sender leads. Equal: every one of these
-groups was heard, and the sender may count the *send* time of the beat as answered. Different: full rows are
+groups was heard, and the sender may count the *send* time of the heartbeat as answered. Different: full rows are
 exchanged, only rows equal on both sides count, and the leader probes the rest with an ordinary append, which
 sorts out terms and configurations the usual way.
 
 An answer also says whether its sender's memory budget is used up: whoever leads a group with it then refuses what
 grows there. Lost, it is told again with the next answer; who is not asked any more counts as having room.
 
-Both ends compute rows from what their cores hold now. A beat that is lost, doubled or late only makes a lease
-shorter: an answer names the send time of the beat that it answers.
+Both ends compute rows from what their cores hold now. A heartbeat that is lost, doubled or late only makes a lease
+shorter: an answer names the send time of the heartbeat that it answers.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from casty.ports import Clock
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
-__all__ = ["Beats"]
+__all__ = ["Heartbeats"]
 
 Row = tuple[int, int, int, int, int, int]
 
 EQUAL, FULL = 1, 2
-"""What the answer to a beat says: the rows were equal; the answering node has no memory for more."""
+"""What the answer to a heartbeat says: the rows were equal; the answering node has no memory for more."""
 
 
-class Beats:
-    """The beats of one process, in both directions."""
+class Heartbeats:
+    """The heartbeats of one process, in both directions."""
 
     def __init__(
         self,
@@ -58,14 +58,14 @@ class Beats:
         self._ttl_ns = ttl_ns
         """Of sessions: at least four election timeouts."""
 
-    def beat(self) -> None:
-        """Send one beat to every process that belongs to a group led here."""
+    def heartbeat(self) -> None:
+        """Send one heartbeat to every process that belongs to a group led here."""
         now_ns = self._clock.now()
         self._host.rounds.forget(now_ns - self._ttl_ns)
         led = self._led()
         self._budget.asks(led)
         for peer, rows in led.items():
-            self._send(peer, frames.BEAT, pack([now_ns, _digest(rows)]))
+            self._send(peer, frames.HEARTBEAT, pack([now_ns, _digest(rows)]))
 
     def _led(self) -> dict[str, list[Row]]:
         """Return, per peer, the rows of the groups led here that it belongs to, in group order."""
@@ -88,16 +88,16 @@ class Beats:
         return rows
 
     def on_frame(self, sender: str, kind: int, body: bytes) -> None:
-        """Take a beat or an answer of the process `sender`."""
+        """Take a heartbeat or an answer of the process `sender`."""
         message: Any = unpack(body)
         if not isinstance(message, list) or len(message) != 2 or not isinstance(message[0], int):
-            raise RemoteProtocolError("beat: expected [sent at, content]")
+            raise RemoteProtocolError("heartbeat: expected [sent at, content]")
         sent_ns, content = message
-        if kind == frames.BEAT:
-            self._on_beat(sender, sent_ns, content)
-        elif kind == frames.BEAT_ACK:
+        if kind == frames.HEARTBEAT:
+            self._on_heartbeat(sender, sent_ns, content)
+        elif kind == frames.HEARTBEAT_ACK:
             if type(content) is not int:
-                raise RemoteProtocolError("beat: expected [sent at, flags] in an answer")
+                raise RemoteProtocolError("heartbeat: expected [sent at, flags] in an answer")
             self._budget.heard(sender, is_full=bool(content & FULL))
             self._on_answer(sender, sent_ns, bool(content & EQUAL))
         elif kind == frames.ROWS:
@@ -105,12 +105,12 @@ class Beats:
         else:
             self._on_rows_answer(sender, sent_ns, content)
 
-    def _on_beat(self, sender: str, sent_ns: int, digest: object) -> None:
+    def _on_heartbeat(self, sender: str, sent_ns: int, digest: object) -> None:
         is_equal = digest == _digest(self._followed(sender))
         if is_equal:
             self._host.rounds.heard[sender] = self._clock.now()
         flags = (EQUAL if is_equal else 0) | (FULL if self._budget.is_full else 0)
-        self._send(sender, frames.BEAT_ACK, pack([sent_ns, flags]))
+        self._send(sender, frames.HEARTBEAT_ACK, pack([sent_ns, flags]))
 
     def _on_answer(self, sender: str, sent_ns: int, is_equal: bool) -> None:
         self._answered(sender, sent_ns)
@@ -128,7 +128,7 @@ class Beats:
 
     def _on_rows(self, sender: str, sent_ns: int, rows: object) -> None:
         if not isinstance(rows, list):
-            raise RemoteProtocolError("beat: expected a list of rows")
+            raise RemoteProtocolError("heartbeat: expected a list of rows")
         now_ns = self._clock.now()
         equal: list[list[int]] = []
         for row in rows:
@@ -142,7 +142,7 @@ class Beats:
 
     def _on_rows_answer(self, sender: str, sent_ns: int, equal: object) -> None:
         if not isinstance(equal, list):
-            raise RemoteProtocolError("beat: expected a list of groups")
+            raise RemoteProtocolError("heartbeat: expected a list of groups")
         self._answered(sender, sent_ns)
         now_ns = self._clock.now()
         heard = dict.fromkeys(

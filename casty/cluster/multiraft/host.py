@@ -148,7 +148,7 @@ class Host:
     Parameters
     ----------
     runtime
-        The doors.
+        The ports.
     send
         Stages a frame for a peer key.
     max_frame_bytes

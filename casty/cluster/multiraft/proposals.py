@@ -15,10 +15,10 @@ __all__ = [
     "NOT_LEADER",
     "OK",
     "UNKNOWN",
-    "Answers",
     "Late",
     "Proposals",
-    "ReadAnswers",
+    "ReadReplySink",
+    "ReplySink",
     "answer",
 ]
 
@@ -26,14 +26,14 @@ OK = 0
 EXPIRED, NOT_LEADER, BUSY, UNKNOWN, BAD = 16, 17, 18, 19, 20
 
 
-class Answers(Protocol):
+class ReplySink(Protocol):
     """Where the reply to one call goes: a connection's reply batch, or something inside the node."""
 
     def add(self, call_id: int, reply: list[object]) -> None:
         """Answer the call; harmless when the caller is gone."""
 
 
-Late = tuple[Answers, int, list[object]]
+Late = tuple[ReplySink, int, list[object]]
 """An answer that needs no hurry: where it goes, to which call, and what it is."""
 
 
@@ -43,7 +43,7 @@ def answer(late: Iterable[Late]) -> None:
         answers.add(call_id, reply)
 
 
-class ReadAnswers(Answers, Protocol):
+class ReadReplySink(ReplySink, Protocol):
     """The same for reads, which are done when their answer can leave."""
 
     @property
@@ -65,9 +65,9 @@ class Proposals:
     __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
-        self._waiting: dict[int, tuple[int, Answers, int]] = {}
+        self._waiting: dict[int, tuple[int, ReplySink, int]] = {}
 
-    def propose(self, core: Core, data: bytes, answers: Answers, call_id: int) -> bool:
+    def propose(self, core: Core, data: bytes, answers: ReplySink, call_id: int) -> bool:
         """Propose `data`, or answer at once why not; True when it was proposed."""
         try:
             index = core.propose(data)
@@ -80,7 +80,7 @@ class Proposals:
         self._waiting[index] = (core.term, answers, call_id)
         return True
 
-    def take(self, index: int, term: int) -> tuple[Answers, int] | None:
+    def take(self, index: int, term: int) -> tuple[ReplySink, int] | None:
         """Return who waits for the entry at `index`; another term's entry took a waiting one's place."""
         waiting = self._waiting.pop(index, None)
         if waiting is None:

@@ -10,7 +10,7 @@ from casty.cluster.control.machine import JOIN
 from casty.cluster.control.replica import CONTROL, ControlReplica
 from casty.cluster.control.schema import check_join
 from casty.cluster.multiraft.host import Host
-from casty.cluster.node.bootstrap import MEMBER, Arrival
+from casty.cluster.node.bootstrap import MEMBER, Bootstrap
 from casty.cluster.node.boundary import Boundary
 from casty.cluster.node.links import Links
 from casty.errors import RemoteProtocolError
@@ -24,7 +24,7 @@ __all__ = ["Admission"]
 class Admitting(Protocol):
     """The node that answers; see `Node`."""
 
-    arrival: Arrival
+    bootstrap: Bootstrap
     boundary: Boundary
     control: ControlReplica
     host: Host
@@ -57,10 +57,10 @@ class Admission:
                 knows = known is not None and known.incarnation == message[2]
                 answer = [MEMBER, machine.generation, machine.cluster_id, addresses, knows]
                 # A founder that missed the start hears of it first: it votes, as a newcomer does not yet.
-                node.arrival.on_frame(link, body)
+                node.bootstrap.on_frame(link, body)
                 link.send(frames.FOUNDING, pack(answer))
                 return
-        node.arrival.on_frame(link, body)
+        node.bootstrap.on_frame(link, body)
 
     def on_join(self, link: Connection, body: bytes) -> None:
         """A process asks to join: the control leader proposes it once it reaches exactly that process."""

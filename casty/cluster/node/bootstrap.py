@@ -19,7 +19,7 @@ from casty.transport.connection import Connection
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
-__all__ = ["MEMBER", "Arrival"]
+__all__ = ["MEMBER", "Bootstrap"]
 
 MEMBER = 7
 """The answer of a member: [MEMBER, generation, cluster id, [[host, port], ...], whether we are one]."""
@@ -30,7 +30,7 @@ ASK_AGAIN_NS = 1_000_000_000
 """The shortest time between two questions to join, or between two for the addresses of members."""
 
 
-class Arrival:
+class Bootstrap:
     """Runs until this process has its control group.
 
     Parameters

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from casty.address import NodeAddress, machine_of, seat_of
+from casty.address import NodeAddress, machine_of, replica_id_of
 from casty.checks import shown
 from casty.cluster.authority import (
     CARRIED,
@@ -28,7 +28,7 @@ from casty.cluster.control.ballots import Identity
 from casty.cluster.control.machine import MemberRow
 from casty.cluster.control.replica import ControlReplica
 from casty.cluster.multiraft.host import Group, Host
-from casty.cluster.node.bootstrap import Arrival
+from casty.cluster.node.bootstrap import Bootstrap
 from casty.cluster.node.links import Links, key_of
 from casty.cluster.node.options import NodeOptions
 from casty.complaint import Complaint, report_lost
@@ -61,7 +61,7 @@ class Guarded(Protocol):
     links: Links
     host: Host
     control: ControlReplica
-    arrival: Arrival
+    bootstrap: Bootstrap
 
 
 class Boundary:
@@ -208,7 +208,7 @@ class Boundary:
             self._judged = None
             return
         if role == STRANGER and verdict in (GROUP, KEEP, DROP):
-            self._node.arrival.look_around()
+            self._node.bootstrap.look_around()
         if verdict is GROUP:
             self._consensus(link, body, role)
         elif verdict is KEEP:
@@ -348,7 +348,7 @@ class Boundary:
 
     def _consensus(self, link: Connection, body: bytes, role: int) -> None:
         """Let the groups that hear a process step what it says."""
-        sender = self._seat(link, role)
+        sender = self._replica_id(link, role)
         if sender is None or self._node.links.is_superseded(link):
             return
         now_ns = self._node.runtime.clock.now()
@@ -357,7 +357,7 @@ class Boundary:
             if hears(group.core, sender, now_ns, role, message[0] if message else None):
                 return True
             if role == MEMBER:
-                # A replica that lost its seat stands for election now and then: that is nothing to tell anybody.
+                # A replica that lost its place stands for election now and then: that is nothing to tell anybody.
                 self.dropped += 1
                 return False
             name = f"group {group.number}"
@@ -368,24 +368,26 @@ class Boundary:
 
         self._node.host.on_consensus(sender, body, is_heard)
 
-    def _seat(self, link: Connection, role: int) -> str | None:
-        """Return under which key a process takes part in groups; None for one that takes a seat which is not its own.
+    def _replica_id(self, link: Connection, role: int) -> str | None:
+        """Return under which key a process takes part in groups; None for one that takes a place which is not its own.
 
-        The seat of a disk outlives its processes, so a name alone does not show who has it: whom this node did not look
-        for has to be where a process with that seat is known to be.
+        The place of a disk outlives its processes, so a name alone does not show who has it: whom this node did not look
+        for has to be where a process with that place is known to be.
         """
         key = key_of(link)
-        seat = seat_of(key)
+        replica_id = replica_id_of(key)
         member = self._node.control.machine.members.get(link.remote.node_id)
-        if member is None or member.seat != seat:
-            known = self._node.links.address_at(seat)
-        elif key == seat != member.key:
+        if member is None or member.replica_id != replica_id:
+            known = self._node.links.address_at(replica_id)
+        elif key == replica_id != member.key:
             return None
         else:
             known = NodeAddress(member.host, member.port)
-        if key == seat or role >= PEER or known == link.remote.address:
-            return seat
-        self.drop("message", f"a consensus message of {link.remote.address} in the seat of {seat!r:.100}")
+        if key == replica_id or role >= PEER or known == link.remote.address:
+            return replica_id
+        self.drop(
+            "message", f"a consensus message of {link.remote.address} in the place of {replica_id!r:.100}"
+        )
         return None
 
     def _keep(self, link: Connection, kind: int, body: bytes) -> None:

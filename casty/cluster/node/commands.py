@@ -2,7 +2,7 @@
 
 ``COMMAND`` body: ``[what, node id]``, of a link of the role ``status`` only; ``COMMAND_REPLY``: ``[is_done, text]``.
 
-``remove``  a member that is down, and will not come back, has left: others take its seats, and groups are as large as
+``remove``  a member that is down, and will not come back, has left: others take its places, and groups are as large as
             without it.
 ``drain``   a member leaves for good, as by its own `leave`. It is asked through the state of the cluster, so it need
             not be linked with whoever was asked.

@@ -1,7 +1,7 @@
 """Which way a slot's leader takes its group to the target. Pure; the core takes the steps (ADR 0036).
 
-Whoever keeps its seat leads the change. A leader that is to give up its own hands the slot over first, so that its
-entities come to rest in order; where nobody in the group keeps a seat it takes the new voters in beside itself.
+Whoever keeps its place leads the change. A leader that is to give up its own hands the slot over first, so that its
+entities come to rest in order; where nobody in the group keeps a place it takes the new voters in beside itself.
 """
 
 from __future__ import annotations

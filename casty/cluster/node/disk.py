@@ -26,18 +26,18 @@ from casty.cluster.control.ballots import Identity
 from casty.cluster.control.machine import JOIN, ControlMachine
 from casty.cluster.control.replica import CONTROL, ControlReplica
 from casty.cluster.multiraft.host import Host, Replica
-from casty.cluster.node.bootstrap import Arrival
+from casty.cluster.node.bootstrap import Bootstrap
 from casty.cluster.node.links import Links
 from casty.cluster.node.options import NodeOptions
 from casty.cluster.node.replica_factory import Groups
 from casty.cluster.node.replica_repair import Refills
-from casty.cluster.node.request_handler import Agreed, Requests
+from casty.cluster.node.request_handler import Agreed, RequestHandler
 from casty.config import SECOND_NS, Settings
 from casty.durable.book import Book
 from casty.durable.records import MANIFEST, Corrupt, Manifest, decode_manifest
 from casty.errors import CastyError, DiskError, DiskFull
 from casty.ports import Runtime
-from casty.transport.turn import Turn
+from casty.transport.output_batch import OutputBatch
 from casty.wire.pack import pack
 
 __all__ = ["NodeDisk", "open_book"]
@@ -55,14 +55,14 @@ class Kept(Protocol):
     incarnation: str
     missing: list[str]
     founding_entry: bytes
-    turn: Turn
+    output: OutputBatch
     host: Host
     links: Links
     control: ControlReplica
-    arrival: Arrival
+    bootstrap: Bootstrap
     groups: Groups
     refills: Refills
-    requests: Requests
+    requests: RequestHandler
 
     def control_changed(self) -> None:
         """The control group's state changed."""
@@ -173,7 +173,7 @@ class NodeDisk:
 
     async def _bring_back(self) -> None:
         node, book = self._node, self.book
-        book.in_turn = node.turn.run
+        book.in_turn = node.output.run
         node.requests.agreed = self.agreed
         node.host.keep_in(book)
         known = book.manifest.node_id
@@ -186,7 +186,7 @@ class NodeDisk:
         if not manifest.groups:
             return
         node.founding_entry = manifest.founding
-        node.arrival.restored(manifest.cluster_id)
+        node.bootstrap.restored(manifest.cluster_id)
         self._is_restoring = True
         for number in sorted(manifest.groups):
             await self._restore(number)
@@ -311,7 +311,7 @@ class NodeDisk:
                 await self._open_again()
                 if node.refills.is_failed(number) and self._has(number, self._wanted[number]):
                     await self._restore(number)
-                    node.turn.mark_due()
+                    node.output.mark_due()
             except (DiskError, MemoryError) as error:
                 node.refills.postponed(number, str(error), node.runtime.clock.now())
             finally:

@@ -11,7 +11,7 @@ from casty.cluster.node.links import Links
 from casty.complaint import one_line
 from casty.config import SECOND_NS
 
-__all__ = ["Shortage"]
+__all__ = ["GroupHealth"]
 
 log = logging.getLogger("casty.node")
 
@@ -20,7 +20,7 @@ PATIENCE_NS = 5 * SECOND_NS
 """So long an election may take before it is called a shortage; and so often one is complained of."""
 
 
-class Shortage:
+class GroupHealth:
     """Watches the groups of one node.
 
     Parameters
@@ -81,7 +81,7 @@ class Shortage:
         missing = [
             node_id_of(key)
             for key in map(process_of, voters)
-            if key != self._me and not self._links.is_seated(key)
+            if key != self._me and not self._links.has_answered(key)
         ]
         who = (
             f"of {len(voters)} voters {', '.join(missing)} cannot be reached"

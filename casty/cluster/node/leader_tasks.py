@@ -20,14 +20,14 @@ from casty.consensus import Membership
 from casty.ports import Clock
 from casty.wire.pack import pack
 
-__all__ = ["NEVER_NS", "ControlDuties", "SlotDuties", "Vitals"]
+__all__ = ["NEVER_NS", "ControlDuties", "FailureDetector", "SlotDuties"]
 
 ASK_AGAIN_NS = 2 * SECOND_NS
 GAP = 4
 STEADY = 6
 """Heartbeats: without a word of the control leader for so many there is a gap, and after so many more it is current."""
 LATE_NS = 10 * SECOND_NS
-"""How long a leader without a seat tries to hand its slot over before it changes the configuration all the same."""
+"""How long a leader without a place tries to hand its slot over before it changes the configuration all the same."""
 NEVER_NS = -(1 << 62)
 CHANGED_AT_ONCE = 128
 """Slots that take a step at one heartbeat, or are handed over in one turn: some 50 microseconds each, with what follows
@@ -38,8 +38,8 @@ def _unsaid(slot: int, entry: bytes) -> None:
     del slot, entry
 
 
-class Vitals:
-    """When each process last answered a beat of this node.
+class FailureDetector:
+    """When each process last answered a heartbeat of this node.
 
     Bounds: `_heard_ns` has a row per member but this node, by the key under which it takes part in groups.
     """
@@ -49,14 +49,14 @@ class Vitals:
         self._heard_ns: dict[str, int] = {}
 
     def answered(self, key: str, sent_ns: int) -> None:
-        """A beat sent at `sent_ns` was answered."""
+        """A heartbeat sent at `sent_ns` was answered."""
         del sent_ns
         self._heard_ns[key] = self._clock.now()
 
     def follow(self, machine: ControlMachine) -> None:
         """Forget processes that were replaced; nobody asks how long they were silent."""
         if machine.is_founded and len(self._heard_ns) >= len(machine.members):
-            members = dict.fromkeys(row.seat for row in machine.members.values())
+            members = dict.fromkeys(row.replica_id for row in machine.members.values())
             self._heard_ns = {key: at_ns for key, at_ns in self._heard_ns.items() if key in members}
 
     def silent_ns(self, key: str, since_ns: int) -> int:
@@ -65,7 +65,7 @@ class Vitals:
 
 
 class ControlDuties:
-    """The control leader: seats of the control group, and who is up."""
+    """The control leader: places of the control group, and who is up."""
 
     def __init__(
         self,
@@ -73,13 +73,13 @@ class ControlDuties:
         clock: Clock,
         settings: Settings,
         links: Links,
-        vitals: Vitals,
+        failure_detector: FailureDetector,
         propose: Callable[[bytes], None],
     ) -> None:
         self._host = host
         self._clock = clock
         self._links = links
-        self._vitals = vitals
+        self._failure_detector = failure_detector
         self._propose = propose
         self._unreachable_ns = int(settings.unreachable_after_s * SECOND_NS)
         self._down_ns = int(settings.down_after_s * SECOND_NS)
@@ -100,7 +100,7 @@ class ControlDuties:
             return
         now_ns = self._clock.now()
         voting = _voting(group)
-        voters, learners = machine.control_seats(
+        voters, learners = machine.control_voters(
             sorted(dict.fromkeys(map(node_id_of, _membership(group).voters)))
         )
         group.core.change(now_ns, _replicas(group, voters), _replicas(group, learners))
@@ -132,13 +132,15 @@ class ControlDuties:
         voting = _voting(group)
         if row.status == "leaving" and upkeep.has_nothing(machine, row, voting):
             self._set_status(row, "removed")
-        if row.seat == process_of(group.core.id):
+        if row.replica_id == process_of(group.core.id):
             if row.status in ("joining", "down"):
                 self._set_status(row, "up")
             if row.is_silent:
                 self._set_silent(row, False)
             return
-        silent_ns = self._vitals.silent_ns(row.seat, max(self._since_ns[row.key], group.core.leader_since_ns))
+        silent_ns = self._failure_detector.silent_ns(
+            row.replica_id, max(self._since_ns[row.key], group.core.leader_since_ns)
+        )
         self._judge_silence(row, silent_ns)
         is_ending = row.status == "leaving" or (row.status == "joining" and not row.was_up)
         if is_ending and silent_ns > self._down_ns:
@@ -158,11 +160,14 @@ class ControlDuties:
         """A predecessor's verdict holds until the member really answered this leader."""
         if not row.is_silent and silent_ns > self._unreachable_ns:
             self._set_silent(row, True)
-        elif row.is_silent and self._vitals.silent_ns(row.seat, NEVER_NS) <= self._unreachable_ns:
+        elif (
+            row.is_silent
+            and self._failure_detector.silent_ns(row.replica_id, NEVER_NS) <= self._unreachable_ns
+        ):
             self._set_silent(row, False)
 
     def _follows(self, group: Group, row: MemberRow) -> bool:
-        progress = group.core.progress_of(group.replica_of(row.seat))
+        progress = group.core.progress_of(group.replica_of(row.replica_id))
         return progress is not None and progress.is_caught_up and self._links.is_linked(row.key)
 
     def _set_status(self, row: MemberRow, status: str) -> None:
@@ -187,7 +192,7 @@ class SlotDuties:
 
     Parameters
     ----------
-    host, clock, vitals
+    host, clock, failure_detector
         The node's.
     settings
         Tell the time to live of sessions, and the time between heartbeats.
@@ -203,14 +208,14 @@ class SlotDuties:
         self,
         host: Host,
         clock: Clock,
-        vitals: Vitals,
+        failure_detector: FailureDetector,
         settings: Settings,
         silence_ns: Callable[[int], int],
         report: Callable[[int, bytes], object] = _unsaid,
     ) -> None:
         self._host = host
         self._clock = clock
-        self._vitals = vitals
+        self._failure_detector = failure_detector
         self._ttl_ns = int(settings.session_ttl_s * SECOND_NS)
         self._heartbeat_ns = int(settings.heartbeat_s * SECOND_NS)
         self._current_ns: int | None = None
@@ -222,7 +227,7 @@ class SlotDuties:
         self._reported: dict[int, Told] = {}
         """And what was told."""
         self._leaving_ns: dict[int, int] = {}
-        """Since when a slot is led here without a seat for this node; a row goes when that is not so."""
+        """Since when a slot is led here without a place for this node; a row goes when that is not so."""
         self._handed_over_ns: dict[int, int] = {}
         self._held_up_ns: dict[int, int] = {}
         """Since when the hand-over of a slot waits for a session that is silent: at most one row per slot. A row
@@ -256,7 +261,7 @@ class SlotDuties:
             self._leaving_ns.pop(slot, None)
             if may_hand_over and row.preferred is not None and row.preferred in machine.members:
                 may_hand_over = not self._hand_over(
-                    group, slot, group.replica_of(machine.members[row.preferred].seat), now_ns
+                    group, slot, group.replica_of(machine.members[row.preferred].replica_id), now_ns
                 )
 
     def _is_current(self, now_ns: int) -> bool:
@@ -325,7 +330,7 @@ class SlotDuties:
         progress = group.core.progress_of(heir)
         if progress is None or not progress.is_caught_up:
             return False
-        return self._vitals.silent_ns(process_of(heir), group.core.leader_since_ns) <= SECOND_NS
+        return self._failure_detector.silent_ns(process_of(heir), group.core.leader_since_ns) <= SECOND_NS
 
     def _is_held_up(self, slot: int, now_ns: int) -> bool:
         """Whether a session that missed a keep-alive expires first: the next leader gives it its time to live anew.
@@ -364,7 +369,7 @@ class SlotDuties:
         candidates = []
         for key in _membership(group).voters:
             progress = group.core.progress_of(key) if key != group.core.id else None
-            silent_ns = self._vitals.silent_ns(process_of(key), NEVER_NS)
+            silent_ns = self._failure_detector.silent_ns(process_of(key), NEVER_NS)
             if progress is not None and silent_ns < SECOND_NS:
                 candidates.append((-progress.match, silent_ns, key))
         return min(candidates)[2] if candidates else None

@@ -79,7 +79,7 @@ class Leaving:
         others = [row for row in self._machine.members.values() if row.node_id != self._node_id]
         return not any(row.is_counted or row.status == "joining" for row in others)
 
-    def seats(self) -> list[int]:
+    def replicas(self) -> list[int]:
         """Return the slots that have this node in a configuration, as far as is known."""
         return [slot for slot, row in enumerate(self._machine.slots) if row.names(self._node_id)]
 
@@ -114,8 +114,10 @@ class Leaving:
         return others[(self._attempts - 1) % len(others)] if self._attempts and others else None
 
     def _complaint(self, timeout_s: float) -> str:
-        slots = self.seats()
-        what = f"a seat in {len(slots)} slots ({slots[0]} ...)" if slots else "its vote, or no leader answers"
+        slots = self.replicas()
+        what = (
+            f"a place in {len(slots)} slots ({slots[0]} ...)" if slots else "its vote, or no leader answers"
+        )
         return (
             f"node {self._node_id} has not left after {timeout_s} s; it still has {what}. "
             "It serves and goes on leaving"

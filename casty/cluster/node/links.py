@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from casty.address import NodeAddress, peer_key, seat_of, start_of
+from casty.address import NodeAddress, peer_key, replica_id_of, start_of
 from casty.transport.connection import Connection
 from casty.transport.peers import Peers
 
@@ -44,7 +44,7 @@ class Links:
         self._guests: dict[NodeAddress, None] = {}
         self._by_node: dict[str, Connection] = {}
         self._by_key: dict[str, Connection] = {}
-        self._by_seat: dict[str, Connection] = {}
+        self._by_replica_id: dict[str, Connection] = {}
         self.inbound: dict[Connection, None] = {}
         self._is_closed = False
 
@@ -60,7 +60,7 @@ class Links:
         self._dial()
         for connection in self._by_key.values():
             if "+" in connection.remote.incarnation:
-                self._seat(connection)
+                self._replica_id(connection)
 
     def want_told(self, addresses: Iterable[NodeAddress]) -> None:
         """Dial where a member says that members are; they may have joined while this node was cut off."""
@@ -105,17 +105,19 @@ class Links:
             return
         self._by_node[connection.remote.node_id] = connection
         self._by_key[key_of(connection)] = connection
-        self._seat(connection)
+        self._replica_id(connection)
         if known is not None and known is not connection:
             self._by_key = {key: link for key, link in self._by_key.items() if link is not known}
-            self._by_seat = {key: link for key, link in self._by_seat.items() if link is not known}
+            self._by_replica_id = {
+                key: link for key, link in self._by_replica_id.items() if link is not known
+            }
             known.close("replaced by a newer link to the same node")
 
-    def _seat(self, connection: Connection) -> None:
-        """Let a process have its seat: one with a disk only where it is named, for it may be anybody with that name."""
+    def _replica_id(self, connection: Connection) -> None:
+        """Let a process have its place: one with a disk only where it is named, for it may be anybody with that name."""
         key = key_of(connection)
         if "+" not in key or self._is_at_named(connection):
-            self._by_seat[seat_of(key)] = connection
+            self._by_replica_id[replica_id_of(key)] = connection
 
     def closed(self, connection: Connection) -> None:
         """A connection ended."""
@@ -124,13 +126,13 @@ class Links:
             del self._by_node[connection.remote.node_id]
         if self._by_key.get(key_of(connection)) is connection:
             del self._by_key[key_of(connection)]
-        seat = seat_of(key_of(connection))
-        if self._by_seat.get(seat) is connection:
-            del self._by_seat[seat]
+        replica_id = replica_id_of(key_of(connection))
+        if self._by_replica_id.get(replica_id) is connection:
+            del self._by_replica_id[replica_id]
 
-    def send(self, seat: str, kind: int, body: bytes) -> bool:
-        """Stage a frame for exactly the process that has a seat: the latest that its disk was started with."""
-        connection = self._by_seat.get(seat)
+    def send(self, replica_id: str, kind: int, body: bytes) -> bool:
+        """Stage a frame for exactly the process that has a place: the latest that its disk was started with."""
+        connection = self._by_replica_id.get(replica_id)
         return connection is not None and connection.send(kind, body)
 
     def send_to_node(self, node_id: str, kind: int, body: bytes) -> bool:
@@ -146,17 +148,17 @@ class Links:
         start = start_of(key_of(connection))
         if not start:
             return False
-        known = self._by_seat.get(seat_of(key_of(connection)))
+        known = self._by_replica_id.get(replica_id_of(key_of(connection)))
         return known is not None and start_of(key_of(known)) > start
 
-    def address_at(self, seat: str) -> NodeAddress | None:
-        """Return where the process answered that has a seat; None where nobody was dialled that has it."""
-        connection = self._by_seat.get(seat)
+    def address_at(self, replica_id: str) -> NodeAddress | None:
+        """Return where the process answered that has a place; None where nobody was dialled that has it."""
+        connection = self._by_replica_id.get(replica_id)
         return None if connection is None else connection.remote.address
 
-    def is_seated(self, seat: str) -> bool:
-        """Whether this node dialled the process that has a seat and it answered."""
-        return seat in self._by_seat
+    def has_answered(self, replica_id: str) -> bool:
+        """Whether this node dialled the process that has a place and it answered."""
+        return replica_id in self._by_replica_id
 
     def is_linked(self, key: str) -> bool:
         """Whether this node dialled that process and it answered."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from casty.address import NodeAddress, node_id_of, peer_key, process_of, seat_of
+from casty.address import NodeAddress, node_id_of, peer_key, process_of, replica_id_of
 from casty.cluster.authority import PEER
 from casty.cluster.control import topology as topologies
 from casty.cluster.control.ballots import MAX_VOTERS
@@ -18,30 +18,30 @@ from casty.cluster.control.formation import Founding, Identity, Policy
 from casty.cluster.control.machine import FOUND, ControlMachine
 from casty.cluster.control.replica import CONTROL, ControlReplica, heard_ns
 from casty.cluster.control.topology import LeaderTable, Topology
-from casty.cluster.multiraft.heartbeats import Beats
+from casty.cluster.multiraft.heartbeats import Heartbeats
 from casty.cluster.multiraft.host import Group, Host, Replica
 from casty.cluster.multiraft.memory_budget import MemoryBudget, budget_of
 from casty.cluster.multiraft.proposals import NOBODY
 from casty.cluster.node.address_check import check_reach, warn_if_open
 from casty.cluster.node.admission import Admission
-from casty.cluster.node.bootstrap import Arrival
+from casty.cluster.node.bootstrap import Bootstrap
 from casty.cluster.node.boundary import Boundary
 from casty.cluster.node.change_log import Chronicle
 from casty.cluster.node.commands import Commands
 from casty.cluster.node.disk import NodeDisk
-from casty.cluster.node.group_health import Shortage
-from casty.cluster.node.leader_tasks import ControlDuties, SlotDuties, Vitals
+from casty.cluster.node.group_health import GroupHealth
+from casty.cluster.node.leader_tasks import ControlDuties, FailureDetector, SlotDuties
 from casty.cluster.node.leaving import Leaving
 from casty.cluster.node.links import Links, key_of
 from casty.cluster.node.options import NodeOptions
 from casty.cluster.node.readiness import Readiness
 from casty.cluster.node.relays import ControlCalls, Relays
+from casty.cluster.node.removed_replicas import Vacated
 from casty.cluster.node.replica_factory import Groups
 from casty.cluster.node.replica_repair import Refills
-from casty.cluster.node.request_handler import Requests
-from casty.cluster.node.status import StatusAnswers, status_document
-from casty.cluster.node.topology_publisher import Feed
-from casty.cluster.node.vacated import Vacated
+from casty.cluster.node.request_handler import RequestHandler
+from casty.cluster.node.status import StatusReplies, status_document
+from casty.cluster.node.topology_publisher import TopologyPublisher
 from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.node_memory import NodeMemory
 from casty.complaint import Complaint, one_line
@@ -53,8 +53,8 @@ from casty.ports import Runtime, Timer
 from casty.transport.acceptor import Acceptor
 from casty.transport.connection import Connection
 from casty.transport.losses import Losses
+from casty.transport.output_batch import OutputBatch
 from casty.transport.peers import Peers
-from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.hello import Hello, Welcome
 from casty.wire.pack import pack
@@ -74,7 +74,7 @@ PROMISED = ("election_min_s", "drift")
 """The settings that leases rest on: how long a follower keeps quiet after it heard of its leader."""
 
 TOLD = ("max_value_bytes", "max_window_replies")
-"""Limits that clients take over; see `Visitor`."""
+"""Limits that clients take over; see `ClientCore`."""
 
 
 class Node:
@@ -85,13 +85,13 @@ class Node:
     options
         What the user asked for.
     runtime
-        The doors.
+        The ports.
     """
 
     boundary: Boundary
     vacated: Vacated
     commands: Commands
-    arrival: Arrival
+    bootstrap: Bootstrap
 
     def __init__(self, options: NodeOptions, runtime: Runtime) -> None:
         self.options = options
@@ -125,9 +125,9 @@ class Node:
         return peer_key(self.node_id, self.incarnation)
 
     @property
-    def seat(self) -> str:
+    def replica_id(self) -> str:
         """Under which key this process takes part in groups."""
-        return seat_of(self.key)
+        return replica_id_of(self.key)
 
     async def start(self) -> None:
         """Listen, then found or join in the background; raises `OSError` when the address cannot be bound."""
@@ -142,9 +142,9 @@ class Node:
 
     async def _begin(self) -> None:
         options, runtime = self.options, self.runtime
-        self.turn = Turn(runtime)
+        self.output = OutputBatch(runtime)
         self.acceptor = Acceptor(
-            runtime, self._hello, self.settings, self, self.turn, options.tls,
+            runtime, self._hello, self.settings, self, self.output, options.tls,
             check=self._refuse, welcome_extra=self._welcome,
             is_member=lambda link: self.boundary.role_of(link) >= PEER, secrets=options.secrets,
         )  # fmt: skip
@@ -170,36 +170,44 @@ class Node:
                 self.node_id,
             )
         self.links.want_seeds(options.seeds)
-        if not self.arrival.is_done:
-            self.arrival.begin()
-        self._beat()
+        if not self.bootstrap.is_done:
+            self.bootstrap.begin()
+        self._heartbeat()
 
     def _assemble(self) -> None:
         """Make the parts; the port, and with it the identity, is known only now."""
         runtime, settings = self.runtime, self.settings
         clock, ttl_ns = runtime.clock, int(settings.session_ttl_s * SECOND_NS)
         peers = Peers(
-            runtime, self._hello, settings, self, self.turn, self.options.tls,
+            runtime, self._hello, settings, self, self.output, self.options.tls,
             check=self._differs, secrets=self.options.secrets,
         )  # fmt: skip
         self.links = Links(self.address, peers)
         self.host = Host(runtime, self.links.send, settings.max_frame_bytes)
-        self.vitals = Vitals(clock)
+        self.failure_detector = FailureDetector(clock)
         budget = MemoryBudget(budget_of(settings.memory_budget_bytes, runtime.memory_bytes))
-        self.beats = Beats(self.host, clock, self.seat, self.links.send, self.vitals.answered, budget, ttl_ns)
+        self.heartbeats = Heartbeats(
+            self.host, clock, self.replica_id, self.links.send, self.failure_detector.answered, budget, ttl_ns
+        )
         self.leaders = LeaderTable()
         complaint = Complaint(self.runtime.clock, log, SECOND_NS, logging.ERROR)
-        self.feed = Feed(self.links, self.leaders, self.node_id, self._topology_changed, complaint)
+        self.publisher = TopologyPublisher(
+            self.links, self.leaders, self.node_id, self._topology_changed, complaint
+        )
         self.relays = Relays()
         self.control_calls = ControlCalls(clock, self.relays, self.control_leader, self.send_to_node)
         self.control = ControlReplica(self.control_changed, self._role_changed)
-        self.requests = Requests(self)
+        self.requests = RequestHandler(self)
         self.memory = NodeMemory(budget, self.node_id, self.host, self.requests.slots, self._buffered_bytes)
-        self.gateway = Gateway(runtime, self, settings, self.key.encode(), str(self.address), turn=self.turn)
-        self.groups = Groups(self.host, runtime, settings, self.seat, self.requests.make_slot, self.turn)
+        self.gateway = Gateway(
+            runtime, self, settings, self.key.encode(), str(self.address), output=self.output
+        )
+        self.groups = Groups(
+            self.host, runtime, settings, self.replica_id, self.requests.make_slot, self.output
+        )
         self.refills = Refills(
-            self.host, self.seat, self.node_id, self._refill,
-            lambda: [seat_of(key_of(link)) for link in self.links.named()],
+            self.host, self.replica_id, self.node_id, self._refill,
+            lambda: [replica_id_of(key_of(link)) for link in self.links.named()],
         )  # fmt: skip
         self.host.on_failed = self._replica_failed
         self.chronicle = Chronicle(runtime, self.node_id)
@@ -207,11 +215,11 @@ class Node:
         self.groups.is_failed = self.refills.is_failed
         self._make_duties()
         self.readiness = Readiness(self.host, self.node_id, None if self.disk is None else self.incarnation)
-        self.statuses = StatusAnswers(clock, lambda: pack(self.status()))
-        self.shortage = Shortage(self.seat, self.host, self.links)
-        self.turn.hooks.extend((self.requests.settle, self.feed.flush, self.statuses.flush))
+        self.statuses = StatusReplies(clock, lambda: pack(self.status()))
+        self.group_health = GroupHealth(self.replica_id, self.host, self.links)
+        self.output.hooks.extend((self.requests.settle, self.publisher.flush, self.statuses.flush))
         identity = Identity(self.node_id, self.incarnation, *self.address)
-        self.arrival = Arrival(
+        self.bootstrap = Bootstrap(
             Founding(identity, self._policy(), self._document, clock.now(), self._wall_generation),
             identity, self.links, clock, self._founded, self._joined,
             lambda text: log.warning("%s", one_line(text)),
@@ -220,19 +228,19 @@ class Node:
         self.handlers: dict[int, Callable[[Connection, bytes], None]] = {
             frames.FOUNDING: admission.on_founding,
             frames.JOIN: admission.on_join,
-            frames.CONSENSUS: lambda link, body: self.host.on_consensus(seat_of(key_of(link)), body),
-            frames.BEAT: lambda link, body: self._on_beat(link, frames.BEAT, body),
-            frames.BEAT_ACK: lambda link, body: self._on_beat(link, frames.BEAT_ACK, body),
-            frames.ROWS: lambda link, body: self._on_beat(link, frames.ROWS, body),
-            frames.ROWS_ACK: lambda link, body: self._on_beat(link, frames.ROWS_ACK, body),
-            frames.SEATS: lambda link, body: self.vacated.on_question(seat_of(key_of(link)), body),
-            frames.SEATS_ACK: lambda link, body: self.vacated.on_answer(body),
-            frames.HINTS: lambda link, body: self.feed.on_hints(body, link.remote.node_id),
+            frames.CONSENSUS: lambda link, body: self.host.on_consensus(replica_id_of(key_of(link)), body),
+            frames.HEARTBEAT: lambda link, body: self._on_heartbeat(link, frames.HEARTBEAT, body),
+            frames.HEARTBEAT_ACK: lambda link, body: self._on_heartbeat(link, frames.HEARTBEAT_ACK, body),
+            frames.ROWS: lambda link, body: self._on_heartbeat(link, frames.ROWS, body),
+            frames.ROWS_ACK: lambda link, body: self._on_heartbeat(link, frames.ROWS_ACK, body),
+            frames.REMOVED: lambda link, body: self.vacated.on_question(replica_id_of(key_of(link)), body),
+            frames.REMOVED_ACK: lambda link, body: self.vacated.on_answer(body),
+            frames.HINTS: lambda link, body: self.publisher.on_hints(body, link.remote.node_id),
             frames.REQUEST: self.requests.on_request,
             frames.REPLY: self.requests.on_reply,
             frames.KEEPALIVE: self.requests.on_keepalive,
             frames.KEEPALIVE_ACK: lambda link, body: self.gateway.on_keepalive_ack(body),
-            frames.SUBSCRIBE: lambda link, body: self.feed.subscribe(link),
+            frames.SUBSCRIBE: lambda link, body: self.publisher.subscribe(link),
             frames.STATUS: lambda link, body: self.statuses.ask(link),
             frames.COMMAND: self.commands.on_command,
         }
@@ -240,17 +248,22 @@ class Node:
         self.handlers.update(self.losses.handlers)
         self.boundary = Boundary(self, self.handlers)
 
-    def _on_beat(self, link: Connection, kind: int, body: bytes) -> None:
+    def _on_heartbeat(self, link: Connection, kind: int, body: bytes) -> None:
         if not self.links.is_superseded(link):
-            self.beats.on_frame(seat_of(key_of(link)), kind, body)
+            self.heartbeats.on_frame(replica_id_of(key_of(link)), kind, body)
 
     def _make_duties(self) -> None:
         clock, machine = self.runtime.clock, self.control.machine
         self.slot_duties = SlotDuties(
-            self.host, clock, self.vitals, self.settings, self.requests.silence_ns, self.control_calls.tell
+            self.host,
+            clock,
+            self.failure_detector,
+            self.settings,
+            self.requests.silence_ns,
+            self.control_calls.tell,
         )
         self.control_duties = ControlDuties(
-            self.host, clock, self.settings, self.links, self.vitals, self.propose_control
+            self.host, clock, self.settings, self.links, self.failure_detector, self.propose_control
         )
         self.vacated = Vacated(
             self.host,
@@ -297,7 +310,7 @@ class Node:
     # -- becoming part of a cluster
 
     def _founded(self, document: dict[str, Any]) -> None:
-        keys = [seat_of(peer_key(row[0], row[1])) for row in document["founders"]]
+        keys = [replica_id_of(peer_key(row[0], row[1])) for row in document["founders"]]
         self.has_founded = True
         self.founding_entry = pack([FOUND, document])
         if self.disk is not None:
@@ -306,13 +319,13 @@ class Node:
         group = self.groups.create(CONTROL, document["generation"], membership, self.control)
         if document["founder"] == self.node_id:
             group.core.campaign(self.runtime.clock.now())
-        self.turn.mark_due()
+        self.output.mark_due()
 
     def _joined(self, generation: int) -> None:
         if self.disk is not None:
             self.disk.joined(generation)
         self.groups.create(CONTROL, generation, None, self.control)
-        self.turn.mark_due()
+        self.output.mark_due()
 
     def _replica_failed(self, group: Group, error: Exception) -> None:
         self.refills.failed(group, error, self.runtime.clock.now())
@@ -335,15 +348,15 @@ class Node:
         machine = self.control.machine
         if self.disk is not None and not self.disk.changed(machine):
             return
-        self.arrival.settled()
-        self.arrival.cluster_id = machine.cluster_id
+        self.bootstrap.settled()
+        self.bootstrap.cluster_id = machine.cluster_id
         if machine.is_founded:
             self.links.want_members(NodeAddress(row.host, row.port) for row in machine.members.values())
             if self._names_its_leader(machine):
                 self.links.forget_told()
             self.groups.follow(machine, self.node_id)
             self.boundary.look_again()
-            self.feed.publish(topologies.of_machine(machine, self.leaders))
+            self.publisher.publish(topologies.of_machine(machine, self.leaders))
             self.chronicle.members(machine)
             self.leaving.follow()
 
@@ -351,11 +364,11 @@ class Node:
         group = self.host.groups.get(CONTROL)
         leader = None if group is None else group.core.leader
         row = None if leader is None else machine.members.get(node_id_of(leader))
-        return row is not None and leader is not None and row.seat == process_of(leader)
+        return row is not None and leader is not None and row.replica_id == process_of(leader)
 
     def _topology_changed(self) -> None:
         self.gateway.on_topology()
-        topology = self.feed.topology
+        topology = self.publisher.topology
         if topology is not None:
             for listener in self.on_topology:
                 listener(topology)
@@ -375,7 +388,7 @@ class Node:
         """Return under which key the member that leads a slot takes part, if this node knows another one that does."""
         leader = self.leaders.leader_of(slot)
         row = None if leader in (None, self.node_id) else self.control.machine.members.get(leader or "")
-        return None if row is None else row.seat
+        return None if row is None else row.replica_id
 
     def _ask_until_up(self, now_ns: int) -> None:
         """Ask to join while this process is not known to be up, or may have been removed while it was cut off."""
@@ -385,7 +398,7 @@ class Node:
         is_lost = now_ns - self._led_ns > int(self.settings.down_after_s * SECOND_NS)
         if not (is_lost or not self._was_up) or self.is_stopping or self.leaving.has_begun:
             return
-        if self.arrival.ask_again(now_ns) and self.disk is not None:
+        if self.bootstrap.ask_again(now_ns) and self.disk is not None:
             self.disk.join_own(Identity(self.node_id, self.incarnation, *self.address))
 
     # -- what others ask
@@ -395,7 +408,7 @@ class Node:
         sessions, structures = self.requests.usage()
         return status_document(
             self.host, self.control.machine, self.leaders, self.is_linked,
-            [*self.missing, *self.shortage.texts, *self.refills.texts], self.refills.reason,
+            [*self.missing, *self.group_health.texts, *self.refills.texts], self.refills.reason,
             sessions, structures, self.memory.document(), self.messages_lost(),
         )  # fmt: skip
 
@@ -409,7 +422,7 @@ class Node:
         return Hello.of_node(
             cluster=self.options.name, node_id=self.node_id, incarnation=self.incarnation,
             address=self.address, settings=self.settings,
-            generation=max(self.control.machine.generation, self.arrival.heard_generation) if known else 0,
+            generation=max(self.control.machine.generation, self.bootstrap.heard_generation) if known else 0,
         )  # fmt: skip
 
     def _welcome(self) -> dict[str, object]:
@@ -438,14 +451,14 @@ class Node:
     def on_open(self, connection: Connection) -> None:
         """A handshake succeeded."""
         remote = connection.remote
-        self.arrival.hear(remote.generation)
+        self.bootstrap.hear(remote.generation)
         self.losses.opened(connection)
         if remote.role == "node":
             self.links.opened(connection)
             self.boundary.look_again()
-            self.arrival.met(connection)
+            self.bootstrap.met(connection)
             if connection.is_dialled:
-                self.feed.introduce(connection)
+                self.publisher.introduce(connection)
                 self.gateway.on_link_up(remote.node_id)
         for listener in self.on_link:
             listener(connection, True)
@@ -456,13 +469,13 @@ class Node:
         """A connection that was open ended."""
         remote = connection.remote
         self.losses.closed(connection)
-        self.feed.forget(connection)
+        self.publisher.forget(connection)
         self.boundary.forget(connection)
         self.requests.forget(connection)
         if remote.role == "node":
             self.links.closed(connection)
             if connection.is_dialled:
-                self.memory.budget.forget(seat_of(key_of(connection)))
+                self.memory.budget.forget(replica_id_of(key_of(connection)))
                 self.relays.link_lost(remote.node_id)
                 self.gateway.on_link_down(remote.node_id)
         for listener in self.on_link:
@@ -478,7 +491,7 @@ class Node:
 
     def topology(self) -> Topology | None:
         """Return the present topology."""
-        return self.feed.topology
+        return self.publisher.topology
 
     def linked(self) -> list[str]:
         """Return the nodes that can be asked now, this one first: replies of strangers count for nothing."""
@@ -505,10 +518,10 @@ class Node:
 
     def hint(self, slot: int, leader: str | None, term: int) -> None:
         """Take what a redirect said about a slot's leader."""
-        topology = self.feed.topology
+        topology = self.publisher.topology
         if topology is not None:
             self.leaders.learn(slot, topology.epoch_of(slot), term, leader)
-            self.turn.mark_due()
+            self.output.mark_due()
 
     def control_leader(self) -> str | None:
         """Return the node id that leads the control group, as far as this node knows."""
@@ -518,16 +531,16 @@ class Node:
 
     # -- time
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         """Every heartbeat: tell the followers, and do the leader's duties."""
         clock = self.runtime.clock
         # First of all: an error in what follows must not be the last thing that this node does.
-        self._timer = clock.call_at(clock.now() + int(self.settings.heartbeat_s * SECOND_NS), self._beat)
-        self.turn.begin()
+        self._timer = clock.call_at(clock.now() + int(self.settings.heartbeat_s * SECOND_NS), self._heartbeat)
+        self.output.begin()
         try:
-            self.beats.beat()
+            self.heartbeats.heartbeat()
             self._ask_until_up(clock.now())
-            self.vitals.follow(self.control.machine)
+            self.failure_detector.follow(self.control.machine)
             group = self.host.groups.get(CONTROL)
             if group is not None:
                 self.control_duties.tick(group, self.control.machine)
@@ -537,14 +550,14 @@ class Node:
             self.requests.tick(clock.now())
             self.memory.tick(clock.now())
         finally:
-            self.turn.end()
-        self.shortage.look(clock.now())
+            self.output.end()
+        self.group_health.look(clock.now())
         self.chronicle.look(clock.now(), len(self.control.machine.slots))
         if group is not None and self.missing:
             self.missing = self.readiness.missing(self.control.machine, clock.now())
 
     async def ready(self) -> None:
-        """Return when this node serves and holds its predecessor's seats."""
+        """Return when this node serves and holds its predecessor's places."""
         while self.missing:
             await self.runtime.clock.sleep(STEP_S)
 
@@ -555,7 +568,7 @@ class Node:
         self.is_stopping = self.slot_duties.is_stopping = True
         await self.gateway.close()
         while self._has_to_hand_over() and clock.now() < until_ns:
-            self.turn.mark_due()
+            self.output.mark_due()
             await clock.sleep(STEP_S)
         self.requests.settle()
         await self.abort()
@@ -583,7 +596,7 @@ class Node:
         self.groups.close()
         self.commands.close()
         self.host.close()
-        self.arrival.close()
+        self.bootstrap.close()
         self.links.close()
         if self.disk is not None:
             self.disk.close()

@@ -1,4 +1,4 @@
-"""Whether a node may say ``ready``: it serves, and it holds the seats that its predecessor had."""
+"""Whether a node may say ``ready``: it serves, and it holds the places that its predecessor had."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Readiness:
     host, node_id
         The node's.
     incarnation
-        Under which the members have to know it; None for a node that has no seat before they do.
+        Under which the members have to know it; None for a node that has no place before they do.
     """
 
     def __init__(self, host: Host, node_id: str, incarnation: str | None) -> None:
@@ -42,17 +42,17 @@ class Readiness:
         missing = [] if control.core.leader is not None else ["a leader of the control group"]
         membership = control.core.membership
         voting = () if membership is None else membership.voters
-        voters, _ = machine.control_seats(sorted(node_id_of(key) for key in voting))
-        if process_of(control.core.id) in voters and not self._is_seated(control):
-            missing.append("a seat in the control group")
+        voters, _ = machine.control_voters(sorted(node_id_of(key) for key in voting))
+        if process_of(control.core.id) in voters and not self._has_replica(control):
+            missing.append("a place in the control group")
         for slot, row in enumerate(machine.slots):
             if self._node_id in row.target and not self._holds(slot, now_ns):
-                missing.append(f"a seat in slot {slot}")
+                missing.append(f"a place in slot {slot}")
         return missing
 
     def _holds(self, slot: int, now_ns: int) -> bool:
         group = self._host.groups.get(slot + 1)
-        if group is not None and self._is_seated(group):
+        if group is not None and self._has_replica(group):
             self._leaderless_since_ns.pop(slot, None)
             return True
         if group is None or group.core.leader is not None:
@@ -61,7 +61,7 @@ class Readiness:
         since_ns = self._leaderless_since_ns.setdefault(slot, now_ns)
         return now_ns - since_ns > NO_MAJORITY_NS
 
-    def _is_seated(self, group: Group) -> bool:
+    def _has_replica(self, group: Group) -> bool:
         core = group.core
         membership = core.membership
         return (

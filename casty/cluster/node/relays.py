@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from casty.cluster.control.machine import MALFORMED, NOT_ON_TOP, TOO_MANY
 from casty.cluster.control.schema import check_entry
-from casty.cluster.multiraft.proposals import OK, UNKNOWN, Answers
+from casty.cluster.multiraft.proposals import OK, UNKNOWN, ReplySink
 from casty.cluster.slots.operations import CONTROL_SLOT, OP_CONTROL
 from casty.config import SECOND_NS
 from casty.errors import Mismatch, Overloaded, RemoteProtocolError, Unavailable
@@ -40,19 +40,19 @@ class Relays:
 
     def __init__(self) -> None:
         self._next_id = 0
-        self._waiting: dict[int, tuple[str, Answers, int]] = {}
-        self._by_caller: dict[Answers, dict[int, int]] = {}
+        self._waiting: dict[int, tuple[str, ReplySink, int]] = {}
+        self._by_caller: dict[ReplySink, dict[int, int]] = {}
         """By where answers go and the caller's own call id: the relay id. Never iterated, only one's calls are."""
 
     def __len__(self) -> int:
         """How many calls are kept."""
         return len(self._waiting)
 
-    def has_room(self, answers: Answers) -> bool:
+    def has_room(self, answers: ReplySink) -> bool:
         """Whether one more call of this caller may be passed on."""
         return len(self._by_caller.get(answers, ())) < MAX_RELAYED
 
-    def expect(self, node_id: str, answers: Answers, call_id: int) -> int:
+    def expect(self, node_id: str, answers: ReplySink, call_id: int) -> int:
         """Return the id to send; its reply from `node_id` goes to `answers` under `call_id`."""
         self._next_id -= 1
         calls = self._by_caller.setdefault(answers, {})
@@ -82,7 +82,7 @@ class Relays:
             if not calls:
                 del self._by_caller[answers]
 
-    def caller_lost(self, answers: Answers) -> None:
+    def caller_lost(self, answers: ReplySink) -> None:
         """The link of a caller ended: replies for it go nowhere."""
         for relay_id in self._by_caller.pop(answers, {}).values():
             del self._waiting[relay_id]

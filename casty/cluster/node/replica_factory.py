@@ -6,7 +6,7 @@ waits for the leader's snapshot.
 
 A cluster may have thousands of slots, and a group costs some 40 microseconds to create: a few are created in the turn
 that names them, the others in turns of their own, in the order of the slots on every node. Until its group is there a
-slot is like one whose node heard of its seat a moment later: what is sent to it is lost, and sent again. A founder that
+slot is like one whose node heard of its place a moment later: what is sent to it is lost, and sent again. A founder that
 comes late has voted for nobody and acknowledged nothing.
 """
 
@@ -20,7 +20,7 @@ from casty.cluster.multiraft.host import Group, Host, Replica
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Core, Limits, Membership, Restored, Timing
 from casty.ports import Runtime, Timer
-from casty.transport.turn import Turn
+from casty.transport.output_batch import OutputBatch
 
 __all__ = ["Groups"]
 
@@ -38,10 +38,16 @@ class Groups:
     """The factory of one process's groups."""
 
     def __init__(
-        self, host: Host, runtime: Runtime, settings: Settings, me: str, make_slot: MakeReplica, turn: Turn
+        self,
+        host: Host,
+        runtime: Runtime,
+        settings: Settings,
+        me: str,
+        make_slot: MakeReplica,
+        output: OutputBatch,
     ) -> None:
         self._host = host
-        self._turn = turn
+        self._output = output
         self._timer: Timer | None = None
         """Set while groups are left to create."""
         self._runtime = runtime
@@ -123,16 +129,16 @@ class Groups:
 
     def _go_on(self, machine: ControlMachine, node_id: str, first: int) -> None:
         self._timer = None
-        self._turn.begin()
+        self._output.begin()
         try:
             self._create_some(machine, node_id, first)
         finally:
-            self._turn.end()
+            self._output.end()
 
     def _create_some(self, machine: ControlMachine, node_id: str, first: int) -> None:
         """Create the missing groups of slots from `first` on, and see to those that are too many for this turn."""
         member = machine.members.get(node_id)
-        if member is None or member.seat != self._me:
+        if member is None or member.replica_id != self._me:
             return
         left = CREATED_AT_ONCE
         for slot in range(first, len(machine.slots)):

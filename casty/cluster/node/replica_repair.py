@@ -157,10 +157,10 @@ class Refills:
         # One that is not committed may be written over, and the next leader was maybe never told.
         membership = group.core.committed_membership
         if membership is None or group.core.id not in membership.members:
-            members = [row.seat for row in machine.members.values()] or self._linked()
-            for seat in members:
-                if seat != self._me:
-                    self._host.announce(group, seat)
+            members = [row.replica_id for row in machine.members.values()] or self._linked()
+            for replica_id in members:
+                if replica_id != self._me:
+                    self._host.announce(group, replica_id)
 
 
 def _what(number: int) -> str:

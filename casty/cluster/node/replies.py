@@ -16,7 +16,7 @@ from casty.errors import MessageTooLarge
 from casty.wire import frames
 from casty.wire.pack import pack
 
-__all__ = ["LinkAnswers", "LocalAnswers", "Outbound"]
+__all__ = ["LinkReplySink", "LocalReplySink", "Outbound"]
 
 FRAME_BYTES = 64 * 1024
 """About what one frame of answers has at most, but for one that is longer alone."""
@@ -46,7 +46,7 @@ class Outbound(Protocol):
         """Count so many units to the link's budget."""
 
 
-class LinkAnswers:
+class LinkReplySink:
     """Collects the replies for one connection. One that does not fit the outbound queue closes the link.
 
     Bounds: while the other end does not take its answers, nothing more of it is read; so `_items` has a row per
@@ -55,7 +55,7 @@ class LinkAnswers:
 
     __slots__ = ("_dirty", "_is_deferred", "_items", "_link", "_put_off", "_size_bytes", "is_full")
 
-    def __init__(self, link: Outbound, dirty: list[LinkAnswers | LocalAnswers]) -> None:
+    def __init__(self, link: Outbound, dirty: list[LinkReplySink | LocalReplySink]) -> None:
         self._link = link
         self._items: list[list[object]] = []
         self._size_bytes = 0
@@ -151,12 +151,12 @@ def _size_of(reply: Sequence[object]) -> int:
     return size_bytes
 
 
-class LocalAnswers:
+class LocalReplySink:
     """The same for this node's own gateway."""
 
     __slots__ = ("_deliver", "_dirty", "_items")
 
-    def __init__(self, deliver: Callable[[bytes], None], dirty: list[LinkAnswers | LocalAnswers]) -> None:
+    def __init__(self, deliver: Callable[[bytes], None], dirty: list[LinkReplySink | LocalReplySink]) -> None:
         self._deliver = deliver
         self._items: list[list[object]] = []
         self._dirty = dirty

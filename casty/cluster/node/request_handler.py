@@ -17,11 +17,11 @@ from casty.cluster.control.machine import ControlMachine
 from casty.cluster.control.replica import CONTROL, ControlReplica
 from casty.cluster.control.topology import LeaderTable
 from casty.cluster.multiraft.host import Group, Host, Replica
-from casty.cluster.multiraft.proposals import BAD, NOT_LEADER, OK, UNKNOWN, Answers, Late, ReadAnswers
+from casty.cluster.multiraft.proposals import BAD, NOT_LEADER, OK, UNKNOWN, Late, ReadReplySink, ReplySink
 from casty.cluster.node.boundary import Boundary
 from casty.cluster.node.links import Links
 from casty.cluster.node.relays import Relays
-from casty.cluster.node.replies import LinkAnswers, LocalAnswers
+from casty.cluster.node.replies import LinkReplySink, LocalReplySink
 from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.leader import EXPIRY_WORK
 from casty.cluster.slots.node_memory import NodeMemory
@@ -45,11 +45,11 @@ from casty.limits import MAX_ITEMS, MAX_NUMBER
 from casty.parts import Parts
 from casty.ports import Runtime
 from casty.transport.connection import Connection
-from casty.transport.turn import Turn
+from casty.transport.output_batch import OutputBatch
 from casty.wire import frames
 from casty.wire.pack import claimed_items, pack, unpack
 
-__all__ = ["Requests"]
+__all__ = ["RequestHandler"]
 
 QUEUED = 1
 
@@ -76,7 +76,7 @@ class Served(Protocol):
     runtime: Runtime
     settings: Settings
     node_id: str
-    turn: Turn
+    output: OutputBatch
     boundary: Boundary
     links: Links
     host: Host
@@ -87,7 +87,7 @@ class Served(Protocol):
     gateway: Gateway
 
 
-class Requests:
+class RequestHandler:
     """The server side of sessions on one node.
 
     Bounds: `slots` has a row per slot with a replica here; `_answers` one per link that asked something, until it
@@ -96,9 +96,9 @@ class Requests:
 
     def __init__(self, node: Served) -> None:
         self._node = node
-        self._dirty: list[LinkAnswers | LocalAnswers] = []
-        self._answers: dict[Connection, LinkAnswers] = {}
-        self._local = LocalAnswers(self._deliver, self._dirty)
+        self._dirty: list[LinkReplySink | LocalReplySink] = []
+        self._answers: dict[Connection, LinkReplySink] = {}
+        self._local = LocalReplySink(self._deliver, self._dirty)
         self.slots: dict[int, SlotReplica] = {}
         self.agreed: Callable[[], Agreed] | None = None
         """Returns what the disk says that was agreed on; None without a disk."""
@@ -114,7 +114,7 @@ class Requests:
         """Take a request frame."""
         answers = self._answers.get(link)
         if answers is None:
-            answers = self._answers[link] = LinkAnswers(link, self._dirty)
+            answers = self._answers[link] = LinkReplySink(link, self._dirty)
         rows = _rows_of(body, MAX_ROWS)
         role = self._node.boundary.role_of(link)
         # A link that floods has its rows taken in parts that fit into its share.
@@ -128,20 +128,20 @@ class Requests:
     def loop_back(self, kind: int, body: bytes) -> bool:
         """Take a frame of this node's own gateway."""
         node = self._node
-        node.turn.begin()
+        node.output.begin()
         try:
             if kind == frames.REQUEST:
                 self._take(self._local, _rows_of(body, MAX_ITEMS), MEMBER)
             elif kind == frames.KEEPALIVE:
                 node.gateway.on_keepalive_ack(self._keep_alive(body))
         finally:
-            node.turn.end()
+            node.output.end()
         return True
 
     def _deliver(self, body: bytes) -> None:
         self._on_replies(unpack(body), body)
 
-    def _take(self, answers: ReadAnswers, items: list[Any], role: int) -> None:
+    def _take(self, answers: ReadReplySink, items: list[Any], role: int) -> None:
         for item in items:
             if not isinstance(item, list) or len(item) not in (5, 6) or type(item[0]) is not int:
                 raise RemoteProtocolError(
@@ -181,7 +181,7 @@ class Requests:
 
     def _request(
         self,
-        answers: ReadAnswers,
+        answers: ReadReplySink,
         call_id: int,
         slot: int,
         epoch: object,
@@ -209,7 +209,7 @@ class Requests:
             answers.add(call_id, [BAD, str(error)])
         self._mark(group, answers, call_id)
 
-    def _mark(self, group: Group, answers: Answers, call_id: int) -> None:
+    def _mark(self, group: Group, answers: ReplySink, call_id: int) -> None:
         """Let the group work, or say that nobody knows what became of the call at which its replica failed."""
         host = self._node.host
         if host.groups.get(group.number) is group:
@@ -217,7 +217,7 @@ class Requests:
         else:
             answers.add(call_id, [UNKNOWN])
 
-    def _control(self, answers: Answers, call_id: int, payload: bytes, role: int) -> None:
+    def _control(self, answers: ReplySink, call_id: int, payload: bytes, role: int) -> None:
         group = self._node.host.groups.get(CONTROL)
         if group is None or role < PEER:
             is_over = group is not None and self._is_over(group, payload)
@@ -237,7 +237,7 @@ class Requests:
 
     def _redirect(
         self,
-        answers: Answers,
+        answers: ReplySink,
         call_id: int,
         slot: int,
         epoch: object,
@@ -389,7 +389,7 @@ class Requests:
         """Tell a call of a leadership that ended, in the turn of its part; by then it may ask somebody else already."""
         answers, call_id, reply = late
         answers.add(call_id, reply)
-        self._node.turn.mark_due()
+        self._node.output.mark_due()
 
     def _over(self, slot: int) -> None:
         """A slot led here needs turns for the end of a session."""
@@ -407,7 +407,7 @@ class Requests:
         del self._ending[slot]
         node = self._node
         group, replica = node.host.groups.get(slot + 1), self.slots.get(slot)
-        node.turn.begin()
+        node.output.begin()
         try:
             if group is not None and replica is not None and group.is_leading:
                 if replica.propose_part(group, node.runtime.clock.now()):
@@ -416,7 +416,7 @@ class Requests:
             if self._ending:
                 self._see_to_ends()
         finally:
-            node.turn.end()
+            node.output.end()
 
     def usage(self) -> tuple[int, dict[str, int]]:
         """Return the sessions and, by kind, the structures in the slots led here."""

@@ -12,7 +12,7 @@ from casty.cluster.multiraft.host import Host
 from casty.ports import Clock
 from casty.wire import frames
 
-__all__ = ["KEPT_NS", "StatusAnswers", "status_document"]
+__all__ = ["KEPT_NS", "StatusReplies", "status_document"]
 
 KEPT_NS = 50_000_000
 """How old the status may be that a link is sent; so it is made twenty times a second at most, whoever asks."""
@@ -26,7 +26,7 @@ class Outbound(Protocol):
         ...
 
 
-class StatusAnswers:
+class StatusReplies:
     """Answers whoever asks for the status: at the end of the turn, and once however often it asked in it.
 
     Parameters

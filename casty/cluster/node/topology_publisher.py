@@ -22,12 +22,12 @@ from casty.wire import frames
 from casty.wire.document import parts_of
 from casty.wire.pack import pack, unpack
 
-__all__ = ["Feed"]
+__all__ = ["TopologyPublisher"]
 
 MAX_SLOTS = int(BOUNDS["slots"].high)
 
 
-class Feed:
+class TopologyPublisher:
     """Keeps subscribers and fellow nodes up to date, for the whole life of their links."""
 
     def __init__(

@@ -13,7 +13,7 @@ from casty.config import SECOND_NS, Settings
 from casty.distributed.machines.base import DESTROY, LOCK, OK, SEMAPHORE, Command, Reply
 from casty.distributed.port import LOST_DESTROYED, Grant
 from casty.ports import Runtime
-from casty.transport.turn import Turn
+from casty.transport.output_batch import OutputBatch
 from casty.wire.codec import Codec, default_codec
 from casty.wire.pack import pack
 
@@ -45,9 +45,9 @@ class Gateway(CallRouter):
         gateway_id: bytes,
         host_label: str | None = None,
         codec: Codec | None = None,
-        turn: Turn | None = None,
+        output: OutputBatch | None = None,
     ) -> None:
-        super().__init__(runtime, routes, settings, gateway_id, turn)
+        super().__init__(runtime, routes, settings, gateway_id, output)
         self._host_label = host_label
         self._codec = codec or default_codec()
 
@@ -122,7 +122,7 @@ class Gateway(CallRouter):
             lead_ns = min(CANCEL_LEAD_NS, int(timeout_s * SECOND_NS / 4))
             self._table.deadlines.add(call.deadline_ns - lead_ns, -call.call_id)
         reply = await self._finish(call)
-        # Not looked up in the ledger: it may have been lost between the answer and this task's turn.
+        # Not looked up in the client session: it may have been lost between the answer and this task's turn.
         return reply, call.hold
 
     async def release(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from casty.cluster.sessions.call import seen
 from casty.cluster.sessions.client_session import Ledger
 from casty.cluster.sessions.grant import Hold
-from casty.cluster.sessions.relay_paths import Detours
+from casty.cluster.sessions.relay_paths import RelayPaths
 from casty.cluster.sessions.routes import Routes
 from casty.config import SECOND_NS
 from casty.distributed.machines.base import EXPIRED, NOT_LEADER, OK, Reply
@@ -50,7 +50,7 @@ class KeptAlive(Protocol):
         ...
 
     @property
-    def detours(self) -> Detours:
+    def relay_paths(self) -> RelayPaths:
         """Ways around links that are missing."""
         ...
 
@@ -188,7 +188,7 @@ class KeepAlive:
                 if self._due_ns[slot] <= now_ns:
                     urgent[leader] = None
         for node_id in urgent:
-            if not self._routes.is_linked(node_id) and self._gateway.detours.around(node_id) is not None:
+            if not self._routes.is_linked(node_id) and self._gateway.relay_paths.around(node_id) is not None:
                 self._send_around(node_id, by_node[node_id], now_ns)
             else:
                 self._send(node_id, by_node[node_id], now_ns)

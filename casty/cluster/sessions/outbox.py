@@ -12,7 +12,7 @@ from collections.abc import Callable
 from casty.cluster.sessions.routes import Routes
 from casty.cluster.slots.operations import AT_ONCE
 from casty.errors import MessageTooLarge
-from casty.transport.turn import Turn
+from casty.transport.output_batch import OutputBatch
 from casty.wire import frames
 from casty.wire.pack import pack
 
@@ -37,19 +37,19 @@ class Outgoing:
         The owner's; flushing inside of it spares a trip through the loop before the links are written.
     """
 
-    __slots__ = ("_is_due", "_refused", "_routes", "_staged", "_too_large", "_turn")
+    __slots__ = ("_is_due", "_output", "_refused", "_routes", "_staged", "_too_large")
 
     def __init__(
         self,
         routes: Routes,
         refused: Callable[[str, int], None],
         too_large: Callable[[int, MessageTooLarge], None],
-        turn: Turn | None,
+        output: OutputBatch | None,
     ) -> None:
         self._routes = routes
         self._refused = refused
         self._too_large = too_large
-        self._turn = turn
+        self._output = output
         self._staged: dict[str, deque[Item]] = {}
         """By node; a row goes with the last request for it."""
         self._is_due = False
@@ -74,17 +74,17 @@ class Outgoing:
         batches = self._take()
         if self._staged:
             self._see_to_it()
-        turn = self._turn
-        if turn is None:
+        output = self._output
+        if output is None:
             for node_id, items in batches:
                 self._send(node_id, items)
             return
-        turn.begin()
+        output.begin()
         try:
             for node_id, items in batches:
                 self._send(node_id, items)
         finally:
-            turn.end()
+            output.end()
 
     def _take(self) -> list[tuple[str, list[Item]]]:
         batches: list[tuple[str, list[Item]]] = []

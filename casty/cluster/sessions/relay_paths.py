@@ -6,13 +6,13 @@ from casty.cluster.sessions.routes import Routes
 from casty.config import SECOND_NS
 from casty.ports import Clock, Entropy
 
-__all__ = ["Detours"]
+__all__ = ["RelayPaths"]
 
 UNREACHABLE_NS = SECOND_NS
 """A link that broke is usually back sooner, and the way around costs the leader a hop more."""
 
 
-class Detours:
+class RelayPaths:
     """Which nodes are out of reach, and since when.
 
     Bounds: `_since_ns` has a row per member that is out of reach, and for whoever went out of reach last.

@@ -27,7 +27,7 @@ from casty.cluster.sessions.grant import Hold
 from casty.cluster.sessions.keepalive import KeepAlive
 from casty.cluster.sessions.moves import Moves
 from casty.cluster.sessions.outbox import Outgoing
-from casty.cluster.sessions.relay_paths import Detours
+from casty.cluster.sessions.relay_paths import RelayPaths
 from casty.cluster.sessions.routes import Routes
 from casty.cluster.slots.operations import OP_KEEPALIVE, OP_WRITE, RELAY
 from casty.cluster.slots.schema import ABANDON, CANCEL, CLOSE
@@ -62,7 +62,7 @@ from casty.errors import (
     Unavailable,
 )
 from casty.ports import Runtime
-from casty.transport.turn import Turn
+from casty.transport.output_batch import OutputBatch
 from casty.wire.pack import pack, unpack
 
 __all__ = ["CallRouter", "Routes"]
@@ -85,7 +85,7 @@ class CallRouter:
     Parameters
     ----------
     runtime, routes, settings
-        Doors, ways, bounds.
+        Ports, ways, bounds.
     gateway_id
         Identity of this process in sessions, for people who look at them.
     turn
@@ -98,7 +98,7 @@ class CallRouter:
         routes: Routes,
         settings: Settings,
         gateway_id: bytes,
-        turn: Turn | None = None,
+        output: OutputBatch | None = None,
     ) -> None:
         self._clock = runtime.clock
         self._routes = routes
@@ -107,14 +107,14 @@ class CallRouter:
         self._calls = self._table.calls
         self._sessions = CallSessions(self, self._table, runtime, settings, gateway_id)
         self.ledgers = self._sessions.ledgers
-        self._outgoing = Outgoing(routes, self._never_left, self._too_large, turn)
+        self._outgoing = Outgoing(routes, self._never_left, self._too_large, output)
         self._is_closed = False
         self._attempts = 0
         """How often anything was sent."""
         self._moves = Moves(self, self._table, self._clock, routes)
         self._woken: dict[int, tuple[int, Hint | None]] = {}
         """The epoch and leadership of each slot by which its parked calls were sent last: at most one row per slot."""
-        self.detours = Detours(self._clock, runtime.entropy, routes)
+        self.relay_paths = RelayPaths(self._clock, runtime.entropy, routes)
         self.keep_alive = KeepAlive(self, runtime, routes)
 
     # -- calls
@@ -170,7 +170,7 @@ class CallRouter:
             self._table.park(call)
         elif self._routes.is_linked(leader):
             self._send(call, leader, leader, topology.epoch_of(call.slot), call.operation)
-        elif (way := self.detours.around(leader)) is not None:
+        elif (way := self.relay_paths.around(leader)) is not None:
             self._send(call, way, leader, topology.epoch_of(call.slot), call.operation | RELAY)
         else:
             self._table.park(call)
@@ -192,7 +192,7 @@ class CallRouter:
         topology = self._routes.topology()
         leader = None if topology is None else topology.leader_of(slot)
         return leader is not None and (
-            self._routes.is_linked(leader) or self.detours.around(leader) is not None
+            self._routes.is_linked(leader) or self.relay_paths.around(leader) is not None
         )
 
     def _send(self, call: Call, node_id: str, leader: str, epoch: int, operation: int) -> None:
@@ -387,7 +387,7 @@ class CallRouter:
         if call is None or not call.may_be_applied:
             return
         ledger = call.ledger
-        assert ledger is not None, "a number comes from a ledger"
+        assert ledger is not None, "a number comes from a client session"
         call.is_withdrawing = True
         call.payload = pack([CANCEL, ledger.number, call.seq, *call.entity])
         self.resume(call)
@@ -467,12 +467,12 @@ class CallRouter:
 
     def on_link_up(self, node_id: str) -> None:
         """A node can be reached (again)."""
-        self.detours.link_up(node_id)
+        self.relay_paths.link_up(node_id)
         self._wake()
 
     def on_link_down(self, node_id: str) -> None:
         """A link ended: what was sent on it is in doubt, and sent again."""
-        self.detours.link_down(node_id)
+        self.relay_paths.link_down(node_id)
         self._moves.cut_off(node_id, self._attempts)
 
     def retry_if_back(self, call: Call) -> None:
@@ -559,10 +559,10 @@ class CallRouter:
 
     async def _next_turn(self) -> None:
         """Let the loop do what else is due."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = self._clock.call_at(self._clock.now(), turn.set_result, None)
+        output: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = self._clock.call_at(self._clock.now(), output.set_result, None)
         try:
-            await turn
+            await output
         finally:
             timer.cancel()
 

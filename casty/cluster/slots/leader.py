@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
-from casty.cluster.multiraft.proposals import Answers, Late
+from casty.cluster.multiraft.proposals import Late, ReplySink
 from casty.cluster.slots.machine import END_PART, SlotMachine
 from casty.cluster.slots.schema import ABANDON, EXPIRE
 from casty.cluster.slots.window import MORE_ROOM, Window
@@ -60,16 +60,16 @@ class SlotLeader:
         """Sessions whose expiry this leader put into the log, not applied yet; none of them in `_heard_ns`."""
         self._over: dict[int, bool] = {}
         """Sessions that end in parts, and whether the next part is in the log; in none of the tables above."""
-        self._closing: dict[int, tuple[Answers, int]] = {}
+        self._closing: dict[int, tuple[ReplySink, int]] = {}
         """Who is told when such a session is gone; none that is not in `_over`."""
-        self._waiting: dict[int, dict[int, tuple[Answers, int]]] = {}
+        self._waiting: dict[int, dict[int, tuple[ReplySink, int]]] = {}
         """By session and number: where the outcome of a queued request goes. No session without a number."""
         self._withdrawing: dict[int, dict[int, int]] = {}
         """By session: the numbers whose withdrawal was proposed lately, and when."""
 
     # -- waiting calls
 
-    def wait(self, session: int, seq: int, answers: Answers, call_id: int) -> None:
+    def wait(self, session: int, seq: int, answers: ReplySink, call_id: int) -> None:
         """Send the outcome of a queued request here once there is one; a newer call replaces an older."""
         of_session = self._waiting.get(session)
         if of_session is None:
@@ -77,7 +77,7 @@ class SlotLeader:
         else:
             of_session[seq] = (answers, call_id)
 
-    def _take(self, session: int, seq: int) -> tuple[Answers, int] | None:
+    def _take(self, session: int, seq: int) -> tuple[ReplySink, int] | None:
         of_session = self._waiting.get(session)
         if of_session is None:
             return None
@@ -128,7 +128,7 @@ class SlotLeader:
         for answers, call_id in self._waiting.pop(session, {}).values():
             answers.add(call_id, [EXPIRED])
 
-    def part_applied(self, session: int, closing: tuple[Answers, int] | None) -> None:
+    def part_applied(self, session: int, closing: tuple[ReplySink, int] | None) -> None:
         """Something is left of a session that is over: another part is needed before whoever closes it is told.
 
         Who waits for requests of the session hears that it is over, a part with each part: nothing is granted any more.
@@ -265,5 +265,5 @@ class SlotLeader:
         return proposed
 
 
-def _calls(of_session: dict[int, tuple[Answers, int]]) -> Iterable[tuple[Answers, int]]:
+def _calls(of_session: dict[int, tuple[ReplySink, int]]) -> Iterable[tuple[ReplySink, int]]:
     return of_session.values()

@@ -12,10 +12,10 @@ from casty.cluster.multiraft.proposals import (
     EXPIRED,
     NOBODY,
     NOT_LEADER,
-    Answers,
     Late,
     Proposals,
-    ReadAnswers,
+    ReadReplySink,
+    ReplySink,
     answer,
 )
 from casty.cluster.slots.dump import SlotDump, SlotLoad
@@ -94,7 +94,7 @@ class SlotReplica:
         self._memory = memory
         self._budget = memory.budget
         self._observe = runtime.observe
-        self._reads: dict[int, tuple[ReadAnswers, int, list[Any]]] = {}
+        self._reads: dict[int, tuple[ReadReplySink, int, list[Any]]] = {}
         """Reads that wait for the lease, at most `MAX_READS`; a row goes when it is confirmed or refused."""
         self._has_failed = False
         self._last_read = 0
@@ -103,7 +103,7 @@ class SlotReplica:
 
     # -- what gateways ask
 
-    def write(self, group: Group, payload: bytes, proof: bytes, answers: Answers, call_id: int) -> None:
+    def write(self, group: Group, payload: bytes, proof: bytes, answers: ReplySink, call_id: int) -> None:
         """Propose a gateway's entry, or answer what is known already; raises `RemoteProtocolError`.
 
         Parameters
@@ -146,7 +146,7 @@ class SlotReplica:
         known = self.machine.sessions.get(session)
         return known is not None and known.is_owned_by(proof)
 
-    def _disown(self, group: Group, answers: Answers, call_id: int) -> None:
+    def _disown(self, group: Group, answers: ReplySink, call_id: int) -> None:
         """Refuse who names a session that is none, or not its own: both hear the same, so nobody learns which.
 
         Nothing of it comes into the log: a session may begin there under the number that was guessed. A replica that
@@ -157,7 +157,7 @@ class SlotReplica:
         else:
             answers.add(call_id, [BUSY, "the slot's leader does not know yet which sessions there are"])
 
-    def read(self, group: Group, payload: bytes, answers: ReadAnswers, call_id: int) -> None:
+    def read(self, group: Group, payload: bytes, answers: ReadReplySink, call_id: int) -> None:
         """Answer a read under the lease, or after a quorum round; raises `RemoteProtocolError`."""
         read = check_read(unpack(payload))
         if len(self._reads) >= MAX_READS:
@@ -181,7 +181,7 @@ class SlotReplica:
         else:
             self._answer(*row)
 
-    def _answer(self, answers: Answers, call_id: int, read: list[Any]) -> None:
+    def _answer(self, answers: ReplySink, call_id: int, read: list[Any]) -> None:
         kind, entity, query = read
         if self._has_failed:
             answers.add(call_id, [NOT_LEADER, None, 0])
@@ -286,7 +286,7 @@ class SlotReplica:
         if self._observe and effects:
             self._report(effects)
 
-    def _part_applied(self, data: bytes, waiting: tuple[Answers, int] | None) -> None:
+    def _part_applied(self, data: bytes, waiting: tuple[ReplySink, int] | None) -> None:
         """A session is over and something is left of it: whoever closes it is told when nothing is."""
         plain: Any = unpack(data)
         if self.leader is None:

@@ -16,7 +16,7 @@ from casty.distributed.machines.base import (
     Reply,
     Shapes,
 )
-from casty.distributed.machines.wait_queue import Line, LineStructure
+from casty.distributed.machines.wait_queue import LineStructure, WaitQueue
 from casty.schema import Row
 
 __all__ = ["LOCKS"]
@@ -41,30 +41,30 @@ class LockStructure(LineStructure):
     }
     query_shapes: ClassVar[Shapes] = {HOLDER: NO_FIELDS}
 
-    def decide(self, state: Line | None, command: Command, ctx: Context) -> Decision:
+    def decide(self, state: WaitQueue | None, command: Command, ctx: Context) -> Decision:
         """ACQUIRE and TRY_ACQUIRE answer a token, a try None when taken; RELEASE whether that token held."""
         operation = command[0]
         if operation == RELEASE:
             return self._release(state, command[1], ctx)
         if operation == DESTROY:
             return self._destroyed(state)
-        line = Line(1) if state is None else state
-        line.capacity = 1
-        return self._asked(line, 1, ctx, operation == ACQUIRE)
+        queue = WaitQueue(1) if state is None else state
+        queue.capacity = 1
+        return self._asked(queue, 1, ctx, operation == ACQUIRE)
 
-    def _release(self, line: Line | None, token: int, ctx: Context) -> Decision:
-        if line is not None:
-            for table in (line.grants, line.ghosts):
+    def _release(self, queue: WaitQueue | None, token: int, ctx: Context) -> Decision:
+        if queue is not None:
+            for table in (queue.grants, queue.revoked):
                 for key, share in table.items():
                     if share.token == token and key[0] == ctx.caller.session:
-                        return self._released(line, key)
-        return Decision(line, _NOT_HELD)
+                        return self._released(queue, key)
+        return Decision(queue, _NOT_HELD)
 
-    def grows(self, state: Line | None, command: Command) -> bool:
+    def grows(self, state: WaitQueue | None, command: Command) -> bool:
         """A request may wait or hold."""
         return command[0] in (ACQUIRE, TRY_ACQUIRE)
 
-    def query(self, state: Line | None, query: Command) -> Reply:
+    def query(self, state: WaitQueue | None, query: Command) -> Reply:
         """Answer the holder's token, None when nobody holds."""
         if state is not None:
             for share in state.grants.values():

@@ -17,7 +17,7 @@ from casty.distributed.machines.base import (
     Reply,
     Shapes,
 )
-from casty.distributed.machines.wait_queue import Line, LineStructure
+from casty.distributed.machines.wait_queue import LineStructure, WaitQueue
 from casty.limits import MAX_NUMBER
 from casty.schema import Maybe, Number, Row, UpTo
 
@@ -45,7 +45,7 @@ class SemaphoreStructure(LineStructure):
     }
     query_shapes: ClassVar[Shapes] = {AVAILABLE: Row((PERMITS,))}
 
-    def decide(self, state: Line | None, command: Command, ctx: Context) -> Decision:
+    def decide(self, state: WaitQueue | None, command: Command, ctx: Context) -> Decision:
         """As for a lock; ACQUIRE and TRY_ACQUIRE carry (permits, n), RELEASE the granted request's number.
 
         Answers ``[MISMATCH, "permits", None, None]`` when neither command nor record has their number, and
@@ -65,18 +65,18 @@ class SemaphoreStructure(LineStructure):
             permits = state.capacity
             if command[2] > permits:
                 return Decision(state, [MISMATCH, "n", permits, command[2]])
-        line = Line(permits) if state is None else state
-        if not line.capacity:
-            line.capacity = permits
-        if line.capacity != permits:
-            return Decision(line, [MISMATCH, "permits", line.capacity, permits])
-        return self._asked(line, command[2], ctx, operation == ACQUIRE)
+        queue = WaitQueue(permits) if state is None else state
+        if not queue.capacity:
+            queue.capacity = permits
+        if queue.capacity != permits:
+            return Decision(queue, [MISMATCH, "permits", queue.capacity, permits])
+        return self._asked(queue, command[2], ctx, operation == ACQUIRE)
 
-    def grows(self, state: Line | None, command: Command) -> bool:
+    def grows(self, state: WaitQueue | None, command: Command) -> bool:
         """A request may wait or hold."""
         return command[0] in (ACQUIRE, TRY_ACQUIRE)
 
-    def query(self, state: Line | None, query: Command) -> Reply:
+    def query(self, state: WaitQueue | None, query: Command) -> Reply:
         """Answer how many permits are free."""
         permits = query[1]
         if state is not None and state.capacity:

@@ -1,7 +1,7 @@
-"""What lock and semaphore share on the slot: waiters in order, grants, and ghosts of destroyed holds.
+"""What lock and semaphore share on the slot: waiters in order, grants, and revoked holds of destroyed holds.
 
-A lock is a line with a capacity of one. What is taken is the sum of the grants and ghosts: a running sum, changed
-where an entry of those tables is, and made anew from them when a snapshot is loaded. A ghost is a hold whose
+A lock is a line with a capacity of one. What is taken is the sum of the grants and revoked holds: a running sum, changed
+where an entry of those tables is, and made anew from them when a snapshot is loaded. A revoked hold is a hold whose
 structure was destroyed: its owner may not know yet, so it takes its share of any later structure of that name until
 the owner confirmed or its session ended.
 
@@ -31,7 +31,7 @@ from casty.distributed.machines.base import (
     Structure,
 )
 
-__all__ = ["Key", "Line", "LineStructure", "Owners", "Share"]
+__all__ = ["Key", "LineStructure", "Owners", "Share", "WaitQueue"]
 
 Key = tuple[int, int]
 """(session, sequence number) of a request."""
@@ -86,27 +86,27 @@ class Owners:
         return [(session, seq) for seq in self._seqs.get(session, ())]
 
 
-class Line:
-    """The state of one lock or semaphore. ``capacity == 0``: nobody holds or waits, only ghosts are left.
+class WaitQueue:
+    """The state of one lock or semaphore. ``capacity == 0``: nobody holds or waits, only revoked holds are left.
 
     Invariants: the grants' amounts never exceed `capacity`; the first waiter does not fit; a request is in
-    exactly one of `waiters`, `grants` and `ghosts`, and `owners` knows exactly those; `taken` is the sum of the
-    amounts in `grants` and `ghosts`.
+    exactly one of `waiters`, `grants` and `revoked`, and `owners` knows exactly those; `taken` is the sum of the
+    amounts in `grants` and `revoked`.
     """
 
-    __slots__ = ("capacity", "ghosts", "grants", "owners", "taken", "waiters")
+    __slots__ = ("capacity", "grants", "owners", "revoked", "taken", "waiters")
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         # Ordered: a plain dictionary walks over the holes of all earlier waiters to find its first entry.
         self.waiters: OrderedDict[Key, Share] = OrderedDict()
         self.grants: dict[Key, Share] = {}
-        self.ghosts: dict[Key, Share] = {}
+        self.revoked: dict[Key, Share] = {}
         self.taken = 0
         self.owners = Owners()
 
     def free(self) -> int:
-        """What may be granted now; below zero while ghosts hold more than a smaller successor has."""
+        """What may be granted now; below zero while revoked holds hold more than a smaller successor has."""
         return self.capacity - self.taken
 
     def ask(self, amount: int, ctx: Context, may_wait: bool) -> Reply:
@@ -129,7 +129,7 @@ class Line:
 
     def find(self, key: Key) -> dict[Key, Share] | None:
         """Return the table that has the request."""
-        for table in (self.grants, self.waiters, self.ghosts):
+        for table in (self.grants, self.waiters, self.revoked):
             if key in table:
                 return table
         return None
@@ -162,54 +162,54 @@ class Line:
         return effects
 
     def destroy(self) -> list[Effect]:
-        """Tell all waiters, turn all holds into ghosts."""
+        """Tell all waiters, turn all holds into revoked holds."""
         effects = [Effect(key[0], key[1], _DESTROYED) for key in self.waiters]
         for key in self.waiters:
             self.owners.remove(key)
         self.waiters.clear()
-        self.ghosts.update(self.grants)
+        self.revoked.update(self.grants)
         self.grants.clear()
         self.capacity = 0
         return effects
 
 
-def _kept(line: Line) -> Line | None:
-    """Return what stays of a line: capacity only while somebody holds or waits, nothing without ghosts either."""
-    if line.waiters or line.grants:
-        return line
-    line.capacity = 0
-    return line if line.ghosts else None
+def _kept(queue: WaitQueue) -> WaitQueue | None:
+    """Return what stays of a line: capacity only while somebody holds or waits, nothing without revoked holds either."""
+    if queue.waiters or queue.grants:
+        return queue
+    queue.capacity = 0
+    return queue if queue.revoked else None
 
 
-class LineStructure(Structure[Line]):
+class LineStructure(Structure[WaitQueue]):
     """What is the same for a lock and a semaphore."""
 
     __slots__ = ()
 
-    def _asked(self, line: Line, amount: int, ctx: Context, may_wait: bool) -> Decision:
+    def _asked(self, queue: WaitQueue, amount: int, ctx: Context, may_wait: bool) -> Decision:
         """After the line got its capacity: ask it."""
-        reply = line.ask(amount, ctx, may_wait)
-        return Decision(line if line.grants or line.waiters else _kept(line), reply)
+        reply = queue.ask(amount, ctx, may_wait)
+        return Decision(queue if queue.grants or queue.waiters else _kept(queue), reply)
 
-    def _settled(self, line: Line, reply: Reply, gone: int = 0) -> Decision:
-        effects = line.promote() if line.waiters else NO_EFFECTS
-        return Decision(_kept(line), reply, effects, gone)
+    def _settled(self, queue: WaitQueue, reply: Reply, gone: int = 0) -> Decision:
+        effects = queue.promote() if queue.waiters else NO_EFFECTS
+        return Decision(_kept(queue), reply, effects, gone)
 
-    def _destroyed(self, line: Line | None) -> Decision:
-        if line is None or not line.capacity:
-            return Decision(line, [OK, False])
-        effects = line.destroy()
-        return Decision(line if line.ghosts else None, [OK, True], effects)
+    def _destroyed(self, queue: WaitQueue | None) -> Decision:
+        if queue is None or not queue.capacity:
+            return Decision(queue, [OK, False])
+        effects = queue.destroy()
+        return Decision(queue if queue.revoked else None, [OK, True], effects)
 
-    def _released(self, line: Line, key: Key) -> Decision:
+    def _released(self, queue: WaitQueue, key: Key) -> Decision:
         """End a hold. That of a destroyed structure was lost already, but here its owner confirms it."""
-        held = key in line.grants
-        if not held and key not in line.ghosts:
-            return Decision(line, [OK, False])
-        line.drop(key)
-        return self._settled(line, [OK, held], gone=key[1])
+        held = key in queue.grants
+        if not held and key not in queue.revoked:
+            return Decision(queue, [OK, False])
+        queue.drop(key)
+        return self._settled(queue, [OK, held], gone=key[1])
 
-    def cancel(self, state: Line, session: int, seq: int) -> Decision:
+    def cancel(self, state: WaitQueue, session: int, seq: int) -> Decision:
         """Withdraw a waiter; see `Structure.cancel`."""
         key = (session, seq)
         if key not in state.waiters:
@@ -217,56 +217,56 @@ class LineStructure(Structure[Line]):
         state.drop(key)
         return self._settled(state, _DONE)
 
-    def abandon(self, state: Line, session: int, seq: int) -> Decision:
-        """Remove waiter, hold or ghost; see `Structure.abandon`."""
+    def abandon(self, state: WaitQueue, session: int, seq: int) -> Decision:
+        """Remove waiter, hold or revoked hold; see `Structure.abandon`."""
         if not state.drop((session, seq)):
             return Decision(state, _DONE)
         return self._settled(state, _DONE)
 
-    def end_session(self, state: Line, session: int) -> Decision:
+    def end_session(self, state: WaitQueue, session: int) -> Decision:
         """Give back exactly what the session had; see `Structure.end_session`."""
         for key in state.owners.of(session):
             state.drop(key)
         return self._settled(state, _DONE)
 
-    def involves(self, state: Line, session: int) -> bool:
+    def involves(self, state: WaitQueue, session: int) -> bool:
         """Whether the session waits, holds or haunts; see `Structure.involves`."""
         return session in state.owners
 
-    def outcome(self, state: Line, session: int, seq: int) -> Reply | None:
+    def outcome(self, state: WaitQueue, session: int, seq: int) -> Reply | None:
         """What the request would be answered now; see `Structure.outcome`."""
         key = (session, seq)
-        share = state.grants.get(key) or state.ghosts.get(key)
+        share = state.grants.get(key) or state.revoked.get(key)
         if share is not None:
-            # A ghost was granted before: its repetition hears so as well, and of the loss by keep-alive.
+            # A revoked hold was granted before: its repetition hears so as well, and of the loss by keep-alive.
             return [OK, share.token]
         return _QUEUED if key in state.waiters else None
 
-    def is_held(self, state: Line, session: int, seq: int) -> bool:
+    def is_held(self, state: WaitQueue, session: int, seq: int) -> bool:
         """Whether the request holds what it was granted; see `Structure.is_held`."""
         return (session, seq) in state.grants
 
-    def waiting(self, state: Line) -> int:
+    def waiting(self, state: WaitQueue) -> int:
         """How many requests wait."""
         return len(state.waiters)
 
-    def weight(self, state: Line) -> int:
-        """Return about what waiters, grants and ghosts take."""
-        requests = len(state.waiters) + len(state.grants) + len(state.ghosts)
+    def weight(self, state: WaitQueue) -> int:
+        """Return about what waiters, grants and revoked holds take."""
+        requests = len(state.waiters) + len(state.grants) + len(state.revoked)
         return LINE_BYTES + REQUEST_BYTES * requests
 
-    def freeze(self, state: Line) -> Frozen:
-        """See `Structure.freeze`. Ghosts, grants, waiters: a session's requests come in the order of their making."""
-        tables = (state.ghosts, state.grants, state.waiters)
+    def freeze(self, state: WaitQueue) -> Frozen:
+        """See `Structure.freeze`. Revoked holds, grants, waiters: a session's requests come in the order of their making."""
+        tables = (state.revoked, state.grants, state.waiters)
         return Frozen(state.capacity, tuple(Pairs(table) for table in tables))
 
-    def begin(self, head: Any) -> Line:
+    def begin(self, head: Any) -> WaitQueue:
         """See `Structure.begin`."""
-        return Line(head)
+        return WaitQueue(head)
 
-    def extend(self, state: Line, table: int, rows: Sequence[Any]) -> None:
+    def extend(self, state: WaitQueue, table: int, rows: Sequence[Any]) -> None:
         """See `Structure.extend`."""
-        into = (state.ghosts, state.grants, state.waiters)[table]
+        into = (state.revoked, state.grants, state.waiters)[table]
         for (session, seq), share in rows:
             into[(session, seq)] = Share(*share)
             state.owners.add((session, seq))

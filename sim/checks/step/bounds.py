@@ -39,7 +39,14 @@ _KEEP_ALIVES = 3
 """How often a session is kept alive within its time to live."""
 _FEW = 8
 """Frames that need no reason."""
-_IDLE_KINDS = (frames.BEAT, frames.BEAT_ACK, frames.PING, frames.PONG, frames.KEEPALIVE, frames.KEEPALIVE_ACK)
+_IDLE_KINDS = (
+    frames.HEARTBEAT,
+    frames.HEARTBEAT_ACK,
+    frames.PING,
+    frames.PONG,
+    frames.KEEPALIVE,
+    frames.KEEPALIVE_ACK,
+)
 
 _URGENT = 64
 """Releases and withdrawals of a session that a gateway numbers beyond the window."""
@@ -169,10 +176,10 @@ class Bounds:
                 47, "control group", f"went from versions {versions} to {self._versions()} at rest"
             )
         counts = {kind: count - sent.get(kind, 0) for kind, count in self._attempts.frames.items()}
-        beats = sum(counts.pop(kind, 0) for kind in _IDLE_KINDS)
+        heartbeats = sum(counts.pop(kind, 0) for kind in _IDLE_KINDS)
         for name, count, most in (
-            ("heartbeats", beats, self._most_beats()),
-            ("others", sum(counts.values()), self._beats()),
+            ("heartbeats", heartbeats, self._most_heartbeats()),
+            ("others", sum(counts.values()), self._heartbeats()),
         ):
             if count > most:
                 return Violation(
@@ -188,16 +195,16 @@ class Bounds:
         found = [inside(host.groups.get(0), "replica", "machine", "version") for host in hosts]
         return sorted(version for version in found if version is not None)
 
-    def _beats(self) -> int:
+    def _heartbeats(self) -> int:
         """Return how many heartbeats and answers nodes that all share a group exchange."""
         nodes = len(self._checks.live())
         return round(2 * nodes * (nodes - 1) * REST_S / self._settings.heartbeat_s) + _FEW
 
-    def _most_beats(self) -> int:
+    def _most_heartbeats(self) -> int:
         """Return what may be sent at rest, keep-alives and pings of all gateways among it."""
         links = len(self._world.processes) * len(self._checks.live())
         rows = round(2 * links * REST_S * _KEEP_ALIVES / self._settings.session_ttl_s)
-        return _IDLE_RATE * (self._beats() + rows + 2 * links * REST_S)
+        return _IDLE_RATE * (self._heartbeats() + rows + 2 * links * REST_S)
 
     def _remaining(self) -> Violation | None:
         """Say which table of one node or one client has rows of what is over."""
@@ -259,7 +266,7 @@ class Bounds:
             if group.core.role is Role.LEADER
         }
         for name, value in self._checks.running_systems():
-            leaders = inside(value, "_node", "leaders") or inside(value, "_visitor", "leaders")
+            leaders = inside(value, "_node", "leaders") or inside(value, "_client_core", "leaders")
             for slot in range(self._settings.slots) if leaders is not None else ():
                 hint = inside(leaders, "_hints").get(slot)
                 if slot in led and inside(hint, "leader") != led[slot]:
@@ -269,14 +276,14 @@ class Bounds:
 
     def _stray(self) -> Violation | None:
         """Say which slot has two groups, or replicas that are not those of its configuration (17)."""
-        seats: dict[int, dict[str, int]] = {}
+        epochs: dict[int, dict[str, int]] = {}
         members: dict[int, tuple[str, ...]] = {}
         for _, host in self._checks.live():
             for group in host.groups.values():
-                seats.setdefault(group.number, {})[group.core.id] = group.epoch
+                epochs.setdefault(group.number, {})[group.core.id] = group.epoch
                 if group.core.role is Role.LEADER and group.core.membership is not None:
                     members[group.number] = group.core.membership.members
-        for number, replicas in seats.items():
+        for number, replicas in epochs.items():
             if len(dict.fromkeys(replicas.values())) > 1:
                 return Violation(17, f"group {number}", f"has replicas of several epochs: {replicas}")
             if tuple(sorted(replicas)) != members.get(number):

@@ -1,6 +1,6 @@
 """All step checks of one world: they look into the nodes while it runs, and stop it at the step that breaks a rule.
 
-Nothing here changes what happens: the storage door below does what the memory's does, and states are only read.
+Nothing here changes what happens: the storage port below does what the memory's does, and states are only read.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Expiry(NamedTuple):
 
 
 class WatchedStorage:
-    """The memory's storage door, with somebody looking on."""
+    """The memory's storage port, with somebody looking on."""
 
     def __init__(self, checks: StepChecks, process: Process) -> None:
         self._checks = checks
@@ -163,7 +163,7 @@ class StepChecks:
         return [shadow.machine for shadow in self.slots.shadows.values()]
 
     def storage(self, process: Process) -> WatchedStorage:
-        """Return the storage door of a process."""
+        """Return the storage port of a process."""
         return WatchedStorage(self, process)
 
     def running(self, name: str, system: object) -> None:

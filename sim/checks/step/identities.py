@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from casty.address import process_of, seat_of
+from casty.address import process_of, replica_id_of
 
 from ..violation import Violation, ViolationError
 from .introspection import gateway_of, host_of, inside
@@ -34,7 +34,7 @@ class Identities:
             key: Any = inside(system, "_node", "key")
             self._owned(key, owner, "the name {}", key)
             for group in host.groups.values():
-                if self._process_of(group.core.id) != seat_of(key):
+                if self._process_of(group.core.id) != replica_id_of(key):
                     self._broken(owner, f"takes part in group {group.number} as {group.core.id}, being {key}")
         gateway = gateway_of(system)
         for ledger in () if gateway is None else gateway.ledgers.values():

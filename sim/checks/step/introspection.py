@@ -74,7 +74,7 @@ def machine_of(group: GroupView) -> SlotMachine | None:
 
 def gateway_of(value: object) -> Any:
     """Return the gateway of a system or a client."""
-    return inside(value, "_node", "gateway") or inside(value, "_visitor", "gateway")
+    return inside(value, "_node", "gateway") or inside(value, "_client_core", "gateway")
 
 
 def is_alive(process: Process, value: object) -> bool:

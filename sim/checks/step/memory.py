@@ -118,7 +118,7 @@ class Budgets:
                 if key in told or not _leads(host, key):
                     continue
                 since_ns = self._untold_since_ns[pair] = former.get(pair, process.clock.now())
-                # Beats answered long after: one answer may have come just before its link was reset.
+                # Heartbeats answered long after: one answer may have come just before its link was reset.
                 if inside(host, "rounds", "answered").get(key, 0) - since_ns > _UNTOLD_NS:
                     text = f"leads a group with {key} and does not know that it is full"
                     raise ViolationError(Violation(_NUMBER, process.name, text))

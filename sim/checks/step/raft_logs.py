@@ -1,6 +1,6 @@
 """Step checks of consensus: every write of every replica goes past here, before any message that depends on it.
 
-The storage door is where a replica's terms, votes and entries become real, so nothing can be missed between two
+The storage port is where a replica's terms, votes and entries become real, so nothing can be missed between two
 looks. From it each replica's log is mirrored; what its commit index covers has to agree with everybody else's.
 """
 

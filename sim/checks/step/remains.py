@@ -78,7 +78,7 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
     groups, processes, _, entities, items = sizes
     usual = _FEW + 2 * processes + 2 * groups
     sessions = _FEW + 2 * groups * processes
-    seats = _FEW + groups * processes
+    replicas = _FEW + groups * processes
     more: Rows = {
         **dict.fromkeys(_OF_SERVICES, _SERVICE_ROWS * usual),
         "cluster.sessions.call.Deadlines._heap": 4 * MIN_SWEEP,
@@ -106,11 +106,11 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "cluster.slots.leader.SlotLeader._withdrawing": sessions,
         "cluster.slots.weights.Weights.by_kind": _KINDS * groups,
         "cluster.slots.weights.Weights.count_by_kind": _KINDS * groups,
-        "cluster.control.machine.SlotRow.first": seats,
-        "cluster.control.machine.SlotRow.target": seats,
-        "cluster.control.machine.SlotRow.held": seats,
-        "cluster.control.topology.Topology.slots[][]": seats,
-        "consensus.core.Core.peers": seats,
+        "cluster.control.machine.SlotRow.first": replicas,
+        "cluster.control.machine.SlotRow.target": replicas,
+        "cluster.control.machine.SlotRow.held": replicas,
+        "cluster.control.topology.Topology.slots[][]": replicas,
+        "consensus.core.Core.peers": replicas,
         "cluster.control.formation.Founding._met[]": _FACTS * usual,
         "cluster.node.node.Node.handlers": len(RULES),
         # Each of so many things about each member, by both.

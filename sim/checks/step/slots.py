@@ -297,7 +297,7 @@ class ShadowSlot:
 
     @staticmethod
     def _requests(entity: Entity, state: Any) -> list[tuple[int, int]]:
-        tables = (state.arrivals,) if entity[0] == BARRIER else (state.grants, state.waiters, state.ghosts)
+        tables = (state.arrivals,) if entity[0] == BARRIER else (state.grants, state.waiters, state.revoked)
         return [key for table in tables for key in table]
 
     def _check_line(self, index: int, entity: Entity, line: Any) -> None:
@@ -308,16 +308,16 @@ class ShadowSlot:
             self._broken(
                 number, index, f"{entity[1]!r}: {taken} of {line.capacity} are granted: {dict(line.grants)}"
             )
-        ghosts = sum(share.amount for share in line.ghosts.values())
-        if line.taken != taken + ghosts:
-            self._broken(28, index, f"{entity[1]!r}: {taken + ghosts} are granted, counted as {line.taken}")
+        revoked = sum(share.amount for share in line.revoked.values())
+        if line.taken != taken + revoked:
+            self._broken(28, index, f"{entity[1]!r}: {taken + revoked} are granted, counted as {line.taken}")
         if bool(line.capacity) != bool(line.grants or line.waiters):
             self._broken(
                 28, index, f"{entity[1]!r} has {line.capacity} permits with {len(line.grants)} grants"
             )
-        if not (line.grants or line.waiters or line.ghosts):
+        if not (line.grants or line.waiters or line.revoked):
             self._broken(9, index, f"{entity[1]!r} has a record, yet nobody holds or waits")
-        if entity[0] == LOCK and taken and ghosts:
+        if entity[0] == LOCK and taken and revoked:
             self._broken(
                 20, index, f"{entity[1]!r} is granted while a destroyed hold of it is not confirmed lost"
             )

@@ -95,10 +95,12 @@ class Strangers:
     def _keys(self) -> list[str]:
         """Return the peer keys of the honest processes that run."""
         systems = [system for _, system in self._checks.running_systems()]
-        visitors = [visitor for system in systems if (visitor := inside(system, "_visitor")) is not None]
+        client_cores = [
+            client_core for system in systems if (client_core := inside(system, "_client_core")) is not None
+        ]
         return [
             *(key for system in systems if (key := inside(system, "_node", "key")) is not None),
-            *(peer_key(visitor.client_id, visitor.incarnation) for visitor in visitors),
+            *(peer_key(client_core.client_id, client_core.incarnation) for client_core in client_cores),
         ]
 
     def _is_named(self, name: str, node_id: str) -> bool:
@@ -132,7 +134,7 @@ class Strangers:
             node = inside(system, "_node")
             if inside(node, "boundary") is not None:
                 self._look_at_node(name, node)
-            self._look_at_leaders(name, inside(node or inside(system, "_visitor"), "leaders"))
+            self._look_at_leaders(name, inside(node or inside(system, "_client_core"), "leaders"))
         self._world.after(LOOK_EVERY_S, self._look)
 
     def _look_at_actors(self, name: str, system: object, sent: dict[str, tuple[int, int]]) -> None:
@@ -175,9 +177,9 @@ class Strangers:
             if leader is not None and self._is_rogue(node_id_of(process_of(leader))):
                 self._broken(_ATTRIBUTED, name, f"follows {leader} in group {group.number}")
         tables = (
-            ("who answers beats", inside(node.vitals, "_heard_ns")),
-            ("whose beats were heard", node.host.rounds.heard),
-            ("whose beats were answered", node.host.rounds.answered),
+            ("who answers heartbeats", inside(node.failure_detector, "_heard_ns")),
+            ("whose heartbeats were heard", node.host.rounds.heard),
+            ("whose heartbeats were answered", node.host.rounds.answered),
             ("who is full", node.memory.budget.full_peers),
         )
         for what, table in tables:

@@ -117,12 +117,12 @@ class Tallies:
 def key_of(system: object) -> str | None:
     """Return the peer key of a system or client; None before it has one."""
     key: str | None = inside(system, "_node", "key")
-    visitor = inside(system, "_visitor")
-    return key if visitor is None else peer_key(visitor.client_id, visitor.incarnation)
+    client_core = inside(system, "_client_core")
+    return key if client_core is None else peer_key(client_core.client_id, client_core.incarnation)
 
 
 def _is_linked(system: object, target: str) -> bool:
     """Whether a process sends messages to another one over a link that is there."""
-    losses = inside(system, "_node", "losses") or inside(system, "_visitor", "losses")
+    losses = inside(system, "_node", "losses") or inside(system, "_client_core", "losses")
     links = inside(losses, "_links") or {}
     return any(link.out and link.process.key == target for link in links.values())

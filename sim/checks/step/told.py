@@ -53,5 +53,5 @@ class Told:
 
 
 def key_of(ledger: Any) -> SessionKey:
-    """Return which session a ledger is of."""
+    """Return which session a client session is of."""
     return ledger.slot, ledger.epoch, ledger.number

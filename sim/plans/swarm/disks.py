@@ -1,7 +1,7 @@
 """What a plan has of disks: nodes with data directories, and what may happen to these.
 
 Where replicas are on disks, nodes may die in any number and at any time, and come back with what is there. One that
-loses a record, or its whole disk, has lost replicas: that happens to one node at a time, when every seat is taken.
+loses a record, or its whole disk, has lost replicas: that happens to one node at a time, when every place is taken.
 """
 
 from __future__ import annotations

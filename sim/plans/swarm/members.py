@@ -29,7 +29,7 @@ SHAPES = (
     Shape(2, 4),
     Shape(5, 7),
 )
-"""What is drawn from; growth by two at once replaces more than one seat in one change."""
+"""What is drawn from; growth by two at once replaces more than one place in one change."""
 
 MEMBER_AIMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("crash", ("@starting",)),
@@ -184,7 +184,7 @@ class Members:
         return FaultEvent(max(0, at_us - 1), kind, pair, duration_us, args.get(kind, {}), trigger=trigger)
 
     def _replaced(self) -> list[FaultEvent]:
-        """Two members die at once and stay away until others have taken their seats; two may join meanwhile."""
+        """Two members die at once and stay away until others have taken their places; two may join meanwhile."""
         if len(self._founders) < _MANY or not self._dice.one_in("replaced", 0, 2):
             return []
         pair = self._dice.shuffled("replaced-pair", 0, self._founders)[:2]

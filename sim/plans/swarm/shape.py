@@ -15,7 +15,7 @@ __all__ = ["draw_nodes", "draw_shape", "window_of"]
 
 _NODES = (3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7)
 _NODES_MIXED = (3, 3, 3, 3, 3, 5, 5, 5, 3, 4, 7)
-"""Where everything has to happen somebody must be able to die, and to come back to its seats."""
+"""Where everything has to happen somebody must be able to die, and to come back to its places."""
 
 _USUAL = (0.25, 1.0, 1.5)
 _TIMINGS = (_USUAL, _USUAL, _USUAL, _USUAL, (0.125, 0.5, 0.75), (0.25, 0.5, 0.8), (0.4, 1.0, 1.5))

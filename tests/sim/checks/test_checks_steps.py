@@ -22,7 +22,7 @@ from casty.consensus.membership import encode
 from casty.distributed.machines.barrier import ARRIVE, BarrierStructure
 from casty.distributed.machines.base import BARRIER, COUNTER, DESTROY, LOCK, OK, SEMAPHORE, Decision
 from casty.distributed.machines.lock import ACQUIRE, RELEASE
-from casty.distributed.machines.wait_queue import Line, LineStructure
+from casty.distributed.machines.wait_queue import LineStructure, WaitQueue
 from casty.wire.pack import pack
 from sim.checks.step.raft_logs import GroupKey, Logs
 from sim.checks.step.slots import Slots
@@ -341,7 +341,7 @@ def test_a_request_that_is_applied_twice(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_two_holders(monkeypatch: pytest.MonkeyPatch) -> None:
     slot = Slot()
-    monkeypatch.setattr(Line, "free", lambda line: 1)
+    monkeypatch.setattr(WaitQueue, "free", lambda line: 1)
     slot.ask(1, LOCK, [ACQUIRE])
     with broken(20):
         slot.ask(2, LOCK, [ACQUIRE])
@@ -349,7 +349,7 @@ def test_two_holders(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_too_many_permits(monkeypatch: pytest.MonkeyPatch) -> None:
     slot = Slot()
-    monkeypatch.setattr(Line, "free", lambda line: 9)
+    monkeypatch.setattr(WaitQueue, "free", lambda line: 9)
     slot.ask(1, SEMAPHORE, [ACQUIRE, 3, 2])
     with broken(28):
         slot.ask(2, SEMAPHORE, [ACQUIRE, 3, 2])
@@ -369,15 +369,15 @@ def test_a_late_comer_that_is_granted_first(monkeypatch: pytest.MonkeyPatch) -> 
     slot = Slot()
     slot.ask(1, SEMAPHORE, [ACQUIRE, 3, 2])
     slot.ask(1, SEMAPHORE, [ACQUIRE, 3, 3])
-    ask = Line.ask
+    ask = WaitQueue.ask
 
-    def barge(line: Line, amount: int, ctx: Any, may_wait: bool) -> Any:
+    def barge(line: WaitQueue, amount: int, ctx: Any, may_wait: bool) -> Any:
         waiters, line.waiters = line.waiters, type(line.waiters)()
         reply = ask(line, amount, ctx, may_wait)
         line.waiters = waiters
         return reply
 
-    monkeypatch.setattr(Line, "ask", barge)
+    monkeypatch.setattr(WaitQueue, "ask", barge)
     with broken(25):
         slot.ask(2, SEMAPHORE, [ACQUIRE, 3, 1])
 
@@ -386,7 +386,7 @@ def test_a_destroyed_hold_that_is_granted_again(monkeypatch: pytest.MonkeyPatch)
     slot = Slot()
     slot.ask(1, LOCK, [ACQUIRE])
     slot.ask(2, LOCK, [DESTROY])
-    monkeypatch.setattr(Line, "free", lambda line: 1)
+    monkeypatch.setattr(WaitQueue, "free", lambda line: 1)
     with broken(20):
         slot.ask(2, LOCK, [ACQUIRE])
 

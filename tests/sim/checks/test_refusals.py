@@ -83,23 +83,23 @@ def _two_wait_at_a_barrier(slot: Slot) -> None:
 @pytest.mark.parametrize(
     "act", [lambda slot: slot.open(3), _no_more_entities, _one_waits_and_another, _two_wait_at_a_barrier]
 )
-def test_what_grows_beyond_a_limit_is_found(act: Callable[[Slot], None]) -> None:
+def test_what_grows_beyond_a_limit_is_found(context: Callable[[Slot], None]) -> None:
     slot = Slot()
     slot.machine.limits = MachineLimits(3, 3, 2)
     slot.machine._context.max_waiters = 2
     with pytest.raises(ViolationError, match=r"\d where max_"):
-        act(slot)
+        context(slot)
 
 
 @pytest.mark.parametrize(
     "act", [lambda slot: slot.ask(1, COUNTER, b"a", [1, 1]), _one_waits_and_another, _two_wait_at_a_barrier]
 )
-def test_who_is_refused_below_a_limit_is_found(act: Callable[[Slot], None]) -> None:
+def test_who_is_refused_below_a_limit_is_found(context: Callable[[Slot], None]) -> None:
     slot = Slot()
     slot.machine.limits = MachineLimits(0, 2, 0)
     slot.machine._context.max_waiters = 0
     with pytest.raises(ViolationError, match="refused for max_"):
-        act(slot)
+        context(slot)
 
 
 def test_a_count_of_who_waits_that_never_falls_is_found() -> None:

@@ -243,12 +243,12 @@ async def behind_its_end_on_a_former_link(party: Party) -> list[int]:
         of_a_client_that_was_out_of_reach_by_who_was_free, of_a_client_through_another_node,
         of_a_client_that_is_too_young, never, late_over_a_fault, behind_its_end, behind_its_end_on_a_former_link,
     ],
-    ids=lambda story: story.__name__,
+    ids=lambda timeline: timeline.__name__,
 )  # fmt: skip
-def test_an_end_is_told_once_and_in_time(story: Any) -> None:
+def test_an_end_is_told_once_and_in_time(timeline: Any) -> None:
     async def main(party: Party) -> list[int]:
         await party.begin()
-        expected: list[int] = await story(party)
+        expected: list[int] = await timeline(party)
         return expected
 
     with World(1) as world:

@@ -17,7 +17,7 @@ from sim.plans.plan import ClusterShape, FaultEvent, Plan, PlannedOperation
 from sim.plans.roles import ROLES, is_role
 from sim.plans.triggers import TRIGGERS
 from sim.runner.cpu_limit import OutOfTime, limited
-from sim.runner.plan_nemesis import Tormentor
+from sim.runner.plan_nemesis import PlanNemesis
 from sim.runner.result import ERROR, HELD, UNDECIDED, Result
 from sim.runner.run import Execution
 from sim.runner.sweep import FIRED, Summary, run_alone, run_seeds
@@ -111,7 +111,7 @@ def test_a_run_that_hangs_within_an_instant_is_an_error_of_its_seed(monkeypatch:
         while True:
             pass
 
-    monkeypatch.setattr(Tormentor, "begin", spin)
+    monkeypatch.setattr(PlanNemesis, "begin", spin)
     result = run_alone(expand("counter", 1, duration_s=1), limit_s=0.5)
     assert result.verdict == ERROR
     assert "OutOfTime" in (result.violation or "")
@@ -138,7 +138,7 @@ def test_an_undecided_run_is_not_called_held(monkeypatch: pytest.MonkeyPatch) ->
     right = Execution.run
 
     def run(execution: Execution) -> Result:
-        execution._stage.undecided.append("queue a")
+        execution._recorder.undecided.append("queue a")
         return right(execution)
 
     monkeypatch.setattr(Execution, "run", run)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 
 from sim import World
-from sim.workloads.recorder import Stage
+from sim.workloads.recorder import RunRecorder
 
 
 def test_what_happens_at_one_instant_has_an_order() -> None:
     async def main(world: World) -> None:
-        stage = Stage(world)
-        moments = [stage.moment() for _ in range(3)]
+        recorder = RunRecorder(world)
+        moments = [recorder.moment() for _ in range(3)]
         await asyncio.sleep(0.001)
-        moments += [stage.moment(), world.now_ns + 1, stage.moment() + 1]
+        moments += [recorder.moment(), world.now_ns + 1, recorder.moment() + 1]
         assert moments == sorted(set(moments))
         assert moments[3] == world.now_ns
 
@@ -23,16 +23,16 @@ def test_what_happens_at_one_instant_has_an_order() -> None:
 
 def test_what_a_cluster_granted_that_lost_its_memory_excludes_nobody_after_it() -> None:
     with World(1) as world:
-        stage = Stage(world)
-        held = stage.history.call("client-1", "lock.acquire", "a", {}, stage.moment())
-        stage.history.ok(held, 1, stage.moment())
-        stage.is_sure(held)
+        recorder = RunRecorder(world)
+        held = recorder.history.call("client-1", "lock.acquire", "a", {}, recorder.moment())
+        recorder.history.ok(held, 1, recorder.moment())
+        recorder.is_sure(held)
         before_ns = held.until_ns
         assert before_ns is not None
-        stage.memory_is_lost()
-        stage.is_sure(held)
+        recorder.memory_is_lost()
+        recorder.is_sure(held)
         assert held.until_ns == before_ns
-        later = stage.history.call("client-2", "lock.acquire", "a", {}, stage.moment())
-        stage.history.ok(later, 2, stage.moment())
-        stage.is_sure(later)
+        later = recorder.history.call("client-2", "lock.acquire", "a", {}, recorder.moment())
+        recorder.history.ok(later, 2, recorder.moment())
+        recorder.is_sure(later)
         assert later.until_ns is not None and later.until_ns > before_ns

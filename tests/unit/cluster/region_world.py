@@ -211,7 +211,7 @@ class Process:
     def relays_to(self, node_id: str) -> Sequence[str]:
         return [name for name in self.linked() if name != node_id and (name, node_id) not in self.world.cut]
 
-    detours_to = relays_to
+    relay_paths_to = relays_to
 
     def address_of(self, key: str) -> NodeAddress | None:
         process = self.world.processes.get(node_id_of(key))

@@ -22,7 +22,7 @@ from casty.cluster.slots.operations import OP_KEEPALIVE, OP_READ, OP_WRITE, RELA
 from casty.cluster.slots.replica import SlotReplica
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Entry, NotLeading
-from casty.ports import Outlet, Runtime
+from casty.ports import EventSink, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
@@ -159,7 +159,7 @@ class Flight:
     to_node: bool
 
 
-class LinkAnswers:
+class LinkReplySink:
     """Answers leave one by one, in order, and there is always room for them."""
 
     is_full = False
@@ -192,7 +192,7 @@ class Client:
         self.leaders = LeaderTable()
         self.has_topology = True
         self.is_hinted = False
-        observe = Outlet()
+        observe = EventSink()
         self.events: list[Any] = []
         observe.subscribe(self.events.append)
         runtime = Runtime(world.clock, world.entropy, cast(Any, None), cast(Any, None), observe)
@@ -283,7 +283,7 @@ class World:
         self.make_replicas()
 
     def make_replicas(self) -> None:
-        runtime = Runtime(self.clock, self.entropy, cast(Any, None), cast(Any, None), Outlet())
+        runtime = Runtime(self.clock, self.entropy, cast(Any, None), cast(Any, None), EventSink())
         settings = Settings(slots=1, **self.settings)
         names = ("max_waiters", "max_entities", "max_sessions")
         agreed = {name: getattr(settings, name) for name in names}
@@ -381,7 +381,7 @@ class World:
                 client.gateway.on_topology()
 
     def _request(self, flight: Flight) -> None:
-        answers = LinkAnswers(self, flight.client, flight.node_id)
+        answers = LinkReplySink(self, flight.client, flight.node_id)
         items: Any = unpack(flight.body)
         for call_id, _, epoch, operation, payload, proof in items:
             node_id = flight.node_id

@@ -27,7 +27,7 @@ from casty.cluster.authority import (
     Speaker,
     heard_as,
     hears,
-    is_door,
+    is_public_name,
     may_ask_receptionist,
     may_name,
 )
@@ -49,7 +49,14 @@ OF_CLIENTS = {
     frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY, frames.ENTITY,
     frames.ENTITY_REFUSED, frames.SENT, frames.SETTLED, frames.WATCH,
 }  # fmt: skip
-BEATS = {frames.BEAT, frames.BEAT_ACK, frames.ROWS, frames.ROWS_ACK, frames.SEATS, frames.SEATS_ACK}
+BEATS = {
+    frames.HEARTBEAT,
+    frames.HEARTBEAT_ACK,
+    frames.ROWS,
+    frames.ROWS_ACK,
+    frames.REMOVED,
+    frames.REMOVED_ACK,
+}
 ANSWERS = {frames.REPLY, frames.KEEPALIVE_ACK}
 HERE, THERE = NodeAddress("h", 1), NodeAddress("there", 1)
 CELLS = [(kind, role) for kind in RULES for role in ROLES]
@@ -112,7 +119,13 @@ class Bench:
         )
         self.looked = 0
         row = SimpleNamespace(
-            seat="x#1", key="x#1", incarnation="1", status="up", node_id="x", host=HERE.host, port=HERE.port
+            replica_id="x#1",
+            key="x#1",
+            incarnation="1",
+            status="up",
+            node_id="x",
+            host=HERE.host,
+            port=HERE.port,
         )
         machine = SimpleNamespace(members={"x": row} if role == MEMBER else {}, is_founded=True)
         node: Any = SimpleNamespace(
@@ -197,10 +210,10 @@ def test_a_copy_that_came_before_its_original_was_known_is_not_taken_for_it(role
 def test_a_seat_is_not_taken_by_its_name_alone(
     incarnation: str, address: NodeAddress, role: int, is_heard: bool
 ) -> None:
-    """The member d+1+x of HERE has the seat d: a later process there has it, or one that was looked for elsewhere."""
+    """The member d+1+x of HERE has the place d: a later process there has it, or one that was looked for elsewhere."""
     bench = Bench(MEMBER)
     row = bench.boundary._node.control.machine.members["x"]
-    row.__dict__.update(seat="x#d", key="x#d+1+x", incarnation="d+1+x")
+    row.__dict__.update(replica_id="x#d", key="x#d+1+x", incarnation="d+1+x")
     bench.link.remote = bench.link.remote._replace(
         incarnation=incarnation, host=address.host, port=address.port
     )
@@ -289,7 +302,7 @@ def test_whom_each_role_may_name(role: int) -> None:
     ],
 )  # fmt: skip
 def test_doors(path: str, is_open: bool) -> None:
-    assert is_door(path) is is_open
+    assert is_public_name(path) is is_open
 
 
 def test_the_receptionist_is_asked_from_the_network_and_told_by_its_own() -> None:

@@ -18,8 +18,8 @@ from casty.cluster.actors import region_router, remote
 from casty.cluster.actors.remote import WATCHES
 from casty.cluster.authority import CLIENT, Speaker
 from casty.cluster.multiraft.proposals import OK
-from casty.cluster.node.replies import FRAME_BYTES, LinkAnswers
-from casty.cluster.node.status import KEPT_NS, StatusAnswers
+from casty.cluster.node.replies import FRAME_BYTES, LinkReplySink
+from casty.cluster.node.status import KEPT_NS, StatusReplies
 from casty.errors import RemoteProtocolError
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
@@ -201,7 +201,7 @@ class Link:
 
 def test_answers_are_packed_as_far_as_there_is_room_and_reads_wait_behind_them() -> None:
     link, dirty, served = Link(3 * FRAME_BYTES), list[Any](), list[int]()
-    answers = LinkAnswers(link, dirty)
+    answers = LinkReplySink(link, dirty)
     value = b"v" * (FRAME_BYTES // 2)
 
     def serve(number: int) -> None:
@@ -234,7 +234,7 @@ def test_a_status_is_made_once_for_all_who_ask_and_kept_for_a_while() -> None:
         made.append(clock.now())
         return b"%d" % len(made)
 
-    answers = StatusAnswers(clock, make)
+    answers = StatusReplies(clock, make)
     first, second = Link(1), Link(1)
     for link in (first, second, first, first):
         answers.ask(link)

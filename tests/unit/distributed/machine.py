@@ -188,7 +188,7 @@ class FakeGateway:
         raise AssertionError("a gateway with a port needs no message")
 
 
-async def settle(turns: int = 10) -> None:
+async def settle(fifo: int = 10) -> None:
     """Let everything run that can."""
-    for _ in range(turns):
+    for _ in range(fifo):
         await asyncio.sleep(0)

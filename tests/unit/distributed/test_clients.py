@@ -262,14 +262,14 @@ def test_a_journal_needs_a_gateway_with_sessions() -> None:
 
 async def test_another_number_of_shards_is_an_event(d: Distributed) -> None:
     events: list[Event] = []
-    outlet = runtime.current().observe
-    outlet.subscribe(events.append)
+    event_sink = runtime.current().observe
+    event_sink.subscribe(events.append)
     try:
         d.counter("a", shards=10)
         d.counter("a", shards=10)
         d.counter("a", shards=11)
     finally:
-        outlet.unsubscribe(events.append)
+        event_sink.unsubscribe(events.append)
     assert [event for event in events if isinstance(event, SettingDiffered)] == [SettingDiffered("a", 10, 11)]
 
 

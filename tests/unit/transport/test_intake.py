@@ -12,11 +12,11 @@ from casty.ports import LinkHandler
 from casty.transport.acceptor import Acceptor
 from casty.transport.connection import MISSED_PINGS, Connection
 from casty.transport.intake import CLIENT, FLOOD_NS, FULL_BYTES, TURN_NS, WINDOW_NS, Intake, Share
-from casty.transport.turn import Turn
+from casty.transport.output_batch import OutputBatch
 from casty.wire import frames
 from casty.wire.framing import frame
 from casty.wire.hello import Hello
-from tests.unit.transport.doors import Doors, ManualClock, PipeLink
+from tests.unit.transport.fake_ports import FakePorts, ManualClock, PipeLink
 
 SETTINGS = Settings()
 
@@ -141,15 +141,15 @@ class Side:
     """A node with one link that a client, or another node, made by hand."""
 
     def __init__(self, role: str = "client") -> None:
-        self.doors = Doors()
+        self.ports = FakePorts()
         self.bodies: list[bytes] = []
         self.closed: list[str] = []
         self.answer = b""
         self.takes_ns = 0
         """How long each frame takes."""
         self.connection: Connection | None = None
-        turn = Turn(self.doors.runtime)
-        self.acceptor = Acceptor(self.doors.runtime, self.hello, SETTINGS, self, turn)
+        output = OutputBatch(self.ports.runtime)
+        self.acceptor = Acceptor(self.ports.runtime, self.hello, SETTINGS, self, output)
         self.link = PipeLink()
         self.handler: LinkHandler = self.acceptor._on_link(self.link)
         hello = Hello.of_client(cluster="shop", client_id="c", incarnation="1", address=NodeAddress("x", 1))
@@ -171,7 +171,7 @@ class Side:
 
     def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
         self.bodies.append(body)
-        self.doors.clock.now_ns += self.takes_ns
+        self.ports.clock.now_ns += self.takes_ns
         if self.answer:
             connection.send(kind, self.answer)
 
@@ -274,7 +274,7 @@ async def test_a_link_that_is_not_read_is_half_open_when_it_takes_nothing_either
     tick_ns = int(SETTINGS.unreachable_after_s * SECOND_NS) // MISSED_PINGS + 1
     for tick in range(1, 3 * MISSED_PINGS):
         side.link.buffered_bytes -= 10_000 if is_slow else 0
-        side.doors.clock.advance(tick * tick_ns)
+        side.ports.clock.advance(tick * tick_ns)
     await asyncio.sleep(0)
     assert (side.closed == []) is is_slow
 

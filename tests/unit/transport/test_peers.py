@@ -10,13 +10,13 @@ import pytest
 from casty.address import NodeAddress
 from casty.config import SECOND_NS, Settings
 from casty.transport.connection import MISSED_PINGS, Connection
+from casty.transport.output_batch import OutputBatch
 from casty.transport.peers import Peer, Peers
-from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.framing import FrameBuffer, frame
 from casty.wire.hello import Hello, Refusal, Welcome
 from casty.wire.pack import pack
-from tests.unit.transport.doors import Doors, settle
+from tests.unit.transport.fake_ports import FakePorts, settle
 
 SETTINGS = Settings()
 
@@ -45,16 +45,16 @@ class Handler:
         self.log.append(f"closed {reason}")
 
 
-class Stage:
+class RunRecorder:
     """One process that dials, with every door in the test's hand."""
 
     def __init__(self) -> None:
-        self.doors = Doors()
+        self.ports = FakePorts()
         self.handler = Handler()
-        self.turn = Turn(self.doors.runtime)
+        self.output = OutputBatch(self.ports.runtime)
         self.mapped: list[tuple[str, int]] = []
         self.peers = Peers(
-            self.doors.runtime, lambda: hello("me"), SETTINGS, self.handler, self.turn, None, self.map
+            self.ports.runtime, lambda: hello("me"), SETTINGS, self.handler, self.output, None, self.map
         )
 
     def map(self, address: tuple[str, int]) -> tuple[str, int]:
@@ -69,174 +69,174 @@ WELCOME = frame(frames.WELCOME, Welcome(1, hello("a"), {"ttl": 15}).encode())
 
 
 async def test_failed_dials_back_off_with_jitter_up_to_half_a_second() -> None:
-    stage = Stage()
-    peer = stage.want()
+    recorder = RunRecorder()
+    peer = recorder.want()
     delays = []
     for _ in range(6):
         await settle()
-        stage.doors.transport.dials[-1][2].set_exception(OSError("connection refused"))
+        recorder.ports.transport.dials[-1][2].set_exception(OSError("connection refused"))
         await settle()
-        [when_ns] = stage.doors.clock.due()
-        delays.append(round((when_ns - stage.doors.clock.now_ns) / 1e6))
-        stage.doors.clock.advance(when_ns)
+        [when_ns] = recorder.ports.clock.due()
+        delays.append(round((when_ns - recorder.ports.clock.now_ns) / 1e6))
+        recorder.ports.clock.advance(when_ns)
     assert delays == [50, 100, 200, 400, 500, 500]
     assert peer.last_error == "connection refused"
     assert peer.last_refusal is None
-    stage.peers.close()
+    recorder.peers.close()
     await settle()
-    assert stage.doors.clock.due() == []
+    assert recorder.ports.clock.due() == []
 
 
 async def test_a_dial_that_hangs_is_given_up_after_a_second() -> None:
-    stage = Stage()
-    peer = stage.want()
+    recorder = RunRecorder()
+    peer = recorder.want()
     await settle()
-    assert stage.doors.clock.due() == [SECOND_NS]
-    stage.doors.clock.advance(SECOND_NS)
+    assert recorder.ports.clock.due() == [SECOND_NS]
+    recorder.ports.clock.advance(SECOND_NS)
     await settle()
     assert "no answer within 1.0 s" in str(peer.last_error)
-    assert len(stage.doors.clock.due()) == 1
-    stage.peers.close()
+    assert len(recorder.ports.clock.due()) == 1
+    recorder.peers.close()
 
 
 async def test_the_address_map_is_applied_at_every_dial() -> None:
-    stage = Stage()
-    peer = stage.want()
+    recorder = RunRecorder()
+    peer = recorder.want()
     await settle()
-    assert stage.doors.transport.dials[-1][0] == ("tunnel", 1001)
+    assert recorder.ports.transport.dials[-1][0] == ("tunnel", 1001)
     peer.address = ("b", 2)
-    stage.doors.clock.advance(SECOND_NS)
+    recorder.ports.clock.advance(SECOND_NS)
     await settle()
-    stage.doors.clock.advance(stage.doors.clock.due()[0])
+    recorder.ports.clock.advance(recorder.ports.clock.due()[0])
     await settle()
-    assert stage.doors.transport.dials[-1][0] == ("tunnel", 1002)
-    assert stage.mapped[0] == ("a", 1)
-    assert stage.mapped[-1] == ("b", 2)
-    stage.peers.close()
+    assert recorder.ports.transport.dials[-1][0] == ("tunnel", 1002)
+    assert recorder.mapped[0] == ("a", 1)
+    assert recorder.mapped[-1] == ("b", 2)
+    recorder.peers.close()
 
 
 async def test_hello_welcome_and_the_life_of_a_link() -> None:
-    stage = Stage()
-    peer = stage.want()
+    recorder = RunRecorder()
+    peer = recorder.want()
     await settle()
-    link, connection = stage.doors.transport.answer()
+    link, connection = recorder.ports.transport.answer()
     await settle()
     [(kind, body)] = FrameBuffer(4096).feed(link.writes[0])
     assert (kind, Hello.decode(body)) == (frames.HELLO, hello("me"))
     connection.data_received(WELCOME[:7])
     connection.data_received(WELCOME[7:] + frame(40, b"x"))
-    assert stage.handler.log == ["open a", "frame 40"]
+    assert recorder.handler.log == ["open a", "frame 40"]
     assert peer.connection is connection
     connection.link_lost(ConnectionResetError("reset"))
-    assert stage.handler.log[-1] == "closed link lost: reset"
+    assert recorder.handler.log[-1] == "closed link lost: reset"
     assert (peer.connection, peer.last_error) == (None, "link lost: reset")
-    assert len(stage.doors.clock.due()) == 1
-    stage.peers.close()
+    assert len(recorder.ports.clock.due()) == 1
+    recorder.peers.close()
 
 
 async def test_a_refusal_is_remembered_until_a_welcome() -> None:
-    stage = Stage()
-    peer = stage.want()
+    recorder = RunRecorder()
+    peer = recorder.want()
     await settle()
-    _, connection = stage.doors.transport.answer()
+    _, connection = recorder.ports.transport.answer()
     await settle()
     connection.data_received(frame(frames.REFUSED, Refusal("cluster", "wrong cluster name").encode()))
     await settle()
     connection.link_lost(None)
     assert peer.last_refusal == "wrong cluster name"
-    assert stage.handler.log == []
-    stage.doors.clock.advance(SECOND_NS)
+    assert recorder.handler.log == []
+    recorder.ports.clock.advance(SECOND_NS)
     await settle()
-    _, connection = stage.doors.transport.answer()
+    _, connection = recorder.ports.transport.answer()
     await settle()
     connection.data_received(WELCOME)
     assert peer.last_refusal is None
-    stage.peers.close()
+    recorder.peers.close()
 
 
 async def test_a_link_lost_during_its_dial_is_dialled_again() -> None:
-    stage = Stage()
-    stage.want()
+    recorder = RunRecorder()
+    recorder.want()
     await settle()
-    _, connection = stage.doors.transport.answer()
+    _, connection = recorder.ports.transport.answer()
     connection.link_lost(None)
     await settle()
-    assert len(stage.doors.clock.due()) == 1
-    stage.peers.close()
+    assert len(recorder.ports.clock.due()) == 1
+    recorder.peers.close()
 
 
 async def test_dropping_during_a_dial_closes_what_comes_of_it() -> None:
-    stage = Stage()
-    stage.want()
+    recorder = RunRecorder()
+    recorder.want()
     await settle()
-    link, _ = stage.doors.transport.answer()
-    stage.peers.drop("a")
+    link, _ = recorder.ports.transport.answer()
+    recorder.peers.drop("a")
     await settle()
     assert link.is_closed
-    assert len(stage.peers) == 0
-    stage.peers.drop("a")
+    assert len(recorder.peers) == 0
+    recorder.peers.drop("a")
 
 
 async def test_a_closed_link_that_does_not_go_is_aborted() -> None:
-    stage = Stage()
-    stage.want()
+    recorder = RunRecorder()
+    recorder.want()
     await settle()
-    link, connection = stage.doors.transport.answer()
+    link, connection = recorder.ports.transport.answer()
     await settle()
     connection.data_received(WELCOME)
-    stage.peers.close()
+    recorder.peers.close()
     await settle()
     assert (link.is_closed, link.is_aborted) == (True, False)
-    assert stage.handler.log[-1] == "closed no longer wanted"
-    stage.doors.clock.advance(5 * SECOND_NS)
+    assert recorder.handler.log[-1] == "closed no longer wanted"
+    recorder.ports.clock.advance(5 * SECOND_NS)
     assert link.is_aborted
 
 
 async def test_our_own_long_pause_is_no_silence() -> None:
-    stage = Stage()
-    stage.want()
+    recorder = RunRecorder()
+    recorder.want()
     await settle()
-    link, connection = stage.doors.transport.answer()
+    link, connection = recorder.ports.transport.answer()
     await settle()
     connection.data_received(WELCOME)
     step_ns = int(SETTINGS.unreachable_after_s / MISSED_PINGS * SECOND_NS)
     # One tick a minute late counts as one, however long ago the last byte came.
-    stage.doors.clock.now_ns += 60 * SECOND_NS
-    stage.doors.clock.advance(stage.doors.clock.now_ns)
-    assert stage.handler.connections[0].is_open
+    recorder.ports.clock.now_ns += 60 * SECOND_NS
+    recorder.ports.clock.advance(recorder.ports.clock.now_ns)
+    assert recorder.handler.connections[0].is_open
     for _ in range(MISSED_PINGS - 1):
-        stage.doors.clock.advance(stage.doors.clock.now_ns + step_ns)
-    assert stage.handler.connections[0].is_open
-    stage.doors.clock.advance(stage.doors.clock.now_ns + step_ns)
-    assert "half-open" in str(stage.handler.connections[0].closed_reason)
+        recorder.ports.clock.advance(recorder.ports.clock.now_ns + step_ns)
+    assert recorder.handler.connections[0].is_open
+    recorder.ports.clock.advance(recorder.ports.clock.now_ns + step_ns)
+    assert "half-open" in str(recorder.handler.connections[0].closed_reason)
     assert link.is_aborted
-    stage.peers.close()
+    recorder.peers.close()
 
 
 async def test_a_bug_in_a_handler_is_reported_and_ends_that_link() -> None:
     reported: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
-    stage = Stage()
-    stage.want()
+    recorder = RunRecorder()
+    recorder.want()
     await settle()
-    link, connection = stage.doors.transport.answer()
+    link, connection = recorder.ports.transport.answer()
     await settle()
     connection.data_received(WELCOME + frame(99, b"") + frame(40, b""))
     await settle()
     assert isinstance(reported[0]["exception"], KeyError)
     assert link.is_closed
-    assert stage.handler.log == ["open a", "frame 99", "closed internal error: KeyError('a bug of ours')"]
-    stage.peers.close()
+    assert recorder.handler.log == ["open a", "frame 99", "closed internal error: KeyError('a bug of ours')"]
+    recorder.peers.close()
 
 
 async def test_messages_are_counted_at_both_ends_and_confirmed_once_a_look() -> None:
-    stage = Stage()
-    stage.want()
+    recorder = RunRecorder()
+    recorder.want()
     await settle()
-    link, linked = stage.doors.transport.answer()
+    link, linked = recorder.ports.transport.answer()
     await settle()
     linked.data_received(WELCOME)
-    connection = stage.handler.connections[0]
+    connection = recorder.handler.connections[0]
     for kind in (frames.ACTOR, frames.RELAY, frames.ENTITY, frames.ENTITY_REFUSED, frames.REQUEST):
         connection.send(kind, b"")
         linked.data_received(frame(kind, b""))
@@ -245,26 +245,26 @@ async def test_messages_are_counted_at_both_ends_and_confirmed_once_a_look() -> 
     assert connection.confirmed == 2
     tick_ns = int(SETTINGS.unreachable_after_s * SECOND_NS) // MISSED_PINGS + 1
     for _ in range(2):
-        stage.doors.clock.advance(stage.doors.clock.now_ns + tick_ns)
+        recorder.ports.clock.advance(recorder.ports.clock.now_ns + tick_ns)
         await settle()
     sent = b"".join(link.writes)
     assert sent.count(frame(frames.TAKEN, pack(3))) == 1
-    stage.peers.close()
+    recorder.peers.close()
 
 
 @pytest.mark.parametrize("count", [4, -1, "x", True, 1])
 async def test_who_confirms_what_was_not_sent_ends_its_link(count: Any) -> None:
-    stage = Stage()
-    stage.want()
+    recorder = RunRecorder()
+    recorder.want()
     await settle()
-    _, linked = stage.doors.transport.answer()
+    _, linked = recorder.ports.transport.answer()
     await settle()
     linked.data_received(WELCOME)
-    connection = stage.handler.connections[0]
+    connection = recorder.handler.connections[0]
     for _ in range(3):
         connection.send(frames.ACTOR, b"")
     linked.data_received(frame(frames.TAKEN, pack(2)))
     linked.data_received(frame(frames.TAKEN, pack(count)))
     assert connection.confirmed == 2
     assert "taken: expected 2 to 3 messages" in str(connection.closed_reason)
-    stage.peers.close()
+    recorder.peers.close()

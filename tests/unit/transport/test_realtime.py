@@ -1,4 +1,4 @@
-"""The real doors."""
+"""The real ports."""
 
 from __future__ import annotations
 

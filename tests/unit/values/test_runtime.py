@@ -1,4 +1,4 @@
-"""The doors: the outlet of events and the context variable."""
+"""The ports: the event_sink of events and the context variable."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ import contextvars
 
 from casty import runtime
 from casty.events import LinkUp
-from casty.ports import Outlet, Runtime
+from casty.ports import EventSink, Runtime
 
 
 def test_an_outlet_is_false_until_someone_listens() -> None:
-    outlet = Outlet()
+    event_sink = EventSink()
     heard: list[object] = []
-    assert not outlet
-    outlet.subscribe(heard.append)
-    assert outlet
-    outlet(LinkUp("a"))
-    outlet.unsubscribe(heard.append)
-    outlet.unsubscribe(print)
+    assert not event_sink
+    event_sink.subscribe(heard.append)
+    assert event_sink
+    event_sink(LinkUp("a"))
+    event_sink.unsubscribe(heard.append)
+    event_sink.unsubscribe(print)
     assert heard == [LinkUp("a")]
 
 
 def test_unsubscribing_takes_away_that_listener_only() -> None:
-    outlet = Outlet()
+    event_sink = EventSink()
     first: list[object] = []
     second: list[object] = []
     forget = first.append
-    outlet.subscribe(forget)
-    outlet.subscribe(second.append)
-    outlet.unsubscribe(forget)
-    outlet(LinkUp("a"))
+    event_sink.subscribe(forget)
+    event_sink.subscribe(second.append)
+    event_sink.unsubscribe(forget)
+    event_sink(LinkUp("a"))
     assert (first, second) == ([], [LinkUp("a")])
 
 
 def test_a_context_has_its_own_runtime() -> None:
     real = runtime.current()
-    other = Runtime(real.clock, real.entropy, real.transport, real.storage, Outlet())
+    other = Runtime(real.clock, real.entropy, real.transport, real.storage, EventSink())
 
     def inside() -> Runtime:
         runtime.use(other)

@@ -1,4 +1,4 @@
-"""The serializer door."""
+"""The serializer port."""
 
 from __future__ import annotations
 

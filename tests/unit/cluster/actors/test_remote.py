@@ -301,13 +301,13 @@ def test_members_are_asked_in_turn_to_go_around_a_missing_link_and_not_around_a_
     clients: Any = SimpleNamespace(reached_by=lambda client_id: ["d"])
     routes = NodeRoutes(node, clients)
     assert routes.relays_to("b") == ["d"]
-    assert sorted(routes.detours_to("b")[0] for _ in range(2)) == ["c", "d"]
-    assert sorted(routes.detours_to("b")) == ["c", "d"]
-    assert routes.detours_to("client") == ["d"]
+    assert sorted(routes.relay_paths_to("b")[0] for _ in range(2)) == ["c", "d"]
+    assert sorted(routes.relay_paths_to("b")) == ["c", "d"]
+    assert routes.relay_paths_to("client") == ["d"]
     linked.append("b")
-    assert routes.detours_to("b") == ()
+    assert routes.relay_paths_to("b") == ()
     linked.clear()
-    assert routes.detours_to("b") == []
+    assert routes.relay_paths_to("b") == []
 
 
 async def test_who_subscribes_for_the_actor_of_another_process_is_not_heard() -> None:

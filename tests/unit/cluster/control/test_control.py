@@ -1,4 +1,4 @@
-"""The control state: idempotent entries, seats that survive restarts, and one answer on every replica."""
+"""The control state: idempotent entries, places that survive restarts, and one answer on every replica."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_new_incarnation_has_its_predecessors_seats() -> None:
     machine = founded("a", "b", "c")
     machine.apply(pack([JOIN, "b", "b-2", "b", 1]))
     assert machine.slot_voters(0) == ("a#a-1", "b#b-2", "c#c-1")
-    voters, learners = machine.control_seats(["a", "b", "c"])
+    voters, learners = machine.control_voters(["a", "b", "c"])
     assert voters == ("a#a-1", "b#b-2", "c#c-1")
     assert learners == ()
 
@@ -145,7 +145,7 @@ def test_a_member_that_never_came_up_does_not_count() -> None:
 def test_a_fourth_member_follows_without_a_vote() -> None:
     machine = founded("a", "b", "c")
     join(machine, "d", "d-1")
-    voters, learners = machine.control_seats(["a", "b", "c"])
+    voters, learners = machine.control_voters(["a", "b", "c"])
     assert len(voters) == 3
     assert learners == ("d#d-1",)
 
@@ -278,14 +278,14 @@ def test_of_those_that_never_came_up_only_the_latest_stay_recorded() -> None:
     machine = founded("a", "b", "c")
     machine.apply(pack([STATUS, "b", "b-1", "down"]))
     join(machine, "late", "late-1", "up")
-    seats = machine.slots, machine.control_seats(["a", "b", "c"])[0]
+    replicas = machine.slots, machine.control_voters(["a", "b", "c"])[0]
     for number in range(MAX_GIVEN_UP + 50):
         join(machine, f"x{number}", "1", "removed")
     machine.apply(pack([JOIN, "coming", "1", "coming", 1]))
     assert [node for node in machine.members if not node.startswith("x")] == ["a", "b", "c", "late", "coming"]
     given_up = [node for node in machine.members if node.startswith("x")]
     assert given_up == [f"x{number}" for number in range(50, MAX_GIVEN_UP + 50)]
-    assert (machine.slots, machine.control_seats(["a", "b", "c"])[0]) == seats
+    assert (machine.slots, machine.control_voters(["a", "b", "c"])[0]) == replicas
     copy = ControlMachine()
     copy.load(machine.dump())
     for other in (machine, copy):
@@ -310,13 +310,13 @@ def on_disks(*nodes: str) -> ControlMachine:
 
 def test_each_start_of_a_disk_is_another_process_in_the_same_seat() -> None:
     machine = on_disks("a", "b", "c")
-    voters = machine.slot_voters(0), machine.control_seats(["a", "b", "c"])
+    voters = machine.slot_voters(0), machine.control_voters(["a", "b", "c"])
     former = machine.members["a"].former
     machine.apply(pack([JOIN, "a", "a+2+y", "elsewhere", 2]))
     row = machine.members["a"]
-    assert (row.key, row.seat, row.status, row.former) == ("a#a+2+y", "a#a", "joining", former)
-    assert (machine.slot_voters(0), machine.control_seats(["a", "b", "c"])) == voters
-    assert row.was_up, "it keeps its seats"
+    assert (row.key, row.replica_id, row.status, row.former) == ("a#a+2+y", "a#a", "joining", former)
+    assert (machine.slot_voters(0), machine.control_voters(["a", "b", "c"])) == voters
+    assert row.was_up, "it keeps its places"
 
 
 @pytest.mark.parametrize("late", ["a+1+x", "a+2+copy", "a+1+copy"])
@@ -332,9 +332,9 @@ def test_a_disk_that_is_out_of_date_or_a_copy_is_no_member(late: str) -> None:
 def test_a_node_that_went_on_without_its_disk_does_not_get_it_back() -> None:
     machine = on_disks("a", "b", "c")
     machine.apply(pack([JOIN, "a", "memory", "a", 1]))
-    assert machine.members["a"].seat == "a#memory"
+    assert machine.members["a"].replica_id == "a#memory"
     assert machine.members["a"].is_replaced("a+7+z"), "whatever start it is"
     machine.apply(pack([JOIN, "a", "a+7+z", "a", 1]))
     assert machine.members["a"].incarnation == "memory"
     machine.apply(pack([JOIN, "a", "new+1+w", "a", 1]))
-    assert machine.members["a"].seat == "a#new", "another disk is as good as any"
+    assert machine.members["a"].replica_id == "a#new", "another disk is as good as any"

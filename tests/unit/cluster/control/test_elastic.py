@@ -38,7 +38,7 @@ def settle(machine: ControlMachine) -> None:
 
 
 def voters(machine: ControlMachine, *current: str) -> list[str]:
-    return [key.partition("#")[0] for key in machine.control_seats(sorted(current))[0]]
+    return [key.partition("#")[0] for key in machine.control_voters(sorted(current))[0]]
 
 
 def balance(machine: ControlMachine) -> int:
@@ -89,18 +89,18 @@ def test_without_a_spare_the_seat_waits() -> None:
 
 def test_three_nodes_are_replaced_one_after_the_other_under_new_names() -> None:
     machine = founded("a", "b", "c")
-    seated = ["a", "b", "c"]
+    answered = ["a", "b", "c"]
     for old, new in (("a", "d"), ("b", "e"), ("c", "f")):
         join(machine, new, f"{new}-1")
         mark(machine, old, "down")
-        seated = voters(machine, *seated)
+        answered = voters(machine, *answered)
         settle(machine)
-    assert seated == ["d", "e", "f"]
+    assert answered == ["d", "e", "f"]
     assert {row.target for row in machine.slots} == {("d", "e", "f")}
     for old in ("a", "b", "c"):
-        assert is_replaced(machine, machine.members[old], seated)
+        assert is_replaced(machine, machine.members[old], answered)
         mark(machine, old, "removed")
-        entry = forget_entry(machine, seated)
+        entry = forget_entry(machine, answered)
         assert entry == [FORGET, old, f"{old}-1"]
         machine.apply(pack(entry))
     assert list(machine.members) == ["d", "e", "f"]
@@ -114,7 +114,7 @@ def test_a_crash_shrinks_no_group_and_a_leave_does() -> None:
     assert {len(row.target) for row in machine.slots} == {3}
     assert len(voters(machine, "a", "b", "c", "d", "e")) == 5
     assert not is_replaced(machine, machine.members["e"], ["a", "b", "c", "d", "e"]), "it has a vote yet"
-    assert not is_replaced(machine, machine.members["e"], ["a", "b", "c"]), "and a seat, as far as is known"
+    assert not is_replaced(machine, machine.members["e"], ["a", "b", "c"]), "and a place, as far as is known"
     settle(machine)
     assert is_replaced(machine, machine.members["e"], ["a", "b", "c"])
     mark(machine, "d", "removed")
@@ -171,7 +171,7 @@ def test_a_row_that_a_target_needs_is_kept_however_many_came_later() -> None:
     join(machine, "a", "a-1", "removed")
     for number in range(MAX_GIVEN_UP + 5):
         join(machine, f"x{number}", "1", "removed")
-    assert machine.slot_voters(0) == ("a#a-1",), "nobody took its seats"
+    assert machine.slot_voters(0) == ("a#a-1",), "nobody took its places"
 
 
 def test_who_is_up_is_never_removed() -> None:
@@ -245,7 +245,7 @@ def test_a_move_that_comes_twice_or_late_changes_nothing() -> None:
     mark(machine, str(leaves), "down")
     after = machine.dump()
     machine.apply(pack([PLACE, slot, epoch, comes, leaves]))
-    assert machine.dump() == after, "nobody takes a seat who is not up"
+    assert machine.dump() == after, "nobody takes a place who is not up"
 
 
 def test_nothing_moves_for_balance_while_somebody_is_missing() -> None:
@@ -259,7 +259,7 @@ def test_nothing_moves_for_balance_while_somebody_is_missing() -> None:
     assert not is_calm(machine), "it comes again"
     machine.apply(pack([STATUS, "b", "b-2", "up"]))
     mark(machine, "c", "down")
-    assert not is_calm(machine), "its seats are on their way"
+    assert not is_calm(machine), "its places are on their way"
     settle(machine)
     assert is_calm(machine), "who is down and has nothing holds up nobody"
     mark(machine, "d", "leaving")

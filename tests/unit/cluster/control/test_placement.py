@@ -50,9 +50,9 @@ def test_slots_are_the_same_on_every_machine() -> None:
 
 @given(NODES, st.integers(1, 5))
 def test_a_place_is_filled_once_per_node(nodes: list[str], size: int) -> None:
-    seats = place(3, Holders(), nodes, sized(group_size(size, len(nodes))), {})
-    assert len(seats) == group_size(size, len(nodes))
-    assert len(dict.fromkeys(seats)) == len(seats)
+    replicas = place(3, Holders(), nodes, sized(group_size(size, len(nodes))), {})
+    assert len(replicas) == group_size(size, len(nodes))
+    assert len(dict.fromkeys(replicas)) == len(replicas)
 
 
 STANDS = st.lists(st.sampled_from(["staying", "waiting", "ending", "free"]), min_size=1, max_size=9)
@@ -66,18 +66,18 @@ def test_seats_follow_who_is_there(stands: list[str], size: int) -> None:
     holders = Holders(*(by_stand.get(stand, ()) for stand in ("staying", "waiting", "ending")))
     free = by_stand.get("free", ())
     before = sum(map(len, holders))
-    seats = fill(holders, free, sized(size))
-    assert seats == tuple(sorted(dict.fromkeys(seats)))
-    assert all(node in seats for node in holders.staying[:size]), "who stays keeps its seat"
-    assert len(seats) <= size or seats == tuple(sorted(holders.ending)), "and no group is too large"
-    assert not before or seats, "a group never loses its last holder"
-    if len(seats) > before:
-        assert len(seats) % 2, "no group grows to an even number"
-    taken = [node for node in seats if node in free]
-    waiting = [node for node in seats if node in holders.waiting]
+    replicas = fill(holders, free, sized(size))
+    assert replicas == tuple(sorted(dict.fromkeys(replicas)))
+    assert all(node in replicas for node in holders.staying[:size]), "who stays keeps its place"
+    assert len(replicas) <= size or replicas == tuple(sorted(holders.ending)), "and no group is too large"
+    assert not before or replicas, "a group never loses its last holder"
+    if len(replicas) > before:
+        assert len(replicas) % 2, "no group grows to an even number"
+    taken = [node for node in replicas if node in free]
+    waiting = [node for node in replicas if node in holders.waiting]
     assert not waiting or len(taken) == len(free), "nobody waits for one that is down while others are there"
     if not holders.ending:
-        assert len(seats) >= min(size, before), "and nobody's being down makes a group smaller"
+        assert len(replicas) >= min(size, before), "and nobody's being down makes a group smaller"
 
 
 def test_the_seat_of_one_that_is_down_goes_to_a_spare_of_any_name() -> None:

@@ -13,7 +13,7 @@ from casty.cluster.multiraft.snapshot_transfers import Whole, WholeLoad
 from casty.consensus import Core, Entry, Limits, Membership, Timing
 from casty.consensus.messages import APPEND, APPEND_REPLY, PRE_VOTE_REPLY, SNAPSHOT, VOTE, VOTE_REPLY
 from casty.errors import RemoteProtocolError
-from casty.ports import Outlet, Runtime
+from casty.ports import EventSink, Runtime
 from casty.wire.pack import pack, unpack
 from tests.unit.cluster.replica_world import FakeClock, FakeEntropy
 
@@ -87,8 +87,8 @@ class Bench:
         self.clock, self.storage = FakeClock(), SlowStorage()
         self.sent: list[tuple[str, list[Any]]] = []
         self.failed: list[tuple[int, Exception]] = []
-        doors: Any = (self.clock, FakeEntropy(), None, self.storage, Outlet())
-        self.host = Host(Runtime(*doors), self._send, 1 << 20)
+        ports: Any = (self.clock, FakeEntropy(), None, self.storage, EventSink())
+        self.host = Host(Runtime(*ports), self._send, 1 << 20)
         self.host.on_failed = lambda group, error: self.failed.append((group.number, error))
         self.replicas: dict[int, Recorder] = {}
         id = f"b#1~{replica_number}" if replica_number else "b#1"

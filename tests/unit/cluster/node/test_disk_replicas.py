@@ -8,9 +8,9 @@ from casty.cluster.control.machine import FOUND, JOIN, ControlMachine
 from casty.cluster.multiraft.host import Group, Host
 from casty.cluster.node.replica_factory import Groups
 from casty.config import Settings
-from casty.ports import Outlet, Runtime
+from casty.ports import EventSink, Runtime
 from casty.storage import MemoryStorage
-from casty.transport.turn import Turn
+from casty.transport.output_batch import OutputBatch
 from casty.wire.pack import pack
 from tests.unit.cluster.replica_world import FakeClock, FakeEntropy
 
@@ -27,12 +27,12 @@ class Replica:
 
 
 def made() -> tuple[Host, Groups, ControlMachine]:
-    doors: Any = (FakeClock(), FakeEntropy(), None, MemoryStorage(), Outlet())
-    runtime = Runtime(*doors)
+    ports: Any = (FakeClock(), FakeEntropy(), None, MemoryStorage(), EventSink())
+    runtime = Runtime(*ports)
     host = Host(runtime, lambda to, kind, body: True, 1 << 20)
-    turn = Turn(runtime, lambda callback: None)
+    output = OutputBatch(runtime, lambda callback: None)
     groups = Groups(
-        host, runtime, Settings(), "a#a", lambda slot, epoch, machine: cast("Any", Replica()), turn
+        host, runtime, Settings(), "a#a", lambda slot, epoch, machine: cast("Any", Replica()), output
     )
     machine = ControlMachine()
     machine.apply(pack([FOUND, DOCUMENT]))

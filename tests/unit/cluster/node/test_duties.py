@@ -50,9 +50,14 @@ class Led:
                 "mark": lambda host, group: self.marked.append(group),
             },
         )()
-        vitals = made("Vitals", (), {"silent_ns": lambda self, key, since_ns: 0})()
+        failure_detector = made("FailureDetector", (), {"silent_ns": lambda self, key, since_ns: 0})()
         self.duties = SlotDuties(
-            host, self.clock, vitals, Settings(session_ttl_s=10), lambda slot: self.silence_ns, self._told
+            host,
+            self.clock,
+            failure_detector,
+            Settings(session_ttl_s=10),
+            lambda slot: self.silence_ns,
+            self._told,
         )
         row = made("Row", (), {"preferred": "b", "epoch": 1, "held": ("a", "b"), "held_at": (0, 0)})()
         member = made("Member", (), {"key": "b#1", "seat": "b#1"})()
@@ -136,11 +141,11 @@ class Many:
             for number, core in enumerate(self.cores, 1)
         }
         host: Any = SimpleNamespace(led=groups, groups=groups, mark=lambda group: None)
-        vitals: Any = SimpleNamespace(silent_ns=lambda key, since_ns: 0)
+        failure_detector: Any = SimpleNamespace(silent_ns=lambda key, since_ns: 0)
         clock = ManualClock()
         follower = SimpleNamespace(leader="b#1", last_heard_ns=clock.now)
         control = SimpleNamespace(number=0, is_leading=False, core=follower)
-        self.duties = SlotDuties(host, clock, vitals, Settings(), lambda slot: 0)
+        self.duties = SlotDuties(host, clock, failure_detector, Settings(), lambda slot: 0)
         row = SimpleNamespace(preferred=None, epoch=1, held=("a", "b"), held_at=(0, 0))
         self.machine: Any = SimpleNamespace(
             slots=[row] * slots, members={}, slot_voters=lambda slot: ("a#1", "b#2")

@@ -8,7 +8,7 @@ from typing import Any
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.multiraft.memory_budget import MemoryBudget
 from casty.cluster.multiraft.proposals import EXPIRED, NOT_LEADER, UNKNOWN
-from casty.cluster.node.request_handler import LATE_AT_ONCE, Requests
+from casty.cluster.node.request_handler import LATE_AT_ONCE, RequestHandler
 from casty.cluster.slots.leader import SlotLeader
 from casty.cluster.slots.machine import END_PART, MachineLimits, SlotMachine
 from casty.cluster.slots.node_memory import NodeMemory
@@ -16,7 +16,7 @@ from casty.cluster.slots.replica import SlotReplica
 from casty.cluster.slots.schema import COMMAND, EXPIRE, OPEN
 from casty.config import Settings
 from casty.distributed.machines.base import LOCK
-from casty.ports import Outlet, Runtime
+from casty.ports import EventSink, Runtime
 from casty.wire.pack import pack
 from tests.unit.cluster.replica_world import FakeClock, FakeEntropy
 
@@ -39,21 +39,21 @@ class Served:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        doors: Any = (self.clock, FakeEntropy(), None, None, Outlet())
-        self.runtime = Runtime(*doors)
+        ports: Any = (self.clock, FakeEntropy(), None, None, EventSink())
+        self.runtime = Runtime(*ports)
         self.flushes = 0
         host: Any = SimpleNamespace(groups={}, transfer_bytes=0)
         self.memory = NodeMemory(MemoryBudget(2**30), "a", host, {}, lambda: 0)
         node: Any = SimpleNamespace(
             runtime=self.runtime, settings=SETTINGS, memory=self.memory, node_id="a", gateway=None,
-            turn=SimpleNamespace(mark_due=self._flush), leaders=SimpleNamespace(learn=lambda *hint: None),
+            output=SimpleNamespace(mark_due=self._flush), leaders=SimpleNamespace(learn=lambda *hint: None),
         )  # fmt: skip
         machine = ControlMachine()
         machine.settings = {
             name: getattr(SETTINGS, name)
             for name in ("session_ttl_s", "max_entities", "max_sessions", "max_waiters")
         }
-        replica = Requests(node).make_slot(0, 1, machine)
+        replica = RequestHandler(node).make_slot(0, 1, machine)
         assert isinstance(replica, SlotReplica)
         self.replica = replica
         core = SimpleNamespace(term=1, leader="a#1", propose=self._propose)
@@ -69,7 +69,7 @@ class Served:
         self.index += 1
         return self.index
 
-    def turn(self) -> None:
+    def output(self) -> None:
         due, self.clock.timers[:] = list(self.clock.timers), []
         for _, _, timer, callback, arguments in due:
             if not timer.is_cancelled:
@@ -88,7 +88,7 @@ def test_a_leadership_that_ends_tells_in_parts() -> None:
     counts = []
     for _ in range(4):
         counts.append(len(link.replies))
-        served.turn()
+        served.output()
     assert counts == [LATE_AT_ONCE, 2 * LATE_AT_ONCE, 2 * LATE_AT_ONCE + 20, 2 * LATE_AT_ONCE + 20]
     assert served.flushes == counts[-1], "each part leaves with its turn"
     assert [reply for _, reply in link.replies] == (
@@ -106,7 +106,7 @@ def test_who_waits_under_the_next_leadership_here_is_not_told_of_the_former_one(
     assert served.replica.leader is not None
     served.replica.leader.wait(1, 7, link, 99_999)
     for _ in range(4):
-        served.turn()
+        served.output()
     assert sorted(call_id for call_id, _ in link.replies) == list(range(3 * LATE_AT_ONCE))
 
 

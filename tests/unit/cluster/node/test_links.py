@@ -117,7 +117,7 @@ def test_a_node_that_stops_dials_nobody_when_its_callers_links_end(links: Links,
     assert list(peers) == []
 
 
-# -- seats of disks
+# -- places of disks
 
 
 def process(links: Links, incarnation: str, at: NodeAddress, node_id: str = "d") -> Any:
@@ -133,25 +133,25 @@ def process(links: Links, incarnation: str, at: NodeAddress, node_id: str = "d")
 
 def test_a_seat_is_the_latest_process_of_its_disk(links: Links) -> None:
     first = process(links, "ab+1+x", SEED)
-    assert links.is_seated("d#ab") and links.send("d#ab", 1, b"")
+    assert links.has_answered("d#ab") and links.send("d#ab", 1, b"")
     second = process(links, "ab+2+y", SEED)
     assert first.ended and links.is_superseded(first) and not links.is_superseded(second)
     late = process(links, "ab+1+x", SEED)
     assert late.ended and links.address_at("d#ab") == SEED
     assert links.is_linked("d#ab+2+y") and not links.is_linked("d#ab+1+x")
     links.closed(second)
-    assert not links.is_seated("d#ab") and not links.send("d#ab", 1, b"")
+    assert not links.has_answered("d#ab") and not links.send("d#ab", 1, b"")
 
 
 def test_who_is_dialled_because_it_asks_has_no_seat_before_it_is_a_member(links: Links) -> None:
     links.want_guest(STRANGER)
     process(links, "ab+1+x", STRANGER)
-    assert links.is_linked("d#ab+1+x") and not links.is_seated("d#ab")
+    assert links.is_linked("d#ab+1+x") and not links.has_answered("d#ab")
     links.want_members([STRANGER])
-    assert links.is_seated("d#ab")
+    assert links.has_answered("d#ab")
 
 
 def test_a_process_without_a_disk_is_its_own_seat(links: Links) -> None:
     links.want_guest(STRANGER)
     made = link(links, "x", dialled_at=STRANGER)
-    assert links.is_seated("x#1") and not links.is_superseded(made)
+    assert links.has_answered("x#1") and not links.is_superseded(made)

@@ -12,8 +12,8 @@ from casty.cluster.multiraft.host import Host, Replica
 from casty.cluster.node.replica_factory import CREATED_AT_ONCE, Groups
 from casty.config import Settings
 from casty.consensus import Role
-from casty.ports import Outlet, Runtime
-from casty.transport.turn import Turn
+from casty.ports import EventSink, Runtime
+from casty.transport.output_batch import OutputBatch
 from tests.unit.cluster.multiraft.test_host import Recorder
 from tests.unit.cluster.replica_world import FakeClock, FakeEntropy
 
@@ -37,11 +37,11 @@ class Starting:
         self.clock = FakeClock()
         nothing: Any = None
         storage: Any = Storage()
-        runtime = Runtime(self.clock, FakeEntropy(), nothing, storage, Outlet())
+        runtime = Runtime(self.clock, FakeEntropy(), nothing, storage, EventSink())
         self.host = Host(runtime, lambda to, kind, body: True, 2**20)
-        turn = Turn(runtime, lambda callback: None)
-        turn.hooks.append(self.host.settle)
-        self.groups = Groups(self.host, runtime, Settings(), ME, self._replica, turn)
+        output = OutputBatch(runtime, lambda callback: None)
+        output.hooks.append(self.host.settle)
+        self.groups = Groups(self.host, runtime, Settings(), ME, self._replica, output)
         self.machine = ControlMachine()
         self.machine.members = {
             name: MemberRow(name, "1", name, 1, "up", was_up=True) for name in ("a", "b", "c")
@@ -55,7 +55,7 @@ class Starting:
         del slot, epoch, machine
         return cast("Replica", Recorder())
 
-    def turn(self) -> int:
+    def output(self) -> int:
         """Run what is due now, but nothing that this makes due; return how many groups there are then."""
         timers = self.clock.timers
         due = [heapq.heappop(timers) for _ in range(sum(row[0] <= self.clock.now_ns for row in timers))]
@@ -68,7 +68,7 @@ class Starting:
 def test_no_turn_creates_more_than_a_part() -> None:
     node = Starting(5 * CREATED_AT_ONCE // 2)
     node.groups.follow(node.machine, "a")
-    counts = [len(node.host.groups), node.turn(), node.turn(), node.turn()]
+    counts = [len(node.host.groups), node.output(), node.output(), node.output()]
     assert counts == [CREATED_AT_ONCE, 2 * CREATED_AT_ONCE, len(node.machine.slots), len(node.machine.slots)]
     assert all(group.core.membership is not None for group in node.host.groups.values())
     standing = [
@@ -83,25 +83,25 @@ def test_what_is_not_named_any_more_is_not_created() -> None:
     last = len(node.machine.slots) - 1
     node.machine.slots[last] = SlotRow(EPOCH, PEERS, ("b", "c"), "b")
     node.groups.follow(node.machine, "a")
-    assert node.turn() == last and last + 1 not in node.host.groups
+    assert node.output() == last and last + 1 not in node.host.groups
 
 
 def test_a_process_that_was_replaced_creates_nothing_more() -> None:
     node = Starting(2 * CREATED_AT_ONCE)
     node.groups.follow(node.machine, "a")
     node.machine.members["a"] = MemberRow("a", "2", "a", 1, "up", was_up=True)
-    assert node.turn() == CREATED_AT_ONCE
+    assert node.output() == CREATED_AT_ONCE
     node.groups.follow(node.machine, "a")
-    assert node.turn() == CREATED_AT_ONCE
+    assert node.output() == CREATED_AT_ONCE
 
 
 def test_a_slot_is_founded_once_whenever_its_turn_comes() -> None:
     node = Starting(CREATED_AT_ONCE + 1)
     node.groups.follow(node.machine, "a")
-    node.turn()
+    node.output()
     node.host.remove(CREATED_AT_ONCE + 1)
     node.groups.follow(node.machine, "a")
-    node.turn()
+    node.output()
     assert node.host.groups[CREATED_AT_ONCE + 1].core.membership is None
 
 
@@ -109,4 +109,4 @@ def test_a_node_that_ended_creates_nothing_more() -> None:
     node = Starting(2 * CREATED_AT_ONCE)
     node.groups.follow(node.machine, "a")
     node.groups.close()
-    assert node.turn() == CREATED_AT_ONCE
+    assert node.output() == CREATED_AT_ONCE

@@ -1,4 +1,4 @@
-"""Replicas without a seat go on the committed word of their group, and on nothing else."""
+"""Replicas without a place go on the committed word of their group, and on nothing else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from casty.cluster.node.vacated import ASK_NS, Vacated
+from casty.cluster.node.removed_replicas import ASK_NS, Vacated
 from casty.consensus import Membership
 from casty.consensus.membership import History
 from casty.errors import RemoteProtocolError
@@ -64,7 +64,7 @@ def test_it_asks_whoever_leads_once_a_second() -> None:
     bench = Bench((0, THREE))
     bench.tick(1)
     bench.tick(1)
-    assert bench.sent == [("a#1", frames.SEATS, [[1, EPOCH]])]
+    assert bench.sent == [("a#1", frames.REMOVED, [[1, EPOCH]])]
     bench.leader = None
     bench.tick(2)
     assert [row[0] for row in bench.sent[1:]] == ["a#1", "b#1"], "or everybody in the group that it knows"
@@ -112,7 +112,7 @@ def test_a_joint_configuration_ends_nobody() -> None:
 def test_it_is_asked_for_what_is_committed_and_answers_with_its_place() -> None:
     bench = Bench((0, THREE), (4, OTHERS), (9, THREE))
     bench.vacated.on_question("d#1", pack([[1, EPOCH]]))
-    assert bench.sent == [("d#1", frames.SEATS_ACK, [[1, EPOCH, 4, ["a#1", "b#1", "d#1"]]])]
+    assert bench.sent == [("d#1", frames.REMOVED_ACK, [[1, EPOCH, 4, ["a#1", "b#1", "d#1"]]])]
 
 
 def test_a_target_that_names_it_again_keeps_it() -> None:

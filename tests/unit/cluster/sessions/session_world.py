@@ -22,7 +22,7 @@ from casty.cluster.slots.schema import (
 from casty.config import SECOND_NS, Settings
 from casty.distributed.machines.base import NOT_LEADER, OK, QUEUED, WITHDRAWN
 from casty.errors import Refused
-from casty.ports import Outlet, Runtime
+from casty.ports import EventSink, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 from tests.unit.cluster.region_world import ManualClock
@@ -49,7 +49,7 @@ class CountedEntropy:
 
 
 class Wire:
-    """What stands between the slot and the gateway: `Answers` that send one reply a frame."""
+    """What stands between the slot and the gateway: `ReplySink` that send one reply a frame."""
 
     def __init__(self, world: World, node_id: str) -> None:
         self.world = world
@@ -84,7 +84,7 @@ class World:
         self.elect("a")
         entropy: Any = CountedEntropy()
         nothing: Any = None
-        runtime = Runtime(self.clock, entropy, nothing, nothing, Outlet())
+        runtime = Runtime(self.clock, entropy, nothing, nothing, EventSink())
         self.gateway = Gateway(runtime, self, settings or Settings(), b"test")
 
     # -- the gateway's routes
@@ -211,19 +211,19 @@ class World:
         del self.down[node_id]
         self.gateway.on_link_up(node_id)
 
-    async def turn(self) -> None:
+    async def output(self) -> None:
         for _ in range(40):
             await asyncio.sleep(0)
 
     async def advance(self, seconds: float, step_s: float = 0.05) -> None:
         """Let time pass; the slot's leader looks for dead sessions as it goes."""
         until_ns = self.clock.now() + int(seconds * SECOND_NS)
-        await self.turn()
+        await self.output()
         while self.clock.now() < until_ns:
             self.clock.advance(min(step_s, (until_ns - self.clock.now()) / SECOND_NS))
             for entry in self.soft.due(self.clock.now()):
                 self.apply(entry)
-            await self.turn()
+            await self.output()
 
     def other_session(self, attempt: bytes = b"other") -> int:
         """A session of somebody else."""

@@ -65,7 +65,7 @@ async def test_a_lost_reply_is_asked_for_again_and_applied_once(world: World) ->
     await add(world)
     world.eaten_replies = 1
     task = add(world)
-    await world.turn()
+    await world.output()
     assert value(world) == 2
     assert not task.done()
     world.cut("a")
@@ -79,7 +79,7 @@ async def test_a_lost_request_is_sent_again(world: World) -> None:
     await add(world)
     world.eaten_requests = 1
     task = add(world)
-    await world.turn()
+    await world.output()
     world.cut("a")
     world.mend("a")
     await world.advance(0.1)
@@ -91,7 +91,7 @@ async def test_a_new_leader_is_asked_again_and_the_old_ones_answer_changes_nothi
     await add(world)
     world.is_holding_back = True
     task = add(world)
-    await world.turn()
+    await world.output()
     world.is_holding_back = False
     world.elect("b")
     world.gateway.on_topology()
@@ -118,7 +118,7 @@ async def test_an_unreachable_leader_is_asked_through_another(world: World) -> N
     assert relayed
     assert relayed[0][2][0][3] == 1 | 8
     task.cancel()
-    await world.turn()
+    await world.output()
 
 
 # -- doubts and deadlines
@@ -155,7 +155,7 @@ async def test_a_refusal_takes_the_doubt_back_only_if_there_was_none_before(worl
     await add(world)
     world.eaten_requests = 1
     task = add(world, 1.0)
-    await world.turn()
+    await world.output()
     # The first attempt is in doubt; the second one is refused.
     world.elect("b", is_told=False)
     world.down["b"] = None
@@ -181,7 +181,7 @@ async def test_unknown_answers_are_asked_again_under_the_same_number(world: Worl
     await add(world)
     world.is_holding_back = True
     task = add(world)
-    await world.turn()
+    await world.output()
     _, call_id, _ = world.held_back.pop()
     world.is_holding_back = False
     world.gateway.on_reply(pack([[call_id, [UNKNOWN]]]))
@@ -210,7 +210,7 @@ async def test_a_wait_is_granted_when_the_holder_lets_go(world: World) -> None:
     other = world.other_session()
     token = world.command(other, 1, LOCK, [ACQUIRE])[1]
     task = acquire(world)
-    await world.turn()
+    await world.output()
     assert not task.done()
     world.copies = 2
     world.command(other, 2, LOCK, [RELEASE, token])
@@ -236,13 +236,13 @@ async def test_a_wait_follows_the_leader_and_asks_for_a_lost_grant(world: World)
     other = world.other_session()
     token = world.command(other, 1, LOCK, [ACQUIRE])[1]
     task = acquire(world)
-    await world.turn()
+    await world.output()
     world.elect("b")
     world.gateway.on_topology()
-    await world.turn()
+    await world.output()
     world.eaten_replies = 1
     world.command(other, 2, LOCK, [RELEASE, token])
-    await world.turn()
+    await world.output()
     assert not task.done()
     await world.advance(TTL_S / 2)
     _, grant = await task
@@ -253,7 +253,7 @@ async def test_cancelling_a_wait_withdraws_it(world: World) -> None:
     other = world.other_session()
     token = world.command(other, 1, LOCK, [ACQUIRE])[1]
     task = acquire(world)
-    await world.turn()
+    await world.output()
     task.cancel()
     await world.advance(1.0)
     world.command(other, 2, LOCK, [RELEASE, token])
@@ -265,7 +265,7 @@ async def test_a_grant_that_crosses_the_cancellation_is_given_back(world: World)
     await add(world)
     world.is_holding_back = True
     task = acquire(world)
-    await world.turn()
+    await world.output()
     assert holder(world) is not None
     world.let_go()
     task.cancel()
@@ -277,7 +277,7 @@ async def test_a_grant_that_crosses_the_cancellation_is_given_back(world: World)
 
 async def test_a_barrier_trips_once_for_all(world: World) -> None:
     task = asyncio.ensure_future(world.gateway.wait(BARRIER, NAME, [1, "a", 2], timeout_s=5.0))
-    await world.turn()
+    await world.output()
     tripped = world.command(world.other_session(), 1, BARRIER, [1, "b", 2])
     reply, grant = await task
     assert reply == tripped
@@ -300,7 +300,7 @@ async def test_an_expired_session_leaves_a_command_in_doubt_unknown(world: World
     await add(world)
     world.eaten_replies = 1
     task = add(world)
-    await world.turn()
+    await world.output()
     world.apply(pack([EXPIRE, number(world)]))
     world.cut("a")
     world.mend("a")
@@ -316,7 +316,7 @@ async def test_commands_parked_under_a_dead_session_move_to_the_next(world: Worl
     first = number(world)
     world.down["a"] = None
     tasks = [add(world) for _ in range(3)]
-    await world.turn()
+    await world.output()
     world.apply(pack([EXPIRE, first]))
     world.mend("a")
     await world.advance(0.2)
@@ -375,13 +375,13 @@ async def test_a_hold_is_lost_when_its_lock_is_destroyed(world: World) -> None:
     world.command(world.other_session(), 1, LOCK, [DESTROY])
     await world.advance(TTL_S / 2)
     assert grant.lost.result() == LOST_DESTROYED
-    assert (LOCK, NAME) not in world.machine.entities, "the ghost is confirmed and gone"
+    assert (LOCK, NAME) not in world.machine.entities, "the revoked hold is confirmed and gone"
 
 
 async def test_a_release_gives_the_hold_to_the_next(world: World) -> None:
     _, grant = await acquire(world)
     next_one = acquire(world)
-    await world.turn()
+    await world.output()
     assert await world.gateway.release(LOCK, NAME, grant, [RELEASE, grant.token], timeout_s=1.0) == [OK, True]
     assert not grant.is_valid
     assert (await next_one)[1].token == holder(world)
@@ -428,7 +428,7 @@ async def test_the_window_holds_calls_back_and_lets_them_in(window: int) -> None
     await add(world)
     world.is_holding_back = True
     tasks = [add(world) for _ in range(3 * window)]
-    await world.turn()
+    await world.output()
     assert 0 < len(world.held_back) < window
     assert all(len(session.replies) <= window for session in world.machine.sessions.values())
     while not all(task.done() for task in tasks):
@@ -446,7 +446,7 @@ async def test_deadlines_of_answered_calls_do_not_pile_up(world: World) -> None:
 async def test_close_ends_calls_and_frees_what_was_held(world: World) -> None:
     _, grant = await acquire(world)
     waiting = acquire(world)
-    await world.turn()
+    await world.output()
     await world.gateway.close()
     with pytest.raises(NotStarted):
         await waiting
@@ -462,9 +462,9 @@ async def test_close_leaves_in_doubt_what_was_sent(world: World) -> None:
     await add(world)
     world.eaten_requests = 1
     sent = add(world)
-    await world.turn()
+    await world.output()
     closing = asyncio.ensure_future(world.gateway.close())
-    await world.turn()
+    await world.output()
     with pytest.raises(OutcomeUnknown, match="applied once or never"):
         await sent
     await closing

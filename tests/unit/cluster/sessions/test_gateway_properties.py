@@ -27,7 +27,7 @@ steps = st.lists(
 )
 
 
-class Story:
+class Timeline:
     """The calls of one run and what became of them."""
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ class Story:
             assert sum(share.amount for share in line.grants.values()) <= PERMITS
         for (kind, _), state in machine.entities.items():
             if kind in (LOCK, SEMAPHORE):
-                for table in (state.waiters, state.grants, state.ghosts):
+                for table in (state.waiters, state.grants, state.revoked):
                     assert all(session in machine.sessions for session, _ in table)
         waiting = sum(
             len(state.waiters) for (kind, _), state in machine.entities.items() if kind in (LOCK, SEMAPHORE)
@@ -181,7 +181,11 @@ class Story:
         machine = self.world.machine
         for kind in (LOCK, SEMAPHORE):
             line = machine.entities.get((kind, b"h"))
-            assert line is None or not (line.waiters or line.grants or line.ghosts), (kind, line.grants, held)
+            assert line is None or not (line.waiters or line.grants or line.revoked), (
+                kind,
+                line.grants,
+                held,
+            )
         barrier = machine.entities.get((BARRIER, b"b"))
         assert barrier is None or not barrier.arrivals
         self.check()
@@ -205,23 +209,23 @@ class Story:
 
 
 async def play(drawn: list[tuple[str, int, int]]) -> None:
-    story = Story()
+    timeline = Timeline()
     for kind, who, number in drawn:
         if kind in CALLS:
-            story.call(kind, who, number)
+            timeline.call(kind, who, number)
         elif kind == "release":
-            story.release(who, number)
+            timeline.release(who, number)
         else:
-            await story.fault(kind, who, number)
+            await timeline.fault(kind, who, number)
         await settle(3)
-        story.check()
-    await story.heal()
-    for client in story.clients:
+        timeline.check()
+    await timeline.heal()
+    for client in timeline.clients:
         closing = asyncio.ensure_future(client.gateway.close())
-        await story.world.advance(1.5)
+        await timeline.world.advance(1.5)
         assert closing.done()
-    assert not story.world.machine.sessions
-    assert story.world.clock.live() == 0
+    assert not timeline.world.machine.sessions
+    assert timeline.world.clock.live() == 0
 
 
 def silence(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -229,7 +233,7 @@ def silence(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     assert "never retrieved" in str(context.get("message")), context
 
 
-def run_story(drawn: list[tuple[str, int, int]]) -> None:
+def run_timeline(drawn: list[tuple[str, int, int]]) -> None:
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(silence)
     try:
@@ -241,4 +245,4 @@ def run_story(drawn: list[tuple[str, int, int]]) -> None:
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(steps)
 def test_whatever_happens_to_frames_and_leaders(drawn: list[tuple[str, int, int]]) -> None:
-    run_story(drawn)
+    run_timeline(drawn)

@@ -257,7 +257,7 @@ async def test_destroy_by_the_holders_own_gateway_frees_the_name_at_once(kind: i
     _, grant = await run(world, ask(one, ACQUIRE))
     assert await run(world, task(one.gateway.command(kind, L, [0], timeout_s=1.0))) == [0, True]
     assert grant.lost.result() == LOST_DESTROYED
-    assert line(world, kind) is None, "no ghost is left"
+    assert line(world, kind) is None, "no revoked hold is left"
     _, again = await run(world, ask(one, TRY_ACQUIRE))
     assert again is not None and again.token > grant.token
     waiting = ask(two, ACQUIRE)

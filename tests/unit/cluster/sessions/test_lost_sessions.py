@@ -77,7 +77,7 @@ async def under_way(world: Changing, count: int) -> list[asyncio.Task[Any]]:
     assert (await add(world))[0] == OK
     world.is_holding_back = True
     calls = [add(world) for _ in range(count)]
-    await world.turn()
+    await world.output()
     assert len(world.held_back) == count
     return calls
 
@@ -96,7 +96,7 @@ async def test_calls_of_a_lost_session_are_settled_in_parts(world: Changing, is_
         world.begin_anew()
     counts = []
     for _ in range(4):
-        await world.turn()
+        await world.output()
         counts.append(over(calls))
         world.tick()
     assert counts == [2, 4, 5, 5]
@@ -112,15 +112,15 @@ async def test_what_waits_for_it_is_not_sent_again_under_its_number(world: Chang
     before = len(world.sent_commands())
     world.begin_anew()
     world.mend("a")
-    await world.turn()
+    await world.output()
     assert over(calls) >= PART
     world.elect("b")
     world.gateway.on_topology()
-    await world.turn()
+    await world.output()
     assert len(world.sent_commands()) == before
     for _ in range(4):
         world.tick()
-        await world.turn()
+        await world.output()
     assert over(calls) == 6
     assert len(world.sent_commands()) == before
 
@@ -129,14 +129,14 @@ async def test_what_was_never_sent_goes_on_in_the_next_session(world: Changing) 
     assert (await add(world))[0] == OK
     world.cut("a")
     numbered = [add(world) for _ in range(5)]
-    await world.turn()
+    await world.output()
     assert all(call.seq for call in world.gateway._calls.values())
     world.generation = "second"
     world.mend("a")
     world.gateway.on_topology()
     for _ in range(8):
         world.tick()
-        await world.turn()
+        await world.output()
     await world.advance(1.0)
     assert [(await call)[0] for call in numbered] == [OK] * 5
 
@@ -145,7 +145,7 @@ async def test_an_answer_that_comes_late_counts_no_more(world: Changing) -> None
     calls = await under_way(world, 4)
     world.begin_anew()
     world.let_go()
-    await world.turn()
+    await world.output()
     for call in calls:
         with pytest.raises(OutcomeUnknown, match="another generation"):
             await call
@@ -154,7 +154,7 @@ async def test_an_answer_that_comes_late_counts_no_more(world: Changing) -> None
 async def test_deadlines_cancellations_and_the_end_of_the_gateway_go_first(world: Changing) -> None:
     calls = await under_way(world, 3)
     late = [add(world, 0.5), add(world)]
-    await world.turn()
+    await world.output()
     world.begin_anew()
     late[1].cancel()
     await asyncio.sleep(0)
@@ -180,14 +180,14 @@ async def test_holds_are_lost_before_any_call_is_settled(world: Changing) -> Non
     assert grant is not None and grant.is_valid
     world.begin_anew()
     assert not grant.is_valid
-    await world.turn()
+    await world.output()
     assert over(calls) <= PART
 
 
 async def test_an_opening_that_is_refused_fails_a_part_of_those_who_wait(world: Changing) -> None:
     world.is_holding_back = True
     calls = [add(world) for _ in range(5)]
-    await world.turn()
+    await world.output()
     assert len(world.held_back) == 1
     refused = [(node, call_id, [OVERLOADED, "max_sessions", 1]) for node, call_id, _ in world.held_back]
     counts = []
@@ -195,10 +195,10 @@ async def test_an_opening_that_is_refused_fails_a_part_of_those_who_wait(world: 
         world.held_back = []
         for _, call_id, reply in refused:
             world.gateway._on_answer(world.gateway._calls[call_id], reply)
-        await world.turn()
+        await world.output()
         counts.append(over(calls))
         world.tick()
-        await world.turn()
+        await world.output()
         refused = [(node, call_id, [OVERLOADED, "max_sessions", 1]) for node, call_id, _ in world.held_back]
     assert counts == [2, 4, 5]
     for call in calls:
@@ -209,11 +209,11 @@ async def test_an_opening_that_is_refused_fails_a_part_of_those_who_wait(world: 
 async def test_a_withdrawal_of_a_lost_session_is_none_of_the_next_one(world: Changing) -> None:
     calls = await under_way(world, 1)
     aside = world.gateway.send_abandon(world.gateway.ledgers[0], [])
-    await world.turn()
+    await world.output()
     world.cut("a")
     world.begin_anew()
     before = len(world.sent)
-    await world.turn()
+    await world.output()
     assert not aside.done() and over(calls) == 1
     world.epoch = 2
     world.mend("a")
@@ -224,7 +224,7 @@ async def test_a_withdrawal_of_a_lost_session_is_none_of_the_next_one(world: Cha
 async def test_calls_of_a_slot_that_are_in_no_lost_session_are_passed_over_in_parts(world: Changing) -> None:
     calls = await under_way(world, 1)
     reads = [asyncio.ensure_future(world.gateway.read(COUNTER, NAME, [1], timeout_s=10)) for _ in range(7)]
-    await world.turn()
+    await world.output()
     world.begin_anew()
     counts = []
     while world.gateway._sessions.lost:
@@ -232,9 +232,9 @@ async def test_calls_of_a_slot_that_are_in_no_lost_session_are_passed_over_in_pa
         counts.append(len(lost.calls))
         world.tick()
     assert counts == [6, 4, 2] and over(reads) == 0
-    await world.turn()
+    await world.output()
     assert over(calls) == 1
     world.let_go()
     world.is_holding_back = False
-    await world.turn()
+    await world.output()
     assert [(await read)[0] for read in reads] == [OK] * 7

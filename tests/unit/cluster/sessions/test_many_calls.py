@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from casty.cluster.node.replies import LinkAnswers
+from casty.cluster.node.replies import LinkReplySink
 from casty.cluster.sessions.gateway import SCANNED_AT_ONCE
 from casty.cluster.sessions.outbox import Item, Outgoing
 from casty.cluster.slots.operations import AT_ONCE
@@ -68,7 +68,7 @@ async def test_requests_leave_in_order_a_turn_s_fill_at_a_time() -> None:
 def test_replies_of_one_turn_leave_in_frames_of_a_turn_s_fill() -> None:
     link = Answered()
     dirty: list[Any] = []
-    answers = LinkAnswers(link, dirty)
+    answers = LinkReplySink(link, dirty)
     for number in range(2 * AT_ONCE + 1):
         answers.add(number, [0])
     assert dirty == [answers]

@@ -29,7 +29,7 @@ async def finish(world: Changing, calls: list[asyncio.Task[Any]]) -> list[int]:
     """Let everything that is due happen, but no time pass; return the counter's values as the calls saw them."""
     for _ in range(12):
         world.tick()
-        await world.turn()
+        await world.output()
     replies = [call.result() for call in calls if call.done()]
     assert all(reply[0] == OK for reply in replies)
     return [reply[1] for reply in replies]
@@ -43,7 +43,7 @@ async def test_calls_follow_a_leader_in_parts(world: Changing) -> None:
     world.gateway.on_topology()
     counts = []
     for _ in range(3):
-        await world.turn()
+        await world.output()
         counts.append(len(world.sent_commands()) - before)
         world.tick()
     assert counts == [3, 6, 8]
@@ -133,7 +133,7 @@ async def test_a_gateway_that_ended_sees_to_nothing_more(world: Changing) -> Non
     assert all(call.exception() is not None for call in calls)
 
 
-class Turns:
+class LocalFifo:
     """Parts and what they did in each turn."""
 
     def __init__(self, most: int) -> None:
@@ -150,7 +150,7 @@ class Turns:
             raise ValueError(row)
         self.done.append(row)
 
-    def turn(self) -> list[int]:
+    def output(self) -> list[int]:
         """Run one turn; return what was done since the last look."""
         timers = [timer for *_, timer in self.clock._timers]
         self.clock._timers.clear()
@@ -162,21 +162,21 @@ class Turns:
 
 
 def test_all_additions_of_a_turn_share_its_part() -> None:
-    turns = Turns(3)
+    turns = LocalFifo(3)
     turns.parts.add([1, 2])
     turns.parts.add([3, 4, 5])
     assert turns.done == [1, 2, 3]
-    assert [turns.turn(), turns.turn(), turns.turn()] == [[1, 2, 3, 4, 5], [], []]
+    assert [turns.output(), turns.output(), turns.output()] == [[1, 2, 3, 4, 5], [], []]
     turns.parts.add([6])
     assert turns.done == [6] and turns.parts.is_done
 
 
 def test_work_may_add_end_and_fail() -> None:
-    turns = Turns(2)
+    turns = LocalFifo(2)
     turns.parts.add([100, 1])
-    assert [turns.turn(), turns.turn(), turns.turn()] == [[100, 1, 101, 102], [], []]
+    assert [turns.output(), turns.output(), turns.output()] == [[100, 1, 101, 102], [], []]
     turns.parts.add([200, 1, 2])
-    assert turns.turn() == [200] and turns.turn() == []
+    assert turns.output() == [200] and turns.output() == []
     with pytest.raises(ValueError, match="300"):
         turns.parts.add([300, 1, 2])
-    assert [turns.turn(), turns.turn()] == [[1, 2], []]
+    assert [turns.output(), turns.output()] == [[1, 2], []]

@@ -14,7 +14,7 @@ from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.operations import OP_READ
 from casty.config import Settings
 from casty.distributed.machines.base import COUNTER, OK
-from casty.ports import Outlet, Runtime
+from casty.ports import EventSink, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 from tests.unit.cluster.region_world import ManualClock
@@ -81,7 +81,7 @@ class Slots:
         entropy: Any = CountedEntropy()
         nothing: Any = None
         routes: Any = self
-        runtime = Runtime(self.clock, entropy, nothing, nothing, Outlet())
+        runtime = Runtime(self.clock, entropy, nothing, nothing, EventSink())
         self.commands = 0
         self.is_up = False
         leaders = LeaderTable()
@@ -118,7 +118,7 @@ class Slots:
                 asyncio.get_running_loop().call_soon(self.gateway.on_reply, pack(opened))
         return True
 
-    async def turn(self) -> int:
+    async def output(self) -> int:
         """Run what is due, but nothing that this makes due; return how many commands went on their way."""
         attempts = self.gateway._attempts
         timers = self.clock._timers
@@ -146,7 +146,7 @@ async def test_calls_of_many_slots_are_let_into_their_sessions_by_turns() -> Non
         await asyncio.sleep(0)
     sent, began = [], [len(slots.gateway._table._parked)]
     while slots.commands < len(calls):
-        sent.append(await slots.turn())
+        sent.append(await slots.output())
         began.append(sum(ledger.next_seq > 17 for ledger in slots.gateway.ledgers.values()))
         assert len(sent) < 200
     assert max(sent) <= call_router.BATCH + 16

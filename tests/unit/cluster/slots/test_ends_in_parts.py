@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from casty.cluster.multiraft.proposals import BUSY, EXPIRED
-from casty.cluster.node.request_handler import Requests
+from casty.cluster.node.request_handler import RequestHandler
 from casty.cluster.slots.machine import (
     END_PART,
     ENDED_AT_ONCE,
@@ -208,14 +208,18 @@ async def test_a_part_that_was_not_proposed_is_found_by_the_next_heartbeat() -> 
 
 def test_one_part_a_turn_whatever_slots_they_are_of() -> None:
     clock, turns = FakeClock(), list[int]()
-    turn = SimpleNamespace(begin=lambda: None, end=lambda: None)
+    output = SimpleNamespace(begin=lambda: None, end=lambda: None)
     host = SimpleNamespace(
         groups={slot + 1: SimpleNamespace(is_leading=slot != 2) for slot in range(3)}, mark=lambda group: None
     )
     node: Any = SimpleNamespace(
-        runtime=SimpleNamespace(clock=clock), settings=Settings(slots=3), turn=turn, host=host, gateway=None
+        runtime=SimpleNamespace(clock=clock),
+        settings=Settings(slots=3),
+        output=output,
+        host=host,
+        gateway=None,
     )
-    requests = Requests(node)
+    requests = RequestHandler(node)
     left = {0: 2, 1: 3, 2: 9}
 
     def part(slot: int) -> bool:

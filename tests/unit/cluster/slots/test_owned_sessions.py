@@ -36,7 +36,7 @@ class Slot:
     def ask(self, proof: bytes, *entry: object) -> list[Any]:
         replies: list[list[Any]] = []
         answers = cast(
-            Any, type("Answers", (), {"add": lambda self, call_id, reply: replies.append(reply)})()
+            Any, type("ReplySink", (), {"add": lambda self, call_id, reply: replies.append(reply)})()
         )
         self.before = len(self.world.pending)
         node = cast(str, self.world.leader)
@@ -103,7 +103,7 @@ def test_a_leader_that_may_be_behind_says_of_no_session_that_it_is_none() -> Non
     entry = [COMMAND, slot.theirs + 1, 1, 1, 1, COUNTER, b"c", [ADD, 1]]
     group = cast(Any, slot.world.groups["b"])
     replies: list[list[Any]] = []
-    answers = cast(Any, type("Answers", (), {"add": lambda self, call_id, reply: replies.append(reply)})())
+    answers = cast(Any, type("ReplySink", (), {"add": lambda self, call_id, reply: replies.append(reply)})())
     slot.world.replicas["b"].write(group, pack(entry), b"later", answers, 1)
     assert replies[-1][0] == BUSY
     slot.world.commit()

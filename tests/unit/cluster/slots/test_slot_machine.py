@@ -214,7 +214,7 @@ def test_destroyed_is_remembered_and_holds_become_ghosts(log: Log) -> None:
     assert [(one.session, one.seq, one.reply) for one in effects] == [(b, 1, [DESTROYED])]
     assert log.command(b, 1, LOCK, [ACQUIRE], low=2).reply == [DESTROYED]
     assert not log.machine.is_held(a, 1)
-    assert log.command(b, 3, LOCK, [ACQUIRE]).reply == [QUEUED], "the ghost keeps a second owner out"
+    assert log.command(b, 3, LOCK, [ACQUIRE]).reply == [QUEUED], "the revoked hold keeps a second owner out"
     freed = log.apply(ABANDON, a, 1, [[1, LOCK, NAME]]).effects
     assert [(one.session, one.seq) for one in freed] == [(b, 3)]
 
@@ -418,8 +418,8 @@ class World:
         waiting = 0
         for (kind, _), state in self.machine.entities.items():
             if kind in (LOCK, SEMAPHORE):
-                tables = (state.waiters, state.grants, state.ghosts)
-                amount = sum(share.amount for share in (*state.grants.values(), *state.ghosts.values()))
+                tables = (state.waiters, state.grants, state.revoked)
+                amount = sum(share.amount for share in (*state.grants.values(), *state.revoked.values()))
                 assert amount <= (1 if kind == LOCK else 3)
                 waiting += len(state.waiters)
             elif kind == BARRIER:

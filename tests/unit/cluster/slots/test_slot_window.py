@@ -278,9 +278,9 @@ lies = st.one_of(
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(lies, max_size=80))
-def test_whatever_an_untrue_gateway_sends_under_whatever_leaders(story: list[Any]) -> None:
+def test_whatever_an_untrue_gateway_sends_under_whatever_leaders(timeline: list[Any]) -> None:
     untrue = Untrue()
-    for kind, *rest in story:
+    for kind, *rest in timeline:
         if kind == "command":
             seq, low, wait_low, (structure, command) = rest
             untrue.put(COMMAND, untrue.one, seq, low, wait_low, structure, b"e", command)

@@ -294,7 +294,7 @@ def test_permits_belong_to_the_semaphore() -> None:
     assert pool.do(2, 1, ACQUIRE, 4, 1) == [MISMATCH, "permits", 3, 4]
     assert pool.structure.query(pool.state, [1, 4]) == [MISMATCH, "permits", 3, 4]
     pool.do(2, 2, DESTROY)
-    assert pool.do(2, 3, ACQUIRE, 1, 1) == [QUEUED], "the ghosts have more than there is now"
+    assert pool.do(2, 3, ACQUIRE, 1, 1) == [QUEUED], "the revoked holds have more than there is now"
     pool.take(pool.structure.end_session(pool.state, 1))
     assert pool.effects_now() == [(2, 3, [OK, 2])]
 
@@ -313,7 +313,7 @@ def test_without_their_number_the_recorded_permits_count() -> None:
     )
     assert pool.do(1, 5, ACQUIRE, None, 2) == [QUEUED]
     pool.do(2, 2, DESTROY)
-    assert pool.do(1, 6, ACQUIRE, None, 1) == unrecorded, "only ghosts are left"
+    assert pool.do(1, 6, ACQUIRE, None, 1) == unrecorded, "only revoked holds are left"
     assert pool.structure.query(pool.state, [1, None]) == unrecorded
 
 
@@ -397,7 +397,7 @@ def test_a_try_that_finds_a_destroyed_hold_leaves_no_permits_behind() -> None:
     pool.do(2, 1, DESTROY)
     assert pool.do(2, 2, TRY, 1, 1) == [OK, None]
     assert pool.do(2, 3, DESTROY) == [OK, False], "it was not made"
-    assert pool.do(2, 4, ACQUIRE, 3, 1) == [OK, 2], "of three, the ghost has two"
+    assert pool.do(2, 4, ACQUIRE, 3, 1) == [OK, 2], "of three, the revoked hold has two"
     pool.take(pool.structure.end_session(pool.state, 2))
     pool.take(pool.structure.abandon(pool.state, 1, 1))
     assert pool.state is None

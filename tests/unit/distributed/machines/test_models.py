@@ -230,7 +230,7 @@ class LineMachine(Machine):
         super().__init__()
         self.waiting: list[tuple[Key, int]] = []
         self.granted: list[tuple[Key, int]] = []
-        self.ghosts: list[tuple[Key, int]] = []
+        self.revoked: list[tuple[Key, int]] = []
         self.ended: list[Key] = []
         self.last_token = 0
 
@@ -245,14 +245,14 @@ class LineMachine(Machine):
         return bool(self.waiting or self.granted)
 
     def free(self) -> int:
-        return self.permits - sum(n for _, n in self.granted + self.ghosts)
+        return self.permits - sum(n for _, n in self.granted + self.revoked)
 
     def promote(self) -> None:
         while self.waiting and self.waiting[0][1] <= self.free():
             self.granted.append(self.waiting.pop(0))
 
     def drop(self, key: Key) -> None:
-        for table in (self.waiting, self.granted, self.ghosts):
+        for table in (self.waiting, self.granted, self.revoked):
             table[:] = [item for item in table if item[0] != key]
         self.promote()
 
@@ -304,10 +304,10 @@ class LineMachine(Machine):
         key = self.sample(data, self.granted)
         assert self.take(self.structure.cancel(self.state, *key)) == [NOT_WAITING]
 
-    @precondition(lambda self: self.waiting or self.granted or self.ghosts)
+    @precondition(lambda self: self.waiting or self.granted or self.revoked)
     @rule(data=st.data())
     def abandon(self, data: st.DataObject) -> None:
-        key = self.sample(data, self.waiting + self.granted + self.ghosts)
+        key = self.sample(data, self.waiting + self.granted + self.revoked)
         was_granted = any(key == granted for granted, _ in self.granted)
         self.drop(key)
         self.take(self.structure.abandon(self.state, *key))
@@ -317,14 +317,14 @@ class LineMachine(Machine):
     @rule(session=SESSIONS)
     def end_session(self, session: int) -> None:
         ended = [key for key, _ in self.granted if key[0] == session]
-        for table in (self.waiting, self.granted, self.ghosts):
+        for table in (self.waiting, self.granted, self.revoked):
             table[:] = [item for item in table if item[0][0] != session]
         self.promote()
         self.take(self.structure.end_session(self.state, session))
         assert (
             self.state is None
             or not self.structure.involves(self.state, session)
-            or any(key[0] == session for key, _ in self.waiting + self.granted + self.ghosts)
+            or any(key[0] == session for key, _ in self.waiting + self.granted + self.revoked)
         )
         self.ended += ended
 
@@ -333,25 +333,25 @@ class LineMachine(Machine):
         gone = [key for key, _ in self.waiting]
         assert self.do(9, DESTROY)[1] == [OK, self.exists]
         assert all(self.heard[key] == [DESTROYED] for key in gone)
-        self.ghosts += self.granted
+        self.revoked += self.granted
         self.waiting, self.granted = [], []
 
     @invariant()
     def same(self) -> None:
         if self.state is None:
             assert not self.exists
-            assert not self.waiting + self.granted + self.ghosts
+            assert not self.waiting + self.granted + self.revoked
             return
-        assert self.waiting or self.granted or self.ghosts, "nothing is left, yet a record is"
+        assert self.waiting or self.granted or self.revoked, "nothing is left, yet a record is"
         line = self.state
         assert line.capacity == (self.permits if self.exists else 0)
-        assert line.taken == sum(n for _, n in self.granted + self.ghosts)
+        assert line.taken == sum(n for _, n in self.granted + self.revoked)
         assert list(line.waiters) == [key for key, _ in self.waiting]
         assert dict.fromkeys(line.grants) == dict.fromkeys(key for key, _ in self.granted)
-        assert dict.fromkeys(line.ghosts) == dict.fromkeys(key for key, _ in self.ghosts)
+        assert dict.fromkeys(line.revoked) == dict.fromkeys(key for key, _ in self.revoked)
         assert sum(share.amount for share in line.grants.values()) <= self.permits
         for session in range(1, 5):
-            keys = self.waiting + self.granted + self.ghosts
+            keys = self.waiting + self.granted + self.revoked
             assert self.structure.involves(line, session) is any(key[0] == session for key, _ in keys)
 
     @invariant()

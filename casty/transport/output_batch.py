@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from casty.ports import Runtime
 
-__all__ = ["MAX_PASSES", "Turn", "TurnOverran"]
+__all__ = ["MAX_PASSES", "OutputBatch", "TurnOverran"]
 
 MAX_PASSES = 64
 """How often hooks and links may cause each other work within one turn before others get a chance to run."""
@@ -31,7 +31,7 @@ class TurnOverran(NamedTuple):
     passes: int
 
 
-class Turn:
+class OutputBatch:
     """Batches the output of one loop turn.
 
     Parameters

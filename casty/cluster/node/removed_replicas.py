@@ -1,10 +1,10 @@
-"""Replicas whose seat went to others: they ask their group, and go on its committed word. One per process (ADR 0036).
+"""Replicas whose place went to others: they ask their group, and go on its committed word. One per process (ADR 0036).
 
 A target is no reason to delete a replica: it may be one of those that make the majority by which the target is reached.
 So a process whose node the target does not name asks whoever leads the slot, or the members of the group that it knows,
 for the newest committed configuration. Anybody's word is good: what is committed is committed.
 
-``SEATS`` body: ``[[group, epoch], ...]``. ``SEATS_ACK`` body: ``[[group, epoch, index, members], ...]``, where `index`
+``REMOVED`` body: ``[[group, epoch], ...]``. ``REMOVED_ACK`` body: ``[[group, epoch, index, members], ...]``, where `index`
 is where the configuration stands and `members` are its replicas, learners included; groups of which the asked process
 knows no committed configuration, or a joint one, are left out.
 """
@@ -68,7 +68,7 @@ class Vacated:
         self._asked_ns = 0
 
     def tick(self, now_ns: int, machine: ControlMachine) -> None:
-        """Every heartbeat: let go of what is known to have no seat, and ask about the rest, once a second."""
+        """Every heartbeat: let go of what is known to have no place, and ask about the rest, once a second."""
         self._machine = machine
         if now_ns - self._asked_ns < ASK_NS:
             return
@@ -89,7 +89,7 @@ class Vacated:
             for key in self._whom(group):
                 asked.setdefault(key, []).append([group.number, group.epoch])
         for key, rows in asked.items():
-            self._send(key, frames.SEATS, pack(rows))
+            self._send(key, frames.REMOVED, pack(rows))
         self._say(gone)
 
     def _is_unwanted(self, group: Group) -> bool:
@@ -117,14 +117,14 @@ class Vacated:
             if membership is not None and not membership.outgoing:
                 answers.append([number, epoch, index, list(membership.members)])
         if answers:
-            self._send(sender, frames.SEATS_ACK, pack(answers))
+            self._send(sender, frames.REMOVED_ACK, pack(answers))
 
     def on_answer(self, body: bytes) -> None:
         """Let the replicas go that a committed configuration does not name."""
         gone = 0
         for number, epoch, index, members in _rows(body, 4):
             if type(number) is not int or type(index) is not int or not isinstance(members, list):
-                raise RemoteProtocolError("seats: expected [group, epoch, index, members] rows")
+                raise RemoteProtocolError("places: expected [group, epoch, index, members] rows")
             group = self._host.groups.get(number)
             if group is not None and group.epoch == epoch and self._is_unwanted(group):
                 gone += self._end(group, index, tuple(members))
@@ -151,5 +151,5 @@ def _rows(body: bytes, fields: int) -> list[list[Any]]:
         or len(rows) > MAX_ROWS
         or not all(isinstance(row, list) and len(row) == fields for row in rows)
     ):
-        raise RemoteProtocolError(f"seats: expected at most {MAX_ROWS} rows of {fields}")
+        raise RemoteProtocolError(f"places: expected at most {MAX_ROWS} rows of {fields}")
     return rows

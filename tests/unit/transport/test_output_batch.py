@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from casty.transport.turn import MAX_PASSES, Turn, TurnOverran
-from tests.unit.transport.doors import Doors
+from casty.transport.output_batch import MAX_PASSES, OutputBatch, TurnOverran
+from tests.unit.transport.fake_ports import FakePorts
 
 
 class Marked:
@@ -39,82 +39,82 @@ def soon() -> Soon:
 
 
 @pytest.fixture
-def turn(soon: Soon) -> Turn:
-    return Turn(Doors().runtime, soon)
+def output(soon: Soon) -> OutputBatch:
+    return OutputBatch(FakePorts().runtime, soon)
 
 
-def test_the_outermost_end_flushes(turn: Turn, soon: Soon) -> None:
+def test_the_outermost_end_flushes(output: OutputBatch, soon: Soon) -> None:
     link = Marked()
-    turn.begin()
-    turn.begin()
-    turn.mark(link)
-    turn.end()
+    output.begin()
+    output.begin()
+    output.mark(link)
+    output.end()
     assert link.flushes == 0
-    turn.end()
+    output.end()
     assert (link.flushes, soon.callbacks) == (1, [])
 
 
-def test_hooks_run_before_the_flush_and_may_mark(turn: Turn) -> None:
+def test_hooks_run_before_the_flush_and_may_mark(output: OutputBatch) -> None:
     order: list[str] = []
     link = Marked(lambda: order.append("flush"))
 
     def hook() -> None:
         order.append("hook")
-        turn.mark(link)
+        output.mark(link)
 
-    turn.hooks.append(hook)
-    turn.begin()
-    turn.end()
+    output.hooks.append(hook)
+    output.begin()
+    output.end()
     assert order == ["hook", "flush"]
 
 
-def test_a_mark_outside_schedules_one_end(turn: Turn, soon: Soon) -> None:
+def test_a_mark_outside_schedules_one_end(output: OutputBatch, soon: Soon) -> None:
     one, two = Marked(), Marked()
-    turn.mark(one)
-    turn.mark(two)
-    turn.mark_due()
+    output.mark(one)
+    output.mark(two)
+    output.mark_due()
     assert len(soon.callbacks) == 1
     soon.run()
     assert (one.flushes, two.flushes, soon.callbacks) == (1, 1, [])
-    turn.mark(one)
+    output.mark(one)
     soon.run()
     assert one.flushes == 2
 
 
-def test_hooks_alone_can_be_scheduled(turn: Turn, soon: Soon) -> None:
+def test_hooks_alone_can_be_scheduled(output: OutputBatch, soon: Soon) -> None:
     calls: list[int] = []
-    turn.hooks.append(lambda: calls.append(1))
-    turn.mark_due()
+    output.hooks.append(lambda: calls.append(1))
+    output.mark_due()
     soon.run()
     assert calls == [1]
 
 
 def test_endless_work_is_bounded_and_goes_on_later(soon: Soon) -> None:
-    doors = Doors()
+    ports = FakePorts()
     events: list[object] = []
-    doors.runtime.observe.subscribe(events.append)
-    turn = Turn(doors.runtime, soon)
-    link = Marked(lambda: turn.mark(link))
-    turn.begin()
-    turn.mark(link)
-    turn.end()
+    ports.runtime.observe.subscribe(events.append)
+    output = OutputBatch(ports.runtime, soon)
+    link = Marked(lambda: output.mark(link))
+    output.begin()
+    output.mark(link)
+    output.end()
     assert (link.flushes, len(soon.callbacks)) == (MAX_PASSES, 1)
     assert events == [TurnOverran(MAX_PASSES)]
     soon.run()
     assert link.flushes == 2 * MAX_PASSES
 
 
-def test_a_hook_that_raises_leaves_the_turn_usable(turn: Turn) -> None:
+def test_a_hook_that_raises_leaves_the_turn_usable(output: OutputBatch) -> None:
     def hook() -> None:
         raise ValueError("a bug")
 
-    turn.hooks.append(hook)
-    turn.begin()
+    output.hooks.append(hook)
+    output.begin()
     with pytest.raises(ValueError, match="a bug"):
-        turn.end()
-    turn.hooks.clear()
+        output.end()
+    output.hooks.clear()
     link = Marked()
-    turn.begin()
-    turn.mark(link)
-    turn.end()
+    output.begin()
+    output.mark(link)
+    output.end()
     assert link.flushes == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from casty.ports import Link, LinkFactory, LinkHandler, Listener, Outlet, Runtime
+from casty.ports import EventSink, Link, LinkFactory, LinkHandler, Listener, Runtime
 from casty.storage import MemoryStorage
 from casty.tls import Config
 
@@ -131,13 +131,13 @@ class ManualTransport:
         return link, handler
 
 
-class Doors:
+class FakePorts:
     """All of them, and the runtime that they make."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.transport = ManualTransport()
-        self.runtime = Runtime(self.clock, FixedEntropy(), self.transport, MemoryStorage(), Outlet())
+        self.runtime = Runtime(self.clock, FixedEntropy(), self.transport, MemoryStorage(), EventSink())
 
 
 async def settle() -> None:

@@ -1,4 +1,4 @@
-"""Time, entropy, network, threads and files are reached through the doors only."""
+"""Time, entropy, network, threads and files are reached through the ports only."""
 
 from __future__ import annotations
 
