@@ -1,8 +1,8 @@
 """Draw who imports whom, out of the code: ``python -m tools.graph [--write] [--why]``.
 
-Rooms are the folders and files of a tree. Every import counts: late ones, and those for type checkers. Without options
-this prints, for each tree, how many packages, arrows and circles there are; ``--why`` adds which files make each circle;
-``--write`` puts the drawings into docs/internals/architecture.md. An arrow that others imply is not drawn.
+Packages are the folders and files of a tree. Every import counts: late ones, and those for type checkers. Without
+options this prints, for each tree, how many packages, arrows and circles there are; ``--why`` adds which files make
+each circle; ``--write`` puts the drawings into docs/internals/architecture.md. An arrow that others imply is not drawn.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def members_of(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             **member,
-            "seats": sum(member["id"] in slot["target"] for slot in slots),
+            "planned": sum(member["id"] in slot["target"] for slot in slots),
             "replicas": sum(member["id"] in slot["replicas"] for slot in slots),
             "leads": sum(member["id"] == slot["leader"] for slot in slots),
         }
@@ -64,7 +64,7 @@ def render(members: list[dict[str, Any]]) -> str:
     """Return the members for people."""
     lines = [f"{'id':<24} {'address':<24} {'status':<8} replicas leads"]
     for member in members:
-        replicas = f"{member['replicas']} of {member['seats']}"
+        replicas = f"{member['replicas']} of {member['planned']}"
         lines.append(
             f"{member['id']:<24} {member['address']:<24} {member['status']:<8} {replicas:<8} {member['leads']}"
         )

@@ -28,8 +28,8 @@ old configuration stays in the history until it is compacted. Of others:
 - Replies, the order to stand, and news of replicas are not: they count only from whom the configuration in force
   names, and that one is in the history.
 
-Heartbeats of a stranger are dropped. What it leads (``HINTS``) and who its clients are (``CLIENTS``) is said once only; it
-is kept until it is a peer or member. A frame that is dropped here is one that the protocols take for lost.
+Heartbeats of a stranger are dropped. What it leads (``HINTS``) and who its clients are (``CLIENTS``) is said once only;
+it is kept until it is a peer or member. A frame that is dropped here is one that the protocols take for lost.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ CARRIED = frozenset((frames.WATCH, frames.ACTOR, frames.RELAY, frames.ENTITY, fr
 OF_UNNAMED = (messages.APPEND, messages.SNAPSHOT, messages.VOTE, messages.PRE_VOTE)
 """Consensus messages that a replica may hear of a process that none of its configurations names."""
 
-DOORS = ("$receptionist", "$ask/", "$region/")
+PUBLIC_NAMES = ("$receptionist", "$ask/", "$region/")
 """What of the library's own is reached from the network; everything else that begins with $ is local."""
 
 
@@ -176,7 +176,7 @@ def heard_as(speaker: Speaker, source: str) -> str:
 
 def is_public_name(path: str) -> bool:
     """Whether a path, without its leading slash, is reached from the network."""
-    return not path.startswith("$") or path.startswith(DOORS)
+    return not path.startswith("$") or path.startswith(PUBLIC_NAMES)
 
 
 def may_ask_receptionist(message: object, questions: tuple[type, ...]) -> bool:

@@ -36,8 +36,8 @@ OF_CLIENTS = (
     frames.ENTITY_REFUSED, frames.SENT, frames.SETTLED, frames.WATCH,
 )  # fmt: skip
 OF_NODES = (
-    frames.CONSENSUS, frames.HEARTBEAT, frames.HEARTBEAT_ACK, frames.ROWS, frames.ROWS_ACK, frames.FOUNDING, frames.JOIN,
-    frames.HINTS, frames.CLIENTS, frames.REQUEST, frames.REPLY, frames.RELAY, frames.ACTOR, frames.SENT,
+    frames.CONSENSUS, frames.HEARTBEAT, frames.HEARTBEAT_ACK, frames.ROWS, frames.ROWS_ACK, frames.FOUNDING,
+    frames.JOIN, frames.HINTS, frames.CLIENTS, frames.REQUEST, frames.REPLY, frames.RELAY, frames.ACTOR, frames.SENT,
     frames.SETTLED, frames.REGIONS, frames.WATCH, frames.REMOVED, frames.REMOVED_ACK,
 )  # fmt: skip
 _KNOWN = (*OF_CLIENTS, *OF_NODES, frames.COMMAND)

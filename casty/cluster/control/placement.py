@@ -101,8 +101,8 @@ def fill(holders: Holders, candidates: Sequence[str], size: Size) -> tuple[str, 
     Returns
     -------
     tuple
-        Sorted. Places of those who stay are kept; a group never grows to an even number, and is never empty where it had
-        holders.
+        Sorted. Places of those who stay are kept; a group never grows to an even number, and is never empty where it
+        had holders.
     """
     before = len(holders.staying) + len(holders.waiting) + len(holders.ending)
     replicas = list(holders.staying[: size.most])

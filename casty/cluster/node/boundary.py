@@ -371,8 +371,8 @@ class Boundary:
     def _replica_id(self, link: Connection, role: int) -> str | None:
         """Return under which key a process takes part in groups; None for one that takes a place which is not its own.
 
-        The place of a disk outlives its processes, so a name alone does not show who has it: whom this node did not look
-        for has to be where a process with that place is known to be.
+        The replica id of a disk outlives its processes, so a name alone does not show who has it: whom this node did
+        not look for has to be where a process with that replica id is known to be.
         """
         key = key_of(link)
         replica_id = replica_id_of(key)

@@ -4,8 +4,8 @@ A target is no reason to delete a replica: it may be one of those that make the 
 So a process whose node the target does not name asks whoever leads the slot, or the members of the group that it knows,
 for the newest committed configuration. Anybody's word is good: what is committed is committed.
 
-``REMOVED`` body: ``[[group, epoch], ...]``. ``REMOVED_ACK`` body: ``[[group, epoch, index, members], ...]``, where `index`
-is where the configuration stands and `members` are its replicas, learners included; groups of which the asked process
+``REMOVED`` body: ``[[group, epoch], ...]``. ``REMOVED_ACK`` body: ``[[group, epoch, index, members], ...]``, where
+`index` is where the configuration stands and `members` are its replicas, learners included; groups of which the asked process
 knows no committed configuration, or a joint one, are left out.
 """
 

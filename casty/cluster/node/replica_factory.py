@@ -6,8 +6,8 @@ waits for the leader's snapshot.
 
 A cluster may have thousands of slots, and a group costs some 40 microseconds to create: a few are created in the turn
 that names them, the others in turns of their own, in the order of the slots on every node. Until its group is there a
-slot is like one whose node heard of its place a moment later: what is sent to it is lost, and sent again. A founder that
-comes late has voted for nobody and acknowledged nothing.
+slot is like one whose node heard of its place a moment later: what is sent to it is lost, and sent again. A founder
+that comes late has voted for nobody and acknowledged nothing.
 """
 
 from __future__ import annotations

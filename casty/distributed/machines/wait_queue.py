@@ -1,6 +1,6 @@
 """What lock and semaphore share on the slot: waiters in order, grants, and revoked holds of destroyed holds.
 
-A lock is a line with a capacity of one. What is taken is the sum of the grants and revoked holds: a running sum, changed
+A lock is a queue with a capacity of one. What is taken is the sum of the grants and revoked holds: a running sum, changed
 where an entry of those tables is, and made anew from them when a snapshot is loaded. A revoked hold is a hold whose
 structure was destroyed: its owner may not know yet, so it takes its share of any later structure of that name until
 the owner confirmed or its session ended.
@@ -174,7 +174,7 @@ class WaitQueue:
 
 
 def _kept(queue: WaitQueue) -> WaitQueue | None:
-    """Return what stays of a line: capacity only while somebody holds or waits, nothing without revoked holds either."""
+    """Return what stays: capacity only while somebody holds or waits, nothing without revoked holds either."""
     if queue.waiters or queue.grants:
         return queue
     queue.capacity = 0
@@ -256,7 +256,7 @@ class LineStructure(Structure[WaitQueue]):
         return LINE_BYTES + REQUEST_BYTES * requests
 
     def freeze(self, state: WaitQueue) -> Frozen:
-        """See `Structure.freeze`. Revoked holds, grants, waiters: a session's requests come in the order of their making."""
+        """See `Structure.freeze`. Revoked, granted, waiting: a session's requests come in the order of their making."""
         tables = (state.revoked, state.grants, state.waiters)
         return Frozen(state.capacity, tuple(Pairs(table) for table in tables))
 
