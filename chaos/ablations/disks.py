@@ -212,7 +212,9 @@ DISKS = (
         "tests/sim/test_scenarios.py::test_what_once_failed_holds[begun-anew-and-restarted]",
     ),
     shown(
-        Planted("ids-for-the-asking", "replica ids have an address", DURABLE, Boundary, "_replica_id", _any_replica_id, True),
-        "tests/unit/cluster/test_authority.py::test_a_seat_is_not_taken_by_its_name_alone",
+        Planted(
+            "ids-for-the-asking", "ids have an address", DURABLE, Boundary, "_replica_id", _any_replica_id, True
+        ),
+        "tests/unit/cluster/test_authority.py::test_a_place_is_not_taken_by_its_name_alone",
     ),
 )  # fmt: skip

@@ -89,7 +89,7 @@ HALVES = (
     ),
 )
 _JOINT = "tests/scripts/test_raft_scripts.py::test_script[06-joint-finished-by-another]"
-_LEASE = "tests/unit/consensus/test_core.py::test_a_beat_from_before_the_leadership_is_no_lease"
+_LEASE = "tests/unit/consensus/test_core.py::test_a_heartbeat_from_before_the_leadership_is_no_lease"
 
 BY_TESTS = (
     shown(

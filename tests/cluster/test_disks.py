@@ -79,7 +79,7 @@ def test_all_nodes_die_at_once_and_everything_acknowledged_is_there(seed: int) -
     run(seed, main)
 
 
-def test_a_process_with_a_disk_is_another_process_in_the_same_seat() -> None:
+def test_a_process_with_a_disk_is_another_process_in_the_same_place() -> None:
     async def main(world: World) -> None:
         await found(world)
         node = node_of(world, "node-2")

@@ -71,7 +71,7 @@ def _bound(module: Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.attr.lstrip("_")
 
 
-def test_the_front_door_is_small_and_documented() -> None:
+def test_the_front_page_is_small_and_documented() -> None:
     names = list(casty.__all__)
     assert names == sorted(names)
     assert len(names) < MAX_PUBLIC_NAMES

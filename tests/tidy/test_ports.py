@@ -60,7 +60,7 @@ ESCAPES = (
 MAY_ESCAPE = ("casty/realtime.py", "casty/config_file.py", COMMAND_LINE)
 
 
-def test_only_the_doors_import_the_world() -> None:
+def test_only_the_ports_import_the_world() -> None:
     strays = [
         f"{module.path}:{line} imports {name}"
         for module in modules("casty")
@@ -71,7 +71,7 @@ def test_only_the_doors_import_the_world() -> None:
     assert not strays
 
 
-def test_nothing_calls_around_the_doors() -> None:
+def test_nothing_calls_around_the_ports() -> None:
     strays = [
         f"{module.path}:{node.lineno} calls {called(node)}"
         for module in modules("casty")

@@ -2,8 +2,9 @@
 
 A state may be of any size, and a turn that encodes or decodes a whole one keeps the process from everything else:
 heartbeats stop, leaderships fall, and the next leader does the same. So a turn makes or restores one part and lets
-others run; one state at a time is dumped; the consensus core asks for parts no further ahead than its window. A dump is of
-one index although entries are applied meanwhile, see `slots/dump.py`; a restore builds a new state beside the old one.
+others run; one state at a time is dumped; the consensus core asks for parts no further ahead than its window. A dump
+is of one index although entries are applied meanwhile, see `slots/dump.py`; a restore builds a new state beside the
+old one.
 
 A dump ends when its peer has the state, is given up, or the leadership is over; whatever is left of it goes then.
 

@@ -114,7 +114,7 @@ class Links:
             known.close("replaced by a newer link to the same node")
 
     def _replica_id(self, connection: Connection) -> None:
-        """Send to a process under its replica id: to one with a disk only where it is named, for any may use that name."""
+        """Keep a process under its replica id: one with a disk only where it is named, for others may use that name."""
         key = key_of(connection)
         if "+" not in key or self._is_at_named(connection):
             self._by_replica_id[replica_id_of(key)] = connection

@@ -5,8 +5,8 @@ So a process whose node the target does not name asks whoever leads the slot, or
 for the newest committed configuration. Anybody's word is good: what is committed is committed.
 
 ``REMOVED`` body: ``[[group, epoch], ...]``. ``REMOVED_ACK`` body: ``[[group, epoch, index, members], ...]``, where
-`index` is where the configuration stands and `members` are its replicas, learners included; groups of which the asked process
-knows no committed configuration, or a joint one, are left out.
+`index` is where the configuration stands and `members` are its replicas, learners included; groups of which the asked
+process knows no committed configuration, or a joint one, are left out.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What lock and semaphore share on the slot: waiters in order, grants, and revoked holds of destroyed holds.
+"""What lock and semaphore share on the slot: waiters in order, grants, and the revoked holds of what was destroyed.
 
-A lock is a queue with a capacity of one. What is taken is the sum of the grants and revoked holds: a running sum, changed
-where an entry of those tables is, and made anew from them when a snapshot is loaded. A revoked hold is a hold whose
-structure was destroyed: its owner may not know yet, so it takes its share of any later structure of that name until
-the owner confirmed or its session ended.
+A lock is a queue with a capacity of one. What is taken is the sum of the grants and revoked holds: a running sum,
+changed where an entry of those tables is, and made anew from them when a snapshot is loaded. A revoked hold is a hold
+whose structure was destroyed: its owner may not know yet, so it takes its share of any later structure of that name
+until the owner confirmed or its session ended.
 
 A lock or semaphore exists while somebody holds or waits: with the last of them its record goes, permits included.
 Tokens grow all the same, for the slot counts them, not the record.

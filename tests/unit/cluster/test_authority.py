@@ -207,7 +207,7 @@ def test_a_copy_that_came_before_its_original_was_known_is_not_taken_for_it(role
         ("e", THERE, STRANGER, True),
     ],
 )
-def test_a_seat_is_not_taken_by_its_name_alone(
+def test_a_place_is_not_taken_by_its_name_alone(
     incarnation: str, address: NodeAddress, role: int, is_heard: bool
 ) -> None:
     """The member d+1+x of HERE has the place d: a later process there has it, or one that was looked for elsewhere."""
@@ -301,7 +301,7 @@ def test_whom_each_role_may_name(role: int) -> None:
         ("$registrar", False), ("$regions", False), ("$events", False), ("$region", False),
     ],
 )  # fmt: skip
-def test_doors(path: str, is_open: bool) -> None:
+def test_public_names(path: str, is_open: bool) -> None:
     assert is_public_name(path) is is_open
 
 

@@ -226,7 +226,7 @@ def test_reads_are_bounded_and_refused_when_not_leading() -> None:
     assert ready is not None and ready.reads == [(2, 1)] and not a.wants_round
 
 
-def test_a_beat_from_before_the_leadership_is_no_lease() -> None:
+def test_a_heartbeat_from_before_the_leadership_is_no_lease() -> None:
     cores = [make(id, "a", "b", "c") for id in "abc"]
     cores[0].rounds.answered["b"] = 99
     cores[0].campaign(100)

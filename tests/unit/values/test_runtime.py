@@ -9,7 +9,7 @@ from casty.events import LinkUp
 from casty.ports import EventSink, Runtime
 
 
-def test_an_outlet_is_false_until_someone_listens() -> None:
+def test_an_event_sink_is_false_until_someone_listens() -> None:
     event_sink = EventSink()
     heard: list[object] = []
     assert not event_sink

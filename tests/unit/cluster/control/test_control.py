@@ -71,7 +71,7 @@ def test_groups_grow_from_one_to_three_and_never_to_two() -> None:
     assert all(len(row.target) == 3 for row in machine.slots)
 
 
-def test_a_new_incarnation_has_its_predecessors_seats() -> None:
+def test_a_new_incarnation_has_its_predecessors_places() -> None:
     machine = founded("a", "b", "c")
     machine.apply(pack([JOIN, "b", "b-2", "b", 1]))
     assert machine.slot_voters(0) == ("a#a-1", "b#b-2", "c#c-1")
@@ -308,7 +308,7 @@ def on_disks(*nodes: str) -> ControlMachine:
     return machine
 
 
-def test_each_start_of_a_disk_is_another_process_in_the_same_seat() -> None:
+def test_each_start_of_a_disk_is_another_process_in_the_same_place() -> None:
     machine = on_disks("a", "b", "c")
     voters = machine.slot_voters(0), machine.control_voters(["a", "b", "c"])
     former = machine.members["a"].former

@@ -50,7 +50,7 @@ def balance(machine: ControlMachine) -> int:
     return moves
 
 
-def test_a_spare_takes_the_seats_of_one_that_is_down_whatever_its_name() -> None:
+def test_a_spare_takes_the_places_of_one_that_is_down_whatever_its_name() -> None:
     machine = founded("a", "b", "c")
     join(machine, "d", "d-1")
     assert {row.target for row in machine.slots} == {("a", "b", "c")}
@@ -78,7 +78,7 @@ def test_who_comes_for_one_that_is_silent_makes_no_group_larger() -> None:
     assert {len(row.target) for row in other.slots} == {3}, "it answers again"
 
 
-def test_without_a_spare_the_seat_waits() -> None:
+def test_without_a_spare_the_place_waits() -> None:
     machine = founded("a", "b", "c")
     mark(machine, "c", "down")
     assert {row.target for row in machine.slots} == {("a", "b", "c")}
@@ -201,7 +201,7 @@ def test_one_that_was_removed_and_lives_joins_as_the_same_process() -> None:
     assert mark(machine, "d", "up") == [0, "up"]
 
 
-def test_a_join_of_a_fourth_moves_a_quarter_of_the_seats_one_by_one() -> None:
+def test_a_join_of_a_fourth_moves_a_quarter_of_the_places_one_by_one() -> None:
     machine = founded("a", "b", "c", slots=64)
     join(machine, "d", "d-1")
     assert moving(machine) == []

@@ -59,7 +59,7 @@ STANDS = st.lists(st.sampled_from(["staying", "waiting", "ending", "free"]), min
 
 
 @given(STANDS, st.sampled_from([1, 3, 5]))
-def test_seats_follow_who_is_there(stands: list[str], size: int) -> None:
+def test_places_follow_who_is_there(stands: list[str], size: int) -> None:
     by_stand: dict[str, tuple[str, ...]] = {
         stand: tuple(f"n{at}" for at, one in enumerate(stands) if one == stand) for stand in stands
     }
@@ -80,7 +80,7 @@ def test_seats_follow_who_is_there(stands: list[str], size: int) -> None:
         assert len(replicas) >= min(size, before), "and nobody's being down makes a group smaller"
 
 
-def test_the_seat_of_one_that_is_down_goes_to_a_spare_of_any_name() -> None:
+def test_the_place_of_one_that_is_down_goes_to_a_spare_of_any_name() -> None:
     assert fill(Holders(("a", "b"), ("c",)), ["d"], sized(3)) == ("a", "b", "d")
     assert fill(Holders(("a", "b"), ("c",)), [], sized(3)) == ("a", "b", "c")
     assert fill(Holders(("a", "b"), (), ("c",)), [], sized(3)) == ("a", "b")
@@ -116,7 +116,7 @@ def test_a_join_moves_its_share_and_no_more(count: int, slots: int) -> None:
     assert all(len(dict.fromkeys(target)) == 3 for target in targets)
 
 
-def test_the_seats_of_one_that_died_are_spread_over_all_that_are_left() -> None:
+def test_the_places_of_one_that_died_are_spread_over_all_that_are_left() -> None:
     nodes, load = [f"n{number}" for number in range(5)], dict[str, int]()
     targets = [place(slot, Holders(), nodes, sized(3), load) for slot in range(60)]
     left = nodes[1:]
@@ -143,7 +143,7 @@ def test_preferred_leaders_differ_by_at_most_one(nodes: list[str], slots: int, r
         assert not reachable_everywhere or max(numbers) - min(numbers) <= 1
 
 
-def test_a_slot_whose_seats_are_taken_ranks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slot_whose_places_are_taken_ranks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     ranked: list[int] = []
 
     def counted(slot: int, nodes: Sequence[str]) -> list[str]:

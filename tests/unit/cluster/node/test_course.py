@@ -6,11 +6,11 @@ from casty.cluster.node.course import Course, course_to
 from casty.consensus import Membership
 
 
-def test_who_keeps_its_seat_changes_the_configuration() -> None:
+def test_who_keeps_its_place_changes_the_configuration() -> None:
     assert course_to("a", Membership(("a", "b", "c")), ["d", "b", "a"]) == Course(("a", "b", "d"))
 
 
-def test_who_gives_up_its_seat_hands_over_first_to_one_that_keeps_its_own() -> None:
+def test_who_gives_up_its_place_hands_over_first_to_one_that_keeps_its_own() -> None:
     membership, target = Membership(("a", "b", "c")), ["b", "c", "d"]
     assert course_to("a", membership, target) == Course(("b", "c", "d"), ("b", "c"))
     assert course_to("a", membership, target, is_late=True) == Course(("b", "c", "d"))
@@ -18,6 +18,6 @@ def test_who_gives_up_its_seat_hands_over_first_to_one_that_keeps_its_own() -> N
     assert course_to("a", joint, target).heirs == (), "no hand-over amid a change"
 
 
-def test_where_nobody_keeps_a_seat_the_new_ones_come_beside_the_old() -> None:
+def test_where_nobody_keeps_a_place_the_new_ones_come_beside_the_old() -> None:
     assert course_to("a", Membership(("a",)), ["b"]) == Course(("a", "b"))
     assert course_to("a", Membership(("a", "b")), ["b"]) == Course(("b",), ("b",))

@@ -43,7 +43,7 @@ def of(host: Host, number: int) -> Group:
     return host.groups[number]
 
 
-def test_founders_create_the_first_group_in_their_seats() -> None:
+def test_founders_create_the_first_group_in_their_places() -> None:
     host, groups, machine = made()
     groups.follow(machine, "a")
     membership = of(host, 1).core.membership

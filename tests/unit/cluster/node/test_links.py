@@ -131,7 +131,7 @@ def process(links: Links, incarnation: str, at: NodeAddress, node_id: str = "d")
     return made
 
 
-def test_a_seat_is_the_latest_process_of_its_disk(links: Links) -> None:
+def test_a_place_is_the_latest_process_of_its_disk(links: Links) -> None:
     first = process(links, "ab+1+x", SEED)
     assert links.has_answered("d#ab") and links.send("d#ab", 1, b"")
     second = process(links, "ab+2+y", SEED)
@@ -143,7 +143,7 @@ def test_a_seat_is_the_latest_process_of_its_disk(links: Links) -> None:
     assert not links.has_answered("d#ab") and not links.send("d#ab", 1, b"")
 
 
-def test_who_is_dialled_because_it_asks_has_no_seat_before_it_is_a_member(links: Links) -> None:
+def test_who_is_dialled_because_it_asks_has_no_place_before_it_is_a_member(links: Links) -> None:
     links.want_guest(STRANGER)
     process(links, "ab+1+x", STRANGER)
     assert links.is_linked("d#ab+1+x") and not links.has_answered("d#ab")
@@ -151,7 +151,7 @@ def test_who_is_dialled_because_it_asks_has_no_seat_before_it_is_a_member(links:
     assert links.has_answered("d#ab")
 
 
-def test_a_process_without_a_disk_is_its_own_seat(links: Links) -> None:
+def test_a_process_without_a_disk_is_its_own_place(links: Links) -> None:
     links.want_guest(STRANGER)
     made = link(links, "x", dialled_at=STRANGER)
     assert links.has_answered("x#1") and not links.is_superseded(made)

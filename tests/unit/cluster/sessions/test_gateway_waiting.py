@@ -154,7 +154,7 @@ async def test_grant_that_crosses_a_cancellation_is_given_back() -> None:
     assert not line(world) or not line(world).grants
 
 
-async def test_waiter_follows_the_leader_and_no_ghost_stays_when_it_gives_up() -> None:
+async def test_waiter_follows_the_leader_and_no_revoked_hold_stays_when_it_gives_up() -> None:
     """A leader that steps down refuses nothing that it had queued."""
     world = World()
     one, two = await opened(world, "1"), await opened(world, "2")

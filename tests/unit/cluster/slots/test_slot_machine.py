@@ -206,7 +206,7 @@ def test_a_trip_is_remembered_until_wait_low_passes_it(log: Log) -> None:
     assert log.command(a, 1, BARRIER, [ARRIVE, "a", 2], low=3).reply == [STALE]
 
 
-def test_destroyed_is_remembered_and_holds_become_ghosts(log: Log) -> None:
+def test_destroyed_is_remembered_and_holds_become_revoked_holds(log: Log) -> None:
     a, b = log.open(b"a"), log.open(b"b")
     log.command(a, 1, LOCK, [ACQUIRE])
     log.command(b, 1, LOCK, [ACQUIRE], low=1)

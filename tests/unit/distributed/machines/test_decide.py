@@ -257,7 +257,7 @@ def test_a_late_release_confirms_a_destroyed_hold() -> None:
     assert lock.effects_now() == [(2, 2, [OK, 2])]
 
 
-def test_the_end_of_a_session_ends_its_ghosts() -> None:
+def test_the_end_of_a_session_ends_its_revoked_holds() -> None:
     lock = Entity(LOCK)
     lock.do(1, 1, ACQUIRE)
     lock.do(2, 1, DESTROY)
