@@ -221,9 +221,13 @@ def is_transfer_overdue(state: State, now_ns: int) -> bool:
 
 
 def _effective_ns(state: State, progress: Progress) -> int:
-    sent_ns = state.rounds.answered.get(progress.process, NEVER_NS)
-    if sent_ns > progress.round_ns and sent_ns >= state.leader_since_ns and sent_ns >= progress.since_ns:
-        return sent_ns
+    answered_ns = state.rounds.answered.get(progress.process, NEVER_NS)
+    if (
+        answered_ns > progress.round_ns
+        and answered_ns >= state.leader_since_ns
+        and answered_ns >= progress.since_ns
+    ):
+        return answered_ns
     return progress.round_ns
 
 
@@ -237,9 +241,9 @@ def quorum_sent_ns(state: State) -> int:
         sent_ns = NEVER_NS
         for progress in peers:
             round_ns = progress.round_ns
-            sent_ns = answered.get(progress.process, NEVER_NS)
-            if sent_ns > round_ns and sent_ns >= leader_since_ns and sent_ns >= progress.since_ns:
-                round_ns = sent_ns
+            answered_ns = answered.get(progress.process, NEVER_NS)
+            if answered_ns > round_ns and answered_ns >= leader_since_ns and answered_ns >= progress.since_ns:
+                round_ns = answered_ns
             if round_ns > sent_ns:
                 sent_ns = round_ns
     else:

@@ -108,7 +108,7 @@ class Budgets:
         if not self._full_since_ns:
             self._untold_since_ns = {}
             return
-        keys = {inside(systems[process.name], "_node", "seat"): process for process, _ in live}
+        keys = {inside(systems[process.name], "_node", "replica_id"): process for process, _ in live}
         full = [key for key, process in keys.items() if self._is_long_full(process)]
         former, self._untold_since_ns = self._untold_since_ns, {}
         for process, host in live if full else ():

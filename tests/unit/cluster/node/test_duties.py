@@ -60,7 +60,7 @@ class Led:
             self._told,
         )
         row = made("Row", (), {"preferred": "b", "epoch": 1, "held": ("a", "b"), "held_at": (0, 0)})()
-        member = made("Member", (), {"key": "b#1", "seat": "b#1"})()
+        member = made("Member", (), {"key": "b#1", "replica_id": "b#1"})()
         self.machine = made("Machine", (), {
             "slots": [row], "members": {"b": member}, "slot_voters": lambda self, slot: ("a#1", "b#1"),
         })()  # fmt: skip
