@@ -56,7 +56,7 @@ class Nemesis:
     ----------
     cluster
         Whom it torments.
-    strikes
+    injections
         What it does, one after the other.
     say
         Takes a sentence about each fault.

@@ -24,7 +24,7 @@ REST_S = 0.005
 LATE_S = 0.1
 
 PLACES = (
-    Place(LOCK, "till"), Place(SEMAPHORE, "doors"), Place(BARRIER, "opening"), Place(COUNTER, "sales"),
+    Place(LOCK, "till"), Place(SEMAPHORE, "entrances"), Place(BARRIER, "opening"), Place(COUNTER, "sales"),
     Place(MAP, "stock", "shelf-0"), Place(SET, "customers"), Place(QUEUE, "parcels"),
 )  # fmt: skip
 """Every structure in use, as ``casty status --locate`` names it."""
@@ -64,7 +64,7 @@ class Shop:
         self._stock = d.map[str, int]("stock", timeout=TIMEOUT_S)
         self._customers = d.set[str]("customers", timeout=TIMEOUT_S)
         self._parcels = d.queue[str]("parcels", timeout=TIMEOUT_S)
-        self._doors = d.semaphore("doors", PERMITS, timeout=TIMEOUT_S)
+        self._entrances = d.semaphore("entrances", PERMITS, timeout=TIMEOUT_S)
         self._at_till = 0
         self._inside = 0
         self._is_open = True
@@ -96,7 +96,7 @@ class Shop:
         while self._is_open:
             turn += 1
             await self._try(self._at_the_till(lock))
-            await self._try(self._through_the_door(f"worker-{number}/{turn}"))
+            await self._try(self._enter(f"worker-{number}/{turn}"))
             await self._try(self._keep_books(number, turn))
             await asyncio.sleep(REST_S)
 
@@ -127,9 +127,9 @@ class Shop:
             self._at_till -= 1
             await self._timed("lock", lock.release())
 
-    async def _through_the_door(self, name: str) -> None:
+    async def _enter(self, name: str) -> None:
         account = self.account
-        await self._timed("semaphore", self._doors.acquire())
+        await self._timed("semaphore", self._entrances.acquire())
         self._inside += 1
         account.most_inside = max(account.most_inside, self._inside)
         try:
@@ -137,7 +137,7 @@ class Shop:
             account.customers.append(name)
         finally:
             self._inside -= 1
-            await self._timed("semaphore", self._doors.release())
+            await self._timed("semaphore", self._entrances.release())
 
     async def _keep_books(self, number: int, turn: int) -> None:
         account = self.account

@@ -80,7 +80,7 @@ def _one_permit_more(queue: WaitQueue) -> int:
     return _true_free(queue) + (1 if queue.capacity > 1 else 0)
 
 
-def _ghost_waiter(_structure: Any, state: Any, _session: int, _seq: int) -> Decision:
+def _kept_waiter(_structure: Any, state: Any, _session: int, _seq: int) -> Decision:
     """A withdrawal that leaves the waiter, or the hold, where it is."""
     return Decision(state, [0])
 
@@ -106,7 +106,7 @@ FIRST = (
     Planted("one-token", "fencing", "lock", SlotMachine, "_next_token", _one_token),
     Planted("hasty-expiry", "expiry", "lock", SlotLeader, "due", _hasty_expiry),
     Planted("one-permit-more", "permits", "semaphore", WaitQueue, "free", _one_permit_more),
-    Planted("ghost-waiter", "withdrawal", "lock", LineStructure, "abandon", _ghost_waiter),
+    Planted("ghost-waiter", "withdrawal", "lock", LineStructure, "abandon", _kept_waiter),
     Planted("kept-grants", "permit recovery", "semaphore", LineStructure, "end_session", _keeps_grants),
     Planted("one-party-less", "barrier generation", "barrier", BarrierStructure, "_arrive", _one_party_less),
 )
