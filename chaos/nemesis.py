@@ -71,31 +71,31 @@ class Nemesis:
 
     def __init__(self, cluster: Cluster, injections: list[Injection], say: Callable[[str], None]) -> None:
         self._cluster = cluster
-        self._strikes = injections
+        self._injections = injections
         self._say = say
         self.done: dict[str, int] = {}
         self.in_flight = 0
 
     async def torment(self, seconds: float, calls: Callable[[], int]) -> None:
-        """Strike until the time is over, and leave everybody up and ready."""
+        """Inject until the time is over, and leave everybody up and ready."""
         until_s = time.monotonic() + seconds
-        for inject in self._strikes:
-            await asyncio.sleep(inject.calm_s)
+        for injection in self._injections:
+            await asyncio.sleep(injection.calm_s)
             if time.monotonic() >= until_s:
                 return
             self.in_flight += calls() > 0
-            self.done[inject.kind] = self.done.get(inject.kind, 0) + 1
-            await self._carry_out(inject)
+            self.done[injection.kind] = self.done.get(injection.kind, 0) + 1
+            await self._carry_out(injection)
 
-    async def _carry_out(self, inject: Injection) -> None:
-        node = self._cluster.nodes[inject.node]
-        self._say(f"{inject.kind} {inject.node} for {inject.duration_s:.1f} s")
-        if inject.kind == "pause":
+    async def _carry_out(self, injection: Injection) -> None:
+        node = self._cluster.nodes[injection.node]
+        self._say(f"{injection.kind} {injection.node} for {injection.duration_s:.1f} s")
+        if injection.kind == "pause":
             node.pause()
-            await asyncio.sleep(inject.duration_s)
+            await asyncio.sleep(injection.duration_s)
             node.resume()
             return
         await node.kill()
-        await asyncio.sleep(inject.duration_s)
+        await asyncio.sleep(injection.duration_s)
         await node.start()
         self._say(await node.ready())
