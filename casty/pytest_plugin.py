@@ -1,8 +1,9 @@
-"""The pytest plugin: seeds for tests made with `casty.sim.simulate`..
+"""The pytest plugin: seeds for tests made with `casty.sim.simulate`.
 
 ``--casty-seed N`` runs one seed, ``--casty-seeds A:B`` other seeds than the tests name, ``--casty-jobs N``
-shares the seeds of each test among processes, ``--casty-artifacts DIR`` keeps a file about each seed that
-failed.
+shares the seeds of each test among processes, ``--casty-artifacts DIR`` keeps two files about each seed that
+failed: what was seen, and the plan of its network and faults. ``--casty-plan FILE`` runs the test of such a plan
+with exactly those faults; the file may be edited and shortened before.
 """
 
 from __future__ import annotations
@@ -34,8 +35,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--casty-jobs", type=int, default=1, metavar="N", help="processes that share a test's seeds"
     )
     group.addoption(
-        "--casty-artifacts", default=None, metavar="DIR", help="keep a file about each failed seed"
+        "--casty-artifacts", default=None, metavar="DIR", help="keep a report and a plan of each failed seed"
     )
+    group.addoption(
+        "--casty-plan",
+        type=_plan,
+        default=None,
+        metavar="FILE",
+        help="run the test of a plan with its faults",
+    )
+
+
+def _plan(path: str) -> Any:
+    from casty.sim import Plan, PlanError
+
+    try:
+        return Plan.from_json(Path(path).read_bytes())
+    except OSError as error:
+        raise pytest.UsageError(f"--casty-plan: cannot read {path!r}: {error}") from None
+    except PlanError as error:
+        raise pytest.UsageError(f"--casty-plan: {path!r}: {error}") from None
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -49,8 +68,11 @@ def _seeds(text: str) -> tuple[int, ...]:
 def pytest_report_header(config: pytest.Config) -> str:
     """Say which seeds run."""
     seed, seeds = config.getoption("--casty-seed"), config.getoption("--casty-seeds")
+    plan = config.getoption("--casty-plan")
     which = "as the tests name them"
-    if seed is not None:
+    if plan is not None:
+        which = f"of the plan of {plan.scenario}, seed {plan.seed}"
+    elif seed is not None:
         which = f"only {seed}"
     elif seeds:
         which = f"{seeds[0]} to {seeds[-1]}"
@@ -73,6 +95,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test for each seed; one for all of them when processes share them."""
     simulation = getattr(metafunc.function, "casty_simulation", None)
     if simulation is None:
+        return
+    plan = metafunc.config.getoption("--casty-plan")
+    if plan is not None:
+        is_of_it = plan.scenario == simulation.scenario
+        metafunc.parametrize(_SEED, [plan] if is_of_it else [], ids=["plan"] if is_of_it else None)
         return
     seeds = _chosen(metafunc.config, simulation)
     if _jobs(metafunc.config) > 1 and len(seeds) > 1:
@@ -153,9 +180,12 @@ def pytest_runtest_makereport(
         content = {
             "test": item.nodeid,
             "error": f"{type(error).__name__}: {error}",
-            "story": "\n".join(notes).splitlines(),
+            "timeline": "\n".join(notes).splitlines(),
             "python": platform.python_version(),
         }
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", item.nodeid) + ".json"
-        (place / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", item.nodeid)
+        (place / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        plan = getattr(error, "casty_plan", None)
+        if plan is not None:
+            (place / f"{name}.plan.json").write_text(plan, encoding="utf-8")
     return report

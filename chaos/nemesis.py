@@ -1,52 +1,59 @@
 """Faults on real processes: SIGKILL and restart, SIGSTOP and SIGCONT. The seed decides who, when, how long.
 
-Nodes keep everything in memory, so at most one is down or held at a time, and the next fault waits until all
-are back in their places: a second loss before that would take a majority of some slot along.
+They are events of the simulator's plans, of the two kinds that a process can have without the network's help. Nodes
+keep everything in memory, so at most one is down or held at a time, and the next fault waits until all are back in
+their places: a second loss before that would take a majority of some slot along.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
-from casty.cli.processes import Cluster
 from sim.kernel.draws import Draws
+from sim.plans.plan import FaultEvent
 
-__all__ = ["KINDS", "Injection", "Nemesis", "schedule"]
+__all__ = ["KINDS", "Nemesis", "Target", "schedule"]
 
-KINDS = ("kill", "pause")
-LONGEST_MS = {"kill": 1500, "pause": 4000}
+KINDS = ("crash", "pause")
+LONGEST_MS = {"crash": 1500, "pause": 4000}
 CALM_MS = 2500
+_MICROS = 1_000_000
 
 
-class Injection(NamedTuple):
-    """One fault: after so long a calm, so long, on that node."""
+class Target(Protocol):
+    """A process that can be harmed."""
 
-    calm_s: float
-    kind: str
-    node: str
-    duration_s: float
+    def pause(self) -> None:
+        """Hold it."""
+
+    def resume(self) -> None:
+        """Let it go on."""
+
+    async def kill(self) -> None:
+        """End it at once."""
+
+    async def start(self) -> None:
+        """Start it again; returns when it serves."""
 
 
-def schedule(seed: int, seconds: int, names: list[str]) -> list[Injection]:
+def schedule(seed: int, seconds: int, names: Sequence[str]) -> list[FaultEvent]:
     """Return more faults than fit into the time; the first two differ in kind, so every run has both."""
     draws = Draws(seed)
-    injections = []
+    faults: list[FaultEvent] = []
+    at_ms = 0
     for number in range(2 + seconds):
         kind = KINDS[(number + draws.below("chaos-first", "run", 0, 2)) % 2]
         if number >= len(KINDS):
             kind = KINDS[draws.below("chaos-kind", "run", number, len(KINDS))]
-        injections.append(
-            Injection(
-                draws.between("chaos-calm", "run", number, 200, CALM_MS) / 1000,
-                kind,
-                names[draws.below("chaos-node", "run", number, len(names))],
-                draws.between("chaos-duration", kind, number, 50, LONGEST_MS[kind]) / 1000,
-            )
-        )
-    return injections
+        at_ms += draws.between("chaos-calm", "run", number, 200, CALM_MS)
+        lasts_ms = draws.between("chaos-duration", kind, number, 50, LONGEST_MS[kind])
+        name = names[draws.below("chaos-node", "run", number, len(names))]
+        faults.append(FaultEvent(at_ms * 1000, kind, (name,), lasts_ms * 1000, after_ready=True))
+        at_ms += lasts_ms
+    return faults
 
 
 class Nemesis:
@@ -54,10 +61,10 @@ class Nemesis:
 
     Parameters
     ----------
-    cluster
-        Whom it torments.
-    injections
-        What it does, one after the other.
+    targets
+        Whom it harms, by name.
+    faults
+        What it does, one after the other; each at its time, or when the one before is over where that is later.
     say
         Takes a sentence about each fault.
 
@@ -69,33 +76,38 @@ class Nemesis:
         How many of them hit calls under way.
     """
 
-    def __init__(self, cluster: Cluster, injections: list[Injection], say: Callable[[str], None]) -> None:
-        self._cluster = cluster
-        self._injections = injections
+    def __init__(
+        self, targets: Mapping[str, Target], faults: Sequence[FaultEvent], say: Callable[[str], None]
+    ) -> None:
+        self._targets = targets
+        self._faults = faults
         self._say = say
         self.done: dict[str, int] = {}
         self.in_flight = 0
 
     async def torment(self, seconds: float, calls: Callable[[], int]) -> None:
         """Inject until the time is over, and leave everybody up and ready."""
-        until_s = time.monotonic() + seconds
-        for injection in self._injections:
-            await asyncio.sleep(injection.calm_s)
-            if time.monotonic() >= until_s:
+        began_s = time.monotonic()
+        late_s = 0.0
+        for fault in self._faults:
+            # The calm between two faults is kept where a start took its time.
+            await asyncio.sleep(max(0.0, began_s + late_s + fault.at_us / _MICROS - time.monotonic()))
+            if time.monotonic() >= began_s + seconds:
                 return
             self.in_flight += calls() > 0
-            self.done[injection.kind] = self.done.get(injection.kind, 0) + 1
-            await self._carry_out(injection)
+            self.done[fault.kind] = self.done.get(fault.kind, 0) + 1
+            await self._inject(fault)
+            over_s = began_s + (fault.at_us + fault.duration_us) / _MICROS
+            late_s = max(late_s, time.monotonic() - over_s)
 
-    async def _carry_out(self, injection: Injection) -> None:
-        node = self._cluster.nodes[injection.node]
-        self._say(f"{injection.kind} {injection.node} for {injection.duration_s:.1f} s")
-        if injection.kind == "pause":
-            node.pause()
-            await asyncio.sleep(injection.duration_s)
-            node.resume()
+    async def _inject(self, fault: FaultEvent) -> None:
+        target = self._targets[fault.targets[0]]
+        self._say(fault.describe())
+        if fault.kind == "pause":
+            target.pause()
+            await asyncio.sleep(fault.duration_us / _MICROS)
+            target.resume()
             return
-        await node.kill()
-        await asyncio.sleep(injection.duration_s)
-        await node.start()
-        self._say(await node.ready())
+        await target.kill()
+        await asyncio.sleep(fault.duration_us / _MICROS)
+        await target.start()

@@ -105,7 +105,8 @@ class _Run:
             outcome.nodes, folder, system=SYSTEM, names=names, settings=plan.cluster.settings,
             extra=("--log-level", "warning"),
         )  # fmt: skip
-        self._nemesis = Nemesis(self._cluster, schedule(outcome.seed, outcome.seconds, names), say)
+        faults = schedule(outcome.seed, outcome.seconds, names)
+        self._nemesis = Nemesis(self._cluster.nodes, faults, say)
         self._world = RealWorld()
         # The workload needs of a world and of a process no more than these have.
         self._recorder = RunRecorder(cast("World", self._world))

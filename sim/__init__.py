@@ -5,6 +5,8 @@ from .kernel.errors import CrashedError, DeadlockError, EscapeError, TimeLimitEr
 from .kernel.trace import Trace, TraceEvent
 from .net.partitions import Undo
 from .net.path import NetworkProfile
+from .plans.json_reader import PlanError
+from .plans.plan import FaultEvent, Plan
 from .runner.simulate import Simulation, simulate
 from .world.process import Process
 from .world.world import World
@@ -14,8 +16,11 @@ __all__ = [
     "CrashedError",
     "DeadlockError",
     "EscapeError",
+    "FaultEvent",
     "Faults",
     "NetworkProfile",
+    "Plan",
+    "PlanError",
     "Process",
     "Simulation",
     "TimeLimitError",

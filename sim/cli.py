@@ -1,4 +1,4 @@
-"""``casty sim``: run one seed, sweep many, replay a plan."""
+"""``casty sim``: run one seed, sweep many, replay or shrink a plan."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from .plans.swarm.services import SERVICE_ARGUMENTS
 from .runner.logs import logged
 from .runner.result import HELD, Result
 from .runner.run import run_plan
+from .runner.shrink import MOST_RUNS, failing, shrink
 from .runner.sweep import Summary, run_seeds, sweep, write_plan
 
 __all__ = ["main"]
@@ -72,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     again = commands.add_parser("replay", help="run a plan")
     again.add_argument("plan", type=Path)
     again.set_defaults(run=_replay)
+    smaller = commands.add_parser("shrink", help="take out of a failing plan what it fails without")
+    smaller.add_argument("plan", type=Path)
+    smaller.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the smaller plan")
+    smaller.add_argument("--runs", type=_positive, default=MOST_RUNS, metavar="N", help="how many at most")
+    smaller.set_defaults(run=_shrink)
     rows = commands.add_parser(
         "rows", help="run seeds and print one JSON object a line, as sweep's workers do"
     )
@@ -144,6 +150,20 @@ def _run(options: argparse.Namespace) -> int:
 def _replay(options: argparse.Namespace) -> int:
     plan = Plan.from_json(options.plan.read_text())
     return _report(run_plan(plan), str(options.plan), options.json)
+
+
+def _shrink(options: argparse.Namespace) -> int:
+    plan = Plan.from_json(options.plan.read_text())
+    small = shrink(plan, failing(plan), most_runs=options.runs)
+    options.output.write_text(small.to_json())
+    for what, before, after in (
+        ("operations", plan.operations, small.operations), ("faults", plan.faults, small.faults),
+    ):  # fmt: skip
+        print(f"{what}: {len(before)} -> {len(after)}")
+    for fault in small.faults:
+        print(f"  {fault.at_us / 1e6:.6f} s: {fault.describe()}")
+    print(f"written to {options.output}")
+    return 0
 
 
 def _report(result: Result, path: str, is_json: bool) -> int:

@@ -1,4 +1,4 @@
-"""Which faults a run may have: the settings of a nemesis that draws them from the seed."""
+"""Which faults a run of `simulate` may have: what is drawn from the seed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from ..kernel.draws import Draws
 from ..net.path import NetworkProfile
 
-__all__ = ["FAMILIES", "Faults"]
+__all__ = ["FAMILIES", "LINK_FAMILIES", "PROCESS_FAMILIES", "Faults"]
 
 _MILLISECOND_NS = 1_000_000
 _HALF = 500_000
 
-LINK_FAMILIES = ("spike", "slow", "one-way", "split", "isolate", "ring", "bridge", "reset", "half-open")
-PROCESS_FAMILIES = ("pause", "crash", "power-loss", "drift")
+LINK_FAMILIES = (
+    "delay", "clog", "one_way_cut", "link_loss", "split", "ring", "bridge", "reset", "half_open",
+)  # fmt: skip
+PROCESS_FAMILIES = ("pause", "crash", "clock_drift", "wall_step")
+"""Both: kinds of `sim.plans.fault_kinds.FAULTS`, which come and go while a run goes on."""
 PROFILE_FAMILIES = ("fragment", "loss", "jitter", "latency")
+"""What the whole network is like from the beginning to the end of a run."""
 FAMILIES = LINK_FAMILIES + PROCESS_FAMILIES + PROFILE_FAMILIES
 
 
@@ -34,8 +38,8 @@ class Faults:
     duration_s
         The longest a fault lasts.
     crash_gap_s
-        At least this long between two crashes; a memory-only cluster must reseat what it lost before the
-        next.
+        At least this long between two crashes; a memory-only cluster must replace the replicas that it lost
+        before the next.
     max_drift_ppm
         The fastest and slowest that a clock runs.
 

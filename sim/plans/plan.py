@@ -142,6 +142,18 @@ class FaultEvent:
     phase: str = ""
     until: tuple[str, int, int] | None = None
 
+    def describe(self) -> str:
+        """Return what it does to whom, in words.
+
+        Examples
+        --------
+        >>> FaultEvent(0, "clock_drift", ("node-1",), 1_500_000, {"ppm": -200}).describe()
+        'clock_drift of node-1 for 1500 ms, ppm -200'
+        """
+        length = f" for {self.duration_us / 1000:g} ms" if self.duration_us else ""
+        args = "".join(f", {name} {value}" for name, value in self.args.items())
+        return f"{self.kind} of {', '.join(self.targets)}{length}{args}"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -276,11 +276,7 @@ class PlanNemesis:
         hits = self.hits.setdefault(fault.kind, [0, 0])
         hits[0] += self._recorder.in_flight() > 0
         hits[1] += self._recorder.holding() > 0
-        length = f" for {fault.duration_us / 1000:g} ms" if fault.duration_us else ""
-        args = "".join(f", {name} {value}" for name, value in fault.args.items())
-        self.timeline.append(
-            f"{self._world.now_ns / 1e9:.6f} s: {fault.kind} of {', '.join(fault.targets)}{length}{args}"
-        )
+        self.timeline.append(f"{self._world.now_ns / 1e9:.6f} s: {fault.describe()}")
 
     # -- who dies, leaves and comes
 

@@ -6,19 +6,24 @@ import functools
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ..faults.random_nemesis import Nemesis
+from ..faults.nemesis import Nemesis
 from ..faults.settings import Faults
 from ..kernel.draws import Draws
 from ..kernel.errors import BackgroundError
+from ..net.path import NetworkProfile
+from ..plans.plan import MAY_BE_UNAVAILABLE, ClusterShape, Plan
 from ..world.world import World
 
-__all__ = ["SEED_ARGUMENT", "Simulation", "simulate"]
+__all__ = ["PLAN_ATTRIBUTE", "SEED_ARGUMENT", "Simulation", "simulate"]
 
 SEED_ARGUMENT = "casty_seed"
-"""What the pytest plugin parameterises; see `casty.pytest_plugin`."""
+"""What the pytest plugin parameterises, with a seed or a plan; see `casty.pytest_plugin`."""
+
+PLAN_ATTRIBUTE = "casty_plan"
+"""Where an error of a simulated test has the plan of its run, as JSON."""
 
 _SETTLE_S = 0.001
 _MOST_TOLD = 3
@@ -37,19 +42,43 @@ class Simulation:
     limit_s: float
     options: dict[str, Any] = field(default_factory=dict)
 
-    def run_seed(self, seed: int, arguments: dict[str, Any]) -> str:
-        """Run the test in the world of one seed and return the digest; a failure tells how to replay it."""
-        profile = self.faults.profile(Draws(seed))
-        with World(seed, network=profile) as world:
-            nemesis = Nemesis(world, self.faults)
+    @property
+    def scenario(self) -> str:
+        """What its plans are called after: the test, by module and name."""
+        return f"{self.test.__module__}.{getattr(self.test, '__qualname__', 'test')}"
+
+    def run_seed(self, seed: int | Plan, arguments: dict[str, Any]) -> str:
+        """Run the test in the world of one seed, or with the network and faults of a plan, and return the digest.
+
+        A failure tells how to replay it, and has the plan of what happened as its attribute ``casty_plan``.
+        """
+        plan = seed if isinstance(seed, Plan) else None
+        number = seed.seed if isinstance(seed, Plan) else seed
+        profile = self.faults.profile(Draws(number)) if plan is None else _network_of(plan)
+        with World(number, network=profile) as world:
+            nemesis = Nemesis(world, self.faults, None if plan is None else plan.faults)
             try:
                 world.run(self._main(world, nemesis, arguments), limit_s=self.limit_s)
                 digest = world.digest()
                 self._check_background(world)
             except BaseException as error:
-                error.add_note(self._timeline(world, nemesis, seed))
+                error.add_note(self._timeline(world, nemesis, number))
+                error.__dict__[PLAN_ATTRIBUTE] = self._plan(world, nemesis, profile).to_json()
                 raise
             return digest
+
+    def _plan(self, world: World, nemesis: Nemesis, profile: NetworkProfile) -> Plan:
+        """Return what happened as a plan: the network and every fault; the test itself is its workload."""
+        usual = asdict(NetworkProfile())
+        network = {name: value for name, value in asdict(profile).items() if value != usual[name]}
+        return Plan(
+            scenario=self.scenario,
+            seed=world.seed,
+            cluster=ClusterShape(nodes=max(1, self.nodes), clients=0, network=network),
+            faults=tuple(nemesis.events),
+            duration_us=world.now_ns // 1000,
+            label=MAY_BE_UNAVAILABLE,
+        )
 
     @staticmethod
     def _check_background(world: World) -> None:
@@ -63,7 +92,9 @@ class Simulation:
     async def _main(self, world: World, nemesis: Nemesis, arguments: dict[str, Any]) -> None:
         if self.nodes:
             await world.cluster(self.nodes, **self.options)
-        nemesis.begin(list(world.processes))
+        nodes = list(world.processes)
+        # A test that adds its own processes does so only now.
+        nemesis.begin((lambda: nodes) if nodes else lambda: _started(world))
         await self.test(world, **arguments)
         nemesis.end()
 
@@ -78,11 +109,23 @@ class Simulation:
         lines.append(
             f"casty: faults: {', '.join(f'{name} {count}' for name, count in nemesis.done.items()) or 'none'}"
         )
+        lines += [f"  {fault.at_us / 1e6:12.6f} {fault.describe()}" for fault in nemesis.events]
         first = max(0, len(world.trace) - 10)
         for index in range(first, len(world.trace)):
             entry = world.trace[index]
             lines.append(f"  {entry.t_ns / 1e9:12.6f} {entry.node}: {entry.kind} {tuple(entry.event)!r}")
         return "\n".join(lines)
+
+
+def _started(world: World) -> list[str]:
+    return [process.name for process in world.processes.values() if process.starts]
+
+
+def _network_of(plan: Plan) -> NetworkProfile:
+    unknown = [name for name in plan.cluster.network if name not in asdict(NetworkProfile())]
+    if unknown:
+        raise ValueError(f"plan.cluster.network: expected fields of NetworkProfile, found {unknown}")
+    return replace(NetworkProfile(), **plan.cluster.network)
 
 
 def _replay_command(test: Test, seed: int) -> str:

@@ -14,7 +14,7 @@ from chaos.run import SCENARIOS, Outcome, run
 async def test_locks_hold_while_nodes_are_killed_and_paused() -> None:
     outcome = await run("lock", nodes=3, seconds=12, seed=2, quiet=True)
     assert outcome.verdict == "held", report(outcome)
-    assert outcome.faults["kill"] >= 1
+    assert outcome.faults["crash"] >= 1
     assert outcome.faults["pause"] >= 1
     assert outcome.operations["ok"] > 0
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from casty.errors import CastyError
 from sim import Faults, World
-from sim.faults.random_nemesis import Nemesis
+from sim.faults.nemesis import Nemesis
 from sim.kernel.draws import Draws
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ async def main(world: World) -> None:
     await world.cluster(3)
     clients = [await world.client(), await world.client()]
     nemesis = Nemesis(world, FAULTS)
-    nemesis.begin(list(world.node_names))
+    names = list(world.node_names)
+    nemesis.begin(lambda: names)
     await asyncio.gather(*[work(world, client, number) for number, client in enumerate(clients)])
     nemesis.end()
 
