@@ -113,7 +113,7 @@ class View:
 
     def topologies(self) -> list[Topology]:
         """Return what honest nodes know of their cluster."""
-        found = [inside(system, "_node", "feed", "topology") for _, system in self.running()]
+        found = [inside(system, "_node", "publisher", "topology") for _, system in self.running()]
         return [topology for topology in found if topology is not None]
 
     def actors(self, name: str | None = None) -> list[Any]:

@@ -48,10 +48,34 @@ class HostView(Protocol):
 
 
 def inside(owner: object, *path: str) -> Any:
-    """Return an attribute of an attribute ..., None as soon as one is missing; private ones too."""
-    for name in path:
-        owner = getattr(owner, name, None)
+    """Return an attribute of an attribute ..., None as soon as one is missing; private ones too.
+
+    The first may be of another kind of owner: a client has no node. Behind it only what is declared may be missing, for
+    a node that starts is not complete yet; a name that nothing has would make whatever is checked with it hold.
+
+    Raises
+    ------
+    AttributeError
+        Something behind the first has no such attribute.
+    """
+    for at, name in enumerate(path):
+        found = getattr(owner, name, None)
+        if (
+            found is None
+            and at
+            and owner is not None
+            and not (hasattr(owner, name) or _declares(type(owner), name))
+        ):
+            raise AttributeError(f"{type(owner).__name__}.{name}, read as {'.'.join(path)}")
+        owner = found
     return owner
+
+
+def _declares(kind: type, name: str) -> bool:
+    """Whether objects of a class have an attribute, or get it once they are complete: a method of it says its name."""
+    members = [member for base in kind.__mro__ for member in vars(base).items()]
+    codes = [getattr(member, "__code__", None) for _, member in members]
+    return any(name == own for own, _ in members) or any(code and name in code.co_names for code in codes)
 
 
 def host_of(system: object) -> HostView | None:
