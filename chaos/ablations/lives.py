@@ -15,6 +15,7 @@ from casty.actor.local import LocalSystem
 from casty.actor.mailbox import Mailbox
 from casty.cluster.actors import region_router
 from casty.cluster.actors.draining import HandOver
+from casty.cluster.actors.receptionist import Receptionist
 from casty.cluster.actors.region_host import RegionHost
 from casty.cluster.actors.senders import Heard
 from casty.cluster.node.leader_tasks import SlotDuties
@@ -188,6 +189,11 @@ LIVES = (
     shown(
         _bug("stops-unread", "entities read before a stop", LocalSystem, "shutdown", _unread),
         "tests/unit/cluster/actors/test_entities_at_shutdown.py::test_what_was_sent_before_is_read",
+    ),
+    shown(
+        _bug("receptionist-drops", "services said at once", Receptionist, "_mailbox", staticmethod(Mailbox)),
+        "tests/cluster/test_discoverable.py"
+        "::test_what_is_offered_at_once_is_all_listed_however_small_mailboxes_are",
     ),
     shown(
         _bug("mail-not-inherited", "mail of who ends itself", Cell, "_leave", _leaves_nothing),

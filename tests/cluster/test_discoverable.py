@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from casty import ActorSystem, Behavior, Behaviors, ServiceKey
+from casty import ActorSystem, Behavior, Behaviors, ServiceKey, Subscribe
+from casty.config import Settings
 from sim import World
 
 PRINTER: ServiceKey[Any] = ServiceKey("printer")
@@ -38,6 +39,26 @@ def test_an_actor_is_found_while_it_lives_also_after_a_restart() -> None:
     with World(1) as world:
         world.run(main(world), limit_s=100)
         assert world.errors == []
+
+
+async def many(world: World) -> None:
+    nodes = await world.cluster(1, config=Settings(max_mailbox=2))
+    heard: list[int] = []
+
+    async def listen(ctx: Any, listing: Any) -> None:
+        heard.append(len(listing.instances))
+
+    nodes[0].receptionist.tell(Subscribe(PRINTER, nodes[0].spawn(Behaviors.receive(listen), "listener")))
+    for number in range(50):
+        nodes[0].spawn(Behaviors.discoverable(Behaviors.ignore(), key=PRINTER), f"p{number}")
+    await asyncio.sleep(2)
+    assert len((await nodes[0].lookup(PRINTER)).instances) == 50
+    assert heard[-1] == 50
+
+
+def test_what_is_offered_at_once_is_all_listed_however_small_mailboxes_are() -> None:
+    with World(1) as world:
+        world.run(many(world), limit_s=100)
 
 
 async def test_it_is_refused_where_nobody_could_find_it(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,7 @@ from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
 from casty.actor.events import Terminated
 from casty.actor.local import LocalSystem
+from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef, RemoteActorRef
 from casty.actor.services import Deregister, Find, Listing, Register, ServiceKey, Subscribe
 from casty.actor.shares import Shares
@@ -43,6 +44,10 @@ WRITE_TIMEOUT_S = 30.0
 WITHDRAW_NS = SECOND_NS
 """How long a node that stops waits until the cluster knows that its services are gone."""
 """When it is said that the control group does not answer."""
+
+MAILBOX_MESSAGES = 4 * MAX_SERVICES
+"""Unread messages of the receptionist. Its own process says what it offers once, so the bound that is set for actors of
+users may not take any of it: all instances that a cluster can have may come, and go, in one turn."""
 
 MAX_EARLY = 1000
 """Questions that may wait for the first topology; older ones have timed out long before."""
@@ -107,7 +112,12 @@ class Receptionist:
         if write is not None:
             registrar = self._registrar = _Registrar(write, self._offers, self._identity)
             registrar.ref = local.spawn_at("$registrar", Behaviors.receive(registrar.handle)).ref
-        self.ref: ActorRef[Any] = local.spawn_at(PATH, Behaviors.receive(self._receive)).ref
+        mailbox = self._mailbox()
+        self.ref: ActorRef[Any] = local.spawn_at(PATH, Behaviors.receive(self._receive), mailbox=mailbox).ref
+
+    @staticmethod
+    def _mailbox() -> Mailbox[Any]:
+        return Mailbox(MAILBOX_MESSAGES)
 
     def on_topology(self, topology: Topology) -> None:
         """The topology may have changed; subscribers are told when their listing did."""
