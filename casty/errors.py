@@ -24,6 +24,7 @@ __all__ = [
     "OutcomeUnknown",
     "Overloaded",
     "ProtocolError",
+    "QueueFull",
     "Refused",
     "RemoteProtocolError",
     "SessionExpired",
@@ -127,6 +128,10 @@ class RemoteProtocolError(ProtocolError):
 
 class Overloaded(CastyError):
     """A configured bound is reached; the bound is named."""
+
+
+class QueueFull(Overloaded):
+    """A queue has as many items as its `maxsize` allows; nothing was added. `Queue.put` waits for room."""
 
 
 class AskFailed(CastyError, TimeoutError):

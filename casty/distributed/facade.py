@@ -322,10 +322,25 @@ class QueueFactory(Generic[V]):
     def __init__(self, make: Make) -> None:
         self._make = make
 
-    def __call__(self, name: str, *, shards: int = 10, timeout: float | None = 5.0) -> Queue[V]:
-        """Return the queue of that name; parameters as for `Distributed.counter`."""
+    def __call__(
+        self,
+        name: str,
+        *,
+        shards: int = 10,
+        timeout: float | None = 5.0,
+        maxsize: int | None = None,
+        max_deliveries: int | None = None,
+    ) -> Queue[V]:
+        """Return the queue of that name; `maxsize` and `max_deliveries` as for `Queue`, others as for `counter`."""
         gateway, region_ref = self._make(QUEUE, name, shards)
-        return Queue(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
+        return Queue(
+            gateway=gateway,
+            region_ref=region_ref,
+            name=name,
+            timeout=timeout,
+            maxsize=maxsize,
+            max_deliveries=max_deliveries,
+        )
 
 
 class QueueAccessor(QueueFactory[Any]):

@@ -23,6 +23,7 @@ from casty.distributed.machines.base import (
     LOCK,
     MAP,
     OK,
+    QUEUE,
     QUEUED,
     SEMAPHORE,
     Caller,
@@ -194,7 +195,7 @@ class PlainPort:
             call = StructureCall(ABANDON, self._session, seq, b"")
             self._region_ref.tell(ShardEnvelope(_entity_id(kind, entity), call))
             raise
-        if kind not in (LOCK, SEMAPHORE) or reply[0] != OK or reply[1] is None:
+        if kind not in (LOCK, SEMAPHORE, QUEUE) or reply[0] != OK or type(reply[1]) is not int:
             return reply, None
         return reply, PlainGrant(reply[1], seq)
 

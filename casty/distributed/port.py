@@ -62,7 +62,7 @@ class EntityGateway(Protocol):
 
 
 class Grant(Protocol):
-    """One hold of a lock or of permits, kept alive by the gateway until it is released or lost."""
+    """One hold of a lock, of permits or of an item, kept alive by the gateway until it is released or lost."""
 
     @property
     def token(self) -> int:
@@ -132,9 +132,9 @@ class Port(Protocol):
     ) -> tuple[Reply, Grant | None]:
         """Apply a command that may wait or grant, and return its final outcome.
 
-        There is a grant if and only if `kind` is a lock or a semaphore and the reply is ``[OK, token]`` with
-        a token that is not None. Cancellation and timeout withdraw the request and give a crossing grant
-        back; a confirmed withdrawal at the deadline is the builtin `TimeoutError`.
+        There is a grant if and only if `kind` is a lock, a semaphore or a queue and the reply is ``[OK, token, ...]``
+        with a number as its token. Cancellation and timeout withdraw the request and give a crossing grant or
+        item back; a confirmed withdrawal at the deadline is the builtin `TimeoutError`.
         """
         ...
 

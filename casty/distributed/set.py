@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import AsyncIterator
+from typing import Generic, TypeVar, cast
 
 from casty.distributed.handle import Handle
 from casty.distributed.machines.base import SET
-from casty.distributed.machines.set import ADD, CONTAINS, REMOVE, SIZE
+from casty.distributed.machines.set import ADD, CONTAINS, ITEMS, REMOVE, SIZE
 from casty.distributed.port import EntityGateway, RegionRef
 
 __all__ = ["Set"]
@@ -75,3 +76,29 @@ class Set(Handle, Generic[V]):
         """Return the number of members."""
         size: int = await self._read([SIZE])
         return size
+
+    async def items(self) -> AsyncIterator[V]:
+        """Yield the members in the order of their canonical bytes; each page of them is asked for when it is due.
+
+        Not atomic: a member that is there all the time comes once, one that is added or removed meanwhile may come, and
+        none comes twice. A page has up to 1,024 members or 32 KiB. Each page has the instance's deadline.
+
+        Raises
+        ------
+        Unavailable
+            No quorum until a page's deadline.
+        Undecodable
+            A member cannot be decoded here; those before it were yielded.
+
+        Examples
+        --------
+        >>> async def show(d: Distributed) -> None:
+        ...     async for tag in d.set[str]("tags").items():
+        ...         print(tag)
+        """
+        after, is_more = b"", True
+        while is_more:
+            page, is_more = await self._read([ITEMS, after])
+            for member in page:
+                yield cast(V, self._decoded(member, was_applied=False))
+            after = page[-1] if page else b""

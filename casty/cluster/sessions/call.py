@@ -31,12 +31,13 @@ class Call:
     `seq` is 0 for what needs no number (reads, opens, withdrawals). `may_be_applied` is True once an attempt
     left and was not refused; `was_in_doubt` is what it was before the attempt under way. `only_in` is the one
     session in which the call means anything: that of the hold which a release ends. `attempt` counts the gateway's
-    attempts to send anything; that of a call is its latest one.
+    attempts to send anything; that of a call is its latest one. `has_taken`: its answer is an item out of a queue, and
+    until its caller has it nobody says that it was answered, so that a withdrawal puts the item back.
     """
 
     __slots__ = (
-        "attempt", "call_id", "command", "deadline_ns", "entity", "future", "hold", "is_parked", "is_queued",
-        "is_urgent", "is_waiting", "is_withdrawing", "leader", "ledger", "may_be_applied", "only_in",
+        "attempt", "call_id", "command", "deadline_ns", "entity", "future", "has_taken", "hold", "is_parked",
+        "is_queued", "is_urgent", "is_waiting", "is_withdrawing", "leader", "ledger", "may_be_applied", "only_in",
         "operation", "payload", "sent_to", "seq", "slot", "started_ns", "was_in_doubt",
     )  # fmt: skip
 
@@ -61,6 +62,7 @@ class Call:
         self.payload = b""
         self.command: object = None
         self.sent_to: str | None = None
+        self.has_taken = False
         self.hold: Hold | None = None
         self.leader: str | None = None
         self.ledger: Ledger[Hold] | None = None

@@ -96,8 +96,11 @@ class Ledger(Generic[H]):
         self.abandoned[seq] = entity
 
     def confirm(self, seq: int, entity: Entity) -> None:
-        """The outcome is here: keep-alives say so until the slot has forgotten it."""
-        self.abandoned[seq] = entity
+        """The outcome is here: keep-alives say so until the slot has forgotten it.
+
+        The row names no entity: nothing is to be withdrawn from one, and what was taken out of one is not put back.
+        """
+        self.abandoned[seq] = (entity[0], b"")
 
     def settle(self, seq: int) -> None:
         """The slot withdrew an abandoned number for good."""

@@ -12,11 +12,24 @@ __all__ = ["Hold"]
 
 
 class Hold:
-    """A granted lock or permit; the `Grant` of the structures' port."""
+    """A granted lock, permit or reservation; the `Grant` of the structures' port.
 
-    __slots__ = ("_clock", "_is_over", "_ledger", "lost", "seq", "token")
+    Parameters
+    ----------
+    clock, client session
+        Tell whether the session is sure to live.
+    seq, token
+        See `Grant`.
+    until_ns
+        When it may end though the session lives; None is never.
+    """
 
-    def __init__(self, clock: Clock, ledger: Ledger[Any], seq: int, token: int) -> None:
+    __slots__ = ("_clock", "_is_over", "_ledger", "_until_ns", "lost", "seq", "token")
+
+    def __init__(
+        self, clock: Clock, ledger: Ledger[Any], seq: int, token: int, until_ns: int | None = None
+    ) -> None:
+        self._until_ns = until_ns
         self._clock = clock
         self._ledger = ledger
         self._is_over = False
@@ -27,7 +40,9 @@ class Hold:
     @property
     def is_valid(self) -> bool:
         """Whether nobody else can have been granted it; once False it stays False."""
-        return not self._is_over and self._clock.now() < self._ledger.covered_until_ns
+        now_ns = self._clock.now()
+        is_over = self._is_over or (self._until_ns is not None and now_ns >= self._until_ns)
+        return not is_over and now_ns < self._ledger.covered_until_ns
 
     def release(self) -> None:
         """Its owner gives it back: not held any more, and not lost either."""

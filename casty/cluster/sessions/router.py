@@ -19,6 +19,7 @@ from typing import Any
 
 from casty.cluster.control.placement import slot_of
 from casty.cluster.control.topology import Hint, Topology
+from casty.cluster.sessions.answers import is_granted, is_taken, left_alone, visible_until_ns
 from casty.cluster.sessions.call import RETRY, Call, seen, settled
 from casty.cluster.sessions.call_table import MAX_PARKED, NO_SLOT, CallTable
 from casty.cluster.sessions.client_session import Entity, Ledger
@@ -37,12 +38,11 @@ from casty.distributed.machines.base import (
     BUSY,
     EXPIRED,
     FULL,
-    LOCK,
     NOT_LEADER,
     OK,
     OVERLOADED,
+    QUEUE,
     QUEUED,
-    SEMAPHORE,
     STALE,
     TOO_LARGE,
     UNKNOWN,
@@ -52,7 +52,6 @@ from casty.distributed.machines.base import (
 )
 from casty.distributed.port import LOST_EXPIRED
 from casty.errors import (
-    CastyError,
     InternalError,
     MessageTooLarge,
     NotStarted,
@@ -68,7 +67,6 @@ from casty.wire.pack import pack, unpack
 __all__ = ["CallRouter", "Routes"]
 
 ASIDE_NS = SECOND_NS
-_HOLDING = (LOCK, SEMAPHORE)
 _REFUSALS = (NOT_LEADER, BUSY, UNKNOWN, FULL)
 PROBES = 16
 """How many parked calls of a slot find out whether it serves again."""
@@ -138,11 +136,14 @@ class CallRouter:
         self._table.add(call)
         self.dispatch(call)
         try:
-            return await call.future
+            reply = await call.future
         except (asyncio.CancelledError, GeneratorExit):
             # A coroutine that is closed, with its loop or by its owner, gives up as well.
             self._give_up(call)
             raise
+        if call.has_taken:
+            self._answered(call)
+        return reply
 
     def _slot_of(self, entity: Entity) -> int | None:
         topology = self._routes.topology()
@@ -286,20 +287,11 @@ class CallRouter:
         status = reply[0]
         ledger = call.ledger
         if call.seq and ledger is not None:
-            ledger.waiting.pop(call.seq, None)
-            ledger.answered(call.seq)
-            if call.is_waiting and status == OK and call.entity[0] in _HOLDING and reply[1] is not None:
-                call.hold = Hold(self._clock, ledger, call.seq, reply[1])
-                ledger.held[call.seq] = (call.entity, call.hold)
-                self.keep_alive.watch(ledger)
-                if self.ledgers.get(call.slot) is not ledger:
-                    self.keep_alive.lose_all(ledger, LOST_EXPIRED, abandon=False)
-            elif call.is_waiting and ledger.wait_low < call.seq:
-                # The slot keeps the outcome until it is told, and an older call may wait for ever.
-                ledger.confirm(call.seq, call.entity)
-                if len(ledger.abandoned) % CONFIRMED_AT_ONCE == 0:
-                    self.keep_alive.soon(call.slot)
-            self._sessions.admit(ledger)
+            call.has_taken = is_taken(call.entity[0], reply)
+            if call.is_waiting and is_granted(call.entity[0], reply):
+                self._granted(call, ledger, reply)
+            if not call.has_taken:
+                self._answered(call)
         if call.future.done():
             return
         if call.is_waiting and status in (WITHDRAWN, STALE):
@@ -314,6 +306,27 @@ class CallRouter:
             )
         else:
             call.future.set_result(reply)
+
+    def _granted(self, call: Call, ledger: Ledger[Hold], reply: Reply) -> None:
+        until_ns = visible_until_ns(self._clock.now(), self._routes.topology(), call.entity[0], reply)
+        call.hold = Hold(self._clock, ledger, call.seq, reply[1], until_ns)
+        ledger.held[call.seq] = (call.entity, call.hold)
+        self.keep_alive.watch(ledger)
+        if self.ledgers.get(call.slot) is not ledger:
+            self.keep_alive.lose_all(ledger, LOST_EXPIRED, abandon=False)
+
+    def _answered(self, call: Call) -> None:
+        """Its caller has the answer to a numbered call, or what is left of it is in the client session."""
+        ledger = call.ledger
+        assert ledger is not None, "a number comes from a client session"
+        ledger.waiting.pop(call.seq, None)
+        ledger.answered(call.seq)
+        if call.is_waiting and call.hold is None and ledger.wait_low < call.seq:
+            # The slot keeps the outcome until it is told, and an older call may wait for ever.
+            ledger.confirm(call.seq, call.entity)
+            if len(ledger.abandoned) % CONFIRMED_AT_ONCE == 0:
+                self.keep_alive.soon(call.slot)
+        self._sessions.admit(ledger)
 
     # -- ends of calls
 
@@ -413,9 +426,10 @@ class CallRouter:
         if ledger is None or not call.seq or self.ledgers.get(call.slot) is not ledger:
             return
         if not is_under_way:
-            # The answer crossed the cancellation: a grant is given back.
-            if call.seq in ledger.held and call.hold is not None:
-                call.hold.release()
+            # The answer crossed the cancellation: a grant is given back, and so is what was taken.
+            if call.has_taken or (call.seq in ledger.held and call.hold is not None):
+                if call.hold is not None:
+                    call.hold.release()
                 ledger.abandon(call.seq, call.entity)
                 self.keep_alive.soon(call.slot)
             return
@@ -545,6 +559,11 @@ class CallRouter:
         """End the sessions; adds the answers of the slots that are told."""
         for ledger in list(self.ledgers.values()):
             self.keep_alive.lose_all(ledger, CLOSED, abandon=False)
+            rows: list[list[object]] = [[seq, *of] for seq, of in ledger.abandoned.items() if of[0] == QUEUE]
+            if ledger.number is not None and rows:
+                # On the same link, so before it: the slot forgets with the session who took what.
+                closing.append(self.send_abandon(ledger, rows[:CONFIRMED_AT_ONCE]))
+                closing[-1].add_done_callback(seen)
             if ledger.number is not None:
                 closing.append(self.send_close(ledger))
                 closing[-1].add_done_callback(seen)
@@ -553,8 +572,11 @@ class CallRouter:
     def _end_calls(self, most: int) -> bool:
         """End the calls under way, or so many; True if there are more."""
         for call in list(islice(self._calls.values(), most)):
+            if call.entity[0] == QUEUE and call.may_be_applied:
+                # Its session ends, and with it what it waits for, but not what it may have been given by now.
+                self._give_up(call)
             self._table.forget(call)
-            call.fail(_left_alone(call))
+            call.fail(left_alone(call))
         return bool(self._calls)
 
     async def _next_turn(self) -> None:
@@ -576,13 +598,3 @@ class CallRouter:
         self.ledgers.clear()
         self.keep_alive.close()
         self._table.deadlines.close()
-
-
-def _left_alone(call: Call) -> CastyError:
-    """Return what a call ends with whose client or system is left: in doubt it may have been applied."""
-    where = "the client or system was left while the call was under way"
-    # What waits in line ends with the session; so does a grant that comes now.
-    is_harmless = call.is_queued or call.entity[0] in _HOLDING
-    if (call.may_be_applied or call.was_in_doubt) and not is_harmless:
-        return OutcomeUnknown(f"{call}: {where}; it was applied once or never")
-    return NotStarted(f"{call}: {where}; it was not applied")

@@ -16,6 +16,7 @@ from typing import Any
 from casty.cluster.multiraft.proposals import Late, ReplySink
 from casty.cluster.slots.machine import END_PART, SlotMachine
 from casty.cluster.slots.schema import ABANDON, EXPIRE
+from casty.cluster.slots.visibility import Visibility
 from casty.cluster.slots.window import MORE_ROOM, Window
 from casty.distributed.machines.base import BUSY, EXPIRED, OK, QUEUED, WITHDRAWN, Effect
 from casty.wire.pack import pack
@@ -46,12 +47,13 @@ class SlotLeader:
 
     __slots__ = (
         "_began_ns", "_closing", "_expiring", "_heard_ns", "_machine", "_over", "_ttl_ns", "_waiting", "_window",
-        "_withdrawing",
+        "_withdrawing", "visibility",
     )  # fmt: skip
 
     def __init__(self, machine: SlotMachine, ttl_ns: int, now_ns: int, window: Window | None = None) -> None:
         self._machine = machine
         self._window = window or Window()
+        self.visibility = Visibility(machine)
         self._ttl_ns = ttl_ns
         self._began_ns = now_ns
         # Who was silent longest comes first: what is due is found without looking at the others.
@@ -233,6 +235,7 @@ class SlotLeader:
             if reply is not None and reply[0] != QUEUED:
                 outcomes.append([seq, reply])
         lost = [seq for seq, _, _ in held if not machine.is_held(session, seq)]
+        self.visibility.heard(session, held, now_ns)
         settled = [seq for seq, _, _ in abandoned if machine.is_settled(session, seq)]
         return [OK, outcomes, lost, settled], self._withdrawal(session, row[6], abandoned, now_ns)
 

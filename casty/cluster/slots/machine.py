@@ -23,10 +23,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
+from casty.cluster.slots.applied import RELEASE, Applied, MachineLimits, may_wait
 from casty.cluster.slots.dump import SlotDump, SlotLoad
-from casty.cluster.slots.entity_order import EntityOrder
 from casty.cluster.slots.records import SlotRecords
 from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, EXPIRE, OPEN, applicable
 from casty.cluster.slots.session_record import EntityKey, SlotSession
@@ -35,12 +35,12 @@ from casty.distributed.machines.base import (
     BAD,
     BARRIER,
     BUSY,
-    DESTROY,
     EXPIRED,
     LOCK,
     NO_EFFECTS,
     OK,
     OVERLOADED,
+    QUEUE,
     QUEUED,
     RECORD,
     SEMAPHORE,
@@ -53,15 +53,16 @@ from casty.distributed.machines.base import (
     Effect,
     Reply,
 )
+from casty.distributed.machines.queue_shapes import WAITING
 from casty.distributed.machines.record import RECORDED
 from casty.distributed.machines.registry import STRUCTURES
+from casty.entity_order import EntityOrder
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
 __all__ = ["ENDED_AT_ONCE", "END_PART", "PAGE", "RELEASE", "Applied", "MachineLimits", "SlotMachine"]
 
 TOKEN_BITS = 33
-RELEASE = 3
 MIN_OUTCOMES = 1024
 """Unconfirmed outcomes that a session may always have: confirmations come only with its next keep-alive."""
 DUMP_BYTES = 256 * 1024
@@ -74,30 +75,12 @@ END_PART = 128
 MAX_UNWEIGHED = 64
 """Entities whose weight is looked at later. Those that change often are weighed once, not with each command; the bound
 keeps small what a look at the sums has to do at once."""
-_PARTIES = (LOCK, SEMAPHORE, BARRIER)
+_PARTIES = (LOCK, SEMAPHORE, BARRIER, QUEUE)
+"""Kinds in which requests wait or hold."""
 _DONE: Reply = [OK]
 _EXPIRED: Reply = [EXPIRED]
 _QUEUED: Reply = [QUEUED]
 _STALE: Reply = [STALE]
-
-
-class MachineLimits(NamedTuple):
-    """Bounds of one slot; see `Settings`."""
-
-    max_entities: int = 1_000_000
-    max_sessions: int = 100_000
-    max_waiters: int = 100_000
-
-
-class Applied(NamedTuple):
-    """What an entry did: its reply, outcomes of earlier waiting requests, and the session it ended.
-
-    The reply to an end of a session of which something is left is ``[QUEUED]``: another such entry has to follow.
-    """
-
-    reply: Reply
-    effects: Sequence[Effect] = NO_EFFECTS
-    ended: int | None = None
 
 
 class SlotMachine:
@@ -196,17 +179,17 @@ class SlotMachine:
             return Applied(known)
         if seq < session.low:
             return Applied(_STALE)
-        if kind in _PARTIES and command[0] not in (DESTROY, RELEASE):
+        if kind in _PARTIES and may_wait(kind, command):
             refused = self._refuse_wait(session, seq)
             if refused is not None:
                 return refused
-        key = (kind, entity)
+        key, is_recorded = (kind, entity), False
         if command[0] >= RECORDED or self._records:
             reply = SlotRecords(self).command(Caller(number, seq), key, command)
             if reply is not None:
                 return Applied(reply) if reply[0] == BUSY else self._answer(session, seq, reply)
-            if command[0] == RECORDED:
-                command = command[3]
+            is_recorded = command[0] == RECORDED
+            command = command[3] if is_recorded else command
         state = self.entities.get(key)
         if state is None and len(self.entities) >= self.limits.max_entities:
             return self._answer(session, seq, [OVERLOADED, "max_entities", self.limits.max_entities])
@@ -216,16 +199,19 @@ class SlotMachine:
         if self._dump is not None or key not in self._unweighed:
             self._touch(key, state)
         decision = STRUCTURES[kind].decide(state, command, context)
-        self._keep(key, state, decision.state)
+        position = self._keep_decided(key, state, decision)
         if kind in _PARTIES:
+            if is_recorded and kind == QUEUE and command[0] not in WAITING and decision.reply[0] == OK:
+                # Who may wait looks for itself: what it hears may be decided long afterwards, by others.
+                decision = decision._replace(reply=[*decision.reply, *position])
             return self._party(session, caller, key, decision)
         return self._answer(session, seq, decision.reply, decision.effects)
 
     def decide(self, caller: Caller, key: EntityKey, command: Command) -> Reply:
         """Apply a command of a recorded entity; see `records.Machine`."""
         state = self.entities.get(key)
-        if state is None and len(self.entities) >= self.limits.max_entities:
-            return [OVERLOADED, "max_entities", self.limits.max_entities]
+        if state is None and len(self.entities) >= self.max_entities:
+            return [OVERLOADED, "max_entities", self.max_entities]
         self._context.caller = caller
         self._touch(key, state)
         decision = STRUCTURES[key[0]].decide(state, command, self._context)
@@ -283,9 +269,8 @@ class SlotMachine:
         if decision.gone and session.waits.pop(decision.gone, None) is not None:
             # Its hold was given back: nothing is left that a late duplicate could ask for.
             session.finish(decision.gone)
-        if decision.effects:
-            self._settle(decision.effects, key)
-        return Applied(decision.reply, decision.effects)
+        effects = self._settle(decision.effects, key) if decision.effects else NO_EFFECTS
+        return Applied(decision.reply, effects)
 
     def _note(self, session: SlotSession, number: int, key: EntityKey) -> None:
         state = self.entities.get(key)
@@ -294,20 +279,41 @@ class SlotMachine:
         else:
             session.entities.pop(key, None)
 
-    def _settle(self, effects: Sequence[Effect], key: EntityKey) -> None:
-        """Outcomes of earlier requests: a grant stays with the structure, anything else with the session."""
-        for number, seq, reply in effects:
+    def _settle(self, effects: Sequence[Effect], key: EntityKey) -> Sequence[Effect]:
+        """Outcomes of earlier requests: a grant stays with the structure, anything else with the session.
+
+        Returns those that somebody is to be told. An item that a session took while it ends in parts goes back at once,
+        and perhaps to the next who waits: nobody of that session waits for it any more.
+        """
+        left, told = list(effects), list[Effect]()
+        for effect in left:
+            number, seq, reply = effect
             self._waiting -= 1
             session = self.sessions[number]
             if self._dump is not None:
                 self._dump.touch_session(number, session)
             state = self.entities.get(key)
-            if state is not None and STRUCTURES[key[0]].outcome(state, number, seq) is not None:
-                continue
-            session.waits.pop(seq, None)
-            session.settled(seq, reply)
-            if state is None or not STRUCTURES[key[0]].involves(state, number):
-                session.entities.pop(key, None)
+            if state is None or STRUCTURES[key[0]].outcome(state, number, seq) is None:
+                session.waits.pop(seq, None)
+                if session.over and key[0] == QUEUE:
+                    left.extend(self._take_back(key, reply))
+                    state = self.entities.get(key)
+                else:
+                    told.append(effect)
+                self._weights.reply_bytes += session.settled(seq, reply)
+                if state is None or not STRUCTURES[key[0]].involves(state, number):
+                    session.entities.pop(key, None)
+            else:
+                told.append(effect)
+        return told
+
+    def _take_back(self, key: EntityKey, reply: Reply) -> Sequence[Effect]:
+        """Undo a request that took something out; see `Structure.take_back`."""
+        state = self.entities.get(key)
+        self._touch(key, state)
+        decision = STRUCTURES[key[0]].take_back(state, reply)
+        self._keep_decided(key, state, decision)
+        return decision.effects
 
     def _touch(self, key: EntityKey, state: Any) -> None:
         """An entity is about to change, perhaps in place; `state` is None where it does not exist."""
@@ -344,6 +350,13 @@ class SlotMachine:
                 self._records += key[0] == RECORD
             self.entities[key] = after
 
+    def _keep_decided(self, key: EntityKey, before: Any, decision: Decision) -> Reply:
+        """Put an entity in its place, and what was done to it on its record, if it has one; return where that is."""
+        self._keep(key, before, decision.state)
+        if not self._records or key[0] != QUEUE:
+            return []
+        return SlotRecords(self).changed(key, decision.changes, decision.state is not None)
+
     def put_back(self, key: EntityKey, state: Any) -> None:
         """Put an entity of a dump in its place."""
         self._keep(key, self.entities.get(key), state)
@@ -379,9 +392,8 @@ class SlotMachine:
             decision = structure.end_session(state, number)
             after = 0 if decision.state is None else structure.waiting(decision.state)
             self._waiting -= before - after - len(decision.effects)
-            self._keep(key, state, decision.state)
-            self._settle(decision.effects, key)
-            effects.extend(decision.effects)
+            self._keep_decided(key, state, decision)
+            effects.extend(self._settle(decision.effects, key))
         return effects
 
     def _let_part_go(self, session: SlotSession, number: int) -> list[Effect]:
@@ -424,20 +436,23 @@ class SlotMachine:
     ) -> Sequence[Effect]:
         """Take a request out of its entity and remember that it must do nothing."""
         key = session.waits.get(seq, key)
-        state = self.entities.get(key)
+        unconfirmed = session.unconfirmed(seq) if key[0] == QUEUE else None
         self._weights.reply_bytes -= session.withdraw(seq)
+        state = self.entities.get(key)
         if state is None or key[0] not in _PARTIES:
             return NO_EFFECTS
+        if unconfirmed is not None:
+            return self._settle(self._take_back(key, unconfirmed), key)
         structure = STRUCTURES[key[0]]
         self._touch(key, state)
         was_waiting = structure.outcome(state, number, seq) == _QUEUED
         decision = (structure.abandon if abandon else structure.cancel)(state, number, seq)
         self._waiting -= was_waiting
-        self._keep(key, state, decision.state)
-        self._settle(decision.effects, key)
+        self._keep_decided(key, state, decision)
+        effects = self._settle(decision.effects, key)
         if decision.state is None or not structure.involves(decision.state, number):
             session.entities.pop(key, None)
-        return decision.effects
+        return effects
 
     # -- questions
 
@@ -508,21 +523,9 @@ class SlotMachine:
         limit_bytes
             About how long a page may be, but for one of a single entity. It has no more than `PAGE` of them.
         """
-        page: list[bytes] = []
-        size_bytes = 0
         order = self._orders.get(kind)
-        if order is None:
-            return page, False  # nobody checked what a gateway named
-        for entity in order.since(max(prefix, after)):
-            if not entity.startswith(prefix):
-                break
-            if entity == after:
-                continue
-            size_bytes += len(entity)
-            if len(page) >= PAGE or (page and size_bytes > limit_bytes):
-                return page, True
-            page.append(entity)
-        return page, False
+        # Nobody checked what a gateway named.
+        return ([], False) if order is None else order.page(prefix, after, PAGE, limit_bytes)
 
     def names_after(self, kind: int, name: bytes | None, most: int) -> list[bytes]:
         """Return the next entities of a kind above a name, or the first ones where that is None; see `SlotDump`."""

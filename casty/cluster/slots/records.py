@@ -7,6 +7,7 @@ while the entity is being restored it is put off, as nobody may see half of it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from casty.cluster.slots.session_record import EntityKey
@@ -15,6 +16,7 @@ from casty.distributed.machines.base import (
     OK,
     OTHER_JOURNAL,
     OVERLOADED,
+    QUEUE,
     RECORD,
     UNRECORDED,
     UNSAVED,
@@ -22,6 +24,7 @@ from casty.distributed.machines.base import (
     Command,
     Reply,
 )
+from casty.distributed.machines.queue_shapes import ACK, NACK, SETUP
 from casty.distributed.machines.record import (
     BEGIN,
     FORGET,
@@ -139,6 +142,8 @@ class SlotRecords:
             return None
         if not record.is_live:
             return _RESTORING
+        if key[0] == QUEUE:
+            return self._unsaved(key, command, record)
         return self._change(caller, key, command, record)
 
     def _recorded(
@@ -154,6 +159,8 @@ class SlotRecords:
             return [OTHER_JOURNAL, record.journal]
         self._machine.touch(record_key(key))
         record.noted(command[2])
+        if key[0] == QUEUE:
+            return self._unsaved(key, command[3], record)
         reply = self._change(caller, key, command[3], record)
         return [*reply, *_position(record)] if reply[0] == OK else reply
 
@@ -165,6 +172,35 @@ class SlotRecords:
             self._machine.touch(record_key(key))
             record.changed(command)
         return reply
+
+    def _unsaved(self, key: EntityKey, command: Command, record: Record) -> Reply | None:
+        """Refuse a command on a queue while too much of it is not on record; None lets the machine apply it.
+
+        That is told of each change: others than the caller may be served by it, and what a session had is given back
+        by whatever ends it. Such changes are not refused, so the tail may pass its bound by those: one for each item
+        that is reserved or whose taking nobody confirmed.
+        """
+        is_refused = record.is_full and command[0] not in (ACK, NACK)
+        return [UNSAVED, *_position(record)] if is_refused else None
+
+    def changed(self, key: EntityKey, changes: Sequence[Command], exists: bool) -> Reply:
+        """Put changes of a queue on record if it has one; return the position of the first, or the last one known.
+
+        What the first of them was its caller knows, but for that a queue began with it; who is served by the others
+        looks for them.
+        """
+        record = self._of(key)
+        if record is None or not record.is_live:
+            return []
+        self._machine.touch(record_key(key))
+        for change in changes:
+            record.changed(change)
+        others = len(changes) - 1 - (len(changes) > 1 and changes[0][0] == SETUP)
+        number = record.number - max(others, 0)
+        position = [number, record.mark, record.life]
+        if not exists and not record.tail:
+            self._machine.change(record_key(key), None)
+        return position
 
     def _begin(self, key: EntityKey, journal: bytes, life: bytes, record: Record | None) -> Reply:
         """Begin a restoration, or say how far another one is."""

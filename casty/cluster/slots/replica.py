@@ -239,6 +239,10 @@ class SlotReplica:
                 leader.expiry_refused([plain[1]])
         if leader.has_part:
             self.on_over(self._slot)
+        for entry in leader.visibility.due(now_ns, work - spent):
+            spent += 1
+            # One that is refused is due again when its owner's next keep-alive names it.
+            self.proposals.propose(group.core, entry, NOBODY, 0)
         return spent
 
     def longest_silence_ns(self, now_ns: int) -> int:
@@ -316,7 +320,7 @@ class SlotReplica:
 
     def _report(self, effects: Any) -> None:
         for session, seq, reply in effects:
-            if reply[0] == OK and len(reply) > 1:
+            if reply[0] == OK and len(reply) > 1 and type(reply[1]) is int:
                 self._observe(HoldGranted(self._slot + 1, 0, b"", session, seq, reply[1]))
 
     def role_changed(self, group: Group) -> None:

@@ -75,7 +75,7 @@ class SlotSession:
         if wait_low > self.wait_low:
             before, self.wait_low = self.wait_low, wait_low
             for seq in _passed(self.outcomes, before, wait_low) if self.outcomes else ():
-                del self.outcomes[seq]
+                self.reply_bytes -= size_of(self.outcomes.pop(seq))
                 self.finish(seq)
         return kept_bytes - self.reply_bytes
 
@@ -88,12 +88,19 @@ class SlotSession:
         if seq >= self.low:
             self.withdrawn[seq] = None
 
-    def settled(self, seq: int, reply: Reply) -> None:
-        """Keep the outcome of a waiting call until `wait_low` passes it."""
-        if seq >= self.wait_low:
-            self.outcomes[seq] = reply
-        else:
+    def settled(self, seq: int, reply: Reply) -> int:
+        """Keep the outcome of a waiting call until `wait_low` passes it; return by how much `reply_bytes` grew."""
+        if seq < self.wait_low:
             self.finish(seq)
+            return 0
+        self.outcomes[seq] = reply
+        size_bytes = size_of(reply)
+        self.reply_bytes += size_bytes
+        return size_bytes
+
+    def unconfirmed(self, seq: int) -> Reply | None:
+        """Return the answer that is kept of a number, as nobody confirmed to have it; None without one."""
+        return self.outcomes.get(seq) or self.replies.get(seq)
 
     def remembers(self, seq: int) -> bool:
         """Whether the slot keeps something of the number."""
@@ -122,10 +129,11 @@ class SlotSession:
 
     def withdraw(self, seq: int) -> int:
         """Remember that this number must do nothing, now or later; return by how much `reply_bytes` fell."""
-        reply = self.replies.pop(seq, None)
-        size_bytes = 0 if reply is None else size_of(reply)
+        size_bytes = 0
+        for table in (self.replies, self.outcomes):
+            reply = table.pop(seq, None)
+            size_bytes += 0 if reply is None else size_of(reply)
         self.reply_bytes -= size_bytes
-        self.outcomes.pop(seq, None)
         self.waits.pop(seq, None)
         self.finish(seq)
         return size_bytes
@@ -151,7 +159,7 @@ class SlotSession:
         if table == 1:
             self.waits.update((seq, (kind, entity)) for seq, (kind, entity) in rows)
         elif table == 2:
-            self.outcomes.update((seq, reply) for seq, reply in rows)
+            return sum([self.settled(seq, reply) for seq, reply in rows])
         elif table == 3:
             self.withdrawn.update(dict.fromkeys(rows))
         else:

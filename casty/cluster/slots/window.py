@@ -28,7 +28,8 @@ from typing import Any, NamedTuple
 from casty.cluster.slots.machine import RELEASE
 from casty.cluster.slots.schema import ABANDON, CANCEL, COMMAND
 from casty.cluster.slots.session_record import SlotSession
-from casty.distributed.machines.base import DESTROY, LOCK, SEMAPHORE
+from casty.distributed.machines.base import DESTROY, LOCK, QUEUE, SEMAPHORE
+from casty.distributed.machines.queue_shapes import ACK, NACK
 
 __all__ = ["MORE_ROOM", "Window"]
 
@@ -57,6 +58,7 @@ class Window(NamedTuple):
         _, _, seq, low, _, kind, _, command = entry
         low = max(low, session.low)
         frees = command[0] == DESTROY or (kind in (LOCK, SEMAPHORE) and command[0] == RELEASE)
+        frees = frees or (kind == QUEUE and command[0] in (ACK, NACK))
         room = MORE_ROOM if frees else 1
         if seq >= low + room * self.replies:
             return False

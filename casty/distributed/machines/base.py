@@ -128,13 +128,15 @@ NO_EFFECTS: tuple[Effect, ...] = ()
 class Decision(NamedTuple):
     """What an entry did to one entity. `state` None: the entity does not exist any more.
 
-    `gone` is the number of the caller's request whose hold this command ended, 0 if it ended none.
+    `gone` is the number of the caller's request whose hold this command ended, 0 if it ended none. `changes` are for
+    the entity's record; see `Structure.change_of`.
     """
 
     state: Any
     reply: Reply
     effects: Sequence[Effect] = NO_EFFECTS
     gone: int = 0
+    changes: Sequence[Command] = ()
 
 
 class Rows(Protocol):
@@ -276,6 +278,18 @@ class Structure(Generic[S]):
     def has_changed(self, command: Command, reply: Reply) -> bool:
         """Whether a command changed the entity, by what it was answered; only that is put on record."""
         return reply[0] == OK and reply[1] is not False
+
+    def change_of(self, command: Command, reply: Reply) -> Command | None:
+        """Return what goes on record of a command that was answered so, None where it changed nothing.
+
+        Mostly it is the command itself. Kinds in which somebody waits change by what others do as well: of those each
+        `Decision` says what changed, and this, where it is anything, is the first of it.
+        """
+        return command if self.has_changed(command, reply) else None
+
+    def take_back(self, state: S | None, reply: Reply) -> Decision:
+        """Undo a command that took something out, and whose answer nobody has; others cannot be undone."""
+        return Decision(state, [OK])
 
     def rebuild(self, state: S) -> list[Command]:
         """Return commands that give an equal state where there is none; of kinds that are put on record."""

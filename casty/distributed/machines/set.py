@@ -18,25 +18,48 @@ from casty.distributed.machines.base import (
     Shapes,
     Structure,
 )
+from casty.entity_order import EntityOrder
 from casty.schema import Data, Row
 
 __all__ = ["SETS"]
 
 ADD, REMOVE = 1, 2
-CONTAINS, SIZE = 1, 2
+CONTAINS, SIZE, ITEMS = 1, 2, 3
 
-MEMBER_BYTES = 136
+MEMBER_BYTES = 150
 """About what one member takes besides its bytes."""
+
+PAGE = 1_024
+PAGE_BYTES = 32 * 1024
+"""Members on a page, and their bytes but for one of a single member: below every legal `Settings.max_frame_bytes`."""
 
 
 class Members(dict[bytes, None]):
-    """The members' canonical bytes, in the order they came, and how many bytes they take."""
+    """The members' canonical bytes, in the order they came, how many bytes they take, and the same sorted.
 
-    __slots__ = ("size_bytes",)
+    Pages follow the sorted ones: a member that is there all the time is on one of them, whatever comes and goes.
+    """
+
+    __slots__ = ("order", "size_bytes")
 
     def __init__(self, members: Iterable[bytes] = ()) -> None:
-        super().__init__(dict.fromkeys(members))
-        self.size_bytes = sum(MEMBER_BYTES + len(member) for member in self)
+        super().__init__()
+        self.size_bytes = 0
+        self.order = EntityOrder()
+        for member in members:
+            self.add(member)
+
+    def add(self, member: bytes) -> None:
+        """Take in one that is not there."""
+        self[member] = None
+        self.order.add(member)
+        self.size_bytes += MEMBER_BYTES + len(member)
+
+    def remove(self, member: bytes) -> None:
+        """Take out one that is there."""
+        del self[member]
+        self.order.remove(member)
+        self.size_bytes -= MEMBER_BYTES + len(member)
 
 
 class SetStructure(Structure[Members]):
@@ -47,7 +70,7 @@ class SetStructure(Structure[Members]):
     name = "set"
     stores_values = True
     shapes: ClassVar[Shapes] = {DESTROY: NO_FIELDS, ADD: Row((Data(),)), REMOVE: Row((Data(),))}
-    query_shapes: ClassVar[Shapes] = {CONTAINS: Row((Data(),)), SIZE: NO_FIELDS}
+    query_shapes: ClassVar[Shapes] = {CONTAINS: Row((Data(),)), SIZE: NO_FIELDS, ITEMS: Row((Data(),))}
 
     def decide(self, state: Members | None, command: Command, ctx: Context) -> Decision:
         """Answer whether the set changed. Emptied by REMOVE it still exists."""
@@ -58,17 +81,18 @@ class SetStructure(Structure[Members]):
             members = Members() if state is None else state
             is_new = command[1] not in members
             if is_new:
-                members[command[1]] = None
-                members.size_bytes += MEMBER_BYTES + len(command[1])
+                members.add(command[1])
             return Decision(members, [OK, is_new])
         if state is None or command[1] not in state:
             return Decision(state, [OK, False])
-        del state[command[1]]
-        state.size_bytes -= MEMBER_BYTES + len(command[1])
+        state.remove(command[1])
         return Decision(state, [OK, True])
 
     def query(self, state: Members | None, query: Command) -> Reply:
-        """Answer whether a member is there, or how many are."""
+        """Answer whether a member is there, how many are, or a page of those above one, and if there are more."""
+        if query[0] == ITEMS:
+            page, is_more = state.order.page(b"", query[1], PAGE, PAGE_BYTES) if state else ([], False)
+            return [OK, [page, is_more]]
         if query[0] == SIZE:
             return [OK, 0 if state is None else len(state)]
         return [OK, state is not None and query[1] in state]
@@ -95,8 +119,8 @@ class SetStructure(Structure[Members]):
 
     def extend(self, state: Members, table: int, rows: Sequence[Any]) -> None:
         """See `Structure.extend`."""
-        state.update(dict.fromkeys(rows))
-        state.size_bytes += sum(MEMBER_BYTES + len(member) for member in rows)
+        for member in rows:
+            state.add(member)
 
 
 SETS = SetStructure()

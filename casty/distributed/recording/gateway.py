@@ -27,11 +27,13 @@ from casty.distributed.machines.base import (
     MAP,
     OK,
     OTHER_JOURNAL,
+    QUEUE,
     UNRECORDED,
     UNSAVED,
     Command,
     Reply,
 )
+from casty.distributed.machines.queue_shapes import NACK, PUT_BACK, RESERVE, SIZE
 from casty.distributed.machines.record import (
     BEGIN,
     FORGET,
@@ -195,6 +197,8 @@ class JournaledPort:
         self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None
     ) -> tuple[Reply, Grant | None]:
         """Apply a command that may wait or grant; its token is above all that users of the journal know."""
+        if kind == QUEUE:
+            return await self._wait_for_queue(kind, entity, command, Deadline(timeout_s))
         if kind not in TOKEN_KINDS:
             return await self._inner.wait(kind, entity, command, timeout_s=timeout_s)
         deadline = Deadline(timeout_s)
@@ -212,8 +216,16 @@ class JournaledPort:
     async def release(
         self, kind: int, entity: bytes, grant: Grant, command: Command, *, timeout_s: float | None
     ) -> Reply:
-        """Apply the command that ends a hold; holds are not put on record."""
-        return await self._inner.release(kind, entity, grant, command, timeout_s=timeout_s)
+        """Apply the command that ends a hold; holds are not put on record, but what becomes of a queue's item is."""
+        if kind != QUEUE:
+            return await self._inner.release(kind, entity, grant, command, timeout_s=timeout_s)
+        deadline = Deadline(timeout_s)
+        wrapped = [RECORDED, await self._identify(deadline), 0, list(command)]
+        reply = await self._inner.release(kind, entity, grant, wrapped, timeout_s=deadline.left_s())
+        if reply[0] == UNRECORDED:
+            return [OK, False]  # the slot lost its memory, and all reservations with it
+        is_told = reply[0] == OK and len(reply) > 2
+        return await self._recorded(kind, entity, command, reply, deadline) if is_told else reply
 
     async def scan(self, kind: int, prefix: bytes, *, timeout_s: float | None) -> list[bytes]:
         """Return the entities in the cluster and on record that begin with `prefix`; see `Port.scan`."""
@@ -224,6 +236,40 @@ class JournaledPort:
             name: Any = unpack(prefix + b"\xc0")
             found.update(dict.fromkeys(await self._aside_within(self._listed(name[0]), deadline)))
         return list(found)
+
+    async def _wait_for_queue(
+        self, kind: int, entity: bytes, command: Command, deadline: Deadline
+    ) -> tuple[Reply, Grant | None]:
+        """Put in, take or reserve an item: whoever is served hears of it when the journal has what that rests on.
+
+        Whose entry it was that served the request nobody says; to see where the record is now is enough.
+        """
+        identity = await self._identify(deadline)
+        while True:
+            known = self._recorders.get((kind, entity))
+            wrapped = [RECORDED, identity, 0 if known is None else known.recorded, list(command)]
+            reply, grant = await self._inner.wait(kind, entity, wrapped, timeout_s=deadline.left_s())
+            if reply[0] == OK:
+                try:
+                    await self.read(kind, entity, [SIZE], timeout_s=deadline.left_s())
+                except BaseException as error:
+                    self._undo(kind, entity, reply, grant)
+                    if isinstance(error, CastyError):
+                        text = f"{journal_id(kind, entity)}: what the cluster applied is not confirmed to be on record"
+                        raise (JournalError if command[0] == RESERVE else NotOnRecord)(
+                            f"{text}: {error}"
+                        ) from error
+                    raise
+                return reply, grant
+            if not await self._again(kind, entity, reply, deadline):
+                return reply, grant
+
+    def _undo(self, kind: int, entity: bytes, reply: Reply, grant: Grant | None) -> None:
+        """Nobody hears of an item that was taken or reserved: give it back."""
+        if grant is not None:
+            self._do_aside(self.release(kind, entity, grant, [NACK, grant.seq], timeout_s=ASIDE_S))
+        elif kind == QUEUE and isinstance(reply[1], bytes):
+            self._do_aside(self.command(kind, entity, [PUT_BACK, *reply[1:6]], timeout_s=ASIDE_S))
 
     async def _is_nowhere(self, kind: int, entity: bytes, reply: Reply, deadline: Deadline) -> bool:
         """Whether it was not in the cluster, by that answer, and then not on record: no life begins to say so."""
@@ -271,10 +317,14 @@ class JournaledPort:
         """Give an answer out once the journal has what it rests on."""
         number, answer = reply[-3], reply[:-3]
         recorder = self._recorder(kind, entity, reply)
-        has_changed = STRUCTURES[kind].has_changed(command, answer)
+        change = STRUCTURES[kind].change_of(command, answer)
+        has_changed = change is not None
         try:
-            await recorder.until(number, command if has_changed else None, deadline)
-        except JournalError as error:
+            await recorder.until(number, change, deadline)
+        except BaseException as error:
+            self._undo(kind, entity, answer, None)
+            if not isinstance(error, JournalError):
+                raise
             raise NotOnRecord(
                 f"the cluster applied the call, and it is not confirmed to be on record: {error}; it happened once or "
                 "not at all"
@@ -302,7 +352,7 @@ class JournaledPort:
 
     # -- what is done for several callers, or for none
 
-    def _do_aside(self, work: Awaitable[None]) -> None:
+    def _do_aside(self, work: Awaitable[object]) -> None:
         """Do something that nobody waits for; when it fails, the next use of the entity does it again."""
         task = asyncio.ensure_future(_quietly(work))
         self._aside[task] = None
@@ -482,7 +532,7 @@ def _seen(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
-async def _quietly(work: Awaitable[None]) -> None:
+async def _quietly(work: Awaitable[object]) -> None:
     try:
         await work
     except CastyError:

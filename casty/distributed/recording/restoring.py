@@ -22,7 +22,8 @@ PART_BYTES = 256 * 1024
 
 
 def _no_token() -> int:
-    raise AssertionError("nothing that is put on record draws a token")
+    """Stand for what tells the lives of a queue apart in a slot: here there is one."""
+    return 0
 
 
 class History:

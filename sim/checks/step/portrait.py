@@ -12,9 +12,9 @@ from hashlib import blake2b
 from types import MemberDescriptorType
 from typing import Any
 
-from casty.cluster.slots.entity_order import EntityOrder
 from casty.distributed.machines.barrier import Assembly
 from casty.distributed.machines.wait_queue import Owners
+from casty.entity_order import EntityOrder
 
 from .introspection import inside
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from casty.cluster.slots.entity_order import RUN
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.cluster.slots.schema import COMMAND, OPEN
 from casty.distributed.machines.barrier import Assembly
 from casty.distributed.machines.base import BARRIER, COUNTER, LOCK, MAP
+from casty.entity_order import RUN
 from casty.wire.pack import pack
 from sim.checks.step.portrait import differing, portrait_of
 

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casty.cluster.slots.entity_order import RUN, EntityOrder
+from casty.entity_order import RUN, EntityOrder
 
 
 @given(st.lists(st.integers(0, 30)), st.integers(0, 31))

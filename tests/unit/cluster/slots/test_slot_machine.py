@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casty.cluster.slots.entity_order import EntityOrder
 from casty.cluster.slots.machine import (
     PAGE,
     Applied,
@@ -40,6 +39,7 @@ from casty.distributed.machines.base import (
     STALE,
     WITHDRAWN,
 )
+from casty.entity_order import EntityOrder
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 

@@ -71,6 +71,21 @@ class EntityOrder:
         names = self.since(name or b"")
         return list(islice((one for one in names if one != name), most))
 
+    def page(self, prefix: bytes, after: bytes, most: int, limit_bytes: int) -> tuple[list[bytes], bool]:
+        """Return names with a prefix above `after`, so many or so long, at least one; and if there are more."""
+        page: list[bytes] = []
+        size_bytes = 0
+        for name in self.since(max(prefix, after)):
+            if not name.startswith(prefix):
+                break
+            if name == after:
+                continue
+            size_bytes += len(name)
+            if len(page) >= most or (page and size_bytes > limit_bytes):
+                return page, True
+            page.append(name)
+        return page, False
+
     def discard(self) -> Iterator[None]:
         """Free the names of an order that nobody uses any more, step by step; each step costs some microseconds."""
         self._lasts.clear()
