@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from types import EllipsisType
 from typing import Any, Generic, TypeVar, cast
 
@@ -249,8 +250,9 @@ class Queue(Handle, Generic[V]):
             value = cast(V, self._decoded(reply[2], was_applied=False))
         except Undecodable:
             giving = port.release(QUEUE, self._entity, grant, [NACK, grant.seq], timeout_s=timeout_s)
-            # Cancelled it goes on. Not confirmed it ends as a withdrawal, which does the same.
-            await _settled(asyncio.ensure_future(giving))
+            with suppress(CastyError):
+                # Cancelled it goes on. Not confirmed it ends as a withdrawal, which does the same.
+                await _settled(asyncio.ensure_future(giving))
             raise
         return Reservation(self._port, self._entity, grant, value, reply[3], self._timeout_s)
 
@@ -314,21 +316,18 @@ class Queue(Handle, Generic[V]):
                 self._port.command(QUEUE, self._entity, [PUT_BACK, *reply[1:6]], timeout_s=deadline.left_s())
             )
             # Cancelled it goes on: there is nobody else who has the item.
-            lost = await _settled(giving)
-            if lost is not None:
+            try:
+                await _settled(giving)
+            except CastyError as lost:
                 text = f"queue {self._name!r}: {lost}; an item that cannot be decoded here was taken and not put back"
                 raise Undecodable(f"{text}: `data` has its bytes", reply[1], was_applied=True) from error
             raise
 
 
-async def _settled(giving: asyncio.Future[Reply]) -> CastyError | None:
-    """Wait for what has to go on also if the caller does not; return the error that it ended with."""
+async def _settled(giving: asyncio.Future[Reply]) -> None:
+    """Wait for what has to go on also if the caller does not."""
     giving.add_done_callback(_seen)
-    try:
-        await asyncio.shield(giving)
-    except CastyError as error:
-        return error
-    return None
+    await asyncio.shield(giving)
 
 
 def _seen(giving: asyncio.Future[Reply]) -> None:

@@ -3,13 +3,16 @@
 `low` is the lowest number without an answer (``queued`` is one), `wait_low` the lowest one still waited
 for; every command carries both, so the slot can forget what this side has. An abandoned number keeps `low`
 down until the slot says that it is settled, unless it was queued: then the slot finds it through the waiter
-itself.
+itself. One that may have taken something out of a queue keeps `wait_low` down as well, so that the slot keeps what it
+was answered: that is what is put back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Generic, TypeVar
+
+from casty.distributed.machines.base import QUEUE
 
 __all__ = ["Entity", "Ledger"]
 
@@ -35,8 +38,8 @@ class Ledger(Generic[H]):
     """
 
     __slots__ = (
-        "_done", "abandoned", "attempt", "covered_until_ns", "epoch", "held", "is_in_question", "low", "next_seq",
-        "number", "slot", "used_ns", "waiting",
+        "_done", "_taking", "abandoned", "attempt", "covered_until_ns", "epoch", "held", "is_in_question", "low",
+        "next_seq", "number", "slot", "used_ns", "waiting",
     )  # fmt: skip
 
     def __init__(self, slot: int, epoch: int, attempt: bytes, now_ns: int) -> None:
@@ -57,13 +60,14 @@ class Ledger(Generic[H]):
         """Whether the slot is being asked if the session lives on: nothing new is sent in it until it says so."""
         self.used_ns = now_ns
         self._done: dict[int, None] = {}
+        self._taking: dict[int, None] = {}
+        """Abandoned numbers that may have taken something; all are in `abandoned`."""
 
     @property
     def wait_low(self) -> int:
-        """The lowest number still waited for."""
-        for seq in self.waiting:
-            return seq
-        return self.next_seq
+        """The lowest number still waited for, or given up with something that has to be put back."""
+        low = next(iter(self.waiting), self.next_seq)
+        return min(low, *self._taking) if self._taking else low
 
     @property
     def outstanding(self) -> int:
@@ -94,6 +98,8 @@ class Ledger(Generic[H]):
         self.waiting.pop(seq, None)
         self.held.pop(seq, None)
         self.abandoned[seq] = entity
+        if entity[0] == QUEUE:
+            self._taking[seq] = None
 
     def confirm(self, seq: int, entity: Entity) -> None:
         """The outcome is here: keep-alives say so until the slot has forgotten it.
@@ -105,6 +111,7 @@ class Ledger(Generic[H]):
     def settle(self, seq: int) -> None:
         """The slot withdrew an abandoned number for good."""
         if self.abandoned.pop(seq, None) is not None:
+            self._taking.pop(seq, None)
             self.answered(seq)
 
     def cover(self, until_ns: int) -> None:

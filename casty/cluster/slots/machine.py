@@ -355,7 +355,8 @@ class SlotMachine:
         self._keep(key, before, decision.state)
         if not self._records or key[0] != QUEUE:
             return []
-        return SlotRecords(self).changed(key, decision.changes, decision.state is not None)
+        is_gone = before is not None and decision.state is None
+        return SlotRecords(self).changed(key, decision.changes, is_gone=is_gone)
 
     def put_back(self, key: EntityKey, state: Any) -> None:
         """Put an entity of a dump in its place."""

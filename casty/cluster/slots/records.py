@@ -183,7 +183,7 @@ class SlotRecords:
         is_refused = record.is_full and command[0] not in (ACK, NACK)
         return [UNSAVED, *_position(record)] if is_refused else None
 
-    def changed(self, key: EntityKey, changes: Sequence[Command], exists: bool) -> Reply:
+    def changed(self, key: EntityKey, changes: Sequence[Command], *, is_gone: bool) -> Reply:
         """Put changes of a queue on record if it has one; return the position of the first, or the last one known.
 
         What the first of them was its caller knows, but for that a queue began with it; who is served by the others
@@ -198,7 +198,7 @@ class SlotRecords:
         others = len(changes) - 1 - (len(changes) > 1 and changes[0][0] == SETUP)
         number = record.number - max(others, 0)
         position = [number, record.mark, record.life]
-        if not exists and not record.tail:
+        if is_gone and not record.tail:
             self._machine.change(record_key(key), None)
         return position
 

@@ -46,4 +46,4 @@ SHAPES: Shapes = {
     APPEND: Row((Data(),)),
     ENQUEUE_AS: Row((Data(), _BOUND, _BOUND)),
 }
-QUERY_SHAPES: Shapes = dict.fromkeys((PEEK, SIZE, DEAD_PEEK, DEAD_SIZE), NO_FIELDS)
+QUERY_SHAPES: Shapes = dict.fromkeys((PEEK, SIZE, DEAD_PEEK, DEAD_SIZE, RESERVED), NO_FIELDS)

@@ -28,8 +28,8 @@ from casty.distributed.machines.wait_queue import Key, Owners
 
 __all__ = ["Ask", "Item", "Items", "Reservation", "taken"]
 
-QUEUE_BYTES = 1_200
-REQUEST_BYTES = 700
+QUEUE_BYTES = 1_750
+REQUEST_BYTES = 600
 """About what the tables take, and each request in them with what its session remembers of it."""
 
 ITEM_BYTES = 48
@@ -114,7 +114,7 @@ class Items:
         self.life = 0
         self.next = FIRST
         self.fresh: deque[bytes] = deque()
-        self.returned: deque[Item] = deque()
+        self.returned: list[Item] = []
         """By number; all below those of `fresh`, as is whatever is dead or reserved."""
         self.dead: OrderedDict[int, tuple[bytes, int]] = OrderedDict()
         """By number, in the order in which they were given up: bytes and deliveries."""
@@ -198,13 +198,7 @@ class Items:
 
     def insert(self, item: Item) -> None:
         """Put an item to its place in the order, before all that are fresh."""
-        returned = self.returned
-        if not returned or item > returned[-1]:
-            returned.append(item)
-        elif item < returned[0]:
-            returned.appendleft(item)
-        else:
-            insort(returned, item)
+        insort(self.returned, item)
 
     def put_back(self, item: Item, *, is_dead: bool) -> None:
         """An item that was gone is there again."""
@@ -227,7 +221,7 @@ class Items:
         if first is None:
             return None
         if self.returned:
-            self.returned.popleft()
+            del self.returned[0]
         else:
             self.fresh.popleft()
         return first

@@ -83,9 +83,9 @@ def test_a_kept_reply_is_read_by_its_owner_only() -> None:
     slot = Slot()
     slot.ask(OURS, COMMAND, slot.ours, 1, 1, 1, QUEUE, b"q", [ENQUEUE, b"secret"])
     taken = [COMMAND, slot.ours, 2, 1, 1, QUEUE, b"q", [DEQUEUE]]
-    assert slot.ask(OURS, *taken) == [OK, b"secret"]
+    assert slot.ask(OURS, *taken)[:2] == [OK, b"secret"]
     assert slot.ask(THEIRS, *taken) == [EXPIRED]
-    assert slot.ask(OURS, *taken) == [OK, b"secret"]
+    assert slot.ask(OURS, *taken)[:2] == [OK, b"secret"]
 
 
 def test_a_number_that_is_guessed_before_it_is_given_is_not_proposed() -> None:

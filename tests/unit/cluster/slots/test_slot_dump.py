@@ -20,6 +20,7 @@ from casty.cluster.slots.schema import (
     OPEN,
 )
 from casty.distributed.machines.base import BARRIER, COUNTER, FENCE, LOCK, MAP, QUEUE, SEMAPHORE, SET
+from casty.distributed.machines.registry import STRUCTURES
 from casty.errors import RemoteProtocolError
 from casty.limits import MAX_ITEMS
 from casty.wire.pack import pack, unpack
@@ -147,7 +148,7 @@ def test_tables_have_no_limit(kind: int) -> None:
     machine.apply(2, pack([COMMAND, 1, 1, 1, 1, kind, b"big", [1, b"first"]]))
     state: Any = machine.entities[kind, b"big"]
     rows = [b"%d" % number for number in range(MAX_ITEMS + 10)]
-    state.extend(rows) if kind == QUEUE else state.update(dict.fromkeys(rows))
+    state.extend(0, rows) if kind == QUEUE else STRUCTURES[SET].extend(state, 0, rows)
     parts = rest_of(machine.begin_dump(256 * 1024))
     assert len(restored(parts).entities[kind, b"big"]) == MAX_ITEMS + 11
     assert max(len(part) for part in parts) <= 256 * 1024 + 100
@@ -271,7 +272,7 @@ def test_what_is_restored_so_far_is_counted(large: int) -> None:
     session = max(machine.sessions)
     machine.apply(1001, pack([COMMAND, session, 1, 1, 1, QUEUE, b"large", [1, b"first"]]))
     state: Any = machine.entities[QUEUE, b"large"]
-    state.extend(b"%0100d" % number for number in range(large))
+    state.extend(0, [b"%0100d" % number for number in range(large)])
     fresh = SlotMachine(LIMITS, 9)
     load = fresh.begin_load()
     sizes, received = [load.size_bytes], 0
@@ -282,7 +283,8 @@ def test_what_is_restored_so_far_is_counted(large: int) -> None:
     assert sizes == sorted(sizes)
     # But for the step in which the large one is whole: its parts count by their length until it is weighed.
     steps = sorted(after - before for before, after in pairwise(sizes))
-    assert all(step < 20_000 for step in (steps[:-1] if large else steps))
+    # A queue without an item is thirty bytes of a part, and takes 1,750.
+    assert all(step < 22_000 for step in (steps[:-1] if large else steps))
     load.finish()
     assert sizes[-1] == fresh.weights.total(len(fresh.sessions)) > 100 * large
 

@@ -18,7 +18,6 @@ from casty.distributed.machines.base import (
     MAP,
     NOT_WAITING,
     OK,
-    QUEUE,
     QUEUED,
     SEMAPHORE,
     SET,
@@ -169,32 +168,6 @@ class SetMachine(Machine):
     def same(self) -> None:
         assert self.ask(2) == len(self.model)
         assert all(self.ask(1, member) for member in self.model)
-
-
-class QueueMachine(Machine):
-    kind = QUEUE
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.model: list[bytes] = []
-
-    @rule(item=st.binary(max_size=2))
-    def enqueue(self, item: bytes) -> None:
-        self.do(1, 1, item)
-        self.model.append(item)
-
-    @rule()
-    def dequeue(self) -> None:
-        assert self.do(1, 2)[1] == [OK, self.model.pop(0) if self.model else None]
-
-    @rule()
-    def destroy(self) -> None:
-        self.do(1, DESTROY)
-        self.model = []
-
-    @invariant()
-    def same(self) -> None:
-        assert (self.ask(1), self.ask(2)) == (self.model[0] if self.model else None, len(self.model))
 
 
 class FenceMachine(Machine):
@@ -443,12 +416,11 @@ class BarrierMachine(Machine):
 TestCounter = CounterMachine.TestCase
 TestMap = MapMachine.TestCase
 TestSet = SetMachine.TestCase
-TestQueue = QueueMachine.TestCase
 TestFence = FenceMachine.TestCase
 TestSemaphore = SemaphoreMachine.TestCase
 TestLock = LockMachine.TestCase
 TestBarrier = BarrierMachine.TestCase
 
-TESTS = (TestCounter, TestMap, TestSet, TestQueue, TestFence, TestSemaphore, TestLock, TestBarrier)
+TESTS = (TestCounter, TestMap, TestSet, TestFence, TestSemaphore, TestLock, TestBarrier)
 for number in range(len(TESTS)):
     TESTS[number].settings = PROFILE
