@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from casty.cluster.control.placement import slot_of
 from casty.distributed.machines.barrier import WAITING
 from casty.distributed.machines.base import BARRIER, COUNTER, QUEUE
+from casty.distributed.machines.queue_shapes import RESERVED
+from casty.distributed.queue import Queue
 
 from ..checks.violation import Violation
 from ..history import Value
@@ -133,7 +135,7 @@ async def _probe_one(
 ) -> None:
     before = len(recorder.history)
     if structure == "queue":
-        await _drain(recorder, process, client, entity)
+        await _drain(recorder, process, client, entity, recorder.world.now_ns + round(within_s * 1e9))
     else:
         for planned in _plans(structure, entity, process.name, args, round(within_s * 1000)):
             await perform(
@@ -167,9 +169,24 @@ def _plans(
     return [PlannedOperation(0, client, kind, entity, own) for kind, own in probes[structure]]
 
 
-async def _drain(recorder: RunRecorder, process: Process, client: ClusterClient, entity: str) -> None:
+async def _until_nobody_reserves(
+    recorder: RunRecorder, client: ClusterClient, entity: str, end_ns: int
+) -> None:
+    """What somebody reserved or took who is gone comes back with the end of its session, or with its visibility."""
+    port = client.structures
+    while recorder.world.now_ns < end_ns:
+        reply = await port.read(QUEUE, entity.encode(), [RESERVED], timeout_s=_PROBE_TIMEOUT_MS / 1000)
+        if reply[1] == 0:
+            return
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _drain(
+    recorder: RunRecorder, process: Process, client: ClusterClient, entity: str, end_ns: int
+) -> None:
     d = recorder.journals.distributed(process, client)
     items = numbers_of(d, entity, _PROBE_TIMEOUT_MS / 1000)
+    await _until_nobody_reserves(recorder, client, entity, end_ns)
     context = OperationContext(
         recorder, process, d, PlannedOperation(0, process.name, "queue.dequeue", entity)
     )
@@ -178,8 +195,14 @@ async def _drain(recorder: RunRecorder, process: Process, client: ClusterClient,
         if not asked.is_ok:
             return
         if value is None:
-            await context.call("queue.drained", {}, _nothing())
-            return
+            break
+    if isinstance(items, Queue):
+        value = 0
+        while value is not None:
+            asked, value = await context.call("queue.dead", {}, items.dead_letters.dequeue())
+            if not asked.is_ok:
+                return
+    await context.call("queue.drained", {}, _nothing())
 
 
 async def _nothing() -> None:

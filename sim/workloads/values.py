@@ -5,19 +5,23 @@ The history names keys and members by number; the name of a map or set says of w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..plans.keys import key_of, large_item, number_in
 from ..plans.swarm.memory import LARGE
+from ..plans.swarm.queues import settings_of
 from .recorder import OperationContext
 
 if TYPE_CHECKING:
     from casty.distributed.facade import Distributed
     from casty.distributed.queue import Queue
+    from casty.distributed.reservation import Reservation
 
 __all__ = ["VALUE_PERFORMERS", "Large", "items_of", "numbers_of"]
 
+_SAMPLES = 4
 _NOBODYS = -1
 """A value that is never stored."""
 
@@ -141,12 +145,18 @@ def numbers_of(d: Distributed, entity: str, timeout_s: float | None) -> Queue[in
     """Return a queue of numbers; those whose names say so keep large items for them."""
     if entity.startswith(LARGE):
         return Large(d.queue[bytes](entity, timeout=timeout_s))
-    return d.queue[int](entity, timeout=timeout_s)
+    return jobs_of(d, entity, timeout_s)
+
+
+def jobs_of(d: Distributed, entity: str, timeout_s: float | None) -> Queue[int]:
+    """Return a queue of numbers with the settings that its name says."""
+    maxsize, max_deliveries = settings_of(entity)
+    return d.queue[int](entity, timeout=timeout_s, maxsize=maxsize, max_deliveries=max_deliveries)
 
 
 def items_of(kind: str, args: Mapping[str, object]) -> int:
     """Return how many items an operation may put into a queue."""
-    count = args.get("count") if kind == "queue.fill" else kind == "queue.enqueue"
+    count = args.get("count") if kind == "queue.fill" else kind in ("queue.enqueue", "queue.put")
     return int(count) if isinstance(count, int) else 0
 
 
@@ -184,6 +194,51 @@ async def _on_queue(context: OperationContext) -> None:
         await context.call(kind, {}, items.size())
 
 
+async def _wait_for_queue(context: OperationContext) -> None:
+    jobs, kind = jobs_of(context.d, context.entity, context.patience_s()), context.planned.kind
+    if kind == "queue.put":
+        value = context.number("value")
+        await context.call(kind, {"value": value}, jobs.put(value))
+    elif kind == "queue.get":
+        await context.call(kind, {}, jobs.get())
+    elif kind == "queue.dead":
+        await context.call(kind, {}, jobs.dead_letters.dequeue())
+    else:
+        await context.call(kind, {}, jobs.dead_letters.requeue(100))
+
+
+async def _reserve(context: OperationContext) -> None:
+    """Reserve, work on it for a while, and end it, or leave that to its visibility; late ends change nothing."""
+    jobs = jobs_of(context.d, context.entity, context.patience_s())
+    visibility_s = context.number("visible_ms", 1000) / 1000
+    got: list[Reservation[int]] = []
+
+    async def reserving() -> int | None:
+        if context.planned.args.get("waits", True):
+            got.append(await jobs.reserve(visibility_s))
+        elif (found := await jobs.try_reserve(visibility_s)) is not None:
+            got.append(found)
+        return got[0].item if got else None
+
+    asked, _ = await context.call("queue.reserve", {}, reserving())
+    if not got:
+        return
+    ending, how = got[0], context.planned.args.get("ends", "ack")
+    try:
+        for _ in range(_SAMPLES):
+            if ending.held:
+                context.recorder.is_sure(asked)
+            await asyncio.sleep(context.number("hold_ms") / 1000 / _SAMPLES)
+    finally:
+        if ending.held:
+            context.recorder.is_sure(asked)
+        args = {"value": ending.item, "of": asked.number}
+        if how == "ack":
+            await context.call("queue.ack", args, ending.ack())
+        elif how == "nack":
+            await context.call("queue.nack", args, ending.nack())
+
+
 VALUE_PERFORMERS: dict[str, Callable[[OperationContext], Awaitable[None]]] = {
     "counter.add": _add,
     "counter.subtract": _subtract,
@@ -196,6 +251,8 @@ VALUE_PERFORMERS: dict[str, Callable[[OperationContext], Awaitable[None]]] = {
     **dict.fromkeys(("map.put", "map.put_if_absent", "map.get", "map.delete", "map.contains"), _on_map),
     **dict.fromkeys(("set.add", "set.remove", "set.contains", "set.size", "set.destroy"), _on_set),
     "queue.fill": _fill,
+    "queue.reserve": _reserve,
+    **dict.fromkeys(("queue.put", "queue.get", "queue.dead", "queue.requeue"), _wait_for_queue),
     "queue.empty": _empty,
     **dict.fromkeys(
         ("queue.enqueue", "queue.dequeue", "queue.peek", "queue.size", "queue.destroy"), _on_queue

@@ -20,8 +20,8 @@ from casty.cluster.sessions.grant import Hold
 from casty.cluster.sessions.relay_paths import RelayPaths
 from casty.cluster.sessions.routes import Routes
 from casty.config import SECOND_NS
-from casty.distributed.machines.base import EXPIRED, NOT_LEADER, OK, Reply
-from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED
+from casty.distributed.machines.base import EXPIRED, NOT_LEADER, OK, QUEUE, Reply
+from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED, LOST_VISIBILITY
 from casty.errors import RemoteProtocolError
 from casty.events import HoldLost
 from casty.ports import Runtime, Timer
@@ -272,7 +272,9 @@ class KeepAlive:
                 ledger.settle(seq)
             self._gateway.admit(ledger)
             for seq in lost:
-                self._lose(ledger, seq, LOST_DESTROYED, abandon=True)
+                is_of_queue = seq in ledger.held and ledger.held[seq][0][0] == QUEUE
+                reason = LOST_VISIBILITY if is_of_queue else LOST_DESTROYED
+                self._lose(ledger, seq, reason, abandon=True)
             for seq, reply in outcomes:
                 self._gateway.on_outcome(slot, seq, reply)
             if ledger.abandoned:

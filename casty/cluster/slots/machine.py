@@ -282,7 +282,7 @@ class SlotMachine:
     def _settle(self, effects: Sequence[Effect], key: EntityKey) -> Sequence[Effect]:
         """Outcomes of earlier requests: a grant stays with the structure, anything else with the session.
 
-        Returns those that somebody is to be told. An item that a session took while it ends in parts goes back at once,
+        Returns those that somebody is to be told. An item that a session gets while it ends in parts goes back at once,
         and perhaps to the next who waits: nobody of that session waits for it any more.
         """
         left, told = list(effects), list[Effect]()
@@ -292,26 +292,23 @@ class SlotMachine:
             session = self.sessions[number]
             if self._dump is not None:
                 self._dump.touch_session(number, session)
+            if session.over and key[0] == QUEUE:
+                left.extend(self._take_back(key, effect))
+            else:
+                told.append(effect)
             state = self.entities.get(key)
             if state is None or STRUCTURES[key[0]].outcome(state, number, seq) is None:
                 session.waits.pop(seq, None)
-                if session.over and key[0] == QUEUE:
-                    left.extend(self._take_back(key, reply))
-                    state = self.entities.get(key)
-                else:
-                    told.append(effect)
                 self._weights.reply_bytes += session.settled(seq, reply)
                 if state is None or not STRUCTURES[key[0]].involves(state, number):
                     session.entities.pop(key, None)
-            else:
-                told.append(effect)
         return told
 
-    def _take_back(self, key: EntityKey, reply: Reply) -> Sequence[Effect]:
+    def _take_back(self, key: EntityKey, answered: Effect) -> Sequence[Effect]:
         """Undo a request that took something out; see `Structure.take_back`."""
         state = self.entities.get(key)
         self._touch(key, state)
-        decision = STRUCTURES[key[0]].take_back(state, reply)
+        decision = STRUCTURES[key[0]].take_back(state, *answered)
         self._keep_decided(key, state, decision)
         return decision.effects
 
@@ -443,7 +440,7 @@ class SlotMachine:
         if state is None or key[0] not in _PARTIES:
             return NO_EFFECTS
         if unconfirmed is not None:
-            return self._settle(self._take_back(key, unconfirmed), key)
+            return self._settle(self._take_back(key, Effect(number, seq, unconfirmed)), key)
         structure = STRUCTURES[key[0]]
         self._touch(key, state)
         was_waiting = structure.outcome(state, number, seq) == _QUEUED

@@ -287,8 +287,8 @@ class Structure(Generic[S]):
         """
         return command if self.has_changed(command, reply) else None
 
-    def take_back(self, state: S | None, reply: Reply) -> Decision:
-        """Undo a command that took something out, and whose answer nobody has; others cannot be undone."""
+    def take_back(self, state: S | None, session: int, seq: int, reply: Reply) -> Decision:
+        """Undo a request that took something out, and whose answer nobody has; others cannot be undone."""
         return Decision(state, [OK])
 
     def rebuild(self, state: S) -> list[Command]:

@@ -259,11 +259,14 @@ class QueueStructure(Structure[Items]):
             state.drop(key)
         return self._decided(state, _DONE)
 
-    def take_back(self, state: Items | None, reply: Reply) -> Decision:
-        """Put back what a request took whose answer nobody has; see `Structure.take_back`."""
-        if state is None or len(reply) < 2 or not isinstance(reply[1], bytes):
+    def take_back(self, state: Items | None, session: int, seq: int, reply: Reply) -> Decision:
+        """Put back what a request took, or reserved, whose answer nobody has; see `Structure.take_back`."""
+        if state is not None and len(reply) > 1 and isinstance(reply[1], bytes):
+            return self._decided(state, self._put_back(state, *reply[1:6]))
+        if state is None or (session, seq) not in state.reserved:
             return Decision(state, _DONE)
-        return self._decided(state, self._put_back(state, *reply[1:6]))
+        state.unreserve((session, seq))
+        return self._decided(state, _DONE)
 
     def involves(self, state: Items, session: int) -> bool:
         """Whether the session waits, or holds a reservation; see `Structure.involves`."""

@@ -291,6 +291,12 @@ class Items:
         self.owners.remove(key)
         self.forget(Item(*self.reserved.pop(key)[2:]))
 
+    def unreserve(self, key: Key) -> None:
+        """What a request reserved was never delivered: nobody counts that."""
+        held = self.reserved.pop(key)
+        self.owners.remove(key)
+        self.insert(Item(held.number, held.data, held.deliveries - 1))
+
     def drop_ghost(self, key: Key) -> bool:
         """Forget a reservation of a destroyed queue; False if there is none."""
         ghost = self.revoked.pop(key, None)

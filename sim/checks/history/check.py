@@ -47,7 +47,7 @@ def check_history(
     for name, operations in history.by_entity("queue").items():
         seen = check_queue(name, operations)
         if not seen and not _is_kept(name, _but_drained(operations), QUEUE_MODEL, log):
-            seen = linearize(_told(operations), QUEUE_MODEL, name, undecided)
+            seen = linearize(_told(operations) + log.moved(name), QUEUE_MODEL, name, undecided)
         found += seen
     for name, operations in history.by_entity("counter").items():
         seen = check_counter(name, operations)
@@ -85,13 +85,16 @@ def _told(operations: Sequence[Operation]) -> list[Operation]:
     Without both the rest is explained as well, unless somebody counted the items or asked whether there was a queue.
     """
     rest = _but_drained(operations)
-    if any(operation.kind in ("queue.size", "queue.destroy") and operation.is_ok for operation in rest):
+    told = ("queue.size", "queue.destroy", "queue.requeue")
+    if any(operation.kind in told and operation.is_ok for operation in rest):
         return rest
     seen = dict.fromkeys(operation.value for operation in rest if operation.is_ok)
     return [
         operation
         for operation in rest
-        if operation.kind != "queue.enqueue" or operation.is_ok or operation.args["value"] in seen
+        if operation.kind not in ("queue.enqueue", "queue.put")
+        or operation.is_ok
+        or operation.args["value"] in seen
     ]
 
 

@@ -16,18 +16,22 @@ from typing import Any, NamedTuple
 
 from casty.distributed.machines import counter as counters
 from casty.distributed.machines import map as maps
-from casty.distributed.machines import queue as queues
 from casty.distributed.machines import set as sets
 from casty.distributed.machines.base import COUNTER, DESTROY, KIND_NAMES, MAP, OK, QUEUE, SET
 from casty.errors import RemoteProtocolError
 from casty.wire.codec import default_codec
 from casty.wire.pack import unpack
 
+from ...history import OK as OK_OUTCOME
 from ...history import Operation
 from ...plans.keys import LARGE_BYTES, key_of, number_in
+from ..step.queues import Row
 from .linearizability import Model, State
 
-__all__ = ["CommandLog", "Committed", "is_explained_by", "kept_order"]
+__all__ = ["CommandLog", "Committed", "hidden", "is_explained_by", "kept_order"]
+
+MOVED = "moved"
+"""What a log says of an item of a queue that came back: no client is told."""
 
 _NAMES: Mapping[int, Mapping[int, str]] = {
     COUNTER: {
@@ -36,7 +40,6 @@ _NAMES: Mapping[int, Mapping[int, str]] = {
         counters.COMPARE_AND_SET: "compare_and_set",
         counters.RESET: "reset",
     },
-    QUEUE: {DESTROY: "destroy", queues.ENQUEUE: "enqueue", queues.DEQUEUE: "dequeue"},
     MAP: {
         DESTROY: "delete",
         maps.PUT: "put",
@@ -74,6 +77,16 @@ class CommandLog:
             rows = self._commands.setdefault((KIND_NAMES[kind], entity), {})
             rows.setdefault(name, []).append(Committed(t_ns, kind, command, reply[1]))
 
+    def take_row(self, row: Row, t_ns: int) -> None:
+        """Note what happened to a queue; see `QueueItems`."""
+        rows = self._commands.setdefault((KIND_NAMES[QUEUE], row.name.decode(errors="replace")), {})
+        rows.setdefault(row.name, []).append(Committed(t_ns, QUEUE, [row.word, *row.args], row.answer))
+
+    def moved(self, entity: str) -> list[Operation]:
+        """Return what came back to a queue, as operations of nobody."""
+        rows = [one for rows in self._commands.get((KIND_NAMES[QUEUE], entity), {}).values() for one in rows]
+        return [hidden(one, at) for at, one in enumerate(rows) if one.command[0] == MOVED]
+
     def of(self, structure: str, entity: str) -> list[Sequence[Committed]]:
         """Return what may have taken effect in one entity: nothing, or what did; of a map, in each of its keys."""
         return [(), *self._commands.get((structure, entity), {}).values()]
@@ -91,6 +104,9 @@ def kept_order(operations: Sequence[Operation], committed: Sequence[Committed]) 
     order: list[Operation] = []
     for one in committed:
         effect, answer = _plain(one)
+        if one.command[0] == MOVED:
+            order.append(hidden(one, len(order)))
+            continue
         alike = waiting.get(effect, [])
         called = [operation for operation in alike if _is_within(one.t_ns, operation)]
         answered = [operation for operation in called if operation.is_ok and _is_answered(operation, answer)]
@@ -101,6 +117,15 @@ def kept_order(operations: Sequence[Operation], committed: Sequence[Committed]) 
         alike.remove(first)
         order.append(first)
     return order
+
+
+def hidden(one: Committed, at: int) -> Operation:
+    """Return what nobody asked for as an operation that took no time."""
+    _, data, place = one.command
+    args = {"value": _value(data), "place": place}
+    operation = Operation(-1 - at, "slot", "queue.moved", "", args, one.t_ns)
+    operation.outcome, operation.return_ns = OK_OUTCOME, one.t_ns
+    return operation
 
 
 def _is_within(t_ns: int, operation: Operation) -> bool:
@@ -131,7 +156,7 @@ def _effect(operation: Operation) -> Hashable:
 
 def _plain(one: Committed) -> tuple[Hashable, object]:
     """Return a command and its answer as a history has them."""
-    name = _NAMES[one.kind].get(one.command[0], "?")
+    name = one.command[0] if one.kind == QUEUE else _NAMES[one.kind].get(one.command[0], "?")
     return (name, *[_value(argument) for argument in one.command[1:]]), _value(one.answer)
 
 

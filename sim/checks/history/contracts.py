@@ -22,6 +22,8 @@ MAY_RAISE: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("lock.release", "semaphore.release"), _RELEASES),
     **dict.fromkeys(("counter.get", "map.get", "map.contains", "set.contains", "set.size"), _READS),
     **dict.fromkeys(("queue.peek", "queue.size"), _READS),
+    "queue.enqueue": (*_WRITES, "QueueFull", "Mismatch"),
+    **dict.fromkeys(("queue.put", "queue.get", "queue.reserve"), _ASKS),
     "semaphore.available": (*_READS, "Mismatch"),
 }
 """Call kind -> names of the errors in its contract; kinds that are not here are writes."""
@@ -32,7 +34,7 @@ WITHOUT_MEMORY = "Overloaded (memory)"
 GROWING = (
     "lock.acquire", "lock.try", "semaphore.acquire", "semaphore.try", "barrier.arrive", "fence.write", "fence.check",
     "counter.add", "counter.subtract", "counter.compare_and_set", "counter.reset", "map.put", "map.put_if_absent",
-    "map.compare_and_set", "set.add", "queue.enqueue",
+    "map.compare_and_set", "set.add", "queue.enqueue", "queue.put", "queue.get", "queue.reserve",
 )  # fmt: skip
 """Kinds of calls that may make a state larger, or make one: whoever has no memory for more refuses these only (54)."""
 

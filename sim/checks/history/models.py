@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from ...history import Operation, Value
+from ..step.queues import DEAD
 from .linearizability import IsEnough, Model, State
 from .trails import CounterTrails
 
 __all__ = ["COUNTER_MODEL", "FENCE_MODEL", "LOCK_MODEL", "QUEUE_MODEL", "REGISTER_MODEL", "SET_MODEL"]
 
+_SIMPLE = ("queue.enqueue", "queue.dequeue", "queue.peek", "queue.size", "queue.destroy")
+"""What takes items in order, and gives none back."""
 _ABSENT = ("absent",)
-_EXISTS = ("exists",)
 
 
 def _counter(state: State, operation: Operation) -> State | None:
@@ -111,20 +113,64 @@ SET_MODEL = Model("set", -1, _set)
 
 
 def _queue(state: State, operation: Operation) -> State | None:
-    """State: the items in order behind a mark; nothing while there is no queue. Emptied it still exists."""
+    """State: how many items came, and those that are free, out with somebody, and dead, each with its number.
+
+    Nothing while there is no queue; emptied it still exists. That an item came back is no client's to see: the log says
+    it (`queue.moved`). What an acknowledgement or a refusal of one says of the items is settled by that as well.
+    """
     assert isinstance(state, tuple)
-    kind = operation.kind
-    if kind == "queue.enqueue":
-        return (*(state or _EXISTS), operation.args["value"])
-    if kind == "queue.destroy":
+    word = operation.kind.partition(".")[2]
+    if word == "destroy":
         return () if not operation.is_ok or operation.value is bool(state) else None
-    count = max(0, len(state) - 1)
-    if kind == "queue.size":
-        return state if not operation.is_ok or operation.value == count else None
-    front = state[1] if count else None
-    if operation.is_ok and operation.value != front:
+    count, free, out, dead = state or (0, (), (), ())
+    if word in ("enqueue", "put"):
+        return (count + 1, (*free, (count, operation.args["value"])), out, dead)
+    if word in ("dequeue", "get", "reserve"):
+        front = free[0][1] if free else None
+        if operation.is_ok and operation.value != front:
+            return None
+        return (count, free[1:], (*out, free[0]), dead) if free else state
+    if word in ("ack", "moved"):
+        return _gone_or_back(state, operation)
+    if word == "nack":
+        is_known = any(item[1] == operation.args["value"] for item in out)
+        return state if not operation.is_ok or operation.value is False or is_known else None
+    return _on_dead_letters(state, operation, word)
+
+
+def _gone_or_back(state: State, operation: Operation) -> State | None:
+    assert isinstance(state, tuple)
+    if operation.is_ok and operation.value is False:
+        return state
+    count, free, out, dead = state or (0, (), (), ())
+    item = next((one for one in out if one[1] == operation.args["value"]), None)
+    if item is None:
         return None
-    return (*_EXISTS, *state[2:]) if kind == "queue.dequeue" and count else state
+    rest = tuple(one for one in out if one is not item)
+    if operation.kind == "queue.ack":
+        return (count, free, rest, dead)
+    if operation.args["place"] == DEAD:
+        return (count, free, rest, (*dead, item))
+    return (count, tuple(sorted((*free, item))), rest, dead)
+
+
+def _on_dead_letters(state: State, operation: Operation, word: str) -> State | None:
+    """Take one, or put some back as new items; or ask for what changes nothing."""
+    assert isinstance(state, tuple)
+    count, free, out, dead = state or (0, (), (), ())
+    if word == "dead":
+        front = dead[0][1] if dead else None
+        if operation.is_ok and operation.value != front:
+            return None
+        return (count, free, (*out, dead[0]), dead[1:]) if dead else state
+    if word == "requeue":
+        moved = operation.value if operation.is_ok else len(dead)
+        if not isinstance(moved, int) or moved > len(dead):
+            return None
+        fresh = tuple((count + at, item[1]) for at, item in enumerate(dead[:moved]))
+        return (count + moved, (*free, *fresh), out, dead[moved:]) if moved else state
+    answer = len(free) if word == "size" else free[0][1] if free else None
+    return state if not operation.is_ok or operation.value == answer else None
 
 
 def _order_of_enqueues(operations: Sequence[Operation]) -> dict[int, list[int]]:
@@ -132,6 +178,8 @@ def _order_of_enqueues(operations: Sequence[Operation]) -> dict[int, list[int]]:
 
     Enqueues that overlapped may show their order only hundreds of operations later. No value is enqueued twice.
     """
+    if any(one.kind not in _SIMPLE for one in operations):
+        return {}
     enqueues = {one.args["value"]: one.number for one in operations if one.kind == "queue.enqueue"}
     taken = [one for one in operations if one.kind == "queue.dequeue" and one.is_ok and one.value in enqueues]
     return {

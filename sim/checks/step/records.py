@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.records import record_key
 from casty.distributed.machines.base import COUNTER, FENCE, MAP, OK, QUEUE, SET
+from casty.distributed.machines.queue_shapes import WAITING
 from casty.distributed.machines.record import KEPT_KINDS, RECORDED, TOKEN_KINDS, Record
 from casty.distributed.recording.names import LIFE, journal_id
 from casty.wire.codec import default_codec
@@ -36,6 +37,7 @@ def unwrapped(kind: int, command: Sequence[Any], reply: Sequence[Any]) -> tuple[
     if command[0] != RECORDED:
         return command, reply
     has_position = kind not in TOKEN_KINDS and reply[0] == OK
+    has_position &= not (kind == QUEUE and command[-1][0] in WAITING)  # what it may wait for, others do
     return command[-1], reply[:-3] if has_position else reply
 
 

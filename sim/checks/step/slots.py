@@ -6,7 +6,7 @@ entry - who holds, with which token, whose requests are left - against rules tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
@@ -26,6 +26,7 @@ from casty.distributed.machines.base import (
     LOCK,
     OK,
     OVERLOADED,
+    QUEUE,
     QUEUED,
     SEMAPHORE,
     STALE,
@@ -37,6 +38,7 @@ from casty.wire.pack import unpack
 
 from ..history.committed import CommandLog
 from ..violation import Violation, ViolationError
+from .queues import QueueItems
 from .raft_logs import GroupKey
 from .records import unwrapped
 from .refusals import Usage, exceeded, is_small, unfounded, usage_of
@@ -96,8 +98,15 @@ class Slots:
         if reply is not None:
             command, answer = unwrapped(plain[5], plain[7], reply)
             self.commands.take(plain[5], plain[6], self._now_ns(), command, answer)
+        for row in shadow.queues.rows:
+            self.commands.take_row(row, self._now_ns())
         if plain[0] == COMMAND:
             self.on_applied(shadow.machine, plain[5], plain[6])
+
+
+def _in_line(kind: int, state: Any) -> Sequence[tuple[int, int]]:
+    """Return the requests that wait, first come first; of a queue those that wait for an item: others wait for room."""
+    return [*(state.getters if kind == QUEUE else state.waiters)]
 
 
 def _nothing(machine: SlotMachine, kind: int, name: bytes) -> None:
@@ -117,6 +126,7 @@ class ShadowSlot:
         self._answers: dict[tuple[int, int], list[Any]] = {}
         self._tokens: dict[Entity, int] = {}
         self._waiting: dict[Entity, list[tuple[int, int]]] = {}
+        self.queues = QueueItems(lambda number, text: self._broken(number, self.applied, text))
 
     def apply(self, index: int, plain: list[Any], data: bytes) -> list[Any] | None:
         """Apply one entry and check what it did; return the answer to a command that was not answered before."""
@@ -125,9 +135,11 @@ class ShadowSlot:
         touched = self._touched(plain)
         before = self._parties(touched)
         waiters = self._waiters(plain)
+        self.queues.before(self.machine, touched)
         usage = self._usage(plain)
         reply, effects, ended = self.machine.apply(index, data)
         self.applied = index
+        self.queues.after(self.machine, plain, reply, effects, is_new=is_new)
         if usage is not None:
             self._check_limits(index, plain, reply, usage)
         self._count(kind, plain, reply)
@@ -219,7 +231,7 @@ class ShadowSlot:
         for entity, waiting in self._waiting.items():
             if request not in waiting:
                 continue
-            if outcome[0] == OK and entity[0] in _HOLDING:
+            if outcome[0] == OK and (entity[0] in _HOLDING or (entity[0] == QUEUE and len(outcome) > 2)):
                 self._check_order(index, entity, waiting, request)
             waiting.remove(request)
             return
@@ -228,7 +240,7 @@ class ShadowSlot:
         self, index: int, entity: Entity, waiting: list[tuple[int, int]], request: tuple[int, int]
     ) -> None:
         line = self.machine.entities.get(entity)
-        still = [] if line is None else [key for key in waiting if key in line.waiters]
+        still = [] if line is None else [key for key in waiting if key in _in_line(entity[0], line)]
         earlier = [key for key in still if waiting.index(key) < waiting.index(request)]
         if earlier:
             self._broken(
@@ -354,7 +366,7 @@ class ShadowSlot:
         if session in self.machine.sessions:
             self._broken(19, index, f"session {session} ended and is still there")
         for entity, state in self.machine.entities.items():
-            if entity[0] in (*_HOLDING, BARRIER) and STRUCTURES[entity[0]].involves(state, session):
+            if entity[0] in (*_HOLDING, BARRIER, QUEUE) and STRUCTURES[entity[0]].involves(state, session):
                 self._broken(19, index, f"session {session} ended and still has a part in {entity[1]!r}")
         for entity, waiting in self._waiting.items():
             self._waiting[entity] = [key for key in waiting if key[0] != session]

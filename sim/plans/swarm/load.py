@@ -10,6 +10,7 @@ from .crowd import Crowd
 from .dice import EVERYTHING, SECOND_US, Cast, Dice
 from .journal import JOURNAL, NOT_RECORDED, Recorded
 from .memory import MEMORY_ARGUMENTS, Little
+from .queues import JOB_ARGUMENTS, Jobs
 from .rare import MORE_ARGUMENTS, More
 from .services import SERVICE_ARGUMENTS, Services
 
@@ -80,6 +81,7 @@ class Load:
         if "barrier.arrive" in kinds:
             operations += self._arrivals()
         operations += More(self._dice, self._cast, ARGUMENTS).operations()
+        operations += Jobs(self._dice, self._cast, ARGUMENTS).operations()
         operations += Crowd(self._dice, self._cast).operations()
         operations += Services(self._dice, self._cast).operations()
         operations += Little(self._dice, self._cast).operations()
@@ -193,6 +195,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "entity.ask": ("timeout_ms",),
     "inbox.tell": ("count", "which"),
     **MORE_ARGUMENTS,
+    **JOB_ARGUMENTS,
     **SERVICE_ARGUMENTS,
     **MEMORY_ARGUMENTS,
     **TREE_ARGUMENTS,

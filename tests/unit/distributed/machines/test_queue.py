@@ -221,7 +221,7 @@ class QueueMachine(RuleBasedStateMachine):
         if is_asked:
             self.do(1, PUT_BACK, *reply[1:])
         else:
-            self.take(QUEUES.take_back(self.state, reply))
+            self.take(QUEUES.take_back(self.state, 9, 9, reply))
         if self.state is None or self.state.life != reply[4]:
             return
         item = [reply[2], reply[1], reply[3]]
