@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casty.distributed.machines.base import COUNTER, DESTROY, FULL, MAP, OK, QUEUE, SET
+from casty.distributed.machines.base import COUNTER, DESTROY, MAP, OK, SET
 from casty.distributed.machines.counter import ADD
 from casty.distributed.machines.map import PUT
-from casty.distributed.machines.queue import DEQUEUE, ENQUEUE, PUT_BACK
 from casty.distributed.machines.set import ADD as ADD_MEMBER
 from casty.distributed.machines.set import REMOVE
 from casty.wire.codec import default_codec
 from casty.wire.pack import pack
 from sim.checks.history.check import check_history
 from sim.checks.history.committed import CommandLog, is_explained_by, kept_order
-from sim.checks.history.linearizability import BUDGET, Model, search
+from sim.checks.history.linearizability import BUDGET, Model, linearize, search
 from sim.checks.history.models import COUNTER_MODEL, QUEUE_MODEL
+from sim.checks.step.queues import Row
 from sim.history import Operation
 from sim.plans.keys import key_of, large_item
 from tests.sim.checks.histories import MODELS, Script, drawn
@@ -107,11 +107,10 @@ def test_a_log_of_what_nobody_recorded_explains_nothing() -> None:
     script.add(0, 5, "queue.enqueue", {"value": 7})
     script.add(6, 9, "queue.dequeue", {}, 7)
     log = CommandLog()
-    log.take(QUEUE, b"q", 3, [ENQUEUE, pack(7)], [OK, None])
-    log.take(QUEUE, b"q", 7, [DEQUEUE], [FULL])
-    log.take(QUEUE, b"q", 7, [DEQUEUE], [OK, pack(7)])
+    log.take_row(enqueued(7), 3)
+    log.take_row(dequeued(7), 7)
     assert kept_order(script.operations, log.of("queue", "q")[1]) == script.operations
-    log.take(QUEUE, b"q", 8, [PUT_BACK, pack(7)], [OK, None])
+    log.take_row(enqueued(8), 8)
     assert kept_order(script.operations, log.of("queue", "q")[1]) is None
     assert not check_history(script.history, log=log), "then the search is asked, as without a log"
 
@@ -148,10 +147,44 @@ def test_members_and_large_items_are_told_by_their_numbers() -> None:
     log.take(SET, b"set-mixed", 7, [REMOVE, canonical], [OK, True])
     items.add(0, 5, "queue.enqueue", {"value": 3})
     items.add(6, 9, "queue.dequeue", {}, 3)
-    log.take(QUEUE, b"q", 3, [ENQUEUE, pack(large_item(3))], [OK, None])
-    log.take(QUEUE, b"q", 7, [DEQUEUE], [OK, pack(large_item(3))])
+    log.take_row(enqueued(large_item(3)), 3)
+    log.take_row(dequeued(large_item(3)), 7)
     for script, committed in [(members, log.of("set", "set-mixed")[1]), (items, log.of("queue", "q")[1])]:
         assert kept_order(script.operations, committed) == script.operations
+
+
+def enqueued(value: object) -> Row:
+    """What the log says of an item that came."""
+    return Row(b"q", "enqueue", (pack(value),), None)
+
+
+def dequeued(value: object) -> Row:
+    """What the log says of an item that somebody took."""
+    return Row(b"q", "dequeue", (), pack(value))
+
+
+def test_what_no_client_hears_explains_what_clients_see() -> None:
+    """An item that somebody had, who is gone, is there again: the log knows when."""
+    script, log = Script("q"), CommandLog()
+    script.add(0, 5, "queue.enqueue", {"value": 1})
+    script.add(6, 9, "queue.enqueue", {"value": 2})
+    script.unknown(10, "queue.dequeue", {})
+    script.add(20, 25, "queue.dequeue", {}, 2)
+    script.add(30, 35, "queue.reserve", {}, 1)
+    script.add(36, 39, "queue.nack", {"value": 1, "of": 4}, True)
+    script.add(40, 45, "queue.dead", {}, 1)
+    rows = [
+        (3, enqueued(1)), (7, enqueued(2)), (12, dequeued(1)), (22, dequeued(2)),
+        (27, Row(b"q", "moved", (pack(1), "free"), None)), (32, Row(b"q", "reserve", (), pack(1))),
+        (38, Row(b"q", "nack", (pack(1),), True)), (38, Row(b"q", "moved", (pack(1), "dead"), None)),
+        (42, Row(b"q", "dead", (), pack(1))),
+    ]  # fmt: skip
+    for t_ns, row in rows:
+        log.take_row(row, t_ns)
+    assert not check_history(script.history, log=log)
+    assert [one.kind for one in log.moved("q")] == ["queue.moved"] * 2
+    assert not linearize(script.operations + log.moved("q"), QUEUE_MODEL, "q"), "the search finds it as well"
+    assert linearize(script.operations, QUEUE_MODEL, "q"), "and without it nothing explains what was seen"
 
 
 def hard_queue() -> tuple[Script, CommandLog]:
@@ -162,10 +195,10 @@ def hard_queue() -> tuple[Script, CommandLog]:
         script.unknown(at, "queue.enqueue", {"value": 1000 + number})
         script.unknown(at, "queue.dequeue", {})
         script.add(at + 1, at + 90, "queue.enqueue", {"value": number})
-        log.take(QUEUE, b"q", at + 50, [ENQUEUE, pack(number)], [OK, None])
+        log.take_row(enqueued(number), at + 50)
         count += 1
         if number % 3 == 0:
-            log.take(QUEUE, b"q", at + 60, [ENQUEUE, pack(1000 + number)], [OK, None])
+            log.take_row(enqueued(1000 + number), at + 60)
             count += 1
         script.add(at + 70, at + 95, "queue.size", {}, count)
     return script, log

@@ -1,0 +1,151 @@
+"""Planted bugs in queues: waiting calls, reservations, dead letters, and what is put back."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from casty.cluster.sessions.client_session import Ledger
+from casty.cluster.slots.visibility import Visibility
+from casty.distributed.machines.base import OK, Decision
+from casty.distributed.machines.queue import QueueStructure
+from casty.distributed.machines.queue_state import Items
+
+from .bug import Planted, bug_in
+
+__all__ = ["QUEUES"]
+
+
+def _to_the_end(items: Any, item: Any) -> None:
+    """What comes back stands behind all others."""
+    items.returned.append(item)
+
+
+def _last_served_first(right: Any) -> Any:
+    """Who waits longest for an item gets one last."""
+
+    def promote(items: Any) -> Any:
+        items.getters = OrderedDict(reversed(items.getters.items()))
+        return right(items)
+
+    return promote
+
+
+def _acked_by_anybody(right: Any) -> Any:
+    """An acknowledgement ends the reservation that somebody else has by then."""
+
+    def end(structure: Any, items: Any, caller: Any, seq: int, *, is_done: bool) -> Any:
+        if (caller[0], seq) not in items.reserved and items.reserved:
+            items.finish(next(iter(items.reserved)))
+            return [OK, True, 0, False], 0
+        return right(structure, items, caller, seq, is_done=is_done)
+
+    return end
+
+
+def _room_for_one_more(items: Any) -> bool:
+    """Reserved items keep no place."""
+    return items.maxsize is None or len(items) < items.maxsize
+
+
+def _never_dead(items: Any, item: Any) -> bool:
+    """Deliveries are counted and never too many."""
+    items.insert(item)
+    return False
+
+
+def _uncounted(right: Any) -> Any:
+    """What comes back begins anew."""
+
+    def give_back(items: Any, item: Any) -> Any:
+        return right(items, item._replace(deliveries=0))
+
+    return give_back
+
+
+def _not_taken_back(_structure: Any, state: Any, _session: int, _seq: int, _reply: Any) -> Decision:
+    """What a withdrawn call had taken is lost."""
+    return Decision(state, [OK])
+
+
+def _always_taken(_kind: int, _reply: Any) -> bool:
+    """The slot hears of an answer before the caller has it."""
+    return False
+
+
+def _waited_for_no_longer(right: Any) -> Any:
+    """The slot forgets what a call was answered that was given up."""
+
+    def abandon(ledger: Any, seq: int, entity: Any) -> None:
+        right(ledger, seq, entity)
+        ledger._taking.clear()
+
+    return abandon
+
+
+def _confirmed_as_given_up(ledger: Any, seq: int, entity: Any) -> None:
+    """To have an outcome is said in the words of giving it up."""
+    ledger.abandoned[seq] = entity
+
+
+def _ends_with_its_items(right: Any) -> Any:
+    """What a session had reserved is gone with it."""
+
+    def end_session(structure: Any, state: Any, session: int) -> Any:
+        for key in [key for key in state.reserved if key[0] == session]:
+            state.finish(key)
+        return right(structure, state, session)
+
+    return end_session
+
+
+def _at_once(visibility: Any, session: int, held: Any, now_ns: int) -> None:
+    """A reservation ends when the leader hears of it."""
+    _heard(visibility, session, held, now_ns - 10**12)
+
+
+_heard = Visibility.heard
+
+
+def _handed_to_the_dead(right: Any) -> Any:
+    """A session that ends in parts is served until the last of them."""
+
+    def settle(machine: Any, effects: Any, key: Any) -> Any:
+        over = {effect.session: machine.sessions[effect.session].over for effect in effects}
+        for session in over:
+            machine.sessions[session].over = 0
+        try:
+            return right(machine, effects, key)
+        finally:
+            for session, kind in over.items():
+                if session in machine.sessions:
+                    machine.sessions[session].over = kind
+
+    return settle
+
+
+def _position_of_the_last(right: Any) -> Any:
+    """The caller's change is looked for where the last one is that its entry made."""
+
+    def changed(records: Any, key: Any, changes: Any, *, is_gone: bool) -> Any:
+        position = right(records, key, changes, is_gone=is_gone)
+        record = records._of(key)
+        return [record.number, *position[1:]] if position and record is not None else position
+
+    return changed
+
+
+QUEUES: tuple[Planted, ...] = (
+    Planted("returned-to-the-end", "order", "queue", Items, "insert", _to_the_end),
+    bug_in("last-getter-first", "order", "queue", Items, "promote", _last_served_first),
+    bug_in("acked-by-anybody", "reservations are fenced", "queue", QueueStructure, "_end", _acked_by_anybody),
+    Planted("room-for-the-reserved", "maxsize", "queue", Items, "room", property(_room_for_one_more)),
+    Planted("never-dead", "max_deliveries", "queue", Items, "give_back", _never_dead),
+    bug_in("deliveries-forgotten", "deliveries", "queue", Items, "give_back", _uncounted),
+    Planted("takes-not-undone", "withdrawal", "queue", QueueStructure, "take_back", _not_taken_back, True),
+    bug_in("reserved-dies-with-its-session", "session end", "queue", QueueStructure, "end_session",
+           _ends_with_its_items),
+    Planted("visible-for-no-time", "visibility", "queue", Visibility, "heard", _at_once),
+    Planted("confirmed-as-given-up", "confirmation of takes", "queue", Ledger, "confirm", _confirmed_as_given_up,
+            True),
+)  # fmt: skip

@@ -1,0 +1,161 @@
+"""What clients see of waiting calls, reservations and dead letters, and what the items of a machine do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from casty.cluster.slots.machine import MachineLimits, SlotMachine
+from casty.cluster.slots.schema import ABANDON, COMMAND, EXPIRE, OPEN
+from casty.distributed.machines.base import DESTROY, QUEUE
+from casty.distributed.machines.queue_shapes import ACK, DEQUEUE, ENQUEUE, GET, NACK, RESERVE
+from casty.distributed.machines.queue_state import Item, Items
+from casty.wire.pack import pack
+from sim.checks.history.queues import check_queue
+from sim.checks.step.queues import QueueItems
+from sim.checks.violation import Violation
+from tests.sim.checks.histories import Script
+
+
+def numbers(found: list[Violation]) -> list[int]:
+    return sorted({violation.number for violation in found})
+
+
+def two_items() -> Script:
+    script = Script("q")
+    for value in (1, 2):
+        script.add(10 * value, 10 * value + 5, "queue.put", {"value": value})
+    return script
+
+
+def test_a_proper_history_of_reservations() -> None:
+    script = two_items()
+    script.add(30, 35, "queue.reserve", {}, 1, until=60)
+    script.add(40, 45, "queue.reserve", {}, 2, until=50)
+    script.add(50, 55, "queue.nack", {"value": 2, "of": 3}, True)
+    script.add(56, 59, "queue.get", {}, 2)
+    script.add(60, 65, "queue.ack", {"value": 1, "of": 2}, True)
+    script.add(66, 67, "queue.ack", {"value": 1, "of": 2}, False)
+    script.add(70, 75, "queue.dequeue", {}, None)
+    script.add(80, 80, "queue.drained", {})
+    assert not check_queue("q", script.operations)
+
+
+def test_nobody_else_gets_what_somebody_is_sure_to_have() -> None:
+    script = two_items()
+    script.add(30, 35, "queue.reserve", {}, 1, until=90)
+    script.add(40, 45, "queue.get", {}, 1)
+    assert 38 in numbers(check_queue("q", script.operations))
+    script = two_items()
+    script.add(30, 35, "queue.reserve", {}, 1, until=50)
+    script.add(40, 48, "queue.reserve", {}, 1, until=60)
+    assert 38 in numbers(check_queue("q", script.operations))
+
+
+def test_an_item_has_one_end() -> None:
+    script = two_items()
+    script.add(30, 35, "queue.reserve", {}, 1, until=40)
+    script.add(50, 55, "queue.get", {}, 1)
+    script.add(60, 65, "queue.ack", {"value": 1, "of": 2}, True)
+    assert 39 in numbers(check_queue("q", script.operations))
+
+
+def test_first_deliveries_are_in_order_unless_somebody_unheard_of_had_one() -> None:
+    script = two_items()
+    script.add(30, 35, "queue.reserve", {}, 2, until=40)
+    script.add(50, 55, "queue.get", {}, 1)
+    assert numbers(check_queue("q", script.operations)) == [37]
+    script = two_items()
+    script.unknown(21, "queue.get", {})
+    script.add(30, 35, "queue.reserve", {}, 2, until=40)
+    script.add(50, 55, "queue.get", {}, 1)
+    assert not check_queue("q", script.operations)
+
+
+def test_dead_letters_are_not_lost_and_acknowledgements_in_doubt_are() -> None:
+    script = two_items()
+    script.add(30, 35, "queue.reserve", {}, 1, until=40)
+    script.unknown(41, "queue.ack", {"value": 1, "of": 2})
+    script.add(50, 55, "queue.dead", {}, 2)
+    script.add(60, 60, "queue.drained", {})
+    assert not check_queue("q", script.operations)
+    script = two_items()
+    script.add(30, 35, "queue.reserve", {}, 1, until=40)
+    script.add(50, 55, "queue.dead", {}, 2)
+    script.add(60, 60, "queue.drained", {})
+    assert numbers(check_queue("q", script.operations)) == [36]
+
+
+class Slot:
+    """A machine, and what is said of its items."""
+
+    def __init__(self) -> None:
+        self.machine = SlotMachine(MachineLimits(), 1)
+        self.found: list[int] = []
+        self.items = QueueItems(lambda number, _: self.found.append(number))
+        self.index = 0
+        self.seq = 0
+        self.apply([OPEN, b"1", b"g"])
+        self.apply([OPEN, b"2", b"g"])
+
+    @property
+    def queue(self) -> Items:
+        return self.machine.entities[QUEUE, b"q"]  # type: ignore[no-any-return]
+
+    def apply(self, plain: list[Any], spoil: Callable[[], object] | None = None) -> Any:
+        self.index += 1
+        self.items.before(self.machine, [(QUEUE, b"q")])
+        reply, effects, _ = self.machine.apply(self.index, pack(plain))
+        if spoil is not None:
+            spoil()
+        self.items.after(self.machine, plain, list(reply), effects, is_new=True)
+        return reply
+
+    def do(self, session: int, *command: Any, spoil: Callable[[], object] | None = None) -> int:
+        self.seq += 1
+        self.apply([COMMAND, session, self.seq, 1, 1, QUEUE, b"q", list(command)], spoil)
+        return self.seq
+
+
+def test_what_a_queue_does_is_explained_by_its_entries() -> None:
+    slot = Slot()
+    for data in (b"a", b"b", b"c"):
+        slot.do(1, ENQUEUE, data)
+    first, second = slot.do(1, RESERVE, 1000, True, None, None), slot.do(2, RESERVE, 1000, True, None, None)
+    slot.do(1, DEQUEUE)
+    waiting = slot.do(1, GET, None, None)
+    slot.do(2, NACK, second)
+    assert [row.word for row in slot.items.rows] == ["nack", "moved", "get"]
+    slot.apply([ABANDON, 1, 1, [[waiting, QUEUE, b"q"]]])
+    assert [(row.word, row.args) for row in slot.items.rows] == [("moved", (b"b", "free"))]
+    slot.do(1, ACK, first)
+    slot.do(2, RESERVE, 1000, True, None, None)
+    slot.apply([EXPIRE, 2])
+    slot.do(1, DESTROY)
+    assert not slot.found
+
+
+@pytest.mark.parametrize(
+    ("number", "spoil"),
+    [
+        (36, lambda queue: queue.fresh.pop()),
+        (36, lambda queue: queue.fresh.rotate()),
+        (38, lambda queue: queue.returned.append(Item(1, b"a", 0))),
+        (39, lambda queue: queue.returned.append(Item(2, b"b", 0))),
+        (38, lambda queue: queue.reserved.update({(2, 99): next(iter(queue.reserved.values()))})),
+        (38, lambda queue: queue.dead.update({1: (b"a", 1)})),
+        (37, lambda queue: queue.getters.update({(1, 98): None})),
+        (24, lambda queue: queue.getters.update({(7, 98): None})),
+    ],
+)
+def test_what_nothing_explains_is_told(number: int, spoil: Callable[[Items], object]) -> None:
+    slot = Slot()
+    for data in (b"a", b"b", b"c", b"d"):
+        slot.do(1, ENQUEUE, data)
+    slot.do(1, RESERVE, 1000, True, None, None)
+    slot.do(1, DEQUEUE)
+    assert not slot.found
+    slot.do(2, ENQUEUE, b"e", spoil=lambda: spoil(slot.queue))
+    assert number in slot.found

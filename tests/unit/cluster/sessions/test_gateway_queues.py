@@ -1,0 +1,108 @@
+"""Taking out of queues through a gateway: what is taken is had by its caller, or there again."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from casty.distributed.machines.base import QUEUE
+from casty.distributed.machines.queue_shapes import DEQUEUE, ENQUEUE, GET, RESERVE
+from casty.errors import NotStarted, OutcomeUnknown
+from tests.unit.cluster.replica_calls import opened, run, task
+from tests.unit.cluster.replica_world import Client, World, settle
+
+Q = b"q"
+
+
+def get(client: Client, timeout_s: float | None = 5.0) -> asyncio.Task[Any]:
+    return task(client.gateway.wait(QUEUE, Q, [GET, None, None], timeout_s=timeout_s))
+
+
+def enqueue(client: Client, data: bytes) -> asyncio.Task[Any]:
+    return task(client.gateway.command(QUEUE, Q, [ENQUEUE, data], timeout_s=5.0))
+
+
+def items(world: World) -> list[bytes]:
+    state: Any = world.machine.entities[QUEUE, Q]
+    return [*(item.data for item in state.returned), *state.fresh]
+
+
+async def cancelled(call: asyncio.Task[Any]) -> None:
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
+async def test_what_crosses_a_cancellation_is_put_back() -> None:
+    """Cancelled in the turn in which the answer is there, before its task had it."""
+    world = World()
+    client = await opened(world)
+    for data in (b"a", b"b"):
+        await run(world, enqueue(client, data))
+    for asking in (get(client), task(client.gateway.command(QUEUE, Q, [DEQUEUE], timeout_s=5.0))):
+        await settle()
+        (flight,) = [one for one in world.flights if one.to_node]
+        world.deliver(flight)
+        world.commit()
+        (answer,) = [one for one in world.flights if not one.to_node]
+        world.deliver(answer)
+        await cancelled(asking)
+        await world.advance(1)
+        assert items(world) == [b"a", b"b"]
+    assert client.gateway.ledgers and all(not one.abandoned for one in client.gateway.ledgers.values())
+
+
+async def test_a_cancelled_waiter_whose_item_came_first_gives_it_back() -> None:
+    world = World()
+    client, other = await opened(world, "1"), await opened(world, "2")
+    waiting = get(client, None)
+    await world.run()
+    await run(world, enqueue(other, b"a"))
+    world.flights.clear()  # the outcome is lost
+    await cancelled(waiting)
+    # What the client says next moves its marks: the slot has to keep what it answered.
+    await run(world, enqueue(client, b"b"))
+    await world.advance(2)
+    assert items(world) == [b"a", b"b"]
+
+
+async def test_an_item_whose_caller_has_it_is_confirmed_while_an_older_call_waits() -> None:
+    world = World()
+    client, other = await opened(world, "1"), await opened(world, "2")
+    first, second = get(client, None), get(client, None)
+    await world.run()
+    await run(world, enqueue(other, b"a"))
+    await run(world, enqueue(other, b"b"))
+    await world.run()
+    assert [(await call)[0][1] for call in (first, second)] == [b"a", b"b"]
+    await world.advance(3)
+    assert items(world) == []
+    assert not world.machine.sessions[1].outcomes
+
+
+async def test_who_leaves_gives_back_what_it_may_have_been_given() -> None:
+    world = World()
+    client, other = await opened(world, "1"), await opened(world, "2")
+    waiting = get(client, None)
+    await world.run()
+    await run(world, enqueue(other, b"a"))
+    world.flights.clear()
+    await run(world, task(client.gateway.close()))
+    with pytest.raises((OutcomeUnknown, NotStarted)):
+        await waiting
+    assert items(world) == [b"a"]
+
+
+async def test_a_reservation_is_valid_for_its_visibility_and_no_longer() -> None:
+    world = World()
+    client = await opened(world)
+    await run(world, enqueue(client, b"a"))
+    asking = client.gateway.wait(QUEUE, Q, [RESERVE, 2_000, True, None, None], timeout_s=5.0)
+    reply, grant = await run(world, task(asking))
+    assert (reply[2], grant.token, grant.is_valid) == (b"a", reply[1], True)
+    await world.advance(1.5)
+    assert grant.is_valid
+    await world.advance(0.6)
+    assert not grant.is_valid
