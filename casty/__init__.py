@@ -40,6 +40,7 @@ from casty.distributed.lock import Lock
 from casty.distributed.map import Dict
 from casty.distributed.port import EntityGateway
 from casty.distributed.queue import Queue
+from casty.distributed.reservation import Reservation
 from casty.distributed.semaphore import Semaphore
 from casty.distributed.set import Set
 from casty.journal.base import EventJournal, JournalKind, PersistedEvent, Snapshot
@@ -104,6 +105,7 @@ __all__ = [
     "ReachableMember",
     "Register",
     "RemoteActorRef",
+    "Reservation",
     "ScheduleOnce",
     "ScheduleTick",
     "Semaphore",

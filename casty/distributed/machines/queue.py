@@ -16,8 +16,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from casty.distributed.machines.base import (
+    COUNT,
     DESTROY,
     DESTROYED,
+    NO_FIELDS,
     NOT_WAITING,
     OK,
     OVERLOADED,
@@ -34,29 +36,33 @@ from casty.distributed.machines.base import (
 from casty.distributed.machines.queue_shapes import (
     ACK,
     APPEND,
+    BOUND,
     BURY,
+    DEAD_PEEK,
     DEAD_SIZE,
     DEQUEUE,
     ENQUEUE,
     ENQUEUE_AS,
+    FLAG,
     GET,
+    MAX_REQUEUED,
     NACK,
     PEEK,
     PUT,
     PUT_BACK,
-    QUERY_SHAPES,
     REMOVE,
     REQUEUE,
     RESERVE,
     RESERVED,
     SETUP,
-    SHAPES,
     SIZE,
     TAKE_DEAD,
     WAITING,
 )
 from casty.distributed.machines.queue_state import Ask, Item, Items, taken
 from casty.distributed.machines.wait_queue import Key
+from casty.limits import MAX_NUMBER
+from casty.schema import Data, Maybe, Number, Row
 
 __all__ = ["DEQUEUE", "ENQUEUE", "PUT_BACK", "QUEUES", "Items"]
 
@@ -78,8 +84,25 @@ class QueueStructure(Structure[Items]):
     kind = QUEUE
     name = "queue"
     stores_values = True
-    shapes: ClassVar[Shapes] = SHAPES
-    query_shapes: ClassVar[Shapes] = QUERY_SHAPES
+    shapes: ClassVar[Shapes] = {
+        DESTROY: NO_FIELDS,
+        ENQUEUE: Row((Data(),)),
+        DEQUEUE: NO_FIELDS,
+        PUT_BACK: Row((Data(), COUNT, COUNT, Maybe(COUNT), FLAG)),
+        PUT: Row((Data(), BOUND, BOUND)),
+        GET: Row((BOUND, BOUND)),
+        RESERVE: Row((Number(1, MAX_NUMBER), FLAG, BOUND, BOUND)),
+        ACK: Row((COUNT,)),
+        NACK: Row((COUNT,)),
+        REQUEUE: Row((Number(1, MAX_REQUEUED),)),
+        TAKE_DEAD: NO_FIELDS,
+        ENQUEUE_AS: Row((Data(), BOUND, BOUND)),
+        REMOVE: Row((COUNT,)),
+        BURY: Row((COUNT,)),
+        SETUP: Row((BOUND, BOUND, Number(1, MAX_NUMBER))),
+        APPEND: Row((Data(),)),
+    }
+    query_shapes: ClassVar[Shapes] = dict.fromkeys((PEEK, SIZE, DEAD_PEEK, DEAD_SIZE, RESERVED), NO_FIELDS)
 
     def decide(self, state: Items | None, command: Command, ctx: Context) -> Decision:
         """Apply a checked command.
