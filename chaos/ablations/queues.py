@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
+from casty.cluster.sessions import router
 from casty.cluster.sessions.client_session import Ledger
+from casty.cluster.slots.machine import SlotMachine
+from casty.cluster.slots.records import SlotRecords
 from casty.cluster.slots.visibility import Visibility
 from casty.distributed.machines.base import OK, Decision
 from casty.distributed.machines.queue import QueueStructure
 from casty.distributed.machines.queue_state import Items
 
-from .bug import Planted, bug_in
+from .bug import Planted, bug_in, shown
 
 __all__ = ["QUEUES"]
 
@@ -135,17 +138,40 @@ def _position_of_the_last(right: Any) -> Any:
     return changed
 
 
+_MACHINE = "tests/unit/distributed/machines/test_queue.py::TestQueue::runTest"
+_SLOT = "tests/unit/cluster/slots/test_slot_queues.py"
+_GATEWAY = "tests/unit/cluster/sessions/test_gateway_queues.py"
+
 QUEUES: tuple[Planted, ...] = (
     Planted("returned-to-the-end", "order", "queue", Items, "insert", _to_the_end),
-    bug_in("last-getter-first", "order", "queue", Items, "promote", _last_served_first),
     bug_in("acked-by-anybody", "reservations are fenced", "queue", QueueStructure, "_end", _acked_by_anybody),
     Planted("room-for-the-reserved", "maxsize", "queue", Items, "room", property(_room_for_one_more)),
     Planted("never-dead", "max_deliveries", "queue", Items, "give_back", _never_dead),
     bug_in("deliveries-forgotten", "deliveries", "queue", Items, "give_back", _uncounted),
-    Planted("takes-not-undone", "withdrawal", "queue", QueueStructure, "take_back", _not_taken_back, True),
     bug_in("reserved-dies-with-its-session", "session end", "queue", QueueStructure, "end_session",
            _ends_with_its_items),
     Planted("visible-for-no-time", "visibility", "queue", Visibility, "heard", _at_once),
+    Planted("takes-not-undone", "withdrawal", "queue", QueueStructure, "take_back", _not_taken_back, True),
     Planted("confirmed-as-given-up", "confirmation of takes", "queue", Ledger, "confirm", _confirmed_as_given_up,
             True),
+    shown(bug_in("last-getter-first", "order", "queue", Items, "promote", _last_served_first), _MACHINE),
+    shown(
+        Planted("answered-before-it-is-had", "withdrawal", "queue", router, "is_taken", _always_taken),
+        f"{_GATEWAY}::test_what_crosses_a_cancellation_is_put_back",
+    ),
+    shown(
+        bug_in("given-up-and-forgotten", "marks of what is given up", "queue", Ledger, "abandon",
+               _waited_for_no_longer),
+        f"{_GATEWAY}::test_a_cancelled_waiter_whose_item_came_first_gives_it_back",
+    ),
+    shown(
+        bug_in("handed-to-the-dead", "sessions that end in parts", "queue", SlotMachine, "_settle",
+               _handed_to_the_dead),
+        f"{_SLOT}::test_a_session_that_ends_in_parts_is_served_no_more",
+    ),
+    shown(
+        bug_in("position-of-the-last", "positions on record", "queue", SlotRecords, "changed",
+               _position_of_the_last),
+        f"{_SLOT}::test_what_others_are_served_is_on_record_and_who_waits_is_told_no_position",
+    ),
 )  # fmt: skip

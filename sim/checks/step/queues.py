@@ -61,6 +61,9 @@ class Seen(NamedTuple):
     life: int
     items: dict[int, tuple[str, bytes, int, Key | None]]
     next: int
+    maxsize: int
+    used: int
+    """How many items are free or reserved."""
 
 
 class QueueItems:
@@ -169,7 +172,7 @@ class QueueItems:
         self, name: bytes, was: Seen | None, now: Seen, answers: ReplySink, withdrawn: dict[Key, None]
     ) -> None:
         taken, acked = self._of(name, now)
-        same = was if was is not None and was.life == now.life else Seen(now.life, {}, 1)
+        same = was if was is not None and was.life == now.life else Seen(now.life, {}, 1, 0, 0)
         handed: dict[int, Key] = {}
         revived = put_back = 0
         for key, answer in answers.items():
@@ -215,6 +218,10 @@ class QueueItems:
                 if number != expected:
                     self._report(36, f"queue {name!r}: item {number} came after {expected - 1}")
                 expected = number + 1
+                if number in now.items and now.used > now.maxsize:
+                    self._report(
+                        9, f"queue {name!r}: item {number} came into one of {now.maxsize}, which are there"
+                    )
         if expected != now.next:
             self._report(
                 36, f"queue {name!r}: items up to {now.next - 1} were numbered, {expected - 1} are known"
@@ -286,4 +293,5 @@ def _seen(machine: SlotMachine, name: bytes) -> Seen | None:
     if state is None or not state.exists:
         return None
     items = {number: (place, data, count, key) for number, place, data, count, key in _places(state)}
-    return Seen(state.life, items, state.next)
+    used = sum(row[0] != DEAD for row in items.values())
+    return Seen(state.life, items, state.next, state.maxsize or used, used)

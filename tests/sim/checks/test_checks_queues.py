@@ -146,6 +146,7 @@ def test_what_a_queue_does_is_explained_by_its_entries() -> None:
         (39, lambda queue: queue.returned.append(Item(2, b"b", 0))),
         (38, lambda queue: queue.reserved.update({(2, 99): next(iter(queue.reserved.values()))})),
         (38, lambda queue: queue.dead.update({1: (b"a", 1)})),
+        (9, lambda queue: setattr(queue, "maxsize", 3)),
         (37, lambda queue: queue.getters.update({(1, 98): None})),
         (24, lambda queue: queue.getters.update({(7, 98): None})),
     ],
