@@ -38,6 +38,7 @@ from casty.distributed.facade import Distributed
 from casty.distributed.fence import Fence
 from casty.distributed.lock import Lock
 from casty.distributed.map import Dict
+from casty.distributed.map_watch import MapChange, MapState, MapWatch
 from casty.distributed.port import EntityGateway
 from casty.distributed.queue import Queue
 from casty.distributed.reservation import Reservation
@@ -90,6 +91,9 @@ __all__ = [
     "Lock",
     "Mailbox",
     "MailboxOverflowStrategy",
+    "MapChange",
+    "MapState",
+    "MapWatch",
     "Member",
     "MemberLeft",
     "MemberStatus",

@@ -21,6 +21,7 @@ limit                refused when it is made                               refus
 `MAX_NAME_BYTES`     ids of the parties of a barrier: `ValueError`         `slot_schema`
 `MAX_NUMBER`         requests count from 1; `check_count`: `ValueError`    `slot_schema`, `slot_leader`, `remote`, ...
 `MAX_INTEGER_BITS`   numbers for counters: `ValueError`                    `slot_schema`
+`MAX_TTL_TICKS`      times to live of keys: `ValueError`                   `slot_schema`
 `MAX_GENERATION`     a founding takes at most this                         founding documents, `control_schema`
 ===================  ====================================================  ======================================
 
@@ -37,7 +38,7 @@ __all__ = [
     "MAX_BYTES", "MAX_DEPTH", "MAX_FLAG_BITS", "MAX_GENERATION", "MAX_INTEGER_BITS", "MAX_ITEMS", "MAX_NAME_BYTES",
     "MAX_NUMBER", "MAX_PORT", "MAX_REGIONS", "MAX_REGION_NAME_BYTES", "MAX_SAME_HASH",
     "MAX_SERVICES", "MAX_SERVICE_BYTES", "MAX_SERVICE_KEY_BYTES", "MAX_SERVICE_REF_BYTES", "MAX_SUBSCRIPTION_BYTES",
-    "MAX_TEXT_BYTES", "MAX_WATCH_BYTES",
+    "MAX_TEXT_BYTES", "MAX_TIME", "MAX_TTL_TICKS", "MAX_WATCH_BYTES",
 ]  # fmt: skip
 
 MAX_ITEMS = 1_048_576
@@ -73,6 +74,12 @@ is told to, so that what is longer is refused by every program that only wants t
 
 MAX_NUMBER = 2**63 - 1
 """The largest number that a slot keeps of a request."""
+
+MAX_TIME = 2**60
+"""The highest tick of a slot's time: with the longest time to live on top it still has eight bytes."""
+
+MAX_TTL_TICKS = 2**40
+"""The longest time to live of a key, in hundredths of a second: 348 years."""
 
 MAX_REGIONS = 1024
 """Names of regions in a cluster: every client has all of them, and they stay recorded."""

@@ -8,7 +8,7 @@ is still good.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -32,6 +32,7 @@ from casty.distributed.machines.base import (
     Decision,
     Reply,
 )
+from casty.distributed.machines.map import TIMED
 from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.port import EntityGateway, Grant, RegionRef
 from casty.errors import OutcomeUnknown, ProtocolError, Unavailable
@@ -43,6 +44,10 @@ __all__ = ["PlainPort", "StructureCall", "plain_entities"]
 
 COMMAND, READ, ABANDON = range(3)
 FOR_EVER_S = 365.0 * 86400
+_ONE_BY_ONE = (
+    "this gateway reaches entities one by one and can neither list nor watch them; name the keys one by one, or use a "
+    "ClusterClient or ClusteredActorSystem as the gateway"
+)
 
 
 @message(name="casty.structure-call")
@@ -172,7 +177,12 @@ class PlainPort:
         self.cluster: tuple[int, str] | None = None
 
     async def command(self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None) -> Reply:
-        """Apply a command at most once."""
+        """Apply a command at most once; refused is what needs a time that all replicas agree on."""
+        if kind == MAP and command[0] in TIMED:
+            raise NotImplementedError(
+                "this gateway reaches plain entities, which have no agreed time: no key of theirs can have a time to "
+                "live; use a ClusterClient or ClusteredActorSystem as the gateway"
+            )
         self._seq += 1
         return await self._ask(COMMAND, self._seq, kind, entity, command, timeout_s)
 
@@ -207,9 +217,27 @@ class PlainPort:
 
     async def scan(self, kind: int, prefix: bytes, *, timeout_s: float | None) -> list[bytes]:
         """Refuse: a region cannot list its entities."""
-        raise NotImplementedError(
-            "this gateway reaches entities one by one and cannot list them; delete the keys by their names"
-        )
+        raise NotImplementedError(_ONE_BY_ONE)
+
+    def pages(
+        self, kind: int, prefix: bytes, *, with_values: bool, timeout_s: float | None
+    ) -> AsyncIterator[list[tuple[bytes, bytes | None]]]:
+        """Refuse: a region cannot list its entities."""
+        raise NotImplementedError(_ONE_BY_ONE)
+
+    async def slot_count(self, *, timeout_s: float | None) -> int:
+        """Refuse: a region has no slots."""
+        raise NotImplementedError(_ONE_BY_ONE)
+
+    def slot_of(self, kind: int, entity: bytes) -> int | None:
+        """A region has no slots."""
+        return None
+
+    async def read_at(
+        self, slot: int | None, kind: int, prefix: bytes, query: Command, *, timeout_s: float | None
+    ) -> Reply:
+        """Refuse: a region has no slots, and nobody tells what changes in its entities."""
+        raise NotImplementedError(_ONE_BY_ONE)
 
     async def _ask(
         self, form: int, seq: int, kind: int, entity: bytes, body: Command, timeout_s: float | None

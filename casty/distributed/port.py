@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 
 from casty.actor.behavior import Behavior
@@ -147,4 +147,27 @@ class Port(Protocol):
 
     async def scan(self, kind: int, prefix: bytes, *, timeout_s: float | None) -> list[bytes]:
         """Return the entities of a kind that begin with `prefix`, asking every slot; not atomic."""
+        ...
+
+    def pages(
+        self, kind: int, prefix: bytes, *, with_values: bool, timeout_s: float | None
+    ) -> AsyncIterator[list[tuple[bytes, bytes | None]]]:
+        """Go through the entities of a kind that begin with `prefix`, slot by slot, a page at a time; not atomic.
+
+        With the values of keys of a map, or with None beside each. Each page has `timeout_s` of its own.
+        """
+        ...
+
+    async def slot_count(self, *, timeout_s: float | None) -> int:
+        """Return how many slots the cluster has."""
+        ...
+
+    def slot_of(self, kind: int, entity: bytes) -> int | None:
+        """Return the slot of an entity; None while the cluster is not known."""
+        ...
+
+    async def read_at(
+        self, slot: int | None, kind: int, prefix: bytes, query: Command, *, timeout_s: float | None
+    ) -> Reply:
+        """Answer a query about all entities of a slot that begin with `prefix`; None is the slot of that one entity."""
         ...

@@ -20,7 +20,8 @@ class ValuePort:
     """
 
     __slots__ = (
-        "_port", "canonical", "command", "decode", "encode", "host_label", "read", "release", "scan", "wait",
+        "_port", "canonical", "command", "decode", "encode", "host_label", "pages", "read", "read_at", "release",
+        "scan", "slot_count", "slot_of", "wait",
     )  # fmt: skip
 
     def __init__(self, port: Port, codec: ValueCodec) -> None:
@@ -34,6 +35,10 @@ class ValuePort:
         self.wait = port.wait
         self.release = port.release
         self.scan = port.scan
+        self.pages = port.pages
+        self.slot_count = port.slot_count
+        self.slot_of = port.slot_of
+        self.read_at = port.read_at
 
     @property
     def cluster(self) -> tuple[int, str] | None:

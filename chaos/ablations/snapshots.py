@@ -53,7 +53,7 @@ def _forgets_waiting(right: Any) -> Any:
 
     def take(load: Any, part: bytes) -> None:
         right(load, part)
-        load._fresh.numbers = (*load._fresh.numbers[:2], 0)
+        load._fresh.numbers = (*load._fresh.numbers[:2], 0, *load._fresh.numbers[3:])
 
     return take
 

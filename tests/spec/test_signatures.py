@@ -98,6 +98,7 @@ ADDED: Methods = {
     ),
     "ClusterClient.spawn": "(behavior, name, *, mailbox=None)",
     "Dict.get": "async (key, *, local=False, default=None)",
+    "Dict.put": "async (key, value, *, ttl_s=None)",
     "Semaphore.__init__": "(*, gateway, region_ref, name, permits=None, timeout=5.0)",
     "Semaphore.acquire": "async (n=1)",
     "Semaphore.try_acquire": "async (n=1)",

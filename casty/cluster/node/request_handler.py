@@ -323,6 +323,8 @@ class RequestHandler:
         answers = self._answers.pop(link, None)
         if answers is not None:
             self._node.relays.caller_lost(answers)
+            for replica in self.slots.values():
+                replica.maps.forget(answers)
 
     def settle(self) -> None:
         """Let the groups work and send the answers, until nothing is left to do: the turn's first hook."""
@@ -352,6 +354,8 @@ class RequestHandler:
         )
         replica.on_over = self._over
         replica.on_late = self._late.add
+        replica.maps.on_answered = node.output.mark_due
+        replica.maps.on_proposed = node.host.mark
         self.slots[slot] = replica
         return replica
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from casty.cluster.sessions.call import settled
 from casty.cluster.sessions.client_session import Ledger
@@ -10,7 +11,8 @@ from casty.cluster.sessions.grant import Hold
 from casty.cluster.sessions.router import CallRouter, Routes
 from casty.cluster.slots.operations import OP_READ, OP_WRITE, SCAN
 from casty.config import SECOND_NS, Settings
-from casty.distributed.machines.base import DESTROY, LOCK, OK, SEMAPHORE, Command, Reply
+from casty.distributed.machines.base import DESTROY, LOCK, MAP, OK, SEMAPHORE, Command, Reply
+from casty.distributed.machines.watching import ENTRIES
 from casty.distributed.port import LOST_DESTROYED, Grant
 from casty.ports import Runtime
 from casty.transport.output_batch import OutputBatch
@@ -171,8 +173,48 @@ class Gateway(CallRouter):
         after, is_more = b"", True
         while is_more:
             rest_s = None if end_ns is None else max(0, end_ns - self._clock.now()) / SECOND_NS
-            call = self._begin(OP_READ, (kind, prefix), [SCAN, after], rest_s, slot)
-            call.payload = pack([kind, prefix, [SCAN, after]])
-            page, is_more = (await self._finish(call))[1]
+            page, is_more = (await self.read_at(slot, kind, prefix, [SCAN, after], timeout_s=rest_s))[1]
             found.update(dict.fromkeys(page))
             after = page[-1] if page else b""
+
+    async def pages(
+        self, kind: int, prefix: bytes, *, with_values: bool, timeout_s: float | None
+    ) -> AsyncIterator[list[tuple[bytes, bytes | None]]]:
+        """Go through the entities that begin with `prefix`; see `Port.pages`."""
+        operation = ENTRIES if with_values else SCAN
+        for slot in range(await self.slot_count(timeout_s=timeout_s)):
+            after, is_more = b"", True
+            while is_more:
+                reply = await self.read_at(slot, kind, prefix, [operation, after], timeout_s=timeout_s)
+                rows, is_more = reply[1]
+                page: list[tuple[bytes, bytes | None]]
+                page = (
+                    [(name, value) for name, value in rows]
+                    if with_values
+                    else [(name, None) for name in rows]
+                )
+                if page:
+                    after = page[-1][0]
+                    yield page
+
+    async def slot_count(self, *, timeout_s: float | None) -> int:
+        """Return how many slots the cluster has; see `Port.slot_count`."""
+        topology = self._routes.topology()
+        if topology is None:
+            # That is the cluster's to say; this call waits for it, as every call does.
+            await self.read_at(0, MAP, b"", [SCAN, b"\xff"], timeout_s=timeout_s)
+            topology = self._routes.topology()
+        assert topology is not None, "a slot has answered"
+        return len(topology.slots)
+
+    def slot_of(self, kind: int, entity: bytes) -> int | None:
+        """Return the slot of an entity; see `Port.slot_of`."""
+        return self._slot_of((kind, entity))
+
+    async def read_at(
+        self, slot: int | None, kind: int, prefix: bytes, query: Command, *, timeout_s: float | None
+    ) -> Reply:
+        """Answer a query about entities of a slot; see `Port.read_at`."""
+        call = self._begin(OP_READ, (kind, prefix), query, timeout_s, -1 if slot is None else slot)
+        call.payload = pack([kind, prefix, query])
+        return await self._finish(call)

@@ -39,3 +39,32 @@ def may_wait(kind: int, command: Command) -> bool:
     if kind == QUEUE:
         return (command[3][0] if command[0] == RECORDED else command[0]) in WAITING
     return command[0] not in (DESTROY, RELEASE)
+"""What a slot's machine is limited to, and what an entry did to it. Values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from casty.distributed.machines.base import NO_EFFECTS, Effect, Reply
+
+__all__ = ["Applied", "MachineLimits"]
+
+
+class MachineLimits(NamedTuple):
+    """Bounds of one slot; see `Settings`."""
+
+    max_entities: int = 1_000_000
+    max_sessions: int = 100_000
+    max_waiters: int = 100_000
+
+
+class Applied(NamedTuple):
+    """What an entry did: its reply, outcomes of earlier waiting requests, and the session it ended.
+
+    The reply to an end of a session of which something is left is ``[QUEUED]``: another such entry has to follow.
+    """
+
+    reply: Reply
+    effects: Sequence[Effect] = NO_EFFECTS
+    ended: int | None = None

@@ -13,7 +13,7 @@ these: out, on the page, ahead, frozen and gone, born.
 A part is a list of rows:
 
 ================================  ===================================================================
-``[HEAD, generation, counter, waiting]``   the machine's own numbers; the first row of all
+``[HEAD, *numbers]``                       the machine's own five numbers; the first row of all
 ``[SESSION, number, head]``                a session; rows of its tables follow
 ``[ENTITY, kind, entity, head]``           an entity; rows of its tables follow
 ``[ROWS, table, rows]``                    rows of a table of the latest session or entity
@@ -62,12 +62,12 @@ class Dumped(Protocol):
     attempts: dict[bytes, int]
 
     @property
-    def numbers(self) -> tuple[int, int, int]:
-        """The generation, how many tokens were drawn, and how many requests wait."""
+    def numbers(self) -> tuple[int, int, int, int, int]:
+        """The generation, how many tokens were drawn, how many requests wait, the time, the last change of a map."""
         ...
 
     @numbers.setter
-    def numbers(self, numbers: tuple[int, int, int]) -> None: ...
+    def numbers(self, numbers: tuple[int, int, int, int, int]) -> None: ...
 
     @property
     def weights(self) -> Weights:
@@ -277,8 +277,8 @@ class SlotLoad:
             raise RemoteProtocolError("snapshot: the last part is missing")
         self._put_in_place()
 
-    def _head(self, generation: int, counter: int, waiting: int) -> None:
-        self._fresh.numbers = (generation, counter, waiting)
+    def _head(self, generation: int, counter: int, waiting: int, time: int, changed_index: int) -> None:
+        self._fresh.numbers = (generation, counter, waiting, time, changed_index)
 
     def _session(self, number: int, head: list[Any]) -> None:
         session = self._fresh.sessions[number] = SlotSession.begin(head)

@@ -9,6 +9,7 @@ Entries are flat lists packed by the gateway and proposed as they came:
 ``[EXPIRE, session]``                                          the leader gave the client up, or a part of that
 ``[CANCEL, session, seq, kind, entity]``                       withdraw a request if it still waits
 ``[ABANDON, session, low, [[seq, kind, entity], ...]]``        withdraw requests, whatever became of them
+``[LAPSE, time, [entity, ...]]``                               keys of maps whose time to live is over; see `lapses`
 =============================================================  ===========================================
 
 What each field may be says `slot_schema`; an entry that is none of these is an outcome, on every replica the same.
@@ -26,9 +27,12 @@ from itertools import islice
 from typing import Any
 
 from casty.cluster.slots.applied import RELEASE, Applied, MachineLimits, may_wait
+from casty.cluster.slots.applied import Applied, MachineLimits
 from casty.cluster.slots.dump import SlotDump, SlotLoad
+from casty.cluster.slots.lapses import Ends, lapse_of
+from casty.cluster.slots.pages import entries_page, names_page
 from casty.cluster.slots.records import SlotRecords
-from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, EXPIRE, OPEN, applicable
+from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, EXPIRE, LAPSE, OPEN, applicable
 from casty.cluster.slots.session_record import EntityKey, SlotSession
 from casty.cluster.slots.weights import Weights, weight_of
 from casty.distributed.machines.base import (
@@ -37,6 +41,7 @@ from casty.distributed.machines.base import (
     BUSY,
     EXPIRED,
     LOCK,
+    MAP,
     NO_EFFECTS,
     OK,
     OVERLOADED,
@@ -54,20 +59,19 @@ from casty.distributed.machines.base import (
     Reply,
 )
 from casty.distributed.machines.queue_shapes import WAITING
+from casty.distributed.machines.map import HAS_ENDED, WAS_DELETED, WAS_PUT, is_told, value_of
 from casty.distributed.machines.record import RECORDED
 from casty.distributed.machines.registry import STRUCTURES
 from casty.entity_order import EntityOrder
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
-__all__ = ["ENDED_AT_ONCE", "END_PART", "PAGE", "RELEASE", "Applied", "MachineLimits", "SlotMachine"]
+__all__ = ["ENDED_AT_ONCE", "END_PART", "RELEASE", "Applied", "MachineLimits", "SlotMachine"]
 
 TOKEN_BITS = 33
 MIN_OUTCOMES = 1024
 """Unconfirmed outcomes that a session may always have: confirmations come only with its next keep-alive."""
 DUMP_BYTES = 256 * 1024
-PAGE = 1_024
-"""Entities on one page of a scan: less than a millisecond of work where it is made, and where it arrives."""
 ENDED_AT_ONCE = 16
 """Requests that wait or hold and end with their session in one entry. A frame may close many sessions."""
 END_PART = 128
@@ -99,20 +103,9 @@ class SlotMachine:
     """
 
     __slots__ = (
-        "_context",
-        "_counter",
-        "_dump",
-        "_generation",
-        "_orders",
-        "_records",
-        "_unweighed",
-        "_waiting",
-        "_weights",
-        "attempts",
-        "entities",
-        "limits",
-        "sessions",
-    )
+        "_context", "_counter", "_dump", "_generation", "_index", "_orders", "_records", "_unweighed", "_waiting",
+        "_weights", "attempts", "changed_index", "ends", "entities", "limits", "on_change", "sessions",
+    )  # fmt: skip
 
     def __init__(self, limits: MachineLimits, generation: int) -> None:
         self.limits = limits
@@ -129,6 +122,12 @@ class SlotMachine:
         self._waiting = 0
         self._dump: SlotDump | None = None
         """Told of every session and entity before it changes."""
+        self._index = 0
+        self.changed_index = 0
+        """Of the latest entry that changed the value of some key of a map."""
+        self.ends = Ends()
+        self.on_change: Callable[[int, bytes, bytes | None, int], None] = _ignore
+        """Told of each such change, in order: its index, the entity, its value now, and what happened."""
         self._records = 0
         """How many records there are; where there is none, no command pays for the look."""
         self._context = Context(Caller(0, 0), self._next_token, limits.max_waiters)
@@ -146,6 +145,7 @@ class SlotMachine:
         except RemoteProtocolError as error:
             return Applied([BAD, str(error)])
         kind = entry[0]
+        self._index = index
         if kind == COMMAND:
             return self._command(entry)
         if kind == OPEN:
@@ -154,7 +154,28 @@ class SlotMachine:
             return self._end(kind, entry[1])
         if kind == CANCEL:
             return self._cancel(entry[1], entry[2], (entry[3], entry[4]))
-        return self._abandon(*entry[1:])
+        return self._lapse(*entry[1:]) if kind == LAPSE else self._abandon(*entry[1:])
+
+    @property
+    def time(self) -> int:
+        """The time of the slot, in ticks; see `lapses`."""
+        return self._context.time
+
+    def _lapse(self, time: int, names: Sequence[bytes]) -> Applied:
+        self._context.time = max(self._context.time, time)
+        for name in names:
+            key = (MAP, name)
+            if lapse_of(self.entities, key, self._context.time) and SlotRecords(self).lapses(key):
+                self.change(key, None)
+                self.tell(key, has_ended=True)
+        return Applied(_DONE)
+
+    def tell(self, key: EntityKey, *, has_ended: bool = False) -> None:
+        """Say that the value of a key of a map was changed by the present entry."""
+        self.changed_index = self._index
+        value = value_of(self.entities.get(key))
+        what = HAS_ENDED if has_ended else WAS_DELETED if value is None else WAS_PUT
+        self.on_change(self._index, key[1], value, what)
 
     def _open(self, index: int, attempt: bytes, gateway: bytes) -> Applied:
         known = self.attempts.get(attempt)
@@ -200,6 +221,8 @@ class SlotMachine:
             self._touch(key, state)
         decision = STRUCTURES[kind].decide(state, command, context)
         position = self._keep_decided(key, state, decision)
+        if kind == MAP and is_told(command, decision.reply):
+            self.tell(key)
         if kind in _PARTIES:
             if is_recorded and kind == QUEUE and command[0] not in WAITING and decision.reply[0] == OK:
                 # Who may wait looks for itself: what it hears may be decided long afterwards, by others.
@@ -341,10 +364,13 @@ class SlotMachine:
                 del self.entities[key]
                 self._orders[key[0]].remove(key[1])
                 self._records -= key[0] == RECORD
+                self.ends.moved(key[1], before, None)
         elif before is not after:
             if before is None:
                 self._orders[key[0]].add(key[1])
                 self._records += key[0] == RECORD
+            if key[0] == MAP:
+                self.ends.moved(key[1], before, after)
             self.entities[key] = after
 
     def _keep_decided(self, key: EntityKey, before: Any, decision: Decision) -> Reply:
@@ -509,21 +535,18 @@ class SlotMachine:
         return STRUCTURES[kind].query(self.entities.get((kind, entity)), query)
 
     def scan(self, kind: int, prefix: bytes, after: bytes, limit_bytes: int) -> tuple[list[bytes], bool]:
-        """Return one page of the entities of a kind that begin with `prefix`, by their bytes, and if there are more.
-
-        An order that does not depend on when a key was put: what is there all the time is on one of the pages,
-        whatever is deleted and put again meanwhile.
-
-        Parameters
-        ----------
-        after
-            The last entity of the page before, whether it still exists or not.
-        limit_bytes
-            About how long a page may be, but for one of a single entity. It has no more than `PAGE` of them.
-        """
+        """Return one page of the entities of a kind that begin with `prefix`, and if there are more; see `pages`."""
         order = self._orders.get(kind)
         # Nobody checked what a gateway named.
-        return ([], False) if order is None else order.page(prefix, after, PAGE, limit_bytes)
+        return ([], False) if order is None else names_page(order, prefix, after, limit_bytes)
+
+    def entries(self, prefix: bytes, after: bytes, limit_bytes: int) -> tuple[list[list[bytes]], bool]:
+        """Return one page of the keys of a map, as entities, with their values; see `entries_page`."""
+        return entries_page(self._orders[MAP], self._visible, prefix, after, limit_bytes)
+
+    def _visible(self, name: bytes) -> bytes | None:
+        is_half = self._records and SlotRecords(self).is_half((MAP, name))
+        return None if is_half else value_of(self.entities[MAP, name])
 
     def names_after(self, kind: int, name: bytes | None, most: int) -> list[bytes]:
         """Return the next entities of a kind above a name, or the first ones where that is None; see `SlotDump`."""
@@ -532,13 +555,13 @@ class SlotMachine:
     # -- snapshots
 
     @property
-    def numbers(self) -> tuple[int, int, int]:
-        """The generation, how many tokens were drawn, and how many requests wait."""
-        return self._generation, self._counter, self._waiting
+    def numbers(self) -> tuple[int, int, int, int, int]:
+        """The generation, how many tokens were drawn, how many requests wait, the time, and `changed_index`."""
+        return self._generation, self._counter, self._waiting, self.time, self.changed_index
 
     @numbers.setter
-    def numbers(self, numbers: tuple[int, int, int]) -> None:
-        self._generation, self._counter, self._waiting = numbers
+    def numbers(self, numbers: tuple[int, int, int, int, int]) -> None:
+        self._generation, self._counter, self._waiting, self._context.time, self.changed_index = numbers
 
     def begin_dump(self, part_bytes: int) -> SlotDump:
         """Begin to dump the present state in parts, while entries go on being applied; one dump at a time."""
@@ -569,6 +592,7 @@ class SlotMachine:
         self.entities, other.entities = other.entities, self.entities
         self._orders, other._orders = other._orders, self._orders
         self._records = other._records
+        self.ends, other.ends = other.ends, self.ends
         self._weights, self._unweighed = other.weights, {}
 
     def discard(self) -> Iterator[None]:
@@ -579,6 +603,7 @@ class SlotMachine:
                 yield
         for order in self._orders.values():
             yield from order.discard()
+        yield from self.ends.discard()
 
     def dump(self) -> bytes:
         """Return the whole state at once; `load` of it gives an equal machine."""
@@ -596,3 +621,7 @@ class SlotMachine:
         for part in parts:
             load.take(part)
         load.finish()
+
+
+def _ignore(index: int, name: bytes, value: bytes | None, what: int) -> None:
+    """Nobody watches."""

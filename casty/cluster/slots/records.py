@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from casty.cluster.slots.session_record import EntityKey
 from casty.distributed.machines.base import (
     BUSY,
+    DESTROY,
+    MAP,
     OK,
     OTHER_JOURNAL,
     OVERLOADED,
@@ -25,6 +27,7 @@ from casty.distributed.machines.base import (
     Reply,
 )
 from casty.distributed.machines.queue_shapes import ACK, NACK, SETUP
+from casty.distributed.machines.map import is_told
 from casty.distributed.machines.record import (
     BEGIN,
     FORGET,
@@ -81,6 +84,9 @@ class Machine(Protocol):
 
     def raise_generation(self, generation: int) -> None:
         """Draw no token of a lower generation any more."""
+
+    def tell(self, key: EntityKey) -> None:
+        """Say that the value of a key of a map was changed."""
 
 
 class SlotRecords:
@@ -171,6 +177,8 @@ class SlotRecords:
         if STRUCTURES[key[0]].has_changed(command, reply):
             self._machine.touch(record_key(key))
             record.changed(command)
+            if key[0] == MAP and is_told(command, reply):
+                self._machine.tell(key)
         return reply
 
     def _unsaved(self, key: EntityKey, command: Command, record: Record) -> Reply | None:
@@ -233,20 +241,35 @@ class SlotRecords:
             record.step += 1
         if number:
             record.is_live, record.number = True, number
+            if key[0] == MAP and key in self._machine.entities and not record.had_state:
+                self._machine.tell(key)  # until now nobody saw anything of it
             if record.had_state and key in self._machine.entities:
                 # It existed before anybody put it on record: how it became what it is goes on record now.
                 for change in STRUCTURES[key[0]].rebuild(self._machine.entities[key]):
                     record.changed(change)
         return _progress(record)
 
+    def lapses(self, key: EntityKey) -> bool:
+        """Whether a key whose time to live is over may go now; that goes on record as its destruction."""
+        record = self._of(key)
+        if record is None or not record.is_live:
+            return record is None or record.had_state
+        self._machine.touch(record_key(key))
+        record.changed([DESTROY])
+        return True
+
     # -- queries
+
+    def is_half(self, key: EntityKey) -> bool:
+        """Whether the entity is being restored, so that nobody may see anything of it yet."""
+        record = self._of(key)
+        return record is not None and not record.is_live and not record.had_state
 
     def query(self, key: EntityKey, query: Command) -> Reply | None:
         """Answer a checked query; None where no record is concerned."""
         record = self._of(key)
         if query[0] < RECORDED:
-            is_half = record is not None and not record.is_live and not record.had_state
-            return _RESTORING if is_half else None
+            return _RESTORING if self.is_half(key) else None
         if record is None or not record.is_live:
             return self._unrecorded(key, record)
         if query[0] == TAIL:

@@ -21,6 +21,7 @@ from casty.cluster.multiraft.proposals import (
 from casty.cluster.slots.dump import SlotDump, SlotLoad
 from casty.cluster.slots.leader import EXPIRY_WORK, SlotLeader
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
+from casty.cluster.slots.map_service import SlotMaps
 from casty.cluster.slots.node_memory import NodeMemory
 from casty.cluster.slots.operations import KEEPALIVE_FIELDS, MARKS_BYTES, SCAN
 from casty.cluster.slots.schema import (
@@ -29,6 +30,7 @@ from casty.cluster.slots.schema import (
     CLOSE,
     COMMAND,
     EXPIRE,
+    LAPSE,
     OPEN,
     check_entry,
     check_keepalive,
@@ -38,7 +40,7 @@ from casty.cluster.slots.weights import Weights
 from casty.cluster.slots.window import Window
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Entry
-from casty.distributed.machines.base import BAD, KIND_NAMES, OK, QUEUED, WITHDRAWN
+from casty.distributed.machines.base import BAD, KIND_NAMES, MAP, OK, QUEUED, WITHDRAWN
 from casty.errors import RemoteProtocolError
 from casty.events import HoldGranted, SessionEnded, SessionOpened
 from casty.parts import Parts
@@ -60,7 +62,8 @@ class SlotReplica:
 
     __slots__ = (
         "_budget", "_former", "_has_failed", "_last_read", "_led_term", "_memory", "_observe", "_on_role", "_reads",
-        "_runtime", "_settings", "_slot", "_ttl_ns", "_window", "leader", "machine", "on_late", "on_over", "proposals",
+        "_runtime", "_settings", "_slot", "_ttl_ns", "_window", "leader", "machine", "maps", "on_late", "on_over",
+        "proposals",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +81,9 @@ class SlotReplica:
         )
         self.machine = SlotMachine(limits, generation)
         self.proposals = Proposals()
+        self.maps = SlotMaps(
+            self.machine, self.proposals, runtime.clock, settings.max_value_bytes, generation
+        )
         self.leader: SlotLeader | None = None
         self.on_over: Callable[[int], None] = _ignore
         """Told of the slot when `propose_part` has something to do; a turn of its own is due to each part."""
@@ -94,7 +100,7 @@ class SlotReplica:
         self._memory = memory
         self._budget = memory.budget
         self._observe = runtime.observe
-        self._reads: dict[int, tuple[ReadReplySink, int, list[Any]]] = {}
+        self._reads: dict[int, tuple[Group, ReadReplySink, int, list[Any]]] = {}
         """Reads that wait for the lease, at most `MAX_READS`; a row goes when it is confirmed or refused."""
         self._has_failed = False
         self._last_read = 0
@@ -137,6 +143,8 @@ class SlotReplica:
                 if refused is not None:
                     answers.add(call_id, refused)
                     return
+        if entry[0] == COMMAND and entry[5] == MAP and leader is not None:
+            self.maps.before_write(group, entry)
         # It takes memory in the log, and soon in the state.
         if self._budget.accepted(2 * len(payload)):
             self._memory.measure()
@@ -166,7 +174,7 @@ class SlotReplica:
             )
             return
         self._last_read += 1
-        self._reads[self._last_read] = (answers, call_id, read)
+        self._reads[self._last_read] = (group, answers, call_id, read)
         group.core.read(self._runtime.clock.now(), self._last_read)
 
     def serve_read(self, token: int) -> None:
@@ -175,25 +183,27 @@ class SlotReplica:
         A state that is read later has all that the confirmed one had, so nothing stale is answered.
         """
         row = self._reads.pop(token)
-        answers = row[0]
+        answers = row[1]
         if answers.is_full:
             answers.put_off(partial(self._answer, *row))
         else:
             self._answer(*row)
 
-    def _answer(self, answers: ReplySink, call_id: int, read: list[Any]) -> None:
+    def _answer(self, group: Group, answers: ReadReplySink, call_id: int, read: list[Any]) -> None:
         kind, entity, query = read
         if self._has_failed:
             answers.add(call_id, [NOT_LEADER, None, 0])
         elif query[0] == SCAN:
             page = self.machine.scan(kind, entity, query[1], self._settings.max_value_bytes)
             answers.add(call_id, [OK, page])
+        elif kind == MAP:
+            self.maps.answer(group, answers, call_id, read)
         else:
             answers.add(call_id, self.machine.query(kind, entity, query))
 
     def refuse_read(self, token: int) -> None:
         """Leadership ended before the read was confirmed; it changed nothing: ask elsewhere."""
-        answers, call_id, _ = self._reads.pop(token)
+        _, answers, call_id, _ = self._reads.pop(token)
         answers.add(call_id, [NOT_LEADER, None, 0])
 
     def keep_alive(self, group: Group, row: Any) -> list[object]:
@@ -229,7 +239,12 @@ class SlotReplica:
             How much it will cost.
         """
         leader = self.leader
-        if leader is None or not self.machine.sessions or not _may_speak(group, now_ns):
+        if leader is None or not _may_speak(group, now_ns):
+            return 0
+        self.maps.tick(group)
+        if self._budget.is_full:
+            self.maps.shed()
+        if not self.machine.sessions:
             return 0
         spent = 0
         for entry in leader.due(now_ns, work):
@@ -250,8 +265,13 @@ class SlotReplica:
         return 0 if self.leader is None else self.leader.longest_silence_ns(now_ns)
 
     def propose_part(self, group: Group, now_ns: int) -> bool:
-        """Propose the next part of the end of a session that is over; True if another session waits for its own."""
+        """Propose the next part of the end of a session that is over; True if another session waits for its own.
+
+        And of the end of keys whose time is over.
+        """
         leader = self.leader
+        if leader is not None and _may_speak(group, now_ns):
+            self.maps.propose_part(group)
         part = leader.next_part() if leader is not None and _may_speak(group, now_ns) else None
         if leader is None or part is None:
             return False
@@ -266,6 +286,7 @@ class SlotReplica:
     def apply(self, index: int, entry: Entry) -> None:
         """Apply one committed entry, and answer whoever waits."""
         reply, effects, ended = self.machine.apply(index, entry.data)
+        self.maps.tell()
         waiting = self.proposals.take(index, entry.term)
         if reply[0] == BAD:
             if waiting is not None:
@@ -304,6 +325,8 @@ class SlotReplica:
     def _after_session_entry(self, reply: list[Any], data: bytes, ended: int | None) -> None:
         entry: Any = unpack(data)
         leader = self.leader
+        if entry[0] == LAPSE and self.maps.applied(entry) and leader is not None:
+            self.on_over(self._slot)
         if leader is not None:
             if entry[0] == OPEN and reply[0] == OK:
                 leader.opened(reply[1], self._runtime.clock.now())
@@ -329,10 +352,12 @@ class SlotReplica:
         if self.leader is not None and not (group.is_leading and self._led_term == term):
             leader, self.leader = self.leader, None
             self.on_late(leader.abandon([NOT_LEADER, None, term]))
+            self.on_late(self.maps.abandon([NOT_LEADER, None, term]))
             self.on_late(self.proposals.abandon(term if group.is_leading else None))
         if group.is_leading and self.leader is None:
             self._led_term = term
             self.leader = SlotLeader(self.machine, self._ttl_ns, self._runtime.clock.now(), self._window)
+            self.maps.led()
         self._on_role(group)
 
     def begin_dump(self) -> SlotDump:
@@ -341,7 +366,12 @@ class SlotReplica:
 
     def begin_load(self) -> SlotLoad:
         """Begin to put another state together."""
-        return self.machine.begin_load(lambda former: self._former.add(former.discard()))
+        return self.machine.begin_load(self._loaded)
+
+    def _loaded(self, former: SlotMachine) -> None:
+        """Another state took the place of the former one."""
+        self._former.add(former.discard())
+        self.maps.heard()
 
     def weights(self) -> Weights:
         """Return what the machine's entities take."""
@@ -349,7 +379,7 @@ class SlotReplica:
 
     def state_bytes(self) -> int:
         """Return what the machine takes in all."""
-        return self.machine.weights.total(len(self.machine.sessions))
+        return self.machine.weights.total(len(self.machine.sessions)) + self.maps.size_bytes
 
     def close(self) -> None:
         """The replica failed: whoever waits asks another one, and what was proposed may be applied there."""
@@ -357,6 +387,7 @@ class SlotReplica:
         leader, self.leader = self.leader, None
         if leader is not None:
             self.on_late(leader.abandon([NOT_LEADER, None, 0]))
+        self.on_late(self.maps.abandon([NOT_LEADER, None, 0]))
         self.on_late(self.proposals.abandon())
         for token in list(self._reads):
             self.refuse_read(token)

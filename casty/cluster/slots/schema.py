@@ -10,22 +10,27 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.slots.operations import KEEPALIVE_FIELDS, SCAN
-from casty.distributed.machines.base import COUNTER, FENCE
+from casty.distributed.machines.base import COUNTER, FENCE, MAP
 from casty.distributed.machines.record import recorded_queries, recorded_shapes
 from casty.distributed.machines.registry import STRUCTURES
+from casty.distributed.machines.watching import MAP_QUERIES
 from casty.errors import RemoteProtocolError
-from casty.limits import MAX_NAME_BYTES, MAX_NUMBER
+from casty.limits import MAX_NAME_BYTES, MAX_NUMBER, MAX_TIME
 from casty.schema import Case, Data, Number, Row, Rows, Tagged, compiled, flaw
 from casty.wire.pack import unpack
 
 __all__ = [
-    "ABANDON", "CANCEL", "CLOSE", "COMMAND", "ENTRIES", "EXPIRE", "KEEPALIVES", "OPEN", "READ", "applicable",
-    "check_entry", "check_keepalive", "check_read",
+    "ABANDON", "CANCEL", "CLOSE", "COMMAND", "ENTRIES", "EXPIRE", "KEEPALIVES", "LAPSE", "LAPSED_AT_ONCE", "OPEN",
+    "READ", "applicable", "check_entry", "check_keepalive", "check_read",
 ]  # fmt: skip
 
-OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON = range(1, 7)
+OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE = range(1, 8)
+
+LAPSED_AT_ONCE = 128
+"""Keys that one entry lets go: about a millisecond."""
 
 COUNT = Number(0, MAX_NUMBER)
+TIME = Number(0, MAX_TIME)
 KIND = Number(COUNTER, FENCE)
 NAME = Data(MAX_NAME_BYTES)
 ENTITY = Data()
@@ -38,7 +43,14 @@ _COMMANDS = {
     if structure.shapes
 }
 _QUERIES = {
-    kind: Tagged({**structure.query_shapes, SCAN: Row((ENTITY,)), **recorded_queries(structure)})
+    kind: Tagged(
+        {
+            **structure.query_shapes,
+            SCAN: Row((ENTITY,)),
+            **recorded_queries(structure),
+            **(MAP_QUERIES if kind == MAP else {}),
+        }
+    )
     for kind, structure in STRUCTURES.items()
     if structure.shapes
 }
@@ -56,6 +68,7 @@ ENTRIES = Tagged(
         EXPIRE: Row((COUNT,)),
         CANCEL: Row((COUNT, COUNT, KIND, ENTITY)),
         ABANDON: Row((COUNT, COUNT, REQUESTS)),
+        LAPSE: Row((TIME, Rows(ENTITY, 0, LAPSED_AT_ONCE))),
     }
 )  # fmt: skip
 """By kind; `slot_machine` says what the fields are."""
@@ -142,8 +155,8 @@ def applicable(data: bytes) -> list[Any]:
 def check_entry(data: bytes) -> list[Any]:
     """Return a decoded entry of a gateway; raises `RemoteProtocolError` unless it fits and a gateway may send it."""
     entry = applicable(data)
-    if entry[0] == EXPIRE:
-        raise RemoteProtocolError("slot entry: only a leader expires sessions")
+    if entry[0] in (EXPIRE, LAPSE):
+        raise RemoteProtocolError("slot entry: only a leader expires sessions, and tells the time")
     return entry
 
 

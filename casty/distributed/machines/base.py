@@ -183,9 +183,14 @@ class Context:
         Draws the slot's next fencing token.
     max_waiters, waiters
         How many requests may wait in this slot, and how many do.
+
+    Attributes
+    ----------
+    time
+        The time of the slot, in ticks, as its log tells it; see `casty.cluster.slots.lapses`.
     """
 
-    __slots__ = ("caller", "max_waiters", "next_token", "waiters")
+    __slots__ = ("caller", "max_waiters", "next_token", "time", "waiters")
 
     def __init__(
         self, caller: Caller, next_token: Callable[[], int], max_waiters: int = 100_000, waiters: int = 0
@@ -193,6 +198,7 @@ class Context:
         self.caller = caller
         self.next_token = next_token
         self.max_waiters = max_waiters
+        self.time = 0
         self.waiters = waiters
 
 

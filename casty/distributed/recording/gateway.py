@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from casty import runtime
@@ -34,6 +34,7 @@ from casty.distributed.machines.base import (
     Reply,
 )
 from casty.distributed.machines.queue_shapes import NACK, PUT_BACK, RESERVE, SIZE
+from casty.distributed.machines.map import CONTAINS, GET
 from casty.distributed.machines.record import (
     BEGIN,
     FORGET,
@@ -46,6 +47,7 @@ from casty.distributed.machines.record import (
     TOKEN_KINDS,
 )
 from casty.distributed.machines.registry import STRUCTURES
+from casty.distributed.machines.watching import WATCH
 from casty.distributed.port import Grant, Port, RegionRef
 from casty.distributed.recording.names import IDENTITY, LIFE, entities_of, journal_id, map_prefix
 from casty.distributed.recording.recorder import Journal, Recorder, within
@@ -61,6 +63,9 @@ log = logging.getLogger("casty.journal")
 
 MAX_RECORDERS = 10_000
 """Entities of which this process remembers how far the journal is; what it forgot it asks for again."""
+
+READ_AT_ONCE = 64
+"""Keys of a map that are read at the same time where many are asked for."""
 
 SNAPSHOT_EVERY = 1_000
 """After so many changes of an entity a snapshot of it is kept, if it is small."""
@@ -270,6 +275,48 @@ class JournaledPort:
             self._do_aside(self.release(kind, entity, grant, [NACK, grant.seq], timeout_s=ASIDE_S))
         elif kind == QUEUE and isinstance(reply[1], bytes):
             self._do_aside(self.command(kind, entity, [PUT_BACK, *reply[1:6]], timeout_s=ASIDE_S))
+
+    async def pages(
+        self, kind: int, prefix: bytes, *, with_values: bool, timeout_s: float | None
+    ) -> AsyncIterator[list[tuple[bytes, bytes | None]]]:
+        """Go through the entities in the cluster and on record that begin with `prefix`; see `Port.pages`."""
+        names = await self.scan(kind, prefix, timeout_s=timeout_s)
+        for first in range(0, len(names), READ_AT_ONCE):
+            some = names[first : first + READ_AT_ONCE]
+            if not with_values:
+                yield [(name, None) for name in some]
+                continue
+            reads = [self.read(kind, name, [GET], timeout_s=timeout_s) for name in some]
+            # All end before the first error is raised: nothing of it outlives the call.
+            replies = [
+                reply if reply[0] == OK else _refused(kind, name, reply)
+                for name, reply in zip(some, await _all_of(reads), strict=True)
+            ]
+            yield [
+                (name, reply[1]) for name, reply in zip(some, replies, strict=True) if reply[1] is not None
+            ]
+
+    async def slot_count(self, *, timeout_s: float | None) -> int:
+        """See `Port.slot_count`."""
+        return await self._inner.slot_count(timeout_s=timeout_s)
+
+    def slot_of(self, kind: int, entity: bytes) -> int | None:
+        """See `Port.slot_of`."""
+        return self._inner.slot_of(kind, entity)
+
+    async def read_at(
+        self, slot: int | None, kind: int, prefix: bytes, query: Command, *, timeout_s: float | None
+    ) -> Reply:
+        """Answer a query about entities of a slot, from what is on record; see `Port.read_at`."""
+        reply = await self._inner.read_at(slot, kind, prefix, query, timeout_s=timeout_s)
+        if query[0] == WATCH and reply[0] == OK:
+            _, _, changes, page = reply[1]
+            told = dict.fromkeys(row[0] for row in [*changes, *([] if page is None else page[2])])
+            for first in range(0, len(told), READ_AT_ONCE):
+                some = list(told)[first : first + READ_AT_ONCE]
+                # An answer from a later moment is on record only if all before it is.
+                await _all_of([self.read(kind, name, [CONTAINS], timeout_s=timeout_s) for name in some])
+        return reply
 
     async def _is_nowhere(self, kind: int, entity: bytes, reply: Reply, deadline: Deadline) -> bool:
         """Whether it was not in the cluster, by that answer, and then not on record: no life begins to say so."""
@@ -530,6 +577,21 @@ def _seen(task: asyncio.Task[None]) -> None:
     """Take note of how a restoration ended that nobody may wait for any more."""
     if not task.cancelled():
         task.exception()
+
+
+async def _all_of(work: Sequence[Awaitable[T]]) -> list[T]:
+    """Wait for all of them, and raise the first error then."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    found: list[T] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        found.append(result)
+    return found
+
+
+def _refused(kind: int, entity: bytes, reply: Reply) -> Reply:
+    raise failure(reply, journal_id(kind, entity))
 
 
 async def _quietly(work: Awaitable[object]) -> None:

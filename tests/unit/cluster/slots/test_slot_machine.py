@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casty.cluster.slots.machine import (
-    PAGE,
     Applied,
     MachineLimits,
     SlotMachine,
 )
+from casty.cluster.slots.pages import PAGE
 from casty.cluster.slots.schema import (
     ABANDON,
     CANCEL,

@@ -1,0 +1,231 @@
+"""What a slot's replica does for maps besides applying commands: it tells the time, and answers who watches.
+
+The rules are in `lapses` and `publisher`; this has the replica's clock, its log and the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from casty.cluster.multiraft.host import Group
+from casty.cluster.multiraft.proposals import NOBODY, Late, Proposals, ReadReplySink, ReplySink
+from casty.cluster.slots.feed import Asked, TopologyPublisher
+from casty.cluster.slots.lapses import LapseClock, lapse_of, needs_time
+from casty.cluster.slots.machine import SlotMachine
+from casty.cluster.slots.schema import LAPSE
+from casty.distributed.machines.base import MAP, NOT_LEADER, OK, Reply
+from casty.distributed.machines.map import TTL
+from casty.distributed.machines.record import RECORDED
+from casty.distributed.machines.watching import ENTRIES, WATCH
+from casty.parts import Parts
+from casty.ports import Clock
+from casty.wire.pack import pack
+
+__all__ = ["SlotMaps"]
+
+ANSWERED_AT_ONCE = 64
+"""Questions of watchers that are answered in one turn: a millisecond or two, with the frames."""
+
+
+class SlotMaps:
+    """The maps of one slot, on one replica.
+
+    Parameters
+    ----------
+    machine, proposals
+        The replica's.
+    clock
+        The node's.
+    limit_bytes
+        About how long an answer may be.
+    generation
+        The cluster's.
+    """
+
+    __slots__ = (
+        "_clock", "_due", "_feed", "_generation", "_lapses", "_limit_bytes", "_machine", "_parts", "_proposals",
+        "on_answered", "on_proposed",
+    )  # fmt: skip
+
+    def __init__(
+        self, machine: SlotMachine, proposals: Proposals, clock: Clock, limit_bytes: int, generation: int
+    ) -> None:
+        self._machine = machine
+        self._proposals = proposals
+        self._clock = clock
+        self._limit_bytes = limit_bytes
+        self._generation = generation
+        self._lapses = LapseClock()
+        self._feed: TopologyPublisher | None = None
+        """While this replica leads, and somebody watches or did a moment ago."""
+        self._due: list[Asked] = []
+        """Questions that the entry which is being applied answers; empty after each."""
+        self._parts: Parts[Asked] = Parts(clock, self._serve, ANSWERED_AT_ONCE)
+        self.on_answered: Callable[[], None] = _nothing
+        """Called when answers were given, perhaps in a turn of their own."""
+        self.on_proposed: Callable[[Group], None] = _ignore
+        """Told of the group that has something in its log to send."""
+        machine.on_change = self._changed
+
+    # -- the time
+
+    def before_write(self, group: Group, entry: Sequence[Any]) -> None:
+        """Propose what has to be in the log before a checked COMMAND of a map: the time, and the end of its key."""
+        time = self._time()
+        names = lapse_of(self._machine.entities, (MAP, entry[6]), time)
+        if names or needs_time(entry[7]):
+            is_new = self._lapses.is_new(time)
+            if (is_new or names) and not self._propose(group, pack([LAPSE, time, names]), NOBODY, 0):
+                self._lapses.unproposed()
+
+    def tick(self, group: Group) -> None:
+        """Every heartbeat of a leader: propose what is due, answer who waited long."""
+        now_ns = self._clock.now()
+        entry = self._lapses.heartbeat(self._machine.ends, self._machine.time, now_ns)
+        if entry is not None and not self._propose(group, entry, NOBODY, 0):
+            self._lapses.unproposed()
+        if self._feed is not None:
+            self._parts.add(self._feed.tick(now_ns))
+
+    def propose_part(self, group: Group) -> None:
+        """Propose the end of the next keys whose time is over, if there are more and none is under way."""
+        entry = self._lapses.part(self._machine.ends, self._machine.time, self._clock.now())
+        if entry is not None and not self._propose(group, entry, NOBODY, 0):
+            self._lapses.unproposed()
+
+    def _time(self) -> int:
+        return self._lapses.time(self._machine.time, self._clock.now())
+
+    def _propose(self, group: Group, entry: bytes, answers: ReplySink, call_id: int) -> bool:
+        is_proposed = self._proposals.propose(group.core, entry, answers, call_id)
+        self.on_proposed(group)
+        return is_proposed
+
+    def applied(self, entry: Sequence[Any]) -> bool:
+        """A LAPSE entry was applied; whether more keys are due, so that a part is to be proposed in another turn."""
+        self.heard()
+        if not entry[2]:
+            return False
+        self._lapses.part_applied()
+        upcoming = self._machine.ends.next()
+        return upcoming is not None and upcoming <= self._time()
+
+    def heard(self) -> None:
+        """The machine's time may have changed."""
+        self._lapses.applied(self._machine.time, self._clock.now())
+
+    # -- reads
+
+    def answer(self, group: Group, answers: ReadReplySink, call_id: int, read: list[Any]) -> None:
+        """Answer a confirmed read of a map, or see to it that it is answered."""
+        _, entity, query = read
+        if query[0] == WATCH:
+            self._watch(group, answers, call_id, entity, query)
+        elif query[0] == ENTRIES:
+            answers.add(call_id, [OK, list(self._machine.entries(entity, query[1], self._limit_bytes))])
+        elif lapse_of(self._machine.entities, (MAP, entity), self._time()):
+            # It is over, and everybody has to see that from now on: the log says so first.
+            again = _Then(partial(self._read, answers, call_id, read))
+            self._propose(group, pack([LAPSE, self._time(), [entity]]), again, call_id)
+        else:
+            self._read(answers, call_id, read, [OK])
+
+    def _read(self, answers: ReplySink, call_id: int, read: list[Any], outcome: Reply) -> None:
+        if outcome[0] != OK:
+            answers.add(call_id, outcome)
+            return
+        kind, entity, query = read
+        reply = self._machine.query(kind, entity, query)
+        plain = query[2] if query[0] == RECORDED else query
+        if plain[0] == TTL and reply[0] == OK and reply[1] is not None and reply[1] > 0:
+            reply = [OK, max(0, reply[1] - self._time()), *reply[2:]]
+        answers.add(call_id, reply)
+
+    def _watch(
+        self, group: Group, answers: ReadReplySink, call_id: int, prefix: bytes, query: Sequence[Any]
+    ) -> None:
+        if not group.is_leading:
+            answers.add(call_id, [NOT_LEADER, None, group.core.term])
+            return
+        if self._feed is None:
+            self._feed = TopologyPublisher(self._machine, pack([self._generation, group.epoch]))
+        _, origin, index, state, position, limit_bytes = query
+        limit_bytes = min(limit_bytes, self._limit_bytes)
+        now_ns = self._clock.now()
+        asked = Asked(answers, call_id, now_ns, prefix, origin, index, state, position, limit_bytes)
+        reply = self._feed.ask(asked)
+        if reply is not None:
+            answers.add(call_id, reply)
+
+    # -- watchers
+
+    def _changed(self, index: int, entity: bytes, value: bytes | None, what: int) -> None:
+        if self._feed is not None:
+            self._due += self._feed.changed(index, entity, value, what)
+
+    def tell(self) -> None:
+        """An entry is applied: answer the questions that wait for what it changed."""
+        if self._due:
+            due, self._due = self._due, []
+            self._parts.add(due)
+
+    def _serve(self, asked: Asked) -> None:
+        if self._feed is None:
+            asked.answers.add(asked.call_id, [NOT_LEADER, None, 0])
+        elif asked.answers.is_full:
+            asked.answers.put_off(partial(self._serve, asked))
+        else:
+            asked.answers.add(asked.call_id, self._feed.news(asked))
+        self.on_answered()
+
+    def forget(self, answers: ReplySink) -> None:
+        """A link is gone, and with it all who watch over it."""
+        if self._feed is not None:
+            self._feed.forget(answers)
+
+    def shed(self) -> None:
+        """Memory is short: forget changes."""
+        if self._feed is not None:
+            self._feed.shed()
+
+    @property
+    def size_bytes(self) -> int:
+        """What is remembered for watchers."""
+        return 0 if self._feed is None else self._feed.size_bytes
+
+    # -- leadership
+
+    def led(self) -> None:
+        """A leadership began."""
+        self._lapses.led()
+        self.heard()
+
+    def abandon(self, reply: list[object]) -> Iterable[Late]:
+        """A leadership ended: return who waits and is to be told."""
+        publisher, self._feed = self._feed, None
+        self._due.clear()
+        return () if publisher is None else publisher.abandon(reply)
+
+
+class _Then:
+    """Does something with the outcome of a proposal."""
+
+    __slots__ = ("_act",)
+
+    def __init__(self, act: Callable[[Reply], None]) -> None:
+        self._act = act
+
+    def add(self, call_id: int, reply: list[object]) -> None:
+        """Take the outcome."""
+        del call_id
+        self._act(reply)
+
+
+def _nothing() -> None:
+    """Nobody has to know."""
+
+
+def _ignore(group: Group) -> None:
+    del group
