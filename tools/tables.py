@@ -44,6 +44,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "slots.EXPIRE": ("session",),
     "slots.CANCEL": ("session", "number", "kind", "entity"),
     "slots.ABANDON": ("session", "low", "requests"),
+    "slots.LAPSE": ("time", "entities"),
 }
 """What the fields of an entry are, in order. The schema has the rules, and a test compares the lengths."""
 

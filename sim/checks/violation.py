@@ -59,6 +59,8 @@ PROPERTIES: dict[int, str] = {
     57: "an actor fails by what its own code raises",
     56: "whoever is told to stop is gone within the grace",
     58: "in the end replicas are where and as many as they should be, and nobody who is gone is a member",
+    61: "a key is there for its time to live, and not for ever",
+    62: "whoever watches a map is told each change in order, or that some are missing, with the present state",
     54: "a node at its memory budget refuses what grows, and serves everything else",
 }
 """The numbered promises that a checker here looks at."""

@@ -15,9 +15,11 @@ from casty.transport.connection import MISSED_PINGS
 
 from ..checks.history.check import check_history
 from ..checks.history.losses import check_losses
+from ..checks.history.map_changes import check_ends, check_watcher
 from ..checks.step.actors import ActorChecks
 from ..checks.step.bounds import Bounds
 from ..checks.step.check import StepChecks
+from ..checks.step.introspection import inside
 from ..checks.step.memory import check_calm, check_usage, is_open
 from ..checks.step.records import Records
 from ..checks.step.refusals import is_small, limits_of
@@ -31,6 +33,7 @@ from ..plans.fault_kinds import ELASTIC
 from ..plans.generate import ACTOR_KINDS
 from ..plans.plan import MAY_LOSE_MEMORY, Plan, PlannedOperation
 from ..plans.swarm.actors import TREE_ARGUMENTS
+from ..plans.swarm.lasting import LONGEST_TTL_S
 from ..rogue.process import Rogue
 from ..rogue.view import View
 from ..workloads.actors import INBOXES, host_actors, probe_entities
@@ -63,6 +66,8 @@ _FOUNDING_S = 60.0
 _OPEN_WITHIN_S = 3.0
 """Nodes measure once a second, and tell each other at a heartbeat; over a link that is half-open nobody hears it."""
 _LOOK_S = 0.1
+_ENDED_WITHIN_S = 10.0
+"""How long after its time a key may be there, in peace: the time in which nobody led its slot does not count."""
 _LONGEST_CALL_S = 10.0
 _LONGEST_ACT_S = 40.0
 _LAST_EVENTS = 12
@@ -178,6 +183,7 @@ class Execution:
             if self._recorder.population is None or not self._recorder.violations:
                 await self._bounds.rest()
             await self._leave()
+            await self._all_ends()
         self._checks.stop()
         self._bounds.stop()
         if self._strangers is not None:
@@ -187,6 +193,19 @@ class Execution:
                 recorder.violations += check_usage(process.name, self._checks.systems[process.name])
             if self._strangers is None:
                 recorder.violations += await self._unaccounted()
+
+    async def _all_ends(self) -> None:
+        """Keys whose time to live is over are gone, whoever asks for them (61)."""
+        planned = self._plan.operations
+        has_ttl = any(one.args.get("ttl_ms") for one in planned)
+        within_s = LONGEST_TTL_S + _ENDED_WITHIN_S
+        if has_ttl and not await self._until(lambda: not self._lasting(), within_s):
+            text = f"there after {within_s} s of peace: {self._lasting()[:3]}"
+            self._recorder.violations.append(Violation(61, "keys with a time to live", text))
+
+    def _lasting(self) -> list[bytes]:
+        machines = self._checks.slots_now()
+        return [name for machine in machines for name in inside(machine.ends, "_order").since(b"")]
 
     async def _unaccounted(self) -> list[Violation]:
         """Return which messages are neither handled nor counted, once dead links were noticed."""
@@ -459,6 +478,10 @@ class Execution:
         violations += [*recorder.violations, *recorder.services.violations]
         if self._plan.label != MAY_LOSE_MEMORY:
             violations += check_history(recorder.history, recorder.undecided, self._checks.slots.commands)
+            for name, sights in recorder.watchers:
+                violations += check_watcher(name, sights, self._checks.slots.map_changes)
+            maps = [one for ones in recorder.history.by_entity("map").values() for one in ones]
+            violations += check_ends(self._checks.slots.map_changes, maps)
         violations += check_losses(world.trace, recorder.history)
         violations += check_calm(world.trace) if self._plan.scenario == "memory" else []
         errors = [f"{name}: {text}" for name, text in self._unheard(result)]

@@ -14,6 +14,7 @@ from ..checks.step.introspection import inside
 from ..history import Operation
 from .actors import ask_entity, tell_entity, tell_inbox
 from .entities import ENTITY_PERFORMERS
+from .maps import MAP_PERFORMERS
 from .recorder import OperationContext
 from .services import SERVICE_PERFORMERS
 from .trees import TREE_PERFORMERS
@@ -399,6 +400,7 @@ PERFORMERS: dict[str, Callable[[OperationContext], Awaitable[None]]] = {
     "inbox.tell": tell_inbox,
     **SERVICE_PERFORMERS,
     **VALUE_PERFORMERS,
+    **MAP_PERFORMERS,
     **TREE_PERFORMERS,
     **ENTITY_PERFORMERS,
 }

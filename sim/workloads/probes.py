@@ -156,6 +156,7 @@ def _plans(
     members: list[tuple[str, dict[str, Value]]] = [
         ("set.contains", {"value": value}) for value in range(1, 5)
     ]
+    keys: list[tuple[str, dict[str, Value]]] = [("map.get", {"key": key}) for key in range(1, 4)]
     probes: dict[str, list[tuple[str, dict[str, Value]]]] = {
         "lock": [("lock.hold", {"timeout_ms": timeout})],
         # All permits at once: a grant that was never given back shows here.
@@ -163,7 +164,7 @@ def _plans(
         # A party of its own, alone: an arrival that was never withdrawn shows as a mismatch.
         "barrier": [("barrier.arrive", {"timeout_ms": timeout, "party": "probe", "expected": 1})],
         "counter": [("counter.add", {"amount": 1}), ("counter.get", {})],
-        "map": [("map.get", {"key": key}) for key in range(1, 4)],
+        "map": [*keys, ("map.items", {})],
         "set": [*members, ("set.size", {})],
     }
     return [PlannedOperation(0, client, kind, entity, own) for kind, own in probes[structure]]

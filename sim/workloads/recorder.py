@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from casty.errors import CastyError, Destroyed, Mismatch, NotStarted, OutcomeUnknown, Overloaded, Unavailable
 
 from ..checks.history.contracts import WITHOUT_MEMORY, check_contract
+from ..checks.history.map_changes import Sight
 from ..checks.step.introspection import inside
 from ..checks.step.records import Position
 from ..checks.step.services import ServiceChecks
@@ -111,6 +112,8 @@ class RunRecorder:
         self._lost_ns = -1
         """When a cluster lost all its memory last."""
         self._told: dict[tuple[str, str], int] = {}
+        self.watchers: list[tuple[str, list[Sight]]] = []
+        """Who watched a map, and what it was told."""
         self._actors_made: dict[tuple[str, str], int] = {}
 
     def moment(self) -> int:
@@ -130,6 +133,12 @@ class RunRecorder:
         number = self._told.get((sender, target), 0) + 1
         self._told[sender, target] = number
         return number
+
+    def watcher(self, name: str) -> list[Sight]:
+        """Return where another watcher of a map writes down what it is told."""
+        sights: list[Sight] = []
+        self.watchers.append((name, sights))
+        return sights
 
     def next_actor(self, label: str, kind: str) -> int:
         """Return the number of the next actor of a kind in an incarnation, from 1."""

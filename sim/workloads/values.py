@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..plans.keys import key_of, large_item, number_in
 from ..plans.swarm.memory import LARGE
 from ..plans.swarm.queues import settings_of
+from .maps import ttl_of
 from .recorder import OperationContext
 
 if TYPE_CHECKING:
@@ -70,11 +71,12 @@ async def _reset_count(context: OperationContext) -> None:
 async def _on_map(context: OperationContext) -> None:
     entries = context.d.map[Any, int](context.entity, timeout=context.patience_s())
     number, value, kind = context.number("key"), context.number("value"), context.planned.kind
-    key, args = key_of(context.entity, number, value), {"key": number, "value": value}
+    key, args = key_of(context.entity, number, value), {"key": number, "value": value, **ttl_of(context)}
+    ttl_s = context.number("ttl_ms") / 1000 or None
     if kind == "map.put":
-        await context.call(kind, args, entries.put(key, value))
+        await context.call(kind, args, entries.put(key, value, ttl_s=ttl_s))
     elif kind == "map.put_if_absent":
-        await context.call(kind, args, entries.put_if_absent(key, value))
+        await context.call(kind, args, entries.put_if_absent(key, value, ttl_s=ttl_s))
     elif kind == "map.delete":
         await context.call(kind, {"key": number}, entries.delete(key))
     elif kind == "map.contains":
@@ -91,8 +93,11 @@ async def _compare_entry(context: OperationContext) -> None:
     asked, seen = await context.call("map.get", {"key": number}, entries.get(key))
     if asked.is_ok:
         expected = _NOBODYS if seen is None else seen
-        args = {"key": number, "expected": expected, "value": value}
-        await context.call("map.compare_and_set", args, entries.compare_and_set(key, expected, value))
+        args = {"key": number, "expected": expected, "value": value, **ttl_of(context)}
+        ttl_s = context.number("ttl_ms") / 1000 or None
+        await context.call(
+            "map.compare_and_set", args, entries.compare_and_set(key, expected, value, ttl_s=ttl_s)
+        )
 
 
 async def _destroy_map(context: OperationContext) -> None:

@@ -104,7 +104,7 @@ class SlotMachine:
 
     __slots__ = (
         "_context", "_counter", "_dump", "_generation", "_index", "_orders", "_records", "_unweighed", "_waiting",
-        "_weights", "attempts", "changed_index", "ends", "entities", "limits", "on_change", "sessions",
+        "_weights", "attempts", "changed_index", "ends", "entities", "limits", "on_change", "sessions", "time",
     )  # fmt: skip
 
     def __init__(self, limits: MachineLimits, generation: int) -> None:
@@ -125,6 +125,8 @@ class SlotMachine:
         self._index = 0
         self.changed_index = 0
         """Of the latest entry that changed the value of some key of a map."""
+        self.time = 0
+        """The time of the slot, in ticks; see `lapses`."""
         self.ends = Ends()
         self.on_change: Callable[[int, bytes, bytes | None, int], None] = _ignore
         """Told of each such change, in order: its index, the entity, its value now, and what happened."""
@@ -156,16 +158,11 @@ class SlotMachine:
             return self._cancel(entry[1], entry[2], (entry[3], entry[4]))
         return self._lapse(*entry[1:]) if kind == LAPSE else self._abandon(*entry[1:])
 
-    @property
-    def time(self) -> int:
-        """The time of the slot, in ticks; see `lapses`."""
-        return self._context.time
-
     def _lapse(self, time: int, names: Sequence[bytes]) -> Applied:
-        self._context.time = max(self._context.time, time)
+        self.time = self._context.time = max(self.time, time)
         for name in names:
             key = (MAP, name)
-            if lapse_of(self.entities, key, self._context.time) and SlotRecords(self).lapses(key):
+            if lapse_of(self.entities, key, self.time) and SlotRecords(self).lapses(key):
                 self.change(key, None)
                 self.tell(key, has_ended=True)
         return Applied(_DONE)
@@ -561,7 +558,8 @@ class SlotMachine:
 
     @numbers.setter
     def numbers(self, numbers: tuple[int, int, int, int, int]) -> None:
-        self._generation, self._counter, self._waiting, self._context.time, self.changed_index = numbers
+        self._generation, self._counter, self._waiting, self.time, self.changed_index = numbers
+        self._context.time = self.time
 
     def begin_dump(self, part_bytes: int) -> SlotDump:
         """Begin to dump the present state in parts, while entries go on being applied; one dump at a time."""

@@ -44,6 +44,10 @@ class SlotUsage(Protocol):
         """Return what its machine takes."""
         ...
 
+    def feed_bytes(self) -> int:
+        """Return what it remembers for those who watch its maps."""
+        ...
+
 
 class NodeMemory:
     """The budget of one node, with its numbers.
@@ -94,7 +98,7 @@ class NodeMemory:
             logs=logs,
             mailboxes=self.budget.unread.size_bytes,
             transfers=self._host.transfer_bytes,
-            buffers=self._buffered(),
+            buffers=self._buffered() + sum(slot.feed_bytes() for slot in self._slots.values()),
         )
         budget = self.budget
         budget.measured(usage)

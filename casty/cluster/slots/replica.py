@@ -379,7 +379,11 @@ class SlotReplica:
 
     def state_bytes(self) -> int:
         """Return what the machine takes in all."""
-        return self.machine.weights.total(len(self.machine.sessions)) + self.maps.size_bytes
+        return self.machine.weights.total(len(self.machine.sessions))
+
+    def feed_bytes(self) -> int:
+        """Return what it remembers for those who watch its maps."""
+        return self.maps.size_bytes
 
     def close(self) -> None:
         """The replica failed: whoever waits asks another one, and what was proposed may be applied there."""

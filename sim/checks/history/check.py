@@ -105,12 +105,30 @@ def _by_key(history: History) -> dict[tuple[str, Value], list[Operation]]:
         sweeps = [operation for operation in operations if operation.kind == "map.destroy"]
         keys: dict[Value, list[Operation]] = {}
         for operation in operations:
-            if operation.kind != "map.destroy":
+            if operation.kind == "map.items":
+                for look in _looks(operation):
+                    keys.setdefault(look.args["key"], []).append(look)
+            elif operation.kind != "map.destroy":
                 keys.setdefault(operation.args["key"], []).append(operation)
         for key, own in keys.items():
             swept = [*own, *(_sweep(sweep, own) for sweep in sweeps)]
             found[name, key] = sorted(swept, key=lambda operation: operation.number)
     return found
+
+
+def _looks(items: Operation) -> list[Operation]:
+    """Return what going through a map saw of each key: one moment of each, between the call and its end."""
+    if not items.is_ok or not isinstance(items.value, str):
+        return []
+    looks = []
+    for pair in items.value.split():
+        key, _, value = pair.partition("=")
+        args: dict[str, Value] = {"key": int(key)}
+        look = Operation(items.number, items.client, "map.get", items.entity, args, items.call_ns)
+        look.outcome, look.return_ns = OK, items.return_ns
+        look.value = int(value) if value else None
+        looks.append(look)
+    return looks
 
 
 def _sweep(destroy: Operation, own: Sequence[Operation]) -> Operation:

@@ -45,10 +45,17 @@ _NAMES: Mapping[int, Mapping[int, str]] = {
         maps.PUT: "put",
         maps.PUT_IF_ABSENT: "put_if_absent",
         maps.COMPARE_AND_SET: "compare_and_set",
+        maps.PUT_FOR: "put",
+        maps.PUT_IF_ABSENT_FOR: "put_if_absent",
+        maps.COMPARE_AND_SET_FOR: "compare_and_set",
+        maps.TOUCH: "touch",
+        maps.PERSIST: "persist",
     },
     SET: {DESTROY: "destroy", sets.ADD: "add", sets.REMOVE: "remove"},
 }
 """Kind of structure -> its commands, as histories name them. An order of others is searched without help."""
+_EXPIRE = -1
+"""How the end of a key's time to live is written among the commands."""
 _INSTANT_NS = 10_000
 """Histories tell calls and returns of one instant of the world apart, by a nanosecond each."""
 
@@ -87,6 +94,12 @@ class CommandLog:
         rows = [one for rows in self._commands.get((KIND_NAMES[QUEUE], entity), {}).values() for one in rows]
         return [hidden(one, at) for at, one in enumerate(rows) if one.command[0] == MOVED]
 
+    def ended(self, name: bytes, t_ns: int) -> None:
+        """Note that the time to live of a key of a map was over."""
+        key: Any = unpack(name)
+        rows = self._commands.setdefault((KIND_NAMES[MAP], key[0]), {})
+        rows.setdefault(name, []).append(Committed(t_ns, MAP, [_EXPIRE], None))
+
     def of(self, structure: str, entity: str) -> list[Sequence[Committed]]:
         """Return what may have taken effect in one entity: nothing, or what did; of a map, in each of its keys."""
         return [(), *self._commands.get((structure, entity), {}).values()]
@@ -103,6 +116,9 @@ def kept_order(operations: Sequence[Operation], committed: Sequence[Committed]) 
         waiting.setdefault(_effect(operation), []).append(operation)
     order: list[Operation] = []
     for one in committed:
+        if one.command[0] == _EXPIRE:
+            order.append(Operation(_EXPIRE, "", "map.expire", "", {"at_ns": one.t_ns}, 0))
+            continue
         effect, answer = _plain(one)
         if one.command[0] == MOVED:
             order.append(hidden(one, len(order)))
@@ -157,7 +173,10 @@ def _effect(operation: Operation) -> Hashable:
 def _plain(one: Committed) -> tuple[Hashable, object]:
     """Return a command and its answer as a history has them."""
     name = one.command[0] if one.kind == QUEUE else _NAMES[one.kind].get(one.command[0], "?")
-    return (name, *[_value(argument) for argument in one.command[1:]]), _value(one.answer)
+    arguments = [_value(argument) for argument in one.command[1:]]
+    if one.kind == MAP and one.command[0] in maps.TIMED:
+        arguments[-1] *= maps.TICK_MS
+    return (name, *arguments), _value(one.answer)
 
 
 def _value(data: Any) -> Any:

@@ -21,7 +21,7 @@ MAY_RAISE: Mapping[str, tuple[str, ...]] = {
     "barrier.arrive": (*_ASKS, "BrokenBarrier"),
     **dict.fromkeys(("lock.release", "semaphore.release"), _RELEASES),
     **dict.fromkeys(("counter.get", "map.get", "map.contains", "set.contains", "set.size"), _READS),
-    **dict.fromkeys(("queue.peek", "queue.size"), _READS),
+    **dict.fromkeys(("queue.peek", "queue.size", "map.items"), _READS),
     "queue.enqueue": (*_WRITES, "QueueFull", "Mismatch"),
     **dict.fromkeys(("queue.put", "queue.get", "queue.reserve"), _ASKS),
     "semaphore.available": (*_READS, "Mismatch"),
@@ -34,7 +34,7 @@ WITHOUT_MEMORY = "Overloaded (memory)"
 GROWING = (
     "lock.acquire", "lock.try", "semaphore.acquire", "semaphore.try", "barrier.arrive", "fence.write", "fence.check",
     "counter.add", "counter.subtract", "counter.compare_and_set", "counter.reset", "map.put", "map.put_if_absent",
-    "map.compare_and_set", "set.add", "queue.enqueue", "queue.put", "queue.get", "queue.reserve",
+    "map.compare_and_set", "map.touch", "set.add", "queue.enqueue", "queue.put", "queue.get", "queue.reserve",
 )  # fmt: skip
 """Kinds of calls that may make a state larger, or make one: whoever has no memory for more refuses these only (54)."""
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import Any
 
-from ...history import Operation, Value
 from ..step.queues import DEAD
+from ...history import FOREVER_NS, Operation, Value
 from .linearizability import IsEnough, Model, State
 from .trails import CounterTrails
 
-__all__ = ["COUNTER_MODEL", "FENCE_MODEL", "LOCK_MODEL", "QUEUE_MODEL", "REGISTER_MODEL", "SET_MODEL"]
+__all__ = [
+    "COUNTER_MODEL",
+    "DRIFT",
+    "FENCE_MODEL",
+    "LOCK_MODEL",
+    "QUEUE_MODEL",
+    "REGISTER_MODEL",
+    "SET_MODEL",
+]
 
 _SIMPLE = ("queue.enqueue", "queue.dequeue", "queue.peek", "queue.size", "queue.destroy")
 """What takes items in order, and gives none back."""
@@ -53,34 +62,77 @@ def _trails(operations: Sequence[Operation]) -> IsEnough:
 COUNTER_MODEL = Model("counter", (False, 0), _counter, alike=_same_change, is_enough=_trails)
 
 
+DRIFT = 0.99
+"""A clock that is right within the bound counts no time to live shorter than this part of it."""
+_FOR_EVER_NS = FOREVER_NS + 1
+
+
 def _register(state: State, operation: Operation) -> State | None:
-    """State: a tuple of what one key of a map has, so that a stored None is not absence."""
+    """State: what one key of a map has and from when on that may end, so that a stored None is not absence.
+
+    That a time to live is over is no operation. So a key has ended where an answer says so, and where that is possible:
+    the operation ends after the call that gave it its time to live, and that time. Where nothing tells, it is there:
+    it can still end later. Of an operation of unknown outcome only what it might have done counts, or it is left out.
+    """
     assert isinstance(state, tuple)
     kind = operation.kind
-    held = None if state == _ABSENT else state[1]
+    if kind == "map.expire":
+        return _ABSENT if state != _ABSENT and state[2] <= operation.args["at_ns"] else None
+    after = _register_step(state, operation)
+    if after is None and state != _ABSENT and state[2] <= operation.end_ns:
+        after = _register_step(_ABSENT, operation)
+    return after
+
+
+def _register_step(state: tuple[Any, ...], operation: Operation) -> State | None:
+    kind = operation.kind
+    is_there = state != _ABSENT
+    held = state[1] if is_there else None
     answer: Value
-    after: State
+    after: State = state
     if kind == "map.put":
-        answer, after = held, ("is", operation.args["value"])
+        answer, after = held, _stored(operation)
     elif kind == "map.put_if_absent":
-        answer = state == _ABSENT
-        after = ("is", operation.args["value"]) if answer else state
+        answer = not is_there
+        may_end = is_there and not operation.is_ok and state[2] <= operation.end_ns
+        after = _stored(operation) if answer or may_end else state
     elif kind == "map.compare_and_set":
-        answer = state == ("is", operation.args["expected"])
-        after = ("is", operation.args["value"]) if answer else state
+        answer = is_there and held == operation.args["expected"]
+        after = _stored(operation) if answer else state
     elif kind == "map.sweep":
         # The share of a `destroy` in one key: its answer can say that no key existed, never that this one did.
-        return None if operation.value is False and state != _ABSENT else _ABSENT
+        return None if operation.value is False and is_there else _ABSENT
     elif kind == "map.delete":
-        answer, after = state != _ABSENT, _ABSENT
-    elif kind == "map.contains":
-        answer, after = state != _ABSENT, state
+        answer, after = is_there, _ABSENT
+    elif kind == "map.touch":
+        answer, after = is_there, ("is", held, _ends_ns(operation)) if is_there else state
+    elif kind == "map.persist":
+        answer = is_there and state[2] != _FOR_EVER_NS
+        after = ("is", held, _FOR_EVER_NS) if is_there else state
     else:
-        answer, after = held, state
+        answer = is_there if kind == "map.contains" else held
     return after if not operation.is_ok or operation.value == answer else None
 
 
-REGISTER_MODEL = Model("map key", _ABSENT, _register)
+def _stored(operation: Operation) -> State:
+    return ("is", operation.args["value"], _ends_ns(operation))
+
+
+def _ends_ns(operation: Operation) -> int:
+    """Return the first time at which what an operation stored may have ended."""
+    ttl_ms = operation.args.get("ttl_ms")
+    if not isinstance(ttl_ms, int) or not ttl_ms:
+        return _FOR_EVER_NS
+    return operation.call_ns + round(ttl_ms * 1_000_000 * DRIFT)
+
+
+def _same_entry(operation: Operation) -> Hashable:
+    # Of two that give the same time to live the later one lets the key live longer.
+    is_timed = "ttl_ms" in operation.args
+    return (operation.kind, tuple(operation.args.items()), operation.number if is_timed else -1)
+
+
+REGISTER_MODEL = Model("map key", _ABSENT, _register, alike=_same_entry)
 
 
 def _set(state: State, operation: Operation) -> State | None:

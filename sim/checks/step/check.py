@@ -143,10 +143,10 @@ class StepChecks:
         What its clients know of the former one they may still act on, until they hear that it is gone.
         """
         self._past = self.counts
-        commands, on_applied = self.slots.commands, self.slots.on_applied
+        commands, on_applied, map_changes = self.slots.commands, self.slots.on_applied, self.slots.map_changes
         self.logs = Logs(self._committed, self._led, self._inherits, self._changes)
         self.slots = self._fresh_slots()
-        self.slots.commands, self.slots.on_applied = commands, on_applied
+        self.slots.commands, self.slots.on_applied, self.slots.map_changes = commands, on_applied, map_changes
         self._told = Told(self._lives_on)
         self._identities = Identities()
         self._versions_made = Versions()

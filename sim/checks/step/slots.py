@@ -7,6 +7,7 @@ entry - who holds, with which token, whose requests are left - against rules tha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
@@ -33,10 +34,12 @@ from casty.distributed.machines.base import (
     WITHDRAWN,
 )
 from casty.distributed.machines.lock import ACQUIRE, RELEASE, TRY_ACQUIRE
+from casty.distributed.machines.map import HAS_ENDED
 from casty.distributed.machines.registry import STRUCTURES
 from casty.wire.pack import unpack
 
 from ..history.committed import CommandLog
+from ..history.map_changes import MapChanges
 from ..violation import Violation, ViolationError
 from .queues import QueueItems
 from .raft_logs import GroupKey
@@ -79,6 +82,7 @@ class Slots:
         self._limits = limits
         self._now_ns = now_ns
         self.commands = CommandLog()
+        self.map_changes = MapChanges()
         self._generation = generation
         self._on_expired = on_expired
         self.on_applied: Callable[[SlotMachine, int, bytes], None] = _nothing
@@ -91,6 +95,8 @@ class Slots:
         shadow = self.shadows.get(key)
         if shadow is None:
             shadow = self.shadows[key] = ShadowSlot(key, self._generation(), self.counts, self._limits)
+            shadow.machine.on_change = partial(self._changed, key[0])
+            self.map_changes.begun_anew(key[0], self._now_ns())
         plain: Any = unpack(entry.data)
         if plain[0] == EXPIRE and plain[1] in shadow.machine.sessions:
             self._on_expired(key[0] - 1, key[1], plain[1])
@@ -102,6 +108,13 @@ class Slots:
             self.commands.take_row(row, self._now_ns())
         if plain[0] == COMMAND:
             self.on_applied(shadow.machine, plain[5], plain[6])
+
+    def _changed(self, slot: int, index: int, entity: bytes, value: bytes | None, what: int) -> None:
+        """A key of a map was changed, by a command or by the end of its time to live."""
+        self.map_changes.take(slot, entity, self._now_ns(), value, what)
+        if what == HAS_ENDED:
+            self.commands.ended(entity, self._now_ns())
+            self.counts["keys ended"] = self.counts.get("keys ended", 0) + 1
 
 
 def _in_line(kind: int, state: Any) -> Sequence[tuple[int, int]]:

@@ -9,6 +9,7 @@ from .actors import ACTORS, TREE_ARGUMENTS, Company
 from .crowd import Crowd
 from .dice import EVERYTHING, SECOND_US, Cast, Dice
 from .journal import JOURNAL, NOT_RECORDED, Recorded
+from .lasting import LASTING_ARGUMENTS, Lasting
 from .memory import MEMORY_ARGUMENTS, Little
 from .queues import JOB_ARGUMENTS, Jobs
 from .rare import MORE_ARGUMENTS, More
@@ -82,6 +83,7 @@ class Load:
             operations += self._arrivals()
         operations += More(self._dice, self._cast, ARGUMENTS).operations()
         operations += Jobs(self._dice, self._cast, ARGUMENTS).operations()
+        operations += Lasting(self._dice, self._cast).operations()
         operations += Crowd(self._dice, self._cast).operations()
         operations += Services(self._dice, self._cast).operations()
         operations += Little(self._dice, self._cast).operations()
@@ -196,6 +198,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "inbox.tell": ("count", "which"),
     **MORE_ARGUMENTS,
     **JOB_ARGUMENTS,
+    **LASTING_ARGUMENTS,
     **SERVICE_ARGUMENTS,
     **MEMORY_ARGUMENTS,
     **TREE_ARGUMENTS,
