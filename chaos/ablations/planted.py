@@ -28,6 +28,7 @@ from .forgotten import FORGOTTEN
 from .founding import FINISHED_BY_FEWER, FOUNDING, LATE_JOIN
 from .halves import BY_TESTS, HALVES
 from .holds import HOLDS
+from .lasting import LASTING
 from .lives import LIVES
 from .memory import MEMORY
 from .queues import QUEUES
@@ -116,6 +117,6 @@ PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *CLIENTS, *ACTORS, *FORGOTTEN, *RARE,
     *BOUNDS, *HALVES, *REMAINS, *LIVES, *WATCHED, *WATCHES, *SUPERVISED,
     *MEMORY, *BOUNDARY, *SCHEMAS, *BY_TESTS, *SHARES, *FOUNDING, FINISHED_BY_FEWER, *LATE_JOIN, *MUTANTS,
-    *RECORDED_BUGS, *ELASTIC, *DISKS, *QUEUES,
+    *RECORDED_BUGS, *ELASTIC, *DISKS, *QUEUES, *LASTING,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

@@ -54,7 +54,9 @@ async def _listed(entity: str, items: AsyncIterator[tuple[Any, int]]) -> str:
     numbers = {_canonical(entity, number): number for number in KEYS}
     found: dict[int, int] = {}
     async for key, value in items:
-        found[numbers[_canonical_key(key)]] = value
+        number = numbers.get(_canonical_key(key))
+        if number is not None:  # crowds use many more
+            found[number] = value
     return " ".join(f"{number}={found.get(number, '')}" for number in KEYS)
 
 

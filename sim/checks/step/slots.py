@@ -7,7 +7,6 @@ entry - who holds, with which token, whose requests are left - against rules tha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
@@ -17,14 +16,18 @@ from casty.cluster.slots.schema import (
     CLOSE,
     COMMAND,
     EXPIRE,
+    LAPSE,
     OPEN,
 )
 from casty.consensus import Entry
+from casty.distributed.machines import map as maps
 from casty.distributed.machines.base import (
     BARRIER,
     BUSY,
+    DESTROY,
     EXPIRED,
     LOCK,
+    MAP,
     OK,
     OVERLOADED,
     QUEUE,
@@ -34,7 +37,6 @@ from casty.distributed.machines.base import (
     WITHDRAWN,
 )
 from casty.distributed.machines.lock import ACQUIRE, RELEASE, TRY_ACQUIRE
-from casty.distributed.machines.map import HAS_ENDED
 from casty.distributed.machines.registry import STRUCTURES
 from casty.wire.pack import unpack
 
@@ -49,6 +51,10 @@ from .refusals import Usage, exceeded, is_small, unfounded, usage_of
 __all__ = ["ShadowSlot", "Slots"]
 
 _HOLDING = (LOCK, SEMAPHORE)
+_MAY_CHANGE = (
+    DESTROY, maps.PUT_IF_ABSENT, maps.PUT_IF_ABSENT_FOR, maps.COMPARE_AND_SET, maps.COMPARE_AND_SET_FOR,
+)  # fmt: skip
+"""Commands on a key that say whether they changed its value."""
 _PASSING = (QUEUED, EXPIRED, BUSY, STALE, WITHDRAWN)
 """Statuses that say nothing about what a request did."""
 
@@ -95,26 +101,42 @@ class Slots:
         shadow = self.shadows.get(key)
         if shadow is None:
             shadow = self.shadows[key] = ShadowSlot(key, self._generation(), self.counts, self._limits)
-            shadow.machine.on_change = partial(self._changed, key[0])
             self.map_changes.begun_anew(key[0], self._now_ns())
         plain: Any = unpack(entry.data)
         if plain[0] == EXPIRE and plain[1] in shadow.machine.sessions:
             self._on_expired(key[0] - 1, key[1], plain[1])
+        ending = (
+            [name for name in plain[2] if (MAP, name) in shadow.machine.entities] if plain[0] == LAPSE else []
+        )
         reply = shadow.apply(index, plain, entry.data)
         if reply is not None:
             command, answer = unwrapped(plain[5], plain[7], reply)
             self.commands.take(plain[5], plain[6], self._now_ns(), command, answer)
         for row in shadow.queues.rows:
             self.commands.take_row(row, self._now_ns())
+            if plain[5] == MAP:
+                self._map_changed(key[0], shadow.machine, plain[6], command, answer)
+        for name in ending:
+            if (MAP, name) not in shadow.machine.entities:
+                self._ended(key[0], name)
         if plain[0] == COMMAND:
             self.on_applied(shadow.machine, plain[5], plain[6])
 
-    def _changed(self, slot: int, index: int, entity: bytes, value: bytes | None, what: int) -> None:
-        """A key of a map was changed, by a command or by the end of its time to live."""
-        self.map_changes.take(slot, entity, self._now_ns(), value, what)
-        if what == HAS_ENDED:
-            self.commands.ended(entity, self._now_ns())
-            self.counts["keys ended"] = self.counts.get("keys ended", 0) + 1
+    def _map_changed(
+        self, slot: int, machine: SlotMachine, name: bytes, command: Sequence[Any], answer: Sequence[Any]
+    ) -> None:
+        """A command on a key of a map was answered: whether that changed the value its answer tells."""
+        is_put = command[0] in (maps.PUT, maps.PUT_FOR)
+        if answer[0] == OK and (is_put or (command[0] in _MAY_CHANGE and answer[1] is True)):
+            value = maps.value_of(machine.entities.get((MAP, name)))
+            what = maps.WAS_DELETED if command[0] == DESTROY else maps.WAS_PUT
+            self.map_changes.take(slot, name, self._now_ns(), value, what)
+
+    def _ended(self, slot: int, name: bytes) -> None:
+        """The time to live of a key was over."""
+        self.map_changes.take(slot, name, self._now_ns(), None, maps.HAS_ENDED)
+        self.commands.ended(name, self._now_ns())
+        self.counts["keys ended"] = self.counts.get("keys ended", 0) + 1
 
 
 def _in_line(kind: int, state: Any) -> Sequence[tuple[int, int]]:

@@ -1,0 +1,279 @@
+"""What who watches a map hears of one slot: cursors, pages, floors and questions that wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from casty.cluster.slots import publisher as feeds
+from casty.cluster.slots.feed import Asked, TopologyPublisher
+from casty.cluster.slots.machine import MachineLimits, SlotMachine
+from casty.cluster.slots.schema import COMMAND, LAPSE, OPEN
+from casty.distributed.machines.base import DESTROY, MAP, OVERLOADED
+from casty.distributed.machines.map import HAS_ENDED, PUT, PUT_FOR, WAS_DELETED, WAS_PUT
+from casty.distributed.machines.watching import ALL, NOTHING, PART
+from casty.wire.pack import pack
+
+ORIGIN = b"log"
+BEGIN: list[Any] = [b"", 0, NOTHING, b""]
+SECOND_NS = 1_000_000_000
+LARGE = 1 << 20
+
+
+class ReplySink:
+    """Where answers go."""
+
+    is_full = False
+
+    def add(self, call_id: int, reply: list[object]) -> None:
+        raise AssertionError("the feed returns what it answers")
+
+    def put_off(self, serve: Callable[[], None]) -> None:
+        raise AssertionError("nothing is put off here")
+
+
+class Slot:
+    """A machine with a feed, written to by one session."""
+
+    def __init__(self) -> None:
+        self.machine = SlotMachine(MachineLimits(), 1)
+        self.index = 1
+        self.session = self.machine.apply(1, pack([OPEN, b"proof", b""])).reply[1]
+        self.seq = 0
+        self.answered: list[Asked] = []
+        self.machine.on_change = self.changed
+        self.answers = ReplySink()
+        self.calls = 0
+        self.lead()
+
+    def lead(self, origin: bytes = ORIGIN) -> None:
+        """Begin a leadership, which knows of no change."""
+        self.publisher = TopologyPublisher(self.machine, origin)
+
+    def changed(self, *change: Any) -> None:
+        self.answered += self.publisher.changed(*change)
+
+    def do(self, name: bytes, *command: object) -> None:
+        self.index += 1
+        self.seq += 1
+        entry = [COMMAND, self.session, self.seq, self.seq, 1, MAP, name, list(command)]
+        self.machine.apply(self.index, pack(entry))
+
+    def lapse(self, time: int, *names: bytes) -> None:
+        self.index += 1
+        self.machine.apply(self.index, pack([LAPSE, time, list(names)]))
+
+    def asked(
+        self, cursor: list[Any], prefix: bytes, now_ns: int, limit: int, answers: ReplySink | None = None
+    ) -> Asked:
+        self.calls += 1
+        origin, at, state, position = cursor
+        return Asked(answers or self.answers, self.calls, now_ns, prefix, origin, at, state, position, limit)
+
+    def ask(
+        self, cursor: list[Any], prefix: bytes = b"k", now_ns: int = 0, limit: int = LARGE
+    ) -> list[Any] | None:
+        reply = self.publisher.ask(self.asked(cursor, prefix, now_ns, limit))
+        if reply is None:
+            return None
+        assert reply[0] == 0
+        answer: list[Any] = reply[1]
+        return answer
+
+
+@pytest.fixture
+def slot() -> Slot:
+    return Slot()
+
+
+def begun(slot: Slot, prefix: bytes = b"k") -> list[Any]:
+    """Return the cursor of a watcher that knows the present state."""
+    answer = slot.ask(BEGIN, prefix)
+    assert answer is not None and answer[0][2] == ALL
+    cursor: list[Any] = answer[0]
+    return cursor
+
+
+def test_a_watch_begins_with_the_present_state(slot: Slot) -> None:
+    slot.do(b"k1", PUT, b"1")
+    slot.do(b"k2", PUT_FOR, b"2", 5)
+    slot.do(b"other", PUT, b"3")
+    assert slot.ask(BEGIN) == [
+        [ORIGIN, slot.index, ALL, b""], True, [], [b"", None, [[b"k1", b"1"], [b"k2", b"2"]]],
+    ]  # fmt: skip
+
+
+def test_each_change_is_told_once_in_order(slot: Slot) -> None:
+    cursor = begun(slot)
+    assert slot.ask(cursor) is None, "nothing is new: it waits"
+    slot.do(b"k1", PUT_FOR, b"1", 5)
+    slot.do(b"k1", PUT, b"2")
+    slot.do(b"other", PUT, b"3")
+    slot.do(b"k1", DESTROY)
+    slot.do(b"k1", DESTROY)
+    slot.do(b"k2", PUT_FOR, b"3", 1)
+    slot.lapse(9, b"k2")
+    assert len(slot.answered) == 1, "the first change answers the question, the others find none"
+    answer = slot.publisher.news(slot.answered[0])[1]
+    assert isinstance(answer, list)
+    assert answer[2] == [
+        [b"k1", b"1", WAS_PUT], [b"k1", b"2", WAS_PUT], [b"k1", None, WAS_DELETED], [b"k2", b"3", WAS_PUT],
+        [b"k2", None, HAS_ENDED],
+    ]  # fmt: skip
+    assert slot.ask(answer[0]) is None
+
+
+def test_who_knew_everything_when_the_leader_changed_has_missed_nothing(slot: Slot) -> None:
+    slot.do(b"k1", PUT, b"1")
+    cursor = begun(slot)
+    slot.lead()
+    slot.index += 100  # entries that change no map
+    assert slot.ask(cursor) is None
+    slot.do(b"k1", PUT, b"2")
+    (asked,) = slot.answered
+    assert slot.publisher.news(asked)[1][1:3] == [False, [[b"k1", b"2", WAS_PUT]]]
+
+
+def test_who_lacks_a_change_of_a_former_leader_is_told_the_present_state(slot: Slot) -> None:
+    slot.do(b"k1", PUT, b"1")
+    cursor = begun(slot)
+    slot.do(b"k1", PUT, b"2")
+    slot.lead()
+    assert slot.ask(cursor) == [
+        [ORIGIN, slot.index, ALL, b""], True, [], [b"", None, [[b"k1", b"2"]]],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("cursor", [[b"another", 2, ALL, b""], [ORIGIN, 10_000, ALL, b""]])
+def test_what_is_known_of_another_log_counts_for_nothing(slot: Slot, cursor: list[Any]) -> None:
+    slot.do(b"k1", PUT, b"1")
+    answer = slot.ask(cursor)
+    assert answer is not None and answer[1] is True
+
+
+def test_who_lacks_forgotten_changes_is_told_the_present_state(slot: Slot) -> None:
+    cursor = begun(slot)
+    for number in range(feeds.KEPT):
+        slot.do(b"k1", PUT, b"%d" % number)
+    answer = slot.ask(cursor)
+    assert answer is not None and answer[1] is False and len(answer[2]) == feeds.CHANGES_AT_ONCE
+    slot.do(b"k1", PUT, b"last")
+    answer = slot.ask(cursor)
+    assert answer is not None
+    assert answer[1:] == [True, [], [b"", None, [[b"k1", b"last"]]]]
+
+
+def test_memory_goes_when_it_is_short_and_when_nobody_watches(slot: Slot) -> None:
+    cursor = begun(slot)
+    slot.do(b"k1", PUT, b"x" * 1000)
+    assert slot.publisher.size_bytes > 1000
+    slot.publisher.shed()
+    assert slot.publisher.size_bytes == 0
+    answer = slot.ask(cursor)
+    assert answer is not None and answer[1] is True, "what is gone is told as lost"
+    slot.do(b"k1", PUT, b"y" * 1000)
+    assert not list(slot.publisher.tick(feeds.KEPT_FOR_NS)) and slot.publisher.size_bytes > 1000
+    assert not list(slot.publisher.tick(feeds.KEPT_FOR_NS + 1)) and slot.publisher.size_bytes == 0
+    slot.do(b"k1", PUT, b"z")
+    assert slot.publisher.size_bytes == 0, "nobody watches"
+
+
+def test_a_large_value_is_remembered_alone(slot: Slot) -> None:
+    cursor = begun(slot)
+    slot.do(b"k1", PUT, b"x")
+    slot.do(b"k1", PUT, b"x" * feeds.KEPT_BYTES)
+    slot.do(b"k2", PUT, b"y" * feeds.KEPT_BYTES)
+    assert slot.publisher.size_bytes < 2 * feeds.KEPT_BYTES
+    answer = slot.ask(cursor)
+    assert answer is not None and answer[1] is True
+
+
+def test_the_changes_of_one_entry_go_out_together(slot: Slot) -> None:
+    for number in range(5):
+        slot.do(b"k%d" % number, PUT_FOR, b"v", 1)
+    cursor = begun(slot)
+    slot.lapse(5, *[b"k%d" % number for number in range(5)])
+    answer = slot.ask(cursor, limit=1)
+    assert answer is not None
+    assert [row[0] for row in answer[2]] == [b"k0", b"k1", b"k2", b"k3", b"k4"]
+    assert slot.ask(answer[0]) is None
+
+
+def test_an_answer_is_as_long_as_it_may_be_and_the_rest_follows(slot: Slot) -> None:
+    cursor = begun(slot)
+    for number in range(3):
+        slot.do(b"k", PUT, b"%d" % number * 100)
+    seen: list[bytes] = []
+    while (answer := slot.ask(cursor, limit=1)) is not None:
+        assert len(answer[2]) == 1 and answer[3] is None
+        seen += [row[1] for row in answer[2]]
+        cursor = answer[0]
+    assert seen == [b"0" * 100, b"1" * 100, b"2" * 100]
+
+
+def test_changes_of_keys_that_are_on_a_later_page_are_not_told(slot: Slot) -> None:
+    slot.do(b"k1", PUT, b"1")
+    slot.do(b"k2", PUT, b"2")
+    first = slot.ask(BEGIN, limit=1)
+    assert first is not None
+    assert first[0] == [ORIGIN, slot.index, PART, b"k1"] and first[3] == [b"", b"k1", [[b"k1", b"1"]]]
+    slot.do(b"k2", PUT, b"3")
+    slot.do(b"k1", PUT, b"4")
+    second = slot.ask(first[0])
+    assert second is not None
+    assert second[1:] == [False, [[b"k1", b"4", WAS_PUT]], [b"k1", None, [[b"k2", b"3"]]]]
+    assert second[0] == [ORIGIN, slot.index, ALL, b""]
+
+
+def test_a_question_that_waited_long_is_answered_with_nothing(slot: Slot) -> None:
+    cursor = begun(slot)
+    assert slot.ask(cursor, now_ns=5) is None
+    assert not list(slot.publisher.tick(feeds.ANSWERED_AFTER_NS))
+    (asked,) = slot.publisher.tick(feeds.ANSWERED_AFTER_NS + 5)
+    assert slot.publisher.news(asked) == [
+        0,
+        [[ORIGIN, slot.machine.changed_index, ALL, b""], False, [], None],
+    ]
+    slot.do(b"k1", PUT, b"1")
+    assert not slot.answered, "it waits no more"
+
+
+def test_questions_end_with_their_link(slot: Slot) -> None:
+    cursor = begun(slot)
+    assert slot.ask(cursor) is None
+    others = ReplySink()
+    assert slot.publisher.ask(slot.asked(cursor, b"k", 0, LARGE, others)) is None
+    slot.publisher.forget(slot.answers)
+    slot.do(b"k1", PUT, b"1")
+    assert [asked.answers for asked in slot.answered] == [others]
+    slot.publisher.shed()
+    assert slot.publisher.size_bytes == 0
+
+
+def test_questions_of_one_link_have_a_bound(slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds, "MAX_WATCHES_OF_LINK", 2)
+    cursor = begun(slot)
+    assert slot.ask(cursor) is None and slot.ask(cursor) is None
+    refused = slot.publisher.ask(slot.asked(cursor, b"k", 0, LARGE))
+    assert refused is not None and refused[0] == OVERLOADED
+    assert slot.publisher.ask(slot.asked(cursor, b"k", 0, LARGE, ReplySink())) is None, "others may"
+
+
+def test_a_question_that_is_sent_again_waits_once(slot: Slot) -> None:
+    cursor = begun(slot)
+    asked = slot.asked(cursor, b"k", 0, LARGE)
+    assert slot.publisher.ask(asked) is None
+    size_bytes = slot.publisher.size_bytes
+    assert slot.publisher.ask(asked) is None and slot.publisher.size_bytes == size_bytes
+    slot.do(b"k1", PUT, b"1")
+    assert slot.answered == [asked]
+
+
+def test_who_waits_hears_that_the_leadership_ended(slot: Slot) -> None:
+    cursor = begun(slot)
+    assert slot.ask(cursor) is None
+    assert [(call_id, reply) for _, call_id, reply in slot.publisher.abandon([17])] == [(slot.calls, [17])]
+    slot.do(b"k1", PUT, b"1")
+    assert not slot.answered
