@@ -20,6 +20,7 @@ __all__ = ["LASTING"]
 
 MAPS = "map"
 _FEED = "tests/unit/cluster/slots/test_feed.py"
+_SERVICE = "tests/unit/cluster/slots/test_map_service.py"
 _LAPSES = "tests/unit/cluster/slots/test_lapses.py"
 _ENDS = "keys end where the log says"
 _TOLD = "watchers are told"
@@ -146,16 +147,22 @@ def _keeps_cursor(sound: Any) -> Any:
 
 
 LASTING = (
-    bug_in("ended-by-its-clock", _ENDS, MAPS, SlotMaps, "answer", _by_its_clock, is_hard=True),
+    shown(
+        bug_in("ended-by-its-clock", _ENDS, MAPS, SlotMaps, "answer", _by_its_clock),
+        f"{_SERVICE}::test_a_read_of_a_key_that_is_over_waits_for_the_log_to_say_so",
+    ),
     Planted("a-clock-of-ones-own", _ENDS, MAPS, LapseClock, "time", _own_clock),
     Planted("counted-from-the-last-entry", _ENDS, MAPS, map_service, "needs_time", _never_new),
-    Planted("late-end-takes-a-successor", _ENDS, MAPS, machines, "lapse_of", _named_is_over, is_hard=True),
+    shown(
+        Planted("late-end-takes-a-successor", _ENDS, MAPS, machines, "lapse_of", _named_is_over),
+        f"{_LAPSES}::test_a_late_entry_leaves_alone_what_was_stored_anew",
+    ),
     bug_in("put-keeps-the-ttl", _ENDS, MAPS, MapStructure, "decide", _keeps_ttl),
     Planted("let-go-when-asked-for", "memory is given back", MAPS, LapseClock, "heartbeat", _nobody_asks),
     bug_in("snapshot-without-time", "snapshot", MAPS, SlotMachine, "numbers", _without_time),
     bug_in("ends-untold", _TOLD, MAPS, SlotMachine, "tell", _ends_untold),
-    bug_in("new-leader-knows-all", _TOLD, MAPS, TopologyPublisher, "__init__", _all_known, is_hard=True),
-    bug_in("any-log-will-do", _TOLD, MAPS, TopologyPublisher, "_news", _any_log, is_hard=True),
+    bug_in("new-leader-knows-all", _TOLD, MAPS, TopologyPublisher, "__init__", _all_known),
+    bug_in("any-log-will-do", _TOLD, MAPS, TopologyPublisher, "_news", _any_log),
     bug_in("told-twice", _TOLD, MAPS, MapWatch, "_take", _keeps_cursor),
     shown(
         bug_in("overflow-untold", _TOLD, MAPS, TopologyPublisher, "_forget_first", _floor_stays),
