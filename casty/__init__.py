@@ -34,14 +34,17 @@ from casty.client import ClusterClient
 from casty.config import CastyConfig, discover_config, load_config
 from casty.distributed.barrier import Barrier
 from casty.distributed.counter import Counter
+from casty.distributed.election import Election
 from casty.distributed.facade import Distributed
 from casty.distributed.fence import Fence
+from casty.distributed.holding_info import Leader, LockInfo, RwLockInfo
 from casty.distributed.lock import Lock
 from casty.distributed.map import Dict
 from casty.distributed.map_watch import MapChange, MapState, MapWatch
 from casty.distributed.port import EntityGateway
 from casty.distributed.queue import Queue
 from casty.distributed.reservation import Reservation
+from casty.distributed.rw_lock import RwLock
 from casty.distributed.semaphore import Semaphore
 from casty.distributed.set import Set
 from casty.journal.base import EventJournal, JournalKind, PersistedEvent, Snapshot
@@ -79,6 +82,7 @@ __all__ = [
     "Dict",
     "Directive",
     "Distributed",
+    "Election",
     "EntityGateway",
     "EventJournal",
     "EventStreamSubscribe",
@@ -87,8 +91,10 @@ __all__ = [
     "Find",
     "InMemoryJournal",
     "JournalKind",
+    "Leader",
     "Listing",
     "Lock",
+    "LockInfo",
     "Mailbox",
     "MailboxOverflowStrategy",
     "MapChange",
@@ -110,6 +116,8 @@ __all__ = [
     "Register",
     "RemoteActorRef",
     "Reservation",
+    "RwLock",
+    "RwLockInfo",
     "ScheduleOnce",
     "ScheduleTick",
     "Semaphore",

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from operator import index
+from typing import SupportsFloat, cast
 
 __all__ = [
     "check_callable", "check_count", "check_integer", "check_name", "check_seconds", "check_text", "check_timeout",
-    "shown",
+    "check_ttl", "shown",
 ]  # fmt: skip
 
 LARGE_BITS = 1_000
 """The text of a longer integer takes the square of its length, and has no end that anybody reads."""
 
 SHOWN_DEPTH = 8
+
+SHORTEST_TTL_S = 0.001
+"""Sessions live for whole milliseconds."""
 
 LONGEST_S = 1e30
 """More is not finite in nanoseconds, or soon."""
@@ -136,6 +140,15 @@ def check_timeout(timeout_s: object) -> None:
 def check_seconds(seconds: object, what: str = "timeout") -> None:
     """Raise `TypeError` or `ValueError` unless it is a number of seconds."""
     _check_seconds(seconds, "", "", what)
+
+
+def check_ttl(seconds: object) -> float:
+    """Return a time to live in seconds; `TypeError` or `ValueError` unless it is at least a millisecond."""
+    _check_seconds(seconds, " or None", ", or None for the cluster's own", "session_ttl_s")
+    ttl_s = float(cast(SupportsFloat, seconds))
+    if ttl_s < SHORTEST_TTL_S:
+        raise ValueError(f"session_ttl_s: expected at least {SHORTEST_TTL_S} s, found {shown(seconds)}")
+    return ttl_s
 
 
 def _check_seconds(seconds: object, kind: str, advice: str, what: str = "timeout") -> None:

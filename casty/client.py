@@ -14,7 +14,7 @@ from casty.actor.ref import ActorRef, Question
 from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
 from casty.address import NodeAddress, check_port, check_text, checked_addresses
-from casty.checks import check_seconds, shown
+from casty.checks import check_seconds, check_ttl, shown
 from casty.cluster.actors.wiring import ClusterActors
 from casty.cluster.client import ClientCore
 from casty.cluster.control.public_view import topology_snapshot
@@ -62,6 +62,11 @@ class ClusterClient:
         Only its client context is used; None means plain TCP.
     secret
         The cluster's shared secret, or several; see `ClusteredActorSystem`.
+    session_ttl_s
+        How long what this client holds stays held, and what it waits for stays in line, when the cluster hears nothing
+        of it any more: in seconds, within the bounds that the cluster was founded with (`min_session_ttl_s`,
+        `max_session_ttl_s`), or calls raise `Mismatch`. A longer time outlives longer pauses of this process; a shorter
+        one frees sooner what it held when it dies. None is the cluster's own (`session_ttl_s`, 15).
 
     Raises
     ------
@@ -91,6 +96,7 @@ class ClusterClient:
         serializer: Serializer | None = None,
         tls: Config | None = None,
         secret: str | Sequence[str] | Secrets | None = None,
+        session_ttl_s: float | None = None,
     ) -> None:
         contacts = checked_addresses("contact_points", contact_points)
         if not contacts:
@@ -114,6 +120,8 @@ class ClusterClient:
             address_map,
             Secrets.of("secret", secret),
         )
+        if session_ttl_s is not None:
+            self._client_core.gateway.lives(check_ttl(session_ttl_s))
         self._serializer = serializer
         self._system_name = system_name
         self._label = label

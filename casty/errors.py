@@ -31,6 +31,7 @@ __all__ = [
     "Unavailable",
     "Undecodable",
     "UnknownRegion",
+    "UpgradeRefused",
 ]
 
 
@@ -60,6 +61,10 @@ class LockLost(CastyError):
 
 class AlreadyHeld(CastyError, RuntimeError):
     """The task that holds an instance tried to acquire the same instance again."""
+
+
+class UpgradeRefused(AlreadyHeld):
+    """The task that asks to write reads already, with the same instance: release that first, then look again."""
 
 
 class Destroyed(CastyError):

@@ -41,6 +41,8 @@ class Settings:
     election_max_s: float = 1.5
     drift: float = 0.01
     session_ttl_s: float = 15.0
+    min_session_ttl_s: float = 0.0
+    max_session_ttl_s: float = 300.0
     reads: str = "lease"
     founding_listen_s: float = 1.0
     start_timeout_s: float = 60.0
@@ -101,6 +103,21 @@ class Settings:
                 f"session_ttl_s: expected at least 4 x election_max_s ({4 * self.election_max_s}), "
                 f"found {self.session_ttl_s}"
             )
+        if self.min_session_ttl_s and self.min_session_ttl_s < 4 * self.election_max_s:
+            raise ValueError(
+                f"min_session_ttl_s: expected 0 or at least 4 x election_max_s ({4 * self.election_max_s}), "
+                f"found {self.min_session_ttl_s}"
+            )
+        if not self.shortest_ttl_s <= self.session_ttl_s <= self.max_session_ttl_s:
+            raise ValueError(
+                f"session_ttl_s: expected min_session_ttl_s to max_session_ttl_s ({self.shortest_ttl_s} to "
+                f"{self.max_session_ttl_s}), found {self.session_ttl_s}"
+            )
+
+    @property
+    def shortest_ttl_s(self) -> float:
+        """The shortest time to live that a client may ask for."""
+        return self.min_session_ttl_s or 4 * self.election_max_s
 
 
 BOUNDS: dict[str, Bound] = {
@@ -118,6 +135,15 @@ BOUNDS: dict[str, Bound] = {
     ),
     "session_ttl_s": Bound(
         "s", 0.1, 300, "outlives a failover; the price is how long a dead holder's lock stays closed"
+    ),
+    "min_session_ttl_s": Bound(
+        "s",
+        0,
+        300,
+        "0: 4 x election_max_s; the shortest that a client may ask for outlives a failover as well",
+    ),
+    "max_session_ttl_s": Bound(
+        "s", 0.1, 300, "the longest that a client may ask for, and so keep what it holds closed when it dies"
     ),
     "founding_listen_s": Bound("s", 0, 60, "twice the longest back-off of a member that dials a lost one"),
     "start_timeout_s": Bound("s", 0.1, 3600, "a rollout starts its processes within a minute"),

@@ -9,17 +9,20 @@ from casty import runtime
 from casty.checks import check_count, check_name, shown
 from casty.distributed.barrier import Barrier
 from casty.distributed.counter import Counter
+from casty.distributed.election import Election
 from casty.distributed.fence import Fence
 from casty.distributed.handle import check_gateway, has_port
 from casty.distributed.lock import Lock
 from casty.distributed.machines.base import (
     BARRIER,
     COUNTER,
+    ELECTION,
     FENCE,
     KIND_NAMES,
     LOCK,
     MAP,
     QUEUE,
+    RW_LOCK,
     SEMAPHORE,
     SET,
 )
@@ -27,6 +30,7 @@ from casty.distributed.map import Dict
 from casty.distributed.port import EntityGateway, RegionRef
 from casty.distributed.queue import Queue
 from casty.distributed.recording.gateway import JournaledGateway
+from casty.distributed.rw_lock import RwLock
 from casty.distributed.semaphore import Semaphore
 from casty.distributed.set import Set
 from casty.errors import JournalError
@@ -114,6 +118,45 @@ class Distributed:
         """
         region = self._region(LOCK, name, shards)
         return Lock(gateway=self._gateway, region_ref=region, name=name, timeout=timeout)
+
+    def rw_lock(self, name: str, *, shards: int = 100, timeout: float | None = 5.0) -> RwLock:
+        """Return a new owner of a distributed read-write lock; parameters as for `counter`.
+
+        Examples
+        --------
+        >>> async def look(d: Distributed) -> None:
+        ...     async with d.rw_lock("prices").read:
+        ...         print("nobody writes")
+        """
+        region = self._region(RW_LOCK, name, shards)
+        return RwLock(gateway=self._gateway, region_ref=region, name=name, timeout=timeout)
+
+    def election(
+        self, name: str, *, candidate: str | None = None, shards: int = 100, timeout: float | None = 5.0
+    ) -> Election:
+        """Return a candidate of an election, which may also only look who leads.
+
+        Parameters
+        ----------
+        name
+            The election's name, not empty.
+        candidate
+            Under which name it is elected. None is ``host:port`` of a `ClusteredActorSystem`; behind any other gateway
+            a name is drawn.
+        shards, timeout
+            As for `counter`; to campaign and to watch wait for ever unless told otherwise.
+
+        Examples
+        --------
+        >>> async def lead(d: Distributed) -> None:
+        ...     async with d.election("cron", candidate="host-1") as election:
+        ...         print("term", election.token)
+        """
+        region = self._region(ELECTION, name, shards)
+        name_of = self._label_or_none() if candidate is None else candidate
+        return Election(
+            gateway=self._gateway, region_ref=region, name=name, candidate=name_of, timeout=timeout
+        )
 
     def semaphore(
         self, name: str, permits: int, *, shards: int = 100, timeout: float | None = 5.0
@@ -229,16 +272,21 @@ class Distributed:
             del self._shards[next(iter(self._shards))]
 
     def _own_label(self) -> str:
-        address = getattr(self._gateway, "self_node", None)
-        if address is not None:
-            return f"{address.host}:{address.port}"
-        label = getattr(getattr(self._gateway, "structures", None), "host_label", None)
+        label = self._label_or_none()
         if label is None:
             raise TypeError(
                 "node_id: required with a gateway that is no member of the cluster, found None; "
                 "give each party a text of its own"
             )
-        return str(label)
+        return label
+
+    def _label_or_none(self) -> str | None:
+        """Return ``host:port`` of a gateway that is a member."""
+        address = getattr(self._gateway, "self_node", None)
+        if address is not None:
+            return f"{address.host}:{address.port}"
+        label = getattr(getattr(self._gateway, "structures", None), "host_label", None)
+        return None if label is None else str(label)
 
 
 def _journaled(gateway: EntityGateway, journal: object) -> EntityGateway:

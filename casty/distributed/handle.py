@@ -92,7 +92,7 @@ class Handle:
         self._name = name
         self._entity = name.encode()
         self._timeout_s = timeout_s
-        # Lock, semaphore and barrier leave no record when nobody uses them: their user knows that they were.
+        # What is held and barriers leave no record when nobody uses them: their user knows that they were.
         self._was_used = False
 
     def __repr__(self) -> str:
@@ -144,7 +144,7 @@ class Handle:
         Returns
         -------
         bool
-            True if it existed. Of a lock, semaphore or barrier nothing is kept while nobody holds or waits: it
+            True if it existed. Of what is held, and of barriers, nothing is kept while nobody holds or waits: it
             existed if somebody does, or for the instance that used it since it was destroyed last.
 
         Raises
@@ -155,8 +155,12 @@ class Handle:
             The deadline passed after it was sent; it happened once or not at all.
         """
         existed = bool(await self._command([DESTROY]))
+        return self.forget_use() or existed
+
+    def forget_use(self) -> bool:
+        """Return whether this instance used what may leave no record; False from then on until it does again."""
         was_used, self._was_used = self._was_used, False
-        return existed or was_used
+        return was_used
 
 
 def failure(reply: Reply, what: str) -> CastyError:

@@ -1,4 +1,4 @@
-"""What the client classes of lock and semaphore share: asking, giving back, ``async with``."""
+"""What the client classes of all kinds that are held share: asking, giving back, ``async with``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from types import TracebackType
 from casty.distributed.handle import Handle
 from casty.distributed.holds import Hold, Holds, hold_lost
 from casty.distributed.machines.base import KIND_NAMES, OK, Command
-from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED, EntityGateway, Grant, RegionRef
+from casty.distributed.machines.wait_queue import release_command
+from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED, EntityGateway, RegionRef
 from casty.errors import OutcomeUnknown, Unavailable
 
 __all__ = ["Holder"]
@@ -36,9 +37,6 @@ class Holder(Handle):
     def hold_ended(self) -> None:
         """A hold of this instance ended, by release or by loss."""
 
-    def _release_command(self, grant: Grant) -> Command:
-        raise NotImplementedError
-
     def __del__(self) -> None:
         """Say that nobody can release what is held any more."""
         holds = getattr(self, "_holds", None)  # absent when the constructor refused its arguments
@@ -64,7 +62,7 @@ class Holder(Handle):
     async def _give_back(self, hold: Hold) -> bool:
         port = self._port  # refuses another event loop, in which the hold would be given up here alone
         self._holds.end(hold)
-        command = self._release_command(hold.grant)
+        command = release_command(self._kind, hold.grant.token, hold.grant.seq)
         reply = await port.release(self._kind, self._entity, hold.grant, command, timeout_s=self._timeout_s)
         return bool(reply[1] if reply[0] == OK else self._refused(reply))
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from casty.distributed.holder import Holder
-from casty.distributed.holds import Hold, LocalFifo
-from casty.distributed.machines.base import LOCK, Command
-from casty.distributed.machines.lock import ACQUIRE, RELEASE, TRY_ACQUIRE
-from casty.distributed.port import EntityGateway, Grant, RegionRef
-from casty.errors import AlreadyHeld
+from casty.distributed.exclusive import Exclusive
+from casty.distributed.holding_info import LockInfo, lock_info
+from casty.distributed.holds import Hold
+from casty.distributed.machines.base import LOCK
+from casty.distributed.machines.lock import ACQUIRE, TRY_ACQUIRE
+from casty.distributed.machines.wait_queue import INFO
+from casty.distributed.port import EntityGateway, RegionRef
 
 __all__ = ["Lock"]
 
 
-class Lock(Holder):
+class Lock(Exclusive):
     """A distributed lock. A hold belongs to the instance that acquired it; tasks that share one take turns.
 
     Inside the cluster it excludes by consensus, not by clocks. What a holder does *outside* is only safe if
@@ -39,21 +38,13 @@ class Lock(Holder):
     ...         print(lock.token)
     """
 
-    __slots__ = ("_fifo",)
+    __slots__ = ()
     _kind = LOCK
 
     def __init__(
         self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
     ) -> None:
         super().__init__(gateway, region_ref, name, timeout)
-        self._fifo = LocalFifo(self._what)
-
-    def hold_ended(self) -> None:
-        """The next task that waits for this instance has its turn."""
-        self._fifo.pass_on()
-
-    def _release_command(self, grant: Grant) -> Command:
-        return [RELEASE, grant.token]
 
     @property
     def held(self) -> bool:
@@ -61,21 +52,7 @@ class Lock(Holder):
 
         Any thread may ask, as one that works under the lock beside the event loop.
         """
-        if self._plain is not None:
-            return False
-        return self._holds.is_held()
-
-    @property
-    def token(self) -> int | None:
-        """The fencing token of the latest hold; None before the first, and once its user knows that it ended.
-
-        That is when it was given back, or when `held` said that it is lost after it had said that it is held. A
-        token is there after `acquire` returned, however long the process was paused in between: whether the hold
-        still counts only `held` says. Tokens of a name only grow, so whoever checks them refuses one that counts no
-        more.
-        """
-        hold = self._holds.latest
-        return None if hold is None else hold.grant.token
+        return self._is_held()
 
     async def acquire(self) -> None:
         """Wait until this instance holds the lock.
@@ -100,15 +77,7 @@ class Lock(Holder):
         await self._acquire()
 
     async def _acquire(self) -> Hold:
-        if self._holds.of(asyncio.current_task()) is not None:
-            raise AlreadyHeld(f"{self._what}: this task holds this instance already; release it first")
-        timeout_s = self._timeout_s
-        if not self._fifo.take():
-            _ = self._port  # refuses another event loop, which the turn could not wake up
-            timeout_s = await self._fifo.wait(timeout_s)
-        hold = await self._in_turn(ACQUIRE, timeout_s)
-        assert hold is not None, "only a try may find it taken"
-        return hold
+        return await self._acquire_by([ACQUIRE], self._timeout_s)
 
     async def try_acquire(self) -> bool:
         """Take the lock if nobody holds it.
@@ -125,20 +94,7 @@ class Lock(Holder):
         OutcomeUnknown
             The deadline passed after it was sent; a grant that comes late is given back.
         """
-        self._here().oldest()  # a hold seen lost gives the turn free
-        if not self._fifo.take():
-            return False
-        return await self._in_turn(TRY_ACQUIRE, self._timeout_s) is not None
-
-    async def _in_turn(self, operation: int, timeout_s: float | None) -> Hold | None:
-        """Ask the cluster; the turn is ours, and stays so only with a hold."""
-        hold = None
-        try:
-            hold = await self._request([operation], timeout_s)
-        finally:
-            if hold is None:
-                self._fifo.pass_on()
-        return hold
+        return await self._try_by([TRY_ACQUIRE])
 
     async def release(self) -> bool:
         """Release the lock.
@@ -157,6 +113,16 @@ class Lock(Holder):
             The cluster did not confirm in time. The hold is given up all the same, and ends by itself.
         """
         return await self._release()
+
+    async def info(self) -> LockInfo:
+        """Return who holds the lock, since when, and how many wait; it may have changed when the answer is here.
+
+        Raises
+        ------
+        Unavailable
+            No quorum until the deadline.
+        """
+        return lock_info(await self._read([INFO]))
 
     async def __aenter__(self) -> Lock:
         """Acquire; the body is cancelled, and `LockLost` raised, when the hold ends before the body does."""

@@ -20,7 +20,7 @@ from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope
 from casty.distributed.machines.base import (
     BAD,
-    LOCK,
+    HOLDING_KINDS,
     MAP,
     OK,
     QUEUE,
@@ -205,7 +205,7 @@ class PlainPort:
             call = StructureCall(ABANDON, self._session, seq, b"")
             self._region_ref.tell(ShardEnvelope(_entity_id(kind, entity), call))
             raise
-        if kind not in (LOCK, SEMAPHORE, QUEUE) or reply[0] != OK or type(reply[1]) is not int:
+        if kind not in (*HOLDING_KINDS, QUEUE) or reply[0] != OK or type(reply[1]) is not int:
             return reply, None
         return reply, PlainGrant(reply[1], seq)
 

@@ -7,9 +7,9 @@ from typing import Any
 from casty.checks import check_count, shown
 from casty.distributed.holder import Holder
 from casty.distributed.holds import Hold
-from casty.distributed.machines.base import MISMATCH, SEMAPHORE, Command, Reply
-from casty.distributed.machines.semaphore import ACQUIRE, AVAILABLE, RELEASE, TRY_ACQUIRE
-from casty.distributed.port import EntityGateway, Grant, RegionRef
+from casty.distributed.machines.base import MISMATCH, SEMAPHORE, Reply
+from casty.distributed.machines.semaphore import ACQUIRE, AVAILABLE, RESIZE, TRY_ACQUIRE
+from casty.distributed.port import EntityGateway, RegionRef
 from casty.errors import Mismatch
 from casty.limits import MAX_NUMBER
 
@@ -28,8 +28,9 @@ class Semaphore(Holder):
     name
         The name, not empty. The same name in another kind is another structure.
     permits
-        How many permits there are, at least 1. It belongs to the semaphore as long as somebody holds or waits:
-        another value is a `Mismatch` then. None means as many as are recorded, or as the region behind
+        How many permits there are, at least 1. It belongs to the semaphore as long as somebody holds or waits: a
+        value that is neither the number of its creation nor the present one, see `resize`, is a `Mismatch` then. None
+        means as many as are recorded, or as the region behind
         `region_ref` says; where neither knows, calls raise `Mismatch`.
     timeout
         Deadline of each call, in seconds; None waits for ever.
@@ -58,16 +59,21 @@ class Semaphore(Holder):
 
     def _refused(self, reply: Reply) -> Any:
         if reply[0] == MISMATCH and reply[1] == "n":
-            raise _too_many(self._what, reply[2], reply[3])
-        if reply[0] == MISMATCH and reply[2] is None:
+            raise Mismatch(
+                f"{self._what}: expected at most its {shown(reply[2])} permits in one request, found "
+                f"{shown(reply[3])}; nothing was granted"
+            )
+        if reply[0] == MISMATCH and reply[2] is not None:
+            raise Mismatch(
+                f"{self._what}: expected permits={shown(reply[2])}, which it has now, or the number that it was "
+                f"created with, found {shown(reply[3])}; use one of these, resize it, or destroy it first"
+            )
+        if reply[0] == MISMATCH:
             raise Mismatch(
                 f"{self._what}: nobody recorded how many permits there are, and this instance was made without "
                 "their number; make the first one with Distributed.semaphore(name, permits)"
             )
         return super()._refused(reply)
-
-    def _release_command(self, grant: Grant) -> Command:
-        return [RELEASE, grant.seq]
 
     async def acquire(self, n: int = 1) -> None:
         """Wait for permits: all of them at once, in the order in which the cluster saw the requests.
@@ -85,8 +91,8 @@ class Semaphore(Holder):
         TimeoutError
             They were not granted in time; the request is withdrawn.
         Mismatch
-            The semaphore exists with another number of permits; or with none recorded, and this instance was
-            made without their number.
+            The semaphore exists with another number of permits, or was made smaller than this request while it
+            waited; or there is no number recorded, and this instance was made without one.
         Destroyed
             It was destroyed meanwhile.
         Unavailable
@@ -128,6 +134,41 @@ class Semaphore(Holder):
         """Return how many permits are free. Others may take them before the answer is here."""
         count: int = await self._read([AVAILABLE, self._permits])
         return count
+
+    async def resize(self, permits: int) -> int:
+        """Change how many permits there are, for all users.
+
+        Nothing is revoked: where more is held than there is now, nothing is granted until enough was given back.
+        Whoever waits for more than there will be is told so with `Mismatch`. Where there are more, those who wait first
+        are granted at once. Instances go on that were made with the number of the creation or with the new one; any
+        other number is a `Mismatch`, which names the present one. This instance's own becomes the new one.
+
+        A semaphore with another number than it was created with stays until `destroy()`, also when nobody holds or
+        waits any more.
+
+        Parameters
+        ----------
+        permits
+            The new number, at least 1.
+
+        Returns
+        -------
+        int
+            The number before.
+
+        Raises
+        ------
+        Mismatch
+            This instance's own number is neither that of the creation nor the present one, or nobody knows any.
+        Unavailable
+            No quorum until the deadline; nothing happened.
+        OutcomeUnknown
+            The deadline passed after it was sent; it happened once or not at all.
+        """
+        count = check_count("permits", permits, 1, MAX_NUMBER)
+        before: int = await self._command([RESIZE, self._permits, count])
+        self._permits = None if self._permits is None else count
+        return before
 
     async def __aenter__(self) -> Semaphore:
         """Acquire one permit; as for `Lock`, the body is cancelled with `LockLost` when it ends early."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from casty.cluster.slots.leader import SlotLeader
 from casty.cluster.slots.machine import SlotMachine
-from casty.distributed.machines import wait_queue as waiting
 from casty.distributed.machines.base import LOCK, Decision
 from casty.distributed.machines.wait_queue import LineStructure, WaitQueue
 
@@ -34,7 +33,7 @@ def _forgets_revocations(queue: Any) -> Any:
 def _forgets_permits(queue: Any) -> Any:
     """The permits of a semaphore are forgotten while somebody holds, if nobody waits."""
     if not queue.waiters:
-        queue.capacity = 0
+        queue.capacity = queue.founded = 0
     return queue if queue.waiters or queue.grants or queue.revoked else None
 
 
@@ -102,15 +101,16 @@ def _newest_first(right: Any) -> Any:
 
     def hear(leader: Any, session: int, now_ns: int) -> None:
         right(leader, session, now_ns)
-        leader._heard_ns.move_to_end(session, last=False)
+        heard = leader._heard
+        heard._tables[heard._ttl_ns[session]].move_to_end(session, last=False)
 
     return hear
 
 
 HOLDS = (
     bug_in("token-drawn-again", "fencing", "lock", SlotMachine, "_keep", _reuses_tokens),
-    Planted("ghosts-forgotten", "destroy", "lock", waiting, "_kept", _forgets_revocations, True),
-    Planted("permits-forgotten", "permits", "semaphore", waiting, "_kept", _forgets_permits),
+    Planted("ghosts-forgotten", "destroy", "lock", WaitQueue, "kept", _forgets_revocations, True),
+    Planted("permits-forgotten", "permits", "semaphore", WaitQueue, "kept", _forgets_permits),
     bug_in("given-back-twice", "permits", "semaphore", WaitQueue, "drop", _gives_back_twice),
     bug_in("waiters-give-back", "permits", "semaphore", WaitQueue, "drop", _counts_waiters),
     bug_in("taken-not-restored", "snapshot", "semaphore", LineStructure, "extend", _forgets_taken),

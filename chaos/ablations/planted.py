@@ -67,11 +67,18 @@ def _one_token(_machine: Any) -> int:
     return (1 << 33) + 1
 
 
+def heard_ns_of(leader: Any, session: int) -> int:
+    """Return when a leader heard of a session; 0 where it did not."""
+    heard = leader._heard
+    ttl_ns = heard._ttl_ns.get(session)
+    return 0 if ttl_ns is None else int(heard._tables[ttl_ns][session])
+
+
 def _hasty_expiry(leader: Any, now_ns: int, _work: int) -> list[bytes]:
     return [
         pack([EXPIRE, session])
         for session in leader._machine.sessions
-        if now_ns - leader._heard_ns.get(session, 0) > leader._ttl_ns // 6
+        if now_ns - heard_ns_of(leader, session) > leader._ttl_ns // 6
     ]
 
 

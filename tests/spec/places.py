@@ -98,7 +98,7 @@ class Place(ABC):
         """Let a node die without a word."""
 
     @abstractmethod
-    async def muffled(self) -> Muffled:
+    async def muffled(self, **options: Any) -> Muffled:
         """Return a client that can be made deaf."""
 
     @abstractmethod
@@ -164,11 +164,11 @@ class SimPlace(Place):
         """See `Place.kill_node`."""
         self._world.crash(self._world.node_names[index])
 
-    async def muffled(self) -> Muffled:
+    async def muffled(self, **options: Any) -> Muffled:
         """See `Place.muffled`."""
         self._muffled += 1
         name = f"muffled-{self._muffled}"
-        client = await self._world.client(name)
+        client = await self._world.client(name, **options)
         await client.ready()
         cuts: list[Undo] = []
 
@@ -224,13 +224,13 @@ class RealPlace(Place):
         """See `Place.kill_node`."""
         await self.nodes[index].abort()
 
-    async def muffled(self) -> Muffled:
+    async def muffled(self, **options: Any) -> Muffled:
         """See `Place.muffled`."""
         proxies = {point: Proxy(point) for point in self.points}
         for proxy in proxies.values():
             await proxy.start()
             self.stack.push_async_callback(proxy.close)
-        client = await self.client(address_map=lambda point: proxies[point].address)
+        client = await self.client(address_map=lambda point: proxies[point].address, **options)
 
         def mute(nodes: Sequence[int]) -> None:
             for index in nodes:

@@ -134,3 +134,29 @@ def test_async_with_holds_and_the_token_grows(run: Run) -> None:
         assert tokens == sorted({token for token in tokens if token is not None})
 
     run(body)
+
+
+def test_info_says_who_holds_since_when_and_how_many_wait(run: Run) -> None:
+    async def body(place: Place) -> None:
+        d = (await place.client()).distributed()
+        lock, waiter = d.lock("told"), d.lock("told")
+        free = await lock.info()
+        assert (free.holder, free.held_s, free.token, free.waiters) == (None, None, None, 0)
+        await lock.acquire()
+        waiting = await queued(waiter, d.lock("told"))
+        await place.sleep(0.5)
+        info = await waiter.info()
+        assert info.holder is not None and info.holder.startswith("client-")
+        assert (info.token, info.waiters) == (lock.token, 1)
+        assert info.held_s is not None and 0.4 < info.held_s < SOON_S
+        await lock.release()
+        await waiting
+        after = await lock.info()
+        assert after.token == waiter.token and after.held_s is not None and after.held_s < info.held_s
+        await waiter.release()
+        node = place.nodes[0]
+        async with node.distributed().lock("told"):
+            of_node = await lock.info()
+        assert of_node.holder is not None and of_node.holder.startswith(node.node_id)
+
+    run(body)

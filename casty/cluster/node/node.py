@@ -67,7 +67,9 @@ HAND_OVER_NS = 1_750_000_000
 """What stopping may take: two seconds with all that comes before and after."""
 STEP_S = 0.05
 
-AGREED = ("session_ttl_s", "drift", "max_waiters", "max_entities", "max_sessions")
+AGREED = (
+    "session_ttl_s", "drift", "max_waiters", "max_entities", "max_sessions", "shortest_ttl_s", "max_session_ttl_s",
+)  # fmt: skip
 """The settings that the founder's decide for good: replicas that apply the same entry have to come out the same."""
 
 PROMISED = ("election_min_s", "drift")

@@ -10,8 +10,8 @@ from casty.cluster.sessions.client_session import Entity, Ledger
 from casty.cluster.sessions.grant import Hold
 from casty.cluster.slots.schema import COMMAND
 from casty.config import SECOND_NS
-from casty.distributed.machines.base import KIND_NAMES, MAP, OVERLOADED, Reply
-from casty.errors import CastyError, InternalError, Overloaded
+from casty.distributed.machines.base import KIND_NAMES, MAP, MISMATCH, OVERLOADED, Reply
+from casty.errors import CastyError, InternalError, Mismatch, Overloaded
 from casty.ports import Clock, Timer
 from casty.wire.pack import pack
 
@@ -196,6 +196,12 @@ async def settled(future: asyncio.Future[Reply]) -> None:
 
 def refusal_of(reply: Reply) -> CastyError:
     """Return the error of calls whose session could not be opened."""
+    if reply[0] == MISMATCH:
+        low_s, high_s, found_s = (part / 1000 for part in reply[2:])
+        return Mismatch(
+            f"session_ttl_s: expected {low_s} to {high_s} s, as the cluster was founded with, found {found_s} s; "
+            "nothing was changed: make the client with another one"
+        )
     if reply[0] == OVERLOADED:
         return Overloaded(f"the slot reached {reply[1]} = {reply[2]}")
     return InternalError(f"the slot answered {reply} to an opening; please report")

@@ -21,7 +21,7 @@ from casty.cluster.sessions.client_session import Ledger
 from casty.cluster.sessions.grant import Hold
 from casty.cluster.sessions.keepalive import KeepAlive
 from casty.cluster.slots.operations import OP_WRITE
-from casty.cluster.slots.schema import OPEN
+from casty.cluster.slots.schema import OPEN, OPEN_FOR
 from casty.config import Settings
 from casty.distributed.machines.base import OK, Reply
 from casty.distributed.machines.record import wrapper_bytes
@@ -88,7 +88,7 @@ class CallSessions:
 
     __slots__ = (
         "_clock", "_cluster_id", "_entropy", "_gateway_id", "_left", "_max_bytes", "_openings", "_owner",
-        "_settling", "_table", "_window", "ledgers", "lost",
+        "_settling", "_table", "_window", "ledgers", "lost", "ttl_ms",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +106,8 @@ class CallSessions:
         self._gateway_id = gateway_id[:MAX_NAME_BYTES]
         self.limited(settings.max_value_bytes, settings.max_window_replies)
         self._cluster_id = ""
+        self.ttl_ms = 0
+        """How long a session lives without being heard of; 0 for what is usual in the cluster."""
         self._openings: dict[int, Call] = {}
         self.ledgers: dict[int, Ledger[Hold]] = {}
         self.lost: dict[Ledger[Hold], _Lost] = {}
@@ -203,7 +205,8 @@ class CallSessions:
         call = self._table.make(OP_WRITE, (0, b""), None)
         call.future.add_done_callback(seen)  # nobody awaits it
         call.slot = ledger.slot
-        call.payload = pack([OPEN, ledger.attempt, self._gateway_id])
+        opening: list[object] = [OPEN, ledger.attempt, self._gateway_id]
+        call.payload = pack([OPEN_FOR, *opening[1:], self.ttl_ms] if self.ttl_ms else opening)
         self._openings[ledger.slot] = call
         self._table.add(call)
         self._owner.dispatch(call)

@@ -11,7 +11,7 @@ from casty.cluster.sessions.grant import Hold
 from casty.cluster.sessions.router import CallRouter, Routes
 from casty.cluster.slots.operations import OP_READ, OP_WRITE, SCAN
 from casty.config import SECOND_NS, Settings
-from casty.distributed.machines.base import DESTROY, LOCK, MAP, OK, SEMAPHORE, Command, Reply
+from casty.distributed.machines.base import DESTROY, HOLDING_KINDS, MAP, OK, Command, Reply
 from casty.distributed.machines.watching import ENTRIES
 from casty.distributed.port import LOST_DESTROYED, Grant
 from casty.ports import Runtime
@@ -83,7 +83,7 @@ class Gateway(CallRouter):
             return await self._finish(call)
         call.is_urgent = True
         slot = self._slot_of((kind, entity))
-        ledger = None if slot is None or kind not in (LOCK, SEMAPHORE) else self.ledgers.get(slot)
+        ledger = None if slot is None or kind not in HOLDING_KINDS else self.ledgers.get(slot)
         # What is granted while the call is under way may be of the successor: a keep-alive tells.
         held = [] if ledger is None else [seq for seq, row in ledger.held.items() if row[0] == (kind, entity)]
         try:

@@ -91,6 +91,8 @@ class KeepAlive:
         self._nonce = 0
         self._timer: Timer | None = None
         self._timer_ns = 0
+        self.own_ttl_ns = 0
+        """How long the sessions of this gateway live; 0 for as long as is usual in the cluster."""
 
     def close(self) -> None:
         """Stop."""
@@ -99,6 +101,8 @@ class KeepAlive:
         self._due_ns.clear()
 
     def _ttl_ns(self) -> int:
+        if self.own_ttl_ns:
+            return self.own_ttl_ns
         topology = self._routes.topology()
         assert topology is not None, "sessions exist only with a topology"
         return int(topology.ttl_s * SECOND_NS)

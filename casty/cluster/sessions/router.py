@@ -38,6 +38,7 @@ from casty.distributed.machines.base import (
     BUSY,
     EXPIRED,
     FULL,
+    MISMATCH,
     NOT_LEADER,
     OK,
     OVERLOADED,
@@ -67,6 +68,7 @@ from casty.wire.pack import pack, unpack
 __all__ = ["CallRouter", "Routes"]
 
 ASIDE_NS = SECOND_NS
+MILLISECOND_NS = 1_000_000
 _REFUSALS = (NOT_LEADER, BUSY, UNKNOWN, FULL)
 PROBES = 16
 """How many parked calls of a slot find out whether it serves again."""
@@ -114,6 +116,11 @@ class CallRouter:
         """The epoch and leadership of each slot by which its parked calls were sent last: at most one row per slot."""
         self.relay_paths = RelayPaths(self._clock, runtime.entropy, routes)
         self.keep_alive = KeepAlive(self, runtime, routes)
+
+    def lives(self, ttl_s: float) -> None:
+        """Open sessions that live so long without being heard of, and not as long as is usual in the cluster."""
+        self._sessions.ttl_ms = int(ttl_s * 1000)
+        self.keep_alive.own_ttl_ns = self._sessions.ttl_ms * MILLISECOND_NS
 
     # -- calls
 
@@ -242,7 +249,7 @@ class CallRouter:
         if call.slot in self._table.pauses and status not in _REFUSALS:
             self._table.served(call.slot)
         if self._sessions.is_opening(call):
-            if status in (OK, OVERLOADED, BAD):
+            if status in (OK, OVERLOADED, BAD, MISMATCH):
                 self._sessions.opened(call, reply)
             else:
                 self._again(call, reply)

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from casty.distributed.machines.base import DESTROY, NO_EFFECTS, QUEUE, Command, Effect, Reply
+from casty.distributed.machines.base import (
+    DESTROY,
+    NO_EFFECTS,
+    QUEUE,
+    RELEASE,
+    RESIZE,
+    Command,
+    Effect,
+    Reply,
+)
 from casty.distributed.machines.queue_shapes import WAITING
 from casty.distributed.machines.record import RECORDED
 
-__all__ = ["RELEASE", "Applied", "MachineLimits", "may_wait"]
-
-RELEASE = 3
-"""The operation that ends a hold, of locks and semaphores alike."""
+__all__ = ["Applied", "MachineLimits", "may_wait"]
 
 
 class MachineLimits(NamedTuple):
@@ -38,33 +44,4 @@ def may_wait(kind: int, command: Command) -> bool:
     """Whether a checked command of a kind in which requests wait is one that may, or may hold something."""
     if kind == QUEUE:
         return (command[3][0] if command[0] == RECORDED else command[0]) in WAITING
-    return command[0] not in (DESTROY, RELEASE)
-"""What a slot's machine is limited to, and what an entry did to it. Values."""
-
-from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import NamedTuple
-
-from casty.distributed.machines.base import NO_EFFECTS, Effect, Reply
-
-__all__ = ["Applied", "MachineLimits"]
-
-
-class MachineLimits(NamedTuple):
-    """Bounds of one slot; see `Settings`."""
-
-    max_entities: int = 1_000_000
-    max_sessions: int = 100_000
-    max_waiters: int = 100_000
-
-
-class Applied(NamedTuple):
-    """What an entry did: its reply, outcomes of earlier waiting requests, and the session it ended.
-
-    The reply to an end of a session of which something is left is ``[QUEUED]``: another such entry has to follow.
-    """
-
-    reply: Reply
-    effects: Sequence[Effect] = NO_EFFECTS
-    ended: int | None = None
+    return command[0] not in (DESTROY, RELEASE, RESIZE)

@@ -26,12 +26,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from casty.entity_order import EntityOrder
 from casty.cluster.slots.schema import LAPSE, LAPSED_AT_ONCE
 from casty.cluster.slots.session_record import EntityKey
 from casty.distributed.machines.base import MAP, Command
 from casty.distributed.machines.map import TICK_MS, TIMED, Lasting
 from casty.distributed.machines.record import RECORDED, RESTORE
+from casty.entity_order import EntityOrder
 from casty.wire.pack import pack
 
 __all__ = ["Ends", "LapseClock", "lapse_of", "needs_time"]

@@ -8,12 +8,12 @@ covered any more, for it may be gone.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
 from casty.cluster.multiraft.proposals import Late, ReplySink
+from casty.cluster.slots.lifetimes import MILLISECOND_NS, Heard
 from casty.cluster.slots.machine import END_PART, SlotMachine
 from casty.cluster.slots.schema import ABANDON, EXPIRE
 from casty.cluster.slots.visibility import Visibility
@@ -38,7 +38,7 @@ class SlotLeader:
     machine
         The slot's machine.
     ttl_ns
-        How long a session lives without being heard of.
+        How long a session lives without being heard of, unless its client asked for another time.
     now_ns
         When this leadership began.
     window
@@ -46,8 +46,17 @@ class SlotLeader:
     """
 
     __slots__ = (
-        "_began_ns", "_closing", "_expiring", "_heard_ns", "_machine", "_over", "_ttl_ns", "_waiting", "_window",
-        "_withdrawing", "visibility",
+        "_began_ns",
+        "_closing",
+        "_expiring",
+        "_heard",
+        "_machine",
+        "_over",
+        "_ttl_ns",
+        "_waiting",
+        "_window",
+        "_withdrawing",
+        "visibility",
     )  # fmt: skip
 
     def __init__(self, machine: SlotMachine, ttl_ns: int, now_ns: int, window: Window | None = None) -> None:
@@ -56,10 +65,9 @@ class SlotLeader:
         self.visibility = Visibility(machine)
         self._ttl_ns = ttl_ns
         self._began_ns = now_ns
-        # Who was silent longest comes first: what is due is found without looking at the others.
-        self._heard_ns: OrderedDict[int, int] = OrderedDict()
+        self._heard = Heard(ttl_ns)
         self._expiring: dict[int, None] = {}
-        """Sessions whose expiry this leader put into the log, not applied yet; none of them in `_heard_ns`."""
+        """Sessions whose expiry this leader put into the log, not applied yet; none of them in `_heard`."""
         self._over: dict[int, bool] = {}
         """Sessions that end in parts, and whether the next part is in the log; in none of the tables above."""
         self._closing: dict[int, tuple[ReplySink, int]] = {}
@@ -115,12 +123,11 @@ class SlotLeader:
         self._hear(session, now_ns)
 
     def _hear(self, session: int, now_ns: int) -> None:
-        self._heard_ns[session] = now_ns
-        self._heard_ns.move_to_end(session)
+        self._heard.hear(session, self._machine.sessions[session].ttl_ms, now_ns)
 
     def ended(self, session: int) -> None:
         """The session is over."""
-        self._heard_ns.pop(session, None)
+        self._heard.forget(session)
         self._expiring.pop(session, None)
         self._over.pop(session, None)
         self._withdrawing.pop(session, None)
@@ -135,7 +142,7 @@ class SlotLeader:
 
         Who waits for requests of the session hears that it is over, a part with each part: nothing is granted any more.
         """
-        self._heard_ns.pop(session, None)
+        self._heard.forget(session)
         self._expiring.pop(session, None)
         self._over[session] = False
         for seq in list(islice(self._waiting.get(session, ()), END_PART)):
@@ -168,8 +175,8 @@ class SlotLeader:
             self._over[session] = False
 
     def longest_silence_ns(self, now_ns: int) -> int:
-        """Return how long ago the session was heard of that was heard of first; 0 without any."""
-        return max(0, now_ns - next(iter(self._heard_ns.values()), now_ns))
+        """Return how long the session was silent that is nearest to its end, as a share of the usual time to live."""
+        return self._heard.longest_silence_ns(now_ns)
 
     def due(self, now_ns: int, work: int = EXPIRY_WORK) -> list[bytes]:
         """Return expiry entries to propose now, each once per leadership, the longest silence first.
@@ -180,18 +187,15 @@ class SlotLeader:
             How much applying them may cost: each session counts, and each request of it that waits or holds. One
             that costs more alone is expired alone.
         """
-        if len(self._heard_ns) + len(self._expiring) + len(self._over) < len(self._machine.sessions):
+        if len(self._heard) + len(self._expiring) + len(self._over) < len(self._machine.sessions):
             self._learn()
         sessions, entries = self._machine.sessions, list[bytes]()
-        while self._heard_ns:
-            session = next(iter(self._heard_ns))
-            if now_ns - self._heard_ns[session] <= self._ttl_ns:
-                break
+        for session in self._heard.overdue(now_ns):
             known = sessions.get(session)
             work -= 1 + (0 if known is None else len(known.waits))
             if work < 0 and entries:
                 break
-            del self._heard_ns[session]
+            self._heard.forget(session)
             if known is not None:
                 self._expiring[session] = None
                 entries.append(pack([EXPIRE, session]))
@@ -199,21 +203,21 @@ class SlotLeader:
 
     def _learn(self) -> None:
         """Sessions that earlier leaders opened: this one heard of them last when it began."""
-        heard_ns = self._heard_ns
-        self._heard_ns = OrderedDict()
+        unheard: list[int] = []
         for session, known in self._machine.sessions.items():
             if known.over:
                 self._over.setdefault(session, False)
-            elif session not in heard_ns and session not in self._expiring:
-                self._heard_ns[session] = self._began_ns
-        self._heard_ns.update(heard_ns)
+            elif session not in self._heard and session not in self._expiring:
+                unheard.append(session)
+        for session in reversed(unheard):
+            self._heard.begin(session, self._machine.sessions[session].ttl_ms, self._began_ns)
 
     def expiry_refused(self, entry_sessions: Iterable[int]) -> None:
         """The expiry was not proposed after all; it stays due."""
         for session in entry_sessions:
-            if self._expiring.pop(session, 0) is None:
-                self._heard_ns[session] = self._began_ns
-                self._heard_ns.move_to_end(session, last=False)
+            known = self._machine.sessions.get(session)
+            if self._expiring.pop(session, 0) is None and known is not None:
+                self._heard.begin(session, known.ttl_ms, self._began_ns)
 
     def keep_alive(self, row: list[Any], now_ns: int) -> tuple[list[Any], bytes | None]:
         """Take the checked keep-alive row of one slot while the lease holds.
@@ -259,7 +263,8 @@ class SlotLeader:
     def _lately_proposed(self, session: int, now_ns: int) -> dict[int, int]:
         """Return the numbers of a session not to propose again yet; who names too many waits less."""
         proposed = self._withdrawing.setdefault(session, {})
-        since_ns = now_ns - self._ttl_ns // 6
+        ttl_ms = self._machine.sessions[session].ttl_ms
+        since_ns = now_ns - (ttl_ms * MILLISECOND_NS or self._ttl_ns) // 6
         if len(proposed) > MORE_ROOM * self._window.replies:
             proposed.clear()
         elif proposed and next(iter(proposed.values())) < since_ns:

@@ -4,6 +4,7 @@ Entries are flat lists packed by the gateway and proposed as they came:
 
 =============================================================  ===========================================
 ``[OPEN, attempt, gateway]``                                   a session; its number is the entry's index
+``[OPEN_FOR, attempt, gateway, ttl_ms]``                       one with a time to live of its own
 ``[COMMAND, session, seq, low, wait_low, kind, entity, cmd]``  one request of a session
 ``[CLOSE, session]``                                           the client leaves, or a part of that
 ``[EXPIRE, session]``                                          the leader gave the client up, or a part of that
@@ -26,13 +27,14 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from casty.cluster.slots.applied import RELEASE, Applied, MachineLimits, may_wait
-from casty.cluster.slots.applied import Applied, MachineLimits
+from casty.cluster.slots.applied import Applied, MachineLimits, may_wait
 from casty.cluster.slots.dump import SlotDump, SlotLoad
+from casty.cluster.slots.grant_times import GrantTimes
 from casty.cluster.slots.lapses import Ends, lapse_of
+from casty.cluster.slots.lifetimes import Lifetimes
 from casty.cluster.slots.pages import entries_page, names_page
 from casty.cluster.slots.records import SlotRecords
-from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, EXPIRE, LAPSE, OPEN, applicable
+from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, EXPIRE, LAPSE, OPENINGS, applicable
 from casty.cluster.slots.session_record import EntityKey, SlotSession
 from casty.cluster.slots.weights import Weights, weight_of
 from casty.distributed.machines.base import (
@@ -40,7 +42,7 @@ from casty.distributed.machines.base import (
     BARRIER,
     BUSY,
     EXPIRED,
-    LOCK,
+    HOLDING_KINDS,
     MAP,
     NO_EFFECTS,
     OK,
@@ -48,7 +50,7 @@ from casty.distributed.machines.base import (
     QUEUE,
     QUEUED,
     RECORD,
-    SEMAPHORE,
+    RELEASE,
     STALE,
     WITHDRAWN,
     Caller,
@@ -58,10 +60,11 @@ from casty.distributed.machines.base import (
     Effect,
     Reply,
 )
-from casty.distributed.machines.queue_shapes import WAITING
 from casty.distributed.machines.map import HAS_ENDED, WAS_DELETED, WAS_PUT, is_told, value_of
+from casty.distributed.machines.queue_shapes import WAITING
 from casty.distributed.machines.record import RECORDED
 from casty.distributed.machines.registry import STRUCTURES
+from casty.distributed.machines.wait_queue import INFO
 from casty.entity_order import EntityOrder
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
@@ -79,7 +82,7 @@ END_PART = 128
 MAX_UNWEIGHED = 64
 """Entities whose weight is looked at later. Those that change often are weighed once, not with each command; the bound
 keeps small what a look at the sums has to do at once."""
-_PARTIES = (LOCK, SEMAPHORE, BARRIER, QUEUE)
+_PARTIES = (*HOLDING_KINDS, BARRIER, QUEUE)
 """Kinds in which requests wait or hold."""
 _DONE: Reply = [OK]
 _EXPIRED: Reply = [EXPIRED]
@@ -100,15 +103,20 @@ class SlotMachine:
         Bounds.
     generation
         The cluster's generation, the upper 30 bits of every fencing token.
+    lifetimes
+        What openings may ask for.
     """
 
     __slots__ = (
         "_context", "_counter", "_dump", "_generation", "_index", "_orders", "_records", "_unweighed", "_waiting",
-        "_weights", "attempts", "changed_index", "ends", "entities", "limits", "on_change", "sessions", "time",
+        "_weights", "attempts", "changed_index", "ends", "entities", "lifetimes", "limits", "on_change", "sessions",
+        "time", "times",
     )  # fmt: skip
 
-    def __init__(self, limits: MachineLimits, generation: int) -> None:
+    def __init__(self, limits: MachineLimits, generation: int, lifetimes: Lifetimes | None = None) -> None:
         self.limits = limits
+        self.lifetimes = lifetimes or Lifetimes()
+        self.times = GrantTimes()
         self.sessions: dict[int, SlotSession] = {}
         self.attempts: dict[bytes, int] = {}
         self.entities: dict[EntityKey, Any] = {}
@@ -150,8 +158,8 @@ class SlotMachine:
         self._index = index
         if kind == COMMAND:
             return self._command(entry)
-        if kind == OPEN:
-            return self._open(index, entry[1], entry[2])
+        if kind in OPENINGS:
+            return self._open(index, *entry[1:])
         if kind in (CLOSE, EXPIRE):
             return self._end(kind, entry[1])
         if kind == CANCEL:
@@ -174,13 +182,16 @@ class SlotMachine:
         what = HAS_ENDED if has_ended else WAS_DELETED if value is None else WAS_PUT
         self.on_change(self._index, key[1], value, what)
 
-    def _open(self, index: int, attempt: bytes, gateway: bytes) -> Applied:
+    def _open(self, index: int, attempt: bytes, gateway: bytes, ttl_ms: int = 0) -> Applied:
         known = self.attempts.get(attempt)
         if known is not None:
             return Applied([OK, known])
+        refused = self.lifetimes.refusal(ttl_ms) if ttl_ms else None
+        if refused is not None:
+            return Applied(refused)
         if len(self.sessions) >= self.limits.max_sessions:
             return Applied([OVERLOADED, "max_sessions", self.limits.max_sessions])
-        self.sessions[index] = SlotSession(attempt, gateway)
+        self.sessions[index] = SlotSession(attempt, gateway, ttl_ms)
         self.attempts[attempt] = index
         return Applied([OK, index])
 
@@ -283,6 +294,8 @@ class SlotMachine:
             session.waits[seq] = key
             if decision.reply == _QUEUED:
                 self._waiting += 1
+            else:
+                self.times.granted(key)
         else:
             self._weights.reply_bytes += session.answered(seq, decision.reply)
         self._note(session, number, key)
@@ -317,11 +330,13 @@ class SlotMachine:
             else:
                 told.append(effect)
             state = self.entities.get(key)
-            if state is None or STRUCTURES[key[0]].outcome(state, number, seq) is None:
-                session.waits.pop(seq, None)
-                self._weights.reply_bytes += session.settled(seq, reply)
-                if state is None or not STRUCTURES[key[0]].involves(state, number):
-                    session.entities.pop(key, None)
+            if state is not None and STRUCTURES[key[0]].outcome(state, number, seq) is not None:
+                self.times.granted(key)
+                continue
+            session.waits.pop(seq, None)
+            self._weights.reply_bytes += session.settled(seq, reply)
+            if state is None or not STRUCTURES[key[0]].involves(state, number):
+                session.entities.pop(key, None)
         return told
 
     def _take_back(self, key: EntityKey, answered: Effect) -> Sequence[Effect]:
@@ -362,6 +377,7 @@ class SlotMachine:
                 self._orders[key[0]].remove(key[1])
                 self._records -= key[0] == RECORD
                 self.ends.moved(key[1], before, None)
+                self.times.forget(key)
         elif before is not after:
             if before is None:
                 self._orders[key[0]].add(key[1])
@@ -529,7 +545,13 @@ class SlotMachine:
             reply = SlotRecords(self).query((kind, entity), query)
             if reply is not None:
                 return reply
-        return STRUCTURES[kind].query(self.entities.get((kind, entity)), query)
+        reply = STRUCTURES[kind].query(self.entities.get((kind, entity)), query)
+        if kind in HOLDING_KINDS and query[0] == INFO and reply[1][0] is not None:
+            # Whose session it is, and for how long, in the place of its number.
+            number, *rest = reply[1][0]
+            named = [self.sessions[number].gateway, *rest, self.times.age_ms((kind, entity))]
+            return [OK, [named, *reply[1][1:]]]
+        return reply
 
     def scan(self, kind: int, prefix: bytes, after: bytes, limit_bytes: int) -> tuple[list[bytes], bool]:
         """Return one page of the entities of a kind that begin with `prefix`, and if there are more; see `pages`."""
@@ -574,7 +596,7 @@ class SlotMachine:
 
     def begin_load(self, former: Callable[[SlotMachine], object] | None = None) -> SlotLoad:
         """Begin to put a state together that takes this one's place when it is whole; `former` gets this one then."""
-        fresh = SlotMachine(self.limits, self._generation)
+        fresh = SlotMachine(self.limits, self._generation, self.lifetimes)
         return SlotLoad(fresh, partial(self._replace, fresh, former))
 
     def _replace(self, fresh: SlotMachine, former: Callable[[SlotMachine], object] | None) -> None:
@@ -592,6 +614,7 @@ class SlotMachine:
         self._records = other._records
         self.ends, other.ends = other.ends, self.ends
         self._weights, self._unweighed = other.weights, {}
+        self.times.restart()
 
     def discard(self) -> Iterator[None]:
         """Free the state of a machine that nobody uses any more, step by step: a million entities take 60 ms."""

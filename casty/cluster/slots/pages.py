@@ -26,14 +26,7 @@ def names_page(order: EntityOrder, prefix: bytes, after: bytes, limit_bytes: int
     limit_bytes
         About how long a page may be, but for one of a single name. It has no more than `PAGE` of them.
     """
-    page: list[bytes] = []
-    size_bytes = 0
-    for name in _names(order, prefix, after):
-        size_bytes += len(name)
-        if len(page) >= PAGE or (page and size_bytes > limit_bytes):
-            return page, True
-        page.append(name)
-    return page, False
+    return order.page(prefix, after, PAGE, limit_bytes)
 
 
 def entries_page(

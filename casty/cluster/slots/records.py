@@ -26,8 +26,8 @@ from casty.distributed.machines.base import (
     Command,
     Reply,
 )
-from casty.distributed.machines.queue_shapes import ACK, NACK, SETUP
 from casty.distributed.machines.map import is_told
+from casty.distributed.machines.queue_shapes import ACK, NACK, SETUP
 from casty.distributed.machines.record import (
     BEGIN,
     FORGET,

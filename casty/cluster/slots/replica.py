@@ -20,6 +20,7 @@ from casty.cluster.multiraft.proposals import (
 )
 from casty.cluster.slots.dump import SlotDump, SlotLoad
 from casty.cluster.slots.leader import EXPIRY_WORK, SlotLeader
+from casty.cluster.slots.lifetimes import Lifetimes
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.cluster.slots.map_service import SlotMaps
 from casty.cluster.slots.node_memory import NodeMemory
@@ -31,7 +32,8 @@ from casty.cluster.slots.schema import (
     COMMAND,
     EXPIRE,
     LAPSE,
-    OPEN,
+    OPEN_FOR,
+    OPENINGS,
     check_entry,
     check_keepalive,
     check_read,
@@ -52,6 +54,9 @@ __all__ = ["SlotReplica"]
 
 MAX_READS = 10_000
 """Reads of one slot that may wait for a quorum round; that round answers them, or the end of the leadership."""
+
+ASKED_TTL_S = {"shortest_ttl_s": 0.001, "max_session_ttl_s": 300.0}
+"""The agreed bounds of what clients may ask for, and what they are where none were agreed on."""
 
 FREED_AT_ONCE = 2_048
 """Steps of freeing a state in one turn: about a millisecond."""
@@ -79,7 +84,8 @@ class SlotReplica:
         limits = MachineLimits(
             int(cluster["max_entities"]), int(cluster["max_sessions"]), int(cluster["max_waiters"])
         )
-        self.machine = SlotMachine(limits, generation)
+        lifetimes = Lifetimes(*(int(1000 * cluster.get(name, bound)) for name, bound in ASKED_TTL_S.items()))
+        self.machine = SlotMachine(limits, generation, lifetimes)
         self.proposals = Proposals()
         self.maps = SlotMaps(
             self.machine, self.proposals, runtime.clock, settings.max_value_bytes, generation
@@ -119,10 +125,15 @@ class SlotReplica:
         """
         entry = check_entry(payload)
         leader = self.leader
-        if entry[0] != OPEN and not self._is_owner(entry[1], proof):
+        if entry[0] == OPEN_FOR:
+            refused = self.machine.lifetimes.refusal(entry[3])
+            if refused is not None:
+                answers.add(call_id, refused)
+                return
+        if entry[0] not in OPENINGS and not self._is_owner(entry[1], proof):
             self._disown(group, answers, call_id)
             return
-        session = None if entry[0] == OPEN else self.machine.sessions.get(entry[1])
+        session = None if entry[0] in OPENINGS else self.machine.sessions.get(entry[1])
         if leader is not None and session is not None and not session.over:
             if entry[0] == COMMAND:
                 known = self.machine.known(session, entry[1], entry[2])
@@ -199,6 +210,7 @@ class SlotReplica:
         elif kind == MAP:
             self.maps.answer(group, answers, call_id, read)
         else:
+            self.machine.times.now_ns = self._runtime.clock.now()
             answers.add(call_id, self.machine.query(kind, entity, query))
 
     def refuse_read(self, token: int) -> None:
@@ -285,6 +297,7 @@ class SlotReplica:
 
     def apply(self, index: int, entry: Entry) -> None:
         """Apply one committed entry, and answer whoever waits."""
+        self.machine.times.now_ns = self._runtime.clock.now()
         reply, effects, ended = self.machine.apply(index, entry.data)
         self.maps.tell()
         waiting = self.proposals.take(index, entry.term)
@@ -328,7 +341,7 @@ class SlotReplica:
         if entry[0] == LAPSE and self.maps.applied(entry) and leader is not None:
             self.on_over(self._slot)
         if leader is not None:
-            if entry[0] == OPEN and reply[0] == OK:
+            if entry[0] in OPENINGS and reply[0] == OK:
                 leader.opened(reply[1], self._runtime.clock.now())
             elif entry[0] == CANCEL and reply[0] == WITHDRAWN:
                 leader.forget(entry[1], entry[2])
@@ -336,7 +349,7 @@ class SlotReplica:
                 for seq, _, _ in entry[3]:
                     leader.forget(entry[1], seq)
         if self._observe:
-            if entry[0] == OPEN and reply[0] == OK:
+            if entry[0] in OPENINGS and reply[0] == OK:
                 self._observe(SessionOpened(self._slot + 1, reply[1]))
             elif ended is not None and entry[0] in (CLOSE, EXPIRE):
                 self._observe(SessionEnded(self._slot + 1, ended, entry[0] == EXPIRE))
@@ -366,6 +379,7 @@ class SlotReplica:
 
     def begin_load(self) -> SlotLoad:
         """Begin to put another state together."""
+        self.machine.times.now_ns = self._runtime.clock.now()
         return self.machine.begin_load(self._loaded)
 
     def _loaded(self, former: SlotMachine) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.slots.operations import KEEPALIVE_FIELDS, SCAN
-from casty.distributed.machines.base import COUNTER, FENCE, MAP
+from casty.distributed.machines.base import COUNTER, ELECTION, MAP
 from casty.distributed.machines.record import recorded_queries, recorded_shapes
 from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.machines.watching import MAP_QUERIES
@@ -20,18 +20,34 @@ from casty.schema import Case, Data, Number, Row, Rows, Tagged, compiled, flaw
 from casty.wire.pack import unpack
 
 __all__ = [
-    "ABANDON", "CANCEL", "CLOSE", "COMMAND", "ENTRIES", "EXPIRE", "KEEPALIVES", "LAPSE", "LAPSED_AT_ONCE", "OPEN",
-    "READ", "applicable", "check_entry", "check_keepalive", "check_read",
+    "ABANDON",
+    "CANCEL",
+    "CLOSE",
+    "COMMAND",
+    "ENTRIES",
+    "EXPIRE",
+    "KEEPALIVES",
+    "LAPSE",
+    "LAPSED_AT_ONCE",
+    "OPEN",
+    "OPENINGS",
+    "OPEN_FOR",
+    "READ",
+    "applicable",
+    "check_entry",
+    "check_keepalive",
+    "check_read",
 ]  # fmt: skip
 
-OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE = range(1, 8)
+OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE, OPEN_FOR = range(1, 9)
+OPENINGS = (OPEN, OPEN_FOR)
 
 LAPSED_AT_ONCE = 128
 """Keys that one entry lets go: about a millisecond."""
 
 COUNT = Number(0, MAX_NUMBER)
 TIME = Number(0, MAX_TIME)
-KIND = Number(COUNTER, FENCE)
+KIND = Number(COUNTER, ELECTION)
 NAME = Data(MAX_NAME_BYTES)
 ENTITY = Data()
 REQUESTS = Rows(Row((COUNT, KIND, ENTITY)))
@@ -69,6 +85,7 @@ ENTRIES = Tagged(
         CANCEL: Row((COUNT, COUNT, KIND, ENTITY)),
         ABANDON: Row((COUNT, COUNT, REQUESTS)),
         LAPSE: Row((TIME, Rows(ENTITY, 0, LAPSED_AT_ONCE))),
+        OPEN_FOR: Row((NAME, NAME, Number(1, MAX_NUMBER))),
     }
 )  # fmt: skip
 """By kind; `slot_machine` says what the fields are."""

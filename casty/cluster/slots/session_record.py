@@ -36,13 +36,15 @@ class SlotSession:
     """What the slot remembers of one session."""
 
     __slots__ = (
-        "attempt", "entities", "gateway", "low", "outcomes", "over", "replies", "reply_bytes", "wait_low", "waits",
-        "withdrawn",
+        "attempt", "entities", "gateway", "low", "outcomes", "over", "replies", "reply_bytes", "ttl_ms", "wait_low",
+        "waits", "withdrawn",
     )  # fmt: skip
 
-    def __init__(self, attempt: bytes, gateway: bytes) -> None:
+    def __init__(self, attempt: bytes, gateway: bytes, ttl_ms: int = 0) -> None:
         self.attempt = attempt
         self.gateway = gateway
+        self.ttl_ms = ttl_ms
+        """How long it lives without being heard of; 0 for as long as is usual in the cluster."""
         self.low = 1
         self.wait_low = 1
         self.over = 0
@@ -140,15 +142,15 @@ class SlotSession:
 
     def freeze(self) -> Frozen:
         """Return what the session is now, as plain values; see `Structure.freeze`."""
-        head = [self.attempt, self.gateway, self.low, self.wait_low, self.over]
+        head = [self.attempt, self.gateway, self.low, self.wait_low, self.over, self.ttl_ms]
         pairs = (Pairs(self.replies), Pairs(self.waits), Pairs(self.outcomes))
         return Frozen(head, (*pairs, list(self.withdrawn), list(self.entities)))
 
     @staticmethod
     def begin(head: Any) -> SlotSession:
         """Return the session of a `Frozen.head`, its tables still empty."""
-        attempt, gateway, low, wait_low, over = head
-        session = SlotSession(attempt, gateway)
+        attempt, gateway, low, wait_low, over, ttl_ms = head
+        session = SlotSession(attempt, gateway, ttl_ms)
         session.low, session.wait_low, session.over = low, wait_low, over
         return session
 

@@ -25,10 +25,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from casty.cluster.slots.machine import RELEASE
 from casty.cluster.slots.schema import ABANDON, CANCEL, COMMAND
 from casty.cluster.slots.session_record import SlotSession
-from casty.distributed.machines.base import DESTROY, LOCK, QUEUE, SEMAPHORE
+from casty.distributed.machines.base import DESTROY, HOLDING_KINDS, QUEUE, RELEASE
 from casty.distributed.machines.queue_shapes import ACK, NACK
 
 __all__ = ["MORE_ROOM", "Window"]
@@ -57,7 +56,7 @@ class Window(NamedTuple):
     def _takes_command(self, session: SlotSession, entry: Sequence[Any]) -> bool:
         _, _, seq, low, _, kind, _, command = entry
         low = max(low, session.low)
-        frees = command[0] == DESTROY or (kind in (LOCK, SEMAPHORE) and command[0] == RELEASE)
+        frees = command[0] == DESTROY or (kind in HOLDING_KINDS and command[0] == RELEASE)
         frees = frees or (kind == QUEUE and command[0] in (ACK, NACK))
         room = MORE_ROOM if frees else 1
         if seq >= low + room * self.replies:

@@ -28,9 +28,11 @@ __all__ = [
     "COUNTER",
     "DESTROY",
     "DESTROYED",
+    "ELECTION",
     "EXPIRED",
     "FENCE",
     "FULL",
+    "HOLDING_KINDS",
     "KIND_NAMES",
     "LOCK",
     "MAP",
@@ -46,6 +48,9 @@ __all__ = [
     "QUEUED",
     "RECORD",
     "RECORD_BYTES",
+    "RELEASE",
+    "RESIZE",
+    "RW_LOCK",
     "SEMAPHORE",
     "SET",
     "STALE",
@@ -66,7 +71,7 @@ __all__ = [
     "Structure",
 ]
 
-COUNTER, MAP, SET, QUEUE, LOCK, SEMAPHORE, BARRIER, FENCE, RECORD = range(1, 10)
+COUNTER, MAP, SET, QUEUE, LOCK, SEMAPHORE, BARRIER, FENCE, RW_LOCK, ELECTION, RECORD = range(1, 12)
 KIND_NAMES = {
     COUNTER: "counter",
     MAP: "map",
@@ -76,8 +81,13 @@ KIND_NAMES = {
     SEMAPHORE: "semaphore",
     BARRIER: "barrier",
     FENCE: "fence",
+    RW_LOCK: "rw_lock",
+    ELECTION: "election",
     RECORD: "record",
 }
+
+HOLDING_KINDS = (LOCK, SEMAPHORE, RW_LOCK, ELECTION)
+"""Kinds of which a session holds something until it gives it back, loses it or ends."""
 
 OK, QUEUED, MISMATCH, DESTROYED, BROKEN, OVERLOADED, NOT_WAITING = range(7)
 """What a structure answers."""
@@ -90,6 +100,9 @@ EXPIRED, NOT_LEADER, BUSY, UNKNOWN, BAD, STALE, WITHDRAWN, TOO_LARGE, FULL = ran
 
 DESTROY = 0
 """The one operation that every kind has; the others are numbered from 1 in the structure's own file."""
+
+RELEASE, RESIZE = 3, 4
+"""Operations of the kinds in `HOLDING_KINDS` that never wait and are granted nothing; the others may."""
 
 RECORD_BYTES = 256
 """About what the machine spends on one entity besides its name and its state: table rows and object heads."""

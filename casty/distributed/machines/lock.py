@@ -10,18 +10,19 @@ from casty.distributed.machines.base import (
     LOCK,
     NO_FIELDS,
     OK,
+    RELEASE,
     Command,
     Context,
     Decision,
     Reply,
     Shapes,
 )
-from casty.distributed.machines.wait_queue import LineStructure, WaitQueue
+from casty.distributed.machines.wait_queue import INFO, LineStructure, WaitQueue
 from casty.schema import Row
 
-__all__ = ["LOCKS"]
+__all__ = ["ACQUIRE", "HOLDER", "LOCKS", "RELEASE", "TRY_ACQUIRE"]
 
-ACQUIRE, TRY_ACQUIRE, RELEASE = 1, 2, 3
+ACQUIRE, TRY_ACQUIRE = 1, 2
 HOLDER = 1
 
 _NOT_HELD: Reply = [OK, False]
@@ -39,7 +40,7 @@ class LockStructure(LineStructure):
         TRY_ACQUIRE: NO_FIELDS,
         RELEASE: Row((COUNT,)),
     }
-    query_shapes: ClassVar[Shapes] = {HOLDER: NO_FIELDS}
+    query_shapes: ClassVar[Shapes] = {HOLDER: NO_FIELDS, INFO: NO_FIELDS}
 
     def decide(self, state: WaitQueue | None, command: Command, ctx: Context) -> Decision:
         """ACQUIRE and TRY_ACQUIRE answer a token, a try None when taken; RELEASE whether that token held."""
@@ -49,7 +50,7 @@ class LockStructure(LineStructure):
         if operation == DESTROY:
             return self._destroyed(state)
         queue = WaitQueue(1) if state is None else state
-        queue.capacity = 1
+        queue.begin(1)
         return self._asked(queue, 1, ctx, operation == ACQUIRE)
 
     def _release(self, queue: WaitQueue | None, token: int, ctx: Context) -> Decision:
@@ -65,7 +66,9 @@ class LockStructure(LineStructure):
         return command[0] in (ACQUIRE, TRY_ACQUIRE)
 
     def query(self, state: WaitQueue | None, query: Command) -> Reply:
-        """Answer the holder's token, None when nobody holds."""
+        """Answer the holder's token, None when nobody holds; or what is known of holder and waiters."""
+        if query[0] == INFO:
+            return self._info(state)
         if state is not None:
             for share in state.grants.values():
                 return [OK, share.token]

@@ -25,11 +25,12 @@ from casty.distributed.machines.base import (
     COUNTER,
     DESTROY,
     FENCE,
-    LOCK,
+    HOLDING_KINDS,
     MAP,
     QUEUE,
     RECORD,
-    SEMAPHORE,
+    RELEASE,
+    RESIZE,
     SET,
     Command,
     Frozen,
@@ -54,7 +55,7 @@ TAIL, STATE = 65, 66
 KEPT_KINDS = (COUNTER, MAP, SET, QUEUE, FENCE)
 """What outlives its users, and so is put on record."""
 
-TOKEN_KINDS = (LOCK, SEMAPHORE)
+TOKEN_KINDS = HOLDING_KINDS
 """Of these nothing outlives the sessions of their holders but that tokens grow."""
 
 JOURNAL_BYTES = 16
@@ -73,8 +74,8 @@ WRAPPER_BYTES = 128
 COMMAND_BYTES = 120
 """About what one recorded command takes beside its bytes."""
 
-_GIVING_BACK = (DESTROY, 3)
-"""What draws no token: to destroy, and to release, of locks and semaphores alike."""
+_GIVING_BACK = (DESTROY, RELEASE, RESIZE)
+"""What draws no token, of all of them alike."""
 
 _IDENTITY = Data(JOURNAL_BYTES)
 _NUMBER = Number(0, MAX_NUMBER)

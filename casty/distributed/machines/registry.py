@@ -7,11 +7,13 @@ from typing import Any
 from casty.distributed.machines.barrier import BARRIERS
 from casty.distributed.machines.base import Structure
 from casty.distributed.machines.counter import COUNTERS
+from casty.distributed.machines.election import ELECTIONS
 from casty.distributed.machines.fence import FENCES
 from casty.distributed.machines.lock import LOCKS
 from casty.distributed.machines.map import MAPS
 from casty.distributed.machines.queue import QUEUES
 from casty.distributed.machines.record import RECORDS
+from casty.distributed.machines.rw_lock import RW_LOCKS
 from casty.distributed.machines.semaphore import SEMAPHORES
 from casty.distributed.machines.set import SETS
 
@@ -19,5 +21,7 @@ __all__ = ["STRUCTURES"]
 
 STRUCTURES: dict[int, Structure[Any]] = {
     structure.kind: structure
-    for structure in (COUNTERS, MAPS, SETS, QUEUES, LOCKS, SEMAPHORES, BARRIERS, FENCES, RECORDS)
-}
+    for structure in (
+        COUNTERS, MAPS, SETS, QUEUES, LOCKS, SEMAPHORES, BARRIERS, FENCES, RW_LOCKS, ELECTIONS, RECORDS,
+    )
+}  # fmt: skip

@@ -1,12 +1,14 @@
-"""What lock and semaphore share on the slot: waiters in order, grants, and the revoked holds of what was destroyed.
+"""What lock, semaphore, read-write lock and election share on the slot: waiters in order, grants, revoked holds.
 
-A lock is a queue with a capacity of one. What is taken is the sum of the grants and revoked holds: a running sum,
-changed where an entry of those tables is, and made anew from them when a snapshot is loaded. A revoked hold is a hold
-whose structure was destroyed: its owner may not know yet, so it takes its share of any later structure of that name
-until the owner confirmed or its session ended.
+A lock or an election is a queue with a capacity of one; a read-write lock is one whose writers take all there is and
+whose readers take one. What is taken is the sum of the grants and revoked holds: a running sum, changed where an entry
+of those tables is, and made anew from them when a snapshot is loaded. A revoked hold is a hold whose structure was
+destroyed: its owner may not know yet, so it takes its share of any later structure of that name until the owner
+confirmed or its session ended.
 
-A lock or semaphore exists while somebody holds or waits: with the last of them its record goes, permits included.
-Tokens grow all the same, for the slot counts them, not the record.
+A line exists while somebody holds or waits: with the last of them its record goes, permits included. Tokens grow all
+the same, for the slot counts them, not the record. Only a semaphore with another number of permits than it was created
+with stays until it is destroyed.
 """
 
 from __future__ import annotations
@@ -17,11 +19,14 @@ from typing import Any, NamedTuple
 
 from casty.distributed.machines.base import (
     DESTROYED,
+    LOCK,
     NO_EFFECTS,
     NOT_WAITING,
     OK,
     OVERLOADED,
     QUEUED,
+    RELEASE,
+    Command,
     Context,
     Decision,
     Effect,
@@ -31,10 +36,13 @@ from casty.distributed.machines.base import (
     Structure,
 )
 
-__all__ = ["Key", "LineStructure", "Owners", "Share", "WaitQueue"]
+__all__ = ["INFO", "REQUEST_BYTES", "Key", "LineStructure", "Owners", "Share", "WaitQueue", "release_command"]
 
 Key = tuple[int, int]
 """(session, sequence number) of a request."""
+
+INFO = 2
+"""The query who holds, and how many wait; `SlotMachine.query` puts names in the place of sessions."""
 
 LINE_BYTES = 900
 REQUEST_BYTES = 600
@@ -49,10 +57,16 @@ _NOT_WAITING: Reply = [NOT_WAITING]
 
 
 class Share(NamedTuple):
-    """What a request asks for, and the token that it holds once granted."""
+    """What a request asks for, the token that it holds once granted, and what its owner calls itself."""
 
     token: int
     amount: int
+    label: bytes = b""
+
+
+def release_command(kind: int, token: int, seq: int) -> Command:
+    """Return the command that ends a hold: of a lock by its token, of all other kinds by the request's number."""
+    return [RELEASE, token if kind == LOCK else seq]
 
 
 class Owners:
@@ -87,17 +101,20 @@ class Owners:
 
 
 class WaitQueue:
-    """The state of one lock or semaphore. ``capacity == 0``: nobody holds or waits, only revoked holds are left.
+    """The state of one structure. ``capacity == 0``: nobody holds or waits, only revoked holds are left.
 
-    Invariants: the grants' amounts never exceed `capacity`; the first waiter does not fit; a request is in
-    exactly one of `waiters`, `grants` and `revoked`, and `owners` knows exactly those; `taken` is the sum of the
-    amounts in `grants` and `revoked`.
+    Invariants: nothing is granted beyond `capacity`; the grants' amounts exceed it only where it was made smaller
+    after they were granted; the first waiter does not fit now, and would fit alone; a request is in exactly one of
+    `waiters`, `grants` and `revoked`, and `owners` knows exactly those; `taken` is the sum of the amounts in `grants`
+    and `revoked`; `founded` is 0 if and only if `capacity` is.
     """
 
-    __slots__ = ("capacity", "grants", "owners", "revoked", "taken", "waiters")
+    __slots__ = ("capacity", "founded", "grants", "owners", "revoked", "taken", "waiters")
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, founded: int | None = None) -> None:
         self.capacity = capacity
+        self.founded = capacity if founded is None else founded
+        """The capacity that it was created with; another one than `capacity` once it was resized."""
         # Ordered: a plain dictionary walks over the holes of all earlier waiters to find its first entry.
         self.waiters: OrderedDict[Key, Share] = OrderedDict()
         self.grants: dict[Key, Share] = {}
@@ -105,11 +122,16 @@ class WaitQueue:
         self.taken = 0
         self.owners = Owners()
 
+    def begin(self, capacity: int) -> None:
+        """Have this capacity from now on, unless it has one."""
+        if not self.capacity:
+            self.capacity = self.founded = capacity
+
     def free(self) -> int:
-        """What may be granted now; below zero while revoked holds hold more than a smaller successor has."""
+        """What may be granted now; below zero while more is held than a smaller capacity or successor has."""
         return self.capacity - self.taken
 
-    def ask(self, amount: int, ctx: Context, may_wait: bool) -> Reply:
+    def ask(self, amount: int, ctx: Context, may_wait: bool, label: bytes = b"") -> Reply:
         """Grant at once, queue, or answer that it is taken."""
         fits = not self.waiters and amount <= self.free()
         if not fits and not may_wait:
@@ -118,7 +140,7 @@ class WaitQueue:
             return [OVERLOADED, "max_waiters", ctx.max_waiters]
         key = (ctx.caller[0], ctx.caller[1])
         assert self.find(key) is None, f"request {key} was applied twice"
-        share = Share(ctx.next_token(), amount)
+        share = Share(ctx.next_token(), amount, label)
         self.owners.add(key)
         if not fits:
             self.waiters[key] = share
@@ -169,40 +191,49 @@ class WaitQueue:
         self.waiters.clear()
         self.revoked.update(self.grants)
         self.grants.clear()
-        self.capacity = 0
+        self.capacity = self.founded = 0
         return effects
 
+    def settle(self) -> Sequence[Effect]:
+        """Something ended: return what comes of that for others."""
+        return self.promote() if self.waiters else NO_EFFECTS
 
-def _kept(queue: WaitQueue) -> WaitQueue | None:
-    """Return what stays: capacity only while somebody holds or waits, nothing without revoked holds either."""
-    if queue.waiters or queue.grants:
-        return queue
-    queue.capacity = 0
-    return queue if queue.revoked else None
+    def has_rest(self) -> bool:
+        """Whether something is left besides the capacity, its waiters and grants."""
+        return bool(self.revoked)
+
+    def kept(self) -> WaitQueue | None:
+        """Return what stays: a capacity while somebody holds or waits or it was resized; nothing without a rest."""
+        if self.waiters or self.grants or self.capacity != self.founded:
+            return self
+        self.capacity = self.founded = 0
+        return self if self.has_rest() else None
 
 
 class LineStructure(Structure[WaitQueue]):
-    """What is the same for a lock and a semaphore."""
+    """What is the same for all kinds of which something is held."""
 
     __slots__ = ()
 
     def _asked(self, queue: WaitQueue, amount: int, ctx: Context, may_wait: bool) -> Decision:
         """After the line got its capacity: ask it."""
         reply = queue.ask(amount, ctx, may_wait)
-        return Decision(queue if queue.grants or queue.waiters else _kept(queue), reply)
+        return Decision(queue if queue.grants or queue.waiters else queue.kept(), reply)
 
     def _settled(self, queue: WaitQueue, reply: Reply, gone: int = 0) -> Decision:
-        effects = queue.promote() if queue.waiters else NO_EFFECTS
-        return Decision(_kept(queue), reply, effects, gone)
+        effects = queue.settle()
+        return Decision(queue.kept(), reply, effects, gone)
 
     def _destroyed(self, queue: WaitQueue | None) -> Decision:
         if queue is None or not queue.capacity:
             return Decision(queue, [OK, False])
         effects = queue.destroy()
-        return Decision(queue if queue.revoked else None, [OK, True], effects)
+        return Decision(queue.kept(), [OK, True], effects)
 
-    def _released(self, queue: WaitQueue, key: Key) -> Decision:
+    def _released(self, queue: WaitQueue | None, key: Key) -> Decision:
         """End a hold. That of a destroyed structure was lost already, but here its owner confirms it."""
+        if queue is None:
+            return Decision(None, [OK, False])
         held = key in queue.grants
         if not held and key not in queue.revoked:
             return Decision(queue, [OK, False])
@@ -246,6 +277,20 @@ class LineStructure(Structure[WaitQueue]):
         """Whether the request holds what it was granted; see `Structure.is_held`."""
         return (session, seq) in state.grants
 
+    def _info(self, state: WaitQueue | None) -> Reply:
+        """Answer [the first grant, how many are granted, how many wait].
+
+        The first grant is ``[session, token, label, amount]``, None where there is none.
+        """
+        if state is None:
+            return [OK, [None, 0, 0]]
+        first = next(iter(state.grants), None)
+        holder = None
+        if first is not None:
+            share = state.grants[first]
+            holder = [first[0], share.token, share.label, share.amount]
+        return [OK, [holder, len(state.grants), len(state.waiters)]]
+
     def waiting(self, state: WaitQueue) -> int:
         """How many requests wait."""
         return len(state.waiters)
@@ -258,16 +303,20 @@ class LineStructure(Structure[WaitQueue]):
     def freeze(self, state: WaitQueue) -> Frozen:
         """See `Structure.freeze`. Revoked, granted, waiting: a session's requests come in the order of their making."""
         tables = (state.revoked, state.grants, state.waiters)
-        return Frozen(state.capacity, tuple(Pairs(table) for table in tables))
+        return Frozen([state.capacity, state.founded], tuple(Pairs(table) for table in tables))
 
     def begin(self, head: Any) -> WaitQueue:
         """See `Structure.begin`."""
-        return WaitQueue(head)
+        return WaitQueue(*head)
 
     def extend(self, state: WaitQueue, table: int, rows: Sequence[Any]) -> None:
         """See `Structure.extend`."""
-        into = (state.revoked, state.grants, state.waiters)[table]
+        into = self._table(state, table)
         for (session, seq), share in rows:
             into[(session, seq)] = Share(*share)
             state.owners.add((session, seq))
             state.taken += 0 if into is state.waiters else share[1]
+
+    def _table(self, state: WaitQueue, table: int) -> dict[Key, Share]:
+        """Return the table of a dump by its number; see `freeze`."""
+        return (state.revoked, state.grants, state.waiters)[table]

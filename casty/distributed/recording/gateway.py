@@ -33,8 +33,8 @@ from casty.distributed.machines.base import (
     Command,
     Reply,
 )
-from casty.distributed.machines.queue_shapes import NACK, PUT_BACK, RESERVE, SIZE
 from casty.distributed.machines.map import CONTAINS, GET
+from casty.distributed.machines.queue_shapes import NACK, PUT_BACK, RESERVE, SIZE
 from casty.distributed.machines.record import (
     BEGIN,
     FORGET,
@@ -47,6 +47,7 @@ from casty.distributed.machines.record import (
     TOKEN_KINDS,
 )
 from casty.distributed.machines.registry import STRUCTURES
+from casty.distributed.machines.wait_queue import release_command
 from casty.distributed.machines.watching import WATCH
 from casty.distributed.port import Grant, Port, RegionRef
 from casty.distributed.recording.names import IDENTITY, LIFE, entities_of, journal_id, map_prefix
@@ -481,7 +482,9 @@ class JournaledPort:
             raise
 
     async def _give_back(self, kind: int, entity: bytes, grant: Grant) -> None:
-        await self._inner.release(kind, entity, grant, [3, grant.token], timeout_s=ASIDE_S)
+        await self._inner.release(
+            kind, entity, grant, release_command(kind, grant.token, grant.seq), timeout_s=ASIDE_S
+        )
 
     # -- restoring
 

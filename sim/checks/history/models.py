@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from ..step.queues import DEAD
 from ...history import FOREVER_NS, Operation, Value
+from ..step.queues import DEAD
 from .linearizability import IsEnough, Model, State
 from .trails import CounterTrails
 

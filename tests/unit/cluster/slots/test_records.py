@@ -22,6 +22,7 @@ from casty.distributed.machines.base import (
     OTHER_JOURNAL,
     OVERLOADED,
     QUEUE,
+    RECORD,
     SET,
     UNRECORDED,
     UNSAVED,
@@ -244,7 +245,7 @@ def test_what_is_no_command_does_not_pass_the_schema() -> None:
         (COUNTER, [RECORDED, bytes(17), 0, [ADD, 1]]),
         (COUNTER, [RESTORE, JOURNAL, LIFE, 0, [[9, 9]], 0]),
         (COUNTER, [RESTORE, JOURNAL, LIFE, 0, [[ADD, 1]] * 513, 0]),
-        (9, [DESTROY]),
+        (RECORD, [DESTROY]),
     ):
         with pytest.raises(RemoteProtocolError):
             check_entry(pack([COMMAND, 1, 1, 1, 1, kind, NAME, command]))

@@ -7,7 +7,6 @@ from typing import Any, cast
 import pytest
 
 from casty.cluster.multiraft.proposals import BUSY, EXPIRED, UNKNOWN
-from casty.cluster.slots.machine import RELEASE
 from casty.cluster.slots.schema import (
     ABANDON,
     CANCEL,
@@ -18,7 +17,7 @@ from casty.cluster.slots.schema import (
 )
 from casty.config import Settings
 from casty.consensus import Entry
-from casty.distributed.machines.base import BAD, COUNTER, DESTROY, LOCK, OK
+from casty.distributed.machines.base import BAD, COUNTER, DESTROY, LOCK, OK, RELEASE
 from casty.distributed.machines.counter import ADD
 from casty.distributed.machines.lock import ACQUIRE
 from casty.errors import RemoteProtocolError

@@ -1,0 +1,188 @@
+"""Election: a lock whose holder leads under its own name, and of whose changes others are told.
+
+A candidate waits in line like for a lock; whoever holds is the leader, and its fencing token the number of its term. A
+*watch* waits until another leads than its caller knows of, or nobody does. It is answered at once where that is so
+already: so a watcher that asks again after each answer is told of the present leader whatever it missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from casty.distributed.machines.base import (
+    COUNT,
+    DESTROY,
+    ELECTION,
+    NO_FIELDS,
+    OK,
+    OVERLOADED,
+    QUEUED,
+    RELEASE,
+    Command,
+    Context,
+    Decision,
+    Effect,
+    Frozen,
+    Pairs,
+    Reply,
+    Shapes,
+)
+from casty.distributed.machines.wait_queue import INFO, REQUEST_BYTES, Key, LineStructure, Share, WaitQueue
+from casty.schema import Data, Row
+
+__all__ = ["CAMPAIGN", "ELECTIONS", "MAX_LABEL_BYTES", "RELEASE", "WATCH", "ElectionLine"]
+
+CAMPAIGN, WATCH = 1, 5
+MAX_LABEL_BYTES = 255
+"""How long the name of a candidate may be, in UTF-8."""
+
+WATCHERS = 3
+"""Which table of a dump they are."""
+
+_QUEUED: Reply = [QUEUED]
+
+
+class ElectionLine(WaitQueue):
+    """A line with room for one leader, and those who watch.
+
+    Invariants besides those of a line: a request in `watchers` is in no other table and in `owners`; the leader that it
+    knows of, by token, is the present one.
+    """
+
+    __slots__ = ("watchers",)
+
+    def __init__(self, capacity: int = 0, founded: int | None = None) -> None:
+        super().__init__(capacity, founded)
+        self.watchers: dict[Key, Share] = {}
+        """By request: the token of the leader that its caller knows of, 0 for none, and no amount."""
+
+    def find(self, key: Key) -> dict[Key, Share] | None:
+        """Return the table that has the request."""
+        return self.watchers if key in self.watchers else super().find(key)
+
+    def leader(self) -> Share | None:
+        """Return what the leader holds; None if nobody leads."""
+        for share in self.grants.values():
+            return share
+        return None
+
+    def said(self) -> Reply:
+        """Return what a watch is answered now. The place of a token is empty: nothing is granted with it."""
+        leader = self.leader()
+        return [OK, None, 0, b""] if leader is None else [OK, None, leader.token, leader.label]
+
+    def watch(self, known: int, ctx: Context) -> Reply:
+        """Wait until the leader is another one than the known one; answer at once where it is."""
+        said = self.said()
+        if said[2] != known:
+            return said
+        if ctx.waiters >= ctx.max_waiters:
+            return [OVERLOADED, "max_waiters", ctx.max_waiters]
+        key = (ctx.caller.session, ctx.caller.seq)
+        assert self.find(key) is None, f"request {key} was applied twice"
+        self.watchers[key] = Share(known, 0)
+        self.owners.add(key)
+        return _QUEUED
+
+    def tell(self) -> list[Effect]:
+        """Tell all watchers that know of another leader than the present one."""
+        said = self.said()
+        news = [key for key, share in self.watchers.items() if share.token != said[2]]
+        for key in news:
+            self.drop(key)
+        return [Effect(key[0], key[1], said) for key in news]
+
+    def settle(self) -> Sequence[Effect]:
+        """See `WaitQueue.settle`."""
+        return [*super().settle(), *self.tell()]
+
+    def destroy(self) -> list[Effect]:
+        """See `WaitQueue.destroy`; nobody leads any more."""
+        return [*super().destroy(), *self.tell()]
+
+    def has_rest(self) -> bool:
+        """See `WaitQueue.has_rest`."""
+        return bool(self.revoked or self.watchers)
+
+
+class ElectionStructure(LineStructure):
+    """State: an `ElectionLine`."""
+
+    __slots__ = ()
+    kind = ELECTION
+    name = "election"
+    shapes: ClassVar[Shapes] = {
+        DESTROY: NO_FIELDS,
+        CAMPAIGN: Row((Data(MAX_LABEL_BYTES),)),
+        RELEASE: Row((COUNT,)),
+        WATCH: Row((COUNT,)),
+    }
+    query_shapes: ClassVar[Shapes] = {INFO: NO_FIELDS}
+
+    def decide(self, state: WaitQueue | None, command: Command, ctx: Context) -> Decision:
+        """CAMPAIGN carries a name and answers a token, RELEASE carries the granted request's number.
+
+        WATCH carries the token of the leader that is known, 0 for none, and answers ``[OK, None, token, name]`` of
+        another one.
+        """
+        assert state is None or isinstance(state, ElectionLine), "`begin` makes no other"
+        operation = command[0]
+        if operation == RELEASE:
+            return self._released(state, (ctx.caller.session, command[1]))
+        if operation == DESTROY:
+            return self._destroyed(state)
+        queue = ElectionLine() if state is None else state
+        if operation == WATCH:
+            reply = queue.watch(command[1], ctx)
+            return Decision(queue.kept(), reply)
+        queue.begin(1)
+        reply = queue.ask(1, ctx, may_wait=True, label=command[1])
+        return Decision(queue.kept(), reply, queue.tell())
+
+    def outcome(self, state: WaitQueue, session: int, seq: int) -> Reply | None:
+        """See `Structure.outcome`."""
+        return _QUEUED if (session, seq) in _watchers(state) else super().outcome(state, session, seq)
+
+    def cancel(self, state: WaitQueue, session: int, seq: int) -> Decision:
+        """See `Structure.cancel`; a watch waits as well."""
+        if (session, seq) in _watchers(state):
+            return self.abandon(state, session, seq)
+        return super().cancel(state, session, seq)
+
+    def waiting(self, state: WaitQueue) -> int:
+        """How many requests wait to lead, or to hear who does."""
+        return len(state.waiters) + len(_watchers(state))
+
+    def grows(self, state: WaitQueue | None, command: Command) -> bool:
+        """A request may wait or lead."""
+        return command[0] in (CAMPAIGN, WATCH)
+
+    def query(self, state: WaitQueue | None, query: Command) -> Reply:
+        """Answer what is known of the leader and of those who wait."""
+        return self._info(state)
+
+    def weight(self, state: WaitQueue) -> int:
+        """See `Structure.weight`; a name is counted as if it were as long as it may be."""
+        named = len(state.waiters) + len(state.grants) + len(state.revoked)
+        return super().weight(state) + REQUEST_BYTES * len(_watchers(state)) + MAX_LABEL_BYTES * named
+
+    def freeze(self, state: WaitQueue) -> Frozen:
+        """See `Structure.freeze`."""
+        head, tables = super().freeze(state)
+        return Frozen(head, (*tables, Pairs(_watchers(state))))
+
+    def begin(self, head: Any) -> WaitQueue:
+        """See `Structure.begin`."""
+        return ElectionLine(*head)
+
+    def _table(self, state: WaitQueue, table: int) -> dict[Key, Share]:
+        return super()._table(state, table) if table < WATCHERS else _watchers(state)
+
+
+def _watchers(queue: WaitQueue) -> dict[Key, Share]:
+    assert isinstance(queue, ElectionLine), "`begin` makes no other"
+    return queue.watchers
+
+
+ELECTIONS = ElectionStructure()
