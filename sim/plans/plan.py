@@ -69,6 +69,8 @@ class ClusterShape:
         1: the nodes have data directories.
     rogues
         How many processes send forged frames; they are called ``rogue-1`` ...
+    ttls
+        Client -> the time to live of its sessions in milliseconds; others have the cluster's.
     journaled
         How many of the clients, the first ones, use structures with a journal that outlives the cluster; where there is
         one, all nodes do, and all nodes end at once before the final probes. 0: there is no journal.
@@ -84,6 +86,11 @@ class ClusterShape:
     rogues: int = 0
     journaled: int = 0
     disks: int = 0
+    ttls: Mapping[str, int] = field(default_factory=dict)
+
+    def ttls_s(self, usual_s: float) -> list[float]:
+        """Return the times to live that there are, in seconds, given the cluster's."""
+        return [usual_s, *(ttl_ms / 1000 for ttl_ms in self.ttls.values())]
 
     def names(self) -> list[str]:
         """Return the names of all machines."""
@@ -260,11 +267,13 @@ def _lines(rows: list[dict[str, Any]]) -> str:
 
 
 def _cluster_to_plain(shape: ClusterShape) -> dict[str, Any]:
-    rare = {
+    rare: dict[str, Any] = {
         name: count
         for name in ("founders", "quorum", "rogues", "journaled", "disks")
         if (count := getattr(shape, name))
     }
+    if shape.ttls:
+        rare["ttls"] = dict(shape.ttls)
     return {
         **rare,
         "nodes": shape.nodes,
@@ -288,6 +297,7 @@ def _cluster_from_plain(reader: Reader) -> ClusterShape:
         rogues=reader.integer("rogues", 0, MAX_ROGUES) if reader.has("rogues") else 0,
         journaled=reader.integer("journaled", 0, MAX_CLIENTS) if reader.has("journaled") else 0,
         disks=reader.integer("disks", 0, 1) if reader.has("disks") else 0,
+        ttls=reader.child("ttls").integers() if reader.has("ttls") else {},
     )
     reader.end()
     return shape

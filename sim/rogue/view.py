@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from casty.cluster.slots.machine import SlotMachine
 from casty.consensus import Role
-from casty.distributed.machines.base import LOCK, SEMAPHORE
+from casty.distributed.machines.base import HOLDING_KINDS
 
 from ..checks.step.introspection import GroupView, gateway_of, host_of, inside, machine_of
 
@@ -91,7 +91,7 @@ class View:
         return [
             Held(kind, entity, session, seq, share.token)
             for (kind, entity), line in machine.entities.items()
-            if kind in (LOCK, SEMAPHORE)
+            if kind in HOLDING_KINDS
             for table in (line.grants, line.waiters)
             for (session, seq), share in table.items()
         ]

@@ -113,6 +113,7 @@ class Execution:
             entities=len(names) * (2 if plan.cluster.journaled else 1),
             items=items,
             seed=plan.seed,
+            shortest_ttl_s=min(plan.cluster.ttls_s(self._settings.session_ttl_s)),
         )
         self._actors = ActorChecks(world, self._checks.report)
         self._strangers = (
@@ -127,6 +128,7 @@ class Execution:
         if plan.cluster.journaled:
             self._recorder.journals = self._journals()
         self._nemesis: PlanNemesis | None = None
+        self._longest_ttl_s = max(plan.cluster.ttls_s(self._settings.session_ttl_s))
         self._is_elastic = any(fault.kind in ELASTIC for fault in plan.faults)
         """Whether those that everybody knows at first may all be gone in the end."""
         self._acts: list[asyncio.Task[None]] = []
@@ -231,12 +233,12 @@ class Execution:
         await self._nemesis.black_out()
         await self._recover()
         # A call in a session that is gone may end in doubt: gateways hear of that with their next keep-alive.
-        await self._until(self._checks.are_sessions_known, self._settings.session_ttl_s)
+        await self._until(self._checks.are_sessions_known, self._longest_ttl_s)
 
     async def _probe(self) -> None:
         client = self._world.processes[self._clients[0]]
         value: Any = client.value
-        within_s = self._settings.session_ttl_s + 10.0
+        within_s = self._longest_ttl_s + 10.0
         await client.run(probe(self._recorder, client, value, within_s))
         if any(fault.kind == "memory" for fault in self._plan.faults):
             await client.run(probe_growth(self._recorder, client, value, self._settings.slots))
@@ -244,7 +246,7 @@ class Execution:
             await client.run(probe_entities(self._recorder, client, value, within_s))
 
     async def _probe_members(self) -> None:
-        await self._until(self._is_whole, self._settings.session_ttl_s + 10.0)
+        await self._until(self._is_whole, self._longest_ttl_s + 10.0)
         for name in self._present():
             node = self._world.processes[name]
             system: Any = node.value
@@ -363,7 +365,13 @@ class Execution:
             from casty.client import ClusterClient  # only worlds with real clients need it
 
             points = [(name, NODE_PORT) for name in self._present()] if self._is_elastic else seeds
-            client = ClusterClient(contact_points=points, system_name=CLUSTER_NAME, client_host=process.name)
+            ttl_ms = self._plan.cluster.ttls.get(process.name)
+            client = ClusterClient(
+                contact_points=points,
+                system_name=CLUSTER_NAME,
+                client_host=process.name,
+                session_ttl_s=None if ttl_ms is None else ttl_ms / 1000,
+            )
             self._checks.running(process.name, client)
             await client.__aenter__()
             if self._recorder.population is not None:
@@ -414,10 +422,7 @@ class Execution:
             if late and self._checks.first is None:
                 self._recorder.violations.append(Violation(46, "calls", f"never ended: {late[:3]}"))
         await self._until(self._is_idle, _LONGEST_ACT_S)
-        if (
-            not await self._until(self._is_whole, self._settings.session_ttl_s + 10.0)
-            and self._checks.first is None
-        ):
+        if not await self._until(self._is_whole, self._longest_ttl_s + 10.0) and self._checks.first is None:
             self._recorder.violations.append(
                 Violation(46, "seats", "not all nodes serve in all their places again")
             )

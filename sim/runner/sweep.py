@@ -67,6 +67,8 @@ _OF_ACTORS = (
 COVERAGE_GOALS: dict[str, tuple[str, ...]] = {
     "lock": (*_COMMON, *_HOLDING, "a holder died"),
     "semaphore": (*_COMMON, *_HOLDING),
+    "rw_lock": (*_COMMON, *_HOLDING),
+    "election": (*_COMMON, *_HOLDING, "a holder died"),
     "barrier": (*_COMMON, *_WAITING, "barrier trips"),
     "counter": _COMMON,
     "map": _COMMON,

@@ -14,6 +14,7 @@ from ..checks.step.introspection import inside
 from ..history import Operation
 from .actors import ask_entity, tell_entity, tell_inbox
 from .entities import ENTITY_PERFORMERS
+from .leaders import LEADER_PERFORMERS
 from .maps import MAP_PERFORMERS
 from .recorder import OperationContext
 from .services import SERVICE_PERFORMERS
@@ -403,5 +404,6 @@ PERFORMERS: dict[str, Callable[[OperationContext], Awaitable[None]]] = {
     **MAP_PERFORMERS,
     **TREE_PERFORMERS,
     **ENTITY_PERFORMERS,
+    **LEADER_PERFORMERS,
 }
 """Kind of operation -> what it does."""

@@ -30,20 +30,24 @@ if TYPE_CHECKING:
 
 __all__ = ["look_at_everything", "probe", "probe_from_member", "probe_growth"]
 
+_PROBED = ("lock", "semaphore", "rw_lock", "election", "barrier", "counter", "map", "set", "queue")
 _PROBE_TIMEOUT_MS = 12_000
 _LOOK_S = 0.25
 _GRANTED, _ENDS_WELL, _SERVES_AGAIN = 27, 46, 54
+_OF_ONE = ("lock.acquire", "rw_lock.acquire", "election.acquire")
 
 
 async def probe(recorder: RunRecorder, process: Process, client: ClusterClient, within_s: float) -> None:
     """Use everything once more, from one client; what does not work within so long is a violation (27, 46)."""
     end_ns = recorder.world.now_ns + round(within_s * 1e9)
     await _until_nobody_waits(recorder, client, end_ns)
-    for structure in ("lock", "semaphore", "barrier", "counter", "map", "set", "queue"):
+    for structure in _PROBED:
         entities = recorder.history.by_entity(structure)
         for entity in sorted(entities):
             first = next(iter(entities[entity]))
-            await _probe_one(recorder, process, client, structure, entity, first.args, within_s)
+            is_resized = any(one.kind == "semaphore.resize" for one in entities[entity])
+            args = {**first.args, "resized": is_resized}
+            await _probe_one(recorder, process, client, structure, entity, args, within_s)
 
 
 async def probe_from_member(
@@ -143,7 +147,7 @@ async def _probe_one(
             )
     for operation in list(recorder.history)[before:]:
         if not recorder.is_well(operation):
-            number = _GRANTED if operation.kind == "lock.acquire" else _ENDS_WELL
+            number = _GRANTED if operation.kind in _OF_ONE else _ENDS_WELL
             text = f"probe {operation}"
             recorder.violations.append(Violation(number, f"{structure} {entity}", text, (operation.number,)))
             return
@@ -160,7 +164,13 @@ def _plans(
     probes: dict[str, list[tuple[str, dict[str, Value]]]] = {
         "lock": [("lock.hold", {"timeout_ms": timeout})],
         # All permits at once: a grant that was never given back shows here.
-        "semaphore": [("semaphore.hold", {"timeout_ms": timeout, "permits": permits, "n": permits})],
+        "semaphore": [
+            *([("semaphore.resize", {"permits": permits, "to": permits})] if args.get("resized") else ()),
+            ("semaphore.hold", {"timeout_ms": timeout, "permits": permits, "n": permits}),
+        ],
+        # A reader that was never given back shows to the writer, and a watch tells of whoever leads.
+        "rw_lock": [("rw_lock.write", {"timeout_ms": timeout}), ("rw_lock.read", {"timeout_ms": timeout})],
+        "election": [("election.lead", {"timeout_ms": timeout}), ("election.look", {})],
         # A party of its own, alone: an arrival that was never withdrawn shows as a mismatch.
         "barrier": [("barrier.arrive", {"timeout_ms": timeout, "party": "probe", "expected": 1})],
         "counter": [("counter.add", {"amount": 1}), ("counter.get", {})],

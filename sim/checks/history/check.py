@@ -10,7 +10,7 @@ from .barriers import check_barrier
 from .committed import CommandLog, is_explained_by, kept_order
 from .counters import check_counter
 from .linearizability import Model, linearize
-from .locks import check_fence, check_lock, check_semaphore
+from .locks import check_election, check_fence, check_lock, check_rw_lock, check_semaphore
 from .models import COUNTER_MODEL, FENCE_MODEL, QUEUE_MODEL, REGISTER_MODEL, SET_MODEL
 from .queues import check_queue
 from .registers import check_register
@@ -40,6 +40,10 @@ def check_history(
         found += check_lock(name, operations)
     for name, operations in history.by_entity("semaphore").items():
         found += check_semaphore(name, operations)
+    for name, operations in history.by_entity("rw_lock").items():
+        found += check_rw_lock(name, operations)
+    for name, operations in history.by_entity("election").items():
+        found += check_election(name, operations)
     for name, operations in history.by_entity("barrier").items():
         found += check_barrier(name, operations)
     for name, operations in history.by_entity("fence").items():

@@ -25,6 +25,11 @@ MAY_RAISE: Mapping[str, tuple[str, ...]] = {
     "queue.enqueue": (*_WRITES, "QueueFull", "Mismatch"),
     **dict.fromkeys(("queue.put", "queue.get", "queue.reserve"), _ASKS),
     "semaphore.available": (*_READS, "Mismatch"),
+    "semaphore.resize": (*_WRITES, "Mismatch"),
+    **dict.fromkeys(("rw_lock.acquire", "rw_lock.try", "election.acquire"), _ASKS),
+    **dict.fromkeys(("rw_lock.release", "election.release"), _RELEASES),
+    "election.leader": _READS,
+    "election.told": ("TimeoutError", "Overloaded", "NotStarted"),
 }
 """Call kind -> names of the errors in its contract; kinds that are not here are writes."""
 
@@ -32,7 +37,8 @@ WITHOUT_MEMORY = "Overloaded (memory)"
 """How histories call an `Overloaded` that says that the memory budget of a node is used up."""
 
 GROWING = (
-    "lock.acquire", "lock.try", "semaphore.acquire", "semaphore.try", "barrier.arrive", "fence.write", "fence.check",
+    "lock.acquire", "lock.try", "semaphore.acquire", "semaphore.try", "semaphore.resize", "rw_lock.acquire",
+    "rw_lock.try", "election.acquire", "election.told", "barrier.arrive", "fence.write", "fence.check",
     "counter.add", "counter.subtract", "counter.compare_and_set", "counter.reset", "map.put", "map.put_if_absent",
     "map.compare_and_set", "map.touch", "set.add", "queue.enqueue", "queue.put", "queue.get", "queue.reserve",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Locks and semaphores, from what their clients saw: when each was sure to hold, and with which token."""
+"""What is held, from what its clients saw: when each was sure to hold, and with which token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from ...history import FOREVER_NS, Operation
 from ..violation import Violation
 from .intervals import RunningMaximum, RunningSum, most_at_once
 
-__all__ = ["check_fence", "check_lock", "check_semaphore"]
+__all__ = ["check_election", "check_fence", "check_lock", "check_rw_lock", "check_semaphore"]
+
+_ALL = 1 << 32
+"""What a writer counts for: more than there can be readers."""
 
 LEFT = "NotStarted"
 """How a call ends that waits in line when its client is left."""
@@ -69,8 +72,9 @@ def check_lock(name: str, operations: Sequence[Operation]) -> list[Violation]:
     holds = _holds(operations, "lock")
     return [
         *_check_overlap(f"lock {name}", _sure(holds), 1, 23),
-        *_check_tokens(name, holds),
-        *_check_releases(name, operations),
+        *_check_tokens(f"lock {name}", holds),
+        *_check_turns(f"lock {name}", holds),
+        *_check_releases("lock", name, operations),
         *_check_refusals(name, operations),
     ]
 
@@ -86,26 +90,17 @@ def _check_overlap(
     ]
 
 
-def _check_tokens(name: str, holds: Sequence[Operation]) -> list[Violation]:
+def _check_tokens(subject: str, holds: Sequence[Operation]) -> list[Violation]:
     """A token belongs to one grant, and a grant that certainly came later has a higher one."""
-    found = []
+    found: list[Violation] = []
     owners: dict[int, int] = {}
     for hold in holds:
         token = hold.value
         assert isinstance(token, int)
         if token in owners:
             text = f"token {token} was given to both #{owners[token]} and #{hold.number}"
-            found.append(Violation(21, f"lock {name}", text, (owners[token], hold.number)))
+            found.append(Violation(21, subject, text, (owners[token], hold.number)))
         owners[token] = hold.number
-    # The hold of the lower token certainly ended before the higher one was granted: it must not reach past it.
-    latest_end, latest = -1, -1
-    for hold in sorted(holds, key=lambda hold: (hold.value, hold.number)):
-        assert hold.return_ns is not None
-        if hold.return_ns < latest_end:
-            text = f"#{hold.number} was granted token {hold.value} while #{latest} still held a lower one"
-            found.append(Violation(21, f"lock {name}", text, (latest, hold.number)))
-        if hold.until_ns is not None and hold.until_ns > latest_end:
-            latest_end, latest = hold.until_ns, hold.number
     before = RunningMaximum((hold.end_ns, _token(hold), hold.number) for hold in holds)
     for hold in holds:
         earlier = before.before(hold.call_ns)
@@ -113,7 +108,22 @@ def _check_tokens(name: str, holds: Sequence[Operation]) -> list[Violation]:
             text = (
                 f"#{hold.number} got token {hold.value}, but #{earlier[1]} had {earlier[0]} before it asked"
             )
-            found.append(Violation(21, f"lock {name}", text, (earlier[1], hold.number)))
+            found.append(Violation(21, subject, text, (earlier[1], hold.number)))
+    return found
+
+
+def _check_turns(subject: str, holds: Sequence[Operation]) -> list[Violation]:
+    """One holds at a time, in the order of tokens."""
+    found = []
+    # The hold of the lower token certainly ended before the higher one was granted: it must not reach past it.
+    latest_end, latest = -1, -1
+    for hold in sorted(holds, key=lambda hold: (hold.value, hold.number)):
+        assert hold.return_ns is not None
+        if hold.return_ns < latest_end:
+            text = f"#{hold.number} was granted token {hold.value} while #{latest} still held a lower one"
+            found.append(Violation(21, subject, text, (latest, hold.number)))
+        if hold.until_ns is not None and hold.until_ns > latest_end:
+            latest_end, latest = hold.until_ns, hold.number
     return found
 
 
@@ -122,17 +132,17 @@ def _token(hold: Operation) -> int:
     return hold.value
 
 
-def _check_releases(name: str, operations: Sequence[Operation]) -> list[Violation]:
+def _check_releases(structure: str, name: str, operations: Sequence[Operation]) -> list[Violation]:
     """A hold is released once (26)."""
     found = []
     released: dict[int, int] = {}
     for operation in operations:
-        if operation.kind == "lock.release" and operation.is_ok and operation.value is True:
+        if operation.kind == f"{structure}.release" and operation.is_ok and operation.value is True:
             grant = operation.args["grant"]
             assert isinstance(grant, int)
             if grant in released:
                 text = f"#{released[grant]} and #{operation.number} both released the hold of #{grant}"
-                found.append(Violation(26, f"lock {name}", text, (released[grant], operation.number)))
+                found.append(Violation(26, f"{structure} {name}", text, (released[grant], operation.number)))
             released[grant] = operation.number
     return found
 
@@ -155,11 +165,13 @@ def _check_refusals(name: str, operations: Sequence[Operation]) -> list[Violatio
 def check_semaphore(name: str, operations: Sequence[Operation]) -> list[Violation]:
     """Check that sure holds never exceed the permits (28), and that `available` answers possible counts (1)."""
     permits = max((_permits(operation) for operation in operations if "permits" in operation.args), default=0)
+    resized = [one for one in operations if one.kind == "semaphore.resize" and one.is_possible]
+    permits = max([permits, *(_count(one, "to") for one in resized)])
     sure = _sure(_holds(operations, "semaphore"))
     found = _check_overlap(f"semaphore {name}", sure, permits, 28)
     asked = [one for one in operations if one.kind == "semaphore.available" and one.is_ok]
-    if not asked:
-        return found
+    if not asked or resized:
+        return found  # how many there are at each moment the step checks know
     possible = _possible(operations, "semaphore")
     for operation in asked:
         value = operation.value
@@ -172,9 +184,13 @@ def check_semaphore(name: str, operations: Sequence[Operation]) -> list[Violatio
 
 
 def _permits(operation: Operation) -> int:
-    permits = operation.args["permits"]
-    assert isinstance(permits, int)
-    return permits
+    return _count(operation, "permits")
+
+
+def _count(operation: Operation, name: str) -> int:
+    count = operation.args[name]
+    assert isinstance(count, int)
+    return count
 
 
 def _taken(
@@ -185,6 +201,61 @@ def _taken(
     throughout = sum(amount for start, end, amount, _ in sure if start < start_ns and end > end_ns)
     at_all = sum(amount for start, end, amount, _ in possible if start <= end_ns and end >= start_ns)
     return throughout, max(at_all, throughout)
+
+
+def check_rw_lock(name: str, operations: Sequence[Operation]) -> list[Violation]:
+    """Check that no writer holds beside anybody (23), that tokens follow the order of requests (21), and releases."""
+    holds, subject = _holds(operations, "rw_lock"), f"rw_lock {name}"
+    amounts = {hold.number: _ALL if hold.args["mode"] == "write" else 1 for hold in holds}
+    sure = [(start, end, amounts[number], number) for start, end, _, number in _sure(holds)]
+    return [
+        *_check_overlap(subject, sure, _ALL, 23),
+        *_check_tokens(subject, holds),
+        *_check_releases("rw_lock", name, operations),
+    ]
+
+
+def check_election(name: str, operations: Sequence[Operation]) -> list[Violation]:
+    """Check that at most one leads (23), in terms that grow (21), and that who is told of was or is the leader (1)."""
+    holds, subject = _holds(operations, "election"), f"election {name}"
+    found = [
+        *_check_overlap(subject, _sure(holds), 1, 23),
+        *_check_tokens(subject, holds),
+        *_check_turns(subject, holds),
+        *_check_releases("election", name, operations),
+    ]
+    possible = {number: (start, end) for start, end, _, number in _possible(operations, "election")}
+    sure = _sure(holds)
+    destroyed = [one for one in operations if one.kind == "election.destroy" and one.is_possible]
+    for told in operations:
+        if told.kind in ("election.told", "election.leader") and told.is_ok:
+            wrong = _wrong_leader(told, holds, possible, sure, destroyed)
+            if wrong is not None:
+                found.append(Violation(1, subject, f"#{told.number} {wrong}", (told.number,)))
+    return found
+
+
+def _wrong_leader(
+    told: Operation,
+    holds: Sequence[Operation],
+    possible: dict[int, tuple[int, int]],
+    sure: Sequence[tuple[int, int, int, int]],
+    destroyed: Sequence[Operation],
+) -> str | None:
+    """Say why the leader of the term that was told cannot have led at any time while that was asked."""
+    if told.value == 0:
+        # Whoever led what was destroyed does not know yet, and leads no more all the same.
+        last_ns = max([one.end_ns for one in destroyed if one.call_ns < told.end_ns], default=-1)
+        throughout = [
+            number for start, end, _, number in sure if last_ns < start < told.call_ns and end > told.end_ns
+        ]
+        return f"told that nobody leads while #{throughout[0]} led all the time" if throughout else None
+    for hold in holds:
+        if hold.value == told.value:
+            start, end = possible[hold.number]
+            if start > told.end_ns or end < told.call_ns:
+                return f"told of the term of #{hold.number}, which was not its time"
+    return None
 
 
 def check_fence(name: str, operations: Sequence[Operation]) -> list[Violation]:

@@ -67,11 +67,22 @@ class Bounds:
         How many names of entities the run uses, and how many items it puts into queues.
     seed
         The run's: which node and which client are looked at closely.
+    shortest_ttl_s
+        Of all sessions: what keep-alives follow.
     """
 
     def __init__(
-        self, world: World, settings: Settings, checks: StepChecks, *, entities: int, items: int, seed: int
+        self,
+        world: World,
+        settings: Settings,
+        checks: StepChecks,
+        *,
+        entities: int,
+        items: int,
+        seed: int,
+        shortest_ttl_s: float,
     ) -> None:
+        self._shortest_ttl_s = shortest_ttl_s
         self._world = world
         self._entities = entities
         self._items = items
@@ -203,7 +214,7 @@ class Bounds:
     def _most_heartbeats(self) -> int:
         """Return what may be sent at rest, keep-alives and pings of all gateways among it."""
         links = len(self._world.processes) * len(self._checks.live())
-        rows = round(2 * links * REST_S * _KEEP_ALIVES / self._settings.session_ttl_s)
+        rows = round(2 * links * REST_S * _KEEP_ALIVES / self._shortest_ttl_s)
         return _IDLE_RATE * (self._heartbeats() + rows + 2 * links * REST_S)
 
     def _remaining(self) -> Violation | None:

@@ -22,7 +22,7 @@ from .introspection import GroupView, HostView, gateway_of, host_of, inside, mac
 from .memory import Budgets
 from .portrait import Portrait, differing, portrait_of
 from .raft_logs import GroupKey, Logs
-from .refusals import limits_of
+from .refusals import lifetimes_of, limits_of
 from .slots import Slots
 from .told import SessionKey, Told, key_of
 from .versions import Versions
@@ -94,6 +94,7 @@ class StepChecks:
         self.first: Violation | None = None
         self.logs = Logs(self._committed, self._led, self._inherits, self._changes)
         self._limits = limits_of(settings)
+        self._lifetimes = lifetimes_of(settings)
         self.slots = self._fresh_slots()
         self.on_commit: Callable[[], None] = _nothing
         self.on_leader: Callable[[], None] = _nothing
@@ -135,7 +136,9 @@ class StepChecks:
         world.after(LOOK_EVERY_S, self._look)
 
     def _fresh_slots(self) -> Slots:
-        return Slots(lambda: self._generation, self._expired, self._limits, lambda: self._world.now_ns)
+        return Slots(
+            lambda: self._generation, self._expired, self._limits, lambda: self._world.now_ns, self._lifetimes
+        )
 
     def forget(self) -> None:
         """All nodes ended at once with all their memory: what is there next is another cluster, which owes nothing.

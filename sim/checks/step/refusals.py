@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from casty.cluster.slots.lifetimes import Lifetimes
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
-from casty.cluster.slots.schema import COMMAND, OPEN
-from casty.distributed.machines.base import BARRIER, LOCK, OVERLOADED, SEMAPHORE
+from casty.cluster.slots.schema import COMMAND, OPENINGS
+from casty.distributed.machines.base import BARRIER, ELECTION, HOLDING_KINDS, OVERLOADED
 
 if TYPE_CHECKING:
     from casty.config import Settings
 
-__all__ = ["Usage", "exceeded", "is_small", "limits_of", "unfounded", "usage_of"]
+__all__ = ["Usage", "exceeded", "is_small", "lifetimes_of", "limits_of", "unfounded", "usage_of"]
 
 _SMALL = 1_000
 """Larger ones are met by no run, and counting who waits costs time."""
@@ -34,6 +35,11 @@ def limits_of(settings: Settings) -> MachineLimits:
     return MachineLimits(settings.max_entities, settings.max_sessions, settings.max_waiters)
 
 
+def lifetimes_of(settings: Settings) -> Lifetimes:
+    """Return what sessions may ask for."""
+    return Lifetimes(int(1000 * settings.shortest_ttl_s), int(1000 * settings.max_session_ttl_s))
+
+
 def is_small(limits: MachineLimits) -> bool:
     """Whether a run can meet any of these limits."""
     return min(limits) < _SMALL
@@ -43,8 +49,8 @@ def usage_of(machine: SlotMachine, session: int | None = None) -> Usage:
     """Count what is in a slot."""
     waiting = 0
     for (kind, _), state in machine.entities.items():
-        if kind in (LOCK, SEMAPHORE):
-            waiting += len(state.waiters)
+        if kind in HOLDING_KINDS:
+            waiting += len(state.waiters) + (len(state.watchers) if kind == ELECTION else 0)
         elif kind == BARRIER:
             waiting += len(state.arrivals)
     known = None if session is None else machine.sessions.get(session)
@@ -63,7 +69,7 @@ def exceeded(usage: Usage, limits: MachineLimits) -> str | None:
 
 def unfounded(before: Usage, limits: MachineLimits, plain: list[Any], reply: list[Any]) -> str | None:
     """Say what is wrong with a refusal, given what was there before it; None when there is none, or it is right."""
-    if plain[0] not in (COMMAND, OPEN) or reply[0] != OVERLOADED:
+    if plain[0] not in (COMMAND, *OPENINGS) or reply[0] != OVERLOADED:
         return None
     _, name, most = reply
     if most != getattr(limits, name):

@@ -25,8 +25,8 @@ _FEW = 8
 """Rows of a table that need no reason."""
 _ASKS = 6
 """What a control leader proposes about a member: one of four statuses, and that it is silent or not."""
-_KINDS = 10
-"""Kinds of entities, rounded up."""
+_KINDS = 12
+"""Kinds of entities, and none."""
 _TYPES = 40
 """Types that a codec has an encoder of; casty's own and those of the workload."""
 _CLASSES = 10_000
@@ -105,6 +105,8 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "cluster.slots.session_record.SlotSession.replies": _BURST * sessions,
         "cluster.slots.session_record.SlotSession.replies[]": 3 * _BURST * sessions,
         "cluster.slots.session_record.SlotSession.withdrawn": _BURST * sessions,
+        # What was destroyed or resized stays held or kept; an entity is granted once at a time.
+        "cluster.slots.grant_times.GrantTimes._at_ns": _FEW + 2 * entities,
         "cluster.slots.lifetimes.Heard._tables": sessions,
         "cluster.slots.lifetimes.Heard._tables[]": sessions,
         "cluster.slots.lifetimes.Heard._ttl_ns": sessions,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from casty.cluster.slots.lifetimes import Lifetimes
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.cluster.slots.schema import (
     ABANDON,
@@ -17,7 +18,7 @@ from casty.cluster.slots.schema import (
     COMMAND,
     EXPIRE,
     LAPSE,
-    OPEN,
+    OPENINGS,
 )
 from casty.consensus import Entry
 from casty.distributed.machines import map as maps
@@ -25,14 +26,15 @@ from casty.distributed.machines.base import (
     BARRIER,
     BUSY,
     DESTROY,
+    ELECTION,
     EXPIRED,
+    HOLDING_KINDS,
     LOCK,
     MAP,
     OK,
     OVERLOADED,
     QUEUE,
     QUEUED,
-    SEMAPHORE,
     STALE,
     WITHDRAWN,
 )
@@ -43,6 +45,7 @@ from casty.wire.pack import unpack
 from ..history.committed import CommandLog
 from ..history.map_changes import MapChanges
 from ..violation import Violation, ViolationError
+from .lines import Lines
 from .queues import QueueItems
 from .raft_logs import GroupKey
 from .records import unwrapped
@@ -50,7 +53,7 @@ from .refusals import Usage, exceeded, is_small, unfounded, usage_of
 
 __all__ = ["ShadowSlot", "Slots"]
 
-_HOLDING = (LOCK, SEMAPHORE)
+_HOLDING = HOLDING_KINDS
 _MAY_CHANGE = (
     DESTROY, maps.PUT_IF_ABSENT, maps.PUT_IF_ABSENT_FOR, maps.COMPARE_AND_SET, maps.COMPARE_AND_SET_FOR,
 )  # fmt: skip
@@ -76,6 +79,8 @@ class Slots:
         Of the run: what a replica refuses, its shadow has to refuse as well.
     now_ns
         Tells the world's time, for the log of commands.
+    lifetimes
+        What openings may ask for.
     """
 
     def __init__(
@@ -84,8 +89,10 @@ class Slots:
         on_expired: Callable[[int, int, int], None],
         limits: MachineLimits = DEFAULT_LIMITS,
         now_ns: Callable[[], int] = lambda: 0,
+        lifetimes: Lifetimes | None = None,
     ) -> None:
         self._limits = limits
+        self._lifetimes = lifetimes
         self._now_ns = now_ns
         self.commands = CommandLog()
         self.map_changes = MapChanges()
@@ -100,7 +107,9 @@ class Slots:
         """Apply a committed entry of a slot."""
         shadow = self.shadows.get(key)
         if shadow is None:
-            shadow = self.shadows[key] = ShadowSlot(key, self._generation(), self.counts, self._limits)
+            shadow = self.shadows[key] = ShadowSlot(
+                key, self._generation(), self.counts, self._limits, self._lifetimes
+            )
             self.map_changes.begun_anew(key[0], self._now_ns())
         plain: Any = unpack(entry.data)
         if plain[0] == EXPIRE and plain[1] in shadow.machine.sessions:
@@ -112,10 +121,10 @@ class Slots:
         if reply is not None:
             command, answer = unwrapped(plain[5], plain[7], reply)
             self.commands.take(plain[5], plain[6], self._now_ns(), command, answer)
-        for row in shadow.queues.rows:
-            self.commands.take_row(row, self._now_ns())
             if plain[5] == MAP:
                 self._map_changed(key[0], shadow.machine, plain[6], command, answer)
+        for row in shadow.queues.rows:
+            self.commands.take_row(row, self._now_ns())
         for name in ending:
             if (MAP, name) not in shadow.machine.entities:
                 self._ended(key[0], name)
@@ -151,8 +160,15 @@ def _nothing(machine: SlotMachine, kind: int, name: bytes) -> None:
 class ShadowSlot:
     """One slot's machine, and what has to be remembered beside it."""
 
-    def __init__(self, key: GroupKey, generation: int, counts: dict[str, int], limits: MachineLimits) -> None:
-        self.machine = SlotMachine(limits, generation)
+    def __init__(
+        self,
+        key: GroupKey,
+        generation: int,
+        counts: dict[str, int],
+        limits: MachineLimits,
+        lifetimes: Lifetimes | None = None,
+    ) -> None:
+        self.machine = SlotMachine(limits, generation, lifetimes)
         self.applied = 0
         self._key = key
         self._counts = counts
@@ -162,6 +178,7 @@ class ShadowSlot:
         self._tokens: dict[Entity, int] = {}
         self._waiting: dict[Entity, list[tuple[int, int]]] = {}
         self.queues = QueueItems(lambda number, text: self._broken(number, self.applied, text))
+        self._lines = Lines(self._broken)
 
     def apply(self, index: int, plain: list[Any], data: bytes) -> list[Any] | None:
         """Apply one entry and check what it did; return the answer to a command that was not answered before."""
@@ -182,6 +199,9 @@ class ShadowSlot:
             self._check_trip(plain, reply, before)
             self._check_barging(index, plain, reply, waiters)
             self._check_answer(index, plain, reply)
+            if is_new and plain[5] in _HOLDING:
+                command, _ = unwrapped(plain[5], plain[7], reply)
+                self._lines.commanded((plain[5], plain[6]), (plain[1], plain[2]), command, reply)
         for session, seq, outcome in effects:
             self._check_effect(index, (session, seq), outcome)
         for entity in touched:
@@ -232,7 +252,7 @@ class ShadowSlot:
         )
         if wrong is not None:
             self._broken(9, index, wrong)
-        if plain[0] in (COMMAND, OPEN) and reply[0] == OVERLOADED:
+        if plain[0] in (COMMAND, *OPENINGS) and reply[0] == OVERLOADED:
             name = f"refused for {reply[1]}"
             self._counts[name] = self._counts.get(name, 0) + 1
 
@@ -266,7 +286,8 @@ class ShadowSlot:
         for entity, waiting in self._waiting.items():
             if request not in waiting:
                 continue
-            if outcome[0] == OK and (entity[0] in _HOLDING or (entity[0] == QUEUE and len(outcome) > 2)):
+            held = outcome[0] == OK and outcome[1] is not None and entity[0] in _HOLDING
+            if held or (outcome[0] == OK and entity[0] == QUEUE and len(outcome) > 2):
                 self._check_order(index, entity, waiting, request)
             waiting.remove(request)
             return
@@ -331,10 +352,12 @@ class ShadowSlot:
 
     def _check_entity(self, index: int, entity: Entity) -> None:
         state = self.machine.entities.get(entity)
+        if entity[0] in _HOLDING:
+            self._lines.check(index, entity, state)
         if state is None:
             return
         if entity[0] in _HOLDING:
-            self._check_line(index, entity, state)
+            self._check_tokens(index, entity, state)
         if entity[0] in (*_HOLDING, BARRIER):
             for session, seq in self._requests(entity, state):
                 if session not in self.machine.sessions:
@@ -345,32 +368,15 @@ class ShadowSlot:
     @staticmethod
     def _requests(entity: Entity, state: Any) -> list[tuple[int, int]]:
         tables = (state.arrivals,) if entity[0] == BARRIER else (state.grants, state.waiters, state.revoked)
+        if entity[0] == ELECTION:
+            tables = (*tables, state.watchers)
         return [key for table in tables for key in table]
 
-    def _check_line(self, index: int, entity: Entity, line: Any) -> None:
-        """Grants fit (20, 28), and tokens of a name grow with every grant (21)."""
-        taken = sum(share.amount for share in line.grants.values())
-        if line.capacity and taken > line.capacity:
-            number = 20 if entity[0] == LOCK else 28
-            self._broken(
-                number, index, f"{entity[1]!r}: {taken} of {line.capacity} are granted: {dict(line.grants)}"
-            )
-        revoked = sum(share.amount for share in line.revoked.values())
-        if line.taken != taken + revoked:
-            self._broken(28, index, f"{entity[1]!r}: {taken + revoked} are granted, counted as {line.taken}")
-        if bool(line.capacity) != bool(line.grants or line.waiters):
-            self._broken(
-                28, index, f"{entity[1]!r} has {line.capacity} permits with {len(line.grants)} grants"
-            )
-        if not (line.grants or line.waiters or line.revoked):
-            self._broken(9, index, f"{entity[1]!r} has a record, yet nobody holds or waits")
-        if entity[0] == LOCK and taken and revoked:
-            self._broken(
-                20, index, f"{entity[1]!r} is granted while a destroyed hold of it is not confirmed lost"
-            )
+    def _check_tokens(self, index: int, entity: Entity, line: Any) -> None:
+        """Tokens of a name grow with every grant (21)."""
         latest = self._tokens.get(entity, 0)
         for token in sorted(share.token for share in line.grants.values()):
-            if entity[0] == LOCK and token < latest:
+            if entity[0] in (LOCK, ELECTION) and token < latest:
                 self._broken(21, index, f"{entity[1]!r}: token {token} is granted after {latest}")
             latest = max(latest, token)
         self._tokens[entity] = latest

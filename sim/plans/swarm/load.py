@@ -12,7 +12,7 @@ from .journal import JOURNAL, NOT_RECORDED, Recorded
 from .lasting import LASTING_ARGUMENTS, Lasting
 from .memory import MEMORY_ARGUMENTS, Little
 from .queues import JOB_ARGUMENTS, Jobs
-from .rare import MORE_ARGUMENTS, More
+from .rare import LEADER_ARGUMENTS, MORE_ARGUMENTS, More
 from .services import SERVICE_ARGUMENTS, Services
 
 __all__ = ["ACTOR_KINDS", "ARGUMENTS", "SCENARIO_KINDS", "Load"]
@@ -37,8 +37,13 @@ SCENARIO_KINDS: dict[str, tuple[str, ...]] = {
     "map": ("map.put", "map.get", "map.delete", "map.contains"),
     "set": ("set.add", "set.remove", "set.contains", "set.size"),
     "queue": ("queue.enqueue", "queue.dequeue", "queue.peek", "queue.size"),
+    "rw_lock": ("rw_lock.read", "rw_lock.write", "rw_lock.try_read", "rw_lock.try_write", "rw_lock.destroy"),
+    "election": ("election.lead", "election.follow", "election.look", "election.destroy"),
 }
 """Scenario -> the kinds of operation it draws. The first two of each are never both switched off."""
+
+_ALONE = ("rw_lock", "election")
+"""Scenarios whose operations those with everything have as rarer ones, see `rare`."""
 
 ACTOR_KINDS = ("entity.tell", "entity.ask", "inbox.tell")
 """What ``mixed`` draws besides."""
@@ -64,7 +69,8 @@ class Load:
         kinds: list[str] = [*_BESIDE] if self._dice.scenario == ACTORS else []
         for scenario, own in SCENARIO_KINDS.items():
             is_recorded = self._dice.scenario == JOURNAL and scenario not in NOT_RECORDED
-            if is_recorded or self._dice.scenario in (scenario, *EVERYTHING):
+            with_all = () if scenario in _ALONE else EVERYTHING
+            if is_recorded or self._dice.scenario in (scenario, *with_all):
                 chosen = [kind for kind in own if self._dice.is_on("kind", kind)]
                 kinds += chosen if set(chosen) & set(own[:2]) else [*own[:2], *chosen]
         if self._dice.scenario == "mixed":
@@ -115,6 +121,8 @@ class Load:
         makers: dict[str, Callable[[int], dict[str, int | str | bool | None]]] = {
             "lock": self._lock_args,
             "semaphore": self._semaphore_args,
+            "rw_lock": self._lock_args,
+            "election": lambda at: {**self._lock_args(at), "news": self._dice.between("news", at, 1, 4)},
             "counter": lambda at: {"amount": self._dice.between("amount", at, 1, 9)},
             "map": lambda at: {"key": self._dice.between("key", at, 1, 3), "value": at},
             "set": lambda at: {"value": self._dice.between("member", at, 1, 4)},
@@ -176,6 +184,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "semaphore.hold": ("timeout_ms", "hold_ms", "permits", "n"),
     "semaphore.try": ("hold_ms", "permits", "n"),
     "semaphore.available": ("permits",),
+    **LEADER_ARGUMENTS,
     "barrier.arrive": ("party", "expected", "timeout_ms"),
     "counter.add": ("amount",),
     "counter.subtract": ("amount",),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ..plan import PlannedOperation
 from .dice import EVERYTHING, SECOND_US, Cast, Dice, duration_of
 
-__all__ = ["KEYS", "MORE_ARGUMENTS", "MORE_KINDS", "More"]
+__all__ = ["KEYS", "LEADER_ARGUMENTS", "MORE_ARGUMENTS", "MORE_KINDS", "More"]
 
 Args = dict[str, int | str | bool | None]
 
@@ -20,6 +20,14 @@ KEYS = ("str", "bytes", "bool", "float", "number", "tuple", "mixed")
 """Types of the keys of maps and the members of sets; see `sim.plans.keys.KEY_TYPES`."""
 
 _LOCK = ("timeout_ms", "hold_ms")
+
+LEADER_ARGUMENTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("rw_lock.read", "rw_lock.write", "election.lead"), _LOCK),
+    **dict.fromkeys(("rw_lock.try_read", "rw_lock.try_write"), ("hold_ms",)),
+    "election.follow": ("timeout_ms", "news"),
+    **dict.fromkeys(("rw_lock.destroy", "election.destroy", "election.look"), ()),
+}
+"""Kind of operation -> its arguments; of what has scenarios of its own as well."""
 
 MORE_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "lock.fence": _LOCK,
@@ -30,6 +38,7 @@ MORE_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "semaphore.twice": ("timeout_ms", "hold_ms", "permits"),
     "semaphore.shared": ("hold_ms", "permits", "n"),
     "semaphore.destroy": ("permits",),
+    "semaphore.resize": ("permits", "to"),
     "barrier.again": ("party", "expected", "timeout_ms"),
     "barrier.destroy": (),
     "counter.compare_and_set": ("amount",),
@@ -51,6 +60,15 @@ MORE_KINDS: dict[str, tuple[tuple[str, int], ...]] = {
         ("semaphore.twice", 4), ("semaphore.shared", 6), ("semaphore.hold", 2), ("semaphore.available", 2),
         ("semaphore.destroy", 1),
     ),
+    "resized": (
+        ("semaphore.resize", 6), ("semaphore.hold", 8), ("semaphore.try", 2), ("semaphore.available", 1),
+        ("semaphore.destroy", 1),
+    ),
+    "rw_lock": (
+        ("rw_lock.read", 6), ("rw_lock.write", 4), ("rw_lock.try_read", 1), ("rw_lock.try_write", 1),
+        ("rw_lock.destroy", 1),
+    ),
+    "election": (("election.lead", 6), ("election.follow", 4), ("election.look", 2), ("election.destroy", 1)),
     "barrier": (("barrier.again", 12), ("barrier.destroy", 1)),
     "counter": (
         ("counter.add", 4), ("counter.get", 2), ("counter.compare_and_set", 5), ("counter.reset", 2),
@@ -88,7 +106,9 @@ class More:
         """Draw all of them."""
         found: list[PlannedOperation] = []
         for structure, weights in MORE_KINDS.items():
-            is_asked = self._dice.scenario in (structure, *EVERYTHING)
+            # Of semaphores whose number of permits is changed less is checked; so they have names of their own.
+            scenario = "semaphore" if structure == "resized" else structure
+            is_asked = self._dice.scenario in (scenario, *EVERYTHING)
             if is_asked and self._dice.is_on("more", structure):
                 kinds = [kind for kind, weight in weights for _ in range(weight)]
                 count = self._dice.between(f"more-{structure}", 0, 4, 14)
@@ -125,6 +145,14 @@ class More:
                 "permits": permits,
                 "n": dice.between(f"{what}-n", number, 1, permits),
             },
+            "resized": lambda: {
+                **times,
+                "permits": permits,
+                "n": dice.between(f"{what}-n", number, 1, permits),
+                "to": dice.between(f"{what}-to", number, 1, 5),
+            },
+            "rw_lock": lambda: times,
+            "election": lambda: {**times, "news": dice.between(f"{what}-news", number, 1, 4)},
             "barrier": lambda: {
                 "party": f"party-{dice.between(f'{what}-party', number, 1, 3)}",
                 "expected": dice.between(f"{what}-expected", 0, 2, 3),

@@ -50,7 +50,18 @@ def draw_shape(dice: Dice, cast: Cast, families: Sequence[str]) -> ClusterShape:
     latency_us = dice.choice("latency", 0, (1, 2, 10, 50))
     network = {"latency_min_ns": 100_000, "latency_max_ns": latency_us * 500_000}
     settings = {**_rare(dice), **_of_actors(dice), **_limits(dice, cast), **_usual(dice, len(cast.nodes))}
-    return ClusterShape(len(cast.nodes), len(cast.clients), settings, network, clocks)
+    ttls = _ttls(dice, cast, float(settings["session_ttl_s"]), float(settings["election_max_s"]))
+    return ClusterShape(len(cast.nodes), len(cast.clients), settings, network, clocks, ttls=ttls)
+
+
+def _ttls(dice: Dice, cast: Cast, usual_s: float, election_max_s: float) -> dict[str, int]:
+    """Draw, for a third of the runs of structures, which clients have a time to live of their own."""
+    if dice.scenario == ACTORS or not dice.one_in("own-ttls", 0, 3):
+        return {}
+    usual_ms, least_ms = round(1000 * usual_s), round(4000 * election_max_s)
+    choices = (0, least_ms, least_ms, 3 * usual_ms // 2, 2 * usual_ms)
+    drawn = {name: dice.choice("own-ttl", number, choices) for number, name in enumerate(cast.clients)}
+    return {name: ttl_ms for name, ttl_ms in drawn.items() if ttl_ms}
 
 
 def _ppm(dice: Dice, number: int) -> int:
