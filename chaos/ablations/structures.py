@@ -35,9 +35,9 @@ def _counts_withdrawn(right: Any) -> Any:
 def _barges(right: Any) -> Any:
     """A new request goes before those that wait."""
 
-    def ask(queue: Any, amount: int, ctx: Any, may_wait: bool) -> Any:
+    def ask(queue: Any, amount: int, ctx: Any, may_wait: bool, label: bytes = b"") -> Any:
         waiters, queue.waiters = queue.waiters, OrderedDict()
-        reply = right(queue, amount, ctx, may_wait)
+        reply = right(queue, amount, ctx, may_wait, label)
         waiters.update(queue.waiters)
         queue.waiters = waiters
         return reply

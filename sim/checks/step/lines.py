@@ -99,6 +99,8 @@ class Lines:
         is_watched = entity[0] == ELECTION and line.watchers
         if not (is_used or line.revoked or is_watched):
             self._broken(9, index, f"{entity[1]!r} has a record, yet nobody holds or waits")
+        if line.capacity and any(share.amount > line.capacity for share in line.waiters.values()):
+            self._broken(27, index, f"{entity[1]!r} has waiters for more than the {line.capacity} there are")
         first = next(iter(line.waiters.values()), None)
         if first is not None and taken + revoked + first.amount <= line.capacity:
             self._broken(
