@@ -21,6 +21,9 @@ KEYS = ("str", "bytes", "bool", "float", "number", "tuple", "mixed")
 
 _LOCK = ("timeout_ms", "hold_ms")
 
+_COUNTS = {"resized": (12, 30)}
+"""How many operations there are of what shows only where many wait; of all else from 4 to 14."""
+
 LEADER_ARGUMENTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("rw_lock.read", "rw_lock.write", "election.lead"), _LOCK),
     **dict.fromkeys(("rw_lock.try_read", "rw_lock.try_write"), ("hold_ms",)),
@@ -111,7 +114,7 @@ class More:
             is_asked = self._dice.scenario in (scenario, *EVERYTHING)
             if is_asked and self._dice.is_on("more", structure):
                 kinds = [kind for kind, weight in weights for _ in range(weight)]
-                count = self._dice.between(f"more-{structure}", 0, 4, 14)
+                count = self._dice.between(f"more-{structure}", 0, *_COUNTS.get(structure, (4, 14)))
                 rate = self._cast.duration_us / (duration_of(self._dice.scenario) * SECOND_US)
                 found += [self._operation(structure, kinds, number) for number in range(round(count * rate))]
         return found
@@ -147,6 +150,7 @@ class More:
             },
             "resized": lambda: {
                 **times,
+                "hold_ms": dice.choice(f"{what}-hold", number, (50, 300, 1500, 1500, 3000)),
                 "permits": permits,
                 "n": dice.between(f"{what}-n", number, 1, permits),
                 "to": dice.between(f"{what}-to", number, 1, 5),
