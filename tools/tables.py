@@ -45,6 +45,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "slots.CANCEL": ("session", "number", "kind", "entity"),
     "slots.ABANDON": ("session", "low", "requests"),
     "slots.LAPSE": ("time", "entities"),
+    "slots.OPEN_FOR": ("attempt", "gateway", "time to live in ms"),
 }
 """What the fields of an entry are, in order. The schema has the rules, and a test compares the lengths."""
 
