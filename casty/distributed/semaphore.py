@@ -59,10 +59,7 @@ class Semaphore(Holder):
 
     def _refused(self, reply: Reply) -> Any:
         if reply[0] == MISMATCH and reply[1] == "n":
-            raise Mismatch(
-                f"{self._what}: expected at most its {shown(reply[2])} permits in one request, found "
-                f"{shown(reply[3])}; nothing was granted"
-            )
+            raise Mismatch(f"{_too_many(self._what, reply[2], reply[3])}; nothing was granted")
         if reply[0] == MISMATCH and reply[2] is not None:
             raise Mismatch(
                 f"{self._what}: expected permits={shown(reply[2])}, which it has now, or the number that it was "
@@ -110,7 +107,7 @@ class Semaphore(Holder):
     async def _acquire(self, operation: int, n: int) -> Hold | None:
         count = check_count("n", n, 1, MAX_NUMBER)
         if self._permits is not None and count > self._permits:
-            raise _too_many(self._what, self._permits, count)
+            raise ValueError(_too_many(self._what, self._permits, count))
         return await self._request([operation, self._permits, count], self._timeout_s, count)
 
     async def release(self) -> bool:
@@ -178,5 +175,5 @@ class Semaphore(Holder):
         return self
 
 
-def _too_many(what: str, permits: int, n: int) -> ValueError:
-    return ValueError(f"n: expected at most the {shown(permits)} permits of {what}, found {shown(n)}")
+def _too_many(what: str, permits: int, n: int) -> str:
+    return f"n: expected at most the {shown(permits)} permits of {what}, found {shown(n)}"

@@ -20,7 +20,7 @@ from .swarm.journal import JOURNAL, Recorded
 from .swarm.load import ACTOR_KINDS, ARGUMENTS, SCENARIO_KINDS, Load
 from .swarm.members import Members, draw_quorum, draw_shape_of
 from .swarm.memory import Little
-from .swarm.shape import draw_nodes, draw_shape
+from .swarm.shape import draw_nodes, draw_shape, draw_silences
 
 __all__ = ["ACTOR_KINDS", "ARGUMENTS", "FAMILIES", "ROGUE", "SCENARIOS", "SCENARIO_KINDS", "expand"]
 
@@ -86,6 +86,7 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
     if scenario == "mixed" and dice.one_in("rogues", 0, 4):
         shape = replace(shape, rogues=1)
     shape = replace(shape, journaled=recorded.journaled)
+    faults = [*faults, *draw_silences(dice, cast, shape)]
     duration_us = cast.duration_us
     if members is not None:
         quorum = draw_quorum(dice, members.founders)

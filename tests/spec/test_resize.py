@@ -71,10 +71,10 @@ def test_who_waits_for_more_than_there_will_be_is_told(run: Run) -> None:
             await holder.release()
         behind = await queued(small, d.semaphore("cut", permits=3))
         assert await holder.resize(2) == 3
-        with pytest.raises(Mismatch, match="at most its 2 permits"):
+        with pytest.raises(Mismatch, match="at most the 2 permits"):
             await asking
         await behind
-        with pytest.raises(Mismatch, match="at most its 2 permits"):
+        with pytest.raises(Mismatch, match="at most the 2 permits"):
             await large.try_acquire(n=3)
         assert [await one.release() for one in (holder, small)] == [True, True]
         assert await holder.destroy() is True

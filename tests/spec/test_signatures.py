@@ -94,7 +94,8 @@ PAGES: dict[type, Methods] = {
 ADDED: Methods = {
     "ClusterClient.__init__": (
         "(*, contact_points, system_name, client_host='127.0.0.1', client_port=0, advertised_host=None, "
-        "advertised_port=None, address_map=None, serializer=None, tls=None, secret=None)"
+        "advertised_port=None, address_map=None, serializer=None, tls=None, secret=None, "
+        "session_ttl_s=None)"
     ),
     "ClusterClient.spawn": "(behavior, name, *, mailbox=None)",
     "Dict.get": "async (key, *, local=False, default=None)",

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..plan import ClusterShape
+from ..plan import ClusterShape, FaultEvent
 from .actors import ACTOR_SETTINGS, ACTORS, silences_of
 from .dice import DRIFT_PPM, SECOND_US, TTLS_S, Cast, Dice
 
-__all__ = ["draw_nodes", "draw_shape", "window_of"]
+__all__ = ["draw_nodes", "draw_shape", "draw_silences", "window_of"]
 
 _NODES = (3, 3, 3, 3, 5, 5, 5, 1, 2, 4, 7)
 _NODES_MIXED = (3, 3, 3, 3, 3, 5, 5, 5, 3, 4, 7)
@@ -52,6 +52,18 @@ def draw_shape(dice: Dice, cast: Cast, families: Sequence[str]) -> ClusterShape:
     settings = {**_rare(dice), **_of_actors(dice), **_limits(dice, cast), **_usual(dice, len(cast.nodes))}
     ttls = _ttls(dice, cast, float(settings["session_ttl_s"]), float(settings["election_max_s"]))
     return ClusterShape(len(cast.nodes), len(cast.clients), settings, network, clocks, ttls=ttls)
+
+
+def draw_silences(dice: Dice, cast: Cast, shape: ClusterShape) -> list[FaultEvent]:
+    """Draw, for half of these runs, that a client whose sessions live longer is silent for the usual time."""
+    usual_us = round(float(shape.settings["session_ttl_s"]) * SECOND_US)
+    patient = [name for name, ttl_ms in shape.ttls.items() if 1000 * ttl_ms > usual_us]
+    if not patient or dice.scenario == "memory" or not dice.one_in("own-ttl-silence", 0, 2):
+        return []
+    latest_us = max(SECOND_US, cast.duration_us - 2 * usual_us)
+    at_us = dice.between("own-ttl-silent-at", 0, SECOND_US, latest_us)
+    client = dice.choice("own-ttl-silent", 0, patient)
+    return [FaultEvent(at_us, "client_pause", (client,), usual_us * 5 // 4)]
 
 
 def _ttls(dice: Dice, cast: Cast, usual_s: float, election_max_s: float) -> dict[str, int]:
