@@ -37,7 +37,7 @@ from casty.distributed.counter import Counter
 from casty.distributed.election import Election
 from casty.distributed.facade import Distributed
 from casty.distributed.fence import Fence
-from casty.distributed.holding_info import Leader, LockInfo, RwLockInfo
+from casty.distributed.holding_info import Leader
 from casty.distributed.lock import Lock
 from casty.distributed.map import Dict
 from casty.distributed.map_watch import MapChange, MapState, MapWatch
@@ -94,7 +94,6 @@ __all__ = [
     "Leader",
     "Listing",
     "Lock",
-    "LockInfo",
     "Mailbox",
     "MailboxOverflowStrategy",
     "MapChange",
@@ -117,7 +116,6 @@ __all__ = [
     "RemoteActorRef",
     "Reservation",
     "RwLock",
-    "RwLockInfo",
     "ScheduleOnce",
     "ScheduleTick",
     "Semaphore",
