@@ -3,6 +3,7 @@
 from casty.actor.behavior import Behavior, Behaviors, Signal
 from casty.actor.cluster_wide import BroadcastRef
 from casty.actor.context import ActorContext
+from casty.actor.event_sourced import Persisted, ReplicationConfig, SnapshotEvery
 from casty.actor.events import (
     ActorFailed,
     ActorRestarted,
@@ -106,6 +107,7 @@ __all__ = [
     "MessagesLost",
     "NodeAddress",
     "OneForOneStrategy",
+    "Persisted",
     "PersistedEvent",
     "PickleSerializer",
     "PostgresJournal",
@@ -114,6 +116,7 @@ __all__ = [
     "ReachableMember",
     "Register",
     "RemoteActorRef",
+    "ReplicationConfig",
     "Reservation",
     "RwLock",
     "ScheduleOnce",
@@ -127,6 +130,7 @@ __all__ = [
     "ShardEnvelope",
     "Signal",
     "Snapshot",
+    "SnapshotEvery",
     "SpyEvent",
     "SqliteJournal",
     "Subscribe",

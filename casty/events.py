@@ -138,6 +138,14 @@ class SettingDiffered(NamedTuple):
     given: int
 
 
+class EventsRecovered(NamedTuple):
+    """An event-sourced actor came back: the state after event `base` from a snapshot, the others one by one."""
+
+    path: str
+    base: int
+    number: int
+
+
 class ReplicaFailed(NamedTuple):
     """A replica raised and was taken out of its group; it is refilled from the others."""
 

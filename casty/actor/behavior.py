@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from casty.actor.cluster_wide import BroadcastedBehavior, SingletonBehavior
 from casty.actor.discoverable import Discoverable
+from casty.actor.event_sourced import EventSourced, Persisted, ReplicationConfig, SnapshotEvery
 from casty.actor.services import ServiceKey, check_key
 from casty.actor.supervision import Supervised, SupervisionStrategy
-from casty.checks import check_callable, check_count, shown
+from casty.checks import check_callable, check_count, check_seconds, check_text, shown
+from casty.journal.base import EventJournal
 
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext
@@ -24,6 +26,12 @@ __all__ = [
 ]  # fmt: skip
 
 M = TypeVar("M")
+S = TypeVar("S")
+E = TypeVar("E")
+
+
+LEAST_IDLE_S = 0.1
+"""Shorter than that an entity would be unloaded between two messages of one caller."""
 
 
 class Signal(Enum):
@@ -79,6 +87,12 @@ _UNHANDLED: Behavior[Any] = Behavior(signal=Signal.unhandled)
 Next = Behavior[M] | None | Awaitable[Behavior[M] | None]
 """What a handler may return."""
 
+Decided = Persisted[E] | Behavior[M] | None | Awaitable[Persisted[E] | Behavior[M] | None]
+"""What `on_command` of an event-sourced actor may return."""
+
+Then = Behavior[M] | Persisted[E] | Callable[[Any], Decided[M, E]] | None
+"""What may follow the commit of events."""
+
 Hook = Callable[["ActorContext[M]"], Awaitable[None]]
 RestartHook = Callable[["ActorContext[M]", Exception | None], Awaitable[None]]
 
@@ -89,11 +103,22 @@ class ShardedBehavior(Generic[M]):
 
     entity_factory: Callable[[str], Behavior[M]]
     num_shards: int = 100
-    replication: object | None = None
+    replication: ReplicationConfig | None = None
+    idle_timeout: float | None = None
+    max_activations: int | None = None
 
     def __post_init__(self) -> None:
         check_callable(self.entity_factory, "entity_factory")
         check_count("num_shards", self.num_shards, 1)
+        _check_kind(self.replication, ReplicationConfig, "replication")
+        if self.idle_timeout is not None:
+            check_seconds(self.idle_timeout, "idle_timeout")
+            if self.idle_timeout < LEAST_IDLE_S:
+                raise ValueError(
+                    f"idle_timeout: expected at least {LEAST_IDLE_S} seconds or None, found {self.idle_timeout}"
+                )
+        if self.max_activations is not None:
+            check_count("max_activations", self.max_activations, 1)
 
 
 MarkedBehavior = ShardedBehavior[Any] | SingletonBehavior[Any] | BroadcastedBehavior[Any]
@@ -273,6 +298,102 @@ class Behaviors:
         return spied(behavior, observer, spy_children=spy_children)
 
     @staticmethod
+    def event_sourced(
+        *,
+        entity_id: str,
+        journal: EventJournal | None = None,
+        initial_state: S,
+        on_event: Callable[[S, E], S],
+        on_command: Callable[[ActorContext[M], S, M], Decided[M, E]],
+        snapshot_policy: SnapshotEvery | None = None,
+        replica_refs: Sequence[ActorRef[Any]] | None = None,
+        replication: ReplicationConfig | None = None,
+        upcast: Callable[[Any], Any] | None = None,
+    ) -> Behavior[M]:
+        """An actor whose state is made of events, which survive it.
+
+        It recovers before its first message: from the latest snapshot and the events behind that. What a command says
+        or starts while it is decided is held back until its events are committed; if they are not, it is a dead letter.
+        See docs/event-sourcing.md.
+
+        Parameters
+        ----------
+        entity_id
+            Under which the journal has its events; in a region without one, the name of the log within the entity.
+        journal
+            Where the events go. None, in a region only: to the slot that the entity lives in, replicated with it.
+        initial_state
+            The state before the first event.
+        on_event
+            ``on_event(state, event)`` returns the state after an event. It is pure: it changes no state in place, and
+            gives the same for the same. Each event is asked for before it is persisted and at each recovery.
+        on_command
+            ``on_command(ctx, state, message)``, plain or a coroutine function, returns `persisted` or a behaviour.
+        snapshot_policy
+            When a snapshot is kept; None: in a region as often as its log needs it, with a journal never.
+        replica_refs
+            None: events of a region are replicated by its slots.
+        replication
+            Accepted for programs that have it; see `ReplicationConfig`.
+        upcast
+            ``upcast(value)`` turns each recovered event, and the state of a snapshot, into what `on_event` takes now.
+
+        Examples
+        --------
+        >>> def deposit(ctx: ActorContext[int], balance: int, cents: int) -> Persisted[int]:
+        ...     return Behaviors.persisted([cents])
+        >>> account = Behaviors.event_sourced(
+        ...     entity_id="account-1", initial_state=0, on_event=int.__add__, on_command=deposit
+        ... )
+        """
+        check_text(entity_id, "entity_id")
+        check_callable(on_event, "on_event")
+        check_callable(on_command, "on_command")
+        if upcast is not None:
+            check_callable(upcast, "upcast")
+        _check_kind(journal, EventJournal, "journal")
+        _check_kind(snapshot_policy, SnapshotEvery, "snapshot_policy")
+        _check_kind(replication, ReplicationConfig, "replication")
+        if replica_refs:
+            raise ValueError(
+                "replica_refs: expected None, found refs: the slot of an entity replicates its events by itself"
+            )
+        sourced = EventSourced(
+            entity_id,
+            journal,
+            initial_state,
+            on_event,
+            on_command,
+            snapshot_policy,
+            upcast,
+            Behaviors.receive,
+        )
+        return Behavior(on_setup=sourced)
+
+    @staticmethod
+    def persisted(events: Sequence[E], then: Then[M, E] = None) -> Persisted[E]:
+        """What a command of an event-sourced actor decided: these events, and what follows from them.
+
+        Parameters
+        ----------
+        events
+            In order, committed all or none; at most 1,000. None at all is a decision as well.
+        then
+            What to do once they are committed: a behaviour; or a function of the state after them, plain or a coroutine
+            function, that may return a behaviour; either may be another `persisted`. None: go on as before.
+
+        Examples
+        --------
+        >>> Behaviors.persisted(["paid"], then=Behaviors.stopped()).events
+        ('paid',)
+        """
+        if isinstance(events, (str, bytes)) or not isinstance(events, Sequence):
+            raise TypeError(f"events: expected a list or tuple of events, found {shown(events)}")
+        if then is not None and not isinstance(then, (Behavior, Persisted)):
+            check_callable(then, "then")
+        return Persisted(tuple(events), then)
+
+    @staticmethod
     def singleton(factory: Callable[[], Behavior[M]]) -> SingletonBehavior[M]:
         """One actor in the whole cluster, made by ``factory()``; spawn it on every node, under one name.
 
@@ -294,7 +415,9 @@ class Behaviors:
         entity_factory: Callable[[str], Behavior[M]],
         *,
         num_shards: int = 100,
-        replication: object | None = None,
+        replication: ReplicationConfig | None = None,
+        idle_timeout: float | None = None,
+        max_activations: int | None = None,
     ) -> ShardedBehavior[M]:
         """A region: ``entity_factory(entity_id)`` makes each entity on the node that owns its shard.
 
@@ -305,9 +428,16 @@ class Behaviors:
         num_shards
             At least 1; every node and client must say the same.
         replication
-            Kept for event-sourced entities.
+            Accepted for programs that have it; see `ReplicationConfig`.
+        idle_timeout
+            Seconds, at least 0.1. An entity that was sent nothing for so long is unloaded: it stops behind its mail,
+            and the next message activates it again. One without events begins anew then. None: never.
+        max_activations
+            How many entities of the region live on one node at a time, at least 1. A message for one more waits until
+            the event-sourced one that was used least recently is unloaded; where none is event sourced, whoever sent it
+            is told `Overloaded`. None: only `Settings.max_entities` counts.
         """
-        return ShardedBehavior(entity_factory, num_shards, replication)
+        return ShardedBehavior(entity_factory, num_shards, replication, idle_timeout, max_activations)
 
 
 def check_behavior(behavior: object, what: str = "behavior") -> None:
@@ -321,6 +451,11 @@ def check_behavior(behavior: object, what: str = "behavior") -> None:
         )
     hint = "; a handler is wrapped by Behaviors.receive" if callable(behavior) else ""
     raise TypeError(f"{what}: expected a behaviour, as Behaviors makes them, found {shown(behavior)}{hint}")
+
+
+def _check_kind(value: object, kind: type, what: str) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{what}: expected None or a {kind.__name__}, found {shown(value)}")
 
 
 def check_start(behavior: object) -> None:

@@ -16,7 +16,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from casty.actor.behavior import Behavior, Lifecycle, Signal, check_behavior
-from casty.actor.context import ActorContext
+from casty.actor.context import ActorContext, abandon
+from casty.actor.event_store import EventStore
 from casty.actor.events import (
     ActorFailed,
     ActorRestarted,
@@ -25,6 +26,7 @@ from casty.actor.events import (
     Terminated,
     UnhandledMessage,
 )
+from casty.actor.holding import hold
 from casty.actor.lease import ACTING, Lease, Leased, LeaseEnded
 from casty.actor.mailbox import Mailbox, MailboxClosed
 from casty.actor.ref import ActorRef
@@ -74,9 +76,9 @@ class Cell:
     __slots__ = (
         "_awaits_children", "_behavior", "_callbacks", "_ends_itself", "_failure", "_is_busy", "_is_forced",
         "_left", "_lifecycles", "_pipes", "_raised", "_schedules", "_spawned", "_strategies", "_task", "_told",
-        "children", "core", "ctx", "finished", "guard", "incarnation", "inherit", "interceptors",
-        "is_stopping", "lease", "mailbox", "number", "parent", "path", "read_out", "ref", "stopped",
-        "watchers", "watching", "wrap_child",
+        "children", "core", "ctx", "finished", "guard", "has_log", "incarnation", "inherit", "interceptors",
+        "is_ready", "is_stopping", "lease", "log_of", "mailbox", "number", "parent", "path", "read_out", "ref",
+        "stopped", "watchers", "watching", "wrap_child",
     )  # fmt: skip
 
     def __init__(
@@ -118,6 +120,12 @@ class Cell:
         """Lets the actor stop behind its mail, where the system stops in order; None: after the message in hand."""
         self.wrap_child: Callable[[Behavior[Any]], Behavior[Any]] | None = None
         """What this incarnation makes of the behaviours of its children."""
+        self.log_of: Callable[[str], EventStore] | None = None if parent is None else parent.log_of
+        """Returns a log of this entity by its id; None for actors that belong to no region."""
+        self.has_log = False
+        """Whether it is event sourced: what it knows is on record."""
+        self.is_ready = False
+        """Whether its setup has ended once."""
         self._spawned = behavior
         self._behavior: Callable[[ActorContext[Any], Any], Any] = _not_started
         self._schedules: Schedules | None = None
@@ -250,9 +258,9 @@ class Cell:
         if self._schedules is None:
             self._schedules = Schedules(self.core.runtime.clock)
         if delay_s is not None:
-            self._schedules.once(key, delay_s, partial(self._remind, message))
+            hold(partial(self._schedules.once, key, delay_s, partial(self._remind, message)))
         elif interval_s is not None:
-            self._schedules.every(key, interval_s, partial(self._remind, message))
+            hold(partial(self._schedules.every, key, interval_s, partial(self._remind, message)))
         return Scheduled(self._schedules, key)
 
     def _remind(self, message: object) -> bool:
@@ -274,10 +282,7 @@ class Cell:
     def _pipe_done(self, task: asyncio.Task[None]) -> None:
         # Where the actor stopped before the pipe began nobody awaited either, and Python would say so.
         for awaitable in self._pipes.pop(task):
-            if inspect.iscoroutine(awaitable):
-                awaitable.close()
-            elif isinstance(awaitable, asyncio.Future):
-                awaitable.cancel()
+            abandon(awaitable)
 
     # -- the life
 
@@ -300,6 +305,7 @@ class Cell:
             await self._guarded(work if self.lease is None else Leased(work, self.lease))
             or await self._recover()
         ):
+            self.is_ready = True
             if not self.is_stopping:
                 self.core.publish(ActorStarted(self.ref))
             await self._receive()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Awaitable, Callable, Hashable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, MutableMapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from casty.actor.event_store import EventStore, JournalStore
+from casty.actor.holding import hold
 from casty.actor.ref import ActorRef
 from casty.actor.scheduling import Scheduled, check_interval
 from casty.checks import check_seconds, shown
-from casty.errors import Overloaded
+from casty.errors import CastyError, Overloaded
+from casty.events import Event
 
 if TYPE_CHECKING:
     from casty.actor.behavior import Behavior, Lifecycle
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from casty.actor.mailbox import Mailbox
     from casty.actor.supervision import SupervisionStrategy
     from casty.actor.system import ActorSystem
+    from casty.journal.base import EventJournal
 
 __all__ = ["ActorContext", "ActorLog"]
 
@@ -92,7 +98,7 @@ class ActorContext(Generic[M]):
         cell.core.check_loop("ctx.stop")
         target = cell.core.living(ref)
         if target is not None and (target is cell or target.parent is cell):
-            target.stop()
+            hold(target.stop)
         elif target is not None:
             raise ValueError(
                 f"{cell.path}: expected itself or one of its children to stop, found {shown(ref)}"
@@ -101,16 +107,16 @@ class ActorContext(Generic[M]):
     def watch(self, ref: ActorRef[Any]) -> None:
         """Get `Terminated` once when that actor stops or its node is lost; at once when it is gone."""
         self._cell.core.check_loop("ctx.watch")
-        self._cell.core.watch(self._cell, ref)
+        hold(partial(self._cell.core.watch, self._cell, ref))
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
         """Get no `Terminated` for that actor any more."""
         self._cell.core.check_loop("ctx.unwatch")
-        self._cell.core.unwatch(self._cell, ref)
+        hold(partial(self._cell.core.unwatch, self._cell, ref))
 
     def on_stop(self, callback: Callable[[], Awaitable[None] | None]) -> None:
         """Call ``callback()`` when this incarnation of the actor ends, by stop or restart."""
-        self._cell.add_callback(callback)
+        hold(partial(self._cell.add_callback, callback))
 
     def register_interceptor(self, interceptor: Callable[[M], bool]) -> None:
         """Show every message to `interceptor` before the handler; True consumes it."""
@@ -136,7 +142,8 @@ class ActorContext(Generic[M]):
             actor goes on.
         """
         self._cell.core.check_loop("ctx.pipe_to_self")
-        self._cell.pipe(_pipe(self._cell, awaitable, mapper, on_failure), awaitable)
+        work = _pipe(self._cell, awaitable, mapper, on_failure)
+        hold(partial(self._cell.pipe, work, awaitable), partial(_unpiped, work, awaitable))
 
     def schedule(
         self,
@@ -195,6 +202,31 @@ class ActorContext(Generic[M]):
         """Register a strategy of this incarnation, inside those of before. Used by `Behaviors`."""
         self._cell.add_strategy(strategy)
 
+    def event_store(self, log_id: str, journal: EventJournal | None) -> EventStore:
+        """Return the log of this actor: the journal, or in a region its own. Used by `Behaviors`."""
+        self._cell.has_log = True
+        if journal is not None:
+            return JournalStore(journal, log_id)
+        log_of = self._cell.log_of
+        if log_of is None:
+            raise ValueError(
+                f"event_sourced({log_id!r}): expected a journal outside of a region, found None; give it one, or "
+                "spawn it by Behaviors.sharded"
+            )
+        return log_of(log_id)
+
+    def refuse(self, message: M, error: CastyError) -> None:
+        """Make a dead letter of a message in hand whose events were refused. Used by `Behaviors`."""
+        core = self._cell.core
+        reason = f"its events were not persisted: {error}"
+        core.dead_letter(message, self._cell.ref, reason, kind=type(error))
+
+    def observe(self, event: Callable[..., Event], *fields: object) -> None:
+        """Tell whoever observes this process of an event of this actor. Used by `Behaviors`."""
+        observe = self._cell.core.runtime.observe
+        if observe:
+            observe(event(self._cell.path, *fields))
+
     def add_lifecycle(self, lifecycle: Lifecycle[M]) -> bool:
         """Register hooks of this incarnation; says whether it follows another one. Used by `Behaviors`."""
         return self._cell.add_lifecycle(lifecycle)
@@ -210,6 +242,20 @@ def _failure(error: Exception | asyncio.CancelledError) -> Exception:
     failure = RuntimeError("what pipe_to_self waited for was cancelled")
     failure.__cause__ = error
     return failure
+
+
+def _unpiped(work: Coroutine[Any, Any, None], awaitable: Awaitable[object]) -> None:
+    """What was to be waited for is not."""
+    work.close()
+    abandon(awaitable)
+
+
+def abandon(awaitable: Awaitable[object]) -> None:
+    """End something that nobody waits for any more; where it never began Python would complain."""
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()
+    elif isinstance(awaitable, asyncio.Future):
+        awaitable.cancel()
 
 
 async def _pipe(

@@ -23,6 +23,7 @@ from casty.actor.cell import Cell
 from casty.actor.ending import STOP_GRACE_NS, until_stopped
 from casty.actor.events import DeadLetter, EventStream, EventStreamMessage, MessagesLost, UnhandledMessage
 from casty.actor.full import FullMailboxes
+from casty.actor.holding import HELD, Held, hold, unless_full
 from casty.actor.lease import ACTING, Lease, may_act
 from casty.actor.mailbox import Mailbox, check_mailbox
 from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef, RemoteSender
@@ -53,6 +54,9 @@ SHOWN = 200
 
 FORMER = "that actor has ended; another one has its path"
 """Why a message for a former life is lost."""
+
+UNCOMMITTED = "the command of an event-sourced actor that says it came to nothing"
+"""Why what was held back is lost."""
 
 Endpoint = Callable[[object], None]
 
@@ -220,6 +224,11 @@ class LocalSystem:
         if ACTING.get() is not None and not may_act():
             self._unsaid(message, self.own_ref(path))
             return
+        held = HELD.get()
+        if held is not None and self._holds(
+            held, self.own_ref(path), partial(self.post, path, message, number), message
+        ):
+            return
         cell = self.cells.get(path)
         if cell is not None and not cell.is_stopping and (number is None or number == cell.number):
             # As `deliver` and `Cell.tell`: of one piece, for most messages come this way.
@@ -236,6 +245,12 @@ class LocalSystem:
 
     def _unsaid(self, message: object, ref: ActorRef[Any]) -> None:
         self.dead_letter(message, ref, "the lease of the entity that says it ended", level=logging.INFO)
+
+    def _holds(self, held: Held, ref: ActorRef[Any], post: Callable[[], object], message: object) -> bool:
+        """Whether a tell is held back, or dropped with the command that said it."""
+        full = partial(self.dead_letter, message, ref, "the mailbox is full", kind=Overloaded)
+        lose = partial(self.dead_letter, message, ref, UNCOMMITTED, level=logging.INFO)
+        return held.keeps(partial(unless_full, post, full), lose)
 
     def check_loop(self, call: str = "tell") -> None:
         """Refuse what another thread or loop asks: it would wake up nobody here."""
@@ -259,8 +274,13 @@ class LocalSystem:
             is_here = False
         if not is_here:
             self.check_loop()
+        held = HELD.get()
         if ACTING.get() is not None and not may_act():
             self._unsaid(message, self.make_ref(address))
+        elif held is not None and self._holds(
+            held, self.make_ref(address), partial(self._post_away, address, message), message
+        ):
+            return
         elif self.remote is None:
             self.dead_letter(message, self.make_ref(address), "this system has no way to other processes")
         else:
@@ -383,13 +403,14 @@ class LocalSystem:
 
         The library says it, also where a timer or a turn that an entity's step began goes on after that one's lease.
         """
-        acting = ACTING.set(None)
+        acting, held = ACTING.set(None), HELD.set(None)
         try:
             ref.tell(message)
         except Exception as error:
             self.dead_letter(message, ref, f"its tell failed: {shown(error, 200)}")
         finally:
             ACTING.reset(acting)
+            HELD.reset(held)
 
     def publish(self, event: object) -> None:
         """Put an event on the event stream."""
@@ -432,7 +453,7 @@ class LocalSystem:
         path = name if parent is None else f"{parent.path}/{name}"
         if not may_act():
             raise RuntimeError(f"actor {path!r}: expected an entity whose lease lasts, but it ended")
-        return self.spawn_at(path, behavior, parent=parent, mailbox=mailbox).ref
+        return self.spawn_at(path, behavior, parent=parent, mailbox=mailbox, begin=_begin_if_committed).ref
 
     def spawn_at(
         self,
@@ -442,11 +463,12 @@ class LocalSystem:
         parent: Cell | None = None,
         mailbox: Mailbox[M] | None = None,
         lease: Lease | None = None,
+        begin: Callable[[Cell], None] = Cell.start,
     ) -> Cell:
         """Start an actor at any path: for the library's own, which may contain what user names may not.
 
         `lease` says how long it may act; a child has its parent's. Who asks may be a timer that another entity's step
-        began: whether that one may act is looked at in `spawn` only.
+        began: whether that one may act is looked at in `spawn` only. `begin` starts it, or sees to that.
         """
         self.check_loop("spawn")
         is_late = self.is_stopping and (lease is None or not self.is_reading_out)
@@ -462,7 +484,7 @@ class LocalSystem:
             parent.children[path] = cell
         elif self.is_stopping:
             self._ending.append(cell)
-        cell.start()
+        begin(cell)
         return cell
 
     def remove(self, cell: Cell) -> None:
@@ -536,6 +558,16 @@ class LocalSystem:
     def unwatch(self, watcher: Cell, ref: ActorRef[Any]) -> None:
         """Forget a watch."""
         self.watching.unwatch(watcher, ref)
+
+
+def _begin_if_committed(cell: Cell) -> None:
+    hold(cell.start, partial(_start_stopped, cell))
+
+
+def _start_stopped(cell: Cell) -> None:
+    """End an actor that was to begin with a command that came to nothing, before its code runs."""
+    cell.stop()
+    cell.start()
 
 
 def _number_of(ref: ActorRef[Any]) -> int | None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from casty.actor.holding import HELD
 from casty.actor.ref import ActorRef, RemoteActorRef
 from casty.address import ActorAddress
 from casty.checks import check_timeout, shown
@@ -115,14 +116,15 @@ class Replies:
         return reply
 
     def _send(self, ref: ActorRef[M], message: M, reply: Reply) -> None:
-        if not isinstance(reply.ref, RemoteActorRef):
-            ref.tell(message)
-            return
-        self.asking = reply.ref.address
+        # A question goes out at once: what a command decides rests on the answer.
+        held = HELD.set(None)
+        if isinstance(reply.ref, RemoteActorRef):
+            self.asking = reply.ref.address
         try:
             ref.tell(message)
         finally:
             self.asking = None
+            HELD.reset(held)
 
     def came(self, message: object, sender: ActorAddress) -> None:
         """A question of another process was given to an actor here."""

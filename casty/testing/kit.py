@@ -5,15 +5,17 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from casty.actor.behavior import Behavior, Lifecycle, Signal, check_behavior, check_start
 from casty.actor.context import ActorContext
+from casty.actor.holding import hold
 from casty.actor.ref import ActorRef
 from casty.checks import shown
 
 __all__ = [
-    "BehaviorTestKit", "Piped", "Scheduled", "Spawned", "Stopped", "Told", "Unwatched", "Watched",
+    "BehaviorTestKit", "Piped", "Refused", "Scheduled", "Spawned", "Stopped", "Told", "Unwatched", "Watched",
 ]  # fmt: skip
 
 M = TypeVar("M")
@@ -67,6 +69,13 @@ class Piped(NamedTuple):
     awaitable: Awaitable[object]
 
 
+class Refused(NamedTuple):
+    """The events of a message were not persisted: it is a dead letter."""
+
+    message: object
+    reason: str
+
+
 class _Ref:
     """A ref that notes what it is told."""
 
@@ -75,7 +84,7 @@ class _Ref:
         self.id = path
 
     def tell(self, message: object, /) -> None:
-        self._kit.effects.append(Told(self, message))
+        hold(partial(self._kit.effects.append, Told(self, message)))
 
     def __repr__(self) -> str:
         return f"ref of {self.id}"
@@ -108,6 +117,12 @@ class _Kit:
         self.callbacks: list[Callable[[], Awaitable[None] | None]] = []
         self.wrap_child: Callable[[Behavior[Any]], Behavior[Any]] | None = None
         self.is_stopping = False
+        self.log_of = None
+        self.has_log = False
+        self.runtime = _Unobserved()
+
+    def dead_letter(self, message: object, ref: object, reason: str, *, kind: object) -> None:
+        self.effects.append(Refused(message, reason))
 
     def check_loop(self, call: str) -> None:
         """Everything runs where the test does."""
@@ -119,7 +134,7 @@ class _Kit:
             raise ValueError(f"actor {path!r} is alive already; choose another name or stop it first")
         ref: ActorRef[Any] = _Ref(self, path)
         self.children[path] = _Child(self, ref)
-        self.effects.append(Spawned(name, behavior, ref))
+        hold(partial(self.effects.append, Spawned(name, behavior, ref)))
         return ref
 
     def stop(self) -> None:
@@ -155,6 +170,12 @@ class _Kit:
 
     def add_lifecycle(self, lifecycle: Lifecycle[Any]) -> bool:
         return False
+
+
+class _Unobserved:
+    """What stands for the ports of a process: nobody looks."""
+
+    observe = None
 
 
 class _Child:

@@ -15,16 +15,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.cell import READ_OUT, Cell
+from casty.actor.event_store import EventStore
 from casty.actor.local import LocalSystem
 from casty.actor.sharding import shard_of
 from casty.checks import shown
 from casty.cluster.actors.draining import DRAIN_NS, HandOver
 from casty.cluster.actors.hosted_regions import code_of, name_of
+from casty.cluster.actors.passivation import NO_LIMITS, Passivation, Recent, RegionLimits
 from casty.cluster.actors.region_router import entity_path, regions_full
 from casty.cluster.actors.remote import Remote
 from casty.cluster.actors.senders import Heard
 from casty.cluster.control.placement import slot_of_region
 from casty.config import SECOND_NS
+from casty.distributed.machines.events import Home
 from casty.errors import CastyError, EncodingError, Mismatch, Overloaded, UnknownRegion
 from casty.limits import MAX_REGIONS
 from casty.ports import Clock, Timer
@@ -64,6 +67,8 @@ class EntityStopped(NamedTuple):
 class _Region(NamedTuple):
     factory: Callable[[str], Behavior[Any]]
     num_shards: int
+    recent: Recent | None
+    """Its activations here; None where it has no limits, and nobody asks."""
 
 
 class ActivationLease:
@@ -101,6 +106,16 @@ class Activation:
         self.lease = lease
         self.is_draining = False
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a message is in hand or unread."""
+        return self.cell.is_busy or not self.cell.mailbox.empty()
+
+    @property
+    def comes_back(self) -> bool | None:
+        """Whether it has a log that brings it back; None while it starts."""
+        return True if self.cell.has_log else (False if self.cell.is_ready else None)
+
     def takes(self, *, is_inside: bool) -> bool:
         """Whether it takes a message, of another entity of its slot or from elsewhere."""
         return not self.cell.is_stopping and (is_inside or not self.is_draining)
@@ -125,6 +140,8 @@ class RegionHost:
         How long before the end of a lease activations are stopped.
     max_entities
         Activations that may live here at the same time.
+    logs
+        Makes the log of an entity.
 
     Attributes
     ----------
@@ -144,6 +161,7 @@ class RegionHost:
         lease_until_ns: Callable[[int], int],
         margin_ns: int,
         max_entities: int,
+        logs: Callable[[Home], EventStore],
     ) -> None:
         self.served_since_ns: Callable[[], int] = _always
         self._local = local
@@ -152,6 +170,7 @@ class RegionHost:
         self._lease_until_ns = lease_until_ns
         self._margin_ns = margin_ns
         self._max_entities = max_entities
+        self._logs = logs
         self._clock = local.runtime.clock
         self._observe = local.runtime.observe
         self._regions: dict[str, _Region] = {}
@@ -162,8 +181,15 @@ class RegionHost:
         self._timer: Timer | None = None
         self._due_ns = 0
         self.router: RegionRouter | None = None
+        self._passivation = Passivation(self._clock, self._limited)
 
-    def register(self, shard_type: str, factory: Callable[[str], Behavior[Any]], num_shards: int) -> bool:
+    def register(
+        self,
+        shard_type: str,
+        factory: Callable[[str], Behavior[Any]],
+        num_shards: int,
+        limits: RegionLimits = NO_LIMITS,
+    ) -> bool:
         """Host a region from now on; False when it is hosted already.
 
         Raises
@@ -187,9 +213,13 @@ class RegionHost:
                 )
             return False
         self._check_room(shard_type)
-        self._regions[shard_type] = _Region(factory, num_shards)
+        recent = None if limits == NO_LIMITS else Recent(limits)
+        self._regions[shard_type] = _Region(factory, num_shards, recent)
         self._refused.pop(shard_type, None)
         return True
+
+    def _limited(self) -> list[Recent]:
+        return [region.recent for region in self._regions.values() if region.recent is not None]
 
     def _check_room(self, shard_type: str) -> None:
         topology = self._routes.topology()
@@ -243,6 +273,16 @@ class RegionHost:
         if activation is not None and not activation.takes(is_inside=is_inside):
             item.why = "the entity is stopping"
             return False
+        if activation is None and region.recent is not None:
+            has_room = region.recent.makes_room(path)
+            if has_room is None:
+                limit = region.recent.limits.max_activations
+                text = f"max_activations: {limit} entities of region {item.shard_type!r} live here"
+                self.router.drop(item, Overloaded(f"{text}, and none of them has events to come back from"))
+                return True
+            if not has_room:
+                item.why = "max_activations of its region live here; another entity is being unloaded"
+                return False
         self._deliver(item, region, slot, path)
         if activation is None and (is_stopping or (hand_over is not None and hand_over.is_closing)):
             self._drain(slot)
@@ -303,6 +343,8 @@ class RegionHost:
             return
         if item.sender is not None:
             self._local.replies.came(message, item.sender)
+        if region.recent is not None:
+            region.recent.used(path, activation, self._clock.now())
         activation.cell.tell(message, item.size_bytes)
 
     def _activate(self, entity: tuple[str, str], region: _Region, slot: int, heard: Heard) -> Activation:
@@ -315,6 +357,11 @@ class RegionHost:
         cell.read_out = activation.drain
         cell.finished = partial(self._finished, slot)
         cell.inherit = partial(self._live_again, slot, activation)
+        shard = shard_of(entity[1], region.num_shards)
+        cell.log_of = lambda log_id: self._logs(Home(entity[0], shard, entity[1], log_id))
+        if region.recent is not None:
+            region.recent.used(path, activation, self._clock.now())
+            self._passivation.began(region.recent.limits)
         self._slots.setdefault(slot, {})[path] = activation
         self._count += 1
         if self._observe:
@@ -400,6 +447,9 @@ class RegionHost:
         activations = self._slots.get(slot, {})
         activation = activations.pop(cell.path, None)
         if activation is not None:
+            region = self._regions.get(activation.entity[0])
+            if region is not None and region.recent is not None:
+                region.recent.ended(cell.path)
             if not cell.has_heirs:
                 activation.heard.close()
             self._count -= 1
@@ -472,6 +522,7 @@ class RegionHost:
 
     def close(self) -> None:
         """Arm no timer any more; the actors are stopped by their system."""
+        self._passivation.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -18,8 +18,10 @@ from casty.actor.sharding import ShardEnvelope
 from casty.address import ActorAddress, NodeAddress, node_id_of, peer_key
 from casty.checks import check_callable
 from casty.cluster.actors.client_links import ClientLinks
+from casty.cluster.actors.entity_log import SlotLog
 from casty.cluster.actors.hosted_regions import Hosted
 from casty.cluster.actors.member_events import Membership
+from casty.cluster.actors.passivation import NO_LIMITS, RegionLimits
 from casty.cluster.actors.presence import ClientPresence, NodeCompany
 from casty.cluster.actors.receptionist import Receptionist
 from casty.cluster.actors.region_host import RegionHost
@@ -104,11 +106,13 @@ class ClusterActors:
         local.watching.join(NodeCompany(node, clients, remote))
         local.mail_refusal = node.memory.mail_refusal
         node.memory.budget.unread = local.unread
+        structures = ValuePort(node.gateway, codec)
         host = RegionHost(
             local, remote, routes,
             lease_until_ns=Leases(node).until_ns,
             margin_ns=int(settings.election_min_s * SECOND_NS / 10),
             max_entities=settings.max_entities,
+            logs=partial(SlotLog, structures, node.runtime),
         )  # fmt: skip
         router = RegionRouter(
             local, remote, routes,
@@ -118,7 +122,7 @@ class ClusterActors:
         if node.disk is not None:
             host.served_since_ns = node.disk.served_since_ns
         receptionist = Receptionist(local, node.topology, node.control_calls.write, node.incarnation)
-        actors = cls(local, remote, router, receptionist, ValuePort(node.gateway, codec), host)
+        actors = cls(local, remote, router, receptionist, structures, host)
         actors._registrar = local.spawn_at("$regions", Behaviors.receive(_Registrar(node, host).handle)).ref
         node.handlers.update(
             {
@@ -199,7 +203,10 @@ class ClusterActors:
         if isinstance(behavior, (ShardedBehavior, SingletonBehavior)) and mailbox is not None:
             raise TypeError(f"mailbox: expected None for the region {name!r}: each entity has its own")
         if isinstance(behavior, ShardedBehavior):
-            return self.region_ref(name, behavior.entity_factory, num_shards=behavior.num_shards)
+            limits = RegionLimits(
+                int((behavior.idle_timeout or 0) * SECOND_NS), behavior.max_activations or 0
+            )
+            return self._host_region(name, behavior.entity_factory, behavior.num_shards, limits)
         if isinstance(behavior, SingletonBehavior):
             ref = SingletonRef[Any](name, self.region_ref(name, factory_of(behavior.factory), num_shards=1))
             assert self._singletons is not None, "a node"
@@ -222,10 +229,15 @@ class ClusterActors:
         self, key: str, factory: Callable[[str], Behavior[Any]], *, num_shards: int
     ) -> ActorRef[ShardEnvelope[Any]]:
         """Host a region on this node, and return its ref; `Mismatch` for another shard count."""
+        return self._host_region(key, factory, num_shards, NO_LIMITS)
+
+    def _host_region(
+        self, key: str, factory: Callable[[str], Behavior[Any]], num_shards: int, limits: RegionLimits
+    ) -> ActorRef[ShardEnvelope[Any]]:
         check_region(key, num_shards)
         if self.host is not None:
             check_callable(factory, "factory")
-        if self.host is not None and self.host.register(key, factory, num_shards):
+        if self.host is not None and self.host.register(key, factory, num_shards, limits):
             assert self._registrar is not None, "a node has a registrar"
             self._registrar.tell((key, num_shards))
             assert self._behaviors is not None, "a node tells others what it hosts"

@@ -13,6 +13,9 @@ from functools import lru_cache
 from hashlib import md5
 from typing import NamedTuple
 
+from casty.distributed.machines.base import EVENTS
+from casty.distributed.machines.events import home_of
+
 __all__ = [
     "Holders", "Move", "Size", "control_size", "fill", "group_size", "next_move", "place", "rank", "replica_counts",
     "slot_of", "slot_of_region", "spread_leaders",
@@ -21,7 +24,10 @@ __all__ = [
 
 @lru_cache(maxsize=65536)
 def slot_of(kind: int, entity: bytes, slots: int) -> int:
-    """Return the slot of a built-in structure: a function of kind, name and key alone."""
+    """Return the slot of a structure: a function of kind, name and key alone. A log lies in its entity's slot."""
+    home = home_of(entity) if kind == EVENTS else None
+    if home is not None:
+        return slot_of_region(home.region, home.shard, slots)
     return int.from_bytes(md5(bytes((kind,)) + entity, usedforsecurity=False).digest()[:4], "big") % slots
 
 

@@ -37,6 +37,7 @@ from casty.cluster.slots.operations import (
     RELAY,
 )
 from casty.cluster.slots.replica import SlotReplica
+from casty.cluster.slots.schema import may_be_of_client
 from casty.config import BOUNDS, Settings
 from casty.distributed.machines.base import TOO_LARGE
 from casty.errors import EncodingError, RemoteProtocolError
@@ -177,7 +178,7 @@ class RequestHandler:
                 text = f"expected at most {limit} in a request, found {len(payload)} bytes"
                 answers.add(call_id, [TOO_LARGE, text])
             else:
-                self._request(answers, call_id, slot, epoch, operation, payload, proof)
+                self._request(answers, call_id, slot, epoch, operation, payload, proof, role)
 
     def _request(
         self,
@@ -188,7 +189,11 @@ class RequestHandler:
         operation: int,
         payload: bytes,
         proof: bytes,
+        role: int,
     ) -> None:
+        if role < PEER and operation & ~RELAY == OP_WRITE and not may_be_of_client(payload):
+            answers.add(call_id, [BAD, "slot entry: expected a kind of structure that clients write"])
+            return
         group = self._node.host.groups.get(slot + 1)
         if group is None or not group.is_leading or group.epoch != epoch:
             self._redirect(answers, call_id, slot, epoch, operation, payload, proof)

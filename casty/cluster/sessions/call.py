@@ -10,7 +10,8 @@ from casty.cluster.sessions.client_session import Entity, Ledger
 from casty.cluster.sessions.grant import Hold
 from casty.cluster.slots.schema import COMMAND
 from casty.config import SECOND_NS
-from casty.distributed.machines.base import KIND_NAMES, MAP, MISMATCH, OVERLOADED, Reply
+from casty.distributed.machines.base import EVENTS, KIND_NAMES, MAP, MISMATCH, OVERLOADED, Reply
+from casty.distributed.machines.events import log_label
 from casty.errors import CastyError, InternalError, Mismatch, Overloaded
 from casty.ports import Clock, Timer
 from casty.wire.pack import pack
@@ -86,6 +87,8 @@ class Call:
         name = KIND_NAMES.get(kind, "call")
         if kind == MAP or not entity:
             return name  # of a map the entity is one key, in its canonical bytes
+        if kind == EVENTS:
+            return f"{name} of {log_label(entity):.100}"
         return f"{name} {entity.decode(errors='replace')!r:.100}"
 
     @property

@@ -17,7 +17,8 @@ from casty.cluster.multiraft.memory_budget import MemoryBudget, Usage
 from casty.cluster.slots.records import grows
 from casty.cluster.slots.weights import Weights
 from casty.distributed.handle import use_text
-from casty.distributed.machines.base import FULL, KIND_NAMES, MAP, Reply
+from casty.distributed.machines.base import EVENTS, FULL, KIND_NAMES, MAP, Reply
+from casty.distributed.machines.events import log_label
 from casty.distributed.machines.registry import STRUCTURES
 from casty.errors import Overloaded, RemoteProtocolError
 from casty.wire.pack import unpack
@@ -195,4 +196,6 @@ def _name(kind: int, entity: bytes) -> str:
             # Whoever made it did not use our client; its bytes are its name.
             return repr(entity)[:100]
         return f"{name}[{shown(key, 60)}]"
+    if kind == EVENTS:
+        return log_label(entity)[:200]
     return entity.decode(errors="replace")[:200]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.slots.operations import KEEPALIVE_FIELDS, SCAN
-from casty.distributed.machines.base import COUNTER, ELECTION, MAP
+from casty.distributed.machines.base import COUNTER, EVENTS, MAP
 from casty.distributed.machines.record import recorded_queries, recorded_shapes
 from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.machines.watching import MAP_QUERIES
@@ -37,6 +37,7 @@ __all__ = [
     "check_entry",
     "check_keepalive",
     "check_read",
+    "may_be_of_client",
 ]  # fmt: skip
 
 OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE, OPEN_FOR = range(1, 9)
@@ -47,7 +48,7 @@ LAPSED_AT_ONCE = 128
 
 COUNT = Number(0, MAX_NUMBER)
 TIME = Number(0, MAX_TIME)
-KIND = Number(COUNTER, ELECTION)
+KIND = Number(COUNTER, EVENTS)
 NAME = Data(MAX_NAME_BYTES)
 ENTITY = Data()
 REQUESTS = Rows(Row((COUNT, KIND, ENTITY)))
@@ -70,6 +71,11 @@ _QUERIES = {
     for kind, structure in STRUCTURES.items()
     if structure.shapes
 }
+
+_COMMAND_HEAD = bytes((0x98, COMMAND))
+"""How a packed command begins: a list of eight, and its kind."""
+
+_CLIENT_KINDS = tuple(bytes((kind,)) for kind in _COMMANDS if kind != EVENTS)
 
 ENTRIES = Tagged(
     {
@@ -175,6 +181,34 @@ def check_entry(data: bytes) -> list[Any]:
     if entry[0] in (EXPIRE, LAPSE):
         raise RemoteProtocolError("slot entry: only a leader expires sessions, and tells the time")
     return entry
+
+
+_NUMBER_BYTES = {
+    **dict.fromkeys(range(0x80), 1),
+    0xCC: 2,
+    0xCD: 3,
+    0xCE: 5,
+    0xCF: 9,
+    0xD0: 2,
+    0xD1: 3,
+    0xD2: 5,
+    0xD3: 9,
+}
+"""How long a packed number is, by its first byte."""
+
+
+def may_be_of_client(data: bytes) -> bool:
+    """Whether an entry may come from a process that is no node; what is no entry at all is refused elsewhere.
+
+    Only the log of an entity is a node's: who writes it ends the entity that lives. The kind is found without
+    unpacking, as whoever takes the entry in the end unpacks it.
+    """
+    if data[:2] != _COMMAND_HEAD:
+        return True
+    at = 2
+    for _ in range(4):
+        at += _NUMBER_BYTES.get(data[at] if at < len(data) else 0xC1, len(data))
+    return data[at : at + 1] in _CLIENT_KINDS
 
 
 def check_read(read: Any) -> list[Any]:

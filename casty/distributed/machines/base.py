@@ -29,6 +29,7 @@ __all__ = [
     "DESTROY",
     "DESTROYED",
     "ELECTION",
+    "EVENTS",
     "EXPIRED",
     "FENCE",
     "FULL",
@@ -38,7 +39,9 @@ __all__ = [
     "MAP",
     "MISMATCH",
     "NOT_LEADER",
+    "NOT_NEXT",
     "NOT_WAITING",
+    "NOT_WRITER",
     "NO_EFFECTS",
     "NO_FIELDS",
     "OK",
@@ -71,7 +74,7 @@ __all__ = [
     "Structure",
 ]
 
-COUNTER, MAP, SET, QUEUE, LOCK, SEMAPHORE, BARRIER, FENCE, RW_LOCK, ELECTION, RECORD = range(1, 12)
+COUNTER, MAP, SET, QUEUE, LOCK, SEMAPHORE, BARRIER, FENCE, RW_LOCK, ELECTION, EVENTS, RECORD = range(1, 13)
 KIND_NAMES = {
     COUNTER: "counter",
     MAP: "map",
@@ -83,6 +86,7 @@ KIND_NAMES = {
     FENCE: "fence",
     RW_LOCK: "rw_lock",
     ELECTION: "election",
+    EVENTS: "events",
     RECORD: "record",
 }
 
@@ -94,6 +98,9 @@ OK, QUEUED, MISMATCH, DESTROYED, BROKEN, OVERLOADED, NOT_WAITING = range(7)
 
 UNRECORDED, OTHER_JOURNAL, UNSAVED = range(7, 10)
 """What a slot answers instead where a journal is in play; see `record`."""
+
+NOT_WRITER, NOT_NEXT = range(10, 12)
+"""What the log of an entity answers to who may not write it, or not there; see `events`."""
 
 EXPIRED, NOT_LEADER, BUSY, UNKNOWN, BAD, STALE, WITHDRAWN, TOO_LARGE, FULL = range(16, 25)
 """What a slot or its host answers instead; no structure ever does."""

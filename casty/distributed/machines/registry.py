@@ -8,6 +8,7 @@ from casty.distributed.machines.barrier import BARRIERS
 from casty.distributed.machines.base import Structure
 from casty.distributed.machines.counter import COUNTERS
 from casty.distributed.machines.election import ELECTIONS
+from casty.distributed.machines.events import EVENT_LOGS
 from casty.distributed.machines.fence import FENCES
 from casty.distributed.machines.lock import LOCKS
 from casty.distributed.machines.map import MAPS
@@ -22,6 +23,6 @@ __all__ = ["STRUCTURES"]
 STRUCTURES: dict[int, Structure[Any]] = {
     structure.kind: structure
     for structure in (
-        COUNTERS, MAPS, SETS, QUEUES, LOCKS, SEMAPHORES, BARRIERS, FENCES, RW_LOCKS, ELECTIONS, RECORDS,
+        COUNTERS, MAPS, SETS, QUEUES, LOCKS, SEMAPHORES, BARRIERS, FENCES, RW_LOCKS, ELECTIONS, EVENT_LOGS, RECORDS,
     )
 }  # fmt: skip

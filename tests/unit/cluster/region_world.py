@@ -11,6 +11,7 @@ from typing import Any
 from casty import runtime
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
+from casty.actor.event_store import EventStore, JournalStore
 from casty.actor.events import DeadLetter, EventStreamSubscribe
 from casty.actor.local import LocalSystem, Origin
 from casty.actor.ref import ActorRef
@@ -21,6 +22,8 @@ from casty.cluster.actors.region_router import RegionRouter
 from casty.cluster.actors.remote import Remote
 from casty.cluster.authority import CLIENT, MEMBER, Speaker
 from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
+from casty.distributed.machines.events import Home
+from casty.journal.memory import InMemoryJournal
 from casty.ports import Runtime
 from casty.wire import frames
 from casty.wire.codec import Codec
@@ -126,6 +129,8 @@ class World:
         self.gone: dict[str, None] = {}
         """Peer keys of processes that are known to have ended."""
         self.held: list[tuple[str, str, int, bytes]] | None = None
+        self.journal = InMemoryJournal()
+        """The logs of event-sourced entities: here no slot has any."""
         self.processes = {name: Process(self, name, is_node=name in nodes) for name in (*nodes, *clients)}
         self.term = 0
 
@@ -190,7 +195,11 @@ class Process:
             lease_until_ns=self._lease_until_ns,
             margin_ns=MARGIN_NS,
             max_entities=3,
+            logs=self._log,
         )
+
+    def _log(self, home: Home) -> EventStore:
+        return JournalStore(self.world.journal, "/".join(map(str, home)))
 
     def _lease_until_ns(self, slot: int) -> int:
         return self.world.leases.get((self.name, slot), 0)
