@@ -17,6 +17,7 @@ from .plans.plan import Plan
 from .plans.swarm.actors import ACTORS, TREE_ARGUMENTS
 from .plans.swarm.disks import DURABLE
 from .plans.swarm.journal import JOURNAL, NOT_RECORDED
+from .plans.swarm.ledgers import ENTITIES, LEDGER_ARGUMENTS
 from .plans.swarm.memory import MEMORY_ARGUMENTS
 from .plans.swarm.services import SERVICE_ARGUMENTS
 from .runner.logs import logged
@@ -123,6 +124,7 @@ def _list(options: argparse.Namespace) -> int:
     kinds = {**SCENARIO_KINDS, "mixed": (*everything, *ACTOR_KINDS), "membership": everything}
     kinds["memory"] = (*everything, *MEMORY_ARGUMENTS)
     kinds[ACTORS] = (*TREE_ARGUMENTS, *SERVICE_ARGUMENTS)
+    kinds[ENTITIES] = tuple(LEDGER_ARGUMENTS)
     kinds[JOURNAL] = tuple(chain(*(own for name, own in SCENARIO_KINDS.items() if name not in NOT_RECORDED)))
     kinds[ROGUE] = kinds[DURABLE] = kinds["mixed"]
     if options.json:

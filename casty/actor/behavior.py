@@ -90,7 +90,7 @@ Next = Behavior[M] | None | Awaitable[Behavior[M] | None]
 Decided = Persisted[E] | Behavior[M] | None | Awaitable[Persisted[E] | Behavior[M] | None]
 """What `on_command` of an event-sourced actor may return."""
 
-Then = Behavior[M] | Persisted[E] | Callable[[Any], Decided[M, E]] | None
+Then = Behavior[M] | Persisted[E] | Callable[[Any], Decided[E, M]] | None
 """What may follow the commit of events."""
 
 Hook = Callable[["ActorContext[M]"], Awaitable[None]]
@@ -304,7 +304,7 @@ class Behaviors:
         journal: EventJournal | None = None,
         initial_state: S,
         on_event: Callable[[S, E], S],
-        on_command: Callable[[ActorContext[M], S, M], Decided[M, E]],
+        on_command: Callable[[ActorContext[M], S, M], Decided[E, M]],
         snapshot_policy: SnapshotEvery | None = None,
         replica_refs: Sequence[ActorRef[Any]] | None = None,
         replication: ReplicationConfig | None = None,

@@ -17,6 +17,7 @@ from .swarm.dice import EVERYTHING, SECOND_US, Cast, Dice, duration_of
 from .swarm.disks import DURABLE, DiskHarm
 from .swarm.faults import Harm
 from .swarm.journal import JOURNAL, Recorded
+from .swarm.ledgers import ENTITIES
 from .swarm.load import ACTOR_KINDS, ARGUMENTS, SCENARIO_KINDS, Load
 from .swarm.members import Members, draw_quorum, draw_shape_of
 from .swarm.memory import Little
@@ -25,7 +26,7 @@ from .swarm.shape import draw_nodes, draw_shape, draw_silences
 __all__ = ["ACTOR_KINDS", "ARGUMENTS", "FAMILIES", "ROGUE", "SCENARIOS", "SCENARIO_KINDS", "expand"]
 
 ROGUE = "rogue"
-SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership", "memory", ACTORS, JOURNAL, ROGUE, DURABLE)
+SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership", "memory", ACTORS, ENTITIES, JOURNAL, ROGUE, DURABLE)
 
 FAMILIES: tuple[str, ...] = (
     "delay", "jitter", "loss", "fragment", "link_loss", "reset", "half_open", "one_way_cut", "split", "ring", "bridge",
@@ -45,7 +46,8 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
     scenario
         A key of `SCENARIO_KINDS`; ``mixed`` for all of them; ``membership`` for all structures in clusters that
         change; ``memory`` for all structures while nothing but memory is short; ``actors`` for trees, watches,
-        services and entities; ``journal`` for structures on record in a journal that fails, in clusters that lose all
+        services and entities; ``entities`` for event-sourced and volatile ones that are unloaded; ``journal`` for
+        structures on record in a journal that fails, in clusters that lose all
         their memory; ``rogue`` for ``mixed`` with a process that sends forged frames, which else every fourth
         seed of ``mixed`` has; ``durable`` for ``mixed`` on nodes with disks, and what happens to those.
     seed

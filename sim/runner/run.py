@@ -20,6 +20,7 @@ from ..checks.step.actors import ActorChecks
 from ..checks.step.bounds import Bounds
 from ..checks.step.check import StepChecks
 from ..checks.step.introspection import inside
+from ..checks.step.ledgers import LedgerChecks
 from ..checks.step.memory import check_calm, check_usage, is_open
 from ..checks.step.records import Records
 from ..checks.step.refusals import is_small, limits_of
@@ -34,11 +35,13 @@ from ..plans.generate import ACTOR_KINDS
 from ..plans.plan import MAY_LOSE_MEMORY, Plan, PlannedOperation
 from ..plans.swarm.actors import TREE_ARGUMENTS
 from ..plans.swarm.lasting import LONGEST_TTL_S
+from ..plans.swarm.ledgers import LEDGER_ARGUMENTS
 from ..rogue.process import Rogue
 from ..rogue.view import View
 from ..workloads.actors import INBOXES, host_actors, probe_entities
 from ..workloads.entities import host_odd
 from ..workloads.journals import Journals
+from ..workloads.ledgers import LEDGER_IDS, Ledgers, Options
 from ..workloads.operations import perform
 from ..workloads.population import Population
 from ..workloads.probes import look_at_everything, probe, probe_from_member, probe_growth
@@ -70,6 +73,8 @@ _ENDED_WITHIN_S = 10.0
 """How long after its time a key may be there, in peace: the time in which nobody led its slot does not count."""
 _LONGEST_CALL_S = 10.0
 _LONGEST_ACT_S = 40.0
+_SLOWEST_ENTITY_S = 3.0
+"""What an entity takes that is told to stop, with a call in hand."""
 _LAST_EVENTS = 12
 _WALL_S = 60_000_000
 """Far from the beginning of the count, so that no clock's offset makes a generation negative."""
@@ -110,7 +115,7 @@ class Execution:
             world,
             self._settings,
             self._checks,
-            entities=len(names) * (2 if plan.cluster.journaled else 1),
+            entities=len(names) * (2 if plan.cluster.journaled else 1) + len(LEDGER_IDS),
             items=items,
             seed=plan.seed,
             shortest_ttl_s=min(plan.cluster.ttls_s(self._settings.session_ttl_s)),
@@ -123,6 +128,8 @@ class Execution:
         self._has_actors = any(operation.kind in ACTOR_KINDS for operation in plan.operations)
         if any(operation.kind in TREE_ARGUMENTS for operation in plan.operations):
             self._recorder.population = Population(self._recorder, self._settings, self._actors)
+        if any(operation.kind in LEDGER_ARGUMENTS for operation in plan.operations):
+            self._recorder.ledgers = self._ledgers()
         self._nodes = [name for name in plan.cluster.names() if name.startswith("node-")]
         self._clients = [name for name in plan.cluster.names() if name.startswith("client-")]
         if plan.cluster.journaled:
@@ -132,6 +139,12 @@ class Execution:
         self._is_elastic = any(fault.kind in ELASTIC for fault in plan.faults)
         """Whether those that everybody knows at first may all be gone in the end."""
         self._acts: list[asyncio.Task[None]] = []
+
+    def _ledgers(self) -> Ledgers:
+        checks = LedgerChecks(self._world, self._checks.report, self._checks.systems)
+        self._checks.slots.on_applied = checks.applied
+        options, slots = Options.drawn(self._plan.seed), self._settings.slots
+        return Ledgers(self._recorder, self._actors, checks, options, slots)
 
     def _journals(self) -> Journals:
         records = Records(self._checks.report, self._checks.slots_now)
@@ -181,6 +194,7 @@ class Execution:
             await self._probe()
             await self._nemesis.end()
             await self._probe_members()
+            await self._unloaded()
             await self._rest()
             if self._recorder.population is None or not self._recorder.violations:
                 await self._bounds.rest()
@@ -244,6 +258,8 @@ class Execution:
             await client.run(probe_growth(self._recorder, client, value, self._settings.slots))
         if self._has_actors:
             await client.run(probe_entities(self._recorder, client, value, within_s))
+        if self._recorder.ledgers is not None:
+            await client.run(self._recorder.ledgers.probe(client, within_s))
 
     async def _probe_members(self) -> None:
         await self._until(self._is_whole, self._longest_ttl_s + 10.0)
@@ -252,6 +268,16 @@ class Execution:
             system: Any = node.value
             await node.run(probe_from_member(self._recorder, node, system, self._settings.slots))
         await probe_services(self._recorder, self._until)
+
+    async def _unloaded(self) -> None:
+        """Who is sent nothing any more is unloaded soon (46)."""
+        ledgers = self._recorder.ledgers
+        if ledgers is None or self._is_broken() or self._recorder.violations:
+            return
+        within_s = ledgers.options.idle_s * 2 + _SLOWEST_ENTITY_S
+        if not await self._until(lambda: not ledgers.living(), within_s) and not self._is_broken():
+            text = f"sent nothing for {within_s} s, and not unloaded: {ledgers.living()[:3]}"
+            self._recorder.violations.append(Violation(46, "entities", text))
 
     async def _rest(self) -> None:
         population = self._recorder.population
@@ -356,6 +382,8 @@ class Execution:
             if self._recorder.population is not None:
                 self._recorder.population.hosted(process, system)
                 host_odd(self._recorder.population, process, system)
+            if self._recorder.ledgers is not None:
+                self._recorder.ledgers.hosted(process, system)
             return system
 
         return setup
@@ -376,6 +404,8 @@ class Execution:
             await client.__aenter__()
             if self._recorder.population is not None:
                 self._recorder.population.hosted(process, client)
+            if self._recorder.ledgers is not None:
+                self._recorder.ledgers.hosted(process, client)
             return client
 
         return setup
@@ -520,6 +550,7 @@ class Execution:
         recorder.goals["histories undecided"] = len(recorder.undecided)
         result.goals = {
             **self._checks.counts, **self._actors.counts, **self._tallies.counts, **recorder.goals, **self._events(),
+            **(recorder.ledgers.checks.counts if recorder.ledgers is not None else {}),
             **(recorder.journals.records.counts if recorder.journals.records is not None else {}),
         }  # fmt: skip
         result.goals = {name: count for name, count in sorted(result.goals.items()) if count}

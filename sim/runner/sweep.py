@@ -22,6 +22,7 @@ from ..plans.swarm.actors import ACTORS
 from ..plans.swarm.disks import DISK_AIMS, DURABLE
 from ..plans.swarm.faults import AIMS, HEIRS, LATE
 from ..plans.swarm.journal import JOURNAL
+from ..plans.swarm.ledgers import ENTITIES
 from ..plans.swarm.members import MEMBER_AIMS
 from ..plans.triggers import TRIGGERS
 from .cpu_limit import SEED_LIMIT_S, OutOfTime, limited
@@ -64,6 +65,14 @@ _OF_ACTORS = (
     "an entity with an odd id answered", "an entity asked another one", "an entity lived again",
     "an endless handler was cancelled in a hand-over",
 )  # fmt: skip
+_OF_LEDGERS = (
+    "an entity lived again", "one of the client sessions answered", "one of the visits answered", "snapshots kept",
+    "recovered", "recovered from a snapshot and events", "events refused",
+    *(f"heard by {how}" for how in ("a reply", "a tell", "a child", "a pipe", "what comes then")),
+    "heard by a tell of what comes then",
+    *(f"client sessions did: {deed}" for deed in ("add", "read", "effects", "slow", "nested", "stop", "refuse", "fail")),
+    "client sessions did: restart",
+)  # fmt: skip
 COVERAGE_GOALS: dict[str, tuple[str, ...]] = {
     "lock": (*_COMMON, *_HOLDING, "a holder died"),
     "semaphore": (*_COMMON, *_HOLDING),
@@ -100,6 +109,7 @@ COVERAGE_GOALS: dict[str, tuple[str, ...]] = {
         *_WITHOUT_MEMORY,
     ),
     ACTORS: (*_COMMON, *_SERVING, *_OF_ACTORS),
+    ENTITIES: (*_COMMON, *_OF_LEDGERS),
     JOURNAL: (*_COMMON, *_HOLDING, *_ON_RECORD),
     DURABLE: (
         *_COMMON,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ..world.process import Process
     from ..world.world import World
+    from .ledgers import Ledgers
     from .population import Population
 
 __all__ = ["CallEnded", "Called", "OperationContext", "RunRecorder"]
@@ -84,6 +85,8 @@ class RunRecorder:
         Who registered and who listens.
     population
         The actors of the scenario ``actors``; None in any other.
+    client sessions
+        The entities of the scenario ``entities``; None in any other.
     journals
         Who has the journal; nobody unless the run's plan says so.
     undecided
@@ -103,6 +106,7 @@ class RunRecorder:
         self.shared: dict[tuple[str, int, str], Any] = {}
         self.services = ServiceChecks()
         self.population: Population | None = None
+        self.ledgers: Ledgers | None = None
         self.journals = Journals()
         self._holders: dict[str, list[tuple[Process, int, Lock, int]]] = {}
         self.open_calls: dict[str, dict[int, int]] = {}

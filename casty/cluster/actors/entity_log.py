@@ -34,7 +34,7 @@ from casty.errors import (
 )
 from casty.ports import Runtime
 
-__all__ = ["SlotLog"]
+__all__ = ["SNAPSHOT_EVENTS", "SlotLog"]
 
 ATTEMPT_S = 5.0
 """How long the slot may take for one attempt: it is led here, so it answers soon or another node leads it."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from casty.cluster.actors.entity_log import SNAPSHOT_EVENTS
 from casty.cluster.authority import RULES
 from casty.cluster.sessions.call import MIN_SWEEP
 from casty.cluster.sessions.keepalive import MAX_FRAMES_IN_FLIGHT
+from casty.distributed.machines.events import MAX_BATCH
 
 from .leftovers import Rows, kept_rows, rows_of_process
 
@@ -25,7 +27,7 @@ _FEW = 8
 """Rows of a table that need no reason."""
 _ASKS = 6
 """What a control leader proposes about a member: one of four statuses, and that it is silent or not."""
-_KINDS = 12
+_KINDS = 13
 """Kinds of entities, and none."""
 _TYPES = 40
 """Types that a codec has an encoder of; casty's own and those of the workload."""
@@ -91,6 +93,7 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "distributed.machines.queue_state.Items.returned[]": 3 * (items + _FEW),
         "distributed.machines.queue_state.Items.dead": items + _FEW,
         "distributed.machines.queue_state.Items.dead[]": 3 * (items + _FEW),
+        "distributed.machines.events.EventLog.tail": entities * (SNAPSHOT_EVENTS + MAX_BATCH),
         "cluster.slots.machine.SlotMachine.entities": _FEW + 2 * entities,
         "cluster.slots.machine.SlotMachine.entities[]": 2 * _FEW + 4 * entities,
         "cluster.slots.machine.SlotMachine._orders": _KINDS * groups,

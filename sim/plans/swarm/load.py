@@ -10,6 +10,7 @@ from .crowd import Crowd
 from .dice import EVERYTHING, SECOND_US, Cast, Dice
 from .journal import JOURNAL, NOT_RECORDED, Recorded
 from .lasting import LASTING_ARGUMENTS, Lasting
+from .ledgers import ENTITIES, LEDGER_ARGUMENTS, Ledgers
 from .memory import MEMORY_ARGUMENTS, Little
 from .queues import JOB_ARGUMENTS, Jobs
 from .rare import LEADER_ARGUMENTS, MORE_ARGUMENTS, More
@@ -66,7 +67,7 @@ class Load:
         self._do_members_call = do_members_call
 
     def _kinds(self) -> list[str]:
-        kinds: list[str] = [*_BESIDE] if self._dice.scenario == ACTORS else []
+        kinds: list[str] = [*_BESIDE] if self._dice.scenario in (ACTORS, ENTITIES) else []
         for scenario, own in SCENARIO_KINDS.items():
             is_recorded = self._dice.scenario == JOURNAL and scenario not in NOT_RECORDED
             with_all = () if scenario in _ALONE else EVERYTHING
@@ -82,7 +83,7 @@ class Load:
         """Draw all operations, in the order of their times."""
         kinds = self._kinds()
         rate = _RATES_OF_ALL if self._dice.scenario in EVERYTHING else _RATES
-        rate = _RATES_BESIDE if self._dice.scenario == ACTORS else rate
+        rate = _RATES_BESIDE if self._dice.scenario in (ACTORS, ENTITIES) else rate
         count = self._dice.between("operations", 0, *rate) * self._cast.duration_us // SECOND_US
         operations = [self._operation(number, kinds) for number in range(count)]
         if "barrier.arrive" in kinds:
@@ -94,6 +95,7 @@ class Load:
         operations += Services(self._dice, self._cast).operations()
         operations += Little(self._dice, self._cast).operations()
         operations += Company(self._dice, self._cast).operations()
+        operations += Ledgers(self._dice, self._cast).operations()
         return tuple(sorted(operations, key=lambda operation: operation.at_us))
 
     def _operation(self, number: int, kinds: Sequence[str]) -> PlannedOperation:
@@ -211,5 +213,6 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     **SERVICE_ARGUMENTS,
     **MEMORY_ARGUMENTS,
     **TREE_ARGUMENTS,
+    **LEDGER_ARGUMENTS,
 }
 """Kind of operation -> its arguments."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ..plan import ClusterShape, FaultEvent
 from .actors import ACTOR_SETTINGS, ACTORS, silences_of
 from .dice import DRIFT_PPM, SECOND_US, TTLS_S, Cast, Dice
+from .ledgers import ENTITIES
 
 __all__ = ["draw_nodes", "draw_shape", "draw_silences", "window_of"]
 
@@ -29,7 +30,7 @@ _MANY_REPLICAS = 5
 
 def draw_nodes(dice: Dice) -> int:
     """Draw how many nodes there are."""
-    return dice.choice("nodes", 0, _NODES_MIXED if dice.scenario in ("mixed", ACTORS) else _NODES)
+    return dice.choice("nodes", 0, _NODES_MIXED if dice.scenario in ("mixed", ACTORS, ENTITIES) else _NODES)
 
 
 def draw_shape(dice: Dice, cast: Cast, families: Sequence[str]) -> ClusterShape:
