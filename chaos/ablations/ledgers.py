@@ -1,0 +1,186 @@
+"""Planted bugs of event-sourced entities, and of how entities are unloaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casty.actor import local
+from casty.actor.event_sourced import _Life
+from casty.actor.event_store import PersistRefused
+from casty.actor.holding import Held
+from casty.cluster.actors.entity_log import SlotLog
+from casty.cluster.actors.passivation import Recent
+from casty.cluster.actors.region_host import Activation, RegionHost
+from casty.cluster.node import request_handler
+from casty.distributed.machines import events
+from casty.distributed.machines.base import OK, Decision
+from casty.distributed.machines.events import APPEND, EventLog, EventLogStructure
+
+from .bug import Planted, bug_in, shown
+
+__all__ = ["LEDGERS"]
+
+ENTITIES = "entities"
+_LOGS = "tests/unit/distributed/machines/test_event_logs.py"
+_SOURCED = "tests/unit/actor/test_event_sourced.py"
+_CLUSTER = "tests/cluster/test_entity_events.py"
+
+
+def _keeps_nothing(held: Any, do: Any, lose: Any = None) -> bool:
+    """What a command says leaves at once."""
+    del held, do, lose
+    return False
+
+
+def _drops_nothing(held: Any) -> None:
+    """What a command says leaves though its events were refused."""
+    held.release()
+
+
+def _begun_at_once(cell: Any) -> None:
+    """A child begins before the events are committed of the command that spawned it."""
+    cell.start()
+
+
+def _any_writer(sound: Any) -> Any:
+    def decide(structure: Any, state: Any, command: Any, ctx: Any) -> Decision:
+        """Whoever appends last is right, whoever it is and whatever it knows."""
+        if state is not None and command[0] == APPEND:
+            return sound(structure, state, [APPEND, state.writer, state.number, command[3]], ctx)  # type: ignore[no-any-return]
+        return sound(structure, state, command, ctx)  # type: ignore[no-any-return]
+
+    return decide
+
+
+def _appended_again(log: EventLog, expected: int, batch: Any) -> Any:
+    """A repeated append counts once more."""
+    del expected
+    log.tail.extend(batch)
+    log.number += len(batch)
+    return [OK, log.number]
+
+
+def _one_event_early(sound: Any) -> Any:
+    async def save_snapshot(log: Any, number: int, state: Any) -> None:
+        """A snapshot has one event more in it than it says."""
+        await sound(log, max(1, number - 1), state)
+
+    return save_snapshot
+
+
+def _not_replayed(_sound: Any) -> Any:
+    async def events_after(log: Any, number: int) -> list[object]:
+        """A recovery reads the snapshot and nothing behind it."""
+        del log, number
+        return []
+
+    return events_after
+
+
+def _refused_and_well(sound: Any) -> Any:
+    async def persist(log: Any, expected: int, batch: Any) -> None:
+        """What was refused counts as committed."""
+        try:
+            await sound(log, expected, batch)
+        except PersistRefused:
+            return
+
+    return persist
+
+
+def _without_tail(sound: Any) -> Any:
+    def freeze(structure: Any, state: Any) -> Any:
+        """A dump of a log without what no snapshot has."""
+        return sound(structure, state)._replace(tables=([],))
+
+    return freeze
+
+
+def _stopped_at_once(activation: Any) -> None:
+    """An entity that is unloaded reads nothing more."""
+    activation.is_draining = True
+    activation.cell.stop()
+
+
+def _never_stopped(host: Any, slot: int) -> None:
+    """Entities live on when somebody else leads their slot."""
+    del host, slot
+
+
+def _never_idle(recent: Any, now_ns: int) -> int:
+    """Nobody is idle."""
+    return int(now_ns + recent.limits.idle_ns)
+
+
+def _always_room(_sound: Any) -> Any:
+    def makes_room(recent: Any, path: str) -> bool:
+        """As many live as are sent something."""
+        del recent, path
+        return True
+
+    return makes_room
+
+
+def _then_forgotten(sound: Any) -> Any:
+    async def commit(life: Any, batch: Any, held: Any, message: Any) -> bool:
+        """What follows the commit does not follow."""
+        await sound(life, batch, held, message)
+        held.release()
+        return False
+
+    return commit
+
+
+def _of_anybody(data: bytes) -> bool:
+    """Clients write the logs of entities."""
+    del data
+    return True
+
+
+def _state_kept(sound: Any) -> Any:
+    async def commit(life: Any, batch: Any, held: Any, message: Any) -> bool:
+        """After a refusal the entity goes on with the state that it has, whatever was done to it."""
+        is_committed: bool = await sound(life, batch, held, message)
+        life._is_behind = False
+        return is_committed
+
+    return commit
+
+
+LEDGERS = (
+    Planted("events-heard-before-commit", "commit, then effects", ENTITIES, Held, "keeps", _keeps_nothing),
+    Planted("events-refused-and-heard", "no effects of a refusal", ENTITIES, Held, "drop", _drops_nothing),
+    Planted("events-child-begun-early", "commit, then effects", ENTITIES, local, "_begin_if_committed", _begun_at_once),
+    bug_in("events-refusal-taken-for-ok", "commit, then effects", ENTITIES, SlotLog, "persist", _refused_and_well),
+    shown(
+        bug_in("events-of-any-writer", "one writer", ENTITIES, EventLogStructure, "decide", _any_writer),
+        f"{_LOGS}::test_whoever_opened_last_is_the_only_writer",
+    ),
+    bug_in("events-snapshot-ahead", "snapshot of events", ENTITIES, SlotLog, "save_snapshot", _one_event_early),
+    bug_in("events-not-replayed", "recovery", ENTITIES, SlotLog, "events_after", _not_replayed),
+    bug_in("events-not-in-dump", "snapshot of slots", ENTITIES, EventLogStructure, "freeze", _without_tail),
+    Planted("events-two-activations", "one activation", ENTITIES, RegionHost, "_stop_slot", _never_stopped),
+    Planted("unloaded-with-its-mail", "unloading drains", ENTITIES, Activation, "drain", _stopped_at_once),
+    Planted("never-unloaded", "unloading", ENTITIES, Recent, "drain_idle", _never_idle),
+    shown(
+        Planted("events-repeated-count-twice", "repeats count once", ENTITIES, events, "_append", _appended_again),
+        f"{_LOGS}::test_the_same_events_under_the_same_numbers_are_success_once",
+    ),
+    shown(
+        bug_in("events-then-forgotten", "then", ENTITIES, _Life, "_commit", _then_forgotten),
+        f"{_SOURCED}::test_each_kind_of_then_is_honoured",
+    ),
+    shown(
+        bug_in("events-state-kept-after-refusal", "recovery", ENTITIES, _Life, "_commit", _state_kept),
+        f"{_SOURCED}::test_a_state_that_was_changed_in_place_by_a_refused_command_is_read_anew",
+    ),
+    shown(
+        Planted("events-of-clients", "nodes write logs", ENTITIES, request_handler, "may_be_of_client", _of_anybody),
+        f"{_CLUSTER}::test_a_client_cannot_write_a_log",
+    ),
+    shown(
+        bug_in("room-for-everybody", "max_activations", ENTITIES, Recent, "makes_room", _always_room),
+        f"{_CLUSTER}::test_the_one_that_was_used_least_recently_goes_first",
+    ),
+)  # fmt: skip
+"""All of them."""
