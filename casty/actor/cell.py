@@ -26,7 +26,7 @@ from casty.actor.events import (
     Terminated,
     UnhandledMessage,
 )
-from casty.actor.holding import hold
+from casty.actor.holding import Done, hold
 from casty.actor.lease import ACTING, Lease, Leased, LeaseEnded
 from casty.actor.mailbox import Mailbox, MailboxClosed
 from casty.actor.ref import ActorRef
@@ -258,9 +258,9 @@ class Cell:
         if self._schedules is None:
             self._schedules = Schedules(self.core.runtime.clock)
         if delay_s is not None:
-            hold(partial(self._schedules.once, key, delay_s, partial(self._remind, message)))
+            hold(Done(partial(self._schedules.once, key, delay_s, partial(self._remind, message))))
         elif interval_s is not None:
-            hold(partial(self._schedules.every, key, interval_s, partial(self._remind, message)))
+            hold(Done(partial(self._schedules.every, key, interval_s, partial(self._remind, message))))
         return Scheduled(self._schedules, key)
 
     def _remind(self, message: object) -> bool:

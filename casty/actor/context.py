@@ -10,12 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from casty.actor.event_store import EventStore, JournalStore
-from casty.actor.holding import hold
+from casty.actor.holding import Done, hold
 from casty.actor.ref import ActorRef
 from casty.actor.scheduling import Scheduled, check_interval
 from casty.checks import check_seconds, shown
 from casty.errors import CastyError, Overloaded
-from casty.events import Event
+from casty.ports import EventSink
 
 if TYPE_CHECKING:
     from casty.actor.behavior import Behavior, Lifecycle
@@ -98,7 +98,7 @@ class ActorContext(Generic[M]):
         cell.core.check_loop("ctx.stop")
         target = cell.core.living(ref)
         if target is not None and (target is cell or target.parent is cell):
-            hold(target.stop)
+            hold(Done(target.stop))
         elif target is not None:
             raise ValueError(
                 f"{cell.path}: expected itself or one of its children to stop, found {shown(ref)}"
@@ -107,16 +107,16 @@ class ActorContext(Generic[M]):
     def watch(self, ref: ActorRef[Any]) -> None:
         """Get `Terminated` once when that actor stops or its node is lost; at once when it is gone."""
         self._cell.core.check_loop("ctx.watch")
-        hold(partial(self._cell.core.watch, self._cell, ref))
+        hold(Done(partial(self._cell.core.watch, self._cell, ref)))
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
         """Get no `Terminated` for that actor any more."""
         self._cell.core.check_loop("ctx.unwatch")
-        hold(partial(self._cell.core.unwatch, self._cell, ref))
+        hold(Done(partial(self._cell.core.unwatch, self._cell, ref)))
 
     def on_stop(self, callback: Callable[[], Awaitable[None] | None]) -> None:
         """Call ``callback()`` when this incarnation of the actor ends, by stop or restart."""
-        hold(partial(self._cell.add_callback, callback))
+        hold(Done(partial(self._cell.add_callback, callback)))
 
     def register_interceptor(self, interceptor: Callable[[M], bool]) -> None:
         """Show every message to `interceptor` before the handler; True consumes it."""
@@ -143,7 +143,7 @@ class ActorContext(Generic[M]):
         """
         self._cell.core.check_loop("ctx.pipe_to_self")
         work = _pipe(self._cell, awaitable, mapper, on_failure)
-        hold(partial(self._cell.pipe, work, awaitable), partial(_unpiped, work, awaitable))
+        hold(Done(partial(self._cell.pipe, work, awaitable), partial(_unpiped, work, awaitable)))
 
     def schedule(
         self,
@@ -221,11 +221,11 @@ class ActorContext(Generic[M]):
         reason = f"its events were not persisted: {error}"
         core.dead_letter(message, self._cell.ref, reason, kind=type(error))
 
-    def observe(self, event: Callable[..., Event], *fields: object) -> None:
-        """Tell whoever observes this process of an event of this actor. Used by `Behaviors`."""
-        observe = self._cell.core.runtime.observe
-        if observe:
-            observe(event(self._cell.path, *fields))
+    @property
+    def observer(self) -> EventSink | None:
+        """Who observes this process. Used by `Behaviors`."""
+        observe: EventSink | None = self._cell.core.runtime.observe
+        return observe
 
     def add_lifecycle(self, lifecycle: Lifecycle[M]) -> bool:
         """Register hooks of this incarnation; says whether it follows another one. Used by `Behaviors`."""

@@ -136,7 +136,8 @@ class _Life(Generic[M, S, E]):
                 state = source.on_event(state, upcast(event))
             number += len(events)
         self._state, self._number, self._is_behind = state, number, False
-        self._ctx.observe(EventsRecovered, self._base, number)
+        if observe := self._ctx.observer:
+            observe(EventsRecovered(self._ctx.self.id, self._base, number))
 
     async def receive(self, ctx: ActorContext[M], message: M) -> Behavior[M] | None:
         """Handle a command."""
@@ -202,7 +203,10 @@ class _Life(Generic[M, S, E]):
         except JournalConflict:
             raise
         except (PersistRefused, CastyError) as error:
-            self._ctx.log.error("no snapshot of event %s was kept: %s", self._number, shown(str(error), 300))
+            text = (
+                f"{self._ctx.self.id}: no snapshot of event {self._number} was kept: {shown(str(error), 300)}"
+            )
+            self._ctx.system.core.failures.say(text)
         self._base = self._number
 
 

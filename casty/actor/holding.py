@@ -10,13 +10,12 @@ any code, unless the command's events were not committed: then nothing of it lea
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 from enum import Enum
-from typing import NamedTuple
+from typing import Protocol
 
-__all__ = ["HELD", "Held", "hold", "unless_full"]
+__all__ = ["HELD", "Done", "Held", "OperationContext", "hold"]
 
 
 class _State(Enum):
@@ -25,9 +24,32 @@ class _State(Enum):
     dropped = "dropped"
 
 
-class _Act(NamedTuple):
-    do: Callable[[], object]
-    lose: Callable[[], object] | None
+class OperationContext(Protocol):
+    """What would leave the actor."""
+
+    def do(self) -> object:
+        """Let it happen."""
+        ...
+
+    def lose(self) -> object:
+        """It does not happen."""
+        ...
+
+
+class Done:
+    """An act that is a function, and nothing in its place where it does not happen, unless that is said.
+
+    Parameters
+    ----------
+    do, lose
+        See `OperationContext`.
+    """
+
+    __slots__ = ("do", "lose")
+
+    def __init__(self, do: Callable[[], object], lose: Callable[[], object] | None = None) -> None:
+        self.do = do
+        self.lose = lose or _nothing
 
 
 class Held:
@@ -36,25 +58,17 @@ class Held:
     __slots__ = ("_acts", "_state")
 
     def __init__(self) -> None:
-        self._acts: list[_Act] = []
+        self._acts: list[OperationContext] = []
         self._state = _State.holding
 
-    def keeps(self, do: Callable[[], object], lose: Callable[[], object] | None = None) -> bool:
-        """Keep an act, or lose it where the command came to nothing; False if it may happen now.
-
-        Parameters
-        ----------
-        do
-            The act.
-        lose
-            What happens in place of it where the command comes to nothing.
-        """
+    def keeps(self, act: OperationContext) -> bool:
+        """Keep an act, or lose it where the command came to nothing; False if it may happen now."""
         if self._state is _State.released:
             return False
         if self._state is _State.holding:
-            self._acts.append(_Act(do, lose))
-        elif lose is not None:
-            lose()
+            self._acts.append(act)
+        else:
+            act.lose()
         return True
 
     def release(self) -> None:
@@ -77,24 +91,19 @@ class Held:
         self._state = _State.dropped
         acts, self._acts = self._acts, []
         for act in acts:
-            if act.lose is not None:
-                act.lose()
+            act.lose()
 
 
 HELD: ContextVar[Held | None] = ContextVar("casty.held", default=None)
 """What holds the running code back; None for all code that nothing does."""
 
 
-def hold(do: Callable[[], object], lose: Callable[[], object] | None = None) -> None:
+def hold(act: OperationContext) -> None:
     """Do it now, or when the events of the command are committed that does it; see `Held.keeps`."""
     held = HELD.get()
-    if held is None or not held.keeps(do, lose):
-        do()
+    if held is None or not held.keeps(act):
+        act.do()
 
 
-def unless_full(do: Callable[[], object], lose: Callable[[], object]) -> None:
-    """Tell somebody whose mailbox may refuse; whoever told it has gone on, and cannot be raised at."""
-    try:
-        do()
-    except asyncio.QueueFull:
-        lose()
+def _nothing() -> None:
+    """Nobody misses it."""

@@ -23,7 +23,8 @@ from casty.actor.cell import Cell
 from casty.actor.ending import STOP_GRACE_NS, until_stopped
 from casty.actor.events import DeadLetter, EventStream, EventStreamMessage, MessagesLost, UnhandledMessage
 from casty.actor.full import FullMailboxes
-from casty.actor.holding import HELD, Held, hold, unless_full
+from casty.actor.held_acts import Begun, Said
+from casty.actor.holding import HELD, hold
 from casty.actor.lease import ACTING, Lease, may_act
 from casty.actor.mailbox import Mailbox, check_mailbox
 from casty.actor.ref import ActorRef, LocalActorRef, RemoteActorRef, RemoteSender
@@ -54,9 +55,6 @@ SHOWN = 200
 
 FORMER = "that actor has ended; another one has its path"
 """Why a message for a former life is lost."""
-
-UNCOMMITTED = "the command of an event-sourced actor that says it came to nothing"
-"""Why what was held back is lost."""
 
 Endpoint = Callable[[object], None]
 
@@ -221,13 +219,13 @@ class LocalSystem:
             is_here = False
         if not is_here:
             self.check_loop()
+        held = HELD.get()
+        if held is not None and held.keeps(
+            Said(self, partial(self.post, path, message, number), path, message)
+        ):
+            return  # it is looked at again when it leaves
         if ACTING.get() is not None and not may_act():
             self._unsaid(message, self.own_ref(path))
-            return
-        held = HELD.get()
-        if held is not None and self._holds(
-            held, self.own_ref(path), partial(self.post, path, message, number), message
-        ):
             return
         cell = self.cells.get(path)
         if cell is not None and not cell.is_stopping and (number is None or number == cell.number):
@@ -245,12 +243,6 @@ class LocalSystem:
 
     def _unsaid(self, message: object, ref: ActorRef[Any]) -> None:
         self.dead_letter(message, ref, "the lease of the entity that says it ended", level=logging.INFO)
-
-    def _holds(self, held: Held, ref: ActorRef[Any], post: Callable[[], object], message: object) -> bool:
-        """Whether a tell is held back, or dropped with the command that said it."""
-        full = partial(self.dead_letter, message, ref, "the mailbox is full", kind=Overloaded)
-        lose = partial(self.dead_letter, message, ref, UNCOMMITTED, level=logging.INFO)
-        return held.keeps(partial(unless_full, post, full), lose)
 
     def check_loop(self, call: str = "tell") -> None:
         """Refuse what another thread or loop asks: it would wake up nobody here."""
@@ -275,12 +267,12 @@ class LocalSystem:
         if not is_here:
             self.check_loop()
         held = HELD.get()
-        if ACTING.get() is not None and not may_act():
-            self._unsaid(message, self.make_ref(address))
-        elif held is not None and self._holds(
-            held, self.make_ref(address), partial(self._post_away, address, message), message
+        if held is not None and held.keeps(
+            Said(self, partial(self._post_away, address, message), address, message)
         ):
             return
+        if ACTING.get() is not None and not may_act():
+            self._unsaid(message, self.make_ref(address))
         elif self.remote is None:
             self.dead_letter(message, self.make_ref(address), "this system has no way to other processes")
         else:
@@ -561,13 +553,7 @@ class LocalSystem:
 
 
 def _begin_if_committed(cell: Cell) -> None:
-    hold(cell.start, partial(_start_stopped, cell))
-
-
-def _start_stopped(cell: Cell) -> None:
-    """End an actor that was to begin with a command that came to nothing, before its code runs."""
-    cell.stop()
-    cell.start()
+    hold(Begun(cell))
 
 
 def _number_of(ref: ActorRef[Any]) -> int | None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from casty.actor.behavior import Behavior, Behaviors
-from casty.actor.holding import hold
+from casty.actor.holding import Done, hold
 from casty.actor.ref import ActorRef
 from casty.checks import check_seconds, shown
 from casty.config import SECOND_NS
@@ -166,7 +166,7 @@ class Scheduled:
 
     def cancel(self) -> None:
         """Send nothing more; harmless when nothing is left. A message that is in the mailbox already is handled."""
-        hold(partial(self._schedules.cancel, self._key))
+        hold(Done(partial(self._schedules.cancel, self._key)))
 
 
 class Scheduler:

@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from casty.actor.behavior import Behavior, Lifecycle, Signal, check_behavior, check_start
 from casty.actor.context import ActorContext
-from casty.actor.holding import hold
+from casty.actor.holding import Done, hold
 from casty.actor.ref import ActorRef
 from casty.checks import shown
 
@@ -84,7 +84,7 @@ class _Ref:
         self.id = path
 
     def tell(self, message: object, /) -> None:
-        hold(partial(self._kit.effects.append, Told(self, message)))
+        hold(Done(partial(self._kit.effects.append, Told(self, message))))
 
     def __repr__(self) -> str:
         return f"ref of {self.id}"
@@ -134,7 +134,7 @@ class _Kit:
             raise ValueError(f"actor {path!r} is alive already; choose another name or stop it first")
         ref: ActorRef[Any] = _Ref(self, path)
         self.children[path] = _Child(self, ref)
-        hold(partial(self.effects.append, Spawned(name, behavior, ref)))
+        hold(Done(partial(self.effects.append, Spawned(name, behavior, ref))))
         return ref
 
     def stop(self) -> None:

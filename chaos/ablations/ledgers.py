@@ -26,9 +26,9 @@ _SOURCED = "tests/unit/actor/test_event_sourced.py"
 _CLUSTER = "tests/cluster/test_entity_events.py"
 
 
-def _keeps_nothing(held: Any, do: Any, lose: Any = None) -> bool:
+def _keeps_nothing(held: Any, context: Any) -> bool:
     """What a command says leaves at once."""
-    del held, do, lose
+    del held, context
     return False
 
 

@@ -7,7 +7,7 @@ witness in every way there is: a tell, a child, a pipe, and once its events are 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,20 +18,19 @@ from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope, shard_of
 from casty.cluster.actors.region_router import entity_path
 from casty.cluster.control.placement import slot_of_region
-from casty.errors import CastyError, EncodingError
+from casty.errors import CastyError
 
 from ..checks.step.actors import Activation, ActorChecks
 from ..checks.step.introspection import inside
 from ..checks.step.ledgers import Entry, LedgerChecks, Sum
 from ..checks.violation import Violation
 from ..kernel.draws import Draws
-from .population import AS_PLANNED, actors_of
-from .recorder import OperationContext, RunRecorder
+from .population import AS_PLANNED, Recorder, actors_of
 
 if TYPE_CHECKING:
     from ..world.process import Process
 
-__all__ = ["LEDGER_IDS", "LEDGER_PERFORMERS", "Ledgers", "Options"]
+__all__ = ["LEDGERS", "LEDGER_IDS", "VISITS", "Ledgers", "Options"]
 
 Message = list[Any]
 
@@ -82,7 +81,7 @@ class Ledgers:
     """
 
     def __init__(
-        self, recorder: RunRecorder, actors: ActorChecks, checks: LedgerChecks, options: Options, slots: int
+        self, recorder: Recorder, actors: ActorChecks, checks: LedgerChecks, options: Options, slots: int
     ) -> None:
         self.recorder = recorder
         self.checks = checks
@@ -316,53 +315,3 @@ def _tell(ref: Any, message: object) -> None:
 def _envelope(entity_id: str, own: Message, reply_to: Any) -> ShardEnvelope[Message]:
     sender, number, what, argument, _, witness = own
     return ShardEnvelope(entity_id, [sender, number, what, argument, reply_to, witness])
-
-
-# -- operations
-
-
-async def _tell_ledger(context: OperationContext) -> None:
-    ledgers = _ledgers(context)
-    region = ledgers.region(context.process, LEDGERS)
-    if region is None:
-        return
-    for _ in range(context.number("count", 1)):
-        what = str(context.planned.args.get("what"))
-        entity_id, own = ledgers.message(
-            context.process, LEDGERS, context.number("which"), what, context.number("ms")
-        )
-        region.tell(ShardEnvelope(entity_id, own))
-
-
-async def _ask(context: OperationContext, region: str, what: str) -> None:
-    began_ns = context.process.clock.now()
-    try:
-        await _ledgers(context).ask(
-            context.process, region, context.number("which"), what, context.number("ms"), context.timeout_s()
-        )
-        context.recorder.goal(f"one of the {region} answered")
-    except (TimeoutError, CastyError) as error:
-        context.recorder.goal(f"one of the {region} did not answer")
-        if isinstance(error, EncodingError):
-            context.violate(51, f"a question ended for its words: {error!r:.200}")
-    context.check_end(began_ns, context.timeout_s(), context.planned.kind, f"ask of {context.process.name}")
-
-
-async def _ask_ledger(context: OperationContext) -> None:
-    await _ask(context, LEDGERS, str(context.planned.args.get("what")))
-
-
-async def _ask_visit(context: OperationContext) -> None:
-    await _ask(context, VISITS, "")
-
-
-def _ledgers(context: OperationContext) -> Ledgers:
-    ledgers: Ledgers | None = context.recorder.ledgers
-    assert ledgers is not None, "the executor makes them for these operations"
-    return ledgers
-
-
-LEDGER_PERFORMERS: dict[str, Callable[[OperationContext], Awaitable[None]]] = {
-    "ledger.ask": _ask_ledger, "ledger.tell": _tell_ledger, "visit.ask": _ask_visit,
-}  # fmt: skip
-"""Kind of operation -> what it does."""

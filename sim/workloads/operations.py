@@ -16,7 +16,7 @@ from .actors import ask_entity, tell_entity, tell_inbox
 from .entities import ENTITY_PERFORMERS
 from .leaders import LEADER_PERFORMERS
 from .maps import MAP_PERFORMERS
-from .ledgers import LEDGER_PERFORMERS
+from .ledger_calls import LEDGER_PERFORMERS
 from .recorder import OperationContext
 from .services import SERVICE_PERFORMERS
 from .trees import TREE_PERFORMERS

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..world.process import Process
     from ..world.world import World
 
-__all__ = ["AS_PLANNED", "Do", "Population", "actors_of"]
+__all__ = ["AS_PLANNED", "Do", "Population", "Recorder", "actors_of"]
 
 AS_PLANNED = "as planned"
 """What handlers raise that are to fail."""
