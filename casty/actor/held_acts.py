@@ -49,7 +49,11 @@ class Beginner(Protocol):
         ...
 
     def stop(self) -> None:
-        """Stop."""
+        """Take no message any more."""
+        ...
+
+    def abandon(self) -> None:
+        """Free its name, and make dead letters of its mail."""
         ...
 
 
@@ -95,6 +99,6 @@ class Begun:
         self._cell.start()
 
     def lose(self) -> None:
-        """End it before its code runs."""
+        """End it before its code runs; its name is free at once."""
         self._cell.stop()
-        self._cell.start()
+        self._cell.abandon()
