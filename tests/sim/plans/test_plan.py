@@ -17,6 +17,7 @@ from sim.plans.plan import LABELS, MUST_HOLD, ClusterShape, FaultEvent, Plan, Pl
 from sim.plans.roles import ROLES, is_role
 from sim.plans.swarm.actors import ACTORS, TREE_ARGUMENTS
 from sim.plans.swarm.faults import AIMS
+from sim.plans.swarm.ledgers import ENTITIES, LEDGER_ARGUMENTS
 from sim.plans.swarm.rare import KEYS
 from sim.workloads.operations import PERFORMERS
 
@@ -179,7 +180,7 @@ def test_settings_are_drawn_within_their_bounds() -> None:
 
 
 def test_operations_have_exactly_their_arguments() -> None:
-    for scenario, seed in itertools.product(("mixed", ACTORS), range(40)):
+    for scenario, seed in itertools.product(("mixed", ACTORS, ENTITIES), range(40)):
         for operation in expand(scenario, seed).operations:
             # A call of any kind may have a timeout of its own.
             assert {*operation.args, "timeout_ms"} == {*ARGUMENTS[operation.kind], "timeout_ms"}
@@ -189,8 +190,10 @@ def test_operations_have_exactly_their_arguments() -> None:
 def test_every_operation_there_is_is_drawn() -> None:
     drawn = {operation.kind for seed in range(120) for operation in expand("mixed", seed).operations}
     acting = {operation.kind for seed in range(20) for operation in expand(ACTORS, seed).operations}
+    entering = {operation.kind for seed in range(20) for operation in expand(ENTITIES, seed).operations}
     assert set(TREE_ARGUMENTS) <= acting
-    assert drawn | acting == set(ARGUMENTS) == set(PERFORMERS)
+    assert set(LEDGER_ARGUMENTS) <= entering
+    assert drawn | acting | entering == set(ARGUMENTS) == set(PERFORMERS)
     assert not drawn & set(TREE_ARGUMENTS)
     names = {operation.entity for seed in range(120) for operation in expand("mixed", seed).operations}
     assert {f"map-{keys}" for keys in KEYS} <= names
