@@ -387,8 +387,7 @@ class Behaviors:
         >>> Behaviors.persisted(["paid"], then=Behaviors.stopped()).events
         ('paid',)
         """
-        if isinstance(events, (str, bytes)) or not isinstance(events, Sequence):
-            raise TypeError(f"events: expected a list or tuple of events, found {shown(events)}")
+        _check_events(events)
         if then is not None and not isinstance(then, (Behavior, Persisted)):
             check_callable(then, "then")
         return Persisted(tuple(events), then)
@@ -451,6 +450,11 @@ def check_behavior(behavior: object, what: str = "behavior") -> None:
         )
     hint = "; a handler is wrapped by Behaviors.receive" if callable(behavior) else ""
     raise TypeError(f"{what}: expected a behaviour, as Behaviors makes them, found {shown(behavior)}{hint}")
+
+
+def _check_events(events: object) -> None:
+    if isinstance(events, (str, bytes)) or not isinstance(events, Sequence):
+        raise TypeError(f"events: expected a list or tuple of events, found {shown(events)}")
 
 
 def _check_kind(value: object, kind: type, what: str) -> None:

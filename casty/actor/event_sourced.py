@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from casty.actor.context import ActorContext
     from casty.journal.base import EventJournal
 
-__all__ = ["EventSourced", "Persisted", "ReplicationConfig", "SnapshotEvery"]
+__all__ = ["EventSourced", "Life", "Persisted", "ReplicationConfig", "SnapshotEvery"]
 
 M = TypeVar("M")
 S = TypeVar("S")
@@ -102,12 +102,12 @@ class EventSourced(Generic[M, S, E]):
     async def __call__(self, ctx: ActorContext[M]) -> Behavior[M]:
         """Recover, and return what handles the messages."""
         store = ctx.event_store(self.entity_id, self.journal)
-        life = _Life(self, ctx, store)
+        life = Life(self, ctx, store)
         await life.recover()
         return self.handling(life.receive)
 
 
-class _Life(Generic[M, S, E]):
+class Life(Generic[M, S, E]):
     """One activation: the state after the events up to `_number`, all of which are committed."""
 
     __slots__ = ("_base", "_ctx", "_initial", "_is_behind", "_number", "_source", "_state", "_store")

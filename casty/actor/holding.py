@@ -45,11 +45,20 @@ class Done:
         See `OperationContext`.
     """
 
-    __slots__ = ("do", "lose")
+    __slots__ = ("_do", "_lose")
 
     def __init__(self, do: Callable[[], object], lose: Callable[[], object] | None = None) -> None:
-        self.do = do
-        self.lose = lose or _nothing
+        self._do = do
+        self._lose = lose
+
+    def do(self) -> None:
+        """See `OperationContext.do`."""
+        self._do()
+
+    def lose(self) -> None:
+        """See `OperationContext.lose`."""
+        if self._lose is not None:
+            self._lose()
 
 
 class Held:
@@ -103,7 +112,3 @@ def hold(act: OperationContext) -> None:
     held = HELD.get()
     if held is None or not held.keeps(act):
         act.do()
-
-
-def _nothing() -> None:
-    """Nobody misses it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.actor import local
-from casty.actor.event_sourced import _Life
+from casty.actor.event_sourced import Life
 from casty.actor.event_store import PersistRefused
 from casty.actor.holding import Held
 from casty.cluster.actors.entity_log import SlotLog
@@ -167,11 +167,11 @@ LEDGERS = (
         f"{_LOGS}::test_the_same_events_under_the_same_numbers_are_success_once",
     ),
     shown(
-        bug_in("events-then-forgotten", "then", ENTITIES, _Life, "_commit", _then_forgotten),
+        bug_in("events-then-forgotten", "then", ENTITIES, Life, "_commit", _then_forgotten),
         f"{_SOURCED}::test_each_kind_of_then_is_honoured",
     ),
     shown(
-        bug_in("events-state-kept-after-refusal", "recovery", ENTITIES, _Life, "_commit", _state_kept),
+        bug_in("events-state-kept-after-refusal", "recovery", ENTITIES, Life, "_commit", _state_kept),
         f"{_SOURCED}::test_a_state_that_was_changed_in_place_by_a_refused_command_is_read_anew",
     ),
     shown(
