@@ -5,6 +5,9 @@ from __future__ import annotations
 __all__ = [
     "AlreadyHeld",
     "AskFailed",
+    "BackupDamaged",
+    "BackupError",
+    "BackupUnknown",
     "BrokenBarrier",
     "CastyError",
     "ConfigError",
@@ -25,9 +28,11 @@ __all__ = [
     "Overloaded",
     "ProtocolError",
     "QueueFull",
+    "RecoveryError",
     "Refused",
     "RemoteProtocolError",
     "SessionExpired",
+    "Superseded",
     "Unavailable",
     "Undecodable",
     "UnknownRegion",
@@ -53,6 +58,26 @@ class OutcomeUnknown(CastyError, TimeoutError):
 
 class SessionExpired(CastyError):
     """The cluster gave this client up; what it held in that slot is free."""
+
+
+class Superseded(CastyError):
+    """Another generation was recovered from this node's cluster: it serves nobody any more, and starts only empty."""
+
+
+class BackupError(CastyError):
+    """A backup cannot be written or read; the text says which record is wrong, and what to do."""
+
+
+class BackupDamaged(BackupError):
+    """The file is cut off, or a record in it is not what was written."""
+
+
+class BackupUnknown(BackupError):
+    """The file is no backup, or one of a format that this version does not read."""
+
+
+class RecoveryError(CastyError):
+    """A cluster cannot be recovered from what was given; the text says what is missing."""
 
 
 class LockLost(CastyError):

@@ -15,6 +15,7 @@ of a row may have together, no quicker than the calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from casty.limits import MAX_BYTES, MAX_ITEMS
@@ -328,9 +329,15 @@ class Tagged(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """A dictionary of these keys."""
+    """A dictionary of these keys, and maybe of those that are `optional`."""
 
     rules: Mapping[str, Rule]
+    optional: Mapping[str, Rule] = MappingProxyType({})
+
+    @property
+    def all_rules(self) -> dict[str, Rule]:
+        """The rules of all keys that there may be."""
+        return {**self.rules, **self.optional}
 
     @property
     def types(self) -> tuple[type, ...]:
@@ -339,11 +346,12 @@ class Fields(NamedTuple):
 
     def test(self) -> Test:
         """See `Rule`."""
-        tests = {key: rule.test() for key, rule in self.rules.items()}
+        needed = self.rules.keys()
+        tests = {key: rule.test() for key, rule in self.all_rules.items()}
         return lambda value: (
             type(value) is dict
-            and value.keys() == tests.keys()
-            and all(test(value[key]) for key, test in tests.items())
+            and needed <= value.keys() <= tests.keys()
+            and all(tests[key](field) for key, field in value.items())
         )
 
     def __str__(self) -> str:
@@ -402,8 +410,8 @@ def flaw(rule: Rule, value: Any, what: str) -> str | None:
         found = _row_flaw(rule, value, what)
     elif isinstance(rule, Rows) and rule.least <= len(value) <= rule.most:
         found = _first(flaw(rule.row, row, f"{what}, row {at}") for at, row in enumerate(value))
-    elif isinstance(rule, Fields) and value.keys() == rule.rules.keys():
-        found = _first(flaw(field, value[key], f"{what}, {key}") for key, field in rule.rules.items())
+    elif isinstance(rule, Fields) and rule.rules.keys() <= value.keys() <= rule.all_rules.keys():
+        found = _first(flaw(rule.all_rules[key], field, f"{what}, {key}") for key, field in value.items())
     if found is not None or compiled(rule)(value):
         return found
     return f"{what}: expected {rule}, found another {type(value).__name__}"

@@ -215,6 +215,7 @@ class ClusteredActorSystem(ActorSystem):
         local.system = self
         self._actors = ClusterActors.of_node(node, local, self._serializer)
         node.leaving.on_asked = self._asked_to_leave
+        node.succession.on_ended = self._superseded
         try:
             await self._until_serving()
         except BaseException:
@@ -231,6 +232,7 @@ class ClusteredActorSystem(ActorSystem):
         clock = self._runtime.clock
         until_ns = clock.now() + int(self._settings.start_timeout_s * SECOND_NS)
         while self._node.missing or (self._node.has_founded and self._members_up() < self._required):
+            self._node.succession.check()
             if clock.now() >= until_ns:
                 raise TimeoutError(
                     f"node {self._node.node_id} does not serve after "
@@ -325,6 +327,15 @@ class ClusteredActorSystem(ActorSystem):
         self._stopped.set()
         self._node.end()
         actors.finish()
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether the system stopped because another generation was recovered from its cluster."""
+        return self._node.succession.successor is not None
+
+    def _superseded(self) -> None:
+        if self._aborting is None:
+            self._aborting = asyncio.get_running_loop().create_task(self._abort(), name="abort")
 
     async def abort(self) -> None:
         """Stop at once, handing nothing over; harmless before the start and after the end.

@@ -75,6 +75,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_member(
         commands.add_parser("member", help="list the members, remove one that is dead, drain one that lives")
     )
+    _add_backup(commands.add_parser("backup", help="write the structures of a living cluster into a file"))
+    _add_restore(
+        commands.add_parser("restore", help="make the data directory of a new cluster out of a backup")
+    )
+    _add_recover(
+        commands.add_parser(
+            "recover", help="make a new generation out of what survived the loss of a majority"
+        )
+    )
     _add_disk(commands.add_parser("disk", help="look into the data directory of a node that does not run"))
     demo = commands.add_parser("demo", help="start three nodes, use every structure, kill one, check")
     demo.add_argument("--seed", type=int, default=None, help="choose the simulated run at the end")
@@ -116,6 +125,56 @@ def _add_disk(parser: argparse.ArgumentParser) -> None:
     check.add_argument("directory", metavar="DIR")
     check.add_argument("--json", action="store_true", help="print a document that programs may rely on")
     check.set_defaults(run=_disk)
+
+
+def _add_backup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="is there when all of it is")
+    parser.add_argument("--contact", type=address, required=True, metavar="H:P", help="any node")
+    parser.add_argument("--json", action="store_true", help="print a document that programs may rely on")
+    parser.add_argument(
+        "--timeout", type=seconds, default=30.0, metavar="S",
+        help="seconds that one slot may be without a leader; default 30",
+    )  # fmt: skip
+    _add_secret(parser)
+    parser.add_argument("--config", metavar="FILE", help="a casty.toml with [tls], or secret in [cluster]")
+    parser.set_defaults(run=_backup)
+
+
+def _add_new_node(parser: argparse.ArgumentParser, *, is_needed: bool) -> None:
+    default = "" if is_needed else "; default that of the first survivor"
+    parser.add_argument(
+        "--data-dir", required=True, metavar="NEW", help="where nothing is yet; start a node with it"
+    )
+    parser.add_argument("--node-id", metavar="ID", help=f"that node's name{default or '; default host:port'}")
+    parser.add_argument("--host", metavar="H", required=is_needed, help=f"where others reach it{default}")
+    parser.add_argument("--port", type=int, metavar="P", required=is_needed, help=f"its port{default}")
+    parser.add_argument("--json", action="store_true", help="print a document that programs may rely on")
+
+
+def _add_restore(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE")
+    _add_new_node(parser, is_needed=True)
+    parser.add_argument("--name", metavar="SYSTEM", help="the new system's name; default that of the backup")
+    parser.set_defaults(run=_restore)
+
+
+def _add_recover(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "directories",
+        nargs="+",
+        metavar="DIR",
+        help="the data directory of a survivor that does not run; name all",
+    )
+    _add_new_node(parser, is_needed=False)
+    parser.add_argument("--dry-run", action="store_true", help="say what may be lost, and change nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask; for scripts")
+    parser.add_argument(
+        "--accept-empty", action="store_true", help="also where nobody has a replica of a slot"
+    )
+    parser.add_argument(
+        "--again", action="store_true", help="also where a new generation was made from them before"
+    )
+    parser.set_defaults(run=_recover)
 
 
 def _add_secret(parser: argparse.ArgumentParser) -> None:
@@ -183,6 +242,24 @@ def _disk(options: argparse.Namespace) -> int:
     from casty.cli.disk import run_disk
 
     return run_disk(options)
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from casty.cli.backup import run_backup
+
+    return run_backup(options)
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from casty.cli.backup import run_restore
+
+    return run_restore(options)
+
+
+def _recover(options: argparse.Namespace) -> int:
+    from casty.cli.recover import run_recover
+
+    return run_recover(options)
 
 
 def _demo(options: argparse.Namespace) -> int:

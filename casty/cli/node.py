@@ -144,7 +144,7 @@ class _Service:
                     await self._leave(system)
             finally:
                 ended.cancel()
-            return code
+            return 1 if system.is_superseded else code
 
     async def _leave(self, system: ClusteredActorSystem) -> None:
         """Leave for good, in the time that there is; else stop all the same, and be counted as down."""

@@ -28,7 +28,7 @@ from casty.wire.codec import default_codec
 from casty.wire.hello import Hello
 from casty.wire.pack import Plain, pack, unpack
 
-__all__ = ["Place", "access_of", "ask_node", "fetch_status", "locate", "run_status"]
+__all__ = ["Place", "WaitQueue", "access_of", "ask_node", "fetch_status", "locate", "open_line", "run_status"]
 
 Document = dict[str, Any]
 
@@ -142,57 +142,83 @@ async def ask_node(
     secrets: Secrets | None,
 ) -> Plain:
     """Send one node one frame over a link of the role ``status``, and return what it answers; see `fetch_status`."""
-    question = _Question(contact, config, secrets, (kind, pack(content)), reply_kind)
+    line = open_line(contact, config, secrets)
     try:
-        async with asyncio.timeout(timeout_s):
-            return await question.answer
-    except TimeoutError:
-        peer = question.peer
-        if peer.last_refusal is not None:
-            raise Refused(f"{contact[0]}:{contact[1]}: {peer.last_refusal}") from None
-        reason = peer.last_error or "it took the link and did not answer"
-        what = "status" if kind == frames.STATUS else "answer"
-        raise Unavailable(
-            f"no {what} from {contact[0]}:{contact[1]} within {timeout_s} s: {reason}"
-        ) from None
+        return await line.ask(kind, content, reply_kind, timeout_s)
     finally:
-        question.peer.close()
+        line.close()
 
 
-class _Question:
-    """One link, one question, one answer."""
+def open_line(contact: tuple[str, int], config: tls.Config | None, secrets: Secrets | None) -> WaitQueue:
+    """Return a link of the role ``status`` to one node, which dials again when it ends; who opens it closes it."""
+    return WaitQueue(contact, config, secrets)
 
-    def __init__(
-        self,
-        contact: tuple[str, int],
-        config: tls.Config | None,
-        secrets: Secrets | None,
-        asked: tuple[int, bytes],
-        reply_kind: int,
-    ) -> None:
-        self._asked = asked
-        self._reply_kind = reply_kind
+
+class WaitQueue:
+    """One link, and one question at a time."""
+
+    def __init__(self, contact: tuple[str, int], config: tls.Config | None, secrets: Secrets | None) -> None:
+        self._contact = contact
+        self._asked: tuple[int, bytes] | None = None
+        self._reply_kind = 0
+        self._answer: asyncio.Future[Plain] | None = None
+        self._link: Connection | None = None
         runtime = runtimes.current()
         token = runtime.entropy.token("status", 8).hex()
         hello = Hello.of_status(client_id=f"status-{token}", incarnation=token)
-        self.answer: asyncio.Future[Plain] = asyncio.get_running_loop().create_future()
-        self.peer = Peer(
+        self._peer = Peer(
             runtime, contact, lambda: hello, Settings(), self, OutputBatch(runtime), config, secrets=secrets
         )
 
+    async def ask(self, kind: int, content: Plain, reply_kind: int, timeout_s: float) -> Plain:
+        """Send one frame and return the answer; a question is repeated when the link ends and another one is made.
+
+        Raises
+        ------
+        Unavailable
+            There was none in time; the text says why. Close the line then: an answer may come late.
+        Refused
+            The other end refused the handshake.
+        """
+        self._asked, self._reply_kind = (kind, pack(content)), reply_kind
+        self._answer = asyncio.get_running_loop().create_future()
+        if self._link is not None:
+            self._link.send(*self._asked)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._answer
+        except TimeoutError:
+            where = f"{self._contact[0]}:{self._contact[1]}"
+            if self._peer.last_refusal is not None:
+                raise Refused(f"{where}: {self._peer.last_refusal}") from None
+            reason = self._peer.last_error or "it took the link and did not answer"
+            what = "status" if kind == frames.STATUS else "answer"
+            raise Unavailable(f"no {what} from {where} within {timeout_s} s: {reason}") from None
+        finally:
+            self._asked = self._answer = None
+
+    def close(self) -> None:
+        """End the link."""
+        self._peer.close()
+
     def on_open(self, connection: Connection) -> None:
         """Ask."""
-        connection.send(*self._asked)
+        self._link = connection
+        if self._asked is not None:
+            connection.send(*self._asked)
 
     def on_frame(self, connection: Connection, kind: int, body: bytes) -> None:
         """Take the answer."""
         if kind != self._reply_kind:
             raise ProtocolError(f"expected an answer from {connection.peer}, found a frame of kind {kind}")
-        if not self.answer.done():
-            self.answer.set_result(unpack(body))
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(unpack(body))
 
     def on_closed(self, connection: Connection, reason: str) -> None:
         """The peer dials again by itself."""
+        del reason
+        if self._link is connection:
+            self._link = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ __all__ = [
     "encode_manifest", "encode_part", "group_of", "hard_key", "head_key", "index_of", "log_key", "part_key",
 ]  # fmt: skip
 
-FORMAT = 1
+FORMAT = 2
 """The version of the format; a directory of another one is refused."""
 
 MANIFEST = b"m"
@@ -104,6 +104,9 @@ class Manifest(NamedTuple):
         Where the members listened when that was last known.
     groups
         By number.
+    successor
+        The cluster id and generation that took the place of this directory's cluster: it is out of use then. Empty and
+        0 while nothing did.
     """
 
     name: str
@@ -117,6 +120,7 @@ class Manifest(NamedTuple):
     founding: bytes
     members: tuple[tuple[str, int], ...]
     groups: dict[int, GroupRow]
+    successor: tuple[str, int] = ("", 0)
 
 
 class Head(NamedTuple):
@@ -251,7 +255,7 @@ def decode_head(group: int, value: bytes) -> Head:
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return the record of the manifest."""
     groups = [[number, *row] for number, row in manifest.groups.items()]
-    return _seal(MANIFEST, [*manifest[:-1], groups])
+    return _seal(MANIFEST, [*manifest[:10], groups, manifest.successor])
 
 
 def decode_manifest(value: bytes) -> Manifest:
@@ -264,8 +268,9 @@ def decode_manifest(value: bytes) -> Manifest:
     }
     name, node_id, disk, starts, quiet_ns, cluster_id, generation, settings, founding = fields[:9]
     return Manifest(
-        name, node_id, disk, starts, quiet_ns, cluster_id, generation, settings, founding, members, groups
-    )
+        name, node_id, disk, starts, quiet_ns, cluster_id, generation, settings, founding, members, groups,
+        (str(fields[11][0]), int(fields[11][1])),
+    )  # fmt: skip
 
 
 def _membership(plain: Sequence[Sequence[str]]) -> Membership:

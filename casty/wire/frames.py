@@ -6,6 +6,8 @@ from casty.errors import RemoteProtocolError
 
 __all__ = [
     "ACTOR",
+    "BACKUP",
+    "BACKUP_REPLY",
     "CHALLENGE",
     "CLIENTS",
     "COMMAND",
@@ -85,6 +87,8 @@ STATUS = 40
 STATUS_REPLY = 41
 COMMAND = 42
 COMMAND_REPLY = 43
+BACKUP = 44
+BACKUP_REPLY = 45
 
 # Actor messages.
 ACTOR = 48

@@ -77,6 +77,8 @@ class Hello(NamedTuple):
         The highest generation of the cluster's name that this end knows of; 0 for none. The next one is higher.
     challenge
         Random bytes of a dialler that has a shared secret and asks for a proof of it; empty for one that has none.
+    cluster_id
+        Which cluster of that name a node is of; empty before it is of any.
     """
 
     cluster: str
@@ -90,6 +92,7 @@ class Hello(NamedTuple):
     magic: str = MAGIC
     generation: int = 0
     challenge: bytes = b""
+    cluster_id: str = ""
 
     @staticmethod
     def of_node(
@@ -100,10 +103,11 @@ class Hello(NamedTuple):
         address: NodeAddress,
         settings: Settings,
         generation: int = 0,
+        cluster_id: str = "",
     ) -> Hello:
         """Return a node's introduction."""
         hello = Hello(cluster, "node", node_id, incarnation, *address, settings.max_frame_bytes)
-        return hello._replace(generation=generation)
+        return hello._replace(generation=generation, cluster_id=cluster_id)
 
     @staticmethod
     def of_client(
@@ -129,6 +133,8 @@ class Hello(NamedTuple):
             self.magic, *self.versions, self.cluster, self.role, self.node_id, self.incarnation,
             self.host, self.port, self.max_frame_bytes, self.generation,
         ]  # fmt: skip
+        if self.cluster_id:
+            return [*plain, self.challenge, self.cluster_id]
         return [*plain, self.challenge] if self.challenge else plain
 
     def encode(self) -> bytes:
@@ -150,7 +156,7 @@ class Hello(NamedTuple):
         return Hello(
             str(cluster), str(role), str(node_id), str(incarnation), str(host), _number(port),
             _number(frame_bytes), (_number(low), _number(high)), str(magic), _number(generation),
-            _appended(plain, len(types), NONCE_BYTES),
+            _appended(plain, len(types), NONCE_BYTES), _appended_text(plain, len(types) + 1),
         )  # fmt: skip
 
 
@@ -266,6 +272,12 @@ def _appended(plain: Plain, place: int, size: int) -> bytes:
     """Return bytes that stand behind what every version has; empty where there is something else, or nothing."""
     value = plain[place] if isinstance(plain, list) and len(plain) > place else None
     return value if isinstance(value, bytes) and len(value) == size else b""
+
+
+def _appended_text(plain: Plain, place: int) -> str:
+    """Return a text that stands behind what every version has; empty where there is something else, or nothing."""
+    value = plain[place] if isinstance(plain, list) and len(plain) > place else None
+    return value if isinstance(value, str) and len(value) <= MAX_TEXT_BYTES else ""
 
 
 def _items(plain: Plain, name: str, types: tuple[type, ...]) -> list[Plain]:

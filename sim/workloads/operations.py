@@ -15,8 +15,8 @@ from ..history import Operation
 from .actors import ask_entity, tell_entity, tell_inbox
 from .entities import ENTITY_PERFORMERS
 from .leaders import LEADER_PERFORMERS
-from .maps import MAP_PERFORMERS
 from .ledger_calls import LEDGER_PERFORMERS
+from .maps import MAP_PERFORMERS
 from .recorder import OperationContext
 from .services import SERVICE_PERFORMERS
 from .trees import TREE_PERFORMERS

@@ -196,19 +196,23 @@ class ControlMachine:
     Bounds: `members` has a row per member, one for each that was up and is removed until no configuration names it, and
     one for each of at most `MAX_GIVEN_UP` that were given up before they were up, the one that came first going first;
     which of those that are down are removed is for the control leader to say; `slots` has one per slot,
-    `_voters` at most as many, `regions` at most `MAX_REGIONS`, `settings` one per agreed setting; for services see
-    `Registry`.
+    `_voters` at most as many, `former` and `former_members` what their schema allows, `regions`
+    at most `MAX_REGIONS`, `settings` one per agreed setting; for services see `Registry`.
     """
 
     __slots__ = (
-        "_voters", "cluster_id", "generation", "members", "name", "regions", "registry", "replication",
-        "settings", "slots", "version",
+        "_voters", "cluster_id", "former", "former_members", "generation", "members", "name", "regions",
+        "registry", "replication", "settings", "slots", "version",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.version = 0
         self.generation = 0
         self.cluster_id = ""
+        self.former: tuple[tuple[str, int], ...] = ()
+        """Of which clusters it takes the place, by id and generation; empty for one that was not recovered."""
+        self.former_members: tuple[tuple[str, int], ...] = ()
+        """Where their members listened: whoever is there still has to hear of it."""
         self.name = ""
         self.replication = 1
         self.settings: dict[str, float] = {}
@@ -275,6 +279,9 @@ class ControlMachine:
         self.cluster_id = document["cluster_id"]
         self.replication = document["replication"]
         self.settings = dict(document["settings"])
+        former = document.get("former", {"clusters": [], "members": []})
+        self.former = tuple((cluster_id, generation) for cluster_id, generation in former["clusters"])
+        self.former_members = tuple((host, port) for host, port in former["members"])
         for node_id, incarnation, host, port in document["founders"]:
             self.members[node_id] = MemberRow(node_id, incarnation, host, port, "up", was_up=True)
         count = group_size(self.replication, len(self.members))
@@ -489,7 +496,7 @@ class ControlMachine:
         ]
         return pack(
             [self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
-             members, slots, self.regions, self.registry.dump()]
+             members, slots, self.regions, self.registry.dump(), self.former, self.former_members]
         )  # fmt: skip
 
     def load(self, data: bytes) -> None:
@@ -497,7 +504,9 @@ class ControlMachine:
         fields: Any = unpack(data)
         self._voters.clear()
         (self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
-             members, slots, self.regions, services) = fields  # fmt: skip
+             members, slots, self.regions, services, former, former_members) = fields  # fmt: skip
+        self.former = tuple((cluster_id, generation) for cluster_id, generation in former)
+        self.former_members = tuple((host, port) for host, port in former_members)
         self.members = {row[0]: _member(row) for row in members}
         self.slots = [_slot(row) for row in slots]
         self.registry.load(services)

@@ -17,11 +17,15 @@ from casty.settings import BOUNDS
 from casty.wire.pack import pack, unpack
 
 __all__ = [
-    "ENTRIES", "FORGET", "FOUND", "HELD", "JOIN", "PLACE", "REGION", "SERVICE", "SILENT", "STATUS", "Agreed",
-    "check_entry", "check_join",
+    "ENTRIES", "FORGET", "FOUND", "HELD", "JOIN", "MAX_FORMER_CLUSTERS", "MAX_FORMER_MEMBERS", "PLACE",
+    "REGION", "SERVICE", "SILENT", "STATUS", "Agreed", "check_entry", "check_join",
 ]  # fmt: skip
 
 FOUND, JOIN, STATUS, REGION, SERVICE, SILENT, PLACE, HELD, FORGET = 1, 2, 3, 4, 5, 6, 7, 8, 9
+MAX_FORMER_CLUSTERS = 16
+"""Former generations that a recovered one names, the latest ones."""
+MAX_FORMER_MEMBERS = 1024
+"""Addresses of their members: more than a cluster has members."""
 STATUSES = ("joining", "up", "leaving", "down", "removed")
 
 
@@ -69,6 +73,13 @@ ANY_TEXT = Text(MAX_NUMBER)
 """Of an instance of a service; what is too long for the registry is refused there, instance by instance."""
 COUNT = Number(0, MAX_NUMBER)
 TRUTH = OneOf((False, True))
+FORMER = Fields(
+    {
+        "clusters": Rows(Row((NAME, Number(1, MAX_GENERATION))), most=MAX_FORMER_CLUSTERS),
+        "members": Rows(Row((NAME, Number(1, MAX_PORT))), most=MAX_FORMER_MEMBERS),
+    }
+)
+"""Of which generations a recovered one takes the place, (cluster id, generation), and where their members listened."""
 IDENTITY = (NAME, NAME, NAME, Number(1, MAX_PORT))
 
 ENTRIES = Tagged({
@@ -79,7 +90,8 @@ ENTRIES = Tagged({
                     "id": NAME, "founder": NAME, "name": NAME, "generation": Number(1, MAX_GENERATION),
                     "cluster_id": NAME, "slots": _bounds("slots"), "replication": _bounds("replication"),
                     "settings": Agreed(("session_ttl_s", "drift")), "founders": Rows(Row(IDENTITY), least=1),
-                }
+                },
+                {"former": FORMER},
             ),
         )
     ),

@@ -331,6 +331,12 @@ class Boundary:
         """Whether a process may ask to join: for itself, or through a member, and under an id that is free."""
         if not self.is_own(link, identity) and self.role_of(link) != MEMBER:
             return False
+        if link.remote.cluster_id not in ("", self._node.control.machine.cluster_id):
+            self.drop(
+                "message",
+                f"{link.remote.node_id!r:.100} of cluster {link.remote.cluster_id:.40} asks to join",
+            )
+            return False
         hello = link.remote._replace(
             node_id=identity.node_id, incarnation=identity.incarnation, host=identity.host, port=identity.port
         )

@@ -116,6 +116,12 @@ def _manifest(values: list[bytes], path: str, name: str, disk: str) -> Manifest:
             f"data_dir {path!r} does not say any more whose it is ({error}); move it away and start again: the node "
             "is filled from the others"
         ) from None
+    cluster_id, generation = manifest.successor
+    if cluster_id:
+        raise DiskError(
+            f"data_dir {path!r} is out of use: its cluster {manifest.cluster_id} is over, and {cluster_id}, generation "
+            f"{generation}, was recovered from it; start with an empty directory"
+        )
     if manifest.name != name:
         raise DiskError(f"data_dir {path!r} belongs to the cluster {manifest.name!r}, this node to {name!r}")
     return manifest
@@ -225,6 +231,12 @@ class NodeDisk:
         if group is not None and group.is_leading and node.control.machine.is_founded:
             node.propose_control(pack([JOIN, *identity]))
 
+    def superseded(self, successor: tuple[str, int]) -> None:
+        """Another generation took the place of the cluster: no process is started with the directory any more."""
+        self.book.note(successor=successor)
+        if self.book.halted is None:
+            self.book.flush(_nothing)
+
     def changed(self, machine: ControlMachine) -> bool:
         """The control group's state changed; False while it is still brought back, and nobody is to act on it."""
         if self._is_restoring:
@@ -332,3 +344,7 @@ class NodeDisk:
             self._loading.cancel()
         if self._book is not None:
             self._book.close()
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""

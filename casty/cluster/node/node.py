@@ -24,6 +24,7 @@ from casty.cluster.multiraft.memory_budget import MemoryBudget, budget_of
 from casty.cluster.multiraft.proposals import NOBODY
 from casty.cluster.node.address_check import check_reach, warn_if_open
 from casty.cluster.node.admission import Admission
+from casty.cluster.node.backups import Backups
 from casty.cluster.node.bootstrap import Bootstrap
 from casty.cluster.node.boundary import Boundary
 from casty.cluster.node.change_log import Chronicle
@@ -41,6 +42,7 @@ from casty.cluster.node.replica_factory import Groups
 from casty.cluster.node.replica_repair import Refills
 from casty.cluster.node.request_handler import RequestHandler
 from casty.cluster.node.status import StatusReplies, status_document
+from casty.cluster.node.succession import Succession
 from casty.cluster.node.topology_publisher import TopologyPublisher
 from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.node_memory import NodeMemory
@@ -93,6 +95,7 @@ class Node:
     boundary: Boundary
     vacated: Vacated
     commands: Commands
+    backups: Backups
     bootstrap: Bootstrap
 
     def __init__(self, options: NodeOptions, runtime: Runtime) -> None:
@@ -215,6 +218,7 @@ class Node:
         self.chronicle = Chronicle(runtime, self.node_id)
         self.host.on_role = lambda group: self.chronicle.role(group, is_here=self.host.has(group))
         self.groups.is_failed = self.refills.is_failed
+        self.succession = Succession(self)
         self._make_duties()
         self.readiness = Readiness(self.host, self.node_id, None if self.disk is None else self.incarnation)
         self.statuses = StatusReplies(clock, lambda: pack(self.status()))
@@ -245,6 +249,7 @@ class Node:
             frames.SUBSCRIBE: lambda link, body: self.publisher.subscribe(link),
             frames.STATUS: lambda link, body: self.statuses.ask(link),
             frames.COMMAND: self.commands.on_command,
+            frames.BACKUP: lambda link, body: self.backups.on_question(link, body),
         }
         self.losses = Losses(clock)
         self.handlers.update(self.losses.handlers)
@@ -268,14 +273,10 @@ class Node:
             self.host, clock, self.settings, self.links, self.failure_detector, self.propose_control
         )
         self.vacated = Vacated(
-            self.host,
-            self.node_id,
-            self.links.send,
-            self._leader_of,
-            self.requests.drop_slot,
-            self.chronicle.note,
-        )
+            self.host, self.node_id, self.links.send, self._leader_of, self.requests.drop_slot, self.chronicle.note,
+        )  # fmt: skip
         self.commands = Commands(machine, self.control_calls.write)
+        self.backups = Backups(clock, machine, self.host, self.requests.slots)
         self.leaving = Leaving(
             clock, self.node_id, self.incarnation, machine, self.control_calls, self.linked
         )
@@ -351,9 +352,10 @@ class Node:
         if self.disk is not None and not self.disk.changed(machine):
             return
         self.bootstrap.settled()
-        self.bootstrap.cluster_id = machine.cluster_id
+        self.bootstrap.cluster_id = machine.cluster_id or self.bootstrap.cluster_id
         if machine.is_founded:
-            self.links.want_members(NodeAddress(row.host, row.port) for row in machine.members.values())
+            self.links.want_members(self.succession.addresses(machine))
+            self.succession.follow(machine)
             if self._names_its_leader(machine):
                 self.links.forget_told()
             self.groups.follow(machine, self.node_id)
@@ -425,15 +427,19 @@ class Node:
             cluster=self.options.name, node_id=self.node_id, incarnation=self.incarnation,
             address=self.address, settings=self.settings,
             generation=max(self.control.machine.generation, self.bootstrap.heard_generation) if known else 0,
+            cluster_id=self.bootstrap.cluster_id if known else "",
         )  # fmt: skip
 
     def _welcome(self) -> dict[str, object]:
         machine = self.control.machine
         told = {name: getattr(self.settings, name) for name in (*PROMISED, *TOLD)}
+        told["former"] = [list(row) for row in machine.former]
         return {"generation": machine.generation, "cluster_id": machine.cluster_id, **told}
 
     def _differs(self, welcome: Welcome, dialled: tuple[str, int]) -> str | None:
         """Say what keeps a node from being linked with: another promise than ours, or that it is somebody else."""
+        if (text := self.succession.flaw(welcome.extra)) is not None:
+            return text
         for name in PROMISED:
             mine, theirs = getattr(self.settings, name), welcome.extra.get(name)
             if mine != theirs:
@@ -446,6 +452,8 @@ class Node:
     def _refuse(self, hello: Hello, host: str) -> str | None:
         if not self._is_assembled:
             return f"node {self.node_id} is starting; dial it again"
+        if self.succession.meets(hello):
+            return None  # it is told by the welcome
         if self.is_stopping and hello.role != "node":
             return f"node {self.node_id} is stopping; use another contact point"
         return self.boundary.refusal(hello, host)
@@ -561,6 +569,7 @@ class Node:
     async def ready(self) -> None:
         """Return when this node serves and holds its predecessor's places."""
         while self.missing:
+            self.succession.check()
             await self.runtime.clock.sleep(STEP_S)
 
     async def stop(self) -> None:
@@ -597,6 +606,7 @@ class Node:
         self.gateway.abort()
         self.groups.close()
         self.commands.close()
+        self.backups.close()
         self.host.close()
         self.bootstrap.close()
         self.links.close()

@@ -35,7 +35,7 @@ from casty.distributed.machines.registry import STRUCTURES
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
-__all__ = ["MAX_ROWS", "SlotDump", "SlotLoad"]
+__all__ = ["MAX_ROWS", "Dumps", "SlotDump", "SlotLoad", "with_dump", "without_dump"]
 
 HEAD, SESSION, ENTITY, ROWS, END = range(5)
 
@@ -208,6 +208,42 @@ class SlotDump:
                 offset += len(rows)
                 self._count += len(rows)
                 yield size_bytes, len(rows), [ROWS, number, rows]
+
+
+class Dumps:
+    """Several dumps of one machine, each of its own index: for a peer, for the disk, for a backup."""
+
+    __slots__ = ("dumps",)
+
+    def __init__(self, dumps: Sequence[SlotDump]) -> None:
+        self.dumps = tuple(dumps)
+
+    def touch_session(self, number: int, session: SlotSession) -> None:
+        """A session is about to change."""
+        for dump in self.dumps:
+            dump.touch_session(number, session)
+
+    def touch_entity(self, key: EntityKey, state: Any) -> None:
+        """An entity is about to change."""
+        for dump in self.dumps:
+            dump.touch_entity(key, state)
+
+
+def with_dump(current: SlotDump | Dumps | None, dump: SlotDump) -> SlotDump | Dumps:
+    """Return what is told of changes when one more dump is under way."""
+    return dump if current is None else Dumps((*_all(current), dump))
+
+
+def without_dump(current: SlotDump | Dumps | None, dump: SlotDump) -> SlotDump | Dumps | None:
+    """Return what is told of changes when a dump is over, None for nobody; harmless when it was over before."""
+    left = [one for one in _all(current) if one is not dump]
+    return Dumps(left) if len(left) > 1 else left[0] if left else None
+
+
+def _all(current: SlotDump | Dumps | None) -> tuple[SlotDump, ...]:
+    if current is None:
+        return ()
+    return current.dumps if isinstance(current, Dumps) else (current,)
 
 
 def _slice(table: Rows, offset: int, part_bytes: int) -> tuple[list[object], int]:

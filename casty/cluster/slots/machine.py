@@ -28,7 +28,7 @@ from itertools import islice
 from typing import Any
 
 from casty.cluster.slots.applied import Applied, MachineLimits, may_wait
-from casty.cluster.slots.dump import SlotDump, SlotLoad
+from casty.cluster.slots.dump import Dumps, SlotDump, SlotLoad, with_dump, without_dump
 from casty.cluster.slots.grant_times import GrantTimes
 from casty.cluster.slots.lapses import Ends, lapse_of
 from casty.cluster.slots.lifetimes import Lifetimes
@@ -69,9 +69,14 @@ from casty.entity_order import EntityOrder
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
-__all__ = ["ENDED_AT_ONCE", "END_PART", "RELEASE", "Applied", "MachineLimits", "SlotMachine"]
+__all__ = [
+    "ENDED_AT_ONCE", "END_PART", "FORMER", "RELEASE", "Applied", "MachineLimits", "SlotMachine",
+]  # fmt: skip
 
 TOKEN_BITS = 33
+FORMER = 0
+"""The number of the session that stands for all holders of a former generation. No entry opens it and nobody keeps it
+alive, so it ends by the leader's ordinary duty, one time to live after this generation began to be led."""
 MIN_OUTCOMES = 1024
 """Unconfirmed outcomes that a session may always have: confirmations come only with its next keep-alive."""
 DUMP_BYTES = 256 * 1024
@@ -88,6 +93,9 @@ _DONE: Reply = [OK]
 _EXPIRED: Reply = [EXPIRED]
 _QUEUED: Reply = [QUEUED]
 _STALE: Reply = [STALE]
+_CLOSED: Reply = [
+    BUSY, "holders of the former generation may live: nothing is granted for one time to live after a recovery",
+]  # fmt: skip
 
 
 class SlotMachine:
@@ -128,7 +136,7 @@ class SlotMachine:
         self._generation = generation
         self._counter = 0
         self._waiting = 0
-        self._dump: SlotDump | None = None
+        self._dump: SlotDump | Dumps | None = None
         """Told of every session and entity before it changes."""
         self._index = 0
         self.changed_index = 0
@@ -209,6 +217,8 @@ class SlotMachine:
         if seq < session.low:
             return Applied(_STALE)
         if kind in _PARTIES and may_wait(kind, command):
+            if kind in HOLDING_KINDS and FORMER in self.sessions:
+                return Applied(_CLOSED)
             refused = self._refuse_wait(session, seq)
             if refused is not None:
                 return refused
@@ -584,15 +594,14 @@ class SlotMachine:
         self._context.time = self.time
 
     def begin_dump(self, part_bytes: int) -> SlotDump:
-        """Begin to dump the present state in parts, while entries go on being applied; one dump at a time."""
-        assert self._dump is None
-        self._dump = SlotDump(self, part_bytes)
-        return self._dump
+        """Begin to dump the present state in parts, while entries go on being applied; several may be under way."""
+        dump = SlotDump(self, part_bytes)
+        self._dump = with_dump(self._dump, dump)
+        return dump
 
     def end_dump(self, dump: SlotDump) -> None:
         """A dump is over."""
-        if self._dump is dump:
-            self._dump = None
+        self._dump = without_dump(self._dump, dump)
 
     def begin_load(self, former: Callable[[SlotMachine], object] | None = None) -> SlotLoad:
         """Begin to put a state together that takes this one's place when it is whole; `former` gets this one then."""

@@ -373,6 +373,10 @@ class SlotReplica:
             self.maps.led()
         self._on_role(group)
 
+    def may_speak(self, group: Group) -> bool:
+        """Whether it leads, nobody else can, and its machine has all that was acknowledged."""
+        return self.leader is not None and _may_speak(group, self._runtime.clock.now())
+
     def begin_dump(self) -> SlotDump:
         """Begin to dump the machine's state."""
         return self.machine.begin_dump(self._settings.snapshot_chunk_bytes)

@@ -1,0 +1,178 @@
+"""Whether another generation took the place of this one: then this process serves nobody any more. One per process.
+
+A recovered cluster (ADR 0046) names the clusters whose place it takes, its *former* ones. Processes of a former one may
+come back: they were cut off, or somebody starts them. They end as soon as they meet a process of the recovered one:
+
+- A node says in its hello of which cluster it is. Members of a recovered one dial, besides each other, where members of
+  the former ones listened. Who is dialled so dials back, as it would anybody who asks to join, and judges by the answer
+  to its own dial only: what a stranger says of itself moves nobody.
+- The answer names the former clusters. Who is of one of them ends: its groups stop in the same turn, its disk notes
+  that it is out of use, and the process closes.
+- Two operators may recover the same cluster, on two sides of a cut. Both clusters name it as former, so of these the
+  one with the lower (generation, cluster id) ends.
+
+Lost, doubled or late: dials are repeated for as long as both live; the verdict depends on what never changes. A node
+that has not heard of its own cluster's former ones yet (it was restarted) lets those links end that know too little
+when it hears of them, and they are made anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from casty.address import NodeAddress
+from casty.cluster.control.machine import ControlMachine
+from casty.cluster.control.replica import ControlReplica
+from casty.cluster.multiraft.host import Host
+from casty.cluster.node.bootstrap import Bootstrap
+from casty.cluster.node.links import Links
+from casty.errors import Superseded
+from casty.limits import MAX_GENERATION
+from casty.wire.hello import Hello
+
+__all__ = ["Succession", "successor_of"]
+
+log = logging.getLogger("casty.node")
+
+Cluster = tuple[str, int]
+"""(cluster id, generation)."""
+
+
+class Disk(Protocol):
+    """The node's disk, if it has one."""
+
+    def superseded(self, successor: Cluster) -> None:
+        """Note that the directory is out of use."""
+
+
+class Succeeded(Protocol):
+    """The node; see `Node`."""
+
+    node_id: str
+    missing: list[str]
+    host: Host
+    links: Links
+    control: ControlReplica
+    bootstrap: Bootstrap
+
+    @property
+    def disk(self) -> Disk | None:
+        """Where it keeps its replicas."""
+
+
+class Succession:
+    """What one process knows of generations before and after its own.
+
+    Parameters
+    ----------
+    node
+        The process.
+
+    Attributes
+    ----------
+    successor
+        Which cluster took the place of this process's; None while none did.
+    on_ended
+        Called once, in the turn in which that is found.
+    """
+
+    def __init__(self, node: Succeeded) -> None:
+        self._node = node
+        self._known: tuple[Cluster, ...] = ()
+        self.successor: Cluster | None = None
+        self.on_ended: Callable[[], object] = _nothing
+
+    def check(self) -> None:
+        """Raise `Superseded` where another cluster took the place of this process's."""
+        if self.successor is not None:
+            raise Superseded("; ".join(self._node.missing))
+
+    def addresses(self, machine: ControlMachine) -> Iterator[NodeAddress]:
+        """Return where members are, and where those of former clusters were."""
+        for row in machine.members.values():
+            yield NodeAddress(row.host, row.port)
+        for host, port in machine.former_members:
+            yield NodeAddress(host, port)
+
+    def meets(self, hello: Hello) -> bool:
+        """A node dials this one. Whether it is of a former cluster: it is let in, to be told so."""
+        mine, theirs = self._node.bootstrap.cluster_id, hello.cluster_id
+        if not mine or hello.role != "node" or theirs in ("", mine):
+            return False
+        if theirs in dict(self._node.control.machine.former):
+            return True
+        if hello.generation > self._node.control.machine.generation:
+            self._node.links.want_guest(hello.address)
+        return False
+
+    def flaw(self, extra: Mapping[str, Any]) -> str | None:
+        """Say that whoever answered a dial, by its welcome, is of a cluster that took this one's place; end then."""
+        mine: Cluster = (self._node.bootstrap.cluster_id, self._node.control.machine.generation)
+        found = successor_of(mine, self._node.control.machine.former, extra)
+        if found is None:
+            return None
+        text = f"cluster {mine[0]} is over: {found[0]}, generation {found[1]}, was recovered from it"
+        if self.successor is None:
+            self._end(found, text)
+        return text
+
+    def _end(self, successor: Cluster, text: str) -> None:
+        node = self._node
+        self.successor = successor
+        node.host.close()
+        node.missing = [text]
+        if node.disk is not None:
+            node.disk.superseded(successor)
+        log.error(
+            "%s ends: %s. What it has that the other lacks is given up; start it with an empty data directory",
+            node.node_id, text,
+        )  # fmt: skip
+        self.on_ended()
+
+    def follow(self, machine: ControlMachine) -> None:
+        """The control state changed: links that were made before the former clusters were known are looked at anew."""
+        if machine.former == self._known:
+            return
+        self._known = machine.former
+        former = dict(machine.former)
+        for link in list(self._node.links.inbound):
+            if link.remote.cluster_id in former:
+                link.close("its cluster is over; it is told when it dials again")
+        for link in self._node.links.everyone():
+            if link.is_dialled:
+                self.flaw(link.welcome_extra)
+
+
+def successor_of(mine: Cluster, former: tuple[Cluster, ...], extra: Mapping[str, Any]) -> Cluster | None:
+    """Return the cluster that a welcome shows, if it took the place of mine. Pure.
+
+    Parameters
+    ----------
+    mine, former
+        Of which cluster this process is, and that one's former ones.
+    extra
+        What the welcome tells: ``cluster_id``, ``generation`` and ``former``; anything else is no proof.
+
+    Examples
+    --------
+    >>> successor_of(("x", 1), (), {"cluster_id": "y", "generation": 2, "former": [["x", 1]]})
+    ('y', 2)
+    >>> successor_of(("z", 3), (("x", 1),), {"cluster_id": "y", "generation": 2, "former": [["x", 1]]})
+    """
+    theirs, rows = (extra.get("cluster_id"), extra.get("generation")), extra.get("former")
+    if not mine[0] or theirs[0] in ("", mine[0]) or not isinstance(rows, list):
+        return None
+    if not isinstance(theirs[0], str) or type(theirs[1]) is not int or not 0 < theirs[1] <= MAX_GENERATION:
+        return None
+    named = [row[0] for row in rows if isinstance(row, list) and len(row) == 2 and isinstance(row[0], str)]
+    found = (theirs[0], theirs[1])
+    if mine[0] in named:
+        return found
+    is_kin = any(cluster_id in named for cluster_id, _ in former)
+    return found if is_kin and (found[1], found[0]) > (mine[1], mine[0]) else None
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

@@ -1,0 +1,96 @@
+"""The state of a slot as it begins in a new generation. Pure.
+
+What changes, and why:
+
+- All sessions end. Their clients were told of another cluster id and other epochs: no number of theirs is known here.
+  What they held is free, what waited is gone. Nothing that was held is revived.
+- The generation of its tokens is raised above every one that the former generation can have granted, lost or not.
+- The slot is *closed*: a session that stands for all former holders is put in (`FORMER`), and while it is there no lock
+  or permit is granted. It ends one time to live after somebody began to lead the slot: by then every client that could
+  not reach the former generation knows that its holds are lost. That covers also the grants that were lost.
+- What is on record in a journal goes, where the state may lack what the journal has: the journal is what counts, and
+  whoever uses the entity next restores it from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from casty.cluster.slots.machine import FORMER, SlotMachine
+from casty.cluster.slots.schema import EXPIRE
+from casty.cluster.slots.session_record import SlotSession
+from casty.distributed.machines.base import QUEUED, RECORD
+from casty.errors import RecoveryError
+from casty.limits import MAX_GENERATION
+from casty.wire.pack import pack
+
+__all__ = ["Renewed", "renew"]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What became of a slot: how many entities there are, and what was not taken over."""
+
+    entities: int = 0
+    sessions: int = 0
+    holds: int = 0
+    """Locks and permits that were held, and are free."""
+    waiting: int = 0
+    """Calls that waited, and are gone."""
+    on_record: int = 0
+    """Entities that are left to their journal."""
+
+    def __add__(self, other: Renewed) -> Renewed:
+        return Renewed(*[getattr(self, field.name) + getattr(other, field.name) for field in fields(Renewed)])
+
+
+def renew(machine: SlotMachine, generation: int, mark: bytes, *, is_whole: bool) -> Renewed:
+    """Change a state that nobody else has; returns what became of it.
+
+    Parameters
+    ----------
+    machine
+        The state of one slot.
+    generation
+        Of the new cluster.
+    mark
+        Random bytes that nobody can name: the proof of the session that closes the slot.
+    is_whole
+        Whether the state has everything that was acknowledged, so also all that a journal has.
+
+    Raises
+    ------
+    RecoveryError
+        There is no higher generation.
+    """
+    sessions = {number: session for number, session in machine.sessions.items() if number != FORMER}
+    held = [machine.is_held(number, seq) for number, session in sessions.items() for seq in session.waits]
+    for number in list(machine.sessions):
+        _end(machine, number)
+    on_record = 0 if is_whole else _leave_to_journal(machine)
+    raised = max(generation, machine.numbers[0] + 1)
+    if raised > MAX_GENERATION:
+        raise RecoveryError(f"expected a generation of at most {MAX_GENERATION}, found {raised}")
+    machine.raise_generation(raised)
+    machine.sessions[FORMER] = SlotSession(mark, b"")
+    machine.attempts[mark] = FORMER
+    return Renewed(len(machine.entities), len(sessions), sum(held), len(held) - sum(held), on_record)
+
+
+def _end(machine: SlotMachine, number: int) -> None:
+    entry = pack([EXPIRE, number])
+    while machine.apply(0, entry).reply[0] == QUEUED:
+        assert number in machine.sessions, "only of a session that is there something may be left"
+
+
+def _leave_to_journal(machine: SlotMachine) -> int:
+    count = 0
+    for key in [key for key in machine.entities if key[0] == RECORD]:
+        record = machine.entities[key]
+        if record.is_live or not record.had_state:
+            # Else it was there before anybody put it on record, and the journal has nothing of it yet.
+            name = key[1]
+            machine.change((name[0], name[1:]), None)
+            count += 1
+        machine.change(key, None)
+    return count
