@@ -215,7 +215,7 @@ class ClusteredActorSystem(ActorSystem):
         local.system = self
         self._actors = ClusterActors.of_node(node, local, self._serializer)
         node.leaving.on_asked = self._asked_to_leave
-        node.succession.on_ended = self._superseded
+        node.succession.on_ended = node.salvage.on_over = self._ended
         try:
             await self._until_serving()
         except BaseException:
@@ -333,7 +333,7 @@ class ClusteredActorSystem(ActorSystem):
         """Whether the system stopped because another generation was recovered from its cluster."""
         return self._node.succession.successor is not None
 
-    def _superseded(self) -> None:
+    def _ended(self) -> None:
         if self._aborting is None:
             self._aborting = asyncio.get_running_loop().create_task(self._abort(), name="abort")
 

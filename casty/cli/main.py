@@ -84,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
             "recover", help="make a new generation out of what survived the loss of a majority"
         )
     )
+    _add_salvage(
+        commands.add_parser("salvage", help="take what a survivor without a data directory has, and end it")
+    )
     _add_disk(commands.add_parser("disk", help="look into the data directory of a node that does not run"))
     demo = commands.add_parser("demo", help="start three nodes, use every structure, kill one, check")
     demo.add_argument("--seed", type=int, default=None, help="choose the simulated run at the end")
@@ -177,6 +180,18 @@ def _add_recover(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_recover)
 
 
+def _add_salvage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("directory", metavar="DIR", help="where nothing is yet; give it to casty recover")
+    parser.add_argument("--contact", type=address, required=True, metavar="H:P", help="the survivor")
+    parser.add_argument("--yes", action="store_true", help="do not ask; for scripts")
+    parser.add_argument(
+        "--timeout", type=seconds, default=30.0, metavar="S", help="seconds without an answer; default 30"
+    )
+    _add_secret(parser)
+    parser.add_argument("--config", metavar="FILE", help="a casty.toml with [tls], or secret in [cluster]")
+    parser.set_defaults(run=_salvage)
+
+
 def _add_secret(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--secret-file", metavar="FILE",
@@ -260,6 +275,12 @@ def _recover(options: argparse.Namespace) -> int:
     from casty.cli.recover import run_recover
 
     return run_recover(options)
+
+
+def _salvage(options: argparse.Namespace) -> int:
+    from casty.cli.salvage import run_salvage
+
+    return run_salvage(options)
 
 
 def _demo(options: argparse.Namespace) -> int:

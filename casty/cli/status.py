@@ -300,6 +300,11 @@ def render(document: Document) -> str:
     lines.append(_led(document["slots"]))
     if document["moving"]:
         lines.append(f"on their way to other members: {len(document['moving'])} slots")
+    if document["closed"]:
+        lines.append(
+            f"closed after a recovery, for one time to live: {len(document['closed'])} slots led by this node grant "
+            "no lock or permit"
+        )
     lacks, risks = health_of(document)
     lines += [f"does not serve: {lack}" for lack in lacks]
     lines += [f"at risk: {risk}" for risk in risks]

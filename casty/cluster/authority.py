@@ -114,6 +114,7 @@ RULES: dict[int, Rule] = {
     frames.STATUS:         Rule(TAKE,  TAKE,  TAKE,  TAKE,  TAKE,  "the status",           "itself"),
     frames.COMMAND:        Rule(TAKE,  CLOSE, CLOSE, CLOSE, CLOSE, "members",              "an operator"),
     frames.BACKUP:         Rule(TAKE,  CLOSE, CLOSE, CLOSE, CLOSE, "slots led here",       "an operator"),
+    frames.SALVAGE:        Rule(TAKE,  CLOSE, CLOSE, CLOSE, CLOSE, "all groups of this node", "an operator"),
     frames.ACTOR:          Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "public names",          "itself, its clients"),
     frames.RELAY:          Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "public names elsewhere", "itself, its clients"),
     frames.ENTITY:         Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "entities of regions",  "itself; a node passes on"),

@@ -36,6 +36,8 @@ __all__ = [
     "REQUEST",
     "ROWS",
     "ROWS_ACK",
+    "SALVAGE",
+    "SALVAGE_REPLY",
     "SENT",
     "SETTLED",
     "STATUS",
@@ -89,6 +91,8 @@ COMMAND = 42
 COMMAND_REPLY = 43
 BACKUP = 44
 BACKUP_REPLY = 45
+SALVAGE = 46
+SALVAGE_REPLY = 47
 
 # Actor messages.
 ACTOR = 48

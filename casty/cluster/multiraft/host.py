@@ -222,6 +222,15 @@ class Host:
         self.led.pop(number, None)
         self.on_role(group)
 
+    def give_up(self) -> list[Group]:
+        """Take part in nothing any more, and return the groups as they are: whoever waits there hears so."""
+        groups, self.groups = list(self.groups.values()), {}
+        self.led.clear()
+        self.close()
+        for group in groups:
+            group.replica.close()
+        return groups
+
     def note_ended(self, number: int, epoch: int, replica_number: int) -> None:
         """A replica is over that was never here: its disk has lost it."""
         self._ended[number] = (epoch, replica_number)

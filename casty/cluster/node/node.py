@@ -30,6 +30,7 @@ from casty.cluster.node.boundary import Boundary
 from casty.cluster.node.change_log import Chronicle
 from casty.cluster.node.commands import Commands
 from casty.cluster.node.disk import NodeDisk
+from casty.cluster.node.founding_document import document_of
 from casty.cluster.node.group_health import GroupHealth
 from casty.cluster.node.leader_tasks import ControlDuties, FailureDetector, SlotDuties
 from casty.cluster.node.leaving import Leaving
@@ -41,6 +42,7 @@ from casty.cluster.node.removed_replicas import Vacated
 from casty.cluster.node.replica_factory import Groups
 from casty.cluster.node.replica_repair import Refills
 from casty.cluster.node.request_handler import RequestHandler
+from casty.cluster.node.salvage import Salvage
 from casty.cluster.node.status import StatusReplies, status_document
 from casty.cluster.node.succession import Succession
 from casty.cluster.node.topology_publisher import TopologyPublisher
@@ -69,11 +71,6 @@ HAND_OVER_NS = 1_750_000_000
 """What stopping may take: two seconds with all that comes before and after."""
 STEP_S = 0.05
 
-AGREED = (
-    "session_ttl_s", "drift", "max_waiters", "max_entities", "max_sessions", "shortest_ttl_s", "max_session_ttl_s",
-)  # fmt: skip
-"""The settings that the founder's decide for good: replicas that apply the same entry have to come out the same."""
-
 PROMISED = ("election_min_s", "drift")
 """The settings that leases rest on: how long a follower keeps quiet after it heard of its leader."""
 
@@ -96,6 +93,7 @@ class Node:
     vacated: Vacated
     commands: Commands
     backups: Backups
+    salvage: Salvage
     bootstrap: Bootstrap
 
     def __init__(self, options: NodeOptions, runtime: Runtime) -> None:
@@ -249,6 +247,7 @@ class Node:
             frames.SUBSCRIBE: lambda link, body: self.publisher.subscribe(link),
             frames.STATUS: lambda link, body: self.statuses.ask(link),
             frames.COMMAND: self.commands.on_command,
+            frames.SALVAGE: lambda link, body: self.salvage.on_question(link, body),
             frames.BACKUP: lambda link, body: self.backups.on_question(link, body),
         }
         self.losses = Losses(clock)
@@ -276,6 +275,7 @@ class Node:
             self.host, self.node_id, self.links.send, self._leader_of, self.requests.drop_slot, self.chronicle.note,
         )  # fmt: skip
         self.commands = Commands(machine, self.control_calls.write)
+        self.salvage = Salvage(self, self.requests.slots)
         self.backups = Backups(clock, machine, self.host, self.requests.slots)
         self.leaving = Leaving(
             clock, self.node_id, self.incarnation, machine, self.control_calls, self.linked
@@ -297,18 +297,8 @@ class Node:
         return None if wall_s <= self._born_wall_s else max(1, wall_s)
 
     def _document(self, founding_id: str, founders: list[Identity], generation: int) -> dict[str, Any]:
-        settings = self.settings
-        return {
-            "id": founding_id,
-            "founder": self.node_id,
-            "name": self.options.name,
-            "generation": generation,
-            "cluster_id": self.runtime.entropy.token("cluster", 8).hex(),
-            "slots": settings.slots,
-            "replication": settings.replication,
-            "settings": {name: getattr(settings, name) for name in AGREED},
-            "founders": [list(identity) for identity in founders],
-        }
+        cluster_id = self.runtime.entropy.token("cluster", 8).hex()
+        return document_of(self.options, self.node_id, founding_id, cluster_id, founders, generation)
 
     # -- becoming part of a cluster
 
@@ -412,7 +402,7 @@ class Node:
         sessions, structures = self.requests.usage()
         return status_document(
             self.host, self.control.machine, self.leaders, self.is_linked,
-            [*self.missing, *self.group_health.texts, *self.refills.texts], self.refills.reason,
+            [*self.missing, *self.group_health.texts, *self.refills.texts], self.requests.closed(), self.refills.reason,
             sessions, structures, self.memory.document(), self.messages_lost(),
         )  # fmt: skip
 
@@ -607,6 +597,7 @@ class Node:
         self.groups.close()
         self.commands.close()
         self.backups.close()
+        self.salvage.close()
         self.host.close()
         self.bootstrap.close()
         self.links.close()

@@ -427,6 +427,12 @@ class RequestHandler:
         finally:
             node.output.end()
 
+    def closed(self) -> list[int]:
+        """Return the slots led here that grant nothing yet, as holders of a former generation may live."""
+        return [
+            slot for slot, replica in self.slots.items() if replica.is_closed and replica.leader is not None
+        ]
+
     def usage(self) -> tuple[int, dict[str, int]]:
         """Return the sessions and, by kind, the structures in the slots led here."""
         sessions, structures = 0, dict[str, int]()

@@ -70,6 +70,7 @@ def status_document(
     leaders: LeaderTable,
     is_linked: Callable[[str], bool],
     missing: list[str],
+    closed: list[int],
     failure_of: Callable[[int], str | None],
     sessions: int,
     structures: dict[str, int],
@@ -78,9 +79,10 @@ def status_document(
 ) -> dict[str, object]:
     """Return members, leader, slots, sessions, structures in use and memory as a plain value.
 
-    `failure_of` says why a group, by its number, has no replica here after one raised. `leaders` and `is_linked` say
-    who leads a slot that has no replica here; `sessions` and `structures` count what the slots led by this node hold;
-    `memory` is its use of its budget, `messages` what became of messages of actors that nobody will handle.
+    `closed` are the slots led here that grant nothing yet after a recovery. `failure_of` says why a group, by its
+    number, has no replica here after one raised. `leaders` and `is_linked` say who leads a slot that has no replica
+    here; `sessions` and `structures` count what the slots led by this node hold; `memory` is its use of its budget,
+    `messages` what became of messages of actors that nobody will handle.
     """
     control = host.groups.get(0)
     leader = control.core.leader if control is not None else None
@@ -105,6 +107,7 @@ def status_document(
             {**_slot(host, machine, leaders, is_linked, slot), "failed": failure_of(slot + 1)}
             for slot in range(len(machine.slots))
         ],
+        "closed": closed,
         "moving": [slot for slot, row in enumerate(machine.slots) if row.is_moving],
         "sessions": sessions,
         "structures": structures,

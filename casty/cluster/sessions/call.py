@@ -39,7 +39,7 @@ class Call:
     __slots__ = (
         "attempt", "call_id", "command", "deadline_ns", "entity", "future", "has_taken", "hold", "is_parked",
         "is_queued", "is_urgent", "is_waiting", "is_withdrawing", "leader", "ledger", "may_be_applied", "only_in",
-        "operation", "payload", "sent_to", "seq", "slot", "started_ns", "was_in_doubt",
+        "operation", "payload", "put_off", "sent_to", "seq", "slot", "started_ns", "was_in_doubt",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +68,8 @@ class Call:
         self.leader: str | None = None
         self.ledger: Ledger[Hold] | None = None
         self.only_in: Ledger[Hold] | None = None
+        self.put_off = ""
+        """Why the slot's leader did not take it, the last time that it said so."""
         self.is_parked = False
         self.is_queued = False
         self.is_urgent = False

@@ -277,6 +277,8 @@ class CallRouter:
         """The attempt was refused, or nobody knows: try again, elsewhere if a hint says where."""
         if reply[0] != UNKNOWN:
             call.may_be_applied = call.was_in_doubt
+        if reply[0] == BUSY and len(reply) > 1:
+            call.put_off = str(reply[1])
         if reply[0] == BUSY and call.seq and call.ledger is not None and not call.is_withdrawing:
             # With what is confirmed by now: the slot may have refused for want of exactly that.
             call.payload = call.entry(call.ledger)
@@ -421,7 +423,9 @@ class CallRouter:
             call.fail(OutcomeUnknown(text))
             return
         lack = (
-            f"no route to slot {call.slot} or no leader" if call.slot >= 0 else "no node told of the cluster"
+            call.put_off or f"no route to slot {call.slot} or no leader"
+            if call.slot >= 0
+            else "no node told of the cluster"
         )
         call.fail(Unavailable(f"{call}: {lack} {within}; it was not applied"))
 

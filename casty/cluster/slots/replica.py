@@ -21,7 +21,7 @@ from casty.cluster.multiraft.proposals import (
 from casty.cluster.slots.dump import SlotDump, SlotLoad
 from casty.cluster.slots.leader import EXPIRY_WORK, SlotLeader
 from casty.cluster.slots.lifetimes import Lifetimes
-from casty.cluster.slots.machine import MachineLimits, SlotMachine
+from casty.cluster.slots.machine import FORMER, MachineLimits, SlotMachine
 from casty.cluster.slots.map_service import SlotMaps
 from casty.cluster.slots.node_memory import NodeMemory
 from casty.cluster.slots.operations import KEEPALIVE_FIELDS, MARKS_BYTES, SCAN
@@ -415,8 +415,13 @@ class SlotReplica:
             self.refuse_read(token)
 
     def count_sessions(self) -> int:
-        """Return the number of sessions."""
-        return len(self.machine.sessions)
+        """Return the number of sessions of clients."""
+        return len(self.machine.sessions) - self.is_closed
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is granted yet: holders of a former generation may live."""
+        return FORMER in self.machine.sessions
 
     def count_structures(self) -> dict[str, int]:
         """Return the number of entities by kind."""

@@ -1,0 +1,130 @@
+"""What becomes of a slot's state in a new generation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from casty.cluster.recovery.renewal import Renewed, renew
+from casty.cluster.slots.machine import FORMER, MachineLimits, SlotMachine
+from casty.cluster.slots.records import record_key
+from casty.cluster.slots.schema import CLOSE, COMMAND, EXPIRE, OPEN
+from casty.distributed.machines.base import (
+    BARRIER,
+    BUSY,
+    COUNTER,
+    EXPIRED,
+    LOCK,
+    OK,
+    QUEUED,
+    RECORD,
+    SEMAPHORE,
+)
+from casty.distributed.machines.record import Record
+from casty.errors import RecoveryError
+from casty.limits import MAX_GENERATION
+from casty.wire.pack import pack
+
+GENERATION = 50
+
+
+class Slot:
+    """A slot machine and its log."""
+
+    def __init__(self, generation: int = GENERATION) -> None:
+        self.machine = SlotMachine(MachineLimits(), generation)
+        self.index = 0
+        self.seq = 0
+
+    def apply(self, *entry: Any) -> list[Any]:
+        self.index += 1
+        reply: list[Any] = self.machine.apply(self.index, pack(list(entry))).reply
+        return reply
+
+    def open(self, name: bytes) -> int:
+        number: int = self.apply(OPEN, name, b"client")[1]
+        return number
+
+    def call(self, session: int, kind: int, entity: bytes, *command: Any) -> list[Any]:
+        self.seq += 1
+        return self.apply(COMMAND, session, self.seq, 1, 1, kind, entity, list(command))
+
+
+def acquire(slot: Slot, session: int, name: bytes = b"l") -> list[Any]:
+    return slot.call(session, LOCK, name, 1)
+
+
+def test_holds_and_waiters_are_gone_and_tokens_are_above_all_that_were() -> None:
+    slot = Slot()
+    first, second = slot.open(b"one"), slot.open(b"two")
+    token = acquire(slot, first)[1]
+    assert acquire(slot, second) == [QUEUED]
+    what = renew(slot.machine, GENERATION + 1, b"mark", is_whole=True)
+    assert (what.sessions, what.holds, what.waiting) == (2, 1, 1)
+    assert list(slot.machine.sessions) == [FORMER] and slot.machine.numbers[2] == 0
+    assert slot.apply(COMMAND, first, 99, 1, 1, COUNTER, b"c", [1, 1]) == [EXPIRED]
+    assert slot.apply(EXPIRE, FORMER) == [OK]
+    third = slot.open(b"three")
+    assert acquire(slot, third)[1] > token and acquire(slot, third)[1:2] != [token]
+
+
+def test_a_slot_whose_own_generation_was_raised_is_raised_above_that() -> None:
+    slot = Slot()
+    slot.machine.raise_generation(GENERATION + 500)
+    renew(slot.machine, GENERATION + 1, b"mark", is_whole=True)
+    assert slot.machine.numbers[0] == GENERATION + 501
+    slot.machine.raise_generation(MAX_GENERATION)
+    with pytest.raises(RecoveryError, match="expected a generation of at most"):
+        renew(slot.machine, GENERATION + 2, b"other", is_whole=True)
+
+
+def test_a_closed_slot_grants_nothing_that_excludes_and_nobody_can_open_it_early() -> None:
+    slot = Slot()
+    renew(slot.machine, GENERATION + 1, b"mark", is_whole=True)
+    session = slot.open(b"one")
+    assert acquire(slot, session)[0] == BUSY
+    assert slot.call(session, SEMAPHORE, b"s", 1, 3, 1)[0] == BUSY
+    assert slot.call(session, COUNTER, b"c", 1, 5) == [OK, 5]
+    assert slot.call(session, BARRIER, b"b", 1, "p", 2) == [QUEUED]
+    assert not slot.machine.sessions[FORMER].is_owned_by(b""), "what a gateway may send has its proof"
+    assert slot.apply(OPEN, b"mark2", b"client")[1] != FORMER
+    assert slot.apply(EXPIRE, FORMER) == [OK]
+    assert acquire(slot, session)[0] == OK
+
+
+def test_a_session_with_more_than_one_entry_lets_go_ends_as_a_whole() -> None:
+    slot = Slot()
+    session = slot.open(b"one")
+    for number in range(400):
+        assert acquire(slot, session, b"l%d" % number)[0] == OK
+    slot.apply(CLOSE, session)  # over, and let go in part only
+    what = renew(slot.machine, GENERATION + 1, b"mark", is_whole=True)
+    assert what.entities == 0 and list(slot.machine.sessions) == [FORMER]
+
+
+def test_what_is_on_record_is_left_to_its_journal_where_the_state_may_lack_something() -> None:
+    slot = Slot()
+    session = slot.open(b"one")
+    for name in (b"live", b"plain", b"begun"):
+        slot.call(session, COUNTER, name, 1, 5)
+    live, begun = Record(b"j", b"l", False), Record(b"j", b"l", True)
+    live.is_live = True
+    slot.machine.change(record_key((COUNTER, b"live")), live)
+    slot.machine.change(record_key((COUNTER, b"begun")), begun)
+    # Nothing is lost: the record goes on where it was.
+    what = renew(slot.machine, GENERATION + 1, b"mark", is_whole=True)
+    assert what.on_record == 0 and record_key((COUNTER, b"live")) in slot.machine.entities
+    what = renew(slot.machine, GENERATION + 2, b"other", is_whole=False)
+    left = sorted(slot.machine.entities)
+    assert what.on_record == 1 and left == [(COUNTER, b"begun"), (COUNTER, b"plain")], (
+        "what the journal knows nothing of stays"
+    )
+    assert not [key for key in left if key[0] == RECORD]
+
+
+def test_a_renewed_state_that_is_renewed_again_counts_no_client() -> None:
+    slot = Slot()
+    renew(slot.machine, GENERATION + 1, b"mark", is_whole=True)
+    assert renew(slot.machine, GENERATION + 2, b"other", is_whole=True) == Renewed()
+    assert list(slot.machine.attempts.values()) == [FORMER]
