@@ -38,9 +38,37 @@ def health_of(document: dict[str, Any]) -> Health:
     led_by_nobody = [slot["slot"] for slot in slots if slot["leader"] is None]
     if led_by_nobody:
         lacks.append(f"{_named(led_by_nobody)} without a leader")
+    disk = document["disk"]
+    if disk is not None and disk["state"] == "full":
+        lacks.append(f"the disk of this node is full, it goes on when there is room: {disk['error']}")
+    elif disk is not None and disk["state"] == "broken":
+        lacks.append(f"the disk of this node failed, start it anew when that is in order: {disk['error']}")
+    lacks += _lost(document["lost"])
     if document["memory"]["is_full"]:
         lacks.append("this node is full: it refuses what grows")
     return Health(lacks, _risks(document))
+
+
+def _lost(rows: list[dict[str, Any]]) -> list[str]:
+    """Groups that lack the same members are named together."""
+    alike: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["lacks_majority"]:
+            alike.setdefault((", ".join(row["unreachable"]), ", ".join(row["copies"])), []).append(row)
+    texts = []
+    for (unreachable, copies), groups in alike.items():
+        slots = [row["group"] - 1 for row in groups if row["group"]]
+        what = " and ".join(
+            [
+                *(["the control group"] if len(slots) < len(groups) else []),
+                *([_named(slots)] if slots else []),
+            ]
+        )
+        texts.append(
+            f"{what}: no majority for {max(row['for_s'] for row in groups)} s; copies are with {copies}, of these "
+            f"{unreachable} cannot be reached from this node"
+        )
+    return texts
 
 
 def _risks(document: dict[str, Any]) -> list[str]:

@@ -257,6 +257,11 @@ class Book(Storage):
             self.manifest = manifest
             self._batch.put(MANIFEST, encode_manifest(manifest))
 
+    def has_kept(self, group: int, epoch: int) -> bool:
+        """Whether a replica of a group was ever on the disk; before that nobody was told that it is there."""
+        row = self._kept.groups.get(group)
+        return row is not None and row.epoch == epoch
+
     # -- reading
 
     async def load(self, group: int) -> Stored:
@@ -298,7 +303,8 @@ class Book(Storage):
         """
         self._device.close()
         await self._device.open()
-        self.manifest, self._shelves = self._kept, {}
+        # What the process found out stays true; replicas are what the disk has of them.
+        self.manifest, self._shelves = self.manifest._replace(groups=self._kept.groups), {}
         self._batch = Batch()
         self._batch.put(MANIFEST, encode_manifest(self.manifest))
         self.halted = None

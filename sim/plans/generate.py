@@ -28,6 +28,9 @@ __all__ = ["ACTOR_KINDS", "ARGUMENTS", "FAMILIES", "ROGUE", "SCENARIOS", "SCENAR
 ROGUE = "rogue"
 SCENARIOS = (*SCENARIO_KINDS, "mixed", "membership", "memory", ACTORS, ENTITIES, JOURNAL, ROGUE, DURABLE)
 
+ON_DISKS = ("mixed", "membership")
+"""Scenarios of which a share of the seeds is on nodes with disks, with what happens to disks on top."""
+ONE_ON_DISKS_IN = 5
 FAMILIES: tuple[str, ...] = (
     "delay", "jitter", "loss", "fragment", "link_loss", "reset", "half_open", "one_way_cut", "split", "ring", "bridge",
     "crash", "restart", "pause", "clock_drift", "clock_offset", "client_crash", "client_pause", "client_cancel",
@@ -49,7 +52,8 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
         services and entities; ``entities`` for event-sourced and volatile ones that are unloaded; ``journal`` for
         structures on record in a journal that fails, in clusters that lose all
         their memory; ``rogue`` for ``mixed`` with a process that sends forged frames, which else every fourth
-        seed of ``mixed`` has; ``durable`` for ``mixed`` on nodes with disks, and what happens to those.
+        seed of ``mixed`` has; ``durable`` for ``mixed`` on nodes with disks, and what happens to those. Every fifth
+        seed of ``mixed`` and of ``membership`` is on disks as well.
     seed
         Any integer.
     duration_s
@@ -68,7 +72,15 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
         plan = expand("mixed", seed, duration_s=duration_s, do_members_call=do_members_call)
         return replace(plan, scenario=ROGUE, cluster=replace(plan.cluster, rogues=1))
     if scenario == DURABLE:
-        return _with_disks(expand("mixed", seed, duration_s=duration_s, do_members_call=do_members_call))
+        plan = _expanded("mixed", seed, duration_s=duration_s, do_members_call=do_members_call)
+        return replace(_with_disks(plan), scenario=DURABLE)
+    plan = _expanded(scenario, seed, duration_s=duration_s, do_members_call=do_members_call)
+    is_on_disks = scenario in ON_DISKS and Dice(scenario, seed).one_in("disks", 0, ONE_ON_DISKS_IN)
+    return _with_disks(plan) if is_on_disks else plan
+
+
+def _expanded(scenario: str, seed: int, *, duration_s: int | None, do_members_call: bool) -> Plan:
+    """Return the plan without disks."""
     dice = Dice(scenario, seed)
     members = draw_shape_of(dice) if scenario == "membership" else None
     nodes = [f"node-{index + 1}" for index in range(members.nodes if members else draw_nodes(dice))]
@@ -117,7 +129,6 @@ def _with_disks(plan: Plan) -> Plan:
     faults = DiskHarm(Dice(DURABLE, plan.seed), Cast(nodes, clients, plan.duration_us)).faults()
     return replace(
         plan,
-        scenario=DURABLE,
         cluster=replace(plan.cluster, disks=1),
         faults=tuple(sorted([*plan.faults, *faults], key=lambda fault: fault.at_us)),
         label=MAY_BE_UNAVAILABLE,

@@ -45,6 +45,8 @@ class SimDisk:
         What each transaction takes longer.
     full
         By how many faults nothing can be written.
+    is_broken
+        Whether it fails at the next write, as a disk does that is not full.
     is_stale
         Whether it is of an earlier time than what its process was told is on it.
     is_damaged
@@ -60,7 +62,7 @@ class SimDisk:
         """Asked for by the process that has the disk, and not told to be done."""
         self.held_ns = 0
         self.full = 0
-        self.is_stale = self.is_damaged = False
+        self.is_stale = self.is_damaged = self.is_broken = False
         self.transactions = 0
         self._former: dict[bytes, bytes] = {}
         """What was there when it was opened last."""
@@ -169,6 +171,9 @@ class SimDevice(Device):
         self._joined = 0
         if disk.full and self._error is None and any(one.changes for one in joined):
             self._error = DiskFull(f"{PLANNED} on the disk")
+            joined, disk.pending = [*joined, *disk.pending], []
+        if disk.is_broken and self._error is None and any(one.changes for one in joined):
+            self._error = DiskError(f"{PLANNED} of the disk")
             joined, disk.pending = [*joined, *disk.pending], []
         for one in joined:
             if self._error is None:

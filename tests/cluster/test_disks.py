@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from casty.cli.health import health_of
 from casty.config import Settings
 from casty.durable.records import MANIFEST, decode_manifest, log_key
 from casty.errors import DiskError, DiskFull
@@ -302,3 +303,54 @@ def test_founders_that_die_in_the_middle_found_one_cluster(at_s: float) -> None:
         assert await (await world.client()).distributed().counter("c").increment() == 1
 
     run(9850622, main)
+
+
+@pytest.mark.parametrize("delay_s", [0.3, 1.2, 1.25])
+@pytest.mark.parametrize("seed", [9935200, 9935201])
+def test_three_full_disks_while_a_cluster_is_founded_are_no_loss(seed: int, delay_s: float) -> None:
+    """What was created and never written is created again; nobody could fill it from others."""
+
+    async def main(world: World) -> None:
+        async def fill() -> None:
+            await asyncio.sleep(delay_s)
+            for change in (1, 0):
+                for name in ("node-1", "node-2", "node-3"):
+                    disk_of(world, name).full = change
+                await asyncio.sleep(6)
+
+        filling = asyncio.ensure_future(fill())
+        await world.cluster(3, config=Settings(slots=3), data_dir="disk")
+        await filling
+        structures = (await world.client()).distributed()
+        for number in range(6):
+            assert await structures.counter(f"c{number}", timeout=40).increment() == 1
+        assert all("~" not in group.core.id for group in node_of(world, "node-1").host.groups.values())
+
+    run(seed, main)
+
+
+def test_a_broken_disk_ends_a_nodes_part_until_it_is_started_anew_and_status_says_so() -> None:
+    async def main(world: World) -> None:
+        structures = await found(world)
+        counter = structures.counter("c")
+        assert await counter.increment() == 1
+        disk = disk_of(world, "node-1")
+        disk.is_broken = True
+        for number in range(2, 8):
+            assert await counter.increment() == number, "a majority goes on"
+        node = node_of(world, "node-1")
+        await world.until(lambda: not node.host.groups, timeout_s=30)
+        disk.is_broken = False
+        await asyncio.sleep(30)
+        status = node.status()
+        assert not node.host.groups and status["disk"]["state"] == "broken", "nobody knows what is on it"
+        [lack] = [lack for lack in health_of(status).lacks if "disk" in lack]
+        assert lack.startswith("the disk of this node failed, start it anew when that is in order: ")
+        crash(world, "node-1")
+        await world.start("node-1")
+        node = node_of(world, "node-1")
+        assert node.status()["disk"] == {"state": "ok", "error": None}
+        crash(world, "node-2")
+        assert await counter.increment() == 8
+
+    run(9935210, main)

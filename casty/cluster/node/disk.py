@@ -27,18 +27,20 @@ from casty.cluster.control.machine import JOIN, ControlMachine
 from casty.cluster.control.replica import CONTROL, ControlReplica
 from casty.cluster.multiraft.host import Host, Replica
 from casty.cluster.node.bootstrap import Bootstrap
+from casty.cluster.node.founding_document import founders_of
 from casty.cluster.node.links import Links
 from casty.cluster.node.options import NodeOptions
 from casty.cluster.node.replica_factory import Groups
 from casty.cluster.node.replica_repair import Refills
 from casty.cluster.node.request_handler import Agreed, RequestHandler
 from casty.config import SECOND_NS, Settings
+from casty.consensus import Membership, Restored
 from casty.durable.book import Book
 from casty.durable.records import MANIFEST, Corrupt, Manifest, decode_manifest
 from casty.errors import CastyError, DiskError, DiskFull
 from casty.ports import Runtime
 from casty.transport.output_batch import OutputBatch
-from casty.wire.pack import pack
+from casty.wire.pack import pack, unpack
 
 __all__ = ["NodeDisk", "open_book"]
 
@@ -53,6 +55,12 @@ class Kept(Protocol):
     settings: Settings
     node_id: str
     incarnation: str
+
+    @property
+    def replica_id(self) -> str:
+        """Under which key this process takes part in groups."""
+        ...
+
     missing: list[str]
     founding_entry: bytes
     output: OutputBatch
@@ -231,6 +239,12 @@ class NodeDisk:
         if group is not None and group.is_leading and node.control.machine.is_founded:
             node.propose_control(pack([JOIN, *identity]))
 
+    def document(self) -> dict[str, object]:
+        """Return what state the disk is in: ``ok``, ``full``, ``broken`` until the process is started anew."""
+        error = self.book.halted
+        state = "ok" if error is None else "full" if isinstance(error, DiskFull) else "broken"
+        return {"state": state, "error": None if error is None else str(error)}
+
     def superseded(self, successor: tuple[str, int]) -> None:
         """Another generation took the place of the cluster: no process is started with the directory any more."""
         self.book.note(successor=successor)
@@ -314,6 +328,33 @@ class NodeDisk:
         row = self.book.manifest.groups.get(number)
         is_former = row is not None and row.replica_number >= replica_number - 1
         return is_former and not self._node.refills.is_lost(number)
+
+    def begins_again(self, number: int, epoch: int) -> bool:
+        """Create the first replica of a group again, whose first write failed; False for what is none.
+
+        It never was on the disk, so nobody heard of it: under its name nothing was voted or acknowledged, and the group
+        may have no other replicas yet that it could be filled from. It may have answered a leader's heartbeats, on which a
+        lease rests, so it keeps quiet first, as after a restart.
+        """
+        node, machine = self._node, self._node.control.machine
+        if self.book.has_kept(number, epoch):
+            return False
+        if number == CONTROL:
+            document = unpack(node.founding_entry)[1] if node.founding_entry else None  # type: ignore[index]
+            membership = None if document is None else founders_of(document)
+        else:
+            row = machine.slots[number - 1]
+            membership = (
+                Membership(row.first) if node.replica_id in row.first and row.epoch == epoch else None
+            )
+        if membership is None:
+            return False
+        replica: Replica = (
+            node.control if number == CONTROL else node.requests.make_slot(number - 1, epoch, machine)
+        )
+        nothing = Restored(0, None, None, [], 0, 0, self.book.manifest.quiet_ns)
+        node.groups.create(number, epoch, membership, replica, 0, nothing, is_new=True)
+        return True
 
     async def _load(self) -> None:
         node = self._node

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from casty.cluster.control.ballots import Identity
+from casty.address import peer_key, replica_id_of
+from casty.cluster.control.ballots import MAX_VOTERS, Identity
 from casty.cluster.node.options import NodeOptions
+from casty.consensus import Membership
 
-__all__ = ["document_of"]
+__all__ = ["document_of", "founders_of"]
 
 AGREED = (
     "session_ttl_s", "drift", "max_waiters", "max_entities", "max_sessions", "shortest_ttl_s", "max_session_ttl_s",
@@ -49,3 +51,9 @@ def document_of(
         "settings": {name: getattr(settings, name) for name in AGREED},
         "founders": [list(identity) for identity in founders],
     }
+
+
+def founders_of(document: Mapping[str, Any]) -> Membership:
+    """Return the configuration that the control group begins with."""
+    keys = [replica_id_of(peer_key(row[0], row[1])) for row in document["founders"]]
+    return Membership(tuple(sorted(keys[:MAX_VOTERS])), (), tuple(sorted(keys[MAX_VOTERS:])))

@@ -18,6 +18,8 @@ log = logging.getLogger("casty.node")
 LOOK_NS = SECOND_NS
 PATIENCE_NS = 5 * SECOND_NS
 """So long an election may take before it is called a shortage; and so often one is complained of."""
+LOST_S = 60
+"""After so long without a majority the line says what can be done if it never comes back."""
 
 
 class GroupHealth:
@@ -63,14 +65,14 @@ class GroupHealth:
             log.warning("%s", one_line("; ".join(self.texts)))
 
     def _describe(self, now_ns: int) -> list[str]:
-        """Groups that lack the same voters are named together."""
+        """Groups that lack the same voters are named together, with how long the first of them lacks a leader."""
         by_voters: dict[tuple[str, ...], list[int]] = {}
         for number, since_ns in self._since_ns.items():
             if now_ns - since_ns >= PATIENCE_NS and number in self._host.groups:
                 by_voters.setdefault(_voters(self._host.groups[number]), []).append(number)
-        return [self._text(numbers, voters) for voters, numbers in by_voters.items()]
+        return [self._text(numbers, voters, now_ns) for voters, numbers in by_voters.items()]
 
-    def _text(self, numbers: Sequence[int], voters: Sequence[str]) -> str:
+    def _text(self, numbers: Sequence[int], voters: Sequence[str], now_ns: int) -> str:
         slots = [number - 1 for number in numbers if number > 0]
         what = ["the control group"] if 0 in numbers else []
         what += (
@@ -78,17 +80,49 @@ class GroupHealth:
             if slots
             else []
         )
-        missing = [
-            node_id_of(key)
-            for key in map(process_of, voters)
-            if key != self._me and not self._links.has_answered(key)
-        ]
+        missing = self._missing(voters)
         who = (
             f"of {len(voters)} voters {', '.join(missing)} cannot be reached"
             if missing
             else "no majority agrees"
         )
-        return f"no leader for {' and '.join(what)}: {who}"
+        for_s = max(now_ns - self._since_ns[number] for number in numbers) // SECOND_NS
+        advice = ""
+        if 2 * len(missing) >= len(voters) and for_s >= LOST_S:
+            advice = "; start these nodes, or if they are gone for good: casty recover"
+        return f"no leader for {' and '.join(what)}: {who}, for {for_s} s{advice}"
+
+    def _missing(self, voters: Sequence[str]) -> list[str]:
+        return [
+            node_id_of(key)
+            for key in map(process_of, voters)
+            if key != self._me and not self._links.has_answered(key)
+        ]
+
+    def rows(self, now_ns: int) -> list[dict[str, object]]:
+        """Return the groups here that lack a leader, for programs: who has copies, who of the voters is missing."""
+        rows: list[dict[str, object]] = []
+        for number, since_ns in self._since_ns.items():
+            group = self._host.groups.get(number)
+            membership = None if group is None else group.core.membership
+            if membership is None or now_ns - since_ns < PATIENCE_NS:
+                continue
+            missing = self._missing(membership.voters)
+            rows.append(
+                {
+                    "group": number,
+                    "voters": sorted(map(_node_id, membership.voters)),
+                    "copies": sorted(dict.fromkeys(map(_node_id, membership.members))),
+                    "unreachable": sorted(missing),
+                    "lacks_majority": 2 * len(missing) >= len(membership.voters),
+                    "for_s": (now_ns - since_ns) // SECOND_NS,
+                }
+            )
+        return rows
+
+
+def _node_id(id: str) -> str:
+    return node_id_of(process_of(id))
 
 
 def _voters(group: Group) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ from typing import Any
 from casty.address import NodeAddress, node_id_of, peer_key, process_of, replica_id_of
 from casty.cluster.authority import PEER
 from casty.cluster.control import topology as topologies
-from casty.cluster.control.ballots import MAX_VOTERS
 from casty.cluster.control.formation import Founding, Identity, Policy
 from casty.cluster.control.machine import FOUND, ControlMachine
 from casty.cluster.control.replica import CONTROL, ControlReplica, heard_ns
@@ -30,7 +29,7 @@ from casty.cluster.node.boundary import Boundary
 from casty.cluster.node.change_log import Chronicle
 from casty.cluster.node.commands import Commands
 from casty.cluster.node.disk import NodeDisk
-from casty.cluster.node.founding_document import document_of
+from casty.cluster.node.founding_document import document_of, founders_of
 from casty.cluster.node.group_health import GroupHealth
 from casty.cluster.node.leader_tasks import ControlDuties, FailureDetector, SlotDuties
 from casty.cluster.node.leaving import Leaving
@@ -50,7 +49,6 @@ from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.node_memory import NodeMemory
 from casty.complaint import Complaint, one_line
 from casty.config import SECOND_NS
-from casty.consensus import Membership
 from casty.errors import Refused
 from casty.events import LinkDown, LinkUp
 from casty.ports import Runtime, Timer
@@ -303,13 +301,11 @@ class Node:
     # -- becoming part of a cluster
 
     def _founded(self, document: dict[str, Any]) -> None:
-        keys = [replica_id_of(peer_key(row[0], row[1])) for row in document["founders"]]
         self.has_founded = True
         self.founding_entry = pack([FOUND, document])
         if self.disk is not None:
             self.disk.founded(document, self.founding_entry)
-        membership = Membership(tuple(sorted(keys[:MAX_VOTERS])), (), tuple(sorted(keys[MAX_VOTERS:])))
-        group = self.groups.create(CONTROL, document["generation"], membership, self.control)
+        group = self.groups.create(CONTROL, document["generation"], founders_of(document), self.control)
         if document["founder"] == self.node_id:
             group.core.campaign(self.runtime.clock.now())
         self.output.mark_due()
@@ -327,7 +323,9 @@ class Node:
 
     def _refill(self, number: int, epoch: int, replica_number: int) -> None:
         """Put a replica where one failed: the one that the disk has, or a blank one."""
-        if self.disk is not None and self.disk.wants(number, replica_number):
+        if self.disk is not None and (
+            self.disk.wants(number, replica_number) or self.disk.begins_again(number, epoch)
+        ):
             return
         if number == CONTROL:
             self.control.begin_anew()
@@ -402,7 +400,9 @@ class Node:
         sessions, structures = self.requests.usage()
         return status_document(
             self.host, self.control.machine, self.leaders, self.is_linked,
-            [*self.missing, *self.group_health.texts, *self.refills.texts], self.requests.closed(), self.refills.reason,
+            [*self.missing, *self.group_health.texts, *self.refills.texts], self.requests.closed(),
+            self.group_health.rows(self.runtime.clock.now()), None if self.disk is None else self.disk.document(),
+            self.refills.reason,
             sessions, structures, self.memory.document(), self.messages_lost(),
         )  # fmt: skip
 

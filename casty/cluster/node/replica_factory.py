@@ -72,11 +72,13 @@ class Groups:
         replica: Replica,
         replica_number: int = 0,
         restored: Restored | None = None,
+        *,
+        is_new: bool = False,
     ) -> Group:
         """Create one group; `membership` None makes a blank replica, the `replica_number`-th begun anew here.
 
         `restored` is what the disk has of it, with the configuration that the group began with; the replica has the
-        state of the snapshot in it by then.
+        state of the snapshot in it by then. `is_new` says that the disk has nothing of it all the same.
         """
         clock, entropy = self._runtime.clock, self._runtime.entropy
         low, high = self._timing.election_min_ns, self._timing.election_max_ns
@@ -109,7 +111,7 @@ class Groups:
         group.applied_index = core.applied
         if number:
             self._created[number - 1, epoch] = None
-        self._host.add(group, membership, is_restored=restored is not None)
+        self._host.add(group, membership, is_restored=restored is not None and not is_new)
         return group
 
     def lost(self, slot: int, epoch: int) -> None:

@@ -71,6 +71,8 @@ def status_document(
     is_linked: Callable[[str], bool],
     missing: list[str],
     closed: list[int],
+    lost: list[dict[str, object]],
+    disk: dict[str, object] | None,
     failure_of: Callable[[int], str | None],
     sessions: int,
     structures: dict[str, int],
@@ -79,7 +81,8 @@ def status_document(
 ) -> dict[str, object]:
     """Return members, leader, slots, sessions, structures in use and memory as a plain value.
 
-    `closed` are the slots led here that grant nothing yet after a recovery. `failure_of` says why a group, by its
+    `closed` are the slots led here that grant nothing yet after a recovery, `lost` the
+    groups here that lack a leader, `disk` what state the node's disk is in. `failure_of` says why a group, by its
     number, has no replica here after one raised. `leaders` and `is_linked` say who leads a slot that has no replica
     here; `sessions` and `structures` count what the slots led by this node hold; `memory` is its use of its budget,
     `messages` what became of messages of actors that nobody will handle.
@@ -108,6 +111,8 @@ def status_document(
             for slot in range(len(machine.slots))
         ],
         "closed": closed,
+        "lost": lost,
+        "disk": disk,
         "moving": [slot for slot, row in enumerate(machine.slots) if row.is_moving],
         "sessions": sessions,
         "structures": structures,

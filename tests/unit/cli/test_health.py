@@ -90,3 +90,32 @@ async def test_the_last_answer_or_error_is_what_the_wait_ends_with(is_ever_answe
     else:
         with pytest.raises(Unavailable):
             await until_it_serves(ask, 0.3)
+
+
+def test_a_lost_majority_is_named_with_who_has_copies_and_since_when() -> None:
+    rows = [
+        {"group": group, "voters": ["a", "b", "c"], "copies": ["a", "b", "c"], "unreachable": ["b", "c"],
+         "lacks_majority": True, "for_s": 10 + group}
+        for group in (0, 1, 2)
+    ]  # fmt: skip
+    found = health_of(
+        document(lost=[*rows, {**rows[0], "group": 5, "unreachable": ["b"], "lacks_majority": False}])
+    )
+    [lack] = found.lacks
+    assert lack.startswith(
+        "the control group and 2 slots (0, 1): no majority for 12 s; copies are with a, b, c"
+    )
+    assert lack.endswith("of these b, c cannot be reached from this node")
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [("full", "goes on when there is room"), ("broken", "start it anew")]
+)
+def test_a_disk_that_does_not_write_is_named(state: str, said: str) -> None:
+    [lack] = health_of(document(disk={"state": state, "error": "data_dir 'x': no"})).lacks
+    assert said in lack and "data_dir 'x': no" in lack
+    assert health_of(document(disk={"state": "ok", "error": None})).lacks == []
+
+
+def test_slots_that_are_closed_after_a_recovery_are_shown() -> None:
+    assert "2 slots led by this node grant no lock" in render(document(closed=[1, 4]))
