@@ -1,8 +1,9 @@
 """What a disk costs: increments, map puts and lock cycles on three nodes with data directories, and in memory.
 
 Both clusters run at the same time and are measured in turn, line by line, so that whatever else the machine does meets
-both. Beside them stands what the disk itself takes: 4 KiB written and synced, again and again, by one process. The
-three nodes share the disk here; on machines of their own each has its own.
+both. Beside them stands what the disk itself takes: 4 KiB written and synced, again and again, by one process, and
+where it is installed, etcd with three members on that disk. The three nodes share the disk here; on machines of their
+own each has its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
+from benchmarks.etcd import CALLS, Etcd, missing_for_etcd
 from benchmarks.measure import Result, measure, quantile, table
 from benchmarks.structures import WORKLOADS, Call
 from casty.cli.processes import Cluster
@@ -52,8 +55,16 @@ def sync_times_ms(folder: Path, count: int = SYNCS) -> list[float]:
     return times_ms
 
 
-async def run_durable(callers: list[int], seconds: float, folder: Path) -> list[Result]:
-    """Measure every workload on both clusters; a line of the one is followed by the same line of the other."""
+class Measured(NamedTuple):
+    """The lines of all, and why a row of them is not there."""
+
+    results: list[Result]
+    etcd: list[Result]
+    skipped: str | None
+
+
+async def run_durable(callers: list[int], seconds: float, folder: Path) -> Measured:
+    """Measure every workload on both clusters, and on etcd; lines of one workload follow each other."""
     words = ("--log-level", "warning")
     clusters = {
         "memory": Cluster(3, folder, system="memory", extra=words, names=("m1", "m2", "m3")),
@@ -61,18 +72,28 @@ async def run_durable(callers: list[int], seconds: float, folder: Path) -> list[
             3, folder, system="disk", extra=words, names=("d1", "d2", "d3"), data=folder / "data"
         ),
     }
-    results: list[Result] = []
+    results, compared = list[Result](), list[Result]()
+    missing = missing_for_etcd()
+    etcd = Etcd(folder / "etcd") if missing is None else None
     try:
         for cluster in clusters.values():
             await cluster.start()
+        if etcd is not None:
+            await etcd.start()
         for name in MEASURED:
             for count in callers:
                 for where, cluster in clusters.items():
                     results.append(await _line(f"{where}: {name}", WORKLOADS[name], cluster, count, seconds))
+                if etcd is not None and name in CALLS:
+                    compared.append(await etcd.line(name, count, seconds))
     finally:
+        if etcd is not None:
+            await etcd.stop()
         for cluster in clusters.values():
             await cluster.stop()
-    return results
+    return Measured(
+        results, compared, None if missing is None else f"no comparison with etcd: {missing} is missing"
+    )
 
 
 async def _line(name: str, workload: Workload, cluster: Cluster, callers: int, seconds: float) -> Result:
@@ -90,6 +111,18 @@ def _ratios(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
+def _against_etcd(measured: Measured) -> str:
+    """Return how many times as fast as etcd we are on the disk, line by line."""
+    if measured.skipped is not None:
+        return measured.skipped
+    ours = {(result.name[6:], result.callers): result for result in measured.results[1::2]}
+    lines = []
+    for theirs in measured.etcd:
+        times = ours[theirs.name[6:], theirs.callers].per_second / theirs.per_second
+        lines.append(f"{theirs.name[6:]:<36} {theirs.callers:>7} {times:>11.2f} times etcd")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -102,17 +135,19 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="casty-bench-", dir=options.folder) as name:
         syncs = sync_times_ms(Path(name))
-        results = asyncio.run(run_durable(options.callers, options.seconds, Path(name)))
+        measured = asyncio.run(run_durable(options.callers, options.seconds, Path(name)))
         syncs += sync_times_ms(Path(name))
     times = {"median_ms": quantile(syncs, 0.5), "p99_ms": quantile(syncs, 0.99)}
     if options.json:
-        print(json.dumps({"sync": times, "results": [asdict(result) for result in results]}, indent=2))
+        rows = [asdict(result) for result in (*measured.results, *measured.etcd)]
+        print(json.dumps({"sync": times, "results": rows, "etcd_skipped": measured.skipped}, indent=2))
         return
     print(
         f"the disk: a page is synced in {times['median_ms']:.2f} ms (median), {times['p99_ms']:.2f} ms (p99)"
     )
-    print(table(results))
-    print(_ratios(results))
+    print(table([*measured.results, *measured.etcd]))
+    print(_ratios(measured.results))
+    print(_against_etcd(measured))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from .memory import MEMORY
 from .queues import QUEUES
 from .rare import RARE
 from .recorded import RECORDED_BUGS
+from .recovery import RECOVERY
 from .remains import REMAINS
 from .schemas import MUTANTS, SCHEMAS
 from .sessions import SESSIONS
@@ -126,6 +127,6 @@ PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *LEADERS, *CLIENTS, *ACTORS, *FORGOTTEN,
     *RARE, *BOUNDS, *HALVES, *REMAINS, *LIVES, *WATCHED, *WATCHES, *SUPERVISED,
     *MEMORY, *BOUNDARY, *SCHEMAS, *BY_TESTS, *SHARES, *FOUNDING, FINISHED_BY_FEWER, *LATE_JOIN, *MUTANTS,
-    *RECORDED_BUGS, *ELASTIC, *DISKS, *QUEUES, *LASTING, *LEDGERS,
+    *RECORDED_BUGS, *ELASTIC, *DISKS, *QUEUES, *LASTING, *LEDGERS, *RECOVERY,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

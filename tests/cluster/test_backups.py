@@ -224,6 +224,61 @@ def test_a_dump_that_nobody_asks_on_with_ends_and_a_peer_can_be_filled_meanwhile
     run(9935140, main)
 
 
+def test_two_dumps_of_one_slot_are_each_of_their_own_index() -> None:
+    async def main(world: World) -> None:
+        await world.cluster(1, config=Settings(slots=1))
+        structures = (await world.client()).distributed()
+        for number in range(20):
+            await structures.map("m").put(f"k{number}", number)
+        machine = node_of(world, "node-1").requests.slots[0].machine
+        before = _plain(machine)
+        first = machine.begin_dump(4096)
+        for number in range(20):
+            await structures.map("m").put(f"k{number}", -number)
+        between = _plain(machine)
+        second = machine.begin_dump(4096)
+        for number in range(20):
+            await structures.map("m").delete(f"k{number}")
+        for dump, state in ((second, between), (first, before)):
+            copy = SlotMachine(MachineLimits(), 1)
+            load, is_last = copy.begin_load(), False
+            while not is_last:
+                part, is_last = dump.next_part()
+                load.take(part)
+            load.finish()
+            dump.close()
+            assert _plain(copy) == state
+        assert machine._dump is None
+
+    run(9935160, main)
+
+
+def test_only_who_leads_a_slot_hands_it_out_and_only_in_one_leadership() -> None:
+    async def main(world: World) -> None:
+        await world.cluster(3, config=Settings(slots=1, snapshot_chunk_bytes=4096))
+        structures = (await world.client()).distributed()
+        for number in range(100):
+            await structures.map("m").put(f"k{number}", b"x" * 200)
+        nodes = {name: node_of(world, name) for name in world.node_names}
+        [leader] = [name for name, node in nodes.items() if node.host.groups[1].is_leading]
+        for name, node in nodes.items():
+            answer = node.backups._answer(_Link(), 0, 0)
+            assert (len(answer) == 5) is (name == leader), answer
+        link = _Link()
+        backups = nodes[leader].backups
+        assert backups._answer(link, 0, 0)[4] is False
+        cut = world.isolate(leader)
+        await world.until(lambda: not nodes[leader].host.groups[1].is_leading, timeout_s=20)
+        cut.heal()
+        await asyncio.sleep(10)
+        assert backups._answer(link, 0, 1) == [
+            "the leadership is over; ask the slot's leader, from part 0 on"
+        ]
+        assert not backups._running.get(link)
+
+    run(9935170, main)
+
+
 class _Link:
     is_open = True
 

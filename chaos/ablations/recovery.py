@@ -1,0 +1,151 @@
+"""Planted bugs in what a new generation is made of, in how the former one ends, and in backups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from casty.cluster.multiraft.host import Host
+from casty.cluster.node import succession
+from casty.cluster.node.disk import NodeDisk
+from casty.cluster.node.succession import Succession
+from casty.cluster.recovery import making, renewal, survivors
+from casty.cluster.slots import machine as slot_machine
+from casty.cluster.slots.machine import FORMER
+from casty.cluster.slots.replica import SlotReplica
+from sim.plans.swarm.disks import DURABLE
+
+from .bug import Planted, bug_in, shown
+
+__all__ = ["RECOVERY"]
+
+_RECOVERY = "tests/cluster/test_recovery.py"
+_BACKUPS = "tests/cluster/test_backups.py"
+_UNIT = "tests/unit/cluster/recovery"
+
+
+def _first_will_do(_one: Any, _other: Any) -> bool:
+    """Whoever is named first is taken."""
+    return False
+
+
+def _longer_is_ahead(one: Any, other: Any) -> bool:
+    """A longer log counts more than a later term."""
+    return bool((one.epoch, one.last_index, one.last_term) > (other.epoch, other.last_index, other.last_term))
+
+
+def _same_generation(known: Any, wall_s: int) -> int:
+    """The new generation is the former one."""
+    return int(max(*known, wall_s))
+
+
+def _open_at_once(right: Any) -> Any:
+    """Locks are granted as soon as somebody leads the slot."""
+
+    def renew(machine: Any, generation: int, mark: bytes, *, is_whole: bool) -> Any:
+        what = right(machine, generation, mark, is_whole=is_whole)
+        del machine.sessions[FORMER], machine.attempts[mark]
+        return what
+
+    return renew
+
+
+def _goes_on(_succession: Any, _extra: Any) -> None:
+    """Whoever is of a former generation takes the new one for somebody else's cluster."""
+
+
+def _no_kin(right: Any) -> Any:
+    """Of two recoveries of one cluster neither ends."""
+
+    def successor_of(mine: Any, _former: Any, extra: Any) -> Any:
+        return right(mine, (), extra)
+
+    return successor_of
+
+
+def _unmarked(right: Any) -> Any:
+    """A survivor's directory stays in use."""
+
+    def superseded(one: Any, new: Any) -> Any:
+        return right(one, new._replace(cluster_id="", generation=0))
+
+    return superseded
+
+
+def _kept(_machine: Any) -> int:
+    """What is on record is taken over, although its journal may have more."""
+    return 0
+
+
+def _latest_only(_current: Any, dump: Any) -> Any:
+    """A dump that begins ends what another one is told."""
+    return dump
+
+
+def _speaks(_replica: Any, _group: Any) -> bool:
+    """Whoever is asked hands out what it has."""
+    return True
+
+
+def _serves_on(host: Any) -> Any:
+    """What is handed over is used on."""
+    return list(host.groups.values())
+
+
+def _never(_disk: Any, _number: int, _epoch: int) -> bool:
+    """A replica that was never written begins blank, as one that was lost."""
+    return False
+
+
+_LOSS = f"{_RECOVERY}::test_after_the_loss_of_two_of_three_for_good_a_lock_has_one_holder_and_tokens_grow"
+
+RECOVERY = (
+    shown(
+        Planted("less-advanced-survivor", "who knows most", DURABLE, survivors, "is_ahead", _first_will_do),
+        f"{_RECOVERY}::test_the_most_advanced_survivor_is_taken_and_nothing_acknowledged_is_lost",
+    ),
+    shown(
+        Planted("longer-before-later", "who knows most", DURABLE, survivors, "is_ahead", _longer_is_ahead),
+        f"{_UNIT}/test_survivors.py"
+        "::test_a_later_term_counts_more_than_a_longer_log_and_a_later_epoch_more_than_both",
+    ),
+    shown(
+        Planted("generation-not-raised", "tokens grow over a recovery", DURABLE, making, "generation_above",
+                _same_generation),
+        _LOSS,
+    ),
+    shown(bug_in("open-at-once", "closed for one time to live", DURABLE, making, "renew", _open_at_once, True), _LOSS),
+    shown(
+        Planted("old-generation-goes-on", "one generation", DURABLE, Succession, "flaw", _goes_on),
+        f"{_RECOVERY}::test_a_majority_of_the_old_generation_that_comes_back_ends_and_serves_nobody",
+    ),
+    shown(
+        bug_in("both-recoveries-go-on", "one generation", DURABLE, succession, "successor_of", _no_kin),
+        f"{_RECOVERY}::test_of_two_recoveries_on_two_sides_of_a_cut_one_goes_on",
+    ),
+    shown(
+        bug_in("survivors-not-marked", "one generation", DURABLE, making, "superseded", _unmarked),
+        f"{_RECOVERY}::test_a_recovery_is_made_once_unless_it_was_interrupted",
+    ),
+    shown(
+        Planted("salvaged-and-serving", "one generation", DURABLE, Host, "give_up", _serves_on),
+        f"{_RECOVERY}::test_a_survivor_without_a_disk_hands_over_what_it_has_and_ends",
+    ),
+    shown(
+        Planted("behind-its-journal", "the journal counts", DURABLE, renewal, "_leave_to_journal", _kept),
+        f"{_UNIT}/test_renewal.py"
+        "::test_what_is_on_record_is_left_to_its_journal_where_the_state_may_lack_something",
+    ),
+    shown(
+        Planted("second-dump-untold", "one index", DURABLE, slot_machine, "with_dump", _latest_only),
+        f"{_BACKUPS}::test_two_dumps_of_one_slot_are_each_of_their_own_index",
+    ),
+    shown(
+        Planted("backup-of-a-follower", "backups have what was acknowledged", DURABLE, SlotReplica, "may_speak",
+                _speaks),
+        f"{_BACKUPS}::test_only_who_leads_a_slot_hands_it_out_and_only_in_one_leadership",
+    ),
+    shown(
+        Planted("first-replica-begins-blank", "full disks are no loss", DURABLE, NodeDisk, "begins_again", _never),
+        "tests/cluster/test_disks.py::test_three_full_disks_while_a_cluster_is_founded_are_no_loss",
+    ),
+)  # fmt: skip
