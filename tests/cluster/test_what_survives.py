@@ -48,7 +48,8 @@ class Lives:
 
     @staticmethod
     async def ask(system: Any, key: str, timeout: float = 15.0) -> Any:
-        ref = system.entity_ref("lives", num_shards=4)
+        is_node = isinstance(system, ClusteredActorSystem)
+        ref: Any = system.lookup("lives") if is_node else system.entity_ref("lives", num_shards=4)
         return await system.ask(ref, lambda reply: ShardEnvelope(key, reply), timeout=timeout)
 
 
@@ -130,7 +131,7 @@ def test_a_minority_is_cut_off(seed: int) -> None:
     async def main(world: World) -> None:
         client, structures, lives = await three(world)
         assert await structures.counter("c").increment() == 1
-        life, _, home = await Lives.ask(client, "e")
+        _, _, home = await Lives.ask(client, "e")
         system: Any = world.processes[home].value
         mine = system.distributed().counter("c", timeout=4.0)
         await mine.get()
@@ -207,7 +208,7 @@ def test_a_client_dies_and_all_that_it_had_goes_after_its_time_to_live() -> None
         process = world.processes["doomed"]
         await process.run(theirs.lock("l").acquire())
         await process.run(theirs.semaphore("s", 1).acquire())
-        process.spawn(theirs.barrier("b").arrive(2))
+        process.spawn(theirs.barrier("b", node_id="theirs").arrive(2))
         process.spawn(theirs.lock("waited").acquire())
         mine = structures.lock("waited", timeout=60.0)
         await asyncio.sleep(1)
@@ -219,7 +220,7 @@ def test_a_client_dies_and_all_that_it_had_goes_after_its_time_to_live() -> None
         await structures.semaphore("s", 1, timeout=60.0).acquire()
         await mine.acquire()
         with pytest.raises(TimeoutError):
-            await structures.barrier("b", timeout=3.0).arrive(2)
+            await structures.barrier("b", node_id="mine", timeout=3.0).arrive(2)
 
     run(9935350, main)
 

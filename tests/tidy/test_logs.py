@@ -25,6 +25,7 @@ OTHERWISE: dict[str, int] = {
     "casty/cluster/node/address_check.py": 3,  # this node's own addresses, at its start
     "casty/cluster/actors/region_host.py": 1,  # once a hand-over of a slot, and escaped
     "casty/cluster/actors/receptionist.py": 2,  # this node's own registrations, when the control group answers
+    "casty/cluster/node/succession.py": 1,  # once a process, which ends then, and escaped
     "casty/cluster/node/group_health.py": 1,  # each 5 s, and escaped
     "casty/transport/accepting.py": 2,  # once a second; errors of the system
 }

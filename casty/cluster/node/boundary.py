@@ -331,7 +331,7 @@ class Boundary:
         """Whether a process may ask to join: for itself, or through a member, and under an id that is free."""
         if not self.is_own(link, identity) and self.role_of(link) != MEMBER:
             return False
-        if link.remote.cluster_id not in ("", self._node.control.machine.cluster_id):
+        if link.remote.cluster_id and link.remote.cluster_id != self._node.control.machine.cluster_id:
             self.drop(
                 "message",
                 f"{link.remote.node_id!r:.100} of cluster {link.remote.cluster_id:.40} asks to join",

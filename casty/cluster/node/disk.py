@@ -340,8 +340,8 @@ class NodeDisk:
         if self.book.has_kept(number, epoch):
             return False
         if number == CONTROL:
-            document = unpack(node.founding_entry)[1] if node.founding_entry else None  # type: ignore[index]
-            membership = None if document is None else founders_of(document)
+            entry: Any = unpack(node.founding_entry) if node.founding_entry else None
+            membership = None if entry is None else founders_of(entry[1])
         else:
             row = machine.slots[number - 1]
             membership = (

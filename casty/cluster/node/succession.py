@@ -28,6 +28,7 @@ from casty.cluster.control.replica import ControlReplica
 from casty.cluster.multiraft.host import Host
 from casty.cluster.node.bootstrap import Bootstrap
 from casty.cluster.node.links import Links
+from casty.complaint import one_line
 from casty.errors import Superseded
 from casty.limits import MAX_GENERATION
 from casty.wire.hello import Hello
@@ -127,7 +128,7 @@ class Succession:
             node.disk.superseded(successor)
         log.error(
             "%s ends: %s. What it has that the other lacks is given up; start it with an empty data directory",
-            node.node_id, text,
+            node.node_id, one_line(text),
         )  # fmt: skip
         self.on_ended()
 

@@ -173,5 +173,5 @@ def _row(content: bytes, number: int) -> list[Any]:
     if rule is None or not compiled(rule)(row):
         text = "it is of no kind that there is" if rule is None else flaw(rule, row, "it")
         raise BackupDamaged(f"record {number}: {text}")
-    checked: list[Any] = row  # type: ignore[assignment]
-    return checked
+    checked: Any = row
+    return list(checked)

@@ -44,7 +44,10 @@ HANDSHAKE = (
     frames.HELLO, frames.WELCOME, frames.REFUSED, frames.CHALLENGE, frames.PROOF, frames.PING, frames.PONG,
     frames.TAKEN,
 )  # fmt: skip
-TO_OTHERS = (*TO_CLIENT, frames.STATUS_REPLY, frames.COMMAND_REPLY)
+OF_OPERATORS = (frames.COMMAND, frames.BACKUP, frames.SALVAGE)
+TO_OTHERS = (
+    *TO_CLIENT, frames.STATUS_REPLY, frames.COMMAND_REPLY, frames.BACKUP_REPLY, frames.SALVAGE_REPLY,
+)  # fmt: skip
 OF_CLIENTS = {
     frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY, frames.ENTITY,
     frames.ENTITY_REFUSED, frames.SENT, frames.SETTLED, frames.WATCH,
@@ -70,8 +73,8 @@ def kinds() -> dict[str, int]:
 def expected(kind: int, role: int) -> str:
     """Say in words of its own what becomes of a cell."""
     if role == STATUS:
-        return TAKE if kind in (frames.STATUS, frames.COMMAND) else CLOSE
-    if kind == frames.COMMAND:
+        return TAKE if kind in (frames.STATUS, *OF_OPERATORS) else CLOSE
+    if kind in OF_OPERATORS:
         return CLOSE
     if role == CLIENT:
         return TAKE if kind in OF_CLIENTS else CLOSE
