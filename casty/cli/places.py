@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -84,7 +83,9 @@ def _make_free(place: Path, beside: Path) -> None:
 
 def _remove(beside: Path) -> None:
     if beside.exists():
-        shutil.rmtree(beside)
+        for file in beside.iterdir():
+            file.unlink()
+        beside.rmdir()
 
 
 def _put(beside: Path, place: Path) -> None:
