@@ -11,8 +11,17 @@ from casty.cluster.slots.machine import FORMER
 from casty.errors import DiskError, NotStarted, RecoveryError, Superseded, Unavailable
 from sim import World
 from sim.world.disk import SimDisk
-
-from .recovering import SETTINGS, TTL_S, disk_of, node_of, on_disk, recover, run, salvage, start_recovered
+from tests.cluster.recovering import (
+    SETTINGS,
+    TTL_S,
+    disk_of,
+    node_of,
+    on_disk,
+    recover,
+    run,
+    salvage,
+    start_recovered,
+)
 
 NAMES = ("node-1", "node-2", "node-3")
 
@@ -24,6 +33,10 @@ async def found(world: World, nodes: int = 3) -> None:
 def crash(world: World, *names: str) -> None:
     for name in names:
         world.crash(name)
+
+
+async def until_superseded(world: World, system: Any) -> None:
+    await world.until(lambda: system.is_superseded, timeout_s=20)
 
 
 async def blank(world: World, *names: str) -> None:
@@ -145,7 +158,9 @@ def test_old_nodes_that_were_only_cut_off_end_when_they_meet_the_new_generation(
     async def main(world: World) -> None:
         await found(world)
         await world.client()
-        world.add_node("node-9", world.processes["node-2"].setup)
+        setup = world.processes["node-2"].setup
+        assert setup is not None
+        world.add_node("node-9", setup)
         world.crash("node-2")
         disk = disk_of(world, "node-2")
         sides = (["node-9", "node-2"], ["node-1", "node-3", "client-1"])
@@ -157,7 +172,7 @@ def test_old_nodes_that_were_only_cut_off_end_when_they_meet_the_new_generation(
         cut.heal()
         for name in ("node-1", "node-3"):
             system: Any = world.processes[name].value
-            await world.until(lambda system=system: system.is_superseded, timeout_s=20)
+            await until_superseded(world, system)
             with pytest.raises(NotStarted):
                 system.distributed()
         assert disk.rows

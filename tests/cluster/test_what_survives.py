@@ -12,8 +12,7 @@ from casty import Behavior, Behaviors, ClusteredActorSystem, ShardEnvelope
 from casty.config import Settings
 from casty.errors import CastyError, OutcomeUnknown, Superseded, Unavailable
 from sim import World
-
-from .recovering import node_of, recover, run, start_recovered
+from tests.cluster.recovering import node_of, recover, run, start_recovered
 
 TTL_S = 6.0
 SETTINGS = Settings(slots=4, session_ttl_s=TTL_S, start_timeout_s=20.0)
@@ -208,10 +207,13 @@ def test_a_client_dies_and_all_that_it_had_goes_after_its_time_to_live() -> None
         process = world.processes["doomed"]
         await process.run(theirs.lock("l").acquire())
         await process.run(theirs.semaphore("s", 1).acquire())
-        process.spawn(theirs.barrier("b", node_id="theirs").arrive(2))
-        process.spawn(theirs.lock("waited").acquire())
+        ending = [
+            process.spawn(theirs.barrier("b", node_id="theirs").arrive(2)),
+            process.spawn(theirs.lock("waited").acquire()),
+        ]
         mine = structures.lock("waited", timeout=60.0)
         await asyncio.sleep(1)
+        assert not any(task.done() for task in ending)
         world.crash("doomed")
         began_ns = world.now_ns
         await structures.lock("l", timeout=60.0).acquire()
