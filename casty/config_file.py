@@ -19,6 +19,7 @@ from casty.address import check_port, check_text
 from casty.errors import ConfigError
 from casty.secret import Secrets
 from casty.settings import Settings
+from casty.traits import USUAL_WEIGHT, checked_traits
 
 __all__ = ["CastyConfig", "ClusterSection", "TlsSection", "discover_config", "load_config", "parse_address"]
 
@@ -43,7 +44,7 @@ class ClusterSection:
 
     ``seed_nodes`` are texts, ``"host:port"``; in a variable they are separated by commas. ``secret`` is a text or a
     list of texts; in a variable several are separated by commas, so none has one in it. ``data_dir`` counts from the
-    file that names it.
+    file that names it. ``roles`` are texts; in a variable they are separated by commas.
     """
 
     host: str = "127.0.0.1"
@@ -54,8 +55,12 @@ class ClusterSection:
     required_quorum: int | None = None
     secret: Secrets | None = None
     data_dir: str | None = None
+    zone: str | None = None
+    weight: int = USUAL_WEIGHT
+    roles: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        checked_traits(self.zone, self.weight, self.roles)
         check_text("host in [cluster]", self.host)
         check_port("port in [cluster]", self.port)
         for name, text in (("node_id", self.node_id), ("bind_host", self.bind_host)):
@@ -248,7 +253,10 @@ def _typed(name: str, expected: object, value: object) -> object:
         return _secrets(name, value)
     if get_origin(expected) is tuple:
         if not isinstance(value, list):
-            raise ConfigError(f"{name}: expected a list of host:port texts, found {value!r}")
+            what = "texts" if get_args(expected)[0] is str else "host:port texts"
+            raise ConfigError(f"{name}: expected a list of {what}, found {value!r}")
+        if get_args(expected)[0] is str:
+            return tuple(_word(name, item) for item in value)
         return tuple(_address(name, item) for item in value)
     if expected is float and type(value) is int:
         return float(value)
@@ -264,6 +272,12 @@ def _secrets(name: str, value: object) -> Secrets | None:
         return Secrets.of(name, value)
     except TypeError as error:
         raise ConfigError(str(error)) from None
+
+
+def _word(name: str, item: object) -> str:
+    if not isinstance(item, str):
+        raise ConfigError(f"{name}: expected texts, found {item!r}")
+    return item.strip()
 
 
 def _address(name: str, item: object) -> tuple[str, int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from casty.address import NodeAddress
+from casty.traits import USUAL_WEIGHT
 
 __all__ = ["ClusterState", "Member", "MemberStatus", "TopologySnapshot"]
 
@@ -34,12 +35,18 @@ class Member:
         What it was configured for.
     id
         Its node id.
+    zone
+        What it fails together with; None when it was not told.
+    weight
+        How much it takes to what others do; 100 is usual.
     """
 
     address: NodeAddress
     status: MemberStatus
     roles: frozenset[str]
     id: str
+    zone: str | None = None
+    weight: int = USUAL_WEIGHT
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ from casty.cluster.control.public_view import cluster_state, topology_snapshot
 from casty.cluster.node.node import Node
 from casty.cluster.node.options import (
     NodeOptions,
+    check_data_dir,
     check_place,
     check_quorum,
     check_settings,
-    check_supported,
     check_tls,
     options_of,
 )
@@ -40,6 +40,7 @@ from casty.journal.base import EventJournal
 from casty.members import ClusterState, MemberStatus, TopologySnapshot
 from casty.secret import Secrets
 from casty.tls import Config
+from casty.traits import USUAL_WEIGHT, checked_traits
 from casty.wire.serializer import Serializer
 from casty.wire.serializer_codec import check_serializer
 
@@ -74,7 +75,12 @@ class ClusteredActorSystem(ActorSystem):
     seed_nodes
         Addresses of nodes to found with or to join through; list all founders, this one may be among them.
     roles
-        Has to be empty: members do not carry roles yet.
+        What this node is for, at most 16 words; `Behaviors.sharded` and `Behaviors.singleton` can be limited to a role.
+    zone
+        What this node fails together with, such as a rack or a data center: the replicas of a slot are spread over
+        zones as far as there are members. None when that is not known: then it counts as by itself.
+    weight
+        How much this node takes to what others do, of places and of leaderships: 1 to 10000, where 100 is usual.
     bind_host
         The interface to listen on, when it is not `host`.
     config
@@ -99,7 +105,7 @@ class ClusteredActorSystem(ActorSystem):
     ------
     ConfigError
         A name or host is empty, a port cannot be one, `required_quorum` is less than a majority, `secret` is too
-        short, or `roles` asks for what is not there. It is a `ValueError`.
+        short, or a role, zone or weight cannot be one. It is a `ValueError`.
     TypeError
         A parameter is of another type.
 
@@ -126,11 +132,14 @@ class ClusteredActorSystem(ActorSystem):
         serializer: Serializer | None = None,
         data_dir: str | None = None,
         secret: str | Sequence[str] | Secrets | None = None,
+        zone: str | None = None,
+        weight: int = USUAL_WEIGHT,
     ) -> None:
         check_place(name, host, port, node_id, bind_host)
         seeds = tuple(checked_addresses("seed_nodes", seed_nodes or ()))
         check_quorum(required_quorum, seeds, NodeAddress(host, port))
-        check_supported(roles, data_dir)
+        traits = checked_traits(zone, weight, roles)
+        check_data_dir(data_dir)
         check_settings(config)
         check_tls(tls, is_node=True)
         check_serializer(serializer)
@@ -151,6 +160,7 @@ class ClusteredActorSystem(ActorSystem):
                 data_dir=data_dir,
                 tls=tls,
                 secrets=Secrets.of("secret", secret),
+                traits=traits,
             ),
             self._runtime,
         )

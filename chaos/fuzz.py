@@ -177,7 +177,8 @@ def _keep_alive(run: _Run, leader: SlotLeader, mutants: Mutants, now_ns: int) ->
 
 FOUNDING: dict[str, Any] = {
     "id": "f", "founder": "a", "name": "n", "generation": 3, "cluster_id": "c", "slots": 4, "replication": 3,
-    "settings": {"session_ttl_s": 15.0, "drift": 0.01}, "founders": [["a", "a", "a", 1], ["b", "b", "b", 1]],
+    "settings": {"session_ttl_s": 15.0, "drift": 0.01},
+    "founders": [["a", "a", "a", 1, [None, 100, []]], ["b", "b", "b", 1, [None, 100, []]]],
 }  # fmt: skip
 
 

@@ -109,6 +109,15 @@ def _add_node(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir", metavar="DIR", help="keep replicas there over restarts; default in memory"
     )
+    parser.add_argument(
+        "--zone", metavar="Z", help="what this node fails together with: a rack, a data center"
+    )
+    parser.add_argument(
+        "--weight", type=int, metavar="W", help="how much it takes to what others do; 100 is usual"
+    )
+    parser.add_argument(
+        "--role", nargs="+", action="extend", metavar="R", dest="roles", help="what this node is for"
+    )
     parser.add_argument("--quorum", type=int, metavar="K", help="found with K of the seeds; default all")
     parser.add_argument("--config", metavar="FILE", help="a casty.toml; default the nearest one")
     parser.add_argument("--app", metavar="MODULE:FUNCTION", help="awaited with the system once it is ready")

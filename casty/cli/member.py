@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from casty.cli.status import access_of, ask_node, fetch_status
+from casty.cli.status import access_of, ask_node, fetch_status, traits_of
 from casty.errors import ConfigError, ProtocolError
 from casty.wire import frames
 
@@ -66,6 +66,7 @@ def render(members: list[dict[str, Any]]) -> str:
     for member in members:
         replicas = f"{member['replicas']} of {member['planned']}"
         lines.append(
-            f"{member['id']:<24} {member['address']:<24} {member['status']:<8} {replicas:<8} {member['leads']}"
+            f"{member['id']:<24} {member['address']:<24} {member['status']:<8} {replicas:<8} {member['leads']:<5} "
+            f"{traits_of(member)}".rstrip()
         )
     return "\n".join(lines)

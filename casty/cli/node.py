@@ -51,6 +51,9 @@ def merge(config: CastyConfig, options: argparse.Namespace) -> CastyConfig:
         "bind_host": options.bind_host,
         "required_quorum": options.quorum,
         "data_dir": options.data_dir,
+        "zone": options.zone,
+        "weight": options.weight,
+        "roles": None if options.roles is None else tuple(options.roles),
         "secret": read_secrets(options.secret_file),
         "seed_nodes": None if options.seeds is None else tuple(options.seeds),
     }

@@ -20,6 +20,7 @@ from casty.config import SECOND_NS, Settings
 from casty.distributed.machines.base import KIND_NAMES, MAP
 from casty.errors import ConfigError, ProtocolError, Refused, Unavailable
 from casty.secret import Secrets
+from casty.traits import USUAL_WEIGHT
 from casty.transport.connection import Connection
 from casty.transport.output_batch import OutputBatch
 from casty.transport.peers import Peer
@@ -28,7 +29,17 @@ from casty.wire.codec import default_codec
 from casty.wire.hello import Hello
 from casty.wire.pack import Plain, pack, unpack
 
-__all__ = ["Place", "WaitQueue", "access_of", "ask_node", "fetch_status", "locate", "open_line", "run_status"]
+__all__ = [
+    "Place",
+    "WaitQueue",
+    "access_of",
+    "ask_node",
+    "fetch_status",
+    "locate",
+    "open_line",
+    "run_status",
+    "traits_of",
+]
 
 Document = dict[str, Any]
 
@@ -295,7 +306,8 @@ def render(document: Document) -> str:
         f"system {document['name'] or '(none yet)'}, generation {document['generation']}, led by {leader}"
     ]
     lines += [
-        f"  {member['id']:<24} {member['address']:<24} {member['status']}" for member in document["members"]
+        f"  {member['id']:<24} {member['address']:<24} {member['status']:<8} {traits_of(member)}".rstrip()
+        for member in document["members"]
     ]
     lines.append(_led(document["slots"]))
     if document["moving"]:
@@ -305,6 +317,8 @@ def render(document: Document) -> str:
             f"closed after a recovery, for one time to live: {len(document['closed'])} slots led by this node grant "
             "no lock or permit"
         )
+    if document["seats_to_move"]:
+        lines.append(f"left to move to other members: {document['seats_to_move']} replicas")
     lacks, risks = health_of(document)
     lines += [f"does not serve: {lack}" for lack in lacks]
     lines += [f"at risk: {risk}" for risk in risks]
@@ -323,6 +337,16 @@ def render(document: Document) -> str:
     full = "; FULL: what grows is refused" if memory["is_full"] else ""
     lines.append(f"memory: {memory['used_bytes']:,} of {memory['budget_bytes']:,} bytes{full}")
     return "\n".join(lines)
+
+
+def traits_of(member: Document) -> str:
+    """Return what is unusual about a member in words."""
+    words = [] if member["zone"] is None else [f"zone {member['zone']}"]
+    if member["weight"] != USUAL_WEIGHT:
+        words.append(f"weight {member['weight']}")
+    if member["roles"]:
+        words.append(f"roles {', '.join(member['roles'])}")
+    return "; ".join(words)
 
 
 def _led(slots: list[Document]) -> str:

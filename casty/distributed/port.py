@@ -134,8 +134,8 @@ class Port(Protocol):
         """Apply a command that may wait or grant, and return its final outcome.
 
         There is a grant if and only if `kind` is one of `HOLDING_KINDS` or a queue and the reply is ``[OK,
-        token, ...]`` with a number as its token. Cancellation and timeout withdraw the request and give a crossing grant or
-        item back; a confirmed withdrawal at the deadline is the builtin `TimeoutError`.
+        token, ...]`` with a number as its token. Cancellation and timeout withdraw the request and give a crossing
+        grant or item back; a confirmed withdrawal at the deadline is the builtin `TimeoutError`.
         """
         ...
 

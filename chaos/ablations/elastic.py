@@ -6,8 +6,9 @@ from typing import Any
 
 from casty.cluster.control import machine as control_state
 from casty.cluster.control import placement, upkeep
+from casty.cluster.control.balance import Move
 from casty.cluster.control.machine import ControlMachine, MemberRow
-from casty.cluster.control.placement import Holders, Move, Size
+from casty.cluster.control.placement import Holders, Size
 from casty.cluster.multiraft.host import Host
 from casty.cluster.node import leader_tasks as duties
 from casty.cluster.node import node as nodes
@@ -64,7 +65,7 @@ def _to_two(holders: Holders, candidates: Any, size: Size) -> tuple[str, ...]:
     return tuple(sorted([*replicas, *more[:1]])) if is_given else replicas
 
 
-def _for_one(targets: Any, nodes: Any) -> Move | None:
+def _for_one(targets: Any, nodes: Any, _traits: Any = None) -> Move | None:
     """A place moves to whoever has one fewer."""
     load = dict.fromkeys(nodes, 0) | placement.replica_counts(targets)
     by_load = sorted(load, key=lambda node: (load[node], node))

@@ -6,7 +6,7 @@ from typing import Any
 
 from casty.cluster.slots import machine as machines
 from casty.cluster.slots import map_service
-from casty.cluster.slots.feed import TopologyPublisher
+from casty.cluster.slots.feed import Feed
 from casty.cluster.slots.lapses import LapseClock
 from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.map_service import SlotMaps
@@ -84,49 +84,49 @@ def _ends_untold(sound: Any) -> Any:
 
 
 def _all_known(sound: Any) -> Any:
-    def make(publisher: Any, machine: Any, origin: bytes) -> None:
+    def make(feed: Any, machine: Any, origin: bytes) -> None:
         """A new leader believes to know all changes there ever were."""
-        sound(publisher, machine, origin)
-        publisher._floor = 0
+        sound(feed, machine, origin)
+        feed._floor = 0
 
     return make
 
 
 def _any_log(sound: Any) -> Any:
-    def news(publisher: Any, asked: Any) -> Any:
+    def news(feed: Any, asked: Any) -> Any:
         """What a watcher knows of another log, or of a time that is forgotten, counts."""
-        floor, publisher._floor = publisher._floor, 0
+        floor, feed._floor = feed._floor, 0
         try:
-            return sound(publisher, asked._replace(origin=publisher._origin))
+            return sound(feed, asked._replace(origin=feed._origin))
         finally:
-            publisher._floor = floor
+            feed._floor = floor
 
     return news
 
 
 def _floor_stays(sound: Any) -> Any:
-    def forget(publisher: Any) -> None:
+    def forget(feed: Any) -> None:
         """That a change is forgotten is not remembered."""
-        floor = publisher._floor
-        sound(publisher)
-        publisher._floor = floor
+        floor = feed._floor
+        sound(feed)
+        feed._floor = floor
 
     return forget
 
 
 def _cut_anywhere(sound: Any) -> Any:
-    def since(publisher: Any, asked: Any) -> Any:
+    def since(feed: Any, asked: Any) -> Any:
         """Of the changes of one entry some go out, and the cursor stands behind all of them."""
-        changes, upto = sound(publisher, asked)
+        changes, upto = sound(feed, asked)
         return changes[:1], upto
 
     return since
 
 
 def _beyond_the_page(sound: Any) -> Any:
-    def since(publisher: Any, asked: Any) -> Any:
+    def since(feed: Any, asked: Any) -> Any:
         """Changes of keys that are still to come on a page go out before it."""
-        return sound(publisher, asked._replace(state=2))
+        return sound(feed, asked._replace(state=2))
 
     return since
 
@@ -161,23 +161,23 @@ LASTING = (
     Planted("let-go-when-asked-for", "memory is given back", MAPS, LapseClock, "heartbeat", _nobody_asks),
     bug_in("snapshot-without-time", "snapshot", MAPS, SlotMachine, "numbers", _without_time),
     bug_in("ends-untold", _TOLD, MAPS, SlotMachine, "tell", _ends_untold),
-    bug_in("new-leader-knows-all", _TOLD, MAPS, TopologyPublisher, "__init__", _all_known),
-    bug_in("any-log-will-do", _TOLD, MAPS, TopologyPublisher, "_news", _any_log),
+    bug_in("new-leader-knows-all", _TOLD, MAPS, Feed, "__init__", _all_known),
+    bug_in("any-log-will-do", _TOLD, MAPS, Feed, "_news", _any_log),
     bug_in("told-twice", _TOLD, MAPS, MapWatch, "_take", _keeps_cursor),
     shown(
-        bug_in("overflow-untold", _TOLD, MAPS, TopologyPublisher, "_forget_first", _floor_stays),
+        bug_in("overflow-untold", _TOLD, MAPS, Feed, "_forget_first", _floor_stays),
         f"{_FEED}::test_who_lacks_forgotten_changes_is_told_the_present_state",
     ),
     shown(
-        bug_in("half-an-entry", _TOLD, MAPS, TopologyPublisher, "_since", _cut_anywhere),
+        bug_in("half-an-entry", _TOLD, MAPS, Feed, "_since", _cut_anywhere),
         f"{_FEED}::test_the_changes_of_one_entry_go_out_together",
     ),
     shown(
-        bug_in("changes-before-their-page", _TOLD, MAPS, TopologyPublisher, "_since", _beyond_the_page),
+        bug_in("changes-before-their-page", _TOLD, MAPS, Feed, "_since", _beyond_the_page),
         f"{_FEED}::test_changes_of_keys_that_are_on_a_later_page_are_not_told",
     ),
     shown(
-        Planted("questions-outlive-links", "tables end with links", MAPS, TopologyPublisher, "forget", _answers_forgotten),
+        Planted("questions-outlive-links", "tables end with links", MAPS, Feed, "forget", _answers_forgotten),
         f"{_FEED}::test_questions_end_with_their_link",
     ),
 )  # fmt: skip

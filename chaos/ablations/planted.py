@@ -45,6 +45,7 @@ from .structures import STRUCTURES
 from .supervised import SUPERVISED
 from .watched import WATCHED
 from .watches import WATCHES
+from .zones import ZONES
 
 __all__ = ["PLANTED"]
 
@@ -127,6 +128,6 @@ PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *LEADERS, *CLIENTS, *ACTORS, *FORGOTTEN,
     *RARE, *BOUNDS, *HALVES, *REMAINS, *LIVES, *WATCHED, *WATCHES, *SUPERVISED,
     *MEMORY, *BOUNDARY, *SCHEMAS, *BY_TESTS, *SHARES, *FOUNDING, FINISHED_BY_FEWER, *LATE_JOIN, *MUTANTS,
-    *RECORDED_BUGS, *ELASTIC, *DISKS, *QUEUES, *LASTING, *LEDGERS, *RECOVERY,
+    *RECORDED_BUGS, *ELASTIC, *DISKS, *QUEUES, *LASTING, *LEDGERS, *RECOVERY, *ZONES,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

@@ -19,7 +19,7 @@ from .swarm.faults import Harm
 from .swarm.journal import JOURNAL, Recorded
 from .swarm.ledgers import ENTITIES
 from .swarm.load import ACTOR_KINDS, ARGUMENTS, SCENARIO_KINDS, Load
-from .swarm.members import Members, draw_quorum, draw_shape_of
+from .swarm.members import Members, draw_quorum, draw_shape_of, draw_traits
 from .swarm.memory import Little
 from .swarm.shape import draw_nodes, draw_shape, draw_silences
 
@@ -105,8 +105,10 @@ def _expanded(scenario: str, seed: int, *, duration_s: int | None, do_members_ca
     if members is not None:
         quorum = draw_quorum(dice, members.founders)
         drawn = Members(dice, cast, members.founders, quorum)
+        zones, weighted = draw_traits(dice)
         shape = replace(
             shape, founders=members.founders, quorum=quorum, nodes=len(nodes) + len(drawn.spares),
+            zones=zones, weighted=weighted,
             settings={**shape.settings, **drawn.settings()},
         )  # fmt: skip
         faults = [*faults, *drawn.faults()]

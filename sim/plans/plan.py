@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from casty.traits import USUAL_WEIGHT, Traits
+
 from .fault_kinds import FAULTS, PHASES, Shape
 from .json_reader import PlanError, Reader
 from .roles import ROLES, is_role
@@ -40,6 +42,7 @@ LABELS = (MUST_HOLD, MAY_BE_UNAVAILABLE, MAY_LOSE_MEMORY)
 """What the claimed tolerance covers. Safety always has to hold, but for what a lost majority of memory took along."""
 
 MAX_NODES = 9
+_WEIGHTS = (USUAL_WEIGHT, USUAL_WEIGHT // 2, 2 * USUAL_WEIGHT)
 MAX_CLIENTS = 32
 MAX_ROGUES = 4
 MAX_ITEMS = 100_000
@@ -67,6 +70,10 @@ class ClusterShape:
         `required_quorum` of the founders; 0: not given.
     disks
         1: the nodes have data directories.
+    zones
+        How many zones the nodes are of, one after the other; 0: they are of none.
+    weighted
+        1: nodes differ in weight, the first one having the usual one.
     rogues
         How many processes send forged frames; they are called ``rogue-1`` ...
     ttls
@@ -91,6 +98,15 @@ class ClusterShape:
     def ttls_s(self, usual_s: float) -> list[float]:
         """Return the times to live that there are, in seconds, given the cluster's."""
         return [usual_s, *(ttl_ms / 1000 for ttl_ms in self.ttls.values())]
+
+    zones: int = 0
+    weighted: int = 0
+
+    def traits_of(self, node: str) -> Traits:
+        """Return what a node is like, by its name."""
+        number = int(node.rpartition("-")[2]) - 1
+        zone = f"zone-{number % self.zones + 1}" if self.zones else None
+        return Traits(zone, _WEIGHTS[number % len(_WEIGHTS)] if self.weighted else USUAL_WEIGHT)
 
     def names(self) -> list[str]:
         """Return the names of all machines."""
@@ -269,7 +285,7 @@ def _lines(rows: list[dict[str, Any]]) -> str:
 def _cluster_to_plain(shape: ClusterShape) -> dict[str, Any]:
     rare: dict[str, Any] = {
         name: count
-        for name in ("founders", "quorum", "rogues", "journaled", "disks")
+        for name in ("founders", "quorum", "rogues", "journaled", "disks", "zones", "weighted")
         if (count := getattr(shape, name))
     }
     if shape.ttls:
@@ -298,6 +314,8 @@ def _cluster_from_plain(reader: Reader) -> ClusterShape:
         journaled=reader.integer("journaled", 0, MAX_CLIENTS) if reader.has("journaled") else 0,
         disks=reader.integer("disks", 0, 1) if reader.has("disks") else 0,
         ttls=reader.child("ttls").integers() if reader.has("ttls") else {},
+        zones=reader.integer("zones", 0, MAX_NODES) if reader.has("zones") else 0,
+        weighted=reader.integer("weighted", 0, 1) if reader.has("weighted") else 0,
     )
     reader.end()
     return shape

@@ -304,7 +304,7 @@ class NodeAims:
         incarnation = guise.incarnation if member is None or self._below("anew", 2) else member.incarnation
         client = _pick(self._below, "client-host", ("client-1", "client-2", self._own))
         port = NODE_PORT + self._below("port", 2)
-        return frames.JOIN, pack([node_id, incarnation, client, port])
+        return frames.JOIN, pack([node_id, incarnation, client, port, [None, 100, []]])
 
     def founds(self, at: str, guise: Guise) -> Aimed | None:
         """Found in the name of a seed, decide what founders decide, and know of a cluster that is none."""
@@ -335,7 +335,7 @@ class NodeAims:
         return {
             "id": "forged", "founder": guise.node_id, "name": "sim", "generation": 7, "cluster_id": "0" * 16,
             "slots": 2, "replication": 1, "settings": settings,
-            "founders": [[guise.node_id, guise.incarnation, self._own, NODE_PORT]],
+            "founders": [[guise.node_id, guise.incarnation, self._own, NODE_PORT, [None, 100, []]]],
         }  # fmt: skip
 
     def controls(self, at: str, guise: Guise) -> Aimed | None:
@@ -349,7 +349,7 @@ class NodeAims:
             [STATUS, *who, "removed"],
             [STATUS, *who, "down"],
             [SILENT, *who, True],
-            [JOIN, f"{self._own}-friend", guise.incarnation, self._own, NODE_PORT],
+            [JOIN, f"{self._own}-friend", guise.incarnation, self._own, NODE_PORT, [None, 100, []]],
             [REGION, "forged", 3],
             [SERVICE, *who, member.offered, member.offered + 1, [["inbox", uri, True]]],
             [FOUND, self._document(guise)],

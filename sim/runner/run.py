@@ -360,6 +360,7 @@ class Execution:
             is_alone_again = is_alone_again or (self._is_elastic and process.incarnation.ordinal > 0)
             is_new = self._is_elastic and not is_founder
             known = [(name, NODE_PORT) for name in self._present()] if is_alone_again or is_new else seeds
+            traits = self._plan.cluster.traits_of(process.name)
             system = ClusteredActorSystem(
                 name=CLUSTER_NAME,
                 host=process.name,
@@ -372,6 +373,9 @@ class Execution:
                 else None,
                 config=self._settings,
                 data_dir="disk" if self._plan.cluster.disks else None,
+                zone=traits.zone,
+                weight=traits.weight,
+                roles=frozenset(traits.roles),
             )
             self._checks.running(process.name, system)
             await system.__aenter__()

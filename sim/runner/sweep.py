@@ -66,12 +66,12 @@ _OF_ACTORS = (
     "an endless handler was cancelled in a hand-over",
 )  # fmt: skip
 _OF_LEDGERS = (
-    "an entity lived again", "one of the client sessions answered", "one of the visits answered", "snapshots kept",
+    "an entity lived again", "one of the ledgers answered", "one of the visits answered", "snapshots kept",
     "recovered", "recovered from a snapshot and events", "events refused",
     *(f"heard by {how}" for how in ("a reply", "a tell", "a child", "a pipe", "what comes then")),
     "heard by a tell of what comes then",
-    *(f"client sessions did: {deed}" for deed in ("add", "read", "effects", "slow", "nested", "stop", "refuse", "fail")),
-    "client sessions did: restart",
+    *(f"ledgers did: {deed}" for deed in ("add", "read", "effects", "slow", "nested", "stop", "refuse", "fail")),
+    "ledgers did: restart",
 )  # fmt: skip
 COVERAGE_GOALS: dict[str, tuple[str, ...]] = {
     "lock": (*_COMMON, *_HOLDING, "a holder died"),

@@ -250,7 +250,7 @@ class _Ledger:
         if not sender:  # a pipe's
             return None
         self._actors.handles(self._life, sender, number)
-        self._ledgers.recorder.goal(f"client sessions did: {what}")
+        self._ledgers.recorder.goal(f"ledgers did: {what}")
         op = f"{sender}#{number}"
         if what == "slow":
             await asyncio.sleep(argument / 1000)

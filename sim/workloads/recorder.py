@@ -85,7 +85,7 @@ class RunRecorder:
         Who registered and who listens.
     population
         The actors of the scenario ``actors``; None in any other.
-    client sessions
+    ledgers
         The entities of the scenario ``entities``; None in any other.
     journals
         Who has the journal; nobody unless the run's plan says so.

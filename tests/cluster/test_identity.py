@@ -219,12 +219,12 @@ async def test_a_request_to_join_is_of_whoever_sends_it() -> None:
         peer = stranger.dial(system.self_node, None)
         await until(lambda: stranger.opened)
         dropped = system._node.boundary.dropped
-        stranger.opened[0].send(frames.JOIN, pack(["v", "v-1", host, port]))
+        stranger.opened[0].send(frames.JOIN, pack(["v", "v-1", host, port, [None, 100, []]]))
         await until(lambda: system._node.boundary.dropped > dropped)
         assert victim.opened == []
         own = victim.dial(system.self_node, None)
         await until(lambda: len(victim.opened) == 1)
-        victim.opened[0].send(frames.JOIN, pack(["v", "v-1", host, port]))
+        victim.opened[0].send(frames.JOIN, pack(["v", "v-1", host, port, [None, 100, []]]))
         await until(lambda: len(victim.opened) == 2)  # it is dialled, as it asked itself
         for side in (peer, own):
             side.close()

@@ -43,7 +43,8 @@ def machine() -> ControlMachine:
     made = ControlMachine()
     document = {
         "id": "x", "founder": "a", "name": "n", "generation": 1, "cluster_id": "c", "slots": 2, "replication": 3,
-        "settings": {"session_ttl_s": 15.0, "drift": 0.01}, "founders": [["a", "1", "a", 1], ["b", "1", "b", 1]],
+        "settings": {"session_ttl_s": 15.0, "drift": 0.01},
+        "founders": [["a", "1", "a", 1, [None, 100, []]], ["b", "1", "b", 1, [None, 100, []]]],
     }  # fmt: skip
     made.apply(pack([FOUND, document]))
     return made
@@ -68,20 +69,20 @@ def test_silence_is_recorded_once_and_only_of_the_present_process() -> None:
     assert again.members["b"].is_silent
     plain: Any = unpack(pack(to_plain(of_machine(again, LeaderTable()))))
     assert [row.is_silent for row in from_plain(plain, LeaderTable()).members.values()] == [False, True]
-    made.apply(pack([JOIN, "b", "2", "b", 1]))
+    made.apply(pack([JOIN, "b", "2", "b", 1, [None, 100, []]]))
     assert not made.members["b"].is_silent
 
 
 def test_a_process_that_was_given_up_before_it_was_up_may_join_again() -> None:
     made = machine()
-    made.apply(pack([JOIN, "c", "1", "c", 1]))
+    made.apply(pack([JOIN, "c", "1", "c", 1, [None, 100, []]]))
     made.apply(pack([STATUS, "c", "1", "removed"]))
-    made.apply(pack([JOIN, "c", "1", "c", 1]))
+    made.apply(pack([JOIN, "c", "1", "c", 1, [None, 100, []]]))
     assert made.members["c"].status == "joining"
     made.apply(pack([STATUS, "c", "1", "up"]))
     made.apply(pack([STATUS, "c", "1", "down"]))
     made.apply(pack([STATUS, "c", "1", "removed"]))
-    made.apply(pack([JOIN, "c", "1", "c", 1]))
+    made.apply(pack([JOIN, "c", "1", "c", 1, [None, 100, []]]))
     assert made.members["c"].status == "joining"
 
 

@@ -27,6 +27,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from casty.address import NodeAddress, peer_key
+from casty.traits import Traits
 
 __all__ = [
     "MAX_VOTERS",
@@ -54,6 +55,8 @@ __all__ = [
 MAX_VOTERS = 5
 """Founders that vote in the first configuration of the control group; all others learn."""
 
+NO_TRAITS = Traits()
+
 
 class Identity(NamedTuple):
     """A process that may found."""
@@ -62,6 +65,12 @@ class Identity(NamedTuple):
     incarnation: str
     host: str
     port: int
+    traits: Traits = NO_TRAITS
+
+    @property
+    def plain(self) -> list[object]:
+        """Return it as a plain value: the fields of a `JOIN`."""
+        return [self.node_id, self.incarnation, self.host, self.port, self.traits.plain]
 
     @property
     def key(self) -> str:

@@ -27,10 +27,11 @@ from casty.cluster.control import ballots
 from casty.cluster.control.ballots import Acceptor, Ballot, Identity, Promise, Proposal, Vote, majority
 from casty.errors import RemoteProtocolError
 from casty.limits import MAX_GENERATION
+from casty.traits import Traits
 from casty.wire.pack import pack, unpack
 
 __all__ = [
-    "ACCEPT", "ACCEPTED", "PREPARE", "PROMISE", "START", "VIEW", "Founding", "Identity", "Policy",
+    "ACCEPT", "ACCEPTED", "PREPARE", "PROMISE", "START", "VIEW", "Founding", "Identity", "Policy", "identity_of",
 ]  # fmt: skip
 
 VIEW, PREPARE, PROMISE, ACCEPT, ACCEPTED, START = 1, 2, 3, 4, 5, 6
@@ -140,7 +141,7 @@ class Founding:
         """Return what this process tells everyone it is linked with."""
         number = max(self._heard_number, self.acceptor.promised.number)
         return [
-            VIEW, *self.identity, list(self.policy.seed_set), self.phase, number, self.heard_generation,
+            VIEW, *self.identity.plain, list(self.policy.seed_set), self.phase, number, self.heard_generation,
         ]  # fmt: skip
 
     def seed_sets_met(self) -> dict[str, tuple[str, ...]]:
@@ -281,10 +282,10 @@ class Founding:
     # -- messages
 
     def _on_view(
-        self, now_ns: int, sender: str, node_id: str, incarnation: str, host: str, port: int,
+        self, now_ns: int, sender: str, node_id: str, incarnation: str, host: str, port: int, traits: list[Any],
         seed_set: list[str], phase: str, number: int, generation: int,
     ) -> Outbox:  # fmt: skip
-        identity = Identity(node_id, incarnation, host, port)
+        identity = identity_of([node_id, incarnation, host, port, traits])
         _check_sender(identity, sender)
         self._met[node_id] = tuple(seed_set)
         self._heard_number = max(self._heard_number, _number(number))
@@ -307,14 +308,14 @@ class Founding:
             return []
         self._quiet_since_ns = now_ns
         vote = None if answer.vote is None else [*answer.vote.ballot, answer.vote.proposal.body]
-        row: list[object] = [PROMISE, *ballot, *self.identity, vote, answer.floor, answer.is_started]
+        row: list[object] = [PROMISE, *ballot, *self.identity.plain, vote, answer.floor, answer.is_started]
         return [(node_id_of(sender), row)]
 
     def _on_promise(
         self, now_ns: int, sender: str, number: int, leader: str, node_id: str, incarnation: str, host: str,
-        port: int, vote: list[Any] | None, floor: int, is_started: bool,
+        port: int, traits: list[Any], vote: list[Any] | None, floor: int, is_started: bool,
     ) -> Outbox:  # fmt: skip
-        who = Identity(node_id, incarnation, host, port)
+        who = identity_of([node_id, incarnation, host, port, traits])
         _check_sender(who, sender)
         accepted = None if vote is None else Vote(_ballot(*vote[:2]), _proposal(vote[2]))
         answer = Promise(who, accepted, _number(floor), bool(is_started))
@@ -380,7 +381,7 @@ def _proposal(body: object) -> Proposal:
     if not isinstance(body, bytes):
         raise TypeError(f"expected the bytes of a founding document, found {type(body).__name__}")
     document = _decoded(body)
-    founders = tuple(sorted(_identity(row) for row in document["founders"]))
+    founders = tuple(sorted(identity_of(row) for row in document["founders"]))
     if not founders:
         raise ValueError("a founding document without founders")
     generation = _number(document["generation"])
@@ -389,8 +390,9 @@ def _proposal(body: object) -> Proposal:
     return Proposal(str(document["id"]), generation, founders, body)
 
 
-def _identity(row: Any) -> Identity:
-    node_id, incarnation, host, port = row
+def identity_of(row: Any) -> Identity:
+    """Return the identity that a row of plain values is; raises `TypeError` or `ValueError`."""
+    node_id, incarnation, host, port, traits = row
     if not all(isinstance(text, str) for text in (node_id, incarnation, host)) or type(port) is not int:
-        raise TypeError(f"expected [node id, incarnation, host, port], found {shown(row, 100)}")
-    return Identity(node_id, incarnation, host, port)
+        raise TypeError(f"expected [node id, incarnation, host, port, traits], found {shown(row, 100)}")
+    return Identity(node_id, incarnation, host, port, Traits.of_plain(traits))

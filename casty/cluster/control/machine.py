@@ -10,7 +10,8 @@ it. The version grows only when something changed: each version goes out to ever
 
 ====================================================  =====================================================
 ``[FOUND, document]``                                  the first entry; see `formation.py` for the document
-``[JOIN, node_id, incarnation, host, port]``           a process joins, or replaces its dead predecessor
+``[JOIN, node_id, incarnation, host, port, traits]``   a process joins, or replaces its dead predecessor; see
+                                                       `Traits` for zone, weight and roles
 ``[STATUS, node_id, incarnation, status]``             up, down or removed, as the control leader saw it; leaving, as
                                                        the member itself wants it
 ``[REGION, shard_type, num_shards]``                   a user-defined region and its shard count
@@ -30,15 +31,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from casty.address import peer_key, replica_id_of, start_of
+from casty.cluster.control.balance import spread_leaders, spread_swap
 from casty.cluster.control.placement import (
     Holders,
     Size,
     control_size,
     fill,
     group_size,
+    ordered,
     place,
     replica_counts,
-    spread_leaders,
 )
 from casty.cluster.control.schema import (
     FORGET,
@@ -56,6 +58,7 @@ from casty.cluster.control.service_offers import WHOLE
 from casty.cluster.control.service_registry import Registry
 from casty.errors import RemoteProtocolError
 from casty.limits import MAX_REGIONS
+from casty.traits import Traits
 from casty.wire.pack import pack, unpack
 
 __all__ = [
@@ -71,6 +74,8 @@ MALFORMED = 4
 
 TOO_MANY = 5
 """The reply to what exceeds a limit: it is followed by the limit's name, its value, and what there is."""
+
+NO_TRAITS = Traits()
 
 WITHDRAWN_STEP = 2**32
 """Numbers of announcements jump to a multiple of it when what they said was withdrawn for their sender."""
@@ -106,6 +111,7 @@ class MemberRow:
     former: tuple[str, ...] = ()
     """Incarnations that were replaced, the latest last, at most `MAX_FORMER`."""
     offered: int = 0
+    traits: Traits = NO_TRAITS
 
     @property
     def key(self) -> str:
@@ -282,20 +288,23 @@ class ControlMachine:
         former = document.get("former", {"clusters": [], "members": []})
         self.former = tuple((cluster_id, generation) for cluster_id, generation in former["clusters"])
         self.former_members = tuple((host, port) for host, port in former["members"])
-        for node_id, incarnation, host, port in document["founders"]:
-            self.members[node_id] = MemberRow(node_id, incarnation, host, port, "up", was_up=True)
+        for node_id, incarnation, host, port, traits in document["founders"]:
+            self.members[node_id] = MemberRow(
+                node_id, incarnation, host, port, "up", was_up=True, traits=Traits.of_plain(traits)
+            )
         count = group_size(self.replication, len(self.members))
         size = Size(count, count)
         load: dict[str, int] = {}
         nodes = sorted(self.members)
-        targets = [place(slot, Holders(), nodes, size, load) for slot in range(document["slots"])]
-        preferred = spread_leaders(targets, [None] * len(targets))
+        traits = self.traits
+        targets = [place(slot, Holders(), nodes, size, load, traits) for slot in range(document["slots"])]
+        preferred = spread_leaders(targets, [None] * len(targets), traits)
         for target, leader in zip(targets, preferred, strict=True):
             first = tuple(sorted(self.members[node_id].replica_id for node_id in target))
             self.slots.append(SlotRow(first_epoch(self.generation), first, target, leader, target))
         return [0]
 
-    def _join(self, node_id: str, incarnation: str, host: str, port: int) -> list[object]:
+    def _join(self, node_id: str, incarnation: str, host: str, port: int, traits: list[Any]) -> list[object]:
         known = self.members.get(node_id)
         if known is not None and known.incarnation == incarnation and not known.may_return:
             return [0]
@@ -308,8 +317,9 @@ class ControlMachine:
         former = known.former_of(incarnation) if known is not None else ()
         offered = known.offered if known is not None and known.incarnation == incarnation else 0
         self.members[node_id] = MemberRow(
-            node_id, incarnation, host, port, "joining", was_up, former=former, offered=offered
-        )
+            node_id, incarnation, host, port, "joining", was_up, former=former, offered=offered,
+            traits=Traits.of_plain(traits),
+        )  # fmt: skip
         self.registry.forget(node_id)
         return [0]
 
@@ -376,13 +386,18 @@ class ControlMachine:
         """Return the members that may take places, as they answer, in the order in which they joined."""
         return [row.node_id for row in self.members.values() if row.status == "up" and not row.is_silent]
 
+    @property
+    def traits(self) -> dict[str, Traits]:
+        """What the members are like, for placement."""
+        return {row.node_id: row.traits for row in self.members.values()}
+
     def _fill_groups(self) -> None:
         """Give the places of those who do not stay to others, and let groups have the size that they should."""
         candidates = sorted(self.candidates())
         size = Size(group_size(self.replication, self.counted), group_size(self.replication, len(candidates)))
-        load = replica_counts([row.target for row in self.slots])
+        load, traits = replica_counts([row.target for row in self.slots]), self.traits
         targets = [
-            place(slot, self._holders(row.target, row.preferred), candidates, size, load)
+            place(slot, self._holders(row.target, row.preferred), candidates, size, load, traits)
             for slot, row in enumerate(self.slots)
         ]
         self._retarget(targets)
@@ -405,7 +420,7 @@ class ControlMachine:
             tuple(node_id for node_id in target if self.members[node_id].stays) or target
             for target in targets
         ]
-        preferred = spread_leaders(able, [row.preferred for row in self.slots])
+        preferred = spread_leaders(able, [row.preferred for row in self.slots], self.traits)
         for slot, row in enumerate(self.slots):
             if row.target != targets[slot] or row.preferred != preferred[slot]:
                 self.slots[slot] = replace(row, target=targets[slot], preferred=preferred[slot])
@@ -464,16 +479,22 @@ class ControlMachine:
         self.members[member.node_id] = replace(member, offered=number)
         self.version += has_changed
 
-    def control_voters(self, current: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def control_voters(
+        self, current: Sequence[str], leader: str | None = None
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return (voters, learners) that the control group should have, as peer keys.
 
         Voters keep their places while they stay; a node id keeps its place over restarts. All other members follow as
-        learners. `current` are the node ids that vote now.
+        learners. `current` are the node ids that vote now; `leader`, who leads, keeps its place before the others.
+        Once all of them are there, one that shares a zone gives its place to a member of a zone with fewer.
         """
         rows = [row for row in self.members.values() if row.status != "removed"]
-        holders = self._holders([node_id for node_id in current if node_id in self.members], None)
-        candidates = self.candidates()
-        voters = fill(holders, candidates, Size(control_size(self.counted), control_size(len(candidates))))
+        candidates, traits = self.candidates(), self.traits
+        size = Size(control_size(self.counted), control_size(len(candidates)))
+        holders = self._holders([node_id for node_id in current if node_id in self.members], leader)
+        voters = fill(*ordered(holders, candidates, size, {}, traits), size)
+        if sorted(voters) == sorted(current) and all(node_id in candidates for node_id in voters):
+            voters = spread_swap(voters, candidates, traits, leader)
         keys = tuple(sorted(self.members[node_id].replica_id for node_id in voters))
         return keys, tuple(sorted(row.replica_id for row in rows if row.replica_id not in keys))
 
@@ -488,9 +509,10 @@ class ControlMachine:
     def dump(self) -> bytes:
         """Return the whole state; `load` of it gives an equal machine."""
         members = [
-            [m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up, m.is_silent, m.former, m.offered]
+            [m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up, m.is_silent, m.former, m.offered,
+             m.traits.plain]
             for m in self.members.values()
-        ]
+        ]  # fmt: skip
         slots = [
             [row.epoch, row.first, row.target, row.preferred, row.held, row.held_at] for row in self.slots
         ]
@@ -527,5 +549,16 @@ def _slot(row: Any) -> SlotRow:
 
 
 def _member(row: Any) -> MemberRow:
-    node_id, incarnation, host, port, status, was_up, is_silent, former, offered = row
-    return MemberRow(node_id, incarnation, host, port, status, was_up, is_silent, tuple(former), offered)
+    node_id, incarnation, host, port, status, was_up, is_silent, former, offered, traits = row
+    return MemberRow(
+        node_id,
+        incarnation,
+        host,
+        port,
+        status,
+        was_up,
+        is_silent,
+        tuple(former),
+        offered,
+        Traits.of_plain(traits),
+    )

@@ -1,9 +1,10 @@
 """Which slot an entity lives in, which nodes hold a slot, and who of them should lead. Pure.
 
 Nothing here uses `hash()`: md5 gives every process, version and machine the same answer.
-Each slot ranks the nodes by a hash of (slot, node), as rendezvous hashing does (Thaler and Ravishankar, 1998). Of the
-nodes that have the fewest places it takes those that it ranks first, so a join or leave moves no more than its share
-(ADR 0036).
+Each slot ranks the nodes by a hash of (slot, node), as rendezvous hashing does (Thaler and Ravishankar, 1998). For a
+place it prefers a zone that has fewest of the group, in it the nodes that have the fewest places for their weight, and
+of these those that it ranks first: so a join or leave moves no more than its share (ADR 0036, 0048). `balance.py` says
+what moves while nobody comes or goes.
 """
 
 from __future__ import annotations
@@ -15,11 +16,20 @@ from typing import NamedTuple
 
 from casty.distributed.machines.base import EVENTS
 from casty.distributed.machines.events import home_of
+from casty.traits import USUAL_WEIGHT, Traits
 
 __all__ = [
-    "Holders", "Move", "Size", "control_size", "fill", "group_size", "next_move", "place", "rank", "replica_counts",
-    "slot_of", "slot_of_region", "spread_leaders",
+    "NO_TRAITS", "Holders", "Size", "TraitsOf", "control_size", "cost", "crowding", "fill", "group_size", "ordered",
+    "place", "rank", "replica_counts", "slot_of", "slot_of_region", "weight", "zone_of",
 ]  # fmt: skip
+
+
+TraitsOf = Mapping[str, Traits]
+"""What nodes are like, by their ids; one that is not in it is like any other."""
+
+NO_TRAITS: TraitsOf = {}
+COST_BITS = 20
+"""Costs are compared as whole numbers, the same on every machine; two that differ by a millionth may be equal."""
 
 
 @lru_cache(maxsize=65536)
@@ -126,18 +136,102 @@ def fill(holders: Holders, candidates: Sequence[str], size: Size) -> tuple[str, 
     return tuple(sorted(replicas))
 
 
+def zone_of(node: str, traits: TraitsOf) -> tuple[bool, str]:
+    """Return what fails together with a node: its zone, or, where it has none, itself alone."""
+    known = traits.get(node)
+    return (False, node) if known is None or known.zone is None else (True, known.zone)
+
+
+def weight_of(node: str, traits: TraitsOf) -> int:
+    """Return how much a node takes to what others do."""
+    known = traits.get(node)
+    return USUAL_WEIGHT if known is None else known.weight
+
+
+def cost(replicas: int, node: str, traits: TraitsOf) -> int:
+    """Return what `replicas` are to a node: the same number is half of it to one of twice the weight."""
+    return (replicas << COST_BITS) // weight_of(node, traits)
+
+
+def crowding(target: Sequence[str], traits: TraitsOf) -> int:
+    """Return how many pairs of the holders of a group fail together: 0 where each is in a zone of its own."""
+    counts: dict[tuple[bool, str], int] = {}
+    for node in target:
+        zone = zone_of(node, traits)
+        counts[zone] = counts.get(zone, 0) + 1
+    return sum(count * (count - 1) // 2 for count in counts.values())
+
+
+def _by_choice(
+    answered: Sequence[str], candidates: Sequence[str], most: int, load: Mapping[str, int], traits: TraitsOf
+) -> list[str]:
+    """Return the first choices of a group for its next places, at most so many.
+
+    Each is of the zone that has fewest of the group so far, in it of those that have the least for their weight, and of
+    these the first of `candidates`.
+    """
+    counts: dict[tuple[bool, str], int] = {}
+    for node in answered:
+        zone = zone_of(node, traits)
+        counts[zone] = counts.get(zone, 0) + 1
+    known = dict.fromkeys(answered)
+    left = [(zone_of(node, traits), node) for node in candidates if node not in known]
+    # Whoever has least comes first, so the first one of each zone is the only one of it to look at.
+    left.sort(key=lambda row: cost(load.get(row[1], 0) + 1, row[1], traits))
+    chosen: list[str] = []
+    while left and len(chosen) < most:
+        zone, node = min(left, key=lambda row: counts.get(row[0], 0))
+        counts[zone] = counts.get(zone, 0) + 1
+        left.remove((zone, node))
+        chosen.append(node)
+    return chosen
+
+
+def ordered(
+    holders: Holders, candidates: Sequence[str], size: Size, load: Mapping[str, int], traits: TraitsOf
+) -> tuple[Holders, list[str]]:
+    """Return holders and candidates for `fill`, the first choices first.
+
+    Parameters
+    ----------
+    holders, candidates, size
+        See `fill`; of equal candidates the first counts.
+    load
+        How many places each node has.
+    traits
+        What the nodes are like.
+    """
+    staying = holders.staying
+    if len(staying) > size.most:
+        kept = _by_choice(staying[:1], staying[1:], size.most - 1, {}, traits)
+        staying = (*staying[:1], *kept)
+    choices = _by_choice(staying, [*candidates], size.most, load, traits)
+    return holders._replace(staying=staying), choices
+
+
 def place(
-    slot: int, holders: Holders, candidates: Sequence[str], size: Size, load: dict[str, int]
+    slot: int,
+    holders: Holders,
+    candidates: Sequence[str],
+    size: Size,
+    load: dict[str, int],
+    traits: TraitsOf = NO_TRAITS,
 ) -> tuple[str, ...]:
     """Return the nodes that should hold `slot`, and count in `load` what they have more or less than before.
 
-    Places go to the candidates that have the fewest, and of these to those that the slot ranks first.
+    Parameters
+    ----------
+    slot, holders, candidates, size
+        See `fill`; who is a candidate counts, not in which order.
+    load
+        How many places each node has.
+    traits
+        What the nodes are like.
     """
     before = (*holders.staying, *holders.waiting, *holders.ending)
     if len(holders.staying) == size.most == len(before):
         return tuple(sorted(before))  # the usual case: ranking every node for every slot is what takes time
-    order = sorted(rank(slot, candidates), key=lambda node: load.get(node, 0))
-    replicas = fill(holders, order, size)
+    replicas = fill(*ordered(holders, rank(slot, candidates), size, load, traits), size)
     for node in before:
         load[node] = load.get(node, 0) - 1
     for node in replicas:
@@ -152,97 +246,3 @@ def replica_counts(targets: Sequence[Sequence[str]]) -> dict[str, int]:
         for node in target:
             load[node] = load.get(node, 0) + 1
     return load
-
-
-class Move(NamedTuple):
-    """One place of a slot that goes from a node to another."""
-
-    slot: int
-    leaves: str
-    comes: str
-
-
-def next_move(targets: Sequence[Sequence[str]], nodes: Sequence[str]) -> Move | None:
-    """Return the move that makes the numbers of places more equal; None where none does.
-
-    Parameters
-    ----------
-    targets
-        By slot; every holder is one of `nodes`.
-    nodes
-        Who may have places.
-
-    Returns
-    -------
-    Move | None
-        From a node to one that has at least two places fewer: so moves end, and the next one that joins N others is
-        given its share and no more.
-    """
-    load = dict.fromkeys(nodes, 0) | replica_counts(targets)
-    by_load = sorted(load, key=lambda node: (load[node], node))
-    for comes in by_load:
-        for leaves in reversed(by_load):
-            if load[leaves] - load[comes] < 2:
-                break
-            slots = [slot for slot, target in enumerate(targets) if leaves in target and comes not in target]
-            if slots:
-                return Move(min(slots, key=lambda slot: weight(slot, comes)), leaves, comes)
-    return None
-
-
-def spread_leaders(targets: Sequence[Sequence[str]], current: Sequence[str | None]) -> list[str | None]:
-    """Choose a preferred leader for each slot so that the counts of nodes differ by at most one.
-
-    Keeps `current` where it can; then walks chains of slots from the busiest to an idler node. Nodes that
-    hold no slot are not counted.
-    """
-    nodes = sorted({node for target in targets for node in target})
-    preferred: list[str | None] = []
-    counts = dict.fromkeys(nodes, 0)
-    for slot, target in enumerate(targets):
-        chosen = current[slot] if current[slot] in target else None
-        if chosen is None and target:
-            chosen = min(rank(slot, target), key=counts.__getitem__)
-        preferred.append(chosen)
-        if chosen is not None:
-            counts[chosen] += 1
-    while _improve(targets, preferred, counts):
-        continue
-    return preferred
-
-
-def _improve(targets: Sequence[Sequence[str]], preferred: list[str | None], counts: dict[str, int]) -> bool:
-    led: dict[str, list[int]] = {node: [] for node in counts}
-    for slot, node in enumerate(preferred):
-        if node is not None:
-            led[node].append(slot)
-    least = min(counts.values(), default=0)
-    busy = sorted(counts, key=lambda node: (-counts[node], node))
-    for start in busy:
-        if counts[start] - least < 2:
-            return False  # neither this one nor those after it have too much
-        path = _path_to_idler(start, targets, led, counts)
-        if path:
-            for slot, node in path:
-                preferred[slot] = node
-            counts[start] -= 1
-            counts[path[-1][1]] += 1
-            return True
-    return False
-
-
-def _path_to_idler(
-    start: str, targets: Sequence[Sequence[str]], led: Mapping[str, Sequence[int]], counts: Mapping[str, int]
-) -> list[tuple[int, str]]:
-    """Breadth-first: each step hands one slot led by the last node to another holder of that slot."""
-    reached: dict[str, list[tuple[int, str]]] = {start: []}
-    queue = [start]
-    for node in queue:
-        if counts[start] - counts[node] >= 2:
-            return reached[node]
-        for slot in led[node]:
-            for other in targets[slot]:
-                if other not in reached:
-                    reached[other] = [*reached[node], (slot, other)]
-                    queue.append(other)
-    return []

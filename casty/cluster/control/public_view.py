@@ -13,7 +13,14 @@ def cluster_state(topology: Topology, leader_id: str | None) -> ClusterState:
     """Return the public picture of a topology."""
     rows = [row for row in topology.members.values() if row.status != "removed"]
     members = tuple(
-        Member(NodeAddress(row.host, row.port), MemberStatus(row.status), frozenset(), row.node_id)
+        Member(
+            NodeAddress(row.host, row.port),
+            MemberStatus(row.status),
+            frozenset(row.traits.roles),
+            row.node_id,
+            row.traits.zone,
+            row.traits.weight,
+        )
         for row in rows
     )
     leader = None if leader_id is None else topology.members.get(leader_id)

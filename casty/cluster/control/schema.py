@@ -12,8 +12,9 @@ from casty.address import MAX_PORT
 from casty.cluster.control.service_offers import WHOLE
 from casty.errors import RemoteProtocolError
 from casty.limits import MAX_GENERATION, MAX_NUMBER, MAX_REGION_NAME_BYTES, MAX_TEXT_BYTES
-from casty.schema import Fields, Number, OneOf, Row, Rows, Tagged, Test, Text, compiled, flaw
+from casty.schema import Fields, Maybe, Number, OneOf, Row, Rows, Tagged, Test, Text, compiled, flaw
 from casty.settings import BOUNDS
+from casty.traits import MAX_ROLES, MAX_TRAIT_BYTES, MAX_WEIGHT
 from casty.wire.pack import pack, unpack
 
 __all__ = [
@@ -80,7 +81,9 @@ FORMER = Fields(
     }
 )
 """Of which generations a recovered one takes the place, (cluster id, generation), and where their members listened."""
-IDENTITY = (NAME, NAME, NAME, Number(1, MAX_PORT))
+TRAIT = Text(MAX_TRAIT_BYTES)
+TRAITS = Row((Maybe(TRAIT), Number(1, MAX_WEIGHT), Rows(TRAIT, most=MAX_ROLES)))
+IDENTITY = (NAME, NAME, NAME, Number(1, MAX_PORT), TRAITS)
 
 ENTRIES = Tagged({
     FOUND: Row(

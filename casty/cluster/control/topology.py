@@ -12,8 +12,12 @@ from typing import Any, NamedTuple
 
 from casty.cluster.control.machine import ControlMachine
 from casty.errors import RemoteProtocolError
+from casty.traits import Traits
 
 __all__ = ["Hint", "LeaderTable", "MemberInfo", "Topology", "learn_hints"]
+
+
+NO_TRAITS = Traits()
 
 
 class MemberInfo(NamedTuple):
@@ -27,6 +31,27 @@ class MemberInfo(NamedTuple):
     is_silent: bool = False
     offered: int = 0
     """The number of the newest announcement of services that this version shows."""
+    traits: Traits = NO_TRAITS
+
+    @property
+    def plain(self) -> list[object]:
+        """Return it as a plain value for the wire."""
+        return [*self[:-1], self.traits.plain]
+
+    @staticmethod
+    def of_plain(row: Any) -> MemberInfo:
+        """Return what `plain` wrote; raises `ValueError`, `TypeError` or `LookupError` for what it did not."""
+        node_id, incarnation, host, port, status, is_silent, offered, traits = row
+        return MemberInfo(
+            node_id,
+            incarnation,
+            host,
+            int(port),
+            status,
+            bool(is_silent),
+            int(offered),
+            Traits.of_plain(traits),
+        )
 
 
 class Hint(NamedTuple):
@@ -153,7 +178,14 @@ def of_machine(machine: ControlMachine, leaders: LeaderTable) -> Topology:
         drift=float(machine.settings["drift"]),
         members={
             row.node_id: MemberInfo(
-                row.node_id, row.incarnation, row.host, row.port, row.status, row.is_silent, row.offered
+                row.node_id,
+                row.incarnation,
+                row.host,
+                row.port,
+                row.status,
+                row.is_silent,
+                row.offered,
+                row.traits,
             )
             for row in machine.members.values()
         },
@@ -171,7 +203,7 @@ def to_plain(topology: Topology) -> list[object]:
     """Return the snapshot and all hints as a plain value for the wire."""
     return [
         topology.generation, topology.cluster_id, topology.version, topology.ttl_s, topology.drift,
-        [list(member) for member in topology.members.values()],
+        [member.plain for member in topology.members.values()],
         [[epoch, list(nodes)] for epoch, nodes in topology.slots],
         topology.regions,
         {key: [list(row) for row in rows] for key, rows in topology.services.items()},
@@ -189,10 +221,7 @@ def from_plain(plain: Any, leaders: LeaderTable) -> Topology:
             version=int(version),
             ttl_s=float(ttl_s),
             drift=float(drift),
-            members={
-                row[0]: MemberInfo(row[0], row[1], row[2], int(row[3]), row[4], bool(row[5]), int(row[6]))
-                for row in members
-            },
+            members={row[0]: MemberInfo.of_plain(row) for row in members},
             slots=tuple((int(epoch), tuple(nodes)) for epoch, nodes in slots),
             regions=dict(regions),
             services={key: tuple((row[0], row[1]) for row in rows) for key, rows in services.items()},

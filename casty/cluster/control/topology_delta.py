@@ -32,7 +32,7 @@ def delta_of(base: Topology, new: Topology, slots: Iterable[int]) -> list[object
         return None
     plain: list[object] = [
         base.version, new.version,
-        [list(row) for key, row in new.members.items() if base.members.get(key) != row],
+        [row.plain for key, row in new.members.items() if base.members.get(key) != row],
         _gone(base.members, new.members),
         [[number, slot[0], list(slot[1])] for number, slot in enumerate(new.slots) if slot != base.slots[number]],
         {name: count for name, count in new.regions.items() if base.regions.get(name) != count},
@@ -67,7 +67,9 @@ def patched(base: Topology, plain: Any) -> Topology:
         return replace(
             base,
             version=int(version),
-            members=_updated(base.members, {row[0]: _member(row) for row in members}, members_gone),
+            members=_updated(
+                base.members, {row[0]: MemberInfo.of_plain(row) for row in members}, members_gone
+            ),
             slots=tuple(table),
             regions=_updated(base.regions, regions, regions_gone),
             services=_patched_services(base.services, services),
@@ -103,10 +105,6 @@ def _gone(before: Mapping[str, object], after: Mapping[str, object]) -> list[str
 def _rows_delta(before: Rows, after: Rows) -> list[object]:
     known, kept = dict.fromkeys(before), dict.fromkeys(after)
     return [[row[0] for row in before if row not in kept], [list(row) for row in after if row not in known]]
-
-
-def _member(row: Any) -> MemberInfo:
-    return MemberInfo(row[0], row[1], row[2], int(row[3]), row[4], bool(row[5]), int(row[6]))
 
 
 def _updated(before: Mapping[str, Any], changed: Mapping[str, Any], gone: Iterable[str]) -> dict[str, Any]:

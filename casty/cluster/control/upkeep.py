@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from casty.cluster.control.balance import left_to_move, next_move
 from casty.cluster.control.machine import FORGET, PLACE, ControlMachine, MemberRow
-from casty.cluster.control.placement import control_size, group_size, next_move
+from casty.cluster.control.placement import control_size, group_size
 
 __all__ = [
     "FORGOTTEN_AFTER", "MOVES_AT_ONCE", "forget_entry", "has_nothing", "is_calm", "is_replaced", "moving",
-    "place_entry",
+    "place_entry", "seats_to_move",
 ]  # fmt: skip
 
 MOVES_AT_ONCE = 4
@@ -43,10 +44,19 @@ def place_entry(machine: ControlMachine) -> list[object] | None:
     """Return the next move for balance; None where none is needed, or enough are under way."""
     if len(moving(machine)) >= MOVES_AT_ONCE:
         return None
-    move = next_move([row.target for row in machine.slots], sorted(machine.candidates()))
+    move = next_move([row.target for row in machine.slots], sorted(machine.candidates()), machine.traits)
     if move is None:
         return None
     return [PLACE, move.slot, machine.slots[move.slot].epoch, move.leaves, move.comes]
+
+
+def seats_to_move(machine: ControlMachine) -> int:
+    """Return how many places are to go to others: those on their way, and those to move for balance, at the least."""
+    targets = [row.target for row in machine.slots]
+    under_way = sum(
+        sum(node not in row.held for node in row.target) for row in machine.slots if row.is_moving
+    )
+    return under_way + left_to_move(targets, sorted(machine.candidates()), machine.traits)
 
 
 def has_nothing(machine: ControlMachine, row: MemberRow, voters: Sequence[str]) -> bool:

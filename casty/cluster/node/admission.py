@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from casty.address import NodeAddress
-from casty.cluster.control.formation import VIEW, Identity
+from casty.cluster.control.formation import VIEW, identity_of
 from casty.cluster.control.machine import JOIN
 from casty.cluster.control.replica import CONTROL, ControlReplica
 from casty.cluster.control.schema import check_join
@@ -65,7 +65,7 @@ class Admission:
     def on_join(self, link: Connection, body: bytes) -> None:
         """A process asks to join: the control leader proposes it once it reaches exactly that process."""
         # Also before it is passed on: what is wrong with it must not look like a fault of this node.
-        identity, node = Identity(*check_join(body)), self._node
+        identity, node = identity_of(check_join(body)), self._node
         group = node.host.groups.get(CONTROL)
         if group is None or not node.control.machine.is_founded:
             return
@@ -81,4 +81,4 @@ class Admission:
         if known is not None and known.incarnation == identity.incarnation and not known.may_return:
             return
         if node.links.is_linked(identity.key):
-            node.propose_control(pack([JOIN, *identity]))
+            node.propose_control(pack([JOIN, *identity.plain]))

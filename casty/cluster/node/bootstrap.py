@@ -123,7 +123,7 @@ class Bootstrap:
                 connection.send(frames.FOUNDING, pack(message))
 
     def _ask_to_join(self) -> None:
-        body = pack(list(self._identity))
+        body = pack(self._identity.plain)
         for connection in self._links.everyone():
             connection.send(frames.JOIN, body)
 

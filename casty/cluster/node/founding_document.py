@@ -49,7 +49,7 @@ def document_of(
         "slots": settings.slots,
         "replication": settings.replication,
         "settings": {name: getattr(settings, name) for name in AGREED},
-        "founders": [list(identity) for identity in founders],
+        "founders": [identity.plain for identity in founders],
     }
 
 

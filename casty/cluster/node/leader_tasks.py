@@ -101,7 +101,7 @@ class ControlDuties:
         now_ns = self._clock.now()
         voting = _voting(group)
         voters, learners = machine.control_voters(
-            sorted(dict.fromkeys(map(node_id_of, _membership(group).voters)))
+            sorted(dict.fromkeys(map(node_id_of, _membership(group).voters))), node_id_of(group.core.id)
         )
         group.core.change(now_ns, _replicas(group, voters), _replicas(group, learners))
         self._host.mark(group)

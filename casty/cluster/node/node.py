@@ -130,6 +130,9 @@ class Node:
         """Under which key this process takes part in groups."""
         return replica_id_of(self.key)
 
+    def _identity(self) -> Identity:
+        return Identity(self.node_id, self.incarnation, *self.address, self.options.traits)
+
     async def start(self) -> None:
         """Listen, then found or join in the background; raises `OSError` when the address cannot be bound."""
         try:
@@ -220,7 +223,7 @@ class Node:
         self.statuses = StatusReplies(clock, lambda: pack(self.status()))
         self.group_health = GroupHealth(self.replica_id, self.host, self.links)
         self.output.hooks.extend((self.requests.settle, self.publisher.flush, self.statuses.flush))
-        identity = Identity(self.node_id, self.incarnation, *self.address)
+        identity = self._identity()
         self.bootstrap = Bootstrap(
             Founding(identity, self._policy(), self._document, clock.now(), self._wall_generation),
             identity, self.links, clock, self._founded, self._joined,
@@ -391,7 +394,7 @@ class Node:
         if not (is_lost or not self._was_up) or self.is_stopping or self.leaving.has_begun:
             return
         if self.bootstrap.ask_again(now_ns) and self.disk is not None:
-            self.disk.join_own(Identity(self.node_id, self.incarnation, *self.address))
+            self.disk.join_own(self._identity())
 
     # -- what others ask
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,13 +12,14 @@ from casty.config import CastyConfig, Settings
 from casty.errors import ConfigError
 from casty.secret import Secrets
 from casty.tls import Config
+from casty.traits import Traits
 
 __all__ = [
     "NodeOptions",
+    "check_data_dir",
     "check_place",
     "check_quorum",
     "check_settings",
-    "check_supported",
     "check_tls",
     "options_of",
     "tls_of",
@@ -40,6 +41,7 @@ class NodeOptions:
     data_dir: str | None = None
     tls: Config | None = None
     secrets: Secrets | None = None
+    traits: Traits = field(default_factory=Traits)
 
 
 def options_of(config: CastyConfig, *, has_tls: bool) -> dict[str, Any]:
@@ -62,6 +64,9 @@ def options_of(config: CastyConfig, *, has_tls: bool) -> dict[str, Any]:
         "required_quorum": section.required_quorum,
         "secret": section.secret,
         "data_dir": section.data_dir,
+        "zone": section.zone,
+        "weight": section.weight,
+        "roles": frozenset(section.roles),
     }
     if not has_tls:
         options["tls"] = tls_of(config)
@@ -134,13 +139,8 @@ def check_tls(tls: object, *, is_node: bool) -> None:
         )
 
 
-def check_supported(roles: Iterable[str], data_dir: object) -> None:
-    """Refuse what is not there yet, rather than run without it, and a data directory that can be none."""
-    names = list(roles)
-    if names:
-        raise ConfigError(
-            f"roles: expected none, found {', '.join(sorted(map(str, names)))}; members do not carry roles yet"
-        )
+def check_data_dir(data_dir: object) -> None:
+    """Raise `TypeError` or `ConfigError` for what can be no data directory."""
     if data_dir is not None and not isinstance(data_dir, str):
         raise TypeError(
             f"data_dir: expected the path of a directory as a text, or None, found {shown(data_dir)}"

@@ -8,6 +8,7 @@ from typing import Protocol
 from casty.address import node_id_of
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.control.topology import LeaderTable
+from casty.cluster.control.upkeep import seats_to_move
 from casty.cluster.multiraft.host import Host
 from casty.ports import Clock
 from casty.wire import frames
@@ -103,6 +104,9 @@ def status_document(
                 "address": f"{row.host}:{row.port}",
                 "status": row.status,
                 "incarnation": row.incarnation,
+                "zone": row.traits.zone,
+                "weight": row.traits.weight,
+                "roles": list(row.traits.roles),
             }
             for row in machine.members.values()
         ],
@@ -113,6 +117,7 @@ def status_document(
         "closed": closed,
         "lost": lost,
         "disk": disk,
+        "seats_to_move": seats_to_move(machine),
         "moving": [slot for slot, row in enumerate(machine.slots) if row.is_moving],
         "sessions": sessions,
         "structures": structures,

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from casty.address import peer_key, replica_id_of
+from casty.cluster.control.ballots import Identity
 from casty.cluster.control.machine import FOUND, first_epoch
 from casty.cluster.slots.machine import SlotMachine
 from casty.consensus import Membership, Snapshot
@@ -126,7 +127,7 @@ def _document(new: NewCluster) -> dict[str, object]:
         "slots": new.slots,
         "replication": new.replication,
         "settings": new.settings,
-        "founders": [[new.node_id, new.incarnation, new.host, new.port]],
+        "founders": [Identity(new.node_id, new.incarnation, new.host, new.port).plain],
     }
     if new.former:
         document["former"] = {

@@ -252,7 +252,7 @@ class CallSessions:
     def on_expired(self, call: Call) -> None:
         """The session was gone before this attempt; other first attempts hear the same, each by itself."""
         ledger = call.ledger
-        assert ledger is not None, "a number comes from a client session"
+        assert ledger is not None, "a number comes from a ledger"
         if self.is_current(ledger):
             self.lose(ledger, EXPIRED_BY_SLOT, is_answered_each=True)
         if call.call_id in self._table.calls:

@@ -124,7 +124,7 @@ class Gateway(CallRouter):
             lead_ns = min(CANCEL_LEAD_NS, int(timeout_s * SECOND_NS / 4))
             self._table.deadlines.add(call.deadline_ns - lead_ns, -call.call_id)
         reply = await self._finish(call)
-        # Not looked up in the client session: it may have been lost between the answer and this task's turn.
+        # Not looked up in the ledger: it may have been lost between the answer and this task's turn.
         return reply, call.hold
 
     async def release(

@@ -16,7 +16,7 @@ class Hold:
 
     Parameters
     ----------
-    clock, client session
+    clock, ledger
         Tell whether the session is sure to live.
     seq, token
         See `Grant`.

@@ -325,9 +325,9 @@ class CallRouter:
             self.keep_alive.lose_all(ledger, LOST_EXPIRED, abandon=False)
 
     def _answered(self, call: Call) -> None:
-        """Its caller has the answer to a numbered call, or what is left of it is in the client session."""
+        """Its caller has the answer to a numbered call, or what is left of it is in the ledger."""
         ledger = call.ledger
-        assert ledger is not None, "a number comes from a client session"
+        assert ledger is not None, "a number comes from a ledger"
         ledger.waiting.pop(call.seq, None)
         ledger.answered(call.seq)
         if call.is_waiting and call.hold is None and ledger.wait_low < call.seq:
@@ -409,7 +409,7 @@ class CallRouter:
         if call is None or not call.may_be_applied:
             return
         ledger = call.ledger
-        assert ledger is not None, "a number comes from a client session"
+        assert ledger is not None, "a number comes from a ledger"
         call.is_withdrawing = True
         call.payload = pack([CANCEL, ledger.number, call.seq, *call.entity])
         self.resume(call)

@@ -40,7 +40,7 @@ from casty.cluster.slots.machine import SlotMachine
 from casty.distributed.machines.base import OK, OVERLOADED, Reply
 from casty.distributed.machines.watching import ALL, NOTHING, PART
 
-__all__ = ["KEPT", "KEPT_BYTES", "MAX_WATCHES", "MAX_WATCHES_OF_LINK", "Asked", "TopologyPublisher"]
+__all__ = ["KEPT", "KEPT_BYTES", "MAX_WATCHES", "MAX_WATCHES_OF_LINK", "Asked", "Feed"]
 
 SECOND_NS = 1_000_000_000
 KEPT = 1_024
@@ -84,7 +84,7 @@ class Asked(NamedTuple):
     limit_bytes: int
 
 
-class TopologyPublisher:
+class Feed:
     """One leadership's memory of changes, and the questions that wait for more.
 
     Parameters

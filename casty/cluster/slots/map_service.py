@@ -1,6 +1,6 @@
 """What a slot's replica does for maps besides applying commands: it tells the time, and answers who watches.
 
-The rules are in `lapses` and `publisher`; this has the replica's clock, its log and the answers.
+The rules are in `lapses` and `feed`; this has the replica's clock, its log and the answers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from casty.cluster.multiraft.host import Group
 from casty.cluster.multiraft.proposals import NOBODY, Late, Proposals, ReadReplySink, ReplySink
-from casty.cluster.slots.feed import Asked, TopologyPublisher
+from casty.cluster.slots.feed import Asked, Feed
 from casty.cluster.slots.lapses import LapseClock, lapse_of, needs_time
 from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.schema import LAPSE
@@ -58,7 +58,7 @@ class SlotMaps:
         self._limit_bytes = limit_bytes
         self._generation = generation
         self._lapses = LapseClock()
-        self._feed: TopologyPublisher | None = None
+        self._feed: Feed | None = None
         """While this replica leads, and somebody watches or did a moment ago."""
         self._due: list[Asked] = []
         """Questions that the entry which is being applied answers; empty after each."""
@@ -150,7 +150,7 @@ class SlotMaps:
             answers.add(call_id, [NOT_LEADER, None, group.core.term])
             return
         if self._feed is None:
-            self._feed = TopologyPublisher(self._machine, pack([self._generation, group.epoch]))
+            self._feed = Feed(self._machine, pack([self._generation, group.epoch]))
         _, origin, index, state, position, limit_bytes = query
         limit_bytes = min(limit_bytes, self._limit_bytes)
         now_ns = self._clock.now()
@@ -204,9 +204,9 @@ class SlotMaps:
 
     def abandon(self, reply: list[object]) -> Iterable[Late]:
         """A leadership ended: return who waits and is to be told."""
-        publisher, self._feed = self._feed, None
+        feed, self._feed = self._feed, None
         self._due.clear()
-        return () if publisher is None else publisher.abandon(reply)
+        return () if feed is None else feed.abandon(reply)
 
 
 class _Then:

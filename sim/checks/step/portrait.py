@@ -21,8 +21,8 @@ from .introspection import inside
 __all__ = ["Portrait", "differing", "digest_of", "portrait_of", "slots_of"]
 
 _ASIDE = ("_context", "_dump", "_index", "_unweighed", "_weights", "on_change", "times", "__weakref__")
-"""What is no state: the command under way and its entry, who is told of changes, sums made when somebody looks, and when
-a replica, by its own clock, saw something granted."""
+"""What is no state: the command under way and its entry, who is told of changes, sums made when somebody looks, and
+when a replica, by its own clock, saw something granted."""
 _UNORDERED = ("entities",)
 """Tables by key that nobody walks, which a test makes sure of: after a restore their order is that of the names."""
 _DIGEST_BYTES = 16

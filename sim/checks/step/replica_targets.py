@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from casty.address import node_id_of
 from casty.cluster.control.machine import ControlMachine
 from casty.consensus import Role
+from casty.traits import Traits
 
 from .introspection import GroupView, HostView, inside
 
@@ -60,7 +61,8 @@ def unsettled(
         if held != list(row.target):
             return f"slot {slot} should be at {list(row.target)}, its group says {held}"
     wrong = _wrong_size(voters, replication, gone.counted, len(live)) or _strays(live, voters)
-    return wrong or _uneven(live, voters) or _remembered(machine, gone)
+    traits = {process.node_id: _traits(systems[process.name]) for process, _ in live}
+    return wrong or _crowded(voters, traits) or _uneven(voters, traits) or _remembered(machine, gone)
 
 
 def _machine(system: object) -> ControlMachine:
@@ -107,14 +109,44 @@ def _strays(live: Sequence[tuple[Process, HostView]], voters: Mapping[int, list[
     return None
 
 
-def _uneven(live: Sequence[tuple[Process, HostView]], voters: Mapping[int, list[str]]) -> str | None:
-    counts = {process.node_id: 0 for process, _ in live}
+def _crowded(voters: Mapping[int, list[str]], traits: Mapping[str, Traits]) -> str | None:
+    """Look for a group of which one zone has two more than another one that has a node for it."""
+    for number, nodes in voters.items():
+        counts = {_zone(node, traits): 0 for node in traits}
+        for node in nodes:
+            counts[_zone(node, traits)] = counts.get(_zone(node, traits), 0) + 1
+        free = [counts[_zone(node, traits)] for node in traits if node not in nodes]
+        if free and max(counts.values()) > max(1, min(free) + 1):
+            return f"slot {number - 1} is at {nodes}, while zones have {counts}"
+    return None
+
+
+def _zone(node: str, traits: Mapping[str, Traits]) -> str:
+    known = traits.get(node)
+    return f"that of {node}" if known is None or known.zone is None else known.zone
+
+
+def _uneven(voters: Mapping[int, list[str]], traits: Mapping[str, Traits]) -> str | None:
+    """Look for a place that would be less to another node, of its zone or where nobody is of any."""
+    counts = dict.fromkeys(traits, 0)
     for nodes in voters.values():
         for node in nodes:
             counts[node] = counts.get(node, 0) + 1
-    if max(counts.values()) - min(counts.values()) > 1:
-        return f"replicas are not spread: {counts}"
+    for node, its in traits.items():
+        for other, theirs in traits.items():
+            may_move = its.zone == theirs.zone and any(
+                node in nodes and other not in nodes for nodes in voters.values()
+            )
+            if may_move and counts[node] * theirs.weight > (counts[other] + 1) * its.weight:
+                return f"replicas are not spread as weights say: {counts}"
     return None
+
+
+def _traits(system: object) -> Traits:
+    """Return what a node was started with, not what the cluster thinks."""
+    traits = inside(system, "_node", "options", "traits")
+    assert isinstance(traits, Traits)
+    return traits
 
 
 def _remembered(machine: ControlMachine, gone: Gone) -> str | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ..plan import FaultEvent
 from .dice import MIN_FOR_CRASH, SECOND_US, Cast, Dice
 
-__all__ = ["MEMBER_AIMS", "SHAPES", "Members", "Shape", "draw_quorum", "draw_shape_of"]
+__all__ = ["MEMBER_AIMS", "SHAPES", "Members", "Shape", "draw_quorum", "draw_shape_of", "draw_traits"]
 
 
 class Shape(NamedTuple):
@@ -31,6 +31,9 @@ SHAPES = (
 )
 """What is drawn from; growth by two at once replaces more than one place in one change."""
 
+_FAR = Shape(1, 7)
+"""Groups of one become groups of three, and the control group one of five."""
+
 MEMBER_AIMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("crash", ("@starting",)),
     ("pause", ("@starting",)),
@@ -51,7 +54,13 @@ _MANY = 5
 
 def draw_shape_of(dice: Dice) -> Shape:
     """Draw how a cluster begins and grows."""
-    return dice.choice("members", 0, SHAPES)
+    return _FAR if dice.one_in("grows-far", 0, 8) else dice.choice("members", 0, SHAPES)
+
+
+def draw_traits(dice: Dice) -> tuple[int, int]:
+    """Draw how many zones the nodes are of, and whether they differ in weight; nothing of it in half of the seeds."""
+    zones = dice.choice("zones", 0, (0, 0, 0, 2, 3))
+    return zones, int(dice.one_in("weighted", 0, 4))
 
 
 def draw_quorum(dice: Dice, founders: int) -> int:

@@ -20,7 +20,7 @@ from sim.checks.violation import Violation, ViolationError
 
 FOUNDED = {
     "name": "shop", "generation": 5, "cluster_id": "c1", "replication": 3, "slots": 2, "settings": {},
-    "founders": [["a", "a-1", "a", 1]],
+    "founders": [["a", "a-1", "a", 1, [None, 100, []]]],
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from casty.errors import ConfigError
 NOTHING = {
     "name": None, "host": None, "port": None, "node_id": None, "bind_host": None, "quorum": None,
     "seeds": None, "secret_file": None, "data_dir": None,
+    "zone": None, "weight": None, "roles": None,
 }  # fmt: skip
 
 
@@ -47,3 +48,15 @@ def test_a_data_directory_comes_from_the_line_or_the_file() -> None:
     for given, expected in (({}, "/var/a"), ({"data_dir": "/var/b"}, "/var/b")):
         merged = merge(config, options(**given)).cluster
         assert merged is not None and merged.data_dir == expected
+
+
+def test_zone_weight_and_roles_come_from_the_line_or_the_file() -> None:
+    config = CastyConfig(name="f", cluster=ClusterSection(zone="a", weight=50, roles=("web",)))
+    for given, expected in (
+        ({}, ("a", 50, ("web",))),
+        ({"zone": "b", "roles": ["x", "y"]}, ("b", 50, ("x", "y"))),
+    ):
+        merged = merge(config, options(**given)).cluster  # type: ignore[arg-type]
+        assert merged is not None and (merged.zone, merged.weight, merged.roles) == expected
+    with pytest.raises(ConfigError, match="weight: expected 1 to 10000"):
+        merge(config, options(weight=0))

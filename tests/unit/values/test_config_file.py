@@ -147,3 +147,33 @@ def test_a_data_directory_counts_from_its_file(tmp_path: Path) -> None:
         environ={"CASTY_CLUSTER_DATA_DIR": "/var/b", "CASTY_CONFIG": str(tmp_path / "casty.toml")}
     )
     assert config.cluster is not None and config.cluster.data_dir == "/var/b"
+
+
+def test_traits_of_a_node(tmp_path: Path) -> None:
+    path = write(tmp_path, '[cluster]\nzone = "rack-1"\nweight = 200\nroles = ["web", "batch"]\n')
+    cluster = load_config(path, environ={}).cluster
+    assert cluster is not None and (cluster.zone, cluster.weight, cluster.roles) == (
+        "rack-1",
+        200,
+        ("web", "batch"),
+    )
+    variables = {"CASTY_CLUSTER_ROLES": "a, b", "CASTY_CLUSTER_WEIGHT": "50", "CASTY_CLUSTER_ZONE": "z"}
+    cluster = load_config(path, environ=variables).cluster
+    assert cluster is not None and (cluster.zone, cluster.weight, cluster.roles) == ("z", 50, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("weight = 0", "weight: expected 1 to 10000"),
+        ("weight = 1.5", "weight in .cluster.: expected int"),
+        ('roles = "web"', "roles in .cluster.: expected a list of texts"),
+        ("roles = [3]", "roles in .cluster.: expected texts, found 3"),
+        ('roles = ["a,b"]', "roles: expected a text that can be printed"),
+        ('zone = ""', "zone: expected a text that can be printed"),
+        ('zones = "a"', "did you mean 'zone'"),
+    ],
+)
+def test_traits_that_cannot_be(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        load_config(write(tmp_path, f"[cluster]\n{text}\n"), environ={})

@@ -38,14 +38,14 @@ def founded(*nodes: str, slots: int = 8) -> ControlMachine:
         "replication": 3,
         "slots": slots,
         "settings": {"session_ttl_s": 15.0, "drift": 0.01},
-        "founders": [[node, f"{node}-1", node, 1] for node in nodes],
+        "founders": [[node, f"{node}-1", node, 1, [None, 100, []]] for node in nodes],
     }
     machine.apply(pack([FOUND, document]))
     return machine
 
 
 def join(machine: ControlMachine, node: str, incarnation: str, status: str = "up") -> None:
-    machine.apply(pack([JOIN, node, incarnation, node, 1]))
+    machine.apply(pack([JOIN, node, incarnation, node, 1, [None, 100, []]]))
     machine.apply(pack([STATUS, node, incarnation, status]))
 
 
@@ -73,7 +73,7 @@ def test_groups_grow_from_one_to_three_and_never_to_two() -> None:
 
 def test_a_new_incarnation_has_its_predecessors_places() -> None:
     machine = founded("a", "b", "c")
-    machine.apply(pack([JOIN, "b", "b-2", "b", 1]))
+    machine.apply(pack([JOIN, "b", "b-2", "b", 1, [None, 100, []]]))
     assert machine.slot_voters(0) == ("a#a-1", "b#b-2", "c#c-1")
     voters, learners = machine.control_voters(["a", "b", "c"])
     assert voters == ("a#a-1", "b#b-2", "c#c-1")
@@ -86,7 +86,7 @@ def late_joins(machine: ControlMachine, restarts: int) -> list[str]:
         join(machine, "b", f"b-{number}")
     seen: list[str] = []
     for number in range(1, restarts + 1):
-        machine.apply(pack([JOIN, "b", f"b-{number}", "b", 1]))
+        machine.apply(pack([JOIN, "b", f"b-{number}", "b", 1, [None, 100, []]]))
         seen.append(machine.members["b"].incarnation)
     return seen
 
@@ -103,7 +103,7 @@ def test_a_replica_that_loaded_the_state_refuses_the_same_late_joins() -> None:
     join(machine, "b", "b-2")
     copy.load(machine.dump())
     assert copy.dump() == machine.dump()
-    copy.apply(pack([JOIN, "b", "b-1", "b", 1]))
+    copy.apply(pack([JOIN, "b", "b-1", "b", 1, [None, 100, []]]))
     assert copy.dump() == machine.dump()
 
 
@@ -137,7 +137,7 @@ def test_a_verdict_about_a_dead_process_does_not_touch_its_successor() -> None:
 
 def test_a_member_that_never_came_up_does_not_count() -> None:
     machine = founded("a")
-    machine.apply(pack([JOIN, "b", "b-1", "b", 1]))
+    machine.apply(pack([JOIN, "b", "b-1", "b", 1, [None, 100, []]]))
     join(machine, "c", "c-1")
     assert all(len(row.target) == 1 for row in machine.slots)
 
@@ -216,7 +216,7 @@ def test_what_changes_nothing_makes_no_version() -> None:
 
 def test_a_removed_process_offers_nothing_until_it_announces_everything_anew() -> None:
     machine = founded("a")
-    machine.apply(pack([JOIN, "b", "b-1", "b", 1]))
+    machine.apply(pack([JOIN, "b", "b-1", "b", 1, [None, 100, []]]))
     announce(machine, 0, 1, rows=[PRINTER])
     machine.apply(pack([STATUS, "b", "b-1", "removed"]))
     assert machine.services == {}
@@ -281,7 +281,7 @@ def test_of_those_that_never_came_up_only_the_latest_stay_recorded() -> None:
     replicas = machine.slots, machine.control_voters(["a", "b", "c"])[0]
     for number in range(MAX_GIVEN_UP + 50):
         join(machine, f"x{number}", "1", "removed")
-    machine.apply(pack([JOIN, "coming", "1", "coming", 1]))
+    machine.apply(pack([JOIN, "coming", "1", "coming", 1, [None, 100, []]]))
     assert [node for node in machine.members if not node.startswith("x")] == ["a", "b", "c", "late", "coming"]
     given_up = [node for node in machine.members if node.startswith("x")]
     assert given_up == [f"x{number}" for number in range(50, MAX_GIVEN_UP + 50)]
@@ -303,7 +303,7 @@ def test_of_those_that_never_came_up_only_the_latest_stay_recorded() -> None:
 def on_disks(*nodes: str) -> ControlMachine:
     machine = founded(*nodes)
     for node in nodes:
-        machine.apply(pack([JOIN, node, f"{node}+1+x", node, 1]))
+        machine.apply(pack([JOIN, node, f"{node}+1+x", node, 1, [None, 100, []]]))
         machine.apply(pack([STATUS, node, f"{node}+1+x", "up"]))
     return machine
 
@@ -312,7 +312,7 @@ def test_each_start_of_a_disk_is_another_process_in_the_same_place() -> None:
     machine = on_disks("a", "b", "c")
     voters = machine.slot_voters(0), machine.control_voters(["a", "b", "c"])
     former = machine.members["a"].former
-    machine.apply(pack([JOIN, "a", "a+2+y", "elsewhere", 2]))
+    machine.apply(pack([JOIN, "a", "a+2+y", "elsewhere", 2, [None, 100, []]]))
     row = machine.members["a"]
     assert (row.key, row.replica_id, row.status, row.former) == ("a#a+2+y", "a#a", "joining", former)
     assert (machine.slot_voters(0), machine.control_voters(["a", "b", "c"])) == voters
@@ -322,19 +322,19 @@ def test_each_start_of_a_disk_is_another_process_in_the_same_place() -> None:
 @pytest.mark.parametrize("late", ["a+1+x", "a+2+copy", "a+1+copy"])
 def test_a_disk_that_is_out_of_date_or_a_copy_is_no_member(late: str) -> None:
     machine = on_disks("a", "b", "c")
-    machine.apply(pack([JOIN, "a", "a+2+y", "a", 1]))
+    machine.apply(pack([JOIN, "a", "a+2+y", "a", 1, [None, 100, []]]))
     version = machine.version
     assert machine.members["a"].is_replaced(late) and not machine.members["a"].is_replaced("a+2+y")
-    machine.apply(pack([JOIN, "a", late, "a", 1]))
+    machine.apply(pack([JOIN, "a", late, "a", 1, [None, 100, []]]))
     assert machine.members["a"].incarnation == "a+2+y" and machine.version == version
 
 
 def test_a_node_that_went_on_without_its_disk_does_not_get_it_back() -> None:
     machine = on_disks("a", "b", "c")
-    machine.apply(pack([JOIN, "a", "memory", "a", 1]))
+    machine.apply(pack([JOIN, "a", "memory", "a", 1, [None, 100, []]]))
     assert machine.members["a"].replica_id == "a#memory"
     assert machine.members["a"].is_replaced("a+7+z"), "whatever start it is"
-    machine.apply(pack([JOIN, "a", "a+7+z", "a", 1]))
+    machine.apply(pack([JOIN, "a", "a+7+z", "a", 1, [None, 100, []]]))
     assert machine.members["a"].incarnation == "memory"
-    machine.apply(pack([JOIN, "a", "new+1+w", "a", 1]))
+    machine.apply(pack([JOIN, "a", "new+1+w", "a", 1, [None, 100, []]]))
     assert machine.members["a"].replica_id == "a#new", "another disk is as good as any"

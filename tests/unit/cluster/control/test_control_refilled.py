@@ -13,10 +13,11 @@ from casty.wire.pack import pack
 
 DOCUMENT: dict[str, Any] = {
     "id": "f", "founder": "a", "name": "test", "generation": 7, "cluster_id": "c", "slots": 2, "replication": 3,
-    "settings": {"session_ttl_s": 6.0, "drift": 0.01}, "founders": [[name, "1", name, 1] for name in "abc"],
+    "settings": {"session_ttl_s": 6.0, "drift": 0.01},
+    "founders": [[name, "1", name, 1, [None, 100, []]] for name in "abc"],
 }  # fmt: skip
 HISTORY: list[list[Any]] = [
-    [FOUND, DOCUMENT], [STATUS, "b", "1", "down"], [STATUS, "b", "1", "up"], [JOIN, "b", "2", "b", 1],
+    [FOUND, DOCUMENT], [STATUS, "b", "1", "down"], [STATUS, "b", "1", "up"], [JOIN, "b", "2", "b", 1, [None, 100, []]],
     [STATUS, "b", "2", "up"], [STATUS, "b", "2", "down"], [STATUS, "b", "2", "up"],
 ]  # fmt: skip
 

@@ -21,11 +21,12 @@ from casty.wire.pack import pack
 HUGE = 10**5000
 DOCUMENT: dict[str, Any] = {
     "id": "f", "founder": "a", "name": "n", "generation": 3, "cluster_id": "c", "slots": 4, "replication": 3,
-    "settings": {"session_ttl_s": 15.0, "drift": 0.01}, "founders": [["a", "1", "a", 1], ["b", "1", "b", 1]],
+    "settings": {"session_ttl_s": 15.0, "drift": 0.01},
+    "founders": [["a", "1", "a", 1, [None, 100, []]], ["b", "1", "b", 1, [None, 100, []]]],
 }  # fmt: skip
 REAL: tuple[list[Any], ...] = (
     [FOUND, DOCUMENT],
-    [JOIN, "c", "1", "c", 1],
+    [JOIN, "c", "1", "c", 1, [None, 100, []]],
     [STATUS, "c", "1", "up"],
     [REGION, "r", 10],
     [SERVICE, "a", "1", 0, 1, [["k", "casty://n@a:1/x", True]]],
@@ -43,5 +44,5 @@ def test_real_entries_fit(entry: list[Any]) -> None:
 )
 def test_a_join_with_a_port_that_is_none_is_refused_with_a_short_text(port: object) -> None:
     with pytest.raises(RemoteProtocolError, match="field 4: expected a number from 1 to 65535") as raised:
-        check_entry(pack([JOIN, "a", "1", "a", port]))
+        check_entry(pack([JOIN, "a", "1", "a", port, [None, 100, []]]))
     assert len(str(raised.value)) < 200

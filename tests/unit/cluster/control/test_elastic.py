@@ -178,14 +178,14 @@ def test_who_is_up_is_never_removed() -> None:
     machine = founded("a", "b", "c", "d")
     assert mark(machine, "d", "removed") == [0, "up"]
     assert machine.members["d"].status == "up"
-    machine.apply(pack([JOIN, "d", "d-2", "d", 1]))
+    machine.apply(pack([JOIN, "d", "d-2", "d", 1, [None, 100, []]]))
     assert machine.apply(pack([STATUS, "d", "d-2", "removed"])) == [0, "joining"]
 
 
 def test_a_new_process_of_one_that_was_leaving_counts_when_it_is_up() -> None:
     machine = founded("a", "b", "c")
     mark(machine, "c", "leaving")
-    machine.apply(pack([JOIN, "c", "c-2", "c", 1]))
+    machine.apply(pack([JOIN, "c", "c-2", "c", 1, [None, 100, []]]))
     assert machine.counted == 2
     machine.apply(pack([STATUS, "c", "c-2", "up"]))
     assert machine.counted == 3
@@ -196,7 +196,7 @@ def test_one_that_was_removed_and_lives_joins_as_the_same_process() -> None:
     machine = founded("a", "b", "c", "d")
     mark(machine, "d", "down")
     mark(machine, "d", "removed")
-    machine.apply(pack([JOIN, "d", "d-1", "d", 1]))
+    machine.apply(pack([JOIN, "d", "d-1", "d", 1, [None, 100, []]]))
     assert (machine.members["d"].status, machine.members["d"].was_up) == ("joining", False)
     assert mark(machine, "d", "up") == [0, "up"]
 
@@ -255,7 +255,7 @@ def test_nothing_moves_for_balance_while_somebody_is_missing() -> None:
     machine.apply(pack([SILENT, "b", "b-1", True]))
     assert not is_calm(machine)
     machine.apply(pack([SILENT, "b", "b-1", False]))
-    machine.apply(pack([JOIN, "b", "b-2", "b", 1]))
+    machine.apply(pack([JOIN, "b", "b-2", "b", 1, [None, 100, []]]))
     assert not is_calm(machine), "it comes again"
     machine.apply(pack([STATUS, "b", "b-2", "up"]))
     mark(machine, "c", "down")

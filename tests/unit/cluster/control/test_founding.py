@@ -28,7 +28,7 @@ def document_of(name: str) -> Callable[[str, list[Identity], int], dict[str, Any
     def document(founding_id: str, founders: list[Identity], generation: int) -> dict[str, Any]:
         return {
             "id": founding_id, "founder": name, "generation": generation, "cluster_id": founding_id,
-            "founders": [list(founder) for founder in founders],
+            "founders": [founder.plain for founder in founders],
         }  # fmt: skip
 
     return document

@@ -30,10 +30,10 @@ class Path:
             "settings": {"session_ttl_s": 15.0, "drift": 0.01},
             "id": "f1",
             "founder": "a",
-            "founders": [["a", "a-1", "a", 1]],
+            "founders": [["a", "a-1", "a", 1, [None, 100, []]]],
         }  # fmt: skip
         self.machine.apply(pack([FOUND, document]))
-        self.machine.apply(pack([JOIN, "b", "b-1", "b", 1]))
+        self.machine.apply(pack([JOIN, "b", "b-1", "b", 1, [None, 100, []]]))
         self.offers = Offers()
         self.wanted: dict[str, None] = {}
         self.sent: list[Announcement] = []
@@ -55,7 +55,7 @@ class Path:
             self.take(*self.replies[which % len(self.replies)])
         elif what == "remove":
             self.machine.apply(pack([STATUS, "b", "b-1", "removed"]))
-            self.machine.apply(pack([JOIN, "b", "b-1", "b", 1]))
+            self.machine.apply(pack([JOIN, "b", "b-1", "b", 1, [None, 100, []]]))
         elif what == "show":
             self.offers.follow(self.machine.members["b"].offered)
 

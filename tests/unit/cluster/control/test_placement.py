@@ -10,19 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from casty.cluster.control import placement
+from casty.cluster.control.balance import Move, next_move, spread_leaders
 from casty.cluster.control.placement import (
     Holders,
-    Move,
     Size,
     control_size,
     fill,
     group_size,
-    next_move,
     place,
     rank,
     slot_of,
     slot_of_region,
-    spread_leaders,
 )
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
 from casty.cluster.control.topology_delta import delta_of, patched
 from casty.errors import RemoteProtocolError
+from casty.traits import Traits
 from casty.wire.pack import pack, unpack
 
 LEADERS = LeaderTable()
@@ -19,6 +20,7 @@ NAMES = st.sampled_from(["a", "b", "c", "d"])
 MEMBERS = st.builds(
     MemberInfo, NAMES, st.sampled_from(["1", "2"]), NAMES, st.integers(1, 3), st.sampled_from(["up", "down"]),
     st.booleans(), st.integers(0, 3),
+    st.builds(Traits, st.sampled_from([None, "z"]), st.sampled_from([50, 100]), st.sampled_from([(), ("web",)])),
 )  # fmt: skip
 ROWS = st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=4, unique_by=lambda row: row[0]).map(tuple)
 SLOTS = st.tuples(*[st.tuples(st.integers(1, 3), st.lists(NAMES, max_size=2).map(tuple))] * 3)

@@ -14,7 +14,7 @@ from casty.transport.output_batch import OutputBatch
 from casty.wire.pack import pack
 from tests.unit.cluster.replica_world import FakeClock, FakeEntropy
 
-FOUNDERS = [[name, f"{name}+1+x", name, 1] for name in ("a", "b", "c")]
+FOUNDERS = [[name, f"{name}+1+x", name, 1, [None, 100, []]] for name in ("a", "b", "c")]
 DOCUMENT = {
     "id": "f", "founder": "a", "name": "shop", "generation": 5, "cluster_id": "c", "slots": 2, "replication": 3,
     "settings": {"session_ttl_s": 15, "drift": 0.01}, "founders": FOUNDERS,
@@ -61,10 +61,10 @@ def test_a_replica_that_the_disk_lost_is_not_created_as_the_first_of_its_group()
 
 def test_a_later_process_of_the_disk_follows_before_it_is_known() -> None:
     host, groups, machine = made()
-    machine.apply(pack([JOIN, "a", "a+2+y", "a", 1]))
+    machine.apply(pack([JOIN, "a", "a+2+y", "a", 1, [None, 100, []]]))
     groups.follow(machine, "a")
     assert sorted(host.groups) == [1, 2]
     other_host, others, machine = made()
-    machine.apply(pack([JOIN, "a", "z", "a", 1]))
+    machine.apply(pack([JOIN, "a", "z", "a", 1, [None, 100, []]]))
     others.follow(machine, "a")
     assert not other_host.groups, "the node goes on without this disk"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from casty.cluster.slots import publisher as feeds
-from casty.cluster.slots.feed import Asked, TopologyPublisher
+from casty.cluster.slots import feed as feeds
+from casty.cluster.slots.feed import Asked, Feed
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.cluster.slots.schema import COMMAND, LAPSE, OPEN
 from casty.distributed.machines.base import DESTROY, MAP, OVERLOADED
@@ -50,10 +50,10 @@ class Slot:
 
     def lead(self, origin: bytes = ORIGIN) -> None:
         """Begin a leadership, which knows of no change."""
-        self.publisher = TopologyPublisher(self.machine, origin)
+        self.feed = Feed(self.machine, origin)
 
     def changed(self, *change: Any) -> None:
-        self.answered += self.publisher.changed(*change)
+        self.answered += self.feed.changed(*change)
 
     def do(self, name: bytes, *command: object) -> None:
         self.index += 1
@@ -75,7 +75,7 @@ class Slot:
     def ask(
         self, cursor: list[Any], prefix: bytes = b"k", now_ns: int = 0, limit: int = LARGE
     ) -> list[Any] | None:
-        reply = self.publisher.ask(self.asked(cursor, prefix, now_ns, limit))
+        reply = self.feed.ask(self.asked(cursor, prefix, now_ns, limit))
         if reply is None:
             return None
         assert reply[0] == 0
@@ -116,7 +116,7 @@ def test_each_change_is_told_once_in_order(slot: Slot) -> None:
     slot.do(b"k2", PUT_FOR, b"3", 1)
     slot.lapse(9, b"k2")
     assert len(slot.answered) == 1, "the first change answers the question, the others find none"
-    answer = slot.publisher.news(slot.answered[0])[1]
+    answer = slot.feed.news(slot.answered[0])[1]
     assert isinstance(answer, list)
     assert answer[2] == [
         [b"k1", b"1", WAS_PUT], [b"k1", b"2", WAS_PUT], [b"k1", None, WAS_DELETED], [b"k2", b"3", WAS_PUT],
@@ -133,7 +133,7 @@ def test_who_knew_everything_when_the_leader_changed_has_missed_nothing(slot: Sl
     assert slot.ask(cursor) is None
     slot.do(b"k1", PUT, b"2")
     (asked,) = slot.answered
-    assert slot.publisher.news(asked)[1][1:3] == [False, [[b"k1", b"2", WAS_PUT]]]
+    assert slot.feed.news(asked)[1][1:3] == [False, [[b"k1", b"2", WAS_PUT]]]
 
 
 def test_who_lacks_a_change_of_a_former_leader_is_told_the_present_state(slot: Slot) -> None:
@@ -168,16 +168,16 @@ def test_who_lacks_forgotten_changes_is_told_the_present_state(slot: Slot) -> No
 def test_memory_goes_when_it_is_short_and_when_nobody_watches(slot: Slot) -> None:
     cursor = begun(slot)
     slot.do(b"k1", PUT, b"x" * 1000)
-    assert slot.publisher.size_bytes > 1000
-    slot.publisher.shed()
-    assert slot.publisher.size_bytes == 0
+    assert slot.feed.size_bytes > 1000
+    slot.feed.shed()
+    assert slot.feed.size_bytes == 0
     answer = slot.ask(cursor)
     assert answer is not None and answer[1] is True, "what is gone is told as lost"
     slot.do(b"k1", PUT, b"y" * 1000)
-    assert not list(slot.publisher.tick(feeds.KEPT_FOR_NS)) and slot.publisher.size_bytes > 1000
-    assert not list(slot.publisher.tick(feeds.KEPT_FOR_NS + 1)) and slot.publisher.size_bytes == 0
+    assert not list(slot.feed.tick(feeds.KEPT_FOR_NS)) and slot.feed.size_bytes > 1000
+    assert not list(slot.feed.tick(feeds.KEPT_FOR_NS + 1)) and slot.feed.size_bytes == 0
     slot.do(b"k1", PUT, b"z")
-    assert slot.publisher.size_bytes == 0, "nobody watches"
+    assert slot.feed.size_bytes == 0, "nobody watches"
 
 
 def test_a_large_value_is_remembered_alone(slot: Slot) -> None:
@@ -185,7 +185,7 @@ def test_a_large_value_is_remembered_alone(slot: Slot) -> None:
     slot.do(b"k1", PUT, b"x")
     slot.do(b"k1", PUT, b"x" * feeds.KEPT_BYTES)
     slot.do(b"k2", PUT, b"y" * feeds.KEPT_BYTES)
-    assert slot.publisher.size_bytes < 2 * feeds.KEPT_BYTES
+    assert slot.feed.size_bytes < 2 * feeds.KEPT_BYTES
     answer = slot.ask(cursor)
     assert answer is not None and answer[1] is True
 
@@ -230,8 +230,8 @@ def test_changes_of_keys_that_are_on_a_later_page_are_not_told(slot: Slot) -> No
 def test_a_question_that_waited_long_is_answered_with_nothing(slot: Slot) -> None:
     cursor = begun(slot)
     assert slot.ask(cursor, now_ns=5) is None
-    assert not list(slot.publisher.tick(feeds.ANSWERED_AFTER_NS))
-    (asked,) = slot.publisher.tick(feeds.ANSWERED_AFTER_NS + 5)
+    assert not list(slot.feed.tick(feeds.ANSWERED_AFTER_NS))
+    (asked,) = slot.feed.tick(feeds.ANSWERED_AFTER_NS + 5)
     assert slot.publisher.news(asked) == [
         0,
         [[ORIGIN, slot.machine.changed_index, ALL, b""], False, [], None],
@@ -244,29 +244,29 @@ def test_questions_end_with_their_link(slot: Slot) -> None:
     cursor = begun(slot)
     assert slot.ask(cursor) is None
     others = ReplySink()
-    assert slot.publisher.ask(slot.asked(cursor, b"k", 0, LARGE, others)) is None
-    slot.publisher.forget(slot.answers)
+    assert slot.feed.ask(slot.asked(cursor, b"k", 0, LARGE, others)) is None
+    slot.feed.forget(slot.answers)
     slot.do(b"k1", PUT, b"1")
     assert [asked.answers for asked in slot.answered] == [others]
-    slot.publisher.shed()
-    assert slot.publisher.size_bytes == 0
+    slot.feed.shed()
+    assert slot.feed.size_bytes == 0
 
 
 def test_questions_of_one_link_have_a_bound(slot: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "MAX_WATCHES_OF_LINK", 2)
     cursor = begun(slot)
     assert slot.ask(cursor) is None and slot.ask(cursor) is None
-    refused = slot.publisher.ask(slot.asked(cursor, b"k", 0, LARGE))
+    refused = slot.feed.ask(slot.asked(cursor, b"k", 0, LARGE))
     assert refused is not None and refused[0] == OVERLOADED
-    assert slot.publisher.ask(slot.asked(cursor, b"k", 0, LARGE, ReplySink())) is None, "others may"
+    assert slot.feed.ask(slot.asked(cursor, b"k", 0, LARGE, ReplySink())) is None, "others may"
 
 
 def test_a_question_that_is_sent_again_waits_once(slot: Slot) -> None:
     cursor = begun(slot)
     asked = slot.asked(cursor, b"k", 0, LARGE)
-    assert slot.publisher.ask(asked) is None
-    size_bytes = slot.publisher.size_bytes
-    assert slot.publisher.ask(asked) is None and slot.publisher.size_bytes == size_bytes
+    assert slot.feed.ask(asked) is None
+    size_bytes = slot.feed.size_bytes
+    assert slot.feed.ask(asked) is None and slot.feed.size_bytes == size_bytes
     slot.do(b"k1", PUT, b"1")
     assert slot.answered == [asked]
 
@@ -274,6 +274,6 @@ def test_a_question_that_is_sent_again_waits_once(slot: Slot) -> None:
 def test_who_waits_hears_that_the_leadership_ended(slot: Slot) -> None:
     cursor = begun(slot)
     assert slot.ask(cursor) is None
-    assert [(call_id, reply) for _, call_id, reply in slot.publisher.abandon([17])] == [(slot.calls, [17])]
+    assert [(call_id, reply) for _, call_id, reply in slot.feed.abandon([17])] == [(slot.calls, [17])]
     slot.do(b"k1", PUT, b"1")
     assert not slot.answered
