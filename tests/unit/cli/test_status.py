@@ -29,10 +29,13 @@ def document(**changes: Any) -> dict[str, Any]:
         }
         for slot in range(SLOTS)
     ]
-    members = [{"id": name, "address": f"10.0.0.1:{port}", "status": "up"} for port, name in enumerate("abc")]
+    members = [
+        {"id": name, "address": f"10.0.0.1:{port}", "status": "up", "zone": None, "weight": 100, "roles": []}
+        for port, name in enumerate("abc")
+    ]
     return {
         "name": "shop", "generation": 5, "replication": 3, "leader": "a",
-        "missing": [], "moving": [], "closed": [], "lost": [], "disk": None, "members": members, "slots": slots,
+        "missing": [], "moving": [], "seats_to_move": 0, "closed": [], "lost": [], "disk": None, "members": members, "slots": slots,
         "sessions": 2, "structures": {"lock": 1, "map": 0},
         "memory": {"used_bytes": 5, "budget_bytes": 1000, "is_full": False},
         "messages": {"dead_letters": 0, "lost": 0, "unconfirmed": 0}, **changes,
