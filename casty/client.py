@@ -13,13 +13,14 @@ from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef, Question
 from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
-from casty.address import NodeAddress, check_port, check_text, checked_addresses
+from casty.address import NodeAddress, check_port, check_text
 from casty.checks import check_seconds, check_ttl, shown
 from casty.cluster.actors.wiring import ClusterActors
 from casty.cluster.client import ClientCore
 from casty.cluster.control.public_view import topology_snapshot
 from casty.cluster.node.options import check_tls
 from casty.config import Settings
+from casty.discovery import Seeds, checked_contacts
 from casty.distributed.facade import Distributed
 from casty.errors import ConfigError, NotStarted
 from casty.home_loop import HomeLoop
@@ -46,7 +47,9 @@ class ClusterClient:
     Parameters
     ----------
     contact_points
-        Nodes to connect to; dialled again for ever, names resolved anew each time.
+        Nodes to connect to; dialled again for ever, names resolved anew each time. As with `seed_nodes` of
+        `ClusteredActorSystem` a host may be ``"dns://name"``, or a function says them: asked again and again, and at
+        once when no node is reached any more.
     system_name
         The cluster's name.
     client_host, client_port
@@ -86,7 +89,7 @@ class ClusterClient:
     def __init__(
         self,
         *,
-        contact_points: Sequence[tuple[str, int]],
+        contact_points: Seeds,
         system_name: str,
         client_host: str = "127.0.0.1",
         client_port: int = 0,
@@ -98,8 +101,8 @@ class ClusterClient:
         secret: str | Sequence[str] | Secrets | None = None,
         session_ttl_s: float | None = None,
     ) -> None:
-        contacts = checked_addresses("contact_points", contact_points)
-        if not contacts:
+        contacts = checked_contacts("contact_points", contact_points)
+        if contacts.is_empty:
             raise ConfigError("contact_points: expected at least one (host, port), found none")
         check_text("system_name", system_name)
         label = _label(client_host, client_port, advertised_host, advertised_port)

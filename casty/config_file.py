@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 import types
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,11 @@ from casty.settings import Settings
 from casty.traits import USUAL_WEIGHT, checked_traits
 
 __all__ = ["CastyConfig", "ClusterSection", "TlsSection", "discover_config", "load_config", "parse_address"]
+
+_URL = re.compile(r"(tcp|udp|sctp)://")
+_OF_A_SERVICE = re.compile(
+    r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$"
+)
 
 FILE_NAME = "casty.toml"
 PREFIX = "CASTY_"
@@ -42,9 +48,9 @@ class SystemSection:
 class ClusterSection:
     """``[cluster]``: this node's place; its keys are parameters of `ClusteredActorSystem`.
 
-    ``seed_nodes`` are texts, ``"host:port"``; in a variable they are separated by commas. ``secret`` is a text or a
-    list of texts; in a variable several are separated by commas, so none has one in it. ``data_dir`` counts from the
-    file that names it. ``roles`` are texts; in a variable they are separated by commas.
+    ``seed_nodes`` are texts, ``"host:port"`` or ``"dns://name:port"``; in a variable they are separated by commas.
+    ``secret`` is a text or a list of texts; in a variable several are separated by commas, so none has one in it.
+    ``data_dir`` counts from the file that names it. ``roles`` are texts; in a variable they are separated by commas.
     """
 
     host: str = "127.0.0.1"
@@ -224,13 +230,24 @@ def _override(tables: Tables, variables: Mapping[str, str]) -> None:
         hints = get_type_hints(known)
         names = {prefix + key.upper(): key for key in hints}
         for variable in sorted(variables):
-            if not variable.startswith(prefix):
+            if not variable.startswith(prefix) or _is_of_kubernetes(variable, variables[variable]):
                 continue
             if variable not in names:
                 raise ConfigError(f"unknown variable {variable}{_nearest(variable, names)}")
             key = names[variable]
             value = _from_text(variable, hints[key], variables[variable])
             tables.setdefault(section, {})[key] = value
+
+
+def _is_of_kubernetes(variable: str, value: str) -> bool:
+    """Whether a variable tells of a Service: a pod has these of each one, also of those that are called like a section.
+
+    Of a Service ``casty-cluster`` they are ``CASTY_CLUSTER_PORT=tcp://10.0.0.9:25520``, ``CASTY_CLUSTER_SERVICE_HOST``,
+    ``CASTY_CLUSTER_PORT_25520_TCP_ADDR`` and more. What says a port by a number is ours.
+    """
+    return (variable.endswith("_PORT") and _URL.match(value) is not None) or _OF_A_SERVICE.search(
+        variable
+    ) is not None
 
 
 def _from_text(name: str, expected: object, text: str) -> object:

@@ -10,7 +10,7 @@ code above the seam and pass the same conformance tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -246,6 +246,14 @@ def _no_device(path: str) -> Device:
     raise DiskError(f"data_dir: this runtime has no disk, so nothing can be kept in {path!r}")
 
 
+async def _no_names(name: str) -> list[str]:
+    raise OSError(f"this runtime looks up no names, and was asked for {name!r}")
+
+
+async def _no_way_out(host: str | None) -> str:
+    raise OSError(f"this runtime has no network, and was asked for the way to {host!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """One node's or client's ports.
@@ -262,6 +270,11 @@ class Runtime:
         How many files and sockets the process may have open.
     device
         Returns the device of a data directory, which is not open yet.
+    resolve
+        Returns all addresses of a name, sorted; raises `OSError` when there are none or nobody says.
+    outward
+        Returns the address of this machine by which it reaches a host, or, for None, all others; raises `OSError` when
+        it has none.
     buggify
         Says whether a named rare path is taken now; always False in production.
     """
@@ -274,4 +287,6 @@ class Runtime:
     memory_bytes: int = 1 << 33
     descriptors: int = 1 << 20
     device: Callable[[str], Device] = _no_device
+    resolve: Callable[[str], Awaitable[list[str]]] = _no_names
+    outward: Callable[[str | None], Awaitable[str]] = _no_way_out
     buggify: Callable[[str], bool] = _never

@@ -12,6 +12,7 @@ from functools import cache, partial
 from casty.ports import Device, EventSink, Runtime
 from casty.process_limits import descriptor_limit, memory_limit_bytes
 from casty.storage import MemoryStorage
+from casty.transport.names import addresses_of, outward_address
 from casty.transport.tcp import TcpTransport
 
 __all__ = ["SystemClock", "SystemEntropy", "default"]
@@ -107,5 +108,6 @@ def default() -> Runtime:
     """Return this process's real runtime."""
     return Runtime(
         SystemClock(), SystemEntropy(), TcpTransport(), MemoryStorage(), EventSink(),
-        memory_bytes=memory_limit_bytes(), descriptors=descriptor_limit(), device=_device,
+        memory_bytes=memory_limit_bytes(), descriptors=descriptor_limit(), device=_device, resolve=addresses_of,
+        outward=outward_address,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from casty.actor.ref import ActorRef
 from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
 from casty.actor.system import ActorSystem
-from casty.address import NodeAddress, checked_addresses
+from casty.address import NodeAddress
 from casty.checks import check_seconds
 from casty.cluster.actors.wiring import ClusterActors
 from casty.cluster.control.public_view import cluster_state, topology_snapshot
@@ -33,6 +33,7 @@ from casty.cluster.node.options import (
 )
 from casty.complaint import one_line
 from casty.config import SECOND_NS, CastyConfig, Settings
+from casty.discovery import AUTO, Seeds, checked_contacts
 from casty.distributed.facade import Distributed
 from casty.errors import NotStarted
 from casty.home_loop import HomeLoop
@@ -69,11 +70,14 @@ class ClusteredActorSystem(ActorSystem):
     name
         The cluster's name, equal on all nodes.
     host, port
-        Where other nodes and clients reach this node; port 0 picks a free one.
+        Where other nodes and clients reach this node; port 0 picks a free one. As `host`, ``"auto"`` is the address by
+        which this machine reaches the seeds.
     node_id
         The node's identity over restarts; None means ``host:port``.
     seed_nodes
-        Addresses of nodes to found with or to join through; list all founders, this one may be among them.
+        Addresses of nodes to found with or to join through; list all founders, this one may be among them. A host
+        ``"dns://name"`` stands for all addresses of that name; a function, which may be a coroutine function, says
+        addresses each time it is called. Both are asked again and again, and need `required_quorum`.
     roles
         What this node is for, at most 16 words; `Behaviors.sharded` and `Behaviors.singleton` can be limited to a role.
     zone
@@ -89,7 +93,8 @@ class ClusteredActorSystem(ActorSystem):
         Contexts for TLS in both directions; None means plain TCP.
     required_quorum
         How many seeds suffice to found, at least a majority of them, and for how many members that are up
-        `async with` of a founder waits; None means all seeds, and one member.
+        `async with` of a founder waits; None means all seeds, and one member. Where the seeds are no fixed list it has
+        to be more than half of all nodes that are started before there is a cluster.
     serializer
         Encodes the messages of actors and the values of structures; None means the msgpack codec. Keys of
         maps and members of sets are the codec's in any case, so that all processes agree on what is equal.
@@ -123,7 +128,7 @@ class ClusteredActorSystem(ActorSystem):
         host: str,
         port: int,
         node_id: str | None = None,
-        seed_nodes: Sequence[tuple[str, int]] | None = None,
+        seed_nodes: Seeds | None = None,
         roles: frozenset[str] = frozenset(),
         bind_host: str | None = None,
         config: Settings | None = None,
@@ -136,8 +141,9 @@ class ClusteredActorSystem(ActorSystem):
         weight: int = USUAL_WEIGHT,
     ) -> None:
         check_place(name, host, port, node_id, bind_host)
-        seeds = tuple(checked_addresses("seed_nodes", seed_nodes or ()))
-        check_quorum(required_quorum, seeds, NodeAddress(host, port))
+        contacts = checked_contacts("seed_nodes", seed_nodes or ())
+        if host != AUTO:  # else it is looked at when the address is known
+            check_quorum(required_quorum, contacts, NodeAddress(host, port))
         traits = checked_traits(zone, weight, roles)
         check_data_dir(data_dir)
         check_settings(config)
@@ -154,7 +160,7 @@ class ClusteredActorSystem(ActorSystem):
                 port=port,
                 node_id=node_id,
                 bind_host=bind_host,
-                seeds=seeds,
+                contacts=contacts,
                 required_quorum=required_quorum,
                 settings=self._settings,
                 data_dir=data_dir,

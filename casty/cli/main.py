@@ -98,12 +98,13 @@ def _parser() -> argparse.ArgumentParser:
 def _add_node(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="SYSTEM", help="the system's name, equal on all nodes")
     parser.add_argument("--node-id", metavar="ID", help="this node's name over restarts; default host:port")
-    parser.add_argument("--host", metavar="H", help="where others reach this node")
+    parser.add_argument("--host", metavar="H", help="where others reach this node; auto: as the seeds see it")
     parser.add_argument("--port", type=int, metavar="P", help="the port; 0 picks a free one")
     parser.add_argument("--bind-host", metavar="H", help="the interface to listen on, if it is not --host")
     parser.add_argument(
         "--seed", type=address, nargs="+", action="extend", metavar="H:P", dest="seeds",
-        help="nodes to found with or to join through; name all founders, three of them or more",
+        help="nodes to found with or to join through; name all founders, three of them or more; dns://NAME:P is every "
+        "address of a name, and needs --quorum",
     )  # fmt: skip
     _add_secret(parser)
     parser.add_argument(

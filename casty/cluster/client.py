@@ -16,7 +16,7 @@ is left who could serve it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from casty.address import NodeAddress
@@ -28,6 +28,7 @@ from casty.cluster.control.topology_delta import DELTA, WHOLE, hints_of_delta, p
 from casty.cluster.sessions.gateway import Gateway
 from casty.complaint import Complaint, report_lost
 from casty.config import SECOND_NS, Settings
+from casty.discovery import Contacts, Discovery
 from casty.errors import (
     EncodingError,
     MessageTooLarge,
@@ -64,8 +65,8 @@ class ClientCore:
 
     Parameters
     ----------
-    contact_points
-        Addresses to dial for ever.
+    contacts
+        Where to look for nodes, for ever.
     label
         Host and port that others are told; labels only.
     address_map
@@ -77,7 +78,7 @@ class ClientCore:
         runtime: Runtime,
         settings: Settings,
         system_name: str,
-        contact_points: Sequence[NodeAddress],
+        contacts: Contacts,
         label: NodeAddress,
         tls: Config | None,
         address_map: AddressMap | None,
@@ -89,7 +90,7 @@ class ClientCore:
         self.incarnation = runtime.entropy.token("incarnation", 8).hex()
         self._name = system_name
         self._label = label
-        self._contacts = tuple(contact_points)
+        self._discovery = Discovery(runtime, contacts, self._dial, lambda: not self._by_node)
         self.output = OutputBatch(runtime)
         self.leaders = LeaderTable()
         self._topology: Topology | None = None
@@ -128,6 +129,7 @@ class ClientCore:
             peer = self.peers.get(name)
             if peer is not None and peer.map_error is not None:
                 raise peer.map_error
+        self._discovery.begin()
 
     async def close(self) -> None:
         """Close the sessions, then every link; the links in any case, at once when it is cancelled."""
@@ -138,6 +140,7 @@ class ClientCore:
 
     def end(self) -> None:
         """Close every link here and now; harmless when that was done."""
+        self._discovery.close()
         self.gateway.abort()
         self.peers.close()
 
@@ -152,15 +155,15 @@ class ClientCore:
 
     def answers(self) -> str:
         """Say what each contact point answered so far."""
-        texts = []
-        for address in self._contacts:
+        texts = self._discovery.troubles_of()
+        for address in self._discovery.addresses:
             peer = self.peers.get(str(address))
             if peer is None or peer.connection is None:
                 why = None if peer is None else peer.last_refusal or peer.last_error
                 texts.append(f"{address}: {why or 'no answer yet'}")
             else:
                 texts.append(f"{address}: linked, no topology yet")
-        return "; ".join(texts)
+        return "; ".join(texts) or "no contact point is known yet"
 
     def refusal(self) -> Refused | None:
         """Return the error of every call when each contact point refused the handshake."""
@@ -168,7 +171,7 @@ class ClientCore:
             return None
         refusals = [
             None if peer.is_refused_for_now else peer.last_refusal
-            for peer in map(self.peers.get, map(str, self._contacts))
+            for peer in map(self.peers.get, map(str, self._discovery.addresses))
             if peer is not None
         ]
         if refusals and all(text is not None for text in refusals):
@@ -182,7 +185,7 @@ class ClientCore:
         )  # fmt: skip
 
     def _dial(self) -> None:
-        wanted: dict[NodeAddress, None] = dict.fromkeys(self._contacts)
+        wanted: dict[NodeAddress, None] = dict.fromkeys(self._discovery.addresses)
         if self._topology is not None:
             for member in self._topology.members.values():
                 if member.status != "removed":
@@ -298,6 +301,8 @@ class ClientCore:
         if self._by_node.get(node_id) is connection:
             del self._by_node[node_id]
             self.gateway.on_link_down(node_id)
+            if not self._by_node:
+                self._discovery.hurry()  # all nodes that it knows may have been replaced
         if self.runtime.observe:
             self.runtime.observe(LinkDown(node_id, reason))
 

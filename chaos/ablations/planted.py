@@ -21,6 +21,7 @@ from .bug import Planted
 from .clients import CLIENTS
 from .consensus import CONSENSUS
 from .control import CONTROL
+from .discovery import DISCOVERY
 from .disks import DISKS
 from .elastic import ELASTIC
 from .floods import SHARES
@@ -128,6 +129,6 @@ PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *LEADERS, *CLIENTS, *ACTORS, *FORGOTTEN,
     *RARE, *BOUNDS, *HALVES, *REMAINS, *LIVES, *WATCHED, *WATCHES, *SUPERVISED,
     *MEMORY, *BOUNDARY, *SCHEMAS, *BY_TESTS, *SHARES, *FOUNDING, FINISHED_BY_FEWER, *LATE_JOIN, *MUTANTS,
-    *RECORDED_BUGS, *ELASTIC, *DISKS, *QUEUES, *LASTING, *LEDGERS, *RECOVERY, *ZONES,
+    *RECORDED_BUGS, *ELASTIC, *DISKS, *QUEUES, *LASTING, *LEDGERS, *RECOVERY, *ZONES, *DISCOVERY,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

@@ -13,9 +13,13 @@ from .bug import Planted, bug_in, shown
 __all__ = ["ZONES"]
 
 
-def _by_itself(node: str, _traits: Any) -> tuple[bool, str]:
-    """Nothing fails together."""
-    return False, node
+def _zoneless(right: Any) -> Any:
+    """Who gets a place has nothing to do with where it stands."""
+
+    def ordered(holders: Any, candidates: Any, size: Any, load: Any, _traits: Any) -> Any:
+        return right(holders, candidates, size, load, {})
+
+    return ordered
 
 
 def _alike(replicas: int, _node: str, _traits: Any) -> int:
@@ -65,7 +69,7 @@ ZONES = (
     bug_in("joiners-alike", "zones", "membership", ControlMachine, "_join", _traitless),
     bug_in("traits-not-in-snapshot", "zones", "membership", control_state, "_member", _not_loaded, True),
     shown(
-        Planted("zones-forgotten", "zones", "membership", placement, "zone_of", _by_itself),
+        bug_in("zones-forgotten", "zones", "membership", placement, "ordered", _zoneless),
         f"{_UNIT}::test_a_group_is_spread_over_the_zones_that_there_are",
     ),
     shown(

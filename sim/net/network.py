@@ -68,6 +68,8 @@ class Network:
         self.dialled: list[Callable[[Incarnation, tuple[str, int]], None]] = []
         """Told who dials which address."""
         self.names: dict[str, str] = {}  # what resolves to which machine
+        self.records: dict[str, list[str]] = {}
+        """What a name of many hosts stands for, as a resolver says it."""
         self.down: dict[str, bool] = {}  # machines without power: not even a refusal comes back
         self._paths: dict[tuple[str, str], Path] = {}
         self._listeners: dict[tuple[str, int], SimListener] = {}
@@ -89,6 +91,15 @@ class Network:
     def resolve(self, machine: str, host: str) -> str | None:
         """Return the machine that a host name means on a machine."""
         return machine if host in _OWN else self.names.get(host)
+
+    def addresses(self, machine: str, name: str) -> list[str]:
+        """Return what a name stands for: the hosts of its record, or itself; raises `OSError` where nobody has it."""
+        hosts = self.records.get(name)
+        if hosts is None:
+            hosts = [name] if self.resolve(machine, name) is not None else []
+        if not hosts:
+            raise OSError(-2, f"name or service not known: {name!r}")
+        return sorted(hosts)
 
     def path(self, source: str, target: str) -> Path:
         """Return the direction between two machines, for reading it or changing its fields."""

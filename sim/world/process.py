@@ -30,6 +30,7 @@ Setup = Callable[["Process"], Awaitable[object]]
 """Starts what the process runs, in its context, and returns it (kept as `Process.value`)."""
 
 MEMORY_BYTES = 1 << 33
+LOOK_UP_S = 0.002
 
 _DAY_NS = 86_400_000_000_000
 
@@ -128,11 +129,23 @@ class Process:
             observe=event_sink,
             memory_bytes=self.memory_bytes,
             device=self._device,
+            resolve=self._resolve,
+            outward=self._outward,
             buggify=world.buggify_of(self.name),
         )
         incarnation.context.run(use, self.runtime)
         self.is_up, self.is_paused = True, False
         world.network.power_on(self.name)
+
+    async def _resolve(self, name: str) -> list[str]:
+        """Look a name up, which takes a moment."""
+        await self.clock.sleep(LOOK_UP_S)
+        return self.world.network.addresses(self.name, name)
+
+    async def _outward(self, host: str | None) -> str:
+        """Return under which name others see this machine."""
+        del host
+        return self.name
 
     def _device(self, path: str) -> SimDevice:
         """Return the port to the machine's disk; a machine has one, whatever it is called."""

@@ -110,6 +110,20 @@ class Founding:
             START: self._on_start,
         }
 
+    def reseed(self, policy: Policy) -> bool:
+        """Take other seeds; False once this process took part in a ballot of those that it has.
+
+        Who promised something to the founders of one set never helps those of another: two sets that each need more
+        than half of all processes have one in common then, and cannot both found.
+        """
+        if self.phase != BLANK or self.acceptor.promised != ballots.NO_BALLOT:
+            return False
+        self.policy = policy
+        self.acceptor = Acceptor(self.identity, policy.seed_set, policy.needed)
+        self._seen.clear()
+        self._enough_since_ns = None
+        return True
+
     @property
     def phase(self) -> str:
         """How far this process is."""

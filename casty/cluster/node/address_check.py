@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from casty.address import NodeAddress, is_loopback, is_unspecified
+from casty.cluster.node.options import NodeOptions, check_quorum
+from casty.discovery import AUTO, Discovery
+from casty.errors import ConfigError
 from casty.ports import Link, Runtime
 from casty.tls import Config
 
-__all__ = ["check_reach", "warn_if_open"]
+__all__ = ["check_reach", "settled", "warn_if_open"]
 
 log = logging.getLogger("casty.node")
 
@@ -26,6 +30,37 @@ def warn_if_open(node_id: str, listens_on: tuple[str, int], *, is_guarded: bool)
         "node or client; give tls= or secret= (docs/security.md), or let the network keep strangers out",
         node_id, *listens_on,
     )  # fmt: skip
+
+
+async def settled(options: NodeOptions, runtime: Runtime, discovery: Discovery) -> NodeOptions:
+    """Look for the seeds a first time, and return the options with the address that others see in place of ``auto``.
+
+    It is the address by which the first seed is reached that is on another machine; without one, all others.
+
+    Raises
+    ------
+    ConfigError
+        This machine has no such address, or then `required_quorum` is less than a majority.
+    """
+    if options.contacts.changes:
+        await discovery.look()
+    if options.host != AUTO:
+        return options
+    others = [address.host for address in discovery.addresses if not is_loopback(address.host)]
+    seeds = [address.host for address in discovery.addresses]
+    failed: OSError | None = None
+    for target in (*(others or seeds), None):
+        try:
+            host = await runtime.outward(target)
+        except OSError as error:
+            failed = error
+            continue
+        log.info("host auto: others see this machine as %s", host)
+        check_quorum(options.required_quorum, options.contacts, NodeAddress(host, options.port))
+        return replace(options, host=host)
+    raise ConfigError(
+        f"host: expected an address of this machine for 'auto', found none: {failed}; give the address that others dial"
+    )
 
 
 async def check_reach(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from casty.address import NodeAddress
-from casty.cluster.control.formation import JOINING, STARTED, VIEW, Founding, Identity
+from casty.cluster.control.formation import JOINING, STARTED, VIEW, Founding, Identity, Policy
 from casty.cluster.node.links import Links, key_of
 from casty.errors import RemoteProtocolError
 from casty.ports import Clock, Timer
@@ -50,6 +50,7 @@ class Bootstrap:
         on_founded: Callable[[dict[str, Any]], None],
         on_joined: Callable[[int], None],
         complain: Callable[[str], None],
+        seed_troubles: Callable[[], list[str]] = list,
     ) -> None:
         self._founding = founding
         self._identity = identity
@@ -58,6 +59,7 @@ class Bootstrap:
         self._on_founded = on_founded
         self._on_joined = on_joined
         self._complain = complain
+        self._seed_troubles = seed_troubles
         self._timer: Timer | None = None
         self._began_ns = clock.now()
         self._complained_ns = self._began_ns
@@ -70,6 +72,11 @@ class Bootstrap:
     def begin(self) -> None:
         """Start asking around."""
         self._tick()
+
+    def reseed(self, policy: Policy) -> None:
+        """The seeds are others now; whoever takes part in a founding already sticks to those that he had."""
+        if not self.is_done:
+            self._founding.reseed(policy)
 
     def restored(self, cluster_id: str) -> None:
         """The disk says which cluster this process is of: it founds none, and joins none."""
@@ -209,7 +216,7 @@ class Bootstrap:
         )
         if differing:
             text += f"; other seed sets met: { {node: list(seeds) for node, seeds in differing.items()} }"
-        text += "".join(f"; {trouble}" for trouble in self._links.troubles())
+        text += "".join(f"; {trouble}" for trouble in (*self._seed_troubles(), *self._links.troubles()))
         document = self._founding.document
         if document is not None:
             text += f"; the founder is {document['founder']}: restart it if it does not answer"

@@ -311,7 +311,7 @@ class Boundary:
         A seed may be another name of a node. Every other address came from the node itself, and who answers there as a
         node of another address speaks for somebody else.
         """
-        if hello.address != dialled and dialled not in self._node.options.seeds:
+        if hello.address != dialled and not self._node.links.is_seed(dialled):
             return (
                 f"expected the node that is reached at {NodeAddress(*dialled)}, found {hello.node_id!r:.100}, which "
                 f"says that it is reached at {hello.address}"

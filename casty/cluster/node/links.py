@@ -49,9 +49,13 @@ class Links:
         self._is_closed = False
 
     def want_seeds(self, addresses: Iterable[NodeAddress]) -> None:
-        """Dial these addresses for as long as the node lives."""
-        self._seeds.update(dict.fromkeys(addresses))
+        """Dial these addresses, until others take their place."""
+        self._seeds = dict.fromkeys(addresses)
         self._dial()
+
+    def is_seed(self, address: tuple[str, int]) -> bool:
+        """Whether the configuration, or what it says to ask, names an address."""
+        return address in self._seeds
 
     def want_members(self, addresses: Iterable[NodeAddress]) -> None:
         """Dial the members of the present topology; former ones are dropped, guests are members or gone."""

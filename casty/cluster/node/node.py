@@ -21,7 +21,7 @@ from casty.cluster.multiraft.heartbeats import Heartbeats
 from casty.cluster.multiraft.host import Group, Host, Replica
 from casty.cluster.multiraft.memory_budget import MemoryBudget, budget_of
 from casty.cluster.multiraft.proposals import NOBODY
-from casty.cluster.node.address_check import check_reach, warn_if_open
+from casty.cluster.node.address_check import check_reach, settled, warn_if_open
 from casty.cluster.node.admission import Admission
 from casty.cluster.node.backups import Backups
 from casty.cluster.node.bootstrap import Bootstrap
@@ -34,7 +34,7 @@ from casty.cluster.node.group_health import GroupHealth
 from casty.cluster.node.leader_tasks import ControlDuties, FailureDetector, SlotDuties
 from casty.cluster.node.leaving import Leaving
 from casty.cluster.node.links import Links, key_of
-from casty.cluster.node.options import NodeOptions
+from casty.cluster.node.options import NodeOptions, policy_of
 from casty.cluster.node.readiness import Readiness
 from casty.cluster.node.relays import ControlCalls, Relays
 from casty.cluster.node.removed_replicas import Vacated
@@ -49,6 +49,7 @@ from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.node_memory import NodeMemory
 from casty.complaint import Complaint, one_line
 from casty.config import SECOND_NS
+from casty.discovery import Discovery
 from casty.errors import Refused
 from casty.events import LinkDown, LinkUp
 from casty.ports import Runtime, Timer
@@ -113,6 +114,7 @@ class Node:
         self._born_ns = runtime.clock.now()
         self._timer: Timer | None = None
         self.disk = None if options.data_dir is None else NodeDisk(self, options.data_dir)
+        self.discovery = Discovery(runtime, options.contacts, self._seeds_changed, lambda: bool(self.missing))
         self.founding_entry = b""
         """What a founder proposes first; empty for a node that joined."""
         self.on_topology: list[Callable[[Topology], None]] = []
@@ -135,6 +137,8 @@ class Node:
 
     async def start(self) -> None:
         """Listen, then found or join in the background; raises `OSError` when the address cannot be bound."""
+        self.options = await settled(self.options, self.runtime, self.discovery)
+        self.node_id = self.options.node_id or str(NodeAddress(self.options.host, self.options.port))
         try:
             if self.disk is not None:
                 await self.disk.open()
@@ -173,7 +177,8 @@ class Node:
                 "generation above all heard of, so fencing tokens may not grow over its loss; set the clock",
                 self.node_id,
             )
-        self.links.want_seeds(options.seeds)
+        self.links.want_seeds(self.discovery.addresses)
+        self.discovery.begin()
         if not self.bootstrap.is_done:
             self.bootstrap.begin()
         self._heartbeat()
@@ -227,7 +232,7 @@ class Node:
         self.bootstrap = Bootstrap(
             Founding(identity, self._policy(), self._document, clock.now(), self._wall_generation),
             identity, self.links, clock, self._founded, self._joined,
-            lambda text: log.warning("%s", one_line(text)),
+            lambda text: log.warning("%s", one_line(text)), self.discovery.troubles_of,
         )  # fmt: skip
         admission = Admission(self)
         self.handlers: dict[int, Callable[[Connection, bytes], None]] = {
@@ -283,10 +288,12 @@ class Node:
         )
 
     def _policy(self) -> Policy:
-        seeds = dict.fromkeys((*map(str, self.options.seeds), str(self.address)))
-        quorum = self.options.required_quorum
-        needed = len(seeds) if quorum is None else min(quorum, len(seeds))
-        return Policy(tuple(sorted(seeds)), needed, int(self.settings.founding_listen_s * SECOND_NS))
+        return policy_of(self.options, self.discovery.addresses, self.address)
+
+    def _seeds_changed(self) -> None:
+        """What the configuration says to ask names other seeds than before."""
+        self.links.want_seeds(self.discovery.addresses)
+        self.bootstrap.reseed(self._policy())
 
     def _wall_generation(self) -> int | None:
         """Return what the wall clock gives for a generation; None within the second of our start.
@@ -603,6 +610,7 @@ class Node:
         self.salvage.close()
         self.host.close()
         self.bootstrap.close()
+        self.discovery.close()
         self.links.close()
         if self.disk is not None:
             self.disk.close()

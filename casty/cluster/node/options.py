@@ -8,7 +8,9 @@ from typing import Any
 
 from casty.address import NodeAddress, check_port, check_text
 from casty.checks import shown
-from casty.config import CastyConfig, Settings
+from casty.cluster.control.formation import Policy
+from casty.config import SECOND_NS, CastyConfig, Settings
+from casty.discovery import Contacts
 from casty.errors import ConfigError
 from casty.secret import Secrets
 from casty.tls import Config
@@ -22,6 +24,7 @@ __all__ = [
     "check_settings",
     "check_tls",
     "options_of",
+    "policy_of",
     "tls_of",
 ]
 
@@ -35,7 +38,7 @@ class NodeOptions:
     port: int
     node_id: str | None = None
     bind_host: str | None = None
-    seeds: tuple[NodeAddress, ...] = ()
+    contacts: Contacts = field(default_factory=Contacts)
     required_quorum: int | None = None
     settings: Settings = field(default_factory=Settings)
     data_dir: str | None = None
@@ -98,19 +101,41 @@ def check_place(
             check_text(what, text)
 
 
-def check_quorum(quorum: object, seeds: Sequence[NodeAddress], own: NodeAddress) -> None:
+def check_quorum(quorum: object, contacts: Contacts, own: NodeAddress) -> None:
     """Raise `ConfigError` when fewer than a majority of the seeds could found."""
+    if quorum is None and contacts.changes:
+        raise ConfigError(
+            "required_quorum: expected a number, as the seeds are no fixed list: how many nodes have to see each other "
+            "before they found a cluster, more than half of those that are started; found None"
+        )
     if quorum is None:
         return
     if isinstance(quorum, bool) or not isinstance(quorum, int):
         raise TypeError(f"required_quorum: expected an int or None, found {shown(quorum)}")
-    founders = len(dict.fromkeys((*seeds, own)))
+    if contacts.changes:
+        if quorum < 1:
+            raise ConfigError(f"required_quorum: expected 1 or more, found {quorum}")
+        return
+    founders = len(dict.fromkeys((*contacts.fixed, own)))
     if quorum < founders // 2 + 1:
         raise ConfigError(
             "required_quorum: expected at least a majority of the founders (the seeds and this node), "
             f"{founders // 2 + 1} of {founders}, found {quorum}; "
             "a smaller one would let two halves found a cluster each"
         )
+
+
+def policy_of(options: NodeOptions, seeds: Sequence[NodeAddress], own: NodeAddress) -> Policy:
+    """Return when this node may found, with these seeds and itself.
+
+    Where the seeds are no fixed list the number that is needed is the one that was given, however few there are: who
+    sees few of them yet must not found with these.
+    """
+    founders, quorum = sorted(dict.fromkeys((*map(str, seeds), str(own)))), options.required_quorum
+    if not options.contacts.changes:
+        quorum = len(founders) if quorum is None else min(quorum, len(founders))
+    assert quorum is not None, "see `check_quorum`"
+    return Policy(tuple(founders), quorum, int(options.settings.founding_listen_s * SECOND_NS))
 
 
 def check_settings(config: object) -> None:

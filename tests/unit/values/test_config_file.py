@@ -177,3 +177,38 @@ def test_traits_of_a_node(tmp_path: Path) -> None:
 def test_traits_that_cannot_be(tmp_path: Path, text: str, expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         load_config(write(tmp_path, f"[cluster]\n{text}\n"), environ={})
+
+
+def test_what_kubernetes_says_of_a_service_is_no_setting(tmp_path: Path) -> None:
+    variables = {
+        "CASTY_CLUSTER_PORT": "tcp://10.0.0.9:25520",
+        "CASTY_CLUSTER_SERVICE_HOST": "10.0.0.9",
+        "CASTY_CLUSTER_SERVICE_PORT": "25520",
+        "CASTY_CLUSTER_SERVICE_PORT_METRICS": "9000",
+        "CASTY_CLUSTER_PORT_25520_TCP": "tcp://10.0.0.9:25520",
+        "CASTY_CLUSTER_PORT_25520_TCP_PROTO": "tcp",
+        "CASTY_CLUSTER_PORT_25520_TCP_PORT": "25520",
+        "CASTY_CLUSTER_PORT_25520_TCP_ADDR": "10.0.0.9",
+        "CASTY_CLUSTER_WEB_PORT": "udp://10.0.0.8:53",
+        "CASTY_SETTINGS_SERVICE_HOST": "10.0.0.7",
+    }
+    assert load_config(write(tmp_path, ""), environ=variables) == CastyConfig(path=tmp_path / "casty.toml")
+    cluster = load_config(write(tmp_path, "[cluster]\nport = 7\n"), environ=variables).cluster
+    assert cluster is not None and cluster.port == 7
+    cluster = load_config(write(tmp_path, ""), environ={**variables, "CASTY_CLUSTER_PORT": "25521"}).cluster
+    assert cluster is not None and cluster.port == 25521, "a number is ours"
+
+
+@pytest.mark.parametrize(
+    "variable", ["CASTY_CLUSTER_SERVICE", "CASTY_CLUSTER_PORTS", "CASTY_CLUSTER_PORT_X_TCP"]
+)
+def test_other_variables_are_still_refused(variable: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown variable {variable}"):
+        load_config(environ={variable: "1"})
+
+
+def test_seeds_may_be_names(tmp_path: Path) -> None:
+    path = write(tmp_path, '[cluster]\nseed_nodes = ["dns://casty.default.svc:25520", "10.0.0.1:1"]\n')
+    cluster = load_config(path, environ={}).cluster
+    assert cluster is not None
+    assert cluster.seed_nodes == (("dns://casty.default.svc", 25520), ("10.0.0.1", 1))

@@ -236,3 +236,50 @@ def test_two_foundings_never_both_get_a_majority(data: st.DataObject) -> None:
             founding_id for founding_id, keys in by_document.items() if sum(key in alive for key in keys) >= 2
         ]
         assert len(serving) <= 1, serving
+
+
+def test_seeds_may_be_others_before_anything_was_promised_and_not_after() -> None:
+    cluster = Cluster(names="abc")
+    others = Policy(("b:1", "c:1", "d:1"), 3, 1_000_000_000)
+    few = Policy(("a:1", "b:1"), 3, 1_000_000_000)
+    for name in "abc":
+        assert cluster.processes[name].reseed(few)
+    cluster.tick()
+    assert cluster.phases() == [BLANK] * 3, "two are not enough, though they are all that are named"
+    for name in "abc":
+        assert cluster.processes[name].reseed(Policy(cluster.seeds, 3, 1_000_000_000))
+
+    for _ in range(20):
+        cluster.tick()
+        if cluster.processes["a"].phase == STARTED:
+            break
+    assert cluster.processes["a"].phase == STARTED
+    for name in "abc":
+        assert not cluster.processes[name].reseed(others), "who took part sticks to it"
+        assert cluster.processes[name].policy.seed_set == cluster.seeds
+
+
+def test_two_sets_of_seeds_do_not_both_found() -> None:
+    """Of four nodes three are needed: b and c helped a, whose word did not reach them, and then hear of d."""
+    cluster = Cluster(names="abcd")
+    first, second = ("a:1", "b:1", "c:1"), ("b:1", "c:1", "d:1")
+    for name in "abcd":
+        seeds = second if name == "d" else first
+        assert cluster.processes[name].reseed(Policy(seeds, 3, 1_000_000_000))
+
+    def is_lost(sender: str, to: str) -> bool:
+        return cluster.processes["a"].phase == STARTED
+
+    for _ in range(20):
+        cluster.tick("abcd", lose=is_lost)
+        if cluster.processes["a"].phase == STARTED:
+            break
+    assert [cluster.processes[name].phase for name in "abc"] == [STARTED, ACKED, ACKED]
+    for name in "bc":
+        cluster.processes[name].reseed(Policy(second, 3, 1_000_000_000))
+    for _ in range(60):
+        cluster.tick("bcd")
+    started = [
+        cluster.processes[name].document for name in "abcd" if cluster.processes[name].phase == STARTED
+    ]
+    assert len({document["id"] for document in started if document is not None}) == 1
