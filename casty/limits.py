@@ -17,6 +17,7 @@ limit                refused when it is made                               refus
 `MAX_SERVICES`       `Registry`: not registered, with a warning             `Registry`, alike on every node
 `MAX_SERVICE_*`      `Registry`: not registered, with a warning             `Registry`, alike on every node
 `MAX_REGIONS`        spawn, `entity_ref`: `Overloaded`                     `ControlMachine`, alike on every node
+`MAX_POOLS`          spawn: the region is refused, with an error log   `ControlMachine`, alike on every node
 `MAX_REGION_NAME_*`  spawn, `entity_ref`: `ValueError`                     `control_schema`, alike on every node
 `MAX_NAME_BYTES`     ids of the parties of a barrier: `ValueError`         `slot_schema`
 `MAX_NUMBER`         requests count from 1; `check_count`: `ValueError`    `slot_schema`, `slot_leader`, `remote`, ...
@@ -35,10 +36,29 @@ What one link may cost is in `transport.intake` and in docs/security.md.
 from __future__ import annotations
 
 __all__ = [
-    "MAX_BYTES", "MAX_DEPTH", "MAX_FLAG_BITS", "MAX_GENERATION", "MAX_INTEGER_BITS", "MAX_ITEMS", "MAX_NAME_BYTES",
-    "MAX_NUMBER", "MAX_PORT", "MAX_REGIONS", "MAX_REGION_NAME_BYTES", "MAX_SAME_HASH",
-    "MAX_SERVICES", "MAX_SERVICE_BYTES", "MAX_SERVICE_KEY_BYTES", "MAX_SERVICE_REF_BYTES", "MAX_SUBSCRIPTION_BYTES",
-    "MAX_TEXT_BYTES", "MAX_TIME", "MAX_TTL_TICKS", "MAX_WATCH_BYTES",
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_FLAG_BITS",
+    "MAX_GENERATION",
+    "MAX_INTEGER_BITS",
+    "MAX_ITEMS",
+    "MAX_NAME_BYTES",
+    "MAX_NUMBER",
+    "MAX_POOLS",
+    "MAX_POOL_SLOTS",
+    "MAX_PORT",
+    "MAX_REGIONS",
+    "MAX_REGION_NAME_BYTES",
+    "MAX_SAME_HASH",
+    "MAX_SERVICES",
+    "MAX_SERVICE_BYTES",
+    "MAX_SERVICE_KEY_BYTES",
+    "MAX_SERVICE_REF_BYTES",
+    "MAX_SUBSCRIPTION_BYTES",
+    "MAX_TEXT_BYTES",
+    "MAX_TIME",
+    "MAX_TTL_TICKS",
+    "MAX_WATCH_BYTES",
 ]  # fmt: skip
 
 MAX_ITEMS = 1_048_576
@@ -83,6 +103,12 @@ MAX_TTL_TICKS = 2**40
 
 MAX_REGIONS = 1024
 """Names of regions in a cluster: every client has all of them, and they stay recorded."""
+
+MAX_POOLS = 8
+"""Roles that regions of a cluster may be limited to: each has slots of its own, for ever."""
+
+MAX_POOL_SLOTS = 16
+"""Slots of one such role; fewer where the cluster has fewer."""
 
 MAX_REGION_NAME_BYTES = 1024
 """The name of a region."""

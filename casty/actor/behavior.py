@@ -14,6 +14,7 @@ from casty.actor.services import ServiceKey, check_key
 from casty.actor.supervision import Supervised, SupervisionStrategy
 from casty.checks import check_callable, check_count, check_seconds, check_text, shown
 from casty.journal.base import EventJournal
+from casty.traits import check_role
 
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext
@@ -106,6 +107,7 @@ class ShardedBehavior(Generic[M]):
     replication: ReplicationConfig | None = None
     idle_timeout: float | None = None
     max_activations: int | None = None
+    role: str | None = None
 
     def __post_init__(self) -> None:
         check_callable(self.entity_factory, "entity_factory")
@@ -119,6 +121,8 @@ class ShardedBehavior(Generic[M]):
                 )
         if self.max_activations is not None:
             check_count("max_activations", self.max_activations, 1)
+        if self.role is not None:
+            check_role(self.role)
 
 
 MarkedBehavior = ShardedBehavior[Any] | SingletonBehavior[Any] | BroadcastedBehavior[Any]
@@ -393,15 +397,15 @@ class Behaviors:
         return Persisted(tuple(events), then)
 
     @staticmethod
-    def singleton(factory: Callable[[], Behavior[M]]) -> SingletonBehavior[M]:
+    def singleton(factory: Callable[[], Behavior[M]], *, role: str | None = None) -> SingletonBehavior[M]:
         """One actor in the whole cluster, made by ``factory()``; spawn it on every node, under one name.
 
         It lives on the node that leads the slot of its name, under that leader's lease, whether anybody sends to it or
         not; when leadership moves it stops there first and begins anew, without its state, where it moved to. One that
         stops is started again within a second. Clients reach it as the entity ``"singleton"`` of the region of its
-        name, with one shard.
+        name, with one shard. With a `role` it lives on nodes that have it only; see `sharded`.
         """
-        return SingletonBehavior(factory)
+        return SingletonBehavior(factory, role)
 
     @staticmethod
     def broadcasted(behavior: Behavior[M]) -> BroadcastedBehavior[M]:
@@ -417,6 +421,7 @@ class Behaviors:
         replication: ReplicationConfig | None = None,
         idle_timeout: float | None = None,
         max_activations: int | None = None,
+        role: str | None = None,
     ) -> ShardedBehavior[M]:
         """A region: ``entity_factory(entity_id)`` makes each entity on the node that owns its shard.
 
@@ -435,8 +440,12 @@ class Behaviors:
             How many entities of the region live on one node at a time, at least 1. A message for one more waits until
             the event-sourced one that was used least recently is unloaded; where none is event sourced, whoever sent it
             is told `Overloaded`. None: only `Settings.max_entities` counts.
+        role
+            Its entities live on nodes with this role only (`roles` of `ClusteredActorSystem`), in slots that belong to
+            the role; while no member has it they live nowhere, and messages wait as for a slot without a leader. Every
+            node that spawns the region has to say the same, also one without the role, which only sends.
         """
-        return ShardedBehavior(entity_factory, num_shards, replication, idle_timeout, max_activations)
+        return ShardedBehavior(entity_factory, num_shards, replication, idle_timeout, max_activations, role)
 
 
 def check_behavior(behavior: object, what: str = "behavior") -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope
 from casty.checks import check_callable
+from casty.traits import check_role
 
 if TYPE_CHECKING:
     from casty.actor.behavior import Behavior
@@ -26,9 +27,12 @@ class SingletonBehavior(Generic[M]):
     """One actor in the cluster, for a clustered ``spawn``; see `Behaviors.singleton`."""
 
     factory: Callable[[], Behavior[M]]
+    role: str | None = None
 
     def __post_init__(self) -> None:
         check_callable(self.factory, "factory")
+        if self.role is not None:
+            check_role(self.role)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def health_of(document: dict[str, Any]) -> Health:
     if not slots:
         return Health(["this node belongs to no cluster yet", *map(str, document["missing"])], [])
     lacks = [] if document["leader"] is not None else ["no leader of the control group is known"]
-    led_by_nobody = [slot["slot"] for slot in slots if slot["leader"] is None]
+    led_by_nobody = [slot["slot"] for slot in slots if slot["leader"] is None and slot["target"]]
     if led_by_nobody:
         lacks.append(f"{_named(led_by_nobody)} without a leader")
     disk = document["disk"]
@@ -82,7 +82,9 @@ def _risks(document: dict[str, Any]) -> list[str]:
             if statuses.get(name) != "up"
         ]
         lacking = should - len(slot["replicas"])
-        if lacking > 0:
+        if not slot["target"]:
+            away.append(f"no member has the role {slot['role']!r}")
+        elif lacking > 0:
             away.append(f"{lacking} of {should} replicas have no member")
         if slot.get("failed"):
             away.append(f"the replica of the asked node failed: {slot['failed']}")

@@ -288,7 +288,7 @@ def locate(document: Document, place: Place) -> Document:
     slots = document["slots"]
     if not slots:
         raise Unavailable("that node belongs to no cluster yet")
-    slot = slots[slot_of(place.kind, place.entity, len(slots))]
+    slot = slots[slot_of(place.kind, place.entity, document["shared_slots"])]
     return {"slot": slot["slot"], "leader": slot["leader"], "replicas": slot["replicas"]}
 
 

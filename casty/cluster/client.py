@@ -23,7 +23,7 @@ from casty.address import NodeAddress
 from casty.checks import shown
 from casty.cluster.authority import CARRIED
 from casty.cluster.control import topology as topologies
-from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology, learn_hints
+from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology, hints_of, learn_hints
 from casty.cluster.control.topology_delta import DELTA, WHOLE, hints_of_delta, patched
 from casty.cluster.sessions.gateway import Gateway
 from casty.complaint import Complaint, report_lost
@@ -350,7 +350,7 @@ class ClientCore:
         match plain:
             case [kind, whole] if kind == WHOLE:
                 new = topologies.from_plain(whole, self.leaders)
-                hints = whole[9]
+                hints = hints_of(whole)
             case [kind, delta] if kind == DELTA:
                 new = self._changed(connection, delta)
                 hints = hints_of_delta(delta)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from casty.cluster.actors import region_host
 from casty.cluster.control import balance, placement
 from casty.cluster.control import machine as control_state
-from casty.cluster.control.machine import ControlMachine
+from casty.cluster.control.machine import ControlMachine, MemberRow
+from casty.cluster.node import topology_publisher as feeds
 
 from .bug import Planted, bug_in, shown
 
@@ -63,6 +65,25 @@ def _not_loaded(right: Any) -> Any:
     return member
 
 
+def _anybody(_row: Any, _role: Any) -> bool:
+    """A role means nothing."""
+    return True
+
+
+def _anywhere(_region: Any, _shard_type: str, _topology: Any) -> bool:
+    """A region with a role is served before anybody knows which slots it has."""
+    return True
+
+
+def _only_known(right: Any) -> Any:
+    """Leaders of slots that the control state here does not have yet are not heard, and are not told again."""
+
+    def learn(leaders: Any, rows: Any, _slots: int) -> Any:
+        return right(leaders, rows, 6)
+
+    return learn
+
+
 _UNIT = "tests/unit/cluster/control/test_zones.py"
 
 ZONES = (
@@ -88,5 +109,17 @@ ZONES = (
         Planted("leader-gives-way", "zones", "membership", control_state, "spread_swap", _keeping_nobody),
         "tests/unit/cluster/control/test_traits_of_members.py"
         "::test_the_control_group_is_spread_over_zones_and_its_leader_stays",
+    ),
+    shown(
+        Planted("roles-forgotten", "roles", "membership", MemberRow, "may_have", _anybody),
+        "tests/cluster/test_roles.py::test_entities_live_on_nodes_with_the_role_and_move_among_these[1]",
+    ),
+    shown(
+        Planted("served-before-it-is-placed", "roles", "membership", region_host._Region, "is_placed", _anywhere),
+        "tests/cluster/test_roles.py::test_a_region_is_not_served_in_slots_of_all_nodes_before_its_role_is_known",
+    ),
+    shown(
+        bug_in("leaders-of-later-slots-unheard", "roles", "membership", feeds, "learn_hints", _only_known),
+        "tests/cluster/test_roles.py::test_entities_live_on_nodes_with_the_role_and_move_among_these[1]",
     ),
 )  # fmt: skip

@@ -350,7 +350,7 @@ class NodeAims:
             [STATUS, *who, "down"],
             [SILENT, *who, True],
             [JOIN, f"{self._own}-friend", guise.incarnation, self._own, NODE_PORT, [None, 100, []]],
-            [REGION, "forged", 3],
+            [REGION, "forged", 3, None],
             [SERVICE, *who, member.offered, member.offered + 1, [["inbox", uri, True]]],
             [FOUND, self._document(guise)],
         )

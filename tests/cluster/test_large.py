@@ -151,7 +151,7 @@ def test_a_client_writes_nothing_into_the_control_group() -> None:
         await client.distributed().counter("c").increment()
         members = client._client_core.topology().members.values()
         entries: list[list[object]] = [[STATUS, row.node_id, row.incarnation, "removed"] for row in members]
-        entries.append([REGION, "orders", 7])
+        entries.append([REGION, "orders", 7, None])
 
         async def send() -> None:
             for link in client._client_core._by_node.values():

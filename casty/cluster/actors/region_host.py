@@ -25,7 +25,6 @@ from casty.cluster.actors.passivation import NO_LIMITS, Passivation, Recent, Reg
 from casty.cluster.actors.region_router import entity_path, regions_full
 from casty.cluster.actors.remote import Remote
 from casty.cluster.actors.senders import Heard
-from casty.cluster.control.placement import slot_of_region
 from casty.config import SECOND_NS
 from casty.distributed.machines.events import Home
 from casty.errors import CastyError, EncodingError, Mismatch, Overloaded, UnknownRegion
@@ -35,6 +34,7 @@ from casty.ports import Clock, Timer
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext
     from casty.cluster.actors.region_router import EntityMessage, RegionRouter, RegionRoutes
+    from casty.cluster.control.topology import Topology
 
 __all__ = ["ActivationLease", "EntityActivated", "EntityStopped", "RegionHost"]
 
@@ -69,6 +69,11 @@ class _Region(NamedTuple):
     num_shards: int
     recent: Recent | None
     """Its activations here; None where it has no limits, and nobody asks."""
+    role: str | None = None
+
+    def is_placed(self, shard_type: str, topology: Topology) -> bool:
+        """Whether its slots are known: of one with a role they are those of all nodes before it is recorded."""
+        return self.role is None or topology.region_roles.get(shard_type) == self.role
 
 
 class ActivationLease:
@@ -189,13 +194,14 @@ class RegionHost:
         factory: Callable[[str], Behavior[Any]],
         num_shards: int,
         limits: RegionLimits = NO_LIMITS,
+        role: str | None = None,
     ) -> bool:
         """Host a region from now on; False when it is hosted already.
 
         Raises
         ------
         Mismatch
-            It has another shard count, here or in the cluster, or another behaviour here.
+            It has another shard count or role, here or in the cluster, or another behaviour here.
         Overloaded
             There are `MAX_REGIONS` others.
         """
@@ -205,6 +211,7 @@ class RegionHost:
         recorded = recorded if known is None else known.num_shards
         if recorded is not None and recorded != num_shards:
             raise Mismatch(f"region {shard_type!r}: num_shards is {recorded}, given {num_shards}")
+        self._check_role(shard_type, known, role)
         if known is not None:
             if code_of(known.factory) != code_of(factory):
                 raise Mismatch(
@@ -214,12 +221,23 @@ class RegionHost:
             return False
         self._check_room(shard_type)
         recent = None if limits == NO_LIMITS else Recent(limits)
-        self._regions[shard_type] = _Region(factory, num_shards, recent)
+        self._regions[shard_type] = _Region(factory, num_shards, recent, role)
         self._refused.pop(shard_type, None)
         return True
 
     def _limited(self) -> list[Recent]:
         return [region.recent for region in self._regions.values() if region.recent is not None]
+
+    def _check_role(self, shard_type: str, known: _Region | None, role: str | None) -> None:
+        topology = self._routes.topology()
+        if known is not None:
+            recorded = known.role
+        elif topology is not None and shard_type in topology.regions:
+            recorded = topology.region_roles.get(shard_type)
+        else:
+            return
+        if recorded != role:
+            raise Mismatch(f"region {shard_type!r}: role is {recorded!r}, given {role!r}")
 
     def _check_room(self, shard_type: str) -> None:
         topology = self._routes.topology()
@@ -258,7 +276,10 @@ class RegionHost:
             return False
         topology = self._routes.topology()
         assert topology is not None, "the router knows the leader from a topology"
-        slot = slot_of_region(item.shard_type, item.shard, len(topology.slots))
+        if not region.is_placed(item.shard_type, topology):
+            item.why = f"region {item.shard_type!r} is not recorded with its role yet"
+            return False
+        slot = topology.slot_of_shard(item.shard_type, item.shard)
         path = entity_path(item.shard_type, item.entity_id)
         is_stopping = self._local.is_stopping
         if not self._is_leased(slot) or (is_stopping and not self._is_of_a_reader(item)):
@@ -293,7 +314,9 @@ class RegionHost:
         region, topology = self._regions.get(shard_type), self._routes.topology()
         if region is None or topology is None or self._local.is_stopping or self._count >= self._max_entities:
             return
-        slot = slot_of_region(shard_type, shard_of(entity_id, region.num_shards), len(topology.slots))
+        if not region.is_placed(shard_type, topology):
+            return
+        slot = topology.slot_of_shard(shard_type, shard_of(entity_id, region.num_shards))
         is_here = entity_path(shard_type, entity_id) in self._slots.get(slot, {})
         if not is_here and self._is_leased(slot) and self._hand_over_of(slot) is None:
             heard = Heard(self._remote.senders, MAX_SOURCES)

@@ -32,7 +32,6 @@ from casty.address import ActorAddress, node_id_of
 from casty.checks import check_count, check_name, shown
 from casty.cluster.actors.remote import ActorRoutes, Remote, plain_sender, sender_of
 from casty.cluster.authority import PEER, Speaker, heard_as, may_name
-from casty.cluster.control.placement import slot_of_region
 from casty.cluster.control.topology import Topology
 from casty.config import SECOND_NS
 from casty.errors import CastyError, MessageTooLarge, Mismatch, Overloaded, RemoteProtocolError, Unavailable
@@ -329,7 +328,7 @@ class RegionRouter:
         topology = self._routes.topology()
         if topology is None:
             return None
-        return topology.leader_of(slot_of_region(item.shard_type, item.shard, len(topology.slots)))
+        return topology.leader_of(topology.slot_of_shard(item.shard_type, item.shard))
 
     def _try(self, item: EntityMessage) -> bool:
         """Let the message go if it can; True when it needs no more care here."""
@@ -368,7 +367,7 @@ class RegionRouter:
         assert topology is not None, "a leader is known from a topology"
         body = _body(item, item.relay_paths + is_passing, self._home_of(topology))
         if is_passing and self._observe:
-            self._observe(Redirected(slot_of_region(item.shard_type, item.shard, len(topology.slots))))
+            self._observe(Redirected(topology.slot_of_shard(item.shard_type, item.shard)))
         if self._routes.send(leader, frames.ENTITY, body):
             return True
         item.why = f"no link to {leader}, which leads its slot"

@@ -90,7 +90,7 @@ class ClusterActors:
         self._followed: Topology | None = None
         self._status: str | None = None
         """This node's own, in that topology."""
-        self._registrar: ActorRef[tuple[str, int]] | None = None
+        self._registrar: ActorRef[Registered] | None = None
         self._singletons = None if host is None else Singletons(local, host)
 
     @classmethod
@@ -119,8 +119,7 @@ class ClusterActors:
             me=node.node_id, source=node.key, max_waiting=settings.max_mailbox, acceptor=host,
         )  # fmt: skip
         host.router = router
-        if node.disk is not None:
-            host.served_since_ns = node.disk.served_since_ns
+        host.served_since_ns = Serving(node).since_ns
         receptionist = Receptionist(local, node.topology, node.control_calls.write, node.incarnation)
         actors = cls(local, remote, router, receptionist, structures, host)
         actors._registrar = local.spawn_at("$regions", Behaviors.receive(_Registrar(node, host).handle)).ref
@@ -206,9 +205,10 @@ class ClusterActors:
             limits = RegionLimits(
                 int((behavior.idle_timeout or 0) * SECOND_NS), behavior.max_activations or 0
             )
-            return self._host_region(name, behavior.entity_factory, behavior.num_shards, limits)
+            return self._host_region(name, behavior.entity_factory, behavior.num_shards, limits, behavior.role)
         if isinstance(behavior, SingletonBehavior):
-            ref = SingletonRef[Any](name, self.region_ref(name, factory_of(behavior.factory), num_shards=1))
+            factory = factory_of(behavior.factory)
+            ref = SingletonRef[Any](name, self.region_ref(name, factory, num_shards=1, role=behavior.role))
             assert self._singletons is not None, "a node"
             self._singletons.add(name)
             return ref
@@ -226,20 +226,25 @@ class ClusterActors:
         return [refs[node_id] for node_id in sorted(refs)]
 
     def region_ref(
-        self, key: str, factory: Callable[[str], Behavior[Any]], *, num_shards: int
+        self, key: str, factory: Callable[[str], Behavior[Any]], *, num_shards: int, role: str | None = None
     ) -> ActorRef[ShardEnvelope[Any]]:
-        """Host a region on this node, and return its ref; `Mismatch` for another shard count."""
-        return self._host_region(key, factory, num_shards, NO_LIMITS)
+        """Host a region on this node, and return its ref; `Mismatch` for another shard count or role."""
+        return self._host_region(key, factory, num_shards, NO_LIMITS, role)
 
     def _host_region(
-        self, key: str, factory: Callable[[str], Behavior[Any]], num_shards: int, limits: RegionLimits
+        self,
+        key: str,
+        factory: Callable[[str], Behavior[Any]],
+        num_shards: int,
+        limits: RegionLimits,
+        role: str | None,
     ) -> ActorRef[ShardEnvelope[Any]]:
         check_region(key, num_shards)
         if self.host is not None:
             check_callable(factory, "factory")
-        if self.host is not None and self.host.register(key, factory, num_shards, limits):
+        if self.host is not None and self.host.register(key, factory, num_shards, limits, role):
             assert self._registrar is not None, "a node has a registrar"
-            self._registrar.tell((key, num_shards))
+            self._registrar.tell((key, num_shards, role))
             assert self._behaviors is not None, "a node tells others what it hosts"
             self._behaviors.began(key)
         return self.router.ref(key, num_shards)
@@ -406,6 +411,30 @@ class Leases:
         return 0 if group is None else group.core.lease_until_ns()
 
 
+class Serving:
+    """Since when a node serves. It may lead slots before: those that its disk has, and those of its role."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._since_ns: int | None = None
+
+    def since_ns(self) -> int:
+        """Return since when; now, if it does not."""
+        now_ns = self._node.runtime.clock.now()
+        if self._since_ns is None and not self._node.missing:
+            self._since_ns = now_ns
+        return now_ns if self._since_ns is None else self._since_ns
+
+
+Registered = tuple[str, int, str | None]
+"""A region, its number of shards, and its role."""
+
+
+def _is_recorded(topology: Topology, region: Registered) -> bool:
+    shard_type, num_shards, role = region
+    return (topology.regions.get(shard_type), topology.region_roles.get(shard_type)) == (num_shards, role)
+
+
 class _Registrar:
     """Writes this node's regions to the control group, one by one, until each is confirmed or refused."""
 
@@ -413,13 +442,13 @@ class _Registrar:
         self._node = node
         self._host = host
 
-    async def handle(self, ctx: ActorContext[tuple[str, int]], region: tuple[str, int]) -> None:
+    async def handle(self, ctx: ActorContext[Registered], region: Registered) -> None:
         """Write one region."""
-        shard_type, num_shards = region
-        entry = pack([REGION, shard_type, num_shards])
+        shard_type, num_shards, role = region
+        entry = pack([REGION, shard_type, num_shards, role])
         while True:
             topology = self._node.topology()
-            if topology is not None and topology.regions.get(shard_type) == num_shards:
+            if topology is not None and _is_recorded(topology, region):
                 return
             try:
                 await self._node.control_calls.write(entry, WRITE_TIMEOUT_S)

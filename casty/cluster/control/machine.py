@@ -14,7 +14,8 @@ it. The version grows only when something changed: each version goes out to ever
                                                        `Traits` for zone, weight and roles
 ``[STATUS, node_id, incarnation, status]``             up, down or removed, as the control leader saw it; leaving, as
                                                        the member itself wants it
-``[REGION, shard_type, num_shards]``                   a user-defined region and its shard count
+``[REGION, shard_type, num_shards, role]``             a user-defined region, its shard count, and the role of the
+                                                       nodes that it is limited to, or None
 ``[SERVICE, node_id, incarnation, previous, number,    what a process offers changed: rows
 changes]``                                             ``[key, ref, is_on]``
 ``[SILENT, node_id, incarnation, is_silent]``          a member stopped answering the control leader, or answers again
@@ -57,7 +58,7 @@ from casty.cluster.control.schema import (
 from casty.cluster.control.service_offers import WHOLE
 from casty.cluster.control.service_registry import Registry
 from casty.errors import RemoteProtocolError
-from casty.limits import MAX_REGIONS
+from casty.limits import MAX_POOL_SLOTS, MAX_POOLS, MAX_REGIONS
 from casty.traits import Traits
 from casty.wire.pack import pack, unpack
 
@@ -138,6 +139,10 @@ class MemberRow:
         """Whether it keeps its places: it is up, or comes again in the place of a process that was."""
         return self.status == "up" or (self.status == "joining" and self.was_up)
 
+    def may_have(self, role: str | None) -> bool:
+        """Whether it may have a slot that is limited to a role."""
+        return role is None or role in self.traits.roles
+
     def is_replaced(self, incarnation: str) -> bool:
         """Whether that process is known to have had a successor: what it asked for is out of date.
 
@@ -176,6 +181,8 @@ class SlotRow:
     """The nodes that vote in any configuration that may be in force, as its leader told last, sorted."""
     held_at: tuple[int, int] = (0, 0)
     """When that was: the leader's term, and in this the number of the step; see `course.told_by`."""
+    role: str | None = None
+    """The role of the nodes that may have it; None for all. It has no first group before there is such a node."""
 
     @property
     def is_moving(self) -> bool:
@@ -201,14 +208,15 @@ class ControlMachine:
 
     Bounds: `members` has a row per member, one for each that was up and is removed until no configuration names it, and
     one for each of at most `MAX_GIVEN_UP` that were given up before they were up, the one that came first going first;
-    which of those that are down are removed is for the control leader to say; `slots` has one per slot,
-    `_voters` at most as many, `former` and `former_members` what their schema allows, `regions`
-    at most `MAX_REGIONS`, `settings` one per agreed setting; for services see `Registry`.
+    which of those that are down are removed is for the control leader to say; `slots` has one per slot, and
+    `MAX_POOL_SLOTS` for each of at most `MAX_POOLS` roles in `pools`, `_voters` at most as many, `former` and
+    `former_members` what their schema allows, `regions` and `region_roles` at most `MAX_REGIONS`, `settings` one per
+    agreed setting; for services see `Registry`.
     """
 
     __slots__ = (
-        "_voters", "cluster_id", "former", "former_members", "generation", "members", "name", "regions",
-        "registry", "replication", "settings", "slots", "version",
+        "_voters", "cluster_id", "former", "former_members", "generation", "members", "name", "pools", "region_roles",
+        "regions", "registry", "replication", "settings", "slots", "version",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -225,6 +233,10 @@ class ControlMachine:
         self.members: dict[str, MemberRow] = {}
         self.slots: list[SlotRow] = []
         self.regions: dict[str, int] = {}
+        self.region_roles: dict[str, str] = {}
+        """Of regions that are limited to a role."""
+        self.pools: dict[str, int] = {}
+        """By role the first of its slots; they follow each other behind those of all nodes."""
         self.registry = Registry()
         self._voters: dict[int, tuple[str, ...]] = {}
 
@@ -382,9 +394,29 @@ class ControlMachine:
         """How many members the sizes of groups count."""
         return sum(row.is_counted for row in self.members.values())
 
-    def candidates(self) -> list[str]:
+    def candidates(self, role: str | None = None) -> list[str]:
         """Return the members that may take places, as they answer, in the order in which they joined."""
-        return [row.node_id for row in self.members.values() if row.status == "up" and not row.is_silent]
+        rows = self.members.values()
+        return [
+            row.node_id for row in rows if row.status == "up" and not row.is_silent and row.may_have(role)
+        ]
+
+    def size_of(self, role: str | None, candidates: Sequence[str]) -> Size:
+        """Return how many places a slot has that is limited to a role."""
+        counted = sum(row.is_counted and row.may_have(role) for row in self.members.values())
+        return Size(group_size(self.replication, counted), group_size(self.replication, len(candidates)))
+
+    @property
+    def shared_slots(self) -> int:
+        """How many slots are of all nodes; those of roles follow."""
+        return min(self.pools.values(), default=len(self.slots))
+
+    def slots_by_role(self) -> dict[str | None, list[int]]:
+        """Return the numbers of the slots of each role, None first."""
+        found: dict[str | None, list[int]] = {None: list(range(self.shared_slots))}
+        for slot in range(self.shared_slots, len(self.slots)):
+            found.setdefault(self.slots[slot].role, []).append(slot)
+        return found
 
     @property
     def traits(self) -> dict[str, Traits]:
@@ -393,24 +425,37 @@ class ControlMachine:
 
     def _fill_groups(self) -> None:
         """Give the places of those who do not stay to others, and let groups have the size that they should."""
-        candidates = sorted(self.candidates())
-        size = Size(group_size(self.replication, self.counted), group_size(self.replication, len(candidates)))
-        load, traits = replica_counts([row.target for row in self.slots]), self.traits
-        targets = [
-            place(slot, self._holders(row.target, row.preferred), candidates, size, load, traits)
-            for slot, row in enumerate(self.slots)
-        ]
+        targets, traits = [row.target for row in self.slots], self.traits
+        for role, slots in self.slots_by_role().items():
+            candidates = sorted(self.candidates(role))
+            size = self.size_of(role, candidates)
+            load = replica_counts([targets[slot] for slot in slots])
+            for slot in slots:
+                row = self.slots[slot]
+                holders = self._holders(row.target, row.preferred, role)
+                targets[slot] = place(slot, holders, candidates, size, load, traits)
         self._retarget(targets)
+        self._begin_groups()
 
-    def _holders(self, target: Sequence[str], first: str | None) -> Holders:
-        """Sort the holders of places by what becomes of them; of a group that becomes smaller `first` stays."""
+    def _begin_groups(self) -> None:
+        """Let the slots have their first groups that had nobody to have them."""
+        for slot, row in enumerate(self.slots):
+            if not row.first and row.target:
+                first = tuple(sorted(self.members[node_id].replica_id for node_id in row.target))
+                self.slots[slot] = replace(row, first=first, held=row.target)
+
+    def _holders(self, target: Sequence[str], first: str | None, role: str | None = None) -> Holders:
+        """Sort the holders of places by what becomes of them; of a group that becomes smaller `first` stays.
+
+        Who came again without the role gives its place up to one that has it.
+        """
         by_fate: tuple[list[str], list[str], list[str]] = ([], [], [])
         for node_id in sorted(target, key=lambda node_id: (node_id != first, node_id)):
             row = self.members.get(node_id)
-            if row is not None and row.stays:
-                by_fate[0].append(node_id)
+            if row is None or not row.is_counted or not row.may_have(role):
+                by_fate[2].append(node_id)
             else:
-                by_fate[1 if row is not None and row.is_counted else 2].append(node_id)
+                by_fate[0 if row.stays else 1].append(node_id)
         return Holders(*map(tuple, by_fate))
 
     def _retarget(self, targets: Sequence[tuple[str, ...]]) -> None:
@@ -420,7 +465,13 @@ class ControlMachine:
             tuple(node_id for node_id in target if self.members[node_id].stays) or target
             for target in targets
         ]
-        preferred = spread_leaders(able, [row.preferred for row in self.slots], self.traits)
+        preferred = [row.preferred for row in self.slots]
+        for slots in self.slots_by_role().values():
+            led = spread_leaders(
+                [able[slot] for slot in slots], [preferred[slot] for slot in slots], self.traits
+            )
+            for slot, leader in zip(slots, led, strict=True):
+                preferred[slot] = leader
         for slot, row in enumerate(self.slots):
             if row.target != targets[slot] or row.preferred != preferred[slot]:
                 self.slots[slot] = replace(row, target=targets[slot], preferred=preferred[slot])
@@ -431,7 +482,7 @@ class ControlMachine:
         member = self.members.get(comes)
         if row is None or row.epoch != epoch or member is None or member.status != "up":
             return
-        if leaves not in row.target or comes in row.target:
+        if leaves not in row.target or comes in row.target or not member.may_have(row.role):
             return
         self.version += 1
         target = tuple(sorted([*(node_id for node_id in row.target if node_id != leaves), comes]))
@@ -443,16 +494,32 @@ class ControlMachine:
         if row is not None and row.epoch == epoch and (term, step) > row.held_at:
             self.slots[slot] = replace(row, held=tuple(sorted(dict.fromkeys(node_ids))), held_at=(term, step))
 
-    def _region(self, shard_type: str, num_shards: int) -> list[object]:
+    def _region(self, shard_type: str, num_shards: int, role: str | None) -> list[object]:
         recorded = self.regions.get(shard_type)
         if recorded is None:
             if len(self.regions) >= MAX_REGIONS:
                 return [TOO_MANY, "MAX_REGIONS", MAX_REGIONS, len(self.regions)]
+            if role is not None and role not in self.pools and len(self.pools) >= MAX_POOLS:
+                return [TOO_MANY, "MAX_POOLS", MAX_POOLS, len(self.pools)]
             self.regions[shard_type] = num_shards
+            if role is not None:
+                self.region_roles[shard_type] = role
+                self._open_pool(role)
             self.version += 1
         elif recorded != num_shards:
             return [2, "num_shards", recorded, num_shards]
+        elif self.region_roles.get(shard_type) != role:
+            return [2, "role", self.region_roles.get(shard_type), role]
         return [0]
+
+    def _open_pool(self, role: str) -> None:
+        """Add the slots of a role, if it has none; they are empty until a node has it."""
+        if role in self.pools or not self.is_founded:
+            return
+        count = min(self.shared_slots, MAX_POOL_SLOTS)
+        self.pools[role] = len(self.slots)
+        self.slots += [SlotRow(first_epoch(self.generation), (), (), None, role=role) for _ in range(count)]
+        self._fill_groups()
 
     def _service(
         self, node_id: str, incarnation: str, previous: int, number: int, rows: list[list[Any]]
@@ -514,11 +581,13 @@ class ControlMachine:
             for m in self.members.values()
         ]  # fmt: skip
         slots = [
-            [row.epoch, row.first, row.target, row.preferred, row.held, row.held_at] for row in self.slots
+            [row.epoch, row.first, row.target, row.preferred, row.held, row.held_at, row.role]
+            for row in self.slots
         ]
         return pack(
             [self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
-             members, slots, self.regions, self.registry.dump(), self.former, self.former_members]
+             members, slots, self.regions, self.region_roles, self.pools, self.registry.dump(), self.former,
+             self.former_members]
         )  # fmt: skip
 
     def load(self, data: bytes) -> None:
@@ -526,7 +595,7 @@ class ControlMachine:
         fields: Any = unpack(data)
         self._voters.clear()
         (self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
-             members, slots, self.regions, services, former, former_members) = fields  # fmt: skip
+             members, slots, self.regions, self.region_roles, self.pools, services, former, former_members) = fields  # fmt: skip
         self.former = tuple((cluster_id, generation) for cluster_id, generation in former)
         self.former_members = tuple((host, port) for host, port in former_members)
         self.members = {row[0]: _member(row) for row in members}
@@ -544,8 +613,8 @@ def _may_become(row: MemberRow, status: str) -> bool:
 
 
 def _slot(row: Any) -> SlotRow:
-    epoch, first, target, preferred, held, held_at = row
-    return SlotRow(epoch, tuple(first), tuple(target), preferred, tuple(held), tuple(held_at))
+    epoch, first, target, preferred, held, held_at, role = row
+    return SlotRow(epoch, tuple(first), tuple(target), preferred, tuple(held), tuple(held_at), role)
 
 
 def _member(row: Any) -> MemberRow:

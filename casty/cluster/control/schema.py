@@ -100,7 +100,7 @@ ENTRIES = Tagged({
     ),
     JOIN: Row(IDENTITY),
     STATUS: Row((NAME, NAME, OneOf(STATUSES))),
-    REGION: Row((Text(MAX_REGION_NAME_BYTES), Number(1, MAX_NUMBER))),
+    REGION: Row((Text(MAX_REGION_NAME_BYTES), Number(1, MAX_NUMBER), Maybe(TRAIT))),
     SERVICE: Row((NAME, NAME, Number(WHOLE, MAX_NUMBER), COUNT, Rows(Row((ANY_TEXT, ANY_TEXT, TRUTH))))),
     SILENT: Row((NAME, NAME, TRUTH)),
     PLACE: Row((COUNT, COUNT, NAME, NAME)),

@@ -7,14 +7,15 @@ are soft state, ordered by term within a slot epoch: a late hint of an old term 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from casty.cluster.control.machine import ControlMachine
+from casty.cluster.control.placement import slot_of_region
 from casty.errors import RemoteProtocolError
 from casty.traits import Traits
 
-__all__ = ["Hint", "LeaderTable", "MemberInfo", "Topology", "learn_hints"]
+__all__ = ["Hint", "LeaderTable", "MemberInfo", "Topology", "hints_of", "learn_hints"]
 
 
 NO_TRAITS = Traits()
@@ -134,6 +135,9 @@ class Topology:
         (epoch, node ids of its replicas) by slot number.
     regions, services
         Shard counts by region; per service key the rows (ref uri, node id).
+    region_roles, pools
+        The roles of regions that are limited to one; by role the first of its slots, which are behind those of all
+        nodes.
     leaders
         The leader table that goes with this observer; shared by all its snapshots.
     """
@@ -148,6 +152,22 @@ class Topology:
     regions: dict[str, int]
     services: dict[str, tuple[tuple[str, str], ...]]
     leaders: LeaderTable
+    region_roles: dict[str, str] = field(default_factory=dict)
+    pools: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def shared_slots(self) -> int:
+        """How many slots are of all nodes: those of structures, and of regions without a role."""
+        return min(self.pools.values(), default=len(self.slots))
+
+    def slot_of_shard(self, shard_type: str, shard: int) -> int:
+        """Return the slot of a shard of a region: one of those of its role, where it is limited to one."""
+        role = self.region_roles.get(shard_type)
+        if role is None or role not in self.pools:
+            return slot_of_region(shard_type, shard, self.shared_slots)
+        first = self.pools[role]
+        behind = min((other for other in self.pools.values() if other > first), default=len(self.slots))
+        return first + slot_of_region(shard_type, shard, behind - first)
 
     def leader_of(self, slot: int) -> str | None:
         """Return the node id that leads a slot, if any is known."""
@@ -196,6 +216,8 @@ def of_machine(machine: ControlMachine, leaders: LeaderTable) -> Topology:
             for key, refs in machine.services.items()
         },
         leaders=leaders,
+        region_roles=dict(machine.region_roles),
+        pools=dict(machine.pools),
     )
 
 
@@ -207,14 +229,15 @@ def to_plain(topology: Topology) -> list[object]:
         [[epoch, list(nodes)] for epoch, nodes in topology.slots],
         topology.regions,
         {key: [list(row) for row in rows] for key, rows in topology.services.items()},
-        topology.leaders.rows(),
+        topology.region_roles, topology.pools, topology.leaders.rows(),
     ]  # fmt: skip
 
 
 def from_plain(plain: Any, leaders: LeaderTable) -> Topology:
     """Return what `to_plain` wrote, with the observer's own leader table; the hints are in the last field."""
     try:
-        (generation, cluster_id, version, ttl_s, drift, members, slots, regions, services, _) = plain
+        (generation, cluster_id, version, ttl_s, drift, members, slots, regions, services, roles, pools,
+         _) = plain  # fmt: skip
         return Topology(
             generation=int(generation),
             cluster_id=str(cluster_id),
@@ -226,9 +249,16 @@ def from_plain(plain: Any, leaders: LeaderTable) -> Topology:
             regions=dict(regions),
             services={key: tuple((row[0], row[1]) for row in rows) for key, rows in services.items()},
             leaders=leaders,
+            region_roles={str(name): str(role) for name, role in roles.items()},
+            pools={str(role): int(first) for role, first in pools.items()},
         )
     except (TypeError, ValueError, IndexError, AttributeError) as error:
-        raise RemoteProtocolError(f"topology: expected ten well-formed fields: {error}") from error
+        raise RemoteProtocolError(f"topology: expected twelve well-formed fields: {error}") from error
+
+
+def hints_of(plain: Any) -> Any:
+    """Return the rows of leader hints of a value that `from_plain` took."""
+    return plain[-1]
 
 
 def learn_hints(leaders: LeaderTable, rows: Any, slots: int) -> bool:

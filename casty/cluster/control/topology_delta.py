@@ -86,8 +86,14 @@ def hints_of_delta(plain: list[Any]) -> object:
 
 
 def _is_comparable(base: Topology, new: Topology) -> bool:
-    return (base.generation, base.cluster_id, base.ttl_s, base.drift, len(base.slots)) == (
-        new.generation, new.cluster_id, new.ttl_s, new.drift, len(new.slots),
+    return _rare(base) == _rare(new)
+
+
+def _rare(topology: Topology) -> tuple[object, ...]:
+    """Return what a delta says nothing of."""
+    return (
+        topology.generation, topology.cluster_id, topology.ttl_s, topology.drift, len(topology.slots),
+        topology.region_roles, topology.pools,
     )  # fmt: skip
 
 

@@ -44,19 +44,27 @@ def place_entry(machine: ControlMachine) -> list[object] | None:
     """Return the next move for balance; None where none is needed, or enough are under way."""
     if len(moving(machine)) >= MOVES_AT_ONCE:
         return None
-    move = next_move([row.target for row in machine.slots], sorted(machine.candidates()), machine.traits)
-    if move is None:
-        return None
-    return [PLACE, move.slot, machine.slots[move.slot].epoch, move.leaves, move.comes]
+    for role, slots in machine.slots_by_role().items():
+        targets = [machine.slots[slot].target for slot in slots]
+        move = next_move(targets, sorted(machine.candidates(role)), machine.traits)
+        if move is not None:
+            slot = slots[move.slot]
+            return [PLACE, slot, machine.slots[slot].epoch, move.leaves, move.comes]
+    return None
 
 
 def seats_to_move(machine: ControlMachine) -> int:
     """Return how many places are to go to others: those on their way, and those to move for balance, at the least."""
-    targets = [row.target for row in machine.slots]
     under_way = sum(
         sum(node not in row.held for node in row.target) for row in machine.slots if row.is_moving
     )
-    return under_way + left_to_move(targets, sorted(machine.candidates()), machine.traits)
+    left = [
+        left_to_move(
+            [machine.slots[slot].target for slot in slots], sorted(machine.candidates(role)), machine.traits
+        )
+        for role, slots in machine.slots_by_role().items()
+    ]
+    return under_way + sum(left)
 
 
 def has_nothing(machine: ControlMachine, row: MemberRow, voters: Sequence[str]) -> bool:
@@ -73,13 +81,18 @@ def has_nothing(machine: ControlMachine, row: MemberRow, voters: Sequence[str]) 
 def is_replaced(machine: ControlMachine, row: MemberRow, voters: Sequence[str]) -> bool:
     """Whether a member that is down has lost nothing but its name: no group becomes smaller without it."""
     left = machine.counted - row.is_counted
-    size = group_size(machine.replication, left)
     return (
         row.status == "down"
         and has_nothing(machine, row, voters)
         and _odd(len(voters)) <= control_size(left)
-        and all(_odd(len(slot.target)) <= size for slot in machine.slots)
+        and all(_odd(len(slot.target)) <= _size_without(machine, row, slot.role) for slot in machine.slots)
     )
+
+
+def _size_without(machine: ControlMachine, row: MemberRow, role: str | None) -> int:
+    """Return how large a slot of a role is once a member does not count any more."""
+    counted = [one for one in machine.members.values() if one.is_counted and one.may_have(role)]
+    return group_size(machine.replication, len(counted) - (row in counted))
 
 
 def _odd(size: int) -> int:

@@ -156,7 +156,6 @@ class NodeDisk:
         """Group -> the number that another replica would have."""
         self._loading: asyncio.Task[None] | None = None
         self._is_restoring = False
-        self._served_ns: int | None = None
 
     @property
     def book(self) -> Book:
@@ -211,13 +210,6 @@ class NodeDisk:
             "%s goes on with what its disk has of cluster %s: %d replicas, %d to be filled from the others",
             node.node_id, manifest.cluster_id, len(node.host.groups), len(manifest.groups) - len(node.host.groups),
         )  # fmt: skip
-
-    def served_since_ns(self) -> int:
-        """Return since when the node serves; now, if it does not: it may lead slots that it had, before it does."""
-        now_ns = self._node.runtime.clock.now()
-        if self._served_ns is None and not self._node.missing:
-            self._served_ns = now_ns
-        return now_ns if self._served_ns is None else self._served_ns
 
     # -- what the node becomes part of
 

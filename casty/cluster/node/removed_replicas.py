@@ -20,13 +20,14 @@ from casty.cluster.control.replica import CONTROL
 from casty.cluster.multiraft.host import Group, Host, Send
 from casty.config import SECOND_NS
 from casty.errors import RemoteProtocolError
+from casty.limits import MAX_POOL_SLOTS, MAX_POOLS
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
 __all__ = ["ASK_NS", "Vacated"]
 
 ASK_NS = SECOND_NS
-MAX_ROWS = 4096
+MAX_ROWS = 4096 + MAX_POOLS * MAX_POOL_SLOTS
 """Groups in one question: more than there may be slots is no question."""
 
 

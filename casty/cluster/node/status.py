@@ -117,6 +117,7 @@ def status_document(
         "closed": closed,
         "lost": lost,
         "disk": disk,
+        "shared_slots": machine.shared_slots,
         "seats_to_move": seats_to_move(machine),
         "moving": [slot for slot, row in enumerate(machine.slots) if row.is_moving],
         "sessions": sessions,
@@ -139,6 +140,7 @@ def _slot(
         "leader": leader if leader is not None and is_linked(leader) else None,
         "replicas": list(row.held),
         "target": list(row.target),
+        "role": row.role,
         "term": 0 if hint is None else hint.term,
         "commit": None,
     }

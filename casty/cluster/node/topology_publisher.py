@@ -17,6 +17,7 @@ from casty.cluster.node.links import Links
 from casty.complaint import Complaint
 from casty.config import BOUNDS
 from casty.errors import MessageTooLarge, RemoteProtocolError
+from casty.limits import MAX_POOL_SLOTS, MAX_POOLS
 from casty.transport.connection import Connection
 from casty.wire import frames
 from casty.wire.document import parts_of
@@ -24,7 +25,7 @@ from casty.wire.pack import pack, unpack
 
 __all__ = ["TopologyPublisher"]
 
-MAX_SLOTS = int(BOUNDS["slots"].high)
+MAX_SLOTS = int(BOUNDS["slots"].high) + MAX_POOLS * MAX_POOL_SLOTS
 
 
 class TopologyPublisher:
@@ -75,12 +76,14 @@ class TopologyPublisher:
             self._tell(connection, frames.HINTS, pack(mine))
 
     def on_hints(self, body: bytes, leader: str) -> None:
-        """Take what the node `leader` leads; also before the control state is here, for it is said only once."""
-        slots = MAX_SLOTS if self.topology is None else len(self.topology.slots)
+        """Take what the node `leader` leads; also of slots that the control state here does not have yet.
+
+        It is said only once, and may come before the entry that opens the slots of a role.
+        """
         rows: Any = unpack(body)
         if isinstance(rows, list) and not all(isinstance(row, list) and row[-1:] == [leader] for row in rows):
             raise RemoteProtocolError(f"hints: expected only what {leader} leads itself")
-        learn_hints(self._leaders, rows, slots)
+        learn_hints(self._leaders, rows, MAX_SLOTS)
 
     def flush(self) -> None:
         """Send what changed in this turn; runs after the groups settled."""

@@ -157,7 +157,7 @@ class Gateway(CallRouter):
             await self._scan_slot(0, kind, prefix, end_ns, found)
             begin, topology = 1, self._routes.topology()
         assert topology is not None, "a slot has answered"
-        slots = len(topology.slots)
+        slots = topology.shared_slots
         for first in range(begin, slots, SCANNED_AT_ONCE):
             some = range(first, min(first + SCANNED_AT_ONCE, slots))
             scans = [self._scan_slot(slot, kind, prefix, end_ns, found) for slot in some]

@@ -154,7 +154,7 @@ class CallRouter:
 
     def _slot_of(self, entity: Entity) -> int | None:
         topology = self._routes.topology()
-        return None if topology is None else slot_of(entity[0], entity[1], len(topology.slots))
+        return None if topology is None else slot_of(entity[0], entity[1], topology.shared_slots)
 
     def dispatch(self, call: Call) -> None:
         """Send a call on its way, or park it until there is one."""
@@ -164,7 +164,7 @@ class CallRouter:
             return
         self._sessions.enter(topology)
         if call.slot < 0:
-            call.slot = slot_of(call.entity[0], call.entity[1], len(topology.slots))
+            call.slot = slot_of(call.entity[0], call.entity[1], topology.shared_slots)
         self._table.settle_in(call)
         if self._sessions.lost and not self._sessions.settle(call):
             return

@@ -48,13 +48,13 @@ def test_attempts_are_counted_on_the_wire_and_changes_allow_for_more() -> None:
 
 def test_a_version_that_changes_nothing() -> None:
     versions = Versions()
-    region = Entry(1, 0, pack([REGION, "cart", 4]))
+    region = Entry(1, 0, pack([REGION, "cart", 4, None]))
     for entry in (Entry(1, 0, pack([FOUND, FOUNDED])), region, region, Entry(1, 1, b"")):
         versions.committed((0, 1), entry)
     machine = next(iter(versions.machines.values()))
     machine.regions = _Renamed(machine.regions)
     with pytest.raises(ViolationError, match=r"\[47\]"):
-        versions.committed((0, 1), Entry(1, 0, pack([REGION, "cart", 4])))
+        versions.committed((0, 1), Entry(1, 0, pack([REGION, "cart", 4, None])))
 
 
 class _Renamed(dict[str, int]):

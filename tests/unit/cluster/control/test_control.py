@@ -152,8 +152,8 @@ def test_a_fourth_member_follows_without_a_vote() -> None:
 
 def test_another_shard_count_is_refused_with_both_numbers() -> None:
     machine = founded("a")
-    assert machine.apply(pack([REGION, "cart", 10])) == [0]
-    assert machine.apply(pack([REGION, "cart", 20])) == [2, "num_shards", 10, 20]
+    assert machine.apply(pack([REGION, "cart", 10, None])) == [0]
+    assert machine.apply(pack([REGION, "cart", 20, None])) == [2, "num_shards", 10, 20]
 
 
 PRINTER = ["printer", "casty://shop@b:1/p", True]
@@ -166,18 +166,18 @@ def announce(machine: ControlMachine, *numbers: int, rows: object, incarnation: 
 def test_names_of_regions_are_bounded_alike_on_every_replica() -> None:
     machine = founded("a")
     for number in range(MAX_REGIONS):
-        assert machine.apply(pack([REGION, f"region {number}", 10])) == [0]
+        assert machine.apply(pack([REGION, f"region {number}", 10, None])) == [0]
     version = machine.version
-    assert machine.apply(pack([REGION, "one more", 10])) == [
+    assert machine.apply(pack([REGION, "one more", 10, None])) == [
         TOO_MANY,
         "MAX_REGIONS",
         MAX_REGIONS,
         MAX_REGIONS,
     ]
-    assert machine.apply(pack([REGION, "region 7", 10])) == [0]
+    assert machine.apply(pack([REGION, "region 7", 10, None])) == [0]
     assert (len(machine.regions), machine.version) == (MAX_REGIONS, version)
     other = founded("a")
-    assert other.apply(pack([REGION, "n" * (MAX_REGION_NAME_BYTES + 1), 10]))[0] == MALFORMED
+    assert other.apply(pack([REGION, "n" * (MAX_REGION_NAME_BYTES + 1), 10, None]))[0] == MALFORMED
     assert not other.regions
 
 
@@ -206,11 +206,11 @@ def test_a_late_duplicate_of_a_registration_changes_nothing() -> None:
 def test_what_changes_nothing_makes_no_version() -> None:
     machine = founded("a", "b", "c")
     announce(machine, 0, 1, rows=[PRINTER])
-    machine.apply(pack([REGION, "cart", 10]))
+    machine.apply(pack([REGION, "cart", 10, None]))
     version = machine.version
     announce(machine, 0, 1, rows=[PRINTER])
     announce(machine, 1, 2, rows=[PRINTER])
-    machine.apply(pack([REGION, "cart", 10]))
+    machine.apply(pack([REGION, "cart", 10, None]))
     assert machine.version == version
 
 
@@ -247,7 +247,7 @@ def test_what_exceeds_the_bound_of_services_is_refused_and_the_rest_taken(
 def test_a_dump_loads_into_an_equal_machine() -> None:
     machine = founded("a", "b", "c")
     join(machine, "d", "d-1")
-    machine.apply(pack([REGION, "cart", 10]))
+    machine.apply(pack([REGION, "cart", 10, None]))
     announce(machine, 0, 1, rows=[PRINTER])
     other = ControlMachine()
     other.load(machine.dump())
@@ -265,7 +265,7 @@ def test_a_dump_loads_into_an_equal_machine() -> None:
         [JOIN, "a"],
         [JOIN, "a", "b", "c", "d"],
         [STATUS, "a", "b", "sideways"],
-        [REGION, 1, 2],
+        [REGION, 1, 2, None],
         [SERVICE, "b", "b-1", 0, 1, [["k", "r"]]],
     ],
 )

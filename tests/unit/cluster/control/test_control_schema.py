@@ -28,7 +28,7 @@ REAL: tuple[list[Any], ...] = (
     [FOUND, DOCUMENT],
     [JOIN, "c", "1", "c", 1, [None, 100, []]],
     [STATUS, "c", "1", "up"],
-    [REGION, "r", 10],
+    [REGION, "r", 10, None],
     [SERVICE, "a", "1", 0, 1, [["k", "casty://n@a:1/x", True]]],
     [SILENT, "b", "1", True],
 )

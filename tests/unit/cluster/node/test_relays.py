@@ -17,7 +17,7 @@ from casty.wire.pack import pack, unpack
 from tests.unit.cluster.region_world import ManualClock
 from tests.unit.cluster.replica_world import settle
 
-ENTRY = pack([REGION, "r", 3])
+ENTRY = pack([REGION, "r", 3, None])
 
 
 class Caller:
