@@ -6,7 +6,7 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("structures", "entities", "processor", "failover", "memory", "growth", "floods", "durable")
+NAMES = ("structures", "entities", "processor", "failover", "memory", "growth", "floods", "durable", "scale")
 
 
 def main() -> int:

@@ -30,9 +30,9 @@ FIRST_OF_OPEN_LINKS = 16
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "control.FOUND": ("document",),
-    "control.JOIN": ("node id", "incarnation", "host", "port"),
+    "control.JOIN": ("node id", "incarnation", "host", "port", "traits"),
     "control.STATUS": ("node id", "incarnation", "status"),
-    "control.REGION": ("name", "shards"),
+    "control.REGION": ("name", "shards", "role"),
     "control.SERVICE": ("node id", "incarnation", "base", "announcement", "changes"),
     "control.SILENT": ("node id", "incarnation", "is silent"),
     "control.PLACE": ("slot", "epoch", "leaves", "comes"),

@@ -30,6 +30,8 @@ class Nodes:
         self._folder = folder
         self._ports = free_ports(8)
         self.there: dict[str, NodeProcess] = {}
+        self.extra: dict[str, tuple[str, ...]] = {}
+        """Further words for nodes, by name."""
 
     @property
     def contacts(self) -> list[tuple[str, int]]:
@@ -41,10 +43,11 @@ class Nodes:
         known = [port for _, port in self.contacts] or list(ports.values())
         for name, port in ports.items():
             log = self._folder / f"{name}.log"
-            self.there[name] = NodeProcess(NAME, name, port, seeds or known, log, extra, SETTINGS)
+            words = (*extra, *self.extra.get(name, ()))
+            self.there[name] = NodeProcess(NAME, name, port, seeds or known, log, words, SETTINGS)
             await self.there[name].start()
         for name in names:
-            await self.there[name].ready()
+            await self.there[name].ready(WITHIN_S)
 
     async def members(self) -> dict[str, dict[str, Any]]:
         """Return what the first node that is there says of the members."""
@@ -128,7 +131,18 @@ def whole(names: list[str]) -> Callable[[dict[str, dict[str, Any]]], bool]:
     return lambda members: all(members[name]["replicas"] == SLOTS for name in names)
 
 
-async def test_three_become_five_and_four_under_load_and_no_call_fails(nodes: Nodes) -> None:
+async def drain(nodes: Nodes, name: str) -> None:
+    """Have a node leave for good, as an operator does."""
+    contact = next(node.port for other, node in nodes.there.items() if other != name)
+    command = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "casty.cli", "member", "drain", name, "--contact", f"{HOST}:{contact}"
+    )
+    assert await command.wait() == 0
+    async with asyncio.timeout(WITHIN_S):
+        assert await nodes.there.pop(name).ended() == 0, "a node that was drained ends by itself"
+
+
+async def test_three_become_five_seven_and_four_under_load_and_no_call_fails(nodes: Nodes) -> None:
     await nodes.add("a", "b", "c")
 
     async def change() -> None:
@@ -136,22 +150,32 @@ async def test_three_become_five_and_four_under_load_and_no_call_fails(nodes: No
         await nodes.until(lambda members: even(members, ["a", "b", "c", "d", "e"]))
         leads = [member["leads"] for member in (await nodes.members()).values()]
         assert sum(leads) == SLOTS
-        command = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "casty.cli",
-            "member",
-            "drain",
-            "a",
-            "--contact",
-            f"{HOST}:{nodes.contacts[1][1]}",
-        )
-        assert await command.wait() == 0
-        async with asyncio.timeout(WITHIN_S):
-            assert await nodes.there.pop("a").ended() == 0, "a node that was drained ends by itself"
-        await nodes.until(lambda members: even(members, ["b", "c", "d", "e"]))
+        await nodes.add("f", "g")
+        await nodes.until(lambda members: even(members, ["a", "b", "c", "d", "e", "f", "g"]))
+        for name in ("a", "b", "c"):
+            await drain(nodes, name)
+        await nodes.until(lambda members: even(members, ["d", "e", "f", "g"]))
 
     assert await counting(nodes, change) > 1000
+
+
+async def test_the_loss_of_a_zone_fails_no_call(nodes: Nodes) -> None:
+    for zone in ("x", "y", "z"):
+        nodes.extra[f"{zone}1"] = nodes.extra[f"{zone}2"] = ("--zone", zone)
+    await nodes.add("x1", "y1", "z1")
+    await nodes.add("x2", "y2", "z2")
+    await nodes.until(lambda members: even(members, ["x1", "x2", "y1", "y2", "z1", "z2"]))
+
+    async def change() -> None:
+        document = await fetch_status(nodes.contacts[0])
+        for slot in document["slots"]:
+            assert sorted(name[0] for name in slot["replicas"]) == ["x", "y", "z"]
+        victims = [nodes.there.pop(name) for name in ("x1", "x2")]
+        await asyncio.gather(*[victim.kill() for victim in victims])
+        # Nobody of that zone is left: others take its places, so each slot has three replicas again.
+        await nodes.until(lambda members: sum(members[name]["replicas"] for name in nodes.there) == 3 * SLOTS)
+
+    assert await counting(nodes, change) > 2 * SLOTS
 
 
 async def test_three_nodes_are_replaced_one_by_one_under_other_names_and_nothing_is_lost(

@@ -22,7 +22,7 @@ OTHERWISE: dict[str, int] = {
     "casty/cluster/node/disk.py": 2,  # this node's own disk, at its start and once a replica
     "casty/cluster/node/node.py": 2,  # this node's own clock at its start; who it waits for, each 5 s, escaped
     "casty/cluster/slots/node_memory.py": 2,  # when the budget fills, or is open again
-    "casty/cluster/node/address_check.py": 3,  # this node's own addresses, at its start
+    "casty/cluster/node/address_check.py": 4,  # this node's own addresses, at its start
     "casty/cluster/actors/region_host.py": 1,  # once a hand-over of a slot, and escaped
     "casty/cluster/actors/receptionist.py": 2,  # this node's own registrations, when the control group answers
     "casty/cluster/node/succession.py": 1,  # once a process, which ends then, and escaped

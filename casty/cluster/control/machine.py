@@ -33,6 +33,7 @@ from typing import Any
 
 from casty.address import peer_key, replica_id_of, start_of
 from casty.cluster.control.balance import spread_leaders, spread_swap
+from casty.cluster.control.outcomes import MALFORMED, NOT_ON_TOP, TOO_MANY, first_epoch
 from casty.cluster.control.placement import (
     Holders,
     Size,
@@ -67,23 +68,10 @@ __all__ = [
     "TOO_MANY", "ControlMachine", "MemberRow", "SlotRow", "check_entry", "first_epoch",
 ]  # fmt: skip
 
-NOT_ON_TOP = 3
-"""The reply to an announcement whose predecessor is not what is recorded."""
-
-MALFORMED = 4
-"""The reply to an entry that fits no schema: it changed nothing, on no replica."""
-
-TOO_MANY = 5
-"""The reply to what exceeds a limit: it is followed by the limit's name, its value, and what there is."""
-
 NO_TRAITS = Traits()
 
 WITHDRAWN_STEP = 2**32
 """Numbers of announcements jump to a multiple of it when what they said was withdrawn for their sender."""
-
-EPOCH_BITS = 20
-"""How often a slot can begin anew within a generation."""
-
 
 MAX_FORMER = 8
 """How many replaced incarnations a member's row remembers. A JOIN that more restarts than these overtook is taken."""
@@ -192,15 +180,6 @@ class SlotRow:
     def names(self, node_id: str) -> bool:
         """Whether a node has a place here, or should have one."""
         return node_id in self.target or node_id in self.held
-
-
-def first_epoch(generation: int) -> int:
-    """Return the epoch of a generation's first slots.
-
-    No generation repeats another's epochs: a client whose topology is of one that is lost would else be taken, by
-    the numbers of its sessions, for somebody else's client.
-    """
-    return (generation << EPOCH_BITS) + 1
 
 
 class ControlMachine:
