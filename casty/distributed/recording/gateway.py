@@ -258,13 +258,14 @@ class JournaledPort:
             if reply[0] == OK:
                 try:
                     await self.read(kind, entity, [SIZE], timeout_s=deadline.left_s())
-                except BaseException as error:
+                except CastyError as error:
                     self._undo(kind, entity, reply, grant)
-                    if isinstance(error, CastyError):
-                        text = f"{journal_id(kind, entity)}: what the cluster applied is not confirmed to be on record"
-                        raise (JournalError if command[0] == RESERVE else NotOnRecord)(
-                            f"{text}: {error}"
-                        ) from error
+                    text = f"{journal_id(kind, entity)}: what the cluster applied is not confirmed to be on record"
+                    raise (JournalError if command[0] == RESERVE else NotOnRecord)(
+                        f"{text}: {error}"
+                    ) from error
+                except BaseException:
+                    self._undo(kind, entity, reply, grant)
                     raise
                 return reply, grant
             if not await self._again(kind, entity, reply, deadline):
@@ -369,14 +370,15 @@ class JournaledPort:
         has_changed = change is not None
         try:
             await recorder.until(number, change, deadline)
-        except BaseException as error:
+        except JournalError as error:
             self._undo(kind, entity, answer, None)
-            if not isinstance(error, JournalError):
-                raise
             raise NotOnRecord(
                 f"the cluster applied the call, and it is not confirmed to be on record: {error}; it happened once or "
                 "not at all"
             ) from error
+        except BaseException:
+            self._undo(kind, entity, answer, None)
+            raise
         if command[0] == DESTROY and has_changed:
             self._do_aside(self._note(kind, entity, number))
         elif has_changed and number % SNAPSHOT_EVERY == 0:

@@ -25,13 +25,11 @@ from casty.wire.pack import unpack
 from ...history import OK as OK_OUTCOME
 from ...history import Operation
 from ...plans.keys import LARGE_BYTES, key_of, number_in
-from ..step.queues import Row
 from .linearizability import Model, State
+from .queue_rows import MOVED, Row
 
 __all__ = ["CommandLog", "Committed", "hidden", "is_explained_by", "kept_order"]
 
-MOVED = "moved"
-"""What a log says of an item of a queue that came back: no client is told."""
 
 _NAMES: Mapping[int, Mapping[int, str]] = {
     COUNTER: {

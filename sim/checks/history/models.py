@@ -6,8 +6,8 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from ...history import FOREVER_NS, Operation, Value
-from ..step.queues import DEAD
 from .linearizability import IsEnough, Model, State
+from .queue_rows import DEAD
 from .trails import CounterTrails
 
 __all__ = [

@@ -29,11 +29,10 @@ from casty.distributed.machines.queue_shapes import (
 )
 from casty.distributed.machines.record import BEGIN
 
+from ..history.queue_rows import DEAD, FREE, MOVED, RESERVED, Row
 from .records import unwrapped
 
-__all__ = ["DEAD", "FREE", "QueueItems", "Row"]
-
-FREE, RESERVED, DEAD = "free", "reserved", "dead"
+__all__ = ["QueueItems"]
 
 Entity = tuple[int, bytes]
 Key = tuple[int, int]
@@ -44,15 +43,6 @@ _WORDS = {
     DESTROY: "destroy", ENQUEUE: "enqueue", ENQUEUE_AS: "enqueue", DEQUEUE: "dequeue", PUT: "put", GET: "get",
     RESERVE: "reserve", ACK: "ack", NACK: "nack", REQUEUE: "requeue", TAKE_DEAD: "dead",
 }  # fmt: skip
-
-
-class Row(NamedTuple):
-    """What happened to a queue, as histories name it, with the bytes of the item that it was about."""
-
-    name: bytes
-    word: str
-    args: tuple[Any, ...]
-    answer: Any
 
 
 class Seen(NamedTuple):
@@ -190,7 +180,7 @@ class QueueItems:
             key, data = taken.pop(number)
             if number in acked or (key not in withdrawn and number != put_back):
                 self._report(39, f"queue {name!r}: item {number} is there again, and {key} had taken it")
-            self._moved.append(Row(name, "moved", (data, _place(now, number)), None))
+            self._moved.append(Row(name, MOVED, (data, _place(now, number)), None))
         taken.update({number: (key, answers[key][1]) for number, key in handed.items()})
         self._check_new(name, same, now, handed)
         self._check_moves(name, same, now, handed)
@@ -241,7 +231,7 @@ class QueueItems:
             if place == FREE and before == DEAD:
                 self._report(38, f"queue {name!r}: item {number} was dead, and is free as if it had not been")
             if before == RESERVED and (moved_on or place in (FREE, DEAD) or number in handed):
-                self._moved.append(Row(name, "moved", (data, _place(now, number)), None))
+                self._moved.append(Row(name, MOVED, (data, _place(now, number)), None))
 
     def _check_order(self, name: bytes, same: Seen, now: Seen, handed: dict[int, Key]) -> None:
         """Whoever gets an item gets the first that is free: nothing before it was free all the time (37)."""

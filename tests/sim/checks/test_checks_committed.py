@@ -20,7 +20,7 @@ from sim.checks.history.check import check_history
 from sim.checks.history.committed import CommandLog, is_explained_by, kept_order
 from sim.checks.history.linearizability import BUDGET, Model, linearize, search
 from sim.checks.history.models import COUNTER_MODEL, QUEUE_MODEL
-from sim.checks.step.queues import Row
+from sim.checks.history.queue_rows import Row
 from sim.history import Operation
 from sim.plans.keys import key_of, large_item
 from tests.sim.checks.histories import MODELS, Script, drawn
