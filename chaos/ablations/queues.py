@@ -28,7 +28,8 @@ def _last_served_first(right: Any) -> Any:
     """Who waits longest for an item gets one last."""
 
     def promote(items: Any) -> Any:
-        items.getters = OrderedDict(reversed(items.getters.items()))
+        if items.first() is not None:
+            items.getters = OrderedDict(reversed(items.getters.items()))
         return right(items)
 
     return promote
@@ -138,31 +139,30 @@ def _position_of_the_last(right: Any) -> Any:
     return changed
 
 
-_MACHINE = "tests/unit/distributed/machines/test_queue.py::TestQueue::runTest"
 _SLOT = "tests/unit/cluster/slots/test_slot_queues.py"
 _GATEWAY = "tests/unit/cluster/sessions/test_gateway_queues.py"
 
 QUEUES: tuple[Planted, ...] = (
     Planted("returned-to-the-end", "order", "queue", Items, "insert", _to_the_end),
     bug_in("acked-by-anybody", "reservations are fenced", "queue", QueueStructure, "_end", _acked_by_anybody),
-    Planted("room-for-the-reserved", "maxsize", "queue", Items, "room", property(_room_for_one_more)),
     Planted("never-dead", "max_deliveries", "queue", Items, "give_back", _never_dead),
     bug_in("deliveries-forgotten", "deliveries", "queue", Items, "give_back", _uncounted),
-    bug_in("reserved-dies-with-its-session", "session end", "queue", QueueStructure, "end_session",
-           _ends_with_its_items),
-    Planted("visible-for-no-time", "visibility", "queue", Visibility, "heard", _at_once),
-    Planted("takes-not-undone", "withdrawal", "queue", QueueStructure, "take_back", _not_taken_back, True),
-    Planted("confirmed-as-given-up", "confirmation of takes", "queue", Ledger, "confirm", _confirmed_as_given_up,
-            True),
-    shown(bug_in("last-getter-first", "order", "queue", Items, "promote", _last_served_first), _MACHINE),
+    shown(bug_in("last-getter-first", "order", "queue", Items, "promote", _last_served_first),
+          f"{_SLOT}::test_who_waits_is_served_in_the_order_of_requests"),
+    shown(Planted("room-for-the-reserved", "maxsize", "queue", Items, "room", property(_room_for_one_more)),
+          f"{_SLOT}::test_a_reserved_item_keeps_its_place"),
     shown(
-        Planted("answered-before-it-is-had", "withdrawal", "queue", router, "is_taken", _always_taken),
-        f"{_GATEWAY}::test_what_crosses_a_cancellation_is_put_back",
+        bug_in("reserved-dies-with-its-session", "session end", "queue", QueueStructure, "end_session",
+               _ends_with_its_items),
+        f"{_SLOT}::test_a_session_gives_back_in_order_what_it_had",
     ),
     shown(
-        bug_in("given-up-and-forgotten", "marks of what is given up", "queue", Ledger, "abandon",
-               _waited_for_no_longer),
-        f"{_GATEWAY}::test_a_cancelled_waiter_whose_item_came_first_gives_it_back",
+        Planted("visible-for-no-time", "visibility", "queue", Visibility, "heard", _at_once),
+        f"{_SLOT}::test_a_reservation_ends_its_visibility_after_a_keep_alive_named_it",
+    ),
+    shown(
+        Planted("takes-not-undone", "withdrawal", "queue", QueueStructure, "take_back", _not_taken_back),
+        f"{_SLOT}::test_a_withdrawn_call_gives_back_what_it_took",
     ),
     shown(
         bug_in("handed-to-the-dead", "sessions that end in parts", "queue", SlotMachine, "_settle",
@@ -173,5 +173,19 @@ QUEUES: tuple[Planted, ...] = (
         bug_in("position-of-the-last", "positions on record", "queue", SlotRecords, "changed",
                _position_of_the_last),
         f"{_SLOT}::test_what_others_are_served_is_on_record_and_who_waits_is_told_no_position",
+    ),
+    shown(
+        Planted("answered-before-it-is-had", "withdrawal", "queue", router, "is_taken", _always_taken),
+        f"{_GATEWAY}::test_what_crosses_a_cancellation_is_put_back",
+    ),
+    shown(
+        bug_in("given-up-and-forgotten", "marks of what is given up", "queue", Ledger, "abandon",
+               _waited_for_no_longer),
+        f"{_GATEWAY}::test_a_cancelled_waiter_whose_item_came_first_gives_it_back",
+    ),
+    shown(
+        Planted("confirmed-as-given-up", "confirmation of takes", "queue", Ledger, "confirm",
+                _confirmed_as_given_up),
+        f"{_GATEWAY}::test_an_item_whose_caller_has_it_is_confirmed_while_an_older_call_waits",
     ),
 )  # fmt: skip

@@ -8,14 +8,16 @@ from casty.cluster.slots.leader import SlotLeader
 from casty.cluster.slots.machine import ENDED_AT_ONCE, MachineLimits, SlotMachine
 from casty.cluster.slots.schema import ABANDON, COMMAND, EXPIRE, OPEN
 from casty.cluster.slots.visibility import MIN_SWEEP
-from casty.distributed.machines.base import EXPIRED, OK, QUEUE, QUEUED, WITHDRAWN
+from casty.distributed.machines.base import EXPIRED, OK, OVERLOADED, QUEUE, QUEUED, WITHDRAWN
 from casty.distributed.machines.queue_shapes import (
     ACK,
     BURY,
     DEQUEUE,
     ENQUEUE,
+    ENQUEUE_AS,
     GET,
     NACK,
+    PUT,
     PUT_BACK,
     REMOVE,
     RESERVE,
@@ -61,6 +63,27 @@ class Slot:
     def told(self) -> list[Any]:
         effects, self.effects = self.effects, []
         return effects
+
+
+def test_who_waits_is_served_in_the_order_of_requests() -> None:
+    slot = Slot()
+    assert slot.do(1, GET, None, None) == slot.reserve(2) == slot.do(3, GET, None, None) == [QUEUED]
+    for data in (b"a", b"b", b"c"):
+        slot.do(1, ENQUEUE, data)
+    assert [(session, reply[1] if session != 2 else reply[2]) for session, _, reply in slot.told()] == [
+        (1, b"a"), (2, b"b"), (3, b"c"),
+    ]  # fmt: skip
+
+
+def test_a_reserved_item_keeps_its_place() -> None:
+    slot = Slot()
+    assert slot.do(1, ENQUEUE_AS, b"a", 1, None) == [OK, None]
+    slot.reserve(2)
+    assert slot.do(1, ENQUEUE, b"b") == [OVERLOADED, "maxsize", 1]
+    assert slot.do(1, PUT, b"c", None, None) == [QUEUED]
+    assert slot.do(2, ACK, 1)[1] is True
+    assert slot.told() == [(1, 3, [OK, None])]
+    assert slot.do(3, DEQUEUE)[1] == b"c"
 
 
 def test_a_withdrawn_call_gives_back_what_it_took() -> None:
