@@ -100,6 +100,7 @@ ADDED: Methods = {
     "ClusterClient.spawn": "(behavior, name, *, mailbox=None)",
     "Dict.get": "async (key, *, local=False, default=None)",
     "Dict.put": "async (key, value, *, ttl_s=None)",
+    "Queue.__init__": "(*, gateway, region_ref, name, timeout=5.0, maxsize=None, max_deliveries=None)",
     "Semaphore.__init__": "(*, gateway, region_ref, name, permits=None, timeout=5.0)",
     "Semaphore.acquire": "async (n=1)",
     "Semaphore.try_acquire": "async (n=1)",
@@ -160,7 +161,8 @@ def test_the_typed_ones_are_properties(name: str) -> None:
 @pytest.mark.parametrize("factory", [MapFactory, SetFactory, QueueFactory])
 def test_what_an_accessor_gives_is_called_with_a_name(factory: type) -> None:
     """``d.map[K, V]("name", shards=10)``, and alike for sets and queues."""
-    assert signature_of(factory, "__call__") == written("(name, *, shards=10, timeout=5.0)")
+    more = ", maxsize=None, max_deliveries=None" if factory is QueueFactory else ""
+    assert signature_of(factory, "__call__") == written(f"(name, *, shards=10, timeout=5.0{more})")
 
 
 def test_the_page_s_names_are_public() -> None:
