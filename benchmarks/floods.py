@@ -26,7 +26,7 @@ from casty.client import ClusterClient
 from casty.cluster.control.placement import slot_of
 from casty.cluster.slots.operations import OP_READ, OP_WRITE
 from casty.distributed.machines.base import QUEUE
-from casty.distributed.machines.queue import PEEK
+from casty.distributed.machines.queue_shapes import PEEK
 from casty.wire import frames
 from casty.wire.document import Assembly
 from casty.wire.framing import frame
