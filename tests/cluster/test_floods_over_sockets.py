@@ -16,7 +16,7 @@ from casty.cluster.slots.machine import COMMAND, OPEN
 from casty.cluster.slots.operations import AT_ONCE, OP_READ, OP_WRITE
 from casty.distributed.machines.base import COUNTER, QUEUE
 from casty.distributed.machines.counter import ADD, GET
-from casty.distributed.machines.queue import PEEK
+from casty.distributed.machines.queue_shapes import PEEK
 from casty.transport.intake import CLIENT, FULL_BYTES, Share
 from casty.wire import frames
 from casty.wire.framing import frame
