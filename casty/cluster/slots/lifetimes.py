@@ -92,6 +92,10 @@ class Heard:
                     break
                 yield session
 
+    def count_tables(self) -> int:
+        """Return how many different times to live are told apart now."""
+        return len(self._tables)
+
     def longest_silence_ns(self, now_ns: int) -> int:
         """Return the longest silence there is, as a share of the time to live, given as one of the usual time."""
         silences = [

@@ -273,7 +273,7 @@ class SlotReplica:
         return spent
 
     def longest_silence_ns(self, now_ns: int) -> int:
-        """Return how long the session was silent that is silent for longest; 0 where nobody leads."""
+        """Return how long the session was silent that is nearest to its end; see `Heard.longest_silence_ns`."""
         return 0 if self.leader is None else self.leader.longest_silence_ns(now_ns)
 
     def propose_part(self, group: Group, now_ns: int) -> bool:

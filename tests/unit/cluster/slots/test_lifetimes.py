@@ -36,6 +36,13 @@ class Slot:
         return self.apply(COMMAND, session, seq, 1, 1, LOCK, NAME, command)
 
 
+def due(leader: SlotLeader, at_ms: int) -> list[int]:
+    """Return the sessions that are given up at an instant, and what says so."""
+    entries: list[Any] = [unpack(entry) for entry in leader.due(at_ms * MS)]
+    assert all(entry[0] == EXPIRE for entry in entries)
+    return [entry[1] for entry in entries]
+
+
 @pytest.mark.parametrize("ttl_ms", [1, 999, 60_001])
 def test_what_is_out_of_bounds_opens_nothing(ttl_ms: int) -> None:
     slot = Slot()
@@ -66,16 +73,13 @@ def test_each_session_is_due_after_its_own_time() -> None:
     slot.apply(OPEN, b"c", b"g")
     leader = SlotLeader(slot.machine, 15_000 * MS, 0)
 
-    def due(at_ms: int) -> list[Any]:
-        return [unpack(entry)[1] for entry in leader.due(at_ms * MS)]
-
-    assert due(1_000) == []
-    assert due(1_050) == [2]
-    assert due(15_000) == []
+    assert due(leader, 1_000) == []
+    assert due(leader, 1_050) == [2]
+    assert due(leader, 15_000) == []
     assert leader.longest_silence_ns(15_000 * MS) == 15_000 * MS
-    assert due(15_001) == [3]
-    assert due(40_000) == []
-    assert due(41_300) == [1]
+    assert due(leader, 15_001) == [3]
+    assert due(leader, 40_000) == []
+    assert due(leader, 41_300) == [1]
 
 
 def test_hearing_of_one_moves_nobody_else() -> None:
@@ -85,8 +89,8 @@ def test_hearing_of_one_moves_nobody_else() -> None:
     leader = SlotLeader(slot.machine, 15_000 * MS, 0)
     assert leader.due(0) == []
     leader.opened(1, 1_500 * MS)
-    assert [unpack(entry) for entry in leader.due(2_100 * MS)] == [[EXPIRE, 3]]
-    assert sorted(unpack(entry)[1] for entry in leader.due(4_200 * MS)) == [1, 2, 4]
+    assert due(leader, 2_100) == [3]
+    assert sorted(due(leader, 4_200)) == [1, 2, 4]
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 300_000), st.integers(0, 2_000)), max_size=60))
@@ -115,7 +119,7 @@ def test_times_that_clients_ask_for_make_few_tables() -> None:
     heard = Heard(15_000 * MS)
     for ttl_ms in range(1_000, 300_000, 7):
         heard.hear(ttl_ms, ttl_ms, 0)
-    assert len(heard._tables) <= 32 * 9
+    assert heard.count_tables() <= 32 * 9
 
 
 def test_info_names_the_holder_and_for_how_long() -> None:
