@@ -119,7 +119,7 @@ class CallRouter:
 
     def lives(self, ttl_s: float) -> None:
         """Open sessions that live so long without being heard of, and not as long as is usual in the cluster."""
-        self._sessions.ttl_ms = int(ttl_s * 1000)
+        self._sessions.ttl_ms = round(ttl_s * 1000)
         self.keep_alive.own_ttl_ns = self._sessions.ttl_ms * MILLISECOND_NS
 
     # -- calls

@@ -84,7 +84,9 @@ class SlotReplica:
         limits = MachineLimits(
             int(cluster["max_entities"]), int(cluster["max_sessions"]), int(cluster["max_waiters"])
         )
-        lifetimes = Lifetimes(*(int(1000 * cluster.get(name, bound)) for name, bound in ASKED_TTL_S.items()))
+        lifetimes = Lifetimes(
+            *(round(1000 * cluster.get(name, bound)) for name, bound in ASKED_TTL_S.items())
+        )
         self.machine = SlotMachine(limits, generation, lifetimes)
         self.proposals = Proposals()
         self.maps = SlotMaps(

@@ -37,7 +37,7 @@ def limits_of(settings: Settings) -> MachineLimits:
 
 def lifetimes_of(settings: Settings) -> Lifetimes:
     """Return what sessions may ask for."""
-    return Lifetimes(int(1000 * settings.shortest_ttl_s), int(1000 * settings.max_session_ttl_s))
+    return Lifetimes(round(1000 * settings.shortest_ttl_s), round(1000 * settings.max_session_ttl_s))
 
 
 def is_small(limits: MachineLimits) -> bool:

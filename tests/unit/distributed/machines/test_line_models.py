@@ -13,14 +13,20 @@ from casty.distributed.machines.base import (
     DESTROY,
     DESTROYED,
     ELECTION,
+    LOCK,
     MISMATCH,
     OK,
     QUEUED,
     RESIZE,
     RW_LOCK,
+    SEMAPHORE,
+    Caller,
+    Context,
 )
 from casty.distributed.machines.election import CAMPAIGN, WATCH
+from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.machines.rw_lock import READ, WHOLE, WRITE
+from casty.distributed.machines.wait_queue import release_command
 from tests.unit.distributed.machines.test_models import (
     ACQUIRE,
     PROFILE,
@@ -249,3 +255,18 @@ def test_a_model_that_is_wrong_is_told() -> None:
     machine.granted = [((1, 1), WHOLE), ((2, 1), 1)]
     with pytest.raises(AssertionError):
         machine.a_writer_is_alone()
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"),
+    [(LOCK, [1]), (SEMAPHORE, [1, 2, 2]), (RW_LOCK, [1, WRITE]), (RW_LOCK, [1, READ]), (ELECTION, [1, b"a"])],
+)
+def test_what_ends_a_hold_is_known_from_its_grant(kind: int, command: list[Any]) -> None:
+    structure = STRUCTURES[kind]
+    # The token is none of the numbers of requests, so one is not taken for the other.
+    ctx = Context(Caller(1, 7), lambda: 1_000)
+    granted = structure.decide(None, command, ctx)
+    assert granted.reply == [OK, 1_000]
+    ctx.caller = Caller(1, 8)
+    ended = structure.decide(granted.state, release_command(kind, 1_000, 7), ctx)
+    assert (ended.state, ended.reply, ended.gone) == (None, [OK, True], 7)
