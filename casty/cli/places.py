@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +20,7 @@ UNFINISHED = ".unfinished"
 
 
 @contextmanager
-def new_file(path: str) -> Iterator[BinaryIO]:
+def new_file(path: str) -> Generator[BinaryIO]:
     """Give a file to write into that takes its place when the block ends well, over what was there; else it is gone.
 
     Raises
@@ -46,7 +46,7 @@ def new_file(path: str) -> Iterator[BinaryIO]:
 
 
 @asynccontextmanager
-async def new_directory(path: str) -> AsyncIterator[tuple[Device, Callable[[], Awaitable[None]]]]:
+async def new_directory(path: str) -> AsyncGenerator[tuple[Device, Callable[[], Awaitable[None]]]]:
     """Give a device to write a data directory with, and what puts it in its place.
 
     The place must be free: nothing, or an empty directory. Unless it is put there, nothing is left.

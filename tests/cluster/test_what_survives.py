@@ -207,11 +207,12 @@ def test_a_client_dies_and_all_that_it_had_goes_after_its_time_to_live() -> None
         process = world.processes["doomed"]
         await process.run(theirs.lock("l").acquire())
         await process.run(theirs.semaphore("s", 1).acquire())
+        mine = structures.lock("waited")
+        await mine.acquire()
         ending = [
             process.spawn(theirs.barrier("b", node_id="theirs").arrive(2)),
             process.spawn(theirs.lock("waited").acquire()),
         ]
-        mine = structures.lock("waited", timeout=60.0)
         await asyncio.sleep(1)
         assert not any(task.done() for task in ending)
         world.crash("doomed")
@@ -220,7 +221,8 @@ def test_a_client_dies_and_all_that_it_had_goes_after_its_time_to_live() -> None
         waited_s = (world.now_ns - began_ns) / 1e9
         assert TTL_S / 2 < waited_s < 2 * TTL_S, waited_s
         await structures.semaphore("s", 1, timeout=60.0).acquire()
-        await mine.acquire()
+        await mine.release()
+        await structures.lock("waited", timeout=60.0).acquire()
         with pytest.raises(TimeoutError):
             await structures.barrier("b", node_id="mine", timeout=3.0).arrive(2)
 
