@@ -49,7 +49,7 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (ClusterClient.region_ref, "(self, key, factory, *, num_shards)"),
     (ClusterClient.entity_ask, "(self, ref, msg_factory, *, timeout)"),
     (ClusterClient.distributed, "(self)"),
-    (Behaviors.sharded, "(entity_factory, *, num_shards=100, replication=None)"),
+    (Behaviors.sharded, "(entity_factory, *, num_shards=100, replication=None, role=None)"),
     (
         Behaviors.with_lifecycle,
         "(behavior, *, pre_start=None, post_stop=None, pre_restart=None, post_restart=None)",
