@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator
+from functools import partial
 from types import EllipsisType
 from typing import Any, Generic, TypeVar, cast
 
@@ -26,7 +27,7 @@ from casty.distributed.machines.map import (
     TOUCH,
     TTL,
 )
-from casty.distributed.map_watch import MapWatch
+from casty.distributed.map_watch import MapAccess, MapWatch
 from casty.distributed.port import EntityGateway, RegionRef
 from casty.errors import EncodingError
 from casty.limits import MAX_TTL_TICKS
@@ -158,8 +159,8 @@ class Dict(Handle, Generic[K, V]):
 
         A key is there for its time to live at least, by the clock of the node that leads its slot; a call that reaches
         this node later than 0.02 s after that does not find it, and what it takes is free within a heartbeat.
-        All agree on the end, as on a deletion. It is late by the time in which nobody led the slot, or its nodes did
-        not run: that does not count.
+        All agree on the end, as on a deletion. It is late by what a new leader was behind in applying, and after a
+        restart of all nodes by their downtime and a sixteenth of what was left.
 
         Returns
         -------
@@ -254,9 +255,16 @@ class Dict(Handle, Generic[K, V]):
         key
             Whose changes to watch; those of all keys when it is left out.
         """
+        access = MapAccess(
+            lambda: self._port,
+            self._entity_of,
+            self._key,
+            partial(self._decoded, was_applied=False),
+            self._refused,
+        )
         if isinstance(key, EllipsisType):
-            return MapWatch(self, self._prefix, is_one=False)
-        return MapWatch(self, self._entity_of(key), is_one=True)
+            return MapWatch(access, self._prefix, is_one=False)
+        return MapWatch(access, self._entity_of(key), is_one=True)
 
     async def clear(self) -> None:
         """Delete every key; as `destroy` does, but without saying whether there was one."""
@@ -322,7 +330,7 @@ class Dict(Handle, Generic[K, V]):
         return None if data is None else cast(V, self._decoded(data, was_applied=was_applied))
 
 
-def ticks_of(ttl_s: float) -> int:
+def ticks_of(ttl_s: object) -> int:
     """Return a time to live in ticks; raises `TypeError` or `ValueError` unless it is some time, and finite."""
     if isinstance(ttl_s, bool) or not isinstance(ttl_s, (int, float)):
         raise TypeError(f"ttl_s: expected seconds, or None for no end, found {shown(ttl_s)}")

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, Literal, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 
 from casty.distributed.machines.base import MAP, OK, Reply
 from casty.distributed.machines.map import HAS_ENDED, WAS_PUT
 from casty.distributed.machines.watching import ALL, NOTHING, WATCH
 from casty.distributed.port import Port
 
-__all__ = ["MapChange", "MapState", "MapWatch"]
+__all__ = ["MapAccess", "MapChange", "MapState", "MapWatch"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -73,19 +73,26 @@ class MapState(Generic[K, V]):
         return self._covers(key)
 
 
-class Watched(Protocol):
-    """What is needed of a map."""
+class MapAccess(NamedTuple):
+    """What a watch needs of its map.
 
-    @property
-    def _port(self) -> Port: ...
+    Attributes
+    ----------
+    port
+        Returns the way to the cluster, as it is now.
+    entity_of, key_of
+        Turn a key into its entity and back.
+    value_of
+        Decodes a value.
+    refuse
+        Raises the error that a reply other than ``[OK, ...]`` stands for.
+    """
 
-    def _entity_of(self, key: Any) -> bytes: ...
-
-    def _key(self, entity: bytes) -> Any: ...
-
-    def _decoded(self, data: bytes, *, was_applied: bool) -> Any: ...
-
-    def _refused(self, reply: Reply) -> Any: ...
+    port: Callable[[], Port]
+    entity_of: Callable[[Any], bytes]
+    key_of: Callable[[bytes], Any]
+    value_of: Callable[[bytes], Any]
+    refuse: Callable[[Reply], object]
 
 
 class _Slot:
@@ -112,8 +119,8 @@ class MapWatch(Generic[K, V]):
     left - the watch can be gone on with, unless it was closed: what could not be decoded is passed over.
     """
 
-    def __init__(self, watched: Watched, prefix: bytes, *, is_one: bool) -> None:
-        self._watched = watched
+    def __init__(self, access: MapAccess, prefix: bytes, *, is_one: bool) -> None:
+        self._access = access
         self._prefix = prefix
         self._slots: list[_Slot] = [_Slot(None)] if is_one else []
         self._limit_bytes = HELD_BYTES
@@ -141,7 +148,7 @@ class MapWatch(Generic[K, V]):
             if self._is_closed:
                 raise StopAsyncIteration
             if not self._slots:
-                count = await self._watched._port.slot_count(timeout_s=None)
+                count = await self._access.port().slot_count(timeout_s=None)
                 self._slots = [_Slot(number) for number in range(count)]
                 self._limit_bytes = max(LEAST_BYTES, HELD_BYTES // count)
             self._ask()
@@ -174,7 +181,7 @@ class MapWatch(Generic[K, V]):
 
     async def _question(self, slot: _Slot) -> Reply:
         query = [WATCH, *slot.cursor, self._limit_bytes]
-        return await self._watched._port.read_at(slot.number, MAP, self._prefix, query, timeout_s=None)
+        return await self._access.port().read_at(slot.number, MAP, self._prefix, query, timeout_s=None)
 
     def _on_answer(self, slot: _Slot, task: asyncio.Task[Reply]) -> None:
         if not task.cancelled():
@@ -195,7 +202,7 @@ class MapWatch(Generic[K, V]):
         assert task is not None, "it has an answer"
         reply = task.result()
         if reply[0] != OK:
-            self._watched._refused(reply)
+            self._access.refuse(reply)
         self._take(slot, reply[1])
 
     # -- answers
@@ -211,21 +218,19 @@ class MapWatch(Generic[K, V]):
             self._ready.append(partial(self._state, slot.number, page, is_first=slot.times_begun == 1))
 
     def _change(self, entity: bytes, data: bytes | None, what: int) -> MapChange[K, V]:
-        key: K = self._watched._key(entity)
+        key: K = self._access.key_of(entity)
         if what == WAS_PUT and data is not None:
-            return MapChange(key, "put", self._watched._decoded(data, was_applied=False))
+            return MapChange(key, "put", self._access.value_of(data))
         return MapChange(key, "expired" if what == HAS_ENDED else "deleted")
 
     def _state(self, slot: int | None, page: list[Any], *, is_first: bool) -> MapState[K, V]:
         after, upto, rows = page
-        watched = self._watched
-        entries = tuple(
-            (watched._key(entity), watched._decoded(data, was_applied=False)) for entity, data in rows
-        )
+        access = self._access
+        entries = tuple((access.key_of(entity), access.value_of(data)) for entity, data in rows)
 
         def covers(key: K) -> bool:
-            entity = watched._entity_of(key)
-            is_here = slot is None or watched._port.slot_of(MAP, entity) == slot
+            entity = access.entity_of(key)
+            is_here = slot is None or access.port().slot_of(MAP, entity) == slot
             is_in = entity > after and (upto is None or entity <= upto)
             return is_here and is_in and entity.startswith(self._prefix)
 

@@ -70,7 +70,7 @@ _OPEN_WITHIN_S = 3.0
 """Nodes measure once a second, and tell each other at a heartbeat; over a link that is half-open nobody hears it."""
 _LOOK_S = 0.1
 _ENDED_WITHIN_S = 10.0
-"""How long after its time a key may be there, in peace: the time in which nobody led its slot does not count."""
+"""How long after its time a key may be there, in peace: a new leader may have been behind when it applied the last."""
 _LONGEST_CALL_S = 10.0
 _LONGEST_ACT_S = 40.0
 _SLOWEST_ENTITY_S = 3.0

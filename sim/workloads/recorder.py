@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 _SLACK_S = 0.5
 _DEFAULT_TIMEOUT_S = 5.0
+_MOST_PAGES = 9
+"""Of a walk through a map: each slot has a timeout of its own, and so has the question how many there are."""
 _NOT_APPLIED = (Unavailable, Destroyed, Mismatch, Overloaded)
 _OF_THE_JOURNAL = {
     "NotOnRecord": "calls told that they are not on record",
@@ -351,6 +353,8 @@ class OperationContext:
         limit_s = own_s = _DEFAULT_TIMEOUT_S if operation.kind.startswith("fence.") else self.patience_s()
         if operation.kind == "map.destroy":
             limit_s = 2 * _DEFAULT_TIMEOUT_S  # it lists the keys, and then deletes them: a call each
+        if operation.kind == "map.items" and own_s is not None:
+            limit_s = _MOST_PAGES * own_s
         self.check_end(began_ns, limit_s, operation.kind, str(operation), (operation.number,))
         took_s = (self.process.clock.now() - began_ns) / 1e9
         if operation.error in _OF_THE_JOURNAL:

@@ -11,6 +11,7 @@ import pytest
 
 from casty import ClusterClient, Dict, Distributed, MapChange, MapState, MapWatch, Settings
 from casty.cluster.slots import feed
+from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.schema import LAPSE
 from casty.errors import NotStarted, OutcomeUnknown, Unavailable
 from examples import rate_limiter
@@ -30,7 +31,8 @@ def run(body: Callable[[World], Any], seed: int = 9_927_001, limit_s: float = 24
 
 
 def node_of(world: World, name: str) -> Any:
-    return world.processes[name].value._node
+    system: Any = world.processes[name].value
+    return system._node
 
 
 def leaders(world: World) -> dict[int, str]:
@@ -166,13 +168,13 @@ def test_very_many_keys_end_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
             await asyncio.gather(*puts)
         assert await entries.size() == 600
         sizes: list[int] = []
-        sound = feed.SlotMachine._lapse
+        sound = SlotMachine._lapse
 
         def lapse(machine: Any, time: int, names: Any) -> Any:
             sizes.append(len(names))
             return sound(machine, time, names)
 
-        monkeypatch.setattr(feed.SlotMachine, "_lapse", lapse)
+        monkeypatch.setattr(SlotMachine, "_lapse", lapse)
         await asyncio.sleep(6.0)
         assert await entries.size() == 0
         assert max(sizes) <= 128 and sum(sizes) == NODES * 600

@@ -167,37 +167,39 @@ class Feed:
         machine, state, position = self._machine, asked.state, asked.position
         is_known = asked.origin == self._origin and self._floor <= asked.at <= machine.changed_index
         is_reset = state == NOTHING or not is_known
-        changes: list[list[object]] = []
+        found: list[Change] = []
         if is_reset:
             state, position = PART, b""
         else:
-            changes, upto = self._since(asked)
+            found, upto = self._since(asked)
             if upto is not None:
-                return [OK, [[self._origin, upto, state, position], False, changes, None]]
+                return [OK, [[self._origin, upto, state, position], False, _rows(found), None]]
         if state == ALL:
-            return [OK, [self._cursor(ALL, b""), False, changes, None]] if changes else None
-        entries, is_more = machine.entries(asked.prefix, position, asked.limit_bytes)
+            return [OK, [self._cursor(ALL, b""), False, _rows(found), None]] if found else None
+        # One key at least, or a map whose keys change all the time would never be told to its end.
+        left_bytes = asked.limit_bytes - sum(map(_size_of, found))
+        entries, is_more = machine.entries(asked.prefix, position, max(0, left_bytes))
         upto_name = entries[-1][0] if is_more else None
         cursor = self._cursor(PART if is_more else ALL, upto_name or b"")
-        return [OK, [cursor, is_reset, changes, [position, upto_name, entries]]]
+        return [OK, [cursor, is_reset, _rows(found), [position, upto_name, entries]]]
 
     def _cursor(self, state: int, position: bytes) -> list[object]:
         return [self._origin, self._machine.changed_index, state, position]
 
-    def _since(self, asked: Asked) -> tuple[list[list[object]], int | None]:
+    def _since(self, asked: Asked) -> tuple[list[Change], int | None]:
         """Return the changes that the cursor lacks, those of an entry all or none; where some are left, up to where."""
-        found: list[list[object]] = []
+        found: list[Change] = []
         size_bytes, last = 0, asked.at
         for change in self._changes:
             if change.at <= asked.at:
                 continue
-            is_full = len(found) >= CHANGES_AT_ONCE or size_bytes > asked.limit_bytes
-            if is_full and change.at != last:
+            is_full = len(found) >= CHANGES_AT_ONCE or size_bytes + _size_of(change) > asked.limit_bytes
+            if found and is_full and change.at != last:
                 return found, last
             last = change.at
             is_asked_for = asked.state == ALL or change.entity <= asked.position
             if is_asked_for and change.entity.startswith(asked.prefix):
-                found.append([change.entity, change.value, change.what])
+                found.append(change)
                 size_bytes += _size_of(change)
         return found, None
 
@@ -253,6 +255,10 @@ def _take_one(counts: dict[Any, int], key: Any) -> None:
     counts[key] -= 1
     if not counts[key]:
         del counts[key]
+
+
+def _rows(changes: list[Change]) -> list[list[object]]:
+    return [[change.entity, change.value, change.what] for change in changes]
 
 
 def _size_of(change: Change) -> int:

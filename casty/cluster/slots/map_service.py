@@ -137,7 +137,7 @@ class SlotMaps:
             answers.add(call_id, outcome)
             return
         kind, entity, query = read
-        reply = self._machine.query(kind, entity, query)
+        reply: Reply = self._machine.query(kind, entity, query)
         plain = query[2] if query[0] == RECORDED else query
         if plain[0] == TTL and reply[0] == OK and reply[1] is not None and reply[1] > 0:
             reply = [OK, max(0, reply[1] - self._time()), *reply[2:]]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from casty.cluster.control.machine import MAX_FORMER
+from casty.cluster.slots.feed import KEPT
 from casty.config import Settings
 from casty.distributed.facade import MAX_RECORDED
 
@@ -57,6 +58,8 @@ def kept_rows(settings: Settings, members: int) -> Rows:
     entries = (slots + 1) * (settings.retained_entries + settings.snapshot_entries + MAX_IN_FLIGHT)
     return {
         "cluster.multiraft.host.Host.led": slots + 1,
+        "cluster.slots.feed.Change": slots * KEPT,
+        "cluster.slots.feed.Feed._changes": slots * KEPT,
         "cluster.node.change_log.Chronicle._terms": slots + 1,
         "cluster.slots.leader.SlotLeader": slots,
         "consensus.core.Core.progress": leading,

@@ -227,15 +227,24 @@ def test_changes_of_keys_that_are_on_a_later_page_are_not_told(slot: Slot) -> No
     assert second[0] == [ORIGIN, slot.index, ALL, b""]
 
 
+def test_a_map_that_changes_all_the_time_is_told_to_its_end(slot: Slot) -> None:
+    for number in range(5):
+        slot.do(b"k%d" % number, PUT, b"v")
+    answer = slot.ask(BEGIN, limit=1)
+    for number in range(4):
+        assert answer is not None and answer[0][2] == PART
+        slot.do(b"k0", PUT, b"%d" % number * 100)
+        answer = slot.ask(answer[0], limit=1)
+    assert answer is not None and answer[0][2] == ALL
+    assert answer[2][0][0] == b"k0" and answer[3][2] == [[b"k4", b"v"]]
+
+
 def test_a_question_that_waited_long_is_answered_with_nothing(slot: Slot) -> None:
     cursor = begun(slot)
     assert slot.ask(cursor, now_ns=5) is None
     assert not list(slot.feed.tick(feeds.ANSWERED_AFTER_NS))
     (asked,) = slot.feed.tick(feeds.ANSWERED_AFTER_NS + 5)
-    assert slot.publisher.news(asked) == [
-        0,
-        [[ORIGIN, slot.machine.changed_index, ALL, b""], False, [], None],
-    ]
+    assert slot.feed.news(asked) == [0, [[ORIGIN, slot.machine.changed_index, ALL, b""], False, [], None]]
     slot.do(b"k1", PUT, b"1")
     assert not slot.answered, "it waits no more"
 
