@@ -49,8 +49,9 @@ class Budgets:
         """How often a node that was full had room again within the same budget."""
         self._full_since_ns: dict[str, int] = {}
         """Peer key -> since when on its clock the process is full."""
-        self._untold_since_ns: dict[tuple[str, str], int] = {}
-        """Leader in its incarnation, full peer -> since when on the leader's clock every look found it untold."""
+        self._untold: dict[tuple[str, str], tuple[int, object]] = {}
+        """Leader in its incarnation, full peer -> since when on the leader's clock every look found it untold, on which
+        link: what was told goes with the link, so it has to be told again on the next one."""
 
     def look(self, process: Process, system: object) -> None:
         """Compare the state of a node's budget with its use; raises `ViolationError` for what lasts."""
@@ -106,18 +107,22 @@ class Budgets:
     def look_at_led(self, live: Sequence[tuple[Process, HostView]], systems: Mapping[str, object]) -> None:
         """Whoever leads a group with a full node, and hears it, refuses for it; raises `ViolationError`."""
         if not self._full_since_ns:
-            self._untold_since_ns = {}
+            self._untold = {}
             return
         keys = {inside(systems[process.name], "_node", "replica_id"): process for process, _ in live}
         full = [key for key, process in keys.items() if self._is_long_full(process)]
-        former, self._untold_since_ns = self._untold_since_ns, {}
+        former, self._untold = self._untold, {}
         for process, host in live if full else ():
             told = inside(systems[process.name], "_node", "memory", "budget", "full_peers")
+            links = inside(systems[process.name], "_node", "links", "_by_replica_id")
             for key in full:
-                pair = (process.incarnation.label, key)
+                pair, link = (process.incarnation.label, key), links.get(key)
                 if key in told or not _leads(host, key):
                     continue
-                since_ns = self._untold_since_ns[pair] = former.get(pair, process.clock.now())
+                since_ns, on_link = former.get(pair, (0, None))
+                if on_link is not link or link is None:
+                    since_ns = process.clock.now()
+                self._untold[pair] = (since_ns, link)
                 # Heartbeats answered long after: one answer may have come just before its link was reset.
                 if inside(host, "rounds", "answered").get(key, 0) - since_ns > _UNTOLD_NS:
                     text = f"leads a group with {key} and does not know that it is full"
