@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from casty.cluster.client import ClientCore
 from casty.cluster.control.topology import LeaderTable
-from casty.cluster.node.topology_publisher import TopologyPublisher
+from casty.cluster.node.topology_publisher import Feed
 from casty.cluster.sessions.client_session import Ledger
 from casty.cluster.sessions.grant import Hold
 from casty.cluster.sessions.keepalive import KeepAlive
@@ -70,9 +71,9 @@ def _not_given_back(right: Any) -> Any:
 def _deaf_at_first(right: Any) -> Any:
     """A node that is still joining forgets who leads what, which its peers say once."""
 
-    def on_hints(publisher: Any, body: bytes, leader: str) -> None:
-        if publisher.topology is not None:
-            right(publisher, body, leader)
+    def on_hints(feed: Any, body: bytes, leader: str) -> None:
+        if feed.topology is not None:
+            right(feed, body, leader)
 
     return on_hints
 
@@ -88,12 +89,41 @@ def _leaderless_told(right: Any) -> Any:
     return rows
 
 
+def _contacts_only(client_core: Any) -> None:
+    """A client dials the nodes that it was told of first, and no members."""
+    for address in client_core._contacts:
+        client_core.peers.want(str(address), address)
+
+
+def _of_the_beginning(right: Any) -> Any:
+    """The first members that a client hears of are the ones that it knows for good."""
+
+    def on_snapshot(client_core: Any, new: Any, hints: Any) -> None:
+        known = client_core._topology
+        if known is not None and new.cluster_id == known.cluster_id:
+            new = known
+        right(client_core, new, hints)
+
+    return on_snapshot
+
+
 CLIENTS = (
     Planted("held-for-ever", "expiry", "lock", Hold, "is_valid", property(_valid_for_ever), True),
     bug_in("covered-from-receipt", "expiry", "lock", KeepAlive, "covered", _from_receipt, True),
     bug_in("redirect-numbers-anew", "redirect", "counter", CallRouter, "_again", _numbered_anew),
     bug_in("doubt-denied", "redirect", "counter", CallRouter, "_overdue", _never_in_doubt),
     bug_in("leaderless-terms-told", "redirect", "lock", LeaderTable, "rows", _leaderless_told),
-    bug_in("hints-missed", "redirect", "counter", TopologyPublisher, "on_hints", _deaf_at_first),
+    bug_in("hints-missed", "redirect", "counter", Feed, "on_hints", _deaf_at_first),
     bug_in("grant-not-given-back", "withdrawal", "lock", Ledger, "abandon", _not_given_back),
+    Planted(
+        "contacts-dialled-only", "members are dialled", "membership", ClientCore, "_dial", _contacts_only
+    ),
+    bug_in(
+        "members-of-the-beginning",
+        "members are learned",
+        "membership",
+        ClientCore,
+        "_on_snapshot",
+        _of_the_beginning,
+    ),
 )

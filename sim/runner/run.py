@@ -53,6 +53,7 @@ from ..world.clusters import CLUSTER_NAME, NODE_PORT
 from ..world.world import World
 from .plan_nemesis import PlanNemesis, is_whole
 from .result import ERROR, HELD, UNDECIDED, VIOLATED, Result
+from .stranded import Hearing, is_stranded
 
 if TYPE_CHECKING:
     from casty.client import ClusterClient
@@ -180,6 +181,7 @@ class Execution:
         await self._nemesis.end()
         self._end_rogues()
         await self._world.quiesce()
+        await self._start_stranded()
         if not self._is_broken():
             await self._nemesis.departures.forget((FORGOTTEN_AFTER + 3) * self._settings.down_after_s)
             await self._recover()
@@ -222,6 +224,21 @@ class Execution:
     def _lasting(self) -> list[bytes]:
         machines = self._checks.slots_now()
         return [name for machine in machines for name in inside(machine.ends, "_order").since(b"")]
+
+    async def _start_stranded(self) -> None:
+        """Clients that know nobody who is left are started with other contact points; who was linked must know (46)."""
+        present = self._present() if self._is_elastic else []
+        for process in [self._world.processes[name] for name in self._clients if present]:
+            client: Any = process.value
+            if client is None or not is_stranded(client, present):
+                continue
+            heard_ns = Hearing(process, client._client_core.client_id, present).read(self._world.trace)
+            if heard_ns > (self._settings.unreachable_after_s + self._settings.session_ttl_s) * 1e9:
+                text = f"was linked for {heard_ns / 1e9:.1f} s, and knows none of {present}"
+                self._recorder.violations.append(Violation(46, process.name, text))
+            self._recorder.goal("a client lost all nodes that it knew")
+            self._recorder.forget_client(process.name)
+            await self._world.restart(process.name)
 
     async def _unaccounted(self) -> list[Violation]:
         """Return which messages are neither handled nor counted, once dead links were noticed."""

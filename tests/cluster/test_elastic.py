@@ -10,6 +10,7 @@ import pytest
 
 from casty import ClusterClient, ClusteredActorSystem, Settings
 from casty.cluster.control.machine import STATUS
+from casty.errors import Unavailable
 from casty.wire.pack import pack
 from sim import World
 from sim.world.clusters import CLUSTER_NAME, NODE_PORT
@@ -231,3 +232,44 @@ def test_an_operator_drains_a_node_and_removes_one_that_is_dead() -> None:
 
     with World(8) as world:
         world.run(main(world), limit_s=120)
+
+
+def test_a_client_that_lost_everybody_says_so_and_comes_back_by_a_name_that_outlives_nodes() -> None:
+    leads_to = "node-1"
+
+    def now(address: tuple[str, int]) -> tuple[str, int]:
+        return (leads_to if address[0] == "door" else address[0], address[1])
+
+    async def come(process: Process) -> ClusterClient:
+        client = ClusterClient(
+            contact_points=[("door", NODE_PORT)], system_name=CLUSTER_NAME, address_map=now
+        )
+        return await client.__aenter__()
+
+    async def main(world: World) -> None:
+        nonlocal leads_to
+
+        def lost_link(name: str) -> bool:
+            return any(entry.node == name and entry.kind == "LinkDown" for entry in world.trace)
+
+        await world.cluster(1, config=SETTINGS)
+        world.add_node("asleep", come)
+        client: Any = await world.start("asleep")
+        counter = client.distributed().counter("c", timeout=3.0)
+        assert await counter.increment() == 1
+        world.pause("asleep")
+        await until(world, 20, lambda: lost_link("node-1"))
+        await add(world, "node-2", "node-1")
+        system: Any = world.processes["node-1"].value
+        await world.processes["node-1"].run(system.leave(60))
+        await until(world, 20, lambda: list(members(world, "node-2")) == ["node-2"])
+        world.crash("node-1")
+        world.resume("asleep")
+        await until(world, 20, lambda: lost_link("asleep"))
+        with pytest.raises(Unavailable, match=r"; linked with nobody: door:25520: .*; it was not applied"):
+            await counter.increment()
+        leads_to = "node-2"
+        assert await counter.increment() == 2
+
+    with World(5) as world:
+        world.run(main(world), limit_s=200)

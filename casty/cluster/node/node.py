@@ -514,6 +514,10 @@ class Node:
         """Whether a node can be asked now; this one always."""
         return node_id == self.node_id or self.links.is_named_node(node_id)
 
+    def answers(self) -> str:
+        """A node is linked with itself."""
+        return ""
+
     def refusal(self) -> Refused | None:
         """A node is never refused by its own cluster as a whole."""
         return None

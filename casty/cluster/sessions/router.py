@@ -75,6 +75,9 @@ PROBES = 16
 CONFIRMED_AT_ONCE = 256
 """A keep-alive goes out early when so many outcomes are to be confirmed."""
 CLOSED = "closed by its own client or system"
+MAX_ANSWERS = 500
+"""Characters of what contact points answered that an error tells."""
+
 BATCH = 256
 """How many calls are sent in one turn of the loop because something changed; the others follow in the next."""
 
@@ -417,7 +420,10 @@ class CallRouter:
     def _overdue(self, call: Call) -> None:
         in_doubt = call.may_be_applied
         self._give_up(call)
-        within = f"within {call.timeout_s} s"
+        alone = (
+            "" if self._routes.linked() else f"; linked with nobody: {self._routes.answers()[:MAX_ANSWERS]}"
+        )
+        within = f"within {call.timeout_s} s{alone}"
         if in_doubt:
             text = f"{call}: no answer from slot {call.slot} {within}; it was applied once or never"
             call.fail(OutcomeUnknown(text))

@@ -33,6 +33,10 @@ class Routes(Protocol):
         """Whether frames can be sent to a node now."""
         ...
 
+    def answers(self) -> str:
+        """Say what each contact point answered so far; asked while nobody is linked."""
+        ...
+
     def refusal(self) -> Refused | None:
         """Return the error of every call when nobody takes our handshake."""
         ...

@@ -230,6 +230,9 @@ class Client:
     def is_linked(self, node_id: str) -> bool:
         return node_id in self.links
 
+    def answers(self) -> str:
+        return ""
+
     def refusal(self) -> None:
         return None
 

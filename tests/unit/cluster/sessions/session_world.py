@@ -114,6 +114,9 @@ class World:
     def is_linked(self, node_id: str) -> bool:
         return node_id not in self.down
 
+    def answers(self) -> str:
+        return ""
+
     def refusal(self) -> Refused | None:
         return None
 

@@ -104,6 +104,9 @@ class Slots:
     def is_linked(self, node_id: str) -> bool:
         return self.is_up and node_id == "a"
 
+    def answers(self) -> str:
+        return ""
+
     def refusal(self) -> None:
         """It refuses nobody."""
 
