@@ -112,6 +112,9 @@ class Link(Protocol):
     def write(self, data: bytes) -> None:
         """Queue bytes without blocking; on a lost or closing link they vanish."""
 
+    def write_parts(self, parts: Sequence[bytes]) -> None:
+        """Queue bytes in pieces, the same as if they were joined, where joining them would take long."""
+
     def close(self) -> None:
         """Send what is queued, then end the stream; `link_lost` follows."""
 

@@ -23,7 +23,7 @@ from casty.transport.inbound import InboundBytes
 from casty.transport.intake import CLIENT, FLOOD_NS, FULL_BYTES, MEMBER, Intake, Share
 from casty.transport.output_batch import OutputBatch
 from casty.wire import frames
-from casty.wire.framing import HEADER_BYTES, FrameBuffer, frame, pack_header
+from casty.wire.framing import APART_BYTES, HEADER_BYTES, FrameBuffer, frame, joined, pack_header
 from casty.wire.hello import Hello
 from casty.wire.pack import Plain, pack, unpack
 
@@ -211,8 +211,8 @@ class Connection:
         """Bytes sent that the network has not taken yet."""
         return self._staged_bytes + self._link.buffered_bytes
 
-    def send(self, kind: int, body: bytes) -> bool:
-        """Stage one frame for the end of the turn.
+    def send(self, kind: int, body: bytes, tail: bytes = b"") -> bool:
+        """Stage one frame for the end of the turn; `tail` is the rest of a body that comes in two pieces.
 
         Returns
         -------
@@ -226,7 +226,7 @@ class Connection:
         """
         if self._state != _OPEN:
             return False
-        size = len(body)
+        size = len(body) + len(tail)
         if size >= self.max_frame_bytes:
             limit = f"max_frame_bytes ({self.max_frame_bytes})"
             raise MessageTooLarge(f"expected a frame below {limit}, found {size} bytes of kind {kind}")
@@ -240,6 +240,8 @@ class Connection:
         self._staged_bytes = staged_bytes
         self._staged.append(pack_header(size + 1, kind))
         self._staged.append(body)
+        if tail:
+            self._staged.append(tail)
         if not self._is_marked:
             self._is_marked = True
             self._output.mark(self)
@@ -275,14 +277,18 @@ class Connection:
         return self._link_bytes <= limit_bytes or not self.has_budget
 
     def flush(self) -> None:
-        """Hand everything staged to the network in one write."""
+        """Hand everything staged to the network at once; what is long is not copied for that."""
         self._is_marked = False
         if self._staged:
-            data = b"".join(self._staged)
+            is_long = self._staged_bytes >= APART_BYTES
+            parts = joined(self._staged) if is_long else [b"".join(self._staged)]
             self._staged.clear()
             self._written_bytes += self._staged_bytes
             self._staged_bytes = 0
-            self._link.write(data)
+            if is_long:
+                self._link.write_parts(parts)
+            else:
+                self._link.write(parts[0])
             self._link_bytes = self._link.buffered_bytes
 
     def close(self, reason: str) -> None:

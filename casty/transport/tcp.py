@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from casty.ports import Link, LinkFactory, LinkHandler, Listener
@@ -98,6 +98,11 @@ class TcpLink(asyncio.BufferedProtocol):
         """Queue bytes."""
         if not self._transport.is_closing():
             self._transport.write(data)
+
+    def write_parts(self, parts: Sequence[bytes]) -> None:
+        """Queue pieces."""
+        for part in parts:
+            self.write(part)
 
     def close(self) -> None:
         """Send what is queued, then end."""

@@ -7,7 +7,7 @@ first byte can be judged: TLS on one side only is a clear error on both.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from casty.ports import Link, LinkFactory
@@ -97,14 +97,19 @@ class TlsLink:
 
     def write(self, data: bytes) -> None:
         """Encrypt and queue bytes; before the handshake is over they wait here."""
+        self.write_parts((data,))
+
+    def write_parts(self, parts: Sequence[bytes]) -> None:
+        """Encrypt and queue pieces."""
         if self._is_closed or self._is_closing:
             return
         if not self._is_ready:
-            self._pending.append(data)
-            self._pending_bytes += len(data)
+            self._pending.extend(parts)
+            self._pending_bytes += sum(map(len, parts))
             return
         try:
-            self._encrypt(data)
+            for part in parts:
+                self._encrypt(part)
         except ssl.SSLError as error:
             self._break(_describe(error))
         self._flush()

@@ -6,13 +6,16 @@ for it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from struct import Struct
 
 from casty.errors import RemoteProtocolError
 
-__all__ = ["HEADER_BYTES", "FrameBuffer", "frame", "frame_header", "pack_header"]
+__all__ = ["APART_BYTES", "HEADER_BYTES", "FrameBuffer", "frame", "frame_header", "joined", "pack_header"]
 
 HEADER_BYTES = 5
+APART_BYTES = 64 * 1024
+"""What is as long goes to the network in a piece of its own: to join it with others takes longer than another write."""
 _LENGTH_BYTES = 4
 _TLS_FIRST_BYTES = (0x15, 0x16)
 _HEADER = Struct(">IB")
@@ -37,6 +40,25 @@ def frame(kind: int, body: bytes) -> bytes:
     b'\\x00\\x00\\x00\\x03\\x04ab'
     """
     return _HEADER.pack(len(body) + 1, kind) + body
+
+
+def joined(parts: Sequence[bytes]) -> list[bytes]:
+    """Return the same bytes in fewer pieces: what is short is joined, what is long stays as it is.
+
+    Examples
+    --------
+    >>> long = bytes(APART_BYTES)
+    >>> joined([b"a", b"b", long, b"c"]) == [b"ab", long, b"c"]
+    True
+    """
+    found: list[bytes] = []
+    begin = 0
+    for at, part in enumerate(parts):
+        if len(part) >= APART_BYTES:
+            found += (b"".join(parts[begin:at]), part)
+            begin = at + 1
+    found.append(b"".join(parts[begin:]))
+    return [part for part in found if part]
 
 
 class FrameBuffer:

@@ -16,12 +16,14 @@ from casty.checks import shown
 from casty.errors import EncodingError, RemoteProtocolError
 from casty.limits import MAX_BYTES, MAX_ITEMS
 
-__all__ = ["SHORT_BYTES", "Plain", "claimed_items", "pack", "unpack"]
+__all__ = ["SHORT_BYTES", "Plain", "claimed_items", "pack", "pack_before", "unpack"]
 
 Plain = object
 """None, bool, int, float, str, bytes, or a list or dictionary of such: never anything else."""
 
 _BIG_INT = 1
+_NO_BYTES, _LONG_BYTES = b"\xc4\x00", b"\xc6"
+"""How bytes begin: none, whole; more than 65,535, before their number in four bytes."""
 # What msgpack would silently turn into its own Timestamp: the reserved extension in its three sizes.
 _TIMESTAMP_32, _TIMESTAMP_64, _TIMESTAMP_96 = b"\xd6\xff", b"\xd7\xff", b"\xc7\x0c\xff"
 
@@ -96,6 +98,29 @@ def pack(value: Plain) -> bytes:
     if len(data) > MAX_ITEMS:
         _check_lengths(value)
     return data
+
+
+def pack_before(value: Plain, size_bytes: int) -> bytes:
+    """Return what stands before bytes that are the last of what is in `value`, where those are sent apart.
+
+    Parameters
+    ----------
+    value
+        With empty bytes in their place: the last item of the last item, and so on.
+    size_bytes
+        How many will follow, more than 65,535.
+
+    Examples
+    --------
+    >>> long = bytes(70_000)
+    >>> pack_before([1, [2, b""]], len(long)) + long == pack([1, [2, long]])
+    True
+    """
+    data = pack(value)
+    assert data.endswith(_NO_BYTES), "empty bytes come last"
+    if size_bytes > MAX_BYTES:
+        raise EncodingError(f"expected at most {MAX_BYTES} bytes in one string, found {size_bytes}")
+    return data[: -len(_NO_BYTES)] + _LONG_BYTES + size_bytes.to_bytes(4, "big")
 
 
 def _check_lengths(value: Plain) -> None:

@@ -7,7 +7,7 @@ truncates what was on its way; a half-open link swallows everything and reports 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from casty.ports import LinkHandler
@@ -144,6 +144,10 @@ class SimLink:
             batch.size += len(data)
             return
         self._send(Batch(bytes(data)))
+
+    def write_parts(self, parts: Sequence[bytes]) -> None:
+        """Send pieces as one."""
+        self.write(b"".join(parts))
 
     def pause_reading(self) -> None:
         """Leave what arrives in the kernel, whose buffer it takes up."""

@@ -42,6 +42,20 @@ def test_bytes_arrive_in_order_both_ways(world: World) -> None:
     world.run(main)
 
 
+def test_pieces_arrive_as_if_they_were_joined(world: World) -> None:
+    async def main() -> None:
+        near, far, listening = await pair(world)
+        pieces = [b"a", bytes(range(256)) * 1024, b"b" * 70_000, b"c"]
+        near.link.write(b"before")
+        near.link.write_parts(pieces)
+        near.link.write(b"after")
+        sent = b"".join([b"before", *pieces, b"after"])
+        assert await far.received(len(sent)) == sent
+        await finish(listening, near, far)
+
+    world.run(main)
+
+
 def test_a_large_write_arrives_whole(world: World) -> None:
     async def main() -> None:
         near, far, listening = await pair(world)

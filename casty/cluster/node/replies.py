@@ -14,7 +14,8 @@ from casty.cluster.slots.operations import AT_ONCE
 from casty.distributed.machines.base import TOO_LARGE
 from casty.errors import MessageTooLarge
 from casty.wire import frames
-from casty.wire.pack import pack
+from casty.wire.framing import APART_BYTES
+from casty.wire.pack import pack, pack_before
 
 __all__ = ["LinkReplySink", "LocalReplySink", "Outbound"]
 
@@ -28,8 +29,8 @@ _SHORT = frozenset((int, bool, float, type(None)))
 class Outbound(Protocol):
     """What a batch is sent on."""
 
-    def send(self, kind: int, body: bytes) -> bool:
-        """Stage a frame; False when the link cannot take it. Raises `MessageTooLarge`."""
+    def send(self, kind: int, body: bytes, tail: bytes = b"") -> bool:
+        """Stage a frame of a body in one piece or two; False when the link cannot take it. Raises `MessageTooLarge`."""
         ...
 
     def close(self, reason: str) -> None:
@@ -127,7 +128,7 @@ class LinkReplySink:
 
     def _send(self, items: list[list[object]]) -> None:
         try:
-            if not self._link.send(frames.REPLY, pack(items)):
+            if not self._link.send(frames.REPLY, *_packed(items)):
                 self._link.close("the outbound queue is full: the other side does not read its replies")
         except MessageTooLarge as error:
             half = len(items) // 2
@@ -136,6 +137,16 @@ class LinkReplySink:
                 self._send(items[half:])
             else:
                 self._send([[items[0][0], [TOO_LARGE, str(error)]]])
+
+
+def _packed(items: list[list[object]]) -> tuple[bytes, bytes]:
+    """Return the body of a frame, what is long in it apart: a value that is read is not copied once more."""
+    call_id, reply = items[0]
+    if len(items) == 1 and isinstance(reply, list) and len(reply) > 1:
+        last = reply[-1]
+        if type(last) is bytes and len(last) >= APART_BYTES:
+            return pack_before([[call_id, [*reply[:-1], b""]]], len(last)), last
+    return pack(items), b""
 
 
 def _size_of(reply: Sequence[object]) -> int:

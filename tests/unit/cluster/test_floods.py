@@ -173,8 +173,9 @@ class Link:
         self.largest = 0
         self.rest: list[Any] = []
 
-    def send(self, kind: int, body: bytes) -> bool:
+    def send(self, kind: int, body: bytes, tail: bytes = b"") -> bool:
         assert kind in (frames.REPLY, frames.STATUS_REPLY)
+        body += tail
         self.room_bytes -= len(body)
         self.largest = max(self.largest, len(body))
         self.sent.append(unpack(body) if kind == frames.REPLY else body)
@@ -225,6 +226,33 @@ def test_answers_are_packed_as_far_as_there_is_room_and_reads_wait_behind_them()
     answers.add(99, [OK])
     answers.flush()
     assert link.sent[-1] == [[99, [OK]]]
+
+
+def test_a_large_value_goes_out_as_it_lies_there() -> None:
+    link, dirty = Tails(1 << 30), list[Any]()
+    answers = LinkReplySink(link, dirty)
+    large, small = b"v" * 1_000_000, b"w" * 100
+    for number, reply in enumerate(
+        ([OK, large], [OK, small], [OK, False, large], [OK, [large]], [OK, [large], None])
+    ):
+        answers.add(number, list(reply))
+    answers.flush()
+    assert [row for rows in link.sent for row in rows] == [
+        [0, [OK, large]], [1, [OK, small]], [2, [OK, False, large]], [3, [OK, [large]]], [4, [OK, [large], None]],
+    ]  # fmt: skip
+    assert [tail is large for tail in link.tails] == [True, False, False, False]
+
+
+class Tails(Link):
+    """Notes what came in a piece of its own."""
+
+    def __init__(self, room_bytes: int) -> None:
+        super().__init__(room_bytes)
+        self.tails: list[bytes] = []
+
+    def send(self, kind: int, body: bytes, tail: bytes = b"") -> bool:
+        self.tails.append(tail)
+        return super().send(kind, body, tail)
 
 
 def test_a_status_is_made_once_for_all_who_ask_and_kept_for_a_while() -> None:

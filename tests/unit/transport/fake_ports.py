@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from casty.ports import EventSink, Link, LinkFactory, LinkHandler, Listener, Runtime
 from casty.storage import MemoryStorage
@@ -82,6 +82,9 @@ class PipeLink:
 
     def write(self, data: bytes) -> None:
         self.writes.append(data)
+
+    def write_parts(self, parts: Sequence[bytes]) -> None:
+        self.writes += parts
 
     def close(self) -> None:
         self.is_closed = True

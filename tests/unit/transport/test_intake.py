@@ -8,13 +8,14 @@ import pytest
 
 from casty.address import NodeAddress
 from casty.config import SECOND_NS, Settings
+from casty.errors import MessageTooLarge
 from casty.ports import LinkHandler
 from casty.transport.acceptor import Acceptor
 from casty.transport.connection import MISSED_PINGS, Connection
 from casty.transport.intake import CLIENT, FLOOD_NS, FULL_BYTES, TURN_NS, WINDOW_NS, Intake, Share
 from casty.transport.output_batch import OutputBatch
 from casty.wire import frames
-from casty.wire.framing import frame
+from casty.wire.framing import APART_BYTES, frame
 from casty.wire.hello import Hello
 from tests.unit.transport.fake_ports import FakePorts, ManualClock, PipeLink
 
@@ -219,6 +220,26 @@ async def test_answers_are_a_part_of_the_budget() -> None:
     side.answer = b"x" * (CLIENT.answer_bytes // 4)
     side.handler.data_received(flood(20))
     assert len(side.bodies) == 4
+
+
+async def test_what_is_long_is_handed_over_as_it_is_and_what_is_short_joined() -> None:
+    side = Side()
+    connection = side.opened()
+    long, before = b"x" * APART_BYTES, len(side.link.writes)
+    for body, tail in ((b"a", b""), (b"b", long), (b"c", b""), (b"d", b"")):
+        assert connection.send(frames.REPLY, body, tail)
+    connection.flush()
+    first, second, third = side.link.writes[before:]
+    assert second is long
+    assert b"".join((first, second, third)) == b"".join(
+        frame(frames.REPLY, body) for body in (b"a", b"b" + long, b"c", b"d")
+    )
+    assert connection.buffered_bytes == side.link.buffered_bytes
+    assert connection.send(frames.REPLY, b"e")
+    connection.flush()
+    assert side.link.writes[-1] == frame(frames.REPLY, b"e")
+    with pytest.raises(MessageTooLarge, match="expected a frame below"):
+        connection.send(frames.REPLY, b"", b"x" * connection.max_frame_bytes)
 
 
 async def test_what_a_turn_has_staged_counts_as_answers_that_wait() -> None:

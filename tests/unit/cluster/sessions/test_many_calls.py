@@ -34,9 +34,9 @@ class Answered:
     def __init__(self) -> None:
         self.sent: list[list[Any]] = []
 
-    def send(self, kind: int, body: bytes) -> bool:
+    def send(self, kind: int, body: bytes, tail: bytes = b"") -> bool:
         assert kind == frames.REPLY
-        items: Any = unpack(body)
+        items: Any = unpack(body + tail)
         self.sent.append(items)
         return True
 
