@@ -66,6 +66,10 @@ class Silent:
         """Both can be reached."""
         return True
 
+    def answers(self) -> str:
+        """Everybody is linked."""
+        return ""
+
     def refusal(self) -> None:
         """It refuses nobody."""
 

@@ -52,6 +52,18 @@ class Parts(Generic[Row]):
         if not self._is_working:
             self._go_on()
 
+    def finish(self) -> None:
+        """Work off what is left here and now, for whoever has no turn any more."""
+        self._is_working = True
+        try:
+            while self._rows:
+                for row in self._rows[0]:
+                    self._work(row)
+                self._rows.popleft()
+        finally:
+            self._is_working = False
+        self.clear()
+
     def clear(self) -> None:
         """Work off nothing any more."""
         self._rows.clear()

@@ -159,7 +159,7 @@ class Holds:
         """Where the holds were acquired: nothing is changed elsewhere. None before the first."""
         self._holds: dict[int, Hold] = {}
         """By token, oldest first; each is in the next two as well, and in neither when it ended."""
-        self._by_task: dict[Task | None, list[Hold]] = {}
+        self._by_task: dict[Task | None, dict[int, Hold]] = {}
         self._by_amount: dict[int, dict[int, Hold]] = {}
         self.latest: Hold | None = None
         """What was granted last, lost or not; None once it was given back."""
@@ -176,9 +176,9 @@ class Holds:
         hold = Hold(grant, task, amount, self._number)
         self._holds[token] = self.latest = hold
         if task in self._by_task:
-            self._by_task[task].append(hold)
+            self._by_task[task][token] = hold
         else:
-            self._by_task[task] = [hold]
+            self._by_task[task] = {token: hold}
         if amount in self._by_amount:
             self._by_amount[amount][token] = hold
         else:
@@ -190,7 +190,7 @@ class Holds:
         token = hold.grant.token
         del self._holds[token]
         of_task, of_amount = self._by_task[hold.task], self._by_amount[hold.amount]
-        of_task.remove(hold)
+        del of_task[token]
         if not of_task:
             del self._by_task[hold.task]
         del of_amount[token]
@@ -230,7 +230,7 @@ class Holds:
     def of(self, task: Task | None) -> Hold | None:
         """Return the latest hold that was acquired while this task ran and is still good."""
         while self._by_task.get(task):
-            hold = self._by_task[task][-1]
+            hold = next(reversed(self._by_task[task].values()))
             if self.is_good(hold):
                 return hold
         return None

@@ -203,7 +203,7 @@ class Node:
         self.publisher = TopologyPublisher(
             self.links, self.leaders, self.node_id, self._topology_changed, complaint
         )
-        self.relays = Relays()
+        self.relays = Relays(runtime.clock)
         self.control_calls = ControlCalls(clock, self.relays, self.control_leader, self.send_to_node)
         self.control = ControlReplica(self.control_changed, self._role_changed)
         self.requests = RequestHandler(self)

@@ -14,6 +14,7 @@ from casty.cluster.multiraft.proposals import OK, UNKNOWN, ReplySink
 from casty.cluster.slots.operations import CONTROL_SLOT, OP_CONTROL
 from casty.config import SECOND_NS
 from casty.errors import Mismatch, Overloaded, RemoteProtocolError, Unavailable
+from casty.parts import Parts
 from casty.ports import Clock, Timer
 from casty.wire import frames
 from casty.wire.pack import pack
@@ -27,6 +28,11 @@ MAX_RETRY_NS = 8 * SECOND_NS
 FINAL = (OK, 2, NOT_ON_TOP, MALFORMED, TOO_MANY)
 """Replies that end a write; after any other one it is tried again."""
 
+ENDED_AT_ONCE = 1_024
+"""Calls of a link that ended which are seen to in one turn of the loop: about a millisecond."""
+
+_NO_CALLS: dict[int, int] = {}
+
 MAX_RELAYED = 100_000
 """Calls that one link may have passed on at once: as many as a gateway lets wait for a route."""
 
@@ -35,14 +41,19 @@ class Relays:
     """Who waits for the reply to which relayed call, by link target.
 
     A call is kept until its final reply, the end of either link, or its caller's next attempt to send it through
-    here: the leader answers only the newest. Calls of one caller are at most `MAX_RELAYED`.
+    here: the leader answers only the newest. Calls of one caller are at most `MAX_RELAYED`. When a link ends its calls
+    are out of the tables by which they are found at once, and seen to in parts: `casty.parts`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._next_id = 0
         self._waiting: dict[int, tuple[str, ReplySink, int]] = {}
         self._by_caller: dict[ReplySink, dict[int, int]] = {}
         """By where answers go and the caller's own call id: the relay id. Never iterated, only one's calls are."""
+        self._by_target: dict[str, dict[int, None]] = {}
+        """By whom was asked, on the link that there is: relay ids."""
+        self._cut_off: Parts[int] = Parts(clock, self._in_doubt, ENDED_AT_ONCE)
+        self._forgotten: Parts[int] = Parts(clock, self._forget_row, ENDED_AT_ONCE)
 
     def __len__(self) -> int:
         """How many calls are kept."""
@@ -58,9 +69,10 @@ class Relays:
         calls = self._by_caller.setdefault(answers, {})
         earlier = calls.get(call_id)
         if earlier is not None:
-            del self._waiting[earlier]
+            self._forget_row(earlier)
         calls[call_id] = self._next_id
         self._waiting[self._next_id] = (node_id, answers, call_id)
+        self._by_target.setdefault(node_id, {})[self._next_id] = None
         return self._next_id
 
     def on_reply(self, relay_id: int, reply: list[object], is_final: bool) -> None:
@@ -68,31 +80,54 @@ class Relays:
         waiting = self._waiting.get(relay_id)
         if waiting is None:
             return
+        _, answers, call_id = waiting
+        is_awaited = self._is_awaited(relay_id, answers, call_id)
         if is_final:
             self.forget(relay_id)
-        waiting[1].add(waiting[2], reply)
+        if is_awaited:
+            answers.add(call_id, reply)
 
     def forget(self, relay_id: int) -> None:
         """The call was never sent, or nobody waits for its reply any more."""
-        waiting = self._waiting.pop(relay_id, None)
-        if waiting is not None:
-            _, answers, call_id = waiting
+        waiting = self._waiting.get(relay_id)
+        if waiting is None:
+            return
+        self._forget_row(relay_id)
+        _, answers, call_id = waiting
+        if self._is_awaited(relay_id, answers, call_id):
             calls = self._by_caller[answers]
             del calls[call_id]
             if not calls:
                 del self._by_caller[answers]
 
+    def _is_awaited(self, relay_id: int, answers: ReplySink, call_id: int) -> bool:
+        """Whether the caller has its link, and this is its newest attempt."""
+        return self._by_caller.get(answers, _NO_CALLS).get(call_id) == relay_id
+
+    def _forget_row(self, relay_id: int) -> None:
+        waiting = self._waiting.pop(relay_id, None)
+        of_target = None if waiting is None else self._by_target.get(waiting[0])
+        if waiting is not None and of_target is not None and relay_id in of_target:
+            del of_target[relay_id]
+            if not of_target:
+                del self._by_target[waiting[0]]
+
     def caller_lost(self, answers: ReplySink) -> None:
         """The link of a caller ended: replies for it go nowhere."""
-        for relay_id in self._by_caller.pop(answers, {}).values():
-            del self._waiting[relay_id]
+        calls = self._by_caller.pop(answers, None)
+        if calls:
+            self._forgotten.add(calls.values())
 
     def link_lost(self, node_id: str) -> None:
         """Calls in flight to a node whose link ended may or may not have been applied."""
-        for relay_id, (target, answers, call_id) in list(self._waiting.items()):
-            if target == node_id:
-                self.forget(relay_id)
-                answers.add(call_id, [UNKNOWN])
+        calls = self._by_target.pop(node_id, None)
+        if calls:
+            self._cut_off.add(calls)
+
+    def _in_doubt(self, relay_id: int) -> None:
+        """Answer a call that was on a link that ended, unless it is over."""
+        if relay_id in self._waiting:
+            self.on_reply(relay_id, [UNKNOWN], is_final=True)
 
 
 class Outcome:

@@ -22,6 +22,8 @@ RETRY = 0
 """The key with which `on_due` hears that a slot's parked calls should be tried; call identities begin at 1."""
 
 MIN_SWEEP = 1_024
+SWEPT_AT_ONCE = 8
+"""Entries that each new one looks at while the heap is swept."""
 MOST_AT_ONCE = 512
 """Deadlines that are worked off in one turn of the loop: some milliseconds."""
 
@@ -114,7 +116,10 @@ class Deadlines:
     """Callbacks at instants: one heap and one timer however many there are.
 
     Entries of ended calls are ignored, and swept out once they may be most of the heap: a call answered
-    in a millisecond must not stay here for its minute.
+    in a millisecond must not stay here for its minute. Each new entry sweeps a few: the last leaf of a heap can go
+    without any other one moving, and what is live goes into the next heap.
+
+    Bounds: three times as many entries as were live when it was swept last, or `MIN_SWEEP` and an eighth.
 
     Parameters
     ----------
@@ -128,13 +133,15 @@ class Deadlines:
     `RETRY` does a turn's fill of work itself, so a turn has it once.
     """
 
-    __slots__ = ("_clock", "_heap", "_is_live", "_on_due", "_sweep_at", "_timer", "_timer_ns")
+    __slots__ = ("_clock", "_heap", "_is_live", "_on_due", "_sweep_at", "_swept", "_timer", "_timer_ns")
 
     def __init__(
         self, clock: Clock, on_due: Callable[[int], None], is_live: Callable[[int, int], bool]
     ) -> None:
         self._clock = clock
         self._heap: list[tuple[int, int]] = []
+        self._swept: list[tuple[int, int]] = []
+        """The former heap, while it is swept."""
         self._is_live = is_live
         self._sweep_at = MIN_SWEEP
         self._on_due = on_due
@@ -143,10 +150,10 @@ class Deadlines:
 
     def add(self, when_ns: int, key: int) -> None:
         """Call ``on_due(key)`` at an instant."""
-        if len(self._heap) >= self._sweep_at:
-            self._heap = [entry for entry in self._heap if self._is_live(*entry)]
-            heapq.heapify(self._heap)
-            self._sweep_at = max(MIN_SWEEP, 2 * len(self._heap))
+        if self._swept:
+            self._sweep()
+        elif len(self._heap) >= self._sweep_at:
+            self._heap, self._swept = [], self._heap
         heapq.heappush(self._heap, (when_ns, key))
         if self._timer is None or when_ns < self._timer_ns:
             self._arm()
@@ -154,15 +161,32 @@ class Deadlines:
     def close(self) -> None:
         """Call nothing any more."""
         self._heap.clear()
+        self._swept.clear()
         if self._timer is not None:
             self._timer.cancel()
+
+    def _sweep(self) -> None:
+        for _ in range(SWEPT_AT_ONCE):
+            if not self._swept:
+                break
+            entry = self._swept.pop()
+            if self._is_live(*entry):
+                heapq.heappush(self._heap, entry)
+        if not self._swept:
+            self._sweep_at = max(MIN_SWEEP, 2 * len(self._heap))
+
+    def _next(self) -> list[tuple[int, int]]:
+        """Return the heap that has the next entry; an empty one where neither has any."""
+        heap, swept = self._heap, self._swept
+        return swept if swept and (not heap or swept[0] < heap[0]) else heap
 
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._heap:
-            self._timer_ns = self._heap[0][0]
+        heap = self._next()
+        if heap:
+            self._timer_ns = heap[0][0]
             self._timer = self._clock.call_at(self._timer_ns, self._fire)
 
     def _fire(self) -> None:
@@ -171,13 +195,14 @@ class Deadlines:
         # What is due beyond that follows in the next turn: many calls may have one deadline.
         has_retried = False
         for _ in range(MOST_AT_ONCE):
-            if not self._heap or self._heap[0][0] > now_ns:
+            heap = self._next()
+            if not heap or heap[0][0] > now_ns:
                 break
-            when_ns, key = self._heap[0]
+            when_ns, key = heap[0]
             is_live = self._is_live(when_ns, key)
             if is_live and key == RETRY and has_retried:
                 break
-            heapq.heappop(self._heap)
+            heapq.heappop(heap)
             if is_live:
                 has_retried = has_retried or key == RETRY
                 self._on_due(key)

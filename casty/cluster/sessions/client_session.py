@@ -38,8 +38,8 @@ class Ledger(Generic[H]):
     """
 
     __slots__ = (
-        "_done", "_taking", "abandoned", "attempt", "covered_until_ns", "epoch", "held", "is_in_question", "low",
-        "next_seq", "number", "slot", "used_ns", "waiting",
+        "_done", "_held_of", "_taking", "abandoned", "attempt", "covered_until_ns", "epoch", "held", "is_in_question",
+        "losses", "low", "next_seq", "number", "slot", "used_ns", "waiting",
     )  # fmt: skip
 
     def __init__(self, slot: int, epoch: int, attempt: bytes, now_ns: int) -> None:
@@ -52,6 +52,11 @@ class Ledger(Generic[H]):
         self.waiting: dict[int, Entity] = {}
         """Requests whose outcome is still to come, in order of their numbers."""
         self.held: dict[int, tuple[Entity, H]] = {}
+        """Changed by `hold`, `let_go`, `abandon` and `lose_all` only."""
+        self._held_of: dict[Entity, int | dict[int, None]] = {}
+        """The numbers in `held` by entity; most have one."""
+        self.losses = 0
+        """How often all holds were lost: one that was granted before does not count any more."""
         self.abandoned: dict[int, Entity] = {}
         """What nobody wants any more, or has the outcome of, until the slot settled it; at most a window of them,
         and those that a release or a deadline adds."""
@@ -96,7 +101,7 @@ class Ledger(Generic[H]):
     def abandon(self, seq: int, entity: Entity) -> None:
         """Nobody wants the outcome any more: keep asking for its withdrawal until it is settled."""
         self.waiting.pop(seq, None)
-        self.held.pop(seq, None)
+        self.let_go(seq)
         self.abandoned[seq] = entity
         if entity[0] == QUEUE:
             self._taking[seq] = None
@@ -114,6 +119,39 @@ class Ledger(Generic[H]):
             self._taking.pop(seq, None)
             self.answered(seq)
 
+    # -- holds
+
+    def hold(self, seq: int, entity: Entity, hold: H) -> None:
+        """The request was granted."""
+        self.held[seq] = (entity, hold)
+        known = self._held_of.setdefault(entity, seq)
+        if known != seq:
+            if isinstance(known, int):
+                known = self._held_of[entity] = {known: None}
+            known[seq] = None
+
+    def let_go(self, seq: int) -> tuple[Entity, H] | None:
+        """Return what is held no more under this number; None where nothing was."""
+        row = self.held.pop(seq, None)
+        if row is not None:
+            known = self._held_of[row[0]]
+            if isinstance(known, dict):
+                del known[seq]
+            if not isinstance(known, dict) or not known:
+                del self._held_of[row[0]]
+        return row
+
+    def held_of(self, entity: Entity) -> list[int]:
+        """Return the numbers under which an entity is held, oldest first."""
+        known = self._held_of.get(entity, ())
+        return [known] if isinstance(known, int) else list(known)
+
+    def lose_all(self) -> dict[int, tuple[Entity, H]]:
+        """Return what was held: none of it counts from now on, whatever covers the session later."""
+        lost, self.held, self._held_of = self.held, {}, {}
+        self.losses += 1
+        return lost
+
     def cover(self, until_ns: int) -> None:
         """The slot heard of us: until then it expires nothing."""
         self.covered_until_ns = max(self.covered_until_ns, until_ns)
@@ -125,20 +163,20 @@ class Ledger(Generic[H]):
     def keep_alive_rows(self, limit_bytes: int) -> Iterator[tuple[list[object], int]]:
         """Return this session's rows of keep-alives, with their sizes: one, unless it names very much.
 
+        What is over by the time its row is asked for is left out, and what came meanwhile is for the next keep-alive.
+
         Parameters
         ----------
         limit_bytes
             No row is longer, but for one that names a single request.
         """
-        named = (
-            self.waiting.items(),
-            ((seq, held[0]) for seq, held in self.held.items()),
-            self.abandoned.items(),
-        )
         lists: list[list[list[object]]] = [[], [], []]
         size_bytes = ROW_BYTES
-        for kind, requests in enumerate(named):
-            for seq, entity in requests:
+        for kind, seqs in enumerate((list(self.waiting), list(self.held), list(self.abandoned))):
+            for seq in seqs:
+                entity = self._named(kind, seq)
+                if entity is None:
+                    continue
                 more_bytes = REQUEST_BYTES + len(entity[1])
                 if size_bytes + more_bytes > limit_bytes and any(lists):
                     yield [self.slot, self.epoch, self.number, *lists, self.low, self.attempt], size_bytes
@@ -146,3 +184,9 @@ class Ledger(Generic[H]):
                 lists[kind].append([seq, *entity])
                 size_bytes += more_bytes
         yield [self.slot, self.epoch, self.number, *lists, self.low, self.attempt], size_bytes
+
+    def _named(self, kind: int, seq: int) -> Entity | None:
+        if kind == 1:
+            held = self.held.get(seq)
+            return None if held is None else held[0]
+        return (self.abandoned if kind else self.waiting).get(seq)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from casty.cluster.sessions.call import settled
 from casty.cluster.sessions.client_session import Ledger
 from casty.cluster.sessions.grant import Hold
+from casty.cluster.sessions.keepalive import LOST_AT_ONCE
 from casty.cluster.sessions.router import CallRouter, Routes
 from casty.cluster.slots.operations import OP_READ, OP_WRITE, SCAN
 from casty.config import SECOND_NS, Settings
@@ -85,7 +86,7 @@ class Gateway(CallRouter):
         slot = self._slot_of((kind, entity))
         ledger = None if slot is None or kind not in HOLDING_KINDS else self.ledgers.get(slot)
         # What is granted while the call is under way may be of the successor: a keep-alive tells.
-        held = [] if ledger is None else [seq for seq, row in ledger.held.items() if row[0] == (kind, entity)]
+        held = [] if ledger is None else ledger.held_of((kind, entity))
         try:
             reply = await self._finish(call)
         except BaseException:
@@ -102,9 +103,9 @@ class Gateway(CallRouter):
 
         Only then may the name be granted again. What is not confirmed in time is confirmed by keep-alives.
         """
-        for seq in seqs:
-            self.keep_alive.lose(ledger, seq, LOST_DESTROYED)
-        rows: list[list[object]] = [[seq, *ledger.abandoned[seq]] for seq in seqs if seq in ledger.abandoned]
+        self.keep_alive.lose(ledger, seqs, LOST_DESTROYED)
+        told = seqs[:LOST_AT_ONCE]
+        rows: list[list[object]] = [[seq, *ledger.abandoned[seq]] for seq in told if seq in ledger.abandoned]
         if rows:
             await settled(self.send_abandon(ledger, rows))
 
@@ -136,7 +137,7 @@ class Gateway(CallRouter):
         if ledger is not None and grant.seq in ledger.held and ledger.held[grant.seq][1] is grant:
             ledger.held[grant.seq][1].release()
             # An unanswered release ends as a withdrawal of the hold: keep-alives see to it.
-            del ledger.held[grant.seq]
+            ledger.let_go(grant.seq)
             try:
                 call = self._begin(OP_WRITE, (kind, entity), command, timeout_s)
                 call.is_urgent, call.only_in = True, ledger

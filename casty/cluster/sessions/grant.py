@@ -24,7 +24,7 @@ class Hold:
         When it may end though the session lives; None is never.
     """
 
-    __slots__ = ("_clock", "_is_over", "_ledger", "_until_ns", "lost", "seq", "token")
+    __slots__ = ("_clock", "_is_over", "_ledger", "_losses", "_until_ns", "lost", "seq", "token")
 
     def __init__(
         self, clock: Clock, ledger: Ledger[Any], seq: int, token: int, until_ns: int | None = None
@@ -32,6 +32,7 @@ class Hold:
         self._until_ns = until_ns
         self._clock = clock
         self._ledger = ledger
+        self._losses = ledger.losses
         self._is_over = False
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.seq = seq
@@ -40,9 +41,10 @@ class Hold:
     @property
     def is_valid(self) -> bool:
         """Whether nobody else can have been granted it; once False it stays False."""
+        ledger = self._ledger
         now_ns = self._clock.now()
         is_over = self._is_over or (self._until_ns is not None and now_ns >= self._until_ns)
-        return not is_over and now_ns < self._ledger.covered_until_ns
+        return not is_over and self._losses == ledger.losses and now_ns < ledger.covered_until_ns
 
     def release(self) -> None:
         """Its owner gives it back: not held any more, and not lost either."""

@@ -5,6 +5,9 @@ there, the requests that wait, the holds and the abandoned numbers. The acknowle
 if its leader may speak for it; then everything held there is safe until the *send* time of that frame + TTL
 x (1 - drift). A slot that is not covered is asked again at once, then with back-off. When a slot's time
 runs out its holds are lost for good, here before anywhere else.
+
+A session may hold any number of locks. That they are lost holds at once for all of them; their owners are told, and the
+slot is asked to forget them, in parts, and so are the frames sent that name them (`casty.parts`).
 """
 
 from __future__ import annotations
@@ -12,10 +15,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from casty.cluster.sessions.call import seen
-from casty.cluster.sessions.client_session import Ledger
+from casty.cluster.sessions.client_session import Entity, Ledger
 from casty.cluster.sessions.grant import Hold
 from casty.cluster.sessions.relay_paths import RelayPaths
 from casty.cluster.sessions.routes import Routes
@@ -24,6 +27,7 @@ from casty.distributed.machines.base import EXPIRED, NOT_LEADER, OK, QUEUE, Repl
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED, LOST_VISIBILITY
 from casty.errors import RemoteProtocolError
 from casty.events import HoldLost
+from casty.parts import Parts
 from casty.ports import Runtime, Timer
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
@@ -31,7 +35,7 @@ from casty.wire.pack import pack, unpack
 if TYPE_CHECKING:
     from casty.cluster.control.topology import Topology
 
-__all__ = ["KeepAlive", "KeptAlive"]
+__all__ = ["LOST_AT_ONCE", "KeepAlive", "KeptAlive"]
 
 FIRST_RETRY_NS = SECOND_NS // 10
 MAX_FRAMES_IN_FLIGHT = 1024
@@ -39,6 +43,30 @@ FRAME_BYTES = 32 * 1024
 """Below every legal `Settings.max_frame_bytes`; only one request with a very long name exceeds it."""
 
 IDLE_TTLS = 4
+LOST_AT_ONCE = 256
+"""Owners that hear of a loss in one turn of the loop, in which their tasks may run as well."""
+FRAMES_AT_ONCE = 8
+"""Frames that are sent in one turn: some ten thousand requests with short names."""
+
+
+class _Loss(NamedTuple):
+    """A hold that was lost, and whether the slot has to be asked to forget it."""
+
+    ledger: Ledger[Hold]
+    seq: int
+    entity: Entity
+    hold: Hold
+    reason: str
+    is_abandoned: bool
+
+
+class _Frame(NamedTuple):
+    """Rows for a node, and the sessions that they ask for; `around` is the one that is asked for by way of others."""
+
+    node_id: str
+    asked: dict[int, Ledger[Hold]]
+    rows: list[list[object]]
+    around: Ledger[Hold] | None = None
 
 
 class KeptAlive(Protocol):
@@ -76,7 +104,8 @@ class KeepAlive:
     """The keep-alives of one gateway.
 
     Bounds: `_due_ns`, `_retry_ns` and `_asked_of` have a row per slot with a session of this gateway, `_sent` per frame
-    of the last TTL without an answer, at most `MAX_FRAMES_IN_FLIGHT`; all rows go with the last session.
+    of the last TTL without an answer, at most `MAX_FRAMES_IN_FLIGHT`; all rows go with the last session. `_naming` has
+    the sessions of which frames are still to be sent; each has its rows in `_frames` once.
     """
 
     def __init__(self, gateway: KeptAlive, runtime: Runtime, routes: Routes) -> None:
@@ -93,9 +122,25 @@ class KeepAlive:
         self._timer_ns = 0
         self.own_ttl_ns = 0
         """How long the sessions of this gateway live; 0 for as long as is usual in the cluster."""
+        self._losing: Parts[_Loss] = Parts(self._clock, self._lost, LOST_AT_ONCE)
+        self._frames: Parts[_Frame] = Parts(self._clock, self._tell, FRAMES_AT_ONCE)
+        self._naming: dict[Ledger[Hold], None] = {}
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the owners of all that was lost know."""
+        return self._losing.is_done
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether all rows of keep-alives that were due are sent."""
+        return self._frames.is_done
 
     def close(self) -> None:
-        """Stop."""
+        """Stop; whoever was not told of a loss is told now."""
+        self._losing.finish()
+        self._frames.clear()
+        self._naming.clear()
         if self._timer is not None:
             self._timer.cancel()
         self._due_ns.clear()
@@ -216,25 +261,64 @@ class KeepAlive:
         future.add_done_callback(seen)
 
     def _send(self, node_id: str, ledgers: list[Ledger[Hold]], now_ns: int) -> None:
-        # Planned before sending: this node's own answer comes at once.
-        for ledger in ledgers:
-            self._asked_of[ledger.slot] = node_id
-            self._back_off(ledger.slot, now_ns)
-        for asked, rows in list(_in_frames(ledgers)):
-            self._nonce += 1
-            self._sent[self._nonce] = (now_ns, asked)
-            while len(self._sent) > MAX_FRAMES_IN_FLIGHT:
-                del self._sent[next(iter(self._sent))]
-            self._routes.send(node_id, frames.KEEPALIVE, pack([self._nonce, rows]))
+        self._frames.add(self._in_frames(node_id, self._plan_naming(node_id, ledgers, now_ns)))
 
     def _send_around(self, leader: str, ledgers: list[Ledger[Hold]], now_ns: int) -> None:
         """Ask a leader out of reach through another node, session by session."""
+        self._frames.add(self._row_by_row(leader, self._plan_naming(leader, ledgers, now_ns)))
+
+    def _plan_naming(self, node_id: str, ledgers: list[Ledger[Hold]], now_ns: int) -> list[Ledger[Hold]]:
+        """Plan the next attempt before this one, as this node's own answer comes at once; return what is to be sent.
+
+        A session of which rows are still to be sent has those: they say what is so when their turn comes.
+        """
         for ledger in ledgers:
-            self._asked_of[ledger.slot] = leader
+            self._asked_of[ledger.slot] = node_id
             self._back_off(ledger.slot, now_ns)
-            for row, _ in list(ledger.keep_alive_rows(FRAME_BYTES)):
-                asking = self._gateway.ask_around(ledger, row)
-                asking.add_done_callback(partial(self._came_around, ledger, now_ns))
+        due = [ledger for ledger in ledgers if ledger not in self._naming]
+        self._naming.update(dict.fromkeys(due))
+        return due
+
+    def _rows_of(self, ledger: Ledger[Hold]) -> Iterator[tuple[list[object], int]]:
+        """Yield the rows of a session while it lasts."""
+        for row in ledger.keep_alive_rows(FRAME_BYTES):
+            if self._gateway.ledgers.get(ledger.slot) is not ledger:
+                break
+            yield row
+        self._naming.pop(ledger, None)
+
+    def _in_frames(self, node_id: str, ledgers: list[Ledger[Hold]]) -> Iterator[_Frame]:
+        """Yield the rows of sessions, frame by frame."""
+        asked: dict[int, Ledger[Hold]] = {}
+        rows: list[list[object]] = []
+        size_bytes = 0
+        for ledger in ledgers:
+            for row, row_bytes in self._rows_of(ledger):
+                if rows and size_bytes + row_bytes > FRAME_BYTES:
+                    yield _Frame(node_id, asked, rows)
+                    asked, rows, size_bytes = {}, [], 0
+                asked[ledger.slot] = ledger
+                rows.append(row)
+                size_bytes += row_bytes
+        if rows:
+            yield _Frame(node_id, asked, rows)
+
+    def _row_by_row(self, leader: str, ledgers: list[Ledger[Hold]]) -> Iterator[_Frame]:
+        for ledger in ledgers:
+            for row, _ in self._rows_of(ledger):
+                yield _Frame(leader, {}, [row], around=ledger)
+
+    def _tell(self, frame: _Frame) -> None:
+        now_ns = self._clock.now()
+        if frame.around is not None:
+            asking = self._gateway.ask_around(frame.around, frame.rows[0])
+            asking.add_done_callback(partial(self._came_around, frame.around, now_ns))
+            return
+        self._nonce += 1
+        self._sent[self._nonce] = (now_ns, frame.asked)
+        while len(self._sent) > MAX_FRAMES_IN_FLIGHT:
+            del self._sent[next(iter(self._sent))]
+        self._routes.send(frame.node_id, frames.KEEPALIVE, pack([self._nonce, frame.rows]))
 
     def _came_around(self, ledger: Ledger[Hold], sent_ns: int, done: asyncio.Future[Reply]) -> None:
         reply = None if done.cancelled() or done.exception() is not None else done.result()
@@ -271,14 +355,14 @@ class KeepAlive:
     def _on_row(self, ledger: Ledger[Hold], row: list[Any], sent_ns: int) -> None:
         slot, status, outcomes, lost, settled, leader, term = row
         if status == OK:
+            if not isinstance(lost, list) or any(type(seq) is not int for seq in lost):
+                raise RemoteProtocolError("keep-alive answer: expected the numbers of what is lost")
             self.covered(ledger, sent_ns)
             for seq in settled:
                 ledger.settle(seq)
             self._gateway.admit(ledger)
-            for seq in lost:
-                is_of_queue = seq in ledger.held and ledger.held[seq][0][0] == QUEUE
-                reason = LOST_VISIBILITY if is_of_queue else LOST_DESTROYED
-                self._lose(ledger, seq, reason, abandon=True)
+            if lost:
+                self._losing.add(self._of_these(ledger, lost, LOST_DESTROYED))
             for seq, reply in outcomes:
                 self._gateway.on_outcome(slot, seq, reply)
             if ledger.abandoned:
@@ -302,42 +386,50 @@ class KeepAlive:
                 self._plan(slot, now_ns)
 
     def lose_all(self, ledger: Ledger[Hold], reason: str, *, abandon: bool) -> None:
-        """Every hold of the slot is lost."""
-        for seq in list(ledger.held):
-            self._lose(ledger, seq, reason, abandon=abandon)
+        """Every hold of the slot is lost, all of them here and now; their owners are told in parts.
 
-    def lose(self, ledger: Ledger[Hold], seq: int, reason: str) -> None:
-        """One hold is lost; keep-alives name it until the slot has forgotten it."""
-        self._lose(ledger, seq, reason, abandon=True)
+        Parameters
+        ----------
+        abandon
+            The session lives on, and its slot has to be asked to forget them.
+        """
+        lost = ledger.lose_all()
+        if lost:
+            self._losing.add(self._each_of(ledger, lost, reason, abandon))
+
+    def _each_of(
+        self, ledger: Ledger[Hold], lost: dict[int, tuple[Entity, Hold]], reason: str, abandon: bool
+    ) -> Iterator[_Loss]:
+        is_long = len(lost) > LOST_AT_ONCE
+        for seq in list(lost):
+            entity, hold = lost.pop(seq)
+            yield _Loss(ledger, seq, entity, hold, reason, abandon)
+        if abandon and is_long:
+            self.soon(ledger.slot)  # keep-alives that were sent meanwhile named some of them only
+
+    def lose(self, ledger: Ledger[Hold], seqs: list[int], reason: str) -> None:
+        """These holds are lost, some now and the others in the next turns; keep-alives name them until the slot has
+        forgotten them, and grants them to nobody else before.
+        """
+        self._losing.add(self._of_these(ledger, seqs, reason))
         self.soon(ledger.slot)
 
-    def _lose(self, ledger: Ledger[Hold], seq: int, reason: str, *, abandon: bool) -> None:
-        held = ledger.held.pop(seq, None)
-        if held is None:
-            return
-        entity, hold = held
-        if abandon:
-            ledger.abandon(seq, entity)
-        hold.lose(reason)
+    def _of_these(self, ledger: Ledger[Hold], seqs: list[int], reason: str) -> Iterator[_Loss]:
+        for seq in seqs:
+            row = ledger.let_go(seq)
+            if row is not None:
+                # Of a queue nothing is destroyed while it is reserved: the time of that is over.
+                is_over = reason == LOST_DESTROYED and row[0][0] == QUEUE
+                yield _Loss(ledger, seq, *row, LOST_VISIBILITY if is_over else reason, is_abandoned=True)
+        if len(seqs) > LOST_AT_ONCE:
+            self.soon(ledger.slot)
+
+    def _lost(self, loss: _Loss) -> None:
+        if loss.is_abandoned:
+            loss.ledger.abandon(loss.seq, loss.entity)
+        loss.hold.lose(loss.reason)
         if self._observe:
-            self._observe(HoldLost(ledger.slot, ledger.number or 0, seq, reason))
-
-
-def _in_frames(ledgers: list[Ledger[Hold]]) -> Iterator[tuple[dict[int, Ledger[Hold]], list[list[object]]]]:
-    """Return the rows of sessions, frame by frame, each with the sessions that it asks for."""
-    asked: dict[int, Ledger[Hold]] = {}
-    rows: list[list[object]] = []
-    size_bytes = 0
-    for ledger in ledgers:
-        for row, row_bytes in ledger.keep_alive_rows(FRAME_BYTES):
-            if rows and size_bytes + row_bytes > FRAME_BYTES:
-                yield asked, rows
-                asked, rows, size_bytes = {}, [], 0
-            asked[ledger.slot] = ledger
-            rows.append(row)
-            size_bytes += row_bytes
-    if rows:
-        yield asked, rows
+            self._observe(HoldLost(loss.ledger.slot, loss.ledger.number or 0, loss.seq, loss.reason))
 
 
 def _row(row: Any) -> list[Any]:

@@ -322,7 +322,7 @@ class CallRouter:
     def _granted(self, call: Call, ledger: Ledger[Hold], reply: Reply) -> None:
         until_ns = visible_until_ns(self._clock.now(), self._routes.topology(), call.entity[0], reply)
         call.hold = Hold(self._clock, ledger, call.seq, reply[1], until_ns)
-        ledger.held[call.seq] = (call.entity, call.hold)
+        ledger.hold(call.seq, call.entity, call.hold)
         self.keep_alive.watch(ledger)
         if self.ledgers.get(call.slot) is not ledger:
             self.keep_alive.lose_all(ledger, LOST_EXPIRED, abandon=False)
@@ -563,6 +563,8 @@ class CallRouter:
             while self._end_calls(BATCH):
                 await self._next_turn()
             self._end_sessions(closing)
+            while not self.keep_alive.is_told:
+                await self._next_turn()
             for future in closing:
                 await settled(future)
         finally:

@@ -85,6 +85,8 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         **dict.fromkeys(_OF_SERVICES, _SERVICE_ROWS * usual),
         "cluster.sessions.call.Deadlines._heap": 4 * MIN_SWEEP,
         "cluster.sessions.call.Deadlines._heap[]": 8 * MIN_SWEEP,
+        "cluster.sessions.call.Deadlines._swept": 4 * MIN_SWEEP,
+        "cluster.sessions.call.Deadlines._swept[]": 8 * MIN_SWEEP,
         "cluster.sessions.keepalive.KeepAlive._sent": MAX_FRAMES_IN_FLIGHT,
         "cluster.sessions.keepalive.KeepAlive._sent[]": 2 * MAX_FRAMES_IN_FLIGHT,
         "cluster.sessions.keepalive.KeepAlive._sent[][]": 2 * MAX_FRAMES_IN_FLIGHT * groups,

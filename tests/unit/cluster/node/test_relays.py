@@ -31,7 +31,7 @@ class Caller:
 
 
 def test_a_queued_call_is_kept_until_it_ends() -> None:
-    relays, caller = Relays(), Caller()
+    relays, caller = Relays(ManualClock()), Caller()
     relay_id = relays.expect("a", caller, 7)
     relays.on_reply(relay_id, [QUEUED], is_final=False)
     assert len(relays) == 1
@@ -41,7 +41,7 @@ def test_a_queued_call_is_kept_until_it_ends() -> None:
 
 
 def test_the_next_attempt_of_a_call_takes_the_place_of_the_one_before() -> None:
-    relays, caller, other = Relays(), Caller(), Caller()
+    relays, caller, other = Relays(ManualClock()), Caller(), Caller()
     first = relays.expect("a", caller, 7)
     theirs = relays.expect("a", other, 7)
     second = relays.expect("b", caller, 7)
@@ -52,7 +52,7 @@ def test_the_next_attempt_of_a_call_takes_the_place_of_the_one_before() -> None:
 
 
 def test_the_end_of_either_link_ends_its_calls() -> None:
-    relays, caller, other = Relays(), Caller(), Caller()
+    relays, caller, other = Relays(ManualClock()), Caller(), Caller()
     relays.expect("a", caller, 1)
     relays.expect("b", caller, 2)
     kept = relays.expect("b", other, 3)
@@ -65,9 +65,74 @@ def test_the_end_of_either_link_ends_its_calls() -> None:
     assert len(relays) == 0
 
 
+def output(clock: ManualClock) -> None:
+    """Run what is due now, but not what that makes due."""
+    due = [timer for when_ns, _, timer in clock._timers if when_ns <= clock.now()]
+    clock._timers = [row for row in clock._timers if row[0] > clock.now()]
+    for timer in due:
+        if timer.callback is not None:
+            timer.callback(*timer.args)
+
+
+@pytest.fixture
+def in_threes(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
+    monkeypatch.setattr("casty.cluster.node.relays.ENDED_AT_ONCE", 3)
+    return ManualClock()
+
+
+def test_calls_of_a_link_that_ended_are_answered_in_parts(in_threes: ManualClock) -> None:
+    relays, caller = Relays(in_threes), Caller()
+    for number in range(8):
+        relays.expect("a", caller, number)
+    relays.expect("b", caller, 8)
+    relays.link_lost("a")
+    counts = [len(caller.replies)]
+    for _ in range(3):
+        output(in_threes)
+        counts.append(len(caller.replies))
+    assert (counts, len(relays)) == ([3, 6, 8, 8], 1)
+    assert caller.replies == [(number, [UNKNOWN]) for number in range(8)]
+
+
+def test_what_is_sent_again_between_the_parts_is_on_the_next_link(in_threes: ManualClock) -> None:
+    relays, caller = Relays(in_threes), Caller()
+    former = [relays.expect("a", caller, number) for number in range(6)]
+    relays.link_lost("a")
+    again = relays.expect("a", caller, 5)
+    # The node may have answered on the link that ended: that counts as long as nothing else was said.
+    relays.on_reply(former[4], [OK, 4], is_final=True)
+    for _ in range(3):
+        output(in_threes)
+    assert caller.replies == [*((number, [UNKNOWN]) for number in range(3)), (4, [OK, 4]), (3, [UNKNOWN])]
+    relays.on_reply(former[5], [OK, "former"], is_final=True)
+    relays.on_reply(again, [OK, "again"], is_final=True)
+    assert caller.replies[-1] == (5, [OK, "again"])
+    assert (len(relays), relays._by_target, relays._by_caller) == (0, {}, {})
+
+
+def test_calls_of_a_caller_that_is_gone_are_forgotten_in_parts_and_answered_never(
+    in_threes: ManualClock,
+) -> None:
+    relays, caller, other = Relays(in_threes), Caller(), Caller()
+    ids = [relays.expect("a", caller, number) for number in range(8)]
+    kept = relays.expect("a", other, 0)
+    relays.caller_lost(caller)
+    assert len(relays) == 6
+    relays.on_reply(ids[7], [QUEUED], is_final=False)
+    relays.on_reply(ids[7], [OK], is_final=True)
+    relays.forget(ids[6])
+    output(in_threes)
+    output(in_threes)
+    assert (caller.replies, len(relays)) == ([], 1)
+    relays.link_lost("a")
+    output(in_threes)
+    assert (other.replies, len(relays), kept) == ([(0, [UNKNOWN])], 0, kept)
+    assert (relays._by_target, relays._by_caller) == ({}, {})
+
+
 def test_one_caller_has_so_many_calls_passed_on_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("casty.cluster.node.relays.MAX_RELAYED", 2)
-    relays, caller = Relays(), Caller()
+    relays, caller = Relays(ManualClock()), Caller()
     assert relays.has_room(caller)
     relays.expect("a", caller, 1)
     relays.expect("a", caller, 2)
@@ -79,7 +144,8 @@ def test_one_caller_has_so_many_calls_passed_on_and_no_more(monkeypatch: pytest.
 
 @pytest.mark.parametrize("is_sent", [False, True])
 async def test_an_unanswered_control_entry_goes_out_at_growing_distances(is_sent: bool) -> None:
-    clock, relays = ManualClock(), Relays()
+    clock = ManualClock()
+    relays = Relays(clock)
     sent: list[float] = []
 
     def send(node_id: str, kind: int, body: bytes) -> bool:
@@ -100,7 +166,8 @@ async def test_an_unanswered_control_entry_goes_out_at_growing_distances(is_sent
 
 
 async def test_a_late_reply_to_an_earlier_attempt_counts() -> None:
-    clock, relays = ManualClock(), Relays()
+    clock = ManualClock()
+    relays = Relays(clock)
     sent: list[int] = []
 
     def send(node_id: str, kind: int, body: bytes) -> bool:
@@ -121,7 +188,8 @@ async def test_a_late_reply_to_an_earlier_attempt_counts() -> None:
 
 
 async def test_another_leader_is_asked_without_waiting_for_the_former_one() -> None:
-    clock, relays = ManualClock(), Relays()
+    clock = ManualClock()
+    relays = Relays(clock)
     sent: list[str] = []
     leader = "a"
 
@@ -140,7 +208,8 @@ async def test_another_leader_is_asked_without_waiting_for_the_former_one() -> N
 
 
 async def test_a_cancelled_control_entry_is_forgotten() -> None:
-    clock, relays = ManualClock(), Relays()
+    clock = ManualClock()
+    relays = Relays(clock)
     calls = ControlCalls(clock, relays, lambda: "a", lambda node_id, kind, body: True)
     writing = asyncio.ensure_future(calls.write(ENTRY, 2.0))
     await settle()

@@ -64,7 +64,7 @@ def test_the_row_names_what_waits_is_held_and_is_abandoned() -> None:
     one = ledger()
     one.number = 7
     one.waiting[1] = IT
-    one.held[2] = (IT, "hold")
+    one.hold(2, IT, "hold")
     one.abandon(3, IT)
     assert rows_of(one) == [[3, 1, 7, [[1, *IT]], [[2, *IT]], [[3, *IT]], 1, b"attempt"]]
     one.abandon(2, IT)
