@@ -37,7 +37,7 @@ def shown(value: object, most: int = 100) -> str:
     """
     try:
         return "".join(_pieces(value, most, 0))[:most]
-    except Exception as error:
+    except Exception as error:  # what raises is another's `repr`
         kind = type(value)
         return f"<{kind.__module__}.{kind.__qualname__}, whose repr raised {type(error).__qualname__}>"
 

@@ -292,7 +292,7 @@ class Cell:
         for part in (self._live, self._end):
             try:
                 await part()
-            except Exception as error:
+            except Exception as error:  # the actor cell: a bug of ours ends one actor
                 self._fail(error)
         ACTING.set(None)  # what is said from here on is the library's
         self._forget()  # unless it was abandoned meanwhile
@@ -405,7 +405,7 @@ class Cell:
             return False
         except GeneratorExit:
             raise  # the loop is gone, and the task is thrown away
-        except BaseException as error:
+        except BaseException as error:  # the actor cell: whatever its code raises ends it
             if self._strategies and isinstance(error, Exception) and not self.is_stopping:
                 self._raised = error
                 return False
@@ -439,7 +439,7 @@ class Cell:
         for strategy in reversed(self._strategies):
             try:
                 directive = directive_of(strategy, error, self.path)
-            except Exception:
+            except Exception:  # a strategy is the user's
                 self.core.log.exception("actor %s: its supervision strategy failed", self.path)
                 return Directive.stop
             if directive is not Directive.escalate:
@@ -543,7 +543,7 @@ class Cell:
         """Take a step of the end; one that raises keeps no other from being taken."""
         try:
             step(*args)
-        except Exception:
+        except Exception:  # whoever hears of the end may be anybody, and no other step is left out
             self.core.log.exception("actor %s: a step of its end failed", self.path)
 
     def _dropped(self, message: object) -> None:

@@ -268,14 +268,17 @@ async def _pipe(
     try:
         result = await awaitable
         message = result if mapper is None else mapper(result)
-    except (Exception, asyncio.CancelledError) as cancelled_or_error:
+    except (
+        Exception,
+        asyncio.CancelledError,
+    ) as cancelled_or_error:  # of the user's awaitable, for `on_failure`
         error = _failure(cancelled_or_error)
         if on_failure is None:
             cell.core.log.error("%s: pipe_to_self failed", cell.path, exc_info=error)
             return
         try:
             message = on_failure(error)
-        except Exception as failure:
+        except Exception as failure:  # the function is the user's
             cell.core.log.error("%s: on_failure of pipe_to_self failed", cell.path, exc_info=failure)
             return
     try:

@@ -260,7 +260,7 @@ class EventStream:
             try:
                 if isinstance(event, event_type):
                     self._call(handler, event)
-            except (Exception, asyncio.CancelledError):
+            except (Exception, asyncio.CancelledError):  # the handler is the user's
                 log.exception("event stream: a handler of %s failed", type(event).__name__)
         if isinstance(event, ActorStopped):
             self._subscriptions = [known for known in self._subscriptions if known[1] != event.ref]
@@ -319,7 +319,7 @@ class EventStream:
             if pump.cancelling():
                 raise
             log.exception("event stream: a handler failed")  # something it waited for was cancelled
-        except Exception:
+        except Exception:  # the handler is the user's
             log.exception("event stream: a handler failed")
 
     async def until_idle(self) -> None:

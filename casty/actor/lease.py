@@ -81,7 +81,7 @@ class Leased:
             except GeneratorExit:
                 work.close()
                 raise
-            except BaseException as error:
+            except BaseException as error:  # whatever its awaitable raises is for the code that waits
                 thrown = error
         _close(work)
         raise LeaseEnded
@@ -91,6 +91,6 @@ def _close(work: Coroutine[Any, Any, None]) -> None:
     """End a coroutine where it waits; what it does about that ends with its next await."""
     try:
         work.close()
-    except Exception as error:
+    except Exception as error:  # the code is the user's
         # "ignored GeneratorExit", as of an `async with`, or what a finally block raises: nobody is there to be told.
         log.info("the code of an actor whose lease ended did not end cleanly: %s", error)

@@ -398,7 +398,7 @@ class LocalSystem:
         acting, held = ACTING.set(None), HELD.set(None)
         try:
             ref.tell(message)
-        except Exception as error:
+        except Exception as error:  # as above: who takes it may be no actor
             self.dead_letter(message, ref, f"its tell failed: {shown(error, 200)}")
         finally:
             ACTING.reset(acting)

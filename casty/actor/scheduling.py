@@ -206,7 +206,7 @@ class Scheduler:
             target.tell(message)
         except asyncio.QueueFull:
             core.dead_letter(message, target, "the mailbox is full", kind=Overloaded)
-        except Exception as error:
+        except Exception as error:  # who takes it may be no actor, and what it refuses is the sender's
             core.failures.say(f"a scheduled message for {target.id} was refused", error)
             return False
         return True

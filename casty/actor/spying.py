@@ -66,7 +66,7 @@ class _Spy:
                 self.observer.tell(seen)
             else:
                 self.observer(seen)
-        except Exception as error:
+        except Exception as error:  # the observer is the user's
             ctx.system.core.failures.say(f"an observer of actor {ctx.self.id} failed", error)
 
 

@@ -91,7 +91,7 @@ class Codec:
         """
         try:
             return pack(self._canonical.plain(value))
-        except Exception as error:
+        except Exception as error:  # as in `encode`
             raise _explain(self._canonical, value, error) from None
 
     def decode(self, data: bytes) -> object:
@@ -145,7 +145,7 @@ def _refused_child(encoder: Encoder, value: object) -> tuple[str, object, Except
             error = _refusal(encoder, item)
             if error is not None:
                 return label, item, error
-    except Exception:
+    except Exception:  # the way leads through the user's properties: it ends where they raise
         return None
     return None
 
@@ -153,7 +153,7 @@ def _refused_child(encoder: Encoder, value: object) -> tuple[str, object, Except
 def _refusal(encoder: Encoder, value: object) -> Exception | None:
     try:
         pack(encoder.plain(value))
-    except Exception as error:
+    except Exception as error:  # what refuses it may be the user's
         return error
     return None
 

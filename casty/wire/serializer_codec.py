@@ -77,7 +77,9 @@ class SerializerCodec:
             return self._serializer.deserialize(data[1:], ref_factory=self._ref_factory)
         except (EncodingError, *ENDS_THE_PROCESS):
             raise
-        except BaseException as error:
+        except (
+            BaseException
+        ) as error:  # to deserialize may run anything, and nothing of that ends the reader of a link
             raise EncodingError(f"cannot deserialize: {shown(error, 200)}") from error
 
 

@@ -280,7 +280,7 @@ class Host:
                     core.step(now_ns, replica_id(sender, theirs) if theirs else sender, item[2])
                 except RemoteProtocolError:
                     raise
-                except Exception as error:
+                except Exception as error:  # fail-stop of one replica, as everywhere here: see `fail`
                     self.fail(group, error)
                 if not group.is_dirty:
                     self.mark(group)
@@ -314,7 +314,7 @@ class Host:
         assert isinstance(group, Group)
         try:
             self._transfers.work(group)
-        except Exception as error:
+        except Exception as error:  # fail-stop: see `fail`
             self.fail(group, error)
         self.mark(group)
         self.settle()
@@ -329,7 +329,7 @@ class Host:
             self._storage.persist(
                 [_write(group, ready) for group, ready in work], partial(self._stored, work)
             )
-        except Exception as error:
+        except Exception as error:  # fail-stop of all that it was to store
             for group, _ in work:
                 self.fail(group, error)
             return
@@ -350,7 +350,7 @@ class Host:
                 continue
             try:
                 act(group, ready)
-            except Exception as error:
+            except Exception as error:  # fail-stop: see `fail`
                 self.fail(group, error)
 
     def _take_ready(self, batch: list[Group]) -> list[tuple[Group, Ready]]:
@@ -362,7 +362,7 @@ class Host:
                 continue
             try:
                 ready = group.core.ready()
-            except Exception as error:
+            except Exception as error:  # fail-stop: see `fail`
                 self.fail(group, error)
                 continue
             if ready is None and not group.is_kept and group.core.membership is None:
@@ -451,7 +451,7 @@ class Host:
             return work(*arguments)
         except RemoteProtocolError:
             raise
-        except Exception as error:
+        except Exception as error:  # fail-stop: see `fail`
             self.fail(group, error)
             return None
 
@@ -468,7 +468,7 @@ class Host:
             log.error("%s failed and takes no part any more", _name(group), exc_info=error)
         try:
             group.replica.close()
-        except Exception:
+        except Exception:  # it ends anyhow
             log.exception("%s: whoever waited there is not told", _name(group))
         if self._observe:
             self._observe(ReplicaFailed(group.number, group.epoch, f"{type(error).__name__}: {error}"))
@@ -546,7 +546,7 @@ class Host:
             group.armed_ns = 0
             try:
                 group.core.tick(now_ns)
-            except Exception as error:
+            except Exception as error:  # fail-stop: see `fail`
                 self.fail(group, error)
                 continue
             if group.core.dirty:

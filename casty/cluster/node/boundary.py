@@ -201,7 +201,7 @@ class Boundary:
             self._judged, self._judged_role = link, role
             try:
                 handler(link, body)
-            except Exception as error:
+            except Exception as error:  # what a node passed on may hold anything, and costs no link
                 if kind not in CARRIED:
                     raise
                 self._carried(link, error, is_own=role < STRANGER)
