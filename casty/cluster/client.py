@@ -161,6 +161,8 @@ class ClientCore:
             if peer is None or peer.connection is None:
                 why = None if peer is None else peer.last_refusal or peer.last_error
                 texts.append(f"{address}: {why or 'no answer yet'}")
+            elif peer.connection in self._foreign:
+                texts.append(f"{address}: a node of another cluster of that name")
             else:
                 texts.append(f"{address}: linked, no topology yet")
         return "; ".join(texts) or "no contact point is known yet"

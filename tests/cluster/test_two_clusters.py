@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from casty import Behaviors, ClusterClient, ClusteredActorSystem, ShardEnvelope
-from casty.errors import CastyError
+from casty.errors import CastyError, Unavailable
 from sim import World
 from sim.world.process import Process
 
@@ -102,6 +102,22 @@ def test_nothing_for_one_cluster_reaches_another_one_of_its_name(
 
     with World(1) as world:
         world.run(main(world), limit_s=300)
+
+
+def test_a_call_says_that_whom_it_reaches_is_another_cluster() -> None:
+    async def main(world: World) -> None:
+        client = await Bench(world, ("a1", "b1")).begin()
+        counter = client.distributed().counter("c", timeout=2.0)
+        assert await counter.increment() == 1
+        world.crash("a1")
+        await world.until(lambda: "a1" not in client._client_core.linked(), timeout_s=20)
+        with pytest.raises(
+            Unavailable, match=r"linked with nobody: a1:25520: .*; b1:25520: a node of another cluster"
+        ):
+            await counter.increment()
+
+    with World(2) as world:
+        world.run(main(world), limit_s=100)
 
 
 def test_a_node_whose_seed_is_of_another_cluster_asks_it_nothing(caplog: pytest.LogCaptureFixture) -> None:
