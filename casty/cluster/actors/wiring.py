@@ -205,7 +205,9 @@ class ClusterActors:
             limits = RegionLimits(
                 int((behavior.idle_timeout or 0) * SECOND_NS), behavior.max_activations or 0
             )
-            return self._host_region(name, behavior.entity_factory, behavior.num_shards, limits, behavior.role)
+            return self._host_region(
+                name, behavior.entity_factory, behavior.num_shards, limits, behavior.role
+            )
         if isinstance(behavior, SingletonBehavior):
             factory = factory_of(behavior.factory)
             ref = SingletonRef[Any](name, self.region_ref(name, factory, num_shards=1, role=behavior.role))

@@ -573,8 +573,10 @@ class ControlMachine:
         """Replace the state by a dumped one."""
         fields: Any = unpack(data)
         self._voters.clear()
-        (self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
-             members, slots, self.regions, self.region_roles, self.pools, services, former, former_members) = fields  # fmt: skip
+        (
+            self.version, self.generation, self.cluster_id, self.name, self.replication, self.settings,
+            members, slots, self.regions, self.region_roles, self.pools, services, former, former_members,
+        ) = fields  # fmt: skip
         self.former = tuple((cluster_id, generation) for cluster_id, generation in former)
         self.former_members = tuple((host, port) for host, port in former_members)
         self.members = {row[0]: _member(row) for row in members}

@@ -325,8 +325,8 @@ class NodeDisk:
         """Create the first replica of a group again, whose first write failed; False for what is none.
 
         It never was on the disk, so nobody heard of it: under its name nothing was voted or acknowledged, and the group
-        may have no other replicas yet that it could be filled from. It may have answered a leader's heartbeats, on which
-        a lease rests, so it keeps quiet first, as after a restart.
+        may have no other replicas yet that it could be filled from. It may have answered a leader's heartbeats, on
+        which a lease rests, so it keeps quiet first, as after a restart.
         """
         node, machine = self._node, self._node.control.machine
         if self.book.has_kept(number, epoch):
