@@ -6,7 +6,7 @@ from typing import Any
 
 from casty.cluster.client import ClientCore
 from casty.cluster.control.topology import LeaderTable
-from casty.cluster.node.topology_publisher import Feed
+from casty.cluster.node.topology_publisher import TopologyPublisher
 from casty.cluster.sessions.client_session import Ledger
 from casty.cluster.sessions.grant import Hold
 from casty.cluster.sessions.keepalive import KeepAlive
@@ -113,7 +113,7 @@ CLIENTS = (
     bug_in("redirect-numbers-anew", "redirect", "counter", CallRouter, "_again", _numbered_anew),
     bug_in("doubt-denied", "redirect", "counter", CallRouter, "_overdue", _never_in_doubt),
     bug_in("leaderless-terms-told", "redirect", "lock", LeaderTable, "rows", _leaderless_told),
-    bug_in("hints-missed", "redirect", "counter", Feed, "on_hints", _deaf_at_first),
+    bug_in("hints-missed", "redirect", "counter", TopologyPublisher, "on_hints", _deaf_at_first),
     bug_in("grant-not-given-back", "withdrawal", "lock", Ledger, "abandon", _not_given_back),
     Planted(
         "contacts-dialled-only", "members are dialled", "membership", ClientCore, "_dial", _contacts_only

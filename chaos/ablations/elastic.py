@@ -140,7 +140,7 @@ ELASTIC = (
         f"{_SIM}::test_a_node_that_was_removed_while_it_was_cut_off_joins_again",
     ),
     shown(
-        Planted("brought-back", "leaving is for good", "membership", control_state, "_may_become", _whatever, True),
+        Planted("brought-back", "leaving is for good", "membership", control_state, "may_become", _whatever, True),
         f"{_UNIT}::test_who_leaves_is_removed_when_nothing_names_it_and_forgotten_then",
     ),
     shown(

@@ -28,10 +28,9 @@ changes]``                                             ``[key, ref, is_on]``
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from casty.address import peer_key, replica_id_of, start_of
 from casty.cluster.control.balance import spread_leaders, spread_swap
 from casty.cluster.control.outcomes import MALFORMED, NOT_ON_TOP, TOO_MANY, first_epoch
 from casty.cluster.control.placement import (
@@ -44,6 +43,7 @@ from casty.cluster.control.placement import (
     place,
     replica_counts,
 )
+from casty.cluster.control.rows import MemberRow, SlotRow, may_become, member_of, slot_row_of
 from casty.cluster.control.schema import (
     FORGET,
     FOUND,
@@ -68,118 +68,12 @@ __all__ = [
     "TOO_MANY", "ControlMachine", "MemberRow", "SlotRow", "check_entry", "first_epoch",
 ]  # fmt: skip
 
-NO_TRAITS = Traits()
-
 WITHDRAWN_STEP = 2**32
 """Numbers of announcements jump to a multiple of it when what they said was withdrawn for their sender."""
-
-MAX_FORMER = 8
-"""How many replaced incarnations a member's row remembers. A JOIN that more restarts than these overtook is taken."""
-
 
 MAX_GIVEN_UP = 256
 """How many processes stay recorded that were given up before they were ever up. Their rows tell a late entry of theirs
 from a new one; after so many younger ones nothing of them is on its way any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemberRow:
-    """One member. `was_up` counts it for the group size: a member that never came up is no replica.
-
-    `is_silent` is advice, as the control leader saw it. `offered` is the number of the newest announcement of services
-    that was taken from this incarnation.
-    """
-
-    node_id: str
-    incarnation: str
-    host: str
-    port: int
-    status: str
-    was_up: bool
-    is_silent: bool = False
-    former: tuple[str, ...] = ()
-    """Incarnations that were replaced, the latest last, at most `MAX_FORMER`."""
-    offered: int = 0
-    traits: Traits = NO_TRAITS
-
-    @property
-    def key(self) -> str:
-        """The peer key of the member's present process."""
-        return peer_key(self.node_id, self.incarnation)
-
-    @property
-    def replica_id(self) -> str:
-        """Under which key that process takes part in groups."""
-        return replica_id_of(self.key)
-
-    @property
-    def may_return(self) -> bool:
-        """Whether this very process may join again: it was given up, maybe while it was only cut off."""
-        return self.status == "removed"
-
-    @property
-    def is_counted(self) -> bool:
-        """Whether the sizes of groups count it: it was up, and has not left."""
-        return self.was_up and self.status not in ("leaving", "removed")
-
-    @property
-    def stays(self) -> bool:
-        """Whether it keeps its places: it is up, or comes again in the place of a process that was."""
-        return self.status == "up" or (self.status == "joining" and self.was_up)
-
-    def may_have(self, role: str | None) -> bool:
-        """Whether it may have a slot that is limited to a role."""
-        return role is None or role in self.traits.roles
-
-    def is_replaced(self, incarnation: str) -> bool:
-        """Whether that process is known to have had a successor: what it asked for is out of date.
-
-        So has one with a disk whose node went on with another disk, or none, and one that was started with a copy.
-        """
-        if incarnation in self.former:
-            return True
-        key = peer_key(self.node_id, incarnation)
-        if incarnation == self.incarnation or not start_of(key):
-            return False
-        if replica_id_of(key) == self.replica_id:
-            return start_of(key) <= start_of(self.key)
-        return any(
-            replica_id_of(peer_key(self.node_id, former)) == replica_id_of(key) for former in self.former
-        )
-
-    def former_of(self, successor: str) -> tuple[str, ...]:
-        """Return the incarnations that `successor` takes the place of, the latest last."""
-        if (
-            successor == self.incarnation
-            or replica_id_of(peer_key(self.node_id, successor)) == self.replica_id
-        ):
-            return self.former
-        return (*self.former, self.incarnation)[-MAX_FORMER:]
-
-
-@dataclass(frozen=True, slots=True)
-class SlotRow:
-    """One slot. `first` are the processes that create its group; `target` is where its replicas should be."""
-
-    epoch: int
-    first: tuple[str, ...]
-    target: tuple[str, ...]
-    preferred: str | None
-    held: tuple[str, ...] = ()
-    """The nodes that vote in any configuration that may be in force, as its leader told last, sorted."""
-    held_at: tuple[int, int] = (0, 0)
-    """When that was: the leader's term, and in this the number of the step; see `course.told_by`."""
-    role: str | None = None
-    """The role of the nodes that may have it; None for all. It has no first group before there is such a node."""
-
-    @property
-    def is_moving(self) -> bool:
-        """Whether its replicas are not where they should be, as far as anybody told."""
-        return self.held != self.target
-
-    def names(self, node_id: str) -> bool:
-        """Whether a node has a place here, or should have one."""
-        return node_id in self.target or node_id in self.held
 
 
 class ControlMachine:
@@ -319,7 +213,7 @@ class ControlMachine:
         # A verdict about a dead process says nothing about its successor.
         if known is None or known.incarnation != incarnation:
             return [0, None]
-        if not _may_become(known, status):
+        if not may_become(known, status):
             return [0, known.status]
         self.version += 1
         self.members[node_id] = replace(known, status=status, was_up=known.was_up or status == "up")
@@ -579,36 +473,6 @@ class ControlMachine:
         ) = fields  # fmt: skip
         self.former = tuple((cluster_id, generation) for cluster_id, generation in former)
         self.former_members = tuple((host, port) for host, port in former_members)
-        self.members = {row[0]: _member(row) for row in members}
-        self.slots = [_slot(row) for row in slots]
+        self.members = {row[0]: member_of(row) for row in members}
+        self.slots = [slot_row_of(row) for row in slots]
         self.registry.load(services)
-
-
-def _may_become(row: MemberRow, status: str) -> bool:
-    """Whether a verdict is taken: late ones bring nobody back who leaves, and remove nobody that is up."""
-    if row.status == "removed" or row.status == status:
-        return False
-    if status == "removed":
-        return row.status in ("leaving", "down") or (row.status == "joining" and not row.was_up)
-    return row.status != "leaving"
-
-
-def _slot(row: Any) -> SlotRow:
-    epoch, first, target, preferred, held, held_at, role = row
-    return SlotRow(epoch, tuple(first), tuple(target), preferred, tuple(held), tuple(held_at), role)
-
-
-def _member(row: Any) -> MemberRow:
-    node_id, incarnation, host, port, status, was_up, is_silent, former, offered, traits = row
-    return MemberRow(
-        node_id,
-        incarnation,
-        host,
-        port,
-        status,
-        was_up,
-        is_silent,
-        tuple(former),
-        offered,
-        Traits.of_plain(traits),
-    )

@@ -44,6 +44,7 @@ from casty.cluster.node.request_handler import RequestHandler
 from casty.cluster.node.salvage import Salvage
 from casty.cluster.node.status import StatusReplies, status_document
 from casty.cluster.node.succession import Succession
+from casty.cluster.node.told_settings import broken_promise, told_settings
 from casty.cluster.node.topology_publisher import TopologyPublisher
 from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.node_memory import NodeMemory
@@ -69,12 +70,6 @@ log = logging.getLogger("casty.node")
 HAND_OVER_NS = 1_750_000_000
 """What stopping may take: two seconds with all that comes before and after."""
 STEP_S = 0.05
-
-PROMISED = ("election_min_s", "drift")
-"""The settings that leases rest on: how long a follower keeps quiet after it heard of its leader."""
-
-TOLD = ("max_value_bytes", "max_window_replies")
-"""Limits that clients take over; see `ClientCore`."""
 
 
 class Node:
@@ -432,21 +427,16 @@ class Node:
 
     def _welcome(self) -> dict[str, object]:
         machine = self.control.machine
-        told = {name: getattr(self.settings, name) for name in (*PROMISED, *TOLD)}
-        told["former"] = [list(row) for row in machine.former]
-        return {"generation": machine.generation, "cluster_id": machine.cluster_id, **told}
+        former = [list(row) for row in machine.former]
+        known = {"generation": machine.generation, "cluster_id": machine.cluster_id, "former": former}
+        return {**known, **told_settings(self.settings)}
 
     def _differs(self, welcome: Welcome, dialled: tuple[str, int]) -> str | None:
         """Say what keeps a node from being linked with: another promise than ours, or that it is somebody else."""
         if (text := self.succession.flaw(welcome.extra)) is not None:
             return text
-        for name in PROMISED:
-            mine, theirs = getattr(self.settings, name), welcome.extra.get(name)
-            if mine != theirs:
-                return (
-                    f"{name} is {mine} on {self.node_id} and {theirs} on {welcome.hello.node_id}; "
-                    "leases rest on it: set it alike on all nodes"
-                )
+        if (text := broken_promise(self.settings, self.node_id, welcome)) is not None:
+            return text
         return self.boundary.flaw_of_answer(welcome.hello, dialled)
 
     def _refuse(self, hello: Hello, host: str) -> str | None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from casty.cluster.slots.machine import FORMER, SlotMachine
+from casty.cluster.slots.questions import is_held
 from casty.cluster.slots.schema import EXPIRE
 from casty.cluster.slots.session_record import SlotSession
 from casty.distributed.machines.base import QUEUED, RECORD
@@ -64,7 +65,7 @@ def renew(machine: SlotMachine, generation: int, mark: bytes, *, is_whole: bool)
         There is no higher generation.
     """
     sessions = {number: session for number, session in machine.sessions.items() if number != FORMER}
-    held = [machine.is_held(number, seq) for number, session in sessions.items() for seq in session.waits]
+    held = [is_held(machine, number, seq) for number, session in sessions.items() for seq in session.waits]
     for number in list(machine.sessions):
         _end(machine, number)
     on_record = 0 if is_whole else _leave_to_journal(machine)

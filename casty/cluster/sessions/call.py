@@ -16,7 +16,7 @@ from casty.errors import CastyError, InternalError, Mismatch, Overloaded
 from casty.ports import Clock, Timer
 from casty.wire.pack import pack
 
-__all__ = ["RETRY", "Call", "Deadlines", "refusal_of", "seen", "settled"]
+__all__ = ["RETRY", "Call", "Deadlines", "next_turn", "refusal_of", "seen", "settled"]
 
 RETRY = 0
 """The key with which `on_due` hears that a slot's parked calls should be tried; call identities begin at 1."""
@@ -222,6 +222,16 @@ async def settled(future: asyncio.Future[Reply]) -> None:
         await future
     except CastyError:
         return
+
+
+async def next_turn(clock: Clock) -> None:
+    """Let the loop do what else is due."""
+    turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    timer = clock.call_at(clock.now(), turn.set_result, None)
+    try:
+        await turn
+    finally:
+        timer.cancel()
 
 
 def refusal_of(reply: Reply) -> CastyError:

@@ -20,7 +20,8 @@ from typing import Any
 from casty.cluster.control.placement import slot_of
 from casty.cluster.control.topology import Hint, Topology
 from casty.cluster.sessions.answers import is_granted, is_taken, left_alone, visible_until_ns
-from casty.cluster.sessions.call import RETRY, Call, seen, settled
+from casty.cluster.sessions.bounds import BATCH, CLOSED, CONFIRMED_AT_ONCE, MAX_ANSWERS, PROBES
+from casty.cluster.sessions.call import RETRY, Call, next_turn, seen, settled
 from casty.cluster.sessions.call_table import MAX_PARKED, NO_SLOT, CallTable
 from casty.cluster.sessions.client_session import Entity, Ledger
 from casty.cluster.sessions.client_sessions import EXPIRED_BY_SLOT, CallSessions
@@ -70,16 +71,6 @@ __all__ = ["CallRouter", "Routes"]
 ASIDE_NS = SECOND_NS
 MILLISECOND_NS = 1_000_000
 _REFUSALS = (NOT_LEADER, BUSY, UNKNOWN, FULL)
-PROBES = 16
-"""How many parked calls of a slot find out whether it serves again."""
-CONFIRMED_AT_ONCE = 256
-"""A keep-alive goes out early when so many outcomes are to be confirmed."""
-CLOSED = "closed by its own client or system"
-MAX_ANSWERS = 500
-"""Characters of what contact points answered that an error tells."""
-
-BATCH = 256
-"""How many calls are sent in one turn of the loop because something changed; the others follow in the next."""
 
 
 class CallRouter:
@@ -561,10 +552,10 @@ class CallRouter:
         closing: list[asyncio.Future[Reply]] = []
         try:
             while self._end_calls(BATCH):
-                await self._next_turn()
+                await next_turn(self._clock)
             self._end_sessions(closing)
             while not self.keep_alive.is_told:
-                await self._next_turn()
+                await next_turn(self._clock)
             for future in closing:
                 await settled(future)
         finally:
@@ -597,15 +588,6 @@ class CallRouter:
             self._table.forget(call)
             call.fail(left_alone(call))
         return bool(self._calls)
-
-    async def _next_turn(self) -> None:
-        """Let the loop do what else is due."""
-        output: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = self._clock.call_at(self._clock.now(), output.set_result, None)
-        try:
-            await output
-        finally:
-            timer.cancel()
 
     def abort(self) -> None:
         """End every call and session here and now; the slots expire the sessions."""

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from casty.distributed.machines.base import (
+    BARRIER,
+    BUSY,
     DESTROY,
+    HOLDING_KINDS,
     NO_EFFECTS,
     QUEUE,
     RELEASE,
@@ -18,7 +21,30 @@ from casty.distributed.machines.base import (
 from casty.distributed.machines.queue_shapes import WAITING
 from casty.distributed.machines.record import RECORDED
 
-__all__ = ["Applied", "MachineLimits", "may_wait"]
+__all__ = [
+    "CLOSED", "DUMP_BYTES", "ENDED_AT_ONCE", "END_PART", "FORMER", "MAX_UNWEIGHED", "MIN_OUTCOMES", "PARTIES",
+    "TOKEN_BITS", "Applied", "MachineLimits", "ignore", "may_wait",
+]  # fmt: skip
+
+TOKEN_BITS = 33
+FORMER = 0
+"""The number of the session that stands for all holders of a former generation. No entry opens it and nobody keeps it
+alive, so it ends by the leader's ordinary duty, one time to live after this generation began to be led."""
+MIN_OUTCOMES = 1024
+"""Unconfirmed outcomes that a session may always have: confirmations come only with its next keep-alive."""
+DUMP_BYTES = 256 * 1024
+ENDED_AT_ONCE = 16
+"""Requests that wait or hold and end with their session in one entry. A frame may close many sessions."""
+END_PART = 128
+"""Requests that one entry lets go, of a session that has more: about a millisecond."""
+MAX_UNWEIGHED = 64
+"""Entities whose weight is looked at later. Those that change often are weighed once, not with each command; the bound
+keeps small what a look at the sums has to do at once."""
+PARTIES = (*HOLDING_KINDS, BARRIER, QUEUE)
+"""Kinds in which requests wait or hold."""
+CLOSED: Reply = [
+    BUSY, "holders of the former generation may live: nothing is granted for one time to live after a recovery",
+]  # fmt: skip
 
 
 class MachineLimits(NamedTuple):
@@ -45,3 +71,7 @@ def may_wait(kind: int, command: Command) -> bool:
     if kind == QUEUE:
         return (command[3][0] if command[0] == RECORDED else command[0]) in WAITING
     return command[0] not in (DESTROY, RELEASE, RESIZE)
+
+
+def ignore(index: int, name: bytes, value: bytes | None, what: int) -> None:
+    """Nobody watches the maps of a machine."""

@@ -35,7 +35,7 @@ from casty.distributed.machines.registry import STRUCTURES
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
-__all__ = ["MAX_ROWS", "Dumps", "SlotDump", "SlotLoad", "with_dump", "without_dump"]
+__all__ = ["MAX_ROWS", "Dumps", "SlotDump", "SlotLoad", "whole", "with_dump", "without_dump"]
 
 HEAD, SESSION, ENTITY, ROWS, END = range(5)
 
@@ -268,6 +268,15 @@ def _size(value: object) -> int:
     return ROW_BYTES + (value.bit_length() // 8 if isinstance(value, int) else 0)
 
 
+def whole(dump: SlotDump) -> bytes:
+    """Return all parts of a dump at once."""
+    parts, is_last = [], False
+    while not is_last:
+        part, is_last = dump.next_part()
+        parts.append(part)
+    return pack(parts)
+
+
 class SlotLoad:
     """A state that is put together beside the machine's own, and then takes its place.
 
@@ -306,6 +315,13 @@ class SlotLoad:
             self._handlers[kind](*fields)
         if self._open is not None:
             self._open_bytes += len(part)
+
+    def take_all(self, data: bytes) -> None:
+        """Take what `whole` returned, and finish."""
+        parts: Any = unpack(data)
+        for part in parts:
+            self.take(part)
+        self.finish()
 
     def finish(self) -> None:
         """Put the state in the place of the machine's."""

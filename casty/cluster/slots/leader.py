@@ -15,6 +15,7 @@ from typing import Any
 from casty.cluster.multiraft.proposals import Late, ReplySink
 from casty.cluster.slots.lifetimes import MILLISECOND_NS, Heard
 from casty.cluster.slots.machine import END_PART, SlotMachine
+from casty.cluster.slots.questions import is_held, is_settled, outcome_of
 from casty.cluster.slots.schema import ABANDON, EXPIRE
 from casty.cluster.slots.visibility import Visibility
 from casty.cluster.slots.window import MORE_ROOM, Window
@@ -235,12 +236,12 @@ class SlotLeader:
         self._hear(session, now_ns)
         outcomes = []
         for seq, _, _ in waiting:
-            reply = machine.outcome_of(session, seq)
+            reply = outcome_of(machine, session, seq)
             if reply is not None and reply[0] != QUEUED:
                 outcomes.append([seq, reply])
-        lost = [seq for seq, _, _ in held if not machine.is_held(session, seq)]
+        lost = [seq for seq, _, _ in held if not is_held(machine, session, seq)]
         self.visibility.heard(session, held, now_ns)
-        settled = [seq for seq, _, _ in abandoned if machine.is_settled(session, seq)]
+        settled = [seq for seq, _, _ in abandoned if is_settled(machine, session, seq)]
         return [OK, outcomes, lost, settled], self._withdrawal(session, row[6], abandoned, now_ns)
 
     def _withdrawal(self, session: int, low: int, abandoned: list[Row], now_ns: int) -> bytes | None:
@@ -253,7 +254,7 @@ class SlotLeader:
         proposed = self._lately_proposed(session, now_ns)
         left = []
         for seq, kind, entity in abandoned:
-            if seq in proposed or machine.is_settled(session, seq):
+            if seq in proposed or is_settled(machine, session, seq):
                 continue
             if self._window.takes_withdrawal(known, seq, low):
                 proposed[seq] = now_ns

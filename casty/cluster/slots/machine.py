@@ -27,19 +27,28 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from casty.cluster.slots.applied import Applied, MachineLimits, may_wait
-from casty.cluster.slots.dump import Dumps, SlotDump, SlotLoad, with_dump, without_dump
+from casty.cluster.slots import applied
+from casty.cluster.slots.applied import (
+    END_PART,
+    ENDED_AT_ONCE,
+    FORMER,
+    PARTIES,
+    Applied,
+    MachineLimits,
+    may_wait,
+)
+from casty.cluster.slots.dump import Dumps, SlotDump, SlotLoad, whole, with_dump, without_dump
 from casty.cluster.slots.grant_times import GrantTimes
 from casty.cluster.slots.lapses import Ends, lapse_of
 from casty.cluster.slots.lifetimes import Lifetimes
 from casty.cluster.slots.pages import entries_page, names_page
+from casty.cluster.slots.questions import is_about_holder, named_holder
 from casty.cluster.slots.records import SlotRecords
 from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, EXPIRE, LAPSE, OPENINGS, applicable
 from casty.cluster.slots.session_record import EntityKey, SlotSession
 from casty.cluster.slots.weights import Weights, weight_of
 from casty.distributed.machines.base import (
     BAD,
-    BARRIER,
     BUSY,
     EXPIRED,
     HOLDING_KINDS,
@@ -64,38 +73,12 @@ from casty.distributed.machines.map import HAS_ENDED, WAS_DELETED, WAS_PUT, is_t
 from casty.distributed.machines.queue_shapes import WAITING
 from casty.distributed.machines.record import RECORDED
 from casty.distributed.machines.registry import STRUCTURES
-from casty.distributed.machines.wait_queue import INFO
 from casty.entity_order import EntityOrder
 from casty.errors import RemoteProtocolError
-from casty.wire.pack import pack, unpack
 
-__all__ = [
-    "ENDED_AT_ONCE", "END_PART", "FORMER", "RELEASE", "Applied", "MachineLimits", "SlotMachine",
-]  # fmt: skip
+__all__ = ["ENDED_AT_ONCE", "END_PART", "FORMER", "RELEASE", "Applied", "MachineLimits", "SlotMachine"]
 
-TOKEN_BITS = 33
-FORMER = 0
-"""The number of the session that stands for all holders of a former generation. No entry opens it and nobody keeps it
-alive, so it ends by the leader's ordinary duty, one time to live after this generation began to be led."""
-MIN_OUTCOMES = 1024
-"""Unconfirmed outcomes that a session may always have: confirmations come only with its next keep-alive."""
-DUMP_BYTES = 256 * 1024
-ENDED_AT_ONCE = 16
-"""Requests that wait or hold and end with their session in one entry. A frame may close many sessions."""
-END_PART = 128
-"""Requests that one entry lets go, of a session that has more: about a millisecond."""
-MAX_UNWEIGHED = 64
-"""Entities whose weight is looked at later. Those that change often are weighed once, not with each command; the bound
-keeps small what a look at the sums has to do at once."""
-_PARTIES = (*HOLDING_KINDS, BARRIER, QUEUE)
-"""Kinds in which requests wait or hold."""
-_DONE: Reply = [OK]
-_EXPIRED: Reply = [EXPIRED]
-_QUEUED: Reply = [QUEUED]
-_STALE: Reply = [STALE]
-_CLOSED: Reply = [
-    BUSY, "holders of the former generation may live: nothing is granted for one time to live after a recovery",
-]  # fmt: skip
+_DONE, _EXPIRED, _QUEUED, _STALE = [OK], [EXPIRED], [QUEUED], [STALE]
 
 
 class SlotMachine:
@@ -144,7 +127,7 @@ class SlotMachine:
         self.time = 0
         """The time of the slot, in ticks; see `lapses`."""
         self.ends = Ends()
-        self.on_change: Callable[[int, bytes, bytes | None, int], None] = _ignore
+        self.on_change: Callable[[int, bytes, bytes | None, int], None] = applied.ignore
         """Told of each such change, in order: its index, the entity, its value now, and what happened."""
         self._records = 0
         """How many records there are; where there is none, no command pays for the look."""
@@ -152,7 +135,7 @@ class SlotMachine:
 
     def _next_token(self) -> int:
         self._counter += 1
-        return (self._generation << TOKEN_BITS) + self._counter
+        return (self._generation << applied.TOKEN_BITS) + self._counter
 
     # -- entries
 
@@ -216,9 +199,9 @@ class SlotMachine:
             return Applied(known)
         if seq < session.low:
             return Applied(_STALE)
-        if kind in _PARTIES and may_wait(kind, command):
+        if kind in PARTIES and may_wait(kind, command):
             if kind in HOLDING_KINDS and FORMER in self.sessions:
-                return Applied(_CLOSED)
+                return Applied(applied.CLOSED)
             refused = self._refuse_wait(session, seq)
             if refused is not None:
                 return refused
@@ -241,7 +224,7 @@ class SlotMachine:
         position = self._keep_decided(key, state, decision)
         if kind == MAP and is_told(command, decision.reply):
             self.tell(key)
-        if kind in _PARTIES:
+        if kind in PARTIES:
             if is_recorded and kind == QUEUE and command[0] not in WAITING and decision.reply[0] == OK:
                 # Who may wait looks for itself: what it hears may be decided long afterwards, by others.
                 decision = decision._replace(reply=[*decision.reply, *position])
@@ -282,7 +265,7 @@ class SlotMachine:
     def _refuse_wait(self, session: SlotSession, seq: int) -> Applied | None:
         """Refuse a request that might wait or hold where the session has too many; see `SlotMachine`."""
         limits = self.limits
-        if len(session.outcomes) >= max(limits.max_waiters, MIN_OUTCOMES):
+        if len(session.outcomes) >= max(limits.max_waiters, applied.MIN_OUTCOMES):
             # Nothing is remembered of it: the same number succeeds once outcomes were confirmed.
             return Applied([BUSY, "too many outcomes of waiting calls; confirm some first"])
         if len(session.waits) >= limits.max_waiters + limits.max_entities:
@@ -363,7 +346,7 @@ class SlotMachine:
             self._dump.touch_entity(key, state)
         unweighed = self._unweighed
         if key not in unweighed:
-            if len(unweighed) >= MAX_UNWEIGHED:
+            if len(unweighed) >= applied.MAX_UNWEIGHED:
                 self._weigh()
             unweighed[key] = weight_of(key, state)
 
@@ -486,7 +469,7 @@ class SlotMachine:
         unconfirmed = session.unconfirmed(seq) if key[0] == QUEUE else None
         self._weights.reply_bytes -= session.withdraw(seq)
         state = self.entities.get(key)
-        if state is None or key[0] not in _PARTIES:
+        if state is None or key[0] not in PARTIES:
             return NO_EFFECTS
         if unconfirmed is not None:
             return self._settle(self._take_back(key, Effect(number, seq, unconfirmed)), key)
@@ -525,30 +508,6 @@ class SlotMachine:
             return None  # as `session.known`, which most requests are new to
         return session.known(seq)
 
-    def outcome_of(self, number: int, seq: int) -> Reply | None:
-        """Return the final outcome of a request, None while there is none (or it never came)."""
-        session = self.live(number)
-        if session is None:
-            return _EXPIRED
-        known = self.known(session, number, seq)
-        return None if known == _QUEUED else known
-
-    def is_held(self, number: int, seq: int) -> bool:
-        """Whether the request still holds what it was granted."""
-        session = self.live(number)
-        key = None if session is None else session.waits.get(seq)
-        state = None if key is None else self.entities.get(key)
-        return key is not None and state is not None and STRUCTURES[key[0]].is_held(state, number, seq)
-
-    def is_settled(self, number: int, seq: int) -> bool:
-        """Whether a withdrawn request is withdrawn for good: nothing of it is left and nothing can come."""
-        session = self.live(number)
-        if session is None:
-            return True
-        if seq in session.outcomes:
-            return False
-        return seq in session.withdrawn or (seq < session.low and seq not in session.waits)
-
     def query(self, kind: int, entity: bytes, query: Sequence[Any]) -> Reply:
         """Answer a checked query."""
         if query[0] >= RECORDED or self._records:
@@ -556,12 +515,7 @@ class SlotMachine:
             if reply is not None:
                 return reply
         reply = STRUCTURES[kind].query(self.entities.get((kind, entity)), query)
-        if kind in HOLDING_KINDS and query[0] == INFO and reply[1][0] is not None:
-            # Whose session it is, and for how long, in the place of its number.
-            number, *rest = reply[1][0]
-            named = [self.sessions[number].gateway, *rest, self.times.age_ms((kind, entity))]
-            return [OK, [named, *reply[1][1:]]]
-        return reply
+        return named_holder(self, (kind, entity), reply) if is_about_holder(kind, query, reply) else reply
 
     def scan(self, kind: int, prefix: bytes, after: bytes, limit_bytes: int) -> tuple[list[bytes], bool]:
         """Return one page of the entities of a kind that begin with `prefix`, and if there are more; see `pages`."""
@@ -637,21 +591,8 @@ class SlotMachine:
 
     def dump(self) -> bytes:
         """Return the whole state at once; `load` of it gives an equal machine."""
-        dump = SlotDump(self, DUMP_BYTES)
-        parts, is_last = [], False
-        while not is_last:
-            part, is_last = dump.next_part()
-            parts.append(part)
-        return pack(parts)
+        return whole(SlotDump(self, applied.DUMP_BYTES))
 
     def load(self, data: bytes) -> None:
         """Replace the state by a dumped one."""
-        load = self.begin_load()
-        parts: Any = unpack(data)
-        for part in parts:
-            load.take(part)
-        load.finish()
-
-
-def _ignore(index: int, name: bytes, value: bytes | None, what: int) -> None:
-    """Nobody watches."""
+        self.begin_load().take_all(data)

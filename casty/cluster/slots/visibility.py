@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from casty.cluster.slots.questions import Asked, is_held
 from casty.cluster.slots.schema import ABANDON
-from casty.cluster.slots.session_record import EntityKey, SlotSession
+from casty.cluster.slots.session_record import EntityKey
 from casty.distributed.machines.base import QUEUE
 from casty.wire.pack import pack
 
@@ -25,17 +26,6 @@ __all__ = ["Visibility"]
 
 MS_NS = 1_000_000
 MIN_SWEEP = 1_024
-
-
-class Machine(Protocol):
-    """What is needed of the slot machine."""
-
-    entities: dict[EntityKey, Any]
-    sessions: dict[int, SlotSession]
-
-    def is_held(self, number: int, seq: int) -> bool:
-        """Whether the request still holds what it was granted."""
-        ...
 
 
 class Visibility:
@@ -49,7 +39,7 @@ class Visibility:
 
     __slots__ = ("_ends", "_known", "_machine", "_sweep_at")
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Asked) -> None:
         self._machine = machine
         self._ends: list[tuple[int, int, int]] = []
         """A heap of (when, session, request): all of `_known`, and some that ended before."""
@@ -60,7 +50,7 @@ class Visibility:
         """A keep-alive names what its session holds, as rows ``[seq, kind, entity]``."""
         for seq, kind, entity in held:
             key = (kind, entity)
-            if kind != QUEUE or (session, seq) in self._known or not self._machine.is_held(session, seq):
+            if kind != QUEUE or (session, seq) in self._known or not is_held(self._machine, session, seq):
                 continue
             key = self._machine.sessions[session].waits[seq]
             reservation = self._machine.entities[key].reserved[(session, seq)]
@@ -71,7 +61,7 @@ class Visibility:
 
     def _sweep(self) -> None:
         """Forget what is not held any more: most reservations end long before their time."""
-        self._known = {of: key for of, key in self._known.items() if self._machine.is_held(*of)}
+        self._known = {of: key for of, key in self._known.items() if is_held(self._machine, *of)}
         self._ends = [end for end in self._ends if end[1:] in self._known]
         heapq.heapify(self._ends)
         self._sweep_at = max(MIN_SWEEP, 2 * len(self._ends))
@@ -82,7 +72,7 @@ class Visibility:
         while self._ends and self._ends[0][0] <= now_ns and (not entries or len(entries) < most):
             _, session, seq = heapq.heappop(self._ends)
             key = self._known.pop((session, seq))
-            if self._machine.is_held(session, seq):
+            if is_held(self._machine, session, seq):
                 low = self._machine.sessions[session].low
                 entries.append(pack([ABANDON, session, low, [[seq, *key]]]))
         return entries

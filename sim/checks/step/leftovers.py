@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from casty.cluster.control.machine import MAX_FORMER
+from casty.cluster.control.rows import MAX_FORMER
 from casty.cluster.slots.feed import KEPT
 from casty.config import Settings
 from casty.distributed.facade import MAX_RECORDED
@@ -72,7 +72,7 @@ def kept_rows(settings: Settings, members: int) -> Rows:
         "consensus.membership.History.items[]": 2 * entries,
         "consensus.membership.Membership": entries,
         "consensus.membership.Membership[]": 2 * members * entries,
-        "cluster.control.machine.MemberRow.former": MAX_FORMER * members,
+        "cluster.control.rows.MemberRow.former": MAX_FORMER * members,
         "cluster.control.machine.ControlMachine._voters": slots,
         "cluster.control.machine.ControlMachine._voters[]": members * slots,
         "cluster.node.leader_tasks.SlotDuties._handed_over_ns": slots,

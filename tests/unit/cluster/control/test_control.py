@@ -9,7 +9,6 @@ from casty.cluster.control.machine import (
     FOUND,
     JOIN,
     MALFORMED,
-    MAX_FORMER,
     MAX_GIVEN_UP,
     NOT_ON_TOP,
     REGION,
@@ -19,6 +18,7 @@ from casty.cluster.control.machine import (
     ControlMachine,
     check_entry,
 )
+from casty.cluster.control.rows import MAX_FORMER
 from casty.cluster.control.service_offers import WHOLE
 from casty.errors import RemoteProtocolError
 from casty.limits import MAX_REGION_NAME_BYTES, MAX_REGIONS
