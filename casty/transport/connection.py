@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
 
 from casty.checks import shown
 from casty.config import SECOND_NS, Settings
@@ -21,6 +20,7 @@ from casty.tls import TlsError
 from casty.transport.handler import HandlerOf, HandshakeOf
 from casty.transport.inbound import InboundBytes
 from casty.transport.intake import CLIENT, FLOOD_NS, FULL_BYTES, MEMBER, Intake, Share
+from casty.transport.link_failed import LinkFailed
 from casty.transport.output_batch import OutputBatch
 from casty.wire import frames
 from casty.wire.framing import APART_BYTES, HEADER_BYTES, FrameBuffer, frame, joined, pack_header
@@ -46,13 +46,6 @@ _FIRST_MESSAGE, _LAST_MESSAGE = frames.ACTOR, frames.ENTITY
 
 Rest = Callable[[], bool]
 """Does the next part of some work; True when nothing is left of it."""
-
-
-class LinkFailed(NamedTuple):
-    """A link ended because of what the other end sent, or because the handshake was refused or timed out."""
-
-    peer: str
-    reason: str
 
 
 class Connection:
@@ -81,48 +74,12 @@ class Connection:
     """
 
     __slots__ = (
-        "_buffer",
-        "_charged",
-        "_handler",
-        "_handshake",
-        "_inbound",
-        "_inbox",
-        "_intake",
-        "_is_blocked",
-        "_is_heard",
-        "_is_lost",
-        "_is_marked",
-        "_is_paused",
-        "_is_timed",
-        "_later",
-        "_link",
-        "_link_bytes",
-        "_missed",
-        "_most_bytes",
-        "_output",
-        "_runtime",
-        "_served",
-        "_settings",
-        "_staged",
-        "_staged_bytes",
-        "_state",
-        "_taken_bytes",
-        "_timer",
-        "_told_in",
-        "_unread_bytes",
-        "_was_open",
-        "_written_bytes",
-        "closed_reason",
-        "confirmed",
-        "dialled_at",
-        "has_failed",
-        "is_dialled",
-        "max_frame_bytes",
-        "messages_in",
-        "messages_out",
-        "remote",
-        "share",
-        "welcome_extra",
+        "_buffer", "_charged", "_handler", "_handshake", "_inbound", "_inbox", "_intake", "_is_blocked", "_is_heard",
+        "_is_lost", "_is_marked", "_is_paused", "_is_timed", "_later", "_link", "_link_bytes", "_missed",
+        "_most_bytes", "_output", "_runtime", "_served", "_settings", "_staged", "_staged_bytes", "_state",
+        "_taken_bytes", "_timer", "_told_in", "_unread_bytes", "_was_open", "_written_bytes", "closed_reason",
+        "confirmed", "dialled_at", "has_failed", "is_dialled", "max_frame_bytes", "messages_in", "messages_out",
+        "remote", "share", "welcome_extra",
     )  # fmt: skip
 
     def __init__(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..checks.violation import Violation
+from ..history import Operation
+from ..kernel.trace import Trace
 
-__all__ = ["ERROR", "HELD", "UNDECIDED", "VIOLATED", "Result"]
+__all__ = ["ERROR", "HELD", "UNDECIDED", "VIOLATED", "Result", "evidence_of", "verdict_of"]
 
 HELD = "held"
 VIOLATED = "violated"
@@ -17,6 +20,8 @@ UNDECIDED = "undecided"
 """The search of a history gave up: it was neither explained nor refuted, so the run proves nothing."""
 
 _MAX_UNKNOWN = 0.2
+LAST_EVENTS = 12
+"""Events at the end of a run that a report shows."""
 
 
 @dataclass(slots=True)
@@ -103,3 +108,19 @@ class Result:
         lines += [f"  {line}" for line in self.timeline]
         lines.append(f"  {platform.python_implementation()} {platform.python_version()}")
         return "\n".join(lines)
+
+
+def verdict_of(result: Result) -> str:
+    """Return what a run comes to, by what was found in it."""
+    if result.violations:
+        return VIOLATED
+    if result.error:
+        return ERROR
+    return UNDECIDED if result.undecided else HELD
+
+
+def evidence_of(trace: Trace, operations: Sequence[Operation], violation: Violation) -> list[str]:
+    """Return the operations of a violation, and the last events of the run."""
+    lines = [str(operations[number]) for number in violation.operations if number < len(operations)]
+    last = [trace[at] for at in range(max(0, len(trace) - LAST_EVENTS), len(trace))]
+    return lines + [f"{one.t_ns / 1e9:.6f} {one.node}: {one.kind}{tuple(one.event)!r}" for one in last]

@@ -52,7 +52,7 @@ from ..workloads.values import items_of
 from ..world.clusters import CLUSTER_NAME, NODE_PORT
 from ..world.world import World
 from .plan_nemesis import PlanNemesis, is_whole
-from .result import ERROR, HELD, UNDECIDED, VIOLATED, Result
+from .result import Result, evidence_of, verdict_of
 from .stranded import Hearing, is_stranded
 
 if TYPE_CHECKING:
@@ -76,7 +76,6 @@ _LONGEST_CALL_S = 10.0
 _LONGEST_ACT_S = 40.0
 _SLOWEST_ENTITY_S = 3.0
 """What an entity takes that is told to stop, with a call in hand."""
-_LAST_EVENTS = 12
 _WALL_S = 60_000_000
 """Far from the beginning of the count, so that no clock's offset makes a generation negative."""
 
@@ -549,7 +548,7 @@ class Execution:
         if errors and not result.error:
             result.error = "; ".join(errors[:3])
         result.undecided = list(recorder.undecided)
-        result.verdict = _verdict(result)
+        result.verdict = verdict_of(result)
         self._measure(result)
 
     def _unheard(self, result: Result) -> list[tuple[str, str]]:
@@ -582,7 +581,10 @@ class Execution:
         if self._plan.cluster.clocks:
             result.faults["clock_offset"] = len(self._plan.cluster.clocks)
         if result.violations:
-            result.timeline = [*result.timeline, *self._evidence(result.violations[0])]
+            result.timeline = [
+                *result.timeline,
+                *evidence_of(self._world.trace, list(self._recorder.history), result.violations[0]),
+            ]
 
     def _events(self) -> dict[str, int]:
         counts: dict[str, int] = {}
@@ -591,20 +593,3 @@ class Execution:
                 name = {"Redirected": "a call was redirected", "HoldLost": "a hold was lost"}[entry.kind]
                 counts[name] = counts.get(name, 0) + 1
         return counts
-
-    def _evidence(self, violation: Violation) -> list[str]:
-        operations = list(self._recorder.history)
-        lines = [str(operations[number]) for number in violation.operations if number < len(operations)]
-        last = [
-            self._world.trace[at]
-            for at in range(max(0, len(self._world.trace) - _LAST_EVENTS), len(self._world.trace))
-        ]
-        return lines + [f"{one.t_ns / 1e9:.6f} {one.node}: {one.kind}{tuple(one.event)!r}" for one in last]
-
-
-def _verdict(result: Result) -> str:
-    if result.violations:
-        return VIOLATED
-    if result.error:
-        return ERROR
-    return UNDECIDED if result.undecided else HELD

@@ -29,7 +29,7 @@ from casty.cluster.node.boundary import Boundary
 from casty.cluster.node.change_log import Chronicle
 from casty.cluster.node.commands import Commands
 from casty.cluster.node.disk import NodeDisk
-from casty.cluster.node.founding_document import document_of, founders_of
+from casty.cluster.node.founding_document import WallGeneration, document_of, founders_of
 from casty.cluster.node.group_health import GroupHealth
 from casty.cluster.node.leader_tasks import ControlDuties, FailureDetector, SlotDuties
 from casty.cluster.node.leaving import Leaving
@@ -93,6 +93,7 @@ class Node:
     def __init__(self, options: NodeOptions, runtime: Runtime) -> None:
         self.options = options
         self.runtime = runtime
+        self._wall_generation = WallGeneration(runtime.clock)
         self.settings = options.settings
         self.incarnation = runtime.entropy.token("incarnation", 8).hex()
         self.address = NodeAddress(options.host, options.port)
@@ -105,8 +106,6 @@ class Node:
         self._was_up = False
         self._led_ns = 0
         """When the control group was led last, as far as this node knew."""
-        self._born_wall_s = runtime.clock.wall_s()
-        self._born_ns = runtime.clock.now()
         self._timer: Timer | None = None
         self.disk = None if options.data_dir is None else NodeDisk(self, options.data_dir)
         self.discovery = Discovery(runtime, options.contacts, self._seeds_changed, lambda: bool(self.missing))
@@ -166,7 +165,7 @@ class Node:
         if self.disk is not None:
             await self.disk.restore()
         self._is_assembled = True
-        if self._born_wall_s < 1:
+        if self._wall_generation.born_wall_s < 1:
             log.warning(
                 "the wall clock of %s stands before 2025: a cluster that is founded now takes the lowest "
                 "generation above all heard of, so fencing tokens may not grow over its loss; set the clock",
@@ -289,15 +288,6 @@ class Node:
         """What the configuration says to ask names other seeds than before."""
         self.links.want_seeds(self.discovery.addresses)
         self.bootstrap.reseed(self._policy())
-
-    def _wall_generation(self) -> int | None:
-        """Return what the wall clock gives for a generation; None within the second of our start.
-
-        A clock that stands still or goes back after our start holds nobody up: then our own clock counts on.
-        """
-        passed_s = (self.runtime.clock.now() - self._born_ns) // SECOND_NS
-        wall_s = max(self.runtime.clock.wall_s(), self._born_wall_s + passed_s)
-        return None if wall_s <= self._born_wall_s else max(1, wall_s)
 
     def _document(self, founding_id: str, founders: list[Identity], generation: int) -> dict[str, Any]:
         cluster_id = self.runtime.entropy.token("cluster", 8).hex()

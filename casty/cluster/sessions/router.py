@@ -69,7 +69,6 @@ from casty.wire.pack import pack, unpack
 __all__ = ["CallRouter", "Routes"]
 
 ASIDE_NS = SECOND_NS
-MILLISECOND_NS = 1_000_000
 _REFUSALS = (NOT_LEADER, BUSY, UNKNOWN, FULL)
 
 
@@ -114,7 +113,7 @@ class CallRouter:
     def lives(self, ttl_s: float) -> None:
         """Open sessions that live so long without being heard of, and not as long as is usual in the cluster."""
         self._sessions.ttl_ms = round(ttl_s * 1000)
-        self.keep_alive.own_ttl_ns = self._sessions.ttl_ms * MILLISECOND_NS
+        self.keep_alive.own_ttl_ns = self._sessions.ttl_ms * SECOND_NS // 1000
 
     # -- calls
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from casty import runtime
@@ -54,6 +54,7 @@ from casty.distributed.recording.names import IDENTITY, LIFE, entities_of, journ
 from casty.distributed.recording.recorder import Journal, Recorder, within
 from casty.distributed.recording.restoring import History, parts_of
 from casty.distributed.recording.tokens import Tokens
+from casty.distributed.recording.waits import all_of, end_of, quietly, seen
 from casty.errors import CastyError, JournalConflict, JournalError, NotOnRecord, OutcomeUnknown, Unavailable
 from casty.journal.base import EventJournal, Snapshot
 from casty.wire.pack import unpack
@@ -292,7 +293,7 @@ class JournaledPort:
             # All end before the first error is raised: nothing of it outlives the call.
             replies = [
                 reply if reply[0] == OK else _refused(kind, name, reply)
-                for name, reply in zip(some, await _all_of(reads), strict=True)
+                for name, reply in zip(some, await all_of(reads), strict=True)
             ]
             yield [
                 (name, reply[1]) for name, reply in zip(some, replies, strict=True) if reply[1] is not None
@@ -317,7 +318,7 @@ class JournaledPort:
             for first in range(0, len(told), READ_AT_ONCE):
                 some = list(told)[first : first + READ_AT_ONCE]
                 # An answer from a later moment is on record only if all before it is.
-                await _all_of([self.read(kind, name, [CONTAINS], timeout_s=timeout_s) for name in some])
+                await all_of([self.read(kind, name, [CONTAINS], timeout_s=timeout_s) for name in some])
         return reply
 
     async def _is_nowhere(self, kind: int, entity: bytes, reply: Reply, deadline: Deadline) -> bool:
@@ -404,7 +405,7 @@ class JournaledPort:
 
     def _do_aside(self, work: Awaitable[object]) -> None:
         """Do something that nobody waits for; when it fails, the next use of the entity does it again."""
-        task = asyncio.ensure_future(_quietly(work))
+        task = asyncio.ensure_future(quietly(work))
         self._aside[task] = None
         task.add_done_callback(self._aside.pop)
 
@@ -412,7 +413,7 @@ class JournaledPort:
         """Return what a piece of work comes to; it ends with the caller's deadline or cancellation."""
         task = asyncio.ensure_future(work)
         try:
-            await within(_end_of(task), deadline, _late)
+            await within(end_of(task), deadline, _late)
         finally:
             if not task.done():
                 task.cancel()
@@ -435,8 +436,8 @@ class JournaledPort:
         if task is None:
             task = self._restoring[key] = asyncio.ensure_future(self._restore(kind, entity))
             task.add_done_callback(lambda _: self._restoring.pop(key))
-            task.add_done_callback(_seen)
-        await within(_end_of(task), deadline, _late)
+            task.add_done_callback(seen)
+        await within(end_of(task), deadline, _late)
         try:
             task.result()
         except _NotRestored:
@@ -566,41 +567,5 @@ def _late() -> Exception:
     return JournalError("the journal did not answer in time; nothing was changed")
 
 
-def _end_of(task: asyncio.Task[Any]) -> asyncio.Future[None]:
-    """Return a future that is done with the task, whatever comes of it, and of which the task knows nothing."""
-    end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def done(_: asyncio.Task[Any]) -> None:
-        if not end.done():
-            end.set_result(None)
-
-    task.add_done_callback(done)
-    return end
-
-
-def _seen(task: asyncio.Task[None]) -> None:
-    """Take note of how a restoration ended that nobody may wait for any more."""
-    if not task.cancelled():
-        task.exception()
-
-
-async def _all_of(work: Sequence[Awaitable[T]]) -> list[T]:
-    """Wait for all of them, and raise the first error then."""
-    results = await asyncio.gather(*work, return_exceptions=True)
-    found: list[T] = []
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-        found.append(result)
-    return found
-
-
 def _refused(kind: int, entity: bytes, reply: Reply) -> Reply:
     raise failure(reply, journal_id(kind, entity))
-
-
-async def _quietly(work: Awaitable[object]) -> None:
-    try:
-        await work
-    except CastyError:
-        return
