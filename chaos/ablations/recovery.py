@@ -41,12 +41,17 @@ def _same_generation(known: Any, wall_s: int) -> int:
 def _open_at_once(right: Any) -> Any:
     """Locks are granted as soon as somebody leads the slot."""
 
-    def renew(machine: Any, generation: int, mark: bytes, *, is_whole: bool) -> Any:
-        what = right(machine, generation, mark, is_whole=is_whole)
+    def renew(machine: Any, generation: int, mark: bytes, **more: Any) -> Any:
+        what = right(machine, generation, mark, **more)
         del machine.sessions[FORMER], machine.attempts[mark]
         return what
 
     return renew
+
+
+def _usual_for_all(*_sessions: Any, **_is_whole: Any) -> int:
+    """Nobody asked for a longer time to live than is usual."""
+    return 0
 
 
 def _goes_on(_succession: Any, _extra: Any) -> None:
@@ -114,6 +119,11 @@ RECOVERY = (
         _LOSS,
     ),
     shown(bug_in("open-at-once", "closed for one time to live", DURABLE, making, "renew", _open_at_once, True), _LOSS),
+    shown(
+        Planted("closed-for-the-usual-time", "closed for one time to live", DURABLE, renewal, "closed_for_ms",
+                _usual_for_all),
+        f"{_UNIT}/test_renewal.py::test_it_is_closed_for_as_long_as_any_client_may_believe_in_a_hold",
+    ),
     shown(
         Planted("old-generation-goes-on", "one generation", DURABLE, Succession, "flaw", _goes_on),
         f"{_RECOVERY}::test_a_majority_of_the_old_generation_that_comes_back_ends_and_serves_nobody",

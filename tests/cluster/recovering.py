@@ -25,7 +25,7 @@ from sim.world.disk import SimDisk
 from sim.world.process import Process
 
 TTL_S = 6.0
-SETTINGS = Settings(slots=4, session_ttl_s=TTL_S, start_timeout_s=20.0)
+SETTINGS = Settings(slots=4, session_ttl_s=TTL_S, max_session_ttl_s=TTL_S, start_timeout_s=20.0)
 
 
 class DiskRecords:

@@ -20,7 +20,7 @@ from casty.distributed.facade import Distributed
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 CALL_S = 40.0
-SETTINGS = {"session_ttl_s": 8.0}
+SETTINGS = {"session_ttl_s": 8.0, "max_session_ttl_s": 8.0}
 
 
 @pytest.fixture

@@ -231,7 +231,11 @@ def _empty(new: NewCluster) -> SlotMachine:
 async def _write_slot(
     new: NewCluster, node: NewNode, slot: int, machine: SlotMachine, write: Write, *, is_whole: bool
 ) -> Renewed:
-    what = renew(machine, new.generation, node.mark(), is_whole=is_whole)
+    usual_ms = round(1000 * new.settings["session_ttl_s"])
+    longest_ms = round(1000 * new.settings.get("max_session_ttl_s", 0))
+    what = renew(
+        machine, new.generation, node.mark(), is_whole=is_whole, usual_ms=usual_ms, longest_ms=longest_ms
+    )
     for batch in slot_batches(new, slot, machine):
         await write(batch)
     return what

@@ -14,6 +14,7 @@ What changes, and why:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from casty.cluster.slots.machine import FORMER, SlotMachine
@@ -45,7 +46,9 @@ class Renewed:
         return Renewed(*[getattr(self, field.name) + getattr(other, field.name) for field in fields(Renewed)])
 
 
-def renew(machine: SlotMachine, generation: int, mark: bytes, *, is_whole: bool) -> Renewed:
+def renew(
+    machine: SlotMachine, generation: int, mark: bytes, *, is_whole: bool, usual_ms: int, longest_ms: int
+) -> Renewed:
     """Change a state that nobody else has; returns what became of it.
 
     Parameters
@@ -58,6 +61,9 @@ def renew(machine: SlotMachine, generation: int, mark: bytes, *, is_whole: bool)
         Random bytes that nobody can name: the proof of the session that closes the slot.
     is_whole
         Whether the state has everything that was acknowledged, so also all that a journal has.
+    usual_ms, longest_ms
+        The time to live of sessions, and the longest that a client may have asked for: a session that is lost with
+        other entries may have had it, and its client may believe in its holds for so long.
 
     Raises
     ------
@@ -73,9 +79,15 @@ def renew(machine: SlotMachine, generation: int, mark: bytes, *, is_whole: bool)
     if raised > MAX_GENERATION:
         raise RecoveryError(f"expected a generation of at most {MAX_GENERATION}, found {raised}")
     machine.raise_generation(raised)
-    machine.sessions[FORMER] = SlotSession(mark, b"")
+    closed_ms = closed_for_ms(sessions.values(), longest_ms, is_whole=is_whole)
+    machine.sessions[FORMER] = SlotSession(mark, b"", closed_ms if closed_ms > usual_ms else 0)
     machine.attempts[mark] = FORMER
     return Renewed(len(machine.entities), len(sessions), sum(held), len(held) - sum(held), on_record)
+
+
+def closed_for_ms(sessions: Iterable[SlotSession], longest_ms: int, *, is_whole: bool) -> int:
+    """Return how long some client may believe in a hold of the former generation; 0 is the usual time to live."""
+    return max((session.ttl_ms for session in sessions), default=0) if is_whole else longest_ms
 
 
 def _end(machine: SlotMachine, number: int) -> None:

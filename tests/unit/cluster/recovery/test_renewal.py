@@ -9,7 +9,7 @@ import pytest
 from casty.cluster.recovery.renewal import Renewed, renew
 from casty.cluster.slots.machine import FORMER, MachineLimits, SlotMachine
 from casty.cluster.slots.records import record_key
-from casty.cluster.slots.schema import CLOSE, COMMAND, EXPIRE, OPEN
+from casty.cluster.slots.schema import CLOSE, COMMAND, EXPIRE, OPEN, OPEN_FOR
 from casty.distributed.machines.base import (
     BARRIER,
     BUSY,
@@ -26,6 +26,7 @@ from casty.errors import RecoveryError
 from casty.limits import MAX_GENERATION
 from casty.wire.pack import pack
 
+TIMES = {"usual_ms": 15_000, "longest_ms": 300_000}
 GENERATION = 50
 
 
@@ -60,7 +61,7 @@ def test_holds_and_waiters_are_gone_and_tokens_are_above_all_that_were() -> None
     first, second = slot.open(b"one"), slot.open(b"two")
     token = acquire(slot, first)[1]
     assert acquire(slot, second) == [QUEUED]
-    what = renew(slot.machine, GENERATION + 1, b"mark", is_whole=True)
+    what = renew(slot.machine, GENERATION + 1, b"mark", is_whole=True, **TIMES)
     assert (what.sessions, what.holds, what.waiting) == (2, 1, 1)
     assert list(slot.machine.sessions) == [FORMER] and slot.machine.numbers[2] == 0
     assert slot.apply(COMMAND, first, 99, 1, 1, COUNTER, b"c", [1, 1]) == [EXPIRED]
@@ -72,16 +73,16 @@ def test_holds_and_waiters_are_gone_and_tokens_are_above_all_that_were() -> None
 def test_a_slot_whose_own_generation_was_raised_is_raised_above_that() -> None:
     slot = Slot()
     slot.machine.raise_generation(GENERATION + 500)
-    renew(slot.machine, GENERATION + 1, b"mark", is_whole=True)
+    renew(slot.machine, GENERATION + 1, b"mark", is_whole=True, **TIMES)
     assert slot.machine.numbers[0] == GENERATION + 501
     slot.machine.raise_generation(MAX_GENERATION)
     with pytest.raises(RecoveryError, match="expected a generation of at most"):
-        renew(slot.machine, GENERATION + 2, b"other", is_whole=True)
+        renew(slot.machine, GENERATION + 2, b"other", is_whole=True, **TIMES)
 
 
 def test_a_closed_slot_grants_nothing_that_excludes_and_nobody_can_open_it_early() -> None:
     slot = Slot()
-    renew(slot.machine, GENERATION + 1, b"mark", is_whole=True)
+    renew(slot.machine, GENERATION + 1, b"mark", is_whole=True, **TIMES)
     session = slot.open(b"one")
     assert acquire(slot, session)[0] == BUSY
     assert slot.call(session, SEMAPHORE, b"s", 1, 3, 1)[0] == BUSY
@@ -99,7 +100,7 @@ def test_a_session_with_more_than_one_entry_lets_go_ends_as_a_whole() -> None:
     for number in range(400):
         assert acquire(slot, session, b"l%d" % number)[0] == OK
     slot.apply(CLOSE, session)  # over, and let go in part only
-    what = renew(slot.machine, GENERATION + 1, b"mark", is_whole=True)
+    what = renew(slot.machine, GENERATION + 1, b"mark", is_whole=True, **TIMES)
     assert what.entities == 0 and list(slot.machine.sessions) == [FORMER]
 
 
@@ -113,9 +114,9 @@ def test_what_is_on_record_is_left_to_its_journal_where_the_state_may_lack_somet
     slot.machine.change(record_key((COUNTER, b"live")), live)
     slot.machine.change(record_key((COUNTER, b"begun")), begun)
     # Nothing is lost: the record goes on where it was.
-    what = renew(slot.machine, GENERATION + 1, b"mark", is_whole=True)
+    what = renew(slot.machine, GENERATION + 1, b"mark", is_whole=True, **TIMES)
     assert what.on_record == 0 and record_key((COUNTER, b"live")) in slot.machine.entities
-    what = renew(slot.machine, GENERATION + 2, b"other", is_whole=False)
+    what = renew(slot.machine, GENERATION + 2, b"other", is_whole=False, **TIMES)
     left = sorted(slot.machine.entities)
     assert what.on_record == 1 and left == [(COUNTER, b"begun"), (COUNTER, b"plain")], (
         "what the journal knows nothing of stays"
@@ -125,6 +126,21 @@ def test_what_is_on_record_is_left_to_its_journal_where_the_state_may_lack_somet
 
 def test_a_renewed_state_that_is_renewed_again_counts_no_client() -> None:
     slot = Slot()
-    renew(slot.machine, GENERATION + 1, b"mark", is_whole=True)
-    assert renew(slot.machine, GENERATION + 2, b"other", is_whole=True) == Renewed()
+    renew(slot.machine, GENERATION + 1, b"mark", is_whole=True, **TIMES)
+    assert renew(slot.machine, GENERATION + 2, b"other", is_whole=True, **TIMES) == Renewed()
     assert list(slot.machine.attempts.values()) == [FORMER]
+
+
+@pytest.mark.parametrize(
+    ("own_ms", "is_whole", "closed_ms"),
+    [(0, True, 0), (5_000, True, 0), (60_000, True, 60_000), (60_000, False, 300_000), (0, False, 300_000)],
+)
+def test_it_is_closed_for_as_long_as_any_client_may_believe_in_a_hold(
+    own_ms: int, is_whole: bool, closed_ms: int
+) -> None:
+    """Where something is lost, so may be a session that asked for the longest time to live there is."""
+    slot = Slot()
+    session = slot.apply(OPEN_FOR, b"one", b"client", own_ms)[1] if own_ms else slot.open(b"one")
+    assert acquire(slot, session)[0] == OK
+    renew(slot.machine, GENERATION + 1, b"mark", is_whole=is_whole, **TIMES)
+    assert slot.machine.sessions[FORMER].ttl_ms == closed_ms
