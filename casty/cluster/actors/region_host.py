@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from casty.cluster.actors.region_router import EntityMessage, RegionRouter, RegionRoutes
     from casty.cluster.control.topology import Topology
 
-__all__ = ["ActivationLease", "EntityActivated", "EntityStopped", "RegionHost"]
+__all__ = ["ActivationLease", "EntityActivated", "EntityStopped", "HostedRegion", "RegionHost"]
 
 M = TypeVar("M")
 
@@ -64,7 +64,9 @@ class EntityStopped(NamedTuple):
     path: str
 
 
-class _Region(NamedTuple):
+class HostedRegion(NamedTuple):
+    """A region that this node hosts."""
+
     factory: Callable[[str], Behavior[Any]]
     num_shards: int
     recent: Recent | None
@@ -178,7 +180,7 @@ class RegionHost:
         self._logs = logs
         self._clock = local.runtime.clock
         self._observe = local.runtime.observe
-        self._regions: dict[str, _Region] = {}
+        self._regions: dict[str, HostedRegion] = {}
         self._refused: dict[str, CastyError] = {}
         self._slots: dict[int, dict[str, Activation]] = {}
         self._hand_overs: dict[int, HandOver] = {}
@@ -221,14 +223,14 @@ class RegionHost:
             return False
         self._check_room(shard_type)
         recent = None if limits == NO_LIMITS else Recent(limits)
-        self._regions[shard_type] = _Region(factory, num_shards, recent, role)
+        self._regions[shard_type] = HostedRegion(factory, num_shards, recent, role)
         self._refused.pop(shard_type, None)
         return True
 
     def _limited(self) -> list[Recent]:
         return [region.recent for region in self._regions.values() if region.recent is not None]
 
-    def _check_role(self, shard_type: str, known: _Region | None, role: str | None) -> None:
+    def _check_role(self, shard_type: str, known: HostedRegion | None, role: str | None) -> None:
         topology = self._routes.topology()
         if known is not None:
             recorded = known.role
@@ -326,7 +328,7 @@ class RegionHost:
         """Whether an entity of this node says it that reads what it was sent, as the node stops."""
         return item.from_slot is not None and self._local.is_reading_out
 
-    def _mismatch(self, item: EntityMessage, region: _Region | None) -> CastyError | None:
+    def _mismatch(self, item: EntityMessage, region: HostedRegion | None) -> CastyError | None:
         topology = self._routes.topology()
         recorded = None if topology is None else topology.regions.get(item.shard_type)
         recorded = recorded if region is None else region.num_shards
@@ -339,7 +341,7 @@ class RegionHost:
             return UnknownRegion(f"region {item.shard_type!r} is not hosted where its slot is led; {why}")
         return None
 
-    def _deliver(self, item: EntityMessage, region: _Region, slot: int, path: str) -> None:
+    def _deliver(self, item: EntityMessage, region: HostedRegion, slot: int, path: str) -> None:
         assert self.router is not None
         refusal = self._local.mail_refusal(item.size_bytes)
         if refusal is not None:
@@ -370,7 +372,7 @@ class RegionHost:
             region.recent.used(path, activation, self._clock.now())
         activation.cell.tell(message, item.size_bytes)
 
-    def _activate(self, entity: tuple[str, str], region: _Region, slot: int, heard: Heard) -> Activation:
+    def _activate(self, entity: tuple[str, str], region: HostedRegion, slot: int, heard: Heard) -> Activation:
         path = entity_path(*entity)
         behavior = Behaviors.setup(_Start(region.factory, entity[1]))
         lease = ActivationLease(self._clock, self._lease_until_ns, slot)
