@@ -12,8 +12,8 @@ import pytest
 from casty import ClusterClient, ClusteredActorSystem, Settings
 from casty.cluster.multiraft.proposals import BAD, OK
 from casty.cluster.node.request_handler import MAX_ROWS
-from casty.cluster.slots.machine import COMMAND, OPEN
 from casty.cluster.slots.operations import AT_ONCE, OP_READ, OP_WRITE
+from casty.cluster.slots.schema import COMMAND, OPEN
 from casty.distributed.machines.base import COUNTER, QUEUE
 from casty.distributed.machines.counter import ADD, GET
 from casty.distributed.machines.queue_shapes import PEEK

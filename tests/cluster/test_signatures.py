@@ -18,7 +18,7 @@ NODE = (
 )
 CLIENT = (
     "(*, contact_points, system_name, client_host='127.0.0.1', client_port=0, advertised_host=None, "
-    "advertised_port=None, address_map=None, serializer=None, tls=None, secret=None)"
+    "advertised_port=None, address_map=None, serializer=None, tls=None, secret=None, session_ttl_s=None)"
 )
 SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (
@@ -49,7 +49,10 @@ SIGNATURES: list[tuple[Callable[..., Any], str]] = [
     (ClusterClient.region_ref, "(self, key, factory, *, num_shards)"),
     (ClusterClient.entity_ask, "(self, ref, msg_factory, *, timeout)"),
     (ClusterClient.distributed, "(self)"),
-    (Behaviors.sharded, "(entity_factory, *, num_shards=100, replication=None, role=None)"),
+    (
+        Behaviors.sharded,
+        "(entity_factory, *, num_shards=100, replication=None, idle_timeout=None, max_activations=None, role=None)",
+    ),
     (
         Behaviors.with_lifecycle,
         "(behavior, *, pre_start=None, post_stop=None, pre_restart=None, post_restart=None)",

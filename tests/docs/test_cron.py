@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from casty import ClusteredActorSystem, Settings
+from casty.sim import FAMILIES as ALL_FAMILIES
 from casty.sim import Faults, World, simulate
 from examples.leader_elected_cron import cron
 
@@ -16,10 +17,7 @@ EVERY_S = 0.5
 NODES = 3
 SETTINGS = Settings(slots=8, heartbeat_s=0.1, election_min_s=0.5, election_max_s=0.75, session_ttl_s=4.0)
 LIMIT_S = 120.0
-FAMILIES = (
-    "spike", "slow", "one-way", "split", "isolate", "ring", "bridge", "reset", "half-open", "pause", "drift",
-    "fragment", "loss", "jitter", "latency",
-)  # fmt: skip
+FAMILIES = tuple(name for name in ALL_FAMILIES if name != "crash")
 """All but crashes: which node dies, and when, is for the test to say."""
 
 

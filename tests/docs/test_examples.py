@@ -70,7 +70,10 @@ def test_commands_in_documents_exist(path: Path) -> None:
             if program == "make":
                 assert word in targets
             elif program == "casty":
-                assert word in ("node", "status", "member", "demo", "sim", "--version")
+                assert word in (
+                    "node", "status", "member", "backup", "restore", "recover", "salvage", "disk", "demo", "sim",
+                    "--version",
+                )  # fmt: skip
 
 
 @pytest.mark.slow

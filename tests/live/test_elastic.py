@@ -121,7 +121,7 @@ def even(members: dict[str, dict[str, Any]], names: list[str]) -> bool:
     return (
         sorted(members) == sorted(names)
         and all(member["status"] == "up" for member in members.values())
-        and all(member["replicas"] == member["seats"] for member in members.values())
+        and all(member["replicas"] == member["planned"] for member in members.values())
         and max(replicas) - min(replicas) <= 1
     )
 

@@ -205,7 +205,7 @@ class Script:
         """Let time pass and tick nobody."""
         self.now += int(milliseconds) * MS
 
-    def do_heartbeat(self, id: str) -> None:
+    def do_beat(self, id: str) -> None:
         """Let a leader heartbeat; whoever agrees on term and configuration answers at once."""
         core = self.cores[id]
         for peer in core.peers:

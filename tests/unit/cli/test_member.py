@@ -16,7 +16,7 @@ def test_each_member_is_shown_with_what_it_has_of_what_it_should_have() -> None:
     slots[0]["replicas"] = ["a", "b"]
     slots[1]["target"] = ["a", "b", "d"]
     members = members_of(document(slots=slots))
-    assert [(one["id"], one["replicas"], one["seats"], one["leads"]) for one in members] == [
+    assert [(one["id"], one["replicas"], one["planned"], one["leads"]) for one in members] == [
         ("a", 8, 8, 3), ("b", 8, 8, 3), ("c", 7, 7, 2),
     ]  # fmt: skip
     assert "c                        10.0.0.1:2               up       7 of 7   2" in render(members)

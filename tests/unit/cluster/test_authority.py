@@ -141,7 +141,7 @@ class Bench:
                 is_linked=lambda key: True,
                 is_named=lambda key: key in self.reached,
             ),
-            arrival=SimpleNamespace(look_around=self._look),
+            bootstrap=SimpleNamespace(look_around=self._look),
             host=SimpleNamespace(on_consensus=lambda *arguments: self.asked.append(arguments)),
             node_id="me",
         )

@@ -45,7 +45,7 @@ class Served:
         host: Any = SimpleNamespace(groups={}, transfer_bytes=0)
         self.memory = NodeMemory(MemoryBudget(2**30), "a", host, {}, lambda: 0)
         node: Any = SimpleNamespace(
-            runtime=self.runtime, settings=SETTINGS, memory=self.memory, node_id="a", gateway=None,
+            runtime=self.runtime, settings=SETTINGS, memory=self.memory, node_id="a", gateway=None, host=host,
             output=SimpleNamespace(mark_due=self._flush), leaders=SimpleNamespace(learn=lambda *hint: None),
         )  # fmt: skip
         machine = ControlMachine()

@@ -91,7 +91,7 @@ async def test_a_scan_asks_a_few_slots_at_a_time(monkeypatch: Any) -> None:
 
     slots: list[int] = []
     topology: Any = client.topology()
-    many = type("Many", (), {"slots": topology.slots * 11})()
+    many = type("Many", (), {"slots": topology.slots * 11, "shared_slots": 11 * len(topology.slots)})()
     monkeypatch.setattr(client, "topology", lambda: many)
     monkeypatch.setattr(client.gateway, "_scan_slot", slow)
     await client.gateway.scan(1, b"", timeout_s=1.0)

@@ -15,6 +15,7 @@ from casty.cluster.slots.machine import (
     MachineLimits,
     SlotMachine,
 )
+from casty.cluster.slots.questions import is_held, outcome_of
 from casty.cluster.slots.schema import (
     CLOSE,
     COMMAND,
@@ -103,7 +104,7 @@ def test_what_is_over_takes_part_in_nothing_and_holds_until_its_part() -> None:
     assert slot.apply(CLOSE, 1).reply == [QUEUED]
     assert slot.apply(COMMAND, 1, MANY + 1, 1, 1, LOCK, b"new", [ACQUIRE]).reply == [EXPIRED]
     assert slot.apply(COMMAND, 1, 1, 1, 1, LOCK, b"1", [ACQUIRE]).reply == [EXPIRED]
-    assert slot.machine.outcome_of(1, 1) == [EXPIRED] and not slot.machine.is_held(1, 1)
+    assert outcome_of(slot.machine, 1, 1) == [EXPIRED] and not is_held(slot.machine, 1, 1)
     assert slot.apply(COMMAND, 2, 1, 1, 1, LOCK, b"%d" % MANY, [ACQUIRE]).reply == [QUEUED]
     assert slot.apply(OPEN, b"1", b"").reply == [OK, 1], "its opening is no other one until nothing is left"
 

@@ -15,6 +15,7 @@ from casty.cluster.slots.machine import (
     SlotMachine,
 )
 from casty.cluster.slots.pages import PAGE
+from casty.cluster.slots.questions import is_held, is_settled, outcome_of
 from casty.cluster.slots.schema import (
     ABANDON,
     CANCEL,
@@ -151,8 +152,8 @@ def test_a_repeated_acquire_is_answered_by_what_became_of_it(log: Log) -> None:
     assert [(one.session, one.seq) for one in effects] == [(b, 1)]
     assert log.command(b, 1, LOCK, [ACQUIRE], low=2).reply == effects[0].reply
     assert effects[0].reply[1] > granted[1]
-    assert log.machine.is_held(b, 1)
-    assert not log.machine.is_held(a, 1)
+    assert is_held(log.machine, b, 1)
+    assert not is_held(log.machine, a, 1)
 
 
 def test_a_late_acquire_after_its_release_takes_nothing(log: Log) -> None:
@@ -172,8 +173,8 @@ def test_cancel_takes_out_what_waits_and_leaves_a_grant(log: Log) -> None:
     assert log.apply(CANCEL, session, 2, LOCK, NAME).reply == [WITHDRAWN]
     assert log.apply(CANCEL, session, 1, LOCK, NAME).reply == granted
     assert log.command(session, 2, LOCK, [ACQUIRE]).reply == [WITHDRAWN]
-    assert log.machine.is_settled(session, 2)
-    assert not log.machine.is_settled(session, 1)
+    assert is_settled(log.machine, session, 2)
+    assert not is_settled(log.machine, session, 1)
 
 
 def test_cancel_before_the_request_makes_it_do_nothing(log: Log) -> None:
@@ -189,7 +190,7 @@ def test_abandon_takes_a_grant_back_and_grants_to_the_next(log: Log) -> None:
     log.command(b, 1, LOCK, [ACQUIRE])
     effects = log.apply(ABANDON, a, 1, [[1, LOCK, NAME], [7, COUNTER, NAME]]).effects
     assert [(one.session, one.seq) for one in effects] == [(b, 1)]
-    assert log.machine.is_settled(a, 1)
+    assert is_settled(log.machine, a, 1)
     assert log.command(a, 7, COUNTER, [ADD, 1]).reply == [WITHDRAWN]
     assert log.value() == 0
 
@@ -201,7 +202,7 @@ def test_a_trip_is_remembered_until_wait_low_passes_it(log: Log) -> None:
     assert [(one.session, one.seq, one.reply) for one in tripped.effects] == [(a, 1, tripped.reply)]
     log.command(a, 2, COUNTER, [ADD, 1], low=2, wait_low=1)
     assert log.command(a, 1, BARRIER, [ARRIVE, "a", 2], low=2).reply == tripped.reply
-    assert log.machine.outcome_of(a, 1) == tripped.reply
+    assert outcome_of(log.machine, a, 1) == tripped.reply
     log.command(a, 3, COUNTER, [ADD, 1], low=3, wait_low=4)
     assert log.command(a, 1, BARRIER, [ARRIVE, "a", 2], low=3).reply == [STALE]
 
@@ -213,7 +214,7 @@ def test_destroyed_is_remembered_and_holds_become_revoked_holds(log: Log) -> Non
     effects = log.command(b, 2, LOCK, [DESTROY]).effects
     assert [(one.session, one.seq, one.reply) for one in effects] == [(b, 1, [DESTROYED])]
     assert log.command(b, 1, LOCK, [ACQUIRE], low=2).reply == [DESTROYED]
-    assert not log.machine.is_held(a, 1)
+    assert not is_held(log.machine, a, 1)
     assert log.command(b, 3, LOCK, [ACQUIRE]).reply == [QUEUED], "the revoked hold keeps a second owner out"
     freed = log.apply(ABANDON, a, 1, [[1, LOCK, NAME]]).effects
     assert [(one.session, one.seq) for one in freed] == [(b, 3)]

@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casty.cluster.slots.machine import MAX_UNWEIGHED, MachineLimits, SlotMachine
+from casty.cluster.slots.applied import MAX_UNWEIGHED
+from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.cluster.slots.schema import (
     ABANDON,
     CANCEL,

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casty.cluster.multiraft.proposals import BUSY
-from casty.cluster.slots.machine import MIN_OUTCOMES, MachineLimits, SlotMachine
+from casty.cluster.slots.applied import MIN_OUTCOMES
+from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.cluster.slots.schema import (
     ABANDON,
     CANCEL,
