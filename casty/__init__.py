@@ -38,14 +38,10 @@ from casty.distributed.counter import Counter
 from casty.distributed.election import Election
 from casty.distributed.facade import Distributed
 from casty.distributed.fence import Fence
-from casty.distributed.holding_info import Leader
 from casty.distributed.lock import Lock
 from casty.distributed.map import Dict
-from casty.distributed.map_watch import MapChange, MapState, MapWatch
 from casty.distributed.port import EntityGateway
 from casty.distributed.queue import Queue
-from casty.distributed.reservation import Reservation
-from casty.distributed.rw_lock import RwLock
 from casty.distributed.semaphore import Semaphore
 from casty.distributed.set import Set
 from casty.journal.base import EventJournal, JournalKind, PersistedEvent, Snapshot
@@ -92,14 +88,10 @@ __all__ = [
     "Find",
     "InMemoryJournal",
     "JournalKind",
-    "Leader",
     "Listing",
     "Lock",
     "Mailbox",
     "MailboxOverflowStrategy",
-    "MapChange",
-    "MapState",
-    "MapWatch",
     "Member",
     "MemberLeft",
     "MemberStatus",
@@ -117,8 +109,6 @@ __all__ = [
     "Register",
     "RemoteActorRef",
     "ReplicationConfig",
-    "Reservation",
-    "RwLock",
     "ScheduleOnce",
     "ScheduleTick",
     "Semaphore",

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from casty import ClusteredActorSystem, Dict, MapChange, MapWatch
+from casty import ClusteredActorSystem, Dict
+from casty.structures import MapChange, MapWatch
 
 LIMIT, WINDOW_S = 3, 0.5
 

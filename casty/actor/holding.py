@@ -88,7 +88,7 @@ class Held:
         for act in acts:
             try:
                 act.do()
-            except Exception as error:
+            except Exception as error:  # raised below, when the others are done
                 first = first or error
         if first is not None:
             raise first

@@ -317,8 +317,8 @@ def render(document: Document) -> str:
             f"closed after a recovery, for one time to live: {len(document['closed'])} slots led by this node grant "
             "no lock or permit"
         )
-    if document["seats_to_move"]:
-        lines.append(f"left to move to other members: {document['seats_to_move']} replicas")
+    if document["places_to_move"]:
+        lines.append(f"left to move to other members: {document['places_to_move']} replicas")
     lacks, risks = health_of(document)
     lines += [f"does not serve: {lack}" for lack in lacks]
     lines += [f"at risk: {risk}" for risk in risks]

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from casty import ClusterClient, Dict, Distributed, MapChange, MapState, MapWatch, Settings
+from casty import ClusterClient, Dict, Distributed, Settings
 from casty.cluster.slots import feed
 from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.schema import LAPSE
 from casty.errors import NotStarted, OutcomeUnknown, Unavailable
+from casty.structures import MapChange, MapState, MapWatch
 from examples import rate_limiter
 from sim import World
 from sim.world.journal import SimJournal

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from casty import Election, Leader
+from casty import Election
 from casty.errors import AlreadyHeld, LockLost
+from casty.structures import Leader
 from tests.spec.conftest import Run
 from tests.spec.places import TTL_S, Place
 

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from casty import Dict, MapChange, MapState, MapWatch
+from casty import Dict
+from casty.structures import MapChange, MapState, MapWatch
 from tests.spec.conftest import Run
 from tests.spec.places import Place, run_simulated
 

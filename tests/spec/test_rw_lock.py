@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from casty import RwLock
 from casty.distributed.rw_lock import ReadSide, WriteSide
 from casty.errors import AlreadyHeld, Destroyed, LockLost, UpgradeRefused
+from casty.structures import RwLock
 from tests.spec.conftest import Run
 from tests.spec.places import TTL_S, Place
 

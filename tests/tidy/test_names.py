@@ -85,8 +85,8 @@ def test_the_front_page_is_small_and_documented() -> None:
 RETIRED = {
     "beat": "heartbeat", "beats": "heartbeats", "bury": "discard", "detour": "relay path", "detours": "relay paths",
     "door": "port, public name", "doors": "ports", "ghost": "revoked hold", "ghosts": "revoked holds",
-    "graves": "dead incarnations", "ledger": "client session", "ledgers": "client sessions",
-    "outlet": "event sink", "seat": "replica id, place", "seats": "places", "seated": "has a replica",
+    "graves": "dead incarnations", "outlet": "event sink", "seat": "replica id, place", "seats": "places",
+    "seated": "has a replica",
     "stages": "recorders", "story": "timeline", "strike": "inject", "strikes": "faults",
     "tormentor": "plan nemesis", "visitor": "client core", "visitors": "client cores",
     "vitals": "failure detector",

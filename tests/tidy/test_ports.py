@@ -118,6 +118,7 @@ def test_broad_handlers_stand_at_the_boundaries_only() -> None:
         "casty/distributed/recording/recorder.py",  # the user's journal
         "casty/cluster/node/boundary.py", "casty/cluster/client.py",  # a message of an actor costs itself, not its link
         "sim/kernel/loop.py", "sim/kernel/teardown.py", "sim/world/process.py",
+        "sim/runner/shrink.py",  # the user's test
         "chaos/fuzz.py",  # whatever a mutant makes the library raise is what it looks for
     )  # fmt: skip
     strays = [

@@ -14,7 +14,7 @@ from casty.cluster.control.placement import control_size, group_size
 
 __all__ = [
     "FORGOTTEN_AFTER", "MOVES_AT_ONCE", "forget_entry", "has_nothing", "is_calm", "is_replaced", "moving",
-    "place_entry", "seats_to_move",
+    "place_entry", "places_to_move",
 ]  # fmt: skip
 
 MOVES_AT_ONCE = 4
@@ -53,7 +53,7 @@ def place_entry(machine: ControlMachine) -> list[object] | None:
     return None
 
 
-def seats_to_move(machine: ControlMachine) -> int:
+def places_to_move(machine: ControlMachine) -> int:
     """Return how many places are to go to others: those on their way, and those to move for balance, at the least."""
     under_way = sum(
         sum(node not in row.held for node in row.target) for row in machine.slots if row.is_moving

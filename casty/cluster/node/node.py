@@ -89,6 +89,8 @@ class Node:
     backups: Backups
     salvage: Salvage
     bootstrap: Bootstrap
+    chronicle: Chronicle
+    statuses: StatusReplies
 
     def __init__(self, options: NodeOptions, runtime: Runtime) -> None:
         self.options = options
@@ -213,14 +215,9 @@ class Node:
             lambda: [replica_id_of(key_of(link)) for link in self.links.named()],
         )  # fmt: skip
         self.host.on_failed = self._replica_failed
-        self.chronicle = Chronicle(runtime, self.node_id)
-        self.host.on_role = lambda group: self.chronicle.role(group, is_here=self.host.has(group))
         self.groups.is_failed = self.refills.is_failed
         self.succession = Succession(self)
         self._make_duties()
-        self.readiness = Readiness(self.host, self.node_id, None if self.disk is None else self.incarnation)
-        self.statuses = StatusReplies(clock, lambda: pack(self.status()))
-        self.group_health = GroupHealth(self.replica_id, self.host, self.links)
         self.output.hooks.extend((self.requests.settle, self.publisher.flush, self.statuses.flush))
         identity = self._identity()
         self.bootstrap = Bootstrap(
@@ -260,14 +257,11 @@ class Node:
 
     def _make_duties(self) -> None:
         clock, machine = self.runtime.clock, self.control.machine
+        self.chronicle = Chronicle(self.runtime, self.node_id)
+        self.host.on_role = lambda group: self.chronicle.role(group, is_here=self.host.has(group))
         self.slot_duties = SlotDuties(
-            self.host,
-            clock,
-            self.failure_detector,
-            self.settings,
-            self.requests.silence_ns,
-            self.control_calls.tell,
-        )
+            self.host, clock, self.failure_detector, self.settings, self.requests.silence_ns, self.control_calls.tell,
+        )  # fmt: skip
         self.control_duties = ControlDuties(
             self.host, clock, self.settings, self.links, self.failure_detector, self.propose_control
         )
@@ -280,6 +274,9 @@ class Node:
         self.leaving = Leaving(
             clock, self.node_id, self.incarnation, machine, self.control_calls, self.linked
         )
+        self.readiness = Readiness(self.host, self.node_id, None if self.disk is None else self.incarnation)
+        self.statuses = StatusReplies(clock, lambda: pack(self.status()))
+        self.group_health = GroupHealth(self.replica_id, self.host, self.links)
 
     def _policy(self) -> Policy:
         return policy_of(self.options, self.discovery.addresses, self.address)

@@ -8,7 +8,7 @@ from typing import Protocol
 from casty.address import node_id_of
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.control.topology import LeaderTable
-from casty.cluster.control.upkeep import seats_to_move
+from casty.cluster.control.upkeep import places_to_move
 from casty.cluster.multiraft.host import Host
 from casty.ports import Clock
 from casty.wire import frames
@@ -118,7 +118,7 @@ def status_document(
         "lost": lost,
         "disk": disk,
         "shared_slots": machine.shared_slots,
-        "seats_to_move": seats_to_move(machine),
+        "places_to_move": places_to_move(machine),
         "moving": [slot for slot, row in enumerate(machine.slots) if row.is_moving],
         "sessions": sessions,
         "structures": structures,

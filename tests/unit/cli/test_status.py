@@ -36,7 +36,7 @@ def document(**changes: Any) -> dict[str, Any]:
     ]
     return {
         "name": "shop", "generation": 5, "replication": 3, "leader": "a",
-        "missing": [], "moving": [], "seats_to_move": 0, "shared_slots": SLOTS, "closed": [], "lost": [], "disk": None,
+        "missing": [], "moving": [], "places_to_move": 0, "shared_slots": SLOTS, "closed": [], "lost": [], "disk": None,
         "members": members, "slots": slots,
         "sessions": 2, "structures": {"lock": 1, "map": 0},
         "memory": {"used_bytes": 5, "budget_bytes": 1000, "is_full": False},

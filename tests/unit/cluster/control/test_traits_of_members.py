@@ -7,7 +7,7 @@ from collections import Counter
 from casty.cluster.control.balance import left_to_move
 from casty.cluster.control.machine import FOUND, HELD, JOIN, STATUS, ControlMachine
 from casty.cluster.control.placement import crowding
-from casty.cluster.control.upkeep import is_calm, place_entry, seats_to_move
+from casty.cluster.control.upkeep import is_calm, place_entry, places_to_move
 from casty.traits import Traits
 from casty.wire.pack import pack
 
@@ -71,7 +71,7 @@ def test_who_dies_is_replaced_in_its_zone_and_what_comes_later_spreads_again() -
     join(machine, "a3", Traits("a"))
     assert settle(machine) == 12
     assert zones(machine) == [0] * 12
-    assert seats_to_move(machine) == 0
+    assert places_to_move(machine) == 0
 
 
 def test_a_restart_may_say_something_else_of_the_node() -> None:
@@ -90,7 +90,7 @@ def test_weights_count_in_places_and_leaderships() -> None:
     machine = founded({name: Traits() for name in "abcd"}, slots=36)
     join(machine, "e", Traits(None, 200))
     left = left_to_move([row.target for row in machine.slots], sorted(machine.candidates()), machine.traits)
-    assert seats_to_move(machine) == left == 36, "of 108 places it has a third"
+    assert places_to_move(machine) == left == 36, "of 108 places it has a third"
     moves = settle(machine)
     load = Counter(node for row in machine.slots for node in row.target)
     assert left - 1 <= moves <= left

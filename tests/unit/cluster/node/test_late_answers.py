@@ -42,7 +42,7 @@ class Served:
         ports: Any = (self.clock, FakeEntropy(), None, None, EventSink())
         self.runtime = Runtime(*ports)
         self.flushes = 0
-        host: Any = SimpleNamespace(groups={}, transfer_bytes=0)
+        host: Any = SimpleNamespace(groups={}, transfer_bytes=0, mark=lambda group: None)
         self.memory = NodeMemory(MemoryBudget(2**30), "a", host, {}, lambda: 0)
         node: Any = SimpleNamespace(
             runtime=self.runtime, settings=SETTINGS, memory=self.memory, node_id="a", gateway=None, host=host,
