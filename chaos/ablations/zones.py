@@ -88,7 +88,7 @@ _UNIT = "tests/unit/cluster/control/test_zones.py"
 
 ZONES = (
     bug_in("joiners-alike", "zones", "membership", ControlMachine, "_join", _traitless),
-    bug_in("traits-not-in-snapshot", "zones", "membership", control_state, "_member", _not_loaded, True),
+    bug_in("traits-not-in-snapshot", "zones", "membership", control_state, "member_of", _not_loaded, True),
     shown(
         bug_in("zones-forgotten", "zones", "membership", placement, "ordered", _zoneless),
         f"{_UNIT}::test_a_group_is_spread_over_the_zones_that_there_are",
