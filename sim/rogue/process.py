@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..world.process import Process
     from .view import View
 
-__all__ = ["Rogue"]
+__all__ = ["OF_OPERATORS", "Rogue"]
 
 OF_CLIENTS = (
     frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY, frames.ENTITY,
@@ -40,7 +40,9 @@ OF_NODES = (
     frames.JOIN, frames.HINTS, frames.CLIENTS, frames.REQUEST, frames.REPLY, frames.RELAY, frames.ACTOR, frames.SENT,
     frames.SETTLED, frames.REGIONS, frames.WATCH, frames.REMOVED, frames.REMOVED_ACK,
 )  # fmt: skip
-_KNOWN = (*OF_CLIENTS, *OF_NODES, frames.COMMAND)
+OF_OPERATORS = (frames.COMMAND, frames.BACKUP, frames.SALVAGE)
+"""What neither may send: it is sent rarely, and ends the link."""
+_KNOWN = (*OF_CLIENTS, *OF_NODES, *OF_OPERATORS)
 _HEADER = Struct(">IB")
 _LENGTH_BYTES = 4
 _PAUSE_NS = 20_000_000

@@ -25,7 +25,8 @@ def is_stranded(client: object, present: Sequence[str]) -> bool:
     """Whether a client knows no address of a node that is there, or will be there again."""
     client_core: Any = inside(client, "_client_core")
     members = inside(client_core, "_topology", "members") or {}
-    known = [*(point.host for point in client_core._contacts), *(member.host for member in members.values())]
+    contacts = inside(client_core, "_discovery", "addresses") or ()
+    known = [*(point.host for point in contacts), *(member.host for member in members.values())]
     return not any(host in present for host in known)
 
 

@@ -47,7 +47,7 @@ class Nodes:
             self.there[name] = NodeProcess(NAME, name, port, seeds or known, log, words, SETTINGS)
             await self.there[name].start()
         for name in names:
-            await self.there[name].ready(WITHIN_S)
+            await self.there[name].ready()
 
     async def members(self) -> dict[str, dict[str, Any]]:
         """Return what the first node that is there says of the members."""

@@ -37,7 +37,6 @@ from casty.distributed.machines.queue_shapes import (
     ACK,
     APPEND,
     BOUND,
-    BURY,
     DEAD_PEEK,
     DEAD_SIZE,
     DEQUEUE,
@@ -54,6 +53,7 @@ from casty.distributed.machines.queue_shapes import (
     REQUEUE,
     RESERVE,
     RESERVED,
+    SET_ASIDE,
     SETUP,
     SIZE,
     TAKE_DEAD,
@@ -98,7 +98,7 @@ class QueueStructure(Structure[Items]):
         TAKE_DEAD: NO_FIELDS,
         ENQUEUE_AS: Row((Data(), BOUND, BOUND)),
         REMOVE: Row((COUNT,)),
-        BURY: Row((COUNT,)),
+        SET_ASIDE: Row((COUNT,)),
         SETUP: Row((BOUND, BOUND, Number(1, MAX_NUMBER))),
         APPEND: Row((Data(),)),
     }
@@ -188,7 +188,7 @@ class QueueStructure(Structure[Items]):
         reservation = items.reserved.get(key)
         if reservation is None:
             # That of a destroyed queue was lost already, but here its owner confirms it.
-            return _NO, seq if items.drop_ghost(key) else 0
+            return _NO, seq if items.drop_revoked(key) else 0
         if not is_done:
             is_dead = items.drop(key)
             return [OK, True, reservation.number, is_dead], seq
@@ -356,7 +356,7 @@ class QueueStructure(Structure[Items]):
         if operation in (DEQUEUE, TAKE_DEAD, ACK):
             return [REMOVE, reply[2]]
         if operation == NACK:
-            return [BURY, reply[2]] if reply[3] else None
+            return [SET_ASIDE, reply[2]] if reply[3] else None
         if operation == PUT_BACK:
             return [*command[:4], None, command[5]]
         return [REQUEUE, reply[1]] if operation == REQUEUE else command

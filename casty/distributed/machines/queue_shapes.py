@@ -6,13 +6,34 @@ from casty.limits import MAX_NUMBER
 from casty.schema import Maybe, Number, OneOf
 
 __all__ = [
-    "ACK", "APPEND", "BOUND", "BURY", "DEAD_PEEK", "DEAD_SIZE", "DEQUEUE", "ENQUEUE", "ENQUEUE_AS", "FLAG", "GET",
-    "MAX_REQUEUED", "NACK", "PEEK", "PUT", "PUT_BACK", "REMOVE", "REQUEUE", "RESERVE", "RESERVED", "SETUP", "SIZE",
-    "TAKE_DEAD", "WAITING",
+    "ACK",
+    "APPEND",
+    "BOUND",
+    "DEAD_PEEK",
+    "DEAD_SIZE",
+    "DEQUEUE",
+    "ENQUEUE",
+    "ENQUEUE_AS",
+    "FLAG",
+    "GET",
+    "MAX_REQUEUED",
+    "NACK",
+    "PEEK",
+    "PUT",
+    "PUT_BACK",
+    "REMOVE",
+    "REQUEUE",
+    "RESERVE",
+    "RESERVED",
+    "SETUP",
+    "SET_ASIDE",
+    "SIZE",
+    "TAKE_DEAD",
+    "WAITING",
 ]  # fmt: skip
 
 ENQUEUE, DEQUEUE, PUT_BACK, PUT, GET, RESERVE, ACK, NACK, REQUEUE, TAKE_DEAD, ENQUEUE_AS = range(1, 12)
-REMOVE, BURY, SETUP, APPEND = range(12, 16)
+REMOVE, SET_ASIDE, SETUP, APPEND = range(12, 16)
 """What only a history has: changes that nobody asked for in these words."""
 
 PEEK, SIZE, DEAD_PEEK, DEAD_SIZE, RESERVED = range(1, 6)

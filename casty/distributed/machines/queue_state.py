@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from casty.distributed.machines.base import MISMATCH, OK, Command, Effect, Frozen, Pairs, Reply
-from casty.distributed.machines.queue_shapes import BURY, ENQUEUE, PUT_BACK, REMOVE, SETUP
+from casty.distributed.machines.queue_shapes import ENQUEUE, PUT_BACK, REMOVE, SET_ASIDE, SETUP
 from casty.distributed.machines.wait_queue import Key, Owners
 
 __all__ = ["Ask", "Item", "Items", "Reservation", "taken"]
@@ -261,7 +261,7 @@ class Items:
     def discard(self, item: Item) -> None:
         """Give an item up that nobody has."""
         self.dead[item.number] = (item.data, item.deliveries)
-        self.changes.append([BURY, item.number])
+        self.changes.append([SET_ASIDE, item.number])
 
     # -- requests
 
@@ -297,12 +297,12 @@ class Items:
         self.owners.remove(key)
         self.insert(Item(held.number, held.data, held.deliveries - 1))
 
-    def drop_ghost(self, key: Key) -> bool:
+    def drop_revoked(self, key: Key) -> bool:
         """Forget a reservation of a destroyed queue; False if there is none."""
-        ghost = self.revoked.pop(key, None)
-        if ghost is None:
+        revoked = self.revoked.pop(key, None)
+        if revoked is None:
             return False
-        self.size_bytes -= ITEM_BYTES + len(ghost.data)
+        self.size_bytes -= ITEM_BYTES + len(revoked.data)
         self.owners.remove(key)
         return True
 
@@ -317,7 +317,7 @@ class Items:
             self.owners.remove(key)
             return self.give_back(Item(*held[2:]))
         else:
-            self.drop_ghost(key)
+            self.drop_revoked(key)
         return False
 
     def promote(self) -> list[Effect]:
@@ -346,7 +346,7 @@ class Items:
         for table in (self.getters, self.putters, self.fresh, self.returned, self.dead, self.reserved):
             table.clear()
         self.exists, self.next, self.life = False, FIRST, 0
-        self.size_bytes = sum(ITEM_BYTES + len(ghost.data) for ghost in self.revoked.values())
+        self.size_bytes = sum(ITEM_BYTES + len(revoked.data) for revoked in self.revoked.values())
         return effects
 
     # -- snapshots

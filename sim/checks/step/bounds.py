@@ -261,6 +261,7 @@ class Bounds:
             (group.number - 1, session) in owned
             for _, host in self._checks.live()
             for group in host.groups.values()
+            if group.number  # the control group has no sessions
             for session in inside(group, "replica", "leader", "_waiting") or ()
         )
 

@@ -135,8 +135,8 @@ class Records:
     def called(self, kind: str, entity: str, key: object) -> Position | None:
         """Somebody who has the journal calls: return how far the entity is; None where nothing is to be checked."""
         code = _KINDS.get(kind.partition(".")[0])
-        if code is None or kind.endswith("destroy"):
-            return None
+        if code is None or kind.endswith("destroy") or (code == MAP and key is None):
+            return None  # a walk through a map is of many entities
         name = entity.encode()
         if code == MAP:
             assert isinstance(key, int)

@@ -81,7 +81,7 @@ def _two_wait_at_a_barrier(slot: Slot) -> None:
 
 
 @pytest.mark.parametrize(
-    "act", [lambda slot: slot.open(3), _no_more_entities, _one_waits_and_another, _two_wait_at_a_barrier]
+    "context", [lambda slot: slot.open(3), _no_more_entities, _one_waits_and_another, _two_wait_at_a_barrier]
 )
 def test_what_grows_beyond_a_limit_is_found(context: Callable[[Slot], None]) -> None:
     slot = Slot()
@@ -92,7 +92,8 @@ def test_what_grows_beyond_a_limit_is_found(context: Callable[[Slot], None]) -> 
 
 
 @pytest.mark.parametrize(
-    "act", [lambda slot: slot.ask(1, COUNTER, b"a", [1, 1]), _one_waits_and_another, _two_wait_at_a_barrier]
+    "context",
+    [lambda slot: slot.ask(1, COUNTER, b"a", [1, 1]), _one_waits_and_another, _two_wait_at_a_barrier],
 )
 def test_who_is_refused_below_a_limit_is_found(context: Callable[[Slot], None]) -> None:
     slot = Slot()

@@ -235,7 +235,7 @@ async def behind_its_end_on_a_former_link(party: Party) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    "story",
+    "timeline",
     [
         once, twice, by_path_and_by_life, of_who_lives, of_who_was_given_up, of_who_was_given_up_long_ago,
         of_who_was_given_up_as_a_client_knows,

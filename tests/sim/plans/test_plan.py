@@ -29,6 +29,9 @@ PLAN = Plan(
     faults=(FaultEvent(9, "crash", ("node-1",), 1000, {"is_power_loss": 1}, after_ready=True),),
 )
 
+MAY_END = ("map.put", "map.put_if_absent", "map.compare_and_set")
+"""Kinds whose value may have a time to live."""
+
 
 def test_a_plan_survives_its_document() -> None:
     text = PLAN.to_json()
@@ -182,8 +185,9 @@ def test_settings_are_drawn_within_their_bounds() -> None:
 def test_operations_have_exactly_their_arguments() -> None:
     for scenario, seed in itertools.product(("mixed", ACTORS, ENTITIES), range(40)):
         for operation in expand(scenario, seed).operations:
-            # A call of any kind may have a timeout of its own.
-            assert {*operation.args, "timeout_ms"} == {*ARGUMENTS[operation.kind], "timeout_ms"}
+            # A call of any kind may have a timeout of its own, and a value of a map a time to live.
+            own = {"timeout_ms", "ttl_ms"} if operation.kind in MAY_END else {"timeout_ms"}
+            assert {*operation.args} | own == {*ARGUMENTS[operation.kind]} | own
             assert {*ARGUMENTS[operation.kind]} <= {*operation.args}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from casty.cluster.authority import RULES
 from sim.plans.generate import ROGUE, expand
 from sim.plans.plan import Plan
+from sim.rogue.process import OF_OPERATORS
 from sim.runner.result import HELD
 from sim.runner.run import run_plan
 from sim.runner.sweep import COVERAGE_GOALS
@@ -25,7 +26,9 @@ def test_it_aims_alike_each_time_and_brings_about_nothing() -> None:
 
 def test_it_forges_nearly_every_kind_of_the_table() -> None:
     goals = run_plan(forged()).goals
-    missing = [kind for kind in RULES if not goals.get(f"forged frames of kind {kind}")]
+    # Those of operators end a link, and are for a sweep.
+    usual = [kind for kind in RULES if kind not in OF_OPERATORS]
+    missing = [kind for kind in usual if not goals.get(f"forged frames of kind {kind}")]
     assert len(missing) <= 2, "an answer is forged where a question waits for it"
     assert COVERAGE_GOALS[ROGUE] == tuple(f"forged frames of kind {kind}" for kind in RULES), (
         "a sweep needs them all"

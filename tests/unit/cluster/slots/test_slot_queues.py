@@ -11,7 +11,6 @@ from casty.cluster.slots.visibility import MIN_SWEEP
 from casty.distributed.machines.base import EXPIRED, OK, OVERLOADED, QUEUE, QUEUED, WITHDRAWN
 from casty.distributed.machines.queue_shapes import (
     ACK,
-    BURY,
     DEQUEUE,
     ENQUEUE,
     ENQUEUE_AS,
@@ -22,6 +21,7 @@ from casty.distributed.machines.queue_shapes import (
     REMOVE,
     RESERVE,
     RESERVED,
+    SET_ASIDE,
     SETUP,
     SIZE,
 )
@@ -216,7 +216,7 @@ def test_reservations_are_not_on_record_but_what_becomes_of_items_is() -> None:
     assert len(tail(slot)) == before
     assert wrapped(slot, 2, ACK, 1)[:3] == [OK, True, 1]
     slot.apply([EXPIRE, 3])
-    assert tail(slot)[before:] == [[REMOVE, 1], [BURY, 2]]
+    assert tail(slot)[before:] == [[REMOVE, 1], [SET_ASIDE, 2]]
     assert slot.ask(RESERVED) == 0
 
 
