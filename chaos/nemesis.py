@@ -36,7 +36,10 @@ class Target(Protocol):
         """End it at once."""
 
     async def start(self) -> None:
-        """Start it again; returns when it serves."""
+        """Start it again."""
+
+    async def ready(self) -> object:
+        """Return when it serves, and has all its places again."""
 
 
 def schedule(seed: int, seconds: int, names: Sequence[str]) -> list[FaultEvent]:
@@ -111,3 +114,4 @@ class Nemesis:
         await target.kill()
         await asyncio.sleep(fault.duration_us / _MICROS)
         await target.start()
+        await target.ready()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from chaos.__main__ import main, report
-from chaos.nemesis import KINDS, schedule
+from chaos.nemesis import KINDS, Nemesis, schedule
 from chaos.run import SCENARIOS, Outcome, run
+from sim.plans.plan import FaultEvent
 
 
 @pytest.mark.live
@@ -26,6 +29,40 @@ def test_a_schedule_is_its_seed() -> None:
     longer = schedule(7, 30, names)
     assert longer[:22] == schedule(7, 20, names), "more time adds faults and changes none"
     assert sorted(inject.kind for inject in longer[:2]) == sorted(KINDS)
+
+
+class Fragile:
+    """A process that takes its time to be ready, and may not be harmed before."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def pause(self) -> None:
+        self.said.append("pause")
+
+    def resume(self) -> None:
+        self.said.append("resume")
+
+    async def kill(self) -> None:
+        self.said.append("kill")
+
+    async def start(self) -> None:
+        self.said.append("start")
+
+    async def ready(self) -> None:
+        await asyncio.sleep(0)
+        self.said.append("ready")
+
+
+async def test_nobody_is_harmed_before_the_one_before_is_ready() -> None:
+    node = Fragile()
+    faults = [
+        FaultEvent(at, kind, ("n",), 1000) for at, kind in ((0, "crash"), (2000, "pause"), (4000, "crash"))
+    ]
+    nemesis = Nemesis({"n": node}, faults, lambda text: None)
+    await nemesis.torment(60, lambda: 1)
+    assert node.said == ["kill", "start", "ready", "pause", "resume", "kill", "start", "ready"]
+    assert nemesis.done == {"crash": 2, "pause": 1} and nemesis.in_flight == 3
 
 
 def test_the_scenarios_are_those_of_the_simulator(capsys: pytest.CaptureFixture[str]) -> None:
