@@ -12,10 +12,12 @@ Only the leader proposes such entries, by its clock:
   whether anybody asks for it or not;
 - now and then while any key has a time to live, so that little of it is lost where all replicas restart.
 
-Each replica keeps, beside the state, a *guess* of the slot's time: the tick of an entry and when it was applied here.
-An entry says no later tick than had come when it was proposed, and is applied after that, so whichever replica leads
-next, its guess is never ahead of the time that has really passed (but for the drift of clocks): no key ends early. It
-may be behind by what the replica was behind in applying, and by the time in which it did not run: a key may end late.
+Each replica keeps, beside the state, a *guess* of the slot's time: the tick of the last entry and when it was applied
+here. An entry says no later tick than had come when it was proposed, and is applied after that, so whichever replica
+leads next, between two entries its guess moves on by no more than the time that has really passed (but for the drift of
+clocks): no key ends early. It may be behind by what the replica was behind in applying, and by the time in which it did
+not run: a key may end late. A leader whose guess is behind tells the others a time that is less than theirs. They take
+it: keys that it stores end by its time, and would end early by that of whoever kept a later one.
 
 What may be lost, doubled or late: an entry that is lost is proposed again at the next heartbeat, or by the next leader;
 one that is applied twice, or late, finds a key that is gone, or one that was stored anew with a later tick.
@@ -100,7 +102,8 @@ class Ends:
 class LapseClock:
     """What one replica takes the time of its slot to be, and while it leads, what it proposed.
 
-    Invariant: never ahead of the time that has passed since the state's time was proposed.
+    Invariant: since any entry that was applied, it moved on by no more than the time that passed since that entry was
+    proposed.
     """
 
     __slots__ = ("_at_ns", "_is_under_way", "_place", "_proposed", "_tick")
@@ -122,14 +125,27 @@ class LapseClock:
             return max(self._tick, state_time)
         return max(state_time, self._tick + max(0, now_ns - self._at_ns) // TICK_NS)
 
-    def applied(self, state_time: int, now_ns: int) -> None:
-        """The state has this time now: count from here unless what was counted from is later already."""
-        if self._at_ns is None or state_time >= self._tick + max(0, now_ns - self._at_ns) // TICK_NS:
+    def applied(self, state_time: int, now_ns: int, *, is_own: bool) -> None:
+        """An entry was applied, and the state has this time now: count from here.
+
+        Parameters
+        ----------
+        state_time
+            A tick, which may be less than this replica took it to be.
+        now_ns
+            When that is, by this node's clock.
+        is_own
+            Whether this replica proposed it and leads still: it counts on from where it counted then, or each entry
+            would set it back by the time that it took to be committed.
+        """
+        if not is_own or self._at_ns is None:
             self._tick, self._at_ns = state_time, now_ns
 
-    def led(self) -> None:
+    def led(self, state_time: int, now_ns: int) -> None:
         """A leadership began: nothing of it is proposed yet."""
         self._proposed, self._is_under_way, self._place = 0, False, b""
+        if self._at_ns is None:
+            self._tick, self._at_ns = state_time, now_ns
 
     def is_new(self, time: int) -> bool:
         """Whether that tick is not in the log; it is from now on."""

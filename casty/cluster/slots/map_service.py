@@ -103,18 +103,21 @@ class SlotMaps:
         self.on_proposed(group)
         return is_proposed
 
-    def applied(self, entry: Sequence[Any]) -> bool:
-        """A LAPSE entry was applied; whether more keys are due, so that a part is to be proposed in another turn."""
-        self.heard()
+    def applied(self, entry: Sequence[Any], *, is_own: bool) -> bool:
+        """A LAPSE entry was applied; whether more keys are due, so that a part is to be proposed in another turn.
+
+        `is_own` says whether it was proposed in the leadership that this replica has.
+        """
+        self._lapses.applied(self._machine.time, self._clock.now(), is_own=is_own)
         if not entry[2]:
             return False
         self._lapses.part_applied()
         upcoming = self._machine.ends.next()
         return upcoming is not None and upcoming <= self._time()
 
-    def heard(self) -> None:
-        """The machine's time may have changed."""
-        self._lapses.applied(self._machine.time, self._clock.now())
+    def loaded(self) -> None:
+        """Another state took the place of the machine's."""
+        self._lapses.applied(self._machine.time, self._clock.now(), is_own=False)
 
     # -- reads
 
@@ -199,8 +202,7 @@ class SlotMaps:
 
     def led(self) -> None:
         """A leadership began."""
-        self._lapses.led()
-        self.heard()
+        self._lapses.led(self._machine.time, self._clock.now())
 
     def abandon(self, reply: list[object]) -> Iterable[Late]:
         """A leadership ended: return who waits and is to be told."""
