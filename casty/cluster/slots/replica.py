@@ -340,8 +340,8 @@ class SlotReplica:
     def _after_session_entry(self, reply: list[Any], applied: Entry, ended: int | None) -> None:
         entry: Any = unpack(applied.data)
         leader = self.leader
-        is_own = leader is not None and applied.term == self._led_term
-        if entry[0] == LAPSE and self.maps.applied(entry, is_own=is_own) and leader is not None:
+        is_known = leader is not None and applied.term <= self._led_term
+        if entry[0] == LAPSE and self.maps.applied(entry, is_known=is_known) and leader is not None:
             self.on_over(self._slot)
         if leader is not None:
             if entry[0] in OPENINGS and reply[0] == OK:
@@ -373,7 +373,8 @@ class SlotReplica:
         if group.is_leading and self.leader is None:
             self._led_term = term
             self.leader = SlotLeader(self.machine, self._ttl_ns, self._runtime.clock.now(), self._window)
-            self.maps.led()
+            log = group.core.log
+            self.maps.led(log.slice(max(group.applied_index, log.offset) + 1, group.core.lead_index))
         self._on_role(group)
 
     def may_speak(self, group: Group) -> bool:

@@ -15,10 +15,12 @@ from casty.cluster.slots.lapses import (
     Ends,
     LapseClock,
     lapse_of,
+    latest_of,
     needs_time,
 )
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
-from casty.cluster.slots.schema import COMMAND, LAPSE, LAPSED_AT_ONCE, OPEN, check_entry
+from casty.cluster.slots.schema import CANCEL, COMMAND, LAPSE, LAPSED_AT_ONCE, OPEN, check_entry
+from casty.consensus import Entry
 from casty.distributed.machines.base import DESTROY, MAP, OK
 from casty.distributed.machines.map import (
     COMPARE_AND_SET,
@@ -150,7 +152,7 @@ def test_only_a_leader_tells_the_time() -> None:
 
 def test_a_heartbeat_proposes_what_is_due_once_and_the_time_now_and_then(log: Log) -> None:
     clock, machine, now_ns = LapseClock(), log.machine, 50 * SECOND_NS
-    clock.led(0, now_ns)
+    clock.led(None, 0, now_ns)
     assert clock.heartbeat(machine.ends, 0, now_ns + 1000 * SECOND_NS) is None, "no key has a time to live"
     log.do(b"k", PUT_FOR, b"v", 16 * RENEW_SHARE * 100)
     assert clock.heartbeat(machine.ends, 0, now_ns + 15 * SECOND_NS) is None
@@ -166,11 +168,10 @@ def test_a_heartbeat_proposes_what_is_due_once_and_the_time_now_and_then(log: Lo
 
 
 class Told(NamedTuple):
-    """An entry in the log: the time of the slot after it, when it was proposed, and in which term."""
+    """An entry in the log: the time of the slot after it, and when it was proposed."""
 
     time: int
     true_ns: int
-    term: int
 
 
 class Replicas:
@@ -181,21 +182,22 @@ class Replicas:
         self._offsets = [draw.randrange(10**12) for _ in range(3)]
         self._clocks = [LapseClock() for _ in range(3)]
         self._applied = [0, 0, 0]
-        self._leader, self._term = -1, 0
+        self._leader = -1
         self.true_ns = 10**13
         self.told: list[Told] = []
 
     def elect(self, replica: int) -> None:
-        """Another leadership begins, and its leader applies all that is there before it speaks."""
-        self._leader, self._term = replica, self._term + 1
-        self._clocks[replica].led(self._state_time(replica), self._now_ns(replica))
-        self._apply(replica, len(self.told))
+        """Another leadership begins: its leader has all in its log, and speaks before it has applied that."""
+        self._leader = replica
+        unapplied = [entry.time for entry in self.told[self._applied[replica] :]]
+        logged = max(unapplied, default=None)
+        self._clocks[replica].led(logged, self._state_time(replica), self._now_ns(replica))
 
     def tell(self) -> None:
         """The leader puts its time into the log."""
         time = self._clocks[self._leader].time(self._state_time(self._leader), self._now_ns(self._leader))
         latest = self.told[-1].time if self.told else 0
-        self.told.append(Told(max(time, latest), self.true_ns, self._term))
+        self.told.append(Told(max(time, latest), self.true_ns))
 
     def apply(self) -> None:
         """Each replica applies some of what it did not."""
@@ -204,8 +206,8 @@ class Replicas:
 
     def _apply(self, replica: int, upto: int) -> None:
         for entry in self.told[self._applied[replica] : upto]:
-            is_own = replica == self._leader and entry.term == self._term
-            self._clocks[replica].applied(entry.time, self._now_ns(replica), is_own=is_own)
+            if replica != self._leader:
+                self._clocks[replica].applied(entry.time, self._now_ns(replica))
         self._applied[replica] = upto
 
     def _state_time(self, replica: int) -> int:
@@ -232,21 +234,25 @@ def test_no_key_ends_early_whoever_leads() -> None:
             assert (second.time - first.time - 1) * TICK_NS <= second.true_ns - first.true_ns
 
 
-def test_whoever_leads_loses_nothing_by_what_it_says() -> None:
-    """However long each entry takes to be committed, the time of a slot goes on as that of its leader's clock."""
-    clock = LapseClock()
-    clock.led(0, 0)
-    for second in range(1, 100):
-        assert clock.time(0, second * SECOND_NS) == second * RENEW_TICKS
-        clock.applied(second * RENEW_TICKS, second * SECOND_NS + SECOND_NS // 2, is_own=True)
-
-
 def test_a_leader_that_is_behind_sets_back_those_who_are_ahead() -> None:
     follower = LapseClock()
-    follower.led(0, 0)
+    follower.led(None, 0, 0)
     assert follower.time(0, 5 * SECOND_NS) == 500
-    follower.applied(251, 5 * SECOND_NS, is_own=False)
+    follower.applied(251, 5 * SECOND_NS)
     assert follower.time(251, 6 * SECOND_NS) == 351
+
+
+def test_a_new_leader_goes_on_from_the_last_entry_of_its_log() -> None:
+    """Whatever it took the time to be, and although it applies what it has in its log only later."""
+    leader = LapseClock()
+    leader.applied(69, 0)
+    leader.led(229, 69, 5 * SECOND_NS)
+    assert leader.time(69, 5 * SECOND_NS) == 229 and leader.time(229, 6 * SECOND_NS) == 329
+    entries = [
+        Entry(1, 0, b""),
+        *(Entry(1, 0, pack(row)) for row in ([LAPSE, 229, []], [CANCEL, 2], [LAPSE, 7, []])),
+    ]
+    assert latest_of(entries) == 229 and latest_of(entries[:1]) is None
 
 
 def test_which_key_is_over() -> None:
