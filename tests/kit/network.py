@@ -37,8 +37,8 @@ class Network(Generic[MessageT]):
         receive: Callable[[str, str, MessageT], object],
         lost: Callable[[str, str, MessageT], object] | None = None,
     ) -> None:
-        self._receive = receive
-        self._lost = lost
+        self.receive = receive
+        self.lost = lost
         self.flights: list[Flight[MessageT]] = []
         self.cuts: dict[tuple[str, str], None] = {}
 
@@ -78,14 +78,18 @@ class Network(Generic[MessageT]):
         """Let everything that is under way arrive twice, the copies behind the originals."""
         self.flights += list(self.flights)
 
+    def reverse(self) -> None:
+        """Let what was sent last arrive first."""
+        self.flights.reverse()
+
     def hop(self) -> bool:
         """Deliver what is under way now; whether anything is under way after that."""
         batch, self.flights = self.flights, []
         for flight in batch:
             if not self.is_cut(flight.sender, flight.to):
-                self._receive(*flight)
-            elif self._lost is not None:
-                self._lost(*flight)
+                self.receive(*flight)
+            elif self.lost is not None:
+                self.lost(*flight)
         return bool(self.flights)
 
     def deliver(self, hops: int = MOST_HOPS) -> None:

@@ -9,51 +9,16 @@ import pytest
 
 from casty.cluster.multiraft import host as hosts
 from casty.cluster.multiraft.host import Group, Host
-from casty.cluster.multiraft.snapshot_transfers import Whole, WholeLoad
-from casty.consensus import Core, Entry, Limits, Membership, Timing
+from casty.consensus import Core, Limits, Membership, Timing
 from casty.consensus.messages import APPEND, APPEND_REPLY, PRE_VOTE_REPLY, SNAPSHOT, VOTE, VOTE_REPLY
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
+from tests.kit.hosts import Applied
 from tests.kit.ports import Ports
 
 MS = 1_000_000
 TIMING = Timing(1000 * MS, 1500 * MS, 250 * MS, 10_000)
 EPOCH = 7
-
-
-class Recorder:
-    """A replica whose state is what it applied."""
-
-    def __init__(self) -> None:
-        self.state: list[bytes] = []
-        self.is_closed = False
-        self.fails_at = b""
-
-    def apply(self, index: int, entry: Entry) -> None:
-        if entry.data == self.fails_at:
-            raise MemoryError(index)
-        self.state.append(entry.data)
-
-    def role_changed(self, group: Group) -> None:
-        """Not looked at."""
-
-    def serve_read(self, token: int) -> None:
-        """Nobody reads."""
-
-    def refuse_read(self, token: int) -> None:
-        """Nobody reads."""
-
-    def begin_dump(self) -> Whole:
-        return Whole(pack(self.state), 8)
-
-    def begin_load(self) -> WholeLoad:
-        return WholeLoad(self._load)
-
-    def _load(self, data: bytes) -> None:
-        self.state = cast("list[bytes]", unpack(data))
-
-    def close(self) -> None:
-        self.is_closed = True
 
 
 class Bench:
@@ -66,7 +31,7 @@ class Bench:
         self.failed: list[tuple[int, Exception]] = []
         self.host = Host(ports.runtime, self._send, 1 << 20)
         self.host.on_failed = lambda group, error: self.failed.append((group.number, error))
-        self.replicas: dict[int, Recorder] = {}
+        self.replicas: dict[int, Applied] = {}
         id = f"b#1~{replica_number}" if replica_number else "b#1"
         for number in numbers:
             core = Core(
@@ -74,7 +39,7 @@ class Bench:
                 timing=TIMING, limits=Limits(), rounds=self.host.rounds,
                 election_timeout_ns=lambda: 1200 * MS,
             )  # fmt: skip
-            self.replicas[number] = Recorder()
+            self.replicas[number] = Applied()
             self.host.add(Group(number, EPOCH, core, self.replicas[number]))
 
     def _send(self, to: str, kind: int, body: bytes) -> bool:

@@ -11,8 +11,8 @@ from casty.cluster.node.replica_factory import CREATED_AT_ONCE, Groups
 from casty.config import Settings
 from casty.consensus import Role
 from casty.transport.output_batch import OutputBatch
+from tests.kit.hosts import Applied
 from tests.kit.ports import Ports
-from tests.unit.cluster.multiraft.test_host import Recorder
 
 EPOCH = 5
 ME = peer_key("a", "1")
@@ -40,7 +40,7 @@ class Starting:
 
     def _replica(self, slot: int, epoch: int, machine: ControlMachine) -> Replica:
         del slot, epoch, machine
-        return cast("Replica", Recorder())
+        return cast("Replica", Applied())
 
     def output(self) -> int:
         """Run what is due now, but nothing that this makes due; return how many groups there are then."""
