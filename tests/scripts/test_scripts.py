@@ -11,13 +11,16 @@ from tests.kit.script import Script, replay, scripts_in
 from tests.scripts.control_script import ControlScript
 from tests.scripts.founding_script import FoundingScript
 from tests.scripts.heartbeats_script import HeartbeatsScript
+from tests.scripts.joins_script import JoinsScript
 from tests.scripts.raft_script import RaftScript
+from tests.scripts.slots_script import SlotsScript
 
 HERE = Path(__file__).parent
 KINDS: dict[str, Callable[[], Script]] = {
     "raft": RaftScript, "founding": FoundingScript, "control": ControlScript, "heartbeats": HeartbeatsScript,
+    "slots": SlotsScript, "joins": JoinsScript,
 }  # fmt: skip
-FEWEST = {"raft": 18, "founding": 8, "control": 9, "heartbeats": 5}
+FEWEST = {"raft": 18, "founding": 8, "control": 9, "heartbeats": 5, "slots": 9, "joins": 7}
 """How many scripts there are of each kind, at the least: files that nobody finds are tested by nobody."""
 SCRIPTS = [path for kind in KINDS for path in scripts_in(HERE / kind)]
 
