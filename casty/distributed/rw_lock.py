@@ -42,15 +42,8 @@ class ReadSide(Holder):
     __slots__ = ("_both",)
     _kind = RW_LOCK
 
-    def __init__(
-        self,
-        both: _Both,
-        gateway: EntityGateway,
-        region_ref: RegionRef | None,
-        name: str,
-        timeout: float | None,
-    ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
+    def _join(self, both: _Both) -> None:
+        """Know the other side, and be known to it."""
         self._both = both
         both.read = self._holds
 
@@ -108,15 +101,8 @@ class WriteSide(Exclusive):
     __slots__ = ("_both",)
     _kind = RW_LOCK
 
-    def __init__(
-        self,
-        both: _Both,
-        gateway: EntityGateway,
-        region_ref: RegionRef | None,
-        name: str,
-        timeout: float | None,
-    ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
+    def _join(self, both: _Both) -> None:
+        """Know the other side, and be known to it."""
         self._both = both
         both.write = self._holds
 
@@ -195,10 +181,12 @@ class RwLock(Handle):
     def __init__(
         self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
     ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
+        super().__init__(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
+        self._reader = ReadSide(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
+        self._writer = WriteSide(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
         both = _Both()
-        self._reader = ReadSide(both, gateway, region_ref, name, timeout)
-        self._writer = WriteSide(both, gateway, region_ref, name, timeout)
+        self._reader._join(both)
+        self._writer._join(both)
 
     @property
     def read(self) -> ReadSide:

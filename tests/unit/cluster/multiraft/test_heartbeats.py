@@ -100,6 +100,7 @@ def test_rows_that_differ_renew_nothing_for_that_group_and_everything_for_the_ot
     host.remove(2)
     world.heartbeat("a")
     world.network.deliver(2)
+    assert "a" not in host.rounds.heard, "the leader of all of them was not heard of"
     assert [rows for _, _, (_, rows) in under_way(world, frames.ROWS)] == [
         [[1, 7, 1, 0, 0, 0], [2, 7, 1, 0, 0, 0]]
     ]
@@ -158,8 +159,11 @@ def test_the_leading_replica_is_named_as_well() -> None:
     world.group(1, "a~2", "b")
     world.lead("a")
     world.wait(1_100)
-    world.round("a")
-    assert world.lease_ms("a") == LEASE_MS
+    world.heartbeat("a")
+    world.network.deliver(1)
+    [(_, _, (_, flags))] = under_way(world, frames.HEARTBEAT_ACK)
+    assert flags == EQUAL
+    world.network.deliver()
     world.at["a"].host.groups[1].replica_number = 1
     world.wait(1_100)
     world.heartbeat("a")
