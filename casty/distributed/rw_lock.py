@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TypedDict, Unpack
 
 from casty.distributed.exclusive import Exclusive
 from casty.distributed.handle import Handle
@@ -28,6 +29,15 @@ class _Both:
         self.write: Holds | None = None
 
 
+class _Names(TypedDict):
+    """What a side is made with besides the holds of both: the arguments of `Handle`."""
+
+    gateway: EntityGateway
+    region_ref: RegionRef | None
+    name: str
+    timeout: float | None
+
+
 def _is_holding(holds: Holds | None) -> bool:
     """Whether the running task acquired something of these holds that is still good."""
     return holds is not None and holds.of(asyncio.current_task()) is not None
@@ -42,8 +52,8 @@ class ReadSide(Holder):
     __slots__ = ("_both",)
     _kind = RW_LOCK
 
-    def _join(self, both: _Both) -> None:
-        """Know the other side, and be known to it."""
+    def __init__(self, both: _Both, **names: Unpack[_Names]) -> None:
+        super().__init__(**names)
         self._both = both
         both.read = self._holds
 
@@ -101,8 +111,8 @@ class WriteSide(Exclusive):
     __slots__ = ("_both",)
     _kind = RW_LOCK
 
-    def _join(self, both: _Both) -> None:
-        """Know the other side, and be known to it."""
+    def __init__(self, both: _Both, **names: Unpack[_Names]) -> None:
+        super().__init__(**names)
         self._both = both
         both.write = self._holds
 
@@ -182,11 +192,9 @@ class RwLock(Handle):
         self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
     ) -> None:
         super().__init__(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
-        self._reader = ReadSide(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
-        self._writer = WriteSide(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
-        both = _Both()
-        self._reader._join(both)
-        self._writer._join(both)
+        names, both = _Names(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout), _Both()
+        self._reader = ReadSide(both, **names)
+        self._writer = WriteSide(both, **names)
 
     @property
     def read(self) -> ReadSide:
