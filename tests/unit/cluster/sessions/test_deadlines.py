@@ -7,7 +7,7 @@ import random
 import pytest
 
 from casty.cluster.sessions.call import MIN_SWEEP, MOST_AT_ONCE, SWEPT_AT_ONCE, Deadlines
-from tests.unit.cluster.region_world import ManualClock
+from tests.kit.clock import ManualClock
 
 SECOND = 1_000_000_000
 

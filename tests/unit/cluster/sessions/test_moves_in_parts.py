@@ -11,7 +11,7 @@ from casty.cluster.sessions import moves
 from casty.cluster.sessions import router as call_router
 from casty.distributed.machines.base import NOT_LEADER, OK
 from casty.parts import Parts
-from tests.unit.cluster.region_world import ManualClock
+from tests.kit.clock import ManualClock
 from tests.unit.cluster.sessions.test_lost_sessions import Changing, under_way
 
 PART = 3
