@@ -1,5 +1,7 @@
 """Event-sourced entities, and volatile ones beside them: both are unloaded when they are idle or too many.
 
+The events are in the slots, or in the journal of the run where there is one.
+
 A message is ``[sender, number, what, argument, reply to, witness]``. What an event-sourced entity does tells the
 witness in every way there is: a tell, a child, a pipe, and once its events are committed.
 """
@@ -108,7 +110,7 @@ class Ledgers:
     def _entity(
         self,
         region: str,
-        make: Callable[[str, Activation], Behavior[Message]],
+        make: Callable[[Process, str, Activation], Behavior[Message]],
         process: Process,
         system: object,
         entity_id: str,
@@ -117,7 +119,7 @@ class Ledgers:
         self.checks.watch(region, entity_id, slot)
         life = self._actors.began(entity_path(region, entity_id), process, system, slot)
         return Behaviors.with_lifecycle(
-            make(entity_id, life),
+            make(process, entity_id, life),
             post_stop=partial(self._stopped, life),
             pre_restart=partial(self._restarts, life),
         )
@@ -129,17 +131,19 @@ class Ledgers:
     async def _stopped(self, life: Activation, ctx: ActorContext[Message]) -> None:
         self._actors.over(life)
 
-    def _ledger(self, entity_id: str, life: Activation) -> Behavior[Message]:
+    def _ledger(self, process: Process, entity_id: str, life: Activation) -> Behavior[Message]:
         every = self.options.snapshot_every
         return Behaviors.event_sourced(
             entity_id=entity_id,
+            journal=self.recorder.journals.way(process.name),
             initial_state=Sum(),
             on_event=Sum.plus,
             on_command=_Ledger(self, self._actors, entity_id, life).on_command,
             snapshot_policy=None if every is None else SnapshotEvery(every),
         )
 
-    def _visit(self, entity_id: str, life: Activation) -> Behavior[Message]:
+    def _visit(self, process: Process, entity_id: str, life: Activation) -> Behavior[Message]:
+        del process, entity_id
         handled = [0]
 
         async def receive(ctx: ActorContext[Message], message: Message) -> None:
