@@ -14,6 +14,7 @@ from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.cluster.slots.records import record_key
 from casty.cluster.slots.schema import (
     ABANDON,
+    APPENDED,
     CANCEL,
     CLOSE,
     COMMAND,
@@ -28,6 +29,7 @@ from casty.distributed.machines.base import (
     BUSY,
     DESTROY,
     ELECTION,
+    EVENTS,
     EXPIRED,
     HOLDING_KINDS,
     LOCK,
@@ -253,6 +255,8 @@ class ShadowSlot:
     def _touched(self, plain: list[Any]) -> list[Entity]:
         if plain[0] == COMMAND:
             return [(plain[5], plain[6])]
+        if plain[0] == APPENDED:
+            return [(EVENTS, plain[1])]
         if plain[0] == CANCEL:
             return [(plain[3], plain[4])]
         if plain[0] == ABANDON:
