@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["LEDGERS", "LEDGER_IDS", "VISITS", "Ledgers", "Options"]
 
 Message = list[Any]
+Decision = Any
+"""What a command comes to: events, a behaviour, None, or a coroutine that returns one of these."""
 
 LEDGERS, VISITS = "ledgers", "visits"
 LEDGER_IDS = ("a", "b", "c", "d", "e", "f/g")
@@ -246,19 +248,27 @@ class _Ledger:
         self._entity_id = entity_id
         self._life = life
 
-    async def on_command(
-        self, ctx: ActorContext[Message], state: Sum, message: Message
-    ) -> Persisted[Entry] | Behavior[Message] | None:
-        """Do what a message says."""
-        sender, number, what, argument, reply_to, witness = message
+    def on_command(self, ctx: ActorContext[Message], state: Sum, message: Message) -> Decision:
+        """Do what a message says: at once, but for what is slow, so that commands go to the log together."""
+        sender, number, what, argument, *_ = message
         if not sender:  # a pipe's
             return None
         self._actors.handles(self._life, sender, number)
         self._ledgers.recorder.goal(f"ledgers did: {what}")
-        op = f"{sender}#{number}"
         if what == "slow":
-            await asyncio.sleep(argument / 1000)
-            self._actors.goes_on(self._life)
+            return self._slowly(ctx, state, message, argument / 1000)
+        return self._decide(ctx, state, message)
+
+    async def _slowly(
+        self, ctx: ActorContext[Message], state: Sum, message: Message, seconds: float
+    ) -> Decision:
+        await asyncio.sleep(seconds)
+        self._actors.goes_on(self._life)
+        return self._decide(ctx, state, message)
+
+    def _decide(self, ctx: ActorContext[Message], state: Sum, message: Message) -> Decision:
+        sender, number, what, argument, reply_to, witness = message
+        op = f"{sender}#{number}"
         if what == "read":
             _tell(reply_to, state)
             return None
