@@ -157,7 +157,7 @@ def _any_entry(data: bytes) -> Any:
     return schema.applicable(data)
 
 
-def _released_early(sound: Any) -> Any:
+def _early(sound: Any) -> Any:
     async def persist_together(life: Any, some: Any) -> None:
         """What a group of commands says leaves before the log has their events."""
         for one in some:
@@ -194,7 +194,7 @@ def _one_that_fails(sound: Any) -> Any:
 LEDGERS = (
     bug_in("events-heard-before-journal", "journal, then effects", ENTITIES, JournalStore, "persist", _not_waited_for),
     shown(
-        bug_in("group-heard-before-commit", "commit, then effects", ENTITIES, Life, "_persist_together", _released_early),
+        bug_in("group-heard-before-commit", "commit, then effects", ENTITIES, Life, "_persist_together", _early),
         f"{_GROUPS}::test_nothing_of_a_group_is_heard_before_it_is_on_record_nor_what_rests_on_it",
     ),
     shown(
@@ -202,7 +202,7 @@ LEDGERS = (
         f"{_GROUPS}::test_a_group_whose_actor_ends_before_the_next_command_is_told",
     ),
     shown(
-        bug_in("group-fails-with-its-last", "one command, one failure", ENTITIES, Life, "_commit_group", _one_that_fails),
+        bug_in("group-fails-with-its-last", "one failure", ENTITIES, Life, "_commit_group", _one_that_fails),
         f"{_GROUPS}::test_one_that_raises_does_not_take_along_those_before_it",
     ),
     shown(
