@@ -79,7 +79,7 @@ async def test_all_is_killed_under_load_and_the_log_is_what_was_acknowledged(
     where = str(tmp_path / "events.db") if server is None else server.dsn
     monkeypatch.setenv(WHERE, where)
     cluster = Cluster(3, tmp_path, extra=("--app", "tests.live.ledger_nodes:app"))
-    await cluster.start()
+    await cluster.start(WITHIN_S)
     try:
         async with ClusterClient(contact_points=cluster.contacts, system_name=cluster.system) as client:
             await client.ready()
@@ -90,7 +90,7 @@ async def test_all_is_killed_under_load_and_the_log_is_what_was_acknowledged(
                 if server is not None:
                     await asyncio.to_thread(server.kill)
                     await asyncio.to_thread(server.start)
-                await cluster.start()
+                await cluster.start(WITHIN_S)
             await load.go_on()
             await load.end()
     finally:

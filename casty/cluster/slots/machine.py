@@ -16,9 +16,8 @@ Entries are flat lists packed by the gateway and proposed as they came:
 
 What each field may be says `slot_schema`; an entry that is none of these is an outcome, on every replica the same.
 
-Every entry may be applied twice: a leader that does not know what became of its proposal never proposes again by
-itself, but a client does. OPEN is recognised by its attempt, COMMAND by its number, the others are idempotent. What is
-decided is decided here, at apply; a leader's look before proposing is a short cut.
+Every entry may be applied twice: whoever does not know what became of it sends it again. OPEN is recognised by its
+attempt, COMMAND by its number, the others are idempotent. What is decided is decided here, at apply.
 """
 
 from __future__ import annotations
