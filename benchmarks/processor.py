@@ -27,7 +27,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
@@ -190,7 +190,7 @@ def _reads(d: Distributed, callers: int) -> list[Call]:
 
 
 def _region_asks(
-    rig: Rig, region_name: str, entity: Callable[[str], Behavior[Question]], entities: int
+    rig: Rig, region_name: str, entity: Callable[[str], Behavior[Any]], entities: int
 ) -> Row:
     """Ask entities of a region, one a caller or all callers one of a few."""
     for member in rig.members:

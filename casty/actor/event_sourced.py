@@ -219,7 +219,9 @@ class Life(Generic[M, S, E]):
             was_awaited = inspect.isawaitable(result)
             if was_awaited:
                 if self._group:
+                    HELD.set(None)  # what others said leaves now
                     await self._commit_before(result)
+                    HELD.set(held)
                 result = await result
         except BaseException:
             held.drop()
