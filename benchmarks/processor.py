@@ -189,9 +189,7 @@ def _reads(d: Distributed, callers: int) -> list[Call]:
     return [d.counter(f"own-{number}", timeout=TIMEOUT_S).get for number in range(callers)]
 
 
-def _region_asks(
-    rig: Rig, region_name: str, entity: Callable[[str], Behavior[Any]], entities: int
-) -> Row:
+def _region_asks(rig: Rig, region_name: str, entity: Callable[[str], Behavior[Any]], entities: int) -> Row:
     """Ask entities of a region, one a caller or all callers one of a few."""
     for member in rig.members:
         member.spawn(Behaviors.sharded(entity, num_shards=SHARDS), region_name)

@@ -192,7 +192,10 @@ def _one_that_fails(sound: Any) -> Any:
 
 
 LEDGERS = (
-    bug_in("events-heard-before-journal", "journal, then effects", ENTITIES, JournalStore, "persist", _not_waited_for),
+    shown(
+        bug_in("events-heard-before-journal", "journal, then effects", ENTITIES, JournalStore, "persist", _not_waited_for),
+        f"{_SOURCED}::test_nothing_leaves_before_the_events_are_committed",
+    ),
     shown(
         bug_in("group-heard-before-commit", "commit, then effects", ENTITIES, Life, "_persist_together", _early),
         f"{_GROUPS}::test_nothing_of_a_group_is_heard_before_it_is_on_record_nor_what_rests_on_it",

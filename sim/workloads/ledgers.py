@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
@@ -27,6 +27,7 @@ from ..checks.step.introspection import inside
 from ..checks.step.ledgers import Entry, LedgerChecks, Sum
 from ..checks.violation import Violation
 from ..kernel.draws import Draws
+from .journals import Journals
 from .population import AS_PLANNED, Recorder, actors_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,13 @@ class Options(NamedTuple):
         )
 
 
+class LedgerRecorder(Recorder, Protocol):
+    """What the entities need of the recorder of their run."""
+
+    journals: Journals
+    """Who has the journal in which their events are; nobody where these are in the slots."""
+
+
 class Ledgers:
     """The entities of one run.
 
@@ -85,7 +93,12 @@ class Ledgers:
     """
 
     def __init__(
-        self, recorder: Recorder, actors: ActorChecks, checks: LedgerChecks, options: Options, slots: int
+        self,
+        recorder: LedgerRecorder,
+        actors: ActorChecks,
+        checks: LedgerChecks,
+        options: Options,
+        slots: int,
     ) -> None:
         self.recorder = recorder
         self.checks = checks
