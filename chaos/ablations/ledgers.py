@@ -171,7 +171,7 @@ def _nobody_told(_life: Any) -> None:
     """A group whose actor ends is forgotten."""
 
 
-def _not_waited_for(sound: Any) -> Any:
+def _unawaited(sound: Any) -> Any:
     async def persist(store: Any, expected: int, batch: Any) -> None:
         """The journal is told, and not waited for."""
         task = asyncio.ensure_future(sound(store, expected, batch))
@@ -193,7 +193,7 @@ def _one_that_fails(sound: Any) -> Any:
 
 LEDGERS = (
     shown(
-        bug_in("events-heard-before-journal", "journal, then effects", ENTITIES, JournalStore, "persist", _not_waited_for),
+        bug_in("events-heard-before-journal", "journal, then effects", ENTITIES, JournalStore, "persist", _unawaited),
         f"{_SOURCED}::test_nothing_leaves_before_the_events_are_committed",
     ),
     shown(
