@@ -36,6 +36,9 @@ LIFE = 2_000
 COMPARED = 41
 """Every so many entries the replicas are compared as a whole."""
 
+_LEADERS = (slot_schema.EXPIRE, slot_schema.LAPSE, slot_schema.APPENDED)
+"""Entries that fit and are taken of no gateway."""
+
 ADDED_BYTES = 5_000
 """What a reply may be longer than what it answers."""
 
@@ -138,7 +141,7 @@ def _apply_to_slots(run: _Run, pair: list[SlotMachine], index: int, data: bytes,
             run.fault("taken and then refused", data)
         if applied != Applied(applied.reply) or (is_compared and first.dump() != before):
             run.fault("refused and yet it did something", data)
-    elif not is_taken and slot_schema.applicable(data)[0] not in (slot_schema.EXPIRE, slot_schema.LAPSE):
+    elif not is_taken and slot_schema.applicable(data)[0] not in _LEADERS:
         run.fault("refused and then applied", data)
     if is_compared:
         whole = first.dump()

@@ -214,6 +214,16 @@ class RequestHandler:
             answers.add(call_id, [BAD, str(error)])
         self._mark(group, answers, call_id)
 
+    def append(self, slot: int, entry: list[Any], answers: ReplySink, call_id: int) -> bool:
+        """Propose events of an entity of a slot; False where this node does not lead it. Answered in a later turn."""
+        group = self._node.host.groups.get(slot + 1)
+        if group is None or not group.is_leading:
+            return False
+        self._node.host.ask(group, self.slots[slot].append, group, entry, answers, call_id)
+        self._mark(group, answers, call_id)
+        self._node.output.mark_due()
+        return True
+
     def _mark(self, group: Group, answers: ReplySink, call_id: int) -> None:
         """Let the group work, or say that nobody knows what became of the call at which its replica failed."""
         host = self._node.host

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from casty.distributed.machines.base import (
     BARRIER,
     BUSY,
     DESTROY,
+    EVENTS,
     HOLDING_KINDS,
     NO_EFFECTS,
     QUEUE,
     RELEASE,
     RESIZE,
     Command,
+    Context,
     Effect,
     Reply,
 )
+from casty.distributed.machines.events import APPEND, EVENT_LOGS
 from casty.distributed.machines.queue_shapes import WAITING
 from casty.distributed.machines.record import RECORDED
 
 __all__ = [
     "CLOSED", "DUMP_BYTES", "ENDED_AT_ONCE", "END_PART", "FORMER", "MAX_UNWEIGHED", "MIN_OUTCOMES", "PARTIES",
-    "TOKEN_BITS", "Applied", "MachineLimits", "ignore", "may_wait",
+    "TOKEN_BITS", "Applied", "MachineLimits", "appended", "ignore", "may_wait",
 ]  # fmt: skip
 
 TOKEN_BITS = 33
@@ -64,6 +67,22 @@ class Applied(NamedTuple):
     reply: Reply
     effects: Sequence[Effect] = NO_EFFECTS
     ended: int | None = None
+
+
+class Entities(Protocol):
+    """What is needed of the slot machine."""
+
+    entities: dict[tuple[int, bytes], Any]
+
+    def touch(self, key: tuple[int, bytes]) -> None:
+        """An entity is about to change in place."""
+
+
+def appended(machine: Entities, entry: Sequence[Any], context: Context) -> Applied:
+    """Apply an APPENDED entry: whoever repeats it tells by its numbers that it does, so it needs no session."""
+    key = (EVENTS, entry[1])
+    machine.touch(key)
+    return Applied(EVENT_LOGS.decide(machine.entities.get(key), [APPEND, *entry[2:]], context).reply)
 
 
 def may_wait(kind: int, command: Command) -> bool:

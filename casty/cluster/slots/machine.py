@@ -11,13 +11,13 @@ Entries are flat lists packed by the gateway and proposed as they came:
 ``[CANCEL, session, seq, kind, entity]``                       withdraw a request if it still waits
 ``[ABANDON, session, low, [[seq, kind, entity], ...]]``        withdraw requests, whatever became of them
 ``[LAPSE, time, [entity, ...]]``                               keys of maps whose time to live is over; see `lapses`
+``[APPENDED, log, writer, expected, [event, ...]]``            events of an entity that runs where the slot is led
 =============================================================  ===========================================
 
 What each field may be says `slot_schema`; an entry that is none of these is an outcome, on every replica the same.
 
-Every entry may be applied twice: a leader that does not know what became of its proposal never proposes
-again by itself, but a client does. OPEN is recognised by its attempt, COMMAND by its number, the others are
-idempotent. What is decided is decided here, at apply; a leader's look before proposing is a short cut.
+Every entry may be applied twice: whoever does not know what became of it sends it again. OPEN is recognised by its
+attempt, COMMAND by its number, the others are idempotent. What is decided is decided here, at apply.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from casty.cluster.slots.lifetimes import Lifetimes
 from casty.cluster.slots.pages import entries_page, names_page
 from casty.cluster.slots.questions import is_about_holder, named_holder
 from casty.cluster.slots.records import SlotRecords
-from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, EXPIRE, LAPSE, OPENINGS, applicable
+from casty.cluster.slots.schema import APPENDED, CANCEL, CLOSE, COMMAND, EXPIRE, LAPSE, OPENINGS, applicable
 from casty.cluster.slots.session_record import EntityKey, SlotSession
 from casty.cluster.slots.weights import Weights, weight_of
 from casty.distributed.machines.base import (
@@ -155,6 +155,8 @@ class SlotMachine:
             return self._end(kind, entry[1])
         if kind == CANCEL:
             return self._cancel(entry[1], entry[2], (entry[3], entry[4]))
+        if kind == APPENDED:
+            return applied.appended(self, entry, self._context)
         return self._lapse(*entry[1:]) if kind == LAPSE else self._abandon(*entry[1:])
 
     def _lapse(self, time: int, names: Sequence[bytes]) -> Applied:

@@ -27,6 +27,7 @@ from casty.cluster.slots.node_memory import NodeMemory
 from casty.cluster.slots.operations import KEEPALIVE_FIELDS, MARKS_BYTES, SCAN
 from casty.cluster.slots.schema import (
     ABANDON,
+    APPENDED,
     CANCEL,
     CLOSE,
     COMMAND,
@@ -34,6 +35,7 @@ from casty.cluster.slots.schema import (
     LAPSE,
     OPEN_FOR,
     OPENINGS,
+    check_append,
     check_entry,
     check_keepalive,
     check_read,
@@ -42,7 +44,8 @@ from casty.cluster.slots.weights import Weights
 from casty.cluster.slots.window import Window
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Entry
-from casty.distributed.machines.base import BAD, KIND_NAMES, MAP, OK, QUEUED, WITHDRAWN
+from casty.distributed.machines.base import BAD, EVENTS, KIND_NAMES, MAP, OK, QUEUED, TOO_LARGE, WITHDRAWN
+from casty.distributed.machines.events import APPEND
 from casty.errors import RemoteProtocolError
 from casty.events import HoldGranted, SessionEnded, SessionOpened
 from casty.parts import Parts
@@ -162,6 +165,28 @@ class SlotReplica:
         if self._budget.accepted(2 * len(payload)):
             self._memory.measure()
         self.proposals.propose(group.core, payload, answers, call_id)
+
+    def append(self, group: Group, entry: list[Any], answers: ReplySink, call_id: int) -> None:
+        """Propose an APPENDED entry, events of an entity that runs here; raises `RemoteProtocolError`.
+
+        Answered are a leader's refusals as to any request, `TOO_LARGE`, or what the log said when they were applied.
+        """
+        data = check_append(entry)
+        if len(data) > self._settings.max_value_bytes:
+            limit = self._settings.max_value_bytes
+            text = f"expected at most max_value_bytes = {limit} at once, found {len(data)} bytes"
+            answers.add(call_id, [TOO_LARGE, text])
+            return
+        budget = self._budget
+        if budget.is_full or budget.full_peers:
+            command = [COMMAND, 0, 0, 0, 0, EVENTS, entry[1], [APPEND, *entry[2:]]]
+            refused = self._memory.refusal(group, command, self.machine.entities.get((EVENTS, entry[1])))
+            if refused is not None:
+                answers.add(call_id, refused)
+                return
+        if budget.accepted(2 * len(data)):
+            self._memory.measure()
+        self.proposals.propose(group.core, data, answers, call_id)
 
     def _is_owner(self, session: int, proof: bytes) -> bool:
         known = self.machine.sessions.get(session)
@@ -321,7 +346,7 @@ class SlotReplica:
                 leader.settle(effects)
             if ended is not None:
                 leader.ended(ended)
-        if entry.data[1] != COMMAND:
+        if entry.data[1] not in (COMMAND, APPENDED):
             self._after_session_entry(reply, entry, ended)
         if self._observe and effects:
             self._report(effects)

@@ -11,16 +11,18 @@ from typing import Any
 
 from casty.cluster.slots.operations import KEEPALIVE_FIELDS, SCAN
 from casty.distributed.machines.base import COUNTER, EVENTS, MAP
+from casty.distributed.machines.events import APPEND, EVENT_LOGS
 from casty.distributed.machines.record import recorded_queries, recorded_shapes
 from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.machines.watching import MAP_QUERIES
 from casty.errors import RemoteProtocolError
 from casty.limits import MAX_NAME_BYTES, MAX_NUMBER, MAX_TIME
 from casty.schema import Case, Data, Number, Row, Rows, Tagged, compiled, flaw
-from casty.wire.pack import unpack
+from casty.wire.pack import pack, unpack
 
 __all__ = [
     "ABANDON",
+    "APPENDED",
     "CANCEL",
     "CLOSE",
     "COMMAND",
@@ -34,13 +36,14 @@ __all__ = [
     "OPEN_FOR",
     "READ",
     "applicable",
+    "check_append",
     "check_entry",
     "check_keepalive",
     "check_read",
     "may_be_of_client",
 ]  # fmt: skip
 
-OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE, OPEN_FOR = range(1, 9)
+OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE, OPEN_FOR, APPENDED = range(1, 10)
 OPENINGS = (OPEN, OPEN_FOR)
 
 LAPSED_AT_ONCE = 128
@@ -92,6 +95,7 @@ ENTRIES = Tagged(
         ABANDON: Row((COUNT, COUNT, REQUESTS)),
         LAPSE: Row((TIME, Rows(ENTITY, 0, LAPSED_AT_ONCE))),
         OPEN_FOR: Row((NAME, NAME, Number(1, MAX_NUMBER))),
+        APPENDED: Row((ENTITY, *EVENT_LOGS.shapes[APPEND].rules)),
     }
 )  # fmt: skip
 """By kind; `slot_machine` says what the fields are."""
@@ -110,6 +114,7 @@ KEEPALIVES = dict(zip(KEEPALIVE_FIELDS, (Row(_KEEPALIVE), Row((*_KEEPALIVE, Data
 """A row of a keep-alive, by its length; see `KEEPALIVE_FIELDS`."""
 
 _is_entry = compiled(ENTRIES)
+_is_append = ENTRIES.tests()[APPENDED]
 _is_read = compiled(READ)
 _is_keepalive = {length: compiled(row) for length, row in KEEPALIVES.items()}
 
@@ -178,9 +183,18 @@ def applicable(data: bytes) -> list[Any]:
 def check_entry(data: bytes) -> list[Any]:
     """Return a decoded entry of a gateway; raises `RemoteProtocolError` unless it fits and a gateway may send it."""
     entry = applicable(data)
-    if entry[0] in (EXPIRE, LAPSE):
-        raise RemoteProtocolError("slot entry: only a leader expires sessions, and tells the time")
+    if entry[0] in (EXPIRE, LAPSE, APPENDED):
+        raise RemoteProtocolError(
+            "slot entry: only a leader expires sessions, tells the time, and appends without a session"
+        )
     return entry
+
+
+def check_append(entry: list[Any]) -> bytes:
+    """Return the bytes of an APPENDED entry that this node made; raises `RemoteProtocolError` unless it fits."""
+    if not _is_append(entry):
+        raise RemoteProtocolError(flaw(ENTRIES, entry, "slot entry") or "slot entry: it fits no schema")
+    return pack(entry)
 
 
 _NUMBER_BYTES = {
