@@ -314,5 +314,5 @@ class _Consumer:
         """The actor ends; a reader that did not have the end learns that."""
         self._flow.detach()
         if not self._flow.is_drained:
-            self._say(self._stream.close(StreamEnd(Why.cancelled, "the consumer stopped")))
+            self._say(self._stream.close(StreamEnd(Why.lost, "the consumer stopped")))
             self._flow.wake()
