@@ -337,3 +337,16 @@ def test_a_failure_comes_behind_what_was_sent_and_drops_what_was_not() -> None:
 def test_messages_of_strangers_are_checked_where_they_are_made(make: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="expected"):
         make()
+
+
+def test_that_a_side_is_gone_ends_the_stream_for_the_other_behind_what_came() -> None:
+    pair = opened()
+    pair.step("put")
+    pair.step("down")
+    said = pair.consuming.lost("its process is gone")
+    assert isinstance(said, StreamClose) and said.end == StreamEnd(Why.lost, "its process is gone")
+    assert pair.consuming.is_settled and pair.consuming.tick() is None
+    pair.step("take")
+    assert pair.taken == [1]
+    pair.producing.lost("its process is gone")
+    assert pair.producing.is_closed and pair.producing.end == StreamEnd(Why.lost, "its process is gone")
