@@ -84,8 +84,14 @@ async def _put_without_waiting(feed: Any, element: object) -> None:
 
 STREAMS = (
     shown(Planted("stream-gap-unseen", "streams", "actors", Consuming, "came", _gap_unseen), _SWEEP),
-    shown(Planted("stream-end-believed", "streams", "actors", Consuming, "ending", _end_believed), _SWEEP),
-    shown(bug_in("stream-end-said-once", "streams", "actors", Producing, "_heard", _end_said_once), _SWEEP),
+    shown(
+        Planted("stream-end-believed", "streams", "actors", Consuming, "ending", _end_believed),
+        f"{_STATES}::test_a_lost_element_is_noticed_by_the_next_one_by_a_check_and_by_the_end",
+    ),
+    shown(
+        bug_in("stream-end-said-once", "streams", "actors", Producing, "_heard", _end_said_once),
+        f"{_STATES}::test_an_end_that_was_lost_is_said_again_until_it_is_confirmed",
+    ),
     shown(
         Planted("stream-put-without-waiting", "streams", "actors", Feed, "put", _put_without_waiting), _SWEEP
     ),
