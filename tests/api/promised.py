@@ -194,7 +194,9 @@ PROMISES = {
     ),
     "a reply leaves after its events are on record": f"{_SOURCED}nothing_leaves_before_the_events_are_committed",
     "each then of persisted is honoured": f"{_SOURCED}each_kind_of_then_is_honoured",
-    "journal=None works in a region": "cluster/test_entity_events.py::an_entity_outlives_its_node_and_nothing_acknowledged_is_lost",
+    "journal=None works in a region": (
+        "cluster/test_entity_events.py::an_entity_outlives_its_node_and_nothing_acknowledged_is_lost"
+    ),
     "a sharded region has one activation of an entity": (
         "unit/cluster/actors/test_regions.py::messages_reach_one_activation_from_everywhere"
     ),
