@@ -182,8 +182,8 @@ async def _run(callers: list[int], seconds: float) -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="casty-bench-") as folder:
         extra = ("--log-level", "warning", "--app", "benchmarks.entities:app")
         cluster = Cluster(3, Path(folder), system="bench", extra=extra)
-        await cluster.start()
         try:
+            await cluster.start()
             async with ClusterClient(contact_points=cluster.contacts, system_name="bench") as client:
                 await client.ready()
                 for name in (READ, ASK, INCREMENT, ADD, ADD_SHARED):
