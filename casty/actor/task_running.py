@@ -167,7 +167,9 @@ class _Runner:
         if asked.reply_to is not None:
             self._core.tell(asked.reply_to, result)
         elif isinstance(result, TaskFailed):
-            self._ctx.log.error("task %s failed", shown(asked.key), exc_info=result.exception)
+            self._core.failures.say(
+                f"task {shown(asked.key)} of {self._ctx.self.id} failed", result.exception
+            )
 
     async def _stopped(self) -> None:
         """Cancel all that run, and wait until they have ended."""
