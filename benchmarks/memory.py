@@ -16,6 +16,7 @@ from pathlib import Path
 from casty.cli.processes import Cluster
 from casty.client import ClusterClient
 from casty.distributed.facade import Distributed
+from casty.distributed.lock import Lock
 
 __all__ = ["main"]
 
@@ -70,12 +71,9 @@ async def _cycles(d: Distributed, first: int, count: int) -> None:
     await asyncio.gather(*(_worker(d, first + number * share, share) for number in range(WORKERS)))
 
 
-async def _filled(d: Distributed, cluster: Cluster, count: int) -> dict[str, float]:
+async def _filled(d: Distributed, cluster: Cluster, held: list[Lock]) -> dict[str, float]:
     """Return how many bytes a node grows by for each map entry of 100 bytes, and for each lock that is held."""
-    entries, held = (
-        d.map("entries", timeout=TIMEOUT_S),
-        [d.lock(f"held-{number}", timeout=TIMEOUT_S) for number in range(count)],
-    )
+    entries, count = d.map("entries", timeout=TIMEOUT_S), len(held)
 
     async def put(first: int) -> None:
         for number in range(first, count, WORKERS):
@@ -106,9 +104,11 @@ async def _run(cycles: int, entries: int) -> dict[str, object]:
             }
             async with ClusterClient(contact_points=cluster.contacts, system_name="bench") as client:
                 await client.ready()
-                result.update(await _filled(client.distributed(), cluster, entries))
+                d = client.distributed()
+                held = [d.lock(f"held-{number}", timeout=TIMEOUT_S) for number in range(entries)]
+                result.update(await _filled(d, cluster, held))
                 for part in range(4):
-                    await _cycles(client.distributed(), part * cycles, cycles // 4)
+                    await _cycles(d, part * cycles, cycles // 4)
                     result[f"after_{(part + 1) * cycles // 4}_mb"] = _resident(cluster)
             return result
         finally:

@@ -23,6 +23,7 @@ from benchmarks.memory import resident_bytes
 from casty import ClusterClient
 from casty.cli.processes import HOST, Cluster, NodeProcess, free_ports
 from casty.cli.status import fetch_status
+from casty.distributed.lock import Lock
 from sim import World
 
 __all__ = ["main", "simulated"]
@@ -177,10 +178,10 @@ async def _clients(count: int) -> None:
             for client in clients:
                 await client.__aenter__()
             try:
-                await _rest_with_locks(cluster, clients)
+                locks = await _rest_with_locks(cluster, clients)
                 grown_bytes = (_resident(cluster) - before_bytes) / len(cluster.nodes) / count
                 print(
-                    f"{count:>5} clients: a session, with its link and lock, takes {grown_bytes:.0f} bytes a node"
+                    f"{len(locks):>5} clients: a session, with its link and lock, takes {grown_bytes:.0f} bytes a node"
                 )
             finally:
                 await asyncio.gather(*[client.__aexit__() for client in clients])
@@ -192,7 +193,7 @@ def _resident(cluster: Cluster) -> int:
     return sum(resident_bytes(node.pid) for node in cluster.nodes.values() if node.pid is not None)
 
 
-async def _rest_with_locks(cluster: Cluster, clients: list[ClusterClient]) -> None:
+async def _rest_with_locks(cluster: Cluster, clients: list[ClusterClient]) -> list[Lock]:
     locks = [
         client.distributed().lock(f"lock-{number}", timeout=120.0) for number, client in enumerate(clients)
     ]
@@ -211,6 +212,7 @@ async def _rest_with_locks(cluster: Cluster, clients: list[ClusterClient]) -> No
         f"{', '.join(f'{each:.2f}' for each in used)} % of a core a node",
         flush=True,
     )
+    return locks
 
 
 def main() -> int:

@@ -67,7 +67,7 @@ def test_nobody_waits_long_while_each_node_is_replaced_by_another_one(seed: int)
         waiting = Waiting(world, await world.client())
         await asyncio.sleep(2)
         waiting.longest_s = 0.0
-        there = list(NAMES)
+        there: list[str] = list(NAMES)
         for number in range(4, 7):
             await add(world, f"node-{number}", *there)
             there.append(f"node-{number}")
