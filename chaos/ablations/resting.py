@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from casty.cluster.actors import presence
 from casty.cluster.node import leader_tasks
 from casty.transport.link_watch import LinkWatch, RestingLinks
 
@@ -40,7 +41,16 @@ def _alone(self: Any, short_s: float) -> float:
     return short_s
 
 
+def _heard_just_now(_group: Any, now_ns: int) -> int:
+    """Whoever is linked hears the control group's leader."""
+    return now_ns
+
+
 RESTING = (
+    shown(
+        Planted("links-are-sight", "a minority judges nobody", "", presence, "heard_ns", _heard_just_now),
+        "tests/unit/cluster/actors/test_presence.py::test_who_is_sighted",
+    ),
     shown(
         bug_in("said-in-its-sleep", "silent links are found", "", LinkWatch, "said", _sleeps_on),
         f"{_TESTS}::test_what_is_said_ends_the_rest_and_a_silent_link_is_found_as_soon_as_ever",
