@@ -32,10 +32,8 @@ __all__ = ["Connection", "ConnectionHandler", "Handshake", "LinkFailed"]
 
 LINGER_S = 1.0
 """How long a closed link may take to send what was queued."""
-
 LOOK_UNITS = 8
 """So many units are served between two looks at the clock."""
-
 _HANDSHAKE, _OPEN, _CLOSED = range(3)
 _FIRST_MESSAGE, _LAST_MESSAGE = frames.ACTOR, frames.ENTITY
 """Kinds of frames with a message of an actor."""
@@ -300,7 +298,8 @@ class Connection:
             self._timed(self._intake, data)
         else:
             self._in_turn(data)
-        if self._watch.is_resting and self.messages_in != self._told_in and self._watch.wake():
+        if self._watch.is_resting and self.messages_in != self._told_in:
+            self._watch.wake()
             self._arm_look()  # to confirm them
         return self._buffer.missing_bytes
 
@@ -568,8 +567,8 @@ class Connection:
     def _check(self) -> None:
         """Ping a silent link, and give up one that stays silent."""
         # A late tick counts once, so a pause of this process is no silence of the other.
-        is_silent, is_told = self._is_silent(), self.messages_in == self._told_in
-        look = self._watch.look(is_silent=is_silent, is_busy=not is_told)
+        is_told = self.messages_in == self._told_in
+        look = self._watch.look(is_silent=self._is_silent(), is_busy=not is_told)
         self._is_heard = False
         if look is Look.DEAD:
             self._fail(f"half-open: silent for {self._settings.unreachable_after_s} s")
