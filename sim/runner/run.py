@@ -11,7 +11,7 @@ from casty.cluster.control.upkeep import FORGOTTEN_AFTER
 from casty.config import Settings
 from casty.consensus import Role
 from casty.errors import NotStarted
-from casty.transport.connection import MISSED_PINGS
+from casty.transport.link_watch import MISSED_PINGS
 
 from ..checks.history.check import check_history
 from ..checks.history.losses import check_losses
