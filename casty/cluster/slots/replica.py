@@ -42,9 +42,11 @@ from casty.cluster.slots.weights import Weights
 from casty.cluster.slots.window import Window
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Entry
-from casty.distributed.machines.base import BAD, KIND_NAMES, MAP, OK, QUEUED, WITHDRAWN
+from casty.distributed.machines.base import BAD, KIND_NAMES, MAP, OK, QUEUED, WITHDRAWN, Reply
+from casty.distributed.machines.record import RECORDED, TOKEN_KINDS
 from casty.errors import RemoteProtocolError
 from casty.events import HoldGranted, SessionEnded, SessionOpened
+from casty.limits import MAX_GENERATION
 from casty.parts import Parts
 from casty.ports import Runtime
 from casty.wire.pack import unpack
@@ -127,11 +129,10 @@ class SlotReplica:
         """
         entry = check_entry(payload)
         leader = self.leader
-        if entry[0] == OPEN_FOR:
-            refused = self.machine.lifetimes.refusal(entry[3])
-            if refused is not None:
-                answers.add(call_id, refused)
-                return
+        refused = self._refusal(entry)
+        if refused is not None:
+            answers.add(call_id, refused)
+            return
         if entry[0] not in OPENINGS and not self._is_owner(entry[1], proof):
             self._disown(group, answers, call_id)
             return
@@ -162,6 +163,18 @@ class SlotReplica:
         if self._budget.accepted(2 * len(payload)):
             self._memory.measure()
         self.proposals.propose(group.core, payload, answers, call_id)
+
+    def _refusal(self, entry: list[Any]) -> Reply | None:
+        """Return what a checked entry is answered that asks for what nobody may have; None for all others."""
+        if entry[0] == OPEN_FOR:
+            return self.machine.lifetimes.refusal(entry[3])
+        if entry[0] == COMMAND and entry[7][0] == RECORDED and entry[5] in TOKEN_KINDS:
+            # It stays, and a cluster whose slot is at the end of generations can never be made anew. What founders
+            # believe of each other is believed here, and the clock grows, so there is always a next one.
+            most = MAX_GENERATION // 2 + min(self._runtime.clock.wall_s(), MAX_GENERATION // 2)
+            if entry[7][2] >= most:
+                return [BAD, f"slot entry: expected a generation below {most}, found {entry[7][2]}"]
+        return None
 
     def _is_owner(self, session: int, proof: bytes) -> bool:
         known = self.machine.sessions.get(session)
