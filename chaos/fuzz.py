@@ -154,7 +154,9 @@ def _apply_to_slots(run: _Run, pair: list[SlotMachine], index: int, data: bytes,
             run.fault("taken and then refused", data)
         if applied != Applied(applied.reply) or (is_compared and first.dump() != before):
             run.fault("refused and yet it did something", data)
-    elif not is_taken and slot_schema.applicable(data)[0] not in (slot_schema.EXPIRE, slot_schema.LAPSE):
+    elif not is_taken and slot_schema.applicable(data)[0] not in (
+        slot_schema.EXPIRE, slot_schema.LAPSE, slot_schema.SETTLE,
+    ):  # fmt: skip
         run.fault("refused and then applied", data)
     if is_compared:
         whole = first.dump()

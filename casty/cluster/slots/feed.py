@@ -1,11 +1,12 @@
 """What who watches a map hears of one slot: the latest changes of its maps, and who waits for the next. Pure.
 
 A watch is a question that is asked again and again: "what happened to this key, or to the keys of this map, after what
-I know?". A change finds who waits for it by two names, that of its key and what all keys of its map begin with; who asks
-for the keys that begin with anything else is answered when its time is over. What the watcher knows it says itself, the *cursor* ``[origin, at, state, position]``: of which log (the
-cluster's generation and the epoch of the slot), up to which index of it, and of which keys: of none (`NOTHING`), of
-those up to a name (`PART`), or of all (`ALL`). The slot's leader answers with what is new and the cursor after it, or
-keeps the question until something is new. So nothing of a watch outlives its question, and a leader knows nobody.
+I know?". A change finds who waits for it by two names, that of its key and what all keys of its map begin with; who
+asks for the keys that begin with anything else is answered when its time is over. What the watcher knows it says
+itself, the *cursor* ``[origin, at, state, position]``: of which log (the cluster's generation and the epoch of the
+slot), up to which index of it, and of which keys: of none (`NOTHING`), of those up to a name (`PART`), or of all
+(`ALL`). The slot's leader answers with what is new and the cursor after it, or keeps the question until something is
+new. So nothing of a watch outlives its question, and a leader knows nobody.
 
 =========  ================================================  ==========================================================
 cursor     the leader has all changes since                  it has not

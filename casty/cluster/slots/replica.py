@@ -18,6 +18,7 @@ from casty.cluster.multiraft.proposals import (
     ReplySink,
     answer,
 )
+from casty.cluster.slots.debts import Payments
 from casty.cluster.slots.dump import SlotDump, SlotLoad
 from casty.cluster.slots.leader import EXPIRY_WORK, SlotLeader
 from casty.cluster.slots.lifetimes import Lifetimes
@@ -34,6 +35,7 @@ from casty.cluster.slots.schema import (
     LAPSE,
     OPEN_FOR,
     OPENINGS,
+    SETTLE,
     check_entry,
     check_keepalive,
     check_read,
@@ -68,7 +70,8 @@ class SlotReplica:
     """One replica of one slot."""
 
     __slots__ = (
-        "_budget", "_former", "_has_failed", "_last_read", "_led_term", "_memory", "_observe", "_on_role", "_reads",
+        "_budget", "_former", "_has_failed", "_last_read", "_led_term", "_memory", "_observe", "_on_role",
+        "_payments", "_reads",
         "_runtime", "_settings", "_slot", "_ttl_ns", "_window", "leader", "machine", "maps", "on_late", "on_over",
         "proposals",
     )  # fmt: skip
@@ -99,6 +102,7 @@ class SlotReplica:
         """Told of the slot when `propose_part` has something to do; a turn of its own is due to each part."""
         self.on_late: Callable[[Iterable[Late]], None] = answer
         """Given the answers of those who have to ask another leader: they may be very many."""
+        self._payments = Payments()
         self._former: Parts[None] = Parts(runtime.clock, _freed, FREED_AT_ONCE)
         """Steps that free a state which was replaced by a restored one."""
         self._slot = slot
@@ -271,6 +275,7 @@ class SlotReplica:
         self.maps.tick(group)
         if self._budget.is_full:
             self.maps.shed()
+        self._see_to_debts()
         if not self.machine.sessions:
             return 0
         spent = 0
@@ -299,6 +304,7 @@ class SlotReplica:
         leader = self.leader
         if leader is not None and _may_speak(group, now_ns):
             self.maps.propose_part(group)
+            self._pay(group)
         part = leader.next_part() if leader is not None and _may_speak(group, now_ns) else None
         if leader is None or part is None:
             return False
@@ -307,6 +313,16 @@ class SlotReplica:
             leader.part_refused(session)
             return False  # the next heartbeat finds it
         return leader.has_part
+
+    def _see_to_debts(self) -> None:
+        """Ask for a turn where the next part of what is owed is to be proposed."""
+        if self.machine.debts and self.leader is not None and not self._payments.is_under_way:
+            self.on_over(self._slot)
+
+    def _pay(self, group: Group) -> None:
+        entry = self._payments.next(self.machine.debts)
+        if entry is not None and not self.proposals.propose(group.core, entry, NOBODY, 0):
+            self._payments = Payments()  # the next heartbeat finds it
 
     # -- what the host tells
 
@@ -334,8 +350,12 @@ class SlotReplica:
                 leader.settle(effects)
             if ended is not None:
                 leader.ended(ended)
-        if entry.data[1] != COMMAND:
+        if entry.data[1] == SETTLE:
+            self._payments = Payments()
+        elif entry.data[1] != COMMAND:
             self._after_session_entry(reply, entry, ended)
+        if self.machine.debts:
+            self._see_to_debts()
         if self._observe and effects:
             self._report(effects)
 
@@ -388,6 +408,7 @@ class SlotReplica:
             self.leader = SlotLeader(self.machine, self._ttl_ns, self._runtime.clock.now(), self._window)
             log = group.core.log
             self.maps.led(log.slice(max(group.applied_index, log.offset) + 1, group.core.lead_index))
+            self._payments = Payments()
         self._on_role(group)
 
     def may_speak(self, group: Group) -> bool:

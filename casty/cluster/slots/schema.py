@@ -33,6 +33,7 @@ __all__ = [
     "OPENINGS",
     "OPEN_FOR",
     "READ",
+    "SETTLE",
     "applicable",
     "check_entry",
     "check_keepalive",
@@ -40,7 +41,7 @@ __all__ = [
     "may_be_of_client",
 ]  # fmt: skip
 
-OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE, OPEN_FOR = range(1, 9)
+OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE, OPEN_FOR, SETTLE = range(1, 10)
 OPENINGS = (OPEN, OPEN_FOR)
 
 LAPSED_AT_ONCE = 128
@@ -92,6 +93,7 @@ ENTRIES = Tagged(
         ABANDON: Row((COUNT, COUNT, REQUESTS)),
         LAPSE: Row((TIME, Rows(ENTITY, 0, LAPSED_AT_ONCE))),
         OPEN_FOR: Row((NAME, NAME, Number(1, MAX_NUMBER))),
+        SETTLE: Row((KIND, ENTITY)),
     }
 )  # fmt: skip
 """By kind; `slot_machine` says what the fields are."""
@@ -178,8 +180,8 @@ def applicable(data: bytes) -> list[Any]:
 def check_entry(data: bytes) -> list[Any]:
     """Return a decoded entry of a gateway; raises `RemoteProtocolError` unless it fits and a gateway may send it."""
     entry = applicable(data)
-    if entry[0] in (EXPIRE, LAPSE):
-        raise RemoteProtocolError("slot entry: only a leader expires sessions, and tells the time")
+    if entry[0] in (EXPIRE, LAPSE, SETTLE):
+        raise RemoteProtocolError("slot entry: only a leader expires sessions, tells the time and settles")
     return entry
 
 

@@ -220,7 +220,11 @@ def test_changes_of_keys_that_are_on_a_later_page_are_not_told(slot: Slot) -> No
     slot.do(K + b"2", PUT, b"2")
     first = slot.ask(BEGIN, limit=1)
     assert first is not None
-    assert first[0] == [ORIGIN, slot.index, PART, K + b"1"] and first[3] == [b"", K + b"1", [[K + b"1", b"1"]]]
+    assert first[0] == [ORIGIN, slot.index, PART, K + b"1"] and first[3] == [
+        b"",
+        K + b"1",
+        [[K + b"1", b"1"]],
+    ]
     slot.do(K + b"2", PUT, b"3")
     slot.do(K + b"1", PUT, b"4")
     second = slot.ask(first[0])
@@ -325,7 +329,9 @@ def test_the_map_of_a_key_is_found_in_it(length: int) -> None:
     assert map_of(pack(["n" * length, 5])) == prefix
 
 
-@pytest.mark.parametrize("entity", [b"", b"\x92", b"\x92\xd9", b"\x92\xda\x01", b"other", b"\x92\xc4\x01a", b"\x92\xa5ab"])
+@pytest.mark.parametrize(
+    "entity", [b"", b"\x92", b"\x92\xd9", b"\x92\xda\x01", b"other", b"\x92\xc4\x01a", b"\x92\xa5ab"]
+)
 def test_what_is_the_key_of_no_map_stands_for_itself(entity: bytes) -> None:
     assert map_of(entity) == entity
 
