@@ -12,6 +12,7 @@ from casty.distributed.machines.base import (
     EVENTS,
     HOLDING_KINDS,
     NO_EFFECTS,
+    OVERLOADED,
     QUEUE,
     RELEASE,
     RESIZE,
@@ -26,7 +27,7 @@ from casty.distributed.machines.record import RECORDED
 
 __all__ = [
     "CLOSED", "DUMP_BYTES", "ENDED_AT_ONCE", "END_PART", "FORMER", "MAX_UNWEIGHED", "MIN_OUTCOMES", "PARTIES",
-    "TOKEN_BITS", "Applied", "MachineLimits", "appended", "ignore", "may_wait",
+    "TOKEN_BITS", "Applied", "MachineLimits", "appended", "ignore", "may_wait", "refused_wait",
 ]  # fmt: skip
 
 TOKEN_BITS = 33
@@ -90,6 +91,15 @@ def may_wait(kind: int, command: Command) -> bool:
     if kind == QUEUE:
         return (command[3][0] if command[0] == RECORDED else command[0]) in WAITING
     return command[0] not in (DESTROY, RELEASE, RESIZE)
+
+
+def refused_wait(outcomes: int, waits: int, limits: MachineLimits) -> Reply | None:
+    """Return what a request is answered that might wait or hold, by what its session has of such; see `SlotMachine`."""
+    if outcomes >= max(limits.max_waiters, MIN_OUTCOMES):
+        return [BUSY, "too many outcomes of waiting calls; confirm some first"]
+    if waits >= limits.max_waiters + limits.max_entities:
+        return [OVERLOADED, "max_entities", limits.max_entities]
+    return None
 
 
 def ignore(index: int, name: bytes, value: bytes | None, what: int) -> None:

@@ -3,6 +3,21 @@
 The slot's leader checks an entry before it proposes it, and every replica checks it again before it applies it: what
 does not fit is then an outcome, the same everywhere, and never an exception in one replica or in all of them. What each
 kind of structure takes says the structure itself; see `Structure.commands`.
+
+Entries are flat lists packed by the gateway, or by the slot's leader, and proposed as they came:
+
+=============================================================  ===========================================
+``[OPEN, attempt, gateway]``                                   a session; its number is the entry's index
+``[OPEN_FOR, attempt, gateway, ttl_ms]``                       one with a time to live of its own
+``[COMMAND, session, seq, low, wait_low, kind, entity, cmd]``  one request of a session
+``[CLOSE, session]``                                           the client leaves, or a part of that
+``[EXPIRE, session]``                                          the leader gave the client up, or a part of that
+``[CANCEL, session, seq, kind, entity]``                       withdraw a request if it still waits
+``[ABANDON, session, low, [[seq, kind, entity], ...]]``        withdraw requests, whatever became of them
+``[LAPSE, time, [entity, ...]]``                               keys of maps whose time to live is over; see `lapses`
+``[APPENDED, log, writer, expected, [event, ...]]``            events of an entity that runs where the slot is led
+``[SETTLE, kind, entity]``                                     tell the next of whom the entity owes something
+=============================================================  ===========================================
 """
 
 from __future__ import annotations
@@ -35,6 +50,7 @@ __all__ = [
     "OPENINGS",
     "OPEN_FOR",
     "READ",
+    "SETTLE",
     "applicable",
     "check_append",
     "check_entry",
@@ -43,7 +59,7 @@ __all__ = [
     "may_be_of_client",
 ]  # fmt: skip
 
-OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE, OPEN_FOR, APPENDED = range(1, 10)
+OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE, OPEN_FOR, APPENDED, SETTLE = range(1, 11)
 OPENINGS = (OPEN, OPEN_FOR)
 
 LAPSED_AT_ONCE = 128
@@ -96,6 +112,7 @@ ENTRIES = Tagged(
         LAPSE: Row((TIME, Rows(ENTITY, 0, LAPSED_AT_ONCE))),
         OPEN_FOR: Row((NAME, NAME, Number(1, MAX_NUMBER))),
         APPENDED: Row((ENTITY, *EVENT_LOGS.shapes[APPEND].rules)),
+        SETTLE: Row((KIND, ENTITY)),
     }
 )  # fmt: skip
 """By kind; `slot_machine` says what the fields are."""
@@ -183,9 +200,9 @@ def applicable(data: bytes) -> list[Any]:
 def check_entry(data: bytes) -> list[Any]:
     """Return a decoded entry of a gateway; raises `RemoteProtocolError` unless it fits and a gateway may send it."""
     entry = applicable(data)
-    if entry[0] in (EXPIRE, LAPSE, APPENDED):
+    if entry[0] in (EXPIRE, LAPSE, APPENDED, SETTLE):
         raise RemoteProtocolError(
-            "slot entry: only a leader expires sessions, tells the time, and appends without a session"
+            "slot entry: only a leader expires sessions, tells the time, appends without a session, and settles"
         )
     return entry
 

@@ -169,7 +169,9 @@ class QueueItems:
         places = [*_places(state)]
         if len(places) != len({number for number, *_ in places}):
             self._report(38, f"queue {name!r}: an item is in two places: {sorted(places)[:20]}")
-        for session, seq in (*state.reserved, *state.getters, *state.putters, *state.revoked):
+        for session, seq in (
+            *state.reserved, *state.getters, *state.putters, *state.revoked, *state.dismissed,
+        ):  # fmt: skip
             if session not in machine.sessions:
                 self._report(24, f"queue {name!r} has request {(session, seq)} of a session that is gone")
 

@@ -21,6 +21,7 @@ from casty.cluster.slots.schema import (
     EXPIRE,
     LAPSE,
     OPENINGS,
+    SETTLE,
 )
 from casty.consensus import Entry
 from casty.distributed.machines import map as maps
@@ -204,7 +205,7 @@ class ShadowSlot:
         self._tokens: dict[Entity, int] = {}
         self._waiting: dict[Entity, list[tuple[int, int]]] = {}
         self.queues = QueueItems(lambda number, text: self._broken(number, self.applied, text))
-        self._lines = Lines(self._broken)
+        self._lines = Lines(self._broken, lambda: self.machine.debts)
 
     def apply(self, index: int, plain: list[Any], data: bytes) -> list[Any] | None:
         """Apply one entry and check what it did; return the answer to a command that was not answered before."""
@@ -261,6 +262,8 @@ class ShadowSlot:
             return [(plain[3], plain[4])]
         if plain[0] == ABANDON:
             return list(dict.fromkeys((row[1], row[2]) for row in plain[3]))
+        if plain[0] == SETTLE:
+            return [(plain[1], plain[2])]
         session = self.machine.sessions.get(plain[1]) if plain[0] in (CLOSE, EXPIRE) else None
         return [] if session is None else list(session.entities)
 
@@ -396,8 +399,9 @@ class ShadowSlot:
     @staticmethod
     def _requests(entity: Entity, state: Any) -> list[tuple[int, int]]:
         tables = (state.arrivals,) if entity[0] == BARRIER else (state.grants, state.waiters, state.revoked)
+        tables = (*tables, state.dismissed)
         if entity[0] == ELECTION:
-            tables = (*tables, state.watchers)
+            tables = (*tables, state.watchers, state.stale)
         return [key for table in tables for key in table]
 
     def _check_tokens(self, index: int, entity: Entity, line: Any) -> None:
