@@ -115,7 +115,7 @@ ENTRIES = Tagged(
         SETTLE: Row((KIND, ENTITY)),
     }
 )  # fmt: skip
-"""By kind; `slot_machine` says what the fields are."""
+"""By kind; the head of this module says what the fields are."""
 
 READ = Row(
     (
