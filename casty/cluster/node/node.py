@@ -196,12 +196,11 @@ class Node:
         self.heartbeats = Heartbeats(
             self.host, clock, self.replica_id, self.links.send, self.failure_detector.answered, budget, ttl_ns
         )
-        self.leaders = LeaderTable()
+        self.leaders, self.relays = LeaderTable(), Relays(clock)
         complaint = Complaint(self.runtime.clock, log, SECOND_NS, logging.ERROR)
         self.publisher = TopologyPublisher(
             self.links, self.leaders, self.node_id, self._topology_changed, complaint
         )
-        self.relays = Relays(runtime.clock)
         self.control_calls = ControlCalls(clock, self.relays, self.control_leader, self.send_to_node)
         self.control = ControlReplica(self.control_changed, self._role_changed)
         self.requests = RequestHandler(self)
