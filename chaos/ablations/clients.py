@@ -6,10 +6,10 @@ from typing import Any
 
 from casty.cluster.control.topology import LeaderTable
 from casty.cluster.node.topology_publisher import Feed
-from casty.cluster.sessions.client_session import Ledger
+from casty.cluster.sessions.core.client_session import Ledger
+from casty.cluster.sessions.core.keepalive import KeepAlive
+from casty.cluster.sessions.core.session_core import SessionCore
 from casty.cluster.sessions.grant import Hold
-from casty.cluster.sessions.keepalive import KeepAlive
-from casty.cluster.sessions.router import CallRouter
 from casty.distributed.machines.base import UNKNOWN
 from casty.errors import Unavailable
 
@@ -20,7 +20,7 @@ __all__ = ["CLIENTS"]
 
 def _valid_for_ever(hold: Any) -> bool:
     """`held` does not end when the cluster was not heard of for too long."""
-    return not hold._is_over
+    return not hold.held.is_over
 
 
 def _from_receipt(right: Any) -> Any:
@@ -28,7 +28,7 @@ def _from_receipt(right: Any) -> Any:
 
     def covered(keep_alive: Any, ledger: Any, sent_ns: int) -> None:
         del sent_ns
-        right(keep_alive, ledger, keep_alive._clock.now())
+        right(keep_alive, ledger, keep_alive._step.now_ns)
 
     return covered
 
@@ -36,10 +36,10 @@ def _from_receipt(right: Any) -> Any:
 def _numbered_anew(right: Any) -> Any:
     """A request in doubt is sent to the next leader under a new number."""
 
-    def again(router: Any, call: Any, reply: Any) -> None:
+    def again(core: Any, call: Any, reply: Any) -> None:
         if reply[0] == UNKNOWN and call.seq and not call.is_waiting:
             call.seq, call.payload = 0, b""
-        right(router, call, reply)
+        right(core, call, reply)
 
     return again
 
@@ -47,12 +47,12 @@ def _numbered_anew(right: Any) -> Any:
 def _never_in_doubt(right: Any) -> Any:
     """A request without an answer is called not applied."""
 
-    def overdue(router: Any, call: Any) -> None:
+    def overdue(core: Any, call: Any) -> None:
         if call.may_be_applied:
-            router._give_up(call)
-            call.fail(Unavailable("no answer in time"))
+            core._router.give_up(call)
+            core._router.fail(call, Unavailable("no answer in time"))
         else:
-            right(router, call)
+            right(core, call)
 
     return overdue
 
@@ -91,8 +91,8 @@ def _leaderless_told(right: Any) -> Any:
 CLIENTS = (
     Planted("held-for-ever", "expiry", "lock", Hold, "is_valid", property(_valid_for_ever), True),
     bug_in("covered-from-receipt", "expiry", "lock", KeepAlive, "covered", _from_receipt, True),
-    bug_in("redirect-numbers-anew", "redirect", "counter", CallRouter, "_again", _numbered_anew),
-    bug_in("doubt-denied", "redirect", "counter", CallRouter, "_overdue", _never_in_doubt),
+    bug_in("redirect-numbers-anew", "redirect", "counter", SessionCore, "_again", _numbered_anew),
+    bug_in("doubt-denied", "redirect", "counter", SessionCore, "_overdue", _never_in_doubt),
     bug_in("leaderless-terms-told", "redirect", "lock", LeaderTable, "rows", _leaderless_told),
     bug_in("hints-missed", "redirect", "counter", Feed, "on_hints", _deaf_at_first),
     bug_in("grant-not-given-back", "withdrawal", "lock", Ledger, "abandon", _not_given_back),

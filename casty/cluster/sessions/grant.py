@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from casty.cluster.sessions.client_session import Ledger
+from casty.cluster.sessions.core.client_session import Held
 from casty.ports import Clock
 
 __all__ = ["Hold"]
 
 
 class Hold:
-    """A granted lock or permit; the `Grant` of the structures' port."""
+    """A granted lock or permit; the `Grant` of the structures' port. What it is worth, its `held` says."""
 
-    __slots__ = ("_clock", "_is_over", "_ledger", "lost", "seq", "token")
+    __slots__ = ("_clock", "held", "lost", "seq", "token")
 
-    def __init__(self, clock: Clock, ledger: Ledger[Any], seq: int, token: int) -> None:
+    def __init__(self, clock: Clock, held: Held) -> None:
         self._clock = clock
-        self._ledger = ledger
-        self._is_over = False
+        self.held = held
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.seq = seq
-        self.token = token
+        self.seq = held.seq
+        self.token = held.token
 
     @property
     def is_valid(self) -> bool:
         """Whether nobody else can have been granted it; once False it stays False."""
-        return not self._is_over and self._clock.now() < self._ledger.covered_until_ns
-
-    def release(self) -> None:
-        """Its owner gives it back: not held any more, and not lost either."""
-        self._is_over = True
-
-    def lose(self, reason: str) -> None:
-        """It ended without its owner."""
-        if not self._is_over:
-            self._is_over = True
-            self.lost.set_result(reason)
+        held = self.held
+        return not held.is_over and self._clock.now() < held.session.covered_until_ns

@@ -33,6 +33,8 @@ __all__ = [
     "FULL",
     "KIND_NAMES",
     "LOCK",
+    "LOST_DESTROYED",
+    "LOST_EXPIRED",
     "MAP",
     "MISMATCH",
     "NOT_LEADER",
@@ -93,6 +95,10 @@ DESTROY = 0
 
 RECORD_BYTES = 256
 """About what the machine spends on one entity besides its name and its state: table rows and object heads."""
+
+LOST_EXPIRED = "the session of its owner was not confirmed in time, so another may be granted it"
+LOST_DESTROYED = "it was destroyed"
+"""Why a hold ended early."""
 
 Command = Sequence[Any]
 """A flat list of plain values: the operation, then its arguments."""

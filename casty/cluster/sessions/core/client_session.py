@@ -9,20 +9,34 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Generic, TypeVar
 
-__all__ = ["Entity", "Ledger"]
+__all__ = ["Entity", "Held", "Ledger"]
 
 ROW_BYTES = 72
 REQUEST_BYTES = 16
 """What the numbers of a row, and of one request in it, take on the wire, at most."""
 
-H = TypeVar("H")
 Entity = tuple[int, bytes]
 """(kind, entity)."""
 
 
-class Ledger(Generic[H]):
+class Held:
+    """What a slot granted: a lock or a permit, named for good by its session and the number of its request.
+
+    It counts until `session.covered_until_ns`, and no longer than until it `is_over`; once over it stays so.
+    """
+
+    __slots__ = ("entity", "is_over", "seq", "session", "token")
+
+    def __init__(self, session: Ledger, seq: int, entity: Entity, token: int) -> None:
+        self.session = session
+        self.seq = seq
+        self.entity = entity
+        self.token = token
+        self.is_over = False
+
+
+class Ledger:
     """One slot's session, from this side.
 
     Parameters
@@ -48,7 +62,8 @@ class Ledger(Generic[H]):
         self.low = 1
         self.waiting: dict[int, Entity] = {}
         """Requests whose outcome is still to come, in order of their numbers."""
-        self.held: dict[int, tuple[Entity, H]] = {}
+        self.held: dict[int, Held] = {}
+        """What is granted and not over, by the number of its request."""
         self.abandoned: dict[int, Entity] = {}
         """What nobody wants any more, or has the outcome of, until the slot settled it; at most a window of them,
         and those that a release or a deadline adds."""
@@ -122,7 +137,7 @@ class Ledger(Generic[H]):
         """
         named = (
             self.waiting.items(),
-            ((seq, held[0]) for seq, held in self.held.items()),
+            ((seq, held.entity) for seq, held in self.held.items()),
             self.abandoned.items(),
         )
         lists: list[list[list[object]]] = [[], [], []]

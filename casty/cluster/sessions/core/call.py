@@ -1,0 +1,164 @@
+"""One call of a gateway, as a value: what is asked, where its life stands, and what it ends with."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from casty.cluster.sessions.core.client_session import Entity, Held, Ledger
+from casty.cluster.sessions.core.life import CallEvent, CallState, next_state
+from casty.cluster.slots.operations import OP_WRITE
+from casty.cluster.slots.schema import CANCEL, COMMAND
+from casty.config import SECOND_NS
+from casty.distributed.machines.base import KIND_NAMES, LOCK, MAP, OVERLOADED, SEMAPHORE, Reply
+from casty.errors import CastyError, InternalError, NotStarted, OutcomeUnknown, Overloaded, Unavailable
+from casty.wire.pack import pack
+
+__all__ = ["HOLDING", "Call", "Purpose", "left_alone", "overdue", "refusal_of"]
+
+HOLDING = (LOCK, SEMAPHORE)
+"""Kinds whose waiting calls are granted holds."""
+
+_READY, _SENT, _RESENT, _DONE = CallState.READY, CallState.SENT, CallState.RESENT, CallState.DONE
+_PARKED_ONES = tuple(state in (
+    CallState.PARKED, CallState.PARKED_IN_DOUBT, CallState.PARKED_QUEUED, CallState.PARKED_WITHDRAWING
+) for state in CallState)  # fmt: skip
+_QUEUED_ONES = (CallState.QUEUED, CallState.READY_QUEUED, CallState.PARKED_QUEUED)
+
+
+class Purpose(IntEnum):
+    """For whom a call is: who hears of its end."""
+
+    OWNER = 0
+    OPEN = 1
+    """Opens a session; it has no deadline, and ends with its answer or with the session."""
+    CLOSE = 2
+    KEEP_ALIVE = 3
+    """Keeps a session alive whose slot's leader is out of reach."""
+
+
+class Call:
+    """What a caller waits for. `call_id` is 0 until the table of calls has it.
+
+    `state` moves as `life.NEXT` says and no other way. `seq` is 0 for what needs no number (reads, opens,
+    withdrawals) and until a session gave one. `payload` is what is sent: made with the number, it is the log entry as
+    leader and followers store it. `only_in` is the one session in which the call means anything: that of the hold
+    which a release ends. `attempt` counts the gateway's attempts to send anything; that of a call is its latest one.
+    `held` is what it was granted.
+    """
+
+    __slots__ = (
+        "attempt", "call_id", "command", "deadline_ns", "entity", "held", "is_urgent", "is_waiting", "leader",
+        "ledger", "only_in", "operation", "payload", "purpose", "sent_to", "seq", "slot", "started_ns", "state",
+    )  # fmt: skip
+
+    def __init__(self, operation: int, entity: Entity, now_ns: int, timeout_ns: int | None) -> None:
+        self.call_id = 0
+        self.operation = operation
+        self.entity = entity
+        self.started_ns = now_ns
+        self.deadline_ns = None if timeout_ns is None else now_ns + timeout_ns
+        self.state = _READY
+        self.purpose = Purpose.OWNER
+        self.is_waiting = False
+        self.is_urgent = False
+        self.only_in: Ledger | None = None
+        self.command: object = None
+        self.slot = -1
+        self.ledger: Ledger | None = None
+        self.seq = 0
+        self.payload = b""
+        self.attempt = 0
+        self.sent_to: str | None = None
+        self.leader: str | None = None
+        self.held: Held | None = None
+
+    def move(self, event: CallEvent) -> None:
+        """Something happened to the call; it raises `AssertionError` where that cannot be."""
+        self.state = next_state(self.state, event)
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether it waits until something can be sent for it."""
+        return _PARKED_ONES[self.state]
+
+    @property
+    def may_be_applied(self) -> bool:
+        """Whether an attempt left that was not refused."""
+        return _SENT <= self.state < _DONE
+
+    @property
+    def was_in_doubt(self) -> bool:
+        """Whether it may be applied, whatever becomes of the attempt under way."""
+        return _RESENT <= self.state < _DONE
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether the slot said last that it waits."""
+        return self.state in _QUEUED_ONES
+
+    @property
+    def is_withdrawing(self) -> bool:
+        """Whether its withdrawal is sent, and not its command."""
+        return CallState.WITHDRAWING <= self.state < _DONE
+
+    @property
+    def timeout_s(self) -> float | None:
+        """How long it may take; None for ever."""
+        return None if self.deadline_ns is None else (self.deadline_ns - self.started_ns) / SECOND_NS
+
+    def sent(self) -> None:
+        """An attempt leaves."""
+        self.move(CallEvent.SEND if self.operation == OP_WRITE else CallEvent.ASK)
+
+    def entry(self, ledger: Ledger) -> bytes:
+        """Return the log entry of a numbered call, with the marks of this moment."""
+        marks = (ledger.low, ledger.wait_low)
+        return pack([COMMAND, ledger.number, self.seq, *marks, *self.entity, self.command])
+
+    def withdraw(self) -> None:
+        """From now on its withdrawal is sent, under the same number."""
+        assert self.ledger is not None, "what may be applied has a number, and a number comes from a session"
+        self.move(CallEvent.WITHDRAW)
+        self.payload = pack([CANCEL, self.ledger.number, self.seq, *self.entity])
+
+    def unnumber(self) -> None:
+        """Its session is gone and it was never applied there: it takes part in the next one."""
+        self.move(CallEvent.RENUMBER)
+        self.ledger = None
+        self.seq, self.payload = 0, b""
+
+    def __str__(self) -> str:
+        """Name what was called, for the text of an error."""
+        kind, entity = self.entity
+        name = KIND_NAMES.get(kind, "call")
+        if kind == MAP or not entity:
+            return name  # of a map the entity is one key, in its canonical bytes
+        return f"{name} {entity.decode(errors='replace')!r:.100}"
+
+
+def refusal_of(reply: Reply) -> CastyError:
+    """Return the error of calls whose session could not be opened."""
+    if reply[0] == OVERLOADED:
+        return Overloaded(f"the slot reached {reply[1]} = {reply[2]}")
+    return InternalError(f"the slot answered {reply} to an opening; please report")
+
+
+def overdue(call: Call) -> CastyError:
+    """Return what a call ends with at its deadline."""
+    within = f"within {call.timeout_s} s"
+    if call.may_be_applied:
+        return OutcomeUnknown(
+            f"{call}: no answer from slot {call.slot} {within}; it was applied once or never"
+        )
+    lack = f"no route to slot {call.slot} or no leader" if call.slot >= 0 else "no node told of the cluster"
+    return Unavailable(f"{call}: {lack} {within}; it was not applied")
+
+
+def left_alone(call: Call) -> CastyError:
+    """Return what a call ends with whose client or system is left: in doubt it may have been applied."""
+    where = "the client or system was left while the call was under way"
+    # What waits in line ends with the session; so does a grant that comes now.
+    is_harmless = call.is_queued or call.entity[0] in HOLDING
+    if call.may_be_applied and not is_harmless:
+        return OutcomeUnknown(f"{call}: {where}; it was applied once or never")
+    return NotStarted(f"{call}: {where}; it was not applied")

@@ -1,0 +1,299 @@
+"""Keep-alives of one gateway: what sessions rest on, and how lost answers and holds are made good.
+
+A frame per node (several, where there is much to name) every third of the TTL names, for each session
+there, the requests that wait, the holds and the abandoned numbers. The acknowledgement covers a slot only
+if its leader may speak for it; then everything held there is safe until the *send* time of that frame + TTL
+x (1 - drift). A slot that is not covered is asked again at once, then with back-off. When a slot's time
+runs out its holds are lost for good, here before anywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from casty.cluster.control.topology import Topology
+from casty.cluster.sessions.core.client_session import Ledger
+from casty.cluster.sessions.core.effects import Alarm, Lost, SendKeepAlive, Step
+from casty.cluster.sessions.core.relay_paths import Detours
+from casty.cluster.sessions.core.surroundings import Surroundings
+from casty.config import SECOND_NS
+from casty.distributed.machines.base import LOST_EXPIRED
+
+__all__ = ["MAX_FRAMES_IN_FLIGHT", "Due", "KeepAlive"]
+
+FIRST_RETRY_NS = SECOND_NS // 10
+MAX_FRAMES_IN_FLIGHT = 1024
+FRAME_BYTES = 32 * 1024
+"""Below every legal `Settings.max_frame_bytes`; only one request with a very long name exceeds it."""
+
+IDLE_TTLS = 4
+
+
+class Due(NamedTuple):
+    """What has to be asked of slots aside from keep-alive frames."""
+
+    idle: list[Ledger]
+    """Sessions that nobody used for long, taken out of use: they are closed."""
+    around: list[tuple[Ledger, list[object]]]
+    """Sessions whose slot's leader is out of reach, with a row each for whoever passes it on."""
+
+
+class KeepAlive:
+    """The keep-alives of one gateway.
+
+    Parameters
+    ----------
+    step, surroundings
+        The step under way, and what it reads.
+    ledgers
+        The sessions in use, by slot.
+    detours
+        Ways around links that are missing.
+
+    Bounds: `_due_ns`, `_retry_ns` and `_asked_of` have a row per slot with a session of this gateway, `_sent` per frame
+    of the last TTL without an answer, at most `MAX_FRAMES_IN_FLIGHT`; all rows go with the last session.
+    """
+
+    __slots__ = (
+        "_asked_of", "_detours", "_due_ns", "_ledgers", "_nonce", "_retry_ns", "_sent", "_set_ns", "_step",
+        "_surroundings",
+    )  # fmt: skip
+
+    def __init__(
+        self, step: Step, surroundings: Surroundings, ledgers: dict[int, Ledger], detours: Detours
+    ) -> None:
+        self._step = step
+        self._surroundings = surroundings
+        self._ledgers = ledgers
+        self._detours = detours
+        self._due_ns: dict[int, int] = {}
+        """When each session is to be named again, if nothing is heard before."""
+        self._retry_ns: dict[int, int] = {}
+        """How long a session that was named waits for its answer; without a row the first time."""
+        self._asked_of: dict[int, str | None] = {}
+        """Whom each session was named to last."""
+        self._sent: dict[int, tuple[int, dict[int, Ledger]]] = {}
+        """By nonce, frames without an answer: when each was sent, and the sessions that it named by slot."""
+        self._nonce = 0
+        self._set_ns: int | None = None
+        """For when the alarm is set."""
+
+    def close(self) -> None:
+        """Stop."""
+        self._set_ns = None
+        self._step.wake(Alarm.KEEP_ALIVE, None)
+        self._due_ns.clear()
+
+    def _ttl_ns(self) -> int:
+        topology = self._surroundings.topology()
+        assert topology is not None, "sessions exist only with a topology"
+        return int(topology.ttl_s * SECOND_NS)
+
+    def covered(self, ledger: Ledger, sent_ns: int) -> None:
+        """The slot heard of us through a frame sent at `sent_ns`."""
+        if ledger.held and self._step.now_ns >= ledger.covered_until_ns:
+            # Somebody may have seen it invalid: what was lost once stays lost.
+            self.lose_all(ledger, LOST_EXPIRED, abandon=True)
+        topology = self._surroundings.topology()
+        assert topology is not None
+        ttl_ns = self._ttl_ns()
+        ledger.cover(sent_ns + int(ttl_ns * (1 - topology.drift)))
+        ledger.is_in_question = False
+        self._retry_ns.pop(ledger.slot, None)
+        self._plan(ledger.slot, sent_ns + ttl_ns // 3)
+
+    def ask(self, ledger: Ledger) -> None:
+        """See that the slot is asked at once for a session whose time ran out; once, until that was answered."""
+        if not ledger.is_in_question:
+            ledger.is_in_question = True
+            self.soon(ledger.slot)
+
+    def soon(self, slot: int) -> None:
+        """Ask the slot at the end of this turn."""
+        self._plan(slot, self._step.now_ns)
+
+    def watch(self, ledger: Ledger) -> None:
+        """Something is held there from now on: notice when its time runs out."""
+        self._arm(ledger.covered_until_ns)
+
+    def _plan(self, slot: int, when_ns: int) -> None:
+        self._due_ns[slot] = when_ns
+        self._arm(when_ns)
+
+    def _arm(self, when_ns: int) -> None:
+        if self._set_ns is None or when_ns < self._set_ns:
+            self._set_ns = when_ns
+            self._step.wake(Alarm.KEEP_ALIVE, when_ns)
+
+    def due(self) -> Due:
+        """Lose the holds whose time ran out, send the frames that are due, and return what else is to be asked."""
+        self._set_ns = None
+        now_ns = self._step.now_ns
+        for ledger in list(self._ledgers.values()):
+            if ledger.held and now_ns >= ledger.covered_until_ns:
+                self.lose_all(ledger, LOST_EXPIRED, abandon=True)
+                self._due_ns[ledger.slot] = min(self._due_ns.get(ledger.slot, now_ns), now_ns)
+        asked = self._send_due(now_ns)
+        self._arm_anew()
+        return asked
+
+    def _arm_anew(self) -> None:
+        self._set_ns = None
+        instants = list(self._due_ns.values())
+        instants += [one.covered_until_ns for one in self._ledgers.values() if one.held]
+        if instants:
+            self._arm(max(min(instants), self._step.now_ns + 1))
+        else:
+            self._forget()
+
+    def _forget(self) -> None:
+        """No session is left, so no answer can matter."""
+        self._sent.clear()
+        self._asked_of.clear()
+        self._retry_ns.clear()
+
+    def _send_due(self, now_ns: int) -> Due:
+        asked = Due([], [])
+        topology = self._surroundings.topology()
+        if topology is None:
+            return asked
+        self._forget_unanswered(now_ns - self._ttl_ns())
+        slack_ns = now_ns + self._ttl_ns() // 12
+        by_node: dict[str, list[Ledger]] = {}
+        urgent: dict[str, None] = {}
+        for slot in list(self._due_ns):
+            ledger = self._ledgers.get(slot)
+            if ledger is None or ledger.number is None:
+                del self._due_ns[slot]
+            elif self._is_over(ledger, now_ns):
+                del self._due_ns[slot], self._ledgers[slot]
+                asked.idle.append(ledger)
+            elif self._due_ns[slot] <= slack_ns:
+                leader = topology.leader_of(slot)
+                if leader is None:
+                    self._back_off(slot, now_ns)
+                    continue
+                by_node.setdefault(leader, []).append(ledger)
+                if self._due_ns[slot] <= now_ns:
+                    urgent[leader] = None
+        for node_id in urgent:
+            if not self._surroundings.is_linked(node_id) and self._detours.around(node_id) is not None:
+                self._ask_around(node_id, by_node[node_id], now_ns, asked)
+            else:
+                self._send(node_id, by_node[node_id], now_ns)
+        return asked
+
+    def _forget_unanswered(self, before_ns: int) -> None:
+        """Wait no longer for answers to frames of before an instant: they would cover nothing any more."""
+        while self._sent:
+            nonce, (sent_ns, _) = next(iter(self._sent.items()))
+            if sent_ns >= before_ns:
+                return
+            del self._sent[nonce]
+
+    def _is_over(self, ledger: Ledger, now_ns: int) -> bool:
+        return ledger.is_idle() and now_ns - ledger.used_ns > IDLE_TTLS * self._ttl_ns()
+
+    def _send(self, node_id: str, ledgers: list[Ledger], now_ns: int) -> None:
+        for ledger in ledgers:
+            self._asked_of[ledger.slot] = node_id
+            self._back_off(ledger.slot, now_ns)
+        for asked, rows in list(_in_frames(ledgers)):
+            self._nonce += 1
+            self._sent[self._nonce] = (now_ns, asked)
+            while len(self._sent) > MAX_FRAMES_IN_FLIGHT:
+                del self._sent[next(iter(self._sent))]
+            self._step.effects.append(SendKeepAlive(node_id, self._nonce, rows))
+
+    def _ask_around(self, leader: str, ledgers: list[Ledger], now_ns: int, asked: Due) -> None:
+        """Ask a leader out of reach through another node, session by session."""
+        for ledger in ledgers:
+            self._asked_of[ledger.slot] = leader
+            self._back_off(ledger.slot, now_ns)
+            asked.around.extend((ledger, row) for row, _ in ledger.keep_alive_rows(FRAME_BYTES))
+
+    def _back_off(self, slot: int, now_ns: int) -> None:
+        """Plan the next attempt as if this one stays unanswered."""
+        wait_ns = self._retry_ns.get(slot, FIRST_RETRY_NS)
+        self._retry_ns[slot] = min(2 * wait_ns, max(self._ttl_ns() // 12, FIRST_RETRY_NS))
+        self._due_ns[slot] = now_ns + wait_ns
+
+    def answered(self, nonce: int, rows: list[list[Any]]) -> Iterator[tuple[Ledger, list[Any], int]]:
+        """Return the rows of an acknowledgement that count, with their sessions and when these were named."""
+        sent = self._sent.pop(nonce, None)
+        if sent is None:
+            return
+        sent_ns, asked = sent
+        for row in rows:
+            ledger = self._ledgers.get(row[0])
+            # The answer is about the session that was asked for, never about its successor.
+            if ledger is not None and ledger is asked.get(row[0]):
+                yield ledger, row, sent_ns
+        if sent_ns == self._step.now_ns:
+            # This node answered itself: the alarm is still set for the case that nobody does.
+            self._arm_anew()
+        else:
+            self.arm_soonest()
+
+    def arm_soonest(self) -> None:
+        """See that what came to be due by an answer is not forgotten."""
+        if self._due_ns:
+            self._arm(max(min(self._due_ns.values()), self._step.now_ns))
+
+    def not_settled(self, ledger: Ledger) -> None:
+        """Something that was abandoned is not settled yet: name it again soon."""
+        self._back_off(ledger.slot, self._step.now_ns)
+
+    def redirected(self, slot: int) -> None:
+        """Whoever was asked named another leader: ask that one, if it is news.
+
+        Two nodes that name each other are not asked in turns for ever.
+        """
+        topology = self._surroundings.topology()
+        if topology is not None and topology.leader_of(slot) != self._asked_of.get(slot):
+            self._due_ns[slot] = self._step.now_ns
+
+    def follow(self, topology: Topology) -> None:
+        """Leaders changed: ask the new ones at once."""
+        now_ns = self._step.now_ns
+        for slot in list(self._due_ns):
+            leader = topology.leader_of(slot)
+            if leader is not None and leader != self._asked_of.get(slot) and slot in self._asked_of:
+                self._asked_of[slot] = leader
+                self._plan(slot, now_ns)
+
+    def lose_all(self, ledger: Ledger, reason: str, *, abandon: bool) -> None:
+        """Every hold of the slot is lost."""
+        for seq in list(ledger.held):
+            self._lose(ledger, seq, reason, abandon=abandon)
+
+    def lose(self, ledger: Ledger, seq: int, reason: str) -> None:
+        """One hold is lost; keep-alives name it until the slot has forgotten it."""
+        self._lose(ledger, seq, reason, abandon=True)
+
+    def _lose(self, ledger: Ledger, seq: int, reason: str, *, abandon: bool) -> None:
+        held = ledger.held.pop(seq, None)
+        if held is None:
+            return
+        if abandon:
+            ledger.abandon(seq, held.entity)
+        held.is_over = True
+        self._step.effects.append(Lost(held, reason))
+
+
+def _in_frames(ledgers: list[Ledger]) -> Iterator[tuple[dict[int, Ledger], list[list[object]]]]:
+    """Return the rows of sessions, frame by frame, each with the sessions that it asks for."""
+    asked: dict[int, Ledger] = {}
+    rows: list[list[object]] = []
+    size_bytes = 0
+    for ledger in ledgers:
+        for row, row_bytes in ledger.keep_alive_rows(FRAME_BYTES):
+            if rows and size_bytes + row_bytes > FRAME_BYTES:
+                yield asked, rows
+                asked, rows, size_bytes = {}, [], 0
+            asked[ledger.slot] = ledger
+            rows.append(row)
+            size_bytes += row_bytes
+    if rows:
+        yield asked, rows
