@@ -5,9 +5,9 @@ by node a at first; nothing answers but by a command. Instants are milliseconds 
 `python -m tests.scripts.session_script FILE...` writes the transcripts anew.
 
 Commands: ``call NAME [S]`` (an increment, with a deadline after S seconds), ``read NAME [S]``, ``acquire NAME [S]``,
-``release NAME``, ``cancel NAME``; ``reply NAME ...`` and ``ack ...`` (see `reply_of`, `Script._ack`); ``leader NODE|-``,
-``link NODE up|down``, ``lost NAME`` (the request never left), ``time MS``, ``epoch N``, ``close``, ``leave`` and
-``state``. A call of the core's own goes by ``open``, ``close`` or ``keep-alive``.
+``release NAME``, ``cancel NAME``; ``reply NAME ...`` and ``ack ...`` (see `reply_of`, `Script._ack`);
+``leader NODE|-``, ``link NODE up|down``, ``lost NAME`` (the request never left), ``time MS``, ``epoch N``, ``close``,
+``leave`` and ``state``. A call of the core's own goes by ``open``, ``close`` or ``keep-alive``.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from casty.cluster.sessions.core import inputs
 from casty.cluster.sessions.core.call import Call, Purpose
 from casty.cluster.sessions.core.effects import Effect
 from casty.cluster.slots import schema
-from casty.cluster.slots.operations import RELAY
+from casty.cluster.slots.operations import OP_KEEPALIVE, OP_READ, RELAY
 from casty.distributed.machines import base
 from casty.distributed.machines.lock import ACQUIRE, RELEASE
 from casty.wire.pack import unpack
 from tests.unit.cluster.sessions.core_world import Bench
 
 MS = 1_000_000
-SESSION = 7
 ENTRIES = {
     schema.OPEN: "OPEN", schema.CLOSE: "CLOSE", schema.CANCEL: "CANCEL", schema.ABANDON: "ABANDON",
 }  # fmt: skip
@@ -42,11 +41,11 @@ OWN = {Purpose.OPEN: "open", Purpose.CLOSE: "close", Purpose.KEEP_ALIVE: "keep-a
 
 
 def reply_of(words: list[str]) -> list[Any]:
-    """Return a reply: ``ok VALUE``, ``not-leader [NODE]``, or a name of `STATUSES`."""
+    """Return a reply: ``ok VALUE``, ``not-leader [NODE TERM]``, or a name of `STATUSES`."""
     if words[0] == "ok":
         return [base.OK, *(int(word) for word in words[1:])]
     if words[0] == "not-leader":
-        return [base.NOT_LEADER, words[1], 9] if words[1:] else [base.NOT_LEADER, None, 0]
+        return [base.NOT_LEADER, words[1], int(words[2])] if words[1:] else [base.NOT_LEADER, None, 0]
     if words[0] == "overloaded":
         return [base.OVERLOADED, "max_sessions", 1]
     return [STATUSES[words[0]]]
@@ -100,14 +99,18 @@ class Script:
 
     def _release(self, name: str) -> list[Effect]:
         held = self.calls[name].held
-        assert held is not None, f"{name} was granted nothing"
+        assert held is not None and self.bench.core.is_held(held), f"{name} is not held"
         effects = self.bench.give(inputs.LetGo(held))
         call = self.bench.write(base.LOCK, [RELEASE, held.seq], 30.0)
         call.is_urgent, call.only_in = True, held.session
         return effects + self._make(f"{name}-release", call)
 
     def _cancel(self, name: str) -> list[Effect]:
-        return self.bench.give(inputs.GiveUp(self.calls[name]))
+        effects = self.bench.give(inputs.GiveUp(self.calls[name]))
+        held = self.calls[name.removesuffix("-release")].held
+        if name.endswith("-release") and held is not None:
+            effects += self.bench.give(inputs.Abandoned(held))
+        return effects
 
     def _reply(self, name: str, *words: str) -> list[Effect]:
         return self.bench.reply(self._named(name).call_id, reply_of(list(words)))
@@ -119,12 +122,12 @@ class Script:
         return self.calls[name]
 
     def _ack(self, status: str, *words: str) -> list[Effect]:
-        """``ack ok [settled N] [lost N] [granted N] [withdrawn N] ...``, ``ack expired``, ``ack not-leader NODE``."""
-        row: list[Any] = [0, base.OK, [], [], [], None, 9]
+        """Take ``ok [settled N] [lost N] [granted N] [withdrawn N] ...``, ``expired`` or ``not-leader NODE TERM``."""
+        row: list[Any] = [0, base.OK, [], [], [], None, 0]
         if status == "expired":
             row[1] = base.EXPIRED
         elif status == "not-leader":
-            row[1], row[5] = base.NOT_LEADER, words[0]
+            row[1], row[5], row[6] = base.NOT_LEADER, words[0], int(words[1])
         else:
             for word, number in zip(words[::2], words[1::2], strict=True):
                 if word == "settled":
@@ -195,20 +198,22 @@ class Script:
         return "the sessions are closed"
 
     def _name(self, call: Call) -> str:
-        return next((name for name, one in self.calls.items() if one is call), OWN.get(call.purpose, "?"))
+        return next(name for name, one in self.calls.items() if one is call)
 
     def _request(self, item: out.Item) -> str:
-        call = self.bench.core.table.calls[item[0]]
-        way = " (passed on)" if item[3] & RELAY else ""
-        if item[3] & ~RELAY != 1:
-            return f"{self._name(call)}{way}"
-        entry: Any = unpack(item[4])
+        call_id, _, _, operation, payload, _ = item
+        name = next((f" {name}" for name, one in self.calls.items() if one.call_id == call_id), "")
+        name += " (passed on)" if operation & RELAY else ""
+        entry: Any = unpack(payload)
+        if operation & ~RELAY == OP_READ:
+            return f"{name}: a question".lstrip()
+        if operation & ~RELAY == OP_KEEPALIVE:
+            return f"{name} keep-alive {row_text(entry)}".lstrip()
         if entry[0] == schema.COMMAND:
-            return (
-                f"{self._name(call)}{way}: COMMAND {entry[1]}/{entry[2]} low {entry[3]} wait-low {entry[4]}"
-            )
+            text = f"COMMAND {entry[1]}/{entry[2]} low {entry[3]} wait-low {entry[4]}"
+            return f"{name}: {text}".lstrip()
         about = "" if entry[0] == schema.OPEN else f" {'/'.join(str(part) for part in entry[1:3])}"
-        return f"{self._name(call)}{way}: {ENTRIES[entry[0]]}{about}"
+        return f"{name}: {ENTRIES[entry[0]]}{about}".lstrip(": ")
 
     def _state(self) -> Iterator[str]:
         for name, call in self.calls.items():

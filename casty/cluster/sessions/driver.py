@@ -12,6 +12,7 @@ from casty.cluster.sessions.core import inputs
 from casty.cluster.sessions.core.call import Call
 from casty.cluster.sessions.core.client_session import Held
 from casty.cluster.sessions.core.effects import Alarm
+from casty.cluster.sessions.core.inputs import Replied
 from casty.cluster.sessions.core.retries import BATCH
 from casty.cluster.sessions.core.session_core import SessionCore
 from casty.cluster.sessions.grant import Hold
@@ -89,18 +90,17 @@ class Driver:
             return
         self._is_stepping = True
         try:
-            self._perform(self.core.step(self._clock.now(), one))
-            while self._queue:
-                self._perform(self.core.step(self._clock.now(), self._queue.popleft()))
+            while True:
+                for effect in self.core.step(self._clock.now(), one):
+                    _PERFORMERS[type(effect)](self, effect)
+                if not self._queue:
+                    return
+                one = self._queue.popleft()
         finally:
             self._is_stepping = False
 
-    def _perform(self, effects: list[out.Effect]) -> None:
-        for effect in effects:
-            _PERFORMERS[type(effect)](self, effect)
-
     def _send(self, one: out.Send) -> None:
-        self._outgoing.add(*one)
+        self._outgoing.add(one.node_id, one.item)
 
     def _send_keep_alive(self, one: out.SendKeepAlive) -> None:
         self._routes.send(one.node_id, frames.KEEPALIVE, pack([one.nonce, one.rows]))
@@ -152,19 +152,13 @@ class Driver:
 
     # -- calls
 
-    async def call(self, call: Call) -> Any:
-        """Return the reply to a call that begins here; of one that may wait, with its hold or None.
+    async def call(self, one: inputs.Begin | inputs.ConfirmLoss) -> Any:
+        """Return the reply to a call that begins with this input; of one that may wait, with its hold or None.
 
         Whoever is cancelled here gives the call up, and so does a coroutine that is closed, with its loop or by its
         owner.
         """
-        return await self._until_done(call, inputs.Begin(call))
-
-    async def confirm_loss(self, one: inputs.ConfirmLoss) -> Any:
-        """Return the answer of the slot, which has forgotten by then what is lost; raises what a call does."""
-        return await self._until_done(one.call, one)
-
-    async def _until_done(self, call: Call, one: inputs.Input) -> Any:
+        call = one.call
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._futures[call] = future
         try:
@@ -188,7 +182,7 @@ class Driver:
                 raise RemoteProtocolError("reply: expected [call id, reply]")
             if not isinstance(item[1], list) or not item[1]:
                 raise RemoteProtocolError("reply: expected a status first")
-            self.step(inputs.Replied(item[0], item[1]))
+            self.step(Replied(item[0], item[1]))
 
     def on_keepalive_ack(self, body: bytes) -> None:
         """Take the acknowledgement of a keep-alive."""

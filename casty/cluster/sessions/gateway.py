@@ -7,6 +7,7 @@ import asyncio
 from casty.cluster.sessions.core import inputs
 from casty.cluster.sessions.core.call import HOLDING, Call
 from casty.cluster.sessions.core.client_session import Entity, Ledger
+from casty.cluster.sessions.core.inputs import Begin
 from casty.cluster.sessions.core.router import ASIDE_NS
 from casty.cluster.sessions.core.session_core import SessionCore
 from casty.cluster.sessions.driver import Driver
@@ -101,7 +102,7 @@ class Gateway:
         call = self._make(OP_WRITE, (kind, entity), command, timeout_s)
         if command[0] == DESTROY:
             return await self._destroy(call)
-        reply: Reply = await self._driver.call(call)
+        reply: Reply = await self._driver.call(Begin(call))
         return reply
 
     async def _destroy(self, call: Call) -> Reply:
@@ -114,7 +115,7 @@ class Gateway:
         # What is granted while the call is under way may be of the successor: a keep-alive tells.
         held = core.held_of(call.entity) if call.entity[0] in HOLDING else None
         try:
-            reply: Reply = await driver.call(call)
+            reply: Reply = await driver.call(Begin(call))
         except BaseException:
             # It may be destroyed all the same: the next keep-alive tells, and the name is not granted before.
             if held is not None:
@@ -123,7 +124,7 @@ class Gateway:
         if held is not None and core.sessions.is_current(held[0]):
             try:
                 aside = Call(OP_WRITE, (0, b""), self._clock.now(), ASIDE_NS)
-                await driver.confirm_loss(inputs.ConfirmLoss(aside, *held))
+                await driver.call(inputs.ConfirmLoss(aside, *held))
             except CastyError:
                 return reply
         return reply
@@ -132,7 +133,7 @@ class Gateway:
         """Answer a query, linearizably; see `Port.read`."""
         call = self._make(OP_READ, (kind, entity), query, timeout_s)
         call.payload = pack([kind, entity, query])
-        reply: Reply = await self._driver.call(call)
+        reply: Reply = await self._driver.call(Begin(call))
         return reply
 
     async def wait(
@@ -141,7 +142,7 @@ class Gateway:
         """Apply a command that may wait or grant; see `Port.wait`."""
         call = self._make(OP_WRITE, (kind, entity), command, timeout_s)
         call.is_waiting = True
-        granted: tuple[Reply, Grant | None] = await self._driver.call(call)
+        granted: tuple[Reply, Grant | None] = await self._driver.call(Begin(call))
         return granted
 
     async def release(
@@ -156,7 +157,7 @@ class Gateway:
         try:
             call = self._make(OP_WRITE, (kind, entity), command, timeout_s)
             call.is_urgent, call.only_in = True, grant.held.session
-            reply: Reply = await driver.call(call)
+            reply: Reply = await driver.call(Begin(call))
         except BaseException:
             driver.step(inputs.Abandoned(grant.held))
             raise
@@ -191,7 +192,7 @@ class Gateway:
             call = self._make(OP_READ, (kind, prefix), [SCAN, after], rest_s)
             call.slot = slot
             call.payload = pack([kind, prefix, [SCAN, after]])
-            page, is_more = (await self._driver.call(call))[1]
+            page, is_more = (await self._driver.call(Begin(call)))[1]
             found.update(dict.fromkeys(page))
             after = page[-1] if page else b""
 

@@ -5,23 +5,23 @@ from __future__ import annotations
 from enum import IntEnum
 
 from casty.cluster.sessions.core.client_session import Entity, Held, Ledger
-from casty.cluster.sessions.core.life import CallEvent, CallState, next_state
-from casty.cluster.slots.operations import OP_WRITE
+from casty.cluster.sessions.core.life import NEXT, CallEvent, CallState, illegal
 from casty.cluster.slots.schema import CANCEL, COMMAND
 from casty.config import SECOND_NS
 from casty.distributed.machines.base import KIND_NAMES, LOCK, MAP, OVERLOADED, SEMAPHORE, Reply
 from casty.errors import CastyError, InternalError, NotStarted, OutcomeUnknown, Overloaded, Unavailable
 from casty.wire.pack import pack
 
-__all__ = ["HOLDING", "Call", "Purpose", "left_alone", "overdue", "refusal_of"]
+__all__ = ["HOLDING", "IS_PARKED", "Call", "Purpose", "left_alone", "overdue", "refusal_of"]
 
 HOLDING = (LOCK, SEMAPHORE)
 """Kinds whose waiting calls are granted holds."""
 
 _READY, _SENT, _RESENT, _DONE = CallState.READY, CallState.SENT, CallState.RESENT, CallState.DONE
-_PARKED_ONES = tuple(state in (
+IS_PARKED = tuple(state in (
     CallState.PARKED, CallState.PARKED_IN_DOUBT, CallState.PARKED_QUEUED, CallState.PARKED_WITHDRAWING
 ) for state in CallState)  # fmt: skip
+"""By state, whether a call is parked."""
 _QUEUED_ONES = (CallState.QUEUED, CallState.READY_QUEUED, CallState.PARKED_QUEUED)
 
 
@@ -74,12 +74,14 @@ class Call:
 
     def move(self, event: CallEvent) -> None:
         """Something happened to the call; it raises `AssertionError` where that cannot be."""
-        self.state = next_state(self.state, event)
+        following = NEXT[self.state][event]
+        assert following is not None, illegal(self.state, event)
+        self.state = following
 
     @property
     def is_parked(self) -> bool:
         """Whether it waits until something can be sent for it."""
-        return _PARKED_ONES[self.state]
+        return IS_PARKED[self.state]
 
     @property
     def may_be_applied(self) -> bool:
@@ -105,10 +107,6 @@ class Call:
     def timeout_s(self) -> float | None:
         """How long it may take; None for ever."""
         return None if self.deadline_ns is None else (self.deadline_ns - self.started_ns) / SECOND_NS
-
-    def sent(self) -> None:
-        """An attempt leaves."""
-        self.move(CallEvent.SEND if self.operation == OP_WRITE else CallEvent.ASK)
 
     def entry(self, ledger: Ledger) -> bytes:
         """Return the log entry of a numbered call, with the marks of this moment."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import NamedTuple
 
-from casty.cluster.sessions.core.call import Call
+from casty.cluster.sessions.core.call import IS_PARKED, Call
 from casty.cluster.sessions.core.deadlines import RETRY, Deadlines
 from casty.cluster.sessions.core.effects import Step
 from casty.cluster.sessions.core.life import CallEvent, CallState
@@ -33,6 +33,9 @@ FORGOTTEN_AFTER_NS = 4 * LONGEST_PAUSE_NS
 MAX_PARKED = 100_000
 CANCEL_LEAD_NS = SECOND_NS // 5
 """How long before its deadline a waiting call is withdrawn, if that is less than a quarter of its time."""
+
+
+_DONE, _END = CallState.DONE, CallEvent.END
 
 
 class _Pause:
@@ -131,10 +134,11 @@ class CallTable:
     def forget(self, call: Call) -> None:
         """The call is over; harmless if it was before."""
         self.calls.pop(call.call_id, None)
-        if call.is_parked:
+        state = call.state
+        if IS_PARKED[state]:
             self._take_out(call)
-        if call.state is not CallState.DONE:
-            call.move(CallEvent.END)
+        if state is not _DONE:
+            call.move(_END)
         if call.is_waiting and call.seq:
             self.unnumber(call)
         calls = self._by_slot.get(call.slot)

@@ -70,6 +70,9 @@ class Numbering(IntEnum):
     """It has more bytes than the cluster takes; the number was given back."""
 
 
+_TAKEN = Numbering.TAKEN
+
+
 class CallSessions:
     """The sessions of one gateway, and the numbers of its calls.
 
@@ -185,7 +188,7 @@ class CallSessions:
             ledger.waiting.pop(call.seq, None)
             ledger.answered(call.seq)
             return Numbering.TOO_LARGE
-        return Numbering.TAKEN
+        return _TAKEN
 
     def too_large(self, call: Call) -> MessageTooLarge:
         """Return the error of a command that has more bytes than the cluster takes."""

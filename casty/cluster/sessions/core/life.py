@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["NEXT", "CallEvent", "CallState", "next_state"]
+__all__ = ["NEXT", "CallEvent", "CallState", "illegal"]
 
 
 class CallState(IntEnum):
@@ -130,14 +130,6 @@ NEXT: tuple[tuple[CallState | None, ...], ...] = tuple(
 """The state that follows, by state and event; None where the move is not legal."""
 
 
-def next_state(state: CallState, event: CallEvent) -> CallState:
-    """Return the state that follows.
-
-    Raises
-    ------
-    AssertionError
-        The move is not in the table: this program has a bug.
-    """
-    following = NEXT[state][event]
-    assert following is not None, f"a call that is {state.name} cannot {event.name}; please report"
-    return following
+def illegal(state: CallState, event: CallEvent) -> str:
+    """Name a move that is not in the table: this program has a bug."""
+    return f"a call that is {state.name} cannot {event.name}; please report"

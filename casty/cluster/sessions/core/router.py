@@ -20,7 +20,7 @@ from casty.cluster.sessions.core.client_session import Held, Ledger
 from casty.cluster.sessions.core.client_sessions import CallSessions, Numbering
 from casty.cluster.sessions.core.effects import Finish, Lost, Send, SessionsClosed, Step
 from casty.cluster.sessions.core.keepalive import KeepAlive
-from casty.cluster.sessions.core.life import CallState
+from casty.cluster.sessions.core.life import CallEvent, CallState
 from casty.cluster.sessions.core.relay_paths import Detours
 from casty.cluster.sessions.core.surroundings import Surroundings
 from casty.cluster.slots.operations import OP_WRITE, RELAY
@@ -47,6 +47,10 @@ ADMITTED_AT_ONCE = 16
 
 CONFIRMED_AT_ONCE = 256
 """A keep-alive goes out early when so many outcomes are to be confirmed."""
+
+
+_ASK, _SEND = CallEvent.ASK, CallEvent.SEND
+_TAKEN, _OWNER = Numbering.TAKEN, Purpose.OWNER
 
 
 class CallRouter:
@@ -107,7 +111,7 @@ class CallRouter:
             return
         if call.operation == OP_WRITE and not call.payload:
             numbering = sessions.number(call, topology)
-            if numbering is not Numbering.TAKEN:
+            if numbering is not _TAKEN:
                 self._not_numbered(call, numbering)
                 return
         leader = topology.leader_of(call.slot)
@@ -169,7 +173,7 @@ class CallRouter:
         call.attempt = self.attempts
         call.sent_to = node_id
         call.leader = leader
-        call.sent()
+        call.move(_SEND if call.operation == OP_WRITE else _ASK)
         proof = b"" if call.ledger is None else call.ledger.attempt
         self._step.effects.append(
             Send(node_id, (call.call_id, call.slot, epoch, operation, call.payload, proof))
@@ -213,7 +217,7 @@ class CallRouter:
             if call.is_waiting:
                 is_late = self._outcome(call, ledger, reply)
             self.admit(ledger)
-        self._deliver(call, reply, _error_of(call, reply))
+        self._deliver(call, reply, None if reply[0] == OK else _error_of(call, reply))
         if is_late and ledger is not None:
             self._keep_alive.lose_all(ledger, LOST_EXPIRED, abandon=False)
 
@@ -236,7 +240,7 @@ class CallRouter:
         self._deliver(call, [], error)
 
     def _deliver(self, call: Call, reply: Reply, error: CastyError | TimeoutError | None) -> None:
-        if call.purpose is Purpose.OWNER:
+        if call.purpose is _OWNER:
             self._step.effects.append(Finish(call, reply, error))
         elif call.call_id in self.closing:
             del self.closing[call.call_id]

@@ -54,6 +54,9 @@ CLOSED = "closed by its own client or system"
 _REFUSALS = (NOT_LEADER, BUSY, UNKNOWN, FULL)
 
 
+_OWNER = Purpose.OWNER
+
+
 class SessionCore:
     """The calls and sessions of one gateway.
 
@@ -201,7 +204,7 @@ class SessionCore:
         status = reply[0]
         if call.slot in self.table.pauses and status not in _REFUSALS:
             self.table.served(call.slot)
-        if call.purpose is not Purpose.OWNER and self._on_own(call, reply):
+        if call.purpose is not _OWNER and self._on_own(call, reply):
             return
         if status == QUEUED:
             self._on_queued(call)

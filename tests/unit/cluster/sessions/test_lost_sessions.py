@@ -215,7 +215,7 @@ async def test_a_withdrawal_of_a_lost_session_is_none_of_the_next_one(world: Cha
     gateway, ledger = world.gateway, world.gateway.ledgers[0]
     ledger.abandoned[99] = (LOCK, NAME)
     call = Call(OP_WRITE, (0, b""), world.clock.now(), None)
-    aside = asyncio.ensure_future(gateway._driver.confirm_loss(ConfirmLoss(call, ledger, [99])))
+    aside = asyncio.ensure_future(gateway._driver.call(ConfirmLoss(call, ledger, [99])))
     await world.turn()
     world.cut("a")
     world.begin_anew()
