@@ -26,7 +26,7 @@ from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
-__all__ = ["Driver"]
+__all__ = ["PERFORMERS", "Driver"]
 
 ATTEMPT_BYTES = 16
 
@@ -92,7 +92,7 @@ class Driver:
         try:
             while True:
                 for effect in self.core.step(self._clock.now(), one):
-                    _PERFORMERS[type(effect)](self, effect)
+                    PERFORMERS[type(effect)](self, effect)
                 if not self._queue:
                     return
                 one = self._queue.popleft()
@@ -234,7 +234,7 @@ class Driver:
         self.step(inputs.EndSessions(is_told=False))
 
 
-_PERFORMERS: dict[type, Callable[[Driver, Any], None]] = {
+PERFORMERS: dict[type, Callable[[Driver, Any], None]] = {
     out.Send: Driver._send,
     out.Finish: Driver._finish,
     out.WakeAt: Driver._wake_at,
@@ -243,3 +243,4 @@ _PERFORMERS: dict[type, Callable[[Driver, Any], None]] = {
     out.Lost: Driver._lose,
     out.SessionsClosed: Driver._sessions_closed,
 }
+"""What is done for each kind of effect."""
