@@ -13,7 +13,7 @@ from casty.cluster.sessions.core.keepalive import KeepAlive
 from casty.cluster.sessions.core.life import CallEvent, CallState
 from casty.cluster.sessions.core.router import CallRouter
 from casty.cluster.sessions.core.session_core import SessionCore
-from casty.cluster.sessions.driver import PERFORMERS, Driver
+from casty.cluster.sessions.driver import Driver
 from casty.cluster.sessions.grant import Hold
 from casty.distributed.machines.base import UNKNOWN
 from casty.errors import Unavailable
@@ -118,7 +118,7 @@ def _believed_too_late(right: Any) -> Any:
 def _in_the_middle(driver: Any, one: Any) -> None:
     """An input that comes while a step is performed is taken in the middle of it."""
     for effect in driver.core.step(driver._clock.now(), one):
-        PERFORMERS[type(effect)](driver, effect)
+        driver._PERFORMERS[type(effect)](driver, effect)
 
 
 def _not_in_doubt_without_link(right: Any) -> Any:

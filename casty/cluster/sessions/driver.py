@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from casty.cluster.sessions.core import effects as out
 from casty.cluster.sessions.core import inputs
@@ -26,7 +26,7 @@ from casty.transport.turn import Turn
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
-__all__ = ["PERFORMERS", "Driver"]
+__all__ = ["Driver"]
 
 ATTEMPT_BYTES = 16
 
@@ -92,7 +92,7 @@ class Driver:
         try:
             while True:
                 for effect in self.core.step(self._clock.now(), one):
-                    PERFORMERS[type(effect)](self, effect)
+                    self._PERFORMERS[type(effect)](self, effect)
                 if not self._queue:
                     return
                 one = self._queue.popleft()
@@ -233,14 +233,12 @@ class Driver:
         self.step(inputs.EndCalls(len(self.core.table.calls)))
         self.step(inputs.EndSessions(is_told=False))
 
-
-PERFORMERS: dict[type, Callable[[Driver, Any], None]] = {
-    out.Send: Driver._send,
-    out.Finish: Driver._finish,
-    out.WakeAt: Driver._wake_at,
-    out.SendKeepAlive: Driver._send_keep_alive,
-    out.Hint: Driver._hint,
-    out.Lost: Driver._lose,
-    out.SessionsClosed: Driver._sessions_closed,
-}
-"""What is done for each kind of effect."""
+    _PERFORMERS: ClassVar[dict[type, Callable[[Driver, Any], None]]] = {
+        out.Send: _send,
+        out.Finish: _finish,
+        out.WakeAt: _wake_at,
+        out.SendKeepAlive: _send_keep_alive,
+        out.Hint: _hint,
+        out.Lost: _lose,
+        out.SessionsClosed: _sessions_closed,
+    }

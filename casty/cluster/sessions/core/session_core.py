@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 from casty.cluster.control.placement import slot_of
 from casty.cluster.sessions.core import inputs
@@ -129,7 +129,7 @@ class SessionCore:
         """
         step = self._step
         step.now_ns = now_ns
-        _HANDLERS[type(one)](self, one)
+        self._HANDLERS[type(one)](self, one)
         effects, step.effects = step.effects, []
         return effects
 
@@ -428,30 +428,29 @@ class SessionCore:
         elif not closes:
             self._step.effects.append(SessionsClosed())
 
+    _HANDLERS: ClassVar[dict[type, Callable[[SessionCore, Any], None]]] = {
+        inputs.Begin: _begin,
+        inputs.Replied: _replied,
+        inputs.Woken: _woken,
+        inputs.KeptAlive: _kept_alive,
+        inputs.Hinted: _hinted,
+        inputs.GiveUp: _give_up,
+        inputs.LetGo: _let_go,
+        inputs.Abandoned: _abandoned,
+        inputs.AskSoon: _ask_soon,
+        inputs.ConfirmLoss: _confirm_loss,
+        inputs.NeverLeft: _never_left,
+        inputs.TooLarge: _too_large,
+        inputs.Limited: _limited,
+        inputs.TopologyChanged: _topology_changed,
+        inputs.LinkUp: _link_up,
+        inputs.LinkDown: _link_down,
+        inputs.EndCalls: _end_calls,
+        inputs.EndSessions: _end_sessions,
+    }
+
 
 def _row(row: Any) -> list[Any]:
     if not isinstance(row, list) or len(row) != 7:
         raise RemoteProtocolError("keep-alive answer: expected rows of seven")
     return row
-
-
-_HANDLERS: dict[type, Callable[[SessionCore, Any], None]] = {
-    inputs.Begin: SessionCore._begin,
-    inputs.Replied: SessionCore._replied,
-    inputs.Woken: SessionCore._woken,
-    inputs.KeptAlive: SessionCore._kept_alive,
-    inputs.Hinted: SessionCore._hinted,
-    inputs.GiveUp: SessionCore._give_up,
-    inputs.LetGo: SessionCore._let_go,
-    inputs.Abandoned: SessionCore._abandoned,
-    inputs.AskSoon: SessionCore._ask_soon,
-    inputs.ConfirmLoss: SessionCore._confirm_loss,
-    inputs.NeverLeft: SessionCore._never_left,
-    inputs.TooLarge: SessionCore._too_large,
-    inputs.Limited: SessionCore._limited,
-    inputs.TopologyChanged: SessionCore._topology_changed,
-    inputs.LinkUp: SessionCore._link_up,
-    inputs.LinkDown: SessionCore._link_down,
-    inputs.EndCalls: SessionCore._end_calls,
-    inputs.EndSessions: SessionCore._end_sessions,
-}
