@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from casty.cluster.sessions.core import effects as out
@@ -91,13 +91,27 @@ class Driver:
         self._is_stepping = True
         try:
             while True:
-                for effect in self.core.step(self._clock.now(), one):
-                    self._PERFORMERS[type(effect)](self, effect)
+                effects = iter(self.core.step(self._clock.now(), one))
+                try:
+                    for effect in effects:
+                        self._PERFORMERS[type(effect)](self, effect)
+                except BaseException:
+                    # A frame that no link takes is no reason to forget who waits, or the next alarm.
+                    self._perform_rest(effects)
+                    raise
                 if not self._queue:
                     return
                 one = self._queue.popleft()
         finally:
             self._is_stepping = False
+
+    def _perform_rest(self, effects: Iterator[out.Effect]) -> None:
+        try:
+            for effect in effects:
+                self._PERFORMERS[type(effect)](self, effect)
+        except BaseException:
+            self._perform_rest(effects)
+            raise
 
     def _send(self, one: out.Send) -> None:
         self._outgoing.add(one.node_id, one.item)

@@ -119,10 +119,11 @@ class CallTable:
         call.call_id = self._last_id
         self.calls[call.call_id] = call
         if call.deadline_ns is not None:
-            self.deadlines.add(call.deadline_ns, call.call_id)
             if call.is_waiting:
+                # First, as it is due first: the alarm is set once.
                 lead_ns = min(CANCEL_LEAD_NS, (call.deadline_ns - call.started_ns) // 4)
                 self.deadlines.add(call.deadline_ns - lead_ns, -call.call_id)
+            self.deadlines.add(call.deadline_ns, call.call_id)
 
     def settle_in(self, call: Call) -> None:
         """The call's slot is known."""

@@ -16,7 +16,7 @@ from casty.config import Settings
 from casty.distributed.machines.base import BUSY, COUNTER, EXPIRED, LOCK, NOT_LEADER, OK, Reply
 from casty.distributed.machines.lock import ACQUIRE, RELEASE
 from casty.distributed.port import LOST_EXPIRED
-from casty.errors import InternalError, RemoteProtocolError
+from casty.errors import InternalError, MessageTooLarge, RemoteProtocolError
 from casty.ports import Outlet, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
@@ -132,10 +132,13 @@ class OneNode(Place):
         super().__init__()
         self.gateway: Gateway
         self.order: list[str] = []
+        self.is_taken = True
 
     def send(self, node_id: str, kind: int, body: bytes) -> bool:
         assert node_id == "a"
         message: Any = unpack(body)
+        if not self.is_taken:
+            raise MessageTooLarge("no frame can hold it")
         if kind == frames.KEEPALIVE:
             self.order.append("asked")
             self.gateway.on_keepalive_ack(pack([message[0], [[0, OK, [], [], [], None, 1]]]))
@@ -182,6 +185,21 @@ async def test_a_node_that_answers_itself_is_heard_when_the_step_is_done() -> No
     clock.advance(0.5)
     assert place.order == ["asked", "answered"], "the answer counts: nothing is asked again"
     assert core.ledgers[0].covered_until_ns == covered_ns
+
+
+async def test_a_frame_that_no_link_takes_stops_no_alarm() -> None:
+    clock, nothing, entropy = ManualClock(), None, CountedEntropy()
+    ports: Any = (clock, entropy, nothing, nothing, Outlet())
+    place = OneNode()
+    place.gateway = gateway = Gateway(Runtime(*ports), place, Settings(), b"own")
+    assert (await gateway.command(COUNTER, b"it", [1, 1], timeout_s=None))[0] == OK
+    place.is_taken = False
+    gateway._driver.step(inputs.AskSoon(gateway.core.ledgers[0]))
+    with pytest.raises(MessageTooLarge):
+        clock.advance(0.001)
+    place.is_taken = True
+    clock.advance(1.0)
+    assert place.order == ["asked", "answered"]
 
 
 def test_a_row_of_a_passed_on_keep_alive_has_seven_parts() -> None:
