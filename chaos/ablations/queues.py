@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from casty.cluster.sessions import router
-from casty.cluster.sessions.client_session import Ledger
+from casty.cluster.sessions.core import router
+from casty.cluster.sessions.core.client_session import Ledger
 from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.records import SlotRecords
 from casty.cluster.slots.visibility import Visibility

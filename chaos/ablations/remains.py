@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.multiraft.proposals import Proposals
-from casty.cluster.sessions.call_table import CallTable
+from casty.cluster.sessions.core.call_table import CallTable
 from casty.cluster.slots.leader import SlotLeader
 
 from .bug import bug_in

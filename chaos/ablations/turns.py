@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.node.relays import Relays
-from casty.cluster.sessions.call import Deadlines
-from casty.cluster.sessions.client_session import Ledger
-from casty.cluster.sessions.keepalive import KeepAlive
+from casty.cluster.sessions.core.client_session import Ledger
+from casty.cluster.sessions.core.deadlines import Deadlines
+from casty.cluster.sessions.core.keepalive import KeepAlive
 from casty.transport import connection
 
 from .bug import Planted, bug_in, shown
@@ -20,7 +20,8 @@ def _told_at_once(right: Any) -> Any:
 
     def lose_all(keep_alive: Any, *arguments: Any, **options: Any) -> None:
         right(keep_alive, *arguments, **options)
-        keep_alive._losing.finish()
+        for loss in keep_alive._losing.rest():
+            keep_alive._lost(loss)
 
     return lose_all
 

@@ -160,7 +160,7 @@ class Bounds:
                     name,
                     f"{numbered} requests are outstanding in slot {ledger.slot}, of a window of {window}",
                 )
-        table = inside(gateway, "_table")
+        table = inside(gateway, "core", "table")
         parked = [row for rows in table._parked.values() for row in (*rows.unnumbered, *rows.routed)]
         if len(parked) != table.parked_count or any(call not in table.calls for call in parked):
             self._broken(name, f"{len(parked)} calls are parked, counted as {table.parked_count}")

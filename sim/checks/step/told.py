@@ -39,7 +39,7 @@ class Told:
         A session without calls and holds may be closed by its own gateway; one that has any is given up only when the
         slot says that it is gone.
         """
-        if inside(gateway, "_is_closed") is not False:
+        if inside(gateway, "core", "is_closed") is not False:
             self._had.pop(name, None)
             return
         known, had = self._had.get(name, (None, []))

@@ -16,7 +16,7 @@ def gateway(*numbers: int | None, is_idle: bool = False) -> Any:
         slot: SimpleNamespace(slot=slot, epoch=1, number=number, is_idle=lambda: is_idle)
         for slot, number in enumerate(numbers)
     }
-    return SimpleNamespace(ledgers=rows, _is_closed=False)
+    return SimpleNamespace(ledgers=rows, core=SimpleNamespace(is_closed=False))
 
 
 @pytest.mark.parametrize(("lives", "is_wrong"), [(True, True), (False, False)])
@@ -42,7 +42,7 @@ def test_another_life_a_closed_gateway_and_idle_sessions_say_nothing() -> None:
     told.look("client-1", gateway())
     one = gateway(7)
     told.look("client-1", one)
-    one._is_closed = True
+    one.core.is_closed = True
     one.ledgers.clear()
     told.look("client-1", one)
     one = gateway(7, is_idle=True)

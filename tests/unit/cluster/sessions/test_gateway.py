@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from casty.cluster.slots.schema import EXPIRE
+from casty.cluster.sessions.core.call import Call
+from casty.cluster.sessions.core.inputs import AskSoon, Begin
+from casty.cluster.slots.operations import OP_WRITE
+from casty.cluster.slots.schema import CLOSE, EXPIRE
 from casty.config import Settings
 from casty.distributed.machines.base import BARRIER, COUNTER, LOCK, OK, UNKNOWN
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED
@@ -333,7 +336,9 @@ async def test_a_close_that_comes_too_late_leaves_the_next_session_alone(world: 
     world.apply(pack([EXPIRE, former.number]))
     await add(world)
     second = number(world)
-    assert await world.gateway.send_close(former) == [16]
+    close = Call(OP_WRITE, (0, b""), world.clock.now(), None)
+    close.slot, close.ledger, close.payload = 0, former, pack([CLOSE, former.number])
+    assert await world.gateway._driver.call(Begin(close)) == [16]
     await world.advance(0.5)
     assert number(world) == second
 
@@ -406,15 +411,14 @@ async def test_an_unanswered_release_is_made_good(world: World) -> None:
 
 async def test_an_answer_about_the_last_session_says_nothing_about_this_one(world: World) -> None:
     await add(world)
-    keep_alive = world.gateway.keep_alive
     world.is_keepalive_lost = True
-    keep_alive.soon(0)
+    world.gateway._driver.step(AskSoon(world.gateway.ledgers[0]))
     await world.advance(0.01)
     nonce = next(body[0] for _, kind, body in reversed(world.sent) if kind == frames.KEEPALIVE)
     world.apply(pack([EXPIRE, number(world)]))
     _, grant = await acquire(world)
     session = number(world)
-    keep_alive.on_ack(pack([nonce, [[0, 16, [], [], [], None, 1]]]))
+    world.gateway.on_keepalive_ack(pack([nonce, [[0, 16, [], [], [], None, 1]]]))
     assert number(world) == session
     assert grant.is_valid
 
@@ -440,7 +444,7 @@ async def test_the_window_holds_calls_back_and_lets_them_in(window: int) -> None
 async def test_deadlines_of_answered_calls_do_not_pile_up(world: World) -> None:
     for _ in range(50):
         await asyncio.gather(*(add(world, 60.0) for _ in range(60)))
-    assert len(world.gateway._table.deadlines._heap) < 2_000
+    assert len(world.gateway.core.table.deadlines._heap) < 2_000
 
 
 async def test_close_ends_calls_and_frees_what_was_held(world: World) -> None:

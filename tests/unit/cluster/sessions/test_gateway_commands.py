@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from casty.config import Settings
 from casty.distributed.machines.base import COUNTER, QUEUE
 from casty.errors import MessageTooLarge, OutcomeUnknown, Overloaded, Unavailable
 from casty.wire import frames
@@ -237,7 +238,7 @@ async def test_hold_outlives_the_ttl_where_only_a_relay_reaches_the_leader() -> 
 async def test_window_holds_calls_back_and_lets_them_in_as_answers_come() -> None:
     world = World()
     client = await opened(world)
-    limit = client.gateway._settings.max_window_replies
+    limit = Settings().max_window_replies
     calls = [add(client, timeout_s=None) for _ in range(limit + 500)]
     await settle()
     assert client.gateway.ledgers[0].outstanding < limit
@@ -268,7 +269,7 @@ async def test_release_waits_for_no_window() -> None:
     world = World()
     client = await opened(world)
     _, grant = await run(world, acquire(client))
-    stuck = [add(client, timeout_s=None) for _ in range(client.gateway._settings.max_window_replies)]
+    stuck = [add(client, timeout_s=None) for _ in range(Settings().max_window_replies)]
     await settle()
     lost = [one for one in world.flights if one.to_node]
     world.flights.clear()
@@ -282,9 +283,7 @@ async def test_waiters_leave_the_window() -> None:
     world = World()
     client, holder = await opened(world), await opened(world, "h")
     _, grant = await run(world, acquire(holder))
-    waiting = [
-        acquire(client, timeout_s=None) for _ in range(client.gateway._settings.max_window_replies + 50)
-    ]
+    waiting = [acquire(client, timeout_s=None) for _ in range(Settings().max_window_replies + 50)]
     await world.run()
     assert client.gateway.ledgers[0].outstanding == 0
     assert await run(world, add(client)) == [0, 1]
@@ -313,7 +312,7 @@ async def test_outcomes_are_forgotten_while_an_older_call_waits_on() -> None:
 
 
 async def test_too_many_parked_calls_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("casty.cluster.sessions.router.MAX_PARKED", 3)
+    monkeypatch.setattr("casty.cluster.sessions.core.session_core.MAX_PARKED", 3)
     world = World()
     client = world.client()
     client.has_topology = False

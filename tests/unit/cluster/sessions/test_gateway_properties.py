@@ -191,7 +191,7 @@ class Timeline:
         self.check()
         self.check_counter()
         for client in self.clients:
-            assert not client.gateway._calls
+            assert not client.gateway.core.table.calls
             for ledger in client.gateway.ledgers.values():
                 assert ledger.is_idle(), (
                     ledger.waiting,

@@ -59,7 +59,7 @@ async def test_what_crosses_a_cancellation_is_put_back() -> None:
         await settle()
         world.deliver(next(one for one in world.flights if one.to_node))
         world.commit()
-        while client.gateway._calls:
+        while client.gateway.core.table.calls:
             world.deliver(next(one for one in world.flights if not one.to_node))
         await cancelled(asking)
         await world.advance(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from casty.cluster.sessions.core.inputs import AskSoon
 from casty.cluster.slots.schema import COMMAND, EXPIRE
 from casty.consensus import Entry
 from casty.errors import NotStarted, OutcomeUnknown, SessionExpired
@@ -187,7 +188,7 @@ async def test_an_opening_under_way_when_its_slot_begins_anew_is_forgotten(
     assert await run(world, call) == [0, 101]
     assert client.gateway.ledgers[0].number != stranger.gateway.ledgers[0].number
     assert len(world.machine.sessions) == 2
-    assert not client.gateway._calls
+    assert not client.gateway.core.table.calls
 
 
 async def test_another_cluster_ends_all_sessions() -> None:
@@ -241,7 +242,7 @@ async def test_no_future_and_no_table_outlives_its_call() -> None:
     await world.advance(6)
     ledger = client.gateway.ledgers[0]
     assert ledger.is_idle()
-    assert not client.gateway._calls
+    assert not client.gateway.core.table.calls
     session = world.machine.sessions[1]
     assert not session.waits and not session.withdrawn and len(session.replies) < 4
     assert len(entries(world, COMMAND)) == 301
@@ -290,7 +291,7 @@ async def test_expiry_that_a_former_leader_left_in_the_log_covers_nobody() -> No
     world.elect("b", survivors=1)
     client.hear()
     covered_until_ns = client.gateway.ledgers[0].covered_until_ns
-    client.gateway.keep_alive.soon(0)
+    client.gateway._driver.step(AskSoon(client.gateway.ledgers[0]))
     await world.advance(0.01, quiet=True)
     while world.flights:  # nothing is committed: the expiry only stands in the log
         world.deliver(world.flights[0])

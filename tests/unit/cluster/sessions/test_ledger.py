@@ -7,14 +7,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casty.cluster.sessions.client_session import Ledger
+from casty.cluster.sessions.core.client_session import Held, Ledger
 from casty.distributed.machines.base import LOCK
 from casty.wire.pack import pack
 
 IT = (LOCK, b"it")
 
 
-def ledger() -> Ledger[str]:
+def ledger() -> Ledger:
     return Ledger(3, 1, b"attempt", 0)
 
 
@@ -64,7 +64,7 @@ def test_the_row_names_what_waits_is_held_and_is_abandoned() -> None:
     one = ledger()
     one.number = 7
     one.waiting[1] = IT
-    one.hold(2, IT, "hold")
+    one.hold(Held(one, 2, IT, 1))
     one.abandon(3, IT)
     assert rows_of(one) == [[3, 1, 7, [[1, *IT]], [[2, *IT]], [[3, *IT]], 1, b"attempt"]]
     one.abandon(2, IT)
@@ -72,7 +72,7 @@ def test_the_row_names_what_waits_is_held_and_is_abandoned() -> None:
     assert rows_of(one) == [[3, 1, 7, [], [], [[3, *IT], [2, *IT], [1, *IT]], 1, b"attempt"]]
 
 
-def rows_of(one: Ledger[str], limit_bytes: int = 10_000) -> list[list[object]]:
+def rows_of(one: Ledger, limit_bytes: int = 10_000) -> list[list[object]]:
     return [row for row, _ in one.keep_alive_rows(limit_bytes)]
 
 
@@ -89,7 +89,7 @@ def test_rows_name_everything_once_and_are_no_longer_than_they_may(
     tables: list[dict[int, Any]] = [one.waiting, one.held, one.abandoned]
     for seq, name in enumerate(names):
         entity = (5, name)
-        tables[kinds[seq]][seq] = (entity, "hold") if kinds[seq] == 1 else entity
+        tables[kinds[seq]][seq] = Held(one, seq, entity, 1) if kinds[seq] == 1 else entity
     rows = list(one.keep_alive_rows(limit_bytes))
     for row, size_bytes in rows:
         lists: Any = row[3:6]

@@ -369,7 +369,7 @@ async def test_more_holds_than_the_window_has_room_for_are_given_up_at_once() ->
     world = World(max_window_replies=REPLIES)
     client = await opened(world)
     grants = await holding(world, client, 3 * ROOM)
-    client.gateway.keep_alive.lose_all(client.gateway.ledgers[0], "lost", abandon=True)
+    client.gateway.core.keep_alive.lose_all(client.gateway.ledgers[0], "lost", abandon=True)
     assert not any(grant.is_valid for grant in grants)
     await world.advance(TTL_S)
     assert (SEMAPHORE, b"s") not in world.machine.entities

@@ -10,22 +10,54 @@ was answered: that is what is put back.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Generic, TypeVar
 
 from casty.distributed.machines.base import QUEUE
 
-__all__ = ["Entity", "Ledger"]
+__all__ = ["Entity", "Held", "Ledger"]
 
 ROW_BYTES = 72
 REQUEST_BYTES = 16
 """What the numbers of a row, and of one request in it, take on the wire, at most."""
 
-H = TypeVar("H")
 Entity = tuple[int, bytes]
 """(kind, entity)."""
 
 
-class Ledger(Generic[H]):
+class Held:
+    """What a slot granted: a lock, a permit or an item; its session and the number of its request name it for good.
+
+    Parameters
+    ----------
+    session, seq, entity, token
+        Where, under which number, of what, and the fencing token.
+    until_ns
+        When it may end though its session lives; None is never.
+    """
+
+    __slots__ = ("entity", "is_over", "losses", "seq", "session", "token", "until_ns")
+
+    def __init__(
+        self, session: Ledger, seq: int, entity: Entity, token: int, until_ns: int | None = None
+    ) -> None:
+        self.session = session
+        self.seq = seq
+        self.entity = entity
+        self.token = token
+        self.until_ns = until_ns
+        self.losses = session.losses
+        """What `session.losses` was at the grant; it counts no more once they differ, told or not."""
+        self.is_over = False
+        """Whether its owner gave it back, or was told that it is lost; once True it stays so."""
+
+    def counts_at(self, now_ns: int) -> bool:
+        """Whether nobody else can have been granted it at an instant; once False it is False at every later one."""
+        if self.is_over or (self.until_ns is not None and now_ns >= self.until_ns):
+            return False
+        session = self.session
+        return self.losses == session.losses and now_ns < session.covered_until_ns
+
+
+class Ledger:
     """One slot's session, from this side.
 
     Parameters
@@ -51,8 +83,9 @@ class Ledger(Generic[H]):
         self.low = 1
         self.waiting: dict[int, Entity] = {}
         """Requests whose outcome is still to come, in order of their numbers."""
-        self.held: dict[int, tuple[Entity, H]] = {}
-        """Changed by `hold`, `let_go`, `abandon` and `lose_all` only."""
+        self.held: dict[int, Held] = {}
+        """What is granted and not over, by the number of its request; only `hold`, `let_go`, `abandon` and `lose_all`
+        change it, each of them `_held_of` as well."""
         self._held_of: dict[Entity, int | dict[int, None]] = {}
         """The numbers in `held` by entity; most have one."""
         self.losses = 0
@@ -121,32 +154,33 @@ class Ledger(Generic[H]):
 
     # -- holds
 
-    def hold(self, seq: int, entity: Entity, hold: H) -> None:
+    def hold(self, held: Held) -> None:
         """The request was granted."""
-        self.held[seq] = (entity, hold)
+        seq, entity = held.seq, held.entity
+        self.held[seq] = held
         known = self._held_of.setdefault(entity, seq)
         if known != seq:
             if isinstance(known, int):
                 known = self._held_of[entity] = {known: None}
             known[seq] = None
 
-    def let_go(self, seq: int) -> tuple[Entity, H] | None:
+    def let_go(self, seq: int) -> Held | None:
         """Return what is held no more under this number; None where nothing was."""
-        row = self.held.pop(seq, None)
-        if row is not None:
-            known = self._held_of[row[0]]
+        held = self.held.pop(seq, None)
+        if held is not None:
+            known = self._held_of[held.entity]
             if isinstance(known, dict):
                 del known[seq]
             if not isinstance(known, dict) or not known:
-                del self._held_of[row[0]]
-        return row
+                del self._held_of[held.entity]
+        return held
 
     def held_of(self, entity: Entity) -> list[int]:
         """Return the numbers under which an entity is held, oldest first."""
         known = self._held_of.get(entity, ())
         return [known] if isinstance(known, int) else list(known)
 
-    def lose_all(self) -> dict[int, tuple[Entity, H]]:
+    def lose_all(self) -> dict[int, Held]:
         """Return what was held: none of it counts from now on, whatever covers the session later."""
         lost, self.held, self._held_of = self.held, {}, {}
         self.losses += 1
@@ -188,5 +222,5 @@ class Ledger(Generic[H]):
     def _named(self, kind: int, seq: int) -> Entity | None:
         if kind == 1:
             held = self.held.get(seq)
-            return None if held is None else held[0]
+            return None if held is None else held.entity
         return (self.abandoned if kind else self.waiting).get(seq)

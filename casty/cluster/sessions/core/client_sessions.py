@@ -12,31 +12,30 @@ cancellation and the end of the gateway end it as any call.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from enum import IntEnum
+from typing import NamedTuple
 
 from casty.cluster.control.topology import Topology
-from casty.cluster.sessions.call import Call, refusal_of, seen
-from casty.cluster.sessions.call_table import CallTable
-from casty.cluster.sessions.client_session import Ledger
-from casty.cluster.sessions.grant import Hold
-from casty.cluster.sessions.keepalive import KeepAlive
+from casty.cluster.sessions.core.answers import refusal_of
+from casty.cluster.sessions.core.call import Call, Purpose
+from casty.cluster.sessions.core.call_table import CallTable
+from casty.cluster.sessions.core.client_session import Ledger
+from casty.cluster.sessions.core.effects import Alarm, Finish, Step
+from casty.cluster.sessions.core.keepalive import KeepAlive
 from casty.cluster.slots.operations import OP_WRITE
 from casty.cluster.slots.schema import OPEN, OPEN_FOR
 from casty.config import Settings
-from casty.distributed.machines.base import OK, Reply
+from casty.distributed.machines.base import Reply
 from casty.distributed.machines.record import wrapper_bytes
 from casty.errors import MessageTooLarge, OutcomeUnknown, SessionExpired
 from casty.limits import MAX_NAME_BYTES
-from casty.ports import Runtime, Timer
 from casty.wire.pack import pack
 
-__all__ = ["EXPIRED_BY_SLOT", "CallSessions", "SessionOwner"]
+__all__ = ["EXPIRED_BY_SLOT", "CallSessions", "Numbering"]
 
 WINDOW_MARGIN = 64
 """Numbers of the slot's window left free for releases, withdrawals and what is on its way."""
-
-ADMITTED_AT_ONCE = 16
-"""Calls that one answer lets into a session: answers for all slots may come in one frame."""
 
 SETTLED_AT_ONCE = 256
 """Calls on the slots of lost sessions that are looked at in one turn of the loop: about a millisecond."""
@@ -49,28 +48,30 @@ OTHER_GENERATION = "another generation of the cluster took over"
 class _Lost(NamedTuple):
     """A session that is lost, and the calls of its slot at that moment that were not looked at, the first last."""
 
-    ledger: Ledger[Hold]
+    ledger: Ledger
     calls: list[Call]
     reason: str
     is_answered_each: bool
 
 
-class SessionOwner(Protocol):
-    """Whose calls they number; see `CallRouter`."""
+class Numbering(IntEnum):
+    """What became of a command that needs a number."""
 
-    @property
-    def keep_alive(self) -> KeepAlive:
-        """What keeps the sessions alive."""
-        ...
+    TAKEN = 0
+    """It has one, and its bytes."""
+    NOT_OPEN = 1
+    """There is a session without a number: it has to be opened, if it is not being opened."""
+    IN_QUESTION = 2
+    """The time of the session ran out by this clock: the slot has to be asked whether it lives on."""
+    NO_ROOM = 3
+    """The window is full."""
+    MEANINGLESS = 4
+    """The session that the command is about is gone, and with it what the command would end."""
+    TOO_LARGE = 5
+    """It has more bytes than the cluster takes; the number was given back."""
 
-    def dispatch(self, call: Call) -> None:
-        """Send a call on its way."""
 
-    def resume(self, call: Call) -> None:
-        """Send a call on its way that was parked."""
-
-    def conclude(self, call: Call, reply: Reply) -> None:
-        """Give a call its final answer."""
+_TAKEN = Numbering.TAKEN
 
 
 class CallSessions:
@@ -78,41 +79,49 @@ class CallSessions:
 
     Parameters
     ----------
-    owner, table
-        Whose they are, and its calls.
-    runtime, settings
-        Ports and bounds.
+    step
+        The step under way.
+    ledgers
+        The sessions in use, by slot: kept here.
+    table, keep_alive
+        The calls, and what keeps sessions alive.
+    settings
+        Bounds.
     gateway_id
         Identity of this process in sessions, for people who look at them.
+    attempt
+        Draws 128 bits that nobody can guess: the proof of a session.
     """
 
     __slots__ = (
-        "_clock", "_cluster_id", "_entropy", "_gateway_id", "_left", "_max_bytes", "_openings", "_owner",
-        "_settling", "_table", "_window", "ledgers", "lost", "ttl_ms",
+        "_attempt", "_cluster_id", "_gateway_id", "_is_set", "_keep_alive", "_left", "_max_bytes", "_openings",
+        "_step", "_table", "_window", "ledgers", "lost", "ttl_ms",
     )  # fmt: skip
 
     def __init__(
         self,
-        owner: SessionOwner,
+        step: Step,
+        ledgers: dict[int, Ledger],
         table: CallTable,
-        runtime: Runtime,
+        keep_alive: KeepAlive,
         settings: Settings,
         gateway_id: bytes,
+        attempt: Callable[[], bytes],
     ) -> None:
-        self._owner = owner
+        self._step = step
         self._table = table
-        self._clock = runtime.clock
-        self._entropy = runtime.entropy
+        self._keep_alive = keep_alive
+        self._attempt = attempt
         self._gateway_id = gateway_id[:MAX_NAME_BYTES]
         self.limited(settings.max_value_bytes, settings.max_window_replies)
         self._cluster_id = ""
         self.ttl_ms = 0
         """How long a session lives without being heard of; 0 for what is usual in the cluster."""
         self._openings: dict[int, Call] = {}
-        self.ledgers: dict[int, Ledger[Hold]] = {}
-        self.lost: dict[Ledger[Hold], _Lost] = {}
+        self.ledgers = ledgers
+        self.lost: dict[Ledger, _Lost] = {}
         """Lost sessions with calls to look at; a row goes with the last of them."""
-        self._settling: Timer | None = None
+        self._is_set = False
         self._left = SETTLED_AT_ONCE
         """How many calls may still be settled in this turn of the loop."""
 
@@ -136,11 +145,7 @@ class CallSessions:
             if ledger.epoch != topology.epoch_of(ledger.slot):
                 self.lose(ledger, ANEW)
 
-    def is_opening(self, call: Call) -> bool:
-        """Whether the call opens a session."""
-        return call is self._openings.get(call.slot)
-
-    def is_current(self, ledger: Ledger[Hold]) -> bool:
+    def is_current(self, ledger: Ledger) -> bool:
         """Whether that session is the one in use in its slot."""
         return self.ledgers.get(ledger.slot) is ledger
 
@@ -153,8 +158,8 @@ class CallSessions:
         self.settle(call)
         return call.ledger is ledger
 
-    def number(self, call: Call, topology: Topology) -> bool:
-        """Give a command its number and bytes; False when it has to wait for a session or for the window."""
+    def number(self, call: Call, topology: Topology) -> Numbering:
+        """Give a command its number and bytes, or say why it has none."""
         ledger = self.ledgers.get(call.slot)
         epoch = topology.epoch_of(call.slot)
         if ledger is not None and ledger.epoch != epoch:
@@ -162,24 +167,17 @@ class CallSessions:
             ledger = None
         if call.only_in is not None and ledger is not call.only_in:
             # The hold ended with its session, and its number names somebody else's request in the next one.
-            self._owner.conclude(call, [OK, False])
-            return False
+            return Numbering.MEANINGLESS
+        now_ns = self._step.now_ns
         if ledger is None:
-            attempt = self._entropy.token("attempt", 16)
-            ledger = self.ledgers[call.slot] = Ledger(call.slot, epoch, attempt, self._clock.now())
+            ledger = self.ledgers[call.slot] = Ledger(call.slot, epoch, self._attempt(), now_ns)
         if ledger.number is None:
-            self._open(ledger)
-            self._table.park(call)
-            return False
-        now_ns = self._clock.now()
+            return Numbering.NOT_OPEN
         if now_ns >= ledger.covered_until_ns:
-            # Expired by this clock: a call that is sent in it might end in doubt for no reason. The slot is asked.
-            self._owner.keep_alive.ask(ledger)
-            self._table.park(call)
-            return False
+            # A call that is sent in it might end in doubt for no reason.
+            return Numbering.IN_QUESTION
         if self.is_full(ledger) and not call.is_urgent:
-            self._table.park(call)
-            return False
+            return Numbering.NO_ROOM
         call.seq = ledger.take()
         call.ledger = ledger
         if call.is_waiting:
@@ -192,77 +190,75 @@ class CallSessions:
             self._table.forget(call)
             ledger.waiting.pop(call.seq, None)
             ledger.answered(call.seq)
-            call.fail(MessageTooLarge(
-                f"expected at most max_value_bytes = {self._max_bytes} bytes in a command, "
-                f"found {len(call.payload) - wrapper_bytes(call.command)}"
-            ))  # fmt: skip
-            return False
-        return True
+            return Numbering.TOO_LARGE
+        return _TAKEN
 
-    def _open(self, ledger: Ledger[Hold]) -> None:
-        if ledger.slot in self._openings:
-            return
-        call = self._table.make(OP_WRITE, (0, b""), None)
-        call.future.add_done_callback(seen)  # nobody awaits it
-        call.slot = ledger.slot
+    def too_large(self, call: Call) -> MessageTooLarge:
+        """Return the error of a command that has more bytes than the cluster takes."""
+        return MessageTooLarge(
+            f"expected at most max_value_bytes = {self._max_bytes} bytes in a command, "
+            f"found {len(call.payload) - wrapper_bytes(call.command)}"
+        )
+
+    def open(self, slot: int) -> Call | None:
+        """Return the call that opens the session of a slot, in the table by now; None if one does so already."""
+        if slot in self._openings:
+            return None
+        ledger = self.ledgers[slot]
+        call = Call(OP_WRITE, (0, b""), self._step.now_ns, None)
+        call.purpose = Purpose.OPEN
+        call.slot = slot
         opening: list[object] = [OPEN, ledger.attempt, self._gateway_id]
         call.payload = pack([OPEN_FOR, *opening[1:], self.ttl_ms] if self.ttl_ms else opening)
-        self._openings[ledger.slot] = call
+        self._openings[slot] = call
         self._table.add(call)
-        self._owner.dispatch(call)
+        return call
 
-    def opened(self, call: Call, reply: Reply) -> None:
-        """Take the final answer to an opening."""
-        self._openings.pop(call.slot, None)
-        self._table.forget(call)
+    def opened(self, call: Call, reply: Reply) -> Ledger:
+        """The slot answered an opening: the session is open. Returns it."""
+        self._end_opening(call)
         ledger = self.ledgers[call.slot]
-        if reply[0] == OK:
-            ledger.number = reply[1]
-            self._owner.keep_alive.covered(ledger, call.started_ns)
-            self.admit(ledger)
-            return
+        ledger.number = reply[1]
+        self._keep_alive.covered(ledger, call.started_ns)
+        return ledger
+
+    def not_opened(self, call: Call, reply: Reply) -> None:
+        """The slot refused an opening: who waits for it ends, as many as a turn has room for."""
+        self._end_opening(call)
         del self.ledgers[call.slot]
         for one in self._table.unnumbered(call.slot, SETTLED_AT_ONCE):
             self._table.forget(one)
-            one.fail(refusal_of(reply))
+            self._step.effects.append(Finish(one, reply, refusal_of(reply)))
         # The others ask again, and hear the same or better.
         self._table.admit_soon(call.slot)
 
-    def is_full(self, ledger: Ledger[Hold]) -> bool:
+    def _end_opening(self, call: Call) -> None:
+        self._openings.pop(call.slot, None)
+        self._table.forget(call)
+
+    def is_full(self, ledger: Ledger) -> bool:
         """Whether the slot, or a keep-alive, would have to name too many numbers."""
         return ledger.outstanding + len(ledger.abandoned) >= self._window
 
-    def admit(self, ledger: Ledger[Hold]) -> None:
-        """The window moved: let calls in that waited for it, some now and the others in the next turn."""
-        table = self._table
-        admitted = 0
-        while table.parked_count and not self.is_full(ledger) and self.is_current(ledger):
-            first = table.first_unnumbered(ledger.slot)
-            if first is not None and admitted >= ADMITTED_AT_ONCE:
-                table.admit_soon(ledger.slot)
-                return
-            admitted += 1
-            if first is None:
-                return
-            before = ledger.next_seq
-            self._owner.resume(first)
-            if ledger.next_seq == before:
-                return
+    def on_expired(self, call: Call) -> bool:
+        """The session was gone before this attempt; other first attempts hear the same, each by itself.
 
-    def on_expired(self, call: Call) -> None:
-        """The session was gone before this attempt; other first attempts hear the same, each by itself."""
+        Returns whether the call goes on, in the next session.
+        """
         ledger = call.ledger
         assert ledger is not None, "a number comes from a ledger"
         if self.is_current(ledger):
             self.lose(ledger, EXPIRED_BY_SLOT, is_answered_each=True)
-        if call.call_id in self._table.calls:
-            if call.was_in_doubt or call.is_queued:
-                self._unknown(call, EXPIRED_BY_SLOT)
-            else:
-                self._unnumber(call)
-                self._owner.dispatch(call)
+        if call.call_id not in self._table.calls:
+            return False
+        if call.was_in_doubt:
+            self._unknown(call, EXPIRED_BY_SLOT)
+            return False
+        if call.seq:
+            self._unnumber(call)
+        return True
 
-    def lose(self, ledger: Ledger[Hold], reason: str, *, is_answered_each: bool = False) -> None:
+    def lose(self, ledger: Ledger, reason: str, *, is_answered_each: bool = False) -> None:
         """The session is gone: its holds are lost, what was sent in it is unknown, the next use opens anew."""
         if self.is_current(ledger):
             del self.ledgers[ledger.slot]
@@ -270,7 +266,7 @@ class CallSessions:
             if opening is not None:
                 # Its answer would be taken for that of the next one.
                 self._table.forget(opening)
-        self._owner.keep_alive.lose_all(ledger, reason, abandon=False)
+        self._keep_alive.lose_all(ledger, reason, abandon=False)
         # All of the slot: which of them are in it is asked one by one when their turn comes.
         calls = self._table.of_slot(ledger.slot)
         if calls and not (is_answered_each and ledger in self.lost):
@@ -288,14 +284,14 @@ class CallSessions:
     def close(self) -> None:
         """Settle nothing any more: whoever closes ends all calls."""
         self.lost.clear()
-        if self._settling is not None:
-            self._settling.cancel()
-            self._settling = None
+        if self._is_set:
+            self._is_set = False
+            self._step.wake(Alarm.LOST, None)
 
     def _settle(self, call: Call, lost: _Lost) -> None:
         if not call.may_be_applied:
             self._unnumber(call)
-        elif call.was_in_doubt or call.is_queued or call.is_parked or not lost.is_answered_each:
+        elif call.was_in_doubt or not lost.is_answered_each:
             self._unknown(call, lost.reason)
 
     def _settle_some(self) -> None:
@@ -308,11 +304,13 @@ class CallSessions:
                 self._settle(call, lost)
             if not lost.calls:
                 self.lost.pop(lost.ledger, None)
-        if self._left < SETTLED_AT_ONCE and self._settling is None:
-            self._settling = self._clock.call_at(self._clock.now(), self._settle_on)
+        if self._left < SETTLED_AT_ONCE and not self._is_set:
+            self._is_set = True
+            self._step.wake(Alarm.LOST, self._step.now_ns)
 
-    def _settle_on(self) -> None:
-        self._settling = None
+    def woken(self) -> None:
+        """Another turn: settle more of the lost."""
+        self._is_set = False
         self._left = SETTLED_AT_ONCE
         self._settle_some()
 
@@ -329,4 +327,4 @@ class CallSessions:
         self._table.forget(call)
         error = OutcomeUnknown(f"{reason} while the call was under way")
         error.__cause__ = SessionExpired(reason)
-        call.fail(error)
+        self._step.effects.append(Finish(call, [], error))
