@@ -11,7 +11,7 @@ from typing import Any, cast
 from benchmarks.curves_moves import Silent
 from benchmarks.growth import Curve
 from casty.cluster.node.relays import Relays
-from casty.cluster.sessions.core.client_session import Held, Ledger
+from casty.cluster.sessions.core.client_session import ClientSession, Held
 from casty.cluster.sessions.core.deadlines import Deadlines
 from casty.cluster.sessions.core.effects import Step
 from casty.cluster.sessions.core.inputs import AskSoon
@@ -46,17 +46,17 @@ async def _longest_us(begin: Callable[[], object], turns: int) -> float:
 def _holding(routes: Silent, count: int) -> list[Hold]:
     """Let a gateway hold so many locks of one slot."""
     clock = SystemClock()
-    ledger = Ledger(0, 1, b"attempt", clock.now())
-    ledger.number = 1
-    ledger.cover(clock.now() + 10**12)
+    session = ClientSession(0, 1, b"attempt", clock.now())
+    session.number = 1
+    session.cover(clock.now() + 10**12)
     routes.change()
-    routes.gateway.ledgers[0] = ledger
+    routes.gateway.sessions_by_slot[0] = session
     holds = []
     for seq in range(1, count + 1):
-        held = Held(ledger, ledger.take(), (LOCK, b"lock-%d" % seq), seq)
+        held = Held(session, session.take(), (LOCK, b"lock-%d" % seq), seq)
         holds.append(Hold(clock, held))
-        ledger.answered(seq)
-        ledger.hold(held)
+        session.answered(seq)
+        session.hold(held)
         routes.gateway._driver._holds[held] = holds[-1]
     return holds
 
@@ -80,17 +80,17 @@ def _lose(routes: Silent) -> None:
 
 
 def _name(routes: Silent) -> None:
-    routes.gateway._driver.step(AskSoon(routes.gateway.ledgers[0]))
+    routes.gateway._driver.step(AskSoon(routes.gateway.sessions_by_slot[0]))
 
 
 def _destroy_us(count: int) -> float:
     """Return what it costs to find the holds of an entity that is destroyed."""
-    ledger = Ledger(0, 1, b"attempt", 0)
+    session = ClientSession(0, 1, b"attempt", 0)
     for seq in range(count):
-        ledger.hold(Held(ledger, seq, (SEMAPHORE, b"%d" % seq), seq))
+        session.hold(Held(session, seq, (SEMAPHORE, b"%d" % seq), seq))
     began_ns = time.perf_counter_ns()
     for _ in range(FEW):
-        ledger.held_of((SEMAPHORE, b"5"))
+        session.held_of((SEMAPHORE, b"5"))
     return (time.perf_counter_ns() - began_ns) / FEW / 1e3
 
 
@@ -104,11 +104,11 @@ def _release_us(count: int) -> float:
 
     async def measure() -> float:
         owner, clock = _Owner(), SystemClock()
-        ledger = Ledger(0, 1, b"attempt", 0)
-        ledger.cover(clock.now() + 10**12)
+        session = ClientSession(0, 1, b"attempt", 0)
+        session.cover(clock.now() + 10**12)
         holds = Holds(cast(Any, owner))
         for token in range(count):
-            holds.begin(Hold(clock, Held(ledger, token, (SEMAPHORE, b"s"), token)), 1)
+            holds.begin(Hold(clock, Held(session, token, (SEMAPHORE, b"s"), token)), 1)
         began_ns = time.perf_counter_ns()
         for _ in range(FEW):
             meant = holds.meant()

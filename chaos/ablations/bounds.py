@@ -76,15 +76,15 @@ def _redirects_at_once(right: Any) -> Any:
 def _forgets_to_count(right: Any) -> Any:
     """Who is parked and ends there stays in the count."""
 
-    def forget(table: Any, call: Any) -> None:
+    def end(table: Any, call: Any, *event: Any) -> None:
         was_parked = call.is_parked
-        right(table, call)
+        right(table, call, *event)
         table.parked_count += was_parked
 
-    return forget
+    return end
 
 
-def _never_full(_sessions: Any, _ledger: Any) -> bool:
+def _never_full(_sessions: Any, _session: Any) -> bool:
     """A gateway numbers requests whatever its session's window says."""
     return False
 
@@ -117,7 +117,7 @@ BOUNDS = (
         "::test_news_of_the_cluster_send_nothing_again_where_nobody_else_leads",
     ),
     bug_in("redirects-at-once", "bound of retries", "mixed", SessionCore, "_again", _redirects_at_once),
-    bug_in("parked-not-counted", "bound of parked calls", "mixed", CallTable, "forget", _forgets_to_count),
+    bug_in("parked-not-counted", "bound of parked calls", "mixed", CallTable, "end", _forgets_to_count),
     Planted("window-ignored", "window", "mixed", CallSessions, "is_full", _never_full, True),
     Planted("replies-never-forgotten", "window", "mixed", SlotSession, "pass_marks", _never_passes, True),
     bug_in("version-without-change", "versions", "mixed", ControlMachine, "_region", _version_of_nothing),

@@ -8,7 +8,7 @@ from casty.cluster.client import ClientCore
 from casty.cluster.control.topology import LeaderTable
 from casty.cluster.node.topology_publisher import TopologyPublisher
 from casty.cluster.sessions.core.call import Call
-from casty.cluster.sessions.core.client_session import Ledger
+from casty.cluster.sessions.core.client_session import ClientSession
 from casty.cluster.sessions.core.client_sessions import CallSessions
 from casty.cluster.sessions.core.keepalive import KeepAlive
 from casty.cluster.sessions.core.life import CallEvent, CallState
@@ -32,9 +32,9 @@ def _valid_for_ever(hold: Any) -> bool:
 def _from_receipt(right: Any) -> Any:
     """A session's time counts from the acknowledgement, not from the question."""
 
-    def covered(keep_alive: Any, ledger: Any, sent_ns: int) -> None:
+    def covered(keep_alive: Any, session: Any, sent_ns: int) -> None:
         del sent_ns
-        right(keep_alive, ledger, keep_alive._step.now_ns)
+        right(keep_alive, session, keep_alive._step.now_ns)
 
     return covered
 
@@ -66,9 +66,9 @@ def _never_in_doubt(right: Any) -> Any:
 def _not_given_back(right: Any) -> Any:
     """A grant that crossed a cancellation is kept for nobody."""
 
-    def abandon(ledger: Any, seq: int, entity: Any) -> None:
-        right(ledger, seq, entity)
-        ledger.settle(seq)
+    def abandon(session: Any, seq: int, entity: Any) -> None:
+        right(session, seq, entity)
+        session.cleared(seq)
 
     return abandon
 
@@ -198,7 +198,7 @@ CLIENTS = (
     bug_in("doubt-denied", "redirect", "counter", SessionCore, "_overdue", _never_in_doubt),
     bug_in("leaderless-terms-told", "redirect", "lock", LeaderTable, "rows", _leaderless_told),
     bug_in("hints-missed", "redirect", "counter", TopologyPublisher, "on_hints", _deaf_at_first),
-    bug_in("grant-not-given-back", "withdrawal", "lock", Ledger, "abandon", _not_given_back),
+    bug_in("grant-not-given-back", "withdrawal", "lock", ClientSession, "abandon", _not_given_back),
     Planted(
         "contacts-dialled-only", "members are dialled", "membership", ClientCore, "_dial", _contacts_only
     ),

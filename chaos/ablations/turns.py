@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.node.relays import Relays
-from casty.cluster.sessions.core.client_session import Ledger
+from casty.cluster.sessions.core.client_session import ClientSession
 from casty.cluster.sessions.core.deadlines import Deadlines
 from casty.cluster.sessions.core.keepalive import KeepAlive
 from casty.transport import connection
@@ -29,9 +29,9 @@ def _told_at_once(right: Any) -> Any:
 def _valid_until_told(right: Any) -> Any:
     """A hold that was lost counts again when the session is covered before its owner was told."""
 
-    def lose_all(ledger: Any) -> Any:
-        lost = right(ledger)
-        ledger.losses -= 1
+    def lose_all(session: Any) -> Any:
+        lost = right(session)
+        session.losses -= 1
         return lost
 
     return lose_all
@@ -40,8 +40,8 @@ def _valid_until_told(right: Any) -> Any:
 def _first_part_only(right: Any) -> Any:
     """The slot is not asked at once to forget those whose turn came after the keep-alive."""
 
-    def each_of(keep_alive: Any, ledger: Any, lost: Any, reason: str, _abandon: bool) -> Any:
-        for loss in right(keep_alive, ledger, lost, reason, False):
+    def each_of(keep_alive: Any, session: Any, lost: Any, reason: str, _abandon: bool) -> Any:
+        for loss in right(keep_alive, session, lost, reason, False):
             yield loss._replace(is_abandoned=_abandon)
 
     return each_of
@@ -102,7 +102,9 @@ TURNS = (
         f"{_LOSSES}::test_all_are_lost_at_once_and_their_owners_hear_of_it_in_parts",
     ),
     shown(
-        bug_in("valid-until-told", "what is lost stays lost", "", Ledger, "lose_all", _valid_until_told),
+        bug_in(
+            "valid-until-told", "what is lost stays lost", "", ClientSession, "lose_all", _valid_until_told
+        ),
         f"{_LOSSES}::test_what_is_not_told_yet_stays_lost_when_the_session_is_covered_again",
     ),
     shown(

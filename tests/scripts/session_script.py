@@ -142,7 +142,7 @@ class Script:
         effects = self.bench.give(inputs.GiveUp(self.calls[name]))
         held = self.calls[name.removesuffix("-release")].held
         if name.endswith("-release") and held is not None:
-            effects += self.bench.give(inputs.Abandoned(held))
+            effects += self.bench.give(inputs.ReleaseFailed(held))
         return effects
 
     def _reply(self, name: str, *words: str) -> list[Effect]:
@@ -243,7 +243,7 @@ class Script:
         if operation & ~RELAY == OP_KEEPALIVE:
             return f"{name} keep-alive {row_text(entry)}".lstrip()
         if entry[0] == schema.COMMAND:
-            text = f"COMMAND {entry[1]}/{entry[2]} low {entry[3]} wait-low {entry[4]}"
+            text = f"COMMAND {entry[1]}/{entry[2]} ack-watermark {entry[3]} wait-watermark {entry[4]}"
             return f"{name}: {text}".lstrip()
         if entry[0] == schema.OPEN_FOR:
             return f"{name}: OPEN_FOR {entry[3]} ms".lstrip(": ")
@@ -254,13 +254,12 @@ class Script:
         for name, call in self.calls.items():
             if call.call_id in self.bench.core.table.calls:
                 yield f"{name} {call.state.name} number {call.seq}"
-        for ledger in self.bench.core.ledgers.values():
-            covered_ms = max(0, ledger.covered_until_ns - self.start_ns) // MS
-            tables = (
-                f"waiting {list(ledger.waiting)} held {list(ledger.held)} abandoned {list(ledger.abandoned)}"
-            )
-            yield f"session {ledger.number} low {ledger.low} next {ledger.next_seq} {tables} until {covered_ms}"
-        if not self.bench.core.ledgers:
+        for session in self.bench.core.sessions_by_slot.values():
+            covered_ms = max(0, session.covered_until_ns - self.start_ns) // MS
+            tables = f"waiting {list(session.waiting)} held {list(session.held)} abandoned {list(session.abandoned)}"
+            marks = f"ack-watermark {session.ack_watermark} next {session.next_seq}"
+            yield f"session {session.number} {marks} {tables} until {covered_ms}"
+        if not self.bench.core.sessions_by_slot:
             yield "no session"
 
 
@@ -270,7 +269,7 @@ def row_text(row: list[Any]) -> str:
         f"{word} {[one[0] for one in row[at]]}"
         for word, at in (("waiting", 3), ("held", 4), ("abandoned", 5))
     ]
-    return " ".join([f"session {row[2]}", *named, f"low {row[6]}"])
+    return " ".join([f"session {row[2]}", *named, f"ack-watermark {row[6]}"])
 
 
 def replay(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from casty.cluster.control.placement import slot_of
 from casty.cluster.sessions.core import inputs
 from casty.cluster.sessions.core.call import Call
-from casty.cluster.sessions.core.client_session import Entity, Ledger
+from casty.cluster.sessions.core.client_session import ClientSession, Entity
 from casty.cluster.sessions.core.inputs import Begin
 from casty.cluster.sessions.core.router import ASIDE_NS
 from casty.cluster.sessions.core.session_core import SessionCore
@@ -67,9 +67,9 @@ class Gateway:
         return self._driver.core
 
     @property
-    def ledgers(self) -> dict[int, Ledger]:
+    def sessions_by_slot(self) -> dict[int, ClientSession]:
         """The sessions in use, by slot, to look at."""
-        return self._driver.core.ledgers
+        return self._driver.core.sessions_by_slot
 
     def lives(self, ttl_s: float) -> None:
         """Open sessions that live so long without being heard of, and not as long as is usual in the cluster."""
@@ -166,7 +166,7 @@ class Gateway:
             call.is_urgent, call.only_in = True, grant.held.session
             reply: Reply = await driver.call(Begin(call))
         except BaseException:
-            driver.step(inputs.Abandoned(grant.held))
+            driver.step(inputs.ReleaseFailed(grant.held))
             raise
         return reply
 

@@ -60,7 +60,7 @@ UNDER_WAY = (
 )  # fmt: skip
 """Tables of what is under way: nothing is, soon after the last call; some of their rows end with a session as well."""
 
-_IN_THE_END = ("cluster.sessions.core.client_session.Ledger.abandoned",)
+_IN_THE_END = ("cluster.sessions.core.client_session.ClientSession.abandoned",)
 """Tables of what a keep-alive of each session has still to confirm."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from casty.cluster.sessions.core.client_session import Entity, Held, Ledger
+from casty.cluster.sessions.core.client_session import ClientSession, Entity, Held
 from casty.cluster.sessions.core.life import NEXT, CallEvent, CallState, illegal
 from casty.cluster.slots.schema import CANCEL, COMMAND
 from casty.config import SECOND_NS
@@ -34,41 +34,58 @@ class Purpose(IntEnum):
 
 
 class Call:
-    """What a caller waits for. `call_id` is 0 until the table of calls has it.
+    """What a caller waits for.
 
-    `state` moves as `life.NEXT` says and no other way. `seq` is 0 for what needs no number (reads, opens,
-    withdrawals) and until a session gave one. `payload` is what is sent: made with the number, it is the log entry as
-    leader and followers store it. `only_in` is the one session in which the call means anything: that of the hold
-    which a release ends. `attempt` counts the gateway's attempts to send anything; that of a call is its latest one.
-    `held` is what it was granted.
+    Parameters
+    ----------
+    operation, entity
+        What is asked, and of what; neither changes.
+    now_ns, timeout_ns
+        When it begins, and how long it may take; None for ever.
     """
 
     __slots__ = (
         "attempt", "call_id", "command", "deadline_ns", "entity", "held", "is_urgent", "is_waiting", "leader",
-        "ledger", "only_in", "operation", "payload", "purpose", "put_off", "sent_to", "seq", "slot", "started_ns",
+        "only_in", "operation", "payload", "purpose", "put_off", "sent_to", "seq", "session", "slot", "started_ns",
         "state",
     )  # fmt: skip
 
     def __init__(self, operation: int, entity: Entity, now_ns: int, timeout_ns: int | None) -> None:
         self.call_id = 0
+        """0 until the table of calls has it; then above that of every call before, and never another one's."""
         self.operation = operation
         self.entity = entity
         self.started_ns = now_ns
         self.deadline_ns = None if timeout_ns is None else now_ns + timeout_ns
+        """At this instant it ends, whatever its state."""
         self.state = _READY
+        """Moves as `life.NEXT` says and no other way."""
         self.purpose = Purpose.OWNER
+        """Set before it begins, as are the four that follow."""
         self.is_waiting = False
+        """Whether it may be answered ``queued``, and granted something; then it is withdrawn before its deadline."""
         self.is_urgent = False
-        self.only_in: Ledger | None = None
+        """Whether it gets a number though the window is full: it makes room."""
+        self.only_in: ClientSession | None = None
+        """The one session in which it means anything: that of the hold which a release ends."""
         self.command: object = None
         self.slot = -1
-        self.ledger: Ledger | None = None
+        """-1 until a topology says; the same from then on, as kinds and names hash to a slot for good."""
+        self.session: ClientSession | None = None
+        """Whose number it has; None exactly while `seq` is 0, but for what the gateway itself asks about a session."""
         self.seq = 0
+        """0 for what needs no number (reads, opens, withdrawals) and until a session gave one. It is sent again under
+        the same number for as long as it may have been applied."""
         self.payload = b""
+        """What is sent: made with the number, the log entry as leader and followers store it. Empty until then."""
         self.attempt = 0
+        """Which of the gateway's attempts to send anything was its latest: tells what left on a link that ended."""
         self.sent_to: str | None = None
+        """Whom the attempt under way went to; None while it is parked."""
         self.leader: str | None = None
+        """Who was thought to lead at the latest attempt: `sent_to`, or whom that one passes it on to."""
         self.held: Held | None = None
+        """What it was granted, once it is over; the same object as in `session.held` while it is held."""
         self.put_off = ""
         """Why the slot's leader did not take it, the last time that it said so."""
 
@@ -113,21 +130,21 @@ class Call:
         """How long it may take; None for ever."""
         return None if self.deadline_ns is None else (self.deadline_ns - self.started_ns) / SECOND_NS
 
-    def entry(self, ledger: Ledger) -> bytes:
+    def entry(self, session: ClientSession) -> bytes:
         """Return the log entry of a numbered call, with the marks of this moment."""
-        marks = (ledger.low, ledger.wait_low)
-        return pack([COMMAND, ledger.number, self.seq, *marks, *self.entity, self.command])
+        marks = (session.ack_watermark, session.wait_watermark)
+        return pack([COMMAND, session.number, self.seq, *marks, *self.entity, self.command])
 
     def withdraw(self) -> None:
         """From now on its withdrawal is sent, under the same number."""
-        assert self.ledger is not None, "what may be applied has a number, and a number comes from a session"
+        assert self.session is not None, "what may be applied has a number, and a number comes from a session"
         self.move(CallEvent.WITHDRAW)
-        self.payload = pack([CANCEL, self.ledger.number, self.seq, *self.entity])
+        self.payload = pack([CANCEL, self.session.number, self.seq, *self.entity])
 
     def unnumber(self) -> None:
         """Its session is gone and it was never applied there: it takes part in the next one."""
         self.move(CallEvent.RENUMBER)
-        self.ledger = None
+        self.session = None
         self.seq, self.payload = 0, b""
 
     def __str__(self) -> str:

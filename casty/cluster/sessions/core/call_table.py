@@ -28,7 +28,7 @@ NO_SLOT = -1
 
 FIRST_PAUSE_NS = SECOND_NS // 20
 LONGEST_PAUSE_NS = 16 * FIRST_PAUSE_NS
-FORGOTTEN_AFTER_NS = 4 * LONGEST_PAUSE_NS
+RESET_AFTER_NS = 4 * LONGEST_PAUSE_NS
 """Pauses begin with the first one again when a slot refused nothing for so long."""
 MAX_PARKED = 100_000
 CANCEL_LEAD_NS = SECOND_NS // 5
@@ -41,11 +41,13 @@ _DONE, _END = CallState.DONE, CallEvent.END
 class _Pause:
     """How often the refused calls of one slot go again. It goes when nothing was refused for long."""
 
-    __slots__ = ("forgotten_ns", "next_ns", "woken_ns")
+    __slots__ = ("next_ns", "reset_ns", "woken_ns")
 
     def __init__(self) -> None:
         self.next_ns = FIRST_PAUSE_NS
-        self.forgotten_ns = 0
+        """How long the next one is; it doubles up to `LONGEST_PAUSE_NS`."""
+        self.reset_ns = 0
+        """From when on the next one is the first again; moves on with every refusal."""
         self.woken_ns = 0
         """From when on an answer makes them go again."""
 
@@ -99,12 +101,19 @@ class CallTable:
     def __init__(self, step: Step) -> None:
         self._step = step
         self._by_slot: dict[int, dict[int, Call]] = {}
+        """Those of `calls` whose slot is known, by it; no row is empty."""
         self._parked: dict[int, _Parked] = {}
+        """By slot; those that went first in the last turn are behind the others."""
         self._numbered: dict[tuple[int, int], Call] = {}
+        """Waiting calls of `calls` that have a number, by slot and number."""
         self._last_id = 0
+        """No identity is given twice, so a late answer finds nobody else's call."""
         self._retry_ns: int | None = None
+        """The one entry of `RETRY` in `deadlines` that is live; no parked call is due before it."""
         self.calls: dict[int, Call] = {}
+        """Every call that is under way; none of them is `DONE` or `GIVEN`."""
         self.parked_count = 0
+        """How many calls are in `_parked`: those whose state is a parked one."""
         self.pauses: dict[int, _Pause] = {}
         """Of each slot that lately refused a call, or had no way to its leader."""
         self.deadlines = Deadlines(step, self._is_live)
@@ -114,7 +123,7 @@ class CallTable:
         return when_ns == self._retry_ns if key == RETRY else abs(key) in self.calls
 
     def add(self, call: Call) -> None:
-        """The call is under way, until it is forgotten."""
+        """The call is under way, until it ends."""
         self._last_id += 1
         call.call_id = self._last_id
         self.calls[call.call_id] = call
@@ -125,14 +134,14 @@ class CallTable:
                 self.deadlines.add(call.deadline_ns - lead_ns, -call.call_id)
             self.deadlines.add(call.deadline_ns, call.call_id)
 
-    def settle_in(self, call: Call) -> None:
+    def index_by_slot(self, call: Call) -> None:
         """The call's slot is known."""
         calls = self._by_slot.get(call.slot)
         if calls is None:
             calls = self._by_slot[call.slot] = {}
         calls[call.call_id] = call
 
-    def forget(self, call: Call, event: CallEvent = _END) -> None:
+    def end(self, call: Call, event: CallEvent = _END) -> None:
         """The call is over, or given what it took; harmless if it was over before."""
         self.calls.pop(call.call_id, None)
         state = call.state
@@ -247,7 +256,7 @@ class CallTable:
         now_ns = self._step.now_ns
         if now_ns < pause.woken_ns:
             return
-        if now_ns >= pause.forgotten_ns:
+        if now_ns >= pause.reset_ns:
             del self.pauses[slot]
         # Twice, as they go again without this as well.
         pause.woken_ns = now_ns + 2 * pause.next_ns
@@ -260,10 +269,10 @@ class CallTable:
             return
         now_ns = self._step.now_ns
         pause = self.pauses.get(slot)
-        if pause is None or now_ns >= pause.forgotten_ns:
+        if pause is None or now_ns >= pause.reset_ns:
             pause = self.pauses[slot] = _Pause()
         self._plan(parked, now_ns + pause.next_ns)
-        pause.forgotten_ns = now_ns + FORGOTTEN_AFTER_NS
+        pause.reset_ns = now_ns + RESET_AFTER_NS
         if is_longer:
             pause.next_ns = min(2 * pause.next_ns, LONGEST_PAUSE_NS)
 

@@ -1,10 +1,10 @@
-"""A gateway's side of its session in one slot: numbers, marks, holds, and how long it may trust them. Pure.
+"""A gateway's side of its session in one slot: numbers, watermarks, holds, and how long it may trust them. Pure.
 
-`low` is the lowest number without an answer (``queued`` is one), `wait_low` the lowest one still waited
-for; every command carries both, so the slot can forget what this side has. An abandoned number keeps `low`
-down until the slot says that it is settled, unless it was queued: then the slot finds it through the waiter
-itself. One that may have taken something out of a queue keeps `wait_low` down as well, so that the slot keeps what it
-was answered: that is what is put back.
+The ack watermark is the lowest number without an answer (``queued`` is one), the wait watermark the lowest one still
+waited for; every command carries both, so the slot can forget what this side has. An abandoned number keeps the ack
+watermark down until the slot says that it is cleared, unless it was queued: then the slot finds it through the waiter
+itself. One that may have taken something out of a queue keeps the wait watermark down as well, so that the slot keeps
+what it was answered: that is what is put back.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from casty.distributed.machines.base import QUEUE
 
-__all__ = ["Entity", "Held", "Ledger"]
+__all__ = ["ClientSession", "Entity", "Held"]
 
 ROW_BYTES = 72
 REQUEST_BYTES = 16
@@ -37,7 +37,7 @@ class Held:
     __slots__ = ("entity", "is_over", "losses", "seq", "session", "token", "until_ns")
 
     def __init__(
-        self, session: Ledger, seq: int, entity: Entity, token: int, until_ns: int | None = None
+        self, session: ClientSession, seq: int, entity: Entity, token: int, until_ns: int | None = None
     ) -> None:
         self.session = session
         self.seq = seq
@@ -57,7 +57,7 @@ class Held:
         return self.losses == session.losses and now_ns < session.covered_until_ns
 
 
-class Ledger:
+class ClientSession:
     """One slot's session, from this side.
 
     Parameters
@@ -70,39 +70,47 @@ class Ledger:
     """
 
     __slots__ = (
-        "_done", "_held_of", "_taking", "abandoned", "attempt", "covered_until_ns", "epoch", "held", "is_in_question",
-        "losses", "low", "next_seq", "number", "slot", "used_ns", "waiting",
+        "_done", "_held_of", "_taking", "abandoned", "ack_watermark", "attempt", "covered_until_ns", "epoch", "held",
+        "is_in_question", "losses", "next_seq", "number", "slot", "used_ns", "waiting",
     )  # fmt: skip
 
     def __init__(self, slot: int, epoch: int, attempt: bytes, now_ns: int) -> None:
         self.slot = slot
         self.epoch = epoch
+        """Never changes: in another epoch of the slot it is another session, whatever the numbers."""
         self.attempt = attempt
+        """Drawn once, before the opening is sent: an opening that is sent again is answered with the same session."""
         self.number: int | None = None
+        """None until the slot answered the opening; set once. Nothing is sent in a session without it."""
         self.next_seq = 1
-        self.low = 1
+        """Above every number that was given out. A number is given out once, to one request."""
+        self.ack_watermark = 1
+        """Never falls, never above `next_seq`. All below it have an answer here, so the slot may forget its replies."""
         self.waiting: dict[int, Entity] = {}
-        """Requests whose outcome is still to come, in order of their numbers."""
+        """Requests whose outcome is still to come, in order of their numbers; none is in `held` or `abandoned`."""
         self.held: dict[int, Held] = {}
         """What is granted and not over, by the number of its request; only `hold`, `let_go`, `abandon` and `lose_all`
         change it, each of them `_held_of` as well."""
         self._held_of: dict[Entity, int | dict[int, None]] = {}
         """The numbers in `held` by entity; most have one."""
         self.losses = 0
-        """How often all holds were lost: one that was granted before does not count any more."""
+        """How often all holds were lost; only grows. A hold of before does not count any more, told or not."""
         self.abandoned: dict[int, Entity] = {}
-        """What nobody wants any more, or has the outcome of, until the slot settled it; at most a window of them,
-        and those that a release or a deadline adds."""
+        """What nobody wants any more, or has the outcome of, until the slot has cleared it; at most a window of them,
+        and those that a release or a deadline adds. Every keep-alive names all of them."""
         self.covered_until_ns = 0
+        """Never falls. Until then the slot expires nothing: it counts from the *send* time of what was acknowledged."""
         self.is_in_question = False
         """Whether the slot is being asked if the session lives on: nothing new is sent in it until it says so."""
         self.used_ns = now_ns
+        """When it last gave out a number; long after, with nothing to name, it is closed."""
         self._done: dict[int, None] = {}
+        """Numbers above `ack_watermark` that have their answer: fewer than `next_seq` is ahead of it."""
         self._taking: dict[int, None] = {}
-        """Abandoned numbers that may have taken something; all are in `abandoned`."""
+        """Abandoned numbers that may have taken something; all are in `abandoned`, and hold the wait watermark down."""
 
     @property
-    def wait_low(self) -> int:
+    def wait_watermark(self) -> int:
         """The lowest number still waited for, or given up with something that has to be put back."""
         low = next(iter(self.waiting), self.next_seq)
         return min(low, *self._taking) if self._taking else low
@@ -110,7 +118,7 @@ class Ledger:
     @property
     def outstanding(self) -> int:
         """Numbers that the slot still has to remember."""
-        return self.next_seq - self.low
+        return self.next_seq - self.ack_watermark
 
     def take(self) -> int:
         """Return the next number."""
@@ -119,9 +127,9 @@ class Ledger:
         return seq
 
     def answered(self, seq: int) -> None:
-        """The number has an answer; `low` moves over what is done."""
-        if seq != self.low:
-            if seq > self.low:
+        """The number has an answer; `ack_watermark` moves over what is done."""
+        if seq != self.ack_watermark:
+            if seq > self.ack_watermark:
                 self._done[seq] = None
             return
         low = seq + 1
@@ -129,10 +137,10 @@ class Ledger:
         while low in done:
             del done[low]
             low += 1
-        self.low = low
+        self.ack_watermark = low
 
     def abandon(self, seq: int, entity: Entity) -> None:
-        """Nobody wants the outcome any more: keep asking for its withdrawal until it is settled."""
+        """Nobody wants the outcome any more: keep asking for its withdrawal until it is cleared."""
         self.waiting.pop(seq, None)
         self.let_go(seq)
         self.abandoned[seq] = entity
@@ -146,8 +154,8 @@ class Ledger:
         """
         self.abandoned[seq] = (entity[0], b"")
 
-    def settle(self, seq: int) -> None:
-        """The slot withdrew an abandoned number for good."""
+    def cleared(self, seq: int) -> None:
+        """The slot keeps nothing under an abandoned number any more: it is withdrawn for good, or its outcome known."""
         if self.abandoned.pop(seq, None) is not None:
             self._taking.pop(seq, None)
             self.answered(seq)
@@ -192,7 +200,7 @@ class Ledger:
 
     def is_idle(self) -> bool:
         """Whether nothing is held, waited for, abandoned or without an answer."""
-        return not (self.waiting or self.held or self.abandoned) and self.low == self.next_seq
+        return not (self.waiting or self.held or self.abandoned) and self.ack_watermark == self.next_seq
 
     def keep_alive_rows(self, limit_bytes: int) -> Iterator[tuple[list[object], int]]:
         """Return this session's rows of keep-alives, with their sizes: one, unless it names very much.
@@ -213,11 +221,14 @@ class Ledger:
                     continue
                 more_bytes = REQUEST_BYTES + len(entity[1])
                 if size_bytes + more_bytes > limit_bytes and any(lists):
-                    yield [self.slot, self.epoch, self.number, *lists, self.low, self.attempt], size_bytes
+                    yield (
+                        [self.slot, self.epoch, self.number, *lists, self.ack_watermark, self.attempt],
+                        size_bytes,
+                    )
                     lists, size_bytes = [[], [], []], ROW_BYTES
                 lists[kind].append([seq, *entity])
                 size_bytes += more_bytes
-        yield [self.slot, self.epoch, self.number, *lists, self.low, self.attempt], size_bytes
+        yield [self.slot, self.epoch, self.number, *lists, self.ack_watermark, self.attempt], size_bytes
 
     def _named(self, kind: int, seq: int) -> Entity | None:
         if kind == 1:

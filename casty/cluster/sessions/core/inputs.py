@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from casty.cluster.sessions.core.call import Call
-from casty.cluster.sessions.core.client_session import Held, Ledger
+from casty.cluster.sessions.core.client_session import ClientSession, Held
 from casty.cluster.sessions.core.effects import Alarm
 from casty.distributed.machines.base import Reply
 from casty.errors import MessageTooLarge
 
 __all__ = [
-    "Abandoned",
     "AskSoon",
     "Begin",
     "ConfirmLoss",
@@ -27,6 +26,7 @@ __all__ = [
     "LinkDown",
     "LinkUp",
     "NeverLeft",
+    "ReleaseFailed",
     "Replied",
     "Taken",
     "TooLarge",
@@ -130,7 +130,7 @@ class LetGo(NamedTuple):
     held: Held
 
 
-class Abandoned(NamedTuple):
+class ReleaseFailed(NamedTuple):
     """The command that gives a hold back came to nothing: keep-alives withdraw the hold instead."""
 
     held: Held
@@ -139,14 +139,14 @@ class Abandoned(NamedTuple):
 class AskSoon(NamedTuple):
     """Something may have become of what is held in this session: the slot is asked at once."""
 
-    ledger: Ledger
+    session: ClientSession
 
 
 class ConfirmLoss(NamedTuple):
     """What was held is destroyed: it is lost here, and the slot hears so by `call` and not by a keep-alive."""
 
     call: Call
-    ledger: Ledger
+    session: ClientSession
     seqs: list[int]
 
 
@@ -164,5 +164,5 @@ class EndSessions(NamedTuple):
 
 Input = (
     Begin | GiveUp | Taken | Replied | KeptAlive | NeverLeft | TooLarge | Hinted | TopologyChanged | LinkUp | LinkDown
-    | Woken | Limited | Lasting | LetGo | Abandoned | AskSoon | ConfirmLoss | EndCalls | EndSessions
+    | Woken | Limited | Lasting | LetGo | ReleaseFailed | AskSoon | ConfirmLoss | EndCalls | EndSessions
 )  # fmt: skip

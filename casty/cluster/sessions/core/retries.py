@@ -91,12 +91,12 @@ class Retries:
 
     def _admit_first(self, slot: int) -> None:
         first = self._table.first_unnumbered(slot)
-        ledger = self._sessions.ledgers.get(slot)
-        if first is not None and (ledger is None or first.is_urgent or not self._sessions.is_full(ledger)):
+        session = self._sessions.sessions_by_slot.get(slot)
+        if first is not None and (session is None or first.is_urgent or not self._sessions.is_full(session)):
             self._router.resume(first)
-            ledger = self._sessions.ledgers.get(slot)
-            if ledger is not None:
-                self._router.admit(ledger)
+            session = self._sessions.sessions_by_slot.get(slot)
+            if session is not None:
+                self._router.admit(session)
 
     def wake(self, news: Topology | None = None) -> None:
         """Parked calls that can be sent now are: the first of them here, the others in the turns that follow.

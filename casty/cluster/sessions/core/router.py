@@ -17,7 +17,7 @@ from casty.cluster.control.placement import slot_of
 from casty.cluster.sessions.core.answers import is_granted, is_taken, visible_until_ns
 from casty.cluster.sessions.core.call import Call, Purpose
 from casty.cluster.sessions.core.call_table import CallTable
-from casty.cluster.sessions.core.client_session import Held, Ledger
+from casty.cluster.sessions.core.client_session import ClientSession, Held
 from casty.cluster.sessions.core.client_sessions import CallSessions, Numbering
 from casty.cluster.sessions.core.effects import Finish, Lost, Send, SessionsClosed, Step
 from casty.cluster.sessions.core.keepalive import KeepAlive
@@ -103,8 +103,8 @@ class CallRouter:
         sessions.enter(topology)
         if call.slot < 0:
             call.slot = slot_of(call.entity[0], call.entity[1], topology.shared_slots)
-        self._table.settle_in(call)
-        if sessions.lost and not sessions.settle(call):
+        self._table.index_by_slot(call)
+        if sessions.lost and not sessions.resolve(call):
             return
         if sessions.is_of_former_epoch(call, topology):
             if call.state is not CallState.DONE:
@@ -144,7 +144,7 @@ class CallRouter:
             if opening is not None:
                 self.dispatch(opening)
         elif numbering is Numbering.IN_QUESTION:
-            self._keep_alive.ask(self._sessions.ledgers[call.slot])
+            self._keep_alive.ask(self._sessions.sessions_by_slot[call.slot])
         self._table.park(call)
 
     def resume(self, call: Call) -> None:
@@ -175,33 +175,33 @@ class CallRouter:
         call.sent_to = node_id
         call.leader = leader
         call.move(_SEND if call.operation == OP_WRITE else _ASK)
-        proof = b"" if call.ledger is None else call.ledger.attempt
+        proof = b"" if call.session is None else call.session.attempt
         self._step.effects.append(
             Send(node_id, (call.call_id, call.slot, epoch, operation, call.payload, proof))
         )
 
-    def admit(self, ledger: Ledger) -> None:
+    def admit(self, session: ClientSession) -> None:
         """The window moved: let calls in that waited for it, some now and the others in the next turn."""
         table, sessions = self._table, self._sessions
         admitted = 0
-        while table.parked_count and not sessions.is_full(ledger) and sessions.is_current(ledger):
-            first = table.first_unnumbered(ledger.slot)
+        while table.parked_count and not sessions.is_full(session) and sessions.is_current(session):
+            first = table.first_unnumbered(session.slot)
             if first is None:
                 return
             if admitted >= ADMITTED_AT_ONCE:
-                table.admit_soon(ledger.slot)
+                table.admit_soon(session.slot)
                 return
             admitted += 1
-            before = ledger.next_seq
+            before = session.next_seq
             self.resume(first)
-            if ledger.next_seq == before:
+            if session.next_seq == before:
                 return
 
-    def aside(self, purpose: Purpose, ledger: Ledger, operation: int, payload: bytes) -> Call:
+    def aside(self, purpose: Purpose, session: ClientSession, operation: int, payload: bytes) -> Call:
         """Return a call of the gateway's own about a session, in the table by now; it is still to be sent."""
         call = Call(operation, (0, b""), self._step.now_ns, ASIDE_NS)
         call.purpose = purpose
-        call.slot, call.ledger, call.payload = ledger.slot, ledger, payload
+        call.slot, call.session, call.payload = session.slot, session, payload
         self._table.add(call)
         return call
 
@@ -209,55 +209,55 @@ class CallRouter:
 
     def conclude(self, call: Call, reply: Reply) -> None:
         """A final answer."""
-        ledger = call.ledger
-        if not call.seq or ledger is None:
-            self._table.forget(call)
+        session = call.session
+        if not call.seq or session is None:
+            self._table.end(call)
             self._deliver(call, reply, None if reply[0] == OK else _error_of(call, reply))
             return
         if is_taken(call.entity[0], reply):
-            self._table.forget(call, CallEvent.GIVE)
+            self._table.end(call, CallEvent.GIVE)
             self._deliver(call, reply, None)
             return
-        self._table.forget(call)
+        self._table.end(call)
         if call.is_waiting and is_granted(call.entity[0], reply):
-            self._granted(call, ledger, reply)
+            self._granted(call, session, reply)
         self.answered(call)
         self._deliver(call, reply, None if reply[0] == OK else _error_of(call, reply))
-        if self._is_late(call, ledger):
-            self._keep_alive.lose_all(ledger, LOST_EXPIRED, abandon=False)
+        if self._is_late(call, session):
+            self._keep_alive.lose_all(session, LOST_EXPIRED, abandon=False)
 
-    def _granted(self, call: Call, ledger: Ledger, reply: Reply) -> None:
+    def _granted(self, call: Call, session: ClientSession, reply: Reply) -> None:
         until_ns = visible_until_ns(self._step.now_ns, self._surroundings.topology(), call.entity[0], reply)
-        call.held = Held(ledger, call.seq, call.entity, reply[1], until_ns)
-        ledger.hold(call.held)
-        self._keep_alive.watch(ledger)
+        call.held = Held(session, call.seq, call.entity, reply[1], until_ns)
+        session.hold(call.held)
+        self._keep_alive.watch(session)
 
-    def _is_late(self, call: Call, ledger: Ledger) -> bool:
+    def _is_late(self, call: Call, session: ClientSession) -> bool:
         """Whether something was granted in a session that is lost by now, and its holds with it."""
-        return call.held is not None and not self._sessions.is_current(ledger)
+        return call.held is not None and not self._sessions.is_current(session)
 
     def answered(self, call: Call) -> None:
         """Its caller has the answer to a numbered call, or what was granted is kept: its number is done with."""
-        ledger = call.ledger
-        assert ledger is not None, "a number comes from a session"
-        ledger.waiting.pop(call.seq, None)
-        ledger.answered(call.seq)
-        if call.is_waiting and call.held is None and ledger.wait_low < call.seq:
+        session = call.session
+        assert session is not None, "a number comes from a session"
+        session.waiting.pop(call.seq, None)
+        session.answered(call.seq)
+        if call.is_waiting and call.held is None and session.wait_watermark < call.seq:
             # The slot keeps the outcome until it is told, and an older call may wait for ever.
-            ledger.confirm(call.seq, call.entity)
-            if len(ledger.abandoned) % CONFIRMED_AT_ONCE == 0:
+            session.confirm(call.seq, call.entity)
+            if len(session.abandoned) % CONFIRMED_AT_ONCE == 0:
                 self._keep_alive.soon(call.slot)
-        self.admit(ledger)
+        self.admit(session)
 
     def taken(self, call: Call) -> None:
         """Its caller has the item that a call was answered with."""
         if call.is_given:
-            self._table.forget(call)
+            self._table.end(call)
             self.answered(call)
 
     def fail(self, call: Call, error: CastyError) -> None:
         """End a call with an error; nothing of it is left to be done."""
-        self._table.forget(call)
+        self._table.end(call)
         self._deliver(call, [], error)
 
     def _deliver(self, call: Call, reply: Reply, error: CastyError | TimeoutError | None) -> None:
@@ -272,28 +272,28 @@ class CallRouter:
         """Nobody waits for the call any more: see that it takes no effect for nobody."""
         is_under_way, may_be_applied = call.call_id in self._table.calls, call.may_be_applied
         is_given = call.is_given
-        self._table.forget(call)
-        ledger = call.ledger
-        if ledger is None or not call.seq or not self._sessions.is_current(ledger):
+        self._table.end(call)
+        session = call.session
+        if session is None or not call.seq or not self._sessions.is_current(session):
             return
         if not is_under_way:
             # The answer crossed the cancellation: a grant is given back, and so is what was taken.
-            held = ledger.held.get(call.seq)
+            held = session.held.get(call.seq)
             if held is not None and held is call.held:
                 self.give_back(held)
                 is_given = True
             if is_given:
-                self.abandon(ledger, call.seq, call.entity)
+                self.abandon(session, call.seq, call.entity)
         elif may_be_applied:
-            self.abandon(ledger, call.seq, call.entity)
+            self.abandon(session, call.seq, call.entity)
         else:
-            ledger.waiting.pop(call.seq, None)
-            ledger.answered(call.seq)
+            session.waiting.pop(call.seq, None)
+            session.answered(call.seq)
 
-    def abandon(self, ledger: Ledger, seq: int, entity: tuple[int, bytes]) -> None:
+    def abandon(self, session: ClientSession, seq: int, entity: tuple[int, bytes]) -> None:
         """Nobody wants what has this number any more: keep-alives say so from now on."""
-        ledger.abandon(seq, entity)
-        self._keep_alive.soon(ledger.slot)
+        session.abandon(seq, entity)
+        self._keep_alive.soon(session.slot)
 
     def give_back(self, held: Held) -> None:
         """Its owner lets a hold go: it is not held any more, and not lost either."""

@@ -19,7 +19,7 @@ from casty.cluster.sessions.core import inputs
 from casty.cluster.sessions.core.answers import left_alone, overdue
 from casty.cluster.sessions.core.call import Call, Purpose
 from casty.cluster.sessions.core.call_table import MAX_PARKED, CallTable
-from casty.cluster.sessions.core.client_session import Entity, Held, Ledger
+from casty.cluster.sessions.core.client_session import ClientSession, Entity, Held
 from casty.cluster.sessions.core.client_sessions import EXPIRED_BY_SLOT, CallSessions
 from casty.cluster.sessions.core.deadlines import RETRY
 from casty.cluster.sessions.core.effects import Alarm, Effect, Hint, SessionsClosed, Step
@@ -80,8 +80,8 @@ class SessionCore:
     """
 
     __slots__ = (
-        "_is_closed", "_moves", "_retries", "_router", "_step", "_surroundings", "keep_alive", "ledgers",
-        "relay_paths", "sessions", "table",
+        "_is_closed", "_moves", "_retries", "_router", "_step", "_surroundings", "keep_alive", "relay_paths",
+        "sessions", "sessions_by_slot", "table",
     )  # fmt: skip
 
     def __init__(
@@ -95,13 +95,13 @@ class SessionCore:
         self._surroundings = surroundings
         self._step = step = Step()
         self._is_closed = False
-        self.ledgers: dict[int, Ledger] = {}
+        self.sessions_by_slot: dict[int, ClientSession] = {}
         """The sessions in use, by slot."""
         self.table = table = CallTable(step)
         self.relay_paths = RelayPaths(step, surroundings, pick)
-        self.keep_alive = KeepAlive(step, surroundings, self.ledgers, self.relay_paths)
+        self.keep_alive = KeepAlive(step, surroundings, self.sessions_by_slot, self.relay_paths)
         self.sessions = CallSessions(
-            step, self.ledgers, table, self.keep_alive, settings, gateway_id, attempt
+            step, self.sessions_by_slot, table, self.keep_alive, settings, gateway_id, attempt
         )
         self._router = CallRouter(step, surroundings, table, self.sessions, self.keep_alive, self.relay_paths)
         self._retries = Retries(surroundings, table, self.sessions, self._router)
@@ -138,14 +138,14 @@ class SessionCore:
 
     # -- what is asked and changes nothing
 
-    def held_of(self, entity: Entity) -> tuple[Ledger, list[int]] | None:
+    def held_of(self, entity: Entity) -> tuple[ClientSession, list[int]] | None:
         """Return the numbers of what is held of an entity, with their session; None if nothing is."""
         topology = self._surroundings.topology()
         if topology is None:
             return None
-        ledger = self.ledgers.get(slot_of(entity[0], entity[1], topology.shared_slots))
-        seqs = [] if ledger is None else ledger.held_of(entity)
-        return None if ledger is None or not seqs else (ledger, seqs)
+        session = self.sessions_by_slot.get(slot_of(entity[0], entity[1], topology.shared_slots))
+        seqs = [] if session is None else session.held_of(entity)
+        return None if session is None or not seqs else (session, seqs)
 
     def is_held(self, held: Held) -> bool:
         """Whether it was granted in a session in use, and is neither lost nor given back."""
@@ -178,32 +178,32 @@ class SessionCore:
     def _let_go(self, one: inputs.LetGo) -> None:
         self._router.give_back(one.held)
 
-    def _abandoned(self, one: inputs.Abandoned) -> None:
+    def _release_failed(self, one: inputs.ReleaseFailed) -> None:
         held = one.held
         self._router.abandon(held.session, held.seq, held.entity)
 
     def _ask_soon(self, one: inputs.AskSoon) -> None:
-        self.keep_alive.soon(one.ledger.slot)
+        self.keep_alive.soon(one.session.slot)
 
     def _confirm_loss(self, one: inputs.ConfirmLoss) -> None:
-        call, ledger = one.call, one.ledger
-        self.keep_alive.lose(ledger, one.seqs, LOST_DESTROYED)
-        self.keep_alive.soon(ledger.slot)
+        call, session = one.call, one.session
+        self.keep_alive.lose(session, one.seqs, LOST_DESTROYED)
+        self.keep_alive.soon(session.slot)
         told = one.seqs[:LOST_AT_ONCE]
-        rows = [[seq, *ledger.abandoned[seq]] for seq in told if seq in ledger.abandoned]
+        rows = [[seq, *session.abandoned[seq]] for seq in told if seq in session.abandoned]
         if not rows:
             self._router.conclude(call, [OK])
             return
         self.table.add(call)
-        call.slot, call.ledger = ledger.slot, ledger
-        call.payload = _abandon(ledger, rows)
+        call.slot, call.session = session.slot, session
+        call.payload = _abandon_entry(session, rows)
         self._router.dispatch(call)
 
     # -- answers
 
     def _replied(self, one: inputs.Replied) -> None:
         call = self.table.calls.get(one.call_id)
-        if call is not None and (not self.sessions.lost or self.sessions.settle(call)):
+        if call is not None and (not self.sessions.lost or self.sessions.resolve(call)):
             self._on_answer(call, one.reply)
 
     def _on_answer(self, call: Call, reply: Reply) -> None:
@@ -233,26 +233,26 @@ class SessionCore:
                 self._again(call, reply)
             return True
         if call.purpose is Purpose.KEEP_ALIVE and reply[0] == OK:
-            self.table.forget(call)
-            ledger = call.ledger
-            if ledger is not None and self.sessions.is_current(ledger):
-                self._on_row(ledger, _row(reply[1]), call.started_ns)
+            self.table.end(call)
+            session = call.session
+            if session is not None and self.sessions.is_current(session):
+                self._on_row(session, _row(reply[1]), call.started_ns)
                 self.keep_alive.arm_soonest()
             return True
         return False
 
     def _on_queued(self, call: Call) -> None:
         # It waits in the log: whatever refuses a later attempt, this one was applied.
-        ledger = call.ledger
-        if not call.seq or ledger is None:
+        session = call.session
+        if not call.seq or session is None:
             self._again(call, [UNKNOWN])
             return
         call.move(CallEvent.QUEUE)
-        if not self.sessions.is_current(ledger):
+        if not self.sessions.is_current(session):
             self._on_expired(call)
             return
-        ledger.answered(call.seq)
-        self._router.admit(ledger)
+        session.answered(call.seq)
+        self._router.admit(session)
 
     def _on_expired(self, call: Call) -> None:
         if self.sessions.on_expired(call):
@@ -263,9 +263,9 @@ class SessionCore:
         call.move(CallEvent.DOUBT if reply[0] == UNKNOWN else CallEvent.REFUSE)
         if reply[0] == BUSY and len(reply) > 1:
             call.put_off = str(reply[1])
-        if reply[0] == BUSY and call.seq and call.ledger is not None and not call.is_withdrawing:
+        if reply[0] == BUSY and call.seq and call.session is not None and not call.is_withdrawing:
             # With what is confirmed by now: the slot may have refused for want of exactly that.
-            call.payload = call.entry(call.ledger)
+            call.payload = call.entry(call.session)
         if reply[0] == NOT_LEADER and len(reply) == 3 and reply[1] not in (None, call.leader):
             self._step.effects.append(Hint(call.slot, reply[1], reply[2], call.call_id))
         else:
@@ -288,49 +288,49 @@ class SessionCore:
     # -- keep-alives
 
     def _kept_alive(self, one: inputs.KeptAlive) -> None:
-        for ledger, row, sent_ns in self.keep_alive.answered(one.nonce, one.rows):
-            self._on_row(ledger, row, sent_ns)
+        for session, row, sent_ns in self.keep_alive.answered(one.nonce, one.rows):
+            self._on_row(session, row, sent_ns)
 
-    def _on_row(self, ledger: Ledger, row: list[Any], sent_ns: int) -> None:
-        slot, status, outcomes, lost, settled, leader, term = row
+    def _on_row(self, session: ClientSession, row: list[Any], sent_ns: int) -> None:
+        slot, status, outcomes, lost, cleared, leader, term = row
         if status == OK:
             if not isinstance(lost, list) or any(type(seq) is not int for seq in lost):
                 raise RemoteProtocolError("keep-alive answer: expected the numbers of what is lost")
-            self.keep_alive.covered(ledger, sent_ns)
-            for seq in settled:
-                ledger.settle(seq)
+            self.keep_alive.covered(session, sent_ns)
+            for seq in cleared:
+                session.cleared(seq)
             if self.table.parked_count:
-                self._router.admit(ledger)
+                self._router.admit(session)
             if lost:
-                self.keep_alive.lose(ledger, lost, LOST_DESTROYED)
+                self.keep_alive.lose(session, lost, LOST_DESTROYED)
             for seq, reply in outcomes:
                 self._on_outcome(slot, seq, reply)
-            if ledger.abandoned:
-                self.keep_alive.not_settled(ledger)
+            if session.abandoned:
+                self.keep_alive.not_cleared(session)
         elif status == EXPIRED:
-            self.sessions.lose(ledger, EXPIRED_BY_SLOT, is_answered_each=True)
+            self.sessions.lose(session, EXPIRED_BY_SLOT, is_answered_each=True)
         elif status == NOT_LEADER and leader is not None:
             self._step.effects.append(Hint(slot, leader, term, 0))
 
     def _on_outcome(self, slot: int, seq: int, reply: Reply) -> None:
         """An acknowledgement repeats the outcome of a waiting call."""
         call = self.table.numbered(slot, seq)
-        if call is not None and (not self.sessions.lost or self.sessions.settle(call)):
+        if call is not None and (not self.sessions.lost or self.sessions.resolve(call)):
             self._on_answer(call, reply)
 
     def _keep_alives_due(self) -> None:
-        for ledger in self.keep_alive.due():
+        for session in self.keep_alive.due():
             # An unanswered close is made good by the session's expiry.
-            self._router.dispatch(self._close_of(ledger))
+            self._router.dispatch(self._close_of(session))
         self._name()
         self.keep_alive.arm_anew()
 
     def _name(self, *, is_woken: bool = False) -> None:
-        for ledger, row in self.keep_alive.to_ask_around(is_woken=is_woken):
-            self._router.dispatch(self._router.aside(Purpose.KEEP_ALIVE, ledger, OP_KEEPALIVE, pack(row)))
+        for session, row in self.keep_alive.to_ask_around(is_woken=is_woken):
+            self._router.dispatch(self._router.aside(Purpose.KEEP_ALIVE, session, OP_KEEPALIVE, pack(row)))
 
-    def _close_of(self, ledger: Ledger) -> Call:
-        return self._router.aside(Purpose.CLOSE, ledger, OP_WRITE, pack([CLOSE, ledger.number]))
+    def _close_of(self, session: ClientSession) -> Call:
+        return self._router.aside(Purpose.CLOSE, session, OP_WRITE, pack([CLOSE, session.number]))
 
     # -- instants
 
@@ -440,27 +440,27 @@ class SessionCore:
 
     def _end_sessions(self, one: inputs.EndSessions) -> None:
         closes = []
-        for ledger in list(self.ledgers.values()):
-            self.keep_alive.lose_all(ledger, CLOSED, abandon=False)
-            if one.is_told and ledger.number is not None:
-                closes += self._last_words(ledger)
+        for session in list(self.sessions_by_slot.values()):
+            self.keep_alive.lose_all(session, CLOSED, abandon=False)
+            if one.is_told and session.number is not None:
+                closes += self._last_words(session)
         self._router.closing.update((call.call_id, None) for call in closes)
         for call in closes:
             self._router.dispatch(call)
-        self.ledgers.clear()
+        self.sessions_by_slot.clear()
         if not one.is_told:
             self.keep_alive.close()
             self.table.deadlines.close()
         elif not closes:
             self._step.effects.append(SessionsClosed())
 
-    def _last_words(self, ledger: Ledger) -> list[Call]:
-        rows: list[list[object]] = [[seq, *of] for seq, of in ledger.abandoned.items() if of[0] == QUEUE]
+    def _last_words(self, session: ClientSession) -> list[Call]:
+        rows: list[list[object]] = [[seq, *of] for seq, of in session.abandoned.items() if of[0] == QUEUE]
         if not rows:
-            return [self._close_of(ledger)]
+            return [self._close_of(session)]
         # On the same link, so before it: the slot forgets with the session who took what.
-        payload = _abandon(ledger, rows[:CONFIRMED_AT_ONCE])
-        return [self._router.aside(Purpose.CLOSE, ledger, OP_WRITE, payload), self._close_of(ledger)]
+        payload = _abandon_entry(session, rows[:CONFIRMED_AT_ONCE])
+        return [self._router.aside(Purpose.CLOSE, session, OP_WRITE, payload), self._close_of(session)]
 
     _HANDLERS: ClassVar[dict[type, Callable[[SessionCore, Any], None]]] = {
         inputs.Begin: _begin,
@@ -471,7 +471,7 @@ class SessionCore:
         inputs.GiveUp: _give_up,
         inputs.Taken: _taken,
         inputs.LetGo: _let_go,
-        inputs.Abandoned: _abandoned,
+        inputs.ReleaseFailed: _release_failed,
         inputs.AskSoon: _ask_soon,
         inputs.ConfirmLoss: _confirm_loss,
         inputs.NeverLeft: _never_left,
@@ -486,8 +486,8 @@ class SessionCore:
     }
 
 
-def _abandon(ledger: Ledger, rows: list[list[object]]) -> bytes:
-    return pack([ABANDON, ledger.number, ledger.low, rows])
+def _abandon_entry(session: ClientSession, rows: list[list[object]]) -> bytes:
+    return pack([ABANDON, session.number, session.ack_watermark, rows])
 
 
 def _row(row: Any) -> list[Any]:

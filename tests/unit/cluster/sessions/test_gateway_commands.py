@@ -145,9 +145,9 @@ async def test_unanswered_is_unknown_and_withdrawn_before_it_could_apply_late() 
     await world.run()
     assert value(world) == 0
     await world.advance(1)
-    ledger = client.gateway.ledgers[0]
-    assert not ledger.abandoned
-    assert ledger.low == ledger.next_seq
+    session = client.gateway.sessions_by_slot[0]
+    assert not session.abandoned
+    assert session.ack_watermark == session.next_seq
 
 
 async def test_topology_of_a_new_leader_moves_what_was_sent_to_the_old_one() -> None:
@@ -205,7 +205,7 @@ async def test_too_large_is_said_at_the_call() -> None:
         call.result()
     assert await run(world, add(client)) == [0, 1]
     await world.advance(6)
-    assert not client.gateway.ledgers[0].abandoned
+    assert not client.gateway.sessions_by_slot[0].abandoned
 
 
 async def test_leader_out_of_reach_is_asked_through_another_node() -> None:
@@ -241,7 +241,7 @@ async def test_window_holds_calls_back_and_lets_them_in_as_answers_come() -> Non
     limit = Settings().max_window_replies
     calls = [add(client, timeout_s=None) for _ in range(limit + 500)]
     await settle()
-    assert client.gateway.ledgers[0].outstanding < limit
+    assert client.gateway.sessions_by_slot[0].outstanding < limit
     await world.run()
     assert [call.result()[1] for call in calls] == list(range(1, limit + 501))
     assert world.machine.sessions[1].reply_bytes < 100_000
@@ -285,7 +285,7 @@ async def test_waiters_leave_the_window() -> None:
     _, grant = await run(world, acquire(holder))
     waiting = [acquire(client, timeout_s=None) for _ in range(Settings().max_window_replies + 50)]
     await world.run()
-    assert client.gateway.ledgers[0].outstanding == 0
+    assert client.gateway.sessions_by_slot[0].outstanding == 0
     assert await run(world, add(client)) == [0, 1]
     await run(world, release(holder, grant))
     _, grant = waiting[0].result()

@@ -64,7 +64,9 @@ async def test_what_crosses_a_cancellation_is_put_back() -> None:
         await cancelled(asking)
         await world.advance(1)
         assert items(world) == [b"a", b"b"]
-    assert client.gateway.ledgers and all(not one.abandoned for one in client.gateway.ledgers.values())
+    assert client.gateway.sessions_by_slot and all(
+        not one.abandoned for one in client.gateway.sessions_by_slot.values()
+    )
 
 
 async def test_a_cancelled_waiter_whose_item_came_first_gives_it_back() -> None:

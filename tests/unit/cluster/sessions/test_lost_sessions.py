@@ -68,7 +68,7 @@ class Changing(World):
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Changing:
-    monkeypatch.setattr(call_sessions, "SETTLED_AT_ONCE", PART)
+    monkeypatch.setattr(call_sessions, "RESOLVED_AT_ONCE", PART)
     return Changing()
 
 
@@ -212,10 +212,10 @@ async def test_an_opening_that_is_refused_fails_a_part_of_those_who_wait(world: 
 
 async def test_a_withdrawal_of_a_lost_session_is_none_of_the_next_one(world: Changing) -> None:
     calls = await under_way(world, 1)
-    gateway, ledger = world.gateway, world.gateway.ledgers[0]
-    ledger.abandoned[99] = (LOCK, NAME)
+    gateway, session = world.gateway, world.gateway.sessions_by_slot[0]
+    session.abandoned[99] = (LOCK, NAME)
     call = Call(OP_WRITE, (0, b""), world.clock.now(), None)
-    aside = asyncio.ensure_future(gateway._driver.call(ConfirmLoss(call, ledger, [99])))
+    aside = asyncio.ensure_future(gateway._driver.call(ConfirmLoss(call, session, [99])))
     await world.output()
     world.cut("a")
     world.begin_anew()

@@ -298,5 +298,5 @@ async def test_leaving_that_is_cancelled_ends_all_calls_at_once() -> None:
     closing.cancel()
     await settle()
     assert closing.cancelled() and all(call.done() for call in waiting)
-    assert not client.gateway.core.table.calls and not client.gateway.ledgers
+    assert not client.gateway.core.table.calls and not client.gateway.sessions_by_slot
     await asyncio.gather(*waiting, return_exceptions=True)

@@ -71,7 +71,10 @@ def test_what_ended_since_it_was_chosen_is_not_sent() -> None:
     for call in chosen:
         router.resume(call)
     # What the calls above came to is told by the next step.
-    assert sent(bench.give(inputs.AskSoon(bench.core.ledgers[0]))) == [calls[0].call_id, calls[2].call_id]
+    assert sent(bench.give(inputs.AskSoon(bench.core.sessions_by_slot[0]))) == [
+        calls[0].call_id,
+        calls[2].call_id,
+    ]
     assert calls[1].state is CallState.DONE
     assert bench.core.table.of_slot(0) == [calls[0], calls[2]]
 
@@ -92,10 +95,10 @@ def test_a_release_whose_session_is_gone_is_sent_to_nobody() -> None:
 def test_a_grant_of_a_session_that_is_lost_is_lost_at_once() -> None:
     bench = open_bench()
     call = waiting(bench)
-    ledger = call.ledger
-    assert ledger is not None
+    session = call.session
+    assert session is not None
     # The acknowledgement overtakes the answer, which was on its way before the session expired.
-    bench.give(inputs.AskSoon(ledger))
+    bench.give(inputs.AskSoon(session))
     asked = [one for one in bench.advance(0.01) if isinstance(one, out.SendKeepAlive)]
     bench.give(inputs.KeptAlive(asked[0].nonce, [[0, EXPIRED, [], [], [], None, 1]]))
     bench.advance(0.0)
@@ -175,16 +178,16 @@ async def test_a_node_that_answers_itself_is_heard_when_the_step_is_done() -> No
 
     watched: Any = Watched()
     gateway._driver.core = watched
-    gateway._driver.step(inputs.AskSoon(core.ledgers[0]))
+    gateway._driver.step(inputs.AskSoon(core.sessions_by_slot[0]))
     clock.advance(0.001)
     assert place.order == ["asked", "answered"]
     assert (inputs.KeptAlive, ["asked", "answered"]) in steps, (
         "no step begins in the middle of another one's effects"
     )
-    covered_ns = core.ledgers[0].covered_until_ns
+    covered_ns = core.sessions_by_slot[0].covered_until_ns
     clock.advance(0.5)
     assert place.order == ["asked", "answered"], "the answer counts: nothing is asked again"
-    assert core.ledgers[0].covered_until_ns == covered_ns
+    assert core.sessions_by_slot[0].covered_until_ns == covered_ns
 
 
 async def test_a_frame_that_no_link_takes_stops_no_alarm() -> None:
@@ -194,7 +197,7 @@ async def test_a_frame_that_no_link_takes_stops_no_alarm() -> None:
     place.gateway = gateway = Gateway(Runtime(*ports), place, Settings(), b"own")
     assert (await gateway.command(COUNTER, b"it", [1, 1], timeout_s=None))[0] == OK
     place.is_taken = False
-    gateway._driver.step(inputs.AskSoon(gateway.core.ledgers[0]))
+    gateway._driver.step(inputs.AskSoon(gateway.core.sessions_by_slot[0]))
     with pytest.raises(MessageTooLarge):
         clock.advance(0.001)
     place.is_taken = True

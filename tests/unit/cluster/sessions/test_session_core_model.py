@@ -102,7 +102,7 @@ class SessionCoreModel(RuleBasedStateMachine):
             self._see(self.bench.give(inputs.GiveUp(call)))
             if call.only_in is not None:
                 held = Held(call.only_in, call.command[1], call.entity, 0)  # type: ignore[index]
-                self._see(self.bench.give(inputs.Abandoned(held)))
+                self._see(self.bench.give(inputs.ReleaseFailed(held)))
 
     # -- the way there
 
@@ -222,9 +222,11 @@ class SessionCoreModel(RuleBasedStateMachine):
         open_ones = [call for call in self.calls if call not in self.ends and call not in self.given_up]
         assert all(table.calls.get(call.call_id) is call for call in open_ones)
         for call in table.calls.values():
-            ledger = call.ledger
-            if call.seq and ledger is not None and not call.is_queued and not call.is_withdrawing:
-                assert ledger.low <= call.seq, "the slot may forget nothing that is still asked for"
+            session = call.session
+            if call.seq and session is not None and not call.is_queued and not call.is_withdrawing:
+                assert session.ack_watermark <= call.seq, (
+                    "the slot may forget nothing that is still asked for"
+                )
 
     # -- the end
 
@@ -262,7 +264,7 @@ class SessionCoreModel(RuleBasedStateMachine):
 
     def _is_at_rest(self) -> bool:
         core = self.bench.core
-        return not core.table.calls and all(ledger.is_idle() for ledger in core.ledgers.values())
+        return not core.table.calls and all(session.is_idle() for session in core.sessions_by_slot.values())
 
 
 TestSessionCore = SessionCoreModel.TestCase

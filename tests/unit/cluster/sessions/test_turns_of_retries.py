@@ -173,7 +173,7 @@ async def test_calls_of_many_slots_are_let_into_their_sessions_by_turns() -> Non
     sent, began = [], [len(slots.gateway.core.table._parked)]
     while slots.commands < len(calls):
         sent.append(await slots.output())
-        began.append(sum(ledger.next_seq > 17 for ledger in slots.gateway.ledgers.values()))
+        began.append(sum(session.next_seq > 17 for session in slots.gateway.sessions_by_slot.values()))
         assert len(sent) < 200
     assert max(sent) <= sending.BATCH + 16
     assert began[6] == SLOTS, "no slot waits until another one is done"
