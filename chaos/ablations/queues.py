@@ -77,6 +77,10 @@ def _always_taken(_kind: int, _reply: Any) -> bool:
     return False
 
 
+def _had_by_nobody(_router: Any, _call: Any) -> None:
+    """That a caller has its item is taken note of by nobody."""
+
+
 def _waited_for_no_longer(right: Any) -> Any:
     """The slot forgets what a call was answered that was given up."""
 
@@ -177,6 +181,10 @@ QUEUES: tuple[Planted, ...] = (
     shown(
         Planted("answered-before-it-is-had", "withdrawal", "queue", router, "is_taken", _always_taken),
         f"{_GATEWAY}::test_what_crosses_a_cancellation_is_put_back",
+    ),
+    shown(
+        Planted("had-by-nobody", "confirmation of takes", "queue", router.CallRouter, "taken", _had_by_nobody),
+        f"{_GATEWAY}::test_an_item_whose_caller_has_it_is_confirmed_while_an_older_call_waits",
     ),
     shown(
         bug_in("given-up-and-forgotten", "marks of what is given up", "queue", ClientSession, "abandon",

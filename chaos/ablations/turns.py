@@ -26,6 +26,16 @@ def _told_at_once(right: Any) -> Any:
     return lose_all
 
 
+def _left_untold(right: Any) -> Any:
+    """Whoever is cut short tells nobody of what was lost and not told yet."""
+
+    def close(keep_alive: Any) -> None:
+        keep_alive._losing.clear()
+        right(keep_alive)
+
+    return close
+
+
 def _valid_until_told(right: Any) -> Any:
     """A hold that was lost counts again when the session is covered before its owner was told."""
 
@@ -92,6 +102,10 @@ _LOSSES, _RELAYS = (
 )
 
 TURNS = (
+    shown(
+        bug_in("left-untold", "what is lost is told", "", KeepAlive, "close", _left_untold),
+        f"{_LOSSES}::test_an_abort_tells_everybody",
+    ),
     shown(
         Planted("long-parts-joined", "turns are short", "", connection, "joined", _all_joined),
         "tests/unit/transport/test_intake.py"
