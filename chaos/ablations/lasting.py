@@ -146,12 +146,37 @@ def _keeps_cursor(sound: Any) -> Any:
     return take
 
 
+def _set_back_by_nobody(sound: Any) -> Any:
+    def applied(clock: Any, state_time: int, now_ns: int) -> None:
+        """A replica that takes it to be later than an entry says goes on counting from there."""
+        if clock._at_ns is None or state_time >= clock.time(state_time, now_ns):
+            sound(clock, state_time, now_ns)
+
+    return applied
+
+
+def _blind_to_its_log(sound: Any) -> Any:
+    def led(clock: Any, _logged: int | None, state_time: int, now_ns: int) -> None:
+        """A new leader speaks by what it had counted, whatever the leader before it had said since."""
+        sound(clock, None, state_time, now_ns)
+
+    return led
+
+
 LASTING = (
     shown(
         bug_in("ended-by-its-clock", _ENDS, MAPS, SlotMaps, "answer", _by_its_clock),
         f"{_SERVICE}::test_a_read_of_a_key_that_is_over_waits_for_the_log_to_say_so",
     ),
     Planted("a-clock-of-ones-own", _ENDS, MAPS, LapseClock, "time", _own_clock),
+    shown(
+        bug_in("set-back-by-nobody", _ENDS, MAPS, LapseClock, "applied", _set_back_by_nobody),
+        f"{_LAPSES}::test_no_key_ends_early_whoever_leads",
+    ),
+    shown(
+        bug_in("blind-to-its-log", _ENDS, MAPS, LapseClock, "led", _blind_to_its_log),
+        f"{_LAPSES}::test_no_key_ends_early_whoever_leads",
+    ),
     Planted("counted-from-the-last-entry", _ENDS, MAPS, map_service, "needs_time", _never_new),
     shown(
         Planted("late-end-takes-a-successor", _ENDS, MAPS, machines, "lapse_of", _named_is_over),

@@ -173,10 +173,9 @@ async def test_a_survivor_in_memory_hands_over_what_it_has(tmp_path: Path) -> No
         assert "nothing is lost that it could save" in healthy.stderr and not saved.exists()
         await asyncio.gather(b.kill(), c.kill())
         async with asyncio.timeout(CALL_S):
-            while True:
-                status = json.loads((await casty("status", "--contact", contact, "--json", code=3)).stdout)
-                if len(status["lost"]) == 65:
-                    break
+            while len((await fetch_status((HOST, a.port), CALL_S))["lost"]) < 65:
+                pass
+        status = json.loads((await casty("status", "--contact", contact, "--json", code=3)).stdout)
         assert all(row["unreachable"] == ["b", "c"] and row["lacks_majority"] for row in status["lost"])
         await casty("salvage", saved, "--contact", contact, "--yes")
         assert await a.ended() == 0

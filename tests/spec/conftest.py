@@ -1,4 +1,4 @@
-"""The worlds, each made once for all tests that leave it whole."""
+"""The worlds, each made once for all tests that leave it whole, and over when these tests are."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def cluster_of(world: str, folder: Path) -> RealCluster:
     return RealCluster(Config.from_paths(certfile=paths[0], cafile=paths[1]), paths)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tcp() -> Generator[RealCluster, None, None]:
     cluster = RealCluster()
     yield cluster
     cluster.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Generator[RealCluster, None, None]:
     cluster = cluster_of("tls", tmp_path_factory.mktemp("certificates"))
     yield cluster

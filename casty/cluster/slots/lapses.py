@@ -12,10 +12,13 @@ Only the leader proposes such entries, by its clock:
   whether anybody asks for it or not;
 - now and then while any key has a time to live, so that little of it is lost where all replicas restart.
 
-Each replica keeps, beside the state, a *guess* of the slot's time: the tick of an entry and when it was applied here.
-An entry says no later tick than had come when it was proposed, and is applied after that, so whichever replica leads
-next, its guess is never ahead of the time that has really passed (but for the drift of clocks): no key ends early. It
-may be behind by what the replica was behind in applying, and by the time in which it did not run: a key may end late.
+Each replica keeps, beside the state, a *guess* of the slot's time: the tick of the last entry and when it was applied
+here. An entry says no later tick than had come when it was proposed, and is applied after that, so whichever replica
+leads next, between two entries its guess moves on by no more than the time that has really passed (but for the drift of
+clocks): no key ends early. It may be behind by what the replica was behind in applying, and by the time in which it did
+not run: a key may end late. A leader whose guess is behind tells the others a time that is less than theirs. They take
+it: keys that it stores end by its time, and would end early by that of whoever kept a later one. A new leader speaks
+before it has applied all of its log, so it looks there for what earlier leaders said.
 
 What may be lost, doubled or late: an entry that is lost is proposed again at the next heartbeat, or by the next leader;
 one that is applied twice, or late, finds a key that is gone, or one that was stored anew with a later tick.
@@ -23,21 +26,23 @@ one that is applied twice, or late, finds a key that is gone, or one that was st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from casty.cluster.slots.schema import LAPSE, LAPSED_AT_ONCE
 from casty.cluster.slots.session_record import EntityKey
+from casty.consensus import Entry
 from casty.distributed.machines.base import MAP, Command
 from casty.distributed.machines.map import TICK_MS, TIMED, Lasting
 from casty.distributed.machines.record import RECORDED, RESTORE
 from casty.entity_order import EntityOrder
-from casty.wire.pack import pack
+from casty.wire.pack import pack, unpack
 
-__all__ = ["Ends", "LapseClock", "lapse_of", "needs_time"]
+__all__ = ["Ends", "LapseClock", "lapse_of", "latest_of", "needs_time"]
 
 TICK_NS = TICK_MS * 1_000_000
 END_BYTES = 8
+_LAPSE_BYTE = bytes([LAPSE])
 RENEW_TICKS = 1_000 // TICK_MS
 """The time goes into the log no more often than each second where only time passed."""
 RENEW_SHARE = 16
@@ -100,7 +105,8 @@ class Ends:
 class LapseClock:
     """What one replica takes the time of its slot to be, and while it leads, what it proposed.
 
-    Invariant: never ahead of the time that has passed since the state's time was proposed.
+    Invariant: since any entry that was applied, it moved on by no more than the time that passed since that entry was
+    proposed.
     """
 
     __slots__ = ("_at_ns", "_is_under_way", "_place", "_proposed", "_tick")
@@ -123,13 +129,35 @@ class LapseClock:
         return max(state_time, self._tick + max(0, now_ns - self._at_ns) // TICK_NS)
 
     def applied(self, state_time: int, now_ns: int) -> None:
-        """The state has this time now: count from here unless what was counted from is later already."""
-        if self._at_ns is None or state_time >= self._tick + max(0, now_ns - self._at_ns) // TICK_NS:
-            self._tick, self._at_ns = state_time, now_ns
+        """An entry was applied that this replica did not know as a leader: count from here.
 
-    def led(self) -> None:
-        """A leadership began: nothing of it is proposed yet."""
+        Parameters
+        ----------
+        state_time
+            The state's tick now, which may be less than this replica took it to be.
+        now_ns
+            When that is, by this node's clock.
+        """
+        self._tick, self._at_ns = state_time, now_ns
+
+    def led(self, logged: int | None, state_time: int, now_ns: int) -> None:
+        """A leadership began: nothing of it is proposed yet.
+
+        It counts on from the last entry in its log, applied or not: what it proposes comes after that. From then on
+        no entry sets it back, or each would by the time that it took to be committed.
+
+        Parameters
+        ----------
+        logged
+            The latest tick that entries of earlier leaders say which are not applied here; None without any.
+        state_time
+            The state's tick.
+        now_ns
+            This node's clock.
+        """
         self._proposed, self._is_under_way, self._place = 0, False, b""
+        if self._at_ns is None or logged is not None:
+            self._tick, self._at_ns = max(state_time, logged or 0), now_ns
 
     def is_new(self, time: int) -> bool:
         """Whether that tick is not in the log; it is from now on."""
@@ -177,6 +205,13 @@ def needs_time(command: Command) -> bool:
     if command[0] == RESTORE:
         return any(change[0] in TIMED for change in command[4])
     return (command[3] if command[0] == RECORDED else command)[0] in TIMED
+
+
+def latest_of(entries: Sequence[Entry]) -> int | None:
+    """Return the latest tick that entries of a slot say; None if none says one."""
+    # The byte behind the length of the row is its kind; the first entry of a leadership has no data at all.
+    lapses: list[Any] = [unpack(entry.data) for entry in entries if entry.data[1:2] == _LAPSE_BYTE]
+    return max((lapse[1] for lapse in lapses), default=None)
 
 
 def lapse_of(entities: Mapping[EntityKey, Any], key: EntityKey, time: int) -> list[bytes]:

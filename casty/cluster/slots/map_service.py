@@ -12,9 +12,10 @@ from typing import Any
 from casty.cluster.multiraft.host import Group
 from casty.cluster.multiraft.proposals import NOBODY, Late, Proposals, ReadReplySink, ReplySink
 from casty.cluster.slots.feed import Asked, Feed
-from casty.cluster.slots.lapses import LapseClock, lapse_of, needs_time
+from casty.cluster.slots.lapses import LapseClock, lapse_of, latest_of, needs_time
 from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.schema import LAPSE
+from casty.consensus import Entry
 from casty.distributed.machines.base import MAP, NOT_LEADER, OK, Reply
 from casty.distributed.machines.map import TTL
 from casty.distributed.machines.record import RECORDED
@@ -103,17 +104,21 @@ class SlotMaps:
         self.on_proposed(group)
         return is_proposed
 
-    def applied(self, entry: Sequence[Any]) -> bool:
-        """A LAPSE entry was applied; whether more keys are due, so that a part is to be proposed in another turn."""
-        self.heard()
+    def applied(self, entry: Sequence[Any], *, is_known: bool) -> bool:
+        """A LAPSE entry was applied; whether more keys are due, so that a part is to be proposed in another turn.
+
+        `is_known` says whether it was in the log when the leadership began that this replica has, or is of that.
+        """
+        if not is_known:
+            self._lapses.applied(self._machine.time, self._clock.now())
         if not entry[2]:
             return False
         self._lapses.part_applied()
         upcoming = self._machine.ends.next()
         return upcoming is not None and upcoming <= self._time()
 
-    def heard(self) -> None:
-        """The machine's time may have changed."""
+    def loaded(self) -> None:
+        """Another state took the place of the machine's."""
         self._lapses.applied(self._machine.time, self._clock.now())
 
     # -- reads
@@ -197,10 +202,9 @@ class SlotMaps:
 
     # -- leadership
 
-    def led(self) -> None:
-        """A leadership began."""
-        self._lapses.led()
-        self.heard()
+    def led(self, unapplied: Sequence[Entry]) -> None:
+        """A leadership began, with entries of earlier ones in its log that are not applied."""
+        self._lapses.led(latest_of(unapplied), self._machine.time, self._clock.now())
 
     def abandon(self, reply: list[object]) -> Iterable[Late]:
         """A leadership ended: return who waits and is to be told."""

@@ -322,7 +322,7 @@ class SlotReplica:
             if ended is not None:
                 leader.ended(ended)
         if entry.data[1] != COMMAND:
-            self._after_session_entry(reply, entry.data, ended)
+            self._after_session_entry(reply, entry, ended)
         if self._observe and effects:
             self._report(effects)
 
@@ -337,10 +337,11 @@ class SlotReplica:
         self.leader.part_applied(plain[1], waiting if is_asked else None)
         self.on_over(self._slot)
 
-    def _after_session_entry(self, reply: list[Any], data: bytes, ended: int | None) -> None:
-        entry: Any = unpack(data)
+    def _after_session_entry(self, reply: list[Any], applied: Entry, ended: int | None) -> None:
+        entry: Any = unpack(applied.data)
         leader = self.leader
-        if entry[0] == LAPSE and self.maps.applied(entry) and leader is not None:
+        is_known = leader is not None and applied.term <= self._led_term
+        if entry[0] == LAPSE and self.maps.applied(entry, is_known=is_known) and leader is not None:
             self.on_over(self._slot)
         if leader is not None:
             if entry[0] in OPENINGS and reply[0] == OK:
@@ -372,7 +373,8 @@ class SlotReplica:
         if group.is_leading and self.leader is None:
             self._led_term = term
             self.leader = SlotLeader(self.machine, self._ttl_ns, self._runtime.clock.now(), self._window)
-            self.maps.led()
+            log = group.core.log
+            self.maps.led(log.slice(max(group.applied_index, log.offset) + 1, group.core.lead_index))
         self._on_role(group)
 
     def may_speak(self, group: Group) -> bool:
@@ -391,7 +393,7 @@ class SlotReplica:
     def _loaded(self, former: SlotMachine) -> None:
         """Another state took the place of the former one."""
         self._former.add(former.discard())
-        self.maps.heard()
+        self.maps.loaded()
 
     def weights(self) -> Weights:
         """Return what the machine's entities take."""

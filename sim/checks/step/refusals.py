@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from casty.cluster.slots.lifetimes import Lifetimes
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.cluster.slots.schema import COMMAND, OPENINGS
-from casty.distributed.machines.base import BARRIER, ELECTION, HOLDING_KINDS, OVERLOADED
+from casty.distributed.machines.base import BARRIER, ELECTION, HOLDING_KINDS, OVERLOADED, QUEUE
 
 if TYPE_CHECKING:
     from casty.config import Settings
@@ -53,6 +53,8 @@ def usage_of(machine: SlotMachine, session: int | None = None) -> Usage:
             waiting += len(state.waiters) + (len(state.watchers) if kind == ELECTION else 0)
         elif kind == BARRIER:
             waiting += len(state.arrivals)
+        elif kind == QUEUE:
+            waiting += len(state.getters) + len(state.putters)
     known = None if session is None else machine.sessions.get(session)
     of_session = 0 if known is None else len(known.waits)
     return Usage(len(machine.entities), len(machine.sessions), waiting, of_session)

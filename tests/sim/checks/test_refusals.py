@@ -11,8 +11,9 @@ from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.cluster.slots.schema import COMMAND, OPEN
 from casty.consensus import Entry
 from casty.distributed.machines.barrier import ARRIVE
-from casty.distributed.machines.base import BARRIER, COUNTER, LOCK
+from casty.distributed.machines.base import BARRIER, COUNTER, LOCK, QUEUE
 from casty.distributed.machines.lock import ACQUIRE
+from casty.distributed.machines.queue_shapes import GET, PUT
 from casty.wire.pack import pack
 from sim.checks.step.slots import Slots
 from sim.checks.violation import ViolationError
@@ -80,8 +81,26 @@ def _two_wait_at_a_barrier(slot: Slot) -> None:
     slot.ask(2, BARRIER, b"a", [ARRIVE, "two", 3])
 
 
+def _two_wait_for_an_item(slot: Slot) -> None:
+    slot.ask(1, QUEUE, b"a", [GET, None, None])
+    slot.ask(2, QUEUE, b"a", [GET, None, None])
+
+
+def _two_wait_for_room(slot: Slot) -> None:
+    for number in range(3):
+        slot.ask(1, QUEUE, b"a", [PUT, b"item-%d" % number, 1, None])
+
+
 @pytest.mark.parametrize(
-    "context", [lambda slot: slot.open(3), _no_more_entities, _one_waits_and_another, _two_wait_at_a_barrier]
+    "context",
+    [
+        lambda slot: slot.open(3),
+        _no_more_entities,
+        _one_waits_and_another,
+        _two_wait_at_a_barrier,
+        _two_wait_for_an_item,
+        _two_wait_for_room,
+    ],
 )
 def test_what_grows_beyond_a_limit_is_found(context: Callable[[Slot], None]) -> None:
     slot = Slot()

@@ -29,7 +29,7 @@ def test_it_forges_nearly_every_kind_of_the_table() -> None:
     # Those of operators end a link, and are for a sweep.
     usual = [kind for kind in RULES if kind not in OF_OPERATORS]
     missing = [kind for kind in usual if not goals.get(f"forged frames of kind {kind}")]
-    assert len(missing) <= 2, "an answer is forged where a question waits for it"
+    assert len(missing) <= 1, "an answer is forged where a question waits for it"
     assert COVERAGE_GOALS[ROGUE] == tuple(f"forged frames of kind {kind}" for kind in RULES), (
         "a sweep needs them all"
     )

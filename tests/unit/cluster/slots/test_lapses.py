@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from itertools import combinations
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -14,10 +15,12 @@ from casty.cluster.slots.lapses import (
     Ends,
     LapseClock,
     lapse_of,
+    latest_of,
     needs_time,
 )
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
-from casty.cluster.slots.schema import COMMAND, LAPSE, LAPSED_AT_ONCE, OPEN, check_entry
+from casty.cluster.slots.schema import CANCEL, COMMAND, LAPSE, LAPSED_AT_ONCE, OPEN, check_entry
+from casty.consensus import Entry
 from casty.distributed.machines.base import DESTROY, MAP, OK
 from casty.distributed.machines.map import (
     COMPARE_AND_SET,
@@ -149,8 +152,7 @@ def test_only_a_leader_tells_the_time() -> None:
 
 def test_a_heartbeat_proposes_what_is_due_once_and_the_time_now_and_then(log: Log) -> None:
     clock, machine, now_ns = LapseClock(), log.machine, 50 * SECOND_NS
-    clock.led()
-    clock.applied(0, now_ns)
+    clock.led(None, 0, now_ns)
     assert clock.heartbeat(machine.ends, 0, now_ns + 1000 * SECOND_NS) is None, "no key has a time to live"
     log.do(b"k", PUT_FOR, b"v", 16 * RENEW_SHARE * 100)
     assert clock.heartbeat(machine.ends, 0, now_ns + 15 * SECOND_NS) is None
@@ -165,30 +167,92 @@ def test_a_heartbeat_proposes_what_is_due_once_and_the_time_now_and_then(log: Lo
     assert clock.heartbeat(machine.ends, 0, now_ns + 19 * SECOND_NS) is not None, "it came to nothing: again"
 
 
-def test_no_replica_is_ever_ahead_of_the_time_that_passed() -> None:
-    """Whoever leads next, however late each was in applying, and whatever was lost: ends come late, never early."""
+class Told(NamedTuple):
+    """An entry in the log: the time of the slot after it, and when it was proposed."""
+
+    time: int
+    true_ns: int
+
+
+class Replicas:
+    """Three replicas of a slot with clocks of their own, of which one leads."""
+
+    def __init__(self, draw: random.Random) -> None:
+        self._draw = draw
+        self._offsets = [draw.randrange(10**12) for _ in range(3)]
+        self._clocks = [LapseClock() for _ in range(3)]
+        self._applied = [0, 0, 0]
+        self._leader = -1
+        self.true_ns = 10**13
+        self.told: list[Told] = []
+
+    def elect(self, replica: int) -> None:
+        """Another leadership begins: its leader has all in its log, and speaks before it has applied that."""
+        self._leader = replica
+        unapplied = [entry.time for entry in self.told[self._applied[replica] :]]
+        logged = max(unapplied, default=None)
+        self._clocks[replica].led(logged, self._state_time(replica), self._now_ns(replica))
+
+    def tell(self) -> None:
+        """The leader puts its time into the log."""
+        time = self._clocks[self._leader].time(self._state_time(self._leader), self._now_ns(self._leader))
+        latest = self.told[-1].time if self.told else 0
+        self.told.append(Told(max(time, latest), self.true_ns))
+
+    def apply(self) -> None:
+        """Each replica applies some of what it did not."""
+        for replica in range(3):
+            self._apply(replica, self._draw.randrange(self._applied[replica], len(self.told) + 1))
+
+    def _apply(self, replica: int, upto: int) -> None:
+        for entry in self.told[self._applied[replica] : upto]:
+            if replica != self._leader:
+                self._clocks[replica].applied(entry.time, self._now_ns(replica))
+        self._applied[replica] = upto
+
+    def _state_time(self, replica: int) -> int:
+        applied = self._applied[replica]
+        return self.told[applied - 1].time if applied else 0
+
+    def _now_ns(self, replica: int) -> int:
+        return self.true_ns - self._offsets[replica]
+
+
+def test_no_key_ends_early_whoever_leads() -> None:
+    """However late each replica applies, and whenever it began to count: from entry to entry no more than passed."""
     draw = random.Random(7)
-    for _ in range(200):
-        offsets = [draw.randrange(10**12) for _ in range(3)]
-        clocks = [LapseClock() for _ in range(3)]
-        told: list[int] = []
-        applied = [0, 0, 0]
-        true_ns = born_ns = 10**13
-        leader = 0
-        clocks[0].applied(0, true_ns - offsets[0])
-        for _ in range(60):
-            true_ns += draw.randrange(5 * TICK_NS * RENEW_TICKS)
-            if draw.randrange(4) == 0:
-                leader = draw.randrange(3)
-                applied[leader] = len(told)  # it applies all that is there before it speaks
-                clocks[leader].applied(max(told, default=0), true_ns - offsets[leader])
-            time = clocks[leader].time(max(told[: applied[leader]], default=0), true_ns - offsets[leader])
-            assert time * TICK_NS <= true_ns - born_ns
-            told.append(time)
-            for replica in range(3):
-                if draw.randrange(2):
-                    applied[replica] = len(told)
-                    clocks[replica].applied(max(told), true_ns - offsets[replica])
+    for _ in range(300):
+        slot = Replicas(draw)
+        for step in range(60):
+            slot.true_ns += draw.randrange(5 * TICK_NS * RENEW_TICKS)
+            if step == 0 or draw.randrange(4) == 0:
+                slot.elect(draw.randrange(3))
+            slot.tell()
+            slot.apply()
+        for first, second in combinations(slot.told, 2):
+            # A tick of rounding, which the end of a key has in addition.
+            assert (second.time - first.time - 1) * TICK_NS <= second.true_ns - first.true_ns
+
+
+def test_a_leader_that_is_behind_sets_back_those_who_are_ahead() -> None:
+    follower = LapseClock()
+    follower.led(None, 0, 0)
+    assert follower.time(0, 5 * SECOND_NS) == 500
+    follower.applied(251, 5 * SECOND_NS)
+    assert follower.time(251, 6 * SECOND_NS) == 351
+
+
+def test_a_new_leader_goes_on_from_the_last_entry_of_its_log() -> None:
+    """Whatever it took the time to be, and although it applies what it has in its log only later."""
+    leader = LapseClock()
+    leader.applied(69, 0)
+    leader.led(229, 69, 5 * SECOND_NS)
+    assert leader.time(69, 5 * SECOND_NS) == 229 and leader.time(229, 6 * SECOND_NS) == 329
+    entries = [
+        Entry(1, 0, b""),
+        *(Entry(1, 0, pack(row)) for row in ([LAPSE, 229, []], [CANCEL, 2], [LAPSE, 7, []])),
+    ]
+    assert latest_of(entries) == 229 and latest_of(entries[:1]) is None
 
 
 def test_which_key_is_over() -> None:
