@@ -96,7 +96,7 @@ class Untrue:
             for table in (session.replies, session.withdrawn):
                 assert all(low <= seq < low + ROOM for seq in table), (low, list(table))
             assert not any(seq in session.replies for seq in session.withdrawn)
-            assert all(seq >= session.wait_watermark for seq in session.outcomes)
+            assert all(seq >= session.wait_low for seq in session.outcomes)
             assert session.reply_bytes == sum(size_of(reply) for reply in session.replies.values())
 
 
@@ -283,8 +283,8 @@ def test_whatever_an_untrue_gateway_sends_under_whatever_leaders(timeline: list[
     untrue = Untrue()
     for kind, *rest in timeline:
         if kind == "command":
-            seq, low, wait_watermark, (structure, command) = rest
-            untrue.put(COMMAND, untrue.one, seq, low, wait_watermark, structure, b"e", command)
+            seq, low, wait_low, (structure, command) = rest
+            untrue.put(COMMAND, untrue.one, seq, low, wait_low, structure, b"e", command)
         elif kind == "cancel":
             untrue.put(CANCEL, untrue.one, rest[0], LOCK, b"e")
         elif kind == "keep alive":
