@@ -81,6 +81,8 @@ class FakeEntropy:
 
 
 class FakeLog:
+    offset = 0
+
     def __init__(self, world: World) -> None:
         self.world = world
 
