@@ -51,13 +51,13 @@ def _holding(routes: Silent, count: int) -> list[Hold]:
     session.cover(clock.now() + 10**12)
     routes.change()
     routes.gateway.sessions_by_slot[0] = session
-    holds = []
+    driver, holds = cast(Any, routes.gateway)._driver, []
     for seq in range(1, count + 1):
         held = Held(session, session.take(), (LOCK, b"lock-%d" % seq), seq)
         holds.append(Hold(clock, held))
         session.answered(seq)
         session.hold(held)
-        routes.gateway._driver._holds[held] = holds[-1]
+        driver._holds[held] = holds[-1]
     return holds
 
 
@@ -80,7 +80,7 @@ def _lose(routes: Silent) -> None:
 
 
 def _name(routes: Silent) -> None:
-    routes.gateway._driver.step(AskSoon(routes.gateway.sessions_by_slot[0]))
+    cast(Any, routes.gateway)._driver.step(AskSoon(routes.gateway.sessions_by_slot[0]))
 
 
 def _destroy_us(count: int) -> float:

@@ -190,7 +190,9 @@ class SessionCore:
         self.keep_alive.lose(session, one.seqs, LOST_DESTROYED)
         self.keep_alive.soon(session.slot)
         told = one.seqs[:LOST_AT_ONCE]
-        rows = [[seq, *session.abandoned[seq]] for seq in told if seq in session.abandoned]
+        rows: list[list[object]] = [
+            [seq, *session.abandoned[seq]] for seq in told if seq in session.abandoned
+        ]
         if not rows:
             self._router.conclude(call, [OK])
             return
