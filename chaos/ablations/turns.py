@@ -26,7 +26,7 @@ def _told_at_once(right: Any) -> Any:
     return lose_all
 
 
-def _left_untold(right: Any) -> Any:
+def _losses_untold(right: Any) -> Any:
     """Whoever is cut short tells nobody of what was lost and not told yet."""
 
     def close(keep_alive: Any) -> None:
@@ -103,7 +103,7 @@ _LOSSES, _RELAYS = (
 
 TURNS = (
     shown(
-        bug_in("left-untold", "what is lost is told", "", KeepAlive, "close", _left_untold),
+        bug_in("losses-untold", "what is lost is told", "", KeepAlive, "close", _losses_untold),
         f"{_LOSSES}::test_an_abort_tells_everybody",
     ),
     shown(
