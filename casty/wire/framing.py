@@ -104,6 +104,12 @@ class FrameBuffer:
         RemoteProtocolError
             For an empty or oversized frame, and for TLS where plain frames were due.
         """
+        if not self._chunks and len(data) >= HEADER_BYTES:
+            length, kind = _read_header(data)
+            if length == len(data) - _LENGTH_BYTES and 0 < length <= self.limit_bytes:
+                # The usual case, exactly one frame: what `_cut` and `_hold` come to without a loop.
+                self._held_bytes, self._needed_bytes = 0, _LENGTH_BYTES
+                return [(kind, data[HEADER_BYTES:])]
         return self._cut(data, -1)
 
     def feed_one(self, data: bytes) -> tuple[int, bytes] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 from sim.plans.generate import expand
@@ -76,9 +77,15 @@ def find(bug: Planted, seeds: Iterable[int], duration_s: int = LONG_S) -> Findin
         plan = expand(bug.scenario, seed, duration_s=duration_s)
         with planted(bug):
             result = run_alone(plan)
-        if result.verdict != HELD and run_alone(plan).verdict == HELD:
+        if result.verdict != HELD and _holds(bug.scenario, seed, duration_s):
             return Finding(count, seed, result.verdict, result.violation or result.error or "")
     return None
+
+
+@cache  # a plan has one verdict, and many bugs are found in the first seeds of a scenario
+def _holds(scenario: str, seed: int, duration_s: int) -> bool:
+    """Whether a plan holds in the library as it is."""
+    return run_alone(expand(scenario, seed, duration_s=duration_s)).verdict == HELD
 
 
 def shown(bug: Planted, test: str) -> Planted:

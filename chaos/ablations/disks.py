@@ -179,6 +179,12 @@ def _any_replica_id(boundary: Any, link: Any, role: int) -> str:
     return replica_id_of(key_of(link))
 
 
+def _not_wanted_elsewhere(refills: Any, number: int, failure: Any, machine: Any) -> bool:
+    """A replica that is to go elsewhere is given up, though the disk has it."""
+    row = machine.slots[number - 1] if number else None
+    return row is None or (row.epoch == failure.epoch and refills._node_id in row.target)
+
+
 _FACTORY = "tests/unit/cluster/node/test_disk_replicas.py"
 
 DISKS = (
@@ -196,6 +202,10 @@ DISKS = (
     shown(
         bug_in("appends-before-their-term", "writes before words", DURABLE, Host, "_go_ahead", _any_term, True),
         "tests/unit/cluster/multiraft/test_host.py::test_a_leader_whose_term_is_not_stored_sends_no_entries_of_it",
+    ),
+    shown(
+        Planted("given-up-on-the-move", "disks remember", DURABLE, Refills, "_is_wanted", _not_wanted_elsewhere, True),
+        "tests/unit/cluster/node/test_replica_repair.py::test_one_that_is_to_go_elsewhere_comes_back_from_the_disk",
     ),
     bug_in("lost-and-back-under-its-name", "lost replicas are new", DURABLE, Refills, "lost", _same_name, True),
     shown(

@@ -13,11 +13,11 @@ import contextvars
 import gc
 import sys
 from asyncio import events
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from contextvars import Context
 from heapq import heapify, heappop, heappush
-from inspect import currentframe
 from typing import Any, TypeVar, TypeVarTuple
 
 from .clock import NodeClock
@@ -43,6 +43,9 @@ _HAS_INNER = sys.version_info < (3, 12)
 
 ErrorHook = Callable[[Incarnation, dict[str, Any]], None]
 
+HeapEntry = tuple[int, int, int, Handle, int]
+"""When, in world time; what orders those of one instant, twice; the callback, and the version of it that is meant."""
+
 
 class SimLoop(FencedLoop):
     """The loop of one world.
@@ -60,7 +63,7 @@ class SimLoop(FencedLoop):
         self.callbacks_run = 0
         self.draws = draws
         self._is_shuffled = is_shuffled
-        self._heap: list[tuple[int, int, int, Handle, int]] = []
+        self._heap: list[HeapEntry] = []
         self._sequence = 0
         self._queued: list[Incarnation] = []
         self._collect_at = _COLLECT_EVERY
@@ -127,7 +130,7 @@ class SimLoop(FencedLoop):
     def create_future(self) -> CounterFuture[Any]:
         """Make a future that hashes as its number."""
         owner = self.current
-        if _HAS_INNER and is_inner(currentframe()):
+        if _HAS_INNER and is_inner(sys._getframe()):
             owner.inner_made += 1
             return CounterFuture(loop=self, number=-owner.inner_made)
         owner.futures_made += 1
@@ -146,7 +149,7 @@ class SimLoop(FencedLoop):
         if context is None:
             context = contextvars.copy_context()
         owner = context.get(OWNER, self.kernel)
-        if _HAS_INNER and is_inner(currentframe()):
+        if _HAS_INNER and is_inner(sys._getframe()):
             owner.inner_made += 1
             number = -owner.inner_made
         else:
@@ -299,7 +302,9 @@ class SimLoop(FencedLoop):
         if self._is_shuffled:
             handle.owner.timers_made += 1
             tie = mix(handle.owner.turn_key, handle.owner.timers_made)
-        heappush(self._heap, (max(when_ns, self.now_ns), tie, self._sequence, handle, handle.version))
+        if when_ns < self.now_ns:
+            when_ns = self.now_ns
+        heappush(self._heap, (when_ns, tie, self._sequence, handle, handle.version))
         return handle
 
     # -- driving
@@ -331,15 +336,16 @@ class SimLoop(FencedLoop):
             self._advance(limit_ns)
         heap = self._heap
         if heap and heap[0][0] <= self.now_ns:
-            self._take_due()
+            self._take_due(heap, self.now_ns)
         queued = self._queued
-        self._queued = []
-        if len(queued) > 1:
-            now_ns = self.now_ns
-            queued.sort(key=lambda owner: mix(owner.turn_key, now_ns))
-        for owner in queued:
-            self._run(owner)
-        self.current = self.kernel
+        if queued:
+            self._queued = []
+            if len(queued) > 1:
+                now_ns = self.now_ns
+                queued.sort(key=lambda owner: mix(owner.turn_key, now_ns))
+            for owner in queued:
+                self._run(owner)
+            self.current = self.kernel
         if self.watchers:
             for watcher in list(self.watchers):
                 watcher()
@@ -353,19 +359,17 @@ class SimLoop(FencedLoop):
         while heap:
             when_ns, _, _, handle, version = heap[0]
             if not handle.is_done and version == handle.version and not handle.owner.is_dead:
-                break
+                if limit_ns is None or when_ns <= limit_ns:
+                    self.now_ns = when_ns
+                    return
+                self.now_ns = max(self.now_ns, limit_ns)
+                raise TimeLimitError(f"not done after {limit_ns / _SECOND_NS:g} virtual seconds")
             heappop(heap)
-        if not heap:
-            raise DeadlockError(f"at {self.now_ns / _SECOND_NS:.6f} s nothing is left that could ever happen")
-        when_ns = heap[0][0]
-        if limit_ns is not None and when_ns > limit_ns:
-            self.now_ns = max(self.now_ns, limit_ns)
-            raise TimeLimitError(f"not done after {limit_ns / _SECOND_NS:g} virtual seconds")
-        self.now_ns = when_ns
+        raise DeadlockError(f"at {self.now_ns / _SECOND_NS:.6f} s nothing is left that could ever happen")
 
-    def _take_due(self) -> None:
+    def _take_due(self, heap: list[HeapEntry], now_ns: int) -> None:
         """Queue what is due; the network's own events run here, at their instant, paused processes or not."""
-        heap, now_ns, kernel = self._heap, self.now_ns, self.kernel
+        kernel, enqueue = self.kernel, self.enqueue
         while heap and heap[0][0] <= now_ns:
             _, _, _, handle, version = heappop(heap)
             if handle.is_done or version != handle.version:
@@ -373,7 +377,7 @@ class SimLoop(FencedLoop):
             if handle.owner is kernel:
                 handle.callback(*handle.arguments)
             else:
-                self.enqueue(handle)
+                enqueue(handle)
 
     def _run(self, owner: Incarnation) -> None:
         """Run a process until it waits, pass by pass as asyncio does. It counts as queued meanwhile."""
@@ -381,17 +385,33 @@ class SimLoop(FencedLoop):
         if owner.instant_ns != self.now_ns:
             owner.instant_ns = self.now_ns
             owner.passes = _MAX_PASSES if owner.spin_ns else 0
-        ready = owner.ready
+        ready, is_shuffled = owner.ready, self._is_shuffled
         while ready and not owner.is_held:
             owner.passes += 1
-            if self._is_shuffled:
+            if is_shuffled:
                 self._shuffle(owner)
-            self._run_pass(owner, len(ready))
+            self._run_pass(owner, ready)
             if owner.passes >= _MAX_PASSES and ready:
                 self._slow_down(owner)
                 return
         owner.spin_ns = 0
         owner.is_queued = False
+
+    def _run_pass(self, owner: Incarnation, ready: deque[Handle]) -> None:
+        count = len(ready)
+        self.callbacks_run += count
+        for _ in range(count):
+            handle = ready.popleft()
+            if not handle.is_done:
+                handle.is_done = True
+                try:
+                    handle.context.run(handle.callback, *handle.arguments)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # the boundary of a process: its errors are not the world's
+                    self.call_exception_handler({"message": "a callback failed", "exception": error})
+                if not ready or owner.is_held:  # it may have crashed or held its own process
+                    return
 
     def _slow_down(self, owner: Incarnation) -> None:
         """Charge time for each pass of a process that spins (``await sleep(0)``), so the world goes on."""
@@ -402,23 +422,6 @@ class SimLoop(FencedLoop):
         owner.is_queued = False
         if not owner.is_held:
             self.release(owner)
-
-    def _run_pass(self, owner: Incarnation, count: int) -> None:
-        ready = owner.ready
-        self.callbacks_run += count
-        for _ in range(count):
-            if not ready or owner.is_held:
-                return
-            handle = ready.popleft()
-            if handle.is_done:
-                continue
-            handle.is_done = True
-            try:
-                handle.context.run(handle.callback, *handle.arguments)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:  # the boundary of a process: its errors are not the world's
-                self.call_exception_handler({"message": "a callback failed", "exception": error})
 
     def _shuffle(self, owner: Incarnation) -> None:
         """Permute the waiting task steps of a pass among themselves; plain callbacks keep their places."""

@@ -29,6 +29,9 @@ class TraceEvent(NamedTuple):
         return type(self.event).__name__
 
 
+Listener = Callable[[TraceEvent], None]
+
+
 class Trace:
     """The events of one world.
 
@@ -44,7 +47,9 @@ class Trace:
         self._events: list[TraceEvent] = []
         self._hash = blake2b(b"casty-digest-%d" % DIGEST_VERSION, digest_size=16)
         self._hashed = 0
-        self._listeners: list[Callable[[TraceEvent], None]] = []
+        self._listeners: list[tuple[Listener, tuple[type, ...]]] = []
+        self._by_kind: dict[type, list[Listener]] = {}
+        """Who hears of events of a type, as far as there were any: most listeners look for two or three types."""
 
     def __len__(self) -> int:
         return len(self._events)
@@ -55,15 +60,22 @@ class Trace:
     def __getitem__(self, index: int) -> TraceEvent:
         return self._events[index]
 
-    def subscribe(self, listener: Callable[[TraceEvent], None]) -> None:
-        """Hear every event from now on, as it happens."""
-        self._listeners.append(listener)
+    def subscribe(self, listener: Listener, *kinds: type) -> None:
+        """Hear every event from now on, as it happens; with `kinds`, only those of one of these types."""
+        self._listeners.append((listener, kinds))
+        self._by_kind.clear()
+
+    def _listeners_of(self, kind: type) -> list[Listener]:
+        found = [listener for listener, kinds in self._listeners if not kinds or issubclass(kind, kinds)]
+        self._by_kind[kind] = found
+        return found
 
     def add(self, t_ns: int, node: str, event: tuple[object, ...]) -> None:
         """Record an event."""
         entry = TraceEvent(t_ns, node, event)
         self._events.append(entry)
-        for listener in self._listeners:
+        listeners = self._by_kind.get(type(event))
+        for listener in self._listeners_of(type(event)) if listeners is None else listeners:
             listener(entry)
 
     def digest(self) -> str:
@@ -88,7 +100,14 @@ def _encode(value: object, into: list[bytes]) -> None:
     elif isinstance(value, (tuple, list)):
         into.append(b"(")
         for item in value:
-            _encode(item, into)
+            # The two that most fields are, without a call for each.
+            if type(item) is int:
+                into.append(b"i%d;" % item)
+            elif type(item) is str:
+                data = item.encode("utf-8", "surrogatepass")
+                into.append(b"s%d:%s" % (len(data), data))
+            else:
+                _encode(item, into)
         into.append(b")")
     else:
         _encode_rare(value, into)

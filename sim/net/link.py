@@ -31,9 +31,9 @@ class Batch:
     def __init__(self, data: bytes | None, error: BaseException | None = None) -> None:
         self.number = 0
         """Its place in the stream, from 1; an error has none: it overtakes what it makes void."""
-        self.parts = [data] if data is not None else []
-        self.size = len(data) if data is not None else 0
         self.is_end = data is None
+        self.parts: list[bytes] = [] if data is None else [data]
+        self.size = 0 if data is None else len(data)
         self.error = error
 
 
@@ -135,13 +135,14 @@ class SimLink:
         """Send bytes; those of one instant travel together."""
         if self.is_closed or self.is_reset or self.owner.is_dead or not data:
             return
-        for watcher in self.network.watchers:
+        network, size = self.network, len(data)
+        for watcher in network.watchers:
             watcher(self.owner, data)
-        self._in_flight_bytes += len(data)
+        self._in_flight_bytes += size
         batch = self._batch
-        if batch is not None and self._sent_at_ns == self.network.loop.now_ns:
+        if batch is not None and self._sent_at_ns == network.loop.now_ns:
             batch.parts.append(bytes(data))
-            batch.size += len(data)
+            batch.size += size
             return
         self._send(Batch(bytes(data)))
 
@@ -221,15 +222,17 @@ class SimLink:
         self._batch = None
         if self.is_silent:
             return
-        if path.is_cut or self.held:
+        if path.cuts or self.held:
             self.held.append(self.numbered(batch))
             return
         now_ns = network.loop.now_ns
         if path.bytes_per_s and not self.slowed:
             self._firm_ns = self._due_ns
-        due_ns = max(self._due_ns, now_ns + path.delay_ns(self, now_ns, self._writes, batch.size))
+        due_ns = now_ns + path.delay_ns(self, now_ns, self._writes, batch.size)
+        if due_ns < self._due_ns:
+            due_ns = self._due_ns
         self._due_ns = due_ns
-        if batch.size > 1 and path.is_fragmenting(self.label, self._writes):
+        if path.fragment_ppm and batch.size > 1 and path.is_fragmenting(self.label, self._writes):
             self._due_ns = network.send_fragments(self, batch, due_ns, self._writes)
             return
         if not batch.is_end:
@@ -278,15 +281,19 @@ class SimLink:
             self._batch = None
         if self.slowed and self.slowed[0][1] is batch:
             self.slowed.popleft()
-        if self.is_silent or self.remote.is_silent:
+        remote = self.remote
+        if self.is_silent or remote.is_silent:
             return
-        if self.path.is_cut or self.held:
+        if self.path.cuts or self.held:
             self.held.append(batch)
             return
-        if self.remote.owner.is_dead:
+        if remote.owner.is_dead:
             self._answer_dead(batch)
         elif batch.error is not None:
             self._pass(batch)
+        elif batch.number == self._passed + 1 and not self._ahead:
+            self._passed += 1
+            self.network.post(remote.owner, remote.take, batch)
         else:
             self._ahead[batch.number] = batch
             while (following := self._ahead.pop(self._passed + 1, None)) is not None:
@@ -321,8 +328,10 @@ class SimLink:
             self.network.post(self.owner, self._read_on)
 
     def _hand_on(self, batch: Batch) -> None:
-        self.remote._in_flight_bytes -= batch.size
-        self.remote._look_drained()
+        remote = self.remote
+        remote._in_flight_bytes -= batch.size
+        if remote._on_drained is not None:
+            remote._look_drained()
         if self.is_gone or self.handler is None:
             return
         if batch.is_end:

@@ -10,7 +10,7 @@ from .source import FOLDERS, modules
 
 INTERFACES = (asyncio.AbstractEventLoop, asyncio.BufferedProtocol, asyncio.Transport)
 CALLED_BY_OTHERS = frozenset({name for each in INTERFACES for name in dir(each)}) | {
-    "persistent_id", "persistent_load", "pytest_runtest_makereport", "reducer_override",
+    "persistent_id", "persistent_load", "pytest_runtest_makereport",
 }  # fmt: skip
 """Named by asyncio, pickle and pytest."""
 

@@ -82,14 +82,14 @@ class ControlMachine:
     Bounds: `members` has a row per member, one for each that was up and is removed until no configuration names it, and
     one for each of at most `MAX_GIVEN_UP` that were given up before they were up, the one that came first going first;
     which of those that are down are removed is for the control leader to say; `slots` has one per slot, and
-    `MAX_POOL_SLOTS` for each of at most `MAX_POOLS` roles in `pools`, `_voters` at most as many, `former` and
-    `former_members` what their schema allows, `regions` and `region_roles` at most `MAX_REGIONS`, `settings` one per
-    agreed setting; for services see `Registry`.
+    `MAX_POOL_SLOTS` for each of at most `MAX_POOLS` roles in `pools`, `_voters` at most as many, `_wanted` a
+    row per member, `former` and `former_members` what their schema allows, `regions` and `region_roles` at most
+    `MAX_REGIONS`, `settings` one per agreed setting; for services see `Registry`.
     """
 
     __slots__ = (
-        "_voters", "cluster_id", "former", "former_members", "generation", "members", "name", "pools", "region_roles",
-        "regions", "registry", "replication", "settings", "slots", "version",
+        "_voters", "_wanted", "cluster_id", "former", "former_members", "generation", "members", "name", "pools",
+        "region_roles", "regions", "registry", "replication", "settings", "slots", "version",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -112,6 +112,8 @@ class ControlMachine:
         """By role the first of its slots; they follow each other behind those of all nodes."""
         self.registry = Registry()
         self._voters: dict[int, tuple[str, ...]] = {}
+        self._wanted: tuple[object, tuple[tuple[str, ...], tuple[str, ...]]] | None = None
+        """What `control_voters` was asked last, members included, and what it said."""
 
     @property
     def services(self) -> dict[str, dict[str, tuple[str, str]]]:
@@ -428,6 +430,16 @@ class ControlMachine:
         learners. `current` are the node ids that vote now; `leader`, who leads, keeps its place before the others.
         Once all of them are there, one that shares a zone gives its place to a member of a zone with fewer.
         """
+        asked = (tuple(self.members.values()), tuple(current), leader)
+        if self._wanted is not None and self._wanted[0] == asked:
+            return self._wanted[1]  # the usual case at a heartbeat: nothing that it depends on has changed
+        found = self._control_voters(current, leader)
+        self._wanted = (asked, found)
+        return found
+
+    def _control_voters(
+        self, current: Sequence[str], leader: str | None
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         rows = [row for row in self.members.values() if row.status != "removed"]
         candidates, traits = self.candidates(), self.traits
         size = Size(control_size(self.counted), control_size(len(candidates)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from casty.address import peer_key, replica_id_of, start_of
@@ -35,16 +35,16 @@ class MemberRow:
     """Incarnations that were replaced, the latest last, at most `MAX_FORMER`."""
     offered: int = 0
     traits: Traits = NO_TRAITS
+    # Both follow from the fields above; every heartbeat asks for them, and rows are made seldom.
+    key: str = field(init=False, repr=False, compare=False)
+    """The peer key of the member's present process."""
+    replica_id: str = field(init=False, repr=False, compare=False)
+    """Under which key that process takes part in groups."""
 
-    @property
-    def key(self) -> str:
-        """The peer key of the member's present process."""
-        return peer_key(self.node_id, self.incarnation)
-
-    @property
-    def replica_id(self) -> str:
-        """Under which key that process takes part in groups."""
-        return replica_id_of(self.key)
+    def __post_init__(self) -> None:
+        key = peer_key(self.node_id, self.incarnation)
+        object.__setattr__(self, "key", key)
+        object.__setattr__(self, "replica_id", replica_id_of(key))
 
     @property
     def may_return(self) -> bool:

@@ -72,9 +72,21 @@ class Heartbeats:
         led: dict[str, list[Row]] = {}
         for group in self._host.led.values():
             if group.is_leading:
+                usual = _row(
+                    group, group.replica_number, 0
+                )  # one for all peers that did not begin theirs anew
                 for peer in group.core.peers:
-                    process, number = (process_of(peer), replica_number(peer)) if "~" in peer else (peer, 0)
-                    led.setdefault(process, []).append(_row(group, group.replica_number, number))
+                    process, row = peer, usual
+                    if "~" in peer:
+                        process, row = (
+                            process_of(peer),
+                            _row(group, group.replica_number, replica_number(peer)),
+                        )
+                    rows = led.get(process)
+                    if rows is None:
+                        led[process] = [row]
+                    else:
+                        rows.append(row)
         return led
 
     def _followed(self, leader: str) -> list[Row]:

@@ -300,7 +300,8 @@ class Host:
             if work:
                 self._persist(work)
         self._set_timer()
-        self._send_out()
+        if self._out:
+            self._send_out()
         if not self._is_transfer_set and self._transfers.is_due:
             self._is_transfer_set = True
             self._clock.call_at(self._clock.now(), self._transfer)
@@ -500,8 +501,6 @@ class Host:
                 self._transfers.wanted_here(group)
 
     def _send_out(self) -> None:
-        if not self._out:
-            return
         out, self._out = self._out, {}
         for to, items in out.items():
             self._send_batch(to, items)
@@ -524,11 +523,11 @@ class Host:
     def _set_timer(self) -> None:
         if not self._deadlines or self._is_closed:
             return
+        if self._timer is not None and self._deadlines[0][0] > self._timer_ns - GRAIN_NS:
+            return  # the timer is on the grid, and no later than what is due first
         # On a grid, so that groups which are due nearly together wake the process once.
         earliest_ns = -(-self._deadlines[0][0] // GRAIN_NS) * GRAIN_NS
         if self._timer is not None:
-            if self._timer_ns <= earliest_ns:
-                return
             self._timer.cancel()
         self._timer_ns = earliest_ns
         self._timer = self._clock.call_at(earliest_ns, self._on_timer)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from casty.address import node_id_of
 from casty.consensus import Core, Membership
 
-__all__ = ["Course", "Told", "course_to", "told_by"]
+__all__ = ["Course", "Told", "course_to", "step_of", "told_by"]
 
 
 class Course(NamedTuple):
@@ -61,9 +61,13 @@ def told_by(core: Core) -> Told:
     """
     now, committed = core.membership, core.committed_membership
     assert now is not None, "a leader has a configuration"
-    is_committed = core.membership_index <= core.commit
     voters = [*now.voters, *now.outgoing]
-    if not is_committed and committed is not None:
+    if core.membership_index > core.commit and committed is not None:
         voters += [*committed.voters, *committed.outgoing]
     node_ids = tuple(sorted(dict.fromkeys(map(node_id_of, voters))))
-    return Told(core.term, 2 * core.membership_index + is_committed, node_ids)
+    return Told(*step_of(core), node_ids)
+
+
+def step_of(core: Core) -> tuple[int, int]:
+    """Return in which term and after how many steps of it a leader is, as it tells."""
+    return core.term, 2 * core.membership_index + (core.membership_index <= core.commit)

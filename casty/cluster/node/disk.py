@@ -321,6 +321,10 @@ class NodeDisk:
         is_former = row is not None and row.replica_number >= replica_number - 1
         return is_former and not self._node.refills.is_lost(number)
 
+    def is_stored(self, number: int) -> bool:
+        """Whether the disk has the replica of a group, as far as is known."""
+        return number in self.book.manifest.groups and not self._node.refills.is_lost(number)
+
     def begins_again(self, number: int, epoch: int) -> bool:
         """Create the first replica of a group again, whose first write failed; False for what is none.
 

@@ -13,7 +13,7 @@ from casty.cluster.control import upkeep
 from casty.cluster.control.machine import HELD, SILENT, STATUS, ControlMachine, MemberRow, SlotRow
 from casty.cluster.control.replica import CONTROL, heard_ns
 from casty.cluster.multiraft.host import Group, Host
-from casty.cluster.node.course import Told, course_to, told_by
+from casty.cluster.node.course import Told, course_to, step_of, told_by
 from casty.cluster.node.links import Links
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Membership
@@ -299,8 +299,10 @@ class SlotDuties:
 
     def _tell(self, group: Group, row: SlotRow, now_ns: int) -> None:
         """Tell which nodes vote here, if others are recorded."""
+        if step_of(group.core) <= row.held_at:
+            return
         slot, told = group.number - 1, told_by(group.core)
-        if told.node_ids == row.held or told[:2] <= row.held_at:
+        if told.node_ids == row.held:
             return
         if now_ns - self._reported_ns.get(slot, NEVER_NS) > ASK_AGAIN_NS or self._reported[slot] != told:
             self._reported_ns[slot], self._reported[slot] = now_ns, told

@@ -213,6 +213,7 @@ class Node:
         self.refills = Refills(
             self.host, self.replica_id, self.node_id, self._refill,
             lambda: [replica_id_of(key_of(link)) for link in self.links.named()],
+            lambda number: self.disk is not None and self.disk.is_stored(number),
         )  # fmt: skip
         self.host.on_failed = self._replica_failed
         self.groups.is_failed = self.refills.is_failed

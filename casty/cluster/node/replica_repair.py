@@ -67,16 +67,25 @@ class Refills:
         Makes a blank replica, or loads the one that the disk has.
     linked
         Returns under which keys the nodes that are linked with take part, for one that knows no members.
+    is_stored
+        Whether the disk has what fills the place of a group.
     """
 
     def __init__(
-        self, host: Host, me: str, node_id: str, refill: Refill, linked: Callable[[], Iterable[str]]
+        self,
+        host: Host,
+        me: str,
+        node_id: str,
+        refill: Refill,
+        linked: Callable[[], Iterable[str]],
+        is_stored: Callable[[int], bool],
     ) -> None:
         self._host = host
         self._me = me
         self._node_id = node_id
         self._refill = refill
         self._linked = linked
+        self._is_stored = is_stored
         self._failures: dict[int, Failure] = {}
         """By group number, so never more than there are groups; the last failure of each is kept."""
         self._announced_ns = 0
@@ -149,7 +158,8 @@ class Refills:
         if number == CONTROL or not machine.is_founded:
             return True
         row = machine.slots[number - 1]
-        return row.epoch == failure.epoch and self._node_id in row.target
+        # One that is to go elsewhere is needed until it is there: its vote counts, and maybe nobody else has the state.
+        return row.epoch == failure.epoch and (self._node_id in row.target or self._is_stored(number))
 
     def _announce(self, group: Group, machine: ControlMachine) -> None:
         if not group.is_kept:

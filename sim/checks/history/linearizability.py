@@ -74,13 +74,17 @@ class SearchEnd(NamedTuple):
 
 
 def linearize(
-    operations: Sequence[Operation], model: Model, entity: str, undecided: list[str] | None = None
+    operations: Sequence[Operation],
+    model: Model,
+    entity: str,
+    undecided: list[str] | None = None,
+    budget: int = BUDGET,
 ) -> list[Violation]:
     """Return a violation if no order of the operations of one entity explains their answers.
 
     An entity whose search ran out of budget is no violation; its name goes into `undecided`.
     """
-    end = search(operations, model)
+    end = search(operations, model, budget)
     if end.is_ok is None and undecided is not None:
         undecided.append(f"{model.name} {entity}")
     if end.is_ok is not False:

@@ -77,7 +77,7 @@ class ActorChecks:
         self._delivered: dict[tuple[str, str, int], Activation] = {}
         self._resumed_ns: dict[str, int] = {}
         self.counts: dict[str, int] = {}
-        world.trace.subscribe(self._heard_of)
+        world.trace.subscribe(self._heard_of, Resumed, EntityStopped)
 
     @property
     def messages(self) -> dict[str, int]:

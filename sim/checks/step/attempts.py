@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Attempts"]
 
-_HEADER = Struct(">IB")
+_read_header = Struct(">IB").unpack_from
+_HEADER_BYTES = 5
 _LENGTH_BYTES = 4
 _SECOND_NS = 1_000_000_000
 FREE, PER_S = 16, 2
@@ -65,22 +66,23 @@ class Attempts:
         self.frames: dict[int, int] = {}
         """Kind -> how many frames of it were written so far."""
         world.network.watchers.append(self._written)
-        world.trace.subscribe(self._heard)
+        world.trace.subscribe(self._heard, *_CHANGES)
 
     def _heard(self, entry: TraceEvent) -> None:
-        self._changes += isinstance(entry.event, _CHANGES)
+        del entry
+        self._changes += 1
 
     def _written(self, owner: Incarnation, data: bytes) -> None:
         """Look at the frames of one write: connections hand over whole ones. A rogue sends what it likes."""
         if owner.name in self._world.rogues:
             return
-        at, end = 0, len(data)
-        while at + _HEADER.size <= end:
-            size, kind = _HEADER.unpack_from(data, at)
-            self.frames[kind] = self.frames.get(kind, 0) + 1
+        counts, at, last = self.frames, 0, len(data) - _HEADER_BYTES
+        while at <= last:
+            size, kind = _read_header(data, at)
+            counts[kind] = counts.get(kind, 0) + 1
             after = at + _LENGTH_BYTES + size
             if kind == frames.REQUEST:
-                self._requests(owner, data[at + _HEADER.size : after])
+                self._requests(owner, data[at + _HEADER_BYTES : after])
             at = after
 
     def _requests(self, owner: Incarnation, body: bytes) -> None:

@@ -117,37 +117,34 @@ class Bounds:
     def _check_log(self, process: Process, group: GroupView) -> None:
         """A log keeps what is retained, what a compaction waits for, and what is not committed yet."""
         settings, core = self._settings, group.core
-        kept = len(inside(core, "log", "entries"))
+        entries = inside(core, "log", "entries")
+        kept = len(entries)
         under_way = core.last_index - core.commit
         most = settings.retained_entries + settings.snapshot_entries + under_way
-        where = f"group {group.number} at {process.name}"
         if kept > most:
-            self._broken(where, f"{kept} entries are kept, at most {most} may be")
+            self._broken(_place(process, group), f"{kept} entries are kept, at most {most} may be")
         # The last one applied may have gone beyond; with it the log is compacted.
-        applied = inside(core, "log", "entries")[: max(0, kept - under_way - 1)]
-        size = sum(len(entry.data) for entry in applied)
+        applied = entries[: max(0, kept - under_way - 1)]
+        size = sum([len(entry.data) for entry in applied])
         if size > settings.retained_bytes:
-            self._broken(where, f"{size} applied bytes are kept, at most {settings.retained_bytes} may be")
+            text = f"{size} applied bytes are kept, at most {settings.retained_bytes} may be"
+            self._broken(_place(process, group), text)
 
     def _check_sessions(self, process: Process, group: GroupView) -> None:
         machine = machine_of(group)
         if machine is None:
             return
+        # See `casty/cluster/slots/window.py`.
+        room, outcomes = MORE_ROOM * self._settings.max_window_replies, 2 * self._settings.max_waiters
         for number, session in machine.sessions.items():
-            found = self._over_window(session)
-            if found:
-                self._broken(f"session {number} of group {group.number} at {process.name}", found)
-
-    def _over_window(self, session: SlotSession) -> str:
-        """Say what a slot remembers too much of a session; see `casty/cluster/slots/window.py`."""
-        room = MORE_ROOM * self._settings.max_window_replies
-        for name, table in (("replies", session.replies), ("withdrawals", session.withdrawn)):
-            if len(table) > room:
-                return f"{len(table)} {name} are kept, at most {room} may be"
-        outcomes = 2 * self._settings.max_waiters
-        if len(session.outcomes) > outcomes:
-            return f"{len(session.outcomes)} outcomes are kept, at most {outcomes} may be"
-        return ""
+            if (
+                len(session.replies) > room
+                or len(session.withdrawn) > room
+                or len(session.outcomes) > outcomes
+            ):
+                self._broken(
+                    f"session {number} of {_place(process, group)}", _too_much(session, room, outcomes)
+                )
 
     def _check_gateway(self, name: str, gateway: Any) -> None:
         if gateway is None:
@@ -305,3 +302,19 @@ class Bounds:
                     f"has replicas {sorted(replicas)}, yet members {members.get(number)}",
                 )
         return None
+
+
+def _place(process: Process, group: GroupView) -> str:
+    return f"group {group.number} at {process.name}"
+
+
+def _too_much(session: SlotSession, room: int, outcomes: int) -> str:
+    """Say what a slot remembers too much of a session."""
+    for name, table, most in (
+        ("replies", session.replies, room),
+        ("withdrawals", session.withdrawn, room),
+        ("outcomes", session.outcomes, outcomes),
+    ):
+        if len(table) > most:
+            return f"{len(table)} {name} are kept, at most {most} may be"
+    return ""

@@ -91,6 +91,8 @@ class StepChecks:
         self._lives: dict[str, int] = {}
         self._hosts: dict[str, HostView] = {}
         """The replicas of each node, by its name, from when it has them until another incarnation runs."""
+        self._guests: dict[str, None] = {}
+        """Who runs what never has replicas, as clients do."""
         self.first: Violation | None = None
         self.logs = Logs(self._committed, self._led, self._inherits, self._changes)
         self._limits = limits_of(settings)
@@ -119,6 +121,8 @@ class StepChecks:
         self._generations: dict[int, str] = {}
         self._versions: dict[str, tuple[str, int, int]] = {}
         self._compared: dict[tuple[GroupKey, int], Portrait] = {}
+        self._portrayed: dict[GroupKey, tuple[int, Portrait]] = {}
+        """What our own machine of a group was like, and after which entry."""
         self._resumed_ns: dict[str, int] = {}
         self._configured: dict[tuple[str, int], tuple[int, int]] = {}
         """(node, group) -> index of the configuration in force there, and when it was seen first."""
@@ -132,7 +136,7 @@ class StepChecks:
         self._is_over = False
         self.disks = Disks(self.logs, self.live)
         world.on_disk = self._disk_opened
-        world.trace.subscribe(self._heard)
+        world.trace.subscribe(self._heard, TopologyChanged, ReplicaFailed)
         world.after(LOOK_EVERY_S, self._look)
 
     def _fresh_slots(self) -> Slots:
@@ -157,7 +161,7 @@ class StepChecks:
         self._gone |= self._generations
         for table in (
             self._hosts, self.wrote_last, self._given_up, self._generations, self._versions, self._compared,
-            self._leased,
+            self._portrayed, self._leased,
         ):  # fmt: skip
             table.clear()
 
@@ -174,6 +178,9 @@ class StepChecks:
         self.systems[name] = system
         self._lives[name] = self._world.processes[name].incarnation.ordinal
         self._hosts.pop(name, None)
+        self._guests.pop(name, None)
+        if not hasattr(system, "_node"):
+            self._guests[name] = None
 
     def _runs(self, name: str) -> bool:
         """Whether the system known of a process is what it runs: not one that is just about to start."""
@@ -216,7 +223,7 @@ class StepChecks:
 
     def _host(self, name: str) -> HostView | None:
         host = self._hosts.get(name)
-        if host is None:
+        if host is None and name not in self._guests:
             host = host_of(self.systems.get(name))
             if host is not None:
                 self._hosts[name] = host
@@ -276,8 +283,13 @@ class StepChecks:
         shadow = self.slots.shadows.get(key)
         if shadow is None or shadow.applied != group.applied_index:
             return
-        parts = ", ".join(differing(portrait_of(shadow.machine), state))
-        if parts:
+        # Nobody but an entry changes our machine: one portrait serves for all replicas that are compared with it.
+        index, ours = self._portrayed.get(key, (0, state))
+        if index != shadow.applied:
+            ours = portrait_of(shadow.machine)
+            self._portrayed[key] = (shadow.applied, ours)
+        if ours != state:
+            parts = ", ".join(differing(ours, state))
             _fail(15, group, f"after entry {shadow.applied} its {parts} are not what the whole log gives")
 
     def _committed(self, key: GroupKey, index: int, entry: Entry) -> None:
@@ -352,17 +364,22 @@ class StepChecks:
         if self._looks % _SLOWLY == 0:
             self._look_at_what_lasts(live)
         leading = [
-            (process, host, group)
+            (process, group, group.core.lease_until_ns())
             for process, host in live
             for group in host.groups.values()
             if group.core.role is Role.LEADER
         ]
         self._note_leases(leading)
-        for process, host, group in leading:
-            self._guarded(self._check_lease, process, group)
-            # A start that came to nothing closes its node, whose process goes on: nothing ticks there.
-            if not inside(host, "_is_closed"):
-                self._guarded(self._check_majority, process, group)
+        led: dict[int, int] = {}
+        for _, group, _ in leading:
+            led[group.number] = led.get(group.number, 0) + 1
+        # A start that came to nothing closes its node, whose process goes on: nothing ticks there.
+        closed = {process.name: inside(host, "_is_closed") for process, host in live}
+        for process, group, lease_ns in leading:
+            if led[group.number] > 1:  # who leads alone has no rival
+                self._guarded(self._check_lease, process, group)
+            if not closed[process.name]:
+                self._guarded(self._check_majority, process, group, lease_ns)
         self._world.after(LOOK_EVERY_S, self._look)
 
     def _look_at_what_lasts(self, live: Sequence[tuple[Process, HostView]]) -> None:
@@ -374,16 +391,16 @@ class StepChecks:
                 self._guarded(self._told.look, name, gateway_of(system))
         self._guarded(self.budgets.look_at_led, live, self.systems)
 
-    def _note_leases(self, leading: Sequence[tuple[Process, HostView, GroupView]]) -> None:
+    def _note_leases(self, leading: Sequence[tuple[Process, GroupView, int]]) -> None:
         former, self._leased = self._leased, {}
-        for process, _, group in leading:
-            if self._has_lease(process, group.core):
+        for process, group, lease_ns in leading:
+            if lease_ns > process.clock.now():
                 key, term = (process.name, group.number), group.core.term
                 known = former.get(key)
                 goes_on = known is not None and known[0] == term
                 self._leased[key] = known if known and goes_on else (term, self._world.now_ns)
 
-    def _check_majority(self, process: Process, group: GroupView) -> None:
+    def _check_majority(self, process: Process, group: GroupView, lease_ns: int) -> None:
         """A leader that lost its majority steps down within one election timeout (14)."""
         core = group.core
         if process.is_paused:
@@ -396,7 +413,7 @@ class StepChecks:
         if self._configured.get(key, (-1, 0))[0] != index:
             self._configured[key] = (index, now_ns)
         # Of new voters others have answered, some of them long ago: whether they are there is for the next look to say.
-        since_ns = max(core.lease_until_ns(), core.leader_since_ns, self._configured[key][1])
+        since_ns = max(lease_ns, core.leader_since_ns, self._configured[key][1])
         if now_ns - since_ns > 2 * self._election_max_ns:
             _fail(14, group, f"still leads {(now_ns - since_ns) / 1e9:.3f} s after its lease ended")
 

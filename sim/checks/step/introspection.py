@@ -60,13 +60,10 @@ def inside(owner: object, *path: str) -> Any:
     """
     for at, name in enumerate(path):
         found = getattr(owner, name, None)
-        if (
-            found is None
-            and at
-            and owner is not None
-            and not (hasattr(owner, name) or _declares(type(owner), name))
-        ):
-            raise AttributeError(f"{type(owner).__name__}.{name}, read as {'.'.join(path)}")
+        if found is None:
+            if at and not (hasattr(owner, name) or _declares(type(owner), name)):
+                raise AttributeError(f"{type(owner).__name__}.{name}, read as {'.'.join(path)}")
+            return None
         owner = found
     return owner
 

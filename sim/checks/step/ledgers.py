@@ -89,7 +89,7 @@ class LedgerChecks:
         self.counts: dict[str, int] = {}
         self.paths: dict[str, int] = {}
         """The slots of all entities whose mail must not be lost, by path."""
-        world.trace.subscribe(self._heard)
+        world.trace.subscribe(self._heard, DeadLettered, EventsRecovered)
 
     def watch(self, region: str, entity_id: str, slot: int) -> None:
         """An entity lives, and its mail is nobody's to lose as long as its node leads the slot."""

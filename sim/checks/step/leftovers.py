@@ -126,9 +126,14 @@ class _Walk:
         """By identity; the values keep what was seen from being collected, so that no identity comes twice."""
         self._todo: deque[tuple[str, object]] = deque()
         self._rows: Rows = {}
+        self._is_plain: dict[type, bool] = {}
 
     def add(self, path: str, value: object) -> None:
-        if not issubclass(type(value), _PLAIN) and id(value) not in self._seen:
+        kind = type(value)
+        is_plain = self._is_plain.get(kind)
+        if is_plain is None:
+            is_plain = self._is_plain[kind] = issubclass(kind, _PLAIN)
+        if not is_plain and id(value) not in self._seen:
             self._seen[id(value)] = value
             self._todo.append((path, value))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Callable
 from hashlib import blake2b
 from types import MemberDescriptorType
 from typing import Any
@@ -37,20 +38,27 @@ class _Walker(pickle.Pickler):
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file, protocol=5)
         self.fast = True
+        self.dispatch_table = _REDUCED
 
-    def reducer_override(self, obj: Any) -> Any:
-        # Three tables are indexes over others that are compared as well. They are asked for members and counts only;
-        # after a restore their order is that of the tables, and before it that of the requests.
-        if type(obj) is Owners:
-            rows = inside(obj, "_seqs").items()
-            return sorted, (sorted((session, sorted(seqs)) for session, seqs in rows),)
-        if type(obj) is EntityOrder:
-            # Where its runs are cut is a matter of what came and went; what is in them, and in which order, is not.
-            return list, ([name for run in inside(obj, "_runs") for name in run],)
-        if type(obj) is Assembly:
-            values = {name: getattr(obj, name) for name in Assembly.__slots__}
-            return dict, ({**values, "parties": sorted(obj.parties.items())},)
-        return NotImplemented
+
+def _sorted_owners(owners: Owners) -> list[tuple[int, list[int]]]:
+    return sorted((session, sorted(seqs)) for session, seqs in inside(owners, "_seqs").items())
+
+
+def _plain_assembly(assembly: Assembly) -> dict[str, object]:
+    values = {name: getattr(assembly, name) for name in Assembly.__slots__}
+    return {**values, "parties": sorted(assembly.parties.items())}
+
+
+_REDUCED: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    # Three tables are indexes over others that are compared as well. They are asked for members and counts only;
+    # after a restore their order is that of the tables, and before it that of the requests. A table of these types
+    # costs nothing for objects of all others, where `reducer_override` is called for each.
+    Owners: lambda owners: (sorted, (_sorted_owners(owners),)),
+    # Where its runs are cut is a matter of what came and went; what is in them, and in which order, is not.
+    EntityOrder: lambda order: (list, ([name for run in inside(order, "_runs") for name in run],)),
+    Assembly: lambda assembly: (dict, (_plain_assembly(assembly),)),
+}
 
 
 def portrait_of(machine: object) -> Portrait:
@@ -69,14 +77,21 @@ def portrait_of(machine: object) -> Portrait:
     return {name: digest_of(value) for name, value in values.items()}
 
 
-def slots_of(kind: type) -> list[tuple[str, MemberDescriptorType]]:
+_slots: dict[type, tuple[tuple[str, MemberDescriptorType], ...]] = {}
+"""By class: a walk asks for each object, and what slots a class has is fixed when it is made."""
+
+
+def slots_of(kind: type) -> tuple[tuple[str, MemberDescriptorType], ...]:
     """Return the slots of a class and its bases, with what reads them: no code of the class does."""
-    return [
-        (name, member)
-        for base in kind.__mro__
-        for name, member in vars(base).items()
-        if isinstance(member, MemberDescriptorType)
-    ]
+    known = _slots.get(kind)
+    if known is None:
+        known = _slots[kind] = tuple(
+            (name, member)
+            for base in kind.__mro__
+            for name, member in vars(base).items()
+            if isinstance(member, MemberDescriptorType)
+        )
+    return known
 
 
 def differing(one: Portrait, other: Portrait) -> list[str]:

@@ -120,7 +120,9 @@ class Logs:
     def written(self, write: Any, core: Core) -> None:
         """Take one write of a replica, its core as it is then."""
         key: GroupKey = (write.group, write.epoch)
-        mirror = self._mirrors.setdefault((core.id, key), _Mirror())
+        mirror = self._mirrors.get((core.id, key))
+        if mirror is None:
+            mirror = self._mirrors[core.id, key] = _Mirror()
         if write.hard_state is not None:
             self._check_hard_state(mirror, write.hard_state, core, key)
         if write.snapshot is not None:

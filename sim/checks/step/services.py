@@ -82,7 +82,7 @@ class ServiceChecks:
 
     def follow(self, trace: Trace) -> None:
         """Look for lost messages in the trace of a simulated world; real processes have none."""
-        trace.subscribe(self._heard_of)
+        trace.subscribe(self._heard_of, DeadLettered)
 
     # -- what the workload does
 

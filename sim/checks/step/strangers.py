@@ -55,7 +55,7 @@ class Strangers:
         self._is_over = False
         self._failed: dict[str, LinkFailed] = {}
         """What failed last, by process."""
-        world.trace.subscribe(self._heard)
+        world.trace.subscribe(self._heard, LinkFailed, LinkDown)
         world.network.dialled.append(self._dialled)
         world.after(LOOK_EVERY_S, self._look)
 

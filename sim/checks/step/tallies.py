@@ -47,7 +47,8 @@ class Tallies:
         self._lost: dict[tuple[str, str], int] = {}
         self._counted = 0
         self.counts: dict[str, int] = {}
-        world.trace.subscribe(self._heard)
+        kinds = (LinkCounted, MessagesWereLost, MessagesUnconfirmed, DeadLettered)
+        world.trace.subscribe(self._heard, *kinds)
 
     def _heard(self, entry: TraceEvent) -> None:
         match entry.event:

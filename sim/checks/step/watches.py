@@ -135,7 +135,7 @@ class Watches:
 
     def open_on(self, target: Life) -> list[Watch]:
         """Return the watches of one actor."""
-        return [watch for watch in self._all_open() if watch.target is target]
+        return [watch for watches in self._open.values() for watch in watches if watch.target is target]
 
     def heard(self, watcher: Life, ref: ActorRef[Any]) -> None:
         """An actor was told of an end."""

@@ -78,7 +78,7 @@ def test_a_value_that_was_dequeued_twice_is_no_queue() -> None:
 def test_a_search_that_was_given_up_is_named() -> None:
     undecided: list[str] = []
     operations = overlapping_enqueues(40, list(range(39, -1, -1)))
-    assert linearize(operations, QUEUE_MODEL._replace(order=None), "q", undecided) == []
+    assert linearize(operations, QUEUE_MODEL._replace(order=None), "q", undecided, budget=10_000) == []
     assert undecided == ["queue q"]
 
 
