@@ -47,7 +47,7 @@ class Barrier(Handle):
         node_id: str,
         timeout: float | None = 60.0,
     ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
+        super().__init__(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
         check_name(node_id, "node_id", MAX_NAME_BYTES)
         self._node_id = node_id
 

@@ -6,7 +6,6 @@ from casty.checks import check_integer
 from casty.distributed.handle import Handle
 from casty.distributed.machines.base import COUNTER
 from casty.distributed.machines.counter import ADD, COMPARE_AND_SET, GET, RESET
-from casty.distributed.port import EntityGateway, RegionRef
 from casty.limits import MAX_INTEGER_BITS
 
 __all__ = ["Counter"]
@@ -36,11 +35,6 @@ class Counter(Handle):
 
     __slots__ = ()
     _kind = COUNTER
-
-    def __init__(
-        self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
-    ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
 
     async def increment(self, amount: int = 1) -> int:
         """Add to the counter, once however often it has to be sent.

@@ -60,7 +60,7 @@ class Election(Exclusive):
         candidate: str | None = None,
         timeout: float | None = 5.0,
     ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
+        super().__init__(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
         if candidate is None:
             candidate = f"candidate-{runtime.current().entropy.token('candidate', 6).hex()}"
         check_name(candidate, "candidate", MAX_LABEL_BYTES)

@@ -18,16 +18,16 @@ class Exclusive(Holder):
 
     Parameters
     ----------
-    gateway, region_ref, name, timeout_s
+    gateway, region_ref, name, timeout
         See `Handle`.
     """
 
     __slots__ = ("_fifo",)
 
     def __init__(
-        self, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout_s: float | None
+        self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
     ) -> None:
-        super().__init__(gateway, region_ref, name, timeout_s)
+        super().__init__(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
         self._fifo = LocalFifo(self._what)
 
     def hold_ended(self) -> None:

@@ -8,7 +8,6 @@ from casty.checks import check_count
 from casty.distributed.handle import Handle
 from casty.distributed.machines.base import FENCE
 from casty.distributed.machines.fence import CHECK, READ, WRITE
-from casty.distributed.port import EntityGateway, RegionRef
 from casty.limits import MAX_NUMBER
 
 __all__ = ["Fence"]
@@ -41,11 +40,6 @@ class Fence(Handle, Generic[V]):
 
     __slots__ = ()
     _kind = FENCE
-
-    def __init__(
-        self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
-    ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
 
     async def write(self, token: int, value: V) -> bool:
         """Store a value under the token of a hold.

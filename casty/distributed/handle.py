@@ -75,7 +75,7 @@ class Handle:
         The region behind an `EntityGateway` without a port of its own; not used with a system or a client.
     name
         The structure's name; not empty.
-    timeout_s
+    timeout
         Deadline of each call in seconds; None waits for ever.
     """
 
@@ -83,15 +83,15 @@ class Handle:
     _kind: ClassVar[int]
 
     def __init__(
-        self, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout_s: float | None
+        self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
     ) -> None:
         check_name(name)
-        check_timeout(timeout_s)
+        check_timeout(timeout)
         self._gateway = gateway
         self._plain = None if has_port(gateway) else _plain_port(gateway, region_ref)
         self._name = name
         self._entity = name.encode()
-        self._timeout_s = timeout_s
+        self._timeout_s = timeout
         # What is held and barriers leave no record when nobody uses them: their user knows that they were.
         self._was_used = False
 

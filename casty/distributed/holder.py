@@ -28,9 +28,9 @@ class Holder(Handle):
     __slots__ = ("__weakref__", "_holds", "_what")
 
     def __init__(
-        self, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout_s: float | None
+        self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
     ) -> None:
-        super().__init__(gateway, region_ref, name, timeout_s)
+        super().__init__(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
         self._what = f"{KIND_NAMES[self._kind]} {name!r}"
         self._holds = Holds(self)
 

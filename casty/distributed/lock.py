@@ -8,7 +8,6 @@ from casty.distributed.holds import Hold
 from casty.distributed.machines.base import LOCK
 from casty.distributed.machines.lock import ACQUIRE, TRY_ACQUIRE
 from casty.distributed.machines.wait_queue import INFO
-from casty.distributed.port import EntityGateway, RegionRef
 
 __all__ = ["Lock"]
 
@@ -40,11 +39,6 @@ class Lock(Exclusive):
 
     __slots__ = ()
     _kind = LOCK
-
-    def __init__(
-        self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
-    ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
 
     @property
     def held(self) -> bool:

@@ -72,7 +72,7 @@ class Dict(Handle, Generic[K, V]):
     def __init__(
         self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
     ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
+        super().__init__(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
         # How a list of two begins whose first item is the name: what all entities of this map have in common.
         self._prefix = pack([name, b""])[: -len(pack(b""))]
 

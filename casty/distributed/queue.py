@@ -78,7 +78,7 @@ class Queue(Handle, Generic[V]):
         maxsize: int | None = None,
         max_deliveries: int | None = None,
     ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
+        super().__init__(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
         bounds = {"maxsize": maxsize, "max_deliveries": max_deliveries}
         self._settings = [
             None if value is None else check_count(what, value, 1, MAX_NUMBER)

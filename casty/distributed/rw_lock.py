@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TypedDict, Unpack
 
 from casty.distributed.exclusive import Exclusive
 from casty.distributed.handle import Handle
@@ -28,6 +29,15 @@ class _Both:
         self.write: Holds | None = None
 
 
+class _Names(TypedDict):
+    """What a side is made with besides the holds of both: the arguments of `Handle`."""
+
+    gateway: EntityGateway
+    region_ref: RegionRef | None
+    name: str
+    timeout: float | None
+
+
 def _is_holding(holds: Holds | None) -> bool:
     """Whether the running task acquired something of these holds that is still good."""
     return holds is not None and holds.of(asyncio.current_task()) is not None
@@ -42,15 +52,8 @@ class ReadSide(Holder):
     __slots__ = ("_both",)
     _kind = RW_LOCK
 
-    def __init__(
-        self,
-        both: _Both,
-        gateway: EntityGateway,
-        region_ref: RegionRef | None,
-        name: str,
-        timeout: float | None,
-    ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
+    def __init__(self, both: _Both, **names: Unpack[_Names]) -> None:
+        super().__init__(**names)
         self._both = both
         both.read = self._holds
 
@@ -108,15 +111,8 @@ class WriteSide(Exclusive):
     __slots__ = ("_both",)
     _kind = RW_LOCK
 
-    def __init__(
-        self,
-        both: _Both,
-        gateway: EntityGateway,
-        region_ref: RegionRef | None,
-        name: str,
-        timeout: float | None,
-    ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
+    def __init__(self, both: _Both, **names: Unpack[_Names]) -> None:
+        super().__init__(**names)
         self._both = both
         both.write = self._holds
 
@@ -195,10 +191,10 @@ class RwLock(Handle):
     def __init__(
         self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
     ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
-        both = _Both()
-        self._reader = ReadSide(both, gateway, region_ref, name, timeout)
-        self._writer = WriteSide(both, gateway, region_ref, name, timeout)
+        super().__init__(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
+        names, both = _Names(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout), _Both()
+        self._reader = ReadSide(both, **names)
+        self._writer = WriteSide(both, **names)
 
     @property
     def read(self) -> ReadSide:

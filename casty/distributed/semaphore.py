@@ -54,7 +54,7 @@ class Semaphore(Holder):
         permits: int | None = None,
         timeout: float | None = 5.0,
     ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
+        super().__init__(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
         self._permits = None if permits is None else check_count("permits", permits, 1, MAX_NUMBER)
 
     def _refused(self, reply: Reply) -> Any:

@@ -8,7 +8,6 @@ from typing import Generic, TypeVar, cast
 from casty.distributed.handle import Handle
 from casty.distributed.machines.base import SET
 from casty.distributed.machines.set import ADD, CONTAINS, ITEMS, REMOVE, SIZE
-from casty.distributed.port import EntityGateway, RegionRef
 
 __all__ = ["Set"]
 
@@ -39,11 +38,6 @@ class Set(Handle, Generic[V]):
 
     __slots__ = ()
     _kind = SET
-
-    def __init__(
-        self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
-    ) -> None:
-        super().__init__(gateway, region_ref, name, timeout)
 
     async def add(self, value: V) -> bool:
         """Add a member.

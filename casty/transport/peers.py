@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from casty.checks import shown
 from casty.config import SECOND_NS, Settings
@@ -247,15 +248,10 @@ class Peers:
         check: Check | None = None,
         secrets: Secrets | None = None,
     ) -> None:
-        self._runtime = runtime
-        self._identity = identity
-        self._settings = settings
-        self._handler = handler
-        self._output = output
-        self._tls = tls
-        self._address_map = address_map
-        self._check = check
-        self._secrets = secrets
+        self._peer = partial(
+            Peer, runtime, identity=identity, settings=settings, handler=handler, output=output, tls=tls,
+            address_map=address_map, check=check, secrets=secrets,
+        )  # fmt: skip
         self._peers: dict[str, Peer] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -271,10 +267,7 @@ class Peers:
         """Keep a link to `address` from now on; a known name is dialled there the next time."""
         peer = self._peers.get(name)
         if peer is None:
-            peer = self._peers[name] = Peer(
-                self._runtime, address, self._identity, self._settings, self._handler, self._output, self._tls,
-                self._address_map, self._check, self._secrets,
-            )  # fmt: skip
+            peer = self._peers[name] = self._peer(address)
         peer.address = address
         return peer
 

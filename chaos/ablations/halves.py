@@ -88,7 +88,7 @@ HALVES = (
         "lease-of-longest", "lease", "mixed", State, "__init__", _with_span(_as_long_as_the_longest), True
     ),
 )
-_JOINT = "tests/scripts/test_raft_scripts.py::test_script[06-joint-finished-by-another]"
+_JOINT = "tests/scripts/test_scripts.py::test_script[raft/06-joint-finished-by-another]"
 _LEASE = "tests/unit/consensus/test_core.py::test_a_heartbeat_from_before_the_leadership_is_no_lease"
 
 BY_TESTS = (

@@ -1,16 +1,14 @@
 """Conversations of a group as text: commands in, transcript out.
 
-A script is blocks of commands, a line ``----``, and the expected transcript up to an empty line. Nothing
-happens that a command does not ask for: time stands, messages wait, nobody heartbeats.
+See `tests.kit.script` for the form of a script. Nothing happens that a command does not ask for: time stands, messages
+wait, nobody heartbeats.
 `python -m tests.scripts.raft_script FILE...` writes the transcripts anew.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from casty.consensus import (
     Core,
@@ -28,6 +26,8 @@ from casty.consensus import (
 from casty.consensus import messages as m
 from casty.consensus.leading import UNLIMITED_NS
 from casty.wire.pack import pack, unpack
+from tests.kit.network import Network
+from tests.kit.script import Script, rewrite
 from tests.scripts.raft_snapshots import Snapshots
 
 MS = 1_000_000
@@ -79,23 +79,17 @@ def membership_text(membership: Membership | None) -> str:
     return "|".join(",".join(half) or "-" for half in membership)
 
 
-class Script:
+class RaftScript(Script):
     """One group, driven by commands."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.now = 0
         self.cores: dict[str, Core] = {}
         self.rounds: dict[str, Rounds] = {}
         self.states: dict[str, list[str]] = {}
         self.snapshots: dict[str, Snapshots] = {}
-        self.wire: list[tuple[str, str, bytes]] = []
-        self.cuts: dict[tuple[str, str], None] = {}
-        self.out: list[str] = []
-
-    def run(self, line: str) -> None:
-        """Run one command."""
-        name, *arguments = line.split()
-        getattr(self, f"do_{name.replace('-', '_')}")(*arguments)
+        self.network: Network[bytes] = Network(self._receive, self._lost)
 
     def _create(self, id: str, membership: Membership | None, restored: Restored | None = None) -> None:
         position = len(self.cores)
@@ -138,7 +132,7 @@ class Script:
         core = self.cores.pop(id)
         assert core.first_index == 1, "this disk has no snapshots"
         restored = Restored(core.term, core.vote, None, list(core.log.entries))
-        self.wire = [item for item in self.wire if item[1] != id]
+        self.network.lose(id)
         self._create(id, core.history.items[0][1], restored)
 
     # Inputs
@@ -210,7 +204,12 @@ class Script:
         core = self.cores[id]
         for peer in core.peers:
             other = self.cores.get(peer)
-            if other is None or (id, peer) in self.cuts or (peer, id) in self.cuts or other.leader != id:
+            if (
+                other is None
+                or self.network.is_cut(id, peer)
+                or self.network.is_cut(peer, id)
+                or other.leader != id
+            ):
                 continue
             if (other.term, other.membership_index) == (core.term, core.membership_index):
                 self.rounds[peer].heard[id] = self.now
@@ -222,43 +221,35 @@ class Script:
 
     def do_cut(self, *links: str) -> None:
         """Cut links: cut a-b a>c."""
-        for link in links:
-            left, right = link.replace(">", "-").split("-")
-            self.cuts[left, right] = None
-            if "-" in link:
-                self.cuts[right, left] = None
+        self.network.cut(*links)
 
     def do_isolate(self, id: str) -> None:
         """Cut every link of one process."""
-        for other in self.cores:
-            if other != id:
-                self.do_cut(f"{id}-{other}")
+        self.network.isolate(id, *self.cores)
 
     def do_heal(self) -> None:
         """Restore every link."""
-        self.cuts.clear()
+        self.network.heal()
 
     def do_lose(self) -> None:
         """Lose everything under way."""
-        self.out.append(f"lost {len(self.wire)}")
-        self.wire.clear()
+        self.out.append(f"lost {self.network.lose()}")
 
     def do_deliver(self, rounds: str = "99") -> None:
         """Deliver what is under way, and what follows from it, for some hops."""
-        for _ in range(int(rounds)):
-            batch, self.wire = self.wire, []
-            for sender, to, data in batch:
-                self._deliver(sender, to, data)
-            if not self.wire:
-                break
+        self.network.deliver(int(rounds))
 
-    def _deliver(self, sender: str, to: str, data: bytes) -> None:
+    def _receive(self, sender: str, to: str, data: bytes) -> None:
         message: Any = unpack(data)
-        is_lost = (sender, to) in self.cuts or to not in self.cores
-        self.out.append(f"{sender} -> {to} {text_of(message)}{' LOST' if is_lost else ''}")
-        if not is_lost:
-            self.cores[to].step(self.now, sender, message)
-            self._settle(to)
+        if to not in self.cores:
+            self._lost(sender, to, data)
+            return
+        self.out.append(f"{sender} -> {to} {text_of(message)}")
+        self.cores[to].step(self.now, sender, message)
+        self._settle(to)
+
+    def _lost(self, sender: str, to: str, data: bytes) -> None:
+        self.out.append(f"{sender} -> {to} {text_of(cast(Any, unpack(data)))} LOST")
 
     # Looking
 
@@ -297,7 +288,7 @@ class Script:
         core = self.cores[id]
         while (ready := self._next_ready(id)) is not None:
             for to, message in ready.messages:
-                self.wire.append((id, to, pack(message)))
+                self.network.send(id, to, pack(message))
             if ready.entries:
                 core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
             self._apply(id, ready)
@@ -326,28 +317,5 @@ class Script:
             self.out.append(f"{id}: read {token} refused")
 
 
-def replay(text: str) -> str:
-    """Return the script with the transcripts that its commands give now."""
-    script = Script()
-    result: list[str] = []
-    is_expectation = False
-    for line in text.splitlines():
-        if is_expectation:
-            is_expectation = bool(line.strip())
-            if not is_expectation:
-                result.append("")
-        elif line == "----":
-            result += ["----", *script.out]
-            script.out = []
-            is_expectation = True
-        else:
-            result.append(line)
-            if line.strip() and not line.startswith("#"):
-                script.run(line)
-    return "\n".join(result) + "\n"
-
-
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        path = Path(name)
-        path.write_text(replay(path.read_text()))
+    rewrite(RaftScript)

@@ -31,6 +31,7 @@ from casty import (
 from casty.errors import AskFailed, JournalConflict, JournalError, MessageTooLarge
 from casty.testing import BehaviorTestKit
 from casty.testing.kit import Refused, Spawned, Told
+from tests.kit.clock import settle
 
 Message = tuple[Any, ...]
 
@@ -150,11 +151,6 @@ class Party:
         return total
 
 
-async def settled(turns: int = 30) -> None:
-    for _ in range(turns):
-        await asyncio.sleep(0)
-
-
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():
@@ -179,7 +175,7 @@ async def test_nothing_leaves_before_the_events_are_committed() -> None:
         party.journal.gate.clear()
         account.tell(("effects",))
         account.tell(("get", party.other))
-        await settled()
+        await settle()
         assert party.heard == []
         assert party.ran == ["get", "effects"], "the next message waits"
         party.journal.gate.set()
@@ -323,7 +319,7 @@ async def test_what_then_says_waits_for_what_it_persists() -> None:
             return Behaviors.persisted([Added(10)])
 
         account.tell(("then", later))
-        await settled()
+        await settle()
         assert party.heard == []
         party.journal.gate.set()
         await until(lambda: party.heard == ["said"])
@@ -408,10 +404,10 @@ async def test_a_task_of_a_refused_command_says_nothing_later_either() -> None:
         account.tell(2_000)
         await until(lambda: 2_000 in party.letters)
         account.tell(1)
-        await settled()
+        await settle()
         go.set()
         await asyncio.gather(*tasks)
-        await settled()
+        await settle()
         assert party.heard == ["later"]
         assert party.letters.count("later") == 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -20,7 +19,7 @@ from casty.actor.events import (
     event_stream_actor,
 )
 from casty.actor.system import ActorSystem
-from casty.ports import Clock, Timer
+from tests.kit.clock import SkippingClock
 from tests.unit.actor.probes import Recorder, listen, started
 
 pytestmark = pytest.mark.asyncio
@@ -103,34 +102,10 @@ class Patient:
                 self.ignored -= 1
 
 
-class FastClock:
-    """The clock of a runtime with a second that takes no time."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.skipped_ns = 0
-
-    def now(self) -> int:
-        return self._clock.now() + self.skipped_ns
-
-    def call_at(self, when_ns: int, callback: Callable[..., object], *args: object) -> Timer:
-        return self._clock.call_at(self._clock.now(), self._skip_to, when_ns, callback, args)
-
-    def _skip_to(self, when_ns: int, callback: Callable[..., object], args: tuple[object, ...]) -> None:
-        self.skipped_ns += max(0, when_ns - self.now())
-        callback(*args)
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here sleeps")
-
-    def wall_s(self) -> int:
-        return 1
-
-
 def fast_system() -> ActorSystem:
     system = ActorSystem("fast")
     known = system.core.runtime
-    system.core.runtime = replace(known, clock=FastClock(known.clock))
+    system.core.runtime = replace(known, clock=SkippingClock(known.clock))
     return system
 
 

@@ -17,8 +17,9 @@ from casty.address import ActorAddress
 from casty.cluster.actors.remote import Remote
 from casty.errors import AskFailed
 from casty.runtime import current
+from tests.kit.clock import settle
 from tests.unit.cluster.actors.test_services import PRINTER, Registry, instances
-from tests.unit.cluster.region_world import Add, Get, Process, World, counter, settle
+from tests.unit.cluster.region_world import Add, Get, Process, World, counter
 
 ORIGINS = [None, Origin("h", 1, "me", "1")]
 

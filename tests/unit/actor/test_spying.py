@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 
 from casty import ActorSystem, Behavior, Behaviors, OneForOneStrategy, SpyEvent, Terminated
-
-
-async def settled(turns: int = 20) -> None:
-    """Let everything that is ready run."""
-    for _ in range(turns):
-        await asyncio.sleep(0)
+from tests.kit.clock import settle
 
 
 def counter(total: int) -> Behavior[Any]:
@@ -39,7 +33,7 @@ async def test_each_handled_message_and_the_end_are_seen() -> None:
         ref = system.spawn(Behaviors.spy(counter(0), seen.append), "a")
         for message in (1, 2, 0):
             ref.tell(message)
-        await settled()
+        await settle()
         assert [event.event for event in seen] == [1, 2, 0, Terminated(ref)]
         assert {event.actor_path for event in seen} == {"a"}
         assert sorted(event.timestamp for event in seen) == [event.timestamp for event in seen]
@@ -58,7 +52,7 @@ async def test_an_observer_may_be_an_actor_and_may_fail() -> None:
         ref = system.spawn(Behaviors.spy(Behaviors.spy(counter(0), fail), observer), "a")
         ref.tell(5)
         ref.tell(6)
-        await settled()
+        await settle()
         assert got == [5, 6]
         assert system.lookup("a") is not None
 
@@ -70,7 +64,7 @@ async def test_a_message_that_was_not_handled_is_not_seen_and_a_restart_is_no_en
         ref = system.spawn(Behaviors.supervise(spied, OneForOneStrategy()), "a")
         for message in (1, -1, 2):
             ref.tell(message)
-        await settled()
+        await settle()
         assert [event.event for event in seen] == [1, 2]
 
 
@@ -88,7 +82,7 @@ async def test_children_are_spied_on_where_that_is_asked_for(spy_children: bool)
 
     async with ActorSystem() as system:
         system.spawn(Behaviors.spy(parent(2), seen.append, spy_children=spy_children), "a").tell("root")
-        await settled()
+        await settle()
         paths = {event.actor_path for event in seen}
         assert paths == ({"a", "a/child", "a/child/child"} if spy_children else {"a"})
 
@@ -103,9 +97,9 @@ async def test_a_watched_end_is_a_message_like_others() -> None:
             return Behaviors.ignore()
 
         system.spawn(Behaviors.spy(Behaviors.setup(start), seen.append), "a")
-        await settled()
+        await settle()
         target.tell(0)
-        await settled()
+        await settle()
         assert [event.event for event in seen] == [Terminated(target)]
 
 

@@ -21,6 +21,7 @@ from casty import (
 )
 from casty.errors import AskFailed
 from sim import World
+from tests.kit.clock import settle
 
 
 class Heard:
@@ -53,12 +54,6 @@ def counting(seen: list[object], starts: list[int]) -> Behavior[Any]:
     return Behaviors.setup(start)
 
 
-async def settled(turns: int = 20) -> None:
-    """Let everything that is ready run."""
-    for _ in range(turns):
-        await asyncio.sleep(0)
-
-
 async def test_a_restart_keeps_the_mail_and_loses_the_message_in_hand() -> None:
     seen: list[object] = []
     starts: list[int] = []
@@ -67,7 +62,7 @@ async def test_a_restart_keeps_the_mail_and_loses_the_message_in_hand() -> None:
         ref = system.spawn(Behaviors.supervise(counting(seen, starts), OneForOneStrategy()), "a")
         for message in (1, ValueError("x"), 2):
             ref.tell(message)
-        await settled()
+        await settle()
         assert [message for message in seen if isinstance(message, int)] == [1, 2]
         assert (len(starts), heard.count(ActorRestarted), heard.count(ActorStopped)) == (2, 1, 0)
         (restarted,) = [event for event in heard.events if isinstance(event, ActorRestarted)]
@@ -83,7 +78,7 @@ async def test_who_fails_too_often_stops(allowed: int, starts_in_all: int) -> No
         ref = system.spawn(Behaviors.supervise(counting([], starts), strategy), "a")
         for _ in range(allowed + 1):
             ref.tell(ValueError("x"))
-        await settled()
+        await settle()
         assert (len(starts), heard.count(ActorStopped)) == (starts_in_all, 1)
         assert system.lookup("a") is None
 
@@ -127,7 +122,7 @@ async def test_each_actor_is_counted_apart() -> None:
         refs = [system.spawn(Behaviors.supervise(counting([], starts), strategy), f"a{n}") for n in range(3)]
         for ref in refs:
             ref.tell(ValueError("x"))
-        await settled()
+        await settle()
         assert len(starts) == 6
         assert all(system.lookup(f"a{n}") is not None for n in range(3))
 
@@ -143,7 +138,7 @@ async def test_a_setup_that_raises_is_supervised_too() -> None:
 
     async with ActorSystem() as system:
         system.spawn(Behaviors.supervise(Behaviors.setup(start), OneForOneStrategy()), "a")
-        await settled()
+        await settle()
         assert len(tries) == 3
         assert system.lookup("a") is not None
 
@@ -157,10 +152,10 @@ async def test_a_decider_tells_exceptions_apart() -> None:
         strategy = OneForOneStrategy(decider=decide)
         ref = system.spawn(Behaviors.supervise(counting([], starts), strategy), "a")
         ref.tell(OSError("again"))
-        await settled()
+        await settle()
         assert len(starts) == 2
         ref.tell(ValueError("no"))
-        await settled()
+        await settle()
         assert (len(starts), system.lookup("a")) == (2, None)
 
 
@@ -180,7 +175,7 @@ async def test_the_inner_strategy_is_asked_first_and_may_escalate_to_the_outer_o
     async with ActorSystem() as system:
         ref = system.spawn(Behaviors.supervise(inner, Named("outer", Directive.restart)), "a")
         ref.tell(ValueError("x"))
-        await settled()
+        await settle()
         assert (asked, len(starts)) == (["inner of a", "outer of a"], 2)
 
 
@@ -210,11 +205,11 @@ async def test_what_nobody_decides_makes_the_parent_fail() -> None:
         parent = family(seen, starts, child)
         ref = system.spawn(Behaviors.supervise(parent, OneForOneStrategy(max_restarts=1)), "parent")
         ref.tell(ValueError("x"))
-        await settled(60)
+        await settle(60)
         assert (len(starts), heard.count(ActorRestarted)) == (2, 1)
         assert system.lookup("parent/child") is not None
         ref.tell(ValueError("y"))
-        await settled(60)
+        await settle(60)
         assert system.lookup("parent") is None
         assert system.lookup("parent/child") is None
         assert not [event for event in heard.events if isinstance(event, DeadLetter)]
@@ -226,7 +221,7 @@ async def test_an_unsupervised_parent_stops_with_the_child_that_escalates() -> N
     async with ActorSystem() as system:
         ref = system.spawn(family([], [], child), "parent")
         ref.tell(ValueError("x"))
-        await settled(60)
+        await settle(60)
         assert system.lookup("parent") is None
 
 
@@ -252,7 +247,7 @@ async def test_a_strategy_that_is_wrong_stops_the_actor(answer: object) -> None:
     async with ActorSystem() as system:
         ref = system.spawn(Behaviors.supervise(counting([], []), Wrong()), "a")
         ref.tell(ValueError("x"))
-        await settled()
+        await settle()
         assert system.lookup("a") is None
 
 
@@ -272,9 +267,9 @@ async def test_hooks_of_a_stop_are_not_supervised() -> None:
             return Behaviors.receive(lambda ctx, message: watching.append(message))
 
         system.spawn(Behaviors.setup(watch), "watcher")
-        await settled()
+        await settle()
         ref.tell(ValueError("x"))  # its restart runs the hook, which fails
-        await settled()
+        await settle()
         assert len(starts) == 1
         assert watching == [Terminated(ref)]
 

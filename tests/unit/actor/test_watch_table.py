@@ -10,7 +10,7 @@ from casty.actor.standing import Standing
 from casty.actor.watch_protocol import GONE, Row, Target
 from casty.actor.watch_table import Place, WatchTable
 from casty.address import node_id_of, peer_key
-from tests.unit.cluster.region_world import ManualClock, settle
+from tests.kit.clock import ManualClock, settle
 
 pytestmark = pytest.mark.asyncio
 

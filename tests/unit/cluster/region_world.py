@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,53 +26,10 @@ from casty.journal.memory import InMemoryJournal
 from casty.ports import Runtime
 from casty.wire import frames
 from casty.wire.codec import Codec
+from tests.kit.clock import ManualClock
 
 SLOTS = 4
 MARGIN_NS = 100_000_000
-
-
-class ManualTimer:
-    """A timer of `ManualClock`."""
-
-    def __init__(self, callback: Callable[..., object], args: tuple[object, ...]) -> None:
-        self.callback: Callable[..., object] | None = callback
-        self.args = args
-
-    def cancel(self) -> None:
-        self.callback = None
-
-
-class ManualClock:
-    """A clock that stands still until it is advanced."""
-
-    def __init__(self) -> None:
-        self.now_ns = 1_000_000_000
-        self._timers: list[tuple[int, int, ManualTimer]] = []
-        self._count = 0
-
-    def now(self) -> int:
-        return self.now_ns
-
-    def call_at(self, when_ns: int, callback: Callable[..., object], *args: object) -> ManualTimer:
-        timer = ManualTimer(callback, args)
-        self._count += 1
-        heapq.heappush(self._timers, (when_ns, self._count, timer))
-        return timer
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here sleeps")
-
-    def wall_s(self) -> int:
-        return 1
-
-    def advance(self, seconds: float) -> None:
-        until_ns = self.now_ns + int(seconds * 1e9)
-        while self._timers and self._timers[0][0] <= until_ns:
-            when_ns, _, timer = heapq.heappop(self._timers)
-            self.now_ns = max(self.now_ns, when_ns)
-            if timer.callback is not None:
-                timer.callback(*timer.args)
-        self.now_ns = until_ns
 
 
 @dataclass(frozen=True)
@@ -274,9 +230,3 @@ class Neighbours:
 
     def guardian(self) -> str | None:
         return None
-
-
-async def settle() -> None:
-    """Let every task run until it waits."""
-    for _ in range(50):
-        await asyncio.sleep(0)

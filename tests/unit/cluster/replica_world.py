@@ -7,8 +7,6 @@ proposed is committed when the test says so; a change of leadership lets as much
 
 from __future__ import annotations
 
-import asyncio
-import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,59 +23,14 @@ from casty.consensus import Entry, NotLeading
 from casty.ports import EventSink, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
+from tests.kit.clock import ManualClock, settle
+from tests.kit.entropy import CountedEntropy
 
 TTL_S = 15.0
 DRIFT = 0.01
 NODES = ("a", "b", "c")
-
-
-class FakeTimer:
-    def __init__(self) -> None:
-        self.is_cancelled = False
-
-    def cancel(self) -> None:
-        self.is_cancelled = True
-
-
-class FakeClock:
-    """Stands still until it is told the time."""
-
-    def __init__(self) -> None:
-        self.now_ns = 1_000 * SECOND_NS
-        self.timers: list[tuple[int, int, FakeTimer, Callable[..., object], tuple[object, ...]]] = []
-        self.count = 0
-
-    def now(self) -> int:
-        return self.now_ns
-
-    def call_at(self, when_ns: int, callback: Callable[..., object], *args: object) -> FakeTimer:
-        timer = FakeTimer()
-        self.count += 1
-        heapq.heappush(self.timers, (when_ns, self.count, timer, callback, args))
-        return timer
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here may sleep")
-
-    def wall_s(self) -> int:
-        return 7
-
-    def live(self) -> int:
-        """How many timers are armed."""
-        return sum(not entry[2].is_cancelled for entry in self.timers)
-
-
-class FakeEntropy:
-    def __init__(self) -> None:
-        self.drawn = 0
-
-    def token(self, purpose: str, size: int) -> bytes:
-        self.drawn += 1
-        return self.drawn.to_bytes(size, "big")
-
-    def below(self, purpose: str, bound: int) -> int:
-        self.drawn += 1
-        return self.drawn % bound
+TURNS = 6
+"""Of the loop, between two steps of the world: all that a gateway takes to come to rest."""
 
 
 class FakeLog:
@@ -266,8 +219,8 @@ class World:
     """The slot, its replicas and everything under way."""
 
     def __init__(self, **settings: Any) -> None:
-        self.clock = FakeClock()
-        self.entropy = FakeEntropy()
+        self.clock = ManualClock(1_000 * SECOND_NS, wall_s=7)
+        self.entropy = CountedEntropy()
         self.epoch = 1
         self.version = 1
         self.cluster_id = "x"
@@ -421,28 +374,25 @@ class World:
 
     async def advance(self, seconds: float, *, quiet: bool = False) -> None:
         """Let time pass, timer by timer; everything is delivered and committed at once unless `quiet`."""
-        await settle()
+        await settle(TURNS)
         until_ns = self.clock.now_ns + int(seconds * SECOND_NS)
         next_tick_ns = self.clock.now_ns + SECOND_NS // 4
         while True:
-            timers = self.clock.timers
-            while timers and timers[0][2].is_cancelled:
-                heapq.heappop(timers)
-            due_ns = min(timers[0][0] if timers else until_ns, next_tick_ns)
+            timer_ns = self.clock.next_ns()
+            due_ns = min(until_ns if timer_ns is None else timer_ns, next_tick_ns)
             if due_ns > until_ns:
                 break
             self.clock.now_ns = max(self.clock.now_ns, due_ns)
-            if timers and timers[0][0] <= due_ns:
-                _, _, _, callback, args = heapq.heappop(timers)
-                callback(*args)
+            if timer_ns is not None and timer_ns <= due_ns:
+                self.clock.run_next()
             elif due_ns == next_tick_ns:
                 self.tick()
                 next_tick_ns += SECOND_NS // 4
             else:
                 break
-            await (settle() if quiet else self.run())
+            await (settle(TURNS) if quiet else self.run())
         self.clock.now_ns = until_ns
-        await (settle() if quiet else self.run())
+        await (settle(TURNS) if quiet else self.run())
 
     def tick(self) -> None:
         """A heartbeat of the leader."""
@@ -452,7 +402,7 @@ class World:
     async def run(self) -> None:
         """Deliver and commit everything, until nothing is under way."""
         for _ in range(10_000):
-            await settle()
+            await settle(TURNS)
             if self.flights:
                 self.deliver(self.flights[0])
             elif self.pending and self.leader is not None:
@@ -462,9 +412,3 @@ class World:
             else:
                 return
         raise AssertionError("never quiet")
-
-
-async def settle(turns: int = 6) -> None:
-    """Let every task run that can."""
-    for _ in range(turns):
-        await asyncio.sleep(0)

@@ -23,8 +23,9 @@ from casty.cluster.node.status import KEPT_NS, StatusReplies
 from casty.errors import RemoteProtocolError
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
+from tests.kit.clock import ManualClock, settle
 from tests.unit.cluster.actors.test_services import PRINTER, Registry
-from tests.unit.cluster.region_world import ManualClock, Process, World, counter, settle
+from tests.unit.cluster.region_world import Process, World, counter
 
 
 def speaker(role: int, name: str = "c") -> Speaker:

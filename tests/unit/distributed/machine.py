@@ -186,9 +186,3 @@ class FakeGateway:
 
     async def entity_ask(self, ref: Any, msg_factory: Any, *, timeout: float) -> Any:
         raise AssertionError("a gateway with a port needs no message")
-
-
-async def settle(fifo: int = 10) -> None:
-    """Let everything run that can."""
-    for _ in range(fifo):
-        await asyncio.sleep(0)

@@ -22,8 +22,8 @@ from casty.errors import (
     SessionExpired,
     Unavailable,
 )
+from tests.kit.clock import settle
 from tests.unit.distributed.holders import World, fail, for_ever, inside
-from tests.unit.distributed.machine import settle
 
 
 @pytest.fixture

@@ -28,7 +28,8 @@ from casty.errors import (
     Unavailable,
 )
 from casty.events import Event, SettingDiffered
-from tests.unit.distributed.machine import FakeGateway, Slot, settle
+from tests.kit.clock import settle
+from tests.unit.distributed.machine import FakeGateway, Slot
 
 
 class Member(FakeGateway):

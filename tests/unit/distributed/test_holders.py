@@ -16,8 +16,8 @@ from casty.errors import (
     OutcomeUnknown,
     Unavailable,
 )
+from tests.kit.clock import settle
 from tests.unit.distributed.holders import World, for_ever, inside
-from tests.unit.distributed.machine import settle
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from casty.distributed.machines.base import SEMAPHORE
 from casty.distributed.plain_port import plain_entities
 from casty.distributed.semaphore import Semaphore
 from casty.errors import Mismatch, OutcomeUnknown, Unavailable
-from tests.unit.distributed.machine import settle
+from tests.kit.clock import settle
 
 
 class Region:

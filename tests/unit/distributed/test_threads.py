@@ -11,8 +11,9 @@ import pytest
 
 from casty.distributed.lock import Lock
 from casty.errors import LockLost, NotStarted
+from tests.kit.clock import settle
 from tests.unit.distributed.holders import World, for_ever, inside
-from tests.unit.distributed.machine import FakePort, Slot, settle
+from tests.unit.distributed.machine import FakePort, Slot
 
 T = TypeVar("T")
 

@@ -17,7 +17,8 @@ from casty.transport.output_batch import OutputBatch
 from casty.wire import frames
 from casty.wire.framing import APART_BYTES, frame
 from casty.wire.hello import Hello
-from tests.unit.transport.fake_ports import FakePorts, ManualClock, PipeLink
+from tests.kit.clock import ManualClock
+from tests.kit.ports import PipeLink, Ports
 
 SETTINGS = Settings()
 
@@ -46,7 +47,7 @@ class Row:
     """An intake and its workers."""
 
     def __init__(self) -> None:
-        self.clock = ManualClock()
+        self.clock = ManualClock(0)
         self.order: list[str] = []
         self.intake: Intake[Worker] = Intake(self.clock, lambda link: link.name == "member")
 
@@ -142,7 +143,7 @@ class Side:
     """A node with one link that a client, or another node, made by hand."""
 
     def __init__(self, role: str = "client") -> None:
-        self.ports = FakePorts()
+        self.ports = Ports(ManualClock(0))
         self.bodies: list[bytes] = []
         self.closed: list[str] = []
         self.answer = b""
@@ -295,7 +296,7 @@ async def test_a_link_that_is_not_read_is_half_open_when_it_takes_nothing_either
     tick_ns = int(SETTINGS.unreachable_after_s * SECOND_NS) // MISSED_PINGS + 1
     for tick in range(1, 3 * MISSED_PINGS):
         side.link.buffered_bytes -= 10_000 if is_slow else 0
-        side.ports.clock.advance(tick * tick_ns)
+        side.ports.clock.advance_to(tick * tick_ns)
     await asyncio.sleep(0)
     assert (side.closed == []) is is_slow
 

@@ -14,7 +14,7 @@ from casty.wire import frames
 from casty.wire.hello import Hello
 from casty.wire.pack import pack
 from sim.checks.step.leftovers import rows_of
-from tests.unit.cluster.region_world import ManualClock
+from tests.kit.clock import ManualClock
 
 KEPT_S = KEPT_NS / 1e9
 

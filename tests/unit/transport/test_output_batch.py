@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from casty.transport.output_batch import MAX_PASSES, OutputBatch, TurnOverran
-from tests.unit.transport.fake_ports import FakePorts
+from tests.kit.ports import Ports
 
 
 class Marked:
@@ -40,7 +40,7 @@ def soon() -> Soon:
 
 @pytest.fixture
 def output(soon: Soon) -> OutputBatch:
-    return OutputBatch(FakePorts().runtime, soon)
+    return OutputBatch(Ports().runtime, soon)
 
 
 def test_the_outermost_end_flushes(output: OutputBatch, soon: Soon) -> None:
@@ -90,7 +90,7 @@ def test_hooks_alone_can_be_scheduled(output: OutputBatch, soon: Soon) -> None:
 
 
 def test_endless_work_is_bounded_and_goes_on_later(soon: Soon) -> None:
-    ports = FakePorts()
+    ports = Ports()
     events: list[object] = []
     ports.runtime.observe.subscribe(events.append)
     output = OutputBatch(ports.runtime, soon)

@@ -16,7 +16,9 @@ from casty.wire import frames
 from casty.wire.framing import FrameBuffer, frame
 from casty.wire.hello import Hello, Refusal, Welcome
 from casty.wire.pack import pack
-from tests.unit.transport.fake_ports import FakePorts, settle
+from tests.kit.clock import ManualClock, settle
+from tests.kit.entropy import CountedEntropy, highest
+from tests.kit.ports import Ports
 
 SETTINGS = Settings()
 
@@ -49,7 +51,7 @@ class RunRecorder:
     """One process that dials, with every door in the test's hand."""
 
     def __init__(self) -> None:
-        self.ports = FakePorts()
+        self.ports = Ports(ManualClock(0), CountedEntropy(highest))
         self.handler = Handler()
         self.output = OutputBatch(self.ports.runtime)
         self.mapped: list[tuple[str, int]] = []
@@ -78,7 +80,7 @@ async def test_failed_dials_back_off_with_jitter_up_to_half_a_second() -> None:
         await settle()
         [when_ns] = recorder.ports.clock.due()
         delays.append(round((when_ns - recorder.ports.clock.now_ns) / 1e6))
-        recorder.ports.clock.advance(when_ns)
+        recorder.ports.clock.advance_to(when_ns)
     assert delays == [50, 100, 200, 400, 500, 500]
     assert peer.last_error == "connection refused"
     assert peer.last_refusal is None
@@ -92,7 +94,7 @@ async def test_a_dial_that_hangs_is_given_up_after_a_second() -> None:
     peer = recorder.want()
     await settle()
     assert recorder.ports.clock.due() == [SECOND_NS]
-    recorder.ports.clock.advance(SECOND_NS)
+    recorder.ports.clock.advance_to(SECOND_NS)
     await settle()
     assert "no answer within 1.0 s" in str(peer.last_error)
     assert len(recorder.ports.clock.due()) == 1
@@ -105,9 +107,9 @@ async def test_the_address_map_is_applied_at_every_dial() -> None:
     await settle()
     assert recorder.ports.transport.dials[-1][0] == ("tunnel", 1001)
     peer.address = ("b", 2)
-    recorder.ports.clock.advance(SECOND_NS)
+    recorder.ports.clock.advance_to(SECOND_NS)
     await settle()
-    recorder.ports.clock.advance(recorder.ports.clock.due()[0])
+    recorder.ports.clock.advance_to(recorder.ports.clock.due()[0])
     await settle()
     assert recorder.ports.transport.dials[-1][0] == ("tunnel", 1002)
     assert recorder.mapped[0] == ("a", 1)
@@ -145,7 +147,7 @@ async def test_a_refusal_is_remembered_until_a_welcome() -> None:
     connection.link_lost(None)
     assert peer.last_refusal == "wrong cluster name"
     assert recorder.handler.log == []
-    recorder.ports.clock.advance(SECOND_NS)
+    recorder.ports.clock.advance_to(SECOND_NS)
     await settle()
     _, connection = recorder.ports.transport.answer()
     await settle()
@@ -188,7 +190,7 @@ async def test_a_closed_link_that_does_not_go_is_aborted() -> None:
     await settle()
     assert (link.is_closed, link.is_aborted) == (True, False)
     assert recorder.handler.log[-1] == "closed no longer wanted"
-    recorder.ports.clock.advance(5 * SECOND_NS)
+    recorder.ports.clock.advance_to(5 * SECOND_NS)
     assert link.is_aborted
 
 
@@ -202,12 +204,12 @@ async def test_our_own_long_pause_is_no_silence() -> None:
     step_ns = int(SETTINGS.unreachable_after_s / MISSED_PINGS * SECOND_NS)
     # One tick a minute late counts as one, however long ago the last byte came.
     recorder.ports.clock.now_ns += 60 * SECOND_NS
-    recorder.ports.clock.advance(recorder.ports.clock.now_ns)
+    recorder.ports.clock.advance_to(recorder.ports.clock.now_ns)
     assert recorder.handler.connections[0].is_open
     for _ in range(MISSED_PINGS - 1):
-        recorder.ports.clock.advance(recorder.ports.clock.now_ns + step_ns)
+        recorder.ports.clock.advance_to(recorder.ports.clock.now_ns + step_ns)
     assert recorder.handler.connections[0].is_open
-    recorder.ports.clock.advance(recorder.ports.clock.now_ns + step_ns)
+    recorder.ports.clock.advance_to(recorder.ports.clock.now_ns + step_ns)
     assert "half-open" in str(recorder.handler.connections[0].closed_reason)
     assert link.is_aborted
     recorder.peers.close()
@@ -245,7 +247,7 @@ async def test_messages_are_counted_at_both_ends_and_confirmed_once_a_look() -> 
     assert connection.confirmed == 2
     tick_ns = int(SETTINGS.unreachable_after_s * SECOND_NS) // MISSED_PINGS + 1
     for _ in range(2):
-        recorder.ports.clock.advance(recorder.ports.clock.now_ns + tick_ns)
+        recorder.ports.clock.advance_to(recorder.ports.clock.now_ns + tick_ns)
         await settle()
     sent = b"".join(link.writes)
     assert sent.count(frame(frames.TAKEN, pack(3))) == 1

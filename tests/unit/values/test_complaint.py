@@ -4,62 +4,39 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any
 
 import pytest
 
 from casty.complaint import MOST_CHARS, Complaint, one_line
 from casty.config import SECOND_NS
+from tests.kit.clock import ManualClock
 
 LOG = logging.getLogger("casty.test")
 
 
-class Hand:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now_ns = 0
-        self.due: dict[int, Any] = {}
-
-    def now(self) -> int:
-        return self.now_ns
-
-    def call_at(self, when_ns: int, callback: Any) -> Any:
-        number = len(self.due)
-        self.due[number] = (when_ns, callback)
-        return type("Timer", (), {"cancel": lambda _: self.due.pop(number, None)})()
-
-    def move(self, by_ns: int) -> None:
-        self.now_ns += by_ns
-        for number, (when_ns, callback) in list(self.due.items()):
-            if when_ns <= self.now_ns:
-                self.due.pop(number, None)
-                callback()
-
-
 def test_a_flood_is_a_line_a_second_and_everything_is_counted(caplog: pytest.LogCaptureFixture) -> None:
-    clock: Any = Hand()
+    clock = ManualClock()
     complaint = Complaint(clock, LOG, SECOND_NS)
     for number in range(1_000):
         complaint.say(f"something {number}")
-        clock.move(SECOND_NS // 100)
-    clock.move(SECOND_NS)
+        clock.advance(0.01)
+    clock.advance(1)
     lines = [record.getMessage() for record in caplog.records]
     assert 10 <= len(lines) <= 12
     left_out = sum(int(count) for line in lines for count in re.findall(r"\((\d+) more since", line))
     alone = sum(int(count) for line in lines for count in re.findall(r"\((\d+) such since", line))
     said = sum("such since" not in line for line in lines)
     assert said + left_out + alone == 1_000
-    assert not clock.due
+    assert not clock.due()
 
 
 def test_what_is_left_out_is_said_also_when_nothing_follows(caplog: pytest.LogCaptureFixture) -> None:
-    clock: Any = Hand()
+    clock = ManualClock()
     complaint = Complaint(clock, LOG, SECOND_NS)
     for text in ("first", "second", "third"):
         complaint.say(text)
-    clock.move(SECOND_NS)
-    clock.move(10 * SECOND_NS)
+    clock.advance(1)
+    clock.advance(10)
     assert [record.getMessage() for record in caplog.records] == [
         "first",
         "third (2 such since the last line)",
@@ -70,7 +47,7 @@ HOSTILE = "a\nERROR forged\r\x1b[2J\x1b]0;x\x07\x00\x7f\x9b\u202eb\u2028c\u2066\
 
 
 def test_a_line_is_one_line_of_printable_characters(caplog: pytest.LogCaptureFixture) -> None:
-    clock: Any = Hand()
+    clock = ManualClock()
     Complaint(clock, LOG, SECOND_NS).say(HOSTILE)
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.isprintable() and len(line) < 2 * MOST_CHARS

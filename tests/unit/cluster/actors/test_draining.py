@@ -19,7 +19,8 @@ from casty.cluster.actors.region_host import RegionHost
 from casty.cluster.actors.region_router import entity_path
 from casty.cluster.control.placement import slot_of_region
 from casty.errors import Unavailable
-from tests.unit.cluster.region_world import SLOTS, World, settle
+from tests.kit.clock import settle
+from tests.unit.cluster.region_world import SLOTS, World
 
 SHARDS = 10
 

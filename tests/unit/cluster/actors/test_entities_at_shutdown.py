@@ -11,8 +11,9 @@ from casty.actor.behavior import Behaviors
 from casty.actor.context import ActorContext
 from casty.actor.ending import STOP_GRACE_NS
 from casty.actor.sharding import ShardEnvelope
+from tests.kit.clock import settle
 from tests.unit.cluster.actors.test_draining import SHARDS, Party, party
-from tests.unit.cluster.region_world import World, settle
+from tests.unit.cluster.region_world import World
 
 __all__ = ["party"]
 

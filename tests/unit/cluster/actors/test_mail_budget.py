@@ -18,7 +18,8 @@ from casty.actor.unread import MESSAGE_BYTES
 from casty.cluster.multiraft.memory_budget import MemoryBudget
 from casty.cluster.slots.node_memory import NodeMemory
 from casty.errors import Overloaded
-from tests.unit.cluster.region_world import Add, Get, World, counter, settle
+from tests.kit.clock import settle
+from tests.unit.cluster.region_world import Add, Get, World, counter
 
 FULL = Overloaded("no memory for it")
 

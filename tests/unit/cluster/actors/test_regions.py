@@ -24,7 +24,8 @@ from casty.errors import (
 )
 from casty.limits import MAX_REGION_NAME_BYTES, MAX_REGIONS
 from casty.wire.pack import pack, unpack
-from tests.unit.cluster.region_world import Add, Get, Stop, World, counter, settle
+from tests.kit.clock import settle
+from tests.unit.cluster.region_world import Add, Get, Stop, World, counter
 
 
 @asynccontextmanager

@@ -22,7 +22,8 @@ from casty.cluster.authority import CLIENT, MEMBER, STRANGER, Speaker
 from casty.errors import EncodingError, MessageTooLarge, RemoteProtocolError, UnknownRegion
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
-from tests.unit.cluster.region_world import Add, Get, World, counter, settle
+from tests.kit.clock import settle
+from tests.unit.cluster.region_world import Add, Get, World, counter
 
 
 def address_of(world: World, name: str, actor: str) -> ActorAddress:

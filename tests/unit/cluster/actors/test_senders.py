@@ -7,7 +7,7 @@ from casty.cluster.actors import senders
 from casty.cluster.actors.region_router import WAIT_NS
 from casty.cluster.actors.senders import KEPT_NS, Heard, Senders
 from sim.checks.step.leftovers import rows_of
-from tests.unit.cluster.region_world import ManualClock
+from tests.kit.clock import ManualClock
 
 KEPT_S = KEPT_NS / 1e9
 

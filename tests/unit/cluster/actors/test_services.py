@@ -17,7 +17,8 @@ from casty.address import ActorAddress
 from casty.cluster.actors.receptionist import Receptionist
 from casty.errors import Unavailable
 from casty.wire.pack import unpack
-from tests.unit.cluster.region_world import Process, World, settle
+from tests.kit.clock import settle
+from tests.unit.cluster.region_world import Process, World
 
 PRINTER = ServiceKey[str]("printer")
 

@@ -16,7 +16,8 @@ from casty.address import ActorAddress
 from casty.errors import AskFailed, EncodingError, MessageTooLarge
 from casty.wire import frames
 from casty.wire.pack import pack
-from tests.unit.cluster.region_world import Get, World, settle
+from tests.kit.clock import settle
+from tests.unit.cluster.region_world import Get, World
 
 UNDECODABLE = b"\xc1"
 

@@ -2,95 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
 
 from casty.cluster.multiraft import host as hosts
 from casty.cluster.multiraft.host import Group, Host
-from casty.cluster.multiraft.snapshot_transfers import Whole, WholeLoad
-from casty.consensus import Core, Entry, Limits, Membership, Timing
+from casty.consensus import Core, Limits, Membership, Timing
 from casty.consensus.messages import APPEND, APPEND_REPLY, PRE_VOTE_REPLY, SNAPSHOT, VOTE, VOTE_REPLY
 from casty.errors import RemoteProtocolError
-from casty.ports import EventSink, Runtime
 from casty.wire.pack import pack, unpack
-from tests.unit.cluster.replica_world import FakeClock, FakeEntropy
+from tests.kit.hosts import Applied
+from tests.kit.ports import Ports
 
 MS = 1_000_000
 TIMING = Timing(1000 * MS, 1500 * MS, 250 * MS, 10_000)
 EPOCH = 7
 
 
-class SlowStorage:
-    """Durable when the test says so."""
-
-    def __init__(self) -> None:
-        self.pending: list[Callable[[], None]] = []
-        self.is_slow = False
-        self.error: Exception | None = None
-
-    def persist(self, writes: Sequence[Any], done: Callable[[], None]) -> None:
-        del writes
-        if self.error is not None:
-            error, self.error = self.error, None
-            raise error
-        if self.is_slow:
-            self.pending.append(done)
-        else:
-            done()
-
-    def release(self) -> None:
-        while self.pending:
-            self.pending.pop(0)()
-
-
-class Recorder:
-    """A replica whose state is what it applied."""
-
-    def __init__(self) -> None:
-        self.state: list[bytes] = []
-        self.is_closed = False
-        self.fails_at = b""
-
-    def apply(self, index: int, entry: Entry) -> None:
-        if entry.data == self.fails_at:
-            raise MemoryError(index)
-        self.state.append(entry.data)
-
-    def role_changed(self, group: Group) -> None:
-        """Not looked at."""
-
-    def serve_read(self, token: int) -> None:
-        """Nobody reads."""
-
-    def refuse_read(self, token: int) -> None:
-        """Nobody reads."""
-
-    def begin_dump(self) -> Whole:
-        return Whole(pack(self.state), 8)
-
-    def begin_load(self) -> WholeLoad:
-        return WholeLoad(self._load)
-
-    def _load(self, data: bytes) -> None:
-        self.state = cast("list[bytes]", unpack(data))
-
-    def close(self) -> None:
-        self.is_closed = True
-
-
 class Bench:
     """One host that is told messages of a leader `a`."""
 
     def __init__(self, numbers: Sequence[int] = (1,), replica_number: int = 0) -> None:
-        self.clock, self.storage = FakeClock(), SlowStorage()
+        ports = Ports()
+        self.clock, self.storage = ports.clock, ports.storage
         self.sent: list[tuple[str, list[Any]]] = []
         self.failed: list[tuple[int, Exception]] = []
-        ports: Any = (self.clock, FakeEntropy(), None, self.storage, EventSink())
-        self.host = Host(Runtime(*ports), self._send, 1 << 20)
+        self.host = Host(ports.runtime, self._send, 1 << 20)
         self.host.on_failed = lambda group, error: self.failed.append((group.number, error))
-        self.replicas: dict[int, Recorder] = {}
+        self.replicas: dict[int, Applied] = {}
         id = f"b#1~{replica_number}" if replica_number else "b#1"
         for number in numbers:
             core = Core(
@@ -98,7 +39,7 @@ class Bench:
                 timing=TIMING, limits=Limits(), rounds=self.host.rounds,
                 election_timeout_ns=lambda: 1200 * MS,
             )  # fmt: skip
-            self.replicas[number] = Recorder()
+            self.replicas[number] = Applied()
             self.host.add(Group(number, EPOCH, core, self.replicas[number]))
 
     def _send(self, to: str, kind: int, body: bytes) -> bool:
@@ -113,10 +54,7 @@ class Bench:
 
     def run_timers(self) -> None:
         """Run what is due now: parts of states, one a turn."""
-        while self.clock.timers and self.clock.timers[0][0] <= self.clock.now_ns:
-            _, _, timer, callback, arguments = self.clock.timers.pop(0)
-            if not timer.is_cancelled:
-                callback(*arguments)
+        self.clock.advance(0)
 
 
 def append(number: int, values: list[bytes], previous: int = 0, commit: int | None = None) -> list[Any]:
@@ -257,11 +195,9 @@ def test_groups_that_are_due_at_once_are_worked_off_in_parts(monkeypatch: pytest
     asked = []
     while len(bench.sent) < 10:
         before = len(bench.sent)
-        bench.clock.now_ns = max(bench.clock.now_ns, bench.clock.timers[0][0])
-        _, _, timer, callback, arguments = bench.clock.timers.pop(0)
-        if not timer.is_cancelled:
-            callback(*arguments)
-            asked.append(len(bench.sent) - before)
+        bench.clock.now_ns = max(bench.clock.now_ns, bench.clock.due()[0])
+        bench.clock.run_next()
+        asked.append(len(bench.sent) - before)
     assert asked == [4, 4, 2]
 
 

@@ -8,11 +8,9 @@ from casty.cluster.control.machine import FOUND, JOIN, ControlMachine
 from casty.cluster.multiraft.host import Group, Host
 from casty.cluster.node.replica_factory import Groups
 from casty.config import Settings
-from casty.ports import EventSink, Runtime
-from casty.storage import MemoryStorage
 from casty.transport.output_batch import OutputBatch
 from casty.wire.pack import pack
-from tests.unit.cluster.replica_world import FakeClock, FakeEntropy
+from tests.kit.ports import Ports
 
 FOUNDERS = [[name, f"{name}+1+x", name, 1, [None, 100, []]] for name in ("a", "b", "c")]
 DOCUMENT = {
@@ -27,8 +25,7 @@ class Replica:
 
 
 def made() -> tuple[Host, Groups, ControlMachine]:
-    ports: Any = (FakeClock(), FakeEntropy(), None, MemoryStorage(), EventSink())
-    runtime = Runtime(*ports)
+    runtime = Ports().runtime
     host = Host(runtime, lambda to, kind, body: True, 1 << 20)
     output = OutputBatch(runtime, lambda callback: None)
     groups = Groups(

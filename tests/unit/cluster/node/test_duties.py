@@ -10,7 +10,7 @@ from casty.cluster.node.leader_tasks import CHANGED_AT_ONCE, SlotDuties
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Membership
 from casty.wire.pack import unpack
-from tests.unit.cluster.region_world import ManualClock
+from tests.kit.clock import ManualClock
 
 TTL_NS = 10 * SECOND_NS
 

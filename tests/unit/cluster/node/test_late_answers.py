@@ -16,9 +16,8 @@ from casty.cluster.slots.replica import SlotReplica
 from casty.cluster.slots.schema import COMMAND, EXPIRE, OPEN
 from casty.config import Settings
 from casty.distributed.machines.base import LOCK
-from casty.ports import EventSink, Runtime
 from casty.wire.pack import pack
-from tests.unit.cluster.replica_world import FakeClock, FakeEntropy
+from tests.kit.ports import Ports
 
 SETTINGS = Settings(slots=1)
 TTL_NS = 10**10
@@ -38,9 +37,8 @@ class Served:
     """A node that leads one slot for which very many wait."""
 
     def __init__(self) -> None:
-        self.clock = FakeClock()
-        ports: Any = (self.clock, FakeEntropy(), None, None, EventSink())
-        self.runtime = Runtime(*ports)
+        ports = Ports()
+        self.clock, self.runtime = ports.clock, ports.runtime
         self.flushes = 0
         host: Any = SimpleNamespace(groups={}, transfer_bytes=0, mark=lambda group: None)
         self.memory = NodeMemory(MemoryBudget(2**30), "a", host, {}, lambda: 0)
@@ -70,10 +68,7 @@ class Served:
         return self.index
 
     def output(self) -> None:
-        due, self.clock.timers[:] = list(self.clock.timers), []
-        for _, _, timer, callback, arguments in due:
-            if not timer.is_cancelled:
-                callback(*arguments)
+        self.clock.run_due()
 
 
 def test_a_leadership_that_ends_tells_in_parts() -> None:

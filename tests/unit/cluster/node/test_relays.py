@@ -14,8 +14,7 @@ from casty.config import SECOND_NS
 from casty.distributed.machines.base import QUEUED, WITHDRAWN
 from casty.errors import Unavailable
 from casty.wire.pack import pack, unpack
-from tests.unit.cluster.region_world import ManualClock
-from tests.unit.cluster.replica_world import settle
+from tests.kit.clock import ManualClock, settle
 
 ENTRY = pack([REGION, "r", 3, None])
 
@@ -65,15 +64,6 @@ def test_the_end_of_either_link_ends_its_calls() -> None:
     assert len(relays) == 0
 
 
-def output(clock: ManualClock) -> None:
-    """Run what is due now, but not what that makes due."""
-    due = [timer for when_ns, _, timer in clock._timers if when_ns <= clock.now()]
-    clock._timers = [row for row in clock._timers if row[0] > clock.now()]
-    for timer in due:
-        if timer.callback is not None:
-            timer.callback(*timer.args)
-
-
 @pytest.fixture
 def in_threes(monkeypatch: pytest.MonkeyPatch) -> ManualClock:
     monkeypatch.setattr("casty.cluster.node.relays.ENDED_AT_ONCE", 3)
@@ -88,7 +78,7 @@ def test_calls_of_a_link_that_ended_are_answered_in_parts(in_threes: ManualClock
     relays.link_lost("a")
     counts = [len(caller.replies)]
     for _ in range(3):
-        output(in_threes)
+        in_threes.run_due()
         counts.append(len(caller.replies))
     assert (counts, len(relays)) == ([3, 6, 8, 8], 1)
     assert caller.replies == [(number, [UNKNOWN]) for number in range(8)]
@@ -102,7 +92,7 @@ def test_what_is_sent_again_between_the_parts_is_on_the_next_link(in_threes: Man
     # The node may have answered on the link that ended: that counts as long as nothing else was said.
     relays.on_reply(former[4], [OK, 4], is_final=True)
     for _ in range(3):
-        output(in_threes)
+        in_threes.run_due()
     assert caller.replies == [*((number, [UNKNOWN]) for number in range(3)), (4, [OK, 4]), (3, [UNKNOWN])]
     relays.on_reply(former[5], [OK, "former"], is_final=True)
     relays.on_reply(again, [OK, "again"], is_final=True)
@@ -121,11 +111,11 @@ def test_calls_of_a_caller_that_is_gone_are_forgotten_in_parts_and_answered_neve
     relays.on_reply(ids[7], [QUEUED], is_final=False)
     relays.on_reply(ids[7], [OK], is_final=True)
     relays.forget(ids[6])
-    output(in_threes)
-    output(in_threes)
+    in_threes.run_due()
+    in_threes.run_due()
     assert (caller.replies, len(relays)) == ([], 1)
     relays.link_lost("a")
-    output(in_threes)
+    in_threes.run_due()
     assert (other.replies, len(relays), kept) == ([(0, [UNKNOWN])], 0, kept)
     assert (relays._by_target, relays._by_caller) == ({}, {})
 

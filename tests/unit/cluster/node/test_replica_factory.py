@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import cast
 
 from casty.address import peer_key
 from casty.cluster.control.machine import ControlMachine, MemberRow, SlotRow
@@ -12,32 +10,21 @@ from casty.cluster.multiraft.host import Host, Replica
 from casty.cluster.node.replica_factory import CREATED_AT_ONCE, Groups
 from casty.config import Settings
 from casty.consensus import Role
-from casty.ports import EventSink, Runtime
 from casty.transport.output_batch import OutputBatch
-from tests.unit.cluster.multiraft.test_host import Recorder
-from tests.unit.cluster.replica_world import FakeClock, FakeEntropy
+from tests.kit.hosts import Applied
+from tests.kit.ports import Ports
 
 EPOCH = 5
 ME = peer_key("a", "1")
 PEERS = tuple(peer_key(name, "1") for name in ("a", "b", "c"))
 
 
-class Storage:
-    """Durable at once."""
-
-    def persist(self, writes: Sequence[object], done: Callable[[], None]) -> None:
-        del writes
-        done()
-
-
 class Starting:
     """A node whose control state names many slots."""
 
     def __init__(self, slots: int) -> None:
-        self.clock = FakeClock()
-        nothing: Any = None
-        storage: Any = Storage()
-        runtime = Runtime(self.clock, FakeEntropy(), nothing, storage, EventSink())
+        ports = Ports()
+        self.clock, runtime = ports.clock, ports.runtime
         self.host = Host(runtime, lambda to, kind, body: True, 2**20)
         output = OutputBatch(runtime, lambda callback: None)
         output.hooks.append(self.host.settle)
@@ -53,15 +40,11 @@ class Starting:
 
     def _replica(self, slot: int, epoch: int, machine: ControlMachine) -> Replica:
         del slot, epoch, machine
-        return cast("Replica", Recorder())
+        return cast("Replica", Applied())
 
     def output(self) -> int:
         """Run what is due now, but nothing that this makes due; return how many groups there are then."""
-        timers = self.clock.timers
-        due = [heapq.heappop(timers) for _ in range(sum(row[0] <= self.clock.now_ns for row in timers))]
-        for _, _, timer, callback, arguments in due:
-            if not timer.is_cancelled:
-                callback(*arguments)
+        self.clock.run_due()
         return len(self.host.groups)
 
 

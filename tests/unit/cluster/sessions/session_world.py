@@ -25,27 +25,12 @@ from casty.errors import Refused
 from casty.ports import EventSink, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
-from tests.unit.cluster.region_world import ManualClock
+from tests.kit.clock import ManualClock
+from tests.kit.entropy import CountedEntropy, lowest
 
 TTL_S = 6.0
 NODES = ("a", "b")
 NAME = b"it"
-
-
-class CountedEntropy:
-    """Draws that are all different and always the same."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def token(self, purpose: str, size: int) -> bytes:
-        del purpose
-        self.count += 1
-        return self.count.to_bytes(size, "big")
-
-    def below(self, purpose: str, bound: int) -> int:
-        del purpose, bound
-        return 0
 
 
 class Wire:
@@ -82,7 +67,7 @@ class World:
         self.errors: list[dict[str, Any]] = []
         self.is_known = True
         self.elect("a")
-        entropy: Any = CountedEntropy()
+        entropy: Any = CountedEntropy(lowest)
         nothing: Any = None
         runtime = Runtime(self.clock, entropy, nothing, nothing, EventSink())
         self.gateway = Gateway(runtime, self, settings or Settings(), b"test")

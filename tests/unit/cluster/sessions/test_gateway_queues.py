@@ -10,8 +10,9 @@ import pytest
 from casty.distributed.machines.base import QUEUE
 from casty.distributed.machines.queue_shapes import DEQUEUE, ENQUEUE, GET, RESERVE
 from casty.errors import NotStarted, OutcomeUnknown
+from tests.kit.clock import settle
 from tests.unit.cluster.replica_calls import opened, run, task
-from tests.unit.cluster.replica_world import Client, World, settle
+from tests.unit.cluster.replica_world import Client, World
 
 Q = b"q"
 

@@ -12,7 +12,7 @@ from casty.cluster.sessions.core import moves, retries
 from casty.distributed.machines.base import NOT_LEADER, OK
 from casty.parts import Parts
 from casty.wire.pack import pack
-from tests.unit.cluster.region_world import ManualClock
+from tests.kit.clock import ManualClock
 from tests.unit.cluster.sessions.test_lost_sessions import Changing, under_way
 
 PART = 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 from typing import Any, cast
 
 from casty.cluster.control.placement import slot_of
@@ -274,10 +273,7 @@ async def test_leaving_ends_a_turn_s_fill_of_calls_at_a_time() -> None:
     await settle()
     ended = [sum(call.done() for call in waiting)]
     while ended[-1] < len(waiting):
-        when_ns, _, timer, callback, args = heapq.heappop(world.clock.timers)
-        assert when_ns == world.clock.now_ns, "the next turn, no later"
-        if not timer.is_cancelled:
-            callback(*args)
+        assert world.clock.run_next() == world.clock.now_ns, "the next turn, no later"
         await settle()
         ended.append(sum(call.done() for call in waiting))
         assert ended[-1] - ended[-2] <= BATCH

@@ -6,6 +6,7 @@ from typing import Any
 
 from casty.distributed.machines.base import LOCK
 from casty.wire import frames
+from tests.kit.clock import settle
 from tests.unit.cluster.replica_calls import (
     TRY_ACQUIRE,
     L,
@@ -17,7 +18,7 @@ from tests.unit.cluster.replica_calls import (
     task,
     value,
 )
-from tests.unit.cluster.replica_world import TTL_S, Client, World, settle
+from tests.unit.cluster.replica_world import TTL_S, Client, World
 
 
 def sent(client: Client, kind: int) -> int:

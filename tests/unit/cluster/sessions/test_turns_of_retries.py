@@ -19,8 +19,8 @@ from casty.distributed.machines.base import COUNTER, OK
 from casty.ports import EventSink, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
-from tests.unit.cluster.region_world import ManualClock
-from tests.unit.cluster.sessions.session_world import CountedEntropy
+from tests.kit.clock import ManualClock
+from tests.kit.entropy import CountedEntropy
 
 SLOTS = 64
 

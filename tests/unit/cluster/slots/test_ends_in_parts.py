@@ -26,7 +26,8 @@ from casty.config import Settings
 from casty.distributed.machines.base import LOCK, OK, QUEUED
 from casty.distributed.machines.wait_queue import LineStructure
 from casty.wire.pack import pack
-from tests.unit.cluster.replica_world import TTL_S, FakeClock, World
+from tests.kit.clock import ManualClock
+from tests.unit.cluster.replica_world import TTL_S, World
 
 ACQUIRE = 1
 SECOND_NS = 1_000_000_000
@@ -208,7 +209,7 @@ async def test_a_part_that_was_not_proposed_is_found_by_the_next_heartbeat() -> 
 
 
 def test_one_part_a_turn_whatever_slots_they_are_of() -> None:
-    clock, turns = FakeClock(), list[int]()
+    clock, turns = ManualClock(), list[int]()
     output = SimpleNamespace(begin=lambda: None, end=lambda: None)
     host = SimpleNamespace(
         groups={slot + 1: SimpleNamespace(is_leading=slot != 2) for slot in range(3)}, mark=lambda group: None
@@ -235,10 +236,9 @@ def test_one_part_a_turn_whatever_slots_they_are_of() -> None:
     for slot in left:
         requests._over(slot)
     fired = 0
-    while clock.timers:
-        _, _, _, callback, args = clock.timers.pop(0)
-        callback(*args)
+    while clock.live():
+        clock.run_next()
         fired += 1
         assert len(turns) <= fired, "one part in one turn"
-        assert len(clock.timers) <= 1
+        assert clock.live() <= 1
     assert turns == [0, 1, 0, 1, 1], "in turns; a slot that is not led here any more is left alone"

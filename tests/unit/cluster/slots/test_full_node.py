@@ -11,8 +11,9 @@ from casty.cluster.multiraft.memory_budget import Usage
 from casty.distributed.handle import failure
 from casty.distributed.machines.base import COUNTER, FULL, LOCK, MAP, QUEUE, SET
 from casty.errors import OutcomeUnknown, Overloaded
+from tests.kit.clock import settle
 from tests.unit.cluster.replica_calls import acquire, add, opened, release, run, task
-from tests.unit.cluster.replica_world import Client, World, settle
+from tests.unit.cluster.replica_world import Client, World
 
 BUDGET = 1 << 20
 

@@ -37,8 +37,9 @@ from casty.distributed.machines.counter import ADD
 from casty.distributed.machines.map import PUT
 from casty.errors import OutcomeUnknown, RemoteProtocolError
 from casty.wire.pack import pack
+from tests.kit.clock import settle
 from tests.unit.cluster.replica_calls import acquire, add, arrive, opened, release, run, task
-from tests.unit.cluster.replica_world import NODES, TTL_S, Client, World, settle
+from tests.unit.cluster.replica_world import NODES, TTL_S, Client, World
 
 REPLIES = 16
 ROOM = MORE_ROOM * REPLIES

@@ -1,67 +1,18 @@
-"""A clock, entropy and network that do what a test says, and nothing by themselves."""
+"""All ports of one process, for a test that moves them: nothing happens by itself."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from casty.ports import EventSink, Link, LinkFactory, LinkHandler, Listener, Runtime
-from casty.storage import MemoryStorage
 from casty.tls import Config
+from tests.kit.clock import ManualClock
+from tests.kit.entropy import CountedEntropy
+from tests.kit.storage import ManualStorage
 
-
-class ManualTimer:
-    def __init__(self, when_ns: int, callback: Callable[..., object], args: tuple[object, ...]) -> None:
-        self.when_ns = when_ns
-        self.callback = callback
-        self.args = args
-        self.is_cancelled = False
-
-    def cancel(self) -> None:
-        self.is_cancelled = True
-
-
-class ManualClock:
-    """Time moves by `advance` only."""
-
-    def __init__(self) -> None:
-        self.now_ns = 0
-        self.timers: list[ManualTimer] = []
-
-    def now(self) -> int:
-        return self.now_ns
-
-    def call_at(self, when_ns: int, callback: Callable[..., object], *args: object) -> ManualTimer:
-        timer = ManualTimer(when_ns, callback, args)
-        self.timers.append(timer)
-        return timer
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here sleeps")
-
-    def wall_s(self) -> int:
-        return 0
-
-    def due(self) -> list[int]:
-        """When the timers run that are not cancelled."""
-        return sorted(timer.when_ns for timer in self.timers if not timer.is_cancelled)
-
-    def advance(self, to_ns: int) -> None:
-        """Run every timer until then, in order."""
-        while ready := [timer for timer in self.timers if not timer.is_cancelled and timer.when_ns <= to_ns]:
-            timer = min(ready, key=lambda found: found.when_ns)
-            self.timers.remove(timer)
-            self.now_ns = max(self.now_ns, timer.when_ns)
-            timer.callback(*timer.args)
-        self.now_ns = to_ns
-
-
-class FixedEntropy:
-    def token(self, purpose: str, size: int) -> bytes:
-        return b"\0" * size
-
-    def below(self, purpose: str, bound: int) -> int:
-        return bound - 1
+__all__ = ["ManualTransport", "PipeLink", "Ports"]
 
 
 class PipeLink:
@@ -134,16 +85,25 @@ class ManualTransport:
         return link, handler
 
 
-class FakePorts:
-    """All of them, and the runtime that they make."""
+class Ports:
+    """A clock, entropy, network and storage that do what a test says, and the `runtime` that they make.
 
-    def __init__(self) -> None:
-        self.clock = ManualClock()
+    `events` has what was observed, in order, where `is_observed`; else nobody listens, as in production.
+    """
+
+    def __init__(
+        self,
+        clock: ManualClock | None = None,
+        entropy: CountedEntropy | None = None,
+        *,
+        is_observed: bool = False,
+    ) -> None:
+        self.clock = ManualClock() if clock is None else clock
+        self.entropy = CountedEntropy() if entropy is None else entropy
         self.transport = ManualTransport()
-        self.runtime = Runtime(self.clock, FixedEntropy(), self.transport, MemoryStorage(), EventSink())
-
-
-async def settle() -> None:
-    """Let everything run that is ready."""
-    for _ in range(5):
-        await asyncio.sleep(0)
+        self.storage = ManualStorage()
+        self.events: list[Any] = []
+        observe = EventSink()
+        if is_observed:
+            observe.subscribe(self.events.append)
+        self.runtime = Runtime(self.clock, self.entropy, self.transport, self.storage, observe)
