@@ -20,9 +20,9 @@ from casty.errors import InternalError, MessageTooLarge, RemoteProtocolError
 from casty.ports import EventSink, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
-from tests.unit.cluster.region_world import ManualClock
+from tests.kit.clock import ManualClock
+from tests.kit.entropy import CountedEntropy, lowest
 from tests.unit.cluster.sessions.core_world import Bench, Place
-from tests.unit.cluster.sessions.session_world import CountedEntropy
 
 SESSION = 7
 
@@ -156,7 +156,7 @@ class OneNode(Place):
 
 
 async def test_a_node_that_answers_itself_is_heard_when_the_step_is_done() -> None:
-    clock, nothing, entropy = ManualClock(), None, CountedEntropy()
+    clock, nothing, entropy = ManualClock(), None, CountedEntropy(lowest)
     ports: Any = (clock, entropy, nothing, nothing, EventSink())
     place = OneNode()
     place.gateway = gateway = Gateway(Runtime(*ports), place, Settings(), b"own")
@@ -191,7 +191,7 @@ async def test_a_node_that_answers_itself_is_heard_when_the_step_is_done() -> No
 
 
 async def test_a_frame_that_no_link_takes_stops_no_alarm() -> None:
-    clock, nothing, entropy = ManualClock(), None, CountedEntropy()
+    clock, nothing, entropy = ManualClock(), None, CountedEntropy(lowest)
     ports: Any = (clock, entropy, nothing, nothing, EventSink())
     place = OneNode()
     place.gateway = gateway = Gateway(Runtime(*ports), place, Settings(), b"own")
