@@ -6,7 +6,18 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("structures", "entities", "processor", "failover", "memory", "growth", "floods", "durable", "scale")
+NAMES = (
+    "structures",
+    "entities",
+    "processor",
+    "failover",
+    "rolling",
+    "memory",
+    "growth",
+    "floods",
+    "durable",
+    "scale",
+)
 
 
 def main() -> int:

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from benchmarks.growth import Curve
 from casty.cluster.slots.leader import SlotLeader
 from casty.cluster.slots.machine import Applied, MachineLimits, SlotMachine
-from casty.cluster.slots.schema import CLOSE, COMMAND, OPEN
-from casty.distributed.machines.base import LOCK, MAP, OK, QUEUED, SEMAPHORE, Command
+from casty.cluster.slots.schema import CLOSE, COMMAND, OPEN, SETTLE
+from casty.distributed.machines.base import DESTROY, LOCK, MAP, OK, QUEUED, RW_LOCK, SEMAPHORE, Command
+from casty.distributed.machines.rw_lock import READ, WRITE
 from casty.wire.pack import pack
 
 __all__ = ["CURVES", "Driver", "each_us"]
@@ -166,6 +167,47 @@ def _end_line_turn(size: int) -> float:
     return _longest_end_us(driver, session)
 
 
+def _waiting_lock(size: int) -> tuple[Driver, int]:
+    """Return a slot with so many requests of 20 sessions that wait for one lock, and the session that holds it."""
+    driver = Driver()
+    holder, *others = [driver.open() for _ in range(21)]
+    driver.command(holder, LOCK, b"one", [ACQUIRE])
+    for number in range(size):
+        driver.command(others[number % 20], LOCK, b"one", [ACQUIRE])
+    return driver, holder
+
+
+def _destroy_turn(size: int) -> float:
+    """A lock with very many waiters is destroyed: what the longest of its entries costs, each in a turn of its own."""
+    driver, holder = _waiting_lock(size)
+    began_ns = time.process_time_ns()
+    driver.command(holder, LOCK, b"one", [DESTROY])
+    return max((time.process_time_ns() - began_ns) / 1e3, _longest_part_us(driver))
+
+
+def _readers_turn(size: int) -> float:
+    """Very many readers wait for one writer, who goes."""
+    driver = Driver()
+    writer, *others = [driver.open() for _ in range(21)]
+    driver.command(writer, RW_LOCK, b"one", [ACQUIRE, WRITE])
+    for number in range(size):
+        driver.command(others[number % 20], RW_LOCK, b"one", [ACQUIRE, READ])
+    began_ns = time.process_time_ns()
+    driver.command(writer, RW_LOCK, b"one", [RELEASE, 1])
+    return max((time.process_time_ns() - began_ns) / 1e3, _longest_part_us(driver))
+
+
+def _longest_part_us(driver: Driver) -> float:
+    assert driver.machine.debts, "nothing is left to be told in parts"
+    worst_ns = 0
+    while (key := driver.machine.debts.first()) is not None:
+        entry = pack([SETTLE, *key])
+        began_ns = time.process_time_ns()
+        driver.apply_packed(entry)
+        worst_ns = max(worst_ns, time.process_time_ns() - began_ns)
+    return worst_ns / 1e3
+
+
 def _longest_end_us(driver: Driver, session: int) -> float:
     entry, worst_ns = pack([CLOSE, session]), 0
     while session in driver.machine.sessions:
@@ -185,5 +227,19 @@ CURVES = (
     Curve("longest turn of the end of a session, by its holds", (2_000, 20_000), _end_turn, max_ms=20.0),
     Curve(
         "longest turn of the end of a session, by its requests", (2_000, 20_000), _end_line_turn, max_ms=20.0
+    ),
+    Curve(
+        "longest turn of a destroyed lock, by its waiters",
+        (2_000, 20_000),
+        _destroy_turn,
+        max_growth=None,
+        max_ms=20.0,
+    ),
+    Curve(
+        "longest turn of a writer that goes, by readers",
+        (2_000, 20_000),
+        _readers_turn,
+        max_growth=None,
+        max_ms=20.0,
     ),
 )

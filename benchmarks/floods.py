@@ -25,8 +25,11 @@ from casty.cli.processes import NodeProcess, free_ports
 from casty.client import ClusterClient
 from casty.cluster.control.placement import slot_of
 from casty.cluster.slots.operations import OP_READ, OP_WRITE
-from casty.distributed.machines.base import QUEUE
-from casty.distributed.machines.queue_shapes import PEEK
+from casty.cluster.slots.schema import COMMAND, OPEN_FOR
+from casty.distributed.machines.base import ELECTION, MAP, QUEUE
+from casty.distributed.machines.election import CAMPAIGN
+from casty.distributed.machines.queue_shapes import PEEK, RESERVE
+from casty.distributed.machines.watching import ENTRIES, NOTHING, WATCH
 from casty.wire import frames
 from casty.wire.document import Assembly
 from casty.wire.framing import frame
@@ -73,6 +76,9 @@ def _alive(number: int) -> bytes:
     return frame(frames.KEEPALIVE, pack([number, [[number % 64, 1, 1, [], [], [], 0, b"x" * 16]]]))
 
 
+_cursor: list[object] = [b"", 0, NOTHING, b""]
+"""Of who knows nothing: the answer is a page, however empty."""
+
 ELSEWHERE = "another node"
 
 FLOODS: dict[str, Make] = {
@@ -89,6 +95,17 @@ FLOODS: dict[str, Make] = {
     "refusal": _refused,
     "open session": lambda number: _request(number, OP_WRITE, pack([1, b"%d" % number, b"gate"])),
     "read": lambda number: _request(number, OP_READ, pack([QUEUE, b"large", [2]])),
+    "open for a time": lambda number: _request(
+        number, OP_WRITE, pack([OPEN_FOR, b"%d" % number, b"gate", 2**40])
+    ),
+    "watch of a map": lambda number: _request(number, OP_READ, pack([MAP, b"m", [WATCH, *_cursor, 2**20]])),
+    "pages of a map": lambda number: _request(number, OP_READ, pack([MAP, b"", [ENTRIES, b""]])),
+    "reserve, nobody": lambda number: _request(
+        number, OP_WRITE, _of_nobody(number, QUEUE, [RESERVE, 5, True, None, None])
+    ),
+    "campaign, nobody": lambda number: _request(
+        number, OP_WRITE, _of_nobody(number, ELECTION, [CAMPAIGN, b"me"])
+    ),
     "read, 1 MB each": lambda number: _request(number, OP_READ, pack([QUEUE, b"large", [PEEK]])),
 }
 
@@ -97,6 +114,10 @@ _home = [""]
 
 _place = [0, 0]
 """Slot of the large queue, and its epoch; set by the flood's process when it heard the topology."""
+
+
+def _of_nobody(number: int, kind: int, command: list[object]) -> bytes:
+    return pack([COMMAND, 1, number, 0, 0, kind, b"large", command])
 
 
 def _request(number: int, operation: int, payload: bytes) -> bytes:

@@ -1,4 +1,8 @@
-"""What an idle node needs, and whether 100,000 locks leave anything behind. Linux (reads ``/proc``)."""
+"""What an idle node needs, what a map entry and a held lock take, and whether 100,000 locks leave anything behind.
+
+What they take is how much a node grows, over how many there are: each is on all three nodes. A garbage collection later
+it may be less. What a session takes, with its link and a lock: `benchmarks.scale`. Linux (reads ``/proc``).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from pathlib import Path
 from casty.cli.processes import Cluster
 from casty.client import ClusterClient
 from casty.distributed.facade import Distributed
+from casty.distributed.lock import Lock
 
 __all__ = ["main"]
 
@@ -19,6 +24,7 @@ IDLE_S = 20.0
 WORKERS = 64
 TIMEOUT_S = 30.0
 MEGABYTE = 1024 * 1024
+VALUE_BYTES = 100
 
 
 def resident_bytes(pid: int) -> int:
@@ -65,7 +71,28 @@ async def _cycles(d: Distributed, first: int, count: int) -> None:
     await asyncio.gather(*(_worker(d, first + number * share, share) for number in range(WORKERS)))
 
 
-async def _run(cycles: int) -> dict[str, object]:
+async def _filled(d: Distributed, cluster: Cluster, held: list[Lock]) -> dict[str, float]:
+    """Return how many bytes a node grows by for each map entry of 100 bytes, and for each lock that is held."""
+    entries, count = d.map("entries", timeout=TIMEOUT_S), len(held)
+
+    async def put(first: int) -> None:
+        for number in range(first, count, WORKERS):
+            await entries.put(f"key-{number:08}", "x" * VALUE_BYTES)
+
+    async def acquire(first: int) -> None:
+        for lock in held[first::WORKERS]:
+            await lock.acquire()
+
+    taken: dict[str, float] = {}
+    for what, fill in (("map_entry_bytes", put), ("held_lock_bytes", acquire)):
+        before = _resident(cluster)
+        await asyncio.gather(*(fill(first) for first in range(WORKERS)))
+        grown = [after - before[name] for name, after in _resident(cluster).items()]
+        taken[what] = round(sum(grown) / len(grown) * MEGABYTE / count)
+    return taken
+
+
+async def _run(cycles: int, entries: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="casty-memory-") as folder:
         cluster = Cluster(3, Path(folder), system="bench", extra=("--log-level", "warning"))
         await cluster.start()
@@ -77,8 +104,11 @@ async def _run(cycles: int) -> dict[str, object]:
             }
             async with ClusterClient(contact_points=cluster.contacts, system_name="bench") as client:
                 await client.ready()
+                d = client.distributed()
+                held = [d.lock(f"held-{number}", timeout=TIMEOUT_S) for number in range(entries)]
+                result.update(await _filled(d, cluster, held))
                 for part in range(4):
-                    await _cycles(client.distributed(), part * cycles, cycles // 4)
+                    await _cycles(d, part * cycles, cycles // 4)
                     result[f"after_{(part + 1) * cycles // 4}_mb"] = _resident(cluster)
             return result
         finally:
@@ -89,8 +119,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cycles", type=int, default=100_000)
+    parser.add_argument("--entries", type=int, default=50_000)
     options = parser.parse_args()
-    print(json.dumps(asyncio.run(_run(options.cycles)), indent=2))
+    print(json.dumps(asyncio.run(_run(options.cycles, options.entries)), indent=2))
 
 
 if __name__ == "__main__":

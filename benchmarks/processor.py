@@ -2,11 +2,13 @@
 
 On a busy machine times by the clock say little. Here each row is measured in many short slices of processor time, and
 ``--against PATH`` runs the same slices on another checkout, one after the other in turn, so that whatever disturbs
-one disturbs both: the medians of the ratios are good to a few percent.
+one disturbs both: the medians of the ratios are good to a few percent. What an entity
+answers, as a share of what it is compared with (`SHARES`), is told in the same way.
 
 Rows of structures are called by the client. ``tell`` and ``ask`` go from one node to an actor of another, and
-``entity ask`` from the client to a region of the nodes. ``50,000 starts and stops`` are those of the children of one
-actor; its cost is that of one start with its stop.
+``entity ask`` from the client to a region of the nodes; ``sourced ask`` to one whose entities put an event on record
+for each. ``50,000 starts and stops`` are those of the children of one actor; its cost is that of one start with its
+stop.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
+from casty.actor.event_sourced import Persisted
 from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope
 from casty.client import ClusterClient
@@ -182,20 +185,46 @@ def _tells(rig: Rig) -> Row:
     return Row([tell(*pair) for pair in _pairs(rig, "told")], rig.rounds, TELLS + 1)
 
 
-def _entity_asks(rig: Rig) -> Row:
+def _reads(d: Distributed, callers: int) -> list[Call]:
+    return [d.counter(f"own-{number}", timeout=TIMEOUT_S).get for number in range(callers)]
+
+
+def _region_asks(rig: Rig, region_name: str, entity: Callable[[str], Behavior[Any]], entities: int) -> Row:
+    """Ask entities of a region, one a caller or all callers one of a few."""
     for member in rig.members:
-        member.spawn(
-            Behaviors.sharded(lambda _: Behaviors.receive(_answer), num_shards=SHARDS), "processor-entities"
-        )
-    region = rig.client.entity_ref("processor-entities", num_shards=SHARDS)
+        member.spawn(Behaviors.sharded(entity, num_shards=SHARDS), region_name)
+    region = rig.client.entity_ref(region_name, num_shards=SHARDS)
 
     def ask(number: int) -> Call:
         def question(reply_to: ActorRef[int]) -> ShardEnvelope[Question]:
-            return ShardEnvelope(f"entity-{number}", Question(number, reply_to))
+            return ShardEnvelope(f"entity-{number % entities}", Question(number, reply_to))
 
         return lambda: rig.client.ask(region, question, timeout=TIMEOUT_S)
 
     return Row([ask(number) for number in range(rig.callers)], rig.rounds)
+
+
+def _entity_asks(rig: Rig) -> Row:
+    return _region_asks(rig, "processor-entities", lambda _: Behaviors.receive(_answer), rig.callers)
+
+
+def _sourced(entity_id: str) -> Behavior[Question]:
+    def decide(ctx: ActorContext[Question], total: int, received: Question) -> Persisted[int]:
+        del ctx
+        received.reply_to.tell(total + 1)
+        return Behaviors.persisted((1,))
+
+    return Behaviors.event_sourced(
+        entity_id=entity_id, initial_state=0, on_event=int.__add__, on_command=decide
+    )
+
+
+def _sourced_asks(rig: Rig) -> Row:
+    return _region_asks(rig, "processor-sourced", _sourced, rig.callers)
+
+
+def _shared_sourced_asks(rig: Rig) -> Row:
+    return _region_asks(rig, "processor-shared", _sourced, 1)
 
 
 class _Wave:
@@ -261,9 +290,16 @@ ROWS: dict[str, Callable[[Rig], Row]] = {
     "queue put and take": _called(_queues),
     "tell": _tells,
     "ask": _asks,
+    "counter get": _called(_reads),
     "entity ask": _entity_asks,
+    "sourced ask": _sourced_asks,
+    "sourced ask, one shared entity": _shared_sourced_asks,
     "50,000 starts and stops": _starts,
 }
+
+
+SHARES = {"entity ask": "counter get", "sourced ask": "increment, one counter a caller"}
+"""What is compared with what: the share is of the calls that one gets done in the time of a call of the other."""
 
 
 async def _slice(row: Row) -> float:
@@ -355,6 +391,11 @@ def _compare(options: argparse.Namespace) -> None:
         for worker in workers:
             worker.stop()
     print(_table(costs))
+    for row, other in SHARES.items():
+        if row in costs and other in costs:
+            pairs = zip(costs[other], costs[row], strict=True)
+            shares = statistics.quantiles((theirs[-1] / own[-1] for theirs, own in pairs), n=4)
+            print(f"{row}: {shares[1]:.2f} of {other} (half of them {shares[0]:.2f} to {shares[2]:.2f})")
 
 
 def _table(costs: dict[str, list[list[float]]]) -> str:

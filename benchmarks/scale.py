@@ -19,16 +19,18 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.memory import resident_bytes
 from casty import ClusterClient
 from casty.cli.processes import HOST, Cluster, NodeProcess, free_ports
 from casty.cli.status import fetch_status
+from casty.distributed.lock import Lock
 from sim import World
 
 __all__ = ["main", "simulated"]
 
 NAME = "scale"
 AT_REST_S = 10.0
-SETTLE_S = 5.0
+SETTLE_S = 15.0
 UP_S = 300.0
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -40,8 +42,12 @@ class Simulated(NamedTuple):
     formed_s: float
     """Virtual seconds until every node has all as up."""
     formed_cpu_s: float
+    formed_writes: float
+    """Of one node, until then."""
     writes_a_second: float
     """Of one node, at rest."""
+    most_writes_a_second: float
+    """Of the node that writes most, at rest: whoever leads the control group."""
     bytes_a_second: float
     links: int
     """Of one node, dialled ones."""
@@ -49,28 +55,54 @@ class Simulated(NamedTuple):
     """Processor seconds that a virtual second at rest took, for the whole cluster."""
 
 
+class Written:
+    """Counts what every process writes to the network."""
+
+    def __init__(self) -> None:
+        self.writes: dict[object, int] = {}
+        self.size_bytes = 0
+
+    def __call__(self, incarnation: object, data: bytes) -> None:
+        self.writes[incarnation] = self.writes.get(incarnation, 0) + 1
+        self.size_bytes += len(data)
+
+    def take(self) -> tuple[int, int, int]:
+        """Return how many writes there were, how many of the process with most of them, and bytes; begin anew."""
+        counts = list(self.writes.values())
+        taken = sum(counts), max(counts, default=0), self.size_bytes
+        self.writes, self.size_bytes = {}, 0
+        return taken
+
+
 def simulated(nodes: int, rest_s: float = 5.0) -> Simulated:
-    """Found a cluster of so many nodes, and watch it at rest."""
-    written = [0, 0]
+    """Found a cluster of so many nodes, and watch it at rest.
 
-    def count(_incarnation: object, data: bytes) -> None:
-        written[0] += 1
-        written[1] += len(data)
-
+    Parameters
+    ----------
+    nodes
+        How many.
+    rest_s
+        How many virtual seconds of rest are watched.
+    """
+    written = Written()
     with World(1) as world:
+        world.network.watchers.append(written)
         # The processor's clock is out of reach while a world steps: it is looked at in between.
         began_s, began_ns = time.process_time(), world.now_ns
         systems: Any = world.run(_formed(world, nodes), limit_s=900.0)
         formed_cpu_s, formed_s = time.process_time() - began_s, (world.now_ns - began_ns) / 1e9
+        formed_writes, _, _ = written.take()
         world.run(asyncio.sleep(SETTLE_S), limit_s=900.0)
-        world.network.watchers.append(count)
+        written.take()
         began_s = time.process_time()
         world.run(asyncio.sleep(rest_s), limit_s=900.0)
         rest_cpu_s = (time.process_time() - began_s) / rest_s
-        world.network.watchers.remove(count)
+        writes, most_writes, size_bytes = written.take()
         links = len(systems[0]._node.links.nodes)
-    share = nodes * rest_s
-    return Simulated(nodes, formed_s, formed_cpu_s, written[0] / share, written[1] / share, links, rest_cpu_s)
+    return Simulated(
+        nodes, formed_s, formed_cpu_s, formed_writes / nodes, writes / nodes / rest_s, most_writes / rest_s,
+        size_bytes / nodes / rest_s, links, rest_cpu_s,
+    )  # fmt: skip
 
 
 async def _formed(world: World, nodes: int) -> Any:
@@ -140,18 +172,28 @@ async def _clients(count: int) -> None:
         cluster = Cluster(3, Path(folder), system=NAME)
         await cluster.start()
         try:
+            await asyncio.sleep(SETTLE_S)
+            before_bytes = _resident(cluster)
             clients = [ClusterClient(contact_points=cluster.contacts, system_name=NAME) for _ in range(count)]
             for client in clients:
                 await client.__aenter__()
             try:
-                await _rest_with_locks(cluster, clients)
+                locks = await _rest_with_locks(cluster, clients)
+                grown_bytes = (_resident(cluster) - before_bytes) / len(cluster.nodes) / count
+                print(
+                    f"{len(locks):>5} clients: a session, with its link and lock, takes {grown_bytes:.0f} bytes a node"
+                )
             finally:
                 await asyncio.gather(*[client.__aexit__() for client in clients])
         finally:
             await cluster.stop()
 
 
-async def _rest_with_locks(cluster: Cluster, clients: list[ClusterClient]) -> None:
+def _resident(cluster: Cluster) -> int:
+    return sum(resident_bytes(node.pid) for node in cluster.nodes.values() if node.pid is not None)
+
+
+async def _rest_with_locks(cluster: Cluster, clients: list[ClusterClient]) -> list[Lock]:
     locks = [
         client.distributed().lock(f"lock-{number}", timeout=120.0) for number, client in enumerate(clients)
     ]
@@ -170,6 +212,7 @@ async def _rest_with_locks(cluster: Cluster, clients: list[ClusterClient]) -> No
         f"{', '.join(f'{each:.2f}' for each in used)} % of a core a node",
         flush=True,
     )
+    return locks
 
 
 def main() -> int:
@@ -182,8 +225,9 @@ def main() -> int:
     for count in options.simulated:
         row = simulated(count)
         print(
-            f"{row.nodes:>5} simulated: all up after {row.formed_s:5.1f} virtual s ({row.formed_cpu_s:6.2f} s of CPU), "
-            f"at rest {row.writes_a_second:7.1f} writes and {row.bytes_a_second:8.0f} bytes a second a node over "
+            f"{row.nodes:>5} simulated: all up after {row.formed_s:5.1f} virtual s ({row.formed_cpu_s:6.2f} s of CPU, "
+            f"{row.formed_writes:.0f} writes a node), at rest {row.writes_a_second:7.1f} writes (the busiest "
+            f"{row.most_writes_a_second:.1f}) and {row.bytes_a_second:8.0f} bytes a second a node over "
             f"{row.links} links, {row.rest_cpu_s:6.3f} s of CPU a virtual second",
             flush=True,
         )

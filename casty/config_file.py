@@ -36,9 +36,10 @@ PATH_VARIABLE = "CASTY_CONFIG"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemSection:
-    """``[system]``: what all nodes have in common."""
+    """``[system]``: what all nodes have in common, and how each of them says what it does."""
 
     name: str = "casty-system"
+    suppress_dead_letters_on_shutdown: bool = False
 
     def __post_init__(self) -> None:
         check_text("name in [system]", self.name)
@@ -97,6 +98,9 @@ class CastyConfig:
         ``[tls]``, or None.
     settings
         ``[settings]``: what every node of the cluster agrees on.
+    suppress_dead_letters_on_shutdown
+        Key of ``[system]``: whether messages for actors that are gone since their system began to stop are only
+        counted, not logged and not published as `DeadLetter`. Whoever asked is told all the same.
     path
         The file it was read from.
 
@@ -110,6 +114,7 @@ class CastyConfig:
     cluster: ClusterSection | None = None
     tls: TlsSection | None = None
     settings: Settings = field(default_factory=Settings)
+    suppress_dead_letters_on_shutdown: bool = False
     path: Path | None = None
 
 
@@ -256,12 +261,20 @@ def _from_text(name: str, expected: object, text: str) -> object:
         return Secrets.of(name, [part for part in text.split(",") if part.strip()])
     if get_origin(expected) is tuple:
         return _typed(name, expected, [part for part in text.split(",") if part.strip()])
+    if expected is bool:
+        return _truth(name, text)
     if expected is int or expected is float:
         try:
             return int(text) if expected is int else float(text)
         except ValueError:
             raise ConfigError(f"{name}: expected a number, found {text!r}") from None
     return text
+
+
+def _truth(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ConfigError(f"{name}: expected true or false, found {text!r}")
+    return text.lower() == "true"
 
 
 def _typed(name: str, expected: object, value: object) -> object:
@@ -326,6 +339,7 @@ def _assemble(tables: Tables, path: Path | None) -> CastyConfig:
         cluster=None if cluster is None else _section(ClusterSection, cluster, path),
         tls=None if tls is None else _section(TlsSection, tls, path),
         settings=_section(Settings, tables.get("settings", {}), path),
+        suppress_dead_letters_on_shutdown=system.suppress_dead_letters_on_shutdown,
         path=path,
     )
 

@@ -32,6 +32,12 @@ __all__ = [
     "Refused",
     "RemoteProtocolError",
     "SessionExpired",
+    "StreamClosed",
+    "StreamError",
+    "StreamFailed",
+    "StreamGap",
+    "StreamLost",
+    "StreamTaken",
     "Superseded",
     "Unavailable",
     "Undecodable",
@@ -166,6 +172,30 @@ class QueueFull(Overloaded):
 
 class AskFailed(CastyError, TimeoutError):
     """The actor that was asked is gone, failed at the question, or says that it does not handle it; it is named."""
+
+
+class StreamError(CastyError):
+    """A stream ended otherwise than by its completion; the text says why. What came before can be counted on."""
+
+
+class StreamClosed(StreamError):
+    """The stream is over: it was completed, or the consuming side wants no more. What was put last is not sent."""
+
+
+class StreamFailed(StreamError):
+    """One side of the stream said that it cannot go on; the text is its reason."""
+
+
+class StreamGap(StreamError):
+    """An element was lost on the way. All before it came, in order, and none after it is handed out."""
+
+
+class StreamLost(StreamError):
+    """The other side of the stream stopped, its process is gone, or it was not heard for too long."""
+
+
+class StreamTaken(StreamError):
+    """The producer has another consumer, or had one: a producer serves one subscription."""
 
 
 class JournalError(CastyError):

@@ -105,6 +105,9 @@ class ClusteredActorSystem(ActorSystem):
         What all processes of the cluster share, of at least 16 bytes: with it this node links only with whoever proves
         that it has it too. A list while it is replaced: the first one proves, any of them is accepted. It is never
         sent, and encrypts nothing.
+    suppress_dead_letters_on_shutdown
+        Whether messages that find nobody since this system began to stop are only counted, not logged and not
+        published as `DeadLetter`.
 
     Raises
     ------
@@ -139,6 +142,7 @@ class ClusteredActorSystem(ActorSystem):
         secret: str | Sequence[str] | Secrets | None = None,
         zone: str | None = None,
         weight: int = USUAL_WEIGHT,
+        suppress_dead_letters_on_shutdown: bool = False,
     ) -> None:
         check_place(name, host, port, node_id, bind_host)
         contacts = checked_contacts("seed_nodes", seed_nodes or ())
@@ -150,6 +154,7 @@ class ClusteredActorSystem(ActorSystem):
         check_tls(tls, is_node=True)
         check_serializer(serializer)
         self._serializer = serializer
+        self._is_quiet_at_the_end = suppress_dead_letters_on_shutdown
         self._settings = config or Settings()
         self._required = required_quorum or 1
         self._runtime = runtimes.current()
@@ -229,6 +234,7 @@ class ClusteredActorSystem(ActorSystem):
             origin=Origin(node.address.host, node.address.port, node.node_id, node.incarnation),
         )
         local.system = self
+        local.is_quiet_at_the_end = self._is_quiet_at_the_end
         self._actors = ClusterActors.of_node(node, local, self._serializer)
         node.leaving.on_asked = self._asked_to_leave
         node.succession.on_ended = node.salvage.on_over = self._ended

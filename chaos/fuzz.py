@@ -36,6 +36,9 @@ LIFE = 2_000
 COMPARED = 41
 """Every so many entries the replicas are compared as a whole."""
 
+_LEADERS = (slot_schema.EXPIRE, slot_schema.LAPSE, slot_schema.APPENDED, slot_schema.SETTLE)
+"""Entries that fit and are taken of no gateway."""
+
 ADDED_BYTES = 5_000
 """What a reply may be longer than what it answers."""
 
@@ -105,19 +108,35 @@ def fuzz_slot(count: int, seed: int) -> Report:
         if number % LIFE == 0:
             pair = _slots(mutants)
             leader = SlotLeader(pair[0], 10**9, 0, Window(16, 2_000))
-        _, data = mutants.packed(slot_schema.ENTRIES)
+        data = _misnamed(pair[0], mutants) if number % 11 == 0 else mutants.packed(slot_schema.ENTRIES)[1]
         is_taken = run.fits(data)
         try:
             _apply_to_slots(run, pair, number, data, is_taken)
             if number % 5 == 0:
                 _ask_slot(run, pair[0], mutants)
             if number % 7 == 0:
-                data = _keep_alive(run, leader, mutants, number) or data
+                data = _keep_alive(run, pair[0], leader, mutants, number) or data
         except Exception as error:
             run.fault("apply", data, error)
             pair = _slots(mutants)
             leader = SlotLeader(pair[0], 10**9, 0, Window(16, 2_000))
     return run.report
+
+
+def _requests(machine: SlotMachine, session: int, mutants: Mutants) -> list[list[Any]]:
+    """Return requests that a session made, said to be of any kind and name: who sends them may say what it likes."""
+    known = machine.sessions[session]
+    numbers = [*known.waits, *known.replies, *known.outcomes]
+    chosen = mutants.random.sample(numbers, min(len(numbers), 3))
+    return [[seq, mutants.fitting(slot_schema.KIND), mutants.random.choice([b"a", b"b"])] for seq in chosen]
+
+
+def _misnamed(machine: SlotMachine, mutants: Mutants) -> bytes:
+    """Return an entry that withdraws what it does not know."""
+    if not machine.sessions:
+        return mutants.packed(slot_schema.ENTRIES)[1]
+    session = mutants.random.choice(list(machine.sessions))
+    return pack([slot_schema.ABANDON, session, 0, _requests(machine, session, mutants)])
 
 
 def _slots(mutants: Mutants) -> list[SlotMachine]:
@@ -138,7 +157,7 @@ def _apply_to_slots(run: _Run, pair: list[SlotMachine], index: int, data: bytes,
             run.fault("taken and then refused", data)
         if applied != Applied(applied.reply) or (is_compared and first.dump() != before):
             run.fault("refused and yet it did something", data)
-    elif not is_taken and slot_schema.applicable(data)[0] not in (slot_schema.EXPIRE, slot_schema.LAPSE):
+    elif not is_taken and slot_schema.applicable(data)[0] not in _LEADERS:
         run.fault("refused and then applied", data)
     if is_compared:
         whole = first.dump()
@@ -161,9 +180,15 @@ def _ask_slot(run: _Run, machine: SlotMachine, mutants: Mutants) -> None:
         run.answered(data, machine.query(kind, entity, query))
 
 
-def _keep_alive(run: _Run, leader: SlotLeader, mutants: Mutants, now_ns: int) -> bytes | None:
+def _keep_alive(
+    run: _Run, machine: SlotMachine, leader: SlotLeader, mutants: Mutants, now_ns: int
+) -> bytes | None:
     rule = mutants.random.choice(list(slot_schema.KEEPALIVES.values()))
     _, data = mutants.packed(rule)
+    if machine.sessions and mutants.random.random() < 0.5:
+        session = mutants.random.choice(list(machine.sessions))
+        named = [_requests(machine, session, mutants) for _ in range(3)]
+        data = pack([0, 1, session, *named, mutants.fitting(slot_schema.COUNT)])
     try:
         row = slot_schema.check_keepalive(unpack(data))
     except RemoteProtocolError:

@@ -46,6 +46,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "slots.ABANDON": ("session", "low", "requests"),
     "slots.LAPSE": ("time", "entities"),
     "slots.OPEN_FOR": ("attempt", "gateway", "time to live in ms"),
+    "slots.APPENDED": ("log", "writer", "expected", "events"),
+    "slots.SETTLE": ("kind", "entity"),
 }
 """What the fields of an entry are, in order. The schema has the rules, and a test compares the lengths."""
 

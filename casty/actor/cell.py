@@ -76,9 +76,9 @@ class Cell:
     __slots__ = (
         "_awaits_children", "_behavior", "_callbacks", "_ends_itself", "_failure", "_is_busy", "_is_forced",
         "_left", "_lifecycles", "_pipes", "_raised", "_schedules", "_spawned", "_strategies", "_task", "_told",
-        "children", "core", "ctx", "finished", "guard", "has_log", "incarnation", "inherit", "interceptors",
-        "is_ready", "is_stopping", "lease", "log_of", "mailbox", "number", "parent", "path", "read_out", "ref",
-        "stopped", "watchers", "watching", "wrap_child",
+        "abandoned", "children", "core", "ctx", "finished", "guard", "has_log", "incarnation", "inherit",
+        "interceptors", "is_ready", "is_stopping", "lease", "log_of", "mailbox", "number", "parent", "path",
+        "read_out", "ref", "stopped", "watchers", "watching", "wrap_child",
     )  # fmt: skip
 
     def __init__(
@@ -114,6 +114,7 @@ class Cell:
         """Asked before each message whether the actor may handle it; if not, the guard has disposed of it."""
         self.finished: Callable[[Cell], None] | None = None
         """Told when the actor is gone and its path is free."""
+        self.abandoned: Callable[[], None] | None = None  # told at the end of this incarnation, lease or none
         self.inherit: Callable[[Cell, Sequence[tuple[object, int]]], None] | None = None
         """Takes, with their sizes, what an actor that ended itself had not read, after `finished`."""
         self.read_out: Callable[[], None] | None = None
@@ -142,8 +143,7 @@ class Cell:
         self._left: Sequence[tuple[object, int]] = ()
         self._failure = ""
         """What it failed with, cut short: whoever asked and was not heard is told."""
-        self._is_busy = False
-        self._is_forced = False
+        self._is_busy = self._is_forced = False
         self._task: asyncio.Task[None] | None = None
         mailbox.bind(core.max_mailbox, self._dropped, core.unread)
 
@@ -214,6 +214,11 @@ class Cell:
     def is_busy(self) -> bool:
         """Whether code of the actor runs, or waits in the middle of it."""
         return self._is_busy
+
+    def reads_on(self, handler: Callable[[Any, Any], Any]) -> bool:
+        """Whether the next thing that it does is to give a message to this handler."""
+        is_other = self._behavior != handler or self.is_stopping or self.interceptors or self._told
+        return not (is_other or self.mailbox.empty() or self.mailbox.first() is READ_OUT)
 
     @property
     def has_heirs(self) -> bool:
@@ -504,7 +509,9 @@ class Cell:
 
     async def _end_incarnation(self) -> None:
         """Run the hooks; one that raises or is cancelled keeps no other from running."""
-        callbacks, self._callbacks = self._callbacks, []
+        if self.abandoned is not None:
+            self.abandoned()
+        callbacks, self._callbacks, self.abandoned = self._callbacks, [], None
         lifecycles, self._lifecycles = self._lifecycles, []
         self.interceptors.clear()
         self._strategies, self.wrap_child = (), None

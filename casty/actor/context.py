@@ -215,9 +215,30 @@ class ActorContext(Generic[M]):
             )
         return log_of(log_id)
 
-    def refuse(self, message: M, error: CastyError) -> None:
-        """Make a dead letter of a message in hand whose events were refused. Used by `Behaviors`."""
+    def reads_on(self, handler: Callable[[ActorContext[M], M], Any]) -> bool:
+        """Whether a message waits that this handler is given next, at once. Used by `Behaviors`."""
+        return self._cell.reads_on(handler)
+
+    def on_abandoned(self, callback: Callable[[], None]) -> None:
+        """Call at the end of this incarnation, whether the actor may act then or not. Used by `Behaviors`."""
+        self._cell.abandoned = callback
+
+    def asker_of(self, message: M) -> Any:
+        """Return who asked a message in hand, in another process; None for nobody. Used by `Behaviors`."""
+        return self._cell.core.replies.asked.get(id(message))
+
+    def lose(self, message: M, asker: Any) -> None:
+        """Tell whoever asked a message that the actor failed at it. Used by `Behaviors`."""
+        replies = self._cell.core.replies
+        if asker is not None:
+            replies.asked[id(message)] = asker
+        replies.lost(message, self._cell.ref, "the actor failed while it handled the question")
+
+    def refuse(self, message: M, error: CastyError, asker: Any = None) -> None:
+        """Make a dead letter of a message whose events were refused. Used by `Behaviors`."""
         core = self._cell.core
+        if asker is not None:
+            core.replies.asked[id(message)] = asker
         reason = f"its events were not persisted: {error}"
         core.dead_letter(message, self._cell.ref, reason, kind=type(error))
 

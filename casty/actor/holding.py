@@ -80,6 +80,11 @@ class Held:
             act.lose()
         return True
 
+    @property
+    def is_holding(self) -> bool:
+        """Whether nobody has said yet whether it may happen."""
+        return self._state is _State.holding
+
     def release(self) -> None:
         """The events are committed: do everything, in order. The first error is raised when all is done."""
         self._state = _State.released

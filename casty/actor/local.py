@@ -109,6 +109,8 @@ class LocalSystem:
         self.log = logging.getLogger("casty.actor")
         self.events = EventStream(self.max_mailbox)
         self.context = contextvars.copy_context()
+        self.is_quiet_at_the_end = False
+        """Whether dead letters since the system began to stop are only counted."""
         self.dead_letters = 0
         """Messages that nobody will handle, those that broken links took included."""
         self.lost_messages = 0
@@ -357,12 +359,14 @@ class LocalSystem:
         the error of whoever asked it.
         """
         self.dead_letters += 1
-        if level:
+        is_quiet = self.is_stopping and self.is_quiet_at_the_end
+        if level and not is_quiet:
             self._letters[level].say(f"dead letter for {ref.id[:SHOWN]}: {reason[:SHOWN]}")
         self.replies.lost(message, ref, reason, kind)
         if self.runtime.observe:
             self.runtime.observe(DeadLettered(ref.id, reason))
-        self.publish(DeadLetter(message, ref))
+        if not is_quiet:
+            self.publish(DeadLetter(message, ref))
 
     def lost(self, source: str, count: int) -> None:
         """Count, publish and log messages to this process that a link took; `source` is the sender's peer key."""

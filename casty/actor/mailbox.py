@@ -224,6 +224,10 @@ class Mailbox(Generic[M]):
         """How many messages are unread."""
         return len(self._items)
 
+    def first(self) -> M:
+        """Return the oldest unread message; there has to be one."""
+        return self._items[0]
+
     def empty(self) -> bool:
         """Whether nothing is unread."""
         return not self._items

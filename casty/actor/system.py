@@ -16,7 +16,7 @@ from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef, Question
 from casty.actor.scheduling import SchedulerMessage
 from casty.actor.sharding import ShardEnvelope
-from casty.config import Settings
+from casty.config import CastyConfig, Settings
 
 __all__ = ["ActorSystem"]
 
@@ -32,7 +32,8 @@ class ActorSystem:
     name
         The system's name.
     config
-        Bounds; None takes the defaults.
+        Bounds, or a whole configuration: its settings and `suppress_dead_letters_on_shutdown` count. None takes
+        the defaults.
 
     Examples
     --------
@@ -41,9 +42,12 @@ class ActorSystem:
     ...         system.spawn(Behaviors.ignore(), "cart").tell("hello")
     """
 
-    def __init__(self, name: str = "casty-system", *, config: Settings | None = None) -> None:
-        self._core = LocalSystem(name, runtimes.current(), settings=config)
+    def __init__(self, name: str = "casty-system", *, config: Settings | CastyConfig | None = None) -> None:
+        settings = config.settings if isinstance(config, CastyConfig) else config
+        self._core = LocalSystem(name, runtimes.current(), settings=settings)
         self._core.system = self
+        if isinstance(config, CastyConfig):
+            self._core.is_quiet_at_the_end = config.suppress_dead_letters_on_shutdown
 
     @classmethod
     def over(cls, core: LocalSystem) -> ActorSystem:

@@ -120,6 +120,11 @@ class _Kit:
         self.log_of = None
         self.has_log = False
         self.runtime = _Unobserved()
+        self.abandoned: Callable[[], None] | None = None
+
+    def reads_on(self, handler: object) -> bool:
+        """One message at a time."""
+        return False
 
     def dead_letter(self, message: object, ref: object, reason: str, *, kind: object) -> None:
         self.effects.append(Refused(message, reason))

@@ -21,6 +21,7 @@ from casty.transport.handler import HandlerOf, HandshakeOf
 from casty.transport.inbound import InboundBytes
 from casty.transport.intake import CLIENT, FLOOD_NS, FULL_BYTES, MEMBER, Intake, Share
 from casty.transport.link_failed import LinkFailed
+from casty.transport.link_watch import LinkWatch, Look
 from casty.transport.output_batch import OutputBatch
 from casty.wire import frames
 from casty.wire.framing import APART_BYTES, HEADER_BYTES, FrameBuffer, frame, joined, pack_header
@@ -29,17 +30,10 @@ from casty.wire.pack import Plain, pack, unpack
 
 __all__ = ["Connection", "ConnectionHandler", "Handshake", "LinkFailed"]
 
-MISSED_PINGS = 3
-"""A link is looked at so many times in `Settings.unreachable_after_s`. One that was silent each of so many times in a
-row, in spite of a ping after each, is half-open: the other end is gone or cannot hear us. So a link is given up that
-long after it was heard last, and at most a third later."""
-
 LINGER_S = 1.0
 """How long a closed link may take to send what was queued."""
-
 LOOK_UNITS = 8
 """So many units are served between two looks at the clock."""
-
 _HANDSHAKE, _OPEN, _CLOSED = range(3)
 _FIRST_MESSAGE, _LAST_MESSAGE = frames.ACTOR, frames.ENTITY
 """Kinds of frames with a message of an actor."""
@@ -75,9 +69,9 @@ class Connection:
 
     __slots__ = (
         "_buffer", "_charged", "_handler", "_handshake", "_inbound", "_inbox", "_intake", "_is_blocked", "_is_heard",
-        "_is_lost", "_is_marked", "_is_paused", "_is_timed", "_later", "_link", "_link_bytes", "_missed",
+        "_is_lost", "_is_marked", "_is_paused", "_is_timed", "_later", "_link", "_link_bytes",
         "_most_bytes", "_output", "_runtime", "_served", "_settings", "_staged", "_staged_bytes", "_state",
-        "_taken_bytes", "_timer", "_told_in", "_unread_bytes", "_was_open", "_written_bytes", "closed_reason",
+        "_taken_bytes", "_timer", "_told_in", "_unread_bytes", "_was_open", "_watch", "_written_bytes", "closed_reason",
         "confirmed", "dialled_at", "has_failed", "is_dialled", "max_frame_bytes", "messages_in", "messages_out",
         "remote", "share", "welcome_extra",
     )  # fmt: skip
@@ -128,7 +122,7 @@ class Connection:
         self._is_heard = False
         self._is_lost = False
         self._was_open = False
-        self._missed = 0
+        self._watch = LinkWatch()
         self._state = _HANDSHAKE
         self._timer: Timer | None = None
         self.remote = Hello("", "", "", "")
@@ -199,10 +193,17 @@ class Connection:
         self._staged.append(body)
         if tail:
             self._staged.append(tail)
+        if not self._watch.has_said and kind > frames.TAKEN and self._watch.said():
+            self._arm_look()
         if not self._is_marked:
             self._is_marked = True
             self._output.mark(self)
         return True
+
+    def probe(self) -> None:
+        """Look soon whether the other end is there, however long nothing was said."""
+        if self._state == _OPEN and self._watch.said():
+            self._arm_look()
 
     def charge(self, units: int) -> None:
         """A frame of this link costs so many units of its budget more than one."""
@@ -282,9 +283,10 @@ class Connection:
         if remote.role == "node":
             # What clients have passed on to a slow member must leave room for what keeps it a member.
             self._most_bytes -= self._settings.max_outbound_bytes // 4
+            self._watch.may_rest(self._output.resting)
         self._state = _OPEN
         self._was_open = True
-        self._arm(self._settings.unreachable_after_s / MISSED_PINGS, self._check)
+        self._arm_look()
         self._handler.on_open(self)
 
     # -- what the link calls
@@ -296,6 +298,9 @@ class Connection:
             self._timed(self._intake, data)
         else:
             self._in_turn(data)
+        if self._watch.is_resting and self.messages_in != self._told_in:
+            self._watch.wake()
+            self._arm_look()  # to confirm them
         return self._buffer.missing_bytes
 
     def work(self) -> None:
@@ -524,6 +529,7 @@ class Connection:
         if self._intake is not None:
             self._intake.forget(self)
         self.closed_reason = reason
+        self._watch.wake()
         self._disarm()
 
     def _report(self) -> None:
@@ -555,20 +561,24 @@ class Connection:
         self._handshake.late(self, reason)
         self.close(reason)
 
+    def _arm_look(self) -> None:
+        self._arm(self._watch.pause_s(self._settings.unreachable_after_s), self._check)
+
     def _check(self) -> None:
         """Ping a silent link, and give up one that stays silent."""
         # A late tick counts once, so a pause of this process is no silence of the other.
-        self._missed = self._missed + 1 if self._is_silent() else 0
+        is_told = self.messages_in == self._told_in
+        look = self._watch.look(is_silent=self._is_silent(), is_busy=not is_told)
         self._is_heard = False
-        if self._missed >= MISSED_PINGS:
+        if look is Look.DEAD:
             self._fail(f"half-open: silent for {self._settings.unreachable_after_s} s")
             self._link.abort()
             return
-        if self.messages_in != self._told_in and self.send(frames.TAKEN, pack(self.messages_in)):
+        if not is_told and self.send(frames.TAKEN, pack(self.messages_in)):
             self._told_in = self.messages_in
-        if self._missed:
+        if look is Look.PING:
             self.send(frames.PING, b"")
-        self._arm(self._settings.unreachable_after_s / MISSED_PINGS, self._check)
+        self._arm_look()
 
     def _is_silent(self) -> bool:
         """Whether nothing came of the other end since the last look.

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from casty.ports import Runtime
+from casty.transport.link_watch import RestingLinks
 
 __all__ = ["MAX_PASSES", "OutputBatch", "TurnOverran"]
 
@@ -41,18 +42,24 @@ class OutputBatch:
     call_soon
         Runs a callback in a later turn; None: the running loop's.
 
+    Attributes
+    ----------
+    resting
+        The links with nodes that rest; None where none does, as in clients, who have few.
+
     Notes
     -----
     Inside ``begin`` and ``end`` (which nest) everything is left to the outermost `end`. A mark outside of
     them schedules one.
     """
 
-    __slots__ = ("_call_soon", "_depth", "_is_scheduled", "_marked", "_observe", "hooks")
+    __slots__ = ("_call_soon", "_depth", "_is_scheduled", "_marked", "_observe", "hooks", "resting")
 
     def __init__(
         self, runtime: Runtime, call_soon: Callable[[Callable[[], None]], object] | None = None
     ) -> None:
         self.hooks: list[Callable[[], None]] = []
+        self.resting: RestingLinks | None = None
         self._observe = runtime.observe
         self._call_soon = call_soon
         self._depth = 0

@@ -131,8 +131,9 @@ def _beyond_the_page(sound: Any) -> Any:
     return since
 
 
-def _answers_forgotten(_feed: Any, _answers: Any) -> None:
+def _answers_forgotten(_feed: Any, _answers: Any) -> tuple[()]:
     """Questions outlive the link that they came over."""
+    return ()
 
 
 def _keeps_cursor(sound: Any) -> Any:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from typing import Any
 
 from casty.actor import local
 from casty.actor.event_sourced import Life
-from casty.actor.event_store import PersistRefused
+from casty.actor.event_store import JournalStore, PersistRefused
 from casty.actor.holding import Held
 from casty.cluster.actors.entity_log import SlotLog
 from casty.cluster.actors.passivation import Recent
 from casty.cluster.actors.region_host import Activation, RegionHost
 from casty.cluster.node import request_handler
+from casty.cluster.slots import schema
 from casty.distributed.machines import events
 from casty.distributed.machines.base import OK, Decision
 from casty.distributed.machines.events import APPEND, EventLog, EventLogStructure
@@ -23,6 +26,8 @@ __all__ = ["LEDGERS"]
 ENTITIES = "entities"
 _LOGS = "tests/unit/distributed/machines/test_event_logs.py"
 _SOURCED = "tests/unit/actor/test_event_sourced.py"
+_GROUPS = "tests/unit/actor/test_event_groups.py"
+_ENTRIES = "tests/unit/cluster/slots/test_client_entries.py"
 _CLUSTER = "tests/cluster/test_entity_events.py"
 
 
@@ -147,7 +152,66 @@ def _state_kept(sound: Any) -> Any:
     return commit
 
 
+def _any_entry(data: bytes) -> Any:
+    """A gateway may send whatever a leader may propose."""
+    return schema.applicable(data)
+
+
+def _early(sound: Any) -> Any:
+    async def persist_together(life: Any, some: Any) -> None:
+        """What a group of commands says leaves before the log has their events."""
+        for one in some:
+            one.held.release()
+        await sound(life, some)
+
+    return persist_together
+
+
+def _nobody_told(_life: Any) -> None:
+    """A group whose actor ends is forgotten."""
+
+
+def _unawaited(sound: Any) -> Any:
+    async def persist(store: Any, expected: int, batch: Any) -> None:
+        """The journal is told, and not waited for."""
+        task = asyncio.ensure_future(sound(store, expected, batch))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.sleep(0)
+
+    return persist
+
+
+def _one_that_fails(sound: Any) -> Any:
+    async def commit_group(life: Any, held: Any = None) -> None:
+        """A command that raises takes along what was decided before it."""
+        if held is None and sys.exc_info()[1] is not None:
+            return
+        await sound(life, held)
+
+    return commit_group
+
+
 LEDGERS = (
+    shown(
+        bug_in("events-heard-before-journal", "journal, then effects", ENTITIES, JournalStore, "persist", _unawaited),
+        f"{_SOURCED}::test_nothing_leaves_before_the_events_are_committed",
+    ),
+    shown(
+        bug_in("group-heard-before-commit", "commit, then effects", ENTITIES, Life, "_persist_together", _early),
+        f"{_GROUPS}::test_nothing_of_a_group_is_heard_before_it_is_on_record_nor_what_rests_on_it",
+    ),
+    shown(
+        Planted("group-forgotten", "losses are told", ENTITIES, Life, "drop_group", _nobody_told),
+        f"{_GROUPS}::test_a_group_whose_actor_ends_before_the_next_command_is_told",
+    ),
+    shown(
+        bug_in("group-fails-with-its-last", "one failure", ENTITIES, Life, "_commit_group", _one_that_fails),
+        f"{_GROUPS}::test_one_that_raises_does_not_take_along_those_before_it",
+    ),
+    shown(
+        Planted("appended-by-gateways", "nodes write logs", ENTITIES, schema, "check_entry", _any_entry),
+        f"{_ENTRIES}::test_what_only_a_leader_proposes_is_taken_of_no_gateway",
+    ),
     Planted("events-heard-before-commit", "commit, then effects", ENTITIES, Held, "keeps", _keeps_nothing),
     Planted("events-refused-and-heard", "no effects of a refusal", ENTITIES, Held, "drop", _drops_nothing),
     Planted("events-child-begun-early", "commit, then effects", ENTITIES, local, "_begin_if_committed", _begun_at_once),

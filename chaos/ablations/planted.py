@@ -21,6 +21,7 @@ from .bug import Planted
 from .clients import CLIENTS
 from .consensus import CONSENSUS
 from .control import CONTROL
+from .debts import DEBTS
 from .discovery import DISCOVERY
 from .disks import DISKS
 from .elastic import ELASTIC
@@ -39,9 +40,11 @@ from .rare import RARE
 from .recorded import RECORDED_BUGS
 from .recovery import RECOVERY
 from .remains import REMAINS
+from .resting import RESTING
 from .schemas import MUTANTS, SCHEMAS
 from .sessions import SESSIONS
 from .snapshots import SNAPSHOTS
+from .streams import STREAMS
 from .structures import STRUCTURES
 from .supervised import SUPERVISED
 from .turns import TURNS
@@ -128,7 +131,7 @@ FIRST = (
 
 PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *LEADERS, *CLIENTS, *ACTORS, *FORGOTTEN,
-    *RARE, *BOUNDS, *HALVES, *REMAINS, *LIVES, *WATCHED, *WATCHES, *TURNS, *SUPERVISED,
+    *RARE, *BOUNDS, *HALVES, *REMAINS, *LIVES, *WATCHED, *WATCHES, *TURNS, *DEBTS, *SUPERVISED, *STREAMS, *RESTING,
     *MEMORY, *BOUNDARY, *SCHEMAS, *BY_TESTS, *SHARES, *FOUNDING, FINISHED_BY_FEWER, *LATE_JOIN, *MUTANTS,
     *RECORDED_BUGS, *ELASTIC, *DISKS, *QUEUES, *LASTING, *LEDGERS, *RECOVERY, *ZONES, *DISCOVERY,
 )  # fmt: skip

@@ -17,11 +17,12 @@ _EVENTS = {
     "Started": "start",
     "Crashed": "crash",
 }
-TRIGGERS = (*_EVENTS.values(), "commit", "elected", "heir", "joint", "expiring")
+TRIGGERS = (*_EVENTS.values(), "commit", "elected", "heir", "joint", "expiring", "written")
 """What a fault may wait for; ``commit`` is an entry of a slot that is committed for the first time anywhere,
 ``elected`` the first write of a new leader of any group, ``heir`` that of one which does not know all entries before
 its own to be committed, ``joint`` a leader that begins to change the voters of its group, ``expiring`` the end of a
-session for its silence that comes into the log of a leader, committed or not."""
+session for its silence that comes into the log of a leader, committed or not, ``written`` events of an entity that
+came into a journal."""
 
 
 class Triggers:
@@ -82,6 +83,11 @@ class Triggers:
         """Take a session whose expiry is in a leader's log."""
         if self._waiting:
             self._count("expiring")
+
+    def written(self) -> None:
+        """Take a write of an entity into a journal."""
+        if self._waiting:
+            self._count("written")
 
     def _count(self, what: str) -> None:
         for one in self._waiting:

@@ -108,6 +108,7 @@ class PlanNemesis:
         checks.on_heir = self._triggers.inherited
         checks.on_joint = self._triggers.changing
         checks.on_expiring = self._triggers.expiring
+        recorder.journals.on_events = self._triggers.written
         checks.logs.may_shrink = self.departures.may_shrink
         self._gate = asyncio.Lock()
         self._over = asyncio.Event()

@@ -51,6 +51,7 @@ class Roles:
             "@elector": self._elector,
             "@expirer": self._expirer,
             "@late": self._late,
+            "@writer": lambda: [name for name in [self._recorder.journals.writer] if name],
         }
 
     def resolve(self, targets: Sequence[str]) -> list[str] | None:

@@ -11,7 +11,7 @@ from casty.cluster.control.upkeep import FORGOTTEN_AFTER
 from casty.config import Settings
 from casty.consensus import Role
 from casty.errors import NotStarted
-from casty.transport.connection import MISSED_PINGS
+from casty.transport.link_watch import MISSED_PINGS
 
 from ..checks.history.check import check_history
 from ..checks.history.losses import check_losses
@@ -142,14 +142,15 @@ class Execution:
 
     def _ledgers(self) -> Ledgers:
         checks = LedgerChecks(self._world, self._checks.report, self._checks.systems)
-        self._checks.slots.on_applied = checks.applied
+        self._checks.slots.on_applied.append(checks.applied)
         options, slots = Options.drawn(self._plan.seed), self._settings.slots
         return Ledgers(self._recorder, self._actors, checks, options, slots)
 
     def _journals(self) -> Journals:
         records = Records(self._checks.report, self._checks.slots_now)
-        self._checks.slots.on_applied = records.applied
-        return Journals([*self._nodes, *self._clients[: self._plan.cluster.journaled]], records)
+        self._checks.slots.on_applied.append(records.applied)
+        ledgers = None if self._recorder.ledgers is None else self._recorder.ledgers.checks
+        return Journals([*self._nodes, *self._clients[: self._plan.cluster.journaled]], records, ledgers)
 
     def run(self) -> Result:
         """Run to the end, or to the first violation."""

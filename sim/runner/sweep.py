@@ -71,7 +71,7 @@ _OF_LEDGERS = (
     *(f"heard by {how}" for how in ("a reply", "a tell", "a child", "a pipe", "what comes then")),
     "heard by a tell of what comes then",
     *(f"ledgers did: {deed}" for deed in ("add", "read", "effects", "slow", "nested", "stop", "refuse", "fail")),
-    "ledgers did: restart",
+    "ledgers did: restart", "events written to a journal", "all memory was lost",
 )  # fmt: skip
 COVERAGE_GOALS: dict[str, tuple[str, ...]] = {
     "lock": (*_COMMON, *_HOLDING, "a holder died"),
@@ -134,11 +134,13 @@ _OF_MEMBERS = ("join", *ELASTIC)
 """Kinds that only ``membership`` draws."""
 _ELSEWHERE = (*_OF_MEMBERS, *OF_JOURNALS, *OF_DISKS)
 _AIMED = tuple(dict.fromkeys(f"{aim.kind} of {' '.join(aim.targets)}" for aim in AIMS.values()))
+_WRITTEN = "written"
+"""What only entities with a journal are waited for."""
 _DRAWN = (
     *(kind for kind in FAULTS if kind not in _ELSEWHERE),
     *_AIMED,
     *(f"{kind} of {' '.join(targets)}" for kind, targets in (*LATE, HEIRS)),
-    *(f"after {event}" for event in TRIGGERS),
+    *(f"after {event}" for event in TRIGGERS if event != _WRITTEN),
     *(f"during {phase}" for phase in PHASES if phase),
 )
 FIRED: dict[str, tuple[str, ...]] = {
@@ -150,6 +152,7 @@ FIRED: dict[str, tuple[str, ...]] = {
         *(f"{kind} of {' '.join(targets)}" for kind, targets in MEMBER_AIMS),
     ),
     "memory": ("memory", "allocation", "link_loss"),
+    ENTITIES: ("crash of @writer", f"after {_WRITTEN}", *OF_JOURNALS),
     JOURNAL: ("crash", "client_crash", "client_crash of @waiter", "after commit", *OF_JOURNALS),
     DURABLE: (
         *_DRAWN,

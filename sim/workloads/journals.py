@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from casty.distributed.facade import Distributed
+from casty.journal.base import Snapshot
 
+from ..checks.step.ledgers import LedgerChecks
 from ..checks.step.records import Records
 from ..world.journal import SimJournal
 
@@ -24,19 +27,48 @@ class Journals:
     names
         Of the processes that have it.
     records
-        What is checked of it; None where nobody has one.
+        What is checked of structures on record; None where nobody has a journal.
+    ledgers
+        What is checked of entities whose events are in it; None where there are none.
     """
 
-    def __init__(self, names: Sequence[str] = (), records: Records | None = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str] = (),
+        records: Records | None = None,
+        ledgers: LedgerChecks | None = None,
+    ) -> None:
         self.records = records
+        self.writer = ""
+        """Whose entity put events into it last; empty for nobody."""
+        self.on_events: Callable[[], None] = _nothing
+        """Told when an entity did."""
+        self._ledgers = ledgers
         self._journal = SimJournal()
         self._ways: dict[str, SimJournal] = {}
         for name in names:
             way = self._ways[name] = SimJournal(self._journal.inner)
-            if records is not None:
-                way.on_written = records.written
+            way.on_written = partial(self._written, name)
+            way.on_snapshot = self._kept
         self._structures: dict[str, tuple[int, Distributed]] = {}
         """Of each process, and of which of its incarnations."""
+
+    def way(self, name: str) -> SimJournal | None:
+        """Return a process's way to the journal; None where it has none."""
+        return self._ways.get(name)
+
+    def _written(self, name: str, entity_id: str, first: int, events: Sequence[object]) -> None:
+        if ":" in entity_id:
+            if self.records is not None:
+                self.records.written(entity_id, first, events)
+        elif self._ledgers is not None:
+            self._ledgers.written(entity_id, first, events)
+            self.writer = name
+            self.on_events()
+
+    def _kept(self, entity_id: str, snapshot: Snapshot) -> None:
+        if ":" not in entity_id and self._ledgers is not None:
+            self._ledgers.kept(entity_id, snapshot.sequence_nr, snapshot.state)
 
     def has(self, name: str) -> bool:
         """Whether a process has the journal."""
@@ -61,6 +93,10 @@ class Journals:
             way.is_failing, way.is_full = bool(args.get("fails")), bool(args.get("is_full"))
             way.loses_answers, way.slow_ms = bool(args.get("loses_answers")), args.get("slow_ms", 2)
         return _heal_all(ways)
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 def _heal_all(ways: Sequence[SimJournal]) -> Callable[[], None]:

@@ -1,5 +1,7 @@
 """Event-sourced entities, and volatile ones beside them: both are unloaded when they are idle or too many.
 
+The events are in the slots, or in the journal of the run where there is one.
+
 A message is ``[sender, number, what, argument, reply to, witness]``. What an event-sourced entity does tells the
 witness in every way there is: a tell, a child, a pipe, and once its events are committed.
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.context import ActorContext
@@ -25,6 +27,7 @@ from ..checks.step.introspection import inside
 from ..checks.step.ledgers import Entry, LedgerChecks, Sum
 from ..checks.violation import Violation
 from ..kernel.draws import Draws
+from .journals import Journals
 from .population import AS_PLANNED, Recorder, actors_of
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["LEDGERS", "LEDGER_IDS", "VISITS", "Ledgers", "Options"]
 
 Message = list[Any]
+Decision = Any
+"""What a command comes to: events, a behaviour, None, or a coroutine that returns one of these."""
 
 LEDGERS, VISITS = "ledgers", "visits"
 LEDGER_IDS = ("a", "b", "c", "d", "e", "f/g")
@@ -65,6 +70,13 @@ class Options(NamedTuple):
         )
 
 
+class LedgerRecorder(Recorder, Protocol):
+    """What the entities need of the recorder of their run."""
+
+    journals: Journals
+    """Who has the journal in which their events are; nobody where these are in the slots."""
+
+
 class Ledgers:
     """The entities of one run.
 
@@ -81,7 +93,12 @@ class Ledgers:
     """
 
     def __init__(
-        self, recorder: Recorder, actors: ActorChecks, checks: LedgerChecks, options: Options, slots: int
+        self,
+        recorder: LedgerRecorder,
+        actors: ActorChecks,
+        checks: LedgerChecks,
+        options: Options,
+        slots: int,
     ) -> None:
         self.recorder = recorder
         self.checks = checks
@@ -108,7 +125,7 @@ class Ledgers:
     def _entity(
         self,
         region: str,
-        make: Callable[[str, Activation], Behavior[Message]],
+        make: Callable[[Process, str, Activation], Behavior[Message]],
         process: Process,
         system: object,
         entity_id: str,
@@ -117,7 +134,7 @@ class Ledgers:
         self.checks.watch(region, entity_id, slot)
         life = self._actors.began(entity_path(region, entity_id), process, system, slot)
         return Behaviors.with_lifecycle(
-            make(entity_id, life),
+            make(process, entity_id, life),
             post_stop=partial(self._stopped, life),
             pre_restart=partial(self._restarts, life),
         )
@@ -129,17 +146,19 @@ class Ledgers:
     async def _stopped(self, life: Activation, ctx: ActorContext[Message]) -> None:
         self._actors.over(life)
 
-    def _ledger(self, entity_id: str, life: Activation) -> Behavior[Message]:
+    def _ledger(self, process: Process, entity_id: str, life: Activation) -> Behavior[Message]:
         every = self.options.snapshot_every
         return Behaviors.event_sourced(
             entity_id=entity_id,
+            journal=self.recorder.journals.way(process.name),
             initial_state=Sum(),
             on_event=Sum.plus,
             on_command=_Ledger(self, self._actors, entity_id, life).on_command,
             snapshot_policy=None if every is None else SnapshotEvery(every),
         )
 
-    def _visit(self, entity_id: str, life: Activation) -> Behavior[Message]:
+    def _visit(self, process: Process, entity_id: str, life: Activation) -> Behavior[Message]:
+        del process, entity_id
         handled = [0]
 
         async def receive(ctx: ActorContext[Message], message: Message) -> None:
@@ -242,19 +261,27 @@ class _Ledger:
         self._entity_id = entity_id
         self._life = life
 
-    async def on_command(
-        self, ctx: ActorContext[Message], state: Sum, message: Message
-    ) -> Persisted[Entry] | Behavior[Message] | None:
-        """Do what a message says."""
-        sender, number, what, argument, reply_to, witness = message
+    def on_command(self, ctx: ActorContext[Message], state: Sum, message: Message) -> Decision:
+        """Do what a message says: at once, but for what is slow, so that commands go to the log together."""
+        sender, number, what, argument, *_ = message
         if not sender:  # a pipe's
             return None
         self._actors.handles(self._life, sender, number)
         self._ledgers.recorder.goal(f"ledgers did: {what}")
-        op = f"{sender}#{number}"
         if what == "slow":
-            await asyncio.sleep(argument / 1000)
-            self._actors.goes_on(self._life)
+            return self._slowly(ctx, state, message, argument / 1000)
+        return self._decide(ctx, state, message)
+
+    async def _slowly(
+        self, ctx: ActorContext[Message], state: Sum, message: Message, seconds: float
+    ) -> Decision:
+        await asyncio.sleep(seconds)
+        self._actors.goes_on(self._life)
+        return self._decide(ctx, state, message)
+
+    def _decide(self, ctx: ActorContext[Message], state: Sum, message: Message) -> Decision:
+        sender, number, what, argument, reply_to, witness = message
+        op = f"{sender}#{number}"
         if what == "read":
             _tell(reply_to, state)
             return None

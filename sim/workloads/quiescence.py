@@ -12,7 +12,7 @@ from casty.actor.context import ActorContext
 from casty.address import node_id_of, process_of
 from casty.consensus import Role
 from casty.errors import CastyError
-from casty.transport.connection import MISSED_PINGS
+from casty.transport.link_watch import MISSED_PINGS
 from casty.transport.peers import BACK_OFF_MAX_NS, CONNECT_TIMEOUT_S
 
 from ..checks.step.introspection import host_of, inside

@@ -30,6 +30,8 @@ class SimJournal:
         """What is on record; checks read it without its faults."""
         self.on_written: Callable[[str, int, Sequence[object]], None] = _nothing
         """Told of each write: the entity, the number of the first event, and the events."""
+        self.on_snapshot: Callable[[str, Snapshot], None] = _no_snapshot
+        """Told of each snapshot that was kept: the entity, and the snapshot."""
         self.slow_ms = 2
         """How long a call takes at most, each way."""
         self.is_failing = False
@@ -80,6 +82,7 @@ class SimJournal:
         if self.is_full:
             raise JournalError("journal: it is full")
         await self.inner.save_snapshot(entity_id, snapshot)
+        self.on_snapshot(entity_id, snapshot)
 
     async def load_snapshot(self, entity_id: str) -> Snapshot | None:
         """See `EventJournal.load_snapshot`."""
@@ -93,6 +96,10 @@ class SimJournal:
 
 
 def _nothing(entity_id: str, first: int, events: Sequence[object]) -> None:
+    """Nobody wants to know."""
+
+
+def _no_snapshot(entity_id: str, snapshot: Snapshot) -> None:
     """Nobody wants to know."""
 
 

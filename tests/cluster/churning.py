@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from casty import EventStreamSubscribe, EventStreamUnsubscribe, MemberUp
+from casty import EventStreamSubscribe, EventStreamUnsubscribe, MemberUp, SnapshotEvery
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.ref import ActorRef
 from casty.actor.services import Deregister, Find, Register, ServiceKey, Subscribe
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Churn"]
 
 REGION = "churned"
+LOGGED = "logged"
 NUM_SHARDS = 4
 SERVICE: ServiceKey[Any] = ServiceKey("everybody")
 CLIENTS = 3
@@ -39,6 +40,20 @@ async def answering(ctx: ActorContext[Any], message: Any) -> Behavior[Any]:
 def entity(entity_id: str) -> Behavior[Any]:
     del entity_id
     return Behaviors.receive(answering)
+
+
+def logged(entity_id: str) -> Behavior[Any]:
+    def on_command(ctx: Any, count: int, reply_to: Any) -> Any:
+        del ctx, count
+        return Behaviors.persisted([1], then=reply_to.tell)
+
+    return Behaviors.event_sourced(
+        entity_id=entity_id,
+        initial_state=0,
+        on_event=int.__add__,
+        on_command=on_command,
+        snapshot_policy=SnapshotEvery(5),
+    )
 
 
 class Churn:
@@ -63,6 +78,7 @@ class Churn:
     def _host(self, name: str) -> None:
         system: Any = self._world.processes[name].value
         system.spawn(Behaviors.sharded(entity, num_shards=NUM_SHARDS), REGION)
+        system.spawn(Behaviors.sharded(logged, num_shards=NUM_SHARDS, idle_timeout=1.0), LOGGED)
         system.receptionist.tell(Register(SERVICE, system.spawn(Behaviors.receive(answering), "known")))
 
     async def _within(self, name: str, context: Coroutine[Any, Any, Any]) -> None:
@@ -78,6 +94,8 @@ class Churn:
             unique = f"{name} {self._done}"
             await self._within(name, use_structures(world.processes[name].value, unique))
             await self._within(name, give_up(world.processes[name].value, unique))
+            await self._within(name, use_what_waits(world.processes[name].value, unique))
+            await self._within(name, use_logs(world.processes[name].value, unique))
             await self._within(name, use_actors(world.processes[name].value, unique))
         for number, name in enumerate(world.node_names):
             await self._within(
@@ -86,6 +104,8 @@ class Churn:
         for name in names:
             await self._within(name, stay(world.processes[name].value))
         await self._within(names[0], hold(world.processes[names[0]].value, names[0]))
+        former: Any = world.processes["loyal"].value.distributed().queue(f"c{self._done - 1}-0 kept")
+        await self._within("loyal", former.destroy())  # what was reserved of it came back, and would stay
         world.crash(names[0])
         for name in names[1:]:
             await world.stop(name)
@@ -126,11 +146,47 @@ async def give_up(gateway: Any, name: str) -> None:
     await asyncio.gather(late, return_exceptions=True)
 
 
+async def use_what_waits(gateway: Any, name: str) -> None:
+    """Watch, lead, reserve, stream and let keys end, under names that nobody uses again."""
+    d = gateway.distributed()
+    table, queue, election = d.map[str, int](name), d.queue[str](name), d.election(name, candidate="me")
+    async with table.watch() as changes, table.watch("k") as of_one:
+        await asyncio.gather(table.put("k", 1), table.put("short", 2, ttl_s=0.5))
+        await asyncio.gather(anext(changes), anext(of_one))
+    assert dict([entry async for entry in table.items()])["k"] == 1
+    terms = election.watch()
+    assert await anext(terms) is None
+    async with election:
+        assert await anext(terms) is not None
+    rw = d.rw_lock(name)
+    async with rw.read:
+        pass
+    async with rw.write:
+        pass
+    await asyncio.gather(*(queue.enqueue(str(number)) for number in range(3)))
+    first, second = await queue.reserve(), await queue.reserve()
+    assert await first.ack() and await second.nack()
+    await asyncio.gather(*(made.destroy() for made in (table, queue, election, rw)))
+
+
+async def use_logs(client: Any, name: str) -> None:
+    """Ask entities that write events; there are as many of them in each round, for a log is kept for good."""
+    del name
+    region: ActorRef[Any] = client.entity_ref(LOGGED, num_shards=NUM_SHARDS)
+    for number in range(3):
+        await client.ask(region, partial(ShardEnvelope, f"logged {number}"), timeout=5)
+
+
 async def hold(client: Any, name: str) -> None:
     """Hold what only the end of the session gives back."""
     d = client.distributed()
     await d.lock(f"{name} kept").acquire()
     await d.semaphore(f"{name} kept", 3).acquire(2)
+    await d.rw_lock(f"{name} kept").write.acquire()
+    await d.election(f"{name} kept", candidate="me").campaign()
+    queue = d.queue[str](f"{name} kept")
+    await queue.enqueue("item")
+    assert await queue.reserve(visibility_s=600)
 
 
 async def use_actors(client: Any, name: str) -> None:

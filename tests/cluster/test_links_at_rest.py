@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from casty.config import Settings
-from casty.transport.connection import MISSED_PINGS
+from casty.transport.link_watch import MISSED_PINGS
 from casty.transport.peers import BACK_OFF_MAX_NS, CONNECT_TIMEOUT_S
 from sim import World
 from sim.checks.step.lives import Lives

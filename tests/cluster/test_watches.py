@@ -23,7 +23,7 @@ from casty import (
 )
 from casty.actor.local import LocalSystem
 from casty.address import NodeAddress
-from casty.transport.connection import MISSED_PINGS
+from casty.transport.link_watch import MISSED_PINGS
 from sim import World
 
 SETTINGS = Settings(slots=8)

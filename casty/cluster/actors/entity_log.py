@@ -1,16 +1,22 @@
 """The log of one entity in its slot, as one activation uses it: the way between an actor and `machines.events`.
 
 Every opening has a writer of its own, so whatever an earlier one sent and nobody heard of is refused from then on.
+Events are proposed here, where the slot is led as long as the activation lives; they need no session, as they count
+once by their numbers. Whatever this node refuses or does not know goes the long way, through the node's gateway, which
+has deadlines, and knows another leader.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from casty.actor.event_store import PersistRefused, check_batch
+from casty.cluster.multiraft.proposals import BUSY, NOT_LEADER, UNKNOWN, ReplySink
+from casty.cluster.slots.schema import APPENDED
 from casty.distributed.handle import failure
-from casty.distributed.machines.base import EVENTS, NOT_NEXT, NOT_WRITER, OK, Command, Reply
+from casty.distributed.machines.base import EVENTS, NOT_NEXT, NOT_WRITER, OK, TOO_LARGE, Command, Reply
 from casty.distributed.machines.events import (
     APPEND,
     LOAD,
@@ -34,7 +40,7 @@ from casty.errors import (
 )
 from casty.ports import Runtime
 
-__all__ = ["SNAPSHOT_EVENTS", "SlotLog"]
+__all__ = ["SNAPSHOT_EVENTS", "Appender", "SlotLog"]
 
 ATTEMPT_S = 5.0
 """How long the slot may take for one attempt: it is led here, so it answers soon or another node leads it."""
@@ -50,6 +56,45 @@ SNAPSHOT_BYTES = 512 * 1024
 """From so many events, or bytes of them, on the slot should have a snapshot in their place."""
 
 
+class Appender:
+    """The short way of events into the slots that this node leads.
+
+    Parameters
+    ----------
+    propose
+        Proposes an APPENDED entry of a slot, and answers it to a sink; False where this node does not lead it.
+
+    Bounds: `_waiting` has a row per activation that persists.
+    """
+
+    __slots__ = ("_last", "_propose", "_waiting")
+
+    def __init__(self, propose: Callable[[int, list[Any], ReplySink, int], bool]) -> None:
+        self._propose = propose
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._last = 0
+
+    def add(self, call_id: int, reply: Reply) -> None:
+        """See `ReplySink.add`."""
+        future = self._waiting.get(call_id)
+        if future is not None and not future.done():
+            future.set_result(reply)
+
+    async def append(self, slot: int, entry: list[Any]) -> Reply | None:
+        """Return the answer to an entry; None where the slot is led elsewhere.
+
+        There is no deadline: a leader that hears nothing of its followers ceases to be one, and what it proposed is
+        answered ``[UNKNOWN]``.
+        """
+        self._last += 1
+        call_id = self._last
+        future = self._waiting[call_id] = asyncio.get_running_loop().create_future()
+        try:
+            return await future if self._propose(slot, entry, self, call_id) else None
+        finally:
+            del self._waiting[call_id]
+
+
 class SlotLog:
     """An `EventStore` in the slot of the entity.
 
@@ -59,13 +104,16 @@ class SlotLog:
         The node's own way to its slots, with the encoding of values.
     runtime
         The ports.
+    appender
+        The short way.
     home
         Whose log it is.
     """
 
-    def __init__(self, port: Port, runtime: Runtime, home: Home) -> None:
+    def __init__(self, port: Port, runtime: Runtime, appender: Appender, home: Home) -> None:
         self._port = port
         self._runtime = runtime
+        self._appender = appender
         self._name = log_name(home)
         self._label = f"the events of {log_label(self._name)}"
         self._writer = b""
@@ -107,7 +155,16 @@ class SlotLog:
         """See `EventStore.persist`."""
         check_batch(events)
         encoded = [self._encoded(event) for event in events]
-        await self._write([APPEND, self._writer, expected, encoded])
+        slot = self._port.slot_of(EVENTS, self._name)
+        entry = [APPENDED, self._name, self._writer, expected, encoded]
+        reply = None if slot is None else await self._appender.append(slot, entry)
+        if reply is None or reply[0] in (NOT_LEADER, BUSY, UNKNOWN):
+            is_in_doubt = reply is not None and reply[0] == UNKNOWN
+            await self._write([APPEND, self._writer, expected, encoded], is_in_doubt=is_in_doubt)
+        elif reply[0] == TOO_LARGE:
+            raise PersistRefused(MessageTooLarge(str(reply[1])))
+        elif reply[0] != OK:
+            raise PersistRefused(self._refusal(reply))
         self._grown(encoded)
 
     async def save_snapshot(self, number: int, state: object) -> None:
@@ -145,13 +202,13 @@ class SlotLog:
         except EncodingError as error:
             raise JournalError(f"{what} of {self._label} cannot be decoded here: {error}") from error
 
-    async def _write(self, command: Command, *, is_patient: bool = False) -> None:
+    async def _write(self, command: Command, *, is_patient: bool = False, is_in_doubt: bool = False) -> None:
         """Have a command applied, once; repeats it while nobody knows whether it was.
 
         Where this node does not lead the slot any more the lease of the activation ends, and with it this. One that is
-        `is_patient` waits for a slot that does not serve yet.
+        `is_patient` waits for a slot that does not serve yet; one that `is_in_doubt` may have been applied already.
         """
-        is_in_doubt = is_patient
+        is_in_doubt |= is_patient
         while True:
             try:
                 reply = await self._port.command(EVENTS, self._name, command, timeout_s=ATTEMPT_S)

@@ -8,6 +8,7 @@ from casty.actor.standing import Standing
 from casty.address import peer_key
 from casty.cluster.actors.client_links import ClientLinks
 from casty.cluster.actors.remote import Remote
+from casty.cluster.control.replica import CONTROL, heard_ns
 from casty.cluster.control.topology import Topology
 from casty.config import SECOND_NS
 from casty.settings import Settings
@@ -46,9 +47,13 @@ class NodeCompany:
         return Standing.UNKNOWN
 
     def is_sighted(self) -> bool:
-        """Whether it is linked with a majority of the members, itself included."""
-        topology = self._node.topology()
-        if topology is None:
+        """Whether it hears the control group's leader, and is linked with a majority of the members, itself included.
+
+        A link on which nothing is said may be down for a while before anybody looks.
+        """
+        topology, now_ns = self._node.topology(), self._node.runtime.clock.now()
+        heard_ago_ns = now_ns - heard_ns(self._node.host.groups.get(CONTROL), now_ns)
+        if topology is None or heard_ago_ns > int(self._node.settings.unreachable_after_s * SECOND_NS):
             return False
         members = [row.node_id for row in topology.members.values() if row.status != "removed"]
         linked = self._node.links.nodes

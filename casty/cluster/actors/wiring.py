@@ -18,7 +18,7 @@ from casty.actor.sharding import ShardEnvelope
 from casty.address import ActorAddress, NodeAddress, node_id_of, peer_key
 from casty.checks import check_callable
 from casty.cluster.actors.client_links import ClientLinks
-from casty.cluster.actors.entity_log import SlotLog
+from casty.cluster.actors.entity_log import Appender, SlotLog
 from casty.cluster.actors.hosted_regions import Hosted
 from casty.cluster.actors.member_events import Membership
 from casty.cluster.actors.passivation import NO_LIMITS, RegionLimits
@@ -112,7 +112,7 @@ class ClusterActors:
             lease_until_ns=Leases(node).until_ns,
             margin_ns=int(settings.election_min_s * SECOND_NS / 10),
             max_entities=settings.max_entities,
-            logs=partial(SlotLog, structures, node.runtime),
+            logs=partial(SlotLog, structures, node.runtime, Appender(node.requests.append)),
         )  # fmt: skip
         router = RegionRouter(
             local, remote, routes,

@@ -279,6 +279,7 @@ class Boundary:
             )
         if not self._node.links.is_linked(known.key):
             return None
+        self._node.links.probe(known.key)  # it may be gone, and nobody has looked lately
         return (
             f"node id {node_id!r} belongs to {known.host}:{known.port}, which still answers; "
             f"{address} needs another --node-id"
@@ -294,6 +295,7 @@ class Boundary:
             there = link.peer[0]
             if link.remote.node_id != hello.node_id or machine_of(there) == machine_of(host):
                 continue
+            link.probe()
             if link.remote.incarnation == hello.incarnation:
                 return (
                     f"{host} says that it is the process {hello.node_id!r:.100}, incarnation included, and so does "

@@ -28,6 +28,10 @@ STEADY = 6
 """Heartbeats: without a word of the control leader for so many there is a gap, and after so many more it is current."""
 LATE_NS = 10 * SECOND_NS
 """How long a leader without a place tries to hand its slot over before it changes the configuration all the same."""
+SETTLED_NS = 3 * SECOND_NS
+"""Whoever leads for so long may hand over to the preferred replica. One that stops has given its slots away shortly
+before and is still heard, or was until just now: what it gave must not go back to it. It takes two seconds at most,
+and is not heard for one more."""
 NEVER_NS = -(1 << 62)
 CHANGED_AT_ONCE = 128
 """Slots that take a step at one heartbeat, or are handed over in one turn: some 50 microseconds each, with what follows
@@ -313,6 +317,8 @@ class SlotDuties:
         if preferred == core.id or preferred not in _membership(group).voters:
             return False
         if now_ns - self._handed_over_ns.get(slot, -2 * self._ttl_ns) < 2 * self._ttl_ns:
+            return False
+        if now_ns - core.leader_since_ns < SETTLED_NS:
             return False
         if not self._is_fit(group, preferred):
             return False

@@ -168,6 +168,11 @@ class Links:
         """Whether this node dialled that process and it answered."""
         return key in self._by_key
 
+    def probe(self, key: str) -> None:
+        """Look soon whether a process is still there that this node is linked with."""
+        if (connection := self._by_key.get(key)) is not None:
+            connection.probe()
+
     def is_seen(self, key: str) -> bool:
         """Whether there is a link with that process, dialled by either."""
         return key in self._by_key or any(key_of(link) == key for link in self.inbound)

@@ -56,6 +56,7 @@ from casty.events import LinkDown, LinkUp
 from casty.ports import Runtime, Timer
 from casty.transport.acceptor import Acceptor
 from casty.transport.connection import Connection
+from casty.transport.link_watch import RestingLinks
 from casty.transport.losses import Losses
 from casty.transport.output_batch import OutputBatch
 from casty.transport.peers import Peers
@@ -147,6 +148,7 @@ class Node:
     async def _begin(self) -> None:
         options, runtime = self.options, self.runtime
         self.output = OutputBatch(runtime)
+        self.output.resting = RestingLinks()
         self.acceptor = Acceptor(
             runtime, self._hello, self.settings, self, self.output, options.tls,
             check=self._refuse, welcome_extra=self._welcome,

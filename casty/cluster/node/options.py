@@ -70,6 +70,7 @@ def options_of(config: CastyConfig, *, has_tls: bool) -> dict[str, Any]:
         "zone": section.zone,
         "weight": section.weight,
         "roles": frozenset(section.roles),
+        "suppress_dead_letters_on_shutdown": config.suppress_dead_letters_on_shutdown,
     }
     if not has_tls:
         options["tls"] = tls_of(config)

@@ -8,6 +8,7 @@ one hop.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 from casty.address import node_id_of
@@ -60,6 +61,9 @@ MAX_SLOTS = int(BOUNDS["slots"].high)
 MAX_ROWS = 10_000
 """Requests in one frame. Gateways send `AT_ONCE` at most, and everybody else's beyond that are taken in parts."""
 
+FORGOTTEN_AT_ONCE = 512
+"""Watches of a link that is gone that are forgotten in one turn: about a millisecond."""
+
 LATE_AT_ONCE = 512
 """Calls that are told in one turn that somebody else leads: about a millisecond, with the frames."""
 
@@ -107,6 +111,8 @@ class RequestHandler:
         self._ending: dict[int, None] = {}
         """Slots with sessions that end in parts; at most one row per slot."""
         self._late: Parts[Late] = Parts(node.runtime.clock, self._answer_late, LATE_AT_ONCE)
+        self._gone: Parts[None] = Parts(node.runtime.clock, _forgotten, FORGOTTEN_AT_ONCE)
+        """Steps that forget the watches of links that are gone."""
         self._limit_bytes = node.settings.max_value_bytes + MARKS_BYTES
 
     # -- frames
@@ -213,6 +219,16 @@ class RequestHandler:
         except (RemoteProtocolError, EncodingError) as error:
             answers.add(call_id, [BAD, str(error)])
         self._mark(group, answers, call_id)
+
+    def append(self, slot: int, entry: list[Any], answers: ReplySink, call_id: int) -> bool:
+        """Propose events of an entity of a slot; False where this node does not lead it. Answered in a later turn."""
+        group = self._node.host.groups.get(slot + 1)
+        if group is None or not group.is_leading:
+            return False
+        self._node.host.ask(group, self.slots[slot].append, group, entry, answers, call_id)
+        self._mark(group, answers, call_id)
+        self._node.output.mark_due()
+        return True
 
     def _mark(self, group: Group, answers: ReplySink, call_id: int) -> None:
         """Let the group work, or say that nobody knows what became of the call at which its replica failed."""
@@ -328,8 +344,8 @@ class RequestHandler:
         answers = self._answers.pop(link, None)
         if answers is not None:
             self._node.relays.caller_lost(answers)
-            for replica in self.slots.values():
-                replica.maps.forget(answers)
+            steps = [replica.maps.forget(answers) for replica in self.slots.values()]
+            self._gone.add(chain.from_iterable(steps))
 
     def settle(self) -> None:
         """Let the groups work and send the answers, until nothing is left to do: the turn's first hook."""
@@ -466,6 +482,11 @@ class _Rest:
         self._charge(len(part))
         self._take(part)
         return self._first >= len(self._rows)
+
+
+def _forgotten(step: None) -> None:
+    """Forget nothing besides: asking for the step did it."""
+    del step
 
 
 def _rows_of(body: bytes, most: int) -> list[Any]:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from casty.distributed.machines.base import (
     BARRIER,
     BUSY,
     DESTROY,
+    EVENTS,
     HOLDING_KINDS,
     NO_EFFECTS,
+    OVERLOADED,
     QUEUE,
     RELEASE,
     RESIZE,
     Command,
+    Context,
     Effect,
     Reply,
 )
+from casty.distributed.machines.events import APPEND, EVENT_LOGS
 from casty.distributed.machines.queue_shapes import WAITING
 from casty.distributed.machines.record import RECORDED
 
 __all__ = [
     "CLOSED", "DUMP_BYTES", "ENDED_AT_ONCE", "END_PART", "FORMER", "MAX_UNWEIGHED", "MIN_OUTCOMES", "PARTIES",
-    "TOKEN_BITS", "Applied", "MachineLimits", "ignore", "may_wait",
+    "TOKEN_BITS", "Applied", "MachineLimits", "appended", "ignore", "may_wait", "refused_wait",
 ]  # fmt: skip
 
 TOKEN_BITS = 33
@@ -66,11 +70,36 @@ class Applied(NamedTuple):
     ended: int | None = None
 
 
+class Entities(Protocol):
+    """What is needed of the slot machine."""
+
+    entities: dict[tuple[int, bytes], Any]
+
+    def touch(self, key: tuple[int, bytes]) -> None:
+        """An entity is about to change in place."""
+
+
+def appended(machine: Entities, entry: Sequence[Any], context: Context) -> Applied:
+    """Apply an APPENDED entry: whoever repeats it tells by its numbers that it does, so it needs no session."""
+    key = (EVENTS, entry[1])
+    machine.touch(key)
+    return Applied(EVENT_LOGS.decide(machine.entities.get(key), [APPEND, *entry[2:]], context).reply)
+
+
 def may_wait(kind: int, command: Command) -> bool:
     """Whether a checked command of a kind in which requests wait is one that may, or may hold something."""
     if kind == QUEUE:
         return (command[3][0] if command[0] == RECORDED else command[0]) in WAITING
     return command[0] not in (DESTROY, RELEASE, RESIZE)
+
+
+def refused_wait(outcomes: int, waits: int, limits: MachineLimits) -> Reply | None:
+    """Return what a request is answered that might wait or hold, by what its session has of such; see `SlotMachine`."""
+    if outcomes >= max(limits.max_waiters, MIN_OUTCOMES):
+        return [BUSY, "too many outcomes of waiting calls; confirm some first"]
+    if waits >= limits.max_waiters + limits.max_entities:
+        return [OVERLOADED, "max_entities", limits.max_entities]
+    return None
 
 
 def ignore(index: int, name: bytes, value: bytes | None, what: int) -> None:

@@ -28,6 +28,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
+from casty.cluster.slots.applied import PARTIES
+from casty.cluster.slots.debts import Debts
 from casty.cluster.slots.session_record import EntityKey, SlotSession
 from casty.cluster.slots.weights import Weights, weight_of
 from casty.distributed.machines.base import Frozen, Rows
@@ -35,7 +37,7 @@ from casty.distributed.machines.registry import STRUCTURES
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
 
-__all__ = ["MAX_ROWS", "Dumps", "SlotDump", "SlotLoad", "whole", "with_dump", "without_dump"]
+__all__ = ["MAX_ROWS", "Dumps", "SlotDump", "SlotLoad", "emptied", "whole", "with_dump", "without_dump"]
 
 HEAD, SESSION, ENTITY, ROWS, END = range(5)
 
@@ -60,6 +62,7 @@ class Dumped(Protocol):
     sessions: dict[int, SlotSession]
     entities: dict[EntityKey, Any]
     attempts: dict[bytes, int]
+    debts: Debts
 
     @property
     def numbers(self) -> tuple[int, int, int, int, int]:
@@ -268,6 +271,14 @@ def _size(value: object) -> int:
     return ROW_BYTES + (value.bit_length() // 8 if isinstance(value, int) else 0)
 
 
+def emptied(*tables: dict[Any, Any]) -> Generator[None, None, None]:
+    """Free tables step by step."""
+    for table in tables:
+        while table:
+            table.popitem()
+            yield
+
+
 def whole(dump: SlotDump) -> bytes:
     """Return all parts of a dump at once."""
     parts, is_last = [], False
@@ -356,7 +367,10 @@ class SlotLoad:
     def _weigh(self) -> None:
         """Count the latest entity, now that it is complete."""
         if self._open is not None:
-            weight = weight_of(self._open, self._fresh.entities[self._open])
+            state = self._fresh.entities[self._open]
+            weight = weight_of(self._open, state)
+            if self._open[0] in PARTIES:
+                self._fresh.debts.look(self._open, state)
             self._fresh.weights.changed(self._open, 0, weight)
             self._open = None
             self._open_bytes = 0

@@ -1,10 +1,12 @@
 """What who watches a map hears of one slot: the latest changes of its maps, and who waits for the next. Pure.
 
-A watch is a question that is asked again and again: "what happened to the keys that begin with this prefix, after what
-I know?". What the watcher knows it says itself, the *cursor* ``[origin, at, state, position]``: of which log (the
-cluster's generation and the epoch of the slot), up to which index of it, and of which keys: of none (`NOTHING`), of
-those up to a name (`PART`), or of all (`ALL`). The slot's leader answers with what is new and the cursor after it, or
-keeps the question until something is new. So nothing of a watch outlives its question, and a leader knows nobody.
+A watch is a question that is asked again and again: "what happened to this key, or to the keys of this map, after what
+I know?". A change finds who waits for it by two names, that of its key and what all keys of its map begin with; who
+asks for the keys that begin with anything else is answered when its time is over. What the watcher knows it says
+itself, the *cursor* ``[origin, at, state, position]``: of which log (the cluster's generation and the epoch of the
+slot), up to which index of it, and of which keys: of none (`NOTHING`), of those up to a name (`PART`), or of all
+(`ALL`). The slot's leader answers with what is new and the cursor after it, or keeps the question until something is
+new. So nothing of a watch outlives its question, and a leader knows nobody.
 
 =========  ================================================  ==========================================================
 cursor     the leader has all changes since                  it has not
@@ -38,9 +40,12 @@ from typing import Any, NamedTuple
 from casty.cluster.multiraft.proposals import Late, ReadReplySink, ReplySink
 from casty.cluster.slots.machine import SlotMachine
 from casty.distributed.machines.base import OK, OVERLOADED, Reply
-from casty.distributed.machines.watching import ALL, NOTHING, PART
+from casty.distributed.machines.watching import ALL, NOTHING, PART, map_of
 
-__all__ = ["KEPT", "KEPT_BYTES", "MAX_WATCHES", "MAX_WATCHES_OF_LINK", "Asked", "Feed"]
+__all__ = [
+    "KEPT", "KEPT_BYTES", "MAX_ASKED_BYTES", "MAX_ASKED_BYTES_OF_LINK", "MAX_WATCHES", "MAX_WATCHES_OF_LINK", "Asked",
+    "Feed",
+]  # fmt: skip
 
 SECOND_NS = 1_000_000_000
 KEPT = 1_024
@@ -57,6 +62,9 @@ MAX_WATCHES_OF_LINK = 1_000
 """Questions that wait in one slot, and of those from one link; all gateways behind a relaying node are one."""
 ASKED_BYTES = 500
 """About what one takes besides its names."""
+MAX_ASKED_BYTES = 8 * 1024 * 1024
+MAX_ASKED_BYTES_OF_LINK = 1024 * 1024
+"""What they take in one slot, and of that those from one link; one more may pass either bound."""
 CHANGES_AT_ONCE = 256
 """Changes of one answer, but for one entry that has more."""
 
@@ -94,8 +102,8 @@ class Feed:
     origin
         Which log it is.
 
-    Bounds: see `KEPT`, `MAX_WATCHES`; `_by_prefix` has a row per prefix of a waiting question, `_lengths` one per
-    length of these.
+    Bounds: see `KEPT`, `MAX_WATCHES`, `MAX_ASKED_BYTES`; `_by_prefix` has a row per prefix of a waiting question,
+    `_of_link` and `_bytes_of_link` one per link that has one.
     """
 
     def __init__(self, machine: SlotMachine, origin: bytes) -> None:
@@ -109,10 +117,13 @@ class Feed:
         self._waiting: dict[tuple[ReplySink, int], Asked] = {}
         """By where the answer goes, the longest waiting first."""
         self._by_prefix: dict[bytes, dict[tuple[ReplySink, int], None]] = {}
-        self._lengths: dict[int, int] = {}
-        """How many prefixes have this length."""
-        self._of_link: dict[ReplySink, int] = {}
+        self._of_link: dict[ReplySink, dict[int, None]] = {}
+        """By link: the calls that wait; no link without one."""
+        self._bytes_of_link: dict[ReplySink, int] = {}
         self._bytes = 0
+        """Of changes and of questions."""
+        self._asked_bytes = 0
+        """Of questions."""
 
     @property
     def size_bytes(self) -> int:
@@ -129,9 +140,11 @@ class Feed:
         self._bytes += _size_of(change)
         while len(self._changes) > KEPT or (self._bytes > KEPT_BYTES and len(self._changes) > 1):
             self._forget_first()
-        prefixes = [entity[:length] for length in self._lengths if length <= len(entity)]
         # All that wait know all keys: who knows a part is answered with the next one.
-        keys = [key for prefix in prefixes for key in self._by_prefix.get(prefix, ())]
+        keys = list(self._by_prefix.get(entity, ()))
+        prefix = map_of(entity)
+        if len(prefix) < len(entity):
+            keys += self._by_prefix.get(prefix, ())
         return [self._leave(key) for key in keys]
 
     def _forget_first(self) -> None:
@@ -153,8 +166,11 @@ class Feed:
         key = (asked.answers, asked.call_id)
         if key in self._waiting:
             self._leave(key)  # it was sent again
-        if len(self._waiting) >= MAX_WATCHES or self._of_link.get(asked.answers, 0) >= MAX_WATCHES_OF_LINK:
+        if len(self._waiting) >= MAX_WATCHES or len(self._of_link.get(key[0], ())) >= MAX_WATCHES_OF_LINK:
             return [OVERLOADED, "max_watches", MAX_WATCHES_OF_LINK]
+        of_link = self._bytes_of_link.get(key[0], 0)
+        if self._asked_bytes >= MAX_ASKED_BYTES or of_link >= MAX_ASKED_BYTES_OF_LINK:
+            return [OVERLOADED, "bytes of watches", MAX_ASKED_BYTES_OF_LINK]
         self._enter(key, asked)
         return None
 
@@ -204,26 +220,26 @@ class Feed:
         return found, None
 
     def _enter(self, key: tuple[ReplySink, int], asked: Asked) -> None:
+        answers, call_id = key
         self._waiting[key] = asked
-        of_prefix = self._by_prefix.get(asked.prefix)
-        if of_prefix is None:
-            of_prefix = self._by_prefix[asked.prefix] = {}
-            length = len(asked.prefix)
-            self._lengths[length] = self._lengths.get(length, 0) + 1
-        of_prefix[key] = None
-        self._of_link[asked.answers] = self._of_link.get(asked.answers, 0) + 1
-        self._bytes += ASKED_BYTES + len(asked.prefix) + len(asked.position)
+        self._by_prefix.setdefault(asked.prefix, {})[key] = None
+        self._of_link.setdefault(answers, {})[call_id] = None
+        self._count(answers, _size_of_asked(asked))
 
     def _leave(self, key: tuple[ReplySink, int]) -> Asked:
+        answers, call_id = key
         asked = self._waiting.pop(key)
-        of_prefix = self._by_prefix[asked.prefix]
-        del of_prefix[key]
-        if not of_prefix:
-            del self._by_prefix[asked.prefix]
-            _take_one(self._lengths, len(asked.prefix))
-        _take_one(self._of_link, asked.answers)
-        self._bytes -= ASKED_BYTES + len(asked.prefix) + len(asked.position)
+        _take(self._by_prefix, asked.prefix, key)
+        _take(self._of_link, answers, call_id)
+        self._count(answers, -_size_of_asked(asked))
+        if answers not in self._of_link:
+            del self._bytes_of_link[answers]
         return asked
+
+    def _count(self, answers: ReplySink, size_bytes: int) -> None:
+        self._bytes += size_bytes
+        self._asked_bytes += size_bytes
+        self._bytes_of_link[answers] = self._bytes_of_link.get(answers, 0) + size_bytes
 
     def tick(self, now_ns: int) -> Iterator[Asked]:
         """Return the questions that waited long enough, which wait no more; forget changes that nobody asks for."""
@@ -238,23 +254,29 @@ class Feed:
             self.shed()
             self._floor = self._machine.changed_index
 
-    def forget(self, answers: ReplySink) -> None:
-        """The link of these questions is gone."""
-        if answers in self._of_link:
-            for key in [key for key in self._waiting if key[0] is answers]:
-                self._leave(key)
+    def forget(self, answers: ReplySink) -> Iterator[None]:
+        """The link of these questions is gone: forget one with each step, in turns of whoever asks for them."""
+        for call_id in list(self._of_link.get(answers, ())):
+            if (answers, call_id) in self._waiting:  # it may have been answered between two turns
+                self._leave((answers, call_id))
+            yield
 
     def abandon(self, reply: list[object]) -> Iterator[Late]:
         """Leadership ended: return everyone who waits and is to be told, so that they ask the next leader."""
         waiting, self._waiting = self._waiting, {}
-        self._by_prefix, self._lengths, self._of_link = {}, {}, {}
+        self._by_prefix, self._of_link, self._bytes_of_link = {}, {}, {}
         return ((answers, call_id, reply) for answers, call_id in waiting)
 
 
-def _take_one(counts: dict[Any, int], key: Any) -> None:
-    counts[key] -= 1
-    if not counts[key]:
-        del counts[key]
+def _take(rows: dict[Any, dict[Any, None]], name: Any, key: Any) -> None:
+    of_name = rows[name]
+    del of_name[key]
+    if not of_name:
+        del rows[name]
+
+
+def _size_of_asked(asked: Asked) -> int:
+    return ASKED_BYTES + len(asked.prefix) + len(asked.position)
 
 
 def _rows(changes: list[Change]) -> list[list[object]]:

@@ -1,23 +1,9 @@
 """The state machine of one slot: sessions and entities. Pure; every replica applies the same entries.
 
-Entries are flat lists packed by the gateway and proposed as they came:
+What entries there are says `schema`; one that is none of these is an outcome, on every replica the same.
 
-=============================================================  ===========================================
-``[OPEN, attempt, gateway]``                                   a session; its number is the entry's index
-``[OPEN_FOR, attempt, gateway, ttl_ms]``                       one with a time to live of its own
-``[COMMAND, session, seq, low, wait_low, kind, entity, cmd]``  one request of a session
-``[CLOSE, session]``                                           the client leaves, or a part of that
-``[EXPIRE, session]``                                          the leader gave the client up, or a part of that
-``[CANCEL, session, seq, kind, entity]``                       withdraw a request if it still waits
-``[ABANDON, session, low, [[seq, kind, entity], ...]]``        withdraw requests, whatever became of them
-``[LAPSE, time, [entity, ...]]``                               keys of maps whose time to live is over; see `lapses`
-=============================================================  ===========================================
-
-What each field may be says `slot_schema`; an entry that is none of these is an outcome, on every replica the same.
-
-Every entry may be applied twice: a leader that does not know what became of its proposal never proposes
-again by itself, but a client does. OPEN is recognised by its attempt, COMMAND by its number, the others are
-idempotent. What is decided is decided here, at apply; a leader's look before proposing is a short cut.
+Every entry may be applied twice: whoever does not know what became of it sends it again. OPEN is recognised by its
+attempt, COMMAND by its number, the others are idempotent. What is decided is decided here, at apply.
 """
 
 from __future__ import annotations
@@ -36,15 +22,27 @@ from casty.cluster.slots.applied import (
     Applied,
     MachineLimits,
     may_wait,
+    refused_wait,
 )
-from casty.cluster.slots.dump import Dumps, SlotDump, SlotLoad, whole, with_dump, without_dump
+from casty.cluster.slots.debts import Debts
+from casty.cluster.slots.dump import Dumps, SlotDump, SlotLoad, emptied, whole, with_dump, without_dump
 from casty.cluster.slots.grant_times import GrantTimes
 from casty.cluster.slots.lapses import Ends, lapse_of
 from casty.cluster.slots.lifetimes import Lifetimes
 from casty.cluster.slots.pages import entries_page, names_page
 from casty.cluster.slots.questions import is_about_holder, named_holder
 from casty.cluster.slots.records import SlotRecords
-from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, EXPIRE, LAPSE, OPENINGS, applicable
+from casty.cluster.slots.schema import (
+    APPENDED,
+    CANCEL,
+    CLOSE,
+    COMMAND,
+    EXPIRE,
+    LAPSE,
+    OPENINGS,
+    SETTLE,
+    applicable,
+)
 from casty.cluster.slots.session_record import EntityKey, SlotSession
 from casty.cluster.slots.weights import Weights, weight_of
 from casty.distributed.machines.base import (
@@ -100,8 +98,8 @@ class SlotMachine:
 
     __slots__ = (
         "_context", "_counter", "_dump", "_generation", "_index", "_orders", "_records", "_unweighed", "_waiting",
-        "_weights", "attempts", "changed_index", "ends", "entities", "lifetimes", "limits", "on_change", "sessions",
-        "time", "times",
+        "_weights", "attempts", "changed_index", "debts", "ends", "entities", "lifetimes", "limits", "on_change",
+        "sessions", "time", "times",
     )  # fmt: skip
 
     def __init__(self, limits: MachineLimits, generation: int, lifetimes: Lifetimes | None = None) -> None:
@@ -111,6 +109,7 @@ class SlotMachine:
         self.sessions: dict[int, SlotSession] = {}
         self.attempts: dict[bytes, int] = {}
         self.entities: dict[EntityKey, Any] = {}
+        self.debts = Debts()
         self._orders = {kind: EntityOrder() for kind in STRUCTURES}
         """By kind: the names of `entities`."""
         self._weights = Weights()
@@ -155,6 +154,10 @@ class SlotMachine:
             return self._end(kind, entry[1])
         if kind == CANCEL:
             return self._cancel(entry[1], entry[2], (entry[3], entry[4]))
+        if kind == APPENDED:
+            return applied.appended(self, entry, self._context)
+        if kind == SETTLE:
+            return self._pay((entry[1], entry[2]))
         return self._lapse(*entry[1:]) if kind == LAPSE else self._abandon(*entry[1:])
 
     def _lapse(self, time: int, names: Sequence[bytes]) -> Applied:
@@ -165,6 +168,15 @@ class SlotMachine:
                 self.change(key, None)
                 self.tell(key, has_ended=True)
         return Applied(_DONE)
+
+    def _pay(self, key: EntityKey) -> Applied:
+        if key not in self.debts:
+            return Applied(_DONE)
+        state = self.entities[key]
+        self._touch(key, state)
+        decision = STRUCTURES[key[0]].pay(state)
+        self._keep_decided(key, state, decision)
+        return Applied(_DONE, self._settle(decision.effects, key))
 
     def tell(self, key: EntityKey, *, has_ended: bool = False) -> None:
         """Say that the value of a key of a map was changed by the present entry."""
@@ -202,9 +214,10 @@ class SlotMachine:
         if kind in PARTIES and may_wait(kind, command):
             if kind in HOLDING_KINDS and FORMER in self.sessions:
                 return Applied(applied.CLOSED)
-            refused = self._refuse_wait(session, seq)
+            refused = refused_wait(len(session.outcomes), len(session.waits), self.limits)
             if refused is not None:
-                return refused
+                # Of one that is busy nothing is remembered: it succeeds once outcomes were confirmed.
+                return Applied(refused) if refused[0] == BUSY else self._answer(session, seq, refused)
         key, is_recorded = (kind, entity), False
         if command[0] >= RECORDED or self._records:
             reply = SlotRecords(self).command(Caller(number, seq), key, command)
@@ -234,18 +247,13 @@ class SlotMachine:
     def decide(self, caller: Caller, key: EntityKey, command: Command) -> Reply:
         """Apply a command of a recorded entity; see `records.Machine`."""
         state = self.entities.get(key)
-        if state is None and len(self.entities) >= self.max_entities:
-            return [OVERLOADED, "max_entities", self.max_entities]
+        if state is None and len(self.entities) >= self.limits.max_entities:
+            return [OVERLOADED, "max_entities", self.limits.max_entities]
         self._context.caller = caller
         self._touch(key, state)
         decision = STRUCTURES[key[0]].decide(state, command, self._context)
         self._keep(key, state, decision.state)
         return decision.reply
-
-    @property
-    def max_entities(self) -> int:
-        """See `MachineLimits`."""
-        return self.limits.max_entities
 
     def touch(self, key: EntityKey) -> None:
         """An entity is about to change in place."""
@@ -261,16 +269,6 @@ class SlotMachine:
         """Draw no token of a lower generation any more."""
         if generation > self._generation:
             self._generation, self._counter = generation, 0
-
-    def _refuse_wait(self, session: SlotSession, seq: int) -> Applied | None:
-        """Refuse a request that might wait or hold where the session has too many; see `SlotMachine`."""
-        limits = self.limits
-        if len(session.outcomes) >= max(limits.max_waiters, applied.MIN_OUTCOMES):
-            # Nothing is remembered of it: the same number succeeds once outcomes were confirmed.
-            return Applied([BUSY, "too many outcomes of waiting calls; confirm some first"])
-        if len(session.waits) >= limits.max_waiters + limits.max_entities:
-            return self._answer(session, seq, [OVERLOADED, "max_entities", limits.max_entities])
-        return None
 
     def _answer(
         self, session: SlotSession, seq: int, reply: Reply, effects: Sequence[Effect] = NO_EFFECTS
@@ -378,6 +376,8 @@ class SlotMachine:
             if key[0] == MAP:
                 self.ends.moved(key[1], before, after)
             self.entities[key] = after
+        if key[0] in PARTIES:
+            self.debts.look(key, after)
 
     def _keep_decided(self, key: EntityKey, before: Any, decision: Decision) -> Reply:
         """Put an entity in its place, and what was done to it on its record, if it has one; return where that is."""
@@ -430,7 +430,8 @@ class SlotMachine:
         """Take some requests of a session out of their entities: the latest, which wait for its earlier ones."""
         effects: list[Effect] = []
         for seq in list(islice(reversed(session.waits), END_PART)):
-            effects.extend(self._withdraw(session, number, seq, session.waits[seq], abandon=True))
+            if seq in session.waits:  # the withdrawal of another one may have decided it
+                effects.extend(self._withdraw(session, number, seq, session.waits[seq], abandon=True))
         return effects
 
     def _cancel(self, number: int, seq: int, key: EntityKey) -> Applied:
@@ -575,16 +576,14 @@ class SlotMachine:
         self.entities, other.entities = other.entities, self.entities
         self._orders, other._orders = other._orders, self._orders
         self._records = other._records
+        self.debts, other.debts = other.debts, self.debts
         self.ends, other.ends = other.ends, self.ends
         self._weights, self._unweighed = other.weights, {}
         self.times.restart()
 
     def discard(self) -> Iterator[None]:
         """Free the state of a machine that nobody uses any more, step by step: a million entities take 60 ms."""
-        for table in (self.entities, self.attempts, self.sessions):
-            while table:
-                table.popitem()
-                yield
+        yield from emptied(self.entities, self.attempts, self.sessions)
         for order in self._orders.values():
             yield from order.discard()
         yield from self.ends.discard()

@@ -185,10 +185,9 @@ class SlotMaps:
             asked.answers.add(asked.call_id, self._feed.news(asked))
         self.on_answered()
 
-    def forget(self, answers: ReplySink) -> None:
-        """A link is gone, and with it all who watch over it."""
-        if self._feed is not None:
-            self._feed.forget(answers)
+    def forget(self, answers: ReplySink) -> Iterable[None]:
+        """A link is gone, and with it all who watch over it: return the steps that forget them."""
+        return () if self._feed is None else self._feed.forget(answers)
 
     def shed(self) -> None:
         """Memory is short: forget changes."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from casty.cluster.slots.applied import MachineLimits
 from casty.cluster.slots.session_record import EntityKey
 from casty.distributed.machines.base import (
     BUSY,
@@ -68,7 +69,7 @@ class Machine(Protocol):
     entities: dict[EntityKey, Any]
 
     @property
-    def max_entities(self) -> int:
+    def limits(self) -> MachineLimits:
         """How many entities there may be."""
         ...
 
@@ -221,8 +222,9 @@ class SlotRecords:
                 machine.change(key, None)
             record = None
         if record is None:
-            if len(machine.entities) >= machine.max_entities and record_key(key) not in machine.entities:
-                return [OVERLOADED, "max_entities", machine.max_entities]
+            most = machine.limits.max_entities
+            if len(machine.entities) >= most and record_key(key) not in machine.entities:
+                return [OVERLOADED, "max_entities", most]
             record = Record(journal, life, key in machine.entities)
             machine.change(record_key(key), record)
         return _progress(record)

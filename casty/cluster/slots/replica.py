@@ -18,6 +18,7 @@ from casty.cluster.multiraft.proposals import (
     ReplySink,
     answer,
 )
+from casty.cluster.slots.debts import Payments
 from casty.cluster.slots.dump import SlotDump, SlotLoad
 from casty.cluster.slots.leader import EXPIRY_WORK, SlotLeader
 from casty.cluster.slots.lifetimes import Lifetimes
@@ -27,6 +28,7 @@ from casty.cluster.slots.node_memory import NodeMemory
 from casty.cluster.slots.operations import KEEPALIVE_FIELDS, MARKS_BYTES, SCAN
 from casty.cluster.slots.schema import (
     ABANDON,
+    APPENDED,
     CANCEL,
     CLOSE,
     COMMAND,
@@ -34,6 +36,8 @@ from casty.cluster.slots.schema import (
     LAPSE,
     OPEN_FOR,
     OPENINGS,
+    SETTLE,
+    check_append,
     check_entry,
     check_keepalive,
     check_read,
@@ -42,9 +46,22 @@ from casty.cluster.slots.weights import Weights
 from casty.cluster.slots.window import Window
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Entry
-from casty.distributed.machines.base import BAD, KIND_NAMES, MAP, OK, QUEUED, WITHDRAWN
+from casty.distributed.machines.base import (
+    BAD,
+    EVENTS,
+    KIND_NAMES,
+    MAP,
+    OK,
+    QUEUED,
+    TOO_LARGE,
+    WITHDRAWN,
+    Reply,
+)
+from casty.distributed.machines.events import APPEND
+from casty.distributed.machines.record import RECORDED, TOKEN_KINDS
 from casty.errors import RemoteProtocolError
 from casty.events import HoldGranted, SessionEnded, SessionOpened
+from casty.limits import MAX_GENERATION
 from casty.parts import Parts
 from casty.ports import Runtime
 from casty.wire.pack import unpack
@@ -66,7 +83,8 @@ class SlotReplica:
     """One replica of one slot."""
 
     __slots__ = (
-        "_budget", "_former", "_has_failed", "_last_read", "_led_term", "_memory", "_observe", "_on_role", "_reads",
+        "_budget", "_former", "_has_failed", "_last_read", "_led_term", "_memory", "_observe", "_on_role",
+        "_payments", "_reads",
         "_runtime", "_settings", "_slot", "_ttl_ns", "_window", "leader", "machine", "maps", "on_late", "on_over",
         "proposals",
     )  # fmt: skip
@@ -97,6 +115,7 @@ class SlotReplica:
         """Told of the slot when `propose_part` has something to do; a turn of its own is due to each part."""
         self.on_late: Callable[[Iterable[Late]], None] = answer
         """Given the answers of those who have to ask another leader: they may be very many."""
+        self._payments = Payments()
         self._former: Parts[None] = Parts(runtime.clock, _freed, FREED_AT_ONCE)
         """Steps that free a state which was replaced by a restored one."""
         self._slot = slot
@@ -127,11 +146,10 @@ class SlotReplica:
         """
         entry = check_entry(payload)
         leader = self.leader
-        if entry[0] == OPEN_FOR:
-            refused = self.machine.lifetimes.refusal(entry[3])
-            if refused is not None:
-                answers.add(call_id, refused)
-                return
+        refused = self._refusal(entry)
+        if refused is not None:
+            answers.add(call_id, refused)
+            return
         if entry[0] not in OPENINGS and not self._is_owner(entry[1], proof):
             self._disown(group, answers, call_id)
             return
@@ -162,6 +180,40 @@ class SlotReplica:
         if self._budget.accepted(2 * len(payload)):
             self._memory.measure()
         self.proposals.propose(group.core, payload, answers, call_id)
+
+    def append(self, group: Group, entry: list[Any], answers: ReplySink, call_id: int) -> None:
+        """Propose an APPENDED entry, events of an entity that runs here; raises `RemoteProtocolError`.
+
+        Answered are a leader's refusals as to any request, `TOO_LARGE`, or what the log said when they were applied.
+        """
+        data = check_append(entry)
+        if len(data) > self._settings.max_value_bytes:
+            limit = self._settings.max_value_bytes
+            text = f"expected at most max_value_bytes = {limit} at once, found {len(data)} bytes"
+            answers.add(call_id, [TOO_LARGE, text])
+            return
+        budget = self._budget
+        if budget.is_full or budget.full_peers:
+            command = [COMMAND, 0, 0, 0, 0, EVENTS, entry[1], [APPEND, *entry[2:]]]
+            refused = self._memory.refusal(group, command, self.machine.entities.get((EVENTS, entry[1])))
+            if refused is not None:
+                answers.add(call_id, refused)
+                return
+        if budget.accepted(2 * len(data)):
+            self._memory.measure()
+        self.proposals.propose(group.core, data, answers, call_id)
+
+    def _refusal(self, entry: list[Any]) -> Reply | None:
+        """Return what a checked entry is answered that asks for what nobody may have; None for all others."""
+        if entry[0] == OPEN_FOR:
+            return self.machine.lifetimes.refusal(entry[3])
+        if entry[0] == COMMAND and entry[7][0] == RECORDED and entry[5] in TOKEN_KINDS:
+            # It stays, and a cluster whose slot is at the end of generations can never be made anew. What founders
+            # believe of each other is believed here, and the clock grows, so there is always a next one.
+            most = MAX_GENERATION // 2 + min(self._runtime.clock.wall_s(), MAX_GENERATION // 2)
+            if entry[7][2] >= most:
+                return [BAD, f"slot entry: expected a generation below {most}, found {entry[7][2]}"]
+        return None
 
     def _is_owner(self, session: int, proof: bytes) -> bool:
         known = self.machine.sessions.get(session)
@@ -258,6 +310,7 @@ class SlotReplica:
         self.maps.tick(group)
         if self._budget.is_full:
             self.maps.shed()
+        self._see_to_debts()
         if not self.machine.sessions:
             return 0
         spent = 0
@@ -286,6 +339,7 @@ class SlotReplica:
         leader = self.leader
         if leader is not None and _may_speak(group, now_ns):
             self.maps.propose_part(group)
+            self._pay(group)
         part = leader.next_part() if leader is not None and _may_speak(group, now_ns) else None
         if leader is None or part is None:
             return False
@@ -294,6 +348,16 @@ class SlotReplica:
             leader.part_refused(session)
             return False  # the next heartbeat finds it
         return leader.has_part
+
+    def _see_to_debts(self) -> None:
+        """Ask for a turn where the next part of what is owed is to be proposed."""
+        if self.machine.debts and self.leader is not None and not self._payments.is_under_way:
+            self.on_over(self._slot)
+
+    def _pay(self, group: Group) -> None:
+        entry = self._payments.next(self.machine.debts)
+        if entry is not None and not self.proposals.propose(group.core, entry, NOBODY, 0):
+            self._payments = Payments()  # the next heartbeat finds it
 
     # -- what the host tells
 
@@ -321,8 +385,12 @@ class SlotReplica:
                 leader.settle(effects)
             if ended is not None:
                 leader.ended(ended)
-        if entry.data[1] != COMMAND:
+        if entry.data[1] == SETTLE:
+            self._payments = Payments()
+        elif entry.data[1] not in (COMMAND, APPENDED):
             self._after_session_entry(reply, entry, ended)
+        if self.machine.debts:
+            self._see_to_debts()
         if self._observe and effects:
             self._report(effects)
 
@@ -375,6 +443,7 @@ class SlotReplica:
             self.leader = SlotLeader(self.machine, self._ttl_ns, self._runtime.clock.now(), self._window)
             log = group.core.log
             self.maps.led(log.slice(max(group.applied_index, log.offset) + 1, group.core.lead_index))
+            self._payments = Payments()
         self._on_role(group)
 
     def may_speak(self, group: Group) -> bool:

@@ -3,6 +3,21 @@
 The slot's leader checks an entry before it proposes it, and every replica checks it again before it applies it: what
 does not fit is then an outcome, the same everywhere, and never an exception in one replica or in all of them. What each
 kind of structure takes says the structure itself; see `Structure.commands`.
+
+Entries are flat lists packed by the gateway, or by the slot's leader, and proposed as they came:
+
+=============================================================  ===========================================
+``[OPEN, attempt, gateway]``                                   a session; its number is the entry's index
+``[OPEN_FOR, attempt, gateway, ttl_ms]``                       one with a time to live of its own
+``[COMMAND, session, seq, low, wait_low, kind, entity, cmd]``  one request of a session
+``[CLOSE, session]``                                           the client leaves, or a part of that
+``[EXPIRE, session]``                                          the leader gave the client up, or a part of that
+``[CANCEL, session, seq, kind, entity]``                       withdraw a request if it still waits
+``[ABANDON, session, low, [[seq, kind, entity], ...]]``        withdraw requests, whatever became of them
+``[LAPSE, time, [entity, ...]]``                               keys of maps whose time to live is over; see `lapses`
+``[APPENDED, log, writer, expected, [event, ...]]``            events of an entity that runs where the slot is led
+``[SETTLE, kind, entity]``                                     tell the next of whom the entity owes something
+=============================================================  ===========================================
 """
 
 from __future__ import annotations
@@ -11,16 +26,18 @@ from typing import Any
 
 from casty.cluster.slots.operations import KEEPALIVE_FIELDS, SCAN
 from casty.distributed.machines.base import COUNTER, EVENTS, MAP
+from casty.distributed.machines.events import APPEND, EVENT_LOGS
 from casty.distributed.machines.record import recorded_queries, recorded_shapes
 from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.machines.watching import MAP_QUERIES
 from casty.errors import RemoteProtocolError
 from casty.limits import MAX_NAME_BYTES, MAX_NUMBER, MAX_TIME
 from casty.schema import Case, Data, Number, Row, Rows, Tagged, compiled, flaw
-from casty.wire.pack import unpack
+from casty.wire.pack import pack, unpack
 
 __all__ = [
     "ABANDON",
+    "APPENDED",
     "CANCEL",
     "CLOSE",
     "COMMAND",
@@ -33,14 +50,16 @@ __all__ = [
     "OPENINGS",
     "OPEN_FOR",
     "READ",
+    "SETTLE",
     "applicable",
+    "check_append",
     "check_entry",
     "check_keepalive",
     "check_read",
     "may_be_of_client",
 ]  # fmt: skip
 
-OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE, OPEN_FOR = range(1, 9)
+OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE, OPEN_FOR, APPENDED, SETTLE = range(1, 11)
 OPENINGS = (OPEN, OPEN_FOR)
 
 LAPSED_AT_ONCE = 128
@@ -92,9 +111,11 @@ ENTRIES = Tagged(
         ABANDON: Row((COUNT, COUNT, REQUESTS)),
         LAPSE: Row((TIME, Rows(ENTITY, 0, LAPSED_AT_ONCE))),
         OPEN_FOR: Row((NAME, NAME, Number(1, MAX_NUMBER))),
+        APPENDED: Row((ENTITY, *EVENT_LOGS.shapes[APPEND].rules)),
+        SETTLE: Row((KIND, ENTITY)),
     }
 )  # fmt: skip
-"""By kind; `slot_machine` says what the fields are."""
+"""By kind; the head of this module says what the fields are."""
 
 READ = Row(
     (
@@ -110,6 +131,7 @@ KEEPALIVES = dict(zip(KEEPALIVE_FIELDS, (Row(_KEEPALIVE), Row((*_KEEPALIVE, Data
 """A row of a keep-alive, by its length; see `KEEPALIVE_FIELDS`."""
 
 _is_entry = compiled(ENTRIES)
+_is_append = ENTRIES.tests()[APPENDED]
 _is_read = compiled(READ)
 _is_keepalive = {length: compiled(row) for length, row in KEEPALIVES.items()}
 
@@ -178,9 +200,18 @@ def applicable(data: bytes) -> list[Any]:
 def check_entry(data: bytes) -> list[Any]:
     """Return a decoded entry of a gateway; raises `RemoteProtocolError` unless it fits and a gateway may send it."""
     entry = applicable(data)
-    if entry[0] in (EXPIRE, LAPSE):
-        raise RemoteProtocolError("slot entry: only a leader expires sessions, and tells the time")
+    if entry[0] in (EXPIRE, LAPSE, APPENDED, SETTLE):
+        raise RemoteProtocolError(
+            "slot entry: only a leader expires sessions, tells the time, appends without a session, and settles"
+        )
     return entry
+
+
+def check_append(entry: list[Any]) -> bytes:
+    """Return the bytes of an APPENDED entry that this node made; raises `RemoteProtocolError` unless it fits."""
+    if not _is_append(entry):
+        raise RemoteProtocolError(flaw(ENTRIES, entry, "slot entry") or "slot entry: it fits no schema")
+    return pack(entry)
 
 
 _NUMBER_BYTES = {

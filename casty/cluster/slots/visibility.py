@@ -48,11 +48,12 @@ class Visibility:
 
     def heard(self, session: int, held: Sequence[Sequence[Any]], now_ns: int) -> None:
         """A keep-alive names what its session holds, as rows ``[seq, kind, entity]``."""
-        for seq, kind, entity in held:
-            key = (kind, entity)
+        for seq, kind, _ in held:
             if kind != QUEUE or (session, seq) in self._known or not is_held(self._machine, session, seq):
                 continue
             key = self._machine.sessions[session].waits[seq]
+            if key[0] != QUEUE:
+                continue  # The row says what its sender likes: what is held under this number is no reservation.
             reservation = self._machine.entities[key].reserved[(session, seq)]
             self._known[(session, seq)] = key
             heapq.heappush(self._ends, (now_ns + reservation.visibility_ms * MS_NS, session, seq))

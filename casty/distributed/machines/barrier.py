@@ -29,7 +29,7 @@ from casty.distributed.machines.base import (
     Shapes,
     Structure,
 )
-from casty.distributed.machines.wait_queue import Key, Owners
+from casty.distributed.machines.wait_queue import Dismissed, Key, Owners, told_of
 from casty.limits import MAX_NAME_BYTES, MAX_NUMBER
 from casty.schema import Number, Row, Text
 
@@ -49,17 +49,21 @@ _DESTROYED: Reply = [DESTROYED]
 class Assembly:
     """The state: the generation that is assembling; there is none, and no record, while nobody waits.
 
+    Who waited for what has tripped or was destroyed is *dismissed*, still waits as far as anybody can see, and is told
+    a part at a time, while the next generation may assemble.
+
     Invariants: `parties` counts `arrivals` by node id; fewer than `expected` parties. A generation's number is drawn
     like a token, so it is never used again, also after a re-creation.
     """
 
-    __slots__ = ("arrivals", "expected", "generation", "owners", "parties")
+    __slots__ = ("arrivals", "dismissed", "expected", "generation", "owners", "parties")
 
     def __init__(self) -> None:
         self.generation = 0
         self.expected = 0
         self.arrivals: dict[Key, str] = {}
         self.parties: dict[str, int] = {}
+        self.dismissed: Dismissed = {}
         self.owners = Owners()
 
     def begin(self, generation: int, expected: int) -> None:
@@ -75,6 +79,9 @@ class Assembly:
 
     def remove(self, key: Key) -> bool:
         """Take away one request; its party stays while another request of it waits."""
+        if self.dismissed.pop(key, None) is not None:
+            self.owners.remove(key)
+            return True
         node_id = self.arrivals.pop(key, None)
         if node_id is None:
             return False
@@ -85,15 +92,15 @@ class Assembly:
         return True
 
     def end(self, reply: Reply) -> list[Effect]:
-        """End the generation: every waiting arrival gets `reply`."""
-        effects = [Effect(*key, reply) for key in self.arrivals]
-        self.arrivals, self.parties, self.owners = {}, {}, Owners()
-        return effects
+        """End the generation: every waiting arrival gets `reply`, the first of all who are dismissed now."""
+        self.dismissed.update(dict.fromkeys(self.arrivals, reply))
+        self.arrivals, self.parties = {}, {}
+        return told_of(self.dismissed, self.owners)
 
 
 def _kept(assembly: Assembly) -> Assembly | None:
-    """Return what stays of a generation: nothing without arrivals."""
-    return assembly if assembly.arrivals else None
+    """Return what stays of a generation: nothing without arrivals, unless some are still to be told."""
+    return assembly if assembly.arrivals or assembly.dismissed else None
 
 
 class BarrierStructure(Structure[Assembly]):
@@ -111,9 +118,10 @@ class BarrierStructure(Structure[Assembly]):
     def decide(self, state: Assembly | None, command: Command, ctx: Context) -> Decision:
         """ARRIVE carries (node id, expected) and answers the generation when it trips."""
         if command[0] == DESTROY:
-            if state is None:
-                return Decision(None, [OK, False])
-            return Decision(None, [OK, True], state.end(_DESTROYED))
+            if state is None or not state.arrivals:
+                return Decision(state, [OK, False])
+            effects = state.end(_DESTROYED)
+            return Decision(_kept(state), [OK, True], effects)
         assembly = Assembly() if state is None else state
         return self._arrive(assembly, command[1], command[2], ctx)
 
@@ -127,7 +135,8 @@ class BarrierStructure(Structure[Assembly]):
         parties = len(assembly.parties) + (node_id not in assembly.parties)
         if parties >= expected:
             reply: Reply = [OK, assembly.generation]
-            return Decision(None, reply, assembly.end(reply))
+            effects = assembly.end(reply)
+            return Decision(_kept(assembly), reply, effects)
         if ctx.waiters >= ctx.max_waiters:
             return Decision(_kept(assembly), [OVERLOADED, "max_waiters", ctx.max_waiters])
         assembly.add(key, node_id)
@@ -153,21 +162,31 @@ class BarrierStructure(Structure[Assembly]):
             state.remove(key)
         return Decision(_kept(state), [OK])
 
+    def owes(self, state: Assembly) -> bool:
+        """See `Structure.owes`."""
+        return bool(state.dismissed)
+
+    def pay(self, state: Assembly) -> Decision:
+        """See `Structure.pay`."""
+        effects = told_of(state.dismissed, state.owners)
+        return Decision(_kept(state), [OK], effects)
+
     def involves(self, state: Assembly, session: int) -> bool:
         """Whether an arrival of the session waits."""
         return session in state.owners
 
     def outcome(self, state: Assembly, session: int, seq: int) -> Reply | None:
         """A trip is remembered by the session, not here; see `Structure.outcome`."""
-        return _QUEUED if (session, seq) in state.arrivals else None
+        key = (session, seq)
+        return _QUEUED if key in state.arrivals or key in state.dismissed else None
 
     def waiting(self, state: Assembly) -> int:
         """How many requests wait."""
-        return len(state.arrivals)
+        return len(state.arrivals) + len(state.dismissed)
 
     def weight(self, state: Assembly) -> int:
         """Return about what the arrivals take."""
-        return ASSEMBLY_BYTES + ARRIVAL_BYTES * len(state.arrivals)
+        return ASSEMBLY_BYTES + ARRIVAL_BYTES * (len(state.arrivals) + len(state.dismissed))
 
     def grows(self, state: Assembly | None, command: Command) -> bool:
         """Every arrival may wait."""
@@ -175,7 +194,7 @@ class BarrierStructure(Structure[Assembly]):
 
     def freeze(self, state: Assembly) -> Frozen:
         """See `Structure.freeze`: arrivals in order."""
-        return Frozen([state.generation, state.expected], (Pairs(state.arrivals),))
+        return Frozen([state.generation, state.expected], (Pairs(state.arrivals), Pairs(state.dismissed)))
 
     def begin(self, head: Any) -> Assembly:
         """See `Structure.begin`."""
@@ -185,8 +204,12 @@ class BarrierStructure(Structure[Assembly]):
 
     def extend(self, state: Assembly, table: int, rows: Sequence[Any]) -> None:
         """See `Structure.extend`."""
-        for (session, seq), node_id in rows:
-            state.add((session, seq), node_id)
+        for (session, seq), what in rows:
+            if table == 0:
+                state.add((session, seq), what)
+            else:
+                state.dismissed[session, seq] = what
+                state.owners.add((session, seq))
 
 
 BARRIERS = BarrierStructure()

@@ -59,6 +59,7 @@ __all__ = [
     "RW_LOCK",
     "SEMAPHORE",
     "SET",
+    "SETTLED_AT_ONCE",
     "STALE",
     "UNKNOWN",
     "UNRECORDED",
@@ -113,6 +114,10 @@ DESTROY = 0
 
 RELEASE, RESIZE = 3, 4
 """Operations of the kinds in `HOLDING_KINDS` that never wait and are granted nothing; the others may."""
+
+SETTLED_AT_ONCE = 128
+"""Requests of one entity that one entry ends, grants or answers, besides the caller's: about a millisecond. The rest is
+*owed*, and the slot's leader proposes an entry for each further part."""
 
 RECORD_BYTES = 256
 """About what the machine spends on one entity besides its name and its state: table rows and object heads."""
@@ -283,6 +288,14 @@ class Structure(Generic[S]):
 
     def end_session(self, state: S, session: int) -> Decision:
         """Remove everything of a session."""
+        return Decision(state, [OK])
+
+    def owes(self, state: S) -> bool:
+        """Whether requests were decided that are not told yet; see `SETTLED_AT_ONCE`."""
+        return False
+
+    def pay(self, state: S) -> Decision:
+        """Tell the next of them; nothing happens where nothing is owed."""
         return Decision(state, [OK])
 
     def involves(self, state: S, session: int) -> bool:

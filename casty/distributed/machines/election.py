@@ -8,6 +8,7 @@ already: so a watcher that asks again after each answer is told of the present l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 from casty.distributed.machines.base import (
@@ -19,6 +20,7 @@ from casty.distributed.machines.base import (
     OVERLOADED,
     QUEUED,
     RELEASE,
+    SETTLED_AT_ONCE,
     Command,
     Context,
     Decision,
@@ -37,8 +39,8 @@ CAMPAIGN, WATCH = 1, 5
 MAX_LABEL_BYTES = 255
 """How long the name of a candidate may be, in UTF-8."""
 
-WATCHERS = 3
-"""Which table of a dump they are."""
+WATCHERS, STALE = 4, 5
+"""Which tables of a dump they are."""
 
 _QUEUED: Reply = [QUEUED]
 
@@ -46,20 +48,24 @@ _QUEUED: Reply = [QUEUED]
 class ElectionLine(WaitQueue):
     """A line with room for one leader, and those who watch.
 
-    Invariants besides those of a line: a request in `watchers` is in no other table and in `owners`; the leader that it
-    knows of, by token, is the present one.
+    Invariants besides those of a line: a request in `watchers` or `stale` is in no other table and in `owners`; the
+    leader that one in `watchers` knows of, by token, is the present one; who is in `stale` is owed to be told.
     """
 
-    __slots__ = ("watchers",)
+    __slots__ = ("stale", "watchers")
 
     def __init__(self, capacity: int = 0, founded: int | None = None) -> None:
         super().__init__(capacity, founded)
         self.watchers: dict[Key, Share] = {}
         """By request: the token of the leader that its caller knows of, 0 for none, and no amount."""
+        self.stale: dict[Key, Share] = {}
+        """Such as knew of a former leader, and are told a part at a time."""
 
     def find(self, key: Key) -> dict[Key, Share] | None:
         """Return the table that has the request."""
-        return self.watchers if key in self.watchers else super().find(key)
+        if key in self.watchers:
+            return self.watchers
+        return self.stale if key in self.stale else super().find(key)
 
     def leader(self) -> Share | None:
         """Return what the leader holds; None if nobody leads."""
@@ -86,24 +92,36 @@ class ElectionLine(WaitQueue):
         return _QUEUED
 
     def tell(self) -> list[Effect]:
-        """Tell all watchers that know of another leader than the present one."""
+        """Tell watchers that know of another leader than the present one, or the first part of them.
+
+        All know of the same one. It may lead again, if that is nobody, before all were told: who was not waits on.
+        """
         said = self.said()
-        news = [key for key, share in self.watchers.items() if share.token != said[2]]
-        for key in news:
-            self.drop(key)
-        return [Effect(key[0], key[1], said) for key in news]
+        token = said[2]
+        if self.watchers and next(iter(self.watchers.values())).token != token:
+            self.stale.update(self.watchers)
+            self.watchers = {}
+        effects: list[Effect] = []
+        for key in list(islice(self.stale, SETTLED_AT_ONCE)):
+            share = self.stale.pop(key)
+            if share.token == token:
+                self.watchers[key] = share
+            else:
+                self.owners.remove(key)
+                effects.append(Effect(key[0], key[1], said))
+        return effects
 
     def settle(self) -> Sequence[Effect]:
         """See `WaitQueue.settle`."""
         return [*super().settle(), *self.tell()]
 
-    def destroy(self) -> list[Effect]:
-        """See `WaitQueue.destroy`; nobody leads any more."""
-        return [*super().destroy(), *self.tell()]
+    def owes(self) -> bool:
+        """See `WaitQueue.owes`."""
+        return bool(self.stale) or super().owes()
 
     def has_rest(self) -> bool:
         """See `WaitQueue.has_rest`."""
-        return bool(self.revoked or self.watchers)
+        return super().has_rest() or bool(self.watchers or self.stale)
 
 
 class ElectionStructure(LineStructure):
@@ -142,17 +160,18 @@ class ElectionStructure(LineStructure):
 
     def outcome(self, state: WaitQueue, session: int, seq: int) -> Reply | None:
         """See `Structure.outcome`."""
-        return _QUEUED if (session, seq) in _watchers(state) else super().outcome(state, session, seq)
+        is_watch = (session, seq) in _watchers(state) or (session, seq) in _stale(state)
+        return _QUEUED if is_watch else super().outcome(state, session, seq)
 
     def cancel(self, state: WaitQueue, session: int, seq: int) -> Decision:
         """See `Structure.cancel`; a watch waits as well."""
-        if (session, seq) in _watchers(state):
+        if (session, seq) in _watchers(state) or (session, seq) in _stale(state):
             return self.abandon(state, session, seq)
         return super().cancel(state, session, seq)
 
     def waiting(self, state: WaitQueue) -> int:
         """How many requests wait to lead, or to hear who does."""
-        return len(state.waiters) + len(_watchers(state))
+        return super().waiting(state) + len(_watchers(state)) + len(_stale(state))
 
     def grows(self, state: WaitQueue | None, command: Command) -> bool:
         """A request may wait or lead."""
@@ -165,24 +184,32 @@ class ElectionStructure(LineStructure):
     def weight(self, state: WaitQueue) -> int:
         """See `Structure.weight`; a name is counted as if it were as long as it may be."""
         named = len(state.waiters) + len(state.grants) + len(state.revoked)
-        return super().weight(state) + REQUEST_BYTES * len(_watchers(state)) + MAX_LABEL_BYTES * named
+        watching = len(_watchers(state)) + len(_stale(state))
+        return super().weight(state) + REQUEST_BYTES * watching + MAX_LABEL_BYTES * named
 
     def freeze(self, state: WaitQueue) -> Frozen:
         """See `Structure.freeze`."""
         head, tables = super().freeze(state)
-        return Frozen(head, (*tables, Pairs(_watchers(state))))
+        return Frozen(head, (*tables, Pairs(_watchers(state)), Pairs(_stale(state))))
 
     def begin(self, head: Any) -> WaitQueue:
         """See `Structure.begin`."""
         return ElectionLine(*head)
 
     def _table(self, state: WaitQueue, table: int) -> dict[Key, Share]:
-        return super()._table(state, table) if table < WATCHERS else _watchers(state)
+        if table < WATCHERS:
+            return super()._table(state, table)
+        return _watchers(state) if table == WATCHERS else _stale(state)
 
 
 def _watchers(queue: WaitQueue) -> dict[Key, Share]:
     assert isinstance(queue, ElectionLine), "`begin` makes no other"
     return queue.watchers
+
+
+def _stale(queue: WaitQueue) -> dict[Key, Share]:
+    assert isinstance(queue, ElectionLine), "`begin` makes no other"
+    return queue.stale
 
 
 ELECTIONS = ElectionStructure()

@@ -265,7 +265,7 @@ class QueueStructure(Structure[Items]):
     def cancel(self, state: Items, session: int, seq: int) -> Decision:
         """Withdraw a waiter; see `Structure.cancel`."""
         key = (session, seq)
-        if key not in state.getters and key not in state.putters:
+        if key not in state.getters and key not in state.putters and key not in state.dismissed:
             return Decision(state, [NOT_WAITING])
         state.drop(key)
         return self._decided(state, _DONE)
@@ -291,6 +291,15 @@ class QueueStructure(Structure[Items]):
         state.unreserve((session, seq))
         return self._decided(state, _DONE)
 
+    def owes(self, state: Items) -> bool:
+        """See `Structure.owes`."""
+        return bool(state.dismissed)
+
+    def pay(self, state: Items) -> Decision:
+        """See `Structure.pay`."""
+        effects = state.tell()
+        return Decision(state if state.is_needed else None, _DONE, effects)
+
     def involves(self, state: Items, session: int) -> bool:
         """Whether the session waits, or holds a reservation; see `Structure.involves`."""
         return session in state.owners
@@ -301,7 +310,8 @@ class QueueStructure(Structure[Items]):
         held = state.reserved.get(key) or state.revoked.get(key)
         if held is not None:
             return held.reply()
-        return _QUEUED if key in state.getters or key in state.putters else None
+        is_waiting = key in state.getters or key in state.putters or key in state.dismissed
+        return _QUEUED if is_waiting else None
 
     def is_held(self, state: Items, session: int, seq: int) -> bool:
         """Whether the request holds what it reserved; see `Structure.is_held`."""
@@ -309,7 +319,7 @@ class QueueStructure(Structure[Items]):
 
     def waiting(self, state: Items) -> int:
         """How many requests wait."""
-        return len(state.getters) + len(state.putters)
+        return state.count_waiting()
 
     def query(self, state: Items | None, query: Command) -> Reply:
         """Answer the first item that is free or dead, or how many items are free, dead or reserved."""

@@ -12,7 +12,8 @@ Items are numbered in the order in which they came. Who takes one gets the lowes
 that comes back is in its order again. Numbers of fresh items have no gaps: the items alone are kept.
 
 Invariants: while somebody waits for an item there is none that is free; while somebody waits for room there is none;
-a request is in exactly one of `getters`, `putters`, `reserved` and `revoked`, and `owners` knows exactly those.
+a request is in exactly one of `getters`, `putters`, `reserved`, `revoked` and `dismissed`, and `owners` knows exactly
+those.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 
 from casty.distributed.machines.base import MISMATCH, OK, Command, Effect, Frozen, Pairs, Reply
 from casty.distributed.machines.queue_shapes import ENQUEUE, PUT_BACK, REMOVE, SET_ASIDE, SETUP
-from casty.distributed.machines.wait_queue import Key, Owners
+from casty.distributed.machines.wait_queue import Dismissed, Key, Owners, told_of
 
 __all__ = ["Ask", "Item", "Items", "Reservation", "taken"]
 
@@ -92,6 +93,7 @@ class Items:
     __slots__ = (
         "changes",
         "dead",
+        "dismissed",
         "exists",
         "fresh",
         "getters",
@@ -124,6 +126,8 @@ class Items:
         # Ordered: a plain dictionary walks over the holes of all earlier waiters to find its first entry.
         self.getters: OrderedDict[Key, Ask] = OrderedDict()
         self.putters: OrderedDict[Key, bytes] = OrderedDict()
+        self.dismissed: Dismissed = {}
+        """Who waited when the queue was destroyed and is not told yet; as of a line, see `wait_queue`."""
         self.owners = Owners()
         self.size_bytes = 0
         """Of all items, wherever they are, and of those that wait for room."""
@@ -148,7 +152,7 @@ class Items:
     @property
     def is_needed(self) -> bool:
         """Whether anything of it has to be remembered."""
-        return bool(self.exists or self.getters or self.revoked)
+        return bool(self.exists or self.getters or self.revoked or self.dismissed)
 
     def first(self) -> Item | None:
         """Return the item that is next."""
@@ -158,8 +162,12 @@ class Items:
 
     def weight(self) -> int:
         """Return about how many bytes all of it takes."""
-        requests = len(self.getters) + len(self.putters) + len(self.reserved) + len(self.revoked)
-        return QUEUE_BYTES + self.size_bytes + REQUEST_BYTES * requests
+        held = len(self.reserved) + len(self.revoked)
+        return QUEUE_BYTES + self.size_bytes + REQUEST_BYTES * (held + self.count_waiting())
+
+    def count_waiting(self) -> int:
+        """Return how many requests wait, or do as far as anybody can see."""
+        return len(self.getters) + len(self.putters) + len(self.dismissed)
 
     # -- settings
 
@@ -308,7 +316,7 @@ class Items:
 
     def drop(self, key: Key) -> bool:
         """Forget a request, if it is known, what it reserved given back; True if that is dead now."""
-        if self.getters.pop(key, None) is not None:
+        if self.getters.pop(key, None) is not None or self.dismissed.pop(key, None) is not None:
             self.owners.remove(key)
         elif (data := self.putters.pop(key, None)) is not None:
             self.size_bytes -= ITEM_BYTES + len(data)
@@ -338,16 +346,19 @@ class Items:
                 return effects
 
     def destroy(self, reply: Reply) -> list[Effect]:
-        """Tell all who wait, and keep of the rest who has to hear of it."""
-        effects = [Effect(*key, reply) for waiting in (self.getters, self.putters) for key in waiting]
-        for key in [*self.getters, *self.putters]:
-            self.owners.remove(key)
+        """Tell all who wait, or the first part of them, and keep of the rest who has to hear of it."""
+        for waiting in (self.getters, self.putters):
+            self.dismissed.update(dict.fromkeys(waiting, reply))
         self.revoked.update(self.reserved)
         for table in (self.getters, self.putters, self.fresh, self.returned, self.dead, self.reserved):
             table.clear()
         self.exists, self.next, self.life = False, FIRST, 0
         self.size_bytes = sum(ITEM_BYTES + len(revoked.data) for revoked in self.revoked.values())
-        return effects
+        return self.tell()
+
+    def tell(self) -> list[Effect]:
+        """Tell the first of those who are dismissed."""
+        return told_of(self.dismissed, self.owners)
 
     # -- snapshots
 
@@ -355,7 +366,8 @@ class Items:
         """See `Structure.freeze`."""
         head = [self.exists, self.maxsize, self.max_deliveries, self.life, self.next]
         requests = (Pairs(self.revoked), Pairs(self.reserved), Pairs(self.getters), Pairs(self.putters))
-        return Frozen(head, (list(self.fresh), list(self.returned), *requests, Pairs(self.dead)))
+        others = (Pairs(self.dead), Pairs(self.dismissed))
+        return Frozen(head, (list(self.fresh), list(self.returned), *requests, *others))
 
     @staticmethod
     def begin(head: Any) -> Items:
@@ -384,6 +396,9 @@ class Items:
             self.owners.add(key)
             if table == 4:
                 self.getters[key] = Ask(*row)
+                continue
+            if table == 7:
+                self.dismissed[key] = row
                 continue
             self.size_bytes += ITEM_BYTES
             if table == 5:

@@ -21,7 +21,6 @@ from casty.distributed.machines.base import (
     Command,
     Context,
     Decision,
-    Effect,
     Reply,
     Shapes,
 )
@@ -81,12 +80,9 @@ class SemaphoreStructure(LineStructure):
     def _resized(self, queue: WaitQueue, permits: int) -> Decision:
         """Change the number: who waits for more than there will be is told so, or all behind it would wait for ever."""
         before, queue.capacity = queue.capacity, permits
-        effects: list[Effect] = []
         for key in [key for key, share in queue.waiters.items() if share.amount > permits]:
-            effects.append(Effect(key[0], key[1], [MISMATCH, "n", permits, queue.waiters[key].amount]))
-            queue.drop(key)
-        effects.extend(queue.settle())
-        return Decision(queue.kept(), [OK, before], effects)
+            queue.dismissed[key] = [MISMATCH, "n", permits, queue.waiters.pop(key).amount]
+        return self._settled(queue, [OK, before])
 
     def grows(self, state: WaitQueue | None, command: Command) -> bool:
         """A request may wait or hold; a number that was changed is kept."""

@@ -6,6 +6,9 @@ of those tables is, and made anew from them when a snapshot is loaded. A revoked
 destroyed: its owner may not know yet, so it takes its share of any later structure of that name until the owner
 confirmed or its session ended.
 
+What ends or grants many requests does so in parts: who waited when it was destroyed is *dismissed*, still waits as far
+as anybody can see, and is told a part at a time, like those who are granted what became free.
+
 A line exists while somebody holds or waits: with the last of them its record goes, permits included. Tokens grow all
 the same, for the slot counts them, not the record. Only a semaphore with another number of permits than it was created
 with stays until it is destroyed.
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from casty.distributed.machines.base import (
@@ -26,6 +30,7 @@ from casty.distributed.machines.base import (
     OVERLOADED,
     QUEUED,
     RELEASE,
+    SETTLED_AT_ONCE,
     Command,
     Context,
     Decision,
@@ -36,13 +41,19 @@ from casty.distributed.machines.base import (
     Structure,
 )
 
-__all__ = ["INFO", "REQUEST_BYTES", "Key", "LineStructure", "Owners", "Share", "WaitQueue", "release_command"]
+__all__ = [
+    "INFO", "REQUEST_BYTES", "Dismissed", "Key", "LineStructure", "Owners", "Share", "WaitQueue", "release_command",
+    "told_of",
+]  # fmt: skip
 
 Key = tuple[int, int]
 """(session, sequence number) of a request."""
 
 INFO = 2
 """The query who holds, and how many wait; `SlotMachine.query` puts names in the place of sessions."""
+
+DISMISSED = 3
+"""Which table of a dump they are."""
 
 LINE_BYTES = 900
 REQUEST_BYTES = 600
@@ -100,16 +111,29 @@ class Owners:
         return [(session, seq) for seq in self._seqs.get(session, ())]
 
 
+Dismissed = dict[Key, Reply]
+"""Requests that are over and not told yet, with what they are told, in the order of their making."""
+
+
+def told_of(dismissed: Dismissed, owners: Owners, most: int = SETTLED_AT_ONCE) -> list[Effect]:
+    """Tell the first of those who are dismissed."""
+    effects = [Effect(*key, dismissed[key]) for key in islice(dismissed, most)]
+    for session, seq, _ in effects:
+        del dismissed[session, seq]
+        owners.remove((session, seq))
+    return effects
+
+
 class WaitQueue:
-    """The state of one structure. ``capacity == 0``: nobody holds or waits, only revoked holds are left.
+    """The state of one structure. ``capacity == 0``: nobody holds or waits, only what is over is left.
 
     Invariants: nothing is granted beyond `capacity`; the grants' amounts exceed it only where it was made smaller
-    after they were granted; the first waiter does not fit now, and would fit alone; a request is in exactly one of
-    `waiters`, `grants` and `revoked`, and `owners` knows exactly those; `taken` is the sum of the amounts in `grants`
-    and `revoked`; `founded` is 0 if and only if `capacity` is.
+    after they were granted; the first waiter would fit alone, and fits now only while that is owed; a request is in
+    exactly one of `waiters`, `grants`, `revoked` and `dismissed`, and `owners` knows exactly those; `taken` is the sum
+    of the amounts in `grants` and `revoked`; `founded` is 0 if and only if `capacity` is.
     """
 
-    __slots__ = ("capacity", "founded", "grants", "owners", "revoked", "taken", "waiters")
+    __slots__ = ("capacity", "dismissed", "founded", "grants", "owners", "revoked", "taken", "waiters")
 
     def __init__(self, capacity: int, founded: int | None = None) -> None:
         self.capacity = capacity
@@ -119,6 +143,7 @@ class WaitQueue:
         self.waiters: OrderedDict[Key, Share] = OrderedDict()
         self.grants: dict[Key, Share] = {}
         self.revoked: dict[Key, Share] = {}
+        self.dismissed: Dismissed = {}
         self.taken = 0
         self.owners = Owners()
 
@@ -158,6 +183,9 @@ class WaitQueue:
 
     def drop(self, key: Key) -> bool:
         """Forget all about a request; whoever calls this promotes afterwards."""
+        if self.dismissed.pop(key, None) is not None:
+            self.owners.remove(key)
+            return True
         table = self.find(key)
         if table is None:
             return False
@@ -167,11 +195,11 @@ class WaitQueue:
         self.owners.remove(key)
         return True
 
-    def promote(self) -> list[Effect]:
+    def promote(self, most: int = SETTLED_AT_ONCE) -> list[Effect]:
         """Grant to the first waiters what is free, strictly in order: a large request is not starved."""
         effects: list[Effect] = []
         free = self.free()
-        while self.waiters:
+        while self.waiters and len(effects) < most:
             key = next(iter(self.waiters))
             share = self.waiters[key]
             if share.amount > free:
@@ -183,24 +211,30 @@ class WaitQueue:
             effects.append(Effect(key[0], key[1], [OK, share.token]))
         return effects
 
-    def destroy(self) -> list[Effect]:
-        """Tell all waiters, turn all holds into revoked holds."""
-        effects = [Effect(key[0], key[1], _DESTROYED) for key in self.waiters]
-        for key in self.waiters:
-            self.owners.remove(key)
-        self.waiters.clear()
+    def destroy(self) -> None:
+        """Dismiss all waiters, turn all holds into revoked holds; whoever calls this settles afterwards."""
+        self.dismissed.update(dict.fromkeys(self.waiters, _DESTROYED))
+        self.waiters = OrderedDict()
         self.revoked.update(self.grants)
         self.grants.clear()
         self.capacity = self.founded = 0
-        return effects
 
     def settle(self) -> Sequence[Effect]:
-        """Something ended: return what comes of that for others."""
+        """Something ended: return what comes of that for others, or the first part."""
+        if self.dismissed:
+            effects = told_of(self.dismissed, self.owners)
+            return effects + self.promote(SETTLED_AT_ONCE - len(effects))
         return self.promote() if self.waiters else NO_EFFECTS
+
+    def owes(self) -> bool:
+        """Whether there is another part."""
+        if self.dismissed:
+            return True
+        return bool(self.waiters) and next(iter(self.waiters.values())).amount <= self.free()
 
     def has_rest(self) -> bool:
         """Whether something is left besides the capacity, its waiters and grants."""
-        return bool(self.revoked)
+        return bool(self.revoked or self.dismissed)
 
     def kept(self) -> WaitQueue | None:
         """Return what stays: a capacity while somebody holds or waits or it was resized; nothing without a rest."""
@@ -220,15 +254,16 @@ class LineStructure(Structure[WaitQueue]):
         reply = queue.ask(amount, ctx, may_wait)
         return Decision(queue if queue.grants or queue.waiters else queue.kept(), reply)
 
-    def _settled(self, queue: WaitQueue, reply: Reply, gone: int = 0) -> Decision:
-        effects = queue.settle()
+    def _settled(self, queue: WaitQueue, reply: Reply, gone: int = 0, *, is_owing: bool = False) -> Decision:
+        """Something ended. Where it owes already, parts are under way: what ended has its turn in one of these."""
+        effects = NO_EFFECTS if is_owing else queue.settle()
         return Decision(queue.kept(), reply, effects, gone)
 
     def _destroyed(self, queue: WaitQueue | None) -> Decision:
         if queue is None or not queue.capacity:
             return Decision(queue, [OK, False])
-        effects = queue.destroy()
-        return Decision(queue.kept(), [OK, True], effects)
+        queue.destroy()
+        return self._settled(queue, [OK, True])
 
     def _released(self, queue: WaitQueue | None, key: Key) -> Decision:
         """End a hold. That of a destroyed structure was lost already, but here its owner confirms it."""
@@ -237,27 +272,39 @@ class LineStructure(Structure[WaitQueue]):
         held = key in queue.grants
         if not held and key not in queue.revoked:
             return Decision(queue, [OK, False])
+        is_owing = queue.owes()
         queue.drop(key)
-        return self._settled(queue, [OK, held], gone=key[1])
+        return self._settled(queue, [OK, held], gone=key[1], is_owing=is_owing)
 
     def cancel(self, state: WaitQueue, session: int, seq: int) -> Decision:
         """Withdraw a waiter; see `Structure.cancel`."""
         key = (session, seq)
-        if key not in state.waiters:
+        if key not in state.waiters and key not in state.dismissed:
             return Decision(state, _NOT_WAITING)
+        is_owing = state.owes()
         state.drop(key)
-        return self._settled(state, _DONE)
+        return self._settled(state, _DONE, is_owing=is_owing)
 
     def abandon(self, state: WaitQueue, session: int, seq: int) -> Decision:
         """Remove waiter, hold or revoked hold; see `Structure.abandon`."""
+        is_owing = state.owes()
         if not state.drop((session, seq)):
             return Decision(state, _DONE)
-        return self._settled(state, _DONE)
+        return self._settled(state, _DONE, is_owing=is_owing)
 
     def end_session(self, state: WaitQueue, session: int) -> Decision:
         """Give back exactly what the session had; see `Structure.end_session`."""
+        is_owing = state.owes()
         for key in state.owners.of(session):
             state.drop(key)
+        return self._settled(state, _DONE, is_owing=is_owing)
+
+    def owes(self, state: WaitQueue) -> bool:
+        """See `Structure.owes`."""
+        return state.owes()
+
+    def pay(self, state: WaitQueue) -> Decision:
+        """See `Structure.pay`."""
         return self._settled(state, _DONE)
 
     def involves(self, state: WaitQueue, session: int) -> bool:
@@ -271,7 +318,7 @@ class LineStructure(Structure[WaitQueue]):
         if share is not None:
             # A revoked hold was granted before: its repetition hears so as well, and of the loss by keep-alive.
             return [OK, share.token]
-        return _QUEUED if key in state.waiters else None
+        return _QUEUED if key in state.waiters or key in state.dismissed else None
 
     def is_held(self, state: WaitQueue, session: int, seq: int) -> bool:
         """Whether the request holds what it was granted; see `Structure.is_held`."""
@@ -293,16 +340,16 @@ class LineStructure(Structure[WaitQueue]):
 
     def waiting(self, state: WaitQueue) -> int:
         """How many requests wait."""
-        return len(state.waiters)
+        return len(state.waiters) + len(state.dismissed)
 
     def weight(self, state: WaitQueue) -> int:
-        """Return about what waiters, grants and revoked holds take."""
-        requests = len(state.waiters) + len(state.grants) + len(state.revoked)
+        """Return about what waiters, grants, revoked holds and those who are dismissed take."""
+        requests = len(state.waiters) + len(state.grants) + len(state.revoked) + len(state.dismissed)
         return LINE_BYTES + REQUEST_BYTES * requests
 
     def freeze(self, state: WaitQueue) -> Frozen:
         """See `Structure.freeze`. Revoked, granted, waiting: a session's requests come in the order of their making."""
-        tables = (state.revoked, state.grants, state.waiters)
+        tables: tuple[dict[Any, Any], ...] = (state.revoked, state.grants, state.waiters, state.dismissed)
         return Frozen([state.capacity, state.founded], tuple(Pairs(table) for table in tables))
 
     def begin(self, head: Any) -> WaitQueue:
@@ -311,6 +358,11 @@ class LineStructure(Structure[WaitQueue]):
 
     def extend(self, state: WaitQueue, table: int, rows: Sequence[Any]) -> None:
         """See `Structure.extend`."""
+        if table == DISMISSED:
+            for (session, seq), reply in rows:
+                state.dismissed[session, seq] = reply
+                state.owners.add((session, seq))
+            return
         into = self._table(state, table)
         for (session, seq), share in rows:
             into[(session, seq)] = Share(*share)

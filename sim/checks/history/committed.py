@@ -23,10 +23,10 @@ from casty.wire.codec import default_codec
 from casty.wire.pack import unpack
 
 from ...history import OK as OK_OUTCOME
-from ...history import Operation
+from ...history import UNKNOWN, Operation
 from ...plans.keys import LARGE_BYTES, key_of, number_in
 from .linearizability import Model, State
-from .queue_rows import MOVED, Row
+from .queue_rows import MOVED, REVIVED, Row
 
 __all__ = ["CommandLog", "Committed", "hidden", "is_explained_by", "kept_order"]
 
@@ -90,7 +90,7 @@ class CommandLog:
     def moved(self, entity: str) -> list[Operation]:
         """Return what came back to a queue, as operations of nobody."""
         rows = [one for rows in self._commands.get((KIND_NAMES[QUEUE], entity), {}).values() for one in rows]
-        return [hidden(one, at) for at, one in enumerate(rows) if one.command[0] == MOVED]
+        return [hidden(one, at) for at, one in enumerate(rows) if one.command[0] in (MOVED, REVIVED)]
 
     def ended(self, name: bytes, t_ns: int) -> None:
         """Note that the time to live of a key of a map was over."""
@@ -118,7 +118,7 @@ def kept_order(operations: Sequence[Operation], committed: Sequence[Committed]) 
             order.append(Operation(_EXPIRE, "", "map.expire", "", {"at_ns": one.t_ns}, 0))
             continue
         effect, answer = _plain(one)
-        if one.command[0] == MOVED:
+        if one.command[0] in (MOVED, REVIVED):
             order.append(hidden(one, len(order)))
             continue
         alike = waiting.get(effect, [])
@@ -135,10 +135,11 @@ def kept_order(operations: Sequence[Operation], committed: Sequence[Committed]) 
 
 def hidden(one: Committed, at: int) -> Operation:
     """Return what nobody asked for as an operation that took no time."""
-    _, data, place = one.command
+    word, data, place = one.command
     args = {"value": _value(data), "place": place}
-    operation = Operation(-1 - at, "slot", "queue.moved", "", args, one.t_ns)
-    operation.outcome, operation.return_ns = OK_OUTCOME, one.t_ns
+    operation = Operation(-1 - at, "slot", f"queue.{word}", "", args, one.t_ns)
+    operation.outcome = UNKNOWN if word == REVIVED else OK_OUTCOME
+    operation.return_ns = one.t_ns
     return operation
 
 

@@ -182,7 +182,7 @@ def _queue(state: State, operation: Operation) -> State | None:
         if operation.is_ok and operation.value != front:
             return None
         return (count, free[1:], (*out, free[0]), dead) if free else state
-    if word in ("ack", "moved"):
+    if word in ("ack", "moved", "revived"):
         return _gone_or_back(state, operation)
     if word == "nack":
         is_known = any(item[1] == operation.args["value"] for item in out)
@@ -196,6 +196,9 @@ def _gone_or_back(state: State, operation: Operation) -> State | None:
         return state
     count, free, out, dead = state or (0, (), (), ())
     item = next((one for one in out if one[1] == operation.args["value"]), None)
+    if item is None and operation.kind == "queue.revived":
+        item = next((one for one in dead if one[1] == operation.args["value"]), None)
+        dead = tuple(one for one in dead if one is not item)
     if item is None:
         return None
     rest = tuple(one for one in out if one is not item)

@@ -150,6 +150,7 @@ class StepChecks:
         What its clients know of the former one they may still act on, until they hear that it is gone.
         """
         self._past = self.counts
+        self.slots.memory_is_lost()
         commands, on_applied, map_changes = self.slots.commands, self.slots.on_applied, self.slots.map_changes
         self.logs = Logs(self._committed, self._led, self._inherits, self._changes)
         self.slots = self._fresh_slots()

@@ -8,7 +8,7 @@ itself believes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +131,25 @@ class LedgerChecks:
             )
         if log.base != known.base:
             self._check_snapshot(home.entity_id, known, log)
+
+    def written(self, entity_id: str, first: int, events: Sequence[object]) -> None:
+        """A journal took events from a number on; those that it had before are the same."""
+        known = self.ledger(entity_id)
+        for number, entry in enumerate(events, first):
+            data = default_codec().encode(entry)
+            if number == len(known.data) + 1:
+                self._append(entity_id, known, data)
+            elif not 0 < number <= len(known.data) or known.data[number - 1] != data:
+                self._broken(45, entity_id, f"{entry} is written as event {number} of {len(known.data)}")
+        self._count("events written to a journal")
+
+    def kept(self, entity_id: str, number: int, state: object) -> None:
+        """A journal keeps a snapshot."""
+        known = self.ledger(entity_id)
+        self._count("snapshots kept")
+        if number >= len(known.sums) or state != known.sums[number]:
+            text = f"the snapshot of event {number} is {state}, the events give another state"
+            self._broken(45, entity_id, text)
 
     def _append(self, entity_id: str, known: _Ledger, data: bytes) -> None:
         entry: Any = default_codec().decode(data)

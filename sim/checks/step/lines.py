@@ -5,7 +5,7 @@ What each request asked for is remembered from its command, not read from the st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from casty.distributed.machines.base import DESTROY, ELECTION, LOCK, OK, RELEASE, RESIZE, RW_LOCK, SEMAPHORE
@@ -28,10 +28,13 @@ class Lines:
     ----------
     broken
         Told of a violation: its number, the index of the entry, and what is wrong.
+    debts
+        Returns the entities that are to tell more by further entries.
     """
 
-    def __init__(self, broken: Broken) -> None:
+    def __init__(self, broken: Broken, debts: Callable[[], Container[Entity]]) -> None:
         self._broken = broken
+        self._debts = debts
         self._writers: dict[Request, None] = {}
         """Requests to write; the slot gives no number twice."""
         self._granted: dict[Entity, int] = {}
@@ -97,14 +100,15 @@ class Lines:
                 28, index, f"{entity[1]!r} has {line.capacity} permits with {len(line.grants)} grants"
             )
         is_watched = entity[0] == ELECTION and line.watchers
-        if not (is_used or line.revoked or is_watched):
+        if not (is_used or line.revoked or is_watched or entity in self._debts()):
             self._broken(9, index, f"{entity[1]!r} has a record, yet nobody holds or waits")
         if line.capacity and any(share.amount > line.capacity for share in line.waiters.values()):
             self._broken(27, index, f"{entity[1]!r} has waiters for more than the {line.capacity} there are")
         first = next(iter(line.waiters.values()), None)
-        if first is not None and taken + revoked + first.amount <= line.capacity:
+        fits = first is not None and taken + revoked + first.amount <= line.capacity
+        if (fits or line.dismissed) and entity not in self._debts():
             self._broken(
-                27, index, f"{entity[1]!r} has what its first waiter asks for, and does not grant it"
+                27, index, f"{entity[1]!r} has what its first waiter is to be told, and never tells it"
             )
 
     def _check_alone(self, index: int, entity: Entity, line: Any) -> None:
@@ -128,6 +132,6 @@ class Lines:
         """Whoever watches knows of the present leader, or would have been told (27)."""
         leader = next((share.token for share in line.grants.values()), 0)
         for request, share in line.watchers.items():
-            if share.token != leader:
+            if share.token != leader and entity not in self._debts():
                 text = f"{request} was not told of {leader}, and knows of {share.token}"
                 self._broken(27, index, f"{entity[1]!r}: {text}")

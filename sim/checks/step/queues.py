@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from casty.cluster.slots.machine import SlotMachine
+from casty.cluster.slots.records import record_key
 from casty.cluster.slots.schema import ABANDON, COMMAND
 from casty.distributed.machines.base import DESTROY, OK, QUEUE, QUEUED
 from casty.distributed.machines.queue_shapes import (
@@ -23,13 +24,15 @@ from casty.distributed.machines.queue_shapes import (
     NACK,
     PUT,
     PUT_BACK,
+    REMOVE,
     REQUEUE,
     RESERVE,
+    SET_ASIDE,
     TAKE_DEAD,
 )
-from casty.distributed.machines.record import BEGIN
+from casty.distributed.machines.record import BEGIN, Record
 
-from ..history.queue_rows import DEAD, FREE, MOVED, RESERVED, Row
+from ..history.queue_rows import DEAD, FREE, MOVED, RESERVED, REVIVED, Row
 from .records import unwrapped
 
 __all__ = ["QueueItems"]
@@ -71,6 +74,8 @@ class QueueItems:
         self._taken: dict[tuple[bytes, int], Taken] = {}
         """By name and life: the numbers that were handed out for good, to which request, and their bytes."""
         self._acked: dict[tuple[bytes, int], dict[int, None]] = {}
+        self._bytes: dict[tuple[bytes, int], dict[int, bytes]] = {}
+        """By name and life: every item that was ever there."""
         self._asked: dict[Key, Sequence[Any]] = {}
         """Requests that wait, and what they ask for."""
         self._moved: list[Row] = []
@@ -125,6 +130,25 @@ class QueueItems:
             self.rows.append(row)
         self.rows += moved
 
+    def revived(self, machine: SlotMachine) -> list[Row]:
+        """Return what may be free again when all memory is lost: what is reserved, and what left off the record."""
+        rows: list[Row] = []
+        for kind, name in list(machine.entities):
+            seen = _seen(machine, name) if kind == QUEUE else None
+            if seen is None:
+                continue
+            record: Record | None = machine.entities.get(record_key((QUEUE, name)))
+            tail = () if record is None else record.tail
+            numbers = [number for number, row in seen.items.items() if row[0] == RESERVED]
+            numbers += [change[1] for change in tail if change[0] in (REMOVE, SET_ASIDE)]
+            known = self._bytes.get((name, seen.life), {})
+            rows += [
+                Row(name, REVIVED, (known[number], FREE), None)
+                for number in dict.fromkeys(numbers)
+                if number in known
+            ]
+        return rows
+
     # -- one queue
 
     def _check_state(self, machine: SlotMachine, name: bytes) -> None:
@@ -145,7 +169,9 @@ class QueueItems:
         places = [*_places(state)]
         if len(places) != len({number for number, *_ in places}):
             self._report(38, f"queue {name!r}: an item is in two places: {sorted(places)[:20]}")
-        for session, seq in (*state.reserved, *state.getters, *state.putters, *state.revoked):
+        for session, seq in (
+            *state.reserved, *state.getters, *state.putters, *state.revoked, *state.dismissed,
+        ):  # fmt: skip
             if session not in machine.sessions:
                 self._report(24, f"queue {name!r} has request {(session, seq)} of a session that is gone")
 
@@ -163,6 +189,9 @@ class QueueItems:
     ) -> None:
         taken, acked = self._of(name, now)
         same = was if was is not None and was.life == now.life else Seen(now.life, {}, 1, 0, 0)
+        self._bytes.setdefault((name, now.life), {}).update(
+            {number: row[1] for number, row in now.items.items()}
+        )
         handed: dict[int, Key] = {}
         revived = put_back = 0
         for key, answer in answers.items():

@@ -50,11 +50,12 @@ def usage_of(machine: SlotMachine, session: int | None = None) -> Usage:
     waiting = 0
     for (kind, _), state in machine.entities.items():
         if kind in HOLDING_KINDS:
-            waiting += len(state.waiters) + (len(state.watchers) if kind == ELECTION else 0)
+            waiting += len(state.waiters) + len(state.dismissed)
+            waiting += len(state.watchers) + len(state.stale) if kind == ELECTION else 0
         elif kind == BARRIER:
-            waiting += len(state.arrivals)
+            waiting += len(state.arrivals) + len(state.dismissed)
         elif kind == QUEUE:
-            waiting += len(state.getters) + len(state.putters)
+            waiting += len(state.getters) + len(state.putters) + len(state.dismissed)
     known = None if session is None else machine.sessions.get(session)
     of_session = 0 if known is None else len(known.waits)
     return Usage(len(machine.entities), len(machine.sessions), waiting, of_session)

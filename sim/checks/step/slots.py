@@ -11,14 +11,17 @@ from typing import Any
 
 from casty.cluster.slots.lifetimes import Lifetimes
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
+from casty.cluster.slots.records import record_key
 from casty.cluster.slots.schema import (
     ABANDON,
+    APPENDED,
     CANCEL,
     CLOSE,
     COMMAND,
     EXPIRE,
     LAPSE,
     OPENINGS,
+    SETTLE,
 )
 from casty.consensus import Entry
 from casty.distributed.machines import map as maps
@@ -27,6 +30,7 @@ from casty.distributed.machines.base import (
     BUSY,
     DESTROY,
     ELECTION,
+    EVENTS,
     EXPIRED,
     HOLDING_KINDS,
     LOCK,
@@ -39,6 +43,7 @@ from casty.distributed.machines.base import (
     WITHDRAWN,
 )
 from casty.distributed.machines.lock import ACQUIRE, RELEASE, TRY_ACQUIRE
+from casty.distributed.machines.record import RESTORE, Record
 from casty.distributed.machines.registry import STRUCTURES
 from casty.wire.pack import unpack
 
@@ -98,8 +103,8 @@ class Slots:
         self.map_changes = MapChanges()
         self._generation = generation
         self._on_expired = on_expired
-        self.on_applied: Callable[[SlotMachine, int, bytes], None] = _nothing
-        """Told of each command that was applied: the machine, and the entity's kind and name."""
+        self.on_applied: list[Callable[[SlotMachine, int, bytes], None]] = []
+        """Who is told of whatever an applied entry may have changed: the machine, and the entity's kind and name."""
         self.shadows: dict[GroupKey, ShadowSlot] = {}
         self.counts: dict[str, int] = {}
 
@@ -117,7 +122,10 @@ class Slots:
         ending = (
             [name for name in plain[2] if (MAP, name) in shadow.machine.entities] if plain[0] == LAPSE else []
         )
+        is_hidden = _is_hidden(shadow.machine, plain)
         reply = shadow.apply(index, plain, entry.data)
+        if is_hidden and not _is_hidden(shadow.machine, plain):
+            self._restored(key[0], shadow.machine, plain[6])
         if reply is not None:
             command, answer = unwrapped(plain[5], plain[7], reply)
             self.commands.take(plain[5], plain[6], self._now_ns(), command, answer)
@@ -128,8 +136,15 @@ class Slots:
         for name in ending:
             if (MAP, name) not in shadow.machine.entities:
                 self._ended(key[0], name)
-        if plain[0] == COMMAND:
-            self.on_applied(shadow.machine, plain[5], plain[6])
+        for kind, name in [*shadow.touched, *((MAP, name) for name in ending)]:
+            for tell in self.on_applied:
+                tell(shadow.machine, kind, name)
+
+    def memory_is_lost(self) -> None:
+        """All that the slots knew is gone: what was reserved is free in the next cluster, if it is on record."""
+        for shadow in self.shadows.values():
+            for row in shadow.queues.revived(shadow.machine):
+                self.commands.take_row(row, self._now_ns())
 
     def _map_changed(
         self, slot: int, machine: SlotMachine, name: bytes, command: Sequence[Any], answer: Sequence[Any]
@@ -141,6 +156,12 @@ class Slots:
             what = maps.WAS_DELETED if command[0] == DESTROY else maps.WAS_PUT
             self.map_changes.take(slot, name, self._now_ns(), value, what)
 
+    def _restored(self, slot: int, machine: SlotMachine, name: bytes) -> None:
+        """A key of a map is there as it was on record: for whoever watches it that is a change."""
+        value = maps.value_of(machine.entities.get((MAP, name)))
+        if value is not None:
+            self.map_changes.take(slot, name, self._now_ns(), value, maps.WAS_PUT)
+
     def _ended(self, slot: int, name: bytes) -> None:
         """The time to live of a key was over."""
         self.map_changes.take(slot, name, self._now_ns(), None, maps.HAS_ENDED)
@@ -148,13 +169,17 @@ class Slots:
         self.counts["keys ended"] = self.counts.get("keys ended", 0) + 1
 
 
+def _is_hidden(machine: SlotMachine, plain: list[Any]) -> bool:
+    """Whether an entry is of a key of a map of which nobody may see anything before it is restored."""
+    if plain[0] != COMMAND or plain[5] != MAP or plain[7][0] != RESTORE:
+        return False
+    record: Record | None = machine.entities.get(record_key((MAP, plain[6])))
+    return record is not None and not record.is_live and not record.had_state
+
+
 def _in_line(kind: int, state: Any) -> Sequence[tuple[int, int]]:
     """Return the requests that wait, first come first; of a queue those that wait for an item: others wait for room."""
     return [*(state.getters if kind == QUEUE else state.waiters)]
-
-
-def _nothing(machine: SlotMachine, kind: int, name: bytes) -> None:
-    """Nobody wants to know."""
 
 
 class ShadowSlot:
@@ -170,6 +195,8 @@ class ShadowSlot:
     ) -> None:
         self.machine = SlotMachine(limits, generation, lifetimes)
         self.applied = 0
+        self.touched: list[Entity] = []
+        """What the entry that was applied last may have changed; not the keys whose time to live it ended."""
         self._key = key
         self._counts = counts
         self._limits = limits
@@ -178,13 +205,13 @@ class ShadowSlot:
         self._tokens: dict[Entity, int] = {}
         self._waiting: dict[Entity, list[tuple[int, int]]] = {}
         self.queues = QueueItems(lambda number, text: self._broken(number, self.applied, text))
-        self._lines = Lines(self._broken)
+        self._lines = Lines(self._broken, lambda: self.machine.debts)
 
     def apply(self, index: int, plain: list[Any], data: bytes) -> list[Any] | None:
         """Apply one entry and check what it did; return the answer to a command that was not answered before."""
         kind = plain[0]
         is_new = kind == COMMAND and (plain[1], plain[2]) not in self._answers
-        touched = self._touched(plain)
+        touched = self.touched = self._touched(plain)
         before = self._parties(touched)
         waiters = self._waiters(plain)
         self.queues.before(self.machine, touched)
@@ -229,10 +256,14 @@ class ShadowSlot:
     def _touched(self, plain: list[Any]) -> list[Entity]:
         if plain[0] == COMMAND:
             return [(plain[5], plain[6])]
+        if plain[0] == APPENDED:
+            return [(EVENTS, plain[1])]
         if plain[0] == CANCEL:
             return [(plain[3], plain[4])]
         if plain[0] == ABANDON:
             return list(dict.fromkeys((row[1], row[2]) for row in plain[3]))
+        if plain[0] == SETTLE:
+            return [(plain[1], plain[2])]
         session = self.machine.sessions.get(plain[1]) if plain[0] in (CLOSE, EXPIRE) else None
         return [] if session is None else list(session.entities)
 
@@ -368,8 +399,9 @@ class ShadowSlot:
     @staticmethod
     def _requests(entity: Entity, state: Any) -> list[tuple[int, int]]:
         tables = (state.arrivals,) if entity[0] == BARRIER else (state.grants, state.waiters, state.revoked)
+        tables = (*tables, state.dismissed)
         if entity[0] == ELECTION:
-            tables = (*tables, state.watchers)
+            tables = (*tables, state.watchers, state.stale)
         return [key for table in tables for key in table]
 
     def _check_tokens(self, index: int, entity: Entity, line: Any) -> None:

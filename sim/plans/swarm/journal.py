@@ -1,6 +1,9 @@
-"""Plans of the scenario ``journal``: who has the journal, how it fails, and when the cluster loses all its memory.
+"""Plans with a journal: who has it, how it fails, and when the cluster loses all its memory.
 
-In half of the plans everybody has it, and all nodes end at once while calls are under way. In the others some clients
+They are those of the scenario ``journal``, and every second one of ``entities``, where everybody has it.
+
+In half of the plans of ``journal`` everybody has it, and all nodes end at once while calls are under way. In the others
+some clients
 use the same structures without it: what those are told is as durable as the replicas are, so there the cluster loses
 its memory only at the end, after everything was put on record by a use of somebody who has the journal.
 """
@@ -10,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..plan import FaultEvent
-from .dice import SECOND_US, Cast, Dice
+from .dice import MIN_FOR_CRASH, SECOND_US, Cast, Dice
+from .ledgers import ENTITIES
 
 __all__ = ["JOURNAL", "NOT_RECORDED", "Recorded"]
 
@@ -48,6 +52,8 @@ class Recorded:
         """How many of the clients have the journal."""
         if dice.scenario == JOURNAL:
             self.journaled = dice.between("journaled", 0, 1, clients - 1) if self._has_strangers else clients
+        elif dice.scenario == ENTITIES and dice.one_in("entities-on-record", 0, 2):
+            self.journaled = clients
 
     def callers(self, structure: str, clients: Sequence[str]) -> Sequence[str]:
         """Return which clients may use a structure."""
@@ -55,7 +61,7 @@ class Recorded:
 
     def faults(self, cast: Cast) -> list[FaultEvent]:
         """Draw what happens to the journal, to those who use it, and to the memory of all nodes."""
-        if self._dice.scenario != JOURNAL:
+        if not self.journaled:
             return []
         users = [*cast.nodes, *cast.clients[: self.journaled]]
         wrongs = self._dice.between("wrong-count", 0, 1, 5)
@@ -66,6 +72,9 @@ class Recorded:
         if not self._has_strangers:
             count = self._dice.between("blackout-count", 0, 1, 2)
             faults += [self._blackout(number, cast) for number in range(count)]
+        if self._dice.scenario == ENTITIES and len(cast.nodes) >= MIN_FOR_CRASH:
+            count = self._dice.between("written-count", 0, 0, 3)
+            faults += [self._written(number, cast) for number in range(count)]
         return faults
 
     def _wrong(self, number: int, users: Sequence[str], cast: Cast) -> FaultEvent:
@@ -90,6 +99,14 @@ class Recorded:
         )
         duration_us = 1000 * dice.between("between-for", number, 10, 3_000)
         return FaultEvent(at_us, "client_crash", ("@waiter",), duration_us, trigger=trigger)
+
+    def _written(self, number: int, cast: Cast) -> FaultEvent:
+        """Draw the end of a node whose entity's events were just put on record: nobody was told of them yet."""
+        dice = self._dice
+        at_us = dice.between("written-at", number, 0, cast.duration_us * 9 // 10)
+        trigger = ("written", dice.between("written-nth", number, 1, 6), 0)
+        duration_us = 1000 * dice.between("written-for", number, 0, 2_000)
+        return FaultEvent(at_us, "crash", ("@writer",), duration_us, trigger=trigger, after_ready=True)
 
     def _blackout(self, number: int, cast: Cast) -> FaultEvent:
         dice = self._dice

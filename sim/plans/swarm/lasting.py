@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..plan import PlannedOperation
 from .dice import EVERYTHING, SECOND_US, Cast, Dice, duration_of
+from .journal import JOURNAL
 
 __all__ = ["LASTING_ARGUMENTS", "LONGEST_TTL_S", "Lasting"]
 
@@ -53,7 +54,7 @@ class Lasting:
     def operations(self) -> list[PlannedOperation]:
         """Draw all of them."""
         dice = self._dice
-        if dice.scenario not in ("map", *EVERYTHING) or not dice.is_on("more", "lasting"):
+        if dice.scenario not in ("map", JOURNAL, *EVERYTHING) or not dice.is_on("more", "lasting"):
             return []
         part = self._cast.duration_us / (duration_of(dice.scenario) * SECOND_US)
         kinds = [kind for kind, weight in _WEIGHTS for _ in range(weight)]

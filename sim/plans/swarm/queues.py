@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..plan import PlannedOperation
 from .dice import EVERYTHING, SECOND_US, Cast, Dice
+from .journal import JOURNAL
 
 __all__ = ["JOBS", "JOB_ARGUMENTS", "Jobs", "settings_of"]
 
@@ -62,7 +63,7 @@ class Jobs:
     def operations(self) -> list[PlannedOperation]:
         """Draw all of them."""
         dice = self._dice
-        if dice.scenario not in ("queue", *EVERYTHING) or not dice.is_on("jobs", "queue"):
+        if dice.scenario not in ("queue", JOURNAL, *EVERYTHING) or not dice.is_on("jobs", "queue"):
             return []
         rate = dice.between("jobs-rate", 0, 2, 5 if dice.scenario == "queue" else 3)
         count = rate * self._cast.duration_us // SECOND_US

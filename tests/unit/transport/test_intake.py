@@ -11,8 +11,9 @@ from casty.config import SECOND_NS, Settings
 from casty.errors import MessageTooLarge
 from casty.ports import LinkHandler
 from casty.transport.acceptor import Acceptor
-from casty.transport.connection import MISSED_PINGS, Connection
+from casty.transport.connection import Connection
 from casty.transport.intake import CLIENT, FLOOD_NS, FULL_BYTES, TURN_NS, WINDOW_NS, Intake, Share
+from casty.transport.link_watch import MISSED_PINGS
 from casty.transport.output_batch import OutputBatch
 from casty.wire import frames
 from casty.wire.framing import APART_BYTES, frame

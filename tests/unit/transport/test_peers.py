@@ -9,7 +9,8 @@ import pytest
 
 from casty.address import NodeAddress
 from casty.config import SECOND_NS, Settings
-from casty.transport.connection import MISSED_PINGS, Connection
+from casty.transport.connection import Connection
+from casty.transport.link_watch import MISSED_PINGS
 from casty.transport.output_batch import OutputBatch
 from casty.transport.peers import Peer, Peers
 from casty.wire import frames

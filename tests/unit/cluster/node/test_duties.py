@@ -80,6 +80,12 @@ def test_a_slot_is_handed_over_once_in_two_times_to_live() -> None:
     assert [led.tick(at_s) for at_s in (100, 101, 119, 120, 121)] == [1, 1, 1, 2, 2]
 
 
+def test_who_began_to_lead_lately_does_not_give_back_what_it_was_given() -> None:
+    led = Led()
+    led.core.leader_since_ns = 100 * SECOND_NS
+    assert [led.tick(at_s) for at_s in (100, 102.9, 103)] == [0, 0, 1]
+
+
 def test_a_hand_over_is_said_at_once_where_nothing_else_goes_on() -> None:
     led = Led()
     led.tick(100)

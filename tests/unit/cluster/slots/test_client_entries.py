@@ -6,9 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casty.cluster.slots.schema import CLOSE, COMMAND, OPEN, applicable, may_be_of_client
+from casty.cluster.slots import schema
+from casty.cluster.slots.schema import (
+    APPENDED,
+    CLOSE,
+    COMMAND,
+    EXPIRE,
+    LAPSE,
+    OPEN,
+    applicable,
+    may_be_of_client,
+)
 from casty.distributed.machines.base import COUNTER, EVENTS, RECORD
 from casty.distributed.machines.events import OPEN as OPEN_LOG
+from casty.errors import RemoteProtocolError
 from casty.limits import MAX_NUMBER
 from casty.wire.pack import pack
 
@@ -28,6 +39,13 @@ def test_a_command_is_a_clients_by_its_kind(numbers: tuple[int, ...], kind: int,
 @pytest.mark.parametrize("entry", [[OPEN, b"attempt", b"gateway"], [CLOSE, 5], [99], [COMMAND]])
 def test_other_entries_are_judged_elsewhere(entry: list[object]) -> None:
     assert may_be_of_client(pack(entry))
+
+
+@pytest.mark.parametrize("entry", [[EXPIRE, 5], [LAPSE, 5, []], [APPENDED, b"log", b"writer", 0, [b"event"]]])
+def test_what_only_a_leader_proposes_is_taken_of_no_gateway(entry: list[object]) -> None:
+    assert applicable(pack(entry)) == entry
+    with pytest.raises(RemoteProtocolError, match="only a leader"):
+        schema.check_entry(pack(entry))
 
 
 @given(st.binary(max_size=30))

@@ -17,6 +17,8 @@ from tests.unit.cluster.replica_world import World
 TICK_NS = 10_000_000
 PROOF = b"sixteen bytes it"
 BEGIN = [b"", 0, NOTHING, b""]
+K = pack(["k", b""])[: -len(pack(b""))]
+"""What all keys of the map begin with."""
 
 
 class ReplySink:
@@ -126,21 +128,21 @@ def test_a_heartbeat_lets_go_of_what_nobody_asks_for(leader: Leader) -> None:
 
 
 def test_a_watcher_is_answered_by_the_change_and_other_reads_as_ever(leader: Leader) -> None:
-    begun = leader.read(b"k", WATCH, *BEGIN, 1000)
+    begun = leader.read(K, WATCH, *BEGIN, 1000)
     assert begun[1][1:] == [True, [], [b"", None, []]]
-    assert leader.read(b"k", WATCH, *begun[1][0], 1000) is None
+    assert leader.read(K, WATCH, *begun[1][0], 1000) is None
     call = leader.calls
     leader.do(b"other", PUT, b"v")
     assert call not in leader.answers.replies
-    leader.do(b"k1", PUT, b"v")
-    assert leader.answers.replies[call][1][2] == [[b"k1", b"v", 0]]
-    assert leader.read(b"k", ENTRIES, b"") == [OK, [[[b"k1", b"v"]], False]]
+    leader.do(K + b"1", PUT, b"v")
+    assert leader.answers.replies[call][1][2] == [[K + b"1", b"v", 0]]
+    assert leader.read(K, ENTRIES, b"") == [OK, [[[K + b"1", b"v"]], False]]
     assert leader.replica.feed_bytes() > 0
 
 
 def test_who_watches_hears_that_the_leadership_ended(leader: Leader) -> None:
-    begun = leader.read(b"k", WATCH, *BEGIN, 1000)
-    assert leader.read(b"k", WATCH, *begun[1][0], 1000) is None
+    begun = leader.read(K, WATCH, *BEGIN, 1000)
+    assert leader.read(K, WATCH, *begun[1][0], 1000) is None
     leader.world.elect("b")
     assert leader.answers.replies[leader.calls][0] == NOT_LEADER
     assert begun[1][0][2] == ALL and leader.replica.feed_bytes() == 0

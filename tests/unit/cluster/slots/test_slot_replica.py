@@ -7,6 +7,8 @@ from typing import Any, cast
 import pytest
 
 from casty.cluster.multiraft.proposals import BUSY, EXPIRED, UNKNOWN
+from casty.cluster.recovery.renewal import renew
+from casty.cluster.slots.applied import TOKEN_BITS
 from casty.cluster.slots.schema import (
     ABANDON,
     CANCEL,
@@ -20,7 +22,9 @@ from casty.consensus import Entry
 from casty.distributed.machines.base import BAD, COUNTER, DESTROY, LOCK, OK, RELEASE
 from casty.distributed.machines.counter import ADD
 from casty.distributed.machines.lock import ACQUIRE
+from casty.distributed.machines.record import RECORDED
 from casty.errors import RemoteProtocolError
+from casty.limits import MAX_GENERATION
 from casty.wire.pack import pack
 from tests.unit.cluster.replica_world import TTL_S, World
 
@@ -195,3 +199,15 @@ def test_a_leadership_that_ended_and_came_back_between_two_looks_begins_anew(lea
     leader.replica.role_changed(leader.group)
     assert leader.replica.leader is not None and leader.replica.leader is not before
     assert answers.replies == [[UNKNOWN]], "the first call's only: the second was proposed in this term"
+
+
+def test_nobody_moves_the_tokens_of_a_slot_to_the_end_of_generations(leader: Leader) -> None:
+    believed = MAX_GENERATION // 2 + leader.world.clock.wall_s() - 1
+    asked = leader.command(1, LOCK, b"l", RECORDED, b"journal", believed, [ACQUIRE])
+    assert asked[0] == OK and asked[1] >> TOKEN_BITS == believed
+    for seq, generation in enumerate((believed + 1, MAX_GENERATION), 2):
+        refused = leader.command(seq, LOCK, b"m", RECORDED, b"journal", generation, [ACQUIRE])
+        assert refused[0] == BAD and str(believed + 1) in refused[1]
+    usual_ms = round(1000 * TTL_S)
+    renew(leader.replica.machine, 2, b"mark", is_whole=True, usual_ms=usual_ms, longest_ms=usual_ms)
+    assert leader.replica.machine.numbers[0] == believed + 1, "a cluster can be made anew of it"

@@ -419,6 +419,7 @@ async def test_outcomes_of_more_than_the_window_has_room_for_are_confirmed() -> 
     waiting = [acquire(client, timeout_s=None, name=b"m") for _ in range(3 * ROOM)]
     await world.run()
     await run(world, task(other.gateway.command(LOCK, b"m", [DESTROY], timeout_s=5.0)))
+    await world.advance(0.1)  # they are told in parts
     assert all(call.done() for call in waiting)
     del second
     await world.advance(TTL_S)
@@ -455,7 +456,7 @@ async def test_thousands_that_arrived_are_tripped_at_once_under_the_next_leader(
     await world.advance(0.1)  # they follow the leader in parts
     assert not any(call.done() for call in arrivals)
     await run(world, arrive(other, "o", 2))
-    await world.run()
+    await world.advance(0.1)  # they are told in parts
     assert all(call.result()[0][0] == OK for call in arrivals)
     await run(world, add(client))
     assert not world.machine.sessions[client.gateway.sessions_by_slot[0].number].outcomes
