@@ -11,12 +11,13 @@ from typing import Any, cast
 from benchmarks.curves_moves import Silent
 from benchmarks.growth import Curve
 from casty.cluster.node.relays import Relays
-from casty.cluster.sessions.call import Deadlines
-from casty.cluster.sessions.client_session import Ledger
+from casty.cluster.sessions.core.client_session import ClientSession, Held
+from casty.cluster.sessions.core.deadlines import Deadlines
+from casty.cluster.sessions.core.effects import Step
+from casty.cluster.sessions.core.inputs import AskSoon
 from casty.cluster.sessions.grant import Hold
 from casty.distributed.holds import Holds
 from casty.distributed.machines.base import LOCK, SEMAPHORE
-from casty.distributed.port import LOST_EXPIRED
 from casty.realtime import SystemClock
 
 __all__ = ["CURVES"]
@@ -45,15 +46,18 @@ async def _longest_us(begin: Callable[[], object], turns: int) -> float:
 def _holding(routes: Silent, count: int) -> list[Hold]:
     """Let a gateway hold so many locks of one slot."""
     clock = SystemClock()
-    ledger: Ledger[Hold] = Ledger(0, 1, b"attempt", clock.now())
-    ledger.number = 1
-    ledger.cover(clock.now() + 10**12)
-    routes.gateway.ledgers[0] = ledger
-    holds = []
+    session = ClientSession(0, 1, b"attempt", clock.now())
+    session.number = 1
+    session.cover(clock.now() + 10**12)
+    routes.change()
+    routes.gateway.sessions_by_slot[0] = session
+    driver, holds = cast(Any, routes.gateway)._driver, []
     for seq in range(1, count + 1):
-        holds.append(Hold(clock, ledger, ledger.take(), seq))
-        ledger.answered(seq)
-        ledger.hold(seq, (LOCK, b"lock-%d" % seq), holds[-1])
+        held = Held(session, session.take(), (LOCK, b"lock-%d" % seq), seq)
+        holds.append(Hold(clock, held))
+        session.answered(seq)
+        session.hold(held)
+        driver._holds[held] = holds[-1]
     return holds
 
 
@@ -72,21 +76,21 @@ def _of_holds(
 
 
 def _lose(routes: Silent) -> None:
-    routes.gateway.keep_alive.lose_all(routes.gateway.ledgers[0], LOST_EXPIRED, abandon=True)
+    routes.change(cluster_id="second")
 
 
 def _name(routes: Silent) -> None:
-    routes.gateway.keep_alive.soon(0)
+    cast(Any, routes.gateway)._driver.step(AskSoon(routes.gateway.sessions_by_slot[0]))
 
 
 def _destroy_us(count: int) -> float:
     """Return what it costs to find the holds of an entity that is destroyed."""
-    ledger: Ledger[int] = Ledger(0, 1, b"attempt", 0)
+    session = ClientSession(0, 1, b"attempt", 0)
     for seq in range(count):
-        ledger.hold(seq, (SEMAPHORE, b"%d" % seq), seq)
+        session.hold(Held(session, seq, (SEMAPHORE, b"%d" % seq), seq))
     began_ns = time.perf_counter_ns()
     for _ in range(FEW):
-        ledger.held_of((SEMAPHORE, b"5"))
+        session.held_of((SEMAPHORE, b"5"))
     return (time.perf_counter_ns() - began_ns) / FEW / 1e3
 
 
@@ -100,11 +104,11 @@ def _release_us(count: int) -> float:
 
     async def measure() -> float:
         owner, clock = _Owner(), SystemClock()
-        ledger: Ledger[Hold] = Ledger(0, 1, b"attempt", 0)
-        ledger.cover(clock.now() + 10**12)
+        session = ClientSession(0, 1, b"attempt", 0)
+        session.cover(clock.now() + 10**12)
         holds = Holds(cast(Any, owner))
         for token in range(count):
-            holds.begin(Hold(clock, ledger, token, token), 1)
+            holds.begin(Hold(clock, Held(session, token, (SEMAPHORE, b"s"), token)), 1)
         began_ns = time.perf_counter_ns()
         for _ in range(FEW):
             meant = holds.meant()
@@ -119,23 +123,19 @@ def _deadline_us(count: int) -> float:
     """Return the longest that one more deadline took, where so many are live and as many were before."""
     live: dict[int, None] = {}
 
-    async def measure() -> float:
-        deadlines = Deadlines(SystemClock(), lambda key: None, lambda when_ns, key: key in live)
-        far_ns, longest_ns = SystemClock().now() + 10**12, 0
-        gc.disable()
-        try:
-            for key in range(1, 4 * count):
-                if key <= count:
-                    live[key] = None
-                began_ns = time.thread_time_ns()
-                deadlines.add(far_ns, key)
-                longest_ns = max(longest_ns, time.thread_time_ns() - began_ns)
-        finally:
-            gc.enable()
-        deadlines.close()
-        return longest_ns / 1e3
-
-    return asyncio.run(measure())
+    deadlines = Deadlines(Step(), lambda when_ns, key: key in live)
+    longest_ns = 0
+    gc.disable()
+    try:
+        for key in range(1, 4 * count):
+            if key <= count:
+                live[key] = None
+            began_ns = time.thread_time_ns()
+            deadlines.add(10**12, key)
+            longest_ns = max(longest_ns, time.thread_time_ns() - began_ns)
+    finally:
+        gc.enable()
+    return longest_ns / 1e3
 
 
 class _Caller:
@@ -166,7 +166,7 @@ CURVES = (
     ),
     _turn(
         "longest turn of a keep-alive, by holds that it names",
-        _of_holds(_name, lambda routes, _: routes.gateway.keep_alive.is_sent),
+        _of_holds(_name, lambda routes, _: routes.gateway.core.keep_alive.is_sent),
     ),
     _turn(
         "longest turn as the link of relayed calls ends, by calls",

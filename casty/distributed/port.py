@@ -9,14 +9,9 @@ from typing import Any, Protocol
 from casty.actor.behavior import Behavior
 from casty.actor.ref import ActorRef
 from casty.actor.sharding import ShardEnvelope
-from casty.distributed.machines.base import Command, Reply
+from casty.distributed.machines.base import LOST_DESTROYED, LOST_EXPIRED, LOST_VISIBILITY, Command, Reply
 
 __all__ = ["LOST_DESTROYED", "LOST_EXPIRED", "LOST_VISIBILITY", "EntityGateway", "Grant", "Port", "RegionRef"]
-
-LOST_EXPIRED = "the session of its owner was not confirmed in time, so another may be granted it"
-LOST_DESTROYED = "it was destroyed"
-LOST_VISIBILITY = "its visibility was over, or its queue was destroyed"
-"""Why a hold ended early."""
 
 RegionRef = ActorRef[ShardEnvelope[Any]]
 """Routes envelopes to a region's entities."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.control.machine import ControlMachine
-from casty.cluster.sessions.call_table import CallTable
-from casty.cluster.sessions.client_sessions import CallSessions
-from casty.cluster.sessions.router import CallRouter
+from casty.cluster.sessions.core.call_table import CallTable
+from casty.cluster.sessions.core.client_sessions import CallSessions
+from casty.cluster.sessions.core.life import CallEvent
+from casty.cluster.sessions.core.retries import Retries
+from casty.cluster.sessions.core.session_core import SessionCore
 from casty.cluster.slots.session_record import SlotSession
 from casty.consensus.core import Core
 from casty.distributed.machines.base import NOT_LEADER
@@ -51,9 +53,9 @@ def _no_back_off(right: Any) -> Any:
 def _with_all_news(right: Any) -> Any:
     """Whoever was refused tries again with every piece of news, of whatever slot."""
 
-    def wake(router: Any, news: Any = None) -> None:
+    def wake(retries: Any, news: Any = None) -> None:
         del news
-        right(router)
+        right(retries)
 
     return wake
 
@@ -61,12 +63,12 @@ def _with_all_news(right: Any) -> Any:
 def _redirects_at_once(right: Any) -> Any:
     """Who is told that somebody does not lead asks again at once, whoever is said to lead."""
 
-    def again(router: Any, call: Any, reply: Any) -> None:
+    def again(core: Any, call: Any, reply: Any) -> None:
         if reply[0] == NOT_LEADER and not call.seq % 2:
-            call.may_be_applied = call.was_in_doubt
-            router.dispatch(call)
+            call.move(CallEvent.REFUSE)
+            core._router.resume(call)
         else:
-            right(router, call, reply)
+            right(core, call, reply)
 
     return again
 
@@ -74,15 +76,15 @@ def _redirects_at_once(right: Any) -> Any:
 def _forgets_to_count(right: Any) -> Any:
     """Who is parked and ends there stays in the count."""
 
-    def forget(table: Any, call: Any) -> None:
+    def end(table: Any, call: Any, *event: Any) -> None:
         was_parked = call.is_parked
-        right(table, call)
+        right(table, call, *event)
         table.parked_count += was_parked
 
-    return forget
+    return end
 
 
-def _never_full(_sessions: Any, _ledger: Any) -> bool:
+def _never_full(_sessions: Any, _session: Any) -> bool:
     """A gateway numbers requests whatever its session's window says."""
     return False
 
@@ -110,14 +112,12 @@ BOUNDS = (
     bug_in("log-kept-for-the-dead", "bound of logs", "mixed", Core, "compact", _for_who_is_behind),
     bug_in("retries-without-back-off", "bound of retries", "mixed", CallTable, "retry_later", _no_back_off),
     shown(
-        bug_in(
-            "retries-with-all-news", "bound of retries", "mixed", CallRouter, "_wake", _with_all_news, True
-        ),
+        bug_in("retries-with-all-news", "bound of retries", "mixed", Retries, "wake", _with_all_news, True),
         "tests/unit/cluster/sessions/test_parked_calls.py"
         "::test_news_of_the_cluster_send_nothing_again_where_nobody_else_leads",
     ),
-    bug_in("redirects-at-once", "bound of retries", "mixed", CallRouter, "_again", _redirects_at_once),
-    bug_in("parked-not-counted", "bound of parked calls", "mixed", CallTable, "forget", _forgets_to_count),
+    bug_in("redirects-at-once", "bound of retries", "mixed", SessionCore, "_again", _redirects_at_once),
+    bug_in("parked-not-counted", "bound of parked calls", "mixed", CallTable, "end", _forgets_to_count),
     Planted("window-ignored", "window", "mixed", CallSessions, "is_full", _never_full, True),
     Planted("replies-never-forgotten", "window", "mixed", SlotSession, "pass_marks", _never_passes, True),
     bug_in("version-without-change", "versions", "mixed", ControlMachine, "_region", _version_of_nothing),

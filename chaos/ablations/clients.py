@@ -7,29 +7,34 @@ from typing import Any
 from casty.cluster.client import ClientCore
 from casty.cluster.control.topology import LeaderTable
 from casty.cluster.node.topology_publisher import TopologyPublisher
-from casty.cluster.sessions.client_session import Ledger
+from casty.cluster.sessions.core.call import Call
+from casty.cluster.sessions.core.client_session import ClientSession
+from casty.cluster.sessions.core.client_sessions import CallSessions
+from casty.cluster.sessions.core.keepalive import KeepAlive
+from casty.cluster.sessions.core.life import CallEvent, CallState
+from casty.cluster.sessions.core.router import CallRouter
+from casty.cluster.sessions.core.session_core import SessionCore
+from casty.cluster.sessions.driver import Driver
 from casty.cluster.sessions.grant import Hold
-from casty.cluster.sessions.keepalive import KeepAlive
-from casty.cluster.sessions.router import CallRouter
 from casty.distributed.machines.base import UNKNOWN
 from casty.errors import Unavailable
 
-from .bug import Planted, bug_in
+from .bug import Planted, bug_in, shown
 
 __all__ = ["CLIENTS"]
 
 
 def _valid_for_ever(hold: Any) -> bool:
     """`held` does not end when the cluster was not heard of for too long."""
-    return not hold._is_over
+    return not hold.held.is_over
 
 
 def _from_receipt(right: Any) -> Any:
     """A session's time counts from the acknowledgement, not from the question."""
 
-    def covered(keep_alive: Any, ledger: Any, sent_ns: int) -> None:
+    def covered(keep_alive: Any, session: Any, sent_ns: int) -> None:
         del sent_ns
-        right(keep_alive, ledger, keep_alive._clock.now())
+        right(keep_alive, session, keep_alive._step.now_ns)
 
     return covered
 
@@ -37,10 +42,10 @@ def _from_receipt(right: Any) -> Any:
 def _numbered_anew(right: Any) -> Any:
     """A request in doubt is sent to the next leader under a new number."""
 
-    def again(router: Any, call: Any, reply: Any) -> None:
+    def again(core: Any, call: Any, reply: Any) -> None:
         if reply[0] == UNKNOWN and call.seq and not call.is_waiting:
             call.seq, call.payload = 0, b""
-        right(router, call, reply)
+        right(core, call, reply)
 
     return again
 
@@ -48,12 +53,12 @@ def _numbered_anew(right: Any) -> Any:
 def _never_in_doubt(right: Any) -> Any:
     """A request without an answer is called not applied."""
 
-    def overdue(router: Any, call: Any) -> None:
+    def overdue(core: Any, call: Any) -> None:
         if call.may_be_applied:
-            router._give_up(call)
-            call.fail(Unavailable("no answer in time"))
+            core._router.give_up(call)
+            core._router.fail(call, Unavailable("no answer in time"))
         else:
-            right(router, call)
+            right(core, call)
 
     return overdue
 
@@ -61,9 +66,9 @@ def _never_in_doubt(right: Any) -> Any:
 def _not_given_back(right: Any) -> Any:
     """A grant that crossed a cancellation is kept for nobody."""
 
-    def abandon(ledger: Any, seq: int, entity: Any) -> None:
-        right(ledger, seq, entity)
-        ledger.settle(seq)
+    def abandon(session: Any, seq: int, entity: Any) -> None:
+        right(session, seq, entity)
+        session.cleared(seq)
 
     return abandon
 
@@ -107,14 +112,93 @@ def _of_the_beginning(right: Any) -> Any:
     return on_snapshot
 
 
+def _sent_where_it_is_parked(router: Any, call: Any) -> None:
+    """A parked call that a late answer redirects is sent, and stays parked."""
+    if call.state is not CallState.DONE:
+        router.dispatch(call)
+
+
+def _resumed_when_over(router: Any, call: Any) -> None:
+    """A call that was to be tried again is sent although it ended meanwhile."""
+    router._table.unpark(call)
+    router.dispatch(call)
+
+
+def _believed_too_late(_router: Any, _call: Any, _ledger: Any) -> bool:
+    """A grant that arrives when its session is lost is kept."""
+    return False
+
+
+def _in_the_middle(driver: Any, one: Any) -> None:
+    """An input that comes while a step is performed is taken in the middle of it."""
+    for effect in driver.core.step(driver._clock.now(), one):
+        driver._PERFORMERS[type(effect)](driver, effect)
+
+
+def _not_in_doubt_without_link(right: Any) -> Any:
+    """What was sent on a link that ended counts as never sent."""
+
+    def move(call: Any, event: Any) -> None:
+        if event is CallEvent.PARK and call.state is CallState.SENT:
+            right(call, CallEvent.REFUSE)
+        right(call, event)
+
+    return move
+
+
+def _released_anyway(right: Any) -> Any:
+    """A release is sent in whatever session its slot has by now."""
+
+    def number(sessions: Any, call: Any, topology: Any) -> Any:
+        call.only_in = None
+        return right(sessions, call, topology)
+
+    return number
+
+
+_CORE = "tests/unit/cluster/sessions/test_session_core.py::"
+
 CLIENTS = (
+    shown(
+        Planted(
+            "redirected-while-parked",
+            "moves of calls",
+            "mixed",
+            CallRouter,
+            "resume",
+            _sent_where_it_is_parked,
+        ),
+        _CORE + "test_a_parked_call_that_a_late_answer_redirects_is_sent_once",
+    ),
+    shown(
+        Planted("resumed-when-over", "moves of calls", "mixed", CallRouter, "resume", _resumed_when_over),
+        _CORE + "test_what_ended_since_it_was_chosen_is_not_sent",
+    ),
+    shown(
+        Planted("grant-of-a-lost-session", "expiry", "lock", CallRouter, "_is_late", _believed_too_late),
+        _CORE + "test_a_grant_of_a_session_that_is_lost_is_lost_at_once",
+    ),
+    shown(
+        Planted("step-within-a-step", "steps of the core", "mixed", Driver, "step", _in_the_middle),
+        _CORE + "test_a_node_that_answers_itself_is_heard_when_the_step_is_done",
+    ),
+    shown(
+        bug_in(
+            "doubt-ends-with-the-link", "moves of calls", "mixed", Call, "move", _not_in_doubt_without_link
+        ),
+        "tests/scripts/test_session_scripts.py::test_script[02-a-lost-reply]",
+    ),
+    shown(
+        bug_in("released-in-another-session", "expiry", "lock", CallSessions, "number", _released_anyway),
+        _CORE + "test_a_release_whose_session_is_gone_is_sent_to_nobody",
+    ),
     Planted("held-for-ever", "expiry", "lock", Hold, "is_valid", property(_valid_for_ever), True),
     bug_in("covered-from-receipt", "expiry", "lock", KeepAlive, "covered", _from_receipt, True),
-    bug_in("redirect-numbers-anew", "redirect", "counter", CallRouter, "_again", _numbered_anew),
-    bug_in("doubt-denied", "redirect", "counter", CallRouter, "_overdue", _never_in_doubt),
+    bug_in("redirect-numbers-anew", "redirect", "counter", SessionCore, "_again", _numbered_anew),
+    bug_in("doubt-denied", "redirect", "counter", SessionCore, "_overdue", _never_in_doubt),
     bug_in("leaderless-terms-told", "redirect", "lock", LeaderTable, "rows", _leaderless_told),
     bug_in("hints-missed", "redirect", "counter", TopologyPublisher, "on_hints", _deaf_at_first),
-    bug_in("grant-not-given-back", "withdrawal", "lock", Ledger, "abandon", _not_given_back),
+    bug_in("grant-not-given-back", "withdrawal", "lock", ClientSession, "abandon", _not_given_back),
     Planted(
         "contacts-dialled-only", "members are dialled", "membership", ClientCore, "_dial", _contacts_only
     ),

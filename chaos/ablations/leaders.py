@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster.sessions.router import CallRouter
+from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.lifetimes import Heard, Lifetimes
 from casty.cluster.slots.session_record import SlotSession
 from casty.distributed import rw_lock
@@ -115,9 +115,9 @@ def _usual_for_all(right: Any) -> Any:
     return hear
 
 
-def _unsaid_ttl(router: Any, ttl_s: float) -> None:
+def _unsaid_ttl(gateway: Any, ttl_s: float) -> None:
     """A client counts on its own time to live, and tells no slot of it."""
-    router.keep_alive.own_ttl_ns = int(ttl_s * 1e9)
+    gateway.core.keep_alive.own_ttl_ns = int(ttl_s * 1e9)
 
 
 def _ttl_not_dumped(right: Any) -> Any:
@@ -160,7 +160,7 @@ LEADERS = (
     ),
     bug_in("watch-outlives-session", "expiry", "election", ElectionLine, "watch", _unowned_watcher),
     bug_in("usual-ttl-for-all", "expiry", "lock", Heard, "hear", _usual_for_all, True),
-    Planted("ttl-unsaid", "expiry", "lock", CallRouter, "lives", _unsaid_ttl, True),
+    Planted("ttl-unsaid", "expiry", "lock", Gateway, "lives", _unsaid_ttl, True),
     bug_in("ttl-not-in-snapshot", "snapshot", "lock", SlotSession, "freeze", _ttl_not_dumped),
     shown(
         Planted("any-ttl", "bounds", "lock", Lifetimes, "refusal", _any_ttl),

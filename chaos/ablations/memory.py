@@ -11,7 +11,8 @@ from casty.cluster.multiraft.heartbeats import Heartbeats
 from casty.cluster.multiraft.host import Host
 from casty.cluster.multiraft.memory_budget import MemoryBudget
 from casty.cluster.multiraft.proposals import BUSY
-from casty.cluster.sessions.router import CallRouter
+from casty.cluster.sessions.core.life import CallState
+from casty.cluster.sessions.core.session_core import SessionCore
 from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.replica import SlotReplica
 from casty.cluster.slots.weights import Weights
@@ -135,10 +136,10 @@ def _believed_for_ever(_budget: Any, _peers: Any) -> None:
 def _not_in_doubt(right: Any) -> Any:
     """A call in doubt that is refused is called refused."""
 
-    def on_answer(router: Any, call: Any, reply: Any) -> None:
-        if reply[0] == FULL:
-            call.was_in_doubt = False
-        right(router, call, reply)
+    def on_answer(core: Any, call: Any, reply: Any) -> None:
+        if reply[0] == FULL and call.was_in_doubt and not call.is_parked:
+            call.state = CallState.SENT
+        right(core, call, reply)
 
     return on_answer
 
@@ -168,7 +169,7 @@ MEMORY: tuple[Planted, ...] = (
     bug_in("what is refused is done", "54", "memory", SlotReplica, "write", _refused_and_done),
     bug_in("a full node does not say so", "54", "memory", Heartbeats, "_on_heartbeat", _silent),
     Planted("a peer that was full is believed for ever", "54", "mixed", MemoryBudget, "asks", _believed_for_ever, True),
-    bug_in("a call in doubt is called refused", "54", "mixed", CallRouter, "_on_answer", _not_in_doubt, True),
+    bug_in("a call in doubt is called refused", "54", "mixed", SessionCore, "_on_answer", _not_in_doubt, True),
     *(
         bug_in(
             f"goes on without memory to {what}", "52", "memory", Host, "fail", partial(_goes_on, what),

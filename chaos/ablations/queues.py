@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-from casty.cluster.sessions import router
-from casty.cluster.sessions.client_session import Ledger
+from casty.cluster.sessions.core import router
+from casty.cluster.sessions.core.client_session import ClientSession
 from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.records import SlotRecords
 from casty.cluster.slots.visibility import Visibility
@@ -77,19 +77,23 @@ def _always_taken(_kind: int, _reply: Any) -> bool:
     return False
 
 
+def _had_by_nobody(_router: Any, _call: Any) -> None:
+    """That a caller has its item is taken note of by nobody."""
+
+
 def _waited_for_no_longer(right: Any) -> Any:
     """The slot forgets what a call was answered that was given up."""
 
-    def abandon(ledger: Any, seq: int, entity: Any) -> None:
-        right(ledger, seq, entity)
-        ledger._taking.clear()
+    def abandon(session: Any, seq: int, entity: Any) -> None:
+        right(session, seq, entity)
+        session._taking.clear()
 
     return abandon
 
 
-def _confirmed_as_given_up(ledger: Any, seq: int, entity: Any) -> None:
+def _confirmed_as_given_up(session: Any, seq: int, entity: Any) -> None:
     """To have an outcome is said in the words of giving it up."""
-    ledger.abandoned[seq] = entity
+    session.abandoned[seq] = entity
 
 
 def _ends_with_its_items(right: Any) -> Any:
@@ -179,12 +183,16 @@ QUEUES: tuple[Planted, ...] = (
         f"{_GATEWAY}::test_what_crosses_a_cancellation_is_put_back",
     ),
     shown(
-        bug_in("given-up-and-forgotten", "marks of what is given up", "queue", Ledger, "abandon",
+        Planted("had-by-nobody", "confirmation of takes", "queue", router.CallRouter, "taken", _had_by_nobody),
+        f"{_GATEWAY}::test_an_item_whose_caller_has_it_is_confirmed_while_an_older_call_waits",
+    ),
+    shown(
+        bug_in("given-up-and-forgotten", "marks of what is given up", "queue", ClientSession, "abandon",
                _waited_for_no_longer),
         f"{_GATEWAY}::test_a_cancelled_waiter_whose_item_came_first_gives_it_back",
     ),
     shown(
-        Planted("confirmed-as-given-up", "confirmation of takes", "queue", Ledger, "confirm",
+        Planted("confirmed-as-given-up", "confirmation of takes", "queue", ClientSession, "confirm",
                 _confirmed_as_given_up),
         f"{_GATEWAY}::test_an_item_whose_caller_has_it_is_confirmed_while_an_older_call_waits",
     ),

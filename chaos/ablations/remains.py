@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.multiraft.proposals import Proposals
-from casty.cluster.sessions.call_table import CallTable
+from casty.cluster.sessions.core.call_table import CallTable
 from casty.cluster.slots.leader import SlotLeader
 
 from .bug import bug_in
@@ -16,11 +16,11 @@ __all__ = ["REMAINS"]
 def _call_kept(right: Any) -> Any:
     """A call that is over stays in the table of calls."""
 
-    def forget(table: Any, call: Any) -> None:
-        right(table, call)
+    def end(table: Any, call: Any, *event: Any) -> None:
+        right(table, call, *event)
         table.calls[call.call_id] = call
 
-    return forget
+    return end
 
 
 def _number_kept(_right: Any) -> Any:
@@ -35,11 +35,11 @@ def _number_kept(_right: Any) -> Any:
 def _slot_kept(right: Any) -> Any:
     """The table of calls by slot keeps those that are over."""
 
-    def forget(table: Any, call: Any) -> None:
-        right(table, call)
+    def end(table: Any, call: Any, *event: Any) -> None:
+        right(table, call, *event)
         table._by_slot.setdefault(call.slot, {})[-call.call_id] = call
 
-    return forget
+    return end
 
 
 def _proposal_kept(_right: Any) -> Any:
@@ -62,9 +62,9 @@ def _outcome_kept(_right: Any) -> Any:
 
 
 REMAINS = (
-    bug_in("call-kept", "rows of calls", "mixed", CallTable, "forget", _call_kept),
+    bug_in("call-kept", "rows of calls", "mixed", CallTable, "end", _call_kept),
     bug_in("number-kept", "rows of numbers", "mixed", CallTable, "unnumber", _number_kept),
-    bug_in("slot-kept", "rows of slots", "mixed", CallTable, "forget", _slot_kept),
+    bug_in("slot-kept", "rows of slots", "mixed", CallTable, "end", _slot_kept),
     bug_in("proposal-kept", "rows of proposals", "mixed", Proposals, "take", _proposal_kept),
     bug_in("outcome-kept", "rows of waiting calls", "mixed", SlotLeader, "_take", _outcome_kept),
 )

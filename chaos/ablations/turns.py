@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.node.relays import Relays
-from casty.cluster.sessions.call import Deadlines
-from casty.cluster.sessions.client_session import Ledger
-from casty.cluster.sessions.keepalive import KeepAlive
+from casty.cluster.sessions.core.client_session import ClientSession
+from casty.cluster.sessions.core.deadlines import Deadlines
+from casty.cluster.sessions.core.keepalive import KeepAlive
 from casty.transport import connection
 
 from .bug import Planted, bug_in, shown
@@ -20,17 +20,28 @@ def _told_at_once(right: Any) -> Any:
 
     def lose_all(keep_alive: Any, *arguments: Any, **options: Any) -> None:
         right(keep_alive, *arguments, **options)
-        keep_alive._losing.finish()
+        for loss in keep_alive._losing.rest():
+            keep_alive._lost(loss)
 
     return lose_all
+
+
+def _losses_untold(right: Any) -> Any:
+    """Whoever is cut short tells nobody of what was lost and not told yet."""
+
+    def close(keep_alive: Any) -> None:
+        keep_alive._losing.clear()
+        right(keep_alive)
+
+    return close
 
 
 def _valid_until_told(right: Any) -> Any:
     """A hold that was lost counts again when the session is covered before its owner was told."""
 
-    def lose_all(ledger: Any) -> Any:
-        lost = right(ledger)
-        ledger.losses -= 1
+    def lose_all(session: Any) -> Any:
+        lost = right(session)
+        session.losses -= 1
         return lost
 
     return lose_all
@@ -39,8 +50,8 @@ def _valid_until_told(right: Any) -> Any:
 def _first_part_only(right: Any) -> Any:
     """The slot is not asked at once to forget those whose turn came after the keep-alive."""
 
-    def each_of(keep_alive: Any, ledger: Any, lost: Any, reason: str, _abandon: bool) -> Any:
-        for loss in right(keep_alive, ledger, lost, reason, False):
+    def each_of(keep_alive: Any, session: Any, lost: Any, reason: str, _abandon: bool) -> Any:
+        for loss in right(keep_alive, session, lost, reason, False):
             yield loss._replace(is_abandoned=_abandon)
 
     return each_of
@@ -92,6 +103,10 @@ _LOSSES, _RELAYS = (
 
 TURNS = (
     shown(
+        bug_in("losses-untold", "what is lost is told", "", KeepAlive, "close", _losses_untold),
+        f"{_LOSSES}::test_an_abort_tells_everybody",
+    ),
+    shown(
         Planted("long-parts-joined", "turns are short", "", connection, "joined", _all_joined),
         "tests/unit/transport/test_intake.py"
         "::test_what_is_long_is_handed_over_as_it_is_and_what_is_short_joined",
@@ -101,7 +116,9 @@ TURNS = (
         f"{_LOSSES}::test_all_are_lost_at_once_and_their_owners_hear_of_it_in_parts",
     ),
     shown(
-        bug_in("valid-until-told", "what is lost stays lost", "", Ledger, "lose_all", _valid_until_told),
+        bug_in(
+            "valid-until-told", "what is lost stays lost", "", ClientSession, "lose_all", _valid_until_told
+        ),
         f"{_LOSSES}::test_what_is_not_told_yet_stays_lost_when_the_session_is_covered_again",
     ),
     shown(

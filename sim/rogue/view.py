@@ -140,12 +140,14 @@ class View:
         node = self.node(name)
         if node is None:
             return []
-        return [*inside(gateway_of_node(node), "_table", "calls"), *inside(node.relays, "_waiting")]
+        return [*inside(gateway_of_node(node), "core", "table", "calls"), *inside(node.relays, "_waiting")]
 
     def asked_alive(self, name: str) -> list[int]:
         """Return the numbers of the keep-alive frames of a node that are not answered yet."""
         node = self.node(name)
-        return [] if node is None else list(inside(gateway_of_node(node), "keep_alive", "_sent") or ())
+        return (
+            [] if node is None else list(inside(gateway_of_node(node), "core", "keep_alive", "_sent") or ())
+        )
 
 
 def gateway_of_node(node: object) -> Any:

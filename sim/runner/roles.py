@@ -70,9 +70,9 @@ class Roles:
     def _busiest(self) -> int:
         """Return the number of the slot group that has most calls in flight, 0 when none has any."""
         calls: dict[int, int] = {}
-        for process, ledger in self._ledgers():
+        for process, client_session in self._ledgers():
             del process
-            calls[ledger.slot] = calls.get(ledger.slot, 0) + ledger.outstanding
+            calls[client_session.slot] = calls.get(client_session.slot, 0) + client_session.outstanding
         busiest = min(calls, key=lambda slot: (-calls[slot], slot), default=None)
         return 0 if busiest is None or not calls[busiest] else busiest + 1
 
@@ -82,7 +82,7 @@ class Roles:
             process = self._world.processes[name]
             gateway = gateway_of(value) if process.is_up else None
             if gateway is not None:
-                found += [(process, ledger) for ledger in gateway.ledgers.values()]
+                found += [(process, client_session) for client_session in gateway.sessions_by_slot.values()]
         return found
 
     def _groups(self, number: int) -> list[tuple[str, GroupView]]:
@@ -120,10 +120,10 @@ class Roles:
         slot = self._busiest() - 1
         return [
             process.name
-            for process, ledger in self._ledgers()
+            for process, client_session in self._ledgers()
             if process.name.startswith("client-")
-            and ledger.slot == slot
-            and (ledger.outstanding or ledger.held)
+            and client_session.slot == slot
+            and (client_session.outstanding or client_session.held)
         ]
 
     def _waiter(self) -> list[str]:
@@ -153,10 +153,10 @@ class Roles:
         expiry = self._checks.expiring
         return [
             process.name
-            for process, ledger in self._ledgers()
+            for process, client_session in self._ledgers()
             if expiry is not None
             and process.name.startswith("client-")
-            and (ledger.slot, ledger.epoch, ledger.number) == expiry[1:]
+            and (client_session.slot, client_session.epoch, client_session.number) == expiry[1:]
         ]
 
     def _starting(self) -> list[str]:

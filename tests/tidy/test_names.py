@@ -104,6 +104,25 @@ def test_no_name_is_of_a_private_vocabulary() -> None:
     assert not found
 
 
+# In sessions these named several things each; elsewhere they mean accounts, futures and memory, as in the field.
+RETIRED_IN_SESSIONS = {
+    "forget": "end a call, drop a row", "forgets": "ends", "ledger": "client session", "ledgers": "client sessions",
+    "settle": "resolve a call of a lost session, clear a number", "settled": "resolved, cleared",
+}  # fmt: skip
+
+
+def test_names_of_sessions_say_one_thing_each() -> None:
+    seen = [
+        (f"{module.path}:{line}", name)
+        for module in modules("casty")
+        if "casty/cluster/sessions/" in str(module.path)
+        for line, name in _defined(module)
+    ]
+    words = [(place, word) for place, name in seen for word in map(str.lower, _WORD.findall(name))]
+    assert len(words) > 500
+    assert not [f"{place}: say {RETIRED_IN_SESSIONS[w]}" for place, w in words if w in RETIRED_IN_SESSIONS]
+
+
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 

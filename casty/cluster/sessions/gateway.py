@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from casty.cluster.sessions.call import settled
-from casty.cluster.sessions.client_session import Ledger
+from casty.cluster.control.placement import slot_of
+from casty.cluster.sessions.core import inputs
+from casty.cluster.sessions.core.call import Call
+from casty.cluster.sessions.core.client_session import ClientSession, Entity
+from casty.cluster.sessions.core.inputs import Begin
+from casty.cluster.sessions.core.router import ASIDE_NS
+from casty.cluster.sessions.core.session_core import SessionCore
+from casty.cluster.sessions.driver import Driver
 from casty.cluster.sessions.grant import Hold
-from casty.cluster.sessions.keepalive import LOST_AT_ONCE
-from casty.cluster.sessions.router import CallRouter, Routes
+from casty.cluster.sessions.routes import Routes
 from casty.cluster.slots.operations import OP_READ, OP_WRITE, SCAN
 from casty.config import SECOND_NS, Settings
 from casty.distributed.machines.base import DESTROY, HOLDING_KINDS, MAP, OK, Command, Reply
 from casty.distributed.machines.watching import ENTRIES
-from casty.distributed.port import LOST_DESTROYED, Grant
+from casty.distributed.port import Grant
+from casty.errors import CastyError
 from casty.ports import Runtime
 from casty.transport.output_batch import OutputBatch
 from casty.wire.codec import Codec, default_codec
@@ -22,18 +28,17 @@ from casty.wire.pack import pack
 
 __all__ = ["Gateway", "Routes"]
 
-CANCEL_LEAD_NS = SECOND_NS // 5
 SCANNED_AT_ONCE = 4
 """How many slots list their entities at the same time: a node works off all that one frame asks for in one turn."""
 
 
-class Gateway(CallRouter):
+class Gateway:
     """The `Port` of one client or member system.
 
     Parameters
     ----------
-    runtime, routes, settings, gateway_id, turn
-        See `CallRouter`.
+    runtime, routes, settings, gateway_id, output
+        See `Driver`.
     host_label
         ``host:port`` of a member, None for a client.
     codec
@@ -50,9 +55,25 @@ class Gateway(CallRouter):
         codec: Codec | None = None,
         output: OutputBatch | None = None,
     ) -> None:
-        super().__init__(runtime, routes, settings, gateway_id, output)
+        self._clock = runtime.clock
+        self._routes = routes
+        self._driver = Driver(runtime, routes, settings, gateway_id, output)
         self._host_label = host_label
         self._codec = codec or default_codec()
+
+    @property
+    def core(self) -> SessionCore:
+        """The state of its calls and sessions, to look at."""
+        return self._driver.core
+
+    @property
+    def sessions_by_slot(self) -> dict[int, ClientSession]:
+        """The sessions in use, by slot, to look at."""
+        return self._driver.core.sessions_by_slot
+
+    def lives(self, ttl_s: float) -> None:
+        """Open sessions that live so long without being heard of, and not as long as is usual in the cluster."""
+        self._driver.step(inputs.Lasting(round(ttl_s * 1000)))
 
     @property
     def host_label(self) -> str | None:
@@ -77,76 +98,77 @@ class Gateway(CallRouter):
         """Return the bytes that decide equality of keys."""
         return self._codec.canonical(value)
 
+    def _make(self, operation: int, entity: Entity, command: Command, timeout_s: float | None) -> Call:
+        timeout_ns = None if timeout_s is None else int(timeout_s * SECOND_NS)
+        call = Call(operation, entity, self._clock.now(), timeout_ns)
+        call.command = command
+        return call
+
     async def command(self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None) -> Reply:
         """Apply a command once; see `Port.command`."""
-        call = self._begin(OP_WRITE, (kind, entity), command, timeout_s)
-        if command[0] != DESTROY:
-            return await self._finish(call)
-        call.is_urgent = True
-        slot = self._slot_of((kind, entity))
-        ledger = None if slot is None or kind not in HOLDING_KINDS else self.ledgers.get(slot)
-        # What is granted while the call is under way may be of the successor: a keep-alive tells.
-        held = [] if ledger is None else ledger.held_of((kind, entity))
-        try:
-            reply = await self._finish(call)
-        except BaseException:
-            # It may be destroyed all the same: the next keep-alive tells, and the name is not granted before.
-            if ledger is not None and held:
-                self.keep_alive.soon(ledger.slot)
-            raise
-        if ledger is not None and held and self.ledgers.get(ledger.slot) is ledger:
-            await self._confirm_loss(ledger, held)
+        call = self._make(OP_WRITE, (kind, entity), command, timeout_s)
+        if command[0] == DESTROY:
+            return await self._destroy(call)
+        reply: Reply = await self._driver.call(Begin(call))
         return reply
 
-    async def _confirm_loss(self, ledger: Ledger[Hold], seqs: list[int]) -> None:
-        """After a destroy: what this gateway held is lost, and the slot hears so now and not by keep-alive.
+    async def _destroy(self, call: Call) -> Reply:
+        """Apply a command that destroys: what this gateway held is lost, and the slot hears so, not by keep-alive.
 
         Only then may the name be granted again. What is not confirmed in time is confirmed by keep-alives.
         """
-        self.keep_alive.lose(ledger, seqs, LOST_DESTROYED)
-        told = seqs[:LOST_AT_ONCE]
-        rows: list[list[object]] = [[seq, *ledger.abandoned[seq]] for seq in told if seq in ledger.abandoned]
-        if rows:
-            await settled(self.send_abandon(ledger, rows))
+        call.is_urgent = True
+        core, driver = self._driver.core, self._driver
+        # What is granted while the call is under way may be of the successor: a keep-alive tells.
+        held = core.held_of(call.entity) if call.entity[0] in HOLDING_KINDS else None
+        try:
+            reply: Reply = await driver.call(Begin(call))
+        except BaseException:
+            # It may be destroyed all the same: the next keep-alive tells, and the name is not granted before.
+            if held is not None:
+                driver.step(inputs.AskSoon(held[0]))
+            raise
+        if held is not None and core.sessions.is_current(held[0]):
+            try:
+                aside = Call(OP_WRITE, (0, b""), self._clock.now(), ASIDE_NS)
+                await driver.call(inputs.ConfirmLoss(aside, *held))
+            except CastyError:
+                return reply
+        return reply
 
     async def read(self, kind: int, entity: bytes, query: Command, *, timeout_s: float | None) -> Reply:
         """Answer a query, linearizably; see `Port.read`."""
-        call = self._begin(OP_READ, (kind, entity), query, timeout_s)
+        call = self._make(OP_READ, (kind, entity), query, timeout_s)
         call.payload = pack([kind, entity, query])
-        return await self._finish(call)
+        reply: Reply = await self._driver.call(Begin(call))
+        return reply
 
     async def wait(
         self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None
     ) -> tuple[Reply, Grant | None]:
         """Apply a command that may wait or grant; see `Port.wait`."""
-        call = self._begin(OP_WRITE, (kind, entity), command, timeout_s)
+        call = self._make(OP_WRITE, (kind, entity), command, timeout_s)
         call.is_waiting = True
-        if timeout_s is not None and call.deadline_ns is not None:
-            lead_ns = min(CANCEL_LEAD_NS, int(timeout_s * SECOND_NS / 4))
-            self._table.deadlines.add(call.deadline_ns - lead_ns, -call.call_id)
-        reply = await self._finish(call)
-        # Not looked up in the ledger: it may have been lost between the answer and this task's turn.
-        return reply, call.hold
+        granted: tuple[Reply, Grant | None] = await self._driver.call(Begin(call))
+        return granted
 
     async def release(
         self, kind: int, entity: bytes, grant: Grant, command: Command, *, timeout_s: float | None
     ) -> Reply:
         """Apply the command that ends a hold; see `Port.release`."""
-        slot = self._slot_of((kind, entity))
-        ledger = None if slot is None else self.ledgers.get(slot)
-        if ledger is not None and grant.seq in ledger.held and ledger.held[grant.seq][1] is grant:
-            ledger.held[grant.seq][1].release()
-            # An unanswered release ends as a withdrawal of the hold: keep-alives see to it.
-            ledger.let_go(grant.seq)
-            try:
-                call = self._begin(OP_WRITE, (kind, entity), command, timeout_s)
-                call.is_urgent, call.only_in = True, ledger
-                return await self._finish(call)
-            except BaseException:
-                ledger.abandon(grant.seq, (kind, entity))
-                self.keep_alive.soon(ledger.slot)
-                raise
-        return [OK, False]
+        driver = self._driver
+        if not isinstance(grant, Hold) or not driver.core.is_held(grant.held):
+            return [OK, False]
+        # An unanswered release ends as a withdrawal of the hold: keep-alives see to it.
+        driver.step(inputs.LetGo(grant.held))
+        try:
+            call = self._make(OP_WRITE, (kind, entity), command, timeout_s)
+            call.is_urgent, call.only_in = True, grant.held.session
+            reply: Reply = await driver.call(Begin(call))
+        except BaseException:
+            driver.step(inputs.ReleaseFailed(grant.held))
+            raise
+        return reply
 
     async def scan(self, kind: int, prefix: bytes, *, timeout_s: float | None) -> list[bytes]:
         """Return the entities that begin with `prefix`, asking every slot; see `Port.scan`."""
@@ -210,12 +232,50 @@ class Gateway(CallRouter):
 
     def slot_of(self, kind: int, entity: bytes) -> int | None:
         """Return the slot of an entity; see `Port.slot_of`."""
-        return self._slot_of((kind, entity))
+        topology = self._routes.topology()
+        return None if topology is None else slot_of(kind, entity, topology.shared_slots)
 
     async def read_at(
         self, slot: int | None, kind: int, prefix: bytes, query: Command, *, timeout_s: float | None
     ) -> Reply:
         """Answer a query about entities of a slot; see `Port.read_at`."""
-        call = self._begin(OP_READ, (kind, prefix), query, timeout_s, -1 if slot is None else slot)
+        call = self._make(OP_READ, (kind, prefix), query, timeout_s)
+        if slot is not None:
+            call.slot = slot
         call.payload = pack([kind, prefix, query])
-        return await self._finish(call)
+        reply: Reply = await self._driver.call(Begin(call))
+        return reply
+
+    # -- what the owner tells
+
+    def on_reply(self, body: bytes) -> None:
+        """Take a reply frame."""
+        self._driver.on_reply(body)
+
+    def on_keepalive_ack(self, body: bytes) -> None:
+        """Take the acknowledgement of a keep-alive."""
+        self._driver.on_keepalive_ack(body)
+
+    def on_topology(self) -> None:
+        """Something about the cluster changed."""
+        self._driver.step(inputs.TopologyChanged())
+
+    def on_link_up(self, node_id: str) -> None:
+        """A node can be reached (again)."""
+        self._driver.step(inputs.LinkUp(node_id))
+
+    def on_link_down(self, node_id: str) -> None:
+        """A link ended: what was sent on it is in doubt, and sent again."""
+        self._driver.step(inputs.LinkDown(node_id))
+
+    def limited(self, max_value_bytes: int, max_window_replies: int) -> None:
+        """Keep to the limits that the cluster tells."""
+        self._driver.step(inputs.Limited(max_value_bytes, max_window_replies))
+
+    async def close(self) -> None:
+        """See `Driver.close`."""
+        await self._driver.close()
+
+    def abort(self) -> None:
+        """See `Driver.abort`."""
+        self._driver.abort()

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from casty.cluster.sessions.core.effects import Item
 from casty.cluster.sessions.routes import Routes
 from casty.cluster.slots.operations import AT_ONCE
 from casty.errors import MessageTooLarge
@@ -16,10 +17,7 @@ from casty.transport.output_batch import OutputBatch
 from casty.wire import frames
 from casty.wire.pack import pack
 
-__all__ = ["Item", "Outgoing"]
-
-Item = tuple[int, int, int, int, bytes, bytes]
-"""(call id, slot, epoch, operation, payload, proof of the session in the payload, empty where there is none)."""
+__all__ = ["Outgoing"]
 
 
 class Outgoing:

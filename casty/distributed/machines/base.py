@@ -36,6 +36,9 @@ __all__ = [
     "HOLDING_KINDS",
     "KIND_NAMES",
     "LOCK",
+    "LOST_DESTROYED",
+    "LOST_EXPIRED",
+    "LOST_VISIBILITY",
     "MAP",
     "MISMATCH",
     "NOT_LEADER",
@@ -118,6 +121,11 @@ SETTLED_AT_ONCE = 128
 
 RECORD_BYTES = 256
 """About what the machine spends on one entity besides its name and its state: table rows and object heads."""
+
+LOST_EXPIRED = "the session of its owner was not confirmed in time, so another may be granted it"
+LOST_DESTROYED = "it was destroyed"
+LOST_VISIBILITY = "its visibility was over, or its queue was destroyed"
+"""Why a hold ended early."""
 
 Command = Sequence[Any]
 """A flat list of plain values: the operation, then its arguments."""

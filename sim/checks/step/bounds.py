@@ -150,14 +150,14 @@ class Bounds:
         if gateway is None:
             return
         window = self._settings.max_window_replies
-        for ledger in gateway.ledgers.values():
-            numbered = ledger.next_seq - ledger.low
+        for client_session in gateway.sessions_by_slot.values():
+            numbered = client_session.next_seq - client_session.ack_watermark
             if numbered > window + _URGENT:
                 self._broken(
                     name,
-                    f"{numbered} requests are outstanding in slot {ledger.slot}, of a window of {window}",
+                    f"{numbered} requests are outstanding in slot {client_session.slot}, of a window of {window}",
                 )
-        table = inside(gateway, "_table")
+        table = inside(gateway, "core", "table")
         parked = [row for rows in table._parked.values() for row in (*rows.unnumbered, *rows.routed)]
         if len(parked) != table.parked_count or any(call not in table.calls for call in parked):
             self._broken(name, f"{len(parked)} calls are parked, counted as {table.parked_count}")
@@ -249,10 +249,10 @@ class Bounds:
         """
         gateways = [gateway_of(system) for _, system in self._checks.running_systems()]
         owned = {
-            (ledger.slot, ledger.number)
+            (client_session.slot, client_session.number)
             for gateway in gateways
             if gateway is not None
-            for ledger in gateway.ledgers.values()
+            for client_session in gateway.sessions_by_slot.values()
         }
         return any(
             (group.number - 1, session) in owned

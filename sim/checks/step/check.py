@@ -425,10 +425,10 @@ class StepChecks:
         for name, value in self.systems.items():
             process = self._world.processes[name]
             gateway = gateway_of(value) if self._runs(name) else None
-            ledger = None if gateway is None else gateway.ledgers.get(slot)
-            if ledger is None or ledger.epoch != epoch or ledger.number != session:
+            client_session = None if gateway is None else gateway.sessions_by_slot.get(slot)
+            if client_session is None or client_session.epoch != epoch or client_session.number != session:
                 continue
-            left_ns = ledger.covered_until_ns - process.clock.now()
+            left_ns = client_session.covered_until_ns - process.clock.now()
             if left_ns > 0:
                 text = f"session {session} of {name} is expired while it trusts it for {left_ns / 1e9:.3f} s more"
                 raise ViolationError(Violation(18, f"slot {slot}", text))
@@ -449,10 +449,10 @@ class StepChecks:
         }
         gateways = [gateway_of(system) for _, system in self.running_systems()]
         return all(
-            ledger.number is None or key_of(ledger) in sessions
+            client_session.number is None or key_of(client_session) in sessions
             for gateway in gateways
             if gateway is not None
-            for ledger in gateway.ledgers.values()
+            for client_session in gateway.sessions_by_slot.values()
         )
 
     def _heard(self, entry: TraceEvent) -> None:

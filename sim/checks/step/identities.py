@@ -37,9 +37,9 @@ class Identities:
                 if self._process_of(group.core.id) != replica_id_of(key):
                     self._broken(owner, f"takes part in group {group.number} as {group.core.id}, being {key}")
         gateway = gateway_of(system)
-        for ledger in () if gateway is None else gateway.ledgers.values():
-            if ledger.number is not None:
-                session = (ledger.slot, ledger.epoch, ledger.number)
+        for client_session in () if gateway is None else gateway.sessions_by_slot.values():
+            if client_session.number is not None:
+                session = (client_session.slot, client_session.epoch, client_session.number)
                 self._owned(session, owner, "session {0[2]} of slot {0[0]}", session)
 
     def _process_of(self, member: str) -> str:

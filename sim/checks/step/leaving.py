@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from casty.actor.ending import FORCES, STOP_GRACE_NS
 from casty.cluster.actors.receptionist import WITHDRAW_NS
 from casty.cluster.node.node import HAND_OVER_NS
-from casty.cluster.sessions.router import ASIDE_NS
+from casty.cluster.sessions.core.router import ASIDE_NS
 
 from ...kernel.events import Paused, Resumed
 from ..violation import Violation

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from casty.cluster.actors.entity_log import SNAPSHOT_EVENTS
 from casty.cluster.authority import RULES
-from casty.cluster.sessions.call import MIN_SWEEP
-from casty.cluster.sessions.keepalive import MAX_FRAMES_IN_FLIGHT
+from casty.cluster.sessions.core.deadlines import MIN_SWEEP
+from casty.cluster.sessions.core.keepalive import MAX_FRAMES_IN_FLIGHT
 from casty.distributed.machines.events import MAX_BATCH
 
 from .leftovers import Rows, kept_rows, rows_of_process
@@ -52,14 +52,15 @@ WAITING = "cluster.slots.leader.SlotLeader._waiting"
 """Where an outcome goes that is still to come, at the slot's leader."""
 
 UNDER_WAY = (
-    "cluster.sessions.call.Call", "cluster.sessions.call_table.CallTable.calls",
-    "cluster.sessions.call_table.CallTable._numbered",
-    "cluster.sessions.call_table.CallTable._by_slot", "cluster.sessions.call_table.CallTable._parked",
+    "cluster.sessions.core.call.Call", "cluster.sessions.core.call_table.CallTable.calls",
+    "cluster.sessions.driver.Driver._futures",
+    "cluster.sessions.core.call_table.CallTable._numbered",
+    "cluster.sessions.core.call_table.CallTable._by_slot", "cluster.sessions.core.call_table.CallTable._parked",
     WAITING,
 )  # fmt: skip
 """Tables of what is under way: nothing is, soon after the last call; some of their rows end with a session as well."""
 
-_IN_THE_END = ("cluster.sessions.client_session.Ledger.abandoned",)
+_IN_THE_END = ("cluster.sessions.core.client_session.ClientSession.abandoned",)
 """Tables of what a keep-alive of each session has still to confirm."""
 
 
@@ -83,13 +84,13 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
     replicas = _FEW + groups * processes
     more: Rows = {
         **dict.fromkeys(_OF_SERVICES, _SERVICE_ROWS * usual),
-        "cluster.sessions.call.Deadlines._heap": 4 * MIN_SWEEP,
-        "cluster.sessions.call.Deadlines._heap[]": 8 * MIN_SWEEP,
-        "cluster.sessions.call.Deadlines._swept": 4 * MIN_SWEEP,
-        "cluster.sessions.call.Deadlines._swept[]": 8 * MIN_SWEEP,
-        "cluster.sessions.keepalive.KeepAlive._sent": MAX_FRAMES_IN_FLIGHT,
-        "cluster.sessions.keepalive.KeepAlive._sent[]": 2 * MAX_FRAMES_IN_FLIGHT,
-        "cluster.sessions.keepalive.KeepAlive._sent[][]": 2 * MAX_FRAMES_IN_FLIGHT * groups,
+        "cluster.sessions.core.deadlines.Deadlines._heap": 4 * MIN_SWEEP,
+        "cluster.sessions.core.deadlines.Deadlines._heap[]": 8 * MIN_SWEEP,
+        "cluster.sessions.core.deadlines.Deadlines._swept": 4 * MIN_SWEEP,
+        "cluster.sessions.core.deadlines.Deadlines._swept[]": 8 * MIN_SWEEP,
+        "cluster.sessions.core.keepalive.KeepAlive._sent": MAX_FRAMES_IN_FLIGHT,
+        "cluster.sessions.core.keepalive.KeepAlive._sent[]": 2 * MAX_FRAMES_IN_FLIGHT,
+        "cluster.sessions.core.keepalive.KeepAlive._sent[][]": 2 * MAX_FRAMES_IN_FLIGHT * groups,
         "distributed.machines.queue_state.Items.fresh": items + _FEW,
         "distributed.machines.queue_state.Items.returned": items + _FEW,
         "distributed.machines.queue_state.Items.returned[]": 3 * (items + _FEW),

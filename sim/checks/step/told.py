@@ -39,19 +39,20 @@ class Told:
         A session without calls and holds may be closed by its own gateway; one that has any is given up only when the
         slot says that it is gone.
         """
-        if inside(gateway, "_is_closed") is not False:
+        if inside(gateway, "core", "is_closed") is not False:
             self._had.pop(name, None)
             return
         known, had = self._had.get(name, (None, []))
-        present = {key_of(ledger): ledger for ledger in gateway.ledgers.values() if ledger.number is not None}
+        sessions = gateway.sessions_by_slot.values()
+        present = {key_of(one): one for one in sessions if one.number is not None}
         if known is gateway:
             for key in had:
                 if key not in present and self._lives(key):
                     text = f"{name} gave up its session {key[2]}, which lives and was not to end"
                     raise ViolationError(Violation(_EXPIRES, f"slot {key[0]}", text))
-        self._had[name] = (gateway, [key for key, ledger in present.items() if not ledger.is_idle()])
+        self._had[name] = (gateway, [key for key, one in present.items() if not one.is_idle()])
 
 
-def key_of(ledger: Any) -> SessionKey:
+def key_of(client_session: Any) -> SessionKey:
     """Return which session a client session is of."""
-    return ledger.slot, ledger.epoch, ledger.number
+    return client_session.slot, client_session.epoch, client_session.number

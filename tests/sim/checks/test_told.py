@@ -16,7 +16,7 @@ def gateway(*numbers: int | None, is_idle: bool = False) -> Any:
         slot: SimpleNamespace(slot=slot, epoch=1, number=number, is_idle=lambda: is_idle)
         for slot, number in enumerate(numbers)
     }
-    return SimpleNamespace(ledgers=rows, _is_closed=False)
+    return SimpleNamespace(sessions_by_slot=rows, core=SimpleNamespace(is_closed=False))
 
 
 @pytest.mark.parametrize(("lives", "is_wrong"), [(True, True), (False, False)])
@@ -27,7 +27,7 @@ def test_who_gives_up_a_session_was_told(lives: bool, is_wrong: bool) -> None:
     told.look("client-1", one)
     told.look("client-1", one)
     assert asked == []
-    one.ledgers[1].number = 9
+    one.sessions_by_slot[1].number = 9
     if is_wrong:
         with pytest.raises(ViolationError, match=r"\[18\].* gave up its session 8"):
             told.look("client-1", one)
@@ -42,11 +42,11 @@ def test_another_life_a_closed_gateway_and_idle_sessions_say_nothing() -> None:
     told.look("client-1", gateway())
     one = gateway(7)
     told.look("client-1", one)
-    one._is_closed = True
-    one.ledgers.clear()
+    one.core.is_closed = True
+    one.sessions_by_slot.clear()
     told.look("client-1", one)
     one = gateway(7, is_idle=True)
     told.look("client-1", one)
-    one.ledgers.clear()
+    one.sessions_by_slot.clear()
     told.look("client-1", one)
     told.look("client-1", None)

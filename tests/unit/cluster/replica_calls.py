@@ -62,7 +62,7 @@ def line(world: World, kind: int = LOCK, name: bytes = L) -> Any:
 
 def end_session(world: World, client: Client) -> None:
     """The slot gave it up, and the client does not know."""
-    world.pending.append(Entry(world.term, 0, pack([CLOSE, client.gateway.ledgers[0].number])))
+    world.pending.append(Entry(world.term, 0, pack([CLOSE, client.gateway.sessions_by_slot[0].number])))
     world.commit()
 
 

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from casty.cluster.slots.schema import EXPIRE
+from casty.cluster.sessions.core.call import Call
+from casty.cluster.sessions.core.inputs import AskSoon, Begin
+from casty.cluster.slots.operations import OP_WRITE
+from casty.cluster.slots.schema import CLOSE, EXPIRE
 from casty.config import Settings
 from casty.distributed.machines.base import BARRIER, COUNTER, LOCK, OK, UNKNOWN
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED
@@ -43,7 +46,7 @@ def holder(world: World) -> Any:
 
 
 def number(world: World) -> Any:
-    return world.gateway.ledgers[0].number
+    return world.gateway.sessions_by_slot[0].number
 
 
 # -- once
@@ -99,7 +102,7 @@ async def test_a_new_leader_is_asked_again_and_the_old_ones_answer_changes_nothi
     world.let_go()
     await world.advance(1.0)
     assert value(world) == 2
-    assert world.gateway.ledgers[0].low == 3
+    assert world.gateway.sessions_by_slot[0].ack_watermark == 3
 
 
 async def test_a_redirect_is_followed(world: World) -> None:
@@ -145,9 +148,9 @@ async def test_sent_and_never_answered_is_unknown_and_withdrawn(world: World) ->
     with pytest.raises(OutcomeUnknown, match=r"counter 'it': no answer from slot 0 within 1\.0 s"):
         await task
     await world.advance(1.0)
-    ledger = world.gateway.ledgers[0]
-    assert not ledger.abandoned
-    assert ledger.low == ledger.next_seq
+    session = world.gateway.sessions_by_slot[0]
+    assert not session.abandoned
+    assert session.ack_watermark == session.next_seq
     assert value(world) == 1
 
 
@@ -174,7 +177,7 @@ async def test_refused_before_it_was_proposed_is_unavailable(world: World) -> No
     await world.advance(0.6)
     with pytest.raises(Unavailable):
         await task
-    assert world.gateway.ledgers[0].low == world.gateway.ledgers[0].next_seq
+    assert world.gateway.sessions_by_slot[0].ack_watermark == world.gateway.sessions_by_slot[0].next_seq
 
 
 async def test_unknown_answers_are_asked_again_under_the_same_number(world: World) -> None:
@@ -229,7 +232,7 @@ async def test_a_wait_that_times_out_is_withdrawn(world: World) -> None:
     assert not isinstance(caught.value, OutcomeUnknown)
     world.command(other, 2, LOCK, [RELEASE, token])
     assert holder(world) is None
-    assert not world.gateway.ledgers[0].waiting
+    assert not world.gateway.sessions_by_slot[0].waiting
 
 
 async def test_a_wait_follows_the_leader_and_asks_for_a_lost_grant(world: World) -> None:
@@ -258,7 +261,7 @@ async def test_cancelling_a_wait_withdraws_it(world: World) -> None:
     await world.advance(1.0)
     world.command(other, 2, LOCK, [RELEASE, token])
     assert holder(world) is None
-    assert not world.gateway.ledgers[0].abandoned
+    assert not world.gateway.sessions_by_slot[0].abandoned
 
 
 async def test_a_grant_that_crosses_the_cancellation_is_given_back(world: World) -> None:
@@ -272,7 +275,7 @@ async def test_a_grant_that_crosses_the_cancellation_is_given_back(world: World)
     await world.advance(1.0)
     assert task.cancelled()
     assert holder(world) is None
-    assert world.gateway.ledgers[0].is_idle()
+    assert world.gateway.sessions_by_slot[0].is_idle()
 
 
 async def test_a_barrier_trips_once_for_all(world: World) -> None:
@@ -329,11 +332,13 @@ async def test_commands_parked_under_a_dead_session_move_to_the_next(world: Worl
 
 async def test_a_close_that_comes_too_late_leaves_the_next_session_alone(world: World) -> None:
     await add(world)
-    former = world.gateway.ledgers[0]
+    former = world.gateway.sessions_by_slot[0]
     world.apply(pack([EXPIRE, former.number]))
     await add(world)
     second = number(world)
-    assert await world.gateway.send_close(former) == [16]
+    close = Call(OP_WRITE, (0, b""), world.clock.now(), None)
+    close.slot, close.session, close.payload = 0, former, pack([CLOSE, former.number])
+    assert await world.gateway._driver.call(Begin(close)) == [16]
     await world.advance(0.5)
     assert number(world) == second
 
@@ -344,7 +349,7 @@ async def test_an_idle_session_is_kept_and_then_closed(world: World) -> None:
     assert len(world.machine.sessions) == 1
     await world.advance(TTL_S * 3, 0.5)
     assert not world.machine.sessions
-    assert not world.gateway.ledgers
+    assert not world.gateway.sessions_by_slot
 
 
 # -- holds
@@ -401,20 +406,19 @@ async def test_an_unanswered_release_is_made_good(world: World) -> None:
         await task
     await world.advance(1.0)
     assert holder(world) is None
-    assert world.gateway.ledgers[0].is_idle()
+    assert world.gateway.sessions_by_slot[0].is_idle()
 
 
 async def test_an_answer_about_the_last_session_says_nothing_about_this_one(world: World) -> None:
     await add(world)
-    keep_alive = world.gateway.keep_alive
     world.is_keepalive_lost = True
-    keep_alive.soon(0)
+    world.gateway._driver.step(AskSoon(world.gateway.sessions_by_slot[0]))
     await world.advance(0.01)
     nonce = next(body[0] for _, kind, body in reversed(world.sent) if kind == frames.KEEPALIVE)
     world.apply(pack([EXPIRE, number(world)]))
     _, grant = await acquire(world)
     session = number(world)
-    keep_alive.on_ack(pack([nonce, [[0, 16, [], [], [], None, 1]]]))
+    world.gateway.on_keepalive_ack(pack([nonce, [[0, 16, [], [], [], None, 1]]]))
     assert number(world) == session
     assert grant.is_valid
 
@@ -440,7 +444,7 @@ async def test_the_window_holds_calls_back_and_lets_them_in(window: int) -> None
 async def test_deadlines_of_answered_calls_do_not_pile_up(world: World) -> None:
     for _ in range(50):
         await asyncio.gather(*(add(world, 60.0) for _ in range(60)))
-    assert len(world.gateway._table.deadlines._heap) < 2_000
+    assert len(world.gateway.core.table.deadlines._heap) < 2_000
 
 
 async def test_close_ends_calls_and_frees_what_was_held(world: World) -> None:
@@ -519,4 +523,4 @@ async def test_whatever_the_wires_and_leaders_do_each_command_counts_once(world:
     assert done + unknown + sum(isinstance(error, Unavailable) for error in errors) == len(tasks)
     assert done <= value(world) <= done + unknown
     await world.advance(TTL_S)
-    assert world.gateway.ledgers[0].is_idle()
+    assert world.gateway.sessions_by_slot[0].is_idle()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from casty.config import Settings
 from casty.distributed.machines.base import COUNTER, QUEUE
 from casty.errors import MessageTooLarge, OutcomeUnknown, Overloaded, Unavailable
 from casty.wire import frames
@@ -144,9 +145,9 @@ async def test_unanswered_is_unknown_and_withdrawn_before_it_could_apply_late() 
     await world.run()
     assert value(world) == 0
     await world.advance(1)
-    ledger = client.gateway.ledgers[0]
-    assert not ledger.abandoned
-    assert ledger.low == ledger.next_seq
+    session = client.gateway.sessions_by_slot[0]
+    assert not session.abandoned
+    assert session.ack_watermark == session.next_seq
 
 
 async def test_topology_of_a_new_leader_moves_what_was_sent_to_the_old_one() -> None:
@@ -204,7 +205,7 @@ async def test_too_large_is_said_at_the_call() -> None:
         call.result()
     assert await run(world, add(client)) == [0, 1]
     await world.advance(6)
-    assert not client.gateway.ledgers[0].abandoned
+    assert not client.gateway.sessions_by_slot[0].abandoned
 
 
 async def test_leader_out_of_reach_is_asked_through_another_node() -> None:
@@ -237,10 +238,10 @@ async def test_hold_outlives_the_ttl_where_only_a_relay_reaches_the_leader() -> 
 async def test_window_holds_calls_back_and_lets_them_in_as_answers_come() -> None:
     world = World()
     client = await opened(world)
-    limit = client.gateway._settings.max_window_replies
+    limit = Settings().max_window_replies
     calls = [add(client, timeout_s=None) for _ in range(limit + 500)]
     await settle()
-    assert client.gateway.ledgers[0].outstanding < limit
+    assert client.gateway.sessions_by_slot[0].outstanding < limit
     await world.run()
     assert [call.result()[1] for call in calls] == list(range(1, limit + 501))
     assert world.machine.sessions[1].reply_bytes < 100_000
@@ -268,7 +269,7 @@ async def test_release_waits_for_no_window() -> None:
     world = World()
     client = await opened(world)
     _, grant = await run(world, acquire(client))
-    stuck = [add(client, timeout_s=None) for _ in range(client.gateway._settings.max_window_replies)]
+    stuck = [add(client, timeout_s=None) for _ in range(Settings().max_window_replies)]
     await settle()
     lost = [one for one in world.flights if one.to_node]
     world.flights.clear()
@@ -282,11 +283,9 @@ async def test_waiters_leave_the_window() -> None:
     world = World()
     client, holder = await opened(world), await opened(world, "h")
     _, grant = await run(world, acquire(holder))
-    waiting = [
-        acquire(client, timeout_s=None) for _ in range(client.gateway._settings.max_window_replies + 50)
-    ]
+    waiting = [acquire(client, timeout_s=None) for _ in range(Settings().max_window_replies + 50)]
     await world.run()
-    assert client.gateway.ledgers[0].outstanding == 0
+    assert client.gateway.sessions_by_slot[0].outstanding == 0
     assert await run(world, add(client)) == [0, 1]
     await run(world, release(holder, grant))
     _, grant = waiting[0].result()
@@ -313,7 +312,7 @@ async def test_outcomes_are_forgotten_while_an_older_call_waits_on() -> None:
 
 
 async def test_too_many_parked_calls_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("casty.cluster.sessions.router.MAX_PARKED", 3)
+    monkeypatch.setattr("casty.cluster.sessions.core.session_core.MAX_PARKED", 3)
     world = World()
     client = world.client()
     client.has_topology = False

@@ -191,14 +191,14 @@ class Timeline:
         self.check()
         self.check_counter()
         for client in self.clients:
-            assert not client.gateway._calls
-            for ledger in client.gateway.ledgers.values():
-                assert ledger.is_idle(), (
-                    ledger.waiting,
-                    ledger.held,
-                    ledger.abandoned,
-                    ledger.low,
-                    ledger.next_seq,
+            assert not client.gateway.core.table.calls
+            for session in client.gateway.sessions_by_slot.values():
+                assert session.is_idle(), (
+                    session.waiting,
+                    session.held,
+                    session.abandoned,
+                    session.ack_watermark,
+                    session.next_seq,
                 )
         for session in machine.sessions.values():
             assert not session.waits and not session.entities

@@ -60,12 +60,14 @@ async def test_what_crosses_a_cancellation_is_put_back() -> None:
         await settle()
         world.deliver(next(one for one in world.flights if one.to_node))
         world.commit()
-        while client.gateway._calls:
+        while client.gateway.core.table.calls:
             world.deliver(next(one for one in world.flights if not one.to_node))
         await cancelled(asking)
         await world.advance(1)
         assert items(world) == [b"a", b"b"]
-    assert client.gateway.ledgers and all(not one.abandoned for one in client.gateway.ledgers.values())
+    assert client.gateway.sessions_by_slot and all(
+        not one.abandoned for one in client.gateway.sessions_by_slot.values()
+    )
 
 
 async def test_a_cancelled_waiter_whose_item_came_first_gives_it_back() -> None:

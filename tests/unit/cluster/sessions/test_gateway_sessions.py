@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from casty.cluster.sessions.core.inputs import AskSoon
 from casty.cluster.slots.schema import COMMAND, EXPIRE
 from casty.consensus import Entry
 from casty.errors import NotStarted, OutcomeUnknown, SessionExpired
@@ -66,12 +67,12 @@ async def test_lost_stays_lost_and_is_given_back() -> None:
 async def test_call_after_the_expiry_opens_anew() -> None:
     world = World()
     client = await opened(world)
-    first = client.gateway.ledgers[0].number
+    first = client.gateway.sessions_by_slot[0].number
     await expire(world, client)
     call = add(client)
     await world.advance(0.5)
     assert call.result() == [0, 1]
-    assert client.gateway.ledgers[0].number != first
+    assert client.gateway.sessions_by_slot[0].number != first
 
 
 async def test_calls_of_one_frame_after_the_expiry_all_open_anew() -> None:
@@ -120,10 +121,10 @@ async def test_late_answer_of_an_old_session_does_not_end_the_new_one() -> None:
     world.flights.clear()
     end_session(world, client)
     assert await run(world, add(client)) == [0, 1]
-    new = client.gateway.ledgers[0]
+    new = client.gateway.sessions_by_slot[0]
     world.flights.extend(late)
     await world.run()
-    assert client.gateway.ledgers[0] is new
+    assert client.gateway.sessions_by_slot[0] is new
     assert await run(world, add(client)) == [0, 3 if call.done() and not call.exception() else 2]
 
 
@@ -132,7 +133,7 @@ async def test_idle_session_is_closed() -> None:
     client = await opened(world)
     await world.advance(4 * TTL_S + TTL_S)
     assert not world.machine.sessions
-    assert not client.gateway.ledgers
+    assert not client.gateway.sessions_by_slot
     assert await run(world, add(client)) == [0, 1]
 
 
@@ -185,9 +186,9 @@ async def test_an_opening_under_way_when_its_slot_begins_anew_is_forgotten(
     if is_heard_late:
         world.flights.extend(late)
     assert await run(world, call) == [0, 101]
-    assert client.gateway.ledgers[0].number != stranger.gateway.ledgers[0].number
+    assert client.gateway.sessions_by_slot[0].number != stranger.gateway.sessions_by_slot[0].number
     assert len(world.machine.sessions) == 2
-    assert not client.gateway._calls
+    assert not client.gateway.core.table.calls
 
 
 async def test_another_cluster_ends_all_sessions() -> None:
@@ -197,7 +198,7 @@ async def test_another_cluster_ends_all_sessions() -> None:
     world.cluster_id = "y"
     client.hear()
     assert grant.lost.done()
-    assert not client.gateway.ledgers
+    assert not client.gateway.sessions_by_slot
 
 
 async def test_close_frees_at_once_and_fails_what_waits() -> None:
@@ -239,9 +240,9 @@ async def test_no_future_and_no_table_outlives_its_call() -> None:
         _, grant = await run(world, acquire(client))
         await run(world, release(client, grant))
     await world.advance(6)
-    ledger = client.gateway.ledgers[0]
-    assert ledger.is_idle()
-    assert not client.gateway._calls
+    session = client.gateway.sessions_by_slot[0]
+    assert session.is_idle()
+    assert not client.gateway.core.table.calls
     session = world.machine.sessions[1]
     assert not session.waits and not session.withdrawn and len(session.replies) < 4
     assert len(entries(world, COMMAND)) == 301
@@ -279,22 +280,22 @@ async def test_keep_alive_that_was_long_under_way_covers_from_when_it_was_sent()
     world.deliver(world.flights[0])
     world.deliver(world.flights[0])
     assert grant.is_valid
-    assert client.gateway.ledgers[0].covered_until_ns <= sent_ns + TTL_S * 1_000_000_000
+    assert client.gateway.sessions_by_slot[0].covered_until_ns <= sent_ns + TTL_S * 1_000_000_000
 
 
 async def test_expiry_that_a_former_leader_left_in_the_log_covers_nobody() -> None:
     world = World()
     client = await opened(world)
     _, grant = await run(world, acquire(client))
-    world.pending.append(Entry(world.term, 0, pack([EXPIRE, client.gateway.ledgers[0].number])))
+    world.pending.append(Entry(world.term, 0, pack([EXPIRE, client.gateway.sessions_by_slot[0].number])))
     world.elect("b", survivors=1)
     client.hear()
-    covered_until_ns = client.gateway.ledgers[0].covered_until_ns
-    client.gateway.keep_alive.soon(0)
+    covered_until_ns = client.gateway.sessions_by_slot[0].covered_until_ns
+    client.gateway._driver.step(AskSoon(client.gateway.sessions_by_slot[0]))
     await world.advance(0.01, quiet=True)
     while world.flights:  # nothing is committed: the expiry only stands in the log
         world.deliver(world.flights[0])
-    assert client.gateway.ledgers[0].covered_until_ns == covered_until_ns
+    assert client.gateway.sessions_by_slot[0].covered_until_ns == covered_until_ns
     await world.advance(0.2)
     assert grant.lost.done()
     assert await run(world, add(client)) == [0, 1]

@@ -74,7 +74,7 @@ async def test_unconfirmed_withdrawal_is_unknown_and_made_good_by_keep_alive() -
     world.flights.clear()
     await world.advance(6)
     assert not line(world).waiters
-    assert not two.gateway.ledgers[0].abandoned
+    assert not two.gateway.sessions_by_slot[0].abandoned
 
 
 async def test_grant_that_crosses_its_withdrawal_is_the_result() -> None:
@@ -331,7 +331,7 @@ async def test_cancelled_however_often_nobody_waits_or_holds(steps: int) -> None
         await run(world, release(two, grant))
     await world.advance(TTL_S)
     assert line(world) is None and line(world, BARRIER, B) is None
-    assert one.gateway.ledgers[0].is_idle()
+    assert one.gateway.sessions_by_slot[0].is_idle()
 
 
 async def test_a_coroutine_that_is_closed_gives_up_as_well() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from casty.cluster.sessions import gateway as gateways
-from casty.cluster.sessions import keepalive
+from casty.cluster.sessions.core import inputs, keepalive, session_core
+from casty.cluster.sessions.core.client_session import ClientSession
+from casty.cluster.sessions.core.session_core import SessionCore
 from casty.cluster.sessions.grant import Hold
 from casty.distributed.machines.base import LOCK, SEMAPHORE
 from casty.distributed.machines.lock import ACQUIRE, DESTROY
@@ -25,7 +27,7 @@ Holding = list[Hold]
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Changing:
     monkeypatch.setattr(keepalive, "LOST_AT_ONCE", PART)
-    monkeypatch.setattr(gateways, "LOST_AT_ONCE", PART)
+    monkeypatch.setattr(session_core, "LOST_AT_ONCE", PART)
     return Changing()
 
 
@@ -49,11 +51,23 @@ def named(world: Changing, since: int, part: int) -> list[int]:
     return [request[0] for row in rows for request in row[3 + part]]
 
 
+def as_a_step(world: Changing, act: Callable[[SessionCore], None]) -> None:
+    """Do something to the core as a step would that begins now, and perform what comes of it."""
+    core = world.gateway.core
+    core._step.now_ns = world.clock.now()
+    act(core)
+    world.gateway._driver.step(inputs.Lasting(0))
+
+
+def ask_soon(world: Changing, session: ClientSession) -> None:
+    world.gateway._driver.step(inputs.AskSoon(session))
+
+
 async def test_all_are_lost_at_once_and_their_owners_hear_of_it_in_parts(world: Changing) -> None:
     holding = await hold(world)
     world.is_keepalive_lost = True
     await world.advance(TTL_S / 3)
-    left_s = (world.gateway.ledgers[0].covered_until_ns - world.clock.now()) / 1e9
+    left_s = (world.gateway.sessions_by_slot[0].covered_until_ns - world.clock.now()) / 1e9
     world.clock.now_ns += int(left_s * 1e9) + 1
     since = len(world.sent)
     counts = []
@@ -68,16 +82,16 @@ async def test_all_are_lost_at_once_and_their_owners_hear_of_it_in_parts(world: 
     assert sorted(set(named(world, since, 2))) == sorted(hold.seq for hold in holding)
     world.is_keepalive_lost = False
     await world.advance(1.0)
-    assert not world.gateway.ledgers[0].abandoned
+    assert not world.gateway.sessions_by_slot[0].abandoned
     assert all(not line.grants for line in world.machine.entities.values())
 
 
 async def test_what_is_not_told_yet_stays_lost_when_the_session_is_covered_again(world: Changing) -> None:
     holding = await hold(world)
-    ledger = world.gateway.ledgers[0]
-    world.clock.now_ns = ledger.covered_until_ns
-    world.gateway.keep_alive.covered(ledger, world.clock.now())
-    assert world.clock.now() < ledger.covered_until_ns
+    session = world.gateway.sessions_by_slot[0]
+    world.clock.now_ns = session.covered_until_ns
+    as_a_step(world, lambda core: core.keep_alive.covered(session, world.clock.now()))
+    assert world.clock.now() < session.covered_until_ns
     assert told(holding) == PART
     assert not any(hold.is_valid for hold in holding)
     late = holding[-1]
@@ -85,20 +99,20 @@ async def test_what_is_not_told_yet_stays_lost_when_the_session_is_covered_again
     await world.advance(0.5)
     # The owner gave the last one back before it was told: that is not lost, and forgotten by the slot all the same.
     assert not any(hold.is_valid for hold in holding)
-    assert not ledger.abandoned
-    assert not ledger.held
+    assert not session.abandoned
+    assert not session.held
     (again,) = await hold(world, count=1)
     assert again.is_valid
 
 
 async def test_a_grant_of_the_same_session_after_the_loss_counts(world: Changing) -> None:
     holding = await hold(world, SEMAPHORE, 4)
-    ledger = world.gateway.ledgers[0]
-    world.gateway.keep_alive.lose_all(ledger, LOST_EXPIRED, abandon=True)
+    session = world.gateway.sessions_by_slot[0]
+    as_a_step(world, lambda core: core.keep_alive.lose_all(session, LOST_EXPIRED, abandon=True))
     assert not any(hold.is_valid for hold in holding)
     (other,) = await hold(world, count=1)
     assert other.is_valid
-    assert ledger.held_of((LOCK, b"0")) == [other.seq]
+    assert session.held_of((LOCK, b"0")) == [other.seq]
 
 
 async def test_permits_of_a_destroyed_semaphore_are_lost_in_parts_and_all_confirmed(world: Changing) -> None:
@@ -115,7 +129,7 @@ async def test_permits_of_a_destroyed_semaphore_are_lost_in_parts_and_all_confir
     await world.advance(1.0)
     assert kept.is_valid
     assert (SEMAPHORE, b"s") not in world.machine.entities
-    assert not world.gateway.ledgers[0].abandoned
+    assert not world.gateway.sessions_by_slot[0].abandoned
 
 
 async def test_whoever_leaves_tells_all_owners_in_parts_and_whoever_is_cut_short_at_once(
@@ -139,7 +153,7 @@ async def test_an_abort_tells_everybody(world: Changing) -> None:
     world.gateway.abort()
     assert told(holding) == HELD
     world.tick()
-    assert not world.gateway.keep_alive._naming
+    assert not world.gateway.core.keep_alive._naming
 
 
 async def test_frames_that_name_much_are_sent_in_parts(
@@ -147,9 +161,9 @@ async def test_frames_that_name_much_are_sent_in_parts(
 ) -> None:
     monkeypatch.setattr(keepalive, "FRAME_BYTES", 100)
     gateway = world.gateway
-    gateway.keep_alive._frames._most = gateway.keep_alive._frames._left = 2
+    gateway.core.keep_alive._frames._most = gateway.core.keep_alive._frames._left = 2
     holding = await hold(world)
-    ledger = gateway.ledgers[0]
+    session = gateway.sessions_by_slot[0]
     since = len(world.sent)
     world.clock.now_ns += int(TTL_S / 3 * 1e9) + 1
     counts = [0]
@@ -160,14 +174,14 @@ async def test_frames_that_name_much_are_sent_in_parts(
         assert counts[-1] > counts[-2]
         await world.output()
         if HELD - counts[-1] > 2:  # not before the last part: once that is sent, all of it would be due again
-            gateway.keep_alive.soon(0)
+            ask_soon(world, session)
     for _ in range(HELD):
         world.tick()
     # What was asked for meanwhile came with the rows that were under way; nothing was named twice.
     assert named(world, since, 1) == [hold.seq for hold in holding]
     assert len(counts) > 3
     await world.output()
-    assert ledger.covered_until_ns > world.clock.now()
+    assert session.covered_until_ns > world.clock.now()
     assert all(hold.is_valid for hold in holding)
 
 
@@ -176,16 +190,16 @@ async def test_rows_of_a_session_that_ended_meanwhile_are_not_sent(
 ) -> None:
     monkeypatch.setattr(keepalive, "FRAME_BYTES", 100)
     gateway = world.gateway
-    gateway.keep_alive._frames._most = gateway.keep_alive._frames._left = 2
+    gateway.core.keep_alive._frames._most = gateway.core.keep_alive._frames._left = 2
     await hold(world)
     since = len(world.sent)
     world.clock.now_ns += int(TTL_S / 3 * 1e9) + 1
     world.tick()
     before = len(named(world, since, 1))
     assert 0 < before < HELD
-    gateway._sessions.lose(gateway.ledgers[0], "gone")
+    as_a_step(world, lambda core: core.sessions.lose(gateway.sessions_by_slot[0], "gone"))
     for _ in range(6):
         world.tick()
     assert len(named(world, since, 1)) <= before + 3  # the row that was begun
-    assert gateway.keep_alive.is_sent
-    assert not gateway.keep_alive._naming
+    assert gateway.core.keep_alive.is_sent
+    assert not gateway.core.keep_alive._naming

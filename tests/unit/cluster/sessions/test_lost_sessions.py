@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 
 from casty.cluster.control.topology import Topology
-from casty.cluster.sessions import client_sessions as call_sessions
+from casty.cluster.sessions.core import client_sessions as call_sessions
+from casty.cluster.sessions.core.call import Call
+from casty.cluster.sessions.core.effects import Alarm
+from casty.cluster.sessions.core.inputs import ConfirmLoss, Woken
+from casty.cluster.slots.operations import OP_WRITE
 from casty.cluster.slots.schema import COMMAND
 from casty.distributed.machines.base import COUNTER, EXPIRED, LOCK, OK, OVERLOADED
 from casty.distributed.machines.lock import ACQUIRE
 from casty.errors import NotStarted, OutcomeUnknown, Overloaded
 from casty.wire import frames
-from casty.wire.pack import unpack
+from casty.wire.pack import pack, unpack
 from tests.unit.cluster.sessions.session_world import NAME, World
 
 PART = 2
@@ -64,7 +68,7 @@ class Changing(World):
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Changing:
-    monkeypatch.setattr(call_sessions, "SETTLED_AT_ONCE", PART)
+    monkeypatch.setattr(call_sessions, "RESOLVED_AT_ONCE", PART)
     return Changing()
 
 
@@ -103,7 +107,7 @@ async def test_calls_of_a_lost_session_are_settled_in_parts(world: Changing, is_
     for call in calls:
         with pytest.raises(OutcomeUnknown):
             await call
-    assert not world.gateway._sessions.lost
+    assert not world.gateway.core.sessions.lost
 
 
 async def test_what_waits_for_it_is_not_sent_again_under_its_number(world: Changing) -> None:
@@ -130,7 +134,7 @@ async def test_what_was_never_sent_goes_on_in_the_next_session(world: Changing) 
     world.cut("a")
     numbered = [add(world) for _ in range(5)]
     await world.output()
-    assert all(call.seq for call in world.gateway._calls.values())
+    assert all(call.seq for call in world.gateway.core.table.calls.values())
     world.generation = "second"
     world.mend("a")
     world.gateway.on_topology()
@@ -160,7 +164,7 @@ async def test_deadlines_cancellations_and_the_end_of_the_gateway_go_first(world
     await asyncio.sleep(0)
     world.clock.now_ns += 600_000_000
     gateway = world.gateway
-    gateway._overdue(next(call for call in gateway._calls.values() if call.timeout_s == 0.5))
+    gateway._driver.step(Woken(Alarm.CALLS))
     with pytest.raises(asyncio.CancelledError):
         await late[1]
     with pytest.raises(OutcomeUnknown, match="no answer"):
@@ -170,7 +174,7 @@ async def test_deadlines_cancellations_and_the_end_of_the_gateway_go_first(world
         with pytest.raises((OutcomeUnknown, NotStarted)):
             await call
     world.tick()
-    assert not gateway._calls and not gateway._sessions.lost
+    assert not gateway.core.table.calls and not gateway.core.sessions.lost
 
 
 async def test_holds_are_lost_before_any_call_is_settled(world: Changing) -> None:
@@ -194,7 +198,7 @@ async def test_an_opening_that_is_refused_fails_a_part_of_those_who_wait(world: 
     for _ in range(3):
         world.held_back = []
         for _, call_id, reply in refused:
-            world.gateway._on_answer(world.gateway._calls[call_id], reply)
+            world.gateway.on_reply(pack([[call_id, reply]]))
         await world.output()
         counts.append(over(calls))
         world.tick()
@@ -208,7 +212,10 @@ async def test_an_opening_that_is_refused_fails_a_part_of_those_who_wait(world: 
 
 async def test_a_withdrawal_of_a_lost_session_is_none_of_the_next_one(world: Changing) -> None:
     calls = await under_way(world, 1)
-    aside = world.gateway.send_abandon(world.gateway.ledgers[0], [])
+    gateway, session = world.gateway, world.gateway.sessions_by_slot[0]
+    session.abandoned[99] = (LOCK, NAME)
+    call = Call(OP_WRITE, (0, b""), world.clock.now(), None)
+    aside = asyncio.ensure_future(gateway._driver.call(ConfirmLoss(call, session, [99])))
     await world.output()
     world.cut("a")
     world.begin_anew()
@@ -227,8 +234,8 @@ async def test_calls_of_a_slot_that_are_in_no_lost_session_are_passed_over_in_pa
     await world.output()
     world.begin_anew()
     counts = []
-    while world.gateway._sessions.lost:
-        (lost,) = world.gateway._sessions.lost.values()
+    while world.gateway.core.sessions.lost:
+        (lost,) = world.gateway.core.sessions.lost.values()
         counts.append(len(lost.calls))
         world.tick()
     assert counts == [6, 4, 2] and over(reads) == 0

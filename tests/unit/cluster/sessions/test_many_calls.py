@@ -6,8 +6,9 @@ import asyncio
 from typing import Any
 
 from casty.cluster.node.replies import LinkReplySink
+from casty.cluster.sessions.core.effects import Item
 from casty.cluster.sessions.gateway import SCANNED_AT_ONCE
-from casty.cluster.sessions.outbox import Item, Outgoing
+from casty.cluster.sessions.outbox import Outgoing
 from casty.cluster.slots.operations import AT_ONCE
 from casty.wire import frames
 from casty.wire.pack import unpack

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from casty.cluster.sessions import moves
-from casty.cluster.sessions import router as call_router
+from casty.cluster.sessions import driver
+from casty.cluster.sessions.core import moves, retries
 from casty.distributed.machines.base import NOT_LEADER, OK
 from casty.parts import Parts
+from casty.wire.pack import pack
 from tests.kit.clock import ManualClock
 from tests.unit.cluster.sessions.test_lost_sessions import Changing, under_way
 
@@ -19,7 +20,8 @@ PART = 3
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Changing:
-    monkeypatch.setattr(call_router, "BATCH", PART)
+    monkeypatch.setattr(driver, "BATCH", PART)
+    monkeypatch.setattr(retries, "BATCH", PART)
     monkeypatch.setattr(moves, "FOLLOWED_AT_ONCE", PART)
     monkeypatch.setattr(moves, "PARKED_AT_ONCE", PART)
     return Changing()
@@ -59,8 +61,8 @@ async def test_what_the_former_leader_refuses_meanwhile_goes_on_in_its_turn(worl
     world.elect("b")
     world.gateway.on_topology()
     for call_id in refused[PART:]:
-        world.gateway._on_answer(world.gateway._calls[call_id], [NOT_LEADER, None, 1])
-    assert world.gateway._table.parked_count == 8 - PART
+        world.gateway.on_reply(pack([[call_id, [NOT_LEADER, None, 1]]]))
+    assert world.gateway.core.table.parked_count == 8 - PART
     assert await finish(world, calls) == list(range(2, 10))
 
 
@@ -74,7 +76,7 @@ async def test_a_leader_that_comes_back_between_the_parts_is_followed_as_well(wo
     world.gateway.on_topology()
     assert len(await finish(world, calls)) == 3
     # The others were sent to it in the term before, and never refused or answered: as before a change of leaders.
-    assert all(call.leader == "a" for call in world.gateway._calls.values())
+    assert all(call.leader == "a" for call in world.gateway.core.table.calls.values())
 
 
 async def test_calls_of_a_link_that_ended_are_parked_in_parts(world: Changing) -> None:
@@ -82,7 +84,7 @@ async def test_calls_of_a_link_that_ended_are_parked_in_parts(world: Changing) -
     world.cut("a")
     counts = []
     for _ in range(4):
-        counts.append(world.gateway._table.parked_count)
+        counts.append(world.gateway.core.table.parked_count)
         world.tick()
     assert counts == [3, 6, 8, 8]
     world.is_holding_back = False
@@ -106,11 +108,11 @@ async def test_what_was_sent_on_the_next_link_is_not_sent_again_for_the_former(w
     before = len(world.sent_commands())
     world.cut("a")
     world.mend("a")
-    for call in list(world.gateway._calls.values())[PART:]:
-        world.gateway.resume(call)
+    for call in list(world.gateway.core.table.calls.values())[PART:]:
+        world.gateway.core._router.resume(call)
     await finish(world, calls)
     assert len(world.sent_commands()) - before == 8
-    assert world.gateway._table.parked_count == 0
+    assert world.gateway.core.table.parked_count == 0
 
 
 async def test_what_ended_between_the_parts_is_left_alone(world: Changing) -> None:
@@ -121,14 +123,14 @@ async def test_what_ended_between_the_parts_is_left_alone(world: Changing) -> No
     await asyncio.wait(calls)
     world.tick()
     world.tick()
-    assert world.gateway._table.parked_count == 0 and not world.gateway._calls
+    assert world.gateway.core.table.parked_count == 0 and not world.gateway.core.table.calls
 
 
 async def test_a_gateway_that_ended_sees_to_nothing_more(world: Changing) -> None:
     calls = await under_way(world, 8)
     world.cut("a")
     world.gateway.abort()
-    assert world.gateway._moves.is_done
+    assert not world.gateway.core.is_following
     await asyncio.wait(calls)
     assert all(call.exception() is not None for call in calls)
 

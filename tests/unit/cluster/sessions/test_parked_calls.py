@@ -7,9 +7,12 @@ from typing import Any, cast
 
 from casty.cluster.control.placement import slot_of
 from casty.cluster.multiraft.proposals import BUSY
-from casty.cluster.sessions.call import MOST_AT_ONCE
-from casty.cluster.sessions.client_sessions import ADMITTED_AT_ONCE, CallSessions
-from casty.cluster.sessions.router import BATCH, PROBES, CallRouter
+from casty.cluster.sessions.core.deadlines import MOST_AT_ONCE
+from casty.cluster.sessions.core.effects import Alarm
+from casty.cluster.sessions.core.inputs import Woken
+from casty.cluster.sessions.core.retries import BATCH, PROBES
+from casty.cluster.sessions.core.router import ADMITTED_AT_ONCE, CallRouter
+from casty.cluster.sessions.core.session_core import SessionCore
 from casty.config import SECOND_NS
 from casty.errors import NotStarted, Unavailable
 from casty.wire import frames
@@ -84,15 +87,15 @@ async def test_nothing_is_dispatched_for_a_slot_without_a_leader(monkeypatch: An
     for call in waiting:
         call.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    assert client.gateway._table.parked_count == 0
-    assert not client.gateway._table.of_slot(0)
+    assert client.gateway.core.table.parked_count == 0
+    assert not client.gateway.core.table.of_slot(0)
 
 
 async def test_an_answer_in_one_slot_looks_at_no_parked_call_of_another(monkeypatch: Any) -> None:
     world = World()
     world.slots = 2
     client = await opened(world)
-    table = client.gateway._table
+    table = client.gateway.core.table
     dead = 1 - slot_of(1, b"n", 2)
     other = next(name for name in (b"%d" % number for number in range(99)) if slot_of(1, name, 2) == dead)
     client.leaders.learn(dead, world.epoch, world.term + 1, None)
@@ -140,7 +143,7 @@ async def test_many_deadlines_at_one_instant_are_worked_off_in_parts() -> None:
     waiting = reads(client, MOST_AT_ONCE + 10, timeout_s=1.0)
     await settle()
     world.clock.now_ns += 2 * SECOND_NS
-    client.gateway._table.deadlines._fire()
+    client.gateway._driver.step(Woken(Alarm.CALLS))
     await settle()
     assert sum(call.done() for call in waiting) <= MOST_AT_ONCE
     await world.advance(0.1)
@@ -170,14 +173,15 @@ async def test_an_answer_lets_a_few_calls_in_and_the_others_follow(monkeypatch: 
     waiting = [add(client, 1, timeout_s=60.0) for _ in range(10 * ADMITTED_AT_ONCE)]
     await settle()
     most: list[int] = []
-    right = CallSessions.opened
+    right = SessionCore._on_own
 
-    def opened_counted(sessions: CallSessions, call: Any, reply: Any) -> None:
+    def opened_counted(core: SessionCore, call: Any, reply: Any) -> bool:
         counted = Dispatches(monkeypatch)
-        right(sessions, call, reply)
+        is_done = right(core, call, reply)
         most.append(counted.count)
+        return is_done
 
-    monkeypatch.setattr(CallSessions, "opened", opened_counted)
+    monkeypatch.setattr(SessionCore, "_on_own", opened_counted)
     await world.run()
     assert most == [ADMITTED_AT_ONCE]
     assert all(call.done() for call in waiting) and value(world) == len(waiting)
@@ -276,7 +280,7 @@ async def test_leaving_ends_a_turn_s_fill_of_calls_at_a_time() -> None:
     assert ended[0] == BATCH
     assert all(isinstance(call.exception(), NotStarted) for call in waiting)
     await world.advance(2)
-    assert closing.done() and not client.gateway._table.calls
+    assert closing.done() and not client.gateway.core.table.calls
 
 
 async def test_leaving_that_is_cancelled_ends_all_calls_at_once() -> None:
@@ -290,5 +294,5 @@ async def test_leaving_that_is_cancelled_ends_all_calls_at_once() -> None:
     closing.cancel()
     await settle()
     assert closing.cancelled() and all(call.done() for call in waiting)
-    assert not client.gateway._table.calls and not client.gateway.ledgers
+    assert not client.gateway.core.table.calls and not client.gateway.sessions_by_slot
     await asyncio.gather(*waiting, return_exceptions=True)

@@ -52,12 +52,12 @@ async def test_nothing_is_sent_in_a_session_that_is_over_by_its_own_clock() -> N
 async def test_a_session_that_lives_on_is_used_again_after_one_question() -> None:
     world = World()
     client = await opened(world)
-    number = client.gateway.ledgers[0].number
+    number = client.gateway.sessions_by_slot[0].number
     await stalled(world, client)
     calls = [add(client) for _ in range(500)]
     await world.advance(1)
     assert [call.result() for call in calls] == [[0, count] for count in range(1, 501)]
-    assert client.gateway.ledgers[0].number == number
+    assert client.gateway.sessions_by_slot[0].number == number
     assert sent(client, frames.KEEPALIVE) <= 3, "one question, however many calls wait for it"
 
 
@@ -75,11 +75,11 @@ async def test_failed_tries_beside_a_waiting_call_are_confirmed_in_bounded_numbe
     for _ in range(30):
         tries = [attempt(client) for _ in range(100)]
         await world.run()
-        most = max(most, len(client.gateway.ledgers[0].abandoned))
+        most = max(most, len(client.gateway.sessions_by_slot[0].abandoned))
         if not all(one.done() for one in tries):
             await world.advance(0.5)
         assert all(one.done() for one in tries)
     assert most <= 1024
     assert not waiting.done()
     await world.advance(TTL_S)
-    assert not client.gateway.ledgers[0].abandoned
+    assert not client.gateway.sessions_by_slot[0].abandoned

@@ -7,9 +7,11 @@ from itertools import pairwise
 from typing import Any
 
 from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
-from casty.cluster.sessions import router as call_router
-from casty.cluster.sessions.call import RETRY
-from casty.cluster.sessions.call_table import CallTable
+from casty.cluster.sessions.core import retries as sending
+from casty.cluster.sessions.core.call import Call
+from casty.cluster.sessions.core.call_table import CallTable
+from casty.cluster.sessions.core.deadlines import RETRY
+from casty.cluster.sessions.core.effects import Alarm, Step, WakeAt
 from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.operations import OP_READ
 from casty.config import Settings
@@ -30,29 +32,50 @@ class Retries:
         self.clock = ManualClock()
         self.heard: list[int] = []
         self.is_refused_again = False
-        self.table = CallTable(self.clock, self._on_due)
-        call = self.table.make(OP_READ, (COUNTER, b"it"), None)
+        self.step = Step()
+        self.timer: Any = None
+        self.table = CallTable(self.step)
+        call = Call(OP_READ, (COUNTER, b"it"), 0, None)
         call.slot, call.payload = 1, b"read"
         self.table.add(call)
         self.table.park(call)
+        self.set()
 
-    def _on_due(self, key: int) -> None:
-        assert key == RETRY
-        self.heard.append(self.clock.now_ns)
-        for slot, *_ in self.table.due():
-            if self.is_refused_again:
-                self.table.retry_now(slot)
-            else:
-                self.table.retry_later(slot)
+    def set(self) -> None:
+        """Set the alarm as the table wants it."""
+        effects, self.step.effects = self.step.effects, []
+        for effect in effects:
+            assert isinstance(effect, WakeAt) and effect.alarm is Alarm.CALLS
+            if self.timer is not None:
+                self.timer.cancel()
+            self.timer = None if effect.when_ns is None else self.clock.call_at(effect.when_ns, self._ring)
+
+    def retry_now(self) -> None:
+        self.step.now_ns = self.clock.now()
+        self.table.retry_now(1)
+        self.set()
+
+    def _ring(self) -> None:
+        self.timer = None
+        self.step.now_ns = self.clock.now()
+        for key in self.table.deadlines.due():
+            assert key == RETRY
+            self.heard.append(self.clock.now_ns)
+            for slot, *_ in self.table.due():
+                if self.is_refused_again:
+                    self.table.retry_now(slot)
+                else:
+                    self.table.retry_later(slot)
+        self.set()
 
 
 async def test_what_was_planned_and_took_place_sooner_is_not_done_again() -> None:
     retries = Retries()
     for _ in range(5):
         # Each time a later try is planned, and something lets it happen now.
-        retries.table.retry_now(1)
+        retries.retry_now()
         retries.clock.advance(0.001)
-    retries.table.retry_now(1)
+    retries.retry_now()
     retries.clock.advance(0.001)
     before = len(retries.heard)
     assert before == 6
@@ -64,7 +87,7 @@ async def test_what_was_planned_and_took_place_sooner_is_not_done_again() -> Non
 async def test_a_turn_has_one_try_also_where_another_is_due_at_once() -> None:
     retries = Retries()
     retries.is_refused_again = True
-    retries.table.retry_now(1)
+    retries.retry_now()
     timers, retries.clock._timers[:] = [row[2] for row in retries.clock._timers], []
     for timer in timers:
         if timer.callback is not None:
@@ -123,14 +146,14 @@ class Slots:
 
     async def output(self) -> int:
         """Run what is due, but nothing that this makes due; return how many commands went on their way."""
-        attempts = self.gateway._attempts
+        attempts = self.gateway.core.attempts
         timers = self.clock._timers
         due = [timer for when, _, timer in timers if when <= self.clock.now_ns]
         timers[:] = [row for row in timers if row[0] > self.clock.now_ns]
         for timer in due:
             if timer.callback is not None:
                 timer.callback(*timer.args)
-        sent = self.gateway._attempts - attempts
+        sent = self.gateway.core.attempts - attempts
         for _ in range(4):
             await asyncio.sleep(0)
         return sent
@@ -147,12 +170,12 @@ async def test_calls_of_many_slots_are_let_into_their_sessions_by_turns() -> Non
     slots.gateway.on_link_up("a")
     for _ in range(6):
         await asyncio.sleep(0)
-    sent, began = [], [len(slots.gateway._table._parked)]
+    sent, began = [], [len(slots.gateway.core.table._parked)]
     while slots.commands < len(calls):
         sent.append(await slots.output())
-        began.append(sum(ledger.next_seq > 17 for ledger in slots.gateway.ledgers.values()))
+        began.append(sum(session.next_seq > 17 for session in slots.gateway.sessions_by_slot.values()))
         assert len(sent) < 200
-    assert max(sent) <= call_router.BATCH + 16
+    assert max(sent) <= sending.BATCH + 16
     assert began[6] == SLOTS, "no slot waits until another one is done"
     for call in calls:
         call.cancel()

@@ -370,11 +370,11 @@ async def test_more_holds_than_the_window_has_room_for_are_given_up_at_once() ->
     world = World(max_window_replies=REPLIES)
     client = await opened(world)
     grants = await holding(world, client, 3 * ROOM)
-    client.gateway.keep_alive.lose_all(client.gateway.ledgers[0], "lost", abandon=True)
+    client.gateway.core.keep_alive.lose_all(client.gateway.sessions_by_slot[0], "lost", abandon=True)
     assert not any(grant.is_valid for grant in grants)
     await world.advance(TTL_S)
     assert (SEMAPHORE, b"s") not in world.machine.entities
-    assert not client.gateway.ledgers[0].abandoned
+    assert not client.gateway.sessions_by_slot[0].abandoned
 
 
 async def test_more_releases_than_the_window_has_room_for_are_lost_and_made_good() -> None:
@@ -389,7 +389,7 @@ async def test_more_releases_than_the_window_has_room_for_are_lost_and_made_good
     assert all(isinstance(call.exception(), OutcomeUnknown) for call in releases)
     await world.advance(2 * TTL_S)
     assert (SEMAPHORE, b"s") not in world.machine.entities
-    assert client.gateway.ledgers[0].is_idle()
+    assert client.gateway.sessions_by_slot[0].is_idle()
     assert await run(world, add(client)) == [OK, 1]
 
 
@@ -404,7 +404,7 @@ async def test_a_client_whose_calls_are_all_lost_does_not_fill_its_window_with_w
         await world.advance(0.6, quiet=True)
         assert all(isinstance(call.exception(), OutcomeUnknown) for call in calls)
         await world.advance(TTL_S)
-        assert client.gateway.ledgers[0].is_idle()
+        assert client.gateway.sessions_by_slot[0].is_idle()
         assert len(world.machine.sessions[1].withdrawn) <= 2 * TRUE_WINDOW
     assert await run(world, add(client)) == [OK, 1]
 
@@ -423,9 +423,9 @@ async def test_outcomes_of_more_than_the_window_has_room_for_are_confirmed() -> 
     assert all(call.done() for call in waiting)
     del second
     await world.advance(TTL_S)
-    session = world.machine.sessions[client.gateway.ledgers[0].number]
+    session = world.machine.sessions[client.gateway.sessions_by_slot[0].number]
     assert not session.outcomes
-    assert not client.gateway.ledgers[0].abandoned
+    assert not client.gateway.sessions_by_slot[0].abandoned
     assert not patient.done()
     patient.cancel()
 
@@ -459,7 +459,7 @@ async def test_thousands_that_arrived_are_tripped_at_once_under_the_next_leader(
     await world.advance(0.1)  # they are told in parts
     assert all(call.result()[0][0] == OK for call in arrivals)
     await run(world, add(client))
-    assert not world.machine.sessions[client.gateway.ledgers[0].number].outcomes
+    assert not world.machine.sessions[client.gateway.sessions_by_slot[0].number].outcomes
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from casty.cluster.sessions.routes import Routes
+from collections.abc import Callable
+
+from casty.cluster.sessions.core.effects import Step
+from casty.cluster.sessions.core.surroundings import Surroundings
 from casty.config import SECOND_NS
-from casty.ports import Clock, Entropy
 
 __all__ = ["RelayPaths"]
 
@@ -15,24 +17,31 @@ UNREACHABLE_NS = SECOND_NS
 class RelayPaths:
     """Which nodes are out of reach, and since when.
 
+    Parameters
+    ----------
+    step, surroundings
+        The step under way, and what it reads.
+    pick
+        Draws a number below its argument.
+
     Bounds: `_since_ns` has a row per member that is out of reach, and for whoever went out of reach last.
     """
 
-    __slots__ = ("_clock", "_entropy", "_routes", "_since_ns")
+    __slots__ = ("_pick", "_since_ns", "_step", "_surroundings")
 
-    def __init__(self, clock: Clock, entropy: Entropy, routes: Routes) -> None:
-        self._clock = clock
-        self._entropy = entropy
-        self._routes = routes
+    def __init__(self, step: Step, surroundings: Surroundings, pick: Callable[[int], int]) -> None:
+        self._step = step
+        self._surroundings = surroundings
+        self._pick = pick
         self._since_ns: dict[str, int] = {}
 
     def around(self, leader: str) -> str | None:
         """Return a linked node to ask through, once `leader` itself was out of reach for a second."""
-        now_ns = self._clock.now()
+        now_ns = self._step.now_ns
         if now_ns - self._since_ns.setdefault(leader, now_ns) < UNREACHABLE_NS:
             return None
-        linked = [node_id for node_id in self._routes.linked() if node_id != leader]
-        return linked[self._entropy.below("way around", len(linked))] if linked else None
+        linked = [node_id for node_id in self._surroundings.linked() if node_id != leader]
+        return linked[self._pick(len(linked))] if linked else None
 
     def link_up(self, node_id: str) -> None:
         """The node can be reached (again)."""
@@ -40,9 +49,9 @@ class RelayPaths:
 
     def link_down(self, node_id: str) -> None:
         """The node is out of reach from now on."""
-        topology = self._routes.topology()
+        topology = self._surroundings.topology()
         if topology is not None:
             self._since_ns = {
                 node: at_ns for node, at_ns in self._since_ns.items() if node in topology.members
             }
-        self._since_ns[node_id] = self._clock.now()
+        self._since_ns[node_id] = self._step.now_ns

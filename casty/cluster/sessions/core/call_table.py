@@ -11,17 +11,15 @@ long and serve others. It makes all parked calls go again, but no more often tha
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
 
-from casty.cluster.sessions.call import RETRY, Call, Deadlines
-from casty.cluster.sessions.client_session import Entity
+from casty.cluster.sessions.core.call import IS_PARKED, Call
+from casty.cluster.sessions.core.deadlines import RETRY, Deadlines
+from casty.cluster.sessions.core.effects import Step
+from casty.cluster.sessions.core.life import CallEvent, CallState
 from casty.cluster.slots.operations import OP_WRITE
 from casty.config import SECOND_NS
-from casty.distributed.machines.base import Reply
-from casty.ports import Clock
 
 __all__ = ["MAX_PARKED", "NO_SLOT", "RETRY", "CallTable", "Try"]
 
@@ -30,19 +28,26 @@ NO_SLOT = -1
 
 FIRST_PAUSE_NS = SECOND_NS // 20
 LONGEST_PAUSE_NS = 16 * FIRST_PAUSE_NS
-FORGOTTEN_AFTER_NS = 4 * LONGEST_PAUSE_NS
+RESET_AFTER_NS = 4 * LONGEST_PAUSE_NS
 """Pauses begin with the first one again when a slot refused nothing for so long."""
 MAX_PARKED = 100_000
+CANCEL_LEAD_NS = SECOND_NS // 5
+"""How long before its deadline a waiting call is withdrawn, if that is less than a quarter of its time."""
+
+
+_DONE, _END = CallState.DONE, CallEvent.END
 
 
 class _Pause:
     """How often the refused calls of one slot go again. It goes when nothing was refused for long."""
 
-    __slots__ = ("forgotten_ns", "next_ns", "woken_ns")
+    __slots__ = ("next_ns", "reset_ns", "woken_ns")
 
     def __init__(self) -> None:
         self.next_ns = FIRST_PAUSE_NS
-        self.forgotten_ns = 0
+        """How long the next one is; it doubles up to `LONGEST_PAUSE_NS`."""
+        self.reset_ns = 0
+        """From when on the next one is the first again; moves on with every refusal."""
         self.woken_ns = 0
         """From when on an answer makes them go again."""
 
@@ -82,60 +87,68 @@ class CallTable:
 
     Parameters
     ----------
-    clock
-        Tells when calls are due.
-    on_due
-        Called with the identity of a call at each of its instants, negative for its withdrawal, or with `RETRY`.
+    step
+        The step under way.
+
+    The keys of `deadlines` are the identities of calls, negative for their withdrawals, and `RETRY`.
     """
 
     __slots__ = (
-        "_by_slot", "_clock", "_last_id", "_numbered", "_parked", "_retry_ns", "calls", "deadlines", "parked_count",
+        "_by_slot", "_last_id", "_numbered", "_parked", "_retry_ns", "_step", "calls", "deadlines", "parked_count",
         "pauses",
     )  # fmt: skip
 
-    def __init__(self, clock: Clock, on_due: Callable[[int], None]) -> None:
-        self._clock = clock
+    def __init__(self, step: Step) -> None:
+        self._step = step
         self._by_slot: dict[int, dict[int, Call]] = {}
+        """Those of `calls` whose slot is known, by it; no row is empty."""
         self._parked: dict[int, _Parked] = {}
+        """By slot; those that went first in the last turn are behind the others."""
         self._numbered: dict[tuple[int, int], Call] = {}
+        """Waiting calls of `calls` that have a number, by slot and number."""
         self._last_id = 0
+        """No identity is given twice, so a late answer finds nobody else's call."""
         self._retry_ns: int | None = None
+        """The one entry of `RETRY` in `deadlines` that is live; no parked call is due before it."""
         self.calls: dict[int, Call] = {}
+        """Every call that is under way; none of them is `DONE` or `GIVEN`."""
         self.parked_count = 0
+        """How many calls are in `_parked`: those whose state is a parked one."""
         self.pauses: dict[int, _Pause] = {}
         """Of each slot that lately refused a call, or had no way to its leader."""
-        self.deadlines = Deadlines(clock, on_due, self._is_live)
+        self.deadlines = Deadlines(step, self._is_live)
 
     def _is_live(self, when_ns: int, key: int) -> bool:
         # An earlier instant takes the place of a later one, whose entry stays in the heap.
         return when_ns == self._retry_ns if key == RETRY else abs(key) in self.calls
 
-    def make(self, operation: int, entity: Entity, timeout_ns: int | None) -> Call:
-        """Return a new call; it is under way once it was added."""
-        now_ns = self._clock.now()
-        deadline_ns = None if timeout_ns is None else now_ns + timeout_ns
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._last_id += 1
-        return Call(self._last_id, operation, entity, future, now_ns, deadline_ns)
-
     def add(self, call: Call) -> None:
-        """The call is under way, until it is forgotten."""
+        """The call is under way, until it ends."""
+        self._last_id += 1
+        call.call_id = self._last_id
         self.calls[call.call_id] = call
         if call.deadline_ns is not None:
+            if call.is_waiting:
+                # First, as it is due first: the alarm is set once.
+                lead_ns = min(CANCEL_LEAD_NS, (call.deadline_ns - call.started_ns) // 4)
+                self.deadlines.add(call.deadline_ns - lead_ns, -call.call_id)
             self.deadlines.add(call.deadline_ns, call.call_id)
 
-    def settle_in(self, call: Call) -> None:
+    def index_by_slot(self, call: Call) -> None:
         """The call's slot is known."""
         calls = self._by_slot.get(call.slot)
         if calls is None:
             calls = self._by_slot[call.slot] = {}
         calls[call.call_id] = call
 
-    def forget(self, call: Call) -> None:
-        """The call is over."""
+    def end(self, call: Call, event: CallEvent = _END) -> None:
+        """The call is over, or given what it took; harmless if it was over before."""
         self.calls.pop(call.call_id, None)
-        if call.is_parked:
-            self.unpark(call)
+        state = call.state
+        if IS_PARKED[state]:
+            self._take_out(call)
+        if state is not _DONE:
+            call.move(event)
         if call.is_waiting and call.seq:
             self.unnumber(call)
         calls = self._by_slot.get(call.slot)
@@ -165,7 +178,7 @@ class CallTable:
         """Nothing can be sent for it now."""
         if not call.is_parked:
             self.parked_count += 1
-        call.is_parked = True
+        call.move(CallEvent.PARK)
         call.sent_to = None
         parked = self._parked.get(call.slot)
         if parked is None:
@@ -175,10 +188,12 @@ class CallTable:
         self.retry_later(call.slot)
 
     def unpark(self, call: Call) -> None:
-        """Something may be sent for it now, or it is over."""
-        if not call.is_parked:
-            return
-        call.is_parked = False
+        """Something may be sent for it now."""
+        if call.is_parked:
+            self._take_out(call)
+            call.move(CallEvent.RESUME)
+
+    def _take_out(self, call: Call) -> None:
         self.parked_count -= 1
         # A call gets its slot while it is not parked, and its bytes with its number, after it was taken out.
         parked = self._parked[call.slot]
@@ -218,14 +233,14 @@ class CallTable:
         parked = self._parked.get(slot)
         if parked is not None:
             parked.count = max(parked.count or 0, len(parked.routed) if count is None else count)
-            self._plan(parked, self._clock.now())
+            self._plan(parked, self._step.now_ns)
 
     def admit_soon(self, slot: int) -> None:
         """More calls of a slot can have a number: in the next turn of the loop."""
         parked = self._parked.get(slot)
         if parked is not None and not parked.admits:
             parked.admits = True
-            self._see_to(self._clock.now())
+            self._see_to(self._step.now_ns)
 
     def behind(self, slot: int) -> None:
         """The slot had something of this turn's fill: the others come first in the next one."""
@@ -238,10 +253,10 @@ class CallTable:
         pause = self.pauses.get(slot)
         if pause is None:
             return
-        now_ns = self._clock.now()
+        now_ns = self._step.now_ns
         if now_ns < pause.woken_ns:
             return
-        if now_ns >= pause.forgotten_ns:
+        if now_ns >= pause.reset_ns:
             del self.pauses[slot]
         # Twice, as they go again without this as well.
         pause.woken_ns = now_ns + 2 * pause.next_ns
@@ -252,12 +267,12 @@ class CallTable:
         parked = self._parked.get(slot)
         if parked is None or parked.due_ns is not None:
             return
-        now_ns = self._clock.now()
+        now_ns = self._step.now_ns
         pause = self.pauses.get(slot)
-        if pause is None or now_ns >= pause.forgotten_ns:
+        if pause is None or now_ns >= pause.reset_ns:
             pause = self.pauses[slot] = _Pause()
         self._plan(parked, now_ns + pause.next_ns)
-        pause.forgotten_ns = now_ns + FORGOTTEN_AFTER_NS
+        pause.reset_ns = now_ns + RESET_AFTER_NS
         if is_longer:
             pause.next_ns = min(2 * pause.next_ns, LONGEST_PAUSE_NS)
 
@@ -272,7 +287,7 @@ class CallTable:
 
     def due(self) -> list[Try]:
         """Return what to try now that `RETRY` is due."""
-        now_ns = self._clock.now()
+        now_ns = self._step.now_ns
         self._retry_ns = None
         found = []
         next_ns: int | None = None

@@ -1,0 +1,263 @@
+"""What drives a `SessionCore`: it tells the time, performs effects, and owns futures and timers. It decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+from casty.cluster.sessions.core import effects as out
+from casty.cluster.sessions.core import inputs
+from casty.cluster.sessions.core.call import Call
+from casty.cluster.sessions.core.client_session import Held
+from casty.cluster.sessions.core.effects import Alarm
+from casty.cluster.sessions.core.inputs import Replied
+from casty.cluster.sessions.core.retries import BATCH
+from casty.cluster.sessions.core.session_core import SessionCore
+from casty.cluster.sessions.grant import Hold
+from casty.cluster.sessions.outbox import Outgoing
+from casty.cluster.sessions.routes import Routes
+from casty.config import Settings
+from casty.errors import MessageTooLarge, RemoteProtocolError
+from casty.events import HoldLost
+from casty.ports import Runtime, Timer
+from casty.transport.output_batch import OutputBatch
+from casty.wire import frames
+from casty.wire.pack import pack, unpack
+
+__all__ = ["Driver"]
+
+ATTEMPT_BYTES = 16
+
+
+class Driver:
+    """The core of one gateway, and what it needs of the world.
+
+    Parameters
+    ----------
+    runtime, routes, settings
+        Ports, ways, bounds.
+    gateway_id
+        Identity of this process in sessions, for people who look at them.
+    output
+        The owner's, if it has one; see `Outgoing`.
+
+    Bounds: `_futures` has a row per call under way, `_holds` per hold.
+    """
+
+    __slots__ = (
+        "_clock", "_closed", "_futures", "_holds", "_is_stepping", "_observe", "_outgoing", "_queue", "_routes",
+        "_timers", "core",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        routes: Routes,
+        settings: Settings,
+        gateway_id: bytes,
+        output: OutputBatch | None = None,
+    ) -> None:
+        self._clock = runtime.clock
+        self._observe = runtime.observe
+        self._routes = routes
+        entropy = runtime.entropy
+        self.core = SessionCore(
+            routes,
+            settings,
+            gateway_id,
+            lambda: entropy.token("attempt", ATTEMPT_BYTES),
+            lambda count: entropy.below("way around", count),
+        )
+        self._outgoing = Outgoing(routes, self._never_left, self._too_large, output)
+        self._futures: dict[Call, asyncio.Future[Any]] = {}
+        """Who waits for each call; a row goes with the outcome, or when nobody waits any more."""
+        self._holds: dict[Held, Hold] = {}
+        """What users have of what is held; a row goes when it is over."""
+        self._timers: list[Timer | None] = [None for _ in Alarm]
+        self._queue: deque[inputs.Input] = deque()
+        """What came while a step was performed: a node answers itself at once."""
+        self._is_stepping = False
+        self._closed: asyncio.Future[None] | None = None
+
+    # -- steps
+
+    def step(self, one: inputs.Input) -> None:
+        """Give the core an input and perform what comes of it; one that comes meanwhile waits for its turn."""
+        if self._is_stepping:
+            self._queue.append(one)
+            return
+        self._is_stepping = True
+        try:
+            while True:
+                effects = iter(self.core.step(self._clock.now(), one))
+                try:
+                    for effect in effects:
+                        self._PERFORMERS[type(effect)](self, effect)
+                except BaseException:
+                    # A frame that no link takes is no reason to forget who waits, or the next alarm.
+                    self._perform_rest(effects)
+                    raise
+                if not self._queue:
+                    return
+                one = self._queue.popleft()
+        finally:
+            self._is_stepping = False
+
+    def _perform_rest(self, effects: Iterator[out.Effect]) -> None:
+        try:
+            for effect in effects:
+                self._PERFORMERS[type(effect)](self, effect)
+        except BaseException:
+            self._perform_rest(effects)
+            raise
+
+    def _send(self, one: out.Send) -> None:
+        self._outgoing.add(one.node_id, one.item)
+
+    def _send_keep_alive(self, one: out.SendKeepAlive) -> None:
+        self._routes.send(one.node_id, frames.KEEPALIVE, pack([one.nonce, one.rows]))
+
+    def _finish(self, one: out.Finish) -> None:
+        call, reply, error = one
+        hold = None
+        if call.held is not None:
+            hold = self._holds[call.held] = Hold(self._clock, call.held)
+        future = self._futures.pop(call, None)
+        if future is None or future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            # With the hold, which may be lost again before the task that waits has its turn.
+            future.set_result((reply, hold) if call.is_waiting else reply)
+
+    def _lose(self, one: out.Lost) -> None:
+        held, reason = one
+        hold = self._holds.pop(held, None)
+        if reason is None:
+            return
+        if hold is not None:
+            hold.lost.set_result(reason)
+        if self._observe:
+            self._observe(HoldLost(held.session.slot, held.session.number or 0, held.seq, reason))
+
+    def _hint(self, one: out.Hint) -> None:
+        self._routes.hint(one.slot, one.leader, one.term)
+        # Not here and now: what this step still wants would come after what the next one wants.
+        self._queue.appendleft(inputs.Hinted(one.slot, one.leader, one.call_id))
+
+    def _wake_at(self, one: out.WakeAt) -> None:
+        alarm, when_ns = one
+        timer = self._timers[alarm]
+        if timer is not None:
+            timer.cancel()
+        self._timers[alarm] = None if when_ns is None else self._clock.call_at(when_ns, self._ring, alarm)
+
+    def _ring(self, alarm: Alarm) -> None:
+        self._timers[alarm] = None
+        self.step(inputs.Woken(alarm))
+
+    def _sessions_closed(self, one: out.SessionsClosed) -> None:
+        del one
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result(None)
+
+    # -- calls
+
+    async def call(self, one: inputs.Begin | inputs.ConfirmLoss) -> Any:
+        """Return the reply to a call that begins with this input; of one that may wait, with its hold or None.
+
+        Whoever is cancelled here gives the call up, and so does a coroutine that is closed, with its loop or by its
+        owner.
+        """
+        call = one.call
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._futures[call] = future
+        try:
+            self.step(one)
+            result = await future
+        except BaseException:
+            # Of a call that ended with an error nothing is left to be given up.
+            self._futures.pop(call, None)
+            self.step(inputs.GiveUp(call))
+            raise
+        if call.is_given:
+            self.step(inputs.Taken(call))
+        return result
+
+    # -- what links bring
+
+    def on_reply(self, body: bytes) -> None:
+        """Take a reply frame."""
+        items: Any = unpack(body)
+        if not isinstance(items, list):
+            raise RemoteProtocolError("reply frame: expected a list")
+        for item in items:
+            if not isinstance(item, list) or len(item) != 2 or type(item[0]) is not int:
+                raise RemoteProtocolError("reply: expected [call id, reply]")
+            if not isinstance(item[1], list) or not item[1]:
+                raise RemoteProtocolError("reply: expected a status first")
+            self.step(Replied(item[0], item[1]))
+
+    def on_keepalive_ack(self, body: bytes) -> None:
+        """Take the acknowledgement of a keep-alive."""
+        message: Any = unpack(body)
+        if not isinstance(message, list) or len(message) != 2 or not isinstance(message[1], list):
+            raise RemoteProtocolError("keep-alive answer: expected [nonce, rows]")
+        if any(not isinstance(row, list) or len(row) != 7 for row in message[1]):
+            raise RemoteProtocolError("keep-alive answer: expected rows of seven")
+        self.step(inputs.KeptAlive(*message))
+
+    def _never_left(self, node_id: str, call_id: int) -> None:
+        self.step(inputs.NeverLeft(node_id, call_id))
+
+    def _too_large(self, call_id: int, error: MessageTooLarge) -> None:
+        self.step(inputs.TooLarge(call_id, error))
+
+    # -- the end
+
+    async def close(self) -> None:
+        """End every call and session; what was held is free at once where the slot answers in time.
+
+        When it is cancelled it ends at once, and the slots expire what they were not told of.
+        """
+        if self.core.is_closed:
+            return
+        try:
+            self.step(inputs.EndCalls(BATCH))
+            while self.core.table.calls:
+                await self._next_turn()
+                self.step(inputs.EndCalls(BATCH))
+            self._closed = asyncio.get_running_loop().create_future()
+            self.step(inputs.EndSessions(is_told=True))
+            while not self.core.keep_alive.is_told:
+                await self._next_turn()
+            await self._closed
+        finally:
+            self.abort()
+
+    async def _next_turn(self) -> None:
+        """Let the loop do what else is due."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = self._clock.call_at(self._clock.now(), turn.set_result, None)
+        try:
+            await turn
+        finally:
+            timer.cancel()
+
+    def abort(self) -> None:
+        """End every call and session here and now; the slots expire the sessions."""
+        self.step(inputs.EndCalls(len(self.core.table.calls)))
+        self.step(inputs.EndSessions(is_told=False))
+
+    _PERFORMERS: ClassVar[dict[type, Callable[[Driver, Any], None]]] = {
+        out.Send: _send,
+        out.Finish: _finish,
+        out.WakeAt: _wake_at,
+        out.SendKeepAlive: _send_keep_alive,
+        out.Hint: _hint,
+        out.Lost: _lose,
+        out.SessionsClosed: _sessions_closed,
+    }

@@ -1,0 +1,142 @@
+"""A `SessionCore` alone: its surroundings as plain fields, its alarms as a table, its effects as a list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
+from casty.cluster.sessions.core import effects as out
+from casty.cluster.sessions.core import inputs
+from casty.cluster.sessions.core.call import Call
+from casty.cluster.sessions.core.effects import Alarm, Effect
+from casty.cluster.sessions.core.session_core import SessionCore
+from casty.cluster.slots.operations import OP_READ, OP_WRITE
+from casty.config import SECOND_NS, Settings
+from casty.distributed.machines.base import Reply
+from casty.errors import Refused
+from casty.wire.pack import pack
+
+__all__ = ["DRIFT", "NODES", "TTL_S", "Bench", "Place"]
+
+NODES = ("a", "b", "c")
+TTL_S = 6.0
+DRIFT = 0.1
+MOST_STEPS = 100_000
+
+
+class Place:
+    """The surroundings of a core: one slot by default, led by whom a test says."""
+
+    def __init__(self, slots: int = 1) -> None:
+        self.slots = slots
+        self.epoch = 1
+        self.cluster_id = "cluster"
+        self.leaders = LeaderTable()
+        self.terms = [0] * slots
+        self.is_known = True
+        self.refused: Refused | None = None
+        self.links: list[str] = list(NODES)
+        for slot in range(slots):
+            self.elect("a", slot)
+
+    def elect(self, node_id: str | None, slot: int = 0) -> None:
+        """Another term begins, and everybody knows who leads in it."""
+        self.terms[slot] += 1
+        self.leaders.learn(slot, self.epoch, self.terms[slot], node_id)
+
+    def topology(self) -> Topology | None:
+        members = {node: MemberInfo(node, "1", node, 1, "up") for node in NODES}
+        slots = tuple((self.epoch, NODES) for _ in range(self.slots))
+        if not self.is_known:
+            return None
+        return Topology(1, self.cluster_id, 1, TTL_S, DRIFT, members, slots, {}, {}, self.leaders)
+
+    def linked(self) -> Sequence[str]:
+        return self.links
+
+    def is_linked(self, node_id: str) -> bool:
+        return node_id in self.links
+
+    def answers(self) -> str:
+        return ""
+
+    def refusal(self) -> Refused | None:
+        return self.refused
+
+
+class Bench:
+    """What drives the core: instants are chosen, and what it does is kept for a test to look at."""
+
+    def __init__(self, slots: int = 1, settings: Settings | None = None) -> None:
+        self.place = Place(slots)
+        self.now_ns = SECOND_NS
+        self.drawn = 0
+        self.alarms: dict[Alarm, int] = {}
+        self.effects: list[Effect] = []
+        self.core = SessionCore(self.place, settings or Settings(), b"bench", self._attempt, lambda count: 0)
+
+    def _attempt(self) -> bytes:
+        self.drawn += 1
+        return b"proof %d" % self.drawn
+
+    def give(self, one: inputs.Input) -> list[Effect]:
+        """Take a step, and those that follow from it at once; return what they came to but for alarms."""
+        found = []
+        queue: list[inputs.Input] = [one]
+        while queue:
+            for effect in self.core.step(self.now_ns, queue.pop(0)):
+                if isinstance(effect, out.WakeAt):
+                    self._set(effect)
+                elif isinstance(effect, out.Hint):
+                    self.place.leaders.learn(effect.slot, self.place.epoch, effect.term, effect.leader)
+                    queue.append(inputs.Hinted(effect.slot, effect.leader, effect.call_id))
+                else:
+                    found.append(effect)
+        self.effects += found
+        return found
+
+    def _set(self, one: out.WakeAt) -> None:
+        if one.when_ns is None:
+            self.alarms.pop(one.alarm, None)
+        else:
+            self.alarms[one.alarm] = one.when_ns
+
+    def advance(self, seconds: float) -> list[Effect]:
+        """Let time pass, with every alarm at its instant."""
+        return self.until(self.now_ns + int(seconds * SECOND_NS))
+
+    def until(self, end_ns: int) -> list[Effect]:
+        """Let time pass until an instant."""
+        found = []
+        for _ in range(MOST_STEPS):
+            alarm = min(self.alarms, key=lambda one: (self.alarms[one], one), default=None)
+            if alarm is None or self.alarms[alarm] > end_ns:
+                self.now_ns = end_ns
+                return found
+            self.now_ns = max(self.now_ns, self.alarms.pop(alarm))
+            found += self.give(inputs.Woken(alarm))
+        raise AssertionError("the alarms never end")
+
+    # -- calls
+
+    def write(
+        self, kind: int, command: list[object], timeout_s: float | None = None, entity: bytes = b"it"
+    ) -> Call:
+        """Return a new command; it is still to begin."""
+        timeout_ns = None if timeout_s is None else int(timeout_s * SECOND_NS)
+        call = Call(OP_WRITE, (kind, entity), self.now_ns, timeout_ns)
+        call.command = command
+        return call
+
+    def read(self, kind: int, query: list[object], timeout_s: float | None = None) -> Call:
+        """Return a new question; it is still to begin."""
+        timeout_ns = None if timeout_s is None else int(timeout_s * SECOND_NS)
+        call = Call(OP_READ, (kind, b"it"), self.now_ns, timeout_ns)
+        call.payload = pack([kind, b"it", query])
+        return call
+
+    def begin(self, call: Call) -> list[Effect]:
+        return self.give(inputs.Begin(call))
+
+    def reply(self, call_id: int, reply: Reply) -> list[Effect]:
+        return self.give(inputs.Replied(call_id, reply))
