@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 from casty.cluster.sessions.core import effects as out
 from casty.cluster.sessions.core import inputs
 from casty.cluster.sessions.core.call import Call
 from casty.cluster.sessions.core.client_session import Held
 from casty.cluster.sessions.core.effects import Alarm
-from casty.cluster.sessions.core.inputs import Replied
+from casty.cluster.sessions.core.life import CallState
 from casty.cluster.sessions.core.retries import BATCH
 from casty.cluster.sessions.core.session_core import SessionCore
 from casty.cluster.sessions.grant import Hold
@@ -29,6 +29,7 @@ from casty.wire.pack import pack, unpack
 __all__ = ["Driver"]
 
 ATTEMPT_BYTES = 16
+_GIVEN = CallState.GIVEN
 
 
 class Driver:
@@ -47,8 +48,8 @@ class Driver:
     """
 
     __slots__ = (
-        "_clock", "_closed", "_futures", "_holds", "_is_stepping", "_observe", "_outgoing", "_queue", "_routes",
-        "_timers", "core",
+        "_clock", "_closed", "_futures", "_holds", "_is_stepping", "_observe", "_outgoing", "_performers", "_queue",
+        "_routes", "_timers", "core",
     )  # fmt: skip
 
     def __init__(
@@ -80,41 +81,52 @@ class Driver:
         """What came while a step was performed: a node answers itself at once."""
         self._is_stepping = False
         self._closed: asyncio.Future[None] | None = None
+        self._performers: dict[type, Callable[[Any], None]] = {
+            out.Send: self._outgoing.add,
+            out.Finish: self._finish,
+            out.WakeAt: self._wake_at,
+            out.SendKeepAlive: self._send_keep_alive,
+            out.Hint: self._hint,
+            out.Lost: self._lose,
+            out.SessionsClosed: self._sessions_closed,
+        }
 
     # -- steps
 
     def step(self, one: inputs.Input) -> None:
         """Give the core an input and perform what comes of it; one that comes meanwhile waits for its turn."""
+        queue = self._queue
         if self._is_stepping:
-            self._queue.append(one)
+            queue.append(one)
             return
         self._is_stepping = True
+        performers, core = self._performers, self.core
+        effects: list[out.Effect] = []
+        at = 0
         try:
             while True:
-                effects = iter(self.core.step(self._clock.now(), one))
-                try:
-                    for effect in effects:
-                        self._PERFORMERS[type(effect)](self, effect)
-                except BaseException:
-                    # A frame that no link takes is no reason to forget who waits, or the next alarm.
-                    self._perform_rest(effects)
-                    raise
-                if not self._queue:
+                effects, at = core.step(self._clock.now(), one), 0
+                for effect in effects:
+                    at += 1
+                    performers[type(effect)](effect)
+                if not queue:
                     return
-                one = self._queue.popleft()
+                one = queue.popleft()
+        except BaseException:
+            # A frame that no link takes is no reason to forget who waits, or the next alarm.
+            self._perform_rest(effects, at)
+            raise
         finally:
             self._is_stepping = False
 
-    def _perform_rest(self, effects: Iterator[out.Effect]) -> None:
+    def _perform_rest(self, effects: list[out.Effect], done: int) -> None:
         try:
-            for effect in effects:
-                self._PERFORMERS[type(effect)](self, effect)
+            for at in range(done, len(effects)):
+                done = at + 1
+                self._performers[type(effects[at])](effects[at])
         except BaseException:
-            self._perform_rest(effects)
+            self._perform_rest(effects, done)
             raise
-
-    def _send(self, one: out.Send) -> None:
-        self._outgoing.add(one.node_id, one.item)
 
     def _send_keep_alive(self, one: out.SendKeepAlive) -> None:
         self._routes.send(one.node_id, frames.KEEPALIVE, pack([one.nonce, one.rows]))
@@ -183,7 +195,7 @@ class Driver:
             self._futures.pop(call, None)
             self.step(inputs.GiveUp(call))
             raise
-        if call.is_given:
+        if call.state is _GIVEN:
             self.step(inputs.Taken(call))
         return result
 
@@ -194,12 +206,13 @@ class Driver:
         items: Any = unpack(body)
         if not isinstance(items, list):
             raise RemoteProtocolError("reply frame: expected a list")
+        step = self.step
         for item in items:
             if not isinstance(item, list) or len(item) != 2 or type(item[0]) is not int:
                 raise RemoteProtocolError("reply: expected [call id, reply]")
             if not isinstance(item[1], list) or not item[1]:
                 raise RemoteProtocolError("reply: expected a status first")
-            self.step(Replied(item[0], item[1]))
+            step(inputs.new_replied(item))
 
     def on_keepalive_ack(self, body: bytes) -> None:
         """Take the acknowledgement of a keep-alive."""
@@ -251,13 +264,3 @@ class Driver:
         """End every call and session here and now; the slots expire the sessions."""
         self.step(inputs.EndCalls(len(self.core.table.calls)))
         self.step(inputs.EndSessions(is_told=False))
-
-    _PERFORMERS: ClassVar[dict[type, Callable[[Driver, Any], None]]] = {
-        out.Send: _send,
-        out.Finish: _finish,
-        out.WakeAt: _wake_at,
-        out.SendKeepAlive: _send_keep_alive,
-        out.Hint: _hint,
-        out.Lost: _lose,
-        out.SessionsClosed: _sessions_closed,
-    }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 from casty.cluster.control.placement import slot_of
 from casty.cluster.sessions.core import inputs
 from casty.cluster.sessions.core.call import Call
 from casty.cluster.sessions.core.client_session import ClientSession, Entity
-from casty.cluster.sessions.core.inputs import Begin
+from casty.cluster.sessions.core.inputs import Begin, new_begin
 from casty.cluster.sessions.core.router import ASIDE_NS
 from casty.cluster.sessions.core.session_core import SessionCore
 from casty.cluster.sessions.driver import Driver
@@ -104,13 +105,12 @@ class Gateway:
         call.command = command
         return call
 
-    async def command(self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None) -> Reply:
-        """Apply a command once; see `Port.command`."""
+    def command(
+        self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None
+    ) -> Coroutine[Any, Any, Reply]:
+        """Apply a command once; see `Port.command`. Its time begins here."""
         call = self._make(OP_WRITE, (kind, entity), command, timeout_s)
-        if command[0] == DESTROY:
-            return await self._destroy(call)
-        reply: Reply = await self._driver.call(Begin(call))
-        return reply
+        return self._destroy(call) if command[0] == DESTROY else self._driver.call(new_begin((call,)))
 
     async def _destroy(self, call: Call) -> Reply:
         """Apply a command that destroys: what this gateway held is lost, and the slot hears so, not by keep-alive.
@@ -136,21 +136,21 @@ class Gateway:
                 return reply
         return reply
 
-    async def read(self, kind: int, entity: bytes, query: Command, *, timeout_s: float | None) -> Reply:
-        """Answer a query, linearizably; see `Port.read`."""
+    def read(
+        self, kind: int, entity: bytes, query: Command, *, timeout_s: float | None
+    ) -> Coroutine[Any, Any, Reply]:
+        """Answer a query, linearizably; see `Port.read`. Its time begins here."""
         call = self._make(OP_READ, (kind, entity), query, timeout_s)
         call.payload = pack([kind, entity, query])
-        reply: Reply = await self._driver.call(Begin(call))
-        return reply
+        return self._driver.call(new_begin((call,)))
 
-    async def wait(
+    def wait(
         self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None
-    ) -> tuple[Reply, Grant | None]:
-        """Apply a command that may wait or grant; see `Port.wait`."""
+    ) -> Coroutine[Any, Any, tuple[Reply, Grant | None]]:
+        """Apply a command that may wait or grant; see `Port.wait`. Its time begins here."""
         call = self._make(OP_WRITE, (kind, entity), command, timeout_s)
         call.is_waiting = True
-        granted: tuple[Reply, Grant | None] = await self._driver.call(Begin(call))
-        return granted
+        return self._driver.call(new_begin((call,)))
 
     async def release(
         self, kind: int, entity: bytes, grant: Grant, command: Command, *, timeout_s: float | None
@@ -243,7 +243,7 @@ class Gateway:
         if slot is not None:
             call.slot = slot
         call.payload = pack([kind, prefix, query])
-        reply: Reply = await self._driver.call(Begin(call))
+        reply: Reply = await self._driver.call(new_begin((call,)))
         return reply
 
     # -- what the owner tells

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from casty.cluster.sessions.core.effects import Item
+from casty.cluster.sessions.core.effects import Item, Send
 from casty.cluster.sessions.routes import Routes
 from casty.cluster.slots.operations import AT_ONCE
 from casty.errors import MessageTooLarge
@@ -52,8 +52,9 @@ class Outgoing:
         """By node; a row goes with the last request for it."""
         self._is_due = False
 
-    def add(self, node_id: str, item: Item) -> None:
+    def add(self, one: Send) -> None:
         """Send a request at the end of this turn, or of one soon after."""
+        node_id, item = one
         staged = self._staged.get(node_id)
         if staged is not None:
             staged.append(item)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from casty.cluster.sessions.core.call import Call
@@ -32,6 +34,8 @@ __all__ = [
     "TooLarge",
     "TopologyChanged",
     "Woken",
+    "new_begin",
+    "new_replied",
 ]
 
 
@@ -58,6 +62,11 @@ class Replied(NamedTuple):
 
     call_id: int
     reply: Reply
+
+
+# Every call comes with one of each; see `effects.new_send`.
+new_begin: Callable[[tuple[Call]], Begin] = partial(tuple.__new__, Begin)
+new_replied: Callable[[list[Any]], Replied] = partial(tuple.__new__, Replied)
 
 
 class KeptAlive(NamedTuple):

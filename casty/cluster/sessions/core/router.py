@@ -19,7 +19,7 @@ from casty.cluster.sessions.core.call import Call, Purpose
 from casty.cluster.sessions.core.call_table import CallTable
 from casty.cluster.sessions.core.client_session import ClientSession, Held
 from casty.cluster.sessions.core.client_sessions import CallSessions, Numbering
-from casty.cluster.sessions.core.effects import Finish, Lost, Send, SessionsClosed, Step
+from casty.cluster.sessions.core.effects import Lost, SessionsClosed, Step, new_finish, new_send
 from casty.cluster.sessions.core.keepalive import KeepAlive
 from casty.cluster.sessions.core.life import CallEvent, CallState
 from casty.cluster.sessions.core.relay_paths import RelayPaths
@@ -31,6 +31,7 @@ from casty.distributed.machines.base import (
     EXPIRED,
     LOST_EXPIRED,
     OK,
+    QUEUE,
     STALE,
     TOO_LARGE,
     WITHDRAWN,
@@ -177,7 +178,7 @@ class CallRouter:
         call.move(_SEND if call.operation == OP_WRITE else _ASK)
         proof = b"" if call.session is None else call.session.attempt
         self._step.effects.append(
-            Send(node_id, (call.call_id, call.slot, epoch, operation, call.payload, proof))
+            new_send((node_id, (call.call_id, call.slot, epoch, operation, call.payload, proof)))
         )
 
     def admit(self, session: ClientSession) -> None:
@@ -214,16 +215,18 @@ class CallRouter:
             self._table.end(call)
             self._deliver(call, reply, None if reply[0] == OK else _error_of(call, reply))
             return
-        if is_taken(call.entity[0], reply):
+        kind = call.entity[0]
+        if kind == QUEUE and is_taken(kind, reply):
             self._table.end(call, CallEvent.GIVE)
             self._deliver(call, reply, None)
             return
         self._table.end(call)
-        if call.is_waiting and is_granted(call.entity[0], reply):
+        if call.is_waiting and is_granted(kind, reply):
             self._granted(call, session, reply)
         self.answered(call)
         self._deliver(call, reply, None if reply[0] == OK else _error_of(call, reply))
-        if self._is_late(call, session):
+        if call.held is not None and not self._sessions.is_current(session):
+            # Granted in a session that is lost by now, and its holds with it.
             self._keep_alive.lose_all(session, LOST_EXPIRED, abandon=False)
 
     def _granted(self, call: Call, session: ClientSession, reply: Reply) -> None:
@@ -231,10 +234,6 @@ class CallRouter:
         call.held = Held(session, call.seq, call.entity, reply[1], until_ns)
         session.hold(call.held)
         self._keep_alive.watch(session)
-
-    def _is_late(self, call: Call, session: ClientSession) -> bool:
-        """Whether something was granted in a session that is lost by now, and its holds with it."""
-        return call.held is not None and not self._sessions.is_current(session)
 
     def answered(self, call: Call) -> None:
         """Its caller has the answer to a numbered call, or what was granted is kept: its number is done with."""
@@ -247,7 +246,8 @@ class CallRouter:
             session.confirm(call.seq, call.entity)
             if len(session.abandoned) % CONFIRMED_AT_ONCE == 0:
                 self._keep_alive.soon(call.slot)
-        self.admit(session)
+        if self._table.parked_count:
+            self.admit(session)
 
     def taken(self, call: Call) -> None:
         """Its caller has the item that a call was answered with."""
@@ -262,7 +262,7 @@ class CallRouter:
 
     def _deliver(self, call: Call, reply: Reply, error: CastyError | TimeoutError | None) -> None:
         if call.purpose is _OWNER:
-            self._step.effects.append(Finish(call, reply, error))
+            self._step.effects.append(new_finish((call, reply, error)))
         elif call.call_id in self.closing:
             del self.closing[call.call_id]
             if not self.closing:
