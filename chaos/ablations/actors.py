@@ -118,7 +118,13 @@ def _session_by_gateway(right: Any) -> Any:
 
 ACTORS = (
     Planted(
-        "entities-run-on-without-a-lease", "entities", "mixed", ActivationLease, "lasts", _lasts_for_ever
+        "entities-run-on-without-a-lease",
+        "entities",
+        "mixed",
+        ActivationLease,
+        "lasts",
+        _lasts_for_ever,
+        True,
     ),
     Planted(
         "entities-leased-for-ever", "entities", "mixed", cluster_actors.Leases, "until_ns", _leased_for_ever

@@ -87,11 +87,13 @@ DEBTS: tuple[Planted, ...] = (
         f"{_DEBTS}::test_many_are_told_in_parts_each_once",
     ),
     shown(
-        bug_in("dismissed-not-in-snapshot", "snapshot", "", LineStructure, "freeze", _dismissed_left_out),
+        bug_in(
+            "dismissed-not-in-snapshot", "snapshot", "", LineStructure, "freeze", _dismissed_left_out, True
+        ),
         f"{_DEBTS}::test_many_are_told_in_parts_each_once",
     ),
     shown(
-        Planted("debts-unpaid", "who waits is told", "", SlotReplica, "_see_to_debts", _unpaid),
+        Planted("debts-unpaid", "who waits is told", "", SlotReplica, "_see_to_debts", _unpaid, True),
         f"{_DEBTS}::test_the_next_leader_goes_on",
     ),
 )

@@ -171,11 +171,11 @@ LASTING = (
     ),
     Planted("a-clock-of-ones-own", _ENDS, MAPS, LapseClock, "time", _own_clock),
     shown(
-        bug_in("set-back-by-nobody", _ENDS, MAPS, LapseClock, "applied", _set_back_by_nobody),
+        bug_in("set-back-by-nobody", _ENDS, MAPS, LapseClock, "applied", _set_back_by_nobody, True),
         f"{_LAPSES}::test_no_key_ends_early_whoever_leads",
     ),
     shown(
-        bug_in("blind-to-its-log", _ENDS, MAPS, LapseClock, "led", _blind_to_its_log),
+        bug_in("blind-to-its-log", _ENDS, MAPS, LapseClock, "led", _blind_to_its_log, True),
         f"{_LAPSES}::test_no_key_ends_early_whoever_leads",
     ),
     Planted("counted-from-the-last-entry", _ENDS, MAPS, map_service, "needs_time", _never_new),

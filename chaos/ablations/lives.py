@@ -200,7 +200,7 @@ LIVES = (
         "tests/cluster/test_mail_of_the_stopped.py::test_mail_reaches_the_next_life_in_order_and_once",
     ),
     _bug("ids-are-paths", "ids are opaque", region_router, "_escaped", _as_it_is),
-    _bug("hand-over-never-forced", "hand-overs are bounded", HandOver, "is_due", _never_due),
+    _bug("hand-over-never-forced", "hand-overs are bounded", HandOver, "is_due", _never_due, is_hard=True),
     shown(
         _made(
             "hand-over-unsaid", "hand-overs are said at once", SlotDuties, "_hand_over", _unsaid, is_hard=True

@@ -122,6 +122,13 @@ async def founded(world: World, bank: Bank, nodes: int = 3, **settings: Any) -> 
     systems = await world.cluster(nodes, config=Settings(slots=2, **settings))
     for system in systems:
         bank.host(system)
+    # A slot that is handed over ends its entities, whatever they do.
+    node: Any = systems[0]._node
+    slots = node.control.machine.slots
+    await world.until(
+        lambda: [row.preferred for row in slots] == [node.leaders.leader_of(at) for at in range(len(slots))],
+        timeout_s=30,
+    )
     return await world.client()
 
 

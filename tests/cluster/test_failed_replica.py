@@ -129,6 +129,8 @@ def test_an_exception_in_apply_ends_that_replica_only(who: str, error: Exception
             status_of(world, victim)["slots"][0]["failed"] is None and not status_of(world, victim)["missing"]
         )
         # What heartbeats cover is known again: nobody has to ask twice, and the leader keeps its lease at rest.
+        slots = world.processes[victim].value._node.control.machine.slots
+        await world.until(lambda: leader_of(world, 1) == slots[0].preferred, timeout_s=60)
         leader = leader_of(world, 1)
         term = host_of(world, leader).groups[1].core.term
         await asyncio.sleep(10)

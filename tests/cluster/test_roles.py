@@ -104,6 +104,7 @@ def test_entities_live_on_nodes_with_the_role_and_move_among_these(seed: int) ->
         await asyncio.gather(*[world.start(name) for name in names[:3]])
         await asyncio.gather(*[world.start(name) for name in names[3:]])
         await until(lambda: all(len(slot["replicas"]) == 3 for slot in cluster.role_slots("a")))
+        await until(lambda: {slot["leader"] for slot in cluster.role_slots("a")} == {"b", "c", "d"})
         where = await cluster.ask_all("a")
         assert sorted(dict.fromkeys(where.values())) == ["b", "c", "d"]
         assert cluster.living["a"] == cluster.living["e"] == []

@@ -14,7 +14,7 @@ from casty import ActorSystem, Behaviors, ClusterClient, ClusteredActorSystem, D
 NODE = (
     "(*, name, host, port, node_id=None, seed_nodes=None, roles=frozenset(), bind_host=None, config=None, "
     "tls=None, required_quorum=None, serializer=None, data_dir=None, secret=None, zone=None, "
-    "weight=100)"
+    "weight=100, suppress_dead_letters_on_shutdown=False)"
 )
 CLIENT = (
     "(*, contact_points, system_name, client_host='127.0.0.1', client_port=0, advertised_host=None, "

@@ -77,7 +77,11 @@ def kept_rows(settings: Settings, members: int) -> Rows:
         "cluster.control.machine.ControlMachine._voters[]": members * slots,
         "cluster.node.leader_tasks.SlotDuties._handed_over_ns": slots,
         "cluster.node.leader_tasks.SlotDuties._held_up_ns": slots,
-        "cluster.actors.region_host.RegionHost._handing_over_until_ns": slots,
+        "cluster.actors.region_host.RegionHost._hand_overs": slots,
+        "cluster.actors.draining.HandOver": slots,
+        # By the link of a member that ever asked: who leads asks less.
+        "cluster.node.request_handler.RequestHandler._answers": members,
+        "cluster.node.replies.LinkReplySink": members,
         "client.ClusterClient.recorded_shards": MAX_RECORDED,
         "client.ClusterClient.recorded_shards[]": 2 * MAX_RECORDED,
         "system.ClusteredActorSystem.recorded_shards": MAX_RECORDED,

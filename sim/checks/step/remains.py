@@ -131,6 +131,7 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "cluster.node.leader_tasks.ControlDuties._asked[]": 2 * _ASKS * sizes.members,
         "transport.connection.Connection.welcome_extra": _FACTS * usual,
         "wire.encoding.CanonicalEncoder._encoders": _TYPES,
+        "wire.registry.Registry._names": _TYPES,
         "wire.registry.Registry._found": _CLASSES,
         "wire.registry.Registry._found[]": 3 * _CLASSES,
         "wire.encoding.Encoder._encoders": _TYPES,

@@ -176,7 +176,8 @@ def test_a_role_or_an_event_that_never_came_up_is_told(scenario: str, what: str)
 
 
 def test_everything_that_may_name_a_role_or_wait_is_wanted() -> None:
-    roles = {target for what in FIRED["membership"] for target in what.split() if is_role(target)}
+    wanted = (*FIRED["membership"], *FIRED["entities"])
+    roles = {target for what in wanted for target in what.split() if is_role(target)}
     assert roles == set(ROLES)
     assert {f"after {event}" for event in TRIGGERS} <= set(FIRED["mixed"])
 

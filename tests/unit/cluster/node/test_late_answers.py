@@ -54,8 +54,9 @@ class Served:
         replica = RequestHandler(node).make_slot(0, 1, machine)
         assert isinstance(replica, SlotReplica)
         self.replica = replica
-        core = SimpleNamespace(term=1, leader="a#1", propose=self._propose)
-        self.group: Any = SimpleNamespace(number=1, epoch=1, is_leading=True, core=core)
+        log = SimpleNamespace(offset=0, slice=lambda first, last: [])
+        core = SimpleNamespace(term=1, leader="a#1", propose=self._propose, log=log, lead_index=1)
+        self.group: Any = SimpleNamespace(number=1, epoch=1, is_leading=True, core=core, applied_index=1)
         self.index = 0
         replica.role_changed(self.group)
 
