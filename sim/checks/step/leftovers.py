@@ -79,7 +79,8 @@ def kept_rows(settings: Settings, members: int) -> Rows:
         "cluster.node.leader_tasks.SlotDuties._held_up_ns": slots,
         "cluster.actors.region_host.RegionHost._hand_overs": slots,
         "cluster.actors.draining.HandOver": slots,
-        # By the link of a member that ever asked: who leads asks less.
+        # By the link of a member, dialled by either end; and of those that ever asked: who leads asks less.
+        "cluster.node.boundary.Boundary._rows": 2 * members,
         "cluster.node.request_handler.RequestHandler._answers": members,
         "cluster.node.replies.LinkReplySink": members,
         "client.ClusterClient.recorded_shards": MAX_RECORDED,

@@ -179,7 +179,7 @@ def test_everything_that_may_name_a_role_or_wait_is_wanted() -> None:
     wanted = (*FIRED["membership"], *FIRED["entities"])
     roles = {target for what in wanted for target in what.split() if is_role(target)}
     assert roles == set(ROLES)
-    assert {f"after {event}" for event in TRIGGERS} <= set(FIRED["mixed"])
+    assert {f"after {event}" for event in TRIGGERS} <= {*FIRED["mixed"], *FIRED["entities"]}
 
 
 def test_faults_say_what_they_waited_for() -> None:
