@@ -76,8 +76,8 @@ class QueueItems:
         self._acked: dict[tuple[bytes, int], dict[int, None]] = {}
         self._bytes: dict[tuple[bytes, int], dict[int, bytes]] = {}
         """By name and life: every item that was ever there."""
-        self._asked: dict[Key, Sequence[Any]] = {}
-        """Requests that wait, and what they ask for."""
+        self._asked: dict[Key, tuple[bytes, Sequence[Any]]] = {}
+        """Requests that wait: at which queue, and what they ask for. One entry may answer those of several queues."""
         self._moved: list[Row] = []
         self.rows: list[Row] = []
         """What the latest entry did, in order."""
@@ -106,8 +106,10 @@ class QueueItems:
             if plain[0] == COMMAND and is_new:
                 command, answer = unwrapped(QUEUE, plain[7], reply)
                 answers[plain[1], plain[2]] = list(answer)
-                self._asked[plain[1], plain[2]] = command
-            answers |= {(effect.session, effect.seq): list(effect.reply) for effect in effects}
+                self._asked[plain[1], plain[2]] = (name, command)
+            for session, seq, told in effects:
+                if self._asked_of((session, seq))[0] == name:
+                    answers[session, seq] = list(told)
             now = _seen(machine, name)
             self._check_state(machine, name)
             self._check_end(name, was, now, command)
@@ -115,13 +117,16 @@ class QueueItems:
                 self._compare(name, was, now, answers, withdrawn)
             self._tell(name, was, answers)
 
+    def _asked_of(self, key: Key) -> tuple[bytes, Sequence[Any]]:
+        return self._asked.get(key, (b"", ()))
+
     def _tell(self, name: bytes, was: Seen | None, answers: ReplySink) -> None:
         """Say in which order it happened: what was asked, then what others got of that, each item once it is free."""
         moved, self._moved = self._moved, []
         for key, answer in answers.items():
             if answer[0] == QUEUED:
                 continue
-            command = self._asked.pop(key, ())
+            command = self._asked.pop(key, (b"", ()))[1]
             if not command or command[0] not in _WORDS or answer[0] != OK:
                 continue
             row = _row(name, was, command, answer)
@@ -195,7 +200,8 @@ class QueueItems:
         handed: dict[int, Key] = {}
         revived = put_back = 0
         for key, answer in answers.items():
-            operation = self._asked[key][0] if key in self._asked else -1
+            asked = self._asked_of(key)[1]
+            operation = asked[0] if asked else -1
             if answer[0] == OK and type(answer[1]) is bytes:
                 handed[answer[2]] = key
             elif operation == ACK and answer[:2] == [OK, True]:
@@ -203,7 +209,7 @@ class QueueItems:
             elif operation == REQUEUE and answer[0] == OK:
                 revived = answer[1]
             elif operation == PUT_BACK and answer == [OK, True]:
-                put_back = self._asked[key][2]
+                put_back = asked[2]
         self._check_gone(name, same, now, handed, revived)
         for number in [number for number in {**now.items, **handed} if number in taken]:
             key, data = taken.pop(number)
