@@ -151,6 +151,8 @@ class Records:
         """It has its answer: what was there when it called, and what it did itself, is on record (44)."""
         if before is None or now is None or before.life != now.life:
             return
+        if operation.kind in ("queue.ack", "queue.nack") and operation.value is False:
+            return  # that the caller has the item no more: it may know that by itself, and a loss makes it no less true
         has_changed = operation.kind in _ALWAYS and operation.value is not False
         has_changed |= operation.kind == "queue.dequeue" and operation.value is not None
         number = before.number + has_changed
