@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Protocol
 
 from casty.actor.behavior import Behavior
@@ -115,17 +115,21 @@ class Port(Protocol):
         """Return the bytes that decide whether two keys or members are the same."""
         ...
 
-    async def command(self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None) -> Reply:
+    def command(
+        self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None
+    ) -> Coroutine[Any, Any, Reply]:
         """Apply a command once."""
         ...
 
-    async def read(self, kind: int, entity: bytes, query: Command, *, timeout_s: float | None) -> Reply:
+    def read(
+        self, kind: int, entity: bytes, query: Command, *, timeout_s: float | None
+    ) -> Coroutine[Any, Any, Reply]:
         """Answer a query, linearizably."""
         ...
 
-    async def wait(
+    def wait(
         self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None
-    ) -> tuple[Reply, Grant | None]:
+    ) -> Coroutine[Any, Any, tuple[Reply, Grant | None]]:
         """Apply a command that may wait or grant, and return its final outcome.
 
         There is a grant if and only if `kind` is one of `HOLDING_KINDS` or a queue and the reply is ``[OK,

@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from contextvars import Context
 from heapq import heapify, heappop, heappush
+from inspect import currentframe
 from typing import Any, TypeVar, TypeVarTuple
 
 from .clock import NodeClock
@@ -130,7 +131,7 @@ class SimLoop(FencedLoop):
     def create_future(self) -> CounterFuture[Any]:
         """Make a future that hashes as its number."""
         owner = self.current
-        if _HAS_INNER and is_inner(sys._getframe()):
+        if _HAS_INNER and is_inner(currentframe()):
             owner.inner_made += 1
             return CounterFuture(loop=self, number=-owner.inner_made)
         owner.futures_made += 1
@@ -149,7 +150,7 @@ class SimLoop(FencedLoop):
         if context is None:
             context = contextvars.copy_context()
         owner = context.get(OWNER, self.kernel)
-        if _HAS_INNER and is_inner(sys._getframe()):
+        if _HAS_INNER and is_inner(currentframe()):
             owner.inner_made += 1
             number = -owner.inner_made
         else:
