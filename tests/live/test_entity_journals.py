@@ -17,7 +17,7 @@ from tests.live.postgres import Server
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 
 ENTITIES = [f"ledger-{number}" for number in range(6)]
-WITHIN_S = 120.0
+WITHIN_S = 30.0
 MORE = 5
 """So many notes of each entity have to be acknowledged between two disasters."""
 
