@@ -225,8 +225,7 @@ class CallRouter:
             self._granted(call, session, reply)
         self.answered(call)
         self._deliver(call, reply, None if reply[0] == OK else _error_of(call, reply))
-        if call.held is not None and not self._sessions.is_current(session):
-            # Granted in a session that is lost by now, and its holds with it.
+        if call.held is not None and self._is_late(call, session):
             self._keep_alive.lose_all(session, LOST_EXPIRED, abandon=False)
 
     def _granted(self, call: Call, session: ClientSession, reply: Reply) -> None:
@@ -234,6 +233,10 @@ class CallRouter:
         call.held = Held(session, call.seq, call.entity, reply[1], until_ns)
         session.hold(call.held)
         self._keep_alive.watch(session)
+
+    def _is_late(self, call: Call, session: ClientSession) -> bool:
+        """Whether something was granted in a session that is lost by now, and its holds with it."""
+        return call.held is not None and not self._sessions.is_current(session)
 
     def answered(self, call: Call) -> None:
         """Its caller has the answer to a numbered call, or what was granted is kept: its number is done with."""
