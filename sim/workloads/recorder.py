@@ -325,13 +325,13 @@ class OperationContext:
             recorder.history.failed(operation, type(error).__name__, recorder.moment())
         except asyncio.CancelledError:
             recorder.history.unknown(operation, "cancelled", recorder.moment())
-            self._ended(operation, began_ns)
+            self._ended(operation, began_ns, before)
             raise
         else:
             recorder.history.ok(operation, _plain(value), recorder.moment())
             if before is not None and recorder.journals.records is not None:
                 recorder.journals.records.answered(operation, before, self._position(operation))
-        self._ended(operation, began_ns)
+        self._ended(operation, began_ns, before)
         return operation, value
 
     def _position(self, operation: Operation) -> Position | None:
@@ -347,7 +347,7 @@ class OperationContext:
             return WITHOUT_MEMORY
         return type(error).__name__
 
-    def _ended(self, operation: Operation, began_ns: int) -> None:
+    def _ended(self, operation: Operation, began_ns: int, before: Position | None) -> None:
         name = self.process.name
         self.recorder.open_calls.get(name, {}).pop(operation.number, None)
         limit_s = own_s = _DEFAULT_TIMEOUT_S if operation.kind.startswith("fence.") else self.patience_s()
@@ -359,7 +359,9 @@ class OperationContext:
         took_s = (self.process.clock.now() - began_ns) / 1e9
         if operation.error in _OF_THE_JOURNAL:
             self.recorder.goal(_OF_THE_JOURNAL[operation.error])
-        broken = check_contract(operation, took_s, own_s, has_journal=self.recorder.journals.has(name))
+        has_journal = self.recorder.journals.has(name)
+        is_restored = not has_journal or (before is not None and self._position(operation) is not None)
+        broken = check_contract(operation, took_s, own_s, has_journal=has_journal, is_restored=is_restored)
         if broken is not None:
             self.recorder.violations.append(broken)
         event = CallEnded(operation.number, operation.outcome, operation.value)

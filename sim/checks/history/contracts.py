@@ -44,6 +44,15 @@ GROWING = (
 )  # fmt: skip
 """Kinds of calls that may make a state larger, or make one: whoever has no memory for more refuses these only (54)."""
 
+_ENDINGS = (
+    "lock.release",
+    "semaphore.release",
+    "rw_lock.release",
+    "election.release",
+    "queue.ack",
+    "queue.nack",
+)
+"""Kinds of calls that end a hold: what is held is in memory."""
 _BY_DEADLINE = "Unavailable"
 """Raised when the time is up: while there is some left, a route may still come."""
 _TICK_S = 0.1
@@ -51,7 +60,12 @@ _ENDS = ("", "cancelled")
 
 
 def check_contract(
-    operation: Operation, took_s: float, limit_s: float | None, *, has_journal: bool = False
+    operation: Operation,
+    took_s: float,
+    limit_s: float | None,
+    *,
+    has_journal: bool = False,
+    is_restored: bool = True,
 ) -> Violation | None:
     """Return what is wrong with the error of an operation that ended.
 
@@ -61,14 +75,16 @@ def check_contract(
         How long it took and might take, in seconds of its client's clock; None: for ever.
     has_journal
         Whether the client has a journal, whose errors it may raise then: in doubt only where it changes something.
+    is_restored
+        Whether what was called was in memory. The first use of what is only on record puts it back, whatever is asked
+        of it, but for what ends a hold.
     """
     error = operation.error
     if error in _ENDS:
         return None
     if error == WITHOUT_MEMORY:
         text = f"a full node has to serve it: {operation}"
-        # The first use of what is on record puts it back into memory, whatever is asked of it.
-        is_broken = operation.kind not in GROWING and not has_journal
+        is_broken = operation.kind not in GROWING and (is_restored or operation.kind in _ENDINGS)
         return Violation(54, operation.kind, text, (operation.number,)) if is_broken else None
     allowed = MAY_RAISE.get(operation.kind, _WRITES)
     if has_journal:

@@ -14,6 +14,7 @@ from casty.cluster.slots.session_record import SlotSession
 from casty.cluster.slots.window import MORE_ROOM
 from casty.consensus import Role
 from casty.wire import frames
+from casty.wire.registry import default_registry
 
 from ..violation import Violation
 from .attempts import Attempts
@@ -88,6 +89,7 @@ class Bounds:
         self._items = items
         self._seed = seed
         self._settings = settings
+        self._registered = len(inside(default_registry, "_types"))
         self._checks = checks
         self._attempts = Attempts(world, checks.report)
         self._calls_end_ns = 0
@@ -218,7 +220,8 @@ class Bounds:
         """Say which table of one node or one client has rows of what is over."""
         names = list(self._world.processes)
         members = sum(name in self._world.node_names for name in names)
-        sizes = Sizes(self._settings.slots + 1, len(names), members, self._entities, self._items)
+        groups = self._settings.slots + 1
+        sizes = Sizes(groups, len(names), members, self._entities, self._items, self._registered)
         limits = limits_at_rest(self._settings, sizes)
         running = [name for name, _ in self._checks.running_systems()]
         nodes = [name for name in running if name in self._world.node_names]

@@ -25,6 +25,8 @@ from ..violation import Violation
 __all__ = ["Position", "Records", "unwrapped"]
 
 _KINDS = {"counter": COUNTER, "map": MAP, "set": SET, "queue": QUEUE, "fence": FENCE}
+_INSTANT_NS = 10_000
+"""Histories tell calls and returns of one instant of the world apart, by a nanosecond each; an answer takes longer."""
 _ALWAYS = (
     "counter.add", "counter.subtract", "counter.reset", "map.put", "queue.enqueue", "counter.compare_and_set",
     "map.compare_and_set", "map.put_if_absent", "map.delete", "set.add", "set.remove", "fence.write",
@@ -151,8 +153,8 @@ class Records:
         """It has its answer: what was there when it called, and what it did itself, is on record (44)."""
         if before is None or now is None or before.life != now.life:
             return
-        if operation.kind in ("queue.ack", "queue.nack") and operation.value is False:
-            return  # that the caller has the item no more: it may know that by itself, and a loss makes it no less true
+        if operation.value is False and operation.end_ns - operation.call_ns < _INSTANT_NS:
+            return  # its client knew by itself that it holds nothing any more: nobody was asked
         has_changed = operation.kind in _ALWAYS and operation.value is not False
         has_changed |= operation.kind == "queue.dequeue" and operation.value is not None
         number = before.number + has_changed

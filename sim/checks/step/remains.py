@@ -66,7 +66,7 @@ _IN_THE_END = ("cluster.sessions.core.client_session.ClientSession.abandoned",)
 
 class Sizes(NamedTuple):
     """By what tables may grow in one run: how many groups, processes, node ids, names of entities, and items that
-    were put into queues there are.
+    were put into queues there are; and how many classes had a name on the wire when it began: those of the program.
     """
 
     groups: int
@@ -74,11 +74,12 @@ class Sizes(NamedTuple):
     members: int
     entities: int
     items: int
+    registered: int
 
 
 def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
     """Return how many rows any table may have, and the tables that may have other numbers."""
-    groups, processes, _, entities, items = sizes
+    groups, processes, _, entities, items, registered = sizes
     usual = _FEW + 2 * processes + 2 * groups
     sessions = _FEW + 2 * groups * processes
     replicas = _FEW + groups * processes
@@ -131,8 +132,8 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "cluster.node.leader_tasks.ControlDuties._asked[]": 2 * _ASKS * sizes.members,
         "transport.connection.Connection.welcome_extra": _FACTS * usual,
         "wire.encoding.CanonicalEncoder._encoders": _TYPES,
-        "wire.registry.Registry._names": _CLASSES,
-        "wire.registry.Registry._types": _CLASSES,
+        "wire.registry.Registry._names": registered,
+        "wire.registry.Registry._types": registered,
         "wire.registry.Registry._found": _CLASSES,
         "wire.registry.Registry._found[]": 3 * _CLASSES,
         "wire.encoding.Encoder._encoders": _TYPES,
