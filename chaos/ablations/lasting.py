@@ -156,6 +156,15 @@ def _set_back_by_nobody(sound: Any) -> Any:
     return applied
 
 
+def _set_back_by_itself(sound: Any) -> Any:
+    def applied(maps: Any, entry: Any, *, is_known: bool) -> Any:
+        """Each entry that a leader proposed sets it back by the time that it took to be committed."""
+        del is_known
+        return sound(maps, entry, is_known=False)
+
+    return applied
+
+
 def _blind_to_its_log(sound: Any) -> Any:
     def led(clock: Any, _logged: int | None, state_time: int, now_ns: int) -> None:
         """A new leader speaks by what it had counted, whatever the leader before it had said since."""
@@ -173,6 +182,10 @@ LASTING = (
     shown(
         bug_in("set-back-by-nobody", _ENDS, MAPS, LapseClock, "applied", _set_back_by_nobody, True),
         f"{_LAPSES}::test_no_key_ends_early_whoever_leads",
+    ),
+    shown(
+        bug_in("set-back-by-itself", _ENDS, MAPS, SlotMaps, "applied", _set_back_by_itself),
+        f"{_SERVICE}::test_time_goes_on_however_late_the_leader_s_own_entries_are_committed",
     ),
     shown(
         bug_in("blind-to-its-log", _ENDS, MAPS, LapseClock, "led", _blind_to_its_log, True),

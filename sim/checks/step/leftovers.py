@@ -80,7 +80,7 @@ def kept_rows(settings: Settings, members: int) -> Rows:
         "cluster.actors.region_host.RegionHost._hand_overs": slots,
         "cluster.actors.draining.HandOver": slots,
         # By the link of a member, dialled by either end; and of those that ever asked: who leads asks less.
-        "cluster.node.boundary.Boundary._rows": 2 * members,
+        "cluster.node.boundary.Boundary._rows": 2 * (members - 1),
         "cluster.node.request_handler.RequestHandler._answers": members,
         "cluster.node.replies.LinkReplySink": members,
         "client.ClusterClient.recorded_shards": MAX_RECORDED,

@@ -54,9 +54,15 @@ class Leader:
         self.world.commit()
         return self.answers.replies[self.calls]
 
-    def do(self, name: bytes, *command: object) -> Any:
+    def do(self, name: bytes, *command: object, ticks: int = 0) -> Any:
+        """Change a key; return the answer. Its entries are committed so many ticks later."""
         self.seq += 1
-        return self.write(COMMAND, self.number, self.seq, self.seq, 1, MAP, name, list(command))
+        self.calls += 1
+        entry = [COMMAND, self.number, self.seq, self.seq, 1, MAP, name, list(command)]
+        self.replica.write(self.group, pack(entry), PROOF, self.answers, self.calls)
+        self.pass_ticks(ticks)
+        self.world.commit()
+        return self.answers.replies[self.calls]
 
     def read(self, name: bytes, *query: object) -> Any:
         """Ask; return the answer, None where there is none yet."""
@@ -99,6 +105,15 @@ def test_a_read_that_waits_for_the_log_hears_that_the_leadership_ended(leader: L
     leader.world.elect("b")
     assert leader.answers.replies[leader.calls] != [OK, None]
     assert leader.world.replicas["b"].machine.entities, "nobody said that it ended"
+
+
+def test_time_goes_on_however_late_the_leader_s_own_entries_are_committed(leader: Leader) -> None:
+    leader.do(b"first", PUT_FOR, b"v", 1_000)
+    began = leader.replica.machine.time
+    for number in range(5):
+        leader.do(b"k%d" % number, PUT_FOR, b"v", 1_000, ticks=50)
+    leader.do(b"last", PUT_FOR, b"v", 1_000)
+    assert leader.replica.machine.time == began + 250
 
 
 def test_time_is_told_before_a_time_to_live_counts_from_it(leader: Leader) -> None:
