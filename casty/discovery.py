@@ -97,10 +97,6 @@ class Discovery:
         Resolves names, and tells time.
     contacts
         Where to look.
-    on_found
-        Told the addresses whenever they are others than before.
-    is_needed
-        Whether somebody is looked for at the moment: then it looks more often.
 
     Attributes
     ----------
@@ -114,13 +110,11 @@ class Discovery:
         self,
         runtime: Runtime,
         contacts: Contacts,
-        on_found: Callable[[], object],
-        is_needed: Callable[[], bool],
     ) -> None:
         self._runtime = runtime
         self._contacts = contacts
-        self._on_found = on_found
-        self._is_needed = is_needed
+        self._on_found: Callable[[], object] = _nothing
+        self._is_needed: Callable[[], bool] = _no
         self._said: dict[str, tuple[NodeAddress, ...]] = {}
         """The last answer of each source."""
         self._timer: Timer | None = None
@@ -135,9 +129,18 @@ class Discovery:
         """Return why sources said nothing the last time, in words."""
         return [f"{source}: {why}" for source, why in self.troubles.items()]
 
-    def begin(self) -> None:
-        """Look again and again from now on."""
+    def begin(self, on_found: Callable[[], object], is_needed: Callable[[], bool]) -> None:
+        """Look again and again from now on.
+
+        Parameters
+        ----------
+        on_found
+            Told whenever the addresses are others than before.
+        is_needed
+            Whether somebody is looked for at the moment: then it looks more often.
+        """
         self._is_begun = True
+        self._on_found, self._is_needed = on_found, is_needed
         if self._contacts.changes and not self.addresses:
             self.hurry()
         else:
@@ -232,3 +235,11 @@ class Discovery:
     async def _resolve(self, address: NodeAddress) -> list[NodeAddress]:
         hosts = await self._runtime.resolve(address.host.removeprefix(SCHEME))
         return [NodeAddress(host, address.port) for host in hosts]
+
+
+def _nothing() -> None:
+    """Nobody wants to know yet."""
+
+
+def _no() -> bool:
+    return False

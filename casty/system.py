@@ -31,6 +31,7 @@ from casty.cluster.node.options import (
     check_tls,
     options_of,
 )
+from casty.cluster.node.start import make_node
 from casty.complaint import one_line
 from casty.config import SECOND_NS, CastyConfig, Settings
 from casty.discovery import AUTO, Seeds, checked_contacts
@@ -158,23 +159,22 @@ class ClusteredActorSystem(ActorSystem):
         self._settings = config or Settings()
         self._required = required_quorum or 1
         self._runtime = runtimes.current()
-        self._node = Node(
-            NodeOptions(
-                name=name,
-                host=host,
-                port=port,
-                node_id=node_id,
-                bind_host=bind_host,
-                contacts=contacts,
-                required_quorum=required_quorum,
-                settings=self._settings,
-                data_dir=data_dir,
-                tls=tls,
-                secrets=Secrets.of("secret", secret),
-                traits=traits,
-            ),
-            self._runtime,
+        self._options = NodeOptions(
+            name=name,
+            host=host,
+            port=port,
+            node_id=node_id,
+            bind_host=bind_host,
+            contacts=contacts,
+            required_quorum=required_quorum,
+            settings=self._settings,
+            data_dir=data_dir,
+            tls=tls,
+            secrets=Secrets.of("secret", secret),
+            traits=traits,
         )
+        self._node: Node | None = None
+        """None until it listens; then it is complete, and it is never another one."""
         self._name = name
         self.recorded_shards: dict[tuple[int, str], int] = {}
         """What facades of this system were told of each structure's number of shards; bounded by them."""
@@ -186,6 +186,8 @@ class ClusteredActorSystem(ActorSystem):
         self._home = HomeLoop("system")
         self._is_used = False
         self._is_listening = False
+        self._is_leaving = False
+        """Somebody asked for it; once true it stays so."""
 
     @classmethod
     def from_config(cls, config: CastyConfig, **overrides: object) -> ClusteredActorSystem:
@@ -224,22 +226,24 @@ class ClusteredActorSystem(ActorSystem):
             )
         self._is_used = True
         self._home.enter()
-        await self._node.start()
+        node = self._node = await make_node(
+            self._options, self._runtime, on_asked_to_leave=self._asked_to_leave, on_ended=self._ended
+        )
+        await node.start()
         self._is_listening = True
-        node = self._node
         local = LocalSystem(
             self._name,
             self._runtime,
             settings=self._settings,
             origin=Origin(node.address.host, node.address.port, node.node_id, node.incarnation),
+            unread=node.memory.budget.unread,
+            mail_refusal=node.memory.mail_refusal,
         )
         local.system = self
         local.is_quiet_at_the_end = self._is_quiet_at_the_end
         self._actors = ClusterActors.of_node(node, local, self._serializer)
-        node.leaving.on_asked = self._asked_to_leave
-        node.succession.on_ended = node.salvage.on_over = self._ended
         try:
-            await self._until_serving()
+            await self._until_serving(node)
         except BaseException:
             await self.abort()
             raise
@@ -250,20 +254,19 @@ class ClusteredActorSystem(ActorSystem):
     ) -> None:
         await self.shutdown()
 
-    async def _until_serving(self) -> None:
+    async def _until_serving(self, node: Node) -> None:
         clock = self._runtime.clock
         until_ns = clock.now() + int(self._settings.start_timeout_s * SECOND_NS)
-        while self._node.missing or (self._node.has_founded and self._members_up() < self._required):
-            self._node.succession.check()
+        while node.missing or (node.control_group.has_founded and _members_up(node) < self._required):
+            node.succession.check()
             if clock.now() >= until_ns:
                 raise TimeoutError(
-                    f"node {self._node.node_id} does not serve after "
-                    f"{self._settings.start_timeout_s} s; missing: {self._what_is_missing()}"
+                    f"node {node.node_id} does not serve after "
+                    f"{self._settings.start_timeout_s} s; missing: {self._what_is_missing(node)}"
                 )
             await clock.sleep(POLL_S)
 
-    def _what_is_missing(self) -> str:
-        node = self._node
+    def _what_is_missing(self, node: Node) -> str:
         if not node.control.machine.is_founded:
             return node.bootstrap.describe()
         missing = (
@@ -271,11 +274,6 @@ class ClusteredActorSystem(ActorSystem):
             or f"{self._required} members that are up"
         )
         return missing + "".join(f"; {trouble}" for trouble in node.links.troubles())
-
-    def _members_up(self) -> int:
-        topology = self._node.topology()
-        members = () if topology is None else topology.members.values()
-        return sum(member.status == "up" for member in members)
 
     async def shutdown(self) -> None:
         """Stop: stop the actors, hand leaderships over, close the own sessions and every link.
@@ -310,8 +308,8 @@ class ClusteredActorSystem(ActorSystem):
         """
         self._started()
         check_seconds(timeout)
-        self._node.leaving.on_asked = _nothing
-        await self._node.leaving.leave(timeout)
+        self._is_leaving = True
+        await self._node_there().leaving.leave(timeout)
         await self.shutdown()
 
     async def wait_stopped(self) -> None:
@@ -321,7 +319,9 @@ class ClusteredActorSystem(ActorSystem):
 
     def _asked_to_leave(self) -> None:
         """An operator drains this node: it leaves, however long that takes, and stops."""
-        self._node.leaving.on_asked = _nothing
+        if not self._is_listening or self._is_leaving:
+            return
+        self._is_leaving = True
         if self._leaving is None and self._closing is None:
             self._leaving = asyncio.get_running_loop().create_task(self._leave_for_good(), name="leave")
 
@@ -338,25 +338,25 @@ class ClusteredActorSystem(ActorSystem):
         try:
             await self._started().close()
             self._actors = None
-            await self._node.stop()
+            await self._node_there().stop()
         finally:
             self._actors = None
-            await self._node.abort()
+            await self._node_there().abort()
 
     def _end(self, actors: ClusterActors) -> None:
         """What has to be done however stopping went: `asyncio.run` at its end cancels that task as well."""
         self._actors = None
         self._stopped.set()
-        self._node.end()
+        self._node_there().end()
         actors.finish()
 
     @property
     def is_superseded(self) -> bool:
         """Whether the system stopped because another generation was recovered from its cluster."""
-        return self._node.succession.successor is not None
+        return self._node is not None and self._node.succession.successor is not None
 
     def _ended(self) -> None:
-        if self._aborting is None:
+        if self._is_listening and self._aborting is None:  # before, whoever starts it finds that
             self._aborting = asyncio.get_running_loop().create_task(self._abort(), name="abort")
 
     async def abort(self) -> None:
@@ -382,7 +382,7 @@ class ClusteredActorSystem(ActorSystem):
                 actors.finish()
         finally:
             self._stopped.set()
-            await self._node.abort()
+            await self._node_there().abort()
 
     # -- who and where
 
@@ -399,11 +399,15 @@ class ClusteredActorSystem(ActorSystem):
     @property
     def self_node(self) -> NodeAddress:
         """Where this node is reached."""
+        if self._node is None:
+            return NodeAddress(self._options.host, self._options.port)
         return self._node.address
 
     @property
     def node_id(self) -> str:
         """This node's identity."""
+        if self._node is None:
+            return self._options.node_id or str(self.self_node)
         return self._node.node_id
 
     @property
@@ -415,25 +419,26 @@ class ClusteredActorSystem(ActorSystem):
     def topology(self) -> TopologySnapshot | None:
         """What this node knows of the cluster; None before it knows anything."""
         self._started()
-        topology = self._node.topology()
-        return None if topology is None else topology_snapshot(topology, self._node.control_leader())
+        node = self._node_there()
+        topology = node.topology()
+        return None if topology is None else topology_snapshot(topology, node.control_leader())
 
     def status(self) -> dict[str, object]:
         """Return what ``casty status --json`` prints."""
         self._started()
-        return self._node.status()
+        return self._node_there().status()
 
     async def get_cluster_state(self, timeout: float = 5.0) -> ClusterState:
         """Return the members as this node knows them; waits at most `timeout` seconds for a topology."""
         self._started()
         check_seconds(timeout)
-        clock = self._runtime.clock
+        clock, node = self._runtime.clock, self._node_there()
         until_ns = clock.now() + int(timeout * SECOND_NS)
-        while (topology := self._node.topology()) is None:
+        while (topology := node.topology()) is None:
             if clock.now() >= until_ns:
                 raise TimeoutError(f"no topology within {timeout} s")
             await clock.sleep(POLL_S)
-        return cluster_state(topology, self._node.control_leader())
+        return cluster_state(topology, node.control_leader())
 
     async def wait_for(self, n: int, timeout: float = 60.0) -> ClusterState:
         """Return the cluster's state once `n` members are up; `TimeoutError` after `timeout` seconds."""
@@ -548,6 +553,10 @@ class ClusteredActorSystem(ActorSystem):
         """Send a message to an entity and return its reply."""
         return await self.ask(ref, msg_factory, timeout=timeout)
 
+    def _node_there(self) -> Node:
+        assert self._node is not None, "nobody calls this before it listens"
+        return self._node
+
     def _started(self) -> ClusterActors:
         if self._actors is None:
             raise NotStarted(
@@ -557,5 +566,7 @@ class ClusteredActorSystem(ActorSystem):
         return self._actors
 
 
-def _nothing() -> None:
-    """It leaves already."""
+def _members_up(node: Node) -> int:
+    topology = node.topology()
+    members = () if topology is None else topology.members.values()
+    return sum(member.status == "up" for member in members)

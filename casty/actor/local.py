@@ -95,17 +95,20 @@ class LocalSystem:
         settings: Settings | None = None,
         origin: Origin | None = None,
         remote: RemoteSender | None = None,
+        unread: Unread | None = None,
+        mail_refusal: Callable[[int], CastyError | None] | None = None,
     ) -> None:
         self.name = name
         self.runtime = runtime
         self.origin = origin
         self.remote = remote
         self.max_mailbox = (settings or Settings()).max_mailbox
-        self.unread = Unread()
+        self.unread = unread or Unread()
         """What has not been read here: mailboxes, and messages that wait for the leaders of their entities."""
-        self.mail_refusal: Callable[[int], CastyError | None] = _taken
-        """Why a message of so many bytes that came from elsewhere, or is for an entity, cannot be kept here now; set
-        by a node, whose memory has a budget. What actors of one process tell each other is counted and never asked."""
+        self.mail_refusal: Callable[[int], CastyError | None] = mail_refusal or _taken
+        """Why a message of so many bytes that came from elsewhere, or is for an entity, cannot be kept here now; a node
+        has a reason, whose memory has a budget. What actors of one process tell each other is counted and never asked.
+        """
         self.log = logging.getLogger("casty.actor")
         self.events = EventStream(self.max_mailbox)
         self.context = contextvars.copy_context()

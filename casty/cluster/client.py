@@ -90,7 +90,7 @@ class ClientCore:
         self.incarnation = runtime.entropy.token("incarnation", 8).hex()
         self._name = system_name
         self._label = label
-        self._discovery = Discovery(runtime, contacts, self._dial, lambda: not self._by_node)
+        self._discovery = Discovery(runtime, contacts)
         self.output = OutputBatch(runtime)
         self.leaders = LeaderTable()
         self._topology: Topology | None = None
@@ -129,7 +129,7 @@ class ClientCore:
             peer = self.peers.get(name)
             if peer is not None and peer.map_error is not None:
                 raise peer.map_error
-        self._discovery.begin()
+        self._discovery.begin(self._dial, lambda: not self._by_node)
 
     async def close(self) -> None:
         """Close the sessions, then every link; the links in any case, at once when it is cancelled."""

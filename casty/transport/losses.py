@@ -122,6 +122,7 @@ class Losses:
             frames.SETTLED: self.on_settled,
         }
         self._number = 0
+        """Of this end's last link that counts messages; it never falls, so that no number is used twice."""
         self._links: dict[Connection, _Link] = {}
         self._processes: dict[tuple[str, str], _Process] = {}
         self._idle: OrderedDict[tuple[str, str], _Process] = OrderedDict()
@@ -129,6 +130,17 @@ class Losses:
         self._timer: Timer | None = None
 
     # -- links
+
+    def tell(
+        self,
+        on_lost: Callable[[str, int], None],
+        on_unconfirmed: Callable[[str, int], None],
+        on_counted: Callable[[LinkCounted], None] | None,
+        is_there: Callable[[str], bool],
+    ) -> None:
+        """Tell somebody from now on; until then messages are counted and nobody hears of it."""
+        self.on_lost, self.on_unconfirmed = on_lost, on_unconfirmed
+        self.on_counted, self.is_there = on_counted, is_there
 
     def opened(self, connection: Connection) -> None:
         """A link is there: say first of all what those before it were sent, if messages go over it from here."""

@@ -7,7 +7,7 @@ from typing import Any
 from casty import config_file
 from casty.cluster.control.ballots import Acceptor
 from casty.cluster.control.formation import Founding, Policy
-from casty.cluster.node import node as nodes
+from casty.cluster.node import joining
 from casty.discovery import Discovery
 
 from .bug import Planted, bug_in, shown
@@ -59,7 +59,7 @@ DISCOVERY = (
         "tests/unit/cluster/control/test_founding.py::test_two_sets_of_seeds_do_not_both_found",
     ),
     shown(
-        bug_in("few-are-all", "one founding", "membership", nodes, "policy_of", _as_few_as_there_are),
+        bug_in("few-are-all", "one founding", "membership", joining, "policy_of", _as_few_as_there_are),
         f"{_SIM}::test_nodes_found_by_a_name_that_fills_up",
     ),
     shown(

@@ -7,15 +7,15 @@ from typing import Any
 from casty.address import replica_id_of
 from casty.cluster.control.machine import MemberRow
 from casty.cluster.multiraft.host import Host
+from casty.cluster.node import start
 from casty.cluster.node.boundary import Boundary
-from casty.cluster.node.disk import NodeDisk
 from casty.cluster.node.links import key_of
 from casty.cluster.node.replica_factory import Groups
 from casty.cluster.node.replica_repair import Refills
 from casty.consensus import Core
 from casty.durable import records
 from casty.durable.book import Book
-from casty.durable.records import log_key
+from casty.durable.records import Manifest, log_key
 from casty.wire.pack import unpack
 from sim.plans.swarm.disks import DURABLE
 
@@ -141,14 +141,10 @@ def _founds_again(groups: Groups, slot: int, epoch: int) -> None:
     del groups, slot, epoch
 
 
-def _same_process(right: Any) -> Any:
+def _same_process(manifest: Manifest, token: str) -> str:
     """A process with a disk says that it is the one that had the disk before."""
-
-    async def open_it(disk: Any) -> None:
-        await right(disk)
-        disk._node.incarnation = f"{disk.book.manifest.disk}+1+same"
-
-    return open_it
+    del token
+    return f"{manifest.disk}+1+same"
 
 
 def _never_replaced(row: Any, incarnation: str) -> bool:
@@ -212,7 +208,7 @@ DISKS = (
         Planted("lost-and-founded-again", "lost replicas are new", DURABLE, Groups, "lost", _founds_again, True),
         f"{_FACTORY}::test_a_replica_that_the_disk_lost_is_not_created_as_the_first_of_its_group",
     ),
-    bug_in("a-disk-is-a-process", "identity", DURABLE, NodeDisk, "open", _same_process),
+    Planted("a-disk-is-a-process", "identity", DURABLE, start, "incarnation_of", _same_process),
     shown(
         Planted("old-disks-are-welcome", "old disks", DURABLE, MemberRow, "is_replaced", _never_replaced, True),
         "tests/cluster/test_disks.py::test_an_older_copy_of_the_disk_is_refused",

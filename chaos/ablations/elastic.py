@@ -10,8 +10,8 @@ from casty.cluster.control.balance import Move
 from casty.cluster.control.machine import ControlMachine, MemberRow
 from casty.cluster.control.placement import Holders, Size
 from casty.cluster.multiraft.host import Host
+from casty.cluster.node import control_group
 from casty.cluster.node import leader_tasks as duties
-from casty.cluster.node import node as nodes
 from casty.cluster.node.course import Told
 from casty.cluster.node.removed_replicas import Vacated
 from casty.cluster.node.request_handler import RequestHandler
@@ -135,7 +135,8 @@ ELASTIC = (
     ),
     shown(
         Planted(
-            "cut-off-for-good", "who was removed comes again", "membership", nodes, "heard_ns", _led_for_ever, True
+            "cut-off-for-good", "who was removed comes again", "membership", control_group, "heard_ns",
+            _led_for_ever, True,
         ),
         f"{_SIM}::test_a_node_that_was_removed_while_it_was_cut_off_joins_again",
     ),

@@ -179,13 +179,8 @@ def test_while_a_name_is_not_answered_the_last_answer_counts() -> None:
 
         async def setup(process: Process) -> Discovery:
             contacts = checked_contacts("seeds", SEEDS)
-            found = Discovery(
-                process.runtime,
-                contacts,
-                lambda: seen.append([one.host for one in found.addresses]),
-                lambda: True,
-            )
-            found.begin()
+            found = Discovery(process.runtime, contacts)
+            found.begin(lambda: seen.append([one.host for one in found.addresses]), lambda: True)
             return found
 
         world.network.records["casty"] = ["a", "b"]

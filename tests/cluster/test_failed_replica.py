@@ -289,7 +289,7 @@ def test_a_control_group_that_failed_on_every_node_is_said_by_all_of_them(
         counter = (await world.client()).distributed().counter("c", timeout=20.0)
         await counter.increment()
         monkeypatch.setattr(ControlMachine, "apply", wrong)
-        node_of(world, leader_of(world, 0)).propose_control(pack([REGION, "r", 3, None]))
+        node_of(world, leader_of(world, 0)).control_group.propose(pack([REGION, "r", 3, None]))
         await world.until(lambda: len(failed) >= 2, timeout_s=60)
         await asyncio.sleep(20)
         for name in world.node_names:

@@ -13,7 +13,7 @@ import pytest
 
 from casty import ClusterClient, ClusteredActorSystem, Settings, runtime
 from casty.cli.status import fetch_status
-from casty.cluster.node import node as nodes
+from casty.cluster.node import entrance
 from casty.cluster.node.bootstrap import MEMBER
 from casty.errors import Refused
 from casty.secret import Secrets
@@ -192,7 +192,7 @@ async def test_a_process_that_listens_where_it_says_is_no_peer() -> None:
     )
     starting = asyncio.get_running_loop().create_task(system.__aenter__())
     async with asyncio.timeout(30):
-        await until(lambda: system._node._is_assembled)
+        await until(lambda: system._node is not None and system._node._entrance.is_serving)
         peer = stranger.dial(system.self_node, None)
         await until(lambda: stranger.opened)
         link: Connection = stranger.opened[0]
@@ -243,7 +243,7 @@ async def test_who_dials_while_a_node_starts_is_told_to_dial_again(monkeypatch: 
         ports.append(address[1])
         await go_on.wait()
 
-    monkeypatch.setattr(nodes, "check_reach", slow)
+    monkeypatch.setattr(entrance, "check_reach", slow)
     system = ClusteredActorSystem(name="shop", host=HOST, port=0, config=SETTINGS)
     starting = asyncio.get_running_loop().create_task(system.__aenter__())
     async with asyncio.timeout(30):

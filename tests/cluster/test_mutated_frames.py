@@ -12,6 +12,8 @@ import pytest
 from casty import Behaviors, ClusterClient, ClusteredActorSystem, Settings
 from casty.cluster.slots.operations import OP_KEEPALIVE, OP_READ, OP_WRITE, RELAY
 from casty.cluster.slots.schema import ENTRIES, KEEPALIVES, READ
+from casty.events import Event, LinkDown
+from casty.runtime import current
 from casty.wire import frames
 from casty.wire.codec import Codec
 from casty.wire.pack import pack
@@ -117,6 +119,11 @@ async def test_mutated_frames_end_no_other_link(caplog: pytest.LogCaptureFixture
     raised: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context))
     ended: list[str] = []
+
+    def noted(event: Event) -> None:
+        if isinstance(event, LinkDown) and not event.peer.startswith("by-hand"):
+            ended.append(f"{event.peer}: {event.reason}")
+
     async with (
         asyncio.timeout(60),
         ClusteredActorSystem(name="shop", host=HOST, port=0, node_id="n0", config=SETTINGS) as first,
@@ -132,14 +139,7 @@ async def test_mutated_frames_end_no_other_link(caplog: pytest.LogCaptureFixture
                 await client.ready()
                 counter = client.distributed().counter("honest")
                 assert await counter.increment() == 1
-                for system in (first, second):
-                    system._node.on_link.append(
-                        lambda link, up: (
-                            None
-                            if up or link.remote.node_id.startswith("by-hand")
-                            else ended.append(f"{link.remote.node_id}: {link.closed_reason}")
-                        )
-                    )
+                current().observe.subscribe(noted)
                 probe = await HandMade.to(port, "shop")
                 topology = await probe.topology()
                 probe.close()
@@ -150,6 +150,7 @@ async def test_mutated_frames_end_no_other_link(caplog: pytest.LogCaptureFixture
                 assert await attack(hostile, port) > 10, "most of them are no frames that a client may send"
                 assert await counter.increment() == 2
                 assert not ended, "only links by hand may end"
+                current().observe.unsubscribe(noted)
                 took_s = asyncio.get_running_loop().time() - began
     assert not raised
     records = [record for record in caplog.records if record.name.startswith("casty")]

@@ -127,12 +127,14 @@ class Member:
                 may_join=lambda link, who: not self.is_strict,
             ),
             control=SimpleNamespace(machine=machine),
-            host=SimpleNamespace(groups={0: ManualGroup(0, ManualCore(identity.key, [identity.key]))}),
+            control_group=SimpleNamespace(
+                group=ManualGroup(0, ManualCore(identity.key, [identity.key])),
+                leader=lambda: leader,
+                propose=world.proposed.append,
+            ),
             links=self.links,
-            control_leader=lambda: leader,
-            propose_control=world.proposed.append,
         )
-        node.host.groups[0].core.leader = (
+        node.control_group.group.core.leader = (
             world.at[leader].identity.key if leader in world.at else identity.key
         )
         self.admission = Admission(node)

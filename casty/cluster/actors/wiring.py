@@ -26,10 +26,11 @@ from casty.cluster.actors.presence import ClientPresence, NodeCompany
 from casty.cluster.actors.receptionist import Receptionist
 from casty.cluster.actors.region_host import RegionHost
 from casty.cluster.actors.region_router import RegionRouter, check_region
-from casty.cluster.actors.remote import ActorRoutes, Remote
+from casty.cluster.actors.remote import Remote
 from casty.cluster.actors.singletons import Singletons, factory_of
 from casty.cluster.control.schema import REGION
 from casty.cluster.control.topology import Topology
+from casty.cluster.node.actor_hooks import ActorHooks
 from casty.complaint import Complaint
 from casty.config import SECOND_NS
 from casty.distributed.port import Port
@@ -98,14 +99,11 @@ class ClusterActors:
         """Wire the actors of a node that has started."""
         settings = node.settings
         clients = ClientLinks(node.links, local.watching.table.look, node.boundary.is_member)
-        node.boundary.flaw_of_client = clients.flaw_of
         routes = NodeRoutes(node, clients)
         codec = codec_of(serializer, local.make_ref, OWN_MESSAGES)
         remote = Remote(local, routes, codec, node.key, settings.max_value_bytes)
         local.remote = remote
         local.watching.join(NodeCompany(node, clients, remote))
-        local.mail_refusal = node.memory.mail_refusal
-        node.memory.budget.unread = local.unread
         structures = ValuePort(node.gateway, codec)
         host = RegionHost(
             local, remote, routes,
@@ -123,36 +121,22 @@ class ClusterActors:
         receptionist = Receptionist(local, node.topology, node.control_calls.write, node.incarnation)
         actors = cls(local, remote, router, receptionist, structures, host)
         actors._registrar = local.spawn_at("$regions", Behaviors.receive(_Registrar(node, host).handle)).ref
-        node.handlers.update(
-            {
-                frames.ACTOR: lambda link, body: remote.on_actor(
-                    node.node_id, body, node.boundary.speaker(link)
-                ),
-                frames.WATCH: lambda link, body: remote.on_watch(
-                    node.node_id,
-                    body,
-                    node.boundary.speaker(link),
-                    may_pass_on=link.remote.role == "client",
-                ),
-                frames.RELAY: lambda link, body: remote.on_relay(
-                    node.node_id, body, link.remote.role == "client", node.boundary.speaker(link)
-                ),
-                frames.ENTITY: lambda link, body: router.on_entity(body, node.boundary.speaker(link)),
-                frames.ENTITY_REFUSED: lambda link, body: remote.on_refused(body),
-                frames.CLIENTS: clients.on_clients,
-            }
-        )
-        actors._count_losses(node.losses, routes)
-        node.messages_lost = local.counts
+        actors._losses = node.losses
         complaint = Complaint(local.runtime.clock, local.log, SECOND_NS, logging.ERROR)
         actors._behaviors = hosted = Hosted(node.links, host.names, complaint.say)
-        node.handlers[frames.REGIONS] = hosted.on_regions
-        node.on_link.append(hosted.changed)
-        node.on_link.append(clients.changed)
-        node.on_link.append(actors._link_changed)
-        node.on_topology.append(lambda topology: clients.members_changed())
-        node.on_topology.append(actors.on_topology)
-        node.slot_duties.may_transfer = host.hand_over
+        node.attach(
+            ActorHooks(
+                handlers={**_handlers_of(node, remote, router, clients), frames.REGIONS: hosted.on_regions},
+                on_topology=(lambda topology: clients.members_changed(), actors.on_topology),
+                on_link=(hosted.changed, clients.changed, actors._link_changed),
+                flaw_of_client=clients.flaw_of,
+                may_transfer=host.hand_over,
+                messages_lost=local.counts,
+                on_lost=local.lost,
+                on_unconfirmed=local.unconfirmed,
+                is_there=routes.is_there,
+            )
+        )
         return actors
 
     @classmethod
@@ -178,17 +162,12 @@ class ClusterActors:
                 frames.ENTITY_REFUSED: lambda link, body: remote.on_refused(body),
             }
         )
-        actors._count_losses(client_core.losses, routes)
+        losses = actors._losses = client_core.losses
+        losses.tell(local.lost, local.unconfirmed, local.runtime.observe, routes.is_there)
         client_core.on_topology.append(actors.on_topology)
         client_core.on_link.append(partial(actors._client_link_up, client_core))
         client_core.on_limits.append(remote.limited)
         return actors
-
-    def _count_losses(self, losses: Losses, routes: ActorRoutes) -> None:
-        losses.on_lost, losses.on_unconfirmed = self.local.lost, self.local.unconfirmed
-        losses.on_counted = self.local.runtime.observe
-        losses.is_there = routes.is_there
-        self._losses = losses
 
     # -- what the system and the client offer
 
@@ -324,6 +303,24 @@ class ClusterActors:
     def _client_link_up(self, client_core: ClientCore, node_id: str) -> None:
         """There is a way to that node, and to whoever is reached through it."""
         self.local.watching.table.news_of(lambda other: other == node_id or not client_core.is_linked(other))
+
+
+def _handlers_of(
+    node: Node, remote: Remote, router: RegionRouter, clients: ClientLinks
+) -> dict[int, Callable[[Connection, bytes], None]]:
+    """Return what takes the frames between the actors of processes, at a node."""
+    return {
+        frames.ACTOR: lambda link, body: remote.on_actor(node.node_id, body, node.boundary.speaker(link)),
+        frames.WATCH: lambda link, body: remote.on_watch(
+            node.node_id, body, node.boundary.speaker(link), may_pass_on=link.remote.role == "client"
+        ),
+        frames.RELAY: lambda link, body: remote.on_relay(
+            node.node_id, body, link.remote.role == "client", node.boundary.speaker(link)
+        ),
+        frames.ENTITY: lambda link, body: router.on_entity(body, node.boundary.speaker(link)),
+        frames.ENTITY_REFUSED: lambda link, body: remote.on_refused(body),
+        frames.CLIENTS: clients.on_clients,
+    }
 
 
 class NodeRoutes:

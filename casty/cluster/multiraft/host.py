@@ -142,6 +142,10 @@ class Group:
             self.renewals[key] = max(self.renewals.get(key, 0), number)
 
 
+def _ignore(*told: object) -> None:
+    del told
+
+
 class Host:
     """All groups of one process.
 
@@ -153,14 +157,13 @@ class Host:
         Stages a frame for a peer key.
     max_frame_bytes
         The largest frame a peer takes.
-
-    Attributes
-    ----------
     on_failed
         Told of a group whose replica failed here, when it is gone.
     on_role
         Told of a group that began or ceased to be led, here or elsewhere, and of one that goes.
 
+    Attributes
+    ----------
     book
         Where replicas are kept over restarts; None where memory is all there is.
 
@@ -168,13 +171,21 @@ class Host:
     `_deadlines` has a row for each time that a group was armed and is not due yet: the next is armed only earlier.
     """
 
-    def __init__(self, runtime: Runtime, send: Send, max_frame_bytes: int) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        send: Send,
+        max_frame_bytes: int,
+        *,
+        on_failed: Callable[[Group, Exception], None] = _ignore,
+        on_role: Callable[[Group], None] = _ignore,
+    ) -> None:
         self.groups: dict[int, Group] = {}
         self.led: dict[int, Group] = {}
         """The groups led here, so that quiet followers cost nothing at a heartbeat; ask `is_leading` as well."""
         self.rounds = Rounds()
-        self.on_failed: Callable[[Group, Exception], None] = _ignore
-        self.on_role: Callable[[Group], None] = _ignore
+        self._on_failed = on_failed
+        self._on_role = on_role
         self._clock = runtime.clock
         self._observe = runtime.observe
         self._storage = runtime.storage
@@ -220,7 +231,7 @@ class Host:
         self._ended[number] = (group.epoch, group.replica_number)
         self._transfers.forget(group)
         self.led.pop(number, None)
-        self.on_role(group)
+        self._on_role(group)
 
     def give_up(self) -> list[Group]:
         """Take part in nothing any more, and return the groups as they are: whoever waits there hears so."""
@@ -473,14 +484,14 @@ class Host:
             log.exception("%s: whoever waited there is not told", _name(group))
         if self._observe:
             self._observe(ReplicaFailed(group.number, group.epoch, f"{type(error).__name__}: {error}"))
-        self.on_failed(group, error)
+        self._on_failed(group, error)
 
     def _note_role(self, group: Group) -> None:
         if not group.is_leading:
             self.led.pop(group.number, None)
         elif group.number not in self.led:
             self.led[group.number] = group
-        self.on_role(group)
+        self._on_role(group)
 
     def _apply(self, group: Group, ready: Ready) -> None:
         index, committed = ready.committed_first, ready.committed
@@ -553,10 +564,6 @@ class Host:
             else:
                 self._arm(group)
         self.settle()
-
-
-def _ignore(*told: object) -> None:
-    del told
 
 
 def _numbers(item: list[Any]) -> list[int]:

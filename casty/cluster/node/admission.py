@@ -7,11 +7,11 @@ from typing import Any, Protocol
 from casty.address import NodeAddress
 from casty.cluster.control.formation import VIEW, identity_of
 from casty.cluster.control.machine import JOIN
-from casty.cluster.control.replica import CONTROL, ControlReplica
+from casty.cluster.control.replica import ControlReplica
 from casty.cluster.control.schema import check_join
-from casty.cluster.multiraft.host import Host
 from casty.cluster.node.bootstrap import MEMBER, Bootstrap
 from casty.cluster.node.boundary import Boundary
+from casty.cluster.node.control_group import ControlGroup
 from casty.cluster.node.links import Links
 from casty.errors import RemoteProtocolError
 from casty.transport.connection import Connection
@@ -27,15 +27,8 @@ class Admitting(Protocol):
     bootstrap: Bootstrap
     boundary: Boundary
     control: ControlReplica
-    host: Host
+    control_group: ControlGroup
     links: Links
-
-    def control_leader(self) -> str | None:
-        """Return who leads the control group, as far as this node knows."""
-        ...
-
-    def propose_control(self, entry: bytes) -> None:
-        """Propose an entry of the control group, if this node leads it."""
 
 
 class Admission:
@@ -66,11 +59,11 @@ class Admission:
         """A process asks to join: the control leader proposes it once it reaches exactly that process."""
         # Also before it is passed on: what is wrong with it must not look like a fault of this node.
         identity, node = identity_of(check_join(body)), self._node
-        group = node.host.groups.get(CONTROL)
+        group = node.control_group.group
         if group is None or not node.control.machine.is_founded:
             return
         if not group.is_leading:
-            leader = node.control_leader()
+            leader = node.control_group.leader()
             if leader is not None and node.boundary.is_own(link, identity):
                 node.links.send_to_node(leader, frames.JOIN, body)
             return
@@ -81,4 +74,4 @@ class Admission:
         if known is not None and known.incarnation == identity.incarnation and not known.may_return:
             return
         if node.links.is_linked(identity.key):
-            node.propose_control(pack([JOIN, *identity.plain]))
+            node.control_group.propose(pack([JOIN, *identity.plain]))

@@ -118,9 +118,16 @@ class Bootstrap:
             self._complain(self.describe())
         self._timer = self._clock.call_at(now_ns + TICK_NS, self._tick)
 
-    def settled(self) -> None:
-        """The control state is here: stop asking around. Who missed the start is still answered."""
+    def settled(self, cluster_id: str) -> None:
+        """The control state is here: stop asking around. Who missed the start is still answered.
+
+        Parameters
+        ----------
+        cluster_id
+            What the state says that the cluster is; empty before the founding.
+        """
         self.close()
+        self.cluster_id = cluster_id or self.cluster_id
 
     def _carry(self, outbox: list[tuple[str, list[object]]]) -> None:
         if not outbox:

@@ -51,6 +51,10 @@ MAX_SAID = 100
 Handler = Callable[[Connection, bytes], None]
 
 
+def _none(hello: Hello) -> None:
+    del hello
+
+
 class Guarded(Protocol):
     """The node whose links are judged; see `Node`."""
 
@@ -73,6 +77,8 @@ class Boundary:
         Whose links they are.
     handlers
         What takes a frame of each kind that passed.
+    flaw_of_client
+        Says whether a client's id is that of another living client.
 
     Attributes
     ----------
@@ -84,8 +90,14 @@ class Boundary:
     its clients are, with `MAX_KEPT` frames at most; it goes when the stranger is known, or with the link.
     """
 
-    def __init__(self, node: Guarded, handlers: dict[int, Handler]) -> None:
+    def __init__(
+        self,
+        node: Guarded,
+        handlers: dict[int, Handler],
+        flaw_of_client: Callable[[Hello], str | None] = _none,
+    ) -> None:
         self._node = node
+        self._flaw_of_client = flaw_of_client
         self._handlers = handlers
         self._kept: dict[Connection, list[tuple[int, bytes]]] = {}
         self._speakers: dict[Connection, Speaker] = {}
@@ -102,8 +114,6 @@ class Boundary:
             for what in ("frame", "message", "carried", "identity", "link")
         }  # fmt: skip
         self._said: dict[str, None] = {}
-        self.flaw_of_client: Callable[[Hello], str | None] = _none
-        """Says whether a client's id is that of another living client."""
         self.dropped = 0
 
     def role_of(self, link: Connection) -> int:
@@ -251,7 +261,7 @@ class Boundary:
         elif hello.role == "client" and self.is_member(hello.node_id):
             flaw = f"client id {hello.node_id!r:.100} is the id of a member; give the client another one"
         else:
-            flaw = self.flaw_of_client(hello) if hello.role == "client" else None
+            flaw = self._flaw_of_client(hello) if hello.role == "client" else None
         if flaw is not None:
             self._complain(flaw)
         return flaw
@@ -421,7 +431,3 @@ class Boundary:
         self._kept.pop(link, None)
         self._speakers.pop(link, None)
         self._rows.pop(link, None)
-
-
-def _none(hello: Hello) -> None:
-    del hello

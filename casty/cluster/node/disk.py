@@ -27,6 +27,7 @@ from casty.cluster.control.machine import JOIN, ControlMachine
 from casty.cluster.control.replica import CONTROL, ControlReplica
 from casty.cluster.multiraft.host import Host, Replica
 from casty.cluster.node.bootstrap import Bootstrap
+from casty.cluster.node.control_group import ControlGroup
 from casty.cluster.node.founding_document import founders_of
 from casty.cluster.node.links import Links
 from casty.cluster.node.options import NodeOptions
@@ -42,7 +43,7 @@ from casty.ports import Runtime
 from casty.transport.output_batch import OutputBatch
 from casty.wire.pack import pack, unpack
 
-__all__ = ["NodeDisk", "open_book"]
+__all__ = ["NodeDisk", "incarnation_of", "open_book"]
 
 log = logging.getLogger("casty.node")
 
@@ -61,12 +62,11 @@ class Kept(Protocol):
         """Under which key this process takes part in groups."""
         ...
 
-    missing: list[str]
-    founding_entry: bytes
     output: OutputBatch
     host: Host
     links: Links
     control: ControlReplica
+    control_group: ControlGroup
     bootstrap: Bootstrap
     groups: Groups
     refills: Refills
@@ -75,14 +75,10 @@ class Kept(Protocol):
     def control_changed(self) -> None:
         """The control group's state changed."""
 
-    def propose_control(self, entry: bytes) -> None:
-        """Propose an entry of the control group."""
 
-    async def abort(self) -> None:
-        """Close everything at once."""
-
-
-async def open_book(path: str, name: str, disk: str, settings: Settings, runtime: Runtime) -> Book:
+async def open_book(
+    path: str, name: str, disk: str, settings: Settings, output: OutputBatch, runtime: Runtime
+) -> Book:
     """Take a data directory, and write into it that it is started with once more.
 
     Parameters
@@ -93,6 +89,8 @@ async def open_book(path: str, name: str, disk: str, settings: Settings, runtime
         The cluster's.
     disk
         The identity that an empty one gets.
+    output
+        What the disk has done is heard of in a turn of this one.
 
     Raises
     ------
@@ -108,6 +106,7 @@ async def open_book(path: str, name: str, disk: str, settings: Settings, runtime
         book.note(starts=book.manifest.starts + 1, quiet_ns=quiet_ns)
         book.limit(settings.retained_entries + settings.snapshot_entries, settings.retained_bytes)
         await book.synced()
+        book.in_turn = output.run
     except BaseException:
         device.close()
         raise
@@ -135,6 +134,11 @@ def _manifest(values: list[bytes], path: str, name: str, disk: str) -> Manifest:
     return manifest
 
 
+def incarnation_of(manifest: Manifest, token: str) -> str:
+    """Return what a process with a data directory is called: another one than each that had it before."""
+    return f"{manifest.disk}+{manifest.starts}+{token[:4]}"
+
+
 class NodeDisk:
     """The disk of one process.
 
@@ -142,33 +146,19 @@ class NodeDisk:
     ----------
     node
         Whose it is.
-    path
-        The data directory.
+    book
+        What is in its directory.
 
     Bounds: `_wanted` has a row per failed replica at most.
     """
 
-    def __init__(self, node: Kept, path: str) -> None:
+    def __init__(self, node: Kept, book: Book) -> None:
         self._node = node
-        self._path = path
-        self._book: Book | None = None
+        self.book = book
         self._wanted: dict[int, int] = {}
         """Group -> the number that another replica would have."""
         self._loading: asyncio.Task[None] | None = None
         self._is_restoring = False
-
-    @property
-    def book(self) -> Book:
-        """What is in the directory, once it is open."""
-        assert self._book is not None, "not open"
-        return self._book
-
-    async def open(self) -> None:
-        """Take the directory: the node's process is another one than each that had it before."""
-        node, token = self._node, self._node.incarnation
-        self._book = await open_book(self._path, node.options.name, token, node.settings, node.runtime)
-        manifest = self._book.manifest
-        node.incarnation = f"{manifest.disk}+{manifest.starts}+{token[:4]}"
 
     async def restore(self) -> None:
         """Bring all replicas back, the control group's first; until that is done nobody is linked with.
@@ -176,19 +166,9 @@ class NodeDisk:
         Raises
         ------
         DiskError
-            The directory is of another node, or cannot be read; the node is closed then.
+            The directory is of another node, or cannot be read.
         """
-        try:
-            await self._bring_back()
-        except BaseException:
-            await self._node.abort()
-            raise
-
-    async def _bring_back(self) -> None:
         node, book = self._node, self.book
-        book.in_turn = node.output.run
-        node.requests.agreed = self.agreed
-        node.host.keep_in(book)
         known = book.manifest.node_id
         if known not in ("", node.node_id):
             raise DiskError(
@@ -198,7 +178,7 @@ class NodeDisk:
         manifest = book.manifest
         if not manifest.groups:
             return
-        node.founding_entry = manifest.founding
+        node.control_group.restored(manifest.founding)
         node.bootstrap.restored(manifest.cluster_id)
         self._is_restoring = True
         for number in sorted(manifest.groups):
@@ -229,7 +209,7 @@ class NodeDisk:
         node = self._node
         group = node.host.groups.get(CONTROL)
         if group is not None and group.is_leading and node.control.machine.is_founded:
-            node.propose_control(pack([JOIN, *identity.plain]))
+            node.control_group.propose(pack([JOIN, *identity.plain]))
 
     def document(self) -> dict[str, object]:
         """Return what state the disk is in: ``ok``, ``full``, ``broken`` until the process is started anew."""
@@ -336,7 +316,8 @@ class NodeDisk:
         if self.book.has_kept(number, epoch):
             return False
         if number == CONTROL:
-            entry: Any = unpack(node.founding_entry) if node.founding_entry else None
+            founding = node.control_group.founding_entry
+            entry: Any = unpack(founding) if founding else None
             membership = None if entry is None else founders_of(entry[1])
         else:
             row = machine.slots[number - 1]
@@ -379,8 +360,7 @@ class NodeDisk:
         """Load nothing more, and let the directory go when all is written."""
         if self._loading is not None:
             self._loading.cancel()
-        if self._book is not None:
-            self._book.close()
+        self.book.close()
 
 
 def _nothing() -> None:

@@ -42,6 +42,11 @@ def _unsaid(slot: int, entry: bytes) -> None:
     del slot, entry
 
 
+def _always(slot: int) -> bool:
+    del slot
+    return True
+
+
 class FailureDetector:
     """When each process last answered a heartbeat of this node.
 
@@ -204,6 +209,8 @@ class SlotDuties:
         Tells how long the session of a slot was silent that is silent for longest.
     report
         Sends a control entry about a slot to whoever leads the control group; it may be lost.
+    may_transfer
+        Asked before a slot is handed over: volatile entities stop first. Asked again until it says yes.
 
     Bounds: all tables have at most a row per slot.
     """
@@ -216,6 +223,7 @@ class SlotDuties:
         settings: Settings,
         silence_ns: Callable[[int], int],
         report: Callable[[int, bytes], object] = _unsaid,
+        may_transfer: Callable[[int], bool] = _always,
     ) -> None:
         self._host = host
         self._clock = clock
@@ -236,15 +244,18 @@ class SlotDuties:
         self._held_up_ns: dict[int, int] = {}
         """Since when the hand-over of a slot waits for a session that is silent: at most one row per slot. A row
         that is older than two times to live counts no more."""
-        self.is_stopping = False
-        self.may_transfer: Callable[[int], bool] = _always
-        """Asked before a slot is handed over: volatile entities stop first. Asked again until it says yes."""
+        self._is_stopping = False
+        self._may_transfer = may_transfer
+
+    def stop(self) -> None:
+        """The process stops: leaderships go one and all (`hand_all_over`), and none by its own."""
+        self._is_stopping = True
 
     def tick(self, machine: ControlMachine) -> None:
         """Walk every slot led here towards its target; hand at most one over to another node."""
         now_ns = self._clock.now()
         left = CHANGED_AT_ONCE
-        may_hand_over, is_current = not self.is_stopping, self._is_current(now_ns)
+        may_hand_over, is_current = not self._is_stopping, self._is_current(now_ns)
         for group in list(self._host.led.values()):
             slot = group.number - 1
             if slot < 0 or not group.is_leading or slot >= len(machine.slots):
@@ -295,7 +306,7 @@ class SlotDuties:
             self._host.mark(group)
             return False
         for heir in course.heirs if may_hand_over else ():
-            if self._is_fit(group, heir) and self.may_transfer(slot) and core.transfer(now_ns, heir):
+            if self._is_fit(group, heir) and self._may_transfer(slot) and core.transfer(now_ns, heir):
                 self._handed_over_ns[slot] = now_ns
                 self._host.mark(group)
                 return True
@@ -324,7 +335,7 @@ class SlotDuties:
             return False
         if self._is_held_up(slot, now_ns):
             return False
-        if not self.may_transfer(slot):
+        if not self._may_transfer(slot):
             return False  # Others need not wait for its entities.
         if core.transfer(now_ns, preferred):
             self._handed_over_ns[slot] = now_ns
@@ -361,7 +372,7 @@ class SlotDuties:
                 heir = self._heir(group)
                 if heir is not None:
                     pending = True
-                    if group.number > 0 and not self.may_transfer(group.number - 1):
+                    if group.number > 0 and not self._may_transfer(group.number - 1):
                         continue
                     is_new = group.core.transfer_to is None
                     if is_new and left == 0:
@@ -381,11 +392,6 @@ class SlotDuties:
             if progress is not None and silent_ns < SECOND_NS:
                 candidates.append((-progress.match, silent_ns, key))
         return min(candidates)[2] if candidates else None
-
-
-def _always(slot: int) -> bool:
-    del slot
-    return True
 
 
 def _replicas(group: Group, keys: tuple[str, ...]) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ class Leaving:
         Writes control entries.
     linked
         Returns the nodes that can be asked now, this one first.
+    on_asked
+        Called whenever the cluster has this process leaving.
 
     Attributes
     ----------
@@ -43,8 +45,6 @@ class Leaving:
         Whether this process is to leave: it asks nobody to let it in again.
     is_over
         Whether the cluster has let it go: nothing is left to hand over.
-    on_asked
-        Called whenever the cluster has this process leaving.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Leaving:
         machine: ControlMachine,
         calls: ControlCalls,
         linked: Callable[[], list[str]],
+        on_asked: Callable[[], object],
     ) -> None:
         self._clock = clock
         self._node_id = node_id
@@ -66,13 +67,13 @@ class Leaving:
         """So many questions in a row had no answer, of all who wait."""
         self.has_begun = False
         self.is_over = False
-        self.on_asked: Callable[[], object] = _unheard
+        self._on_asked = on_asked
 
     def follow(self) -> None:
         """The control state changed: an operator may have asked this process to leave."""
         me = self._machine.members.get(self._node_id)
         if me is not None and me.incarnation == self._incarnation and me.status == "leaving":
-            self.on_asked()
+            self._on_asked()
 
     def is_alone(self) -> bool:
         """Whether no other member is there that could take anything over, now or later."""
@@ -122,7 +123,3 @@ class Leaving:
             f"node {self._node_id} has not left after {timeout_s} s; it still has {what}. "
             "It serves and goes on leaving"
         )
-
-
-def _unheard() -> None:
-    """Nobody wants to know."""

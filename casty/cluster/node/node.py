@@ -1,40 +1,42 @@
 """One node of a cluster: links, groups, topology and duties put together. No actors here; see `system.py`.
 
-Life of a node: listen and dial the seeds -> found or join (`bootstrap.py`) -> follow the control group -> host
-the slots that it names -> ``ready`` -> stop: hand leaderships over, close the own sessions, go.
+`Node` is where all parts of a process are made, each with what it needs of the others: it is complete when its
+constructor returns, and nothing is put into it later. What only an event loop can do comes before (`start.py`) and
+after (`Node.start`).
+
+Life of a node: listen (`entrance.py`) -> take back what the disk has -> dial the seeds, found or join (`joining.py`) ->
+follow the control group -> host the slots that it names -> ``ready`` -> stop: hand leaderships over, close the own
+sessions, go.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
-from casty.address import NodeAddress, node_id_of, peer_key, process_of, replica_id_of
-from casty.cluster.authority import PEER
+from casty.address import peer_key, replica_id_of
 from casty.cluster.control import topology as topologies
-from casty.cluster.control.formation import Founding, Identity, Policy
-from casty.cluster.control.machine import FOUND, ControlMachine
-from casty.cluster.control.replica import CONTROL, ControlReplica, heard_ns
+from casty.cluster.control.replica import CONTROL, ControlReplica
 from casty.cluster.control.topology import LeaderTable, Topology
 from casty.cluster.multiraft.heartbeats import Heartbeats
 from casty.cluster.multiraft.host import Group, Host, Replica
 from casty.cluster.multiraft.memory_budget import MemoryBudget, budget_of
-from casty.cluster.multiraft.proposals import NOBODY
-from casty.cluster.node.address_check import check_reach, settled, warn_if_open
+from casty.cluster.node.actor_hooks import NO_ACTORS, ActorHooks
 from casty.cluster.node.admission import Admission
 from casty.cluster.node.backups import Backups
-from casty.cluster.node.bootstrap import Bootstrap
 from casty.cluster.node.boundary import Boundary
 from casty.cluster.node.change_log import Chronicle
 from casty.cluster.node.commands import Commands
+from casty.cluster.node.control_group import ControlGroup
 from casty.cluster.node.disk import NodeDisk
-from casty.cluster.node.founding_document import WallGeneration, document_of, founders_of
+from casty.cluster.node.entrance import Entrance
+from casty.cluster.node.founding_document import WallGeneration
 from casty.cluster.node.group_health import GroupHealth
+from casty.cluster.node.joining import Joining
 from casty.cluster.node.leader_tasks import ControlDuties, FailureDetector, SlotDuties
 from casty.cluster.node.leaving import Leaving
 from casty.cluster.node.links import Links, key_of
-from casty.cluster.node.options import NodeOptions, policy_of
+from casty.cluster.node.options import NodeOptions
 from casty.cluster.node.readiness import Readiness
 from casty.cluster.node.relays import ControlCalls, Relays
 from casty.cluster.node.removed_replicas import Vacated
@@ -44,24 +46,22 @@ from casty.cluster.node.request_handler import RequestHandler
 from casty.cluster.node.salvage import Salvage
 from casty.cluster.node.status import StatusReplies, status_document
 from casty.cluster.node.succession import Succession
-from casty.cluster.node.told_settings import broken_promise, told_settings
+from casty.cluster.node.told_settings import broken_promise
 from casty.cluster.node.topology_publisher import TopologyPublisher
 from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.node_memory import NodeMemory
-from casty.complaint import Complaint, one_line
+from casty.complaint import Complaint
 from casty.config import SECOND_NS
 from casty.discovery import Discovery
+from casty.durable.book import Book
 from casty.errors import Refused
 from casty.events import LinkDown, LinkUp
 from casty.ports import Runtime, Timer
-from casty.transport.acceptor import Acceptor
 from casty.transport.connection import Connection
-from casty.transport.link_watch import RestingLinks
 from casty.transport.losses import Losses
-from casty.transport.output_batch import OutputBatch
 from casty.transport.peers import Peers
 from casty.wire import frames
-from casty.wire.hello import Hello, Welcome
+from casty.wire.hello import Welcome
 from casty.wire.pack import pack
 
 __all__ = ["Node"]
@@ -79,156 +79,189 @@ class Node:
     Parameters
     ----------
     options
-        What the user asked for.
+        What the user asked for, with the host that others dial.
     runtime
         The ports.
+    entrance
+        Where it listens already.
+    discovery
+        Whom the configuration says to ask.
+    wall_generation
+        The lowest generation by the wall clock, since the start.
+    book
+        The open data directory; None where memory is all there is.
+    on_asked_to_leave
+        Called whenever the cluster has this process leaving.
+    on_ended
+        Called once when the process serves nobody any more, and is to close.
     """
 
-    boundary: Boundary
-    vacated: Vacated
-    commands: Commands
-    backups: Backups
-    salvage: Salvage
-    bootstrap: Bootstrap
-    chronicle: Chronicle
-    statuses: StatusReplies
-
-    def __init__(self, options: NodeOptions, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        options: NodeOptions,
+        runtime: Runtime,
+        *,
+        entrance: Entrance,
+        discovery: Discovery,
+        wall_generation: WallGeneration,
+        book: Book | None,
+        on_asked_to_leave: Callable[[], object],
+        on_ended: Callable[[], object],
+    ) -> None:
         self.options = options
+        """Never changed: whoever wants to know what the user asked for looks here."""
         self.runtime = runtime
-        self._wall_generation = WallGeneration(runtime.clock)
         self.settings = options.settings
-        self.incarnation = runtime.entropy.token("incarnation", 8).hex()
-        self.address = NodeAddress(options.host, options.port)
-        self.node_id = options.node_id or str(self.address)
+        """This process's own; what the cluster agreed on is in the control state, and goes before it."""
+        self.incarnation = entrance.incarnation
+        """Which process under this node id it is: no other one ever had it, and it never changes."""
+        self.address = entrance.address
+        """Where others reach this process, with the real port."""
+        self.node_id = entrance.node_id
+        """What users call this node: the same through restarts, and never that of two members at a time."""
         self.missing: list[str] = ["start"]
+        """What is still to come before it is ready, in words. Once it is empty it stays so, unless the process ends for
+        its cluster: then it says why."""
         self.is_stopping = False
-        self._is_assembled = False
-        """Before that it listens, and refuses for now."""
-        self.has_founded = False
-        self._was_up = False
-        self._led_ns = 0
-        """When the control group was led last, as far as this node knew."""
+        """Once true it stays so: no new client is let in, and nobody asks to join."""
+        self.actors: ActorHooks = NO_ACTORS
+        """How the actors of this process take part; set once, by `attach`."""
+        self.output = entrance.output
+        """Everything that is sent in a turn goes out at its end, behind what the turn has stored."""
         self._timer: Timer | None = None
-        self.disk = None if options.data_dir is None else NodeDisk(self, options.data_dir)
-        self.discovery = Discovery(runtime, options.contacts, self._seeds_changed, lambda: bool(self.missing))
-        self.founding_entry = b""
-        """What a founder proposes first; empty for a node that joined."""
-        self.on_topology: list[Callable[[Topology], None]] = []
-        self.on_link: list[Callable[[Connection, bool], None]] = []
-        self.messages_lost: Callable[[], dict[str, int]] = dict
-        """Messages of actors that nobody will handle, by what became of them."""
+        """The next heartbeat; None before the first one only."""
+        self._entrance = entrance
+        self.acceptor = entrance.acceptor
+        """The links that others dialled; what this node sends goes over those that it dialled itself."""
+        self._make_links()
+        self._make_groups(book)
+        self._make_clients_side()
+        self._make_duties(on_asked_to_leave, on_ended)
+        self.joining = Joining(
+            options, runtime, entrance, self.links, discovery, self.control_group, self.disk, wall_generation
+        )
+        """How it gets into its cluster, and back into it."""
+        self.bootstrap = self.joining.bootstrap
+        """Knows of which cluster this process is: that is said once, and never another one."""
+        self.handlers = self._frame_handlers()
+        """What takes a frame of each kind; the same kinds on every node from `attach` on."""
+        self.boundary = Boundary(self, self.handlers, lambda hello: self.actors.flaw_of_client(hello))
+        """The judge at the links: no frame reaches a handler past it."""
+        # In this order: what requests change is published, and what is published is told.
+        self.output.hooks.extend((self.requests.settle, self.publisher.flush, self.statuses.flush))
 
-    @property
-    def key(self) -> str:
-        """This process's peer key."""
-        return peer_key(self.node_id, self.incarnation)
+    # -- the parts, in the order in which one needs the other
 
-    @property
-    def replica_id(self) -> str:
-        """Under which key this process takes part in groups."""
-        return replica_id_of(self.key)
-
-    def _identity(self) -> Identity:
-        return Identity(self.node_id, self.incarnation, *self.address, self.options.traits)
-
-    async def start(self) -> None:
-        """Listen, then found or join in the background; raises `OSError` when the address cannot be bound."""
-        self.options = await settled(self.options, self.runtime, self.discovery)
-        self.node_id = self.options.node_id or str(NodeAddress(self.options.host, self.options.port))
-        try:
-            if self.disk is not None:
-                await self.disk.open()
-            await self._begin()
-        except BaseException:
-            if self.disk is not None:
-                self.disk.close()
-            raise
-
-    async def _begin(self) -> None:
-        options, runtime = self.options, self.runtime
-        self.output = OutputBatch(runtime)
-        self.output.resting = RestingLinks()
-        self.acceptor = Acceptor(
-            runtime, self._hello, self.settings, self, self.output, options.tls,
-            check=self._refuse, welcome_extra=self._welcome,
-            is_member=lambda link: self.boundary.role_of(link) >= PEER, secrets=options.secrets,
-        )  # fmt: skip
-        await self.acceptor.start(options.bind_host or options.host, options.port)
-        self.address = NodeAddress(options.host, self.acceptor.address[1])
-        self.node_id = options.node_id or str(self.address)
-        is_guarded = options.tls is not None or options.secrets is not None
-        warn_if_open(self.node_id, self.acceptor.address, is_guarded=is_guarded)
-        try:
-            listens_on = options.bind_host or options.host
-            await check_reach(runtime, self.node_id, self.address, listens_on, options.tls)
-        except BaseException:
-            await self.acceptor.close()
-            raise
-        self._assemble()
-        if self.disk is not None:
-            await self.disk.restore()
-        self._is_assembled = True
-        if self._wall_generation.born_wall_s < 1:
-            log.warning(
-                "the wall clock of %s stands before 2025: a cluster that is founded now takes the lowest "
-                "generation above all heard of, so fencing tokens may not grow over its loss; set the clock",
-                self.node_id,
-            )
-        self.links.want_seeds(self.discovery.addresses)
-        self.discovery.begin()
-        if not self.bootstrap.is_done:
-            self.bootstrap.begin()
-        self._heartbeat()
-
-    def _assemble(self) -> None:
-        """Make the parts; the port, and with it the identity, is known only now."""
-        runtime, settings = self.runtime, self.settings
-        clock, ttl_ns = runtime.clock, int(settings.session_ttl_s * SECOND_NS)
+    def _make_links(self) -> None:
+        runtime, settings, options = self.runtime, self.settings, self.options
         peers = Peers(
-            runtime, self._hello, settings, self, self.output, self.options.tls,
-            check=self._differs, secrets=self.options.secrets,
+            runtime, self._entrance.hello, settings, self, self.output, options.tls,
+            check=self._differs, secrets=options.secrets,
         )  # fmt: skip
         self.links = Links(self.address, peers)
-        self.host = Host(runtime, self.links.send, settings.max_frame_bytes)
-        self.failure_detector = FailureDetector(clock)
-        budget = MemoryBudget(budget_of(settings.memory_budget_bytes, runtime.memory_bytes))
-        self.heartbeats = Heartbeats(
-            self.host, clock, self.replica_id, self.links.send, self.failure_detector.answered, budget, ttl_ns
-        )
-        self.leaders, self.relays = LeaderTable(), Relays(clock)
-        complaint = Complaint(self.runtime.clock, log, SECOND_NS, logging.ERROR)
+        """Whom this node is linked with; at most one link to a process counts."""
+        self.losses = Losses(runtime.clock)
+        """Counts the messages that links took with them: each once, here or at the other end."""
+        self.leaders = LeaderTable()
+        """Who leads each slot as far as is known: hints, which may be wrong, and never go back to an older term."""
+        complaint = Complaint(runtime.clock, log, SECOND_NS, logging.ERROR)
         self.publisher = TopologyPublisher(
             self.links, self.leaders, self.node_id, self._topology_changed, complaint
         )
-        self.control_calls = ControlCalls(clock, self.relays, self.control_leader, self.send_to_node)
-        self.control = ControlReplica(self.control_changed, self._role_changed)
-        self.requests = RequestHandler(self)
-        self.memory = NodeMemory(budget, self.node_id, self.host, self.requests.slots, self._buffered_bytes)
-        self.gateway = Gateway(
-            runtime, self, settings, self.key.encode(), str(self.address), output=self.output
-        )
+        """The topology as this node tells it; its version never falls."""
+        self.chronicle = Chronicle(runtime, self.node_id)
+        """What changed around this node, for its log."""
+
+    def _make_groups(self, book: Book | None) -> None:
+        runtime, settings = self.runtime, self.settings
+        self.host = Host(
+            runtime, self.links.send, settings.max_frame_bytes,
+            on_failed=self._replica_failed,
+            on_role=lambda group: self.chronicle.role(group, is_here=self.host.has(group)),
+        )  # fmt: skip
+        """The groups of this process: one replica of a group at a time."""
+        self.disk: NodeDisk | None = None if book is None else NodeDisk(self, book)
+        """Where replicas are kept over restarts; None where memory is all there is."""
+        if book is not None:
+            self.host.keep_in(book)
+        self.requests: RequestHandler = RequestHandler(self, None if self.disk is None else self.disk.agreed)
+        """Serves the slots: has a replica for exactly the groups of slots in `host`."""
         self.groups = Groups(
-            self.host, runtime, settings, self.replica_id, self.requests.make_slot, self.output
-        )
-        self.refills = Refills(
+            self.host, runtime, settings, self.replica_id, self.requests.make_slot, self.output,
+            is_failed=lambda number: self.refills.is_failed(number),
+        )  # fmt: skip
+        """Creates what the control state names, and nothing that a message names."""
+        self.refills: Refills = Refills(
             self.host, self.replica_id, self.node_id, self._refill,
             lambda: [replica_id_of(key_of(link)) for link in self.links.named()],
             lambda number: self.disk is not None and self.disk.is_stored(number),
         )  # fmt: skip
-        self.host.on_failed = self._replica_failed
-        self.groups.is_failed = self.refills.is_failed
-        self.succession = Succession(self)
-        self._make_duties()
-        self.output.hooks.extend((self.requests.settle, self.publisher.flush, self.statuses.flush))
-        identity = self._identity()
-        self.bootstrap = Bootstrap(
-            Founding(identity, self._policy(), self._document, clock.now(), self._wall_generation),
-            identity, self.links, clock, self._founded, self._joined,
-            lambda text: log.warning("%s", one_line(text)), self.discovery.troubles_of,
+        """The replicas that failed here. Each comes back under another name, or as what the disk has of it."""
+        self.control_group: ControlGroup = ControlGroup(
+            self.host, self.groups, runtime.clock, self.output, self.node_id, self.disk, self.control_changed
+        )
+        self.control: ControlReplica = self.control_group.replica
+        """What this node knows of the cluster: committed, and maybe behind. One machine object for life: those who
+        follow it keep a reference."""
+
+    def _make_clients_side(self) -> None:
+        runtime, settings = self.runtime, self.settings
+        clock, ttl_ns = runtime.clock, int(settings.session_ttl_s * SECOND_NS)
+        self.failure_detector = FailureDetector(clock)
+        """When each member answered last; only what it answered to this very process counts."""
+        budget = MemoryBudget(budget_of(settings.memory_budget_bytes, runtime.memory_bytes))
+        self.heartbeats = Heartbeats(
+            self.host, clock, self.replica_id, self.links.send, self.failure_detector.answered, budget, ttl_ns
+        )
+        """What leaders here tell their followers, one frame per process for all groups."""
+        self.relays = Relays(clock)
+        """Calls that this node passes on for others: each is answered once, by an answer or by the end of its link."""
+        self.control_calls = ControlCalls(clock, self.relays, self.control_leader, self.send_to_node)
+        """This node's own calls to the control group."""
+        self.memory = NodeMemory(budget, self.node_id, self.host, self.requests.slots, self._buffered_bytes)
+        """Counts what everything here uses; where it is full, what grows is refused and what shrinks is not."""
+        self.gateway = Gateway(
+            runtime, self, settings, self.key.encode(), str(self.address), output=self.output
+        )
+        """This process's own sessions; it is served like anybody else's gateway."""
+
+    def _make_duties(self, on_asked_to_leave: Callable[[], object], on_ended: Callable[[], object]) -> None:
+        clock, machine = self.runtime.clock, self.control.machine
+        self.succession = Succession(self, on_ended)
+        """Whether another generation took the place of this one: found once, and for good."""
+        self.slot_duties = SlotDuties(
+            self.host, clock, self.failure_detector, self.settings, self.requests.silence_ns, self.control_calls.tell,
+            may_transfer=lambda slot: self.actors.may_transfer(slot),
         )  # fmt: skip
+        """What leaders of slots here do besides answering; everything may be done twice, or late."""
+        self.control_duties = ControlDuties(
+            self.host, clock, self.settings, self.links, self.failure_detector, self.control_group.propose
+        )
+        """What the leader of the control group does besides; idle on all other nodes."""
+        self.vacated = Vacated(
+            self.host, self.node_id, self.links.send, self._leader_of, self.requests.drop_slot, self.chronicle.note,
+        )  # fmt: skip
+        """Replicas that no configuration names any more: dropped only once a leader of the group has said so."""
+        self.commands = Commands(machine, self.control_calls.write)
+        """What operators ask for."""
+        self.salvage = Salvage(self, self.requests.slots, on_ended)
+        """What is handed over when a majority is lost for good: after that this process never serves again."""
+        self.backups = Backups(clock, machine, self.host, self.requests.slots)
+        """Copies of slots for operators, read by whoever leads them."""
+        self.leaving = Leaving(
+            clock, self.node_id, self.incarnation, machine, self.control_calls, self.linked, on_asked_to_leave
+        )
+        """How it leaves for good; once begun that is never taken back."""
+        self.readiness = Readiness(self.host, self.node_id, None if self.disk is None else self.incarnation)
+        """Says what is missing."""
+        self.statuses: StatusReplies = StatusReplies(clock, lambda: pack(self.status()))
+        """Answers who asks for this node's status: many that ask in one turn, one document."""
+        self.group_health = GroupHealth(self.replica_id, self.host, self.links)
+        """Which groups here have had no leader for some time, and why."""
+
+    def _frame_handlers(self) -> dict[int, Callable[[Connection, bytes], None]]:
         admission = Admission(self)
-        self.handlers: dict[int, Callable[[Connection, bytes], None]] = {
+        return {
             frames.FOUNDING: admission.on_founding,
             frames.JOIN: admission.on_join,
             frames.CONSENSUS: lambda link, body: self.host.on_consensus(replica_id_of(key_of(link)), body),
@@ -248,67 +281,55 @@ class Node:
             frames.COMMAND: self.commands.on_command,
             frames.SALVAGE: lambda link, body: self.salvage.on_question(link, body),
             frames.BACKUP: lambda link, body: self.backups.on_question(link, body),
+            **self.losses.handlers,
         }
-        self.losses = Losses(clock)
-        self.handlers.update(self.losses.handlers)
-        self.boundary = Boundary(self, self.handlers)
 
     def _on_heartbeat(self, link: Connection, kind: int, body: bytes) -> None:
         if not self.links.is_superseded(link):
             self.heartbeats.on_frame(replica_id_of(key_of(link)), kind, body)
 
-    def _make_duties(self) -> None:
-        clock, machine = self.runtime.clock, self.control.machine
-        self.chronicle = Chronicle(self.runtime, self.node_id)
-        self.host.on_role = lambda group: self.chronicle.role(group, is_here=self.host.has(group))
-        self.slot_duties = SlotDuties(
-            self.host, clock, self.failure_detector, self.settings, self.requests.silence_ns, self.control_calls.tell,
-        )  # fmt: skip
-        self.control_duties = ControlDuties(
-            self.host, clock, self.settings, self.links, self.failure_detector, self.propose_control
-        )
-        self.vacated = Vacated(
-            self.host, self.node_id, self.links.send, self._leader_of, self.requests.drop_slot, self.chronicle.note,
-        )  # fmt: skip
-        self.commands = Commands(machine, self.control_calls.write)
-        self.salvage = Salvage(self, self.requests.slots)
-        self.backups = Backups(clock, machine, self.host, self.requests.slots)
-        self.leaving = Leaving(
-            clock, self.node_id, self.incarnation, machine, self.control_calls, self.linked
-        )
-        self.readiness = Readiness(self.host, self.node_id, None if self.disk is None else self.incarnation)
-        self.statuses = StatusReplies(clock, lambda: pack(self.status()))
-        self.group_health = GroupHealth(self.replica_id, self.host, self.links)
+    @property
+    def key(self) -> str:
+        """This process's peer key."""
+        return peer_key(self.node_id, self.incarnation)
 
-    def _policy(self) -> Policy:
-        return policy_of(self.options, self.discovery.addresses, self.address)
+    @property
+    def replica_id(self) -> str:
+        """Under which key this process takes part in groups."""
+        return replica_id_of(self.key)
 
-    def _seeds_changed(self) -> None:
-        """What the configuration says to ask names other seeds than before."""
-        self.links.want_seeds(self.discovery.addresses)
-        self.bootstrap.reseed(self._policy())
+    # -- its start
 
-    def _document(self, founding_id: str, founders: list[Identity], generation: int) -> dict[str, Any]:
-        cluster_id = self.runtime.entropy.token("cluster", 8).hex()
-        return document_of(self.options, self.node_id, founding_id, cluster_id, founders, generation)
+    async def start(self) -> None:
+        """Take back what the disk has, then found or join in the background; whatever it raises, the node is closed.
 
-    # -- becoming part of a cluster
+        Raises
+        ------
+        DiskError
+            The data directory is of another node, or cannot be read.
+        """
+        try:
+            if self.disk is not None:
+                await self.disk.restore()
+            self._entrance.serve(self)
+            self.joining.begin(lambda: bool(self.missing))
+            self._heartbeat()
+        except BaseException:
+            await self.abort()
+            raise
 
-    def _founded(self, document: dict[str, Any]) -> None:
-        self.has_founded = True
-        self.founding_entry = pack([FOUND, document])
-        if self.disk is not None:
-            self.disk.founded(document, self.founding_entry)
-        group = self.groups.create(CONTROL, document["generation"], founders_of(document), self.control)
-        if document["founder"] == self.node_id:
-            group.core.campaign(self.runtime.clock.now())
-        self.output.mark_due()
+    def attach(self, actors: ActorHooks) -> None:
+        """Let the actors of this process take part from now on: they need a node that has started."""
+        assert self.actors is NO_ACTORS, "a process has one system of actors"
+        self.actors = actors
+        self.handlers.update(actors.handlers)
+        self.losses.tell(actors.on_lost, actors.on_unconfirmed, self.runtime.observe, actors.is_there)
 
-    def _joined(self, generation: int) -> None:
-        if self.disk is not None:
-            self.disk.joined(generation)
-        self.groups.create(CONTROL, generation, None, self.control)
-        self.output.mark_due()
+    def give_up(self, reason: str) -> None:
+        """This process is over for its cluster: it is never ready again, for the reason given."""
+        self.missing = [reason]
+
+    # -- what its groups tell it
 
     def _replica_failed(self, group: Group, error: Exception) -> None:
         self.refills.failed(group, error, self.runtime.clock.now())
@@ -333,12 +354,11 @@ class Node:
         machine = self.control.machine
         if self.disk is not None and not self.disk.changed(machine):
             return
-        self.bootstrap.settled()
-        self.bootstrap.cluster_id = machine.cluster_id or self.bootstrap.cluster_id
+        self.bootstrap.settled(machine.cluster_id)
         if machine.is_founded:
             self.links.want_members(self.succession.addresses(machine))
             self.succession.follow(machine)
-            if self._names_its_leader(machine):
+            if self.control_group.names_its_leader(machine):
                 self.links.forget_told()
             self.groups.follow(machine, self.node_id)
             self.boundary.look_again()
@@ -346,46 +366,18 @@ class Node:
             self.chronicle.members(machine)
             self.leaving.follow()
 
-    def _names_its_leader(self, machine: ControlMachine) -> bool:
-        group = self.host.groups.get(CONTROL)
-        leader = None if group is None else group.core.leader
-        row = None if leader is None else machine.members.get(node_id_of(leader))
-        return row is not None and leader is not None and row.replica_id == process_of(leader)
-
     def _topology_changed(self) -> None:
         self.gateway.on_topology()
         topology = self.publisher.topology
         if topology is not None:
-            for listener in self.on_topology:
+            for listener in self.actors.on_topology:
                 listener(topology)
-
-    def _role_changed(self, group: Group) -> None:
-        if group.is_leading and not self.control.machine.is_founded and self.founding_entry:
-            self.propose_control(self.founding_entry)
-
-    def propose_control(self, entry: bytes) -> None:
-        """Propose an entry of the control group, if this node leads it."""
-        group = self.host.groups.get(CONTROL)
-        if group is not None:
-            self.control.propose(group.core, entry, NOBODY, 0)
-            self.host.mark(group)
 
     def _leader_of(self, slot: int) -> str | None:
         """Return under which key the member that leads a slot takes part, if this node knows another one that does."""
         leader = self.leaders.leader_of(slot)
         row = None if leader in (None, self.node_id) else self.control.machine.members.get(leader or "")
         return None if row is None else row.replica_id
-
-    def _ask_until_up(self, now_ns: int) -> None:
-        """Ask to join while this process is not known to be up, or may have been removed while it was cut off."""
-        me = self.control.machine.members.get(self.node_id)
-        self._was_up = self._was_up or (me is not None and me.key == self.key and me.was_up)
-        self._led_ns = max(self._led_ns, heard_ns(self.host.groups.get(CONTROL), now_ns))
-        is_lost = now_ns - self._led_ns > int(self.settings.down_after_s * SECOND_NS)
-        if not (is_lost or not self._was_up) or self.is_stopping or self.leaving.has_begun:
-            return
-        if self.bootstrap.ask_again(now_ns) and self.disk is not None:
-            self.disk.join_own(self._identity())
 
     # -- what others ask
 
@@ -397,28 +389,13 @@ class Node:
             [*self.missing, *self.group_health.texts, *self.refills.texts], self.requests.closed(),
             self.group_health.rows(self.runtime.clock.now()), None if self.disk is None else self.disk.document(),
             self.refills.reason,
-            sessions, structures, self.memory.document(), self.messages_lost(),
+            sessions, structures, self.memory.document(), self.actors.messages_lost(),
         )  # fmt: skip
 
     def _buffered_bytes(self) -> int:
         return self.acceptor.buffered_bytes + self.links.buffered_bytes
 
     # -- links (the `ConnectionHandler` of acceptor and peers)
-
-    def _hello(self) -> Hello:
-        known = self._is_assembled
-        return Hello.of_node(
-            cluster=self.options.name, node_id=self.node_id, incarnation=self.incarnation,
-            address=self.address, settings=self.settings,
-            generation=max(self.control.machine.generation, self.bootstrap.heard_generation) if known else 0,
-            cluster_id=self.bootstrap.cluster_id if known else "",
-        )  # fmt: skip
-
-    def _welcome(self) -> dict[str, object]:
-        machine = self.control.machine
-        former = [list(row) for row in machine.former]
-        known = {"generation": machine.generation, "cluster_id": machine.cluster_id, "former": former}
-        return {**known, **told_settings(self.settings)}
 
     def _differs(self, welcome: Welcome, dialled: tuple[str, int]) -> str | None:
         """Say what keeps a node from being linked with: another promise than ours, or that it is somebody else."""
@@ -427,15 +404,6 @@ class Node:
         if (text := broken_promise(self.settings, self.node_id, welcome)) is not None:
             return text
         return self.boundary.flaw_of_answer(welcome.hello, dialled)
-
-    def _refuse(self, hello: Hello, host: str) -> str | None:
-        if not self._is_assembled:
-            return f"node {self.node_id} is starting; dial it again"
-        if self.succession.meets(hello):
-            return None  # it is told by the welcome
-        if self.is_stopping and hello.role != "node":
-            return f"node {self.node_id} is stopping; use another contact point"
-        return self.boundary.refusal(hello, host)
 
     def on_open(self, connection: Connection) -> None:
         """A handshake succeeded."""
@@ -449,7 +417,7 @@ class Node:
             if connection.is_dialled:
                 self.publisher.introduce(connection)
                 self.gateway.on_link_up(remote.node_id)
-        for listener in self.on_link:
+        for listener in self.actors.on_link:
             listener(connection, True)
         if self.runtime.observe:
             self.runtime.observe(LinkUp(key_of(connection)))
@@ -467,7 +435,7 @@ class Node:
                 self.memory.budget.forget(replica_id_of(key_of(connection)))
                 self.relays.link_lost(remote.node_id)
                 self.gateway.on_link_down(remote.node_id)
-        for listener in self.on_link:
+        for listener in self.actors.on_link:
             listener(connection, False)
         if self.runtime.observe:
             self.runtime.observe(LinkDown(key_of(connection), reason))
@@ -518,9 +486,7 @@ class Node:
 
     def control_leader(self) -> str | None:
         """Return the node id that leads the control group, as far as this node knows."""
-        group = self.host.groups.get(CONTROL)
-        leader = None if group is None else group.core.leader
-        return None if leader is None else node_id_of(leader)
+        return self.control_group.leader()
 
     # -- time
 
@@ -532,9 +498,10 @@ class Node:
         self.output.begin()
         try:
             self.heartbeats.heartbeat()
-            self._ask_until_up(clock.now())
+            is_going = self.is_stopping or self.leaving.has_begun
+            self.joining.tick(clock.now(), self.control.machine, is_going=is_going)
             self.failure_detector.follow(self.control.machine)
-            group = self.host.groups.get(CONTROL)
+            group = self.control_group.group
             if group is not None:
                 self.control_duties.tick(group, self.control.machine)
             self.slot_duties.tick(self.control.machine)
@@ -559,7 +526,8 @@ class Node:
         """Hand leaderships over (at most 2 s), close the own sessions, close every link."""
         clock = self.runtime.clock
         until_ns = clock.now() + HAND_OVER_NS
-        self.is_stopping = self.slot_duties.is_stopping = True
+        self.is_stopping = True
+        self.slot_duties.stop()
         await self.gateway.close()
         while self._has_to_hand_over() and clock.now() < until_ns:
             self.output.mark_due()
@@ -592,8 +560,7 @@ class Node:
         self.backups.close()
         self.salvage.close()
         self.host.close()
-        self.bootstrap.close()
-        self.discovery.close()
+        self.joining.close()
         self.links.close()
         if self.disk is not None:
             self.disk.close()

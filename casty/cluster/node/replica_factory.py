@@ -34,6 +34,11 @@ MakeReplica = Callable[[int, int, ControlMachine], Replica]
 """Makes the replica of (slot, epoch)."""
 
 
+def _no(number: int) -> bool:
+    del number
+    return False
+
+
 class Groups:
     """The factory of one process's groups."""
 
@@ -45,6 +50,7 @@ class Groups:
         me: str,
         make_slot: MakeReplica,
         output: OutputBatch,
+        is_failed: Callable[[int], bool] = _no,
     ) -> None:
         self._host = host
         self._output = output
@@ -54,7 +60,7 @@ class Groups:
         self._settings = settings
         self._me = me
         self._make_slot = make_slot
-        self.is_failed: Callable[[int], bool] = _no
+        self._is_failed = is_failed
         """Whether the replica of a group failed here: its place is filled under another name, and not at once."""
         self._created: dict[tuple[int, int], None] = {}
         self._timing = Timing(
@@ -145,7 +151,7 @@ class Groups:
         left = CREATED_AT_ONCE
         for slot in range(first, len(machine.slots)):
             number, row = slot + 1, machine.slots[slot]
-            if number in self._host.groups or self.is_failed(number) or node_id not in row.target:
+            if number in self._host.groups or self._is_failed(number) or node_id not in row.target:
                 continue
             if left == 0:
                 now_ns = self._runtime.clock.now()
@@ -165,8 +171,3 @@ class Groups:
         )  # fmt: skip
         if is_founder and row.preferred == node_id:
             group.core.campaign(self._runtime.clock.now())
-
-
-def _no(number: int) -> bool:
-    del number
-    return False

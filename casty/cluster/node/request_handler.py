@@ -99,13 +99,13 @@ class RequestHandler:
     closes; `_dirty` is empty after each turn.
     """
 
-    def __init__(self, node: Served) -> None:
+    def __init__(self, node: Served, agreed: Callable[[], Agreed] | None = None) -> None:
         self._node = node
         self._dirty: list[LinkReplySink | LocalReplySink] = []
         self._answers: dict[Connection, LinkReplySink] = {}
         self._local = LocalReplySink(self._deliver, self._dirty)
         self.slots: dict[int, SlotReplica] = {}
-        self.agreed: Callable[[], Agreed] | None = None
+        self._agreed = agreed
         """Returns what the disk says that was agreed on; None without a disk."""
         self._next_tick = 0
         self._ending: dict[int, None] = {}
@@ -363,7 +363,7 @@ class RequestHandler:
         """Make the replica of a slot's group on this node."""
         node = self._node
         # After a restart a slot may be here before what the control group agreed on is.
-        agreed = machine if machine.is_founded or self.agreed is None else self.agreed()
+        agreed = machine if machine.is_founded or self._agreed is None else self._agreed()
         replica = SlotReplica(
             slot,
             node.runtime,

@@ -62,10 +62,12 @@ class Salvaged(Protocol):
     settings: Settings
     runtime: Runtime
     node_id: str
-    missing: list[str]
     host: Host
     group_health: GroupHealth
     control: ControlReplica
+
+    def give_up(self, reason: str) -> None:
+        """Never serve again."""
 
     @property
     def replica_id(self) -> str:
@@ -82,14 +84,13 @@ class Salvage:
         The process.
     slots
         Its replicas of slots, of which it is to have none any more.
-
-    Attributes
-    ----------
     on_over
         Called when nothing is left to hand over.
     """
 
-    def __init__(self, node: Salvaged, slots: MutableMapping[int, Any]) -> None:
+    def __init__(
+        self, node: Salvaged, slots: MutableMapping[int, Any], on_over: Callable[[], object]
+    ) -> None:
         self._node = node
         self._slots = slots
         self._groups: list[Group] | None = None
@@ -97,7 +98,7 @@ class Salvage:
         self._pages: Iterator[tuple[Rows, bool]] = iter(())
         self._next = 0
         self._timer: Timer | None = None
-        self.on_over: Callable[[], object] = _nothing
+        self._on_over = on_over
 
     def on_question(self, link: Connection, body: bytes) -> None:
         """Take a question; raises `RemoteProtocolError` for what is none."""
@@ -127,7 +128,7 @@ class Salvage:
                 return f"every group of node {node.node_id} has a leader: nothing is lost that it could save"
             self._groups = node.host.give_up()
             self._slots.clear()
-            node.missing = ["it was given up, and its replicas are handed over"]
+            node.give_up("it was given up, and its replicas are handed over")
         self._pages, self._next = _pages(self._records(self._groups)), 0
         return None
 
@@ -138,7 +139,7 @@ class Salvage:
         self._timer = clock.call_at(clock.now() + while_ns, self._over)
 
     def _over(self) -> None:
-        self.on_over()
+        self._on_over()
 
     def _records(self, groups: list[Group]) -> Iterator[Batch]:
         rows: dict[int, GroupRow] = {}
@@ -200,7 +201,3 @@ def _pages(batches: Iterator[Batch]) -> Iterator[tuple[Rows, bool]]:
         page += [[key, value] for key, _, value in batch.changes]
         size_bytes += batch.size_bytes
     yield page, True
-
-
-def _nothing() -> None:
-    """Nobody wants to know."""

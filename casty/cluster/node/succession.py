@@ -53,10 +53,14 @@ class Succeeded(Protocol):
 
     node_id: str
     missing: list[str]
+    """Why it does not serve, in words."""
     host: Host
     links: Links
     control: ControlReplica
     bootstrap: Bootstrap
+
+    def give_up(self, reason: str) -> None:
+        """Never serve again."""
 
     @property
     def disk(self) -> Disk | None:
@@ -70,20 +74,20 @@ class Succession:
     ----------
     node
         The process.
+    on_ended
+        Called once, in the turn in which it is found that the process's cluster is over.
 
     Attributes
     ----------
     successor
-        Which cluster took the place of this process's; None while none did.
-    on_ended
-        Called once, in the turn in which that is found.
+        Which cluster took the place of this process's; None while none did, and never another one than the first.
     """
 
-    def __init__(self, node: Succeeded) -> None:
+    def __init__(self, node: Succeeded, on_ended: Callable[[], object]) -> None:
         self._node = node
         self._known: tuple[Cluster, ...] = ()
         self.successor: Cluster | None = None
-        self.on_ended: Callable[[], object] = _nothing
+        self._on_ended = on_ended
 
     def check(self) -> None:
         """Raise `Superseded` where another cluster took the place of this process's."""
@@ -123,14 +127,14 @@ class Succession:
         node = self._node
         self.successor = successor
         node.host.close()
-        node.missing = [text]
+        node.give_up(text)
         if node.disk is not None:
             node.disk.superseded(successor)
         log.error(
             "%s ends: %s. What it has that the other lacks is given up; start it with an empty data directory",
             node.node_id, one_line(text),
         )  # fmt: skip
-        self.on_ended()
+        self._on_ended()
 
     def follow(self, machine: ControlMachine) -> None:
         """The control state changed: links that were made before the former clusters were known are looked at anew."""
@@ -173,7 +177,3 @@ def successor_of(mine: Cluster, former: tuple[Cluster, ...], extra: Mapping[str,
         return found
     is_kin = any(cluster_id in named for cluster_id, _ in former)
     return found if is_kin and (found[1], found[0]) > (mine[1], mine[0]) else None
-
-
-def _nothing() -> None:
-    """Nobody wants to know."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from casty.address import node_id_of, peer_key, process_of, said_at
 from casty.cluster.authority import PEER, ROLE_NAMES
+from casty.cluster.node.actor_hooks import NO_ACTORS
 from casty.events import LinkDown
 from casty.transport.connection import LinkFailed
 
@@ -195,7 +196,9 @@ class Strangers:
             if role >= PEER and self._owner_of(link) in self._world.rogues:
                 text = f"takes {self._owner_of(link)} for {link.remote.node_id}, a {ROLE_NAMES[role]}"
                 self._broken(_ATTRIBUTED, name, text)
-        clients = inside(node.boundary.flaw_of_client, "__self__")
+        if node.actors is NO_ACTORS:
+            return  # it starts: its actors, who know the clients, are not there yet
+        clients = inside(node.actors.flaw_of_client, "__self__")
         for client_id in inside(clients, "_mine") or ():
             if node.boundary.is_member(client_id):
                 self._broken(_ATTRIBUTED, name, f"has a client with the id of a member, {client_id}")

@@ -29,8 +29,10 @@ class Bench:
         self.clock, self.storage = ports.clock, ports.storage
         self.sent: list[tuple[str, list[Any]]] = []
         self.failed: list[tuple[int, Exception]] = []
-        self.host = Host(ports.runtime, self._send, 1 << 20)
-        self.host.on_failed = lambda group, error: self.failed.append((group.number, error))
+        self.host = Host(
+            ports.runtime, self._send, 1 << 20,
+            on_failed=lambda group, error: self.failed.append((group.number, error)),
+        )  # fmt: skip
         self.replicas: dict[int, Applied] = {}
         id = f"b#1~{replica_number}" if replica_number else "b#1"
         for number in numbers:

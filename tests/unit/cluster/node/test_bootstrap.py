@@ -65,8 +65,9 @@ def test_who_started_still_tells_who_missed_it_until_it_is_settled() -> None:
     assert not second.founded
     world.pass_s(0.5)
     assert second.founded == first.founded
-    first.bootstrap.settled()
-    second.bootstrap.settled()
+    first.bootstrap.settled("")
+    second.bootstrap.settled("f")
+    assert second.bootstrap.cluster_id == "f"
     world.pass_s(1)
     assert world.clock.live() == 0, "nobody asks around any more"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -305,14 +306,16 @@ def test_who_was_replaced_is_forgotten() -> None:
 class Leaving:
     """Node a, which leads the control group and a slot, and leaves."""
 
-    def __init__(self) -> None:
+    def __init__(self, may_transfer: Callable[[int], bool] = lambda slot: True) -> None:
         self.clock = ManualClock(1_000 * SECOND_NS)
         self.cores = [ManualCore("a#1", IDS) for _ in range(2)]
         self.host: Any = ManualHost(*(ManualGroup(number, core) for number, core in enumerate(self.cores)))
         self.failure_detector = FailureDetector(self.clock)
         for key in IDS[1:]:
             self.failure_detector.answered(key, 0)
-        self.duties = SlotDuties(self.host, self.clock, self.failure_detector, Settings(), lambda slot: 0)
+        self.duties = SlotDuties(
+            self.host, self.clock, self.failure_detector, Settings(), lambda slot: 0, may_transfer=may_transfer
+        )
 
 
 def test_all_groups_go_to_the_voter_that_was_heard_of_last() -> None:
@@ -334,8 +337,7 @@ def test_a_voter_that_nobody_heard_of_for_a_second_is_no_heir() -> None:
 
 
 def test_a_slot_whose_entities_stop_first_waits_and_the_control_group_does_not() -> None:
-    leaving = Leaving()
-    leaving.duties.may_transfer = lambda slot: False
+    leaving = Leaving(may_transfer=lambda slot: False)
     assert leaving.duties.hand_all_over()
     assert [len(core.transfers) for core in leaving.cores] == [1, 0]
 
