@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 
 from casty import runtime as runtimes
 from casty.cli.places import new_directory, open_directory, writer_of
+from casty.cluster.multiraft.numbers import slot_of
 from casty.cluster.recovery.directory import NewCluster
 from casty.cluster.recovery.making import NewNode, Survey, recovered, superseded, survey, write_recovered
 from casty.cluster.recovery.renewal import Renewed
@@ -172,11 +173,11 @@ def _why(damage: str | None) -> str:
 
 
 def _name(number: int) -> str:
-    return f"slot {number - 1}" if number else "control group"
+    return f"slot {slot_of(number)}" if number else "control group"
 
 
 def _groups(reports: Sequence[GroupReport]) -> str:
-    slots = [report.number - 1 for report in reports if report.number]
+    slots = [slot_of(report.number) for report in reports if report.number]
     what = [] if len(slots) == len(reports) else ["the control group"]
     return " and ".join([*what, *([_slots(slots)] if slots else [])])
 

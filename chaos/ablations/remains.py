@@ -46,8 +46,8 @@ def _proposal_kept(_right: Any) -> Any:
     """Who waited for an entry stays in the table when it was applied."""
 
     def take(proposals: Any, index: int, term: int) -> Any:
-        waiting = proposals._waiting.get(index)
-        return None if waiting is None or waiting[0] != term else (waiting[1], waiting[2])
+        proposed_in, waiting = proposals._waiting.get(index, (None, None))
+        return waiting if proposed_in == term else None
 
     return take
 

@@ -30,6 +30,7 @@ from casty.cluster.actors.remote import Remote
 from casty.cluster.actors.singletons import Singletons, factory_of
 from casty.cluster.control.schema import REGION
 from casty.cluster.control.topology import Topology
+from casty.cluster.multiraft.numbers import group_of
 from casty.cluster.node.actor_hooks import ActorHooks
 from casty.complaint import Complaint
 from casty.config import SECOND_NS
@@ -406,7 +407,7 @@ class Leases:
 
     def until_ns(self, slot: int) -> int:
         """Return the end of the slot's lease on this node's clock; 0 without one."""
-        group = self._node.host.groups.get(slot + 1)
+        group = self._node.host.groups.get(group_of(slot))
         return 0 if group is None else group.core.lease_until_ns()
 
 

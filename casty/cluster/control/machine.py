@@ -32,7 +32,7 @@ from dataclasses import replace
 from typing import Any
 
 from casty.cluster.control.balance import spread_leaders, spread_swap
-from casty.cluster.control.outcomes import MALFORMED, NOT_ON_TOP, TOO_MANY, first_epoch
+from casty.cluster.control.outcomes import CONTRADICTS, DONE, MALFORMED, NOT_ON_TOP, TOO_MANY, first_epoch
 from casty.cluster.control.placement import (
     Holders,
     Size,
@@ -150,7 +150,7 @@ class ControlMachine:
         if kind == SERVICE:
             return self._service(*entry[1:])
         self._change(kind, *entry[1:])
-        return [0]
+        return [DONE]
 
     def _change(self, kind: int, *fields: Any) -> None:
         """Apply what is answered the same whatever it does."""
@@ -165,7 +165,7 @@ class ControlMachine:
 
     def _found(self, document: Mapping[str, Any]) -> list[object]:
         if self.is_founded:
-            return [0]
+            return [DONE]
         self.version += 1
         self.name = document["name"]
         self.generation = document["generation"]
@@ -189,15 +189,15 @@ class ControlMachine:
         for target, leader in zip(targets, preferred, strict=True):
             first = tuple(sorted(self.members[node_id].replica_id for node_id in target))
             self.slots.append(SlotRow(first_epoch(self.generation), first, target, leader, target))
-        return [0]
+        return [DONE]
 
     def _join(self, node_id: str, incarnation: str, host: str, port: int, traits: list[Any]) -> list[object]:
         known = self.members.get(node_id)
         if known is not None and known.incarnation == incarnation and not known.may_return:
-            return [0]
+            return [DONE]
         if known is not None and known.is_replaced(incarnation):
             # It asked before it died, and its successor is here.
-            return [0]
+            return [DONE]
         self.version += 1
         # Who left, or was removed, comes as somebody new.
         was_up = known is not None and known.is_counted
@@ -208,7 +208,7 @@ class ControlMachine:
             traits=Traits.of_plain(traits),
         )  # fmt: skip
         self.registry.forget(node_id)
-        return [0]
+        return [DONE]
 
     def _status(self, node_id: str, incarnation: str, status: str) -> list[object]:
         known = self.members.get(node_id)
@@ -382,10 +382,10 @@ class ControlMachine:
                 self._open_pool(role)
             self.version += 1
         elif recorded != num_shards:
-            return [2, "num_shards", recorded, num_shards]
+            return [CONTRADICTS, "num_shards", recorded, num_shards]
         elif self.region_roles.get(shard_type) != role:
-            return [2, "role", self.region_roles.get(shard_type), role]
-        return [0]
+            return [CONTRADICTS, "role", self.region_roles.get(shard_type), role]
+        return [DONE]
 
     def _open_pool(self, role: str) -> None:
         """Add the slots of a role, if it has none; they are empty until a node has it."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["MALFORMED", "NOT_ON_TOP", "TOO_MANY", "first_epoch"]
+__all__ = ["CONTRADICTS", "DONE", "MALFORMED", "NOT_ON_TOP", "TOO_MANY", "first_epoch"]
+
+DONE, CONTRADICTS = 0, 2
+"""The reply to what was written, or was so before; and to what contradicts it: what, the recorded value, the given."""
 
 NOT_ON_TOP = 3
 """The reply to an announcement whose predecessor is not what is recorded."""

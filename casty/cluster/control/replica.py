@@ -6,14 +6,12 @@ from collections.abc import Callable
 
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.multiraft.host import Group
+from casty.cluster.multiraft.numbers import CONTROL
 from casty.cluster.multiraft.proposals import Proposals, ReplySink, answer
 from casty.cluster.multiraft.snapshot_transfers import Whole, WholeLoad
 from casty.consensus import Core, Entry
 
 __all__ = ["CONTROL", "ControlReplica", "heard_ns"]
-
-CONTROL = 0
-"""The number of the control group."""
 
 PART_BYTES = 32 * 1024
 
@@ -64,7 +62,7 @@ class ControlReplica:
                 self._restore(self._rebuilt.dump())
         waiting = self.proposals.take(index, entry.term)
         if waiting is not None:
-            waiting[0].add(waiting[1], reply)
+            waiting.answer(reply)
         if self.machine.version != version:
             self._on_change()
 

@@ -15,7 +15,7 @@ from casty.cluster.control.placement import slot_of_region
 from casty.errors import RemoteProtocolError
 from casty.traits import Traits
 
-__all__ = ["Hint", "LeaderTable", "MemberInfo", "Topology", "hints_of", "learn_hints"]
+__all__ = ["LEADER", "Hint", "LeaderTable", "MemberInfo", "Topology", "hints_of", "learn_hints"]
 
 
 NO_TRAITS = Traits()
@@ -117,6 +117,10 @@ class LeaderTable:
     def clear(self) -> None:
         """Forget everything: another generation has other terms."""
         self._hints.clear()
+
+
+LEADER = 3
+"""Where such a row has the leader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +278,7 @@ def learn_hints(leaders: LeaderTable, rows: Any, slots: int) -> bool:
         ):
             raise RemoteProtocolError("hints: expected [slot, epoch, term, leader] rows")
         # A term without a leader outdates nothing; see `LeaderTable`.
-        if 0 <= row[0] < slots and isinstance(row[3], str):
+        slot, _, _, leader = row
+        if 0 <= slot < slots and isinstance(leader, str):
             news = leaders.learn(*row) or news
     return news

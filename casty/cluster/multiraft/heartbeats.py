@@ -32,6 +32,9 @@ __all__ = ["Heartbeats"]
 
 Row = tuple[int, int, int, int, int, int]
 
+GROUP, THEIRS = 0, 4
+"""Where a row has the number of the group, and the how-manieth replica of its process the sender's is."""
+
 EQUAL, FULL = 1, 2
 """What the answer to a heartbeat says: the rows were equal; the answering node has no memory for more."""
 
@@ -102,9 +105,9 @@ class Heartbeats:
     def on_frame(self, sender: str, kind: int, body: bytes) -> None:
         """Take a heartbeat or an answer of the process `sender`."""
         message: Any = unpack(body)
-        if not isinstance(message, list) or len(message) != 2 or not isinstance(message[0], int):
+        sent_ns, content = message if isinstance(message, list) and len(message) == 2 else (None, None)
+        if not isinstance(sent_ns, int):
             raise RemoteProtocolError("heartbeat: expected [sent at, content]")
-        sent_ns, content = message
         if kind == frames.HEARTBEAT:
             self._on_heartbeat(sender, sent_ns, content)
         elif kind == frames.HEARTBEAT_ACK:
@@ -144,11 +147,11 @@ class Heartbeats:
         now_ns = self._clock.now()
         equal: list[list[int]] = []
         for row in rows:
-            is_row = isinstance(row, list) and len(row) == 6 and type(row[0]) is int
-            group = self._host.groups.get(row[0]) if is_row else None
+            number = row[GROUP] if isinstance(row, list) and len(row) == 6 else None
+            group = self._host.groups.get(number) if type(number) is int else None
             own = None if group is None else _row_under(group, sender)
             if group is not None and own is not None and list(own) == row:
-                group.core.heard_from(replica_id(sender, own[4]), now_ns)
+                group.core.heard_from(replica_id(sender, own[THEIRS]), now_ns)
                 equal.append([group.number, group.replica_number])
         self._send(sender, frames.ROWS_ACK, pack([sent_ns, equal]))
 

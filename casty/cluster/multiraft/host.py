@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from casty.address import ReplicaId, process_of, replica_id, replica_number
+from casty.cluster.multiraft.numbers import slot_of
 from casty.cluster.multiraft.snapshot_transfers import Dump, Load, Transfers
 from casty.consensus import Core, Entry, Membership, Ready, Role, Rounds, Snapshot, messages
 from casty.durable.book import Book
@@ -34,6 +35,9 @@ __all__ = ["Group", "Host", "Replica", "Send", "Write"]
 log = logging.getLogger("casty.node")
 
 GRAIN_NS = 10_000_000
+
+KIND, TERM = 0, 1
+"""Where a message of the consensus core has what it is, and of which term."""
 
 TICKED_AT_ONCE = 256
 """Groups whose deadlines are worked off in one turn: all may be due when a node died, and each asks for votes."""
@@ -142,6 +146,13 @@ class Group:
             self.renewals[key] = max(self.renewals.get(key, 0), number)
 
 
+class Ended(NamedTuple):
+    """A replica that is over: of which group of its number, and the how-manieth of this process."""
+
+    epoch: int
+    replica_number: int
+
+
 def _ignore(*told: object) -> None:
     del told
 
@@ -200,8 +211,8 @@ class Host:
         self._timer_ns = 0
         self._is_closed = False
         self._transfers = Transfers(runtime.clock)
-        self._ended: dict[int, tuple[int, int]] = {}
-        """By group number: epoch and number of the last replica of it that ended here; at most a row per group."""
+        self._ended: dict[int, Ended] = {}
+        """By group number: the last replica of it that ended here; at most a row per group."""
         self._is_transfer_set = False
 
     @property
@@ -228,7 +239,7 @@ class Host:
     def remove(self, number: int) -> None:
         """Drop a group and everything it knows."""
         group = self.groups.pop(number)
-        self._ended[number] = (group.epoch, group.replica_number)
+        self._ended[number] = Ended(group.epoch, group.replica_number)
         self._transfers.forget(group)
         self.led.pop(number, None)
         self._on_role(group)
@@ -244,12 +255,12 @@ class Host:
 
     def note_ended(self, number: int, epoch: int, replica_number: int) -> None:
         """A replica is over that was never here: its disk has lost it."""
-        self._ended[number] = (epoch, replica_number)
+        self._ended[number] = Ended(epoch, replica_number)
 
     def next_number(self, number: int, epoch: int) -> int:
         """Return the number of the next replica of a group here: no name is used twice (ADR 0010)."""
         ended = self._ended.get(number)
-        return ended[1] + 1 if ended is not None and ended[0] == epoch else 0
+        return ended.replica_number + 1 if ended is not None and ended.epoch == epoch else 0
 
     def close(self) -> None:
         """Do nothing more."""
@@ -270,25 +281,28 @@ class Host:
         if not isinstance(batch, list):
             raise RemoteProtocolError("consensus frame: expected a list")
         for item in batch:
-            if not isinstance(item, list) or len(item) not in (3, 5) or not isinstance(item[2], list):
+            if not isinstance(item, list) or len(item) not in (3, 5):
                 raise RemoteProtocolError("consensus frame: expected [group, epoch, message] items")
-            if type(item[0]) is not int:
+            number, epoch, message = item[:3]
+            if not isinstance(message, list):
+                raise RemoteProtocolError("consensus frame: expected [group, epoch, message] items")
+            if type(number) is not int:
                 raise RemoteProtocolError("consensus frame: expected the number of a group")
-            group = groups.get(item[0])
-            if group is None or group.epoch != item[1]:
+            group = groups.get(number)
+            if group is None or group.epoch != epoch:
                 continue
             core = group.core
             # Whom a replica follows or its configuration names is heard with everything: `authority.hears` begins with
             # the same, and that costs two calls for every message.
             is_usual = core.leader == sender or sender in core.progress
-            if not (is_usual or is_heard is None or is_heard(group, item[2])):
+            if not (is_usual or is_heard is None or is_heard(group, message)):
                 continue
             theirs, ours = (0, 0) if len(item) == 3 else _numbers(item)
-            if not item[2]:
+            if not message:
                 group.renewed(sender, theirs)
             elif ours == group.replica_number:
                 try:
-                    core.step(now_ns, replica_id(sender, theirs) if theirs else sender, item[2])
+                    core.step(now_ns, replica_id(sender, theirs) if theirs else sender, message)
                 except RemoteProtocolError:
                     raise
                 except Exception as error:  # fail-stop of one replica, as everywhere here: see `fail`
@@ -419,7 +433,8 @@ class Host:
             early: list[tuple[str, list[object]]] = []
             late: list[tuple[str, list[object]]] = []
             for row in ready.messages:
-                is_early = row[1][0] in OF_LEADERS and row[1][1] == group.core.term
+                _, message = row
+                is_early = message[KIND] in OF_LEADERS and message[TERM] == group.core.term
                 (early if is_early else late).append(row)
             ready.messages = late
             self._stage(group, early)
@@ -575,7 +590,7 @@ def _numbers(item: list[Any]) -> list[int]:
 
 
 def _name(group: Group) -> str:
-    what = f"slot {group.number - 1}" if group.number else "the control group"
+    what = f"slot {slot_of(group.number)}" if group.number else "the control group"
     return f"this node's replica of {what}"
 
 

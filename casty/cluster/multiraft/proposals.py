@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from casty.consensus import Core, NotLeading, ProposalRefused
 
@@ -19,6 +19,7 @@ __all__ = [
     "Proposals",
     "ReadReplySink",
     "ReplySink",
+    "Waiting",
     "answer",
 ]
 
@@ -31,6 +32,17 @@ class ReplySink(Protocol):
 
     def add(self, call_id: int, reply: list[object]) -> None:
         """Answer the call; harmless when the caller is gone."""
+
+
+class Waiting(NamedTuple):
+    """One call that waits for its reply."""
+
+    answers: ReplySink
+    call_id: int
+
+    def answer(self, reply: list[object]) -> None:
+        """Give the reply; harmless when the caller is gone."""
+        self.answers.add(self.call_id, reply)
 
 
 Late = tuple[ReplySink, int, list[object]]
@@ -65,7 +77,8 @@ class Proposals:
     __slots__ = ("_waiting",)
 
     def __init__(self) -> None:
-        self._waiting: dict[int, tuple[int, ReplySink, int]] = {}
+        self._waiting: dict[int, tuple[int, Waiting]] = {}
+        """Log index -> in which term an entry was proposed there, and who waits for it."""
 
     def propose(self, core: Core, data: bytes, answers: ReplySink, call_id: int) -> bool:
         """Propose `data`, or answer at once why not; True when it was proposed."""
@@ -77,27 +90,28 @@ class Proposals:
         except ProposalRefused as error:
             answers.add(call_id, [BUSY, str(error)])
             return False
-        self._waiting[index] = (core.term, answers, call_id)
+        self._waiting[index] = (core.term, Waiting(answers, call_id))
         return True
 
-    def take(self, index: int, term: int) -> tuple[ReplySink, int] | None:
+    def take(self, index: int, term: int) -> Waiting | None:
         """Return who waits for the entry at `index`; another term's entry took a waiting one's place."""
-        waiting = self._waiting.pop(index, None)
-        if waiting is None:
+        known = self._waiting.pop(index, None)
+        if known is None:
             return None
-        if waiting[0] != term:
-            waiting[1].add(waiting[2], [UNKNOWN])
+        proposed_in, waiting = known
+        if proposed_in != term:
+            waiting.answer([UNKNOWN])
             return None
-        return waiting[1], waiting[2]
+        return waiting
 
     def abandon(self, but_term: int | None = None) -> Iterator[Late]:
         """Leadership ended: what was proposed may or may not be committed by the next leader.
 
         Where this replica leads again, what it proposed in `but_term` goes on waiting. Returns who is to be told.
         """
-        waiting = self._waiting
-        self._waiting = {index: row for index, row in waiting.items() if row[0] == but_term}
-        return ((row[1], row[2], [UNKNOWN]) for row in waiting.values() if row[0] != but_term)
+        known = self._waiting
+        self._waiting = {index: (term, row) for index, (term, row) in known.items() if term == but_term}
+        return ((row.answers, row.call_id, [UNKNOWN]) for term, row in known.values() if term != but_term)
 
 
 class _Nobody:

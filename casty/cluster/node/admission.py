@@ -42,12 +42,15 @@ class Admission:
         node, machine = self._node, self._node.control.machine
         if machine.is_founded:
             message: Any = unpack(body)
-            if isinstance(message, list) and len(message) > 2 and message[0] == VIEW:
-                if not isinstance(message[1], str):
+            kind, node_id, incarnation, *_ = (
+                message if isinstance(message, list) and len(message) > 2 else [0] * 3
+            )
+            if kind == VIEW:
+                if not isinstance(node_id, str):
                     raise RemoteProtocolError("founding: expected the id of a node in a view")
-                known = machine.members.get(message[1])
+                known = machine.members.get(node_id)
                 addresses = [[row.host, row.port] for row in machine.members.values()]
-                knows = known is not None and known.incarnation == message[2]
+                knows = known is not None and known.incarnation == incarnation
                 answer = [MEMBER, machine.generation, machine.cluster_id, addresses, knows]
                 # A founder that missed the start hears of it first: it votes, as a newcomer does not yet.
                 node.bootstrap.on_frame(link, body)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.multiraft.host import Group, Host
+from casty.cluster.multiraft.numbers import group_of
 from casty.cluster.slots.dump import SlotDump
 from casty.config import SECOND_NS
 from casty.errors import RemoteProtocolError
@@ -113,7 +114,7 @@ class Backups:
         running = self._running.get(link)
         if running is None or (running.slot, running.next_part) != (slot, number):
             return [f"no dump of slot {slot} has part {number} next; begin with part 0"]
-        group = self._host.groups.get(slot + 1)
+        group = self._host.groups.get(group_of(slot))
         if group is None or not group.is_leading or group.core.term != running.led_term:
             # Who leads in one term takes no other state in; who does not may have, in the middle of the dump.
             self._end(link)
@@ -139,7 +140,7 @@ class Backups:
         """Begin a dump in the place of the link's former one; returns why that is not possible."""
         self._end(link)
         self._drop_idle()
-        group, replica = self._host.groups.get(slot + 1), self._slots.get(slot)
+        group, replica = self._host.groups.get(group_of(slot)), self._slots.get(slot)
         if group is None or replica is None or not replica.may_speak(group):
             return f"this node does not lead slot {slot}, or is not sure of it; ask its leader"
         if len(self._running) >= AT_ONCE:

@@ -21,6 +21,9 @@ from casty.wire.pack import pack, unpack
 
 __all__ = ["MEMBER", "Bootstrap"]
 
+KIND = 0
+"""Where a message of a founding says what it is."""
+
 MEMBER = 7
 """The answer of a member: [MEMBER, generation, cluster id, [[host, port], ...], whether we are one]."""
 
@@ -175,9 +178,10 @@ class Bootstrap:
         if not isinstance(message, list) or not message:
             raise RemoteProtocolError("founding: expected a list that starts with a kind")
         now_ns = self._clock.now()
-        if message[0] != VIEW and not self._is_named(connection):
+        kind = message[KIND]
+        if kind != VIEW and not self._is_named(connection):
             return
-        if message[0] == MEMBER:
+        if kind == MEMBER:
             self._on_member(message)
         else:
             self._carry(self._founding.step(now_ns, key_of(connection), message))
@@ -192,9 +196,11 @@ class Bootstrap:
         return self._links.is_named(key_of(connection))
 
     def _on_member(self, message: list[Any]) -> None:
-        if len(message) != 5 or not isinstance(message[3], list):
+        if len(message) != 5:
             raise RemoteProtocolError("founding: expected five fields in a member's answer")
         _, generation, cluster_id, rows, knows_us = message
+        if not isinstance(rows, list):
+            raise RemoteProtocolError("founding: expected the addresses of members in a member's answer")
         addresses = [_address(row) for row in rows]
         self._founding.hear(generation)
         if self.cluster_id not in ("", cluster_id):
@@ -241,4 +247,4 @@ class Bootstrap:
 def _address(row: Any) -> NodeAddress:
     if not isinstance(row, list) or [type(part) for part in row] != [str, int]:
         raise RemoteProtocolError(f"founding: expected [host, port] of a member, found {row!r:.100}")
-    return NodeAddress(row[0], row[1])
+    return NodeAddress(*row)

@@ -51,12 +51,13 @@ class Commands:
     def on_command(self, link: Connection, body: bytes) -> None:
         """Take a command; raises `RemoteProtocolError` for what is none."""
         row = unpack(body)
-        if not isinstance(row, list) or len(row) != 2 or row[0] not in BECOMES or not isinstance(row[1], str):
+        what, node_id = row if isinstance(row, list) and len(row) == 2 else (None, None)
+        if not isinstance(what, str) or what not in BECOMES or not isinstance(node_id, str):
             raise RemoteProtocolError(f"command: expected one of {list(BECOMES)} and a node id")
         if len(self._tasks) >= AT_ONCE:
             link.send(frames.COMMAND_REPLY, pack([False, f"{AT_ONCE} commands are under way; ask again"]))
             return
-        task = asyncio.get_running_loop().create_task(self._answer(link, row[0], row[1]), name="command")
+        task = asyncio.get_running_loop().create_task(self._answer(link, what, node_id), name="command")
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
@@ -79,7 +80,8 @@ class Commands:
             reply = await self._write(pack([STATUS, node_id, row.incarnation, status]), WRITE_S)
         except CastyError as error:
             return False, str(error)
-        found = reply[1] if len(reply) > 1 else None
+        _, *details = reply
+        found = next(iter(details), None)
         if found == status or (what == DRAIN and found in ("removed", None)):
             return True, f"{node_id} is {found or 'no member'}"
         return False, f"{node_id} is {found or 'another process now'}; look at the members and try again"

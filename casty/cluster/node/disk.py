@@ -26,6 +26,7 @@ from casty.cluster.control.ballots import Identity
 from casty.cluster.control.machine import JOIN, ControlMachine
 from casty.cluster.control.replica import CONTROL, ControlReplica
 from casty.cluster.multiraft.host import Host, Replica
+from casty.cluster.multiraft.numbers import slot_of
 from casty.cluster.node.bootstrap import Bootstrap
 from casty.cluster.node.control_group import ControlGroup
 from casty.cluster.node.founding_document import founders_of
@@ -270,7 +271,7 @@ class NodeDisk:
         """Make a replica without anything in it; of the control group's, what others are told of it stays known."""
         control = self._node.control
         if number != CONTROL:
-            return self._node.requests.make_slot(number - 1, epoch, control.machine)
+            return self._node.requests.make_slot(slot_of(number), epoch, control.machine)
         if control.machine.is_founded:
             control.begin_anew()
         return control
@@ -278,8 +279,8 @@ class NodeDisk:
     def _lose(self, number: int, error: CastyError) -> None:
         node, row = self._node, self.book.manifest.groups[number]
         if number != CONTROL:
-            node.groups.lost(number - 1, row.epoch)
-            node.requests.drop_slot(number - 1)
+            node.groups.lost(slot_of(number), row.epoch)
+            node.requests.drop_slot(slot_of(number))
         reason = f"its records on the disk are damaged: {error}"
         log.error("%s: the replica of group %d is begun anew, as %s", node.node_id, number, reason)
         node.refills.lost(number, row.epoch, row.replica_number, reason, node.runtime.clock.now())
@@ -320,14 +321,14 @@ class NodeDisk:
             entry: Any = unpack(founding) if founding else None
             membership = None if entry is None else founders_of(entry[1])
         else:
-            row = machine.slots[number - 1]
+            row = machine.slots[slot_of(number)]
             membership = (
                 Membership(row.first) if node.replica_id in row.first and row.epoch == epoch else None
             )
         if membership is None:
             return False
         replica: Replica = (
-            node.control if number == CONTROL else node.requests.make_slot(number - 1, epoch, machine)
+            node.control if number == CONTROL else node.requests.make_slot(slot_of(number), epoch, machine)
         )
         nothing = Restored(0, None, None, [], 0, 0, self.book.manifest.quiet_ns)
         node.groups.create(number, epoch, membership, replica, 0, nothing, is_new=True)

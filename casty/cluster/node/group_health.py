@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from casty.address import node_id_of, process_of
 from casty.cluster.multiraft.host import Group, Host
+from casty.cluster.multiraft.numbers import slot_of
 from casty.cluster.node.links import Links
 from casty.complaint import one_line
 from casty.config import SECOND_NS
@@ -73,7 +74,7 @@ class GroupHealth:
         return [self._text(numbers, voters, now_ns) for voters, numbers in by_voters.items()]
 
     def _text(self, numbers: Sequence[int], voters: Sequence[str], now_ns: int) -> str:
-        slots = [number - 1 for number in numbers if number > 0]
+        slots = [slot_of(number) for number in numbers if number > 0]
         what = ["the control group"] if 0 in numbers else []
         what += (
             [f"{len(slots)} slots ({slots[0]} ...)" if len(slots) > 1 else f"slot {slots[0]}"]

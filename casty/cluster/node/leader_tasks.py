@@ -13,6 +13,7 @@ from casty.cluster.control import upkeep
 from casty.cluster.control.machine import HELD, SILENT, STATUS, ControlMachine, MemberRow, SlotRow
 from casty.cluster.control.replica import CONTROL, heard_ns
 from casty.cluster.multiraft.host import Group, Host
+from casty.cluster.multiraft.numbers import slot_of
 from casty.cluster.node.course import Told, course_to, step_of, told_by
 from casty.cluster.node.links import Links
 from casty.config import SECOND_NS, Settings
@@ -257,7 +258,7 @@ class SlotDuties:
         left = CHANGED_AT_ONCE
         may_hand_over, is_current = not self._is_stopping, self._is_current(now_ns)
         for group in list(self._host.led.values()):
-            slot = group.number - 1
+            slot = slot_of(group.number)
             if slot < 0 or not group.is_leading or slot >= len(machine.slots):
                 continue  # the control group may be behind: what the disk had may be led before it is known
             row = machine.slots[slot]
@@ -294,7 +295,7 @@ class SlotDuties:
 
     def _walk(self, group: Group, target: tuple[str, ...], now_ns: int, *, may_hand_over: bool) -> bool:
         """Take a step towards the target; whether that was to hand over."""
-        core, slot = group.core, group.number - 1
+        core, slot = group.core, slot_of(group.number)
         is_late = False
         if core.id in target:
             self._leaving_ns.pop(slot, None)
@@ -316,7 +317,7 @@ class SlotDuties:
         """Tell which nodes vote here, if others are recorded."""
         if step_of(group.core) <= row.held_at:
             return
-        slot, told = group.number - 1, told_by(group.core)
+        slot, told = slot_of(group.number), told_by(group.core)
         if told.node_ids == row.held:
             return
         if now_ns - self._reported_ns.get(slot, NEVER_NS) > ASK_AGAIN_NS or self._reported[slot] != told:
@@ -372,7 +373,7 @@ class SlotDuties:
                 heir = self._heir(group)
                 if heir is not None:
                     pending = True
-                    if group.number > 0 and not self._may_transfer(group.number - 1):
+                    if group.number > 0 and not self._may_transfer(slot_of(group.number)):
                         continue
                     is_new = group.core.transfer_to is None
                     if is_new and left == 0:
@@ -391,7 +392,10 @@ class SlotDuties:
             silent_ns = self._failure_detector.silent_ns(process_of(key), NEVER_NS)
             if progress is not None and silent_ns < SECOND_NS:
                 candidates.append((-progress.match, silent_ns, key))
-        return min(candidates)[2] if candidates else None
+        if not candidates:
+            return None
+        _, _, heir = min(candidates)
+        return heir
 
 
 def _replicas(group: Group, keys: tuple[str, ...]) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from casty.cluster.control.topology import LeaderTable, Topology
 from casty.cluster.multiraft.heartbeats import Heartbeats
 from casty.cluster.multiraft.host import Group, Host, Replica
 from casty.cluster.multiraft.memory_budget import MemoryBudget, budget_of
+from casty.cluster.multiraft.numbers import slot_of
 from casty.cluster.node.actor_hooks import NO_ACTORS, ActorHooks
 from casty.cluster.node.admission import Admission
 from casty.cluster.node.backups import Backups
@@ -334,7 +335,7 @@ class Node:
     def _replica_failed(self, group: Group, error: Exception) -> None:
         self.refills.failed(group, error, self.runtime.clock.now())
         if group.number != CONTROL:
-            self.requests.drop_slot(group.number - 1)
+            self.requests.drop_slot(slot_of(group.number))
 
     def _refill(self, number: int, epoch: int, replica_number: int) -> None:
         """Put a replica where one failed: the one that the disk has, or a blank one."""
@@ -346,7 +347,7 @@ class Node:
             self.control.begin_anew()
             replica: Replica = self.control
         else:
-            replica = self.requests.make_slot(number - 1, epoch, self.control.machine)
+            replica = self.requests.make_slot(slot_of(number), epoch, self.control.machine)
         self.groups.create(number, epoch, None, replica, replica_number)
 
     def control_changed(self) -> None:

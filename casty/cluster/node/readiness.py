@@ -5,6 +5,7 @@ from __future__ import annotations
 from casty.address import node_id_of, process_of
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.multiraft.host import Group, Host
+from casty.cluster.multiraft.numbers import group_of
 from casty.config import SECOND_NS
 
 __all__ = ["Readiness"]
@@ -51,7 +52,7 @@ class Readiness:
         return missing
 
     def _holds(self, slot: int, now_ns: int) -> bool:
-        group = self._host.groups.get(slot + 1)
+        group = self._host.groups.get(group_of(slot))
         if group is not None and self._has_replica(group):
             self._leaderless_since_ns.pop(slot, None)
             return True

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from casty.cluster.control.machine import MALFORMED, NOT_ON_TOP, TOO_MANY
+from casty.cluster.control.outcomes import CONTRADICTS
 from casty.cluster.control.schema import check_entry
 from casty.cluster.multiraft.proposals import OK, UNKNOWN, ReplySink
 from casty.cluster.slots.operations import CONTROL_SLOT, OP_CONTROL
 from casty.config import SECOND_NS
+from casty.distributed.machines.base import CODE, VALUE
 from casty.errors import Mismatch, Overloaded, RemoteProtocolError, Unavailable
 from casty.parts import Parts
 from casty.ports import Clock, Timer
@@ -25,7 +28,7 @@ RETRY_NS = SECOND_NS // 2
 MAX_RETRY_NS = 8 * SECOND_NS
 """Attempts to the same leader come at growing distances up to this one."""
 
-FINAL = (OK, 2, NOT_ON_TOP, MALFORMED, TOO_MANY)
+FINAL = (OK, CONTRADICTS, NOT_ON_TOP, MALFORMED, TOO_MANY)
 """Replies that end a write; after any other one it is tried again."""
 
 ENDED_AT_ONCE = 1_024
@@ -35,6 +38,14 @@ _NO_CALLS: dict[int, int] = {}
 
 MAX_RELAYED = 100_000
 """Calls that one link may have passed on at once: as many as a gateway lets wait for a route."""
+
+
+class Relayed(NamedTuple):
+    """A call that is passed on: to which node, and where its reply goes, under which number there."""
+
+    target: str
+    answers: ReplySink
+    call_id: int
 
 
 class Relays:
@@ -47,7 +58,8 @@ class Relays:
 
     def __init__(self, clock: Clock) -> None:
         self._next_id = 0
-        self._waiting: dict[int, tuple[str, ReplySink, int]] = {}
+        self._waiting: dict[int, Relayed] = {}
+        """By relay id, which is below 0 and never used twice."""
         self._by_caller: dict[ReplySink, dict[int, int]] = {}
         """By where answers go and the caller's own call id: the relay id. Never iterated, only one's calls are."""
         self._by_target: dict[str, dict[int, None]] = {}
@@ -71,7 +83,7 @@ class Relays:
         if earlier is not None:
             self._forget_row(earlier)
         calls[call_id] = self._next_id
-        self._waiting[self._next_id] = (node_id, answers, call_id)
+        self._waiting[self._next_id] = Relayed(node_id, answers, call_id)
         self._by_target.setdefault(node_id, {})[self._next_id] = None
         return self._next_id
 
@@ -106,11 +118,11 @@ class Relays:
 
     def _forget_row(self, relay_id: int) -> None:
         waiting = self._waiting.pop(relay_id, None)
-        of_target = None if waiting is None else self._by_target.get(waiting[0])
+        of_target = None if waiting is None else self._by_target.get(waiting.target)
         if waiting is not None and of_target is not None and relay_id in of_target:
             del of_target[relay_id]
             if not of_target:
-                del self._by_target[waiting[0]]
+                del self._by_target[waiting.target]
 
     def caller_lost(self, answers: ReplySink) -> None:
         """The link of a caller ended: replies for it go nowhere."""
@@ -140,7 +152,7 @@ class Outcome:
     def add(self, call_id: int, reply: list[object]) -> None:
         """Take the reply to one attempt; a refusal leaves it to the next one."""
         del call_id
-        if self.reply is None and reply and reply[0] in FINAL:
+        if self.reply is None and reply and reply[CODE] in FINAL:
             self.reply = reply
             self.wake()
 
@@ -221,14 +233,15 @@ class ControlCalls:
             raise Unavailable(
                 f"no leader of the control group answered within {timeout_s} s; see `casty status`"
             )
-        if reply[0] == MALFORMED:
-            raise RemoteProtocolError(str(reply[1]))
-        if reply[0] == 2:
-            raise Mismatch(f"{reply[1]}: recorded {reply[2]!r}, given {reply[3]!r}; use the recorded value")
-        if reply[0] == TOO_MANY:
-            raise Overloaded(
-                f"expected at most {reply[1]} = {reply[2]} in a cluster, found {reply[3]} others"
-            )
+        outcome, *details = reply
+        if outcome == MALFORMED:
+            raise RemoteProtocolError(str(reply[VALUE]))
+        if outcome == CONTRADICTS:
+            what, recorded, given = details
+            raise Mismatch(f"{what}: recorded {recorded!r}, given {given!r}; use the recorded value")
+        if outcome == TOO_MANY:
+            limit, most, found = details
+            raise Overloaded(f"expected at most {limit} = {most} in a cluster, found {found} others")
         return reply
 
     async def _repeat(

@@ -18,6 +18,7 @@ from casty.address import process_of
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.control.replica import CONTROL
 from casty.cluster.multiraft.host import Group, Host, Send
+from casty.cluster.multiraft.numbers import slot_of
 from casty.config import SECOND_NS
 from casty.errors import RemoteProtocolError
 from casty.limits import MAX_POOL_SLOTS, MAX_POOLS
@@ -94,14 +95,14 @@ class Vacated:
         self._say(gone)
 
     def _is_unwanted(self, group: Group) -> bool:
-        machine, slot = self._machine, group.number - 1
+        machine, slot = self._machine, slot_of(group.number)
         if group.number == CONTROL or machine is None or slot >= len(machine.slots) or group.is_leading:
             return False
         row = machine.slots[slot]
         return row.epoch == group.epoch and self._node_id not in row.target
 
     def _whom(self, group: Group) -> list[str]:
-        leader = self._leader_of(group.number - 1)
+        leader = self._leader_of(slot_of(group.number))
         if leader is not None:
             return [leader]
         return list(dict.fromkeys(map(process_of, group.core.peers)))
@@ -137,7 +138,7 @@ class Vacated:
             return False
         self._host.remove(group.number)
         group.replica.close()
-        self._drop(group.number - 1)
+        self._drop(slot_of(group.number))
         return True
 
     def _say(self, gone: int) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from casty.address import replica_id
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.multiraft.host import Group, Host, Replica
+from casty.cluster.multiraft.numbers import group_of, slot_of
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Core, Limits, Membership, Restored, Timing
 from casty.ports import Runtime, Timer
@@ -116,7 +117,7 @@ class Groups:
         group = Group(number, epoch, core, replica)
         group.applied_index = core.applied
         if number:
-            self._created[number - 1, epoch] = None
+            self._created[slot_of(number), epoch] = None
         self._host.add(group, membership, is_restored=restored is not None and not is_new)
         return group
 
@@ -150,7 +151,7 @@ class Groups:
             return
         left = CREATED_AT_ONCE
         for slot in range(first, len(machine.slots)):
-            number, row = slot + 1, machine.slots[slot]
+            number, row = group_of(slot), machine.slots[slot]
             if number in self._host.groups or self._is_failed(number) or node_id not in row.target:
                 continue
             if left == 0:
@@ -164,7 +165,7 @@ class Groups:
         row = machine.slots[slot]
         is_founder = self._me in row.first and (slot, row.epoch) not in self._created
         membership = Membership(row.first) if is_founder else None
-        number = slot + 1
+        number = group_of(slot)
         group = self.create(
             number, row.epoch, membership, self._make_slot(slot, row.epoch, machine),
             self._host.next_number(number, row.epoch),

@@ -26,6 +26,7 @@ from typing import NamedTuple
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.control.replica import CONTROL
 from casty.cluster.multiraft.host import Group, Host
+from casty.cluster.multiraft.numbers import slot_of
 from casty.config import SECOND_NS
 
 __all__ = ["Refills"]
@@ -157,7 +158,7 @@ class Refills:
     def _is_wanted(self, number: int, failure: Failure, machine: ControlMachine) -> bool:
         if number == CONTROL or not machine.is_founded:
             return True
-        row = machine.slots[number - 1]
+        row = machine.slots[slot_of(number)]
         # One that is to go elsewhere is needed until it is there: its vote counts, and maybe nobody else has the state.
         return row.epoch == failure.epoch and (self._node_id in row.target or self._is_stored(number))
 
@@ -174,4 +175,4 @@ class Refills:
 
 
 def _what(number: int) -> str:
-    return f"slot {number - 1}" if number else "the control group"
+    return f"slot {slot_of(number)}" if number else "the control group"

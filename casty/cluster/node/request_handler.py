@@ -18,6 +18,7 @@ from casty.cluster.control.machine import ControlMachine
 from casty.cluster.control.replica import CONTROL, ControlReplica
 from casty.cluster.control.topology import LeaderTable
 from casty.cluster.multiraft.host import Group, Host, Replica
+from casty.cluster.multiraft.numbers import group_of, slot_of
 from casty.cluster.multiraft.proposals import BAD, NOT_LEADER, OK, UNKNOWN, Late, ReadReplySink, ReplySink
 from casty.cluster.node.boundary import Boundary
 from casty.cluster.node.links import Links
@@ -36,11 +37,13 @@ from casty.cluster.slots.operations import (
     OP_READ,
     OP_WRITE,
     RELAY,
+    ROW_EPOCH,
+    ROW_SLOT,
 )
 from casty.cluster.slots.replica import SlotReplica
 from casty.cluster.slots.schema import may_be_of_client
 from casty.config import BOUNDS, Settings
-from casty.distributed.machines.base import TOO_LARGE
+from casty.distributed.machines.base import CODE, QUEUED, TOO_LARGE
 from casty.errors import EncodingError, RemoteProtocolError
 from casty.events import Redirected
 from casty.limits import MAX_ITEMS, MAX_NUMBER
@@ -53,7 +56,8 @@ from casty.wire.pack import claimed_items, pack, unpack
 
 __all__ = ["RequestHandler"]
 
-QUEUED = 1
+PROOF = 5
+"""Where a request has the proof of its session; one of a read, or of an opening, may be without."""
 
 MAX_SLOTS = int(BOUNDS["slots"].high)
 """Higher numbers are no slots of any cluster, and nothing repeats them."""
@@ -150,16 +154,17 @@ class RequestHandler:
 
     def _take(self, answers: ReadReplySink, items: list[Any], role: int) -> None:
         for item in items:
-            if not isinstance(item, list) or len(item) not in (5, 6) or type(item[0]) is not int:
+            if not isinstance(item, list) or len(item) not in (PROOF, PROOF + 1):
                 raise RemoteProtocolError(
                     "request: expected [call id, slot, epoch, operation, payload, proof]"
                 )
-            call_id, slot, epoch, operation, payload = item[:5]
+            call_id, slot, epoch, operation, payload = item[:PROOF]
             # Who gives no proof has no session; a read needs none.
-            proof = item[5] if len(item) == 6 else b""
+            proof = item[PROOF] if len(item) > PROOF else b""
             # The id of a call is the key of a table, and long numbers may all have the same hash.
             if not (
-                -MAX_NUMBER <= call_id <= MAX_NUMBER
+                type(call_id) is int
+                and -MAX_NUMBER <= call_id <= MAX_NUMBER
                 and isinstance(slot, int)
                 and isinstance(operation, int)
                 and isinstance(payload, bytes)
@@ -200,7 +205,7 @@ class RequestHandler:
         if role < PEER and operation & ~RELAY == OP_WRITE and not may_be_of_client(payload):
             answers.add(call_id, [BAD, "slot entry: expected a kind of structure that clients write"])
             return
-        group = self._node.host.groups.get(slot + 1)
+        group = self._node.host.groups.get(group_of(slot))
         if group is None or not group.is_leading or group.epoch != epoch:
             self._redirect(answers, call_id, slot, epoch, operation, payload, proof)
             return
@@ -251,10 +256,12 @@ class RequestHandler:
     def _is_over(self, group: Group, payload: bytes) -> bool:
         """Whether who asks to leave is no member any more: a leader with its lease tells, and writes nothing."""
         entry = control.check_entry(payload)
-        if entry[0] != control.STATUS or group.core.lease_until_ns() <= self._node.runtime.clock.now():
+        kind, *fields = entry
+        if kind != control.STATUS or group.core.lease_until_ns() <= self._node.runtime.clock.now():
             return False
-        known = self._node.control.machine.members.get(entry[1])
-        return known is None or known.incarnation != entry[2] or known.status == "removed"
+        node_id, incarnation, _ = fields
+        known = self._node.control.machine.members.get(node_id)
+        return known is None or known.incarnation != incarnation or known.status == "removed"
 
     def _redirect(
         self,
@@ -294,12 +301,15 @@ class RequestHandler:
         relays = self._node.relays
         own = []
         for item in items:
-            if not isinstance(item, list) or len(item) != 2 or type(item[0]) is not int:
+            if not isinstance(item, list) or len(item) != 2:
                 raise RemoteProtocolError("reply: expected [call id, reply]")
-            if not isinstance(item[1], list) or not item[1]:
+            call_id, reply = item
+            if type(call_id) is not int:
+                raise RemoteProtocolError("reply: expected [call id, reply]")
+            if not isinstance(reply, list) or not reply:
                 raise RemoteProtocolError("reply: expected a status first")
-            if item[0] < 0:
-                relays.on_reply(item[0], item[1], is_final=item[1][0] != QUEUED)
+            if call_id < 0:
+                relays.on_reply(call_id, reply, is_final=reply[CODE] != QUEUED)
             else:
                 own.append(item)
         if own:
@@ -311,22 +321,23 @@ class RequestHandler:
 
     def _keep_alive(self, body: bytes) -> bytes:
         message: Any = unpack(body)
-        if not isinstance(message, list) or len(message) != 2 or not isinstance(message[1], list):
+        if not isinstance(message, list) or len(message) != 2:
             raise RemoteProtocolError("keep-alive: expected [nonce, rows]")
-        if len(message[1]) > MAX_SLOTS:
-            raise RemoteProtocolError(
-                f"keep-alive: expected at most {MAX_SLOTS} rows, found {len(message[1])}"
-            )
-        return pack([message[0], [self._keep_alive_row(row) for row in message[1]]])
+        nonce, rows = message
+        if not isinstance(rows, list):
+            raise RemoteProtocolError("keep-alive: expected [nonce, rows]")
+        if len(rows) > MAX_SLOTS:
+            raise RemoteProtocolError(f"keep-alive: expected at most {MAX_SLOTS} rows, found {len(rows)}")
+        return pack([nonce, [self._keep_alive_row(row) for row in rows]])
 
     def _keep_alive_row(self, row: Any) -> list[object]:
-        if not isinstance(row, list) or len(row) not in KEEPALIVE_FIELDS or type(row[0]) is not int:
+        slot = row[ROW_SLOT] if isinstance(row, list) and len(row) in KEEPALIVE_FIELDS else None
+        if type(slot) is not int:
             raise RemoteProtocolError("keep-alive: expected rows of eight that start with a slot")
-        slot = row[0]
         if not 0 <= slot < MAX_SLOTS:
             raise RemoteProtocolError(f"keep-alive: expected a slot below {MAX_SLOTS}")
-        group = self._node.host.groups.get(slot + 1)
-        if group is None or not group.is_leading or group.epoch != row[1]:
+        group = self._node.host.groups.get(group_of(slot))
+        if group is None or not group.is_leading or group.epoch != row[ROW_EPOCH]:
             return self._not_here(slot)
         answer = self._node.host.ask(group, self.slots[slot].keep_alive, group, row)
         if answer is None:
@@ -388,7 +399,7 @@ class RequestHandler:
         """Remember and tell who leads the slot now."""
         core = group.core
         leader = None if core.leader is None else node_id_of(core.leader)
-        self._node.leaders.learn(group.number - 1, group.epoch, core.term, leader)
+        self._node.leaders.learn(slot_of(group.number), group.epoch, core.term, leader)
 
     def tick(self, now_ns: int) -> None:
         """Every heartbeat: expire sessions of the slots led here, at most two slots' fill of them in one turn.
@@ -400,7 +411,7 @@ class RequestHandler:
         first = self._next_tick % len(slots) if slots else 0
         left = 2 * EXPIRY_WORK
         for group in slots[first:] + slots[:first]:
-            replica = self.slots[group.number - 1]
+            replica = self.slots[slot_of(group.number)]
             left -= self._node.host.ask(group, replica.tick, group, now_ns, max(1, left // 2)) or 0
         if left < 2 * EXPIRY_WORK:
             self._next_tick = first + 1
@@ -431,7 +442,7 @@ class RequestHandler:
         slot = next(iter(self._ending))
         del self._ending[slot]
         node = self._node
-        group, replica = node.host.groups.get(slot + 1), self.slots.get(slot)
+        group, replica = node.host.groups.get(group_of(slot)), self.slots.get(slot)
         node.output.begin()
         try:
             if group is not None and replica is not None and group.is_leading:
@@ -453,7 +464,7 @@ class RequestHandler:
         """Return the sessions and, by kind, the structures in the slots led here."""
         sessions, structures = 0, dict[str, int]()
         for slot, replica in self.slots.items():
-            group = self._node.host.groups.get(slot + 1)
+            group = self._node.host.groups.get(group_of(slot))
             if group is not None and group.is_leading:
                 sessions += replica.count_sessions()
                 for name, count in replica.count_structures().items():

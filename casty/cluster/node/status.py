@@ -10,6 +10,7 @@ from casty.cluster.control.machine import ControlMachine
 from casty.cluster.control.topology import LeaderTable
 from casty.cluster.control.upkeep import places_to_move
 from casty.cluster.multiraft.host import Host
+from casty.cluster.multiraft.numbers import group_of
 from casty.ports import Clock
 from casty.wire import frames
 
@@ -111,7 +112,7 @@ def status_document(
             for row in machine.members.values()
         ],
         "slots": [
-            {**_slot(host, machine, leaders, is_linked, slot), "failed": failure_of(slot + 1)}
+            {**_slot(host, machine, leaders, is_linked, slot), "failed": failure_of(group_of(slot))}
             for slot in range(len(machine.slots))
         ],
         "closed": closed,
@@ -131,7 +132,7 @@ def _slot(
     host: Host, machine: ControlMachine, leaders: LeaderTable, is_linked: Callable[[str], bool], slot: int
 ) -> dict[str, object]:
     row = machine.slots[slot]
-    group = host.groups.get(slot + 1)
+    group = host.groups.get(group_of(slot))
     hint = leaders.hint_of(slot)
     leader = None if hint is None else hint.leader
     document: dict[str, object] = {

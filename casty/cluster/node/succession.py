@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from casty.address import NodeAddress
 from casty.cluster.control.machine import ControlMachine
@@ -33,12 +33,16 @@ from casty.errors import Superseded
 from casty.limits import MAX_GENERATION
 from casty.wire.hello import Hello
 
-__all__ = ["Succession", "successor_of"]
+__all__ = ["Cluster", "Succession", "successor_of"]
 
 log = logging.getLogger("casty.node")
 
-Cluster = tuple[str, int]
-"""(cluster id, generation)."""
+
+class Cluster(NamedTuple):
+    """Which cluster: no two have the same id, and a recovered one has a higher generation than all it knows of."""
+
+    id: str
+    generation: int
 
 
 class Disk(Protocol):
@@ -85,7 +89,7 @@ class Succession:
 
     def __init__(self, node: Succeeded, on_ended: Callable[[], object]) -> None:
         self._node = node
-        self._known: tuple[Cluster, ...] = ()
+        self._known: tuple[tuple[str, int], ...] = ()
         self.successor: Cluster | None = None
         self._on_ended = on_ended
 
@@ -114,11 +118,11 @@ class Succession:
 
     def flaw(self, extra: Mapping[str, Any]) -> str | None:
         """Say that whoever answered a dial, by its welcome, is of a cluster that took this one's place; end then."""
-        mine: Cluster = (self._node.bootstrap.cluster_id, self._node.control.machine.generation)
+        mine = Cluster(self._node.bootstrap.cluster_id, self._node.control.machine.generation)
         found = successor_of(mine, self._node.control.machine.former, extra)
         if found is None:
             return None
-        text = f"cluster {mine[0]} is over: {found[0]}, generation {found[1]}, was recovered from it"
+        text = f"cluster {mine.id} is over: {found.id}, generation {found.generation}, was recovered from it"
         if self.successor is None:
             self._end(found, text)
         return text
@@ -150,7 +154,9 @@ class Succession:
                 self.flaw(link.welcome_extra)
 
 
-def successor_of(mine: Cluster, former: tuple[Cluster, ...], extra: Mapping[str, Any]) -> Cluster | None:
+def successor_of(
+    mine: Cluster, former: tuple[tuple[str, int], ...], extra: Mapping[str, Any]
+) -> Cluster | None:
     """Return the cluster that a welcome shows, if it took the place of mine. Pure.
 
     Parameters
@@ -162,18 +168,19 @@ def successor_of(mine: Cluster, former: tuple[Cluster, ...], extra: Mapping[str,
 
     Examples
     --------
-    >>> successor_of(("x", 1), (), {"cluster_id": "y", "generation": 2, "former": [["x", 1]]})
-    ('y', 2)
-    >>> successor_of(("z", 3), (("x", 1),), {"cluster_id": "y", "generation": 2, "former": [["x", 1]]})
+    >>> successor_of(Cluster("x", 1), (), {"cluster_id": "y", "generation": 2, "former": [["x", 1]]})
+    Cluster(id='y', generation=2)
+    >>> successor_of(Cluster("z", 3), (("x", 1),), {"cluster_id": "y", "generation": 2, "former": [["x", 1]]})
     """
-    theirs, rows = (extra.get("cluster_id"), extra.get("generation")), extra.get("former")
-    if not mine[0] or theirs[0] in ("", mine[0]) or not isinstance(rows, list):
+    cluster_id, generation, rows = extra.get("cluster_id"), extra.get("generation"), extra.get("former")
+    if not mine.id or cluster_id in ("", mine.id) or not isinstance(rows, list):
         return None
-    if not isinstance(theirs[0], str) or type(theirs[1]) is not int or not 0 < theirs[1] <= MAX_GENERATION:
+    if not isinstance(cluster_id, str) or type(generation) is not int or not 0 < generation <= MAX_GENERATION:
         return None
-    named = [row[0] for row in rows if isinstance(row, list) and len(row) == 2 and isinstance(row[0], str)]
-    found = (theirs[0], theirs[1])
-    if mine[0] in named:
+    pairs = [row for row in rows if isinstance(row, list) and len(row) == 2]
+    named = [former_id for former_id, _ in pairs if isinstance(former_id, str)]
+    found = Cluster(cluster_id, generation)
+    if mine.id in named:
         return found
-    is_kin = any(cluster_id in named for cluster_id, _ in former)
-    return found if is_kin and (found[1], found[0]) > (mine[1], mine[0]) else None
+    is_kin = any(former_id in named for former_id, _ in former)
+    return found if is_kin and (found.generation, found.id) > (mine.generation, mine.id) else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from casty.cluster.control.topology import LeaderTable, Topology, learn_hints, to_plain
+from casty.cluster.control.topology import LEADER, LeaderTable, Topology, learn_hints, to_plain
 from casty.cluster.control.topology_delta import DELTA, WHOLE, delta_of
 from casty.cluster.node.links import Links
 from casty.complaint import Complaint
@@ -71,7 +71,7 @@ class TopologyPublisher:
 
     def introduce(self, connection: Connection) -> None:
         """Tell a newly linked node what this one leads."""
-        mine = [row for row in self._leaders.rows() if row[3] == self._me]
+        mine = [row for row in self._leaders.rows() if row[LEADER] == self._me]
         if mine:
             self._tell(connection, frames.HINTS, pack(mine))
 
@@ -116,7 +116,7 @@ class TopologyPublisher:
     def _send(self, slots: Sequence[int]) -> None:
         if self.topology is not None and self._subscribers:
             self._tell_subscribers(self.topology, slots)
-        mine = [row for row in self._leaders.rows(slots) if row[3] == self._me]
+        mine = [row for row in self._leaders.rows(slots) if row[LEADER] == self._me]
         if mine:
             body = pack(mine)
             self._links.each_node(lambda connection: self._tell(connection, frames.HINTS, body))

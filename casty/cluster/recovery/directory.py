@@ -15,6 +15,7 @@ from typing import NamedTuple
 from casty.address import peer_key, replica_id_of
 from casty.cluster.control.ballots import Identity
 from casty.cluster.control.machine import FOUND, first_epoch
+from casty.cluster.multiraft.numbers import group_of
 from casty.cluster.slots.machine import SlotMachine
 from casty.consensus import Membership, Snapshot
 from casty.durable.records import (
@@ -85,7 +86,7 @@ class NewCluster(NamedTuple):
 
 def slot_batches(new: NewCluster, slot: int, machine: SlotMachine) -> Iterator[Batch]:
     """Return the records of one slot, a part of its state in each batch."""
-    group, dump = slot + 1, machine.begin_dump(PART_BYTES)
+    group, dump = group_of(slot), machine.begin_dump(PART_BYTES)
     number, size_bytes, is_last = 0, 0, False
     try:
         while not is_last:
@@ -106,7 +107,9 @@ def slot_batches(new: NewCluster, slot: int, machine: SlotMachine) -> Iterator[B
 def manifest_batch(new: NewCluster) -> Batch:
     """Return the record that makes the directory the node's."""
     rows = {0: GroupRow(new.generation, 0, new.membership)}
-    rows |= {slot + 1: GroupRow(first_epoch(new.generation), 0, new.membership) for slot in range(new.slots)}
+    rows |= {
+        group_of(slot): GroupRow(first_epoch(new.generation), 0, new.membership) for slot in range(new.slots)
+    }
     manifest = Manifest(
         new.name, new.node_id, new.disk, 0, new.quiet_ns, new.cluster_id, new.generation, new.settings,
         pack([FOUND, _document(new)]), ((new.host, new.port),), rows,

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.control.schema import MAX_FORMER_CLUSTERS, MAX_FORMER_MEMBERS
+from casty.cluster.multiraft.numbers import group_of, slot_of
 from casty.cluster.recovery.directory import NewCluster, manifest_batch, slot_batches
 from casty.cluster.recovery.reading import Records, read_control, read_slot, read_survivor
 from casty.cluster.recovery.renewal import Renewed, renew
@@ -84,7 +85,7 @@ class Survey(NamedTuple):
     @property
     def empty(self) -> list[int]:
         """The slots of which nobody has a replica that can be read."""
-        return [report.number - 1 for report in self.reports if report.chosen is None]
+        return [slot_of(report.number) for report in self.reports if report.chosen is None]
 
 
 async def survey(sources: Sequence[tuple[str, Records]], *, again: bool = False) -> Survey:
@@ -124,7 +125,7 @@ async def survey(sources: Sequence[tuple[str, Records]], *, again: bool = False)
     control = await read_control(sources[first.chosen][1], survivors[first.chosen].manifest)
     if not control.is_founded:
         raise RecoveryError("the cluster was never founded: nothing was acknowledged, start it anew")
-    reports = [choose(slot + 1, survivors, row.epoch) for slot, row in enumerate(control.slots)]
+    reports = [choose(group_of(slot), survivors, row.epoch) for slot, row in enumerate(control.slots)]
     return Survey(survivors, control, [first, *reports])
 
 
@@ -201,7 +202,7 @@ async def write_recovered(
     """
     total = Renewed()
     for report in found.reports[1:]:
-        slot, machine = report.number - 1, _empty(new)
+        slot, machine = slot_of(report.number), _empty(new)
         if report.chosen is not None:
             manifest = found.survivors[report.chosen].manifest
             generation = found.control.generation

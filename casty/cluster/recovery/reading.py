@@ -7,6 +7,7 @@ from typing import Protocol
 
 from casty.address import replica_id
 from casty.cluster.control.machine import ControlMachine
+from casty.cluster.multiraft.numbers import group_of
 from casty.cluster.recovery.survivors import Held, Survivor, held_of
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.consensus import DATA
@@ -122,7 +123,7 @@ async def read_slot(
     CastyError
         What is there is no state of a slot.
     """
-    number = slot + 1
+    number = group_of(slot)
     machine = SlotMachine(limits, generation)
     stored = await _stored(records, manifest.groups[number], number)
     if stored.head is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from casty.cluster.slots.schema import EVENT_LOG
 from casty.distributed.machines.base import (
     BARRIER,
     BUSY,
@@ -12,6 +13,7 @@ from casty.distributed.machines.base import (
     EVENTS,
     HOLDING_KINDS,
     NO_EFFECTS,
+    OPERATION,
     OVERLOADED,
     QUEUE,
     RELEASE,
@@ -23,7 +25,7 @@ from casty.distributed.machines.base import (
 )
 from casty.distributed.machines.events import APPEND, EVENT_LOGS
 from casty.distributed.machines.queue_shapes import WAITING
-from casty.distributed.machines.record import RECORDED
+from casty.distributed.machines.record import RECORDED, WRAPPED
 
 __all__ = [
     "CLOSED", "DUMP_BYTES", "ENDED_AT_ONCE", "END_PART", "FORMER", "MAX_UNWEIGHED", "MIN_OUTCOMES", "PARTIES",
@@ -81,16 +83,20 @@ class Entities(Protocol):
 
 def appended(machine: Entities, entry: Sequence[Any], context: Context) -> Applied:
     """Apply an APPENDED entry: whoever repeats it tells by its numbers that it does, so it needs no session."""
-    key = (EVENTS, entry[1])
+    key = (EVENTS, entry[EVENT_LOG])
     machine.touch(key)
-    return Applied(EVENT_LOGS.decide(machine.entities.get(key), [APPEND, *entry[2:]], context).reply)
+    return Applied(
+        EVENT_LOGS.decide(machine.entities.get(key), [APPEND, *entry[EVENT_LOG + 1 :]], context).reply
+    )
 
 
 def may_wait(kind: int, command: Command) -> bool:
     """Whether a checked command of a kind in which requests wait is one that may, or may hold something."""
     if kind == QUEUE:
-        return (command[3][0] if command[0] == RECORDED else command[0]) in WAITING
-    return command[0] not in (DESTROY, RELEASE, RESIZE)
+        return (
+            command[WRAPPED][OPERATION] if command[OPERATION] == RECORDED else command[OPERATION]
+        ) in WAITING
+    return command[OPERATION] not in (DESTROY, RELEASE, RESIZE)
 
 
 def refused_wait(outcomes: int, waits: int, limits: MachineLimits) -> Reply | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.slots.schema import SETTLE
-from casty.cluster.slots.session_record import EntityKey
+from casty.cluster.slots.session_record import KEY_KIND, EntityKey
 from casty.distributed.machines.registry import STRUCTURES
 from casty.wire.pack import pack
 
@@ -42,7 +42,7 @@ class Debts:
 
     def look(self, key: EntityKey, state: Any) -> None:
         """An entity of a kind in which requests wait has this state now; None where it is gone."""
-        if state is not None and STRUCTURES[key[0]].owes(state):
+        if state is not None and STRUCTURES[key[KEY_KIND]].owes(state):
             self._keys[key] = None
         elif self._keys:
             self._keys.pop(key, None)

@@ -30,7 +30,7 @@ from typing import Any, Protocol
 
 from casty.cluster.slots.applied import PARTIES
 from casty.cluster.slots.debts import Debts
-from casty.cluster.slots.session_record import EntityKey, SlotSession
+from casty.cluster.slots.session_record import KEY_KIND, KEY_NAME, EntityKey, SlotSession
 from casty.cluster.slots.weights import Weights, weight_of
 from casty.distributed.machines.base import Frozen, Rows
 from casty.distributed.machines.registry import STRUCTURES
@@ -134,7 +134,7 @@ class SlotDump:
         if state is None:
             self._born[key] = None
         else:
-            self._frozen_entities[key] = STRUCTURES[key[0]].freeze(state)
+            self._frozen_entities[key] = STRUCTURES[key[KEY_KIND]].freeze(state)
 
     def _is_passed(self, key: EntityKey) -> bool:
         kind, name = key
@@ -199,8 +199,8 @@ class SlotDump:
     def _entity(self, key: EntityKey) -> Generator[Sized, None, None]:
         self._page.pop(key, None)
         entity = self._frozen_entities.pop(key, None)
-        frozen = STRUCTURES[key[0]].freeze(self._machine.entities[key]) if entity is None else entity
-        yield len(key[1]) + _size(frozen.head), 1, [ENTITY, *key, frozen.head]
+        frozen = STRUCTURES[key[KEY_KIND]].freeze(self._machine.entities[key]) if entity is None else entity
+        yield len(key[KEY_NAME]) + _size(frozen.head), 1, [ENTITY, *key, frozen.head]
         yield from self._tables(frozen)
 
     def _tables(self, frozen: Frozen) -> Generator[Sized, None, None]:
@@ -369,7 +369,7 @@ class SlotLoad:
         if self._open is not None:
             state = self._fresh.entities[self._open]
             weight = weight_of(self._open, state)
-            if self._open[0] in PARTIES:
+            if self._open[KEY_KIND] in PARTIES:
                 self._fresh.debts.look(self._open, state)
             self._fresh.weights.changed(self._open, 0, weight)
             self._open = None

@@ -166,9 +166,12 @@ class Feed:
         key = (asked.answers, asked.call_id)
         if key in self._waiting:
             self._leave(key)  # it was sent again
-        if len(self._waiting) >= MAX_WATCHES or len(self._of_link.get(key[0], ())) >= MAX_WATCHES_OF_LINK:
+        if (
+            len(self._waiting) >= MAX_WATCHES
+            or len(self._of_link.get(asked.answers, ())) >= MAX_WATCHES_OF_LINK
+        ):
             return [OVERLOADED, "max_watches", MAX_WATCHES_OF_LINK]
-        of_link = self._bytes_of_link.get(key[0], 0)
+        of_link = self._bytes_of_link.get(asked.answers, 0)
         if self._asked_bytes >= MAX_ASKED_BYTES or of_link >= MAX_ASKED_BYTES_OF_LINK:
             return [OVERLOADED, "bytes of watches", MAX_ASKED_BYTES_OF_LINK]
         self._enter(key, asked)

@@ -30,11 +30,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from casty.cluster.slots.schema import LAPSE, LAPSED_AT_ONCE
-from casty.cluster.slots.session_record import EntityKey
+from casty.cluster.slots.session_record import KEY_KIND, KEY_NAME, EntityKey
 from casty.consensus import Entry
-from casty.distributed.machines.base import MAP, Command
+from casty.distributed.machines.base import MAP, OPERATION, Command
 from casty.distributed.machines.map import TICK_MS, TIMED, Lasting
-from casty.distributed.machines.record import RECORDED, RESTORE
+from casty.distributed.machines.record import CHANGES, RECORDED, RESTORE, WRAPPED
 from casty.entity_order import EntityOrder
 from casty.wire.pack import pack, unpack
 
@@ -202,19 +202,19 @@ class LapseClock:
 
 def needs_time(command: Command) -> bool:
     """Whether a command of a map, recorded or not, gives a time to live; so may the part of a restoration."""
-    if command[0] == RESTORE:
-        return any(change[0] in TIMED for change in command[4])
-    return (command[3] if command[0] == RECORDED else command)[0] in TIMED
+    if command[OPERATION] == RESTORE:
+        return any(change[OPERATION] in TIMED for change in command[CHANGES])
+    return (command[WRAPPED] if command[OPERATION] == RECORDED else command)[OPERATION] in TIMED
 
 
 def latest_of(entries: Sequence[Entry]) -> int | None:
     """Return the latest tick that entries of a slot say; None if none says one."""
     # The byte behind the length of the row is its kind; the first entry of a leadership has no data at all.
     lapses: list[Any] = [unpack(entry.data) for entry in entries if entry.data[1:2] == _LAPSE_BYTE]
-    return max((lapse[1] for lapse in lapses), default=None)
+    return max((time for _, time, _ in lapses), default=None)
 
 
 def lapse_of(entities: Mapping[EntityKey, Any], key: EntityKey, time: int) -> list[bytes]:
     """Return the name of the key whose tick has come, in a list; an empty one for any other entity."""
-    state = entities.get(key) if key[0] == MAP else None
-    return [key[1]] if isinstance(state, Lasting) and state.end <= time else []
+    state = entities.get(key) if key[KEY_KIND] == MAP else None
+    return [key[KEY_NAME]] if isinstance(state, Lasting) and state.end <= time else []

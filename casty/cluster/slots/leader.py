@@ -12,14 +12,15 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
-from casty.cluster.multiraft.proposals import Late, ReplySink
+from casty.cluster.multiraft.proposals import Late, ReplySink, Waiting
 from casty.cluster.slots.lifetimes import MILLISECOND_NS, Heard
 from casty.cluster.slots.machine import END_PART, SlotMachine
+from casty.cluster.slots.operations import ROW_PROOF, ROW_SESSION
 from casty.cluster.slots.questions import is_held, is_settled, outcome_of
 from casty.cluster.slots.schema import ABANDON, EXPIRE
 from casty.cluster.slots.visibility import Visibility
 from casty.cluster.slots.window import MORE_ROOM, Window
-from casty.distributed.machines.base import BUSY, EXPIRED, OK, QUEUED, WITHDRAWN, Effect
+from casty.distributed.machines.base import BUSY, CODE, EXPIRED, OK, QUEUED, WITHDRAWN, Effect
 from casty.wire.pack import pack
 
 __all__ = ["EXPIRY_WORK", "SlotLeader"]
@@ -71,9 +72,9 @@ class SlotLeader:
         """Sessions whose expiry this leader put into the log, not applied yet; none of them in `_heard`."""
         self._over: dict[int, bool] = {}
         """Sessions that end in parts, and whether the next part is in the log; in none of the tables above."""
-        self._closing: dict[int, tuple[ReplySink, int]] = {}
+        self._closing: dict[int, Waiting] = {}
         """Who is told when such a session is gone; none that is not in `_over`."""
-        self._waiting: dict[int, dict[int, tuple[ReplySink, int]]] = {}
+        self._waiting: dict[int, dict[int, Waiting]] = {}
         """By session and number: where the outcome of a queued request goes. No session without a number."""
         self._withdrawing: dict[int, dict[int, int]] = {}
         """By session: the numbers whose withdrawal was proposed lately, and when."""
@@ -84,11 +85,11 @@ class SlotLeader:
         """Send the outcome of a queued request here once there is one; a newer call replaces an older."""
         of_session = self._waiting.get(session)
         if of_session is None:
-            self._waiting[session] = {seq: (answers, call_id)}
+            self._waiting[session] = {seq: Waiting(answers, call_id)}
         else:
-            of_session[seq] = (answers, call_id)
+            of_session[seq] = Waiting(answers, call_id)
 
-    def _take(self, session: int, seq: int) -> tuple[ReplySink, int] | None:
+    def _take(self, session: int, seq: int) -> Waiting | None:
         of_session = self._waiting.get(session)
         if of_session is None:
             return None
@@ -102,13 +103,13 @@ class SlotLeader:
         for session, seq, reply in effects:
             waiting = self._take(session, seq)
             if waiting is not None:
-                waiting[0].add(waiting[1], reply)
+                waiting.answer(reply)
 
     def forget(self, session: int, seq: int) -> None:
         """The request waits no longer: it was withdrawn. Whoever passed its call on has to hear of the end."""
         waiting = self._take(session, seq)
         if waiting is not None:
-            waiting[0].add(waiting[1], [WITHDRAWN])
+            waiting.answer([WITHDRAWN])
 
     def abandon(self, reply: list[object]) -> Iterator[Late]:
         """Leadership ended: return everyone who waits and is to be told, so that they ask the next leader."""
@@ -134,11 +135,11 @@ class SlotLeader:
         self._withdrawing.pop(session, None)
         closing = self._closing.pop(session, None)
         if closing is not None:
-            closing[0].add(closing[1], [OK])
+            closing.answer([OK])
         for answers, call_id in self._waiting.pop(session, {}).values():
             answers.add(call_id, [EXPIRED])
 
-    def part_applied(self, session: int, closing: tuple[ReplySink, int] | None) -> None:
+    def part_applied(self, session: int, closing: Waiting | None) -> None:
         """Something is left of a session that is over: another part is needed before whoever closes it is told.
 
         Who waits for requests of the session hears that it is over, a part with each part: nothing is granted any more.
@@ -149,12 +150,12 @@ class SlotLeader:
         for seq in list(islice(self._waiting.get(session, ()), END_PART)):
             waiting = self._take(session, seq)
             if waiting is not None:
-                waiting[0].add(waiting[1], [EXPIRED])
+                waiting.answer([EXPIRED])
         if closing is not None:
             former = self._closing.get(session)
             self._closing[session] = closing
             if former is not None:
-                former[0].add(former[1], [BUSY, "the session is being closed for a later call"])
+                former.answer([BUSY, "the session is being closed for a later call"])
 
     @property
     def has_part(self) -> bool:
@@ -229,7 +230,7 @@ class SlotLeader:
             The row of the acknowledgement (status, outcomes, lost, settled) and an ABANDON entry to propose,
             if any.
         """
-        session, waiting, held, abandoned = row[2:6]
+        session, waiting, held, abandoned, low = row[ROW_SESSION:ROW_PROOF]
         machine = self._machine
         if machine.live(session) is None or session in self._expiring:
             return [EXPIRED, [], [], []], None
@@ -237,12 +238,12 @@ class SlotLeader:
         outcomes = []
         for seq, _, _ in waiting:
             reply = outcome_of(machine, session, seq)
-            if reply is not None and reply[0] != QUEUED:
+            if reply is not None and reply[CODE] != QUEUED:
                 outcomes.append([seq, reply])
         lost = [seq for seq, _, _ in held if not is_held(machine, session, seq)]
         self.visibility.heard(session, held, now_ns)
         settled = [seq for seq, _, _ in abandoned if is_settled(machine, session, seq)]
-        return [OK, outcomes, lost, settled], self._withdrawal(session, row[6], abandoned, now_ns)
+        return [OK, outcomes, lost, settled], self._withdrawal(session, low, abandoned, now_ns)
 
     def _withdrawal(self, session: int, low: int, abandoned: list[Row], now_ns: int) -> bytes | None:
         """Return the entry that withdraws what is to be withdrawn and was not proposed a moment ago.
@@ -274,5 +275,5 @@ class SlotLeader:
         return proposed
 
 
-def _calls(of_session: dict[int, tuple[ReplySink, int]]) -> Iterable[tuple[ReplySink, int]]:
+def _calls(of_session: dict[int, Waiting]) -> Iterable[Waiting]:
     return of_session.values()

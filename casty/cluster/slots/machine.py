@@ -21,8 +21,6 @@ from casty.cluster.slots.applied import (
     PARTIES,
     Applied,
     MachineLimits,
-    may_wait,
-    refused_wait,
 )
 from casty.cluster.slots.debts import Debts
 from casty.cluster.slots.dump import Dumps, SlotDump, SlotLoad, emptied, whole, with_dump, without_dump
@@ -37,22 +35,25 @@ from casty.cluster.slots.schema import (
     CANCEL,
     CLOSE,
     COMMAND,
+    ENTRY,
     EXPIRE,
     LAPSE,
     OPENINGS,
     SETTLE,
     applicable,
 )
-from casty.cluster.slots.session_record import EntityKey, SlotSession
+from casty.cluster.slots.session_record import KEY_KIND, KEY_NAME, EntityKey, SlotSession
 from casty.cluster.slots.weights import Weights, weight_of
 from casty.distributed.machines.base import (
     BAD,
     BUSY,
+    CODE,
     EXPIRED,
     HOLDING_KINDS,
     MAP,
     NO_EFFECTS,
     OK,
+    OPERATION,
     OVERLOADED,
     QUEUE,
     QUEUED,
@@ -69,7 +70,7 @@ from casty.distributed.machines.base import (
 )
 from casty.distributed.machines.map import HAS_ENDED, WAS_DELETED, WAS_PUT, is_told, value_of
 from casty.distributed.machines.queue_shapes import WAITING
-from casty.distributed.machines.record import RECORDED
+from casty.distributed.machines.record import RECORDED, WRAPPED
 from casty.distributed.machines.registry import STRUCTURES
 from casty.entity_order import EntityOrder
 from casty.errors import RemoteProtocolError
@@ -144,20 +145,20 @@ class SlotMachine:
             entry = applicable(data)
         except RemoteProtocolError as error:
             return Applied([BAD, str(error)])
-        kind = entry[0]
+        kind = entry[ENTRY]
         self._index = index
         if kind == COMMAND:
             return self._command(entry)
         if kind in OPENINGS:
             return self._open(index, *entry[1:])
         if kind in (CLOSE, EXPIRE):
-            return self._end(kind, entry[1])
+            return self._end(*entry)
         if kind == CANCEL:
-            return self._cancel(entry[1], entry[2], (entry[3], entry[4]))
+            return self._cancel(*entry[1:])
         if kind == APPENDED:
             return applied.appended(self, entry, self._context)
         if kind == SETTLE:
-            return self._pay((entry[1], entry[2]))
+            return self._pay(*entry[1:])
         return self._lapse(*entry[1:]) if kind == LAPSE else self._abandon(*entry[1:])
 
     def _lapse(self, time: int, names: Sequence[bytes]) -> Applied:
@@ -169,12 +170,13 @@ class SlotMachine:
                 self.tell(key, has_ended=True)
         return Applied(_DONE)
 
-    def _pay(self, key: EntityKey) -> Applied:
+    def _pay(self, kind: int, name: bytes) -> Applied:
+        key = (kind, name)
         if key not in self.debts:
             return Applied(_DONE)
         state = self.entities[key]
         self._touch(key, state)
-        decision = STRUCTURES[key[0]].pay(state)
+        decision = STRUCTURES[key[KEY_KIND]].pay(state)
         self._keep_decided(key, state, decision)
         return Applied(_DONE, self._settle(decision.effects, key))
 
@@ -183,7 +185,7 @@ class SlotMachine:
         self.changed_index = self._index
         value = value_of(self.entities.get(key))
         what = HAS_ENDED if has_ended else WAS_DELETED if value is None else WAS_PUT
-        self.on_change(self._index, key[1], value, what)
+        self.on_change(self._index, key[KEY_NAME], value, what)
 
     def _open(self, index: int, attempt: bytes, gateway: bytes, ttl_ms: int = 0) -> Applied:
         known = self.attempts.get(attempt)
@@ -211,20 +213,20 @@ class SlotMachine:
             return Applied(known)
         if seq < session.low:
             return Applied(_STALE)
-        if kind in PARTIES and may_wait(kind, command):
+        if kind in PARTIES and applied.may_wait(kind, command):
             if kind in HOLDING_KINDS and FORMER in self.sessions:
                 return Applied(applied.CLOSED)
-            refused = refused_wait(len(session.outcomes), len(session.waits), self.limits)
+            refused = applied.refused_wait(len(session.outcomes), len(session.waits), self.limits)
             if refused is not None:
                 # Of one that is busy nothing is remembered: it succeeds once outcomes were confirmed.
-                return Applied(refused) if refused[0] == BUSY else self._answer(session, seq, refused)
+                return Applied(refused) if refused[CODE] == BUSY else self._answer(session, seq, refused)
         key, is_recorded = (kind, entity), False
-        if command[0] >= RECORDED or self._records:
+        if command[OPERATION] >= RECORDED or self._records:
             reply = SlotRecords(self).command(Caller(number, seq), key, command)
             if reply is not None:
-                return Applied(reply) if reply[0] == BUSY else self._answer(session, seq, reply)
-            is_recorded = command[0] == RECORDED
-            command = command[3] if is_recorded else command
+                return Applied(reply) if reply[CODE] == BUSY else self._answer(session, seq, reply)
+            is_recorded = command[OPERATION] == RECORDED
+            command = command[WRAPPED] if is_recorded else command
         state = self.entities.get(key)
         if state is None and len(self.entities) >= self.limits.max_entities:
             return self._answer(session, seq, [OVERLOADED, "max_entities", self.limits.max_entities])
@@ -238,7 +240,8 @@ class SlotMachine:
         if kind == MAP and is_told(command, decision.reply):
             self.tell(key)
         if kind in PARTIES:
-            if is_recorded and kind == QUEUE and command[0] not in WAITING and decision.reply[0] == OK:
+            is_noted = is_recorded and kind == QUEUE and command[OPERATION] not in WAITING
+            if is_noted and decision.reply[CODE] == OK:
                 # Who may wait looks for itself: what it hears may be decided long afterwards, by others.
                 decision = decision._replace(reply=[*decision.reply, *position])
             return self._party(session, caller, key, decision)
@@ -251,7 +254,7 @@ class SlotMachine:
             return [OVERLOADED, "max_entities", self.limits.max_entities]
         self._context.caller = caller
         self._touch(key, state)
-        decision = STRUCTURES[key[0]].decide(state, command, self._context)
+        decision = STRUCTURES[key[KEY_KIND]].decide(state, command, self._context)
         self._keep(key, state, decision.state)
         return decision.reply
 
@@ -279,7 +282,7 @@ class SlotMachine:
     def _party(self, session: SlotSession, caller: Caller, key: EntityKey, decision: Decision) -> Applied:
         """After a command that may hold or wait: remember where the request is and who is affected."""
         number, seq = caller
-        structure = STRUCTURES[key[0]]
+        structure = STRUCTURES[key[KEY_KIND]]
         state = decision.state
         if state is not None and structure.outcome(state, number, seq) is not None:
             session.waits[seq] = key
@@ -298,7 +301,7 @@ class SlotMachine:
 
     def _note(self, session: SlotSession, number: int, key: EntityKey) -> None:
         state = self.entities.get(key)
-        if state is not None and STRUCTURES[key[0]].involves(state, number):
+        if state is not None and STRUCTURES[key[KEY_KIND]].involves(state, number):
             session.entities[key] = None
         else:
             session.entities.pop(key, None)
@@ -316,17 +319,17 @@ class SlotMachine:
             session = self.sessions[number]
             if self._dump is not None:
                 self._dump.touch_session(number, session)
-            if session.over and key[0] == QUEUE:
+            if session.over and key[KEY_KIND] == QUEUE:
                 left.extend(self._take_back(key, effect))
             else:
                 told.append(effect)
             state = self.entities.get(key)
-            if state is not None and STRUCTURES[key[0]].outcome(state, number, seq) is not None:
+            if state is not None and STRUCTURES[key[KEY_KIND]].outcome(state, number, seq) is not None:
                 self.times.granted(key)
                 continue
             session.waits.pop(seq, None)
             self._weights.reply_bytes += session.settled(seq, reply)
-            if state is None or not STRUCTURES[key[0]].involves(state, number):
+            if state is None or not STRUCTURES[key[KEY_KIND]].involves(state, number):
                 session.entities.pop(key, None)
         return told
 
@@ -334,7 +337,7 @@ class SlotMachine:
         """Undo a request that took something out; see `Structure.take_back`."""
         state = self.entities.get(key)
         self._touch(key, state)
-        decision = STRUCTURES[key[0]].take_back(state, *answered)
+        decision = STRUCTURES[key[KEY_KIND]].take_back(state, *answered)
         self._keep_decided(key, state, decision)
         return decision.effects
 
@@ -365,24 +368,24 @@ class SlotMachine:
         if after is None:
             if before is not None:
                 del self.entities[key]
-                self._orders[key[0]].remove(key[1])
-                self._records -= key[0] == RECORD
-                self.ends.moved(key[1], before, None)
+                self._orders[key[KEY_KIND]].remove(key[KEY_NAME])
+                self._records -= key[KEY_KIND] == RECORD
+                self.ends.moved(key[KEY_NAME], before, None)
                 self.times.forget(key)
         elif before is not after:
             if before is None:
-                self._orders[key[0]].add(key[1])
-                self._records += key[0] == RECORD
-            if key[0] == MAP:
-                self.ends.moved(key[1], before, after)
+                self._orders[key[KEY_KIND]].add(key[KEY_NAME])
+                self._records += key[KEY_KIND] == RECORD
+            if key[KEY_KIND] == MAP:
+                self.ends.moved(key[KEY_NAME], before, after)
             self.entities[key] = after
-        if key[0] in PARTIES:
+        if key[KEY_KIND] in PARTIES:
             self.debts.look(key, after)
 
     def _keep_decided(self, key: EntityKey, before: Any, decision: Decision) -> Reply:
         """Put an entity in its place, and what was done to it on its record, if it has one; return where that is."""
         self._keep(key, before, decision.state)
-        if not self._records or key[0] != QUEUE:
+        if not self._records or key[KEY_KIND] != QUEUE:
             return []
         is_gone = before is not None and decision.state is None
         return SlotRecords(self).changed(key, decision.changes, is_gone=is_gone)
@@ -416,7 +419,7 @@ class SlotMachine:
         """Take a session out of its entities."""
         effects: list[Effect] = []
         for key in list(session.entities):
-            state, structure = self.entities[key], STRUCTURES[key[0]]
+            state, structure = self.entities[key], STRUCTURES[key[KEY_KIND]]
             self._touch(key, state)
             before = structure.waiting(state)
             decision = structure.end_session(state, number)
@@ -434,20 +437,20 @@ class SlotMachine:
                 effects.extend(self._withdraw(session, number, seq, session.waits[seq], abandon=True))
         return effects
 
-    def _cancel(self, number: int, seq: int, key: EntityKey) -> Applied:
+    def _cancel(self, number: int, seq: int, kind: int, name: bytes) -> Applied:
         session = self.live(number)
         if session is None:
             return Applied(_EXPIRED)
         if self._dump is not None:
             self._dump.touch_session(number, session)
         known = self.known(session, number, seq)
-        if known is None or known[0] == STALE:
+        if known is None or known[CODE] == STALE:
             # Stale: withdrawn and forgotten; what a client still waits for is never forgotten otherwise.
             self._weights.reply_bytes -= session.withdraw(seq)
             return Applied([WITHDRAWN])
         if known != _QUEUED:
             return Applied(known)
-        effects = self._withdraw(session, number, seq, key, abandon=False)
+        effects = self._withdraw(session, number, seq, (kind, name), abandon=False)
         return Applied([WITHDRAWN], effects)
 
     def _abandon(self, number: int, low: int, rows: Sequence[Any]) -> Applied:
@@ -467,14 +470,14 @@ class SlotMachine:
     ) -> Sequence[Effect]:
         """Take a request out of its entity and remember that it must do nothing."""
         key = session.waits.get(seq, key)
-        unconfirmed = session.unconfirmed(seq) if key[0] == QUEUE else None
+        unconfirmed = session.unconfirmed(seq) if key[KEY_KIND] == QUEUE else None
         self._weights.reply_bytes -= session.withdraw(seq)
         state = self.entities.get(key)
-        if state is None or key[0] not in PARTIES:
+        if state is None or key[KEY_KIND] not in PARTIES:
             return NO_EFFECTS
         if unconfirmed is not None:
             return self._settle(self._take_back(key, Effect(number, seq, unconfirmed)), key)
-        structure = STRUCTURES[key[0]]
+        structure = STRUCTURES[key[KEY_KIND]]
         self._touch(key, state)
         was_waiting = structure.outcome(state, number, seq) == _QUEUED
         decision = (structure.abandon if abandon else structure.cancel)(state, number, seq)
@@ -497,7 +500,7 @@ class SlotMachine:
         key = session.waits.get(seq)
         if key is not None:
             state = self.entities.get(key)
-            reply = None if state is None else STRUCTURES[key[0]].outcome(state, number, seq)
+            reply = None if state is None else STRUCTURES[key[KEY_KIND]].outcome(state, number, seq)
             if reply is not None:
                 return reply
         if (
@@ -511,7 +514,7 @@ class SlotMachine:
 
     def query(self, kind: int, entity: bytes, query: Sequence[Any]) -> Reply:
         """Answer a checked query."""
-        if query[0] >= RECORDED or self._records:
+        if query[OPERATION] >= RECORDED or self._records:
             reply = SlotRecords(self).query((kind, entity), query)
             if reply is not None:
                 return reply

@@ -14,11 +14,12 @@ from casty.cluster.multiraft.proposals import NOBODY, Late, Proposals, ReadReply
 from casty.cluster.slots.feed import Asked, Feed
 from casty.cluster.slots.lapses import LapseClock, lapse_of, latest_of, needs_time
 from casty.cluster.slots.machine import SlotMachine
-from casty.cluster.slots.schema import LAPSE
+from casty.cluster.slots.operations import AFTER
+from casty.cluster.slots.schema import CALLED, LAPSE, LAPSED, OF_NAME
 from casty.consensus import Entry
-from casty.distributed.machines.base import MAP, NOT_LEADER, OK, Reply
+from casty.distributed.machines.base import CODE, MAP, NOT_LEADER, OK, OPERATION, VALUE, Reply
 from casty.distributed.machines.map import TTL
-from casty.distributed.machines.record import RECORDED
+from casty.distributed.machines.record import RECORDED, WRAPPED_QUERY
 from casty.distributed.machines.watching import ENTRIES, WATCH
 from casty.parts import Parts
 from casty.ports import Clock
@@ -75,8 +76,8 @@ class SlotMaps:
     def before_write(self, group: Group, entry: Sequence[Any]) -> None:
         """Propose what has to be in the log before a checked COMMAND of a map: the time, and the end of its key."""
         time = self._time()
-        names = lapse_of(self._machine.entities, (MAP, entry[6]), time)
-        if names or needs_time(entry[7]):
+        names = lapse_of(self._machine.entities, (MAP, entry[OF_NAME]), time)
+        if names or needs_time(entry[CALLED]):
             is_new = self._lapses.is_new(time)
             if (is_new or names) and not self._propose(group, pack([LAPSE, time, names]), NOBODY, 0):
                 self._lapses.unproposed()
@@ -111,7 +112,7 @@ class SlotMaps:
         """
         if not is_known:
             self._lapses.applied(self._machine.time, self._clock.now())
-        if not entry[2]:
+        if not entry[LAPSED]:
             return False
         self._lapses.part_applied()
         upcoming = self._machine.ends.next()
@@ -126,10 +127,10 @@ class SlotMaps:
     def answer(self, group: Group, answers: ReadReplySink, call_id: int, read: list[Any]) -> None:
         """Answer a confirmed read of a map, or see to it that it is answered."""
         _, entity, query = read
-        if query[0] == WATCH:
+        if query[OPERATION] == WATCH:
             self._watch(group, answers, call_id, entity, query)
-        elif query[0] == ENTRIES:
-            answers.add(call_id, [OK, list(self._machine.entries(entity, query[1], self._limit_bytes))])
+        elif query[OPERATION] == ENTRIES:
+            answers.add(call_id, [OK, list(self._machine.entries(entity, query[AFTER], self._limit_bytes))])
         elif lapse_of(self._machine.entities, (MAP, entity), self._time()):
             # It is over, and everybody has to see that from now on: the log says so first.
             again = _Then(partial(self._read, answers, call_id, read))
@@ -138,14 +139,14 @@ class SlotMaps:
             self._read(answers, call_id, read, [OK])
 
     def _read(self, answers: ReplySink, call_id: int, read: list[Any], outcome: Reply) -> None:
-        if outcome[0] != OK:
+        if outcome[CODE] != OK:
             answers.add(call_id, outcome)
             return
         kind, entity, query = read
         reply: Reply = self._machine.query(kind, entity, query)
-        plain = query[2] if query[0] == RECORDED else query
-        if plain[0] == TTL and reply[0] == OK and reply[1] is not None and reply[1] > 0:
-            reply = [OK, max(0, reply[1] - self._time()), *reply[2:]]
+        plain = query[WRAPPED_QUERY] if query[OPERATION] == RECORDED else query
+        if plain[OPERATION] == TTL and reply[CODE] == OK and reply[VALUE] is not None and reply[VALUE] > 0:
+            reply = [OK, max(0, reply[VALUE] - self._time()), *reply[2:]]
         answers.add(call_id, reply)
 
     def _watch(

@@ -15,6 +15,7 @@ from casty.checks import shown
 from casty.cluster.multiraft.host import Group, Host
 from casty.cluster.multiraft.memory_budget import MemoryBudget, Usage
 from casty.cluster.slots.records import grows
+from casty.cluster.slots.schema import CALLED, OF_KIND
 from casty.cluster.slots.weights import Weights
 from casty.distributed.handle import use_text
 from casty.distributed.machines.base import EVENTS, FULL, KIND_NAMES, MAP, Reply
@@ -127,8 +128,8 @@ class NodeMemory:
         state
             The present state of its entity, None where it does not exist.
         """
-        structure = STRUCTURES[entry[5]]
-        if not grows(entry[5], state, entry[7]):
+        structure = STRUCTURES[entry[OF_KIND]]
+        if not grows(entry[OF_KIND], state, entry[CALLED]):
             return None
         if not self.budget.refuses(group.core.peers, is_record=not structure.stores_values):
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "AFTER",
     "AT_ONCE",
     "CONTROL_SLOT",
     "KEEPALIVE_FIELDS",
@@ -12,6 +13,14 @@ __all__ = [
     "OP_READ",
     "OP_WRITE",
     "RELAY",
+    "ROW_EPOCH",
+    "ROW_GIVEN_UP",
+    "ROW_HELD",
+    "ROW_LOW",
+    "ROW_PROOF",
+    "ROW_SESSION",
+    "ROW_SLOT",
+    "ROW_WAITING",
     "SCAN",
 ]
 
@@ -31,6 +40,12 @@ CONTROL_SLOT = -1
 SCAN = 99
 """A read of ``[kind, prefix, [SCAN, after]]``: the entities of a kind in this slot that begin with the prefix, as a
 page ``[entities, is_more]``. The next page is asked for by the last entity of the one before; the first by ``b""``."""
+
+AFTER = 1
+"""Field of such a query: the entity after which the page begins."""
+
+ROW_SLOT, ROW_EPOCH, ROW_SESSION, ROW_WAITING, ROW_HELD, ROW_GIVEN_UP, ROW_LOW, ROW_PROOF = range(8)
+"""Fields of a row of a keep-alive."""
 
 KEEPALIVE_FIELDS = (7, 8)
 """A row of a keep-alive: ``[slot, epoch, session, waiting, held, abandoned, low, proof]``; without a proof it keeps no

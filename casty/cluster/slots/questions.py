@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from casty.cluster.slots.grant_times import GrantTimes
-from casty.cluster.slots.session_record import EntityKey, SlotSession
-from casty.distributed.machines.base import EXPIRED, HOLDING_KINDS, OK, QUEUED, Reply
+from casty.cluster.slots.session_record import KEY_KIND, EntityKey, SlotSession
+from casty.distributed.machines.base import EXPIRED, HOLDING_KINDS, OK, OPERATION, QUEUED, VALUE, Reply
 from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.machines.wait_queue import INFO
 
@@ -44,7 +44,7 @@ def is_held(machine: Asked, number: int, seq: int) -> bool:
     session = machine.live(number)
     key = None if session is None else session.waits.get(seq)
     state = None if key is None else machine.entities.get(key)
-    return key is not None and state is not None and STRUCTURES[key[0]].is_held(state, number, seq)
+    return key is not None and state is not None and STRUCTURES[key[KEY_KIND]].is_held(state, number, seq)
 
 
 def is_settled(machine: Asked, number: int, seq: int) -> bool:
@@ -59,11 +59,14 @@ def is_settled(machine: Asked, number: int, seq: int) -> bool:
 
 def is_about_holder(kind: int, query: Sequence[Any], reply: Reply) -> bool:
     """Whether a query asked who holds something, and somebody does."""
-    return kind in HOLDING_KINDS and query[0] == INFO and reply[1][0] is not None
+    if kind not in HOLDING_KINDS or query[OPERATION] != INFO:
+        return False
+    holder, *_ = reply[VALUE]
+    return holder is not None
 
 
 def named_holder(machine: Asked, key: EntityKey, reply: Reply) -> Reply:
     """Return such a reply with whose session it is, and for how long, in the place of its number."""
-    number, *rest = reply[1][0]
+    (number, *rest), *others = reply[VALUE]
     named = [machine.sessions[number].gateway, *rest, machine.times.age_ms(key)]
-    return [OK, [named, *reply[1][1:]]]
+    return [OK, [named, *others]]

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from casty.cluster.slots.applied import MachineLimits
-from casty.cluster.slots.session_record import EntityKey
+from casty.cluster.slots.session_record import KEY_KIND, KEY_NAME, EntityKey
 from casty.distributed.machines.base import (
     BUSY,
+    CODE,
     DESTROY,
     MAP,
     OK,
+    OPERATION,
     OTHER_JOURNAL,
     OVERLOADED,
     QUEUE,
@@ -30,13 +32,19 @@ from casty.distributed.machines.base import (
 from casty.distributed.machines.map import is_told
 from casty.distributed.machines.queue_shapes import ACK, NACK, SETUP
 from casty.distributed.machines.record import (
+    AT_MOST,
     BEGIN,
     FORGET,
+    JOURNAL,
+    LIFE,
+    MARK,
     NOTE,
     RECORDED,
     RESTORE,
     TAIL,
     TOKEN_KINDS,
+    WRAPPED,
+    WRAPPED_QUERY,
     Record,
 )
 from casty.distributed.machines.registry import STRUCTURES
@@ -50,16 +58,16 @@ _DONE: Reply = [OK, None]
 
 def record_key(key: EntityKey) -> EntityKey:
     """Return under which key the record of an entity is kept."""
-    return (RECORD, bytes((key[0],)) + key[1])
+    return (RECORD, bytes((key[KEY_KIND],)) + key[KEY_NAME])
 
 
 def grows(kind: int, state: Any, command: Command) -> bool:
     """Whether a checked command, wrapped or not, may make its slot larger; see `Structure.grows`."""
-    operation = command[0]
+    operation = command[OPERATION]
     if operation < RECORDED:
         return STRUCTURES[kind].grows(state, command)
     if operation == RECORDED:
-        return STRUCTURES[kind].grows(state, command[3])
+        return STRUCTURES[kind].grows(state, command[WRAPPED])
     return operation in (BEGIN, RESTORE)
 
 
@@ -119,25 +127,25 @@ class SlotRecords:
 
         A reply `BUSY` is not to be remembered: the same request may succeed later.
         """
-        operation = command[0]
+        operation = command[OPERATION]
         record = self._of(key)
         if operation < RECORDED:
             return self._without_journal(caller, key, command, record)
         if operation == RECORDED:
             return self._recorded(caller, key, command, record)
         if operation == BEGIN:
-            return self._begin(key, command[1], command[2], record)
-        if record is None or record.journal != command[1]:
+            return self._begin(key, command[JOURNAL], command[LIFE], record)
+        if record is None or record.journal != command[JOURNAL]:
             return _UNRECORDED
         self._machine.touch(record_key(key))
         if operation == RESTORE:
             return self._restore(caller, key, command, record)
         if operation == NOTE:
-            record.noted(command[2])
+            record.noted(command[MARK])
             is_over = record.is_live and not record.tail and key not in self._machine.entities
         else:
             assert operation == FORGET, "the schema knows no other"
-            is_over = not record.is_live and record.life == command[2]
+            is_over = not record.is_live and record.life == command[LIFE]
         if is_over:
             self._machine.change(record_key(key), None)
         return _DONE
@@ -149,7 +157,7 @@ class SlotRecords:
             return None
         if not record.is_live:
             return _RESTORING
-        if key[0] == QUEUE:
+        if key[KEY_KIND] == QUEUE:
             return self._unsaved(key, command, record)
         return self._change(caller, key, command, record)
 
@@ -157,28 +165,28 @@ class SlotRecords:
         self, caller: Caller, key: EntityKey, command: Command, record: Record | None
     ) -> Reply | None:
         """Apply a wrapped command. Its answer says up to which number the journal must be before its caller is told."""
-        if key[0] in TOKEN_KINDS:
-            self._machine.raise_generation(command[2])
+        if key[KEY_KIND] in TOKEN_KINDS:
+            self._machine.raise_generation(command[MARK])
             return None
         if record is None or not record.is_live:
             return self._unrecorded(key, record)
-        if record.journal != command[1]:
+        if record.journal != command[JOURNAL]:
             return [OTHER_JOURNAL, record.journal]
         self._machine.touch(record_key(key))
-        record.noted(command[2])
-        if key[0] == QUEUE:
-            return self._unsaved(key, command[3], record)
-        reply = self._change(caller, key, command[3], record)
-        return [*reply, *_position(record)] if reply[0] == OK else reply
+        record.noted(command[MARK])
+        if key[KEY_KIND] == QUEUE:
+            return self._unsaved(key, command[WRAPPED], record)
+        reply = self._change(caller, key, command[WRAPPED], record)
+        return [*reply, *_position(record)] if reply[CODE] == OK else reply
 
     def _change(self, caller: Caller, key: EntityKey, command: Command, record: Record) -> Reply:
         if record.is_full:
             return [UNSAVED, *_position(record)]
         reply = self._machine.decide(caller, key, command)
-        if STRUCTURES[key[0]].has_changed(command, reply):
+        if STRUCTURES[key[KEY_KIND]].has_changed(command, reply):
             self._machine.touch(record_key(key))
             record.changed(command)
-            if key[0] == MAP and is_told(command, reply):
+            if key[KEY_KIND] == MAP and is_told(command, reply):
                 self._machine.tell(key)
         return reply
 
@@ -189,7 +197,7 @@ class SlotRecords:
         by whatever ends it. Such changes are not refused, so the tail may pass its bound by those: one for each item
         that is reserved or whose taking nobody confirmed.
         """
-        is_refused = record.is_full and command[0] not in (ACK, NACK)
+        is_refused = record.is_full and command[OPERATION] not in (ACK, NACK)
         return [UNSAVED, *_position(record)] if is_refused else None
 
     def changed(self, key: EntityKey, changes: Sequence[Command], *, is_gone: bool) -> Reply:
@@ -204,7 +212,7 @@ class SlotRecords:
         self._machine.touch(record_key(key))
         for change in changes:
             record.changed(change)
-        others = len(changes) - 1 - (len(changes) > 1 and changes[0][0] == SETUP)
+        others = len(changes) - 1 - (len(changes) > 1 and changes[0][OPERATION] == SETUP)
         number = record.number - max(others, 0)
         position = [number, record.mark, record.life]
         if is_gone and not record.tail:
@@ -238,16 +246,16 @@ class SlotRecords:
             return _progress(record)
         for change in commands if not record.had_state else ():
             reply = self._machine.decide(caller, key, change)
-            if reply[0] != OK:
+            if reply[CODE] != OK:
                 return reply
             record.step += 1
         if number:
             record.is_live, record.number = True, number
-            if key[0] == MAP and key in self._machine.entities and not record.had_state:
+            if key[KEY_KIND] == MAP and key in self._machine.entities and not record.had_state:
                 self._machine.tell(key)  # until now nobody saw anything of it
             if record.had_state and key in self._machine.entities:
                 # It existed before anybody put it on record: how it became what it is goes on record now.
-                for change in STRUCTURES[key[0]].rebuild(self._machine.entities[key]):
+                for change in STRUCTURES[key[KEY_KIND]].rebuild(self._machine.entities[key]):
                     record.changed(change)
         return _progress(record)
 
@@ -270,19 +278,20 @@ class SlotRecords:
     def query(self, key: EntityKey, query: Command) -> Reply | None:
         """Answer a checked query; None where no record is concerned."""
         record = self._of(key)
-        if query[0] < RECORDED:
+        if query[OPERATION] < RECORDED:
             return _RESTORING if self.is_half(key) else None
         if record is None or not record.is_live:
             return self._unrecorded(key, record)
-        if query[0] == TAIL:
-            return [OK, *record.page(query[2], query[3])] if record.life == query[1] else [UNRECORDED, False]
-        if record.journal != query[1]:
+        if query[OPERATION] == TAIL:
+            _, life, after, most = query
+            return [OK, *record.page(after, most)] if record.life == life else [UNRECORDED, False]
+        if record.journal != query[JOURNAL]:
             return [OTHER_JOURNAL, record.journal]
-        state, structure = self._machine.entities.get(key), STRUCTURES[key[0]]
-        if query[0] == RECORDED:
-            reply = structure.query(state, query[2])
-            return [*reply, *_position(record)] if reply[0] == OK else reply
-        is_small = state is not None and structure.weight(state) <= query[2]
+        state, structure = self._machine.entities.get(key), STRUCTURES[key[KEY_KIND]]
+        if query[OPERATION] == RECORDED:
+            reply = structure.query(state, query[WRAPPED_QUERY])
+            return [*reply, *_position(record)] if reply[CODE] == OK else reply
+        is_small = state is not None and structure.weight(state) <= query[AT_MOST]
         return [OK, structure.rebuild(state) if is_small else None, *_position(record)]
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from casty.cluster.multiraft.host import Group
+from casty.cluster.multiraft.numbers import group_of
 from casty.cluster.multiraft.proposals import (
     BUSY,
     EXPIRED,
@@ -16,6 +17,7 @@ from casty.cluster.multiraft.proposals import (
     Proposals,
     ReadReplySink,
     ReplySink,
+    Waiting,
     answer,
 )
 from casty.cluster.slots.debts import Payments
@@ -25,17 +27,27 @@ from casty.cluster.slots.lifetimes import Lifetimes
 from casty.cluster.slots.machine import FORMER, MachineLimits, SlotMachine
 from casty.cluster.slots.map_service import SlotMaps
 from casty.cluster.slots.node_memory import NodeMemory
-from casty.cluster.slots.operations import KEEPALIVE_FIELDS, MARKS_BYTES, SCAN
+from casty.cluster.slots.operations import AFTER, MARKS_BYTES, ROW_PROOF, ROW_SESSION, SCAN
 from casty.cluster.slots.schema import (
     ABANDON,
     APPENDED,
+    CALLED,
     CANCEL,
     CLOSE,
     COMMAND,
+    ENTRY,
+    EVENT_LOG,
     EXPIRE,
+    GIVEN_UP,
     LAPSE,
+    LIVES_MS,
+    OF_KIND,
+    OF_NAME,
     OPEN_FOR,
     OPENINGS,
+    PACKED_KIND,
+    SEQ,
+    SESSION,
     SETTLE,
     check_append,
     check_entry,
@@ -48,17 +60,20 @@ from casty.config import SECOND_NS, Settings
 from casty.consensus import Entry
 from casty.distributed.machines.base import (
     BAD,
+    CODE,
     EVENTS,
     KIND_NAMES,
     MAP,
     OK,
+    OPERATION,
     QUEUED,
     TOO_LARGE,
+    VALUE,
     WITHDRAWN,
     Reply,
 )
 from casty.distributed.machines.events import APPEND
-from casty.distributed.machines.record import RECORDED, TOKEN_KINDS
+from casty.distributed.machines.record import MARK, RECORDED, TOKEN_KINDS
 from casty.errors import RemoteProtocolError
 from casty.events import HoldGranted, SessionEnded, SessionOpened
 from casty.limits import MAX_GENERATION
@@ -150,31 +165,31 @@ class SlotReplica:
         if refused is not None:
             answers.add(call_id, refused)
             return
-        if entry[0] not in OPENINGS and not self._is_owner(entry[1], proof):
+        if entry[ENTRY] not in OPENINGS and not self._is_owner(entry[SESSION], proof):
             self._disown(group, answers, call_id)
             return
-        session = None if entry[0] in OPENINGS else self.machine.sessions.get(entry[1])
+        session = None if entry[ENTRY] in OPENINGS else self.machine.sessions.get(entry[SESSION])
         if leader is not None and session is not None and not session.over:
-            if entry[0] == COMMAND:
-                known = self.machine.known(session, entry[1], entry[2])
+            if entry[ENTRY] == COMMAND:
+                known = self.machine.known(session, entry[SESSION], entry[SEQ])
                 if known is not None:
                     answers.add(call_id, known)
-                    if known[0] == QUEUED:
-                        leader.wait(entry[1], entry[2], answers, call_id)
+                    if known[CODE] == QUEUED:
+                        leader.wait(entry[SESSION], entry[SEQ], answers, call_id)
                     return
             if not self._window.takes(session, entry):
                 answers.add(call_id, [BUSY, "the window of answered calls is full; confirm some first"])
                 return
             budget = self._budget
             # An exhausted one is full as well: where nothing is, nothing is refused.
-            if entry[0] == COMMAND and (budget.is_full or budget.full_peers):
+            if entry[ENTRY] == COMMAND and (budget.is_full or budget.full_peers):
                 # After the question whether it is known: what was applied before is answered, not refused.
-                state = self.machine.entities.get((entry[5], entry[6]))
+                state = self.machine.entities.get((entry[OF_KIND], entry[OF_NAME]))
                 refused = self._memory.refusal(group, entry, state)
                 if refused is not None:
                     answers.add(call_id, refused)
                     return
-        if entry[0] == COMMAND and entry[5] == MAP and leader is not None:
+        if entry[ENTRY] == COMMAND and entry[OF_KIND] == MAP and leader is not None:
             self.maps.before_write(group, entry)
         # It takes memory in the log, and soon in the state.
         if self._budget.accepted(2 * len(payload)):
@@ -194,8 +209,9 @@ class SlotReplica:
             return
         budget = self._budget
         if budget.is_full or budget.full_peers:
-            command = [COMMAND, 0, 0, 0, 0, EVENTS, entry[1], [APPEND, *entry[2:]]]
-            refused = self._memory.refusal(group, command, self.machine.entities.get((EVENTS, entry[1])))
+            command = [COMMAND, 0, 0, 0, 0, EVENTS, entry[EVENT_LOG], [APPEND, *entry[EVENT_LOG + 1 :]]]
+            log = self.machine.entities.get((EVENTS, entry[EVENT_LOG]))
+            refused = self._memory.refusal(group, command, log)
             if refused is not None:
                 answers.add(call_id, refused)
                 return
@@ -205,14 +221,15 @@ class SlotReplica:
 
     def _refusal(self, entry: list[Any]) -> Reply | None:
         """Return what a checked entry is answered that asks for what nobody may have; None for all others."""
-        if entry[0] == OPEN_FOR:
-            return self.machine.lifetimes.refusal(entry[3])
-        if entry[0] == COMMAND and entry[7][0] == RECORDED and entry[5] in TOKEN_KINDS:
+        if entry[ENTRY] == OPEN_FOR:
+            return self.machine.lifetimes.refusal(entry[LIVES_MS])
+        if entry[ENTRY] == COMMAND and entry[CALLED][OPERATION] == RECORDED and entry[OF_KIND] in TOKEN_KINDS:
             # It stays, and a cluster whose slot is at the end of generations can never be made anew. What founders
             # believe of each other is believed here, and the clock grows, so there is always a next one.
             most = MAX_GENERATION // 2 + min(self._runtime.clock.wall_s(), MAX_GENERATION // 2)
-            if entry[7][2] >= most:
-                return [BAD, f"slot entry: expected a generation below {most}, found {entry[7][2]}"]
+            generation = entry[CALLED][MARK]
+            if generation >= most:
+                return [BAD, f"slot entry: expected a generation below {most}, found {generation}"]
         return None
 
     def _is_owner(self, session: int, proof: bytes) -> bool:
@@ -248,7 +265,7 @@ class SlotReplica:
         A state that is read later has all that the confirmed one had, so nothing stale is answered.
         """
         row = self._reads.pop(token)
-        answers = row[1]
+        _, answers, _, _ = row
         if answers.is_full:
             answers.put_off(partial(self._answer, *row))
         else:
@@ -258,8 +275,8 @@ class SlotReplica:
         kind, entity, query = read
         if self._has_failed:
             answers.add(call_id, [NOT_LEADER, None, 0])
-        elif query[0] == SCAN:
-            page = self.machine.scan(kind, entity, query[1], self._settings.max_value_bytes)
+        elif query[OPERATION] == SCAN:
+            page = self.machine.scan(kind, entity, query[AFTER], self._settings.max_value_bytes)
             answers.add(call_id, [OK, page])
         elif kind == MAP:
             self.maps.answer(group, answers, call_id, read)
@@ -275,12 +292,12 @@ class SlotReplica:
     def keep_alive(self, group: Group, row: Any) -> list[object]:
         """Answer the keep-alive of one session here; raises `RemoteProtocolError`."""
         row = check_keepalive(row)
-        proof = row[7] if len(row) == KEEPALIVE_FIELDS[1] else b""
+        proof = row[ROW_PROOF] if len(row) > ROW_PROOF else b""
         core, leader = group.core, self.leader
         now_ns = self._runtime.clock.now()
         if leader is None or not _may_speak(group, now_ns):
             return [self._slot, BUSY, [], [], [], None, core.term]
-        if not self._is_owner(row[2], proof):
+        if not self._is_owner(row[ROW_SESSION], proof):
             return [self._slot, EXPIRED, [], [], [], None, core.term]
         answer, entry = leader.keep_alive(row, now_ns)
         if entry is not None and len(entry) > self._settings.max_value_bytes + MARKS_BYTES:
@@ -316,9 +333,9 @@ class SlotReplica:
         spent = 0
         for entry in leader.due(now_ns, work):
             plain: Any = unpack(entry)
-            spent += 1 + len(self.machine.sessions[plain[1]].waits)
+            spent += 1 + len(self.machine.sessions[plain[SESSION]].waits)
             if not self.proposals.propose(group.core, entry, NOBODY, 0):
-                leader.expiry_refused([plain[1]])
+                leader.expiry_refused([plain[SESSION]])
         if leader.has_part:
             self.on_over(self._slot)
         for entry in leader.visibility.due(now_ns, work - spent):
@@ -367,68 +384,69 @@ class SlotReplica:
         reply, effects, ended = self.machine.apply(index, entry.data)
         self.maps.tell()
         waiting = self.proposals.take(index, entry.term)
-        if reply[0] == BAD:
+        if reply[CODE] == BAD:
             if waiting is not None:
-                waiting[0].add(waiting[1], reply)
+                waiting.answer(reply)
             return
         leader = self.leader
-        is_part = reply[0] == QUEUED and entry.data[1] != COMMAND
+        is_part = reply[CODE] == QUEUED and entry.data[PACKED_KIND] != COMMAND
         if is_part:
             self._part_applied(entry.data, waiting)
         elif waiting is not None:
-            waiting[0].add(waiting[1], reply)
+            waiting.answer(reply)
         if leader is not None:
-            if reply[0] == QUEUED and waiting is not None and not is_part:
+            if reply[CODE] == QUEUED and waiting is not None and not is_part:
                 command: Any = unpack(entry.data)
-                leader.wait(command[1], command[2], *waiting)
+                leader.wait(command[SESSION], command[SEQ], *waiting)
             if effects:
                 leader.settle(effects)
             if ended is not None:
                 leader.ended(ended)
-        if entry.data[1] == SETTLE:
+        kind = entry.data[PACKED_KIND]
+        if kind == SETTLE:
             self._payments = Payments()
-        elif entry.data[1] not in (COMMAND, APPENDED):
+        elif kind not in (COMMAND, APPENDED):
             self._after_session_entry(reply, entry, ended)
         if self.machine.debts:
             self._see_to_debts()
         if self._observe and effects:
             self._report(effects)
 
-    def _part_applied(self, data: bytes, waiting: tuple[ReplySink, int] | None) -> None:
+    def _part_applied(self, data: bytes, waiting: Waiting | None) -> None:
         """A session is over and something is left of it: whoever closes it is told when nothing is."""
         plain: Any = unpack(data)
         if self.leader is None:
             if waiting is not None:
-                waiting[0].add(waiting[1], [NOT_LEADER, None, 0])
+                waiting.answer([NOT_LEADER, None, 0])
             return
-        is_asked = waiting is not None and waiting[0] is not NOBODY
-        self.leader.part_applied(plain[1], waiting if is_asked else None)
+        is_asked = waiting is not None and waiting.answers is not NOBODY
+        self.leader.part_applied(plain[SESSION], waiting if is_asked else None)
         self.on_over(self._slot)
 
     def _after_session_entry(self, reply: list[Any], applied: Entry, ended: int | None) -> None:
         entry: Any = unpack(applied.data)
         leader = self.leader
         is_known = leader is not None and applied.term <= self._led_term
-        if entry[0] == LAPSE and self.maps.applied(entry, is_known=is_known) and leader is not None:
+        if entry[ENTRY] == LAPSE and self.maps.applied(entry, is_known=is_known) and leader is not None:
             self.on_over(self._slot)
         if leader is not None:
-            if entry[0] in OPENINGS and reply[0] == OK:
-                leader.opened(reply[1], self._runtime.clock.now())
-            elif entry[0] == CANCEL and reply[0] == WITHDRAWN:
-                leader.forget(entry[1], entry[2])
-            elif entry[0] == ABANDON:
-                for seq, _, _ in entry[3]:
-                    leader.forget(entry[1], seq)
+            if entry[ENTRY] in OPENINGS and reply[CODE] == OK:
+                leader.opened(reply[VALUE], self._runtime.clock.now())
+            elif entry[ENTRY] == CANCEL and reply[CODE] == WITHDRAWN:
+                leader.forget(entry[SESSION], entry[SEQ])
+            elif entry[ENTRY] == ABANDON:
+                for seq, _, _ in entry[GIVEN_UP]:
+                    leader.forget(entry[SESSION], seq)
         if self._observe:
-            if entry[0] in OPENINGS and reply[0] == OK:
-                self._observe(SessionOpened(self._slot + 1, reply[1]))
-            elif ended is not None and entry[0] in (CLOSE, EXPIRE):
-                self._observe(SessionEnded(self._slot + 1, ended, entry[0] == EXPIRE))
+            if entry[ENTRY] in OPENINGS and reply[CODE] == OK:
+                self._observe(SessionOpened(group_of(self._slot), reply[VALUE]))
+            elif ended is not None and entry[ENTRY] in (CLOSE, EXPIRE):
+                self._observe(SessionEnded(group_of(self._slot), ended, entry[ENTRY] == EXPIRE))
 
     def _report(self, effects: Any) -> None:
         for session, seq, reply in effects:
-            if reply[0] == OK and len(reply) > 1 and type(reply[1]) is int:
-                self._observe(HoldGranted(self._slot + 1, 0, b"", session, seq, reply[1]))
+            if reply[CODE] == OK and len(reply) > 1 and type(reply[VALUE]) is int:
+                self._observe(HoldGranted(group_of(self._slot), 0, b"", session, seq, reply[VALUE]))
 
     def role_changed(self, group: Group) -> None:
         """Begin or end a leadership, or both: between two looks it may have ended and another one begun."""

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.slots.operations import KEEPALIVE_FIELDS, SCAN
-from casty.distributed.machines.base import COUNTER, EVENTS, MAP
+from casty.distributed.machines.base import COUNTER, EVENTS, MAP, OPERATION
 from casty.distributed.machines.events import APPEND, EVENT_LOGS
 from casty.distributed.machines.record import recorded_queries, recorded_shapes
 from casty.distributed.machines.registry import STRUCTURES
@@ -38,19 +38,33 @@ from casty.wire.pack import pack, unpack
 __all__ = [
     "ABANDON",
     "APPENDED",
+    "CALLED",
     "CANCEL",
     "CLOSE",
     "COMMAND",
     "ENTRIES",
+    "ENTRY",
+    "EVENT_LOG",
     "EXPIRE",
+    "GIVEN_UP",
     "KEEPALIVES",
     "LAPSE",
+    "LAPSED",
     "LAPSED_AT_ONCE",
+    "LIVES_MS",
+    "LOW",
+    "OF_KIND",
+    "OF_NAME",
     "OPEN",
     "OPENINGS",
     "OPEN_FOR",
+    "PACKED_KIND",
     "READ",
+    "SEQ",
+    "SESSION",
     "SETTLE",
+    "UPTO",
+    "WAIT_LOW",
     "applicable",
     "check_append",
     "check_entry",
@@ -61,6 +75,29 @@ __all__ = [
 
 OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE, OPEN_FOR, APPENDED, SETTLE = range(1, 11)
 OPENINGS = (OPEN, OPEN_FOR)
+
+ENTRY = 0
+"""Where a log entry has its kind; the names below say where it has what. A row stays the list that was decoded: to look
+there costs nothing, to make a named tuple of each costs more than to look at all of it."""
+
+SESSION, SEQ, LOW, WAIT_LOW, OF_KIND, OF_NAME, CALLED = range(1, 8)
+"""Fields of `COMMAND`: who asks, under which number, both marks of the session, the entity, and what is asked of it.
+All but `OPEN`, `OPEN_FOR` and `LAPSE` have the session there, and `CANCEL` the number."""
+
+PACKED_HEAD, PACKED_KIND = 0, 1
+"""Where the bytes of a packed entry have the head of its list, which is one byte, and its kind."""
+
+UPTO, GIVEN_UP = 2, 3
+"""Fields of `ABANDON`: the session's mark, and the requests."""
+
+LAPSED = 2
+"""Field of `LAPSE`: the keys that end."""
+
+LIVES_MS = 3
+"""Field of `OPEN_FOR`: the time to live that is asked for."""
+
+EVENT_LOG = 1
+"""Field of `APPENDED`: the name of the log. What follows are the fields of `APPEND`."""
 
 LAPSED_AT_ONCE = 128
 """Keys that one entry lets go: about a millisecond."""
@@ -157,11 +194,11 @@ def _is_usual(entry: Any) -> bool:
         and type(entity) is bytes
         and type(command) is list
         and command
-        and type(command[0]) is int
+        and type(command[OPERATION]) is int
     ):
         return False
     tests = _commands.get(kind)
-    fits = None if tests is None else tests.get(command[0])
+    fits = None if tests is None else tests.get(command[OPERATION])
     return fits is not None and fits(command)
 
 
@@ -175,11 +212,11 @@ def _is_usual_read(read: Any) -> bool:
         and type(entity) is bytes
         and type(query) is list
         and query
-        and type(query[0]) is int
+        and type(query[OPERATION]) is int
     ):
         return False
     tests = _queries.get(kind)
-    fits = None if tests is None else tests.get(query[0])
+    fits = None if tests is None else tests.get(query[OPERATION])
     return fits is not None and fits(query)
 
 
@@ -191,7 +228,7 @@ def applicable(data: bytes) -> list[Any]:
     entry: Any = unpack(data)
     if not (_is_usual(entry) or _is_entry(entry)):
         raise RemoteProtocolError(flaw(ENTRIES, entry, "slot entry") or "slot entry: it fits no schema")
-    if data[1] != entry[0] or data[0] != 0x90 | len(entry):
+    if data[PACKED_KIND] != entry[ENTRY] or data[PACKED_HEAD] != 0x90 | len(entry):
         raise RemoteProtocolError("slot entry: expected the head of its list in one byte, its kind next")
     checked: list[Any] = entry
     return checked
@@ -200,7 +237,7 @@ def applicable(data: bytes) -> list[Any]:
 def check_entry(data: bytes) -> list[Any]:
     """Return a decoded entry of a gateway; raises `RemoteProtocolError` unless it fits and a gateway may send it."""
     entry = applicable(data)
-    if entry[0] in (EXPIRE, LAPSE, APPENDED, SETTLE):
+    if entry[ENTRY] in (EXPIRE, LAPSE, APPENDED, SETTLE):
         raise RemoteProtocolError(
             "slot entry: only a leader expires sessions, tells the time, appends without a session, and settles"
         )

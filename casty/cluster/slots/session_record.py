@@ -20,13 +20,19 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from hmac import compare_digest
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from casty.distributed.machines.base import STALE, WITHDRAWN, Frozen, Pairs, Reply
+from casty.distributed.machines.base import STALE, VALUE, WITHDRAWN, Frozen, Pairs, Reply
 
 __all__ = ["EntityKey", "SlotSession"]
 
 EntityKey = tuple[int, bytes]
+"""The kind of an entity, and its name. Two are made with each entry, so it is no named tuple; see `KEY_KIND`."""
+
+KEY_KIND: Final = 0
+KEY_NAME: Final = 1
+"""Where a key has what."""
+
 """(kind, entity)."""
 
 FEW = 8
@@ -176,9 +182,9 @@ def size_of(reply: Reply) -> int:
     """Return roughly what keeping a reply costs, in bytes."""
     if len(reply) == 2:
         # Most are like that: a status, which is a small number, and what the loop below finds for the other.
-        kind = type(reply[1])
+        kind = type(reply[VALUE])
         if kind is int:
-            return 48 + int(reply[1].bit_length()) // 8
+            return 48 + int(reply[VALUE].bit_length()) // 8
         if kind in _SHORT:
             return 48
     size = 16

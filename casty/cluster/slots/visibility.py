@@ -18,7 +18,7 @@ from typing import Any
 
 from casty.cluster.slots.questions import Asked, is_held
 from casty.cluster.slots.schema import ABANDON
-from casty.cluster.slots.session_record import EntityKey
+from casty.cluster.slots.session_record import KEY_KIND, EntityKey
 from casty.distributed.machines.base import QUEUE
 from casty.wire.pack import pack
 
@@ -52,7 +52,7 @@ class Visibility:
             if kind != QUEUE or (session, seq) in self._known or not is_held(self._machine, session, seq):
                 continue
             key = self._machine.sessions[session].waits[seq]
-            if key[0] != QUEUE:
+            if key[KEY_KIND] != QUEUE:
                 continue  # The row says what its sender likes: what is held under this number is no reservation.
             reservation = self._machine.entities[key].reserved[(session, seq)]
             self._known[(session, seq)] = key

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster.slots.session_record import EntityKey
+from casty.cluster.slots.session_record import KEY_KIND, KEY_NAME, EntityKey
 from casty.distributed.machines.base import KIND_NAMES, RECORD_BYTES
 from casty.distributed.machines.registry import STRUCTURES
 
@@ -26,7 +26,7 @@ def weight_of(key: EntityKey, state: Any) -> int:
     """Return about how many bytes an entity takes; 0 for one that does not exist."""
     if state is None:
         return 0
-    return RECORD_BYTES + len(key[1]) + STRUCTURES[key[0]].weight(state)
+    return RECORD_BYTES + len(key[KEY_NAME]) + STRUCTURES[key[KEY_KIND]].weight(state)
 
 
 class Weights:
@@ -52,8 +52,8 @@ class Weights:
 
     def changed(self, key: EntityKey, before: int, after: int) -> None:
         """An entity took `before` bytes and takes `after` now; 0 is one that does not exist."""
-        self.by_kind[key[0]] += after - before
-        self.count_by_kind[key[0]] += (after > 0) - (before > 0)
+        self.by_kind[key[KEY_KIND]] += after - before
+        self.count_by_kind[key[KEY_KIND]] += (after > 0) - (before > 0)
         if after >= LARGE_BYTES:
             self.large[key] = after
         elif before >= LARGE_BYTES:

@@ -25,9 +25,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from casty.cluster.slots.schema import ABANDON, CANCEL, COMMAND
+from casty.cluster.slots.schema import ABANDON, CANCEL, COMMAND, ENTRY, GIVEN_UP, SEQ, UPTO
 from casty.cluster.slots.session_record import SlotSession
-from casty.distributed.machines.base import DESTROY, HOLDING_KINDS, QUEUE, RELEASE
+from casty.distributed.machines.base import DESTROY, HOLDING_KINDS, OPERATION, QUEUE, RELEASE
 from casty.distributed.machines.queue_shapes import ACK, NACK
 
 __all__ = ["MORE_ROOM", "Window"]
@@ -44,20 +44,20 @@ class Window(NamedTuple):
 
     def takes(self, session: SlotSession, entry: Sequence[Any]) -> bool:
         """Whether an entry of the session may be proposed."""
-        kind = entry[0]
+        kind = entry[ENTRY]
         if kind == COMMAND:
             return self._takes_command(session, entry)
         if kind == CANCEL:
-            return self.takes_withdrawal(session, entry[2], session.low)
+            return self.takes_withdrawal(session, entry[SEQ], session.low)
         if kind == ABANDON:
-            return all(self.takes_withdrawal(session, seq, entry[2]) for seq, _, _ in entry[3])
+            return all(self.takes_withdrawal(session, seq, entry[UPTO]) for seq, _, _ in entry[GIVEN_UP])
         return True
 
     def _takes_command(self, session: SlotSession, entry: Sequence[Any]) -> bool:
         _, _, seq, low, _, kind, _, command = entry
         low = max(low, session.low)
-        frees = command[0] == DESTROY or (kind in HOLDING_KINDS and command[0] == RELEASE)
-        frees = frees or (kind == QUEUE and command[0] in (ACK, NACK))
+        frees = command[OPERATION] == DESTROY or (kind in HOLDING_KINDS and command[OPERATION] == RELEASE)
+        frees = frees or (kind == QUEUE and command[OPERATION] in (ACK, NACK))
         room = MORE_ROOM if frees else 1
         if seq >= low + room * self.replies:
             return False

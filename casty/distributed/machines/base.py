@@ -109,6 +109,12 @@ NOT_WRITER, NOT_NEXT = range(10, 12)
 EXPIRED, NOT_LEADER, BUSY, UNKNOWN, BAD, STALE, WITHDRAWN, TOO_LARGE, FULL = range(16, 25)
 """What a slot or its host answers instead; no structure ever does."""
 
+CODE, VALUE = 0, 1
+"""Where a reply has its status, and what comes with it, if it is one value."""
+
+OPERATION = 0
+"""Where a command, and a query, has its operation."""
+
 DESTROY = 0
 """The one operation that every kind has; the others are numbered from 1 in the structure's own file."""
 

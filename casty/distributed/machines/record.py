@@ -50,6 +50,16 @@ RECORDED, BEGIN, RESTORE, NOTE, FORGET = range(64, 69)
 """Operations of every kind that has a record; those of the structures are below. RECORDED wraps one of these."""
 
 TAIL, STATE = 65, 66
+
+JOURNAL, MARK, WRAPPED = 1, 2, 3
+"""Fields of a command on record: in which journal, up to which number that has all, and for `RECORDED` the command."""
+
+LIFE, CHANGES = 2, 4
+"""Fields of `BEGIN`, `FORGET` and `RESTORE`: in which life of the entity; and of `RESTORE`, what to do again."""
+
+WRAPPED_QUERY, AT_MOST = 2, 2
+"""Fields of a query `RECORDED`: the query itself; and of `STATE`: how large the state may be."""
+
 """Queries of the same kinds, beside RECORDED."""
 
 KEPT_KINDS = (COUNTER, MAP, SET, QUEUE, FENCE)

@@ -314,7 +314,12 @@ class Leaving:
         for key in IDS[1:]:
             self.failure_detector.answered(key, 0)
         self.duties = SlotDuties(
-            self.host, self.clock, self.failure_detector, Settings(), lambda slot: 0, may_transfer=may_transfer
+            self.host,
+            self.clock,
+            self.failure_detector,
+            Settings(),
+            lambda slot: 0,
+            may_transfer=may_transfer,
         )
 
 
