@@ -162,7 +162,7 @@ class Topology:
     @property
     def shared_slots(self) -> int:
         """How many slots are of all nodes: those of structures, and of regions without a role."""
-        return min(self.pools.values(), default=len(self.slots))
+        return min(self.pools.values()) if self.pools else len(self.slots)
 
     def slot_of_shard(self, shard_type: str, shard: int) -> int:
         """Return the slot of a shard of a region: one of those of its role, where it is limited to one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from casty.cluster.sessions.core import effects as out
@@ -30,6 +30,7 @@ __all__ = ["Driver"]
 
 ATTEMPT_BYTES = 16
 _GIVEN = CallState.GIVEN
+_NOTHING: Iterator[inputs.Input] = iter(())
 
 
 class Driver:
@@ -93,25 +94,28 @@ class Driver:
 
     # -- steps
 
-    def step(self, one: inputs.Input) -> None:
-        """Give the core an input and perform what comes of it; one that comes meanwhile waits for its turn."""
+    def step(self, one: inputs.Input, others: Iterator[inputs.Input] = _NOTHING) -> None:
+        """Give the core an input, then the others, and perform what comes of each.
+
+        What comes meanwhile waits for its turn, which is before the next of the others.
+        """
         queue = self._queue
         if self._is_stepping:
             queue.append(one)
+            queue.extend(others)
             return
         self._is_stepping = True
-        performers, core = self._performers, self.core
+        performers, core, now = self._performers, self.core, self._clock.now
         effects: list[out.Effect] = []
         at = 0
+        following: inputs.Input | None = one
         try:
-            while True:
-                effects, at = core.step(self._clock.now(), one), 0
+            while following is not None:
+                effects, at = core.step(now(), following), 0
                 for effect in effects:
                     at += 1
                     performers[type(effect)](effect)
-                if not queue:
-                    return
-                one = queue.popleft()
+                following = queue.popleft() if queue else next(others, None)
         except BaseException:
             # A frame that no link takes is no reason to forget who waits, or the next alarm.
             self._perform_rest(effects, at)
@@ -206,13 +210,10 @@ class Driver:
         items: Any = unpack(body)
         if not isinstance(items, list):
             raise RemoteProtocolError("reply frame: expected a list")
-        step = self.step
-        for item in items:
-            if not isinstance(item, list) or len(item) != 2 or type(item[0]) is not int:
-                raise RemoteProtocolError("reply: expected [call id, reply]")
-            if not isinstance(item[1], list) or not item[1]:
-                raise RemoteProtocolError("reply: expected a status first")
-            step(inputs.new_replied(item))
+        replies = _replies(items)
+        first = next(replies, None)
+        if first is not None:
+            self.step(first, replies)
 
     def on_keepalive_ack(self, body: bytes) -> None:
         """Take the acknowledgement of a keep-alive."""
@@ -264,3 +265,13 @@ class Driver:
         """End every call and session here and now; the slots expire the sessions."""
         self.step(inputs.EndCalls(len(self.core.table.calls)))
         self.step(inputs.EndSessions(is_told=False))
+
+
+def _replies(items: list[Any]) -> Iterator[inputs.Replied]:
+    """Yield what a reply frame has, each checked when it is asked for: what is before a malformed one counts."""
+    for item in items:
+        if not isinstance(item, list) or len(item) != 2 or type(item[0]) is not int:
+            raise RemoteProtocolError("reply: expected [call id, reply]")
+        if not isinstance(item[1], list) or not item[1]:
+            raise RemoteProtocolError("reply: expected a status first")
+        yield inputs.new_replied(item)

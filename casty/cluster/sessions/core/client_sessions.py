@@ -94,8 +94,8 @@ class CallSessions:
     """
 
     __slots__ = (
-        "_attempt", "_cluster_id", "_gateway_id", "_is_set", "_keep_alive", "_left", "_max_bytes", "_openings", "_step",
-        "_table", "_window", "lost", "sessions_by_slot", "ttl_ms",
+        "_attempt", "_gateway_id", "_is_set", "_keep_alive", "_left", "_max_bytes", "_openings", "_step", "_table",
+        "_window", "cluster_id", "lost", "sessions_by_slot", "ttl_ms",
     )  # fmt: skip
 
     def __init__(
@@ -114,7 +114,7 @@ class CallSessions:
         self._attempt = attempt
         self._gateway_id = gateway_id[:MAX_NAME_BYTES]
         self.limited(settings.max_value_bytes, settings.max_window_replies)
-        self._cluster_id = ""
+        self.cluster_id = ""
         """The generation of which all sessions are; empty until a topology came."""
         self.ttl_ms = 0
         """How long a session lives without being heard of; 0 for what is usual in the cluster."""
@@ -136,12 +136,12 @@ class CallSessions:
 
     def enter(self, topology: Topology) -> None:
         """See that no session of another cluster generation is used."""
-        if topology.cluster_id == self._cluster_id:
+        if topology.cluster_id == self.cluster_id:
             return
-        if self._cluster_id:
+        if self.cluster_id:
             for session in list(self.sessions_by_slot.values()):
                 self.lose(session, OTHER_GENERATION)
-        self._cluster_id = topology.cluster_id
+        self.cluster_id = topology.cluster_id
 
     def follow(self, topology: Topology) -> None:
         """See that no session of an earlier epoch of its slot is used."""
@@ -153,19 +153,18 @@ class CallSessions:
         """Whether that session is the one in use in its slot."""
         return self.sessions_by_slot.get(session.slot) is session
 
-    def is_of_former_epoch(self, call: Call, topology: Topology) -> bool:
+    def is_of_former_epoch(self, call: Call, epoch: int) -> bool:
         """Whether the call is of an earlier epoch of its slot, where its number may be somebody else's by now."""
         session = call.session
-        if session is None or session.epoch == topology.epoch_of(call.slot):
+        if session is None or session.epoch == epoch:
             return False
         self.lose(session, ANEW)
         self.resolve(call)
         return call.session is session
 
-    def number(self, call: Call, topology: Topology) -> Numbering:
-        """Give a command its number and bytes, or say why it has none."""
+    def number(self, call: Call, epoch: int) -> Numbering:
+        """Give a command its number and bytes in this epoch of its slot, or say why it has none."""
         session = self.sessions_by_slot.get(call.slot)
-        epoch = topology.epoch_of(call.slot)
         if session is not None and session.epoch != epoch:
             self.lose(session, ANEW)
             session = None
@@ -190,9 +189,9 @@ class CallSessions:
             self._table.number(call)
             session.waiting[call.seq] = call.entity
         session.used_ns = now_ns
-        call.payload = call.entry(session)
+        payload = call.payload = call.entry(session)
         most_bytes = self._max_bytes
-        if len(call.payload) > most_bytes and len(call.payload) > most_bytes + wrapper_bytes(call.command):
+        if len(payload) > most_bytes and len(payload) > most_bytes + wrapper_bytes(call.command):
             self._table.end(call)
             session.waiting.pop(call.seq, None)
             session.answered(call.seq)
@@ -244,7 +243,7 @@ class CallSessions:
 
     def is_full(self, session: ClientSession) -> bool:
         """Whether the slot, or a keep-alive, would have to name too many numbers."""
-        return session.outstanding + len(session.abandoned) >= self._window
+        return session.next_seq - session.ack_watermark + len(session.abandoned) >= self._window
 
     def on_expired(self, call: Call) -> bool:
         """The session was gone before this attempt; other first attempts hear the same, each by itself.

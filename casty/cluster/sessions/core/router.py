@@ -100,29 +100,31 @@ class CallRouter:
         if topology is None:
             self._await_topology(call)
             return
-        sessions = self._sessions
-        sessions.enter(topology)
-        if call.slot < 0:
-            call.slot = slot_of(call.entity[0], call.entity[1], topology.shared_slots)
+        sessions, slot = self._sessions, call.slot
+        if topology.cluster_id != sessions.cluster_id:
+            sessions.enter(topology)
+        if slot < 0:
+            slot = call.slot = slot_of(call.entity[0], call.entity[1], topology.shared_slots)
         self._table.index_by_slot(call)
         if sessions.lost and not sessions.resolve(call):
             return
-        if sessions.is_of_former_epoch(call, topology):
+        epoch = topology.epoch_of(slot)
+        if call.session is not None and sessions.is_of_former_epoch(call, epoch):
             if call.state is not CallState.DONE:
                 self.conclude(call, [EXPIRED])
             return
         if call.operation == OP_WRITE and not call.payload:
-            numbering = sessions.number(call, topology)
+            numbering = sessions.number(call, epoch)
             if numbering is not _TAKEN:
                 self._not_numbered(call, numbering)
                 return
-        leader = topology.leader_of(call.slot)
+        leader = topology.leaders.leader_of(slot)
         if leader is None:
             self._table.park(call)
         elif self._surroundings.is_linked(leader):
-            self._send(call, leader, leader, topology.epoch_of(call.slot), call.operation)
+            self._send(call, leader, leader, epoch, call.operation)
         elif (way := self._relay_paths.around(leader)) is not None:
-            self._send(call, way, leader, topology.epoch_of(call.slot), call.operation | RELAY)
+            self._send(call, way, leader, epoch, call.operation | RELAY)
         else:
             self._table.park(call)
 

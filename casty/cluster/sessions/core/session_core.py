@@ -48,7 +48,7 @@ from casty.distributed.machines.base import (
     UNKNOWN,
     Reply,
 )
-from casty.errors import CastyError, NotStarted, Overloaded, RemoteProtocolError
+from casty.errors import NotStarted, Overloaded, RemoteProtocolError
 from casty.wire.pack import pack
 
 __all__ = ["SessionCore"]
@@ -154,20 +154,17 @@ class SessionCore:
     # -- calls of the owner
 
     def _begin(self, one: inputs.Begin) -> None:
-        refusal = self._refusal()
-        if refusal is not None:
-            self._router.fail(one.call, refusal)
-            return
-        self.table.add(one.call)
-        self._router.dispatch(one.call)
-
-    def _refusal(self) -> CastyError | None:
+        call = one.call
         if self._is_closed:
-            return NotStarted("the gateway is closed; use it inside `async with`")
-        refusal = self._surroundings.refusal()
-        if refusal is None and self.table.parked_count >= MAX_PARKED:
-            return Overloaded(f"{MAX_PARKED} calls wait for a route already; see what the cluster lacks")
-        return refusal
+            self._router.fail(call, NotStarted("the gateway is closed; use it inside `async with`"))
+        elif (refusal := self._surroundings.refusal()) is not None:
+            self._router.fail(call, refusal)
+        elif self.table.parked_count >= MAX_PARKED:
+            text = f"{MAX_PARKED} calls wait for a route already; see what the cluster lacks"
+            self._router.fail(call, Overloaded(text))
+        else:
+            self.table.add(call)
+            self._router.dispatch(call)
 
     def _give_up(self, one: inputs.GiveUp) -> None:
         self._router.give_up(one.call)
@@ -214,7 +211,9 @@ class SessionCore:
             self.table.served(call.slot)
         if call.purpose is not _OWNER and self._on_own(call, reply):
             return
-        if status == QUEUED:
+        if status == OK:
+            self._router.conclude(call, reply)
+        elif status == QUEUED:
             self._on_queued(call)
         elif status in (NOT_LEADER, BUSY, UNKNOWN) or (status == FULL and call.was_in_doubt):
             # Without memory only what is new is refused: what an earlier attempt did may still be answered.
