@@ -29,15 +29,24 @@ class Module:
         return self.path.partition("/")[0]
 
 
-@cache
 def modules(*folders: str) -> tuple[Module, ...]:
     """Return the Python files below the folders."""
+    return tuple(module for folder in folders or FOLDERS for module in _below(folder))
+
+
+@cache
+def _below(folder: str) -> tuple[Module, ...]:
     found = []
-    for folder in folders or FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            text = path.read_text()
-            found.append(Module(path.relative_to(ROOT).as_posix(), text, ast.parse(text)))
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        text = path.read_text()
+        found.append(Module(path.relative_to(ROOT).as_posix(), text, ast.parse(text)))
     return tuple(found)
+
+
+def forget() -> None:
+    """Let go of all that was parsed: millions of objects, which every full collection would look at."""
+    _below.cache_clear()
+    texts.cache_clear()
 
 
 @cache

@@ -20,7 +20,7 @@ OTHERWISE: dict[str, int] = {
     "casty/cluster/node/change_log.py": 2,  # MOST_LINES a second, each escaped
     "casty/cluster/multiraft/host.py": 3,  # once a replica, and once for all of them when the disk fails
     "casty/cluster/node/disk.py": 2,  # this node's own disk, at its start and once a replica
-    "casty/cluster/node/node.py": 2,  # this node's own clock at its start; who it waits for, each 5 s, escaped
+    "casty/cluster/node/joining.py": 2,  # this node's own clock at its start; who it waits for, each 5 s, escaped
     "casty/cluster/slots/node_memory.py": 2,  # when the budget fills, or is open again
     "casty/cluster/node/address_check.py": 4,  # this node's own addresses, at its start
     "casty/cluster/actors/region_host.py": 1,  # once a hand-over of a slot, and escaped
