@@ -16,7 +16,7 @@ BASE := $(VENV)/.base-$(VERSION)
 RUNTIME := $(VENV)/.runtime-$(VERSION)
 DEV := $(VENV)/.dev-$(VERSION)
 
-.PHONY: demo test check format sim chaos fuzz nightly bench clean help
+.PHONY: demo test check check-style check-mypy check-pyright check-tidy format sim chaos fuzz nightly bench clean help
 
 help:
 	@echo "make demo | test | check | format | sim SEEDS=0:500 | chaos SECONDS=60 | fuzz COUNT=20000 SEED=0 | nightly | bench | clean"
@@ -30,12 +30,21 @@ test: $(DEV)
 	$(BIN)/python -m pytest -m live -n 0 || status=1; \
 	exit $$status
 
-check: $(DEV)
+# Parts that may run beside each other, as in `make --jobs=2 check`.
+check: check-style check-mypy check-pyright check-tidy
+
+check-style: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+check-mypy: $(DEV)
+	$(BIN)/mypy
+
+check-pyright: $(DEV)
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+check-tidy: $(DEV)
 	$(BIN)/python -m pytest tests/tidy -q -n 0
 
 format: $(DEV)
