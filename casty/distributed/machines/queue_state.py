@@ -353,6 +353,7 @@ class Items:
         for table in (self.getters, self.putters, self.fresh, self.returned, self.dead, self.reserved):
             table.clear()
         self.exists, self.next, self.life = False, FIRST, 0
+        self.fix(None, None)  # also where something is left of it: settings end with the queue
         self.size_bytes = sum(ITEM_BYTES + len(revoked.data) for revoked in self.revoked.values())
         return self.tell()
 
