@@ -112,7 +112,9 @@ def _names_of_all(sound: Any) -> Any:
     return pages
 
 
-async def _nothing_restored(_maps: Any, _is_key: bool, _prefix: bytes, _cluster: Any, _timeout_s: Any) -> None:
+async def _nothing_restored(
+    _maps: Any, _is_key: bool, _prefix: bytes, _cluster: Any, _timeout_s: Any
+) -> None:
     """Who watches hears of what the cluster has."""
 
 
