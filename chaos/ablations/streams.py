@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from casty.actor.streams.behaviors import _Consumer
 from casty.actor.streams.consuming import Consuming
 from casty.actor.streams.messages import StreamClose, StreamElements
 from casty.actor.streams.producing import Producing
@@ -82,7 +83,17 @@ async def _put_without_waiting(feed: Any, element: object) -> None:
         feed.call()
 
 
+def _only_ticked(consumer: Any) -> None:
+    """What the reader called and nobody heard is not looked for."""
+    consumer._say(consumer._stream.tick())
+
+
 STREAMS = (
+    shown(
+        Planted("stream-call-unheard", "streams", "actors", _Consumer, "_ticked", _only_ticked),
+        "tests/unit/actor/test_stream_mailboxes.py"
+        "::test_a_stream_goes_on_though_what_its_user_said_once_found_no_room",
+    ),
     shown(Planted("stream-gap-unseen", "streams", "actors", Consuming, "came", _gap_unseen), _SWEEP),
     shown(
         Planted("stream-end-believed", "streams", "actors", Consuming, "ending", _end_believed),
