@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ..world.process import Process
     from ..world.world import World
+    from .flows import Flow
 
 __all__ = ["AS_PLANNED", "Do", "Population", "Recorder", "actors_of"]
 
@@ -89,6 +90,8 @@ class Population:
         self.watches = Watches(recorder.world, self.lives, settings, checks.report)
         self.stuck: dict[tuple[str, int], list[asyncio.Event]] = {}
         self.is_calm = False
+        self.flows: list[Flow] = []
+        """All streams that were begun."""
 
     def hosted(self, process: Process, value: object) -> None:
         """A node or client runs: hear of the ends of its actors."""
