@@ -146,12 +146,12 @@ class JournalStore:
             raise PersistRefused(EncodingError(str(error))) from error
 
     async def _typed(self, work: Awaitable[T]) -> T:
-        """Return what the journal does; it is the user's, and so is what it raises."""
+        """Return what the journal does; whatever it raises is a `JournalError`, or says that it cannot encode."""
         try:
             return await work
         except (JournalError, EncodingError):
             raise
-        except Exception as error:
+        except Exception as error:  # the journal is the user's, and so is what it raises
             raise JournalError(
                 f"journal {shown(self._journal)}: {type(error).__qualname__}: {shown(str(error), 300)}"
             ) from error
