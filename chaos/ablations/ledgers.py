@@ -249,7 +249,7 @@ LEDGERS = (
         f"{_CLUSTER}::test_a_client_cannot_write_a_log",
     ),
     shown(
-        Planted("full-and-in-doubt", "writes in doubt", ENTITIES, entity_log, "OVERLOADED", -1),
+        Planted("full-and-in-doubt", "writes in doubt", ENTITIES, entity_log, "OVERLOADED", -1, True),
         "tests/unit/cluster/actors/test_entity_log.py"
         "::test_a_write_in_doubt_that_finds_the_log_full_is_refused_and_not_repeated_for_ever",
     ),

@@ -144,7 +144,7 @@ RECORDED_BUGS = (
         f"{_JOURNALED}::test_tokens_grow_though_the_wall_clock_went_back",
     ),
     shown(
-        Planted("confirmed-by-the-next", "one cluster", JOURNAL, JournaledPort, "_check_still", _nobody_asks),
+        Planted("confirmed-by-the-next", "one cluster", JOURNAL, JournaledPort, "_check_still", _nobody_asks, True),
         "tests/cluster/test_journaled_queues.py::test_what_a_lost_cluster_answered_is_not_confirmed_by_the_next_one",
     ),
     shown(

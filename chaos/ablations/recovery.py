@@ -131,7 +131,7 @@ RECOVERY = (
     ),
     shown(
         Planted("reserved-for-nobody", "closed for one time to live", DURABLE, renewal, "_take_reservations",
-                _free_at_once),
+                _free_at_once, True),
         f"{_UNIT}/test_renewal.py"
         "::test_a_reserved_item_is_free_when_nobody_can_believe_in_its_reservation_any_more",
     ),
