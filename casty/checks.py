@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import ceil
 from operator import index
 from typing import SupportsFloat, cast
 
 __all__ = [
     "check_callable", "check_count", "check_integer", "check_name", "check_seconds", "check_text", "check_timeout",
-    "check_ttl", "shown",
+    "check_ttl", "milliseconds_of", "shown",
 ]  # fmt: skip
 
 LARGE_BITS = 1_000
@@ -21,6 +22,9 @@ SHORTEST_TTL_S = 0.001
 
 LONGEST_S = 1e30
 """More is not finite in nanoseconds, or soon."""
+
+LONGEST_AGREED_S = 2.0**53
+"""Of a time that others have to keep as well, in milliseconds: 285 million years."""
 
 
 def shown(value: object, most: int = 100) -> str:
@@ -146,9 +150,22 @@ def check_ttl(seconds: object) -> float:
     """Return a time to live in seconds; `TypeError` or `ValueError` unless it is at least a millisecond."""
     _check_seconds(seconds, " or None", ", or None for the cluster's own", "session_ttl_s")
     ttl_s = float(cast(SupportsFloat, seconds))
-    if ttl_s < SHORTEST_TTL_S:
-        raise ValueError(f"session_ttl_s: expected at least {SHORTEST_TTL_S} s, found {shown(seconds)}")
+    if not SHORTEST_TTL_S <= ttl_s <= LONGEST_AGREED_S:
+        raise ValueError(
+            f"session_ttl_s: expected {SHORTEST_TTL_S} to {LONGEST_AGREED_S:.0f} s, found {shown(seconds)}"
+        )
     return ttl_s
+
+
+def milliseconds_of(seconds: object, what: str) -> int:
+    """Return a time that others keep in milliseconds, no less; `TypeError` or `ValueError` unless it is above 0."""
+    check_seconds(seconds, what)
+    time_s = float(cast(SupportsFloat, seconds))
+    if not 0 < time_s <= LONGEST_AGREED_S:
+        raise ValueError(
+            f"{what}: expected seconds above 0 and up to {LONGEST_AGREED_S:.0f}, found {shown(seconds)}"
+        )
+    return ceil(time_s * 1000)
 
 
 def _check_seconds(seconds: object, kind: str, advice: str, what: str = "timeout") -> None:

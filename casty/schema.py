@@ -22,7 +22,7 @@ from casty.limits import MAX_BYTES, MAX_ITEMS
 
 __all__ = [
     "Case", "Data", "Fields", "Integer", "Maybe", "Number", "OneOf", "Row", "Rows", "Rule", "Tagged", "Test", "Text",
-    "UpTo", "compiled", "flaw", "utf8_length",
+    "compiled", "flaw", "utf8_length",
 ]  # fmt: skip
 
 Test = Callable[[Any], bool]
@@ -190,40 +190,10 @@ class Case(NamedTuple):
         return f"what field {self.field} asks for, of {sorted(self.rules)}"
 
 
-class UpTo(NamedTuple):
-    """A number that is at most what another field is, and at most `high` where that one is None."""
-
-    field: int
-    low: int
-    high: int
-
-    @property
-    def types(self) -> tuple[type, ...]:
-        """See `Rule`."""
-        return (int,)
-
-    def given(self, row: Sequence[Any]) -> Rule:
-        """See `Case.given`."""
-        return Number(self.low, self.high if row[self.field] is None else min(row[self.field], self.high))
-
-    def test_in(self, at: int) -> Test:
-        """See `Case.test_in`."""
-        field, low, high = self
-
-        def test(row: Any) -> bool:
-            most = row[field]
-            return low <= row[at] <= high and (most is None or row[at] <= most)
-
-        return test
-
-    def __str__(self) -> str:
-        return f"a number from {self.low} to field {self.field}"
-
-
 class Row(NamedTuple):
-    """A list of so many fields; those of a `Case` or an `UpTo` look at other fields."""
+    """A list of so many fields; those of a `Case` look at other fields."""
 
-    rules: tuple[Rule | Case | UpTo, ...]
+    rules: tuple[Rule | Case, ...]
 
     @property
     def types(self) -> tuple[type, ...]:
@@ -234,7 +204,7 @@ class Row(NamedTuple):
         """See `Rule`."""
         tests, rows = list[tuple[int, Test]](), list[Test]()
         for at, rule in enumerate(self.rules):
-            if isinstance(rule, (Case, UpTo)):
+            if isinstance(rule, Case):
                 rows.append(rule.test_in(at))
                 tests.append((at, _type_test(rule.types)))
             else:
@@ -319,7 +289,7 @@ class Tagged(NamedTuple):
         rules = self.rows[tag].rules
         if not rules:
             return lambda row: len(row) == 1
-        if len(rules) == 1 and not isinstance(rules[0], (Case, UpTo)):
+        if len(rules) == 1 and not isinstance(rules[0], Case):
             only = rules[0].test()
             return lambda row: len(row) == 2 and only(row[1])
         return self.row(tag).test()
@@ -420,11 +390,11 @@ def flaw(rule: Rule, value: Any, what: str) -> str | None:
 def _row_flaw(row: Row, value: Any, what: str) -> str | None:
     """Of the first field that does not fit; one that depends on others comes after all of them."""
     fields = list(enumerate(row.rules))
-    alone = [(at, rule) for at, rule in fields if not isinstance(rule, (Case, UpTo))]
+    alone = [(at, rule) for at, rule in fields if not isinstance(rule, Case)]
     found = _first(flaw(rule, value[at], f"{what}, field {at}") for at, rule in alone)
     if found is not None:
         return found
-    given = [(at, rule.given(value)) for at, rule in fields if isinstance(rule, (Case, UpTo))]
+    given = [(at, rule.given(value)) for at, rule in fields if isinstance(rule, Case)]
     return _first(flaw(rule, value[at], f"{what}, field {at}") for at, rule in given)
 
 

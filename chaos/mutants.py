@@ -20,7 +20,6 @@ from casty.schema import (
     Rule,
     Tagged,
     Text,
-    UpTo,
 )
 from casty.wire.pack import pack
 
@@ -98,11 +97,9 @@ class Mutants:
                 raise AssertionError(rule)
 
     def _row(self, row: Row) -> list[Any]:
-        values: list[Any] = [
-            None if isinstance(rule, (Case, UpTo)) else self.fitting(rule) for rule in row.rules
-        ]
+        values: list[Any] = [None if isinstance(rule, Case) else self.fitting(rule) for rule in row.rules]
         for at, rule in enumerate(row.rules):
-            if isinstance(rule, (Case, UpTo)):
+            if isinstance(rule, Case):
                 values[at] = self.fitting(rule.given(values))
         return values
 
@@ -194,7 +191,7 @@ def _inner(rule: Rule, value: list[Any], at: int) -> Rule:
     if not isinstance(rule, Row) or at >= len(rule.rules):
         return _ANY
     inner = rule.rules[at]
-    if isinstance(inner, (Case, UpTo)):
+    if isinstance(inner, Case):
         try:
             return inner.given(value)
         except (TypeError, IndexError):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Sequence
+from typing import Protocol, TypeVar
 
 from casty import runtime
+from casty.checks import shown
 from casty.errors import CastyError, EncodingError, JournalConflict, JournalError, MessageTooLarge
 from casty.journal.base import EventJournal, Snapshot
 from casty.wire.codec import default_codec
@@ -23,6 +24,8 @@ PAUSE_S = 0.1
 
 MAX_BATCH = 1_000
 """Events of one `persist`."""
+
+T = TypeVar("T")
 
 
 class PersistRefused(Exception):
@@ -105,12 +108,12 @@ class JournalStore:
 
     async def open(self) -> tuple[int, object]:
         """See `EventStore.open`. Nobody is fenced: whoever is stale hears so with its next event."""
-        snapshot = await self._journal.load_snapshot(self._entity_id)
+        snapshot = await self._typed(self._journal.load_snapshot(self._entity_id))
         return (0, None) if snapshot is None else (snapshot.sequence_nr, snapshot.state)
 
     async def events_after(self, number: int) -> Sequence[object]:
         """See `EventStore.events_after`."""
-        rows = await self._journal.load(self._entity_id, number + 1, limit=PAGE)
+        rows = await self._typed(self._journal.load(self._entity_id, number + 1, limit=PAGE))
         if rows and rows[0].sequence_nr != number + 1:
             raise JournalError(
                 f"journal: expected event {number + 1} of {self._entity_id!r}, found {rows[0].sequence_nr}: events are "
@@ -124,7 +127,7 @@ class JournalStore:
         clock = runtime.current().clock
         for attempt in range(ATTEMPTS):
             try:
-                await self._journal.persist(self._entity_id, events, expected)
+                await self._typed(self._journal.persist(self._entity_id, events, expected))
                 return
             except JournalConflict:
                 raise
@@ -138,9 +141,20 @@ class JournalStore:
     async def save_snapshot(self, number: int, state: object) -> None:
         """See `EventStore.save_snapshot`."""
         try:
-            await self._journal.save_snapshot(self._entity_id, Snapshot(number, state))
+            await self._typed(self._journal.save_snapshot(self._entity_id, Snapshot(number, state)))
         except EncodingError as error:
             raise PersistRefused(EncodingError(str(error))) from error
+
+    async def _typed(self, work: Awaitable[T]) -> T:
+        """Return what the journal does; whatever it raises is a `JournalError`, or says that it cannot encode."""
+        try:
+            return await work
+        except (JournalError, EncodingError):
+            raise
+        except Exception as error:  # the journal is the user's, and so is what it raises
+            raise JournalError(
+                f"journal {shown(self._journal)}: {type(error).__qualname__}: {shown(str(error), 300)}"
+            ) from error
 
     def copy(self, state: object) -> object:
         """See `EventStore.copy`."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from types import EllipsisType
 from typing import Any, Generic, TypeVar, cast
 
-from casty.checks import check_count, check_seconds, check_timeout
+from casty.checks import check_count, check_timeout, milliseconds_of
 from casty.distributed.dead_letters import DeadLetters
 from casty.distributed.handle import Deadline, Handle
 from casty.distributed.machines.base import OK, OVERLOADED, QUEUE, Command, Reply
@@ -238,8 +238,8 @@ class Queue(Handle, Generic[V]):
     async def _reserve(
         self, visibility_s: float, timeout_s: float | None, *, may_wait: bool
     ) -> Reservation[V] | None:
-        check_seconds(visibility_s, "visibility_s")
-        command = [RESERVE, max(1, round(visibility_s * 1000)), may_wait, *self._settings]
+        visibility_ms = milliseconds_of(visibility_s, "visibility_s")
+        command = [RESERVE, visibility_ms, may_wait, *self._settings]
         port = self._port
         reply, grant = await port.wait(QUEUE, self._entity, command, timeout_s=timeout_s)
         if reply[0] != OK:

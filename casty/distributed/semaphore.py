@@ -7,7 +7,7 @@ from typing import Any
 from casty.checks import check_count, shown
 from casty.distributed.holder import Holder
 from casty.distributed.holds import Hold
-from casty.distributed.machines.base import MISMATCH, SEMAPHORE, Reply
+from casty.distributed.machines.base import MISMATCH, OK, SEMAPHORE, Reply
 from casty.distributed.machines.semaphore import ACQUIRE, AVAILABLE, RESIZE, TRY_ACQUIRE
 from casty.distributed.port import EntityGateway, RegionRef
 from casty.errors import Mismatch
@@ -105,9 +105,8 @@ class Semaphore(Holder):
         return await self._acquire(TRY_ACQUIRE, n) is not None
 
     async def _acquire(self, operation: int, n: int) -> Hold | None:
+        # How many there are at most says the slot: others may have resized it.
         count = check_count("n", n, 1, MAX_NUMBER)
-        if self._permits is not None and count > self._permits:
-            raise ValueError(_too_many(self._what, self._permits, count))
         return await self._request([operation, self._permits, count], self._timeout_s, count)
 
     async def release(self) -> bool:
@@ -138,7 +137,8 @@ class Semaphore(Holder):
         Nothing is revoked: where more is held than there is now, nothing is granted until enough was given back.
         Whoever waits for more than there will be is told so with `Mismatch`. Where there are more, those who wait first
         are granted at once. Instances go on that were made with the number of the creation or with the new one; any
-        other number is a `Mismatch`, which names the present one. This instance's own becomes the new one.
+        other number is a `Mismatch`, which names the present one. This instance goes on whatever others make of it: its
+        own number becomes that of the creation.
 
         A semaphore with another number than it was created with stays until `destroy()`, also when nobody holds or
         waits any more.
@@ -163,9 +163,15 @@ class Semaphore(Holder):
             The deadline passed after it was sent; it happened once or not at all.
         """
         count = check_count("permits", permits, 1, MAX_NUMBER)
-        before: int = await self._command([RESIZE, self._permits, count])
-        self._permits = None if self._permits is None else count
-        return before
+        reply = await self._port.command(
+            SEMAPHORE, self._entity, [RESIZE, self._permits, count], timeout_s=self._timeout_s
+        )
+        if reply[0] != OK:
+            self._refused(reply)
+        _, before, founded = reply
+        # The number of the creation counts as long as it lives; any other one may be resized away.
+        self._permits = None if self._permits is None else founded
+        return int(before)
 
     async def __aenter__(self) -> Semaphore:
         """Acquire one permit; as for `Lock`, the body is cancelled with `LockLost` when it ends early."""

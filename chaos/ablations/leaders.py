@@ -13,6 +13,7 @@ from casty.distributed.machines.election import ElectionLine, ElectionStructure
 from casty.distributed.machines.rw_lock import READ, WHOLE, RwLockStructure
 from casty.distributed.machines.semaphore import SemaphoreStructure
 from casty.distributed.machines.wait_queue import WaitQueue
+from casty.distributed.semaphore import Semaphore
 
 from .bug import Planted, bug_in, shown
 
@@ -37,7 +38,7 @@ def _strands_waiters(_structure: Any, line: Any, permits: int) -> Decision:
     """Who waits for more permits than there are now goes on waiting, and all behind it."""
     before, line.capacity = line.capacity, permits
     effects = line.settle()
-    return Decision(line.kept(), [OK, before], effects)
+    return Decision(line.kept(), [OK, before, line.founded], effects)
 
 
 def _grants_later(right: Any) -> Any:
@@ -48,9 +49,19 @@ def _grants_later(right: Any) -> Any:
             decision: Decision = right(structure, line, permits)
             return decision
         before, line.capacity = line.capacity, permits
-        return Decision(line.kept(), [OK, before])
+        return Decision(line.kept(), [OK, before, line.founded])
 
     return resized
+
+
+def _own_to_the_last(right: Any) -> Any:
+    async def resize(semaphore: Any, permits: int) -> int:
+        """Whoever resized it goes by that number from then on."""
+        before: int = await right(semaphore, permits)
+        semaphore._permits = permits
+        return before
+
+    return resize
 
 
 def _reader_passes(right: Any) -> Any:
@@ -152,6 +163,10 @@ LEADERS = (
         True,
     ),
     bug_in("resize-grants-later", "resize", "semaphore", SemaphoreStructure, "_resized", _grants_later, True),
+    shown(
+        bug_in("resized-away", "resize", "semaphore", Semaphore, "resize", _own_to_the_last),
+        "tests/spec/test_resize.py::test_whoever_resized_it_goes_on_when_others_resize_it_again",
+    ),
     bug_in("reader-passes-writer", "fairness", "rw_lock", WaitQueue, "ask", _reader_passes),
     bug_in("writer-shares", "exclusion", "rw_lock", RwLockStructure, "decide", _writer_shares),
     Planted("watchers-not-told", "election", "election", ElectionLine, "tell", _tells_nobody),

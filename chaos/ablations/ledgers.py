@@ -10,6 +10,7 @@ from casty.actor import local
 from casty.actor.event_sourced import Life
 from casty.actor.event_store import JournalStore, PersistRefused
 from casty.actor.holding import Held
+from casty.cluster.actors import entity_log
 from casty.cluster.actors.entity_log import SlotLog
 from casty.cluster.actors.passivation import Recent
 from casty.cluster.actors.region_host import Activation, RegionHost
@@ -35,6 +36,11 @@ def _keeps_nothing(held: Any, context: Any) -> bool:
     """What a command says leaves at once."""
     del held, context
     return False
+
+
+async def _as_it_comes(_store: Any, work: Any) -> Any:
+    """What a journal raises that is no `JournalError` ends the actor."""
+    return await work
 
 
 def _drops_nothing(held: Any) -> None:
@@ -241,6 +247,15 @@ LEDGERS = (
     shown(
         Planted("events-of-clients", "nodes write logs", ENTITIES, request_handler, "may_be_of_client", _of_anybody),
         f"{_CLUSTER}::test_a_client_cannot_write_a_log",
+    ),
+    shown(
+        Planted("full-and-in-doubt", "writes in doubt", ENTITIES, entity_log, "OVERLOADED", -1, True),
+        "tests/unit/cluster/actors/test_entity_log.py"
+        "::test_a_write_in_doubt_that_finds_the_log_full_is_refused_and_not_repeated_for_ever",
+    ),
+    shown(
+        Planted("journal-raises-as-it-likes", "failing journals", ENTITIES, JournalStore, "_typed", _as_it_comes),
+        f"{_SOURCED}::test_whatever_a_journal_raises_is_a_journal_that_fails",
     ),
     shown(
         bug_in("room-for-everybody", "max_activations", ENTITIES, Recent, "makes_room", _always_room),

@@ -143,10 +143,26 @@ def _position_of_the_last(right: Any) -> Any:
     return changed
 
 
+def _settings_stay(sound: Any) -> Any:
+    def destroy(items: Any, reply: Any) -> Any:
+        """What is left of a destroyed queue keeps its settings, and the next one of that name gets them."""
+        kept = items.maxsize, items.max_deliveries
+        effects = sound(items, reply)
+        items.maxsize, items.max_deliveries = kept
+        return effects
+
+    return destroy
+
+
 _SLOT = "tests/unit/cluster/slots/test_slot_queues.py"
 _GATEWAY = "tests/unit/cluster/sessions/test_gateway_queues.py"
 
 QUEUES: tuple[Planted, ...] = (
+    shown(
+        bug_in("settings-outlive-their-queue", "settings of a queue", "queue", Items, "destroy", _settings_stay),
+        "tests/unit/distributed/machines/test_queue.py::"
+        "test_settings_end_with_the_queue_also_where_something_is_left_of_it",
+    ),
     Planted("returned-to-the-end", "order", "queue", Items, "insert", _to_the_end),
     bug_in("acked-by-anybody", "reservations are fenced", "queue", QueueStructure, "_end", _acked_by_anybody),
     Planted("never-dead", "max_deliveries", "queue", Items, "give_back", _never_dead),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.slots.records import SlotRecords
+from casty.distributed.machines.counter import ADD, CounterStructure
 from casty.distributed.machines.record import RecordStructure
 from casty.distributed.recording import tokens
 from casty.distributed.recording.gateway import JournaledPort
 from casty.distributed.recording.recorder import Recorder
+from casty.distributed.recording.whole_maps import WholeMaps
 from casty.journal.memory import InMemoryJournal
 
 from .bug import Planted, bug_in, shown
@@ -94,6 +96,36 @@ def _without_tail(sound: Any) -> Any:
     return freeze
 
 
+def _nobody_asks(_port: Any, _cluster: Any) -> None:
+    """Whichever cluster is there now confirms what a former one answered."""
+
+
+def _names_of_all(sound: Any) -> Any:
+    async def pages(maps: Any, kind: int, prefix: bytes, with_values: bool, timeout_s: Any) -> Any:
+        """Whatever has a name in the cluster or on record is a key."""
+        if not with_values:
+            yield [(name, None) for name in await maps.scan(kind, prefix, timeout_s)]
+            return
+        async for page in sound(maps, kind, prefix, with_values, timeout_s):
+            yield page
+
+    return pages
+
+
+async def _nothing_restored(
+    _maps: Any, _is_key: bool, _prefix: bytes, _cluster: Any, _timeout_s: Any
+) -> None:
+    """Who watches hears of what the cluster has."""
+
+
+async def _noted_by_nobody(_port: Any, _kind: int, _entity: bytes, _number: int) -> None:
+    """The slot is not told that the end of an entity is on record."""
+
+
+def _added_up(_counters: Any, state: int) -> list[Any]:
+    return [[ADD, state]]
+
+
 def _own_generation(_last: Any, cluster: Any) -> int:
     return int(cluster[0])
 
@@ -110,6 +142,27 @@ RECORDED_BUGS = (
     shown(
         Planted("floor-forgotten", "tokens over lives", JOURNAL, tokens, "next_floor", _own_generation),
         f"{_JOURNALED}::test_tokens_grow_though_the_wall_clock_went_back",
+    ),
+    shown(
+        Planted("confirmed-by-the-next", "one cluster", JOURNAL, JournaledPort, "_check_still", _nobody_asks, True),
+        "tests/cluster/test_journaled_queues.py::test_what_a_lost_cluster_answered_is_not_confirmed_by_the_next_one",
+    ),
+    shown(
+        bug_in("keys-of-the-deleted", "keys of a map on record", JOURNAL, WholeMaps, "pages", _names_of_all),
+        f"{_JOURNALED}::test_keys_that_were_deleted_or_ended_are_no_keys",
+    ),
+    shown(
+        Planted("ends-kept-for-ever", "records go", JOURNAL, JournaledPort, "_note", _noted_by_nobody),
+        f"{_JOURNALED}::test_nothing_is_kept_of_a_key_that_was_seen_to_have_ended",
+    ),
+    shown(
+        Planted("watched-as-it-began", "watches on record", JOURNAL, WholeMaps, "_restore", _nothing_restored),
+        f"{_JOURNALED}::test_a_watch_begins_with_what_is_on_record",
+    ),
+    shown(
+        Planted("too-long-to-restore", "restored as it was", JOURNAL, CounterStructure, "rebuild", _added_up),
+        "tests/unit/distributed/machines/test_decide.py::"
+        "test_a_counter_that_is_longer_than_any_number_of_a_call_can_be_restored",
     ),
 )  # fmt: skip
 """All of them."""

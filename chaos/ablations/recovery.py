@@ -101,6 +101,11 @@ def _never(_disk: Any, _number: int, _epoch: int) -> bool:
     return False
 
 
+def _free_at_once(_machine: Any) -> dict[int, Any]:
+    """What was reserved ends with the sessions, as locks do, and is handed out while its holder believes in it."""
+    return {}
+
+
 _LOSS = f"{_RECOVERY}::test_after_the_loss_of_two_of_three_for_good_a_lock_has_one_holder_and_tokens_grow"
 
 RECOVERY = (
@@ -123,6 +128,12 @@ RECOVERY = (
         Planted("closed-for-the-usual-time", "closed for one time to live", DURABLE, renewal, "closed_for_ms",
                 _usual_for_all),
         f"{_UNIT}/test_renewal.py::test_it_is_closed_for_as_long_as_any_client_may_believe_in_a_hold",
+    ),
+    shown(
+        Planted("reserved-for-nobody", "closed for one time to live", DURABLE, renewal, "_take_reservations",
+                _free_at_once, True),
+        f"{_UNIT}/test_renewal.py"
+        "::test_a_reserved_item_is_free_when_nobody_can_believe_in_its_reservation_any_more",
     ),
     shown(
         Planted("old-generation-goes-on", "one generation", DURABLE, Succession, "flaw", _goes_on),

@@ -49,8 +49,8 @@ def expand(scenario: str, seed: int, *, duration_s: int | None = None, do_member
     scenario
         A key of `SCENARIO_KINDS`; ``mixed`` for all of them; ``membership`` for all structures in clusters that
         change; ``memory`` for all structures while nothing but memory is short; ``actors`` for trees, watches,
-        services and entities; ``entities`` for event-sourced and volatile ones that are unloaded; ``journal`` for
-        structures on record in a journal that fails, in clusters that lose all
+        services, streams and entities; ``entities`` for event-sourced and volatile ones that are unloaded; ``journal``
+        for structures on record in a journal that fails, in clusters that lose all
         their memory; ``rogue`` for ``mixed`` with a process that sends forged frames, which else every fourth
         seed of ``mixed`` has; ``durable`` for ``mixed`` on nodes with disks, and what happens to those. Every fifth
         seed of ``mixed`` and of ``membership`` is on disks as well.

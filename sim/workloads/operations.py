@@ -14,6 +14,7 @@ from ..checks.step.introspection import inside
 from ..history import Operation
 from .actors import ask_entity, tell_entity, tell_inbox
 from .entities import ENTITY_PERFORMERS
+from .flows import FLOW_PERFORMERS
 from .leaders import LEADER_PERFORMERS
 from .ledger_calls import LEDGER_PERFORMERS
 from .maps import MAP_PERFORMERS
@@ -405,6 +406,7 @@ PERFORMERS: dict[str, Callable[[OperationContext], Awaitable[None]]] = {
     **MAP_PERFORMERS,
     **TREE_PERFORMERS,
     **ENTITY_PERFORMERS,
+    **FLOW_PERFORMERS,
     **LEADER_PERFORMERS,
     **LEDGER_PERFORMERS,
 }

@@ -61,6 +61,17 @@ class Recorder(Protocol):
         ...
 
 
+class Flowing(Protocol):
+    """A stream of the run: `flows.Flow`."""
+
+    def is_over(self) -> bool:
+        """Whether each user that lives has heard of the end."""
+        ...
+
+    def check(self) -> None:
+        """Report what does not fit together of what both sides saw."""
+
+
 class Population:
     """The actors of one run.
 
@@ -89,6 +100,8 @@ class Population:
         self.watches = Watches(recorder.world, self.lives, settings, checks.report)
         self.stuck: dict[tuple[str, int], list[asyncio.Event]] = {}
         self.is_calm = False
+        self.flows: list[Flowing] = []
+        """All streams that were begun."""
 
     def hosted(self, process: Process, value: object) -> None:
         """A node or client runs: hear of the ends of its actors."""

@@ -22,6 +22,7 @@ from ..checks.step.watches import SOON_S, Watch
 from ..checks.violation import Violation
 from ..kernel.errors import CrashedError
 from .entities import ODD_IDS, ask_odd, stop_odd
+from .flows import ENDED_WITHIN_S, unended
 from .population import Do, Population, actors_of
 from .trees import BUSY, TreeActor, grow
 
@@ -73,6 +74,7 @@ class Rest:
             self._slots_go_home,
             self._ends_told,
             self._all_linked,
+            self._flows_end,
             self._all_meet,
             self._entities_answer,
             self._all_stop,
@@ -144,6 +146,17 @@ class Rest:
         if not await self._until(lambda: not self._lives.unlinked(), within_s):
             text = f"not linked with each other after {within_s:.1f} s: {self._lives.unlinked()[:3]}"
             self._broken(_ENDS_WELL, "links", text)
+
+    # -- streams
+
+    async def _flows_end(self) -> None:
+        """Of each stream both sides that live hear of the end (46), and it is as they were told (7)."""
+        population = self._population
+        if not await self._until(lambda: not unended(population), ENDED_WITHIN_S):
+            text = f"no end was heard of within {ENDED_WITHIN_S} s: {unended(population)[:3]}"
+            self._broken(_ENDS_WELL, "streams", text)
+        for flow in population.flows:
+            flow.check()
 
     # -- everybody meets everybody
 

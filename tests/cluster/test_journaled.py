@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from casty import ClusterClient, Counter, Distributed, Queue, Settings
+from casty import ClusterClient, Counter, Dict, Distributed, Queue, Settings
+from casty.distributed.machines.base import RECORD
 from casty.errors import JournalError, NotOnRecord, OutcomeUnknown, Unavailable
+from casty.structures import MapState
 from sim import World
 from sim.world.journal import SimJournal
 
@@ -372,5 +374,76 @@ def test_bad_arguments() -> None:
         wrong: Any = object()
         with pytest.raises(TypeError, match="journal: expected an EventJournal, found <object"):
             Distributed(client, journal=wrong)
+
+    run(body)
+
+
+def test_keys_that_were_deleted_or_ended_are_no_keys() -> None:
+    async def body(recorder: RunRecorder) -> None:
+        async def keys(table: Dict[str, int]) -> tuple[list[str], int, list[tuple[str, int]]]:
+            names = table.keys()
+            found = sorted([name async for name in names])
+            return found, await table.size(), sorted([item async for item in table.items()])
+
+        users = (await recorder.user("first")).map[str, int]("users")
+        await users.put("alice", 30)
+        await users.put("bob", 40)
+        await users.put("carol", 50, ttl_s=0.5)
+        assert await users.delete("bob")
+        await asyncio.sleep(2.0)
+        expected = (["alice"], 1, [("alice", 30)])
+        assert await keys(users) == expected
+        await recorder.lose_memory()
+        users = (await recorder.user("second")).map[str, int]("users")
+        assert await keys(users) == expected, "on record there are the names of all"
+        await users.clear()
+        assert await keys(users) == ([], 0, [])
+
+    run(body)
+
+
+@pytest.mark.parametrize("is_one", [True, False])
+def test_a_watch_begins_with_what_is_on_record(is_one: bool) -> None:
+    """Also with keys that nobody has used since the cluster lost its memory, in its midst too."""
+
+    async def body(recorder: RunRecorder) -> None:
+        users = (await recorder.user("first")).map[str, int]("users")
+        for number in range(8):
+            await users.put(f"user-{number}", number)
+        await users.delete("user-7")
+        expected = {"user-3": 3} if is_one else {f"user-{number}": number for number in range(7)}
+        seen: dict[str, int] = {}
+        await recorder.lose_memory()
+        users = (await recorder.user("second")).map[str, int]("users")
+        async with users.watch("user-3") if is_one else users.watch() as events:
+            for _ in range(2):
+                covered = 0
+                while covered < (1 if is_one else SETTINGS.slots):
+                    event = await asyncio.wait_for(anext(events), 30.0)
+                    assert isinstance(event, MapState)
+                    covered += 1
+                    seen = {key: value for key, value in seen.items() if not event.covers(key)}
+                    seen.update(event.entries)
+                assert seen == expected
+                await recorder.lose_memory()
+
+    run(body)
+
+
+def test_nothing_is_kept_of_a_key_that_was_seen_to_have_ended() -> None:
+    async def body(recorder: RunRecorder) -> None:
+        def records() -> int:
+            system: Any = recorder.world.processes[recorder.world.node_names[0]].value
+            slots = system._node.requests.slots.values()
+            return sum(key[0] == RECORD for replica in slots for key in replica.machine.entities)
+
+        users = (await recorder.user("only")).map[int, int]("users")
+        for number in range(3):
+            await users.put(number, number, ttl_s=0.3)
+        await recorder.world.until(lambda: records() == 3, timeout_s=5.0)
+        await asyncio.sleep(1.0)
+        assert records() == 3, "nobody saw their ends yet"
+        assert [await users.get(0), await users.contains(1), await users.delete(2)] == [None, False, False]
+        await recorder.world.until(lambda: records() == 0, timeout_s=5.0)
 
     run(body)

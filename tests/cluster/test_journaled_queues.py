@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from casty import Queue
+from casty.distributed.recording.gateway import JournaledPort
 from casty.errors import NotOnRecord
 from tests.cluster.test_journaled import RunRecorder, run
 
@@ -92,5 +94,32 @@ def test_others_than_its_users_change_it_as_well() -> None:
         await recorder.lose_memory()
         again = (await recorder.user("second")).queue[str]("jobs")
         assert [await again.size(), await again.dead_letters.size()] == [0, 1]
+
+    run(body)
+
+
+@pytest.mark.parametrize("call", ["put", "get"])
+def test_what_a_lost_cluster_answered_is_not_confirmed_by_the_next_one(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cluster answers, and loses its memory before anything of that is on record."""
+
+    async def body(recorder: RunRecorder) -> None:
+        jobs = (await recorder.user("only")).queue[str]("jobs", timeout=60.0)
+        await jobs.put("a")
+        read, is_lost = JournaledPort.read, False
+
+        async def lose(port: JournaledPort, *question: Any, timeout_s: float | None) -> Any:
+            nonlocal is_lost
+            if not is_lost:
+                is_lost = True
+                await recorder.lose_memory()
+            return await read(port, *question, timeout_s=timeout_s)
+
+        monkeypatch.setattr(JournaledPort, "read", lose)
+        with pytest.raises(NotOnRecord, match="another one took its place"):
+            await (jobs.put("b") if call == "put" else jobs.get())
+        assert is_lost
+        assert [await jobs.dequeue(), await jobs.dequeue()] == ["a", None]
 
     run(body)

@@ -139,3 +139,18 @@ def test_members_of_a_set_come_page_by_page(run: Run) -> None:
         assert sorted([tag async for tag in tags.items()]) == added
 
     run(body)
+
+
+@pytest.mark.parametrize("visibility_s", [0, -1.0, 1e17, 2**70, float("nan"), float("inf")])
+def test_what_is_no_visibility_is_refused_at_once(run: Run, visibility_s: float) -> None:
+    async def body(place: Place) -> None:
+        jobs = (await place.client()).distributed().queue[str]("timeless")
+        await jobs.enqueue("a")
+        for reserve in (jobs.reserve, jobs.try_reserve):
+            with pytest.raises(ValueError, match="visibility_s: expected"):
+                await reserve(visibility_s)
+        longest = await jobs.reserve(visibility_s=2.0**53)
+        assert longest.held
+        assert await longest.ack() is True
+
+    run(body)

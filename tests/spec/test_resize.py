@@ -61,6 +61,27 @@ def test_the_number_of_the_creation_and_the_present_one_go_on(run: Run) -> None:
     run(body)
 
 
+def test_whoever_resized_it_goes_on_when_others_resize_it_again(run: Run) -> None:
+    async def body(place: Place) -> None:
+        d = (await place.client()).distributed()
+        first, second, other = (d.semaphore("twice", permits=1) for _ in range(3))
+        assert await first.resize(2) == 1
+        assert await second.resize(4) == 2
+        await first.acquire(3)  # its own number was 1, and then 2
+        assert await other.try_acquire(2) is False
+        assert await other.available() == 1
+        with pytest.raises(Mismatch, match="at most the 4 permits"):
+            await other.acquire(5)
+        assert await first.release() is True
+        present = d.semaphore("twice", permits=4)
+        assert await present.resize(5) == 4
+        assert await second.resize(6) == 5
+        assert await present.available() == 6
+        assert await present.destroy() is True
+
+    run(body)
+
+
 def test_who_waits_for_more_than_there_will_be_is_told(run: Run) -> None:
     async def body(place: Place) -> None:
         d = (await place.client()).distributed()

@@ -197,7 +197,7 @@ class _Producer:
             case _Own.look:
                 self._feed.looked()
             case _Own.tick:
-                stream.tick()
+                self._ticked()
             case StreamDemand() | StreamCheck():
                 self._say(stream.demanded(message))
             case StreamSubscribe():
@@ -213,6 +213,11 @@ class _Producer:
             case _:
                 return False
         return True
+
+    def _ticked(self) -> None:
+        """A second passed. Whoever called in that time may not have been heard: a full mailbox drops that, too."""
+        self._feed.looked()
+        self._stream.tick()
 
     def _subscribed(self, ctx: ActorContext[ProducerMessage], message: StreamSubscribe) -> None:
         said = self._stream.subscribed(message)
@@ -291,11 +296,9 @@ class _Consumer:
             case StreamEnding():
                 self._say(stream.ending(message))
             case _Own.look:
-                for said in self._flow.looked():
-                    self._say(said)
-                self._say(stream.more())
+                self._look()
             case _Own.tick:
-                self._say(stream.tick())
+                self._ticked()
             case Terminated():
                 self._say(stream.lost("the producer stopped, or its process is gone"))
             case GetSource(reply_to):
@@ -305,6 +308,17 @@ class _Consumer:
                 return Behaviors.unhandled()
         self._flow.wake()
         return Behaviors.stopped() if stream.is_settled and self._flow.is_drained else Behaviors.same()
+
+    def _look(self) -> None:
+        """Say what the reader wants to be said, and ask for more where that is due."""
+        for said in self._flow.looked():
+            self._say(said)
+        self._say(self._stream.more())
+
+    def _ticked(self) -> None:
+        """A second passed. What the reader called in that time may not have been heard; see `_Producer._ticked`."""
+        self._look()
+        self._say(self._stream.tick())
 
     def _say(self, asked: Asked | None) -> None:
         if asked is not None:

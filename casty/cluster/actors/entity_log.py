@@ -16,7 +16,16 @@ from casty.actor.event_store import PersistRefused, check_batch
 from casty.cluster.multiraft.proposals import BUSY, NOT_LEADER, UNKNOWN, ReplySink
 from casty.cluster.slots.schema import APPENDED
 from casty.distributed.handle import failure
-from casty.distributed.machines.base import EVENTS, NOT_NEXT, NOT_WRITER, OK, TOO_LARGE, Command, Reply
+from casty.distributed.machines.base import (
+    EVENTS,
+    NOT_NEXT,
+    NOT_WRITER,
+    OK,
+    OVERLOADED,
+    TOO_LARGE,
+    Command,
+    Reply,
+)
 from casty.distributed.machines.events import (
     APPEND,
     LOAD,
@@ -221,6 +230,10 @@ class SlotLog:
                 if reply[0] == OK:
                     return
                 refusal = self._refusal(reply)
+                if reply[0] == OVERLOADED and not is_patient:
+                    # The log itself says so, behind whatever is in doubt: that is not in it. Should it come later, it
+                    # comes under the name of a writer that is none any more, as whoever is refused reads anew.
+                    raise PersistRefused(refusal)
             if not is_in_doubt or (is_patient and not isinstance(refusal, Unavailable)):
                 raise PersistRefused(refusal)
             await self._runtime.clock.sleep(PAUSE_S)

@@ -17,14 +17,15 @@ from casty.distributed.machines.base import (
     Structure,
 )
 from casty.limits import MAX_INTEGER_BITS
-from casty.schema import Integer, Row
+from casty.schema import Data, Integer, Row
 
 __all__ = ["COUNTERS"]
 
-ADD, COMPARE_AND_SET, RESET = 1, 2, 3
+ADD, COMPARE_AND_SET, RESET, LONG = 1, 2, 3, 4
 GET = 1
 
 VALUE = Integer(MAX_INTEGER_BITS)
+"""What one call may name; a value that many calls added up may be longer."""
 
 
 class CounterStructure(Structure[int]):
@@ -38,11 +39,15 @@ class CounterStructure(Structure[int]):
         ADD: Row((VALUE,)),
         COMPARE_AND_SET: Row((VALUE, VALUE)),
         RESET: NO_FIELDS,
+        LONG: Row((Data(),)),
     }
     query_shapes: ClassVar[Shapes] = {GET: NO_FIELDS}
 
     def decide(self, state: int | None, command: Command, ctx: Context) -> Decision:
-        """ADD answers the new value, RESET the former one, COMPARE_AND_SET and DESTROY whether they did."""
+        """ADD answers the new value, RESET the former one, COMPARE_AND_SET and DESTROY whether they did.
+
+        LONG is what a history has of a value that no call can name: its bytes, the sign in the first bit.
+        """
         operation = command[0]
         value = state or 0
         if operation == ADD:
@@ -52,6 +57,8 @@ class CounterStructure(Structure[int]):
             return Decision(None, [OK, state is not None])
         if operation == RESET:
             return Decision(0, [OK, value])
+        if operation == LONG:
+            return Decision(int.from_bytes(command[1], "big", signed=True), [OK, True])
         if value != command[1]:
             return Decision(state, [OK, False])
         return Decision(command[2], [OK, True])
@@ -69,11 +76,15 @@ class CounterStructure(Structure[int]):
         if state is None:
             return bool(command[0] != DESTROY)
         most_bits = max(64, state.bit_length())
+        if command[0] == LONG:
+            return 8 * len(command[1]) > most_bits + 8
         return any(amount.bit_length() > most_bits for amount in command[1:])
 
     def rebuild(self, state: int) -> list[Command]:
         """See `Structure.rebuild`."""
-        return [[ADD, state]]
+        if state.bit_length() <= MAX_INTEGER_BITS:
+            return [[ADD, state]]
+        return [[LONG, state.to_bytes(state.bit_length() // 8 + 1, "big", signed=True)]]
 
 
 COUNTERS = CounterStructure()

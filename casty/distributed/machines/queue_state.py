@@ -305,6 +305,12 @@ class Items:
         self.owners.remove(key)
         self.insert(Item(held.number, held.data, held.deliveries - 1))
 
+    def hand_over(self, key: Key, to: Key) -> None:
+        """What a request reserved is another's reservation from now on."""
+        self.reserved[to] = self.reserved.pop(key)
+        self.owners.remove(key)
+        self.owners.add(to)
+
     def drop_revoked(self, key: Key) -> bool:
         """Forget a reservation of a destroyed queue; False if there is none."""
         revoked = self.revoked.pop(key, None)
@@ -353,6 +359,7 @@ class Items:
         for table in (self.getters, self.putters, self.fresh, self.returned, self.dead, self.reserved):
             table.clear()
         self.exists, self.next, self.life = False, FIRST, 0
+        self.fix(None, None)  # also where something is left of it: settings end with the queue
         self.size_bytes = sum(ITEM_BYTES + len(revoked.data) for revoked in self.revoked.values())
         return self.tell()
 

@@ -26,7 +26,7 @@ from casty.distributed.machines.base import (
 )
 from casty.distributed.machines.wait_queue import LineStructure, WaitQueue
 from casty.limits import MAX_NUMBER
-from casty.schema import Maybe, Number, Row, UpTo
+from casty.schema import Maybe, Number, Row
 
 __all__ = ["ACQUIRE", "AVAILABLE", "RELEASE", "RESIZE", "SEMAPHORES", "TRY_ACQUIRE"]
 
@@ -46,8 +46,8 @@ class SemaphoreStructure(LineStructure):
     name = "semaphore"
     shapes: ClassVar[Shapes] = {
         DESTROY: NO_FIELDS,
-        ACQUIRE: Row((PERMITS, UpTo(1, 1, MAX_NUMBER))),
-        TRY_ACQUIRE: Row((PERMITS, UpTo(1, 1, MAX_NUMBER))),
+        ACQUIRE: Row((PERMITS, Number(1, MAX_NUMBER))),
+        TRY_ACQUIRE: Row((PERMITS, Number(1, MAX_NUMBER))),
         RELEASE: Row((COUNT,)),
         RESIZE: Row((PERMITS, Number(1, MAX_NUMBER))),
     }
@@ -56,9 +56,10 @@ class SemaphoreStructure(LineStructure):
     def decide(self, state: WaitQueue | None, command: Command, ctx: Context) -> Decision:
         """As for a lock; ACQUIRE and TRY_ACQUIRE carry (permits, n), RELEASE the granted request's number.
 
-        RESIZE carries (permits, the new number) and answers the number before. Answers ``[MISMATCH, "permits", None,
-        None]`` when neither command nor record has their number, ``[MISMATCH, "permits", present, found]`` when both
-        have and they differ, and ``[MISMATCH, "n", present, n]`` to a request that could never be granted.
+        RESIZE carries (permits, the new number) and answers the number before, and that of the creation. Answers
+        ``[MISMATCH, "permits", None, None]`` when neither command nor record has their number, ``[MISMATCH, "permits",
+        present, found]`` when both have and they differ, and ``[MISMATCH, "n", present, n]`` to a request that could
+        never be granted.
         """
         operation = command[0]
         if operation == RELEASE:
@@ -74,7 +75,8 @@ class SemaphoreStructure(LineStructure):
         if operation == RESIZE:
             return self._resized(queue, command[2])
         if command[2] > queue.capacity:
-            return Decision(queue.kept(), [MISMATCH, "n", queue.capacity, command[2]])
+            reply: Reply = [MISMATCH, "n", queue.capacity, command[2]]
+            return Decision(queue.kept(), reply)
         return self._asked(queue, command[2], ctx, operation == ACQUIRE)
 
     def _resized(self, queue: WaitQueue, permits: int) -> Decision:
@@ -82,7 +84,7 @@ class SemaphoreStructure(LineStructure):
         before, queue.capacity = queue.capacity, permits
         for key in [key for key, share in queue.waiters.items() if share.amount > permits]:
             queue.dismissed[key] = [MISMATCH, "n", permits, queue.waiters.pop(key).amount]
-        return self._settled(queue, [OK, before])
+        return self._settled(queue, [OK, before, queue.founded])
 
     def grows(self, state: WaitQueue | None, command: Command) -> bool:
         """A request may wait or hold; a number that was changed is kept."""

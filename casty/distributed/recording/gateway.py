@@ -33,7 +33,6 @@ from casty.distributed.machines.base import (
     Command,
     Reply,
 )
-from casty.distributed.machines.map import CONTAINS, GET
 from casty.distributed.machines.queue_shapes import NACK, PUT_BACK, RESERVE, SIZE
 from casty.distributed.machines.record import (
     BEGIN,
@@ -48,16 +47,15 @@ from casty.distributed.machines.record import (
 )
 from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.machines.wait_queue import release_command
-from casty.distributed.machines.watching import WATCH
 from casty.distributed.port import Grant, Port, RegionRef
 from casty.distributed.recording.names import IDENTITY, LIFE, entities_of, journal_id, map_prefix
 from casty.distributed.recording.recorder import Journal, Recorder, within
 from casty.distributed.recording.restoring import History, parts_of
-from casty.distributed.recording.tokens import Tokens
-from casty.distributed.recording.waits import all_of, end_of, quietly, seen
+from casty.distributed.recording.tokens import Cluster, Tokens
+from casty.distributed.recording.waits import end_of, quietly, seen
+from casty.distributed.recording.whole_maps import WayOfMaps, WholeMaps
 from casty.errors import CastyError, JournalConflict, JournalError, NotOnRecord, OutcomeUnknown, Unavailable
 from casty.journal.base import EventJournal, Snapshot
-from casty.wire.pack import unpack
 
 __all__ = ["JournaledGateway", "JournaledPort"]
 
@@ -65,9 +63,6 @@ log = logging.getLogger("casty.journal")
 
 MAX_RECORDERS = 10_000
 """Entities of which this process remembers how far the journal is; what it forgot it asks for again."""
-
-READ_AT_ONCE = 64
-"""Keys of a map that are read at the same time where many are asked for."""
 
 SNAPSHOT_EVERY = 1_000
 """After so many changes of an entity a snapshot of it is kept, if it is small."""
@@ -129,6 +124,7 @@ class JournaledPort:
         self._journal = Journal(journal)
         self._identity: bytes | None = None
         self._tokens = Tokens(self._journal)
+        self._whole = WholeMaps(WayOfMaps(lambda: self._inner, self.read, self._cluster, self._listed))
         self._recorders: OrderedDict[tuple[int, bytes], Recorder] = OrderedDict()
         """The latest of each entity, at most `MAX_RECORDERS` and those that somebody waits for."""
         self._restoring: dict[tuple[int, bytes], asyncio.Task[None]] = {}
@@ -194,7 +190,11 @@ class JournaledPort:
             if reply[0] == OK:
                 recorder = self._recorder(kind, entity, reply)
                 await recorder.until(reply[-3], None, deadline)
-                return reply[:-3]
+                answer: Reply = reply[:-3]
+                if kind == MAP and answer == STRUCTURES[MAP].query(None, query):
+                    # It ended by itself, or nobody said that its end is on record.
+                    self._do_aside(self._note(kind, entity, reply[-3]))
+                return answer
             if await self._is_nowhere(kind, entity, reply, deadline):
                 return STRUCTURES[kind].query(None, query)
             if not await self._again(kind, entity, reply, deadline):
@@ -234,31 +234,24 @@ class JournaledPort:
         is_told = reply[0] == OK and len(reply) > 2
         return await self._recorded(kind, entity, command, reply, deadline) if is_told else reply
 
-    async def scan(self, kind: int, prefix: bytes, *, timeout_s: float | None) -> list[bytes]:
-        """Return the entities in the cluster and on record that begin with `prefix`; see `Port.scan`."""
-        deadline = Deadline(timeout_s)
-        await self._cluster(deadline)
-        found = dict.fromkeys(await self._inner.scan(kind, prefix, timeout_s=deadline.left_s()))
-        if kind == MAP:
-            name: Any = unpack(prefix + b"\xc0")
-            found.update(dict.fromkeys(await self._aside_within(self._listed(name[0]), deadline)))
-        return list(found)
-
     async def _wait_for_queue(
         self, kind: int, entity: bytes, command: Command, deadline: Deadline
     ) -> tuple[Reply, Grant | None]:
         """Put in, take or reserve an item: whoever is served hears of it when the journal has what that rests on.
 
-        Whose entry it was that served the request nobody says; to see where the record is now is enough.
+        Whose entry it was that served the request nobody says; to see where the record is now is enough, as long as it
+        is that of the same cluster: in a later one the answer may have been lost, and restored may be what it undid.
         """
         identity = await self._identify(deadline)
         while True:
+            cluster = await self._cluster(deadline)
             known = self._recorders.get((kind, entity))
             wrapped = [RECORDED, identity, 0 if known is None else known.recorded, list(command)]
             reply, grant = await self._inner.wait(kind, entity, wrapped, timeout_s=deadline.left_s())
             if reply[0] == OK:
                 try:
                     await self.read(kind, entity, [SIZE], timeout_s=deadline.left_s())
+                    self._check_still(cluster)
                 except CastyError as error:
                     self._undo(kind, entity, reply, grant)
                     text = f"{journal_id(kind, entity)}: what the cluster applied is not confirmed to be on record"
@@ -272,6 +265,11 @@ class JournaledPort:
             if not await self._again(kind, entity, reply, deadline):
                 return reply, grant
 
+    def _check_still(self, cluster: Cluster) -> None:
+        """Raise `JournalError` where another cluster is used by now than a call was answered by."""
+        if self._inner.cluster != cluster:
+            raise JournalError("the cluster that answered is lost, and another one took its place meanwhile")
+
     def _undo(self, kind: int, entity: bytes, reply: Reply, grant: Grant | None) -> None:
         """Nobody hears of an item that was taken or reserved: give it back."""
         if grant is not None:
@@ -279,25 +277,21 @@ class JournaledPort:
         elif kind == QUEUE and isinstance(reply[1], bytes):
             self._do_aside(self.command(kind, entity, [PUT_BACK, *reply[1:6]], timeout_s=ASIDE_S))
 
-    async def pages(
+    async def scan(self, kind: int, prefix: bytes, *, timeout_s: float | None) -> list[bytes]:
+        """Return the entities in the cluster and on record that begin with `prefix`; see `Port.scan`."""
+        return await self._whole.scan(kind, prefix, timeout_s)
+
+    def pages(
         self, kind: int, prefix: bytes, *, with_values: bool, timeout_s: float | None
     ) -> AsyncIterator[list[tuple[bytes, bytes | None]]]:
         """Go through the entities in the cluster and on record that begin with `prefix`; see `Port.pages`."""
-        names = await self.scan(kind, prefix, timeout_s=timeout_s)
-        for first in range(0, len(names), READ_AT_ONCE):
-            some = names[first : first + READ_AT_ONCE]
-            if not with_values:
-                yield [(name, None) for name in some]
-                continue
-            reads = [self.read(kind, name, [GET], timeout_s=timeout_s) for name in some]
-            # All end before the first error is raised: nothing of it outlives the call.
-            replies = [
-                reply if reply[0] == OK else _refused(kind, name, reply)
-                for name, reply in zip(some, await all_of(reads), strict=True)
-            ]
-            yield [
-                (name, reply[1]) for name, reply in zip(some, replies, strict=True) if reply[1] is not None
-            ]
+        return self._whole.pages(kind, prefix, with_values, timeout_s)
+
+    async def read_at(
+        self, slot: int | None, kind: int, prefix: bytes, query: Command, *, timeout_s: float | None
+    ) -> Reply:
+        """Answer a query about entities of a slot, from what is on record; see `Port.read_at`."""
+        return await self._whole.read_at(slot, kind, prefix, query, timeout_s)
 
     async def slot_count(self, *, timeout_s: float | None) -> int:
         """See `Port.slot_count`."""
@@ -307,20 +301,6 @@ class JournaledPort:
         """See `Port.slot_of`."""
         return self._inner.slot_of(kind, entity)
 
-    async def read_at(
-        self, slot: int | None, kind: int, prefix: bytes, query: Command, *, timeout_s: float | None
-    ) -> Reply:
-        """Answer a query about entities of a slot, from what is on record; see `Port.read_at`."""
-        reply = await self._inner.read_at(slot, kind, prefix, query, timeout_s=timeout_s)
-        if query[0] == WATCH and reply[0] == OK:
-            _, _, changes, page = reply[1]
-            told = dict.fromkeys(row[0] for row in [*changes, *([] if page is None else page[2])])
-            for first in range(0, len(told), READ_AT_ONCE):
-                some = list(told)[first : first + READ_AT_ONCE]
-                # An answer from a later moment is on record only if all before it is.
-                await all_of([self.read(kind, name, [CONTAINS], timeout_s=timeout_s) for name in some])
-        return reply
-
     async def _is_nowhere(self, kind: int, entity: bytes, reply: Reply, deadline: Deadline) -> bool:
         """Whether it was not in the cluster, by that answer, and then not on record: no life begins to say so."""
         if reply[0] != UNRECORDED or not reply[1]:
@@ -328,7 +308,11 @@ class JournaledPort:
         history = await self._aside_within(self._history(kind, entity), deadline)
         return history.state is None
 
-    async def _listed(self, name: str) -> list[bytes]:
+    async def _listed(self, name: str, deadline: Deadline) -> list[bytes]:
+        """Return all keys of a map that the journal has anything of."""
+        return await self._aside_within(self._read_names(name), deadline)
+
+    async def _read_names(self, name: str) -> list[bytes]:
         prefix, found = map_prefix(name), list[bytes]()
         page = await self._journal.entity_ids(prefix, "")
         while page:
@@ -380,7 +364,7 @@ class JournaledPort:
         except BaseException:
             self._undo(kind, entity, answer, None)
             raise
-        if command[0] == DESTROY and has_changed:
+        if command[0] == DESTROY:
             self._do_aside(self._note(kind, entity, number))
         elif has_changed and number % SNAPSHOT_EVERY == 0:
             self._do_aside(self._keep_snapshot(kind, entity))
@@ -467,7 +451,7 @@ class JournaledPort:
             except JournalConflict:
                 continue  # somebody else was faster: what it wrote is there now
 
-    async def _cluster(self, deadline: Deadline) -> tuple[int, str]:
+    async def _cluster(self, deadline: Deadline) -> Cluster:
         """Return which cluster is used; a gateway that has not heard of it yet asks it something first."""
         inner = self._inner
         while inner.cluster is None:
@@ -565,7 +549,3 @@ class _NotRestored(Unavailable):
 
 def _late() -> Exception:
     return JournalError("the journal did not answer in time; nothing was changed")
-
-
-def _refused(kind: int, entity: bytes, reply: Reply) -> Reply:
-    raise failure(reply, journal_id(kind, entity))

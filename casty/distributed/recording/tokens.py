@@ -14,7 +14,7 @@ from casty.distributed.recording.names import TOKENS
 from casty.distributed.recording.recorder import Journal
 from casty.errors import JournalConflict, JournalError
 
-__all__ = ["Tokens", "next_floor"]
+__all__ = ["Cluster", "Tokens", "next_floor"]
 
 COUNT_BITS = 33
 """How many bits of a token are a count; the generation is above them."""

@@ -33,6 +33,7 @@ _TYPES = 40
 """Types that a codec has an encoder of; casty's own and those of the workload."""
 _CLASSES = 10_000
 """Classes whose instances travelled: one registry serves the whole program, which may run many worlds."""
+_OF_SHAPES = [f"wire.shapes.Shape.{table}" for table in ("checked", "compared", "known", "names", "needed")]
 _BURST = 4
 """Replies that sessions have kept on average."""
 _FACTS = 6
@@ -137,6 +138,8 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "wire.registry.Registry._found": _CLASSES,
         "wire.registry.Registry._found[]": 3 * _CLASSES,
         "wire.encoding.Encoder._encoders": _TYPES,
+        # Fields of each class that travels; messages of streams have several.
+        **dict.fromkeys(_OF_SHAPES, 3 * _TYPES),
     }
     least = {path: max(usual, rows) for path, rows in {**more, **kept_rows(settings, sizes.members)}.items()}
     return usual, {**least, **dict.fromkeys((*UNDER_WAY, *_IN_THE_END), 0)}

@@ -25,6 +25,7 @@ TREE_ARGUMENTS: dict[str, tuple[str, ...]] = {
     "watch.begin": ("which", "whom", "target"),
     "watch.end": ("which",),
     "mail.tell": ("which", "whom", "target", "count", "is_from_actor"),
+    "flow.begin": ("which", "target", "count", "ms"),
     "odd.tell": ("which", "what", "ms", "count"),
     "odd.ask": ("which", "what", "ms", "timeout_ms"),
 }
@@ -32,7 +33,7 @@ TREE_ARGUMENTS: dict[str, tuple[str, ...]] = {
 
 _WEIGHTS = {
     "tree.grow": 5, "tree.stop": 8, "tree.busy": 2, "watch.begin": 16, "watch.end": 1, "mail.tell": 10, "odd.tell": 8,
-    "odd.ask": 8,
+    "odd.ask": 8, "flow.begin": 4,
 }  # fmt: skip
 _ALWAYS = ("tree.grow", "tree.stop", "watch.begin")
 _RATES = (8, 18)

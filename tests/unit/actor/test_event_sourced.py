@@ -269,6 +269,23 @@ async def test_a_journal_that_goes_on_failing_ends_the_actor() -> None:
         assert await party.add(party.spawn("again"), 5) == 5
 
 
+async def test_whatever_a_journal_raises_is_a_journal_that_fails() -> None:
+    async with ActorSystem() as system:
+        party = Party(system)
+        party.journal.failures = [OSError("away"), TimeoutError(), ValueError("odd")]
+
+        async def no_room(entity_id: str, snapshot: object) -> None:
+            raise OSError("no room")
+
+        party.journal.save_snapshot = no_room
+        account = party.spawn(snapshot_policy=SnapshotEvery(1))
+        assert await party.add(account, 5) == 5, "what fails is tried again"
+        assert await party.add(account, 5) == 10, "without a snapshot nothing is lost"
+        party.journal.failures = [OSError("away")] * 4
+        with pytest.raises(AskFailed, match="failed"):
+            await party.add(account, 5)
+
+
 async def test_a_stale_writer_is_refused_and_says_nothing() -> None:
     async with ActorSystem() as system:
         party = Party(system)

@@ -17,10 +17,12 @@ from casty.distributed.machines.base import (
     EXPIRED,
     LOCK,
     OK,
+    QUEUE,
     QUEUED,
     RECORD,
     SEMAPHORE,
 )
+from casty.distributed.machines.queue_shapes import ACK, DEQUEUE, ENQUEUE, RESERVE, RESERVED, SIZE
 from casty.distributed.machines.record import Record
 from casty.errors import RecoveryError
 from casty.limits import MAX_GENERATION
@@ -68,6 +70,46 @@ def test_holds_and_waiters_are_gone_and_tokens_are_above_all_that_were() -> None
     assert slot.apply(EXPIRE, FORMER) == [OK]
     third = slot.open(b"three")
     assert acquire(slot, third)[1] > token and acquire(slot, third)[1:2] != [token]
+
+
+def test_a_reserved_item_is_free_when_nobody_can_believe_in_its_reservation_any_more() -> None:
+    slot = Slot()
+    first, second = slot.open(b"one"), slot.open(b"two")
+    for item in (b"a", b"b", b"c", b"d"):
+        slot.call(first, QUEUE, b"q", ENQUEUE, item)
+    for session in (first, second, first):
+        assert slot.call(session, QUEUE, b"q", RESERVE, 9_000, False, None, None)[0] == OK
+    last = slot.seq
+    for generation in (
+        GENERATION + 1,
+        GENERATION + 2,
+    ):  # a recovered one that is recovered again keeps them as well
+        renew(slot.machine, generation, b"mark-%d" % generation, is_whole=True, **TIMES)
+        slot.machine.load(slot.machine.dump())
+        session = slot.open(b"three-%d" % generation)
+        assert slot.call(session, QUEUE, b"q", ACK, last) == [OK, False]
+        assert slot.machine.query(QUEUE, b"q", [RESERVED]) == [OK, 3]
+        if generation == GENERATION + 1:
+            assert slot.call(session, QUEUE, b"q", DEQUEUE)[1] == b"d"
+        assert slot.call(session, QUEUE, b"q", DEQUEUE) == [OK, None]
+    assert slot.apply(EXPIRE, FORMER) == [OK]
+    assert [slot.call(session, QUEUE, b"q", DEQUEUE)[1] for _ in range(4)] == [b"a", b"b", b"c", None]
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_many_reserved_items_of_a_queue_that_may_be_left_to_its_journal(is_whole: bool) -> None:
+    slot, many = Slot(), 200
+    session = slot.open(b"one")
+    for number in range(many):
+        slot.call(session, QUEUE, b"q", ENQUEUE, b"%d" % number)
+        slot.call(session, QUEUE, b"q", RESERVE, 9_000, False, None, None)
+    record = Record(b"j", b"l", False)
+    record.is_live = True
+    slot.machine.change(record_key((QUEUE, b"q")), record)
+    renew(slot.machine, GENERATION + 1, b"mark", is_whole=is_whole, **TIMES)
+    while slot.apply(EXPIRE, FORMER) == [QUEUED]:
+        assert FORMER in slot.machine.sessions
+    assert slot.machine.query(QUEUE, b"q", [SIZE]) == [OK, many if is_whole else 0]
 
 
 def test_a_slot_whose_own_generation_was_raised_is_raised_above_that() -> None:
@@ -144,3 +186,12 @@ def test_it_is_closed_for_as_long_as_any_client_may_believe_in_a_hold(
     assert acquire(slot, session)[0] == OK
     renew(slot.machine, GENERATION + 1, b"mark", is_whole=is_whole, **TIMES)
     assert slot.machine.sessions[FORMER].ttl_ms == closed_ms
+
+
+def test_what_is_closed_for_long_stays_so_when_it_is_recovered_again() -> None:
+    slot = Slot()
+    renew(slot.machine, GENERATION + 1, b"mark", is_whole=False, **TIMES)
+    renew(slot.machine, GENERATION + 2, b"other", is_whole=True, **TIMES)
+    assert slot.machine.sessions[FORMER].ttl_ms == TIMES["longest_ms"], (
+        "clients of the first one may live yet"
+    )

@@ -259,7 +259,7 @@ def test_what_grows() -> None:
 
 
 changes = st.one_of(
-    st.tuples(st.just(COUNTER), st.sampled_from([[1, 5], [1, -3], [2, 5, 6], [3], [0]])),
+    st.tuples(st.just(COUNTER), st.sampled_from([[1, 5], [1, -3], [1, 2**13_999], [2, 5, 6], [3], [0]])),
     st.tuples(st.just(MAP), st.sampled_from([[1, b"a"], [2, b"b"], [3, b"a", b"c"], [0]])),
     st.tuples(st.just(SET), st.sampled_from([[1, b"a"], [1, b"b"], [2, b"a"], [0]])),
     st.tuples(

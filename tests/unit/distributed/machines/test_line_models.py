@@ -57,7 +57,7 @@ class ResizedMachine(SemaphoreMachine):
     @rule(to=st.integers(1, 5))
     def resize(self, to: int) -> None:
         large = [(key, n) for key, n in self.waiting if n > to]
-        assert self.do(8, RESIZE, self.founded, to)[1] == [OK, self.permits]
+        assert self.do(8, RESIZE, self.founded, to)[1] == [OK, self.permits, self.founded]
         self.permits = to
         self.waiting = [item for item in self.waiting if item not in large]
         self.promote()

@@ -333,6 +333,16 @@ def test_an_enqueue_without_settings_takes_what_is_recorded() -> None:
     assert decision.reply == [OVERLOADED, "maxsize", 1]
 
 
+def test_settings_end_with_the_queue_also_where_something_is_left_of_it() -> None:
+    machine = QueueMachine()
+    machine.do(1, PUT, b"a", 1, 2)
+    machine.do(1, RESERVE, 1_000, False, None, None)
+    machine.do(1, DESTROY)
+    assert machine.state is not None, "its owner has not heard of it"
+    assert machine.do(2, PUT, b"c", 3, 4)[1] == [OK, None]
+    assert (machine.state.maxsize, machine.state.max_deliveries) == (3, 4)
+
+
 def test_who_waits_fixes_the_settings_until_nobody_does() -> None:
     decision = QUEUES.decide(None, [GET, 3, None], Context(Caller(1, 1), lambda: 7))
     assert decision.reply == [QUEUED]
