@@ -132,10 +132,10 @@ def _enum(decoder: Decoder, plain: list[Plain], depth: int) -> object:
 def _datetime(decoder: Decoder, plain: list[Plain], depth: int) -> object:
     del decoder, depth
     match plain:
-        case [_, str() as text]:  # these three are keys
-            return datetime.fromisoformat(text).replace(fold=0)
-        case [_, str() as text, "utc"]:
-            return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        case [_, str() as local]:  # these three are keys
+            return datetime.fromisoformat(local)
+        case [_, str() as instant, "utc"]:
+            return datetime.fromisoformat(instant).replace(tzinfo=UTC)
         case [_, since, "utc"]:
             return _out_of_range(timedelta(microseconds=_int(since)))
     _, text, fold = plain
@@ -151,8 +151,8 @@ def _out_of_range(since: timedelta) -> datetime:
 def _time(decoder: Decoder, plain: list[Plain], depth: int) -> object:
     del decoder, depth
     match plain:
-        case [_, str() as text]:  # these two are keys
-            return time.fromisoformat(text).replace(fold=0)
+        case [_, str() as local]:  # these two are keys
+            return time.fromisoformat(local)
         case [_, since]:
             return _time_of(timedelta(microseconds=_int(since)))
     _, text, fold = plain
