@@ -18,7 +18,7 @@ from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
 from casty.actor.system import ActorSystem
 from casty.address import NodeAddress
-from casty.checks import check_seconds
+from casty.checks import check_count, check_seconds
 from casty.cluster.actors.wiring import ClusterActors
 from casty.cluster.control.public_view import cluster_state, topology_snapshot
 from casty.cluster.node.node import Node
@@ -438,6 +438,7 @@ class ClusteredActorSystem(ActorSystem):
     async def wait_for(self, n: int, timeout: float = 60.0) -> ClusterState:
         """Return the cluster's state once `n` members are up; `TimeoutError` after `timeout` seconds."""
         self._started()
+        check_count("n", n, 0)
         check_seconds(timeout)
         clock = self._runtime.clock
         until_ns = clock.now() + int(timeout * SECOND_NS)

@@ -138,8 +138,9 @@ def _datetime(decoder: Decoder, plain: list[Plain], depth: int) -> object:
             return datetime.fromisoformat(instant).replace(tzinfo=UTC)
         case [_, since, "utc"]:
             return _out_of_range(timedelta(microseconds=_int(since)))
-    _, text, fold = plain
-    return datetime.fromisoformat(_str(text)).replace(fold=_int(fold))
+        case _:
+            _, text, fold = plain
+            return datetime.fromisoformat(_str(text)).replace(fold=_int(fold))
 
 
 def _out_of_range(since: timedelta) -> datetime:
@@ -155,8 +156,9 @@ def _time(decoder: Decoder, plain: list[Plain], depth: int) -> object:
             return time.fromisoformat(local)
         case [_, since]:
             return _time_of(timedelta(microseconds=_int(since)))
-    _, text, fold = plain
-    return time.fromisoformat(_str(text)).replace(fold=_int(fold))
+        case _:
+            _, text, fold = plain
+            return time.fromisoformat(_str(text)).replace(fold=_int(fold))
 
 
 def _time_of(since: timedelta) -> time:

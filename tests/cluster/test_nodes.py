@@ -440,6 +440,9 @@ def test_a_timeout_is_a_number_of_seconds_and_nothing_is_left_of_one_that_is_not
         for call in calls:
             with pytest.raises((TypeError, ValueError), match="timeout: expected"):
                 await call()
+        for count, kind in (("2", TypeError), (None, TypeError), (-1, ValueError)):
+            with pytest.raises(kind, match="n: expected"):
+                await node.wait_for(count)  # type: ignore[arg-type]
         assert list(node.core.endpoints) == before
         assert await node.ask(ref, lambda reply: reply, timeout=5) == "yes"
 

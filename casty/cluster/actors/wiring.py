@@ -195,7 +195,9 @@ class ClusterActors:
     def spawn(
         self, behavior: Behavior[Any] | MarkedBehavior, name: str, *, mailbox: Mailbox[Any] | None
     ) -> ActorRef[Any]:
-        """Start an actor, or what a marked behaviour stands for."""
+        """Start an actor, or what a marked behaviour stands for; on a client that is a region's ref alone."""
+        if self.host is None and isinstance(behavior, (SingletonBehavior, BroadcastedBehavior)):
+            return self.local.spawn(behavior, name, mailbox=mailbox)  # which refuses it
         if isinstance(behavior, BroadcastedBehavior):
             self.local.spawn(behavior.behavior, name, mailbox=mailbox)
             return BroadcastRef(name, partial(self._everywhere, name))
