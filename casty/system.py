@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import PurePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -24,11 +25,11 @@ from casty.cluster.control.public_view import cluster_state, topology_snapshot
 from casty.cluster.node.node import Node
 from casty.cluster.node.options import (
     NodeOptions,
-    check_data_dir,
     check_place,
     check_quorum,
     check_settings,
     check_tls,
+    checked_data_dir,
     options_of,
 )
 from casty.complaint import one_line
@@ -138,7 +139,7 @@ class ClusteredActorSystem(ActorSystem):
         tls: Config | None = None,
         required_quorum: int | None = None,
         serializer: Serializer | None = None,
-        data_dir: str | None = None,
+        data_dir: str | PurePath | None = None,
         secret: str | Sequence[str] | Secrets | None = None,
         zone: str | None = None,
         weight: int = USUAL_WEIGHT,
@@ -149,7 +150,6 @@ class ClusteredActorSystem(ActorSystem):
         if host != AUTO:  # else it is looked at when the address is known
             check_quorum(required_quorum, contacts, NodeAddress(host, port))
         traits = checked_traits(zone, weight, roles)
-        check_data_dir(data_dir)
         check_settings(config)
         check_tls(tls, is_node=True)
         check_serializer(serializer)
@@ -168,7 +168,7 @@ class ClusteredActorSystem(ActorSystem):
                 contacts=contacts,
                 required_quorum=required_quorum,
                 settings=self._settings,
-                data_dir=data_dir,
+                data_dir=checked_data_dir(data_dir),
                 tls=tls,
                 secrets=Secrets.of("secret", secret),
                 traits=traits,

@@ -28,6 +28,7 @@ from casty import (
     load_config,
 )
 from casty.actor.ref import RemoteActorRef
+from casty.cluster.node.options import checked_data_dir
 from casty.errors import ConfigError, Mismatch, NotStarted
 from sim import World
 
@@ -120,9 +121,12 @@ def test_what_is_not_there_is_refused_by_name(option: dict[str, Any], text: str)
         ClusteredActorSystem(**PLACE, **option)
 
 
-def test_a_data_directory_is_a_text() -> None:
-    with pytest.raises(TypeError, match="data_dir: expected the path of a directory as a text"):
-        ClusteredActorSystem(**PLACE, data_dir=cast("Any", 7))
+def test_a_data_directory_is_a_text_or_a_path() -> None:
+    for wrong in (7, b"data", ["data"]):
+        with pytest.raises(TypeError, match="data_dir: expected the path of a directory as a text"):
+            ClusteredActorSystem(**PLACE, data_dir=cast("Any", wrong))
+    assert checked_data_dir(Path("some") / "where") == checked_data_dir("some/where") == "some/where"
+    ClusteredActorSystem(**PLACE, data_dir=Path("some") / "where")
 
 
 def test_roles_and_no_folder_are_fine() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from casty.address import NodeAddress, check_port, check_text
@@ -18,11 +19,11 @@ from casty.traits import Traits
 
 __all__ = [
     "NodeOptions",
-    "check_data_dir",
     "check_place",
     "check_quorum",
     "check_settings",
     "check_tls",
+    "checked_data_dir",
     "options_of",
     "policy_of",
     "tls_of",
@@ -165,11 +166,15 @@ def check_tls(tls: object, *, is_node: bool) -> None:
         )
 
 
-def check_data_dir(data_dir: object) -> None:
-    """Raise `TypeError` or `ConfigError` for what can be no data directory."""
-    if data_dir is not None and not isinstance(data_dir, str):
+def checked_data_dir(data_dir: object) -> str | None:
+    """Return the path as a text; `TypeError` or `ConfigError` for what can be no data directory."""
+    if data_dir is None:
+        return None
+    path = str(data_dir) if isinstance(data_dir, PurePath) else data_dir
+    if not isinstance(path, str):
         raise TypeError(
-            f"data_dir: expected the path of a directory as a text, or None, found {shown(data_dir)}"
+            f"data_dir: expected the path of a directory as a text or Path, or None, found {shown(data_dir)}"
         )
-    if data_dir is not None and (not data_dir.strip() or "\0" in data_dir):
+    if not path.strip() or "\0" in path:
         raise ConfigError(f"data_dir: expected the path of a directory, found {shown(data_dir)}")
+    return path
