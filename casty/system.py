@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import PurePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -24,6 +23,7 @@ from casty.cluster.actors.wiring import ClusterActors
 from casty.cluster.control.public_view import cluster_state, topology_snapshot
 from casty.cluster.node.node import Node
 from casty.cluster.node.options import (
+    HasPath,
     NodeOptions,
     check_place,
     check_quorum,
@@ -139,7 +139,7 @@ class ClusteredActorSystem(ActorSystem):
         tls: Config | None = None,
         required_quorum: int | None = None,
         serializer: Serializer | None = None,
-        data_dir: str | PurePath | None = None,
+        data_dir: str | HasPath | None = None,
         secret: str | Sequence[str] | Secrets | None = None,
         zone: str | None = None,
         weight: int = USUAL_WEIGHT,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from casty.address import NodeAddress, check_port, check_text
 from casty.checks import shown
@@ -18,6 +17,7 @@ from casty.tls import Config
 from casty.traits import Traits
 
 __all__ = [
+    "HasPath",
     "NodeOptions",
     "check_place",
     "check_quorum",
@@ -166,11 +166,20 @@ def check_tls(tls: object, *, is_node: bool) -> None:
         )
 
 
+@runtime_checkable
+class HasPath(Protocol):
+    """A path that is no text, as those of ``pathlib``."""
+
+    def __fspath__(self) -> str:
+        """Return it as one."""
+        ...
+
+
 def checked_data_dir(data_dir: object) -> str | None:
     """Return the path as a text; `TypeError` or `ConfigError` for what can be no data directory."""
     if data_dir is None:
         return None
-    path = str(data_dir) if isinstance(data_dir, PurePath) else data_dir
+    path: object = data_dir.__fspath__() if isinstance(data_dir, HasPath) else data_dir
     if not isinstance(path, str):
         raise TypeError(
             f"data_dir: expected the path of a directory as a text or Path, or None, found {shown(data_dir)}"
