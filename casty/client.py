@@ -251,6 +251,8 @@ class ClusterClient:
 
         Raises
         ------
+        TypeError
+            It is no behaviour, or one for nodes: a singleton, or broadcasted.
         ValueError
             The name is taken or illegal.
         """

@@ -220,8 +220,17 @@ def read_all(path: str) -> list[tuple[bytes, bytes]]:
 def _connected(path: Path) -> sqlite3.Connection:
     # Used by one thread at a time; which one that is changes when the directory is opened anew.
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for setting in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=2000", "temp_store=MEMORY"):
-        database.execute(f"PRAGMA {setting}").fetchall()
+    try:
+        for setting in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "wal_autocheckpoint=2000",
+            "temp_store=MEMORY",
+        ):
+            database.execute(f"PRAGMA {setting}").fetchall()
+    except BaseException:
+        database.close()  # else it has the file locked for as long as somebody has the error
+        raise
     return database
 
 
@@ -251,6 +260,10 @@ def _described(error: Exception, path: Path) -> DiskError:
     code = getattr(error, "sqlite_errorcode", None)
     is_full = code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in _FULL
     text = f"data_dir {str(path)!r}: {error}"
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        text += "; expected a directory, or a path at which one can be made"
+    elif code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        text += "; if it was that of a node, move it away and start again: the node is filled from the others"
     return DiskFull(text) if is_full else DiskError(text)
 
 

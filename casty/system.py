@@ -18,17 +18,18 @@ from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
 from casty.actor.system import ActorSystem
 from casty.address import NodeAddress
-from casty.checks import check_seconds
+from casty.checks import check_count, check_seconds
 from casty.cluster.actors.wiring import ClusterActors
 from casty.cluster.control.public_view import cluster_state, topology_snapshot
 from casty.cluster.node.node import Node
 from casty.cluster.node.options import (
+    HasPath,
     NodeOptions,
-    check_data_dir,
     check_place,
     check_quorum,
     check_settings,
     check_tls,
+    checked_data_dir,
     options_of,
 )
 from casty.cluster.node.start import make_node
@@ -139,7 +140,7 @@ class ClusteredActorSystem(ActorSystem):
         tls: Config | None = None,
         required_quorum: int | None = None,
         serializer: Serializer | None = None,
-        data_dir: str | None = None,
+        data_dir: str | HasPath | None = None,
         secret: str | Sequence[str] | Secrets | None = None,
         zone: str | None = None,
         weight: int = USUAL_WEIGHT,
@@ -150,7 +151,6 @@ class ClusteredActorSystem(ActorSystem):
         if host != AUTO:  # else it is looked at when the address is known
             check_quorum(required_quorum, contacts, NodeAddress(host, port))
         traits = checked_traits(zone, weight, roles)
-        check_data_dir(data_dir)
         check_settings(config)
         check_tls(tls, is_node=True)
         check_serializer(serializer)
@@ -168,7 +168,7 @@ class ClusteredActorSystem(ActorSystem):
             contacts=contacts,
             required_quorum=required_quorum,
             settings=self._settings,
-            data_dir=data_dir,
+            data_dir=checked_data_dir(data_dir),
             tls=tls,
             secrets=Secrets.of("secret", secret),
             traits=traits,
@@ -443,6 +443,7 @@ class ClusteredActorSystem(ActorSystem):
     async def wait_for(self, n: int, timeout: float = 60.0) -> ClusterState:
         """Return the cluster's state once `n` members are up; `TimeoutError` after `timeout` seconds."""
         self._started()
+        check_count("n", n, 0)
         check_seconds(timeout)
         clock = self._runtime.clock
         until_ns = clock.now() + int(timeout * SECOND_NS)

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from casty.actor.behavior import Behavior, Lifecycle, Signal, check_behavior
-from casty.actor.context import ActorContext, abandon
+from casty.actor.context import ActorContext, abandon, named
 from casty.actor.event_store import EventStore
 from casty.actor.events import (
     ActorFailed,
@@ -356,7 +356,7 @@ class Cell:
                 result = await result
                 if result is None:
                     return
-            check_behavior(result, f"actor {self.path}: the handler's result")
+            check_behavior(result, f"actor {named(self.path)}: the handler's result")
         if result.signal is Signal.same:
             return
         self._ends_itself = result.signal is Signal.stopped
@@ -369,7 +369,7 @@ class Cell:
     async def _become(self, behavior: Behavior[Any], *, is_start: bool = False) -> None:
         while behavior.on_setup is not None:
             behavior = await behavior.on_setup(self.ctx)
-            check_behavior(behavior, f"actor {self.path}: the setup's result")
+            check_behavior(behavior, f"actor {named(self.path)}: the setup's result")
             is_start = True  # what a setup returns has no earlier behaviour to be the same as
         if behavior.on_receive is not None:
             self._behavior = behavior.on_receive
@@ -377,7 +377,7 @@ class Cell:
             self.stop()
         elif is_start:
             raise ValueError(
-                f"actor {self.path}: expected a behaviour to start with, found {behavior.signal}"
+                f"actor {named(self.path)}: expected a behaviour to start with, found {behavior.signal}"
             )
         elif behavior.signal is Signal.restart:
             await self._restart(None)
@@ -435,7 +435,7 @@ class Cell:
                 if directive is Directive.escalate and self.parent is not None:
                     self.parent.child_failed(self.ref, error)
                 return False
-            self.core.failures.say(f"actor {self.path} failed and is restarted", error)
+            self.core.failures.say(f"actor {named(self.path)} failed and is restarted", error)
             if await self._acts(self._restart(error)):
                 return not self.is_stopping
         return False
@@ -445,7 +445,7 @@ class Cell:
             try:
                 directive = directive_of(strategy, error, self.path)
             except Exception:  # a strategy is the user's
-                self.core.log.exception("actor %s: its supervision strategy failed", self.path)
+                self.core.log.exception("actor %s: its supervision strategy failed", named(self.path))
                 return Directive.stop
             if directive is not Directive.escalate:
                 return directive
@@ -482,7 +482,7 @@ class Cell:
     def _fail(self, error: BaseException) -> None:
         self.stop()
         self._failure = self._failure or shown(error, 200)
-        self.core.log.error("actor %s failed and stops", self.path, exc_info=error)
+        self.core.log.error("actor %s failed and stops", named(self.path), exc_info=error)
         self.core.publish(ActorFailed(self.ref, error))
 
     # -- the end
@@ -551,7 +551,7 @@ class Cell:
         try:
             step(*args)
         except Exception:  # whoever hears of the end may be anybody, and no other step is left out
-            self.core.log.exception("actor %s: a step of its end failed", self.path)
+            self.core.log.exception("actor %s: a step of its end failed", named(self.path))
 
     def _dropped(self, message: object) -> None:
         self._note_read(message)

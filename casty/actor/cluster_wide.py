@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from casty.actor.ref import ActorRef
+from casty.actor.ref import ActorRef, Uncopied
 from casty.actor.sharding import ShardEnvelope
 from casty.checks import check_callable
 from casty.traits import check_role
@@ -42,7 +42,7 @@ class BroadcastedBehavior(Generic[M]):
     behavior: Behavior[M]
 
 
-class SingletonRef(Generic[M]):
+class SingletonRef(Uncopied, Generic[M]):
     """Where to send to a singleton, wherever it lives now. It cannot be sent in messages."""
 
     __slots__ = ("_region", "id")
@@ -59,7 +59,7 @@ class SingletonRef(Generic[M]):
         return f"SingletonRef({self.id!r})"
 
 
-class BroadcastRef(Generic[M]):
+class BroadcastRef(Uncopied, Generic[M]):
     """Where to send to the actors of one name on all members that are up. It cannot be sent in messages.
 
     ``await system.ask(ref, ...)`` gives a tuple, with one reply for each of those members, in the order of their ids.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -14,6 +14,7 @@ from casty.actor.holding import Done, hold
 from casty.actor.ref import ActorRef
 from casty.actor.scheduling import Scheduled, check_interval
 from casty.checks import check_seconds, shown
+from casty.complaint import one_line
 from casty.errors import CastyError, Overloaded
 from casty.ports import EventSink
 
@@ -25,20 +26,31 @@ if TYPE_CHECKING:
     from casty.actor.system import ActorSystem
     from casty.journal.base import EventJournal
 
-__all__ = ["ActorContext", "ActorLog"]
+__all__ = ["ActorContext", "ActorLog", "abandon", "named"]
 
 M = TypeVar("M")
 C = TypeVar("C")
 R = TypeVar("R")
 
+SHOWN = 200
+"""So many characters of a path say which actor it is."""
+
+
+def named(path: str) -> str:
+    """Return an actor's path for a log: ids of entities come from anywhere."""
+    return one_line(path, SHOWN)
+
 
 class ActorLog(logging.LoggerAdapter[logging.Logger]):
     """The logger ``casty.actor`` with the path before each text; a logger per actor would never be freed."""
 
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
-        """Put the path before the text."""
-        path = "" if self.extra is None else self.extra["path"]
-        return f"{path}: {msg}", kwargs
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log with the path before the text; a path may have signs that mean something where arguments are put in."""
+        if self.isEnabledFor(level):
+            path = "" if self.extra is None else named(str(self.extra["path"]))
+            text = f"{path.replace('%', '%%') if args else path}: {msg}"
+            kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1  # the line that is named is the user's
+            self.logger.log(level, text, *args, **kwargs)
 
 
 class ActorContext(Generic[M]):
@@ -295,12 +307,12 @@ async def _pipe(
     ) as cancelled_or_error:  # of the user's awaitable, for `on_failure`
         error = _failure(cancelled_or_error)
         if on_failure is None:
-            cell.core.log.error("%s: pipe_to_self failed", cell.path, exc_info=error)
+            cell.core.log.error("%s: pipe_to_self failed", named(cell.path), exc_info=error)
             return
         try:
             message = on_failure(error)
         except Exception as failure:  # the function is the user's
-            cell.core.log.error("%s: on_failure of pipe_to_self failed", cell.path, exc_info=failure)
+            cell.core.log.error("%s: on_failure of pipe_to_self failed", named(cell.path), exc_info=failure)
             return
     try:
         cell.tell(message)

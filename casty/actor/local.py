@@ -418,7 +418,7 @@ class LocalSystem:
     def add_endpoint(self, path: str, endpoint: Endpoint) -> ActorRef[Any]:
         """Give a function a path of its own; `ValueError` when the path is taken."""
         if path in self.endpoints or path in self.cells:
-            raise ValueError(f"path {path!r}: expected a free one")
+            raise ValueError(f"path {path!r:.200}: expected a free one")
         self.endpoints[path] = endpoint
         return self.own_ref(path)
 
@@ -447,11 +447,11 @@ class LocalSystem:
         check_mailbox(mailbox)
         if "/" in name or name.startswith("$"):
             raise ValueError(
-                f"name: expected a text without slash that does not begin with $, found {name!r}"
+                f"name: expected a text without slash that does not begin with $, found {name!r:.200}"
             )
         path = name if parent is None else f"{parent.path}/{name}"
         if not may_act():
-            raise RuntimeError(f"actor {path!r}: expected an entity whose lease lasts, but it ended")
+            raise RuntimeError(f"actor {path!r:.200}: expected an entity whose lease lasts, but it ended")
         return self.spawn_at(path, behavior, parent=parent, mailbox=mailbox, begin=_begin_if_committed).ref
 
     def spawn_at(
@@ -473,9 +473,11 @@ class LocalSystem:
         is_late = self.is_stopping and (lease is None or not self.is_reading_out)
         # A parent that goes on while the system stops reads what it was sent; its children end with it.
         if is_late if parent is None else parent.is_stopping:
-            raise RuntimeError(f"actor {path!r}: expected a running system and parent, but they are stopping")
+            raise RuntimeError(
+                f"actor {path!r:.200}: expected a running system and parent, but they are stopping"
+            )
         if path in self.cells or path in self.endpoints:
-            raise ValueError(f"actor {path!r} is alive already; choose another name or stop it first")
+            raise ValueError(f"actor {path!r:.200} is alive already; choose another name or stop it first")
         lease = lease if parent is None else parent.lease
         cell = Cell(self, path, parent, behavior, Mailbox[M]() if mailbox is None else mailbox, lease)
         self.cells[path] = cell

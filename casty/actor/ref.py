@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Generic, NoReturn, Protocol, TypeVar, runtime_checkable
 
 from casty.address import ActorAddress
 from casty.errors import CastyError
 
-__all__ = ["ActorRef", "LocalActorRef", "Question", "RemoteActorRef", "RemoteSender"]
+__all__ = ["ActorRef", "LocalActorRef", "Question", "RemoteActorRef", "RemoteSender", "Uncopied"]
 
 M_contra = TypeVar("M_contra", contravariant=True)
 R_contra = TypeVar("R_contra", contravariant=True)
@@ -60,7 +59,28 @@ class RemoteSender(Protocol):
         """Tell whoever asked that there will be no reply."""
 
 
-class LocalActorRef(Generic[M_contra]):
+class Uncopied:
+    """A value that is its own copy, wherever a message with it is copied, and that no pickle can hold.
+
+    A copy would be one of the system behind it.
+    """
+
+    __slots__ = ()
+
+    def __copy__(self) -> Uncopied:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Uncopied:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            f"{self!r:.200} cannot be pickled, for it works in this process only; send it in a message, keep the uri "
+            "of its address, or use PickleSerializer"
+        )
+
+
+class LocalActorRef(Uncopied, Generic[M_contra]):
     """A reference that means something in this process only.
 
     `number` is that of the actor's life; None for whoever has the path.
@@ -89,8 +109,7 @@ class LocalActorRef(Generic[M_contra]):
         )
 
 
-@dataclass(frozen=True, repr=False)
-class RemoteActorRef(Generic[M_contra]):
+class RemoteActorRef(Uncopied, Generic[M_contra]):
     """A reference that travels inside messages; equal when the addresses are.
 
     Parameters
@@ -99,10 +118,32 @@ class RemoteActorRef(Generic[M_contra]):
         Where the actor lives.
     post
         How the system that made this reference sends to it.
+
+    Notes
+    -----
+    No dataclass: ``dataclasses.asdict`` of a message that has one would take it apart.
     """
 
+    __slots__ = ("address", "post")
+
     address: ActorAddress
-    post: Callable[[ActorAddress, object], object] = field(compare=False)
+    post: Callable[[ActorAddress, object], object]
+
+    def __init__(self, address: ActorAddress, post: Callable[[ActorAddress, object], object]) -> None:
+        object.__setattr__(self, "address", address)
+        object.__setattr__(self, "post", post)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{name}: a reference cannot be changed")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{name}: a reference cannot be changed")
+
+    def __eq__(self, other: object) -> bool:
+        return self.address == other.address if isinstance(other, RemoteActorRef) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.address)
 
     @property
     def id(self) -> str:

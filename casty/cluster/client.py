@@ -171,13 +171,13 @@ class ClientCore:
         """Return the error of every call when each contact point refused the handshake."""
         if self._topology is not None:
             return None
-        refusals = [
-            None if peer.is_refused_for_now else peer.last_refusal
-            for peer in map(self.peers.get, map(str, self._discovery.addresses))
-            if peer is not None
-        ]
-        if refusals and all(text is not None for text in refusals):
-            return Refused("; ".join(str(text) for text in refusals))
+        refusals = {
+            name: None if peer.is_refused_for_now else peer.last_refusal
+            for name in map(str, self._discovery.addresses)
+            if (peer := self.peers.get(name)) is not None
+        }
+        if refusals and all(text is not None for text in refusals.values()):
+            return Refused("; ".join(f"{name}: {text}" for name, text in refusals.items()))
         return None
 
     def _hello(self) -> Hello:

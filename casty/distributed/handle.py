@@ -96,7 +96,7 @@ class Handle:
         self._was_used = False
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._name!r}>"
+        return f"<{type(self).__name__} {self._name!r:.100}>"
 
     def __reduce_ex__(self, protocol: object) -> Any:
         """Refuse to be copied or pickled."""
@@ -104,6 +104,11 @@ class Handle:
             f"{self!r} cannot be copied or pickled: it works through the client or system that it was made with, and "
             "what it holds is its own; make another by the same name, there"
         )
+
+    @property
+    def _label(self) -> str:
+        """Which structure it is, for the text of an error."""
+        return f"{KIND_NAMES[self._kind]} {self._name!r:.100}"
 
     @property
     def _port(self) -> Port:
@@ -120,7 +125,7 @@ class Handle:
         return reply[1] if reply[0] == OK else self._refused(reply)
 
     def _refused(self, reply: Reply) -> Any:
-        raise failure(reply, f"{KIND_NAMES[self._kind]} {self._name!r}")
+        raise failure(reply, self._label)
 
     def _decoded(self, data: bytes, *, was_applied: bool) -> Any:
         """Return the value of the cluster's bytes; `was_applied`: whether the call had changed something before."""
@@ -129,7 +134,7 @@ class Handle:
         except EncodingError as error:
             outcome = "the call was applied" if was_applied else "nothing was changed"
             raise Undecodable(
-                f"{KIND_NAMES[self._kind]} {self._name!r}: the value cannot be decoded here; {outcome}, and `data` of "
+                f"{self._label}: the value cannot be decoded here; {outcome}, and `data` of "
                 f"this error has its {len(data)} bytes: {error}",
                 data,
                 was_applied,

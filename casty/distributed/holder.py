@@ -7,7 +7,7 @@ from types import TracebackType
 
 from casty.distributed.handle import Handle
 from casty.distributed.holds import Hold, Holds, hold_lost
-from casty.distributed.machines.base import KIND_NAMES, OK, Command
+from casty.distributed.machines.base import OK, Command
 from casty.distributed.machines.wait_queue import release_command
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED, EntityGateway, RegionRef
 from casty.errors import OutcomeUnknown, Unavailable
@@ -31,7 +31,7 @@ class Holder(Handle):
         self, *, gateway: EntityGateway, region_ref: RegionRef | None, name: str, timeout: float | None = 5.0
     ) -> None:
         super().__init__(gateway=gateway, region_ref=region_ref, name=name, timeout=timeout)
-        self._what = f"{KIND_NAMES[self._kind]} {name!r}"
+        self._what = self._label
         self._holds = Holds(self)
 
     def hold_ended(self) -> None:

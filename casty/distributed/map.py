@@ -31,6 +31,7 @@ from casty.distributed.map_watch import MapAccess, MapWatch
 from casty.distributed.port import EntityGateway, RegionRef
 from casty.errors import EncodingError
 from casty.limits import MAX_TTL_TICKS
+from casty.wire.codec import default_codec
 from casty.wire.pack import pack, unpack
 
 __all__ = ["Dict", "ticks_of"]
@@ -131,7 +132,7 @@ class Dict(Handle, Generic[K, V]):
             The key's value cannot be decoded here; nothing was stored.
         """
         port, deadline = self._port, Deadline(self._timeout_s)
-        wanted, stored = port.canonical(expected), port.encode(value)
+        wanted, stored = default_codec().compared(expected), port.encode(value)
         known = port.encode(expected)
         while True:
             command = _timed([COMPARE_AND_SET, known, stored], COMPARE_AND_SET_FOR, ttl_s)
@@ -322,7 +323,7 @@ class Dict(Handle, Generic[K, V]):
     def _equals(self, wanted: bytes, data: bytes) -> bool:
         value = self._value(data)
         try:
-            return self._port.canonical(value) == wanted
+            return default_codec().compared(value) == wanted
         except EncodingError:
             return False  # a NaN in it: it equals nothing
 

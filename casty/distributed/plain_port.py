@@ -249,7 +249,7 @@ class PlainPort:
         try:
             answer = await self._gateway.entity_ask(self._region_ref, envelope, timeout=timeout)
         except TimeoutError as error:
-            raise OutcomeUnknown(f"entity {entity_id!r}: no reply within {timeout_s} s") from error
+            raise OutcomeUnknown(f"entity {entity_id!r:.100}: no reply within {timeout_s} s") from error
         reply: Any = unpack(answer)
         return list(reply)
 

@@ -88,7 +88,7 @@ class Queue(Handle, Generic[V]):
     def _refused(self, reply: Reply) -> Any:
         if reply[0] == OVERLOADED and reply[1] == "maxsize":
             raise QueueFull(
-                f"queue {self._name!r}: expected room for another item, found maxsize={reply[2]} of them; nothing was "
+                f"{self._label}: expected room for another item, found maxsize={reply[2]} of them; nothing was "
                 "added: take some, or wait for room with put()"
             )
         return super()._refused(reply)
@@ -96,7 +96,7 @@ class Queue(Handle, Generic[V]):
     def _encoded(self, value: V) -> bytes:
         if value is None:
             raise ValueError(
-                f"queue {self._name!r}: expected a value, found None, which is how dequeue() says that the queue is "
+                f"{self._label}: expected a value, found None, which is how dequeue() says that the queue is "
                 "empty; put it into a tuple or a message of your own"
             )
         return self._port.encode(value)
@@ -319,7 +319,9 @@ class Queue(Handle, Generic[V]):
             try:
                 await _settled(giving)
             except CastyError as lost:
-                text = f"queue {self._name!r}: {lost}; an item that cannot be decoded here was taken and not put back"
+                text = (
+                    f"{self._label}: {lost}; an item that cannot be decoded here was taken and not put back"
+                )
                 raise Undecodable(f"{text}: `data` has its bytes", reply[1], was_applied=True) from error
             raise
 

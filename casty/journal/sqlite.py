@@ -213,6 +213,11 @@ class SqliteJournal:
 
         try:
             connection = self._connected()
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"journal {self._path}: it cannot be opened: {type(error).__name__}: {error}; nothing was written"
+            ) from error
+        try:
             is_write = any(request.is_write for request in batch)
             # The lock first: what is compared must not change before it is appended to.
             connection.execute("BEGIN IMMEDIATE" if is_write else "BEGIN")

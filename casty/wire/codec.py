@@ -15,7 +15,7 @@ from casty.errors import EncodingError
 from casty.limits import MAX_DEPTH
 from casty.wire import shapes
 from casty.wire.decoding import Decoder, RefFactory
-from casty.wire.encoding import SCALARS, CanonicalEncoder, Encoder
+from casty.wire.encoding import SCALARS, CanonicalEncoder, Encoder, KeyEncoder
 from casty.wire.pack import pack, unpack
 from casty.wire.registry import Registry, default_registry, message
 
@@ -53,14 +53,15 @@ class Codec:
     False
     """
 
-    __slots__ = ("_canonical", "_decoder", "_encoder")
+    __slots__ = ("_compared", "_decoder", "_encoder", "_keys")
 
     def __init__(
         self, registry: Registry | None = None, strict: bool = False, ref_factory: RefFactory | None = None
     ) -> None:
         known = default_registry if registry is None else registry
         self._encoder = Encoder(known, strict)
-        self._canonical = CanonicalEncoder(known, strict)
+        self._keys = KeyEncoder(known, strict)
+        self._compared = CanonicalEncoder(known, strict)
         self._decoder = Decoder(known, strict, ref_factory)
 
     def encode(self, value: object) -> bytes:
@@ -82,17 +83,24 @@ class Codec:
         """Return the bytes that stand for a map key or set member: equal values of one type have equal bytes.
 
         1, 1.0, True and "1" differ; -0.0 is 0.0; NaN is refused. Fields that dataclasses do not compare are
-        left out.
+        left out. What `decode` makes of the bytes equals the value: an aware datetime comes back in UTC.
 
         Raises
         ------
         EncodingError
-            Like `encode`, and for NaN.
+            Like `encode`, for NaN, and where what is left out is needed to make an equal value.
         """
+        return self._packed(self._keys, value)
+
+    def compared(self, value: object) -> bytes:
+        """Return the bytes that `canonical` gives, also of a value that could not be made again from them alone."""
+        return self._packed(self._compared, value)
+
+    def _packed(self, encoder: Encoder, value: object) -> bytes:
         try:
-            return pack(self._canonical.plain(value))
+            return pack(encoder.plain(value))
         except Exception as error:  # as in `encode`
-            raise _explain(self._canonical, value, error) from None
+            raise _explain(encoder, value, error) from None
 
     def decode(self, data: bytes) -> object:
         """Return the value of bytes.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from uuid import UUID
@@ -25,6 +25,11 @@ RefFactory = Callable[[ActorAddress], object]
 """Makes a ref that works here from the address that travelled."""
 
 Decode = Callable[["Decoder", list[Plain], int], object]
+
+DAY = timedelta(days=1)
+SECOND = timedelta(seconds=1)
+MOST_OFFSET = DAY - timedelta.resolution
+"""From UTC: an offset is shorter than a day."""
 
 
 class Decoder:
@@ -126,14 +131,47 @@ def _enum(decoder: Decoder, plain: list[Plain], depth: int) -> object:
 
 def _datetime(decoder: Decoder, plain: list[Plain], depth: int) -> object:
     del decoder, depth
-    _, text, fold = plain
-    return datetime.fromisoformat(_str(text)).replace(fold=_int(fold))
+    match plain:
+        case [_, str() as local]:  # these three are keys
+            return datetime.fromisoformat(local)
+        case [_, str() as instant, "utc"]:
+            return datetime.fromisoformat(instant).replace(tzinfo=UTC)
+        case [_, since, "utc"]:
+            return _out_of_range(timedelta(microseconds=_int(since)))
+        case _:
+            _, text, fold = plain
+            return datetime.fromisoformat(_str(text)).replace(fold=_int(fold))
+
+
+def _out_of_range(since: timedelta) -> datetime:
+    """Return an instant so long after the year 1 in UTC that does not lie in its range, with an offset that does."""
+    offset = MOST_OFFSET if since < timedelta(0) else -MOST_OFFSET
+    return datetime.min.replace(tzinfo=timezone(offset)) + (since + offset)
 
 
 def _time(decoder: Decoder, plain: list[Plain], depth: int) -> object:
     del decoder, depth
-    _, text, fold = plain
-    return time.fromisoformat(_str(text)).replace(fold=_int(fold))
+    match plain:
+        case [_, str() as local]:  # these two are keys
+            return time.fromisoformat(local)
+        case [_, since]:
+            return _time_of(timedelta(microseconds=_int(since)))
+        case _:
+            _, text, fold = plain
+            return time.fromisoformat(_str(text)).replace(fold=_int(fold))
+
+
+def _time_of(since: timedelta) -> time:
+    """Return the time that is so long after midnight in UTC; outside of that day with an offset that moves it there.
+
+    By whole seconds, as Python compares times with different offsets without what these have besides.
+    """
+    offset = timedelta(0)
+    if since < timedelta(0):
+        offset = min(MOST_OFFSET, timedelta(seconds=-(since // SECOND)))
+    elif since >= DAY:
+        offset = max(-MOST_OFFSET, timedelta(seconds=-((since - DAY) // SECOND + 1)))
+    return (datetime.min.replace(tzinfo=timezone(offset)) + (since + offset)).timetz()
 
 
 def _timedelta(decoder: Decoder, plain: list[Plain], depth: int) -> object:

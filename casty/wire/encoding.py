@@ -24,7 +24,7 @@ from casty.wire.pack import Plain, pack
 from casty.wire.registry import Registry
 from casty.wire.shapes import Shape
 
-__all__ = ["SCALARS", "CanonicalEncoder", "Encoder", "check_spread"]
+__all__ = ["SCALARS", "CanonicalEncoder", "Encoder", "KeyEncoder", "check_spread"]
 
 SCALARS = frozenset((type(None), bool, int, float, str, bytes))
 _HASHED_SCALARS = SCALARS - {float}
@@ -82,9 +82,9 @@ class Encoder:
                 f"{kind.__module__}.{kind.__qualname__} cannot travel: expected a dataclass, enum, "
                 "named tuple, actor ref, or a usual scalar or container (exactly, not a subclass of one)"
             )
-        tag = NAMED_TUPLE if issubclass(kind, tuple) else RECORD
-        encode = _record(tag, self._registry.name_of(kind, strict=self._strict), self.fields_of(shape))
-        return _checked(shape, encode) if shape.checked and self.comes_back else encode
+        tag, names = NAMED_TUPLE if issubclass(kind, tuple) else RECORD, self.fields_of(shape)
+        encode = _record(tag, self._registry.name_of(kind, strict=self._strict), names)
+        return _checked(shape, names, encode) if shape.checked and self.comes_back else encode
 
     def fields_of(self, shape: Shape) -> tuple[str, ...]:
         """Which fields of a class are written."""
@@ -107,6 +107,18 @@ class CanonicalEncoder(Encoder):
         return shape.compared
 
 
+class KeyEncoder(CanonicalEncoder):
+    """The same trees, of what a decoder makes equal values of: keys and members are read as well."""
+
+    __slots__ = ()
+    comes_back: ClassVar[bool] = True
+
+    def fields_of(self, shape: Shape) -> tuple[str, ...]:
+        """Which fields of a class make its values equal, if they suffice to make one."""
+        shape.check_key()
+        return shape.compared
+
+
 # -- what every client writes
 
 
@@ -122,9 +134,9 @@ def _record(tag: int, name: str, fields: tuple[str, ...]) -> Encode:
     return encode
 
 
-def _checked(shape: Shape, encode_fields: Encode) -> Encode:
+def _checked(shape: Shape, names: tuple[str, ...], encode_fields: Encode) -> Encode:
     def encode(encoder: Encoder, value: object, depth: int) -> Plain:
-        shape.check(value)
+        shape.check(value, names)
         return encode_fields(encoder, value, depth)
 
     return encode

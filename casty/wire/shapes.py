@@ -51,10 +51,19 @@ class Shape:
         self.needed = tuple(needed)
         self.compared = tuple(sorted(compared))
 
-    def check(self, value: object) -> None:
-        """Raise `EncodingError` unless an object made from the fields that travel would equal `value`."""
+    def check_key(self) -> None:
+        """Raise `EncodingError` unless an object can be made from what counts for equality, which is all of a key."""
+        for name in self.needed:
+            if name not in self.compared:
+                raise EncodingError(
+                    f"field {name!r} of {self.cls.__qualname__} is no part of a key (compare=False), so an object "
+                    "cannot be made again from one; give it a default, or let it be compared"
+                )
+
+    def check(self, value: object, names: tuple[str, ...]) -> None:
+        """Raise `EncodingError` unless an object made from these fields, which travel, would equal `value`."""
         try:
-            made = self.make(**{name: getattr(value, name) for name in self.names})
+            made = self.make(**{name: getattr(value, name) for name in names})
             pairs = [(name, getattr(value, name), getattr(made, name)) for name in self.checked]
             changed = [row for row in pairs if row[1] is not row[2] and row[1] != row[2]]
         except Exception as error:  # constructors and comparisons are the user's, and so is what they raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.actor.streams.behaviors import _Consumer
+from casty.actor.streams.behaviors import Consumer
 from casty.actor.streams.consuming import Consuming
 from casty.actor.streams.messages import StreamClose, StreamElements
 from casty.actor.streams.producing import Producing
@@ -89,7 +89,7 @@ def _only_ticked(consumer: Any) -> None:
 
 STREAMS = (
     shown(
-        Planted("stream-call-unheard", "streams", "actors", _Consumer, "_ticked", _only_ticked, True),
+        Planted("stream-call-unheard", "streams", "actors", Consumer, "_ticked", _only_ticked, True),
         "tests/unit/actor/test_stream_mailboxes.py"
         "::test_a_stream_goes_on_though_what_its_user_said_once_found_no_room",
     ),

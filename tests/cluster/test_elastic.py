@@ -165,7 +165,7 @@ def test_who_has_left_is_told_so_by_whoever_leads_and_does_not_come_back(seed: i
         process: Any = world.processes["node-4"]
         node = process.value._node
         node.leaving.has_begun = True
-        node.leaving.on_asked = lambda: None  # it would stop as soon as it hears
+        node.leaving._on_asked = lambda: None  # it would stop as soon as it hears
         entry = pack([STATUS, "node-4", node.incarnation, "leaving"])
         leader = world.processes["node-1"].value._node.control_leader()  # type: ignore[attr-defined]
         assert await process.run(node.control_calls.write(entry, 5, leader)) == [0, "leaving"]

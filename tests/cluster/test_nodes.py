@@ -28,6 +28,7 @@ from casty import (
     load_config,
 )
 from casty.actor.ref import RemoteActorRef
+from casty.cluster.node.options import checked_data_dir
 from casty.errors import ConfigError, Mismatch, NotStarted
 from sim import World
 
@@ -120,9 +121,12 @@ def test_what_is_not_there_is_refused_by_name(option: dict[str, Any], text: str)
         ClusteredActorSystem(**PLACE, **option)
 
 
-def test_a_data_directory_is_a_text() -> None:
-    with pytest.raises(TypeError, match="data_dir: expected the path of a directory as a text"):
-        ClusteredActorSystem(**PLACE, data_dir=cast("Any", 7))
+def test_a_data_directory_is_a_text_or_a_path() -> None:
+    for wrong in (7, b"data", ["data"]):
+        with pytest.raises(TypeError, match="data_dir: expected the path of a directory as a text"):
+            ClusteredActorSystem(**PLACE, data_dir=cast("Any", wrong))
+    assert checked_data_dir(Path("some") / "where") == checked_data_dir("some/where") == "some/where"
+    ClusteredActorSystem(**PLACE, data_dir=Path("some") / "where")
 
 
 def test_roles_and_no_folder_are_fine() -> None:
@@ -440,6 +444,9 @@ def test_a_timeout_is_a_number_of_seconds_and_nothing_is_left_of_one_that_is_not
         for call in calls:
             with pytest.raises((TypeError, ValueError), match="timeout: expected"):
                 await call()
+        for count, kind in (("2", TypeError), (None, TypeError), (-1, ValueError)):
+            with pytest.raises(kind, match="n: expected"):
+                await node.wait_for(count)  # type: ignore[arg-type]
         assert list(node.core.endpoints) == before
         assert await node.ask(ref, lambda reply: reply, timeout=5) == "yes"
 

@@ -130,6 +130,21 @@ async def test_they_are_spawned_on_nodes_only() -> None:
         Behaviors.broadcasted(5)  # type: ignore[arg-type]
 
 
+async def on_a_client(world: World) -> None:
+    """A client hosts nothing of the cluster."""
+    await world.cluster(1, config=SETTINGS)
+    client: Any = await world.client()
+    for marked in (Behaviors.singleton(Behaviors.ignore), Behaviors.broadcasted(Behaviors.ignore())):
+        with pytest.raises(TypeError, match="on a node of a cluster"):
+            client.spawn(marked, "x")
+    client.spawn(Behaviors.ignore(), "x")
+
+
+def test_they_are_not_spawned_on_clients() -> None:
+    with World(1) as world:
+        world.run(on_a_client(world), limit_s=200)
+
+
 async def clashing(world: World) -> None:
     """A singleton's name is that of its region."""
     (node,) = await world.cluster(1, config=SETTINGS)

@@ -11,7 +11,7 @@ LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
 
 OTHERWISE: dict[str, int] = {
     "casty/actor/cell.py": 3,  # an actor of this process, or its strategy, failed: it stops, so once each
-    "casty/actor/context.py": 2,  # what a user's own future raised
+    "casty/actor/context.py": 3,  # what a user's own future raised, and what its actors say
     "casty/actor/ending.py": 1,  # actors of this process that do not stop, once a shutdown
     "casty/actor/events.py": 5,  # handlers of this process, and messages of its own actors
     "casty/actor/full.py": 1,  # once a second, and escaped

@@ -151,7 +151,7 @@ def stream_consumer(
 
     async def start(ctx: ActorContext[ConsumerMessage]) -> Behavior[ConsumerMessage]:
         token = runtimes.current().entropy.token("stream", 8).hex()
-        consumer = _Consumer(ctx, producer, Consuming(token, ctx.self, window, patience))
+        consumer = Consumer(ctx, producer, Consuming(token, ctx.self, window, patience))
         return Behaviors.receive(consumer.receive)
 
     return Behaviors.setup(start)
@@ -265,7 +265,7 @@ class _Producer:
         self._feed.detach()
 
 
-class _Consumer:
+class Consumer:
     """The actor of the consuming end."""
 
     def __init__(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from casty.actor.behavior import Behavior, Behaviors, MarkedBehavior, ShardedBehavior
+from casty.actor.behavior import Behavior, Behaviors, MarkedBehavior, ShardedBehavior, check_behavior
 from casty.actor.cluster_wide import BroadcastedBehavior, BroadcastRef, SingletonBehavior, SingletonRef
 from casty.actor.context import ActorContext
 from casty.actor.local import LocalSystem
@@ -175,7 +175,9 @@ class ClusterActors:
     def spawn(
         self, behavior: Behavior[Any] | MarkedBehavior, name: str, *, mailbox: Mailbox[Any] | None
     ) -> ActorRef[Any]:
-        """Start an actor, or what a marked behaviour stands for."""
+        """Start an actor, or what a marked behaviour stands for; on a client that is a region's ref alone."""
+        if self.host is None and not isinstance(behavior, ShardedBehavior):
+            check_behavior(behavior)
         if isinstance(behavior, BroadcastedBehavior):
             self.local.spawn(behavior.behavior, name, mailbox=mailbox)
             return BroadcastRef(name, partial(self._everywhere, name))

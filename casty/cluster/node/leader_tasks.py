@@ -98,7 +98,7 @@ class ControlDuties:
         self._balanced = -1
         """The version at which no move for balance was needed."""
         self._asked: dict[tuple[str, str], int] = {}
-        """When something was proposed about a member or a slot; what is older than `ASK_AGAIN_NS` goes with the next one."""
+        """When something was proposed about a member or slot; older rows than `ASK_AGAIN_NS` go with the next one."""
         self._since_ns: dict[str, int] = {}
         """Since when this leader knows of each process; of present members only, and empty where nobody leads."""
 

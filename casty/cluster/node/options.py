@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from casty.address import NodeAddress, check_port, check_text
 from casty.checks import shown
@@ -17,12 +17,13 @@ from casty.tls import Config
 from casty.traits import Traits
 
 __all__ = [
+    "HasPath",
     "NodeOptions",
-    "check_data_dir",
     "check_place",
     "check_quorum",
     "check_settings",
     "check_tls",
+    "checked_data_dir",
     "options_of",
     "policy_of",
     "tls_of",
@@ -165,11 +166,24 @@ def check_tls(tls: object, *, is_node: bool) -> None:
         )
 
 
-def check_data_dir(data_dir: object) -> None:
-    """Raise `TypeError` or `ConfigError` for what can be no data directory."""
-    if data_dir is not None and not isinstance(data_dir, str):
+@runtime_checkable
+class HasPath(Protocol):
+    """A path that is no text, as those of ``pathlib``."""
+
+    def __fspath__(self) -> str:
+        """Return it as one."""
+        ...
+
+
+def checked_data_dir(data_dir: object) -> str | None:
+    """Return the path as a text; `TypeError` or `ConfigError` for what can be no data directory."""
+    if data_dir is None:
+        return None
+    path: object = data_dir.__fspath__() if isinstance(data_dir, HasPath) else data_dir
+    if not isinstance(path, str):
         raise TypeError(
-            f"data_dir: expected the path of a directory as a text, or None, found {shown(data_dir)}"
+            f"data_dir: expected the path of a directory as a text or Path, or None, found {shown(data_dir)}"
         )
-    if data_dir is not None and (not data_dir.strip() or "\0" in data_dir):
+    if not path.strip() or "\0" in path:
         raise ConfigError(f"data_dir: expected the path of a directory, found {shown(data_dir)}")
+    return path

@@ -24,8 +24,10 @@ from casty.distributed.machines.base import (
     Shapes,
     Structure,
 )
+from casty.errors import CastyError
 from casty.limits import MAX_TTL_TICKS
 from casty.schema import Data, Number, Row
+from casty.wire.pack import unpack
 
 __all__ = [
     "HAS_ENDED",
@@ -36,6 +38,7 @@ __all__ = [
     "WAS_PUT",
     "Lasting",
     "is_told",
+    "map_label",
     "value_of",
 ]
 
@@ -82,6 +85,16 @@ State = bytes | Lasting
 def value_of(state: State | None) -> bytes | None:
     """Return the value of a key, None where there is none."""
     return state.value if isinstance(state, Lasting) else state
+
+
+def map_label(entity: bytes) -> str:
+    """Return what people call the map whose key an entity is."""
+    try:
+        plain: Any = unpack(entity)
+    except (CastyError, ValueError):
+        plain = None
+    name = plain[0] if isinstance(plain, list) and plain else entity
+    return f"{name!r:.100}"
 
 
 def is_told(command: Command, reply: Reply) -> bool:

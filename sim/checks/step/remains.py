@@ -133,6 +133,7 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "cluster.node.leader_tasks.ControlDuties._asked[]": 2 * _ASKS * sizes.members,
         "transport.connection.Connection.welcome_extra": _FACTS * usual,
         "wire.encoding.CanonicalEncoder._encoders": _TYPES,
+        "wire.encoding.KeyEncoder._encoders": _TYPES,
         "wire.registry.Registry._names": registered,
         "wire.registry.Registry._types": registered,
         "wire.registry.Registry._found": _CLASSES,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import dataclasses
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 
 from casty import runtime
 from casty.actor.behavior import Behavior, Behaviors, Signal
+from casty.actor.cluster_wide import BroadcastRef, SingletonRef
 from casty.actor.context import ActorContext
 from casty.actor.events import DeadLetter, EventStreamSubscribe, Terminated
 from casty.actor.local import LocalSystem, Origin
@@ -197,3 +201,35 @@ async def test_generic_values_can_be_subscripted() -> None:
     assert ServiceKey[int]("x") == ServiceKey("x")
     assert ShardEnvelope[int]("e", 1) == ShardEnvelope("e", 1)
     assert Behavior[int](signal=Signal.same) == Behaviors.same()
+
+
+async def test_a_copy_of_a_message_has_the_same_refs() -> None:
+    plain = LocalSystem("test", runtime.current())
+    remote = Wire().add("n1")
+    region: ActorRef[Any] = remote.add_endpoint("region", lambda message: None)
+    refs: list[ActorRef[Any]] = [
+        plain.spawn(Behaviors.ignore(), "a"),
+        remote.spawn(Behaviors.ignore(), "a"),
+        SingletonRef("single", region),
+        BroadcastRef("all", list),
+    ]
+    for ref in refs:
+        message = Get(ref)
+        assert copy.deepcopy(message).reply_to is ref and copy.copy(ref) is ref
+        assert dataclasses.asdict(message) == {"reply_to": ref}
+        with pytest.raises(TypeError, match="cannot be pickled, for it works in this process only"):
+            pickle.dumps(message)
+
+
+async def test_a_ref_is_a_value() -> None:
+    system = Wire().add("n1")
+    ref, other = (system.spawn(Behaviors.ignore(), name) for name in "ab")
+    assert isinstance(ref, RemoteActorRef)
+    again = system.make_ref(ActorAddress.from_uri(ref.address.to_exact_uri()))
+    assert isinstance(again, RemoteActorRef)
+    assert ref == RemoteActorRef(ref.address, print) != other and ref != ref.id
+    assert len({ref, RemoteActorRef(ref.address, print), other}) == 2
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        ref.address = again.address
+    with pytest.raises(AttributeError, match="cannot be changed"):
+        del ref.post

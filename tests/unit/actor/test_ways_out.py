@@ -19,6 +19,7 @@ from casty.actor.events import ActorFailed
 from casty.actor.mailbox import Mailbox
 from casty.actor.system import ActorSystem
 from casty.checks import shown
+from casty.complaint import one_line
 from casty.errors import AskFailed, EncodingError, NotStarted
 from casty.wire.codec import Codec
 from tests.unit.actor.probes import Recorder, listen, started
@@ -296,3 +297,27 @@ async def test_a_pipe_whose_on_failure_raises_is_logged_and_its_actor_goes_on(
     error = record.exc_info[1]
     assert isinstance(error, KeyError)
     assert isinstance(error.__cause__, ValueError), "what it was called for is shown with it"
+
+
+@pytest.mark.parametrize("path", ["50%", "%s%d%(a)s", "a\nERROR b", "p" * 1000])
+async def test_the_log_of_an_actor_names_it_whatever_it_is_called(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="casty.actor")
+
+    async def handle(ctx: ActorContext[Any], message: Any) -> None:
+        ctx.log.info("%s of 100%% and %d", "got", message)
+        ctx.log.info("plain 50%")
+        ctx.log.log(logging.DEBUG, "low %s", message)
+        raise ValueError("over")
+
+    async with ActorSystem("x") as system:
+        failed = listen(system, ActorFailed)
+        system.spawn(Behaviors.receive(handle), path).tell(7)
+        await failed.until(1)
+    lines = [record.getMessage() for record in caplog.records]
+    name = one_line(path, 200)
+    assert lines[:3] == [f"{name}: got of 100% and 7", f"{name}: plain 50%", f"{name}: low 7"]
+    assert lines[3] == f"actor {name} failed and stops"
+    assert {record.filename for record in caplog.records[:3]} == {"test_ways_out.py"}
+    assert {record.funcName for record in caplog.records[:3]} == {"handle"}

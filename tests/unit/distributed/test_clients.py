@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, assert_type
 
@@ -18,6 +20,7 @@ from casty.distributed.queue import Queue
 from casty.distributed.set import Set
 from casty.errors import (
     BrokenBarrier,
+    CastyError,
     Destroyed,
     EncodingError,
     InternalError,
@@ -304,3 +307,31 @@ def test_replies_become_errors() -> None:
     assert isinstance(failure([OVERLOADED, "max_waiters", 5], "lock 'x'"), Overloaded)
     assert isinstance(failure([4], "barrier 'x'"), BrokenBarrier)
     assert isinstance(failure([99], "lock 'x'"), InternalError)
+
+
+LONG = "n" * 60_000
+
+
+async def test_a_long_name_is_cut_in_errors(gateway: FakeGateway, d: Distributed) -> None:
+    lock, other = d.lock(LONG), d.lock(LONG)
+    full = d.queue[int](LONG, maxsize=1)
+    await lock.acquire()
+    await full.enqueue(1)
+    await d.map(LONG).put("k", 1)
+    semaphore = d.semaphore(LONG, 2)
+    await semaphore.acquire()
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lock.acquire,
+        lambda: full.enqueue(2),
+        lambda: full.enqueue(None),  # type: ignore[arg-type]
+        lambda: d.queue[int](LONG, maxsize=2).enqueue(2),
+        lambda: semaphore.acquire(n=3),
+        lambda: d.semaphore(LONG, 3).acquire(),
+    ]
+    for call in calls:
+        with pytest.raises((CastyError, ValueError)) as failed:
+            await call()
+        assert LONG[:90] in str(failed.value) and len(str(failed.value)) < 500
+    with pytest.raises(TypeError) as refused:
+        copy.copy(other)
+    assert len(str(refused.value)) < 500 and len(repr(other)) < 200

@@ -89,16 +89,31 @@ async def test_without_room_nothing_of_a_batch_is_there_and_nothing_after_it(dev
 
 async def test_a_file_that_is_no_database_is_refused_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "records.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(DiskError, match=str(tmp_path)):
+    with pytest.raises(DiskError, match=f"{tmp_path}.*move it away and start again") as first:
         await SqliteDevice(str(tmp_path)).open()
-    with pytest.raises(DiskError, match=str(tmp_path)):
+    with pytest.raises(DiskError, match=str(tmp_path)) as second:
         read_all(str(tmp_path))
+    # Whoever keeps the errors keeps nothing of the file.
+    assert first.value and second.value
+    assert not [fd for fd in Path("/proc/self/fd").iterdir() if leads_to(fd, tmp_path)]
+    (tmp_path / "records.db").write_bytes(b"")
+    device = SqliteDevice(str(tmp_path))
+    await device.open()
+    device.close()
+
+
+def leads_to(descriptor: Path, folder: Path) -> bool:
+    try:
+        return descriptor.readlink().is_relative_to(folder)
+    except FileNotFoundError:  # that of the listing
+        return False
 
 
 async def test_where_no_directory_can_be_made_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DiskError, match="data_dir"):
-        await SqliteDevice(str(tmp_path / "file" / "data")).open()
+    for path in (tmp_path / "file" / "data", tmp_path / "file"):
+        with pytest.raises(DiskError, match=r"data_dir.*expected a directory"):
+            await SqliteDevice(str(path)).open()
     with pytest.raises(DiskError, match="expected a data directory"):
         read_all(str(tmp_path))
 

@@ -123,8 +123,11 @@ async def test_a_file_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     path.write_bytes(b"something else" * 1_000)
     async with SqliteJournal(path) as journal:
-        with pytest.raises(JournalError, match="not a database"):
+        with pytest.raises(JournalError, match=r"cannot be opened.*not a database; nothing was written"):
             await journal.load("a")
+    async with SqliteJournal(tmp_path / "no" / "journal.db") as journal:
+        with pytest.raises(JournalError, match="cannot be opened"):
+            await journal.persist("a", [1], 0)
 
 
 async def test_another_format(tmp_path: Path) -> None:

@@ -441,10 +441,18 @@ def test_the_default_codec_is_one() -> None:
     assert default_codec() is default_codec()
 
 
-def test_a_ref_cannot_be_made_of_fields() -> None:
-    plain = [5, "casty.actor.ref:RemoteActorRef", {"address": 5, "post": 6}]
-    with pytest.raises(EncodingError, match="travel as one"):
-        Codec().decode(pack(plain))
+@dataclass
+class FieldRef(Ref):
+    address: ActorAddress
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("casty.actor.ref:RemoteActorRef", "found none"), (f"{__name__}:FieldRef", "travel as one")],
+)
+def test_a_ref_cannot_be_made_of_fields(name: str, text: str) -> None:
+    with pytest.raises(EncodingError, match=text):
+        Codec().decode(pack([5, name, {"address": 5, "post": 6}]))
 
 
 @pytest.mark.parametrize("make", [set, frozenset, dict.fromkeys], ids=["set", "frozenset", "dict"])

@@ -7,6 +7,8 @@ import itertools
 import subprocess
 import sys
 from dataclasses import InitVar, dataclass, field
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -175,8 +177,71 @@ def test_a_class_that_raises_an_error_of_its_own_cannot_be_decoded(monkeypatch: 
         Codec().decode(data)
 
 
-def test_keys_need_not_come_back() -> None:
-    assert Codec().canonical(with_(Job("x"), attempts=3)) == Codec().canonical(Job("x"))
+@dataclass(frozen=True)
+class Noted:
+    name: str
+    note: str = field(compare=False)
+
+
+@dataclass(frozen=True)
+class NotedOrNot:
+    name: str
+    note: str = field(compare=False, default="")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        datetime(2025, 1, 2, 3, 4, 5, 6),
+        datetime(2025, 1, 2, 3, fold=1),
+        datetime(2025, 1, 2, 3, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=2))),
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-2))),
+        datetime.min.replace(tzinfo=timezone(timedelta(days=1) - timedelta.resolution)),
+        time(1, 2, 3, 4),
+        time(1, fold=1),
+        time(1, tzinfo=UTC),
+        time(0, 30, 15, 7, tzinfo=timezone(timedelta(hours=2))),
+        time(23, 30, 15, 7, tzinfo=timezone(timedelta(hours=-2))),
+        time(0, 0, 0, 9, tzinfo=timezone(timedelta(hours=23, minutes=59, seconds=59))),
+        time(23, 59, 59, 9, tzinfo=timezone(-timedelta(hours=23, minutes=59, seconds=59))),
+        date(2025, 1, 2),
+        timedelta(days=-1, microseconds=1),
+        Decimal("1.10"),
+        -0.0,
+        complex(-0.0, 1),
+        (time(1), {"at": [datetime(2025, 1, 2)]}, frozenset({time(2)})),
+        NotedOrNot("a", "b"),
+        Job("x"),
+        Kept(1, 2),
+    ],
+    ids=repr,
+)
+def test_keys_come_back_equal(key: Any) -> None:
+    codec = Codec()
+    back = codec.decode(codec.canonical(key))
+    assert back == key and type(back) is type(key)
+    assert codec.canonical(back) == codec.canonical(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        (with_(Job("x"), attempts=3), "would not come back"),
+        (Counted(1), "would not come back"),
+        (Noted("a", "b"), "'note' of Noted is no part of a key"),
+        (Seeded(1, 2), "is no field of it"),
+    ],
+)
+def test_a_key_that_would_not_come_back_equal_is_refused(key: Any, text: str) -> None:
+    for wrapped in (key, (1, [key])):
+        with pytest.raises(EncodingError, match=text):
+            Codec().canonical(wrapped)
+
+
+def test_what_is_no_key_can_be_compared() -> None:
+    one, two = (Codec().compared(Noted("a", note)) for note in "bc")
+    assert one == two != Codec().compared(Noted("b", "b"))
 
 
 def test_containers_are_no_longer_than_the_decoder_takes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from casty.cluster.slots.schema import CANCEL, COMMAND
 from casty.config import SECOND_NS
 from casty.distributed.machines.base import EVENTS, KIND_NAMES, MAP
 from casty.distributed.machines.events import log_label
+from casty.distributed.machines.map import map_label
 from casty.wire.pack import pack
 
 __all__ = ["IS_PARKED", "Call", "Purpose"]
@@ -151,8 +152,10 @@ class Call:
         """Name what was called, for the text of an error."""
         kind, entity = self.entity
         name = KIND_NAMES.get(kind, "call")
-        if kind == MAP or not entity:
-            return name  # of a map the entity is one key, in its canonical bytes
+        if not entity:
+            return name
+        if kind == MAP:
+            return f"{name} {map_label(entity)}"
         if kind == EVENTS:
             return f"{name} of {log_label(entity):.100}"
         return f"{name} {entity.decode(errors='replace')!r:.100}"

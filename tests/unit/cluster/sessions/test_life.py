@@ -9,7 +9,8 @@ import pytest
 from casty.cluster.sessions.core.call import Call
 from casty.cluster.sessions.core.life import NEXT, CallEvent, CallState
 from casty.cluster.slots.operations import OP_READ, OP_WRITE
-from casty.distributed.machines.base import COUNTER
+from casty.distributed.machines.base import COUNTER, MAP
+from casty.wire.pack import pack
 
 PAGE = Path(__file__).parents[4] / "docs" / "adr" / "0033-sessions-are-a-value.md"
 MOVES = [
@@ -18,6 +19,22 @@ MOVES = [
     for event in CallEvent
     if (following := NEXT[state][event]) is not None
 ]
+
+
+@pytest.mark.parametrize(
+    ("entity", "name"),
+    [
+        ((COUNTER, b"it"), "counter 'it'"),
+        ((COUNTER, b"n" * 1000), f"counter '{'n' * 99}"),
+        ((MAP, pack(["users", b"key"])), "map 'users'"),
+        ((MAP, pack(["n" * 1000, b"key"])), f"map '{'n' * 99}"),
+        ((MAP, b"\xc1"), "map b'\\xc1'"),
+        ((MAP, b""), "map"),
+        ((0, b""), "call"),
+    ],
+)
+def test_a_call_says_what_was_called(entity: tuple[int, bytes], name: str) -> None:
+    assert str(Call(OP_READ, entity, 0, None)) == name
 
 
 def in_state(state: CallState) -> Call:
