@@ -1,7 +1,7 @@
 """casty: typed actors, sharded entities and coordination structures on a cluster, simulation-tested."""
 
 from casty.actor.behavior import Behavior, Behaviors, Signal
-from casty.actor.cluster_wide import BroadcastRef
+from casty.actor.cluster_refs import BroadcastRef
 from casty.actor.context import ActorContext
 from casty.actor.event_sourced import Persisted, ReplicationConfig, SnapshotEvery
 from casty.actor.events import (
@@ -20,13 +20,13 @@ from casty.actor.events import (
     Terminated,
     UnhandledMessage,
     UnreachableMember,
-    event_stream_actor,
 )
 from casty.actor.mailbox import Mailbox, MailboxOverflowStrategy
 from casty.actor.ref import ActorRef, RemoteActorRef
-from casty.actor.scheduling import CancelSchedule, ScheduleOnce, ScheduleTick, scheduler
+from casty.actor.scheduling import CancelSchedule, ScheduleOnce, ScheduleTick
 from casty.actor.services import Deregister, Find, Listing, Register, ServiceInstance, ServiceKey, Subscribe
 from casty.actor.sharding import ShardEnvelope
+from casty.actor.spawnable import event_stream_actor, scheduler
 from casty.actor.spying import SpyEvent
 from casty.actor.supervision import Directive, OneForOneStrategy, SupervisionStrategy
 from casty.actor.system import ActorSystem

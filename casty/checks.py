@@ -8,8 +8,8 @@ from operator import index
 from typing import SupportsFloat, cast
 
 __all__ = [
-    "check_callable", "check_count", "check_integer", "check_name", "check_seconds", "check_text", "check_timeout",
-    "check_ttl", "milliseconds_of", "shown",
+    "check_callable", "check_count", "check_integer", "check_kind", "check_name", "check_seconds", "check_text",
+    "check_timeout", "check_ttl", "milliseconds_of", "shown",
 ]  # fmt: skip
 
 LARGE_BITS = 1_000
@@ -133,6 +133,12 @@ def check_callable(value: object, what: str) -> None:
     """Raise `TypeError` unless it can be called."""
     if not callable(value):
         raise TypeError(f"{what}: expected a function, found {shown(value)}")
+
+
+def check_kind(value: object, kind: type, what: str) -> None:
+    """Raise `TypeError` unless it is None or of a kind."""
+    if value is not None and not isinstance(value, kind):
+        raise TypeError(f"{what}: expected None or a {kind.__name__}, found {shown(value)}")
 
 
 def check_timeout(timeout_s: object) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from casty import runtime as runtimes
-from casty.actor.behavior import Behavior, ShardedBehavior
+from casty.actor.behavior import Behavior
+from casty.actor.cluster_wide import ShardedBehavior
 from casty.actor.local import LocalSystem, Origin
 from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef, Question
 from casty.actor.services import Listing, ServiceKey, check_key
 from casty.actor.sharding import ShardEnvelope
+from casty.actor.system import ActorSystem
 from casty.address import NodeAddress, check_port, check_text
 from casty.checks import check_seconds, check_ttl, shown
 from casty.cluster.actors.wiring import ClusterActors
@@ -149,6 +151,7 @@ class ClusterClient:
             self._label.host, self._label.port, self._client_core.client_id, self._client_core.incarnation
         )
         local = LocalSystem(self._system_name, self._runtime, origin=origin)
+        ActorSystem.over(local)
         self._actors = ClusterActors.of_client(self._client_core, local, self._serializer)
         try:
             self._client_core.start()

@@ -9,8 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from casty import runtime as runtimes
-from casty.actor.behavior import Behavior, MarkedBehavior, ShardedBehavior
-from casty.actor.cluster_wide import BroadcastedBehavior, BroadcastRef, SingletonBehavior
+from casty.actor.base import BaseBehavior
+from casty.actor.behavior import Behavior
+from casty.actor.cluster_refs import BroadcastRef
+from casty.actor.cluster_wide import BroadcastedBehavior, MarkedBehavior, ShardedBehavior, SingletonBehavior
 from casty.actor.local import LocalSystem, Origin
 from casty.actor.mailbox import Mailbox
 from casty.actor.ref import ActorRef
@@ -479,11 +481,15 @@ class ClusteredActorSystem(ActorSystem):
 
     @overload
     def spawn(
-        self, behavior: Behavior[M] | SingletonBehavior[M], name: str, *, mailbox: Mailbox[M] | None = None
+        self,
+        behavior: BaseBehavior[M] | SingletonBehavior[M],
+        name: str,
+        *,
+        mailbox: Mailbox[M] | None = None,
     ) -> ActorRef[M]: ...
 
     def spawn(
-        self, behavior: Behavior[Any] | MarkedBehavior, name: str, *, mailbox: Mailbox[Any] | None = None
+        self, behavior: BaseBehavior[Any] | MarkedBehavior, name: str, *, mailbox: Mailbox[Any] | None = None
     ) -> ActorRef[Any]:
         """Start an actor, or what `Behaviors.sharded`, `singleton` and `broadcasted` stand for.
 

@@ -177,7 +177,7 @@ def page(text: str, modules: Graph) -> str:
 
 
 def main() -> int:
-    """Run the program; returns 1 when packages stand in a circle."""
+    """Run the program; returns 1 when packages or files stand in a circle."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="put the drawings into the page on architecture")
     parser.add_argument("--why", action="store_true", help="name the files of each circle")
@@ -191,7 +191,7 @@ def main() -> int:
         print("  ", *group)
     if arguments.write:
         PAGE.write_text(page(PAGE.read_text(), modules))
-    return int(any(circles(room_graph(modules, tree)) for tree in TREES))
+    return int(bool(of_files) or any(circles(room_graph(modules, tree)) for tree in TREES))
 
 
 if __name__ == "__main__":

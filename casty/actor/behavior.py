@@ -1,83 +1,29 @@
-"""Behaviours: values that say what an actor does with its next message."""
+"""How behaviours are made: `Behaviors` has all the kinds, also those for which only a cluster has room."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from casty.actor.cluster_wide import BroadcastedBehavior, SingletonBehavior
+from casty.actor.base import Signal, check_behavior
+from casty.actor.cluster_wide import BroadcastedBehavior, ShardedBehavior, SingletonBehavior
+from casty.actor.context import ActorContext
 from casty.actor.discoverable import Discoverable
 from casty.actor.event_sourced import EventSourced, Persisted, ReplicationConfig, SnapshotEvery
+from casty.actor.handling import Behavior, Next
+from casty.actor.lifecycle import Hook, Lifecycle, RestartHook, Supervised
+from casty.actor.ref import ActorRef
 from casty.actor.services import ServiceKey, check_key
-from casty.actor.supervision import Supervised, SupervisionStrategy
-from casty.checks import check_callable, check_count, check_seconds, check_text, shown
+from casty.actor.spying import SpyEvent, spied
+from casty.actor.supervision import SupervisionStrategy
+from casty.checks import check_callable, check_kind, check_text, shown
 from casty.journal.base import EventJournal
-from casty.traits import check_role
 
-if TYPE_CHECKING:
-    from casty.actor.context import ActorContext
-    from casty.actor.ref import ActorRef
-    from casty.actor.spying import SpyEvent
-
-__all__ = [
-    "Behavior", "Behaviors", "Lifecycle", "MarkedBehavior", "Next", "ShardedBehavior", "Signal", "check_behavior",
-    "check_start",
-]  # fmt: skip
+__all__ = ["Behavior", "Behaviors", "Signal"]
 
 M = TypeVar("M")
 S = TypeVar("S")
 E = TypeVar("E")
-
-
-LEAST_IDLE_S = 0.1
-"""Shorter than that an entity would be unloaded between two messages of one caller."""
-
-
-class Signal(Enum):
-    """A behaviour that is an instruction instead of a handler."""
-
-    same = "same"
-    stopped = "stopped"
-    restart = "restart"
-    unhandled = "unhandled"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Behavior(Generic[M]):
-    """What an actor does next; made by `Behaviors`. Exactly one field is set.
-
-    Parameters
-    ----------
-    on_receive
-        ``handler(ctx, message)``, plain or a coroutine function; returns the next behaviour; None: the same.
-    on_setup
-        ``await factory(ctx)``, run when the actor gets here; returns the behaviour to go on with.
-    signal
-        An instruction to the actor's cell.
-
-    Raises
-    ------
-    ValueError
-        When not exactly one field is given.
-    TypeError
-        When `on_receive` or `on_setup` cannot be called.
-    """
-
-    on_receive: Callable[[ActorContext[M], M], Next[M]] | None = None
-    on_setup: Callable[[ActorContext[M]], Awaitable[Behavior[M]]] | None = None
-    signal: Signal | None = None
-
-    def __post_init__(self) -> None:
-        on_receive, on_setup, signal = self.on_receive, self.on_setup, self.signal
-        if (on_receive is not None) + (on_setup is not None) + (signal is not None) != 1:
-            given = [name for name in ("on_receive", "on_setup", "signal") if getattr(self, name) is not None]
-            raise ValueError(f"behavior: expected exactly one of on_receive, on_setup, signal; found {given}")
-        if on_receive is not None:
-            check_callable(on_receive, "on_receive")
-        elif on_setup is not None:
-            check_callable(on_setup, "on_setup")
 
 
 # Values, so one of each is enough: handlers return one for every message.
@@ -85,68 +31,11 @@ _SAME: Behavior[Any] = Behavior(signal=Signal.same)
 _STOPPED: Behavior[Any] = Behavior(signal=Signal.stopped)
 _UNHANDLED: Behavior[Any] = Behavior(signal=Signal.unhandled)
 
-Next = Behavior[M] | None | Awaitable[Behavior[M] | None]
-"""What a handler may return."""
-
 Decided = Persisted[E] | Behavior[M] | None | Awaitable[Persisted[E] | Behavior[M] | None]
 """What `on_command` of an event-sourced actor may return."""
 
 Then = Behavior[M] | Persisted[E] | Callable[[Any], Decided[E, M]] | None
 """What may follow the commit of events."""
-
-Hook = Callable[["ActorContext[M]"], Awaitable[None]]
-RestartHook = Callable[["ActorContext[M]", Exception | None], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class ShardedBehavior(Generic[M]):
-    """A region of entities, for a clustered ``spawn``; see `Behaviors.sharded`."""
-
-    entity_factory: Callable[[str], Behavior[M]]
-    num_shards: int = 100
-    replication: ReplicationConfig | None = None
-    idle_timeout: float | None = None
-    max_activations: int | None = None
-    role: str | None = None
-
-    def __post_init__(self) -> None:
-        check_callable(self.entity_factory, "entity_factory")
-        check_count("num_shards", self.num_shards, 1)
-        _check_kind(self.replication, ReplicationConfig, "replication")
-        if self.idle_timeout is not None:
-            check_seconds(self.idle_timeout, "idle_timeout")
-            if self.idle_timeout < LEAST_IDLE_S:
-                raise ValueError(
-                    f"idle_timeout: expected at least {LEAST_IDLE_S} seconds or None, found {self.idle_timeout}"
-                )
-        if self.max_activations is not None:
-            check_count("max_activations", self.max_activations, 1)
-        if self.role is not None:
-            check_role(self.role)
-
-
-MarkedBehavior = ShardedBehavior[Any] | SingletonBehavior[Any] | BroadcastedBehavior[Any]
-"""What only a node of a cluster spawns."""
-
-
-@dataclass(frozen=True)
-class Lifecycle(Generic[M]):
-    """A setup that gives the actor hooks around each of its incarnations; see `Behaviors.with_lifecycle`."""
-
-    behavior: Behavior[M]
-    pre_start: Hook[M] | None
-    post_stop: Hook[M] | None
-    pre_restart: RestartHook[M] | None
-    post_restart: Hook[M] | None
-
-    async def __call__(self, ctx: ActorContext[M]) -> Behavior[M]:
-        """Register the hooks and run those that belong to a start."""
-        is_restart = ctx.add_lifecycle(self)
-        if self.pre_start is not None:
-            await self.pre_start(ctx)
-        if is_restart and self.post_restart is not None:
-            await self.post_restart(ctx)
-        return self.behavior
 
 
 class Behaviors:
@@ -297,8 +186,6 @@ class Behaviors:
         >>> Behaviors.spy(Behaviors.ignore(), print).on_setup is not None
         True
         """
-        from casty.actor.spying import spied  # it makes behaviours, as this does
-
         return spied(behavior, observer, spy_children=spy_children)
 
     @staticmethod
@@ -355,9 +242,9 @@ class Behaviors:
         check_callable(on_command, "on_command")
         if upcast is not None:
             check_callable(upcast, "upcast")
-        _check_kind(journal, EventJournal, "journal")
-        _check_kind(snapshot_policy, SnapshotEvery, "snapshot_policy")
-        _check_kind(replication, ReplicationConfig, "replication")
+        check_kind(journal, EventJournal, "journal")
+        check_kind(snapshot_policy, SnapshotEvery, "snapshot_policy")
+        check_kind(replication, ReplicationConfig, "replication")
         if replica_refs:
             raise ValueError(
                 "replica_refs: expected None, found refs: the slot of an entity replicates its events by itself"
@@ -370,7 +257,6 @@ class Behaviors:
             on_command,
             snapshot_policy,
             upcast,
-            Behaviors.receive,
         )
         return Behavior(on_setup=sourced)
 
@@ -448,37 +334,9 @@ class Behaviors:
         return ShardedBehavior(entity_factory, num_shards, replication, idle_timeout, max_activations, role)
 
 
-def check_behavior(behavior: object, what: str = "behavior") -> None:
-    """Raise `TypeError` unless it is a behaviour."""
-    if isinstance(behavior, Behavior):
-        return
-    if isinstance(behavior, (ShardedBehavior, SingletonBehavior, BroadcastedBehavior)):
-        raise TypeError(
-            f"{what}: expected one of a single actor, found a {type(behavior).__name__}: regions, singletons and "
-            "broadcasts are spawned on a node of a cluster"
-        )
-    hint = "; a handler is wrapped by Behaviors.receive" if callable(behavior) else ""
-    raise TypeError(f"{what}: expected a behaviour, as Behaviors makes them, found {shown(behavior)}{hint}")
-
-
 def _check_events(events: object) -> None:
     if isinstance(events, (str, bytes)) or not isinstance(events, Sequence):
         raise TypeError(f"events: expected a list or tuple of events, found {shown(events)}")
-
-
-def _check_kind(value: object, kind: type, what: str) -> None:
-    if value is not None and not isinstance(value, kind):
-        raise TypeError(f"{what}: expected None or a {kind.__name__}, found {shown(value)}")
-
-
-def check_start(behavior: object) -> None:
-    """Raise `TypeError` or `ValueError` unless an actor can start with it."""
-    check_behavior(behavior)
-    assert isinstance(behavior, Behavior), "just checked"
-    if behavior.signal not in (None, Signal.stopped):
-        raise ValueError(
-            f"behavior: expected one to start with, found {behavior.signal}, which needs an earlier one"
-        )
 
 
 def _ignore(ctx: ActorContext[Any], message: object) -> None:

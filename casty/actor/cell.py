@@ -8,15 +8,13 @@ nowhere else; what is meant for the process, `SystemExit` and `KeyboardInterrupt
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from casty.actor.behavior import Behavior, Lifecycle, Signal, check_behavior
-from casty.actor.context import ActorContext, abandon, named
+from casty.actor.base import BaseBehavior, BaseContext, Hooks, Signal, check_behavior, named
 from casty.actor.event_store import EventStore
 from casty.actor.events import (
     ActorFailed,
@@ -27,17 +25,16 @@ from casty.actor.events import (
     UnhandledMessage,
 )
 from casty.actor.holding import Done, hold
+from casty.actor.home import Home
 from casty.actor.lease import ACTING, Lease, Leased, LeaseEnded
 from casty.actor.mailbox import Mailbox, MailboxClosed
+from casty.actor.pipes import Pipes
 from casty.actor.ref import ActorRef
 from casty.actor.scheduling import Scheduled, Schedules
 from casty.actor.supervision import ChildFailed, Directive, SupervisionStrategy, directive_of
 from casty.actor.unread import MESSAGE_BYTES
 from casty.checks import shown
 from casty.errors import Overloaded
-
-if TYPE_CHECKING:
-    from casty.actor.local import LocalSystem
 
 __all__ = ["READ_OUT", "Cell"]
 
@@ -69,13 +66,13 @@ class Cell:
         How long it and its children may act; None without end.
 
     Bounds: `children` has a row per living child; `watching` and `watchers` one per watch, which goes with the end of
-    either actor, in `watching` when it was read; `_callbacks`, `_lifecycles` and `interceptors` what this incarnation
-    registered; `_pipes` a row per coroutine that runs beside it. The user's actor decides how many of each there are.
+    either actor, in `watching` when it was read; `_callbacks`, `_hooks` and `interceptors` what this incarnation
+    registered. The user's actor decides how many of each there are.
     """
 
     __slots__ = (
-        "_awaits_children", "_behavior", "_callbacks", "_ends_itself", "_failure", "_is_busy", "_is_forced",
-        "_left", "_lifecycles", "_pipes", "_raised", "_schedules", "_spawned", "_strategies", "_task", "_told",
+        "_awaits_children", "_behavior", "_callbacks", "_ends_itself", "_failure", "_hooks", "_is_busy", "_is_forced",
+        "_left", "_pipes", "_raised", "_schedules", "_spawned", "_strategies", "_task", "_told",
         "abandoned", "children", "core", "ctx", "finished", "guard", "has_log", "incarnation", "inherit",
         "interceptors", "is_ready", "is_stopping", "lease", "log_of", "mailbox", "number", "parent", "path",
         "read_out", "ref", "stopped", "watchers", "watching", "wrap_child",
@@ -83,10 +80,10 @@ class Cell:
 
     def __init__(
         self,
-        core: LocalSystem,
+        core: Home[Cell],
         path: str,
         parent: Cell | None,
-        behavior: Behavior[Any],
+        behavior: BaseBehavior[Any],
         mailbox: Mailbox[Any],
         lease: Lease | None = None,
     ) -> None:
@@ -98,7 +95,7 @@ class Cell:
         self.parent = parent
         self.mailbox = mailbox
         self.ref: ActorRef[Any] = core.own_ref(path, self.number)
-        self.ctx: ActorContext[Any] = ActorContext(self)
+        self.ctx: BaseContext = behavior.make_context(self)
         self.children: dict[str, Cell] = {}
         self.interceptors: list[Callable[[Any], bool]] = []
         self.watchers: dict[str, tuple[Cell, ActorRef[Any]]] = {}
@@ -119,7 +116,7 @@ class Cell:
         """Takes, with their sizes, what an actor that ended itself had not read, after `finished`."""
         self.read_out: Callable[[], None] | None = None
         """Lets the actor stop behind its mail, where the system stops in order; None: after the message in hand."""
-        self.wrap_child: Callable[[Behavior[Any]], Behavior[Any]] | None = None
+        self.wrap_child: Callable[[BaseBehavior[Any]], BaseBehavior[Any]] | None = None
         """What this incarnation makes of the behaviours of its children."""
         self.log_of: Callable[[str], EventStore] | None = None if parent is None else parent.log_of
         """Returns a log of this entity by its id; None for actors that belong to no region."""
@@ -128,15 +125,15 @@ class Cell:
         self.is_ready = False
         """Whether its setup has ended once."""
         self._spawned = behavior
-        self._behavior: Callable[[ActorContext[Any], Any], Any] = _not_started
+        self._behavior: Callable[[BaseContext, Any], Any] = _not_started
         self._schedules: Schedules | None = None
         self._callbacks: list[Callable[[], Awaitable[None] | None]] = []
-        self._lifecycles: list[Lifecycle[Any]] = []
+        self._hooks: list[Hooks] = []
         self._strategies: tuple[SupervisionStrategy, ...] = ()
         """Who decides what becomes of this incarnation when it fails, the outermost first."""
         self._raised: Exception | None = None
         """What the actor's code raised, until the strategies have decided."""
-        self._pipes: dict[asyncio.Task[None], tuple[Coroutine[Any, Any, None], Awaitable[object]]] = {}
+        self._pipes: Pipes | None = None
         self._awaits_children = False
         self._ends_itself = False
         """Whether it handled a message by its end: what starts and stops only would be started for ever."""
@@ -215,7 +212,7 @@ class Cell:
         """Whether code of the actor runs, or waits in the middle of it."""
         return self._is_busy
 
-    def reads_on(self, handler: Callable[[Any, Any], Any]) -> bool:
+    def reads_on(self, handler: object) -> bool:
         """Whether the next thing that it does is to give a message to this handler."""
         is_other = self._behavior != handler or self.is_stopping or self.interceptors or self._told
         return not (is_other or self.mailbox.empty() or self.mailbox.first() is READ_OUT)
@@ -244,17 +241,16 @@ class Cell:
         """Ask this first when this incarnation fails."""
         self._strategies = (*self._strategies, strategy)
 
-    def add_lifecycle(self, lifecycle: Lifecycle[Any]) -> bool:
+    def add_hooks(self, hooks: Hooks) -> bool:
         """Remember hooks for this incarnation; says whether it follows another."""
-        self._lifecycles.append(lifecycle)
+        self._hooks.append(hooks)
         return self.incarnation > 1
 
     def pipe(self, work: Coroutine[Any, Any, None], awaitable: Awaitable[object]) -> None:
         """Run work, which waits for an awaitable, beside the actor until it stops."""
-        leased = work if self.lease is None else _leased(work, self.lease)
-        task = asyncio.get_running_loop().create_task(leased, name=f"pipe {self.path}")
-        self._pipes[task] = (work, awaitable)
-        task.add_done_callback(self._pipe_done)
+        if self._pipes is None:
+            self._pipes = Pipes(self.path, self.lease)
+        self._pipes.begin(work, awaitable)
 
     def schedule(
         self, message: object, delay_s: float | None, interval_s: float | None, key: Hashable
@@ -280,14 +276,8 @@ class Cell:
             self._schedules.cancel_all()
 
     def _cancel_pipes(self) -> None:
-        if self._pipes:
-            for task in list(self._pipes):
-                task.cancel()
-
-    def _pipe_done(self, task: asyncio.Task[None]) -> None:
-        # Where the actor stopped before the pipe began nobody awaited either, and Python would say so.
-        for awaitable in self._pipes.pop(task):
-            abandon(awaitable)
+        if self._pipes is not None:
+            self._pipes.cancel()
 
     # -- the life
 
@@ -351,7 +341,7 @@ class Cell:
         result = self._behavior(self.ctx, message)
         if result is None:
             return
-        if not isinstance(result, Behavior):
+        if not isinstance(result, BaseBehavior):
             if inspect.isawaitable(result):  # last, for it costs more than all the rest
                 result = await result
                 if result is None:
@@ -366,13 +356,13 @@ class Cell:
         else:
             await self._become(result)
 
-    async def _become(self, behavior: Behavior[Any], *, is_start: bool = False) -> None:
-        while behavior.on_setup is not None:
-            behavior = await behavior.on_setup(self.ctx)
+    async def _become(self, behavior: BaseBehavior[Any], *, is_start: bool = False) -> None:
+        while (setup := behavior.setup()) is not None:
+            behavior = await setup(self.ctx)
             check_behavior(behavior, f"actor {named(self.path)}: the setup's result")
             is_start = True  # what a setup returns has no earlier behaviour to be the same as
-        if behavior.on_receive is not None:
-            self._behavior = behavior.on_receive
+        if (handler := behavior.handler()) is not None:
+            self._behavior = handler
         elif behavior.signal is Signal.stopped:
             self.stop()
         elif is_start:
@@ -383,9 +373,9 @@ class Cell:
             await self._restart(None)
 
     async def _restart(self, error: Exception | None) -> None:
-        for lifecycle in self._lifecycles:
-            if lifecycle.pre_restart is not None:
-                await lifecycle.pre_restart(self.ctx, error)
+        for hooks in self._hooks:
+            if hooks.pre_restart is not None:
+                await hooks.pre_restart(error)
         await self._end_children()  # the setup spawns them anew
         await self._end_incarnation()
         if self.is_stopping:
@@ -512,15 +502,15 @@ class Cell:
         if self.abandoned is not None:
             self.abandoned()
         callbacks, self._callbacks, self.abandoned = self._callbacks, [], None
-        lifecycles, self._lifecycles = self._lifecycles, []
+        hooked, self._hooks = self._hooks, []
         self.interceptors.clear()
         self._strategies, self.wrap_child = (), None
         self._cancel_schedules()
         for callback in callbacks:
             await self._acts(_call(callback))
-        for lifecycle in lifecycles:
-            if lifecycle.post_stop is not None:
-                await self._acts(_call(partial(lifecycle.post_stop, self.ctx)))
+        for hooks in hooked:
+            if hooks.post_stop is not None:
+                await self._acts(_call(hooks.post_stop))
 
     def _forget(self) -> None:
         if self.stopped.is_set():
@@ -579,19 +569,13 @@ class Cell:
         self.core.dead_letter(message, self.ref, reason, level=logging.INFO)
 
 
-def _not_started(ctx: ActorContext[Any], message: object) -> None:
+def _not_started(ctx: BaseContext, message: object) -> None:
     del ctx
     raise AssertionError(f"a message was handled before the setup ended: {message!r}")
 
 
 def _raise(error: BaseException) -> None:
     raise error
-
-
-async def _leased(work: Coroutine[Any, Any, None], lease: Lease) -> None:
-    """Run a pipe; where its lease ended nobody misses its result."""
-    with contextlib.suppress(LeaseEnded):
-        await Leased(work, lease)
 
 
 async def _call(callback: Callable[[], Awaitable[None] | None]) -> None:

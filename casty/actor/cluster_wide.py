@@ -1,29 +1,54 @@
-"""Behaviours of a whole cluster: one actor in all of it, or one on each of its nodes."""
+"""Behaviours of a whole cluster: a region of entities, one actor in all of it, or one on each of its nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from casty.actor.ref import ActorRef, Uncopied
-from casty.actor.sharding import ShardEnvelope
-from casty.checks import check_callable
+from casty.actor.base import ClusterBehavior
+from casty.actor.event_sourced import ReplicationConfig
+from casty.actor.handling import Behavior
+from casty.checks import check_callable, check_count, check_kind, check_seconds
 from casty.traits import check_role
 
-if TYPE_CHECKING:
-    from casty.actor.behavior import Behavior
-
-__all__ = ["SINGLETON", "BroadcastRef", "BroadcastedBehavior", "SingletonBehavior", "SingletonRef"]
+__all__ = ["BroadcastedBehavior", "MarkedBehavior", "ShardedBehavior", "SingletonBehavior"]
 
 M = TypeVar("M")
 
-SINGLETON = "singleton"
-"""Id of the only entity of a singleton's region."""
+LEAST_IDLE_S = 0.1
+"""Shorter than that an entity would be unloaded between two messages of one caller."""
 
 
 @dataclass(frozen=True)
-class SingletonBehavior(Generic[M]):
+class ShardedBehavior(ClusterBehavior, Generic[M]):
+    """A region of entities, for a clustered ``spawn``; see `Behaviors.sharded`."""
+
+    entity_factory: Callable[[str], Behavior[M]]
+    num_shards: int = 100
+    replication: ReplicationConfig | None = None
+    idle_timeout: float | None = None
+    max_activations: int | None = None
+    role: str | None = None
+
+    def __post_init__(self) -> None:
+        check_callable(self.entity_factory, "entity_factory")
+        check_count("num_shards", self.num_shards, 1)
+        check_kind(self.replication, ReplicationConfig, "replication")
+        if self.idle_timeout is not None:
+            check_seconds(self.idle_timeout, "idle_timeout")
+            if self.idle_timeout < LEAST_IDLE_S:
+                raise ValueError(
+                    f"idle_timeout: expected at least {LEAST_IDLE_S} seconds or None, found {self.idle_timeout}"
+                )
+        if self.max_activations is not None:
+            check_count("max_activations", self.max_activations, 1)
+        if self.role is not None:
+            check_role(self.role)
+
+
+@dataclass(frozen=True)
+class SingletonBehavior(ClusterBehavior, Generic[M]):
     """One actor in the cluster, for a clustered ``spawn``; see `Behaviors.singleton`."""
 
     factory: Callable[[], Behavior[M]]
@@ -36,49 +61,11 @@ class SingletonBehavior(Generic[M]):
 
 
 @dataclass(frozen=True)
-class BroadcastedBehavior(Generic[M]):
+class BroadcastedBehavior(ClusterBehavior, Generic[M]):
     """One actor on each node, for a clustered ``spawn``; see `Behaviors.broadcasted`."""
 
     behavior: Behavior[M]
 
 
-class SingletonRef(Uncopied, Generic[M]):
-    """Where to send to a singleton, wherever it lives now. It cannot be sent in messages."""
-
-    __slots__ = ("_region", "id")
-
-    def __init__(self, name: str, region: ActorRef[ShardEnvelope[Any]]) -> None:
-        self.id = f"/{name}"
-        self._region = region
-
-    def tell(self, message: M, /) -> None:
-        """Send without waiting; while nobody leads its slot the message waits, as those of entities do."""
-        self._region.tell(ShardEnvelope(SINGLETON, message))
-
-    def __repr__(self) -> str:
-        return f"SingletonRef({self.id!r})"
-
-
-class BroadcastRef(Uncopied, Generic[M]):
-    """Where to send to the actors of one name on all members that are up. It cannot be sent in messages.
-
-    ``await system.ask(ref, ...)`` gives a tuple, with one reply for each of those members, in the order of their ids.
-    """
-
-    __slots__ = ("_members", "id")
-
-    def __init__(self, name: str, members: Callable[[], list[ActorRef[Any]]]) -> None:
-        self.id = f"/{name}"
-        self._members = members
-
-    def members(self) -> list[ActorRef[M]]:
-        """Return the ref of each member that is up, as this node knows them now; at least this node's own."""
-        return self._members()
-
-    def tell(self, message: M, /) -> None:
-        """Send to each of them."""
-        for ref in self._members():
-            ref.tell(message)
-
-    def __repr__(self) -> str:
-        return f"BroadcastRef({self.id!r})"
+MarkedBehavior = ShardedBehavior[Any] | SingletonBehavior[Any] | BroadcastedBehavior[Any]
+"""What only a node of a cluster spawns."""

@@ -3,42 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
+from casty.actor.base import BaseBehavior, BaseContext, Hooks, Host, named
 from casty.actor.event_store import EventStore, JournalStore
 from casty.actor.holding import Done, hold
+from casty.actor.mailbox import Mailbox
+from casty.actor.pipes import abandon
 from casty.actor.ref import ActorRef
 from casty.actor.scheduling import Scheduled, check_interval
+from casty.actor.supervision import SupervisionStrategy
+from casty.actor.system import ActorSystem
 from casty.checks import check_seconds, shown
-from casty.complaint import one_line
 from casty.errors import CastyError, Overloaded
+from casty.journal.base import EventJournal
 from casty.ports import EventSink
 
-if TYPE_CHECKING:
-    from casty.actor.behavior import Behavior, Lifecycle
-    from casty.actor.cell import Cell
-    from casty.actor.mailbox import Mailbox
-    from casty.actor.supervision import SupervisionStrategy
-    from casty.actor.system import ActorSystem
-    from casty.journal.base import EventJournal
-
-__all__ = ["ActorContext", "ActorLog", "abandon", "named"]
+__all__ = ["ActorContext", "ActorLog"]
 
 M = TypeVar("M")
 C = TypeVar("C")
 R = TypeVar("R")
-
-SHOWN = 200
-"""So many characters of a path say which actor it is."""
-
-
-def named(path: str) -> str:
-    """Return an actor's path for a log: ids of entities come from anywhere."""
-    return one_line(path, SHOWN)
 
 
 class ActorLog(logging.LoggerAdapter[logging.Logger]):
@@ -53,12 +41,12 @@ class ActorLog(logging.LoggerAdapter[logging.Logger]):
             self.logger.log(level, text, *args, **kwargs)
 
 
-class ActorContext(Generic[M]):
+class ActorContext(BaseContext, Generic[M]):
     """Given to every handler and setup of one actor; use it only from there."""
 
     __slots__ = ("_cell", "_log")
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Host) -> None:
         self._cell = cell
         self._log: ActorLog | None = None
 
@@ -74,7 +62,7 @@ class ActorContext(Generic[M]):
         For an actor of a `ClusterClient` it is a plain `ActorSystem` of the client's actors; its `shutdown`
         stops those, not the client.
         """
-        return self._cell.core.system
+        return cast(ActorSystem, self._cell.core.system)
 
     @property
     def log(self) -> ActorLog:
@@ -83,7 +71,9 @@ class ActorContext(Generic[M]):
             self._log = ActorLog(self._cell.core.log, {"path": self._cell.path})
         return self._log
 
-    def spawn(self, behavior: Behavior[C], name: str, *, mailbox: Mailbox[C] | None = None) -> ActorRef[C]:
+    def spawn(
+        self, behavior: BaseBehavior[C], name: str, *, mailbox: Mailbox[C] | None = None
+    ) -> ActorRef[C]:
         """Start a child, which stops when this actor stops.
 
         Parameters
@@ -206,7 +196,7 @@ class ActorContext(Generic[M]):
         """Whether the actor ends; False in what runs at the end of an incarnation that another one follows."""
         return self._cell.is_stopping
 
-    def wrap_children(self, wrap: Callable[[Behavior[Any]], Behavior[Any]]) -> None:
+    def wrap_children(self, wrap: Callable[[BaseBehavior[Any]], BaseBehavior[Any]]) -> None:
         """Let this incarnation's children start with what `wrap` makes of their behaviours. Used by `Behaviors`."""
         self._cell.wrap_child = wrap
 
@@ -260,9 +250,9 @@ class ActorContext(Generic[M]):
         observe: EventSink | None = self._cell.core.runtime.observe
         return observe
 
-    def add_lifecycle(self, lifecycle: Lifecycle[M]) -> bool:
+    def add_hooks(self, hooks: Hooks) -> bool:
         """Register hooks of this incarnation; says whether it follows another one. Used by `Behaviors`."""
-        return self._cell.add_lifecycle(lifecycle)
+        return self._cell.add_hooks(hooks)
 
 
 def _failure(error: Exception | asyncio.CancelledError) -> Exception:
@@ -283,16 +273,8 @@ def _unpiped(work: Coroutine[Any, Any, None], awaitable: Awaitable[object]) -> N
     abandon(awaitable)
 
 
-def abandon(awaitable: Awaitable[object]) -> None:
-    """End something that nobody waits for any more; where it never began Python would complain."""
-    if inspect.iscoroutine(awaitable):
-        awaitable.close()
-    elif isinstance(awaitable, asyncio.Future):
-        awaitable.cancel()
-
-
 async def _pipe(
-    cell: Cell,
+    cell: Host,
     awaitable: Awaitable[R],
     mapper: Callable[[R], M] | None,
     on_failure: Callable[[Exception], M] | None,

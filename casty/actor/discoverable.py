@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from casty.actor.context import ActorContext
+from casty.actor.handling import Behavior
+from casty.actor.ref import ActorRef
 from casty.actor.services import Deregister, Register, ServiceKey
-
-if TYPE_CHECKING:
-    from casty.actor.behavior import Behavior
-    from casty.actor.context import ActorContext
-    from casty.actor.ref import ActorRef
 
 __all__ = ["Discoverable"]
 

@@ -13,20 +13,19 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
+from casty.actor.base import Signal
+from casty.actor.context import ActorContext
 from casty.actor.event_store import EventStore, PersistRefused
+from casty.actor.handling import Behavior
 from casty.actor.holding import HELD, Held
 from casty.checks import check_count, check_seconds, shown
 from casty.errors import CastyError, EncodingError, JournalConflict, MessageTooLarge
 from casty.events import EventsRecovered
-
-if TYPE_CHECKING:
-    from casty.actor.behavior import Behavior
-    from casty.actor.context import ActorContext
-    from casty.journal.base import EventJournal
+from casty.journal.base import EventJournal
 
 __all__ = ["EventSourced", "Life", "Persisted", "ReplicationConfig", "SnapshotEvery"]
 
@@ -103,8 +102,6 @@ class EventSourced(Generic[M, S, E]):
     on_command: Callable[[ActorContext[M], S, M], Any]
     snapshot_policy: SnapshotEvery | None
     upcast: Callable[[Any], Any] | None
-    handling: Callable[[Callable[[ActorContext[M], M], Any]], Behavior[M]] = field(repr=False)
-    """Makes a behaviour of a handler."""
 
     async def __call__(self, ctx: ActorContext[M]) -> Behavior[M]:
         """Recover, and return what handles the messages."""
@@ -112,7 +109,7 @@ class EventSourced(Generic[M, S, E]):
         life = Life(self, ctx, store)
         await life.recover()
         ctx.on_abandoned(life.drop_group)
-        return self.handling(life.receive)
+        return Behavior(on_receive=life.receive)
 
 
 class _Decided(NamedTuple):
@@ -381,5 +378,4 @@ def _same(value: Any) -> Any:
 def _is_plain(result: Any) -> bool:
     """Whether a decision changes nothing of what is done with the next message, but for the state."""
     behavior = result.then if isinstance(result, Persisted) else result
-    signal = getattr(behavior, "signal", None)
-    return behavior is None or (signal is not None and signal.value == "same")
+    return behavior is None or getattr(behavior, "signal", None) is Signal.same

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.mailbox import DEFAULT_CAPACITY
 from casty.actor.ref import ActorRef
 from casty.checks import shown
 from casty.config import SECOND_NS
 
 if TYPE_CHECKING:
-    from casty.actor.context import ActorContext
     from casty.members import Member
     from casty.ports import Clock
 
@@ -40,7 +38,6 @@ __all__ = [
     "Terminated",
     "UnhandledMessage",
     "UnreachableMember",
-    "event_stream_actor",
 ]
 
 E = TypeVar("E")
@@ -374,28 +371,3 @@ def _wake(waiting: asyncio.Future[None], *ignored: object) -> None:
     del ignored
     if not waiting.done():
         waiting.set_result(None)
-
-
-def event_stream_actor() -> Behavior[EventStreamMessage]:
-    """An event stream of one's own, as a behaviour to spawn."""
-    return Behaviors.setup(_start_stream)
-
-
-async def _start_stream(ctx: ActorContext[EventStreamMessage]) -> Behavior[EventStreamMessage]:
-    del ctx
-    return Behaviors.receive(_StreamHandler(EventStream()).handle)
-
-
-class _StreamHandler:
-    def __init__(self, stream: EventStream) -> None:
-        self._stream = stream
-
-    async def handle(self, ctx: ActorContext[EventStreamMessage], message: EventStreamMessage) -> None:
-        """Take one message; coroutine handlers have ended before the next one."""
-        del ctx
-        self._stream.receive(message)
-        try:
-            await self._stream.until_idle()
-        except asyncio.CancelledError:
-            self._stream.give_up()  # the actor is stopped by force
-            raise

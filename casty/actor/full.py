@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import Protocol
 
 from casty.complaint import one_line
-
-if TYPE_CHECKING:
-    from casty.actor.local import LocalSystem
+from casty.ports import Runtime
 
 __all__ = ["FullMailboxes"]
 
@@ -16,12 +15,19 @@ NAMED = 5
 """How many actors a line names."""
 
 
+class Owner(Protocol):
+    """The system whose mailboxes are full; see `LocalSystem`."""
+
+    runtime: Runtime
+    log: logging.Logger
+
+
 class FullMailboxes:
     """Counts the messages that full mailboxes of one system dropped, until they were logged."""
 
     __slots__ = ("_core", "_dropped", "_is_waiting")
 
-    def __init__(self, core: LocalSystem) -> None:
+    def __init__(self, core: Owner) -> None:
         self._core = core
         self._dropped: dict[str, int] = {}
         """By actor, since the last line; empty after each."""

@@ -16,9 +16,9 @@ import logging
 from asyncio import get_running_loop
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from casty.actor.behavior import Behavior, check_start
+from casty.actor.base import BaseBehavior, check_start
 from casty.actor.cell import Cell
 from casty.actor.ending import STOP_GRACE_NS, until_stopped
 from casty.actor.events import DeadLetter, EventStream, EventStreamMessage, MessagesLost, UnhandledMessage
@@ -39,9 +39,6 @@ from casty.config import SECOND_NS, Settings
 from casty.errors import AskFailed, CastyError, NotStarted, Overloaded
 from casty.events import DeadLettered, MessagesUnconfirmed, MessagesWereLost
 from casty.ports import Runtime
-
-if TYPE_CHECKING:
-    from casty.actor.system import ActorSystem
 
 __all__ = ["LocalSystem", "Origin"]
 
@@ -142,23 +139,11 @@ class LocalSystem:
         self._lost_lines = Complaint(runtime.clock, self.log, SECOND_NS)
         self.replies = Replies(self)
         self.watching = Watching(self)
-        self._system: ActorSystem | None = None
+        self.system: object = None
+        """What actors see as their system, an `ActorSystem`: whoever embeds this says so."""
         self.event_stream: ActorRef[EventStreamMessage] = self.add_endpoint(EVENT_STREAM, self.events.receive)
         self._scheduler = Scheduler(self)
         self.scheduler: ActorRef[SchedulerMessage] = self.add_endpoint(SCHEDULER, self._schedule)
-
-    @property
-    def system(self) -> ActorSystem:
-        """What actors see as their system: the embedding one, or a plain view of this."""
-        if self._system is None:
-            from casty.actor.system import ActorSystem  # the view embeds a core, and a core makes views
-
-            self._system = ActorSystem.over(self)
-        return self._system
-
-    @system.setter
-    def system(self, system: ActorSystem) -> None:
-        self._system = system
 
     @property
     def address(self) -> NodeAddress | None:
@@ -435,7 +420,7 @@ class LocalSystem:
 
     def spawn(
         self,
-        behavior: Behavior[M],
+        behavior: BaseBehavior[M],
         name: str,
         *,
         parent: Cell | None = None,
@@ -457,7 +442,7 @@ class LocalSystem:
     def spawn_at(
         self,
         path: str,
-        behavior: Behavior[M],
+        behavior: BaseBehavior[M],
         *,
         parent: Cell | None = None,
         mailbox: Mailbox[M] | None = None,

@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from casty.actor.holding import HELD
-from casty.actor.ref import ActorRef, RemoteActorRef
+from casty.actor.ref import ActorRef, RemoteActorRef, RemoteSender
 from casty.address import ActorAddress
 from casty.checks import check_timeout, shown
 from casty.config import SECOND_NS
 from casty.errors import AskFailed, CastyError, NotStarted
-
-if TYPE_CHECKING:
-    from casty.actor.local import LocalSystem
+from casty.ports import Runtime
 
 __all__ = ["Replies", "Reply"]
 
 M = TypeVar("M")
 R = TypeVar("R")
+
+
+class Asker(Protocol):
+    """The system whose questions are open; see `LocalSystem`."""
+
+    name: str
+    runtime: Runtime
+    remote: RemoteSender | None
+    is_stopping: bool
+    has_stopped: bool
+
+    def add_endpoint(self, path: str, endpoint: Callable[[object], None]) -> ActorRef[Any]:
+        """Give a function a path of its own."""
+        ...
+
+    def remove_endpoint(self, path: str) -> None:
+        """Free that path."""
+        ...
 
 
 class Reply:
@@ -61,7 +77,7 @@ class Replies:
     The paths carry a random part of this process: a reply to a predecessor at the same address finds nobody.
     """
 
-    def __init__(self, core: LocalSystem) -> None:
+    def __init__(self, core: Asker) -> None:
         self._core = core
         self._prefix = f"$ask/{core.runtime.entropy.token('ask', 6).hex()}"
         self._count = 0

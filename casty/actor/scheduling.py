@@ -6,23 +6,19 @@ import asyncio
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.holding import Done, hold
 from casty.actor.ref import ActorRef
 from casty.checks import check_seconds, shown
+from casty.complaint import Complaint
 from casty.config import SECOND_NS
-from casty.errors import Overloaded
-from casty.ports import Clock, Timer
-
-if TYPE_CHECKING:
-    from casty.actor.context import ActorContext
-    from casty.actor.local import LocalSystem
+from casty.errors import CastyError, Overloaded
+from casty.ports import Clock, Runtime, Timer
 
 __all__ = [
     "CancelSchedule", "ScheduleOnce", "ScheduleTick", "Scheduled", "Scheduler", "SchedulerMessage", "Schedules",
-    "check_interval", "scheduler",
+    "check_interval",
 ]  # fmt: skip
 
 M = TypeVar("M")
@@ -169,6 +165,24 @@ class Scheduled:
         hold(Done(partial(self._schedules.cancel, self._key)))
 
 
+class Sender(Protocol):
+    """The system that tells what is due; see `LocalSystem`."""
+
+    runtime: Runtime
+    failures: Complaint
+    is_stopping: bool
+
+    def is_gone(self, ref: ActorRef[Any]) -> bool:
+        """Whether nobody takes its messages here any more."""
+        ...
+
+    def dead_letter(
+        self, message: object, ref: ActorRef[Any], reason: str, *, kind: type[CastyError] = CastyError
+    ) -> None:
+        """Make a dead letter of a message."""
+        ...
+
+
 class Scheduler:
     """Takes the messages of a scheduler.
 
@@ -180,7 +194,7 @@ class Scheduler:
 
     __slots__ = ("_core", "schedules")
 
-    def __init__(self, core: LocalSystem) -> None:
+    def __init__(self, core: Sender) -> None:
         self._core = core
         self.schedules = Schedules(core.runtime.clock)
 
@@ -210,19 +224,3 @@ class Scheduler:
             core.failures.say(f"a scheduled message for {target.id} was refused", error)
             return False
         return True
-
-
-def scheduler() -> Behavior[SchedulerMessage]:
-    """A scheduler of one's own, as a behaviour to spawn; what it has to send ends with the actor."""
-    return Behaviors.setup(_start)
-
-
-async def _start(ctx: ActorContext[SchedulerMessage]) -> Behavior[SchedulerMessage]:
-    inner = Scheduler(ctx.system.core)
-    ctx.on_stop(inner.schedules.cancel_all)
-
-    def handle(ctx: ActorContext[SchedulerMessage], message: SchedulerMessage) -> Behavior[SchedulerMessage]:
-        del ctx
-        return Behaviors.same() if inner.receive(message) else Behaviors.unhandled()
-
-    return Behaviors.receive(handle)

@@ -6,17 +6,16 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from casty import runtime as runtimes
-from casty.actor.behavior import Behavior, check_behavior
+from casty.actor.base import BaseBehavior, check_behavior
+from casty.actor.context import ActorContext
 from casty.actor.events import Terminated
+from casty.actor.handling import Behavior
 from casty.actor.ref import ActorRef
 from casty.checks import shown
 from casty.config import SECOND_NS
-
-if TYPE_CHECKING:
-    from casty.actor.context import ActorContext
 
 __all__ = ["SpyEvent", "check_observer", "spied"]
 
@@ -109,9 +108,10 @@ def _spied(behavior: Behavior[M], spy: _Spy) -> Behavior[M]:
     return behavior
 
 
-def spied(behavior: Behavior[M], observer: Observer, *, spy_children: bool) -> Behavior[M]:
+def spied(behavior: BaseBehavior[M], observer: Observer, *, spy_children: bool) -> Behavior[M]:
     """Return the behaviour, spied on; see `Behaviors.spy`."""
     check_behavior(behavior)
+    assert isinstance(behavior, Behavior), "there is no other kind"
     check_observer(observer)
     spy = _Spy(observer)
 

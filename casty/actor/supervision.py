@@ -6,27 +6,20 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 from casty import runtime as runtimes
+from casty.actor.ref import ActorRef
 from casty.checks import check_callable, check_count, check_seconds, shown
 from casty.config import SECOND_NS
-
-if TYPE_CHECKING:
-    from casty.actor.behavior import Behavior
-    from casty.actor.context import ActorContext
-    from casty.actor.ref import ActorRef
 
 __all__ = [
     "ChildFailed",
     "Directive",
     "OneForOneStrategy",
-    "Supervised",
     "SupervisionStrategy",
     "directive_of",
 ]
-
-M = TypeVar("M")
 
 
 class Directive(Enum):
@@ -115,19 +108,6 @@ class OneForOneStrategy:
             if restarts_ns[-1] >= since_ns:
                 return
             self._restarts_ns.popitem(last=False)
-
-
-@dataclass(frozen=True)
-class Supervised(Generic[M]):
-    """A setup that gives this incarnation of the actor a strategy; see `Behaviors.supervise`."""
-
-    behavior: Behavior[M]
-    strategy: SupervisionStrategy
-
-    async def __call__(self, ctx: ActorContext[M]) -> Behavior[M]:
-        """Register the strategy, before anything of the behaviour runs."""
-        ctx.add_strategy(self.strategy)
-        return self.behavior
 
 
 @dataclass(frozen=True, slots=True)

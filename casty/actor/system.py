@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from casty import runtime as runtimes
-from casty.actor.behavior import Behavior
-from casty.actor.cluster_wide import BroadcastRef
+from casty.actor.base import BaseBehavior
+from casty.actor.cluster_refs import BroadcastRef
 from casty.actor.events import EventStreamMessage
 from casty.actor.local import LocalSystem
 from casty.actor.mailbox import Mailbox
@@ -51,9 +51,10 @@ class ActorSystem:
 
     @classmethod
     def over(cls, core: LocalSystem) -> ActorSystem:
-        """Return a view of an embedded core; shutting it down stops the core's actors."""
+        """Let actors see an embedded core as a plain system; shutting that down stops the core's actors."""
         system = ActorSystem.__new__(ActorSystem)
         system._core = core
+        core.system = system
         return system
 
     @property
@@ -92,7 +93,9 @@ class ActorSystem:
         """Stop every actor: after the message in hand, by force when that takes longer than a second."""
         await self.core.shutdown()
 
-    def spawn(self, behavior: Behavior[M], name: str, *, mailbox: Mailbox[M] | None = None) -> ActorRef[M]:
+    def spawn(
+        self, behavior: BaseBehavior[M], name: str, *, mailbox: Mailbox[M] | None = None
+    ) -> ActorRef[M]:
         """Start a root actor.
 
         Parameters

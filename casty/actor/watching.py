@@ -6,23 +6,57 @@ owed until it is confirmed: `watch_protocol.py`, and `watch_table.py` for who is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+from casty.actor.cell import Cell
 from casty.actor.events import Terminated
 from casty.actor.ref import ActorRef, RemoteActorRef
 from casty.actor.watch_protocol import BYTES_A_FRAME, Row, Target
 from casty.actor.watch_table import Company, Place, WatchTable
+from casty.address import ActorAddress
+from casty.complaint import Complaint
 from casty.errors import MessageTooLarge
 from casty.limits import MAX_WATCH_BYTES
-
-if TYPE_CHECKING:
-    from casty.actor.cell import Cell
-    from casty.actor.local import LocalSystem
+from casty.ports import Runtime
 
 __all__ = ["Watching"]
 
 SHOWN = 200
 """Characters of a name in a line of the log."""
+
+
+class Process(Protocol):
+    """Which process this is; see `Origin`."""
+
+    @property
+    def incarnation(self) -> str | None:
+        """Which process of its id it is."""
+        ...
+
+
+class Directory(Protocol):
+    """The system that knows who lives here; see `LocalSystem`."""
+
+    runtime: Runtime
+    cells: dict[str, Cell]
+    refused_watches: Complaint
+
+    @property
+    def origin(self) -> Process | None:
+        """Which process this is; None where nobody else reaches it."""
+        ...
+
+    def key_of(self, ref: ActorRef[Any]) -> str:
+        """Return a text that is the same for equal references."""
+        ...
+
+    def living(self, ref: ActorRef[Any]) -> Cell | None:
+        """Return the living actor that a reference leads to."""
+        ...
+
+    def is_own(self, address: ActorAddress) -> bool:
+        """Whether an address lies in this process."""
+        ...
 
 
 class _Away(NamedTuple):
@@ -46,7 +80,7 @@ class Watching:
     watch.
     """
 
-    def __init__(self, core: LocalSystem) -> None:
+    def __init__(self, core: Directory) -> None:
         self._core = core
         self._away: dict[int, _Away] = {}
         self._ids: dict[tuple[int, str], int] = {}

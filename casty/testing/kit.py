@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from casty.actor.behavior import Behavior, Lifecycle, Signal, check_behavior, check_start
+from casty.actor.base import Hooks, Signal, check_behavior, check_start
+from casty.actor.behavior import Behavior
 from casty.actor.context import ActorContext
 from casty.actor.holding import Done, hold
 from casty.actor.ref import ActorRef
@@ -173,7 +174,7 @@ class _Kit:
     def add_strategy(self, strategy: object) -> None:
         """What a handler raises is the test's to see."""
 
-    def add_lifecycle(self, lifecycle: Lifecycle[Any]) -> bool:
+    def add_hooks(self, hooks: Hooks) -> bool:
         return False
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from casty.actor import cell as cells
-from casty.actor import ending
+from casty.actor import ending, pipes
 from casty.actor import local as locals_
 from casty.actor.cell import Cell
 from casty.actor.ending import STOP_GRACE_NS, until_stopped
@@ -213,7 +212,7 @@ LIVES = (
     _made("orphans", "children end with their parent", Cell, "_end", _orphans),
     _made("exceptions-only", "whatever is raised ends its actor", Cell, "_fail", _only_exceptions),
     _bug(
-        "pipes-without-lease", "nothing acts after its lease", cells, "_leased", _without_lease, is_hard=True
+        "pipes-without-lease", "nothing acts after its lease", pipes, "_leased", _without_lease, is_hard=True
     ),
     _bug("acts-without-lease", "nothing acts after its lease", Cell, "_acts", _acts_always, is_hard=True),
     _bug("leases-not-looked-at", "entities stop in time", RegionHost, "_arm", _never_looked_at),

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from tools.graph import PAGE, TREES, circles, layers_of, module_graph, page, room_graph, without_implied
 
-INHERENT = "casty.actor."
-"""A behaviour is made of behaviours and is given a context, which makes actors of behaviours: one circle of files."""
-
 
 def test_the_drawings_are_up_to_date() -> None:
     text = PAGE.read_text()
@@ -18,10 +15,8 @@ def test_no_rooms_stand_in_a_circle() -> None:
     assert not [group for tree in TREES for group in circles(room_graph(modules, tree))]
 
 
-def test_files_stand_in_one_circle_only() -> None:
-    groups = circles(module_graph())
-    assert not [group for group in groups if not all(name.startswith(INHERENT) for name in group)]
-    assert len(groups) <= 1
+def test_no_files_stand_in_a_circle() -> None:
+    assert not circles(module_graph())
 
 
 def test_layers_name_every_room() -> None:

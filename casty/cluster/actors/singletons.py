@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from casty.actor.behavior import Behavior, Behaviors
-from casty.actor.cluster_wide import SINGLETON
+from casty.actor.cluster_refs import SINGLETON
 from casty.actor.context import ActorContext
 from casty.actor.local import LocalSystem
 from casty.cluster.actors.hosted_regions import name_of

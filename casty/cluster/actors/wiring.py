@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from casty.actor.behavior import Behavior, Behaviors, MarkedBehavior, ShardedBehavior, check_behavior
-from casty.actor.cluster_wide import BroadcastedBehavior, BroadcastRef, SingletonBehavior, SingletonRef
+from casty.actor.base import BaseBehavior, check_behavior
+from casty.actor.behavior import Behavior, Behaviors
+from casty.actor.cluster_refs import BroadcastRef, SingletonRef
+from casty.actor.cluster_wide import BroadcastedBehavior, MarkedBehavior, ShardedBehavior, SingletonBehavior
 from casty.actor.context import ActorContext
 from casty.actor.local import LocalSystem
 from casty.actor.mailbox import Mailbox
@@ -173,7 +175,7 @@ class ClusterActors:
     # -- what the system and the client offer
 
     def spawn(
-        self, behavior: Behavior[Any] | MarkedBehavior, name: str, *, mailbox: Mailbox[Any] | None
+        self, behavior: BaseBehavior[Any] | MarkedBehavior, name: str, *, mailbox: Mailbox[Any] | None
     ) -> ActorRef[Any]:
         """Start an actor, or what a marked behaviour stands for; on a client that is a region's ref alone."""
         if self.host is None and not isinstance(behavior, ShardedBehavior):

@@ -22,10 +22,10 @@ from casty.actor.events import (
     Publish,
     Terminated,
     UnhandledMessage,
-    event_stream_actor,
 )
 from casty.actor.mailbox import Mailbox, MailboxOverflowStrategy
 from casty.actor.ref import ActorRef
+from casty.actor.spawnable import event_stream_actor
 from casty.actor.system import ActorSystem
 from casty.config import Settings
 from tests.unit.actor.probes import Recorder, listen, started

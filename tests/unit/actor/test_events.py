@@ -16,8 +16,8 @@ from casty.actor.events import (
     EventStreamSubscribe,
     EventStreamUnsubscribe,
     Publish,
-    event_stream_actor,
 )
+from casty.actor.spawnable import event_stream_actor
 from casty.actor.system import ActorSystem
 from tests.kit.clock import SkippingClock
 from tests.unit.actor.probes import Recorder, listen, started
