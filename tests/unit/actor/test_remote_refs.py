@@ -14,7 +14,7 @@ import pytest
 
 from casty import runtime
 from casty.actor.behavior import Behavior, Behaviors, Signal
-from casty.actor.cluster_wide import BroadcastRef, SingletonRef
+from casty.actor.cluster_refs import BroadcastRef, SingletonRef
 from casty.actor.context import ActorContext
 from casty.actor.events import DeadLetter, EventStreamSubscribe, Terminated
 from casty.actor.local import LocalSystem, Origin
