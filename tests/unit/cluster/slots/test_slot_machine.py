@@ -284,7 +284,7 @@ def test_bounds_refuse_and_change_nothing() -> None:
         [COMMAND, 1, 1, 1, 1, 77, b"", [1]], [COMMAND, 1, 1, 1, 1, COUNTER, b"", []],
         [COMMAND, 1, 1, 1, 1, COUNTER, b"", [ADD, "one"]], [COMMAND, 1, -1, 1, 1, COUNTER, b"", [ADD, 1]],
         [COMMAND, 1, 1, 1, 1, COUNTER, "name", [ADD, 1]], [COMMAND, True, 1, 1, 1, COUNTER, b"", [ADD, 1]],
-        [COMMAND, 1, 1, 1, 1, SEMAPHORE, b"", [ACQUIRE, 1, 2]], [COMMAND, 1, 1, 1, 1, BARRIER, b"", [1, "a", 0]],
+        [COMMAND, 1, 1, 1, 1, SEMAPHORE, b"", [ACQUIRE, 1, 0]], [COMMAND, 1, 1, 1, 1, BARRIER, b"", [1, "a", 0]],
     ],
 )  # fmt: skip
 def test_entries_of_strangers_are_refused(entry: Any) -> None:
