@@ -10,6 +10,8 @@ from casty.cluster.control.service_offers import Offers
 from casty.cluster.control.service_registry import Registry
 from casty.cluster.node import relays
 from casty.cluster.node.bootstrap import Bootstrap
+from casty.cluster.node.leader_tasks import ControlDuties
+from casty.wire.pack import pack
 
 from .bug import Planted, bug_in, shown
 
@@ -79,6 +81,13 @@ class _Deaf(relays.Outcome):
 
 _TESTS = "tests/unit/cluster"
 
+
+def _at_once(duties: Any, whom: str, what: str, entry: list[object]) -> None:
+    """What is not applied yet is proposed again with every heartbeat."""
+    del whom, what
+    duties._propose(pack(entry))
+
+
 CONTROL = (
     shown(
         bug_in(
@@ -131,6 +140,18 @@ CONTROL = (
             True,
         ),
         "tests/cluster/test_members.py::test_a_member_learns_of_others_from_a_leader_that_it_does_not_know",
+    ),
+    shown(
+        Planted(
+            "asked-without-a-pause",
+            "back-off of control writes",
+            "membership",
+            ControlDuties,
+            "_ask",
+            _at_once,
+        ),
+        "tests/unit/cluster/node/test_control_duties.py"
+        "::test_a_move_that_is_not_applied_yet_is_proposed_again_after_a_pause",
     ),
     Planted("late-reply-ignored", "late replies count", "mixed", relays, "Outcome", _Deaf, True),
 )

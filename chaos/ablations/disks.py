@@ -175,6 +175,10 @@ def _any_replica_id(boundary: Any, link: Any, role: int) -> str:
     return replica_id_of(key_of(link))
 
 
+def _remembered(refills: Any, number: int) -> None:
+    """A replica whose place went to others comes back for what failed in it before."""
+
+
 def _not_wanted_elsewhere(refills: Any, number: int, failure: Any, machine: Any) -> bool:
     """A replica that is to go elsewhere is given up, though the disk has it."""
     row = machine.slots[number - 1] if number else None
@@ -202,6 +206,10 @@ DISKS = (
     shown(
         Planted("given-up-on-the-move", "disks remember", DURABLE, Refills, "_is_wanted", _not_wanted_elsewhere, True),
         "tests/unit/cluster/node/test_replica_repair.py::test_one_that_is_to_go_elsewhere_comes_back_from_the_disk",
+    ),
+    shown(
+        Planted("failed-before-it-moved", "places move", "membership", Refills, "moved", _remembered, True),
+        "tests/sim/test_scenarios.py::test_what_once_failed_holds[back-for-what-failed-before]",
     ),
     bug_in("lost-and-back-under-its-name", "lost replicas are new", DURABLE, Refills, "lost", _same_name, True),
     shown(

@@ -98,7 +98,7 @@ class ControlDuties:
         self._balanced = -1
         """The version at which no move for balance was needed."""
         self._asked: dict[tuple[str, str], int] = {}
-        """When something was proposed about a member; what is older than `ASK_AGAIN_NS` goes with the next one."""
+        """When something was proposed about a member or slot; older rows than `ASK_AGAIN_NS` go with the next one."""
         self._since_ns: dict[str, int] = {}
         """Since when this leader knows of each process; of present members only, and empty where nobody leads."""
 
@@ -134,7 +134,7 @@ class ControlDuties:
         elif now_ns - self._calm_ns > self._unreachable_ns and self._balanced != machine.version:
             entry = upkeep.place_entry(machine)
             if entry is not None:
-                self._propose(pack(entry))
+                self._ask(f"slot {entry[1]}", "place", entry)
             elif not upkeep.moving(machine):
                 self._balanced = machine.version
 

@@ -21,7 +21,7 @@ from casty.cluster.control.topology import LeaderTable, Topology
 from casty.cluster.multiraft.heartbeats import Heartbeats
 from casty.cluster.multiraft.host import Group, Host, Replica
 from casty.cluster.multiraft.memory_budget import MemoryBudget, budget_of
-from casty.cluster.multiraft.numbers import slot_of
+from casty.cluster.multiraft.numbers import group_of, slot_of
 from casty.cluster.node.actor_hooks import NO_ACTORS, ActorHooks
 from casty.cluster.node.admission import Admission
 from casty.cluster.node.backups import Backups
@@ -240,7 +240,7 @@ class Node:
         )
         """What the leader of the control group does besides; idle on all other nodes."""
         self.vacated = Vacated(
-            self.host, self.node_id, self.links.send, self._leader_of, self.requests.drop_slot, self.chronicle.note,
+            self.host, self.node_id, self.links.send, self._leader_of, self._slot_moved, self.chronicle.note,
         )  # fmt: skip
         """Replicas that no configuration names any more: dropped only once a leader of the group has said so."""
         self.commands = Commands(machine, self.control_calls.write)
@@ -336,6 +336,10 @@ class Node:
         self.refills.failed(group, error, self.runtime.clock.now())
         if group.number != CONTROL:
             self.requests.drop_slot(slot_of(group.number))
+
+    def _slot_moved(self, slot: int) -> None:
+        self.refills.moved(group_of(slot))
+        self.requests.drop_slot(slot)
 
     def _refill(self, number: int, epoch: int, replica_number: int) -> None:
         """Put a replica where one failed: the one that the disk has, or a blank one."""

@@ -46,7 +46,7 @@ class Vacated:
     leader_of
         Returns the key of whoever leads a slot, if that is known.
     drop
-        Told of a slot whose replica is gone.
+        Told of a slot whose replica is gone, and its place with it.
     note
         Takes a line for the log.
     """

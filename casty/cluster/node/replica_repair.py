@@ -88,7 +88,7 @@ class Refills:
         self._linked = linked
         self._is_stored = is_stored
         self._failures: dict[int, Failure] = {}
-        """By group number, so never more than there are groups; the last failure of each is kept."""
+        """By group number, so never more than there are groups; the last failure of each that has a place here."""
         self._announced_ns = 0
 
     def failed(self, group: Group, error: Exception, now_ns: int) -> None:
@@ -113,6 +113,10 @@ class Refills:
         count = 1 if known is None else known.failures
         self._host.note_ended(number, epoch, replica_number)
         self._failures[number] = Failure(epoch, count, reason, now_ns, now_ns, True)
+
+    def moved(self, number: int) -> None:
+        """The group's place here went to another node: what failed in it before is no reason to fill it again."""
+        self._failures.pop(number, None)
 
     def is_lost(self, number: int) -> bool:
         """Whether the disk has nothing that could fill the group's place."""

@@ -239,6 +239,13 @@ def test_places_move_when_all_was_calm_for_a_while() -> None:
     assert [entry[0] for entry in leader.run(0.25)] == [PLACE]
 
 
+def test_a_move_that_is_not_applied_yet_is_proposed_again_after_a_pause() -> None:
+    leader = balanced()
+    moves = [entry for entry in leader.run(2.25 + ASK_AGAIN_NS / SECOND_NS) if entry[0] == PLACE]
+    assert len(moves) == 1
+    assert [entry for entry in leader.run(0.5) if entry[0] == PLACE] == moves, "the first may be lost"
+
+
 @pytest.mark.parametrize("spoil", ["silent", "leaving", "joining"])
 def test_nothing_moves_while_somebody_is_away(spoil: str) -> None:
     leader = balanced()

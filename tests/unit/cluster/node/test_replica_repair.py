@@ -53,3 +53,13 @@ def test_a_slot_that_began_anew_needs_nothing_of_before() -> None:
     failing = Failing(is_stored=True)
     failing.machine.slots[0] = replace(failing.machine.slots[0], epoch=9)
     assert failing.tick() == [] and not failing.refills.is_failed(1)
+
+
+def test_a_place_that_went_to_others_is_not_filled_for_what_failed_there_before() -> None:
+    failing = Failing(is_stored=True)
+    assert failing.tick() == [1]
+    failing.host.groups[1] = of(failing.host, 2)  # it is back, and then its place goes
+    failing.aim("b", "c")
+    del failing.host.groups[1]
+    failing.refills.moved(1)
+    assert failing.tick() == [1] and not failing.refills.is_failed(1)
