@@ -118,6 +118,10 @@ async def _nothing_restored(
     """Who watches hears of what the cluster has."""
 
 
+async def _noted_by_nobody(_port: Any, _kind: int, _entity: bytes, _number: int) -> None:
+    """The slot is not told that the end of an entity is on record."""
+
+
 def _added_up(_counters: Any, state: int) -> list[Any]:
     return [[ADD, state]]
 
@@ -146,6 +150,10 @@ RECORDED_BUGS = (
     shown(
         bug_in("keys-of-the-deleted", "keys of a map on record", JOURNAL, WholeMaps, "pages", _names_of_all),
         f"{_JOURNALED}::test_keys_that_were_deleted_or_ended_are_no_keys",
+    ),
+    shown(
+        Planted("ends-kept-for-ever", "records go", JOURNAL, JournaledPort, "_note", _noted_by_nobody),
+        f"{_JOURNALED}::test_nothing_is_kept_of_a_key_that_was_seen_to_have_ended",
     ),
     shown(
         Planted("watched-as-it-began", "watches on record", JOURNAL, WholeMaps, "_restore", _nothing_restored),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from casty import ClusterClient, Counter, Dict, Distributed, Queue, Settings
+from casty.distributed.machines.base import RECORD
 from casty.errors import JournalError, NotOnRecord, OutcomeUnknown, Unavailable
 from casty.structures import MapState
 from sim import World
@@ -425,5 +426,24 @@ def test_a_watch_begins_with_what_is_on_record(is_one: bool) -> None:
                     seen.update(event.entries)
                 assert seen == expected
                 await recorder.lose_memory()
+
+    run(body)
+
+
+def test_nothing_is_kept_of_a_key_that_was_seen_to_have_ended() -> None:
+    async def body(recorder: RunRecorder) -> None:
+        def records() -> int:
+            system: Any = recorder.world.processes[recorder.world.node_names[0]].value
+            slots = system._node.requests.slots.values()
+            return sum(key[0] == RECORD for replica in slots for key in replica.machine.entities)
+
+        users = (await recorder.user("only")).map[int, int]("users")
+        for number in range(3):
+            await users.put(number, number, ttl_s=0.3)
+        await recorder.world.until(lambda: records() == 3, timeout_s=5.0)
+        await asyncio.sleep(1.0)
+        assert records() == 3, "nobody saw their ends yet"
+        assert [await users.get(0), await users.contains(1), await users.delete(2)] == [None, False, False]
+        await recorder.world.until(lambda: records() == 0, timeout_s=5.0)
 
     run(body)

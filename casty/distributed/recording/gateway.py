@@ -24,6 +24,7 @@ from casty.actor.behavior import Behavior
 from casty.distributed.handle import Deadline, failure
 from casty.distributed.machines.base import (
     DESTROY,
+    MAP,
     OK,
     OTHER_JOURNAL,
     QUEUE,
@@ -189,7 +190,11 @@ class JournaledPort:
             if reply[0] == OK:
                 recorder = self._recorder(kind, entity, reply)
                 await recorder.until(reply[-3], None, deadline)
-                return reply[:-3]
+                answer: Reply = reply[:-3]
+                if kind == MAP and answer == STRUCTURES[MAP].query(None, query):
+                    # It ended by itself, or nobody said that its end is on record.
+                    self._do_aside(self._note(kind, entity, reply[-3]))
+                return answer
             if await self._is_nowhere(kind, entity, reply, deadline):
                 return STRUCTURES[kind].query(None, query)
             if not await self._again(kind, entity, reply, deadline):
@@ -359,7 +364,7 @@ class JournaledPort:
         except BaseException:
             self._undo(kind, entity, answer, None)
             raise
-        if command[0] == DESTROY and has_changed:
+        if command[0] == DESTROY:
             self._do_aside(self._note(kind, entity, number))
         elif has_changed and number % SNAPSHOT_EVERY == 0:
             self._do_aside(self._keep_snapshot(kind, entity))

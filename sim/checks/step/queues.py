@@ -78,6 +78,8 @@ class QueueItems:
         """By name and life: every item that was ever there."""
         self._asked: dict[Key, tuple[bytes, Sequence[Any]]] = {}
         """Requests that wait: at which queue, and what they ask for. One entry may answer those of several queues."""
+        self._destroyed: dict[bytes, tuple[int, list[int]]] = {}
+        """By name: which life of a queue was destroyed last, and the numbers of what was reserved then."""
         self._moved: list[Row] = []
         self.rows: list[Row] = []
         """What the latest entry did, in order."""
@@ -144,15 +146,23 @@ class QueueItems:
                 continue
             record: Record | None = machine.entities.get(record_key((QUEUE, name)))
             tail = () if record is None else record.tail
-            numbers = [number for number, row in seen.items.items() if row[0] == RESERVED]
-            numbers += [change[1] for change in tail if change[0] in (REMOVE, SET_ASIDE)]
-            known = self._bytes.get((name, seen.life), {})
-            rows += [
-                Row(name, REVIVED, (known[number], FREE), None)
-                for number in dict.fromkeys(numbers)
-                if number in known
-            ]
+            rows += self._free_again(name, seen.life, _reserved_in(seen), tail)
+        for name, (life, reserved) in self._destroyed.items():
+            record = machine.entities.get(record_key((QUEUE, name)))
+            if record is not None and any(change[0] == DESTROY for change in record.tail):
+                rows += self._free_again(name, life, reserved, record.tail)  # its end is not on record either
         return rows
+
+    def _free_again(
+        self, name: bytes, life: int, reserved: list[int], tail: Sequence[Sequence[Any]]
+    ) -> list[Row]:
+        known = self._bytes.get((name, life), {})
+        left = [change[1] for change in tail if change[0] in (REMOVE, SET_ASIDE)]
+        return [
+            Row(name, REVIVED, (known[number], FREE), None)
+            for number in dict.fromkeys([*reserved, *left])
+            if number in known
+        ]
 
     # -- one queue
 
@@ -186,6 +196,7 @@ class QueueItems:
             return
         if not command or command[0] != DESTROY:
             self._report(36, f"queue {name!r} is gone with {len(was.items)} items, and nobody destroyed it")
+        self._destroyed[name] = (was.life, _reserved_in(was))
         self._taken.pop((name, was.life), None)
         self._acked.pop((name, was.life), None)
 
@@ -311,6 +322,10 @@ def _row(name: bytes, was: Seen | None, command: Sequence[Any], answer: list[Any
     elif operation in (ACK, NACK):
         args = (was.items[answer[2]][1] if was is not None and value else None,)
     return Row(name, _WORDS[operation], args, value)
+
+
+def _reserved_in(seen: Seen) -> list[int]:
+    return [number for number, row in seen.items.items() if row[0] == RESERVED]
 
 
 def _seen(machine: SlotMachine, name: bytes) -> Seen | None:

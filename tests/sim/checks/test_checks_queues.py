@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
+from casty.cluster.slots.records import record_key
 from casty.cluster.slots.schema import ABANDON, COMMAND, EXPIRE, OPEN
 from casty.distributed.machines.base import DESTROY, QUEUE
-from casty.distributed.machines.queue_shapes import ACK, DEQUEUE, ENQUEUE, GET, NACK, RESERVE
+from casty.distributed.machines.queue_shapes import ACK, DEQUEUE, ENQUEUE, GET, NACK, REMOVE, RESERVE
 from casty.distributed.machines.queue_state import Item, Items
 from casty.wire.pack import pack
 from sim.checks.history.queues import check_queue
@@ -160,3 +162,19 @@ def test_what_nothing_explains_is_told(number: int, spoil: Callable[[Items], obj
     assert not slot.found
     slot.do(2, ENQUEUE, b"e", spoil=lambda: spoil(slot.queue))
     assert number in slot.found
+
+
+@pytest.mark.parametrize(
+    ("tail", "free"), [(None, []), ([], []), ([[DESTROY]], [b"a"]), ([[REMOVE, 2], [DESTROY]], [b"a", b"b"])]
+)
+def test_what_was_reserved_when_a_queue_was_destroyed_off_the_record_is_free_again(
+    tail: list[list[int]] | None, free: list[bytes]
+) -> None:
+    slot = Slot()
+    for data in (b"a", b"b"):
+        slot.do(1, ENQUEUE, data)
+    slot.do(1, RESERVE, 1000, True, None, None)
+    slot.do(2, DESTROY)
+    if tail is not None:
+        slot.machine.entities[record_key((QUEUE, b"q"))] = SimpleNamespace(tail=tail)
+    assert [row.args for row in slot.items.revived(slot.machine)] == [(data, "free") for data in free]
