@@ -113,13 +113,14 @@ def kept_order(operations: Sequence[Operation], committed: Sequence[Committed]) 
     for operation in operations:
         waiting.setdefault(_effect(operation), []).append(operation)
     order: list[Operation] = []
-    for one in committed:
+    for at, one in enumerate(committed):
         if one.command[0] == _EXPIRE:
             order.append(Operation(_EXPIRE, "", "map.expire", "", {"at_ns": one.t_ns}, 0))
             continue
         effect, answer = _plain(one)
         if one.command[0] in (MOVED, REVIVED):
-            order.append(hidden(one, len(order)))
+            if one.command[0] == MOVED or _is_had(one.command[1], committed[at + 1 :]):
+                order.append(hidden(one, len(order)))
             continue
         alike = waiting.get(effect, [])
         called = [operation for operation in alike if _is_within(one.t_ns, operation)]
@@ -131,6 +132,11 @@ def kept_order(operations: Sequence[Operation], committed: Sequence[Committed]) 
         alike.remove(first)
         order.append(first)
     return order
+
+
+def _is_had(item: bytes, later: Sequence[Committed]) -> bool:
+    """Whether somebody had an item that may be free again: else that it was taken is on record, and it is gone."""
+    return any(one.answer == item or (one.command[0] == MOVED and one.command[1] == item) for one in later)
 
 
 def hidden(one: Committed, at: int) -> Operation:
@@ -164,8 +170,8 @@ def _effect(operation: Operation) -> Hashable:
         number = operation.args["value"]
         assert isinstance(number, int)
         return (name, _value(default_codec().canonical(key_of(operation.entity, number, 0))))
-    # The share of a `destroy` in one key is a deletion.
-    args = [value for key, value in operation.args.items() if key != "key"]
+    # The share of a `destroy` in one key is a deletion; of which reservation an item is given back no row says.
+    args = [value for key, value in operation.args.items() if key not in ("key", "of")]
     return ("delete" if name == "sweep" else name, *args)
 
 

@@ -20,7 +20,7 @@ from sim.checks.history.check import check_history
 from sim.checks.history.committed import CommandLog, is_explained_by, kept_order
 from sim.checks.history.linearizability import BUDGET, Model, linearize, search
 from sim.checks.history.models import COUNTER_MODEL, QUEUE_MODEL
-from sim.checks.history.queue_rows import Row
+from sim.checks.history.queue_rows import FREE, REVIVED, Row
 from sim.history import Operation
 from sim.plans.keys import key_of, large_item
 from tests.sim.checks.histories import MODELS, Script, drawn
@@ -113,6 +113,41 @@ def test_a_log_of_what_nobody_recorded_explains_nothing() -> None:
     log.take_row(enqueued(8), 8)
     assert kept_order(script.operations, log.of("queue", "q")[1]) is None
     assert not check_history(script.history, log=log), "then the search is asked, as without a log"
+
+
+def test_what_a_reservation_is_called_in_a_history_is_in_no_log() -> None:
+    script = Script("q")
+    script.add(0, 5, "queue.enqueue", {"value": 7})
+    script.add(6, 9, "queue.reserve", {}, 7)
+    script.add(10, 14, "queue.ack", {"value": 7, "of": 1}, True)
+    log = CommandLog()
+    log.take_row(enqueued(7), 3)
+    log.take_row(Row(b"q", "reserve", (), pack(7)), 7)
+    log.take_row(Row(b"q", "ack", (pack(7),), True), 12)
+    assert kept_order(script.operations, log.of("queue", "q")[1]) == script.operations
+
+
+@pytest.mark.parametrize("is_had", [True, False])
+def test_what_may_be_free_again_is_so_where_somebody_had_it_afterwards(is_had: bool) -> None:
+    script = Script("q")
+    script.add(0, 5, "queue.enqueue", {"value": 7})
+    script.unknown(6, "queue.dequeue", {})
+    log = CommandLog()
+    log.take_row(enqueued(7), 3)
+    log.take_row(dequeued(7), 7)
+    log.take_row(Row(b"q", REVIVED, (pack(7), FREE), None), 10)
+    if is_had:
+        script.add(11, 14, "queue.dequeue", {}, 7)
+        log.take_row(dequeued(7), 12)
+    else:
+        script.add(11, 14, "queue.enqueue", {"value": 8})
+        script.add(15, 19, "queue.dequeue", {}, 8)
+        log.take_row(enqueued(8), 12)
+        log.take_row(dequeued(8), 16)
+    order = kept_order(script.operations, log.of("queue", "q")[1])
+    assert order is not None
+    assert sum(one.kind == "queue.revived" for one in order) == is_had
+    assert is_explained_by(order, script.operations, QUEUE_MODEL)
 
 
 def test_each_key_of_a_map_has_an_order_and_a_sweep_is_a_deletion_in_it() -> None:
