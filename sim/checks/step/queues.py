@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.records import record_key
 from casty.cluster.slots.schema import ABANDON, COMMAND
-from casty.distributed.machines.base import DESTROY, OK, QUEUE, QUEUED
+from casty.distributed.machines.base import DESTROY, OK, OVERLOADED, QUEUE, QUEUED
 from casty.distributed.machines.queue_shapes import (
     ACK,
     DEQUEUE,
@@ -34,6 +34,7 @@ from casty.distributed.machines.record import BEGIN, Record
 
 from ..history.queue_rows import DEAD, FREE, MOVED, RESERVED, REVIVED, Row
 from .records import unwrapped
+from .refusals import MAXSIZE
 
 __all__ = ["QueueItems"]
 
@@ -108,6 +109,8 @@ class QueueItems:
             if plain[0] == COMMAND and is_new:
                 command, answer = unwrapped(QUEUE, plain[7], reply)
                 answers[plain[1], plain[2]] = list(answer)
+                if answer[:2] == [OVERLOADED, MAXSIZE]:
+                    self._check_full(name, was, answer[2])
                 self._asked[plain[1], plain[2]] = (name, command)
             for session, seq, told in effects:
                 if self._asked_of((session, seq))[0] == name:
@@ -189,6 +192,11 @@ class QueueItems:
         ):  # fmt: skip
             if session not in machine.sessions:
                 self._report(24, f"queue {name!r} has request {(session, seq)} of a session that is gone")
+
+    def _check_full(self, name: bytes, was: Seen | None, maxsize: int) -> None:
+        """Who is refused for want of room is told how much there is, and it was used."""
+        if was is None or was.maxsize != maxsize or was.used < maxsize:
+            self._report(9, f"queue {name!r}: refused for maxsize = {maxsize}, and it was {was}")
 
     def _check_end(self, name: bytes, was: Seen | None, now: Seen | None, command: Sequence[Any]) -> None:
         """A queue ends by its destruction alone."""

@@ -15,7 +15,10 @@ from casty.distributed.machines.base import BARRIER, ELECTION, HOLDING_KINDS, OV
 if TYPE_CHECKING:
     from casty.config import Settings
 
-__all__ = ["Usage", "exceeded", "is_small", "lifetimes_of", "limits_of", "unfounded", "usage_of"]
+__all__ = ["MAXSIZE", "Usage", "exceeded", "is_small", "lifetimes_of", "limits_of", "unfounded", "usage_of"]
+
+MAXSIZE = "maxsize"
+"""What a queue without room is called in a refusal: a bound of its own, and none of the slot."""
 
 _SMALL = 1_000
 """Larger ones are met by no run, and counting who waits costs time."""
@@ -75,6 +78,8 @@ def unfounded(before: Usage, limits: MachineLimits, plain: list[Any], reply: lis
     if plain[0] not in (COMMAND, *OPENINGS) or reply[0] != OVERLOADED:
         return None
     _, name, most = reply
+    if name == MAXSIZE:
+        return None  # looked at where its items are; see `QueueItems`
     if most != getattr(limits, name):
         return f"refused for {name} = {most}, which is {getattr(limits, name)}"
     is_reached = getattr(before, name) >= most

@@ -34,6 +34,8 @@ _WEIGHTS = (
     ("map.put", 10), ("map.put_if_absent", 4), ("map.compare_and_set", 3), ("map.touch", 3), ("map.persist", 1),
     ("map.get", 7), ("map.contains", 2), ("map.delete", 1), ("map.items", 2), ("map.destroy", 1),
 )  # fmt: skip
+FIRST_VALUE = 100_000
+"""The first value that is put; one of the maps is used by other calls as well, and no value is put twice."""
 LONGEST_TTL_S = 3
 _TTLS_MS = (0, 30, 100, 100, 300, 300, 1_000, 1_000, 3_000)
 
@@ -67,7 +69,7 @@ class Lasting:
         dice = self._dice
         args: Args = {
             "key": dice.between("lasting-key", number, 1, 3),
-            "value": number,
+            "value": FIRST_VALUE + number,
             "ttl_ms": dice.choice("lasting-ttl", number, _TTLS_MS) or (300 if kind == "map.touch" else 0),
         }
         own = {name: args[name] for name in {**_OF_OTHERS, **LASTING_ARGUMENTS}[kind]}

@@ -11,12 +11,13 @@ import pytest
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.cluster.slots.records import record_key
 from casty.cluster.slots.schema import ABANDON, COMMAND, EXPIRE, OPEN
-from casty.distributed.machines.base import DESTROY, QUEUE
+from casty.distributed.machines.base import DESTROY, OVERLOADED, QUEUE
 from casty.distributed.machines.queue_shapes import ACK, DEQUEUE, ENQUEUE, GET, NACK, REMOVE, RESERVE
 from casty.distributed.machines.queue_state import Item, Items
 from casty.wire.pack import pack
 from sim.checks.history.queues import check_queue
 from sim.checks.step.queues import QueueItems
+from sim.checks.step.refusals import MAXSIZE
 from sim.checks.violation import Violation
 from tests.sim.checks.histories import Script
 
@@ -178,3 +179,15 @@ def test_what_was_reserved_when_a_queue_was_destroyed_off_the_record_is_free_aga
     if tail is not None:
         slot.machine.entities[record_key((QUEUE, b"q"))] = SimpleNamespace(tail=tail)
     assert [row.args for row in slot.items.revived(slot.machine)] == [(data, "free") for data in free]
+
+
+def test_who_is_refused_for_want_of_room_finds_none() -> None:
+    slot = Slot()
+    for _ in range(3):
+        slot.do(1, ENQUEUE, b"a", 2, None)
+    assert not slot.found, "the third had no room"
+    slot.do(1, DEQUEUE)
+    plain = [COMMAND, 1, 9, 1, 1, QUEUE, b"q", [ENQUEUE, b"a", 2, None]]
+    slot.items.before(slot.machine, [(QUEUE, b"q")])
+    slot.items.after(slot.machine, plain, [OVERLOADED, MAXSIZE, 2], (), is_new=True)
+    assert slot.found == [9]

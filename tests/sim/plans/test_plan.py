@@ -244,3 +244,13 @@ def test_either_strangers_to_the_journal_or_blackouts_in_the_midst() -> None:
         assert not [one for one in plan.operations if one.client in strangers and one.kind.startswith("lock")]
     assert {fault.kind for plan in plans for fault in plan.faults} >= {"journal", "blackout", "client_crash"}
     assert expand("mixed", 1).cluster.journaled == 0
+
+
+@pytest.mark.parametrize("scenario", ["map", "mixed", "membership", "queue"])
+def test_no_value_is_put_twice(scenario: str) -> None:
+    """What was found has to say who put it: that is how histories of keys and queues are checked."""
+    writes = ("map.put", "map.put_if_absent", "map.compare_and_set", "queue.enqueue", "queue.put")
+    for seed in range(100):
+        operations = [one for one in expand(scenario, seed).operations if one.kind in writes]
+        values = [(one.entity, one.args.get("key"), one.args["value"]) for one in operations]
+        assert len(values) == len(dict.fromkeys(values)), f"seed {seed}"
