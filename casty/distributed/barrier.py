@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from casty.checks import check_count, check_name
 from casty.distributed.handle import Handle
-from casty.distributed.machines.barrier import ARRIVE
+from casty.distributed.machines.barrier import ARRIVE, WAITING
 from casty.distributed.machines.base import BARRIER, OK
 from casty.distributed.port import EntityGateway, RegionRef
 from casty.limits import MAX_NAME_BYTES, MAX_NUMBER
@@ -80,3 +80,8 @@ class Barrier(Handle):
         if reply[0] != OK:
             self._refused(reply)
         self._was_used = True
+
+    async def waiting(self) -> int:
+        """Return how many parties wait. Others may arrive, or go on, before the answer is here."""
+        count: int = await self._read([WAITING])
+        return count
