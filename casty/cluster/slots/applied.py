@@ -24,7 +24,7 @@ from casty.distributed.machines.base import (
     Reply,
 )
 from casty.distributed.machines.events import APPEND, EVENT_LOGS
-from casty.distributed.machines.queue_shapes import WAITING
+from casty.distributed.machines.queue_shapes import PASSING, WAITING
 from casty.distributed.machines.record import RECORDED, WRAPPED
 
 __all__ = [
@@ -97,6 +97,11 @@ def may_wait(kind: int, command: Command) -> bool:
             command[WRAPPED][OPERATION] if command[OPERATION] == RECORDED else command[OPERATION]
         ) in WAITING
     return command[OPERATION] not in (DESTROY, RELEASE, RESIZE)
+
+
+def is_passing(kind: int, command: Command) -> bool:
+    """Whether a command without effects changes nothing that any request waits for or holds."""
+    return kind == QUEUE and command[OPERATION] in PASSING
 
 
 def refused_wait(outcomes: int, waits: int, limits: MachineLimits) -> Reply | None:

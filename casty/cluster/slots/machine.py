@@ -239,7 +239,7 @@ class SlotMachine:
         position = self._keep_decided(key, state, decision)
         if kind == MAP and is_told(command, decision.reply):
             self.tell(key)
-        if kind in PARTIES:
+        if kind in PARTIES and (decision.effects or is_recorded or not applied.is_passing(kind, command)):
             is_noted = is_recorded and kind == QUEUE and command[OPERATION] not in WAITING
             if is_noted and decision.reply[CODE] == OK:
                 # Who may wait looks for itself: what it hears may be decided long afterwards, by others.

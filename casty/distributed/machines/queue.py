@@ -113,6 +113,8 @@ class QueueStructure(Structure[Items]):
         """
         operation = command[0]
         items = Items() if state is None else state
+        if operation == ENQUEUE:
+            return self._decided(items, self._put(items, command, ctx))
         if operation == DESTROY:
             return self._destroy(items)
         if operation in (ACK, NACK):
@@ -258,7 +260,9 @@ class QueueStructure(Structure[Items]):
     def _decided(self, items: Items, reply: Reply, gone: int = 0) -> Decision:
         effects = items.promote() if items.getters or items.putters else []
         changes, items.changes = items.changes, []
-        if not items.exists and not items.getters:
+        if items.exists:
+            return Decision(items, reply, effects, gone, changes)
+        if not items.getters:
             items.fix(None, None)
         return Decision(items if items.is_needed else None, reply, effects, gone, changes)
 

@@ -18,6 +18,7 @@ __all__ = [
     "GET",
     "MAX_REQUEUED",
     "NACK",
+    "PASSING",
     "PEEK",
     "PUT",
     "PUT_BACK",
@@ -40,6 +41,9 @@ PEEK, SIZE, DEAD_PEEK, DEAD_SIZE, RESERVED = range(1, 6)
 
 WAITING = (PUT, GET, RESERVE)
 """Operations whose requests may wait, or hold something."""
+
+PASSING = (ENQUEUE, DEQUEUE)
+"""Operations that change what no request waits for or holds, unless they have effects."""
 
 MAX_REQUEUED = 128
 """Dead letters that one command puts back: each may go to somebody who waits."""
