@@ -120,13 +120,23 @@ class QueueItems:
             self._check_end(name, was, now, command)
             if now is not None:
                 self._compare(name, was, now, answers, withdrawn)
-            self._tell(name, was, answers)
+            self._tell(name, was, now, answers, withdrawn)
 
     def _asked_of(self, key: Key) -> tuple[bytes, Sequence[Any]]:
         return self._asked.get(key, (b"", ()))
 
-    def _tell(self, name: bytes, was: Seen | None, answers: ReplySink) -> None:
-        """Say in which order it happened: what was asked, then what others got of that, each item once it is free."""
+    def _tell(
+        self,
+        name: bytes,
+        was: Seen | None,
+        now: Seen | None,
+        answers: ReplySink,
+        withdrawn: dict[Key, None],
+    ) -> None:
+        """Say in which order it happened: what was asked, then what others got of that, each item once it is free.
+
+        Of several requests that one entry withdraws, a later one may get what an earlier one had, and give it back.
+        """
         moved, self._moved = self._moved, []
         for key, answer in answers.items():
             if answer[0] == QUEUED:
@@ -138,6 +148,8 @@ class QueueItems:
             self.rows += [one for one in moved if one.args[0] == row.answer]
             moved = [one for one in moved if one.args[0] != row.answer]
             self.rows.append(row)
+            if key in withdrawn and type(row.answer) is bytes:
+                self.rows.append(Row(name, MOVED, (row.answer, _place_of(now, row.answer)), None))
         self.rows += moved
 
     def revived(self, machine: SlotMachine) -> list[Row]:
@@ -235,7 +247,11 @@ class QueueItems:
             if number in acked or (key not in withdrawn and number != put_back):
                 self._report(39, f"queue {name!r}: item {number} is there again, and {key} had taken it")
             self._moved.append(Row(name, MOVED, (data, _place(now, number)), None))
-        taken.update({number: (key, answers[key][1]) for number, key in handed.items()})
+        for number, key in handed.items():
+            if number not in now.items:
+                taken[number] = key, answers[key][1]
+            elif key not in withdrawn:
+                self._report(39, f"queue {name!r}: item {number} is still there, and {key} took it")
         self._check_new(name, same, now, handed)
         self._check_moves(name, same, now, handed)
         self._check_order(name, same, now, handed)
@@ -318,6 +334,12 @@ def _places(state: Any) -> Iterator[tuple[int, str, bytes, int, Key | None]]:
 def _place(now: Seen, number: int) -> str:
     """Where an item went that came back: on from there it may be somebody's already."""
     return DEAD if number in now.items and now.items[number][0] == DEAD else FREE
+
+
+def _place_of(now: Seen | None, data: bytes) -> str:
+    """Where bytes are that were handed out and given back by one entry."""
+    rows = () if now is None else now.items.values()
+    return DEAD if any(row[:2] == (DEAD, data) for row in rows) else FREE
 
 
 def _row(name: bytes, was: Seen | None, command: Sequence[Any], answer: list[Any]) -> Row:

@@ -191,3 +191,22 @@ def test_who_is_refused_for_want_of_room_finds_none() -> None:
     slot.items.before(slot.machine, [(QUEUE, b"q")])
     slot.items.after(slot.machine, plain, [OVERLOADED, MAXSIZE, 2], (), is_new=True)
     assert slot.found == [9]
+
+
+@pytest.mark.parametrize("operation", [(GET, None, None), (RESERVE, 3_000, True, None, None)])
+def test_what_goes_around_requests_that_one_entry_withdraws_is_free_again(operation: tuple[Any, ...]) -> None:
+    slot = Slot()
+    first, second = slot.do(1, *operation), slot.do(1, *operation)
+    slot.do(2, ENQUEUE, b"a")
+    slot.apply([ABANDON, 1, second + 1, [[first, QUEUE, b"q"], [second, QUEUE, b"q"]]])
+    words = [row.word for row in slot.items.rows]
+    assert words in (["moved", "get", "moved"], ["moved", "reserve", "moved"])
+    slot.do(2, DEQUEUE)
+    assert slot.found == []
+
+
+def test_what_was_given_to_a_request_is_not_there_any_more() -> None:
+    slot = Slot()
+    waiting = slot.do(1, GET, None, None)
+    slot.do(2, ENQUEUE, b"a", spoil=lambda: slot.queue.put_back(Item(1, b"a", 0), is_dead=False))
+    assert slot.found == [39], waiting
