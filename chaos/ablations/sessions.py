@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from casty.cluster.sessions.core import session_core
 from casty.cluster.slots import replica as slot_group
 from casty.cluster.slots.leader import SlotLeader
 from casty.cluster.slots.machine import SlotMachine
@@ -97,6 +98,18 @@ def _ends_half(right: Any) -> Any:
     return end
 
 
+def _denied_when_left(right: Any) -> Any:
+    """Who leaves is told of every change of what can be held that it came to nothing."""
+
+    def left_alone(call: Any) -> Any:
+        is_waiting, call.is_waiting = call.is_waiting, True
+        error = right(call)
+        call.is_waiting = is_waiting
+        return error
+
+    return left_alone
+
+
 SESSIONS = (
     bug_in("dedup-not-in-snapshot", "dedup", "counter", SlotSession, "freeze", _without_replies, True),
     bug_in("withdrawal-forgotten", "withdrawal", "lock", SlotSession, "withdraw", _not_remembered, True),
@@ -111,5 +124,11 @@ SESSIONS = (
         "::test_a_new_leader_calls_nothing_lost_before_it_has_applied_what_it_inherited",
     ),
     bug_in("ends-half", "expiry", "semaphore", SlotMachine, "_end", _ends_half),
+    shown(
+        bug_in("denied-when-left", "calls of a client that is left", "mixed", session_core, "left_alone",
+               _denied_when_left),
+        "tests/unit/cluster/sessions/test_session_core.py"
+        "::test_who_leaves_is_told_that_a_call_came_to_nothing_only_where_that_is_so",
+    ),
     bug_in("tokens-restart", "fencing", "lock", SlotMachine, "become", _restarts_tokens),
-)
+)  # fmt: skip

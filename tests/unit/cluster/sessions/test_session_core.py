@@ -13,10 +13,22 @@ from casty.cluster.sessions.core.effects import Effect
 from casty.cluster.sessions.core.life import CallState
 from casty.cluster.sessions.gateway import Gateway
 from casty.config import Settings
-from casty.distributed.machines.base import BUSY, COUNTER, EXPIRED, LOCK, NOT_LEADER, OK, Reply
+from casty.distributed.machines.base import (
+    BUSY,
+    COUNTER,
+    DESTROY,
+    EXPIRED,
+    LOCK,
+    NOT_LEADER,
+    OK,
+    SEMAPHORE,
+    Reply,
+)
 from casty.distributed.machines.lock import ACQUIRE, RELEASE
+from casty.distributed.machines.semaphore import ACQUIRE as SEMAPHORE_ACQUIRE
+from casty.distributed.machines.semaphore import RESIZE
 from casty.distributed.port import LOST_EXPIRED
-from casty.errors import InternalError, MessageTooLarge, RemoteProtocolError
+from casty.errors import InternalError, MessageTooLarge, NotStarted, OutcomeUnknown, RemoteProtocolError
 from casty.ports import EventSink, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
@@ -213,3 +225,24 @@ def test_a_row_of_a_passed_on_keep_alive_has_seven_parts() -> None:
     (call_id,) = sent(bench.advance(1.0))[:1]
     with pytest.raises(RemoteProtocolError, match="rows of seven"):
         bench.reply(call_id, [OK, [0, OK]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "command", "is_waiting", "error"),
+    [
+        (LOCK, [ACQUIRE], True, NotStarted),
+        (SEMAPHORE, [SEMAPHORE_ACQUIRE, 3, 1], True, NotStarted),
+        (LOCK, [DESTROY], False, OutcomeUnknown),
+        (SEMAPHORE, [RESIZE, 3, 5], False, OutcomeUnknown),
+    ],
+)
+def test_who_leaves_is_told_that_a_call_came_to_nothing_only_where_that_is_so(
+    kind: int, command: list[object], is_waiting: bool, error: type[Exception]
+) -> None:
+    """A grant ends with its session. That a lock was destroyed or a semaphore resized does not."""
+    bench = open_bench()
+    call = bench.write(kind, command)
+    call.is_waiting = is_waiting
+    bench.begin(call)
+    ended = [one for one in bench.give(inputs.EndCalls(9)) if isinstance(one, out.Finish)]
+    assert [type(one.error) for one in ended] == [error]
