@@ -54,12 +54,19 @@ def _takes_any_number(sound: Any) -> Any:
 
 
 def _untold(sound: Any) -> Any:
-    async def history_of(port: Any, kind: int, entity: bytes, life: bytes) -> Any:
+    async def told(port: Any, kind: int, entity: bytes, life: bytes, history: Any) -> Any:
         """A restoration that leaves no trace: gateways of an earlier life can go on writing."""
-        history = await port._history(kind, entity)
-        return history if history.number else await sound(port, kind, entity, life)
+        return history if history.number else await sound(port, kind, entity, life, history)
 
-    return history_of
+    return told
+
+
+def _read_afterwards(sound: Any) -> Any:
+    async def told(port: Any, kind: int, entity: bytes, life: bytes, _history: Any) -> Any:
+        """The history is read when the life began: what was done in it meanwhile is taken for an earlier life's."""
+        return await sound(port, kind, entity, life, await port._history(kind, entity))
+
+    return told
 
 
 def _any_step(sound: Any) -> Any:
@@ -135,7 +142,8 @@ RECORDED_BUGS = (
     bug_in("reads-off-the-record", "commit, journal, reply", JOURNAL, Recorder, "until", _only_own),
     bug_in("tail-not-fetched", "everybody's tail", JOURNAL, Recorder, "_fetch", _nothing_to_fetch),
     bug_in("stale-writer-accepted", "one writer of a number", JOURNAL, InMemoryJournal, "persist", _takes_any_number),
-    bug_in("life-not-told", "one life at a time", JOURNAL, JournaledPort, "_history_of", _untold),
+    bug_in("life-not-told", "one life at a time", JOURNAL, JournaledPort, "_told", _untold),
+    bug_in("life-told-twice", "one beginning of a life", JOURNAL, JournaledPort, "_told", _read_afterwards),
     bug_in("restored-twice", "restored once", JOURNAL, SlotRecords, "_restore", _any_step),
     bug_in("half-restored-seen", "restored before it is seen", JOURNAL, SlotRecords, "query", _seen_half, is_hard=True),
     bug_in("tail-not-in-snapshot", "snapshot of records", JOURNAL, RecordStructure, "freeze", _without_tail),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from casty import ClusterClient, Counter, Dict, Distributed, Queue, Settings
 from casty.distributed.machines.base import RECORD
+from casty.distributed.machines.counter import ADD
 from casty.errors import JournalError, NotOnRecord, OutcomeUnknown, Unavailable
+from casty.journal.base import PersistedEvent, Snapshot
 from casty.structures import MapState
 from sim import World
 from sim.world.journal import SimJournal
@@ -239,6 +241,66 @@ def test_first_uses_at_the_same_time() -> None:
         assert len(found) == 50
         assert sorted(found) == sorted(dict.fromkeys(found))
         assert await users[0].queue[int]("jobs").size() == 1_150
+
+    run(body)
+
+
+class HeldJournal(SimJournal):
+    """A way to the same journal on which one method waits at an entity, until it is let go."""
+
+    def __init__(self, journal: SimJournal, method: str) -> None:
+        super().__init__(journal.inner)
+        self._method = method
+        self.is_reached, self.may_go = asyncio.Event(), asyncio.Event()
+
+    async def _hold(self, method: str, entity_id: str) -> None:
+        if method == self._method and entity_id == "counter:hits":
+            self.is_reached.set()
+            await self.may_go.wait()
+
+    async def load_snapshot(self, entity_id: str) -> Snapshot | None:
+        await self._hold("load_snapshot", entity_id)
+        return await super().load_snapshot(entity_id)
+
+    async def load(
+        self, entity_id: str, from_sequence_nr: int = 0, *, limit: int | None = None
+    ) -> list[PersistedEvent]:
+        found = await super().load(entity_id, from_sequence_nr, limit=limit)
+        await self._hold("load", entity_id)
+        return found
+
+    async def persist(self, entity_id: str, events: Sequence[object], expected_sequence_nr: int) -> None:
+        await self._hold("persist", entity_id)
+        await super().persist(entity_id, events, expected_sequence_nr)
+
+
+@pytest.mark.parametrize("method", ["load_snapshot", "load", "persist"])
+@pytest.mark.parametrize("has_snapshot", [False, True])
+def test_a_life_that_went_on_while_another_gateway_restored_it_begins_once(
+    method: str, has_snapshot: bool
+) -> None:
+    """Who comes late finds changes of that life, or a snapshot of it, behind its beginning."""
+
+    async def body(recorder: RunRecorder) -> None:
+        await (await recorder.user("before")).counter("hits").increment(5)
+        await recorder.lose_memory()
+        held = HeldJournal(recorder.journal, method)
+        late = Distributed(await recorder.client("late"), journal=held).counter("hits", timeout=30.0)
+        task = asyncio.ensure_future(late.increment())
+        await held.is_reached.wait()
+        quick = (await recorder.user("quick")).counter("hits")
+        assert [await quick.increment() for _ in range(3)] == [6, 7, 8]
+        if has_snapshot:
+            number = len(recorder.events("counter:hits"))
+            await recorder.journal.save_snapshot("counter:hits", Snapshot(number, [[ADD, 8]], 0.0))
+        held.may_go.set()
+        assert await task == 9
+        assert [await quick.increment(), await late.increment()] == [10, 11]
+        rows = [row.event for row in await recorder.journal.inner.load("counter:hits")]
+        lives = [row[1] for row in rows if isinstance(row, list) and row[0] == "life"]
+        assert len(lives) == len(set(lives)) == 2
+        await recorder.lose_memory()
+        assert await (await recorder.user("again")).counter("hits").get() == 11
 
     run(body)
 

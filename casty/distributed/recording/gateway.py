@@ -490,42 +490,48 @@ class JournaledPort:
         return history
 
     async def _restore(self, kind: int, entity: bytes) -> None:
-        """Restore an entity from the journal, together with whoever else does."""
+        """Restore an entity from the journal, together with whoever else does.
+
+        The history is read before the slot says that the life is not live yet: so nothing in it was done in that life.
+        """
         identity = await self._identify(Deadline(ASIDE_S))
         is_live = False
         while not is_live:
+            history = await self._history(kind, entity)
             fresh = runtime.current().entropy.token("life", LIFE_BYTES)
             life, is_live, had_state, step = await self._ask(kind, entity, [BEGIN, identity, fresh])
             if is_live:
                 return
-            history = await self._history_of(kind, entity, life)
-            if had_state and history.state is not None:
+            told = await self._told(kind, entity, life, history)
+            if told is None:
+                continue
+            if had_state and told.state is not None:
                 await self._ask(kind, entity, [FORGET, identity, life])
                 raise JournalError(
                     f"{journal_id(kind, entity)}: expected it in the cluster or on record, found it in both: it was "
                     "used without the journal since the cluster started; nothing was changed: destroy it without the "
                     "journal to have what is on record"
                 )
-            commands = [] if had_state else history.commands()
+            commands = [] if had_state else told.commands()
             while not is_live:
                 part, is_last = parts_of(commands, step)
-                command = [RESTORE, identity, life, step, part, history.number if is_last else 0]
+                command = [RESTORE, identity, life, step, part, told.number if is_last else 0]
                 found, is_live, _, step = await self._ask(kind, entity, command)
                 if found != life:
                     break  # the slot lost its memory meanwhile, and another life began
 
-    async def _history_of(self, kind: int, entity: bytes, life: bytes) -> History:
-        """Return the history of an entity that ends with the beginning of this life."""
-        while True:
-            history = await self._history(kind, entity)
-            if history.life == life:
-                return history
+    async def _told(self, kind: int, entity: bytes, life: bytes, history: History) -> History | None:
+        """Tell the journal of a life after a history; None where the journal has something else there by now.
+
+        Then a gateway of an earlier life was faster, or one that restores as well: the life may be live meanwhile.
+        """
+        if history.life != life:
             try:
                 await self._journal.persist(journal_id(kind, entity), [[LIFE, life]], history.number)
             except JournalConflict:
-                continue  # a gateway of an earlier life was faster, or one that restores as well
+                return None
             history.number += 1
-            return history
+        return history
 
     async def _ask(self, kind: int, entity: bytes, command: Command) -> list[Any]:
         """Apply a step of a restoration, and return how far it is: ``[life, is_live, had_state, step]``."""

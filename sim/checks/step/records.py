@@ -121,6 +121,8 @@ class Records:
         lives = self._lives.setdefault(entity_id, [])
         if any(known == number and other != life for known, other in lives):
             self._broken(45, entity_id, f"event {number} begins two lives")
+        if any(known != number and other == life for known, other in lives):
+            self._broken(45, entity_id, f"event {number} begins a life that had begun before: {lives}")
         if (number, life) not in lives:
             lives.append((number, life))
 

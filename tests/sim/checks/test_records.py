@@ -72,6 +72,16 @@ def test_what_was_committed_is_taken_under_its_number_only() -> None:
     assert watched.numbers == [45]
 
 
+def test_a_life_begins_once_however_often_its_beginning_is_written() -> None:
+    watched = Watched()
+    watched.commit(ADD)
+    watched.records.written("counter:hits", 1, [["life", LIFE]])
+    watched.records.written("counter:hits", 2, [ADD])
+    assert watched.numbers == []
+    watched.records.written("counter:hits", 3, [["life", LIFE]])
+    assert watched.numbers == [45]
+
+
 def test_a_change_of_an_earlier_life_is_not_taken_after_a_later_one_began() -> None:
     watched = Watched()
     watched.commit(ADD, ADD)
