@@ -360,7 +360,7 @@ class OperationContext:
         if operation.error in _OF_THE_JOURNAL:
             self.recorder.goal(_OF_THE_JOURNAL[operation.error])
         has_journal = self.recorder.journals.has(name)
-        is_restored = not has_journal or (before is not None and self._position(operation) is not None)
+        is_restored = not has_journal or (before is not None and before.has_stayed(self._position(operation)))
         broken = check_contract(operation, took_s, own_s, has_journal=has_journal, is_restored=is_restored)
         if broken is not None:
             self.recorder.violations.append(broken)

@@ -76,8 +76,8 @@ def check_contract(
     has_journal
         Whether the client has a journal, whose errors it may raise then: in doubt only where it changes something.
     is_restored
-        Whether what was called was in memory. The first use of what is only on record puts it back, whatever is asked
-        of it, but for what ends a hold.
+        Whether what was called was in memory from the call to its end. The first use of what is only on record puts it
+        back, whatever is asked of it, but for what ends a hold.
     """
     error = operation.error
     if error in _ENDS:

@@ -50,6 +50,10 @@ class Position(NamedTuple):
     life: bytes
     number: int
 
+    def has_stayed(self, now: Position | None) -> bool:
+        """Whether it was in memory all the time until now: one that began another life was lost, and put back."""
+        return now is not None and now.life == self.life
+
 
 class Records:
     """The checks of one run.

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
 from casty.cluster.slots.records import record_key
 from casty.distributed.machines.base import COUNTER, LOCK, OK
 from casty.distributed.machines.record import RECORDED, Record
+from sim.checks.history.contracts import WITHOUT_MEMORY, check_contract
 from sim.checks.step.records import Records, unwrapped
 from sim.checks.violation import Violation
 from sim.history import History, Operation
@@ -70,6 +73,24 @@ def test_what_was_committed_is_taken_under_its_number_only() -> None:
     assert watched.numbers == []
     watched.records.written("counter:hits", 3, [ADD])
     assert watched.numbers == [45]
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_full_node_may_refuse_to_read_what_was_lost_during_the_call(is_lost: bool) -> None:
+    """It was there at the call and is there at the end: in between it had to be put back, or the refusal is wrong."""
+    watched = Watched()
+    history = History()
+    operation = history.call("client-1", "counter.get", "hits", {}, 0)
+    before = watched.records.called("counter.get", "hits", None)
+    assert before is not None
+    if is_lost:
+        later = watched.machine.entities[record_key(KEY)] = Record(b"journal", b"life-two", False)
+        assert not before.has_stayed(watched.records.called("counter.get", "hits", None)), "not put back yet"
+        later.is_live, later.number = True, 2
+    history.failed(operation, WITHOUT_MEMORY, 1)
+    is_restored = before.has_stayed(watched.records.called("counter.get", "hits", None))
+    broken = check_contract(operation, 0.1, 5.0, has_journal=True, is_restored=is_restored)
+    assert (broken is None) is is_lost
 
 
 def test_a_life_begins_once_however_often_its_beginning_is_written() -> None:
