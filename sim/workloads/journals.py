@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from casty.distributed.facade import Distributed
 from casty.journal.base import Snapshot
 
+from ..checks.history.committed import CommandLog
 from ..checks.step.ledgers import LedgerChecks
 from ..checks.step.records import Records
 from ..world.journal import SimJournal
@@ -52,6 +53,11 @@ class Journals:
             way.on_snapshot = self._kept
         self._structures: dict[str, tuple[int, Distributed]] = {}
         """Of each process, and of which of its incarnations."""
+
+    def settle(self, commands: CommandLog) -> None:
+        """The run is over: what was on record before the cluster lost its memory was not undone by that."""
+        if self.records is not None:
+            commands.settle(self.records.has)
 
     def way(self, name: str) -> SimJournal | None:
         """Return a process's way to the journal; None where it has none."""

@@ -17,6 +17,7 @@ from .registers import check_register
 
 __all__ = ["check_history"]
 
+_QUEUED = ("queue.enqueue", "queue.put")
 _PUTS = ("map.put", "map.put_if_absent", "map.compare_and_set")
 
 
@@ -51,7 +52,7 @@ def check_history(
     for name, operations in history.by_entity("queue").items():
         seen = check_queue(name, operations)
         if not seen and not _is_kept(name, _but_drained(operations), QUEUE_MODEL, log):
-            seen = linearize(_told(operations) + log.moved(name), QUEUE_MODEL, name, undecided)
+            seen = linearize(_told(operations, log.moved(name)), QUEUE_MODEL, name, undecided)
         found += seen
     for name, operations in history.by_entity("counter").items():
         seen = check_counter(name, operations)
@@ -82,23 +83,27 @@ def _but_drained(operations: Sequence[Operation]) -> list[Operation]:
     return [operation for operation in operations if operation.kind != "queue.drained"]
 
 
-def _told(operations: Sequence[Operation]) -> list[Operation]:
-    """Return what the search of a queue needs.
+def _told(operations: Sequence[Operation], moved: Sequence[Operation]) -> list[Operation]:
+    """Return what the search of a queue needs, with what no client heard of.
 
     An enqueue of unknown outcome whose value nobody ever saw was taken out again unseen, if it happened at all.
-    Without both the rest is explained as well, unless somebody counted the items or asked whether there was a queue.
+    Without both, and where that item was, the rest is explained as well, unless somebody counted the items or asked
+    whether there was a queue.
     """
     rest = _but_drained(operations)
     told = ("queue.size", "queue.destroy", "queue.requeue")
     if any(operation.kind in told and operation.is_ok for operation in rest):
-        return rest
+        return [*rest, *moved]
     seen = dict.fromkeys(operation.value for operation in rest if operation.is_ok)
-    return [
-        operation
+    unseen = {
+        operation.args["value"]: None
         for operation in rest
-        if operation.kind not in ("queue.enqueue", "queue.put")
-        or operation.is_ok
-        or operation.args["value"] in seen
+        if operation.kind in _QUEUED and not operation.is_ok and operation.args["value"] not in seen
+    }
+    return [
+        one
+        for one in (*rest, *moved)
+        if one.args.get("value") not in unseen or one.kind in ("queue.ack", "queue.nack")
     ]
 
 

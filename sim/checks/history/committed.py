@@ -11,7 +11,7 @@ called: any earlier place only leaves more to those that were called after it en
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from casty.distributed.machines import counter as counters
@@ -26,7 +26,7 @@ from ...history import OK as OK_OUTCOME
 from ...history import UNKNOWN, Operation
 from ...plans.keys import LARGE_BYTES, key_of, number_in
 from .linearizability import Model, State
-from .queue_rows import MOVED, REVIVED, Row
+from .queue_rows import LOST, MOVED, REVIVED, Change, Row
 
 __all__ = ["CommandLog", "Committed", "hidden", "is_explained_by", "kept_order"]
 
@@ -52,6 +52,8 @@ _NAMES: Mapping[int, Mapping[int, str]] = {
     SET: {DESTROY: "destroy", sets.ADD: "add", sets.REMOVE: "remove"},
 }
 """Kind of structure -> its commands, as histories name them. An order of others is searched without help."""
+_HIDDEN = (MOVED, REVIVED, LOST)
+"""What happens to items of a queue, and is no client's call."""
 _EXPIRE = -1
 """How the end of a key's time to live is written among the commands."""
 _INSTANT_NS = 10_000
@@ -66,6 +68,8 @@ class Committed(NamedTuple):
     kind: int
     command: Sequence[Any]
     answer: Any
+    undone: Change | None = None
+    """See `Row`."""
 
 
 class CommandLog:
@@ -85,12 +89,20 @@ class CommandLog:
     def take_row(self, row: Row, t_ns: int) -> None:
         """Note what happened to a queue; see `QueueItems`."""
         rows = self._commands.setdefault((KIND_NAMES[QUEUE], row.name.decode(errors="replace")), {})
-        rows.setdefault(row.name, []).append(Committed(t_ns, QUEUE, [row.word, *row.args], row.answer))
+        rows.setdefault(row.name, []).append(
+            Committed(t_ns, QUEUE, [row.word, *row.args], row.answer, row.undone)
+        )
+
+    def settle(self, is_on_record: Callable[[Change], bool]) -> None:
+        """The run is over, and it is known what went on record: leave out what was not undone."""
+        for names in self._commands.values():
+            for name, rows in names.items():
+                names[name] = _settled(rows, is_on_record)
 
     def moved(self, entity: str) -> list[Operation]:
-        """Return what came back to a queue, as operations of nobody."""
+        """Return what came back to a queue, and what it lost, as operations of nobody."""
         rows = [one for rows in self._commands.get((KIND_NAMES[QUEUE], entity), {}).values() for one in rows]
-        return [hidden(one, at) for at, one in enumerate(rows) if one.command[0] in (MOVED, REVIVED)]
+        return [hidden(one, at) for at, one in enumerate(rows) if one.command[0] in _HIDDEN]
 
     def ended(self, name: bytes, t_ns: int) -> None:
         """Note that the time to live of a key of a map was over."""
@@ -101,6 +113,20 @@ class CommandLog:
     def of(self, structure: str, entity: str) -> list[Sequence[Committed]]:
         """Return what may have taken effect in one entity: nothing, or what did; of a map, in each of its keys."""
         return [(), *self._commands.get((structure, entity), {}).values()]
+
+
+def _settled(rows: Sequence[Committed], is_on_record: Callable[[Change], bool]) -> list[Committed]:
+    """Return the rows without what was not undone. Of an item's changes the first that was tells where it is then."""
+    first: dict[Hashable, int] = {}
+    for one in rows:
+        if one.undone is not None and not is_on_record(one.undone):
+            key = (one.undone.life, one.command[1])
+            first[key] = min(first.get(key, one.undone.number), one.undone.number)
+    return [
+        one
+        for one in rows
+        if one.undone is None or first.get((one.undone.life, one.command[1])) == one.undone.number
+    ]
 
 
 def kept_order(operations: Sequence[Operation], committed: Sequence[Committed]) -> list[Operation] | None:
@@ -118,14 +144,16 @@ def kept_order(operations: Sequence[Operation], committed: Sequence[Committed]) 
             order.append(Operation(_EXPIRE, "", "map.expire", "", {"at_ns": one.t_ns}, 0))
             continue
         effect, answer = _plain(one)
-        if one.command[0] in (MOVED, REVIVED):
-            if one.command[0] == MOVED or _is_had(one.command[1], committed[at + 1 :]):
+        if one.command[0] in _HIDDEN:
+            if one.command[0] != REVIVED or _is_had(one.command[1], committed[at + 1 :]):
                 order.append(hidden(one, len(order)))
             continue
         alike = waiting.get(effect, [])
         called = [operation for operation in alike if _is_within(one.t_ns, operation)]
         answered = [operation for operation in called if operation.is_ok and _is_answered(operation, answer)]
         found = answered or [operation for operation in called if not operation.is_ok]
+        if not found and effect[0] == "nack":
+            continue  # a gateway gave back what it could not confirm: where the item is now the next row says
         if not found:
             return None
         first = min(found, key=lambda operation: operation.end_ns)
@@ -175,7 +203,7 @@ def _effect(operation: Operation) -> Hashable:
     return ("delete" if name == "sweep" else name, *args)
 
 
-def _plain(one: Committed) -> tuple[Hashable, object]:
+def _plain(one: Committed) -> tuple[tuple[Hashable, ...], object]:
     """Return a command and its answer as a history has them."""
     name = one.command[0] if one.kind == QUEUE else _NAMES[one.kind].get(one.command[0], "?")
     arguments = [_value(argument) for argument in one.command[1:]]

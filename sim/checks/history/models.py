@@ -168,7 +168,8 @@ def _queue(state: State, operation: Operation) -> State | None:
     """State: how many items came, and those that are free, out with somebody, and dead, each with its number.
 
     Nothing while there is no queue; emptied it still exists. That an item came back is no client's to see: the log says
-    it (`queue.moved`). What an acknowledgement or a refusal of one says of the items is settled by that as well.
+    it (`queue.moved`), and what was forgotten before it was on record that it came (`queue.lost`). What an
+    acknowledgement or a refusal of one says of the items is settled by that as well.
     """
     assert isinstance(state, tuple)
     word = operation.kind.partition(".")[2]
@@ -182,6 +183,11 @@ def _queue(state: State, operation: Operation) -> State | None:
         if operation.is_ok and operation.value != front:
             return None
         return (count, free[1:], (*out, free[0]), dead) if free else state
+    if word == "lost":
+        left = [
+            tuple(one for one in items if one[1] != operation.args["value"]) for items in (free, out, dead)
+        ]
+        return (count, *left) if state else state
     if word in ("ack", "moved", "revived"):
         return _gone_or_back(state, operation)
     if word == "nack":
@@ -200,7 +206,7 @@ def _gone_or_back(state: State, operation: Operation) -> State | None:
         item = next((one for one in dead if one[1] == operation.args["value"]), None)
         dead = tuple(one for one in dead if one is not item)
     if item is None:
-        return None
+        return state if operation.kind == "queue.revived" else None  # it was put back before, or never came
     rest = tuple(one for one in out if one is not item)
     if operation.kind == "queue.ack":
         return (count, free, rest, dead)

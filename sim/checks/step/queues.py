@@ -8,13 +8,13 @@ an item is free again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.records import record_key
 from casty.cluster.slots.schema import ABANDON, COMMAND
-from casty.distributed.machines.base import DESTROY, OK, OVERLOADED, QUEUE, QUEUED
+from casty.distributed.machines.base import DESTROY, OK, OVERLOADED, QUEUE, QUEUED, RECORD
 from casty.distributed.machines.queue_shapes import (
     ACK,
     DEQUEUE,
@@ -32,7 +32,7 @@ from casty.distributed.machines.queue_shapes import (
 )
 from casty.distributed.machines.record import BEGIN, Record
 
-from ..history.queue_rows import DEAD, FREE, MOVED, RESERVED, REVIVED, Row
+from ..history.queue_rows import DEAD, FREE, LOST, MOVED, RESERVED, REVIVED, Change, Row
 from .records import unwrapped
 from .refusals import MAXSIZE
 
@@ -42,6 +42,9 @@ Entity = tuple[int, bytes]
 Key = tuple[int, int]
 ReplySink = dict[Key, list[Any]]
 Taken = dict[int, tuple[Key, bytes]]
+Tailed = tuple[Change, Sequence[Any]]
+
+_LEAVING = (REMOVE, SET_ASIDE)
 
 _WORDS = {
     DESTROY: "destroy", ENQUEUE: "enqueue", ENQUEUE_AS: "enqueue", DEQUEUE: "dequeue", PUT: "put", GET: "get",
@@ -152,32 +155,31 @@ class QueueItems:
                 self.rows.append(Row(name, MOVED, (row.answer, _place_of(now, row.answer)), None))
         self.rows += moved
 
-    def revived(self, machine: SlotMachine) -> list[Row]:
-        """Return what may be free again when all memory is lost: what is reserved, and what left off the record."""
+    def forgotten(self, machine: SlotMachine) -> list[Row]:
+        """Return what may be otherwise when all memory is lost: what is reserved is free, and what happened off the
+        record did not happen.
+        """
         rows: list[Row] = []
-        for kind, name in list(machine.entities):
-            seen = _seen(machine, name) if kind == QUEUE else None
-            if seen is None:
-                continue
-            record: Record | None = machine.entities.get(record_key((QUEUE, name)))
-            tail = () if record is None else record.tail
-            rows += self._free_again(name, seen.life, _reserved_in(seen), tail)
-        for name, (life, reserved) in self._destroyed.items():
-            record = machine.entities.get(record_key((QUEUE, name)))
-            if record is not None and any(change[0] == DESTROY for change in record.tail):
-                rows += self._free_again(name, life, reserved, record.tail)  # its end is not on record either
+        for name in _names(machine):
+            seen, tail = _seen(machine, name), _tail(machine, name)
+            ends = [-1, -1, *(at for at, (_, change) in enumerate(tail) if change[0] == DESTROY)]
+            if seen is not None:
+                rows += self._undone(name, seen.life, dict.fromkeys(_reserved_in(seen)), tail[ends[-1] + 1 :])
+            if ends[-1] >= 0:  # its end is not on record either
+                life, reserved = self._destroyed.get(name, (0, []))
+                held = dict.fromkeys(reserved, tail[ends[-1]][0])
+                rows += self._undone(name, life, held, tail[ends[-2] + 1 : ends[-1]])
         return rows
 
-    def _free_again(
-        self, name: bytes, life: int, reserved: list[int], tail: Sequence[Sequence[Any]]
+    def _undone(
+        self, name: bytes, life: int, held: Mapping[int, Change | None], tail: Sequence[Tailed]
     ) -> list[Row]:
+        """Return what comes of the items of one queue: of those held, with what ended that, and of those changed."""
         known = self._bytes.get((name, life), {})
-        left = [change[1] for change in tail if change[0] in (REMOVE, SET_ASIDE)]
-        return [
-            Row(name, REVIVED, (known[number], FREE), None)
-            for number in dict.fromkeys([*reserved, *left])
-            if number in known
-        ]
+        back = [*held.items(), *((change[1], undone) for undone, change in tail if change[0] in _LEAVING)]
+        free = [Row(name, REVIVED, (known[at], FREE), None, undone) for at, undone in back if at in known]
+        come = [(change[1], undone) for undone, change in tail if change[0] in (ENQUEUE, PUT_BACK)]
+        return free + [Row(name, LOST, (data, FREE), None, undone) for data, undone in come]
 
     # -- one queue
 
@@ -226,7 +228,7 @@ class QueueItems:
         taken, acked = self._of(name, now)
         same = was if was is not None and was.life == now.life else Seen(now.life, {}, 1, 0, 0)
         self._bytes.setdefault((name, now.life), {}).update(
-            {number: row[1] for number, row in now.items.items()}
+            {number: row[1] for seen in (same, now) for number, row in seen.items.items()}
         )
         handed: dict[int, Key] = {}
         revived = put_back = 0
@@ -352,6 +354,27 @@ def _row(name: bytes, was: Seen | None, command: Sequence[Any], answer: list[Any
     elif operation in (ACK, NACK):
         args = (was.items[answer[2]][1] if was is not None and value else None,)
     return Row(name, _WORDS[operation], args, value)
+
+
+def _names(machine: SlotMachine) -> list[bytes]:
+    """Return the queues that are there or have a record."""
+    there = [name for kind, name in machine.entities if kind == QUEUE]
+    return list(
+        dict.fromkeys(
+            [*there, *(key[1:] for kind, key in machine.entities if kind == RECORD and key[0] == QUEUE)]
+        )
+    )
+
+
+def _tail(machine: SlotMachine, name: bytes) -> list[Tailed]:
+    """Return the changes of a queue of which nobody said that they are on record."""
+    record: Record | None = machine.entities.get(record_key((QUEUE, name)))
+    if record is None:
+        return []
+    return [
+        (Change(name, record.life, number), change)
+        for number, change in enumerate(record.tail, record.mark + 1)
+    ]
 
 
 def _reserved_in(seen: Seen) -> list[int]:

@@ -20,6 +20,7 @@ from casty.wire.pack import pack
 
 from ...history import Operation
 from ...plans.keys import key_of
+from ..history.queue_rows import Change
 from ..violation import Violation
 
 __all__ = ["Position", "Records", "unwrapped"]
@@ -137,6 +138,14 @@ class Records:
             text = f"event {number} on record is {event!r}, in that life of it {committed!r} was committed"
             self._broken(45, entity_id, text)
         self._count("changes put on record")
+
+    def has(self, change: Change) -> bool:
+        """Whether a change of a queue is on record, once all is over: no other life began before it was there."""
+        entity_id = journal_id(QUEUE, change.name)
+        lives = self._lives.get(entity_id, [])
+        begun = [number for number, life in lives if life == change.life]
+        later = [number - 1 for number, _ in lives if begun and number > begun[0]]
+        return bool(begun) and change.number <= min([*later, self._last[entity_id]])
 
     # -- what clients were told
 

@@ -141,9 +141,9 @@ class Slots:
                 tell(shadow.machine, kind, name)
 
     def memory_is_lost(self) -> None:
-        """All that the slots knew is gone: what was reserved is free in the next cluster, if it is on record."""
+        """All that the slots knew is gone: the next cluster has of queues what is on record."""
         for shadow in self.shadows.values():
-            for row in shadow.queues.revived(shadow.machine):
+            for row in shadow.queues.forgotten(shadow.machine):
                 self.commands.take_row(row, self._now_ns())
 
     def _map_changed(

@@ -20,7 +20,7 @@ from sim.checks.history.check import check_history
 from sim.checks.history.committed import CommandLog, is_explained_by, kept_order
 from sim.checks.history.linearizability import BUDGET, Model, linearize, search
 from sim.checks.history.models import COUNTER_MODEL, QUEUE_MODEL
-from sim.checks.history.queue_rows import FREE, REVIVED, Row
+from sim.checks.history.queue_rows import FREE, LOST, MOVED, REVIVED, Change, Row
 from sim.history import Operation
 from sim.plans.keys import key_of, large_item
 from tests.sim.checks.histories import MODELS, Script, drawn
@@ -148,6 +148,130 @@ def test_what_may_be_free_again_is_so_where_somebody_had_it_afterwards(is_had: b
     assert order is not None
     assert sum(one.kind == "queue.revived" for one in order) == is_had
     assert is_explained_by(order, script.operations, QUEUE_MODEL)
+
+
+CAME, LEFT = Change(b"q", b"life", 5), Change(b"q", b"life", 6)
+
+
+def reserved(value: object) -> Row:
+    """What the log says of an item that somebody reserved."""
+    return Row(b"q", "reserve", (), pack(value))
+
+
+def lost_with_its_memory(script: Script) -> CommandLog:
+    """Two items came, the second off the record, and both were reserved; then the cluster lost its memory."""
+    script.add(0, 5, "queue.enqueue", {"value": 7})
+    script.add(10, 15, "queue.reserve", {}, 7)
+    script.unknown(20, "queue.enqueue", {"value": 8})
+    script.unknown(30, "queue.reserve", {})
+    script.add(40, 45, "queue.nack", {"value": 7, "of": 1}, True)
+    log = CommandLog()
+    rows = [
+        (3, enqueued(7)), (12, reserved(7)), (23, enqueued(8)), (33, reserved(8)),
+        # Its gateway could not confirm it, and gave it back.
+        (36, Row(b"q", "nack", (pack(8),), True)), (36, Row(b"q", MOVED, (pack(8), FREE), None)),
+        (42, Row(b"q", "nack", (pack(7),), True)), (42, Row(b"q", MOVED, (pack(7), FREE), None)),
+        (47, Row(b"q", LOST, (pack(8), FREE), None, CAME)),
+    ]  # fmt: skip
+    for t_ns, row in rows:
+        log.take_row(row, t_ns)
+    return log
+
+
+@pytest.mark.parametrize("is_on_record", [True, False])
+@pytest.mark.parametrize("found", [1, 2])
+def test_what_came_off_the_record_is_gone_with_the_memory_and_nothing_else_is(
+    found: int, is_on_record: bool
+) -> None:
+    script = Script("q")
+    log = lost_with_its_memory(script)
+    script.add(50, 55, "queue.size", {}, found)
+    log.settle(lambda change: is_on_record and change == CAME)
+    order = kept_order(script.operations, log.of("queue", "q")[1])
+    assert order is not None, "that a gateway gave something back is nobody's call"
+    is_right = found == 1 + is_on_record
+    assert is_explained_by(order, script.operations, QUEUE_MODEL) is is_right
+    assert bool(linearize(script.operations + log.moved("q"), QUEUE_MODEL, "q")) is not is_right
+    assert bool(check_history(script.history, log=log)) is not is_right
+
+
+@pytest.mark.parametrize("values", [(7, 8), (7,), (8, 7)])
+def test_what_is_lost_is_not_handed_out_afterwards(values: tuple[int, ...]) -> None:
+    script = Script("q")
+    log = lost_with_its_memory(script)
+    for at, value in enumerate((*values, None)):
+        script.add(50 + 10 * at, 55 + 10 * at, "queue.dequeue", {}, value)
+        log.take_row(Row(b"q", "dequeue", (), None if value is None else pack(value)), 52 + 10 * at)
+    assert bool(check_history(script.history, log=log)) is (values != (7,))
+
+
+def test_an_item_given_back_by_nobody_has_to_have_moved() -> None:
+    """A refusal that no client asked for explains nothing by itself."""
+    script, log = Script("q"), CommandLog()
+    us = 1_000_000
+    script.add(0, us, "queue.enqueue", {"value": 7})
+    script.add(2 * us, 3 * us, "queue.reserve", {}, 7)
+    script.add(6 * us, 7 * us, "queue.reserve", {}, 7)
+    rows = [enqueued(7), reserved(7), Row(b"q", "nack", (pack(7),), True), reserved(7)]
+    for t_ns, row in zip((us // 2, 2 * us, 5 * us, 6 * us), rows, strict=True):
+        log.take_row(row, t_ns)
+    order = kept_order(script.operations, log.of("queue", "q")[1])
+    assert order is not None and not is_explained_by(order, script.operations, QUEUE_MODEL)
+
+
+@pytest.mark.parametrize("is_on_record", [True, False])
+def test_what_left_on_record_does_not_come_back(is_on_record: bool) -> None:
+    """What was acknowledged is on record; of what nobody heard of either may be."""
+    script, log = Script("q"), CommandLog()
+    script.add(0, 5, "queue.enqueue", {"value": 7})
+    script.add(10, 15, "queue.reserve", {}, 7)
+    script.unknown(20, "queue.ack", {"value": 7, "of": 1})
+    script.add(30, 35, "queue.reserve", {}, 7)
+    rows = [
+        (3, enqueued(7)), (12, reserved(7)), (22, Row(b"q", "ack", (pack(7),), True)),
+        (27, Row(b"q", REVIVED, (pack(7), FREE), None, LEFT)), (32, reserved(7)),
+    ]  # fmt: skip
+    for t_ns, row in rows:
+        log.take_row(row, t_ns)
+    log.settle(lambda change: is_on_record and change == LEFT)
+    assert bool(check_history(script.history, log=log)) is is_on_record
+
+
+@pytest.mark.parametrize(("recorded", "is_there"), [(4, True), (5, False), (6, True)])
+def test_where_an_item_is_that_was_taken_and_put_back_off_the_record(recorded: int, is_there: bool) -> None:
+    """Nobody heard of it: what is on record of that tells, and the first change that is not."""
+    script, log, us = Script("q"), CommandLog(), 1_000_000
+    script.add(0, 5 * us, "queue.enqueue", {"value": 7})
+    script.unknown(10 * us, "queue.dequeue", {})
+    last = script.add(50 * us, 55 * us, "queue.dequeue", {}, 7 if is_there else None)
+    rows = [
+        (3, enqueued(7)), (12, dequeued(7)), (15, Row(b"q", MOVED, (pack(7), FREE), None)),
+        (30, Row(b"q", REVIVED, (pack(7), FREE), None, Change(b"q", b"life", 5))),
+        (30, Row(b"q", LOST, (pack(7), FREE), None, Change(b"q", b"life", 6))),
+        (52, Row(b"q", "dequeue", (), pack(7) if is_there else None)),
+    ]  # fmt: skip
+    for t_us, row in rows:
+        log.take_row(row, t_us * us)
+    log.settle(lambda change: change.number <= recorded)
+    order = kept_order(script.operations, log.of("queue", "q")[1])
+    assert order is not None and is_explained_by(order, script.operations, QUEUE_MODEL)
+    assert not linearize(script.operations + log.moved("q"), QUEUE_MODEL, "q")
+    last.value = None if is_there else 7
+    assert linearize(script.operations + log.moved("q"), QUEUE_MODEL, "q")
+
+
+def test_an_item_that_nobody_saw_is_left_out_with_all_that_became_of_it() -> None:
+    """Also where the order of the log explains nothing: the search is not asked to place where the item went."""
+    script, log = Script("q"), CommandLog()
+    script.unknown(0, "queue.enqueue", {"value": 7})
+    script.add(10, 15, "queue.enqueue", {"value": 8})
+    script.add(20, 25, "queue.dequeue", {}, 8)
+    for t_ns, row in [(3, enqueued(9)), (5, enqueued(7)), (6, Row(b"q", MOVED, (pack(7), FREE), None))]:
+        log.take_row(row, t_ns)
+    assert kept_order(script.operations, log.of("queue", "q")[1]) is None
+    assert not check_history(script.history, log=log)
+    script.add(30, 35, "queue.dequeue", {}, 8)
+    assert check_history(script.history, log=log)
 
 
 def test_each_key_of_a_map_has_an_order_and_a_sweep_is_a_deletion_in_it() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +13,9 @@ from casty.cluster.slots.schema import ABANDON, COMMAND, EXPIRE, OPEN
 from casty.distributed.machines.base import DESTROY, OVERLOADED, QUEUE
 from casty.distributed.machines.queue_shapes import ACK, DEQUEUE, ENQUEUE, GET, NACK, REMOVE, RESERVE
 from casty.distributed.machines.queue_state import Item, Items
+from casty.distributed.machines.record import Record
 from casty.wire.pack import pack
+from sim.checks.history.queue_rows import LOST, REVIVED, Change
 from sim.checks.history.queues import check_queue
 from sim.checks.step.queues import QueueItems
 from sim.checks.step.refusals import MAXSIZE
@@ -177,8 +178,63 @@ def test_what_was_reserved_when_a_queue_was_destroyed_off_the_record_is_free_aga
     slot.do(1, RESERVE, 1000, True, None, None)
     slot.do(2, DESTROY)
     if tail is not None:
-        slot.machine.entities[record_key((QUEUE, b"q"))] = SimpleNamespace(tail=tail)
-    assert [row.args for row in slot.items.revived(slot.machine)] == [(data, "free") for data in free]
+        slot.machine.entities[record_key((QUEUE, b"q"))] = recorded(tail)
+    rows = slot.items.forgotten(slot.machine)
+    assert [row.args for row in rows] == [(data, "free") for data in free]
+    assert {row.word for row in rows} <= {REVIVED}
+    assert [row.undone for row in rows][:1] == [
+        Change(b"q", b"life", 3 + len(tail)) for _ in free[:1] if tail
+    ]
+
+
+def recorded(tail: list[list[Any]]) -> Record:
+    """A record whose changes up to 3 are known to be on record."""
+    record = Record(b"journal", b"life", False)
+    record.is_live, record.number = True, 3
+    for change in tail:
+        record.changed(change)
+    return record
+
+
+def test_what_came_or_left_off_the_record_comes_to_nothing_with_the_memory() -> None:
+    slot = Slot()
+    for data in (b"a", b"b", b"c"):
+        slot.do(1, ENQUEUE, data)
+    slot.do(1, DEQUEUE)
+    slot.do(1, RESERVE, 1000, True, None, None)
+    slot.machine.entities[record_key((QUEUE, b"q"))] = recorded([[ENQUEUE, b"c"], [REMOVE, 1]])
+    rows = [(row.word, row.args[0], row.undone) for row in slot.items.forgotten(slot.machine)]
+    assert rows == [
+        (REVIVED, b"b", None),
+        (REVIVED, b"a", Change(b"q", b"life", 5)),
+        (LOST, b"c", Change(b"q", b"life", 4)),
+    ]
+
+
+def test_numbers_of_a_destroyed_queue_are_not_taken_for_those_of_the_next() -> None:
+    slot = Slot()
+    slot.do(1, ENQUEUE, b"a")
+    slot.do(1, DESTROY)
+    slot.do(1, ENQUEUE, b"b")
+    slot.do(1, DEQUEUE)
+    tail = [[REMOVE, 1], [DESTROY], [ENQUEUE, b"b"], [REMOVE, 1]]
+    slot.machine.entities[record_key((QUEUE, b"q"))] = recorded(tail)
+    rows = [
+        (row.word, row.args[0], row.undone and row.undone.number)
+        for row in slot.items.forgotten(slot.machine)
+    ]
+    assert rows == [(REVIVED, b"b", 7), (LOST, b"b", 6), (REVIVED, b"a", 4)]
+
+
+def test_an_item_that_was_restored_and_taken_at_once_is_known() -> None:
+    """No entry is looked at while a history is put together: what it brought is there before the next one."""
+    slot = Slot()
+    slot.do(1, ENQUEUE, b"a")
+    slot.items = QueueItems(lambda number, _: slot.found.append(number))
+    slot.do(1, DEQUEUE)
+    slot.machine.entities[record_key((QUEUE, b"q"))] = recorded([[REMOVE, 1]])
+    assert [row.args for row in slot.items.forgotten(slot.machine)] == [(b"a", "free")]
+    assert not slot.found
 
 
 def test_who_is_refused_for_want_of_room_finds_none() -> None:

@@ -11,6 +11,7 @@ from casty.cluster.slots.records import record_key
 from casty.distributed.machines.base import COUNTER, LOCK, OK
 from casty.distributed.machines.record import RECORDED, Record
 from sim.checks.history.contracts import WITHOUT_MEMORY, check_contract
+from sim.checks.history.queue_rows import Change
 from sim.checks.step.records import Records, unwrapped
 from sim.checks.violation import Violation
 from sim.history import History, Operation
@@ -91,6 +92,18 @@ def test_a_full_node_may_refuse_to_read_what_was_lost_during_the_call(is_lost: b
     is_restored = before.has_stayed(watched.records.called("counter.get", "hits", None))
     broken = check_contract(operation, 0.1, 5.0, has_journal=True, is_restored=is_restored)
     assert (broken is None) is is_lost
+
+
+def test_what_was_on_record_before_another_life_began_stays_so() -> None:
+    watched = Watched()
+    written = watched.records.written
+    for number in (2, 3):
+        written("queue:q", number, [[2]] if number > 2 else [["life", LIFE]])
+    assert [watched.records.has(Change(b"q", LIFE, number)) for number in (3, 4)] == [True, False]
+    written("queue:q", 4, [["life", b"life-two"], [2]])
+    assert [watched.records.has(Change(b"q", LIFE, number)) for number in (3, 4, 5)] == [True, False, False]
+    assert [watched.records.has(Change(b"q", b"life-two", number)) for number in (5, 6)] == [True, False]
+    assert not watched.records.has(Change(b"q", b"untold", 1)), "nothing of a life that the journal has not"
 
 
 def test_a_life_begins_once_however_often_its_beginning_is_written() -> None:
