@@ -36,5 +36,5 @@ class Blackout:
             self._world.crash(name)
             self._recorder.forget_client(name)
         self._recorder.goal("all memory was lost")
-        self._recorder.memory_is_lost()
+        self._recorder.memory_is_lost(self._checks.token_generations())
         self._checks.forget()

@@ -78,7 +78,7 @@ async def _lead(context: OperationContext) -> None:
         return
     try:
         # A lock's `held` and an election's `is_leader` are the same hold; only its name differs.
-        context.recorder.granted(context.process, context.entity, cast("Lock", election), asked.number)
+        context.recorder.granted(context.process, context.entity, cast("Lock", election), asked)
         await _sample(context, election, asked)
     finally:
         args = {"token": asked.value, "grant": asked.number}

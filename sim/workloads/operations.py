@@ -221,7 +221,7 @@ async def _keep_lock(
 
 async def _sample(context: OperationContext, lock: Lock, asked: Operation) -> None:
     if asked.until_ns is None:
-        context.recorder.granted(context.process, context.entity, lock, asked.number)
+        context.recorder.granted(context.process, context.entity, lock, asked)
         if _is_held(lock, asked.value):
             context.recorder.is_sure(asked)
     for _ in range(_SAMPLES):

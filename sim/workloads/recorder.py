@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from casty.cluster.slots.applied import TOKEN_BITS
 from casty.errors import CastyError, Destroyed, Mismatch, NotStarted, OutcomeUnknown, Overloaded, Unavailable
 
 from ..checks.history.contracts import WITHOUT_MEMORY, check_contract
@@ -115,6 +116,8 @@ class RunRecorder:
         self.late_excused: dict[str, None] = {}
         self._tasks_made = 0
         self._moment_ns = -1
+        self._lost: dict[int, None] = {}
+        """The generations of the tokens of clusters that lost all their memory."""
         self._lost_ns = -1
         """When a cluster lost all its memory last."""
         self._told: dict[tuple[str, str], int] = {}
@@ -211,12 +214,19 @@ class RunRecorder:
         What was granted by a cluster that lost all its memory excludes nobody from then on: whoever is cut off hears
         of that when its session is over (23 holds within a generation).
         """
-        if asked.return_ns is None or asked.return_ns > self._lost_ns:
+        is_late = asked.return_ns is not None and asked.return_ns <= self._lost_ns
+        if not (is_late or self._is_of_the_lost(asked)):
             asked.until_ns = self.moment()
 
-    def memory_is_lost(self) -> None:
-        """The cluster lost all its memory, in this instant."""
+    def _is_of_the_lost(self, asked: Operation) -> bool:
+        """Whether a lost cluster granted it, by its token: the answer may come when that cluster is gone."""
+        is_token = not asked.kind.startswith("queue.") and type(asked.value) is int
+        return is_token and int(asked.value or 0) >> TOKEN_BITS in self._lost
+
+    def memory_is_lost(self, generations: Iterable[int] = ()) -> None:
+        """The cluster lost all its memory, in this instant; its tokens were of these generations."""
         self._lost_ns = self.moment()
+        self._lost.update(dict.fromkeys(generations))
         self._holders.clear()
 
     def is_holding(self, client: str, name: str) -> bool:
@@ -239,8 +249,11 @@ class RunRecorder:
         """Return how many locks are surely held."""
         return sum(1 for holders in self._holders.values() for _, _, lock, _ in holders if _is_sure(lock))
 
-    def granted(self, process: Process, name: str, lock: Lock, number: int) -> None:
-        """A client believes to hold from this instant on: nobody else may (23)."""
+    def granted(self, process: Process, name: str, lock: Lock, asked: Operation) -> None:
+        """A client believes to hold from this instant on: nobody else may (23), within a generation."""
+        number = asked.number
+        if self._is_of_the_lost(asked):
+            return
         holders = self._holders.setdefault(name, [])
         for other, ordinal, rival, rival_number in holders:
             is_running = other.is_up and other.incarnation.ordinal == ordinal

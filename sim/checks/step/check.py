@@ -166,6 +166,11 @@ class StepChecks:
         ):  # fmt: skip
             table.clear()
 
+    def token_generations(self) -> list[int]:
+        """Return of which generations the tokens are that this cluster gave out."""
+        raised = [inside(machine, "_generation") for machine in self.slots_now()]
+        return list(dict.fromkeys([self._generation, *raised]))
+
     def slots_now(self) -> list[SlotMachine]:
         """Return our own machine of each slot."""
         return [shadow.machine for shadow in self.slots.shadows.values()]

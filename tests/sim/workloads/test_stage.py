@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from casty.cluster.slots.applied import TOKEN_BITS
 from sim import World
 from sim.workloads.recorder import RunRecorder
 
@@ -29,9 +30,16 @@ def test_what_a_cluster_granted_that_lost_its_memory_excludes_nobody_after_it() 
         recorder.is_sure(held)
         before_ns = held.until_ns
         assert before_ns is not None
-        recorder.memory_is_lost()
+        recorder.memory_is_lost([5])
         recorder.is_sure(held)
         assert held.until_ns == before_ns
+        for generation, is_judged in ((5, False), (6, True)):
+            heard_late = recorder.history.call("client-3", "lock.acquire", "a", {}, recorder.moment())
+            recorder.history.ok(heard_late, (generation << TOKEN_BITS) + 1, recorder.moment())
+            recorder.is_sure(heard_late)
+            assert (heard_late.until_ns is not None) is is_judged, (
+                "the answer of a lost cluster may come late"
+            )
         later = recorder.history.call("client-2", "lock.acquire", "a", {}, recorder.moment())
         recorder.history.ok(later, 2, recorder.moment())
         recorder.is_sure(later)
