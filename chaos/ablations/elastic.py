@@ -65,6 +65,15 @@ def _to_two(holders: Holders, candidates: Any, size: Size) -> tuple[str, ...]:
     return tuple(sorted([*replicas, *more[:1]])) if is_given else replicas
 
 
+def _for_the_dead(holders: Holders, candidates: Any, size: Size) -> tuple[str, ...]:
+    """A group that is to grow waits for one that died on its way there."""
+    return _fill(holders._replace(coming=(), reached=0), candidates, size)
+
+
+def _told_late(_machine: Any, _slot: int, _row: Any) -> None:
+    """A group that had grown becomes smaller when that was told late."""
+
+
 def _for_one(targets: Any, nodes: Any, _traits: Any = None) -> Move | None:
     """A place moves to whoever has one fewer."""
     load = dict.fromkeys(nodes, 0) | placement.replica_counts(targets)
@@ -124,6 +133,27 @@ ELASTIC = (
     ),
     Planted("changed-in-one-step", "joint changes", "membership", changing, "_step", _in_one_step, True),
     Planted("given-to-two", "a place has one holder", "membership", placement, "fill", _to_two, True),
+    shown(
+        Planted(
+            "waits-for-the-dead", "places follow members", "membership", placement, "fill", _for_the_dead, True
+        ),
+        "tests/sim/test_scenarios.py::test_what_once_failed_holds[grown-for-one-that-died]",
+    ),
+    shown(
+        Planted(
+            "taken-back-in-ignorance", "a crash shrinks no group", "membership", ControlMachine, "_reached",
+            _told_late, True,
+        ),
+        f"{_UNIT}::test_a_group_that_had_grown_stays_so_when_that_was_told_late",
+    ),
+    shown(
+        Planted(
+            "shrunk-untold", "a crash shrinks no group", "membership", duties, "_is_untold",
+            lambda group, row, target: False, True,
+        ),
+        "tests/unit/cluster/node/test_duties.py"
+        "::test_no_group_becomes_smaller_before_it_is_recorded_how_large_it_is",
+    ),
     Planted("moved-for-one", "movement ends", "membership", upkeep, "next_move", _for_one, True),
     Planted("never-forgotten", "rows of members go", "membership", upkeep, "forget_entry", _nobody, True),
     shown(

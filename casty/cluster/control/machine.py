@@ -307,7 +307,9 @@ class ControlMachine:
             load = replica_counts([targets[slot] for slot in slots])
             for slot in slots:
                 row = self.slots[slot]
+                coming = tuple(node_id for node_id in row.target if node_id not in row.held)
                 holders = self._holders(row.target, row.preferred, role)
+                holders = holders._replace(coming=coming, reached=len(row.held))
                 targets[slot] = place(slot, holders, candidates, size, load, traits)
         self._retarget(targets)
         self._begin_groups()
@@ -367,7 +369,23 @@ class ControlMachine:
         """Take what a slot's leader told of its group; no client needs it, so it makes no version."""
         row = self.slots[slot] if slot < len(self.slots) else None
         if row is not None and row.epoch == epoch and (term, step) > row.held_at:
-            self.slots[slot] = replace(row, held=tuple(sorted(dict.fromkeys(node_ids))), held_at=(term, step))
+            row = replace(row, held=tuple(sorted(dict.fromkeys(node_ids))), held_at=(term, step))
+            self.slots[slot] = row
+            if step % 2:
+                self._reached(slot, row)
+
+    def _reached(self, slot: int, row: SlotRow) -> None:
+        """A group was larger already when its target was taken back, as its report came late: it stays so."""
+        most = self.size_of(row.role, ()).most
+        members = [self.members.get(node_id) for node_id in row.held]
+        is_grown = len(row.target) < len(row.held) <= most and len(row.held) % 2 == 1
+        if (
+            is_grown
+            and all(node_id in row.held for node_id in row.target)
+            and all(one is not None and one.is_counted and one.may_have(row.role) for one in members)
+        ):
+            self.version += 1
+            self._retarget([row.held if at == slot else other.target for at, other in enumerate(self.slots)])
 
     def _region(self, shard_type: str, num_shards: int, role: str | None) -> list[object]:
         recorded = self.regions.get(shard_type)

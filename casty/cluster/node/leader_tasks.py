@@ -268,7 +268,7 @@ class SlotDuties:
             target = _replicas(group, machine.slot_voters(slot))
             if _membership(group) != Membership(target):
                 # Those that wait for a newcomer to catch up, or for a majority, cost next to nothing.
-                if left > 0 and is_current:
+                if left > 0 and is_current and not _is_untold(group, row, target):
                     before = group.core.last_index
                     if self._walk(group, target, now_ns, may_hand_over=may_hand_over):
                         may_hand_over = False
@@ -401,6 +401,15 @@ class SlotDuties:
 def _replicas(group: Group, keys: tuple[str, ...]) -> tuple[str, ...]:
     """Return the present replica of each process, in order of their names."""
     return tuple(sorted([group.replica_of(key) for key in keys]))
+
+
+def _is_untold(group: Group, row: SlotRow, target: tuple[str, ...]) -> bool:
+    """Whether a group is to become smaller, and what it is now is not recorded: maybe its target rests on that."""
+    return (
+        len(target) < len(_membership(group).voters)
+        and step_of(group.core) > row.held_at
+        and told_by(group.core).node_ids != row.held
+    )
 
 
 def _voting(group: Group) -> list[str]:
