@@ -216,15 +216,23 @@ class ControlMachine:
         if known is None or known.incarnation != incarnation:
             return [0, None]
         if not may_become(known, status):
-            return [0, known.status]
+            is_needed = status == "leaving" and self._is_needed(known)
+            return [0, status if is_needed else known.status]
         self.version += 1
-        self.members[node_id] = replace(known, status=status, was_up=known.was_up or status == "up")
+        self.members[node_id] = replace(
+            known, status=status, was_up=known.was_up or status == "up",
+            is_leaving=known.is_leaving or status == "leaving",
+        )  # fmt: skip
         if known.was_up or status == "up":
             self._fill_groups()
         if status == "removed":
             self._withdraw(node_id)
             self._forget_given_up()
         return [0, status]
+
+    def _is_needed(self, row: MemberRow) -> bool:
+        """Whether who was removed while it was silent, and asks to leave, may not end yet: something names it."""
+        return row.status == "removed" and self.has_replica(row.node_id)
 
     def _forget(self, node_id: str, incarnation: str) -> None:
         """Drop the row of a removed member, once nothing names it."""
@@ -333,7 +341,8 @@ class ControlMachine:
                 by_fate[2].append(node_id)
             else:
                 by_fate[0 if row.stays else 1].append(node_id)
-        return Holders(*map(tuple, by_fate))
+        staying, waiting, ending = map(tuple, by_fate)
+        return Holders(staying, waiting, ending)
 
     def _retarget(self, targets: Sequence[tuple[str, ...]]) -> None:
         """Take new targets over, and spread the preferred leaderships over those who stay."""
@@ -480,7 +489,7 @@ class ControlMachine:
         """Return the whole state; `load` of it gives an equal machine."""
         members = [
             [m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up, m.is_silent, m.former, m.offered,
-             m.traits.plain]
+             m.traits.plain, m.is_leaving]
             for m in self.members.values()
         ]  # fmt: skip
         slots = [

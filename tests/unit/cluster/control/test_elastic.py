@@ -183,14 +183,35 @@ def test_who_leaves_is_removed_when_nothing_names_it_and_forgotten_then() -> Non
     assert not has_nothing(machine, row, ["a", "b", "d"]), "and it votes"
     assert has_nothing(machine, row, ["a", "b", "c"])
     mark(machine, "d", "up")
-    mark(machine, "d", "down")
     assert machine.members["d"].status == "leaving", "a late verdict brings nobody back"
+    for status in ("down", "up"):
+        mark(machine, "d", status)
+        assert machine.members["d"].status == "down" and not machine.members["d"].is_counted
     assert mark(machine, "d", "removed") == [0, "removed"]
     assert mark(machine, "d", "up") == [0, "removed"]
     machine.apply(pack([FORGET, "d", "other"]))
     machine.apply(pack([FORGET, "d", "d-1"]))
     assert "d" not in machine.members
     assert mark(machine, "d", "leaving") == [0, None]
+
+
+def test_who_was_removed_while_it_was_silent_is_told_to_go_on_while_it_is_named() -> None:
+    machine = founded("a", "b", "c")
+    mark(machine, "b", "down")
+    mark(machine, "b", "removed")
+    assert mark(machine, "b", "leaving") == [0, "leaving"]
+    assert machine.members["b"].status == "removed"
+    settle(machine)
+    assert mark(machine, "b", "leaving") == [0, "removed"]
+
+
+def test_that_one_leaves_is_in_the_snapshot() -> None:
+    machine = founded("a", "b", "c")
+    mark(machine, "b", "leaving")
+    mark(machine, "b", "down")
+    other = ControlMachine()
+    other.load(machine.dump())
+    assert other.members["b"].is_leaving and other.dump() == machine.dump()
 
 
 def test_a_row_is_kept_for_as_long_as_a_configuration_names_it() -> None:
