@@ -79,6 +79,12 @@ class _Deaf(relays.Outcome):
             super().add(call_id, reply)
 
 
+def _ahead_only(offers: Any, recorded: int) -> None:
+    """Who was forgotten and joined again takes it that the cluster knows what it offers."""
+    if recorded > offers._number:
+        offers.anew(recorded)
+
+
 _TESTS = "tests/unit/cluster"
 
 
@@ -152,6 +158,12 @@ CONTROL = (
         ),
         "tests/unit/cluster/node/test_control_duties.py"
         "::test_a_move_that_is_not_applied_yet_is_proposed_again_after_a_pause",
+    ),
+    shown(
+        Planted(
+            "forgotten-offers", "services of who came back", "membership", Offers, "follow", _ahead_only, True
+        ),
+        "tests/sim/test_scenarios.py::test_what_once_failed_holds[forgotten-and-joined-again]",
     ),
     Planted("late-reply-ignored", "late replies count", "mixed", relays, "Outcome", _Deaf, True),
 )

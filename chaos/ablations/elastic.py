@@ -65,6 +65,45 @@ def _to_two(holders: Holders, candidates: Any, size: Size) -> tuple[str, ...]:
     return tuple(sorted([*replicas, *more[:1]])) if is_given else replicas
 
 
+def _for_the_dead(holders: Holders, candidates: Any, size: Size) -> tuple[str, ...]:
+    """A group that is to grow waits for one that died on its way there."""
+    return _fill(holders._replace(coming=(), reached=0), candidates, size)
+
+
+def _told_late(_machine: Any, _slot: int, _row: Any) -> None:
+    """A group that had grown becomes smaller when that was told late."""
+
+
+def _when_down(right: Any) -> Any:
+    """Who leaves and is down has no place any more, whatever it has."""
+
+    def has_replica(machine: Any, node_id: str) -> bool:
+        row = machine.members.get(node_id)
+        is_given_up = row is not None and row.is_leaving and row.status in ("down", "removed")
+        return not is_given_up and bool(right(machine, node_id))
+
+    return has_replica
+
+
+def _comes_back(row: Any) -> str:
+    """Who was silent while it left is up again."""
+    del row
+    return "up"
+
+
+def _not_needed(_machine: Any, _row: Any) -> bool:
+    """Who was removed ends, though groups need it."""
+    return False
+
+
+def _over_when_removed(requests: Any, group: Any, payload: bytes) -> bool:
+    """Who was removed is told that it is over, though groups need it."""
+    del group
+    _, node_id, incarnation, _ = control_state.check_entry(payload)
+    known = requests._node.control.machine.members.get(node_id)
+    return known is None or known.incarnation != incarnation or known.status == "removed"
+
+
 def _for_one(targets: Any, nodes: Any, _traits: Any = None) -> Move | None:
     """A place moves to whoever has one fewer."""
     load = dict.fromkeys(nodes, 0) | placement.replica_counts(targets)
@@ -111,6 +150,7 @@ def _always_current(_duties: Any, _now_ns: int) -> bool:
     return True
 
 
+_LAST = "members go when nothing names them"
 _UNIT, _SIM = "tests/unit/cluster/control/test_elastic.py", "tests/cluster/test_elastic.py"
 
 ELASTIC = (
@@ -124,6 +164,45 @@ ELASTIC = (
     ),
     Planted("changed-in-one-step", "joint changes", "membership", changing, "_step", _in_one_step, True),
     Planted("given-to-two", "a place has one holder", "membership", placement, "fill", _to_two, True),
+    shown(
+        Planted(
+            "waits-for-the-dead", "places follow members", "membership", placement, "fill", _for_the_dead, True
+        ),
+        "tests/sim/test_scenarios.py::test_what_once_failed_holds[grown-for-one-that-died]",
+    ),
+    shown(
+        Planted(
+            "taken-back-in-ignorance", "a crash shrinks no group", "membership", ControlMachine, "_reached",
+            _told_late, True,
+        ),
+        f"{_UNIT}::test_a_group_that_had_grown_stays_so_when_that_was_told_late",
+    ),
+    shown(
+        Planted(
+            "shrunk-untold", "a crash shrinks no group", "membership", duties, "_is_untold",
+            lambda group, row, target: False, True,
+        ),
+        "tests/unit/cluster/node/test_duties.py"
+        "::test_no_group_becomes_smaller_before_it_is_recorded_how_large_it_is",
+    ),
+    shown(
+        bug_in("removed-while-needed", _LAST, "membership", ControlMachine, "has_replica", _when_down, True),
+        "tests/sim/test_scenarios.py::test_what_once_failed_holds[paused-while-leaving]",
+    ),
+    shown(
+        Planted("not-needed", _LAST, "membership", ControlMachine, "_is_needed", _not_needed, True),
+        f"{_UNIT}::test_who_was_removed_while_it_was_silent_is_told_to_go_on_while_it_is_named",
+    ),
+    shown(
+        Planted(
+            "over-when-removed", _LAST, "membership", RequestHandler, "_is_over", _over_when_removed, True
+        ),
+        f"{_SIM}::test_who_leaves_and_is_back_after_a_pause_ends_once_no_group_needs_it[True]",
+    ),
+    shown(
+        Planted("back-from-leaving", "leaving is for good", "membership", duties, "_present", _comes_back, True),
+        "tests/unit/cluster/node/test_control_duties.py::test_who_leaves_and_is_back_goes_on_leaving",
+    ),
     Planted("moved-for-one", "movement ends", "membership", upkeep, "next_move", _for_one, True),
     Planted("never-forgotten", "rows of members go", "membership", upkeep, "forget_entry", _nobody, True),
     shown(

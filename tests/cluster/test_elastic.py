@@ -178,6 +178,49 @@ def test_who_has_left_is_told_so_by_whoever_leads_and_does_not_come_back(seed: i
         world.run(main(world), limit_s=120)
 
 
+def told_that_it_is_over(world: World, name: str) -> bool:
+    """Whether the leader of the control group would tell so a stranger who asks to leave."""
+    anybody, leaver = world.processes["node-1"].value, world.processes[name].value
+    leader: Any = world.processes[anybody._node.control_leader()].value  # type: ignore[attr-defined]
+    entry = pack([STATUS, name, leaver._node.incarnation, "leaving"])  # type: ignore[attr-defined]
+    over: bool = leader._node.requests._is_over(leader._node.host.groups[0], entry)
+    return over
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_who_leaves_and_is_back_after_a_pause_ends_once_no_group_needs_it(is_removed: bool) -> None:
+    """It is one of the two that are left in some slots; also an operator may have taken it for dead."""
+
+    async def main(world: World) -> None:
+        await world.cluster(5, config=SETTINGS)
+        client = await world.client()
+        names = [f"c{number}" for number in range(3 * SLOTS)]
+        for name in names:
+            await client.distributed().counter(name).increment()
+        process, leaves = world.processes["node-3"], None
+        if not is_removed:
+            leaves = process.spawn(_leave(world, "node-3"))
+            await until(world, 5, lambda: members(world, "node-1")["node-3"] == "leaving")
+        world.pause("node-3")
+        world.crash("node-2")
+        await until(world, 30, lambda: members(world, "node-1")["node-3"] == "down")
+        if is_removed:
+            operator: Any = world.processes["node-1"].value
+            remove = operator._node.commands.do("remove", "node-3")
+            assert await world.processes["node-1"].run(remove) == (True, "node-3 is removed")
+        await asyncio.sleep(2 * DOWN_S)
+        assert "node-3" in members(world, "node-1"), "slots need it"
+        assert not told_that_it_is_over(world, "node-3")
+        world.resume("node-3")
+        await (leaves or process.spawn(_leave(world, "node-3")))
+        await world.stop("node-3")
+        for name in names:
+            assert await asyncio.wait_for(client.distributed().counter(name).get(), 30) == 1
+
+    with World(11) as world:
+        world.run(main(world), limit_s=300)
+
+
 def test_the_last_member_leaves_by_stopping_and_one_of_two_takes_everything_along() -> None:
     async def main(world: World) -> None:
         await add(world, "node-1", "node-1")

@@ -216,15 +216,23 @@ class ControlMachine:
         if known is None or known.incarnation != incarnation:
             return [0, None]
         if not may_become(known, status):
-            return [0, known.status]
+            is_needed = status == "leaving" and self._is_needed(known)
+            return [0, status if is_needed else known.status]
         self.version += 1
-        self.members[node_id] = replace(known, status=status, was_up=known.was_up or status == "up")
+        self.members[node_id] = replace(
+            known, status=status, was_up=known.was_up or status == "up",
+            is_leaving=known.is_leaving or status == "leaving",
+        )  # fmt: skip
         if known.was_up or status == "up":
             self._fill_groups()
         if status == "removed":
             self._withdraw(node_id)
             self._forget_given_up()
         return [0, status]
+
+    def _is_needed(self, row: MemberRow) -> bool:
+        """Whether who was removed while it was silent, and asks to leave, may not end yet: something names it."""
+        return row.status == "removed" and self.has_replica(row.node_id)
 
     def _forget(self, node_id: str, incarnation: str) -> None:
         """Drop the row of a removed member, once nothing names it."""
@@ -307,7 +315,9 @@ class ControlMachine:
             load = replica_counts([targets[slot] for slot in slots])
             for slot in slots:
                 row = self.slots[slot]
+                coming = tuple(node_id for node_id in row.target if node_id not in row.held)
                 holders = self._holders(row.target, row.preferred, role)
+                holders = holders._replace(coming=coming, reached=len(row.held))
                 targets[slot] = place(slot, holders, candidates, size, load, traits)
         self._retarget(targets)
         self._begin_groups()
@@ -331,7 +341,8 @@ class ControlMachine:
                 by_fate[2].append(node_id)
             else:
                 by_fate[0 if row.stays else 1].append(node_id)
-        return Holders(*map(tuple, by_fate))
+        staying, waiting, ending = map(tuple, by_fate)
+        return Holders(staying, waiting, ending)
 
     def _retarget(self, targets: Sequence[tuple[str, ...]]) -> None:
         """Take new targets over, and spread the preferred leaderships over those who stay."""
@@ -367,7 +378,23 @@ class ControlMachine:
         """Take what a slot's leader told of its group; no client needs it, so it makes no version."""
         row = self.slots[slot] if slot < len(self.slots) else None
         if row is not None and row.epoch == epoch and (term, step) > row.held_at:
-            self.slots[slot] = replace(row, held=tuple(sorted(dict.fromkeys(node_ids))), held_at=(term, step))
+            row = replace(row, held=tuple(sorted(dict.fromkeys(node_ids))), held_at=(term, step))
+            self.slots[slot] = row
+            if step % 2:
+                self._reached(slot, row)
+
+    def _reached(self, slot: int, row: SlotRow) -> None:
+        """A group was larger already when its target was taken back, as its report came late: it stays so."""
+        most = self.size_of(row.role, ()).most
+        members = [self.members.get(node_id) for node_id in row.held]
+        is_grown = len(row.target) < len(row.held) <= most and len(row.held) % 2 == 1
+        if (
+            is_grown
+            and all(node_id in row.held for node_id in row.target)
+            and all(one is not None and one.is_counted and one.may_have(row.role) for one in members)
+        ):
+            self.version += 1
+            self._retarget([row.held if at == slot else other.target for at, other in enumerate(self.slots)])
 
     def _region(self, shard_type: str, num_shards: int, role: str | None) -> list[object]:
         recorded = self.regions.get(shard_type)
@@ -462,7 +489,7 @@ class ControlMachine:
         """Return the whole state; `load` of it gives an equal machine."""
         members = [
             [m.node_id, m.incarnation, m.host, m.port, m.status, m.was_up, m.is_silent, m.former, m.offered,
-             m.traits.plain]
+             m.traits.plain, m.is_leaving]
             for m in self.members.values()
         ]  # fmt: skip
         slots = [

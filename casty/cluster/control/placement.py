@@ -19,8 +19,8 @@ from casty.distributed.machines.events import home_of
 from casty.traits import USUAL_WEIGHT, Traits
 
 __all__ = [
-    "NO_TRAITS", "Holders", "Size", "TraitsOf", "control_size", "cost", "crowding", "fill", "group_size", "ordered",
-    "place", "rank", "replica_counts", "slot_of", "slot_of_region", "weight", "zone_of",
+    "NO_TRAITS", "Holders", "Size", "TraitsOf", "control_size", "cost", "crowding", "fill", "group_size", "odd",
+    "ordered", "place", "rank", "replica_counts", "slot_of", "slot_of_region", "weight", "zone_of",
 ]  # fmt: skip
 
 
@@ -59,6 +59,11 @@ def control_size(members: int) -> int:
     return group_size(3 if members <= 4 else 5, members)
 
 
+def odd(size: int) -> int:
+    """Return the size of a group that tolerates as much as one of this size."""
+    return size - 1 + size % 2
+
+
 def weight(slot: int, node: str) -> bytes:
     """Return what `rank` orders by: the lowest comes first."""
     return md5(f"{slot}:{node}".encode(), usedforsecurity=False).digest()
@@ -80,11 +85,17 @@ class Holders(NamedTuple):
         They are down: their places go to others, if there are any.
     ending
         They leave, or are gone for good.
+    coming
+        Those of them that should have a place, and vote in no configuration that is known.
+    reached
+        In how many places the group is, as far as is known; of no account where nobody is coming.
     """
 
     staying: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     ending: tuple[str, ...] = ()
+    coming: tuple[str, ...] = ()
+    reached: int = 0
 
 
 class Size(NamedTuple):
@@ -118,7 +129,7 @@ def fill(holders: Holders, candidates: Sequence[str], size: Size) -> tuple[str, 
     -------
     tuple
         Sorted. Places of those who stay are kept; a group never grows to an even number, and is never empty where it
-        had holders.
+        had holders. What should have become larger does not wait for one that died on its way there.
     """
     before = len(holders.staying) + len(holders.waiting) + len(holders.ending)
     replicas = list(holders.staying[: size.most])
@@ -128,12 +139,24 @@ def fill(holders: Holders, candidates: Sequence[str], size: Size) -> tuple[str, 
     replicas += newcomers
     # Where nobody takes it, the place of one that is down waits for it; it never adds to those that others take.
     kept = min(size.most, len(holders.staying) + len(holders.waiting))
-    replicas += [node for node in holders.waiting if node not in newcomers][: max(0, kept - len(replicas))]
+    waiting = [node for node in holders.waiting if node not in newcomers]
+    replicas += [node for node in waiting if node not in holders.coming][: max(0, kept - len(replicas))]
+    late = [node for node in waiting if node in holders.coming]
+    reached = odd(holders.reached)
+    replicas += late[: max(0, min(kept, reached) - len(replicas))]
     if newcomers and len(replicas) > before and len(replicas) % 2 == 0:
         replicas.remove(newcomers[-1])
+    elif len(replicas) > reached and len(replicas) % 2 == 0 and any(node not in replicas for node in late):
+        replicas.remove(_last_to_go_there(replicas, holders))
     if not replicas:
         replicas = [*holders.waiting, *holders.ending]
     return tuple(sorted(replicas))
+
+
+def _last_to_go_there(replicas: Sequence[str], holders: Holders) -> str:
+    """Return who of a group that is not to become larger after all gives its place up: one that is down comes first."""
+    spare = [*holders.coming, *(node for node in holders.waiting if node not in holders.coming)]
+    return [node for node in spare if node in replicas][-1]
 
 
 def zone_of(node: str, traits: TraitsOf) -> tuple[bool, str]:

@@ -35,6 +35,8 @@ class MemberRow:
     """Incarnations that were replaced, the latest last, at most `MAX_FORMER`."""
     offered: int = 0
     traits: Traits = NO_TRAITS
+    is_leaving: bool = False
+    """Whether it, or an operator, said that it leaves for good: also while it is down, and so it never is up again."""
     # Both follow from the fields above; every heartbeat asks for them, and rows are made seldom.
     key: str = field(init=False, repr=False, compare=False)
     """The peer key of the member's present process."""
@@ -54,7 +56,7 @@ class MemberRow:
     @property
     def is_counted(self) -> bool:
         """Whether the sizes of groups count it: it was up, and has not left."""
-        return self.was_up and self.status not in ("leaving", "removed")
+        return self.was_up and not self.is_leaving and self.status != "removed"
 
     @property
     def stays(self) -> bool:
@@ -122,7 +124,7 @@ def may_become(row: MemberRow, status: str) -> bool:
         return False
     if status == "removed":
         return row.status in ("leaving", "down") or (row.status == "joining" and not row.was_up)
-    return row.status != "leaving"
+    return status in ("leaving", "down") or not row.is_leaving
 
 
 def slot_row_of(row: Any) -> SlotRow:
@@ -133,7 +135,7 @@ def slot_row_of(row: Any) -> SlotRow:
 
 def member_of(row: Any) -> MemberRow:
     """Return the row of a member as it was before it was dumped."""
-    node_id, incarnation, host, port, status, was_up, is_silent, former, offered, traits = row
+    node_id, incarnation, host, port, status, was_up, is_silent, former, offered, traits, is_leaving = row
     return MemberRow(
         node_id,
         incarnation,
@@ -145,4 +147,5 @@ def member_of(row: Any) -> MemberRow:
         tuple(former),
         offered,
         Traits.of_plain(traits),
+        is_leaving,
     )

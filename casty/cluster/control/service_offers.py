@@ -110,8 +110,12 @@ class Offers:
         self._changes = dict.fromkeys(self._wanted, True)
 
     def follow(self, recorded: int) -> None:
-        """A version of the cluster shows this number of ours; one that is ahead of us withdrew what we announced."""
-        if recorded > self._number:
+        """A version of the cluster shows this number of ours; one that is ahead of us withdrew what we announced.
+
+        So did one that shows none, where this process was removed, forgotten and joined again. That version may also be
+        older than the first confirmation: then everything is announced once more, which changes nothing.
+        """
+        if recorded > self._number or (recorded == 0 and self._previous > 0):
             self.anew(recorded)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from casty.cluster.control.balance import left_to_move, next_move
 from casty.cluster.control.machine import FORGET, PLACE, ControlMachine, MemberRow
-from casty.cluster.control.placement import control_size, group_size
+from casty.cluster.control.placement import control_size, group_size, odd
 
 __all__ = [
     "FORGOTTEN_AFTER", "MOVES_AT_ONCE", "forget_entry", "has_nothing", "is_calm", "is_replaced", "moving",
@@ -84,8 +84,8 @@ def is_replaced(machine: ControlMachine, row: MemberRow, voters: Sequence[str]) 
     return (
         row.status == "down"
         and has_nothing(machine, row, voters)
-        and _odd(len(voters)) <= control_size(left)
-        and all(_odd(len(slot.target)) <= _size_without(machine, row, slot.role) for slot in machine.slots)
+        and odd(len(voters)) <= control_size(left)
+        and all(odd(len(slot.target)) <= _size_without(machine, row, slot.role) for slot in machine.slots)
     )
 
 
@@ -93,11 +93,6 @@ def _size_without(machine: ControlMachine, row: MemberRow, role: str | None) -> 
     """Return how large a slot of a role is once a member does not count any more."""
     counted = [one for one in machine.members.values() if one.is_counted and one.may_have(role)]
     return group_size(machine.replication, len(counted) - (row in counted))
-
-
-def _odd(size: int) -> int:
-    """Return the size of a group that tolerates as much as one of this size."""
-    return size - 1 + size % 2
 
 
 def forget_entry(machine: ControlMachine, voters: Sequence[str]) -> list[object] | None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from casty.address import node_id_of
 from casty.consensus import Core, Membership
 
-__all__ = ["Course", "Told", "course_to", "step_of", "told_by"]
+__all__ = ["Course", "Told", "course_to", "step_of", "told_by", "voting"]
 
 
 class Course(NamedTuple):
@@ -71,3 +71,10 @@ def told_by(core: Core) -> Told:
 def step_of(core: Core) -> tuple[int, int]:
     """Return in which term and after how many steps of it a leader is, as it tells."""
     return core.term, 2 * core.membership_index + (core.membership_index <= core.commit)
+
+
+def voting(core: Core) -> list[str]:
+    """Return the node ids that vote in any configuration of a group that may be in force, sorted; a leader knows."""
+    known = [one for one in (core.membership, core.committed_membership) if one is not None]
+    voters = [id for membership in known for id in (*membership.voters, *membership.outgoing)]
+    return sorted(dict.fromkeys(map(node_id_of, voters)))

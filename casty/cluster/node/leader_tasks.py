@@ -14,7 +14,7 @@ from casty.cluster.control.machine import HELD, SILENT, STATUS, ControlMachine, 
 from casty.cluster.control.replica import CONTROL, heard_ns
 from casty.cluster.multiraft.host import Group, Host
 from casty.cluster.multiraft.numbers import slot_of
-from casty.cluster.node.course import Told, course_to, step_of, told_by
+from casty.cluster.node.course import Told, course_to, step_of, told_by, voting
 from casty.cluster.node.links import Links
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Membership
@@ -109,7 +109,6 @@ class ControlDuties:
             self._calm_ns, self._balanced = None, -1
             return
         now_ns = self._clock.now()
-        voting = _voting(group)
         voters, learners = machine.control_voters(
             sorted(dict.fromkeys(map(node_id_of, _membership(group).voters))), node_id_of(group.core.id)
         )
@@ -120,7 +119,7 @@ class ControlDuties:
         for row in list(machine.members.values()):
             if row.status != "removed":
                 self._judge(group, machine, row)
-        forgotten = upkeep.forget_entry(machine, voting)
+        forgotten = upkeep.forget_entry(machine, voting(group.core))
         if forgotten is not None:
             self._ask(str(forgotten[1]), "forget", forgotten)
         self._balance(machine, now_ns)
@@ -139,12 +138,13 @@ class ControlDuties:
                 self._balanced = machine.version
 
     def _judge(self, group: Group, machine: ControlMachine, row: MemberRow) -> None:
-        voting = _voting(group)
-        if row.status == "leaving" and upkeep.has_nothing(machine, row, voting):
+        voters = voting(group.core)
+        if row.is_leaving and upkeep.has_nothing(machine, row, voters):
             self._set_status(row, "removed")
+            return
         if row.replica_id == process_of(group.core.id):
             if row.status in ("joining", "down"):
-                self._set_status(row, "up")
+                self._set_status(row, _present(row))
             if row.is_silent:
                 self._set_silent(row, False)
             return
@@ -152,18 +152,18 @@ class ControlDuties:
             row.replica_id, max(self._since_ns[row.key], group.core.leader_since_ns)
         )
         self._judge_silence(row, silent_ns)
-        is_ending = row.status == "leaving" or (row.status == "joining" and not row.was_up)
-        if is_ending and silent_ns > self._down_ns:
+        is_new = row.status == "joining" and not row.was_up
+        if is_new and silent_ns > self._down_ns and upkeep.has_nothing(machine, row, voters):
             self._set_status(row, "removed")
-        elif row.status in ("up", "joining") and silent_ns > self._down_ns:
+        elif row.status in ("up", "joining", "leaving") and silent_ns > self._down_ns:
             self._set_status(row, "down")
         elif (
             row.status in ("joining", "down")
             and silent_ns < self._unreachable_ns
             and self._follows(group, row)
         ):
-            self._set_status(row, "up")
-        elif silent_ns > upkeep.FORGOTTEN_AFTER * self._down_ns and upkeep.is_replaced(machine, row, voting):
+            self._set_status(row, _present(row))
+        elif silent_ns > upkeep.FORGOTTEN_AFTER * self._down_ns and upkeep.is_replaced(machine, row, voters):
             self._set_status(row, "removed")
 
     def _judge_silence(self, row: MemberRow, silent_ns: int) -> None:
@@ -268,7 +268,7 @@ class SlotDuties:
             target = _replicas(group, machine.slot_voters(slot))
             if _membership(group) != Membership(target):
                 # Those that wait for a newcomer to catch up, or for a majority, cost next to nothing.
-                if left > 0 and is_current:
+                if left > 0 and is_current and not _is_untold(group, row, target):
                     before = group.core.last_index
                     if self._walk(group, target, now_ns, may_hand_over=may_hand_over):
                         may_hand_over = False
@@ -403,11 +403,18 @@ def _replicas(group: Group, keys: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted([group.replica_of(key) for key in keys]))
 
 
-def _voting(group: Group) -> list[str]:
-    """Return the node ids that vote in any configuration of a group that may be in force, sorted."""
-    known = [_membership(group), group.core.committed_membership or _membership(group)]
-    voters = [id for membership in known for id in (*membership.voters, *membership.outgoing)]
-    return sorted(dict.fromkeys(map(node_id_of, voters)))
+def _present(row: MemberRow) -> str:
+    """Return what a member is that answers again: one that leaves goes on leaving."""
+    return "leaving" if row.is_leaving else "up"
+
+
+def _is_untold(group: Group, row: SlotRow, target: tuple[str, ...]) -> bool:
+    """Whether a group is to become smaller, and what it is now is not recorded: maybe its target rests on that."""
+    return (
+        len(target) < len(_membership(group).voters)
+        and step_of(group.core) > row.held_at
+        and told_by(group.core).node_ids != row.held
+    )
 
 
 def _membership(group: Group) -> Membership:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from casty.address import node_id_of
 from casty.cluster.authority import MEMBER, PEER, STRANGER
 from casty.cluster.control import machine as control
+from casty.cluster.control import upkeep
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.control.replica import CONTROL, ControlReplica
 from casty.cluster.control.topology import LeaderTable
@@ -21,6 +22,7 @@ from casty.cluster.multiraft.host import Group, Host, Replica
 from casty.cluster.multiraft.numbers import group_of, slot_of
 from casty.cluster.multiraft.proposals import BAD, NOT_LEADER, OK, UNKNOWN, Late, ReadReplySink, ReplySink
 from casty.cluster.node.boundary import Boundary
+from casty.cluster.node.course import voting
 from casty.cluster.node.links import Links
 from casty.cluster.node.relays import Relays
 from casty.cluster.node.replies import LinkReplySink, LocalReplySink
@@ -254,14 +256,20 @@ class RequestHandler:
         self._mark(group, answers, call_id)
 
     def _is_over(self, group: Group, payload: bytes) -> bool:
-        """Whether who asks to leave is no member any more: a leader with its lease tells, and writes nothing."""
+        """Whether who asks to leave is no member any more: a leader with its lease tells, and writes nothing.
+
+        Who was removed while it was silent is needed for as long as a configuration names it.
+        """
         entry = control.check_entry(payload)
         kind, *fields = entry
         if kind != control.STATUS or group.core.lease_until_ns() <= self._node.runtime.clock.now():
             return False
         node_id, incarnation, _ = fields
-        known = self._node.control.machine.members.get(node_id)
-        return known is None or known.incarnation != incarnation or known.status == "removed"
+        machine = self._node.control.machine
+        known = machine.members.get(node_id)
+        if known is None or known.incarnation != incarnation:
+            return True
+        return known.status == "removed" and upkeep.has_nothing(machine, known, voting(group.core))
 
     def _redirect(
         self,

@@ -126,6 +126,44 @@ def test_a_crash_shrinks_no_group_and_a_leave_does() -> None:
     assert len(voters(small, "a", "b", "c")) == 1
 
 
+def growing() -> ControlMachine:
+    """Return a cluster of one whose slots should be at three, of which the last one is down before it is there."""
+    machine = founded("a")
+    join(machine, "b", "b-1")
+    join(machine, "c", "c-1")
+    assert {row.target for row in machine.slots} == {("a", "b", "c")}
+    assert {row.held for row in machine.slots} == {("a",)}
+    return machine
+
+
+def test_a_group_that_was_to_grow_does_not_wait_for_one_that_is_down() -> None:
+    machine = growing()
+    mark(machine, "c", "down")
+    assert {row.target for row in machine.slots} == {("a",)}, "two tolerate what one does"
+    assert has_nothing(machine, machine.members["c"], ["a"]) and not any(moving_slots(machine))
+    mark(machine, "c", "up")
+    assert {row.target for row in machine.slots} == {("a", "b", "c")}
+
+
+def moving_slots(machine: ControlMachine) -> list[bool]:
+    return [row.is_moving for row in machine.slots]
+
+
+def test_a_group_that_had_grown_stays_so_when_that_was_told_late() -> None:
+    machine = growing()
+    mark(machine, "c", "down")
+    slot, epoch = 0, machine.slots[0].epoch
+    machine.apply(pack([HELD, slot, epoch, 1, 6, ["a", "b", "c"]]))
+    assert machine.slots[0].target == ("a",), "it was about to: it may have been given up"
+    version = machine.version
+    machine.apply(pack([HELD, slot, epoch, 1, 7, ["a", "b", "c"]]))
+    assert machine.slots[0].target == ("a", "b", "c") and machine.version > version
+    assert {row.target for row in machine.slots[1:]} == {("a",)}
+    mark(machine, "c", "leaving")
+    machine.apply(pack([HELD, slot, epoch, 2, 9, ["a", "b", "c"]]))
+    assert len(machine.slots[0].target) == 1, "a leave makes it smaller"
+
+
 def test_nobody_is_removed_whose_place_nobody_took() -> None:
     machine = founded("a", "b", "c")
     mark(machine, "c", "down")
@@ -145,14 +183,35 @@ def test_who_leaves_is_removed_when_nothing_names_it_and_forgotten_then() -> Non
     assert not has_nothing(machine, row, ["a", "b", "d"]), "and it votes"
     assert has_nothing(machine, row, ["a", "b", "c"])
     mark(machine, "d", "up")
-    mark(machine, "d", "down")
     assert machine.members["d"].status == "leaving", "a late verdict brings nobody back"
+    for status in ("down", "up"):
+        mark(machine, "d", status)
+        assert machine.members["d"].status == "down" and not machine.members["d"].is_counted
     assert mark(machine, "d", "removed") == [0, "removed"]
     assert mark(machine, "d", "up") == [0, "removed"]
     machine.apply(pack([FORGET, "d", "other"]))
     machine.apply(pack([FORGET, "d", "d-1"]))
     assert "d" not in machine.members
     assert mark(machine, "d", "leaving") == [0, None]
+
+
+def test_who_was_removed_while_it_was_silent_is_told_to_go_on_while_it_is_named() -> None:
+    machine = founded("a", "b", "c")
+    mark(machine, "b", "down")
+    mark(machine, "b", "removed")
+    assert mark(machine, "b", "leaving") == [0, "leaving"]
+    assert machine.members["b"].status == "removed"
+    settle(machine)
+    assert mark(machine, "b", "leaving") == [0, "removed"]
+
+
+def test_that_one_leaves_is_in_the_snapshot() -> None:
+    machine = founded("a", "b", "c")
+    mark(machine, "b", "leaving")
+    mark(machine, "b", "down")
+    other = ControlMachine()
+    other.load(machine.dump())
+    assert other.members["b"].is_leaving and other.dump() == machine.dump()
 
 
 def test_a_row_is_kept_for_as_long_as_a_configuration_names_it() -> None:

@@ -149,3 +149,16 @@ def test_a_withdrawn_process_announces_everything_on_top_of_nothing() -> None:
     assert offers.next() is None
     offers.follow(2**32)
     assert offers.next() == Announcement(WHOLE, 2**32 + 1, (("k", "r", True),))
+
+
+def test_who_was_forgotten_and_joined_again_announces_everything_again() -> None:
+    offers = Offers()
+    offers.follow(0)
+    offers.offer("k", "r")
+    offers.follow(0)
+    assert offers.next() == Announcement(0, 1, (("k", "r", True),)), "it was just not confirmed yet"
+    offers.confirmed(1, [])
+    offers.follow(0)
+    assert offers.next() == Announcement(WHOLE, 2, (("k", "r", True),))
+    offers.follow(0)
+    assert offers.next() == Announcement(WHOLE, 2, (("k", "r", True),)), "once"

@@ -56,17 +56,24 @@ def test_a_place_is_filled_once_per_node(nodes: list[str], size: int) -> None:
 STANDS = st.lists(st.sampled_from(["staying", "waiting", "ending", "free"]), min_size=1, max_size=9)
 
 
-@given(STANDS, st.sampled_from([1, 3, 5]))
-def test_places_follow_who_is_there(stands: list[str], size: int) -> None:
+@given(STANDS, st.sampled_from([1, 3, 5]), st.data())
+def test_places_follow_who_is_there(stands: list[str], size: int, data: st.DataObject) -> None:
     by_stand: dict[str, tuple[str, ...]] = {
         stand: tuple(f"n{at}" for at, one in enumerate(stands) if one == stand) for stand in stands
     }
-    holders = Holders(*(by_stand.get(stand, ()) for stand in ("staying", "waiting", "ending")))
+    stays, waits, ends = (by_stand.get(stand, ()) for stand in ("staying", "waiting", "ending"))
+    on_the_way = data.draw(st.integers(0, len((*stays, *waits))))
+    coming = (*stays, *waits)[len((*stays, *waits)) - on_the_way :]
+    before = len(stays) + len(waits) + len(ends)
+    reached = data.draw(st.integers(max(1, before - len(coming)), max(1, before)))
+    holders = Holders(stays, waits, ends, coming, reached)
     free = by_stand.get("free", ())
-    before = sum(map(len, holders))
     replicas = fill(holders, free, sized(size))
     assert replicas == tuple(sorted(dict.fromkeys(replicas)))
-    assert all(node in replicas for node in holders.staying[:size]), "who stays keeps its place"
+    has_it = [node for node in holders.staying[:size] if node not in coming]
+    assert all(node in replicas for node in has_it), "who stays keeps the place that it has"
+    if not any(node in coming for node in waits):
+        assert all(node in replicas for node in holders.staying[:size]), "and the one that it should have"
     assert len(replicas) <= size or replicas == tuple(sorted(holders.ending)), "and no group is too large"
     assert not before or replicas, "a group never loses its last holder"
     if len(replicas) > before:
@@ -75,7 +82,8 @@ def test_places_follow_who_is_there(stands: list[str], size: int) -> None:
     waiting = [node for node in replicas if node in holders.waiting]
     assert not waiting or len(taken) == len(free), "nobody waits for one that is down while others are there"
     if not holders.ending:
-        assert len(replicas) >= min(size, before), "and nobody's being down makes a group smaller"
+        least = before if not coming else reached - 1 + reached % 2
+        assert len(replicas) >= min(size, before, least), "and nobody's being down makes a group smaller"
 
 
 def test_the_place_of_one_that_is_down_goes_to_a_spare_of_any_name() -> None:
@@ -90,6 +98,26 @@ def test_the_place_of_one_that_is_down_goes_to_a_spare_of_any_name() -> None:
     # Of five one may be dead: four that answer make no group of five.
     assert fill(Holders(("a", "b", "c")), ["d", "e"], Size(5, 3)) == ("a", "b", "c")
     assert fill(Holders(("a", "b"), ("c",)), ["d", "e"], Size(5, 3)) == ("a", "b", "d")
+
+
+def test_no_group_waits_for_one_that_died_on_its_way_there() -> None:
+    grown = Size(5, 3)
+    five = Holders(("a", "b", "c", "f"), ("e",), (), ("e", "f"), 3)
+    assert fill(five, ["a", "b", "c", "f"], grown) == ("a", "b", "c"), "it stays as large as it is"
+    assert fill(five, ["a", "b", "c", "f", "g"], sized(5)) == ("a", "b", "c", "f", "g"), (
+        "or another one comes"
+    )
+    assert fill(five._replace(coming=()), ["a", "b", "c", "f"], grown) == ("a", "b", "c", "e", "f"), (
+        "it has a place"
+    )
+    moved = Holders(("a", "b"), ("f",), (), ("f",), 3)
+    assert fill(moved, ["a", "b"], sized(3)) == ("a", "b", "f"), "but no group becomes smaller"
+    # Of those that are down the one that holds something gives its place to one that is there.
+    assert fill(Holders(("a", "b", "f"), ("c", "e"), (), ("e", "f"), 3), ["a", "b", "f"], grown) == (
+        "a",
+        "b",
+        "f",
+    )
 
 
 def joined(targets: list[tuple[str, ...]], nodes: list[str]) -> list[Move]:

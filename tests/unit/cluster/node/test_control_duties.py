@@ -185,12 +185,45 @@ def test_who_leaves_is_removed_once_nothing_names_it() -> None:
     assert "b" not in leader.machine.members and leader.run(3) == []
 
 
-def test_who_leaves_and_falls_silent_is_removed_all_the_same() -> None:
+def let_go(leader: Leader, step: int) -> None:
+    """Have the slots' leaders tell that they are where they should be, and the control group without its leaver."""
+    for slot, row in enumerate(leader.machine.slots):
+        leader.apply(HELD, slot, row.epoch, 1, step, list(row.target))
+    leader.core.membership = leader.core.committed_membership = Membership(("a#1",), (), ("b#1", "c#1"))
+
+
+def test_who_leaves_and_falls_silent_is_down_and_not_removed_while_a_group_may_need_it() -> None:
     leader = Leader()
     leader.apply(STATUS, "b", "1", "leaving")
     leader.muted["b"] = None
     assert [entry for entry in leader.run(5) if entry[0] == STATUS] == []
-    assert [entry for entry in leader.run(0.25) if entry[0] == STATUS] == [[STATUS, "b", "1", "removed"]]
+    assert [entry for entry in leader.run(0.25) if entry[0] == STATUS] == [[STATUS, "b", "1", "down"]]
+    leader.take()
+    assert [entry for entry in leader.run(60) if entry[0] == STATUS] == [], "its votes are in slots yet"
+    assert not leader.machine.members["b"].is_counted, "it leaves, as it did"
+    let_go(leader, 2)
+    assert leader.run() == [[STATUS, "b", "1", "removed"]], "nobody waits for its word"
+
+
+def test_who_leaves_and_is_back_goes_on_leaving() -> None:
+    leader = Leader()
+    leader.apply(STATUS, "b", "1", "leaving")
+    leader.apply(STATUS, "b", "1", "down")
+    leader.apply(STATUS, "b", "1", "up")
+    assert leader.machine.members["b"].status == "down", "it is not taken back"
+    assert [entry for entry in leader.run() if entry[0] == STATUS] == [[STATUS, "b", "1", "leaving"]]
+    leader.take()
+    let_go(leader, 2)
+    assert leader.run() == [[STATUS, "b", "1", "removed"]]
+
+
+def test_a_process_that_never_was_up_and_is_silent_stays_while_its_node_is_named() -> None:
+    leader = Leader()
+    leader.apply(STATUS, "b", "1", "leaving")
+    leader.apply(JOIN, "b", "2", "b", 1, [None, 100, []])
+    leader.muted["b"] = None
+    leader.core.behind["b#2"] = None
+    assert [entry for entry in leader.run(6) if entry[0] == STATUS] == [[STATUS, "b", "2", "down"]]
 
 
 def test_the_control_group_walks_to_its_voters_and_everybody_else_learns() -> None:

@@ -213,3 +213,15 @@ def test_who_was_cut_off_walks_no_slot_before_it_knows_where_slots_should_be() -
     assert [walked(at_s, at_s) for at_s in (110.1, 111, 111.7)] == [False, False, True]
     led.control.is_leading = True
     assert walked(120, 0), "who leads it knows"
+
+
+def test_no_group_becomes_smaller_before_it_is_recorded_how_large_it_is() -> None:
+    led = Led()
+    led.core.membership = led.core.committed_membership = Membership(("a#1~1", "b#1~1", "c#1~1"))
+    for at_s in (100, 101, 102):
+        led.tick(at_s)
+    assert led.walked == [] and led.told[0][1][-1] == ["a", "b", "c"]
+    (row,) = led.machine.slots
+    row.held, row.held_at = ("a", "b", "c"), (1, 1)
+    led.tick(103)
+    assert led.walked == [103]
