@@ -79,7 +79,7 @@ class Handle:
         Deadline of each call in seconds; None waits for ever.
     """
 
-    __slots__ = ("_entity", "_gateway", "_name", "_plain", "_timeout_s", "_was_used")
+    __slots__ = ("_entity", "_gateway", "_latest", "_name", "_plain", "_timeout_s", "_was_used")
     _kind: ClassVar[int]
 
     def __init__(
@@ -89,6 +89,7 @@ class Handle:
         check_timeout(timeout)
         self._gateway = gateway
         self._plain = None if has_port(gateway) else _plain_port(gateway, region_ref)
+        self._latest = self._plain
         self._name = name
         self._entity = name.encode()
         self._timeout_s = timeout
@@ -114,6 +115,7 @@ class Handle:
     def _port(self) -> Port:
         # Asked anew each time: a gateway that is not started, or closed meanwhile, says so by itself.
         port: Port = cast(Any, self._gateway).structures if self._plain is None else self._plain
+        self._latest = port
         return port
 
     async def _command(self, command: Command) -> Any:
@@ -129,8 +131,10 @@ class Handle:
 
     def _decoded(self, data: bytes, *, was_applied: bool) -> Any:
         """Return the value of the cluster's bytes; `was_applied`: whether the call had changed something before."""
+        # By the port that brought them: where the gateway was closed since, the call was applied all the same.
+        assert self._latest is not None, "bytes come from a call, and a call takes a port"
         try:
-            return self._port.decode(data)
+            return self._latest.decode(data)
         except EncodingError as error:
             outcome = "the call was applied" if was_applied else "nothing was changed"
             raise Undecodable(

@@ -16,12 +16,23 @@ from casty.cluster.sessions.core.router import CallRouter
 from casty.cluster.sessions.core.session_core import SessionCore
 from casty.cluster.sessions.driver import Driver
 from casty.cluster.sessions.grant import Hold
+from casty.distributed.handle import Handle
 from casty.distributed.machines.base import UNKNOWN
 from casty.errors import Unavailable
 
 from .bug import Planted, bug_in, shown
 
 __all__ = ["CLIENTS"]
+
+
+def _decoded_by_who_is_there(right: Any) -> Any:
+    """What an answer brought is decoded by the port of now, if there is one."""
+
+    def decoded(handle: Any, data: bytes, *, was_applied: bool) -> Any:
+        handle._latest = handle._port
+        return right(handle, data, was_applied=was_applied)
+
+    return decoded
 
 
 def _valid_for_ever(hold: Any) -> bool:
@@ -187,6 +198,18 @@ CLIENTS = (
             "doubt-ends-with-the-link", "moves of calls", "mixed", Call, "move", _not_in_doubt_without_link
         ),
         "tests/scripts/test_session_scripts.py::test_script[02-a-lost-reply]",
+    ),
+    shown(
+        bug_in(
+            "decoded-by-who-is-there",
+            "calls of a client that is left",
+            "journal",
+            Handle,
+            "_decoded",
+            _decoded_by_who_is_there,
+        ),
+        "tests/unit/distributed/test_values.py"
+        "::test_a_call_that_was_answered_before_its_client_was_left_returns_its_value",
     ),
     shown(
         bug_in("released-in-another-session", "expiry", "lock", CallSessions, "number", _released_anyway),

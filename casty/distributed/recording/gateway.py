@@ -121,6 +121,8 @@ class JournaledPort:
 
     def __init__(self, gateway: Any, journal: EventJournal) -> None:
         self._gateway = gateway
+        self._latest: Port | None = None
+        """The gateway's port when it was asked for last; None until then."""
         self._journal = Journal(journal)
         self._identity: bytes | None = None
         self._tokens = Tokens(self._journal)
@@ -135,6 +137,7 @@ class JournaledPort:
     @property
     def _inner(self) -> Port:
         port: Port = self._gateway.structures
+        self._latest = port
         return port
 
     @property
@@ -152,8 +155,8 @@ class JournaledPort:
         return self._inner.encode(value)
 
     def decode(self, data: bytes) -> object:
-        """See `Port.decode`."""
-        return self._inner.decode(data)
+        """See `Port.decode`; what a gateway brought that is closed by now is decoded as well."""
+        return (self._latest or self._inner).decode(data)
 
     def canonical(self, value: object) -> bytes:
         """See `Port.canonical`."""

@@ -10,9 +10,12 @@ import pytest
 
 from casty.distributed.facade import Distributed
 from casty.distributed.machines.base import MAP, QUEUE
-from casty.errors import EncodingError, Unavailable, Undecodable
+from casty.distributed.machines.queue_shapes import ENQUEUE
+from casty.distributed.recording.gateway import JournaledPort
+from casty.errors import EncodingError, NotStarted, Unavailable, Undecodable
+from casty.journal.memory import InMemoryJournal
 from casty.wire.codec import default_codec
-from tests.unit.distributed.machine import FakeGateway, Slot
+from tests.unit.distributed.machine import FakeGateway, FakePort, Slot
 
 STRANGE = b"\x93\x05\xa9no:Class\x80"
 """A record of a class that nobody has."""
@@ -177,3 +180,45 @@ async def test_nothing_equals_a_nan(gateway: FakeGateway) -> None:
     with pytest.raises(EncodingError, match="NaN"):
         await values.compare_and_set("key", float("nan"), 1)
     assert await values.compare_and_set("key", 1.0, 1) is False
+
+
+class Left:
+    """A gateway whose owner leaves as soon as a call was answered, before the caller goes on."""
+
+    def __init__(self) -> None:
+        self.slot = Slot()
+        self.port = FakePort(self.slot, 1)
+        self.is_left = False
+        self._command, self.port.command = self.port.command, self._leaving  # type: ignore[method-assign]
+
+    async def _leaving(self, *args: Any, **more: Any) -> Any:
+        reply = await self._command(*args, **more)
+        self.is_left = True
+        return reply
+
+    @property
+    def structures(self) -> FakePort:
+        if self.is_left:
+            raise NotStarted("the gateway is closed")
+        return self.port
+
+
+async def test_a_call_that_was_answered_before_its_client_was_left_returns_its_value() -> None:
+    """The item is gone: an error that says that nothing was applied would lose it."""
+    gateway: Any = Left()
+    jobs = Distributed(gateway).queue[str]("jobs")
+    gateway.slot.apply(2, 1, (QUEUE, b"jobs"), [ENQUEUE, gateway.port.encode("a")])
+    assert await jobs.dequeue() == "a"
+    assert gateway.is_left
+    with pytest.raises(NotStarted):
+        await jobs.dequeue()
+
+
+async def test_a_port_with_a_journal_decodes_what_came_before_its_client_was_left() -> None:
+    gateway: Any = Left()
+    port = JournaledPort(gateway, InMemoryJournal())
+    data = port.encode("a")
+    gateway.is_left = True
+    assert port.decode(data) == "a"
+    with pytest.raises(NotStarted):
+        port.encode("b")
