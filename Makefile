@@ -10,6 +10,9 @@ SECONDS ?= 60
 COUNT ?= 20000
 SEED ?= 0
 
+# Tests and the demonstration start processes by the hundred; without bytecode each compiles everything anew, a second long.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := $(VENV)/bin
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 BASE := $(VENV)/.base-$(VERSION)
