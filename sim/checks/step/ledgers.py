@@ -20,6 +20,7 @@ from casty.events import DeadLettered, EventsRecovered
 from casty.wire.codec import default_codec
 from casty.wire.registry import message
 
+from ...kernel.events import Resumed
 from ..violation import Violation
 from .introspection import inside
 
@@ -85,11 +86,13 @@ class LedgerChecks:
     def __init__(self, world: World, report: Callable[[Violation], None], systems: dict[str, object]) -> None:
         self._report = report
         self._systems = systems
+        self._resumed_ns: dict[str, int] = {}
+        """When a node went on after a pause, the last time."""
         self._ledgers: dict[str, _Ledger] = {}
         self.counts: dict[str, int] = {}
         self.paths: dict[str, int] = {}
         """The slots of all entities whose mail must not be lost, by path."""
-        world.trace.subscribe(self._heard, DeadLettered, EventsRecovered)
+        world.trace.subscribe(self._heard, DeadLettered, EventsRecovered, Resumed)
 
     def watch(self, region: str, entity_id: str, slot: int) -> None:
         """An entity lives, and its mail is nobody's to lose as long as its node leads the slot."""
@@ -203,8 +206,12 @@ class LedgerChecks:
 
     def _heard(self, entry: TraceEvent) -> None:
         match entry.event:
+            case Resumed():
+                self._resumed_ns[entry.node] = entry.t_ns
             case DeadLettered(target, reason) if target in self.paths and reason == _UNREAD:
-                self._check_lost(entry.node, target)
+                # What outlasted its lease in a pause is stopped first; the lease may be renewed before it ends.
+                if self._resumed_ns.get(entry.node) != entry.t_ns:
+                    self._check_lost(entry.node, target)
             case DeadLettered(target, reason) if target in self.paths and "not persisted" in reason:
                 self._count("events refused")
             case EventsRecovered(_, base, number):
