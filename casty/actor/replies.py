@@ -187,7 +187,8 @@ class Replies:
         if reply is not None and not reply.future.done():
             reply.future.set_exception(error)
 
-    def fail_all(self, error: Exception) -> None:
-        """End every open question with an error."""
-        for path in list(self._open):
-            self.fail(path, error)
+    def end_all(self) -> None:
+        """The system shut down: end every open question, each of which went out and may have been handled."""
+        for path, reply in list(self._open.items()):
+            text = f"ask {shown(reply.target)}: system {self._core.name!r} shut down before the reply came"
+            self.fail(path, AskFailed(f"{text} ({reply.phase}); it may have been handled"))

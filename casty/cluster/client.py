@@ -302,7 +302,7 @@ class ClientCore:
             self._complaint.say(f"the link with node {node_id} is closed: {reason}")
         if self._by_node.get(node_id) is connection:
             del self._by_node[node_id]
-            self.gateway.on_link_down(node_id)
+            self.gateway.on_link_down(node_id, has_failed=connection.has_failed)
             if not self._by_node:
                 self._discovery.hurry()  # all nodes that it knows may have been replaced
         if self.runtime.observe:

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from casty.checks import check_count
+from casty.distributed.handle import partly
 from casty.distributed.machines.base import Command
 from casty.distributed.machines.queue_shapes import DEAD_PEEK, DEAD_SIZE, MAX_REQUEUED, REQUEUE, TAKE_DEAD
+from casty.errors import CastyError, OutcomeUnknown
 
 __all__ = ["DeadLetters"]
 
@@ -73,14 +75,23 @@ class DeadLetters(Generic[V]):
 
         Raises
         ------
-        Unavailable, OutcomeUnknown
-            As for `Queue.enqueue`; some may have been appended.
+        Unavailable
+            No quorum until the deadline; none was appended.
+        OutcomeUnknown
+            Some are appended, or may be, and others are not.
         """
         left = await self.size() if most is None else check_count("most", most, 1)
         count = 0
         while left > count:
             wanted = min(MAX_REQUEUED, left - count)
-            moved: int = await self._command([REQUEUE, wanted])
+            try:
+                moved: int = await self._command([REQUEUE, wanted])
+            except CastyError as error:
+                if not count or isinstance(error, OutcomeUnknown):
+                    raise
+                raise partly(
+                    f"{self!r}: {count} were appended to the queue, the others are not", error
+                ) from error
             count += moved
             if moved < wanted:
                 break

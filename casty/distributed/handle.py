@@ -29,12 +29,13 @@ from casty.errors import (
     InternalError,
     JournalError,
     Mismatch,
+    OutcomeUnknown,
     Overloaded,
     Undecodable,
 )
 from casty.ports import Timer
 
-__all__ = ["Deadline", "Handle", "check_gateway", "failure", "has_port"]
+__all__ = ["Deadline", "Handle", "check_gateway", "failure", "has_port", "partly"]
 
 
 SECOND_NS = 1_000_000_000
@@ -196,6 +197,13 @@ def failure(reply: Reply, what: str) -> CastyError:
     return InternalError(
         f"{what}: expected the reply of a structure, found {shown(reply, 200)}; please report this"
     )
+
+
+def partly(what_is_done: str, error: CastyError) -> OutcomeUnknown:
+    """Return the error of a call of several steps whose first ones were applied, and a later one was not."""
+    unknown = OutcomeUnknown(f"{what_is_done}: {error}")
+    unknown.__cause__ = error
+    return unknown
 
 
 def full_text(node_id: str, budget_bytes: int, used_bytes: int, largest: list[list[Any]]) -> str:

@@ -10,7 +10,7 @@ from casty.distributed.holds import Hold, Holds, hold_lost
 from casty.distributed.machines.base import OK, Command
 from casty.distributed.machines.wait_queue import release_command
 from casty.distributed.port import LOST_DESTROYED, LOST_EXPIRED, EntityGateway, RegionRef
-from casty.errors import OutcomeUnknown, Unavailable
+from casty.errors import CastyError
 
 __all__ = ["Holder"]
 
@@ -113,7 +113,7 @@ class Holder(Handle):
     async def _exit(self, hold: Hold, error: BaseException | None, is_foreign: bool) -> None:
         try:
             is_released = await self._give_back(hold)
-        except (Unavailable, OutcomeUnknown):
+        except CastyError:
             if error is None:
                 raise
             return

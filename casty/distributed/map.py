@@ -10,7 +10,7 @@ from types import EllipsisType
 from typing import Any, Generic, TypeVar, cast
 
 from casty.checks import shown
-from casty.distributed.handle import Deadline, Handle
+from casty.distributed.handle import Deadline, Handle, partly
 from casty.distributed.machines.base import DESTROY, MAP, OK, Command
 from casty.distributed.machines.map import (
     COMPARE_AND_SET,
@@ -29,7 +29,7 @@ from casty.distributed.machines.map import (
 )
 from casty.distributed.map_watch import MapAccess, MapWatch
 from casty.distributed.port import EntityGateway, RegionRef
-from casty.errors import EncodingError
+from casty.errors import CastyError, EncodingError, OutcomeUnknown
 from casty.limits import MAX_TTL_TICKS
 from casty.wire.codec import default_codec
 from casty.wire.pack import pack, unpack
@@ -281,8 +281,10 @@ class Dict(Handle, Generic[K, V]):
 
         Raises
         ------
-        Unavailable, OutcomeUnknown
-            A slot did not answer; some keys may be deleted.
+        Unavailable
+            No quorum until the deadline; no key was deleted.
+        OutcomeUnknown
+            Some keys are deleted, or may be, and others are not.
         NotImplementedError
             The gateway is neither a system nor a client: it cannot list the keys, and nothing happened.
         """
@@ -291,11 +293,19 @@ class Dict(Handle, Generic[K, V]):
         for first in range(0, len(entities), SWEEP):
             sweep = [self._delete(entity) for entity in entities[first : first + SWEEP]]
             # All end before the first error is raised: nothing of the sweep outlives the call.
-            for result in await asyncio.gather(*sweep, return_exceptions=True):
-                if isinstance(result, BaseException):
-                    raise result
-                existed = existed or result
+            results = await asyncio.gather(*sweep, return_exceptions=True)
+            errors = [result for result in results if isinstance(result, BaseException)]
+            if errors:
+                raise self._in_part(errors, is_any_done=bool(first) or len(errors) < len(results))
+            existed = existed or any(results)
         return existed
+
+    def _in_part(self, errors: list[BaseException], *, is_any_done: bool) -> BaseException:
+        """Return what a sweep ends with: an error that denies the change is true only where no key was deleted."""
+        error = next((error for error in errors if isinstance(error, OutcomeUnknown)), errors[0])
+        if not is_any_done or isinstance(error, OutcomeUnknown) or not isinstance(error, CastyError):
+            return error
+        return partly(f"{self._label}: some keys are deleted, others are not", error)
 
     async def _delete(self, entity: bytes) -> bool:
         reply = await self._port.command(MAP, entity, [DESTROY], timeout_s=self._timeout_s)

@@ -243,7 +243,24 @@ class TlsLink:
         self._raw.close()
 
 
+_ALERTS = {
+    "UNKNOWN_CA": "it does not trust the authority that signed the certificate shown here",
+    "CERTIFICATE_EXPIRED": "the certificate shown here has expired, or is not valid yet",
+    "CERTIFICATE_REVOKED": "the certificate shown here was revoked",
+    "CERTIFICATE_REQUIRED": "it takes nobody without a certificate, and none was shown here",
+    "CERTIFICATE_UNKNOWN": "it does not accept the certificate shown here",
+    "BAD_CERTIFICATE": "it does not accept the certificate shown here",
+    "DECRYPT_ERROR": "the certificate shown here and its key do not belong together",
+    "PROTOCOL_VERSION": "it speaks no version of TLS that is offered here",
+}
+"""What an alert of the other end says, by what follows ALERT_ in OpenSSL's name for it."""
+
+
 def _describe(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"TLS: the other end's certificate was refused: {error.verify_message}"
-    return f"TLS: {error.reason or error}"
+    reason = error.reason or str(error)
+    _, is_alert, alert = reason.partition("ALERT_")
+    if not is_alert:
+        return f"TLS: {reason}"
+    return f"TLS: refused by the other end: {_ALERTS.get(alert, 'it sent an alert')} ({reason})"

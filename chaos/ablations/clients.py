@@ -12,6 +12,7 @@ from casty.cluster.sessions.core.client_session import ClientSession
 from casty.cluster.sessions.core.client_sessions import CallSessions
 from casty.cluster.sessions.core.keepalive import KeepAlive
 from casty.cluster.sessions.core.life import CallEvent, CallState
+from casty.cluster.sessions.core.relay_paths import RelayPaths
 from casty.cluster.sessions.core.router import CallRouter
 from casty.cluster.sessions.core.session_core import SessionCore
 from casty.cluster.sessions.driver import Driver
@@ -167,6 +168,16 @@ def _released_anyway(right: Any) -> Any:
     return number
 
 
+def _as_any_end(right: Any) -> Any:
+    """Who was silent for long is waited for like one whose link broke just now."""
+
+    def link_down(paths: Any, node_id: str, *, has_failed: bool = False) -> None:
+        del has_failed
+        right(paths, node_id)
+
+    return link_down
+
+
 _CORE = "tests/unit/cluster/sessions/test_session_core.py::"
 
 CLIENTS = (
@@ -210,6 +221,11 @@ CLIENTS = (
         ),
         "tests/unit/distributed/test_values.py"
         "::test_a_call_that_was_answered_before_its_client_was_left_returns_its_value",
+    ),
+    shown(
+        bug_in("silent-for-nothing", "ways around", "mixed", RelayPaths, "link_down", _as_any_end),
+        "tests/unit/cluster/sessions/test_gateway.py"
+        "::test_who_was_silent_for_long_is_asked_through_another_at_once",
     ),
     shown(
         bug_in("released-in-another-session", "expiry", "lock", CallSessions, "number", _released_anyway),

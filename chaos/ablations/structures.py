@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
+from casty.actor.replies import Replies
+from casty.distributed import dead_letters
 from casty.distributed.machines.barrier import Assembly, BarrierStructure
 from casty.distributed.machines.base import Decision
 from casty.distributed.machines.wait_queue import WaitQueue
+from casty.distributed.map import Dict
+from casty.errors import NotStarted
 
-from .bug import Planted, bug_in
+from .bug import Planted, bug_in, shown
 
 __all__ = ["STRUCTURES"]
 
@@ -72,6 +76,20 @@ def _one_permit_each(queue: Any) -> Any:
     return queue.capacity - len(queue.grants) - len(queue.revoked)
 
 
+def _first_error_only(_structure: Any, errors: list[BaseException], *, is_any_done: bool) -> BaseException:
+    """Of a map that is deleted in part is said what is true of the first key that was not."""
+    del is_any_done
+    return errors[0]
+
+
+def _denied_at_shutdown(replies: Any) -> None:
+    """Whoever asked is told at a shutdown that nothing was handled."""
+    for path in list(replies._open):
+        replies.fail(path, NotStarted("shut down before the reply came"))
+
+
+_PARTLY = "tests/unit/distributed/test_in_part.py::"
+
 STRUCTURES = (
     Planted("permits-uncounted", "permits", "semaphore", WaitQueue, "free", _one_permit_each),
     bug_in("barging", "order", "semaphore", WaitQueue, "ask", _barges),
@@ -81,4 +99,17 @@ STRUCTURES = (
         "dead-parties-stay", "barrier generation", "barrier", BarrierStructure, "end_session", _keeps_arrivals
     ),
     bug_in("withdrawn-parties-count", "barrier generation", "barrier", Assembly, "remove", _counts_withdrawn),
-)
+    shown(
+        Planted("denied-in-part", "maps deleted in part", "map", Dict, "_in_part", _first_error_only),
+        f"{_PARTLY}test_a_map_that_is_destroyed_in_part_is_not_said_to_be_untouched",
+    ),
+    shown(
+        bug_in("requeued-and-denied", "dead letters requeued in part", "queue", dead_letters, "partly",
+               lambda _: lambda _text, error: error),
+        f"{_PARTLY}test_dead_letters_that_are_requeued_in_part_are_not_said_to_be_where_they_were",
+    ),
+    shown(
+        Planted("denied-at-shutdown", "questions at a shutdown", "actors", Replies, "end_all", _denied_at_shutdown),
+        "tests/unit/actor/test_ending.py::test_after_a_shutdown_a_question_is_refused_at_once",
+    ),
+)  # fmt: skip

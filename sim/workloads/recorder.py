@@ -41,7 +41,7 @@ _OF_THE_JOURNAL = {
     "NotOnRecord": "calls told that they are not on record",
     "JournalError": "calls told of the journal's failure",
 }
-_OPEN_WHEN_LEFT = ("barrier.arrive", "map.destroy")
+_OPEN_WHEN_LEFT = ("barrier.arrive",)
 
 
 class Called(NamedTuple):
@@ -329,8 +329,7 @@ class OperationContext:
             ended = recorder.history.unknown if kind in _OPEN_WHEN_LEFT else recorder.history.failed
             ended(operation, type(error).__name__, recorder.moment())
         except _NOT_APPLIED as error:
-            ended = recorder.history.unknown if kind == "map.destroy" else recorder.history.failed
-            ended(operation, self._name_of(error), recorder.moment())
+            recorder.history.failed(operation, self._name_of(error), recorder.moment())
         except CastyError as error:
             recorder.history.unknown(operation, type(error).__name__, recorder.moment())
         except TimeoutError as error:

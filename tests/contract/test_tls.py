@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import ssl
 from pathlib import Path
@@ -95,14 +96,24 @@ def test_a_dialler_of_another_authority_is_refused_by_the_acceptor(
 ) -> None:
     stranger = contexts_of(trustme.CA(), HOST)
     authority.configure_trust(stranger.client_context)
-    assert "TLS" in str(learn(tls, stranger))
+    assert "refused by the other end: it does not trust the authority that signed" in str(
+        learn(tls, stranger)
+    )
+
+
+def test_a_dialler_whose_certificate_has_expired_is_told_so(authority: trustme.CA, tls: Config) -> None:
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(client)
+    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    authority.issue_cert(HOST, not_after=yesterday).configure_cert(client)
+    assert "the certificate shown here has expired" in str(learn(tls, Config(tls.server_context, client)))
 
 
 def test_a_dialler_without_a_certificate(authority: trustme.CA, tls: Config) -> None:
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(client)
     anonymous = Config(tls.server_context, client)
-    assert "TLS" in str(learn(tls, anonymous))
+    assert "none was shown here" in str(learn(tls, anonymous))
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(HOST).configure_cert(server)
     assert learn(Config(server, client), anonymous, "client") is None

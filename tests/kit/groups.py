@@ -101,6 +101,10 @@ class ManualLinks:
 
     def __init__(self) -> None:
         self.gone: dict[str, None] = {}
+        self.reasons: list[str] = []
+
+    def troubles(self) -> list[str]:
+        return self.reasons
 
     def has_answered(self, key: str) -> bool:
         return key not in self.gone

@@ -46,6 +46,7 @@ from casty.errors import (
     Overloaded,
     RemoteProtocolError,
     Unavailable,
+    Undecodable,
     UnknownRegion,
 )
 from casty.limits import MAX_NUMBER, MAX_PORT
@@ -204,7 +205,10 @@ class Remote:
             self._local.dead_letter(
                 message, self._local.make_ref(address), f"the reply cannot be sent: {error}"
             )
-            self.refuse(address, type(error)(f"the reply cannot be sent: {error}"))
+            # The type says what is wrong with the value; that a question was handled only the text can say.
+            self.refuse(
+                address, type(error)(f"the reply cannot be sent, though the question was handled: {error}")
+            )
             return
         node_id = address.node_id
         if node_id is None:
@@ -431,7 +435,7 @@ class Remote:
         question = self._local.replies.at(path)
         if question is not None:
             text = f"ask {shown(question.target)}: the reply cannot be decoded here: {error}"
-            self._local.replies.fail(path, EncodingError(text))
+            self._local.replies.fail(path, Undecodable(text, payload, was_applied=True))
             return
         self._local.undecodable.say(f"a message that cannot be decoded was dropped: {path[:SHOWN]}: {error}")
         self._lost(path, payload, f"undecodable: {error}", level=0)

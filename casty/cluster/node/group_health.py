@@ -19,6 +19,8 @@ log = logging.getLogger("casty.node")
 LOOK_NS = SECOND_NS
 PATIENCE_NS = 5 * SECOND_NS
 """So long an election may take before it is called a shortage; and so often one is complained of."""
+REASONS = 3
+"""Of so many links that are not there the line says why."""
 LOST_S = 60
 """After so long without a majority the line says what can be done if it never comes back."""
 
@@ -63,7 +65,9 @@ class GroupHealth:
             log.info("every group here has a leader again")
         if self.texts and now_ns - self._complained_ns >= PATIENCE_NS:
             self._complained_ns = now_ns
-            log.warning("%s", one_line("; ".join(self.texts)))
+            # Links that are not there say why: a certificate that has expired, another secret, nobody who listens.
+            why = self._links.troubles()[:REASONS]
+            log.warning("%s", one_line("; ".join([*self.texts, *why])))
 
     def _describe(self, now_ns: int) -> list[str]:
         """Groups that lack the same voters are named together, with how long the first of them lacks a leader."""

@@ -439,7 +439,7 @@ class Node:
             if connection.is_dialled:
                 self.memory.budget.forget(replica_id_of(key_of(connection)))
                 self.relays.link_lost(remote.node_id)
-                self.gateway.on_link_down(remote.node_id)
+                self.gateway.on_link_down(remote.node_id, has_failed=connection.has_failed)
         for listener in self.actors.on_link:
             listener(connection, False)
         if self.runtime.observe:

@@ -264,9 +264,9 @@ class Gateway:
         """A node can be reached (again)."""
         self._driver.step(inputs.LinkUp(node_id))
 
-    def on_link_down(self, node_id: str) -> None:
-        """A link ended: what was sent on it is in doubt, and sent again."""
-        self._driver.step(inputs.LinkDown(node_id))
+    def on_link_down(self, node_id: str, *, has_failed: bool = False) -> None:
+        """A link ended, or failed (`Connection.has_failed`): what was sent on it is in doubt, and sent again."""
+        self._driver.step(inputs.LinkDown(node_id, has_failed))
 
     def limited(self, max_value_bytes: int, max_window_replies: int) -> None:
         """Keep to the limits that the cluster tells."""

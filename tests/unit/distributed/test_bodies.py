@@ -19,6 +19,7 @@ from casty.distributed.port import LOST_DESTROYED
 from casty.distributed.semaphore import Semaphore
 from casty.errors import (
     LockLost,
+    NotStarted,
     SessionExpired,
     Unavailable,
 )
@@ -175,14 +176,21 @@ async def test_a_hold_that_the_slot_does_not_know_at_release_was_lost(world: Wor
         await inside(lock, world.lock(1).destroy)
 
 
-async def test_a_release_that_fails_does_not_hide_the_error_of_the_body(world: World) -> None:
+@pytest.mark.parametrize("error", [Unavailable("no route"), NotStarted("its client was left")], ids=repr)
+async def test_a_release_that_fails_does_not_hide_the_error_of_the_body(
+    world: World, error: Exception
+) -> None:
     lock = world.lock()
+
+    def cut_off() -> None:
+        world.ports[0].fail = error
+
     with pytest.raises(KeyError):
-        await inside(lock, world.ports[0].cut_off, fail)
+        await inside(lock, cut_off, fail)
     world.ports[0].fail = None
     world.slot.expire(1)
-    with pytest.raises(Unavailable):
-        await inside(lock, world.ports[0].cut_off)
+    with pytest.raises(type(error)):
+        await inside(lock, cut_off)
 
 
 async def test_an_interrupted_release_is_a_cancellation(world: World) -> None:

@@ -109,9 +109,10 @@ class LinkUp(NamedTuple):
 
 
 class LinkDown(NamedTuple):
-    """A link ended: what was sent on it is in doubt."""
+    """A link ended: what was sent on it is in doubt. `has_failed`: because the other end was silent for too long."""
 
     node_id: str
+    has_failed: bool = False
 
 
 class Woken(NamedTuple):

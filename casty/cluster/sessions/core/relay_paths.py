@@ -1,4 +1,7 @@
-"""The way to a node that is out of reach: another node passes calls on, once the link was gone for a while."""
+"""The way to a node that is out of reach: another node passes calls on, once the link was gone for a while.
+
+A link that failed - nothing was heard on it for `Settings.unreachable_after_s` or longer - was gone all that time.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +50,11 @@ class RelayPaths:
         """The node can be reached (again)."""
         self._since_ns.pop(node_id, None)
 
-    def link_down(self, node_id: str) -> None:
-        """The node is out of reach from now on."""
+    def link_down(self, node_id: str, *, has_failed: bool = False) -> None:
+        """The node is out of reach from now on, or was for long enough already, as its link failed."""
         topology = self._surroundings.topology()
         if topology is not None:
             self._since_ns = {
                 node: at_ns for node, at_ns in self._since_ns.items() if node in topology.members
             }
-        self._since_ns[node_id] = self._step.now_ns
+        self._since_ns[node_id] = self._step.now_ns - (UNREACHABLE_NS if has_failed else 0)

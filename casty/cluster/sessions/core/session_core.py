@@ -415,7 +415,7 @@ class SessionCore:
 
     def _link_down(self, one: inputs.LinkDown) -> None:
         """A link ended: what was sent on it is in doubt, and sent again."""
-        self.relay_paths.link_down(one.node_id)
+        self.relay_paths.link_down(one.node_id, has_failed=one.has_failed)
         self._moves.cut_off(one.node_id, self.attempts)
         self._park_cut_off()
 

@@ -19,7 +19,7 @@ from casty.address import ActorAddress, NodeAddress
 from casty.cluster.actors.remote import WATCHES
 from casty.cluster.actors.wiring import NodeRoutes
 from casty.cluster.authority import CLIENT, MEMBER, STRANGER, Speaker
-from casty.errors import EncodingError, MessageTooLarge, RemoteProtocolError, UnknownRegion
+from casty.errors import EncodingError, MessageTooLarge, RemoteProtocolError, Undecodable, UnknownRegion
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 from tests.kit.clock import settle
@@ -173,8 +173,9 @@ async def test_a_reply_that_cannot_be_decoded_ends_its_question() -> None:
     (path,) = [path for path in a.local.endpoints if path.startswith("$ask/")]
     unknown = b.remote.encode(Add(1)).replace(b"Add", b"Odd")
     a.remote.on_actor("a", pack(["a", f"/{path}", "b#1", 1, None, unknown]))
-    with pytest.raises(EncodingError, match=r"b:1/x>: the reply cannot be decoded here: .*Odd"):
+    with pytest.raises(Undecodable, match=r"b:1/x>: the reply cannot be decoded here: .*Odd") as caught:
         await asking
+    assert (caught.value.data, caught.value.was_applied) == (unknown, True), "the question was handled"
     assert a.letters == []
     a.remote.on_actor("a", pack(["a", f"/{path}", "b#1", 2, None, unknown]))
     assert len(a.letters) == 1

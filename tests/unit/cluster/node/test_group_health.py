@@ -100,6 +100,19 @@ def test_after_a_minute_without_a_majority_it_says_what_can_be_done(
     assert ("casty recover" in node.at(LOST_S)[0]) is is_told
 
 
+def test_the_log_says_why_links_are_not_there(caplog: pytest.LogCaptureFixture) -> None:
+    node = Node()
+    node.leaderless(1)
+    node.links.gone["b#1"] = None
+    node.links.reasons = [f"10.0.0.{number}:1: TLS: expired" for number in range(1, 9)]
+    for second in range(7):
+        node.at(second)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.endswith(
+        "for 5 s; 10.0.0.1:1: TLS: expired; 10.0.0.2:1: TLS: expired; 10.0.0.3:1: TLS: expired"
+    )
+
+
 def test_half_of_the_voters_is_no_majority() -> None:
     node = Node()
     node.cores[1].membership = Membership(("a#1", "b#1"))

@@ -191,9 +191,9 @@ class World:
 
     # -- what tests do
 
-    def cut(self, node_id: str) -> None:
+    def cut(self, node_id: str, *, has_failed: bool = False) -> None:
         self.down[node_id] = None
-        self.gateway.on_link_down(node_id)
+        self.gateway.on_link_down(node_id, has_failed=has_failed)
 
     def mend(self, node_id: str) -> None:
         del self.down[node_id]

@@ -111,6 +111,22 @@ async def test_a_redirect_is_followed(world: World) -> None:
     assert world.leaders.leader_of(0) == "b"
 
 
+@pytest.mark.parametrize("has_failed", [False, True])
+async def test_who_was_silent_for_long_is_asked_through_another_at_once(
+    world: World, has_failed: bool
+) -> None:
+    assert (await add(world))[0] == OK
+    world.is_holding_back = True
+    task = add(world)
+    await world.advance(0.1)
+    world.cut("a", has_failed=has_failed)
+    world.is_holding_back = False
+    await world.advance(0.3)
+    assert bool([item for item in world.sent if item[0] == "b" and item[1] == frames.REQUEST]) is has_failed
+    task.cancel()
+    await world.output()
+
+
 async def test_an_unreachable_leader_is_asked_through_another(world: World) -> None:
     world.down["a"] = None
     task = add(world)
