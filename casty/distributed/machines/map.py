@@ -27,7 +27,7 @@ from casty.distributed.machines.base import (
 from casty.errors import CastyError
 from casty.limits import MAX_TTL_TICKS
 from casty.schema import Data, Number, Row
-from casty.wire.pack import unpack
+from casty.wire.pack import pack, unpack
 
 __all__ = [
     "HAS_ENDED",
@@ -87,13 +87,19 @@ def value_of(state: State | None) -> bytes | None:
     return state.value if isinstance(state, Lasting) else state
 
 
+_NO_KEY = pack(b"")
+
+
 def map_label(entity: bytes) -> str:
-    """Return what people call the map whose key an entity is."""
-    try:
-        plain: Any = unpack(entity)
-    except (CastyError, ValueError):
-        plain = None
-    name = plain[0] if isinstance(plain, list) and plain else entity
+    """Return what people call the map whose key an entity is, or with which all entities of the map begin."""
+    name: object = entity
+    for rest in (b"", _NO_KEY):
+        try:
+            plain: Any = unpack(entity + rest)
+        except (CastyError, ValueError):
+            continue
+        name = plain[0] if isinstance(plain, list) and plain else entity
+        break
     return f"{name!r:.100}"
 
 

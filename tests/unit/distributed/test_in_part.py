@@ -8,9 +8,11 @@ import pytest
 
 from casty.distributed.facade import Distributed
 from casty.distributed.machines.base import DESTROY, MAP, QUEUE
+from casty.distributed.machines.map import map_label
 from casty.distributed.machines.queue_shapes import MAX_REQUEUED, REQUEUE
 from casty.distributed.map import SWEEP
 from casty.errors import JournalError, NotStarted, OutcomeUnknown, Unavailable
+from casty.wire.pack import pack
 from tests.unit.distributed.machine import FakeGateway, Slot
 
 
@@ -88,3 +90,10 @@ async def test_dead_letters_that_are_requeued_in_part_are_not_said_to_be_where_t
     with pytest.raises(OutcomeUnknown if works else Unavailable) as caught:
         await dead.requeue(2 * MAX_REQUEUED)
     assert (caught.value.__cause__ if works else caught.value) is error
+
+
+@pytest.mark.parametrize("name", ["users", "a" * 40, "a" * 300, "Straße"])
+def test_errors_name_a_map_whether_one_key_is_asked_for_or_all(name: str) -> None:
+    of_all = pack([name, b""])[: -len(pack(b""))]
+    assert map_label(of_all + pack(b"key")) == map_label(of_all) == f"{name!r:.100}"
+    assert map_label(b"\xc1") == "b'\\xc1'", "what is no map's is shown as it is"
