@@ -70,9 +70,13 @@ class MemoryFaults:
 
     def _have(self, process: Process, memory_bytes: int) -> None:
         process.memory_bytes = memory_bytes
+        self._tell(process)
+
+    def _tell(self, process: Process) -> None:
+        """Let a process know what it has by now."""
         budget = self._budget_of(process)
         if budget is not None:
-            budget.budget_bytes = memory_bytes // DEFAULT_SHARE
+            budget.budget_bytes = process.memory_bytes // DEFAULT_SHARE
         elif process.is_up:
             # It starts, with what it had a moment ago, and has no budget yet.
-            self._world.after(_SOON_S, self._have, process, memory_bytes)
+            self._world.after(_SOON_S, self._tell, process)

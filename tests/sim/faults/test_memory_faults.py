@@ -80,6 +80,25 @@ def test_a_node_that_restarts_has_as_little_until_the_fault_ends() -> None:
         world.run(main(world), limit_s=60)
 
 
+def test_a_node_that_starts_while_faults_end_has_what_the_last_one_left() -> None:
+    async def main(world: World) -> None:
+        await world.cluster(3, config=SETTINGS)
+        await world.until(lambda: budget_of(world, "node-1").usage.total > 0, timeout_s=5)
+        whole = budget_of(world, "node-1").budget_bytes
+        systems: dict[str, object] = {"node-1": world.processes["node-1"].value}
+        faults = MemoryFaults(world, systems)
+        first, second = faults.shrink(["node-1"], 150), faults.shrink(["node-1"], 200)
+        system = systems.pop("node-1")
+        second.heal()
+        systems["node-1"] = system
+        first.heal()
+        await asyncio.sleep(0.2)
+        assert budget_of(world, "node-1").budget_bytes == whole
+
+    with World(3) as world:
+        world.run(main(world), limit_s=60)
+
+
 def is_open(world: World) -> bool:
     budgets = [budget_of(world, name) for name in world.node_names]
     return not any(budget.is_full or budget.full_peers for budget in budgets)
