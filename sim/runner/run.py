@@ -269,7 +269,8 @@ class Execution:
     async def _probe(self) -> None:
         client = self._world.processes[self._clients[0]]
         value: Any = client.value
-        within_s = self._longest_ttl_s + 10.0
+        # A leadership that is lost or moved meanwhile gives every session its time anew, also that of a dead client.
+        within_s = 2 * self._longest_ttl_s + 10.0
         await client.run(probe(self._recorder, client, value, within_s))
         if any(fault.kind == "memory" for fault in self._plan.faults):
             await client.run(probe_growth(self._recorder, client, value, self._settings.slots))
