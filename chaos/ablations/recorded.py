@@ -143,7 +143,7 @@ RECORDED_BUGS = (
     bug_in("tail-not-fetched", "everybody's tail", JOURNAL, Recorder, "_fetch", _nothing_to_fetch),
     bug_in("stale-writer-accepted", "one writer of a number", JOURNAL, InMemoryJournal, "persist", _takes_any_number),
     bug_in("life-not-told", "one life at a time", JOURNAL, JournaledPort, "_told", _untold),
-    bug_in("life-told-twice", "one beginning of a life", JOURNAL, JournaledPort, "_told", _read_afterwards),
+    bug_in("life-told-twice", "one beginning of a life", JOURNAL, JournaledPort, "_told", _read_afterwards, True),
     bug_in("restored-twice", "restored once", JOURNAL, SlotRecords, "_restore", _any_step),
     bug_in("half-restored-seen", "restored before it is seen", JOURNAL, SlotRecords, "query", _seen_half, is_hard=True),
     bug_in("tail-not-in-snapshot", "snapshot of records", JOURNAL, RecordStructure, "freeze", _without_tail),

@@ -28,6 +28,7 @@ from casty.actor.ref import ActorRef
 from casty.actor.spawnable import event_stream_actor
 from casty.actor.system import ActorSystem
 from casty.config import Settings
+from casty.errors import AskFailed
 from tests.unit.actor.probes import Recorder, listen, started
 
 pytestmark = pytest.mark.asyncio
@@ -477,7 +478,7 @@ async def test_after_shutdown_nothing_runs_and_spawn_refuses() -> None:
     asking = asyncio.ensure_future(system.ask(ref, Get))
     await asyncio.sleep(0)
     await system.shutdown()
-    with pytest.raises(RuntimeError, match="shut down"):
+    with pytest.raises(AskFailed, match="shut down"):
         await asking
     with pytest.raises(RuntimeError, match="stopping"):
         system.spawn(Behaviors.ignore(), "y")

@@ -37,7 +37,7 @@ class Registry:
             self.failures -= 1
             raise Unavailable("no leader")
         row: Any = unpack(entry)
-        _, node_id, _, _, _, changes = row
+        _, node_id, _, _, number, changes = row
         key = changes[-1][0]
         for _, uri, is_on in changes:
             if is_on:
@@ -47,7 +47,13 @@ class Registry:
         topology = self.world.topology
         assert topology is not None
         services = {key: tuple(self.rows.items())} if self.rows else {}
-        self.world.topology = replace(topology, services=services, version=topology.version + 1)
+        members = {
+            member.node_id: member._replace(offered=number) if member.node_id == node_id else member
+            for member in topology.members.values()
+        }
+        self.world.topology = replace(
+            topology, services=services, members=members, version=topology.version + 1
+        )
         for receptionist in self.receptionists:
             receptionist.on_topology(self.world.topology)
         return [0, [], len(self.rows), 0]
