@@ -148,7 +148,8 @@ class QueueItems:
             if not command or command[0] not in _WORDS or answer[0] != OK:
                 continue
             row = _row(name, was, command, answer)
-            self.rows += [one for one in moved if one.args[0] == row.answer]
+            # What is handed on was free in between, wherever it is in the end.
+            self.rows += [one._replace(args=(row.answer, FREE)) for one in moved if one.args[0] == row.answer]
             moved = [one for one in moved if one.args[0] != row.answer]
             self.rows.append(row)
             if key in withdrawn and type(row.answer) is bytes:

@@ -261,6 +261,17 @@ def test_what_goes_around_requests_that_one_entry_withdraws_is_free_again(operat
     assert slot.found == []
 
 
+def test_what_died_on_its_way_among_the_withdrawn_was_free_in_between() -> None:
+    slot = Slot()
+    reserving = (RESERVE, 3_000, True, None, 2)
+    first, second = slot.do(1, *reserving), slot.do(1, *reserving)
+    slot.do(2, ENQUEUE, b"a")
+    slot.apply([ABANDON, 1, second + 1, [[first, QUEUE, b"q"], [second, QUEUE, b"q"]]])
+    rows = [(row.word, row.args) for row in slot.items.rows]
+    assert rows == [("moved", (b"a", "free")), ("reserve", ()), ("moved", (b"a", "dead"))]
+    assert slot.found == []
+
+
 def test_what_was_given_to_a_request_is_not_there_any_more() -> None:
     slot = Slot()
     waiting = slot.do(1, GET, None, None)
