@@ -147,16 +147,23 @@ def fill(holders: Holders, candidates: Sequence[str], size: Size) -> tuple[str, 
     if newcomers and len(replicas) > before and len(replicas) % 2 == 0:
         replicas.remove(newcomers[-1])
     elif len(replicas) > reached and len(replicas) % 2 == 0 and any(node not in replicas for node in late):
-        replicas.remove(_last_to_go_there(replicas, holders))
+        _make_odd(replicas, late, holders)
     if not replicas:
         replicas = [*holders.waiting, *holders.ending]
     return tuple(sorted(replicas))
 
 
-def _last_to_go_there(replicas: Sequence[str], holders: Holders) -> str:
-    """Return who of a group that is not to become larger after all gives its place up: one that is down comes first."""
+def _make_odd(replicas: list[str], late: Sequence[str], holders: Holders) -> None:
+    """Take a place from a group that is not to become larger after all: of one that is down before one that comes.
+
+    Where all of them are up and vote, who is late keeps its place.
+    """
     spare = [*holders.coming, *(node for node in holders.waiting if node not in holders.coming)]
-    return [node for node in spare if node in replicas][-1]
+    found = [node for node in spare if node in replicas]
+    if found:
+        replicas.remove(found[-1])
+    else:
+        replicas.append(next(node for node in late if node not in replicas))
 
 
 def zone_of(node: str, traits: TraitsOf) -> tuple[bool, str]:

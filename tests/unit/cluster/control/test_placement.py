@@ -204,3 +204,9 @@ def test_slots_that_are_full_are_not_ranked_again(monkeypatch: pytest.MonkeyPatc
         place(slot, Holders(target), nodes, sized(3), load) for slot, target in enumerate(targets)
     ] == targets
     assert spread_leaders(targets, preferred) == preferred
+
+
+def test_who_died_on_its_way_keeps_its_place_where_all_others_vote_and_are_two() -> None:
+    """There is nobody else to give a place up, and a group of two would tolerate less than one of three."""
+    holders = Holders(("a", "b"), ("c",), coming=("c",), reached=2)
+    assert fill(holders, [], Size(3, 3)) == ("a", "b", "c")
