@@ -20,6 +20,7 @@ from sim.checks.history.check import check_history
 from sim.plans.generate import ACTOR_KINDS, SCENARIO_KINDS, expand
 from sim.plans.plan import Plan
 from sim.workloads.operations import perform
+from sim.workloads.patience import Patience
 from sim.workloads.probes import probe
 from sim.workloads.recorder import OperationContext, RunRecorder
 
@@ -121,7 +122,7 @@ class _Run:
                 ]
                 await self._work({client.name: client for client in clients})
                 prober = await self._client(stack, "prober")
-                await probe(self._recorder, cast("Process", prober), prober.client, PROBE_S)
+                await probe(self._recorder, cast("Process", prober), prober.client, Patience(1, PROBE_S, 0.0))
         finally:
             await self._cluster.stop()
         self._check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from casty.cluster.slots.leader import SlotLeader
+from casty.cluster.slots.lifetimes import Heard
 from casty.cluster.slots.machine import SlotMachine
 from casty.distributed.machines.base import LOCK, Decision
 from casty.distributed.machines.wait_queue import LineStructure, WaitQueue
@@ -107,6 +108,19 @@ def _newest_first(right: Any) -> Any:
     return hear
 
 
+def _half_as_old(right: Any) -> Any:
+    """A session ends when it was silent for twice its time to live."""
+
+    def overdue(heard: Any, now_ns: int) -> Any:
+        for ttl_ns, table in list(heard._tables.items()):
+            late_ns = now_ns - ttl_ns
+            while table and late_ns - next(iter(table.values())) > ttl_ns:
+                yield next(iter(table))
+
+    del right
+    return overdue
+
+
 HOLDS = (
     bug_in("token-drawn-again", "fencing", "lock", SlotMachine, "_keep", _reuses_tokens),
     Planted("ghosts-forgotten", "destroy", "lock", WaitQueue, "kept", _forgets_revocations, True),
@@ -117,5 +131,6 @@ HOLDS = (
     bug_in("stale-waits", "dedup", "lock", LineStructure, "_settled", _keeps_waits, True),
     bug_in("one-never-expires", "expiry", "lock", SlotLeader, "due", _loses_one),
     Planted("inherited-never-expire", "expiry", "lock", SlotLeader, "_learn", _never_learns),
+    bug_in("expires-late", "expiry", "lock", Heard, "overdue", _half_as_old, True),
     bug_in("newest-first", "expiry", "lock", SlotLeader, "_hear", _newest_first),
 )

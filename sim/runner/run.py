@@ -43,6 +43,7 @@ from ..workloads.entities import host_odd
 from ..workloads.journals import Journals
 from ..workloads.ledgers import LEDGER_IDS, Ledgers, Options
 from ..workloads.operations import perform
+from ..workloads.patience import Patience
 from ..workloads.population import Population
 from ..workloads.probes import look_at_everything, probe, probe_from_member, probe_growth
 from ..workloads.quiescence import Rest
@@ -269,9 +270,10 @@ class Execution:
     async def _probe(self) -> None:
         client = self._world.processes[self._clients[0]]
         value: Any = client.value
-        # A leadership that is lost or moved meanwhile gives every session its time anew, also that of a dead client.
-        within_s = 2 * self._longest_ttl_s + 10.0
-        await client.run(probe(self._recorder, client, value, within_s))
+        within_s = self._longest_ttl_s + 10.0
+        patience = Patience(self._settings.slots, within_s, self._longest_ttl_s)
+        patience.follow(self._world.trace)
+        await client.run(probe(self._recorder, client, value, patience))
         if any(fault.kind == "memory" for fault in self._plan.faults):
             await client.run(probe_growth(self._recorder, client, value, self._settings.slots))
         if self._has_actors:

@@ -19,6 +19,7 @@ from ..checks.violation import Violation
 from ..history import Value
 from ..plans.plan import PlannedOperation
 from .operations import perform
+from .patience import Patience
 from .recorder import OperationContext, RunRecorder
 from .values import numbers_of
 
@@ -37,17 +38,16 @@ _GRANTED, _ENDS_WELL, _SERVES_AGAIN = 27, 46, 54
 _OF_ONE = ("lock.acquire", "rw_lock.acquire", "election.acquire")
 
 
-async def probe(recorder: RunRecorder, process: Process, client: ClusterClient, within_s: float) -> None:
-    """Use everything once more, from one client; what does not work within so long is a violation (27, 46)."""
-    end_ns = recorder.world.now_ns + round(within_s * 1e9)
-    await _until_nobody_waits(recorder, client, end_ns)
+async def probe(recorder: RunRecorder, process: Process, client: ClusterClient, patience: Patience) -> None:
+    """Use everything once more, from one client; what does not work in time is a violation (27, 46)."""
+    await _until_nobody_waits(recorder, client, patience)
     for structure in _PROBED:
         entities = recorder.history.by_entity(structure)
         for entity in sorted(entities):
             first = next(iter(entities[entity]))
             is_resized = any(one.kind == "semaphore.resize" for one in entities[entity])
             args = {**first.args, "resized": is_resized}
-            await _probe_one(recorder, process, client, structure, entity, args, within_s)
+            await _probe_one(recorder, process, client, structure, entity, args, patience)
 
 
 async def probe_from_member(
@@ -117,15 +117,36 @@ def _one_of_each_slot(slots: int, structure: str = "counter", structure_kind: in
             yield name
 
 
-async def _until_nobody_waits(recorder: RunRecorder, client: ClusterClient, end_ns: int) -> None:
+async def _until_nobody_waits(recorder: RunRecorder, client: ClusterClient, patience: Patience) -> None:
     """A party that died waits on until its session ends; only then a barrier can be probed."""
-    port = client.structures
+    began_ns = recorder.world.now_ns
     for entity in sorted(recorder.history.by_entity("barrier")):
-        while recorder.world.now_ns < end_ns:
-            reply = await port.read(BARRIER, entity.encode(), [WAITING], timeout_s=_PROBE_TIMEOUT_MS / 1000)
-            if reply[1] == 0:
-                break
-            await asyncio.sleep(_LOOK_S)
+        await _until_none(recorder, client, patience, "barrier", entity, began_ns)
+
+
+async def _until_none(
+    recorder: RunRecorder,
+    client: ClusterClient,
+    patience: Patience,
+    structure: str,
+    entity: str,
+    began_ns: int,
+) -> None:
+    """Wait until nobody waits for a barrier, or has reserved an item of a queue; too long is a violation."""
+    world = recorder.world
+    kind, query = (BARRIER, WAITING) if structure == "barrier" else (QUEUE, RESERVED)
+    while world.now_ns < began_ns + patience.most_ns:
+        asked_ns = world.now_ns
+        reply = await client.structures.read(
+            kind, entity.encode(), [query], timeout_s=_PROBE_TIMEOUT_MS / 1000
+        )
+        if reply[1] == 0:
+            break
+        if patience.is_late(structure, entity, began_ns, asked_ns):
+            text = f"{reply[1]} of dead clients are there {(asked_ns - began_ns) / 1e9:.1f} s later"
+            recorder.violations.append(Violation(_ENDS_WELL, f"{structure} {entity}", text))
+            break
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _probe_one(
@@ -135,20 +156,21 @@ async def _probe_one(
     structure: str,
     entity: str,
     args: Mapping[str, Value],
-    within_s: float,
+    patience: Patience,
 ) -> None:
     before = len(recorder.history)
     if structure == "queue":
-        await _drain(recorder, process, client, entity, recorder.world.now_ns + round(within_s * 1e9))
+        await _drain(recorder, process, client, entity, patience)
     else:
-        for planned in _plans(structure, entity, process.name, args, round(within_s * 1000)):
+        for planned in _plans(structure, entity, process.name, args, patience.most_ns // 1_000_000):
             await perform(
                 OperationContext(recorder, process, recorder.journals.distributed(process, client), planned)
             )
     for operation in list(recorder.history)[before:]:
-        if not recorder.is_well(operation):
+        is_late = patience.is_late(structure, entity, operation.call_ns, operation.end_ns)
+        if is_late or not recorder.is_well(operation):
             number = _GRANTED if operation.kind in _OF_ONE else _ENDS_WELL
-            text = f"probe {operation}"
+            text = f"probe {operation}{', late' if is_late else ''}"
             recorder.violations.append(Violation(number, f"{structure} {entity}", text, (operation.number,)))
             return
 
@@ -180,24 +202,13 @@ def _plans(
     return [PlannedOperation(0, client, kind, entity, own) for kind, own in probes[structure]]
 
 
-async def _until_nobody_reserves(
-    recorder: RunRecorder, client: ClusterClient, entity: str, end_ns: int
-) -> None:
-    """What somebody reserved or took who is gone comes back with the end of its session, or with its visibility."""
-    port = client.structures
-    while recorder.world.now_ns < end_ns:
-        reply = await port.read(QUEUE, entity.encode(), [RESERVED], timeout_s=_PROBE_TIMEOUT_MS / 1000)
-        if reply[1] == 0:
-            return
-        await asyncio.sleep(_LOOK_S)
-
-
 async def _drain(
-    recorder: RunRecorder, process: Process, client: ClusterClient, entity: str, end_ns: int
+    recorder: RunRecorder, process: Process, client: ClusterClient, entity: str, patience: Patience
 ) -> None:
+    """What somebody reserved who is gone comes back with the end of its session, or with its visibility."""
     d = recorder.journals.distributed(process, client)
     items = numbers_of(d, entity, _PROBE_TIMEOUT_MS / 1000)
-    await _until_nobody_reserves(recorder, client, entity, end_ns)
+    await _until_none(recorder, client, patience, "queue", entity, recorder.world.now_ns)
     context = OperationContext(
         recorder, process, d, PlannedOperation(0, process.name, "queue.dequeue", entity)
     )
