@@ -74,9 +74,9 @@ def overdue(call: Call, answers: str | None) -> CastyError:
 def left_alone(call: Call) -> CastyError:
     """Return what a call ends with whose client or system is left: in doubt it may have been applied."""
     where = "the client or system was left while the call was under way"
-    # What waits in line ends with the session; so does a grant that comes now, and a hold that was to be released.
-    is_about_hold = call.entity[0] in HOLDING_KINDS and (call.is_waiting or call.only_in is not None)
-    is_harmless = is_about_hold or (call.is_queued and call.entity[0] != QUEUE)
+    # What waits in line ends with the session; so does a grant that comes now.
+    is_asking = call.is_waiting and call.entity[0] in HOLDING_KINDS
+    is_harmless = is_asking or (call.is_queued and call.entity[0] != QUEUE)
     if call.may_be_applied and not is_harmless:
         return OutcomeUnknown(f"{call}: {where}; it was applied once or never")
     return NotStarted(f"{call}: {where}; it was not applied")

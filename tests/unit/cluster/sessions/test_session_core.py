@@ -232,6 +232,7 @@ def test_a_row_of_a_passed_on_keep_alive_has_seven_parts() -> None:
     [
         (LOCK, [ACQUIRE], True, NotStarted),
         (SEMAPHORE, [SEMAPHORE_ACQUIRE, 3, 1], True, NotStarted),
+        (LOCK, [RELEASE, 1], False, OutcomeUnknown),
         (LOCK, [DESTROY], False, OutcomeUnknown),
         (SEMAPHORE, [RESIZE, 3, 5], False, OutcomeUnknown),
     ],
