@@ -249,7 +249,7 @@ class QueueItems:
             key, data = taken.pop(number)
             if number in acked or (key not in withdrawn and number != put_back):
                 self._report(39, f"queue {name!r}: item {number} is there again, and {key} had taken it")
-            self._moved.append(Row(name, MOVED, (data, _place(now, number)), None))
+            self._moved.append(Row(name, MOVED, (data, _place_of(now, data)), None))
         for number, key in handed.items():
             if number not in now.items:
                 taken[number] = key, answers[key][1]
@@ -304,7 +304,7 @@ class QueueItems:
             if place == FREE and before == DEAD:
                 self._report(38, f"queue {name!r}: item {number} was dead, and is free as if it had not been")
             if before == RESERVED and (moved_on or place in (FREE, DEAD) or number in handed):
-                self._moved.append(Row(name, MOVED, (data, _place(now, number)), None))
+                self._moved.append(Row(name, MOVED, (data, _place_of(now, data)), None))
 
     def _check_order(self, name: bytes, same: Seen, now: Seen, handed: dict[int, Key]) -> None:
         """Whoever gets an item gets the first that is free: nothing before it was free all the time (37)."""
@@ -334,13 +334,8 @@ def _places(state: Any) -> Iterator[tuple[int, str, bytes, int, Key | None]]:
         yield held.number, RESERVED, held.data, held.deliveries, key
 
 
-def _place(now: Seen, number: int) -> str:
-    """Where an item went that came back: on from there it may be somebody's already."""
-    return DEAD if number in now.items and now.items[number][0] == DEAD else FREE
-
-
 def _place_of(now: Seen | None, data: bytes) -> str:
-    """Where bytes are that were handed out and given back by one entry."""
+    """Where an item went that came back, by its bytes: on from there it may be somebody's already."""
     rows = () if now is None else now.items.values()
     return DEAD if any(row[:2] == (DEAD, data) for row in rows) else FREE
 

@@ -30,7 +30,7 @@ from tests.unit.cluster.sessions.small_slot import SmallSlot
 INDEX = st.integers(0, 1_000)
 TIMEOUTS_S = (None, 0.5, 3.0, 20.0)
 QUIET_ROUNDS = 400
-ROUNDS_OF_A_CALL = 40
+ROUNDS_OF_A_WAITER = 40
 
 
 class SessionCoreModel(RuleBasedStateMachine):
@@ -241,7 +241,8 @@ class SessionCoreModel(RuleBasedStateMachine):
             self.link_goes_up_or_down(node_id)
         self.leader_moves("a", is_told=True)
         # Who waits hears of a grant with a keep-alive, and gives it back: one after the other.
-        for _ in range(QUIET_ROUNDS + ROUNDS_OF_A_CALL * len(self.calls)):
+        waiting = sum(call.is_waiting for call in self.bench.core.table.calls.values())
+        for _ in range(QUIET_ROUNDS + ROUNDS_OF_A_WAITER * waiting):
             self._deliver_all()
             for held in list(self.holds):
                 self.release(list(self.holds).index(held))
