@@ -74,6 +74,21 @@ def _told_late(_machine: Any, _slot: int, _row: Any) -> None:
     """A group that had grown becomes smaller when that was told late."""
 
 
+def _within_its_target(right: Any) -> Any:
+    """A group that had grown becomes smaller when its target names somebody new."""
+
+    def reached(machine: Any, slot: int, row: Any) -> None:
+        if all(node_id in row.held for node_id in row.target):
+            right(machine, slot, row)
+
+    return reached
+
+
+def _known(told: Any, row: Any) -> bool:
+    """That a configuration was committed is told nobody who knew of it before."""
+    return bool(told.node_ids == row.held)
+
+
 def _when_down(right: Any) -> Any:
     """Who leaves and is down has no place any more, whatever it has."""
 
@@ -168,7 +183,7 @@ ELASTIC = (
         Planted(
             "waits-for-the-dead", "places follow members", "membership", placement, "fill", _for_the_dead, True
         ),
-        "tests/sim/test_scenarios.py::test_what_once_failed_holds[grown-for-one-that-died]",
+        f"{_UNIT}::test_a_group_that_was_to_grow_does_not_wait_for_one_that_is_down",
     ),
     shown(
         Planted(
@@ -176,6 +191,20 @@ ELASTIC = (
             _told_late, True,
         ),
         f"{_UNIT}::test_a_group_that_had_grown_stays_so_when_that_was_told_late",
+    ),
+    shown(
+        bug_in(
+            "taken-back-by-a-newcomer", "a crash shrinks no group", "membership", ControlMachine, "_reached",
+            _within_its_target, True,
+        ),
+        f"{_UNIT}::test_a_group_that_had_grown_stays_so_also_when_others_were_to_take_its_places",
+    ),
+    shown(
+        Planted(
+            "shrunk-before-committed", "a crash shrinks no group", "membership", duties, "_is_recorded", _known, True
+        ),
+        "tests/unit/cluster/node/test_duties.py"
+        "::test_no_group_becomes_smaller_before_it_is_recorded_how_large_it_is",
     ),
     shown(
         Planted(

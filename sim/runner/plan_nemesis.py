@@ -44,7 +44,10 @@ _RUN_S = 0.001
 
 
 def is_whole(checks: StepChecks, nodes: Sequence[str]) -> bool:
-    """Whether all nodes serve and every group is led by, and consists of, living processes only."""
+    """Whether all nodes serve and every group is led by, and consists of, living processes only.
+
+    A cluster of one node whose disk is full has no replica left, and so no group of which anything could be wrong.
+    """
     live = checks.live()
     if len(live) < len(nodes) or any(
         process.is_paused or missing_of(checks.systems[process.name]) for process, _ in live
@@ -67,7 +70,8 @@ def is_whole(checks: StepChecks, nodes: Sequence[str]) -> bool:
             ):  # members without a vote learn in group 0
                 return False
             voters[key] = membership.voters
-    return all(
+    is_complete = {number for number, _ in voters}.issuperset(checks.groups)
+    return is_complete and all(
         known is not None and all((number, voter) in present for voter in known)
         for (number, _), known in voters.items()
     )

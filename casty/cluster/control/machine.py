@@ -43,7 +43,14 @@ from casty.cluster.control.placement import (
     place,
     replica_counts,
 )
-from casty.cluster.control.rows import MemberRow, SlotRow, may_become, member_of, slot_row_of
+from casty.cluster.control.rows import (
+    MemberRow,
+    SlotRow,
+    is_committed,
+    may_become,
+    member_of,
+    slot_row_of,
+)
 from casty.cluster.control.schema import (
     FORGET,
     FOUND,
@@ -380,19 +387,18 @@ class ControlMachine:
         if row is not None and row.epoch == epoch and (term, step) > row.held_at:
             row = replace(row, held=tuple(sorted(dict.fromkeys(node_ids))), held_at=(term, step))
             self.slots[slot] = row
-            if step % 2:
+            if is_committed(step):
                 self._reached(slot, row)
 
     def _reached(self, slot: int, row: SlotRow) -> None:
-        """A group was larger already when its target was taken back, as its report came late: it stays so."""
+        """A group was larger already when its target was taken back, as its report came late: it stays so.
+
+        Also where the target names others by now: they come in its places, as those of whom somebody is down.
+        """
         most = self.size_of(row.role, ()).most
         members = [self.members.get(node_id) for node_id in row.held]
         is_grown = len(row.target) < len(row.held) <= most and len(row.held) % 2 == 1
-        if (
-            is_grown
-            and all(node_id in row.held for node_id in row.target)
-            and all(one is not None and one.is_counted and one.may_have(row.role) for one in members)
-        ):
+        if is_grown and all(one is not None and one.is_counted and one.may_have(row.role) for one in members):
             self.version += 1
             self._retarget([row.held if at == slot else other.target for at, other in enumerate(self.slots)])
 

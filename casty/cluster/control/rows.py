@@ -8,7 +8,7 @@ from typing import Any
 from casty.address import peer_key, replica_id_of, start_of
 from casty.traits import Traits
 
-__all__ = ["MAX_FORMER", "MemberRow", "SlotRow", "may_become", "member_of", "slot_row_of"]
+__all__ = ["MAX_FORMER", "MemberRow", "SlotRow", "is_committed", "may_become", "member_of", "slot_row_of"]
 
 NO_TRAITS = Traits()
 
@@ -131,6 +131,11 @@ def slot_row_of(row: Any) -> SlotRow:
     """Return the row of a slot as it was before it was dumped."""
     epoch, first, target, preferred, held, held_at, role = row
     return SlotRow(epoch, tuple(first), tuple(target), preferred, tuple(held), tuple(held_at), role)
+
+
+def is_committed(step: int) -> bool:
+    """Whether what a slot's leader told at a step of its was committed by then."""
+    return step % 2 == 1
 
 
 def member_of(row: Any) -> MemberRow:

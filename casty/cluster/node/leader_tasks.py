@@ -12,6 +12,7 @@ from casty.address import node_id_of, process_of
 from casty.cluster.control import upkeep
 from casty.cluster.control.machine import HELD, SILENT, STATUS, ControlMachine, MemberRow, SlotRow
 from casty.cluster.control.replica import CONTROL, heard_ns
+from casty.cluster.control.rows import is_committed
 from casty.cluster.multiraft.host import Group, Host
 from casty.cluster.multiraft.numbers import slot_of
 from casty.cluster.node.course import Told, course_to, step_of, told_by, voting
@@ -318,7 +319,7 @@ class SlotDuties:
         if step_of(group.core) <= row.held_at:
             return
         slot, told = slot_of(group.number), told_by(group.core)
-        if told.node_ids == row.held:
+        if _is_recorded(told, row):
             return
         if now_ns - self._reported_ns.get(slot, NEVER_NS) > ASK_AGAIN_NS or self._reported[slot] != told:
             self._reported_ns[slot], self._reported[slot] = now_ns, told
@@ -413,8 +414,18 @@ def _is_untold(group: Group, row: SlotRow, target: tuple[str, ...]) -> bool:
     return (
         len(target) < len(_membership(group).voters)
         and step_of(group.core) > row.held_at
-        and told_by(group.core).node_ids != row.held
+        and not _is_recorded(told_by(group.core), row)
     )
+
+
+def _is_recorded(told: Told, row: SlotRow) -> bool:
+    """Whether who votes is on record; of a group that is to become smaller also that it is committed.
+
+    A target that was taken back before is put right by what is committed alone: what is not may be given up.
+    """
+    if told.node_ids != row.held:
+        return False
+    return len(row.target) >= len(row.held) or is_committed(row.held_at[1]) or not is_committed(told.step)
 
 
 def _membership(group: Group) -> Membership:

@@ -168,12 +168,12 @@ def _is_had(item: bytes, later: Sequence[Committed]) -> bool:
 
 
 def hidden(one: Committed, at: int) -> Operation:
-    """Return what nobody asked for as an operation that took no time."""
+    """Return what nobody asked for as an operation. It overlaps with all that was called or ended at its instant."""
     word, data, place = one.command
     args = {"value": _value(data), "place": place}
-    operation = Operation(-1 - at, "slot", f"queue.{word}", "", args, one.t_ns)
+    operation = Operation(-1 - at, "slot", f"queue.{word}", "", args, one.t_ns - 1)
     operation.outcome = UNKNOWN if word == REVIVED else OK_OUTCOME
-    operation.return_ns = one.t_ns
+    operation.return_ns = one.t_ns + _INSTANT_NS
     return operation
 
 

@@ -244,10 +244,13 @@ def _wrong_leader(
 ) -> str | None:
     """Say why the leader of the term that was told cannot have led at any time while that was asked."""
     if told.value == 0:
-        # Whoever led what was destroyed does not know yet, and leads no more all the same.
+        # Whoever led what was destroyed may not know yet, and may have been granted it before without having heard.
         last_ns = max([one.end_ns for one in destroyed if one.call_ns < told.end_ns], default=-1)
+        later = {hold.number for hold in holds if hold.call_ns > last_ns}
         throughout = [
-            number for start, end, _, number in sure if last_ns < start < told.call_ns and end > told.end_ns
+            number
+            for start, end, _, number in sure
+            if number in later and start < told.call_ns and end > told.end_ns
         ]
         return f"told that nobody leads while #{throughout[0]} led all the time" if throughout else None
     for hold in holds:

@@ -95,6 +95,8 @@ class StepChecks:
         """Who runs what never has replicas, as clients do."""
         self.first: Violation | None = None
         self.logs = Logs(self._committed, self._led, self._inherits, self._changes)
+        self.groups = range(settings.slots + 1)
+        """The numbers of all groups of a cluster: the control group's, and one for each slot."""
         self._limits = limits_of(settings)
         self._lifetimes = lifetimes_of(settings)
         self.slots = self._fresh_slots()

@@ -195,7 +195,10 @@ class Logs:
         elif known != core.id:
             _broken(10, core, key, f"in term {core.term} both {known} and {core.id} lead")
         membership = core.membership
-        if known is None and membership is not None and not membership.has_voter(core.id):
+        # Its newest configuration may be one that only it holds, and that it has to finish; a start forgets what is
+        # committed, so this may then be the configuration of the founding.
+        voting = (membership, core.committed_membership)
+        if known is None and not any(one is not None and one.has_voter(core.id) for one in voting):
             _broken(17, core, key, f"leads in term {core.term} without a vote in {membership}")
         if known is None:
             self._check_votes(core, key)

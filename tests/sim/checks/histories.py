@@ -26,10 +26,11 @@ COUNTED = ("counter.add", "counter.subtract", "counter.get", "counter.reset")
 
 
 class Script:
-    """A history of one entity; times are small integers."""
+    """A history of one entity; times are small integers, of nanoseconds where not of something longer."""
 
-    def __init__(self, entity: str) -> None:
+    def __init__(self, entity: str, unit_ns: int = 1) -> None:
         self._entity = entity
+        self._unit_ns = unit_ns
         self.history = History()
 
     @property
@@ -39,7 +40,7 @@ class Script:
 
     def _call(self, call: int, kind: str, args: Mapping[str, Value]) -> Operation:
         client = f"client-{len(self.history) % 3}"
-        return self.history.call(client, kind, self._entity, args, call)
+        return self.history.call(client, kind, self._entity, args, call * self._unit_ns)
 
     def add(
         self,
@@ -52,8 +53,8 @@ class Script:
     ) -> Operation:
         """An operation that was answered; `until`: a hold that was sure up to then."""
         operation = self._call(call, kind, args)
-        self.history.ok(operation, value, back)
-        operation.until_ns = until
+        self.history.ok(operation, value, back * self._unit_ns)
+        operation.until_ns = None if until is None else until * self._unit_ns
         return operation
 
     def failed(
@@ -61,7 +62,7 @@ class Script:
     ) -> Operation:
         """An operation that was certainly not applied."""
         operation = self._call(call, kind, args)
-        self.history.failed(operation, error, back)
+        self.history.failed(operation, error, back * self._unit_ns)
         return operation
 
     def unknown(self, call: int, kind: str, args: Mapping[str, Value]) -> Operation:

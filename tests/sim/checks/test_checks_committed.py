@@ -158,6 +158,10 @@ def reserved(value: object) -> Row:
     return Row(b"q", "reserve", (), pack(value))
 
 
+US = 1_000_000
+"""Long beside an instant: whatever moves by itself overlaps with all that is of its instant."""
+
+
 def lost_with_its_memory(script: Script) -> CommandLog:
     """Two items came, the second off the record, and both were reserved; then the cluster lost its memory."""
     script.add(0, 5, "queue.enqueue", {"value": 7})
@@ -173,8 +177,8 @@ def lost_with_its_memory(script: Script) -> CommandLog:
         (42, Row(b"q", "nack", (pack(7),), True)), (42, Row(b"q", MOVED, (pack(7), FREE), None)),
         (47, Row(b"q", LOST, (pack(8), FREE), None, CAME)),
     ]  # fmt: skip
-    for t_ns, row in rows:
-        log.take_row(row, t_ns)
+    for at, row in rows:
+        log.take_row(row, at * US)
     return log
 
 
@@ -183,7 +187,7 @@ def lost_with_its_memory(script: Script) -> CommandLog:
 def test_what_came_off_the_record_is_gone_with_the_memory_and_nothing_else_is(
     found: int, is_on_record: bool
 ) -> None:
-    script = Script("q")
+    script = Script("q", US)
     log = lost_with_its_memory(script)
     script.add(50, 55, "queue.size", {}, found)
     log.settle(lambda change: is_on_record and change == CAME)
@@ -197,12 +201,31 @@ def test_what_came_off_the_record_is_gone_with_the_memory_and_nothing_else_is(
 
 @pytest.mark.parametrize("values", [(7, 8), (7,), (8, 7)])
 def test_what_is_lost_is_not_handed_out_afterwards(values: tuple[int, ...]) -> None:
-    script = Script("q")
+    script = Script("q", US)
     log = lost_with_its_memory(script)
     for at, value in enumerate((*values, None)):
         script.add(50 + 10 * at, 55 + 10 * at, "queue.dequeue", {}, value)
-        log.take_row(Row(b"q", "dequeue", (), None if value is None else pack(value)), 52 + 10 * at)
+        log.take_row(Row(b"q", "dequeue", (), None if value is None else pack(value)), (52 + 10 * at) * US)
     assert bool(check_history(script.history, log=log)) is (values != (7,))
+
+
+def test_what_moved_at_the_instant_of_an_answer_may_have_moved_before_it() -> None:
+    script, log = Script("q", US), CommandLog()
+    script.add(0, 1, "queue.enqueue", {"value": 7})
+    script.add(2, 3, "queue.reserve", {}, 7)
+    script.add(4, 5, "queue.dequeue", {}, 7)
+    rows = [
+        (1, enqueued(7)), (3, reserved(7)), (5, Row(b"q", MOVED, (pack(7), FREE), None)), (5, dequeued(7)),
+    ]  # fmt: skip
+    for at, row in rows:
+        log.take_row(row, at * US)
+    order = kept_order(script.operations, log.of("queue", "q")[1])
+    assert order is not None and is_explained_by(order, script.operations, QUEUE_MODEL)
+    assert not linearize(script.operations + log.moved("q"), QUEUE_MODEL, "q")
+    late = script.add(6, 7, "queue.dequeue", {}, None)
+    assert not check_history(script.history, log=log)
+    late.value = 7
+    assert check_history(script.history, log=log)
 
 
 def test_an_item_given_back_by_nobody_has_to_have_moved() -> None:

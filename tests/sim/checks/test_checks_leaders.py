@@ -83,6 +83,21 @@ def test_whoever_led_what_was_destroyed_may_not_know() -> None:
     assert check_election("a", script.operations) == []
 
 
+def test_whoever_was_granted_what_was_destroyed_may_have_heard_of_it_afterwards() -> None:
+    script = Script("a")
+    script.add(4, 12, "election.acquire", {}, 1, 40)
+    script.add(5, 8, "election.destroy", {}, True)
+    told = script.add(15, 17, "election.told", {}, 0)
+    assert check_election("a", script.operations) == []
+    told.call_ns, told.return_ns = 30, 32
+    assert check_election("a", script.operations) == []
+    script = Script("a")
+    script.add(5, 8, "election.destroy", {}, True)
+    term(script, 10, 1, 40)
+    script.add(15, 17, "election.told", {}, 0)
+    assert numbers(check_election("a", script.operations)) == [1]
+
+
 def test_permits_that_were_added_may_be_held() -> None:
     script = Script("a")
     for number in range(3):

@@ -42,6 +42,7 @@ class Replica:
         self.first_index = 1
         self.role = Role.FOLLOWER
         self.membership = membership
+        self.committed_membership = membership
         self.last_index = 0
 
     def write(
@@ -182,6 +183,18 @@ def test_a_leader_without_a_vote(logs: Logs) -> None:
     replica.role = Role.LEADER
     with broken(17):
         replica.write()
+
+
+def test_a_leader_whose_newest_configuration_is_without_it_had_a_vote_before(logs: Logs) -> None:
+    replica = Replica(logs, "d", Membership(("a", "b", "c"), (), ("d",)))
+    replica.committed_membership = Membership(("a", "b", "c", "d"))
+    replica.term = 1
+    for id in "abc":
+        voter = Replica(logs, id)
+        voter.term = 1
+        voter.write(vote="d")
+    replica.role = Role.LEADER
+    replica.write()
 
 
 def test_a_term_or_a_vote_that_goes_back(logs: Logs) -> None:

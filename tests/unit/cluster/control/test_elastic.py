@@ -164,6 +164,18 @@ def test_a_group_that_had_grown_stays_so_when_that_was_told_late() -> None:
     assert len(machine.slots[0].target) == 1, "a leave makes it smaller"
 
 
+def test_a_group_that_had_grown_stays_so_also_when_others_were_to_take_its_places() -> None:
+    machine = growing()
+    join(machine, "d", "d-1")
+    mark(machine, "a", "down")
+    assert {row.target for row in machine.slots} == {("b", "c", "d")} and machine.slots[0].held == ("a",)
+    mark(machine, "d", "down")
+    small = machine.slots[0].target
+    assert len(small) == 1, "who was to come is down"
+    machine.apply(pack([HELD, 0, machine.slots[0].epoch, 1, 7, ["a", "c", "d"]]))
+    assert machine.slots[0].target == ("a", "c", "d")
+
+
 def test_nobody_is_removed_whose_place_nobody_took() -> None:
     machine = founded("a", "b", "c")
     mark(machine, "c", "down")

@@ -59,7 +59,11 @@ class Led:
             lambda slot: self.silence_ns,
             self._told,
         )
-        row = made("Row", (), {"preferred": "b", "epoch": 1, "held": ("a", "b"), "held_at": (0, 0)})()
+        row = made(
+            "Row",
+            (),
+            {"preferred": "b", "epoch": 1, "held": ("a", "b"), "held_at": (0, 0), "target": ("a", "b")},
+        )()
         member = made("Member", (), {"key": "b#1", "replica_id": "b#1"})()
         self.machine = made("Machine", (), {
             "slots": [row], "members": {"b": member}, "slot_voters": lambda self, slot: ("a#1", "b#1"),
@@ -152,7 +156,7 @@ class Many:
         follower = SimpleNamespace(leader="b#1", last_heard_ns=clock.now)
         control = SimpleNamespace(number=0, is_leading=False, core=follower)
         self.duties = SlotDuties(host, clock, failure_detector, Settings(), lambda slot: 0)
-        row = SimpleNamespace(preferred=None, epoch=1, held=("a", "b"), held_at=(0, 0))
+        row = SimpleNamespace(preferred=None, epoch=1, held=("a", "b"), held_at=(0, 0), target=("a", "b"))
         self.machine: Any = SimpleNamespace(
             slots=[row] * slots, members={}, slot_voters=lambda slot: ("a#1", "b#2")
         )
@@ -222,6 +226,11 @@ def test_no_group_becomes_smaller_before_it_is_recorded_how_large_it_is() -> Non
         led.tick(at_s)
     assert led.walked == [] and led.told[0][1][-1] == ["a", "b", "c"]
     (row,) = led.machine.slots
-    row.held, row.held_at = ("a", "b", "c"), (1, 1)
+    row.held, row.held_at = ("a", "b", "c"), (1, 0)
     led.tick(103)
-    assert led.walked == [103]
+    assert led.walked == [], "what was recorded may have been given up, and its target does not count on it"
+    led.tick(104.1)
+    assert led.told[-1] == (0, [HELD, 0, 1, 1, 1, ["a", "b", "c"]])
+    row.held_at = (1, 1)
+    led.tick(105)
+    assert led.walked == [105]
