@@ -472,8 +472,10 @@ class StepChecks:
             )
 
     def _check_topology(self, name: str, event: TopologyChanged) -> None:
-        if event.generation in self._gone:
+        if event.generation in self._gone and name in self._guests:
             return
+        # Where nobody that lives heard of the cluster that is gone, the next one may have its number.
+        self._gone.pop(event.generation, None)
         if event.generation and not self._generation:
             self._generation = event.generation
         if event.generation:
