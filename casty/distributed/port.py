@@ -103,6 +103,10 @@ class Port(Protocol):
         """Generation and id of the cluster that is used now; None while none is known."""
         ...
 
+    def when_left(self, callback: Callable[[], None]) -> None:
+        """Call back when the system or client begins to be left, and at once where it did."""
+        ...
+
     def encode(self, value: object) -> bytes:
         """Return the bytes of a user's value."""
         ...

@@ -21,7 +21,7 @@ class ValuePort:
 
     __slots__ = (
         "_port", "canonical", "command", "decode", "encode", "host_label", "pages", "read", "read_at", "release",
-        "scan", "slot_count", "slot_of", "wait",
+        "scan", "slot_count", "slot_of", "wait", "when_left",
     )  # fmt: skip
 
     def __init__(self, port: Port, codec: ValueCodec) -> None:
@@ -39,6 +39,7 @@ class ValuePort:
         self.slot_count = port.slot_count
         self.slot_of = port.slot_of
         self.read_at = port.read_at
+        self.when_left = port.when_left
 
     @property
     def cluster(self) -> tuple[int, str] | None:

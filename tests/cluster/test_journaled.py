@@ -11,6 +11,7 @@ import pytest
 from casty import ClusterClient, Counter, Dict, Distributed, Queue, Settings
 from casty.distributed.machines.base import RECORD
 from casty.distributed.machines.counter import ADD
+from casty.distributed.recording.waits import LEFT_S
 from casty.errors import JournalError, NotOnRecord, OutcomeUnknown, Unavailable
 from casty.journal.base import PersistedEvent, Snapshot
 from casty.structures import MapState
@@ -303,6 +304,38 @@ def test_a_life_that_went_on_while_another_gateway_restored_it_begins_once(
         assert await (await recorder.user("again")).counter("hits").get() == 11
 
     run(body)
+
+
+@pytest.mark.parametrize("method", ["load_snapshot", "persist"])
+@pytest.mark.parametrize("recovers", [False, True])
+def test_who_waits_for_ever_for_a_journal_is_let_go_when_its_client_is_left(
+    method: str, recovers: bool
+) -> None:
+    """A journal that answers soon is waited for all the same: what was applied is told with its value."""
+
+    async def body(recorder: RunRecorder) -> None:
+        await (await recorder.user("before")).counter("hits").increment(5)
+        is_restored = method == "persist"
+        if not is_restored:
+            await recorder.lose_memory()
+        held = HeldJournal(recorder.journal, method)
+        client = await recorder.client("left")
+        counter = Distributed(client, journal=held).counter("hits", timeout=None)
+        call = asyncio.ensure_future(counter.increment())
+        await held.is_reached.wait()
+        await asyncio.sleep(100)
+        assert not call.done()
+        left_ns = recorder.world.now_ns
+        await client.__aexit__(None, None, None)
+        if recovers and is_restored:
+            held.may_go.set()
+            assert await call == 6
+            return
+        with pytest.raises(NotOnRecord if is_restored else JournalError, match="in time"):
+            await call
+        assert recorder.world.now_ns - left_ns < (LEFT_S + 1) * 1_000_000_000
+
+    run(body, limit_s=400.0)
 
 
 def test_the_state_of_a_cluster_goes_on_record_when_a_journal_comes() -> None:

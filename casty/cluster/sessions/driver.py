@@ -49,8 +49,8 @@ class Driver:
     """
 
     __slots__ = (
-        "_clock", "_closed", "_futures", "_holds", "_is_stepping", "_observe", "_outgoing", "_performers", "_queue",
-        "_routes", "_timers", "core",
+        "_clock", "_closed", "_futures", "_holds", "_is_left", "_is_stepping", "_observe", "_outgoing", "_performers",
+        "_queue", "_routes", "_timers", "_when_left", "core",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +82,9 @@ class Driver:
         """What came while a step was performed: a node answers itself at once."""
         self._is_stepping = False
         self._closed: asyncio.Future[None] | None = None
+        self._is_left = False
+        self._when_left: list[Callable[[], None]] = []
+        """Who is told that this is being left: one for each journal that is used, until it is."""
         self._performers: dict[type, Callable[[Any], None]] = {
             out.Send: self._outgoing.add,
             out.Finish: self._finish,
@@ -239,6 +242,7 @@ class Driver:
         """
         if self.core.is_closed:
             return
+        self._leave()
         try:
             self.step(inputs.EndCalls(BATCH))
             while self.core.table.calls:
@@ -252,6 +256,19 @@ class Driver:
         finally:
             self.abort()
 
+    def when_left(self, callback: Callable[[], None]) -> None:
+        """See `Port.when_left`."""
+        if self._is_left:
+            callback()
+        else:
+            self._when_left.append(callback)
+
+    def _leave(self) -> None:
+        self._is_left = True
+        callbacks, self._when_left = self._when_left, []
+        for callback in callbacks:
+            callback()
+
     async def _next_turn(self) -> None:
         """Let the loop do what else is due."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -263,6 +280,7 @@ class Driver:
 
     def abort(self) -> None:
         """End every call and session here and now; the slots expire the sessions."""
+        self._leave()
         self.step(inputs.EndCalls(len(self.core.table.calls)))
         self.step(inputs.EndSessions(is_told=False))
 

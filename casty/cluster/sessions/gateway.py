@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 from casty.cluster.control.placement import slot_of
@@ -271,6 +271,10 @@ class Gateway:
     def limited(self, max_value_bytes: int, max_window_replies: int) -> None:
         """Keep to the limits that the cluster tells."""
         self._driver.step(inputs.Limited(max_value_bytes, max_window_replies))
+
+    def when_left(self, callback: Callable[[], None]) -> None:
+        """See `Port.when_left`."""
+        self._driver.when_left(callback)
 
     async def close(self) -> None:
         """See `Driver.close`."""

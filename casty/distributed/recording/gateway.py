@@ -49,10 +49,10 @@ from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.machines.wait_queue import release_command
 from casty.distributed.port import Grant, Port, RegionRef
 from casty.distributed.recording.names import IDENTITY, LIFE, entities_of, journal_id, map_prefix
-from casty.distributed.recording.recorder import Journal, Recorder, within
+from casty.distributed.recording.recorder import Journal, Recorder
 from casty.distributed.recording.restoring import History, parts_of
 from casty.distributed.recording.tokens import Cluster, Tokens
-from casty.distributed.recording.waits import end_of, quietly, seen
+from casty.distributed.recording.waits import Waits, end_of, quietly, seen
 from casty.distributed.recording.whole_maps import WayOfMaps, WholeMaps
 from casty.errors import CastyError, JournalConflict, JournalError, NotOnRecord, OutcomeUnknown, Unavailable
 from casty.journal.base import EventJournal, Snapshot
@@ -124,6 +124,7 @@ class JournaledPort:
         self._latest: Port | None = None
         """The gateway's port when it was asked for last; None until then."""
         self._journal = Journal(journal)
+        self._waits = Waits()
         self._identity: bytes | None = None
         self._tokens = Tokens(self._journal)
         self._whole = WholeMaps(WayOfMaps(lambda: self._inner, self.read, self._cluster, self._listed))
@@ -137,7 +138,9 @@ class JournaledPort:
     @property
     def _inner(self) -> Port:
         port: Port = self._gateway.structures
-        self._latest = port
+        if port is not self._latest:
+            self._latest = port
+            port.when_left(self._waits.left)
         return port
 
     @property
@@ -149,6 +152,10 @@ class JournaledPort:
     def cluster(self) -> tuple[int, str] | None:
         """See `Port.cluster`."""
         return self._inner.cluster
+
+    def when_left(self, callback: Callable[[], None]) -> None:
+        """See `Port.when_left`."""
+        self._inner.when_left(callback)
 
     def encode(self, value: object) -> bytes:
         """See `Port.encode`."""
@@ -334,7 +341,9 @@ class JournaledPort:
         mark, life = reply[-2:]
         recorder = self._recorders.get((kind, entity))
         if recorder is None or recorder.life != life:
-            recorder = Recorder(self, self._journal, kind, entity, journal_id(kind, entity), life)
+            recorder = Recorder(
+                self, self._journal, self._waits, kind, entity, journal_id(kind, entity), life
+            )
             self._recorders[(kind, entity)] = recorder
             if len(self._recorders) > MAX_RECORDERS:
                 self._forget_idle()
@@ -400,7 +409,7 @@ class JournaledPort:
         """Return what a piece of work comes to; it ends with the caller's deadline or cancellation."""
         task = asyncio.ensure_future(work)
         try:
-            await within(end_of(task), deadline, _late)
+            await self._waits.within(end_of(task), deadline, _late)
         finally:
             if not task.done():
                 task.cancel()
@@ -424,7 +433,7 @@ class JournaledPort:
             task = self._restoring[key] = asyncio.ensure_future(self._restore(kind, entity))
             task.add_done_callback(lambda _: self._restoring.pop(key))
             task.add_done_callback(seen)
-        await within(end_of(task), deadline, _late)
+        await self._waits.within(end_of(task), deadline, _late)
         try:
             task.result()
         except _NotRestored:

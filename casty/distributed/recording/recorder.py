@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 from casty.checks import shown
 from casty.distributed.handle import Deadline
 from casty.distributed.machines.base import OK, Command, Reply
+from casty.distributed.recording.waits import Waits
 from casty.errors import CastyError, JournalError
 from casty.journal.base import EventJournal, PersistedEvent, Snapshot
 
-__all__ = ["BATCH", "Journal", "Recorder", "Source", "within"]
+__all__ = ["BATCH", "Journal", "Recorder", "Source"]
 
 BATCH = 500
 """How many changes one write to the journal has at most."""
@@ -74,21 +75,6 @@ class Source(Protocol):
         ...
 
 
-async def within(future: asyncio.Future[None], deadline: Deadline, late: Callable[[], Exception]) -> None:
-    """Wait for a future that nobody else waits for until a deadline, and raise what `late` makes then."""
-
-    def end() -> None:
-        if not future.done():
-            future.set_exception(late())
-
-    timer = deadline.call(end)
-    try:
-        await future
-    finally:
-        if timer is not None:
-            timer.cancel()
-
-
 class Recorder:
     """The way of one entity's changes into the journal, in one life of that entity.
 
@@ -101,6 +87,8 @@ class Recorder:
         Where changes that this process did not make come from.
     journal
         Where they go.
+    waits
+        Those of this process.
     kind, entity, entity_id, life
         Whose changes, its id in the journal, and its life.
     """
@@ -114,15 +102,24 @@ class Recorder:
         "_source",
         "_task",
         "_waiting",
+        "_waits",
         "life",
         "recorded",
     )
 
     def __init__(
-        self, source: Source, journal: Journal, kind: int, entity: bytes, entity_id: str, life: bytes
+        self,
+        source: Source,
+        journal: Journal,
+        waits: Waits,
+        kind: int,
+        entity: bytes,
+        entity_id: str,
+        life: bytes,
     ) -> None:
         self._source = source
         self._journal = journal
+        self._waits = waits
         self._kind = kind
         self._entity = entity
         self._entity_id = entity_id
@@ -169,7 +166,7 @@ class Recorder:
         self._waiting.append((number, future))
         if self._task is None:
             self._task = asyncio.ensure_future(self._run())
-        await within(
+        await self._waits.within(
             future, deadline,
             lambda: JournalError(f"{self._entity_id}: the journal did not confirm change {number} in time"),
         )  # fmt: skip

@@ -3,14 +3,61 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+from casty.distributed.handle import Deadline
 from casty.errors import CastyError
 
-__all__ = ["all_of", "end_of", "quietly", "seen"]
+__all__ = ["LEFT_S", "Waits", "all_of", "end_of", "quietly", "seen"]
+
+LEFT_S = 5.0
+"""How long who has no deadline waits for a journal once the client or system is left: a sound one answers by then."""
 
 T = TypeVar("T")
+
+
+class Waits:
+    """Waits for a journal, which is the user's and may never answer; each ends with its deadline.
+
+    Who has none waits for ever, but no longer than `LEFT_S` once the client or system is left: what was called through
+    it is over then.
+    """
+
+    def __init__(self) -> None:
+        self._endless: dict[asyncio.Future[None], Callable[[], None]] = {}
+        """What ends each wait without a deadline; a row goes with its wait."""
+        self._left: Deadline | None = None
+
+    async def within(
+        self, future: asyncio.Future[None], deadline: Deadline, late: Callable[[], Exception]
+    ) -> None:
+        """Wait for a future that nobody else waits for until a deadline, and raise what `late` makes then."""
+
+        def end() -> None:
+            if not future.done():
+                future.set_exception(late())
+
+        timer = deadline.call(end)
+        if timer is None and self._left is not None:
+            timer = self._left.call(end)
+        if timer is None:
+            self._endless[future] = end
+        try:
+            await future
+        finally:
+            self._endless.pop(future, None)
+            if timer is not None:
+                timer.cancel()
+
+    def left(self) -> None:
+        """The client or system is left."""
+        self._left = Deadline(LEFT_S)
+        self._left.call(self._end)
+
+    def _end(self) -> None:
+        for end in list(self._endless.values()):
+            end()
 
 
 def end_of(task: asyncio.Task[Any]) -> asyncio.Future[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from casty.distributed.machines.base import (
@@ -93,6 +94,9 @@ class FakePort:
         self.decode = default_codec().decode
         self.canonical = default_codec().canonical
         slot.ports[session] = self
+
+    def when_left(self, callback: Callable[[], None]) -> None:
+        """It is never left."""
 
     def on_effect(self, effect: Effect) -> None:
         future = self.waiting.get(effect.seq)
