@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from casty.checks import check_seconds, shown
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["SqliteJournal"]
 
 FORMAT = 1
+
+_MAGIC = b"SQLite format 3\0"
+"""How each database file of SQLite begins."""
 """What the file says about its own layout."""
 
 BATCH = 1_000
@@ -238,6 +242,7 @@ class SqliteJournal:
         import sqlite3
 
         if self._connection is None:
+            self._check_file()
             connection = sqlite3.connect(self._path, timeout=self._busy_timeout_s, isolation_level=None)
             try:
                 self._prepare(connection)
@@ -246,6 +251,19 @@ class SqliteJournal:
                 raise
             self._connection = connection
         return self._connection
+
+    def _check_file(self) -> None:
+        """Refuse somebody else's file: SQLite takes one that is shorter than its header for empty."""
+        try:
+            with Path(self._path).open("rb") as file:
+                head = file.read(len(_MAGIC))
+        except OSError:
+            return  # ":memory:", or it is made now; what else is wrong SQLite says
+        if head and head != _MAGIC:
+            raise JournalError(
+                f"journal {self._path}: it cannot be opened: expected a database of SQLite, found a file that is not a "
+                "database; nothing was written"
+            )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -119,12 +119,17 @@ async def test_a_full_disk(tmp_path: Path) -> None:
         assert len(await journal.load("a")) == 2
 
 
-async def test_a_file_that_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"something else" * 1_000, b"a", b"SQLite format 3\n"])
+async def test_a_file_that_is_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "journal.db"
-    path.write_bytes(b"something else" * 1_000)
+    path.write_bytes(content)
     async with SqliteJournal(path) as journal:
         with pytest.raises(JournalError, match=r"cannot be opened.*not a database; nothing was written"):
             await journal.load("a")
+    assert path.read_bytes() == content
+    path.write_bytes(b"")
+    async with SqliteJournal(path) as journal:
+        await journal.persist("a", [1], 0)
     async with SqliteJournal(tmp_path / "no" / "journal.db") as journal:
         with pytest.raises(JournalError, match="cannot be opened"):
             await journal.persist("a", [1], 0)
