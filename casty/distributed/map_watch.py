@@ -100,10 +100,10 @@ class _Slot:
 
     __slots__ = ("cursor", "number", "task", "times_begun")
 
-    def __init__(self, number: int | None) -> None:
+    def __init__(self, number: int | None, times_begun: int = 0) -> None:
         self.number = number
         self.cursor: list[Any] = [b"", 0, NOTHING, b""]
-        self.times_begun = 0
+        self.times_begun = times_begun
         """How often its present state was told from the beginning."""
         self.task: asyncio.Task[Reply] | None = None
 
@@ -123,6 +123,8 @@ class MapWatch(Generic[K, V]):
         self._access = access
         self._prefix = prefix
         self._slots: list[_Slot] = [_Slot(None)] if is_one else []
+        self._is_counted = is_one
+        """Whether `_slots` are those of the cluster: not after a slot began anew, as that may be another cluster's."""
         self._limit_bytes = HELD_BYTES
         self._ready: deque[Callable[[], MapChange[K, V] | MapState[K, V]]] = deque()
         """Events of the answer that was read last."""
@@ -147,10 +149,10 @@ class MapWatch(Generic[K, V]):
         while not self._ready:
             if self._is_closed:
                 raise StopAsyncIteration
-            if not self._slots:
+            if not self._is_counted:
                 count = await self._access.port().slot_count(timeout_s=None)
-                self._slots = [_Slot(number) for number in range(count)]
-                self._limit_bytes = max(LEAST_BYTES, HELD_BYTES // count)
+                self._is_counted = True
+                self._watch_slots(count)
             self._ask()
             await self._next_answer()
         return self._ready.popleft()()
@@ -169,6 +171,19 @@ class MapWatch(Generic[K, V]):
 
     # -- questions
 
+    def _watch_slots(self, count: int) -> None:
+        """Watch so many slots from now on: a new generation of the cluster may have another number of them."""
+        for slot in self._slots[count:]:
+            if slot.task is not None:
+                slot.task.cancel()
+                slot.task = None
+        kept = self._slots[:count]
+        # Of their keys others told something before, unless there were none.
+        more = [_Slot(number, int(bool(kept))) for number in range(len(kept), count)]
+        self._slots = [*kept, *more]
+        self._answered = deque(slot for slot in self._answered if slot.task is not None)
+        self._limit_bytes = max(LEAST_BYTES, HELD_BYTES // count)
+
     def _ask(self) -> None:
         """Ask every slot whose last answer was read; of those whose state is not known yet, some at a time."""
         beginning = sum(slot.task is not None for slot in self._slots if not slot.is_begun)
@@ -186,6 +201,8 @@ class MapWatch(Generic[K, V]):
     def _on_answer(self, slot: _Slot, task: asyncio.Task[Reply]) -> None:
         if not task.cancelled():
             task.exception()  # seen: it is raised where the answer is read
+        if slot.task is not task:
+            return  # there is no such slot any more
         if not self._is_closed:
             self._answered.append(slot)
         if self._wake is not None and not self._wake.done():
@@ -215,6 +232,8 @@ class MapWatch(Generic[K, V]):
             self._ready.append(partial(self._change, entity, data, what))
         if page is not None:
             slot.times_begun += is_reset
+            if is_reset and slot.times_begun > 1 and slot.number is not None:
+                self._is_counted = False
             self._ready.append(partial(self._state, slot.number, page, is_first=slot.times_begun == 1))
 
     def _change(self, entity: bytes, data: bytes | None, what: int) -> MapChange[K, V]:

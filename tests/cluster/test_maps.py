@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from casty.errors import NotStarted, OutcomeUnknown, Unavailable
 from casty.structures import MapChange, MapState, MapWatch
 from examples import rate_limiter
 from sim import World
+from sim.world.clusters import NODE_PORT, _node_setup
 from sim.world.journal import SimJournal
 
 NODES = 3
@@ -331,6 +333,33 @@ def test_a_watch_goes_on_when_its_client_was_cut_off() -> None:
         await asyncio.sleep(25.0)
         await entries.put("k", 77)
         await world.until(lambda: found.values == {"k": 77}, timeout_s=30.0)
+        await end(found)
+
+    run(main)
+
+
+@pytest.mark.parametrize("slots", [1, 5])
+def test_a_watch_of_a_map_goes_on_in_a_generation_with_another_number_of_slots(slots: int) -> None:
+    async def main(world: World) -> None:
+        entries = await begin(world)
+        client = (await world.client()).distributed().map[str, int]("m", timeout=60.0)
+        for number in range(20):
+            await entries.put(f"old {number}", number)
+        found = await mirror(world, client.watch(), SETTINGS.slots)
+        await world.until(lambda: len(found.values) == 20, timeout_s=10.0)
+        names = list(world.node_names)
+        for name in names:
+            world.crash(name)
+            options = {"config": dataclasses.replace(SETTINGS, slots=slots)}
+            world.processes[name].setup = _node_setup([(name, NODE_PORT) for name in names], options)
+        await asyncio.gather(*[world.restart(name) for name in names])
+        stored = {f"new {number}": number for number in range(20)}
+        for key, number in stored.items():
+            await client.put(key, number)
+        await world.until(lambda: found.values == stored, timeout_s=30.0)
+        await client.delete("new 3")
+        await world.until(lambda: "new 3" not in found.values, timeout_s=10.0)
+        assert len(found.watch._slots) == slots
         await end(found)
 
     run(main)
