@@ -69,6 +69,12 @@ def _never_woken(host: Any, shard_type: str, entity_id: str) -> None:
     del host, shard_type, entity_id
 
 
+def _all_that_drain(host: Any, slot: int, hand_over: Any) -> list[Any]:
+    """Whoever is unloaded while a slot is handed over is cancelled with those that were busy before."""
+    del hand_over
+    return [one for one in host._slots.get(slot, {}).values() if one.is_draining]
+
+
 _SINGLETON = (
     "tests/cluster/test_singletons.py::test_it_lives_once_without_being_asked_and_moves_when_its_node_is_gone"
 )
@@ -77,6 +83,19 @@ SUPERVISED = (
     shown(
         Planted("singletons-never-woken", "singletons", "actors", RegionHost, "wake", _never_woken),
         _SINGLETON,
+    ),
+    shown(
+        Planted(
+            "cancelled-while-unloaded",
+            "hand-overs",
+            "entities",
+            RegionHost,
+            "_awaited",
+            _all_that_drain,
+            True,
+        ),
+        "tests/unit/cluster/actors/test_draining.py"
+        "::test_whoever_is_unloaded_meanwhile_is_not_cancelled_for_those_that_were_busy",
     ),
     shown(
         Planted(

@@ -14,6 +14,8 @@ cancelled, with one line in the log, and after it once more they may not act any
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from casty.config import SECOND_NS
 
 __all__ = ["DRAIN_NS", "HAND_OVER_NS", "HandOver"]
@@ -30,15 +32,18 @@ class HandOver:
 
     Attributes
     ----------
+    first
+        What was busy when it began.
     is_closing
         Whether messages from elsewhere wait.
     forces
         How often those that are left were forced in this state.
     """
 
-    __slots__ = ("_since_ns", "_until_ns", "forces", "is_closing")
+    __slots__ = ("_since_ns", "_until_ns", "first", "forces", "is_closing")
 
-    def __init__(self, now_ns: int) -> None:
+    def __init__(self, now_ns: int, first: Sequence[object] = ()) -> None:
+        self.first = first
         self.is_closing = False
         self.forces = 0
         self._since_ns = now_ns

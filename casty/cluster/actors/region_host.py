@@ -492,28 +492,29 @@ class RegionHost:
         now_ns = self._clock.now()
         hand_over = self._hand_over_of(slot)
         if hand_over is None:
-            hand_over = self._hand_overs[slot] = HandOver(now_ns)
-            for activation in self._slots.get(slot, {}).values():
-                if activation.cell.is_busy:
-                    activation.drain()
+            busy = [one for one in self._slots.get(slot, {}).values() if one.cell.is_busy]
+            hand_over = self._hand_overs[slot] = HandOver(now_ns, busy)
+            for activation in busy:
+                activation.drain()
         hand_over.asked(now_ns)
-        if not hand_over.is_closing and not self._draining(slot):
+        if not hand_over.is_closing and not self._awaited(slot, hand_over):
             hand_over.close(now_ns)
             self._drain(slot)
         if hand_over.is_due(now_ns):
-            self._force(slot, is_last=hand_over.forces > 1)
+            self._force(slot, self._awaited(slot, hand_over), is_last=hand_over.forces > 1)
         return hand_over.is_closing and slot not in self._slots
 
     def _drain(self, slot: int) -> None:
         for activation in self._slots.get(slot, {}).values():
             activation.drain()
 
-    def _draining(self, slot: int) -> list[Activation]:
-        return [activation for activation in self._slots.get(slot, {}).values() if activation.is_draining]
+    def _awaited(self, slot: int, hand_over: HandOver) -> list[Activation]:
+        """Return those that should have come to their end: not who is unloaded meanwhile, while others are served."""
+        living = self._slots.get(slot, {}).values()
+        return [one for one in living if one.is_draining and (hand_over.is_closing or one in hand_over.first)]
 
-    def _force(self, slot: int, *, is_last: bool) -> None:
-        """End those that should have come to their end; at last they may not even clean up any more."""
-        left = self._draining(slot)
+    def _force(self, slot: int, left: Sequence[Activation], *, is_last: bool) -> None:
+        """End those that are left; at last they may not even clean up any more."""
         if left and not is_last:
             paths = ", ".join(shown(activation.cell.path, 80) for activation in left[:NAMED])
             self._local.log.warning(

@@ -141,6 +141,24 @@ async def test_a_handler_that_does_not_end_is_cancelled_after_a_stated_time(
     ]
 
 
+async def test_whoever_is_unloaded_meanwhile_is_not_cancelled_for_those_that_were_busy(party: Party) -> None:
+    """A region with few activations unloads entities all the time, and each has what it takes to read its mail."""
+    busy, other = party.ids[:2]
+    party.tell(busy, "wait")
+    await settle()
+    assert not await party.hand_over(DRAIN_NS / 1e9 - 0.1)
+    party.tell(other, "wait")
+    party.tell(other, "note")
+    await settle()
+    (unloaded,) = [one for one in party.host._slots[0].values() if one.entity[1] == other]
+    unloaded.drain()
+    assert not await party.hand_over(0.3)
+    assert party.seen == [(busy, "cancelled"), (busy, "hook")]
+    party.go.set()
+    assert await party.hand_over(0.2)
+    assert party.seen[2:] == [(other, "done"), (other, "note"), (other, "hook")]
+
+
 async def test_a_handler_that_does_not_yield_may_not_act_any_more(party: Party) -> None:
     busy = party.ids[0]
     party.yields = False
