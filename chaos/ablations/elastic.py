@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from casty.cluster.actors.wiring import Leases
 from casty.cluster.control import machine as control_state
 from casty.cluster.control import placement, upkeep
 from casty.cluster.control.balance import Move
@@ -82,6 +83,22 @@ def _within_its_target(right: Any) -> Any:
             right(machine, slot, row)
 
     return reached
+
+
+def _never_gone(_machine: Any, _replica_ids: Any) -> bool:
+    """A role's slots wait for ever for a process that died before it had them."""
+    return False
+
+
+def _at_once(leases: Any, slot: int) -> int:
+    """A role's slots serve before anybody knows that they are there."""
+    group = leases._node.host.groups.get(slot + 1)
+    return 0 if group is None else int(group.core.lease_until_ns())
+
+
+def _any_role(_row: Any, _role: Any) -> bool:
+    """Any member may have the slots of a role."""
+    return True
 
 
 def _known(told: Any, row: Any) -> bool:
@@ -165,6 +182,7 @@ def _always_current(_duties: Any, _now_ns: int) -> bool:
     return True
 
 
+_BEGIN = "slots of a role begin somewhere"
 _LAST = "members go when nothing names them"
 _UNIT, _SIM = "tests/unit/cluster/control/test_elastic.py", "tests/cluster/test_elastic.py"
 
@@ -205,6 +223,16 @@ ELASTIC = (
         ),
         "tests/unit/cluster/node/test_duties.py"
         "::test_no_group_becomes_smaller_before_it_is_recorded_how_large_it_is",
+    ),
+    Planted("any-role", "roles", "membership", MemberRow, "may_have", _any_role),
+    shown(
+        Planted("dead-before-it-began", _BEGIN, "membership", ControlMachine, "_is_gone", _never_gone, True),
+        "tests/cluster/test_roles.py"
+        "::test_slots_whose_first_node_died_before_it_had_them_begin_with_its_successor",
+    ),
+    shown(
+        Planted("served-before-it-began", _BEGIN, "membership", Leases, "until_ns", _at_once, True),
+        "tests/unit/cluster/actors/test_leases.py::test_a_slot_that_has_not_told_of_itself_serves_nobody",
     ),
     shown(
         Planted(

@@ -105,10 +105,10 @@ def _expanded(scenario: str, seed: int, *, duration_s: int | None, do_members_ca
     if members is not None:
         quorum = draw_quorum(dice, members.founders)
         drawn = Members(dice, cast, members.founders, quorum)
-        zones, weighted = draw_traits(dice)
+        zones, weighted, workers = draw_traits(dice)
         shape = replace(
             shape, founders=members.founders, quorum=quorum, nodes=len(nodes) + len(drawn.spares),
-            zones=zones, weighted=weighted,
+            zones=zones, weighted=weighted, workers=workers,
             settings={**shape.settings, **drawn.settings()},
         )  # fmt: skip
         faults = [*faults, *drawn.faults()]

@@ -11,10 +11,11 @@ Times are integer microseconds since the cluster serves.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from casty.limits import MAX_POOL_SLOTS
 from casty.traits import USUAL_WEIGHT, Traits
 
 from .fault_kinds import FAULTS, PHASES, Shape
@@ -42,6 +43,8 @@ LABELS = (MUST_HOLD, MAY_BE_UNAVAILABLE, MAY_LOSE_MEMORY)
 """What the claimed tolerance covers. Safety always has to hold, but for what a lost majority of memory took along."""
 
 MAX_NODES = 9
+WORKER = "worker"
+"""The role of nodes, where some have one."""
 _WEIGHTS = (USUAL_WEIGHT, USUAL_WEIGHT // 2, 2 * USUAL_WEIGHT)
 MAX_CLIENTS = 32
 MAX_ROGUES = 4
@@ -74,6 +77,9 @@ class ClusterShape:
         How many zones the nodes are of, one after the other; 0: they are of none.
     weighted
         1: nodes differ in weight, the first one having the usual one.
+    workers
+        Each how-manieth node has the role `WORKER`, from the first one on, and the region of the clients' entities is
+        limited to it. 0: nobody has a role, and the region has none.
     rogues
         How many processes send forged frames; they are called ``rogue-1`` ...
     ttls
@@ -101,12 +107,28 @@ class ClusterShape:
 
     zones: int = 0
     weighted: int = 0
+    workers: int = 0
 
     def traits_of(self, node: str) -> Traits:
         """Return what a node is like, by its name."""
         number = int(node.rpartition("-")[2]) - 1
         zone = f"zone-{number % self.zones + 1}" if self.zones else None
-        return Traits(zone, _WEIGHTS[number % len(_WEIGHTS)] if self.weighted else USUAL_WEIGHT)
+        weight = _WEIGHTS[number % len(_WEIGHTS)] if self.weighted else USUAL_WEIGHT
+        is_worker = self.workers > 0 and number % self.workers == 0
+        return Traits(zone, weight, (WORKER,) if is_worker else ())
+
+    @property
+    def role(self) -> str | None:
+        """What the region of the clients' entities is limited to; None: nothing."""
+        return WORKER if self.workers else None
+
+    def can_host(self, nodes: Sequence[str]) -> bool:
+        """Whether one of these nodes may have the clients' entities."""
+        return not self.workers or any(WORKER in self.traits_of(node).roles for node in nodes)
+
+    def groups(self, slots: int) -> int:
+        """Return how many groups there are, the control group's among them, given the slots that no role has."""
+        return 1 + slots + (min(slots, MAX_POOL_SLOTS) if self.workers else 0)
 
     def names(self) -> list[str]:
         """Return the names of all machines."""
@@ -285,7 +307,7 @@ def _lines(rows: list[dict[str, Any]]) -> str:
 def _cluster_to_plain(shape: ClusterShape) -> dict[str, Any]:
     rare: dict[str, Any] = {
         name: count
-        for name in ("founders", "quorum", "rogues", "journaled", "disks", "zones", "weighted")
+        for name in ("founders", "quorum", "rogues", "journaled", "disks", "zones", "weighted", "workers")
         if (count := getattr(shape, name))
     }
     if shape.ttls:
@@ -316,6 +338,7 @@ def _cluster_from_plain(reader: Reader) -> ClusterShape:
         ttls=reader.child("ttls").integers() if reader.has("ttls") else {},
         zones=reader.integer("zones", 0, MAX_NODES) if reader.has("zones") else 0,
         weighted=reader.integer("weighted", 0, 1) if reader.has("weighted") else 0,
+        workers=reader.integer("workers", 0, MAX_NODES) if reader.has("workers") else 0,
     )
     reader.end()
     return shape

@@ -17,6 +17,7 @@ from casty.errors import DiskError, DiskFull
 from ..checks.step.check import StepChecks
 from ..checks.step.introspection import host_of, missing_of
 from ..checks.step.leaving import Leaving
+from ..checks.step.replica_targets import newest
 from ..checks.violation import Violation
 from ..kernel.errors import CrashedError
 from ..kernel.events import FaultBegan, FaultEnded
@@ -70,7 +71,10 @@ def is_whole(checks: StepChecks, nodes: Sequence[str]) -> bool:
             ):  # members without a vote learn in group 0
                 return False
             voters[key] = membership.voters
-    is_complete = {number for number, _ in voters}.issuperset(checks.groups)
+    # The slots of a role are there before anybody has a replica of them; who is to have the first ones must not die.
+    slots = newest([checks.systems[process.name] for process, _ in live]).slots if live else []
+    expected = [*checks.shared_groups, *(slot + 1 for slot, row in enumerate(slots) if row.target)]
+    is_complete = {number for number, _ in voters}.issuperset(expected)
     return is_complete and all(
         known is not None and all((number, voter) in present for voter in known)
         for (number, _), known in voters.items()

@@ -108,7 +108,7 @@ class Execution:
         self._settings = Settings(**values)
         self._recorder = RunRecorder(world, has_limits=is_small(limits_of(self._settings)))
         self._recorder.services.follow(world.trace)
-        self._checks = StepChecks(world, self._settings)
+        self._checks = StepChecks(world, self._settings, plan.cluster.groups(self._settings.slots))
         # Each key of a map is an entity; one that is on record has a record beside it.
         names = dict.fromkeys((planned.entity, planned.args.get("key")) for planned in plan.operations)
         items = sum(items_of(operation.kind, operation.args) for operation in plan.operations)
@@ -126,10 +126,11 @@ class Execution:
             Strangers(world, self._checks, self._recorder.services) if plan.cluster.rogues else None
         )
         self._tallies = Tallies(world, self._checks)
-        self._has_actors = any(operation.kind in ACTOR_KINDS for operation in plan.operations)
-        if any(operation.kind in TREE_ARGUMENTS for operation in plan.operations):
+        kinds = {operation.kind for operation in plan.operations}
+        self._has_actors = plan.cluster.workers > 0 or not kinds.isdisjoint(ACTOR_KINDS)
+        if not kinds.isdisjoint(TREE_ARGUMENTS):
             self._recorder.population = Population(self._recorder, self._settings, self._actors)
-        if any(operation.kind in LEDGER_ARGUMENTS for operation in plan.operations):
+        if not kinds.isdisjoint(LEDGER_ARGUMENTS):
             self._recorder.ledgers = self._ledgers()
         self._nodes = [name for name in plan.cluster.names() if name.startswith("node-")]
         self._clients = [name for name in plan.cluster.names() if name.startswith("client-")]
@@ -276,7 +277,7 @@ class Execution:
         await client.run(probe(self._recorder, client, value, patience))
         if any(fault.kind == "memory" for fault in self._plan.faults):
             await client.run(probe_growth(self._recorder, client, value, self._settings.slots))
-        if self._has_actors:
+        if self._has_actors and self._plan.cluster.can_host(self._present()):
             await client.run(probe_entities(self._recorder, client, value, within_s))
         if self._recorder.ledgers is not None:
             await client.run(self._recorder.ledgers.probe(client, within_s))
@@ -370,6 +371,8 @@ class Execution:
         return all(self._world.processes[name].value is not None for name in names)
 
     def _node_setup(self, seeds: list[tuple[str, int]]) -> Callable[[Process], Any]:
+        slots, quorum = self._settings.slots, self._plan.cluster.quorum or None
+
         async def setup(process: Process) -> object:
             from casty.system import ClusteredActorSystem  # only worlds with real nodes need it
 
@@ -388,9 +391,7 @@ class Execution:
                 node_id=process.node_id,
                 seed_nodes=known,
                 # It was agreed on with the seeds of the beginning.
-                required_quorum=(self._plan.cluster.quorum or None)
-                if known is seeds and is_founder
-                else None,
+                required_quorum=quorum if known is seeds and is_founder else None,
                 config=self._settings,
                 data_dir="disk" if self._plan.cluster.disks else None,
                 zone=traits.zone,
@@ -400,7 +401,7 @@ class Execution:
             self._checks.running(process.name, system)
             await system.__aenter__()
             if self._has_actors:
-                inbox = host_actors(process, system, self._actors, self._settings.slots)
+                inbox = host_actors(process, system, self._actors, slots, self._plan.cluster.role)
                 if self._strangers is not None:
                     self._recorder.services.offered(process, INBOXES.name, inbox)
             if self._recorder.population is not None:
@@ -477,16 +478,15 @@ class Execution:
                 self._recorder.violations.append(Violation(46, "calls", f"never ended: {late[:3]}"))
         await self._until(self._is_idle, _LONGEST_ACT_S)
         if not await self._until(self._is_whole, self._longest_ttl_s + 10.0) and self._checks.first is None:
-            self._recorder.violations.append(
-                Violation(46, "seats", "not all nodes serve in all their places again")
-            )
+            text = "not all nodes serve in all their places again"
+            self._recorder.violations.append(Violation(46, "seats", text))
 
     async def _settle(self) -> None:
         """In the end replicas are where they should be, and nobody is a member who is gone for good (17, 58)."""
         assert self._nemesis is not None
         departures = self._nemesis.departures
-        started = sum(self._world.processes[name].starts > 0 for name in self._nodes)
-        gone = Gone(started, list(departures.left), list(departures.died))
+        started = [name for name in self._nodes if self._world.processes[name].starts]
+        gone = Gone(started, [*departures.left, *departures.died], self._plan.cluster)
 
         def wrong() -> str | None:
             return unsettled(self._checks.live(), self._checks.systems, self._settings.replication, gone)

@@ -50,17 +50,30 @@ _SLOW_S = 0.04
 
 
 def host_actors(
-    process: Process, system: ClusteredActorSystem, checks: ActorChecks, slots: int
+    process: Process, system: ClusteredActorSystem, checks: ActorChecks, slots: int, role: str | None
 ) -> ActorRef[Message]:
-    """Start the region and the inbox of a node; return the inbox, which is registered."""
+    """Start the region and the inbox of a node; return the inbox, which is registered.
+
+    Parameters
+    ----------
+    process, system
+        The node.
+    checks
+        Hear what the actors do.
+    slots
+        How many the cluster has; those of a role come after them.
+    role
+        What the region is limited to; None: nothing.
+    """
+    first = 0 if role is None else slots
 
     def entity(entity_id: str) -> Behavior[Message]:
-        slot = slot_of_region(REGION, shard_of(entity_id, NUM_SHARDS), slots)
+        slot = first + slot_of_region(REGION, shard_of(entity_id, NUM_SHARDS), slots)
         return _Counting(
             checks, checks.began(entity_path(REGION, entity_id), process, system, slot)
         ).behavior()
 
-    system.spawn(Behaviors.sharded(entity, num_shards=NUM_SHARDS), REGION)
+    system.spawn(Behaviors.sharded(entity, num_shards=NUM_SHARDS, role=role), REGION)
     life = checks.began(f"inbox of {process.incarnation.label}", process, system, None)
     inbox = system.spawn(_Counting(checks, life).behavior(), "inbox")
     system.receptionist.tell(Register(INBOXES, inbox))

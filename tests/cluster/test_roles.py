@@ -13,6 +13,7 @@ import pytest
 from casty import ActorRef, Behavior, Behaviors, ClusterClient, ClusteredActorSystem, Settings, ShardEnvelope
 from casty.errors import Mismatch
 from sim import World
+from sim.kernel.errors import CrashedError
 from sim.world.clusters import CLUSTER_NAME, NODE_PORT
 from sim.world.process import Process
 
@@ -136,6 +137,32 @@ def _client(names: list[str]) -> Callable[[Process], Any]:
         ).__aenter__()
 
     return setup
+
+
+def test_slots_whose_first_node_died_before_it_had_them_begin_with_its_successor() -> None:
+    async def main(world: World) -> None:
+        cluster = Cluster(world, ["a", "b", "c"])
+        for name in "abcd":
+            cluster.add(name, *(["web"] if name == "d" else []))
+        await asyncio.gather(*[world.start(name) for name in "abc"])
+        world.add_node("client", _client(["a", "b", "c"]))
+        await world.start("client")
+        starting = asyncio.create_task(world.start("d"))
+
+        def rows() -> list[Any]:
+            return [row for row in cluster.system("a")._node.control.machine.slots if row.role == "web"]
+
+        while not any(row.first for row in rows()):
+            await asyncio.sleep(0.0005)
+        world.crash("d")
+        with pytest.raises(CrashedError):
+            await starting
+        assert all(row.is_beginning for row in rows())
+        await world.start("d")
+        assert sorted(dict.fromkeys((await cluster.ask_all("client")).values())) == ["d"]
+        assert not any(row.is_beginning for row in rows())
+
+    run(main)
 
 
 def test_while_nobody_has_the_role_entities_live_nowhere() -> None:

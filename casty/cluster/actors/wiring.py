@@ -410,9 +410,12 @@ class Leases:
         self._node = node
 
     def until_ns(self, slot: int) -> int:
-        """Return the end of the slot's lease on this node's clock; 0 without one."""
+        """Return the end of the slot's lease on this node's clock; 0 without one, and before the slot has begun."""
         group = self._node.host.groups.get(group_of(slot))
-        return 0 if group is None else group.core.lease_until_ns()
+        if group is None:
+            return 0
+        slots = self._node.control.machine.slots
+        return 0 if slot < len(slots) and slots[slot].is_beginning else group.core.lease_until_ns()
 
 
 class Serving:

@@ -322,6 +322,11 @@ class ControlMachine:
             load = replica_counts([targets[slot] for slot in slots])
             for slot in slots:
                 row = self.slots[slot]
+                if row.is_beginning:
+                    if not self._is_gone(row.first):
+                        continue  # its first group is as it was named until it says that it is there
+                    row = self.slots[slot] = replace(row, first=(), target=())
+                    targets[slot] = ()
                 coming = tuple(node_id for node_id in row.target if node_id not in row.held)
                 holders = self._holders(row.target, row.preferred, role)
                 holders = holders._replace(coming=coming, reached=len(row.held))
@@ -330,11 +335,19 @@ class ControlMachine:
         self._begin_groups()
 
     def _begin_groups(self) -> None:
-        """Let the slots have their first groups that had nobody to have them."""
+        """Let the slots have their first groups that had nobody to have them: each serves when it has told of itself.
+
+        Who is named may be dead already, and not known to be. Nothing was answered then, so another group may begin.
+        """
         for slot, row in enumerate(self.slots):
             if not row.first and row.target:
                 first = tuple(sorted(self.members[node_id].replica_id for node_id in row.target))
-                self.slots[slot] = replace(row, first=first, held=row.target)
+                self.slots[slot] = replace(row, first=first)
+
+    def _is_gone(self, replica_ids: Sequence[str]) -> bool:
+        """Whether all these processes have successors without what they had, or were removed."""
+        present = [row.replica_id for row in self.members.values() if row.status != "removed"]
+        return not any(replica_id in present for replica_id in replica_ids)
 
     def _holders(self, target: Sequence[str], first: str | None, role: str | None = None) -> Holders:
         """Sort the holders of places by what becomes of them; of a group that becomes smaller `first` stays.
@@ -385,10 +398,19 @@ class ControlMachine:
         """Take what a slot's leader told of its group; no client needs it, so it makes no version."""
         row = self.slots[slot] if slot < len(self.slots) else None
         if row is not None and row.epoch == epoch and (term, step) > row.held_at:
+            was_beginning = row.is_beginning
             row = replace(row, held=tuple(sorted(dict.fromkeys(node_ids))), held_at=(term, step))
             self.slots[slot] = row
             if is_committed(step):
                 self._reached(slot, row)
+            if was_beginning:
+                self._begun()
+
+    def _begun(self) -> None:
+        """A group says that it is there: places that somebody lost before wait no longer."""
+        before = [(row.target, row.preferred) for row in self.slots]
+        self._fill_groups()
+        self.version += [(row.target, row.preferred) for row in self.slots] != before
 
     def _reached(self, slot: int, row: SlotRow) -> None:
         """A group was larger already when its target was taken back, as its report came late: it stays so.

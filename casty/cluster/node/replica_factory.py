@@ -154,6 +154,8 @@ class Groups:
             number, row = group_of(slot), machine.slots[slot]
             if number in self._host.groups or self._is_failed(number) or node_id not in row.target:
                 continue
+            if row.is_beginning and self._me not in row.first:
+                continue  # it may still be named in the place of one that is gone
             if left == 0:
                 now_ns = self._runtime.clock.now()
                 self._timer = self._runtime.clock.call_at(now_ns, self._go_on, machine, node_id, slot)

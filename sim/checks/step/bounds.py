@@ -220,7 +220,7 @@ class Bounds:
         """Say which table of one node or one client has rows of what is over."""
         names = list(self._world.processes)
         members = sum(name in self._world.node_names for name in names)
-        groups = self._settings.slots + 1
+        groups = self._checks.groups
         sizes = Sizes(groups, len(names), members, self._entities, self._items, self._registered)
         limits = limits_at_rest(self._settings, sizes)
         running = [name for name, _ in self._checks.running_systems()]
@@ -279,7 +279,7 @@ class Bounds:
         }
         for name, value in self._checks.running_systems():
             leaders = inside(value, "_node", "leaders") or inside(value, "_client_core", "leaders")
-            for slot in range(self._settings.slots) if leaders is not None else ():
+            for slot in range(self._checks.groups - 1) if leaders is not None else ():
                 hint = inside(leaders, "_hints").get(slot)
                 if slot in led and inside(hint, "leader") != led[slot]:
                     text = f"takes {hint} for the leader of slot {slot} at rest, which is {led[slot]}"

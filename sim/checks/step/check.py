@@ -82,9 +82,11 @@ class StepChecks:
         The world to look into.
     settings
         The cluster's: the shadow machines have the same limits.
+    groups
+        How many there are; None: one for each slot and the control group's.
     """
 
-    def __init__(self, world: World, settings: Settings) -> None:
+    def __init__(self, world: World, settings: Settings, groups: int | None = None) -> None:
         self._world = world
         self._election_max_ns = round(settings.election_max_s * 1e9)
         self.systems: dict[str, object] = {}
@@ -95,8 +97,9 @@ class StepChecks:
         """Who runs what never has replicas, as clients do."""
         self.first: Violation | None = None
         self.logs = Logs(self._committed, self._led, self._inherits, self._changes)
-        self.groups = range(settings.slots + 1)
-        """The numbers of all groups of a cluster: the control group's, and one for each slot."""
+        self.groups = settings.slots + 1 if groups is None else groups
+        self.shared_groups = range(settings.slots + 1)
+        """The numbers of the groups that every cluster has; those of a role there are once a node has it."""
         self._limits = limits_of(settings)
         self._lifetimes = lifetimes_of(settings)
         self.slots = self._fresh_slots()

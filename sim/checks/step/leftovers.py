@@ -42,7 +42,7 @@ MAX_IN_FLIGHT = 64
 """Entries that may be beyond what a log retains when it is looked at."""
 
 
-def kept_rows(settings: Settings, members: int) -> Rows:
+def kept_rows(settings: Settings, members: int, groups: int) -> Rows:
     """Return the tables that keep rows of what is over on purpose, and how many at most.
 
     Parameters
@@ -51,8 +51,10 @@ def kept_rows(settings: Settings, members: int) -> Rows:
         Those of the cluster.
     members
         How many node ids there are.
+    groups
+        How many groups there are, the control group's among them.
     """
-    slots = settings.slots
+    slots = groups - 1
     # Who leads, the control group above all, may be another one each time.
     leading = members * (slots + 1)
     entries = (slots + 1) * (settings.retained_entries + settings.snapshot_entries + MAX_IN_FLIGHT)

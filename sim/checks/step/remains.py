@@ -142,7 +142,8 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         # Fields of each class that travels; messages of streams have several.
         **dict.fromkeys(_OF_SHAPES, 3 * _TYPES),
     }
-    least = {path: max(usual, rows) for path, rows in {**more, **kept_rows(settings, sizes.members)}.items()}
+    more |= kept_rows(settings, sizes.members, sizes.groups)
+    least = {path: max(usual, rows) for path, rows in more.items()}
     return usual, {**least, **dict.fromkeys((*UNDER_WAY, *_IN_THE_END), 0)}
 
 

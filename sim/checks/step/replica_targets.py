@@ -16,9 +16,10 @@ from casty.traits import Traits
 from .introspection import GroupView, HostView, inside
 
 if TYPE_CHECKING:
+    from ...plans.plan import ClusterShape
     from ...world.process import Process
 
-__all__ = ["Gone", "unsettled"]
+__all__ = ["Gone", "newest", "unsettled"]
 
 
 class Gone:
@@ -27,14 +28,22 @@ class Gone:
     Parameters
     ----------
     started
-        How many nodes ever served.
-    left, died
-        The names of those who left in order, and of those who died for good.
+        The nodes that ever served.
+    names
+        Those of them who left in order, and who died for good.
+    cluster
+        Which roles they have.
     """
 
-    def __init__(self, started: int, left: Sequence[str], died: Sequence[str]) -> None:
-        self.counted = started - len(left) - len(died)
-        self.names = [*left, *died]
+    def __init__(self, started: Sequence[str], names: Sequence[str], cluster: ClusterShape) -> None:
+        self._started = started
+        self.names = names
+        self._cluster = cluster
+
+    def counted(self, role: str | None) -> int:
+        """Return how many there should be with a role, or at all."""
+        able = [name for name in self._started if role is None or role in self._cluster.traits_of(name).roles]
+        return sum(name not in self.names for name in able)
 
 
 def unsettled(
@@ -53,16 +62,33 @@ def unsettled(
     gone
         Who is not there any more.
     """
-    machines = [_machine(systems[process.name]) for process, _ in live]
-    machine = max(machines, key=lambda one: one.version)
+    machine = newest([systems[process.name] for process, _ in live])
     voters = _voters(live)
     for slot, row in enumerate(machine.slots):
-        held = voters.get(slot + 1)
+        held = voters.get(slot + 1, [])
         if held != list(row.target):
             return f"slot {slot} should be at {list(row.target)}, its group says {held}"
-    wrong = _wrong_size(voters, replication, gone.counted, len(live)) or _strays(live, voters)
     traits = {process.node_id: _traits(systems[process.name]) for process, _ in live}
-    return wrong or _crowded(voters, traits) or _uneven(voters, traits) or _remembered(machine, gone)
+    wrong = _strays(live, voters) or _remembered(machine, gone)
+    for role in dict.fromkeys(row.role for row in machine.slots):
+        slots = [slot for slot, row in enumerate(machine.slots) if row.role == role]
+        own = {slot + 1: voters[slot + 1] for slot in slots if slot + 1 in voters}
+        able = {node: its for node, its in traits.items() if role is None or role in its.roles}
+        wrong = wrong or _wrong_size(own, replication, gone.counted(role), len(able))
+        wrong = wrong or _misplaced(own, able) or _crowded(own, able) or _uneven(own, able)
+    return wrong
+
+
+def _misplaced(voters: Mapping[int, list[str]], able: Mapping[str, Traits]) -> str | None:
+    for number, nodes in voters.items():
+        if strangers := [node for node in nodes if node not in able]:
+            return f"slot {number - 1} is at {nodes}, of which {strangers} have not its role"
+    return None
+
+
+def newest(systems: Sequence[object]) -> ControlMachine:
+    """Return the state of the control group of whoever has heard most of it."""
+    return max(map(_machine, systems), key=lambda one: one.version)
 
 
 def _machine(system: object) -> ControlMachine:

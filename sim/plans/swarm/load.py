@@ -11,6 +11,7 @@ from .dice import EVERYTHING, SECOND_US, Cast, Dice
 from .journal import JOURNAL, NOT_RECORDED, Recorded
 from .lasting import LASTING_ARGUMENTS, Lasting
 from .ledgers import ENTITIES, LEDGER_ARGUMENTS, Ledgers
+from .members import draw_traits
 from .memory import MEMORY_ARGUMENTS, Little
 from .queues import JOB_ARGUMENTS, Jobs
 from .rare import LEADER_ARGUMENTS, MORE_ARGUMENTS, More
@@ -74,7 +75,8 @@ class Load:
             if is_recorded or self._dice.scenario in (scenario, *with_all):
                 chosen = [kind for kind in own if self._dice.is_on("kind", kind)]
                 kinds += chosen if set(chosen) & set(own[:2]) else [*own[:2], *chosen]
-        if self._dice.scenario == "mixed":
+        has_workers = self._dice.scenario == "membership" and draw_traits(self._dice).workers
+        if self._dice.scenario == "mixed" or has_workers:
             kinds += [kind for kind in ACTOR_KINDS if self._dice.is_on("kind", kind)]
         # Rare ones: a name that is destroyed all the time tells little about anything else.
         return [kind for kind in kinds for _ in range(1 if kind.endswith("destroy") else 8)]

@@ -57,10 +57,19 @@ def draw_shape_of(dice: Dice) -> Shape:
     return _FAR if dice.one_in("grows-far", 0, 8) else dice.choice("members", 0, SHAPES)
 
 
-def draw_traits(dice: Dice) -> tuple[int, int]:
-    """Draw how many zones the nodes are of, and whether they differ in weight; nothing of it in half of the seeds."""
+class DrawnTraits(NamedTuple):
+    """See the fields of `ClusterShape` of these names; most clusters have none of one of them."""
+
+    zones: int
+    weighted: int
+    workers: int
+
+
+def draw_traits(dice: Dice) -> DrawnTraits:
+    """Draw what the nodes are like."""
     zones = dice.choice("zones", 0, (0, 0, 0, 2, 3))
-    return zones, int(dice.one_in("weighted", 0, 4))
+    workers = dice.choice("workers", 0, (0, 0, 0, 0, 1, 2, 2, 3))
+    return DrawnTraits(zones, int(dice.one_in("weighted", 0, 4)), workers)
 
 
 def draw_quorum(dice: Dice, founders: int) -> int:

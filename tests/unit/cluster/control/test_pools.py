@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casty.cluster.control.machine import (
+    HELD,
     JOIN,
     PLACE,
     REGION,
@@ -39,7 +40,7 @@ def test_a_role_has_slots_of_its_own_and_its_members_have_them() -> None:
     assert [row.target for row in machine.slots[:12]] == before, "and no other slot moves"
     for row in machine.slots[12:]:
         assert row.first == ("b#b-1", "c#c-1", "d#d-1")
-        assert row.held == row.target
+        assert not row.held, "until it is there"
         assert row.preferred in "bcd"
     assert region(machine, "till", "web") == [0]
     assert len(machine.slots) == 24, "all regions of a role share its slots"
@@ -61,6 +62,7 @@ def test_it_waits_for_members_that_have_it() -> None:
     join(machine, "d", WEB)
     assert web(machine) == [("d",)] * 12
     assert all(row.first == ("d#d-1",) for row in machine.slots[12:])
+    settle(machine)
     join(machine, "e", WEB)
     assert web(machine) == [("d",)] * 12, "never an even number"
     join(machine, "f", WEB)
@@ -68,9 +70,42 @@ def test_it_waits_for_members_that_have_it() -> None:
     assert all(row.first == ("d#d-1",) for row in machine.slots[12:]), "the group grows by its own changes"
 
 
+def test_a_group_that_never_was_there_begins_elsewhere_when_all_who_were_named_are_gone() -> None:
+    machine = founded({"a": Traits(), "b": WEB, "c": WEB, "d": Traits()})
+    region(machine, "cart", "web")
+    firsts = [row.first for row in machine.slots[12:]]
+    assert sorted(dict.fromkeys(firsts)) == [("b#b-1",), ("c#c-1",)], "two tolerate what one does"
+    told = firsts.index(("b#b-1",), 1)
+    machine.apply(pack([HELD, 12 + told, machine.slots[12].epoch, 1, 1, ["b"]]))
+    mark(machine, "b", "down")
+    assert [row.first for row in machine.slots[12:]] == firsts, "it may come back"
+    machine.apply(pack([JOIN, "b", "b-2", "b", 1, WEB.plain]))
+    machine.apply(pack([STATUS, "b", "b-2", "up"]))
+    for slot, (row, first) in enumerate(zip(machine.slots[12:], firsts, strict=True)):
+        is_anew = first == ("b#b-1",) and slot != told
+        assert row.first == ((machine.members[row.target[0]].replica_id,) if is_anew else first)
+        assert row.is_beginning is (slot != told)
+    assert "b#b-1" in machine.slots[12 + told].first, (
+        "what was there may have had something: nothing begins empty"
+    )
+
+
+def test_a_group_that_never_was_there_keeps_its_places() -> None:
+    machine = founded(ROWS)
+    region(machine, "cart", "web")
+    mark(machine, "c", "down")
+    join(machine, "f", WEB)
+    assert web(machine) == [("b", "c", "d")] * 12, "two of three can say that they are there"
+    version = machine.version
+    for slot in range(12, 24):
+        machine.apply(pack([HELD, slot, machine.slots[slot].epoch, 1, 1, ["b", "c", "d"]]))
+    assert web(machine) == [("b", "d", "f")] * 12 and machine.version > version
+
+
 def test_places_of_a_role_go_to_its_members_only() -> None:
     machine = founded(ROWS)
     region(machine, "cart", "web")
+    settle(machine)
     mark(machine, "c", "down")
     assert web(machine) == [("b", "c", "d")] * 12, "without another one the place waits"
     assert not is_replaced(machine, machine.members["c"], ["a", "b", "e"])
@@ -88,6 +123,7 @@ def test_places_of_a_role_go_to_its_members_only() -> None:
 def test_who_comes_again_without_the_role_gives_its_places_up() -> None:
     machine = founded({**ROWS, "f": WEB})
     region(machine, "cart", "web")
+    settle(machine)
     machine.apply(pack([JOIN, "b", "b-2", "b", 1, Traits().plain]))
     machine.apply(pack([STATUS, "b", "b-2", "up"]))
     assert web(machine) == [("c", "d", "f")] * 12
