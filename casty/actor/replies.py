@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from casty.actor.holding import HELD
@@ -52,7 +52,8 @@ class Reply:
         self.future = future
         self.message: object = None
         """The question itself, once it was made: whoever loses it, or fails at it, knows it by its identity."""
-        self.phase = "sent, no reply"
+        self.phase: Sequence[str] = ("sent, no reply",)
+        """How far it came: the parts of a text that is put together where somebody is told."""
 
     def receive(self, message: object) -> None:
         """Take the reply; a second one, in the same turn, is ignored."""
@@ -67,7 +68,7 @@ class Reply:
     def expire(self, timeout_s: float) -> None:
         """The deadline passed."""
         if not self.future.done():
-            text = f"ask {shown(self.target)}: no reply within {timeout_s} s ({self.phase})"
+            text = f"ask {shown(self.target)}: no reply within {timeout_s} s ({''.join(self.phase)})"
             self.future.set_exception(TimeoutError(text))
 
 
@@ -191,4 +192,4 @@ class Replies:
         """The system shut down: end every open question, each of which went out and may have been handled."""
         for path, reply in list(self._open.items()):
             text = f"ask {shown(reply.target)}: system {self._core.name!r} shut down before the reply came"
-            self.fail(path, AskFailed(f"{text} ({reply.phase}); it may have been handled"))
+            self.fail(path, AskFailed(f"{text} ({''.join(reply.phase)}); it may have been handled"))

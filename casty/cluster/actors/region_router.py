@@ -340,15 +340,16 @@ class RegionRouter:
             self.drop(item, error)
             return True
         is_gone = self._try_leader(item, leader)
-        self._note(item, f"sent to {leader}" if is_gone else f"waiting: {item.why}")
+        if item.sender is not None and self._local.is_own(item.sender):
+            self._note(item, item.sender, leader, is_gone=is_gone)
         return is_gone
 
-    def _note(self, item: EntityMessage, phase: str) -> None:
-        """Say in the question's own error how far it came."""
-        if item.sender is not None and self._local.is_own(item.sender):
-            reply = self._local.replies.at(item.sender.path)
-            if reply is not None:
-                reply.phase = f"entity {item.entity_id}, {phase}"
+    def _note(self, item: EntityMessage, asker: ActorAddress, leader: str | None, *, is_gone: bool) -> None:
+        """Say in the question's own error how far it came; the text is put together where there is an error."""
+        reply = self._local.replies.at(asker.path)
+        if reply is not None:
+            phase = ("sent to ", leader or "") if is_gone else ("waiting: ", item.why)
+            reply.phase = ("entity ", item.entity_id, ", ", *phase)
 
     def _try_leader(self, item: EntityMessage, leader: str | None) -> bool:
         if leader is None:
