@@ -83,7 +83,7 @@ class ActivationLease:
 
     __slots__ = ("_clock", "_is_over", "_until_ns", "slot")
 
-    def __init__(self, clock: Clock, until_ns: Callable[[int], int], slot: int) -> None:
+    def __init__(self, clock: Clock, until_ns: Callable[[int, int], int], slot: int) -> None:
         self.slot = slot
         self._clock = clock
         self._until_ns = until_ns
@@ -91,8 +91,10 @@ class ActivationLease:
 
     def lasts(self) -> bool:
         """Whether it may act now."""
-        if not self._is_over and self._clock.now() >= self._until_ns(self.slot):
-            self._is_over = True
+        if self._is_over:
+            return False
+        now_ns = self._clock.now()
+        self._is_over = self._until_ns(self.slot, now_ns) <= now_ns
         return not self._is_over
 
     def revoke(self) -> None:
@@ -142,7 +144,8 @@ class RegionHost:
     local, remote, routes
         The actors here, their decoder, and the topology.
     lease_until_ns
-        Returns until when this node leads a slot alone, on its own clock; 0 when it does not.
+        Returns until when this node leads a slot alone, on its own clock, or an earlier instant that is later than the
+        one that is given; 0 when it does not.
     margin_ns
         How long before the end of a lease activations are stopped.
     max_entities
@@ -165,7 +168,7 @@ class RegionHost:
         remote: Remote,
         routes: RegionRoutes,
         *,
-        lease_until_ns: Callable[[int], int],
+        lease_until_ns: Callable[[int, int], int],
         margin_ns: int,
         max_entities: int,
         logs: Callable[[Home], EventStore],
@@ -421,7 +424,8 @@ class RegionHost:
     # -- leases
 
     def _is_leased(self, slot: int) -> bool:
-        return self._clock.now() < self._lease_until_ns(slot) - self._margin_ns
+        until_ns = self._clock.now() + self._margin_ns
+        return until_ns < self._lease_until_ns(slot, until_ns)
 
     def _may_handle(self, cell: Cell, slot: int, message: object) -> bool:
         if message is READ_OUT:
@@ -438,7 +442,8 @@ class RegionHost:
 
     def _due_ns_of(self, slot: int) -> int:
         """When to look at a lease again: at its end or sooner, as a lone voter's endless lease may shrink."""
-        return min(self._lease_until_ns(slot), self._clock.now() + 2 * self._margin_ns) - self._margin_ns
+        most_ns = self._clock.now() + 2 * self._margin_ns
+        return min(self._lease_until_ns(slot, most_ns), most_ns) - self._margin_ns
 
     def _arm(self, slot: int) -> None:
         due_ns = self._due_ns_of(slot)

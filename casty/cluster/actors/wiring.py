@@ -409,10 +409,10 @@ class Leases:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    def until_ns(self, slot: int) -> int:
-        """Return the end of the slot's lease on this node's clock; 0 without one."""
+    def until_ns(self, slot: int, after_ns: int) -> int:
+        """Return the end of the slot's lease on this node's clock, or an earlier instant after `after_ns`; 0: none."""
         group = self._node.host.groups.get(group_of(slot))
-        return 0 if group is None else group.core.lease_until_ns()
+        return 0 if group is None else group.core.lease_beyond_ns(after_ns)
 
 
 class Serving:
