@@ -183,8 +183,8 @@ class LocalSystem:
     def is_own(self, address: ActorAddress) -> bool:
         """Whether an address lies in this process."""
         origin = self.origin
-        if origin is None or address.is_local:
-            return address.is_local
+        if origin is None or address.host is None:  # as `is_local`: each message asks
+            return address.host is None
         if address.node_id is not None:
             return address.node_id == origin.node_id
         return (address.host, address.port) == (origin.host, origin.port)

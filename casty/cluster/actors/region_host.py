@@ -284,7 +284,7 @@ class RegionHost:
         if not region.is_placed(item.shard_type, topology):
             item.why = f"region {item.shard_type!r} is not recorded with its role yet"
             return False
-        slot = topology.slot_of_shard(item.shard_type, item.shard)
+        slot = item.slot
         path = entity_path(item.shard_type, item.entity_id)
         is_stopping = self._local.is_stopping
         if not self._is_leased(slot) or (is_stopping and not self._is_of_a_reader(item)):
