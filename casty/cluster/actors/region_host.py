@@ -272,16 +272,15 @@ class RegionHost:
         """Take a message for a slot that this node seems to lead; False: not now, `item.why` says why."""
         assert self.router is not None, "the router is set before the first message"
         region = self._regions.get(item.shard_type)
-        error = self._mismatch(item, region)
-        if error is not None:
-            self.router.drop(item, error)
-            return True
+        if region is None or region.num_shards != item.num_shards:
+            error = self._mismatch(item, region)
+            if error is not None:
+                self.router.drop(item, error)
+                return True
         if region is None:
             item.why = f"region {item.shard_type!r} is not hosted on the node that leads the slot"
             return False
-        topology = self._routes.topology()
-        assert topology is not None, "the router knows the leader from a topology"
-        if not region.is_placed(item.shard_type, topology):
+        if region.role is not None and not self._is_placed(item.shard_type, region):
             item.why = f"region {item.shard_type!r} is not recorded with its role yet"
             return False
         slot = item.slot
@@ -291,7 +290,7 @@ class RegionHost:
             item.why = "the node that leads the slot has no lease"
             return False
         is_inside = item.from_slot == slot or is_stopping
-        hand_over = self._hand_over_of(slot)
+        hand_over = self._hand_over_of(slot) if self._hand_overs else None
         if hand_over is not None and hand_over.is_closing and not is_inside:
             item.why = "the slot is handed over to another node"
             return False
@@ -326,6 +325,11 @@ class RegionHost:
         if not is_here and self._is_leased(slot) and self._hand_over_of(slot) is None:
             heard = Heard(self._remote.senders, MAX_SOURCES)
             self._activate((shard_type, entity_id), region, slot, heard)
+
+    def _is_placed(self, shard_type: str, region: HostedRegion) -> bool:
+        topology = self._routes.topology()
+        assert topology is not None, "the router knows the leader from a topology"
+        return region.is_placed(shard_type, topology)
 
     def _is_of_a_reader(self, item: EntityMessage) -> bool:
         """Whether an entity of this node says it that reads what it was sent, as the node stops."""

@@ -32,7 +32,6 @@ from casty.cluster.actors.remote import Remote
 from casty.cluster.actors.singletons import Singletons, factory_of
 from casty.cluster.control.schema import REGION
 from casty.cluster.control.topology import Topology
-from casty.cluster.multiraft.numbers import group_of
 from casty.cluster.node.actor_hooks import ActorHooks
 from casty.complaint import Complaint
 from casty.config import SECOND_NS
@@ -411,7 +410,7 @@ class Leases:
 
     def until_ns(self, slot: int, after_ns: int) -> int:
         """Return the end of the slot's lease on this node's clock, or an earlier instant after `after_ns`; 0: none."""
-        group = self._node.host.groups.get(group_of(slot))
+        group = self._node.host.groups.get(slot + 1)  # as `group_of`: each step of an entity asks
         return 0 if group is None else group.core.lease_beyond_ns(after_ns)
 
 
