@@ -335,6 +335,8 @@ class Behaviors:
 
 
 def _check_events(events: object) -> None:
+    if type(events) is tuple or type(events) is list:
+        return  # to ask whether it is a sequence costs more than the rest of a decision
     if isinstance(events, (str, bytes)) or not isinstance(events, Sequence):
         raise TypeError(f"events: expected a list or tuple of events, found {shown(events)}")
 

@@ -14,7 +14,6 @@ import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from casty.actor.base import Signal
@@ -173,12 +172,16 @@ class Life(Generic[M, S, E]):
         """Handle a command."""
         if self._is_behind:
             await self.recover()
+        held = Held()
         try:
-            decide = partial(self._source.on_command, ctx, self._state, message)
-            held, result, was_awaited = await self._decide(decide)
+            result = self._decide(held, self._source.on_command, ctx, self._state, message)
+            was_awaited = type(result) is not Persisted and inspect.isawaitable(result)
+            if was_awaited:
+                result = await self._waited_for(held, result)
             has_joined = not was_awaited and self._joins(ctx, message, held, result)
             if not has_joined:
-                await self._commit_group(held)
+                if self._group:
+                    await self._commit_group(held)
             elif not self._takes_more(ctx):
                 with contextlib.suppress(_GroupRefusedError):  # whoever is in it was told
                     await self._commit_group()
@@ -195,37 +198,44 @@ class Life(Generic[M, S, E]):
             if not await self._commit(result.events, held, message):
                 return None
             held.release()
-            await self._keep_snapshot(self._state)
+            if self._is_snapshot_due():
+                await self._keep_snapshot(self._state)
             result = result.then
             if callable(result):
-                held, result, _ = await self._decide(partial(result, self._state))
+                held = Held()
+                result = self._decide(held, result, self._state)
+                if inspect.isawaitable(result):
+                    result = await self._waited_for(held, result)
         held.release()
         behavior: Behavior[M] | None = result
         return behavior
 
-    async def _decide(self, decide: Callable[[], Any]) -> tuple[Held, Any, bool]:
-        """Run the user's code and hold back what it does; what it raises comes to nothing.
-
-        Returns what is held back, the result, and whether that was waited for. What it waits for may be seen by others,
-        so nothing that it rests on may be uncommitted then.
-        """
-        held = Held()
+    def _decide(self, held: Held, decide: Callable[..., Any], *arguments: object) -> Any:
+        """Run the user's code and hold back what it does; what it raises comes to nothing."""
         HELD.set(held)
         try:
-            result = decide()
-            was_awaited = inspect.isawaitable(result)
-            if was_awaited:
-                if self._group:
-                    HELD.set(None)  # what others said leaves now
-                    await self._commit_before(result)
-                    HELD.set(held)
-                result = await result
+            return decide(*arguments)
         except BaseException:
             held.drop()
             raise
         finally:
             HELD.set(None)  # not reset: where a closed coroutine runs its last lines is nobody's choice
-        return held, result, was_awaited
+
+    async def _waited_for(self, held: Held, work: Awaitable[Any]) -> Any:
+        """Run what a decision waits for, as `_decide` does.
+
+        It may be seen by others, so nothing that it rests on may be uncommitted then.
+        """
+        try:
+            if self._group:
+                await self._commit_before(work)  # what others said leaves now
+            HELD.set(held)
+            return await work
+        except BaseException:
+            held.drop()
+            raise
+        finally:
+            HELD.set(None)
 
     # -- commands together
 
@@ -321,7 +331,8 @@ class Life(Generic[M, S, E]):
                 first = first or error
         if first is not None:
             raise first
-        await self._keep_snapshot(done[-1].state)
+        if self._is_snapshot_due():
+            await self._keep_snapshot(done[-1].state)
 
     def drop_group(self) -> None:
         """The activation ends in the midst of it: nothing of that leaves."""
@@ -353,12 +364,13 @@ class Life(Generic[M, S, E]):
         self._state, self._number = state, self._number + len(events)
         return True
 
-    async def _keep_snapshot(self, state: S) -> None:
-        """Keep a snapshot where one is due. Without it nothing is lost but time, as long as there is room."""
+    def _is_snapshot_due(self) -> bool:
         policy = self._source.snapshot_policy
         is_due = policy is not None and self._number - self._base >= policy.n_events
-        if not (is_due or self._store.wants_snapshot) or self._number == self._base:
-            return
+        return (is_due or self._store.wants_snapshot) and self._number != self._base
+
+    async def _keep_snapshot(self, state: S) -> None:
+        """Keep a snapshot. Without it nothing is lost but time, as long as there is room."""
         try:
             await self._store.save_snapshot(self._number, state)
         except JournalConflict:

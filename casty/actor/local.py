@@ -14,7 +14,7 @@ import asyncio
 import contextvars
 import logging
 from asyncio import get_running_loop
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -183,8 +183,8 @@ class LocalSystem:
     def is_own(self, address: ActorAddress) -> bool:
         """Whether an address lies in this process."""
         origin = self.origin
-        if origin is None or address.is_local:
-            return address.is_local
+        if origin is None or address.host is None:  # as `is_local`: each message asks
+            return address.host is None
         if address.node_id is not None:
             return address.node_id == origin.node_id
         return (address.host, address.port) == (origin.host, origin.port)
@@ -503,9 +503,11 @@ class LocalSystem:
         cell, number = self.cells.get(ref.id.lstrip("/")), _number_of(ref)
         return cell if cell is None or number in (None, cell.number) else None
 
-    async def ask(self, ref: ActorRef[M], factory: Callable[[ActorRef[R]], M], *, timeout: float | None) -> R:
-        """Send a message that carries a reply reference, and wait for the reply; see `ActorSystem.ask`."""
-        return await self.replies.ask(ref, factory, timeout)
+    def ask(
+        self, ref: ActorRef[M], factory: Callable[[ActorRef[R]], M], *, timeout: float | None
+    ) -> Coroutine[Any, Any, R]:
+        """Return what sends a message that carries a reply reference and waits for it; see `ActorSystem.ask`."""
+        return self.replies.ask(ref, factory, timeout)
 
     async def shutdown(self, *, is_forced: bool = False) -> None:
         """Stop every actor: after the message in hand, by force at once or when that takes over a second.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from casty.actor.deadlines import Deadlines
 from casty.actor.holding import HELD
 from casty.actor.ref import ActorRef, RemoteActorRef, RemoteSender
 from casty.address import ActorAddress
 from casty.checks import check_timeout, shown
-from casty.config import SECOND_NS
 from casty.errors import AskFailed, CastyError, NotStarted
 from casty.ports import Runtime
 
@@ -41,10 +41,13 @@ class Asker(Protocol):
 class Reply:
     """One open question."""
 
-    __slots__ = ("future", "message", "path", "phase", "ref", "target")
+    __slots__ = ("due_ns", "future", "message", "path", "phase", "ref", "target", "timeout_s")
 
     ref: ActorRef[Any]
     """Where the reply goes; set as soon as the path is taken."""
+    timeout_s: float
+    due_ns: int
+    """How long it waits, and until when; set where it does not wait for ever."""
 
     def __init__(self, path: str, target: ActorRef[Any], future: asyncio.Future[Any]) -> None:
         self.path = path
@@ -52,7 +55,8 @@ class Reply:
         self.future = future
         self.message: object = None
         """The question itself, once it was made: whoever loses it, or fails at it, knows it by its identity."""
-        self.phase = "sent, no reply"
+        self.phase: Sequence[str] = ("sent, no reply",)
+        """How far it came: the parts of a text that is put together where somebody is told."""
 
     def receive(self, message: object) -> None:
         """Take the reply; a second one, in the same turn, is ignored."""
@@ -64,10 +68,10 @@ class Reply:
         if not self.future.cancel() and not self.future.cancelled():
             self.future.exception()
 
-    def expire(self, timeout_s: float) -> None:
+    def expire(self) -> None:
         """The deadline passed."""
         if not self.future.done():
-            text = f"ask {shown(self.target)}: no reply within {timeout_s} s ({self.phase})"
+            text = f"ask {shown(self.target)}: no reply within {self.timeout_s} s ({''.join(self.phase)})"
             self.future.set_exception(TimeoutError(text))
 
 
@@ -81,6 +85,7 @@ class Replies:
         self._core = core
         self._prefix = f"$ask/{core.runtime.entropy.token('ask', 6).hex()}"
         self._count = 0
+        self._deadlines = Deadlines(core.runtime.clock)
         self._open: dict[str, Reply] = {}
         """By path; a row goes with the end of its question."""
         self._questions: dict[int, Reply] = {}
@@ -103,19 +108,18 @@ class Replies:
                 f"ask {shown(ref)}: expected a running system, found that {self._core.name!r} shut down"
             )
         reply = self._open_reply(ref)
-        clock = self._core.runtime.clock
-        timer = None
         try:
             if timeout_s is not None:
-                timer = clock.call_at(clock.now() + int(timeout_s * SECOND_NS), reply.expire, timeout_s)
+                reply.timeout_s = timeout_s
+                self._deadlines.add(reply)
             reply.message = message = factory(reply.ref)
             self._questions[id(message)] = reply
             self._send(ref, message, reply)
             result: R = await reply.future
             return result
         finally:
-            if timer is not None:
-                timer.cancel()
+            if timeout_s is not None:
+                self._deadlines.remove(reply)
             self._core.remove_endpoint(reply.path)
             del self._open[reply.path]
             if self._questions.get(id(reply.message)) is reply:
@@ -189,6 +193,7 @@ class Replies:
 
     def end_all(self) -> None:
         """The system shut down: end every open question, each of which went out and may have been handled."""
+        self._deadlines.close()
         for path, reply in list(self._open.items()):
             text = f"ask {shown(reply.target)}: system {self._core.name!r} shut down before the reply came"
-            self.fail(path, AskFailed(f"{text} ({reply.phase}); it may have been handled"))
+            self.fail(path, AskFailed(f"{text} ({''.join(reply.phase)}); it may have been handled"))

@@ -119,5 +119,6 @@ def advance_transfer(state: State, progress: Progress) -> None:
     """Tell the heir to stand once it holds the whole log; from then on this term has no lease."""
     if not state.is_lease_barred and progress.match == state.log.last_index:
         state.is_lease_barred = True
+        state.lease_known_ns = 0
         state.role_changed = True
         state.send(progress.id, [TIMEOUT_NOW, state.term])

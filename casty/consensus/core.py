@@ -146,8 +146,16 @@ class Core(State):
         return bool(self.pending_reads)
 
     lease_until_ns = leading.lease_until_ns
-    """Return until when nobody else can lead; 0 without a lease, far away for a lone voter. As it is, without a call of
-    its own: each step of an entity asks."""
+    """Return until when nobody else can lead; 0 without a lease, far away for a lone voter."""
+
+    def lease_beyond_ns(self, after_ns: int) -> int:
+        """Return what `lease_until_ns` does, or some earlier instant that is later than `after_ns`.
+
+        Each step of an entity asks: most are answered by what was found at an earlier one.
+        """
+        if self.lease_known_ns <= after_ns:
+            self.lease_known_ns = self.lease_until_ns()
+        return self.lease_known_ns
 
     def progress_of(self, peer: str) -> ProgressReport | None:
         """Return how far the leader knows `peer` to be."""

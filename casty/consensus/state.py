@@ -48,6 +48,7 @@ class State:
         "lead_index",
         "leader",
         "leader_since_ns",
+        "lease_known_ns",
         "lease_span_ns",
         "limits",
         "log",
@@ -169,6 +170,9 @@ class State:
         """Index of the first entry of our leadership; from its commit on we are established."""
         self.is_established = False
         self.is_lease_barred = False
+        self.lease_known_ns = 0
+        """Our lease does not end before this; 0 from whatever may end it sooner than it seemed: the end of leadership,
+        another configuration, a hand-over. Answers of peers only prolong it."""
         self.slow_learner: Progress | None = None
         self.transfer_to: str | None = None
         self.transfer_deadline_ns = 0
@@ -245,6 +249,7 @@ class State:
         self.ask_again_ns = 0
 
     def _stop_leading(self) -> None:
+        self.lease_known_ns = 0
         self.ready_refused.extend(token for token, _ in self.pending_reads)
         self.pending_reads = []
         self.progress = {}
@@ -292,6 +297,7 @@ class State:
 
     def adopt_peers(self, membership: Membership) -> None:
         """Leader: keep one progress per peer of the configuration."""
+        self.lease_known_ns = 0
         self.progress = {
             id: self.progress.get(id)
             or Progress(id, self.log.last_index, self.now_ns, self.timing.heartbeat_ns)

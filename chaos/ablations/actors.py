@@ -18,9 +18,9 @@ from .bug import Planted, bug_in
 __all__ = ["ACTORS"]
 
 
-def _leased_for_ever(leases: Any, slot: int) -> int:
+def _leased_for_ever(leases: Any, slot: int, after_ns: int) -> int:
     """Entities go on when their node's lease ended."""
-    del leases, slot
+    del leases, slot, after_ns
     return 1 << 62
 
 

@@ -90,10 +90,10 @@ def _never_gone(_machine: Any, _replica_ids: Any) -> bool:
     return False
 
 
-def _at_once(leases: Any, slot: int) -> int:
+def _at_once(leases: Any, slot: int, after_ns: int) -> int:
     """A role's slots serve before anybody knows that they are there."""
     group = leases._node.host.groups.get(slot + 1)
-    return 0 if group is None else int(group.core.lease_until_ns())
+    return 0 if group is None else int(group.core.lease_beyond_ns(after_ns))
 
 
 def _any_role(_row: Any, _role: Any) -> bool:

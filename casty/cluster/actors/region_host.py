@@ -83,7 +83,7 @@ class ActivationLease:
 
     __slots__ = ("_clock", "_is_over", "_until_ns", "slot")
 
-    def __init__(self, clock: Clock, until_ns: Callable[[int], int], slot: int) -> None:
+    def __init__(self, clock: Clock, until_ns: Callable[[int, int], int], slot: int) -> None:
         self.slot = slot
         self._clock = clock
         self._until_ns = until_ns
@@ -91,8 +91,10 @@ class ActivationLease:
 
     def lasts(self) -> bool:
         """Whether it may act now."""
-        if not self._is_over and self._clock.now() >= self._until_ns(self.slot):
-            self._is_over = True
+        if self._is_over:
+            return False
+        now_ns = self._clock.now()
+        self._is_over = self._until_ns(self.slot, now_ns) <= now_ns
         return not self._is_over
 
     def revoke(self) -> None:
@@ -142,7 +144,8 @@ class RegionHost:
     local, remote, routes
         The actors here, their decoder, and the topology.
     lease_until_ns
-        Returns until when this node leads a slot alone, on its own clock; 0 when it does not.
+        Returns until when this node leads a slot alone, on its own clock, or an earlier instant that is later than the
+        one that is given; 0 when it does not.
     margin_ns
         How long before the end of a lease activations are stopped.
     max_entities
@@ -165,7 +168,7 @@ class RegionHost:
         remote: Remote,
         routes: RegionRoutes,
         *,
-        lease_until_ns: Callable[[int], int],
+        lease_until_ns: Callable[[int, int], int],
         margin_ns: int,
         max_entities: int,
         logs: Callable[[Home], EventStore],
@@ -269,26 +272,25 @@ class RegionHost:
         """Take a message for a slot that this node seems to lead; False: not now, `item.why` says why."""
         assert self.router is not None, "the router is set before the first message"
         region = self._regions.get(item.shard_type)
-        error = self._mismatch(item, region)
-        if error is not None:
-            self.router.drop(item, error)
-            return True
+        if region is None or region.num_shards != item.num_shards:
+            error = self._mismatch(item, region)
+            if error is not None:
+                self.router.drop(item, error)
+                return True
         if region is None:
             item.why = f"region {item.shard_type!r} is not hosted on the node that leads the slot"
             return False
-        topology = self._routes.topology()
-        assert topology is not None, "the router knows the leader from a topology"
-        if not region.is_placed(item.shard_type, topology):
+        if region.role is not None and not self._is_placed(item.shard_type, region):
             item.why = f"region {item.shard_type!r} is not recorded with its role yet"
             return False
-        slot = topology.slot_of_shard(item.shard_type, item.shard)
+        slot = item.slot
         path = entity_path(item.shard_type, item.entity_id)
         is_stopping = self._local.is_stopping
         if not self._is_leased(slot) or (is_stopping and not self._is_of_a_reader(item)):
             item.why = "the node that leads the slot has no lease"
             return False
         is_inside = item.from_slot == slot or is_stopping
-        hand_over = self._hand_over_of(slot)
+        hand_over = self._hand_over_of(slot) if self._hand_overs else None
         if hand_over is not None and hand_over.is_closing and not is_inside:
             item.why = "the slot is handed over to another node"
             return False
@@ -323,6 +325,11 @@ class RegionHost:
         if not is_here and self._is_leased(slot) and self._hand_over_of(slot) is None:
             heard = Heard(self._remote.senders, MAX_SOURCES)
             self._activate((shard_type, entity_id), region, slot, heard)
+
+    def _is_placed(self, shard_type: str, region: HostedRegion) -> bool:
+        topology = self._routes.topology()
+        assert topology is not None, "the router knows the leader from a topology"
+        return region.is_placed(shard_type, topology)
 
     def _is_of_a_reader(self, item: EntityMessage) -> bool:
         """Whether an entity of this node says it that reads what it was sent, as the node stops."""
@@ -421,7 +428,8 @@ class RegionHost:
     # -- leases
 
     def _is_leased(self, slot: int) -> bool:
-        return self._clock.now() < self._lease_until_ns(slot) - self._margin_ns
+        until_ns = self._clock.now() + self._margin_ns
+        return until_ns < self._lease_until_ns(slot, until_ns)
 
     def _may_handle(self, cell: Cell, slot: int, message: object) -> bool:
         if message is READ_OUT:
@@ -438,7 +446,8 @@ class RegionHost:
 
     def _due_ns_of(self, slot: int) -> int:
         """When to look at a lease again: at its end or sooner, as a lone voter's endless lease may shrink."""
-        return min(self._lease_until_ns(slot), self._clock.now() + 2 * self._margin_ns) - self._margin_ns
+        most_ns = self._clock.now() + 2 * self._margin_ns
+        return min(self._lease_until_ns(slot, most_ns), most_ns) - self._margin_ns
 
     def _arm(self, slot: int) -> None:
         due_ns = self._due_ns_of(slot)

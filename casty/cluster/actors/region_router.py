@@ -86,6 +86,7 @@ class EntityMessage:
         "shard_type",
         "since_ns",
         "size_bytes",
+        "slot",
         "source",
         "why",
     )  # fmt: skip
@@ -112,6 +113,8 @@ class EntityMessage:
         self.num_shards = num_shards
         self.entity_id = entity_id
         self.shard = shard_of(entity_id, num_shards)
+        self.slot = -1
+        """Where the shard lies, by the topology in which its leader was looked up last."""
         self.source = source
         self.number = number
         self.relay_paths = relay_paths
@@ -328,7 +331,8 @@ class RegionRouter:
         topology = self._routes.topology()
         if topology is None:
             return None
-        return topology.leader_of(topology.slot_of_shard(item.shard_type, item.shard))
+        item.slot = topology.slot_of_shard(item.shard_type, item.shard)
+        return topology.leader_of(item.slot)
 
     def _try(self, item: EntityMessage) -> bool:
         """Let the message go if it can; True when it needs no more care here."""
@@ -340,15 +344,16 @@ class RegionRouter:
             self.drop(item, error)
             return True
         is_gone = self._try_leader(item, leader)
-        self._note(item, f"sent to {leader}" if is_gone else f"waiting: {item.why}")
+        if item.sender is not None and self._local.is_own(item.sender):
+            self._note(item, item.sender, leader, is_gone=is_gone)
         return is_gone
 
-    def _note(self, item: EntityMessage, phase: str) -> None:
-        """Say in the question's own error how far it came."""
-        if item.sender is not None and self._local.is_own(item.sender):
-            reply = self._local.replies.at(item.sender.path)
-            if reply is not None:
-                reply.phase = f"entity {item.entity_id}, {phase}"
+    def _note(self, item: EntityMessage, asker: ActorAddress, leader: str | None, *, is_gone: bool) -> None:
+        """Say in the question's own error how far it came; the text is put together where there is an error."""
+        reply = self._local.replies.at(asker.path)
+        if reply is not None:
+            phase = ("sent to ", leader or "") if is_gone else ("waiting: ", item.why)
+            reply.phase = ("entity ", item.entity_id, ", ", *phase)
 
     def _try_leader(self, item: EntityMessage, leader: str | None) -> bool:
         if leader is None:
@@ -367,7 +372,7 @@ class RegionRouter:
         assert topology is not None, "a leader is known from a topology"
         body = _body(item, item.relay_paths + is_passing, self._home_of(topology))
         if is_passing and self._observe:
-            self._observe(Redirected(topology.slot_of_shard(item.shard_type, item.shard)))
+            self._observe(Redirected(item.slot))
         if self._routes.send(leader, frames.ENTITY, body):
             return True
         item.why = f"no link to {leader}, which leads its slot"
@@ -499,7 +504,11 @@ def entity_path(shard_type: str, entity_id: str) -> str:
     >>> entity_path("cart", "a/b"), entity_path("cart", "a%2Fb")
     ('$region/cart/a%2Fb', '$region/cart/a%252Fb')
     """
-    return f"$region/{_escaped(shard_type)}/{_escaped(entity_id)}"
+    if "%" in entity_id or "/" in entity_id:
+        entity_id = _escaped(entity_id)
+    if "%" in shard_type or "/" in shard_type:
+        shard_type = _escaped(shard_type)
+    return f"$region/{shard_type}/{entity_id}"
 
 
 def _escaped(text: str) -> str:

@@ -420,7 +420,7 @@ class Remote:
 
     def _flaw(self, path: str, message: object, source: str) -> str | None:
         """Say why a message of another process is not for this path; None when it is."""
-        if not _is_of(message, node_id_of(source)):
+        if isinstance(message, Subscribe) and not _is_of(message, node_id_of(source)):
             return f"{shown(source, 100)} does not speak for the actor that it names"
         if not is_public_name(path):
             return "it takes no message of another process"
@@ -453,16 +453,13 @@ class Remote:
         self.refuse(asker, AskFailed(f"ask {path[:SHOWN]}: {reason[:SHOWN]}; there will be no reply"))
 
 
-def _is_of(message: object, node_id: str) -> bool:
+def _is_of(message: Subscribe[Any], node_id: str) -> bool:
     """Whether a subscription is told by the process of the actor that subscribes.
 
     Such a ref is that process's own and names it: one that names an address only could be of anybody there.
     """
-    match message:
-        case Subscribe(_, ref):
-            return isinstance(ref, RemoteActorRef) and ref.address.node_id == node_id
-        case _:
-            return True
+    ref = message.reply_to
+    return isinstance(ref, RemoteActorRef) and ref.address.node_id == node_id
 
 
 def _watch_rows(path: str, payload: bytes) -> tuple[str, list[Row]]:

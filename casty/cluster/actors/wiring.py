@@ -32,7 +32,6 @@ from casty.cluster.actors.remote import Remote
 from casty.cluster.actors.singletons import Singletons, factory_of
 from casty.cluster.control.schema import REGION
 from casty.cluster.control.topology import Topology
-from casty.cluster.multiraft.numbers import group_of
 from casty.cluster.node.actor_hooks import ActorHooks
 from casty.complaint import Complaint
 from casty.config import SECOND_NS
@@ -409,13 +408,16 @@ class Leases:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    def until_ns(self, slot: int) -> int:
-        """Return the end of the slot's lease on this node's clock; 0 without one, and before the slot has begun."""
-        group = self._node.host.groups.get(group_of(slot))
+    def until_ns(self, slot: int, after_ns: int) -> int:
+        """Return the end of the slot's lease on this node's clock, or an earlier instant after `after_ns`; 0: none.
+
+        There is none before the slot has begun, see `SlotRow.is_beginning`.
+        """
+        group = self._node.host.groups.get(slot + 1)  # as `group_of`: each step of an entity asks
         if group is None:
             return 0
         slots = self._node.control.machine.slots
-        return 0 if slot < len(slots) and slots[slot].is_beginning else group.core.lease_until_ns()
+        return 0 if slot < len(slots) and not slots[slot].held else group.core.lease_beyond_ns(after_ns)
 
 
 class Serving:

@@ -409,7 +409,7 @@ class SlotReplica:
             self._after_session_entry(reply, entry, ended)
         if self.machine.debts:
             self._see_to_debts()
-        if self._observe and effects:
+        if effects and self._observe:
             self._report(effects)
 
     def _part_applied(self, data: bytes, waiting: Waiting | None) -> None:

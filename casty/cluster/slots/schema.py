@@ -26,7 +26,7 @@ from typing import Any
 
 from casty.cluster.slots.operations import KEEPALIVE_FIELDS, SCAN
 from casty.distributed.machines.base import COUNTER, EVENTS, MAP, OPERATION
-from casty.distributed.machines.events import APPEND, EVENT_LOGS
+from casty.distributed.machines.events import APPEND, EVENT_LOGS, MAX_BATCH, WRITER_BYTES
 from casty.distributed.machines.record import recorded_queries, recorded_shapes
 from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.machines.watching import MAP_QUERIES
@@ -169,6 +169,7 @@ KEEPALIVES = dict(zip(KEEPALIVE_FIELDS, (Row(_KEEPALIVE), Row((*_KEEPALIVE, Data
 
 _is_entry = compiled(ENTRIES)
 _is_append = ENTRIES.tests()[APPENDED]
+_is_data = ENTITY.test()
 _is_read = compiled(READ)
 _is_keepalive = {length: compiled(row) for length, row in KEEPALIVES.items()}
 
@@ -202,6 +203,24 @@ def _is_usual(entry: Any) -> bool:
     return fits is not None and fits(command)
 
 
+def _is_usual_append(entry: Any) -> bool:
+    """Whether an entry has events of an entity and fits; as `_is_usual`."""
+    if type(entry) is not list or len(entry) != 5:
+        return False
+    tag, log, writer, expected, events = entry
+    return (
+        type(tag) is type(expected) is int
+        and tag == APPENDED
+        and 0 <= expected <= MAX_NUMBER
+        and type(writer) is bytes
+        and len(writer) <= WRITER_BYTES
+        and type(events) is list
+        and 0 < len(events) <= MAX_BATCH
+        and _is_data(log)
+        and all(map(_is_data, events))
+    )
+
+
 def _is_usual_read(read: Any) -> bool:
     """Whether a read fits; as `_is_usual`."""
     if type(read) is not list or len(read) != 3:
@@ -226,7 +245,7 @@ def applicable(data: bytes) -> list[Any]:
     Its list has a head of one byte, and its kind is the next: whoever only wants that looks there.
     """
     entry: Any = unpack(data)
-    if not (_is_usual(entry) or _is_entry(entry)):
+    if not (_is_usual(entry) or _is_usual_append(entry) or _is_entry(entry)):
         raise RemoteProtocolError(flaw(ENTRIES, entry, "slot entry") or "slot entry: it fits no schema")
     if data[PACKED_KIND] != entry[ENTRY] or data[PACKED_HEAD] != 0x90 | len(entry):
         raise RemoteProtocolError("slot entry: expected the head of its list in one byte, its kind next")
@@ -246,7 +265,7 @@ def check_entry(data: bytes) -> list[Any]:
 
 def check_append(entry: list[Any]) -> bytes:
     """Return the bytes of an APPENDED entry that this node made; raises `RemoteProtocolError` unless it fits."""
-    if not _is_append(entry):
+    if not (_is_usual_append(entry) or _is_append(entry)):
         raise RemoteProtocolError(flaw(ENTRIES, entry, "slot entry") or "slot entry: it fits no schema")
     return pack(entry)
 

@@ -157,7 +157,8 @@ class Process:
     def _log(self, home: Home) -> EventStore:
         return JournalStore(self.world.journal, "/".join(map(str, home)))
 
-    def _lease_until_ns(self, slot: int) -> int:
+    def _lease_until_ns(self, slot: int, after_ns: int) -> int:
+        del after_ns
         return self.world.leases.get((self.name, slot), 0)
 
     def topology(self) -> Topology | None:

@@ -6,7 +6,7 @@ import pytest
 
 from casty.cluster.control import schema as control_schema
 from casty.cluster.slots import schema as slot_schema
-from casty.cluster.slots.schema import COMMAND, ENTRIES, KEEPALIVES, READ
+from casty.cluster.slots.schema import APPENDED, COMMAND, ENTRIES, KEEPALIVES, READ
 from casty.schema import Rule, compiled, flaw
 from casty.wire.pack import pack, unpack
 from chaos.__main__ import main
@@ -59,6 +59,17 @@ def test_the_short_cut_takes_usual_commands_and_nothing_that_the_schema_does_not
         assert slot_schema._is_usual(usual)
         mutant = mutants.mutant(ENTRIES, mutants.fitting(ENTRIES))
         assert fits(mutant) or not slot_schema._is_usual(mutant)
+
+
+def test_the_short_cut_takes_events_and_nothing_that_the_schema_does_not() -> None:
+    mutants, fits = Mutants(4), compiled(ENTRIES)
+    appended = ENTRIES.row(APPENDED)
+    for _ in range(2_000):
+        assert slot_schema._is_usual_append(mutants.fitting(appended))
+        mutant = mutants.mutant(appended, mutants.fitting(appended))
+        assert fits(mutant) or not slot_schema._is_usual_append(mutant)
+        mutant = mutants.mutant(ENTRIES, mutants.fitting(ENTRIES))
+        assert fits(mutant) or not slot_schema._is_usual_append(mutant)
 
 
 def test_mutants_are_those_of_their_seed() -> None:

@@ -240,6 +240,37 @@ def test_a_heartbeat_from_before_the_leadership_is_no_lease() -> None:
     assert cores[0].lease_until_ns() == 101 + 990 * MS
 
 
+def test_what_is_known_of_a_lease_ends_with_whatever_may_end_the_lease_sooner() -> None:
+    cores = [make(id, "a", "b", "c") for id in "abc"]
+    a = cores[0]
+    assert a.lease_beyond_ns(0) == 0
+    a.campaign(100)
+    settle(*cores, now_ns=100)
+    until_ns = 100 + 990 * MS
+    assert a.lease_beyond_ns(100) == until_ns
+    a.peer_round("b", 200)
+    assert a.lease_beyond_ns(150) == until_ns, "it suffices"
+    assert a.lease_beyond_ns(until_ns) == until_ns + 100
+    assert a.transfer(300, "b")
+    assert a.lease_beyond_ns(300) == 0
+    settle(*cores, now_ns=300)
+    assert [core.lease_beyond_ns(300) > 300 for core in cores] == [False, True, False]
+    cores[1].become_follower(400, cores[1].term + 1, None)
+    assert cores[1].lease_beyond_ns(400) == 0
+
+
+def test_the_endless_lease_of_a_lone_voter_is_over_when_another_one_is_added() -> None:
+    a, b = make("a", "a"), make("b")
+    a.campaign(100)
+    settle(a, now_ns=100)
+    assert a.lease_beyond_ns(1 << 60) > 1 << 60
+    for now_ns in (200, 300, 400, 500):
+        a.change(now_ns, ("a", "b"), ())
+        settle(a, b, now_ns=now_ns)
+    assert a.membership is not None and a.membership.voters == ("a", "b")
+    assert 500 < a.lease_beyond_ns(500) == a.lease_until_ns() < 500 + 1000 * MS
+
+
 def test_two_leaders_of_one_term_are_a_protocol_error() -> None:
     a, b, _ = trio()
     with pytest.raises(RemoteProtocolError, match="two leaders"):
