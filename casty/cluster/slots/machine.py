@@ -39,7 +39,7 @@ from casty.cluster.slots.schema import (
     EXPIRE,
     LAPSE,
     OPENINGS,
-    SETTLE,
+    PAY,
     applicable,
 )
 from casty.cluster.slots.session_record import KEY_KIND, KEY_NAME, EntityKey, SlotSession
@@ -157,7 +157,7 @@ class SlotMachine:
             return self._cancel(*entry[1:])
         if kind == APPENDED:
             return applied.appended(self, entry, self._context)
-        if kind == SETTLE:
+        if kind == PAY:
             return self._pay(*entry[1:])
         return self._lapse(*entry[1:]) if kind == LAPSE else self._abandon(*entry[1:])
 

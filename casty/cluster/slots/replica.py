@@ -46,9 +46,9 @@ from casty.cluster.slots.schema import (
     OPEN_FOR,
     OPENINGS,
     PACKED_KIND,
+    PAY,
     SEQ,
     SESSION,
-    SETTLE,
     check_append,
     check_entry,
     check_keepalive,
@@ -403,7 +403,7 @@ class SlotReplica:
             if ended is not None:
                 leader.ended(ended)
         kind = entry.data[PACKED_KIND]
-        if kind == SETTLE:
+        if kind == PAY:
             self._payments = Payments()
         elif kind not in (COMMAND, APPENDED):
             self._after_session_entry(reply, entry, ended)

@@ -9,7 +9,7 @@ import pytest
 
 from casty.cluster.multiraft.proposals import NOT_LEADER
 from casty.cluster.slots.machine import Applied, MachineLimits, SlotMachine
-from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, OPEN, SETTLE, check_entry
+from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, OPEN, PAY, check_entry
 from casty.distributed.machines import election, lock, rw_lock, semaphore
 from casty.distributed.machines.barrier import ARRIVE
 from casty.distributed.machines.base import (
@@ -20,13 +20,13 @@ from casty.distributed.machines.base import (
     LOCK,
     MISMATCH,
     OK,
+    PAID_AT_ONCE,
     QUEUE,
     QUEUED,
     RELEASE,
     RESIZE,
     RW_LOCK,
     SEMAPHORE,
-    SETTLED_AT_ONCE,
     WITHDRAWN,
     Effect,
 )
@@ -35,7 +35,7 @@ from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack
 from tests.unit.cluster.replica_world import World
 
-MANY = 3 * SETTLED_AT_ONCE + 7
+MANY = 3 * PAID_AT_ONCE + 7
 NAME = b"name"
 PROOF = b"sixteen bytes it"
 
@@ -76,12 +76,12 @@ class Slot:
             twin = SlotMachine(MachineLimits(), 1)
             twin.load(self.machine.dump())
             assert key in twin.debts, "it follows from the state"
-            applied = self.apply(SETTLE, *key)
-            assert twin.apply(self.index, pack([SETTLE, *key])) == applied
+            applied = self.apply(PAY, *key)
+            assert twin.apply(self.index, pack([PAY, *key])) == applied
             assert twin.dump() == self.machine.dump()
-            assert len(applied.effects) <= SETTLED_AT_ONCE
+            assert len(applied.effects) <= PAID_AT_ONCE
             told += applied.effects
-        assert self.apply(SETTLE, kind_of(told, self), NAME) == Applied([OK]), "a part too many is nothing"
+        assert self.apply(PAY, kind_of(told, self), NAME) == Applied([OK]), "a part too many is nothing"
         return told
 
 
@@ -157,7 +157,7 @@ def test_many_are_told_in_parts_each_once(case: str) -> None:
         )  # so that there is a queue; the first getter takes it
     decided = decide(slot)
     assert decided.reply[0] == OK
-    assert 0 < len(decided.effects) <= SETTLED_AT_ONCE and slot.machine.debts
+    assert 0 < len(decided.effects) <= PAID_AT_ONCE and slot.machine.debts
     told = slot.pay(list(decided.effects))
     of_many = [effect for effect in told if effect.session in slot.many]
     assert len(of_many) == MANY == len({effect[:2] for effect in of_many})
@@ -193,7 +193,7 @@ def test_a_lock_that_is_destroyed_serves_anew_before_all_were_told() -> None:
     slot.do(slot.first, LOCK, RELEASE, token)
     assert slot.do(slot.many[1], LOCK, DESTROY).reply == [OK, False]
     assert slot.do(slot.many[1], LOCK, lock.ACQUIRE).reply[0] == OK
-    assert len(slot.pay([])) > SETTLED_AT_ONCE
+    assert len(slot.pay([])) > PAID_AT_ONCE
 
 
 def test_a_watch_whose_leader_leads_again_before_it_was_told_waits_on() -> None:
@@ -207,9 +207,9 @@ def test_a_watch_whose_leader_leads_again_before_it_was_told_waits_on() -> None:
     assert len(slot.pay(list(slot.do(slot.first, ELECTION, election.CAMPAIGN, b"me").effects))) == left
 
 
-def test_only_a_leader_settles() -> None:
-    with pytest.raises(RemoteProtocolError, match="settles"):
-        check_entry(pack([SETTLE, LOCK, NAME]))
+def test_only_a_leader_pays() -> None:
+    with pytest.raises(RemoteProtocolError, match="pays"):
+        check_entry(pack([PAY, LOCK, NAME]))
 
 
 class Collected:
@@ -265,9 +265,9 @@ def test_a_leader_proposes_one_part_after_the_other_in_turns_of_their_own() -> N
         assert led.turns == ["a"], "one turn at a time"
         before = led.told()
         led.turn()
-        assert led.told() - before <= SETTLED_AT_ONCE
+        assert led.told() - before <= PAID_AT_ONCE
         parts += 1
-    assert led.told() == MANY - 1 and parts == MANY // SETTLED_AT_ONCE
+    assert led.told() == MANY - 1 and parts == MANY // PAID_AT_ONCE
 
 
 def test_the_next_leader_goes_on() -> None:
@@ -275,7 +275,7 @@ def test_the_next_leader_goes_on() -> None:
     led.destroy()
     led.world.elect("b")
     late = [call for call, reply in led.answers.replies.items() if reply[0] == NOT_LEADER]
-    assert len(late) == MANY - 1 - SETTLED_AT_ONCE
+    assert len(late) == MANY - 1 - PAID_AT_ONCE
     led.turns.clear()
     replica, group = led.world.replicas["b"], cast(Any, led.world.groups["b"])
     replica.tick(group, led.world.clock.now())
