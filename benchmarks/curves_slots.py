@@ -124,7 +124,7 @@ def _waiting_sessions(size: int) -> tuple[Driver, SlotLeader, list[int]]:
 
 def _end(driver: Driver, leader: SlotLeader, entry: bytes) -> None:
     applied = driver.apply_packed(entry)
-    leader.settle(applied.effects)
+    leader.resolve(applied.effects)
     assert applied.ended is not None, "every session ends once"
     leader.ended(applied.ended)
 

@@ -64,7 +64,7 @@ def _says_nothing(right: Any) -> Any:
 
     def end_all(conversation: Any, last_id: int) -> Any:
         ids = right(conversation, last_id)
-        conversation._settle(OVER, 0)
+        conversation._clear(OVER, 0)
         return ids
 
     return end_all

@@ -535,7 +535,7 @@ class Execution:
         world, recorder = self._world, self._recorder
         violations = [self._checks.first] if self._checks.first is not None else []
         violations += [*recorder.violations, *recorder.services.violations]
-        recorder.journals.settle(self._checks.slots.commands)
+        recorder.journals.reconcile(self._checks.slots.commands)
         if self._plan.label != MAY_LOSE_MEMORY:
             violations += check_history(recorder.history, recorder.undecided, self._checks.slots.commands)
             for name, sights in recorder.watchers:

@@ -100,7 +100,7 @@ class SlotsScript(Script):
 
     def _tell(self, effects: Any, ended: int | None) -> None:
         before = len(self.out)
-        self.leader.settle(effects)
+        self.leader.resolve(effects)
         if ended is not None:
             self.leader.ended(ended)
         self.late, self.out[before:] = self.out[before:], []

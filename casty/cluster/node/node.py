@@ -359,7 +359,7 @@ class Node:
         machine = self.control.machine
         if self.disk is not None and not self.disk.changed(machine):
             return
-        self.bootstrap.settled(machine.cluster_id)
+        self.bootstrap.on_control_state(machine.cluster_id)
         if machine.is_founded:
             self.links.want_members(self.succession.addresses(machine))
             self.succession.follow(machine)

@@ -399,7 +399,7 @@ class SlotReplica:
                 command: Any = unpack(entry.data)
                 leader.wait(command[SESSION], command[SEQ], *waiting)
             if effects:
-                leader.settle(effects)
+                leader.resolve(effects)
             if ended is not None:
                 leader.ended(ended)
         kind = entry.data[PACKED_KIND]

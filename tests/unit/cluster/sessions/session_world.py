@@ -149,7 +149,7 @@ class World:
         self.index += 1
         applied = self.machine.apply(self.index, payload)
         entry: Any = unpack(payload)
-        self.soft.settle(applied.effects)
+        self.soft.resolve(applied.effects)
         if applied.ended is not None:
             self.soft.ended(applied.ended)
         if entry[0] == OPEN and applied.reply[0] == OK:

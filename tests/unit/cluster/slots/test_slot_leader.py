@@ -119,8 +119,8 @@ def test_outcomes_go_to_the_newest_call_once(slot: Slot) -> None:
     slot.leader.wait(1, 2, new, 12)
     slot.leader.forget(1, 2)
     effects = [Effect(1, 1, [OK, 5]), Effect(1, 2, [OK, 6]), Effect(2, 1, [OK, 7])]
-    slot.leader.settle(effects)
-    slot.leader.settle(effects)
+    slot.leader.resolve(effects)
+    slot.leader.resolve(effects)
     assert (old.replies, new.replies) == ([], [(12, [WITHDRAWN]), (11, [OK, 5])])
 
 
@@ -167,7 +167,7 @@ def test_very_many_sessions_expire_in_pieces_the_longest_silence_first() -> None
         pieces.append(piece)
         for session in piece:
             ended = slot.apply(EXPIRE, session)
-            slot.leader.settle(ended.effects)
+            slot.leader.resolve(ended.effects)
             slot.leader.ended(session)
     assert [session for piece in pieces for session in piece] == [1, 2, *sessions]
     assert max(map(len, pieces)) <= 10
@@ -209,6 +209,6 @@ def test_the_end_of_a_session_answers_its_own_calls_only() -> None:
     slot.leader.ended(1)
     assert first.replies == [(1, [EXPIRED]), (2, [EXPIRED])]
     assert second.replies == []
-    slot.leader.settle([Effect(2, 1, [OK, 5])])
+    slot.leader.resolve([Effect(2, 1, [OK, 5])])
     slot.leader.forget(2, 2)
     assert second.replies == [(1, [OK, 5]), (2, [WITHDRAWN])]
