@@ -191,9 +191,9 @@ class Conversation:
         elif kind == KNOWN:
             self._clear(HELD, id)
         elif kind == OVER:
-            self._forget_up_to(host, id)
+            self._release_up_to(host, id)
         else:
-            self._forget(host, id)
+            self._release(host, id)
             if kind == UNWATCH:
                 self._said.append([LEFT, id])
 
@@ -240,18 +240,18 @@ class Conversation:
             self.theirs[id] = target
         self._owe([HELD, id, host.number_of(target)])
 
-    def _forget(self, host: Host, id: int) -> None:
+    def _release(self, host: Host, id: int) -> None:
         is_ended = self._clear(GONE, id)
         self._clear(HELD, id)
         target = self.theirs.pop(id, None)
         if target is not None or is_ended:
             host.release(self, id, target)
 
-    def _forget_up_to(self, host: Host, last_id: int) -> None:
+    def _release_up_to(self, host: Host, last_id: int) -> None:
         for id in [id for id in self.theirs if id <= last_id]:
-            self._forget(host, id)
+            self._release(host, id)
         for id in [id for kind, id in self._owed if kind == GONE and id <= last_id]:
-            self._forget(host, id)
+            self._release(host, id)
         self._said.append([ENDED, last_id])
 
     # -- what goes out

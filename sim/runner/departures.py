@@ -67,9 +67,9 @@ class Departures:
         self._world.processes[name].is_retired = True
         self.died[name] = None
         self._world.crash(name)
-        self._recorder.forget_client(name)
+        self._recorder.client_died(name)
 
-    async def forget(self, within_s: float) -> None:
+    async def remove_dead(self, within_s: float) -> None:
         """Let an operator remove those who died for good, and whom the cluster did not forget by itself in time.
 
         It does where others have their places; where nobody has, or a group grew while nobody knew, it may not.
@@ -130,4 +130,4 @@ class Departures:
                 self.left[name] = None
                 self._recorder.goal("a node left for good")
                 await self._world.stop(name)
-                self._recorder.forget_client(name)
+                self._recorder.client_died(name)

@@ -184,7 +184,7 @@ class Execution:
         await self._world.quiesce()
         await self._start_stranded()
         if not self._is_broken():
-            await self._nemesis.departures.forget((FORGOTTEN_AFTER + 3) * self._settings.down_after_s)
+            await self._nemesis.departures.remove_dead((FORGOTTEN_AFTER + 3) * self._settings.down_after_s)
             await self._recover()
             if not self._is_broken():
                 await self._settle()
@@ -238,7 +238,7 @@ class Execution:
                 text = f"was linked for {heard_ns / 1e9:.1f} s, and knows none of {present}"
                 self._recorder.violations.append(Violation(46, process.name, text))
             self._recorder.goal("a client lost all nodes that it knew")
-            self._recorder.forget_client(process.name)
+            self._recorder.client_died(process.name)
             await self._world.restart(process.name)
 
     async def _unaccounted(self) -> list[Violation]:

@@ -364,7 +364,7 @@ class Node:
             self.links.want_members(self.succession.addresses(machine))
             self.succession.follow(machine)
             if self.control_group.names_its_leader(machine):
-                self.links.forget_told()
+                self.links.clear_told()
             self.groups.follow(machine, self.node_id)
             self.boundary.look_again()
             self.publisher.publish(topologies.of_machine(machine, self.leaders))

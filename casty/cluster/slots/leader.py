@@ -105,13 +105,13 @@ class SlotLeader:
             if waiting is not None:
                 waiting.answer(reply)
 
-    def forget(self, session: int, seq: int) -> None:
+    def withdraw(self, session: int, seq: int) -> None:
         """The request waits no longer: it was withdrawn. Whoever passed its call on has to hear of the end."""
         waiting = self._take(session, seq)
         if waiting is not None:
             waiting.answer([WITHDRAWN])
 
-    def abandon(self, reply: list[object]) -> Iterator[Late]:
+    def take_waiting(self, reply: list[object]) -> Iterator[Late]:
         """Leadership ended: return everyone who waits and is to be told, so that they ask the next leader."""
         waiting, self._waiting = self._waiting, {}
         closing, self._closing = self._closing, {}

@@ -433,10 +433,10 @@ class SlotReplica:
             if entry[ENTRY] in OPENINGS and reply[CODE] == OK:
                 leader.opened(reply[VALUE], self._runtime.clock.now())
             elif entry[ENTRY] == CANCEL and reply[CODE] == WITHDRAWN:
-                leader.forget(entry[SESSION], entry[SEQ])
+                leader.withdraw(entry[SESSION], entry[SEQ])
             elif entry[ENTRY] == ABANDON:
                 for seq, _, _ in entry[GIVEN_UP]:
-                    leader.forget(entry[SESSION], seq)
+                    leader.withdraw(entry[SESSION], seq)
         if self._observe:
             if entry[ENTRY] in OPENINGS and reply[CODE] == OK:
                 self._observe(SessionOpened(group_of(self._slot), reply[VALUE]))
@@ -453,9 +453,9 @@ class SlotReplica:
         term = group.core.term
         if self.leader is not None and not (group.is_leading and self._led_term == term):
             leader, self.leader = self.leader, None
-            self.on_late(leader.abandon([NOT_LEADER, None, term]))
-            self.on_late(self.maps.abandon([NOT_LEADER, None, term]))
-            self.on_late(self.proposals.abandon(term if group.is_leading else None))
+            self.on_late(leader.take_waiting([NOT_LEADER, None, term]))
+            self.on_late(self.maps.take_waiting([NOT_LEADER, None, term]))
+            self.on_late(self.proposals.take_waiting(term if group.is_leading else None))
         if group.is_leading and self.leader is None:
             self._led_term = term
             self.leader = SlotLeader(self.machine, self._ttl_ns, self._runtime.clock.now(), self._window)
@@ -499,9 +499,9 @@ class SlotReplica:
         self._has_failed = True
         leader, self.leader = self.leader, None
         if leader is not None:
-            self.on_late(leader.abandon([NOT_LEADER, None, 0]))
-        self.on_late(self.maps.abandon([NOT_LEADER, None, 0]))
-        self.on_late(self.proposals.abandon())
+            self.on_late(leader.take_waiting([NOT_LEADER, None, 0]))
+        self.on_late(self.maps.take_waiting([NOT_LEADER, None, 0]))
+        self.on_late(self.proposals.take_waiting())
         for token in list(self._reads):
             self.refuse_read(token)
 

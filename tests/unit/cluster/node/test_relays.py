@@ -59,8 +59,8 @@ def test_the_end_of_either_link_ends_its_calls() -> None:
     relays.caller_lost(caller)
     relays.caller_lost(caller)
     assert (caller.replies, len(relays)) == ([(1, [UNKNOWN])], 1)
-    relays.forget(kept)
-    relays.forget(kept)
+    relays.drop(kept)
+    relays.drop(kept)
     assert len(relays) == 0
 
 
@@ -110,7 +110,7 @@ def test_calls_of_a_caller_that_is_gone_are_forgotten_in_parts_and_answered_neve
     assert len(relays) == 6
     relays.on_reply(ids[7], [QUEUED], is_final=False)
     relays.on_reply(ids[7], [OK], is_final=True)
-    relays.forget(ids[6])
+    relays.drop(ids[6])
     in_threes.run_due()
     in_threes.run_due()
     assert (caller.replies, len(relays)) == ([], 1)

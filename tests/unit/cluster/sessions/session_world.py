@@ -155,10 +155,10 @@ class World:
         if entry[0] == OPEN and applied.reply[0] == OK:
             self.soft.opened(applied.reply[1], self.clock.now())
         elif entry[0] == CANCEL and applied.reply[0] == WITHDRAWN:
-            self.soft.forget(entry[1], entry[2])
+            self.soft.withdraw(entry[1], entry[2])
         elif entry[0] == ABANDON:
             for row in entry[3]:
-                self.soft.forget(entry[1], row[0])
+                self.soft.withdraw(entry[1], row[0])
         return applied.reply
 
     def _keep_alive(self, node_id: str, plain: Any) -> None:

@@ -117,7 +117,7 @@ def test_outcomes_go_to_the_newest_call_once(slot: Slot) -> None:
     slot.leader.wait(1, 1, old, 10)
     slot.leader.wait(1, 1, new, 11)
     slot.leader.wait(1, 2, new, 12)
-    slot.leader.forget(1, 2)
+    slot.leader.withdraw(1, 2)
     effects = [Effect(1, 1, [OK, 5]), Effect(1, 2, [OK, 6]), Effect(2, 1, [OK, 7])]
     slot.leader.resolve(effects)
     slot.leader.resolve(effects)
@@ -129,8 +129,8 @@ def test_who_waits_hears_of_the_end_of_the_leadership_or_the_session(slot: Slot)
     slot.leader.wait(1, 1, answers, 10)
     slot.leader.wait(2, 1, answers, 20)
     slot.leader.ended(1)
-    give(slot.leader.abandon([NOT_LEADER, None, 3]))
-    give(slot.leader.abandon([NOT_LEADER, None, 3]))
+    give(slot.leader.take_waiting([NOT_LEADER, None, 3]))
+    give(slot.leader.take_waiting([NOT_LEADER, None, 3]))
     assert answers.replies == [(10, [EXPIRED]), (20, [NOT_LEADER, None, 3])]
 
 
@@ -210,5 +210,5 @@ def test_the_end_of_a_session_answers_its_own_calls_only() -> None:
     assert first.replies == [(1, [EXPIRED]), (2, [EXPIRED])]
     assert second.replies == []
     slot.leader.resolve([Effect(2, 1, [OK, 5])])
-    slot.leader.forget(2, 2)
+    slot.leader.withdraw(2, 2)
     assert second.replies == [(1, [OK, 5]), (2, [WITHDRAWN])]
