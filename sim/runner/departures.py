@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from casty.cluster.node.commands import REMOVE
 from casty.errors import NotStarted
 
-from ..checks.step.introspection import inside
+from ..checks.step.introspection import control_machine_of
 from ..checks.violation import Violation
 from ..kernel.errors import CrashedError
 from ..workloads.recorder import RunRecorder
@@ -92,7 +92,7 @@ class Departures:
             await asyncio.sleep(1.0)
 
     def _is_known(self, name: str) -> bool:
-        machines = [inside(process.value, "_node", "control", "machine") for process in self._serving()]
+        machines = [control_machine_of(process.value) for process in self._serving()]
         return any(machine is not None and name in machine.members for machine in machines)
 
     def _serving(self) -> list[Process]:
