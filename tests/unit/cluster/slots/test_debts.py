@@ -33,6 +33,7 @@ from casty.distributed.machines.base import (
 from casty.distributed.machines.queue_shapes import GET, PUT
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack
+from tests.kit.gateways import Answers
 from tests.unit.cluster.replica_world import World
 
 MANY = 3 * PAID_AT_ONCE + 7
@@ -212,16 +213,6 @@ def test_only_a_leader_pays() -> None:
         check_entry(pack([PAY, LOCK, NAME]))
 
 
-class Collected:
-    """Takes every answer."""
-
-    def __init__(self) -> None:
-        self.replies: dict[int, list[Any]] = {}
-
-    def add(self, call_id: int, reply: list[object]) -> None:
-        self.replies[call_id] = reply
-
-
 class Led:
     """A lock with many waiters, on three replicas without links."""
 
@@ -230,14 +221,14 @@ class Led:
         self.turns: list[str] = []
         for name, replica in self.world.replicas.items():
             replica.on_over = lambda _slot, name=name: self.turns.append(name)
-        self.answers = Collected()
+        self.answers = Answers()
         self.number = self.write("a", 0, OPEN, PROOF, b"gateway")[1]
 
     def write(self, node: str, call_id: int, *entry: object) -> list[Any]:
         group = cast(Any, self.world.groups[node])
         self.world.replicas[node].write(group, pack(list(entry)), PROOF, cast(Any, self.answers), call_id)
         self.world.commit()
-        return self.answers.replies[call_id]
+        return self.answers.latest[call_id]
 
     def command(self, node: str, seq: int, *command: object) -> list[Any]:
         return self.write(node, seq, COMMAND, self.number, seq, 1, 1, LOCK, NAME, list(command))
@@ -249,7 +240,7 @@ class Led:
         assert self.command("a", MANY + 1, DESTROY) == [OK, True]
 
     def told(self) -> int:
-        return sum(reply == [DESTROYED] for reply in self.answers.replies.values())
+        return sum(reply == [DESTROYED] for reply in self.answers.latest.values())
 
     def turn(self) -> None:
         node = self.turns.pop(0)
@@ -274,7 +265,7 @@ def test_the_next_leader_goes_on() -> None:
     led = Led()
     led.destroy()
     led.world.elect("b")
-    late = [call for call, reply in led.answers.replies.items() if reply[0] == NOT_LEADER]
+    late = [call for call, reply in led.answers.latest.items() if reply[0] == NOT_LEADER]
     assert len(late) == MANY - 1 - PAID_AT_ONCE
     led.turns.clear()
     replica, group = led.world.replicas["b"], cast(Any, led.world.groups["b"])
