@@ -9,7 +9,7 @@ from collections.abc import Callable
 from benchmarks.growth import Curve
 from casty.cluster.slots.leader import SlotLeader
 from casty.cluster.slots.machine import Applied, MachineLimits, SlotMachine
-from casty.cluster.slots.schema import CLOSE, COMMAND, OPEN, SETTLE
+from casty.cluster.slots.schema import CLOSE, COMMAND, OPEN, PAY
 from casty.distributed.machines.base import DESTROY, LOCK, MAP, OK, QUEUED, RW_LOCK, SEMAPHORE, Command
 from casty.distributed.machines.rw_lock import READ, WRITE
 from casty.wire.pack import pack
@@ -124,7 +124,7 @@ def _waiting_sessions(size: int) -> tuple[Driver, SlotLeader, list[int]]:
 
 def _end(driver: Driver, leader: SlotLeader, entry: bytes) -> None:
     applied = driver.apply_packed(entry)
-    leader.settle(applied.effects)
+    leader.resolve(applied.effects)
     assert applied.ended is not None, "every session ends once"
     leader.ended(applied.ended)
 
@@ -201,7 +201,7 @@ def _longest_part_us(driver: Driver) -> float:
     assert driver.machine.debts, "nothing is left to be told in parts"
     worst_ns = 0
     while (key := driver.machine.debts.first()) is not None:
-        entry = pack([SETTLE, *key])
+        entry = pack([PAY, *key])
         began_ns = time.process_time_ns()
         driver.apply_packed(entry)
         worst_ns = max(worst_ns, time.process_time_ns() - began_ns)

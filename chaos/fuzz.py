@@ -36,7 +36,7 @@ LIFE = 2_000
 COMPARED = 41
 """Every so many entries the replicas are compared as a whole."""
 
-_LEADERS = (slot_schema.EXPIRE, slot_schema.LAPSE, slot_schema.APPENDED, slot_schema.SETTLE)
+_LEADERS = (slot_schema.EXPIRE, slot_schema.LAPSE, slot_schema.APPENDED, slot_schema.PAY)
 """Entries that fit and are taken of no gateway."""
 
 ADDED_BYTES = 5_000

@@ -47,7 +47,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "slots.LAPSE": ("time", "entities"),
     "slots.OPEN_FOR": ("attempt", "gateway", "time to live in ms"),
     "slots.APPENDED": ("log", "writer", "expected", "events"),
-    "slots.SETTLE": ("kind", "entity"),
+    "slots.PAY": ("kind", "entity"),
 }
 """What the fields of an entry are, in order. The schema has the rules, and a test compares the lengths."""
 

@@ -95,7 +95,7 @@ class Host(Protocol):
     wrap_child: Callable[[BaseBehavior[Any]], BaseBehavior[Any]] | None
     log_of: Callable[[str], EventStore] | None
     has_log: bool
-    abandoned: Callable[[], None] | None
+    incarnation_over: Callable[[], None] | None
 
     @property
     def core(self) -> Core[Self]:

@@ -73,7 +73,7 @@ class Cell:
     __slots__ = (
         "_awaits_children", "_behavior", "_callbacks", "_ends_itself", "_failure", "_hooks", "_is_busy", "_is_forced",
         "_left", "_pipes", "_raised", "_schedules", "_spawned", "_strategies", "_task", "_told",
-        "abandoned", "children", "core", "ctx", "finished", "guard", "has_log", "incarnation", "inherit",
+        "children", "core", "ctx", "finished", "guard", "has_log", "incarnation", "incarnation_over", "inherit",
         "interceptors", "is_ready", "is_stopping", "lease", "log_of", "mailbox", "number", "parent", "path",
         "read_out", "ref", "stopped", "watchers", "watching", "wrap_child",
     )  # fmt: skip
@@ -111,7 +111,7 @@ class Cell:
         """Asked before each message whether the actor may handle it; if not, the guard has disposed of it."""
         self.finished: Callable[[Cell], None] | None = None
         """Told when the actor is gone and its path is free."""
-        self.abandoned: Callable[[], None] | None = None  # told at the end of this incarnation, lease or none
+        self.incarnation_over: Callable[[], None] | None = None  # told at its end, lease or none
         self.inherit: Callable[[Cell, Sequence[tuple[object, int]]], None] | None = None
         """Takes, with their sizes, what an actor that ended itself had not read, after `finished`."""
         self.read_out: Callable[[], None] | None = None
@@ -227,9 +227,9 @@ class Cell:
         """Whether nothing but the end of its children keeps the actor from going on."""
         return self._awaits_children
 
-    def abandon(self) -> None:
+    def evict(self) -> None:
         """Free the name of an actor whose code does not yield to its cancellation; harmless when it is gone."""
-        self._forget()
+        self._finish()
 
     # -- what the context offers
 
@@ -290,7 +290,7 @@ class Cell:
             except Exception as error:  # the actor cell: a bug of ours ends one actor
                 self._fail(error)
         ACTING.set(None)  # what is said from here on is the library's
-        self._forget()  # unless it was abandoned meanwhile
+        self._finish()  # unless it was evicted meanwhile
 
     async def _live(self) -> None:
         if self.is_stopping:
@@ -499,9 +499,9 @@ class Cell:
 
     async def _end_incarnation(self) -> None:
         """Run the hooks; one that raises or is cancelled keeps no other from running."""
-        if self.abandoned is not None:
-            self.abandoned()
-        callbacks, self._callbacks, self.abandoned = self._callbacks, [], None
+        if self.incarnation_over is not None:
+            self.incarnation_over()
+        callbacks, self._callbacks, self.incarnation_over = self._callbacks, [], None
         hooked, self._hooks = self._hooks, []
         self.interceptors.clear()
         self._strategies, self.wrap_child = (), None
@@ -512,11 +512,11 @@ class Cell:
             if hooks.post_stop is not None:
                 await self._acts(_call(hooks.post_stop))
 
-    def _forget(self) -> None:
+    def _finish(self) -> None:
         if self.stopped.is_set():
             return
         core, ref = self.core, self.ref
-        self._cancel_schedules()  # what the hooks began, or an actor that was abandoned
+        self._cancel_schedules()  # what the hooks began, or an actor that was evicted
         left = self.mailbox.drain()
         if self.inherit is not None and self._ends_itself and not (self._failure or self._is_forced):
             self._try(self._leave, left)

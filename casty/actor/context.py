@@ -12,7 +12,7 @@ from casty.actor.base import BaseBehavior, BaseContext, Hooks, Host, named
 from casty.actor.event_store import EventStore, JournalStore
 from casty.actor.holding import Done, hold
 from casty.actor.mailbox import Mailbox
-from casty.actor.pipes import abandon
+from casty.actor.pipes import discard
 from casty.actor.ref import ActorRef
 from casty.actor.scheduling import Scheduled, check_interval
 from casty.actor.supervision import SupervisionStrategy
@@ -221,9 +221,9 @@ class ActorContext(BaseContext, Generic[M]):
         """Whether a message waits that this handler is given next, at once. Used by `Behaviors`."""
         return self._cell.reads_on(handler)
 
-    def on_abandoned(self, callback: Callable[[], None]) -> None:
+    def on_incarnation_over(self, callback: Callable[[], None]) -> None:
         """Call at the end of this incarnation, whether the actor may act then or not. Used by `Behaviors`."""
-        self._cell.abandoned = callback
+        self._cell.incarnation_over = callback
 
     def asker_of(self, message: M) -> Any:
         """Return who asked a message in hand, in another process; None for nobody. Used by `Behaviors`."""
@@ -270,7 +270,7 @@ def _failure(error: Exception | asyncio.CancelledError) -> Exception:
 def _unpiped(work: Coroutine[Any, Any, None], awaitable: Awaitable[object]) -> None:
     """What was to be waited for is not."""
     work.close()
-    abandon(awaitable)
+    discard(awaitable)
 
 
 async def _pipe(

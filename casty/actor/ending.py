@@ -5,7 +5,7 @@ States of each::
     asked     --its handler and its hooks ended-->      gone
     asked     --the grace passed-->                     forced: what it waits for is cancelled
     forced    --the grace passed-->                     forced again: one hook more had its turn
-    forced    --after FORCES graces-->                  abandoned: its name is free, its watchers are told
+    forced    --after FORCES graces-->                  evicted: its name is free, its watchers are told
 
 All that stop together share the grace, however many they are and however deep they are nested. Entities that others
 wake up in their own time are put behind the others, into the same list.
@@ -47,7 +47,7 @@ class _Grace:
     """Goes one step further each time the grace has passed.
 
     A cancelled hook lets the next hook have its turn, so who has several may need more than one force. Actors whose
-    children do not yield are not to blame: with the children abandoned they get one grace more for their own hooks.
+    children do not yield are not to blame: with the children evicted they get one grace more for their own hooks.
     """
 
     def __init__(self, clock: Clock, roots: Sequence[Cell], log: logging.Logger) -> None:
@@ -61,7 +61,7 @@ class _Grace:
         self._forces += 1
         left = [cell for cell in self._left() if self._forces > FORCES + 1 or not cell.awaits_children]
         if self._forces > FORCES and left:
-            self._abandon(left)
+            self._evict(left)
         for cell in self._roots:
             if not cell.stopped.is_set():
                 cell.stop(is_forced=True)
@@ -77,14 +77,14 @@ class _Grace:
             below.extend(cell.children.values())
         return reversed(found)
 
-    def _abandon(self, left: Sequence[Cell]) -> None:
+    def _evict(self, left: Sequence[Cell]) -> None:
         names = ", ".join(shown(cell.path, 80) for cell in left[:NAMED])
         self._log.error(
             "%s actors did not end within %s s after their cancellation and are left to themselves: %s%s",
             len(left), FORCES * STOP_GRACE_NS // SECOND_NS, names, ", ..." if len(left) > NAMED else "",
         )  # fmt: skip
         for cell in left:
-            cell.abandon()
+            cell.evict()
 
     def cancel(self) -> None:
         """All of them stopped."""

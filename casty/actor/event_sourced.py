@@ -107,7 +107,7 @@ class EventSourced(Generic[M, S, E]):
         store = ctx.event_store(self.entity_id, self.journal)
         life = Life(self, ctx, store)
         await life.recover()
-        ctx.on_abandoned(life.drop_group)
+        ctx.on_incarnation_over(life.drop_group)
         return Behavior(on_receive=life.receive)
 
 

@@ -52,7 +52,7 @@ class Beginner(Protocol):
         """Take no message any more."""
         ...
 
-    def abandon(self) -> None:
+    def evict(self) -> None:
         """Free its name, and make dead letters of its mail."""
         ...
 
@@ -101,4 +101,4 @@ class Begun:
     def lose(self) -> None:
         """End it before its code runs; its name is free at once."""
         self._cell.stop()
-        self._cell.abandon()
+        self._cell.evict()

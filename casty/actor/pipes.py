@@ -10,7 +10,7 @@ from typing import Any
 
 from casty.actor.lease import Lease, Leased, LeaseEnded
 
-__all__ = ["Pipes", "abandon"]
+__all__ = ["Pipes", "discard"]
 
 
 class Pipes:
@@ -48,7 +48,7 @@ class Pipes:
     def _done(self, task: asyncio.Task[None]) -> None:
         # Where the actor stopped before the pipe began nobody awaited either, and Python would say so.
         for awaitable in self._running.pop(task):
-            abandon(awaitable)
+            discard(awaitable)
 
 
 async def _leased(work: Coroutine[Any, Any, None], lease: Lease) -> None:
@@ -57,7 +57,7 @@ async def _leased(work: Coroutine[Any, Any, None], lease: Lease) -> None:
         await Leased(work, lease)
 
 
-def abandon(awaitable: Awaitable[object]) -> None:
+def discard(awaitable: Awaitable[object]) -> None:
     """End something that nobody waits for any more; where it never began Python would complain."""
     if inspect.iscoroutine(awaitable):
         awaitable.close()

@@ -91,7 +91,7 @@ class OneForOneStrategy:
             return directive
         now_ns = runtimes.current().clock.now()
         since_ns = now_ns - int(self.within * SECOND_NS)
-        self._forget(since_ns)
+        self._drop_before(since_ns)
         restarts_ns = self._restarts_ns.setdefault(child_id, deque())
         while restarts_ns and restarts_ns[0] < since_ns:
             restarts_ns.popleft()
@@ -102,7 +102,7 @@ class OneForOneStrategy:
         self._restarts_ns.move_to_end(child_id)
         return Directive.restart
 
-    def _forget(self, since_ns: int) -> None:
+    def _drop_before(self, since_ns: int) -> None:
         while self._restarts_ns:
             restarts_ns = next(iter(self._restarts_ns.values()))
             if restarts_ns[-1] >= since_ns:

@@ -138,7 +138,7 @@ class Conversation:
 
     def give_away(self, id: int) -> Row | None:
         """Take a watch out of this conversation, as it belongs into another."""
-        self._settle(WATCH, id)
+        self._clear(WATCH, id)
         return self.mine.pop(id, None)
 
     def unwatch(self, id: int) -> None:
@@ -155,7 +155,7 @@ class Conversation:
         self.mine.clear()
         left = [key for key in self._owed if key[0] in (WATCH, UNWATCH, OVER)]
         for key in left:
-            self._settle(*key)
+            self._clear(*key)
         if ids or left:
             self._owe([OVER, last_id])
         return ids
@@ -163,7 +163,7 @@ class Conversation:
     def target_ended(self, id: int) -> None:
         """What the other process watches here is gone."""
         if self.theirs.pop(id, None) is not None:
-            self._settle(HELD, id)
+            self._clear(HELD, id)
             self._owe([GONE, id])
 
     def repeat(self, host: Host) -> None:
@@ -189,11 +189,11 @@ class Conversation:
         elif kind == WATCH:
             self._asked(host, row, id)
         elif kind == KNOWN:
-            self._settle(HELD, id)
+            self._clear(HELD, id)
         elif kind == OVER:
-            self._forget_up_to(host, id)
+            self._release_up_to(host, id)
         else:
-            self._forget(host, id)
+            self._release(host, id)
             if kind == UNWATCH:
                 self._said.append([LEFT, id])
 
@@ -201,18 +201,18 @@ class Conversation:
         if kind == ENDED:
             owed = self._owed.get((OVER, 0))
             if owed is not None and owed[0][1] == id:
-                self._settle(OVER, 0)
+                self._clear(OVER, 0)
         elif kind == LEFT:
-            self._settle(UNWATCH, id)
+            self._clear(UNWATCH, id)
         elif id not in self.mine:
             self._said.append([HEARD, id])
             if kind == GONE:
-                self._settle(UNWATCH, id)
+                self._clear(UNWATCH, id)
         elif kind == HELD:
-            self._settle(WATCH, id)
+            self._clear(WATCH, id)
             self._said.append([KNOWN, id])
         elif kind == FULL:
-            self._settle(WATCH, id)
+            self._clear(WATCH, id)
             self._owed[WATCH, id] = (self.mine[id], now_ns + FULL_NS)
             host.refused(self, id)
         else:
@@ -240,18 +240,18 @@ class Conversation:
             self.theirs[id] = target
         self._owe([HELD, id, host.number_of(target)])
 
-    def _forget(self, host: Host, id: int) -> None:
-        is_ended = self._settle(GONE, id)
-        self._settle(HELD, id)
+    def _release(self, host: Host, id: int) -> None:
+        is_ended = self._clear(GONE, id)
+        self._clear(HELD, id)
         target = self.theirs.pop(id, None)
         if target is not None or is_ended:
             host.release(self, id, target)
 
-    def _forget_up_to(self, host: Host, last_id: int) -> None:
+    def _release_up_to(self, host: Host, last_id: int) -> None:
         for id in [id for id in self.theirs if id <= last_id]:
-            self._forget(host, id)
+            self._release(host, id)
         for id in [id for kind, id in self._owed if kind == GONE and id <= last_id]:
-            self._forget(host, id)
+            self._release(host, id)
         self._said.append([ENDED, last_id])
 
     # -- what goes out
@@ -263,7 +263,7 @@ class Conversation:
         self._owed[key] = (row, 0)
         self._fresh[key] = None
 
-    def _settle(self, kind: int, id: int) -> bool:
+    def _clear(self, kind: int, id: int) -> bool:
         """Owe something no more; False when it was not owed."""
         self._fresh.pop((kind, id), None)
         return self._owed.pop((kind, id), None) is not None

@@ -92,7 +92,7 @@ class _Demo:
         kinds = ", ".join(KIND_NAMES[place.kind] for place in led)
         calls = shop.account.calls
         self._say(f"{calls} calls so far; node {victim} leads most of what is in use: {kinds}")
-        shop.forget_silence()
+        shop.clear_silence()
         await self._cluster.nodes[victim].kill()
         self._say(f"node {victim} killed (SIGKILL)")
         await asyncio.sleep(DOWN_S)

@@ -161,7 +161,7 @@ class Shop:
         account.calls += 1
         return result
 
-    def forget_silence(self) -> None:
+    def clear_silence(self) -> None:
         """Measure gaps from now on."""
         self.account.silence_s.clear()
 

@@ -25,7 +25,11 @@ STATE_NAMES = ("probe", "replicate", "snapshot")
 
 
 class Progress:
-    """One peer, as its leader sees it."""
+    """One peer, as its leader sees it.
+
+    A row of one leadership: it begins with nothing known, so no answer to an earlier leader is counted. Always
+    ``match < next``, and ``match`` is an index of the leader's log.
+    """
 
     __slots__ = (
         "active_ns",
@@ -56,33 +60,53 @@ class Progress:
     def __init__(self, id: str, last_index: int, now_ns: int, retry_ns: int) -> None:
         self.id = id
         self.process = process_of(id)
+        """Whose row in `Rounds` counts for it."""
         self.state = PROBE
+        """Moves in `probe`, `replicate` and `install` only."""
         self.match = 0
+        """The peer stored our log up to here, as it said itself; never falls. Commits are counted by it, so one that
+        is too high loses what was acknowledged; one that is too low costs an append."""
         self.next = last_index + 1
+        """The first entry that is not on its way. A guess in PROBE, which each rejection lowers."""
         self.commit = 0
-        """The peer's commit index as it last said."""
+        """The peer's commit index as it last said; never falls."""
         self.commit_sent = 0
+        """The commit index that the latest append to it named; where it is ours, only its loss is a reason to send
+        again."""
         self.since_ns = now_ns
         """Heartbeats sent before this did not cover the peer's place."""
         self.round_ns = NEVER_NS
         """Send time of the newest message of this leadership that the peer answered."""
         self.is_paused = False
+        """In PROBE: the one message it may have is on its way; ends with its answer, or with `retry_ns`."""
         self.is_empty_probe = False
+        """In PROBE: the peer was silent for long, so it is asked without entries, and no snapshot is begun for it."""
         self.is_blank = False
+        """It said that it has no configuration, which only a snapshot gives it: none of our log is sent to it.
+        `match` is 0 unless it took an earlier snapshot meanwhile."""
         self.inflight: deque[tuple[int, int]] = deque()
-        """(last index, bytes) of appends with entries that are not answered, oldest first."""
+        """(last index, bytes) of appends with entries that are not answered, oldest first; empty unless in REPLICATE.
+        At most ``limits.max_inflight_appends``."""
         self.inflight_bytes = 0
+        """The bytes of these; below ``limits.max_inflight_bytes`` whenever one more is sent."""
         self.active_ns = now_ns
         """When the peer last answered, or when it became a peer."""
         self.waiting_ns = now_ns
         """When the peer last answered, or when the message we wait for left if that is later."""
         self.retry_ns = retry_ns
+        """How long an answer is waited for: a heartbeat, twice as long after each in vain, four at most; a heartbeat
+        again with any answer."""
         self.needs_snapshot = False
         """It said that it needs entries that are compacted away; the host begins a snapshot when its turn comes."""
         self.snapshot: Outbound | None = None
+        """The one that it is sent; None exactly outside SNAPSHOT."""
         self.is_caught_up = False
+        """Whether its latest round of catch-up was short: only then a learner may become a voter, for commits wait
+        for it from then on. Taken back when it needs a snapshot or falls silent."""
         self.round_count = 0
+        """Rounds that were too long since it began to catch up."""
         self.round_target = last_index
+        """The end of our log when the round began: it ends when `match` is there."""
         self.round_start_ns = now_ns
 
     @property

@@ -15,7 +15,7 @@ class Rounds:
     the peer's place) began.
 
     Bounds: a row per process that shared a group with this one, less than the longest of all timeouts ago; older rows
-    say what no row says, and go with `forget`.
+    say what no row says, and go with `drop_before`.
     """
 
     __slots__ = ("answered", "heard")
@@ -26,7 +26,7 @@ class Rounds:
         self.answered: dict[str, int] = {}
         """Peer process -> local *send* time of the newest heartbeat that it answered "equal"."""
 
-    def forget(self, before_ns: int) -> None:
+    def drop_before(self, before_ns: int) -> None:
         """Drop what is older: nobody trusts a leader, or a lease, for so long."""
         for table in (self.heard, self.answered):
             for process in [process for process, at_ns in table.items() if at_ns < before_ns]:

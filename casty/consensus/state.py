@@ -21,7 +21,14 @@ __all__ = ["State"]
 
 
 class State:
-    """One replica of one group."""
+    """One replica of one group.
+
+    Of indexes, always: ``log.offset <= applied <= commit <= log.last_index`` and ``stable <= log.last_index``. Neither
+    of `commit` and `stable` bounds the other: a majority of others may have stored what is not durable here yet. Of
+    times: all are of the local clock, none is sent but to be sent back, and nothing here is later than `now_ns` except
+    for what is to come (`deadline_ns`, `refuse_until_ns`, `check_ns`, `retry_due_ns`, `ask_again_ns`,
+    `transfer_deadline_ns`).
+    """
 
     __slots__ = (
         "append_due",
@@ -101,31 +108,50 @@ class State:
         reads: Literal["lease", "quorum"],
     ) -> None:
         self.id = id
+        """Never changes; a process that lost its memory comes back under another one, for it may have voted."""
         self.group = group
         self.epoch = epoch
+        """Which group of its slot; never changes, and the core compares it with nothing: its host does."""
         self.timing = timing
+        """The same on all replicas: a voter that keeps quiet for less than a leader's lease makes two leaders."""
         self.limits = limits
         self.rounds = rounds
+        """Of the host, which alone writes it, and shared by all its groups; only read here."""
         self.draw_timeout_ns = election_timeout_ns
+        """Returns between `election_min_ns` and ``timing.election_max_ns``, another one each time."""
         self.reads_by_lease = reads == "lease"
         self.election_min_ns = timing.election_min_ns
+        """So long we vote for nobody else after a leader's message: what its lease rests on."""
         # Rounded down: a lease may end early, never late.
         self.lease_span_ns = timing.election_min_ns * (1_000_000 - timing.drift_ppm) // 1_000_000
+        """What the slowest clock has of `election_min_ns` when the fastest has all of it; counts from a send time."""
         self.now_ns = now_ns
         """The newest time that came in; never ahead of the caller's clock."""
 
         self.term = 0
+        """Never falls; only `set_hard_state` and a restart set it, and no entry of the log has a later one."""
         self.vote: str | None = None
+        """Whom we voted for in `term`, once: None may become a name, a name becomes None with a new term only."""
         self.log = Log()
+        """Entries up to `commit` are never replaced; later ones go when another leader's differ (`truncate`)."""
         self.commit = 0
+        """Never falls. A majority has stored what is up to here, and every later leader has it."""
         self.applied = 0
+        """Handed out for the machine up to here, each entry once and in order; so it is changed by `take_ready` and
+        by what takes the machine's place, a snapshot."""
         self.applied_bytes = 0
         """Data bytes of the applied entries that the log still holds."""
         self.stable = 0
-        """The log is durable here up to this index; only these entries count for our own commit vote."""
+        """The log is durable here up to this index; only these entries count for our own commit vote. Falls where
+        entries are replaced, which then have to be stored anew."""
         self.history = History(0, None)
+        """The configurations of the log: the newest committed one and any later."""
         self.membership: Membership | None = None
+        """The newest of `history`, in force from its append on, committed or not; None for a blank replica, which
+        promises and votes nothing."""
         self.membership_index = 0
+        """Where it stands. While it is above `commit` a leader appends no other one: two at once need not overlap. One
+        just elected may have inherited two, of which the first is committed and not known to be."""
         self._start_as_follower(now_ns)
         self._start_outbox()
         self._start_leader_fields(now_ns)
@@ -133,54 +159,106 @@ class State:
     def _start_as_follower(self, now_ns: int) -> None:
         self.role = Role.FOLLOWER
         self.leader: str | None = None
+        """Who leads `term`: set once a term, as there is no second one. We ourselves exactly while we lead, None
+        while it is unknown and while we stand."""
         self.heard_who: str | None = None
         """The leader we heard last; kept when we cease to follow it, for its lease may still hold."""
         self.heard_ns = now_ns
+        """When it last showed life by a message of this group; heartbeats are in `rounds`. See `last_heard_ns`."""
         self.refuse_until_ns = now_ns
+        """No promise and no vote before this: set by a restart alone, for what was heard before it is not known."""
         self.timer_ns = now_ns
         """The election timer counts from here, or from the leader's last sign of life if that is later."""
         self.timeout_ns = self.draw_timeout_ns()
+        """How long the silence has to be this time; drawn anew with each `restart_timer`, or two stand at once for
+        ever."""
         self.deadline_ns = now_ns + self.timeout_ns
+        """The host ticks by then. Never later than the first thing that is due; earlier costs a tick for nothing."""
         self.votes: dict[str, bool] = {}
+        """What voters answered in this candidacy, our own included; a row per voter of `membership` at most, and our
+        own where only the last committed configuration has us. Says nothing in the other roles."""
         self.is_forced = False
+        """Whether we stand because our leader asked for it: then voters need not have lost sight of it."""
         self.ask_again_ns = 0
+        """When those who did not answer this candidacy are asked once more; 0 when that is done, or nobody was
+        asked."""
         self.inbound: Inbound | None = None
+        """The one snapshot that comes in, of `leader` and ending above `commit`; it goes with either. Never while we
+        lead."""
 
     def _start_outbox(self) -> None:
         self.dirty = False
+        """Whether `Core.ready` may have anything; whoever changes what it hands out sets this, or the host never
+        asks."""
         self.out: list[tuple[str, list[object]]] = []
+        """To whom and what, in the order of their making. They leave after what is handed out with them is stored."""
         self.is_hard_state_due = False
+        """Whether `term` and `vote` are not what was handed out last; they must be durable before `out` leaves."""
         self.unsaved_index = 1
         """Entries from here on were not handed out for storage yet."""
         self.snapshot_to_store: Snapshot | None = None
+        """What replaced the log since the last time: it is restored already, and begins the log on the disk anew."""
         self.snapshot_wanted = False
+        """Whether a peer's progress says `needs_snapshot`; the host makes one at a time, each when its turn comes."""
         self.ready_reads: list[tuple[int, int]] = []
+        """Confirmed reads: the token, and the index that has to be applied before the answer is read."""
         self.ready_refused: list[int] = []
+        """Tokens of reads that this leadership does not confirm any more; each token comes out once, here or
+        above."""
         self.role_changed = False
+        """Whether anything of role, leader, configuration, readiness to serve or lease may differ from the last
+        time."""
 
     def _start_leader_fields(self, now_ns: int) -> None:
+        # The first and the two that begin with `self_` follow `membership` in any role; the rest means something while
+        # we lead only, and begins anew with each leadership.
         self.peers: tuple[str, ...] = ()
+        """All of `membership` but ourselves, voters and learners, in its order."""
         self.progress: dict[str, Progress] = {}
+        """A row for each of `peers` while we lead, none otherwise; it goes when its peer leaves the configuration."""
         self.voter_peers: list[Progress] = []
+        """The rows of those who vote in the newest configuration: with ourselves, where we do, one majority of
+        two."""
         self.outgoing_peers: list[Progress] = []
+        """The rows of those who vote in the one that a joint configuration leaves; empty unless it is joint."""
         self.self_in_voters = False
+        """Whether we are one of the voters. A leader that is not leads until that configuration is committed."""
         self.self_in_outgoing = False
         self.leader_since_ns = now_ns
+        """What peers answered to messages sent before this says nothing of our lease."""
         self.lead_index = 0
         """Index of the first entry of our leadership; from its commit on we are established."""
         self.is_established = False
+        """Whether an entry of our own term is committed. Before that there is no lease, no confirmed read and no
+        change of the configuration: what earlier leaders committed may not be known to be (Raft paper section
+        5.4.2)."""
         self.is_lease_barred = False
+        """Whether TIMEOUT_NOW left in this term. Never taken back while we lead: however late it comes, another may
+        stand over the stickiness of voters."""
         self.lease_known_ns = 0
         """Our lease does not end before this; 0 from whatever may end it sooner than it seemed: the end of leadership,
         another configuration, a hand-over. Answers of peers only prolong it."""
         self.slow_learner: Progress | None = None
+        """A row of `progress` that had its rounds and did not catch up; proposals may wait for it (`is_throttled`).
+        Decided anew with each step towards a configuration."""
         self.transfer_to: str | None = None
+        """Who is to lead instead; a voter that replicates. Meanwhile nothing is proposed, so that it can have all of
+        it."""
         self.transfer_deadline_ns = 0
+        """When that has taken too long: an election timeout after its begin."""
         self.check_ns = 0
+        """When to look whether a majority answered lately; a leader that was silent to it for a timeout steps
+        down."""
         self.retry_due_ns = 0
+        """When unanswered messages are looked after; 0 when nothing is unanswered, else at most a heartbeat ahead."""
         self.append_due = False
+        """Whether `send_due` may have anything to send: appends are made once per `Ready`, never at the proposal."""
         self.uncommitted_bytes = 0
+        """Data bytes of the entries above `commit`; at most ``limits.max_uncommitted_bytes``, or one proposal where
+        that is larger, besides what earlier leaders left."""
         self.pending_reads: list[tuple[int, int]] = []
+        """(token, when it began) of reads without a confirmation, in the order of their begin, as they are confirmed
+        up to a time; at most ``limits.max_pending_reads``. None is left behind when we cease to lead."""
 
     # Sending and time
 

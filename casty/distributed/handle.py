@@ -165,9 +165,9 @@ class Handle:
             The deadline passed after it was sent; it happened once or not at all.
         """
         existed = bool(await self._command([DESTROY]))
-        return self.forget_use() or existed
+        return self.take_use() or existed
 
-    def forget_use(self) -> bool:
+    def take_use(self) -> bool:
         """Return whether this instance used what may leave no record; False from then on until it does again."""
         was_used, self._was_used = self._was_used, False
         return was_used

@@ -104,7 +104,7 @@ class Holder(Handle):
         if hold.reason is not None:
             self._holds.forgive(hold.task)
             if self._holds.latest is hold:
-                self._holds.forget_lost()
+                self._holds.drop_lost()
         if is_good:
             await self._exit(hold, error, is_foreign)
         elif hold.reason is not None and not is_foreign:

@@ -224,7 +224,7 @@ class Holds:
         if hold is not None:
             hold.is_seen = True
         elif self.latest and self.latest.is_seen:
-            self.forget_lost()
+            self.drop_lost()
         return hold is not None
 
     def of(self, task: Task | None) -> Hold | None:
@@ -270,10 +270,10 @@ class Holds:
             is_others = hold is None or hold.number <= missed.number or not _has_ended(hold.task)
             hold = None if is_others else hold
         if hold is None:
-            self.forget_lost()
+            self.drop_lost()
         return hold
 
-    def forget_lost(self) -> None:
+    def drop_lost(self) -> None:
         """What was granted last, and lost, is given back as far as its user is concerned."""
         if self.latest is not None and self.latest.reason is not None:
             self.latest = None

@@ -252,7 +252,7 @@ class Queue(Handle, Generic[V]):
             giving = port.release(QUEUE, self._entity, grant, [NACK, grant.seq], timeout_s=timeout_s)
             with suppress(CastyError):
                 # Cancelled it goes on. Not confirmed it ends as a withdrawal, which does the same.
-                await _settled(asyncio.ensure_future(giving))
+                await _finished(asyncio.ensure_future(giving))
             raise
         return Reservation(self._port, self._entity, grant, value, reply[3], self._timeout_s)
 
@@ -317,7 +317,7 @@ class Queue(Handle, Generic[V]):
             )
             # Cancelled it goes on: there is nobody else who has the item.
             try:
-                await _settled(giving)
+                await _finished(giving)
             except CastyError as lost:
                 text = (
                     f"{self._label}: {lost}; an item that cannot be decoded here was taken and not put back"
@@ -326,7 +326,7 @@ class Queue(Handle, Generic[V]):
             raise
 
 
-async def _settled(giving: asyncio.Future[Reply]) -> None:
+async def _finished(giving: asyncio.Future[Reply]) -> None:
     """Wait for what has to go on also if the caller does not."""
     giving.add_done_callback(_seen)
     await asyncio.shield(giving)

@@ -214,4 +214,4 @@ class RwLock(Handle):
         """Destroy it; see `Handle.destroy`."""
         existed = await super().destroy()
         # Both are asked: each was used by itself.
-        return any([existed, self._reader.forget_use(), self._writer.forget_use()])
+        return any([existed, self._reader.take_use(), self._writer.take_use()])

@@ -121,7 +121,7 @@ class _Kit:
         self.log_of = None
         self.has_log = False
         self.runtime = _Unobserved()
-        self.abandoned: Callable[[], None] | None = None
+        self.incarnation_over: Callable[[], None] | None = None
 
     def reads_on(self, handler: object) -> bool:
         """One message at a time."""

@@ -43,7 +43,7 @@ MAX_PROCESSES = 65_536
 MAX_SENT = 1 << 40
 """Messages over one link that are believed."""
 
-_SETTLED = -1
+_COUNTED = -1
 
 
 class LinkCounted(NamedTuple):
@@ -199,7 +199,7 @@ class Losses:
         if len(process.taken) > MAX_ENDED:
             del process.taken[next(iter(process.taken))]
         if said is not None:
-            self._settle(process, number, said, 0)
+            self._count_lost(process, number, said, 0)
             self._confirm(process, [number])
 
     # -- what the other end says
@@ -218,7 +218,7 @@ class Losses:
             if former in here:
                 process.said[former] = sent
             else:
-                self._settle(process, former, sent, confirmed)
+                self._count_lost(process, former, sent, confirmed)
                 settled.append(former)
         if number >= process.newest:
             process.newest = number
@@ -227,14 +227,14 @@ class Losses:
         if settled:
             connection.send(frames.SETTLED, pack(settled))
 
-    def _settle(self, process: _Process, number: int, sent: int, confirmed: int) -> None:
+    def _count_lost(self, process: _Process, number: int, sent: int, confirmed: int) -> None:
         """Both ends are through with a link: what was not taken is lost. It may be said again, and counts once.
 
         Where nothing is known of it any more, what the other end knows to have been taken was.
         """
         taken = process.taken.get(number, confirmed)
-        process.taken[number] = _SETTLED
-        if taken != _SETTLED and sent > taken:
+        process.taken[number] = _COUNTED
+        if taken != _COUNTED and sent > taken:
             self.on_lost(process.key, sent - taken)
 
     def _confirm(self, process: _Process, numbers: list[int]) -> None:

@@ -133,7 +133,7 @@ ACTORS = (
     Planted("overtaken-and-handled", "tell", "mixed", Heard, "is_overtaken", _never_overtaken, True),
     bug_in("last-read-first", "tell", "mixed", Mailbox, "add", _put_first),
     bug_in("received-twice", "tell", "mixed", Remote, "_receive", _received_twice),
-    Planted("losses-not-counted", "losses", "mixed", Losses, "_settle", _never_lost),
+    Planted("losses-not-counted", "losses", "mixed", Losses, "_count_lost", _never_lost),
     bug_in("lost-before-the-end", "losses", "mixed", Losses, "on_sent", _lost_before_the_end, True),
     bug_in("end-of-a-link-not-told", "losses", "mixed", Losses, "_ended_there", _end_not_told),
     bug_in("same-name-again", "identity", "mixed", Entropy, "token", _same_name_again),

@@ -76,11 +76,11 @@ def _forgets_taken(right: Any) -> Any:
 def _keeps_waits(right: Any) -> Any:
     """A request whose hold was given back is still looked for in its lock, and new when it is not found there."""
 
-    def settled(structure: Any, queue: Any, reply: Any, gone: int = 0) -> Decision:
+    def paid(structure: Any, queue: Any, reply: Any, gone: int = 0) -> Decision:
         decision: Decision = right(structure, queue, reply, gone)
         return decision._replace(gone=0)
 
-    return settled
+    return paid
 
 
 def _loses_one(right: Any) -> Any:
@@ -128,7 +128,7 @@ HOLDS = (
     bug_in("given-back-twice", "permits", "semaphore", WaitQueue, "drop", _gives_back_twice),
     bug_in("waiters-give-back", "permits", "semaphore", WaitQueue, "drop", _counts_waiters),
     bug_in("taken-not-restored", "snapshot", "semaphore", LineStructure, "extend", _forgets_taken),
-    bug_in("stale-waits", "dedup", "lock", LineStructure, "_settled", _keeps_waits, True),
+    bug_in("stale-waits", "dedup", "lock", LineStructure, "_paid", _keeps_waits, True),
     bug_in("one-never-expires", "expiry", "lock", SlotLeader, "due", _loses_one),
     Planted("inherited-never-expire", "expiry", "lock", SlotLeader, "_learn", _never_learns),
     bug_in("expires-late", "expiry", "lock", Heard, "overdue", _half_as_old, True),

@@ -204,7 +204,7 @@ LASTING = (
     bug_in("any-log-will-do", _TOLD, MAPS, Feed, "_news", _any_log),
     bug_in("told-twice", _TOLD, MAPS, MapWatch, "_take", _keeps_cursor),
     shown(
-        bug_in("overflow-untold", _TOLD, MAPS, Feed, "_forget_first", _floor_stays),
+        bug_in("overflow-untold", _TOLD, MAPS, Feed, "_drop_first", _floor_stays),
         f"{_FEED}::test_who_lacks_forgotten_changes_is_told_the_present_state",
     ),
     shown(

@@ -37,7 +37,7 @@ def _forgets_resize(line: Any) -> Any:
 def _strands_waiters(_structure: Any, line: Any, permits: int) -> Decision:
     """Who waits for more permits than there are now goes on waiting, and all behind it."""
     before, line.capacity = line.capacity, permits
-    effects = line.settle()
+    effects = line.pay()
     return Decision(line.kept(), [OK, before, line.founded], effects)
 
 

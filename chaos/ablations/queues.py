@@ -118,7 +118,7 @@ _heard = Visibility.heard
 def _handed_to_the_dead(right: Any) -> Any:
     """A session that ends in parts is served until the last of them."""
 
-    def settle(machine: Any, effects: Any, key: Any) -> Any:
+    def resolve(machine: Any, effects: Any, key: Any) -> Any:
         over = {effect.session: machine.sessions[effect.session].over for effect in effects}
         for session in over:
             machine.sessions[session].over = 0
@@ -129,7 +129,7 @@ def _handed_to_the_dead(right: Any) -> Any:
                 if session in machine.sessions:
                     machine.sessions[session].over = kind
 
-    return settle
+    return resolve
 
 
 def _position_of_the_last(right: Any) -> Any:
@@ -185,7 +185,7 @@ QUEUES: tuple[Planted, ...] = (
         f"{_SLOT}::test_a_withdrawn_call_gives_back_what_it_took",
     ),
     shown(
-        bug_in("handed-to-the-dead", "sessions that end in parts", "queue", SlotMachine, "_settle",
+        bug_in("handed-to-the-dead", "sessions that end in parts", "queue", SlotMachine, "_resolve",
                _handed_to_the_dead),
         f"{_SLOT}::test_a_session_that_ends_in_parts_is_served_no_more",
     ),

@@ -116,7 +116,9 @@ SUPERVISED = (
         f"{_SCHEDULING}::test_what_a_pause_made_late_is_left_out",
     ),
     shown(
-        Planted("restarts-remembered", "supervision", "actors", OneForOneStrategy, "_forget", _never_old),
+        Planted(
+            "restarts-remembered", "supervision", "actors", OneForOneStrategy, "_drop_before", _never_old
+        ),
         f"{_SUPERVISION}::test_what_a_strategy_remembers_goes_with_its_time",
     ),
     shown(

@@ -64,7 +64,7 @@ def _says_nothing(right: Any) -> Any:
 
     def end_all(conversation: Any, last_id: int) -> Any:
         ids = right(conversation, last_id)
-        conversation._settle(OVER, 0)
+        conversation._clear(OVER, 0)
         return ids
 
     return end_all
@@ -133,7 +133,7 @@ _PLANTED = (
     Planted("no-guardian", "clients watch clients", _SCENARIO, ClientPresence, "guardian", _nobody),
     bug_in("down-is-waited-for", "ends of nodes are told", _SCENARIO, company, "_standing", _never_down),
     bug_in("lost-unawares", "rows go", _SCENARIO, Conversation, "end_all", _says_nothing, True),
-    Planted("rows-kept", "rows go", _SCENARIO, Conversation, "_forget", _keeps),
+    Planted("rows-kept", "rows go", _SCENARIO, Conversation, "_release", _keeps),
     bug_in("any-life", "a watch is of one life", _SCENARIO, Conversation, "step", _any_life, True),
     Planted("late-tick", "a suspended node waits", _SCENARIO, watch_table, "MAX_TICK_NS", 1 << 62, True),
     bug_in("mail-of-another", "refs name one life", _SCENARIO, LocalSystem, "deliver", _whoever),

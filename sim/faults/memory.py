@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from casty.cluster.multiraft.memory_budget import DEFAULT_SHARE
 
-from ..checks.step.introspection import inside
+from ..checks.step.introspection import node_of
 from ..net.partitions import Undo
 
 if TYPE_CHECKING:
+    from casty.cluster.multiraft.memory_budget import MemoryBudget
+
     from ..world.process import Process
     from ..world.world import World
 
@@ -65,8 +67,9 @@ class MemoryFaults:
             given.remove(memory_bytes)
             self._have(process, given[-1])
 
-    def _budget_of(self, process: Process) -> Any:
-        return inside(self._systems.get(process.name), "_node", "memory", "budget")
+    def _budget_of(self, process: Process) -> MemoryBudget | None:
+        node = node_of(self._systems.get(process.name))
+        return None if node is None else node.memory.budget
 
     def _have(self, process: Process, memory_bytes: int) -> None:
         process.memory_bytes = memory_bytes

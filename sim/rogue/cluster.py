@@ -294,7 +294,9 @@ class NodeAims:
         node, nonce = self._view.node(at), _pick(self._below, "nonce", self._view.asked_alive(at))
         if node is None or nonce is None:
             return None
-        rows = [[slot, EXPIRED, [], [], [], None, 1] for slot in node.gateway.sessions_by_slot]
+        rows: list[list[object]] = [
+            [slot, EXPIRED, [], [], [], None, 1] for slot in node.gateway.sessions_by_slot
+        ]
         return frames.KEEPALIVE_ACK, pack([nonce, rows])
 
     def joins(self, at: str, guise: Guise) -> Aimed | None:

@@ -14,12 +14,14 @@ from casty.cluster.slots.machine import SlotMachine
 from casty.consensus import Role
 from casty.distributed.machines.base import HOLDING_KINDS
 
-from ..checks.step.introspection import GroupView, gateway_of, host_of, inside, machine_of
+from ..checks.step.introspection import GroupView, actors_of, client_core_of, inside, machine_of, node_of
 
 if TYPE_CHECKING:
     from casty.address import ActorAddress
     from casty.cluster.actors.remote import Remote
+    from casty.cluster.actors.wiring import ClusterActors
     from casty.cluster.control.topology import Topology
+    from casty.cluster.node.node import Node
 
     from ..checks.step.check import StepChecks
 
@@ -63,18 +65,17 @@ class View:
         """Return the honest systems and clients that run, by the name of their process."""
         return self._checks.running_systems()
 
-    def node(self, name: str) -> Any:
+    def node(self, name: str) -> Node | None:
         """Return the node of a process, with all its parts; None before it has them."""
         for known, system in self.running():
-            node = inside(system, "_node")
-            if known == name and node is not None and host_of(system) is not None:
+            if known == name and (node := node_of(system)) is not None:
                 return node
         return None
 
     def led(self, name: str) -> list[Led]:
         """Return the slots that a node leads."""
         node = self.node(name)
-        groups = [] if node is None else list(node.host.groups.values())
+        groups = list[GroupView]() if node is None else list(node.host.groups.values())
         found = [(group, machine_of(group)) for group in groups if group.core.role is Role.LEADER]
         return [Led(group.number - 1, group, machine) for group, machine in found if machine is not None]
 
@@ -98,8 +99,8 @@ class View:
 
     def members(self, name: str) -> list[Any]:
         """Return the rows of the members, as a node knows them."""
-        machine = inside(self.node(name), "control", "machine")
-        return [] if machine is None else list(machine.members.values())
+        node = self.node(name)
+        return [] if node is None else list(node.control.machine.members.values())
 
     def anybodys_members(self) -> list[Any]:
         """Return the rows of the members as the first node that has some knows them: others may not know them yet."""
@@ -108,19 +109,18 @@ class View:
 
     def clients(self) -> list[tuple[str, str]]:
         """Return (id, incarnation) of the honest clients."""
-        client_cores = [inside(system, "_client_core") for _, system in self.running()]
+        client_cores = [client_core_of(system) for _, system in self.running()]
         return [(one.client_id, one.incarnation) for one in client_cores if one is not None]
 
     def topologies(self) -> list[Topology]:
         """Return what honest nodes know of their cluster."""
-        found = [inside(system, "_node", "publisher", "topology") for _, system in self.running()]
+        nodes = [node_of(system) for _, system in self.running()]
+        found = [node.publisher.topology for node in nodes if node is not None]
         return [topology for topology in found if topology is not None]
 
-    def actors(self, name: str | None = None) -> list[Any]:
+    def actors(self, name: str | None = None) -> list[ClusterActors]:
         """Return the actors' side of honest nodes and clients, or of one process."""
-        found = [
-            inside(system, "_actors") for known, system in self.running() if name is None or known == name
-        ]
+        found = [actors_of(system) for known, system in self.running() if name is None or known == name]
         return [actors for actors in found if actors is not None]
 
     def remotes(self) -> list[Remote]:
@@ -140,16 +140,9 @@ class View:
         node = self.node(name)
         if node is None:
             return []
-        return [*inside(gateway_of_node(node), "core", "table", "calls"), *inside(node.relays, "_waiting")]
+        return [*node.gateway.core.table.calls, *inside(node.relays, "_waiting")]
 
     def asked_alive(self, name: str) -> list[int]:
         """Return the numbers of the keep-alive frames of a node that are not answered yet."""
         node = self.node(name)
-        return (
-            [] if node is None else list(inside(gateway_of_node(node), "core", "keep_alive", "_sent") or ())
-        )
-
-
-def gateway_of_node(node: object) -> Any:
-    """Return the gateway of a node."""
-    return inside(node, "gateway") or gateway_of(node)
+        return [] if node is None else list(inside(node.gateway.core.keep_alive, "_sent"))

@@ -34,7 +34,7 @@ class Blackout:
             self._recorder.goal("all memory was lost with calls under way")
         for name in nodes:
             self._world.crash(name)
-            self._recorder.forget_client(name)
+            self._recorder.client_died(name)
         self._recorder.goal("all memory was lost")
         self._recorder.memory_is_lost(self._checks.token_generations())
-        self._checks.forget()
+        self._checks.memory_is_lost()

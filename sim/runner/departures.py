@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from casty.cluster.node.commands import REMOVE
 from casty.errors import NotStarted
 
-from ..checks.step.introspection import inside
+from ..checks.step.introspection import control_machine_of
 from ..checks.violation import Violation
 from ..kernel.errors import CrashedError
 from ..workloads.recorder import RunRecorder
@@ -67,9 +67,9 @@ class Departures:
         self._world.processes[name].is_retired = True
         self.died[name] = None
         self._world.crash(name)
-        self._recorder.forget_client(name)
+        self._recorder.client_died(name)
 
-    async def forget(self, within_s: float) -> None:
+    async def remove_dead(self, within_s: float) -> None:
         """Let an operator remove those who died for good, and whom the cluster did not forget by itself in time.
 
         It does where others have their places; where nobody has, or a group grew while nobody knew, it may not.
@@ -92,7 +92,7 @@ class Departures:
             await asyncio.sleep(1.0)
 
     def _is_known(self, name: str) -> bool:
-        machines = [inside(process.value, "_node", "control", "machine") for process in self._serving()]
+        machines = [control_machine_of(process.value) for process in self._serving()]
         return any(machine is not None and name in machine.members for machine in machines)
 
     def _serving(self) -> list[Process]:
@@ -130,4 +130,4 @@ class Departures:
                 self.left[name] = None
                 self._recorder.goal("a node left for good")
                 await self._world.stop(name)
-                self._recorder.forget_client(name)
+                self._recorder.client_died(name)

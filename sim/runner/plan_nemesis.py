@@ -300,7 +300,7 @@ class PlanNemesis:
         self._note(fault)
         for name in names:
             world.crash(name, power_loss=bool(fault.args.get("is_power_loss", 0)))
-            self._recorder.forget_client(name)
+            self._recorder.client_died(name)
         if len(names) == len(self._present()) > 1:
             self._recorder.goal("all nodes died at once")
         await self._wait(fault.duration_us / _MICROS)
@@ -324,7 +324,7 @@ class PlanNemesis:
             return
         self._note(fault)
         self._world.crash(name)
-        self._recorder.forget_client(name)
+        self._recorder.client_died(name)
         disk.go_back()
         # One that was started once goes back to nothing, and is a newcomer.
         is_old = bool(disk.rows)
@@ -359,7 +359,7 @@ class PlanNemesis:
             self._recorder.violations += [late] if late is not None else []
         except CrashedError:
             self._recorder.skipped.append(f"fault {fault.kind}: {name} crashed while it left")
-        self._recorder.forget_client(name)
+        self._recorder.client_died(name)
         await self._wait(fault.duration_us / _MICROS)
         await self._start(fault, name)
 

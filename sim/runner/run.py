@@ -185,7 +185,7 @@ class Execution:
         await self._world.quiesce()
         await self._start_stranded()
         if not self._is_broken():
-            await self._nemesis.departures.forget((FORGOTTEN_AFTER + 3) * self._settings.down_after_s)
+            await self._nemesis.departures.remove_dead((FORGOTTEN_AFTER + 3) * self._settings.down_after_s)
             await self._recover()
             if not self._is_broken():
                 await self._settle()
@@ -239,7 +239,7 @@ class Execution:
                 text = f"was linked for {heard_ns / 1e9:.1f} s, and knows none of {present}"
                 self._recorder.violations.append(Violation(46, process.name, text))
             self._recorder.goal("a client lost all nodes that it knew")
-            self._recorder.forget_client(process.name)
+            self._recorder.client_died(process.name)
             await self._world.restart(process.name)
 
     async def _unaccounted(self) -> list[Violation]:
@@ -535,7 +535,7 @@ class Execution:
         world, recorder = self._world, self._recorder
         violations = [self._checks.first] if self._checks.first is not None else []
         violations += [*recorder.violations, *recorder.services.violations]
-        recorder.journals.settle(self._checks.slots.commands)
+        recorder.journals.reconcile(self._checks.slots.commands)
         if self._plan.label != MAY_LOSE_MEMORY:
             violations += check_history(recorder.history, recorder.undecided, self._checks.slots.commands)
             for name, sights in recorder.watchers:

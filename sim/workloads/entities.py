@@ -20,9 +20,9 @@ from casty.cluster.control.placement import slot_of_region
 from casty.errors import CastyError, EncodingError
 
 from ..checks.step.actors import Activation
-from ..checks.step.introspection import inside
+from ..checks.step.introspection import actors_of, inside
 from ..checks.violation import Violation
-from .population import AS_PLANNED, Population, actors_of
+from .population import AS_PLANNED, Population
 from .recorder import OperationContext
 
 if TYPE_CHECKING:

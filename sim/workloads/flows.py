@@ -15,9 +15,9 @@ from casty.actor.ref import ActorRef
 from casty.errors import NotStarted, StreamError
 from casty.streams import GetSink, GetSource, SinkRef, SourceRef, stream_consumer, stream_producer
 
-from ..checks.step.introspection import inside
+from ..checks.step.introspection import actors_of, inside
 from ..checks.violation import Violation
-from .population import Population, actors_of
+from .population import Population
 from .recorder import OperationContext
 
 if TYPE_CHECKING:

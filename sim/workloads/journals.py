@@ -54,10 +54,10 @@ class Journals:
         self._structures: dict[str, tuple[int, Distributed]] = {}
         """Of each process, and of which of its incarnations."""
 
-    def settle(self, commands: CommandLog) -> None:
+    def reconcile(self, commands: CommandLog) -> None:
         """The run is over: what was on record before the cluster lost its memory was not undone by that."""
         if self.records is not None:
-            commands.settle(self.records.has)
+            commands.reconcile(self.records.has)
 
     def way(self, name: str) -> SimJournal | None:
         """Return a process's way to the journal; None where it has none."""

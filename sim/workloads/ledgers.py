@@ -23,12 +23,12 @@ from casty.cluster.control.placement import slot_of_region
 from casty.errors import CastyError
 
 from ..checks.step.actors import Activation, ActorChecks
-from ..checks.step.introspection import inside
+from ..checks.step.introspection import actors_of, inside
 from ..checks.step.ledgers import Entry, LedgerChecks, Sum
 from ..checks.violation import Violation
 from ..kernel.draws import Draws
 from .journals import Journals
-from .population import AS_PLANNED, Recorder, actors_of
+from .population import AS_PLANNED, Recorder
 
 if TYPE_CHECKING:
     from ..world.process import Process
@@ -242,7 +242,8 @@ class Ledgers:
         """Return the paths of the entities that live."""
         found: list[str] = []
         for process in self.recorder.world.processes.values():
-            host = inside(process.value, "_actors", "host") if process.is_up else None
+            actors = actors_of(process.value) if process.is_up else None
+            host = None if actors is None else actors.host
             for activations in ({} if host is None else inside(host, "_slots")).values():
                 found += [
                     path

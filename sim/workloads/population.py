@@ -12,10 +12,9 @@ from casty.actor.context import ActorContext
 from casty.actor.events import ActorFailed, ActorStopped, EventStreamSubscribe
 from casty.actor.local import LocalSystem
 from casty.actor.ref import ActorRef, RemoteActorRef
-from casty.cluster.actors.wiring import ClusterActors
 
 from ..checks.step.actors import ActorChecks
-from ..checks.step.introspection import inside
+from ..checks.step.introspection import actors_of, client_core_of
 from ..checks.step.lives import Life, Lives
 from ..checks.step.watches import Watches
 from ..checks.violation import Violation
@@ -107,9 +106,9 @@ class Population:
         """A node or client runs: hear of the ends of its actors."""
         local = _local_of(value)
         assert local is not None, "it was just entered"
-        client_id = inside(value, "_client_core", "client_id")
-        if client_id is not None:
-            self.lives.client_is(process, client_id)
+        client_core = client_core_of(value)
+        if client_core is not None:
+            self.lives.client_is(process, client_core.client_id)
 
         local.event_stream.tell(EventStreamSubscribe(ActorStopped, partial(self._stopped, process)))
         local.event_stream.tell(EventStreamSubscribe(ActorFailed, self._failed))
@@ -162,12 +161,6 @@ class Population:
             event.set()
 
 
-def actors_of(value: object) -> ClusterActors | None:
-    """Return the actors of a node or client; None before and after it has any."""
-    actors: ClusterActors | None = inside(value, "_actors")
-    return actors
-
-
 def _local_of(value: object) -> LocalSystem | None:
-    local: LocalSystem | None = inside(value, "_actors", "local")
-    return local
+    actors = actors_of(value)
+    return None if actors is None else actors.local

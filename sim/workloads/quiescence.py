@@ -15,7 +15,7 @@ from casty.errors import CastyError
 from casty.transport.link_watch import MISSED_PINGS
 from casty.transport.peers import BACK_OFF_MAX_NS, CONNECT_TIMEOUT_S
 
-from ..checks.step.introspection import host_of, inside
+from ..checks.step.introspection import actors_of, control_machine_of, host_of
 from ..checks.step.leaving import Leaving
 from ..checks.step.lives import Life
 from ..checks.step.watches import SOON_S, Watch
@@ -23,7 +23,7 @@ from ..checks.violation import Violation
 from ..kernel.errors import CrashedError
 from .entities import ODD_IDS, ask_odd, stop_odd
 from .flows import ENDED_WITHIN_S, unended
-from .population import Do, Population, actors_of
+from .population import Do, Population
 from .trees import BUSY, TreeActor, grow
 
 if TYPE_CHECKING:
@@ -106,7 +106,9 @@ class Rest:
                 core = group.core
                 if number == 0 or core.role is not Role.LEADER or core.committed_membership is None:
                     continue
-                preferred = inside(process.value, "_node", "control", "machine").slots[number - 1].preferred
+                machine = control_machine_of(process.value)
+                assert machine is not None, "it has replicas"
+                preferred = machine.slots[number - 1].preferred
                 homes = [node_id_of(process_of(voter)) for voter in core.committed_membership.voters]
                 if preferred in homes and preferred != node_id_of(process_of(core.id)):
                     found.append(f"slot {number - 1} by {process.name} instead of {preferred}")

@@ -199,7 +199,7 @@ class RunRecorder:
             if began_ns < time_ns
         ]
 
-    def forget_client(self, client: str) -> None:
+    def client_died(self, client: str) -> None:
         """A client died: its calls stay open for ever, and it holds nothing that it could act on."""
         self.busy.pop(client, None)
         self.open_calls.pop(client, None)

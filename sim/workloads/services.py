@@ -12,7 +12,7 @@ from casty.actor.ref import ActorRef
 from casty.actor.services import Deregister, Listing, Register, ServiceKey, Subscribe
 from casty.errors import NotStarted, Unavailable
 
-from ..checks.step.introspection import inside
+from ..checks.step.introspection import actors_of
 from .recorder import OperationContext, RunRecorder
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ async def _differing(recorder: RunRecorder) -> list[str]:
 
 def _is_leaving(context: OperationContext) -> bool:
     """Whether the process began to leave in this instant: then it spawns nothing any more."""
-    actors = inside(context.process.value, "_actors")
-    is_leaving = actors is None or bool(inside(inside(actors, "local"), "is_stopping"))
+    actors = actors_of(context.process.value)
+    is_leaving = actors is None or actors.local.is_stopping
     if is_leaving:
         context.recorder.skipped.append(
             f"operation {context.planned.kind}: {context.process.name} is leaving"
@@ -148,8 +148,9 @@ def _one_of(context: OperationContext) -> ActorRef[Any] | None:
 
 def _ask_for(context: OperationContext, request: object) -> None:
     """Tell the receptionist of the process; a client has one as well, though it hands out none."""
-    receptionist: Any = inside(context.process.value, "_actors", "receptionist", "ref")
-    receptionist.tell(request)
+    actors = actors_of(context.process.value)
+    assert actors is not None
+    actors.receptionist.ref.tell(request)
 
 
 def _nothing(ctx: ActorContext[Any], message: object) -> Behavior[Any]:

@@ -17,11 +17,11 @@ from casty.actor.events import Terminated
 from casty.address import NodeAddress
 
 from ..checks.step.actors import Activation
-from ..checks.step.introspection import inside
+from ..checks.step.introspection import actors_of, inside
 from ..checks.step.lives import Life
 from ..checks.violation import Violation
 from ..world.clusters import NODE_PORT
-from .population import AS_PLANNED, Do, Population, actors_of
+from .population import AS_PLANNED, Do, Population
 from .recorder import OperationContext
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 from casty import ClusterClient, ClusteredActorSystem, Settings
 from casty.cluster.slots.feed import ASKED_BYTES, MAX_ASKED_BYTES_OF_LINK, MAX_WATCHES_OF_LINK
 from casty.cluster.slots.operations import OP_READ, OP_WRITE
-from casty.cluster.slots.schema import COMMAND, EXPIRE, LAPSE, OPEN, OPEN_FOR, SETTLE
+from casty.cluster.slots.schema import COMMAND, EXPIRE, LAPSE, OPEN, OPEN_FOR, PAY
 from casty.distributed.machines import election, lock, semaphore
 from casty.distributed.machines.base import (
     BAD,
@@ -116,7 +116,7 @@ async def test_what_may_be_asked_of_structures_has_bounds() -> None:
             assert reply[0] == BAD, command
             assert len(pack(reply)) < 1_000
         assert (await cluster.command(99, SEMAPHORE, b"name", semaphore.ACQUIRE, 3, 1))[0] == OK
-        only_leaders = [[EXPIRE, 1], [LAPSE, 2**60, [b"k"]], [SETTLE, LOCK, b"name"]]
+        only_leaders = [[EXPIRE, 1], [LAPSE, 2**60, [b"k"]], [PAY, LOCK, b"name"]]
         assert [reply[0] for reply in await cluster.write(*only_leaders)] == [BAD] * 3
 
 

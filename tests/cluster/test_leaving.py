@@ -14,6 +14,7 @@ from casty.errors import CastyError
 from sim import World
 from sim.world.clusters import CLUSTER_NAME
 from sim.world.clusters import NODE_PORT as PORT
+from tests.kit.clock import settle
 
 STEPS = 14
 """So many turns of the loop after it was begun a client has been left for sure."""
@@ -21,24 +22,19 @@ STEPS = 14
 Storm = Callable[[asyncio.Task[Any], int], Awaitable[None]]
 
 
-async def turns(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
 async def once(task: asyncio.Task[Any], step: int) -> None:
-    await turns(step)
+    await settle(step)
     task.cancel()
 
 
 async def twice(task: asyncio.Task[Any], step: int) -> None:
     task.cancel()
-    await turns(step)
+    await settle(step)
     task.cancel()
 
 
 async def at_every_step(task: asyncio.Task[Any], step: int) -> None:
-    await turns(step)
+    await settle(step)
     while not task.done():
         task.cancel()
         await asyncio.sleep(0)

@@ -19,6 +19,7 @@ from casty.wire.pack import unpack
 from tests.contract.ends import End, Listening, Side, dial
 from tests.contract.test_connections import finish, refused
 from tests.contract.worlds import World
+from tests.kit.entropy import CountedEntropy, lowest
 
 SETTINGS = Settings()
 TEXT, OTHER = "a secret of the shop", "another secret, of no use"
@@ -211,22 +212,8 @@ MINE = Hello("shop", "node", "a", "1", "h", 1)
 THEIRS = Hello("shop", "client", "b", "2", "h", 2)
 
 
-class Draws:
-    """Different bytes each time."""
-
-    def __init__(self) -> None:
-        self.drawn = 0
-
-    def token(self, purpose: str, size: int) -> bytes:
-        self.drawn += 1
-        return self.drawn.to_bytes(size, "big")
-
-    def below(self, purpose: str, bound: int) -> int:
-        return 0
-
-
 def exchange() -> tuple[Proving, Challenged]:
-    draws = Draws()
+    draws = CountedEntropy(lowest)
     proving = Proving(SHARED, draws, THEIRS)
     return proving, Challenged(SHARED, draws, proving.hello, proving.mine, MINE)
 
@@ -246,7 +233,7 @@ def test_nobody_is_answered_with_his_own_proof() -> None:
 def test_what_either_end_says_is_in_the_proof(change: dict[str, Any]) -> None:
     proving, asked = exchange()
     changed = proving.mine._replace(**change)
-    bent = Challenged(SHARED, Draws(), changed.encode(), changed, MINE)
+    bent = Challenged(SHARED, CountedEntropy(lowest), changed.encode(), changed, MINE)
     bent.challenge = asked.challenge
     assert bent.refusal(proving.answer(asked.challenge)) is not None
     assert proving.flaw(Welcome(1, MINE._replace(**change), {}, asked.proof())) is not None
@@ -258,7 +245,7 @@ def test_a_challenge_counts_once_and_only_where_there_is_a_secret() -> None:
     with pytest.raises(RemoteProtocolError, match="expected a welcome, found a challenge of node a"):
         proving.answer(asked.challenge)
     with pytest.raises(RemoteProtocolError, match="found a challenge"):
-        Proving(None, Draws(), THEIRS).answer(asked.challenge)
+        Proving(None, CountedEntropy(lowest), THEIRS).answer(asked.challenge)
     with pytest.raises(RemoteProtocolError, match="wrong cluster name"):
         exchange()[0].answer(Challenge(b"n" * 16, MINE._replace(cluster="store")).encode())
     for body in (b"", b"\x90", Challenge(b"short", MINE).encode()):
@@ -267,7 +254,7 @@ def test_a_challenge_counts_once_and_only_where_there_is_a_secret() -> None:
 
 
 def test_without_a_secret_everything_is_as_it_was() -> None:
-    draws = Draws()
+    draws = CountedEntropy(lowest)
     proving = Proving(None, draws, THEIRS)
     assert proving.hello == THEIRS.encode()
     plain = unpack(proving.hello)

@@ -100,7 +100,7 @@ class SlotsScript(Script):
 
     def _tell(self, effects: Any, ended: int | None) -> None:
         before = len(self.out)
-        self.leader.settle(effects)
+        self.leader.resolve(effects)
         if ended is not None:
             self.leader.ended(ended)
         self.late, self.out[before:] = self.out[before:], []
@@ -145,7 +145,7 @@ class SlotsScript(Script):
             self._say("  abandons", self._apply(entry))
             plain: Any = unpack(entry)
             for seq, *_ in plain[3]:
-                self.leader.forget(plain[1], seq)
+                self.leader.withdraw(plain[1], seq)
 
     def _answer_text(self, name: str, answer: list[Any]) -> str:
         def called(seq: int) -> str:
@@ -195,7 +195,7 @@ class SlotsScript(Script):
         call = self.calls[name]
         reply = self._apply(pack([s.CANCEL, self.sessions[call.session], call.seq, *call.key]))
         if reply == [base.WITHDRAWN]:
-            self.leader.forget(self.sessions[call.session], call.seq)
+            self.leader.withdraw(self.sessions[call.session], call.seq)
         self._say(f"cancel {name}", reply)
 
     def do_confirm(self, session: str) -> None:
@@ -214,7 +214,7 @@ class SlotsScript(Script):
 
     def do_elect(self) -> None:
         """Another leads: it knows nothing but the log, and who waits is told to ask again."""
-        for sink, call_id, reply in self.leader.abandon([base.UNKNOWN]):
+        for sink, call_id, reply in self.leader.take_waiting([base.UNKNOWN]):
             sink.add(call_id, reply)
         self._lead()
 

@@ -8,6 +8,7 @@ import pytest
 
 from casty import Queue
 from casty.errors import Destroyed, Mismatch, QueueFull
+from tests.kit.clock import settle
 from tests.spec.conftest import Run
 from tests.spec.places import Place
 
@@ -57,8 +58,7 @@ def test_what_a_cancelled_call_took_is_put_back_to_its_place(run: Run) -> None:
             await jobs.enqueue(number)
         for steps in range(12):
             call = asyncio.ensure_future(jobs.dequeue() if steps % 2 else jobs.get())
-            for _ in range(steps):
-                await asyncio.sleep(0)
+            await settle(steps)
             await place.sleep(0.004 * steps)
             call.cancel()
             done = await asyncio.gather(call, return_exceptions=True)

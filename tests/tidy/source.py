@@ -43,7 +43,7 @@ def _below(folder: str) -> tuple[Module, ...]:
     return tuple(found)
 
 
-def forget() -> None:
+def clear() -> None:
     """Let go of all that was parsed: millions of objects, which every full collection would look at."""
     _below.cache_clear()
     texts.cache_clear()

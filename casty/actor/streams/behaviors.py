@@ -187,7 +187,7 @@ class _Producer:
         if not self._take(ctx, message):
             return Behaviors.unhandled()
         self._send_due()
-        self._feed.settle()
+        self._feed.resolve_ended()
         return Behaviors.stopped() if self._stream.is_closed else Behaviors.same()
 
     def _take(self, ctx: ActorContext[ProducerMessage], message: ProducerMessage) -> bool:
@@ -261,7 +261,7 @@ class _Producer:
     def _stopped(self) -> None:
         """The actor ends; what was not closed before ends with it."""
         self._say(self._stream.stop("the producer stopped"))
-        self._feed.settle()
+        self._feed.resolve_ended()
         self._feed.detach()
 
 

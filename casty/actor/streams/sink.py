@@ -72,7 +72,7 @@ class Feed:
             self.stream.finish()
         else:
             self.stream.fail(reason)
-        self.settle()
+        self.resolve_ended()
         self.call()
 
     async def closed(self) -> None:
@@ -120,7 +120,7 @@ class Feed:
                 self.stream.put(element)
                 waiter.set_result(None)
 
-    def settle(self) -> None:
+    def resolve_ended(self) -> None:
         """If the stream ended, tell all who wait."""
         end = self.stream.end
         if end is None:

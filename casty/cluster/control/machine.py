@@ -234,7 +234,7 @@ class ControlMachine:
             self._fill_groups()
         if status == "removed":
             self._withdraw(node_id)
-            self._forget_given_up()
+            self._drop_given_up()
         return [0, status]
 
     def _is_needed(self, row: MemberRow) -> bool:
@@ -257,7 +257,7 @@ class ControlMachine:
         """Whether a node has a place in a slot, as far as is known, or should have one."""
         return any(row.names(node_id) for row in self.slots)
 
-    def _forget_given_up(self) -> None:
+    def _drop_given_up(self) -> None:
         """Drop the rows that are too many; here they have no services, and a place only where nobody took it."""
         given_up = [row.node_id for row in self.members.values() if row.may_return and not row.was_up]
         for node_id in given_up[:-MAX_GIVEN_UP]:

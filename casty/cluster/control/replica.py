@@ -69,12 +69,12 @@ class ControlReplica:
     def role_changed(self, group: Group) -> None:
         """Leadership moved."""
         # Between two looks it may have gone and come back: then only what an earlier term proposed is not ours.
-        answer(self.proposals.abandon(group.core.term if group.is_leading else None))
+        answer(self.proposals.take_waiting(group.core.term if group.is_leading else None))
         self._on_role(group)
 
     def close(self) -> None:
         """The replica failed; what was proposed may be applied by others."""
-        answer(self.proposals.abandon())
+        answer(self.proposals.take_waiting())
 
     def serve_read(self, token: int) -> None:
         """Nobody reads through the control group: every node has its state."""

@@ -64,7 +64,7 @@ class Heartbeats:
     def heartbeat(self) -> None:
         """Send one heartbeat to every process that belongs to a group led here."""
         now_ns = self._clock.now()
-        self._host.rounds.forget(now_ns - self._ttl_ns)
+        self._host.rounds.drop_before(now_ns - self._ttl_ns)
         led = self._led()
         self._budget.asks(led)
         for peer, rows in led.items():

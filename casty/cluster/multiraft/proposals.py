@@ -104,7 +104,7 @@ class Proposals:
             return None
         return waiting
 
-    def abandon(self, but_term: int | None = None) -> Iterator[Late]:
+    def take_waiting(self, but_term: int | None = None) -> Iterator[Late]:
         """Leadership ended: what was proposed may or may not be committed by the next leader.
 
         Where this replica leads again, what it proposed in `but_term` goes on waiting. Returns who is to be told.

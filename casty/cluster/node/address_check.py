@@ -13,7 +13,7 @@ from casty.errors import ConfigError
 from casty.ports import Link, Runtime
 from casty.tls import Config
 
-__all__ = ["check_reach", "settled", "warn_if_open"]
+__all__ = ["check_reach", "warn_if_open", "with_own_address"]
 
 log = logging.getLogger("casty.node")
 
@@ -32,7 +32,7 @@ def warn_if_open(node_id: str, listens_on: tuple[str, int], *, is_guarded: bool)
     )  # fmt: skip
 
 
-async def settled(options: NodeOptions, runtime: Runtime, discovery: Discovery) -> NodeOptions:
+async def with_own_address(options: NodeOptions, runtime: Runtime, discovery: Discovery) -> NodeOptions:
     """Look for the seeds a first time, and return the options with the address that others see in place of ``auto``.
 
     It is the address by which the first seed is reached that is on another machine; without one, all others.

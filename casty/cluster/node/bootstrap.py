@@ -121,7 +121,7 @@ class Bootstrap:
             self._complain(self.describe())
         self._timer = self._clock.call_at(now_ns + TICK_NS, self._tick)
 
-    def settled(self, cluster_id: str) -> None:
+    def on_control_state(self, cluster_id: str) -> None:
         """The control state is here: stop asking around. Who missed the start is still answered.
 
         Parameters

@@ -73,7 +73,7 @@ class Links:
         self._told = dict.fromkeys(news[-MAX_TOLD:])
         self._dial()
 
-    def forget_told(self) -> None:
+    def clear_told(self) -> None:
         """The control state names whoever there is: nothing else that was told counts any more."""
         if self._told:
             self._told.clear()

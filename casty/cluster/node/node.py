@@ -359,12 +359,12 @@ class Node:
         machine = self.control.machine
         if self.disk is not None and not self.disk.changed(machine):
             return
-        self.bootstrap.settled(machine.cluster_id)
+        self.bootstrap.on_control_state(machine.cluster_id)
         if machine.is_founded:
             self.links.want_members(self.succession.addresses(machine))
             self.succession.follow(machine)
             if self.control_group.names_its_leader(machine):
-                self.links.forget_told()
+                self.links.clear_told()
             self.groups.follow(machine, self.node_id)
             self.boundary.look_again()
             self.publisher.publish(topologies.of_machine(machine, self.leaders))

@@ -65,7 +65,7 @@ class Relays:
         self._by_target: dict[str, dict[int, None]] = {}
         """By whom was asked, on the link that there is: relay ids."""
         self._cut_off: Parts[int] = Parts(clock, self._in_doubt, ENDED_AT_ONCE)
-        self._forgotten: Parts[int] = Parts(clock, self._forget_row, ENDED_AT_ONCE)
+        self._dropped: Parts[int] = Parts(clock, self._drop_row, ENDED_AT_ONCE)
 
     def __len__(self) -> int:
         """How many calls are kept."""
@@ -81,7 +81,7 @@ class Relays:
         calls = self._by_caller.setdefault(answers, {})
         earlier = calls.get(call_id)
         if earlier is not None:
-            self._forget_row(earlier)
+            self._drop_row(earlier)
         calls[call_id] = self._next_id
         self._waiting[self._next_id] = Relayed(node_id, answers, call_id)
         self._by_target.setdefault(node_id, {})[self._next_id] = None
@@ -95,16 +95,16 @@ class Relays:
         _, answers, call_id = waiting
         is_awaited = self._is_awaited(relay_id, answers, call_id)
         if is_final:
-            self.forget(relay_id)
+            self.drop(relay_id)
         if is_awaited:
             answers.add(call_id, reply)
 
-    def forget(self, relay_id: int) -> None:
+    def drop(self, relay_id: int) -> None:
         """The call was never sent, or nobody waits for its reply any more."""
         waiting = self._waiting.get(relay_id)
         if waiting is None:
             return
-        self._forget_row(relay_id)
+        self._drop_row(relay_id)
         _, answers, call_id = waiting
         if self._is_awaited(relay_id, answers, call_id):
             calls = self._by_caller[answers]
@@ -116,7 +116,7 @@ class Relays:
         """Whether the caller has its link, and this is its newest attempt."""
         return self._by_caller.get(answers, _NO_CALLS).get(call_id) == relay_id
 
-    def _forget_row(self, relay_id: int) -> None:
+    def _drop_row(self, relay_id: int) -> None:
         waiting = self._waiting.pop(relay_id, None)
         of_target = None if waiting is None else self._by_target.get(waiting.target)
         if waiting is not None and of_target is not None and relay_id in of_target:
@@ -128,7 +128,7 @@ class Relays:
         """The link of a caller ended: replies for it go nowhere."""
         calls = self._by_caller.pop(answers, None)
         if calls:
-            self._forgotten.add(calls.values())
+            self._dropped.add(calls.values())
 
     def link_lost(self, node_id: str) -> None:
         """Calls in flight to a node whose link ended may or may not have been applied."""
@@ -203,7 +203,7 @@ class ControlCalls:
             relay_id = self._relays.expect(leader, self._nobody, call_id)
             body = pack([[relay_id, CONTROL_SLOT, 0, OP_CONTROL, entry, b""]])
             if not self._send(leader, frames.REQUEST, body):
-                self._relays.forget(relay_id)
+                self._relays.drop(relay_id)
 
     async def write(self, entry: bytes, timeout_s: float, leader: str | None = None) -> list[object]:
         """Return the reply when the entry is applied; `leader` is whom to ask, None for whoever leads as is known here.
@@ -227,7 +227,7 @@ class ControlCalls:
             await self._repeat(entry, answer, sent, deadline_ns, leader)
         finally:
             for call_id in sent:
-                self._relays.forget(call_id)
+                self._relays.drop(call_id)
         reply = answer.reply
         if reply is None:
             raise Unavailable(

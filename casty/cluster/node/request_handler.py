@@ -292,7 +292,7 @@ class RequestHandler:
             body = pack([[relay_id, slot, epoch, operation & ~RELAY, payload, proof]])
             if node.links.send_to_node(leader, frames.REQUEST, body):
                 return
-            node.relays.forget(relay_id)
+            node.relays.drop(relay_id)
         answers.add(
             call_id,
             [NOT_LEADER, None if leader == node.node_id else leader, 0 if hint is None else hint.term],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from casty.cluster.node.address_check import settled
+from casty.cluster.node.address_check import with_own_address
 from casty.cluster.node.disk import incarnation_of, open_book
 from casty.cluster.node.entrance import Entrance
 from casty.cluster.node.founding_document import WallGeneration
@@ -50,7 +50,7 @@ async def make_node(
     token = runtime.entropy.token("incarnation", 8).hex()
     wall_generation = WallGeneration(runtime.clock)
     discovery = Discovery(runtime, options.contacts)
-    options = await settled(options, runtime, discovery)
+    options = await with_own_address(options, runtime, discovery)
     path = options.data_dir
     output = OutputBatch(runtime)
     output.resting = RestingLinks()

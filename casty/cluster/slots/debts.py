@@ -1,8 +1,8 @@
 """What entities owe to requests, and how the leader has it paid: work of any length goes in parts. Pure.
 
 One entry may decide any number of requests: a lock with 20,000 waiters is destroyed, a writer gives way to 20,000
-readers, a barrier trips. Each replica tells `SETTLED_AT_ONCE` of them with that entry, and one part more with each
-entry ``[SETTLE, kind, entity]``. These the slot's leader proposes, one at a time, in turns of their own, until nothing
+readers, a barrier trips. Each replica tells `PAID_AT_ONCE` of them with that entry, and one part more with each
+entry ``[PAY, kind, entity]``. These the slot's leader proposes, one at a time, in turns of their own, until nothing
 is owed.
 
 What is owed follows from the state, so every replica knows it, and a leader that was elected in the middle goes on. An
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster.slots.schema import SETTLE
+from casty.cluster.slots.schema import PAY
 from casty.cluster.slots.session_record import KEY_KIND, EntityKey
 from casty.distributed.machines.registry import STRUCTURES
 from casty.wire.pack import pack
@@ -66,4 +66,4 @@ class Payments:
         if key is None:
             return None
         self.is_under_way = True
-        return pack([SETTLE, *key])
+        return pack([PAY, *key])

@@ -139,7 +139,7 @@ class Feed:
         self._changes.append(change)
         self._bytes += _size_of(change)
         while len(self._changes) > KEPT or (self._bytes > KEPT_BYTES and len(self._changes) > 1):
-            self._forget_first()
+            self._drop_first()
         # All that wait know all keys: who knows a part is answered with the next one.
         keys = list(self._by_prefix.get(entity, ()))
         prefix = map_of(entity)
@@ -147,7 +147,7 @@ class Feed:
             keys += self._by_prefix.get(prefix, ())
         return [self._leave(key) for key in keys]
 
-    def _forget_first(self) -> None:
+    def _drop_first(self) -> None:
         first = self._changes.popleft()
         self._bytes -= _size_of(first)
         self._floor = first.at
@@ -155,7 +155,7 @@ class Feed:
     def shed(self) -> None:
         """Forget all changes: memory is short. Who watches is reset, unless it knows all of them."""
         while self._changes:
-            self._forget_first()
+            self._drop_first()
 
     def ask(self, asked: Asked) -> Reply | None:
         """Return the answer to a question, or None where it waits from now on."""
@@ -264,7 +264,7 @@ class Feed:
                 self._leave((answers, call_id))
             yield
 
-    def abandon(self, reply: list[object]) -> Iterator[Late]:
+    def take_waiting(self, reply: list[object]) -> Iterator[Late]:
         """Leadership ended: return everyone who waits and is to be told, so that they ask the next leader."""
         waiting, self._waiting = self._waiting, {}
         self._by_prefix, self._of_link, self._bytes_of_link = {}, {}, {}

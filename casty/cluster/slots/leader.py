@@ -16,7 +16,7 @@ from casty.cluster.multiraft.proposals import Late, ReplySink, Waiting
 from casty.cluster.slots.lifetimes import MILLISECOND_NS, Heard
 from casty.cluster.slots.machine import END_PART, SlotMachine
 from casty.cluster.slots.operations import ROW_PROOF, ROW_SESSION
-from casty.cluster.slots.questions import is_held, is_settled, outcome_of
+from casty.cluster.slots.questions import is_cleared, is_held, outcome_of
 from casty.cluster.slots.schema import ABANDON, EXPIRE
 from casty.cluster.slots.visibility import Visibility
 from casty.cluster.slots.window import MORE_ROOM, Window
@@ -98,20 +98,20 @@ class SlotLeader:
             del self._waiting[session]
         return waiting
 
-    def settle(self, effects: Iterable[Effect]) -> None:
+    def resolve(self, effects: Iterable[Effect]) -> None:
         """Send outcomes to the calls that wait for them."""
         for session, seq, reply in effects:
             waiting = self._take(session, seq)
             if waiting is not None:
                 waiting.answer(reply)
 
-    def forget(self, session: int, seq: int) -> None:
+    def withdraw(self, session: int, seq: int) -> None:
         """The request waits no longer: it was withdrawn. Whoever passed its call on has to hear of the end."""
         waiting = self._take(session, seq)
         if waiting is not None:
             waiting.answer([WITHDRAWN])
 
-    def abandon(self, reply: list[object]) -> Iterator[Late]:
+    def take_waiting(self, reply: list[object]) -> Iterator[Late]:
         """Leadership ended: return everyone who waits and is to be told, so that they ask the next leader."""
         waiting, self._waiting = self._waiting, {}
         closing, self._closing = self._closing, {}
@@ -227,7 +227,7 @@ class SlotLeader:
         Returns
         -------
         tuple
-            The row of the acknowledgement (status, outcomes, lost, settled) and an ABANDON entry to propose,
+            The row of the acknowledgement (status, outcomes, lost, cleared) and an ABANDON entry to propose,
             if any.
         """
         session, waiting, held, abandoned, low = row[ROW_SESSION:ROW_PROOF]
@@ -242,8 +242,8 @@ class SlotLeader:
                 outcomes.append([seq, reply])
         lost = [seq for seq, _, _ in held if not is_held(machine, session, seq)]
         self.visibility.heard(session, held, now_ns)
-        settled = [seq for seq, _, _ in abandoned if is_settled(machine, session, seq)]
-        return [OK, outcomes, lost, settled], self._withdrawal(session, low, abandoned, now_ns)
+        cleared = [seq for seq, _, _ in abandoned if is_cleared(machine, session, seq)]
+        return [OK, outcomes, lost, cleared], self._withdrawal(session, low, abandoned, now_ns)
 
     def _withdrawal(self, session: int, low: int, abandoned: list[Row], now_ns: int) -> bytes | None:
         """Return the entry that withdraws what is to be withdrawn and was not proposed a moment ago.
@@ -255,7 +255,7 @@ class SlotLeader:
         proposed = self._lately_proposed(session, now_ns)
         left = []
         for seq, kind, entity in abandoned:
-            if seq in proposed or is_settled(machine, session, seq):
+            if seq in proposed or is_cleared(machine, session, seq):
                 continue
             if self._window.takes_withdrawal(known, seq, low):
                 proposed[seq] = now_ns

@@ -39,7 +39,7 @@ from casty.cluster.slots.schema import (
     EXPIRE,
     LAPSE,
     OPENINGS,
-    SETTLE,
+    PAY,
     applicable,
 )
 from casty.cluster.slots.session_record import KEY_KIND, KEY_NAME, EntityKey, SlotSession
@@ -157,7 +157,7 @@ class SlotMachine:
             return self._cancel(*entry[1:])
         if kind == APPENDED:
             return applied.appended(self, entry, self._context)
-        if kind == SETTLE:
+        if kind == PAY:
             return self._pay(*entry[1:])
         return self._lapse(*entry[1:]) if kind == LAPSE else self._abandon(*entry[1:])
 
@@ -178,7 +178,7 @@ class SlotMachine:
         self._touch(key, state)
         decision = STRUCTURES[key[KEY_KIND]].pay(state)
         self._keep_decided(key, state, decision)
-        return Applied(_DONE, self._settle(decision.effects, key))
+        return Applied(_DONE, self._resolve(decision.effects, key))
 
     def tell(self, key: EntityKey, *, has_ended: bool = False) -> None:
         """Say that the value of a key of a map was changed by the present entry."""
@@ -296,7 +296,7 @@ class SlotMachine:
         if decision.gone and session.waits.pop(decision.gone, None) is not None:
             # Its hold was given back: nothing is left that a late duplicate could ask for.
             session.finish(decision.gone)
-        effects = self._settle(decision.effects, key) if decision.effects else NO_EFFECTS
+        effects = self._resolve(decision.effects, key) if decision.effects else NO_EFFECTS
         return Applied(decision.reply, effects)
 
     def _note(self, session: SlotSession, number: int, key: EntityKey) -> None:
@@ -306,7 +306,7 @@ class SlotMachine:
         else:
             session.entities.pop(key, None)
 
-    def _settle(self, effects: Sequence[Effect], key: EntityKey) -> Sequence[Effect]:
+    def _resolve(self, effects: Sequence[Effect], key: EntityKey) -> Sequence[Effect]:
         """Outcomes of earlier requests: a grant stays with the structure, anything else with the session.
 
         Returns those that somebody is to be told. An item that a session gets while it ends in parts goes back at once,
@@ -328,7 +328,7 @@ class SlotMachine:
                 self.times.granted(key)
                 continue
             session.waits.pop(seq, None)
-            self._weights.reply_bytes += session.settled(seq, reply)
+            self._weights.reply_bytes += session.resolve(seq, reply)
             if state is None or not STRUCTURES[key[KEY_KIND]].involves(state, number):
                 session.entities.pop(key, None)
         return told
@@ -426,7 +426,7 @@ class SlotMachine:
             after = 0 if decision.state is None else structure.waiting(decision.state)
             self._waiting -= before - after - len(decision.effects)
             self._keep_decided(key, state, decision)
-            effects.extend(self._settle(decision.effects, key))
+            effects.extend(self._resolve(decision.effects, key))
         return effects
 
     def _let_part_go(self, session: SlotSession, number: int) -> list[Effect]:
@@ -476,14 +476,14 @@ class SlotMachine:
         if state is None or key[KEY_KIND] not in PARTIES:
             return NO_EFFECTS
         if unconfirmed is not None:
-            return self._settle(self._take_back(key, Effect(number, seq, unconfirmed)), key)
+            return self._resolve(self._take_back(key, Effect(number, seq, unconfirmed)), key)
         structure = STRUCTURES[key[KEY_KIND]]
         self._touch(key, state)
         was_waiting = structure.outcome(state, number, seq) == _QUEUED
         decision = (structure.abandon if abandon else structure.cancel)(state, number, seq)
         self._waiting -= was_waiting
         self._keep_decided(key, state, decision)
-        effects = self._settle(decision.effects, key)
+        effects = self._resolve(decision.effects, key)
         if decision.state is None or not structure.involves(decision.state, number):
             session.entities.pop(key, None)
         return effects

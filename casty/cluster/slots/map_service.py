@@ -206,11 +206,11 @@ class SlotMaps:
         """A leadership began, with entries of earlier ones in its log that are not applied."""
         self._lapses.led(latest_of(unapplied), self._machine.time, self._clock.now())
 
-    def abandon(self, reply: list[object]) -> Iterable[Late]:
+    def take_waiting(self, reply: list[object]) -> Iterable[Late]:
         """A leadership ended: return who waits and is to be told."""
         feed, self._feed = self._feed, None
         self._due.clear()
-        return () if feed is None else feed.abandon(reply)
+        return () if feed is None else feed.take_waiting(reply)
 
 
 class _Then:

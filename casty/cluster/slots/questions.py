@@ -11,7 +11,7 @@ from casty.distributed.machines.base import EXPIRED, HOLDING_KINDS, OK, OPERATIO
 from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.machines.wait_queue import INFO
 
-__all__ = ["Asked", "is_about_holder", "is_held", "is_settled", "named_holder", "outcome_of"]
+__all__ = ["Asked", "is_about_holder", "is_cleared", "is_held", "named_holder", "outcome_of"]
 
 
 class Asked(Protocol):
@@ -47,7 +47,7 @@ def is_held(machine: Asked, number: int, seq: int) -> bool:
     return key is not None and state is not None and STRUCTURES[key[KEY_KIND]].is_held(state, number, seq)
 
 
-def is_settled(machine: Asked, number: int, seq: int) -> bool:
+def is_cleared(machine: Asked, number: int, seq: int) -> bool:
     """Whether a withdrawn request is withdrawn for good: nothing of it is left and nothing can come."""
     session = machine.live(number)
     if session is None:

@@ -46,9 +46,9 @@ from casty.cluster.slots.schema import (
     OPEN_FOR,
     OPENINGS,
     PACKED_KIND,
+    PAY,
     SEQ,
     SESSION,
-    SETTLE,
     check_append,
     check_entry,
     check_keepalive,
@@ -399,11 +399,11 @@ class SlotReplica:
                 command: Any = unpack(entry.data)
                 leader.wait(command[SESSION], command[SEQ], *waiting)
             if effects:
-                leader.settle(effects)
+                leader.resolve(effects)
             if ended is not None:
                 leader.ended(ended)
         kind = entry.data[PACKED_KIND]
-        if kind == SETTLE:
+        if kind == PAY:
             self._payments = Payments()
         elif kind not in (COMMAND, APPENDED):
             self._after_session_entry(reply, entry, ended)
@@ -433,10 +433,10 @@ class SlotReplica:
             if entry[ENTRY] in OPENINGS and reply[CODE] == OK:
                 leader.opened(reply[VALUE], self._runtime.clock.now())
             elif entry[ENTRY] == CANCEL and reply[CODE] == WITHDRAWN:
-                leader.forget(entry[SESSION], entry[SEQ])
+                leader.withdraw(entry[SESSION], entry[SEQ])
             elif entry[ENTRY] == ABANDON:
                 for seq, _, _ in entry[GIVEN_UP]:
-                    leader.forget(entry[SESSION], seq)
+                    leader.withdraw(entry[SESSION], seq)
         if self._observe:
             if entry[ENTRY] in OPENINGS and reply[CODE] == OK:
                 self._observe(SessionOpened(group_of(self._slot), reply[VALUE]))
@@ -453,9 +453,9 @@ class SlotReplica:
         term = group.core.term
         if self.leader is not None and not (group.is_leading and self._led_term == term):
             leader, self.leader = self.leader, None
-            self.on_late(leader.abandon([NOT_LEADER, None, term]))
-            self.on_late(self.maps.abandon([NOT_LEADER, None, term]))
-            self.on_late(self.proposals.abandon(term if group.is_leading else None))
+            self.on_late(leader.take_waiting([NOT_LEADER, None, term]))
+            self.on_late(self.maps.take_waiting([NOT_LEADER, None, term]))
+            self.on_late(self.proposals.take_waiting(term if group.is_leading else None))
         if group.is_leading and self.leader is None:
             self._led_term = term
             self.leader = SlotLeader(self.machine, self._ttl_ns, self._runtime.clock.now(), self._window)
@@ -499,9 +499,9 @@ class SlotReplica:
         self._has_failed = True
         leader, self.leader = self.leader, None
         if leader is not None:
-            self.on_late(leader.abandon([NOT_LEADER, None, 0]))
-        self.on_late(self.maps.abandon([NOT_LEADER, None, 0]))
-        self.on_late(self.proposals.abandon())
+            self.on_late(leader.take_waiting([NOT_LEADER, None, 0]))
+        self.on_late(self.maps.take_waiting([NOT_LEADER, None, 0]))
+        self.on_late(self.proposals.take_waiting())
         for token in list(self._reads):
             self.refuse_read(token)
 

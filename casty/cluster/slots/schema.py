@@ -16,7 +16,7 @@ Entries are flat lists packed by the gateway, or by the slot's leader, and propo
 ``[ABANDON, session, low, [[seq, kind, entity], ...]]``        withdraw requests, whatever became of them
 ``[LAPSE, time, [entity, ...]]``                               keys of maps whose time to live is over; see `lapses`
 ``[APPENDED, log, writer, expected, [event, ...]]``            events of an entity that runs where the slot is led
-``[SETTLE, kind, entity]``                                     tell the next of whom the entity owes something
+``[PAY, kind, entity]``                                        tell the next of whom the entity owes something
 =============================================================  ===========================================
 """
 
@@ -59,10 +59,10 @@ __all__ = [
     "OPENINGS",
     "OPEN_FOR",
     "PACKED_KIND",
+    "PAY",
     "READ",
     "SEQ",
     "SESSION",
-    "SETTLE",
     "UPTO",
     "WAIT_LOW",
     "applicable",
@@ -73,7 +73,7 @@ __all__ = [
     "may_be_of_client",
 ]  # fmt: skip
 
-OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE, OPEN_FOR, APPENDED, SETTLE = range(1, 11)
+OPEN, COMMAND, CLOSE, EXPIRE, CANCEL, ABANDON, LAPSE, OPEN_FOR, APPENDED, PAY = range(1, 11)
 OPENINGS = (OPEN, OPEN_FOR)
 
 ENTRY = 0
@@ -149,7 +149,7 @@ ENTRIES = Tagged(
         LAPSE: Row((TIME, Rows(ENTITY, 0, LAPSED_AT_ONCE))),
         OPEN_FOR: Row((NAME, NAME, Number(1, MAX_NUMBER))),
         APPENDED: Row((ENTITY, *EVENT_LOGS.shapes[APPEND].rules)),
-        SETTLE: Row((KIND, ENTITY)),
+        PAY: Row((KIND, ENTITY)),
     }
 )  # fmt: skip
 """By kind; the head of this module says what the fields are."""
@@ -256,9 +256,9 @@ def applicable(data: bytes) -> list[Any]:
 def check_entry(data: bytes) -> list[Any]:
     """Return a decoded entry of a gateway; raises `RemoteProtocolError` unless it fits and a gateway may send it."""
     entry = applicable(data)
-    if entry[ENTRY] in (EXPIRE, LAPSE, APPENDED, SETTLE):
+    if entry[ENTRY] in (EXPIRE, LAPSE, APPENDED, PAY):
         raise RemoteProtocolError(
-            "slot entry: only a leader expires sessions, tells the time, appends without a session, and settles"
+            "slot entry: only a leader expires sessions, tells the time, appends without a session, and pays"
         )
     return entry
 

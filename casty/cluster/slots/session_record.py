@@ -5,7 +5,7 @@ States of a request (session, seq), as the slot sees it::
     unseen --applied--> answered (reply kept until the client's `low` passes it)
     unseen --applied--> queued   (the structure has the waiter; `waits` says where)
     queued --granted--> held     (the structure has the hold, which is the outcome)
-    queued --tripped, destroyed, broken--> settled (the outcome is kept until `wait_low` passes it)
+    queued --tripped, destroyed, broken--> resolved (the outcome is kept until `wait_low` passes it)
     any    --withdrawn--> withdrawn (remembered until `low` passes it)
 
 `low` is the lowest number that the client has no answer to, ``queued`` being an answer; `wait_low` the
@@ -96,7 +96,7 @@ class SlotSession:
         if seq >= self.low:
             self.withdrawn[seq] = None
 
-    def settled(self, seq: int, reply: Reply) -> int:
+    def resolve(self, seq: int, reply: Reply) -> int:
         """Keep the outcome of a waiting call until `wait_low` passes it; return by how much `reply_bytes` grew."""
         if seq < self.wait_low:
             self.finish(seq)
@@ -167,7 +167,7 @@ class SlotSession:
         if table == 1:
             self.waits.update((seq, (kind, entity)) for seq, (kind, entity) in rows)
         elif table == 2:
-            return sum([self.settled(seq, reply) for seq, reply in rows])
+            return sum([self.resolve(seq, reply) for seq, reply in rows])
         elif table == 3:
             self.withdrawn.update(dict.fromkeys(rows))
         else:

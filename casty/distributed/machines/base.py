@@ -50,6 +50,7 @@ __all__ = [
     "OK",
     "OTHER_JOURNAL",
     "OVERLOADED",
+    "PAID_AT_ONCE",
     "QUEUE",
     "QUEUED",
     "RECORD",
@@ -59,7 +60,6 @@ __all__ = [
     "RW_LOCK",
     "SEMAPHORE",
     "SET",
-    "SETTLED_AT_ONCE",
     "STALE",
     "UNKNOWN",
     "UNRECORDED",
@@ -121,7 +121,7 @@ DESTROY = 0
 RELEASE, RESIZE = 3, 4
 """Operations of the kinds in `HOLDING_KINDS` that never wait and are granted nothing; the others may."""
 
-SETTLED_AT_ONCE = 128
+PAID_AT_ONCE = 128
 """Requests of one entity that one entry ends, grants or answers, besides the caller's: about a millisecond. The rest is
 *owed*, and the slot's leader proposes an entry for each further part."""
 
@@ -297,7 +297,7 @@ class Structure(Generic[S]):
         return Decision(state, [OK])
 
     def owes(self, state: S) -> bool:
-        """Whether requests were decided that are not told yet; see `SETTLED_AT_ONCE`."""
+        """Whether requests were decided that are not told yet; see `PAID_AT_ONCE`."""
         return False
 
     def pay(self, state: S) -> Decision:

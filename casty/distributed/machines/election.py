@@ -18,9 +18,9 @@ from casty.distributed.machines.base import (
     NO_FIELDS,
     OK,
     OVERLOADED,
+    PAID_AT_ONCE,
     QUEUED,
     RELEASE,
-    SETTLED_AT_ONCE,
     Command,
     Context,
     Decision,
@@ -102,7 +102,7 @@ class ElectionLine(WaitQueue):
             self.stale.update(self.watchers)
             self.watchers = {}
         effects: list[Effect] = []
-        for key in list(islice(self.stale, SETTLED_AT_ONCE)):
+        for key in list(islice(self.stale, PAID_AT_ONCE)):
             share = self.stale.pop(key)
             if share.token == token:
                 self.watchers[key] = share
@@ -111,9 +111,9 @@ class ElectionLine(WaitQueue):
                 effects.append(Effect(key[0], key[1], said))
         return effects
 
-    def settle(self) -> Sequence[Effect]:
-        """See `WaitQueue.settle`."""
-        return [*super().settle(), *self.tell()]
+    def pay(self) -> Sequence[Effect]:
+        """See `WaitQueue.pay`."""
+        return [*super().pay(), *self.tell()]
 
     def owes(self) -> bool:
         """See `WaitQueue.owes`."""

@@ -221,7 +221,7 @@ class QueueStructure(Structure[Items]):
         if dead is None:
             return _EMPTY
         item = Item(number, *dead)
-        items.forget(item)
+        items.drop_item(item)
         return taken(item, items.life, is_dead=True)
 
     # -- histories
@@ -250,7 +250,7 @@ class QueueStructure(Structure[Items]):
         if item is None:
             return _NO
         if operation == REMOVE:
-            items.forget(item)
+            items.drop_item(item)
         else:
             items.discard(item)
         return [OK, True]

@@ -253,7 +253,7 @@ class Items:
         """Take the first fresh item."""
         return Item(self.first_fresh, self.fresh.popleft(), 0)
 
-    def forget(self, item: Item) -> None:
+    def drop_item(self, item: Item) -> None:
         """An item is gone for good."""
         self.size_bytes -= ITEM_BYTES + len(item.data)
         self.changes.append([REMOVE, item.number])
@@ -276,7 +276,7 @@ class Items:
     def serve(self, key: Key, ask: Ask, item: Item) -> Reply:
         """Give an item that nobody has to a request, and return its answer."""
         if not ask.visibility_ms:
-            self.forget(item)
+            self.drop_item(item)
             return taken(item, self.life)
         self.owners.add(key)
         reservation = Reservation(*ask, item.number, item.data, item.deliveries + 1)
@@ -297,7 +297,7 @@ class Items:
     def finish(self, key: Key) -> None:
         """What a request reserved is gone for good."""
         self.owners.remove(key)
-        self.forget(Item(*self.reserved.pop(key)[2:]))
+        self.drop_item(Item(*self.reserved.pop(key)[2:]))
 
     def unreserve(self, key: Key) -> None:
         """What a request reserved was never delivered: nobody counts that."""

@@ -84,7 +84,7 @@ class SemaphoreStructure(LineStructure):
         before, queue.capacity = queue.capacity, permits
         for key in [key for key, share in queue.waiters.items() if share.amount > permits]:
             queue.dismissed[key] = [MISMATCH, "n", permits, queue.waiters.pop(key).amount]
-        return self._settled(queue, [OK, before, queue.founded])
+        return self._paid(queue, [OK, before, queue.founded])
 
     def grows(self, state: WaitQueue | None, command: Command) -> bool:
         """A request may wait or hold; a number that was changed is kept."""

@@ -28,9 +28,9 @@ from casty.distributed.machines.base import (
     NOT_WAITING,
     OK,
     OVERLOADED,
+    PAID_AT_ONCE,
     QUEUED,
     RELEASE,
-    SETTLED_AT_ONCE,
     Command,
     Context,
     Decision,
@@ -115,7 +115,7 @@ Dismissed = dict[Key, Reply]
 """Requests that are over and not told yet, with what they are told, in the order of their making."""
 
 
-def told_of(dismissed: Dismissed, owners: Owners, most: int = SETTLED_AT_ONCE) -> list[Effect]:
+def told_of(dismissed: Dismissed, owners: Owners, most: int = PAID_AT_ONCE) -> list[Effect]:
     """Tell the first of those who are dismissed."""
     effects = [Effect(*key, dismissed[key]) for key in islice(dismissed, most)]
     for session, seq, _ in effects:
@@ -195,7 +195,7 @@ class WaitQueue:
         self.owners.remove(key)
         return True
 
-    def promote(self, most: int = SETTLED_AT_ONCE) -> list[Effect]:
+    def promote(self, most: int = PAID_AT_ONCE) -> list[Effect]:
         """Grant to the first waiters what is free, strictly in order: a large request is not starved."""
         effects: list[Effect] = []
         free = self.free()
@@ -212,18 +212,18 @@ class WaitQueue:
         return effects
 
     def destroy(self) -> None:
-        """Dismiss all waiters, turn all holds into revoked holds; whoever calls this settles afterwards."""
+        """Dismiss all waiters, turn all holds into revoked holds; whoever calls this pays afterwards."""
         self.dismissed.update(dict.fromkeys(self.waiters, _DESTROYED))
         self.waiters = OrderedDict()
         self.revoked.update(self.grants)
         self.grants.clear()
         self.capacity = self.founded = 0
 
-    def settle(self) -> Sequence[Effect]:
+    def pay(self) -> Sequence[Effect]:
         """Something ended: return what comes of that for others, or the first part."""
         if self.dismissed:
             effects = told_of(self.dismissed, self.owners)
-            return effects + self.promote(SETTLED_AT_ONCE - len(effects))
+            return effects + self.promote(PAID_AT_ONCE - len(effects))
         return self.promote() if self.waiters else NO_EFFECTS
 
     def owes(self) -> bool:
@@ -254,16 +254,16 @@ class LineStructure(Structure[WaitQueue]):
         reply = queue.ask(amount, ctx, may_wait)
         return Decision(queue if queue.grants or queue.waiters else queue.kept(), reply)
 
-    def _settled(self, queue: WaitQueue, reply: Reply, gone: int = 0, *, is_owing: bool = False) -> Decision:
+    def _paid(self, queue: WaitQueue, reply: Reply, gone: int = 0, *, is_owing: bool = False) -> Decision:
         """Something ended. Where it owes already, parts are under way: what ended has its turn in one of these."""
-        effects = NO_EFFECTS if is_owing else queue.settle()
+        effects = NO_EFFECTS if is_owing else queue.pay()
         return Decision(queue.kept(), reply, effects, gone)
 
     def _destroyed(self, queue: WaitQueue | None) -> Decision:
         if queue is None or not queue.capacity:
             return Decision(queue, [OK, False])
         queue.destroy()
-        return self._settled(queue, [OK, True])
+        return self._paid(queue, [OK, True])
 
     def _released(self, queue: WaitQueue | None, key: Key) -> Decision:
         """End a hold. That of a destroyed structure was lost already, but here its owner confirms it."""
@@ -274,7 +274,7 @@ class LineStructure(Structure[WaitQueue]):
             return Decision(queue, [OK, False])
         is_owing = queue.owes()
         queue.drop(key)
-        return self._settled(queue, [OK, held], gone=key[1], is_owing=is_owing)
+        return self._paid(queue, [OK, held], gone=key[1], is_owing=is_owing)
 
     def cancel(self, state: WaitQueue, session: int, seq: int) -> Decision:
         """Withdraw a waiter; see `Structure.cancel`."""
@@ -283,21 +283,21 @@ class LineStructure(Structure[WaitQueue]):
             return Decision(state, _NOT_WAITING)
         is_owing = state.owes()
         state.drop(key)
-        return self._settled(state, _DONE, is_owing=is_owing)
+        return self._paid(state, _DONE, is_owing=is_owing)
 
     def abandon(self, state: WaitQueue, session: int, seq: int) -> Decision:
         """Remove waiter, hold or revoked hold; see `Structure.abandon`."""
         is_owing = state.owes()
         if not state.drop((session, seq)):
             return Decision(state, _DONE)
-        return self._settled(state, _DONE, is_owing=is_owing)
+        return self._paid(state, _DONE, is_owing=is_owing)
 
     def end_session(self, state: WaitQueue, session: int) -> Decision:
         """Give back exactly what the session had; see `Structure.end_session`."""
         is_owing = state.owes()
         for key in state.owners.of(session):
             state.drop(key)
-        return self._settled(state, _DONE, is_owing=is_owing)
+        return self._paid(state, _DONE, is_owing=is_owing)
 
     def owes(self, state: WaitQueue) -> bool:
         """See `Structure.owes`."""
@@ -305,7 +305,7 @@ class LineStructure(Structure[WaitQueue]):
 
     def pay(self, state: WaitQueue) -> Decision:
         """See `Structure.pay`."""
-        return self._settled(state, _DONE)
+        return self._paid(state, _DONE)
 
     def involves(self, state: WaitQueue, session: int) -> bool:
         """Whether the session waits, holds or haunts; see `Structure.involves`."""

@@ -346,11 +346,11 @@ class JournaledPort:
             )
             self._recorders[(kind, entity)] = recorder
             if len(self._recorders) > MAX_RECORDERS:
-                self._forget_idle()
+                self._drop_idle()
         recorder.heard(mark)
         return recorder
 
-    def _forget_idle(self) -> None:
+    def _drop_idle(self) -> None:
         key, oldest = next(iter(self._recorders.items()))
         if oldest.is_idle:
             del self._recorders[key]

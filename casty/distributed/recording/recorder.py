@@ -173,7 +173,7 @@ class Recorder:
 
     async def _run(self) -> None:
         try:
-            while self._settle():
+            while self._resolve():
                 await self._step()
         except CastyError as error:
             self._fail(error)
@@ -183,7 +183,7 @@ class Recorder:
         finally:
             self._task = None
 
-    def _settle(self) -> bool:
+    def _resolve(self) -> bool:
         """Let go who has what it waits for, and forget who does not wait any more; True if somebody is left."""
         left = []
         for number, future in self._waiting:

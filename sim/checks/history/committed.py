@@ -93,11 +93,11 @@ class CommandLog:
             Committed(t_ns, QUEUE, [row.word, *row.args], row.answer, row.undone)
         )
 
-    def settle(self, is_on_record: Callable[[Change], bool]) -> None:
+    def reconcile(self, is_on_record: Callable[[Change], bool]) -> None:
         """The run is over, and it is known what went on record: leave out what was not undone."""
         for names in self._commands.values():
             for name, rows in names.items():
-                names[name] = _settled(rows, is_on_record)
+                names[name] = _reconciled(rows, is_on_record)
 
     def moved(self, entity: str) -> list[Operation]:
         """Return what came back to a queue, and what it lost, as operations of nobody."""
@@ -115,7 +115,7 @@ class CommandLog:
         return [(), *self._commands.get((structure, entity), {}).values()]
 
 
-def _settled(rows: Sequence[Committed], is_on_record: Callable[[Change], bool]) -> list[Committed]:
+def _reconciled(rows: Sequence[Committed], is_on_record: Callable[[Change], bool]) -> list[Committed]:
     """Return the rows without what was not undone. Of an item's changes the first that was tells where it is then."""
     first: dict[Hashable, int] = {}
     for one in rows:

@@ -18,7 +18,7 @@ from casty.wire.registry import default_registry
 
 from ..violation import Violation
 from .attempts import Attempts
-from .introspection import GroupView, gateway_of, inside, machine_of
+from .introspection import GroupView, gateway_of, inside, leaders_of, machine_of
 from .remains import UNDER_WAY, WAITING, Sizes, limits_at_rest, too_many
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Bounds:
     def _check_log(self, process: Process, group: GroupView) -> None:
         """A log keeps what is retained, what a compaction waits for, and what is not committed yet."""
         settings, core = self._settings, group.core
-        entries = inside(core, "log", "entries")
+        entries = core.log.entries
         kept = len(entries)
         under_way = core.last_index - core.commit
         most = settings.retained_entries + settings.snapshot_entries + under_way
@@ -159,8 +159,10 @@ class Bounds:
                     name,
                     f"{numbered} requests are outstanding in slot {client_session.slot}, of a window of {window}",
                 )
-        table = inside(gateway, "core", "table")
-        parked = [row for rows in table._parked.values() for row in (*rows.unnumbered, *rows.routed)]
+        table = gateway.core.table
+        parked = [
+            row for rows in inside(table, "_parked").values() for row in (*rows.unnumbered, *rows.routed)
+        ]
         if len(parked) != table.parked_count or any(call not in table.calls for call in parked):
             self._broken(name, f"{len(parked)} calls are parked, counted as {table.parked_count}")
 
@@ -278,11 +280,12 @@ class Bounds:
             if group.core.role is Role.LEADER
         }
         for name, value in self._checks.running_systems():
-            leaders = inside(value, "_node", "leaders") or inside(value, "_client_core", "leaders")
-            for slot in range(self._checks.groups - 1) if leaders is not None else ():
-                hint = inside(leaders, "_hints").get(slot)
-                if slot in led and inside(hint, "leader") != led[slot]:
-                    text = f"takes {hint} for the leader of slot {slot} at rest, which is {led[slot]}"
+            leaders = leaders_of(value)
+            if leaders is None:
+                continue
+            for slot in range(self._checks.groups - 1):
+                if slot in led and leaders.leader_of(slot) != led[slot]:
+                    text = f"takes {leaders.hint_of(slot)} for the leader of slot {slot} at rest, which is {led[slot]}"
                     return Violation(46, name, text)
         return None
 

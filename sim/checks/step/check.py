@@ -149,7 +149,7 @@ class StepChecks:
             lambda: self._generation, self._expired, self._limits, lambda: self._world.now_ns, self._lifetimes
         )
 
-    def forget(self) -> None:
+    def memory_is_lost(self) -> None:
         """All nodes ended at once with all their memory: what is there next is another cluster, which owes nothing.
 
         What its clients know of the former one they may still act on, until they hear that it is gone.

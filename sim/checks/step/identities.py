@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from casty.address import process_of, replica_id_of
 
 from ..violation import Violation, ViolationError
-from .introspection import gateway_of, host_of, inside
+from .introspection import gateway_of, node_of
 
 if TYPE_CHECKING:
     from ...world.process import Process
@@ -29,11 +29,11 @@ class Identities:
     def look(self, process: Process, system: object) -> None:
         """Look at one living process; raises `ViolationError`."""
         owner = (process.name, process.incarnation.ordinal)
-        host = host_of(system)
-        if host is not None:
-            key: Any = inside(system, "_node", "key")
+        node = node_of(system)
+        if node is not None:
+            key = node.key
             self._owned(key, owner, "the name {}", key)
-            for group in host.groups.values():
+            for group in node.host.groups.values():
                 if self._process_of(group.core.id) != replica_id_of(key):
                     self._broken(owner, f"takes part in group {group.number} as {group.core.id}, being {key}")
         gateway = gateway_of(system)

@@ -1,4 +1,9 @@
-"""How white-box checkers look into processes: the few attributes they read, by protocol or by name."""
+"""How white-box checkers look into processes: as what they are, and by name where that is private.
+
+`node_of`, `client_core_of` and `actors_of` are the ways in. What they return has the types of the library, so a
+checker that reads what is not there, or takes it for something else, does not pass the type checkers. Only private
+attributes are left to `inside`, which reads them by name: the type checkers let nobody but their class have them.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +14,19 @@ from casty.cluster.slots.machine import SlotMachine
 from casty.consensus import Core
 
 if TYPE_CHECKING:
+    from casty.cluster.actors.wiring import ClusterActors
+    from casty.cluster.client import ClientCore
+    from casty.cluster.control.machine import ControlMachine
+    from casty.cluster.control.topology import LeaderTable
+    from casty.cluster.node.node import Node
+    from casty.cluster.sessions.gateway import Gateway
+
     from ...world.process import Process
 
-__all__ = ["GroupView", "HostView", "gateway_of", "host_of", "inside", "machine_of", "missing_of"]
+__all__ = [
+    "GroupView", "HostView", "actors_of", "client_core_of", "control_machine_of", "gateway_of", "host_of", "inside",
+    "leaders_of", "machine_of", "missing_of", "node_of",
+]  # fmt: skip
 
 
 class GroupView(Protocol):
@@ -75,16 +90,40 @@ def _declares(kind: type, name: str) -> bool:
     return any(name == own for own, _ in members) or any(code and name in code.co_names for code in codes)
 
 
+def node_of(system: object) -> Node | None:
+    """Return the node of a `ClusteredActorSystem`, None before it listens; a client has none."""
+    node: Node | None = inside(system, "_node")
+    return node
+
+
+def client_core_of(value: object) -> ClientCore | None:
+    """Return what a client has in place of a node; a system has none."""
+    client_core: ClientCore | None = inside(value, "_client_core")
+    return client_core
+
+
+def actors_of(value: object) -> ClusterActors | None:
+    """Return the actors of a system or client; None before and after it has any."""
+    actors: ClusterActors | None = inside(value, "_actors")
+    return actors
+
+
 def host_of(system: object) -> HostView | None:
-    """Return the replicas of a `ClusteredActorSystem`, None before it listens."""
-    host: HostView | None = inside(system, "_node", "host")
-    return host
+    """Return the replicas of a system, None before it listens."""
+    node = node_of(system)
+    return None if node is None else node.host
+
+
+def control_machine_of(system: object) -> ControlMachine | None:
+    """Return the control state as a system knows it, None before it listens."""
+    node = node_of(system)
+    return None if node is None else node.control.machine
 
 
 def missing_of(system: object) -> list[str]:
     """Return what a node still waits for before it is ready."""
-    missing: list[str] | None = inside(system, "_node", "missing")
-    return ["start"] if missing is None else missing
+    node = node_of(system)
+    return ["start"] if node is None else node.missing
 
 
 def machine_of(group: GroupView) -> SlotMachine | None:
@@ -93,9 +132,16 @@ def machine_of(group: GroupView) -> SlotMachine | None:
     return machine if isinstance(machine, SlotMachine) else None
 
 
-def gateway_of(value: object) -> Any:
+def gateway_of(value: object) -> Gateway | None:
     """Return the gateway of a system or a client."""
-    return inside(value, "_node", "gateway") or inside(value, "_client_core", "gateway")
+    side = node_of(value) or client_core_of(value)
+    return None if side is None else side.gateway
+
+
+def leaders_of(value: object) -> LeaderTable | None:
+    """Return whom a system or a client takes for the leaders of slots."""
+    side = node_of(value) or client_core_of(value)
+    return None if side is None else side.leaders
 
 
 def is_alive(process: Process, value: object) -> bool:

@@ -22,7 +22,7 @@ from casty.wire.registry import message
 
 from ...kernel.events import Resumed
 from ..violation import Violation
-from .introspection import inside
+from .introspection import actors_of, inside
 
 if TYPE_CHECKING:
     from ...kernel.trace import TraceEvent
@@ -223,8 +223,9 @@ class LedgerChecks:
 
     def _check_lost(self, node: str, path: str) -> None:
         """Mail is lost with a lease, a failure, or the end of a node; never because an entity is unloaded (7)."""
-        host = inside(self._systems.get(node), "_actors", "host")
-        if host is None or inside(host, "_local", "is_stopping"):
+        actors = actors_of(self._systems.get(node))
+        host = None if actors is None else actors.host
+        if actors is None or host is None or actors.local.is_stopping:
             return
         slot = self.paths[path]
         if inside(host, "_is_leased")(slot) and slot not in inside(host, "_hand_overs"):

@@ -14,10 +14,10 @@ from casty.events import LinkDown, LinkUp, MemberChanged, TopologyChanged
 
 from ...kernel.events import Crashed, FaultBegan, FaultEnded, Paused, Resumed, Stopped
 from ...plans.fault_kinds import DEATHS, LASTING
-from .introspection import inside
 from .reach import Reach
 
 if TYPE_CHECKING:
+    from casty.actor.cell import Cell
     from casty.actor.ref import ActorRef
 
     from ...kernel.trace import TraceEvent
@@ -71,7 +71,7 @@ class Life:
         self.stopped_ns: int | None = None
         """When it stopped by itself, or was stopped, in a process that went on."""
         self.parent: Life | None = None
-        self.cell: object = None
+        self.cell: Cell | None = None
         """What runs it."""
         self.is_stuck = False
         """Its handler takes its time, or waits for nothing: until it ends nothing is heard."""
@@ -101,7 +101,7 @@ class Life:
     @property
     def is_deaf(self) -> bool:
         """Whether it hears nothing now, or ever again: it is over, at something, or stopping."""
-        return self.is_over or self.is_stuck or bool(inside(self.cell, "is_stopping"))
+        return self.is_over or self.is_stuck or (self.cell is not None and self.cell.is_stopping)
 
     def __str__(self) -> str:
         return self.label

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from casty.actor.unread import MESSAGE_BYTES
 from casty.address import process_of
@@ -13,11 +13,13 @@ from casty.consensus import Role
 from casty.events import SessionEnded
 
 from ..violation import Violation, ViolationError
-from .introspection import host_of, inside, machine_of
+from .introspection import actors_of, inside, machine_of, node_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from casty.cluster.actors.wiring import ClusterActors
+    from casty.cluster.multiraft.memory_budget import MemoryBudget
     from casty.cluster.slots.machine import SlotMachine
 
     from ...kernel.trace import TraceEvent
@@ -55,7 +57,7 @@ class Budgets:
 
     def look(self, process: Process, system: object) -> None:
         """Compare the state of a node's budget with its use; raises `ViolationError` for what lasts."""
-        budget = inside(system, "_node", "memory", "budget")
+        budget = _budget_of(system)
         if budget is None:
             return
         label = process.incarnation.label
@@ -79,7 +81,7 @@ class Budgets:
             text = f"{wrong}: {budget.used_bytes} bytes of {budget.budget_bytes} are used"
             raise ViolationError(Violation(_NUMBER, process.name, text))
 
-    def _check_age(self, process: Process, budget: Any) -> None:
+    def _check_age(self, process: Process, budget: MemoryBudget) -> None:
         """Who refuses what grows measures when much was accepted, for it does not know what was removed since.
 
         A budget that just became smaller makes a measurement old without anything accepted: of two looks the second
@@ -97,7 +99,7 @@ class Budgets:
             text = f"it refuses what grows, and {accepted_bytes} bytes were accepted since it measured what it uses"
             raise ViolationError(Violation(_NUMBER, process.name, text))
 
-    def _note_full(self, process: Process, budget: Any) -> None:
+    def _note_full(self, process: Process, budget: MemoryBudget) -> None:
         key = process.incarnation.label
         if not budget.is_full:
             self._full_since_ns.pop(key, None)
@@ -109,12 +111,14 @@ class Budgets:
         if not self._full_since_ns:
             self._untold = {}
             return
-        keys = {inside(systems[process.name], "_node", "replica_id"): process for process, _ in live}
+        nodes = {process.name: node_of(systems[process.name]) for process, _ in live}
+        keys = {node.replica_id: process for process, _ in live if (node := nodes[process.name]) is not None}
         full = [key for key, process in keys.items() if self._is_long_full(process)]
         former, self._untold = self._untold, {}
         for process, host in live if full else ():
-            told = inside(systems[process.name], "_node", "memory", "budget", "full_peers")
-            links = inside(systems[process.name], "_node", "links", "_by_replica_id")
+            node = nodes[process.name]
+            assert node is not None, "it has replicas"
+            told, links = node.memory.budget.full_peers, inside(node.links, "_by_replica_id")
             for key in full:
                 pair, link = (process.incarnation.label, key), links.get(key)
                 if key in told or not _leads(host, key):
@@ -124,7 +128,7 @@ class Budgets:
                     since_ns = process.clock.now()
                 self._untold[pair] = (since_ns, link)
                 # Heartbeats answered long after: one answer may have come just before its link was reset.
-                if inside(host, "rounds", "answered").get(key, 0) - since_ns > _UNTOLD_NS:
+                if node.host.rounds.answered.get(key, 0) - since_ns > _UNTOLD_NS:
                     text = f"leads a group with {key} and does not know that it is full"
                     raise ViolationError(Violation(_NUMBER, process.name, text))
 
@@ -141,7 +145,7 @@ def _leads(host: HostView, key: str) -> bool:
     )
 
 
-def _wrong(budget: Any) -> str:
+def _wrong(budget: MemoryBudget) -> str:
     """Return what is wrong now; a budget that was just changed may be so until the next measurement."""
     if budget.is_full and budget.used_bytes <= budget.low_bytes:
         return "it has room and refuses what grows"
@@ -152,21 +156,21 @@ def _wrong(budget: Any) -> str:
 
 def is_open(system: object) -> bool:
     """Whether a node refuses nothing: it is not full, and heard of nobody who is."""
-    budget = inside(system, "_node", "memory", "budget")
+    budget = _budget_of(system)
     return budget is None or not (budget.is_full or budget.full_peers)
 
 
 def check_usage(name: str, system: object) -> list[Violation]:
     """Compare what a node says it uses with what a walk over everything finds."""
-    memory, host = inside(system, "_node", "memory"), host_of(system)
-    if memory is None or host is None:
+    node = node_of(system)
+    if node is None:
         return []
-    memory.measure()
-    usage = memory.budget.usage
-    groups = list(host.groups.values())
+    node.memory.measure()
+    usage = node.memory.budget.usage
+    groups = list(node.host.groups.values())
     state = sum(_state_bytes(machine) for group in groups if (machine := machine_of(group)) is not None)
     logs = sum(ENTRY_BYTES + len(entry.data) for group in groups for entry in group.core.log.entries)
-    mail = _unread_bytes(inside(system, "_actors"))
+    mail = _unread_bytes(actors_of(system))
     pairs = (("state", usage.state, state), ("logs", usage.logs, logs), ("mailboxes", usage.mailboxes, mail))
     return [
         Violation(_NUMBER, name, f"it counts {said} bytes of {what}, and a walk finds {found}")
@@ -175,11 +179,17 @@ def check_usage(name: str, system: object) -> list[Violation]:
     ]
 
 
-def _unread_bytes(actors: object) -> int:
+def _budget_of(system: object) -> MemoryBudget | None:
+    node = node_of(system)
+    return None if node is None else node.memory.budget
+
+
+def _unread_bytes(actors: ClusterActors | None) -> int:
     """Return what lies in mailboxes and waits for leaders; 0 for a node without actors."""
-    cells = inside(actors, "local", "cells") or {}
-    waiting = inside(actors, "router", "_waiting") or {}
-    unread = sum(_mailbox_bytes(inside(cell, "mailbox")) for cell in cells.values())
+    if actors is None:
+        return 0
+    waiting = inside(actors.router, "_waiting")
+    unread = sum(_mailbox_bytes(cell.mailbox) for cell in actors.local.cells.values())
     kept: int = sum(item.size_bytes for items in waiting.values() for item in items)
     return unread + kept
 

@@ -13,7 +13,7 @@ from casty.cluster.control.machine import ControlMachine
 from casty.consensus import Role
 from casty.traits import Traits
 
-from .introspection import GroupView, HostView, inside
+from .introspection import GroupView, HostView, control_machine_of, node_of
 
 if TYPE_CHECKING:
     from ...plans.plan import ClusterShape
@@ -92,8 +92,8 @@ def newest(systems: Sequence[object]) -> ControlMachine:
 
 
 def _machine(system: object) -> ControlMachine:
-    machine = inside(system, "_node", "control", "machine")
-    assert isinstance(machine, ControlMachine)
+    machine = control_machine_of(system)
+    assert machine is not None
     return machine
 
 
@@ -170,9 +170,9 @@ def _uneven(voters: Mapping[int, list[str]], traits: Mapping[str, Traits]) -> st
 
 def _traits(system: object) -> Traits:
     """Return what a node was started with, not what the cluster thinks."""
-    traits = inside(system, "_node", "options", "traits")
-    assert isinstance(traits, Traits)
-    return traits
+    node = node_of(system)
+    assert node is not None
+    return node.options.traits
 
 
 def _remembered(machine: ControlMachine, gone: Gone) -> str | None:

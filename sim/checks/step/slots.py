@@ -21,7 +21,7 @@ from casty.cluster.slots.schema import (
     EXPIRE,
     LAPSE,
     OPENINGS,
-    SETTLE,
+    PAY,
 )
 from casty.consensus import Entry
 from casty.distributed.machines import map as maps
@@ -262,7 +262,7 @@ class ShadowSlot:
             return [(plain[3], plain[4])]
         if plain[0] == ABANDON:
             return list(dict.fromkeys((row[1], row[2]) for row in plain[3]))
-        if plain[0] == SETTLE:
+        if plain[0] == PAY:
             return [(plain[1], plain[2])]
         session = self.machine.sessions.get(plain[1]) if plain[0] in (CLOSE, EXPIRE) else None
         return [] if session is None else list(session.entities)

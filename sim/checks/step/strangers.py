@@ -7,7 +7,7 @@ believes of honest processes that these have not said, came from a forged frame.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from casty.address import node_id_of, peer_key, process_of, said_at
 from casty.cluster.authority import PEER, ROLE_NAMES
@@ -18,9 +18,13 @@ from casty.transport.connection import LinkFailed
 from ...net.link import SimLink
 from ...world.clusters import NODE_PORT
 from ..violation import Violation
-from .introspection import inside
+from .introspection import actors_of, client_core_of, inside, leaders_of, node_of
 
 if TYPE_CHECKING:
+    from casty.cluster.control.machine import ControlMachine
+    from casty.cluster.control.topology import LeaderTable
+    from casty.cluster.node.node import Node
+
     from ...kernel.incarnation import Incarnation
     from ...kernel.trace import TraceEvent
     from ...world.world import World
@@ -97,10 +101,10 @@ class Strangers:
         """Return the peer keys of the honest processes that run."""
         systems = [system for _, system in self._checks.running_systems()]
         client_cores = [
-            client_core for system in systems if (client_core := inside(system, "_client_core")) is not None
+            client_core for system in systems if (client_core := client_core_of(system)) is not None
         ]
         return [
-            *(key for system in systems if (key := inside(system, "_node", "key")) is not None),
+            *(node.key for system in systems if (node := node_of(system)) is not None),
             *(peer_key(client_core.client_id, client_core.incarnation) for client_core in client_cores),
         ]
 
@@ -109,8 +113,9 @@ class Strangers:
 
         A node that is being started is not looked into: there it is enough that a stranger linked under that name.
         """
-        opened = inside(dict(self._checks.running_systems()).get(name), "_node", "acceptor", "_open")
-        if opened is not None:
+        node = node_of(dict(self._checks.running_systems()).get(name))
+        if node is not None:
+            opened = inside(node.acceptor, "_open")
             failed = [link for link in opened if link.has_failed and link.remote.node_id == node_id]
             return any(self._owner_of(link) in self._world.rogues for link in failed)
         rogues = [inside(self._world.processes[rogue].value, "claimed") or {} for rogue in self._world.rogues]
@@ -132,14 +137,14 @@ class Strangers:
         sent = dict(_sent(systems))
         for name, system in systems:
             self._look_at_actors(name, system, sent)
-            node = inside(system, "_node")
-            if inside(node, "boundary") is not None:
+            node = node_of(system)
+            if node is not None:
                 self._look_at_node(name, node)
-            self._look_at_leaders(name, inside(node or inside(system, "_client_core"), "leaders"))
+            self._look_at_leaders(name, leaders_of(system))
         self._world.after(LOOK_EVERY_S, self._look)
 
     def _look_at_actors(self, name: str, system: object, sent: dict[str, tuple[int, int]]) -> None:
-        actors = inside(system, "_actors")
+        actors = actors_of(system)
         if actors is None:
             return
         local = actors.local
@@ -165,14 +170,14 @@ class Strangers:
                 text = f"heard message {number} of {source}, which sent {sent[source][which]}"
                 self._broken(_ATTRIBUTED, name, text)
 
-    def _look_at_leaders(self, name: str, leaders: Any) -> None:
+    def _look_at_leaders(self, name: str, leaders: LeaderTable | None) -> None:
         for slot, _, term, leader in [] if leaders is None else leaders.rows():
-            if self._is_rogue(leader):
+            if isinstance(leader, str) and self._is_rogue(leader):
                 self._broken(
                     _ATTRIBUTED, name, f"takes {leader} for the leader of slot {slot} in term {term}"
                 )
 
-    def _look_at_node(self, name: str, node: Any) -> None:
+    def _look_at_node(self, name: str, node: Node) -> None:
         for group in node.host.groups.values():
             leader = group.core.leader
             if leader is not None and self._is_rogue(node_id_of(process_of(leader))):
@@ -190,7 +195,7 @@ class Strangers:
         self._look_at_links(name, node)
         self._look_at_members(name, node.control.machine)
 
-    def _look_at_links(self, name: str, node: Any) -> None:
+    def _look_at_links(self, name: str, node: Node) -> None:
         for link in node.links.inbound:
             role = node.boundary.role_of(link)
             if role >= PEER and self._owner_of(link) in self._world.rogues:
@@ -212,7 +217,7 @@ class Strangers:
         near = inside(link, "_link")
         return near.remote.owner.name if isinstance(near, SimLink) else ""
 
-    def _look_at_members(self, name: str, machine: Any) -> None:
+    def _look_at_members(self, name: str, machine: ControlMachine) -> None:
         for member in machine.members.values():
             if member.host not in self._world.node_names:
                 self._broken(_ATTRIBUTED, name, f"has a member at {member.host}, {member.node_id}")
@@ -225,7 +230,7 @@ class Strangers:
 def _sent(systems: list[tuple[str, object]]) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yield how many messages each honest process has sent, to actors and to entities, by its peer key."""
     for _, system in systems:
-        actors = inside(system, "_actors")
+        actors = actors_of(system)
         if actors is not None:
             yield (
                 inside(actors.remote, "_source"),

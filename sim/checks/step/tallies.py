@@ -15,7 +15,7 @@ from casty.events import DeadLettered, MessagesUnconfirmed, MessagesWereLost
 from casty.transport.losses import LinkCounted
 
 from ..violation import Violation
-from .introspection import inside
+from .introspection import client_core_of, inside, node_of
 
 if TYPE_CHECKING:
     from ...kernel.trace import TraceEvent
@@ -117,13 +117,14 @@ class Tallies:
 
 def key_of(system: object) -> str | None:
     """Return the peer key of a system or client; None before it has one."""
-    key: str | None = inside(system, "_node", "key")
-    client_core = inside(system, "_client_core")
-    return key if client_core is None else peer_key(client_core.client_id, client_core.incarnation)
+    node, client_core = node_of(system), client_core_of(system)
+    if client_core is not None:
+        return peer_key(client_core.client_id, client_core.incarnation)
+    return None if node is None else node.key
 
 
 def _is_linked(system: object, target: str) -> bool:
     """Whether a process sends messages to another one over a link that is there."""
-    losses = inside(system, "_node", "losses") or inside(system, "_client_core", "losses")
-    links = inside(losses, "_links") or {}
+    side = node_of(system) or client_core_of(system)
+    links = {} if side is None else inside(side.losses, "_links")
     return any(link.out and link.process.key == target for link in links.values())

@@ -7,10 +7,12 @@ a little later, for its silence. So what gateways have is compared from look to 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..violation import Violation, ViolationError
-from .introspection import inside
+
+if TYPE_CHECKING:
+    from casty.cluster.sessions.gateway import Gateway
 
 __all__ = ["SessionKey", "Told"]
 
@@ -33,13 +35,13 @@ class Told:
         self._lives = lives
         self._had: dict[str, tuple[Any, list[SessionKey]]] = {}
 
-    def look(self, name: str, gateway: Any) -> None:
+    def look(self, name: str, gateway: Gateway | None) -> None:
         """Look at the gateway of a running process.
 
         A session without calls and holds may be closed by its own gateway; one that has any is given up only when the
         slot says that it is gone.
         """
-        if inside(gateway, "core", "is_closed") is not False:
+        if gateway is None or gateway.core.is_closed:
             self._had.pop(name, None)
             return
         known, had = self._had.get(name, (None, []))

@@ -190,7 +190,7 @@ def test_what_came_off_the_record_is_gone_with_the_memory_and_nothing_else_is(
     script = Script("q", US)
     log = lost_with_its_memory(script)
     script.add(50, 55, "queue.size", {}, found)
-    log.settle(lambda change: is_on_record and change == CAME)
+    log.reconcile(lambda change: is_on_record and change == CAME)
     order = kept_order(script.operations, log.of("queue", "q")[1])
     assert order is not None, "that a gateway gave something back is nobody's call"
     is_right = found == 1 + is_on_record
@@ -256,7 +256,7 @@ def test_what_left_on_record_does_not_come_back(is_on_record: bool) -> None:
     ]  # fmt: skip
     for t_ns, row in rows:
         log.take_row(row, t_ns)
-    log.settle(lambda change: is_on_record and change == LEFT)
+    log.reconcile(lambda change: is_on_record and change == LEFT)
     assert bool(check_history(script.history, log=log)) is is_on_record
 
 
@@ -275,7 +275,7 @@ def test_where_an_item_is_that_was_taken_and_put_back_off_the_record(recorded: i
     ]  # fmt: skip
     for t_us, row in rows:
         log.take_row(row, t_us * us)
-    log.settle(lambda change: change.number <= recorded)
+    log.reconcile(lambda change: change.number <= recorded)
     order = kept_order(script.operations, log.of("queue", "q")[1])
     assert order is not None and is_explained_by(order, script.operations, QUEUE_MODEL)
     assert not linearize(script.operations + log.moved("q"), QUEUE_MODEL, "q")

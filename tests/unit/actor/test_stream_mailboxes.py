@@ -9,6 +9,7 @@ import pytest
 
 from casty import ActorRef, ActorSystem, Settings
 from casty.streams import GetSink, GetSource, SinkRef, SourceRef, stream_consumer, stream_producer
+from tests.kit.clock import settle
 
 ROOM = 12
 COUNT = 60
@@ -21,12 +22,6 @@ def fill(actor: ActorRef[Any]) -> None:
     """Leave no room for anything in a mailbox, until its actor runs."""
     for _ in range(ROOM):
         actor.tell("nothing that it handles")
-
-
-async def settled() -> None:
-    """Let the actors do what they can do at once."""
-    for _ in range(50):
-        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("whose", ["producer", "consumer"])
@@ -46,7 +41,7 @@ async def test_a_stream_goes_on_though_what_its_user_said_once_found_no_room(who
 
         async with asyncio.timeout(WITHIN_S):
             putting = asyncio.create_task(put())
-            await settled()  # as many elements are here as there is room for
+            await settle()  # as many elements are here as there is room for
             if whose == "consumer":
                 fill(consumer)
             # In one step up to where the window is half free, and the reader says so.

@@ -20,13 +20,14 @@ from casty.cluster.actors.region_host import RegionHost
 from casty.cluster.actors.region_router import RegionRouter
 from casty.cluster.actors.remote import Remote
 from casty.cluster.authority import CLIENT, MEMBER, Speaker
-from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
+from casty.cluster.control.topology import LeaderTable, Topology
 from casty.distributed.machines.events import Home
 from casty.journal.memory import InMemoryJournal
 from casty.ports import Runtime
 from casty.wire import frames
 from casty.wire.codec import Codec
 from tests.kit.clock import ManualClock
+from tests.kit.gateways import nodes_up
 
 SLOTS = 4
 MARGIN_NS = 100_000_000
@@ -77,7 +78,7 @@ class World:
         self.clock = ManualClock()
         self.runtime: Runtime = replace(runtime.current(), clock=self.clock)
         self.leaders = LeaderTable()
-        members = {node_id: MemberInfo(node_id, "1", node_id, 1, "up") for node_id in nodes}
+        members = nodes_up(nodes)
         slots = tuple((1, tuple(nodes)) for _ in range(SLOTS))
         self.topology: Topology | None = Topology(1, "c", 1, 15.0, 0.01, members, slots, {}, {}, self.leaders)
         self.leases: dict[tuple[str, int], int] = {}

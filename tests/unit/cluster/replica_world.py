@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
+from casty.cluster.control.topology import LeaderTable, Topology
 from casty.cluster.multiraft.memory_budget import MemoryBudget
 from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.node_memory import NodeMemory
@@ -20,11 +20,12 @@ from casty.cluster.slots.operations import OP_KEEPALIVE, OP_READ, OP_WRITE, RELA
 from casty.cluster.slots.replica import SlotReplica
 from casty.config import SECOND_NS, Settings
 from casty.consensus import Entry, NotLeading
-from casty.ports import EventSink, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 from tests.kit.clock import ManualClock, settle
 from tests.kit.entropy import CountedEntropy
+from tests.kit.gateways import Routes, nodes_up
+from tests.kit.ports import Ports
 
 TTL_S = 15.0
 DRIFT = 0.01
@@ -138,7 +139,7 @@ class LinkReplySink:
             )
 
 
-class Client:
+class Client(Routes):
     """A gateway and its way to the nodes."""
 
     def __init__(self, world: World, name: str, **settings: Any) -> None:
@@ -147,11 +148,9 @@ class Client:
         self.leaders = LeaderTable()
         self.has_topology = True
         self.is_hinted = False
-        observe = EventSink()
-        self.events: list[Any] = []
-        observe.subscribe(self.events.append)
-        runtime = Runtime(world.clock, world.entropy, cast(Any, None), cast(Any, None), observe)
-        self.gateway = Gateway(runtime, self, Settings(slots=1, **settings), name.encode())
+        ports = Ports(world.clock, world.entropy, is_observed=True)
+        self.events = ports.events
+        self.gateway = Gateway(ports.runtime, self, Settings(slots=1, **settings), name.encode())
         self.frames_sent: list[tuple[str, int]] = []
         for node_id in NODES:
             self.link_up(node_id)
@@ -161,11 +160,10 @@ class Client:
     def topology(self) -> Topology | None:
         if not self.has_topology:
             return None
-        members = {node_id: MemberInfo(node_id, "x", node_id, 1, "up") for node_id in NODES}
         world = self.world
         return Topology(
-            7, world.cluster_id, world.version, TTL_S, DRIFT, members, ((world.epoch, NODES),) * world.slots, {}, {},
-            self.leaders,
+            7, world.cluster_id, world.version, TTL_S, DRIFT, nodes_up(NODES),
+            ((world.epoch, NODES),) * world.slots, {}, {}, self.leaders,
         )  # fmt: skip
 
     def send(self, node_id: str, kind: int, body: bytes) -> bool:
@@ -181,15 +179,6 @@ class Client:
 
     def linked(self) -> Sequence[str]:
         return list(self.links)
-
-    def is_linked(self, node_id: str) -> bool:
-        return node_id in self.links
-
-    def answers(self) -> str:
-        return ""
-
-    def refusal(self) -> None:
-        return None
 
     # -- what happens to it
 
@@ -241,7 +230,7 @@ class World:
         self.make_replicas()
 
     def make_replicas(self) -> None:
-        runtime = Runtime(self.clock, self.entropy, cast(Any, None), cast(Any, None), EventSink())
+        runtime = Ports(self.clock, self.entropy).runtime
         settings = Settings(slots=1, **self.settings)
         names = ("max_waiters", "max_entities", "max_sessions")
         agreed = {name: getattr(settings, name) for name in names}

@@ -93,8 +93,7 @@ async def test_no_cancellation_leaks_out_of_a_body_that_ends_at_once(world: Worl
     lock = world.lock()
     with pytest.raises(LockLost):
         await inside(lock, settle, lambda: world.lose(lock), lock.try_acquire)
-    for _ in range(5):
-        await asyncio.sleep(0)
+    await settle(5)
 
 
 async def test_a_lost_hold_chains_the_error_of_the_body(world: World) -> None:
@@ -262,8 +261,7 @@ async def test_a_cancellation_that_repeats_leaves_nothing_held(world: World) -> 
 
     for steps in range(6):
         task = asyncio.create_task(body())
-        for _ in range(steps):
-            await asyncio.sleep(0)
+        await settle(steps)
         for _ in range(5):
             task.cancel()
             await asyncio.sleep(0)

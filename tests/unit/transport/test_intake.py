@@ -18,7 +18,7 @@ from casty.transport.output_batch import OutputBatch
 from casty.wire import frames
 from casty.wire.framing import APART_BYTES, frame
 from casty.wire.hello import Hello
-from tests.kit.clock import ManualClock
+from tests.kit.clock import ManualClock, settle
 from tests.kit.ports import PipeLink, Ports
 
 SETTINGS = Settings()
@@ -279,8 +279,7 @@ async def test_who_does_not_read_its_answers_is_not_read_and_goes_on_when_it_doe
     assert side.link.is_paused
     served = len(side.bodies)
     side.handler.data_received(flood(2))
-    for _ in range(5):
-        await asyncio.sleep(0)
+    await settle(5)
     assert len(side.bodies) == served
     side.link.drain()
     await asyncio.sleep(0)

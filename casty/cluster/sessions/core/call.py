@@ -57,6 +57,8 @@ class Call:
         self.operation = operation
         self.entity = entity
         self.started_ns = now_ns
+        """Never changes, and never later than any attempt: a session that it opens, or keeps alive, is covered from
+        here."""
         self.deadline_ns = None if timeout_ns is None else now_ns + timeout_ns
         """At this instant it ends, whatever its state."""
         self.state = _READY
@@ -70,6 +72,8 @@ class Call:
         self.only_in: ClientSession | None = None
         """The one session in which it means anything: that of the hold which a release ends."""
         self.command: object = None
+        """What is asked of the structure; in `payload` once it has a number. None for what is about the session
+        itself."""
         self.slot = -1
         """-1 until a topology says; the same from then on, as kinds and names hash to a slot for good."""
         self.session: ClientSession | None = None

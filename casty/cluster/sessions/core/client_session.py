@@ -43,7 +43,9 @@ class Held:
         self.seq = seq
         self.entity = entity
         self.token = token
+        """Above that of every earlier grant of the entity: whoever acts on it shows it to what is protected."""
         self.until_ns = until_ns
+        """By the local clock, from when the answer came. The slot begins to count later, so it ends here first."""
         self.losses = session.losses
         """What `session.losses` was at the grant; it counts no more once they differ, told or not."""
         self.is_over = False
@@ -76,6 +78,7 @@ class ClientSession:
 
     def __init__(self, slot: int, epoch: int, attempt: bytes, now_ns: int) -> None:
         self.slot = slot
+        """Never changes: kinds and names hash to a slot for good."""
         self.epoch = epoch
         """Never changes: in another epoch of the slot it is another session, whatever the numbers."""
         self.attempt = attempt

@@ -37,8 +37,11 @@ class Portions(Generic[Row]):
         self._step = step
         self._alarm = alarm
         self._most = self._left = most
+        """`_left` is what may still be taken until the alarm; never above `_most`, which never changes."""
         self._rows: deque[Iterator[Row]] = deque()
+        """One iterator per addition; the first may be begun, and goes when it is found to be empty."""
         self._is_set = False
+        """Whether the alarm is set. While it is, `_left` does not grow: a step that adds in turns takes one part."""
 
     @property
     def is_done(self) -> bool:

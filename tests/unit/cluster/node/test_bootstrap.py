@@ -65,8 +65,8 @@ def test_who_started_still_tells_who_missed_it_until_it_is_settled() -> None:
     assert not second.founded
     world.pass_s(0.5)
     assert second.founded == first.founded
-    first.bootstrap.settled("")
-    second.bootstrap.settled("f")
+    first.bootstrap.on_control_state("")
+    second.bootstrap.on_control_state("f")
     assert second.bootstrap.cluster_id == "f"
     world.pass_s(1)
     assert world.clock.live() == 0, "nobody asks around any more"

@@ -17,20 +17,11 @@ from casty.cluster.slots.schema import COMMAND, EXPIRE, OPEN
 from casty.config import Settings
 from casty.distributed.machines.base import LOCK
 from casty.wire.pack import pack
+from tests.kit.gateways import Answers
 from tests.kit.ports import Ports
 
 SETTINGS = Settings(slots=1)
 TTL_NS = 10**10
-
-
-class Link:
-    """Where answers go."""
-
-    def __init__(self) -> None:
-        self.replies: list[tuple[int, list[Any]]] = []
-
-    def add(self, call_id: int, reply: list[Any]) -> None:
-        self.replies.append((call_id, reply))
 
 
 class Served:
@@ -73,7 +64,7 @@ class Served:
 
 
 def test_a_leadership_that_ends_tells_in_parts() -> None:
-    served, link = Served(), Link()
+    served, link = Served(), Answers()
     leader = served.replica.leader
     assert leader is not None
     for call_id in range(LATE_AT_ONCE + 10):
@@ -83,17 +74,17 @@ def test_a_leadership_that_ends_tells_in_parts() -> None:
     served.replica.role_changed(served.group)
     counts = []
     for _ in range(4):
-        counts.append(len(link.replies))
+        counts.append(len(link.calls))
         served.output()
     assert counts == [LATE_AT_ONCE, 2 * LATE_AT_ONCE, 2 * LATE_AT_ONCE + 20, 2 * LATE_AT_ONCE + 20]
     assert served.flushes == counts[-1], "each part leaves with its turn"
-    assert [reply for _, reply in link.replies] == (
+    assert [reply for _, reply in link.calls] == (
         [[NOT_LEADER, None, 1]] * (LATE_AT_ONCE + 10) + [[UNKNOWN]] * (LATE_AT_ONCE + 10)
     )
 
 
 def test_who_waits_under_the_next_leadership_here_is_not_told_of_the_former_one() -> None:
-    served, link = Served(), Link()
+    served, link = Served(), Answers()
     for call_id in range(3 * LATE_AT_ONCE):
         assert served.replica.leader is not None
         served.replica.leader.wait(1, call_id, link, call_id)
@@ -103,11 +94,11 @@ def test_who_waits_under_the_next_leadership_here_is_not_told_of_the_former_one(
     served.replica.leader.wait(1, 7, link, 99_999)
     for _ in range(4):
         served.output()
-    assert sorted(call_id for call_id, _ in link.replies) == list(range(3 * LATE_AT_ONCE))
+    assert sorted(call_id for call_id, _ in link.calls) == list(range(3 * LATE_AT_ONCE))
 
 
 def test_who_waits_for_a_session_that_ends_in_parts_hears_of_it_in_parts() -> None:
-    machine, link = SlotMachine(MachineLimits(), 1), Link()
+    machine, link = SlotMachine(MachineLimits(), 1), Answers()
     leader = SlotLeader(machine, TTL_NS, 0)
     machine.apply(1, pack([OPEN, b"a", b"g"]))
     count = 3 * END_PART
@@ -123,7 +114,7 @@ def test_who_waits_for_a_session_that_ends_in_parts_hears_of_it_in_parts() -> No
             leader.part_applied(1, None)
         else:
             leader.ended(1)
-        told.append(len(link.replies))
+        told.append(len(link.calls))
     steps = [after - before for before, after in zip([0, *told], told, strict=False)]
     assert max(steps) <= END_PART and told[-1] == count
-    assert all(reply == [EXPIRED] for _, reply in link.replies)
+    assert all(reply == [EXPIRED] for _, reply in link.calls)

@@ -103,7 +103,7 @@ def test_what_a_member_told_counts_until_the_control_state_says_it(links: Links,
     links.want_told([MEMBER, STRANGER])
     link(links, "x", dialled_at=STRANGER)
     assert links.is_named("x#1")
-    links.forget_told()
+    links.clear_told()
     assert not links.is_named("x#1")
     assert sorted(peers) == ["member:1", "seed:1"]
     links.want_told(NodeAddress("told", number) for number in range(MAX_TOLD + 10))

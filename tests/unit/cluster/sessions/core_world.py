@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
+from casty.cluster.control.topology import LeaderTable, Topology
 from casty.cluster.sessions.core import effects as out
 from casty.cluster.sessions.core import inputs
 from casty.cluster.sessions.core.call import Call
@@ -15,6 +15,7 @@ from casty.config import SECOND_NS, Settings
 from casty.distributed.machines.base import Reply
 from casty.errors import Refused
 from casty.wire.pack import pack
+from tests.kit.gateways import Routes, nodes_up
 
 __all__ = ["DRIFT", "NODES", "TTL_S", "Bench", "Place"]
 
@@ -24,7 +25,7 @@ DRIFT = 0.1
 MOST_STEPS = 100_000
 
 
-class Place:
+class Place(Routes):
     """The surroundings of a core: one slot by default, led by whom a test says."""
 
     def __init__(self, slots: int = 1) -> None:
@@ -45,20 +46,13 @@ class Place:
         self.leaders.learn(slot, self.epoch, self.terms[slot], node_id)
 
     def topology(self) -> Topology | None:
-        members = {node: MemberInfo(node, "1", node, 1, "up") for node in NODES}
         slots = tuple((self.epoch, NODES) for _ in range(self.slots))
         if not self.is_known:
             return None
-        return Topology(1, self.cluster_id, 1, TTL_S, DRIFT, members, slots, {}, {}, self.leaders)
+        return Topology(1, self.cluster_id, 1, TTL_S, DRIFT, nodes_up(NODES), slots, {}, {}, self.leaders)
 
     def linked(self) -> Sequence[str]:
         return self.links
-
-    def is_linked(self, node_id: str) -> bool:
-        return node_id in self.links
-
-    def answers(self) -> str:
-        return ""
 
     def refusal(self) -> Refused | None:
         return self.refused

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from casty.cluster.control.placement import slot_of
-from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
+from casty.cluster.control.topology import LeaderTable, Topology
 from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.leader import SlotLeader
 from casty.cluster.slots.machine import MachineLimits, SlotMachine
@@ -21,12 +21,12 @@ from casty.cluster.slots.schema import (
 )
 from casty.config import SECOND_NS, Settings
 from casty.distributed.machines.base import NOT_LEADER, OK, QUEUED, WITHDRAWN
-from casty.errors import Refused
-from casty.ports import EventSink, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
-from tests.kit.clock import ManualClock
+from tests.kit.clock import ManualClock, settle
 from tests.kit.entropy import CountedEntropy, lowest
+from tests.kit.gateways import Routes, nodes_up
+from tests.kit.ports import Ports
 
 TTL_S = 6.0
 NODES = ("a", "b")
@@ -44,7 +44,7 @@ class Wire:
         self.world.answer(self.node_id, call_id, reply)
 
 
-class World:
+class World(Routes):
     """One slot that commits at once, its leader, one gateway; it is also the gateway's `Routes`."""
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -67,21 +67,16 @@ class World:
         self.errors: list[dict[str, Any]] = []
         self.is_known = True
         self.elect("a")
-        entropy: Any = CountedEntropy(lowest)
-        nothing: Any = None
-        runtime = Runtime(self.clock, entropy, nothing, nothing, EventSink())
-        self.gateway = Gateway(runtime, self, settings or Settings(), b"test")
+        ports = Ports(self.clock, CountedEntropy(lowest))
+        self.gateway = Gateway(ports.runtime, self, settings or Settings(), b"test")
 
     # -- the gateway's routes
 
     def topology(self) -> Topology | None:
-        members = {node: MemberInfo(node, "1", node, 1, "up") for node in NODES}
+        if not self.is_known:
+            return None
         slots = ((1, NODES),)
-        return (
-            Topology(1, "cluster", 1, TTL_S, 0.1, members, slots, {}, {}, self.leaders)
-            if self.is_known
-            else None
-        )
+        return Topology(1, "cluster", 1, TTL_S, 0.1, nodes_up(NODES), slots, {}, {}, self.leaders)
 
     def send(self, node_id: str, kind: int, body: bytes) -> bool:
         if node_id in self.down:
@@ -95,15 +90,6 @@ class World:
 
     def linked(self) -> Sequence[str]:
         return [node for node in NODES if node not in self.down]
-
-    def is_linked(self, node_id: str) -> bool:
-        return node_id not in self.down
-
-    def answers(self) -> str:
-        return ""
-
-    def refusal(self) -> Refused | None:
-        return None
 
     # -- the nodes
 
@@ -149,16 +135,16 @@ class World:
         self.index += 1
         applied = self.machine.apply(self.index, payload)
         entry: Any = unpack(payload)
-        self.soft.settle(applied.effects)
+        self.soft.resolve(applied.effects)
         if applied.ended is not None:
             self.soft.ended(applied.ended)
         if entry[0] == OPEN and applied.reply[0] == OK:
             self.soft.opened(applied.reply[1], self.clock.now())
         elif entry[0] == CANCEL and applied.reply[0] == WITHDRAWN:
-            self.soft.forget(entry[1], entry[2])
+            self.soft.withdraw(entry[1], entry[2])
         elif entry[0] == ABANDON:
             for row in entry[3]:
-                self.soft.forget(entry[1], row[0])
+                self.soft.withdraw(entry[1], row[0])
         return applied.reply
 
     def _keep_alive(self, node_id: str, plain: Any) -> None:
@@ -200,8 +186,7 @@ class World:
         self.gateway.on_link_up(node_id)
 
     async def output(self) -> None:
-        for _ in range(40):
-            await asyncio.sleep(0)
+        await settle(40)
 
     async def advance(self, seconds: float, step_s: float = 0.05) -> None:
         """Let time pass; the slot's leader looks for dead sessions as it goes."""

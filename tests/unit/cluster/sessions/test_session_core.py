@@ -29,11 +29,11 @@ from casty.distributed.machines.semaphore import ACQUIRE as SEMAPHORE_ACQUIRE
 from casty.distributed.machines.semaphore import RESIZE
 from casty.distributed.port import LOST_EXPIRED
 from casty.errors import InternalError, MessageTooLarge, NotStarted, OutcomeUnknown, RemoteProtocolError
-from casty.ports import EventSink, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 from tests.kit.clock import ManualClock
 from tests.kit.entropy import CountedEntropy, lowest
+from tests.kit.ports import Ports
 from tests.unit.cluster.sessions.core_world import Bench, Place
 
 SESSION = 7
@@ -168,10 +168,9 @@ class OneNode(Place):
 
 
 async def test_a_node_that_answers_itself_is_heard_when_the_step_is_done() -> None:
-    clock, nothing, entropy = ManualClock(), None, CountedEntropy(lowest)
-    ports: Any = (clock, entropy, nothing, nothing, EventSink())
+    clock = ManualClock()
     place = OneNode()
-    place.gateway = gateway = Gateway(Runtime(*ports), place, Settings(), b"own")
+    place.gateway = gateway = Gateway(Ports(clock, CountedEntropy(lowest)).runtime, place, Settings(), b"own")
     assert (await gateway.command(COUNTER, b"it", [1, 1], timeout_s=None))[0] == OK
     core, steps = gateway.core, []
     right = type(core).step
@@ -203,10 +202,9 @@ async def test_a_node_that_answers_itself_is_heard_when_the_step_is_done() -> No
 
 
 async def test_a_frame_that_no_link_takes_stops_no_alarm() -> None:
-    clock, nothing, entropy = ManualClock(), None, CountedEntropy(lowest)
-    ports: Any = (clock, entropy, nothing, nothing, EventSink())
+    clock = ManualClock()
     place = OneNode()
-    place.gateway = gateway = Gateway(Runtime(*ports), place, Settings(), b"own")
+    place.gateway = gateway = Gateway(Ports(clock, CountedEntropy(lowest)).runtime, place, Settings(), b"own")
     assert (await gateway.command(COUNTER, b"it", [1, 1], timeout_s=None))[0] == OK
     place.is_taken = False
     gateway._driver.step(inputs.AskSoon(gateway.core.sessions_by_slot[0]))

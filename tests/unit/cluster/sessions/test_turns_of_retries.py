@@ -6,7 +6,7 @@ import asyncio
 from itertools import pairwise
 from typing import Any
 
-from casty.cluster.control.topology import LeaderTable, MemberInfo, Topology
+from casty.cluster.control.topology import LeaderTable, Topology
 from casty.cluster.sessions.core import retries as sending
 from casty.cluster.sessions.core.call import Call
 from casty.cluster.sessions.core.call_table import CallTable
@@ -16,11 +16,11 @@ from casty.cluster.sessions.gateway import Gateway
 from casty.cluster.slots.operations import OP_READ
 from casty.config import Settings
 from casty.distributed.machines.base import COUNTER, OK
-from casty.ports import EventSink, Runtime
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
-from tests.kit.clock import ManualClock
-from tests.kit.entropy import CountedEntropy
+from tests.kit.clock import ManualClock, settle
+from tests.kit.gateways import Routes, nodes_up
+from tests.kit.ports import Ports
 
 SLOTS = 64
 
@@ -96,42 +96,25 @@ async def test_a_turn_has_one_try_also_where_another_is_due_at_once() -> None:
     assert retries.clock._timers, "the next turn goes on"
 
 
-class Slots:
+class Slots(Routes):
     """The routes of a gateway to one node that leads many slots, and opens sessions and takes all else in silence."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        entropy: Any = CountedEntropy()
-        nothing: Any = None
-        routes: Any = self
-        runtime = Runtime(self.clock, entropy, nothing, nothing, EventSink())
         self.commands = 0
         self.is_up = False
         leaders = LeaderTable()
         for slot in range(SLOTS):
             leaders.learn(slot, 1, 1, "a")
-        members = {"a": MemberInfo("a", "1", "a", 1, "up")}
         slots = tuple((1, ("a",)) for _ in range(SLOTS))
-        self.known = Topology(1, "c", 1, 15.0, 0.01, members, slots, {}, {}, leaders)
-        self.gateway = Gateway(runtime, routes, Settings(max_window_replies=4096), b"test")
+        self.known = Topology(1, "c", 1, 15.0, 0.01, nodes_up("a"), slots, {}, {}, leaders)
+        self.gateway = Gateway(Ports(self.clock).runtime, self, Settings(max_window_replies=4096), b"test")
 
     def topology(self) -> Topology:
         return self.known
 
-    def hint(self, slot: int, leader: str | None, term: int) -> None:
-        """Nobody redirects."""
-
     def linked(self) -> list[str]:
         return ["a"] if self.is_up else []
-
-    def is_linked(self, node_id: str) -> bool:
-        return self.is_up and node_id == "a"
-
-    def answers(self) -> str:
-        return ""
-
-    def refusal(self) -> None:
-        """It refuses nobody."""
 
     def send(self, node_id: str, kind: int, body: bytes) -> bool:
         assert node_id == "a"
@@ -154,8 +137,7 @@ class Slots:
             if timer.callback is not None:
                 timer.callback(*timer.args)
         sent = self.gateway.core.attempts - attempts
-        for _ in range(4):
-            await asyncio.sleep(0)
+        await settle(4)
         return sent
 
 
@@ -168,8 +150,7 @@ async def test_calls_of_many_slots_are_let_into_their_sessions_by_turns() -> Non
     await asyncio.sleep(0)
     slots.is_up = True
     slots.gateway.on_link_up("a")
-    for _ in range(6):
-        await asyncio.sleep(0)
+    await settle(6)
     sent, began = [], [len(slots.gateway.core.table._parked)]
     while slots.commands < len(calls):
         sent.append(await slots.output())

@@ -9,7 +9,7 @@ import pytest
 
 from casty.cluster.multiraft.proposals import NOT_LEADER
 from casty.cluster.slots.machine import Applied, MachineLimits, SlotMachine
-from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, OPEN, SETTLE, check_entry
+from casty.cluster.slots.schema import CANCEL, CLOSE, COMMAND, OPEN, PAY, check_entry
 from casty.distributed.machines import election, lock, rw_lock, semaphore
 from casty.distributed.machines.barrier import ARRIVE
 from casty.distributed.machines.base import (
@@ -20,22 +20,23 @@ from casty.distributed.machines.base import (
     LOCK,
     MISMATCH,
     OK,
+    PAID_AT_ONCE,
     QUEUE,
     QUEUED,
     RELEASE,
     RESIZE,
     RW_LOCK,
     SEMAPHORE,
-    SETTLED_AT_ONCE,
     WITHDRAWN,
     Effect,
 )
 from casty.distributed.machines.queue_shapes import GET, PUT
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack
+from tests.kit.gateways import Answers
 from tests.unit.cluster.replica_world import World
 
-MANY = 3 * SETTLED_AT_ONCE + 7
+MANY = 3 * PAID_AT_ONCE + 7
 NAME = b"name"
 PROOF = b"sixteen bytes it"
 
@@ -76,12 +77,12 @@ class Slot:
             twin = SlotMachine(MachineLimits(), 1)
             twin.load(self.machine.dump())
             assert key in twin.debts, "it follows from the state"
-            applied = self.apply(SETTLE, *key)
-            assert twin.apply(self.index, pack([SETTLE, *key])) == applied
+            applied = self.apply(PAY, *key)
+            assert twin.apply(self.index, pack([PAY, *key])) == applied
             assert twin.dump() == self.machine.dump()
-            assert len(applied.effects) <= SETTLED_AT_ONCE
+            assert len(applied.effects) <= PAID_AT_ONCE
             told += applied.effects
-        assert self.apply(SETTLE, kind_of(told, self), NAME) == Applied([OK]), "a part too many is nothing"
+        assert self.apply(PAY, kind_of(told, self), NAME) == Applied([OK]), "a part too many is nothing"
         return told
 
 
@@ -157,7 +158,7 @@ def test_many_are_told_in_parts_each_once(case: str) -> None:
         )  # so that there is a queue; the first getter takes it
     decided = decide(slot)
     assert decided.reply[0] == OK
-    assert 0 < len(decided.effects) <= SETTLED_AT_ONCE and slot.machine.debts
+    assert 0 < len(decided.effects) <= PAID_AT_ONCE and slot.machine.debts
     told = slot.pay(list(decided.effects))
     of_many = [effect for effect in told if effect.session in slot.many]
     assert len(of_many) == MANY == len({effect[:2] for effect in of_many})
@@ -193,7 +194,7 @@ def test_a_lock_that_is_destroyed_serves_anew_before_all_were_told() -> None:
     slot.do(slot.first, LOCK, RELEASE, token)
     assert slot.do(slot.many[1], LOCK, DESTROY).reply == [OK, False]
     assert slot.do(slot.many[1], LOCK, lock.ACQUIRE).reply[0] == OK
-    assert len(slot.pay([])) > SETTLED_AT_ONCE
+    assert len(slot.pay([])) > PAID_AT_ONCE
 
 
 def test_a_watch_whose_leader_leads_again_before_it_was_told_waits_on() -> None:
@@ -207,19 +208,9 @@ def test_a_watch_whose_leader_leads_again_before_it_was_told_waits_on() -> None:
     assert len(slot.pay(list(slot.do(slot.first, ELECTION, election.CAMPAIGN, b"me").effects))) == left
 
 
-def test_only_a_leader_settles() -> None:
-    with pytest.raises(RemoteProtocolError, match="settles"):
-        check_entry(pack([SETTLE, LOCK, NAME]))
-
-
-class Collected:
-    """Takes every answer."""
-
-    def __init__(self) -> None:
-        self.replies: dict[int, list[Any]] = {}
-
-    def add(self, call_id: int, reply: list[object]) -> None:
-        self.replies[call_id] = reply
+def test_only_a_leader_pays() -> None:
+    with pytest.raises(RemoteProtocolError, match="pays"):
+        check_entry(pack([PAY, LOCK, NAME]))
 
 
 class Led:
@@ -230,14 +221,14 @@ class Led:
         self.turns: list[str] = []
         for name, replica in self.world.replicas.items():
             replica.on_over = lambda _slot, name=name: self.turns.append(name)
-        self.answers = Collected()
+        self.answers = Answers()
         self.number = self.write("a", 0, OPEN, PROOF, b"gateway")[1]
 
     def write(self, node: str, call_id: int, *entry: object) -> list[Any]:
         group = cast(Any, self.world.groups[node])
         self.world.replicas[node].write(group, pack(list(entry)), PROOF, cast(Any, self.answers), call_id)
         self.world.commit()
-        return self.answers.replies[call_id]
+        return self.answers.latest[call_id]
 
     def command(self, node: str, seq: int, *command: object) -> list[Any]:
         return self.write(node, seq, COMMAND, self.number, seq, 1, 1, LOCK, NAME, list(command))
@@ -249,7 +240,7 @@ class Led:
         assert self.command("a", MANY + 1, DESTROY) == [OK, True]
 
     def told(self) -> int:
-        return sum(reply == [DESTROYED] for reply in self.answers.replies.values())
+        return sum(reply == [DESTROYED] for reply in self.answers.latest.values())
 
     def turn(self) -> None:
         node = self.turns.pop(0)
@@ -265,17 +256,17 @@ def test_a_leader_proposes_one_part_after_the_other_in_turns_of_their_own() -> N
         assert led.turns == ["a"], "one turn at a time"
         before = led.told()
         led.turn()
-        assert led.told() - before <= SETTLED_AT_ONCE
+        assert led.told() - before <= PAID_AT_ONCE
         parts += 1
-    assert led.told() == MANY - 1 and parts == MANY // SETTLED_AT_ONCE
+    assert led.told() == MANY - 1 and parts == MANY // PAID_AT_ONCE
 
 
 def test_the_next_leader_goes_on() -> None:
     led = Led()
     led.destroy()
     led.world.elect("b")
-    late = [call for call, reply in led.answers.replies.items() if reply[0] == NOT_LEADER]
-    assert len(late) == MANY - 1 - SETTLED_AT_ONCE
+    late = [call for call, reply in led.answers.latest.items() if reply[0] == NOT_LEADER]
+    assert len(late) == MANY - 1 - PAID_AT_ONCE
     led.turns.clear()
     replica, group = led.world.replicas["b"], cast(Any, led.world.groups["b"])
     replica.tick(group, led.world.clock.now())

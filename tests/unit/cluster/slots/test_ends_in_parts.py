@@ -27,6 +27,7 @@ from casty.distributed.machines.base import LOCK, OK, QUEUED
 from casty.distributed.machines.wait_queue import LineStructure
 from casty.wire.pack import pack
 from tests.kit.clock import ManualClock
+from tests.kit.gateways import Answers
 from tests.unit.cluster.replica_world import TTL_S, World
 
 ACQUIRE = 1
@@ -123,22 +124,12 @@ def test_a_restored_machine_goes_on_with_the_same_parts() -> None:
         assert slot.machine.dump() == other.machine.dump()
 
 
-class Collected:
-    """Takes every answer."""
-
-    def __init__(self) -> None:
-        self.replies: list[list[Any]] = []
-
-    def add(self, call_id: int, reply: list[object]) -> None:
-        self.replies.append(reply)
-
-
 class Led:
     """A replicated slot with one session that holds many locks, written to directly."""
 
     def __init__(self) -> None:
         self.world = World()
-        self.answers = Collected()
+        self.answers = Answers()
         self.write(OPEN, b"attempt", b"gateway")
         self.number = self.answers.replies.pop()[1]
         for seq in range(1, MANY + 1):

@@ -349,6 +349,6 @@ def test_a_question_that_is_sent_again_waits_once(slot: Slot) -> None:
 def test_who_waits_hears_that_the_leadership_ended(slot: Slot) -> None:
     cursor = begun(slot)
     assert slot.ask(cursor) is None
-    assert [(call_id, reply) for _, call_id, reply in slot.feed.abandon([17])] == [(slot.calls, [17])]
+    assert [(call_id, reply) for _, call_id, reply in slot.feed.take_waiting([17])] == [(slot.calls, [17])]
     slot.do(K + b"1", PUT, b"1")
     assert not slot.answered

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -12,6 +11,7 @@ from casty.distributed.machines.base import MAP, NOT_LEADER, OK
 from casty.distributed.machines.map import CONTAINS, FOR_EVER, GET, PUT, PUT_FOR, TOUCH, TTL
 from casty.distributed.machines.watching import ALL, ENTRIES, NOTHING, WATCH
 from casty.wire.pack import pack, unpack
+from tests.kit.gateways import Answers
 from tests.unit.cluster.replica_world import World
 
 TICK_NS = 10_000_000
@@ -21,21 +21,6 @@ K = pack(["k", b""])[: -len(pack(b""))]
 """What all keys of the map begin with."""
 
 
-class ReplySink:
-    """Takes every answer."""
-
-    is_full = False
-
-    def __init__(self) -> None:
-        self.replies: dict[int, Any] = {}
-
-    def add(self, call_id: int, reply: list[object]) -> None:
-        self.replies[call_id] = reply
-
-    def put_off(self, serve: Callable[[], None]) -> None:
-        raise AssertionError("it is never full")
-
-
 class Leader:
     """One session, and reads, without a gateway."""
 
@@ -43,7 +28,7 @@ class Leader:
         self.world = World()
         self.replica = self.world.replicas["a"]
         self.group = cast(Any, self.world.groups["a"])
-        self.answers = ReplySink()
+        self.answers = Answers()
         self.calls = 0
         self.seq = 0
         self.number = self.write(OPEN, PROOF, b"gateway")[1]
@@ -52,7 +37,7 @@ class Leader:
         self.calls += 1
         self.replica.write(self.group, pack(list(entry)), PROOF, self.answers, self.calls)
         self.world.commit()
-        return self.answers.replies[self.calls]
+        return self.answers.latest[self.calls]
 
     def do(self, name: bytes, *command: object, ticks: int = 0) -> Any:
         """Change a key; return the answer. Its entries are committed so many ticks later."""
@@ -62,7 +47,7 @@ class Leader:
         self.replica.write(self.group, pack(entry), PROOF, self.answers, self.calls)
         self.pass_ticks(ticks)
         self.world.commit()
-        return self.answers.replies[self.calls]
+        return self.answers.latest[self.calls]
 
     def read(self, name: bytes, *query: object) -> Any:
         """Ask; return the answer, None where there is none yet."""
@@ -70,7 +55,7 @@ class Leader:
         self.replica.read(self.group, pack([MAP, name, list(query)]), self.answers, self.calls)
         while self.group.core.reads:
             self.replica.serve_read(self.group.core.reads.pop(0))
-        return self.answers.replies.get(self.calls)
+        return self.answers.latest.get(self.calls)
 
     def pass_ticks(self, count: int) -> None:
         self.world.clock.now_ns += count * TICK_NS
@@ -93,7 +78,7 @@ def test_a_read_of_a_key_that_is_over_waits_for_the_log_to_say_so(leader: Leader
         assert leader.read(b"k", query) is None, "the next leader may not think so yet"
         assert leader.proposed()[-1][::2] == [LAPSE, [b"k"]]
         leader.world.commit()
-        assert leader.answers.replies[leader.calls] == [OK, absence]
+        assert leader.answers.latest[leader.calls] == [OK, absence]
         leader.do(b"k", PUT_FOR, b"v", 5)
         leader.pass_ticks(6)
 
@@ -103,7 +88,7 @@ def test_a_read_that_waits_for_the_log_hears_that_the_leadership_ended(leader: L
     leader.pass_ticks(6)
     assert leader.read(b"k", GET) is None
     leader.world.elect("b")
-    assert leader.answers.replies[leader.calls] != [OK, None]
+    assert leader.answers.latest[leader.calls] != [OK, None]
     assert leader.world.replicas["b"].machine.entities, "nobody said that it ended"
 
 
@@ -148,9 +133,9 @@ def test_a_watcher_is_answered_by_the_change_and_other_reads_as_ever(leader: Lea
     assert leader.read(K, WATCH, *begun[1][0], 1000) is None
     call = leader.calls
     leader.do(b"other", PUT, b"v")
-    assert call not in leader.answers.replies
+    assert call not in leader.answers.latest
     leader.do(K + b"1", PUT, b"v")
-    assert leader.answers.replies[call][1][2] == [[K + b"1", b"v", 0]]
+    assert leader.answers.latest[call][1][2] == [[K + b"1", b"v", 0]]
     assert leader.read(K, ENTRIES, b"") == [OK, [[[K + b"1", b"v"]], False]]
     assert leader.replica.feed_bytes() > 0
 
@@ -159,5 +144,5 @@ def test_who_watches_hears_that_the_leadership_ended(leader: Leader) -> None:
     begun = leader.read(K, WATCH, *BEGIN, 1000)
     assert leader.read(K, WATCH, *begun[1][0], 1000) is None
     leader.world.elect("b")
-    assert leader.answers.replies[leader.calls][0] == NOT_LEADER
+    assert leader.answers.latest[leader.calls][0] == NOT_LEADER
     assert begun[1][0][2] == ALL and leader.replica.feed_bytes() == 0

@@ -19,20 +19,11 @@ from casty.cluster.slots.schema import (
 from casty.distributed.machines.base import EXPIRED, LOCK, NOT_LEADER, OK, WITHDRAWN, Effect
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack, unpack
+from tests.kit.gateways import Answers
 
 TTL_NS = 6_000
 NAME = b"it"
 ACQUIRE, RELEASE = 1, 3
-
-
-class Answered:
-    """Collects what was answered."""
-
-    def __init__(self) -> None:
-        self.replies: list[tuple[int, list[Any]]] = []
-
-    def add(self, call_id: int, reply: list[Any]) -> None:
-        self.replies.append((call_id, reply))
 
 
 class Slot:
@@ -113,25 +104,25 @@ def test_abandoned_numbers_are_proposed_until_they_are_settled(slot: Slot) -> No
 
 
 def test_outcomes_go_to_the_newest_call_once(slot: Slot) -> None:
-    old, new = Answered(), Answered()
+    old, new = Answers(), Answers()
     slot.leader.wait(1, 1, old, 10)
     slot.leader.wait(1, 1, new, 11)
     slot.leader.wait(1, 2, new, 12)
-    slot.leader.forget(1, 2)
+    slot.leader.withdraw(1, 2)
     effects = [Effect(1, 1, [OK, 5]), Effect(1, 2, [OK, 6]), Effect(2, 1, [OK, 7])]
-    slot.leader.settle(effects)
-    slot.leader.settle(effects)
-    assert (old.replies, new.replies) == ([], [(12, [WITHDRAWN]), (11, [OK, 5])])
+    slot.leader.resolve(effects)
+    slot.leader.resolve(effects)
+    assert (old.calls, new.calls) == ([], [(12, [WITHDRAWN]), (11, [OK, 5])])
 
 
 def test_who_waits_hears_of_the_end_of_the_leadership_or_the_session(slot: Slot) -> None:
-    answers = Answered()
+    answers = Answers()
     slot.leader.wait(1, 1, answers, 10)
     slot.leader.wait(2, 1, answers, 20)
     slot.leader.ended(1)
-    give(slot.leader.abandon([NOT_LEADER, None, 3]))
-    give(slot.leader.abandon([NOT_LEADER, None, 3]))
-    assert answers.replies == [(10, [EXPIRED]), (20, [NOT_LEADER, None, 3])]
+    give(slot.leader.take_waiting([NOT_LEADER, None, 3]))
+    give(slot.leader.take_waiting([NOT_LEADER, None, 3]))
+    assert answers.calls == [(10, [EXPIRED]), (20, [NOT_LEADER, None, 3])]
 
 
 @pytest.mark.parametrize("bad", [None, [1], [[1, 2]], [["1", LOCK, NAME]], [[1, LOCK, "text"]]])
@@ -150,7 +141,7 @@ def many(count: int) -> tuple[Slot, list[int]]:
         session = slot.apply(OPEN, b"many-%d" % number, b"").reply[1]
         slot.leader.opened(session, 1_001 + number)
         slot.lock(session, 1, [ACQUIRE])
-        slot.leader.wait(session, 1, Answered(), number)
+        slot.leader.wait(session, 1, Answers(), number)
         sessions.append(session)
     return slot, sessions
 
@@ -167,7 +158,7 @@ def test_very_many_sessions_expire_in_pieces_the_longest_silence_first() -> None
         pieces.append(piece)
         for session in piece:
             ended = slot.apply(EXPIRE, session)
-            slot.leader.settle(ended.effects)
+            slot.leader.resolve(ended.effects)
             slot.leader.ended(session)
     assert [session for piece in pieces for session in piece] == [1, 2, *sessions]
     assert max(map(len, pieces)) <= 10
@@ -202,13 +193,13 @@ def test_a_refused_expiry_is_due_again_before_all_others() -> None:
 
 def test_the_end_of_a_session_answers_its_own_calls_only() -> None:
     slot = Slot()
-    first, second = Answered(), Answered()
+    first, second = Answers(), Answers()
     for seq in (1, 2):
         slot.leader.wait(1, seq, first, seq)
         slot.leader.wait(2, seq, second, seq)
     slot.leader.ended(1)
-    assert first.replies == [(1, [EXPIRED]), (2, [EXPIRED])]
-    assert second.replies == []
-    slot.leader.settle([Effect(2, 1, [OK, 5])])
-    slot.leader.forget(2, 2)
-    assert second.replies == [(1, [OK, 5]), (2, [WITHDRAWN])]
+    assert first.calls == [(1, [EXPIRED]), (2, [EXPIRED])]
+    assert second.calls == []
+    slot.leader.resolve([Effect(2, 1, [OK, 5])])
+    slot.leader.withdraw(2, 2)
+    assert second.calls == [(1, [OK, 5]), (2, [WITHDRAWN])]

@@ -15,7 +15,7 @@ from casty.cluster.slots.machine import (
     SlotMachine,
 )
 from casty.cluster.slots.pages import PAGE
-from casty.cluster.slots.questions import is_held, is_settled, outcome_of
+from casty.cluster.slots.questions import is_cleared, is_held, outcome_of
 from casty.cluster.slots.schema import (
     ABANDON,
     CANCEL,
@@ -173,8 +173,8 @@ def test_cancel_takes_out_what_waits_and_leaves_a_grant(log: Log) -> None:
     assert log.apply(CANCEL, session, 2, LOCK, NAME).reply == [WITHDRAWN]
     assert log.apply(CANCEL, session, 1, LOCK, NAME).reply == granted
     assert log.command(session, 2, LOCK, [ACQUIRE]).reply == [WITHDRAWN]
-    assert is_settled(log.machine, session, 2)
-    assert not is_settled(log.machine, session, 1)
+    assert is_cleared(log.machine, session, 2)
+    assert not is_cleared(log.machine, session, 1)
 
 
 def test_cancel_before_the_request_makes_it_do_nothing(log: Log) -> None:
@@ -190,7 +190,7 @@ def test_abandon_takes_a_grant_back_and_grants_to_the_next(log: Log) -> None:
     log.command(b, 1, LOCK, [ACQUIRE])
     effects = log.apply(ABANDON, a, 1, [[1, LOCK, NAME], [7, COUNTER, NAME]]).effects
     assert [(one.session, one.seq) for one in effects] == [(b, 1)]
-    assert is_settled(log.machine, a, 1)
+    assert is_cleared(log.machine, a, 1)
     assert log.command(a, 7, COUNTER, [ADD, 1]).reply == [WITHDRAWN]
     assert log.value() == 0
 

@@ -26,20 +26,11 @@ from casty.distributed.machines.record import RECORDED
 from casty.errors import RemoteProtocolError
 from casty.limits import MAX_GENERATION
 from casty.wire.pack import pack
+from tests.kit.gateways import Answers
 from tests.unit.cluster.replica_world import TTL_S, World
 
 WINDOW = Settings(slots=1).max_window_replies
 PROOF = b"sixteen bytes it"
-
-
-class Collected:
-    """Takes every answer."""
-
-    def __init__(self) -> None:
-        self.replies: list[list[Any]] = []
-
-    def add(self, call_id: int, reply: list[object]) -> None:
-        self.replies.append(reply)
 
 
 class Leader:
@@ -52,7 +43,7 @@ class Leader:
         self.number = self.write(OPEN, PROOF, b"gateway")[1]
 
     def write(self, *entry: object) -> list[Any]:
-        answers = Collected()
+        answers = Answers()
         self.replica.write(self.group, pack(list(entry)), PROOF, answers, 1)
         self.world.commit()
         return answers.replies[-1]
@@ -174,7 +165,7 @@ def test_a_malformed_keep_alive_is_refused(leader: Leader, row: object) -> None:
 )
 def test_an_entry_that_fits_no_schema_is_an_outcome(leader: Leader, data: bytes) -> None:
     """No leader of this version proposes one; whoever waits for it hears, and nothing else happens."""
-    answers = Collected()
+    answers = Answers()
     before = leader.replica.machine.dump()
     leader.replica.proposals.propose(leader.group.core, data, answers, 1)
     leader.world.commit()
@@ -185,7 +176,7 @@ def test_an_entry_that_fits_no_schema_is_an_outcome(leader: Leader, data: bytes)
 
 def test_a_leadership_that_ended_and_came_back_between_two_looks_begins_anew(leader: Leader) -> None:
     """What the former one heard, gave up and proposed is not the new one's."""
-    answers = Collected()
+    answers = Answers()
     leader.replica.write(
         leader.group, pack([COMMAND, leader.number, 1, 1, 1, COUNTER, b"c", [ADD, 1]]), PROOF, answers, 1
     )

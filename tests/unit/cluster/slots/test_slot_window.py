@@ -38,6 +38,7 @@ from casty.distributed.machines.map import PUT
 from casty.errors import OutcomeUnknown, RemoteProtocolError
 from casty.wire.pack import pack
 from tests.kit.clock import settle
+from tests.kit.gateways import Answers
 from tests.unit.cluster.replica_calls import acquire, add, arrive, opened, release, run, task
 from tests.unit.cluster.replica_world import NODES, TTL_S, Client, World
 
@@ -49,22 +50,12 @@ TRUE_WINDOW = REPLIES - REPLIES // 4
 ACQUIRE, RELEASE, ARRIVE = 1, 3, 1
 
 
-class Taken:
-    """Takes every answer."""
-
-    def __init__(self) -> None:
-        self.replies: dict[int, list[Any]] = {}
-
-    def add(self, call_id: int, reply: list[object]) -> None:
-        self.replies[call_id] = reply
-
-
 class Untrue:
     """Writes what it likes to the leader of a slot, under sessions of its own."""
 
     def __init__(self, **options: Any) -> None:
         self.world = World(max_window_replies=REPLIES, **options)
-        self.taken = Taken()
+        self.taken = Answers()
         self.calls = self.two = 0
         self.one, self.two = (self.ask(OPEN, name, b"g")[1] for name in (b"1", b"2"))
 
@@ -79,7 +70,7 @@ class Untrue:
     def ask(self, *entry: object) -> list[Any]:
         self.put(*entry)
         self.world.commit()
-        return self.taken.replies[self.calls]
+        return self.taken.latest[self.calls]
 
     def keep_alive(self, low: int, abandoned: list[list[object]]) -> None:
         leader = self.world.leader
