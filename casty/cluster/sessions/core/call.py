@@ -34,6 +34,9 @@ class Purpose(IntEnum):
     """Keeps a session alive whose slot's leader is out of reach."""
 
 
+_OWNER = Purpose.OWNER
+
+
 class Call:
     """What a caller waits for.
 
@@ -61,7 +64,7 @@ class Call:
         """At this instant it ends, whatever its state."""
         self.state = _READY
         """Moves as `life.NEXT` says and no other way."""
-        self.purpose = Purpose.OWNER
+        self.purpose = _OWNER
         """Set before it begins, as are the four that follow."""
         self.is_waiting = False
         """Whether it may be answered ``queued``, and granted something; then it is withdrawn before its deadline."""
@@ -133,8 +136,9 @@ class Call:
 
     def entry(self, session: ClientSession) -> bytes:
         """Return the log entry of a numbered call, with the marks of this moment."""
-        marks = (session.ack_watermark, session.wait_watermark)
-        return pack([COMMAND, session.number, self.seq, *marks, *self.entity, self.command])
+        kind, name = self.entity
+        ack, wait = session.ack_watermark, session.wait_watermark
+        return pack([COMMAND, session.number, self.seq, ack, wait, kind, name, self.command])
 
     def withdraw(self) -> None:
         """From now on its withdrawal is sent, under the same number."""

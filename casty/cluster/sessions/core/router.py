@@ -104,7 +104,8 @@ class CallRouter:
         if topology.cluster_id != sessions.cluster_id:
             sessions.enter(topology)
         if slot < 0:
-            slot = call.slot = slot_of(call.entity[0], call.entity[1], topology.shared_slots)
+            kind, name = call.entity
+            slot = call.slot = slot_of(kind, name, topology.shared_slots)
         self._table.index_by_slot(call)
         if sessions.lost and not sessions.resolve(call):
             return
