@@ -29,7 +29,7 @@ from casty.distributed.machines import base
 from casty.distributed.machines.lock import ACQUIRE, RELEASE
 from casty.distributed.machines.queue_shapes import GET, RESERVE
 from casty.wire.pack import unpack
-from tests.unit.cluster.sessions.core_world import Bench
+from tests.unit.cluster.sessions.core_world import Bench, is_send
 
 MS = 1_000_000
 ENTRIES = {
@@ -216,8 +216,8 @@ class Script:
                 self.states[name] = call.state.name
 
     def _text(self, effect: Effect) -> str:
-        if isinstance(effect, out.Send):
-            return f"-> {effect.node_id} {self._request(effect.item)}"
+        if is_send(effect):
+            return f"-> {effect[0]} {self._request(effect[1])}"
         if isinstance(effect, out.SendKeepAlive):
             self.nonce = effect.nonce
             return f"-> {effect.node_id} keep-alive {'; '.join(row_text(row) for row in effect.rows)}"

@@ -83,7 +83,7 @@ class Driver:
         self._is_stepping = False
         self._closed: asyncio.Future[None] | None = None
         self._performers: dict[type, Callable[[Any], None]] = {
-            out.Send: self._outgoing.add,
+            tuple: self._outgoing.add,
             out.Finish: self._finish,
             out.WakeAt: self._wake_at,
             out.SendKeepAlive: self._send_keep_alive,
@@ -182,17 +182,18 @@ class Driver:
 
     # -- calls
 
-    async def call(self, one: inputs.Begin | inputs.ConfirmLoss) -> Any:
-        """Return the reply to a call that begins with this input; of one that may wait, with its hold or None.
+    async def call(self, call: Call, one: inputs.ConfirmLoss | None = None) -> Any:
+        """Return the reply to a call; of one that may wait, with its hold or None.
+
+        `one` is the input that it begins with, None if that is the call itself.
 
         Whoever is cancelled here gives the call up, and so does a coroutine that is closed, with its loop or by its
         owner.
         """
-        call = one.call
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._futures[call] = future
         try:
-            self.step(one)
+            self.step(call if one is None else one)
             result = await future
         except BaseException:
             # Of a call that ended with an error nothing is left to be given up.
@@ -270,8 +271,8 @@ class Driver:
 def _replies(items: list[Any]) -> Iterator[inputs.Replied]:
     """Yield what a reply frame has, each checked when it is asked for: what is before a malformed one counts."""
     for item in items:
-        if not isinstance(item, list) or len(item) != 2 or type(item[0]) is not int:
+        if type(item) is not list or len(item) != 2 or type(item[0]) is not int:
             raise RemoteProtocolError("reply: expected [call id, reply]")
-        if not isinstance(item[1], list) or not item[1]:
+        if type(item[1]) is not list or not item[1]:
             raise RemoteProtocolError("reply: expected a status first")
-        yield inputs.new_replied(item)
+        yield item

@@ -19,7 +19,7 @@ from casty.cluster.sessions.core.call import Call, Purpose
 from casty.cluster.sessions.core.call_table import CallTable
 from casty.cluster.sessions.core.client_session import ClientSession, Held
 from casty.cluster.sessions.core.client_sessions import CallSessions, Numbering
-from casty.cluster.sessions.core.effects import Lost, SessionsClosed, Step, new_finish, new_send
+from casty.cluster.sessions.core.effects import Lost, SessionsClosed, Step, new_finish
 from casty.cluster.sessions.core.keepalive import KeepAlive
 from casty.cluster.sessions.core.life import CallEvent, CallState
 from casty.cluster.sessions.core.relay_paths import RelayPaths
@@ -180,9 +180,7 @@ class CallRouter:
         call.leader = leader
         call.move(_SEND if call.operation == OP_WRITE else _ASK)
         proof = b"" if call.session is None else call.session.attempt
-        self._step.effects.append(
-            new_send((node_id, (call.call_id, call.slot, epoch, operation, call.payload, proof)))
-        )
+        self._step.effects.append((node_id, (call.call_id, call.slot, epoch, operation, call.payload, proof)))
 
     def admit(self, session: ClientSession) -> None:
         """The window moved: let calls in that waited for it, some now and the others in the next turn."""

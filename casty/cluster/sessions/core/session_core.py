@@ -153,8 +153,7 @@ class SessionCore:
 
     # -- calls of the owner
 
-    def _begin(self, one: inputs.Begin) -> None:
-        call = one.call
+    def _begin(self, call: Call) -> None:
         if self._is_closed:
             self._router.fail(call, NotStarted("the gateway is closed; use it inside `async with`"))
         elif (refusal := self._surroundings.refusal()) is not None:
@@ -201,9 +200,10 @@ class SessionCore:
     # -- answers
 
     def _replied(self, one: inputs.Replied) -> None:
-        call = self.table.calls.get(one.call_id)
+        call_id, reply = one
+        call = self.table.calls.get(call_id)
         if call is not None and (not self.sessions.lost or self.sessions.resolve(call)):
-            self._on_answer(call, one.reply)
+            self._on_answer(call, reply)
 
     def _on_answer(self, call: Call, reply: Reply) -> None:
         status = reply[0]
@@ -464,8 +464,8 @@ class SessionCore:
         return [self._router.aside(Purpose.CLOSE, session, OP_WRITE, payload), self._close_of(session)]
 
     _HANDLERS: ClassVar[dict[type, Callable[[SessionCore, Any], None]]] = {
-        inputs.Begin: _begin,
-        inputs.Replied: _replied,
+        Call: _begin,
+        list: _replied,
         inputs.Woken: _woken,
         inputs.KeptAlive: _kept_alive,
         inputs.Hinted: _hinted,

@@ -34,7 +34,7 @@ from casty.wire import frames
 from casty.wire.pack import pack, unpack
 from tests.kit.clock import ManualClock
 from tests.kit.entropy import CountedEntropy, lowest
-from tests.unit.cluster.sessions.core_world import Bench, Place
+from tests.unit.cluster.sessions.core_world import Bench, Place, is_send
 
 SESSION = 7
 
@@ -50,7 +50,7 @@ def open_bench() -> Bench:
 
 def sent(effects: list[Effect]) -> list[int]:
     """The calls that were sent."""
-    return [effect.item[0] for effect in effects if isinstance(effect, out.Send)]
+    return [effect[1][0] for effect in effects if is_send(effect)]
 
 
 def waiting(bench: Bench) -> Call:

@@ -24,7 +24,7 @@ from casty.distributed.machines.base import BUSY, COUNTER, FULL, LOCK, NOT_LEADE
 from casty.distributed.machines.lock import ACQUIRE, RELEASE
 from casty.errors import NotStarted, Unavailable
 from casty.wire.pack import unpack
-from tests.unit.cluster.sessions.core_world import NODES, Bench
+from tests.unit.cluster.sessions.core_world import NODES, Bench, is_send
 from tests.unit.cluster.sessions.small_slot import SmallSlot
 
 INDEX = st.integers(0, 1_000)
@@ -52,8 +52,8 @@ class SessionCoreModel(RuleBasedStateMachine):
 
     def _see(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, out.Send):
-                self.requests.append((effect.node_id, effect.item))
+            if is_send(effect):
+                self.requests.append(effect)
             elif isinstance(effect, out.SendKeepAlive):
                 self.named.append(effect)
             elif isinstance(effect, out.Finish):
