@@ -221,10 +221,11 @@ class Script:
         if isinstance(effect, out.SendKeepAlive):
             self.nonce = effect.nonce
             return f"-> {effect.node_id} keep-alive {'; '.join(row_text(row) for row in effect.rows)}"
-        if isinstance(effect, out.Finish):
+        if isinstance(effect, Call):
+            assert effect.reply is not None
+            return f"{self._name(effect)} = {reply_text(effect.reply)}"
+        if isinstance(effect, out.Fail):
             name = self._name(effect.call)
-            if effect.error is None:
-                return f"{name} = {reply_text(effect.reply)}"
             return f"{name} = {type(effect.error).__name__}: {effect.error}"
         if isinstance(effect, out.Lost):
             return f"hold {effect.held.seq} {'given back' if effect.reason is None else f'lost: {effect.reason}'}"

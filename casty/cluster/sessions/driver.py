@@ -84,7 +84,8 @@ class Driver:
         self._closed: asyncio.Future[None] | None = None
         self._performers: dict[type, Callable[[Any], None]] = {
             tuple: self._outgoing.add,
-            out.Finish: self._finish,
+            Call: self._finish,
+            out.Fail: self._fail,
             out.WakeAt: self._wake_at,
             out.SendKeepAlive: self._send_keep_alive,
             out.Hint: self._hint,
@@ -135,19 +136,19 @@ class Driver:
     def _send_keep_alive(self, one: out.SendKeepAlive) -> None:
         self._routes.send(one.node_id, frames.KEEPALIVE, pack([one.nonce, one.rows]))
 
-    def _finish(self, one: out.Finish) -> None:
-        call, reply, error = one
-        hold = None
-        if call.held is not None:
-            hold = self._holds[call.held] = Hold(self._clock, call.held)
+    def _finish(self, call: Call) -> None:
+        hold, held = None, call.held
+        if held is not None:
+            hold = self._holds[held] = Hold(self._clock, held)
         future = self._futures.pop(call, None)
-        if future is None or future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
+        if future is not None and not future.done():
             # With the hold, which may be lost again before the task that waits has its turn.
-            future.set_result((reply, hold) if call.is_waiting else reply)
+            future.set_result((call.reply, hold) if call.is_waiting else call.reply)
+
+    def _fail(self, one: out.Fail) -> None:
+        future = self._futures.pop(one.call, None)
+        if future is not None and not future.done():
+            future.set_exception(one.error)
 
     def _lose(self, one: out.Lost) -> None:
         held, reason = one

@@ -19,7 +19,7 @@ from casty.cluster.sessions.core.call import Call, Purpose
 from casty.cluster.sessions.core.call_table import CallTable
 from casty.cluster.sessions.core.client_session import ClientSession, Held
 from casty.cluster.sessions.core.client_sessions import CallSessions, Numbering
-from casty.cluster.sessions.core.effects import Lost, SessionsClosed, Step, new_finish
+from casty.cluster.sessions.core.effects import Fail, Lost, SessionsClosed, Step
 from casty.cluster.sessions.core.keepalive import KeepAlive
 from casty.cluster.sessions.core.life import CallEvent, CallState
 from casty.cluster.sessions.core.relay_paths import RelayPaths
@@ -109,7 +109,7 @@ class CallRouter:
         self._table.index_by_slot(call)
         if sessions.lost and not sessions.resolve(call):
             return
-        epoch = topology.epoch_of(slot)
+        epoch = topology.slots[slot][0]
         if call.session is not None and sessions.is_of_former_epoch(call, epoch):
             if call.state is not CallState.DONE:
                 self.conclude(call, [EXPIRED])
@@ -266,7 +266,11 @@ class CallRouter:
 
     def _deliver(self, call: Call, reply: Reply, error: CastyError | TimeoutError | None) -> None:
         if call.purpose is _OWNER:
-            self._step.effects.append(new_finish((call, reply, error)))
+            if error is None:
+                call.reply = reply
+                self._step.effects.append(call)
+            else:
+                self._step.effects.append(Fail(call, error))
         elif call.call_id in self.closing:
             del self.closing[call.call_id]
             if not self.closing:

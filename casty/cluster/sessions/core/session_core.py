@@ -80,8 +80,8 @@ class SessionCore:
     """
 
     __slots__ = (
-        "_is_closed", "_moves", "_retries", "_router", "_step", "_surroundings", "keep_alive", "relay_paths",
-        "sessions", "sessions_by_slot", "table",
+        "_handlers", "_is_closed", "_moves", "_retries", "_router", "_step", "_surroundings", "keep_alive",
+        "relay_paths", "sessions", "sessions_by_slot", "table",
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +94,7 @@ class SessionCore:
     ) -> None:
         self._surroundings = surroundings
         self._step = step = Step()
+        self._handlers = self._HANDLERS
         self._is_closed = False
         self.sessions_by_slot: dict[int, ClientSession] = {}
         """The sessions in use, by slot."""
@@ -132,7 +133,7 @@ class SessionCore:
         """
         step = self._step
         step.now_ns = now_ns
-        self._HANDLERS[type(one)](self, one)
+        self._handlers[type(one)](self, one)
         effects, step.effects = step.effects, []
         return effects
 

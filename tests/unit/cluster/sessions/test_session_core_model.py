@@ -46,7 +46,8 @@ class SessionCoreModel(RuleBasedStateMachine):
         self.named: list[out.SendKeepAlive] = []
         self.acks: list[tuple[int, list[Any]]] = []
         self.calls: dict[Call, int] = {}
-        self.ends: dict[Call, out.Finish] = {}
+        self.ends: dict[Call, Exception | None] = {}
+        """The error that each call ended with, None with a reply."""
         self.given_up: dict[Call, None] = {}
         self.holds: dict[Held, None] = {}
 
@@ -56,11 +57,11 @@ class SessionCoreModel(RuleBasedStateMachine):
                 self.requests.append(effect)
             elif isinstance(effect, out.SendKeepAlive):
                 self.named.append(effect)
-            elif isinstance(effect, out.Finish):
-                call = effect.call
+            elif isinstance(effect, (Call, out.Fail)):
+                call = effect if isinstance(effect, Call) else effect.call
                 assert call in self.calls and call not in self.ends, "a call ends once"
                 assert call not in self.given_up, "who gave up hears nothing"
-                self.ends[call] = effect
+                self.ends[call] = None if isinstance(effect, Call) else effect.error
                 if call.held is not None:
                     self.holds[call.held] = None
             elif isinstance(effect, out.Lost):
@@ -203,10 +204,10 @@ class SessionCoreModel(RuleBasedStateMachine):
     def increments_are_applied_once_and_told_right(self) -> None:
         applied = self.slot.applied
         assert len(applied) == len(set(applied))
-        for call, end in self.ends.items():
-            if call.entity[0] == COUNTER and end.error is None and end.reply[0] == OK:
+        for call, error in self.ends.items():
+            if call.entity[0] == COUNTER and call.reply is not None and call.reply[0] == OK:
                 assert self.calls[call] in applied
-            if call.entity[0] == COUNTER and isinstance(end.error, NotStarted | Unavailable):
+            if call.entity[0] == COUNTER and isinstance(error, NotStarted | Unavailable):
                 assert self.calls[call] not in applied
 
     @invariant()
