@@ -22,6 +22,7 @@ from typing import Any
 from casty.cluster.sessions.core import effects as out
 from casty.cluster.sessions.core import inputs
 from casty.cluster.sessions.core.call import Call, Purpose
+from casty.cluster.sessions.core.client_session import Held
 from casty.cluster.sessions.core.effects import Effect
 from casty.cluster.slots import schema
 from casty.cluster.slots.operations import OP_KEEPALIVE, OP_READ, RELAY
@@ -133,7 +134,7 @@ class Script:
     def _release(self, name: str) -> list[Effect]:
         held = self.calls[name].held
         assert held is not None and self.bench.core.is_held(held), f"{name} is not held"
-        effects = self.bench.give(inputs.LetGo(held))
+        effects = self.bench.give(held)
         call = self.bench.write(base.LOCK, [RELEASE, held.seq], 30.0)
         call.is_urgent, call.only_in = True, held.session
         return effects + self._make(f"{name}-release", call)
@@ -227,8 +228,10 @@ class Script:
         if isinstance(effect, out.Fail):
             name = self._name(effect.call)
             return f"{name} = {type(effect.error).__name__}: {effect.error}"
+        if isinstance(effect, Held):
+            return f"hold {effect.seq} given back"
         if isinstance(effect, out.Lost):
-            return f"hold {effect.held.seq} {'given back' if effect.reason is None else f'lost: {effect.reason}'}"
+            return f"hold {effect.held.seq} lost: {effect.reason}"
         return "the sessions are closed"
 
     def _name(self, call: Call) -> str:

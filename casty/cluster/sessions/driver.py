@@ -89,6 +89,7 @@ class Driver:
             out.WakeAt: self._wake_at,
             out.SendKeepAlive: self._send_keep_alive,
             out.Hint: self._hint,
+            Held: self._let_go,
             out.Lost: self._lose,
             out.SessionsClosed: self._sessions_closed,
         }
@@ -150,11 +151,12 @@ class Driver:
         if future is not None and not future.done():
             future.set_exception(one.error)
 
+    def _let_go(self, held: Held) -> None:
+        self._holds.pop(held, None)
+
     def _lose(self, one: out.Lost) -> None:
         held, reason = one
         hold = self._holds.pop(held, None)
-        if reason is None:
-            return
         if hold is not None:
             hold.lost.set_result(reason)
         if self._observe:

@@ -159,7 +159,7 @@ class Gateway:
         if not isinstance(grant, Hold) or not driver.core.is_held(grant.held):
             return [OK, False]
         # An unanswered release ends as a withdrawal of the hold: keep-alives see to it.
-        driver.step(inputs.LetGo(grant.held))
+        driver.step(grant.held)
         try:
             call = self._make(OP_WRITE, (kind, entity), command, timeout_s)
             call.is_urgent, call.only_in = True, grant.held.session

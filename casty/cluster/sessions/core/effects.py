@@ -70,10 +70,10 @@ class Fail(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """A hold is over: lost for a reason, or given back by its owner if there is none."""
+    """A hold is over before its owner gave it back."""
 
     held: Held
-    reason: str | None
+    reason: str
 
 
 class Hint(NamedTuple):
@@ -96,8 +96,11 @@ class SessionsClosed(NamedTuple):
     """Each slot that was told of the end of its session has answered, or its time is up."""
 
 
-Effect = Send | SendKeepAlive | Call | Fail | Lost | Hint | WakeAt | SessionsClosed
-"""A call of the owner's is given when it is over with a reply, which it has by then, as what it was granted."""
+Effect = Send | SendKeepAlive | Call | Fail | Held | Lost | Hint | WakeAt | SessionsClosed
+"""A call of the owner's is given when it is over with a reply, which it has by then, as what it was granted.
+
+A hold is given when its owner gave it back.
+"""
 
 
 class Step:

@@ -19,7 +19,6 @@ __all__ = [
     "Input",
     "KeptAlive",
     "Lasting",
-    "LetGo",
     "Limited",
     "LinkDown",
     "LinkUp",
@@ -114,12 +113,6 @@ class Lasting(NamedTuple):
     ttl_ms: int
 
 
-class LetGo(NamedTuple):
-    """The owner gives a hold back: it is held no more, and not lost either. A command follows that tells the slot."""
-
-    held: Held
-
-
 class ReleaseFailed(NamedTuple):
     """The command that gives a hold back came to nothing: keep-alives withdraw the hold instead."""
 
@@ -155,6 +148,10 @@ class EndSessions(NamedTuple):
 # What every call comes with is given as it is: a named tuple around it costs as much as five calls of a function.
 Input = (
     Call | GiveUp | Taken | Replied | KeptAlive | NeverLeft | TooLarge | Hinted | TopologyChanged | LinkUp | LinkDown
-    | Woken | Limited | Lasting | LetGo | ReleaseFailed | AskSoon | ConfirmLoss | EndCalls | EndSessions
+    | Woken | Limited | Lasting | Held | ReleaseFailed | AskSoon | ConfirmLoss | EndCalls | EndSessions
 )  # fmt: skip
-"""A call of the owner's is given when it begins."""
+"""A call of the owner's is given when it begins.
+
+A hold is given when its owner gives it back: it is held no more, and not lost either. A command follows that tells the
+slot.
+"""

@@ -19,7 +19,7 @@ from casty.cluster.sessions.core.call import Call, Purpose
 from casty.cluster.sessions.core.call_table import CallTable
 from casty.cluster.sessions.core.client_session import ClientSession, Held
 from casty.cluster.sessions.core.client_sessions import CallSessions, Numbering
-from casty.cluster.sessions.core.effects import Fail, Lost, SessionsClosed, Step
+from casty.cluster.sessions.core.effects import Fail, SessionsClosed, Step
 from casty.cluster.sessions.core.keepalive import KeepAlive
 from casty.cluster.sessions.core.life import CallEvent, CallState
 from casty.cluster.sessions.core.relay_paths import RelayPaths
@@ -307,7 +307,7 @@ class CallRouter:
         """Its owner lets a hold go: it is not held any more, and not lost either."""
         held.session.let_go(held.seq)
         held.is_over = True
-        self._step.effects.append(Lost(held, None))
+        self._step.effects.append(held)
 
 
 def _error_of(call: Call, reply: Reply) -> CastyError | TimeoutError | None:

@@ -172,8 +172,8 @@ class SessionCore:
     def _taken(self, one: inputs.Taken) -> None:
         self._router.taken(one.call)
 
-    def _let_go(self, one: inputs.LetGo) -> None:
-        self._router.give_back(one.held)
+    def _let_go(self, held: Held) -> None:
+        self._router.give_back(held)
 
     def _release_failed(self, one: inputs.ReleaseFailed) -> None:
         held = one.held
@@ -472,7 +472,7 @@ class SessionCore:
         inputs.Hinted: _hinted,
         inputs.GiveUp: _give_up,
         inputs.Taken: _taken,
-        inputs.LetGo: _let_go,
+        Held: _let_go,
         inputs.ReleaseFailed: _release_failed,
         inputs.AskSoon: _ask_soon,
         inputs.ConfirmLoss: _confirm_loss,

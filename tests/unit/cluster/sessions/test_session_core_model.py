@@ -64,9 +64,10 @@ class SessionCoreModel(RuleBasedStateMachine):
                 self.ends[call] = None if isinstance(effect, Call) else effect.error
                 if call.held is not None:
                     self.holds[call.held] = None
-            elif isinstance(effect, out.Lost):
-                assert effect.held in self.holds and effect.held.is_over
-                del self.holds[effect.held]
+            elif isinstance(effect, (Held, out.Lost)):
+                held = effect if isinstance(effect, Held) else effect.held
+                assert held in self.holds and held.is_over
+                del self.holds[held]
 
     # -- the owner
 
@@ -89,7 +90,7 @@ class SessionCoreModel(RuleBasedStateMachine):
     def release(self, index: int) -> None:
         held = list(self.holds)[index % len(self.holds)]
         assert self.bench.core.is_held(held)
-        self._see(self.bench.give(inputs.LetGo(held)))
+        self._see(self.bench.give(held))
         call = self.bench.write(LOCK, [RELEASE, held.seq], 30.0)
         call.is_urgent, call.only_in = True, held.session
         self.calls[call] = -1
