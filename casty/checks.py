@@ -89,10 +89,13 @@ def _cut(begin: str, items: Iterable[Iterator[str]], end: str, most: int) -> Ite
 
 def check_integer(name: str, value: int, most_bits: int | None = None) -> int:
     """Return `value` as an int; `TypeError` or `ValueError` unless it is one, of so many bits at most."""
-    try:
-        integer = int(index(value))
-    except TypeError:
-        raise TypeError(f"{name}: expected an int, found {shown(value)}") from None
+    if type(value) is int:  # the usual case
+        integer = value
+    else:
+        try:
+            integer = int(index(value))
+        except TypeError:
+            raise TypeError(f"{name}: expected an int, found {shown(value)}") from None
     if most_bits is not None and integer.bit_length() > most_bits:
         raise ValueError(
             f"{name}: expected an int of at most {most_bits} bits, found {integer.bit_length()} bits"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from casty import runtime
 from casty.checks import check_name, check_timeout, shown
@@ -88,7 +88,7 @@ class Handle:
     ) -> None:
         check_name(name)
         check_timeout(timeout)
-        self._gateway = gateway
+        self._gateway: Any = gateway  # its private port is not in the protocol
         self._plain = None if has_port(gateway) else _plain_port(gateway, region_ref)
         self._latest = self._plain
         self._name = name
@@ -115,7 +115,7 @@ class Handle:
     @property
     def _port(self) -> Port:
         # Asked anew each time: a gateway that is not started, or closed meanwhile, says so by itself.
-        port: Port = cast(Any, self._gateway).structures if self._plain is None else self._plain
+        port: Port = self._gateway.structures if self._plain is None else self._plain
         self._latest = port
         return port
 

@@ -141,10 +141,11 @@ def _believed_too_late(_router: Any, _call: Any, _ledger: Any) -> bool:
     return False
 
 
-def _in_the_middle(driver: Any, one: Any) -> None:
+def _in_the_middle(driver: Any, one: Any, others: Any = ()) -> None:
     """An input that comes while a step is performed is taken in the middle of it."""
-    for effect in driver.core.step(driver._clock.now(), one):
-        driver._PERFORMERS[type(effect)](driver, effect)
+    for each in (one, *others):
+        for effect in driver.core.step(driver._clock.now(), each):
+            driver._performers[type(effect)](effect)
 
 
 def _not_in_doubt_without_link(right: Any) -> Any:

@@ -40,7 +40,9 @@ def member_text(row: c.MemberRow) -> str:
 def slot_text(row: c.SlotRow) -> str:
     """Return a slot in words; the node that should lead it has a star."""
     target = ",".join(f"{node}{'*' if node == row.preferred else ''}" for node in row.target)
-    return f"at {target or 'nobody'}" + (f", held by {','.join(row.held)}" if row.is_moving else "")
+    return f"at {target or 'nobody'}" + (
+        f", held by {','.join(row.held) or 'nobody that told of it'}" if row.is_moving else ""
+    )
 
 
 class ControlScript(Script):

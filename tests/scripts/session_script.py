@@ -22,6 +22,7 @@ from typing import Any
 from casty.cluster.sessions.core import effects as out
 from casty.cluster.sessions.core import inputs
 from casty.cluster.sessions.core.call import Call, Purpose
+from casty.cluster.sessions.core.client_session import Held
 from casty.cluster.sessions.core.effects import Effect
 from casty.cluster.slots import schema
 from casty.cluster.slots.operations import OP_KEEPALIVE, OP_READ, RELAY
@@ -29,7 +30,7 @@ from casty.distributed.machines import base
 from casty.distributed.machines.lock import ACQUIRE, RELEASE
 from casty.distributed.machines.queue_shapes import GET, RESERVE
 from casty.wire.pack import unpack
-from tests.unit.cluster.sessions.core_world import Bench
+from tests.unit.cluster.sessions.core_world import Bench, is_send
 
 MS = 1_000_000
 ENTRIES = {
@@ -133,7 +134,7 @@ class Script:
     def _release(self, name: str) -> list[Effect]:
         held = self.calls[name].held
         assert held is not None and self.bench.core.is_held(held), f"{name} is not held"
-        effects = self.bench.give(inputs.LetGo(held))
+        effects = self.bench.give(held)
         call = self.bench.write(base.LOCK, [RELEASE, held.seq], 30.0)
         call.is_urgent, call.only_in = True, held.session
         return effects + self._make(f"{name}-release", call)
@@ -216,18 +217,21 @@ class Script:
                 self.states[name] = call.state.name
 
     def _text(self, effect: Effect) -> str:
-        if isinstance(effect, out.Send):
-            return f"-> {effect.node_id} {self._request(effect.item)}"
+        if is_send(effect):
+            return f"-> {effect[0]} {self._request(effect[1])}"
         if isinstance(effect, out.SendKeepAlive):
             self.nonce = effect.nonce
             return f"-> {effect.node_id} keep-alive {'; '.join(row_text(row) for row in effect.rows)}"
-        if isinstance(effect, out.Finish):
+        if isinstance(effect, Call):
+            assert effect.reply is not None
+            return f"{self._name(effect)} = {reply_text(effect.reply)}"
+        if isinstance(effect, out.Fail):
             name = self._name(effect.call)
-            if effect.error is None:
-                return f"{name} = {reply_text(effect.reply)}"
             return f"{name} = {type(effect.error).__name__}: {effect.error}"
+        if isinstance(effect, Held):
+            return f"hold {effect.seq} given back"
         if isinstance(effect, out.Lost):
-            return f"hold {effect.held.seq} {'given back' if effect.reason is None else f'lost: {effect.reason}'}"
+            return f"hold {effect.held.seq} lost: {effect.reason}"
         return "the sessions are closed"
 
     def _name(self, call: Call) -> str:

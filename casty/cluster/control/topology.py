@@ -158,11 +158,13 @@ class Topology:
     leaders: LeaderTable
     region_roles: dict[str, str] = field(default_factory=dict)
     pools: dict[str, int] = field(default_factory=dict)
+    shared_slots: int = field(init=False, repr=False, compare=False)
+    """How many slots are of all nodes: those of structures, and of regions without a role. Every call asks for it."""
 
-    @property
-    def shared_slots(self) -> int:
-        """How many slots are of all nodes: those of structures, and of regions without a role."""
-        return min(self.pools.values()) if self.pools else len(self.slots)
+    def __post_init__(self) -> None:
+        """Count the slots of all nodes."""
+        count = min(self.pools.values()) if self.pools else len(self.slots)
+        object.__setattr__(self, "shared_slots", count)
 
     def slot_of_shard(self, shard_type: str, shard: int) -> int:
         """Return the slot of a shard of a region: one of those of its role, where it is limited to one."""

@@ -86,11 +86,13 @@ class Driver:
         self._when_left: list[Callable[[], None]] = []
         """Who is told that this is being left: one for each journal that is used, until it is."""
         self._performers: dict[type, Callable[[Any], None]] = {
-            out.Send: self._outgoing.add,
-            out.Finish: self._finish,
+            tuple: self._outgoing.add,
+            Call: self._finish,
+            out.Fail: self._fail,
             out.WakeAt: self._wake_at,
             out.SendKeepAlive: self._send_keep_alive,
             out.Hint: self._hint,
+            Held: self._let_go,
             out.Lost: self._lose,
             out.SessionsClosed: self._sessions_closed,
         }
@@ -138,25 +140,26 @@ class Driver:
     def _send_keep_alive(self, one: out.SendKeepAlive) -> None:
         self._routes.send(one.node_id, frames.KEEPALIVE, pack([one.nonce, one.rows]))
 
-    def _finish(self, one: out.Finish) -> None:
-        call, reply, error = one
-        hold = None
-        if call.held is not None:
-            hold = self._holds[call.held] = Hold(self._clock, call.held)
+    def _finish(self, call: Call) -> None:
+        hold, held = None, call.held
+        if held is not None:
+            hold = self._holds[held] = Hold(self._clock, held)
         future = self._futures.pop(call, None)
-        if future is None or future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
+        if future is not None and not future.done():
             # With the hold, which may be lost again before the task that waits has its turn.
-            future.set_result((reply, hold) if call.is_waiting else reply)
+            future.set_result((call.reply, hold) if call.is_waiting else call.reply)
+
+    def _fail(self, one: out.Fail) -> None:
+        future = self._futures.pop(one.call, None)
+        if future is not None and not future.done():
+            future.set_exception(one.error)
+
+    def _let_go(self, held: Held) -> None:
+        self._holds.pop(held, None)
 
     def _lose(self, one: out.Lost) -> None:
         held, reason = one
         hold = self._holds.pop(held, None)
-        if reason is None:
-            return
         if hold is not None:
             hold.lost.set_result(reason)
         if self._observe:
@@ -185,17 +188,18 @@ class Driver:
 
     # -- calls
 
-    async def call(self, one: inputs.Begin | inputs.ConfirmLoss) -> Any:
-        """Return the reply to a call that begins with this input; of one that may wait, with its hold or None.
+    async def call(self, call: Call, one: inputs.ConfirmLoss | None = None) -> Any:
+        """Return the reply to a call; of one that may wait, with its hold or None.
+
+        `one` is the input that it begins with, None if that is the call itself.
 
         Whoever is cancelled here gives the call up, and so does a coroutine that is closed, with its loop or by its
         owner.
         """
-        call = one.call
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._futures[call] = future
         try:
-            self.step(one)
+            self.step(call if one is None else one)
             result = await future
         except BaseException:
             # Of a call that ended with an error nothing is left to be given up.
@@ -288,8 +292,8 @@ class Driver:
 def _replies(items: list[Any]) -> Iterator[inputs.Replied]:
     """Yield what a reply frame has, each checked when it is asked for: what is before a malformed one counts."""
     for item in items:
-        if not isinstance(item, list) or len(item) != 2 or type(item[0]) is not int:
+        if type(item) is not list or len(item) != 2 or type(item[0]) is not int:
             raise RemoteProtocolError("reply: expected [call id, reply]")
-        if not isinstance(item[1], list) or not item[1]:
+        if type(item[1]) is not list or not item[1]:
             raise RemoteProtocolError("reply: expected a status first")
-        yield inputs.new_replied(item)
+        yield item

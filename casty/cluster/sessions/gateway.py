@@ -10,7 +10,6 @@ from casty.cluster.control.placement import slot_of
 from casty.cluster.sessions.core import inputs
 from casty.cluster.sessions.core.call import Call
 from casty.cluster.sessions.core.client_session import ClientSession, Entity
-from casty.cluster.sessions.core.inputs import Begin, new_begin
 from casty.cluster.sessions.core.router import ASIDE_NS
 from casty.cluster.sessions.core.session_core import SessionCore
 from casty.cluster.sessions.driver import Driver
@@ -110,7 +109,7 @@ class Gateway:
     ) -> Coroutine[Any, Any, Reply]:
         """Apply a command once; see `Port.command`. Its time begins here."""
         call = self._make(OP_WRITE, (kind, entity), command, timeout_s)
-        return self._destroy(call) if command[0] == DESTROY else self._driver.call(new_begin((call,)))
+        return self._destroy(call) if command[0] == DESTROY else self._driver.call(call)
 
     async def _destroy(self, call: Call) -> Reply:
         """Apply a command that destroys: what this gateway held is lost, and the slot hears so, not by keep-alive.
@@ -122,7 +121,7 @@ class Gateway:
         # What is granted while the call is under way may be of the successor: a keep-alive tells.
         held = core.held_of(call.entity) if call.entity[0] in HOLDING_KINDS else None
         try:
-            reply: Reply = await driver.call(Begin(call))
+            reply: Reply = await driver.call(call)
         except BaseException:
             # It may be destroyed all the same: the next keep-alive tells, and the name is not granted before.
             if held is not None:
@@ -131,7 +130,7 @@ class Gateway:
         if held is not None and core.sessions.is_current(held[0]):
             try:
                 aside = Call(OP_WRITE, (0, b""), self._clock.now(), ASIDE_NS)
-                await driver.call(inputs.ConfirmLoss(aside, *held))
+                await driver.call(aside, inputs.ConfirmLoss(aside, *held))
             except CastyError:
                 return reply
         return reply
@@ -142,7 +141,7 @@ class Gateway:
         """Answer a query, linearizably; see `Port.read`. Its time begins here."""
         call = self._make(OP_READ, (kind, entity), query, timeout_s)
         call.payload = pack([kind, entity, query])
-        return self._driver.call(new_begin((call,)))
+        return self._driver.call(call)
 
     def wait(
         self, kind: int, entity: bytes, command: Command, *, timeout_s: float | None
@@ -150,7 +149,7 @@ class Gateway:
         """Apply a command that may wait or grant; see `Port.wait`. Its time begins here."""
         call = self._make(OP_WRITE, (kind, entity), command, timeout_s)
         call.is_waiting = True
-        return self._driver.call(new_begin((call,)))
+        return self._driver.call(call)
 
     async def release(
         self, kind: int, entity: bytes, grant: Grant, command: Command, *, timeout_s: float | None
@@ -160,11 +159,11 @@ class Gateway:
         if not isinstance(grant, Hold) or not driver.core.is_held(grant.held):
             return [OK, False]
         # An unanswered release ends as a withdrawal of the hold: keep-alives see to it.
-        driver.step(inputs.LetGo(grant.held))
+        driver.step(grant.held)
         try:
             call = self._make(OP_WRITE, (kind, entity), command, timeout_s)
             call.is_urgent, call.only_in = True, grant.held.session
-            reply: Reply = await driver.call(Begin(call))
+            reply: Reply = await driver.call(call)
         except BaseException:
             driver.step(inputs.ReleaseFailed(grant.held))
             raise
@@ -243,7 +242,7 @@ class Gateway:
         if slot is not None:
             call.slot = slot
         call.payload = pack([kind, prefix, query])
-        reply: Reply = await self._driver.call(new_begin((call,)))
+        reply: Reply = await self._driver.call(call)
         return reply
 
     # -- what the owner tells

@@ -18,13 +18,14 @@ from casty.errors import (
 
 __all__ = ["is_granted", "is_taken", "left_alone", "overdue", "refusal_of", "visible_until_ns"]
 
+GRANTING_KINDS = (*HOLDING_KINDS, QUEUE)
 MAX_ANSWERS = 500
 """Characters of what contact points answered that an error tells."""
 
 
 def is_granted(kind: int, reply: Reply) -> bool:
     """Whether the answer to a call that may wait is a hold: a token. Of a queue there are other answers as well."""
-    return kind in (*HOLDING_KINDS, QUEUE) and reply[0] == OK and type(reply[1]) is int
+    return kind in GRANTING_KINDS and reply[0] == OK and type(reply[1]) is int
 
 
 def is_taken(kind: int, reply: Reply) -> bool:

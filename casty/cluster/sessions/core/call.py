@@ -8,7 +8,7 @@ from casty.cluster.sessions.core.client_session import ClientSession, Entity, He
 from casty.cluster.sessions.core.life import NEXT, CallEvent, CallState, illegal
 from casty.cluster.slots.schema import CANCEL, COMMAND
 from casty.config import SECOND_NS
-from casty.distributed.machines.base import EVENTS, KIND_NAMES, MAP
+from casty.distributed.machines.base import EVENTS, KIND_NAMES, MAP, Reply
 from casty.distributed.machines.events import log_label
 from casty.distributed.machines.map import map_label
 from casty.wire.pack import pack
@@ -34,6 +34,9 @@ class Purpose(IntEnum):
     """Keeps a session alive whose slot's leader is out of reach."""
 
 
+_OWNER = Purpose.OWNER
+
+
 class Call:
     """What a caller waits for.
 
@@ -47,8 +50,8 @@ class Call:
 
     __slots__ = (
         "attempt", "call_id", "command", "deadline_ns", "entity", "held", "is_urgent", "is_waiting", "leader",
-        "only_in", "operation", "payload", "purpose", "put_off", "sent_to", "seq", "session", "slot", "started_ns",
-        "state",
+        "only_in", "operation", "payload", "purpose", "put_off", "reply", "sent_to", "seq", "session", "slot",
+        "started_ns", "state",
     )  # fmt: skip
 
     def __init__(self, operation: int, entity: Entity, now_ns: int, timeout_ns: int | None) -> None:
@@ -63,7 +66,7 @@ class Call:
         """At this instant it ends, whatever its state."""
         self.state = _READY
         """Moves as `life.NEXT` says and no other way."""
-        self.purpose = Purpose.OWNER
+        self.purpose = _OWNER
         """Set before it begins, as are the four that follow."""
         self.is_waiting = False
         """Whether it may be answered ``queued``, and granted something; then it is withdrawn before its deadline."""
@@ -91,6 +94,8 @@ class Call:
         """Who was thought to lead at the latest attempt: `sent_to`, or whom that one passes it on to."""
         self.held: Held | None = None
         """What it was granted, once it is over; the same object as in `session.held` while it is held."""
+        self.reply: Reply | None = None
+        """What it was answered, once it is over with that and not with an error."""
         self.put_off = ""
         """Why the slot's leader did not take it, the last time that it said so."""
 
@@ -137,8 +142,9 @@ class Call:
 
     def entry(self, session: ClientSession) -> bytes:
         """Return the log entry of a numbered call, with the marks of this moment."""
-        marks = (session.ack_watermark, session.wait_watermark)
-        return pack([COMMAND, session.number, self.seq, *marks, *self.entity, self.command])
+        kind, name = self.entity
+        ack, wait = session.ack_watermark, session.wait_watermark
+        return pack([COMMAND, session.number, self.seq, ack, wait, kind, name, self.command])
 
     def withdraw(self) -> None:
         """From now on its withdrawal is sent, under the same number."""

@@ -124,15 +124,15 @@ class CallTable:
 
     def add(self, call: Call) -> None:
         """The call is under way, until it ends."""
-        self._last_id += 1
-        call.call_id = self._last_id
-        self.calls[call.call_id] = call
-        if call.deadline_ns is not None:
+        call_id = call.call_id = self._last_id = self._last_id + 1
+        self.calls[call_id] = call
+        deadline_ns = call.deadline_ns
+        if deadline_ns is not None:
             if call.is_waiting:
                 # First, as it is due first: the alarm is set once.
-                lead_ns = min(CANCEL_LEAD_NS, (call.deadline_ns - call.started_ns) // 4)
-                self.deadlines.add(call.deadline_ns - lead_ns, -call.call_id)
-            self.deadlines.add(call.deadline_ns, call.call_id)
+                lead_ns = min(CANCEL_LEAD_NS, (deadline_ns - call.started_ns) // 4)
+                self.deadlines.add(deadline_ns - lead_ns, -call_id)
+            self.deadlines.add(deadline_ns, call_id)
 
     def index_by_slot(self, call: Call) -> None:
         """The call's slot is known."""
@@ -143,8 +143,8 @@ class CallTable:
 
     def end(self, call: Call, event: CallEvent = _END) -> None:
         """The call is over, or given what it took; harmless if it was over before."""
-        self.calls.pop(call.call_id, None)
-        state = call.state
+        call_id, state = call.call_id, call.state
+        self.calls.pop(call_id, None)
         if IS_PARKED[state]:
             self._take_out(call)
         if state is not _DONE:
@@ -153,7 +153,7 @@ class CallTable:
             self.unnumber(call)
         calls = self._by_slot.get(call.slot)
         if calls is not None:
-            calls.pop(call.call_id, None)
+            calls.pop(call_id, None)
             if not calls:
                 del self._by_slot[call.slot]
 

@@ -115,7 +115,7 @@ class ClientSession:
     @property
     def wait_watermark(self) -> int:
         """The lowest number still waited for, or given up with something that has to be put back."""
-        low = next(iter(self.waiting), self.next_seq)
+        low = next(iter(self.waiting)) if self.waiting else self.next_seq
         return min(low, *self._taking) if self._taking else low
 
     @property

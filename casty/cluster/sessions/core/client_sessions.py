@@ -21,7 +21,7 @@ from casty.cluster.sessions.core.answers import refusal_of
 from casty.cluster.sessions.core.call import Call, Purpose
 from casty.cluster.sessions.core.call_table import CallTable
 from casty.cluster.sessions.core.client_session import ClientSession
-from casty.cluster.sessions.core.effects import Alarm, Finish, Step
+from casty.cluster.sessions.core.effects import Alarm, Fail, Step
 from casty.cluster.sessions.core.keepalive import KeepAlive
 from casty.cluster.slots.operations import OP_WRITE
 from casty.cluster.slots.schema import OPEN, OPEN_FOR
@@ -233,7 +233,7 @@ class CallSessions:
         del self.sessions_by_slot[call.slot]
         for one in self._table.unnumbered(call.slot, RESOLVED_AT_ONCE):
             self._table.end(one)
-            self._step.effects.append(Finish(one, reply, refusal_of(reply)))
+            self._step.effects.append(Fail(one, refusal_of(reply)))
         # The others ask again, and hear the same or better.
         self._table.admit_soon(call.slot)
 
@@ -332,4 +332,4 @@ class CallSessions:
         self._table.end(call)
         error = OutcomeUnknown(f"{reason} while the call was under way")
         error.__cause__ = SessionExpired(reason)
-        self._step.effects.append(Finish(call, [], error))
+        self._step.effects.append(Fail(call, error))

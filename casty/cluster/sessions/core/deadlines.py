@@ -65,13 +65,14 @@ class Deadlines:
         self._set()
 
     def _sweep(self) -> None:
+        swept, is_live = self._swept, self._is_live
         for _ in range(SWEPT_AT_ONCE):
-            if not self._swept:
+            if not swept:
                 break
-            entry = self._swept.pop()
-            if self._is_live(*entry):
+            entry = swept.pop()
+            if is_live(entry[0], entry[1]):
                 heapq.heappush(self._heap, entry)
-        if not self._swept:
+        if not swept:
             self._sweep_at = max(MIN_SWEEP, 2 * len(self._heap))
 
     def _next(self) -> list[tuple[int, int]]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import IntEnum
-from functools import partial
 from typing import NamedTuple
 
 from casty.cluster.sessions.core.call import Call
 from casty.cluster.sessions.core.client_session import Held
-from casty.distributed.machines.base import Reply
 from casty.errors import CastyError
 
 __all__ = [
     "Alarm",
     "Effect",
-    "Finish",
+    "Fail",
     "Hint",
     "Item",
     "Lost",
@@ -24,8 +21,6 @@ __all__ = [
     "SessionsClosed",
     "Step",
     "WakeAt",
-    "new_finish",
-    "new_send",
 ]
 
 Item = tuple[int, int, int, int, bytes, bytes]
@@ -51,11 +46,12 @@ class Alarm(IntEnum):
     """More frames of keep-alives are to be sent."""
 
 
-class Send(NamedTuple):
-    """A request for a node; several for one node leave together at the end of the turn."""
+Send = tuple[str, Item]
+"""A request for a node, (node id, item); several for one node leave together at the end of the turn.
 
-    node_id: str
-    item: Item
+A plain tuple, as a call that is answered is given as it is: every call comes to one of each, and to make a named tuple
+costs as much as five calls of a function.
+"""
 
 
 class SendKeepAlive(NamedTuple):
@@ -66,25 +62,18 @@ class SendKeepAlive(NamedTuple):
     rows: list[list[object]]
 
 
-class Finish(NamedTuple):
-    """A call of the owner's is over: its reply, or its error; and what it was granted."""
+class Fail(NamedTuple):
+    """A call of the owner's is over with an error."""
 
     call: Call
-    reply: Reply
-    error: CastyError | TimeoutError | None
-
-
-# Every call comes to one of each. The function of the interpreter makes them in half the time that their own takes.
-new_send: Callable[[tuple[str, Item]], Send] = partial(tuple.__new__, Send)
-new_finish: Callable[[tuple[Call, Reply, CastyError | TimeoutError | None]], Finish]
-new_finish = partial(tuple.__new__, Finish)
+    error: CastyError | TimeoutError
 
 
 class Lost(NamedTuple):
-    """A hold is over: lost for a reason, or given back by its owner if there is none."""
+    """A hold is over before its owner gave it back."""
 
     held: Held
-    reason: str | None
+    reason: str
 
 
 class Hint(NamedTuple):
@@ -107,7 +96,11 @@ class SessionsClosed(NamedTuple):
     """Each slot that was told of the end of its session has answered, or its time is up."""
 
 
-Effect = Send | SendKeepAlive | Finish | Lost | Hint | WakeAt | SessionsClosed
+Effect = Send | SendKeepAlive | Call | Fail | Held | Lost | Hint | WakeAt | SessionsClosed
+"""A call of the owner's is given when it is over with a reply, which it has by then, as what it was granted.
+
+A hold is given when its owner gave it back.
+"""
 
 
 class Step:

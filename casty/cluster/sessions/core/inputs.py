@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 from casty.cluster.sessions.core.call import Call
 from casty.cluster.sessions.core.client_session import ClientSession, Held
 from casty.cluster.sessions.core.effects import Alarm
-from casty.distributed.machines.base import Reply
 from casty.errors import MessageTooLarge
 
 __all__ = [
     "AskSoon",
-    "Begin",
     "ConfirmLoss",
     "EndCalls",
     "EndSessions",
@@ -23,7 +19,6 @@ __all__ = [
     "Input",
     "KeptAlive",
     "Lasting",
-    "LetGo",
     "Limited",
     "LinkDown",
     "LinkUp",
@@ -34,15 +29,7 @@ __all__ = [
     "TooLarge",
     "TopologyChanged",
     "Woken",
-    "new_begin",
-    "new_replied",
 ]
-
-
-class Begin(NamedTuple):
-    """A call of the owner's begins."""
-
-    call: Call
 
 
 class GiveUp(NamedTuple):
@@ -57,16 +44,8 @@ class Taken(NamedTuple):
     call: Call
 
 
-class Replied(NamedTuple):
-    """A node answered a call; the reply has a status at least."""
-
-    call_id: int
-    reply: Reply
-
-
-# Every call comes with one of each; see `effects.new_send`.
-new_begin: Callable[[tuple[Call]], Begin] = partial(tuple.__new__, Begin)
-new_replied: Callable[[list[Any]], Replied] = partial(tuple.__new__, Replied)
+Replied = list[Any]
+"""A node answered a call: ``[call id, reply]``, as a frame brings it; the reply has a status at least."""
 
 
 class KeptAlive(NamedTuple):
@@ -134,12 +113,6 @@ class Lasting(NamedTuple):
     ttl_ms: int
 
 
-class LetGo(NamedTuple):
-    """The owner gives a hold back: it is held no more, and not lost either. A command follows that tells the slot."""
-
-    held: Held
-
-
 class ReleaseFailed(NamedTuple):
     """The command that gives a hold back came to nothing: keep-alives withdraw the hold instead."""
 
@@ -172,7 +145,13 @@ class EndSessions(NamedTuple):
     is_told: bool
 
 
+# What every call comes with is given as it is: a named tuple around it costs as much as five calls of a function.
 Input = (
-    Begin | GiveUp | Taken | Replied | KeptAlive | NeverLeft | TooLarge | Hinted | TopologyChanged | LinkUp | LinkDown
-    | Woken | Limited | Lasting | LetGo | ReleaseFailed | AskSoon | ConfirmLoss | EndCalls | EndSessions
+    Call | GiveUp | Taken | Replied | KeptAlive | NeverLeft | TooLarge | Hinted | TopologyChanged | LinkUp | LinkDown
+    | Woken | Limited | Lasting | Held | ReleaseFailed | AskSoon | ConfirmLoss | EndCalls | EndSessions
 )  # fmt: skip
+"""A call of the owner's is given when it begins.
+
+A hold is given when its owner gives it back: it is held no more, and not lost either. A command follows that tells the
+slot.
+"""

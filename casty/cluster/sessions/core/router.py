@@ -19,7 +19,7 @@ from casty.cluster.sessions.core.call import Call, Purpose
 from casty.cluster.sessions.core.call_table import CallTable
 from casty.cluster.sessions.core.client_session import ClientSession, Held
 from casty.cluster.sessions.core.client_sessions import CallSessions, Numbering
-from casty.cluster.sessions.core.effects import Lost, SessionsClosed, Step, new_finish, new_send
+from casty.cluster.sessions.core.effects import Fail, SessionsClosed, Step
 from casty.cluster.sessions.core.keepalive import KeepAlive
 from casty.cluster.sessions.core.life import CallEvent, CallState
 from casty.cluster.sessions.core.relay_paths import RelayPaths
@@ -104,11 +104,12 @@ class CallRouter:
         if topology.cluster_id != sessions.cluster_id:
             sessions.enter(topology)
         if slot < 0:
-            slot = call.slot = slot_of(call.entity[0], call.entity[1], topology.shared_slots)
+            kind, name = call.entity
+            slot = call.slot = slot_of(kind, name, topology.shared_slots)
         self._table.index_by_slot(call)
         if sessions.lost and not sessions.resolve(call):
             return
-        epoch = topology.epoch_of(slot)
+        epoch = topology.slots[slot][0]
         if call.session is not None and sessions.is_of_former_epoch(call, epoch):
             if call.state is not CallState.DONE:
                 self.conclude(call, [EXPIRED])
@@ -179,9 +180,7 @@ class CallRouter:
         call.leader = leader
         call.move(_SEND if call.operation == OP_WRITE else _ASK)
         proof = b"" if call.session is None else call.session.attempt
-        self._step.effects.append(
-            new_send((node_id, (call.call_id, call.slot, epoch, operation, call.payload, proof)))
-        )
+        self._step.effects.append((node_id, (call.call_id, call.slot, epoch, operation, call.payload, proof)))
 
     def admit(self, session: ClientSession) -> None:
         """The window moved: let calls in that waited for it, some now and the others in the next turn."""
@@ -267,7 +266,11 @@ class CallRouter:
 
     def _deliver(self, call: Call, reply: Reply, error: CastyError | TimeoutError | None) -> None:
         if call.purpose is _OWNER:
-            self._step.effects.append(new_finish((call, reply, error)))
+            if error is None:
+                call.reply = reply
+                self._step.effects.append(call)
+            else:
+                self._step.effects.append(Fail(call, error))
         elif call.call_id in self.closing:
             del self.closing[call.call_id]
             if not self.closing:
@@ -304,7 +307,7 @@ class CallRouter:
         """Its owner lets a hold go: it is not held any more, and not lost either."""
         held.session.let_go(held.seq)
         held.is_over = True
-        self._step.effects.append(Lost(held, None))
+        self._step.effects.append(held)
 
 
 def _error_of(call: Call, reply: Reply) -> CastyError | TimeoutError | None:

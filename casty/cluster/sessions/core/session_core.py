@@ -80,8 +80,8 @@ class SessionCore:
     """
 
     __slots__ = (
-        "_is_closed", "_moves", "_retries", "_router", "_step", "_surroundings", "keep_alive", "relay_paths",
-        "sessions", "sessions_by_slot", "table",
+        "_handlers", "_is_closed", "_moves", "_retries", "_router", "_step", "_surroundings", "keep_alive",
+        "relay_paths", "sessions", "sessions_by_slot", "table",
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +94,7 @@ class SessionCore:
     ) -> None:
         self._surroundings = surroundings
         self._step = step = Step()
+        self._handlers = self._HANDLERS
         self._is_closed = False
         self.sessions_by_slot: dict[int, ClientSession] = {}
         """The sessions in use, by slot."""
@@ -132,7 +133,7 @@ class SessionCore:
         """
         step = self._step
         step.now_ns = now_ns
-        self._HANDLERS[type(one)](self, one)
+        self._handlers[type(one)](self, one)
         effects, step.effects = step.effects, []
         return effects
 
@@ -153,8 +154,7 @@ class SessionCore:
 
     # -- calls of the owner
 
-    def _begin(self, one: inputs.Begin) -> None:
-        call = one.call
+    def _begin(self, call: Call) -> None:
         if self._is_closed:
             self._router.fail(call, NotStarted("the gateway is closed; use it inside `async with`"))
         elif (refusal := self._surroundings.refusal()) is not None:
@@ -172,8 +172,8 @@ class SessionCore:
     def _taken(self, one: inputs.Taken) -> None:
         self._router.taken(one.call)
 
-    def _let_go(self, one: inputs.LetGo) -> None:
-        self._router.give_back(one.held)
+    def _let_go(self, held: Held) -> None:
+        self._router.give_back(held)
 
     def _release_failed(self, one: inputs.ReleaseFailed) -> None:
         held = one.held
@@ -201,9 +201,10 @@ class SessionCore:
     # -- answers
 
     def _replied(self, one: inputs.Replied) -> None:
-        call = self.table.calls.get(one.call_id)
+        call_id, reply = one
+        call = self.table.calls.get(call_id)
         if call is not None and (not self.sessions.lost or self.sessions.resolve(call)):
-            self._on_answer(call, one.reply)
+            self._on_answer(call, reply)
 
     def _on_answer(self, call: Call, reply: Reply) -> None:
         status = reply[0]
@@ -464,14 +465,14 @@ class SessionCore:
         return [self._router.aside(Purpose.CLOSE, session, OP_WRITE, payload), self._close_of(session)]
 
     _HANDLERS: ClassVar[dict[type, Callable[[SessionCore, Any], None]]] = {
-        inputs.Begin: _begin,
-        inputs.Replied: _replied,
+        Call: _begin,
+        list: _replied,
         inputs.Woken: _woken,
         inputs.KeptAlive: _kept_alive,
         inputs.Hinted: _hinted,
         inputs.GiveUp: _give_up,
         inputs.Taken: _taken,
-        inputs.LetGo: _let_go,
+        Held: _let_go,
         inputs.ReleaseFailed: _release_failed,
         inputs.AskSoon: _ask_soon,
         inputs.ConfirmLoss: _confirm_loss,

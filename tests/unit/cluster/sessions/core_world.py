@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from casty.cluster.control.topology import LeaderTable, Topology
 from casty.cluster.sessions.core import effects as out
@@ -17,12 +18,17 @@ from casty.errors import Refused
 from casty.wire.pack import pack
 from tests.kit.gateways import Routes, nodes_up
 
-__all__ = ["DRIFT", "NODES", "TTL_S", "Bench", "Place"]
+__all__ = ["DRIFT", "NODES", "TTL_S", "Bench", "Place", "is_send"]
 
 NODES = ("a", "b", "c")
 TTL_S = 6.0
 DRIFT = 0.1
 MOST_STEPS = 100_000
+
+
+def is_send(effect: Effect) -> TypeGuard[out.Send]:
+    """Whether it is a request for a node: named tuples are the other effects."""
+    return type(effect) is tuple
 
 
 class Place(Routes):
@@ -130,7 +136,7 @@ class Bench:
         return call
 
     def begin(self, call: Call) -> list[Effect]:
-        return self.give(inputs.Begin(call))
+        return self.give(call)
 
     def reply(self, call_id: int, reply: Reply) -> list[Effect]:
-        return self.give(inputs.Replied(call_id, reply))
+        return self.give([call_id, reply])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from casty.cluster.sessions.core.call import Call
-from casty.cluster.sessions.core.inputs import AskSoon, Begin
+from casty.cluster.sessions.core.inputs import AskSoon
 from casty.cluster.slots.operations import OP_WRITE
 from casty.cluster.slots.schema import CLOSE, EXPIRE
 from casty.config import Settings
@@ -354,7 +354,7 @@ async def test_a_close_that_comes_too_late_leaves_the_next_session_alone(world: 
     second = number(world)
     close = Call(OP_WRITE, (0, b""), world.clock.now(), None)
     close.slot, close.session, close.payload = 0, former, pack([CLOSE, former.number])
-    assert await world.gateway._driver.call(Begin(close)) == [16]
+    assert await world.gateway._driver.call(close) == [16]
     await world.advance(0.5)
     assert number(world) == second
 

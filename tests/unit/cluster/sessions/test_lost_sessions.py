@@ -215,7 +215,7 @@ async def test_a_withdrawal_of_a_lost_session_is_none_of_the_next_one(world: Cha
     gateway, session = world.gateway, world.gateway.sessions_by_slot[0]
     session.abandoned[99] = (LOCK, NAME)
     call = Call(OP_WRITE, (0, b""), world.clock.now(), None)
-    aside = asyncio.ensure_future(gateway._driver.call(ConfirmLoss(call, session, [99])))
+    aside = asyncio.ensure_future(gateway._driver.call(call, ConfirmLoss(call, session, [99])))
     await world.output()
     world.cut("a")
     world.begin_anew()

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from casty.cluster.node.replies import LinkReplySink
-from casty.cluster.sessions.core.effects import Item, Send
+from casty.cluster.sessions.core.effects import Item
 from casty.cluster.sessions.gateway import SCANNED_AT_ONCE
 from casty.cluster.sessions.outbox import Outgoing
 from casty.cluster.slots.operations import AT_ONCE
@@ -53,8 +53,8 @@ async def test_requests_leave_in_order_a_turn_s_fill_at_a_time() -> None:
     outgoing = Outgoing(way, lambda node_id, call_id: None, lambda call_id, error: None, None)
     for number in range(3 * AT_ONCE):
         item: Item = (number, 0, 1, 1, b"", b"")
-        outgoing.add(Send("a", item))
-    outgoing.add(Send("b", (-1, 0, 1, 1, b"", b"")))
+        outgoing.add(("a", item))
+    outgoing.add(("b", (-1, 0, 1, 1, b"", b"")))
     await asyncio.sleep(0)
     assert [(node_id, len(items)) for node_id, items in way.sent] == [("a", AT_ONCE), ("b", 1)]
     while len(way.sent) < 4:

@@ -24,7 +24,7 @@ from casty.distributed.machines.base import BUSY, COUNTER, FULL, LOCK, NOT_LEADE
 from casty.distributed.machines.lock import ACQUIRE, RELEASE
 from casty.errors import NotStarted, Unavailable
 from casty.wire.pack import unpack
-from tests.unit.cluster.sessions.core_world import NODES, Bench
+from tests.unit.cluster.sessions.core_world import NODES, Bench, is_send
 from tests.unit.cluster.sessions.small_slot import SmallSlot
 
 INDEX = st.integers(0, 1_000)
@@ -46,26 +46,28 @@ class SessionCoreModel(RuleBasedStateMachine):
         self.named: list[out.SendKeepAlive] = []
         self.acks: list[tuple[int, list[Any]]] = []
         self.calls: dict[Call, int] = {}
-        self.ends: dict[Call, out.Finish] = {}
+        self.ends: dict[Call, Exception | None] = {}
+        """The error that each call ended with, None with a reply."""
         self.given_up: dict[Call, None] = {}
         self.holds: dict[Held, None] = {}
 
     def _see(self, effects: list[Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, out.Send):
-                self.requests.append((effect.node_id, effect.item))
+            if is_send(effect):
+                self.requests.append(effect)
             elif isinstance(effect, out.SendKeepAlive):
                 self.named.append(effect)
-            elif isinstance(effect, out.Finish):
-                call = effect.call
+            elif isinstance(effect, (Call, out.Fail)):
+                call = effect if isinstance(effect, Call) else effect.call
                 assert call in self.calls and call not in self.ends, "a call ends once"
                 assert call not in self.given_up, "who gave up hears nothing"
-                self.ends[call] = effect
+                self.ends[call] = None if isinstance(effect, Call) else effect.error
                 if call.held is not None:
                     self.holds[call.held] = None
-            elif isinstance(effect, out.Lost):
-                assert effect.held in self.holds and effect.held.is_over
-                del self.holds[effect.held]
+            elif isinstance(effect, (Held, out.Lost)):
+                held = effect if isinstance(effect, Held) else effect.held
+                assert held in self.holds and held.is_over
+                del self.holds[held]
 
     # -- the owner
 
@@ -88,7 +90,7 @@ class SessionCoreModel(RuleBasedStateMachine):
     def release(self, index: int) -> None:
         held = list(self.holds)[index % len(self.holds)]
         assert self.bench.core.is_held(held)
-        self._see(self.bench.give(inputs.LetGo(held)))
+        self._see(self.bench.give(held))
         call = self.bench.write(LOCK, [RELEASE, held.seq], 30.0)
         call.is_urgent, call.only_in = True, held.session
         self.calls[call] = -1
@@ -203,10 +205,10 @@ class SessionCoreModel(RuleBasedStateMachine):
     def increments_are_applied_once_and_told_right(self) -> None:
         applied = self.slot.applied
         assert len(applied) == len(set(applied))
-        for call, end in self.ends.items():
-            if call.entity[0] == COUNTER and end.error is None and end.reply[0] == OK:
+        for call, error in self.ends.items():
+            if call.entity[0] == COUNTER and call.reply is not None and call.reply[0] == OK:
                 assert self.calls[call] in applied
-            if call.entity[0] == COUNTER and isinstance(end.error, NotStarted | Unavailable):
+            if call.entity[0] == COUNTER and isinstance(error, NotStarted | Unavailable):
                 assert self.calls[call] not in applied
 
     @invariant()
