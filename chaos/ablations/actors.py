@@ -54,10 +54,10 @@ def _put_first(right: Any) -> Any:
 def _received_twice(right: Any) -> Any:
     """Every so often a message from another process is delivered again."""
 
-    def receive(remote: Any, path: str, payload: bytes, sender: Any) -> None:
-        right(remote, path, payload, sender)
+    def receive(remote: Any, path: str, payload: bytes, sender: Any, *more: Any) -> None:
+        right(remote, path, payload, sender, *more)
         if sender is None and len(payload) % 3 == 0:
-            right(remote, path, payload, sender)
+            right(remote, path, payload, sender, *more)
 
     return receive
 
@@ -107,11 +107,11 @@ def _same_name_again(right: Any) -> Any:
 def _session_by_gateway(right: Any) -> Any:
     """Whoever opens a session gets one that is there already."""
 
-    def opened(machine: Any, index: int, attempt: bytes, gateway: bytes) -> Any:
+    def opened(machine: Any, index: int, attempt: bytes, gateway: bytes, ttl_ms: int = 0) -> Any:
         others = [
             known for known in machine.attempts if machine.sessions[machine.attempts[known]].waits == {}
         ]
-        return right(machine, index, others[0] if others else attempt, gateway)
+        return right(machine, index, others[0] if others else attempt, gateway, ttl_ms)
 
     return opened
 

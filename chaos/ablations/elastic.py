@@ -71,6 +71,12 @@ def _for_the_dead(holders: Holders, candidates: Any, size: Size) -> tuple[str, .
     return _fill(holders._replace(coming=(), reached=0), candidates, size)
 
 
+def _left_to_the_dead(holders: Holders, candidates: Any, size: Size) -> tuple[str, ...]:
+    """Who leaves gives its place up to those who are down."""
+    replicas = _fill(holders._replace(ending=()), candidates, size)
+    return replicas or _fill(holders, candidates, size)
+
+
 def _told_late(_machine: Any, _slot: int, _row: Any) -> None:
     """A group that had grown becomes smaller when that was told late."""
 
@@ -167,7 +173,7 @@ def _whatever(_row: Any, _status: str) -> bool:
     return True
 
 
-def _any_candidate(machine: Any) -> list[str]:
+def _any_candidate(machine: Any, _role: str | None = None) -> list[str]:
     """Silent members take places as well, and make groups larger."""
     return [row.node_id for row in machine.members.values() if row.status == "up"]
 
@@ -209,6 +215,12 @@ ELASTIC = (
             _told_late, True,
         ),
         f"{_UNIT}::test_a_group_that_had_grown_stays_so_when_that_was_told_late",
+    ),
+    shown(
+        Planted(
+            "left-to-the-dead", "places follow members", "membership", control_state, "fill", _left_to_the_dead, True
+        ),
+        "tests/sim/test_scenarios.py::test_what_once_failed_holds[left-to-those-who-are-down]",
     ),
     shown(
         bug_in(

@@ -26,8 +26,8 @@ def _never(*_: Any) -> None:
 def _dropped(right: Any) -> Any:
     """What does not fit into a share is dropped."""
 
-    def serve(connection: Any) -> None:
-        right(connection)
+    def serve(connection: Any, *units: int) -> None:
+        right(connection, *units)
         connection._inbox.clear()
 
     return serve

@@ -18,8 +18,8 @@ __all__ = ["HOLDS"]
 def _reuses_tokens(right: Any) -> Any:
     """The token of a record that goes is drawn again."""
 
-    def keep(machine: Any, key: Any, before: Any, after: Any, weight: int) -> None:
-        right(machine, key, before, after, weight)
+    def keep(machine: Any, key: Any, before: Any, after: Any) -> None:
+        right(machine, key, before, after)
         if before is not None and after is None and key[0] == LOCK:
             machine._counter -= 1
 
@@ -76,8 +76,8 @@ def _forgets_taken(right: Any) -> Any:
 def _keeps_waits(right: Any) -> Any:
     """A request whose hold was given back is still looked for in its lock, and new when it is not found there."""
 
-    def paid(structure: Any, queue: Any, reply: Any, gone: int = 0) -> Decision:
-        decision: Decision = right(structure, queue, reply, gone)
+    def paid(structure: Any, queue: Any, reply: Any, gone: int = 0, *, is_owing: bool = False) -> Decision:
+        decision: Decision = right(structure, queue, reply, gone, is_owing=is_owing)
         return decision._replace(gone=0)
 
     return paid

@@ -94,8 +94,8 @@ def _compacted_in_part(right: Any) -> Any:
 def _refused_and_done(right: Any) -> Any:
     """What is refused is proposed all the same."""
 
-    def write(replica: Any, group: Any, payload: bytes, answers: Any, call_id: int) -> None:
-        right(replica, group, payload, answers, call_id)
+    def write(replica: Any, group: Any, payload: bytes, proof: bytes, answers: Any, call_id: int) -> None:
+        right(replica, group, payload, proof, answers, call_id)
         if replica._budget.is_full and replica.leader is not None:
             replica.proposals.propose(group.core, payload, _Nobody(), 0)
 
@@ -147,9 +147,9 @@ def _not_in_doubt(right: Any) -> Any:
 def _goes_on(what: str, right: Any) -> Any:
     """A replica that had no memory for one kind of work goes on as if it had been done."""
 
-    def fail(host: Any, group: Any, error: Exception) -> None:
+    def fail(host: Any, group: Any, error: Exception, *, is_told: bool = False) -> None:
         if not (isinstance(error, MemoryError) and str(error).endswith(what)):
-            right(host, group, error)
+            right(host, group, error, is_told=is_told)
 
     return fail
 
@@ -173,7 +173,7 @@ MEMORY: tuple[Planted, ...] = (
     *(
         bug_in(
             f"goes on without memory to {what}", "52", "memory", Host, "fail", partial(_goes_on, what),
-            is_hard=what in ("dump", "write"),
+            is_hard=what in ("dump", "restore", "write"),
         )
         for what in ALLOCATING
     ),

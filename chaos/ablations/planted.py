@@ -83,7 +83,7 @@ def heard_ns_of(leader: Any, session: int) -> int:
     return 0 if ttl_ns is None else int(heard._tables[ttl_ns][session])
 
 
-def _hasty_expiry(leader: Any, now_ns: int, _work: int) -> list[bytes]:
+def _hasty_expiry(leader: Any, now_ns: int, _work: int = 0) -> list[bytes]:
     return [
         pack([EXPIRE, session])
         for session in leader._machine.sessions

@@ -52,7 +52,7 @@ def _by_half(right: Any) -> Any:
     return apply
 
 
-def _in_full(error: object, _most: int) -> str:
+def _in_full(error: object, _most: int = 0) -> str:
     return repr(error)
 
 

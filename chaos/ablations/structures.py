@@ -52,9 +52,9 @@ def _barges(right: Any) -> Any:
 def _last_first(right: Any) -> Any:
     """Who waits longest is granted last."""
 
-    def promote(queue: Any) -> Any:
+    def promote(queue: Any, *most: int) -> Any:
         queue.waiters = OrderedDict(reversed(queue.waiters.items()))
-        return right(queue)
+        return right(queue, *most)
 
     return promote
 

@@ -53,10 +53,13 @@ class Departures:
         return self.is_leaving or bool(self.removed)
 
     def is_possible(self, name: str) -> bool:
-        """Whether a node serves, and it is not the last one."""
+        """Whether a node serves, and is not the last one, nor takes itself for it: then its end is the cluster's."""
         process = self._world.processes[name]
-        others = [other for other in self._serving() if other is not process]
-        return process in self._serving() and bool(others)
+        others = [other.node_id for other in self._serving() if other is not process]
+        machine = control_machine_of(process.value)
+        members = {} if machine is None else machine.members
+        known = [members[node_id] for node_id in others if node_id in members]
+        return process in self._serving() and any(row.status == "up" for row in known)
 
     def leaves_few(self, name: str) -> bool:
         """Whether so few nodes are left that groups become smaller."""

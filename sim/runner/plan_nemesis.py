@@ -372,11 +372,6 @@ class PlanNemesis:
 
     async def _depart(self, fault: FaultEvent) -> None:
         (name,) = fault.targets
-        if not self.departures.is_possible(name):
-            self._recorder.skipped.append(
-                f"fault {fault.kind}: {name} does not serve, or nobody would be left"
-            )
-            return
         if not fault.after_ready and self.departures.leaves_few(name):
             # Groups become single replicas, which nobody else's death may meet: deaths wait.
             async with self._gate:
@@ -385,8 +380,14 @@ class PlanNemesis:
             await self._leave_for_good(fault)
 
     async def _leave_for_good(self, fault: FaultEvent) -> None:
+        (name,) = fault.targets
+        if not self.departures.is_possible(name):
+            self._recorder.skipped.append(
+                f"fault {fault.kind}: {name} does not serve, or nobody would be left"
+            )
+            return
         self._note(fault)
-        await self.departures.leave(fault.targets[0])
+        await self.departures.leave(name)
 
     async def _replace(self, fault: FaultEvent) -> None:
         victim, newcomer = fault.targets

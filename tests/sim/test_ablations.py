@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +73,38 @@ def test_every_bug_replaces_something_and_is_taken_out_again() -> None:
         with planted(bug):
             assert vars(bug.owner)[bug.attribute] is bug.broken is not sound
         assert vars(bug.owner)[bug.attribute] is sound
+
+
+def test_every_bug_is_called_as_what_it_replaces() -> None:
+    """Whatever raises for its arguments alone is found by anything, and shows nothing."""
+    wrong = [
+        f"{bug.name}: {error}"
+        for bug in PLANTED
+        for error in _misfits(vars(bug.owner)[bug.attribute], bug.broken)
+    ]
+    assert wrong == []
+
+
+def _misfits(sound: Any, broken: Any) -> list[str]:
+    """Return what is wrong when a replacement is called with the least and with the most that the original takes."""
+    sound, broken = _function(sound), _function(broken)
+    if not (inspect.isfunction(sound) and inspect.isfunction(broken)):
+        return []
+    taken, found = list(inspect.signature(sound).parameters.values()), []
+    for is_most in (False, True):
+        given = [one for one in taken if is_most or one.default is one.empty]
+        places = [None for one in given if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+        names = {one.name: None for one in given if one.kind is one.KEYWORD_ONLY}
+        try:
+            inspect.signature(broken).bind(*places, **names)
+        except TypeError as error:
+            found.append(str(error))
+    return found
+
+
+def _function(value: Any) -> Any:
+    value = value.fget if isinstance(value, property) else value
+    return value.__func__ if isinstance(value, staticmethod | classmethod) else value
 
 
 def test_what_no_scenario_shows_names_a_test_that_is_there() -> None:

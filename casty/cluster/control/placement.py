@@ -129,7 +129,8 @@ def fill(holders: Holders, candidates: Sequence[str], size: Size) -> tuple[str, 
     -------
     tuple
         Sorted. Places of those who stay are kept; a group never grows to an even number, and is never empty where it
-        had holders. What should have become larger does not wait for one that died on its way there.
+        had holders. What should have become larger does not wait for one that died on its way there. Nobody gives a
+        place up for a group of which no majority is there.
     """
     before = len(holders.staying) + len(holders.waiting) + len(holders.ending)
     replicas = list(holders.staying[: size.most])
@@ -148,8 +149,10 @@ def fill(holders: Holders, candidates: Sequence[str], size: Size) -> tuple[str, 
         replicas.remove(newcomers[-1])
     elif len(replicas) > reached and len(replicas) % 2 == 0 and any(node not in replicas for node in late):
         _make_odd(replicas, late, holders)
-    if not replicas:
-        replicas = [*holders.waiting, *holders.ending]
+    up = sum(node in holders.staying for node in replicas)
+    if (holders.ending or not replicas) and not newcomers and 2 * up <= len(replicas):
+        # Nobody could lead such a group. Whoever leaves may be all that is left of the one before.
+        replicas = [*holders.staying, *holders.waiting, *holders.ending]
     return tuple(sorted(replicas))
 
 

@@ -74,7 +74,11 @@ def test_places_follow_who_is_there(stands: list[str], size: int, data: st.DataO
     assert all(node in replicas for node in has_it), "who stays keeps the place that it has"
     if not any(node in coming for node in waits):
         assert all(node in replicas for node in holders.staying[:size]), "and the one that it should have"
-    assert len(replicas) <= size or replicas == tuple(sorted(holders.ending)), "and no group is too large"
+    as_before = tuple(sorted((*stays, *waits, *ends)))
+    assert len(replicas) <= size or replicas == as_before, "and no group is too large"
+    there = [node for node in replicas if node in stays or node in free]
+    if ends and not any(node in free for node in replicas):
+        assert 2 * len(there) > len(replicas) or replicas == as_before, "nobody leaves one that cannot be led"
     assert not before or replicas, "a group never loses its last holder"
     if len(replicas) > before:
         assert len(replicas) % 2, "no group grows to an even number"
@@ -98,6 +102,13 @@ def test_the_place_of_one_that_is_down_goes_to_a_spare_of_any_name() -> None:
     # Of five one may be dead: four that answer make no group of five.
     assert fill(Holders(("a", "b", "c")), ["d", "e"], Size(5, 3)) == ("a", "b", "c")
     assert fill(Holders(("a", "b"), ("c",)), ["d", "e"], Size(5, 3)) == ("a", "b", "d")
+
+
+def test_nobody_leaves_a_group_to_those_who_are_down() -> None:
+    assert fill(Holders((), ("b", "c"), ("a",)), [], sized(3)) == ("a", "b", "c"), "a may be all that is left"
+    assert fill(Holders(("b",), ("c",), ("a",)), [], sized(3)) == ("a", "b", "c"), "one of two is no majority"
+    assert fill(Holders(("b", "d"), ("c",), ("a",)), [], sized(3)) == ("b", "c", "d")
+    assert fill(Holders((), ("b",), ("a",)), ["d"], sized(3)) == ("d",), "who comes takes what it may"
 
 
 def test_no_group_waits_for_one_that_died_on_its_way_there() -> None:
