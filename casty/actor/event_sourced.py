@@ -174,9 +174,10 @@ class Life(Generic[M, S, E]):
             await self.recover()
         held = Held()
         try:
-            result = self._decide(held, self._source.on_command, ctx, self._state, message)
-            was_awaited = type(result) is not Persisted and inspect.isawaitable(result)
-            if was_awaited:
+            result: Any = self._decide(held, self._source.on_command, ctx, self._state, message)
+            was_awaited = False
+            if type(result) is not Persisted and inspect.isawaitable(result):
+                was_awaited = True
                 result = await self._waited_for(held, result)
             has_joined = not was_awaited and self._joins(ctx, message, held, result)
             if not has_joined:

@@ -45,7 +45,7 @@ FOUND_BY = {
     "one-permit-more": 1, "redirect-numbers-anew": 1, "a full node refuses deletions": 1,
     "a full node refuses releases": 1, "removals count at the next measurement only": 1,
     "a restored state is counted twice": 1, "goes on without memory to apply": 2,
-    "goes on without memory to restore": 7, "goes on without memory to ask": 4, "proposal-kept": 1, "outcome-kept": 4,
+    "goes on without memory to ask": 4, "proposal-kept": 1, "outcome-kept": 4,
     "any-session-proves": 4, "kept-alive-by-anybody": 3, "control-from-clients": 2, "asker-by-its-word": 5,
     "client-before-its-node": 3, "replies-of-strangers": 1, "acks-of-strangers": 1, "founding-of-clients": 1,
     "consensus-of-clients": 2, "replies-of-clients": 2, "ids-are-paths": 3, "forgotten-when-down": 3,
