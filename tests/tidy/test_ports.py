@@ -38,6 +38,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "queue": ("casty/disk.py",),
     "pathlib": (
         "casty/disk.py",
+        "casty/journal/sqlite.py",  # what is there already has to be a database
         "casty/config_file.py",
         "casty/process_limits.py",
         "casty/pytest_plugin.py",
