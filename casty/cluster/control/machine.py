@@ -407,10 +407,9 @@ class ControlMachine:
                 self._begun()
 
     def _begun(self) -> None:
-        """A group says that it is there: places that somebody lost before wait no longer."""
-        before = [(row.target, row.preferred) for row in self.slots]
+        """A group says that it is there: nobody waits any longer to take a place in it, or one that somebody lost."""
+        self.version += 1
         self._fill_groups()
-        self.version += [(row.target, row.preferred) for row in self.slots] != before
 
     def _reached(self, slot: int, row: SlotRow) -> None:
         """A group was larger already when its target was taken back, as its report came late: it stays so.
