@@ -14,6 +14,7 @@ from casty.cluster.multiraft.host import Host
 from casty.cluster.node import control_group
 from casty.cluster.node import leader_tasks as duties
 from casty.cluster.node.course import Told
+from casty.cluster.node.leaving import Leaving
 from casty.cluster.node.removed_replicas import Vacated
 from casty.cluster.node.request_handler import RequestHandler
 from casty.consensus import Membership, changing
@@ -75,6 +76,12 @@ def _left_to_the_dead(holders: Holders, candidates: Any, size: Size) -> tuple[st
     """Who leaves gives its place up to those who are down."""
     replicas = _fill(holders._replace(ending=()), candidates, size)
     return replicas or _fill(holders, candidates, size)
+
+
+def _never_itself(leaving: Any) -> str | None:
+    """Who leaves asks the others only, once nobody answered."""
+    others = leaving._linked()[1:]
+    return others[(leaving._attempts - 1) % len(others)] if leaving._attempts and others else None
 
 
 def _told_late(_machine: Any, _slot: int, _row: Any) -> None:
@@ -221,6 +228,11 @@ ELASTIC = (
             "left-to-the-dead", "places follow members", "membership", control_state, "fill", _left_to_the_dead, True
         ),
         "tests/sim/test_scenarios.py::test_what_once_failed_holds[left-to-those-who-are-down]",
+    ),
+    shown(
+        Planted("asks-all-but-itself", _LAST, "membership", Leaving, "_whom", _never_itself, True),
+        "tests/unit/cluster/node/test_leaving.py"
+        "::test_who_leaves_asks_the_leader_that_it_knows_and_the_others_in_turn",
     ),
     shown(
         bug_in(

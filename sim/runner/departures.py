@@ -15,6 +15,7 @@ from ..kernel.errors import CrashedError
 from ..workloads.recorder import RunRecorder
 
 if TYPE_CHECKING:
+    from ..plans.plan import ClusterShape
     from ..world.process import Process
     from ..world.world import World
 
@@ -33,14 +34,21 @@ class Departures:
 
     Parameters
     ----------
-    world, stage
+    world, cluster, recorder
         The run.
     wait
         Waits for so many seconds; False when the faults are over before.
     """
 
-    def __init__(self, world: World, recorder: RunRecorder, wait: Callable[[float], Awaitable[bool]]) -> None:
+    def __init__(
+        self,
+        world: World,
+        cluster: ClusterShape,
+        recorder: RunRecorder,
+        wait: Callable[[float], Awaitable[bool]],
+    ) -> None:
         self._world = world
+        self._cluster = cluster
         self._recorder = recorder
         self._wait = wait
         self.left: dict[str, None] = {}
@@ -53,13 +61,19 @@ class Departures:
         return self.is_leaving or bool(self.removed)
 
     def is_possible(self, name: str) -> bool:
-        """Whether a node serves, and is not the last one, nor takes itself for it: then its end is the cluster's."""
+        """Whether a node serves, and is not the last one, nor takes itself for it: then its end is the cluster's.
+
+        The last one with a role cannot leave at all.
+        """
         process = self._world.processes[name]
-        others = [other.node_id for other in self._serving() if other is not process]
         machine = control_machine_of(process.value)
         members = {} if machine is None else machine.members
-        known = [members[node_id] for node_id in others if node_id in members]
-        return process in self._serving() and any(row.status == "up" for row in known)
+        others = [
+            other.name
+            for other in self._serving()
+            if other is not process and (row := members.get(other.node_id)) is not None and row.status == "up"
+        ]
+        return process in self._serving() and bool(others) and self._cluster.can_host(others)
 
     def leaves_few(self, name: str) -> bool:
         """Whether so few nodes are left that groups become smaller."""

@@ -105,7 +105,7 @@ class PlanNemesis:
         self._recorder = recorder
         self._checks = checks
         self._present = present
-        self.departures = Departures(world, recorder, self._wait)
+        self.departures = Departures(world, plan.cluster, recorder, self._wait)
         self._injector = Injector(world, plan.cluster, recorder, checks.systems)
         self._blackout = Blackout(world, recorder, checks)
         self._roles = Roles(world, recorder, checks)

@@ -110,9 +110,13 @@ class Leaving:
                 await self._clock.sleep(min(ASK_S, left_s))
 
     def _whom(self) -> str | None:
-        """Return whom to ask: one after the other without an answer, as who is no member hears of no new leader."""
+        """Return whom to ask; None: whoever leads as is known here.
+
+        Without an answer every second time one of the others, one after the other, as who is no member hears of no new
+        leader. But the next leader may also be known here, and may be this very process.
+        """
         others = self._linked()[1:]
-        return others[(self._attempts - 1) % len(others)] if self._attempts and others else None
+        return others[self._attempts // 2 % len(others)] if self._attempts % 2 and others else None
 
     def _complaint(self, timeout_s: float) -> str:
         slots = self.replicas()
