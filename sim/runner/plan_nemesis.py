@@ -15,9 +15,8 @@ from casty.consensus import Role
 from casty.errors import DiskError, DiskFull
 
 from ..checks.step.check import StepChecks
-from ..checks.step.introspection import host_of, missing_of
+from ..checks.step.introspection import HostView, control_machine_of, host_of, missing_of
 from ..checks.step.leaving import Leaving
-from ..checks.step.replica_targets import newest
 from ..checks.violation import Violation
 from ..kernel.errors import CrashedError
 from ..kernel.events import FaultBegan, FaultEnded
@@ -33,6 +32,7 @@ from .injection import Injector
 from .roles import Roles
 
 if TYPE_CHECKING:
+    from ..world.process import Process
     from ..world.world import World
 
 __all__ = ["PlanNemesis", "is_whole"]
@@ -71,14 +71,29 @@ def is_whole(checks: StepChecks, nodes: Sequence[str]) -> bool:
             ):  # members without a vote learn in group 0
                 return False
             voters[key] = membership.voters
-    # The slots of a role are there before anybody has a replica of them; who is to have the first ones must not die.
-    slots = newest([checks.systems[process.name] for process, _ in live]).slots if live else []
-    expected = [*checks.shared_groups, *(slot + 1 for slot, row in enumerate(slots) if row.target)]
-    is_complete = {number for number, _ in voters}.issuperset(expected)
+    expected = _expected(checks, live)
+    is_complete = expected is not None and {number for number, _ in voters}.issuperset(expected)
     return is_complete and all(
         known is not None and all((number, voter) in present for voter in known)
         for (number, _), known in voters.items()
     )
+
+
+def _expected(checks: StepChecks, live: Sequence[tuple[Process, HostView]]) -> Sequence[int] | None:
+    """Return the numbers of the groups that should be led; None while somebody has not heard who is a member.
+
+    The slots of a role are there before anybody has a replica of them: who is to have the first ones must not die. And
+    who knows none of the members that are left cannot tell them from strangers.
+    """
+    machines = [
+        machine for process, _ in live if (machine := control_machine_of(checks.systems[process.name]))
+    ]
+    if not machines:
+        return checks.shared_groups
+    latest = max(machines, key=lambda one: one.version)
+    if any(one.members.keys() != latest.members.keys() for one in machines):
+        return None
+    return [*checks.shared_groups, *(slot + 1 for slot, row in enumerate(latest.slots) if row.target)]
 
 
 class PlanNemesis:

@@ -154,6 +154,8 @@ def kept_order(operations: Sequence[Operation], committed: Sequence[Committed]) 
         found = answered or [operation for operation in called if not operation.is_ok]
         if not found and effect[0] == "nack":
             continue  # a gateway gave back what it could not confirm: where the item is now the next row says
+        if not found and effect[0] == "ack" and answer is False:
+            continue  # it came to nothing, so the log does not know any more of which item it was
         if not found:
             return None
         first = min(found, key=lambda operation: operation.end_ns)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...plans.plan import ClusterShape
     from ...world.process import Process
 
-__all__ = ["Gone", "newest", "unsettled"]
+__all__ = ["Gone", "unsettled"]
 
 
 class Gone:
@@ -62,7 +62,8 @@ def unsettled(
     gone
         Who is not there any more.
     """
-    machine = newest([systems[process.name] for process, _ in live])
+    machines = [_machine(systems[process.name]) for process, _ in live]
+    machine = max(machines, key=lambda one: one.version)
     voters = _voters(live)
     for slot, row in enumerate(machine.slots):
         held = voters.get(slot + 1, [])
@@ -84,11 +85,6 @@ def _misplaced(voters: Mapping[int, list[str]], able: Mapping[str, Traits]) -> s
         if strangers := [node for node in nodes if node not in able]:
             return f"slot {number - 1} is at {nodes}, of which {strangers} have not its role"
     return None
-
-
-def newest(systems: Sequence[object]) -> ControlMachine:
-    """Return the state of the control group of whoever has heard most of it."""
-    return max(map(_machine, systems), key=lambda one: one.version)
 
 
 def _machine(system: object) -> ControlMachine:

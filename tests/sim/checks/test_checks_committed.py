@@ -209,6 +209,20 @@ def test_what_is_lost_is_not_handed_out_afterwards(values: tuple[int, ...]) -> N
     assert bool(check_history(script.history, log=log)) is (values != (7,))
 
 
+def test_an_ack_that_came_to_nothing_need_not_say_of_what() -> None:
+    script, log = Script("q", US), CommandLog()
+    script.add(0, 1, "queue.enqueue", {"value": 7})
+    script.add(2, 3, "queue.ack", {"value": 8, "of": 1}, False)
+    script.add(4, 5, "queue.dequeue", {}, 7)
+    for at, row in [(1, enqueued(7)), (3, Row(b"q", "ack", (None,), False)), (5, dequeued(7))]:
+        log.take_row(row, at * US)
+    order = kept_order(script.operations, log.of("queue", "q")[1])
+    assert order is not None and is_explained_by(order, script.operations, QUEUE_MODEL)
+    unknown = CommandLog()
+    unknown.take_row(Row(b"q", "ack", (None,), True), US)
+    assert kept_order(script.operations, unknown.of("queue", "q")[1]) is None, "that one took something"
+
+
 def test_what_moved_at_the_instant_of_an_answer_may_have_moved_before_it() -> None:
     script, log = Script("q", US), CommandLog()
     script.add(0, 1, "queue.enqueue", {"value": 7})
