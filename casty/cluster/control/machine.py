@@ -325,7 +325,8 @@ class ControlMachine:
                 if row.is_beginning:
                     if not self._is_gone(row.first):
                         continue  # its first group is as it was named until it says that it is there
-                    row = self.slots[slot] = replace(row, first=(), target=())
+                    # Another group, with terms of its own: the former one may have had a leader that nobody heard of.
+                    row = self.slots[slot] = replace(row, epoch=row.epoch + 1, first=(), target=())
                     targets[slot] = ()
                 coming = tuple(node_id for node_id in row.target if node_id not in row.held)
                 holders = self._holders(row.target, row.preferred, role)

@@ -85,6 +85,7 @@ def test_a_group_that_never_was_there_begins_elsewhere_when_all_who_were_named_a
         is_anew = first == ("b#b-1",) and slot != told
         assert row.first == ((machine.members[row.target[0]].replica_id,) if is_anew else first)
         assert row.is_beginning is (slot != told)
+        assert row.epoch == machine.slots[0].epoch + is_anew, "terms of two groups are not compared"
     assert "b#b-1" in machine.slots[12 + told].first, (
         "what was there may have had something: nothing begins empty"
     )
