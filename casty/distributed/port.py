@@ -103,8 +103,8 @@ class Port(Protocol):
         """Generation and id of the cluster that is used now; None while none is known."""
         ...
 
-    def when_left(self, callback: Callable[[], None]) -> None:
-        """Call back when the system or client begins to be left, and at once where it did."""
+    def when_left(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back when the system or client begins to be left, at once where it did; returns what takes that back."""
         ...
 
     def encode(self, value: object) -> bytes:

@@ -325,6 +325,14 @@ def test_who_waits_for_ever_for_a_journal_is_let_go_when_its_client_is_left(
         await held.is_reached.wait()
         await asyncio.sleep(100)
         assert not call.done()
+        asked: Any = client._client_core.gateway._driver._when_left
+        assert len(asked) == 1
+        given_up = [asyncio.ensure_future(counter.increment()) for _ in range(3)]
+        await asyncio.sleep(1)
+        for one in given_up:
+            one.cancel()
+        await asyncio.gather(*given_up, return_exceptions=True)
+        assert len(asked) == 1, "one is still waiting"
         left_ns = recorder.world.now_ns
         await client.__aexit__(None, None, None)
         if recovers and is_restored:

@@ -83,8 +83,8 @@ class Driver:
         self._is_stepping = False
         self._closed: asyncio.Future[None] | None = None
         self._is_left = False
-        self._when_left: list[Callable[[], None]] = []
-        """Who is told that this is being left: one for each journal that is used, until it is."""
+        self._when_left: dict[Callable[[], None], None] = {}
+        """Who is told that this is being left; a row goes when whoever asked takes it back."""
         self._performers: dict[type, Callable[[Any], None]] = {
             tuple: self._outgoing.add,
             Call: self._finish,
@@ -260,16 +260,21 @@ class Driver:
         finally:
             self.abort()
 
-    def when_left(self, callback: Callable[[], None]) -> None:
+    def when_left(self, callback: Callable[[], None]) -> Callable[[], None]:
         """See `Port.when_left`."""
+
+        def take_back() -> None:
+            self._when_left.pop(callback, None)
+
         if self._is_left:
             callback()
         else:
-            self._when_left.append(callback)
+            self._when_left[callback] = None
+        return take_back
 
     def _leave(self) -> None:
         self._is_left = True
-        callbacks, self._when_left = self._when_left, []
+        callbacks, self._when_left = self._when_left, {}
         for callback in callbacks:
             callback()
 

@@ -271,9 +271,9 @@ class Gateway:
         """Keep to the limits that the cluster tells."""
         self._driver.step(inputs.Limited(max_value_bytes, max_window_replies))
 
-    def when_left(self, callback: Callable[[], None]) -> None:
+    def when_left(self, callback: Callable[[], None]) -> Callable[[], None]:
         """See `Port.when_left`."""
-        self._driver.when_left(callback)
+        return self._driver.when_left(callback)
 
     async def close(self) -> None:
         """See `Driver.close`."""

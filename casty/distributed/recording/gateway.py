@@ -124,7 +124,7 @@ class JournaledPort:
         self._latest: Port | None = None
         """The gateway's port when it was asked for last; None until then."""
         self._journal = Journal(journal)
-        self._waits = Waits()
+        self._waits = Waits(self.when_left)
         self._identity: bytes | None = None
         self._tokens = Tokens(self._journal)
         self._whole = WholeMaps(WayOfMaps(lambda: self._inner, self.read, self._cluster, self._listed))
@@ -138,9 +138,7 @@ class JournaledPort:
     @property
     def _inner(self) -> Port:
         port: Port = self._gateway.structures
-        if port is not self._latest:
-            self._latest = port
-            port.when_left(self._waits.left)
+        self._latest = port
         return port
 
     @property
@@ -153,9 +151,9 @@ class JournaledPort:
         """See `Port.cluster`."""
         return self._inner.cluster
 
-    def when_left(self, callback: Callable[[], None]) -> None:
+    def when_left(self, callback: Callable[[], None]) -> Callable[[], None]:
         """See `Port.when_left`."""
-        self._inner.when_left(callback)
+        return (self._latest or self._inner).when_left(callback)
 
     def encode(self, value: object) -> bytes:
         """See `Port.encode`."""

@@ -24,10 +24,12 @@ class Waits:
     it is over then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, when_left: Callable[[Callable[[], None]], Callable[[], None]]) -> None:
+        self._when_left = when_left
+        self._take_back: Callable[[], None] | None = None
+        """That it is left is asked for while somebody waits without a deadline: facades come and go."""
         self._endless: dict[asyncio.Future[None], Callable[[], None]] = {}
         """What ends each wait without a deadline; a row goes with its wait."""
-        self._left: Deadline | None = None
 
     async def within(
         self, future: asyncio.Future[None], deadline: Deadline, late: Callable[[], Exception]
@@ -39,21 +41,26 @@ class Waits:
                 future.set_exception(late())
 
         timer = deadline.call(end)
-        if timer is None and self._left is not None:
-            timer = self._left.call(end)
         if timer is None:
             self._endless[future] = end
+            if self._take_back is None:
+                self._take_back = self._when_left(self.left)
         try:
             await future
         finally:
-            self._endless.pop(future, None)
             if timer is not None:
                 timer.cancel()
+            elif (
+                self._endless.pop(future, None) is not None
+                and not self._endless
+                and self._take_back is not None
+            ):
+                self._take_back()
+                self._take_back = None
 
     def left(self) -> None:
         """The client or system is left."""
-        self._left = Deadline(LEFT_S)
-        self._left.call(self._end)
+        Deadline(LEFT_S).call(self._end)
 
     def _end(self) -> None:
         for end in list(self._endless.values()):

@@ -95,8 +95,10 @@ class FakePort:
         self.canonical = default_codec().canonical
         slot.ports[session] = self
 
-    def when_left(self, callback: Callable[[], None]) -> None:
+    def when_left(self, callback: Callable[[], None]) -> Callable[[], None]:
         """It is never left."""
+        del callback
+        return lambda: None
 
     def on_effect(self, effect: Effect) -> None:
         future = self.waiting.get(effect.seq)
