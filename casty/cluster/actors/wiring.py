@@ -411,13 +411,18 @@ class Leases:
     def until_ns(self, slot: int, after_ns: int) -> int:
         """Return the end of the slot's lease on this node's clock, or an earlier instant after `after_ns`; 0: none.
 
-        There is none before the slot has begun, see `SlotRow.is_beginning`.
+        There is none before the slot has begun, see `SlotRow.is_beginning`, and none for a group in whose place another
+        one began.
         """
         group = self._node.host.groups.get(slot + 1)  # as `group_of`: each step of an entity asks
         if group is None:
             return 0
         slots = self._node.control.machine.slots
-        return 0 if slot < len(slots) and not slots[slot].held else group.core.lease_beyond_ns(after_ns)
+        if slot < len(slots):
+            row = slots[slot]
+            if not row.held or row.epoch != group.epoch:
+                return 0
+        return group.core.lease_beyond_ns(after_ns)
 
 
 class Serving:
