@@ -121,6 +121,8 @@ class ClientCore:
         self._other_since_ns: int | None = None
         self._gone: dict[str, str] = {}
         """Incarnations of the known topology that were seen replaced, by node id; at most one per member of it."""
+        self._is_lost = True
+        self._is_ended = False
 
     def start(self) -> None:
         """Begin to dial; returns at once, or raises what `address_map` raises for a contact point."""
@@ -140,6 +142,7 @@ class ClientCore:
 
     def end(self) -> None:
         """Close every link here and now; harmless when that was done."""
+        self._is_ended = True
         self._discovery.close()
         self.gateway.abort()
         self.peers.close()
@@ -187,10 +190,12 @@ class ClientCore:
         )  # fmt: skip
 
     def _dial(self) -> None:
+        self._is_lost = not any(map(self._is_present, self._by_node.values()))
         wanted: dict[NodeAddress, None] = dict.fromkeys(self._discovery.addresses)
         if self._topology is not None:
             for member in self._topology.members.values():
-                if member.status != "removed":
+                link = self._by_node.get(member.node_id)
+                if member.status != "removed" or self._is_lost or (link and self._is_present(link)):
                     wanted[NodeAddress(member.host, member.port)] = None
         for address in wanted:
             self.peers.want(str(address), address)
@@ -198,6 +203,17 @@ class ClientCore:
         for name in list(self.peers):
             if name not in names:
                 self.peers.drop(name)
+
+    def _is_present(self, connection: Connection) -> bool:
+        """Whether a link leads to a process that was not removed, as far as this client knows."""
+        remote, topology = connection.remote, self._topology
+        member = None if topology is None else topology.members.get(remote.node_id)
+        return member is None or member.status != "removed" or member.incarnation != remote.incarnation
+
+    def _look_around(self) -> None:
+        """While no link leads to a member, dial where one was removed as well: others often come in its place."""
+        if not self._is_ended and self._is_lost == any(map(self._is_present, self._by_node.values())):
+            self._dial()
 
     # -- links
 
@@ -210,6 +226,7 @@ class ClientCore:
             self._set_aside(connection)
         else:
             self._use(connection)
+        self._look_around()
         if self.runtime.observe:
             self.runtime.observe(LinkUp(connection.remote.node_id))
 
@@ -305,6 +322,7 @@ class ClientCore:
             self.gateway.on_link_down(node_id, has_failed=connection.has_failed)
             if not self._by_node:
                 self._discovery.hurry()  # all nodes that it knows may have been replaced
+            self._look_around()
         if self.runtime.observe:
             self.runtime.observe(LinkDown(node_id, reason))
 
@@ -364,6 +382,7 @@ class ClientCore:
         self._told[connection] = new
         self._on_snapshot(new, hints)
         self._sort()
+        self._look_around()
 
     def _changed(self, connection: Connection, delta: Any) -> Topology:
         base = self._told.get(connection)

@@ -51,6 +51,11 @@ def _from_receipt(right: Any) -> Any:
     return covered
 
 
+def _looks_at_members_only(core: Any) -> None:
+    """Who was removed is asked by nobody, whoever else is there."""
+    del core
+
+
 def _numbered_anew(right: Any) -> Any:
     """A request in doubt is sent to the next leader under a new number."""
 
@@ -239,6 +244,12 @@ CLIENTS = (
     bug_in("leaderless-terms-told", "redirect", "lock", LeaderTable, "rows", _leaderless_told),
     bug_in("hints-missed", "redirect", "counter", TopologyPublisher, "on_hints", _deaf_at_first),
     bug_in("grant-not-given-back", "withdrawal", "lock", ClientSession, "abandon", _not_given_back),
+    shown(
+        Planted(
+            "removed-for-good", "members are dialled", "", ClientCore, "_look_around", _looks_at_members_only
+        ),
+        "tests/cluster/test_elastic.py::test_a_client_that_knows_only_who_was_removed_looks_there_as_well",
+    ),
     Planted(
         "contacts-dialled-only", "members are dialled", "membership", ClientCore, "_dial", _contacts_only
     ),

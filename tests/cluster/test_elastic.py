@@ -321,3 +321,49 @@ def test_a_client_that_lost_everybody_says_so_and_comes_back_by_a_name_that_outl
 
     with World(5) as world:
         world.run(main(world), limit_s=200)
+
+
+def test_a_client_that_knows_only_who_was_removed_looks_there_as_well() -> None:
+    """Who was removed is often back under its address, and a client that was away has nobody else to ask."""
+
+    async def come(process: Process) -> ClusterClient:
+        client = ClusterClient(
+            contact_points=[("node-1", NODE_PORT)], system_name=CLUSTER_NAME, client_host=process.name
+        )
+        return await client.__aenter__()
+
+    def known(client: Any) -> dict[str, str]:
+        return {name: one.status for name, one in client._client_core.topology().members.items()}
+
+    async def main(world: World) -> None:
+        await world.cluster(1, config=SETTINGS)
+        world.add_node("asleep", come)
+        client: Any = await world.start("asleep")
+        counter = client.distributed().counter("c", timeout=10.0)
+        await add(world, "node-2", "node-1")
+        await until(world, 20, lambda: known(client) == {"node-1": "up", "node-2": "up"})
+        assert await counter.increment() == 1
+        leaves = world.processes["node-2"].spawn(_leave(world, "node-2"))
+        await world.until(lambda: known(client) == {"node-1": "up", "node-2": "removed"}, timeout_s=20)
+        assert list(client._client_core.peers) == ["node-1:25520"], (
+            "while others are there it leaves it alone"
+        )
+        world.pause("asleep")
+        cut_off = world.partition(["asleep"], ["node-1", "node-2", "node-3"])
+        await leaves
+        await world.stop("node-2")
+        await add(world, "node-3", "node-1")
+        await world.processes["node-1"].run(_leave(world, "node-1"))
+        await world.stop("node-1")
+        world.processes["node-2"].setup = joining(["node-3"])
+        await world.restart("node-2")
+        await until(world, 20, lambda: members(world, "node-3").get("node-2") == "up")
+        cut_off.heal()
+        world.resume("asleep")
+        assert await counter.increment() == 2
+        await until(
+            world, 20, lambda: set(client._client_core.peers) == {f"node-{n}:25520" for n in (1, 2, 3)}
+        )
+
+    with World(6) as world:
+        world.run(main(world), limit_s=200)
