@@ -103,6 +103,11 @@ def _never_gone(_machine: Any, _replica_ids: Any) -> bool:
     return False
 
 
+def _never_of_the_past(_vacated: Any, _group: Any) -> bool:
+    """A replica of a group in whose place another one began stays, and keeps its place from it."""
+    return False
+
+
 def _at_once(leases: Any, slot: int, after_ns: int) -> int:
     """A role's slots serve before anybody knows that they are there."""
     group = leases._node.host.groups.get(slot + 1)
@@ -253,6 +258,11 @@ ELASTIC = (
         Planted("dead-before-it-began", _BEGIN, "membership", ControlMachine, "_is_gone", _never_gone, True),
         "tests/cluster/test_roles.py"
         "::test_slots_whose_first_node_died_before_it_had_them_begin_with_its_successor",
+    ),
+    shown(
+        Planted("kept-from-the-past", _BEGIN, "membership", Vacated, "_is_of_the_past", _never_of_the_past, True),
+        "tests/cluster/test_roles.py"
+        "::test_who_was_named_first_and_is_back_has_replicas_of_the_group_that_began_elsewhere",
     ),
     shown(
         Planted("served-before-it-began", _BEGIN, "membership", Leases, "until_ns", _at_once, True),

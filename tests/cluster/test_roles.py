@@ -165,6 +165,39 @@ def test_slots_whose_first_node_died_before_it_had_them_begin_with_its_successor
     run(main)
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_who_was_named_first_and_is_back_has_replicas_of_the_group_that_began_elsewhere(seed: int) -> None:
+    async def main(world: World) -> None:
+        cluster = Cluster(world, ["a", "b", "c"])
+        for name in "abcdef":
+            cluster.add(name, *(["web"] if name in "def" else []))
+        await asyncio.gather(*[world.start(name) for name in "abc"])
+        world.add_node("client", _client(["a", "b", "c"]))
+        await world.start("client")
+        starting = asyncio.create_task(world.start("d"))
+
+        def rows() -> list[Any]:
+            return [row for row in cluster.system("a")._node.control.machine.slots if row.role == "web"]
+
+        while not any(row.first for row in rows()):
+            await asyncio.sleep(0.0005)
+        cut_off = world.partition(["d"], ["a", "b", "c", "e", "f"])
+        assert all(row.is_beginning for row in rows())
+        epoch = rows()[0].epoch
+        await asyncio.gather(world.start("e"), world.start("f"))
+        where = await cluster.ask_all("client")
+        assert sorted(dict.fromkeys(where.values())) == ["e", "f"]
+        assert {row.epoch for row in rows()} == {epoch + 1}
+        cut_off.heal()
+        await starting
+        await until(lambda: all(len(slot["replicas"]) == 3 for slot in cluster.role_slots("a")))
+        world.crash("e")
+        await asyncio.sleep(6.0)
+        assert set((await cluster.ask_all("client")).values()) <= {"d", "f"}
+
+    run(main, seed)
+
+
 def test_while_nobody_has_the_role_entities_live_nowhere() -> None:
     async def main(world: World) -> None:
         cluster = Cluster(world, ["a", "b", "c"])

@@ -323,7 +323,7 @@ class ControlMachine:
             for slot in slots:
                 row = self.slots[slot]
                 if row.is_beginning:
-                    if not self._is_gone(row.first):
+                    if not candidates or not self._is_gone(row.first):
                         continue  # its first group is as it was named until it says that it is there
                     # Another group, with terms of its own: the former one may have had a leader that nobody heard of.
                     row = self.slots[slot] = replace(row, epoch=row.epoch + 1, first=(), target=())
@@ -346,9 +346,9 @@ class ControlMachine:
                 self.slots[slot] = replace(row, first=first)
 
     def _is_gone(self, replica_ids: Sequence[str]) -> bool:
-        """Whether all these processes have successors without what they had, or were removed."""
-        present = [row.replica_id for row in self.members.values() if row.status != "removed"]
-        return not any(replica_id in present for replica_id in replica_ids)
+        """Whether no majority of these processes is there: a group that they begin has no leader now."""
+        present = [row.replica_id for row in self.members.values() if row.stays]
+        return 2 * sum(replica_id in present for replica_id in replica_ids) <= len(replica_ids)
 
     def _holders(self, target: Sequence[str], first: str | None, role: str | None = None) -> Holders:
         """Sort the holders of places by what becomes of them; of a group that becomes smaller `first` stays.

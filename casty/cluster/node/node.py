@@ -511,7 +511,8 @@ class Node:
                 self.control_duties.tick(group, self.control.machine)
             self.slot_duties.tick(self.control.machine)
             self.refills.tick(clock.now(), self.control.machine)
-            self.vacated.tick(clock.now(), self.control.machine)
+            if self.vacated.tick(clock.now(), self.control.machine):
+                self.groups.follow(self.control.machine, self.node_id)
             self.requests.tick(clock.now())
             self.memory.tick(clock.now())
         finally:

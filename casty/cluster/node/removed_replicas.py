@@ -69,15 +69,22 @@ class Vacated:
         self._machine: ControlMachine | None = None
         self._asked_ns = 0
 
-    def tick(self, now_ns: int, machine: ControlMachine) -> None:
-        """Every heartbeat: let go of what is known to have no place, and ask about the rest, once a second."""
+    def tick(self, now_ns: int, machine: ControlMachine) -> bool:
+        """Every heartbeat: let go of what is known to have no place, and ask about the rest, once a second.
+
+        Whether a replica went in whose place another group began, of which this node may be to have one.
+        """
         self._machine = machine
         if now_ns - self._asked_ns < ASK_NS:
-            return
+            return False
         self._asked_ns = now_ns
         asked: dict[str, list[list[int]]] = {}
-        gone = 0
+        gone = replaced = 0
         for group in list(self._host.groups.values()):
+            if self._is_of_the_past(group):
+                self._remove(group)
+                replaced += 1
+                continue
             if not self._is_unwanted(group):
                 continue
             index, membership = group.core.history.item_at(group.core.commit)
@@ -93,6 +100,14 @@ class Vacated:
         for key, rows in asked.items():
             self._send(key, frames.REMOVED, pack(rows))
         self._say(gone)
+        return replaced > 0
+
+    def _is_of_the_past(self, group: Group) -> bool:
+        """Whether the slot began elsewhere under a later epoch: this group answered nobody (ADR 0048)."""
+        machine, slot = self._machine, slot_of(group.number)
+        if group.number == CONTROL or machine is None or slot >= len(machine.slots):
+            return False
+        return group.epoch < machine.slots[slot].epoch
 
     def _is_unwanted(self, group: Group) -> bool:
         machine, slot = self._machine, slot_of(group.number)
@@ -136,10 +151,13 @@ class Vacated:
         """Delete a replica if a committed configuration that is not older than its own newest does not name it."""
         if group.core.id in members or index < group.core.membership_index:
             return False
+        self._remove(group)
+        return True
+
+    def _remove(self, group: Group) -> None:
         self._host.remove(group.number)
         group.replica.close()
         self._drop(slot_of(group.number))
-        return True
 
     def _say(self, gone: int) -> None:
         if gone:

@@ -70,7 +70,7 @@ def test_it_waits_for_members_that_have_it() -> None:
     assert all(row.first == ("d#d-1",) for row in machine.slots[12:]), "the group grows by its own changes"
 
 
-def test_a_group_that_never_was_there_begins_elsewhere_when_all_who_were_named_are_gone() -> None:
+def test_a_group_that_never_was_there_begins_elsewhere_when_who_was_named_is_down() -> None:
     machine = founded({"a": Traits(), "b": WEB, "c": WEB, "d": Traits()})
     region(machine, "cart", "web")
     firsts = [row.first for row in machine.slots[12:]]
@@ -78,17 +78,32 @@ def test_a_group_that_never_was_there_begins_elsewhere_when_all_who_were_named_a
     told = firsts.index(("b#b-1",), 1)
     machine.apply(pack([HELD, 12 + told, machine.slots[12].epoch, 1, 1, ["b"]]))
     mark(machine, "b", "down")
-    assert [row.first for row in machine.slots[12:]] == firsts, "it may come back"
-    machine.apply(pack([JOIN, "b", "b-2", "b", 1, WEB.plain]))
-    machine.apply(pack([STATUS, "b", "b-2", "up"]))
     for slot, (row, first) in enumerate(zip(machine.slots[12:], firsts, strict=True)):
         is_anew = first == ("b#b-1",) and slot != told
-        assert row.first == ((machine.members[row.target[0]].replica_id,) if is_anew else first)
+        assert row.first == (("c#c-1",) if is_anew else first)
         assert row.is_beginning is (slot != told)
         assert row.epoch == machine.slots[0].epoch + is_anew, "terms of two groups are not compared"
+        if is_anew:
+            machine.apply(pack([HELD, 12 + slot, machine.slots[0].epoch, 2, 1, ["b"]]))
+            assert machine.slots[12 + slot].is_beginning, "what the former group says is too late"
     assert "b#b-1" in machine.slots[12 + told].first, (
         "what was there may have had something: nothing begins empty"
     )
+
+
+def test_a_group_of_three_that_never_was_there_begins_elsewhere_without_a_majority() -> None:
+    machine = founded(ROWS)
+    region(machine, "cart", "web")
+    mark(machine, "c", "down")
+    assert web(machine) == [("b", "c", "d")] * 12
+    mark(machine, "d", "down")
+    assert all(row.first == ("b#b-1",) for row in machine.slots[12:])
+    mark(machine, "b", "down")
+    before = machine.slots[12:]
+    assert all(row.first == ("b#b-1",) for row in before), "nobody is there to have them"
+    mark(machine, "d", "up")
+    assert all(row.first == ("d#d-1",) for row in machine.slots[12:])
+    assert {row.epoch for row in machine.slots[12:]} == {machine.slots[0].epoch + 2}
 
 
 def test_a_group_that_never_was_there_keeps_its_places() -> None:
