@@ -36,7 +36,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "control.SERVICE": ("node id", "incarnation", "base", "announcement", "changes"),
     "control.SILENT": ("node id", "incarnation", "is silent"),
     "control.PLACE": ("slot", "epoch", "leaves", "comes"),
-    "control.HELD": ("slot", "epoch", "term", "step", "node ids"),
+    "control.HELD": ("slot", "epoch", "term", "step", "node ids", "targets"),
     "control.FORGET": ("node id", "incarnation"),
     "slots.OPEN": ("attempt", "gateway"),
     "slots.COMMAND": ("session", "number", "low", "wait low", "kind", "entity", "command"),

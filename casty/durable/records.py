@@ -32,7 +32,7 @@ __all__ = [
     "encode_manifest", "encode_part", "group_of", "hard_key", "head_key", "index_of", "log_key", "part_key",
 ]  # fmt: skip
 
-FORMAT = 3
+FORMAT = 4
 """The version of the format; a directory of another one is refused."""
 
 MANIFEST = b"m"

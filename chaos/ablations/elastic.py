@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from casty.cluster.actors.wiring import Leases
@@ -10,6 +11,7 @@ from casty.cluster.control import placement, upkeep
 from casty.cluster.control.balance import Move
 from casty.cluster.control.machine import ControlMachine, MemberRow
 from casty.cluster.control.placement import Holders, Size
+from casty.cluster.control.rows import SlotRow
 from casty.cluster.multiraft.host import Host
 from casty.cluster.node import control_group
 from casty.cluster.node import leader_tasks as duties
@@ -101,6 +103,24 @@ def _within_its_target(right: Any) -> Any:
 def _never_gone(_machine: Any, _replica_ids: Any) -> bool:
     """A role's slots wait for ever for a process that died before it had them."""
     return False
+
+
+def _dropped_at_once(row: Any, target: tuple[str, ...], preferred: str | None) -> Any:
+    """Whom a target names no more, nobody is taking in."""
+    return replace(row, target=target, preferred=preferred, targets=row.targets + (target != row.target))
+
+
+def _believed_without_lease(right: Any) -> Any:
+    """Whoever led a slot once says whom it takes in."""
+
+    def tell(self: Any, group: Any, row: Any, now_ns: int) -> None:
+        lease, group.core.lease_until_ns = group.core.lease_until_ns, lambda: now_ns + 1
+        try:
+            right(self, group, row, now_ns)
+        finally:
+            group.core.lease_until_ns = lease
+
+    return tell
 
 
 def _never_of_the_past(_vacated: Any, _group: Any) -> bool:
@@ -252,6 +272,20 @@ ELASTIC = (
         ),
         "tests/unit/cluster/node/test_duties.py"
         "::test_no_group_becomes_smaller_before_it_is_recorded_how_large_it_is",
+    ),
+    shown(
+        Planted(
+            "dropped-at-once", "who leaves may be needed", "membership", SlotRow, "with_target", _dropped_at_once, True
+        ),
+        "tests/sim/test_scenarios.py::test_what_once_failed_holds[left-as-it-was-taken-in]",
+    ),
+    shown(
+        bug_in(
+            "dropped-by-a-former-leader", "who leaves may be needed", "membership", duties.SlotDuties, "_tell",
+            _believed_without_lease, True,
+        ),
+        "tests/unit/cluster/node/test_duties.py"
+        "::test_who_gets_no_place_any_more_is_told_by_a_leader_with_its_lease_only",
     ),
     Planted("any-role", "roles", "membership", MemberRow, "may_have", _any_role),
     shown(

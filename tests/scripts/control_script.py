@@ -111,15 +111,16 @@ class ControlScript(Script):
 
     def do_held(self, slot: str, term: str, step: str, *nodes: str) -> None:
         """A slot's leader tells who votes: held 0 1 7 a b c."""
-        self._entry(
-            c.HELD, int(slot), self.machine.slots[int(slot)].epoch, int(term), int(step), sorted(nodes)
-        )
+        row = self.machine.slots[int(slot)]
+        self._entry(c.HELD, int(slot), row.epoch, int(term), int(step), sorted(nodes), row.targets)
 
     def do_settle(self) -> None:
         """Every slot's leader tells that its replicas are where they should be."""
         for slot, row in enumerate(self.machine.slots):
             term, step = row.held_at
-            self._apply(pack([c.HELD, slot, row.epoch, max(1, term), step + 1, list(row.target)]))
+            self._apply(
+                pack([c.HELD, slot, row.epoch, max(1, term), step + 1, list(row.target), row.targets])
+            )
         self._show()
 
     # -- the leader

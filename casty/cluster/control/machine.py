@@ -20,7 +20,8 @@ it. The version grows only when something changed: each version goes out to ever
 changes]``                                             ``[key, ref, is_on]``
 ``[SILENT, node_id, incarnation, is_silent]``          a member stopped answering the control leader, or answers again
 ``[PLACE, slot, epoch, leaves, comes]``                a place of a slot goes from one member to another
-``[HELD, slot, epoch, term, step, node ids]``          these nodes vote in the slot's group, in any configuration
+``[HELD, slot, epoch, term, step, node ids, targets]`` these nodes vote in the slot's group, in any configuration; its
+                                                       leader knows so many targets, 0 if it may not be the only one
 ``[FORGET, node_id, incarnation]``                     no configuration names this removed member any more
 ====================================================  =====================================================
 """
@@ -254,7 +255,7 @@ class ControlMachine:
             del self.members[node_id]
 
     def has_replica(self, node_id: str) -> bool:
-        """Whether a node has a place in a slot, as far as is known, or should have one."""
+        """Whether a node has a place in a slot, should have one, or may be getting one."""
         return any(row.names(node_id) for row in self.slots)
 
     def _drop_given_up(self) -> None:
@@ -326,7 +327,8 @@ class ControlMachine:
                     if not candidates or not self._is_gone(row.first):
                         continue  # its first group is as it was named until it says that it is there
                     # Another group, with terms of its own: the former one may have had a leader that nobody heard of.
-                    row = self.slots[slot] = replace(row, epoch=row.epoch + 1, first=(), target=())
+                    row = replace(row, epoch=row.epoch + 1, first=(), target=(), dropped=())
+                    self.slots[slot] = row
                     targets[slot] = ()
                 coming = tuple(node_id for node_id in row.target if node_id not in row.held)
                 holders = self._holders(row.target, row.preferred, role)
@@ -381,7 +383,7 @@ class ControlMachine:
                 preferred[slot] = leader
         for slot, row in enumerate(self.slots):
             if row.target != targets[slot] or row.preferred != preferred[slot]:
-                self.slots[slot] = replace(row, target=targets[slot], preferred=preferred[slot])
+                self.slots[slot] = row.with_target(targets[slot], preferred[slot])
 
     def _place(self, slot: int, epoch: int, leaves: str, comes: str) -> None:
         """Let a place go from one member to another, if it is there to go."""
@@ -395,17 +397,21 @@ class ControlMachine:
         target = tuple(sorted([*(node_id for node_id in row.target if node_id != leaves), comes]))
         self._retarget([target if at == slot else other.target for at, other in enumerate(self.slots)])
 
-    def _held(self, slot: int, epoch: int, term: int, step: int, node_ids: list[str]) -> None:
+    def _held(self, slot: int, epoch: int, term: int, step: int, node_ids: list[str], targets: int) -> None:
         """Take what a slot's leader told of its group; no client needs it, so it makes no version."""
         row = self.slots[slot] if slot < len(self.slots) else None
-        if row is not None and row.epoch == epoch and (term, step) > row.held_at:
-            was_beginning = row.is_beginning
+        if row is None or row.epoch != epoch or (term, step) < row.held_at:
+            return
+        is_news, was_beginning = (term, step) > row.held_at, row.is_beginning
+        if targets == row.targets:
+            row = replace(row, dropped=())
+        if is_news:
             row = replace(row, held=tuple(sorted(dict.fromkeys(node_ids))), held_at=(term, step))
-            self.slots[slot] = row
-            if is_committed(step):
-                self._reached(slot, row)
-            if was_beginning:
-                self._begun()
+        self.slots[slot] = row
+        if is_news and is_committed(step):
+            self._reached(slot, row)
+        if is_news and was_beginning:
+            self._begun()
 
     def _begun(self) -> None:
         """A group says that it is there: nobody waits any longer to take a place in it, or one that somebody lost."""
@@ -521,7 +527,17 @@ class ControlMachine:
             for m in self.members.values()
         ]  # fmt: skip
         slots = [
-            [row.epoch, row.first, row.target, row.preferred, row.held, row.held_at, row.role]
+            [
+                row.epoch,
+                row.first,
+                row.target,
+                row.preferred,
+                row.held,
+                row.held_at,
+                row.role,
+                row.dropped,
+                row.targets,
+            ]
             for row in self.slots
         ]
         return pack(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from casty.address import peer_key, replica_id_of, start_of
@@ -107,6 +107,13 @@ class SlotRow:
     """When that was: the leader's term, and in this the number of the step; see `course.told_by`."""
     role: str | None = None
     """The role of the nodes that may have it; None for all. It has no first group before there is such a node."""
+    dropped: tuple[str, ...] = ()
+    """Nodes that a former target named, sorted, until the slot's leader tells that it knows the present one.
+
+    Before, it may be taking them in, and not have told. At most all members: the row of one that is named stays.
+    """
+    targets: int = 0
+    """How many targets it had before this one."""
 
     @property
     def is_beginning(self) -> bool:
@@ -119,8 +126,17 @@ class SlotRow:
         return self.held != self.target
 
     def names(self, node_id: str) -> bool:
-        """Whether a node has a place here, or should have one."""
-        return node_id in self.target or node_id in self.held
+        """Whether a node has a place here, should have one, or may be getting one all the same."""
+        return node_id in self.target or node_id in self.held or node_id in self.dropped
+
+    def with_target(self, target: tuple[str, ...], preferred: str | None) -> SlotRow:
+        """Return the row with another target, or another preferred leader."""
+        if target == self.target:
+            return replace(self, preferred=preferred)
+        dropped = sorted({*self.dropped, *self.target}.difference(target))
+        return replace(
+            self, target=target, preferred=preferred, dropped=tuple(dropped), targets=self.targets + 1
+        )
 
 
 def may_become(row: MemberRow, status: str) -> bool:
@@ -134,8 +150,18 @@ def may_become(row: MemberRow, status: str) -> bool:
 
 def slot_row_of(row: Any) -> SlotRow:
     """Return the row of a slot as it was before it was dumped."""
-    epoch, first, target, preferred, held, held_at, role = row
-    return SlotRow(epoch, tuple(first), tuple(target), preferred, tuple(held), tuple(held_at), role)
+    epoch, first, target, preferred, held, held_at, role, dropped, targets = row
+    return SlotRow(
+        epoch,
+        tuple(first),
+        tuple(target),
+        preferred,
+        tuple(held),
+        tuple(held_at),
+        role,
+        tuple(dropped),
+        targets,
+    )
 
 
 def is_committed(step: int) -> bool:

@@ -104,7 +104,7 @@ ENTRIES = Tagged({
     SERVICE: Row((NAME, NAME, Number(WHOLE, MAX_NUMBER), COUNT, Rows(Row((ANY_TEXT, ANY_TEXT, TRUTH))))),
     SILENT: Row((NAME, NAME, TRUTH)),
     PLACE: Row((COUNT, COUNT, NAME, NAME)),
-    HELD: Row((COUNT, COUNT, COUNT, COUNT, Rows(NAME, least=1))),
+    HELD: Row((COUNT, COUNT, COUNT, COUNT, Rows(NAME, least=1), COUNT)),
     FORGET: Row((NAME, NAME)),
 })  # fmt: skip
 """By kind; `control` says what the fields are."""

@@ -238,8 +238,8 @@ class SlotDuties:
         self._report = report
         self._reported_ns: dict[int, int] = {}
         """When it was told last who votes in a slot."""
-        self._reported: dict[int, Told] = {}
-        """And what was told."""
+        self._reported: dict[int, tuple[Told, int]] = {}
+        """And what was told, with the number of the target."""
         self._leaving_ns: dict[int, int] = {}
         """Since when a slot is led here without a place for this node; a row goes when that is not so."""
         self._handed_over_ns: dict[int, int] = {}
@@ -315,15 +315,20 @@ class SlotDuties:
         return False
 
     def _tell(self, group: Group, row: SlotRow, now_ns: int) -> None:
-        """Tell which nodes vote here, if others are recorded."""
-        if step_of(group.core) <= row.held_at:
+        """Tell which nodes vote here, if others are recorded, or if somebody has to know who will not be taken in.
+
+        Only who is the one leader can say that nobody is being taken in: there is no other while its lease lasts.
+        """
+        slot, told, step = slot_of(group.number), told_by(group.core), step_of(group.core)
+        is_asked = bool(row.dropped) and group.core.lease_until_ns() > now_ns
+        if step < row.held_at or (not is_asked and (step == row.held_at or _is_recorded(told, row))):
             return
-        slot, told = slot_of(group.number), told_by(group.core)
-        if _is_recorded(told, row):
-            return
-        if now_ns - self._reported_ns.get(slot, NEVER_NS) > ASK_AGAIN_NS or self._reported[slot] != told:
-            self._reported_ns[slot], self._reported[slot] = now_ns, told
-            self._report(slot, pack([HELD, slot, row.epoch, told.term, told.step, list(told.node_ids)]))
+        news = told, row.targets if is_asked else 0
+        if now_ns - self._reported_ns.get(slot, NEVER_NS) > ASK_AGAIN_NS or self._reported[slot] != news:
+            self._reported_ns[slot], self._reported[slot] = now_ns, news
+            self._report(
+                slot, pack([HELD, slot, row.epoch, told.term, told.step, list(told.node_ids), news[1]])
+            )
 
     def _hand_over(self, group: Group, slot: int, preferred: str, now_ns: int) -> bool:
         core = group.core

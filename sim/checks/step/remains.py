@@ -124,6 +124,7 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "cluster.control.rows.SlotRow.first": replicas,
         "cluster.control.rows.SlotRow.target": replicas,
         "cluster.control.rows.SlotRow.held": replicas,
+        "cluster.control.rows.SlotRow.dropped": replicas,
         "cluster.control.topology.Topology.slots[][]": replicas,
         "consensus.core.Core.peers": replicas,
         "cluster.control.formation.Founding._met[]": _FACTS * usual,

@@ -78,7 +78,7 @@ def test_a_record_in_another_ones_place_is_found() -> None:
 
 def test_a_directory_of_another_version_is_refused_by_its_number() -> None:
     value = records.encode_manifest(MANIFEST)
-    with pytest.raises(DiskError, match="format 9, this version of casty reads 3") as caught:
+    with pytest.raises(DiskError, match="format 9, this version of casty reads 4") as caught:
         records.decode_manifest(b"\x09" + value[1:])
     assert not isinstance(caught.value, Corrupt), "it is whole, and not ours to give up"
 

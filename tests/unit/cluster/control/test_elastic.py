@@ -34,7 +34,7 @@ def settle(machine: ControlMachine) -> None:
     for slot, row in enumerate(machine.slots):
         if row.is_moving:
             term, step = row.held_at
-            machine.apply(pack([HELD, slot, row.epoch, term, step + 10, list(row.target)]))
+            machine.apply(pack([HELD, slot, row.epoch, term, step + 10, list(row.target), row.targets]))
 
 
 def voters(machine: ControlMachine, *current: str) -> list[str]:
@@ -140,9 +140,18 @@ def test_a_group_that_was_to_grow_does_not_wait_for_one_that_is_down() -> None:
     machine = growing()
     mark(machine, "c", "down")
     assert {row.target for row in machine.slots} == {("a",)}, "two tolerate what one does"
+    assert not has_nothing(machine, machine.members["c"], ["a"]), "the leaders may have begun to take it in"
+    tell_all(machine)
     assert has_nothing(machine, machine.members["c"], ["a"]) and not any(moving_slots(machine))
     mark(machine, "c", "up")
     assert {row.target for row in machine.slots} == {("a", "b", "c")}
+
+
+def tell_all(machine: ControlMachine) -> None:
+    """All leaders tell that nothing has changed, and that they know where their slots should be."""
+    for slot, row in enumerate(machine.slots):
+        term, step = row.held_at
+        machine.apply(pack([HELD, slot, row.epoch, max(1, term), max(1, step), list(row.held), row.targets]))
 
 
 def moving_slots(machine: ControlMachine) -> list[bool]:
@@ -153,14 +162,14 @@ def test_a_group_that_had_grown_stays_so_when_that_was_told_late() -> None:
     machine = growing()
     mark(machine, "c", "down")
     slot, epoch = 0, machine.slots[0].epoch
-    machine.apply(pack([HELD, slot, epoch, 1, 6, ["a", "b", "c"]]))
+    machine.apply(pack([HELD, slot, epoch, 1, 6, ["a", "b", "c"], 0]))
     assert machine.slots[0].target == ("a",), "it was about to: it may have been given up"
     version = machine.version
-    machine.apply(pack([HELD, slot, epoch, 1, 7, ["a", "b", "c"]]))
+    machine.apply(pack([HELD, slot, epoch, 1, 7, ["a", "b", "c"], 0]))
     assert machine.slots[0].target == ("a", "b", "c") and machine.version > version
     assert {row.target for row in machine.slots[1:]} == {("a",)}
     mark(machine, "c", "leaving")
-    machine.apply(pack([HELD, slot, epoch, 2, 9, ["a", "b", "c"]]))
+    machine.apply(pack([HELD, slot, epoch, 2, 9, ["a", "b", "c"], 0]))
     assert len(machine.slots[0].target) == 1, "a leave makes it smaller"
 
 
@@ -172,8 +181,33 @@ def test_a_group_that_had_grown_stays_so_also_when_others_were_to_take_its_place
     mark(machine, "d", "down")
     small = machine.slots[0].target
     assert len(small) == 1, "who was to come is down"
-    machine.apply(pack([HELD, 0, machine.slots[0].epoch, 1, 7, ["a", "c", "d"]]))
+    machine.apply(pack([HELD, 0, machine.slots[0].epoch, 1, 7, ["a", "c", "d"], 0]))
     assert machine.slots[0].target == ("a", "c", "d")
+
+
+def test_who_was_to_get_a_place_is_named_until_the_leader_knows_that_it_gets_none() -> None:
+    machine = growing()
+    mark(machine, "c", "leaving")
+    row, before = machine.slots[0], machine.version
+    assert (row.target, row.held, row.dropped) == (("a",), ("a",), ("b", "c"))
+    machine.apply(pack([HELD, 0, row.epoch, 1, 3, ["a"], row.targets - 1]))
+    assert machine.has_replica("c") and machine.slots[0].names("b"), "it was told before that was known"
+    machine.apply(pack([HELD, 0, row.epoch, 1, 2, ["a"], row.targets]))
+    assert machine.slots[0].names("c"), "of what is no more"
+    copy = ControlMachine()
+    copy.load(machine.dump())
+    assert copy.dump() == machine.dump()
+    tell_all(machine)
+    assert not machine.has_replica("c") and machine.slots[0].held == ("a",)
+    assert machine.version == before, "clients need not know"
+    mark(machine, "b", "down")
+    join(machine, "d", "d-1")
+    join(machine, "e", "e-1")
+    again = machine.slots[0]
+    assert again.target == ("a", "d", "e") and not again.dropped
+    mark(machine, "e", "leaving")
+    machine.apply(pack([HELD, 0, row.epoch, 1, 3, ["a"], row.targets]))
+    assert machine.slots[0].names("e"), "a word that comes twice says nothing of a later target"
 
 
 def test_nobody_is_removed_whose_place_nobody_took() -> None:
@@ -341,11 +375,11 @@ def test_what_a_slot_told_first_does_not_replace_what_it_told_later() -> None:
     machine = founded("a", "b", "c")
     epoch = machine.slots[0].epoch
     version = machine.version
-    machine.apply(pack([HELD, 0, epoch, 3, 9, ["b", "a"]]))
+    machine.apply(pack([HELD, 0, epoch, 3, 9, ["b", "a"], 0]))
     for late in ([epoch, 3, 7], [epoch, 2, 20], [epoch + 1, 4, 20]):
-        machine.apply(pack([HELD, 0, *late, ["c"]]))
+        machine.apply(pack([HELD, 0, *late, ["c"], 0]))
     assert (machine.slots[0].held, machine.slots[0].held_at) == (("a", "b"), (3, 9))
-    machine.apply(pack([HELD, 0, epoch, 4, 2, ["a", "b", "c"]]))
+    machine.apply(pack([HELD, 0, epoch, 4, 2, ["a", "b", "c"], 0]))
     assert machine.slots[0].held_at == (4, 2), "what a leader began may be written over by the next one"
     assert machine.version == version, "clients need not know"
     copy = ControlMachine()

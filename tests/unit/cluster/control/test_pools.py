@@ -76,7 +76,7 @@ def test_a_group_that_never_was_there_begins_elsewhere_when_who_was_named_is_dow
     firsts = [row.first for row in machine.slots[12:]]
     assert sorted(dict.fromkeys(firsts)) == [("b#b-1",), ("c#c-1",)], "two tolerate what one does"
     told = firsts.index(("b#b-1",), 1)
-    machine.apply(pack([HELD, 12 + told, machine.slots[12].epoch, 1, 1, ["b"]]))
+    machine.apply(pack([HELD, 12 + told, machine.slots[12].epoch, 1, 1, ["b"], 0]))
     mark(machine, "b", "down")
     for slot, (row, first) in enumerate(zip(machine.slots[12:], firsts, strict=True)):
         is_anew = first == ("b#b-1",) and slot != told
@@ -84,7 +84,7 @@ def test_a_group_that_never_was_there_begins_elsewhere_when_who_was_named_is_dow
         assert row.is_beginning is (slot != told)
         assert row.epoch == machine.slots[0].epoch + is_anew, "terms of two groups are not compared"
         if is_anew:
-            machine.apply(pack([HELD, 12 + slot, machine.slots[0].epoch, 2, 1, ["b"]]))
+            machine.apply(pack([HELD, 12 + slot, machine.slots[0].epoch, 2, 1, ["b"], 0]))
             assert machine.slots[12 + slot].is_beginning, "what the former group says is too late"
     assert "b#b-1" in machine.slots[12 + told].first, (
         "what was there may have had something: nothing begins empty"
@@ -114,7 +114,7 @@ def test_a_group_that_never_was_there_keeps_its_places() -> None:
     assert web(machine) == [("b", "c", "d")] * 12, "two of three can say that they are there"
     version = machine.version
     for slot in range(12, 24):
-        machine.apply(pack([HELD, slot, machine.slots[slot].epoch, 1, 1, ["b", "c", "d"]]))
+        machine.apply(pack([HELD, slot, machine.slots[slot].epoch, 1, 1, ["b", "c", "d"], 0]))
     assert web(machine) == [("b", "d", "f")] * 12 and machine.version > version
 
 

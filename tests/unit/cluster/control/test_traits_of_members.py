@@ -41,7 +41,7 @@ def settle(machine: ControlMachine) -> int:
         for slot, row in enumerate(machine.slots):
             if row.is_moving:
                 term, step = row.held_at
-                machine.apply(pack([HELD, slot, row.epoch, term, step + 10, list(row.target)]))
+                machine.apply(pack([HELD, slot, row.epoch, term, step + 10, list(row.target), row.targets]))
         assert is_calm(machine)
         entry = place_entry(machine)
         if entry is None:

@@ -165,15 +165,13 @@ def test_who_leaves_is_removed_once_nothing_names_it() -> None:
     leader = Leader()
     leader.join("d", "up")
     for slot in range(2):
-        leader.apply(
-            HELD, slot, leader.machine.slots[slot].epoch, 1, 1, list(leader.machine.slots[slot].target)
-        )
+        row = leader.machine.slots[slot]
+        leader.apply(HELD, slot, row.epoch, 1, 1, list(row.target), row.targets)
     leader.apply(STATUS, "b", "1", "leaving")
     assert leader.run(1) == [], "it votes in slots yet"
     for slot in range(2):
-        leader.apply(
-            HELD, slot, leader.machine.slots[slot].epoch, 1, 2, list(leader.machine.slots[slot].target)
-        )
+        row = leader.machine.slots[slot]
+        leader.apply(HELD, slot, row.epoch, 1, 2, list(row.target), row.targets)
     leader.core.committed_membership = Membership(IDS)
     leader.core.change = lambda *arguments: False  # type: ignore[method-assign]
     assert leader.run(1) == [], "and in a configuration of the control group that is in force"
@@ -188,7 +186,7 @@ def test_who_leaves_is_removed_once_nothing_names_it() -> None:
 def let_go(leader: Leader, step: int) -> None:
     """Have the slots' leaders tell that they are where they should be, and the control group without its leaver."""
     for slot, row in enumerate(leader.machine.slots):
-        leader.apply(HELD, slot, row.epoch, 1, step, list(row.target))
+        leader.apply(HELD, slot, row.epoch, 1, step, list(row.target), row.targets)
     leader.core.membership = leader.core.committed_membership = Membership(("a#1",), (), ("b#1", "c#1"))
 
 

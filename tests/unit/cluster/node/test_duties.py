@@ -21,7 +21,7 @@ class Led:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.silence_ns = 0
-        self.heard_ns = 0
+        self.heard_ns = self.lease_until_ns = 0
         self.walked: list[float] = []
         self.transfers: list[int] = []
         made: Any = type
@@ -33,6 +33,7 @@ class Led:
             "progress_of": lambda self, key: made("Progress", (), {"is_caught_up": True})(),
             "change": lambda core, now_ns, voters, learners: self.walked.append(now_ns / SECOND_NS),
             "transfer": lambda core, now_ns, heir: self.transfers.append(now_ns) or True,
+            "lease_until_ns": lambda core: self.lease_until_ns,
         })()  # fmt: skip
         group = made("Group", (), {
             "number": 1, "epoch": 1, "is_leading": True, "core": core, "replica_of": lambda self, key: f"{key}~1",
@@ -62,7 +63,15 @@ class Led:
         row = made(
             "Row",
             (),
-            {"preferred": "b", "epoch": 1, "held": ("a", "b"), "held_at": (0, 0), "target": ("a", "b")},
+            {
+                "preferred": "b",
+                "epoch": 1,
+                "held": ("a", "b"),
+                "held_at": (0, 0),
+                "target": ("a", "b"),
+                "dropped": (),
+                "targets": 4,
+            },
         )()
         member = made("Member", (), {"key": "b#1", "replica_id": "b#1"})()
         self.machine = made("Machine", (), {
@@ -156,7 +165,9 @@ class Many:
         follower = SimpleNamespace(leader="b#1", last_heard_ns=clock.now)
         control = SimpleNamespace(number=0, is_leading=False, core=follower)
         self.duties = SlotDuties(host, clock, failure_detector, Settings(), lambda slot: 0)
-        row = SimpleNamespace(preferred=None, epoch=1, held=("a", "b"), held_at=(0, 0), target=("a", "b"))
+        row = SimpleNamespace(
+            preferred=None, epoch=1, held=("a", "b"), held_at=(0, 0), target=("a", "b"), dropped=(), targets=0
+        )
         self.machine: Any = SimpleNamespace(
             slots=[row] * slots, members={}, slot_voters=lambda slot: ("a#1", "b#2")
         )
@@ -191,7 +202,7 @@ def test_who_is_about_to_vote_is_told_before_that_is_committed_and_told_again() 
     assert led.told == [], "nothing but what is known"
     led.core.membership = Membership(("a#1~1", "c#1"), ("a#1~1", "b#1~1"))
     led.core.membership_index = 5
-    assert (led.tick(101), led.told) == (1, [(0, [HELD, 0, 1, 1, 10, ["a", "b", "c"]])])
+    assert (led.tick(101), led.told) == (1, [(0, [HELD, 0, 1, 1, 10, ["a", "b", "c"], 0])])
     led.tick(102)
     assert len(led.told) == 1
     led.tick(104)
@@ -199,7 +210,28 @@ def test_who_is_about_to_vote_is_told_before_that_is_committed_and_told_again() 
     led.core.commit, led.core.committed_membership = 6, Membership(("a#1~1", "c#1"))
     led.core.membership, led.core.membership_index = led.core.committed_membership, 6
     led.tick(104.1)
-    assert led.told[2:] == [(0, [HELD, 0, 1, 1, 13, ["a", "c"]])], "news at once"
+    assert led.told[2:] == [(0, [HELD, 0, 1, 1, 13, ["a", "c"], 0])], "news at once"
+
+
+def test_who_gets_no_place_any_more_is_told_by_a_leader_with_its_lease_only() -> None:
+    led = Led()
+    (row,) = led.machine.slots
+    row.held_at, row.dropped = (1, 1), ("c",)
+    led.tick(100)
+    assert led.told == [], "another may lead by now, and be taking it in"
+    led.lease_until_ns = 200 * SECOND_NS
+    for at_s in (101, 102, 103.1):
+        led.tick(at_s)
+    assert led.told == [(0, [HELD, 0, 1, 1, 1, ["a", "b"], 4])] * 2, "the first one may be lost"
+    row.targets = 5
+    led.tick(103.2)
+    assert led.told[2:] == [(0, [HELD, 0, 1, 1, 1, ["a", "b"], 5])], "of another target at once"
+    row.held_at = (2, 0)
+    led.tick(110)
+    assert len(led.told) == 3, "another one has told since"
+    row.held_at, row.dropped = (1, 1), ()
+    led.tick(120)
+    assert len(led.told) == 3
 
 
 def test_who_was_cut_off_walks_no_slot_before_it_knows_where_slots_should_be() -> None:
@@ -224,13 +256,13 @@ def test_no_group_becomes_smaller_before_it_is_recorded_how_large_it_is() -> Non
     led.core.membership = led.core.committed_membership = Membership(("a#1~1", "b#1~1", "c#1~1"))
     for at_s in (100, 101, 102):
         led.tick(at_s)
-    assert led.walked == [] and led.told[0][1][-1] == ["a", "b", "c"]
+    assert led.walked == [] and led.told[0][1][5] == ["a", "b", "c"]
     (row,) = led.machine.slots
     row.held, row.held_at = ("a", "b", "c"), (1, 0)
     led.tick(103)
     assert led.walked == [], "what was recorded may have been given up, and its target does not count on it"
     led.tick(104.1)
-    assert led.told[-1] == (0, [HELD, 0, 1, 1, 1, ["a", "b", "c"]])
+    assert led.told[-1] == (0, [HELD, 0, 1, 1, 1, ["a", "b", "c"], 0])
     row.held_at = (1, 1)
     led.tick(105)
     assert led.walked == [105]
