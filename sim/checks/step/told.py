@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from casty.cluster.sessions.core.call import Purpose
+
 from ..violation import Violation, ViolationError
 
 if TYPE_CHECKING:
@@ -33,26 +35,37 @@ class Told:
 
     def __init__(self, lives: Callable[[SessionKey], bool]) -> None:
         self._lives = lives
-        self._had: dict[str, tuple[Any, list[SessionKey]]] = {}
+        self._had: dict[str, tuple[Any, dict[SessionKey, bool]]] = {}
+        """By process its gateway, and its sessions that named anything: whether that was a hold."""
 
     def look(self, name: str, gateway: Gateway | None) -> None:
         """Look at the gateway of a running process.
 
-        A session without calls and holds may be closed by its own gateway; one that has any is given up only when the
-        slot says that it is gone.
+        A session without calls and holds may be closed by its own gateway, which asks for it then; one that has any is
+        given up only when the slot says that it is gone. Calls may have ended since the last look.
         """
         if gateway is None or gateway.core.is_closed:
             self._had.pop(name, None)
             return
-        known, had = self._had.get(name, (None, []))
+        known, had = self._had.get(name, (None, {}))
         sessions = gateway.sessions_by_slot.values()
         present = {key_of(one): one for one in sessions if one.number is not None}
         if known is gateway:
-            for key in had:
-                if key not in present and self._lives(key):
+            for key, had_hold in had.items():
+                if key in present or (not had_hold and key in closing(gateway)):
+                    continue
+                if self._lives(key):
                     text = f"{name} gave up its session {key[2]}, which lives and was not to end"
                     raise ViolationError(Violation(_EXPIRES, f"slot {key[0]}", text))
-        self._had[name] = (gateway, [key for key, one in present.items() if not one.is_idle()])
+        self._had[name] = (
+            gateway, {key: bool(one.held) for key, one in present.items() if not one.is_idle()}
+        )  # fmt: skip
+
+
+def closing(gateway: Gateway) -> list[SessionKey]:
+    """Return the sessions that a gateway has asked to close, and that it has no answer about."""
+    calls = gateway.core.table.calls.values()
+    return [key_of(call.session) for call in calls if call.purpose is Purpose.CLOSE]
 
 
 def key_of(client_session: Any) -> SessionKey:
