@@ -156,7 +156,7 @@ class Script:
         return self.calls[name]
 
     def _ack(self, status: str, *words: str) -> list[Effect]:
-        """Take ``ok [settled N] [lost N] [granted N] [withdrawn N] ...``, ``expired`` or ``not-leader NODE TERM``."""
+        """Take ``ok [confirmed N] [lost N] [granted N] [withdrawn N] ...``, ``expired`` or ``not-leader NODE TERM``."""
         row: list[Any] = [0, base.OK, [], [], [], None, 0]
         if status == "expired":
             row[1] = base.EXPIRED
@@ -164,7 +164,7 @@ class Script:
             row[1], row[5], row[6] = base.NOT_LEADER, words[0], int(words[1])
         else:
             for word, number in zip(words[::2], words[1::2], strict=True):
-                if word == "settled":
+                if word == "confirmed":
                     row[4].append(int(number))
                 elif word == "lost":
                     row[3].append(int(number))

@@ -154,7 +154,7 @@ class SlotsScript(Script):
         parts = [STATUSES[answer[0]]]
         parts += [f"{called(seq)} {self.text_of(reply)}" for seq, reply in answer[1]]
         parts += [f"{called(seq)} lost" for seq in answer[2]]
-        parts += [f"{called(seq)} settled" for seq in answer[3]]
+        parts += [f"{called(seq)} confirmed" for seq in answer[3]]
         return ", ".join(parts)
 
     # -- calls
