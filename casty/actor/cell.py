@@ -327,8 +327,9 @@ class Cell:
             if self.guard is None or self.guard(message):
                 work = self._handle(message)  # run as `_acts` does, without a coroutine more for each message
                 if not await self._guarded(work if self.lease is None else Leased(work, self.lease)):
-                    why = "the actor failed while it handled the question"
-                    replies.lost(message, self.ref, why)
+                    has_failed = self._raised is not None or self._failure
+                    what = "failed" if has_failed else "was stopped"
+                    replies.lost(message, self.ref, f"the actor {what} while it handled the question")
                     await self._recover()
                     continue
             if replies.asked:  # as `Replies.handled`

@@ -88,6 +88,7 @@ async def test_who_asks_an_actor_of_a_process_that_stops_is_told_at_once() -> No
     await b.shutdown(is_forced=True)
     outcomes = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 5)
     assert [type(outcome) for outcome in outcomes] == [AskFailed] * 2
+    assert "the actor was stopped while it handled the question" in str(outcomes[0]), "it did not fail"
     await world.close()
 
 
