@@ -2,15 +2,16 @@
 
 Raft paper section 6, dissertation 4.2 (catch-up, removed leaders), 4.3 (joint consensus) and 3.10 (transfer).
 
-A change of voters always goes: add the new voters as learners, wait until they are caught up, joint
-configuration, new configuration. At most one configuration entry is uncommitted. Whoever leads when a joint
-configuration is committed appends the one that ends it. A leader that is no voter of the new configuration
-leads until that is committed, then lets the most advanced voter stand and steps down.
+A change of voters always goes: add the new voters as learners, wait until they are caught up and a majority of
+the new configuration answers, joint configuration, new configuration. At most one configuration entry is
+uncommitted. Whoever leads when a joint configuration is committed appends the one that ends it. A leader that
+is no voter of the new configuration leads until that is committed, then lets the most advanced voter stand and
+steps down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from casty.consensus.log import MEMBERSHIP, Entry, bytes_of
 from casty.consensus.membership import Membership, encode
@@ -23,8 +24,20 @@ from casty.consensus.values import Role
 __all__ = ["advance_changes", "advance_transfer", "begin_transfer", "is_throttled", "step_towards"]
 
 
-def step_towards(state: State, voters: Sequence[str], learners: Sequence[str]) -> bool:
-    """Take one step towards a configuration if one is possible now; say whether it is still to be reached."""
+def step_towards(
+    state: State,
+    voters: Sequence[str],
+    learners: Sequence[str],
+    *,
+    is_answered: Callable[[Sequence[str]], bool],
+) -> bool:
+    """Take one step towards a configuration if one is possible now; say whether it is still to be reached.
+
+    Parameters
+    ----------
+    is_answered
+        Whether a majority of some replicas answered of late.
+    """
     target = Membership(_sorted(voters), (), _sorted(learners))
     assert target.voters and not any(id in target.voters for id in target.learners), target
     membership = state.membership
@@ -34,7 +47,7 @@ def step_towards(state: State, voters: Sequence[str], learners: Sequence[str]) -
         return state.membership_index > state.commit
     is_blocked = state.membership_index > state.commit or membership.outgoing or state.transfer_to is not None
     if state.is_established and not is_blocked:
-        _step(state, membership, target)
+        _step(state, membership, target, is_answered)
     return True
 
 
@@ -42,7 +55,9 @@ def _sorted(ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(dict.fromkeys(ids)))
 
 
-def _step(state: State, membership: Membership, target: Membership) -> None:
+def _step(
+    state: State, membership: Membership, target: Membership, is_answered: Callable[[Sequence[str]], bool]
+) -> None:
     newcomers = [id for id in target.voters if id not in membership.voters]
     learners = _sorted([id for id in (*target.learners, *newcomers) if id not in membership.voters])
     if learners != membership.learners:
@@ -52,7 +67,10 @@ def _step(state: State, membership: Membership, target: Membership) -> None:
         return
     behind = [progress for id in newcomers if not (progress := state.progress[id]).is_caught_up]
     if not behind:
-        append_membership(state, Membership(target.voters, membership.voters, target.learners))
+        # Those who keep their places may be dead. A joint configuration without both majorities ends nowhere, and the
+        # voters that are to go would have been enough.
+        if is_answered(target.voters):
+            append_membership(state, Membership(target.voters, membership.voters, target.learners))
         return
     rounds = state.limits.catch_up_rounds
     state.slow_learner = next((progress for progress in behind if progress.round_count >= rounds), None)

@@ -308,10 +308,13 @@ class Core(State):
     def change(self, now_ns: int, voters: Sequence[str], learners: Sequence[str]) -> bool:
         """Walk one step towards a configuration; call again until it answers False.
 
-        False: it is reached and committed, or this replica does not lead.
+        False: it is reached and committed, or this replica does not lead. No step is taken to voters of whom no
+        majority answers.
         """
         self.now_ns = now_ns
-        return self.role is Role.LEADER and changing.step_towards(self, voters, learners)
+        return self.role is Role.LEADER and changing.step_towards(
+            self, voters, learners, is_answered=lambda ids: leading.is_answered(self, ids)
+        )
 
     # Storage and snapshots
 

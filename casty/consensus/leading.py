@@ -32,6 +32,7 @@ __all__ = [
     "advance_commit",
     "become_leader",
     "confirm_reads",
+    "is_answered",
     "is_transfer_overdue",
     "lease_until_ns",
     "on_append_reply",
@@ -257,6 +258,14 @@ def quorum_sent_ns(state: State) -> int:
             values.append(UNLIMITED_NS)
         sent_ns = min(sent_ns, majority_value(values))
     return sent_ns
+
+
+def is_answered(state: State, voters: Sequence[str]) -> bool:
+    """Whether a majority of these replicas, this one among them or not, answered within one election timeout."""
+    since_ns = state.now_ns - state.timing.election_max_ns
+    found = [state.progress.get(id) for id in voters if id != state.id]
+    answered = sum(one is not None and _effective_ns(state, one) >= since_ns for one in found)
+    return 2 * (answered + (state.id in voters)) > len(voters)
 
 
 def lease_until_ns(state: State) -> int:

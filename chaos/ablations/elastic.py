@@ -19,7 +19,7 @@ from casty.cluster.node.course import Told
 from casty.cluster.node.leaving import Leaving
 from casty.cluster.node.removed_replicas import Vacated
 from casty.cluster.node.request_handler import RequestHandler
-from casty.consensus import Membership, changing
+from casty.consensus import Membership, changing, leading
 
 from .bug import Planted, bug_in, shown
 
@@ -121,6 +121,11 @@ def _believed_without_lease(right: Any) -> Any:
             group.core.lease_until_ns = lease
 
     return tell
+
+
+def _answered(_state: Any, _voters: Any) -> bool:
+    """A group walks to voters of whom no majority is there."""
+    return True
 
 
 def _never_of_the_past(_vacated: Any, _group: Any) -> bool:
@@ -286,6 +291,10 @@ ELASTIC = (
         ),
         "tests/unit/cluster/node/test_duties.py"
         "::test_who_gets_no_place_any_more_is_told_by_a_leader_with_its_lease_only",
+    ),
+    shown(
+        Planted("joint-with-the-dead", "places move", "membership", leading, "is_answered", _answered, True),
+        "tests/scripts/test_scripts.py::test_script[raft/06-joint-with-a-dead-voter]",
     ),
     Planted("any-role", "roles", "membership", MemberRow, "may_have", _any_role),
     shown(

@@ -6,7 +6,7 @@ __all__ = ["ROLES", "is_role"]
 
 ROLES = (
     "@leader", "@clients", "@acker", "@follower", "@control", "@holder", "@waiter", "@starting", "@node", "@heir",
-    "@elector", "@changer", "@expirer", "@late", "@writer",
+    "@elector", "@changer", "@comer", "@expirer", "@late", "@writer",
 )  # fmt: skip
 """Roles a target may name.
 
@@ -15,7 +15,8 @@ or holds in that slot. ``@acker``: its follower that wrote an entry last; ``@fol
 behind. ``@control``: the leader of the control group. ``@holder``: a client that surely holds a lock; ``@waiter``:
 a client with a call in flight. ``@starting``: a node that does not serve yet; ``@node``: the first one that serves.
 ``@heir``: the latest new leader with entries of which it does not know whether they are committed; ``@elector``: the
-first of those who voted for it. ``@changer``: the leader that last began to change the voters of its group.
+first of those who voted for it. ``@changer``: the leader that last began to change the voters of its group;
+``@comer``: the first of those whom it takes in.
 ``@expirer``: the leader that gave up a session last, for its silence; ``@late``: the client whose session that is.
 ``@writer``: the node that put events of an entity into a journal last.
 """

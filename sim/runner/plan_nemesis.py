@@ -133,6 +133,7 @@ class PlanNemesis:
         checks.on_expiring = self._triggers.expiring
         recorder.journals.on_events = self._triggers.written
         checks.logs.may_shrink = self.departures.may_shrink
+        checks.departed = self.departures.left
         self._gate = asyncio.Lock()
         self._over = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

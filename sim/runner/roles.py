@@ -48,6 +48,7 @@ class Roles:
             "@node": self._serving,
             "@heir": lambda: self._replica(self._checks.heir),
             "@changer": lambda: self._replica(self._checks.changer),
+            "@comer": lambda: [name for name in self._checks.comers if name in self._world.processes][:1],
             "@elector": self._elector,
             "@expirer": self._expirer,
             "@late": self._late,

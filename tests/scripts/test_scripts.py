@@ -20,7 +20,7 @@ KINDS: dict[str, Callable[[], Script]] = {
     "raft": RaftScript, "founding": FoundingScript, "control": ControlScript, "heartbeats": HeartbeatsScript,
     "slots": SlotsScript, "joins": JoinsScript,
 }  # fmt: skip
-FEWEST = {"raft": 18, "founding": 8, "control": 9, "heartbeats": 5, "slots": 9, "joins": 7}
+FEWEST = {"raft": 19, "founding": 8, "control": 9, "heartbeats": 5, "slots": 9, "joins": 7}
 """How many scripts there are of each kind, at the least: files that nobody finds are tested by nobody."""
 SCRIPTS = [path for kind in KINDS for path in scripts_in(HERE / kind)]
 

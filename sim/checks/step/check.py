@@ -5,9 +5,11 @@ Nothing here changes what happens: the storage port below does what the memory's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from casty.address import node_id_of
+from casty.cluster.node.course import voting
 from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.schema import EXPIRE
 from casty.consensus import Core, Entry, Role
@@ -111,11 +113,15 @@ class StepChecks:
         self.on_joint: Callable[[], None] = _nothing
         self.changer: tuple[int, str] | None = None
         """The latest leader that wrote a joint configuration: group and id."""
+        self.comers: list[str] = []
+        """The nodes that vote in that one, and did not before."""
         self.on_heir: Callable[[], None] = _nothing
         self.heir: tuple[int, str] | None = None
         """The latest new leader that has entries of others and does not know them to be committed: group and id."""
         self.expiring: Expiry | None = None
         """The latest end of a session for its silence that a leader put into its log."""
+        self.departed: Collection[str] = ()
+        """The nodes that left for good, each once it was told that nothing needs it."""
         self._given_up: dict[SessionKey, None] = {}
         """All sessions whose end for their silence came into the log of a leader."""
         self._told = Told(self._lives_on)
@@ -319,6 +325,9 @@ class StepChecks:
 
     def _changes(self, key: GroupKey, core: Core) -> None:
         self.changer = (key[0], core.id)
+        now = core.membership
+        voters, former = ((), ()) if now is None else (now.voters, now.outgoing)
+        self.comers = [node_id_of(voter) for voter in voters if voter not in former]
         self.on_joint()
 
     def _see_expiries(self, process: Process, group: GroupView, entries: Sequence[Entry]) -> None:
@@ -391,6 +400,8 @@ class StepChecks:
                 self._guarded(self._check_lease, process, group)
             if not closed[process.name]:
                 self._guarded(self._check_majority, process, group, lease_ns)
+            if self.departed and lease_ns > process.clock.now():
+                self._guarded(self._check_departed, group)
         self._world.after(LOOK_EVERY_S, self._look)
 
     def _look_at_what_lasts(self, live: Sequence[tuple[Process, HostView]]) -> None:
@@ -427,6 +438,15 @@ class StepChecks:
         since_ns = max(lease_ns, core.leader_since_ns, self._configured[key][1])
         if now_ns - since_ns > 2 * self._election_max_ns:
             _fail(14, group, f"still leads {(now_ns - since_ns) / 1e9:.3f} s after its lease ended")
+
+    def _check_departed(self, group: GroupView) -> None:
+        """Who was told that it may go votes in no configuration that may be in force (58).
+
+        A group that has a voter less than it knows goes on, and is lost with one more: nobody would see it before.
+        """
+        for node_id in voting(group.core):
+            if node_id in self.departed:
+                _fail(58, group, f"{node_id} votes here, and has left for good")
 
     # -- sessions and topologies
 

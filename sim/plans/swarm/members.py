@@ -134,11 +134,26 @@ class Members:
         if "leave" in self.course:
             names = self._dice.shuffled("elastic-leave", 0, self._cast.nodes)
             most = max(1, (len(names) - 1) // 2)
-            for number in range(self._dice.between("elastic-count", 0, 1, most)):
+            as_it_comes = self._leaves_as_it_comes()
+            for number in range(bool(as_it_comes), self._dice.between("elastic-count", 0, 1, most)):
                 at_us = self._dice.between("elastic-leave-at", number, 0, self.duration_us())
                 is_calm = self._dice.one_in("elastic-calm", number, 3)
                 faults.append(FaultEvent(at_us, "leave", (names[number],), after_ready=is_calm))
+            faults += as_it_comes
         return faults
+
+    def _leaves_as_it_comes(self) -> list[FaultEvent]:
+        """Draw who leaves while a group takes it in, in half of the runs with leaves, and that is told late."""
+        if self._dice.one_in("comer", 0, 2):
+            return []
+        at_us = self._dice.between("comer-at", 0, 0, self.duration_us() // 2)
+        nth = self._dice.between("comer-nth", 0, 1, 12)
+        later_us = 1000 * self._dice.between("comer-later", 0, 0, 200)
+        lost_us = 1000 * self._dice.between("comer-lost", 0, 200, 4_000)
+        return [
+            FaultEvent(at_us, "one_way_cut", ("@changer", "@control"), lost_us, trigger=("joint", nth, 0)),
+            FaultEvent(at_us, "leave", ("@comer",), trigger=("joint", nth, later_us)),
+        ]
 
     def _of_founding(self) -> list[FaultEvent]:
         if len(self._founders) < 2 or self._dice.one_in("calm", 0, 4):
