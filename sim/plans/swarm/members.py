@@ -34,11 +34,18 @@ SHAPES = (
 _FAR = Shape(1, 7)
 """Groups of one become groups of three, and the control group one of five."""
 
+AS_IT_COMES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("one_way_cut", ("@changer", "@control")),
+    ("leave", ("@comer",)),
+)
+"""What makes a node leave while a group takes it in, and the control leader hear of that late."""
+
 MEMBER_AIMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("crash", ("@starting",)),
     ("pause", ("@starting",)),
     ("crash", ("@leader", "@follower")),
     *((kind, way) for kind in _HARM for way in _WAYS),
+    *AS_IT_COMES,
 )
 """Kinds of fault and the roles that they aim at, here only."""
 _LOSSES = ("link_loss", "one_way_cut", "reset", "delay", "half_open")
@@ -150,9 +157,10 @@ class Members:
         nth = self._dice.between("comer-nth", 0, 1, 12)
         later_us = 1000 * self._dice.between("comer-later", 0, 0, 200)
         lost_us = 1000 * self._dice.between("comer-lost", 0, 200, 4_000)
+        (cut, between), (leave, comer) = AS_IT_COMES
         return [
-            FaultEvent(at_us, "one_way_cut", ("@changer", "@control"), lost_us, trigger=("joint", nth, 0)),
-            FaultEvent(at_us, "leave", ("@comer",), trigger=("joint", nth, later_us)),
+            FaultEvent(at_us, cut, between, lost_us, trigger=("joint", nth, 0)),
+            FaultEvent(at_us, leave, comer, trigger=("joint", nth, later_us)),
         ]
 
     def _of_founding(self) -> list[FaultEvent]:
