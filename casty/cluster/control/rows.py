@@ -109,6 +109,11 @@ class SlotRow:
     """The role of the nodes that may have it; None for all. It has no first group before there is such a node."""
 
     @property
+    def has_begun(self) -> bool:
+        """Whether its group told of itself: before, nothing is kept there, and nobody was answered."""
+        return bool(self.held)
+
+    @property
     def is_beginning(self) -> bool:
         """Whether its first group was named and never told of itself: nobody was answered, nothing is kept there."""
         return bool(self.first) and not self.held
