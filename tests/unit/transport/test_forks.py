@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ HOST = "127.0.0.1"
 
 
 @contextmanager
-def forked() -> Iterator[None]:
+def forked() -> Generator[None]:
     """Have a child meanwhile that does nothing, and has what it got."""
     child = os.fork()
     if child == 0:
