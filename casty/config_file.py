@@ -135,8 +135,18 @@ def discover_config(start: str | os.PathLike[str] | None = None) -> Path | None:
     ----------
     start
         Where to begin; None means the working directory.
+
+    Raises
+    ------
+    ConfigError
+        The working directory is gone.
     """
-    folder = Path(start if start is not None else ".").resolve()
+    try:
+        folder = Path(start if start is not None else ".").resolve()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"the working directory is gone: begin in one that is there, or name the {FILE_NAME} ({PATH_VARIABLE})"
+        ) from None
     for candidate in (folder, *folder.parents):
         if (candidate / FILE_NAME).is_file():
             return candidate / FILE_NAME

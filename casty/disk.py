@@ -23,6 +23,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from casty.errors import DiskError, DiskFull
+from casty.forks import keep_from_children
 from casty.ports import Device
 
 __all__ = ["SqliteDevice", "read_all"]
@@ -244,6 +245,7 @@ def _locked(path: Path, folder: Path) -> int:
         raise DiskError(
             f"data_dir {str(folder)!r} is in use by another process; each node needs a directory of its own"
         ) from None
+    keep_from_children(descriptor)
     return descriptor
 
 

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ def run_backup(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(what))
     else:
-        print(f"{options.file}: {what['slots']} slots of {what['name']!r}, generation {what['generation']}, "
+        print(f"{options.file}: {what['written']} slots of {what['name']!r}, generation {what['generation']}, "
               f"{what['bytes']:,} bytes")  # fmt: skip
     return 0
 
@@ -88,17 +88,15 @@ class Backup:
     async def run(self) -> dict[str, object]:
         """Write all of it; raises `BackupError` when a slot has no leader for too long, `Unavailable`, `OSError`."""
         self._file.write(BackupWriter.head())
-        answer = await self._ask(self._contact, WHOLE_CLUSTER, 0, self._timeout_s)
-        if len(answer) != 1 or not isinstance(answer[0], dict):
-            raise BackupError(
-                f"no backup of {self._contact[0]}:{self._contact[1]}: {answer[0] if answer else answer!r}"
-            )
-        document: dict[str, Any] = answer[0]
+        document = await self._again("what cluster this is", self._describe)
         self._file.write(self._writer.record("cluster", document))
-        for slot in range(document["slots"]):
+        there = document["slots"] + sum(count for _, count in document.get("pools", ()))
+        slots = [slot for slot in range(there) if slot not in document.get("blank", ())]
+        for slot in slots:
             await self._slot(slot)
-        self._file.write(self._writer.record("whole", document["slots"], self._writer.records))
-        return {**document, "bytes": self._file.tell(), "records": self._writer.records}
+        self._file.write(self._writer.record("whole", len(slots), self._writer.records))
+        written = {"written": len(slots), "bytes": self._file.tell(), "records": self._writer.records}
+        return {**document, **written}
 
     def close(self) -> None:
         """End all links."""
@@ -106,32 +104,56 @@ class Backup:
         for line in lines.values():
             line.close()
 
+    async def _describe(self, left_s: float) -> dict[str, Any] | str:
+        """Return which slots there are, as only the leader of the control group knows for sure; or why not."""
+        status = await self._ask_status(left_s)
+        node = self._address(status, status["leader"], "the control group")
+        answer = await self._ask(node, WHOLE_CLUSTER, 0, left_s)
+        if len(answer) == 1 and isinstance(answer[0], (dict, str)):
+            return answer[0]
+        raise ProtocolError(f"expected what cluster this is, found {answer!r:.100}")
+
     async def _slot(self, slot: int) -> None:
-        """Write one slot; whatever fails, it is begun again, until the time is over."""
-        clock, at = runtimes.current().clock, (self._file.tell(), self._writer.checksum, self._writer.records)
-        until_ns, text = clock.now() + int(self._timeout_s * SECOND_NS), ""
-        while clock.now() < until_ns:
-            left_s = (until_ns - clock.now()) / SECOND_NS
-            try:
-                text = await self._take(slot, await self._leader(slot, left_s), left_s)
-            except (Unavailable, Refused, ProtocolError) as error:
-                text = str(error)
-                self.close()  # an answer may come late
-            if not text:
-                return
+        """Write one slot; whatever fails, it is begun again."""
+        at = (self._file.tell(), self._writer.checksum, self._writer.records)
+
+        async def begin_again(left_s: float) -> dict[str, Any] | str:
             self._file.seek(at[0])
             self._file.truncate()
             self._writer.checksum, self._writer.records = at[1:]
+            return await self._take(slot, await self._leader(slot, left_s), left_s) or {}
+
+        await self._again(f"slot {slot}", begin_again)
+
+    async def _again(
+        self, what: str, attempt: Callable[[float], Awaitable[dict[str, Any] | str]]
+    ) -> dict[str, Any]:
+        """Try until something comes of it that is no text, or the time is over; an attempt takes what is left of it."""
+        clock = runtimes.current().clock
+        until_ns, text = clock.now() + int(self._timeout_s * SECOND_NS), ""
+        while clock.now() < until_ns:
+            try:
+                found = await attempt((until_ns - clock.now()) / SECOND_NS)
+            except (Unavailable, Refused, ProtocolError) as error:
+                text = str(error)
+                self.close()  # an answer may come late
+            else:
+                if isinstance(found, dict):
+                    return found
+                text = found
             await clock.sleep(AGAIN_S)
-        raise BackupError(f"slot {slot} was not given within {self._timeout_s} s: {text}; there is no backup")
+        raise BackupError(f"{what} was not given within {self._timeout_s} s: {text}; there is no backup")
 
     async def _leader(self, slot: int, left_s: float) -> tuple[str, int]:
-        document = await self._ask_status(left_s)
-        leader = document["slots"][slot]["leader"]
-        for member in document["members"]:
-            if member["id"] == leader:
+        status = await self._ask_status(left_s)
+        slots = status["slots"]
+        return self._address(status, slots[slot]["leader"] if slot < len(slots) else None, f"slot {slot}")
+
+    def _address(self, status: dict[str, Any], node_id: str | None, what: str) -> tuple[str, int]:
+        for member in status["members"]:
+            if member["id"] == node_id:
                 return parse_address(member["address"])
-        raise Unavailable(f"slot {slot} has no leader that {self._contact[0]}:{self._contact[1]} knows")
+        raise Unavailable(f"{what} has no leader that {self._contact[0]}:{self._contact[1]} knows")
 
     async def _take(self, slot: int, node: tuple[str, int], left_s: float) -> str:
         """Write the parts that a node gives; returns why it stopped, an empty text at the end."""
@@ -169,7 +191,7 @@ def run_restore(options: argparse.Namespace) -> int:
         what = asyncio.run(_restore(restoring, options.data_dir))
     new = restoring.new
     document = {
-        "name": new.name, "cluster_id": new.cluster_id, "generation": new.generation, "slots": new.slots,
+        "name": new.name, "cluster_id": new.cluster_id, "generation": new.generation, "slots": new.all_slots,
         "structures": what.entities, "holds_freed": what.holds, "waiting_dropped": what.waiting,
         "left_to_journal": what.on_record, "of": restoring.document["cluster_id"],
     }  # fmt: skip

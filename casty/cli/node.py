@@ -20,7 +20,7 @@ from casty.config_file import CastyConfig, ClusterSection
 from casty.errors import ConfigError
 from casty.system import ClusteredActorSystem
 
-__all__ = ["load_app", "merge", "run_node"]
+__all__ = ["load_app", "merge", "run_node", "say_ready"]
 
 log = logging.getLogger("casty.cli")
 
@@ -100,6 +100,18 @@ def _check_app(spec: str, app: App) -> None:
         ) from None
 
 
+def say_ready(line: str) -> None:
+    """Print a line for whoever waits for it. That nobody reads it any more is no reason to take a member away."""
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        log.warning("nobody could be told that this node is ready: %s", error)
+        # What is left in the buffer would be written again when the process ends, and fail again.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 class _Service:
     """The life of the process: start, say ``ready``, run the app, wait for a signal, stop cleanly."""
 
@@ -138,7 +150,7 @@ class _Service:
         async with system:
             self._is_ready = True
             address = system.self_node
-            print(f"ready {system.node_id} at {address.host}:{address.port}, pid {os.getpid()}", flush=True)
+            say_ready(f"ready {system.node_id} at {address.host}:{address.port}, pid {os.getpid()}")
             ended = asyncio.create_task(system.wait_stopped(), name="stopped")
             ended.add_done_callback(lambda _: self._stop.set())  # drained by an operator
             try:

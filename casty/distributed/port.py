@@ -162,7 +162,7 @@ class Port(Protocol):
         ...
 
     async def slot_count(self, *, timeout_s: float | None) -> int:
-        """Return how many slots the cluster has."""
+        """Return how many slots structures are in: those of all nodes."""
         ...
 
     def slot_of(self, kind: int, entity: bytes) -> int | None:

@@ -12,6 +12,8 @@ import logging
 import socket
 from collections.abc import Callable
 
+from casty.forks import keep_from_children
+
 __all__ = ["Accepting"]
 
 log = logging.getLogger("casty.transport")
@@ -47,6 +49,7 @@ class Accepting:
         """Connections that were lost on their way to a transport, since the last line about one."""
         self._lost_at = 0.0
         listening.setblocking(False)
+        keep_from_children(listening.fileno())
         self._loop.add_reader(listening, self._ready)
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from casty.forks import keep_from_children
 from casty.ports import Link, LinkFactory, LinkHandler, Listener
 from casty.tls import Config
 from casty.transport.accepting import Accepting
@@ -48,6 +49,7 @@ class TcpLink(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is connected."""
         self._transport = cast(asyncio.Transport, transport)
+        keep_from_children(transport.get_extra_info("socket").fileno())
         name = transport.get_extra_info("peername")
         if isinstance(name, tuple) and len(name) >= 2:
             self.peer = (str(name[0]), int(name[1]))

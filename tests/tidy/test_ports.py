@@ -26,6 +26,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "signal": (COMMAND_LINE,),
     "selectors": (),
     "os": (
+        "casty/forks.py",  # descriptors, and what becomes of them in a child
         "casty/process_limits.py",
         "casty/transport/tcp.py",
         "casty/tls.py",

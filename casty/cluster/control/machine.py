@@ -192,12 +192,33 @@ class ControlMachine:
         load: dict[str, int] = {}
         nodes = sorted(self.members)
         traits = self.traits
-        targets = [place(slot, Holders(), nodes, size, load, traits) for slot in range(document["slots"])]
+        roles = self._take_over(document)
+        # Slots of roles are where their states are: with the founders, until somebody comes who has the role.
+        targets = [place(slot, Holders(), nodes, size, load, traits) for slot in range(len(roles))]
         preferred = spread_leaders(targets, [None] * len(targets), traits)
-        for target, leader in zip(targets, preferred, strict=True):
+        for target, leader, role in zip(targets, preferred, roles, strict=True):
             first = tuple(sorted(self.members[node_id].replica_id for node_id in target))
-            self.slots.append(SlotRow(first_epoch(self.generation), first, target, leader, target))
+            self.slots.append(SlotRow(first_epoch(self.generation), first, target, leader, target, role=role))
         return [DONE]
+
+    def _take_over(self, document: Mapping[str, Any]) -> list[str | None]:
+        """Take over the regions of the cluster that this one is made of, if any; return the role of each slot."""
+        roles: list[str | None] = [None] * document["slots"]
+        for role, count in document.get("pools", ()):
+            self.pools.setdefault(role, len(roles))
+            roles += [role] * count
+        for shard_type, num_shards, role in document.get("regions", ()):
+            self.regions[shard_type] = num_shards
+            if role is not None:
+                self.region_roles[shard_type] = role
+        return roles
+
+    @property
+    def taken_over(self) -> dict[str, list[list[Any]]]:
+        """What a cluster made out of this one begins with: by it the logs of entities are found."""
+        regions = [[name, count, self.region_roles.get(name)] for name, count in self.regions.items()]
+        pools = [[role, len(slots)] for role, slots in self.slots_by_role().items() if role is not None]
+        return {"regions": regions, "pools": pools}
 
     def _join(self, node_id: str, incarnation: str, host: str, port: int, traits: list[Any]) -> list[object]:
         known = self.members.get(node_id)

@@ -116,6 +116,11 @@ class SlotRow:
     """How many targets it had before this one."""
 
     @property
+    def has_begun(self) -> bool:
+        """Whether its group told of itself: before, nothing is kept there, and nobody was answered."""
+        return bool(self.held)
+
+    @property
     def is_beginning(self) -> bool:
         """Whether its first group was named and never told of itself: nobody was answered, nothing is kept there."""
         return bool(self.first) and not self.held

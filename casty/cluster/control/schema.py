@@ -11,15 +11,23 @@ from typing import Any, NamedTuple
 from casty.address import MAX_PORT
 from casty.cluster.control.service_offers import WHOLE
 from casty.errors import RemoteProtocolError
-from casty.limits import MAX_GENERATION, MAX_NUMBER, MAX_REGION_NAME_BYTES, MAX_TEXT_BYTES
-from casty.schema import Fields, Maybe, Number, OneOf, Row, Rows, Tagged, Test, Text, compiled, flaw
+from casty.limits import (
+    MAX_GENERATION,
+    MAX_NUMBER,
+    MAX_POOL_SLOTS,
+    MAX_POOLS,
+    MAX_REGION_NAME_BYTES,
+    MAX_REGIONS,
+    MAX_TEXT_BYTES,
+)
+from casty.schema import Fields, Maybe, Number, OneOf, Row, Rows, Rule, Tagged, Test, Text, compiled, flaw
 from casty.settings import BOUNDS
 from casty.traits import MAX_ROLES, MAX_TRAIT_BYTES, MAX_WEIGHT
 from casty.wire.pack import pack, unpack
 
 __all__ = [
     "ENTRIES", "FORGET", "FOUND", "HELD", "JOIN", "MAX_FORMER_CLUSTERS", "MAX_FORMER_MEMBERS", "PLACE",
-    "REGION", "SERVICE", "SILENT", "STATUS", "Agreed", "check_entry", "check_join",
+    "REGION", "SERVICE", "SILENT", "STATUS", "TAKEN_OVER", "Agreed", "check_entry", "check_join",
 ]  # fmt: skip
 
 FOUND, JOIN, STATUS, REGION, SERVICE, SILENT, PLACE, HELD, FORGET = 1, 2, 3, 4, 5, 6, 7, 8, 9
@@ -83,6 +91,14 @@ FORMER = Fields(
 """Of which generations a recovered one takes the place, (cluster id, generation), and where their members listened."""
 TRAIT = Text(MAX_TRAIT_BYTES)
 TRAITS = Row((Maybe(TRAIT), Number(1, MAX_WEIGHT), Rows(TRAIT, most=MAX_ROLES)))
+REGION_FIELDS = Row((Text(MAX_REGION_NAME_BYTES), Number(1, MAX_NUMBER), Maybe(TRAIT)))
+"""A region, its shard count, and the role that it is limited to."""
+TAKEN_OVER: dict[str, Rule] = {
+    "regions": Rows(REGION_FIELDS, most=MAX_REGIONS),
+    "pools": Rows(Row((TRAIT, Number(1, MAX_POOL_SLOTS))), most=MAX_POOLS),
+}
+"""By what the logs of entities are found: a cluster made out of another one has them from the beginning. Pools are in
+the order of their slots, each with how many it has."""
 IDENTITY = (NAME, NAME, NAME, Number(1, MAX_PORT), TRAITS)
 
 ENTRIES = Tagged({
@@ -94,13 +110,13 @@ ENTRIES = Tagged({
                     "cluster_id": NAME, "slots": _bounds("slots"), "replication": _bounds("replication"),
                     "settings": Agreed(("session_ttl_s", "drift")), "founders": Rows(Row(IDENTITY), least=1),
                 },
-                {"former": FORMER},
+                {"former": FORMER, **TAKEN_OVER},
             ),
         )
     ),
     JOIN: Row(IDENTITY),
     STATUS: Row((NAME, NAME, OneOf(STATUSES))),
-    REGION: Row((Text(MAX_REGION_NAME_BYTES), Number(1, MAX_NUMBER), Maybe(TRAIT))),
+    REGION: REGION_FIELDS,
     SERVICE: Row((NAME, NAME, Number(WHOLE, MAX_NUMBER), COUNT, Rows(Row((ANY_TEXT, ANY_TEXT, TRUTH))))),
     SILENT: Row((NAME, NAME, TRUTH)),
     PLACE: Row((COUNT, COUNT, NAME, NAME)),

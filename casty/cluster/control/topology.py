@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from casty.cluster.control.machine import ControlMachine
-from casty.cluster.control.placement import slot_of_region
+from casty.cluster.control.placement import slot_of, slot_of_region
+from casty.distributed.machines.base import EVENTS
+from casty.distributed.machines.events import home_of
 from casty.errors import RemoteProtocolError
 from casty.traits import Traits
 
@@ -174,6 +176,14 @@ class Topology:
         first = self.pools[role]
         behind = min((other for other in self.pools.values() if other > first), default=len(self.slots))
         return first + slot_of_region(shard_type, shard, behind - first)
+
+    def slot_of(self, kind: int, entity: bytes) -> int:
+        """Return the slot of a structure. A log lies in its entity's slot: with a role, in one of that role."""
+        if kind == EVENTS and self.pools:
+            home = home_of(entity)
+            if home is not None:
+                return self.slot_of_shard(home.region, home.shard)
+        return slot_of(kind, entity, self.shared_slots)
 
     def leader_of(self, slot: int) -> str | None:
         """Return the node id that leads a slot, if any is known."""

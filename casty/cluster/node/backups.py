@@ -5,7 +5,10 @@ for its part n; a slot below zero asks what cluster this is. ``BACKUP_REPLY``::
 
     [slot, number, epoch, index, term, data, is_last]   one part; all parts of a dump are of that one index
     [slot, number, text]                                why there is none: ask again, maybe elsewhere, from 0 on
-    [-1, 0, document]                                   name, cluster id, generation, slots, replication, settings
+    [-1, 0, document]                                   see `casty.cluster.recovery.backup_file`
+
+Which slots there are the leader of the control group says, when nobody else can lead it: another node may not know yet
+of a role's slots, in which something was acknowledged already.
 
 Only the leader of a slot dumps it, when nobody else can lead and its machine has everything that earlier leaders
 granted: so what was acknowledged before the first question is in the backup. A part is asked for when the one before is
@@ -20,7 +23,7 @@ from typing import Any, NamedTuple, Protocol
 
 from casty.cluster.control.machine import ControlMachine
 from casty.cluster.multiraft.host import Group, Host
-from casty.cluster.multiraft.numbers import group_of
+from casty.cluster.multiraft.numbers import CONTROL, group_of
 from casty.cluster.slots.dump import SlotDump
 from casty.config import SECOND_NS
 from casty.errors import RemoteProtocolError
@@ -106,7 +109,7 @@ class Backups:
 
     def _answer(self, link: Outbound, slot: int, number: int) -> list[Any]:
         if slot < 0:
-            return [self._document()] if self._machine.is_founded else ["this node is of no cluster yet"]
+            return [self._describe()]
         if number == 0:
             text = self._begin(link, slot)
             if text is not None:
@@ -125,13 +128,21 @@ class Backups:
             self._end(link)
         return [running.epoch, running.at, running.term, data, is_last]
 
-    def _document(self) -> dict[str, object]:
-        machine = self._machine
+    def _describe(self) -> dict[str, object] | str:
+        machine, group = self._machine, self._host.groups.get(CONTROL)
+        if not machine.is_founded:
+            return "this node is of no cluster yet"
+        if group is None or not _knows_all(group, self._clock.now()):
+            return "this node does not lead the control group, or is not sure of it; ask its leader"
+        taken_over = {key: rows for key, rows in machine.taken_over.items() if rows}
+        blank = [slot for slot, row in enumerate(machine.slots) if not row.has_begun]
         return {
+            **taken_over,
+            **({"blank": blank} if blank else {}),
             "name": machine.name,
             "cluster_id": machine.cluster_id,
             "generation": machine.generation,
-            "slots": len(machine.slots),
+            "slots": machine.shared_slots,
             "replication": machine.replication,
             "settings": machine.settings,
         }
@@ -177,3 +188,9 @@ class Backups:
             self._timer.cancel()
         for link in list(self._running):
             self._end(link)
+
+
+def _knows_all(group: Group, now_ns: int) -> bool:
+    """Whether a replica of the control group has all that was agreed on, as it leads and nobody else can."""
+    core = group.core
+    return group.is_leading and group.applied_index >= core.lead_index and core.lease_until_ns() > now_ns

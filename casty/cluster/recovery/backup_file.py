@@ -6,7 +6,9 @@
     format     2 bytes, big-endian
     records    length (4 bytes), checksum (4 bytes), content in msgpack
 
-    ["cluster", document]                what was backed up: name, cluster id, generation, slots, replication, settings
+    ["cluster", document]                what was backed up: name, cluster id, generation, slots of all nodes,
+                                         replication, settings; where there are any: regions, the slots of roles
+                                         (pools), and which of these never began to serve (blank) and do not follow
     ["slot", slot, epoch, index, term]   the state of a slot as of that entry of its log; its parts follow
     ["part", data]                       a part as `SlotDump` makes it
     ["end", parts]                       the slot is whole
@@ -23,10 +25,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from casty.cluster.control.schema import Agreed
+from casty.cluster.control.schema import TAKEN_OVER, Agreed
 from casty.errors import BackupDamaged, BackupUnknown, RemoteProtocolError
-from casty.limits import MAX_GENERATION, MAX_NUMBER, MAX_TEXT_BYTES
-from casty.schema import Data, Fields, Number, Row, Rule, Text, compiled, flaw
+from casty.limits import MAX_GENERATION, MAX_NUMBER, MAX_POOL_SLOTS, MAX_POOLS, MAX_TEXT_BYTES
+from casty.schema import Data, Fields, Number, Row, Rows, Rule, Text, compiled, flaw
 from casty.settings import BOUNDS
 from casty.wire.pack import Plain, pack, unpack
 
@@ -52,7 +54,8 @@ _DOCUMENT = Fields(
     {
         "name": _NAME, "cluster_id": _NAME, "generation": Number(1, MAX_GENERATION), "slots": _bounds("slots"),
         "replication": _bounds("replication"), "settings": Agreed(("session_ttl_s", "drift")),
-    }
+    },
+    {**TAKEN_OVER, "blank": Rows(_COUNT, most=MAX_POOLS * MAX_POOL_SLOTS)},
 )  # fmt: skip
 RECORDS: dict[str, Rule] = {
     "cluster": Row((_NAME, _DOCUMENT)),

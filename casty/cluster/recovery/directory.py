@@ -9,8 +9,9 @@ so one that is written by half is an empty one for whoever starts with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from casty.address import peer_key, replica_id_of
 from casty.cluster.control.ballots import Identity
@@ -57,6 +58,8 @@ class NewCluster(NamedTuple):
         The longest election timeout that was promised in the former cluster.
     former, former_members
         See `ControlMachine`.
+    taken_over
+        Its regions and the slots of roles, see `ControlMachine.taken_over`; `slots` are those of all nodes.
     """
 
     name: str
@@ -72,6 +75,13 @@ class NewCluster(NamedTuple):
     quiet_ns: int = 0
     former: tuple[tuple[str, int], ...] = ()
     former_members: tuple[tuple[str, int], ...] = ()
+    taken_over: Mapping[str, Sequence[Sequence[Any]]] = MappingProxyType({})
+
+    @property
+    def all_slots(self) -> int:
+        """How many slots there are, with those of roles."""
+        counts: list[int] = [count for _, count in self.taken_over.get("pools", ())]
+        return self.slots + sum(counts)
 
     @property
     def incarnation(self) -> str:
@@ -108,7 +118,8 @@ def manifest_batch(new: NewCluster) -> Batch:
     """Return the record that makes the directory the node's."""
     rows = {0: GroupRow(new.generation, 0, new.membership)}
     rows |= {
-        group_of(slot): GroupRow(first_epoch(new.generation), 0, new.membership) for slot in range(new.slots)
+        group_of(slot): GroupRow(first_epoch(new.generation), 0, new.membership)
+        for slot in range(new.all_slots)
     }
     manifest = Manifest(
         new.name, new.node_id, new.disk, 0, new.quiet_ns, new.cluster_id, new.generation, new.settings,
@@ -131,6 +142,7 @@ def _document(new: NewCluster) -> dict[str, object]:
         "replication": new.replication,
         "settings": new.settings,
         "founders": [Identity(new.node_id, new.incarnation, new.host, new.port).plain],
+        **new.taken_over,
     }
     if new.former:
         document["former"] = {

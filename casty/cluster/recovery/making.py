@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from casty.cluster.control.machine import ControlMachine
-from casty.cluster.control.schema import MAX_FORMER_CLUSTERS, MAX_FORMER_MEMBERS
+from casty.cluster.control.schema import MAX_FORMER_CLUSTERS, MAX_FORMER_MEMBERS, TAKEN_OVER
 from casty.cluster.multiraft.numbers import group_of, slot_of
 from casty.cluster.recovery.directory import NewCluster, manifest_batch, slot_batches
 from casty.cluster.recovery.reading import Records, read_control, read_slot, read_survivor
@@ -84,8 +84,8 @@ class Survey(NamedTuple):
 
     @property
     def empty(self) -> list[int]:
-        """The slots of which nobody has a replica that can be read."""
-        return [slot_of(report.number) for report in self.reports if report.chosen is None]
+        """The slots of which nobody has a replica that can be read, though there may be something in them."""
+        return [slot_of(report.number) for report in self.may_lack if report.chosen is None]
 
 
 async def survey(sources: Sequence[tuple[str, Records]], *, again: bool = False) -> Survey:
@@ -125,7 +125,12 @@ async def survey(sources: Sequence[tuple[str, Records]], *, again: bool = False)
     control = await read_control(sources[first.chosen][1], survivors[first.chosen].manifest)
     if not control.is_founded:
         raise RecoveryError("the cluster was never founded: nothing was acknowledged, start it anew")
-    reports = [choose(group_of(slot), survivors, row.epoch) for slot, row in enumerate(control.slots)]
+    reports = [
+        GroupReport(group_of(slot), None, {}, (), False)
+        if not first.may_lack and not row.has_begun
+        else choose(group_of(slot), survivors, row.epoch)
+        for slot, row in enumerate(control.slots)
+    ]
     return Survey(survivors, control, [first, *reports])
 
 
@@ -173,7 +178,7 @@ def recovered(found: Survey, node: NewNode) -> NewCluster:
         name=control.name,
         cluster_id=node.cluster_id,
         generation=generation_above([control.generation, *known], node.wall_s),
-        slots=len(control.slots),
+        slots=control.shared_slots,
         replication=control.replication,
         settings=control.settings,
         node_id=node.node_id,
@@ -183,6 +188,7 @@ def recovered(found: Survey, node: NewNode) -> NewCluster:
         quiet_ns=max(one.quiet_ns for one in manifests),
         former=(*control.former, (control.cluster_id, control.generation))[-MAX_FORMER_CLUSTERS:],
         former_members=tuple(addresses)[-MAX_FORMER_MEMBERS:],
+        taken_over=control.taken_over,
     )
 
 
@@ -278,6 +284,7 @@ class Restoring:
             host=node.host,
             port=node.port,
             disk=node.disk,
+            taken_over={key: document[key] for key in TAKEN_OVER if key in document},
         )
 
     async def write(self, write: Write) -> Renewed:
@@ -300,14 +307,17 @@ class Restoring:
                     raise BackupDamaged(f"slot {slot}: expected {fields[0]} parts, found {parts}")
                 _finish(load, slot)
                 total += await _write_slot(self.new, self._node, slot, machine, write, is_whole=False)
-        if len(slots) != self.new.slots:
-            raise BackupDamaged(f"expected {self.new.slots} slots, found {len(slots)}")
+        for slot in self.document.get("blank", ()):
+            self._check_slot(slot, slots)
+            total += await _write_slot(self.new, self._node, slot, _empty(self.new), write, is_whole=True)
+        if len(slots) != self.new.all_slots:
+            raise BackupDamaged(f"expected {self.new.all_slots} slots, found {len(slots)}")
         await write(manifest_batch(self.new))
         return total
 
     def _check_slot(self, slot: int, slots: dict[int, None]) -> None:
-        if slot in slots or slot >= self.new.slots:
-            raise BackupDamaged(f"slot {slot}: expected each from 0 to {self.new.slots - 1} once")
+        if slot in slots or slot >= self.new.all_slots:
+            raise BackupDamaged(f"slot {slot}: expected each from 0 to {self.new.all_slots - 1} once")
         slots[slot] = None
 
 

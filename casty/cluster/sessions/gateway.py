@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-from casty.cluster.control.placement import slot_of
 from casty.cluster.sessions.core import inputs
 from casty.cluster.sessions.core.call import Call
 from casty.cluster.sessions.core.client_session import ClientSession, Entity
@@ -220,19 +219,19 @@ class Gateway:
                     yield page
 
     async def slot_count(self, *, timeout_s: float | None) -> int:
-        """Return how many slots the cluster has; see `Port.slot_count`."""
+        """Return how many slots structures are in; see `Port.slot_count`."""
         topology = self._routes.topology()
         if topology is None:
             # That is the cluster's to say; this call waits for it, as every call does.
             await self.read_at(0, MAP, b"", [SCAN, b"\xff"], timeout_s=timeout_s)
             topology = self._routes.topology()
         assert topology is not None, "a slot has answered"
-        return len(topology.slots)
+        return topology.shared_slots
 
     def slot_of(self, kind: int, entity: bytes) -> int | None:
         """Return the slot of an entity; see `Port.slot_of`."""
         topology = self._routes.topology()
-        return None if topology is None else slot_of(kind, entity, topology.shared_slots)
+        return None if topology is None else topology.slot_of(kind, entity)
 
     async def read_at(
         self, slot: int | None, kind: int, prefix: bytes, query: Command, *, timeout_s: float | None

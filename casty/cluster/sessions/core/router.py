@@ -13,7 +13,6 @@ nobody. A call not in doubt ends `Unavailable`.
 
 from __future__ import annotations
 
-from casty.cluster.control.placement import slot_of
 from casty.cluster.sessions.core.answers import is_granted, is_taken, visible_until_ns
 from casty.cluster.sessions.core.call import Call, Purpose
 from casty.cluster.sessions.core.call_table import CallTable
@@ -105,7 +104,7 @@ class CallRouter:
             sessions.enter(topology)
         if slot < 0:
             kind, name = call.entity
-            slot = call.slot = slot_of(kind, name, topology.shared_slots)
+            slot = call.slot = topology.slot_of(kind, name)
         self._table.index_by_slot(call)
         if sessions.lost and not sessions.resolve(call):
             return

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any, ClassVar
 
-from casty.cluster.control.placement import slot_of
 from casty.cluster.sessions.core import inputs
 from casty.cluster.sessions.core.answers import left_alone, overdue
 from casty.cluster.sessions.core.call import Call, Purpose
@@ -144,7 +143,7 @@ class SessionCore:
         topology = self._surroundings.topology()
         if topology is None:
             return None
-        session = self.sessions_by_slot.get(slot_of(entity[0], entity[1], topology.shared_slots))
+        session = self.sessions_by_slot.get(topology.slot_of(entity[0], entity[1]))
         seqs = [] if session is None else session.held_of(entity)
         return None if session is None or not seqs else (session, seqs)
 

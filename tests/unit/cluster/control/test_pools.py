@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from casty.cluster.control.machine import (
+    FOUND,
     HELD,
     JOIN,
     PLACE,
@@ -14,10 +15,12 @@ from casty.cluster.control.machine import (
 from casty.cluster.control.topology import LeaderTable, from_plain, of_machine, to_plain
 from casty.cluster.control.topology_delta import delta_of
 from casty.cluster.control.upkeep import is_replaced
+from casty.distributed.machines.base import EVENTS
+from casty.distributed.machines.events import Home, log_name
 from casty.limits import MAX_POOL_SLOTS, MAX_POOLS
 from casty.traits import Traits
 from casty.wire.pack import pack, unpack
-from tests.unit.cluster.control.test_traits_of_members import founded, join, mark, settle
+from tests.unit.cluster.control.test_traits_of_members import founded, founding_document, join, mark, settle
 
 WEB = Traits(roles=("web",))
 ROWS = {"a": Traits(), "b": WEB, "c": WEB, "d": WEB, "e": Traits()}
@@ -171,3 +174,28 @@ def test_clients_know_where_a_shard_is() -> None:
         )
     assert from_plain(unpack(pack(to_plain(topology))), topology.leaders) == topology
     assert delta_of(before, topology, []) is None, "that is rare: the whole is sent"
+
+
+def test_a_cluster_made_out_of_another_one_has_its_regions_and_the_slots_of_its_roles() -> None:
+    """Without them `shared_slots` would be another number, and each structure would be looked for elsewhere."""
+    former = founded(ROWS)
+    region(former, "plain", None, 3)
+    region(former, "cart", "web")
+    region(former, "train", "batch", 5)
+    document = founding_document({"x": Traits()}) | former.taken_over
+    machine = ControlMachine()
+    assert machine.apply(pack([FOUND, document])) == [0]
+    assert (machine.pools, machine.shared_slots) == (former.pools, former.shared_slots)
+    assert (machine.regions, machine.region_roles) == (former.regions, former.region_roles)
+    assert [row.role for row in machine.slots] == [row.role for row in former.slots]
+    assert all(row.target == row.held == ("x",) and row.has_begun for row in machine.slots)
+    assert region(machine, "cart", "web", 11) == [2, "num_shards", 10, 11]
+    assert region(machine, "cart", "web") == [0]
+    old, new = of_machine(former, LeaderTable()), of_machine(machine, LeaderTable())
+    for shard in range(10):
+        name = log_name(Home("cart", shard, "id", "id"))
+        assert new.slot_of(EVENTS, name) == old.slot_of(EVENTS, name) == old.slot_of_shard("cart", shard)
+        assert old.slots[old.slot_of(EVENTS, name)][1] == ("b", "c", "d")
+    join(machine, "w", WEB)
+    assert web(machine) == [("w",)] * 12, "from who has it without the role"
+    assert all(row.target == ("x",) for row in machine.slots if row.role == "batch"), "nobody else has it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from casty.cluster.control.balance import left_to_move
 from casty.cluster.control.machine import FOUND, HELD, JOIN, STATUS, ControlMachine
@@ -14,14 +15,17 @@ from casty.wire.pack import pack
 Rows = dict[str, Traits]
 
 
-def founded(rows: Rows, slots: int = 12) -> ControlMachine:
-    machine = ControlMachine()
-    document = {
+def founding_document(rows: Rows, slots: int = 12) -> dict[str, Any]:
+    return {
         "id": "f1", "founder": min(rows), "name": "shop", "generation": 5, "cluster_id": "c1", "replication": 3,
         "slots": slots, "settings": {"session_ttl_s": 15.0, "drift": 0.01},
         "founders": [[node, f"{node}-1", node, 1, traits.plain] for node, traits in rows.items()],
     }  # fmt: skip
-    machine.apply(pack([FOUND, document]))
+
+
+def founded(rows: Rows, slots: int = 12) -> ControlMachine:
+    machine = ControlMachine()
+    machine.apply(pack([FOUND, founding_document(rows, slots)]))
     return machine
 
 
