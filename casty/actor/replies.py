@@ -94,6 +94,8 @@ class Replies:
         """The same for questions of other processes that an actor here has not handled, and where they wait."""
         self.asking: ActorAddress | None = None
         """The reply address of the question that is being sent right now, for those who may refuse it."""
+        self.sending: Reply | None = None
+        """That question, where it is one of this process."""
 
     async def ask(self, ref: ActorRef[M], factory: Callable[[ActorRef[R]], M], timeout_s: float | None) -> R:
         """Send the question and wait for its reply; raises `TimeoutError` after `timeout_s` seconds.
@@ -140,10 +142,11 @@ class Replies:
         held = HELD.set(None)
         if isinstance(reply.ref, RemoteActorRef):
             self.asking = reply.ref.address
+        self.sending = reply
         try:
             ref.tell(message)
         finally:
-            self.asking = None
+            self.asking = self.sending = None
             HELD.reset(held)
 
     def came(self, message: object, sender: ActorAddress) -> None:
