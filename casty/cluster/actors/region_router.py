@@ -213,9 +213,10 @@ class RegionRouter:
 
     def on_entity(self, body: bytes, speaker: Speaker | None = None) -> None:
         """Take an ``ENTITY`` frame of another process; what a client sends in another's name is not believed."""
-        self._on_row(unpack(body), speaker)
+        self.on_row(unpack(body), speaker)
 
-    def _on_row(self, row: Any, speaker: Speaker | None) -> None:
+    def on_row(self, row: Any, speaker: Speaker | None) -> None:
+        """Take what is in such a frame, or was in a bundle."""
         item = read_row(row, self._local.name, self._clock.now())
         source, address = item.source, item.sender
         if speaker is not None and speaker.role < PEER and address is not None:

@@ -284,7 +284,11 @@ class Remote:
 
         A client is told by nodes only, and believes them: there is no `speaker`.
         """
-        target, path, source, number, sender, payload, incarnation, actor_number = _row(body)
+        self.on_row(node_id, unpack(body), speaker)
+
+    def on_row(self, node_id: str, row: Any, speaker: Speaker | None = None) -> None:
+        """Take what is in such a frame, or was in a bundle."""
+        target, path, source, number, sender, payload, incarnation, actor_number = _checked(row)
         address = None if sender is None else self._asker(sender, speaker)
         heard, is_stranger = source, False
         if speaker is not None:
@@ -503,7 +507,10 @@ _FIELDS = "actor message: expected [target, path, source, number, sender, payloa
 
 def _row(body: bytes) -> list[Any]:
     """Return the six fields of a frame, and of whose life it is: the incarnation and the number, each may be None."""
-    row: Any = unpack(body)
+    return _checked(unpack(body))
+
+
+def _checked(row: Any) -> list[Any]:
     if type(row) is not list or not 6 <= len(row) <= 7:
         raise RemoteProtocolError(_FIELDS)
     life = row.pop() if len(row) == 7 else _NO_LIFE
