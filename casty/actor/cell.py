@@ -326,7 +326,10 @@ class Cell:
                 self._note_read(message)
             if self.guard is None or self.guard(message):
                 work = self._handle(message)  # run as `_acts` does, without a coroutine more for each message
-                if not await self._guarded(work if self.lease is None else Leased(work, self.lease)):
+                lease = self.lease  # which the guard, where there is one, looked at
+                if not await self._guarded(
+                    work if lease is None else Leased(work, lease, is_known=self.guard is not None)
+                ):
                     why = "the actor failed while it handled the question"
                     replies.lost(message, self.ref, why)
                     await self._recover()

@@ -183,7 +183,9 @@ class Mailbox(Generic[M]):
         if not sizes:
             if sizes is _NO_SIZES:
                 sizes = self._sizes = deque()
-            sizes.extend(repeat(MESSAGE_BYTES, len(self._items) - 1))
+            before = len(self._items) - 1
+            if before:
+                sizes.extend(repeat(MESSAGE_BYTES, before))
         sizes.append(size_bytes)
 
     async def put_async(self, message: M) -> None:

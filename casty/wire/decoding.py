@@ -219,9 +219,10 @@ def _ref(decoder: Decoder, plain: list[Plain], depth: int) -> object:
         and isinstance(path, str)
         and isinstance(host, str)
         and isinstance(node_id, str)
+        and type(port) is int
     ):
         # The usual one: where a reply is waited for.
-        address = ActorAddress(system, path, host, None if port is None else _int(port), node_id)
+        address = ActorAddress(system, path, host, port, node_id)
     else:
         address = ActorAddress(
             _str(system),

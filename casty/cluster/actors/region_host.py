@@ -338,7 +338,10 @@ class RegionHost:
         recent = activation.region.recent
         if recent is not None:
             recent.used(cell.path, activation, self._clock.now())
-        cell.tell(message, item.size_bytes)
+        if cell.is_stopping:
+            cell.tell(message, item.size_bytes)
+        else:  # as that one does
+            cell.mailbox.add(message, item.size_bytes)
 
     def _activate(self, entity: tuple[str, str], region: HostedRegion, slot: int, heard: Heard) -> Activation:
         path = entity_path(*entity)

@@ -128,9 +128,6 @@ class RegionRouter:
         self._is_news = False
         self._is_retrying = False
         self._is_closed = False
-        self._home_is: tuple[int, str] | None = None
-        self._home = ""
-        """The generation and the cluster that were written last into a message, and how."""
         self.refusal: Callable[[], CastyError | None] = _nothing
         """Why no message will ever leave, if that is known: all contact points refused this client."""
 
@@ -192,10 +189,10 @@ class RegionRouter:
         if topology is None:
             return False
         slot = topology.slot_of_shard(shard_type, shard_of(entity_id, num_shards))
-        leader = topology.leader_of(slot)
+        leader = topology.leaders.leader_of(slot)
         if leader is None or leader == self._me:
             return False
-        plain, home = plain_sender(sender), self._home_of(topology)
+        plain, home = plain_sender(sender), topology.home
         row = [shard_type, num_shards, entity_id, self._source, number, 0, plain, payload, home]
         if not self._routes.send(leader, frames.ENTITY, pack(row)):
             return False
@@ -219,13 +216,16 @@ class RegionRouter:
         """Take what is in such a frame, or was in a bundle."""
         item = read_row(row, self._local.name, self._clock.now())
         source, address = item.source, item.sender
-        if speaker is not None and speaker.role < PEER and address is not None:
-            item.sender = address if address.node_id == node_id_of(speaker.key) else None
-        if speaker is not None and not may_name(speaker, source, passes_on=True):
-            self.drop(item, RemoteProtocolError(f"{shown(speaker.key, 100)} does not speak for this sender"))
-            return
         if speaker is not None:
-            item.source = heard_as(speaker, source)
+            if speaker.role < PEER and address is not None:
+                item.sender = address if address.node_id == node_id_of(speaker.key) else None
+            if speaker.key != source and not may_name(speaker, source, passes_on=True):
+                self.drop(
+                    item, RemoteProtocolError(f"{shown(speaker.key, 100)} does not speak for this sender")
+                )
+                return
+            if speaker.role < PEER:  # of all others it is the source; see there
+                item.source = heard_as(speaker, source)
         if not self._takes(item):
             self.route(item)
 
@@ -234,7 +234,7 @@ class RegionRouter:
         topology, acceptor = self._routes.topology(), self._acceptor
         if topology is None or acceptor is None or self._waiting or self._is_closed:
             return False
-        return item.home == self._home_of(topology) and acceptor.accept_at_once(item, topology)
+        return item.home == topology.home and acceptor.accept_at_once(item, topology)
 
     def route(self, item: EntityMessage) -> None:
         """Send a message on, or let it wait behind the earlier ones of its shard."""
@@ -270,20 +270,13 @@ class RegionRouter:
     def _stray(self, item: EntityMessage) -> Unavailable | None:
         """Return the error of a message for another cluster of the same name."""
         topology = self._routes.topology()
-        if item.home is None or topology is None or item.home == (home := self._home_of(topology)):
+        if item.home is None or topology is None or item.home == (home := topology.home):
             return None
         return Unavailable(
             f"{item.entity_id}: expected a message for the cluster {home}, found one for "
             f"{shown(item.home, 80)}: another cluster of the same name, or another generation; is a contact point of "
             "the sender a node of another cluster?"
         )
-
-    def _home_of(self, topology: Topology) -> str:
-        """Return `Topology.home`, which each message has; a topology that is replaced is not kept for it."""
-        home_is = (topology.generation, topology.cluster_id)
-        if home_is != self._home_is:
-            self._home_is, self._home = home_is, topology.home
-        return self._home
 
     def _leader_of(self, item: EntityMessage) -> str | None:
         topology = self._routes.topology()
@@ -328,7 +321,7 @@ class RegionRouter:
         is_passing = item.source != self._source
         topology = self._routes.topology()
         assert topology is not None, "a leader is known from a topology"
-        body = item.body(item.relay_paths + is_passing, self._home_of(topology))
+        body = item.body(item.relay_paths + is_passing, topology.home)
         if is_passing and self._observe:
             self._observe(Redirected(item.slot))
         if self._routes.send(leader, frames.ENTITY, body):

@@ -225,7 +225,8 @@ class Remote:
             ]
             if address.incarnation is not None or address.number is not None:
                 row.append([address.incarnation, address.number])
-            if self._stage(node_id, frames.ACTOR, row):
+            body = pack(row)
+            if self._routes.send(node_id, frames.ACTOR, body) or self._goes_around(node_id, body):
                 return
         # Who asked may be gone: that happens to any client, and loses nobody's message.
         level = logging.INFO if address.path.startswith(REPLY_PREFIX) else logging.WARNING
@@ -245,16 +246,18 @@ class Remote:
                 sender.node_id, frames.ENTITY_REFUSED, [sender.node_id, sender.path, number, str(error)]
             )
 
+    def _goes_around(self, node_id: str, body: bytes) -> bool:
+        """Have another node pass a message on."""
+        relays = self._routes.relays_to(node_id)
+        return any(self._routes.send(relay, frames.RELAY, body) for relay in relays)
+
     def _stage(self, node_id: str, kind: int, row: list[object]) -> bool:
         body = pack(row)
         if self._routes.send(node_id, kind, body):
             return True
         if kind == frames.WATCH:  # not a message: it is sent again, and is no loss
             return any(self._routes.send(relay, kind, body) for relay in self._routes.relay_paths_to(node_id))
-        relayed = body if kind != frames.ENTITY_REFUSED else pack([node_id, "", "", 0, None, body])
-        return any(
-            self._routes.send(relay, frames.RELAY, relayed) for relay in self._routes.relays_to(node_id)
-        )
+        return self._goes_around(node_id, pack([node_id, "", "", 0, None, body]))
 
     def resolve(self, address: ActorAddress) -> ActorAddress:
         """Add who lives at an address, if known; one read from a uri names only host and port."""
@@ -406,6 +409,9 @@ class Remote:
             message = self.decode(payload)
         except EncodingError as error:
             self._undecodable(path, payload, sender, error)
+            return
+        if sender is None and name in self._local.replies.open and not isinstance(message, Subscribe):
+            self._local.replies.open[name].receive(message)  # nearly all that begin with $ are such
             return
         why = None
         if name[:1] == "$" or isinstance(message, Subscribe):

@@ -440,7 +440,9 @@ class Leases:
             row = slots[slot]
             if not row.held or row.epoch != group.epoch:
                 return 0
-        return group.core.lease_beyond_ns(after_ns)
+        core = group.core
+        known_ns = core.lease_known_ns  # as `lease_beyond_ns` begins
+        return known_ns if known_ns > after_ns else core.lease_beyond_ns(after_ns)
 
 
 class Serving:
