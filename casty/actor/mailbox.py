@@ -208,7 +208,8 @@ class Mailbox(Generic[M]):
         """Take the oldest message, waiting for one; one caller at a time."""
         items = self._items
         while not items:
-            self._check_open()
+            if self._is_closed:
+                self._check_open()
             self._getter = get_running_loop().create_future()
             try:
                 await self._getter

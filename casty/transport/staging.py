@@ -26,15 +26,15 @@ ENVELOPE_BYTES = _envelope.size - HEADER_BYTES
 class Staging:
     """Frames that wait for the end of the turn."""
 
-    __slots__ = ("_at", "_bytes", "_count", "_kind", "parts")
+    __slots__ = ("_at", "_bytes", "_count", "_kind", "_room_bytes", "parts")
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         """Headers and bodies, in pieces; what `take` returns."""
         self._at = 0
-        self._kind = self._count = self._bytes = 0
+        self._kind = self._count = self._bytes = self._room_bytes = 0
         """Of the messages that were staged last, one after the other: their kind, how many, the bytes of their bodies,
-        and where the header is that stands before the first one."""
+        what another one has to be shorter than, and where the header is that stands before the first one."""
 
     def add(self, kind: int, body: bytes, tail: bytes, most_bytes: int) -> int:
         """Stage a frame, with the rest of its body in `tail`, or a message with those before it.
@@ -50,15 +50,16 @@ class Staging:
             How many bytes more will be sent; at most those of a frame of its own.
         """
         size_bytes = len(body)
-        if kind == self._kind and self._takes(size_bytes, most_bytes):
+        if kind == self._kind and size_bytes < self._room_bytes and self._count < MAX_BUNDLE:
             self.parts.append(body)
             self._bytes += size_bytes
+            self._room_bytes -= size_bytes
             self._count += 1
             return size_bytes if self._count > 2 else size_bytes + ENVELOPE_BYTES
         if self._count > 1:
             self._close()
         if kind in BUNDLED:
-            self._kind, self._count, self._bytes, self._at = kind, 1, size_bytes, len(self.parts)
+            self._begin(kind, size_bytes, most_bytes)
         else:
             self._kind = self._count = 0
         size_bytes += len(tail)
@@ -69,8 +70,9 @@ class Staging:
             self.parts.append(tail)
         return size_bytes + HEADER_BYTES
 
-    def _takes(self, size_bytes: int, most_bytes: int) -> bool:
-        return self._count < MAX_BUNDLE and ENVELOPE_BYTES + self._bytes + size_bytes < most_bytes
+    def _begin(self, kind: int, size_bytes: int, most_bytes: int) -> None:
+        self._kind, self._count, self._bytes, self._at = kind, 1, size_bytes, len(self.parts)
+        self._room_bytes = most_bytes - ENVELOPE_BYTES - size_bytes
 
     def _close(self) -> None:
         """Put what stands before a bundle in the place of the first one's header."""

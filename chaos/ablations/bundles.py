@@ -6,10 +6,9 @@ from typing import Any
 
 from casty.cluster.actors.bundles import Bundles
 from casty.cluster.actors.region_router import RegionRouter
-from casty.limits import MAX_BUNDLE
 from casty.transport.staging import Staging
 
-from .bug import Planted, shown
+from .bug import Planted, bug_in, shown
 
 __all__ = ["BUNDLES"]
 
@@ -52,10 +51,13 @@ def _counted_as_one(bundles: Any, link: Any, kind: int, rows: list[Any]) -> None
             bundles._fault(link, error)
 
 
-def _any_length(staging: Any, size_bytes: int, most_bytes: int) -> bool:
+def _any_length(right: Any) -> Any:
     """As many bytes as there are."""
-    del size_bytes, most_bytes
-    return bool(staging._count < MAX_BUNDLE)
+
+    def begin(staging: Any, kind: int, size_bytes: int, most_bytes: int) -> None:
+        right(staging, kind, size_bytes, 1000 * most_bytes)
+
+    return begin
 
 
 def _before_the_line(router: Any, item: Any) -> bool:
@@ -83,7 +85,7 @@ BUNDLES = (
         f"{_UNIT}::test_each_message_is_taken_in_its_order_and_counted",
     ),
     shown(
-        Planted("bundle-of-any-length", "frames", "mixed", Staging, "_takes", _any_length),
+        bug_in("bundle-of-any-length", "frames", "mixed", Staging, "_begin", _any_length),
         "tests/unit/transport/test_staging.py::test_a_bundle_is_no_longer_than_a_frame_may_be",
     ),
     shown(

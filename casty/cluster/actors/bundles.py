@@ -63,7 +63,7 @@ class Bundles:
     def _take(self, link: Connection, kind: int, rows: list[Any]) -> None:
         take, speaker = self._takers[kind], self._speaker(link)
         for row in rows:
-            if not link.is_open:
+            if link.closed_reason is not None:
                 return  # as with frames that came behind one that ends their link
             link.messages_in += 1
             try:

@@ -198,7 +198,7 @@ class RegionRouter:
             return False
         question = self._local.replies.sending
         if question is not None:
-            question.phase = _phase(entity_id, "sent to ", leader)
+            question.phase = ("entity ", entity_id, ", ", "sent to ", leader)
         return True
 
     def _check_size(self, entity_id: str, payload: bytes) -> None:
@@ -304,7 +304,7 @@ class RegionRouter:
         reply = self._local.replies.at(asker.path)
         if reply is not None:
             phase = ("sent to ", leader or "") if is_gone else ("waiting: ", item.why)
-            reply.phase = _phase(item.entity_id, *phase)
+            reply.phase = ("entity ", item.entity_id, ", ", *phase)
 
     def _try_leader(self, item: EntityMessage, leader: str | None) -> bool:
         if leader is None:
@@ -485,10 +485,6 @@ def regions_full(shard_type: str, found: int) -> Overloaded:
 
 def _nothing() -> None:
     return None
-
-
-def _phase(entity_id: str, *phase: str) -> tuple[str, ...]:
-    return ("entity ", entity_id, ", ", *phase)
 
 
 class _Proxy:

@@ -156,6 +156,8 @@ class Remote:
         self._local = local
         self._routes = routes
         self._codec = codec
+        self.decode = codec.decode
+        """Returns the message of bytes; raises `EncodingError`."""
         self._source = source
         self._incarnation = source.rpartition("#")[2]
         self.max_value_bytes = max_value_bytes
@@ -189,10 +191,6 @@ class Remote:
             f"{what}: expected at most max_value_bytes = {self.max_value_bytes}, "
             f"found {size_bytes} bytes; send it in parts"
         )
-
-    def decode(self, data: bytes) -> object:
-        """Return the message of bytes; raises `EncodingError`."""
-        return self._codec.decode(data)
 
     def send(self, address: ActorAddress, message: object, sender: ActorAddress | None) -> None:
         """Send to another process; a message without a way is a dead letter."""

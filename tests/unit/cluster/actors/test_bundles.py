@@ -26,7 +26,7 @@ class Link:
 
     def __init__(self, *, has_budget: bool = True) -> None:
         self.has_budget = has_budget
-        self.is_open = True
+        self.closed_reason: str | None = None
         self.share = Share()
         self.messages_in = 0
         self.charged = 0
@@ -102,7 +102,7 @@ def test_nothing_is_taken_of_a_link_that_ended_meanwhile() -> None:
 
     def ends(row: object, speaker: Speaker | None) -> None:
         bench.taken.append((frames.ACTOR, row))
-        link.is_open = False
+        link.closed_reason = "over"
 
     bundles = Bundles({frames.ACTOR: ends}, bench._speaker, bench._fault)
     bundles.on_bundle(link, pack([frames.ACTOR, [1, 2]]))
