@@ -16,6 +16,7 @@ limit                refused when it is made                               refus
 `MAX_NAME_BYTES`     ids of gateways: by `MAX_TEXT_BYTES`                  `slot_schema`
 `MAX_SERVICES`       `Registry`: not registered, with a warning             `Registry`, alike on every node
 `MAX_SERVICE_*`      `Registry`: not registered, with a warning             `Registry`, alike on every node
+`MAX_BUNDLE`         `Staging`: another frame begins                       `Bundles`
 `MAX_REGIONS`        spawn, `entity_ref`: `Overloaded`                     `ControlMachine`, alike on every node
 `MAX_POOLS`          spawn: the region is refused, with an error log   `ControlMachine`, alike on every node
 `MAX_REGION_NAME_*`  spawn, `entity_ref`: `ValueError`                     `control_schema`, alike on every node
@@ -36,6 +37,7 @@ What one link may cost is in `transport.intake` and in docs/security.md.
 from __future__ import annotations
 
 __all__ = [
+    "MAX_BUNDLE",
     "MAX_BYTES",
     "MAX_DEPTH",
     "MAX_FLAG_BITS",
@@ -100,6 +102,9 @@ MAX_TIME = 2**60
 
 MAX_TTL_TICKS = 2**40
 """The longest time to live of a key, in hundredths of a second: 348 years."""
+
+MAX_BUNDLE = 64
+"""Messages in one frame: what a link of a client may ask for in one turn."""
 
 MAX_REGIONS = 1024
 """Names of regions in a cluster: every client has all of them, and they stay recorded."""

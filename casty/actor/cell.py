@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from casty.actor.base import BaseBehavior, BaseContext, Hooks, Signal, check_behavior, named
+from casty.actor.callbacks import call, raise_out
 from casty.actor.event_store import EventStore
 from casty.actor.events import (
     ActorFailed,
@@ -43,6 +44,7 @@ class _ReadOut:
     """Nobody's message."""
 
 
+_FAILED = object()
 READ_OUT = _ReadOut()
 """Behind the mail of an actor that is to stop once it has read it; its guard sees to that."""
 
@@ -325,23 +327,43 @@ class Cell:
             if self._told is not None:
                 self._note_read(message)
             if self.guard is None or self.guard(message):
-                work = self._handle(message)  # run as `_acts` does, without a coroutine more for each message
-                if not await self._guarded(work if self.lease is None else Leased(work, self.lease)):
-                    has_failed = self._raised is not None or self._failure
-                    what = "failed" if has_failed else "was stopped"
+                result = self._act(message)
+                if result is not None and not await self._concluded(message, result):
+                    what = "failed" if self._raised is not None or self._failure else "was stopped"
                     replies.lost(message, self.ref, f"the actor {what} while it handled the question")
                     await self._recover()
                     continue
             if replies.asked:  # as `Replies.handled`
                 replies.asked.pop(id(message), None)
 
-    async def _handle(self, message: object) -> None:
-        for interceptor in self.interceptors:
-            if interceptor(message):
-                return
-        result = self._behavior(self.ctx, message)
-        if result is None:
-            return
+    def _act(self, message: object) -> Any:
+        """Run the handler, as `_guarded` does, and return what it says: mostly it is done, without a coroutine."""
+        lease = self.lease  # which the guard, where there is one, has just looked at
+        if lease is not None and self.guard is None and not lease.lasts():
+            self._yield_to_stop()
+            return _FAILED
+        was_busy, self._is_busy = self._is_busy, True
+        try:
+            for interceptor in self.interceptors:
+                if interceptor(message):
+                    return None
+            return self._behavior(self.ctx, message)
+        except GeneratorExit:
+            raise
+        except BaseException as error:  # the actor cell: as in `_guarded`
+            self._caught(error)
+            return _FAILED
+        finally:
+            self._is_busy = was_busy
+
+    async def _concluded(self, message: object, result: Any) -> bool:
+        """Wait for what the handler waits for, and become what it says; False where the actor's code failed."""
+        if result is _FAILED:
+            return False
+        work = self._conclude(message, result)
+        return await self._guarded(work if self.lease is None else Leased(work, self.lease, is_known=True))
+
+    async def _conclude(self, message: object, result: Any) -> None:
         if not isinstance(result, BaseBehavior):
             if inspect.isawaitable(result):  # last, for it costs more than all the rest
                 result = await result
@@ -393,26 +415,28 @@ class Cell:
         was_busy, self._is_busy = self._is_busy, True
         try:
             await work
-        except asyncio.CancelledError as error:
-            self._cancelled(error)
-            return False
-        except LeaseEnded:
-            self._yield_to_stop()
-            return False
         except GeneratorExit:
             raise  # the loop is gone, and the task is thrown away
         except BaseException as error:  # the actor cell: whatever its code raises ends it
-            if self._strategies and isinstance(error, Exception) and not self.is_stopping:
-                self._raised = error
-                return False
-            self._fail(error)
-            if isinstance(error, (SystemExit, KeyboardInterrupt)):
-                # Out of the loop, as if any other callback had raised it; the actor ends all the same.
-                asyncio.get_running_loop().call_soon(_raise, error)
+            self._caught(error)
             return False
         finally:
             self._is_busy = was_busy
         return True
+
+    def _caught(self, error: BaseException) -> None:
+        """End the actor for what its code raised, unless its strategies have a say."""
+        if isinstance(error, asyncio.CancelledError):
+            self._cancelled(error)
+        elif isinstance(error, LeaseEnded):
+            self._yield_to_stop()
+        elif self._strategies and isinstance(error, Exception) and not self.is_stopping:
+            self._raised = error
+        else:
+            self._fail(error)
+            if isinstance(error, (SystemExit, KeyboardInterrupt)):
+                # Out of the loop, as if any other callback had raised it; the actor ends all the same.
+                asyncio.get_running_loop().call_soon(raise_out, error)
 
     # -- supervision
 
@@ -508,10 +532,10 @@ class Cell:
         self._strategies, self.wrap_child = (), None
         self._cancel_schedules()
         for callback in callbacks:
-            await self._acts(_call(callback))
+            await self._acts(call(callback))
         for hooks in hooked:
             if hooks.post_stop is not None:
-                await self._acts(_call(hooks.post_stop))
+                await self._acts(call(hooks.post_stop))
 
     def _finish(self) -> None:
         if self.stopped.is_set():
@@ -573,13 +597,3 @@ class Cell:
 def _not_started(ctx: BaseContext, message: object) -> None:
     del ctx
     raise AssertionError(f"a message was handled before the setup ended: {message!r}")
-
-
-def _raise(error: BaseException) -> None:
-    raise error
-
-
-async def _call(callback: Callable[[], Awaitable[None] | None]) -> None:
-    result = callback()
-    if result is not None:
-        await result

@@ -58,19 +58,23 @@ class Leased:
         A coroutine that was not begun.
     lease
         Looked at before each of its steps. Where it ended the work is closed, and `LeaseEnded` is raised.
+    is_known
+        Whether it was looked at just now, so that the first step needs no look.
     """
 
-    __slots__ = ("_lease", "_work")
+    __slots__ = ("_is_known", "_lease", "_work")
 
-    def __init__(self, work: Coroutine[Any, Any, None], lease: Lease) -> None:
+    def __init__(self, work: Coroutine[Any, Any, None], lease: Lease, *, is_known: bool = False) -> None:
         self._work = work
         self._lease = lease
+        self._is_known = is_known
 
     def __await__(self) -> Generator[Any, Any, None]:
         """Run the work step by step."""
-        work, lease = self._work, self._lease
+        work, lease, is_known = self._work, self._lease, self._is_known
         thrown: BaseException | None = None
-        while lease.lasts():
+        while is_known or lease.lasts():
+            is_known = False
             try:
                 waits_for = work.send(None) if thrown is None else work.throw(thrown)
             except StopIteration:

@@ -214,13 +214,16 @@ class LocalSystem:
             Said(self, partial(self.post, path, message, number), path, message)
         ):
             return  # it is looked at again when it leaves
-        if ACTING.get() is not None and not may_act():
+        lease = ACTING.get()
+        if lease is not None and not lease.lasts():
             self._unsaid(message, self.own_ref(path))
             return
         cell = self.cells.get(path)
         if cell is not None and not cell.is_stopping and (number is None or number == cell.number):
             # As `deliver` and `Cell.tell`: of one piece, for most messages come this way.
             cell.mailbox.add(message)
+        elif cell is None and (endpoint := self.endpoints.get(path)) is not None:
+            endpoint(message)
         else:
             self.deliver(path, message, number=number)
 
@@ -261,7 +264,8 @@ class LocalSystem:
             Said(self, partial(self._post_away, address, message), address, message)
         ):
             return
-        if ACTING.get() is not None and not may_act():
+        lease = ACTING.get()
+        if lease is not None and not lease.lasts():
             self._unsaid(message, self.make_ref(address))
         elif self.remote is None:
             self.dead_letter(message, self.make_ref(address), "this system has no way to other processes")

@@ -183,7 +183,9 @@ class Mailbox(Generic[M]):
         if not sizes:
             if sizes is _NO_SIZES:
                 sizes = self._sizes = deque()
-            sizes.extend(repeat(MESSAGE_BYTES, len(self._items) - 1))
+            before = len(self._items) - 1
+            if before:
+                sizes.extend(repeat(MESSAGE_BYTES, before))
         sizes.append(size_bytes)
 
     async def put_async(self, message: M) -> None:
@@ -206,7 +208,8 @@ class Mailbox(Generic[M]):
         """Take the oldest message, waiting for one; one caller at a time."""
         items = self._items
         while not items:
-            self._check_open()
+            if self._is_closed:
+                self._check_open()
             self._getter = get_running_loop().create_future()
             try:
                 await self._getter

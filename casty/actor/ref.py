@@ -130,8 +130,8 @@ class RemoteActorRef(Uncopied, Generic[M_contra]):
     post: Callable[[ActorAddress, object], object]
 
     def __init__(self, address: ActorAddress, post: Callable[[ActorAddress, object], object]) -> None:
-        object.__setattr__(self, "address", address)
-        object.__setattr__(self, "post", post)
+        _set_address(self, address)
+        _set_post(self, post)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{name}: a reference cannot be changed")
@@ -159,3 +159,7 @@ class RemoteActorRef(Uncopied, Generic[M_contra]):
 
     def __repr__(self) -> str:
         return f"<ActorRef {self.address.to_uri()}>"
+
+
+# As `object.__setattr__` does, in half the time: each question makes several.
+_set_address, _set_post = (vars(RemoteActorRef)[name].__set__ for name in ("address", "post"))

@@ -10,7 +10,7 @@ from casty.actor.deadlines import Deadlines
 from casty.actor.holding import HELD
 from casty.actor.ref import ActorRef, RemoteActorRef, RemoteSender
 from casty.address import ActorAddress
-from casty.checks import check_timeout, shown
+from casty.checks import LONGEST_S, check_timeout, shown
 from casty.errors import AskFailed, CastyError, NotStarted
 from casty.ports import Runtime
 
@@ -29,12 +29,10 @@ class Asker(Protocol):
     is_stopping: bool
     has_stopped: bool
 
-    def add_endpoint(self, path: str, endpoint: Callable[[object], None]) -> ActorRef[Any]:
-        """Give a function a path of its own."""
-        ...
+    endpoints: dict[str, Callable[[object], None]]
 
-    def remove_endpoint(self, path: str) -> None:
-        """Free that path."""
+    def own_ref(self, path: str, number: int | None = None) -> ActorRef[Any]:
+        """Make a reference to something of this process."""
         ...
 
 
@@ -86,7 +84,7 @@ class Replies:
         self._prefix = f"$ask/{core.runtime.entropy.token('ask', 6).hex()}"
         self._count = 0
         self._deadlines = Deadlines(core.runtime.clock)
-        self._open: dict[str, Reply] = {}
+        self.open: dict[str, Reply] = {}
         """By path; a row goes with the end of its question."""
         self._questions: dict[int, Reply] = {}
         """By the identity of the question, which the row keeps alive; it goes with the end of the question."""
@@ -94,13 +92,16 @@ class Replies:
         """The same for questions of other processes that an actor here has not handled, and where they wait."""
         self.asking: ActorAddress | None = None
         """The reply address of the question that is being sent right now, for those who may refuse it."""
+        self.sending: Reply | None = None
+        """That question, where it is one of this process."""
 
     async def ask(self, ref: ActorRef[M], factory: Callable[[ActorRef[R]], M], timeout_s: float | None) -> R:
         """Send the question and wait for its reply; raises `TimeoutError` after `timeout_s` seconds.
 
         None waits for ever; what is no number of seconds is a `TypeError` or `ValueError`, and nothing is sent.
         """
-        check_timeout(timeout_s)
+        if type(timeout_s) is not float or not 0 <= timeout_s <= LONGEST_S:
+            check_timeout(timeout_s)
         if not callable(getattr(ref, "tell", None)):
             raise TypeError(f"ref: expected the ref of an actor, found {shown(ref)}")
         if self._core.has_stopped:
@@ -120,8 +121,8 @@ class Replies:
         finally:
             if timeout_s is not None:
                 self._deadlines.remove(reply)
-            self._core.remove_endpoint(reply.path)
-            del self._open[reply.path]
+            self._core.endpoints.pop(reply.path, None)
+            del self.open[reply.path]
             if self._questions.get(id(reply.message)) is reply:
                 del self._questions[id(reply.message)]
             reply.close()
@@ -131,8 +132,9 @@ class Replies:
         path = f"{self._prefix}-{self._count}"
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         reply = Reply(path, target, future)
-        reply.ref = self._core.add_endpoint(path, reply.receive)
-        self._open[path] = reply
+        self._core.endpoints[path] = reply.receive  # nobody else has such a path
+        reply.ref = self._core.own_ref(path)
+        self.open[path] = reply
         return reply
 
     def _send(self, ref: ActorRef[M], message: M, reply: Reply) -> None:
@@ -140,10 +142,11 @@ class Replies:
         held = HELD.set(None)
         if isinstance(reply.ref, RemoteActorRef):
             self.asking = reply.ref.address
+        self.sending = reply
         try:
             ref.tell(message)
         finally:
-            self.asking = None
+            self.asking = self.sending = None
             HELD.reset(held)
 
     def came(self, message: object, sender: ActorAddress) -> None:
@@ -183,7 +186,7 @@ class Replies:
 
     def at(self, path: str) -> Reply | None:
         """Return the open question of a path."""
-        return self._open.get(path.lstrip("/"))
+        return self.open.get(path.lstrip("/"))
 
     def fail(self, path: str, error: Exception) -> None:
         """End a question with an error; harmless when it ended already."""
@@ -194,6 +197,6 @@ class Replies:
     def end_all(self) -> None:
         """The system shut down: end every open question, each of which went out and may have been handled."""
         self._deadlines.close()
-        for path, reply in list(self._open.items()):
+        for path, reply in list(self.open.items()):
             text = f"ask {shown(reply.target)}: system {self._core.name!r} shut down before the reply came"
             self.fail(path, AskFailed(f"{text} ({''.join(reply.phase)}); it may have been handled"))

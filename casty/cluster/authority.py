@@ -119,6 +119,7 @@ RULES: dict[int, Rule] = {
     frames.RELAY:          Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "public names elsewhere", "itself, its clients"),
     frames.ENTITY:         Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "entities of regions",  "itself; a node passes on"),
     frames.ENTITY_REFUSED: Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "an open question",     "whoever was asked"),
+    frames.BUNDLE:         Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "as its messages",      "as its messages"),
     frames.SENT:           Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "the count of losses",  "itself"),
     frames.SETTLED:        Rule(CLOSE, TAKE,  TAKE,  TAKE,  TAKE,  "the count of losses",  "itself"),
 }  # fmt: skip
@@ -126,11 +127,13 @@ RULES: dict[int, Rule] = {
 
 TO_CLIENT = (
     frames.REPLY, frames.KEEPALIVE_ACK, frames.TOPOLOGY, frames.HINT_DELTA, frames.ACTOR, frames.ENTITY_REFUSED,
-    frames.SENT, frames.SETTLED, frames.WATCH,
+    frames.BUNDLE, frames.SENT, frames.SETTLED, frames.WATCH,
 )  # fmt: skip
 """Frames that a client takes, of the nodes that it dialled."""
 
-CARRIED = frozenset((frames.WATCH, frames.ACTOR, frames.RELAY, frames.ENTITY, frames.ENTITY_REFUSED))
+CARRIED = frozenset(
+    (frames.WATCH, frames.ACTOR, frames.RELAY, frames.ENTITY, frames.ENTITY_REFUSED, frames.BUNDLE)
+)
 """Kinds that a node may carry for somebody else: what is wrong inside is not its fault and does not end its link."""
 
 OF_UNNAMED = (messages.APPEND, messages.SNAPSHOT, messages.VOTE, messages.PRE_VOTE)

@@ -350,14 +350,17 @@ class ClientCore:
         """Hand on a message that a node may have passed on; whatever is wrong with it is no fault of the link."""
         try:
             handler(connection, body)
-        except (ProtocolError, EncodingError, MessageTooLarge) as error:
+        except Exception as error:  # what a node passed on may hold anything, and costs no link
+            self.carried(connection, error)
+
+    def carried(self, connection: Connection, error: Exception) -> None:
+        """A message was not taken: it is a dead letter."""
+        if isinstance(error, (ProtocolError, EncodingError, MessageTooLarge)):
             text = f"what {connection.remote.node_id!r:.100} passed on: {shown(error, 200)}"
             if self.runtime.observe:
                 self.runtime.observe(DeadLettered("", text))
             self._complaint.say(f"dropped: {text}")
-        except (
-            Exception
-        ) as error:  # a bug of ours, or of the user's that nothing else kept: it costs one message
+        else:  # a bug of ours, or of the user's that nothing else kept: it costs one message
             report_lost(f"a message from {connection.remote.node_id!r:.100} raised", error)
 
     def _on_topology_part(self, connection: Connection, body: bytes) -> None:

@@ -23,8 +23,9 @@ from casty.transport.intake import CLIENT, FLOOD_NS, FULL_BYTES, MEMBER, Intake,
 from casty.transport.link_failed import LinkFailed
 from casty.transport.link_watch import LinkWatch, Look
 from casty.transport.output_batch import OutputBatch
+from casty.transport.staging import Staging
 from casty.wire import frames
-from casty.wire.framing import APART_BYTES, HEADER_BYTES, FrameBuffer, frame, joined, pack_header
+from casty.wire.framing import APART_BYTES, HEADER_BYTES, FrameBuffer, frame, joined
 from casty.wire.hello import Hello
 from casty.wire.pack import Plain, pack, unpack
 
@@ -114,7 +115,7 @@ class Connection:
         self._link = link
         self._handshake = handshake
         self._buffer = FrameBuffer(settings.max_hello_bytes)
-        self._staged: list[bytes] = []
+        self._staged = Staging()
         self._staged_bytes = 0
         self._most_bytes = settings.max_outbound_bytes  # of it, for what others say than nodes to each other
         self._link_bytes = 0  # what the link held when it was last asked
@@ -181,18 +182,13 @@ class Connection:
         if size >= self.max_frame_bytes:
             limit = f"max_frame_bytes ({self.max_frame_bytes})"
             raise MessageTooLarge(f"expected a frame below {limit}, found {size} bytes of kind {kind}")
-        staged_bytes = self._staged_bytes + size + HEADER_BYTES
         most_bytes = self._most_bytes if kind >= frames.REQUEST else self._settings.max_outbound_bytes
-        room_bytes = most_bytes - staged_bytes
+        room_bytes = most_bytes - self._staged_bytes - size - HEADER_BYTES
         if self._link_bytes > room_bytes and self._is_full(room_bytes):
             return False
         if _FIRST_MESSAGE <= kind <= _LAST_MESSAGE:
             self.messages_out += 1
-        self._staged_bytes = staged_bytes
-        self._staged.append(pack_header(size + 1, kind))
-        self._staged.append(body)
-        if tail:
-            self._staged.append(tail)
+        self._staged_bytes += self._staged.add(kind, body, tail, self.max_frame_bytes)
         if not self._watch.has_said and kind > frames.TAKEN and self._watch.said():
             self._arm_look()
         if not self._is_marked:
@@ -237,10 +233,10 @@ class Connection:
     def flush(self) -> None:
         """Hand everything staged to the network at once; what is long is not copied for that."""
         self._is_marked = False
-        if self._staged:
+        staged = self._staged.take()
+        if staged:
             is_long = self._staged_bytes >= APART_BYTES
-            parts = joined(self._staged) if is_long else [b"".join(self._staged)]
-            self._staged.clear()
+            parts = joined(staged) if is_long else [b"".join(staged)]
             self._written_bytes += self._staged_bytes
             self._staged_bytes = 0
             if is_long:
@@ -262,7 +258,7 @@ class Connection:
 
     def abort(self, reason: str) -> None:
         """End the connection at once and drop what is staged."""
-        self._staged.clear()
+        self._staged.take()
         self._staged_bytes = 0
         self.close(reason)
         self._link.abort()

@@ -209,30 +209,38 @@ def _ref(decoder: Decoder, plain: list[Plain], depth: int) -> object:
     del depth
     if decoder.ref_factory is None:
         raise EncodingError("found an actor ref where none can be used: this codec has no ref_factory")
+    if len(plain) == _USUAL_REF:  # where a reply is waited for, mostly
+        _, system, path, host, port, node_id = plain
+        if (
+            type(port) is int
+            and 0 <= port <= MAX_PORT
+            and isinstance(system, str)
+            and isinstance(path, str)
+            and isinstance(host, str)
+            and isinstance(node_id, str)
+        ):
+            return decoder.ref_factory(ActorAddress(system, path, host, port, node_id))
+    return decoder.ref_factory(_address(plain))
+
+
+_USUAL_REF = 6
+"""Fields of one that is of no life."""
+
+
+def _address(plain: list[Plain]) -> ActorAddress:
     _, system, path, host, port, node_id, *life = plain
     incarnation, number = life or (None, None)
     if type(port) is int and not 0 <= port <= MAX_PORT:
         raise EncodingError(f"expected a port up to {MAX_PORT}, found {shown(port)}")
-    if (
-        incarnation is number is None
-        and isinstance(system, str)
-        and isinstance(path, str)
-        and isinstance(host, str)
-        and isinstance(node_id, str)
-    ):
-        # The usual one: where a reply is waited for.
-        address = ActorAddress(system, path, host, None if port is None else _int(port), node_id)
-    else:
-        address = ActorAddress(
-            _str(system),
-            _str(path),
-            None if host is None else _str(host),
-            None if port is None else _int(port),
-            None if node_id is None else _str(node_id),
-            None if incarnation is None else _str(incarnation),
-            None if number is None else _int(number),
-        )
-    return decoder.ref_factory(address)
+    return ActorAddress(
+        _str(system),
+        _str(path),
+        None if host is None else _str(host),
+        None if port is None else _int(port),
+        None if node_id is None else _str(node_id),
+        None if incarnation is None else _str(incarnation),
+        None if number is None else _int(number),
+    )
 
 
 def _str(value: Plain) -> str:

@@ -8,6 +8,7 @@ __all__ = [
     "ACTOR",
     "BACKUP",
     "BACKUP_REPLY",
+    "BUNDLE",
     "CHALLENGE",
     "CLIENTS",
     "COMMAND",
@@ -99,6 +100,7 @@ ACTOR = 48
 RELAY = 49
 ENTITY = 50
 ENTITY_REFUSED = 51
+BUNDLE = 52
 SENT = 56
 SETTLED = 57
 

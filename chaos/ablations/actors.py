@@ -6,7 +6,8 @@ from typing import Any
 
 from casty.actor.mailbox import Mailbox
 from casty.cluster.actors import wiring as cluster_actors
-from casty.cluster.actors.region_host import ActivationLease, RegionHost
+from casty.cluster.actors.activations import ActivationLease
+from casty.cluster.actors.region_host import RegionHost
 from casty.cluster.actors.remote import Remote
 from casty.cluster.actors.senders import Heard
 from casty.cluster.slots.machine import SlotMachine

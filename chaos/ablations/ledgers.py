@@ -11,9 +11,10 @@ from casty.actor.event_sourced import Life
 from casty.actor.event_store import JournalStore, PersistRefused
 from casty.actor.holding import Held
 from casty.cluster.actors import entity_log
+from casty.cluster.actors.activations import Activation
 from casty.cluster.actors.entity_log import SlotLog
 from casty.cluster.actors.passivation import Recent
-from casty.cluster.actors.region_host import Activation, RegionHost
+from casty.cluster.actors.region_host import RegionHost
 from casty.cluster.node import request_handler
 from casty.cluster.slots import schema
 from casty.distributed.machines import events

@@ -18,6 +18,7 @@ from .actors import ACTORS
 from .boundary import BOUNDARY
 from .bounds import BOUNDS
 from .bug import Planted
+from .bundles import BUNDLES
 from .clients import CLIENTS
 from .consensus import CONSENSUS
 from .control import CONTROL
@@ -133,6 +134,6 @@ PLANTED = (
     *FIRST, *CONSENSUS, *SESSIONS, *CONTROL, *SNAPSHOTS, *STRUCTURES, *HOLDS, *LEADERS, *CLIENTS, *ACTORS, *FORGOTTEN,
     *RARE, *BOUNDS, *HALVES, *REMAINS, *LIVES, *WATCHED, *WATCHES, *TURNS, *DEBTS, *SUPERVISED, *STREAMS, *RESTING,
     *MEMORY, *BOUNDARY, *SCHEMAS, *BY_TESTS, *SHARES, *FOUNDING, FINISHED_BY_FEWER, *LATE_JOIN, *MUTANTS,
-    *RECORDED_BUGS, *ELASTIC, *DISKS, *QUEUES, *LASTING, *LEDGERS, *RECOVERY, *ZONES, *DISCOVERY,
+    *RECORDED_BUGS, *ELASTIC, *DISKS, *QUEUES, *LASTING, *LEDGERS, *RECOVERY, *ZONES, *DISCOVERY, *BUNDLES,
 )  # fmt: skip
 """All planted bugs: consensus, sessions, snapshots, structures, actors and the client's side."""

@@ -84,7 +84,7 @@ def _first_error_only(_structure: Any, errors: list[BaseException], *, is_any_do
 
 def _denied_at_shutdown(replies: Any) -> None:
     """Whoever asked is told at a shutdown that nothing was handled."""
-    for path in list(replies._open):
+    for path in list(replies.open):
         replies.fail(path, NotStarted("shut down before the reply came"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from casty.cluster.actors import region_host
+from casty.cluster.actors import activations
 from casty.cluster.control import balance, placement
 from casty.cluster.control import machine as control_state
 from casty.cluster.control.machine import ControlMachine, MemberRow
@@ -115,7 +115,7 @@ ZONES = (
         "tests/cluster/test_roles.py::test_entities_live_on_nodes_with_the_role_and_move_among_these[1]",
     ),
     shown(
-        Planted("served-before-it-is-placed", "roles", "membership", region_host.HostedRegion, "is_placed", _anywhere),
+        Planted("served-before-it-is-placed", "roles", "membership", activations.HostedRegion, "is_placed", _anywhere),
         "tests/cluster/test_roles.py::test_a_region_is_not_served_in_slots_of_all_nodes_before_its_role_is_known",
     ),
     shown(

@@ -13,7 +13,7 @@ from casty.actor.watch_protocol import GONE, HEARD, OVER, UNWATCH
 from casty.cluster.actors.remote import WATCHES, plain_sender
 from casty.wire import frames
 from casty.wire.codec import Codec
-from casty.wire.pack import pack
+from casty.wire.pack import pack, unpack
 
 from ..checks.step.introspection import inside
 from ..workloads.actors import INBOXES, NUM_SHARDS, REGION
@@ -51,7 +51,7 @@ class ActorAims:
         self._number = 0
         self.aims = (
             self.registration, self.gone, self.tell_library, self.in_name_of, self.entity_in_name_of,
-            self.asks_for, self.entity_asks_for, self.malformed,
+            self.asks_for, self.entity_asks_for, self.malformed, self.bundled,
         )  # fmt: skip
 
     def _pick(self, purpose: str, items: Any) -> Any:
@@ -164,6 +164,27 @@ class ActorAims:
         address = self._pick("asked", self._view.asks())
         self._number += 1
         return None if address is None else self._entity(guise.key, self._number, plain_sender(address))
+
+    def bundled(self, at: str, guise: Guise) -> Aimed | None:
+        """Send some of that in one frame, and between them what cannot be read; or a frame that cannot."""
+        kind = (frames.ACTOR, frames.ENTITY)[self._below("bundled-kind", 2)]
+        aims = {
+            frames.ACTOR: (self.tell_library, self.in_name_of, self.asks_for),
+            frames.ENTITY: (self.entity_in_name_of, self.entity_asks_for),
+        }[kind]
+        made = [aims[self._below("bundled-aim", len(aims))](at, guise) for _ in range(3)]
+        rows: list[Any] = [unpack(one[1]) for one in made if one is not None and one[0] == kind]
+        if self._below("bundled-junk", 3) == 0:
+            rows.insert(self._below("junk-at", len(rows) + 1), self._pick("junk", TELLS))
+        bodies: tuple[object, ...] = (
+            [kind, rows],
+            [kind, rows],
+            [kind, rows],
+            [kind, rows * 100],
+            [99, rows],
+            rows,
+        )
+        return frames.BUNDLE, pack(bodies[self._below("bundle", len(bodies))])
 
     def malformed(self, at: str, guise: Guise) -> Aimed | None:
         """Send by way of a node what another one cannot take: it must not end the link between the two."""

@@ -78,6 +78,13 @@ class Forger:
     # -- what a stranger cannot know
 
     def _scrubbed(self, kind: int, plain: Any) -> Any:
+        if (
+            kind == frames.BUNDLE
+            and isinstance(plain, list)
+            and len(plain) == 2
+            and isinstance(plain[1], list)
+        ):
+            return [plain[0], [self._scrubbed(plain[0], row) for row in plain[1]]]
         if kind in _MESSAGES and isinstance(plain, list) and plain and not _is_ours(kind, plain):
             plain = [*plain[:-1], bytes(self._below("byte", 256) for _ in range(12))]
         return self._without_secrets(plain)

@@ -33,12 +33,12 @@ __all__ = ["OF_OPERATORS", "Rogue"]
 
 OF_CLIENTS = (
     frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY, frames.ENTITY,
-    frames.ENTITY_REFUSED, frames.SENT, frames.SETTLED, frames.WATCH,
+    frames.ENTITY_REFUSED, frames.SENT, frames.SETTLED, frames.WATCH, frames.BUNDLE,
 )  # fmt: skip
 OF_NODES = (
     frames.CONSENSUS, frames.HEARTBEAT, frames.HEARTBEAT_ACK, frames.ROWS, frames.ROWS_ACK, frames.FOUNDING,
     frames.JOIN, frames.HINTS, frames.CLIENTS, frames.REQUEST, frames.REPLY, frames.RELAY, frames.ACTOR, frames.SENT,
-    frames.SETTLED, frames.REGIONS, frames.WATCH, frames.REMOVED, frames.REMOVED_ACK,
+    frames.SETTLED, frames.REGIONS, frames.WATCH, frames.REMOVED, frames.REMOVED_ACK, frames.BUNDLE,
 )  # fmt: skip
 OF_OPERATORS = (frames.COMMAND, frames.BACKUP, frames.SALVAGE)
 """What neither may send: it is sent rarely, and ends the link."""

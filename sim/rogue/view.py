@@ -132,7 +132,7 @@ class View:
         return [
             reply.ref.address
             for actors in self.actors()
-            for reply in inside(actors.local, "replies", "_open").values()
+            for reply in inside(actors.local, "replies", "open").values()
         ]
 
     def calls(self, name: str) -> list[int]:

@@ -31,7 +31,7 @@ TICKS = 20
 PROGRAM = f"""
 import asyncio, sys, time
 from casty import Behaviors, ClusteredActorSystem, Settings
-from casty.cluster.actors.region_host import ActivationLease
+from casty.cluster.actors.activations import ActivationLease
 
 lasts, looked = ActivationLease.lasts, [0.0]
 def look(lease):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from casty.actor.behavior import Behavior, Behaviors
 from casty.actor.cell import READ_OUT, Cell
@@ -19,6 +19,13 @@ from casty.actor.event_store import EventStore
 from casty.actor.local import LocalSystem
 from casty.actor.sharding import shard_of
 from casty.checks import shown
+from casty.cluster.actors.activations import (
+    Activation,
+    ActivationLease,
+    EntityActivated,
+    EntityStopped,
+    HostedRegion,
+)
 from casty.cluster.actors.draining import DRAIN_NS, HandOver
 from casty.cluster.actors.hosted_regions import code_of, name_of
 from casty.cluster.actors.passivation import NO_LIMITS, Passivation, Recent, RegionLimits
@@ -29,14 +36,15 @@ from casty.config import SECOND_NS
 from casty.distributed.machines.events import Home
 from casty.errors import CastyError, EncodingError, Mismatch, Overloaded, UnknownRegion
 from casty.limits import MAX_REGIONS
-from casty.ports import Clock, Timer
+from casty.ports import Timer
 
 if TYPE_CHECKING:
     from casty.actor.context import ActorContext
-    from casty.cluster.actors.region_router import EntityMessage, RegionRouter, RegionRoutes
+    from casty.cluster.actors.entity_message import EntityMessage
+    from casty.cluster.actors.region_router import RegionRouter, RegionRoutes
     from casty.cluster.control.topology import Topology
 
-__all__ = ["ActivationLease", "EntityActivated", "EntityStopped", "HostedRegion", "RegionHost"]
+__all__ = ["RegionHost"]
 
 M = TypeVar("M")
 
@@ -46,94 +54,10 @@ GRACE_NS = SECOND_NS
 NAMED = 5
 """How many entities the line about those that are cancelled names."""
 
+_UNREAD = object()
+
 MAX_SOURCES = 4096
 """Processes whose last number an activation remembers."""
-
-
-class EntityActivated(NamedTuple):
-    """A volatile entity began to live on this node."""
-
-    slot: int
-    path: str
-
-
-class EntityStopped(NamedTuple):
-    """A volatile entity is gone from this node."""
-
-    slot: int
-    path: str
-
-
-class HostedRegion(NamedTuple):
-    """A region that this node hosts."""
-
-    factory: Callable[[str], Behavior[Any]]
-    num_shards: int
-    recent: Recent | None
-    """Its activations here; None where it has no limits, and nobody asks."""
-    role: str | None = None
-
-    def is_placed(self, shard_type: str, topology: Topology) -> bool:
-        """Whether its slots are known: of one with a role they are those of all nodes before it is recorded."""
-        return self.role is None or topology.region_roles.get(shard_type) == self.role
-
-
-class ActivationLease:
-    """How long one activation may act: while its node leads the slot alone, and nobody revoked it."""
-
-    __slots__ = ("_clock", "_is_over", "_until_ns", "slot")
-
-    def __init__(self, clock: Clock, until_ns: Callable[[int, int], int], slot: int) -> None:
-        self.slot = slot
-        self._clock = clock
-        self._until_ns = until_ns
-        self._is_over = False
-
-    def lasts(self) -> bool:
-        """Whether it may act now."""
-        if self._is_over:
-            return False
-        now_ns = self._clock.now()
-        self._is_over = self._until_ns(self.slot, now_ns) <= now_ns
-        return not self._is_over
-
-    def revoke(self) -> None:
-        """It does not yield, and the slot moves on."""
-        self._is_over = True
-
-
-class Activation:
-    """One living entity. `heard` has the last numbers of those that send to it; see there for its bound."""
-
-    __slots__ = ("cell", "entity", "heard", "is_draining", "lease")
-
-    def __init__(self, entity: tuple[str, str], cell: Cell, heard: Heard, lease: ActivationLease) -> None:
-        self.entity = entity
-        """The name of its region, and its id."""
-        self.cell = cell
-        self.heard = heard
-        self.lease = lease
-        self.is_draining = False
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether a message is in hand or unread."""
-        return self.cell.is_busy or not self.cell.mailbox.empty()
-
-    @property
-    def comes_back(self) -> bool | None:
-        """Whether it has a log that brings it back; None while it starts."""
-        return True if self.cell.has_log else (False if self.cell.is_ready else None)
-
-    def takes(self, *, is_inside: bool) -> bool:
-        """Whether it takes a message, of another entity of its slot or from elsewhere."""
-        return not self.cell.is_stopping and (is_inside or not self.is_draining)
-
-    def drain(self) -> None:
-        """Let it stop behind its mail."""
-        if not self.is_draining:
-            self.is_draining = True
-            self.cell.mailbox.put_beyond(READ_OUT)
 
 
 class RegionHost:
@@ -159,7 +83,7 @@ class RegionHost:
         Returns since when the program behind this node may have spawned its regions; now, if it may not have.
 
     Bounds: `_regions` and `_refused` have a row per region that was spawned here, together at most `MAX_REGIONS`;
-    `_slots` has a row per living entity, at most `max_entities`; `_hand_overs` one per slot.
+    `_slots` has a row per living entity, at most `max_entities`, and `_served` one at most; `_hand_overs` one per slot.
     """
 
     def __init__(
@@ -186,6 +110,9 @@ class RegionHost:
         self._regions: dict[str, HostedRegion] = {}
         self._refused: dict[str, CastyError] = {}
         self._slots: dict[int, dict[str, Activation]] = {}
+        self._served: dict[tuple[str, str], Activation] = {}
+        """By region and id, the living entities of regions without limits and roles: whatever is sent to these is taken
+        by `accept_at_once`."""
         self._hand_overs: dict[int, HandOver] = {}
         self._count = 0
         self._timer: Timer | None = None
@@ -313,6 +240,30 @@ class RegionHost:
             self._drain(slot)
         return True
 
+    def accept_at_once(self, item: EntityMessage, topology: Topology) -> bool:
+        """Take a message for an entity that is served here, where nothing stands in the way; False: see `accept`.
+
+        As that one does, in a fraction of the time: nearly all messages are for such.
+        """
+        shard_type = item.shard_type
+        activation = self._served.get((shard_type, item.entity_id))
+        if (
+            activation is None
+            or activation.is_draining
+            or activation.cell.is_stopping
+            or activation.region.num_shards != item.num_shards
+            or self._regions.get(shard_type) is not activation.region
+            or shard_type in topology.region_roles
+            or self._hand_overs
+            or self._local.is_stopping
+            or not self._is_leased(activation.lease.slot)
+        ):
+            return False
+        message = self._read(item)
+        if message is not _UNREAD:
+            self._give(item, message, activation)
+        return True
+
     def wake(self, shard_type: str, entity_id: str) -> None:
         """Activate an entity without a message, if its slot is led here and it may live; harmless where it lives."""
         region, topology = self._regions.get(shard_type), self._routes.topology()
@@ -350,16 +301,8 @@ class RegionHost:
 
     def _deliver(self, item: EntityMessage, region: HostedRegion, slot: int, path: str) -> None:
         assert self.router is not None
-        refusal = self._local.mail_refusal(item.size_bytes)
-        if refusal is not None:
-            self.router.drop(item, refusal)
-            return
-        try:
-            message = self._remote.decode(item.payload)
-        except EncodingError as error:
-            text = f"{item.shard_type}/{item.entity_id}: {error}"
-            self._local.undecodable.say(f"a message that cannot be decoded was dropped: {text}")
-            self.router.drop(item, EncodingError(text), level=0)
+        message = self._read(item)
+        if message is _UNREAD:
             return
         activation = self._slots.get(slot, {}).get(path)
         if activation is None:
@@ -368,16 +311,37 @@ class RegionHost:
                 return
             heard = Heard(self._remote.senders, MAX_SOURCES)
             activation = self._activate((item.shard_type, item.entity_id), region, slot, heard)
+        self._give(item, message, activation)
+
+    def _read(self, item: EntityMessage) -> object:
+        """Return what was sent; `_UNREAD` where there is no room for it, or nobody can read it: it was given up."""
+        assert self.router is not None
+        refusal = self._local.mail_refusal(item.size_bytes)
+        if refusal is not None:
+            self.router.drop(item, refusal)
+            return _UNREAD
+        try:
+            return self._remote.decode(item.payload)
+        except EncodingError as error:
+            text = f"{item.shard_type}/{item.entity_id}: {error}"
+            self._local.undecodable.say(f"a message that cannot be decoded was dropped: {text}")
+            self.router.drop(item, EncodingError(text), level=0)
+            return _UNREAD
+
+    def _give(self, item: EntityMessage, message: object, activation: Activation) -> None:
+        cell = activation.cell
         if activation.heard.is_overtaken(item.source, item.number):
-            self._local.dead_letter(
-                message, activation.cell.ref, "a later message of the same sender came first"
-            )
+            self._local.dead_letter(message, cell.ref, "a later message of the same sender came first")
             return
         if item.sender is not None:
             self._local.replies.came(message, item.sender)
-        if region.recent is not None:
-            region.recent.used(path, activation, self._clock.now())
-        activation.cell.tell(message, item.size_bytes)
+        recent = activation.region.recent
+        if recent is not None:
+            recent.used(cell.path, activation, self._clock.now())
+        if cell.is_stopping:
+            cell.tell(message, item.size_bytes)
+        else:  # as that one does
+            cell.mailbox.add(message, item.size_bytes)
 
     def _activate(self, entity: tuple[str, str], region: HostedRegion, slot: int, heard: Heard) -> Activation:
         path = entity_path(*entity)
@@ -385,7 +349,7 @@ class RegionHost:
         lease = ActivationLease(self._clock, self._lease_until_ns, slot)
         cell = self._local.spawn_at(path, behavior, lease=lease)
         cell.guard = partial(self._may_handle, cell, slot)
-        activation = Activation(entity, cell, heard, lease)
+        activation = Activation(entity, region, cell, heard, lease)
         cell.read_out = activation.drain
         cell.finished = partial(self._finished, slot)
         cell.inherit = partial(self._live_again, slot, activation)
@@ -395,6 +359,8 @@ class RegionHost:
             region.recent.used(path, activation, self._clock.now())
             self._passivation.began(region.recent.limits)
         self._slots.setdefault(slot, {})[path] = activation
+        if region.recent is None and region.role is None:
+            self._served[entity] = activation
         self._count += 1
         if self._observe:
             self._observe(EntityActivated(slot, path))
@@ -481,6 +447,8 @@ class RegionHost:
         activations = self._slots.get(slot, {})
         activation = activations.pop(cell.path, None)
         if activation is not None:
+            if self._served.get(activation.entity) is activation:
+                del self._served[activation.entity]
             region = self._regions.get(activation.entity[0])
             if region is not None and region.recent is not None:
                 region.recent.ended(cell.path)

@@ -156,6 +156,8 @@ class Remote:
         self._local = local
         self._routes = routes
         self._codec = codec
+        self.decode = codec.decode
+        """Returns the message of bytes; raises `EncodingError`."""
         self._source = source
         self._incarnation = source.rpartition("#")[2]
         self.max_value_bytes = max_value_bytes
@@ -190,10 +192,6 @@ class Remote:
             f"found {size_bytes} bytes; send it in parts"
         )
 
-    def decode(self, data: bytes) -> object:
-        """Return the message of bytes; raises `EncodingError`."""
-        return self._codec.decode(data)
-
     def send(self, address: ActorAddress, message: object, sender: ActorAddress | None) -> None:
         """Send to another process; a message without a way is a dead letter."""
         try:
@@ -225,7 +223,8 @@ class Remote:
             ]
             if address.incarnation is not None or address.number is not None:
                 row.append([address.incarnation, address.number])
-            if self._stage(node_id, frames.ACTOR, row):
+            body = pack(row)
+            if self._routes.send(node_id, frames.ACTOR, body) or self._goes_around(node_id, body):
                 return
         # Who asked may be gone: that happens to any client, and loses nobody's message.
         level = logging.INFO if address.path.startswith(REPLY_PREFIX) else logging.WARNING
@@ -245,16 +244,18 @@ class Remote:
                 sender.node_id, frames.ENTITY_REFUSED, [sender.node_id, sender.path, number, str(error)]
             )
 
+    def _goes_around(self, node_id: str, body: bytes) -> bool:
+        """Have another node pass a message on."""
+        relays = self._routes.relays_to(node_id)
+        return any(self._routes.send(relay, frames.RELAY, body) for relay in relays)
+
     def _stage(self, node_id: str, kind: int, row: list[object]) -> bool:
         body = pack(row)
         if self._routes.send(node_id, kind, body):
             return True
         if kind == frames.WATCH:  # not a message: it is sent again, and is no loss
             return any(self._routes.send(relay, kind, body) for relay in self._routes.relay_paths_to(node_id))
-        relayed = body if kind != frames.ENTITY_REFUSED else pack([node_id, "", "", 0, None, body])
-        return any(
-            self._routes.send(relay, frames.RELAY, relayed) for relay in self._routes.relays_to(node_id)
-        )
+        return self._goes_around(node_id, pack([node_id, "", "", 0, None, body]))
 
     def resolve(self, address: ActorAddress) -> ActorAddress:
         """Add who lives at an address, if known; one read from a uri names only host and port."""
@@ -284,7 +285,11 @@ class Remote:
 
         A client is told by nodes only, and believes them: there is no `speaker`.
         """
-        target, path, source, number, sender, payload, incarnation, actor_number = _row(body)
+        self.on_row(node_id, unpack(body), speaker)
+
+    def on_row(self, node_id: str, row: Any, speaker: Speaker | None = None) -> None:
+        """Take what is in such a frame, or was in a bundle."""
+        target, path, source, number, sender, payload, incarnation, actor_number = _checked(row)
         address = None if sender is None else self._asker(sender, speaker)
         heard, is_stranger = source, False
         if speaker is not None:
@@ -403,6 +408,9 @@ class Remote:
         except EncodingError as error:
             self._undecodable(path, payload, sender, error)
             return
+        if sender is None and name in self._local.replies.open and not isinstance(message, Subscribe):
+            self._local.replies.open[name].receive(message)  # nearly all that begin with $ are such
+            return
         why = None
         if name[:1] == "$" or isinstance(message, Subscribe):
             why = self._flaw(name, message, source)
@@ -503,7 +511,10 @@ _FIELDS = "actor message: expected [target, path, source, number, sender, payloa
 
 def _row(body: bytes) -> list[Any]:
     """Return the six fields of a frame, and of whose life it is: the incarnation and the number, each may be None."""
-    row: Any = unpack(body)
+    return _checked(unpack(body))
+
+
+def _checked(row: Any) -> list[Any]:
     if type(row) is not list or not 6 <= len(row) <= 7:
         raise RemoteProtocolError(_FIELDS)
     life = row.pop() if len(row) == 7 else _NO_LIFE

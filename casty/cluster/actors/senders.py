@@ -32,28 +32,32 @@ class Heard:
     one that was silent longest is forgotten first.
     """
 
-    __slots__ = ("_last", "_most", "_senders")
+    __slots__ = ("_last", "_latest", "_most", "_senders")
 
     def __init__(self, senders: Senders, most: int) -> None:
         self._senders = senders
         self._most = most
         self._last: dict[str, int] = {}
+        self._latest = ""
+        """Whoever sent last, whose row is the last one while it is there: mostly the next message is of the same."""
 
     def is_overtaken(self, source: str, number: int) -> bool:
         """Whether a later message of the same sender came first."""
         if "?" in source and source[-1] != "?":  # who ends so said no address
             source = self._senders.known_as(source)
-        known, senders = self._last.pop(source, 0), self._senders
+        rows, senders = self._last, self._senders
+        known = rows.get(source, 0) if source == self._latest else rows.pop(source, 0)
         last = known or self._last_unproven(source)
-        self._last[source] = max(last, number)
+        rows[source] = max(last, number)
+        self._latest = source
         if not known or senders.timer is None:
             senders.came(source, self)
         else:  # as there, of a process of which there is a row here: so it is for nearly every message
             senders.known[source].last_ns = senders.now()
             senders.known.move_to_end(source)
-        if len(self._last) > self._most:
-            oldest = next(iter(self._last))
-            del self._last[oldest]
+        if len(rows) > self._most:
+            oldest = next(iter(rows))
+            del rows[oldest]
             senders.let_go(oldest, self)
         return number <= last
 

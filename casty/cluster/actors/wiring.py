@@ -19,6 +19,7 @@ from casty.actor.services import Deregister, Find, Listing, Register, ServiceKey
 from casty.actor.sharding import ShardEnvelope
 from casty.address import ActorAddress, NodeAddress, node_id_of, peer_key
 from casty.checks import check_callable
+from casty.cluster.actors.bundles import Bundles
 from casty.cluster.actors.client_links import ClientLinks
 from casty.cluster.actors.entity_log import Appender, SlotLog
 from casty.cluster.actors.hosted_regions import Hosted
@@ -162,6 +163,11 @@ class ClusterActors:
                 frames.ACTOR: lambda link, body: remote.on_actor(client_core.client_id, body),
                 frames.WATCH: lambda link, body: remote.on_watch(client_core.client_id, body),
                 frames.ENTITY_REFUSED: lambda link, body: remote.on_refused(body),
+                frames.BUNDLE: Bundles(
+                    {frames.ACTOR: partial(remote.on_row, client_core.client_id)},
+                    _believed,
+                    client_core.carried,
+                ).on_bundle,
             }
         )
         losses = actors._losses = client_core.losses
@@ -313,6 +319,12 @@ def _handlers_of(
     node: Node, remote: Remote, router: RegionRouter, clients: ClientLinks
 ) -> dict[int, Callable[[Connection, bytes], None]]:
     """Return what takes the frames between the actors of processes, at a node."""
+    boundary = node.boundary
+    bundles = Bundles(
+        {frames.ACTOR: partial(remote.on_row, node.node_id), frames.ENTITY: router.on_row},
+        boundary.speaker,
+        lambda link, error: boundary.carried(link, error, boundary.role_of(link)),
+    )
     return {
         frames.ACTOR: lambda link, body: remote.on_actor(node.node_id, body, node.boundary.speaker(link)),
         frames.WATCH: lambda link, body: remote.on_watch(
@@ -323,8 +335,14 @@ def _handlers_of(
         ),
         frames.ENTITY: lambda link, body: router.on_entity(body, node.boundary.speaker(link)),
         frames.ENTITY_REFUSED: lambda link, body: remote.on_refused(body),
+        frames.BUNDLE: bundles.on_bundle,
         frames.CLIENTS: clients.on_clients,
     }
+
+
+def _believed(link: Connection) -> None:
+    """A client believes the nodes that it dialled."""
+    del link
 
 
 class NodeRoutes:
@@ -422,7 +440,9 @@ class Leases:
             row = slots[slot]
             if not row.held or row.epoch != group.epoch:
                 return 0
-        return group.core.lease_beyond_ns(after_ns)
+        core = group.core
+        known_ns = core.lease_known_ns  # as `lease_beyond_ns` begins
+        return known_ns if known_ns > after_ns else core.lease_beyond_ns(after_ns)
 
 
 class Serving:

@@ -163,10 +163,14 @@ class Topology:
     shared_slots: int = field(init=False, repr=False, compare=False)
     """How many slots are of all nodes: those of structures, and of regions without a role. Every call asks for it."""
 
+    home: str = field(init=False, repr=False, compare=False)
+    """What messages name the cluster and its generation by."""
+
     def __post_init__(self) -> None:
-        """Count the slots of all nodes."""
+        """Count the slots of all nodes, and write down what every message says."""
         count = min(self.pools.values()) if self.pools else len(self.slots)
         object.__setattr__(self, "shared_slots", count)
+        object.__setattr__(self, "home", f"{self.generation}:{self.cluster_id}")
 
     def slot_of_shard(self, shard_type: str, shard: int) -> int:
         """Return the slot of a shard of a region: one of those of its role, where it is limited to one."""
@@ -192,11 +196,6 @@ class Topology:
     def epoch_of(self, slot: int) -> int:
         """Return the slot's epoch."""
         return self.slots[slot][0]
-
-    @property
-    def home(self) -> str:
-        """What messages name the cluster and its generation by."""
-        return f"{self.generation}:{self.cluster_id}"
 
     @property
     def order(self) -> tuple[int, int]:

@@ -214,7 +214,7 @@ class Boundary:
             except Exception as error:  # what a node passed on may hold anything, and costs no link
                 if kind not in CARRIED:
                     raise
-                self._carried(link, error, is_own=role < STRANGER)
+                self.carried(link, error, role)
             self._judged = None
             return
         if role == STRANGER and verdict in (GROUP, KEEP, DROP):
@@ -235,16 +235,17 @@ class Boundary:
         self.dropped += 1
         self._complaints[what].say(f"dropped: {text}")
 
-    def _carried(self, link: Connection, error: Exception, *, is_own: bool) -> None:
+    def carried(self, link: Connection, error: Exception, role: int) -> None:
         """A message that may be of others was not taken: a fault inside is a dead letter, and no fault of the link.
 
-        A client passes nothing on: what is malformed `is_own`. What a message brings about here is never its fault.
+        A client passes nothing on: what is malformed is its own, and raised. What a message brings about here is never
+        its fault.
         """
         if not isinstance(error, (ProtocolError, EncodingError, MessageTooLarge)):
             # A bug of ours, or of the user's that nothing else kept: it costs one message.
             report_lost(f"a message from {link.remote.node_id!r:.100} raised", error)
             self.dropped += 1
-        elif is_own:
+        elif role < STRANGER:
             raise error
         else:
             text = f"what {link.remote.node_id!r:.100} passed on: {shown(error, 200)}"

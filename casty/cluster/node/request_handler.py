@@ -53,6 +53,7 @@ from casty.parts import Parts
 from casty.ports import Runtime
 from casty.transport.connection import Connection
 from casty.transport.output_batch import OutputBatch
+from casty.transport.shares import InShares
 from casty.wire import frames
 from casty.wire.pack import claimed_items, pack, unpack
 
@@ -133,7 +134,7 @@ class RequestHandler:
         # A link that floods has its rows taken in parts that fit into its share.
         most = min(AT_ONCE, link.share.units) if link.share.is_small else AT_ONCE
         if len(rows) > most and link.has_budget:
-            link.defer(_Rest(rows, most, lambda part: self._take(answers, part, role), link.charge).go_on)
+            link.defer(InShares(rows, most, lambda part: self._take(answers, part, role), link.charge).go_on)
         else:
             link.charge(len(rows))
             self._take(answers, rows, role)
@@ -478,29 +479,6 @@ class RequestHandler:
                 for name, count in replica.count_structures().items():
                     structures[name] = structures.get(name, 0) + count
         return sessions, structures
-
-
-class _Rest:
-    """A long frame of requests, taken part by part."""
-
-    __slots__ = ("_charge", "_first", "_most", "_rows", "_take")
-
-    def __init__(
-        self, rows: list[Any], most: int, take: Callable[[list[Any]], None], charge: Callable[[int], None]
-    ) -> None:
-        self._rows = rows
-        self._most = most
-        self._take = take
-        self._charge = charge
-        self._first = 0
-
-    def go_on(self) -> bool:
-        """Take the next part; True when it was the last one."""
-        part = self._rows[self._first : self._first + self._most]
-        self._first += self._most
-        self._charge(len(part))
-        self._take(part)
-        return self._first >= len(self._rows)
 
 
 def _forgotten(step: None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from casty.cluster.actors.region_host import EntityStopped
+from casty.cluster.actors.activations import EntityStopped
 from casty.consensus import Role
 
 from ...kernel.events import Resumed

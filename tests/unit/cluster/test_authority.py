@@ -50,8 +50,9 @@ TO_OTHERS = (
 )  # fmt: skip
 OF_CLIENTS = {
     frames.REQUEST, frames.KEEPALIVE, frames.SUBSCRIBE, frames.STATUS, frames.ACTOR, frames.RELAY, frames.ENTITY,
-    frames.ENTITY_REFUSED, frames.SENT, frames.SETTLED, frames.WATCH,
+    frames.ENTITY_REFUSED, frames.SENT, frames.SETTLED, frames.WATCH, frames.BUNDLE,
 }  # fmt: skip
+CARRIED_KINDS = (frames.ACTOR, frames.RELAY, frames.ENTITY, frames.ENTITY_REFUSED, frames.BUNDLE)
 BEATS = {
     frames.HEARTBEAT,
     frames.HEARTBEAT_ACK,
@@ -247,7 +248,7 @@ def test_what_a_stranger_leads_counts_when_it_is_known() -> None:
     assert bench.passed == [frames.HINTS]
 
 
-@pytest.mark.parametrize("kind", [frames.ACTOR, frames.RELAY, frames.ENTITY, frames.ENTITY_REFUSED])
+@pytest.mark.parametrize("kind", CARRIED_KINDS)
 def test_what_a_node_carries_never_ends_its_link(kind: int) -> None:
     def raises(link: object, body: bytes) -> None:
         raise RemoteProtocolError("garbage")
@@ -263,7 +264,7 @@ def test_what_a_node_carries_never_ends_its_link(kind: int) -> None:
             assert bench.boundary.dropped == 1
 
 
-@pytest.mark.parametrize("kind", [frames.ACTOR, frames.RELAY, frames.ENTITY, frames.ENTITY_REFUSED])
+@pytest.mark.parametrize("kind", CARRIED_KINDS)
 async def test_what_a_message_brings_about_never_ends_its_link(kind: int) -> None:
     def raises(link: object, body: bytes) -> None:
         raise LookupError("of a user, or ours")

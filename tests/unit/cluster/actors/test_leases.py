@@ -11,7 +11,9 @@ from casty.cluster.control.rows import SlotRow
 
 def test_a_slot_that_has_not_told_of_itself_serves_nobody() -> None:
     """Another group may begin in its place: what this one answered would be lost without a word."""
-    group = SimpleNamespace(epoch=1, core=SimpleNamespace(lease_beyond_ns=lambda after_ns: 7))
+    group = SimpleNamespace(
+        epoch=1, core=SimpleNamespace(lease_known_ns=0, lease_beyond_ns=lambda after_ns: 7)
+    )
     row = SlotRow(1, ("a#1",), ("a",), "a", role="web")
     machine = SimpleNamespace(slots=[row])
     node: Any = SimpleNamespace(
