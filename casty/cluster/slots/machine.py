@@ -21,6 +21,7 @@ from casty.cluster.slots.applied import (
     PARTIES,
     Applied,
     MachineLimits,
+    new_tuple,
 )
 from casty.cluster.slots.debts import Debts
 from casty.cluster.slots.dump import Dumps, SlotDump, SlotLoad, emptied, whole, with_dump, without_dump
@@ -68,7 +69,7 @@ from casty.distributed.machines.base import (
     Effect,
     Reply,
 )
-from casty.distributed.machines.map import HAS_ENDED, WAS_DELETED, WAS_PUT, is_told, value_of
+from casty.distributed.machines.map import HAS_ENDED, WAS_DELETED, WAS_PUT, Lasting, is_told, value_of
 from casty.distributed.machines.queue_shapes import WAITING
 from casty.distributed.machines.record import RECORDED, WRAPPED
 from casty.distributed.machines.registry import STRUCTURES
@@ -127,7 +128,7 @@ class SlotMachine:
         self.time = 0
         """The time of the slot, in ticks; see `lapses`."""
         self.ends = Ends()
-        self.on_change: Callable[[int, bytes, bytes | None, int], None] = applied.ignore
+        self.on_change: Callable[[int, bytes, bytes | None, int], None] | None = None
         """Told of each such change, in order: its index, the entity, its value now, and what happened."""
         self._records = 0
         """How many records there are; where there is none, no command pays for the look."""
@@ -139,12 +140,16 @@ class SlotMachine:
 
     # -- entries
 
-    def apply(self, index: int, data: bytes) -> Applied:
-        """Apply the committed entry at `index`; what fits no schema does nothing and is answered ``[BAD, text]``."""
-        try:
-            entry = applicable(data)
-        except RemoteProtocolError as error:
-            return Applied([BAD, str(error)])
+    def apply(self, index: int, data: bytes, entry: list[Any] | None = None) -> Applied:
+        """Apply the committed entry at `index`; what fits no schema does nothing and is answered ``[BAD, text]``.
+
+        `entry` is what `applicable` made of these data before they were proposed here.
+        """
+        if entry is None:
+            try:
+                entry = applicable(data)
+            except RemoteProtocolError as error:
+                return Applied([BAD, str(error)])
         kind = entry[ENTRY]
         self._index = index
         if kind == COMMAND:
@@ -183,19 +188,19 @@ class SlotMachine:
     def tell(self, key: EntityKey, *, has_ended: bool = False) -> None:
         """Say that the value of a key of a map was changed by the present entry."""
         self.changed_index = self._index
-        value = value_of(self.entities.get(key))
-        what = HAS_ENDED if has_ended else WAS_DELETED if value is None else WAS_PUT
-        self.on_change(self._index, key[KEY_NAME], value, what)
+        if self.on_change is not None:
+            value = value_of(self.entities.get(key))
+            what = HAS_ENDED if has_ended else WAS_DELETED if value is None else WAS_PUT
+            self.on_change(self._index, key[KEY_NAME], value, what)
 
     def _open(self, index: int, attempt: bytes, gateway: bytes, ttl_ms: int = 0) -> Applied:
         known = self.attempts.get(attempt)
         if known is not None:
             return Applied([OK, known])
         refused = self.lifetimes.refusal(ttl_ms) if ttl_ms else None
+        refused = refused or applied.refused_session(len(self.sessions), self.limits)
         if refused is not None:
             return Applied(refused)
-        if len(self.sessions) >= self.limits.max_sessions:
-            return Applied([OVERLOADED, "max_sessions", self.limits.max_sessions])
         self.sessions[index] = SlotSession(attempt, gateway, ttl_ms)
         self.attempts[attempt] = index
         return Applied([OK, index])
@@ -231,12 +236,13 @@ class SlotMachine:
         if state is None and len(self.entities) >= self.limits.max_entities:
             return self._answer(session, seq, [OVERLOADED, "max_entities", self.limits.max_entities])
         context = self._context
-        caller = context.caller = Caller(number, seq)
+        caller = context.caller = new_tuple(Caller, (number, seq))
         context.waiters = self._waiting
         if self._dump is not None or key not in self._unweighed:
             self._touch(key, state)
         decision = STRUCTURES[kind].decide(state, command, context)
-        position = self._keep_decided(key, state, decision)
+        self._keep(key, state, decision.state)
+        position = SlotRecords(self).changed(key, state, decision) if self._records and kind == QUEUE else ()
         if kind == MAP and is_told(command, decision.reply):
             self.tell(key)
         if kind in PARTIES and (decision.effects or is_recorded or not applied.is_passing(kind, command)):
@@ -277,7 +283,7 @@ class SlotMachine:
         self, session: SlotSession, seq: int, reply: Reply, effects: Sequence[Effect] = NO_EFFECTS
     ) -> Applied:
         self._weights.reply_bytes += session.answered(seq, reply)
-        return Applied(reply, effects)
+        return new_tuple(Applied, (reply, effects, None))
 
     def _party(self, session: SlotSession, caller: Caller, key: EntityKey, decision: Decision) -> Applied:
         """After a command that may hold or wait: remember where the request is and who is affected."""
@@ -292,19 +298,15 @@ class SlotMachine:
                 self.times.granted(key)
         else:
             self._weights.reply_bytes += session.answered(seq, decision.reply)
-        self._note(session, number, key)
+        if state is not None and structure.involves(state, number):
+            session.entities[key] = None
+        else:
+            session.entities.pop(key, None)
         if decision.gone and session.waits.pop(decision.gone, None) is not None:
             # Its hold was given back: nothing is left that a late duplicate could ask for.
             session.finish(decision.gone)
         effects = self._resolve(decision.effects, key) if decision.effects else NO_EFFECTS
-        return Applied(decision.reply, effects)
-
-    def _note(self, session: SlotSession, number: int, key: EntityKey) -> None:
-        state = self.entities.get(key)
-        if state is not None and STRUCTURES[key[KEY_KIND]].involves(state, number):
-            session.entities[key] = None
-        else:
-            session.entities.pop(key, None)
+        return new_tuple(Applied, (decision.reply, effects, None))
 
     def _resolve(self, effects: Sequence[Effect], key: EntityKey) -> Sequence[Effect]:
         """Outcomes of earlier requests: a grant stays with the structure, anything else with the session.
@@ -376,19 +378,17 @@ class SlotMachine:
             if before is None:
                 self._orders[key[KEY_KIND]].add(key[KEY_NAME])
                 self._records += key[KEY_KIND] == RECORD
-            if key[KEY_KIND] == MAP:
+            if type(before) is Lasting or type(after) is Lasting:
                 self.ends.moved(key[KEY_NAME], before, after)
             self.entities[key] = after
         if key[KEY_KIND] in PARTIES:
             self.debts.look(key, after)
 
-    def _keep_decided(self, key: EntityKey, before: Any, decision: Decision) -> Reply:
-        """Put an entity in its place, and what was done to it on its record, if it has one; return where that is."""
+    def _keep_decided(self, key: EntityKey, before: Any, decision: Decision) -> None:
+        """Put an entity in its place, and what was done to it on its record, if it has one."""
         self._keep(key, before, decision.state)
-        if not self._records or key[KEY_KIND] != QUEUE:
-            return []
-        is_gone = before is not None and decision.state is None
-        return SlotRecords(self).changed(key, decision.changes, is_gone=is_gone)
+        if self._records and key[KEY_KIND] == QUEUE:
+            SlotRecords(self).changed(key, before, decision)
 
     def put_back(self, key: EntityKey, state: Any) -> None:
         """Put an entity of a dump in its place."""
@@ -497,13 +497,13 @@ class SlotMachine:
 
     def known(self, session: SlotSession, number: int, seq: int) -> Reply | None:
         """Return what a request that was seen before would be answered now; None for a new one."""
-        key = session.waits.get(seq)
-        if key is not None:
+        if seq in session.waits:
+            key = session.waits[seq]
             state = self.entities.get(key)
             reply = None if state is None else STRUCTURES[key[KEY_KIND]].outcome(state, number, seq)
             if reply is not None:
                 return reply
-        if (
+        elif (
             seq >= session.low
             and seq not in session.replies
             and seq not in session.outcomes

@@ -31,7 +31,7 @@ from casty.distributed.machines.record import recorded_queries, recorded_shapes
 from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.machines.watching import MAP_QUERIES
 from casty.errors import RemoteProtocolError
-from casty.limits import MAX_NAME_BYTES, MAX_NUMBER, MAX_TIME
+from casty.limits import MAX_BYTES, MAX_NAME_BYTES, MAX_NUMBER, MAX_TIME
 from casty.schema import Case, Data, Number, Row, Rows, Tagged, compiled, flaw
 from casty.wire.pack import pack, unpack
 
@@ -131,7 +131,7 @@ _QUERIES = {
 _COMMAND_HEAD = bytes((0x98, COMMAND))
 """How a packed command begins: a list of eight, and its kind."""
 
-_CLIENT_KINDS = tuple(bytes((kind,)) for kind in _COMMANDS if kind != EVENTS)
+_CLIENT_KINDS = tuple(kind for kind in _COMMANDS if kind != EVENTS)
 
 ENTRIES = Tagged(
     {
@@ -270,18 +270,9 @@ def check_append(entry: list[Any]) -> bytes:
     return pack(entry)
 
 
-_NUMBER_BYTES = {
-    **dict.fromkeys(range(0x80), 1),
-    0xCC: 2,
-    0xCD: 3,
-    0xCE: 5,
-    0xCF: 9,
-    0xD0: 2,
-    0xD1: 3,
-    0xD2: 5,
-    0xD3: 9,
-}
-"""How long a packed number is, by its first byte."""
+_LONG_NUMBERS = {0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9, 0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9}
+_NUMBER_BYTES = tuple(1 if first < 0x80 else _LONG_NUMBERS.get(first, MAX_BYTES) for first in range(256))
+"""How long a packed number is, by its first byte; what begins none leads behind the end of any entry."""
 
 
 def may_be_of_client(data: bytes) -> bool:
@@ -292,10 +283,14 @@ def may_be_of_client(data: bytes) -> bool:
     """
     if data[:2] != _COMMAND_HEAD:
         return True
-    at = 2
-    for _ in range(4):
-        at += _NUMBER_BYTES.get(data[at] if at < len(data) else 0xC1, len(data))
-    return data[at : at + 1] in _CLIENT_KINDS
+    try:
+        at = 2 + _NUMBER_BYTES[data[2]]
+        at += _NUMBER_BYTES[data[at]]
+        at += _NUMBER_BYTES[data[at]]
+        at += _NUMBER_BYTES[data[at]]
+        return data[at] in _CLIENT_KINDS
+    except IndexError:
+        return False
 
 
 def check_read(read: Any) -> list[Any]:
