@@ -391,8 +391,10 @@ class State:
         """Follower: append entries at `first`, which is right after our last one."""
         log = self.log
         assert first == log.last_index + 1
-        configurations = [position for position, entry in enumerate(entries) if entry[1] == MEMBERSHIP]
-        decoded = [(first + position, decode(entries[position].data)) for position in configurations]
+        decoded: list[tuple[int, Membership]] = []
+        for index, entry in enumerate(entries, first):
+            if entry[1] == MEMBERSHIP:
+                decoded.append((index, decode(entry.data)))
         log.extend(entries)
         if first < self.unsaved_index:
             self.unsaved_index = first

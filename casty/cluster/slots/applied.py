@@ -29,7 +29,7 @@ from casty.distributed.machines.record import RECORDED, WRAPPED
 
 __all__ = [
     "CLOSED", "DUMP_BYTES", "ENDED_AT_ONCE", "END_PART", "FORMER", "MAX_UNWEIGHED", "MIN_OUTCOMES", "PARTIES",
-    "TOKEN_BITS", "Applied", "MachineLimits", "appended", "is_passing", "may_wait", "new_tuple",
+    "TOKEN_BITS", "Applied", "MachineLimits", "appended", "is_passing", "may_wait",
     "refused_session", "refused_wait",
 ]  # fmt: skip
 
@@ -52,10 +52,6 @@ PARTIES = frozenset((*HOLDING_KINDS, BARRIER, QUEUE))
 CLOSED: Reply = [
     BUSY, "holders of the former generation may live: nothing is granted for one time to live after a recovery",
 ]  # fmt: skip
-
-
-new_tuple = tuple.__new__
-"""Builds a named tuple at half the price of calling its class, all fields given: ``new_tuple(Caller, (1, 2))``."""
 
 
 class MachineLimits(NamedTuple):

@@ -21,7 +21,6 @@ from casty.cluster.slots.applied import (
     PARTIES,
     Applied,
     MachineLimits,
-    new_tuple,
 )
 from casty.cluster.slots.debts import Debts
 from casty.cluster.slots.dump import Dumps, SlotDump, SlotLoad, emptied, whole, with_dump, without_dump
@@ -75,6 +74,7 @@ from casty.distributed.machines.record import RECORDED, WRAPPED
 from casty.distributed.machines.registry import STRUCTURES
 from casty.entity_order import EntityOrder
 from casty.errors import RemoteProtocolError
+from casty.tuples import new_tuple
 
 __all__ = ["ENDED_AT_ONCE", "END_PART", "FORMER", "RELEASE", "Applied", "MachineLimits", "SlotMachine"]
 
