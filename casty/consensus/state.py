@@ -449,8 +449,10 @@ class State:
             ready.reads, self.ready_reads = self.ready_reads, []
         if self.ready_refused:
             ready.reads_refused, self.ready_refused = self.ready_refused, []
-        ready.needs_snapshot = self.snapshot_wanted and self.applied > 0
-        ready.role_changed, self.role_changed = self.role_changed, False
+        if self.snapshot_wanted:
+            ready.needs_snapshot = self.applied > 0
+        if self.role_changed:
+            ready.role_changed, self.role_changed = True, False
         return ready
 
     def data_bytes(self, first: int, last: int) -> int:

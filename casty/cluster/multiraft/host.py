@@ -217,7 +217,7 @@ class Host:
             # Whom a replica follows or its configuration names is heard with everything: `authority.hears` begins with
             # the same, and that costs two calls for every message.
             is_usual = core.leader == sender or sender in core.progress
-            if not (is_usual or is_heard is None or is_heard(group, message)):
+            if not is_usual and is_heard is not None and not is_heard(group, message):
                 continue
             theirs, ours = _NO_NUMBERS if fields == 3 else _numbers(item)
             if not message:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from casty.cluster.slots.lifetimes import Lifetimes
 from casty.cluster.slots.schema import EVENT_LOG
 from casty.distributed.machines.base import (
     BARRIER,
@@ -105,9 +106,12 @@ def is_passing(kind: int, command: Command) -> bool:
     return kind == QUEUE and command[OPERATION] in PASSING
 
 
-def refused_session(sessions: int, limits: MachineLimits) -> Reply | None:
-    """Return what an opening is answered where there are so many sessions."""
-    return [OVERLOADED, "max_sessions", limits.max_sessions] if sessions >= limits.max_sessions else None
+def refused_session(lifetimes: Lifetimes, ttl_ms: int, sessions: int, limits: MachineLimits) -> Reply | None:
+    """Return what an opening with this time to live, or none, is answered where there are so many sessions."""
+    refused = lifetimes.refusal(ttl_ms) if ttl_ms else None
+    if refused is None and sessions >= limits.max_sessions:
+        return [OVERLOADED, "max_sessions", limits.max_sessions]
+    return refused
 
 
 def refused_wait(outcomes: int, waits: int, limits: MachineLimits) -> Reply | None:

@@ -197,8 +197,7 @@ class SlotMachine:
         known = self.attempts.get(attempt)
         if known is not None:
             return Applied([OK, known])
-        refused = self.lifetimes.refusal(ttl_ms) if ttl_ms else None
-        refused = refused or applied.refused_session(len(self.sessions), self.limits)
+        refused = applied.refused_session(self.lifetimes, ttl_ms, len(self.sessions), self.limits)
         if refused is not None:
             return Applied(refused)
         self.sessions[index] = SlotSession(attempt, gateway, ttl_ms)
@@ -213,12 +212,14 @@ class SlotMachine:
         if self._dump is not None:
             self._dump.touch_session(number, session)
         known = self.known(session, number, seq)
-        self._weights.reply_bytes -= session.pass_marks(low, wait_low)
+        if low > session.low or wait_low > session.wait_low:
+            self._weights.reply_bytes -= session.pass_marks(low, wait_low)
         if known is not None:
             return Applied(known)
         if seq < session.low:
             return Applied(_STALE)
-        if kind in PARTIES and applied.may_wait(kind, command):
+        is_party, operation = kind in PARTIES, command[OPERATION]
+        if is_party and applied.may_wait(kind, command):
             if kind in HOLDING_KINDS and FORMER in self.sessions:
                 return Applied(applied.CLOSED)
             refused = applied.refused_wait(len(session.outcomes), len(session.waits), self.limits)
@@ -226,11 +227,11 @@ class SlotMachine:
                 # Of one that is busy nothing is remembered: it succeeds once outcomes were confirmed.
                 return Applied(refused) if refused[CODE] == BUSY else self._answer(session, seq, refused)
         key, is_recorded = (kind, entity), False
-        if command[OPERATION] >= RECORDED or self._records:
-            reply = SlotRecords(self).command(Caller(number, seq), key, command)
-            if reply is not None:
-                return Applied(reply) if reply[CODE] == BUSY else self._answer(session, seq, reply)
-            is_recorded = command[OPERATION] == RECORDED
+        if operation >= RECORDED or self._records:
+            refused = SlotRecords(self).command(Caller(number, seq), key, command)
+            if refused is not None:
+                return Applied(refused) if refused[CODE] == BUSY else self._answer(session, seq, refused)
+            is_recorded = operation == RECORDED
             command = command[WRAPPED] if is_recorded else command
         state = self.entities.get(key)
         if state is None and len(self.entities) >= self.limits.max_entities:
@@ -241,17 +242,17 @@ class SlotMachine:
         if self._dump is not None or key not in self._unweighed:
             self._touch(key, state)
         decision = STRUCTURES[kind].decide(state, command, context)
-        self._keep(key, state, decision.state)
+        after, reply, effects, _, _ = decision
+        self._keep(key, state, after)
         position = SlotRecords(self).changed(key, state, decision) if self._records and kind == QUEUE else ()
-        if kind == MAP and is_told(command, decision.reply):
+        if kind == MAP and is_told(command, reply):
             self.tell(key)
-        if kind in PARTIES and (decision.effects or is_recorded or not applied.is_passing(kind, command)):
-            is_noted = is_recorded and kind == QUEUE and command[OPERATION] not in WAITING
-            if is_noted and decision.reply[CODE] == OK:
+        if is_party and (effects or is_recorded or not applied.is_passing(kind, command)):
+            if is_recorded and kind == QUEUE and reply[CODE] == OK and command[OPERATION] not in WAITING:
                 # Who may wait looks for itself: what it hears may be decided long afterwards, by others.
-                decision = decision._replace(reply=[*decision.reply, *position])
+                decision = decision._replace(reply=[*reply, *position])
             return self._party(session, caller, key, decision)
-        return self._answer(session, seq, decision.reply, decision.effects)
+        return self._answer(session, seq, reply, effects)
 
     def decide(self, caller: Caller, key: EntityKey, command: Command) -> Reply:
         """Apply a command of a recorded entity; see `records.Machine`."""
@@ -289,24 +290,24 @@ class SlotMachine:
         """After a command that may hold or wait: remember where the request is and who is affected."""
         number, seq = caller
         structure = STRUCTURES[key[KEY_KIND]]
-        state = decision.state
+        state, reply, effects, gone, _ = decision
         if state is not None and structure.outcome(state, number, seq) is not None:
             session.waits[seq] = key
-            if decision.reply == _QUEUED:
+            if reply == _QUEUED:
                 self._waiting += 1
             else:
                 self.times.granted(key)
         else:
-            self._weights.reply_bytes += session.answered(seq, decision.reply)
+            self._weights.reply_bytes += session.answered(seq, reply)
         if state is not None and structure.involves(state, number):
             session.entities[key] = None
         else:
             session.entities.pop(key, None)
-        if decision.gone and session.waits.pop(decision.gone, None) is not None:
+        if gone and session.waits.pop(gone, None) is not None:
             # Its hold was given back: nothing is left that a late duplicate could ask for.
-            session.finish(decision.gone)
-        effects = self._resolve(decision.effects, key) if decision.effects else NO_EFFECTS
-        return new_tuple(Applied, (decision.reply, effects, None))
+            session.finish(gone)
+        told = self._resolve(effects, key) if effects else NO_EFFECTS
+        return new_tuple(Applied, (reply, told, None))
 
     def _resolve(self, effects: Sequence[Effect], key: EntityKey) -> Sequence[Effect]:
         """Outcomes of earlier requests: a grant stays with the structure, anything else with the session.
@@ -367,21 +368,21 @@ class SlotMachine:
 
     def _keep(self, key: EntityKey, before: Any, after: Any) -> None:
         """Put the state of an entity in its place, which `_touch` was told of before it changed."""
+        kind, name = key
         if after is None:
             if before is not None:
                 del self.entities[key]
-                self._orders[key[KEY_KIND]].remove(key[KEY_NAME])
-                self._records -= key[KEY_KIND] == RECORD
-                self.ends.moved(key[KEY_NAME], before, None)
+                self._orders[kind].remove(name)
+                self._records -= kind == RECORD
                 self.times.forget(key)
         elif before is not after:
             if before is None:
-                self._orders[key[KEY_KIND]].add(key[KEY_NAME])
-                self._records += key[KEY_KIND] == RECORD
-            if type(before) is Lasting or type(after) is Lasting:
-                self.ends.moved(key[KEY_NAME], before, after)
+                self._orders[kind].add(name)
+                self._records += kind == RECORD
             self.entities[key] = after
-        if key[KEY_KIND] in PARTIES:
+        if before is not after and (type(before) is Lasting or type(after) is Lasting):
+            self.ends.moved(name, before, after)
+        if kind in PARTIES:
             self.debts.look(key, after)
 
     def _keep_decided(self, key: EntityKey, before: Any, decision: Decision) -> None:
@@ -506,8 +507,7 @@ class SlotMachine:
         elif (
             seq >= session.low
             and seq not in session.replies
-            and seq not in session.outcomes
-            and seq not in session.withdrawn
+            and not (seq in session.outcomes or seq in session.withdrawn)
         ):
             return None  # as `session.known`, which most requests are new to
         return session.known(seq)

@@ -166,12 +166,14 @@ class SlotReplica:
         if refused is not None:
             answers.add(call_id, refused)
             return
-        if entry[ENTRY] not in OPENINGS and not self._is_owner(entry[SESSION], proof):
-            self._disown(group, answers, call_id)
-            return
-        session = None if entry[ENTRY] in OPENINGS else self.machine.sessions.get(entry[SESSION])
+        kind, session = entry[ENTRY], None
+        if kind not in OPENINGS:
+            if not self._is_owner(entry[SESSION], proof):
+                self._disown(group, answers, call_id)
+                return
+            session = self.machine.sessions.get(entry[SESSION])
         if leader is not None and session is not None and not session.over:
-            if entry[ENTRY] == COMMAND:
+            if kind == COMMAND:
                 known = self.machine.known(session, entry[SESSION], entry[SEQ])
                 if known is not None:
                     answers.add(call_id, known)
@@ -183,14 +185,14 @@ class SlotReplica:
                 return
             budget = self._budget
             # An exhausted one is full as well: where nothing is, nothing is refused.
-            if entry[ENTRY] == COMMAND and (budget.is_full or budget.full_peers):
+            if (budget.is_full or budget.full_peers) and kind == COMMAND:
                 # After the question whether it is known: what was applied before is answered, not refused.
                 state = self.machine.entities.get((entry[OF_KIND], entry[OF_NAME]))
                 refused = self._memory.refusal(group, entry, state)
                 if refused is not None:
                     answers.add(call_id, refused)
                     return
-        if entry[ENTRY] == COMMAND and entry[OF_KIND] == MAP and leader is not None:
+        if kind == COMMAND and entry[OF_KIND] == MAP and leader is not None:
             self.maps.before_write(group, entry)
         # It takes memory in the log, and soon in the state.
         if self._budget.accepted(2 * len(payload)):

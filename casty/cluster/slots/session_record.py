@@ -22,7 +22,7 @@ from collections.abc import Container, Iterable, Sequence
 from hmac import compare_digest
 from typing import Any, Final, Protocol
 
-from casty.distributed.machines.base import STALE, WITHDRAWN, Frozen, Pairs, Reply
+from casty.distributed.machines.base import STALE, VALUE, WITHDRAWN, Frozen, Pairs, Reply
 
 __all__ = ["EntityKey", "SlotSession"]
 
@@ -177,6 +177,13 @@ class SlotSession:
 
 def size_of(reply: Reply) -> int:
     """Return roughly what keeping a reply costs, in bytes."""
+    if len(reply) == 2:
+        # Most are like that: a status, which is a small number, and what the loop below finds for the other.
+        value = reply[VALUE]
+        if type(value) is int:
+            return 48 + int(value.bit_length()) // 8
+        if type(value) is bytes:
+            return 32 + len(value)
     size = 16
     for part in reply:
         kind = type(part)
