@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from casty.consensus import changing, election, following, leading, messages
-from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log, bytes_of, new_entry
+from casty.consensus.log import DATA, MEMBERSHIP, Entry, Log, bytes_of
 from casty.consensus.membership import History, Membership, decode
 from casty.consensus.progress import STATE_NAMES
 from casty.consensus.rounds import Rounds
@@ -36,6 +36,7 @@ from casty.consensus.values import (
     Timing,
 )
 from casty.errors import RemoteProtocolError
+from casty.tuples import new_tuple
 
 __all__ = ["Core"]
 
@@ -263,7 +264,7 @@ class Core(State):
             raise ProposalRefused(f"{self.slow_learner.id} is catching up")
         self.uncommitted_bytes = uncommitted_bytes
         self.append_due = self.dirty = True
-        return self.log.append(new_entry(Entry, (self.term, DATA, data)))
+        return self.log.append(new_tuple(Entry, (self.term, DATA, data)))
 
     def read(self, now_ns: int, token: int) -> None:
         """Ask for a confirmed read; it comes out of `Ready.reads` or `Ready.reads_refused`."""

@@ -89,7 +89,7 @@ def _match(
     if entries:
         _store(state, previous + 1, entries)
     if commit > state.commit:
-        state.commit = max(state.commit, min(commit, matched))
+        state.commit = commit if commit <= matched else max(state.commit, matched)
         if state.inbound is not None and state.inbound.snapshot.index <= state.commit:
             state.inbound = None
     _answer(state, sender, sent_ns, ACCEPTED, matched, state.commit, 0)

@@ -15,6 +15,7 @@ Raft paper section 5.3, 5.4.2 and 8; dissertation 6.2 (CheckQuorum), 6.4 (reads)
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from casty.consensus.changing import advance_changes, advance_transfer
 from casty.consensus.log import NOOP, Entry
@@ -40,6 +41,8 @@ __all__ = [
     "restart_overrun_snapshots",
     "tick_leader",
 ]
+
+_MATCH = attrgetter("match")
 
 UNLIMITED_NS = 1 << 62
 """The lease of a lone voter: nobody else can be elected without it."""
@@ -116,7 +119,8 @@ def _accepted(state: State, progress: Progress, now_ns: int, index: int, commit:
     if index > state.log.last_index:
         raise RemoteProtocolError(f"append reply: index {index} is past the end {state.log.last_index}")
     progress.acknowledge(index)
-    progress.commit = max(progress.commit, commit)
+    if commit > progress.commit:
+        progress.commit = commit
     if progress.state == PROBE:
         if index >= progress.next - 1:
             progress.replicate()
@@ -178,12 +182,12 @@ def advance_commit(state: State, now_ns: int) -> None:
     """Commit what a majority (both, if joint) holds, from our first entry on (section 5.4.2)."""
     membership = state.membership
     assert membership is not None
-    values = [progress.match for progress in state.voter_peers]
+    values = list(map(_MATCH, state.voter_peers))
     if state.self_in_voters:
         values.append(state.stable)
     commit = majority_value(values)
     if membership.outgoing:
-        values = [progress.match for progress in state.outgoing_peers]
+        values = list(map(_MATCH, state.outgoing_peers))
         if state.self_in_outgoing:
             values.append(state.stable)
         commit = min(commit, majority_value(values))

@@ -26,8 +26,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from casty.consensus.log import Entry, new_entry
+from casty.consensus.log import Entry
 from casty.errors import RemoteProtocolError
+from casty.tuples import new_tuple
 
 __all__ = [
     "ACCEPTED",
@@ -85,6 +86,6 @@ def parse_entries(items: object, term: int) -> list[Entry]:
             raise RemoteProtocolError("append: expected [term, kind, data] entries") from None
         if not is_legal or type(entry_term) is not int or type(kind) is not int or type(data) is not bytes:
             raise RemoteProtocolError("append: an entry has an illegal term, kind or type")
-        entries.append(new_entry(Entry, item))
+        entries.append(new_tuple(Entry, item))
         lowest = entry_term
     return entries

@@ -391,8 +391,10 @@ class State:
         """Follower: append entries at `first`, which is right after our last one."""
         log = self.log
         assert first == log.last_index + 1
-        configurations = [position for position, entry in enumerate(entries) if entry[1] == MEMBERSHIP]
-        decoded = [(first + position, decode(entries[position].data)) for position in configurations]
+        decoded: list[tuple[int, Membership]] = []
+        for index, entry in enumerate(entries, first):
+            if entry[1] == MEMBERSHIP:
+                decoded.append((index, decode(entry.data)))
         log.extend(entries)
         if first < self.unsaved_index:
             self.unsaved_index = first
@@ -447,8 +449,10 @@ class State:
             ready.reads, self.ready_reads = self.ready_reads, []
         if self.ready_refused:
             ready.reads_refused, self.ready_refused = self.ready_refused, []
-        ready.needs_snapshot = self.snapshot_wanted and self.applied > 0
-        ready.role_changed, self.role_changed = self.role_changed, False
+        if self.snapshot_wanted:
+            ready.needs_snapshot = self.applied > 0
+        if self.role_changed:
+            ready.role_changed, self.role_changed = True, False
         return ready
 
     def data_bytes(self, first: int, last: int) -> int:

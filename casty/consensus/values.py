@@ -148,12 +148,12 @@ class Ready:
         self.messages = messages
         self.hard_state: tuple[int, str | None] | None = None
         self.first_index = 0
-        self.entries: list[Entry] = []
+        self.entries: Sequence[Entry] = ()
         self.snapshot: Snapshot | None = None
         self.committed_first = 0
-        self.committed: list[Entry] = []
-        self.reads: list[tuple[int, int]] = []
-        self.reads_refused: list[int] = []
+        self.committed: Sequence[Entry] = ()
+        self.reads: Sequence[tuple[int, int]] = ()
+        self.reads_refused: Sequence[int] = ()
         self.needs_snapshot = False
         self.role_changed = False
 

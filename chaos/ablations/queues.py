@@ -135,8 +135,8 @@ def _handed_to_the_dead(right: Any) -> Any:
 def _position_of_the_last(right: Any) -> Any:
     """The caller's change is looked for where the last one is that its entry made."""
 
-    def changed(records: Any, key: Any, changes: Any, *, is_gone: bool) -> Any:
-        position = right(records, key, changes, is_gone=is_gone)
+    def changed(records: Any, key: Any, *decided: Any) -> Any:
+        position = right(records, key, *decided)
         record = records._of(key)
         return [record.number, *position[1:]] if position and record is not None else position
 

@@ -46,7 +46,7 @@ def _proposal_kept(_right: Any) -> Any:
     """Who waited for an entry stays in the table when it was applied."""
 
     def take(proposals: Any, index: int, term: int) -> Any:
-        proposed_in, waiting = proposals._waiting.get(index, (None, None))
+        proposed_in, waiting, _ = proposals.rows.get(index, (None, None, None))
         return waiting if proposed_in == term else None
 
     return take

@@ -43,8 +43,8 @@ def _any_numbers(right: Any) -> Any:
 def _by_half(right: Any) -> Any:
     """What is refused has drawn a token by then."""
 
-    def apply(machine: Any, index: int, data: bytes) -> Any:
-        applied = right(machine, index, data)
+    def apply(machine: Any, index: int, data: bytes, *entry: Any) -> Any:
+        applied = right(machine, index, data, *entry)
         if applied.reply[0] == BAD:
             machine._next_token()
         return applied

@@ -15,18 +15,22 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from itertools import starmap
+from typing import Any, NamedTuple, TypeVar
 
-from casty.address import ReplicaId, process_of, replica_id, replica_number
+from casty.address import process_of, replica_id, replica_number
+from casty.cluster.multiraft.group import Group, Replica, Write
 from casty.cluster.multiraft.numbers import slot_of
-from casty.cluster.multiraft.snapshot_transfers import Dump, Load, Transfers
-from casty.consensus import Core, Entry, Membership, Ready, Role, Rounds, Snapshot, messages
+from casty.cluster.multiraft.snapshot_transfers import Transfers
+from casty.consensus import Membership, Ready, Rounds, messages
+from casty.consensus.log import DATA
 from casty.durable.book import Book
 from casty.errors import RemoteProtocolError
 from casty.events import ReplicaFailed
 from casty.ports import Runtime, Timer
+from casty.tuples import new_tuple
 from casty.wire import frames
 from casty.wire.pack import pack, unpack
 
@@ -47,6 +51,9 @@ MAX_REPLICA_NUMBER = 2**31
 OF_LEADERS = (messages.APPEND, messages.SNAPSHOT, messages.TIMEOUT_NOW)
 """Messages that say nothing of what their sender has stored."""
 
+_NO_NUMBERS = (0, 0)
+"""Those of replicas that were not begun anew."""
+
 R = TypeVar("R")
 
 Send = Callable[[str, int, bytes], bool]
@@ -55,95 +62,6 @@ Send = Callable[[str, int, bytes], bool]
 
 Hears = Callable[["Group", list[Any]], bool]
 """Says whether a group steps a message of whoever sent the frame."""
-
-
-class Write(NamedTuple):
-    """What one group wants durable before its messages leave."""
-
-    group: int
-    epoch: int
-    hard_state: tuple[int, str | None] | None
-    first_index: int
-    entries: Sequence[Entry]
-    snapshot: Snapshot | None
-
-
-class Replica(Protocol):
-    """What a group does with its log; `control/replica.py` and `slots/replica.py` are the two."""
-
-    def apply(self, index: int, entry: Entry) -> None:
-        """Apply one committed data entry."""
-
-    def role_changed(self, group: Group) -> None:
-        """The core began or ceased to lead, or sees another leader."""
-
-    def serve_read(self, token: int) -> None:
-        """A read asked for with this token is confirmed."""
-
-    def refuse_read(self, token: int) -> None:
-        """The read cannot be served here any more."""
-
-    def begin_dump(self) -> Dump:
-        """Begin to dump the machine's state as of the last applied entry."""
-        ...
-
-    def begin_load(self) -> Load:
-        """Begin to put a state together that takes the machine's place when it is whole."""
-        ...
-
-    def close(self) -> None:
-        """Tell everybody who waits here that the answer comes from elsewhere, if at all: the replica failed."""
-
-
-class Group:
-    """One replica of one consensus group."""
-
-    __slots__ = (
-        "applied_index", "armed_ns", "core", "epoch", "is_dirty", "is_kept", "number", "renewals", "replica",
-        "replica_number", "unkept_terms",
-    )  # fmt: skip
-
-    def __init__(self, number: int, epoch: int, core: Core, replica: Replica) -> None:
-        self.number = number
-        self.epoch = epoch
-        self.core = core
-        self.replica = replica
-        self.replica_number = replica_number(core.id)
-        """How often this process began its replica anew."""
-        self.renewals: dict[str, int] = {}
-        """Process -> the number of its present replica, where it said so; of members of the group only."""
-        self.is_dirty = False
-        self.armed_ns = 0
-        self.applied_index = 0
-        """What the machine has applied; the core's own index runs ahead while storage is slow."""
-        self.is_kept = True
-        """Whether it is on the disk that it is there, where there is a disk; before that nobody may hear of it."""
-        self.unkept_terms = 0
-        """Terms and votes on their way to the disk."""
-
-    @property
-    def is_leading(self) -> bool:
-        """Whether this replica leads its group."""
-        return self.core.role is Role.LEADER
-
-    def replica_of(self, key: str) -> ReplicaId:
-        """Return the id of the present replica of a process: what it said, or what the group knows already."""
-        number = self.renewals.get(key, 0) if self.renewals else 0
-        for id in self.core.peers:
-            # Ids without a number are the usual case, and cost one look each.
-            if "~" in id and process_of(id) == key:
-                number = max(number, replica_number(id))
-        own = self.core.id
-        if key == own or ("~" in own and key == process_of(own)):
-            number = self.replica_number
-        return replica_id(key, number) if number else key
-
-    def renewed(self, key: str, number: int) -> None:
-        """Take it that a process began its replica anew."""
-        members = dict.fromkeys(process_of(id) for id in self.core.peers)
-        self.renewals = {known: at for known, at in self.renewals.items() if known in members}
-        if key in members:
-            self.renewals[key] = max(self.renewals.get(key, 0), number)
 
 
 class Ended(NamedTuple):
@@ -277,13 +195,17 @@ class Host:
     def on_consensus(self, sender: str, body: bytes, is_heard: Hears | None = None) -> None:
         """Take a consensus frame of the process `sender`, for the groups that hear it; None stands for all."""
         now_ns = self._clock.now()
-        batch, groups = unpack(body), self.groups
+        batch, groups, dirty = unpack(body), self.groups, self._dirty
         if not isinstance(batch, list):
             raise RemoteProtocolError("consensus frame: expected a list")
         for item in batch:
-            if not isinstance(item, list) or len(item) not in (3, 5):
+            fields = len(item) if isinstance(item, list) else 0
+            if fields == 3:
+                number, epoch, message = item
+            elif fields == 5:
+                number, epoch, message, _, _ = item
+            else:
                 raise RemoteProtocolError("consensus frame: expected [group, epoch, message] items")
-            number, epoch, message = item[:3]
             if not isinstance(message, list):
                 raise RemoteProtocolError("consensus frame: expected [group, epoch, message] items")
             if type(number) is not int:
@@ -295,9 +217,9 @@ class Host:
             # Whom a replica follows or its configuration names is heard with everything: `authority.hears` begins with
             # the same, and that costs two calls for every message.
             is_usual = core.leader == sender or sender in core.progress
-            if not (is_usual or is_heard is None or is_heard(group, message)):
+            if not is_usual and is_heard is not None and not is_heard(group, message):
                 continue
-            theirs, ours = (0, 0) if len(item) == 3 else _numbers(item)
+            theirs, ours = _NO_NUMBERS if fields == 3 else _numbers(item)
             if not message:
                 group.renewed(sender, theirs)
             elif ours == group.replica_number:
@@ -307,8 +229,9 @@ class Host:
                     raise
                 except Exception as error:  # fail-stop of one replica, as everywhere here: see `fail`
                     self.fail(group, error)
-                if not group.is_dirty:
-                    self.mark(group)
+                if not group.is_dirty:  # as `mark`
+                    group.is_dirty = True
+                    dirty.append(group)
 
     def announce(self, group: Group, to: str) -> None:
         """Tell a process that our replica of a group is another one than it was."""
@@ -352,9 +275,7 @@ class Host:
         """
         stored_batches = self._stored_batches
         try:
-            self._storage.persist(
-                [_write(group, ready) for group, ready in work], partial(self._stored, work)
-            )
+            self._storage.persist(list(starmap(_write, work)), partial(self._stored, work))
         except Exception as error:  # fail-stop of all that it was to store
             for group, _ in work:
                 self.fail(group, error)
@@ -386,16 +307,17 @@ class Host:
             group.is_dirty = False
             if groups.get(group.number) is not group:
                 continue
+            core = group.core
             try:
-                ready = group.core.ready()
+                ready = core.ready()
             except Exception as error:  # fail-stop: see `fail`
                 self.fail(group, error)
                 continue
-            if ready is None and not group.is_kept and group.core.membership is None:
+            if ready is None and not group.is_kept and core.membership is None:
                 ready = Ready([])  # a blank one has nothing to write but that it is there
             if ready is not None:
                 work.append((group, ready))
-            if group.core.deadline_ns < group.armed_ns or not group.armed_ns:
+            if core.deadline_ns < group.armed_ns or not group.armed_ns:
                 self._arm(group)
         return work
 
@@ -404,21 +326,25 @@ class Host:
         self._each(work, self._do)
 
     def _do(self, group: Group, ready: Ready) -> None:
-        core = group.core
-        self._stage(group, ready.messages)
+        if ready.messages:
+            self._stage(group, ready.messages)
         group.is_kept = True
         if ready.hard_state is not None and group.unkept_terms:
             group.unkept_terms -= 1
-        if ready.entries:
-            core.stored(ready.first_index + len(ready.entries) - 1, ready.entries[-1].term)
+        entries = ready.entries
+        if entries:
+            group.core.stored(ready.first_index + len(entries) - 1, entries[-1][0])
         self._act(group, ready)
 
     def _stage(self, group: Group, rows: list[tuple[str, list[object]]]) -> None:
+        out, number, epoch = self._out, group.number, group.epoch
         for to, message in rows:
             if group.replica_number or "~" in to:
                 self._stage_anew(group, to, message)
+            elif to in out:
+                out[to].append([number, epoch, message])
             else:
-                self._out.setdefault(to, []).append([group.number, group.epoch, message])
+                out[to] = [[number, epoch, message]]
 
     def _go_ahead(self, group: Group, ready: Ready) -> None:
         """Do what need not wait for the disk, while the rest is written; `_do` does that rest.
@@ -440,7 +366,7 @@ class Host:
             self._stage(group, early)
         self._act(group, ready)
         ready.role_changed = ready.needs_snapshot = False
-        ready.committed, ready.reads, ready.reads_refused = [], [], []
+        ready.committed = ready.reads = ready.reads_refused = ()
 
     def _act(self, group: Group, ready: Ready) -> None:
         core, replica = group.core, group.replica
@@ -453,10 +379,12 @@ class Host:
             replica.role_changed(group)
         if ready.committed:
             self._apply(group, ready)
-        for token, _ in ready.reads:
-            replica.serve_read(token)
-        for token in ready.reads_refused:
-            replica.refuse_read(token)
+        if ready.reads:
+            for token, _ in ready.reads:
+                replica.serve_read(token)
+        if ready.reads_refused:
+            for token in ready.reads_refused:
+                replica.refuse_read(token)
         if ready.needs_snapshot:
             self._transfers.wanted(group)
         if core.dirty:
@@ -516,7 +444,7 @@ class Host:
             index = group.applied_index + 1
         apply = group.replica.apply
         for entry in committed:
-            if entry.kind == 0:
+            if entry[1] == DATA:
                 apply(index, entry)
             index += 1
         if committed:
@@ -595,6 +523,7 @@ def _name(group: Group) -> str:
 
 
 def _write(group: Group, ready: Ready) -> Write:
-    return Write(
-        group.number, group.epoch, ready.hard_state, ready.first_index, ready.entries, ready.snapshot
+    return new_tuple(
+        Write,
+        (group.number, group.epoch, ready.hard_state, ready.first_index, ready.entries, ready.snapshot),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from casty.consensus import Core, NotLeading, ProposalRefused
 
@@ -70,18 +70,26 @@ class ReadReplySink(ReplySink, Protocol):
 class Proposals:
     """The calls that wait for the entries that this leader proposed.
 
-    `_waiting` has a row per entry that is proposed and not applied, at most what the core takes uncommitted
+    `rows` has a row per entry that is proposed and not applied, at most what the core takes uncommitted
     (`max_uncommitted_bytes`); it goes when the entry at its index is applied, or with the leadership.
     """
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("rows",)
 
     def __init__(self) -> None:
-        self._waiting: dict[int, tuple[int, Waiting]] = {}
-        """Log index -> in which term an entry was proposed there, and who waits for it."""
+        self.rows: dict[int, tuple[int, Waiting, list[Any] | None]] = {}
+        """Log index -> in which term an entry was proposed there, who waits for it, and the entry if it was checked."""
 
-    def propose(self, core: Core, data: bytes, answers: ReplySink, call_id: int) -> bool:
-        """Propose `data`, or answer at once why not; True when it was proposed."""
+    def propose(
+        self, core: Core, data: bytes, answers: ReplySink, call_id: int, entry: list[Any] | None = None
+    ) -> bool:
+        """Propose `data`, or answer at once why not; True when it was proposed.
+
+        Parameters
+        ----------
+        entry
+            What `data` was found to be when it was checked: whoever applies it here need not do that again.
+        """
         try:
             index = core.propose(data)
         except NotLeading:
@@ -90,15 +98,23 @@ class Proposals:
         except ProposalRefused as error:
             answers.add(call_id, [BUSY, str(error)])
             return False
-        self._waiting[index] = (core.term, Waiting(answers, call_id))
+        self.rows[index] = (core.term, Waiting(answers, call_id), entry)
         return True
+
+    def checked(self, index: int, term: int) -> list[Any] | None:
+        """Return what the entry of this index and term was found to be when it was proposed here; None if it was not.
+
+        An index and a term name one entry, in all logs of the group.
+        """
+        known = self.rows.get(index)
+        return known[2] if known is not None and known[0] == term else None
 
     def take(self, index: int, term: int) -> Waiting | None:
         """Return who waits for the entry at `index`; another term's entry took a waiting one's place."""
-        known = self._waiting.pop(index, None)
+        known = self.rows.pop(index, None)
         if known is None:
             return None
-        proposed_in, waiting = known
+        proposed_in, waiting, _ = known
         if proposed_in != term:
             waiting.answer([UNKNOWN])
             return None
@@ -109,9 +125,9 @@ class Proposals:
 
         Where this replica leads again, what it proposed in `but_term` goes on waiting. Returns who is to be told.
         """
-        known = self._waiting
-        self._waiting = {index: (term, row) for index, (term, row) in known.items() if term == but_term}
-        return ((row.answers, row.call_id, [UNKNOWN]) for term, row in known.values() if term != but_term)
+        known = self.rows
+        self.rows = {index: row for index, row in known.items() if row[0] == but_term}
+        return ((row.answers, row.call_id, [UNKNOWN]) for term, row, _ in known.values() if term != but_term)
 
 
 class _Nobody:

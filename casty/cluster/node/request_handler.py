@@ -157,13 +157,17 @@ class RequestHandler:
 
     def _take(self, answers: ReadReplySink, items: list[Any], role: int) -> None:
         for item in items:
-            if not isinstance(item, list) or len(item) not in (PROOF, PROOF + 1):
+            fields = len(item) if isinstance(item, list) else 0
+            if fields == PROOF + 1:
+                call_id, slot, epoch, operation, payload, proof = item
+            elif fields == PROOF:
+                # Who gives no proof has no session; a read needs none.
+                call_id, slot, epoch, operation, payload = item
+                proof = b""
+            else:
                 raise RemoteProtocolError(
                     "request: expected [call id, slot, epoch, operation, payload, proof]"
                 )
-            call_id, slot, epoch, operation, payload = item[:PROOF]
-            # Who gives no proof has no session; a read needs none.
-            proof = item[PROOF] if len(item) > PROOF else b""
             # The id of a call is the key of a table, and long numbers may all have the same hash.
             if not (
                 type(call_id) is int

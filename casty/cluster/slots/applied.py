@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from casty.cluster.slots.lifetimes import Lifetimes
 from casty.cluster.slots.schema import EVENT_LOG
 from casty.distributed.machines.base import (
     BARRIER,
@@ -29,7 +30,8 @@ from casty.distributed.machines.record import RECORDED, WRAPPED
 
 __all__ = [
     "CLOSED", "DUMP_BYTES", "ENDED_AT_ONCE", "END_PART", "FORMER", "MAX_UNWEIGHED", "MIN_OUTCOMES", "PARTIES",
-    "TOKEN_BITS", "Applied", "MachineLimits", "appended", "ignore", "may_wait", "refused_wait",
+    "TOKEN_BITS", "Applied", "MachineLimits", "appended", "is_passing", "may_wait",
+    "refused_session", "refused_wait",
 ]  # fmt: skip
 
 TOKEN_BITS = 33
@@ -46,7 +48,7 @@ END_PART = 128
 MAX_UNWEIGHED = 64
 """Entities whose weight is looked at later. Those that change often are weighed once, not with each command; the bound
 keeps small what a look at the sums has to do at once."""
-PARTIES = (*HOLDING_KINDS, BARRIER, QUEUE)
+PARTIES = frozenset((*HOLDING_KINDS, BARRIER, QUEUE))
 """Kinds in which requests wait or hold."""
 CLOSED: Reply = [
     BUSY, "holders of the former generation may live: nothing is granted for one time to live after a recovery",
@@ -104,6 +106,14 @@ def is_passing(kind: int, command: Command) -> bool:
     return kind == QUEUE and command[OPERATION] in PASSING
 
 
+def refused_session(lifetimes: Lifetimes, ttl_ms: int, sessions: int, limits: MachineLimits) -> Reply | None:
+    """Return what an opening with this time to live, or none, is answered where there are so many sessions."""
+    refused = lifetimes.refusal(ttl_ms) if ttl_ms else None
+    if refused is None and sessions >= limits.max_sessions:
+        return [OVERLOADED, "max_sessions", limits.max_sessions]
+    return refused
+
+
 def refused_wait(outcomes: int, waits: int, limits: MachineLimits) -> Reply | None:
     """Return what a request is answered that might wait or hold, by what its session has of such; see `SlotMachine`."""
     if outcomes >= max(limits.max_waiters, MIN_OUTCOMES):
@@ -111,7 +121,3 @@ def refused_wait(outcomes: int, waits: int, limits: MachineLimits) -> Reply | No
     if waits >= limits.max_waiters + limits.max_entities:
         return [OVERLOADED, "max_entities", limits.max_entities]
     return None
-
-
-def ignore(index: int, name: bytes, value: bytes | None, what: int) -> None:
-    """Nobody watches the maps of a machine."""

@@ -29,27 +29,27 @@ class Debts:
     Bound: a row per such entity, which goes with what it owes or with the entity.
     """
 
-    __slots__ = ("_keys",)
+    __slots__ = ("keys",)
 
     def __init__(self) -> None:
-        self._keys: dict[EntityKey, None] = {}
+        self.keys: dict[EntityKey, None] = {}
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self.keys)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._keys
+        return key in self.keys
 
     def look(self, key: EntityKey, state: Any) -> None:
         """An entity of a kind in which requests wait has this state now; None where it is gone."""
         if state is not None and STRUCTURES[key[KEY_KIND]].owes(state):
-            self._keys[key] = None
-        elif self._keys:
-            self._keys.pop(key, None)
+            self.keys[key] = None
+        elif self.keys:
+            self.keys.pop(key, None)
 
     def first(self) -> EntityKey | None:
         """Return who owes for longest."""
-        return next(iter(self._keys), None)
+        return next(iter(self.keys), None)
 
 
 class Payments:

@@ -68,12 +68,13 @@ from casty.distributed.machines.base import (
     Effect,
     Reply,
 )
-from casty.distributed.machines.map import HAS_ENDED, WAS_DELETED, WAS_PUT, is_told, value_of
+from casty.distributed.machines.map import HAS_ENDED, WAS_DELETED, WAS_PUT, Lasting, is_told, value_of
 from casty.distributed.machines.queue_shapes import WAITING
 from casty.distributed.machines.record import RECORDED, WRAPPED
 from casty.distributed.machines.registry import STRUCTURES
 from casty.entity_order import EntityOrder
 from casty.errors import RemoteProtocolError
+from casty.tuples import new_tuple
 
 __all__ = ["ENDED_AT_ONCE", "END_PART", "FORMER", "RELEASE", "Applied", "MachineLimits", "SlotMachine"]
 
@@ -127,7 +128,7 @@ class SlotMachine:
         self.time = 0
         """The time of the slot, in ticks; see `lapses`."""
         self.ends = Ends()
-        self.on_change: Callable[[int, bytes, bytes | None, int], None] = applied.ignore
+        self.on_change: Callable[[int, bytes, bytes | None, int], None] | None = None
         """Told of each such change, in order: its index, the entity, its value now, and what happened."""
         self._records = 0
         """How many records there are; where there is none, no command pays for the look."""
@@ -139,12 +140,16 @@ class SlotMachine:
 
     # -- entries
 
-    def apply(self, index: int, data: bytes) -> Applied:
-        """Apply the committed entry at `index`; what fits no schema does nothing and is answered ``[BAD, text]``."""
-        try:
-            entry = applicable(data)
-        except RemoteProtocolError as error:
-            return Applied([BAD, str(error)])
+    def apply(self, index: int, data: bytes, entry: list[Any] | None = None) -> Applied:
+        """Apply the committed entry at `index`; what fits no schema does nothing and is answered ``[BAD, text]``.
+
+        `entry` is what `applicable` made of these data before they were proposed here.
+        """
+        if entry is None:
+            try:
+                entry = applicable(data)
+            except RemoteProtocolError as error:
+                return Applied([BAD, str(error)])
         kind = entry[ENTRY]
         self._index = index
         if kind == COMMAND:
@@ -183,19 +188,18 @@ class SlotMachine:
     def tell(self, key: EntityKey, *, has_ended: bool = False) -> None:
         """Say that the value of a key of a map was changed by the present entry."""
         self.changed_index = self._index
-        value = value_of(self.entities.get(key))
-        what = HAS_ENDED if has_ended else WAS_DELETED if value is None else WAS_PUT
-        self.on_change(self._index, key[KEY_NAME], value, what)
+        if self.on_change is not None:
+            value = value_of(self.entities.get(key))
+            what = HAS_ENDED if has_ended else WAS_DELETED if value is None else WAS_PUT
+            self.on_change(self._index, key[KEY_NAME], value, what)
 
     def _open(self, index: int, attempt: bytes, gateway: bytes, ttl_ms: int = 0) -> Applied:
         known = self.attempts.get(attempt)
         if known is not None:
             return Applied([OK, known])
-        refused = self.lifetimes.refusal(ttl_ms) if ttl_ms else None
+        refused = applied.refused_session(self.lifetimes, ttl_ms, len(self.sessions), self.limits)
         if refused is not None:
             return Applied(refused)
-        if len(self.sessions) >= self.limits.max_sessions:
-            return Applied([OVERLOADED, "max_sessions", self.limits.max_sessions])
         self.sessions[index] = SlotSession(attempt, gateway, ttl_ms)
         self.attempts[attempt] = index
         return Applied([OK, index])
@@ -208,12 +212,14 @@ class SlotMachine:
         if self._dump is not None:
             self._dump.touch_session(number, session)
         known = self.known(session, number, seq)
-        self._weights.reply_bytes -= session.pass_marks(low, wait_low)
+        if low > session.low or wait_low > session.wait_low:
+            self._weights.reply_bytes -= session.pass_marks(low, wait_low)
         if known is not None:
             return Applied(known)
         if seq < session.low:
             return Applied(_STALE)
-        if kind in PARTIES and applied.may_wait(kind, command):
+        is_party, operation = kind in PARTIES, command[OPERATION]
+        if is_party and applied.may_wait(kind, command):
             if kind in HOLDING_KINDS and FORMER in self.sessions:
                 return Applied(applied.CLOSED)
             refused = applied.refused_wait(len(session.outcomes), len(session.waits), self.limits)
@@ -221,31 +227,32 @@ class SlotMachine:
                 # Of one that is busy nothing is remembered: it succeeds once outcomes were confirmed.
                 return Applied(refused) if refused[CODE] == BUSY else self._answer(session, seq, refused)
         key, is_recorded = (kind, entity), False
-        if command[OPERATION] >= RECORDED or self._records:
-            reply = SlotRecords(self).command(Caller(number, seq), key, command)
-            if reply is not None:
-                return Applied(reply) if reply[CODE] == BUSY else self._answer(session, seq, reply)
-            is_recorded = command[OPERATION] == RECORDED
+        if operation >= RECORDED or self._records:
+            refused = SlotRecords(self).command(Caller(number, seq), key, command)
+            if refused is not None:
+                return Applied(refused) if refused[CODE] == BUSY else self._answer(session, seq, refused)
+            is_recorded = operation == RECORDED
             command = command[WRAPPED] if is_recorded else command
         state = self.entities.get(key)
         if state is None and len(self.entities) >= self.limits.max_entities:
             return self._answer(session, seq, [OVERLOADED, "max_entities", self.limits.max_entities])
         context = self._context
-        caller = context.caller = Caller(number, seq)
+        caller = context.caller = new_tuple(Caller, (number, seq))
         context.waiters = self._waiting
         if self._dump is not None or key not in self._unweighed:
             self._touch(key, state)
         decision = STRUCTURES[kind].decide(state, command, context)
-        position = self._keep_decided(key, state, decision)
-        if kind == MAP and is_told(command, decision.reply):
+        after, reply, effects, _, _ = decision
+        self._keep(key, state, after)
+        position = SlotRecords(self).changed(key, state, decision) if self._records and kind == QUEUE else ()
+        if kind == MAP and is_told(command, reply):
             self.tell(key)
-        if kind in PARTIES and (decision.effects or is_recorded or not applied.is_passing(kind, command)):
-            is_noted = is_recorded and kind == QUEUE and command[OPERATION] not in WAITING
-            if is_noted and decision.reply[CODE] == OK:
+        if is_party and (effects or is_recorded or not applied.is_passing(kind, command)):
+            if is_recorded and kind == QUEUE and reply[CODE] == OK and command[OPERATION] not in WAITING:
                 # Who may wait looks for itself: what it hears may be decided long afterwards, by others.
-                decision = decision._replace(reply=[*decision.reply, *position])
+                decision = decision._replace(reply=[*reply, *position])
             return self._party(session, caller, key, decision)
-        return self._answer(session, seq, decision.reply, decision.effects)
+        return self._answer(session, seq, reply, effects)
 
     def decide(self, caller: Caller, key: EntityKey, command: Command) -> Reply:
         """Apply a command of a recorded entity; see `records.Machine`."""
@@ -277,34 +284,30 @@ class SlotMachine:
         self, session: SlotSession, seq: int, reply: Reply, effects: Sequence[Effect] = NO_EFFECTS
     ) -> Applied:
         self._weights.reply_bytes += session.answered(seq, reply)
-        return Applied(reply, effects)
+        return new_tuple(Applied, (reply, effects, None))
 
     def _party(self, session: SlotSession, caller: Caller, key: EntityKey, decision: Decision) -> Applied:
         """After a command that may hold or wait: remember where the request is and who is affected."""
         number, seq = caller
         structure = STRUCTURES[key[KEY_KIND]]
-        state = decision.state
+        state, reply, effects, gone, _ = decision
         if state is not None and structure.outcome(state, number, seq) is not None:
             session.waits[seq] = key
-            if decision.reply == _QUEUED:
+            if reply == _QUEUED:
                 self._waiting += 1
             else:
                 self.times.granted(key)
         else:
-            self._weights.reply_bytes += session.answered(seq, decision.reply)
-        self._note(session, number, key)
-        if decision.gone and session.waits.pop(decision.gone, None) is not None:
-            # Its hold was given back: nothing is left that a late duplicate could ask for.
-            session.finish(decision.gone)
-        effects = self._resolve(decision.effects, key) if decision.effects else NO_EFFECTS
-        return Applied(decision.reply, effects)
-
-    def _note(self, session: SlotSession, number: int, key: EntityKey) -> None:
-        state = self.entities.get(key)
-        if state is not None and STRUCTURES[key[KEY_KIND]].involves(state, number):
+            self._weights.reply_bytes += session.answered(seq, reply)
+        if state is not None and structure.involves(state, number):
             session.entities[key] = None
         else:
             session.entities.pop(key, None)
+        if gone and session.waits.pop(gone, None) is not None:
+            # Its hold was given back: nothing is left that a late duplicate could ask for.
+            session.finish(gone)
+        told = self._resolve(effects, key) if effects else NO_EFFECTS
+        return new_tuple(Applied, (reply, told, None))
 
     def _resolve(self, effects: Sequence[Effect], key: EntityKey) -> Sequence[Effect]:
         """Outcomes of earlier requests: a grant stays with the structure, anything else with the session.
@@ -365,30 +368,28 @@ class SlotMachine:
 
     def _keep(self, key: EntityKey, before: Any, after: Any) -> None:
         """Put the state of an entity in its place, which `_touch` was told of before it changed."""
+        kind, name = key
         if after is None:
             if before is not None:
                 del self.entities[key]
-                self._orders[key[KEY_KIND]].remove(key[KEY_NAME])
-                self._records -= key[KEY_KIND] == RECORD
-                self.ends.moved(key[KEY_NAME], before, None)
+                self._orders[kind].remove(name)
+                self._records -= kind == RECORD
                 self.times.forget(key)
         elif before is not after:
             if before is None:
-                self._orders[key[KEY_KIND]].add(key[KEY_NAME])
-                self._records += key[KEY_KIND] == RECORD
-            if key[KEY_KIND] == MAP:
-                self.ends.moved(key[KEY_NAME], before, after)
+                self._orders[kind].add(name)
+                self._records += kind == RECORD
             self.entities[key] = after
-        if key[KEY_KIND] in PARTIES:
+        if before is not after and (type(before) is Lasting or type(after) is Lasting):
+            self.ends.moved(name, before, after)
+        if kind in PARTIES:
             self.debts.look(key, after)
 
-    def _keep_decided(self, key: EntityKey, before: Any, decision: Decision) -> Reply:
-        """Put an entity in its place, and what was done to it on its record, if it has one; return where that is."""
+    def _keep_decided(self, key: EntityKey, before: Any, decision: Decision) -> None:
+        """Put an entity in its place, and what was done to it on its record, if it has one."""
         self._keep(key, before, decision.state)
-        if not self._records or key[KEY_KIND] != QUEUE:
-            return []
-        is_gone = before is not None and decision.state is None
-        return SlotRecords(self).changed(key, decision.changes, is_gone=is_gone)
+        if self._records and key[KEY_KIND] == QUEUE:
+            SlotRecords(self).changed(key, before, decision)
 
     def put_back(self, key: EntityKey, state: Any) -> None:
         """Put an entity of a dump in its place."""
@@ -497,17 +498,16 @@ class SlotMachine:
 
     def known(self, session: SlotSession, number: int, seq: int) -> Reply | None:
         """Return what a request that was seen before would be answered now; None for a new one."""
-        key = session.waits.get(seq)
-        if key is not None:
+        if seq in session.waits:
+            key = session.waits[seq]
             state = self.entities.get(key)
             reply = None if state is None else STRUCTURES[key[KEY_KIND]].outcome(state, number, seq)
             if reply is not None:
                 return reply
-        if (
+        elif (
             seq >= session.low
             and seq not in session.replies
-            and seq not in session.outcomes
-            and seq not in session.withdrawn
+            and not (seq in session.outcomes or seq in session.withdrawn)
         ):
             return None  # as `session.known`, which most requests are new to
         return session.known(seq)

@@ -18,7 +18,7 @@ from casty.cluster.slots.operations import AFTER
 from casty.cluster.slots.schema import CALLED, LAPSE, LAPSED, OF_NAME
 from casty.consensus import Entry
 from casty.distributed.machines.base import CODE, MAP, NOT_LEADER, OK, OPERATION, VALUE, Reply
-from casty.distributed.machines.map import TTL
+from casty.distributed.machines.map import TTL, Lasting
 from casty.distributed.machines.record import RECORDED, WRAPPED_QUERY
 from casty.distributed.machines.watching import ENTRIES, WATCH
 from casty.parts import Parts
@@ -47,7 +47,7 @@ class SlotMaps:
     """
 
     __slots__ = (
-        "_clock", "_due", "_feed", "_generation", "_lapses", "_limit_bytes", "_machine", "_parts", "_proposals",
+        "_clock", "_feed", "_generation", "_lapses", "_limit_bytes", "_machine", "_parts", "_proposals", "due",
         "on_answered", "on_proposed",
     )  # fmt: skip
 
@@ -62,22 +62,25 @@ class SlotMaps:
         self._lapses = LapseClock()
         self._feed: Feed | None = None
         """While this replica leads, and somebody watches or did a moment ago."""
-        self._due: list[Asked] = []
+        self.due: list[Asked] = []
         """Questions that the entry which is being applied answers; empty after each."""
         self._parts: Parts[Asked] = Parts(clock, self._serve, ANSWERED_AT_ONCE)
         self.on_answered: Callable[[], None] = _nothing
         """Called when answers were given, perhaps in a turn of their own."""
         self.on_proposed: Callable[[Group], None] = _ignore
         """Told of the group that has something in its log to send."""
-        machine.on_change = self._changed
 
     # -- the time
 
     def before_write(self, group: Group, entry: Sequence[Any]) -> None:
         """Propose what has to be in the log before a checked COMMAND of a map: the time, and the end of its key."""
+        key = (MAP, entry[OF_NAME])
+        is_timed = needs_time(entry[CALLED])
+        if not is_timed and not isinstance(self._machine.entities.get(key), Lasting):
+            return  # the usual one: no time plays a part
         time = self._time()
-        names = lapse_of(self._machine.entities, (MAP, entry[OF_NAME]), time)
-        if names or needs_time(entry[CALLED]):
+        names = lapse_of(self._machine.entities, key, time)
+        if names or is_timed:
             is_new = self._lapses.is_new(time)
             if (is_new or names) and not self._propose(group, pack([LAPSE, time, names]), NOBODY, 0):
                 self._lapses.unproposed()
@@ -157,6 +160,7 @@ class SlotMaps:
             return
         if self._feed is None:
             self._feed = Feed(self._machine, pack([self._generation, group.epoch]))
+            self._machine.on_change = self._changed
         _, origin, index, state, position, limit_bytes = query
         limit_bytes = min(limit_bytes, self._limit_bytes)
         now_ns = self._clock.now()
@@ -169,13 +173,12 @@ class SlotMaps:
 
     def _changed(self, index: int, entity: bytes, value: bytes | None, what: int) -> None:
         if self._feed is not None:
-            self._due += self._feed.changed(index, entity, value, what)
+            self.due += self._feed.changed(index, entity, value, what)
 
     def tell(self) -> None:
-        """An entry is applied: answer the questions that wait for what it changed."""
-        if self._due:
-            due, self._due = self._due, []
-            self._parts.add(due)
+        """An entry is applied: answer the questions that wait for what it changed, if there are any `due`."""
+        due, self.due = self.due, []
+        self._parts.add(due)
 
     def _serve(self, asked: Asked) -> None:
         if self._feed is None:
@@ -209,7 +212,8 @@ class SlotMaps:
     def take_waiting(self, reply: list[object]) -> Iterable[Late]:
         """A leadership ended: return who waits and is to be told."""
         feed, self._feed = self._feed, None
-        self._due.clear()
+        self._machine.on_change = None
+        self.due.clear()
         return () if feed is None else feed.take_waiting(reply)
 
 

@@ -7,7 +7,6 @@ while the entity is being restored it is put off, as nobody may see half of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from casty.cluster.slots.applied import MachineLimits
@@ -27,6 +26,7 @@ from casty.distributed.machines.base import (
     UNSAVED,
     Caller,
     Command,
+    Decision,
     Reply,
 )
 from casty.distributed.machines.map import is_told
@@ -200,7 +200,7 @@ class SlotRecords:
         is_refused = record.is_full and command[OPERATION] not in (ACK, NACK)
         return [UNSAVED, *_position(record)] if is_refused else None
 
-    def changed(self, key: EntityKey, changes: Sequence[Command], *, is_gone: bool) -> Reply:
+    def changed(self, key: EntityKey, before: Any, decision: Decision) -> Reply:
         """Put changes of a queue on record if it has one; return the position of the first, or the last one known.
 
         What the first of them was its caller knows, but for that a queue began with it; who is served by the others
@@ -209,13 +209,14 @@ class SlotRecords:
         record = self._of(key)
         if record is None or not record.is_live:
             return []
+        changes = decision.changes
         self._machine.touch(record_key(key))
         for change in changes:
             record.changed(change)
         others = len(changes) - 1 - (len(changes) > 1 and changes[0][OPERATION] == SETUP)
         number = record.number - max(others, 0)
         position = [number, record.mark, record.life]
-        if is_gone and not record.tail:
+        if before is not None and decision.state is None and not record.tail:
             self._machine.change(record_key(key), None)
         return position
 

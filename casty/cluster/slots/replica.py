@@ -79,7 +79,7 @@ from casty.events import HoldGranted, SessionEnded, SessionOpened
 from casty.limits import MAX_GENERATION
 from casty.parts import Parts
 from casty.ports import Runtime
-from casty.wire.pack import unpack
+from casty.wire.pack import SHORT_BYTES, unpack
 
 __all__ = ["SlotReplica"]
 
@@ -98,7 +98,7 @@ class SlotReplica:
     """One replica of one slot."""
 
     __slots__ = (
-        "_budget", "_former", "_has_failed", "_last_read", "_led_term", "_memory", "_observe", "_on_role",
+        "_budget", "_clock", "_former", "_has_failed", "_last_read", "_led_term", "_memory", "_observe", "_on_role",
         "_payments", "_reads",
         "_runtime", "_settings", "_slot", "_ttl_ns", "_window", "leader", "machine", "maps", "on_late", "on_over",
         "proposals",
@@ -135,6 +135,7 @@ class SlotReplica:
         """Steps that free a state which was replaced by a restored one."""
         self._slot = slot
         self._runtime = runtime
+        self._clock = runtime.clock
         self._settings = settings
         self._window = Window(settings.max_window_replies, settings.max_window_bytes)
         self._ttl_ns = int(cluster["session_ttl_s"] * SECOND_NS)
@@ -165,12 +166,14 @@ class SlotReplica:
         if refused is not None:
             answers.add(call_id, refused)
             return
-        if entry[ENTRY] not in OPENINGS and not self._is_owner(entry[SESSION], proof):
-            self._disown(group, answers, call_id)
-            return
-        session = None if entry[ENTRY] in OPENINGS else self.machine.sessions.get(entry[SESSION])
+        kind, session = entry[ENTRY], None
+        if kind not in OPENINGS:
+            if not self._is_owner(entry[SESSION], proof):
+                self._disown(group, answers, call_id)
+                return
+            session = self.machine.sessions.get(entry[SESSION])
         if leader is not None and session is not None and not session.over:
-            if entry[ENTRY] == COMMAND:
+            if kind == COMMAND:
                 known = self.machine.known(session, entry[SESSION], entry[SEQ])
                 if known is not None:
                     answers.add(call_id, known)
@@ -182,19 +185,22 @@ class SlotReplica:
                 return
             budget = self._budget
             # An exhausted one is full as well: where nothing is, nothing is refused.
-            if entry[ENTRY] == COMMAND and (budget.is_full or budget.full_peers):
+            if (budget.is_full or budget.full_peers) and kind == COMMAND:
                 # After the question whether it is known: what was applied before is answered, not refused.
                 state = self.machine.entities.get((entry[OF_KIND], entry[OF_NAME]))
                 refused = self._memory.refusal(group, entry, state)
                 if refused is not None:
                     answers.add(call_id, refused)
                     return
-        if entry[ENTRY] == COMMAND and entry[OF_KIND] == MAP and leader is not None:
+        if kind == COMMAND and entry[OF_KIND] == MAP and leader is not None:
             self.maps.before_write(group, entry)
         # It takes memory in the log, and soon in the state.
         if self._budget.accepted(2 * len(payload)):
             self._memory.measure()
-        self.proposals.propose(group.core, payload, answers, call_id)
+        checked = (
+            entry if len(payload) <= SHORT_BYTES else None
+        )  # a long value would be in memory twice until then
+        self.proposals.propose(group.core, payload, answers, call_id, checked)
 
     def append(self, group: Group, entry: list[Any], answers: ReplySink, call_id: int) -> None:
         """Propose an APPENDED entry, events of an entity that runs here; raises `RemoteProtocolError`.
@@ -368,7 +374,7 @@ class SlotReplica:
 
     def _see_to_debts(self) -> None:
         """Ask for a turn where the next part of what is owed is to be proposed."""
-        if self.machine.debts and self.leader is not None and not self._payments.is_under_way:
+        if self.machine.debts.keys and self.leader is not None and not self._payments.is_under_way:
             self.on_over(self._slot)
 
     def _pay(self, group: Group) -> None:
@@ -380,34 +386,38 @@ class SlotReplica:
 
     def apply(self, index: int, entry: Entry) -> None:
         """Apply one committed entry, and answer whoever waits."""
-        self.machine.times.now_ns = self._runtime.clock.now()
-        reply, effects, ended = self.machine.apply(index, entry.data)
-        self.maps.tell()
-        waiting = self.proposals.take(index, entry.term)
-        if reply[CODE] == BAD:
+        machine, proposals, data = self.machine, self.proposals, entry.data
+        machine.times.now_ns = self._clock.now()
+        is_proposer = bool(proposals.rows)  # nothing was proposed here where another one leads
+        checked = proposals.checked(index, entry.term) if is_proposer else None
+        reply, effects, ended = machine.apply(index, data, checked)
+        if self.maps.due:
+            self.maps.tell()
+        waiting = proposals.take(index, entry.term) if is_proposer else None
+        code = reply[CODE]
+        if code == BAD:
             if waiting is not None:
                 waiting.answer(reply)
             return
-        leader = self.leader
-        is_part = reply[CODE] == QUEUED and entry.data[PACKED_KIND] != COMMAND
+        leader, kind = self.leader, data[PACKED_KIND]
+        is_part = code == QUEUED and kind != COMMAND
         if is_part:
-            self._part_applied(entry.data, waiting)
+            self._part_applied(data, waiting)
         elif waiting is not None:
             waiting.answer(reply)
         if leader is not None:
-            if reply[CODE] == QUEUED and waiting is not None and not is_part:
-                command: Any = unpack(entry.data)
+            if code == QUEUED and waiting is not None and not is_part:
+                command: Any = checked or unpack(data)
                 leader.wait(command[SESSION], command[SEQ], *waiting)
             if effects:
                 leader.resolve(effects)
             if ended is not None:
                 leader.ended(ended)
-        kind = entry.data[PACKED_KIND]
         if kind == PAY:
             self._payments = Payments()
-        elif kind not in (COMMAND, APPENDED):
+        elif kind != COMMAND and kind != APPENDED:
             self._after_session_entry(reply, entry, ended)
-        if self.machine.debts:
+        if machine.debts.keys:
             self._see_to_debts()
         if effects and self._observe:
             self._report(effects)

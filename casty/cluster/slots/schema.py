@@ -31,7 +31,7 @@ from casty.distributed.machines.record import recorded_queries, recorded_shapes
 from casty.distributed.machines.registry import STRUCTURES
 from casty.distributed.machines.watching import MAP_QUERIES
 from casty.errors import RemoteProtocolError
-from casty.limits import MAX_NAME_BYTES, MAX_NUMBER, MAX_TIME
+from casty.limits import MAX_BYTES, MAX_NAME_BYTES, MAX_NUMBER, MAX_TIME
 from casty.schema import Case, Data, Number, Row, Rows, Tagged, compiled, flaw
 from casty.wire.pack import pack, unpack
 
@@ -131,7 +131,7 @@ _QUERIES = {
 _COMMAND_HEAD = bytes((0x98, COMMAND))
 """How a packed command begins: a list of eight, and its kind."""
 
-_CLIENT_KINDS = tuple(bytes((kind,)) for kind in _COMMANDS if kind != EVENTS)
+_CLIENT_KINDS = tuple(kind for kind in _COMMANDS if kind != EVENTS)
 
 ENTRIES = Tagged(
     {
@@ -178,6 +178,10 @@ _queries = {kind: queries.tests() for kind, queries in _QUERIES.items()}
 """By kind and operation, for the short cuts: these cost one call in all, where the schema needs one a field."""
 
 
+_COMMAND_TYPES = (int,) * 7 + (bytes,)
+"""Of all fields of a command but its last one, and of what it asks for first."""
+
+
 def _is_usual(entry: Any) -> bool:
     """Whether an entry is a command that fits: a short cut for what is asked most, six times as quick as the schema.
 
@@ -186,20 +190,17 @@ def _is_usual(entry: Any) -> bool:
     if type(entry) is not list or len(entry) != 8:
         return False
     tag, session, seq, low, wait_low, kind, entity, command = entry
-    if not (
-        type(tag) is type(session) is type(seq) is type(low) is type(wait_low) is type(kind) is int
-        and tag == COMMAND
-        # The bound is one less than a power of two: no number is above it, or below zero, if their bits together are
-        # not.
-        and 0 <= session | seq | low | wait_low <= MAX_NUMBER
-        and type(entity) is bytes
-        and type(command) is list
-        and command
-        and type(command[OPERATION]) is int
-    ):
+    if tag != COMMAND or type(command) is not list or not command:
+        return False
+    operation = command[OPERATION]
+    types = (
+        type(tag), type(session), type(seq), type(low), type(wait_low), type(kind), type(operation), type(entity),
+    )  # fmt: skip
+    # The bound is one less than a power of two: no number is above it, or below zero, if their bits together are not.
+    if types != _COMMAND_TYPES or not 0 <= session | seq | low | wait_low <= MAX_NUMBER:
         return False
     tests = _commands.get(kind)
-    fits = None if tests is None else tests.get(command[OPERATION])
+    fits = None if tests is None else tests.get(operation)
     return fits is not None and fits(command)
 
 
@@ -270,18 +271,9 @@ def check_append(entry: list[Any]) -> bytes:
     return pack(entry)
 
 
-_NUMBER_BYTES = {
-    **dict.fromkeys(range(0x80), 1),
-    0xCC: 2,
-    0xCD: 3,
-    0xCE: 5,
-    0xCF: 9,
-    0xD0: 2,
-    0xD1: 3,
-    0xD2: 5,
-    0xD3: 9,
-}
-"""How long a packed number is, by its first byte."""
+_LONG_NUMBERS = {0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9, 0xD0: 2, 0xD1: 3, 0xD2: 5, 0xD3: 9}
+_NUMBER_BYTES = tuple(1 if first < 0x80 else _LONG_NUMBERS.get(first, MAX_BYTES) for first in range(256))
+"""How long a packed number is, by its first byte; what begins none leads behind the end of any entry."""
 
 
 def may_be_of_client(data: bytes) -> bool:
@@ -292,10 +284,14 @@ def may_be_of_client(data: bytes) -> bool:
     """
     if data[:2] != _COMMAND_HEAD:
         return True
-    at = 2
-    for _ in range(4):
-        at += _NUMBER_BYTES.get(data[at] if at < len(data) else 0xC1, len(data))
-    return data[at : at + 1] in _CLIENT_KINDS
+    try:
+        at = 2 + _NUMBER_BYTES[data[2]]
+        at += _NUMBER_BYTES[data[at]]
+        at += _NUMBER_BYTES[data[at]]
+        at += _NUMBER_BYTES[data[at]]
+        return data[at] in _CLIENT_KINDS
+    except IndexError:
+        return False
 
 
 def check_read(read: Any) -> list[Any]:

@@ -175,25 +175,25 @@ class SlotSession:
         return 0
 
 
-_SHORT = (bool, type(None))
-
-
 def size_of(reply: Reply) -> int:
     """Return roughly what keeping a reply costs, in bytes."""
     if len(reply) == 2:
         # Most are like that: a status, which is a small number, and what the loop below finds for the other.
-        kind = type(reply[VALUE])
-        if kind is int:
-            return 48 + int(reply[VALUE].bit_length()) // 8
-        if kind in _SHORT:
-            return 48
+        value = reply[VALUE]
+        if type(value) is int:
+            return 48 + int(value.bit_length()) // 8
+        if type(value) is bytes:
+            return 32 + len(value)
     size = 16
     for part in reply:
-        if isinstance(part, (bytes, str)):
+        kind = type(part)
+        if kind is int:
+            # A counter's value may be any number; most parts are a status, or another small one.
+            size += 16 if -128 < part < 128 else 16 + part.bit_length() // 8
+        elif kind is bytes or kind is str:
             size += len(part)
         else:
-            # A counter's value may be any number.
-            size += 16 + part.bit_length() // 8 if type(part) is int else 16
+            size += 16
     return size
 
 

@@ -56,6 +56,8 @@ class Window(NamedTuple):
     def _takes_command(self, session: SlotSession, entry: Sequence[Any]) -> bool:
         _, _, seq, low, _, kind, _, command = entry
         low = max(low, session.low)
+        if seq < low + self.replies and session.reply_bytes < self.size_bytes:
+            return True  # the usual one, whatever it asks for
         frees = command[OPERATION] == DESTROY or (kind in HOLDING_KINDS and command[OPERATION] == RELEASE)
         frees = frees or (kind == QUEUE and command[OPERATION] in (ACK, NACK))
         room = MORE_ROOM if frees else 1

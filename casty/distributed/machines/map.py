@@ -105,8 +105,7 @@ def map_label(entity: bytes) -> str:
 
 def is_told(command: Command, reply: Reply) -> bool:
     """Whether a command that was answered so changed the value, which who watches is told; a time to live is not."""
-    operation: int = command[0]
-    return operation not in (TOUCH, PERSIST) and MAPS.has_changed(command, reply)
+    return command[0] not in (TOUCH, PERSIST) and reply[0] == OK and reply[1] is not False
 
 
 class MapStructure(Structure[State]):
