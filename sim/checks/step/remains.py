@@ -110,8 +110,9 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "cluster.slots.machine.SlotMachine.sessions": sessions,
         "cluster.slots.session_record.SlotSession": sessions,
         # Those of the last burst stay until the session's next request says that they arrived.
-        "cluster.slots.session_record.SlotSession.replies": _BURST * sessions,
-        "cluster.slots.session_record.SlotSession.replies[]": 3 * _BURST * sessions,
+        # After a pause all that was put into a queue meanwhile may be one burst.
+        "cluster.slots.session_record.SlotSession.replies": _BURST * sessions + items,
+        "cluster.slots.session_record.SlotSession.replies[]": 3 * (_BURST * sessions + items),
         "cluster.slots.session_record.SlotSession.withdrawn": _BURST * sessions,
         # What was destroyed or resized stays held or kept; an entity is granted once at a time.
         "cluster.slots.grant_times.GrantTimes._at_ns": _FEW + 2 * entities,
