@@ -12,6 +12,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from functools import partial
+from types import CoroutineType
 from typing import Any
 
 from casty.actor.base import BaseBehavior, BaseContext, Hooks, Signal, check_behavior, named
@@ -365,7 +366,7 @@ class Cell:
 
     async def _conclude(self, message: object, result: Any) -> None:
         if not isinstance(result, BaseBehavior):
-            if inspect.isawaitable(result):  # last, for it costs more than all the rest
+            if type(result) is CoroutineType or inspect.isawaitable(result):  # last: it costs most
                 result = await result
                 if result is None:
                     return

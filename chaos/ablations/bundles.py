@@ -17,38 +17,44 @@ _SPEAKS = "whom a link speaks for"
 _FAULTS = "faults stay on their links"
 
 
-def _first_judged(bundles: Any, link: Any, kind: int, rows: list[Any]) -> None:
+def _first_judged(right: Any) -> Any:
     """Whoever may say the first message is believed with the others."""
-    take, speaker = bundles._takers[kind], bundles._speaker(link)
-    for row in rows:
-        link.messages_in += 1
-        try:
-            take(row, speaker)
-        except Exception as error:
-            bundles._fault(link, error)
-        speaker = None
+
+    def take(bundles: Any, link: Any, kind: int, rows: list[Any]) -> None:
+        right(bundles, link, kind, rows[:1])
+        right(Bundles(bundles._takers, lambda link: None, bundles._fault), link, kind, rows[1:])
+
+    return take
 
 
-def _all_or_none(bundles: Any, link: Any, kind: int, rows: list[Any]) -> None:
+def _all_or_none(right: Any) -> Any:
     """What is wrong with one message costs those behind it as well."""
-    take, speaker = bundles._takers[kind], bundles._speaker(link)
-    link.messages_in += len(rows)
-    try:
-        for row in rows:
-            take(row, speaker)
-    except Exception as error:
-        bundles._fault(link, error)
 
+    def take(bundles: Any, link: Any, kind: int, rows: list[Any]) -> None:
+        found: list[Exception] = []
 
-def _counted_as_one(bundles: Any, link: Any, kind: int, rows: list[Any]) -> None:
-    """What a link took is counted by its frames."""
-    take, speaker = bundles._takers[kind], bundles._speaker(link)
-    link.messages_in += 1
-    for row in rows:
-        try:
-            take(row, speaker)
-        except Exception as error:
+        def fault(link: Any, error: Exception) -> None:
+            found.append(error)
             bundles._fault(link, error)
+
+        def taker(row: Any, speaker: Any) -> None:
+            if not found:
+                bundles._takers[kind](row, speaker)
+
+        right(Bundles({kind: taker}, bundles._speaker, fault), link, kind, rows)
+
+    return take
+
+
+def _counted_as_one(right: Any) -> Any:
+    """What a link took is counted by its frames."""
+
+    def take(bundles: Any, link: Any, kind: int, rows: list[Any]) -> None:
+        before = link.messages_in
+        right(bundles, link, kind, rows)
+        link.messages_in = before + 1
+
+    return take
 
 
 def _any_length(right: Any) -> Any:
@@ -73,15 +79,15 @@ def _before_the_line(router: Any, item: Any) -> bool:
 
 BUNDLES = (
     shown(
-        Planted("first-of-a-bundle-judged", _SPEAKS, "rogue", Bundles, "_take", _first_judged),
+        bug_in("first-of-a-bundle-judged", _SPEAKS, "rogue", Bundles, "_take", _first_judged),
         f"{_UNIT}::test_a_name_that_is_not_the_links_own_costs_that_message_alone",
     ),
     shown(
-        Planted("bundle-lost-with-one", _FAULTS, "rogue", Bundles, "_take", _all_or_none),
+        bug_in("bundle-lost-with-one", _FAULTS, "rogue", Bundles, "_take", _all_or_none),
         f"{_UNIT}::test_what_cannot_be_read_costs_a_node_one_message",
     ),
     shown(
-        Planted("bundle-counted-as-one", "losses", "mixed", Bundles, "_take", _counted_as_one),
+        bug_in("bundle-counted-as-one", "losses", "mixed", Bundles, "_take", _counted_as_one),
         f"{_UNIT}::test_each_message_is_taken_in_its_order_and_counted",
     ),
     shown(

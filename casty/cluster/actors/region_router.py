@@ -128,6 +128,9 @@ class RegionRouter:
         self._is_news = False
         self._is_retrying = False
         self._is_closed = False
+        self._speaker: Speaker | None = None
+        self._speaker_id = self._heard_as = ""
+        """Whose link a message came over last, its id, and under which key its own are counted."""
         self.refusal: Callable[[], CastyError | None] = _nothing
         """Why no message will ever leave, if that is known: all contact points refused this client."""
 
@@ -217,15 +220,19 @@ class RegionRouter:
         item = read_row(row, self._local.name, self._clock.now())
         source, address = item.source, item.sender
         if speaker is not None:
-            if speaker.role < PEER and address is not None:
-                item.sender = address if address.node_id == node_id_of(speaker.key) else None
-            if speaker.key != source and not may_name(speaker, source, passes_on=True):
-                self.drop(
-                    item, RemoteProtocolError(f"{shown(speaker.key, 100)} does not speak for this sender")
-                )
-                return
-            if speaker.role < PEER:  # of all others it is the source; see there
+            if speaker is not self._speaker:
+                self._speaker, self._speaker_id = speaker, node_id_of(speaker.key)
+                self._heard_as = heard_as(speaker, speaker.key)
+            if speaker.role < PEER and address is not None and address.node_id != self._speaker_id:
+                item.sender = None
+            if speaker.key == source:
+                item.source = self._heard_as
+            elif may_name(speaker, source, passes_on=True):
                 item.source = heard_as(speaker, source)
+            else:
+                flaw = f"{shown(speaker.key, 100)} does not speak for this sender"
+                self.drop(item, RemoteProtocolError(flaw))
+                return
         if not self._takes(item):
             self.route(item)
 
