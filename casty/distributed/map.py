@@ -28,7 +28,7 @@ from casty.distributed.machines.map import (
     TTL,
 )
 from casty.distributed.map_watch import MapAccess, MapWatch
-from casty.distributed.port import EntityGateway, RegionRef
+from casty.distributed.port import EntityGateway, Port, RegionRef
 from casty.errors import CastyError, EncodingError, OutcomeUnknown
 from casty.limits import MAX_TTL_TICKS
 from casty.wire.codec import default_codec
@@ -312,7 +312,10 @@ class Dict(Handle, Generic[K, V]):
         return bool(reply[1] if reply[0] == OK else self._refused(reply))
 
     def _entity_of(self, key: K) -> bytes:
-        return self._prefix + pack(self._port.canonical(key))
+        return self._named(self._port, key)
+
+    def _named(self, port: Port, key: K) -> bytes:
+        return self._prefix + pack(port.canonical(key))
 
     def _key(self, entity: bytes) -> K:
         data: Any = unpack(entity[len(self._prefix) :])
@@ -321,13 +324,13 @@ class Dict(Handle, Generic[K, V]):
     async def _change(self, key: K, command: Command, timeout_s: float | EllipsisType | None = ...) -> Any:
         port = self._port
         timeout_s = self._timeout_s if timeout_s is ... else timeout_s
-        reply = await port.command(MAP, self._entity_of(key), command, timeout_s=timeout_s)
+        reply = await port.command(MAP, self._named(port, key), command, timeout_s=timeout_s)
         return reply[1] if reply[0] == OK else self._refused(reply)
 
     async def _ask(self, key: K, query: Command, timeout_s: float | EllipsisType | None = ...) -> Any:
         port = self._port
         timeout_s = self._timeout_s if timeout_s is ... else timeout_s
-        reply = await port.read(MAP, self._entity_of(key), query, timeout_s=timeout_s)
+        reply = await port.read(MAP, self._named(port, key), query, timeout_s=timeout_s)
         return reply[1] if reply[0] == OK else self._refused(reply)
 
     def _equals(self, wanted: bytes, data: bytes) -> bool:

@@ -209,7 +209,8 @@ class RequestHandler:
         proof: bytes,
         role: int,
     ) -> None:
-        if role < PEER and operation & ~RELAY == OP_WRITE and not may_be_of_client(payload):
+        asked = operation & ~RELAY
+        if role < PEER and asked == OP_WRITE and not may_be_of_client(payload):
             answers.add(call_id, [BAD, "slot entry: expected a kind of structure that clients write"])
             return
         group = self._node.host.groups.get(group_of(slot))
@@ -218,11 +219,11 @@ class RequestHandler:
             return
         host, replica = self._node.host, self.slots[slot]
         try:
-            if operation & ~RELAY == OP_WRITE:
+            if asked == OP_WRITE:
                 host.ask(group, replica.write, group, payload, proof, answers, call_id)
-            elif operation & ~RELAY == OP_READ:
+            elif asked == OP_READ:
                 host.ask(group, replica.read, group, payload, answers, call_id)
-            elif operation & ~RELAY == OP_KEEPALIVE:
+            elif asked == OP_KEEPALIVE:
                 answer = host.ask(group, replica.keep_alive, group, unpack(payload))
                 if answer is not None:
                     answers.add(call_id, [OK, answer])

@@ -134,17 +134,25 @@ class SlotMaps:
             self._watch(group, answers, call_id, entity, query)
         elif query[OPERATION] == ENTRIES:
             answers.add(call_id, [OK, list(self._machine.entries(entity, query[AFTER], self._limit_bytes))])
-        elif lapse_of(self._machine.entities, (MAP, entity), self._time()):
+        elif self._is_over(entity):
             # It is over, and everybody has to see that from now on: the log says so first.
-            again = _Then(partial(self._read, answers, call_id, read))
+            again = _Then(partial(self._read_then, answers, call_id, read))
             self._propose(group, pack([LAPSE, self._time(), [entity]]), again, call_id)
         else:
-            self._read(answers, call_id, read, [OK])
+            self._read(answers, call_id, read)
 
-    def _read(self, answers: ReplySink, call_id: int, read: list[Any], outcome: Reply) -> None:
-        if outcome[CODE] != OK:
+    def _is_over(self, entity: bytes) -> bool:
+        """Whether the time of a key has come, and no entry of the log says so yet."""
+        state = self._machine.entities.get((MAP, entity))
+        return isinstance(state, Lasting) and state.end <= self._time()
+
+    def _read_then(self, answers: ReplySink, call_id: int, read: list[Any], outcome: Reply) -> None:
+        if outcome[CODE] == OK:
+            self._read(answers, call_id, read)
+        else:
             answers.add(call_id, outcome)
-            return
+
+    def _read(self, answers: ReplySink, call_id: int, read: list[Any]) -> None:
         kind, entity, query = read
         reply: Reply = self._machine.query(kind, entity, query)
         plain = query[WRAPPED_QUERY] if query[OPERATION] == RECORDED else query

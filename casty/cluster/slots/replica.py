@@ -388,12 +388,15 @@ class SlotReplica:
         """Apply one committed entry, and answer whoever waits."""
         machine, proposals, data = self.machine, self.proposals, entry.data
         machine.times.now_ns = self._clock.now()
-        is_proposer = bool(proposals.rows)  # nothing was proposed here where another one leads
-        checked = proposals.checked(index, entry.term) if is_proposer else None
-        reply, effects, ended = machine.apply(index, data, checked)
+        checked = waiting = None
+        if not proposals.rows:  # nothing was proposed here where another one leads
+            reply, effects, ended = machine.apply(index, data)
+        else:
+            checked = proposals.checked(index, entry.term)
+            reply, effects, ended = machine.apply(index, data, checked)
+            waiting = proposals.take(index, entry.term)
         if self.maps.due:
             self.maps.tell()
-        waiting = proposals.take(index, entry.term) if is_proposer else None
         code = reply[CODE]
         if code == BAD:
             if waiting is not None:

@@ -69,7 +69,7 @@ class SlotSession:
 
     def pass_marks(self, low: int, wait_low: int) -> int:
         """Forget what the client has confirmed to have; return by how much `reply_bytes` fell."""
-        kept_bytes = self.reply_bytes
+        freed_bytes = 0
         if low > self.low:
             before, self.low = self.low, low
             replies = self.replies
@@ -77,15 +77,18 @@ class SlotSession:
             for seq in range(before, low) if low - before < FEW else _passed(replies, before, low):
                 reply = replies.pop(seq, None)
                 if reply is not None:
-                    self.reply_bytes -= size_of(reply)
-            for seq in _passed(self.withdrawn, before, low) if self.withdrawn else ():
-                del self.withdrawn[seq]
+                    freed_bytes += size_of(reply)
+            if self.withdrawn:
+                for seq in _passed(self.withdrawn, before, low):
+                    del self.withdrawn[seq]
         if wait_low > self.wait_low:
             before, self.wait_low = self.wait_low, wait_low
-            for seq in _passed(self.outcomes, before, wait_low) if self.outcomes else ():
-                self.reply_bytes -= size_of(self.outcomes.pop(seq))
-                self.finish(seq)
-        return kept_bytes - self.reply_bytes
+            if self.outcomes:
+                for seq in _passed(self.outcomes, before, wait_low):
+                    freed_bytes += size_of(self.outcomes.pop(seq))
+                    self.finish(seq)
+        self.reply_bytes -= freed_bytes
+        return freed_bytes
 
     def is_owned_by(self, proof: bytes) -> bool:
         """Whether whoever proves itself with that opened the session; takes the same time however much is right."""
@@ -175,21 +178,26 @@ class SlotSession:
         return 0
 
 
+_SHORT = (bool, type(None))
+
+
 def size_of(reply: Reply) -> int:
     """Return roughly what keeping a reply costs, in bytes."""
     if len(reply) == 2:
         # Most are like that: a status, which is a small number, and what the loop below finds for the other.
         value = reply[VALUE]
-        if type(value) is int:
+        kind = type(value)
+        if kind is int:
             return 48 + int(value.bit_length()) // 8
-        if type(value) is bytes:
+        if kind is bytes:
             return 32 + len(value)
+        if kind in _SHORT:
+            return 48
     size = 16
     for part in reply:
         kind = type(part)
         if kind is int:
-            # A counter's value may be any number; most parts are a status, or another small one.
-            size += 16 if -128 < part < 128 else 16 + part.bit_length() // 8
+            size += 16 + part.bit_length() // 8  # a counter's value may be any number
         elif kind is bytes or kind is str:
             size += len(part)
         else:

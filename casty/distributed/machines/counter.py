@@ -7,6 +7,7 @@ from typing import ClassVar
 from casty.distributed.machines.base import (
     COUNTER,
     DESTROY,
+    NO_EFFECTS,
     NO_FIELDS,
     OK,
     Command,
@@ -18,6 +19,7 @@ from casty.distributed.machines.base import (
 )
 from casty.limits import MAX_INTEGER_BITS
 from casty.schema import Data, Integer, Row
+from casty.tuples import new_tuple
 
 __all__ = ["COUNTERS"]
 
@@ -52,7 +54,7 @@ class CounterStructure(Structure[int]):
         value = state or 0
         if operation == ADD:
             value += command[1]
-            return Decision(value, [OK, value])
+            return new_tuple(Decision, (value, [OK, value], NO_EFFECTS, 0, ()))
         if operation == DESTROY:
             return Decision(None, [OK, state is not None])
         if operation == RESET:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 from casty.distributed.machines.base import (
     DESTROY,
     MAP,
+    NO_EFFECTS,
     NO_FIELDS,
     OK,
     Command,
@@ -27,6 +28,7 @@ from casty.distributed.machines.base import (
 from casty.errors import CastyError
 from casty.limits import MAX_TTL_TICKS
 from casty.schema import Data, Number, Row
+from casty.tuples import new_tuple
 from casty.wire.pack import pack, unpack
 
 __all__ = [
@@ -146,7 +148,7 @@ class MapStructure(Structure[State]):
             return Decision(state, [OK, False])
         value = command[2 if plain == COMPARE_AND_SET else 1]
         after = value if plain == operation else _lasting(value, command, ctx)
-        return Decision(after, [OK, held if plain == PUT else True])
+        return new_tuple(Decision, (after, [OK, held if plain == PUT else True], NO_EFFECTS, 0, ()))
 
     def query(self, state: State | None, query: Command) -> Reply:
         """Answer the value, whether there is one, or the tick at which it ends: None for no key, else `FOR_EVER`."""

@@ -63,6 +63,7 @@ from casty.distributed.machines.queue_state import Ask, Item, Items, taken
 from casty.distributed.machines.wait_queue import Key
 from casty.limits import MAX_NUMBER
 from casty.schema import Data, Maybe, Number, Row
+from casty.tuples import new_tuple
 
 __all__ = ["DEQUEUE", "ENQUEUE", "PUT_BACK", "QUEUES", "Items"]
 
@@ -72,6 +73,8 @@ _EMPTY: Reply = [OK, None]
 _NO: Reply = [OK, False]
 _QUEUED: Reply = [QUEUED]
 _DESTROYED: Reply = [DESTROYED]
+
+_FOR_GOOD = Ask(0, 0)
 
 _MAKING = (ENQUEUE_AS, PUT, GET, RESERVE)
 """Operations that say what the settings are, in their last two fields."""
@@ -115,6 +118,9 @@ class QueueStructure(Structure[Items]):
         items = Items() if state is None else state
         if operation == ENQUEUE:
             return self._decided(items, self._put(items, command, ctx))
+        if operation == DEQUEUE:
+            item = items.shift()
+            return self._decided(items, _EMPTY if item is None else items.serve(ctx.caller, _FOR_GOOD, item))
         if operation == DESTROY:
             return self._destroy(items)
         if operation in (ACK, NACK):
@@ -128,9 +134,6 @@ class QueueStructure(Structure[Items]):
             return self._put(items, command, ctx)
         if operation in (GET, RESERVE):
             return self._get(items, command, ctx)
-        if operation == DEQUEUE:
-            item = items.shift()
-            return _EMPTY if item is None else items.serve(ctx.caller, Ask(0, 0), item)
         if operation == PUT_BACK:
             return self._put_back(items, *command[1:])
         if operation == REQUEUE:
@@ -176,7 +179,7 @@ class QueueStructure(Structure[Items]):
             return _EMPTY
         if item is None and ctx.waiters >= ctx.max_waiters:
             return [OVERLOADED, "max_waiters", ctx.max_waiters]
-        ask = Ask(ctx.next_token(), command[1]) if is_reserving else Ask(0, 0)
+        ask = Ask(ctx.next_token(), command[1]) if is_reserving else _FOR_GOOD
         if item is not None:
             return items.serve(_key(ctx.caller), ask, item)
         if not items.exists:
@@ -261,7 +264,7 @@ class QueueStructure(Structure[Items]):
         effects = items.promote() if items.getters or items.putters else []
         changes, items.changes = items.changes, []
         if items.exists:
-            return Decision(items, reply, effects, gone, changes)
+            return new_tuple(Decision, (items, reply, effects, gone, changes))
         if not items.getters:
             items.fix(None, None)
         return Decision(items if items.is_needed else None, reply, effects, gone, changes)

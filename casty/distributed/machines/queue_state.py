@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from casty.distributed.machines.base import MISMATCH, OK, Command, Effect, Frozen, Pairs, Reply
 from casty.distributed.machines.queue_shapes import ENQUEUE, PUT_BACK, REMOVE, SET_ASIDE, SETUP
 from casty.distributed.machines.wait_queue import Dismissed, Key, Owners, told_of
+from casty.tuples import new_tuple
 
 __all__ = ["Ask", "Item", "Items", "Reservation", "taken"]
 
@@ -225,14 +226,9 @@ class Items:
 
     def shift(self) -> Item | None:
         """Take the next item out of the order."""
-        first = self.first()
-        if first is None:
-            return None
         if self.returned:
-            del self.returned[0]
-        else:
-            self.fresh.popleft()
-        return first
+            return self.returned.pop(0)
+        return self.shift_fresh() if self.fresh else None
 
     def pull(self, number: int) -> Item | None:
         """Take a free item out of the order, wherever it stands."""
@@ -251,7 +247,8 @@ class Items:
 
     def shift_fresh(self) -> Item:
         """Take the first fresh item."""
-        return Item(self.first_fresh, self.fresh.popleft(), 0)
+        fresh = self.fresh
+        return new_tuple(Item, (self.next - len(fresh), fresh.popleft(), 0))
 
     def drop_item(self, item: Item) -> None:
         """An item is gone for good."""

@@ -40,6 +40,7 @@ from casty.distributed.machines.base import (
     Reply,
     Structure,
 )
+from casty.tuples import new_tuple
 
 __all__ = [
     "INFO", "REQUEST_BYTES", "Dismissed", "Key", "LineStructure", "Owners", "Share", "WaitQueue", "release_command",
@@ -165,7 +166,7 @@ class WaitQueue:
             return [OVERLOADED, "max_waiters", ctx.max_waiters]
         key = (ctx.caller[0], ctx.caller[1])
         assert self.find(key) is None, f"request {key} was applied twice"
-        share = Share(ctx.next_token(), amount, label)
+        share = new_tuple(Share, (ctx.next_token(), amount, label))
         self.owners.add(key)
         if not fits:
             self.waiters[key] = share
@@ -252,12 +253,13 @@ class LineStructure(Structure[WaitQueue]):
     def _asked(self, queue: WaitQueue, amount: int, ctx: Context, may_wait: bool) -> Decision:
         """After the line got its capacity: ask it."""
         reply = queue.ask(amount, ctx, may_wait)
-        return Decision(queue if queue.grants or queue.waiters else queue.kept(), reply)
+        kept = queue if queue.grants or queue.waiters else queue.kept()
+        return new_tuple(Decision, (kept, reply, NO_EFFECTS, 0, ()))
 
     def _paid(self, queue: WaitQueue, reply: Reply, gone: int = 0, *, is_owing: bool = False) -> Decision:
         """Something ended. Where it owes already, parts are under way: what ended has its turn in one of these."""
         effects = NO_EFFECTS if is_owing else queue.pay()
-        return Decision(queue.kept(), reply, effects, gone)
+        return new_tuple(Decision, (queue.kept(), reply, effects, gone, ()))
 
     def _destroyed(self, queue: WaitQueue | None) -> Decision:
         if queue is None or not queue.capacity:
