@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from casty.cluster.control.machine import ControlMachine
+from casty.cluster.control.placement import slot_of
+from casty.cluster.control.topology import Topology
 from casty.cluster.multiraft.host import Host
-from casty.cluster.node import succession
+from casty.cluster.node import backups, succession
 from casty.cluster.node.disk import NodeDisk
 from casty.cluster.node.succession import Succession
 from casty.cluster.recovery import making, renewal, survivors
@@ -20,7 +23,24 @@ __all__ = ["RECOVERY"]
 
 _RECOVERY = "tests/cluster/test_recovery.py"
 _BACKUPS = "tests/cluster/test_backups.py"
+_ROLES = "tests/cluster/test_roles_outlive.py"
 _UNIT = "tests/unit/cluster/recovery"
+
+
+def _all_for_everybody(right: Any) -> Any:
+    """The slots of roles become slots of all nodes."""
+
+    def take_over(machine: ControlMachine, document: Any) -> list[str | None]:
+        roles: list[str | None] = right(machine, document)
+        machine.pools.clear()
+        return [None] * len(roles)
+
+    return take_over
+
+
+def _slot_of_all_nodes(topology: Topology, kind: int, entity: bytes) -> int:
+    """The way to the log of an entity knows nothing of its role."""
+    return slot_of(kind, entity, topology.shared_slots)
 
 
 def _first_will_do(_one: Any, _other: Any) -> bool:
@@ -164,6 +184,18 @@ RECOVERY = (
         Planted("backup-of-a-follower", "backups have what was acknowledged", DURABLE, SlotReplica, "may_speak",
                 _speaks),
         f"{_BACKUPS}::test_only_who_leads_a_slot_hands_it_out_and_only_in_one_leadership",
+    ),
+    shown(
+        bug_in("roles-not-taken-over", "roles outlive", DURABLE, ControlMachine, "_take_over", _all_for_everybody),
+        f"{_ROLES}::test_a_recovered_cluster_has_them",
+    ),
+    shown(
+        Planted("logs-in-any-slot", "roles outlive", DURABLE, Topology, "slot_of", _slot_of_all_nodes),
+        f"{_ROLES}::test_logs_of_entities_are_in_slots_of_their_role",
+    ),
+    shown(
+        Planted("slots-by-hearsay", "backups have what was acknowledged", DURABLE, backups, "_knows_all", _speaks),
+        f"{_ROLES}::test_which_slots_there_are_is_asked_of_whoever_knows_for_sure",
     ),
     shown(
         Planted("first-replica-begins-blank", "full disks are no loss", DURABLE, NodeDisk, "begins_again", _never),
