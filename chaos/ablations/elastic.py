@@ -128,6 +128,10 @@ def _answered(_state: Any, _voters: Any) -> bool:
     return True
 
 
+def _uncorrected(_host: Any, _sender: Any, _groups: Any) -> None:
+    """Whoever sends to a former replica hears nothing."""
+
+
 def _never_of_the_past(_vacated: Any, _group: Any) -> bool:
     """A replica of a group in whose place another one began stays, and keeps its place from it."""
     return False
@@ -295,6 +299,10 @@ ELASTIC = (
     shown(
         Planted("joint-with-the-dead", "places move", "membership", leading, "is_answered", _answered, True),
         "tests/scripts/test_scripts.py::test_script[raft/06-joint-with-a-dead-voter]",
+    ),
+    shown(
+        Planted("former-names-kept", "names of replicas", "membership", Host, "_correct", _uncorrected, True),
+        "tests/sim/test_scenarios.py::test_what_once_failed_holds[learner-under-a-former-name]",
     ),
     Planted("any-role", "roles", "membership", MemberRow, "may_have", _any_role),
     shown(

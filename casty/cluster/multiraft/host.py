@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import starmap
 from typing import Any, NamedTuple, TypeVar
@@ -196,6 +196,7 @@ class Host:
         """Take a consensus frame of the process `sender`, for the groups that hear it; None stands for all."""
         now_ns = self._clock.now()
         batch, groups, dirty = unpack(body), self.groups, self._dirty
+        renamed: dict[int, Group] = {}
         if not isinstance(batch, list):
             raise RemoteProtocolError("consensus frame: expected a list")
         for item in batch:
@@ -232,6 +233,18 @@ class Host:
                 if not group.is_dirty:  # as `mark`
                     group.is_dirty = True
                     dirty.append(group)
+            elif ours < group.replica_number and group.is_kept:
+                renamed[number] = group
+        if renamed:
+            self._correct(sender, renamed.values())
+
+    def _correct(self, sender: str, groups: Iterable[Group]) -> None:
+        """A process sent something to former replicas of these groups here.
+
+        It forgot the present ones, as a leader does when a replica is no member of its group for a while.
+        """
+        for group in groups:
+            self.announce(group, sender)
 
     def announce(self, group: Group, to: str) -> None:
         """Tell a process that our replica of a group is another one than it was."""

@@ -103,11 +103,21 @@ def test_storage_that_raises_ends_the_replicas_of_its_batch_and_no_other() -> No
     assert bench.replicas[3].state == [b"z"] and [item[0] for _, item in bench.sent] == [3]
 
 
-def test_what_is_meant_for_another_replica_of_this_process_is_dropped() -> None:
+def test_what_is_meant_for_another_replica_of_this_process_is_dropped_and_its_sender_told_the_present_one() -> (
+    None
+):
     bench = Bench(replica_number=2)
-    bench.tell(append(1, [b"x"]))
+    named = ("a#1", [1, EPOCH, [], 2, 0])
+    bench.tell(append(1, [b"x"]), append(1, [b"y"]))
+    assert bench.sent == [named], "once a frame"
     bench.tell([*append(1, [b"x"]), 0, 1])
-    assert not bench.sent and not bench.replicas[1].state
+    assert bench.sent == [named] * 2 and not bench.replicas[1].state
+    bench.host.groups[1].is_kept = False
+    bench.tell([*append(1, [b"x"]), 0, 1])
+    bench.host.groups[1].is_kept = True
+    bench.tell([*append(1, [b"x"]), 0, 3])
+    assert len(bench.sent) == 2, "nor of one that may be gone with the process, or of a later one"
+    bench.sent.clear()
     bench.tell([*append(1, [b"x"]), 0, 2])
     assert bench.replicas[1].state == [b"x"]
     [(to, item)] = bench.sent
