@@ -218,8 +218,7 @@ def _is_usual_append(entry: Any) -> bool:
         and type(events) is list
         and 0 < len(events) <= MAX_BATCH
         and _is_data(log)
-        and _is_data(events[0])
-        and (len(events) == 1 or all(map(_is_data, events)))
+        and all(map(_is_data, events))
     )
 
 
