@@ -22,9 +22,11 @@ _kept: dict[int, tuple[int, int]] = {}
 def keep_from_children(descriptor: int) -> None:
     """See that processes that are forked from now on do not have an open file of this one.
 
-    Nothing has to be said when it is closed: what has its number later is another file.
+    Nothing has to be said when it is closed: what has its number later is another file. Of one that is closed by
+    now, as its number below 0 says, there is nothing to keep.
     """
-    _kept[descriptor] = _file_of(descriptor)
+    if descriptor >= 0:
+        _kept[descriptor] = _file_of(descriptor)
 
 
 def _file_of(descriptor: int) -> tuple[int, int]:

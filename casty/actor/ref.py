@@ -8,7 +8,7 @@ from typing import Generic, NoReturn, Protocol, TypeVar, runtime_checkable
 from casty.address import ActorAddress
 from casty.errors import CastyError
 
-__all__ = ["ActorRef", "LocalActorRef", "Question", "RemoteActorRef", "RemoteSender", "Uncopied"]
+__all__ = ["ActorRef", "LocalActorRef", "Question", "RemoteActorRef", "RemoteSender", "Uncopied", "system_of"]
 
 M_contra = TypeVar("M_contra", contravariant=True)
 R_contra = TypeVar("R_contra", contravariant=True)
@@ -159,6 +159,13 @@ class RemoteActorRef(Uncopied, Generic[M_contra]):
 
     def __repr__(self) -> str:
         return f"<ActorRef {self.address.to_uri()}>"
+
+
+def system_of(ref: object) -> object | None:
+    """Return the system that posts what a reference is told; None for what is no plain reference."""
+    if isinstance(ref, RemoteActorRef):
+        return getattr(ref.post, "__self__", None)
+    return getattr(ref._post, "__self__", None) if isinstance(ref, LocalActorRef) else None
 
 
 # As `object.__setattr__` does, in half the time: each question makes several.

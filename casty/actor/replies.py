@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from casty.actor.deadlines import Deadlines
 from casty.actor.holding import HELD
-from casty.actor.ref import ActorRef, RemoteActorRef, RemoteSender
+from casty.actor.ref import ActorRef, RemoteActorRef, RemoteSender, system_of
 from casty.address import ActorAddress
 from casty.checks import LONGEST_S, check_timeout, shown
 from casty.errors import AskFailed, CastyError, NotStarted
@@ -39,7 +39,7 @@ class Asker(Protocol):
 class Reply:
     """One open question."""
 
-    __slots__ = ("due_ns", "future", "message", "path", "phase", "ref", "target", "timeout_s")
+    __slots__ = ("asker", "due_ns", "future", "message", "path", "phase", "ref", "target", "timeout_s")
 
     ref: ActorRef[Any]
     """Where the reply goes; set as soon as the path is taken."""
@@ -47,8 +47,9 @@ class Reply:
     due_ns: int
     """How long it waits, and until when; set where it does not wait for ever."""
 
-    def __init__(self, path: str, target: ActorRef[Any], future: asyncio.Future[Any]) -> None:
+    def __init__(self, path: str, target: ActorRef[Any], future: asyncio.Future[Any], asker: Asker) -> None:
         self.path = path
+        self.asker = asker
         self.target = target
         self.future = future
         self.message: object = None
@@ -87,7 +88,11 @@ class Replies:
         self.open: dict[str, Reply] = {}
         """By path; a row goes with the end of its question."""
         self._questions: dict[int, Reply] = {}
-        """By the identity of the question, which the row keeps alive; it goes with the end of the question."""
+        """By the identity of the question, which the row keeps alive; it goes with the end of the question.
+
+        Also those of other systems of this loop to actors here: a client and the nodes in a test post to each other's
+        actors without a link, and this system alone sees what becomes of the question.
+        """
         self.asked: dict[int, tuple[object, ActorAddress]] = {}
         """The same for questions of other processes that an actor here has not handled, and where they wait."""
         self.asking: ActorAddress | None = None
@@ -108,13 +113,13 @@ class Replies:
             raise NotStarted(
                 f"ask {shown(ref)}: expected a running system, found that {self._core.name!r} shut down"
             )
-        reply = self._open_reply(ref)
+        reply, questions = self._open_reply(ref), self._questions_at(ref)
         try:
             if timeout_s is not None:
                 reply.timeout_s = timeout_s
                 self._deadlines.add(reply)
             reply.message = message = factory(reply.ref)
-            self._questions[id(message)] = reply
+            questions[id(message)] = reply
             self._send(ref, message, reply)
             result: R = await reply.future
             return result
@@ -123,15 +128,23 @@ class Replies:
                 self._deadlines.remove(reply)
             self._core.endpoints.pop(reply.path, None)
             del self.open[reply.path]
-            if self._questions.get(id(reply.message)) is reply:
-                del self._questions[id(reply.message)]
+            if questions.get(id(reply.message)) is reply:
+                del questions[id(reply.message)]
             reply.close()
+
+    def _questions_at(self, ref: ActorRef[Any]) -> dict[int, Reply]:
+        """Return the questions of the system that posts what is told a reference: this one, or another in this loop."""
+        core = system_of(ref)
+        if core is None or core is self._core:
+            return self._questions
+        replies = getattr(core, "replies", None)
+        return replies._questions if isinstance(replies, Replies) else self._questions
 
     def _open_reply(self, target: ActorRef[Any]) -> Reply:
         self._count += 1
         path = f"{self._prefix}-{self._count}"
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        reply = Reply(path, target, future)
+        reply = Reply(path, target, future, self._core)
         self._core.endpoints[path] = reply.receive  # nobody else has such a path
         reply.ref = self._core.own_ref(path)
         self.open[path] = reply
@@ -176,7 +189,7 @@ class Replies:
             return
         text = f"ask {shown(target)}: {why}; there will be no reply"
         question = self._questions.get(id(message))
-        if self._core.is_stopping:
+        if question is not None and question.asker.is_stopping:
             question = None  # whoever stops the system is told that, not what becomes of each actor
         if question is not None and question.message is message and not question.future.done():
             question.future.set_exception(kind(text))

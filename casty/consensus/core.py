@@ -333,7 +333,7 @@ class Core(State):
         if not self.stable < last_index <= log.last_index:
             return
         # What a majority stored may be compacted before it is durable here; it is not replaced by anything any more.
-        if last_index < log.offset or log.term_at(last_index) == term:
+        if last_index < log.offset or log.matches(last_index, term):
             self.stable = last_index
             if self.role is Role.LEADER and last_index > self.commit:
                 leading.advance_commit(self, self.now_ns)

@@ -50,7 +50,7 @@ class Staging:
             How many bytes more will be sent; at most those of a frame of its own.
         """
         size_bytes = len(body)
-        if kind == self._kind and size_bytes < self._room_bytes and self._count < MAX_BUNDLE:
+        if kind == self._kind and not tail and size_bytes < self._room_bytes and self._count < MAX_BUNDLE:
             self.parts.append(body)
             self._bytes += size_bytes
             self._room_bytes -= size_bytes

@@ -333,7 +333,7 @@ class Host:
             group.unkept_terms -= 1
         entries = ready.entries
         if entries:
-            group.core.stored(ready.first_index + len(entries) - 1, entries[-1][0])
+            group.core.stored(ready.first_index + len(entries) - 1, entries[-1].term)
         self._act(group, ready)
 
     def _stage(self, group: Group, rows: list[tuple[str, list[object]]]) -> None:
@@ -444,7 +444,7 @@ class Host:
             index = group.applied_index + 1
         apply = group.replica.apply
         for entry in committed:
-            if entry[1] == DATA:
+            if entry.kind == DATA:
                 apply(index, entry)
             index += 1
         if committed:

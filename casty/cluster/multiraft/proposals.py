@@ -45,6 +45,9 @@ class Waiting(NamedTuple):
         self.answers.add(self.call_id, reply)
 
 
+IN_TERM = 0
+"""Where a row of `Proposals` has the term in which the entry was proposed."""
+
 Late = tuple[ReplySink, int, list[object]]
 """An answer that needs no hurry: where it goes, to which call, and what it is."""
 
@@ -107,7 +110,10 @@ class Proposals:
         An index and a term name one entry, in all logs of the group.
         """
         known = self.rows.get(index)
-        return known[2] if known is not None and known[0] == term else None
+        if known is None:
+            return None
+        proposed_in, _, entry = known
+        return entry if proposed_in == term else None
 
     def take(self, index: int, term: int) -> Waiting | None:
         """Return who waits for the entry at `index`; another term's entry took a waiting one's place."""
@@ -126,7 +132,7 @@ class Proposals:
         Where this replica leads again, what it proposed in `but_term` goes on waiting. Returns who is to be told.
         """
         known = self.rows
-        self.rows = {index: row for index, row in known.items() if row[0] == but_term}
+        self.rows = {index: row for index, row in known.items() if row[IN_TERM] == but_term}
         return ((row.answers, row.call_id, [UNKNOWN]) for term, row, _ in known.values() if term != but_term)
 
 

@@ -285,7 +285,8 @@ def may_be_of_client(data: bytes) -> bool:
     if data[:2] != _COMMAND_HEAD:
         return True
     try:
-        at = 2 + _NUMBER_BYTES[data[2]]
+        at = PACKED_KIND + 1
+        at += _NUMBER_BYTES[data[at]]
         at += _NUMBER_BYTES[data[at]]
         at += _NUMBER_BYTES[data[at]]
         at += _NUMBER_BYTES[data[at]]

@@ -177,10 +177,11 @@ class WaitQueue:
 
     def find(self, key: Key) -> dict[Key, Share] | None:
         """Return the table that has the request."""
-        for table in (self.grants, self.waiters, self.revoked):
-            if key in table:
-                return table
-        return None
+        if key in self.grants:
+            return self.grants
+        if key in self.waiters:
+            return self.waiters
+        return self.revoked if key in self.revoked else None
 
     def drop(self, key: Key) -> bool:
         """Forget all about a request; whoever calls this promotes afterwards."""

@@ -41,6 +41,32 @@ async def test_an_ask_of_an_actor_that_is_gone_fails_at_once() -> None:
             await system.ask(gone, lambda reply: reply, timeout=60)
 
 
+async def test_an_ask_of_an_actor_of_another_system_in_this_loop_fails_as_one_of_its_own() -> None:
+    async def fails(ctx: Any, message: Any) -> None:
+        raise ValueError("not today")
+
+    async def never(ctx: Any, message: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with ActorSystem("x") as asking:
+        async with ActorSystem("y") as other:
+            gone = other.spawn(Behaviors.stopped(), "gone")
+            failing = other.spawn(Behaviors.receive(fails), "failing")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            with pytest.raises(AskFailed, match="gone"):
+                await asking.ask(gone, lambda reply: reply, timeout=60)
+            with pytest.raises(AskFailed, match="failed while it handled"):
+                await asking.ask(failing, lambda reply: reply, timeout=60)
+            asked = asyncio.create_task(
+                asking.ask(other.spawn(Behaviors.receive(never), "n"), lambda reply: reply, timeout=60)
+            )
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        with pytest.raises(AskFailed, match="was stopped while it handled"):
+            await asyncio.wait_for(asked, 5)
+
+
 async def test_an_ask_fails_with_its_handler() -> None:
     async def fails(ctx: Any, message: Any) -> None:
         raise ValueError(Rude())

@@ -83,7 +83,12 @@ def test_a_bundle_is_no_longer_than_a_frame_may_be(size_bytes: int) -> None:
 
 def test_what_comes_in_two_pieces_is_no_part_of_a_bundle() -> None:
     staging = Staging()
-    for _ in range(2):
-        staging.add(frames.ACTOR, b"\x92\x01", b"\x02", MOST)
+    for start, rest in [
+        (b"\x92\x01", b"\x02"),
+        (b"\x92\x01", b"\x02"),
+        (b"\x92\x01\x02", b""),
+        (b"\x92\x01", b"\x02"),
+    ]:
+        staging.add(frames.ACTOR, start, rest, MOST)
     data = b"".join(staging.take())
-    assert FrameBuffer(MOST).feed(data) == [(frames.ACTOR, b"\x92\x01\x02")] * 2
+    assert FrameBuffer(MOST).feed(data) == [(frames.ACTOR, b"\x92\x01\x02")] * 4
