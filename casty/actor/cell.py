@@ -329,7 +329,11 @@ class Cell:
                 self._note_read(message)
             if self.guard is None or self.guard(message):
                 result = self._act(message)
-                if result is not None and not await self._concluded(message, result):
+                if result is not None and result is not _FAILED:
+                    work, lease = self._conclude(message, result), self.lease
+                    if not await self._guarded(work if lease is None else Leased(work, lease, is_known=True)):
+                        result = _FAILED
+                if result is _FAILED:
                     what = "failed" if self._raised is not None or self._failure else "was stopped"
                     replies.lost(message, self.ref, f"the actor {what} while it handled the question")
                     await self._recover()
@@ -357,14 +361,8 @@ class Cell:
         finally:
             self._is_busy = was_busy
 
-    async def _concluded(self, message: object, result: Any) -> bool:
-        """Wait for what the handler waits for, and become what it says; False where the actor's code failed."""
-        if result is _FAILED:
-            return False
-        work = self._conclude(message, result)
-        return await self._guarded(work if self.lease is None else Leased(work, self.lease, is_known=True))
-
     async def _conclude(self, message: object, result: Any) -> None:
+        """Wait for what a handler waits for, and become what it says."""
         if not isinstance(result, BaseBehavior):
             if type(result) is CoroutineType or inspect.isawaitable(result):  # last: it costs most
                 result = await result

@@ -223,7 +223,8 @@ class SlotReplica:
                 return
         if budget.accepted(2 * len(data)):
             self._memory.measure()
-        self.proposals.propose(group.core, data, answers, call_id)
+        checked = entry if len(data) <= SHORT_BYTES else None  # as above
+        self.proposals.propose(group.core, data, answers, call_id, checked)
 
     def _refusal(self, entry: list[Any]) -> Reply | None:
         """Return what a checked entry is answered that asks for what nobody may have; None for all others."""
