@@ -17,6 +17,7 @@ from casty.cluster.node import control_group
 from casty.cluster.node import leader_tasks as duties
 from casty.cluster.node.course import Told
 from casty.cluster.node.leaving import Leaving
+from casty.cluster.node.links import Links
 from casty.cluster.node.removed_replicas import Vacated
 from casty.cluster.node.request_handler import RequestHandler
 from casty.consensus import Membership, changing, leading
@@ -126,6 +127,10 @@ def _believed_without_lease(right: Any) -> Any:
 def _answered(_state: Any, _voters: Any) -> bool:
     """A group walks to voters of whom no majority is there."""
     return True
+
+
+def _named_when_opened(_links: Any) -> None:
+    """What an address is named for later counts only for links that come then."""
 
 
 def _uncorrected(_host: Any, _sender: Any, _groups: Any) -> None:
@@ -303,6 +308,11 @@ ELASTIC = (
     shown(
         Planted("former-names-kept", "names of replicas", "membership", Host, "_correct", _uncorrected, True),
         "tests/sim/test_scenarios.py::test_what_once_failed_holds[learner-under-a-former-name]",
+    ),
+    shown(
+        Planted("named-when-opened", "who is who", "membership", Links, "_name_all", _named_when_opened, True),
+        "tests/unit/cluster/node/test_links.py"
+        "::test_a_process_with_a_disk_has_its_place_as_soon_as_its_address_is_named",
     ),
     Planted("any-role", "roles", "membership", MemberRow, "may_have", _any_role),
     shown(

@@ -62,9 +62,6 @@ class Links:
         self._members = dict.fromkeys(addresses)
         self._guests.clear()
         self._dial()
-        for connection in self._by_key.values():
-            if "+" in connection.remote.incarnation:
-                self._replica_id(connection)
 
     def want_told(self, addresses: Iterable[NodeAddress]) -> None:
         """Dial where a member says that members are; they may have joined while this node was cut off."""
@@ -97,6 +94,13 @@ class Links:
         for name in list(self._peers):
             if name not in names:
                 self._peers.drop(name)
+        self._name_all()
+
+    def _name_all(self) -> None:
+        """Other addresses may be named: whoever answered there before is known by its replica id from now on."""
+        for connection in self._by_key.values():
+            if "+" in connection.remote.incarnation:
+                self._replica_id(connection)
 
     def opened(self, connection: Connection) -> None:
         """A handshake with a node succeeded."""

@@ -131,6 +131,15 @@ def process(links: Links, incarnation: str, at: NodeAddress, node_id: str = "d")
     return made
 
 
+@pytest.mark.parametrize("how", ["want_told", "want_members", "want_seeds"])
+def test_a_process_with_a_disk_has_its_place_as_soon_as_its_address_is_named(links: Links, how: str) -> None:
+    links.want_guest(STRANGER)
+    process(links, "ab+1+x", STRANGER)
+    assert not links.has_answered("d#ab"), "others may say that they have that disk"
+    getattr(links, how)([STRANGER])
+    assert links.has_answered("d#ab") and links.send("d#ab", 1, b"")
+
+
 def test_a_place_is_the_latest_process_of_its_disk(links: Links) -> None:
     first = process(links, "ab+1+x", SEED)
     assert links.has_answered("d#ab") and links.send("d#ab", 1, b"")
