@@ -83,21 +83,21 @@ class Uncopied:
 class LocalActorRef(Uncopied, Generic[M_contra]):
     """A reference that means something in this process only.
 
-    `number` is that of the actor's life; None for whoever has the path.
+    `number` is that of the actor's life; None for whoever has the path. `post` is how its system sends to it.
     """
 
-    __slots__ = ("_post", "id", "number")
+    __slots__ = ("id", "number", "post")
 
     def __init__(
         self, id: str, post: Callable[[str, object, int | None], object], number: int | None = None
     ) -> None:
         self.id = id
         self.number = number
-        self._post = post
+        self.post = post
 
     def tell(self, message: M_contra, /) -> None:
         """Put a message into the actor's mailbox; see `ActorRef.tell`."""
-        self._post(self.id, message, self.number)
+        self.post(self.id, message, self.number)
 
     def __repr__(self) -> str:
         return f"<ActorRef {self.id}>"
@@ -163,9 +163,7 @@ class RemoteActorRef(Uncopied, Generic[M_contra]):
 
 def system_of(ref: object) -> object | None:
     """Return the system that posts what a reference is told; None for what is no plain reference."""
-    if isinstance(ref, RemoteActorRef):
-        return getattr(ref.post, "__self__", None)
-    return getattr(ref._post, "__self__", None) if isinstance(ref, LocalActorRef) else None
+    return getattr(ref.post, "__self__", None) if isinstance(ref, (RemoteActorRef, LocalActorRef)) else None
 
 
 # As `object.__setattr__` does, in half the time: each question makes several.

@@ -58,7 +58,8 @@ class Bundles:
         match plain:
             case [int(kind), list(rows)] if kind in self._takers and 0 < len(rows) <= MAX_BUNDLE:
                 return kind, rows
-        raise RemoteProtocolError(f"bundle: expected [kind of messages, 1 to {MAX_BUNDLE} of them]")
+            case _:
+                raise RemoteProtocolError(f"bundle: expected [kind of messages, 1 to {MAX_BUNDLE} of them]")
 
     def _take(self, link: Connection, kind: int, rows: list[Any]) -> None:
         take, speaker = self._takers[kind], self._speaker(link)
