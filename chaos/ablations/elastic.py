@@ -133,6 +133,13 @@ def _named_when_opened(_links: Any) -> None:
     """What an address is named for later counts only for links that come then."""
 
 
+def _two_for_three(holders: Holders, candidates: Any, size: Size) -> tuple[str, ...]:
+    """Where somebody comes for one that leaves, nobody waits for one that is down."""
+    found = _fill(holders, candidates, size)
+    is_taken = holders.ending and any(node not in (*holders.staying, *holders.waiting) for node in found)
+    return tuple(node for node in found if not is_taken or node not in holders.waiting)
+
+
 def _uncorrected(_host: Any, _sender: Any, _groups: Any) -> None:
     """Whoever sends to a former replica hears nothing."""
 
@@ -313,6 +320,10 @@ ELASTIC = (
         Planted("named-when-opened", "who is who", "membership", Links, "_name_all", _named_when_opened, True),
         "tests/unit/cluster/node/test_links.py"
         "::test_a_process_with_a_disk_has_its_place_as_soon_as_its_address_is_named",
+    ),
+    shown(
+        Planted("two-for-three", "places follow members", "membership", placement, "fill", _two_for_three, True),
+        "tests/sim/test_scenarios.py::test_what_once_failed_holds[two-in-the-place-of-three]",
     ),
     Planted("any-role", "roles", "membership", MemberRow, "may_have", _any_role),
     shown(

@@ -149,6 +149,10 @@ def fill(holders: Holders, candidates: Sequence[str], size: Size) -> tuple[str, 
         replicas.remove(newcomers[-1])
     elif len(replicas) > reached and len(replicas) % 2 == 0 and any(node not in replicas for node in late):
         _make_odd(replicas, late, holders)
+    if newcomers and holders.ending and len(replicas) % 2 == 0 and len(replicas) < size.most:
+        # Somebody came in the place of one that leaves, and none in that of one that is down. A majority of an odd
+        # number has no more members than one of the even number before it: to wait for that one costs nothing.
+        replicas += [node for node in waiting if node not in replicas and node not in holders.coming][:1]
     up = sum(node in holders.staying for node in replicas)
     if (holders.ending or not replicas) and not newcomers and 2 * up <= len(replicas):
         # Nobody could lead such a group. Whoever leaves may be all that is left of the one before.

@@ -85,6 +85,9 @@ def test_places_follow_who_is_there(stands: list[str], size: int, data: st.DataO
     taken = [node for node in replicas if node in free]
     waiting = [node for node in replicas if node in holders.waiting]
     assert not waiting or len(taken) == len(free), "nobody waits for one that is down while others are there"
+    left_out = [node for node in waits if node not in replicas and node not in coming]
+    if taken and ends and left_out and len(replicas) < size:
+        assert len(replicas) % 2, "of an odd number no more are needed than of the even one before it"
     if not holders.ending:
         least = before if not coming else reached - 1 + reached % 2
         assert len(replicas) >= min(size, before, least), "and nobody's being down makes a group smaller"
@@ -109,6 +112,12 @@ def test_nobody_leaves_a_group_to_those_who_are_down() -> None:
     assert fill(Holders(("b",), ("c",), ("a",)), [], sized(3)) == ("a", "b", "c"), "one of two is no majority"
     assert fill(Holders(("b", "d"), ("c",), ("a",)), [], sized(3)) == ("b", "c", "d")
     assert fill(Holders((), ("b",), ("a",)), ["d"], sized(3)) == ("d",), "who comes takes what it may"
+    assert fill(Holders(("b",), ("c",), ("a",)), ["d"], sized(3)) == ("b", "c", "d"), (
+        "of three as many are needed"
+    )
+    assert fill(Holders(("b",), (), ("a",)), ["d"], sized(3)) == ("b", "d")
+    assert fill(Holders(("b",), ("c",), ("a",)), ["d", "e"], sized(3)) == ("b", "d", "e")
+    assert fill(Holders(("b", "f"), ("c",), ("a", "e")), ["d", "g"], sized(5)) == ("b", "c", "d", "f", "g")
 
 
 def test_no_group_waits_for_one_that_died_on_its_way_there() -> None:
