@@ -322,7 +322,7 @@ ELASTIC = (
         "::test_a_process_with_a_disk_has_its_place_as_soon_as_its_address_is_named",
     ),
     shown(
-        Planted("two-for-three", "places follow members", "membership", placement, "fill", _two_for_three, True),
+        Planted("two-for-three", "places follow members", "membership", control_state, "fill", _two_for_three, True),
         "tests/sim/test_scenarios.py::test_what_once_failed_holds[two-in-the-place-of-three]",
     ),
     Planted("any-role", "roles", "membership", MemberRow, "may_have", _any_role),

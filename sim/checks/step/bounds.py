@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from casty.address import node_id_of
+from casty.cluster.slots.applied import MIN_OUTCOMES
 from casty.cluster.slots.session_record import SlotSession
 from casty.cluster.slots.window import MORE_ROOM
 from casty.consensus import Role
@@ -137,7 +138,8 @@ class Bounds:
         if machine is None:
             return
         # See `casty/cluster/slots/window.py`.
-        room, outcomes = MORE_ROOM * self._settings.max_window_replies, 2 * self._settings.max_waiters
+        room, waiters = MORE_ROOM * self._settings.max_window_replies, self._settings.max_waiters
+        outcomes = max(waiters, MIN_OUTCOMES) + waiters
         for number, session in machine.sessions.items():
             if (
                 len(session.replies) > room
