@@ -6,7 +6,7 @@ from typing import Any
 
 from casty.actor.streams.behaviors import Consumer
 from casty.actor.streams.consuming import Consuming
-from casty.actor.streams.messages import StreamClose, StreamElements
+from casty.actor.streams.messages import StreamClose, StreamElements, StreamEnd, Why
 from casty.actor.streams.producing import Producing
 from casty.actor.streams.sink import Feed
 
@@ -22,6 +22,14 @@ def _gap_unseen(consuming: Any, message: StreamElements) -> None:
     if consuming._is_mine(message.stream):
         consuming._here.extend(message.elements)
         consuming.received = message.first + len(message.elements) - 1
+
+
+def _dropped_when_stopped(consumer: Any) -> None:
+    """With the consumer goes what came and was not read, and the reader hears of the end as it was known."""
+    consumer._flow.detach()
+    if not consumer._flow.is_drained:
+        consumer._say(consumer._stream.close(StreamEnd(Why.lost, "the consumer stopped")))
+        consumer._flow.wake()
 
 
 def _progress_unread(consuming: Any, message: Any) -> None:
@@ -110,6 +118,12 @@ STREAMS = (
     shown(
         bug_in("stream-closed-once", "streams", "actors", Consuming, "tick", _closed_once),
         f"{_STATES}::test_an_end_that_was_lost_is_said_again_until_it_is_confirmed",
+    ),
+    shown(
+        Planted(
+            "stream-dropped-when-stopped", "streams", "actors", Consumer, "_stopped", _dropped_when_stopped
+        ),
+        "tests/sim/test_scenarios.py::test_what_once_failed_holds[complete-and-not-read]",
     ),
     bug_in("stream-demand-forgotten", "streams", "actors", Producing, "due", _demand_forgotten),
     shown(

@@ -340,3 +340,32 @@ def test_an_actor_that_is_stopped_ends_its_stream(run: Run) -> None:
             await sink.put(1)
 
     run(body)
+
+
+def test_a_reader_whose_consumer_is_stopped_has_all_that_came(run: Run) -> None:
+    """The producer may know that the stream is complete: nobody else has the elements any more."""
+
+    async def body(place: Place) -> None:
+        there, here = place.nodes[0], place.nodes[1]
+        producer, sink = await sink_of(there, "stopped-under-its-reader", buffer_size=BUFFER)
+        spawned: list[ActorRef[Any]] = []
+
+        async def start(ctx: Any) -> Any:
+            spawned.append(ctx.spawn(stream_consumer(ref_at(here, producer), timeout=SILENCE_S), "inner"))
+            return Behaviors.receive(lambda ctx, message: Behaviors.stopped())
+
+        parent = here.spawn(Behaviors.setup(start), "reads")
+
+        async def is_there() -> bool:
+            return bool(spawned)
+
+        await place.until(is_there, within_s=5.0)
+        source: SourceRef[int] = await here.ask(spawned[0], lambda reply_to: GetSource(reply_to))
+        elements = aiter(source)
+        await feed(sink, BUFFER)
+        assert await anext(elements) == 0
+        parent.tell("stop")
+        await place.sleep(0.5)
+        assert [element async for element in elements] == list(range(1, BUFFER))
+
+    run(body)

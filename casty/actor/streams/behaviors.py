@@ -20,11 +20,9 @@ from casty.actor.streams.messages import (
     StreamClose,
     StreamDemand,
     StreamElements,
-    StreamEnd,
     StreamEnding,
     StreamProgress,
     StreamSubscribe,
-    Why,
 )
 from casty.actor.streams.producing import MAX_BATCH, Producing, Said
 from casty.actor.streams.sink import Feed, SinkRef
@@ -325,8 +323,11 @@ class Consumer:
             self._core.tell(self._producer, asked)
 
     def _stopped(self) -> None:
-        """The actor ends; a reader that did not have the end learns that."""
+        """The actor ends; a reader that did not have the end learns that, behind what came before.
+
+        The producer may have said that the stream is complete, and knows that this side has it all.
+        """
         self._flow.detach()
         if not self._flow.is_drained:
-            self._say(self._stream.close(StreamEnd(Why.lost, "the consumer stopped")))
+            self._say(self._stream.lost("the consumer stopped"))
             self._flow.wake()

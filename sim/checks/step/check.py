@@ -16,6 +16,7 @@ from casty.consensus import Core, Entry, Role
 from casty.events import ReplicaFailed, TopologyChanged
 from casty.wire.pack import unpack
 
+from ...kernel.events import Paused, Resumed
 from ...plans.fault_kinds import PLANNED
 from ..violation import Violation, ViolationError
 from .disks import Disks
@@ -44,6 +45,7 @@ _SLOWLY = 4
 """Every so many looks at leases there is one at what lasts longer."""
 _SETTLED_NS = 1_000_000_000
 _LATE_NS = 8_000_000_000
+_NEVER_NS = 1 << 62
 """No fault of a plan holds a message for so long."""
 _COMPARE_EVERY = 16
 
@@ -135,6 +137,8 @@ class StepChecks:
         self._portrayed: dict[GroupKey, tuple[int, Portrait]] = {}
         """What our own machine of a group was like, and after which entry."""
         self._resumed_ns: dict[str, int] = {}
+        self._awake_ns: dict[str, int] = {}
+        """When a process was resumed last; `_NEVER_NS` while it is paused, and as it begins to run."""
         self._configured: dict[tuple[str, int], tuple[int, int]] = {}
         """(node, group) -> index of the configuration in force there, and when it was seen first."""
         self._leased: dict[tuple[str, int], tuple[int, int]] = {}
@@ -147,7 +151,7 @@ class StepChecks:
         self._is_over = False
         self.disks = Disks(self.logs, self.live)
         world.on_disk = self._disk_opened
-        world.trace.subscribe(self._heard, TopologyChanged, ReplicaFailed)
+        world.trace.subscribe(self._heard, TopologyChanged, ReplicaFailed, Paused, Resumed)
         world.after(LOOK_EVERY_S, self._look)
 
     def _fresh_slots(self) -> Slots:
@@ -362,8 +366,11 @@ class StepChecks:
     def _check_candidate(self, process: Process, group: GroupView) -> None:
         """Nobody stands against a leader with a lease: the majority that gave it would not have it (14).
 
-        Promises of before that lease may be late; so it has to have lasted for as long as one can be on its way.
+        Promises of before that lease may be late; so it has to have lasted for as long as one can be on its way. Who
+        was paused may find older ones.
         """
+        if self._world.now_ns - self._awake_ns.get(process.name, -_SETTLED_NS) < _SETTLED_NS:
+            return
         for other, rival in self._rivals(process, group):
             term, since_ns = self._leased.get((other.name, group.number), (0, 0))
             is_old = term == rival.core.term and self._world.now_ns - since_ns > _LATE_NS
@@ -489,6 +496,8 @@ class StepChecks:
         event = entry.event
         if isinstance(event, TopologyChanged):
             self._check_topology(entry.node, event)
+        elif isinstance(event, Paused | Resumed):
+            self._awake_ns[entry.node] = entry.t_ns if isinstance(event, Resumed) else _NEVER_NS
         elif isinstance(event, ReplicaFailed) and PLANNED not in event.reason:
             self.report(
                 Violation(52, f"group {event.group} at {entry.node}", f"a replica raised {event.reason}")
