@@ -48,8 +48,9 @@ def _only_who_is_up(row: Any) -> bool:
     return bool(row.was_up) and row.status in ("up", "joining")
 
 
-def _in_one_step(state: Any, membership: Membership, target: Membership) -> None:
+def _in_one_step(state: Any, membership: Membership, target: Membership, is_answered: Any) -> None:
     """Voters are changed without a joint configuration."""
+    del is_answered
     newcomers = [id for id in target.voters if id not in membership.voters]
     learners = tuple(sorted(id for id in (*target.learners, *newcomers) if id not in membership.voters))
     if learners != membership.learners:

@@ -25,13 +25,18 @@ HOST = "127.0.0.1"
 @contextmanager
 def forked() -> Generator[None]:
     """Have a child meanwhile that does nothing, and has what it got."""
+    there, here = os.pipe()
     child = os.fork()
     if child == 0:
         try:
+            os.write(here, b"!")  # what is done in a child at first is done by now
             signal.pause()
         finally:
             os._exit(0)
     try:
+        assert os.read(there, 1) == b"!"
+        os.close(there)
+        os.close(here)
         yield
     finally:
         os.kill(child, signal.SIGKILL)
