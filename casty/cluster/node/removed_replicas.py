@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from casty.address import process_of
-from casty.cluster.control.machine import ControlMachine
+from casty.cluster.control.machine import ControlMachine, SlotRow
 from casty.cluster.control.replica import CONTROL
 from casty.cluster.multiraft.host import Group, Host, Send
 from casty.cluster.multiraft.numbers import slot_of
@@ -104,17 +104,21 @@ class Vacated:
 
     def _is_of_the_past(self, group: Group) -> bool:
         """Whether the slot began elsewhere under a later epoch: this group answered nobody (ADR 0048)."""
-        machine, slot = self._machine, slot_of(group.number)
-        if group.number == CONTROL or machine is None or slot >= len(machine.slots):
-            return False
-        return group.epoch < machine.slots[slot].epoch
+        row = self._row_of(group)
+        return row is not None and group.epoch < row.epoch
 
     def _is_unwanted(self, group: Group) -> bool:
-        machine, slot = self._machine, slot_of(group.number)
-        if group.number == CONTROL or machine is None or slot >= len(machine.slots) or group.is_leading:
+        row = self._row_of(group)
+        if row is None or group.is_leading:
             return False
-        row = machine.slots[slot]
         return row.epoch == group.epoch and self._node_id not in row.target
+
+    def _row_of(self, group: Group) -> SlotRow | None:
+        """Return what is known of a slot; None of the control group, and where the control state is behind."""
+        machine, slot = self._machine, slot_of(group.number)
+        if group.number == CONTROL or machine is None or slot >= len(machine.slots):
+            return None
+        return machine.slots[slot]
 
     def _whom(self, group: Group) -> list[str]:
         leader = self._leader_of(slot_of(group.number))

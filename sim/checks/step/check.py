@@ -45,8 +45,7 @@ _SLOWLY = 4
 """Every so many looks at leases there is one at what lasts longer."""
 _SETTLED_NS = 1_000_000_000
 _LATE_NS = 8_000_000_000
-_NEVER_NS = 1 << 62
-"""No fault of a plan holds a message for so long."""
+"""No fault of a plan holds a message for so long, but a pause of who takes it."""
 _COMPARE_EVERY = 16
 
 
@@ -137,8 +136,8 @@ class StepChecks:
         self._portrayed: dict[GroupKey, tuple[int, Portrait]] = {}
         """What our own machine of a group was like, and after which entry."""
         self._resumed_ns: dict[str, int] = {}
-        self._awake_ns: dict[str, int] = {}
-        """When a process was resumed last; `_NEVER_NS` while it is paused, and as it begins to run."""
+        self._pauses: dict[str, tuple[int, int | None]] = {}
+        """When a process was paused last, and when it was resumed from that; None while it was not."""
         self._configured: dict[tuple[str, int], tuple[int, int]] = {}
         """(node, group) -> index of the configuration in force there, and when it was seen first."""
         self._leased: dict[tuple[str, int], tuple[int, int]] = {}
@@ -367,13 +366,15 @@ class StepChecks:
         """Nobody stands against a leader with a lease: the majority that gave it would not have it (14).
 
         Promises of before that lease may be late; so it has to have lasted for as long as one can be on its way. Who
-        was paused may find older ones.
+        is just awake finds what came until it was paused.
         """
-        if self._world.now_ns - self._awake_ns.get(process.name, -_SETTLED_NS) < _SETTLED_NS:
-            return
+        came_ns = now_ns = self._world.now_ns
+        paused_ns, resumed_ns = self._pauses.get(process.name, (now_ns, -_SETTLED_NS))
+        if resumed_ns is None or now_ns - resumed_ns < _SETTLED_NS:
+            came_ns = paused_ns
         for other, rival in self._rivals(process, group):
             term, since_ns = self._leased.get((other.name, group.number), (0, 0))
-            is_old = term == rival.core.term and self._world.now_ns - since_ns > _LATE_NS
+            is_old = term == rival.core.term and came_ns - since_ns > _LATE_NS
             if is_old and group.core.term > rival.core.term and self._has_lease(other, rival.core):
                 text = f"stands in term {group.core.term}, {rival.core.id} leads with a lease of term {rival.core.term}"
                 _fail(14, group, text)
@@ -496,8 +497,10 @@ class StepChecks:
         event = entry.event
         if isinstance(event, TopologyChanged):
             self._check_topology(entry.node, event)
-        elif isinstance(event, Paused | Resumed):
-            self._awake_ns[entry.node] = entry.t_ns if isinstance(event, Resumed) else _NEVER_NS
+        elif isinstance(event, Paused):
+            self._pauses[entry.node] = (entry.t_ns, None)
+        elif isinstance(event, Resumed):
+            self._pauses[entry.node] = (self._pauses[entry.node][0], entry.t_ns)
         elif isinstance(event, ReplicaFailed) and PLANNED not in event.reason:
             self.report(
                 Violation(52, f"group {event.group} at {entry.node}", f"a replica raised {event.reason}")
