@@ -16,7 +16,7 @@ from casty.checks import shown
 from casty.errors import EncodingError, RemoteProtocolError
 from casty.limits import MAX_BYTES, MAX_ITEMS
 
-__all__ = ["SHORT_BYTES", "Plain", "claimed_items", "pack", "pack_before", "unpack"]
+__all__ = ["Plain", "claimed_items", "pack", "pack_before", "unpack"]
 
 Plain = object
 """None, bool, int, float, str, bytes, or a list or dictionary of such: never anything else."""
@@ -57,19 +57,11 @@ _limits: dict[str, Any] = {
 # Bound once: passing eight limits by keyword at each call costs as much as the unpacking.
 _unpack: Callable[[bytes], object] = partial(msgpack.unpackb, **_limits)
 
-SHORT_BYTES = 4096
-"""What is no longer is read by an unpacker that is used again: its buffer stays as small."""
 
-
-def _new_unpacker() -> msgpack.Unpacker:
-    return msgpack.Unpacker(max_buffer_size=SHORT_BYTES, read_size=SHORT_BYTES, **_limits)
-
-
-# A one-shot packb would build a packer with a large buffer for each call, and a one-shot unpackb costs twice as much as
-# an unpacker that is there. Loops in other threads pack as well, and a packer that calls back (for a large integer) or
-# meets the garbage collector lets them run: so each call takes a pair that nobody else has, and gives it back. Both are
-# single steps of the interpreter.
-_idle = [(_new_packer(), _new_unpacker())]
+# A one-shot packb would build a packer with a large buffer for each call. Loops in other threads pack as well, and a
+# packer that calls back (for a large integer) or meets the garbage collector lets them run: so each call takes a packer
+# that nobody else has, and gives it back. Both are single steps of the interpreter.
+_idle = [_new_packer()]
 
 
 def pack(value: Plain) -> bytes:
@@ -86,14 +78,14 @@ def pack(value: Plain) -> bytes:
     [1, -1180591620717411303424, 'a', b'b', None]
     """
     try:
-        pair = _idle.pop()
+        packer = _idle.pop()
     except IndexError:
-        pair = _new_packer(), _new_unpacker()
+        packer = _new_packer()
     try:
-        data = pair[0].pack(value)
+        data = packer.pack(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise EncodingError(f"cannot pack: {error}") from None
-    _idle.append(pair)
+    _idle.append(packer)
     # What is too long takes more bytes than it has items: what is usual costs one comparison.
     if len(data) > MAX_ITEMS:
         _check_lengths(value)
@@ -147,25 +139,17 @@ def unpack(data: bytes) -> Plain:
         For anything else: truncated or trailing bytes, nesting too deep, unknown extensions, keys that are
         no strings.
     """
-    if len(data) <= SHORT_BYTES:
+    if len(data) <= MAX_ITEMS:
         try:
-            pair = _idle.pop()
-        except IndexError:
-            pair = _new_packer(), _new_unpacker()
-        try:
-            unpacker = pair[1]
-            unpacker.feed(data)
-            value: Plain = unpacker.unpack()
-            if unpacker.read_bytes(1):
-                raise ValueError("expected nothing behind the value")
-            _idle.append(pair)
-        except _UNREADABLE:  # and what is left in that unpacker is of no use
+            # Where no limits are given, no length may be more than that of all data: no more than ours.
+            value: Plain = msgpack.unpackb(data, ext_hook=_unpack_extension)
+        except _UNREADABLE:
             value = _unpack_whole(data)
     else:
         value = _unpack_whole(data)
     # One cheap scan for the byte that all three share keeps the usual frame off the slow road.
     if (
-        b"\xff" in data
+        0xFF in data  # of a number, for it costs a fifth of the search for bytes
         # Not `any` of a generator: proofs of sessions are random, so many a frame has that byte.
         and (_TIMESTAMP_32 in data or _TIMESTAMP_64 in data or _TIMESTAMP_96 in data)
         and _has_timestamp(value)

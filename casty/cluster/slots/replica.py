@@ -79,7 +79,7 @@ from casty.events import HoldGranted, SessionEnded, SessionOpened
 from casty.limits import MAX_GENERATION
 from casty.parts import Parts
 from casty.ports import Runtime
-from casty.wire.pack import SHORT_BYTES, unpack
+from casty.wire.pack import unpack
 
 __all__ = ["SlotReplica"]
 
@@ -89,6 +89,9 @@ MAX_READS = 10_000
 
 ASKED_TTL_S = {"shortest_ttl_s": 0.001, "max_session_ttl_s": 300.0}
 """The agreed bounds of what clients may ask for, and what they are where none were agreed on."""
+
+CHECKED_BYTES = 4_096
+"""An entry that is no longer stays as it was checked until it is applied."""
 
 FREED_AT_ONCE = 2_048
 """Steps of freeing a state in one turn: about a millisecond."""
@@ -197,9 +200,8 @@ class SlotReplica:
         # It takes memory in the log, and soon in the state.
         if self._budget.accepted(2 * len(payload)):
             self._memory.measure()
-        checked = (
-            entry if len(payload) <= SHORT_BYTES else None
-        )  # a long value would be in memory twice until then
+        # A long value would be in memory twice until then.
+        checked = entry if len(payload) <= CHECKED_BYTES else None
         self.proposals.propose(group.core, payload, answers, call_id, checked)
 
     def append(self, group: Group, entry: list[Any], answers: ReplySink, call_id: int) -> None:
@@ -223,7 +225,7 @@ class SlotReplica:
                 return
         if budget.accepted(2 * len(data)):
             self._memory.measure()
-        checked = entry if len(data) <= SHORT_BYTES else None  # as above
+        checked = entry if len(data) <= CHECKED_BYTES else None  # as above
         self.proposals.propose(group.core, data, answers, call_id, checked)
 
     def _refusal(self, entry: list[Any]) -> Reply | None:

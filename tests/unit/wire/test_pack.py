@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from casty.errors import EncodingError, RemoteProtocolError
 from casty.limits import MAX_ITEMS
-from casty.wire.pack import SHORT_BYTES, pack, unpack
+from casty.wire.pack import pack, unpack
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
 PLAIN = st.recursive(
@@ -147,14 +147,14 @@ def test_both_sides_nest_alike() -> None:
     "bad", [b"", b"\x92\x01", b"\x01\x02", b"\xc1", b"\x81\x01\x01", b"\xc7\x01\x05\x00"]
 )
 def test_what_cannot_be_read_leaves_nothing_behind(bad: bytes) -> None:
-    """Unpackers are used again: rests of one message would be the beginning of the next."""
+    """No rest of one message is the beginning of the next."""
     for _ in range(3):
         with pytest.raises(RemoteProtocolError):
             unpack(bad)
         assert unpack(pack([1, "a", b"b"])) == [1, "a", b"b"]
 
 
-@pytest.mark.parametrize("length", [SHORT_BYTES - 3, SHORT_BYTES - 2, SHORT_BYTES, 2 * SHORT_BYTES])
+@pytest.mark.parametrize("length", [MAX_ITEMS - 5, MAX_ITEMS - 4, MAX_ITEMS, 2 * MAX_ITEMS])
 def test_short_and_long_values_are_read_alike(length: int) -> None:
     data = pack(b"x" * length)
     assert unpack(data) == b"x" * length
