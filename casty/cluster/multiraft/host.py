@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import starmap
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, overload
 
 from casty.address import process_of, replica_id, replica_number
 from casty.cluster.multiraft.group import Group, Replica, Write
@@ -288,7 +287,7 @@ class Host:
         """
         stored_batches = self._stored_batches
         try:
-            self._storage.persist(list(starmap(_write, work)), partial(self._stored, work))
+            self._storage.persist(_Writes(work), partial(self._stored, work))
         except Exception as error:  # fail-stop of all that it was to store
             for group, _ in work:
                 self.fail(group, error)
@@ -540,3 +539,29 @@ def _write(group: Group, ready: Ready) -> Write:
         Write,
         (group.number, group.epoch, ready.hard_state, ready.first_index, ready.entries, ready.snapshot),
     )
+
+
+class _Writes(Sequence[Write]):
+    """What a batch has for storage, each made when it is looked at: storage in memory never does.
+
+    Nothing of it changes afterwards: what `Host._go_ahead` takes out of a `Ready` is not for storage.
+    """
+
+    __slots__ = ("_work",)
+
+    def __init__(self, work: list[tuple[Group, Ready]]) -> None:
+        self._work = work
+
+    def __len__(self) -> int:
+        return len(self._work)
+
+    @overload
+    def __getitem__(self, at: int) -> Write: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Write]: ...
+
+    def __getitem__(self, at: int | slice) -> Write | list[Write]:
+        if isinstance(at, slice):
+            return [_write(*one) for one in self._work[at]]
+        return _write(*self._work[at])

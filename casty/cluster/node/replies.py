@@ -153,7 +153,7 @@ def _size_of(reply: Sequence[object]) -> int:
     """Return about how many bytes a reply takes on the wire: what is long in it, exactly."""
     size_bytes = 24
     for part in reply:
-        if type(part) is int or part is None:
+        if type(part) in _SHORT:
             continue
         if isinstance(part, (bytes, str)):
             size_bytes += len(part)
