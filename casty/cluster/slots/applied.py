@@ -14,24 +14,21 @@ from casty.distributed.machines.base import (
     EVENTS,
     HOLDING_KINDS,
     NO_EFFECTS,
-    OPERATION,
     OVERLOADED,
     QUEUE,
     RELEASE,
     RESIZE,
-    Command,
     Context,
     Effect,
     Reply,
 )
 from casty.distributed.machines.events import APPEND, EVENT_LOGS
-from casty.distributed.machines.queue_shapes import PASSING, WAITING
-from casty.distributed.machines.record import RECORDED, WRAPPED
+from casty.distributed.machines.queue_shapes import WAITING
+from casty.distributed.machines.registry import STRUCTURES
 
 __all__ = [
-    "CLOSED", "DUMP_BYTES", "ENDED_AT_ONCE", "END_PART", "FORMER", "MAX_UNWEIGHED", "MIN_OUTCOMES", "PARTIES",
-    "TOKEN_BITS", "Applied", "MachineLimits", "appended", "is_passing", "may_wait",
-    "refused_session", "refused_wait",
+    "CLOSED", "DUMP_BYTES", "ENDED_AT_ONCE", "END_PART", "FORMER", "MAX_UNWEIGHED", "MAY_WAIT", "MIN_OUTCOMES",
+    "PARTIES", "TOKEN_BITS", "Applied", "MachineLimits", "appended", "refused_session", "refused_wait",
 ]  # fmt: skip
 
 TOKEN_BITS = 33
@@ -48,8 +45,16 @@ END_PART = 128
 MAX_UNWEIGHED = 64
 """Entities whose weight is looked at later. Those that change often are weighed once, not with each command; the bound
 keeps small what a look at the sums has to do at once."""
-PARTIES = frozenset((*HOLDING_KINDS, BARRIER, QUEUE))
-"""Kinds in which requests wait or hold."""
+MAY_WAIT = {
+    kind: frozenset(
+        operation
+        for operation in STRUCTURES[kind].shapes
+        if (operation in WAITING if kind == QUEUE else operation not in (DESTROY, RELEASE, RESIZE))
+    )
+    for kind in (*HOLDING_KINDS, BARRIER, QUEUE)
+}
+"""By kind, of those in which requests wait or hold: the operations whose requests may."""
+PARTIES = frozenset(MAY_WAIT)
 CLOSED: Reply = [
     BUSY, "holders of the former generation may live: nothing is granted for one time to live after a recovery",
 ]  # fmt: skip
@@ -90,20 +95,6 @@ def appended(machine: Entities, entry: Sequence[Any], context: Context) -> Appli
     return Applied(
         EVENT_LOGS.decide(machine.entities.get(key), [APPEND, *entry[EVENT_LOG + 1 :]], context).reply
     )
-
-
-def may_wait(kind: int, command: Command) -> bool:
-    """Whether a checked command of a kind in which requests wait is one that may, or may hold something."""
-    if kind == QUEUE:
-        return (
-            command[WRAPPED][OPERATION] if command[OPERATION] == RECORDED else command[OPERATION]
-        ) in WAITING
-    return command[OPERATION] not in (DESTROY, RELEASE, RESIZE)
-
-
-def is_passing(kind: int, command: Command) -> bool:
-    """Whether a command without effects changes nothing that any request waits for or holds."""
-    return kind == QUEUE and command[OPERATION] in PASSING
 
 
 def refused_session(lifetimes: Lifetimes, ttl_ms: int, sessions: int, limits: MachineLimits) -> Reply | None:

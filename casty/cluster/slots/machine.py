@@ -14,14 +14,7 @@ from itertools import islice
 from typing import Any
 
 from casty.cluster.slots import applied
-from casty.cluster.slots.applied import (
-    END_PART,
-    ENDED_AT_ONCE,
-    FORMER,
-    PARTIES,
-    Applied,
-    MachineLimits,
-)
+from casty.cluster.slots.applied import END_PART, ENDED_AT_ONCE, FORMER, Applied, MachineLimits
 from casty.cluster.slots.debts import Debts
 from casty.cluster.slots.dump import Dumps, SlotDump, SlotLoad, emptied, whole, with_dump, without_dump
 from casty.cluster.slots.grant_times import GrantTimes
@@ -69,7 +62,7 @@ from casty.distributed.machines.base import (
     Reply,
 )
 from casty.distributed.machines.map import HAS_ENDED, WAS_DELETED, WAS_PUT, Lasting, is_told, value_of
-from casty.distributed.machines.queue_shapes import WAITING
+from casty.distributed.machines.queue_shapes import PASSING, WAITING
 from casty.distributed.machines.record import RECORDED, WRAPPED
 from casty.distributed.machines.registry import STRUCTURES
 from casty.entity_order import EntityOrder
@@ -218,20 +211,22 @@ class SlotMachine:
             return Applied(known)
         if seq < session.low:
             return Applied(_STALE)
-        is_party, operation = kind in PARTIES, command[OPERATION]
-        if is_party and applied.may_wait(kind, command):
+        operation, waiting = command[OPERATION], applied.MAY_WAIT.get(kind)
+        is_recorded = operation == RECORDED
+        if waiting and (operation in waiting or (is_recorded and command[WRAPPED][OPERATION] in waiting)):
             if kind in HOLDING_KINDS and FORMER in self.sessions:
                 return Applied(applied.CLOSED)
-            refused = applied.refused_wait(len(session.outcomes), len(session.waits), self.limits)
+            refused = None
+            if session.outcomes or len(session.waits) > self.limits.max_entities:
+                refused = applied.refused_wait(len(session.outcomes), len(session.waits), self.limits)
             if refused is not None:
                 # Of one that is busy nothing is remembered: it succeeds once outcomes were confirmed.
                 return Applied(refused) if refused[CODE] == BUSY else self._answer(session, seq, refused)
-        key, is_recorded = (kind, entity), False
+        key = (kind, entity)
         if operation >= RECORDED or self._records:
             refused = SlotRecords(self).command(Caller(number, seq), key, command)
             if refused is not None:
                 return Applied(refused) if refused[CODE] == BUSY else self._answer(session, seq, refused)
-            is_recorded = operation == RECORDED
             command = command[WRAPPED] if is_recorded else command
         state = self.entities.get(key)
         if state is None and len(self.entities) >= self.limits.max_entities:
@@ -246,8 +241,10 @@ class SlotMachine:
         self._keep(key, state, after)
         position = SlotRecords(self).changed(key, state, decision) if self._records and kind == QUEUE else ()
         if kind == MAP and is_told(command, reply):
-            self.tell(key)
-        if is_party and (effects or is_recorded or not applied.is_passing(kind, command)):
+            self.changed_index = self._index  # as `tell`, which nobody listens to mostly
+            if self.on_change is not None:
+                self.tell(key)
+        if waiting and (effects or is_recorded or kind != QUEUE or operation not in PASSING):
             if is_recorded and kind == QUEUE and reply[CODE] == OK and command[OPERATION] not in WAITING:
                 # Who may wait looks for itself: what it hears may be decided long afterwards, by others.
                 decision = decision._replace(reply=[*reply, *position])
@@ -293,16 +290,17 @@ class SlotMachine:
         state, reply, effects, gone, _ = decision
         if state is not None and structure.outcome(state, number, seq) is not None:
             session.waits[seq] = key
-            if reply == _QUEUED:
+            session.entities[key] = None  # whatever has an outcome there involves its session
+            if reply[CODE] == QUEUED:
                 self._waiting += 1
             else:
                 self.times.granted(key)
         else:
             self._weights.reply_bytes += session.answered(seq, reply)
-        if state is not None and structure.involves(state, number):
-            session.entities[key] = None
-        else:
-            session.entities.pop(key, None)
+            if state is not None and structure.involves(state, number):
+                session.entities[key] = None
+            else:
+                session.entities.pop(key, None)
         if gone and session.waits.pop(gone, None) is not None:
             # Its hold was given back: nothing is left that a late duplicate could ask for.
             session.finish(gone)
@@ -382,7 +380,9 @@ class SlotMachine:
             self.entities[key] = after
         if before is not after and (type(before) is Lasting or type(after) is Lasting):
             self.ends.moved(name, before, after)
-        if kind in PARTIES:
+        if kind in applied.PARTIES and (
+            self.debts.keys or (after is not None and STRUCTURES[kind].owes(after))
+        ):
             self.debts.look(key, after)
 
     def _keep_decided(self, key: EntityKey, before: Any, decision: Decision) -> None:
@@ -474,7 +474,7 @@ class SlotMachine:
         unconfirmed = session.unconfirmed(seq) if key[KEY_KIND] == QUEUE else None
         self._weights.reply_bytes -= session.withdraw(seq)
         state = self.entities.get(key)
-        if state is None or key[KEY_KIND] not in PARTIES:
+        if state is None or key[KEY_KIND] not in applied.PARTIES:
             return NO_EFFECTS
         if unconfirmed is not None:
             return self._resolve(self._take_back(key, Effect(number, seq, unconfirmed)), key)

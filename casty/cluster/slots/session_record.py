@@ -37,6 +37,9 @@ KEY_NAME: Final = 1
 
 FEW = 8
 
+TAKEN_FIELDS, TAKEN_BYTES = 6, 120
+"""Fields of the reply to who takes an item of a queue for good, and about what it takes besides the item."""
+
 
 class SlotSession:
     """What the slot remembers of one session."""
@@ -72,15 +75,18 @@ class SlotSession:
         freed_bytes = 0
         if low > self.low:
             before, self.low = self.low, low
-            replies = self.replies
+            replies, withdrawn = self.replies, self.withdrawn
             # Mostly by one or two: to look for each costs less than to ask which of them are there.
-            for seq in range(before, low) if low - before < FEW else _passed(replies, before, low):
+            are_few = low - before < FEW
+            for seq in range(before, low) if are_few else _passed(replies, before, low):
                 reply = replies.pop(seq, None)
                 if reply is not None:
                     freed_bytes += size_of(reply)
-            if self.withdrawn:
-                for seq in _passed(self.withdrawn, before, low):
-                    del self.withdrawn[seq]
+                if withdrawn and are_few:
+                    withdrawn.pop(seq, None)
+            if withdrawn and not are_few:
+                for seq in _passed(withdrawn, before, low):
+                    del withdrawn[seq]
         if wait_low > self.wait_low:
             before, self.wait_low = self.wait_low, wait_low
             if self.outcomes:
@@ -193,6 +199,8 @@ def size_of(reply: Reply) -> int:
             return 32 + len(value)
         if kind in _SHORT:
             return 48
+    if len(reply) == TAKEN_FIELDS and type(reply[VALUE]) is bytes:
+        return TAKEN_BYTES + len(reply[VALUE])
     size = 16
     for part in reply:
         kind = type(part)

@@ -194,8 +194,8 @@ class Pairs:
     def __init__(self, table: dict[Any, Any]) -> None:
         # Not the table's own methods: an ordered one's are five times slower, and its order is the same here, for
         # nothing is ever moved to its end.
-        self._keys = list(dict.keys(table))
-        self._values = list(dict.values(table))
+        self._keys = list(dict.keys(table)) if table else []
+        self._values = list(dict.values(table)) if table else []
 
     def __len__(self) -> int:
         return len(self._keys)

@@ -119,6 +119,10 @@ class ElectionLine(WaitQueue):
         """See `WaitQueue.owes`."""
         return bool(self.stale) or super().owes()
 
+    def is_of_one(self) -> bool:
+        """See `WaitQueue.is_of_one`."""
+        return not (self.watchers or self.stale) and super().is_of_one()
+
     def has_rest(self) -> bool:
         """See `WaitQueue.has_rest`."""
         return super().has_rest() or bool(self.watchers or self.stale)
@@ -177,6 +181,10 @@ class ElectionStructure(LineStructure):
         """A request may wait or lead."""
         return command[0] in (CAMPAIGN, WATCH)
 
+    def owes(self, state: WaitQueue) -> bool:
+        """See `Structure.owes`; who watches is owed as well."""
+        return state.owes()
+
     def query(self, state: WaitQueue | None, query: Command) -> Reply:
         """Answer what is known of the leader and of those who wait."""
         return self._info(state)
@@ -196,10 +204,11 @@ class ElectionStructure(LineStructure):
         """See `Structure.begin`."""
         return ElectionLine(*head)
 
-    def _table(self, state: WaitQueue, table: int) -> dict[Key, Share]:
+    def _load(self, state: WaitQueue, table: int, key: Key, share: Share) -> None:
         if table < WATCHERS:
-            return super()._table(state, table)
-        return _watchers(state) if table == WATCHERS else _stale(state)
+            super()._load(state, table, key, share)
+        else:
+            (_watchers(state) if table == WATCHERS else _stale(state))[key] = share
 
 
 def _watchers(queue: WaitQueue) -> dict[Key, Share]:

@@ -49,9 +49,11 @@ class LockStructure(LineStructure):
             return self._release(state, command[1], ctx)
         if operation == DESTROY:
             return self._destroyed(state)
-        queue = WaitQueue(1) if state is None else state
-        queue.begin(1)
-        return self._asked(queue, 1, ctx, operation == ACQUIRE)
+        if state is None:
+            state = WaitQueue(1)
+        else:
+            state.begin(1)
+        return self._asked(state, 1, ctx, operation == ACQUIRE)
 
     def _release(self, queue: WaitQueue | None, token: int, ctx: Context) -> Decision:
         if queue is not None:

@@ -136,7 +136,9 @@ class MapStructure(Structure[State]):
         What stores a value without a time to live takes away the one that the key had.
         """
         operation = command[0]
-        held = value_of(state)
+        held = state.value if isinstance(state, Lasting) else state  # as `value_of`
+        if operation == PUT:  # as below, for what is asked most
+            return new_tuple(Decision, (command[1], [OK, held], NO_EFFECTS, 0, ()))
         if operation == DESTROY:
             return Decision(None, [OK, state is not None])
         if operation == PERSIST:

@@ -19,6 +19,7 @@ from casty.distributed.machines.base import (
     COUNT,
     DESTROY,
     DESTROYED,
+    NO_EFFECTS,
     NO_FIELDS,
     NOT_WAITING,
     OK,
@@ -119,8 +120,7 @@ class QueueStructure(Structure[Items]):
         if operation == ENQUEUE:
             return self._decided(items, self._put(items, command, ctx))
         if operation == DEQUEUE:
-            item = items.shift()
-            return self._decided(items, _EMPTY if item is None else items.serve(ctx.caller, _FOR_GOOD, item))
+            return self._decided(items, items.take_next() or _EMPTY)
         if operation == DESTROY:
             return self._destroy(items)
         if operation in (ACK, NACK):
@@ -160,7 +160,7 @@ class QueueStructure(Structure[Items]):
         if not items.exists:
             items.fix(*(command[2:] or (None, None)))
             items.create(ctx.next_token())
-        if items.room and not items.putters:
+        if (items.maxsize is None or items.room) and not items.putters:
             items.add(data)
             return _EMPTY
         if operation != PUT:
@@ -261,7 +261,7 @@ class QueueStructure(Structure[Items]):
     # -- what follows from it
 
     def _decided(self, items: Items, reply: Reply, gone: int = 0) -> Decision:
-        effects = items.promote() if items.getters or items.putters else []
+        effects = items.promote() if items.getters or items.putters else NO_EFFECTS
         changes, items.changes = items.changes, []
         if items.exists:
             return new_tuple(Decision, (items, reply, effects, gone, changes))

@@ -83,7 +83,7 @@ class SemaphoreStructure(LineStructure):
         """Change the number: who waits for more than there will be is told so, or all behind it would wait for ever."""
         before, queue.capacity = queue.capacity, permits
         for key in [key for key, share in queue.waiters.items() if share.amount > permits]:
-            queue.dismissed[key] = [MISMATCH, "n", permits, queue.waiters.pop(key).amount]
+            queue.dismiss({key: [MISMATCH, "n", permits, queue.waiters.pop(key).amount]})
         return self._paid(queue, [OK, before, queue.founded])
 
     def grows(self, state: WaitQueue | None, command: Command) -> bool:

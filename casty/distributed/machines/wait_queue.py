@@ -17,8 +17,9 @@ with stays until it is destroyed.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from casty.distributed.machines.base import (
@@ -53,8 +54,8 @@ Key = tuple[int, int]
 INFO = 2
 """The query who holds, and how many wait; `SlotMachine.query` puts names in the place of sessions."""
 
-DISMISSED = 3
-"""Which table of a dump they are."""
+REVOKED, GRANTS, WAITERS, DISMISSED = range(4)
+"""Which tables of a dump they are."""
 
 LINE_BYTES = 900
 REQUEST_BYTES = 600
@@ -63,6 +64,7 @@ REQUEST_BYTES = 600
 # Replies without details are shared: nobody changes a reply.
 _QUEUED: Reply = [QUEUED]
 _DONE: Reply = [OK]
+_RELEASED: Reply = [OK, True]
 _REFUSED: Reply = [OK, None]
 _DESTROYED: Reply = [DESTROYED]
 _NOT_WAITING: Reply = [NOT_WAITING]
@@ -87,33 +89,49 @@ class Owners:
     __slots__ = ("_seqs",)
 
     def __init__(self) -> None:
-        self._seqs: dict[int, dict[int, None]] = {}
+        self._seqs: dict[int, int | dict[int, None]] = {}
+        """By session: the number of its only request, or a table of all of them."""
 
     def __contains__(self, session: int) -> bool:
         return session in self._seqs
 
     def add(self, key: Key) -> None:
-        """Count the request as its session's."""
-        seqs = self._seqs.get(key[0])
+        """Count a request, which is not there, as its session's."""
+        session, seq = key
+        seqs = self._seqs.get(session)
         if seqs is None:
-            self._seqs[key[0]] = {key[1]: None}
-        else:
-            seqs[key[1]] = None
+            self._seqs[session] = seq
+            return
+        if not isinstance(seqs, dict):
+            seqs = self._seqs[session] = {seqs: None}
+        assert seq not in seqs, f"request {key} was applied twice"
+        seqs[seq] = None
 
     def remove(self, key: Key) -> None:
         """Forget the request."""
-        seqs = self._seqs[key[0]]
-        del seqs[key[1]]
-        if not seqs:
-            del self._seqs[key[0]]
+        session, seq = key
+        seqs = self._seqs[session]
+        if type(seqs) is dict:
+            del seqs[seq]
+            if not seqs:
+                del self._seqs[session]
+        elif seqs == seq:
+            del self._seqs[session]
+        else:
+            raise KeyError(key)
 
     def of(self, session: int) -> list[Key]:
         """Return the session's requests."""
-        return [(session, seq) for seq in self._seqs.get(session, ())]
+        seqs = self._seqs.get(session, ())
+        return [(session, seqs)] if isinstance(seqs, int) else [(session, seq) for seq in seqs]
 
 
 Dismissed = dict[Key, Reply]
 """Requests that are over and not told yet, with what they are told, in the order of their making."""
+
+_NOBODY: Any = MappingProxyType({})
+"""A table with nobody in it. Most lines never need more than that of the grants: a line is made and goes with each hold
+that nobody else waits for, so a table is made when the first request comes into it."""
 
 
 def told_of(dismissed: Dismissed, owners: Owners, most: int = PAID_AT_ONCE) -> list[Effect]:
@@ -141,12 +159,34 @@ class WaitQueue:
         self.founded = capacity if founded is None else founded
         """The capacity that it was created with; another one than `capacity` once it was resized."""
         # Ordered: a plain dictionary walks over the holes of all earlier waiters to find its first entry.
-        self.waiters: OrderedDict[Key, Share] = OrderedDict()
+        self.waiters: OrderedDict[Key, Share] = _NOBODY
         self.grants: dict[Key, Share] = {}
-        self.revoked: dict[Key, Share] = {}
-        self.dismissed: Dismissed = {}
+        self.revoked: dict[Key, Share] = _NOBODY
+        self.dismissed: Dismissed = _NOBODY
         self.taken = 0
         self.owners = Owners()
+
+    def wait(self, key: Key, share: Share) -> None:
+        """Put a request behind all who wait."""
+        if self.waiters is _NOBODY:
+            self.waiters = OrderedDict()
+        self.waiters[key] = share
+
+    def revoke(self, shares: Mapping[Key, Share]) -> None:
+        """These are lost; their owners do not know it yet."""
+        if not shares:
+            return
+        if self.revoked is _NOBODY:
+            self.revoked = {}
+        self.revoked.update(shares)
+
+    def dismiss(self, replies: Mapping[Key, Reply]) -> None:
+        """These are over, and are told so in their turn."""
+        if not replies:
+            return
+        if self.dismissed is _NOBODY:
+            self.dismissed = {}
+        self.dismissed.update(replies)
 
     def begin(self, capacity: int) -> None:
         """Have this capacity from now on, unless it has one."""
@@ -164,16 +204,16 @@ class WaitQueue:
             return _REFUSED
         if not fits and ctx.waiters >= ctx.max_waiters:
             return [OVERLOADED, "max_waiters", ctx.max_waiters]
-        key = (ctx.caller[0], ctx.caller[1])
-        assert self.find(key) is None, f"request {key} was applied twice"
-        share = new_tuple(Share, (ctx.next_token(), amount, label))
+        caller, token = ctx.caller, ctx.next_token()
+        key = (caller[0], caller[1])
+        share = new_tuple(Share, (token, amount, label))
         self.owners.add(key)
         if not fits:
-            self.waiters[key] = share
+            self.wait(key, share)
             return _QUEUED
         self.grants[key] = share
         self.taken += amount
-        return [OK, share[0]]
+        return [OK, token]
 
     def find(self, key: Key) -> dict[Key, Share] | None:
         """Return the table that has the request."""
@@ -185,7 +225,8 @@ class WaitQueue:
 
     def drop(self, key: Key) -> bool:
         """Forget all about a request; whoever calls this promotes afterwards."""
-        if self.dismissed.pop(key, None) is not None:
+        if key in self.dismissed:
+            del self.dismissed[key]
             self.owners.remove(key)
             return True
         table = self.find(key)
@@ -215,9 +256,9 @@ class WaitQueue:
 
     def destroy(self) -> None:
         """Dismiss all waiters, turn all holds into revoked holds; whoever calls this pays afterwards."""
-        self.dismissed.update(dict.fromkeys(self.waiters, _DESTROYED))
-        self.waiters = OrderedDict()
-        self.revoked.update(self.grants)
+        self.dismiss(dict.fromkeys(self.waiters, _DESTROYED))
+        self.waiters = _NOBODY
+        self.revoke(self.grants)
         self.grants.clear()
         self.capacity = self.founded = 0
 
@@ -233,6 +274,14 @@ class WaitQueue:
         if self.dismissed:
             return True
         return bool(self.waiters) and next(iter(self.waiters.values())).amount <= self.free()
+
+    def is_of_one(self) -> bool:
+        """Whether the line is nothing but one hold: it goes with that."""
+        return (
+            len(self.grants) == 1
+            and not (self.waiters or self.revoked or self.dismissed)
+            and self.capacity == self.founded
+        )
 
     def has_rest(self) -> bool:
         """Whether something is left besides the capacity, its waiters and grants."""
@@ -273,6 +322,8 @@ class LineStructure(Structure[WaitQueue]):
         if queue is None:
             return Decision(None, [OK, False])
         held = key in queue.grants
+        if held and queue.is_of_one():
+            return new_tuple(Decision, (None, _RELEASED, NO_EFFECTS, key[1], ()))
         if not held and key not in queue.revoked:
             return Decision(queue, [OK, False])
         is_owing = queue.owes()
@@ -304,7 +355,7 @@ class LineStructure(Structure[WaitQueue]):
 
     def owes(self, state: WaitQueue) -> bool:
         """See `Structure.owes`."""
-        return state.owes()
+        return bool(state.waiters or state.dismissed) and state.owes()
 
     def pay(self, state: WaitQueue) -> Decision:
         """See `Structure.pay`."""
@@ -363,15 +414,21 @@ class LineStructure(Structure[WaitQueue]):
         """See `Structure.extend`."""
         if table == DISMISSED:
             for (session, seq), reply in rows:
-                state.dismissed[session, seq] = reply
+                state.dismiss({(session, seq): reply})
                 state.owners.add((session, seq))
             return
-        into = self._table(state, table)
-        for (session, seq), share in rows:
-            into[(session, seq)] = Share(*share)
+        for (session, seq), row in rows:
+            share = Share(*row)
+            self._load(state, table, (session, seq), share)
             state.owners.add((session, seq))
-            state.taken += 0 if into is state.waiters else share[1]
 
-    def _table(self, state: WaitQueue, table: int) -> dict[Key, Share]:
-        """Return the table of a dump by its number; see `freeze`."""
-        return (state.revoked, state.grants, state.waiters)[table]
+    def _load(self, state: WaitQueue, table: int, key: Key, share: Share) -> None:
+        """Put a request into a table of a dump; see `freeze`."""
+        if table == WAITERS:
+            state.wait(key, share)
+            return
+        if table == REVOKED:
+            state.revoke({key: share})
+        else:
+            state.grants[key] = share
+        state.taken += share.amount

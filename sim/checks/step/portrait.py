@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from types import MemberDescriptorType
 from typing import Any
 
 from casty.distributed.machines.barrier import Assembly
-from casty.distributed.machines.wait_queue import Owners
+from casty.distributed.machines.election import ElectionLine
+from casty.distributed.machines.wait_queue import Owners, WaitQueue
 from casty.entity_order import EntityOrder
 
 from .introspection import inside
@@ -42,12 +43,20 @@ class _Walker(pickle.Pickler):
 
 
 def _sorted_owners(owners: Owners) -> list[tuple[int, list[int]]]:
-    return sorted((session, sorted(seqs)) for session, seqs in inside(owners, "_seqs").items())
+    tables = inside(owners, "_seqs").items()
+    return sorted((session, [seqs] if type(seqs) is int else sorted(seqs)) for session, seqs in tables)
 
 
 def _plain_assembly(assembly: Assembly) -> dict[str, object]:
     values = {name: getattr(assembly, name) for name in Assembly.__slots__}
     return {**values, "parties": sorted(assembly.parties.items())}
+
+
+def _plain_line(line: WaitQueue) -> dict[str, object]:
+    values = {name: member.__get__(line, type(line)) for name, member in slots_of(type(line))}
+    return {
+        name: list(value.items()) if isinstance(value, Mapping) else value for name, value in values.items()
+    }
 
 
 _REDUCED: dict[type, Callable[[Any], tuple[Any, ...]]] = {
@@ -58,6 +67,9 @@ _REDUCED: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     # Where its runs are cut is a matter of what came and went; what is in them, and in which order, is not.
     EntityOrder: lambda order: (list, ([name for run in inside(order, "_runs") for name in run],)),
     Assembly: lambda assembly: (dict, (_plain_assembly(assembly),)),
+    # A table that nobody was in yet and one that everybody left are of different types, and say the same.
+    WaitQueue: lambda line: (dict, (_plain_line(line),)),
+    ElectionLine: lambda line: (dict, (_plain_line(line),)),
 }
 
 

@@ -45,8 +45,20 @@ def test_the_order_of_waiting_counts() -> None:
     one, other = machine(), machine()
     for made, sessions in ((one, (8, 9)), (other, (9, 8))):
         for session in sessions:
-            made.entities[LOCK, b"e"].waiters[session, 1] = made.entities[LOCK, b"e"].grants[1, 1]
+            made.entities[LOCK, b"e"].wait((session, 1), made.entities[LOCK, b"e"].grants[1, 1])
     assert differing(portrait_of(one), portrait_of(other)) == ["entities"]
+
+
+def test_a_table_that_everybody_left_is_like_one_that_was_never_made() -> None:
+    one, other = machine(), machine()
+    line = one.entities[LOCK, b"e"]
+    line.wait((8, 1), line.grants[1, 1])
+    del line.waiters[8, 1]
+    line.dismiss({(8, 1): [0]})
+    del line.dismissed[8, 1]
+    line.revoke({(8, 1): line.grants[1, 1]})
+    line.revoked.clear()
+    assert differing(portrait_of(one), portrait_of(other)) == []
 
 
 def test_the_order_of_an_index_does_not_count() -> None:
