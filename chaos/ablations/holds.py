@@ -121,7 +121,13 @@ def _half_as_old(right: Any) -> Any:
     return overdue
 
 
+def _alone_among_others(line: WaitQueue) -> bool:
+    """One hold is taken for all that there is, whoever waits or lost one before."""
+    return len(line.grants) == 1
+
+
 HOLDS = (
+    Planted("ends-with-its-waiters", "order", "lock", WaitQueue, "is_of_one", _alone_among_others),
     bug_in("token-drawn-again", "fencing", "lock", SlotMachine, "_keep", _reuses_tokens),
     Planted("ghosts-forgotten", "destroy", "lock", WaitQueue, "kept", _forgets_revocations, True),
     Planted("permits-forgotten", "permits", "semaphore", WaitQueue, "kept", _forgets_permits),
