@@ -32,6 +32,16 @@ FILE, LOCK = "records.db", "lock"
 MAX_JOINED = 256
 """Batches that become one transaction."""
 
+MAX_ROWS, MAX_ROWS_BYTES = 128, 1024 * 1024
+"""Records that one statement puts in, and their bytes; one that is longer is put in alone."""
+
+_REMOVE = "DELETE FROM records WHERE key >= ? AND key < ?"
+_INSERTS = tuple(
+    ", ".join(("INSERT OR REPLACE INTO records VALUES (?, ?)", *["(?, ?)"] * more))
+    for more in range(MAX_ROWS)
+)
+"""By the number of rows, beginning with one: each is prepared once."""
+
 Changes = Sequence[tuple[bytes, bytes | None, bytes]]
 Done = Callable[[DiskError | None], None]
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -135,13 +145,14 @@ class SqliteDevice(Device):
     def _write(self, changes: Changes) -> None:
         database = self._database
         assert database is not None, "not open"
+        statements = _statements(changes)
         try:
+            if len(statements) == 1:  # is a transaction by itself
+                database.execute(*statements[0])
+                return
             database.execute("BEGIN IMMEDIATE")
-            for key, behind, value in changes:
-                if behind is None:
-                    database.execute("INSERT OR REPLACE INTO records VALUES (?, ?)", (key, value))
-                else:
-                    database.execute("DELETE FROM records WHERE key >= ? AND key < ?", (key, behind))
+            for statement in statements:
+                database.execute(*statement)
             database.execute("COMMIT")
         except BaseException:
             if database.in_transaction:
@@ -218,9 +229,39 @@ def read_all(path: str) -> list[tuple[bytes, bytes]]:
         os.close(lock)
 
 
+def _statements(changes: Changes) -> list[tuple[str, list[bytes]]]:
+    """Return what makes the changes in their order, records that follow each other put in together.
+
+    Each statement lets the loop's thread run, and then waits until that lets go of the interpreter: it may be busy.
+    """
+    statements: list[tuple[str, list[bytes]]] = []
+    values: list[bytes] = []
+    size_bytes = 0
+    for key, behind, value in changes:
+        if behind is not None:
+            _put_in(statements, values)
+            statements.append((_REMOVE, [key, behind]))
+            values, size_bytes = [], 0
+            continue
+        if len(values) == 2 * MAX_ROWS or size_bytes + len(value) > MAX_ROWS_BYTES:
+            _put_in(statements, values)
+            values, size_bytes = [], 0
+        values += (key, value)
+        size_bytes += len(value)
+    _put_in(statements, values)
+    return statements
+
+
+def _put_in(statements: list[tuple[str, list[bytes]]], values: list[bytes]) -> None:
+    if values:
+        statements.append((_INSERTS[len(values) // 2 - 1], values))
+
+
 def _connected(path: Path) -> sqlite3.Connection:
     # Used by one thread at a time; which one that is changes when the directory is opened anew.
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=2 * MAX_ROWS
+    )
     try:
         for setting in (
             "journal_mode=WAL",

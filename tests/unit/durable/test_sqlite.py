@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
@@ -12,8 +13,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from casty.disk import SqliteDevice, read_all
+from casty.disk import MAX_ROWS, SqliteDevice, _statements, read_all
 from casty.errors import DiskError, DiskFull
 
 BEHIND = b"\xff"
@@ -39,6 +42,40 @@ async def test_batches_are_there_in_order(device: SqliteDevice) -> None:
     assert await device.read(b"", BEHIND, 1) == [(b"a", b"1")]
     assert await commit(device, (b"a", b"c", b""), (b"a", None, b"new")) is None
     assert await device.read(b"", BEHIND) == [(b"a", b"new"), (b"c", b"3")]
+
+
+_KEYS = st.binary(min_size=1, max_size=2)
+_CHANGES = st.lists(
+    st.one_of(st.tuples(_KEYS, st.none(), st.binary(max_size=9)), st.tuples(_KEYS, _KEYS, st.just(b""))),
+    max_size=40,
+)
+
+
+@given(_CHANGES, st.integers(1, 4), st.integers(1, 20))
+def test_records_that_are_put_in_together_are_there_as_if_one_by_one(
+    changes: list[tuple[bytes, bytes | None, bytes]], rows: int, rows_bytes: int
+) -> None:
+    """Removals stand between them, keys come again, and one statement takes so many rows or bytes."""
+    expected: dict[bytes, bytes] = {}
+    for key, behind, value in changes:
+        if behind is None:
+            expected[key] = value
+        else:
+            expected = {other: kept for other, kept in expected.items() if not key <= other < behind}
+    with pytest.MonkeyPatch.context() as patch, contextlib.closing(sqlite3.connect(":memory:")) as database:
+        patch.setattr("casty.disk.MAX_ROWS", rows)
+        patch.setattr("casty.disk.MAX_ROWS_BYTES", rows_bytes)
+        database.execute("CREATE TABLE records (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID")
+        for statement, values in _statements(changes):
+            assert len(values) <= 2 * rows
+            database.execute(statement, values)
+        assert dict(database.execute("SELECT key, value FROM records")) == expected
+
+
+async def test_a_batch_of_any_size_is_there(device: SqliteDevice) -> None:
+    records = [(b"%06d" % number, b"x" * (number % 5) * 20_000) for number in range(3 * MAX_ROWS + 1)]
+    assert await commit(device, *((key, None, value) for key, value in records)) is None
+    assert await device.read(b"", BEHIND) == records
 
 
 async def test_all_that_waits_is_told_in_the_order_in_which_it_was_asked(device: SqliteDevice) -> None:
