@@ -141,20 +141,26 @@ class QueueItems:
         Of several requests that one entry withdraws, a later one may get what an earlier one had, and give it back.
         """
         moved, self._moved = self._moved, []
-        for key, answer in answers.items():
-            if answer[0] == QUEUED:
-                continue
-            command = self._asked.pop(key, (b"", ()))[1]
-            if not command or command[0] not in _WORDS or answer[0] != OK:
-                continue
-            row = _row(name, was, command, answer)
+        told = list(self._answered(name, was, answers))
+        for at, (key, row) in enumerate(told):
             # What is handed on was free in between, wherever it is in the end.
             self.rows += [one._replace(args=(row.answer, FREE)) for one in moved if one.args[0] == row.answer]
             moved = [one for one in moved if one.args[0] != row.answer]
             self.rows.append(row)
             if key in withdrawn and type(row.answer) is bytes:
-                self.rows.append(Row(name, MOVED, (row.answer, _place_of(now, row.answer)), None))
+                is_handed_on = any(later.answer == row.answer for _, later in told[at + 1 :])
+                place = FREE if is_handed_on else _place_of(now, row.answer)
+                self.rows.append(Row(name, MOVED, (row.answer, place), None))
         self.rows += moved
+
+    def _answered(self, name: bytes, was: Seen | None, answers: ReplySink) -> Iterator[tuple[Key, Row]]:
+        """Return what each request was told for good, which it does not wait for any more."""
+        for key, answer in answers.items():
+            if answer[0] == QUEUED:
+                continue
+            command = self._asked.pop(key, (b"", ()))[1]
+            if command and command[0] in _WORDS and answer[0] == OK:
+                yield key, _row(name, was, command, answer)
 
     def forgotten(self, machine: SlotMachine) -> list[Row]:
         """Return what may be otherwise when all memory is lost: what is reserved is free, and what happened off the

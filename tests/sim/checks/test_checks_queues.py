@@ -272,6 +272,18 @@ def test_what_died_on_its_way_among_the_withdrawn_was_free_in_between() -> None:
     assert slot.found == []
 
 
+def test_what_two_of_the_withdrawn_gave_back_before_it_died_was_free_each_time() -> None:
+    slot = Slot()
+    reserving = (RESERVE, 3_000, True, None, 2)
+    first, second, third = slot.do(1, *reserving), slot.do(1, GET, None, None), slot.do(1, *reserving)
+    slot.do(2, ENQUEUE, b"a")
+    slot.apply([ABANDON, 1, third + 1, [[seq, QUEUE, b"q"] for seq in (first, second, third)]])
+    rows = [(row.word, row.args) for row in slot.items.rows]
+    free, dead = ("moved", (b"a", "free")), ("moved", (b"a", "dead"))
+    assert rows == [free, ("get", ()), free, ("reserve", ()), dead]
+    assert slot.found == []
+
+
 def test_what_was_given_to_a_request_is_not_there_any_more() -> None:
     slot = Slot()
     waiting = slot.do(1, GET, None, None)
