@@ -24,6 +24,10 @@ __all__ = ["load_app", "merge", "run_node", "say_ready"]
 
 log = logging.getLogger("casty.cli")
 
+SWITCH_S = 0.0005
+"""For how long a thread of the interpreter keeps it while another one waits; 5 ms unless it is set. The thread that
+writes to the disk waits for its turn twice for each transaction, and what is acknowledged waits for that."""
+
 LEAVE_S = 60.0
 """What ``--leave-on-stop`` may take; a second signal ends it at once."""
 
@@ -39,6 +43,7 @@ def run_node(options: argparse.Namespace) -> int:
         level=options.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    sys.setswitchinterval(min(SWITCH_S, sys.getswitchinterval()))
     return asyncio.run(_Service(config, app, leaves=options.leave_on_stop).run())
 
 
