@@ -22,6 +22,7 @@ from sim.checks.step.introspection import (
     node_of,
     slot_replica_of,
 )
+from sim.checks.step.protected import OfHolder, OfMap
 from sim.checks.violation import Violation
 from sim.faults.allocations import Allocations
 
@@ -79,6 +80,24 @@ def test_replicas_are_looked_at_through_what_a_fault_puts_in_front_of_them() -> 
             assert machine_of(group) is replica.machine and control_replica_of(group) is None
         for one in undo:
             one.heal()
+
+    with World(1) as world:
+        world.run(main(world))
+
+
+def test_what_users_have_is_read() -> None:
+    async def main(world: World) -> None:
+        (system,) = await world.cluster(1, config=SETTINGS)
+        d = system.distributed()
+        lock, entries = d.lock("a"), d.map[str, int]("b")
+        assert OfHolder.latest_token_of(lock) is None
+        await lock.acquire()
+        assert OfHolder.latest_token_of(lock) == lock.token and list(OfHolder.holds_of(lock).by_token) == [
+            lock.token
+        ]
+        await lock.release()
+        assert not OfHolder.holds_of(lock).by_token
+        assert OfMap.entity_of(entries, "k") != OfMap.entity_of(entries, "l")
 
     with World(1) as world:
         world.run(main(world))
