@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from casty.actor.ref import RemoteActorRef
 from casty.cluster.slots.machine import SlotMachine
 from casty.consensus import Role
 from casty.distributed.machines.base import HOLDING_KINDS
 
-from ..checks.step.introspection import GroupView, actors_of, client_core_of, inside, machine_of, node_of
+from ..checks.step.introspection import GroupView, actors_of, client_core_of, machine_of, node_of
 
 if TYPE_CHECKING:
     from casty.address import ActorAddress
@@ -129,20 +130,17 @@ class View:
 
     def asks(self) -> list[ActorAddress]:
         """Return where open questions of honest processes wait for their replies."""
-        return [
-            reply.ref.address
-            for actors in self.actors()
-            for reply in inside(actors.local, "replies", "open").values()
-        ]
+        refs = [reply.ref for actors in self.actors() for reply in actors.local.replies.open.values()]
+        return [ref.address for ref in refs if isinstance(ref, RemoteActorRef)]
 
     def calls(self, name: str) -> list[int]:
         """Return the ids of the calls that a node has under way, and of those that it passed on."""
         node = self.node(name)
         if node is None:
             return []
-        return [*node.gateway.core.table.calls, *inside(node.relays, "_waiting")]
+        return [*node.gateway.core.table.calls, *node.relays.waiting]
 
     def asked_alive(self, name: str) -> list[int]:
         """Return the numbers of the keep-alive frames of a node that are not answered yet."""
         node = self.node(name)
-        return [] if node is None else list(inside(node.gateway.core.keep_alive, "_sent"))
+        return [] if node is None else list(node.gateway.core.keep_alive.sent)

@@ -19,7 +19,7 @@ from ..checks.history.map_changes import check_ends, check_watcher
 from ..checks.step.actors import ActorChecks
 from ..checks.step.bounds import Bounds
 from ..checks.step.check import StepChecks
-from ..checks.step.introspection import client_core_of, inside
+from ..checks.step.introspection import client_core_of
 from ..checks.step.ledgers import LedgerChecks
 from ..checks.step.memory import check_calm, check_usage, is_open
 from ..checks.step.records import Records
@@ -225,7 +225,7 @@ class Execution:
 
     def _lasting(self) -> list[bytes]:
         machines = self._checks.slots_now()
-        return [name for machine in machines for name in inside(machine.ends, "_order").since(b"")]
+        return [name for machine in machines for name in machine.ends.order.since(b"")]
 
     async def _start_stranded(self) -> None:
         """Clients that know nobody who is left are started with other contact points; who was linked must know (46)."""
