@@ -8,6 +8,7 @@ is asked one knows its path, and what such a process may do with it is its right
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from casty.actor.ref import RemoteActorRef
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from casty.cluster.node.node import Node
 
     from ..checks.step.check import StepChecks
+    from ..world.process import Claimed
 
 __all__ = ["Held", "Led", "View"]
 
@@ -55,12 +57,12 @@ class View:
     checks
         Knows which processes run, and what.
     rogues
-        Names of the processes that forge: what belongs to them is nothing to aim at.
+        The processes that forge, by name: what belongs to them is nothing to aim at.
     """
 
-    def __init__(self, checks: StepChecks, rogues: dict[str, None]) -> None:
+    def __init__(self, checks: StepChecks, rogues: Mapping[str, Claimed]) -> None:
         self._checks = checks
-        self._rogues = rogues
+        self.rogues = rogues
 
     def running(self) -> list[tuple[str, object]]:
         """Return the honest systems and clients that run, by the name of their process."""
@@ -85,7 +87,7 @@ class View:
         return [
             number
             for number, session in machine.sessions.items()
-            if not any(name.encode() in session.gateway for name in self._rogues)
+            if not any(name.encode() in session.gateway for name in self.rogues)
         ]
 
     def held(self, machine: SlotMachine) -> list[Held]:

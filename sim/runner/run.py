@@ -340,7 +340,7 @@ class Execution:
     async def _let_in_rogues(self) -> None:
         for number in range(self._plan.cluster.rogues):
             name = f"rogue-{number + 1}"
-            self._world.rogues[name] = None
+            self._world.rogues[name] = {}
             self._world.add_node(name, self._rogue_setup)
             await self._world.start(name)
 

@@ -20,7 +20,7 @@ from casty.transport.connection import LinkFailed
 from ...net.link import SimLink
 from ...world.clusters import NODE_PORT
 from ..violation import Violation
-from .introspection import actors_of, client_core_of, inside, leaders_of, node_of
+from .introspection import actors_of, client_core_of, leaders_of, node_of
 
 if TYPE_CHECKING:
     from casty.cluster.actors.senders import Heard
@@ -125,8 +125,7 @@ class Strangers:
                 if link.has_failed and link.remote.node_id == node_id
             ]
             return any(self._owner_of(link) in self._world.rogues for link in failed)
-        rogues = [inside(self._world.processes[rogue].value, "claimed") or {} for rogue in self._world.rogues]
-        return any((name, node_id) in claimed for claimed in rogues)
+        return any((name, node_id) in claimed for claimed in self._world.rogues.values())
 
     def _dialled(self, owner: Incarnation, address: tuple[str, int]) -> None:
         """A node dials nodes, and who asks to join at the address that it gives itself."""
