@@ -1,14 +1,13 @@
 """How white-box checkers look into processes: as what they are, with the types of the library.
 
-`node_of`, `client_core_of` and `actors_of` are the ways in. A checker that reads what is not there, or takes it for
-something else, does not pass the type checkers. What users have is read in `protected`; only what is private to the
-library's own classes is left to `inside`, which reads it by name.
+`node_of`, `client_core_of` and `actors_of` are the ways in. Nothing is read by name, so a checker that reads what is
+not there, or takes it for something else, does not pass the type checkers. What users have is read in `protected`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from casty.client import ClusterClient
 from casty.cluster.control.replica import ControlReplica
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GroupView", "HostView", "InFront", "actors_of", "client_core_of", "control_machine_of", "control_replica_of",
-    "gateway_of", "host_of", "inside", "leaders_of", "machine_of", "missing_of", "node_of", "slot_replica_of",
+    "gateway_of", "host_of", "leaders_of", "machine_of", "missing_of", "node_of", "slot_replica_of",
 ]  # fmt: skip
 
 
@@ -84,34 +83,6 @@ class InFront:
     """What a fault puts in front of a replica: whoever looks at the replica itself looks through it."""
 
     inner: Replica
-
-
-def inside(owner: object, *path: str) -> Any:
-    """Return an attribute of an attribute ..., None as soon as one is missing; private ones too.
-
-    The first may be of another kind of owner: a client has no node. Behind it only what is declared may be missing, for
-    a node that starts is not complete yet; a name that nothing has would make whatever is checked with it hold.
-
-    Raises
-    ------
-    AttributeError
-        Something behind the first has no such attribute.
-    """
-    for at, name in enumerate(path):
-        found = getattr(owner, name, None)
-        if found is None:
-            if at and not (hasattr(owner, name) or _declares(type(owner), name)):
-                raise AttributeError(f"{type(owner).__name__}.{name}, read as {'.'.join(path)}")
-            return None
-        owner = found
-    return owner
-
-
-def _declares(kind: type, name: str) -> bool:
-    """Whether objects of a class have an attribute, or get it once they are complete: a method of it says its name."""
-    members = [member for base in kind.__mro__ for member in vars(base).items()]
-    codes = [getattr(member, "__code__", None) for _, member in members]
-    return any(name == own for own, _ in members) or any(code and name in code.co_names for code in codes)
 
 
 def node_of(value: object) -> Node | None:
