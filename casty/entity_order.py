@@ -22,13 +22,14 @@ FREED = 32
 class EntityOrder:
     """Names, sorted by their bytes.
 
-    Bounds: `_runs` has every name once, at least one in a run; `_lasts` one per run.
+    Bounds: `runs` has every name once, at least one in a run; `_lasts` one per run.
     """
 
-    __slots__ = ("_lasts", "_runs")
+    __slots__ = ("_lasts", "runs")
 
     def __init__(self) -> None:
-        self._runs: list[list[bytes]] = []
+        self.runs: list[list[bytes]] = []
+        """The names in order, cut where they are many."""
         self._lasts: list[bytes] = []
         """No less than the last name of each run, and less than the first one of the next."""
 
@@ -38,32 +39,32 @@ class EntityOrder:
         at = bisect_left(lasts, name)
         if at == len(lasts):
             if not lasts:
-                self._runs.append([name])
+                self.runs.append([name])
                 lasts.append(name)
                 return
             at -= 1
             lasts[at] = name
-        run = self._runs[at]
+        run = self.runs[at]
         insort(run, name)
         if len(run) >= RUN:
             half = run[: RUN // 2]
             del run[: RUN // 2]
-            self._runs.insert(at, half)
+            self.runs.insert(at, half)
             lasts.insert(at, half[-1])
 
     def remove(self, name: bytes) -> None:
         """Take out a name that is there."""
         at = bisect_left(self._lasts, name)
-        run = self._runs[at]
+        run = self.runs[at]
         del run[bisect_left(run, name)]
         if not run:
-            del self._runs[at], self._lasts[at]
+            del self.runs[at], self._lasts[at]
 
     def since(self, name: bytes) -> Iterator[bytes]:
         """Return `name`, if it is there, and the names above it, in order; nothing may change meanwhile."""
         first = bisect_left(self._lasts, name)
-        for at in range(first, len(self._runs)):
-            run = self._runs[at]
+        for at in range(first, len(self.runs)):
+            run = self.runs[at]
             yield from run[bisect_left(run, name) :] if at == first else run
 
     def after(self, name: bytes | None, most: int) -> list[bytes]:
@@ -89,9 +90,9 @@ class EntityOrder:
     def discard(self) -> Iterator[None]:
         """Free the names of an order that nobody uses any more, step by step; each step costs some microseconds."""
         self._lasts.clear()
-        while self._runs:
-            run = self._runs[-1]
+        while self.runs:
+            run = self.runs[-1]
             while run:
                 del run[-FREED:]
                 yield
-            self._runs.pop()
+            self.runs.pop()

@@ -115,8 +115,8 @@ class WatchTable:
     most_bytes
         What the rows of one other process may take here.
 
-    Bounds: `_talks` has a row per process with watches here or of here, `_by_node` the same by node id; `_mine` a row
-    per watch of this process, `_held` one per watched actor and watch of it. Each goes with the last watch.
+    Bounds: `_talks` has a row per process with watches here or of here, `_by_node` the same by node id; `mine` a row
+    per watch of this process, `held` one per watched actor and watch of it. Each goes with the last watch.
     """
 
     def __init__(
@@ -137,11 +137,12 @@ class WatchTable:
         """Told of a process whose watch was not taken."""
         self._talks: dict[str, _Talk] = {}
         self._by_node: dict[str, dict[str, None]] = {}
-        self._mine: dict[int, str] = {}
+        self.mine: dict[int, str] = {}
         """By id of a watch, the process it is at."""
         self._guards: dict[int, str] = {}
         """Those of them that watch a process at a guardian, which one."""
-        self._held: dict[Target, dict[tuple[str, int], None]] = {}
+        self.held: dict[Target, dict[tuple[str, int], None]] = {}
+        """By watched actor of this process: its watches, as the process that watches and its id there."""
         self._last_id = 0
         self._dirty: dict[str, None] = {}
         """What has something new to say; sent, or dropped, at the end of the turn."""
@@ -171,7 +172,7 @@ class WatchTable:
         return True
 
     def _ask(self, id: int, key: str, path: str, incarnation: str | None, number: int | None) -> None:
-        self._mine[id] = key
+        self.mine[id] = key
         talk = self._talk(key)
         talk.conversation.watch(id, path, incarnation, number)
         self._changed(key)
@@ -179,7 +180,7 @@ class WatchTable:
 
     def unwatch(self, id: int) -> None:
         """Watch no more; harmless when that is over."""
-        key = self._mine.pop(id, None)
+        key = self.mine.pop(id, None)
         if key is None:
             return
         conversation = self._talks[key].conversation
@@ -191,13 +192,13 @@ class WatchTable:
 
     def target_ended(self, target: Target) -> None:
         """Tell who watches it."""
-        for key, id in self._held.pop(target, {}):
+        for key, id in self.held.pop(target, {}):
             self._talks[key].conversation.target_ended(id)
             self._changed(key)
 
     def watchers_of(self, target: Target) -> int:
         """Return how many watches of other processes there are."""
-        return len(self._held.get(target, ()))
+        return len(self.held.get(target, ()))
 
     # -- what others say
 
@@ -209,7 +210,7 @@ class WatchTable:
         for row in rows:
             id = row[1]
             assert isinstance(id, int), "is_row was asked"
-            if row[0] in ANSWERS and self._mine.get(id) == unbound != source:
+            if row[0] in ANSWERS and self.mine.get(id) == unbound != source:
                 self._move(id, source)
             if row[0] in (LEFT, ENDED) and unbound in self._talks:
                 self._talks[unbound].conversation.step(self, row, now_ns)
@@ -220,10 +221,10 @@ class WatchTable:
 
     def _move(self, id: int, key: str) -> None:
         """A watch of whoever is there has an answer: it is of that process from now on."""
-        old = self._mine[id]
+        old = self.mine[id]
         row = self._talks[old].conversation.give_away(id)
         assert row is not None, "each watch has its row"
-        self._mine[id] = key
+        self.mine[id] = key
         self._talk(key).conversation.adopt(id, row)
         self._changed(old)
         self._changed(key)
@@ -252,7 +253,7 @@ class WatchTable:
         if not self.shares.add(key, id, TALK_BYTES + len(target) if isinstance(target, str) else 0):
             self.on_full(key)
             return False
-        self._held.setdefault(target, {})[key, id] = None
+        self.held.setdefault(target, {})[key, id] = None
         if isinstance(target, str):
             guarded = self._talk(target)
             guarded.guarding[key, id] = None
@@ -267,17 +268,17 @@ class WatchTable:
             self._let_go(conversation.key, id, target)
 
     def _let_go(self, key: str, id: int, target: Target) -> None:
-        held = self._held.get(target, {})
+        held = self.held.get(target, {})
         held.pop((key, id), None)
         if not held:
-            self._held.pop(target, None)
+            self.held.pop(target, None)
         if isinstance(target, str) and target in self._talks:
             self._talks[target].guarding.pop((key, id), None)
             self._changed(target)
 
     def told(self, conversation: Conversation, id: int) -> None:
         """A target is gone."""
-        del self._mine[id]
+        del self.mine[id]
         guarded = self._guards.pop(id, None)
         if guarded is None:
             self._told(id)
@@ -378,7 +379,7 @@ class WatchTable:
 
     def _lost(self, id: int) -> None:
         """A watch is over, as the process it was at is lost; of who is guarded there, another one is asked."""
-        self._mine.pop(id, None)
+        self.mine.pop(id, None)
         guarded = self._guards.pop(id, None)
         if guarded is None:
             self._told(id)

@@ -90,7 +90,8 @@ class ClientCore:
         self.incarnation = runtime.entropy.token("incarnation", 8).hex()
         self._name = system_name
         self._label = label
-        self._discovery = Discovery(runtime, contacts)
+        self.discovery = Discovery(runtime, contacts)
+        """The contact points, as they are found."""
         self.output = OutputBatch(runtime)
         self.leaders = LeaderTable()
         self._topology: Topology | None = None
@@ -131,7 +132,7 @@ class ClientCore:
             peer = self.peers.get(name)
             if peer is not None and peer.map_error is not None:
                 raise peer.map_error
-        self._discovery.begin(self._dial, lambda: not self._by_node)
+        self.discovery.begin(self._dial, lambda: not self._by_node)
 
     async def close(self) -> None:
         """Close the sessions, then every link; the links in any case, at once when it is cancelled."""
@@ -143,7 +144,7 @@ class ClientCore:
     def end(self) -> None:
         """Close every link here and now; harmless when that was done."""
         self._is_ended = True
-        self._discovery.close()
+        self.discovery.close()
         self.gateway.abort()
         self.peers.close()
 
@@ -158,8 +159,8 @@ class ClientCore:
 
     def answers(self) -> str:
         """Say what each contact point answered so far."""
-        texts = self._discovery.troubles_of()
-        for address in self._discovery.addresses:
+        texts = self.discovery.troubles_of()
+        for address in self.discovery.addresses:
             peer = self.peers.get(str(address))
             if peer is None or peer.connection is None:
                 why = None if peer is None else peer.last_refusal or peer.last_error
@@ -176,7 +177,7 @@ class ClientCore:
             return None
         refusals = {
             name: None if peer.is_refused_for_now else peer.last_refusal
-            for name in map(str, self._discovery.addresses)
+            for name in map(str, self.discovery.addresses)
             if (peer := self.peers.get(name)) is not None
         }
         if refusals and all(text is not None for text in refusals.values()):
@@ -191,7 +192,7 @@ class ClientCore:
 
     def _dial(self) -> None:
         self._is_lost = not any(map(self._is_present, self._by_node.values()))
-        wanted: dict[NodeAddress, None] = dict.fromkeys(self._discovery.addresses)
+        wanted: dict[NodeAddress, None] = dict.fromkeys(self.discovery.addresses)
         if self._topology is not None:
             for member in self._topology.members.values():
                 link = self._by_node.get(member.node_id)
@@ -321,7 +322,7 @@ class ClientCore:
             del self._by_node[node_id]
             self.gateway.on_link_down(node_id, has_failed=connection.has_failed)
             if not self._by_node:
-                self._discovery.hurry()  # all nodes that it knows may have been replaced
+                self.discovery.hurry()  # all nodes that it knows may have been replaced
             self._look_around()
         if self.runtime.observe:
             self.runtime.observe(LinkDown(node_id, reason))

@@ -147,8 +147,8 @@ class Holds:
     """
 
     __slots__ = (
-        "__weakref__", "_by_amount", "_by_task", "_entered", "_holds", "_loop", "_missed", "_number", "_owner", "_ref",
-        "latest",
+        "__weakref__", "_by_amount", "_by_task", "_entered", "_loop", "_missed", "_number", "_owner", "_ref",
+        "by_token", "latest",
     )  # fmt: skip
 
     def __init__(self, owner: Owner) -> None:
@@ -157,7 +157,7 @@ class Holds:
         self._number = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         """Where the holds were acquired: nothing is changed elsewhere. None before the first."""
-        self._holds: dict[int, Hold] = {}
+        self.by_token: dict[int, Hold] = {}
         """By token, oldest first; each is in the next two as well, and in neither when it ended."""
         self._by_task: dict[Task | None, dict[int, Hold]] = {}
         self._by_amount: dict[int, dict[int, Hold]] = {}
@@ -174,7 +174,7 @@ class Holds:
         self._loop = asyncio.get_running_loop()
         task, token = asyncio.current_task(), grant.token
         hold = Hold(grant, task, amount, self._number)
-        self._holds[token] = self.latest = hold
+        self.by_token[token] = self.latest = hold
         if task in self._by_task:
             self._by_task[task][token] = hold
         else:
@@ -188,7 +188,7 @@ class Holds:
 
     def _drop(self, hold: Hold) -> None:
         token = hold.grant.token
-        del self._holds[token]
+        del self.by_token[token]
         of_task, of_amount = self._by_task[hold.task], self._by_amount[hold.amount]
         del of_task[token]
         if not of_task:
@@ -206,12 +206,12 @@ class Holds:
 
     def is_any_valid(self) -> bool:
         """Whether anything is held. Changes nothing, so any thread may ask; the loop sees a loss by itself."""
-        return any(hold.grant.is_valid for hold in list(self._holds.values()))
+        return any(hold.grant.is_valid for hold in list(self.by_token.values()))
 
     def oldest(self) -> Hold | None:
         """Return the oldest hold that is still good."""
-        while self._holds:
-            hold = next(iter(self._holds.values()))
+        while self.by_token:
+            hold = next(iter(self.by_token.values()))
             if self.is_good(hold):
                 return hold
         return None
@@ -245,7 +245,7 @@ class Holds:
 
     def is_good(self, hold: Hold) -> bool:
         """Whether it has neither ended nor become invalid. Seeing it invalid ends it."""
-        if self._holds.get(hold.grant.token) is not hold:
+        if self.by_token.get(hold.grant.token) is not hold:
             return False
         if hold.grant.is_valid:
             return True
@@ -315,7 +315,7 @@ class Holds:
 
     def lose(self, hold: Hold, reason: str) -> None:
         """A hold ended early."""
-        if self._holds.get(hold.grant.token) is not hold:
+        if self.by_token.get(hold.grant.token) is not hold:
             return
         self._drop(hold)
         if hold.task is not None:

@@ -78,7 +78,8 @@ class Acceptor:
         self._listener: Listener | None = None
         self._half_open: dict[Connection, Challenged | None] = {}
         """Links whose handshake is not over, and what was asked of those that have to prove a secret."""
-        self._open: dict[Connection, None] = {}
+        self.open_links: dict[Connection, None] = {}
+        """Those past the handshake, until they are gone."""
         kept_back = _kept_back(runtime.descriptors)
         self._max_half_open = min(settings.max_half_open_links, kept_back // 2)
         self._max_clients = settings.max_clients or runtime.descriptors - kept_back
@@ -106,7 +107,7 @@ class Acceptor:
     @property
     def buffered_bytes(self) -> int:
         """What the links that it took have not handed to the network yet, and their unfinished input."""
-        return self.inbound.total_bytes + sum(connection.buffered_bytes for connection in self._open)
+        return self.inbound.total_bytes + sum(connection.buffered_bytes for connection in self.open_links)
 
     async def start(self, host: str, port: int) -> None:
         """Listen; raises `OSError` when the address cannot be bound."""
@@ -117,7 +118,7 @@ class Acceptor:
         self._is_closed = True
         if self._listener is not None:
             await self._listener.close()
-        for connection in [*self._half_open, *self._open]:
+        for connection in [*self._half_open, *self.open_links]:
             connection.close("this end is closing")
 
     def _on_link(self, link: Link) -> LinkHandler:
@@ -192,7 +193,7 @@ class Acceptor:
         extra = {} if self._welcome_extra is None else self._welcome_extra()
         connection.greet(frames.WELCOME, Welcome(version, mine, extra, proof()).encode())
         del self._half_open[connection]
-        self._open[connection] = None
+        self.open_links[connection] = None
         self._clients += theirs.role == "client"
         self.welcomed += 1
         connection.opened(theirs, {}, min(mine.max_frame_bytes, theirs.max_frame_bytes))
@@ -209,8 +210,8 @@ class Acceptor:
         """Forget it."""
         del reason
         self._half_open.pop(connection, None)
-        if connection in self._open:
-            del self._open[connection]
+        if connection in self.open_links:
+            del self.open_links[connection]
             self._clients -= connection.remote.role == "client"
 
     def _full_text(self, mine: Hello) -> str:

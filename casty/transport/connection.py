@@ -70,11 +70,11 @@ class Connection:
 
     __slots__ = (
         "_buffer", "_charged", "_handler", "_handshake", "_inbound", "_inbox", "_intake", "_is_blocked", "_is_heard",
-        "_is_lost", "_is_marked", "_is_paused", "_is_timed", "_later", "_link", "_link_bytes",
-        "_most_bytes", "_output", "_runtime", "_served", "_settings", "_staged", "_staged_bytes", "_state",
-        "_taken_bytes", "_timer", "_told_in", "_unread_bytes", "_was_open", "_watch", "_written_bytes", "closed_reason",
-        "confirmed", "dialled_at", "has_failed", "is_dialled", "max_frame_bytes", "messages_in", "messages_out",
-        "remote", "share", "welcome_extra",
+        "_is_lost", "_is_marked", "_is_paused", "_is_timed", "_later", "_link_bytes", "_most_bytes", "_output",
+        "_runtime", "_served", "_settings", "_staged", "_staged_bytes", "_state", "_taken_bytes", "_timer",
+        "_told_in", "_unread_bytes", "_was_open", "_watch", "_written_bytes", "closed_reason", "confirmed",
+        "dialled_at", "has_failed", "is_dialled", "link", "max_frame_bytes", "messages_in", "messages_out", "remote",
+        "share", "welcome_extra",
     )  # fmt: skip
 
     def __init__(
@@ -112,7 +112,8 @@ class Connection:
         self._settings = settings
         self._handler = handler
         self._output = output
-        self._link = link
+        self.link = link
+        """What carries the bytes."""
         self._handshake = handshake
         self._buffer = FrameBuffer(settings.max_hello_bytes)
         self._staged = Staging()
@@ -152,16 +153,16 @@ class Connection:
     @property
     def peer(self) -> tuple[str, int]:
         """The other end's socket address, for messages only."""
-        return self._link.peer
+        return self.link.peer
 
     def proves(self, host: str) -> bool:
         """Whether the other end may say that it is reached at `host`; see `Link.proves`."""
-        return self._link.proves(host)
+        return self.link.proves(host)
 
     @property
     def buffered_bytes(self) -> int:
         """Bytes sent that the network has not taken yet."""
-        return self._staged_bytes + self._link.buffered_bytes
+        return self._staged_bytes + self.link.buffered_bytes
 
     def send(self, kind: int, body: bytes, tail: bytes = b"") -> bool:
         """Stage one frame for the end of the turn; `tail` is the rest of a body that comes in two pieces.
@@ -227,7 +228,7 @@ class Connection:
         limit_bytes = FULL_BYTES - self._staged_bytes - more_bytes
         if self._link_bytes <= limit_bytes:
             return True
-        self._link_bytes = self._link.buffered_bytes
+        self._link_bytes = self.link.buffered_bytes
         return self._link_bytes <= limit_bytes or not self.has_budget
 
     def flush(self) -> None:
@@ -240,10 +241,10 @@ class Connection:
             self._written_bytes += self._staged_bytes
             self._staged_bytes = 0
             if is_long:
-                self._link.write_parts(parts)
+                self.link.write_parts(parts)
             else:
-                self._link.write(parts[0])
-            self._link_bytes = self._link.buffered_bytes
+                self.link.write(parts[0])
+            self._link_bytes = self.link.buffered_bytes
 
     def close(self, reason: str) -> None:
         """End it: what is staged still leaves, nothing more is taken. The handler hears of it later."""
@@ -251,23 +252,23 @@ class Connection:
             return
         self._end(reason)
         self.flush()
-        self._link.close()
+        self.link.close()
         if not self._is_lost:
             asyncio.get_running_loop().call_soon(self._report)
-            self._arm(LINGER_S, self._link.abort)
+            self._arm(LINGER_S, self.link.abort)
 
     def abort(self, reason: str) -> None:
         """End the connection at once and drop what is staged."""
         self._staged.take()
         self._staged_bytes = 0
         self.close(reason)
-        self._link.abort()
+        self.link.abort()
 
     # -- what handshakes use
 
     def greet(self, kind: int, body: bytes) -> None:
         """Write one frame of the handshake."""
-        self._link.write(frame(kind, body))
+        self.link.write(frame(kind, body))
 
     def opened(self, remote: Hello, extra: dict[str, Plain], max_frame_bytes: int) -> None:
         """The handshake succeeded: raise the limits and tell the handler."""
@@ -441,7 +442,7 @@ class Connection:
         if not (self._inbox or self._later or self._link_bytes > FULL_BYTES):
             if self._is_paused:
                 self._is_paused = False
-                self._link.resume_reading()
+                self.link.resume_reading()
             return
         if self._state != _OPEN:
             return
@@ -451,16 +452,16 @@ class Connection:
                 intake.wait(self)
             elif self._is_paused:
                 self._is_paused = False
-                self._link.resume_reading()
+                self.link.resume_reading()
         elif not self._is_blocked:
             self._is_blocked = True
             self._pause()
-            self._link.when_drained(self._drained)
+            self.link.when_drained(self._drained)
 
     def _pause(self) -> None:
         if not self._is_paused:
             self._is_paused = True
-            self._link.pause_reading()
+            self.link.pause_reading()
 
     def _drained(self) -> None:
         """The other end took what waited for it."""
@@ -509,11 +510,11 @@ class Connection:
         self.close(reason)
 
     def _name(self) -> str:
-        host, port = self._link.peer
+        host, port = self.link.peer
         return self.remote.node_id or f"{host}:{port}"
 
     def _is_full(self, room_bytes: int) -> bool:
-        self._link_bytes = self._link.buffered_bytes
+        self._link_bytes = self.link.buffered_bytes
         return self._link_bytes > room_bytes
 
     def _end(self, reason: str) -> None:
@@ -568,7 +569,7 @@ class Connection:
         self._is_heard = False
         if look is Look.DEAD:
             self._fail(f"half-open: silent for {self._settings.unreachable_after_s} s")
-            self._link.abort()
+            self.link.abort()
             return
         if not is_told and self.send(frames.TAKEN, pack(self.messages_in)):
             self._told_in = self.messages_in
@@ -585,7 +586,7 @@ class Connection:
         if not self._is_paused:
             return not self._is_heard
         before = self._taken_bytes
-        self._taken_bytes = self._written_bytes - self._link.buffered_bytes
+        self._taken_bytes = self._written_bytes - self.link.buffered_bytes
         return self._is_blocked and self._taken_bytes <= before
 
 

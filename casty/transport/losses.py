@@ -123,7 +123,8 @@ class Losses:
         }
         self._number = 0
         """Of this end's last link that counts messages; it never falls, so that no number is used twice."""
-        self._links: dict[Connection, _Link] = {}
+        self.links: dict[Connection, _Link] = {}
+        """Those that have not ended."""
         self._processes: dict[tuple[str, str], _Process] = {}
         self._idle: OrderedDict[tuple[str, str], _Process] = OrderedDict()
         """Those without a link, the one that lost its last link first comes first."""
@@ -154,7 +155,7 @@ class Losses:
         sends = connection.is_dialled or connection.remote.role == "client"
         if sends:
             self._number += 1
-        link = self._links[connection] = process.links[connection] = _Link(
+        link = self.links[connection] = process.links[connection] = _Link(
             process, self._number if sends else 0
         )
         if link.out:
@@ -168,7 +169,7 @@ class Losses:
 
     def closed(self, connection: Connection) -> None:
         """A link is over, and nothing more is taken from it."""
-        link = self._links.pop(connection, None)
+        link = self.links.pop(connection, None)
         if link is None:
             return
         process, sent, taken = link.process, connection.messages_out, connection.messages_in
@@ -207,7 +208,7 @@ class Losses:
     def on_sent(self, connection: Connection, body: bytes) -> None:
         """Take what the other end sent over the links that have ended for it."""
         number, ended, others = _sent_row(body)
-        link = self._links.get(connection)
+        link = self.links.get(connection)
         if link is None:
             return
         process = link.process
@@ -247,7 +248,7 @@ class Losses:
         numbers: Any = unpack(body)
         if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
             raise RemoteProtocolError("settled: expected a list of numbers")
-        link = self._links.get(connection)
+        link = self.links.get(connection)
         if link is not None:
             for number in numbers:
                 link.process.sent.pop(number, None)

@@ -48,12 +48,13 @@ class Registry:
     `_found` has a row per class that was found without a name of its own, and that its module still has or had last.
     """
 
-    __slots__ = ("_found", "_names", "_types")
+    __slots__ = ("_found", "_names", "types")
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[str, str, type]] = {}
         self._names: dict[type, str] = {}
-        self._types: dict[str, type] = {}
+        self.types: dict[str, type] = {}
+        """By its name on the wire: each class that travelled, or was registered."""
 
     def register(self, cls: type, name: str) -> None:
         """Let `cls` travel as `name`.
@@ -72,13 +73,13 @@ class Registry:
             )
         if not name:
             raise ValueError(f"expected a wire name for {cls.__qualname__}, found an empty one")
-        known = self._types.get(name)
+        known = self.types.get(name)
         # The same definition run again (a reload, a function called twice) replaces its former result.
         if known is not None and _path(known) != _path(cls):
             raise ValueError(
                 f"wire name {name!r} belongs to {_path(known)} already, so {_path(cls)} needs another"
             )
-        self._types[name] = cls
+        self.types[name] = cls
         self._names[cls] = name
 
     def name_of(self, cls: type, *, strict: bool) -> str:
@@ -103,7 +104,7 @@ class Registry:
 
     def resolve(self, name: str, *, strict: bool) -> type:
         """Return the class of a wire name; raises `EncodingError` when there is none."""
-        known = self._types.get(name)
+        known = self.types.get(name)
         if known is not None:
             return known
         found = None if strict else self._found_again(name) or self._find(name)

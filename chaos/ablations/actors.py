@@ -73,8 +73,8 @@ def _lost_before_the_end(right: Any) -> Any:
     """What has not been read of a link that has ended for the other end only counts as lost."""
 
     def on_sent(losses: Any, connection: Any, body: bytes) -> None:
-        process = losses._links[connection].process
-        here = [link for link in process.links.values() if link is not losses._links[connection]]
+        process = losses.links[connection].process
+        here = [link for link in process.links.values() if link is not losses.links[connection]]
         numbers = [link.into for link in here]
         for link in here:
             link.into = 0

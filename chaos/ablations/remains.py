@@ -56,7 +56,7 @@ def _outcome_kept(_right: Any) -> Any:
     """Who waited for an outcome stays in the table when it was told."""
 
     def take(leader: Any, session: int, seq: int) -> Any:
-        return leader._waiting.get(session, {}).get(seq)
+        return leader.waiting.get(session, {}).get(seq)
 
     return take
 

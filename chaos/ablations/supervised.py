@@ -72,7 +72,7 @@ def _never_woken(host: Any, shard_type: str, entity_id: str) -> None:
 def _all_that_drain(host: Any, slot: int, hand_over: Any) -> list[Any]:
     """Whoever is unloaded while a slot is handed over is cancelled with those that were busy before."""
     del hand_over
-    return [one for one in host._slots.get(slot, {}).values() if one.is_draining]
+    return [one for one in host.slots.get(slot, {}).values() if one.is_draining]
 
 
 _SINGLETON = (

@@ -66,7 +66,7 @@ def _never_missing_for_long(presence: Any, time_ns: int, grace_ns: int) -> bool:
 def _forgotten_when_down(table: Any, talk: Any) -> None:
     """Watches of a node that is down are over, and nobody is told."""
     for id in talk.conversation.end_all(table._last_id):
-        table._mine.pop(id, None)
+        table.mine.pop(id, None)
     table._changed(talk.conversation.key)
 
 

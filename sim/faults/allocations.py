@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ..checks.step.introspection import inside
+from ..checks.step.introspection import InFront, node_of
 from ..checks.violation import Violation
 from ..net.partitions import Undo
 from ..plans.fault_kinds import ALLOCATING, PLANNED
 from ..world.world import World
+
+if TYPE_CHECKING:
+    from casty.cluster.multiraft.host import Group, Host, Replica
+    from casty.cluster.slots.replica import SlotReplica
+    from casty.ports import GroupWrite, Storage
 
 __all__ = ["Allocations"]
 
@@ -48,23 +53,24 @@ class Allocations:
 
     def arm(self, name: str, number: int) -> Undo:
         """Let the next replica of a node fail that does this, of those that it has now: once, or not at all."""
-        node = inside(self._systems.get(name), "_node")
-        host = inside(node, "host")
-        if host is None or not self._world.processes[name].is_up:
+        node = node_of(self._systems.get(name))
+        if node is None or not self._world.processes[name].is_up:
             return Undo(_nothing)
+        host = node.host
         failing = _Failing(ALLOCATING[number % len(ALLOCATING)], partial(self._struck, name, host))
         for group in host.groups.values():
-            group.replica = _Replica(group, group.replica, failing)
+            group.replica = replica = _Replica(group, group.replica, failing)
             if group.number - 1 in node.requests.slots:
-                node.requests.slots[group.number - 1] = group.replica
-        host._storage = _Storage(host, host._storage, failing)
+                # It lets everything else through.
+                node.requests.slots[group.number - 1] = cast("SlotReplica", replica)
+        host.storage = _Storage(host, host.storage, failing)
         return Undo(failing.disarm)
 
-    def _struck(self, name: str, host: Any, what: str, groups: Sequence[Any]) -> None:
+    def _struck(self, name: str, host: Host, what: str, groups: Sequence[Group]) -> None:
         self._recorder.goal(f"no memory to {what}")
         self._world.after(0.0, self._look, name, host, what, groups)
 
-    def _look(self, name: str, host: Any, what: str, groups: Sequence[Any]) -> None:
+    def _look(self, name: str, host: Host, what: str, groups: Sequence[Group]) -> None:
         for group in groups:
             if host.groups.get(group.number) is group and self._world.processes[name].is_up:
                 text = f"goes on after it had no memory to {what}"
@@ -76,7 +82,7 @@ class Allocations:
 class _Failing:
     """What fails next; nothing when it did, or was disarmed."""
 
-    def __init__(self, what: str, struck: Callable[[str, Sequence[Any]], None]) -> None:
+    def __init__(self, what: str, struck: Callable[[str, Sequence[Group]], None]) -> None:
         self._what = what
         self._struck = struck
 
@@ -84,7 +90,7 @@ class _Failing:
         """Nothing fails any more."""
         self._what = ""
 
-    def at(self, what: str, groups: Sequence[Any]) -> None:
+    def at(self, what: str, groups: Sequence[Group]) -> None:
         """Fail, if this is what fails next."""
         if self._what == what:
             self._what = ""
@@ -95,7 +101,7 @@ class _Failing:
 class _Around:
     """Stands in front of something and lets everything through."""
 
-    def __init__(self, group: Any, inner: Any, failing: _Failing) -> None:
+    def __init__(self, group: Group, inner: Any, failing: _Failing) -> None:
         self._group = group
         self._inner = inner
         self._failing = failing
@@ -108,8 +114,28 @@ class _Around:
         return answer
 
 
-class _Replica(_Around):
+class _Replica(_Around, InFront):
     """A replica of a slot or of the control group."""
+
+    def __init__(self, group: Group, inner: Replica, failing: _Failing) -> None:
+        super().__init__(group, inner, failing)
+        self.inner = inner
+
+    def role_changed(self, group: Group) -> None:
+        """See `Replica`."""
+        self.inner.role_changed(group)
+
+    def serve_read(self, token: int) -> None:
+        """See `Replica`."""
+        self.inner.serve_read(token)
+
+    def refuse_read(self, token: int) -> None:
+        """See `Replica`."""
+        self.inner.refuse_read(token)
+
+    def close(self) -> None:
+        """See `Replica`."""
+        self.inner.close()
 
     def apply(self, index: int, entry: Any) -> None:
         """Apply an entry, and fail."""
@@ -156,12 +182,12 @@ class _Dump(_Around):
 class _Storage:
     """The storage port of a node; a batch is of several groups."""
 
-    def __init__(self, host: Any, inner: Any, failing: _Failing) -> None:
+    def __init__(self, host: Host, inner: Storage, failing: _Failing) -> None:
         self._host = host
         self._inner = inner
         self._failing = failing
 
-    def persist(self, writes: Sequence[Any], done: Callable[[], None]) -> None:
+    def persist(self, writes: Sequence[GroupWrite], done: Callable[[], None]) -> None:
         """Refuse a batch at once, or let it through."""
         self._failing.at("write", [self._host.groups[write.group] for write in writes])
         self._inner.persist(writes, done)

@@ -64,7 +64,8 @@ class SimLoop(FencedLoop):
         self.callbacks_run = 0
         self.draws = draws
         self._is_shuffled = is_shuffled
-        self._heap: list[HeapEntry] = []
+        self.heap: list[HeapEntry] = []
+        """All timers, those that were cancelled lately among them."""
         self._sequence = 0
         self._queued: list[Incarnation] = []
         self._collect_at = _COLLECT_EVERY
@@ -231,7 +232,7 @@ class SimLoop(FencedLoop):
     def close(self) -> None:
         """End: nothing runs any more."""
         self._is_closed = True
-        self._heap.clear()
+        self.heap.clear()
         self._queued.clear()
 
     # -- what the world, its clocks and its network call
@@ -254,7 +255,7 @@ class SimLoop(FencedLoop):
         """Run a callback of a process at a *world* time; `tie` orders what is due at one instant."""
         handle = Handle(owner, callback, args, owner.context)
         self._sequence += 1
-        heappush(self._heap, (when_ns, tie, self._sequence, handle, 0))
+        heappush(self.heap, (when_ns, tie, self._sequence, handle, 0))
         return handle
 
     def enqueue(self, handle: Handle) -> None:
@@ -281,7 +282,7 @@ class SimLoop(FencedLoop):
     def rearm(self, clock: NodeClock) -> None:
         """Move all timers of a clock that was changed."""
         moved: list[Handle] = []
-        for _, _, _, handle, version in self._heap:
+        for _, _, _, handle, version in self.heap:
             if handle.local_ns >= 0 and handle.owner.clock is clock and version == handle.version:
                 moved.append(handle)
         moved.extend(self._frozen.pop(clock, []))
@@ -289,8 +290,8 @@ class SimLoop(FencedLoop):
         for handle in moved:
             handle.version += 1
             self._arm(handle)
-        self._heap = [entry for entry in self._heap if entry[4] == entry[3].version]
-        heapify(self._heap)
+        self.heap = [entry for entry in self.heap if entry[4] == entry[3].version]
+        heapify(self.heap)
 
     def _arm(self, handle: Handle) -> Handle:
         clock = handle.owner.clock
@@ -305,7 +306,7 @@ class SimLoop(FencedLoop):
             tie = mix(handle.owner.turn_key, handle.owner.timers_made)
         if when_ns < self.now_ns:
             when_ns = self.now_ns
-        heappush(self._heap, (when_ns, tie, self._sequence, handle, handle.version))
+        heappush(self.heap, (when_ns, tie, self._sequence, handle, handle.version))
         return handle
 
     # -- driving
@@ -335,7 +336,7 @@ class SimLoop(FencedLoop):
         """Work off one instant, or one round of it."""
         if not self._queued:
             self._advance(limit_ns)
-        heap = self._heap
+        heap = self.heap
         if heap and heap[0][0] <= self.now_ns:
             self._take_due(heap, self.now_ns)
         queued = self._queued
@@ -356,7 +357,7 @@ class SimLoop(FencedLoop):
 
     def _advance(self, limit_ns: int | None) -> None:
         """Move time to the next thing due."""
-        heap = self._heap
+        heap = self.heap
         while heap:
             when_ns, _, _, handle, version = heap[0]
             if not handle.is_done and version == handle.version and not handle.owner.is_dead:

@@ -15,7 +15,6 @@ from casty.wire import frames
 from casty.wire.codec import Codec
 from casty.wire.pack import pack, unpack
 
-from ..checks.step.introspection import inside
 from ..workloads.actors import INBOXES, NUM_SHARDS, REGION
 from .guise import Aimed, Below, Guise
 from .view import View
@@ -85,7 +84,7 @@ class ActorAims:
         """Take a living registration out, or register a living actor for what it does not do."""
         aimed_at, to = self._elsewhere(at)
         for actors in self._view.actors(aimed_at):
-            registered = inside(actors.receptionist, "_registered")
+            registered = actors.receptionist.registered
             rows = [(key, ref) for key, refs in registered.items() for ref in refs.values()]
             row = self._pick("registered", rows)
             if row is None:
@@ -103,10 +102,10 @@ class ActorAims:
         aimed_at, to = self._elsewhere(at)
         for actors in self._view.actors(aimed_at):
             table = actors.local.watching.table
-            watched = inside(table, "_held").values()
+            watched = table.held.values()
             of_others = [(id, key) for rows in watched for key, id in rows]
             is_gone = self._below("how-gone", 2) == 0
-            row = self._pick("watched", inside(table, "_mine").items() if is_gone else of_others)
+            row = self._pick("watched", table.mine.items() if is_gone else of_others)
             if row is None:
                 continue
             id, key = row
@@ -130,7 +129,7 @@ class ActorAims:
         if remote is None:
             return None
         _, to = self._elsewhere(at)
-        source, number = inside(remote, "_source"), inside(remote, "_number")
+        source, number = remote.source, remote.number
         path = self._pick("path", ("/inbox", "/$receptionist", "/nobody"))
         return self._message(at, guise, path, JUNK, source, number + 1 + self._below("ahead", 1000), to=to)
 
@@ -140,7 +139,7 @@ class ActorAims:
         actors = self._pick("named-router", self._view.actors())
         if actors is None:
             return None
-        source, number = inside(actors.router, "_source"), inside(actors.router, "_number")
+        source, number = actors.router.source, actors.router.number
         ahead = number + 1 + self._below("ahead", 1000)
         return self._entity(source, ahead, None, self._codec.encode([guise.node_id, ahead, None]))
 

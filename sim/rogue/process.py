@@ -73,8 +73,8 @@ class Rogue:
         self._nodes = nodes
         self._ends: dict[tuple[str, str], _End] = {}
         """By node and guise; a row goes with its link."""
-        self.claimed: dict[tuple[str, str], None] = {}
-        """Under which names it linked with which nodes: a row per node and name."""
+        self._claimed = view.rogues[process.name]
+        """Filled while it sends: a row per node and name."""
         self._dialling: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._is_over = False
         self.on_taken: Callable[[str, int], None] = _nothing
@@ -100,6 +100,7 @@ class Rogue:
     def end(self) -> None:
         """Send nothing more, and close the links."""
         self._is_over = True
+        self._claimed.clear()
         self._network.watchers.remove(self._seen)
         for end in self._ends.values():
             end.link.abort()
@@ -176,7 +177,7 @@ class Rogue:
 
     def _linked(self, name: str, link: Link, guise: Guise) -> _End:
         end = self._ends[name, guise.kind] = _End(self, name, link, guise)
-        self.claimed[name, guise.node_id] = None
+        self._claimed[name, guise.node_id] = None
         link.write(frame(frames.HELLO, guise.hello()))
         return end
 

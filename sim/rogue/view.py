@@ -8,13 +8,15 @@ is asked one knows its path, and what such a process may do with it is its right
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from casty.actor.ref import RemoteActorRef
 from casty.cluster.slots.machine import SlotMachine
 from casty.consensus import Role
 from casty.distributed.machines.base import HOLDING_KINDS
 
-from ..checks.step.introspection import GroupView, actors_of, client_core_of, inside, machine_of, node_of
+from ..checks.step.introspection import GroupView, actors_of, client_core_of, machine_of, node_of
 
 if TYPE_CHECKING:
     from casty.address import ActorAddress
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from casty.cluster.node.node import Node
 
     from ..checks.step.check import StepChecks
+    from ..world.process import Claimed
 
 __all__ = ["Held", "Led", "View"]
 
@@ -54,12 +57,12 @@ class View:
     checks
         Knows which processes run, and what.
     rogues
-        Names of the processes that forge: what belongs to them is nothing to aim at.
+        The processes that forge, by name: what belongs to them is nothing to aim at.
     """
 
-    def __init__(self, checks: StepChecks, rogues: dict[str, None]) -> None:
+    def __init__(self, checks: StepChecks, rogues: Mapping[str, Claimed]) -> None:
         self._checks = checks
-        self._rogues = rogues
+        self.rogues = rogues
 
     def running(self) -> list[tuple[str, object]]:
         """Return the honest systems and clients that run, by the name of their process."""
@@ -84,7 +87,7 @@ class View:
         return [
             number
             for number, session in machine.sessions.items()
-            if not any(name.encode() in session.gateway for name in self._rogues)
+            if not any(name.encode() in session.gateway for name in self.rogues)
         ]
 
     def held(self, machine: SlotMachine) -> list[Held]:
@@ -129,20 +132,17 @@ class View:
 
     def asks(self) -> list[ActorAddress]:
         """Return where open questions of honest processes wait for their replies."""
-        return [
-            reply.ref.address
-            for actors in self.actors()
-            for reply in inside(actors.local, "replies", "open").values()
-        ]
+        refs = [reply.ref for actors in self.actors() for reply in actors.local.replies.open.values()]
+        return [ref.address for ref in refs if isinstance(ref, RemoteActorRef)]
 
     def calls(self, name: str) -> list[int]:
         """Return the ids of the calls that a node has under way, and of those that it passed on."""
         node = self.node(name)
         if node is None:
             return []
-        return [*node.gateway.core.table.calls, *inside(node.relays, "_waiting")]
+        return [*node.gateway.core.table.calls, *node.relays.waiting]
 
     def asked_alive(self, name: str) -> list[int]:
         """Return the numbers of the keep-alive frames of a node that are not answered yet."""
         node = self.node(name)
-        return [] if node is None else list(inside(node.gateway.core.keep_alive, "_sent"))
+        return [] if node is None else list(node.gateway.core.keep_alive.sent)

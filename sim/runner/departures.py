@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from casty.cluster.node.commands import REMOVE
 from casty.errors import NotStarted
 
-from ..checks.step.introspection import control_machine_of
+from ..checks.step.introspection import control_machine_of, node_of
 from ..checks.violation import Violation
 from ..kernel.errors import CrashedError
 from ..workloads.recorder import RunRecorder
@@ -117,9 +117,10 @@ class Departures:
         return [process for process in processes if process.is_up and process.value is not None]
 
     async def _remove(self, process: Process, name: str) -> bool:
-        system: Any = process.value
+        node = node_of(process.value)
+        assert node is not None, "it serves"
         try:
-            is_done, text = await process.run(system._node.commands.do(REMOVE, name))
+            is_done, text = await process.run(node.commands.do(REMOVE, name))
         except CrashedError:
             return False
         return is_done or "no member" in text

@@ -19,7 +19,7 @@ from ..checks.history.map_changes import check_ends, check_watcher
 from ..checks.step.actors import ActorChecks
 from ..checks.step.bounds import Bounds
 from ..checks.step.check import StepChecks
-from ..checks.step.introspection import inside
+from ..checks.step.introspection import client_core_of
 from ..checks.step.ledgers import LedgerChecks
 from ..checks.step.memory import check_calm, check_usage, is_open
 from ..checks.step.records import Records
@@ -225,16 +225,16 @@ class Execution:
 
     def _lasting(self) -> list[bytes]:
         machines = self._checks.slots_now()
-        return [name for machine in machines for name in inside(machine.ends, "_order").since(b"")]
+        return [name for machine in machines for name in machine.ends.order.since(b"")]
 
     async def _start_stranded(self) -> None:
         """Clients that know nobody who is left are started with other contact points; who was linked must know (46)."""
         present = self._present() if self._is_elastic else []
         for process in [self._world.processes[name] for name in self._clients if present]:
-            client: Any = process.value
-            if client is None or not is_stranded(client, present):
+            client_core = client_core_of(process.value)
+            if client_core is None or not is_stranded(client_core, present):
                 continue
-            heard_ns = Hearing(process, client._client_core.client_id, present).read(self._world.trace)
+            heard_ns = Hearing(process, client_core.client_id, present).read(self._world.trace)
             if heard_ns > (self._settings.unreachable_after_s + self._settings.session_ttl_s) * 1e9:
                 text = f"was linked for {heard_ns / 1e9:.1f} s, and knows none of {present}"
                 self._recorder.violations.append(Violation(46, process.name, text))
@@ -340,7 +340,7 @@ class Execution:
     async def _let_in_rogues(self) -> None:
         for number in range(self._plan.cluster.rogues):
             name = f"rogue-{number + 1}"
-            self._world.rogues[name] = None
+            self._world.rogues[name] = {}
             self._world.add_node(name, self._rogue_setup)
             await self._world.start(name)
 

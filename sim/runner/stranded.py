@@ -7,26 +7,26 @@ those who are there is a question for the trace: who was linked for long must kn
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from casty.events import LinkDown, LinkUp, TopologyChanged
 
-from ..checks.step.introspection import inside
 from ..kernel.events import Crashed, Paused, Resumed, Stopped
 
 if TYPE_CHECKING:
+    from casty.cluster.client import ClientCore
+
     from ..kernel.trace import Trace, TraceEvent
     from ..world.process import Process
 
 __all__ = ["Hearing", "is_stranded"]
 
 
-def is_stranded(client: object, present: Sequence[str]) -> bool:
+def is_stranded(client: ClientCore, present: Sequence[str]) -> bool:
     """Whether a client knows no address of a node that is there, or will be there again."""
-    client_core: Any = inside(client, "_client_core")
-    members = inside(client_core, "_topology", "members") or {}
-    contacts = inside(client_core, "_discovery", "addresses") or ()
-    known = [*(point.host for point in contacts), *(member.host for member in members.values())]
+    topology, contacts = client.topology(), client.discovery.addresses
+    members = () if topology is None else topology.members.values()
+    known = [*(point.host for point in contacts), *(member.host for member in members)]
     return not any(host in present for host in known)
 
 

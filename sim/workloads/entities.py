@@ -20,7 +20,7 @@ from casty.cluster.control.placement import slot_of_region
 from casty.errors import CastyError, EncodingError
 
 from ..checks.step.actors import Activation
-from ..checks.step.introspection import actors_of, inside
+from ..checks.step.introspection import actors_of
 from ..checks.violation import Violation
 from .population import AS_PLANNED, Population
 from .recorder import OperationContext
@@ -124,7 +124,8 @@ class _Odd:
             await self._population.wait_for_nothing(self._process)
         except asyncio.CancelledError:
             self._population.recorder.goal("an endless handler was cancelled")
-            if self._life.slot in inside(actors_of(self._process.value), "host", "_hand_overs"):
+            actors = actors_of(self._process.value)
+            if actors is not None and actors.host is not None and self._life.slot in actors.host.hand_overs:
                 self._population.recorder.goal("an endless handler was cancelled in a hand-over")
             if not is_stubborn:
                 raise

@@ -15,7 +15,8 @@ from casty.actor.ref import ActorRef
 from casty.errors import NotStarted, StreamError
 from casty.streams import GetSink, GetSource, SinkRef, SourceRef, stream_consumer, stream_producer
 
-from ..checks.step.introspection import actors_of, inside
+from ..checks.step.introspection import actors_of
+from ..checks.step.protected import OfSink
 from ..checks.violation import Violation
 from .population import Population
 from .recorder import OperationContext
@@ -154,7 +155,8 @@ class Flow:
             for process, ordinal in zip((self._there, self._here), self._lives, strict=True)
         )
         # Who has no subscriber waits for one, and a reader for a producer that never came.
-        can_put = can_put and inside(self._sink, "_feed", "stream", "stream") is not None
+        sink = self._sink
+        can_put = can_put and sink is not None and OfSink.feed_of(sink).stream.stream is not None
         can_read = can_read and self._producer.done()
         return bool((self._put_end or not can_put) and (self._read_end or not can_read))
 

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from ..checks.step.introspection import inside
+from ..checks.step.protected import OfHolder
 from ..history import Operation
 from .recorder import OperationContext
 
 if TYPE_CHECKING:
     from casty.distributed.election import Election, LeaderWatch
+    from casty.distributed.holder import Holder
     from casty.distributed.lock import Lock
     from casty.distributed.rw_lock import ReadSide, WriteSide
 
@@ -124,15 +125,12 @@ async def _destroy_election(context: OperationContext) -> None:
 # -- both
 
 
-async def _granted(side: object, asking: Awaitable[bool | None]) -> int | None:
-    """Return the token of what was just granted: also if the hold ended in the same instant."""
-    if await asking is False:
-        return None
-    token: int = inside(side, "_holds", "latest", "grant", "token")
-    return token
+async def _granted(side: Holder, asking: Awaitable[bool | None]) -> int | None:
+    """Return the token of what was just granted."""
+    return None if await asking is False else OfHolder.latest_token_of(side)
 
 
-async def _sample(context: OperationContext, side: object, asked: Operation) -> None:
+async def _sample(context: OperationContext, side: Holder, asked: Operation) -> None:
     """Note, for as long as it is held, that its client is sure of it."""
     for _ in range(_SAMPLES):
         _note_sure(context, side, asked)
@@ -140,8 +138,9 @@ async def _sample(context: OperationContext, side: object, asked: Operation) -> 
     _note_sure(context, side, asked)
 
 
-def _note_sure(context: OperationContext, side: object, asked: Operation) -> None:
-    hold = inside(side, "_holds", "_holds").get(asked.value)
+def _note_sure(context: OperationContext, side: Holder, asked: Operation) -> None:
+    assert isinstance(asked.value, int), "a token"
+    hold = OfHolder.holds_of(side).by_token.get(asked.value)
     if hold is not None and hold.grant.is_valid:
         context.recorder.is_sure(asked)
 

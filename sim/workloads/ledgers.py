@@ -21,9 +21,10 @@ from casty.actor.sharding import ShardEnvelope, shard_of
 from casty.cluster.actors.region_router import entity_path
 from casty.cluster.control.placement import slot_of_region
 from casty.errors import CastyError
+from casty.system import ClusteredActorSystem
 
 from ..checks.step.actors import Activation, ActorChecks
-from ..checks.step.introspection import actors_of, inside
+from ..checks.step.introspection import actors_of
 from ..checks.step.ledgers import Entry, LedgerChecks, Sum
 from ..checks.violation import Violation
 from ..kernel.draws import Draws
@@ -109,7 +110,7 @@ class Ledgers:
     def hosted(self, process: Process, value: Any) -> None:
         """A node or client runs: it has a witness, and a node hosts the entities."""
         value.spawn(Behaviors.receive(self._witnessed), _WITNESS)
-        if hasattr(value, "node_id"):
+        if isinstance(value, ClusteredActorSystem):
             for region, make in ((LEDGERS, self._ledger), (VISITS, self._visit)):
                 factory = partial(self._entity, region, make, process, value)
                 most = self.options.max_activations if region == LEDGERS else None
@@ -244,7 +245,7 @@ class Ledgers:
         for process in self.recorder.world.processes.values():
             actors = actors_of(process.value) if process.is_up else None
             host = None if actors is None else actors.host
-            for activations in ({} if host is None else inside(host, "_slots")).values():
+            for activations in () if host is None else host.slots.values():
                 found += [
                     path
                     for path in activations

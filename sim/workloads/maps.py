@@ -11,7 +11,7 @@ from casty.distributed.map_watch import MapChange, MapState
 from casty.errors import CastyError
 
 from ..checks.history.map_changes import STATE, Sight
-from ..checks.step.introspection import inside
+from ..checks.step.protected import OfMap
 from ..plans.keys import key_of
 from .recorder import OperationContext
 
@@ -73,7 +73,7 @@ async def _watch(context: OperationContext) -> None:
     entries, number = _map_of(context), context.number("key")
     watch = entries.watch(key_of(context.entity, number, 0)) if number else entries.watch()
     sights = context.recorder.watcher(f"{context.process.name} of {context.entity}[{number or 'all'}]")
-    entities = {number: inside(entries, "_entity_of")(key_of(context.entity, number, 0)) for number in KEYS}
+    entities = {number: OfMap.entity_of(entries, key_of(context.entity, number, 0)) for number in KEYS}
     of_key = {_canonical(context.entity, number): entity for number, entity in entities.items()}
     try:
         async with asyncio.timeout(context.number("hold_ms") / 1000), watch as events:

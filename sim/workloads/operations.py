@@ -10,7 +10,7 @@ from casty.distributed.lock import Lock
 from casty.distributed.semaphore import Semaphore
 from casty.errors import LockLost
 
-from ..checks.step.introspection import inside
+from ..checks.step.protected import OfHolder
 from ..history import Operation
 from .actors import ask_entity, tell_entity, tell_inbox
 from .entities import ENTITY_PERFORMERS
@@ -50,20 +50,20 @@ async def perform(context: OperationContext) -> None:
 
 async def _hold_lock(context: OperationContext) -> None:
     lock = context.d.lock(context.entity, timeout=context.patience_s())
-    asked, _ = await context.call("lock.acquire", {}, _acquire(context, lock))
+    asked, _ = await context.call("lock.acquire", {}, _acquire(lock))
     await _keep_lock(context, lock, asked)
 
 
 async def _try_lock(context: OperationContext) -> None:
     lock = context.d.lock(context.entity, timeout=_TIMEOUT_S)
-    asked, _ = await context.call("lock.try", {}, _try_acquire(context, lock))
+    asked, _ = await context.call("lock.try", {}, _try_acquire(lock))
     await _keep_lock(context, lock, asked)
 
 
 async def _guard_with_lock(context: OperationContext) -> None:
     """Hold, and write to a fenced register at the beginning and at the end: late writes have to be refused."""
     lock = context.d.lock(context.entity, timeout=context.patience_s())
-    asked, _ = await context.call("lock.acquire", {}, _acquire(context, lock))
+    asked, _ = await context.call("lock.acquire", {}, _acquire(lock))
     if asked.is_ok and isinstance(asked.value, int):
         fence: Fence[int] = context.d.fence(f"{context.entity}-guarded")
         try:
@@ -77,7 +77,7 @@ async def _guard_with_lock(context: OperationContext) -> None:
 async def _fence_with_lock(context: OperationContext) -> None:
     """Hold, and do all that a fenced register can do; at last with the token of a hold that is over."""
     lock = context.d.lock(context.entity, timeout=context.patience_s())
-    asked, _ = await context.call("lock.acquire", {}, _acquire(context, lock))
+    asked, _ = await context.call("lock.acquire", {}, _acquire(lock))
     if not asked.is_ok or not isinstance(asked.value, int):
         return
     fence: Fence[int] = context.d.fence(f"{context.entity}-guarded")
@@ -103,7 +103,7 @@ async def _read(fence: Fence[int]) -> str:
 async def _share_lock(context: OperationContext) -> None:
     """Use one instance from all tasks of this process that share the name."""
     lock = _shared(context, "lock", lambda: context.d.lock(context.entity, timeout=_TIMEOUT_S))
-    asked, _ = await context.call("lock.acquire", {}, _acquire(context, lock))
+    asked, _ = await context.call("lock.acquire", {}, _acquire(lock))
     await _keep_lock(context, lock, asked)
 
 
@@ -117,14 +117,14 @@ async def _hold_lock_twice(context: OperationContext) -> None:
     """Acquire, give back, and acquire again with the same instance."""
     lock = context.d.lock(context.entity, timeout=context.patience_s())
     for _ in range(2):
-        asked, _ = await context.call("lock.acquire", {}, _acquire(context, lock))
+        asked, _ = await context.call("lock.acquire", {}, _acquire(lock))
         await _keep_lock(context, lock, asked)
 
 
 async def _watch_lock(context: OperationContext) -> None:
     """Hold, with a task beside that waits for the loss: it has to end with the hold, and to tell why it ended."""
     lock = context.d.lock(context.entity, timeout=context.patience_s())
-    asked, _ = await context.call("lock.acquire", {}, _acquire(context, lock))
+    asked, _ = await context.call("lock.acquire", {}, _acquire(lock))
     if not asked.is_ok:
         return
     watch = asyncio.create_task(lock.wait_lost())
@@ -144,7 +144,7 @@ async def _watch_lock(context: OperationContext) -> None:
 async def _with_lock(context: OperationContext) -> None:
     """What ``async with`` does, with both ends recorded: a loss ends the body, and is told as `LockLost`."""
     lock = context.d.lock(context.entity, timeout=context.patience_s())
-    asked, _ = await context.call("lock.acquire", {}, _enter(context, lock))
+    asked, _ = await context.call("lock.acquire", {}, _enter(lock))
     if not asked.is_ok:
         return
     args = {"token": asked.value, "grant": asked.number}
@@ -159,8 +159,8 @@ async def _with_lock(context: OperationContext) -> None:
         await context.call("lock.release", args, _leave(lock, None))
 
 
-async def _enter(context: OperationContext, lock: Lock) -> int:
-    return _token(context, await lock.__aenter__())
+async def _enter(lock: Lock) -> int | None:
+    return OfHolder.latest_token_of(await lock.__aenter__())
 
 
 async def _leave(lock: Lock, error: BaseException | None) -> bool | None:
@@ -181,25 +181,18 @@ async def _write(context: OperationContext, fence: Fence[int], token: int, value
     )
 
 
-async def _acquire(context: OperationContext, lock: Lock) -> int | None:
+async def _acquire(lock: Lock) -> int | None:
     await lock.acquire()
-    return _token(context, lock)
+    return OfHolder.latest_token_of(lock)
 
 
-async def _try_acquire(context: OperationContext, lock: Lock) -> int | None:
-    return _token(context, lock) if await lock.try_acquire() else None
-
-
-def _token(context: OperationContext, lock: Lock) -> int:
-    """Return the token of what was just granted: also if the hold ended in the same instant."""
-    del context
-    token: int = inside(lock, "_holds", "latest", "grant", "token")
-    return token
+async def _try_acquire(lock: Lock) -> int | None:
+    return OfHolder.latest_token_of(lock) if await lock.try_acquire() else None
 
 
 def _is_held(lock: Lock, token: object) -> bool:
     """Whether `held` is true because of this grant: another task may hold with the same instance."""
-    return lock.held and token in inside(lock, "_holds", "_holds")
+    return lock.held and token in OfHolder.holds_of(lock).by_token
 
 
 async def _keep_lock(
@@ -261,8 +254,9 @@ async def _ask_permits(
     asked, _ = await context.call(kind, {"permits": permits, "n": count}, _granted(asking))
     if not asked.is_ok or asked.value is False:
         return None
-    # Nothing ran since it was granted, so the latest of the instance is the one.
-    return asked, inside(semaphore, "_holds", "latest")
+    latest = OfHolder.holds_of(semaphore).latest
+    assert latest is not None, "nothing ran since it was granted, so the latest of the instance is the one"
+    return asked, latest
 
 
 async def _keep_grants(
@@ -324,7 +318,7 @@ async def _granted(asking: Awaitable[bool | None]) -> bool:
 
 def _note_sure(context: OperationContext, semaphore: Semaphore, grants: list[tuple[Operation, Hold]]) -> None:
     for asked, hold in grants:
-        if inside(semaphore, "_holds").is_good(hold):
+        if OfHolder.holds_of(semaphore).is_good(hold):
             context.recorder.is_sure(asked)
         elif hold.reason is None:
             context.violate(

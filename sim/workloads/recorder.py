@@ -11,7 +11,7 @@ from casty.errors import CastyError, Destroyed, Mismatch, NotStarted, OutcomeUnk
 
 from ..checks.history.contracts import WITHOUT_MEMORY, check_contract
 from ..checks.history.map_changes import Sight
-from ..checks.step.introspection import inside
+from ..checks.step.protected import OfHolder
 from ..checks.step.records import Position
 from ..checks.step.services import ServiceChecks
 from ..checks.violation import Violation
@@ -398,5 +398,4 @@ def _plain(value: object) -> Value:
 
 def _is_sure(lock: Lock) -> bool:
     """What `held` would say, without its side effect of noticing a loss."""
-    holds = inside(lock, "_holds", "_holds")
-    return any(hold.grant.is_valid for hold in holds.values())
+    return any(hold.grant.is_valid for hold in OfHolder.holds_of(lock).by_token.values())

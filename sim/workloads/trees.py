@@ -17,8 +17,9 @@ from casty.actor.events import Terminated
 from casty.address import NodeAddress
 
 from ..checks.step.actors import Activation
-from ..checks.step.introspection import actors_of, inside
+from ..checks.step.introspection import actors_of
 from ..checks.step.lives import Life
+from ..checks.step.protected import OfContext
 from ..checks.violation import Violation
 from ..world.clusters import NODE_PORT
 from .population import AS_PLANNED, Do, Population
@@ -89,7 +90,7 @@ class TreeActor:
         else:
             self._is_known = True
             self.life = population.lives.began(process, ctx.self.id, ctx.self)
-            self.life.cell = inside(ctx, "_cell")
+            self.life.cell = OfContext.cell_of(ctx)
             self.life.parent = None if self._parent is None else self._parent.life
             self._activation = population.checks.began(self.life.label, process, process.value, None)
         for number in range(self._width if self._depth else 0):

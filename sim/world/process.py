@@ -22,12 +22,15 @@ from ..net.dialing import SimTransport
 from ..net.network import Network
 from .disk import SimDevice, SimDisk
 
-__all__ = ["Process", "Setup"]
+__all__ = ["Claimed", "Process", "Setup"]
 
 T = TypeVar("T")
 
 Setup = Callable[["Process"], Awaitable[object]]
 """Starts what the process runs, in its context, and returns it (kept as `Process.value`)."""
+
+Claimed = dict[tuple[str, str], None]
+"""Nodes that a process without a protocol linked with, each with the name that it gave there."""
 
 MEMORY_BYTES = 1 << 33
 LOOK_UP_S = 0.002

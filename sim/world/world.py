@@ -24,7 +24,7 @@ from ..net.path import NetworkProfile
 from .clusters import ClusterSupport
 from .disk import SimDisk
 from .link_faults import LinkFaults
-from .process import Process, Setup
+from .process import Claimed, Process, Setup
 
 __all__ = ["World"]
 
@@ -80,8 +80,8 @@ class World(LinkFaults, ClusterSupport):
         self.trace = Trace()
         self.errors: list[tuple[str, dict[str, Any]]] = []
         self.processes: dict[str, Process] = {}
-        self.rogues: dict[str, None] = {}
-        """Names of the processes that keep to no protocol."""
+        self.rogues: dict[str, Claimed] = {}
+        """The processes that keep to no protocol, by name."""
         self.on_disk: Callable[[Process, SimDisk], None] = _unseen
         """Told of a process that opens its disk, before anything is read from it."""
         self._dead: list[Incarnation] = []

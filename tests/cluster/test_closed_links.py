@@ -50,7 +50,7 @@ async def test_a_client_says_which_node_sent_what_it_cannot_read(caplog: pytest.
         ClusterClient(contact_points=[(HOST, system._node.address.port)], system_name="shop") as client,
     ):
         await client.ready()
-        (link,) = [other for other in system._node.acceptor._open if other.remote.role == "client"]
+        (link,) = [other for other in system._node.acceptor.open_links if other.remote.role == "client"]
         link.send(frames.REPLY, b"\xc1")
         link.flush()
         while not lines(caplog, "is closed"):

@@ -109,7 +109,9 @@ async def nothing_is_left(node: ClusteredActorSystem, clients: int) -> None:
 
 
 def acceptor_count(acceptor: Any) -> int:
-    return sum(connection.remote.role == "client" for connection in acceptor._open) + len(acceptor._half_open)
+    return sum(connection.remote.role == "client" for connection in acceptor.open_links) + len(
+        acceptor._half_open
+    )
 
 
 def test_a_closing_client_whose_own_task_is_cancelled_ends_its_links_at_once() -> None:

@@ -326,7 +326,7 @@ def test_at_rest_no_process_has_a_row() -> None:
         await asyncio.sleep(5)
         for name in names:
             table: Any = bench.core(name).watching.table
-            kept = (table._talks, table._mine, table._guards, table._held, table._by_node, table.shares._rows)
+            kept = (table._talks, table.mine, table._guards, table.held, table._by_node, table.shares._rows)
             assert not any(kept) and table._timer is None, name
 
     run(body)

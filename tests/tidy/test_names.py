@@ -174,33 +174,3 @@ def _defined(module: Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(module.tree):
         if isinstance(node, Function | ast.ClassDef):
             yield node.lineno, node.name
-
-
-def test_what_checkers_read_by_name_is_there() -> None:
-    """`inside` takes an absent attribute for None, so a name that nothing has would switch its check off."""
-    there = {
-        name
-        for module in modules("casty", "sim")
-        for node in ast.walk(module.tree)
-        for name in _attributes(node)
-    }
-    read = [
-        (f"{module.path}:{node.lineno}", step.value)
-        for module in modules("sim")
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "inside"
-        for step in node.args[1:]
-        if isinstance(step, ast.Constant)
-    ]
-    assert len(read) > 45
-    assert not [(place, name) for place, name in read if name not in there and name != "__self__"]
-
-
-def _attributes(node: ast.AST) -> Iterator[str]:
-    """Return the names that a node gives to attributes of an object."""
-    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-        yield node.attr
-    elif isinstance(node, Function):
-        yield node.name
-    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        yield node.target.id

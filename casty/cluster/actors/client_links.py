@@ -40,7 +40,7 @@ class ClientLinks:
     is_member
         Whether an id is a member's: what is said of it as of a client ends nothing of the member.
 
-    Bounds: `_mine` has a row per client with links to this node, `_others` per link of a client to another node, as
+    Bounds: `mine` has a row per client with links to this node, `others` per link of a client to another node, as
     that node says over the link that it dialled; a row goes with that link, which is told everything anew when it is
     made again.
     """
@@ -51,9 +51,9 @@ class ClientLinks:
         self._links = links
         self._changed = changed
         self._is_member = is_member
-        self._mine: dict[str, dict[Connection, None]] = {}
+        self.mine: dict[str, dict[Connection, None]] = {}
         """Client id -> its links to this node, the newest last; more than one where it knows two addresses."""
-        self._others: dict[str, dict[str, _Told]] = {}
+        self.others: dict[str, dict[str, _Told]] = {}
         """Client id -> the nodes that are linked with it, each with what it said."""
 
     def changed(self, connection: Connection, is_up: bool) -> None:
@@ -67,7 +67,7 @@ class ClientLinks:
             if not is_up:
                 self._forget_all(connection)
         elif is_up:
-            rows = [[client_id, True, _incarnation(links)] for client_id, links in self._mine.items()]
+            rows = [[client_id, True, _incarnation(links)] for client_id, links in self.mine.items()]
             for first in range(0, len(rows), ROWS_A_FRAME):
                 connection.send(frames.CLIENTS, pack(rows[first : first + ROWS_A_FRAME]))
 
@@ -75,15 +75,15 @@ class ClientLinks:
         if is_up:
             # Others of the same id are of the same process: another one was refused.
             was_linked = self.is_linked(client_id)
-            self._mine.setdefault(client_id, {})[connection] = None
+            self.mine.setdefault(client_id, {})[connection] = None
             if not was_linked:
                 self._changed(client_id)
         else:
-            links = self._mine.get(client_id, {})
+            links = self.mine.get(client_id, {})
             links.pop(connection, None)
             if links:
                 return
-            self._mine.pop(client_id, None)
+            self.mine.pop(client_id, None)
         body = pack([[client_id, is_up, connection.remote.incarnation]])
         self._links.each_node(lambda link: link.send(frames.CLIENTS, body))
         if not is_up:
@@ -91,7 +91,7 @@ class ClientLinks:
 
     def members_changed(self) -> None:
         """End the links of clients with the id of a member: they came before it was known, and got what was for it."""
-        for links in [links for client_id, links in self._mine.items() if self._is_member(client_id)]:
+        for links in [links for client_id, links in self.mine.items() if self._is_member(client_id)]:
             for link in list(links):
                 link.close(
                     f"client id {link.remote.node_id!r:.100} is the id of a member; give it another one"
@@ -110,7 +110,7 @@ class ClientLinks:
             if row[1]:
                 was_linked = self.is_linked(row[0])
                 told = _Told(row[2], connection)
-                self._others.setdefault(row[0], {})[connection.remote.node_id] = told
+                self.others.setdefault(row[0], {})[connection.remote.node_id] = told
                 if not was_linked:
                     self._changed(row[0])
             else:
@@ -125,16 +125,16 @@ class ClientLinks:
         )
 
     def _forget_all(self, link: Connection) -> None:
-        for client_id in list(self._others):
+        for client_id in list(self.others):
             self._forget(link, client_id)
 
     def _forget(self, link: Connection, client_id: str) -> None:
         """Forget what a node said of a client over a link, unless it said more over a newer one."""
-        nodes, node_id = self._others.get(client_id, {}), link.remote.node_id
+        nodes, node_id = self.others.get(client_id, {}), link.remote.node_id
         if node_id in nodes and nodes[node_id].link is link:
             del nodes[node_id]
             if not nodes:
-                del self._others[client_id]
+                del self.others[client_id]
                 self._check(client_id)
 
     def _check(self, client_id: str) -> None:
@@ -143,24 +143,24 @@ class ClientLinks:
 
     def is_linked(self, client_id: str, incarnation: str = "") -> bool:
         """Whether some node is known to reach a client; one of that incarnation, where it is given."""
-        if client_id not in self._mine and client_id not in self._others:
+        if client_id not in self.mine and client_id not in self.others:
             return False
         return not incarnation or incarnation in self._seen(client_id)
 
     def _seen(self, client_id: str) -> list[str]:
         """Return the incarnations of a client that nodes are linked with."""
-        known = self._mine.get(client_id)
-        seen = [told.incarnation for told in self._others.get(client_id, {}).values()]
+        known = self.mine.get(client_id)
+        seen = [told.incarnation for told in self.others.get(client_id, {}).values()]
         return seen if known is None else [*seen, _incarnation(known)]
 
     def send(self, client_id: str, kind: int, body: bytes) -> bool:
         """Stage a frame for a client that is linked here."""
-        links = self._mine.get(client_id)
+        links = self.mine.get(client_id)
         return links is not None and next(reversed(links)).send(kind, body)
 
     def reached_by(self, client_id: str) -> list[str]:
         """Return the nodes that say they are linked with a client, in the order in which they said so."""
-        return list(self._others.get(client_id, {}))
+        return list(self.others.get(client_id, {}))
 
 
 def _incarnation(links: dict[Connection, None]) -> str:

@@ -81,7 +81,7 @@ class Receptionist:
     incarnation
         This process's incarnation.
 
-    Bounds: `_registered` has a row per living actor and service that it was registered for, `_subscribers` per living
+    Bounds: `registered` has a row per living actor and service that it was registered for, `_subscribers` per living
     subscriber, with what it heard last.
     """
 
@@ -99,7 +99,8 @@ class Receptionist:
         self._subscribed: dict[str, dict[str, None]] = {}
         """The same by subscriber: the services."""
         self._shares: Shares[tuple[str, str]] = Shares(MAX_SUBSCRIPTION_BYTES)
-        self._registered: dict[str, dict[str, ActorRef[Any]]] = {}
+        self.registered: dict[str, dict[str, ActorRef[Any]]] = {}
+        """By service: its living actors here, each by what `key_of` says of its ref."""
         self._services: dict[str, dict[str, None]] = {}
         """The same by actor: its services."""
         self._order = (0, 0)
@@ -197,7 +198,7 @@ class Receptionist:
         if flaw is not None:
             self._complaint.say(f"service {shown(key.name)} is not registered for {uri:.200}: {flaw}")
             return
-        self._registered.setdefault(key.name, {})[actor] = ref
+        self.registered.setdefault(key.name, {})[actor] = ref
         self._services.setdefault(actor, {})[key.name] = None
         self._offers.offer(key.name, uri)
         self._registrar.announce()
@@ -207,10 +208,10 @@ class Receptionist:
         self._take_back(key.name, self._local.key_of(ref))
 
     def _take_back(self, key: str, actor: str) -> None:
-        refs = self._registered.get(key, {})
+        refs = self.registered.get(key, {})
         known = refs.pop(actor, None)
         if not refs:
-            self._registered.pop(key, None)
+            self.registered.pop(key, None)
         services = self._services.get(actor, {})
         services.pop(key, None)
         if not services:

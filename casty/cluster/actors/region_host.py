@@ -83,7 +83,7 @@ class RegionHost:
         Returns since when the program behind this node may have spawned its regions; now, if it may not have.
 
     Bounds: `_regions` and `_refused` have a row per region that was spawned here, together at most `MAX_REGIONS`;
-    `_slots` has a row per living entity, at most `max_entities`, and `_served` one at most; `_hand_overs` one per slot.
+    `slots` has a row per living entity, at most `max_entities`, and `_served` one at most; `hand_overs` one per slot.
     """
 
     def __init__(
@@ -109,11 +109,13 @@ class RegionHost:
         self._observe = local.runtime.observe
         self._regions: dict[str, HostedRegion] = {}
         self._refused: dict[str, CastyError] = {}
-        self._slots: dict[int, dict[str, Activation]] = {}
+        self.slots: dict[int, dict[str, Activation]] = {}
+        """By slot and path: the living entities."""
         self._served: dict[tuple[str, str], Activation] = {}
         """By region and id, the living entities of regions without limits and roles: whatever is sent to these is taken
         by `accept_at_once`."""
-        self._hand_overs: dict[int, HandOver] = {}
+        self.hand_overs: dict[int, HandOver] = {}
+        """The slots of which entities stop, as another node is to lead them."""
         self._count = 0
         self._timer: Timer | None = None
         self._due_ns = 0
@@ -213,15 +215,15 @@ class RegionHost:
         slot = item.slot
         path = entity_path(item.shard_type, item.entity_id)
         is_stopping = self._local.is_stopping
-        if not self._is_leased(slot) or (is_stopping and not self._is_of_a_reader(item)):
+        if not self.is_leased(slot) or (is_stopping and not self._is_of_a_reader(item)):
             item.why = "the node that leads the slot has no lease"
             return False
         is_inside = item.from_slot == slot or is_stopping
-        hand_over = self._hand_over_of(slot) if self._hand_overs else None
+        hand_over = self._hand_over_of(slot) if self.hand_overs else None
         if hand_over is not None and hand_over.is_closing and not is_inside:
             item.why = "the slot is handed over to another node"
             return False
-        activation = self._slots.get(slot, {}).get(path)
+        activation = self.slots.get(slot, {}).get(path)
         if activation is not None and not activation.takes(is_inside=is_inside):
             item.why = "the entity is stopping"
             return False
@@ -254,9 +256,9 @@ class RegionHost:
             or activation.region.num_shards != item.num_shards
             or self._regions.get(shard_type) is not activation.region
             or shard_type in topology.region_roles
-            or self._hand_overs
+            or self.hand_overs
             or self._local.is_stopping
-            or not self._is_leased(activation.lease.slot)
+            or not self.is_leased(activation.lease.slot)
         ):
             return False
         message = self._read(item)
@@ -272,8 +274,8 @@ class RegionHost:
         if not region.is_placed(shard_type, topology):
             return
         slot = topology.slot_of_shard(shard_type, shard_of(entity_id, region.num_shards))
-        is_here = entity_path(shard_type, entity_id) in self._slots.get(slot, {})
-        if not is_here and self._is_leased(slot) and self._hand_over_of(slot) is None:
+        is_here = entity_path(shard_type, entity_id) in self.slots.get(slot, {})
+        if not is_here and self.is_leased(slot) and self._hand_over_of(slot) is None:
             heard = Heard(self._remote.senders, MAX_SOURCES)
             self._activate((shard_type, entity_id), region, slot, heard)
 
@@ -304,7 +306,7 @@ class RegionHost:
         message = self._read(item)
         if message is _UNREAD:
             return
-        activation = self._slots.get(slot, {}).get(path)
+        activation = self.slots.get(slot, {}).get(path)
         if activation is None:
             if self._count >= self._max_entities:
                 self.router.drop(item, Overloaded(f"max_entities: {self._max_entities} live here"))
@@ -358,7 +360,7 @@ class RegionHost:
         if region.recent is not None:
             region.recent.used(path, activation, self._clock.now())
             self._passivation.began(region.recent.limits)
-        self._slots.setdefault(slot, {})[path] = activation
+        self.slots.setdefault(slot, {})[path] = activation
         if region.recent is None and region.role is None:
             self._served[entity] = activation
         self._count += 1
@@ -373,7 +375,7 @@ class RegionHost:
         """An entity that ended itself had mail: its next life reads that, before anything that comes later."""
         region = self._regions.get(former.entity[0])
         is_late = self._local.is_stopping and not self._local.is_reading_out
-        if region is None or is_late or not self._is_leased(slot):
+        if region is None or is_late or not self.is_leased(slot):
             former.heard.close()
             for message, _ in mail:
                 cell.unread(message)
@@ -393,7 +395,8 @@ class RegionHost:
 
     # -- leases
 
-    def _is_leased(self, slot: int) -> bool:
+    def is_leased(self, slot: int) -> bool:
+        """Whether this node may run entities of a slot now, with the margin that stopping them takes."""
         until_ns = self._clock.now() + self._margin_ns
         return until_ns < self._lease_until_ns(slot, until_ns)
 
@@ -404,7 +407,7 @@ class RegionHost:
             else:  # another entity of the slot said something meanwhile, and may wait for the answer
                 cell.mailbox.put_beyond(READ_OUT)
             return False
-        if self._is_leased(slot):
+        if self.is_leased(slot):
             return True
         self._local.dead_letter(message, cell.ref, "this node's lease on the slot ended")
         self._stop_slot(slot)
@@ -428,7 +431,7 @@ class RegionHost:
         """Stop what has no lease; look again when the first of the other leases would end."""
         self._timer = None
         earliest_ns = 0
-        for slot in list(self._slots):
+        for slot in list(self.slots):
             due_ns = self._due_ns_of(slot)
             if due_ns <= self._clock.now():
                 self._stop_slot(slot)
@@ -440,11 +443,11 @@ class RegionHost:
             self._timer = self._clock.call_at(earliest_ns, self._check)
 
     def _stop_slot(self, slot: int) -> None:
-        for activation in list(self._slots.get(slot, {}).values()):
+        for activation in list(self.slots.get(slot, {}).values()):
             activation.cell.stop(is_forced=True)
 
     def _finished(self, slot: int, cell: Cell) -> None:
-        activations = self._slots.get(slot, {})
+        activations = self.slots.get(slot, {})
         activation = activations.pop(cell.path, None)
         if activation is not None:
             if self._served.get(activation.entity) is activation:
@@ -458,7 +461,7 @@ class RegionHost:
             if self._observe:
                 self._observe(EntityStopped(slot, cell.path))
         if not activations:
-            self._slots.pop(slot, None)
+            self.slots.pop(slot, None)
         if self.router is not None and not cell.has_heirs:
             self.router.retry()
 
@@ -469,8 +472,8 @@ class RegionHost:
         now_ns = self._clock.now()
         hand_over = self._hand_over_of(slot)
         if hand_over is None:
-            busy = [one for one in self._slots.get(slot, {}).values() if one.cell.is_busy]
-            hand_over = self._hand_overs[slot] = HandOver(now_ns, busy)
+            busy = [one for one in self.slots.get(slot, {}).values() if one.cell.is_busy]
+            hand_over = self.hand_overs[slot] = HandOver(now_ns, busy)
             for activation in busy:
                 activation.drain()
         hand_over.asked(now_ns)
@@ -479,15 +482,15 @@ class RegionHost:
             self._drain(slot)
         if hand_over.is_due(now_ns):
             self._force(slot, self._awaited(slot, hand_over), is_last=hand_over.forces > 1)
-        return hand_over.is_closing and slot not in self._slots
+        return hand_over.is_closing and slot not in self.slots
 
     def _drain(self, slot: int) -> None:
-        for activation in self._slots.get(slot, {}).values():
+        for activation in self.slots.get(slot, {}).values():
             activation.drain()
 
     def _awaited(self, slot: int, hand_over: HandOver) -> list[Activation]:
         """Return those that should have come to their end: not who is unloaded meanwhile, while others are served."""
-        living = self._slots.get(slot, {}).values()
+        living = self.slots.get(slot, {}).values()
         return [one for one in living if one.is_draining and (hand_over.is_closing or one in hand_over.first)]
 
     def _force(self, slot: int, left: Sequence[Activation], *, is_last: bool) -> None:
@@ -504,15 +507,15 @@ class RegionHost:
             activation.cell.stop(is_forced=True)
 
     def _hand_over_of(self, slot: int) -> HandOver | None:
-        hand_over = self._hand_overs.get(slot)
+        hand_over = self.hand_overs.get(slot)
         if hand_over is None or hand_over.is_on(self._clock.now()):
             return hand_over
-        del self._hand_overs[slot]
+        del self.hand_overs[slot]
         return None
 
     def role_changed(self, slot: int, is_leading: bool) -> None:
         """The node began or ceased to lead a slot."""
-        self._hand_overs.pop(slot, None)
+        self.hand_overs.pop(slot, None)
         if not is_leading:
             self._stop_slot(slot)
         if self.router is not None:

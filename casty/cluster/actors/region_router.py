@@ -92,8 +92,8 @@ class RegionRouter:
     acceptor
         The entities of this node; None for a client.
 
-    Bounds: `_refs` has a row per region that was named here, at most `MAX_REGIONS`; `_waiting` has one per shard with
-    waiting messages, which are at most `max_waiting`.
+    Bounds: `_refs` has a row per region that was named here, at most `MAX_REGIONS`; `waiting_by_shard` has one per
+    shard with waiting messages, which are at most `max_waiting`.
     """
 
     def __init__(
@@ -111,14 +111,17 @@ class RegionRouter:
         self._remote = remote
         self._routes = routes
         self._me = me
-        self._source = source
+        self.source = source
+        """This process, as entities tell senders apart."""
         self._max_waiting = max_waiting
         self._acceptor = acceptor
         self._clock = local.runtime.clock
         self._observe = local.runtime.observe
-        self._number = 0
+        self.number = 0
+        """That of the message to an entity that was sent last; none is used twice."""
         self._refs: dict[str, tuple[int, ActorRef[ShardEnvelope[Any]]]] = {}
-        self._waiting: dict[tuple[str, int], deque[EntityMessage]] = {}
+        self.waiting_by_shard: dict[tuple[str, int], deque[EntityMessage]] = {}
+        """By region and shard: what waits for a leader, in order."""
         self._count = 0
         self._by_source: dict[str, int] = {}
         """Process -> how many of its messages wait; a row goes with the last of them."""
@@ -164,13 +167,13 @@ class RegionRouter:
         """Send a message of this process to an entity."""
         payload = self._remote.encode(message)
         self._check_size(entity_id, payload)
-        self._number += 1
-        number, sender = self._number, self._local.replies.asking
-        is_clear = not (self._waiting or self._is_closed)
+        self.number += 1
+        number, sender = self.number, self._local.replies.asking
+        is_clear = not (self.waiting_by_shard or self._is_closed)
         if is_clear and self._sends(shard_type, num_shards, entity_id, number, sender, payload):
             return
         item = EntityMessage(
-            shard_type, num_shards, entity_id, self._source, number, 0, sender, self._clock.now(), payload,
+            shard_type, num_shards, entity_id, self.source, number, 0, sender, self._clock.now(), payload,
             acting_slot(),
         )  # fmt: skip
         self.route(item)
@@ -196,7 +199,7 @@ class RegionRouter:
         if leader is None or leader == self._me:
             return False
         plain, home = plain_sender(sender), topology.home
-        row = [shard_type, num_shards, entity_id, self._source, number, 0, plain, payload, home]
+        row = [shard_type, num_shards, entity_id, self.source, number, 0, plain, payload, home]
         if not self._routes.send(leader, frames.ENTITY, pack(row)):
             return False
         question = self._local.replies.sending
@@ -239,7 +242,7 @@ class RegionRouter:
     def _takes(self, item: EntityMessage) -> bool:
         """Whether an entity of this process took a message at once; not where others wait, who may be before it."""
         topology, acceptor = self._routes.topology(), self._acceptor
-        if topology is None or acceptor is None or self._waiting or self._is_closed:
+        if topology is None or acceptor is None or self.waiting_by_shard or self._is_closed:
             return False
         return item.home == topology.home and acceptor.accept_at_once(item, topology)
 
@@ -250,13 +253,13 @@ class RegionRouter:
             return
         item.shard = shard_of(item.entity_id, item.num_shards)
         key = (item.shard_type, item.shard)
-        if key not in self._waiting and self._try(item):
+        if key not in self.waiting_by_shard and self._try(item):
             return
         if self._count >= self._max_waiting:
             self.drop(item, Overloaded(f"max_mailbox: {self._max_waiting} messages wait for leaders"))
             return
         theirs = self._by_source.get(item.source, 0)
-        if item.source != self._source and theirs >= max(1, self._max_waiting // 2):
+        if item.source != self.source and theirs >= max(1, self._max_waiting // 2):
             self.drop(
                 item,
                 Overloaded(f"max_mailbox: {theirs} messages of this process wait for leaders, half of it"),
@@ -269,7 +272,7 @@ class RegionRouter:
         self._by_source[item.source] = theirs + 1
         self._count += 1
         self._local.unread.size_bytes += item.size_bytes
-        self._waiting.setdefault(key, deque()).append(item)
+        self.waiting_by_shard.setdefault(key, deque()).append(item)
         self._arm()
 
     # -- out
@@ -325,7 +328,7 @@ class RegionRouter:
         return self._pass_on(item, leader)
 
     def _pass_on(self, item: EntityMessage, leader: str) -> bool:
-        is_passing = item.source != self._source
+        is_passing = item.source != self.source
         topology = self._routes.topology()
         assert topology is not None, "a leader is known from a topology"
         body = item.body(item.relay_paths + is_passing, topology.home)
@@ -359,7 +362,7 @@ class RegionRouter:
         if self._to_retry:
             self._is_news = True  # those that were looked at already want to know
             return
-        self._to_retry = list(self._waiting)
+        self._to_retry = list(self.waiting_by_shard)
         self._to_retry.reverse()
         self._retry_some()
 
@@ -369,16 +372,16 @@ class RegionRouter:
         try:
             for _ in range(min(len(self._to_retry), RETRIED_AT_ONCE)):
                 key = self._to_retry.pop()
-                if key not in self._waiting:
+                if key not in self.waiting_by_shard:
                     continue
-                self._retry_shard(self._waiting[key])
-                if not self._waiting[key]:
-                    del self._waiting[key]
+                self._retry_shard(self.waiting_by_shard[key])
+                if not self.waiting_by_shard[key]:
+                    del self.waiting_by_shard[key]
         finally:
             self._is_retrying = False
         if not self._to_retry and self._is_news:
             self._is_news = False
-            self._to_retry = list(self._waiting)
+            self._to_retry = list(self.waiting_by_shard)
             self._to_retry.reverse()
         if self._to_retry:
             self._clock.call_at(self._clock.now(), self._retry_some)
@@ -421,13 +424,13 @@ class RegionRouter:
     def _arm(self) -> None:
         if self._timer is None:
             # Many wait as few do: for news. The timer is for what is none, and takes no more for more of them.
-            pause_ns = RETRY_NS * (1 + len(self._waiting) // RETRIED_AT_ONCE)
+            pause_ns = RETRY_NS * (1 + len(self.waiting_by_shard) // RETRIED_AT_ONCE)
             self._timer = self._clock.call_at(self._clock.now() + pause_ns, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
         self.retry()
-        if self._waiting:
+        if self.waiting_by_shard:
             self._arm()
 
     def close(self) -> None:
@@ -436,12 +439,12 @@ class RegionRouter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for items in self._waiting.values():
+        for items in self.waiting_by_shard.values():
             for item in items:
                 error = Unavailable(f"{item.entity_id}: this process stops; {item.why}")
                 self.drop(item, error, logging.INFO)
                 self._local.unread.size_bytes -= item.size_bytes
-        self._waiting.clear()
+        self.waiting_by_shard.clear()
         self._by_source.clear()
         self._to_retry.clear()
         self._count = 0

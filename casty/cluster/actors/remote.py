@@ -158,13 +158,16 @@ class Remote:
         self._codec = codec
         self.decode = codec.decode
         """Returns the message of bytes; raises `EncodingError`."""
-        self._source = source
+        self.source = source
+        """This process, as receivers tell senders apart."""
         self._incarnation = source.rpartition("#")[2]
         self.max_value_bytes = max_value_bytes
-        self._number = 0
+        self.number = 0
+        """That of the message to an actor that was sent last; none is used twice."""
         self.senders = Senders(local.runtime.clock, routes.is_there, routes.address_of)
         """Shared with the entities here, which keep numbers of their own."""
-        self._heard = Heard(self.senders, MAX_SOURCES)
+        self.heard = Heard(self.senders, MAX_SOURCES)
+        """The numbers that came from each sender, for all actors here that are no entities."""
         self.overtaken = 0
 
     def limited(self, max_value_bytes: int) -> None:
@@ -212,12 +215,12 @@ class Remote:
         if node_id is None:
             node_id = self.resolve(address).node_id
         if node_id is not None:
-            self._number += 1
+            self.number += 1
             row: list[object] = [
                 node_id,
                 address.path,
-                self._source,
-                self._number,
+                self.source,
+                self.number,
                 None if sender is None else plain_sender(sender),
                 payload,
             ]
@@ -276,7 +279,7 @@ class Remote:
         """Send rows about watches to a process; False when there is no way or no room now."""
         node_id, _, incarnation = key.rpartition("#")
         payload = pack([incarnation, rows])
-        return self._stage(node_id, frames.WATCH, [node_id, WATCHES, self._source, 0, None, payload])
+        return self._stage(node_id, frames.WATCH, [node_id, WATCHES, self.source, 0, None, payload])
 
     # -- in
 
@@ -301,7 +304,7 @@ class Remote:
                 heard, is_stranger = heard_as(speaker, source), speaker.role == STRANGER
         if target != node_id:
             self._lost(path, payload, f"the message is for {target[:SHOWN]}, this is {node_id}", address)
-        elif self._heard.is_overtaken(heard, number):
+        elif self.heard.is_overtaken(heard, number):
             self.overtaken += 1
             self._lost(path, payload, "a later message of the same sender came first", address)
         elif incarnation is not None and incarnation != self._incarnation:
@@ -373,7 +376,7 @@ class Remote:
             return
         elif target != node_id or incarnation not in ("", self._incarnation):
             why = f"what is said of watches is for another process, {shown(f'{target}#{incarnation}', 100)}"
-        elif source == self._source or "#" not in source:
+        elif source == self.source or "#" not in source:
             why = "no process says this"
         else:
             self._local.watching.take(source, rows)

@@ -32,12 +32,13 @@ class Heard:
     one that was silent longest is forgotten first.
     """
 
-    __slots__ = ("_last", "_latest", "_most", "_senders")
+    __slots__ = ("_latest", "_most", "_senders", "last")
 
     def __init__(self, senders: Senders, most: int) -> None:
         self._senders = senders
         self._most = most
-        self._last: dict[str, int] = {}
+        self.last: dict[str, int] = {}
+        """By sender: the highest number that came from it."""
         self._latest = ""
         """Whoever sent last, whose row is the last one while it is there: mostly the next message is of the same."""
 
@@ -45,7 +46,7 @@ class Heard:
         """Whether a later message of the same sender came first."""
         if "?" in source and source[-1] != "?":  # who ends so said no address
             source = self._senders.known_as(source)
-        rows, senders = self._last, self._senders
+        rows, senders = self.last, self._senders
         known = rows.get(source, 0) if source == self._latest else rows.pop(source, 0)
         last = known or self._last_unproven(source)
         rows[source] = max(last, number)
@@ -64,20 +65,20 @@ class Heard:
     def _last_unproven(self, source: str) -> int:
         """Return the last number that a node sent before it was known, from the address that is known for it by now."""
         former = self._senders.unproven(source)
-        if former is None or former not in self._last:
+        if former is None or former not in self.last:
             return 0
         self._senders.let_go(former, self)
-        return self._last.pop(former)
+        return self.last.pop(former)
 
     def forget(self, source: str) -> None:
         """That process is gone."""
-        self._last.pop(source, None)
+        self.last.pop(source, None)
 
     def close(self) -> None:
         """The receiver is gone."""
-        for source in self._last:
+        for source in self.last:
             self._senders.let_go(source, self)
-        self._last.clear()
+        self.last.clear()
 
 
 class _Sender:

@@ -116,7 +116,7 @@ class Host:
         self._on_role = on_role
         self._clock = runtime.clock
         self._observe = runtime.observe
-        self._storage = runtime.storage
+        self.storage = runtime.storage  # takes what each turn writes; the book, where there is one
         self.book: Book | None = None
         self._stored_batches = 0
         self._send = send
@@ -126,7 +126,7 @@ class Host:
         self._deadlines: list[tuple[int, int]] = []
         self._timer: Timer | None = None
         self._timer_ns = 0
-        self._is_closed = False
+        self.is_closed = False  # once true it stays so: the groups are not driven any more
         self._transfers = Transfers(runtime.clock)
         self._ended: dict[int, Ended] = {}
         """By group number: the last replica of it that ended here; at most a row per group."""
@@ -141,7 +141,7 @@ class Host:
         """Keep all replicas in a book, before there is any."""
         assert not self.groups
         self.book = self._transfers.book = book
-        self._storage = book
+        self.storage = book
         book.on_halted = self._halted
 
     def add(self, group: Group, first: Membership | None = None, *, is_restored: bool = False) -> None:
@@ -181,7 +181,7 @@ class Host:
 
     def close(self) -> None:
         """Do nothing more."""
-        self._is_closed = True
+        self.is_closed = True
         if self._timer is not None:
             self._timer.cancel()
 
@@ -252,7 +252,7 @@ class Host:
 
     def settle(self) -> None:
         """Do everything that the cores want: persist, send, apply, until nothing is left."""
-        if self._is_closed:
+        if self.is_closed:
             return
         while self._dirty:
             batch, self._dirty = self._dirty, []
@@ -269,7 +269,7 @@ class Host:
     def _transfer(self) -> None:
         """Restore or make one part of a state, in a turn of its own."""
         self._is_transfer_set = False
-        group = None if self._is_closed else self._transfers.next_group()
+        group = None if self.is_closed else self._transfers.next_group()
         if group is None:
             return
         assert isinstance(group, Group)
@@ -287,7 +287,7 @@ class Host:
         """
         stored_batches = self._stored_batches
         try:
-            self._storage.persist(_Writes(work), partial(self._stored, work))
+            self.storage.persist(_Writes(work), partial(self._stored, work))
         except Exception as error:  # fail-stop of all that it was to store
             for group, _ in work:
                 self.fail(group, error)
@@ -487,7 +487,7 @@ class Host:
             heapq.heappush(self._deadlines, (deadline_ns, group.number))
 
     def _set_timer(self) -> None:
-        if not self._deadlines or self._is_closed:
+        if not self._deadlines or self.is_closed:
             return
         if self._timer is not None and self._deadlines[0][0] > self._timer_ns - GRAIN_NS:
             return  # the timer is on the grid, and no later than what is due first

@@ -87,13 +87,13 @@ class MemoryBudget:
     """
 
     __slots__ = (
-        "_accepted_bytes",
         "_measured_bytes",
-        "_room_bytes",
+        "accepted_bytes",
         "budget_bytes",
         "full_peers",
         "is_exhausted",
         "is_full",
+        "room_bytes",
         "unread",
         "usage",
     )
@@ -106,10 +106,11 @@ class MemoryBudget:
         self.is_full = False
         self.is_exhausted = False
         self.full_peers: dict[str, None] = {}
-        self._accepted_bytes = 0
+        self.accepted_bytes = 0
+        """What was accepted since the last measurement."""
         self._measured_bytes = 0
         """What was measured last, but for mailboxes."""
-        self._room_bytes = budget_bytes
+        self.room_bytes = budget_bytes
         """What the last measurement left of the budget for messages and for what is accepted; below zero when it is
         used up."""
 
@@ -117,7 +118,7 @@ class MemoryBudget:
     def used_bytes(self) -> int:
         """What was measured last, what was accepted since, and what is unread now."""
         usage = self.usage
-        return usage.total - usage.mailboxes + self.unread.size_bytes + self._accepted_bytes
+        return usage.total - usage.mailboxes + self.unread.size_bytes + self.accepted_bytes
 
     @property
     def low_bytes(self) -> int:
@@ -127,7 +128,7 @@ class MemoryBudget:
     @property
     def is_stale(self) -> bool:
         """Whether so much was accepted since the last measurement that only another one tells what is used."""
-        return self._accepted_bytes >= max(1, self.budget_bytes // STALE_SHARE)
+        return self.accepted_bytes >= max(1, self.budget_bytes // STALE_SHARE)
 
     def accepted(self, size_bytes: int) -> bool:
         """Count something that grows until the next measurement sees it.
@@ -137,8 +138,8 @@ class MemoryBudget:
         bool
             It would be full by what was measured last, which is too old to say so: measure now.
         """
-        self._accepted_bytes += size_bytes
-        if self._accepted_bytes + self.unread.size_bytes < self._room_bytes:
+        self.accepted_bytes += size_bytes
+        if self.accepted_bytes + self.unread.size_bytes < self.room_bytes:
             return False
         if self.is_stale:
             return True
@@ -149,8 +150,8 @@ class MemoryBudget:
         """Take an exact measurement."""
         self.usage = usage
         self._measured_bytes = usage.total - usage.mailboxes
-        self._accepted_bytes = 0
-        self._room_bytes = self.budget_bytes - usage.total + usage.mailboxes
+        self.accepted_bytes = 0
+        self.room_bytes = self.budget_bytes - usage.total + usage.mailboxes
         self._judge()
 
     def refuses(self, peers: Iterable[str], *, is_record: bool) -> bool:
@@ -174,7 +175,7 @@ class MemoryBudget:
         if self.is_exhausted:
             return False
         # As `used_bytes` and `_end_bytes`, without adding up again what was measured: each message asks.
-        used_bytes = self._measured_bytes + self.unread.size_bytes + self._accepted_bytes
+        used_bytes = self._measured_bytes + self.unread.size_bytes + self.accepted_bytes
         return used_bytes + size_bytes < self.budget_bytes + self.budget_bytes // RESERVE_SHARE
 
     def heard(self, peer: str, *, is_full: bool) -> None:

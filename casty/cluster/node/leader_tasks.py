@@ -52,27 +52,28 @@ def _always(slot: int) -> bool:
 class FailureDetector:
     """When each process last answered a heartbeat of this node.
 
-    Bounds: `_heard_ns` has a row per member but this node, by the key under which it takes part in groups.
+    Bounds: `heard_ns` has a row per member but this node, by the key under which it takes part in groups.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._heard_ns: dict[str, int] = {}
+        self.heard_ns: dict[str, int] = {}
+        """When each process answered last."""
 
     def answered(self, key: str, sent_ns: int) -> None:
         """A heartbeat sent at `sent_ns` was answered."""
         del sent_ns
-        self._heard_ns[key] = self._clock.now()
+        self.heard_ns[key] = self._clock.now()
 
     def follow(self, machine: ControlMachine) -> None:
         """Forget processes that were replaced; nobody asks how long they were silent."""
-        if machine.is_founded and len(self._heard_ns) >= len(machine.members):
+        if machine.is_founded and len(self.heard_ns) >= len(machine.members):
             members = dict.fromkeys(row.replica_id for row in machine.members.values())
-            self._heard_ns = {key: at_ns for key, at_ns in self._heard_ns.items() if key in members}
+            self.heard_ns = {key: at_ns for key, at_ns in self.heard_ns.items() if key in members}
 
     def silent_ns(self, key: str, since_ns: int) -> int:
         """Return how long the process was silent, counted from `since_ns` at the earliest."""
-        return self._clock.now() - max(self._heard_ns.get(key, NEVER_NS), since_ns)
+        return self._clock.now() - max(self.heard_ns.get(key, NEVER_NS), since_ns)
 
 
 class ControlDuties:

@@ -44,7 +44,8 @@ class Links:
         self._guests: dict[NodeAddress, None] = {}
         self._by_node: dict[str, Connection] = {}
         self._by_key: dict[str, Connection] = {}
-        self._by_replica_id: dict[str, Connection] = {}
+        self.by_replica_id: dict[str, Connection] = {}
+        """The links that this node dialled, by the name under which the process at the other end has places."""
         self.inbound: dict[Connection, None] = {}
         self._is_closed = False
 
@@ -116,16 +117,14 @@ class Links:
         self._replica_id(connection)
         if known is not None and known is not connection:
             self._by_key = {key: link for key, link in self._by_key.items() if link is not known}
-            self._by_replica_id = {
-                key: link for key, link in self._by_replica_id.items() if link is not known
-            }
+            self.by_replica_id = {key: link for key, link in self.by_replica_id.items() if link is not known}
             known.close("replaced by a newer link to the same node")
 
     def _replica_id(self, connection: Connection) -> None:
         """Keep a process under its replica id: one with a disk only where it is named, for others may use that name."""
         key = key_of(connection)
         if "+" not in key or self._is_at_named(connection):
-            self._by_replica_id[replica_id_of(key)] = connection
+            self.by_replica_id[replica_id_of(key)] = connection
 
     def closed(self, connection: Connection) -> None:
         """A connection ended."""
@@ -135,12 +134,12 @@ class Links:
         if self._by_key.get(key_of(connection)) is connection:
             del self._by_key[key_of(connection)]
         replica_id = replica_id_of(key_of(connection))
-        if self._by_replica_id.get(replica_id) is connection:
-            del self._by_replica_id[replica_id]
+        if self.by_replica_id.get(replica_id) is connection:
+            del self.by_replica_id[replica_id]
 
     def send(self, replica_id: str, kind: int, body: bytes) -> bool:
         """Stage a frame for exactly the process that has a place: the latest that its disk was started with."""
-        connection = self._by_replica_id.get(replica_id)
+        connection = self.by_replica_id.get(replica_id)
         return connection is not None and connection.send(kind, body)
 
     def send_to_node(self, node_id: str, kind: int, body: bytes) -> bool:
@@ -156,17 +155,17 @@ class Links:
         start = start_of(key_of(connection))
         if not start:
             return False
-        known = self._by_replica_id.get(replica_id_of(key_of(connection)))
+        known = self.by_replica_id.get(replica_id_of(key_of(connection)))
         return known is not None and start_of(key_of(known)) > start
 
     def address_at(self, replica_id: str) -> NodeAddress | None:
         """Return where the process answered that has a place; None where nobody was dialled that has it."""
-        connection = self._by_replica_id.get(replica_id)
+        connection = self.by_replica_id.get(replica_id)
         return None if connection is None else connection.remote.address
 
     def has_answered(self, replica_id: str) -> bool:
         """Whether this node dialled the process that has a place and it answered."""
-        return replica_id in self._by_replica_id
+        return replica_id in self.by_replica_id
 
     def is_linked(self, key: str) -> bool:
         """Whether this node dialled that process and it answered."""

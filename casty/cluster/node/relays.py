@@ -58,7 +58,7 @@ class Relays:
 
     def __init__(self, clock: Clock) -> None:
         self._next_id = 0
-        self._waiting: dict[int, Relayed] = {}
+        self.waiting: dict[int, Relayed] = {}
         """By relay id, which is below 0 and never used twice."""
         self._by_caller: dict[ReplySink, dict[int, int]] = {}
         """By where answers go and the caller's own call id: the relay id. Never iterated, only one's calls are."""
@@ -69,7 +69,7 @@ class Relays:
 
     def __len__(self) -> int:
         """How many calls are kept."""
-        return len(self._waiting)
+        return len(self.waiting)
 
     def has_room(self, answers: ReplySink) -> bool:
         """Whether one more call of this caller may be passed on."""
@@ -83,13 +83,13 @@ class Relays:
         if earlier is not None:
             self._drop_row(earlier)
         calls[call_id] = self._next_id
-        self._waiting[self._next_id] = Relayed(node_id, answers, call_id)
+        self.waiting[self._next_id] = Relayed(node_id, answers, call_id)
         self._by_target.setdefault(node_id, {})[self._next_id] = None
         return self._next_id
 
     def on_reply(self, relay_id: int, reply: list[object], is_final: bool) -> None:
         """A reply came back; a queued call keeps waiting for its outcome."""
-        waiting = self._waiting.get(relay_id)
+        waiting = self.waiting.get(relay_id)
         if waiting is None:
             return
         _, answers, call_id = waiting
@@ -101,7 +101,7 @@ class Relays:
 
     def drop(self, relay_id: int) -> None:
         """The call was never sent, or nobody waits for its reply any more."""
-        waiting = self._waiting.get(relay_id)
+        waiting = self.waiting.get(relay_id)
         if waiting is None:
             return
         self._drop_row(relay_id)
@@ -117,7 +117,7 @@ class Relays:
         return self._by_caller.get(answers, _NO_CALLS).get(call_id) == relay_id
 
     def _drop_row(self, relay_id: int) -> None:
-        waiting = self._waiting.pop(relay_id, None)
+        waiting = self.waiting.pop(relay_id, None)
         of_target = None if waiting is None else self._by_target.get(waiting.target)
         if waiting is not None and of_target is not None and relay_id in of_target:
             del of_target[relay_id]
@@ -138,7 +138,7 @@ class Relays:
 
     def _in_doubt(self, relay_id: int) -> None:
         """Answer a call that was on a link that ended, unless it is over."""
-        if relay_id in self._waiting:
+        if relay_id in self.waiting:
             self.on_reply(relay_id, [UNKNOWN], is_final=True)
 
 

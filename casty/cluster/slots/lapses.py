@@ -54,24 +54,25 @@ NAME_BYTES = 64 * 1024
 class Ends:
     """The keys of one slot that have a time to live, by when they end.
 
-    Bounds: `_order` has a name per such key in the state.
+    Bounds: `order` has a name per such key in the state.
     """
 
-    __slots__ = ("_order",)
+    __slots__ = ("order",)
 
     def __init__(self) -> None:
-        self._order = EntityOrder()
+        self.order = EntityOrder()
+        """Each name behind the bytes of its end, so that the first to end is the first."""
 
     def moved(self, name: bytes, before: Any, after: Any) -> None:
         """A key was changed, made or removed."""
         if isinstance(before, Lasting):
-            self._order.remove(before.end.to_bytes(END_BYTES, "big") + name)
+            self.order.remove(before.end.to_bytes(END_BYTES, "big") + name)
         if isinstance(after, Lasting):
-            self._order.add(after.end.to_bytes(END_BYTES, "big") + name)
+            self.order.add(after.end.to_bytes(END_BYTES, "big") + name)
 
     def next(self) -> int | None:
         """Return the tick at which the next key ends; None where none does."""
-        first = next(self._order.since(b""), None)
+        first = next(self.order.since(b""), None)
         return None if first is None else int.from_bytes(first[:END_BYTES], "big")
 
     def due(self, time: int, after: bytes = b"") -> tuple[list[bytes], bytes]:
@@ -86,7 +87,7 @@ class Ends:
         """
         names: list[bytes] = []
         size_bytes = 0
-        for row in self._order.since(after):
+        for row in self.order.since(after):
             if int.from_bytes(row[:END_BYTES], "big") > time:
                 break
             size_bytes += len(row)
@@ -99,7 +100,7 @@ class Ends:
 
     def discard(self) -> Iterator[None]:
         """Free the order step by step; see `EntityOrder.discard`."""
-        return self._order.discard()
+        return self.order.discard()
 
 
 class LapseClock:

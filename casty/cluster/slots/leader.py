@@ -55,10 +55,10 @@ class SlotLeader:
         "_machine",
         "_over",
         "_ttl_ns",
-        "_waiting",
         "_window",
         "_withdrawing",
         "visibility",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, machine: SlotMachine, ttl_ns: int, now_ns: int, window: Window | None = None) -> None:
@@ -74,7 +74,7 @@ class SlotLeader:
         """Sessions that end in parts, and whether the next part is in the log; in none of the tables above."""
         self._closing: dict[int, Waiting] = {}
         """Who is told when such a session is gone; none that is not in `_over`."""
-        self._waiting: dict[int, dict[int, Waiting]] = {}
+        self.waiting: dict[int, dict[int, Waiting]] = {}
         """By session and number: where the outcome of a queued request goes. No session without a number."""
         self._withdrawing: dict[int, dict[int, int]] = {}
         """By session: the numbers whose withdrawal was proposed lately, and when."""
@@ -83,19 +83,19 @@ class SlotLeader:
 
     def wait(self, session: int, seq: int, answers: ReplySink, call_id: int) -> None:
         """Send the outcome of a queued request here once there is one; a newer call replaces an older."""
-        of_session = self._waiting.get(session)
+        of_session = self.waiting.get(session)
         if of_session is None:
-            self._waiting[session] = {seq: Waiting(answers, call_id)}
+            self.waiting[session] = {seq: Waiting(answers, call_id)}
         else:
             of_session[seq] = Waiting(answers, call_id)
 
     def _take(self, session: int, seq: int) -> Waiting | None:
-        of_session = self._waiting.get(session)
+        of_session = self.waiting.get(session)
         if of_session is None:
             return None
         waiting = of_session.pop(seq, None)
         if not of_session:
-            del self._waiting[session]
+            del self.waiting[session]
         return waiting
 
     def resolve(self, effects: Iterable[Effect]) -> None:
@@ -113,7 +113,7 @@ class SlotLeader:
 
     def take_waiting(self, reply: list[object]) -> Iterator[Late]:
         """Leadership ended: return everyone who waits and is to be told, so that they ask the next leader."""
-        waiting, self._waiting = self._waiting, {}
+        waiting, self.waiting = self.waiting, {}
         closing, self._closing = self._closing, {}
         rows = chain(closing.values(), chain.from_iterable(map(_calls, waiting.values())))
         return ((answers, call_id, reply) for answers, call_id in rows)
@@ -136,7 +136,7 @@ class SlotLeader:
         closing = self._closing.pop(session, None)
         if closing is not None:
             closing.answer([OK])
-        for answers, call_id in self._waiting.pop(session, {}).values():
+        for answers, call_id in self.waiting.pop(session, {}).values():
             answers.add(call_id, [EXPIRED])
 
     def part_applied(self, session: int, closing: Waiting | None) -> None:
@@ -147,7 +147,7 @@ class SlotLeader:
         self._heard.forget(session)
         self._expiring.pop(session, None)
         self._over[session] = False
-        for seq in list(islice(self._waiting.get(session, ()), END_PART)):
+        for seq in list(islice(self.waiting.get(session, ()), END_PART)):
             waiting = self._take(session, seq)
             if waiting is not None:
                 waiting.answer([EXPIRED])

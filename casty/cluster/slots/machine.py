@@ -92,8 +92,8 @@ class SlotMachine:
     """
 
     __slots__ = (
-        "_context", "_counter", "_dump", "_generation", "_index", "_orders", "_records", "_unweighed", "_waiting",
-        "_weights", "attempts", "changed_index", "debts", "ends", "entities", "lifetimes", "limits", "on_change",
+        "_context", "_counter", "_dump", "_index", "_orders", "_records", "_unweighed", "_waiting", "_weights",
+        "attempts", "changed_index", "debts", "ends", "entities", "generation", "lifetimes", "limits", "on_change",
         "sessions", "time", "times",
     )  # fmt: skip
 
@@ -110,7 +110,7 @@ class SlotMachine:
         self._weights = Weights()
         self._unweighed: dict[EntityKey, int] = {}
         """What each entity took that changed since `_weights` was brought up to date; at most `MAX_UNWEIGHED`."""
-        self._generation = generation
+        self.generation = generation
         self._counter = 0
         self._waiting = 0
         self._dump: SlotDump | Dumps | None = None
@@ -129,7 +129,7 @@ class SlotMachine:
 
     def _next_token(self) -> int:
         self._counter += 1
-        return (self._generation << applied.TOKEN_BITS) + self._counter
+        return (self.generation << applied.TOKEN_BITS) + self._counter
 
     # -- entries
 
@@ -274,8 +274,8 @@ class SlotMachine:
 
     def raise_generation(self, generation: int) -> None:
         """Draw no token of a lower generation any more."""
-        if generation > self._generation:
-            self._generation, self._counter = generation, 0
+        if generation > self.generation:
+            self.generation, self._counter = generation, 0
 
     def _answer(
         self, session: SlotSession, seq: int, reply: Reply, effects: Sequence[Effect] = NO_EFFECTS
@@ -544,11 +544,11 @@ class SlotMachine:
     @property
     def numbers(self) -> tuple[int, int, int, int, int]:
         """The generation, how many tokens were drawn, how many requests wait, the time, and `changed_index`."""
-        return self._generation, self._counter, self._waiting, self.time, self.changed_index
+        return self.generation, self._counter, self._waiting, self.time, self.changed_index
 
     @numbers.setter
     def numbers(self, numbers: tuple[int, int, int, int, int]) -> None:
-        self._generation, self._counter, self._waiting, self.time, self.changed_index = numbers
+        self.generation, self._counter, self._waiting, self.time, self.changed_index = numbers
         self._context.time = self.time
 
     def begin_dump(self, part_bytes: int) -> SlotDump:
@@ -563,7 +563,7 @@ class SlotMachine:
 
     def begin_load(self, former: Callable[[SlotMachine], object] | None = None) -> SlotLoad:
         """Begin to put a state together that takes this one's place when it is whole; `former` gets this one then."""
-        fresh = SlotMachine(self.limits, self._generation, self.lifetimes)
+        fresh = SlotMachine(self.limits, self.generation, self.lifetimes)
         return SlotLoad(fresh, partial(self._replace, fresh, former))
 
     def _replace(self, fresh: SlotMachine, former: Callable[[SlotMachine], object] | None) -> None:

@@ -86,43 +86,43 @@ def release_command(kind: int, token: int, seq: int) -> Command:
 class Owners:
     """An index of requests by session: a session's end costs what that session had, not what everyone has."""
 
-    __slots__ = ("_seqs",)
+    __slots__ = ("seqs",)
 
     def __init__(self) -> None:
-        self._seqs: dict[int, int | dict[int, None]] = {}
+        self.seqs: dict[int, int | dict[int, None]] = {}
         """By session: the number of its only request, or a table of all of them."""
 
     def __contains__(self, session: int) -> bool:
-        return session in self._seqs
+        return session in self.seqs
 
     def add(self, key: Key) -> None:
         """Count a request, which is not there, as its session's."""
         session, seq = key
-        seqs = self._seqs.get(session)
+        seqs = self.seqs.get(session)
         if seqs is None:
-            self._seqs[session] = seq
+            self.seqs[session] = seq
             return
         if not isinstance(seqs, dict):
-            seqs = self._seqs[session] = {seqs: None}
+            seqs = self.seqs[session] = {seqs: None}
         assert seq not in seqs, f"request {key} was applied twice"
         seqs[seq] = None
 
     def remove(self, key: Key) -> None:
         """Forget the request."""
         session, seq = key
-        seqs = self._seqs[session]
+        seqs = self.seqs[session]
         if type(seqs) is dict:
             del seqs[seq]
             if not seqs:
-                del self._seqs[session]
+                del self.seqs[session]
         elif seqs == seq:
-            del self._seqs[session]
+            del self.seqs[session]
         else:
             raise KeyError(key)
 
     def of(self, session: int) -> list[Key]:
         """Return the session's requests."""
-        seqs = self._seqs.get(session, ())
+        seqs = self.seqs.get(session, ())
         return [(session, seqs)] if isinstance(seqs, int) else [(session, seq) for seq in seqs]
 
 

@@ -7,7 +7,8 @@ table. What must be over some time after the last call is waited for, and then h
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from casty.address import node_id_of
 from casty.cluster.slots.applied import MIN_OUTCOMES
@@ -19,10 +20,18 @@ from casty.wire.registry import default_registry
 
 from ..violation import Violation
 from .attempts import Attempts
-from .introspection import GroupView, gateway_of, inside, leaders_of, machine_of
+from .introspection import (
+    GroupView,
+    control_replica_of,
+    gateway_of,
+    leaders_of,
+    machine_of,
+    slot_replica_of,
+)
 from .remains import UNDER_WAY, WAITING, Sizes, limits_at_rest, too_many
 
 if TYPE_CHECKING:
+    from casty.cluster.sessions.gateway import Gateway
     from casty.config import Settings
 
     from ...world.process import Process
@@ -90,7 +99,7 @@ class Bounds:
         self._items = items
         self._seed = seed
         self._settings = settings
-        self._registered = len(inside(default_registry, "_types"))
+        self._registered = len(default_registry.types)
         self._checks = checks
         self._attempts = Attempts(world, checks.report)
         self._calls_end_ns = 0
@@ -150,7 +159,7 @@ class Bounds:
                     f"session {number} of {_place(process, group)}", _too_much(session, room, outcomes)
                 )
 
-    def _check_gateway(self, name: str, gateway: Any) -> None:
+    def _check_gateway(self, name: str, gateway: Gateway | None) -> None:
         if gateway is None:
             return
         window = self._settings.max_window_replies
@@ -162,9 +171,7 @@ class Bounds:
                     f"{numbered} requests are outstanding in slot {client_session.slot}, of a window of {window}",
                 )
         table = gateway.core.table
-        parked = [
-            row for rows in inside(table, "_parked").values() for row in (*rows.unnumbered, *rows.routed)
-        ]
+        parked = [row for rows in table.parked.values() for row in (*rows.unnumbered, *rows.routed)]
         if len(parked) != table.parked_count or any(call not in table.calls for call in parked):
             self._broken(name, f"{len(parked)} calls are parked, counted as {table.parked_count}")
 
@@ -205,9 +212,9 @@ class Bounds:
 
     def _versions(self) -> list[int]:
         """Return which versions of the cluster the nodes have."""
-        hosts = [host for _, host in self._checks.live()]
-        found = [inside(host.groups.get(0), "replica", "machine", "version") for host in hosts]
-        return sorted(version for version in found if version is not None)
+        groups = [host.groups.get(0) for _, host in self._checks.live()]
+        found = [None if group is None else control_replica_of(group) for group in groups]
+        return sorted(replica.machine.version for replica in found if replica is not None)
 
     def _heartbeats(self) -> int:
         """Return how many heartbeats and answers nodes that all share a group exchange."""
@@ -265,8 +272,7 @@ class Bounds:
             (group.number - 1, session) in owned
             for _, host in self._checks.live()
             for group in host.groups.values()
-            if group.number  # the control group has no sessions
-            for session in inside(group, "replica", "leader", "_waiting") or ()
+            for session in _waiting(group)
         )
 
     def _led_by(self, name: str) -> int:
@@ -310,6 +316,12 @@ class Bounds:
                     f"has replicas {sorted(replicas)}, yet members {members.get(number)}",
                 )
         return None
+
+
+def _waiting(group: GroupView) -> Collection[int]:
+    """Return the sessions that wait at the leader of a slot, if it is here."""
+    replica = slot_replica_of(group)
+    return () if replica is None or replica.leader is None else replica.leader.waiting
 
 
 def _place(process: Process, group: GroupView) -> str:

@@ -14,6 +14,7 @@ from casty.cluster.slots.machine import SlotMachine
 from casty.cluster.slots.schema import EXPIRE
 from casty.consensus import Core, Entry, Role
 from casty.events import ReplicaFailed, TopologyChanged
+from casty.system import ClusteredActorSystem
 from casty.wire.pack import unpack
 
 from ...kernel.events import Paused, Resumed
@@ -21,7 +22,7 @@ from ...plans.fault_kinds import PLANNED
 from ..violation import Violation, ViolationError
 from .disks import Disks
 from .identities import Identities
-from .introspection import GroupView, HostView, gateway_of, host_of, inside, machine_of
+from .introspection import GroupView, HostView, gateway_of, host_of, machine_of
 from .memory import Budgets
 from .portrait import Portrait, differing, portrait_of
 from .raft_logs import GroupKey, Logs
@@ -182,7 +183,7 @@ class StepChecks:
 
     def token_generations(self) -> list[int]:
         """Return of which generations the tokens are that this cluster gave out."""
-        raised = [inside(machine, "_generation") for machine in self.slots_now()]
+        raised = [machine.generation for machine in self.slots_now()]
         return list(dict.fromkeys([self._generation, *raised]))
 
     def slots_now(self) -> list[SlotMachine]:
@@ -199,7 +200,7 @@ class StepChecks:
         self._lives[name] = self._world.processes[name].incarnation.ordinal
         self._hosts.pop(name, None)
         self._guests.pop(name, None)
-        if not hasattr(system, "_node"):
+        if not isinstance(system, ClusteredActorSystem):
             self._guests[name] = None
 
     def _runs(self, name: str) -> bool:
@@ -402,7 +403,7 @@ class StepChecks:
         for _, group, _ in leading:
             led[group.number] = led.get(group.number, 0) + 1
         # A start that came to nothing closes its node, whose process goes on: nothing ticks there.
-        closed = {process.name: inside(host, "_is_closed") for process, host in live}
+        closed = {process.name: host.is_closed for process, host in live}
         for process, group, lease_ns in leading:
             if led[group.number] > 1:  # who leads alone has no rival
                 self._guarded(self._check_lease, process, group)

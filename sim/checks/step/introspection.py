@@ -1,31 +1,38 @@
-"""How white-box checkers look into processes: as what they are, and by name where that is private.
+"""How white-box checkers look into processes: as what they are, with the types of the library.
 
-`node_of`, `client_core_of` and `actors_of` are the ways in. What they return has the types of the library, so a
-checker that reads what is not there, or takes it for something else, does not pass the type checkers. Only private
-attributes are left to `inside`, which reads them by name: the type checkers let nobody but their class have them.
+`node_of`, `client_core_of` and `actors_of` are the ways in. Nothing is read by name, so a checker that reads what is
+not there, or takes it for something else, does not pass the type checkers. What users have is read in `protected`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from casty.cluster.slots.machine import SlotMachine
+from casty.client import ClusterClient
+from casty.cluster.control.replica import ControlReplica
+from casty.cluster.slots.replica import SlotReplica
 from casty.consensus import Core
+from casty.system import ClusteredActorSystem
+
+from .protected import OfClient, OfSystem
 
 if TYPE_CHECKING:
     from casty.cluster.actors.wiring import ClusterActors
     from casty.cluster.client import ClientCore
     from casty.cluster.control.machine import ControlMachine
     from casty.cluster.control.topology import LeaderTable
+    from casty.cluster.multiraft.group import Replica
+    from casty.cluster.multiraft.host import Host
     from casty.cluster.node.node import Node
     from casty.cluster.sessions.gateway import Gateway
+    from casty.cluster.slots.machine import SlotMachine
 
     from ...world.process import Process
 
 __all__ = [
-    "GroupView", "HostView", "actors_of", "client_core_of", "control_machine_of", "gateway_of", "host_of", "inside",
-    "leaders_of", "machine_of", "missing_of", "node_of",
+    "GroupView", "HostView", "InFront", "actors_of", "client_core_of", "control_machine_of", "control_replica_of",
+    "gateway_of", "host_of", "leaders_of", "machine_of", "missing_of", "node_of", "slot_replica_of",
 ]  # fmt: skip
 
 
@@ -52,6 +59,11 @@ class GroupView(Protocol):
         """What its machine has applied."""
         ...
 
+    @property
+    def replica(self) -> Replica:
+        """What its log is for, or what a fault has put in front of that."""
+        ...
+
 
 class HostView(Protocol):
     """All replicas of one node."""
@@ -61,54 +73,36 @@ class HostView(Protocol):
         """By number."""
         ...
 
-
-def inside(owner: object, *path: str) -> Any:
-    """Return an attribute of an attribute ..., None as soon as one is missing; private ones too.
-
-    The first may be of another kind of owner: a client has no node. Behind it only what is declared may be missing, for
-    a node that starts is not complete yet; a name that nothing has would make whatever is checked with it hold.
-
-    Raises
-    ------
-    AttributeError
-        Something behind the first has no such attribute.
-    """
-    for at, name in enumerate(path):
-        found = getattr(owner, name, None)
-        if found is None:
-            if at and not (hasattr(owner, name) or _declares(type(owner), name)):
-                raise AttributeError(f"{type(owner).__name__}.{name}, read as {'.'.join(path)}")
-            return None
-        owner = found
-    return owner
+    @property
+    def is_closed(self) -> bool:
+        """Whether its groups are not driven any more."""
+        ...
 
 
-def _declares(kind: type, name: str) -> bool:
-    """Whether objects of a class have an attribute, or get it once they are complete: a method of it says its name."""
-    members = [member for base in kind.__mro__ for member in vars(base).items()]
-    codes = [getattr(member, "__code__", None) for _, member in members]
-    return any(name == own for own, _ in members) or any(code and name in code.co_names for code in codes)
+class InFront:
+    """What a fault puts in front of a replica: whoever looks at the replica itself looks through it."""
+
+    inner: Replica
 
 
-def node_of(system: object) -> Node | None:
+def node_of(value: object) -> Node | None:
     """Return the node of a `ClusteredActorSystem`, None before it listens; a client has none."""
-    node: Node | None = inside(system, "_node")
-    return node
+    return OfSystem.node_of(value) if isinstance(value, ClusteredActorSystem) else None
 
 
 def client_core_of(value: object) -> ClientCore | None:
     """Return what a client has in place of a node; a system has none."""
-    client_core: ClientCore | None = inside(value, "_client_core")
-    return client_core
+    return OfClient.core_of(value) if isinstance(value, ClusterClient) else None
 
 
 def actors_of(value: object) -> ClusterActors | None:
     """Return the actors of a system or client; None before and after it has any."""
-    actors: ClusterActors | None = inside(value, "_actors")
-    return actors
+    if isinstance(value, ClusteredActorSystem):
+        return OfSystem.actors_of(value)
+    return OfClient.actors_of(value) if isinstance(value, ClusterClient) else None
 
 
-def host_of(system: object) -> HostView | None:
+def host_of(system: object) -> Host | None:
     """Return the replicas of a system, None before it listens."""
     node = node_of(system)
     return None if node is None else node.host
@@ -126,10 +120,34 @@ def missing_of(system: object) -> list[str]:
     return ["start"] if node is None else node.missing
 
 
+def slot_replica_of(group: GroupView) -> SlotReplica | None:
+    """Return the replica of a slot, None for the control group."""
+    if not group.number:
+        return None
+    replica = _behind(group.replica)
+    assert isinstance(replica, SlotReplica), "a slot has no other kind"
+    return replica
+
+
+def control_replica_of(group: GroupView) -> ControlReplica | None:
+    """Return the replica of the control group, None for a slot."""
+    if group.number:
+        return None
+    replica = _behind(group.replica)
+    assert isinstance(replica, ControlReplica), "the control group has no other kind"
+    return replica
+
+
+def _behind(replica: Replica) -> Replica:
+    while isinstance(replica, InFront):
+        replica = replica.inner
+    return replica
+
+
 def machine_of(group: GroupView) -> SlotMachine | None:
     """Return the machine of a slot's replica, None for the control group."""
-    machine = inside(group, "replica", "machine")
-    return machine if isinstance(machine, SlotMachine) else None
+    replica = slot_replica_of(group)
+    return None if replica is None else replica.machine
 
 
 def gateway_of(value: object) -> Gateway | None:

@@ -22,7 +22,7 @@ from casty.wire.registry import message
 
 from ...kernel.events import Resumed
 from ..violation import Violation
-from .introspection import actors_of, inside
+from .introspection import actors_of
 
 if TYPE_CHECKING:
     from ...kernel.trace import TraceEvent
@@ -228,5 +228,5 @@ class LedgerChecks:
         if actors is None or host is None or actors.local.is_stopping:
             return
         slot = self.paths[path]
-        if inside(host, "_is_leased")(slot) and slot not in inside(host, "_hand_overs"):
+        if host.is_leased(slot) and slot not in host.hand_overs:
             self._broken(7, path, f"it was unloaded at {node}, and its mail was lost")

@@ -20,7 +20,6 @@ from casty.cluster.slots.feed import KEPT
 from casty.config import Settings
 from casty.distributed.facade import MAX_RECORDED
 
-from .introspection import inside
 from .portrait import slots_of
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def kept_rows(settings: Settings, members: int, groups: int) -> Rows:
         "cluster.control.machine.ControlMachine._voters[]": members * slots,
         "cluster.node.leader_tasks.SlotDuties._handed_over_ns": slots,
         "cluster.node.leader_tasks.SlotDuties._held_up_ns": slots,
-        "cluster.actors.region_host.RegionHost._hand_overs": slots,
+        "cluster.actors.region_host.RegionHost.hand_overs": slots,
         "cluster.actors.draining.HandOver": slots,
         # By the link of a member, dialled by either end; and of those that ever asked: who leads asks less.
         "cluster.node.boundary.Boundary._rows": 2 * (members - 1),
@@ -109,7 +108,7 @@ def rows_of(*roots: object) -> Rows:
 
 def rows_of_process(process: Process) -> Rows:
     """Return the same of what a process runs, with its live tasks and its timers that were not cancelled."""
-    heap = inside(process.world.loop, "_heap")
+    heap = process.world.loop.heap
     timers = [entry[3] for entry in heap if entry[3].owner is process.incarnation and not entry[3].is_done]
     return {
         **rows_of(process.value), "tasks": len(process.incarnation.live_tasks()), "timers": len(timers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from casty.actor.unread import MESSAGE_BYTES
 from casty.address import process_of
@@ -13,11 +13,13 @@ from casty.consensus import Role
 from casty.events import SessionEnded
 
 from ..violation import Violation, ViolationError
-from .introspection import actors_of, inside, machine_of, node_of
+from .introspection import actors_of, machine_of, node_of
+from .protected import OfMailbox
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from casty.actor.mailbox import Mailbox
     from casty.cluster.actors.wiring import ClusterActors
     from casty.cluster.multiraft.memory_budget import MemoryBudget
     from casty.cluster.slots.machine import SlotMachine
@@ -73,7 +75,7 @@ class Budgets:
         wrong = "" if process.is_paused else _wrong(budget)
         now_ns = process.clock.now()
         usage = budget.usage
-        measured_by = inside(budget, "_room_bytes") + usage.total - usage.mailboxes
+        measured_by = budget.room_bytes + usage.total - usage.mailboxes
         known = self._wrong_since.get(label)
         if known is None or known[0] != wrong or known[2] != measured_by:
             self._wrong_since[label] = (wrong, now_ns, measured_by)
@@ -87,12 +89,9 @@ class Budgets:
         A budget that just became smaller makes a measurement old without anything accepted: of two looks the second
         one tells. Raises `ViolationError`.
         """
-        label, accepted_bytes = process.incarnation.label, inside(budget, "_accepted_bytes")
+        label, accepted_bytes = process.incarnation.label, budget.accepted_bytes
         known = self._old_at.pop(label, None)
-        if (
-            accepted_bytes < inside(budget, "_room_bytes")
-            or accepted_bytes * STALE_SHARE < budget.budget_bytes
-        ):
+        if accepted_bytes < budget.room_bytes or accepted_bytes * STALE_SHARE < budget.budget_bytes:
             return
         self._old_at[label] = (budget.budget_bytes, accepted_bytes)
         if known is not None and known[0] == budget.budget_bytes and known[1] < accepted_bytes:
@@ -118,7 +117,7 @@ class Budgets:
         for process, host in live if full else ():
             node = nodes[process.name]
             assert node is not None, "it has replicas"
-            told, links = node.memory.budget.full_peers, inside(node.links, "_by_replica_id")
+            told, links = node.memory.budget.full_peers, node.links.by_replica_id
             for key in full:
                 pair, link = (process.incarnation.label, key), links.get(key)
                 if key in told or not _leads(host, key):
@@ -188,16 +187,14 @@ def _unread_bytes(actors: ClusterActors | None) -> int:
     """Return what lies in mailboxes and waits for leaders; 0 for a node without actors."""
     if actors is None:
         return 0
-    waiting = inside(actors.router, "_waiting")
     unread = sum(_mailbox_bytes(cell.mailbox) for cell in actors.local.cells.values())
-    kept: int = sum(item.size_bytes for items in waiting.values() for item in items)
+    kept = sum(item.size_bytes for items in actors.router.waiting_by_shard.values() for item in items)
     return unread + kept
 
 
-def _mailbox_bytes(mailbox: object) -> int:
-    sizes: Collection[int] = inside(mailbox, "_sizes")
-    items: Collection[object] = inside(mailbox, "_items")
-    return sum(sizes) if sizes else MESSAGE_BYTES * len(items)
+def _mailbox_bytes(mailbox: Mailbox[Any]) -> int:
+    sizes = OfMailbox.sizes_of(mailbox)
+    return sum(sizes) if sizes else MESSAGE_BYTES * len(OfMailbox.items_of(mailbox))
 
 
 def _state_bytes(machine: SlotMachine) -> int:

@@ -18,8 +18,6 @@ from casty.distributed.machines.election import ElectionLine
 from casty.distributed.machines.wait_queue import Owners, WaitQueue
 from casty.entity_order import EntityOrder
 
-from .introspection import inside
-
 __all__ = ["Portrait", "differing", "digest_of", "portrait_of", "slots_of"]
 
 _ASIDE = ("_context", "_dump", "_index", "_unweighed", "_weights", "on_change", "times", "__weakref__")
@@ -43,12 +41,16 @@ class _Walker(pickle.Pickler):
 
 
 def _sorted_owners(owners: Owners) -> list[tuple[int, list[int]]]:
-    tables = inside(owners, "_seqs").items()
-    return sorted((session, [seqs] if type(seqs) is int else sorted(seqs)) for session, seqs in tables)
+    tables = owners.seqs.items()
+    return sorted((session, [seqs] if isinstance(seqs, int) else sorted(seqs)) for session, seqs in tables)
+
+
+def _names(order: EntityOrder) -> list[bytes]:
+    return [name for run in order.runs for name in run]
 
 
 def _plain_assembly(assembly: Assembly) -> dict[str, object]:
-    values = {name: getattr(assembly, name) for name in Assembly.__slots__}
+    values = {name: member.__get__(assembly, Assembly) for name, member in slots_of(Assembly)}
     return {**values, "parties": sorted(assembly.parties.items())}
 
 
@@ -65,7 +67,7 @@ _REDUCED: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     # costs nothing for objects of all others, where `reducer_override` is called for each.
     Owners: lambda owners: (sorted, (_sorted_owners(owners),)),
     # Where its runs are cut is a matter of what came and went; what is in them, and in which order, is not.
-    EntityOrder: lambda order: (list, ([name for run in inside(order, "_runs") for name in run],)),
+    EntityOrder: lambda order: (list, (_names(order),)),
     Assembly: lambda assembly: (dict, (_plain_assembly(assembly),)),
     # A table that nobody was in yet and one that everybody left are of different types, and say the same.
     WaitQueue: lambda line: (dict, (_plain_line(line),)),

@@ -27,9 +27,7 @@ _SMALL = 1_000
 class Usage(NamedTuple):
     """How much of each limit a slot uses, and how many requests of one session wait or hold."""
 
-    max_entities: int
-    max_sessions: int
-    max_waiters: int
+    of_limits: MachineLimits
     of_session: int = 0
 
 
@@ -61,13 +59,12 @@ def usage_of(machine: SlotMachine, session: int | None = None) -> Usage:
             waiting += len(state.getters) + len(state.putters) + len(state.dismissed)
     known = None if session is None else machine.sessions.get(session)
     of_session = 0 if known is None else len(known.waits)
-    return Usage(len(machine.entities), len(machine.sessions), waiting, of_session)
+    return Usage(MachineLimits(len(machine.entities), len(machine.sessions), waiting), of_session)
 
 
 def exceeded(usage: Usage, limits: MachineLimits) -> str | None:
     """Say which limit a slot exceeds, if any."""
-    for name, most in limits._asdict().items():
-        count = getattr(usage, name)
+    for name, count, most in zip(limits._fields, usage.of_limits, limits, strict=True):
         if count > most:
             return f"{count} where {name} is {most}"
     return None
@@ -80,10 +77,13 @@ def unfounded(before: Usage, limits: MachineLimits, plain: list[Any], reply: lis
     _, name, most = reply
     if name == MAXSIZE:
         return None  # looked at where its items are; see `QueueItems`
-    if most != getattr(limits, name):
-        return f"refused for {name} = {most}, which is {getattr(limits, name)}"
-    is_reached = getattr(before, name) >= most
+    if name not in limits._fields:
+        return f"refused for {name} = {most}, which is no limit"
+    at = limits._fields.index(name)
+    if most != limits[at]:
+        return f"refused for {name} = {most}, which is {limits[at]}"
+    is_reached = before.of_limits[at] >= most
     is_session_full = name == "max_entities" and before.of_session >= limits.max_waiters + limits.max_entities
     if is_reached or is_session_full:
         return None
-    return f"refused for {name} = {most}, of which {getattr(before, name)} are used"
+    return f"refused for {name} = {most}, of which {before.of_limits[at]} are used"

@@ -49,14 +49,14 @@ _OF_SERVICES = (
 )  # fmt: skip
 """Rows of services that are offered, with their keys and actors: one or two dozen in a run, two values in each."""
 
-WAITING = "cluster.slots.leader.SlotLeader._waiting"
+WAITING = "cluster.slots.leader.SlotLeader.waiting"
 """Where an outcome goes that is still to come, at the slot's leader."""
 
 UNDER_WAY = (
     "cluster.sessions.core.call.Call", "cluster.sessions.core.call_table.CallTable.calls",
     "cluster.sessions.driver.Driver._futures",
     "cluster.sessions.core.call_table.CallTable._numbered",
-    "cluster.sessions.core.call_table.CallTable._by_slot", "cluster.sessions.core.call_table.CallTable._parked",
+    "cluster.sessions.core.call_table.CallTable._by_slot", "cluster.sessions.core.call_table.CallTable.parked",
     WAITING,
 )  # fmt: skip
 """Tables of what is under way: nothing is, soon after the last call; some of their rows end with a session as well."""
@@ -90,9 +90,9 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "cluster.sessions.core.deadlines.Deadlines._heap[]": 8 * MIN_SWEEP,
         "cluster.sessions.core.deadlines.Deadlines._swept": 4 * MIN_SWEEP,
         "cluster.sessions.core.deadlines.Deadlines._swept[]": 8 * MIN_SWEEP,
-        "cluster.sessions.core.keepalive.KeepAlive._sent": MAX_FRAMES_IN_FLIGHT,
-        "cluster.sessions.core.keepalive.KeepAlive._sent[]": 2 * MAX_FRAMES_IN_FLIGHT,
-        "cluster.sessions.core.keepalive.KeepAlive._sent[][]": 2 * MAX_FRAMES_IN_FLIGHT * groups,
+        "cluster.sessions.core.keepalive.KeepAlive.sent": MAX_FRAMES_IN_FLIGHT,
+        "cluster.sessions.core.keepalive.KeepAlive.sent[]": 2 * MAX_FRAMES_IN_FLIGHT,
+        "cluster.sessions.core.keepalive.KeepAlive.sent[][]": 2 * MAX_FRAMES_IN_FLIGHT * groups,
         "distributed.machines.queue_state.Items.fresh": items + _FEW,
         "distributed.machines.queue_state.Items.returned": items + _FEW,
         "distributed.machines.queue_state.Items.returned[]": 3 * (items + _FEW),
@@ -104,8 +104,8 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "cluster.slots.machine.SlotMachine._orders": _KINDS * groups,
         "entity_order.EntityOrder": _KINDS * groups + entities,
         "entity_order.EntityOrder._lasts": _KINDS * groups + entities,
-        "entity_order.EntityOrder._runs": _KINDS * groups + entities,
-        "entity_order.EntityOrder._runs[]": 2 * (_FEW + entities),
+        "entity_order.EntityOrder.runs": _KINDS * groups + entities,
+        "entity_order.EntityOrder.runs[]": 2 * (_FEW + entities),
         "cluster.slots.machine.SlotMachine.attempts": sessions,
         "cluster.slots.machine.SlotMachine.sessions": sessions,
         "cluster.slots.session_record.SlotSession": sessions,
@@ -137,7 +137,7 @@ def limits_at_rest(settings: Settings, sizes: Sizes) -> tuple[int, Rows]:
         "wire.encoding.CanonicalEncoder._encoders": _TYPES,
         "wire.encoding.KeyEncoder._encoders": _TYPES,
         "wire.registry.Registry._names": registered,
-        "wire.registry.Registry._types": registered,
+        "wire.registry.Registry.types": registered,
         "wire.registry.Registry._found": _CLASSES,
         "wire.registry.Registry._found[]": 3 * _CLASSES,
         "wire.encoding.Encoder._encoders": _TYPES,

@@ -7,9 +7,11 @@ believes of honest processes that these have not said, came from a forged frame.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MethodType
 from typing import TYPE_CHECKING
 
 from casty.address import node_id_of, peer_key, process_of, said_at
+from casty.cluster.actors.client_links import ClientLinks
 from casty.cluster.authority import PEER, ROLE_NAMES
 from casty.cluster.node.actor_hooks import NO_ACTORS
 from casty.events import LinkDown
@@ -18,12 +20,14 @@ from casty.transport.connection import LinkFailed
 from ...net.link import SimLink
 from ...world.clusters import NODE_PORT
 from ..violation import Violation
-from .introspection import actors_of, client_core_of, inside, leaders_of, node_of
+from .introspection import actors_of, client_core_of, leaders_of, node_of
 
 if TYPE_CHECKING:
+    from casty.cluster.actors.senders import Heard
     from casty.cluster.control.machine import ControlMachine
     from casty.cluster.control.topology import LeaderTable
     from casty.cluster.node.node import Node
+    from casty.transport.connection import Connection
 
     from ...kernel.incarnation import Incarnation
     from ...kernel.trace import TraceEvent
@@ -115,11 +119,13 @@ class Strangers:
         """
         node = node_of(dict(self._checks.running_systems()).get(name))
         if node is not None:
-            opened = inside(node.acceptor, "_open")
-            failed = [link for link in opened if link.has_failed and link.remote.node_id == node_id]
+            failed = [
+                link
+                for link in node.acceptor.open_links
+                if link.has_failed and link.remote.node_id == node_id
+            ]
             return any(self._owner_of(link) in self._world.rogues for link in failed)
-        rogues = [inside(self._world.processes[rogue].value, "claimed") or {} for rogue in self._world.rogues]
-        return any((name, node_id) in claimed for claimed in rogues)
+        return any((name, node_id) in claimed for claimed in self._world.rogues.values())
 
     def _dialled(self, owner: Incarnation, address: tuple[str, int]) -> None:
         """A node dials nodes, and who asks to join at the address that it gives itself."""
@@ -153,16 +159,14 @@ class Strangers:
             cell = local.cells.get(path)
             if cell is None or cell.is_stopping:
                 self._broken(_OTHERS, name, f"the library's actor {path} does not live any more")
-        self._look_at_numbers(name, inside(actors.remote, "_heard"), sent, 0)
-        for slot in inside(actors.host, "_slots").values() if actors.host is not None else ():
+        self._look_at_numbers(name, actors.remote.heard, sent, 0)
+        for slot in actors.host.slots.values() if actors.host is not None else ():
             for activation in slot.values():
                 self._look_at_numbers(name, activation.heard, sent, 1)
 
-    def _look_at_numbers(
-        self, name: str, heard: object, sent: dict[str, tuple[int, int]], which: int
-    ) -> None:
+    def _look_at_numbers(self, name: str, heard: Heard, sent: dict[str, tuple[int, int]], which: int) -> None:
         """Nobody has heard a message of an honest process that it has not sent: the next one would be too late."""
-        for name_heard, number in inside(heard, "_last").items():
+        for name_heard, number in heard.last.items():
             source, address = said_at(name_heard)
             if address and self._is_rogue(address.rpartition(":")[0]):
                 continue
@@ -183,7 +187,7 @@ class Strangers:
             if leader is not None and self._is_rogue(node_id_of(process_of(leader))):
                 self._broken(_ATTRIBUTED, name, f"follows {leader} in group {group.number}")
         tables = (
-            ("who answers heartbeats", inside(node.failure_detector, "_heard_ns")),
+            ("who answers heartbeats", node.failure_detector.heard_ns),
             ("whose heartbeats were heard", node.host.rounds.heard),
             ("whose heartbeats were answered", node.host.rounds.answered),
             ("who is full", node.memory.budget.full_peers),
@@ -203,18 +207,18 @@ class Strangers:
                 self._broken(_ATTRIBUTED, name, text)
         if node.actors is NO_ACTORS:
             return  # it starts: its actors, who know the clients, are not there yet
-        clients = inside(node.actors.flaw_of_client, "__self__")
-        for client_id in inside(clients, "_mine") or ():
+        clients = _clients_of(node)
+        for client_id in clients.mine:
             if node.boundary.is_member(client_id):
                 self._broken(_ATTRIBUTED, name, f"has a client with the id of a member, {client_id}")
-        for client_id, nodes in (inside(clients, "_others") or {}).items():
+        for client_id, nodes in clients.others.items():
             for node_id in nodes:
                 if self._is_rogue(node_id):
                     self._broken(_ATTRIBUTED, name, f"believes {node_id} that {client_id} is its client")
 
     @staticmethod
-    def _owner_of(link: object) -> str:
-        near = inside(link, "_link")
+    def _owner_of(link: Connection) -> str:
+        near = link.link
         return near.remote.owner.name if isinstance(near, SimLink) else ""
 
     def _look_at_members(self, name: str, machine: ControlMachine) -> None:
@@ -232,7 +236,13 @@ def _sent(systems: list[tuple[str, object]]) -> Iterator[tuple[str, tuple[int, i
     for _, system in systems:
         actors = actors_of(system)
         if actors is not None:
-            yield (
-                inside(actors.remote, "_source"),
-                (inside(actors.remote, "_number"), inside(actors.router, "_number")),
-            )
+            yield actors.remote.source, (actors.remote.number, actors.router.number)
+
+
+def _clients_of(node: Node) -> ClientLinks:
+    """Return what knows the clients of a node that has actors: the node knows the one method of it that it asks."""
+    asked = node.actors.flaw_of_client
+    assert isinstance(asked, MethodType), "a method of that"
+    clients = asked.__self__
+    assert isinstance(clients, ClientLinks), "nothing else is asked"
+    return clients

@@ -6,7 +6,7 @@ from casty.cluster.control.machine import PLACE, ControlMachine
 from casty.consensus import Entry
 
 from ..violation import Violation, ViolationError
-from .portrait import digest_of
+from .portrait import digest_of, slots_of
 from .raft_logs import GroupKey
 
 __all__ = ["Versions"]
@@ -16,6 +16,8 @@ _MOVES = bytes((PLACE,))
 """The second byte of an entry is its kind."""
 _ASIDE = ("_voters", "version")
 """The number itself, and what is remembered of a calculation."""
+_TOLD = tuple(member for name, member in slots_of(ControlMachine) if name not in _ASIDE)
+assert len(_TOLD) == len(slots_of(ControlMachine)) - len(_ASIDE), "with these in it, any two versions differ"
 
 
 class Versions:
@@ -41,4 +43,4 @@ class Versions:
 
 def _told(machine: ControlMachine) -> bytes:
     """Return a digest of all that the machine knows, but for the number of its version."""
-    return digest_of([getattr(machine, name) for name in machine.__slots__ if name not in _ASIDE])
+    return digest_of([member.__get__(machine, ControlMachine) for member in _TOLD])

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from casty.actor.ref import RemoteActorRef
+
 from ..violation import Violation
 
 if TYPE_CHECKING:
@@ -281,8 +283,7 @@ class Watches:
 
 def _home(ref: ActorRef[Any]) -> str:
     """Return the machine that a ref names."""
-    address: Any = getattr(ref, "address", None)
-    return "" if address is None else str(address.host)
+    return str(ref.address.host) if isinstance(ref, RemoteActorRef) else ""
 
 
 def _kind(ref: ActorRef[Any]) -> str:

@@ -87,7 +87,7 @@ def test_how_names_in_order_are_cut_does_not_count_but_each_of_them_does() -> No
     for made, ordered in ((one, names), (other, names[::-1])):
         for name in ordered:
             made._orders[MAP].add(name)
-    assert [*map(len, one._orders[MAP]._runs)] != [*map(len, other._orders[MAP]._runs)]
+    assert [*map(len, one._orders[MAP].runs)] != [*map(len, other._orders[MAP].runs)]
     assert differing(portrait_of(one), portrait_of(other)) == []
     other._orders[MAP].remove(names[7])
     assert differing(portrait_of(one), portrait_of(other)) == ["_orders"]

@@ -55,6 +55,6 @@ async def test_watches_of_one_process_are_bounded(monkeypatch: pytest.MonkeyPatc
     await local.shutdown()
     local.watching.take("d#1", [[HEARD, 1]])
     await asyncio.sleep(0)
-    assert table.shares._rows == {} and table._held == {} and table._talks == {}, (
+    assert table.shares._rows == {} and table.held == {} and table._talks == {}, (
         "with the actor go the watches of it"
     )

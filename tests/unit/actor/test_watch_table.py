@@ -72,7 +72,7 @@ class Citizen:
 
     def is_clean(self) -> bool:
         table: Any = self.table
-        tables = (table._talks, table._by_node, table._mine, table._guards, table._held, table.shares._rows)
+        tables = (table._talks, table._by_node, table.mine, table._guards, table.held, table.shares._rows)
         return not any(tables)
 
     # -- the company

@@ -151,7 +151,7 @@ async def test_waiting_shards_are_looked_at_a_few_in_a_turn(monkeypatch: pytest.
     tried: list[tuple[str, int]] = []
     for number in range(5):
         entity(client, f"{number}", f"s{number}#1", 1)
-    shards = list(client.router._waiting)
+    shards = list(client.router.waiting_by_shard)
     assert len(shards) > 2
     monkeypatch.setattr(
         client.router, "_retry_shard", lambda items: tried.append((items[0].shard_type, items[0].shard))

@@ -94,7 +94,7 @@ class CallTable:
     """
 
     __slots__ = (
-        "_by_slot", "_last_id", "_numbered", "_parked", "_retry_ns", "_step", "calls", "deadlines", "parked_count",
+        "_by_slot", "_last_id", "_numbered", "_retry_ns", "_step", "calls", "deadlines", "parked", "parked_count",
         "pauses",
     )  # fmt: skip
 
@@ -102,7 +102,7 @@ class CallTable:
         self._step = step
         self._by_slot: dict[int, dict[int, Call]] = {}
         """Those of `calls` whose slot is known, by it; no row is empty."""
-        self._parked: dict[int, _Parked] = {}
+        self.parked: dict[int, _Parked] = {}
         """By slot; those that went first in the last turn are behind the others."""
         self._numbered: dict[tuple[int, int], Call] = {}
         """Waiting calls of `calls` that have a number, by slot and number."""
@@ -113,7 +113,7 @@ class CallTable:
         self.calls: dict[int, Call] = {}
         """Every call that is under way; none of them is `DONE` or `GIVEN`."""
         self.parked_count = 0
-        """How many calls are in `_parked`: those whose state is a parked one."""
+        """How many calls are in `parked`: those whose state is a parked one."""
         self.pauses: dict[int, _Pause] = {}
         """Of each slot that lately refused a call, or had no way to its leader."""
         self.deadlines = Deadlines(step, self._is_live)
@@ -180,9 +180,9 @@ class CallTable:
             self.parked_count += 1
         call.move(CallEvent.PARK)
         call.sent_to = None
-        parked = self._parked.get(call.slot)
+        parked = self.parked.get(call.slot)
         if parked is None:
-            parked = self._parked[call.slot] = _Parked()
+            parked = self.parked[call.slot] = _Parked()
         needs_number = call.operation == OP_WRITE and not call.payload and call.slot != NO_SLOT
         (parked.unnumbered if needs_number else parked.routed)[call.call_id] = call
         self.retry_later(call.slot)
@@ -196,57 +196,57 @@ class CallTable:
     def _take_out(self, call: Call) -> None:
         self.parked_count -= 1
         # A call gets its slot while it is not parked, and its bytes with its number, after it was taken out.
-        parked = self._parked[call.slot]
+        parked = self.parked[call.slot]
         if parked.routed.pop(call.call_id, None) is None:
             del parked.unnumbered[call.call_id]
         if not parked.routed and not parked.unnumbered and parked.due_ns is None and not parked.admits:
-            del self._parked[call.slot]
+            del self.parked[call.slot]
 
     def parked_slots(self) -> list[int]:
         """Return the slots that have parked calls."""
-        return list(self._parked)
+        return list(self.parked)
 
     def first_unnumbered(self, slot: int) -> Call | None:
         """Return the oldest parked call of a slot that needs a number in its session first."""
-        parked = self._parked.get(slot)
+        parked = self.parked.get(slot)
         return None if parked is None else next(iter(parked.unnumbered.values()), None)
 
     def unnumbered(self, slot: int, most: int) -> list[Call]:
         """Return the oldest of them."""
-        parked = self._parked.get(slot)
+        parked = self.parked.get(slot)
         return [] if parked is None else list(islice(parked.unnumbered.values(), most))
 
     def routed(self, slot: int, most: int) -> list[Call]:
         """Return the oldest parked calls of a slot that need no number."""
-        parked = self._parked.get(slot)
+        parked = self.parked.get(slot)
         return [] if parked is None else list(islice(parked.routed.values(), most))
 
     def routed_count(self, slot: int) -> int:
         """Return how many parked calls of a slot need no number."""
-        parked = self._parked.get(slot)
+        parked = self.parked.get(slot)
         return 0 if parked is None else len(parked.routed)
 
     # -- trying again
 
     def retry_now(self, slot: int, count: int | None = None) -> None:
         """Something changed that may help: try all parked calls of a slot, or `count`, in the next turn of the loop."""
-        parked = self._parked.get(slot)
+        parked = self.parked.get(slot)
         if parked is not None:
             parked.count = max(parked.count or 0, len(parked.routed) if count is None else count)
             self._plan(parked, self._step.now_ns)
 
     def admit_soon(self, slot: int) -> None:
         """More calls of a slot can have a number: in the next turn of the loop."""
-        parked = self._parked.get(slot)
+        parked = self.parked.get(slot)
         if parked is not None and not parked.admits:
             parked.admits = True
             self._see_to(self._step.now_ns)
 
     def behind(self, slot: int) -> None:
         """The slot had something of this turn's fill: the others come first in the next one."""
-        parked = self._parked.pop(slot, None)
+        parked = self.parked.pop(slot, None)
         if parked is not None:
-            self._parked[slot] = parked
+            self.parked[slot] = parked
 
     def served(self, slot: int) -> None:
         """The slot answered a call: whoever was refused may try again, unless that was tried a moment ago."""
@@ -264,7 +264,7 @@ class CallTable:
 
     def retry_later(self, slot: int, *, is_longer: bool = True) -> None:
         """See that a few of a slot's parked calls are tried after a pause, the next time after a longer one."""
-        parked = self._parked.get(slot)
+        parked = self.parked.get(slot)
         if parked is None or parked.due_ns is not None:
             return
         now_ns = self._step.now_ns
@@ -291,7 +291,7 @@ class CallTable:
         self._retry_ns = None
         found = []
         next_ns: int | None = None
-        for slot, parked in list(self._parked.items()):
+        for slot, parked in list(self.parked.items()):
             is_admission, parked.admits = parked.admits, False
             if parked.due_ns is not None and parked.due_ns <= now_ns:
                 found.append(Try(slot, parked.count))
@@ -302,7 +302,7 @@ class CallTable:
                 if is_admission:
                     found.append(Try(slot, None, is_admission=True))
             if parked.due_ns is None and not parked.routed and not parked.unnumbered:
-                del self._parked[slot]
+                del self.parked[slot]
         if next_ns is not None:
             self._see_to(next_ns)
         return found

@@ -67,14 +67,14 @@ class KeepAlive:
     relay_paths
         Ways around links that are missing.
 
-    Bounds: `_due_ns`, `_retry_ns` and `_asked_of` have a row per slot with a session of this gateway, `_sent` per frame
+    Bounds: `_due_ns`, `_retry_ns` and `_asked_of` have a row per slot with a session of this gateway, `sent` per frame
     of the last TTL without an answer, at most `MAX_FRAMES_IN_FLIGHT`; all rows go with the last session. `_naming` has
     the sessions of which frames are still to be sent; each has its rows in `_frames` once.
     """
 
     __slots__ = (
-        "_asked_of", "_due_ns", "_frames", "_losing", "_naming", "_nonce", "_relay_paths", "_retry_ns", "_sent",
-        "_sessions_by_slot", "_set_ns", "_step", "_surroundings", "own_ttl_ns",
+        "_asked_of", "_due_ns", "_frames", "_losing", "_naming", "_nonce", "_relay_paths", "_retry_ns",
+        "_sessions_by_slot", "_set_ns", "_step", "_surroundings", "own_ttl_ns", "sent",
     )  # fmt: skip
 
     def __init__(
@@ -94,7 +94,7 @@ class KeepAlive:
         """How long a session that was named waits for its answer; without a row the first time."""
         self._asked_of: dict[int, str | None] = {}
         """Whom each session was named to last."""
-        self._sent: dict[int, tuple[int, dict[int, ClientSession]]] = {}
+        self.sent: dict[int, tuple[int, dict[int, ClientSession]]] = {}
         """By nonce, frames without an answer: when each was sent, and the sessions that it named by slot."""
         self._nonce = 0
         """That of the latest frame; none is used twice, so an acknowledgement counts once."""
@@ -197,7 +197,7 @@ class KeepAlive:
 
     def _drop_rows(self) -> None:
         """No session is left, so no answer can matter."""
-        self._sent.clear()
+        self.sent.clear()
         self._asked_of.clear()
         self._retry_ns.clear()
 
@@ -238,11 +238,11 @@ class KeepAlive:
 
     def _drop_unanswered(self, before_ns: int) -> None:
         """Wait no longer for answers to frames of before an instant: they would cover nothing any more."""
-        while self._sent:
-            nonce, (sent_ns, _) = next(iter(self._sent.items()))
+        while self.sent:
+            nonce, (sent_ns, _) = next(iter(self.sent.items()))
             if sent_ns >= before_ns:
                 return
-            del self._sent[nonce]
+            del self.sent[nonce]
 
     def _is_over(self, session: ClientSession, now_ns: int) -> bool:
         return session.is_idle() and now_ns - session.used_ns > IDLE_TTLS * self._ttl_ns()
@@ -297,9 +297,9 @@ class KeepAlive:
                 yield frame.around, frame.rows[0]
                 continue
             self._nonce += 1
-            self._sent[self._nonce] = (self._step.now_ns, frame.asked)
-            while len(self._sent) > MAX_FRAMES_IN_FLIGHT:
-                del self._sent[next(iter(self._sent))]
+            self.sent[self._nonce] = (self._step.now_ns, frame.asked)
+            while len(self.sent) > MAX_FRAMES_IN_FLIGHT:
+                del self.sent[next(iter(self.sent))]
             self._step.effects.append(SendKeepAlive(frame.node_id, self._nonce, frame.rows))
 
     def _back_off(self, slot: int, now_ns: int) -> None:
@@ -310,7 +310,7 @@ class KeepAlive:
 
     def answered(self, nonce: int, rows: list[list[Any]]) -> Iterator[tuple[ClientSession, list[Any], int]]:
         """Return the rows of an acknowledgement that count, with their sessions and when these were named."""
-        sent = self._sent.pop(nonce, None)
+        sent = self.sent.pop(nonce, None)
         if sent is None:
             return
         sent_ns, asked = sent

@@ -109,7 +109,7 @@ async def test_nothing_overtakes_what_waits(monkeypatch: pytest.MonkeyPatch) -> 
     served.send()
     await settle()
     with monkeypatch.context() as patched:
-        patched.setattr(RegionHost, "_is_leased", lambda host, slot: False)
+        patched.setattr(RegionHost, "is_leased", lambda host, slot: False)
         served.send()
     assert served.node.router.waiting == 1
     served.send()

@@ -150,7 +150,7 @@ async def test_whoever_is_unloaded_meanwhile_is_not_cancelled_for_those_that_wer
     party.tell(other, "wait")
     party.tell(other, "note")
     await settle()
-    (unloaded,) = [one for one in party.host._slots[0].values() if one.entity[1] == other]
+    (unloaded,) = [one for one in party.host.slots[0].values() if one.entity[1] == other]
     unloaded.drain()
     assert not await party.hand_over(0.3)
     assert party.seen == [(busy, "cancelled"), (busy, "hook")]

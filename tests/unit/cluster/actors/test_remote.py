@@ -282,7 +282,7 @@ async def test_nobody_else_says_that_a_watched_actor_is_gone(node_id: str | None
 
     a.local.spawn(Behaviors.setup(watches), "watcher")
     await settle()
-    (id,) = a.local.watching.table._mine
+    (id,) = a.local.watching.table.mine
     for role, source in ((CLIENT, "c#1"), (CLIENT, "b#1"), (STRANGER, "b#1")):
         speaker = Speaker(role, "c#1", lambda node_id: node_id in ("a", "b"))
         row = ["a", WATCHES, source, 0, None, pack(["", [[GONE, id]]])]

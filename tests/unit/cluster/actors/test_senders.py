@@ -23,10 +23,10 @@ class Process:
     def rows(self) -> tuple[int, int]:
         """How many numbers are remembered, and of how many senders."""
         found = rows_of(*self.heard, self.senders)
-        assert found["cluster.actors.senders.Heard._last"] == found.get(
+        assert found["cluster.actors.senders.Heard.last"] == found.get(
             "cluster.actors.senders._Sender.receivers", 0
         )
-        return found["cluster.actors.senders.Heard._last"], found["cluster.actors.senders.Senders.known"]
+        return found["cluster.actors.senders.Heard.last"], found["cluster.actors.senders.Senders.known"]
 
 
 def test_no_message_waits_for_its_leader_as_long_as_its_sender_is_remembered() -> None:

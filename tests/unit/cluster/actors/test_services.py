@@ -321,10 +321,10 @@ async def test_an_actor_that_stops_takes_back_its_own_services_only() -> None:
     assert list(receptionist._services) == [local.key_of(first), local.key_of(second)]
     first.tell("stop")
     await settle()
-    assert list(receptionist._services) == [local.key_of(second)] and list(receptionist._registered) == [
+    assert list(receptionist._services) == [local.key_of(second)] and list(receptionist.registered) == [
         "printer"
     ]
     second.tell("stop")
     await settle()
-    assert not receptionist._services and not receptionist._registered
+    assert not receptionist._services and not receptionist.registered
     await world.close()

@@ -331,11 +331,11 @@ def test_silence_is_measured_from_the_last_answer_or_from_a_given_instant() -> N
 def test_who_was_replaced_is_forgotten() -> None:
     leader = Leader()
     leader.run()
-    assert sorted(leader.failure_detector._heard_ns) == list(IDS)
+    assert sorted(leader.failure_detector.heard_ns) == list(IDS)
     leader.apply(JOIN, "b", "2", "b", 1, [None, 100, []])
     leader.failure_detector.answered("b#2", 0)
     leader.failure_detector.follow(leader.machine)
-    assert sorted(leader.failure_detector._heard_ns) == ["a#1", "b#2", "c#1"]
+    assert sorted(leader.failure_detector.heard_ns) == ["a#1", "b#2", "c#1"]
 
 
 # -- leaving with everything that is led

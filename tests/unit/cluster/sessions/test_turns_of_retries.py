@@ -151,7 +151,7 @@ async def test_calls_of_many_slots_are_let_into_their_sessions_by_turns() -> Non
     slots.is_up = True
     slots.gateway.on_link_up("a")
     await settle(6)
-    sent, began = [], [len(slots.gateway.core.table._parked)]
+    sent, began = [], [len(slots.gateway.core.table.parked)]
     while slots.commands < len(calls):
         sent.append(await slots.output())
         began.append(sum(session.next_seq > 17 for session in slots.gateway.sessions_by_slot.values()))

@@ -33,8 +33,8 @@ def test_runs_stay_short_whatever_the_order_of_the_names() -> None:
         order = EntityOrder()
         for name in names:
             order.add(name)
-        assert max(map(len, order._runs)) < RUN and len(order._runs) <= 80
+        assert max(map(len, order.runs)) < RUN and len(order.runs) <= 80
         assert list(order.since(b"")) == ascending
         for name in mixed[RUN:]:
             order.remove(name)
-        assert all(order._runs) and list(order.since(b"")) == sorted(mixed[:RUN])
+        assert all(order.runs) and list(order.since(b"")) == sorted(mixed[:RUN])

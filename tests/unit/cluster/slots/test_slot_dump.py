@@ -302,10 +302,10 @@ def test_a_state_that_is_replaced_goes_in_steps() -> None:
     (old,) = former
     assert machine.dump() == expected and len(old.entities) == 3_000
     left = [len(old.entities) + len(old.sessions) + len(old.attempts)]
-    names = [sum(len(run) for order in old._orders.values() for run in order._runs)]
+    names = [sum(len(run) for order in old._orders.values() for run in order.runs)]
     for _ in old.discard():
         left.append(len(old.entities) + len(old.sessions) + len(old.attempts))
-        names.append(sum(len(run) for order in old._orders.values() for run in order._runs))
+        names.append(sum(len(run) for order in old._orders.values() for run in order.runs))
     assert left[-1] == names[-1] == 0
     assert all(before - after <= 1 for before, after in pairwise(left))
     assert all(before - after <= 32 for before, after in pairwise(names))

@@ -163,7 +163,7 @@ def test_very_many_sessions_expire_in_pieces_the_longest_silence_first() -> None
     assert [session for piece in pieces for session in piece] == [1, 2, *sessions]
     assert max(map(len, pieces)) <= 10
     assert not slot.machine.sessions and not slot.machine.entities
-    assert not slot.leader._waiting and not len(slot.leader._heard) and not slot.leader._expiring
+    assert not slot.leader.waiting and not len(slot.leader._heard) and not slot.leader._expiring
 
 
 def test_a_session_that_costs_more_than_a_piece_goes_alone() -> None:
