@@ -36,15 +36,15 @@ def soon(flight: Flight[Any], arrive: Callable[[], None]) -> None:
 
 
 class Next:
-    """The next few messages of a kind, for `Network.loses`."""
+    """The next few messages of a kind, for `Network.loses`; `left` is how many are still to come."""
 
-    def __init__(self, count: int, is_one: Callable[[Flight[Any]], bool]) -> None:
-        self._left = count
+    def __init__(self, left: int, is_one: Callable[[Flight[Any]], bool]) -> None:
+        self.left = left
         self._is_one = is_one
 
     def __call__(self, flight: Flight[Any]) -> bool:
-        is_one = self._left > 0 and self._is_one(flight)
-        self._left -= is_one
+        is_one = self.left > 0 and self._is_one(flight)
+        self.left -= is_one
         return is_one
 
 
@@ -85,7 +85,9 @@ class Network(Generic[MessageT]):
         self.loses: Callable[[Flight[MessageT]], bool] | None = None
         """Which messages are lost as they arrive, besides those over cut links."""
         self.holds: Callable[[Flight[MessageT]], bool] | None = None
-        """Which messages stay under way until the test delivers them."""
+        """Which messages are held back as they are sent."""
+        self.held: list[Flight[MessageT]] = []
+        """What was held back; none of it is in `flights`."""
 
     def send(self, sender: str, to: str, message: MessageT) -> bool:
         """Send a message; whether it is under way."""
@@ -93,9 +95,12 @@ class Network(Generic[MessageT]):
             return False
         flight = Flight(sender, to, message)
         self.sent.append(flight)
+        if self.holds is not None and self.holds(flight):
+            self.held.append(flight)
+            return True
         for _ in range(self.copies):
             self.flights.append(flight)
-            if self.carry is not None and not self.is_held(flight):
+            if self.carry is not None:
                 self.carry(flight, partial(self._come, flight))
         return True
 
@@ -146,15 +151,15 @@ class Network(Generic[MessageT]):
         self.holds = lambda flight: True
 
     def let_pass(self) -> None:
-        """Hold back nothing more; what was stays under way until it is delivered."""
+        """Hold back nothing more; what was stays where it is."""
         self.holds = None
 
-    def is_held(self, flight: Flight[MessageT]) -> bool:
-        return self.holds is not None and self.holds(flight)
-
-    def first(self) -> Flight[MessageT] | None:
-        """Return what was sent first, of all that is under way and not held back."""
-        return next((flight for flight in self.flights if not self.is_held(flight)), None)
+    def release(self) -> None:
+        """Hold back nothing more, and let all that was arrive now."""
+        self.holds = None
+        held, self.held = self.held, []
+        for flight in held:
+            self.hand_over(flight)
 
     def arrive(self, flight: Flight[MessageT], *, again: bool = False) -> None:
         """Let one message arrive; `again` leaves a copy under way."""
@@ -170,12 +175,11 @@ class Network(Generic[MessageT]):
             self.lost(*flight)
 
     def hop(self) -> bool:
-        """Deliver what is under way now and not held back; whether any such is under way after that."""
-        batch = [flight for flight in self.flights if not self.is_held(flight)]
-        self.flights = [flight for flight in self.flights if self.is_held(flight)]
+        """Deliver what is under way now; whether anything is under way after that."""
+        batch, self.flights = self.flights, []
         for flight in batch:
             self.hand_over(flight)
-        return self.first() is not None
+        return bool(self.flights)
 
     def deliver(self, hops: int = MOST_HOPS) -> None:
         """Deliver what is under way and what follows from it, for some hops; with all of them it comes to rest."""

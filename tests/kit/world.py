@@ -67,11 +67,11 @@ class World(Generic[MessageT]):
         """Do what happens each `tick_ns`."""
 
     def step(self) -> bool:
-        """Let the next thing happen that nobody holds back; whether there was any."""
-        flight = self.network.first()
-        if flight is not None:
-            self.network.arrive(flight)
-        return flight is not None
+        """Let the next thing happen; whether there was any."""
+        if not self.network.flights:
+            return False
+        self.network.arrive(self.network.flights[0])
+        return True
 
     # -- turns and time
 

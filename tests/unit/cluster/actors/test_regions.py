@@ -333,7 +333,7 @@ async def test_an_overtaken_message_is_a_dead_letter() -> None:
         world.lead("a")
         world.network.hold()
         tell(world, "c", Add(1))
-        (first,) = world.network.flights
+        (first,) = world.network.held
         world.network.let_pass()
         tell(world, "c", Add(10))
         for _ in range(2):
@@ -348,7 +348,7 @@ async def test_a_message_for_another_cluster_of_the_name_is_refused() -> None:
         world.network.hold()
         asking = ask(world, "c")
         await settle()
-        ((source, _, (kind, body)),) = world.network.flights
+        ((source, _, (kind, body)),) = world.network.held
         row = unpack(body)
         assert row[-1] == "1:c"
         world.network.let_pass()

@@ -127,7 +127,7 @@ async def test_overtaken_misdirected_and_undecodable_messages_are_dead_letters()
     address = address_of(world, "b", "x")
     world.network.hold()
     world.processes["a"].local.make_ref(address).tell(Add(1))
-    ((_, _, (kind, body)),) = world.network.flights
+    ((_, _, (kind, body)),) = world.network.held
     assert kind == frames.ACTOR
     for _ in range(2):
         b.remote.on_actor("b", body)
@@ -227,12 +227,12 @@ async def test_a_client_asks_in_nobody_elses_name_over_another_node() -> None:
     asking = asyncio.ensure_future(a.local.ask(a.local.make_ref(address_of(world, "b", "x")), Get, timeout=5))
     await settle()
     (path,) = [path for path in a.local.endpoints if path.startswith("$ask/")]
-    world.network.lose()
+    world.network.held.clear()
     stranger = Speaker(CLIENT, "c#1", lambda node_id: node_id in ("a", "b"))
     for number, name in enumerate(("a", "c"), 1):
         row = ["b", "/x", "c#1", number, [f"/{path}", name, 1, name], b"\xc1"]
         a.remote.on_relay("a", pack(row), True, stranger)
-    rows: list[Any] = [unpack(body) for _, _, (kind, body) in world.network.flights if kind == frames.ACTOR]
+    rows: list[Any] = [unpack(body) for _, _, (kind, body) in world.network.held if kind == frames.ACTOR]
     assert [row[4] for row in rows] == [None, [f"/{path}", "c", 1, "c"]], "its own questions are"
     for row in rows:
         b.remote.on_actor("b", pack(row), Speaker(MEMBER, "a#1", lambda node_id: node_id in ("a", "b")))
