@@ -132,10 +132,10 @@ class Network(Generic[MessageT]):
 
     # -- messages
 
-    def lose(self, to: str | None = None) -> int:
-        """Lose what is under way, to one process or to all; return how much that was."""
+    def lose(self, is_lost: Callable[[Flight[MessageT]], bool] = lambda flight: True) -> int:
+        """Lose what is under way, or what of it is so; return how much that was."""
         before = len(self.flights)
-        self.flights = [flight for flight in self.flights if to is not None and flight.to != to]
+        self.flights = [flight for flight in self.flights if not is_lost(flight)]
         return before - len(self.flights)
 
     def repeat(self) -> None:

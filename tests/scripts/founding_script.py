@@ -108,7 +108,7 @@ class FoundingScript(Script):
 
     def do_restart(self, name: str) -> None:
         """A process ends, and starts blank; what was on its way to it is lost."""
-        self.network.lose(name)
+        self.network.lose(lambda flight: flight.to == name)
         self._begin(name)
 
     def do_member(self, name: str, cluster_id: str) -> None:

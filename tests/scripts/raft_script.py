@@ -132,7 +132,7 @@ class RaftScript(Script):
         core = self.cores.pop(id)
         assert core.first_index == 1, "this disk has no snapshots"
         restored = Restored(core.term, core.vote, None, list(core.log.entries))
-        self.network.lose(id)
+        self.network.lose(lambda flight: flight.to == id)
         self._create(id, core.history.items[0][1], restored)
 
     # Inputs

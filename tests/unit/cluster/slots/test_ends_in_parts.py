@@ -28,7 +28,7 @@ from casty.distributed.machines.wait_queue import LineStructure
 from casty.wire.pack import pack
 from tests.kit.clock import ManualClock
 from tests.kit.gateways import Answers
-from tests.unit.cluster.replica_world import TTL_S, World
+from tests.unit.cluster.replica_world import TTL_S, ReplicaWorld
 
 ACQUIRE = 1
 SECOND_NS = 1_000_000_000
@@ -128,7 +128,7 @@ class Led:
     """A replicated slot with one session that holds many locks, written to directly."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.world = ReplicaWorld()
         self.answers = Answers()
         self.write(OPEN, b"attempt", b"gateway")
         self.number = self.answers.replies.pop()[1]

@@ -12,7 +12,7 @@ from casty.distributed.machines.map import CONTAINS, FOR_EVER, GET, PUT, PUT_FOR
 from casty.distributed.machines.watching import ALL, ENTRIES, NOTHING, WATCH
 from casty.wire.pack import pack, unpack
 from tests.kit.gateways import Answers
-from tests.unit.cluster.replica_world import World
+from tests.unit.cluster.replica_world import ReplicaWorld
 
 TICK_NS = 10_000_000
 PROOF = b"sixteen bytes it"
@@ -25,7 +25,7 @@ class Leader:
     """One session, and reads, without a gateway."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.world = ReplicaWorld()
         self.replica = self.world.replicas["a"]
         self.group = cast(Any, self.world.groups["a"])
         self.answers = Answers()

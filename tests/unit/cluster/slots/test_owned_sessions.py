@@ -20,7 +20,7 @@ from casty.distributed.machines.lock import ACQUIRE, RELEASE
 from casty.distributed.machines.queue import DEQUEUE, ENQUEUE
 from casty.errors import RemoteProtocolError
 from casty.wire.pack import pack
-from tests.unit.cluster.replica_world import World
+from tests.unit.cluster.replica_world import ReplicaWorld
 
 OURS, THEIRS = b"0123456789abcdef", b"fedcba9876543210"
 PROOFS = [b"", b"\x00", OURS[:-1], OURS + b"0", THEIRS, b"1"]
@@ -30,7 +30,7 @@ class Slot:
     """A slot with two sessions that are written to directly, under any proof."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.world = ReplicaWorld()
         self.ours, self.theirs = (self.ask(b"", OPEN, proof, b"g")[1] for proof in (OURS, THEIRS))
 
     def ask(self, proof: bytes, *entry: object) -> list[Any]:

@@ -27,7 +27,7 @@ from casty.errors import RemoteProtocolError
 from casty.limits import MAX_GENERATION
 from casty.wire.pack import pack
 from tests.kit.gateways import Answers
-from tests.unit.cluster.replica_world import TTL_S, World
+from tests.unit.cluster.replica_world import TTL_S, ReplicaWorld
 
 WINDOW = Settings(slots=1).max_window_replies
 PROOF = b"sixteen bytes it"
@@ -37,7 +37,7 @@ class Leader:
     """One session, written to directly: no gateway keeps it honest."""
 
     def __init__(self) -> None:
-        self.world = World()
+        self.world = ReplicaWorld()
         self.replica = self.world.replicas["a"]
         self.group = cast(Any, self.world.groups["a"])
         self.number = self.write(OPEN, PROOF, b"gateway")[1]
