@@ -154,11 +154,7 @@ class LocalFifo:
 
     def output(self) -> list[int]:
         """Run one turn; return what was done since the last look."""
-        timers = [timer for *_, timer in self.clock._timers]
-        self.clock._timers.clear()
-        for timer in timers:
-            if timer.callback is not None:
-                timer.callback(*timer.args)
+        self.clock.run_due()
         done, self.done = self.done, []
         return done
 
