@@ -31,8 +31,8 @@ class World(Generic[MessageT]):
         Where the clock stands.
     choose
         How the entropy makes integers of its draws.
-    carry, knows_cuts
-        How the network is; see `Network`.
+    receive, lost, carry, knows_cuts
+        How the network is; see `Network`. What a class of its own takes stands in its method `receive`.
     """
 
     turns = 50
@@ -46,12 +46,16 @@ class World(Generic[MessageT]):
         *,
         wall_s: int = 1,
         choose: Callable[[int, int], int] = in_turn,
+        receive: Callable[[str, str, MessageT], object] | None = None,
+        lost: Callable[[str, str, MessageT], object] | None = None,
         carry: Callable[[Flight[MessageT], Callable[[], None]], object] | None = None,
         knows_cuts: bool = False,
     ) -> None:
         self.clock = ManualClock(now_ns, wall_s)
         self.entropy = CountedEntropy(choose)
-        self.network: Network[MessageT] = Network(self.receive, carry=carry, knows_cuts=knows_cuts)
+        self.network: Network[MessageT] = Network(
+            receive or self.receive, lost, carry=carry, knows_cuts=knows_cuts
+        )
 
     def ports(self, *, is_observed: bool = False) -> Ports:
         """Make the ports of one process, on this clock and this entropy."""
