@@ -33,7 +33,7 @@ class ManualClock:
     Parameters
     ----------
     now_ns
-        Where it stands. A test that sets this later skips timers; see `skip`.
+        Where it stands at first.
     wall_s
         The time of day, which does not move.
     is_hasty
@@ -131,7 +131,12 @@ class ManualClock:
 
     def skip(self, seconds: float) -> None:
         """Let time pass in which nothing runs, as on a suspended machine: what came due meanwhile is late."""
-        self.now_ns += round(seconds * SECOND_NS)
+        self.skip_to(self.now_ns + round(seconds * SECOND_NS))
+
+    def skip_to(self, until_ns: int) -> None:
+        """Let time pass until an instant, and nothing run."""
+        assert until_ns >= self.now_ns, "clocks do not go back"
+        self.now_ns = until_ns
 
 
 async def settle(turns: int = 50) -> None:

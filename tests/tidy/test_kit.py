@@ -51,9 +51,16 @@ def test_nobody_reaches_into_the_clock() -> None:
         for module in modules("tests")
         if not module.path.startswith(KIT)
         for node in ast.walk(module.tree)
-        if isinstance(node, ast.Attribute) and dotted(node).endswith("clock._timers")
+        if isinstance(node, ast.Attribute) and is_inside_the_clock(node)
     ]
-    assert not found, "`run_due` and `run_next` run timers, `due` and `live` tell of them"
+    assert not found, "`skip` and `advance` move it, `run_due` and `run_next` run timers, `due` tells of them"
+
+
+def is_inside_the_clock(node: ast.Attribute) -> bool:
+    """Whether it is the list of timers, or an instant that is written."""
+    name = dotted(node)
+    is_written = isinstance(node.ctx, ast.Store)
+    return name.endswith("clock._timers") or (is_written and name.endswith("clock.now_ns"))
 
 
 def those_that_define(module: Module, names: tuple[str, ...]) -> Iterator[str]:
@@ -95,6 +102,20 @@ def parsed(text: str, path: str = "tests/unit/x.py") -> Module:
 )
 def test_worlds_beside_it_are_found(text: str, count: int) -> None:
     assert len(list(worlds_beside(parsed(text)))) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "is_inside"),
+    [
+        ("world.clock.now_ns += 1", True),
+        ("clock.now_ns = 1", True),
+        ("at_ns = clock.now_ns", False),
+        ("len(self.clock._timers)", True),
+    ],
+)
+def test_a_hand_in_the_clock_is_seen(text: str, is_inside: bool) -> None:
+    nodes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)]
+    assert any(map(is_inside_the_clock, nodes)) is is_inside
 
 
 def test_the_kit_s_own_world_is_the_one() -> None:

@@ -190,7 +190,7 @@ def test_a_member_that_was_cut_off_asks_named_ones_where_the_others_are_once_a_s
     newcomer.bootstrap.look_around()
     newcomer.bootstrap.look_around()
     assert sent(world, frames.FOUNDING) == [("d", "b")]
-    world.clock.now_ns += ASK_AGAIN_NS
+    world.clock.skip_to(world.clock.now() + ASK_AGAIN_NS)
     newcomer.bootstrap.look_around()
     assert sent(world, frames.FOUNDING) == [("d", "b")] * 2
 
@@ -245,7 +245,7 @@ def test_who_accepted_says_who_founds_and_who_of_the_founders_is_silent() -> Non
     world.network.lose()
     assert second.founding.phase != STARTED
     world.network.cut("a-b")
-    world.clock.now_ns += 3 * SECOND_NS
+    world.clock.skip(3)
     text = second.bootstrap.describe()
     assert "acked; linked with nobody" in text
     assert "the founder is a: restart it if it does not answer" in text

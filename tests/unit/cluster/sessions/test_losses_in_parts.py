@@ -68,7 +68,7 @@ async def test_all_are_lost_at_once_and_their_owners_hear_of_it_in_parts(world: 
     world.network.loses = is_keepalive
     await world.advance(TTL_S / 3)
     left_s = (world.gateway.sessions_by_slot[0].covered_until_ns - world.clock.now()) / 1e9
-    world.clock.now_ns += int(left_s * 1e9) + 1
+    world.clock.skip_to(world.clock.now() + int(left_s * 1e9) + 1)
     since = len(world.sent())
     counts = []
     for _ in range(5):
@@ -89,7 +89,7 @@ async def test_all_are_lost_at_once_and_their_owners_hear_of_it_in_parts(world: 
 async def test_what_is_not_told_yet_stays_lost_when_the_session_is_covered_again(world: Changing) -> None:
     holding = await hold(world)
     session = world.gateway.sessions_by_slot[0]
-    world.clock.now_ns = session.covered_until_ns
+    world.clock.skip_to(session.covered_until_ns)
     as_a_step(world, lambda core: core.keep_alive.covered(session, world.clock.now()))
     assert world.clock.now() < session.covered_until_ns
     assert told(holding) == PART
@@ -165,7 +165,7 @@ async def test_frames_that_name_much_are_sent_in_parts(
     holding = await hold(world)
     session = gateway.sessions_by_slot[0]
     since = len(world.sent())
-    world.clock.now_ns += int(TTL_S / 3 * 1e9) + 1
+    world.clock.skip_to(world.clock.now() + int(TTL_S / 3 * 1e9) + 1)
     counts = [0]
     while counts[-1] < HELD:
         world.clock.run_due()
@@ -193,7 +193,7 @@ async def test_rows_of_a_session_that_ended_meanwhile_are_not_sent(
     gateway.core.keep_alive._frames._most = gateway.core.keep_alive._frames._left = 2
     await hold(world)
     since = len(world.sent())
-    world.clock.now_ns += int(TTL_S / 3 * 1e9) + 1
+    world.clock.skip_to(world.clock.now() + int(TTL_S / 3 * 1e9) + 1)
     world.clock.run_due()
     before = len(named(world, since, 1))
     assert 0 < before < HELD

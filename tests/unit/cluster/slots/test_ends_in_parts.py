@@ -175,7 +175,7 @@ async def test_the_next_leader_finds_what_is_over_and_goes_on() -> None:
 async def test_an_expired_session_ends_in_parts_and_is_covered_by_nobody_meanwhile() -> None:
     led = Led()
     group = cast(Any, led.world.groups["a"])
-    led.world.clock.now_ns += int((TTL_S + 1) * SECOND_NS)
+    led.world.clock.skip(TTL_S + 1)
     led.world.tick()
     led.world.commit()
     row = [0, 1, led.number, [], [[1, LOCK, b"1"]], [], 1, b"attempt"]

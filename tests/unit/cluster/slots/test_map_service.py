@@ -58,7 +58,7 @@ class Leader:
         return self.answers.latest.get(self.calls)
 
     def pass_ticks(self, count: int) -> None:
-        self.world.clock.now_ns += count * TICK_NS
+        self.world.clock.skip_to(self.world.clock.now() + count * TICK_NS)
 
     def proposed(self) -> list[Any]:
         return [unpack(entry.data) for entry in self.world.pending]
