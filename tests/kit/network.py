@@ -83,7 +83,7 @@ class Network(Generic[MessageT]):
         self.copies = 1
         """How often what is sent now arrives."""
         self.loses: Callable[[Flight[MessageT]], bool] | None = None
-        """Which messages are lost as they arrive, besides those over cut links."""
+        """Which messages are lost as they are sent; their senders do not know. A cut loses what arrives."""
         self.holds: Callable[[Flight[MessageT]], bool] | None = None
         """Which messages are held back as they are sent."""
         self.held: list[Flight[MessageT]] = []
@@ -95,6 +95,8 @@ class Network(Generic[MessageT]):
             return False
         flight = Flight(sender, to, message)
         self.sent.append(flight)
+        if self.loses is not None and self.loses(flight):
+            return True
         if self.holds is not None and self.holds(flight):
             self.held.append(flight)
             return True
@@ -169,7 +171,7 @@ class Network(Generic[MessageT]):
 
     def hand_over(self, flight: Flight[MessageT]) -> None:
         """Give a message to its receiver, or lose it."""
-        if not self.is_cut(flight.sender, flight.to) and not (self.loses is not None and self.loses(flight)):
+        if not self.is_cut(flight.sender, flight.to):
             self.receive(*flight)
         elif self.lost is not None:
             self.lost(*flight)
