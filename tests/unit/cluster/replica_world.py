@@ -30,7 +30,7 @@ DRIFT = 0.01
 NODES = ("a", "b", "c")
 
 
-class FakeLog:
+class SlotLog:
     offset = 0
 
     def __init__(self, world: ReplicaWorld) -> None:
@@ -40,13 +40,13 @@ class FakeLog:
         return [*self.world.log, *self.world.pending][first - 1 : last]
 
 
-class FakeCore:
+class SlotCore:
     """The part of a core that a slot's replica asks for."""
 
     def __init__(self, world: ReplicaWorld, node_id: str) -> None:
         self.world = world
         self.node_id = node_id
-        self.log = FakeLog(world)
+        self.log = SlotLog(world)
         self.peers = tuple(other for other in NODES if other != node_id)
         self.reads: list[int] = []
         self.has_lease = True
@@ -80,11 +80,11 @@ class FakeCore:
         self.reads.append(token)
 
 
-class FakeGroup:
+class SlotGroup:
     def __init__(self, world: ReplicaWorld, node_id: str) -> None:
         self.world = world
         self.number = 1
-        self.core = FakeCore(world, node_id)
+        self.core = SlotCore(world, node_id)
 
     @property
     def epoch(self) -> int:
@@ -229,7 +229,7 @@ class ReplicaWorld(World[Frame]):
         self.clients: list[Client] = []
         self.settings = settings
         self.replicas: dict[str, SlotReplica] = {}
-        self.groups = {node_id: FakeGroup(self, node_id) for node_id in NODES}
+        self.groups = {node_id: SlotGroup(self, node_id) for node_id in NODES}
         host: Any = None
         self.memory = NodeMemory(MemoryBudget(1 << 40), "a", host, {}, lambda: 0)
         self.make_replicas()
@@ -246,7 +246,7 @@ class ReplicaWorld(World[Frame]):
             self.replicas[node_id] = replica
             replica.role_changed(cast(Any, self.groups[node_id]))
 
-    def _end_part(self, replica: SlotReplica, group: FakeGroup, slot: int) -> None:
+    def _end_part(self, replica: SlotReplica, group: SlotGroup, slot: int) -> None:
         """The end of a session goes on in a turn of its own."""
         assert slot == 0
         self.clock.call_at(self.clock.now(), replica.propose_part, group, self.clock.now())

@@ -81,7 +81,6 @@ class SessionWorld(World[Frame], Routes):
         self.term = 0
         self.leader = ""
         self.soft: SlotLeader
-        self.errors: list[dict[str, Any]] = []
         self.is_known = True
         self.elect("a")
         self.gateway = Gateway(self.ports().runtime, self, settings or Settings(), b"test")

@@ -152,7 +152,7 @@ class LocalFifo:
             raise ValueError(row)
         self.done.append(row)
 
-    def output(self) -> list[int]:
+    def turn(self) -> list[int]:
         """Run one turn; return what was done since the last look."""
         self.clock.run_due()
         done, self.done = self.done, []
@@ -164,7 +164,7 @@ def test_all_additions_of_a_turn_share_its_part() -> None:
     turns.parts.add([1, 2])
     turns.parts.add([3, 4, 5])
     assert turns.done == [1, 2, 3]
-    assert [turns.output(), turns.output(), turns.output()] == [[1, 2, 3, 4, 5], [], []]
+    assert [turns.turn(), turns.turn(), turns.turn()] == [[1, 2, 3, 4, 5], [], []]
     turns.parts.add([6])
     assert turns.done == [6] and turns.parts.is_done
 
@@ -172,9 +172,9 @@ def test_all_additions_of_a_turn_share_its_part() -> None:
 def test_work_may_add_end_and_fail() -> None:
     turns = LocalFifo(2)
     turns.parts.add([100, 1])
-    assert [turns.output(), turns.output(), turns.output()] == [[100, 1, 101, 102], [], []]
+    assert [turns.turn(), turns.turn(), turns.turn()] == [[100, 1, 101, 102], [], []]
     turns.parts.add([200, 1, 2])
-    assert turns.output() == [200] and turns.output() == []
+    assert turns.turn() == [200] and turns.turn() == []
     with pytest.raises(ValueError, match="300"):
         turns.parts.add([300, 1, 2])
-    assert [turns.output(), turns.output()] == [[1, 2], []]
+    assert [turns.turn(), turns.turn()] == [[1, 2], []]

@@ -133,7 +133,7 @@ class SlotsWorld(World[Frame], Routes):
     def receive(self, sender: str, to: str, message: Frame) -> None:
         self.gateway.on_reply(message[1])
 
-    async def output(self) -> int:
+    async def turn(self) -> int:
         """Run what is due, but nothing that this makes due; return how many commands went on their way."""
         attempts = self.gateway.core.attempts
         self.clock.run_due()
@@ -154,7 +154,7 @@ async def test_calls_of_many_slots_are_let_into_their_sessions_by_turns() -> Non
     await slots.settle()
     sent, began = [], [len(slots.gateway.core.table._parked)]
     while slots.commands < len(calls):
-        sent.append(await slots.output())
+        sent.append(await slots.turn())
         began.append(sum(session.next_seq > 17 for session in slots.gateway.sessions_by_slot.values()))
         assert len(sent) < 200
     assert max(sent) <= sending.BATCH + 16
